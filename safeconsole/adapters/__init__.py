@@ -1,0 +1,1 @@
+"""Touches the world: database servers and this computer."""

@@ -1,0 +1,1 @@
+"""This computer: files, secrets, clock, and who the person is."""

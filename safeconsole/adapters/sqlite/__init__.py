@@ -1,0 +1,1 @@
+"""The embedded engine, and the proof that the core knows no engine."""

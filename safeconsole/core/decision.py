@@ -1,0 +1,140 @@
+"""
+May this run? The one answer, from facts alone.
+
+The order: policy rules judge the facts (`policy.judge`); the strictest verdict and the tightest
+limits win; what a rule could not judge is denied. A `Permit` is made here and nowhere else, and
+only from a decision whose demands are met.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from safeconsole.core.elevation import Grant, covers
+from safeconsole.core.errors import DeniedError, RefusedError
+from safeconsole.core.limits import Limits
+from safeconsole.core.routing import Identity
+from safeconsole.core.statement import Estimate, Statement
+from safeconsole.core.vocabulary import Account, Effect, NodeName, Route, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """
+    Whether a statement may run on a node, and within which limits.
+
+    Attributes:
+        verdict: the strictest of all rules that matched.
+        rules: ids of the rules that matched, in policy order.
+        limits: the tightest of all.
+        limit_sources: for each ceiling that is not the default, "name: rule id".
+        message: one line for the person, from the strictest rule.
+        instead: the safer way, from the strictest rule or the first hazard, or "".
+        policy: "name@first 12 digits of the hash".
+        observed: the policy only observes; the verdict is what would have happened.
+    """
+
+    verdict: Verdict
+    rules: tuple[str, ...]
+    limits: Limits
+    limit_sources: tuple[str, ...] = ()
+    message: str = ""
+    instead: str = ""
+    policy: str = ""
+    observed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permit:
+    """
+    The only thing a connection will send; made by `permit_from_decision` alone.
+
+    Attributes:
+        statement: what will be sent, exactly its `text`.
+        node: where.
+        identity: which instance; the connection compares it before sending.
+        route: the role the instance must still hold.
+        account: which account's connection may send it.
+        limits: ceilings in force.
+        read_only: whether it runs inside a read-only transaction.
+        rules: ids of the rules behind it.
+        elevation: id of the grant behind it, or "".
+    """
+
+    statement: Statement
+    node: NodeName
+    identity: Identity
+    route: Route
+    account: Account
+    limits: Limits
+    read_only: bool
+    rules: tuple[str, ...]
+    elevation: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Considered:
+    """
+    One statement with everything that was found out about it before anything ran.
+
+    Attributes:
+        statement: the analysed text.
+        route: where it belongs.
+        node: the chosen node, or None when none was asked or none is fit.
+        identity: the chosen instance, or None.
+        estimate: the server's opinion.
+        decision: the answer.
+        evidence: readings and facts for the person, one line each.
+    """
+
+    statement: Statement
+    route: Route
+    node: NodeName | None
+    identity: Identity | None
+    estimate: Estimate
+    decision: Decision
+    evidence: tuple[str, ...] = ()
+
+
+def permit_from_decision(
+    considered: Considered, *, grant: Grant | None, confirmed: bool, now_seconds: float
+) -> Permit:
+    """
+    Return the permit for a considered statement, or say why there is none.
+
+    Args:
+        grant: the elevation in force, if any.
+        confirmed: whether the person answered the question for exactly this statement with yes.
+        now_seconds: monotonic clock reading.
+
+    Raises:
+        DeniedError: the verdict is deny.
+        RefusedError: it needs an elevation or a confirmation that is not there.
+    """
+    decision, statement = considered.decision, considered.statement
+    if considered.node is None or considered.identity is None or considered.route is Route.NONE:
+        raise RefusedError("no node was chosen for this statement", evidence=considered.evidence)
+    elevated = grant is not None and covers(grant, statement.digest, considered.identity.server, now_seconds)
+    verdict = Verdict.ALLOW if decision.observed else decision.verdict
+    match verdict:
+        case Verdict.DENY:
+            raise DeniedError(decision.message, evidence=considered.evidence, instead=decision.instead)
+        case Verdict.ELEVATE if not elevated:
+            raise RefusedError(decision.message, evidence=considered.evidence, instead=decision.instead)
+        case Verdict.CONFIRM if not (confirmed or elevated):
+            raise RefusedError(decision.message, evidence=considered.evidence, instead=decision.instead)
+        case _:
+            pass
+    reads = statement.effects <= {Effect.READ, Effect.SESSION}
+    needs_elevated_account = decision.verdict is Verdict.ELEVATE and grant is not None and not decision.observed
+    return Permit(
+        statement=statement,
+        node=considered.node,
+        identity=considered.identity,
+        route=considered.route,
+        account=Account.ELEVATED if needs_elevated_account else Account.READ,
+        limits=decision.limits,
+        read_only=reads,
+        rules=decision.rules,
+        elevation=grant.id if needs_elevated_account and grant else "",
+    )

@@ -1,0 +1,77 @@
+"""Ceilings for one statement, and how two sets of them combine: the tightest wins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """
+    Ceilings for one statement.
+
+    Attributes:
+        run_seconds: wall time from send to the last row, > 0.
+        lock_wait_seconds: time to wait for a lock on the server, >= 1.
+        shown_rows: rows after which an interactive face stops showing, >= 0.
+        fetched_rows: rows that may reach the client, >= 0.
+        fetched_bytes: bytes of values that may reach the client, >= 0.
+        changed_rows: rows the server may report as changed, >= 0.
+        session_memory_bytes: memory the session may hold on the server, > 0.
+        grown_memory_bytes: growth of the instance's memory since the send, > 0.
+        free_memory_bytes: floor of the node's free memory, >= 0; 0 asks nothing.
+        opened_tables: tables that may be opened on the instance since the send, > 0.
+
+    Raises:
+        ValueError: a ceiling is outside its range.
+
+    Source: docs/limits.md, "Defaults".
+    """
+
+    run_seconds: float = 30.0
+    lock_wait_seconds: float = 2.0
+    shown_rows: int = 1_000
+    fetched_rows: int = 10_000
+    fetched_bytes: int = 64 * 1024 * 1024
+    changed_rows: int = 100_000
+    session_memory_bytes: int = 256 * 1024 * 1024
+    grown_memory_bytes: int = 512 * 1024 * 1024
+    free_memory_bytes: int = 0
+    opened_tables: int = 5_000
+
+    def __post_init__(self) -> None:
+        # `not >` rather than `<=`: a NaN must be refused too.
+        if not self.run_seconds > 0 or not self.lock_wait_seconds >= 1:
+            raise ValueError(f"limits out of range: {self}")
+        counts = (self.shown_rows, self.fetched_rows, self.fetched_bytes, self.changed_rows, self.free_memory_bytes)
+        if min(counts) < 0 or min(self.session_memory_bytes, self.grown_memory_bytes, self.opened_tables) <= 0:
+            raise ValueError(f"limits out of range: {self}")
+
+
+LIMIT_NAMES: tuple[str, ...] = tuple(field.name for field in fields(Limits))
+"""Every ceiling a policy, a flag or a console command may name."""
+
+FLOORS = frozenset({"free_memory_bytes"})
+"""Ceilings that are floors: the larger one is the tighter one."""
+
+
+def tighten(limits: Limits, tighter: dict[str, float]) -> Limits:
+    """
+    Return the limits with each named ceiling lowered where the other is lower.
+
+    Args:
+        limits: what is in force.
+        tighter: ceilings by name; a looser one changes nothing.
+
+    Raises:
+        ValueError: an unknown name, or a value outside its range.
+    """
+    unknown = set(tighter) - set(LIMIT_NAMES)
+    if unknown:
+        raise ValueError(f"unknown limit: {', '.join(sorted(unknown))}")
+    changes = {}
+    for name, value in tighter.items():
+        current = getattr(limits, name)
+        chosen = max(current, value) if name in FLOORS else min(current, value)
+        changes[name] = type(current)(chosen)
+    return replace(limits, **changes)

@@ -1,0 +1,188 @@
+"""Which node a statement goes to: pure choice over measured readings, never over names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from safeconsole.core.statement import Statement
+from safeconsole.core.vocabulary import Effect, Flavour, NodeName, Role, Route
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """
+    Which server instance answered, so that two connections can be compared.
+
+    Attributes:
+        server: `@@server_uuid`, `@@aurora_server_id`, or `@@hostname`+`@@server_id` (facts: MariaDB has no uuid).
+        address: the resolved "ip:port", or a socket's or file's path.
+    """
+
+    server: str
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """
+    One node as it was last measured.
+
+    Attributes:
+        node: its name in the cluster.
+        role: what it proved to be.
+        proof: the facts that prove the role, one line.
+        identity: None when it could not be reached.
+        flavour: None when it could not be reached.
+        version: the server's version text.
+        lag_seconds: replication lag >= 0, or None when unknown; unknown is not zero.
+        replicating: whether every replication thread it should run is running.
+        read_only: whether the server itself refuses writes from this account.
+        free_memory_bytes: free memory of the host, or None where no source tells.
+        used_memory_bytes: memory the server says it holds, or None.
+        threads_running: statements at work on it, or None.
+        tables: number of tables known to it, or None when counting was not cheap.
+        history_length: InnoDB purge backlog, or None without the privilege.
+        tags: words from the configuration ("console", "failover-target").
+        unreachable: why it could not be measured, or "".
+        measured_seconds: monotonic reading at which it was measured.
+    """
+
+    node: NodeName
+    role: Role = Role.UNKNOWN
+    proof: str = ""
+    identity: Identity | None = None
+    flavour: Flavour | None = None
+    version: str = ""
+    lag_seconds: float | None = None
+    replicating: bool = False
+    read_only: bool = False
+    free_memory_bytes: int | None = None
+    used_memory_bytes: int | None = None
+    threads_running: int | None = None
+    tables: int | None = None
+    history_length: int | None = None
+    tags: frozenset[str] = frozenset()
+    unreachable: str = ""
+    measured_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gates:
+    """
+    What a node must offer before a statement is sent to it.
+
+    Attributes:
+        lag_seconds: highest lag of a replica, >= 0; an unknown lag is over it.
+        threads_running: highest number of running statements, > 0.
+        free_memory_bytes: lowest free memory; 0 asks nothing, otherwise an unknown reading is under it.
+        history_length: longest purge backlog; 0 asks nothing.
+    """
+
+    lag_seconds: float = 30.0
+    threads_running: int = 200
+    free_memory_bytes: int = 0
+    history_length: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """
+    Where a statement goes.
+
+    Attributes:
+        route: replica, primary, or none when no node is fit.
+        reading: the chosen node, or None.
+        reasons: one line a node: why it was or was not chosen.
+    """
+
+    route: Route
+    reading: Reading | None
+    reasons: tuple[str, ...]
+
+
+def route_of(statement: Statement, *, to: str = "") -> Route:
+    """
+    Return the kind of node a statement belongs on.
+
+    Args:
+        to: "replica" or "primary" when the person asked for one; anything else leaves it to the statement.
+    """
+    if to == Route.PRIMARY or to == Route.REPLICA:
+        return Route(to)
+    if statement.effects <= {Effect.READ, Effect.SESSION}:
+        return Route.REPLICA
+    return Route.PRIMARY
+
+
+def unfit_reasons(reading: Reading, gates: Gates) -> tuple[str, ...]:
+    """Return why a node may not be sent a statement now; nothing means fit."""
+    if reading.unreachable:
+        return (f"unreachable: {reading.unreachable}",)
+    reasons = []
+    if reading.role is Role.REPLICA:
+        if not reading.replicating:
+            reasons.append("replication is not running")
+        if reading.lag_seconds is None:
+            reasons.append("lag unknown")
+        elif reading.lag_seconds > gates.lag_seconds:
+            reasons.append(f"lag {reading.lag_seconds:.0f} s over {gates.lag_seconds:.0f} s")
+    if reading.threads_running is not None and reading.threads_running > gates.threads_running:
+        reasons.append(f"{reading.threads_running} threads running, over {gates.threads_running}")
+    if gates.free_memory_bytes:
+        if reading.free_memory_bytes is None:
+            reasons.append("free memory unknown, and the policy asks for a floor")
+        elif reading.free_memory_bytes < gates.free_memory_bytes:
+            reasons.append(f"free memory {reading.free_memory_bytes} under {gates.free_memory_bytes} bytes")
+    if gates.history_length and (reading.history_length or 0) > gates.history_length:
+        reasons.append(f"history length {reading.history_length} over {gates.history_length}")
+    return tuple(reasons)
+
+
+def choose(
+    readings: tuple[Reading, ...], gates: Gates, route: Route, *, node: str = "", sticky: NodeName | None = None
+) -> Choice:
+    """
+    Return the node for a statement.
+
+    Args:
+        readings: every node of the cluster, as measured.
+        gates: what a node must offer.
+        route: replica or primary, from `route_of`.
+        node: a node that the person named; only that one is considered, whatever its proven role.
+        sticky: the node this session used last, preferred while it is fit.
+
+    Returns:
+        The choice; `route` is NONE when nothing fits, and `reasons` then says why for each node.
+    """
+    role = Role.PRIMARY if route is Route.PRIMARY else Role.REPLICA
+    reasons, fit = [], []
+    for reading in readings:
+        wrong = unfit_reasons(reading, gates)
+        if node and reading.node != node:
+            continue
+        if not wrong and reading.role is Role.UNKNOWN:
+            wrong = (f"role not proven: {reading.proof}",)
+        if not wrong and not node and reading.role is not role:
+            wrong = (f"is a {reading.role}: {reading.proof}",)
+        reasons.append(f"{reading.node}: {'; '.join(wrong) or f'fit {reading.role}, {reading.proof}'}")
+        if not wrong:
+            fit.append(reading)
+    # Two proven primaries are a split brain: neither may be trusted with a write.
+    if not fit or (route is Route.PRIMARY and not node and len(fit) > 1):
+        return Choice(route=Route.NONE, reading=None, reasons=tuple(reasons))
+    best = min(fit, key=lambda reading: _rank(reading, sticky))
+    return Choice(
+        route=Route.PRIMARY if best.role is Role.PRIMARY else Route.REPLICA, reading=best, reasons=tuple(reasons)
+    )
+
+
+def _rank(reading: Reading, sticky: NodeName | None) -> tuple[bool, bool, bool, float, int, str]:
+    """Order fit nodes: the console's own first, the failover target last, then stickiness, lag and load."""
+    return (
+        "console" not in reading.tags,
+        "failover-target" in reading.tags,
+        reading.node != sticky,
+        reading.lag_seconds or 0.0,
+        reading.threads_running or 0,
+        reading.node,
+    )

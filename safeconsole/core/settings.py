@@ -1,0 +1,86 @@
+"""What a configuration says, as values: strict, so that a misspelt key is an error and not a default."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Accounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The account names of a cluster; "" where the engine has none."""
+
+    read: str = ""
+    elevated: str = ""
+
+
+class SecretSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    Where passwords come from.
+
+    Attributes:
+        sources: tried in this order: keyring, command, env, aws-iam.
+        command: program and arguments whose first line of output is the password; `{cluster}` and `{account}` are replaced.
+    """
+
+    sources: tuple[Literal["keyring", "command", "env", "aws-iam"], ...] = ("keyring", "env")
+    command: tuple[str, ...] = ()
+
+
+class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the server proves who it is; `disabled` is accepted for loopback and sockets only."""
+
+    mode: Literal["verify-identity", "verify-ca", "disabled"] = "verify-identity"
+    ca: str = ""
+
+
+class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    One cluster.
+
+    Attributes:
+        engine: the family, or auto to find the flavour out.
+        nodes: "host:port", or file paths for sqlite; any order, roles are found out.
+        names: node names by address; an address stands for itself where it has none.
+        tags: words by node address ("console", "failover-target").
+        policy: a shipped policy's name, or a path.
+        environment: colours the prompt, available to rules.
+        schema: the schema a session starts in, or "".
+        heartbeat: "schema.table" written by pt-heartbeat, or "".
+        connect_seconds: time to connect to one node, > 0.
+        accounts, secrets, tls: see there.
+    """
+
+    nodes: tuple[str, ...]
+    engine: Literal["auto", "mysql", "mariadb", "aurora-mysql", "sqlite"] = "auto"
+    names: dict[str, str] = {}
+    tags: dict[str, tuple[str, ...]] = {}
+    policy: str = "baseline"
+    environment: str = "production"
+    schema: str = ""
+    heartbeat: str = ""
+    connect_seconds: float = 3.0
+    accounts: Accounts = Accounts()
+    secrets: SecretSettings = SecretSettings()
+    tls: TlsSettings = TlsSettings()
+
+
+class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the journal lives; "" is the user's state directory."""
+
+    directory: str = ""
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    A whole configuration.
+
+    Attributes:
+        clusters: by name.
+        audit: the journal.
+        limits: ceilings by name (`limits.LIMIT_NAMES`), tightened on top of every policy.
+    """
+
+    clusters: dict[str, ClusterSettings] = {}
+    audit: AuditSettings = AuditSettings()
+    limits: dict[str, float] = {}

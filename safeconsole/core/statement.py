@@ -1,0 +1,113 @@
+"""What a text turned out to be: the values that analysis makes and everything else reads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from safeconsole.core.vocabulary import CostClass, Effect
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableName:
+    """
+    One table or view that a statement names.
+
+    Attributes:
+        schema: folded as the server would find it, or None when the session has no schema.
+        name: as written, without its quotes.
+    """
+
+    schema: str | None
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}" if self.schema else self.name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hazard:
+    """
+    A named danger that a statement carries.
+
+    Attributes:
+        id: stable name, kebab-case, e.g. "information-schema-sizes".
+        cost: how it hurts.
+        why: one sentence for the person.
+        instead: the safer way to the same answer, or "".
+        uninterruptible: runs on after it was told to stop (measured, docs/limits.md).
+    """
+
+    id: str
+    cost: CostClass
+    why: str
+    instead: str = ""
+    uninterruptible: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """
+    One statement, understood as far as it could be.
+
+    Attributes:
+        text: exactly what would be sent, without its delimiter.
+        kind: lower-case words of the statement table ("select", "show create table", "alter table", …), "unknown" when not recognised.
+        effects: never empty; {READ} alone only by positive recognition.
+        tables: those it names, in order of appearance.
+        tables_known: False when the structure could not be read; then `tables` may be short.
+        functions: lower-case names it calls, in order of appearance.
+        hazards: dangers found, in order of appearance.
+        normalised: the token text with literals replaced by `?`; the same for statements that differ in literals, case of keywords, spacing or comments only.
+        digest: hexadecimal SHA-256 of `normalised`.
+        reasons: why the effects are what they are, one line each; at least one when UNKNOWN is among them.
+        returns_rows: whether a result set is expected.
+        vertical: the person ended it with \\G.
+    """
+
+    text: str
+    kind: str
+    effects: frozenset[Effect]
+    tables: tuple[TableName, ...] = ()
+    tables_known: bool = True
+    functions: tuple[str, ...] = ()
+    hazards: tuple[Hazard, ...] = ()
+    normalised: str = ""
+    digest: str = ""
+    reasons: tuple[str, ...] = ()
+    returns_rows: bool = False
+    vertical: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.effects:
+            raise ValueError("a statement has at least one effect")
+
+    @property
+    def is_plain_read(self) -> bool:
+        """Whether reading is all it does."""
+        return self.effects == {Effect.READ}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """
+    The server's own opinion of a statement, asked for without running it.
+
+    Attributes:
+        asked: False when no server was asked; everything else then holds its default.
+        rows: rows it expects to examine, -1 when it did not say.
+        full_scans: tables it would read whole.
+        temporary_tables: temporary tables it would build.
+        objects_opened: tables whose definition it would open, -1 when it did not say.
+        hazards: dangers that only the server could see (behind views and aliases).
+        objection: why the server would not accept it as a read, or "".
+        objection_code: the server's error number behind `objection`, 0 when there is none.
+    """
+
+    asked: bool = False
+    rows: int = -1
+    full_scans: tuple[str, ...] = ()
+    temporary_tables: int = 0
+    objects_opened: int = -1
+    hazards: tuple[Hazard, ...] = ()
+    objection: str = ""
+    objection_code: int = 0

@@ -1,0 +1,272 @@
+"""What the road needs from the world, as protocols; adapters implement them, shells and jobs use them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from safeconsole.core.decision import Considered, Permit
+from safeconsole.core.elevation import Request
+from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.record import Record
+from safeconsole.core.routing import Identity, Reading
+from safeconsole.core.statement import Estimate, Statement
+from safeconsole.core.vocabulary import Account, Flavour, NodeName
+from safeconsole.core.watchdog import Sample
+
+Row = tuple[Any, ...]
+"""One tuple a row, in column order: None, str, bytes, int, float, Decimal, date, time or datetime."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """
+    One column of a result.
+
+    Attributes:
+        name: as the server names it.
+        type_name: the family's word for its type ("int", "varchar", "blob", "json", …).
+        numeric: whether values are aligned as numbers.
+        binary: whether values are bytes without a character set.
+    """
+
+    name: str
+    type_name: str = ""
+    numeric: bool = False
+    binary: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """
+    What the server said when a statement was over.
+
+    Attributes:
+        changed_rows: rows changed, as the server reports them; 0 for a read.
+        warnings: its warnings, one line each.
+        peak_memory_bytes: highest session memory sampled, 0 when it was too quick to sample.
+        in_transaction: whether a transaction is open on this connection.
+    """
+
+    changed_rows: int = 0
+    warnings: tuple[str, ...] = ()
+    peak_memory_bytes: int = 0
+    in_transaction: bool = False
+
+
+class Answer(Protocol):
+    """A statement that was sent; rows stream from the server as they are asked for."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The result's columns, empty when the statement returns none."""
+        ...
+
+    def batches(self) -> Iterator[Sequence[Row]]:
+        """
+        Yield rows as they arrive, in batches of at most a few thousand.
+
+        Raises:
+            StoppedError: a limit fired and the statement is over.
+            ServerError: the server ended it with an error.
+            OutcomeUnknownError: the connection broke after the send.
+        """
+        ...
+
+    def finish(self) -> Completion:
+        """End the statement's own transaction and say what was done; call once, after the last batch. Raises as `batches`."""
+        ...
+
+
+class Connection(Protocol):
+    """
+    One open connection with its guards in force and read back, and its watchdog beside it.
+
+    Implemented by adapters. Only the gate calls `send`. After a `stop`, an error that is not a
+    `ServerError`, or a `send` whose rows were not all read, the connection is `broken` and is closed.
+    """
+
+    @property
+    def identity(self) -> Identity:
+        """The instance it is connected to."""
+        ...
+
+    @property
+    def rules(self) -> LexicalRules:
+        """How this server reads text, from its version and its live sql_mode."""
+        ...
+
+    @property
+    def guards(self) -> dict[str, str]:
+        """The settings that protect the server, as read back from it."""
+        ...
+
+    @property
+    def schema(self) -> str:
+        """The session's current schema, or ""."""
+        ...
+
+    @property
+    def broken(self) -> bool:
+        """Whether it must be discarded."""
+        ...
+
+    def prove(self) -> Reading:
+        """Read role and identity from the live session, now. Raises UnreachableError."""
+        ...
+
+    def estimate(self, statement: Statement) -> Estimate:
+        """Ask the server's opinion without running the statement; never raises for what the server says of it."""
+        ...
+
+    def send(self, permit: Permit, *, watch: Callable[[Sample], None] | None = None, as_text: bool = False) -> Answer:
+        """
+        Send the permitted text once.
+
+        Args:
+            permit: what to send; identity and role are compared with the live session first when it elevates.
+            watch: called from the watchdog's thread with each sample, about every 200 ms.
+            as_text: leave values as the text the server sent (str or None, bytes for binary columns), for exports.
+
+        Raises:
+            RefusedError: identity or role changed since the permit was made; nothing was sent.
+            StoppedError, ServerError, OutcomeUnknownError: as `Answer.batches`.
+        """
+        ...
+
+    def stop(self) -> str:
+        """Stop what runs, on the server, and return what the process list says then: "killed", "already over", "missed" or "unreachable"."""
+        ...
+
+    def close(self) -> None:
+        """Close it and its watchdog; never raises."""
+        ...
+
+
+class Engine(Protocol):
+    """One cluster of one family."""
+
+    @property
+    def flavour(self) -> Flavour:
+        """The family member, found out where the configuration says auto."""
+        ...
+
+    @property
+    def rules(self) -> LexicalRules:
+        """How its servers read text, before a connection says so itself."""
+        ...
+
+    def topology(self) -> tuple[Reading, ...]:
+        """Measure every node, in parallel; a node that cannot be reached is a reading that says so."""
+        ...
+
+    def connect(self, node: NodeName, account: Account, *, schema: str = "") -> Connection:
+        """
+        Open a guarded connection to a node.
+
+        Raises:
+            UnreachableError: no connection, a wrong password, or a guard that did not hold; the message says which.
+            ConfigurationError: the account or its secret is not configured.
+        """
+        ...
+
+
+class Sensor(Protocol):
+    """Reads one number from the world beside the connection, such as the host's free memory."""
+
+    def read(self) -> int | None:
+        """Return the reading in bytes, or None when it cannot be had now."""
+        ...
+
+
+class Clock(Protocol):
+    """Time, so that the road can be tested without waiting."""
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards."""
+        ...
+
+    def utc(self) -> str:
+        """UTC now, ISO 8601 with microseconds and a trailing Z."""
+        ...
+
+
+class Journal(Protocol):
+    """The session's append-only record."""
+
+    @property
+    def session(self) -> str:
+        """The session's id."""
+        ...
+
+    def append(self, record: Record, *, durable: bool = False) -> None:
+        """
+        Add one record; with `durable`, return only when it and all before it are on disk.
+
+        Raises:
+            AuditUnavailableError: it could not be written or made durable; nothing may be sent after that.
+        """
+        ...
+
+    def close(self) -> None:
+        """Make everything durable and close. Raises AuditUnavailableError."""
+        ...
+
+
+class Secrets(Protocol):
+    """Where passwords come from."""
+
+    def password(self, cluster: str, account: str) -> str:
+        """
+        Return the password of an account.
+
+        Raises:
+            ConfigurationError: no source has one; the message names the sources tried and the command to set it.
+        """
+        ...
+
+
+class Confirmer(Protocol):
+    """Asks the person; without a terminal every answer is no."""
+
+    def confirm(self, considered: Considered) -> bool:
+        """Show the evidence and ask whether to run exactly this statement."""
+        ...
+
+    def elevate(self, request: Request, considered: Considered | None) -> bool:
+        """Show the evidence and have the cluster's name typed; an interrupt is a no."""
+        ...
+
+
+class Notifier(Protocol):
+    """Tells others that something happened, never blocking the console."""
+
+    def notify(self, what: str, detail: str) -> None:
+        """Hand one notice over for delivery."""
+        ...
+
+
+class Presenter(Protocol):
+    """Shows one statement's result as it arrives."""
+
+    @property
+    def wants_text(self) -> bool:
+        """Whether values are wanted as the text the server sent (exports)."""
+        ...
+
+    def begin(self, considered: Considered, columns: tuple[Column, ...]) -> None:
+        """A statement was sent; its rows follow."""
+        ...
+
+    def rows(self, batch: Sequence[Row]) -> None:
+        """More rows."""
+        ...
+
+    def progress(self, sample: Sample) -> None:
+        """The statement still runs; called from another thread."""
+        ...
+
+    def end(self, ended: Record) -> None:
+        """It is over; the outcome record says how."""
+        ...

@@ -1,0 +1,1 @@
+"""Programs that walk the road many times."""
