@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from safeconsole.core.decision import Considered, Permit
 from safeconsole.core.elevation import Request
 from safeconsole.core.lexer import LexicalRules
-from safeconsole.core.record import Record
+from safeconsole.core.record import Entry, Finding, Record, SessionSummary
 from safeconsole.core.routing import Identity, Reading
 from safeconsole.core.statement import Estimate, Statement
 from safeconsole.core.vocabulary import Account, Flavour, NodeName
@@ -269,4 +269,25 @@ class Presenter(Protocol):
 
     def end(self, ended: Record) -> None:
         """It is over; the outcome record says how."""
+        ...
+
+
+class Archive(Protocol):
+    """The journals kept on this computer, for reading."""
+
+    def sessions(self) -> tuple[SessionSummary, ...]:
+        """Every session found, oldest first; one that cannot be read is a summary that says so."""
+        ...
+
+    def entries(self, session: str) -> Iterator[Entry]:
+        """
+        Yield one session's entries in order; a unique prefix of its id is enough.
+
+        Raises:
+            ConfigurationError: no such session, or the prefix is ambiguous.
+        """
+        ...
+
+    def verify(self, session: str = "") -> tuple[Finding, ...]:
+        """Check one session, or all; nothing found means that everything holds."""
         ...

@@ -96,9 +96,7 @@ class Considered:
     evidence: tuple[str, ...] = ()
 
 
-def permit_from_decision(
-    considered: Considered, *, grant: Grant | None, confirmed: bool, now_seconds: float
-) -> Permit:
+def permit_from_decision(considered: Considered, *, grant: Grant | None, confirmed: bool, now_seconds: float) -> Permit:
     """
     Return the permit for a considered statement, or say why there is none.
 

@@ -143,7 +143,16 @@ class Noticed(msgspec.Struct, frozen=True, kw_only=True, tag="notice"):
 
 
 Record = (
-    SessionOpened | SessionClosed | Asked | Decided | Disagreed | Confirmed | ElevationChanged | Intent | Ended | Noticed
+    SessionOpened
+    | SessionClosed
+    | Asked
+    | Decided
+    | Disagreed
+    | Confirmed
+    | ElevationChanged
+    | Intent
+    | Ended
+    | Noticed
 )
 """Anything that may stand in the journal."""
 
@@ -182,3 +191,44 @@ def hash_of(entry: Entry) -> str:
     """Return the hexadecimal SHA-256 of an entry, whatever its own `hash` says."""
     bare = msgspec.structs.replace(entry, hash="")
     return hashlib.sha256(msgspec.json.encode(bare, order="deterministic")).hexdigest()
+
+
+class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One session in a list.
+
+    Attributes:
+        session: its id.
+        opened, closed: UTC times, "" when there is none.
+        person, cluster, face: from its first entry.
+        statements: how many were asked.
+        refused, elevated, unknown: how many of them ended that way; an intent without an outcome counts as unknown.
+        trouble: why it cannot be read whole, or "".
+    """
+
+    session: str
+    opened: str = ""
+    closed: str = ""
+    person: str = ""
+    cluster: str = ""
+    face: str = ""
+    statements: int = 0
+    refused: int = 0
+    elevated: int = 0
+    unknown: int = 0
+    trouble: str = ""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The first record of a session that does not hold.
+
+    Attributes:
+        session: the session's id.
+        number: the entry's number, -1 when the session itself is missing.
+        what: what is wrong with it, one line.
+    """
+
+    session: str
+    number: int
+    what: str
