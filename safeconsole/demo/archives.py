@@ -1,0 +1,252 @@
+"""
+Fetch a package from the archives this machine already trusts, without root.
+
+apt runs with its own lists, cache and empty package status, so nothing on the
+machine changes; signatures are checked against the distribution's keyring.
+The mirror is whatever the machine is configured for.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_APT_SECONDS = 900.0
+_APT_DIRECTORY = Path("/etc/apt")
+_KEYRINGS = Path("/usr/share/keyrings")
+# A source may follow a moving name instead of the release it currently means.
+_MOVING_SUITES = frozenset({"stable", "testing", "unstable", "sid"})
+_COMPONENTS = frozenset({"main", "universe"})
+# Only libraries are needed to run a daemon; perl comes along for wrapper scripts.
+_LIBRARY = re.compile(r"(lib|zlib)(?!perl|gdbm|c-gconv)")
+
+
+class ArchiveError(Exception):
+    """The machine's package archives could not give what was asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Archive:
+    """
+    One package archive the machine is configured for.
+
+    Attributes:
+        uri: as configured, with its scheme.
+        suite: the release as the source names it, e.g. a code name.
+        components: the configured ones that belong to the distribution.
+    """
+
+    uri: str
+    suite: str
+    components: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distribution:
+    """
+    The distribution this machine runs.
+
+    Attributes:
+        identifier: "debian", "ubuntu", ...
+        codename: of its release; empty when it has none.
+
+    Source: os-release(5), ID and VERSION_CODENAME.
+    """
+
+    identifier: str
+    codename: str
+
+
+def read_distribution(path: Path = Path("/etc/os-release")) -> Distribution:
+    """Return what the machine says it is; empty fields when it says nothing."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    fields = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', text, flags=re.MULTILINE))
+    return Distribution(
+        identifier=fields.get("ID", ""), codename=fields.get("VERSION_CODENAME", "")
+    )
+
+
+def machine_archives(
+    distribution: Distribution, directory: Path = _APT_DIRECTORY
+) -> tuple[Archive, ...]:
+    """
+    Return the configured archives that carry the distribution's own release.
+
+    Third-party archives use another suite or component; one that does not is
+    still refused later, since only the distribution's keyring is accepted.
+    """
+    wanted = _MOVING_SUITES | {distribution.codename}
+    files = [directory / "sources.list", *sorted((directory / "sources.list.d").glob("*"))]
+    found: dict[str, Archive] = {}
+    for file in files:
+        if not file.is_file():
+            continue
+        text = file.read_text(encoding="utf-8", errors="replace")
+        read = _read_paragraphs if file.suffix == ".sources" else _read_lines
+        if file.suffix not in {".sources", ".list"}:
+            continue
+        for archive in read(text):
+            if archive.suite in wanted and "main" in archive.components:
+                found.setdefault(archive.uri, archive)
+    return tuple(found.values())
+
+
+def _read_lines(text: str) -> Iterator[Archive]:
+    """Yield the archives of a one-line-style file."""
+    for line in text.splitlines():
+        match = re.match(r"\s*deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s+([^#]+)", line)
+        if match:
+            uri, suite, components = match.groups()
+            yield Archive(uri=uri, suite=suite, components=_own(components))
+
+
+def _read_paragraphs(text: str) -> Iterator[Archive]:
+    """Yield the archives of a deb822-style file."""
+    kept = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
+    for paragraph in re.split(r"\n\s*\n", kept):
+        fields = {
+            name.lower(): value
+            for name, value in re.findall(r"^([\w-]+):[ \t]*(.*)$", paragraph, re.MULTILINE)
+        }
+        if fields.get("enabled", "yes").strip().lower() in {"no", "false", "0"}:
+            continue
+        if "deb" not in fields.get("types", "").split():
+            continue
+        for uri in fields.get("uris", "").split():
+            for suite in fields.get("suites", "").split():
+                components = _own(fields.get("components", ""))
+                yield Archive(uri=uri, suite=suite, components=components)
+
+
+def _own(components: str) -> tuple[str, ...]:
+    return tuple(name for name in components.split() if name in _COMPONENTS)
+
+
+def unpack_package(
+    packages: tuple[str, ...], *, archive: Archive, keyring_of: str, into: Path
+) -> str:
+    """
+    Unpack the first package the archive has, with the libraries it needs.
+
+    Args:
+        packages: names to try, best first.
+        keyring_of: distribution whose archive keyring must have signed the index.
+        into: an empty directory; gets `tree/` and, while running, `apt/`.
+
+    Returns:
+        The version of the package.
+
+    Raises:
+        ArchiveError: apt is missing, the archive is out of reach, its signature
+            does not verify, or it has none of the packages.
+    """
+    apt = into / "apt"
+    _lay_out_private_apt(apt, archive, keyring_of)
+    _apt(apt, "update")
+    closure = _first_closure(apt, packages)
+    package, version = closure[-1]
+    wanted = [
+        f"{name}={release}"
+        for name, release in closure
+        if name == package or _LIBRARY.match(name)
+    ]
+    _apt(apt, "download", *wanted)
+    tree = into / "tree"
+    tree.mkdir()
+    for file in sorted((apt / "packages").glob("*.deb")):
+        _run(("dpkg", "-x", str(file), str(tree)), directory=apt, configuration=None)
+    shutil.rmtree(apt)
+    for unneeded in ("doc", "man", "lintian", "locale"):
+        shutil.rmtree(tree / "usr/share" / unneeded, ignore_errors=True)
+    return version
+
+
+def _first_closure(apt: Path, packages: tuple[str, ...]) -> list[tuple[str, str]]:
+    """Return (name, version) of everything to install, the package itself last."""
+    reason = "no package was named"
+    for package in packages:
+        try:
+            plan = _apt(apt, "--simulate", "install", package)
+        except ArchiveError as error:
+            reason = str(error)
+            continue
+        found = re.findall(r"^Inst (\S+) \((\S+)", plan, flags=re.MULTILINE)
+        return sorted(found, key=lambda pair: pair[0] == package)
+    raise ArchiveError(reason)
+
+
+def _lay_out_private_apt(apt: Path, archive: Archive, keyring_of: str) -> None:
+    """Write apt's private directories, its one source, and its configuration."""
+    for directory in ("lists/partial", "archives/partial", "packages"):
+        (apt / directory).mkdir(parents=True)
+    (apt / "status").touch()
+    components = " ".join(archive.components)
+    source = f"deb {_signed_by(keyring_of)}{archive.uri} {archive.suite} {components}\n"
+    (apt / "sources.list").write_text(source, encoding="utf-8")
+    lines = (
+        # Hooks of the machine would act on its own lists and archives.
+        "#clear APT::Update::Pre-Invoke;",
+        "#clear APT::Update::Post-Invoke;",
+        "#clear APT::Update::Post-Invoke-Success;",
+        f'Dir::State "{apt}";',
+        f'Dir::State::lists "{apt}/lists";',
+        f'Dir::State::status "{apt}/status";',
+        f'Dir::Cache "{apt}";',
+        f'Dir::Cache::archives "{apt}/archives";',
+        f'Dir::Etc::sourcelist "{apt}/sources.list";',
+        'Dir::Etc::sourceparts "/dev/null";',
+        'Dir::Etc::preferences "/dev/null";',
+        'Dir::Etc::preferencesparts "/dev/null";',
+        'APT::Install-Recommends "false";',
+        # The download user of apt may not enter a private directory of ours.
+        'APT::Sandbox::User "";',
+        'Acquire::Languages "none";',
+        'Acquire::Retries "3";',
+    )
+    (apt / "apt.conf").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _signed_by(distribution: str) -> str:
+    """Return the source option that pins the distribution's archive keyring."""
+    for suffix in ("pgp", "gpg"):
+        keyring = _KEYRINGS / f"{distribution}-archive-keyring.{suffix}"
+        if keyring.exists():
+            return f"[signed-by={keyring}] "
+    # Without the option apt still verifies, against the keys it trusts globally.
+    return ""
+
+
+def _apt(apt: Path, *arguments: str) -> str:
+    return _run(
+        ("apt-get", "--yes", "--quiet", *arguments),
+        directory=apt / "packages",
+        configuration=apt / "apt.conf",
+    )
+
+
+def _run(command: tuple[str, ...], *, directory: Path, configuration: Path | None) -> str:
+    environment = {**os.environ, "LC_ALL": "C"}
+    if configuration is not None:
+        environment["APT_CONFIG"] = str(configuration)
+    try:
+        done = subprocess.run(
+            command,
+            cwd=directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_APT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ArchiveError(f"{command[0]} did not run: {error}") from error
+    if done.returncode != 0:
+        complaint = (done.stderr or done.stdout).strip().splitlines() or ["no output"]
+        raise ArchiveError(f"{' '.join(command[:5])}: {complaint[-1]}")
+    return done.stdout

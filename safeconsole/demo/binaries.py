@@ -1,0 +1,266 @@
+"""
+Find or fetch `mariadbd` and `mysqld`, without root and without containers.
+
+Looked for in this order: the environment, the search path, a cache outside the
+project, and last the package archives this machine is configured for. A fetched
+server runs through the loader and libraries unpacked with it, so its release need
+not be the machine's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from safeconsole.demo import archives
+
+Flavour = Literal["mariadb", "mysql"]
+FLAVOURS: Final[tuple[Flavour, ...]] = ("mariadb", "mysql")
+
+_ENVIRONMENT = {"mariadb": "SAFECONSOLE_MARIADBD", "mysql": "SAFECONSOLE_MYSQLD"}
+_DAEMONS = {"mariadb": ("mariadbd", "mysqld"), "mysql": ("mysqld",)}
+_PACKAGES = {
+    "mariadb": ("mariadb-server-core",),
+    "mysql": ("mysql-server-core", "mysql-server-core-8.4", "mysql-server-core-8.0"),
+}
+_SYSTEM_DIRECTORIES = ("/usr/sbin", "/usr/local/sbin")
+_VERSION_SECONDS = 30.0
+
+
+class ServersUnavailableError(Exception):
+    """
+    A server binary can neither be found nor fetched.
+
+    Attributes:
+        reason: what was tried and how it failed.
+        how_to_get: what a person can do about it.
+    """
+
+    def __init__(self, reason: str, how_to_get: str) -> None:
+        super().__init__(f"{reason}; {how_to_get}")
+        self.reason = reason
+        self.how_to_get = how_to_get
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerBinaries:
+    """
+    A server that can be started here.
+
+    Attributes:
+        flavour: which family member.
+        version: as the daemon prints it, e.g. "9.7.4-2".
+        command: words that run the daemon, to be followed by its options.
+        base_directory: what `--basedir` must be.
+        share_directory: character sets and messages; None: compiled-in place.
+        plugin_directory: None: compiled-in place.
+    """
+
+    flavour: Flavour
+    version: str
+    command: tuple[str, ...]
+    base_directory: Path
+    share_directory: Path | None
+    plugin_directory: Path | None
+
+
+def servers_directory() -> Path:
+    """Return the cache for binaries and prepared data directories, outside the project."""
+    chosen = os.environ.get("SAFECONSOLE_SERVERS_DIR")
+    if chosen:
+        return Path(chosen).absolute()
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache) / "safeconsole" / "servers"
+
+
+@contextmanager
+def exclusive(lock: Path) -> Iterator[None]:
+    """Hold `lock` against every other process; the system frees it if we die."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("a") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def find_server(flavour: Flavour) -> ServerBinaries | None:
+    """
+    Return a server that is already on this machine, or None.
+
+    Raises:
+        ServersUnavailableError: the environment names a daemon that does not run.
+    """
+    named = os.environ.get(_ENVIRONMENT[flavour])
+    if named:
+        found = _from_executable(flavour, Path(named))
+        if found is None:
+            reason = f"{_ENVIRONMENT[flavour]}={named} is not a {flavour} daemon that runs here"
+            raise ServersUnavailableError(reason, _how_to_get(flavour))
+        return found
+    search = os.pathsep.join((os.environ.get("PATH", ""), *_SYSTEM_DIRECTORIES))
+    for name in _DAEMONS[flavour]:
+        executable = shutil.which(name, path=search)
+        found = _from_executable(flavour, Path(executable)) if executable else None
+        if found is not None:
+            return found
+    return _from_cache(flavour)
+
+
+def provide_server(flavour: Flavour) -> ServerBinaries:
+    """
+    Return a server, fetching it into the cache when it is not here yet.
+
+    Raises:
+        ServersUnavailableError: it can neither be found nor fetched.
+    """
+    found = find_server(flavour)
+    if found is not None:
+        return found
+    directory = servers_directory()
+    try:
+        with exclusive(directory / f"{flavour}.lock"):
+            found = _from_cache(flavour)
+            if found is None:
+                _fetch(flavour, directory)
+                found = _from_cache(flavour)
+    except (OSError, archives.ArchiveError) as error:
+        raise ServersUnavailableError(f"no {flavour} server: {error}", _how_to_get(flavour)) from error
+    if found is None:
+        reason = f"the fetched {flavour} server does not run on this machine"
+        raise ServersUnavailableError(reason, _how_to_get(flavour))
+    return found
+
+
+def _how_to_get(flavour: Flavour) -> str:
+    return (
+        f"install {_PACKAGES[flavour][0]}, or set {_ENVIRONMENT[flavour]} to its daemon, "
+        "or run `make servers` where this machine's package archive can be reached"
+    )
+
+
+def _fetch(flavour: Flavour, directory: Path) -> None:
+    """Unpack the server beside its final place and move it there whole."""
+    distribution = archives.read_distribution()
+    candidates = archives.machine_archives(distribution)
+    if not candidates:
+        raise archives.ArchiveError("this machine has no package archive of its own release")
+    for leftover in directory.glob(f".partial-{flavour}-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    failures: list[str] = []
+    for archive in candidates:
+        _say(f"fetching {flavour} from this machine's package archive")
+        partial = Path(tempfile.mkdtemp(prefix=f".partial-{flavour}-", dir=directory))
+        try:
+            version = archives.unpack_package(
+                _PACKAGES[flavour],
+                archive=_archive_with(flavour, archive, distribution),
+                keyring_of=distribution.identifier,
+                into=partial,
+            )
+            (partial / "tree").rename(directory / f"{flavour}-{version.replace(':', '_')}")
+        except archives.ArchiveError as error:
+            failures.append(str(error))
+        else:
+            return
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    raise archives.ArchiveError("; ".join(failures))
+
+
+def _archive_with(
+    flavour: Flavour, archive: archives.Archive, distribution: archives.Distribution
+) -> archives.Archive:
+    """Return the archive to take it from: Debian has MySQL in its unstable release only."""
+    if flavour == "mysql" and distribution.identifier == "debian":
+        return archives.Archive(uri=archive.uri, suite="sid", components=("main",))
+    return archive
+
+
+def _from_cache(flavour: Flavour) -> ServerBinaries | None:
+    """Return the newest unpacked server; a tree is moved into place complete or not at all."""
+    trees = sorted(
+        (path for path in servers_directory().glob(f"{flavour}-*") if path.is_dir()),
+        key=lambda path: path.stat().st_mtime,
+        reverse=True,
+    )
+    for tree in trees:
+        loaders = sorted(tree.glob("**/ld-linux*.so.*"))
+        daemons = [tree / "usr/sbin" / name for name in _DAEMONS[flavour]]
+        daemon = next((path for path in daemons if path.exists()), None)
+        if daemon is None or not loaders:
+            continue
+        libraries = sorted({str(path.parent) for path in tree.glob("**/lib/*-linux-gnu/*.so.*")})
+        command = (str(loaders[0]), "--library-path", ":".join(libraries), str(daemon))
+        found = _from_command(flavour, command, tree / "usr")
+        if found is not None:
+            return found
+    return None
+
+
+def _from_executable(flavour: Flavour, executable: Path) -> ServerBinaries | None:
+    return _from_command(flavour, (str(executable),), executable.resolve().parent.parent)
+
+
+def _from_command(
+    flavour: Flavour, command: tuple[str, ...], base_directory: Path
+) -> ServerBinaries | None:
+    """Return the server behind a command, or None if it does not run or is another flavour."""
+    try:
+        done = subprocess.run(
+            (*command, "--no-defaults", "--version"),
+            capture_output=True,
+            text=True,
+            timeout=_VERSION_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    version = re.search(r"Ver (\S+)", done.stdout)
+    # A `mysqld` on the search path is often MariaDB under its old name.
+    if version is None or ("MariaDB" in done.stdout) != (flavour == "mariadb"):
+        return None
+    shares = (base_directory / "share" / name for name in ("mysql", "mariadb", "."))
+    plugins = base_directory / "lib" / "mysql" / "plugin"
+    return ServerBinaries(
+        flavour=flavour,
+        version=version.group(1),
+        command=command,
+        base_directory=base_directory,
+        share_directory=next((path for path in shares if (path / "charsets").is_dir()), None),
+        plugin_directory=plugins if plugins.is_dir() else None,
+    )
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(f"servers: {text}\n")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Provide the named flavours (both when none is named); return the exit code."""
+    wanted = [flavour for flavour in FLAVOURS if not arguments or flavour in arguments]
+    if unknown := set(arguments) - set(FLAVOURS):
+        _say(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(FLAVOURS)}")
+        return 2
+    code = 0
+    for flavour in wanted:
+        try:
+            binaries = provide_server(flavour)
+        except ServersUnavailableError as error:
+            _say(f"NO {flavour.upper()}: {error}")
+            code = 1
+        else:
+            sys.stdout.write(f"{flavour} {binaries.version} {binaries.command[-1]}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
