@@ -75,7 +75,12 @@ class Answer(Protocol):
         ...
 
     def finish(self) -> Completion:
-        """End the statement's own transaction and say what was done; call once, after the last batch. Raises as `batches`."""
+        """
+        End the statement's own transaction and say what was done; call once, after the last batch.
+
+        Raises:
+            StoppedError, ServerError, OutcomeUnknownError: as `batches`.
+        """
         ...
 
 
@@ -136,7 +141,12 @@ class Connection(Protocol):
         ...
 
     def stop(self) -> str:
-        """Stop what runs, on the server, and return what the process list says then: "killed", "already over", "missed" or "unreachable"."""
+        """
+        Stop what runs, on the server.
+
+        Returns:
+            What the process list says then: "killed", "already over", "missed" or "unreachable".
+        """
         ...
 
     def close(self) -> None:

@@ -107,7 +107,7 @@ def route_of(statement: Statement, *, to: str = "") -> Route:
     Args:
         to: "replica" or "primary" when the person asked for one; anything else leaves it to the statement.
     """
-    if to == Route.PRIMARY or to == Route.REPLICA:
+    if to in {Route.PRIMARY, Route.REPLICA}:
         return Route(to)
     if statement.effects <= {Effect.READ, Effect.SESSION}:
         return Route.REPLICA
@@ -118,24 +118,26 @@ def unfit_reasons(reading: Reading, gates: Gates) -> tuple[str, ...]:
     """Return why a node may not be sent a statement now; nothing means fit."""
     if reading.unreachable:
         return (f"unreachable: {reading.unreachable}",)
-    reasons = []
-    if reading.role is Role.REPLICA:
-        if not reading.replicating:
-            reasons.append("replication is not running")
-        if reading.lag_seconds is None:
-            reasons.append("lag unknown")
-        elif reading.lag_seconds > gates.lag_seconds:
-            reasons.append(f"lag {reading.lag_seconds:.0f} s over {gates.lag_seconds:.0f} s")
+    reasons = list(_replication_reasons(reading, gates)) if reading.role is Role.REPLICA else []
     if reading.threads_running is not None and reading.threads_running > gates.threads_running:
         reasons.append(f"{reading.threads_running} threads running, over {gates.threads_running}")
-    if gates.free_memory_bytes:
-        if reading.free_memory_bytes is None:
-            reasons.append("free memory unknown, and the policy asks for a floor")
-        elif reading.free_memory_bytes < gates.free_memory_bytes:
-            reasons.append(f"free memory {reading.free_memory_bytes} under {gates.free_memory_bytes} bytes")
+    if gates.free_memory_bytes and reading.free_memory_bytes is None:
+        reasons.append("free memory unknown, and the policy asks for a floor")
+    elif (reading.free_memory_bytes or 0) < gates.free_memory_bytes:
+        reasons.append(f"free memory {reading.free_memory_bytes} under {gates.free_memory_bytes} bytes")
     if gates.history_length and (reading.history_length or 0) > gates.history_length:
         reasons.append(f"history length {reading.history_length} over {gates.history_length}")
     return tuple(reasons)
+
+
+def _replication_reasons(reading: Reading, gates: Gates) -> tuple[str, ...]:
+    if not reading.replicating:
+        return ("replication is not running",)
+    if reading.lag_seconds is None:
+        return ("lag unknown",)
+    if reading.lag_seconds > gates.lag_seconds:
+        return (f"lag {reading.lag_seconds:.0f} s over {gates.lag_seconds:.0f} s",)
+    return ()
 
 
 def choose(

@@ -20,7 +20,8 @@ class SecretSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     Attributes:
         sources: tried in this order: keyring, command, env, aws-iam.
-        command: program and arguments whose first line of output is the password; `{cluster}` and `{account}` are replaced.
+        command: program and arguments whose first line of output is the password;
+            `{cluster}` and `{account}` are replaced.
     """
 
     sources: tuple[Literal["keyring", "command", "env", "aws-iam"], ...] = ("keyring", "env")
