@@ -1,1 +1,1 @@
-"""What a terminal shows: tables, evidence, status."""
+"""What every face writes to a terminal or a pipe: rows, evidence, questions, the status line."""

@@ -1,0 +1,74 @@
+"""What an output stream can show: a terminal or a pipe, decorated or plain, how wide."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TextIO
+
+_BOX = "│─┼╭╯·"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """
+    How to write to one stream.
+
+    Attributes:
+        terminal: a person's terminal; control characters in data are escaped there.
+        decorated: colours and box lines may be used.
+        columns: width in character cells, 0 when there is no width to keep to.
+    """
+
+    terminal: bool = False
+    decorated: bool = False
+    columns: int = 0
+
+
+PLAIN = Look()
+"""A pipe or a file."""
+
+
+def look_of(stream: TextIO, environ: Mapping[str, str]) -> Look:
+    """
+    Return how to write to a stream.
+
+    `NO_COLOR`, `TERM=dumb`, `SAFECONSOLE_PLAIN` (for screen readers) and an encoding without box
+    characters each give a plain terminal. Source: no-color.org.
+    """
+    if not stream.isatty():
+        return PLAIN
+    switched_off = (
+        environ.get("NO_COLOR") or environ.get("SAFECONSOLE_PLAIN") or environ.get("TERM", "") in {"", "dumb"}
+    )
+    return Look(
+        terminal=True,
+        decorated=not switched_off and _can_encode(stream, _BOX),
+        columns=_columns_of(stream, environ),
+    )
+
+
+def forgive_encoding(stream: TextIO) -> None:
+    """Make a stream write what its encoding lacks as `\\N` escapes, where it would have raised."""
+    if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+        stream.reconfigure(errors="backslashreplace")
+
+
+def _can_encode(stream: TextIO, text: str) -> bool:
+    try:
+        text.encode(stream.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def _columns_of(stream: TextIO, environ: Mapping[str, str]) -> int:
+    given = environ.get("COLUMNS", "")
+    if given.isdecimal() and int(given) > 0:
+        return int(given)
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or 80
+    except (OSError, ValueError):
+        return 80
