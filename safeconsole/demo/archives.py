@@ -66,14 +66,10 @@ def read_distribution(path: Path = Path("/etc/os-release")) -> Distribution:
     """Return what the machine says it is; empty fields when it says nothing."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     fields = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', text, flags=re.MULTILINE))
-    return Distribution(
-        identifier=fields.get("ID", ""), codename=fields.get("VERSION_CODENAME", "")
-    )
+    return Distribution(identifier=fields.get("ID", ""), codename=fields.get("VERSION_CODENAME", ""))
 
 
-def machine_archives(
-    distribution: Distribution, directory: Path = _APT_DIRECTORY
-) -> tuple[Archive, ...]:
+def machine_archives(distribution: Distribution, directory: Path = _APT_DIRECTORY) -> tuple[Archive, ...]:
     """
     Return the configured archives that carry the distribution's own release.
 
@@ -109,10 +105,7 @@ def _read_paragraphs(text: str) -> Iterator[Archive]:
     """Yield the archives of a deb822-style file."""
     kept = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     for paragraph in re.split(r"\n\s*\n", kept):
-        fields = {
-            name.lower(): value
-            for name, value in re.findall(r"^([\w-]+):[ \t]*(.*)$", paragraph, re.MULTILINE)
-        }
+        fields = {name.lower(): value for name, value in re.findall(r"^([\w-]+):[ \t]*(.*)$", paragraph, re.MULTILINE)}
         if fields.get("enabled", "yes").strip().lower() in {"no", "false", "0"}:
             continue
         if "deb" not in fields.get("types", "").split():
@@ -127,9 +120,7 @@ def _own(components: str) -> tuple[str, ...]:
     return tuple(name for name in components.split() if name in _COMPONENTS)
 
 
-def unpack_package(
-    packages: tuple[str, ...], *, archive: Archive, keyring_of: str, into: Path
-) -> str:
+def unpack_package(packages: tuple[str, ...], *, archive: Archive, keyring_of: str, into: Path) -> str:
     """
     Unpack the first package the archive has, with the libraries it needs.
 
@@ -150,11 +141,7 @@ def unpack_package(
     _apt(apt, "update")
     closure = _first_closure(apt, packages)
     package, version = closure[-1]
-    wanted = [
-        f"{name}={release}"
-        for name, release in closure
-        if name == package or _LIBRARY.match(name)
-    ]
+    wanted = [f"{name}={release}" for name, release in closure if name == package or _LIBRARY.match(name)]
     _apt(apt, "download", *wanted)
     tree = into / "tree"
     tree.mkdir()

@@ -176,9 +176,7 @@ def _fetch(flavour: Flavour, directory: Path) -> None:
     raise archives.ArchiveError("; ".join(failures))
 
 
-def _archive_with(
-    flavour: Flavour, archive: archives.Archive, distribution: archives.Distribution
-) -> archives.Archive:
+def _archive_with(flavour: Flavour, archive: archives.Archive, distribution: archives.Distribution) -> archives.Archive:
     """Return the archive to take it from: Debian has MySQL in its unstable release only."""
     if flavour == "mysql" and distribution.identifier == "debian":
         return archives.Archive(uri=archive.uri, suite="sid", components=("main",))
@@ -198,7 +196,8 @@ def _from_cache(flavour: Flavour) -> ServerBinaries | None:
         daemon = next((path for path in daemons if path.exists()), None)
         if daemon is None or not loaders:
             continue
-        libraries = sorted({str(path.parent) for path in tree.glob("**/lib/*-linux-gnu/*.so.*")})
+        roots = (tree / "usr" / "lib", tree / "lib")
+        libraries = [str(path) for root in roots for path in root.glob("*-linux-gnu*")]
         command = (str(loaders[0]), "--library-path", ":".join(libraries), str(daemon))
         found = _from_command(flavour, command, tree / "usr")
         if found is not None:
@@ -210,9 +209,7 @@ def _from_executable(flavour: Flavour, executable: Path) -> ServerBinaries | Non
     return _from_command(flavour, (str(executable),), executable.resolve().parent.parent)
 
 
-def _from_command(
-    flavour: Flavour, command: tuple[str, ...], base_directory: Path
-) -> ServerBinaries | None:
+def _from_command(flavour: Flavour, command: tuple[str, ...], base_directory: Path) -> ServerBinaries | None:
     """Return the server behind a command, or None if it does not run or is another flavour."""
     try:
         done = subprocess.run(

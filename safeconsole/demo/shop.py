@@ -113,10 +113,7 @@ def create_statements(dialect: Dialect) -> tuple[str, ...]:
         columns = "".join(f", {name} {kind}" for name, kind in table.columns)
         statements.append(f"CREATE TABLE {table.name} (id {key}{columns})")
         # SQLite's index names share one space, so the table's name is part of them.
-        statements.extend(
-            f"CREATE INDEX {table.name}_{column} ON {table.name} ({column})"
-            for column in table.indexed
-        )
+        statements.extend(f"CREATE INDEX {table.name}_{column} ON {table.name} ({column})" for column in table.indexed)
     return tuple(statements)
 
 
@@ -125,7 +122,7 @@ def insert_statement(table: Table, dialect: Dialect) -> str:
     mark = "?" if dialect == "sqlite" else "%s"
     names = ("id", *(name for name, _ in table.columns))
     marks = ", ".join(mark for _ in names)
-    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608
+    return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})"
 
 
 def rows(table: str) -> Iterator[Row]:
@@ -178,7 +175,7 @@ def _product_rows() -> Iterator[Row]:
 
 def _items_of(order: int) -> Iterator[tuple[int, int]]:
     """Yield (product, quantity) of one order: two items, three in two orders of five."""
-    for position in range(3 if order % 5 < 2 else 2):  # noqa: PLR2004
+    for position in range(3 if order % 5 < 2 else 2):
         product = 1 + _spread(order * 3 + position, salt=6, below=PRODUCT_COUNT)
         yield product, 1 + _spread(order * 3 + position, salt=7, below=4)
 

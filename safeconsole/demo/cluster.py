@@ -1,0 +1,211 @@
+"""
+A cluster that is up, as its DBA sees it: connect, wait, stop copying, kill, promote.
+
+Nothing here starts a server, so a process may look after a cluster another one started.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, Self
+
+import pymysql
+
+from safeconsole.demo import replication, shop
+from safeconsole.demo.accounts import REPLICATION_ACCOUNT
+from safeconsole.demo.binaries import Flavour
+from safeconsole.demo.replication import Dba
+
+Role = Literal["primary", "replica", "detached"]
+
+_CATCH_UP_SECONDS = 30.0
+_POLL_SECONDS = 0.05
+_CONNECT_SECONDS = 10
+
+
+class NotCaughtUpError(Exception):
+    """A replica did not reach the primary's position in the time given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningNode:
+    """
+    One server of a running cluster.
+
+    Attributes:
+        name: "primary", "replica-1", ... as it was started; a promotion keeps it.
+        host: always 127.0.0.1.
+        port: on that host.
+        role: what it was last told to be; detached: a former primary that follows nobody.
+        pid: of the daemon.
+        socket: unix socket, in a directory only this user may enter.
+        datadir: its data directory.
+    """
+
+    name: str
+    host: str
+    port: int
+    role: Role
+    pid: int
+    socket: Path
+    datadir: Path
+
+
+class RunningCluster:
+    """
+    A cluster that is up, seen by its DBA.
+
+    Attributes:
+        flavour: which family member all its nodes are.
+        nodes: the primary first as started; roles change with `promote`.
+        accounts: password of each account, the same on every node.
+    """
+
+    def __init__(
+        self,
+        *,
+        flavour: Flavour,
+        nodes: tuple[RunningNode, ...],
+        accounts: Mapping[str, str],
+        close: Callable[[], None] | None = None,
+    ) -> None:
+        """Describe a cluster; `close` ends its processes, and only its starter has one."""
+        self.flavour = flavour
+        self.nodes = nodes
+        self.accounts = accounts
+        self._close = close
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def primary(self) -> RunningNode:
+        """The node that takes writes."""
+        return next(node for node in self.nodes if node.role == "primary")
+
+    @property
+    def replicas(self) -> tuple[RunningNode, ...]:
+        """The nodes that follow the primary."""
+        return tuple(node for node in self.nodes if node.role == "replica")
+
+    def dba_connect(self, node: RunningNode) -> Dba:
+        """Return a connection that may do anything, over the node's private socket."""
+        return connect_root(node.socket)
+
+    def account_connect(self, node: RunningNode, account: str) -> Dba:
+        """Return a connection of one of `accounts`, over TCP, autocommitting, in the shop."""
+        return pymysql.connect(
+            host=node.host,
+            port=node.port,
+            user=account,
+            password=self.accounts[account],
+            database=shop.SCHEMA,
+            charset="utf8mb4",
+            autocommit=True,
+            connect_timeout=_CONNECT_SECONDS,
+        )
+
+    def wait_caught_up(self, timeout_seconds: float = _CATCH_UP_SECONDS) -> None:
+        """
+        Wait until every replica has applied what the primary has committed by now.
+
+        Raises:
+            NotCaughtUpError: one had not in `timeout_seconds`.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        with self.dba_connect(self.primary) as primary:
+            goal = replication.position(primary, self.flavour)
+        for node in self.replicas:
+            left = max(deadline - time.monotonic(), 0.001)
+            with self.dba_connect(node) as dba:
+                if not replication.has_reached(dba, self.flavour, goal, seconds=left):
+                    raise NotCaughtUpError(f"{node.name} has not reached {goal}")
+
+    def kill(self, node: RunningNode) -> None:
+        """Kill a node as a crash would, and wait until it answers nobody."""
+        os.kill(node.pid, signal.SIGKILL)
+        while _answers(node):
+            time.sleep(_POLL_SECONDS)
+
+    def stop_replication(self, node: RunningNode) -> None:
+        """Let a replica fall behind."""
+        with self.dba_connect(node) as dba:
+            replication.tell(dba, "STOP REPLICA")
+
+    def start_replication(self, node: RunningNode) -> None:
+        """Let a replica follow again."""
+        with self.dba_connect(node) as dba:
+            replication.tell(dba, "START REPLICA")
+
+    def promote(self, node: RunningNode) -> None:
+        """
+        Make a replica the primary and let the other replicas follow it.
+
+        A former primary that is still up first stops taking writes, so nothing is lost;
+        it is not made a replica but left detached. Without it, what the node had not
+        received is gone, as in a real failover.
+        """
+        former = self.primary
+        if _answers(former):
+            with self.dba_connect(former) as dba:
+                replication.set_read_only(dba, self.flavour, value=True)
+            self.wait_caught_up()
+        with self.dba_connect(node) as dba:
+            replication.tell(dba, "STOP REPLICA", "RESET REPLICA ALL")
+            replication.set_read_only(dba, self.flavour, value=False)
+        for other in self.replicas:
+            if other.name != node.name and _answers(other):
+                with self.dba_connect(other) as dba:
+                    replication.tell(dba, "STOP REPLICA")
+                self.follow(other, port=node.port)
+        roles: dict[str, Role] = {former.name: "detached", node.name: "primary"}
+        self.nodes = tuple(replace(n, role=roles.get(n.name, n.role)) for n in self.nodes)
+
+    def stop(self) -> None:
+        """
+        End every node and delete its data; twice does nothing more.
+
+        Raises:
+            RuntimeError: another process started this cluster, and only it can.
+        """
+        if self._close is None:
+            raise RuntimeError("this cluster belongs to the process that started it")
+        self._close()
+
+    def follow(self, node: RunningNode, *, port: int) -> None:
+        """Make a node, whose replication is not running, a replica of the one at `port`."""
+        with self.dba_connect(node) as dba:
+            replication.follow(
+                dba,
+                self.flavour,
+                port=port,
+                account=REPLICATION_ACCOUNT,
+                password=self.accounts[REPLICATION_ACCOUNT],
+            )
+
+
+def connect_root(socket: Path) -> Dba:
+    """Return a connection that may do anything, over a private socket."""
+    return pymysql.connect(
+        unix_socket=str(socket),
+        user="root",
+        charset="utf8mb4",
+        autocommit=True,
+        connect_timeout=_CONNECT_SECONDS,
+    )
+
+
+def _answers(node: RunningNode) -> bool:
+    try:
+        connect_root(node.socket).close()
+    except pymysql.MySQLError:
+        return False
+    return True

@@ -1,0 +1,272 @@
+"""
+A cluster without servers: one SQLite file that takes writes, and copies that follow it.
+
+The copying is real: a thread sees that the primary changed and copies it into the live
+replica files, in one transaction each, while others read them. What it knows it writes
+beside each file, so that a role and a lag can be proven and not guessed from a name.
+
+Every file uses a rollback journal: a reader without write permission could not open a
+file with a write-ahead log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import threading
+import time
+import uuid
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal, Self
+
+from safeconsole.demo import shop
+
+_POLL_SECONDS = 0.05
+# How often a replica that has nothing to copy is said to be up to date.
+_HEARTBEAT_SECONDS = 0.5
+_BUSY_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sidecar:
+    """
+    What is known of one file, kept beside it as JSON.
+
+    Attributes:
+        identity: of the file, stable for its life; a UUID.
+        role: what it is.
+        source: identity of the file it is copied from; None for the primary.
+        applied: `st_mtime_ns` of the source just before the copy: while the source
+            still has it, nothing is missing here. 0 for the primary.
+        copied_at: when it was last copied, seconds since 1970 in UTC; 0 for the primary.
+        caught_up_at: when it was last seen to miss nothing, in the same unit. It is
+            written twice a second, so an old one means the copying stopped or is behind.
+        copies: how often it was copied since it was made.
+        running: whether a replicator follows for it; still true after a crash, hence
+            `caught_up_at`.
+    """
+
+    identity: str
+    role: Literal["primary", "replica"]
+    source: str | None = None
+    applied: int = 0
+    copied_at: float = 0.0
+    caught_up_at: float = 0.0
+    copies: int = 0
+    running: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedNode:
+    """
+    One file of the cluster.
+
+    Attributes:
+        name: "primary", "replica-1", ...
+        path: the database; its tables are in the file's main schema.
+        sidecar: the JSON file beside it, replaced whole at every change.
+    """
+
+    name: str
+    path: Path
+    sidecar: Path
+
+    def read_sidecar(self) -> Sidecar:
+        """Return what is known of the file now."""
+        return Sidecar(**json.loads(self.sidecar.read_text(encoding="utf-8")))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedCluster:
+    """
+    A directory with the files of one cluster.
+
+    Attributes:
+        directory: holds nothing else.
+        primary: the file that takes writes.
+        replicas: its copies, at least one.
+    """
+
+    directory: Path
+    primary: EmbeddedNode
+    replicas: tuple[EmbeddedNode, ...]
+
+    @property
+    def nodes(self) -> tuple[EmbeddedNode, ...]:
+        """The primary and its replicas."""
+        return (self.primary, *self.replicas)
+
+
+def create_embedded(directory: Path, *, replicas: int = 2) -> EmbeddedCluster:
+    """
+    Create a cluster with the shop in it; nothing follows until a `Replicator` starts.
+
+    Args:
+        directory: made when missing.
+        replicas: how many, >= 1.
+
+    Raises:
+        FileExistsError: there is a cluster already.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    cluster = EmbeddedCluster(
+        directory=directory,
+        primary=_node(directory, "primary"),
+        replicas=tuple(_node(directory, f"replica-{n}") for n in range(1, replicas + 1)),
+    )
+    if cluster.primary.path.exists():
+        raise FileExistsError(f"{cluster.primary.path} exists already")
+    with contextlib.closing(sqlite3.connect(cluster.primary.path)) as primary:
+        # Built in one go; a crash here leaves nothing anybody relies on.
+        primary.execute("PRAGMA synchronous = OFF")
+        with primary:
+            for statement in shop.create_statements("sqlite"):
+                primary.execute(statement)
+            for table in shop.TABLES:
+                insert = shop.insert_statement(table, "sqlite")
+                primary.executemany(insert, shop.rows(table.name))
+        source = str(uuid.uuid4())
+        _write(cluster.primary, Sidecar(identity=source, role="primary"))
+        for node in cluster.replicas:
+            empty = Sidecar(identity=str(uuid.uuid4()), role="replica", source=source)
+            _write(node, _copy(cluster.primary, node, primary, empty))
+    return cluster
+
+
+class Replicator:
+    """
+    Copies the primary's changes to the replicas, in a thread of its own.
+
+    One replicator for a cluster. `start` and `stop` belong to one thread; `pause` and
+    `resume` may be called from any.
+    """
+
+    def __init__(self, cluster: EmbeddedCluster) -> None:
+        """Prepare to follow; nothing runs before `start`."""
+        self._cluster = cluster
+        self._paused: frozenset[str] = frozenset()
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """
+        Begin to follow the primary.
+
+        Raises:
+            RuntimeError: it is following already.
+        """
+        if self._thread is not None:
+            raise RuntimeError("the replicator is running already")
+        self._stopping.clear()
+        self._thread = threading.Thread(target=self._follow, name="replicator", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the copy in progress; the replicas stay as they are."""
+        if self._thread is not None:
+            self._stopping.set()
+            self._thread.join()
+            self._thread = None
+
+    def pause(self, name: str) -> None:
+        """Let the replica of that name fall behind."""
+        self._paused |= {self._known(name)}
+
+    def resume(self, name: str) -> None:
+        """Let it follow again."""
+        self._paused -= {self._known(name)}
+
+    def wait_caught_up(self, timeout_seconds: float = 10.0) -> bool:
+        """Wait until no unpaused replica misses what is committed now; False if time ran out."""
+        goal = _modified(self._cluster.primary)
+        deadline = time.monotonic() + timeout_seconds
+        waiting = [node for node in self._cluster.replicas if node.name not in self._paused]
+        while any(node.read_sidecar().applied < goal for node in waiting):
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL_SECONDS / 5)
+        return True
+
+    def _known(self, name: str) -> str:
+        if name not in {node.name for node in self._cluster.replicas}:
+            raise ValueError(f"no replica {name}")
+        return name
+
+    def _follow(self) -> None:
+        cluster = self._cluster
+        # Changes with every commit of another connection, however fast they follow each
+        # other; the time stamp of the file does not.
+        with contextlib.closing(_open(cluster.primary, mode="ro")) as primary:
+            seen: dict[str, int] = {}
+            while not self._stopping.wait(_POLL_SECONDS):
+                with contextlib.suppress(sqlite3.OperationalError):
+                    # A writer or reader held a file too long: tried again at the next look.
+                    self._look(primary, seen)
+        for node in cluster.replicas:
+            _write(node, replace(node.read_sidecar(), running=False))
+
+    def _look(self, primary: sqlite3.Connection, seen: dict[str, int]) -> None:
+        version: int = primary.execute("PRAGMA data_version").fetchone()[0]
+        for node in self._cluster.replicas:
+            known = node.read_sidecar()
+            if node.name in self._paused:
+                if known.running:
+                    _write(node, replace(known, running=False))
+            elif seen.get(node.name) != version:
+                _write(node, replace(_copy(self._cluster.primary, node, primary, known), running=True))
+                seen[node.name] = version
+            elif not known.running or time.time() - known.caught_up_at > _HEARTBEAT_SECONDS:
+                _write(node, replace(known, caught_up_at=time.time(), running=True))
+
+
+def _node(directory: Path, name: str) -> EmbeddedNode:
+    return EmbeddedNode(name=name, path=directory / f"{name}.db", sidecar=directory / f"{name}.json")
+
+
+def _open(node: EmbeddedNode, *, mode: Literal["ro", "rw", "rwc"]) -> sqlite3.Connection:
+    return sqlite3.connect(f"{node.path.as_uri()}?mode={mode}", uri=True, timeout=_BUSY_SECONDS)
+
+
+def _modified(node: EmbeddedNode) -> int:
+    # Asked of the directory: to open and close the file would drop the locks that
+    # SQLite holds on it elsewhere in this process.
+    return node.path.stat().st_mtime_ns
+
+
+def _copy(source: EmbeddedNode, target: EmbeddedNode, connection: sqlite3.Connection, known: Sidecar) -> Sidecar:
+    """
+    Make one replica equal to the primary; readers see all of the change or none.
+
+    Returns:
+        What is known of the replica now.
+
+    Raises:
+        sqlite3.OperationalError: somebody held one of the files for too long.
+    """
+    # MUST be read before the copy: a change during it then shows as missing.
+    applied = _modified(source)
+    deadline = time.monotonic() + _BUSY_SECONDS
+
+    def give_up(_status: int, _left: int, _total: int) -> None:
+        if time.monotonic() > deadline:
+            raise sqlite3.OperationalError(f"{target.name} is locked")
+
+    with contextlib.closing(_open(target, mode="rwc")) as replica:
+        connection.backup(replica, pages=-1, progress=give_up, sleep=0.02)
+    now = time.time()
+    return replace(known, applied=applied, copied_at=now, caught_up_at=now, copies=known.copies + 1)
+
+
+def _write(node: EmbeddedNode, sidecar: Sidecar) -> None:
+    partial = node.sidecar.with_suffix(".json.partial")
+    partial.write_text(json.dumps(asdict(sidecar)), encoding="utf-8")
+    partial.replace(node.sidecar)
