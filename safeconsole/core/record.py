@@ -1,19 +1,20 @@
 """
-What the journal holds: one value a thing that happened, and the hash that chains them.
+What the journal holds: one value a thing that happened, chained to the one before it (`chain`).
 
-Every entry carries the hash of the one before it; `GENESIS` stands before the first. The hash covers
-the entry's canonical JSON without its own `hash` field.
+The first entry of a session carries the hash of the line by which the host log opened the session, so
+that neither can be rewritten alone. A chain without a host log starts from `GENESIS`.
 """
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import msgspec
 
+from safeconsole.core import chain
+
 SCHEMA_VERSION = 1
-GENESIS = "0" * 64
+GENESIS = chain.GENESIS
 
 
 class SessionOpened(msgspec.Struct, frozen=True, kw_only=True, tag="session-opened"):
@@ -142,6 +143,62 @@ class Noticed(msgspec.Struct, frozen=True, kw_only=True, tag="notice"):
     detail: str = ""
 
 
+class Approved(msgspec.Struct, frozen=True, kw_only=True, tag="approval"):
+    """
+    A second person answered, or was left out.
+
+    Attributes:
+        statement: the statement it is for, -1 for an elevation's window.
+        request: the id of the request.
+        approver: who answered, or who was not waited for.
+        answer: "approved", "declined" or "skipped".
+        digest: what the answer is bound to.
+        key: fingerprint of the key that signed it, "" when it was skipped.
+        reason: why it was declined or skipped.
+    """
+
+    statement: int
+    request: str
+    approver: str
+    answer: str
+    digest: str
+    key: str = ""
+    reason: str = ""
+
+
+class Sampled(msgspec.Struct, frozen=True, kw_only=True, tag="sample"):
+    """
+    One look at a running statement; kept for the statements that ran long enough to be looked at.
+
+    Attributes:
+        statement: its number.
+        elapsed_seconds: since the send.
+        session_memory_bytes, instance_memory_bytes, free_memory_bytes: None where no sensor tells.
+        rows: rows that had reached the client.
+    """
+
+    statement: int
+    elapsed_seconds: float
+    session_memory_bytes: int | None = None
+    instance_memory_bytes: int | None = None
+    free_memory_bytes: int | None = None
+    rows: int = 0
+
+
+class CodeEntered(msgspec.Struct, frozen=True, kw_only=True, tag="code"):
+    """Source that the person entered in a console that runs code; its statements have records of their own."""
+
+    language: str
+    source: str
+
+
+class CommandGiven(msgspec.Struct, frozen=True, kw_only=True, tag="command"):
+    """A command to the console itself, such as \\use or \\stand-down."""
+
+    command: str
+    answer: str = ""
+
+
 Record = (
     SessionOpened
     | SessionClosed
@@ -153,6 +210,10 @@ Record = (
     | Intent
     | Ended
     | Noticed
+    | Approved
+    | Sampled
+    | CodeEntered
+    | CommandGiven
 )
 """Anything that may stand in the journal."""
 
@@ -166,10 +227,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
         session: the session's id.
         number: 0 for the first line, then one more each.
         time: UTC, ISO 8601 with microseconds.
-        offset_seconds: monotonic time since the session opened.
+        offset_seconds: monotonic time since the session opened, >= 0.
         previous: hash of the line before.
         record: what happened.
-        hash: hexadecimal SHA-256 over all of the above.
+        hash: hexadecimal SHA-256 over all of the above; "" before it is sealed.
     """
 
     version: int
@@ -189,8 +250,7 @@ def sealed(entry: Entry) -> Entry:
 
 def hash_of(entry: Entry) -> str:
     """Return the hexadecimal SHA-256 of an entry, whatever its own `hash` says."""
-    bare = msgspec.structs.replace(entry, hash="")
-    return hashlib.sha256(msgspec.json.encode(bare, order="deterministic")).hexdigest()
+    return chain.sealed_line(msgspec.structs.replace(entry, hash=""))[1]
 
 
 class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,1 +1,1 @@
-"""This computer: files, secrets, clock, and who the person is."""
+"""The computer that safeconsole runs on: files, secrets, clock, and who the person is."""

@@ -1,0 +1,181 @@
+"""
+The host log: `<directory>/host.jsonl`, the chain of all sessions' heads on this computer.
+
+Every console appends to it, a few lines a session, each under the file's lock for some microseconds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from safeconsole.adapters.local.appending import last_line, open_appending, write_whole
+from safeconsole.core.anchor import ANCHOR_VERSION, Anchor, AnchorEvent, statement_to_sign
+from safeconsole.core.chain import GENESIS, hash_in_line, sealed_line
+from safeconsole.interfaces import Clock
+
+HOST_LOG = "host.jsonl"
+LOCK_SECONDS = 2.0
+"""How long to wait for another console's anchor; it takes microseconds unless that process is stopped."""
+
+
+class Signer(Protocol):
+    """Signs anchors with a private key."""
+
+    @property
+    def key(self) -> str:
+        """The fingerprint of the key."""
+        ...
+
+    def sign(self, message: bytes) -> str:
+        """Return the hexadecimal signature of a message."""
+        ...
+
+
+class _Tail(msgspec.Struct, frozen=True):
+    number: int
+    hash: str
+
+
+class HostLog:
+    """One audit directory's host log, for adding to; it holds nothing open in between."""
+
+    def __init__(self, directory: Path, clock: Clock, *, by: str = "", signer: Signer | None = None) -> None:
+        self._path = directory / HOST_LOG
+        self._clock = clock
+        self._by = by
+        self._signer = signer
+
+    def add(
+        self, event: AnchorEvent, session: str, *, count: int, head: str, torn: str = "", durable: bool = False
+    ) -> str:
+        """
+        Append one anchor and return its hash.
+
+        Args:
+            durable: return only when it is on disk.
+
+        Raises:
+            OSError: it could not be written, or another process holds the lock.
+        """
+        with self._locked() as descriptor:
+            previous, number = self._recovered_end(descriptor)
+            anchor = self._anchor(event, number, previous, session=session, count=count, head=head, torn=torn)
+            digest = self._write(descriptor, anchor)
+            if durable:
+                os.fdatasync(descriptor)
+            return digest
+
+    def recent(self, window_bytes: int) -> list[Anchor]:
+        """Return the anchors in the last bytes of the log, oldest first; what does not hold is left out. Raises OSError."""
+        with self._locked() as descriptor:
+            size = os.fstat(descriptor).st_size
+            start = max(0, size - window_bytes)
+            lines = os.pread(descriptor, size - start, start).split(b"\n")
+        return anchors_in(lines[1:] if start else lines)
+
+    def sync(self) -> None:
+        """Make all anchors durable. Raises OSError."""
+        descriptor = open_appending(self._path, new=False)
+        try:
+            os.fdatasync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[int]:
+        descriptor = open_appending(self._path, new=False)
+        try:
+            _lock(descriptor, self._path)
+            yield descriptor
+        finally:
+            os.close(descriptor)  # which lets go of the lock
+
+    def _recovered_end(self, descriptor: int) -> tuple[str, int]:
+        """Return the hash to follow and the next number, after mending a half line at the end."""
+        line, torn = last_line(descriptor)
+        if torn:
+            os.write(descriptor, b"\n")
+            return self._recover(descriptor, torn)
+        if not line:
+            return GENESIS, 0
+        if hash_in_line(line) is None:
+            # Someone changed it: the log goes on from the last line that holds, and `verify` names this one.
+            return _last_holding(descriptor)
+        return _end_after(line)
+
+    def _recover(self, descriptor: int, torn: bytes) -> tuple[str, int]:
+        previous, number = _last_holding(descriptor)
+        digest = hashlib.sha256(torn).hexdigest()
+        anchor = self._anchor(AnchorEvent.RECOVERED, number, previous, torn=digest)
+        return self._write(descriptor, anchor), number + 1
+
+    def _anchor(
+        self, event: AnchorEvent, number: int, previous: str, *, session: str = "", count: int = 0, **ends: str
+    ) -> Anchor:
+        return Anchor(
+            version=ANCHOR_VERSION,
+            number=number,
+            time=self._clock.utc(),
+            event=event,
+            session=session,
+            count=count,
+            head=ends.get("head", ""),
+            torn=ends.get("torn", ""),
+            by=self._by,
+            key=self._signer.key if self._signer else "",
+            previous=previous,
+        )
+
+    def _write(self, descriptor: int, anchor: Anchor) -> str:
+        if self._signer:
+            anchor = msgspec.structs.replace(anchor, signature=self._signer.sign(statement_to_sign(anchor)))
+        line, digest = sealed_line(anchor)
+        write_whole(descriptor, line + b"\n")
+        return digest
+
+
+def _last_holding(descriptor: int) -> tuple[str, int]:
+    data = os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+    for line in reversed(data.split(b"\n")):
+        if hash_in_line(line) is not None:
+            return _end_after(line)
+    return GENESIS, 0
+
+
+def _end_after(line: bytes) -> tuple[str, int]:
+    tail = msgspec.json.decode(line, type=_Tail)
+    return tail.hash, tail.number + 1
+
+
+def anchors_in(lines: list[bytes]) -> list[Anchor]:
+    """Return the anchors among the lines whose hash holds."""
+    found = []
+    for line in lines:
+        if hash_in_line(line) is not None:
+            with contextlib.suppress(msgspec.DecodeError):
+                found.append(msgspec.json.decode(line, type=Anchor))
+    return found
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                message = f"another process holds the lock of the host log for more than {LOCK_SECONDS:g} s"
+                raise OSError(errno.EAGAIN, message, str(path)) from None
+            time.sleep(0.001)
+        else:
+            return

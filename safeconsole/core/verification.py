@@ -1,0 +1,184 @@
+"""
+Does a session still say what was written? Pure checks over lines and anchors.
+
+For each session the first entry that does not hold is named; nothing found means that all of it holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from safeconsole.core.anchor import Anchor, AnchorEvent
+from safeconsole.core.chain import GENESIS, hash_in_line
+from safeconsole.core.record import Finding
+
+ENDS = frozenset({AnchorEvent.CLOSED, AnchorEvent.ABANDONED})
+"""Anchors after which a session gets no more entries."""
+
+
+class _Place(msgspec.Struct, frozen=True):
+    """The fields by which any chained line says where it belongs."""
+
+    number: int
+    previous: str
+    session: str = ""
+
+
+_PLACE = msgspec.json.Decoder(_Place)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walked:
+    """
+    One chain, read to its end or to the first line that does not hold.
+
+    Attributes:
+        hashes: of the lines that hold, in order.
+        torn: bytes behind the last newline.
+        number: of the line that does not hold, -1 when all do.
+        what: what is wrong with it, or "".
+    """
+
+    hashes: tuple[str, ...]
+    torn: bytes = b""
+    number: int = -1
+    what: str = ""
+
+
+def walk(lines: Iterable[bytes], *, first: str = GENESIS, session: str = "") -> Walked:
+    """
+    Follow a chain.
+
+    Args:
+        lines: with their newlines; a last one without is torn.
+        first: what the first line hangs on.
+        session: the id that every line must carry.
+    """
+    hashes: list[str] = []
+    previous = first
+    for number, line in enumerate(lines):
+        if not line.endswith(b"\n"):
+            return Walked(hashes=tuple(hashes), torn=line)
+        found = hash_in_line(line[:-1])
+        what = "its text does not match its hash" if found is None else _misplaced(line, number, previous, session)
+        if found is None or what:
+            return Walked(hashes=tuple(hashes), number=number, what=what)
+        hashes.append(found)
+        previous = found
+    return Walked(hashes=tuple(hashes))
+
+
+def _misplaced(line: bytes, number: int, previous: str, session: str) -> str:
+    try:
+        place = _PLACE.decode(line)
+    except (msgspec.DecodeError, ValueError):
+        return "it is not a record"
+    if place.session != session and session:
+        return f"it belongs to session {place.session}"
+    if place.number > number:
+        return f"{place.number - number} records are missing before number {place.number}"
+    if place.number < number:
+        return f"number {place.number} stands here, out of order or twice"
+    if place.previous != previous:
+        return "it does not follow the record before it" if number else "it does not follow the host log's opening line"
+    return ""
+
+
+def check_host_log(lines: Iterable[bytes]) -> Finding | None:
+    """
+    Check the host log's own chain.
+
+    A half line is forgiven when the anchor after it says RECOVERED and carries its hash.
+    """
+    whole: list[bytes] = []
+    torn = b""
+    for line in lines:
+        if torn and not _recovers(line, torn):
+            break
+        if torn:
+            torn = b""
+        if hash_in_line(line.rstrip(b"\n")) is None or not line.endswith(b"\n"):
+            torn = line
+            continue
+        whole.append(line)
+    walked = walk(whole)
+    if walked.what:
+        return Finding(session="", number=walked.number, what=f"host log: {walked.what}")
+    if torn:
+        return Finding(session="", number=len(whole), what="host log: a line is torn or was changed")
+    return None
+
+
+def _recovers(line: bytes, torn: bytes) -> bool:
+    try:
+        anchor = msgspec.json.decode(line, type=Anchor)
+    except (msgspec.DecodeError, ValueError):
+        return False
+    return anchor.event is AnchorEvent.RECOVERED and anchor.torn == hashlib.sha256(torn.rstrip(b"\n")).hexdigest()
+
+
+def check_session(
+    session: str, lines: Iterable[bytes] | None, anchors: Sequence[Anchor], *, live: bool
+) -> Finding | None:
+    """
+    Check one session against itself and the host log.
+
+    Args:
+        session: its id.
+        lines: its file, with newlines; None when there is no file.
+        anchors: its lines of the host log, in order.
+        live: whether a console still writes to it; what is only half done is then no finding.
+    """
+    if lines is None:
+        if any(anchor.event is AnchorEvent.PRUNED for anchor in anchors):
+            return None
+        return Finding(session=session, number=-1, what="the session is in the host log, but its file is gone")
+    if not anchors or anchors[0].event is not AnchorEvent.OPENED:
+        return Finding(session=session, number=0, what="the host log does not know this session")
+    walked = walk(lines, first=anchors[0].hash, session=session)
+    for anchor in anchors[1:]:
+        # Behind a line that does not hold nothing can be compared; that line is the finding then.
+        if walked.what and anchor.count > len(walked.hashes):
+            continue
+        what = _unanchored(walked, anchor)
+        if what:
+            return Finding(session=session, number=min(anchor.count - 1, len(walked.hashes)), what=what)
+    if walked.what:
+        return Finding(session=session, number=walked.number, what=walked.what)
+    return _loose_end(session, walked, anchors, live=live)
+
+
+def _unanchored(walked: Walked, anchor: Anchor) -> str:
+    if anchor.event is AnchorEvent.PRUNED or anchor.count == 0:
+        return ""
+    held = len(walked.hashes)
+    if anchor.count > held:
+        return f"the records from here on are missing: the host log saw {anchor.count} at {anchor.time}"
+    if walked.hashes[anchor.count - 1] != anchor.head:
+        return f"it is not the record that the host log saw at {anchor.time}"
+    return ""
+
+
+def _loose_end(session: str, walked: Walked, anchors: Sequence[Anchor], *, live: bool) -> Finding | None:
+    ends = [anchor for anchor in anchors if anchor.event in ENDS]
+    held = len(walked.hashes)
+    if ends and held > ends[-1].count:
+        return Finding(session=session, number=ends[-1].count, what="it was added after the session had ended")
+    torn = hashlib.sha256(walked.torn).hexdigest() if walked.torn else ""
+    if live or (ends and torn == ends[-1].torn):
+        return None
+    if ends:
+        return Finding(session=session, number=held, what="what stands behind the last record was changed")
+    if walked.torn:
+        what = f"the last line is torn ({len(walked.torn)} bytes): a crash, unless someone cut it"
+        return Finding(session=session, number=held, what=what)
+    return None
+
+
+def closes_without_anchor(last_tag: str, anchors: Sequence[Anchor]) -> bool:
+    """Return whether a session ended in order, by its last record, while the host log never saw that."""
+    return last_tag == "session-closed" and not any(anchor.event in ENDS for anchor in anchors)
