@@ -43,7 +43,7 @@ class RowWriter(Protocol):
         ...
 
     def abandon(self, note: str, /) -> None:
-        """Write what is held of a result that did not end well; a JSON array stays open: nobody may read it as whole."""
+        """Write what is held of a result that did not end well; a JSON array stays open, so as not to look whole."""
         ...
 
 

@@ -23,13 +23,10 @@ def clock_text(seconds: float) -> str:
 
 def size_text(size: int) -> str:
     """Return a number of bytes: `512 B`, `1.5 MiB`; negative for what shrank."""
-    value = float(size)
-    for unit in _UNITS[:-1]:
-        if abs(value) < 1024:
-            break
-        value /= 1024
-    else:
-        unit = _UNITS[-1]
+    value, at = float(size), 0
+    while abs(value) >= 1024 and at < len(_UNITS) - 1:
+        value, at = value / 1024, at + 1
+    unit = _UNITS[at]
     return f"{value:.0f} {unit}" if unit == "B" or abs(value) >= 100 else f"{value:.1f} {unit}"
 
 

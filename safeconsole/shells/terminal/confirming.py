@@ -1,0 +1,138 @@
+"""Asks the person: the evidence first, then a typed answer. No terminal, no yes."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from typing import TextIO
+
+from safeconsole.core.decision import Considered
+from safeconsole.core.elevation import Request, Scope
+from safeconsole.shells.terminal.cells import safe
+from safeconsole.shells.terminal.evidence import Lines, block_text, evidence_lines, evidence_text
+from safeconsole.shells.terminal.looks import PLAIN, Look
+from safeconsole.shells.terminal.measures import clock_text
+
+YES = "yes"
+"""The whole word, typed: a stray y must not run anything."""
+
+
+class NoTerminal:
+    """Nobody can be asked: every answer is no."""
+
+    def confirm(self, considered: Considered) -> bool:  # noqa: ARG002 (the protocol's signature)
+        """Return no."""
+        return False
+
+    def elevate(self, request: Request, considered: Considered | None) -> bool:  # noqa: ARG002 (the protocol's signature)
+        """Return no."""
+        return False
+
+
+class GivenConfirmer:
+    """
+    Answers with what stood on the command line.
+
+    Args:
+        cluster: the cluster's name as the person typed it after `--confirm`, "" when they did not.
+    """
+
+    def __init__(self, cluster: str) -> None:
+        self._cluster = cluster
+
+    def confirm(self, considered: Considered) -> bool:  # noqa: ARG002 (the protocol's signature)
+        """Return no: `--confirm` names a cluster for an elevation, and says nothing of one statement's evidence."""
+        return False
+
+    def elevate(self, request: Request, considered: Considered | None) -> bool:  # noqa: ARG002 (the protocol's signature)
+        """Return whether the name given is exactly the cluster's."""
+        return bool(self._cluster) and self._cluster == request.cluster
+
+
+class TerminalConfirmer:
+    """
+    Asks on a terminal.
+
+    Args:
+        ask: writes a question and returns the typed line without its newline; raises EOFError when there is none.
+        show: writes text that ends with a newline.
+        look: what the terminal can show.
+    """
+
+    def __init__(self, ask: Callable[[str], str], show: Callable[[str], None], look: Look = PLAIN) -> None:
+        self._ask = ask
+        self._show = show
+        self._look = look
+
+    def confirm(self, considered: Considered) -> bool:
+        """Show the evidence and return whether `yes` was typed."""
+        self._show(evidence_text(considered, self._look))
+        return self._answer(f'run exactly this on {safe(considered.node or "")}? type "{YES}" to run it: ') == YES
+
+    def elevate(self, request: Request, considered: Considered | None) -> bool:
+        """Show the evidence and what is asked for, and return whether the cluster's name was typed."""
+        evidence = evidence_lines(considered) if considered is not None else ()
+        self._show(block_text("elevation", (*evidence, *_request_lines(request)), self._look, style="red"))
+        return (
+            self._answer(f'to elevate, type the name of the cluster ("{safe(request.cluster)}"): ') == request.cluster
+        )
+
+    def _answer(self, question: str) -> str:
+        try:
+            return self._ask(question).strip()
+        except (EOFError, KeyboardInterrupt):
+            # A person who is asked and interrupts has not agreed.
+            self._show("\n")
+            return ""
+
+
+def terminal_confirmer(questions: TextIO, answers: TextIO, look: Look = PLAIN) -> TerminalConfirmer | NoTerminal:
+    """Return one that asks on two streams, or one that always says no when either is not a terminal."""
+    if not (questions.isatty() and answers.isatty()):
+        return NoTerminal()
+
+    def ask(question: str) -> str:
+        questions.write(question)
+        questions.flush()
+        _forget_typed_ahead(answers)
+        line = answers.readline()
+        if not line.endswith("\n"):
+            raise EOFError
+        return line[:-1]
+
+    def show(text: str) -> None:
+        questions.write(text)
+        questions.flush()
+
+    return TerminalConfirmer(ask, show, look)
+
+
+def _request_lines(request: Request) -> Lines:
+    covers = (
+        "exactly this statement, on this server"
+        if request.scope is Scope.STATEMENT
+        else "every statement that needs an elevation"
+    )
+    lines = [
+        ("cluster", request.cluster),
+        ("covers", covers),
+        ("for", f"{clock_text(request.window_seconds)} from your answer"),
+        ("reason", request.reason),
+    ]
+    if request.ticket:
+        lines.append(("ticket", request.ticket))
+    lines.append(("recorded", "the reason, the answer and every statement, in the audit journal"))
+    return tuple((label, safe(text)) for label, text in lines)
+
+
+def _forget_typed_ahead(answers: TextIO) -> None:
+    """Drop what was typed or pasted before the question stood there: it answered something else."""
+    if sys.platform == "win32":
+        return
+    import termios  # noqa: PLC0415 (not on every platform)
+
+    try:
+        termios.tcflush(answers.fileno(), termios.TCIFLUSH)
+    except (termios.error, io.UnsupportedOperation):
+        return

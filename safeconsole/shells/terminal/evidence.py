@@ -1,0 +1,101 @@
+"""
+What a person is shown when the answer is not a plain yes: the message, the facts, the rule, the way out.
+
+Plain text first: it is what stands on stderr beside an exit code. A decorated terminal gets the same
+lines in a panel.
+"""
+
+from __future__ import annotations
+
+from safeconsole.core.decision import Considered
+from safeconsole.core.errors import DeniedError, OutcomeUnknownError, SafeConsoleError
+from safeconsole.core.vocabulary import Verdict
+from safeconsole.shells.terminal.cells import clipped, safe
+from safeconsole.shells.terminal.looks import PLAIN, Look
+
+SHOWN_STATEMENT = 300
+"""Characters of a statement shown as evidence; the journal holds it whole."""
+
+_STYLES = {Verdict.ALLOW: "green", Verdict.CONFIRM: "yellow", Verdict.ELEVATE: "red", Verdict.DENY: "red"}
+_TITLES = {
+    Verdict.ALLOW: "may run",
+    Verdict.CONFIRM: "needs a confirmation",
+    Verdict.ELEVATE: "needs an elevation",
+    Verdict.DENY: "is denied",
+}
+
+Lines = tuple[tuple[str, str], ...]
+"""One pair a line: what it is about, and what is to say of it."""
+
+
+def evidence_lines(considered: Considered) -> Lines:
+    """Return everything that was found out about a statement before anything ran."""
+    decision = considered.decision
+    target = (
+        f"{considered.node} ({considered.route})"
+        if considered.node
+        else f"none is fit (belongs on a {considered.route})"
+    )
+    lines = [("statement", one_line(considered.statement.text)), ("goes to", target)]
+    lines += [split_label(line) for line in considered.evidence]
+    lines.append(("rule", f"{', '.join(decision.rules) or 'none matched'}{_of_policy(decision.policy)}"))
+    if decision.limit_sources:
+        lines.append(("limits", ", ".join(decision.limit_sources)))
+    if decision.message:
+        lines.append(("because", decision.message))
+    if decision.instead:
+        lines.append(("instead", decision.instead))
+    return tuple((safe(label), safe(text)) for label, text in lines)
+
+
+def evidence_text(considered: Considered, look: Look = PLAIN) -> str:
+    """Return the evidence as text that ends with a newline, in a panel where the look allows one."""
+    verdict = considered.decision.verdict
+    title = f"{considered.statement.kind} {_TITLES[verdict]}"
+    if considered.decision.observed and verdict is not Verdict.ALLOW:
+        title += " (observed only: the policy lets it run)"
+    return block_text(title, evidence_lines(considered), look, style=_STYLES[verdict])
+
+
+def error_text(error: SafeConsoleError, look: Look = PLAIN, *, next_step: str = "") -> str:
+    """
+    Return an error as text that ends with a newline: one clear line, the evidence, the way out.
+
+    Args:
+        next_step: what this face offers beyond the safer way, such as how to elevate, or "".
+    """
+    lines = [split_label(line) for line in error.evidence]
+    if error.instead:
+        lines.append(("instead", error.instead))
+    if next_step:
+        lines.append(("or", next_step))
+    shown = tuple((safe(label), safe(text)) for label, text in lines)
+    if not look.decorated:
+        return block_text(f"safeconsole: {safe(error.message)}", shown, look)
+    style = "red" if isinstance(error, DeniedError | OutcomeUnknownError) else "yellow"
+    return block_text(safe(error.message), shown, look, style=style)
+
+
+def block_text(title: str, lines: Lines, look: Look = PLAIN, *, style: str = "") -> str:
+    """Return a title and labelled lines as text that ends with a newline, in a panel where the look allows one."""
+    if look.decorated and lines:
+        # Imported here: a pipe and a plain terminal never need it.
+        from safeconsole.shells.terminal.panels import panel_text  # noqa: PLC0415
+
+        return panel_text(title, lines, look, style=style)
+    return "".join([f"{title}\n", *(f"  {label}: {text}\n" if label else f"  {text}\n" for label, text in lines)])
+
+
+def one_line(sql: str) -> str:
+    """Return a statement on one line, cut to `SHOWN_STATEMENT` characters."""
+    return clipped(safe(" ".join(sql.split())), SHOWN_STATEMENT)
+
+
+def split_label(line: str) -> tuple[str, str]:
+    """Return an evidence line's label and text; a line without a short label has the label ""."""
+    label, colon, text = line.partition(": ")
+    return (label, text) if colon and len(label) <= 20 else ("", line)
+
+
+def _of_policy(policy: str) -> str:
+    return f" (policy {policy})" if policy else ""
