@@ -1,0 +1,188 @@
+"""
+What a policy is, and how it judges one statement's facts.
+
+Rules only tighten: the strictest verdict and the tightest limits win, so their order means nothing.
+What no rule allows is denied; so is everything when a rule cannot be judged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from math import isfinite
+
+import msgspec
+
+from safeconsole.core.decision import Decision
+from safeconsole.core.errors import ConfigurationError
+from safeconsole.core.limits import FLOORS, LIMIT_NAMES, Limits, tighten
+from safeconsole.core.routing import Gates
+from safeconsole.core.rules import Match, Rule, filled, match, offered
+from safeconsole.core.vocabulary import Effect, Verdict
+
+
+class ElevationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    How a person may go beyond the policy.
+
+    Attributes:
+        window_seconds: how long a break-glass window holds unless the person asks for less, > 0.
+        max_window_seconds: the longest window, >= `window_seconds`.
+        ticket_required: whether a reason alone is not enough.
+        two_persons: effects that a second person must approve.
+        approval_may_be_skipped: whether an emergency may go without the second person, loudly.
+        notice_required: whether an elevation waits until its notice was handed over.
+    """
+
+    window_seconds: float = 900.0
+    max_window_seconds: float = 3600.0
+    ticket_required: bool = False
+    two_persons: tuple[Effect, ...] = ()
+    approval_may_be_skipped: bool = False
+    notice_required: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """
+    What is allowed, where, and within which limits.
+
+    Attributes:
+        name: as the configuration calls it.
+        source: the file it was read from.
+        hash: hexadecimal SHA-256 of that file's bytes.
+        observe: it records what it would have said and stops nothing that the account may do.
+        rules: in the order of the file.
+        gates: what a node must offer before a statement is sent to it.
+        limits: ceilings that hold where no rule tightens them.
+        ceilings: how far a person may loosen them.
+        elevation: how a person may go beyond it.
+        redact_literals: the journal keeps statements with `?` in place of literals.
+    """
+
+    name: str
+    source: str
+    hash: str
+    observe: bool
+    rules: tuple[Rule, ...]
+    gates: Gates
+    limits: Limits
+    ceilings: Limits
+    elevation: ElevationSettings
+    redact_literals: bool
+
+    @property
+    def mode(self) -> str:
+        """The word of its file: "observe" or "enforce"."""
+        return "observe" if self.observe else "enforce"
+
+    @property
+    def label(self) -> str:
+        """Name and the first twelve digits of the hash, as decisions and records carry it."""
+        return f"{self.name}@{self.hash[:12]}"
+
+
+def judge(policy: Policy, facts: Mapping[str, object], *, limits: Limits | None = None) -> Decision:
+    """
+    Return whether a statement may run, and within which limits.
+
+    Args:
+        policy: the rules.
+        facts: one value for every name in `facts.FACTS`, from `facts_of`.
+        limits: the session's own, from `session_limits`; the policy's when None.
+
+    Returns:
+        The decision. Nothing matched, no rules, a rule that fails: DENY, and the message says so.
+    """
+    matched: list[Rule] = []
+    failed: list[tuple[Rule, str]] = []
+    activation = offered(facts)
+    for rule in policy.rules:
+        outcome, why = match(rule.condition, activation)
+        if outcome is Match.YES:
+            matched.append(rule)
+        elif outcome is Match.FAILED:
+            failed.append((rule, why))
+    start = policy.limits if limits is None else limits
+    tightest, sources = _tightest(policy, start, matched)
+    decision = Decision(
+        verdict=Verdict.DENY,
+        rules=tuple(rule.id for rule in policy.rules if rule in matched or rule in [each for each, _ in failed]),
+        # A policy that only observes must not stop a statement by a limit either.
+        limits=start if policy.observe else tightest,
+        limit_sources=sources,
+        policy=policy.label,
+        observed=policy.observe,
+    )
+    if failed:
+        rule, why = failed[0]
+        return replace(decision, message=f"rule {rule.id} cannot be judged, so nothing is allowed: {why}")
+    answers = [rule for rule in matched if rule.then is not None]
+    if not answers:
+        empty = "it has no rules" if not policy.rules else "no rule allows this"
+        return replace(decision, message=f"policy {policy.name} denies: {empty}")
+    return _answer(decision, answers, facts)
+
+
+def _answer(decision: Decision, answers: list[Rule], facts: Mapping[str, object]) -> Decision:
+    verdict = max(rule.then for rule in answers if rule.then is not None)
+    strictest = [rule for rule in answers if rule.then is verdict]
+    message = next((text for rule in strictest if (text := filled(rule.message, facts))), "")
+    instead = ""
+    if verdict is not Verdict.ALLOW:
+        # The danger's own alternative answers the question that was asked; a rule's can only be general.
+        own = (filled(rule.instead, facts) for rule in strictest)
+        instead = str(facts.get("stmt.instead", "")) or next((text for text in own if text), "")
+        message = message or f"rule {strictest[0].id} says {verdict.word}"
+    return replace(decision, verdict=verdict, message=message, instead=instead)
+
+
+def _tightest(policy: Policy, start: Limits, matched: list[Rule]) -> tuple[Limits, tuple[str, ...]]:
+    limits = start
+    sources = {name: "session" for name in LIMIT_NAMES if getattr(start, name) != getattr(policy.limits, name)}
+    for rule in matched:
+        tighter = tighten(limits, dict(rule.limits))
+        sources |= {name: rule.id for name in LIMIT_NAMES if getattr(tighter, name) != getattr(limits, name)}
+        limits = tighter
+    return limits, tuple(f"{name}: {source}" for name, source in sources.items())
+
+
+def session_limits(policy: Policy, asked: Mapping[str, float]) -> Limits:
+    """
+    Return the policy's limits with what a person, a flag or the configuration asks for.
+
+    Args:
+        asked: ceilings by name; tighter ones always, looser ones up to the policy's ceilings.
+
+    Raises:
+        ConfigurationError: an unknown ceiling, a value outside its range, or looser than the policy allows.
+    """
+    for name, value in asked.items():
+        if name not in LIMIT_NAMES:
+            raise ConfigurationError(f"unknown limit {name}", instead=f"one of {', '.join(LIMIT_NAMES)}")
+        ceiling = getattr(policy.ceilings, name)
+        if not (value >= ceiling if name in FLOORS else value <= ceiling):
+            raise ConfigurationError(f"{name} {value:g} is looser than policy {policy.name} allows ({ceiling:g})")
+    try:
+        return replaced(policy.limits, asked)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def replaced(limits: Limits, values: Mapping[str, float]) -> Limits:
+    """
+    Return the limits with each named ceiling replaced, tighter or looser.
+
+    Raises:
+        ValueError: an unknown name, or a value outside its range.
+    """
+    changes: dict[str, float] = {}
+    for name, value in values.items():
+        if name not in LIMIT_NAMES:
+            raise ValueError(f"unknown limit {name}")
+        current = getattr(limits, name)
+        # An int() of infinity or of a NaN raises errors of other kinds.
+        if not isfinite(value) or (isinstance(current, int) and value != int(value)):
+            raise ValueError(f"{name} cannot be {value:g}")
+        changes[name] = type(current)(value)
+    return replace(limits, **changes)  # type: ignore[arg-type]
