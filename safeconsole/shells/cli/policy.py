@@ -1,0 +1,172 @@
+"""`safeconsole policy lint|test|show`: is it sound, does it do what its examples say, what does it hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Protocol
+
+import click
+import msgspec
+
+from safeconsole.core.analysis import analyse
+from safeconsole.core.cases import Case, failures, lint, unmatched_rules
+from safeconsole.core.errors import PolicyInvalidError
+from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.limits import LIMIT_NAMES, Limits
+from safeconsole.core.policy import Policy
+from safeconsole.core.rules import Rule, facts_named
+from safeconsole.core.statement import Statement
+from safeconsole.core.vocabulary import Flavour
+
+
+class PolicySource(Protocol):
+    """Where policies come from."""
+
+    def names(self) -> tuple[str, ...]:
+        """The shipped policies."""
+        ...
+
+    def load(self, name: str) -> Policy:
+        """Return a policy by shipped name or path. Raises ConfigurationError, PolicyInvalidError."""
+        ...
+
+    def cases(self, name: str) -> tuple[Case, ...]:
+        """Return the examples beside it, none when it has no such file. Raises as `load`."""
+        ...
+
+
+class HasPolicies(Protocol):
+    """What `ctx.obj` must offer to these commands."""
+
+    @property
+    def policies(self) -> PolicySource:
+        """Where policies come from."""
+        ...
+
+
+@click.group()
+def policy() -> None:
+    """Look at policies, and hold them to their examples."""
+
+
+@policy.command("lint")
+@click.argument("names", metavar="[NAME|FILE]...", nargs=-1)
+@click.pass_obj
+def lint_command(app: HasPolicies, names: tuple[str, ...]) -> None:
+    """Check policies: facts, types, rules that never decide, rules without a case."""
+    found = [line for name in names or app.policies.names() for line in _lint(app.policies, name)]
+    for line in found:
+        click.echo(line)
+    if found:
+        raise PolicyInvalidError(_counted(len(found), "problem", "found"))
+
+
+@policy.command("test")
+@click.argument("names", metavar="[NAME|FILE]...", nargs=-1)
+@click.pass_obj
+def test_command(app: HasPolicies, names: tuple[str, ...]) -> None:
+    """Judge the cases beside policies, offline; only what differs is printed in full."""
+    wrong = 0
+    for name in names or app.policies.names():
+        cases = app.policies.cases(name)
+        if not cases:
+            raise PolicyInvalidError(f"policy {name} has no cases", instead="write them beside it, in NAME.cases.yaml")
+        failed = list(failures(app.policies.load(name), cases, _analysed))
+        for failure in failed:
+            click.echo(f"{name}: {failure.engine}: {failure.case}: {failure.what}")
+        click.echo(f"{name}: {_counted(len(cases), 'case', '')}, {len(failed)} not as expected")
+        wrong += len(failed)
+    if wrong:
+        raise PolicyInvalidError(_counted(wrong, "case", "not as expected"))
+
+
+@policy.command("show")
+@click.argument("name", metavar="NAME|FILE")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_obj
+def show_command(app: HasPolicies, name: str, form: str) -> None:
+    """Print what a policy holds, and where each rule stands."""
+    shown = app.policies.load(name)
+    if form == "json":
+        click.echo(json.dumps(_as_json(shown), indent=2, ensure_ascii=False))
+        return
+    for line in _as_text(shown):
+        click.echo(line)
+
+
+def _lint(source: PolicySource, name: str) -> Iterator[str]:
+    try:
+        loaded, cases = source.load(name), source.cases(name)
+    except PolicyInvalidError as error:
+        yield error.message
+        yield from error.evidence
+        return
+    yield from lint(loaded, cases)
+    for rule in unmatched_rules(loaded, cases):
+        yield f"{loaded.source}: a case names rule {rule}, which does not exist"
+
+
+def _analysed(text: str, flavour: Flavour) -> tuple[Statement, ...]:
+    return tuple(analyse(text, LexicalRules(flavour=flavour)))
+
+
+def _counted(number: int, noun: str, rest: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'} {rest}".rstrip()
+
+
+def _as_text(shown: Policy) -> Iterator[str]:
+    yield f"policy {shown.name}, {shown.mode}, from {shown.source}, {shown.hash[:12]}"
+    yield f"limits, and how far a person may loosen them: {', '.join(_limit_lines(shown.limits, shown.ceilings))}"
+    elevation = shown.elevation
+    minutes = f"{elevation.window_seconds / 60:g} of at most {elevation.max_window_seconds / 60:g} minutes"
+    ticket = ", with a ticket" if elevation.ticket_required else ""
+    persons = f", two persons for {', '.join(elevation.two_persons)}" if elevation.two_persons else ""
+    yield f"elevation: {minutes}{ticket}{persons}"
+    for rule in shown.rules:
+        yield ""
+        yield from _rule_lines(rule)
+
+
+def _limit_lines(limits: Limits, ceilings: Limits) -> Iterator[str]:
+    for name in LIMIT_NAMES:
+        limit, ceiling = getattr(limits, name), getattr(ceilings, name)
+        yield f"{name} {limit:.15g}" + (f" to {ceiling:.15g}" if ceiling != limit else "")
+
+
+def _rule_lines(rule: Rule) -> Iterator[str]:
+    yield f"{rule.id} (line {rule.line}): {'limits only' if rule.then is None else rule.then.word}"
+    yield f"  when    {' '.join(rule.when.split())}"
+    if rule.limits:
+        yield f"  limits  {', '.join(f'{name} {value:.15g}' for name, value in rule.limits.items())}"
+    if rule.message:
+        yield f"  says    {rule.message}"
+    if rule.instead:
+        yield f"  instead {rule.instead}"
+
+
+def _as_json(shown: Policy) -> dict[str, object]:
+    return {
+        "name": shown.name,
+        "source": shown.source,
+        "hash": shown.hash,
+        "mode": shown.mode,
+        "literals": "redact" if shown.redact_literals else "keep",
+        "gates": msgspec.to_builtins(shown.gates),
+        "limits": msgspec.to_builtins(shown.limits),
+        "ceilings": msgspec.to_builtins(shown.ceilings),
+        "elevation": msgspec.to_builtins(shown.elevation),
+        "rules": [
+            {
+                "id": rule.id,
+                "line": rule.line,
+                "when": rule.when,
+                "facts": list(facts_named(rule.when)),
+                "then": None if rule.then is None else rule.then.word,
+                "limits": dict(rule.limits),
+                "message": rule.message,
+                "instead": rule.instead,
+            }
+            for rule in shown.rules
+        ],
+    }
