@@ -100,9 +100,9 @@ def check_still_named(descriptor: int, path: Path, size: int) -> None:
         size: bytes that it must have.
 
     Raises:
-        OSError: ENOENT when it is gone or another file stands there, EIO when its size is not ours.
+        OSError: ENOENT when it is gone or another file stands there, ESTALE when its size is not ours.
     """
-    named, opened = os.stat(path, follow_symlinks=False), os.fstat(descriptor)
+    named, opened = path.lstat(), os.fstat(descriptor)
     if (named.st_dev, named.st_ino) != (opened.st_dev, opened.st_ino):
         raise FileNotFoundError(errno.ENOENT, "another file stands in the place of the session's", str(path))
     if opened.st_size != size:
@@ -119,8 +119,7 @@ def last_line(descriptor: int) -> tuple[bytes, bytes]:
         start = max(0, size - window)
         tail = os.pread(descriptor, size - start, start)
         whole, newline, torn = tail.rpartition(b"\n")
-        before, found, line = whole.rpartition(b"\n")
+        _, found, line = whole.rpartition(b"\n")
         if start == 0 or (newline and found):
             return (line if newline else b""), torn
-        del before
         window *= 4

@@ -47,9 +47,8 @@ class LocalArchive:
     def verify(self, session: str = "") -> tuple[Finding, ...]:
         """Check one session, or all and the host log; nothing found means that everything holds."""
         files = self._files()
-        host_lines = _lines(self._directory / HOST_LOG)
         anchors: dict[str, list[Anchor]] = {}
-        host_lines = list(host_lines)
+        host_lines = list(_lines(self._directory / HOST_LOG))
         for anchor in anchors_in([line.rstrip(b"\n") for line in host_lines]):
             anchors.setdefault(anchor.session, []).append(anchor)
         anchors.pop("", None)

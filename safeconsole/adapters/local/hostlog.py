@@ -76,7 +76,7 @@ class HostLog:
             return digest
 
     def recent(self, window_bytes: int) -> list[Anchor]:
-        """Return the anchors in the last bytes of the log, oldest first; what does not hold is left out. Raises OSError."""
+        """Return the anchors in the last bytes of the log, oldest first, without what does not hold. Raises OSError."""
         with self._locked() as descriptor:
             size = os.fstat(descriptor).st_size
             start = max(0, size - window_bytes)

@@ -256,7 +256,8 @@ def _encodable(record: Record) -> Record:
             case _:
                 return value
 
-    return msgspec.convert(mended(msgspec.to_builtins(record)), type=Record)
+    whole: Record = msgspec.convert(mended(msgspec.to_builtins(record)), type=Record)
+    return whole
 
 
 def _account() -> str:

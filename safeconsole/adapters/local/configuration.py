@@ -1,0 +1,227 @@
+"""
+Reads the configuration: TOML, strict, one line an error.
+
+The person's file is the first of `--config`, `$SAFECONSOLE_CONFIG` and the one in their configuration
+directory; `/etc/safeconsole/config.toml` is read as well, and wins (`precedence`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from safeconsole.adapters.local.precedence import merged
+from safeconsole.core.errors import ConfigurationError
+from safeconsole.core.limits import LIMIT_NAMES, Limits, tighten
+from safeconsole.core.settings import ClusterSettings, Settings
+
+SYSTEM_FILE = Path("/etc/safeconsole/config.toml")
+FILE_VARIABLE = "SAFECONSOLE_CONFIG"
+LARGEST_FILE_BYTES = 4 * 1024 * 1024
+
+Table = dict[str, Any]
+_AT = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
+_UNKNOWN = re.compile(r"unknown field `([^`]*)`")
+
+
+def load_settings(path: str | None, environ: Mapping[str, str], *, system: Path = SYSTEM_FILE) -> Settings:
+    """
+    Return the configuration in force; no file at all is an empty one.
+
+    Args:
+        path: the file of `--config`, or None.
+        system: the file that wins.
+
+    Raises:
+        ConfigurationError: a file is missing that was named, cannot be read, is world-writable, is not TOML, or says
+            something unknown; or the person's file changes what the system's sets.
+    """
+    own = _own_file(path, environ)
+    system_table = _table(system) if system.exists() else {}
+    if own is None or (system.exists() and own.exists() and own.samefile(system)):
+        table, source = system_table, system
+    else:
+        table, source = merged(system_table, _table(own), own_name=str(own), system_name=str(system)), own
+    return _settings(table, source)
+
+
+def journal_directory(settings: Settings, environ: Mapping[str, str], *, login: str) -> Path:
+    """
+    Return where the journal lives.
+
+    Args:
+        login: the account; it replaces `{login}` in `audit.directory`, for a directory a person under one parent.
+    """
+    configured = settings.audit.directory.replace("{login}", login)
+    if configured:
+        return _home_expanded(configured, environ)
+    state = environ.get("XDG_STATE_HOME", "")
+    base = Path(state) if Path(state).is_absolute() else _home(environ) / ".local" / "state"
+    return base / "safeconsole" / "audit"
+
+
+def read_guarded(path: Path) -> bytes:
+    """
+    Return a configuration or policy file's bytes.
+
+    Raises:
+        ConfigurationError: it cannot be read, is too large, or anybody may write to it or swap it.
+    """
+    try:
+        with path.open("rb") as file:
+            # On the open file, not on the path: it must not be swapped between the look and the read.
+            opened = os.fstat(file.fileno())
+            _refuse_world_writable(path, opened)
+            data = file.read(LARGEST_FILE_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read: {(error.strerror or 'unknown error').lower()}") from error
+    if len(data) > LARGEST_FILE_BYTES:
+        raise ConfigurationError(f"{path} is larger than {LARGEST_FILE_BYTES} bytes")
+    return data
+
+
+def _refuse_world_writable(path: Path, opened: os.stat_result) -> None:
+    if not stat.S_ISREG(opened.st_mode):
+        return
+    if opened.st_mode & stat.S_IWOTH:
+        raise ConfigurationError(f"{path} can be written by anybody", instead=f"chmod o-w {path}")
+    parent = path.resolve().parent
+    folder = parent.stat().st_mode
+    if folder & stat.S_IWOTH and not folder & stat.S_ISVTX:
+        raise ConfigurationError(
+            f"{parent}, where {path.name} is, can be written by anybody", instead=f"chmod o-w {parent}"
+        )
+
+
+def _own_file(path: str | None, environ: Mapping[str, str]) -> Path | None:
+    named = path or environ.get(FILE_VARIABLE, "")
+    if named:
+        return _home_expanded(named, environ)
+    base = environ.get("XDG_CONFIG_HOME", "")
+    folder = Path(base) if Path(base).is_absolute() else _home(environ) / ".config"
+    own = folder / "safeconsole" / "config.toml"
+    return own if own.exists() else None
+
+
+def _home(environ: Mapping[str, str]) -> Path:
+    return Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+
+
+def _home_expanded(text: str, environ: Mapping[str, str]) -> Path:
+    return _home(environ) / text[2:] if text.startswith("~/") else Path(text)
+
+
+def _table(path: Path) -> Table:
+    """Return one file's table, checked on its own, with its paths made absolute."""
+    data = read_guarded(path)
+    try:
+        table = tomllib.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{path}: byte {error.start} is not utf-8") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path}: not toml: {_uncapitalised(str(error))}") from error
+    _settings(table, path)
+    _make_absolute(table, path.resolve().parent)
+    return table
+
+
+def _make_absolute(table: Table, folder: Path) -> None:
+    """Read relative paths as relative to the file that names them."""
+    for cluster in table.get("clusters", {}).values():
+        policy, ca = cluster.get("policy", ""), cluster.get("tls", {}).get("ca", "")
+        if "/" in policy or policy.endswith((".yaml", ".yml")):
+            cluster["policy"] = str(folder / Path(policy).expanduser())
+        if ca:
+            cluster["tls"]["ca"] = str(folder / Path(ca).expanduser())
+    directory = table.get("audit", {}).get("directory", "")
+    if directory:
+        table["audit"]["directory"] = str(folder / Path(directory).expanduser())
+
+
+def _settings(table: Table, source: Path) -> Settings:
+    clusters = table.get("clusters", {})
+    # One by one, because an error in a mapping's value does not say under which key it stands.
+    for name, cluster in clusters.items() if isinstance(clusters, dict) else ():
+        _converted(cluster, ClusterSettings, source, ("clusters", name))
+    settings: Settings = _converted(table, Settings, source, ())
+    for name, settings_of_one in settings.clusters.items():
+        _check_cluster(name, settings_of_one, source)
+    _check_limits(settings.limits, source)
+    return settings
+
+
+def _converted(value: Any, kind: Any, source: Path, at: tuple[str, ...]) -> Any:  # noqa: ANN401 - any TOML value
+    try:
+        return msgspec.convert(value, type=kind, strict=True)
+    except msgspec.ValidationError as error:
+        _explain(str(error), kind, source, at)
+
+
+def _explain(message: str, kind: Any, source: Path, at: tuple[str, ...]) -> NoReturn:  # noqa: ANN401 - a type
+    found = _AT.match(message)
+    assert found is not None
+    inner = tuple(part for part in re.split(r"[.\[\]]+", found["path"] or "") if part)
+    unknown = _UNKNOWN.search(found["what"])
+    here = _type_at(kind, inner)
+    if unknown:
+        key = ".".join((*at, *inner, unknown.group(1)))
+        names = getattr(here, "__struct_fields__", ())
+        _unknown_key(f"{source}: {key} is not a setting", unknown.group(1), names)
+    what = _uncapitalised(found["what"])
+    allowed = [str(word) for part in (here, *get_args(here)) for word in get_args(part) if isinstance(word, str)]
+    if allowed and "enum" in what:
+        what = f"{what}, it is one of {', '.join(allowed)}"
+    raise ConfigurationError(f"{source}: {'.'.join((*at, *inner)) or 'the file'}: {what}")
+
+
+def _unknown_key(message: str, name: str, valid: Iterable[str]) -> NoReturn:
+    near = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"valid here: {', '.join(valid)}"
+    raise ConfigurationError(f"{message}; {hint}")
+
+
+def _type_at(kind: Any, path: tuple[str, ...]) -> Any:  # noqa: ANN401 - types
+    for part in path:
+        if get_origin(kind) in {dict, tuple}:
+            kind = [each for each in get_args(kind) if each is not Ellipsis][-1]
+        else:
+            kind = get_type_hints(kind).get(part) if hasattr(kind, "__struct_fields__") else None
+    return kind
+
+
+def _check_cluster(name: str, cluster: ClusterSettings, source: Path) -> None:
+    at = f"{source}: clusters.{name}"
+    if not re.fullmatch(r"[0-9A-Za-z_][0-9A-Za-z_.-]*", name):
+        raise ConfigurationError(f"{at}: a cluster's name is letters, digits, dots, dashes and underscores")
+    if not cluster.nodes:
+        raise ConfigurationError(f"{at}.nodes: it is empty, and a cluster has at least one node")
+    # `not >` rather than `<=`: a NaN must be refused too.
+    if not 0 < cluster.connect_seconds < float("inf"):
+        raise ConfigurationError(f"{at}.connect_seconds: it must be positive")
+    strangers = sorted({*cluster.names, *cluster.tags} - {*cluster.nodes})
+    if strangers:
+        raise ConfigurationError(f"{at}: names and tags are by node address, and {strangers[0]} is none of its nodes")
+    if "command" in cluster.secrets.sources and not cluster.secrets.command:
+        raise ConfigurationError(f"{at}.secrets.command: it is empty, and sources names it")
+
+
+def _check_limits(limits: Mapping[str, float], source: Path) -> None:
+    for name in limits:
+        if name not in LIMIT_NAMES:
+            _unknown_key(f"{source}: limits.{name} is not a limit", name, LIMIT_NAMES)
+        try:
+            tighten(Limits(), {name: limits[name]})
+        except (ValueError, OverflowError):
+            raise ConfigurationError(f"{source}: limits.{name}: {limits[name]:g} is out of range") from None
+
+
+def _uncapitalised(text: str) -> str:
+    return text[:1].lower() + text[1:]

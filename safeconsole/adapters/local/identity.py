@@ -1,0 +1,109 @@
+"""
+Who sits at the console: found out from the computer, in the order in which it is hard to fake.
+
+The kernel's login uid survives sudo and su; SUDO_USER survives sudo; the account the process runs as is
+what remains. Everything from the environment can be set by the person, and is kept as a hint.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from safeconsole.core.person import Person
+
+LOGIN_UID = Path("/proc/self/loginuid")
+UNSET_UID = 2**32 - 1
+"""What the kernel says when nobody logged in (a container, a service). Source: pam_loginuid(8)."""
+
+AGENT_MARKERS: tuple[tuple[str, str], ...] = (
+    ("CLAUDECODE", "claude-code"),
+    ("CODEX_THREAD_ID", "codex"),
+    ("CODEX_SANDBOX", "codex"),
+    ("CURSOR_AGENT", "cursor"),
+    ("CURSOR_TRACE_ID", "cursor"),
+    ("GEMINI_CLI", "gemini-cli"),
+    ("AIDER_MODEL", "aider"),
+    ("OPENCODE", "opencode"),
+    ("COPILOT_AGENT_SESSION_ID", "copilot"),
+    ("AI_AGENT", "agent"),
+    ("GITHUB_ACTIONS", "github-actions"),
+    ("GITLAB_CI", "gitlab-ci"),
+    ("BUILDKITE", "buildkite"),
+    ("CIRCLECI", "circleci"),
+    ("JENKINS_URL", "jenkins"),
+    ("TEAMCITY_VERSION", "teamcity"),
+    ("CI", "ci"),
+)
+"""Environment variables that programs set for what they start, and what we call the program; first found wins."""
+
+FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
+
+
+def who(environ: Mapping[str, str], *, login_uid: Path = LOGIN_UID) -> Person:
+    """Return who asks; never raises, a fact that cannot be had is left empty."""
+    terminal = _has_terminal()
+    login = _name_of(os.geteuid())
+    return Person(
+        name=_login_name(login_uid) or environ.get("SUDO_USER", "") or login,
+        login=login,
+        groups=_groups(),
+        host=socket.gethostname(),
+        origin=_origin(environ),
+        agent=_agent(environ, terminal=terminal),
+        terminal=terminal,
+    )
+
+
+def _login_name(path: Path) -> str:
+    try:
+        uid = int(path.read_text())
+    except (OSError, ValueError):
+        return ""
+    return "" if uid == UNSET_UID else _name_of(uid)
+
+
+def _name_of(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
+
+
+def _groups() -> tuple[str, ...]:
+    names = []
+    for gid in {os.getegid(), *os.getgroups()}:
+        try:
+            names.append(grp.getgrgid(gid).gr_name)
+        except KeyError:
+            names.append(str(gid))
+    return tuple(sorted(names))
+
+
+def _origin(environ: Mapping[str, str]) -> str:
+    connection = environ.get("SSH_CONNECTION", "") or environ.get("SSH_CLIENT", "")
+    if connection:
+        return connection.split()[0]
+    try:
+        return os.ttyname(sys.stdin.fileno())
+    except (OSError, ValueError, AttributeError):
+        return ""
+
+
+def _agent(environ: Mapping[str, str], *, terminal: bool) -> str:
+    for variable, name in AGENT_MARKERS:
+        if environ.get(variable, "").strip().lower() not in FALSE_WORDS:
+            return name
+    return "" if terminal else "no-terminal"
+
+
+def _has_terminal() -> bool:
+    try:
+        return sys.stdin.isatty() and sys.stderr.isatty()
+    except (ValueError, AttributeError):
+        return False
