@@ -80,8 +80,10 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         clusters: by name.
         audit: the journal.
         limits: ceilings by name (`limits.LIMIT_NAMES`), tightened on top of every policy.
+        locked: in the system's file: a person's file can add no cluster.
     """
 
     clusters: dict[str, ClusterSettings] = {}
     audit: AuditSettings = AuditSettings()
     limits: dict[str, float] = {}
+    locked: bool = False
