@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from safeconsole.core.record import (
@@ -29,7 +30,7 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
     opened = closed = person = cluster = face = ""
     asked = elevated = 0
     open_intents: set[int] = set()
-    outcomes = dict.fromkeys(OutcomeKind, 0)
+    outcomes: Counter[str] = Counter()
     for entry in entries:
         opened = opened or entry.time
         match entry.record:
@@ -45,7 +46,7 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
                 open_intents.add(record.statement)
             case Ended() as record:
                 open_intents.discard(record.statement)
-                outcomes[OutcomeKind(record.outcome)] += 1
+                outcomes[record.outcome] += 1
             case _:
                 pass
     return SessionSummary(
