@@ -93,16 +93,16 @@ class CsvWriter:
     """Comma-separated values of RFC 4180 with a header line and newlines alone between lines."""
 
     def __init__(self, columns: Sequence[Column], stream: TextIO, look: Look) -> None:
-        self._writer = csv.writer(stream, lineterminator="\n")
+        self._stream = stream
         self._shield = safe if look.terminal else None
         self.rows([tuple(column.name for column in columns)])
 
     def rows(self, batch: Sequence[Row]) -> None:
         """Write more rows; batches of plain types go to the csv module untouched."""
         if self._shield is None and _CSV_TYPES.issuperset(map(type, chain.from_iterable(batch))):
-            self._writer.writerows(batch)
+            self._stream.write(_csv_text(batch))
         else:
-            self._writer.writerows([[self._cell(value) for value in row] for row in batch])
+            self._stream.write(_csv_text([[self._cell(value) for value in row] for row in batch]))
 
     def end(self, _note: str = "", /) -> None:
         """Nothing closes CSV, and nothing in it can say that it is short."""
@@ -113,6 +113,22 @@ class CsvWriter:
         if value is None:
             return None
         return self._shield(text_of(value)) if self._shield else text_of(value)
+
+
+def _csv_text(rows: Sequence[Sequence[object]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    text = buffer.getvalue()
+    if "\r" not in text:
+        return text
+    # The csv module quotes a return only where returns end lines.
+    return "".join([_csv_line(row) for row in rows])
+
+
+def _csv_line(row: Sequence[object]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\r\n").writerow(row)
+    return buffer.getvalue().removesuffix("\r\n") + "\n"
 
 
 class TsvWriter:
