@@ -31,12 +31,9 @@ Lines = tuple[tuple[str, str], ...]
 def evidence_lines(considered: Considered) -> Lines:
     """Return everything that was found out about a statement before anything ran."""
     decision = considered.decision
-    target = (
-        f"{considered.node} ({considered.route})"
-        if considered.node
-        else f"none is fit (belongs on a {considered.route})"
-    )
-    lines = [("statement", one_line(considered.statement.text)), ("goes to", target)]
+    lines = [("asked", one_line(considered.statement.text))]
+    if considered.node is None:
+        lines.append(("node", f"none is fit; it belongs on a {considered.route}"))
     lines += [split_label(line) for line in considered.evidence]
     lines.append(("rule", f"{', '.join(decision.rules) or 'none matched'}{_of_policy(decision.policy)}"))
     if decision.limit_sources:

@@ -190,6 +190,8 @@ class StreamPresenter:
             return f"incomplete: stopped by the {ended.stopped_by or 'console'}{at}"
         if ended.outcome == OutcomeKind.REFUSED:
             return "incomplete: the server ended it with an error"
+        if ended.truncated:
+            return "incomplete: it was cut short"
         if self._shape.interactive and self._rows > limits.shown_rows:
             return f"{limits.shown_rows:,} of {counted(self._rows, 'row')} shown"
         return ""
@@ -200,7 +202,7 @@ class StreamPresenter:
             return f": raise with {self._shape.more_rows}{most}, or narrow the statement"
         if ended.ceiling == "fetched_bytes":
             return ": ask for fewer or narrower columns"
-        if ended.outcome == OutcomeKind.DONE:
+        if ended.outcome == OutcomeKind.DONE and not ended.truncated:
             return ": \\rows N shows more, \\export FILE writes all"
         return ""
 

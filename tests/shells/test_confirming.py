@@ -1,0 +1,89 @@
+import io
+import os
+import pty
+
+import pytest
+
+from safeconsole.core.elevation import Request, Scope
+from safeconsole.core.vocabulary import Verdict
+from safeconsole.shells.terminal.confirming import GivenConfirmer, NoTerminal, TerminalConfirmer, terminal_confirmer
+
+REQUEST = Request(cluster="shop", scope=Scope.BREAK_GLASS, reason="INC-7 stuck \x1b[2J order", ticket="INC-7")
+
+
+def asked(answer):
+    shown = []
+
+    def ask(question):
+        shown.append(question + "\n")
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    return TerminalConfirmer(ask, shown.append), shown
+
+
+@pytest.mark.parametrize("answer", ["", "y", "YES", "yes please", "no", EOFError(), KeyboardInterrupt()])
+def test_only_the_whole_word_confirms(answer, considered):
+    confirmer, _ = asked(answer)
+    assert confirmer.confirm(considered(Verdict.CONFIRM)) is False
+
+
+def test_yes_confirms_after_the_evidence_stood_there(considered, golden):
+    confirmer, shown = asked("yes")
+    assert confirmer.confirm(considered(Verdict.CONFIRM)) is True
+    golden("confirm.txt", "".join(shown))
+
+
+@pytest.mark.parametrize("answer", ["", "Shop", "shop2", "yes", "sho p", EOFError(), KeyboardInterrupt()])
+def test_only_the_name_of_the_cluster_elevates(answer):
+    confirmer, _ = asked(answer)
+    assert confirmer.elevate(REQUEST, None) is False
+
+
+def test_the_name_elevates_after_the_request_stood_there(considered, golden):
+    confirmer, shown = asked("shop")
+    assert confirmer.elevate(REQUEST, None) is True
+    golden("elevate.window.txt", "".join(shown))
+    confirmer, shown = asked("shop")
+    statement = Request(cluster="shop", scope=Scope.STATEMENT, reason="r", digest="d", server="u-1", window_seconds=60)
+    assert confirmer.elevate(statement, considered(Verdict.ELEVATE, text="UPDATE t SET a = 1", kind="update")) is True
+    golden("elevate.statement.txt", "".join(shown))
+
+
+def test_without_a_terminal_every_answer_is_no(considered):
+    confirmer = terminal_confirmer(io.StringIO(), io.StringIO("yes\nshop\n"))
+    assert isinstance(confirmer, NoTerminal)
+    assert confirmer.confirm(considered(Verdict.CONFIRM)) is False
+    assert confirmer.elevate(REQUEST, None) is False
+
+
+@pytest.mark.parametrize(
+    ("given", "elevates"), [("shop", True), ("", False), ("Shop", False), ("shop ", False), ("sho", False)]
+)
+def test_a_name_on_the_command_line_must_be_whole_and_exact(given, elevates, considered):
+    confirmer = GivenConfirmer(given)
+    assert confirmer.elevate(REQUEST, None) is elevates
+    assert confirmer.confirm(considered(Verdict.CONFIRM)) is False
+
+
+def test_what_was_typed_before_the_question_answers_nothing(considered):
+    ours, theirs = pty.openpty()
+    with open(theirs, closefd=True) as answers:
+        os.write(ours, b"yes\n")
+
+        class Terminal(io.StringIO):
+            def isatty(self):
+                return True
+
+            def write(self, text):
+                if text.startswith("run exactly"):
+                    # The person answers only once the question stands there; the pasted yes above came before it.
+                    import threading
+
+                    threading.Timer(0.2, os.write, (ours, b"no\n")).start()
+                return super().write(text)
+
+        confirmer = terminal_confirmer(Terminal(), answers)
+        assert confirmer.confirm(considered(Verdict.CONFIRM)) is False
+    os.close(ours)
