@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -130,9 +131,9 @@ class RunningCluster:
                     raise NotCaughtUpError(f"{node.name} has not reached {goal}")
 
     def kill(self, node: RunningNode) -> None:
-        """Kill a node as a crash would, and wait until it answers nobody."""
+        """Kill a node as a crash would, and wait until it is gone."""
         os.kill(node.pid, signal.SIGKILL)
-        while _answers(node):
+        while not has_ended(node.pid):
             time.sleep(_POLL_SECONDS)
 
     def stop_replication(self, node: RunningNode) -> None:
@@ -192,10 +193,32 @@ class RunningCluster:
             )
 
 
-def connect_root(socket: Path) -> Dba:
-    """Return a connection that may do anything, over a private socket."""
+def has_ended(pid: int) -> bool:
+    """Tell whether a process is gone, or dead and only waiting to be reaped."""
+    try:
+        os.kill(pid, 0)
+        # The state follows the name, which is in brackets and may hold anything.
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2]
+    except ProcessLookupError:
+        return True
+    except FileNotFoundError:
+        return Path("/proc/self/stat").exists()
+    return state.split()[0] in {"Z", "X"}
+
+
+def connect_root(path: Path) -> Dba:
+    """
+    Return a connection that may do anything, over a private socket.
+
+    Raises:
+        OSError: nobody listens there.
+        pymysql.MySQLError: the server that listens does not let us in, or not yet.
+    """
+    # Tried first, since the driver leaves its own socket open when nobody listens.
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.connect(str(path))
     return pymysql.connect(
-        unix_socket=str(socket),
+        unix_socket=str(path),
         user="root",
         charset="utf8mb4",
         autocommit=True,
@@ -204,8 +227,10 @@ def connect_root(socket: Path) -> Dba:
 
 
 def _answers(node: RunningNode) -> bool:
+    if has_ended(node.pid):
+        return False
     try:
         connect_root(node.socket).close()
-    except pymysql.MySQLError:
+    except (OSError, pymysql.MySQLError):
         return False
     return True

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from safeconsole.demo.binaries import FLAVOURS, Flavour, exclusive, provide_server
+from safeconsole.demo.cluster import has_ended
 from safeconsole.demo.daemon import ServerStartError
 from safeconsole.demo.servers import RunningCluster, RunningNode, start_cluster
 
@@ -101,19 +101,6 @@ def _write_down(cluster: RunningCluster, document: Path) -> None:
     partial.touch(mode=0o600)
     partial.write_text(json.dumps(described), encoding="utf-8")
     partial.rename(document)
-
-
-def has_ended(pid: int) -> bool:
-    """Tell whether a process is gone, or dead and only waiting to be reaped."""
-    try:
-        os.kill(pid, 0)
-        # The state follows the name, which is in brackets and may hold anything.
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2]
-    except ProcessLookupError:
-        return True
-    except FileNotFoundError:
-        return Path("/proc/self/stat").exists()
-    return state.split()[0] in {"Z", "X"}
 
 
 def _end(*_: object) -> NoReturn:

@@ -154,7 +154,7 @@ def _is_up(process: subprocess.Popen[bytes], place: daemon.Place) -> bool:
     """Wait until a daemon answers; False when it has ended or time ran out."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(pymysql.MySQLError):
+        with contextlib.suppress(OSError, pymysql.MySQLError):
             connect_root(place.socket).close()
             return True
         time.sleep(_POLL_SECONDS)
