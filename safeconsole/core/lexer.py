@@ -1,26 +1,24 @@
-"""Reads text as the server would: tokens, comments, delimiters, statements."""
+"""
+Reads text as the server would: tokens for showing it, and whether it is finished.
+
+What a text means is `analysis`; the pass itself is `scanning`, the cut into statements `splitting`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
+from safeconsole.core.scanning import scan
+from safeconsole.core.splitting import split
 
-from safeconsole.core.vocabulary import Flavour
+__all__ = ["LexicalRules", "Token", "TokenKind", "is_complete", "tokens"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LexicalRules:
-    """
-    How one server reads text; the client character set is utf8mb4 always.
+def tokens(text: str, rules: LexicalRules) -> tuple[Token, ...]:
+    """Return every token of a text, literals one by one, without a gap; never raises."""
+    return tuple(scan(text, rules, whole=False))
 
-    Attributes:
-        flavour: the family member.
-        version: major * 10000 + minor * 100 + patch (9.7.4 is 90704, MariaDB 10.11.19 is 101119), 0 when unknown.
-        ansi_quotes, no_backslash_escapes, pipes_as_concat, oracle: sql_mode words in force.
-    """
 
-    flavour: Flavour
-    version: int = 0
-    ansi_quotes: bool = False
-    no_backslash_escapes: bool = False
-    pipes_as_concat: bool = False
-    oracle: bool = False
+def is_complete(text: str, rules: LexicalRules) -> bool:
+    """Whether a text holds at least one statement and its last one was ended by its delimiter."""
+    pieces = split(text, rules)
+    return bool(pieces) and pieces[-1].terminated

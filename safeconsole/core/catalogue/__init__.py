@@ -1,0 +1,1 @@
+"""What is known about the servers, as data: dangerous objects, dangerous actions, pure functions."""

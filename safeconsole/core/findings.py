@@ -1,0 +1,58 @@
+"""What is being found out about one statement while it is read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from safeconsole.core.catalogue.actions import ACTIONS
+from safeconsole.core.lexicon import LexicalRules, Token
+from safeconsole.core.statement import Hazard, TableName
+from safeconsole.core.vocabulary import Effect
+
+
+@dataclass(slots=True, kw_only=True)
+class Findings:
+    """
+    Collects what the readers of one statement find; only ever grows stricter.
+
+    Attributes:
+        tokens: of the statement, without the borders of executable comments.
+        rules: how the server reads text.
+        schema: the session's, or "".
+    """
+
+    tokens: tuple[Token, ...]
+    rules: LexicalRules
+    schema: str
+    effects: set[Effect] = field(default_factory=set)
+    tables: dict[TableName, None] = field(default_factory=dict)
+    tables_known: bool = True
+    functions: dict[str, None] = field(default_factory=dict)
+    hazards: dict[str, Hazard] = field(default_factory=dict)
+    reasons: dict[str, None] = field(default_factory=dict)
+
+    def add(self, effect: Effect, reason: str = "") -> None:
+        """Add an effect, and why."""
+        self.effects.add(effect)
+        if reason:
+            self.reasons.setdefault(reason)
+
+    def unknown(self, *reasons: str) -> None:
+        """Say that something was not understood."""
+        self.effects.add(Effect.UNKNOWN)
+        for reason in reasons:
+            self.reasons.setdefault(reason)
+
+    def danger(self, hazard: Hazard) -> None:
+        """Add a danger; the first of each id stays."""
+        self.hazards.setdefault(hazard.id, hazard)
+
+    def action(self, identifier: str, detail: str = "") -> None:
+        """Add the danger of an action, naming what in the text carries it."""
+        hazard = ACTIONS[identifier]
+        self.danger(replace(hazard, why=f"{detail}: {hazard.why}") if detail else hazard)
+
+    def name_tables(self, tables: tuple[TableName, ...]) -> None:
+        """Add tables that the statement names."""
+        for table in tables:
+            self.tables.setdefault(table)

@@ -1,0 +1,168 @@
+"""
+One pass over a text: every token, executable comments opened where this server opens them.
+
+One compiled pattern, no recursion. What the server would run is a token, and only that: the
+content of an executable comment that runs here is read as code. What cannot be read is a token
+too, and says why; it never disappears.
+
+Source: MySQL 9.7 and MariaDB 10.11, measured, token by token.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from safeconsole.core.lexemes import INVISIBLE, SURROGATE, family_pattern, sqlite_pattern
+from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
+from safeconsole.core.vocabulary import Flavour
+
+_KINDS = {kind.name: kind for kind in TokenKind} | {f"{kind.name}_": kind for kind in TokenKind}
+# What these match is what they are; the others change a state or are looked at again.
+_PLAIN: dict[str | None, TokenKind] = {
+    name: kind
+    for name, kind in _KINDS.items()
+    if kind.name
+    in {"SPACE", "LIST", "STRING", "NUMBER", "NAME", "VARIABLE", "SYSTEM", "PARAMETER", "OPERATOR", "PUNCTUATION"}
+}
+_VERSION = re.compile(r"/\*(M?)!(M?)([0-9]*)")
+
+
+def scan(
+    text: str, rules: LexicalRules, *, start: int = 0, delimiter: str = ";", whole: bool = True
+) -> Iterator[Token]:
+    """
+    Yield every token of a text from an offset on, spaces and comments included, without a gap.
+
+    Args:
+        delimiter: what ends a statement, beside `\\G`.
+        whole: read runs of literals as one LIST token.
+    """
+    inside = False
+    broken = not text.isascii() and SURROGATE.search(text) is not None
+    plain = {} if broken else _PLAIN
+    position, length = start, len(text)
+    while position < length:
+        for match in _pattern(rules, delimiter, inside=inside, whole=whole).finditer(text, position):
+            kind = plain.get(match.lastgroup)
+            if kind is not None:
+                position = match.end()
+                yield Token(kind, match.group(), "", match.start(), position)
+                continue
+            token = _token(match, text, rules)
+            if inside:
+                token = _within(token)
+            yield token
+            position = token.end
+            if position != match.end() or inside != _is_inside(token, inside=inside):
+                inside = _is_inside(token, inside=inside)
+                break
+    if inside:
+        yield Token(TokenKind.UNREADABLE, "", "an executable comment is not closed", length, length)
+
+
+def _pattern(rules: LexicalRules, delimiter: str, *, inside: bool, whole: bool) -> re.Pattern[str]:
+    if rules.flavour is Flavour.SQLITE:
+        return sqlite_pattern(delimiter=delimiter, whole=whole)
+    return family_pattern(
+        ansi_quotes=rules.ansi_quotes,
+        backslash=not rules.no_backslash_escapes,
+        mariadb=rules.flavour is Flavour.MARIADB,
+        inside=inside,
+        delimiter=delimiter,
+        whole=whole,
+    )
+
+
+def _is_inside(token: Token, *, inside: bool) -> bool:
+    if token.kind is TokenKind.OPENING:
+        return True
+    return inside and token.kind is not TokenKind.CLOSING
+
+
+def _token(match: re.Match[str], text: str, rules: LexicalRules) -> Token:
+    """Return the token that matched, or an unreadable one where what matched is not to be trusted."""
+    kind, found = _KINDS.get(match.lastgroup or "", TokenKind.UNREADABLE), match.group()
+    start, end = match.span()
+    if kind is TokenKind.WORD and found.isascii():
+        if found[0] == "$" and rules.flavour is not Flavour.MARIADB:
+            return Token(TokenKind.UNREADABLE, found, "a word that begins with $", start, end)
+        return Token(kind, found, found.upper(), start, end)
+    if kind is TokenKind.UNREADABLE:
+        return _unreadable(text, start, end)
+    if SURROGATE.search(found):
+        return Token(TokenKind.UNREADABLE, found, "half a character", start, end)
+    if kind is TokenKind.WORD and INVISIBLE.search(found):
+        return Token(TokenKind.UNREADABLE, found, "a character that cannot be seen", start, end)
+    if kind is TokenKind.OPENING:
+        return _opened(Token(kind, found, "", start, end), text, rules)
+    return Token(kind, found, found if kind is TokenKind.WORD else "", start, end)
+
+
+_UNCLOSED = (
+    ("'", "a string is not closed"),
+    ('"', "a quote is not closed"),
+    ("`", "a quoted name is not closed"),
+    ("[", "a quoted name is not closed"),
+    ("/*", "a comment is not closed"),
+)
+
+
+def _unreadable(text: str, start: int, end: int) -> Token:
+    """Return an unreadable token: to the end for what was opened and not closed, else one character."""
+    for opening, reason in _UNCLOSED:
+        if text.startswith(opening, start):
+            return Token(TokenKind.UNREADABLE, text[start:], reason, start, len(text))
+    if end - start > 1:
+        return Token(TokenKind.UNREADABLE, text[start:end], "a number without its exponent", start, end)
+    character = text[start]
+    reason = "a backslash outside quotes" if character == "\\" else f"the character U+{ord(character):04X}"
+    return Token(TokenKind.UNREADABLE, character, reason, start, start + 1)
+
+
+def _opened(token: Token, text: str, rules: LexicalRules) -> Token:
+    """
+    Return what the opening of an executable comment is on this server: code, a comment, or unreadable.
+
+    Source: MySQL 9.7 runs five digits and six up to its version; MariaDB 10.11 too, but ignores 50700 to 99999.
+    """
+    match = _VERSION.match(text, token.start)
+    if match is None:
+        return token._replace(kind=TokenKind.UNREADABLE, word="an executable comment of an odd form")
+    _, stray, digits = match.groups()
+    if stray or len(digits) not in {0, 5, 6}:
+        return token._replace(kind=TokenKind.UNREADABLE, word="an executable comment of an odd form")
+    if digits and not rules.version:
+        return token._replace(
+            kind=TokenKind.UNREADABLE, word="a versioned comment, and the server's version is unknown"
+        )
+    if not digits or _runs(int(digits), len(digits), rules):
+        return token._replace(text=match.group(), end=match.end())
+    return _skipped(text, token.start)
+
+
+def _runs(version: int, digits: int, rules: LexicalRules) -> bool:
+    """Whether a versioned comment runs on the server; six digits came with MySQL 8.0."""
+    if rules.flavour is Flavour.MARIADB:
+        return version <= rules.version and not 50700 <= version <= 99999  # noqa: PLR2004
+    return version <= rules.version and (digits == 5 or rules.version >= 80000)
+
+
+def _skipped(text: str, start: int) -> Token:
+    """Return the comment that an executable comment for others is here."""
+    end = text.find("*/", start + 2)
+    if end < 0:
+        return Token(TokenKind.UNREADABLE, text[start:], "a comment is not closed", start, len(text))
+    found = text[start : end + 2]
+    if "/*" in found[2:]:
+        return Token(TokenKind.UNREADABLE, found, "a comment inside an executable comment", start, end + 2)
+    return Token(TokenKind.COMMENT, found, "", start, end + 2)
+
+
+def _within(token: Token) -> Token:
+    """Return a token that stands inside an executable comment; servers disagree about nesting, so we refuse it."""
+    if token.kind in {TokenKind.COMMENT, TokenKind.HINT, TokenKind.OPENING}:
+        return token._replace(kind=TokenKind.UNREADABLE, word="a comment inside an executable comment")
+    if token.kind is TokenKind.DELIMITER:
+        return token._replace(kind=TokenKind.UNREADABLE, word="a delimiter inside an executable comment")
+    return token
