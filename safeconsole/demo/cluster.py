@@ -197,13 +197,18 @@ def has_ended(pid: int) -> bool:
     """Tell whether a process is gone, or dead and only waiting to be reaped."""
     try:
         os.kill(pid, 0)
-        # The state follows the name, which is in brackets and may hold anything.
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2]
     except ProcessLookupError:
         return True
-    except FileNotFoundError:
+    except PermissionError:
+        # It is there, and another user's.
+        pass
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError):
+        # It went in between, or this system has no such files.
         return Path("/proc/self/stat").exists()
-    return state.split()[0] in {"Z", "X"}
+    # The state follows the name, which is in brackets and may hold anything.
+    return stat.rpartition(")")[2].split()[0] in {"Z", "X"}
 
 
 def connect_root(path: Path) -> Dba:

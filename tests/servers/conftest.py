@@ -16,13 +16,13 @@ from safeconsole.demo.servers import start_cluster
 MISSING = "NO REAL SERVERS"
 
 
-def pytest_terminal_summary(terminalreporter):
-    """Say once, loudly, that server tests did not run, and how to make them."""
-    reports = terminalreporter.stats.get("skipped", [])
-    reasons = {str(report.longrepr[-1]) for report in reports if MISSING in str(report.longrepr)}
-    for reason in sorted(reasons):
-        count = sum(str(report.longrepr[-1]) == reason for report in reports)
-        terminalreporter.write_line(f"{count} server tests DID NOT RUN: {reason}", red=True, bold=True)
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Give all tests that miss a server one place, so that the summary says it once."""
+    report = yield
+    if report.skipped and MISSING in str(report.longrepr):
+        report.longrepr = (__file__, 1, report.longrepr[-1])
+    return report
 
 
 def pytest_collection_modifyitems(items):
