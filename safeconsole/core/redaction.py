@@ -107,7 +107,8 @@ def redacted_message(message: str, sql: str, literals: Literals = "keep") -> str
         sql: the statement it is about.
         literals: as for `redacted`.
     """
-    if literals == "keep" and not is_secret_bearing(sql) and not is_secret_bearing(message):
+    quotable = literals == "keep" and not _COMMENT_MARK.search(sql)
+    if quotable and not is_secret_bearing(sql) and not is_secret_bearing(message):
         return message
     # From the first quote to the last one: what is quoted may hold quotes itself.
     return re.sub(r"(['\"`]).*(['\"`])", f"'{DROPPED}'", message, flags=re.DOTALL)

@@ -8,6 +8,7 @@ directory; `/etc/safeconsole/config.toml` is read as well, and wins (`precedence
 from __future__ import annotations
 
 import difflib
+import math
 import os
 import re
 import stat
@@ -126,6 +127,8 @@ def _table(path: Path) -> Table:
         table = tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: byte {error.start} is not utf-8") from error
+    except RecursionError as error:
+        raise ConfigurationError(f"{path}: not toml: nested too deeply") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not toml: {_uncapitalised(str(error))}") from error
     _settings(table, path)
@@ -147,10 +150,11 @@ def _make_absolute(table: Table, folder: Path) -> None:
 
 
 def _settings(table: Table, source: Path) -> Settings:
-    clusters = table.get("clusters", {})
     # One by one, because an error in a mapping's value does not say under which key it stands.
-    for name, cluster in clusters.items() if isinstance(clusters, dict) else ():
-        _converted(cluster, ClusterSettings, source, ("clusters", name))
+    for key, kind in (("clusters", ClusterSettings), ("limits", float)):
+        values = table.get(key, {})
+        for name, value in values.items() if isinstance(values, dict) else ():
+            _converted(value, kind, source, (key, name))
     settings: Settings = _converted(table, Settings, source, ())
     for name, settings_of_one in settings.clusters.items():
         _check_cluster(name, settings_of_one, source)
@@ -217,10 +221,16 @@ def _check_limits(limits: Mapping[str, float], source: Path) -> None:
     for name in limits:
         if name not in LIMIT_NAMES:
             _unknown_key(f"{source}: limits.{name} is not a limit", name, LIMIT_NAMES)
-        try:
-            tighten(Limits(), {name: limits[name]})
-        except (ValueError, OverflowError):
-            raise ConfigurationError(f"{source}: limits.{name}: {limits[name]:g} is out of range") from None
+        if not _is_ceiling(name, limits[name]):
+            raise ConfigurationError(f"{source}: limits.{name}: {limits[name]:g} is out of range")
+
+
+def _is_ceiling(name: str, value: float) -> bool:
+    try:
+        tighten(Limits(), {name: value})
+    except (ValueError, OverflowError):
+        return False
+    return not math.isnan(value)
 
 
 def _uncapitalised(text: str) -> str:

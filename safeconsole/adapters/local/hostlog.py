@@ -95,7 +95,7 @@ class HostLog:
     def _locked(self) -> Iterator[int]:
         descriptor = open_appending(self._path, new=False)
         try:
-            _lock(descriptor, self._path)
+            lock(descriptor, self._path)
             yield descriptor
         finally:
             os.close(descriptor)  # which lets go of the lock
@@ -167,14 +167,15 @@ def anchors_in(lines: list[bytes]) -> list[Anchor]:
     return found
 
 
-def _lock(descriptor: int, path: Path) -> None:
+def lock(descriptor: int, path: Path) -> None:
+    """Take a file's lock for this process alone; readers and writers hold it for microseconds. Raises OSError."""
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() > deadline:
-                message = f"another process holds the lock of the host log for more than {LOCK_SECONDS:g} s"
+                message = f"another process holds the lock of {path.name} for more than {LOCK_SECONDS:g} s"
                 raise OSError(errno.EAGAIN, message, str(path)) from None
             time.sleep(0.001)
         else:

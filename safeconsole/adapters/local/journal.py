@@ -31,8 +31,8 @@ from safeconsole.adapters.local.appending import (
     unavailable,
     write_whole,
 )
-from safeconsole.adapters.local.hostlog import HostLog, Signer
-from safeconsole.core.anchor import Anchor, AnchorEvent
+from safeconsole.adapters.local.hostlog import HostLog, Signer, lock
+from safeconsole.core.anchor import AnchorEvent
 from safeconsole.core.chain import hash_in_line, sealed_line
 from safeconsole.core.errors import AuditUnavailableError
 from safeconsole.core.record import SCHEMA_VERSION, Entry, Intent, Record
@@ -72,7 +72,7 @@ class FileJournal:
         descriptor = open_appending(path, new=True)
         try:
             # Held as long as the session lives: how others know that it does.
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(descriptor, path)
             journal = cls(descriptor, path, session, host_log, clock)
             journal._head = host_log.add(AnchorEvent.OPENED, session, count=0, head="")
         except OSError:
@@ -201,31 +201,38 @@ def settle(directory: Path, host_log: HostLog) -> int:
 
     Looks at the sessions in the newest `SETTLE_WINDOW_BYTES` of the host log. Raises OSError.
     """
-    open_sessions: dict[str, Anchor] = {}
+    return sum(_settle_one(directory, host_log, session) for session in _open_sessions(host_log))
+
+
+def _open_sessions(host_log: HostLog) -> dict[str, None]:
+    found: dict[str, None] = {}
     for anchor in host_log.recent(SETTLE_WINDOW_BYTES):
         if anchor.event in ENDS or anchor.event is AnchorEvent.PRUNED:
-            open_sessions.pop(anchor.session, None)
+            found.pop(anchor.session, None)
         elif anchor.event is AnchorEvent.OPENED:
-            open_sessions[anchor.session] = anchor
-    return sum(_settle_one(directory, host_log, anchor) for anchor in open_sessions.values())
+            found[anchor.session] = None
+    return found
 
 
-def _settle_one(directory: Path, host_log: HostLog, opened: Anchor) -> bool:
+def _settle_one(directory: Path, host_log: HostLog, session: str) -> bool:
     try:
-        path = next((directory / SESSIONS).glob(f"????-??-??-{opened.session}.jsonl"))
+        path = next((directory / SESSIONS).glob(f"????-??-??-{session}.jsonl"))
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except (OSError, StopIteration):
         return False  # gone or unreadable: `verify` says so, it does not stop a session
     try:
         with contextlib.suppress(BlockingIOError):
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Asked again under the lock: it may have ended, or been settled by another, since we looked.
+            if session not in _open_sessions(host_log):
+                return False
             line, torn = last_line(descriptor)
             head = hash_in_line(line) if line else ""
             if head is None:
                 return False  # its last record does not hold: `verify` names it
             number = msgspec.json.decode(line, type=_Number).number + 1 if line else 0
             torn_hash = hashlib.sha256(torn).hexdigest() if torn else ""
-            host_log.add(AnchorEvent.ABANDONED, opened.session, count=number, head=head, torn=torn_hash)
+            host_log.add(AnchorEvent.ABANDONED, session, count=number, head=head, torn=torn_hash)
             return True
     finally:
         os.close(descriptor)

@@ -22,6 +22,9 @@ from safeconsole.core.policy_document import policy_from_document
 LARGEST_FILE_BYTES = 1024 * 1024
 """A policy of this size would have thousands of rules."""
 
+DEEPEST = 20
+"""A policy nests its collections four deep."""
+
 
 class PolicyFiles:
     """
@@ -125,6 +128,7 @@ def _document(text: bytes, source: str) -> tuple[object, dict[str, int]]:
         PolicyInvalidError: it is not plain YAML; the message names file and line.
     """
     try:
+        _require_shallow(text, source)
         root = yaml.compose(text, Loader=_LOADER)
     except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
@@ -137,12 +141,26 @@ def _document(text: bytes, source: str) -> tuple[object, dict[str, int]]:
     return _value(root, "", source, lines, set()), lines
 
 
+def _require_shallow(text: bytes, source: str) -> None:
+    # Composing recurses, in compiled code too: depth has to be known before.
+    depth = 0
+    for event in yaml.parse(text, Loader=_LOADER):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEEPEST:
+            raise PolicyInvalidError(f"{source}:{event.start_mark.line + 1}: nested deeper than a policy can be")
+
+
 def _value(node: yaml.Node, path: str, source: str, lines: dict[str, int], seen: set[int]) -> object:
     line = node.start_mark.line + 1
     lines.setdefault(path, line)
     if id(node) in seen:
         raise PolicyInvalidError(f"{source}:{line}: an alias; say it twice instead")
     seen.add(id(node))
+    if isinstance(node, yaml.CollectionNode) and node.tag not in {_MAP, _SEQUENCE}:
+        raise PolicyInvalidError(f"{source}:{line}: a tag {node.tag}; a policy has none")
     if isinstance(node, yaml.MappingNode):
         return _mapping(node, path, source, lines, seen)
     if isinstance(node, yaml.SequenceNode):
@@ -176,4 +194,5 @@ def _scalar(node: yaml.Node, where: str) -> object:
         raise PolicyInvalidError(f"{where}: {node.value} is no {kind}") from None
 
 
+_MAP, _SEQUENCE = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -1,0 +1,152 @@
+"""What a statement may say in the journal."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safeconsole.core.lexicon import LexicalRules
+from safeconsole.core.redaction import LEFT_OUT, is_secret_bearing, redacted, redacted_message
+from safeconsole.core.vocabulary import Flavour
+
+RULES = [
+    LexicalRules(flavour=Flavour.MYSQL, version=90704),
+    LexicalRules(flavour=Flavour.MARIADB, version=101119),
+    LexicalRules(flavour=Flavour.MYSQL, version=80400, ansi_quotes=True, no_backslash_escapes=True),
+    LexicalRules(flavour=Flavour.SQLITE),
+]
+MYSQL = RULES[0]
+
+PLANTED = "hunter2"
+STATEMENTS = [
+    "CREATE USER 'bob'@'%' IDENTIFIED BY 'hunter2'",
+    "CREATE USER bob IDENTIFIED BY 'hunter2', 'eve'@'h' IDENTIFIED BY \"hunter2\"",
+    'create user bob identified by "hunter2"',
+    "CREATE USER u IDENTIFIED WITH caching_sha2_password AS 'hunter2'",
+    "CREATE USER u IDENTIFIED WITH mysql_native_password BY 'hunter2' REPLACE 'hunter2' RETAIN CURRENT PASSWORD",
+    "CREATE USER u IDENTIFIED VIA mysql_native_password USING PASSWORD('hunter2') OR unix_socket",
+    "CREATE USER u IDENTIFIED BY PASSWORD '*hunter2'",
+    "ALTER USER USER() IDENTIFIED BY 'hunter2'",
+    "ALTER USER u ADD 2 FACTOR IDENTIFIED WITH x BY 'hunter2'",
+    'ALTER USER u ATTRIBUTE \'{"password": "hunter2"}\'',
+    "SET PASSWORD = 'hunter2'",
+    "SET PASSWORD FOR 'bob'@'%' = PASSWORD('hunter2')",
+    "SET PASSWORD FOR bob = OLD_PASSWORD('hunter2')",
+    "GRANT ALL ON *.* TO 'bob'@'%' IDENTIFIED BY 'hunter2' WITH GRANT OPTION",
+    "CHANGE REPLICATION SOURCE TO SOURCE_HOST='db1', SOURCE_USER='repl', SOURCE_PASSWORD='hunter2'",
+    "CHANGE MASTER TO MASTER_PASSWORD='hunter2', MASTER_USER='repl'",
+    "START REPLICA USER='repl' PASSWORD='hunter2'",
+    "START GROUP_REPLICATION USER='r', PASSWORD='hunter2'",
+    "CREATE SERVER s FOREIGN DATA WRAPPER mysql OPTIONS (USER 'u', HOST 'h', PASSWORD 'hunter2')",
+    "CREATE TABLE t (a INT) ENGINE=FEDERATED CONNECTION='mysql://u:hunter2@h:3306/db/t'",
+    "CLONE INSTANCE FROM 'u'@'h':3306 IDENTIFIED BY 'hunter2'",
+    "INSERT INTO mysql.user VALUES ('%', 'bob', 'hunter2')",
+    "INSERT INTO `mysql` . `user` VALUES ('%', 'bob', 'hunter2')",
+    "UPDATE users SET password_hash = 'hunter2' WHERE id = 5",
+    "SELECT * FROM users WHERE `password` = 'hunter2'",
+    "SELECT AES_ENCRYPT('x', 'hunter2')",
+    "SET @password = 'hunter2'",
+    "PREPARE s FROM 'ALTER USER u IDENTIFIED BY ''hunter2'''",
+    "SET @s = CONCAT('ALTER USER u IDENTIFIED BY ', '\\'hunter2\\'')",
+    "EXECUTE IMMEDIATE 'SET PASSWORD = ''hunter2'''",
+    "SELECT 'https://user:hunter2@host/path'",
+    "CREATE USER u /*!50000 IDENTIFIED BY 'hunter2' */",
+    "CREATE USER u IDENTIFIED/* */BY/**/'hunter2'",
+    "CREATE USER u IDENTIFIED BY 'hunter2",
+    "CREATE USER u IDENTIFIED BY 'it\\'s hunter2'",
+    "SELECT 1 -- the password is hunter2",
+    "SELECT /* hunter2 */ 1",
+    "INSERT INTO logins (token) VALUES ('hunter2'), ('hunter2')",
+    "SET PASSWORD = _utf8mb4'hun' 'hunter2'",
+    "SET GLOBAL bar_secret = 'hunter2'",
+    "INSERT INTO t (api_key) VALUES (N'hunter2')",
+]
+
+
+@pytest.mark.parametrize("rules", RULES, ids=lambda rules: f"{rules.flavour}-{rules.ansi_quotes}")
+@pytest.mark.parametrize("sql", STATEMENTS)
+@pytest.mark.parametrize("literals", ["keep", "hash", "drop"])
+def test_a_planted_secret_never_reaches_the_journal(sql, rules, literals):
+    assert PLANTED not in redacted(sql, "unknown", rules, literals)
+
+
+@pytest.mark.parametrize("sql", STATEMENTS)
+def test_a_planted_secret_does_not_come_back_in_the_servers_error(sql):
+    said = f"You have an error in your SQL syntax near '{sql[7:]}' at line 1"
+    assert PLANTED not in redacted_message(said, sql)
+
+
+def test_a_comment_is_kept_out_with_whatever_it_says():
+    assert redacted("SELECT 1 # hunter2\n, 2 -- x\n", "select", MYSQL) == "SELECT 1  \n, 2"
+    assert "hunter2" not in redacted_message("error near '1 # hunter2' at line 1", "SELECT 1 # hunter2")
+
+
+def test_hexadecimal_and_binary_secrets_are_secrets():
+    assert "6869" not in redacted("CREATE USER u IDENTIFIED WITH p AS 0x6869", "create user", MYSQL)
+    assert "6869" not in redacted("CREATE USER u IDENTIFIED WITH p AS x'6869'", "create user", MYSQL)
+
+
+def test_a_number_compared_with_a_secret_is_a_secret_and_others_are_not():
+    assert redacted("SELECT id FROM users WHERE pin_password = 1234 LIMIT 10", "select", MYSQL) == (
+        "SELECT id FROM users WHERE pin_password = '<secret>' LIMIT 10"
+    )
+
+
+@pytest.mark.parametrize(
+    ("sql", "kept"),
+    [
+        ("CREATE USER 'bob'@'%' IDENTIFIED BY 'x'", "'bob'@'%'"),
+        ("SET PASSWORD FOR 'bob' = 'x'", "'bob'"),
+        ("ALTER USER 'bob' IDENTIFIED BY 'x'", "'bob'"),
+        ("CHANGE REPLICATION SOURCE TO SOURCE_HOST='db1', SOURCE_PASSWORD='x'", "'db1'"),
+    ],
+)
+def test_an_auditor_still_sees_whose_password_it_was(sql, kept):
+    assert kept in redacted(sql, "alter user", MYSQL)
+
+
+def test_what_holds_no_secret_is_kept_as_it_was_written():
+    sql = "SELECT  a, 'it''s', 0x41 FROM `t`\nWHERE b = 'x'"
+    assert redacted(sql, "select", MYSQL) == sql
+
+
+def test_a_statement_that_cannot_be_read_is_left_out_when_it_may_hold_a_secret():
+    assert redacted("SET PASSWORD = 'x", "set password", MYSQL) == LEFT_OUT
+    assert redacted("ALTER USER 'x", "alter user", MYSQL) == "ALTER USER 'x"
+    assert redacted("/* c */ ALTER USER 'x", "alter user", MYSQL) == LEFT_OUT
+
+
+def test_hashed_literals_can_be_followed_and_dropped_ones_cannot():
+    one, same, other = (redacted(f"SELECT '{text}'", "select", MYSQL, "hash") for text in ("a", "a", "b"))
+    assert one == same != other
+    assert redacted("SELECT 'a', 5", "select", MYSQL, "drop") == "SELECT ?, ?"
+
+
+def test_a_hint_stays_because_it_is_run():
+    assert "MAX_EXECUTION_TIME" in redacted("SELECT /*+ MAX_EXECUTION_TIME(1) */ 1 /* x */", "select", MYSQL)
+
+
+@given(st.text(), st.sampled_from(RULES), st.sampled_from(["keep", "hash", "drop"]))
+def test_no_text_makes_it_raise(sql, rules, literals):
+    redacted(sql, "unknown", rules, literals)
+    redacted_message(sql, sql, literals)
+
+
+@given(st.text(alphabet="ab'\"`\\@-/*# \n=(,;", max_size=30))
+def test_whatever_stands_around_it_a_secret_does_not_pass(noise):
+    """The planted text stands in a literal of its own, so that only the noise before it decides how it is read."""
+    for rules in RULES:
+        assert PLANTED not in redacted(f"SET PASSWORD = {noise} 'hunter2'", "set password", rules)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a+" * 1_000_000, "password " * 200_000, "://" * 500_000, "'password" * 200_000, "INSERT INTO t VALUES " + "('passw'),"
+     * 200_000],
+)  # fmt: skip
+def test_megabytes_take_seconds_at_most(text):
+    began = time.monotonic()
+    redacted(text, "unknown", MYSQL)
+    is_secret_bearing(text)
+    assert time.monotonic() - began < 5
