@@ -47,7 +47,7 @@ class _Place:
 
     def line(self, path: str) -> int:
         while path and path not in self.lines:
-            path = re.sub(r"(?:^|\.)[^.\[]+$|\[\d+\]$", "", path)
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
         return self.lines.get(path, 0)
 
     def problem(self, path: str, what: str, *, rule: str = "") -> str:

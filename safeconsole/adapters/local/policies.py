@@ -150,7 +150,7 @@ def _require_shallow(text: bytes, source: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > DEEPEST:
-            raise PolicyInvalidError(f"{source}:{event.start_mark.line + 1}: nested deeper than a policy can be")
+            raise PolicyInvalidError(f"{source}: nested deeper than a policy can be")
 
 
 def _value(node: yaml.Node, path: str, source: str, lines: dict[str, int], seen: set[int]) -> object:
@@ -188,10 +188,16 @@ def _scalar(node: yaml.Node, where: str) -> object:
     kind = node.tag.removeprefix("tag:yaml.org,2002:")
     if kind not in {"str", "int", "float", "bool", "null"}:
         raise PolicyInvalidError(f"{where}: {node.value} is read as a {kind}; put it in quotes")
+    if kind == "str":
+        return node.value
     try:
-        return yaml.safe_load(node.value) if kind != "str" else node.value
+        value = yaml.safe_load(node.value)
     except (yaml.YAMLError, ValueError):
-        raise PolicyInvalidError(f"{where}: {node.value} is no {kind}") from None
+        value = node.value
+    # An explicit tag may claim what the text is not.
+    if isinstance(value, str):
+        raise PolicyInvalidError(f"{where}: {node.value} is no {kind}")
+    return value
 
 
 _MAP, _SEQUENCE = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"

@@ -1,4 +1,4 @@
-"""`safeconsole policy lint|test|show`: is it sound, does it do what its examples say, what does it hold."""
+"""`safeconsole policy lint|test|show|facts`: is it sound, does it meet its examples, what does it hold."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import msgspec
 from safeconsole.core.analysis import analyse
 from safeconsole.core.cases import Case, failures, lint, unmatched_rules
 from safeconsole.core.errors import PolicyInvalidError
+from safeconsole.core.facts import FACTS
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.limits import LIMIT_NAMES, Limits
 from safeconsole.core.policy import Policy
@@ -93,6 +94,22 @@ def show_command(app: HasPolicies, name: str, form: str) -> None:
         return
     for line in _as_text(shown):
         click.echo(line)
+
+
+@policy.command("facts")
+def facts_command() -> None:
+    """Print every fact that a rule may name, as docs/policy.md lists them."""
+    for line in facts_table():
+        click.echo(line)
+
+
+def facts_table() -> Iterator[str]:
+    """Yield the facts as the lines of a Markdown table."""
+    yield "| fact | type | meaning |"
+    yield "|---|---|---|"
+    for fact in FACTS.values():
+        words = ", ".join(f"`{word}`" for word in fact.words if word)
+        yield f"| `{fact.name}` | {fact.type} | {fact.meaning}{f': {words}' if words else ''} |"
 
 
 def _lint(source: PolicySource, name: str) -> Iterator[str]:

@@ -90,7 +90,7 @@ def test_cases_stand_beside_their_policy(folder, files):
     ("text", "complaint"),
     [
         ("", ": expected `object`, got `null`"),
-        ("rules: [", "mine.yaml:1: "),
+        ("rules: [", "mine.yaml:2: did not find expected node content"),
         ("rules:\n\t- id: a\n", "mine.yaml:2: found character"),
         ("mode: observe\nmode: enforce\nrules: []\n", "mine.yaml:2: mode stands here twice"),
         ("rules:\n  - id: a\n    then: allow\n    id: b\n", "mine.yaml:4: id stands here twice"),

@@ -1,0 +1,52 @@
+"""The shipped policies are sound, and do what their cases say."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from safeconsole.adapters.local.policies import PolicyFiles
+from safeconsole.core.analysis import analyse
+from safeconsole.core.cases import failures, lint, unmatched_rules
+from safeconsole.core.lexer import LexicalRules
+
+FILES = PolicyFiles()
+PAGE = Path(__file__).parents[2] / "docs" / "policy.md"
+
+
+def analysed(text, flavour):
+    return analyse(text, LexicalRules(flavour=flavour))
+
+
+def cases():
+    for name in FILES.names():
+        for case in FILES.cases(name):
+            yield pytest.param(name, case, id=f"{name}: {case}")
+
+
+def test_the_two_are_shipped():
+    assert FILES.names() == ("baseline", "strict")
+
+
+@pytest.mark.parametrize("name", FILES.names())
+def test_lint_has_nothing_to_say(name):
+    policy, examples = FILES.load(name), FILES.cases(name)
+    assert lint(policy, examples) == ()
+    assert unmatched_rules(policy, examples) == ()
+
+
+@pytest.mark.parametrize("name", FILES.names())
+def test_it_enforces(name):
+    assert not FILES.load(name).observe
+
+
+@pytest.mark.parametrize(("name", "case"), list(cases()))
+def test_its_case_holds(name, case):
+    assert [failure.what for failure in failures(FILES.load(name), (case,), analysed)] == []
+
+
+def test_the_policy_file_of_the_page_can_be_read(tmp_path):
+    (text,) = [block for block in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL) if "rules:" in block]
+    tmp_path.chmod(0o755)
+    (tmp_path / "page.yaml").write_text(text, encoding="utf-8")
+    assert [rule.id for rule in PolicyFiles(tmp_path).load("page").rules] == ["payroll-on-the-primary", "agents-are-brief"]
