@@ -1,0 +1,42 @@
+"""Holds a small result for a command that shows it in its own way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from safeconsole.core.decision import Considered
+from safeconsole.core.record import Record
+from safeconsole.core.watchdog import Sample
+from safeconsole.interfaces import Column, Row
+
+HELD_ROWS = 1_000
+"""Rows after which the rest is counted and not held."""
+
+
+class CollectingPresenter:
+    """Keeps the first rows of one result and shows nothing."""
+
+    def __init__(self) -> None:
+        self.columns: tuple[Column, ...] = ()
+        self.held: list[Row] = []
+        self.count = 0
+
+    @property
+    def wants_text(self) -> bool:
+        """Values are wanted as they are."""
+        return False
+
+    def begin(self, _considered: Considered, columns: tuple[Column, ...]) -> None:
+        """Take the columns."""
+        self.columns = columns
+
+    def rows(self, batch: Sequence[Row]) -> None:
+        """Take more rows."""
+        self.held.extend(batch[: HELD_ROWS - len(self.held)])
+        self.count += len(batch)
+
+    def progress(self, _sample: Sample) -> None:
+        """Show nothing."""
+
+    def end(self, _ended: Record) -> None:
+        """Show nothing."""

@@ -1,0 +1,157 @@
+"""The console's own commands: one table, from which help, completion and the documentation are made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from safeconsole.core.errors import SafeConsoleError
+from safeconsole.shells.sql import result_commands, session_commands
+from safeconsole.shells.sql.state import After, ConsoleState
+from safeconsole.shells.terminal.evidence import one_line
+
+Run = Callable[[ConsoleState, str], After | None]
+"""Carries a command out; takes what was typed after its name."""
+
+_BARE_WORDS = {"quit": "\\quit", "exit": "\\quit", "help": "\\help", "?": "\\help"}
+"""What people type into the mysql client without a backslash."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """
+    One command.
+
+    Attributes:
+        names: with their backslash, the first one is taught.
+        arguments: as help shows them.
+        task: the heading it stands under in help.
+        help: what it does, one line.
+        run: see `Run`.
+    """
+
+    names: tuple[str, ...]
+    arguments: str
+    task: str
+    help: str
+    run: Run
+
+
+def _help(state: ConsoleState, argument: str) -> None:
+    state.answer(help_text(argument))
+
+
+def _leave(_state: ConsoleState, _argument: str) -> After:
+    return After.LEAVE
+
+
+_ROWS: tuple[tuple[str, str, str, str, Run], ...] = (
+    ("\\dt \\d", "", "look around", "names of the tables in this schema", result_commands.tables),
+    ("\\d", "TABLE", "look around", "columns of a table", result_commands.tables),
+    ("\\di", "TABLE", "look around", "indexes of a table", result_commands.indexes),
+    ("\\u", "SCHEMA", "look around", "change to another schema", session_commands.use_schema),
+    ("\\capacity", "[OPTIONS]", "look around", "sizes of schemas and tables, asked safely", session_commands.capacity),
+    ("\\topology", "", "where it goes", "measure every node, and say which are fit", session_commands.topology),
+    ("\\use", "replica|primary|NODE|auto", "where it goes", "send what follows there", session_commands.use),
+    ("\\status \\s", "", "where it goes", "node, limits and elevation in force", session_commands.status),
+    ("\\why", "", "what may run", "evidence and rules behind the last decision", session_commands.why),
+    ("\\explain", "[SQL]", "what may run", "the plan as a tree, without running it", result_commands.explain),
+    (
+        "\\elevate",
+        "[--ticket ID] [--for MINUTES] [REASON]",
+        "what may run",
+        "open a window for what the policy holds back",
+        session_commands.elevate,
+    ),
+    ("\\stand-down", "", "what may run", "end the elevation now", session_commands.stand_down),
+    ("\\timeout", "[SECONDS]", "limits", "seconds that a statement may run", session_commands.timeout),
+    ("\\rows", "[N]", "limits", "rows that are shown and fetched", session_commands.rows),
+    ("\\format", "[FORMAT]", "results", "table, vertical, json, jsonl, csv, tsv or markdown", session_commands.format_),
+    ("\\G", "", "results", "the last statement again, one line a value", result_commands.again_vertical),
+    (
+        "\\export",
+        "FILE [SQL]",
+        "results",
+        "write all rows to a new file; its ending says the format",
+        result_commands.export,
+    ),
+    ("\\watch", "SECONDS", "results", "repeat the last read, changes marked, until Ctrl-C", result_commands.watch),
+    ("\\edit \\e", "[SQL]", "typing", "edit the statement in $VISUAL or $EDITOR", result_commands.edit),
+    ("\\history", "[WORDS]", "typing", "what was typed in this console", session_commands.history),
+    ("\\keys", "emacs|vi", "typing", "which editor's keys the prompt has", session_commands.keys),
+    ("\\help \\h \\?", "[COMMAND]", "typing", "this page", _help),
+    ("\\quit \\q", "", "typing", "leave; so does Ctrl-D", _leave),
+)
+
+COMMANDS: tuple[Command, ...] = tuple(
+    Command(names=tuple(names.split()), arguments=arguments, task=task, help=text, run=run)
+    for names, arguments, task, text, run in _ROWS
+)
+"""Every command, in the order of help."""
+
+_BY_NAME = {name: command for command in COMMANDS for name in command.names}
+
+
+def command_names() -> tuple[str, ...]:
+    """Return every name of every command."""
+    return tuple(_BY_NAME)
+
+
+def is_bare_word(text: str) -> bool:
+    """Whether a text is something that people type without a semicolon: `exit`, `use shop`."""
+    word = text.strip().rstrip(";").strip().lower()
+    return word in _BARE_WORDS or re.fullmatch(r"use\s+[`\w$-]+", word) is not None
+
+
+def dispatch(state: ConsoleState, text: str) -> After | None:
+    """
+    Carry a command out, show what went wrong with it, and return what is next.
+
+    Returns:
+        None when the text is no command.
+    """
+    line = text.strip()
+    bare = line.rstrip(";").strip().lower()
+    line = _BARE_WORDS.get(bare, line)
+    if not line.startswith("\\"):
+        return None
+    name, _, argument = line.partition(" ")
+    command = _BY_NAME.get(name) or _BY_NAME.get(name.rstrip(";"))
+    if command is None:
+        state.say(f"safeconsole: no command {one_line(name)}: \\help lists them")
+        return After.STAY
+    try:
+        state.gate.note("command", one_line(line))
+        return command.run(state, argument.strip()) or After.STAY
+    except SafeConsoleError as error:
+        state.refuse(error)
+    except (EOFError, KeyboardInterrupt):
+        state.say("interrupted")
+    return After.STAY
+
+
+def help_text(argument: str = "") -> str:
+    """Return the help on one command, or on all by task."""
+    name = argument if argument.startswith("\\") else f"\\{argument}"
+    chosen = [command for command in COMMANDS if argument and name in command.names]
+    if argument and not chosen:
+        return f"no command {one_line(argument)}: \\help lists them\n"
+    lines: list[str] = []
+    task = ""
+    for command in chosen or COMMANDS:
+        if command.task != task:
+            task = command.task
+            lines.append(f"{task}\n")
+        lines += _help_lines(command)
+    if not chosen:
+        lines.append("Ctrl-C stops a running statement on the server; at the prompt it clears the line.\n")
+        lines.append("End a statement with ; or \\G; Esc Enter sends what stands there.\n")
+    return "".join(lines)
+
+
+def _help_lines(command: Command) -> Iterable[str]:
+    usage = f"{' '.join(command.names)} {command.arguments}".strip()
+    if len(usage) <= 32:
+        return (f"  {usage:<32}  {command.help}\n",)
+    return (f"  {usage}\n", f"  {'':<32}  {command.help}\n")

@@ -1,0 +1,157 @@
+"""The loop: read, carry out, show, until the person leaves."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import get_app_or_none
+from prompt_toolkit.enums import EditingMode
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.history import History, InMemoryHistory
+from prompt_toolkit.input import Input
+from prompt_toolkit.output import Output
+
+from safeconsole.core.decision import Decision
+from safeconsole.core.statement import Statement
+from safeconsole.gate import Gate
+from safeconsole.shells.sql.commands import dispatch
+from safeconsole.shells.sql.highlighting import SqlLexer
+from safeconsole.shells.sql.history import history_of
+from safeconsole.shells.sql.keys import Pasted, key_bindings
+from safeconsole.shells.sql.live_verdict import LiveVerdict, Preview, preview_of
+from safeconsole.shells.sql.prompting import PLAIN_STYLE, STYLE, continuation_text, prompt_parts, toolbar_parts
+from safeconsole.shells.sql.running import run_text
+from safeconsole.shells.sql.state import After, ConsoleState, Services, Streams
+from safeconsole.shells.sql.suggesting import ReadSuggest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terminal:
+    """
+    The terminal a console runs on; the process's own by default.
+
+    Attributes:
+        keys, drawing: where keys come from and the prompt is drawn; None is the process's terminal.
+        streams: where everything else goes; None is standard output, standard error and the prompt.
+        environ: the environment.
+    """
+
+    keys: Input | None = None
+    drawing: Output | None = None
+    streams: Streams | None = None
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+
+
+def run_console(
+    gate: Gate, *, services: Services, history_directory: str = "", terminal: Terminal | None = None
+) -> int:
+    """
+    Talk to the person until they leave; the gate is not closed.
+
+    Args:
+        gate: the person's session.
+        services: see `Services`.
+        history_directory: where histories are kept, "" for nowhere.
+        terminal: see `Terminal`.
+
+    Returns:
+        The exit code: 0.
+    """
+    terminal = terminal or Terminal()
+    session: PromptSession[str] = PromptSession(input=terminal.keys, output=terminal.drawing)
+    streams = terminal.streams or Streams(
+        data=sys.stdout,
+        messages=sys.stderr,
+        environ=terminal.environ,
+        ask=lambda question: PromptSession[str](input=terminal.keys, output=terminal.drawing).prompt(question),
+    )
+    state = ConsoleState(gate=gate, services=services, streams=streams, asked=[])
+    live = LiveVerdict(partial(_previews, state), _redraw)
+    pasted = Pasted()
+    _furnish(session, state, live, pasted)
+    session.history = session.default_buffer.history = _history(state, history_directory)
+    try:
+        while _turn(session, state, live, pasted) is After.STAY:
+            pass
+    finally:
+        live.close()
+    return 0
+
+
+def _furnish(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, pasted: Pasted) -> None:
+    """Give the prompt its keys, colours, suggestions and the line below it."""
+    decorated = state.screen().messages_look.decorated
+    session.style = STYLE if decorated else PLAIN_STYLE
+    session.lexer = SqlLexer(state.services.rules)
+    session.auto_suggest = ReadSuggest()
+    session.key_bindings = key_bindings(state.services.rules, pasted)
+    session.multiline = True
+    session.enable_history_search = True
+    session.prompt_continuation = lambda width, _line, _wrapped: continuation_text(width)
+    session.bottom_toolbar = lambda: _toolbar(session, state, live)
+    session.default_buffer.on_text_changed += lambda buffer: live.typed(buffer.text)
+
+
+def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, pasted: Pasted) -> After:
+    """Read once and carry it out."""
+    live.typed("")
+    pasted.yes = False
+    draft, state.draft = state.draft, ""
+    elevated = state.gate.status().elevated_seconds > 0
+    try:
+        text = session.prompt(
+            lambda: prompt_parts(state.gate.status()),
+            default=draft,
+            # The clock in the prompt runs only while there is something to count.
+            refresh_interval=1.0 if elevated else 0.0,
+            editing_mode=EditingMode.VI if state.vi_keys else EditingMode.EMACS,
+        )
+    except KeyboardInterrupt:
+        return After.STAY
+    except EOFError:
+        return After.LEAVE
+    if not text.strip():
+        return After.STAY
+    state.asked.append(text.strip())
+    after = dispatch(state, text)
+    if after is None:
+        run_text(state, text, pasted=pasted.yes)
+    return after or After.STAY
+
+
+def _toolbar(session: PromptSession[str], state: ConsoleState, live: LiveVerdict) -> StyleAndTextTuples:
+    columns = session.app.output.get_size().columns
+    return toolbar_parts(live.previews(), state.gate.status().limits, columns)
+
+
+def _previews(state: ConsoleState, text: str) -> tuple[Preview, ...]:
+    judge = state.services.preview
+    if judge is None:
+        return ()
+    to = state.gate.status().to
+    return tuple(_preview(judge(statement), statement, to) for statement in state.gate.split(text))
+
+
+def _preview(decision: Decision, statement: Statement, to: str) -> Preview:
+    return preview_of(statement, decision, to=to)
+
+
+def _history(state: ConsoleState, directory: str) -> History:
+    if not directory:
+        return InMemoryHistory()
+    try:
+        return history_of(directory, state.gate.visit.cluster)
+    except OSError as error:
+        state.say(f"no history is kept: {directory}: {error.strerror}")
+        return InMemoryHistory()
+
+
+def _redraw() -> None:
+    app = get_app_or_none()
+    if app is not None:
+        app.invalidate()

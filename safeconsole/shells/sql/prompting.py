@@ -1,0 +1,122 @@
+"""The prompt and the line below it: where one is, what holds, and what the policy will say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.styles import Style
+
+from safeconsole.core.limits import Limits
+from safeconsole.core.vocabulary import Verdict
+from safeconsole.gate import Status
+from safeconsole.shells.sql.live_verdict import Preview
+from safeconsole.shells.terminal.cells import clipped, safe, width_of
+from safeconsole.shells.terminal.measures import clock_text, size_text
+
+# Only the sixteen colours that a theme defines, so that light and dark terminals both stay readable.
+STYLE = Style.from_dict(
+    {
+        "prompt.cluster": "bold",
+        "prompt.production": "bold ansired",
+        "prompt.node": "ansicyan",
+        "prompt.primary": "bold ansiyellow",
+        "prompt.elevated": "bold reverse ansired",
+        "bottom-toolbar": "noreverse",
+        "toolbar.allow": "bold ansigreen",
+        "toolbar.confirm": "bold ansiyellow",
+        "toolbar.elevate": "bold ansired",
+        "toolbar.deny": "bold ansired",
+        "sql.keyword": "bold ansiblue",
+        "sql.function": "ansicyan",
+        "sql.string": "ansigreen",
+        "sql.number": "ansimagenta",
+        "sql.name": "ansicyan",
+        "sql.variable": "ansiyellow",
+        "sql.comment": "italic",
+        "sql.hint": "bold ansiyellow",
+        "sql.command": "bold ansimagenta",
+        "sql.unreadable": "reverse ansired",
+        "auto-suggestion": "ansibrightblack",
+    }
+)
+"""Colours of the console; PLAIN_STYLE stands in for it where colours are switched off."""
+
+PLAIN_STYLE = Style.from_dict({"bottom-toolbar": "noreverse", "auto-suggestion": "", "prompt.elevated": "bold"})
+
+_HINT = "\\help · Enter sends a statement that ends with ; · Ctrl-D leaves"
+
+
+def prompt_parts(status: Status) -> StyleAndTextTuples:
+    """Return the prompt: cluster, schema, where the last statement went, an elevation and its seconds, and `> `."""
+    production = status.environment.lower() in {"production", "prod", "live"}
+    parts: StyleAndTextTuples = [
+        ("class:prompt.production" if production else "class:prompt.cluster", safe(status.cluster))
+    ]
+    if status.schema:
+        parts.append(("", f"/{safe(status.schema)}"))
+    if status.node:
+        style = "class:prompt.primary" if status.role == "primary" else "class:prompt.node"
+        parts += [("", " "), (style, f"{safe(status.node)} ({status.role})")]
+    if status.to:
+        parts.append(("", f" to {safe(status.to)}"))
+    if status.elevated_seconds > 0:
+        parts += [("", " "), ("class:prompt.elevated", f" ELEVATED {clock_text(status.elevated_seconds)} ")]
+    parts.append(("", "> "))
+    return parts
+
+
+def continuation_text(width: int) -> str:
+    """Return what stands before the second and further lines, as wide as the prompt."""
+    return "-> ".rjust(width)
+
+
+def toolbar_parts(previews: Sequence[Preview], limits: Limits, columns: int) -> StyleAndTextTuples:
+    """Return the line below the prompt, at most so many cells wide: the verdict on what is typed, else the hint."""
+    if not previews:
+        return [("", clipped(f" {_HINT} · {limits_text(limits)}", columns))]
+    worst = max(previews, key=lambda preview: preview.verdict)
+    count = f"{len(previews)} statements, strictest: " if len(previews) > 1 else ""
+    head = f" {count}{worst.verdict.word} "
+    rest = clipped(safe(_explained(worst)), max(0, columns - width_of(head)))
+    return [(f"class:toolbar.{worst.verdict.word}", clipped(head, columns)), ("", rest)]
+
+
+def limits_text(limits: Limits) -> str:
+    """Return the ceilings that a person meets first: time and rows."""
+    return f"{limits.run_seconds:g} s · {limits.fetched_rows:,} rows"
+
+
+def status_text(status: Status, policy: str, format_name: str) -> str:
+    """Return everything that holds for the next statement, one line each."""
+    limits = status.limits
+    where = f"{status.node} ({status.role})" if status.node else "not chosen yet"
+    elevated = f"{clock_text(status.elevated_seconds)} left" if status.elevated_seconds > 0 else "no"
+    lines = (
+        ("cluster", f"{status.cluster} ({status.environment or 'no environment'})"),
+        ("policy", policy),
+        ("last node", where),
+        ("next goes to", status.to or "what the statement and the measured nodes ask for"),
+        ("schema", status.schema or "none"),
+        ("elevated", elevated),
+        ("time", f"{limits.run_seconds:g} s, {limits.lock_wait_seconds:g} s for a lock"),
+        ("rows", f"{limits.shown_rows:,} shown, {limits.fetched_rows:,} fetched, {size_text(limits.fetched_bytes)}"),
+        ("changes", f"{limits.changed_rows:,} rows"),
+        (
+            "memory",
+            f"{size_text(limits.session_memory_bytes)} in the session, "
+            f"{size_text(limits.grown_memory_bytes)} of growth",
+        ),
+        ("format", format_name),
+    )
+    return "".join(f"{label:>12}  {safe(text)}\n" for label, text in lines)
+
+
+def _explained(preview: Preview) -> str:
+    route = f"{preview.kind} on a {preview.route}"
+    if preview.verdict is Verdict.ALLOW:
+        return f"{route} · {limits_text(preview.limits)}"
+    parts = [route, preview.why]
+    if preview.instead:
+        parts.append(f"→ {preview.instead}")
+    return " · ".join(part for part in parts if part)

@@ -1,0 +1,160 @@
+"""Commands about the session: where statements go, what holds, and elevations."""
+
+from __future__ import annotations
+
+import shlex
+
+from safeconsole.core.errors import ConfigurationError
+from safeconsole.shells.sql.prompting import status_text
+from safeconsole.shells.sql.state import ConsoleState
+from safeconsole.shells.terminal.evidence import evidence_text, one_line
+from safeconsole.shells.terminal.formats import FORMATS
+from safeconsole.shells.terminal.measures import clock_text
+from safeconsole.shells.terminal.topology import topology_text
+
+SHOWN_HISTORY = 50
+"""Entries that \\history shows."""
+
+CAPACITY_HINT = "safe sizes come from another program: safeconsole capacity {cluster}"
+
+
+def status(state: ConsoleState, _argument: str) -> None:
+    """Show what holds for the next statement."""
+    state.answer(status_text(state.gate.status(), state.gate.policy.label, state.format))
+
+
+def topology(state: ConsoleState, _argument: str) -> None:
+    """Measure and show every node."""
+    readings = state.gate.topology()
+    state.answer(
+        topology_text(state.gate.visit.cluster, readings, state.gate.policy.gates, state.screen().data_look),
+    )
+
+
+def use(state: ConsoleState, argument: str) -> None:
+    """Say or change where statements go."""
+    if argument:
+        state.gate.use("" if argument == "auto" else argument)
+    to = state.gate.status().to
+    state.say(
+        f"statements go to: {to}"
+        if to
+        else "the console chooses: reads go to the fittest replica, writes to the primary"
+    )
+
+
+def use_schema(state: ConsoleState, argument: str) -> None:
+    """Change the schema."""
+    if not argument:
+        raise ConfigurationError("\\u needs the name of a schema")
+    state.gate.use_schema(argument.rstrip(";").strip().strip("`"))
+
+
+def capacity(state: ConsoleState, argument: str) -> None:
+    """Show the safe sizes, or what does."""
+    if state.services.capacity is None:
+        state.say(CAPACITY_HINT.format(cluster=state.gate.visit.cluster))
+    else:
+        state.services.capacity(argument)
+
+
+def why(state: ConsoleState, _argument: str) -> None:
+    """Show everything behind the last decision."""
+    last = state.gate.last()
+    if last is None:
+        state.say("nothing was asked yet")
+    else:
+        state.answer(evidence_text(last, state.screen().data_look))
+
+
+def elevate(state: ConsoleState, argument: str) -> None:
+    """Ask for what an elevation needs, and open it."""
+    settings = state.gate.policy.elevation
+    reason, ticket, minutes = _plea(argument)
+    reason = reason or state.streams.ask("reason: ").strip()
+    if not reason:
+        raise ConfigurationError("an elevation needs a reason")
+    if not ticket:
+        ticket = state.streams.ask("ticket: " if settings.ticket_required else "ticket (Enter for none): ").strip()
+    grant = state.gate.elevate(
+        reason=reason, ticket=ticket, window_seconds=minutes * 60 if minutes else settings.window_seconds
+    )
+    state.say(
+        f"elevated on {state.gate.visit.cluster} for {clock_text(grant.request.window_seconds)}; \\stand-down ends it. "
+        "what was refused is not run by itself: bring it back with the up arrow"
+    )
+
+
+def stand_down(state: ConsoleState, _argument: str) -> None:
+    """End the elevation."""
+    state.gate.stand_down()
+    state.say("not elevated")
+
+
+def timeout(state: ConsoleState, argument: str) -> None:
+    """Say or change how long a statement may run."""
+    if argument:
+        state.gate.tighten("run_seconds", _number(argument, "\\timeout needs seconds"))
+    state.say(f"a statement may run {state.gate.status().limits.run_seconds:g} s")
+
+
+def rows(state: ConsoleState, argument: str) -> None:
+    """Say or change how many rows are shown and fetched."""
+    if argument:
+        count = _number(argument, "\\rows needs a number of rows")
+        state.gate.tighten("fetched_rows", count)
+        state.gate.tighten("shown_rows", count)
+    limits = state.gate.status().limits
+    state.say(f"{limits.shown_rows:,} rows are shown, {limits.fetched_rows:,} are fetched")
+
+
+def format_(state: ConsoleState, argument: str) -> None:
+    """Say or change how rows are written."""
+    if argument and argument not in FORMATS:
+        raise ConfigurationError(f"no format {one_line(argument)}: one of {', '.join(FORMATS)}")
+    state.format = argument or state.format
+    state.say(f"rows are written as {state.format}")
+
+
+def history(state: ConsoleState, argument: str) -> None:
+    """Show what was typed, newest last."""
+    found = [text for text in state.asked if argument.lower() in text.lower()]
+    state.answer("".join(f"{one_line(text)}\n" for text in found[-SHOWN_HISTORY:]) or "nothing\n")
+
+
+def keys(state: ConsoleState, argument: str) -> None:
+    """Say or change whose keys the prompt has."""
+    if argument not in {"", "emacs", "vi"}:
+        raise ConfigurationError(f"no keys {one_line(argument)}: emacs or vi")
+    if argument:
+        state.vi_keys = argument == "vi"
+    state.say(f"the prompt has the keys of {'vi' if state.vi_keys else 'emacs'}")
+
+
+def _number(text: str, problem: str) -> float:
+    try:
+        number = float(text.replace(",", "").replace("_", ""))
+    except ValueError:
+        raise ConfigurationError(f"{problem}, not {one_line(text)}") from None
+    if not number > 0 or number == float("inf"):
+        raise ConfigurationError(f"{problem}, not {one_line(text)}")
+    return number
+
+
+def _plea(argument: str) -> tuple[str, str, float]:
+    """Return reason, ticket and minutes of what was typed after the command."""
+    try:
+        words = shlex.split(argument)
+    except ValueError:
+        # A reason such as "don't wait" is no shell text.
+        words = argument.split()
+    reason, ticket, minutes = [], "", 0.0
+    rest = iter(words)
+    for word in rest:
+        if word == "--ticket":
+            ticket = next(rest, "")
+        elif word == "--for":
+            minutes = _number(next(rest, ""), "--for needs minutes")
+        else:
+            reason.append(word)
+    return " ".join(reason), ticket, minutes

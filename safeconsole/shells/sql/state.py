@@ -1,0 +1,125 @@
+"""What one console holds while it is open, and where its words go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import TextIO
+
+from safeconsole.core.decision import Decision
+from safeconsole.core.errors import DeniedError, RefusedError, SafeConsoleError
+from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.statement import Statement
+from safeconsole.core.vocabulary import Verdict
+from safeconsole.gate import Gate
+from safeconsole.shells.terminal.evidence import error_text
+from safeconsole.shells.terminal.measures import clock_text
+from safeconsole.shells.terminal.presenting import Screen, Shape, StreamPresenter, screen_of
+
+
+class After(Enum):
+    """What the console does once a command is done."""
+
+    STAY = auto()
+    LEAVE = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """
+    What the console is given beside the gate.
+
+    Attributes:
+        rules: how the servers read text now.
+        preview: what the policy says of a statement without asking any server; it MUST open no connection.
+        capacity: prints the safe sizes; takes what the person typed after the command.
+        pause: waits so many seconds between two looks of \\watch.
+    """
+
+    rules: Callable[[], LexicalRules]
+    preview: Callable[[Statement], Decision] | None = None
+    capacity: Callable[[str], None] | None = None
+    pause: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Streams:
+    """
+    Where the console writes and what it asks.
+
+    Attributes:
+        data: rows and the answers of commands.
+        messages: everything else.
+        environ: decides with the streams what they can show.
+        ask: asks the person for one line; raises EOFError or KeyboardInterrupt.
+    """
+
+    data: TextIO
+    messages: TextIO
+    environ: Mapping[str, str]
+    ask: Callable[[str], str]
+
+
+@dataclass(slots=True, kw_only=True)
+class ConsoleState:
+    """
+    One open console.
+
+    Attributes:
+        gate: the person's session.
+        services, streams: see there.
+        format: how rows are written.
+        draft: text that the next prompt starts with, or "".
+        last_sql: the last statement typed, or "".
+        asked: what was typed in this console, oldest first.
+        vi_keys: whether the keys are vi's.
+    """
+
+    gate: Gate
+    services: Services
+    streams: Streams
+    format: str = "table"
+    draft: str = ""
+    last_sql: str = ""
+    asked: list[str]
+    vi_keys: bool = False
+
+    def screen(self) -> Screen:
+        """Return where to write now; asked anew for each statement, for a window may have been resized."""
+        return screen_of(self.streams.data, self.streams.messages, self.streams.environ)
+
+    def presenter(self) -> StreamPresenter:
+        """Return what shows the next result."""
+        shape = Shape(
+            format=self.format,
+            interactive=True,
+            header=False,
+            more_rows="\\rows N",
+            most_rows=self.gate.policy.ceilings.fetched_rows,
+        )
+        return StreamPresenter(self.screen(), shape, self.gate.last)
+
+    def say(self, text: str) -> None:
+        """Write lines that are no data."""
+        self.streams.messages.write(text if text.endswith("\n") else f"{text}\n")
+        self.streams.messages.flush()
+
+    def answer(self, text: str) -> None:
+        """Write what a command was asked for."""
+        self.streams.data.write(text if text.endswith("\n") else f"{text}\n")
+        self.streams.data.flush()
+
+    def refuse(self, error: SafeConsoleError) -> None:
+        """Show an error with its evidence and the way out that this console offers."""
+        self.say(error_text(error, self.screen().messages_look, next_step=self._next_step(error)))
+
+    def _next_step(self, error: SafeConsoleError) -> str:
+        last = self.gate.last()
+        if not isinstance(error, RefusedError) or isinstance(error, DeniedError) or last is None:
+            return ""
+        if last.decision.verdict is Verdict.ELEVATE and error.exit_code == RefusedError.exit_code:
+            window = clock_text(self.gate.policy.elevation.window_seconds)
+            return f"\\elevate REASON (opens {window} minutes on {self.gate.visit.cluster}), then run it again"
+        return ""
