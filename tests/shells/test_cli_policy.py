@@ -14,8 +14,12 @@ from safeconsole.shells.cli.policy import facts_table, policy
 
 READS = {"id": "reads", "when": "stmt.plain_read", "then": "allow"}
 WRITES = {
-    "id": "writes", "when": "'write' in stmt.effects", "then": "elevate", "message": "this writes",
-    "instead": "read", "limits": {"run_seconds": 5},
+    "id": "writes",
+    "when": "'write' in stmt.effects",
+    "then": "elevate",
+    "message": "this writes",
+    "instead": "read",
+    "limits": {"run_seconds": 5},
 }
 GOOD_CASES = [
     {"sql": "select 1", "rule": "reads", "verdict": "allow"},

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from safeconsole.shells.terminal.cells import safe
+from safeconsole.shells.terminal.measures import counted
 
 DEAR_ROWS = 100_000
 """A step that expects more rows than this is marked."""
@@ -87,7 +88,7 @@ def _operation(node: dict[str, Any]) -> Step:
     """Return a step of MySQL's second form."""
     label = str(node.get("operation", "step"))
     rows = _number(node.get("estimated_rows"))
-    details = [f"{rows:,.0f} rows"] if rows is not None else []
+    details = [counted(round(rows), "row")] if rows is not None else []
     cost = _number(node.get("estimated_total_cost"))
     if cost is not None:
         details.append(f"cost {cost:,.2f}")
@@ -116,7 +117,7 @@ def _structure(node: dict[str, Any]) -> Iterator[Step]:
             yield Step(
                 label=key.replace("_", " "),
                 details=_costs(value),
-                marks=_flags(value),
+                marks=_flags(key, value),
                 steps=tuple(_structure(value)),
             )
         elif isinstance(value, list):
@@ -132,7 +133,7 @@ def _table(table: dict[str, Any]) -> Step:
     if table.get("key"):
         label += f" on {table['key']}"
     rows = _number(table.get("rows_examined_per_scan", table.get("rows")))
-    details = [f"{rows:,.0f} rows"] if rows is not None else []
+    details = [counted(round(rows), "row")] if rows is not None else []
     filtered = _number(table.get("filtered"))
     if filtered is not None and filtered < 100:
         details.append(f"{filtered:g} % kept")
@@ -140,7 +141,7 @@ def _table(table: dict[str, Any]) -> Step:
     return Step(
         label=label,
         details=(*details, *_costs(table)),
-        marks=(*marks, *_flags(table), *_many(rows)),
+        marks=(*marks, *_flags("table", table), *_many(rows)),
         steps=tuple(_structure({key: value for key, value in table.items() if key != "table"})),
     )
 
@@ -161,9 +162,9 @@ def _costs(node: dict[str, Any]) -> tuple[str, ...]:
     return () if cost is None else (f"cost {cost:,.2f}",)
 
 
-def _flags(node: dict[str, Any]) -> tuple[str, ...]:
-    marks = ["sorts"] if node.get("using_filesort") or "filesort" in node else []
-    if node.get("using_temporary_table") or "temporary_table" in node:
+def _flags(name: str, node: dict[str, Any]) -> tuple[str, ...]:
+    marks = ["sorts"] if name == "filesort" or node.get("using_filesort") else []
+    if name == "temporary_table" or node.get("using_temporary_table"):
         marks.append("temporary table")
     return tuple(marks)
 

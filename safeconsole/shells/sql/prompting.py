@@ -102,14 +102,14 @@ def status_text(status: Status, policy: str, format_name: str) -> str:
         ("time", f"{limits.run_seconds:g} s, {limits.lock_wait_seconds:g} s for a lock"),
         ("rows", f"{limits.shown_rows:,} shown, {limits.fetched_rows:,} fetched, {size_text(limits.fetched_bytes)}"),
         ("changes", f"{limits.changed_rows:,} rows"),
-        (
-            "memory",
-            f"{size_text(limits.session_memory_bytes)} in the session, "
-            f"{size_text(limits.grown_memory_bytes)} of growth",
-        ),
+        ("memory", _memory(limits)),
         ("format", format_name),
     )
     return "".join(f"{label:>12}  {safe(text)}\n" for label, text in lines)
+
+
+def _memory(limits: Limits) -> str:
+    return f"{size_text(limits.session_memory_bytes)} in the session, {size_text(limits.grown_memory_bytes)} of growth"
 
 
 def _explained(preview: Preview) -> str:

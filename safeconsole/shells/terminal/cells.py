@@ -65,6 +65,8 @@ def clipped(text: str, width: int) -> str:
     """Return a safe text cut to a width in cells, with `…` where something was cut."""
     if width_of(text) <= width:
         return text
+    if width < 1:
+        return ""
     end = min(len(text), width)
     while end and width_of(text[:end]) > width - 1:
         end -= 1
