@@ -1,0 +1,267 @@
+"""
+The watchdog: a thread on a second connection that ends a statement whose limit passed.
+
+What to do when is `core.watchdog`'s table; here is only how. The thread never waits for the person's
+thread, which may be blocked in a read, and kills nothing but the statement it was started for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from safeconsole.adapters.mysql.lookout import AtWork, Lookout
+from safeconsole.adapters.mysql.sensors import Numbers
+from safeconsole.core.errors import UnreachableError
+from safeconsole.core.limits import Limits
+from safeconsole.core.watchdog import Breach, Event, Sample, State, breach_of, next_state
+
+SAMPLE_SECONDS = 0.2
+GRACE_SECONDS = 0.5
+ANSWER_SECONDS = 2.0
+BASELINE_SECONDS = 5.0
+MISSING_READINGS = 3
+_POLL_SECONDS = 0.02
+_SETTLE_SECONDS = 2 * GRACE_SECONDS + 3 * ANSWER_SECONDS
+
+_FINAL = frozenset({State.OVER, State.MISSED})
+
+
+@dataclass(slots=True, kw_only=True)
+class Watched:
+    """
+    One statement under watch, shared by the person's thread and the watchdog's.
+
+    Attributes:
+        limits: ceilings in force.
+        sent_seconds: monotonic reading at the send.
+        first: the sample that growth is counted from.
+        report: called with each sample, or None.
+        rows: rows that reached the client; written by the person's thread.
+        breach: the ceiling behind the kill, or None.
+        verified: what the process list said in the end, "" while nobody had to look.
+        killed: whether a kill was sent for it.
+        peak_memory_bytes: highest session memory sampled.
+    """
+
+    limits: Limits
+    sent_seconds: float
+    first: Sample
+    report: Callable[[Sample], None] | None = None
+    rows: int = 0
+    breach: Breach | None = None
+    verified: str = ""
+    killed: bool = False
+    peak_memory_bytes: int = 0
+    finished: bool = False
+    interrupted: bool = False
+    ending: bool = False
+    state: State = State.RUNNING
+    missing_readings: int = 0
+    wake: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Seconds since the send."""
+        return time.monotonic() - self.sent_seconds
+
+
+class Watchdog:
+    """
+    Watches the statements of one connection, one at a time.
+
+    Args:
+        lookout: its eyes and hands, on a second connection.
+    """
+
+    def __init__(self, lookout: Lookout) -> None:
+        self._lookout = lookout
+        # Held while aiming and while a statement is declared over, so that no kill falls between two statements.
+        self._aim = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._baseline: tuple[float, Numbers] | None = None
+
+    def watch(self, limits: Limits, *, report: Callable[[Sample], None] | None = None, fresh: bool = False) -> Watched:
+        """
+        Start watching; call right before the send.
+
+        Args:
+            fresh: count growth from now rather than from a look of the last seconds.
+
+        Raises:
+            UnreachableError: the watchdog's connection is gone and does not come back; nothing may be sent.
+        """
+        self._join()
+        numbers = self._baseline_numbers(fresh=fresh)
+        watched = Watched(
+            limits=limits, sent_seconds=time.monotonic(), first=_sample_of(numbers, elapsed=0.0, rows=0), report=report
+        )
+        # A daemon: a console that leaves must not wait for a server that does not answer.
+        self._thread = threading.Thread(target=self._run, args=(watched,), daemon=True, name="safeconsole-watchdog")
+        self._thread.start()
+        return watched
+
+    def finish(self, watched: Watched) -> None:
+        """Declare a statement over; returns when no kill can follow any more."""
+        with self._aim:
+            watched.finished = True
+        watched.wake.set()
+        if watched.ending:
+            watched.over.wait(_SETTLE_SECONDS)
+
+    def stop(self, watched: Watched) -> str:
+        """
+        End a statement now, for the person.
+
+        Returns:
+            "killed", "already over", "missed" or "unreachable", as the process list says then.
+        """
+        watched.interrupted = True
+        watched.wake.set()
+        if not watched.over.wait(_SETTLE_SECONDS):
+            return "unreachable"
+        return watched.verified or "already over"
+
+    def still_there(self) -> str:
+        """End the watched connection, which is lost to us, and say as `stop` what became of its statement."""
+        self._join()
+        watched = Watched(limits=Limits(), sent_seconds=time.monotonic(), first=Sample(elapsed_seconds=0.0))
+        watched.state = State.KILLING_CONNECTION
+        self._end(watched, self._lookout.kill_connection)
+        return watched.verified
+
+    def close(self) -> None:
+        """Stop watching and close the connection; never raises."""
+        self._join()
+        self._lookout.close()
+
+    def _join(self) -> None:
+        if self._thread is not None:
+            # Every read of the watchdog's connection ends by itself, so this does too.
+            self._thread.join(_SETTLE_SECONDS)
+            self._thread = None
+
+    def _baseline_numbers(self, *, fresh: bool) -> Numbers:
+        now = time.monotonic()
+        if self._baseline and not fresh and now - self._baseline[0] < BASELINE_SECONDS:
+            return self._baseline[1]
+        numbers = self._lookout.numbers()
+        self._baseline = (now, numbers)
+        return numbers
+
+    def _run(self, watched: Watched) -> None:
+        ended = False
+        try:
+            event = self._wait_for_event(watched)
+            if event is not Event.FINISHED:
+                self._pursue(watched, event)
+            ended = True
+        finally:
+            if not ended:
+                # Nobody watches any more: the statement may not go on unwatched.
+                self._lookout.target.cut()
+            watched.over.set()
+
+    def _wait_for_event(self, watched: Watched) -> Event:
+        """Sample until something is to be done, or the statement is over."""
+        next_look = SAMPLE_SECONDS
+        while True:
+            wait = min(next_look, watched.limits.run_seconds) - watched.elapsed_seconds
+            watched.wake.wait(max(wait, 0.001))
+            if watched.finished:
+                return Event.FINISHED
+            if watched.interrupted:
+                return Event.INTERRUPTED
+            elapsed = watched.elapsed_seconds
+            if elapsed < min(next_look, watched.limits.run_seconds):
+                continue
+            next_look = elapsed + SAMPLE_SECONDS
+            try:
+                watched.breach = self._breach(watched)
+            except UnreachableError:
+                return Event.UNREACHABLE
+            if watched.breach is not None:
+                return Event.LIMIT_PASSED
+
+    def _breach(self, watched: Watched) -> Breach | None:
+        """Look, report, and return the ceiling that was passed. Raises UnreachableError."""
+        elapsed = watched.elapsed_seconds
+        if elapsed > watched.limits.run_seconds:
+            # No sample first: a server in trouble may take long to answer it.
+            return breach_of(watched.limits, watched.first, Sample(elapsed_seconds=elapsed))
+        sample = _sample_of(self._lookout.numbers(), elapsed=watched.elapsed_seconds, rows=watched.rows)
+        watched.peak_memory_bytes = max(watched.peak_memory_bytes, sample.session_memory_bytes or 0)
+        if watched.report and not watched.finished:
+            # A face that fails must not end the watch.
+            with contextlib.suppress(Exception):
+                watched.report(sample)
+        if watched.limits.free_memory_bytes and sample.free_memory_bytes is None:
+            watched.missing_readings += 1
+            if watched.missing_readings >= MISSING_READINGS:
+                return Breach(ceiling="free_memory_bytes", read=-1, allowed=watched.limits.free_memory_bytes)
+        return breach_of(watched.limits, watched.first, sample)
+
+    def _pursue(self, watched: Watched, event: Event) -> None:
+        """Kill the query, then its connection, until it is over or missed."""
+        with self._aim:
+            if watched.finished:
+                return
+            watched.ending = True
+        watched.state = next_state(watched.state, event)
+        for kill in (self._lookout.kill_query, self._lookout.kill_connection):
+            self._end(watched, kill)
+            if watched.state in _FINAL:
+                break
+        if not watched.killed and watched.breach is not None and watched.verified == "already over":
+            # It ended by itself between the look and the aim.
+            watched.breach = None
+        if watched.state is State.MISSED:
+            self._lookout.target.cut()
+
+    def _end(self, watched: Watched, kill: Callable[[AtWork], bool]) -> None:
+        """Send one kind of kill and wait for its effect; moves the state."""
+        try:
+            event = self._kill(watched, kill)
+        except UnreachableError:
+            event = Event.UNREACHABLE
+        watched.state = next_state(watched.state, event)
+        if watched.state is State.OVER:
+            watched.verified = "killed" if watched.killed else "already over"
+        elif watched.state is State.MISSED:
+            watched.verified = "unreachable" if event is Event.UNREACHABLE else "missed"
+
+    def _kill(self, watched: Watched, kill: Callable[[AtWork], bool]) -> Event:
+        with self._aim:
+            if watched.finished:
+                return Event.FINISHED
+            seen = self._lookout.at_work()
+            if seen is None:
+                return Event.GONE
+            watched.killed = kill(seen) or watched.killed
+        return self._wait_for_effect(watched)
+
+    def _wait_for_effect(self, watched: Watched) -> Event:
+        until = time.monotonic() + GRACE_SECONDS
+        while time.monotonic() < until:
+            if watched.finished:
+                return Event.FINISHED
+            if self._lookout.at_work() is None:
+                return Event.GONE
+            time.sleep(_POLL_SECONDS)
+        return Event.GRACE_PASSED
+
+
+def _sample_of(numbers: Numbers, *, elapsed: float, rows: int) -> Sample:
+    return Sample(
+        elapsed_seconds=elapsed,
+        session_memory_bytes=numbers.session_memory_bytes,
+        instance_memory_bytes=numbers.instance_memory_bytes,
+        free_memory_bytes=numbers.free_memory_bytes,
+        opened_tables=numbers.opened_tables,
+        threads_running=numbers.threads_running,
+        rows=rows,
+    )

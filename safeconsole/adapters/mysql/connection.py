@@ -1,0 +1,206 @@
+"""One guarded connection with its watchdog beside it: what the gate sends permits to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from safeconsole.adapters.mysql.error_codes import text_of
+from safeconsole.adapters.mysql.estimate import estimate_of
+from safeconsole.adapters.mysql.guards import Session, enforce, first_open, guards_of, read_session, rules_of
+from safeconsole.adapters.mysql.link import Link
+from safeconsole.adapters.mysql.measuring import measure
+from safeconsole.adapters.mysql.running import BREAKS, Running
+from safeconsole.adapters.mysql.topology import prove_role
+from safeconsole.core.decision import Permit
+from safeconsole.core.errors import RefusedError, UnreachableError
+from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.limits import Limits
+from safeconsole.core.routing import Identity, Reading
+from safeconsole.core.statement import Estimate, Statement
+from safeconsole.core.vocabulary import Account, Role, Route
+from safeconsole.core.watchdog import Sample
+from safeconsole.interfaces import Answer
+
+LAST_RESORT_SECONDS = 15.0
+"""How long after the deadline a read that nothing ended is given up: the watchdog acts long before."""
+
+_ROLES = {Route.PRIMARY: Role.PRIMARY, Route.REPLICA: Role.REPLICA}
+
+
+class MySqlConnection:
+    """
+    One connection; see `interfaces.Connection`.
+
+    Args:
+        link: the connection and its watchdog, guards in force for the default limits.
+        session: what the session said when they were read back.
+    """
+
+    def __init__(self, link: Link, session: Session) -> None:
+        self._link = link
+        self._session = session
+        self._guards = guards_of(link.variant, link.version)
+        self._limits = Limits()
+        self._rules = rules_of(link.variant, link.version, session.sql_mode)
+        self._running: Running | None = None
+
+    @property
+    def identity(self) -> Identity:
+        """The instance it is connected to."""
+        return self._link.identity
+
+    @property
+    def rules(self) -> LexicalRules:
+        """How this server reads text."""
+        return self._rules
+
+    @property
+    def guards(self) -> dict[str, str]:
+        """The settings that protect the server, as last read back."""
+        return {**self._session.guards, "sql_mode": self._session.sql_mode, "charset": self._session.character_set}
+
+    @property
+    def schema(self) -> str:
+        """The session's current schema, or ""."""
+        return self._link.schema
+
+    @property
+    def broken(self) -> bool:
+        """Whether it must be discarded; an idle connection that the server closed is."""
+        if self._running is None and not self._link.broken and self._link.wire.has_ended:
+            self._link.give_up()
+        return self._link.broken
+
+    def prove(self) -> Reading:
+        """Read role and identity from the live session; see `interfaces.Connection`."""
+        link = self._link
+        started = time.monotonic()
+        try:
+            measured = measure(link.wire, link.variant, with_health=False)
+        except BREAKS as error:
+            raise self._unreachable(error) from None
+        proof = prove_role(measured.facts)
+        return Reading(
+            node=link.node,
+            role=proof.role,
+            proof=proof.words,
+            identity=Identity(server=measured.server, address=link.address),
+            flavour=link.variant.flavour,
+            version=link.wire.server_version,
+            lag_seconds=proof.lag_seconds,
+            replicating=proof.replicating,
+            read_only=measured.facts.read_only or measured.facts.innodb_read_only,
+            measured_seconds=started,
+        )
+
+    def estimate(self, statement: Statement) -> Estimate:
+        """Ask the server's opinion without running the statement; see `interfaces.Connection`."""
+        if self.broken:
+            return Estimate()
+        try:
+            return estimate_of(self._link, statement)
+        except BREAKS:
+            self._link.give_up()
+            return Estimate()
+
+    def send(self, permit: Permit, *, watch: Callable[[Sample], None] | None = None, as_text: bool = False) -> Answer:
+        """Send the permitted text once; see `interfaces.Connection`."""
+        self._check_permit(permit)
+        running = Running(self._link, permit, as_text=as_text)
+        try:
+            self._make_ready(permit)
+            running.open_bracket()
+            fresh = bool(permit.statement.hazards)
+            watched = self._link.watchdog.watch(permit.limits, report=watch, fresh=fresh)
+        except (RefusedError, KeyboardInterrupt):
+            self._link.give_up()
+            raise
+        except BREAKS as error:
+            raise self._unreachable(error) from None
+        self._running = running
+        self._link.wire.wait_at_most(permit.limits.run_seconds + LAST_RESORT_SECONDS)
+        try:
+            running.send(watched)
+        finally:
+            if self._link.broken:
+                self._running = None
+        return running
+
+    def stop(self) -> str:
+        """Stop what runs, on the server; see `interfaces.Connection`."""
+        running = self._running
+        watched = running.watched if running else None
+        if watched is None or watched.finished:
+            return "already over"
+        try:
+            return self._link.watchdog.stop(watched)
+        finally:
+            self._link.give_up()
+
+    def close(self) -> None:
+        """Close it and its watchdog; never raises."""
+        self.stop()
+        self._link.close()
+
+    def _check_permit(self, permit: Permit) -> None:
+        """Refuse a permit for somewhere else, or for a role that is not held any more."""
+        if self.broken:
+            raise UnreachableError(f"the connection to {self._link.address} is closed")
+        if permit.identity.server != self._link.identity.server:
+            raise RefusedError(
+                f"the permit is for another server than {self._link.address}",
+                evidence=(f"permit: {permit.identity.server}", f"connected: {self._link.identity.server}"),
+            )
+        if permit.account is not self._link.account:
+            raise RefusedError(f"the permit is for the {permit.account} account, not {self._link.account}")
+        if permit.account is Account.ELEVATED or not permit.read_only:
+            self._check_role(permit)
+
+    def _check_role(self, permit: Permit) -> None:
+        reading = self.prove()
+        moved = reading.identity is None or reading.identity.server != permit.identity.server
+        if moved or reading.role is not _ROLES.get(permit.route):
+            self._link.give_up()
+            raise RefusedError(
+                f"{self._link.address} is not the {permit.route} any more: nothing was sent",
+                evidence=(f"it proves to be: {reading.role}, {reading.proof}",),
+                instead="look at the topology, then ask again",
+            )
+
+    def _make_ready(self, permit: Permit) -> None:
+        """
+        Put the permit's limits in force, and read back that all guards hold.
+
+        Raises:
+            UnreachableError: a guard is not in force.
+            RefusedError: the server or its session is not what the permit was made for.
+            DriverError, OSError: the connection is lost.
+        """
+        link = self._link
+        link.wire.wait_at_most(link.patience_seconds)
+        if permit.limits != self._limits:
+            follow = tuple(guard for guard in self._guards if guard.follows_limits)
+            enforce(link.wire, follow, permit.limits, server=link.address)
+            self._limits = permit.limits
+        session = read_session(link.wire, link.variant, self._guards)
+        open_guard = first_open(self._guards, session, permit.limits)
+        if open_guard:
+            raise UnreachableError(f"{link.address} lost a guard: {open_guard}; nothing was sent")
+        if session.server != permit.identity.server:
+            raise RefusedError(f"{link.address} answers as another server now: nothing was sent")
+        if session.sql_mode != self._session.sql_mode:
+            raise RefusedError(f"{link.address} reads text by another sql_mode now: nothing was sent")
+        if permit.route is Route.REPLICA and session.writable:
+            raise RefusedError(
+                f"{link.address} is no longer a replica: it takes writes; nothing was sent",
+                instead="look at the topology, then ask again",
+            )
+        self._session = session
+        link.schema = session.schema
+
+    def _unreachable(self, error: BaseException) -> UnreachableError:
+        self._link.give_up()
+        return UnreachableError(
+            f"the connection to {self._link.address} is lost: {text_of(error).lower()}; nothing was sent"
+        )

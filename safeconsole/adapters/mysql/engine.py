@@ -1,0 +1,200 @@
+"""One cluster of the family: its nodes found and measured, its connections opened."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+
+from safeconsole.adapters.mysql.connection import MySqlConnection
+from safeconsole.adapters.mysql.dialling import login_for
+from safeconsole.adapters.mysql.monitor import Monitor, Seen
+from safeconsole.adapters.mysql.opening import open_connection
+from safeconsole.adapters.mysql.topology import Channel
+from safeconsole.core.errors import ConfigurationError, UnreachableError
+from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.routing import Reading
+from safeconsole.core.settings import ClusterSettings
+from safeconsole.core.vocabulary import Account, Flavour, NodeName
+from safeconsole.interfaces import Clock, Secrets, Sensor
+
+MOST_NODES = 32
+_ROUNDS = 3
+
+
+class MySqlEngine:
+    """
+    One cluster; see `interfaces.Engine`.
+
+    Args:
+        name: the cluster's, for its secrets.
+        free_memory: sources for the hosts' free memory, by node name.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        settings: ClusterSettings,
+        secrets: Secrets,
+        clock: Clock,
+        *,
+        free_memory: Mapping[NodeName, Sensor] | None = None,
+    ) -> None:
+        self._name = name
+        self._settings = settings
+        self._secrets = secrets
+        self._clock = clock
+        self._free_memory = dict(free_memory or {})
+        self._monitors: dict[str, Monitor] = {}
+        self._seen: dict[NodeName, Seen] = {}
+        self._expected: dict[str, str] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def flavour(self) -> Flavour:
+        """The family member, found out by asking where the configuration says auto."""
+        if self._settings.engine != "auto":
+            return Flavour(self._settings.engine)
+        return self._any_seen().variant.flavour
+
+    @property
+    def rules(self) -> LexicalRules:
+        """How its servers read text, as the first node that answered says."""
+        return self._any_seen().rules
+
+    def topology(self) -> tuple[Reading, ...]:
+        """Measure every node, in parallel, and those that they name as their sources."""
+        measured: dict[str, Reading] = {}
+        wave = tuple(dict.fromkeys(self._settings.nodes))
+        for _ in range(_ROUNDS):
+            if not wave:
+                break
+            monitors = [self._monitor(address) for address in wave]
+            with ThreadPoolExecutor(max_workers=len(monitors)) as pool:
+                readings = list(pool.map(lambda monitor: monitor.measure(self._clock.monotonic()), monitors))
+            measured.update(zip(wave, readings, strict=True))
+            wave = self._unknown_sources(measured)[: MOST_NODES - len(measured)]
+        self._seen.update(
+            (reading.node, seen) for address, reading in measured.items() if (seen := self._monitors[address].seen)
+        )
+        return self._without_doubles(measured)
+
+    def connect(self, node: NodeName, account: Account, *, schema: str = "") -> MySqlConnection:
+        """Open a guarded connection to a node; see `interfaces.Engine`."""
+        seen = self._seen.get(node) or self._measure_one(node)
+        login_name = self._login_name(account)
+        login = login_for(
+            seen.place,
+            self._settings.tls,
+            account=login_name,
+            password=self._secrets.password(self._name, login_name),
+            connect_seconds=self._settings.connect_seconds,
+        )
+        return open_connection(
+            login,
+            node=node,
+            account=account,
+            expected_server=seen.server,
+            schema=schema or self._settings.schema,
+            free_memory=self._free_memory.get(node),
+        )
+
+    def close(self) -> None:
+        """Close what measures; connections stay with those who opened them. Never raises."""
+        with self._lock:
+            monitors, self._monitors = tuple(self._monitors.values()), {}
+        for monitor in monitors:
+            monitor.close()
+
+    def _login_name(self, account: Account) -> str:
+        accounts = self._settings.accounts
+        name = accounts.elevated if account is Account.ELEVATED else accounts.read
+        if not name:
+            raise ConfigurationError(
+                f"cluster {self._name} has no {account} account",
+                instead=f"set clusters.{self._name}.accounts.{account}",
+            )
+        return name
+
+    def _monitor(self, address: str) -> Monitor:
+        account = self._login_name(Account.READ)
+        node = NodeName(self._settings.names.get(address, address))
+        with self._lock:
+            found = self._monitors.get(address)
+            if found is None:
+                found = self._monitors[address] = Monitor(
+                    node=node,
+                    address=address,
+                    settings=self._settings,
+                    account=account,
+                    password=lambda: self._secrets.password(self._name, account),
+                    free_memory=self._free_memory.get(node),
+                )
+            return found
+
+    def _unknown_sources(self, measured: Mapping[str, Reading]) -> tuple[str, ...]:
+        """Return the addresses that the measured replicas copy from and that were not measured yet."""
+        found = {}
+        for address in measured:
+            seen = self._monitors[address].seen
+            for channel in seen.channels if seen else ():
+                if seen and channel.source not in measured and _is_meant_for_us(channel, seen):
+                    found[channel.source] = channel.source_id
+        self._expected.update(found)
+        return tuple(found)
+
+    def _without_doubles(self, measured: Mapping[str, Reading]) -> tuple[Reading, ...]:
+        """Return one reading an instance, and none of an address that turned out to be another than was meant."""
+        kept: dict[str, Reading] = {}
+        for address, reading in measured.items():
+            if reading.identity is None:
+                kept[address] = reading
+                continue
+            expected = self._expected.get(address, "")
+            if address not in self._settings.nodes and not _is_source(reading.identity.server, expected):
+                continue
+            kept.setdefault(reading.identity.server, reading)
+        return tuple(kept.values())
+
+    def _any_seen(self) -> Seen:
+        if not self._seen:
+            self.topology()
+        if not self._seen:
+            raise UnreachableError(f"no node of cluster {self._name} answers")
+        return next(iter(self._seen.values()))
+
+    def _measure_one(self, node: NodeName) -> Seen:
+        readings = self.topology()
+        seen = self._seen.get(node)
+        if seen is None:
+            reading = next((reading for reading in readings if reading.node == node), None)
+            if reading is None:
+                raise ConfigurationError(f"cluster {self._name} has no node {node}")
+            raise UnreachableError(f"{node} does not answer: {reading.unreachable}")
+        return seen
+
+
+def open_engine(
+    name: str,
+    settings: ClusterSettings,
+    secrets: Secrets,
+    clock: Clock,
+    *,
+    free_memory: Mapping[NodeName, Sensor] | None = None,
+) -> MySqlEngine:
+    """Return the engine of one cluster; it connects to nothing before it is asked something."""
+    return MySqlEngine(name, settings, secrets, clock, free_memory=free_memory)
+
+
+def _is_meant_for_us(channel: Channel, seen: Seen) -> bool:
+    """Whether a source's address, as its replica calls it, can mean the same here."""
+    host, _, port = channel.source.rpartition(":")
+    if not host or not port.isdecimal() or not int(port):
+        return False
+    # "localhost" said by another host is another host.
+    return seen.place.is_local or not (host == "localhost" or host.startswith("127.") or host == "::1")
+
+
+def _is_source(server: str, source_id: str) -> bool:
+    """Whether a server is the one that a replica calls its source: by uuid, or by server id where there is none."""
+    return bool(source_id) and (server == source_id or server.endswith(f"/{source_id}"))

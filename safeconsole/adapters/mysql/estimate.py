@@ -1,0 +1,91 @@
+"""
+The server's own opinion of a statement, without running it: PREPARE, then the plan.
+
+Both inside a read-only transaction and under the session's caps, since a plan may execute:
+a subquery on MySQL, a function or a subquery on MariaDB.
+"""
+
+from __future__ import annotations
+
+from safeconsole.adapters.mysql.error_codes import KNOWN, Meaning, code_of, is_lost, text_of
+from safeconsole.adapters.mysql.link import Link
+from safeconsole.adapters.mysql.plans import Plan, read_plan
+from safeconsole.adapters.mysql.wire import IN_TRANSACTION, DriverError, Wire
+from safeconsole.core.statement import Estimate, Statement
+from safeconsole.core.vocabulary import Effect, Flavour
+
+_NOT_PREPARABLE = 1295
+_COMMAND_DENIED = 1142
+_READING_PRIVILEGES = ("SELECT command denied", "SHOW VIEW command denied", "EXPLAIN command denied")
+_PLANNED = frozenset({"select", "with", "table", "values"})
+
+
+def estimate_of(link: Link, statement: Statement) -> Estimate:
+    """
+    Return what the server says of a statement.
+
+    Raises:
+        DriverError, OSError: the connection is lost.
+    """
+    wire = link.wire
+    if statement.effects <= {Effect.SESSION} or wire.server_status & IN_TRANSACTION:
+        return Estimate()
+    wire.wait_at_most(link.patience_seconds)
+    wire.run("START TRANSACTION READ ONLY")
+    try:
+        objection = _prepare(wire, statement.text)
+        if objection is not None:
+            code, text = objection
+            return Estimate(
+                asked=True, objection=text, objection_code=code, disagrees=_says_it_is_no_read(statement, code, text)
+            )
+        plan = _plan(wire, link.variant.flavour, statement)
+    finally:
+        if wire.open:
+            wire.run("ROLLBACK")
+    return Estimate(
+        asked=True,
+        rows=plan.rows,
+        full_scans=plan.full_scans,
+        temporary_tables=plan.temporary_tables,
+        hazards=plan.hazards,
+    )
+
+
+def _says_it_is_no_read(statement: Statement, code: int, text: str) -> bool:
+    if not statement.effects <= {Effect.READ, Effect.SESSION}:
+        return False
+    if code == _COMMAND_DENIED:
+        # "UPDATE command denied" to what we took for a read says what it is; "SELECT command denied" does not.
+        return not text.startswith(_READING_PRIVILEGES)
+    known = KNOWN.get(code)
+    return known is not None and known.meaning is Meaning.READ_ONLY
+
+
+def _prepare(wire: Wire, text: str) -> tuple[int, str] | None:
+    """Return the server's objection (code, text), or None."""
+    try:
+        wire.prepare(text)
+    except DriverError as error:
+        if is_lost(error):
+            raise
+        code = code_of(error)
+        return None if code == _NOT_PREPARABLE else (code, text_of(error))
+    return None
+
+
+def _plan(wire: Wire, flavour: Flavour, statement: Statement) -> Plan:
+    if not statement.is_plain_read or statement.kind.split(" ", 1)[0] not in _PLANNED:
+        return Plan()
+    explain = f"EXPLAIN FORMAT=JSON {statement.text}"
+    if flavour is Flavour.MARIADB:
+        explain = f"SET STATEMENT expensive_subquery_limit=0 FOR {explain}"
+    try:
+        plan = wire.rows(explain)
+        # The note carries the statement as the server rewrote it.
+        notes = wire.rows("SHOW WARNINGS") if flavour is not Flavour.MARIADB else []
+    except DriverError as error:
+        if is_lost(error):
+            raise
+        return Plan()
+    return read_plan(str(plan[0][0]), "\n".join(str(note[2]) for note in notes))

@@ -1,0 +1,60 @@
+"""A connection and its watchdog as one thing that is whole or broken."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from safeconsole.adapters.mysql.cancel import Watchdog
+from safeconsole.adapters.mysql.variants import Variant
+from safeconsole.adapters.mysql.wire import Wire
+from safeconsole.core.routing import Identity
+from safeconsole.core.vocabulary import Account, NodeName
+
+
+@dataclass(slots=True, kw_only=True)
+class Link:
+    """
+    One connection to one instance, and what is known of it.
+
+    Attributes:
+        node: its node's name.
+        account: which account it is logged in with.
+        variant: the family member.
+        version: as in `LexicalRules.version`.
+        wire: the connection that statements are sent on.
+        watchdog: watches them from a second one.
+        identity: the instance, compared at the start.
+        patience_seconds: how long the console's own questions may take.
+        schema: the session's current schema, or "".
+        broken: whether it must be discarded.
+    """
+
+    node: NodeName
+    account: Account
+    variant: Variant
+    version: int
+    wire: Wire
+    watchdog: Watchdog
+    identity: Identity
+    patience_seconds: float
+    schema: str = ""
+    broken: bool = False
+
+    @property
+    def address(self) -> str:
+        """The server's address, for messages."""
+        return self.identity.address
+
+    def give_up(self) -> None:
+        """End the connection without a word: what it might still say is of no use."""
+        self.broken = True
+        self.wire.discard()
+
+    def close(self) -> None:
+        """Close the connection and its watchdog; never raises."""
+        if self.broken:
+            self.wire.discard()
+        else:
+            self.broken = True
+            self.wire.quit()
+        self.watchdog.close()

@@ -1,0 +1,126 @@
+"""Read one node's facts over one connection; a question that is refused leaves its fact unknown."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from safeconsole.adapters.mysql.error_codes import is_lost
+from safeconsole.adapters.mysql.membership import ask, member_of
+from safeconsole.adapters.mysql.sensors import numbers_of
+from safeconsole.adapters.mysql.topology import Channel, NodeFacts, channel_of
+from safeconsole.adapters.mysql.variants import AURORA_MYSQL, MARIADB, MYSQL, Variant
+from safeconsole.adapters.mysql.wire import DriverError, Wire
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """
+    What a node said when it was asked.
+
+    Attributes:
+        server: its identity.
+        facts: what its role is proven from.
+        threads_running, used_memory_bytes, history_length, tables: as in `Reading`, None where not told.
+    """
+
+    server: str
+    facts: NodeFacts
+    threads_running: int | None = None
+    used_memory_bytes: int | None = None
+    history_length: int | None = None
+    tables: int | None = None
+
+
+def variant_of(wire: Wire) -> Variant:
+    """Return the family member at the other end. Raises DriverError, OSError."""
+    if "mariadb" in wire.server_version.lower():
+        return MARIADB
+    return AURORA_MYSQL if ask(wire, "SELECT @@aurora_version") is not None else MYSQL
+
+
+def version_of(text: str) -> int:
+    """Return major * 10000 + minor * 100 + patch of a server's version text, 0 when it has none."""
+    numbers = text.removeprefix("5.5.5-").split("-")[0].split(".")
+    if len(numbers) < 2 or not all(number.isdecimal() for number in numbers[:3]):
+        return 0
+    major, minor, patch = (*map(int, numbers[:3]), 0)[:3]
+    return major * 10000 + minor * 100 + patch
+
+
+def measure(wire: Wire, variant: Variant, *, heartbeat: str = "", with_health: bool = True) -> Measured:
+    """
+    Ask a node what it is and how it is.
+
+    Args:
+        heartbeat: "schema.table" written by pt-heartbeat, or "".
+        with_health: also read load, memory and the number of tables.
+
+    Raises:
+        DriverError, OSError: the connection is lost, or the node does not even say who it is.
+    """
+    server, read_only, innodb_read_only = wire.rows(f"SELECT {variant.identity}, @@read_only, @@innodb_read_only")[0]
+    health = numbers_of(ask(wire, variant.health) or []) if with_health else {}
+    facts = NodeFacts(
+        read_only=bool(int(read_only)),
+        innodb_read_only=bool(int(innodb_read_only)),
+        channels=_channels(wire, variant),
+        member=member_of(wire, variant, str(server)),
+        heartbeat_lag_seconds=_heartbeat(wire, heartbeat) if heartbeat else None,
+        heartbeat_asked=bool(heartbeat),
+    )
+    return Measured(
+        server=str(server),
+        facts=facts,
+        threads_running=health.get("THREADS_RUNNING"),
+        used_memory_bytes=health.get("MEMORY_USED"),
+        history_length=health.get("INNODB_HISTORY_LIST_LENGTH"),
+        tables=_tables(wire) if with_health else None,
+    )
+
+
+def _channels(wire: Wire, variant: Variant) -> tuple[Channel, ...] | None:
+    for form in variant.replica_status:
+        try:
+            rows = wire.named_rows(form)
+        except DriverError as error:
+            if is_lost(error):
+                raise
+            continue
+        # A group's own channels are how it works, not a sign that somebody replicates into it.
+        return tuple(
+            channel
+            for channel in map(channel_of, rows)
+            if channel.name not in ("group_replication_applier", "group_replication_recovery")
+        )
+    return None
+
+
+def _heartbeat(wire: Wire, table: str) -> float | None:
+    """Return the age of the newest heartbeat; pt-heartbeat writes UTC with --utc, which it is told to here."""
+    schema, _, name = table.partition(".")
+    quoted = ".".join(f"`{part.replace('`', '``')}`" for part in (schema, name) if part)
+    rows = ask(wire, f"SELECT TIMESTAMPDIFF(MICROSECOND, MAX(ts), UTC_TIMESTAMP(6)) FROM {quoted}")  # noqa: S608  (quoted above)
+    if not rows or rows[0][0] is None:
+        return None
+    return max(float(rows[0][0]) / 1e6, 0.0)
+
+
+def _tables(wire: Wire) -> int | None:
+    """Return about how many InnoDB tables there are: the plan's guess, since counting reads them all."""
+    rows = ask(wire, "EXPLAIN FORMAT=JSON SELECT COUNT(*) FROM mysql.innodb_table_stats")
+    if not rows:
+        return None
+    return rows_of_single_table(json.loads(rows[0][0]))
+
+
+def rows_of_single_table(plan: object) -> int | None:
+    """Return the row estimate of a plan over one table, or None where there is none."""
+    if isinstance(plan, dict):
+        for key in ("rows_examined_per_scan", "rows", "estimated_rows"):
+            if key in plan:
+                return int(plan[key])
+        plan = list(plan.values())
+    if isinstance(plan, list):
+        return next((rows for part in plan if (rows := rows_of_single_table(part)) is not None), None)
+    return None

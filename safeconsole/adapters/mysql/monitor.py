@@ -1,0 +1,151 @@
+"""Measures one address again and again, over a connection of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from safeconsole.adapters.mysql.dialling import Place, login_for, resolve
+from safeconsole.adapters.mysql.error_codes import text_of
+from safeconsole.adapters.mysql.guards import rules_of
+from safeconsole.adapters.mysql.measuring import measure
+from safeconsole.adapters.mysql.opening import Guarded, open_own
+from safeconsole.adapters.mysql.running import BREAKS
+from safeconsole.adapters.mysql.topology import Channel, prove_role
+from safeconsole.adapters.mysql.variants import Variant
+from safeconsole.core.errors import UnreachableError
+from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.routing import Identity, Reading
+from safeconsole.core.settings import ClusterSettings
+from safeconsole.core.vocabulary import NodeName
+from safeconsole.interfaces import Sensor
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """
+    A node that answered: where it is, who it is, and how it reads text.
+
+    Attributes:
+        place: its address as resolved then; connections go there.
+        server: its identity; connections compare it.
+        variant, rules: the family member and its lexical rules.
+        channels: its replication channels, empty when it has none or does not say.
+    """
+
+    place: Place
+    server: str
+    variant: Variant
+    rules: LexicalRules
+    channels: tuple[Channel, ...] = ()
+
+
+class Monitor:
+    """
+    Measures one address; each use from one thread at a time.
+
+    Args:
+        node: the name that its readings carry.
+        address: "host:port" or a socket's path; resolved anew whenever the connection is opened anew.
+        account: login name of the read account.
+        password: fetches its secret, when a connection is opened.
+        free_memory: a source for the host's free memory, or None.
+    """
+
+    def __init__(
+        self,
+        *,
+        node: NodeName,
+        address: str,
+        settings: ClusterSettings,
+        account: str,
+        password: Callable[[], str],
+        free_memory: Sensor | None = None,
+    ) -> None:
+        self.node = node
+        self.address = address
+        self.seen: Seen | None = None
+        self._settings = settings
+        self._account = account
+        self._password = password
+        self._free_memory = free_memory
+        self._open: tuple[Guarded, Place] | None = None
+
+    def measure(self, now_seconds: float) -> Reading:
+        """
+        Return the node as it is now; one that does not answer is a reading that says so.
+
+        Raises:
+            ConfigurationError: the address, the account's secret or its TLS settings are wrong.
+        """
+        reused = self._open is not None
+        try:
+            try:
+                return self._measure(now_seconds)
+            except BREAKS:
+                self.close()
+                if not reused:
+                    raise
+            # The old connection had been closed while it was idle.
+            return self._measure(now_seconds)
+        except UnreachableError as error:
+            trouble = error.message
+        except BREAKS as error:
+            trouble = f"lost while it was measured: {text_of(error).lower()}"
+        self.close()
+        self.seen = None
+        return Reading(node=self.node, unreachable=trouble, tags=self._tags(), measured_seconds=now_seconds)
+
+    def close(self) -> None:
+        """Close its connection; never raises."""
+        if self._open is not None:
+            self._open[0].wire.quit()
+            self._open = None
+
+    def _measure(self, now_seconds: float) -> Reading:
+        guarded, place = self._connected()
+        measured = measure(guarded.wire, guarded.variant, heartbeat=self._settings.heartbeat)
+        proof = prove_role(measured.facts)
+        self.seen = Seen(
+            place=place,
+            server=measured.server,
+            variant=guarded.variant,
+            rules=rules_of(guarded.variant, guarded.version, guarded.session.sql_mode),
+            channels=measured.facts.channels or (),
+        )
+        return Reading(
+            node=self.node,
+            role=proof.role,
+            proof=proof.words,
+            identity=Identity(server=measured.server, address=place.address),
+            flavour=guarded.variant.flavour,
+            version=guarded.wire.server_version.removeprefix("5.5.5-"),
+            lag_seconds=proof.lag_seconds,
+            replicating=proof.replicating,
+            read_only=measured.facts.read_only or measured.facts.innodb_read_only,
+            free_memory_bytes=self._free_memory.read() if self._free_memory else None,
+            used_memory_bytes=measured.used_memory_bytes,
+            threads_running=measured.threads_running,
+            tables=measured.tables,
+            history_length=measured.history_length,
+            tags=self._tags(),
+            measured_seconds=now_seconds,
+        )
+
+    def _connected(self) -> tuple[Guarded, Place]:
+        if self._open is not None and self._open[0].wire.has_ended:
+            self.close()
+        if self._open is None:
+            place = resolve(self.address)
+            login = login_for(
+                place,
+                self._settings.tls,
+                account=self._account,
+                password=self._password(),
+                connect_seconds=self._settings.connect_seconds,
+            )
+            self._open = (open_own(login), place)
+        return self._open
+
+    def _tags(self) -> frozenset[str]:
+        return frozenset(self._settings.tags.get(self.address, ()))

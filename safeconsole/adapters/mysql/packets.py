@@ -1,0 +1,262 @@
+"""
+The server's answer, packet by packet: its head, its rows, its end. Pure but for the read function.
+
+Rows are decoded here rather than by the driver: an export wants the text the server sent, and
+a million rows must not pass through a million driver objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymysql import err
+from pymysql.constants import SERVER_STATUS
+from pymysql.protocol import EOFPacketWrapper, MysqlPacket, OKPacketWrapper
+
+CHUNK_BYTES = 256 * 1024
+BATCH_ROWS = 2_000
+BATCH_BYTES = 512 * 1024
+_LONGEST = 0xFFFFFF
+_END, _ERROR = 0xFE, 0xFF
+
+Decoder = Callable[[bytes], Any]
+
+
+class PacketTooLargeError(Exception):
+    """
+    A packet is larger than the ceiling; none of it was taken in.
+
+    Attributes:
+        read_bytes: its announced size.
+    """
+
+    def __init__(self, read_bytes: int) -> None:
+        super().__init__(f"a packet of {read_bytes} bytes")
+        self.read_bytes = read_bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """
+    One column's definition.
+
+    Attributes:
+        name: as the server names it.
+        type_code: the protocol's number of its type.
+        flags: the protocol's bits (unsigned, enum, set, ...).
+        character_set: number of its collation, 63 for bytes.
+    """
+
+    name: str
+    type_code: int
+    flags: int
+    character_set: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultHead:
+    """
+    The first thing the server says to a statement.
+
+    Attributes:
+        fields: one descriptor a column; empty when there is no result set.
+        changed_rows: rows changed, 0 with a result set.
+        warnings: how many warnings, known only without a result set.
+        status: the server's status bits, None with a result set.
+    """
+
+    fields: tuple[Field, ...] = ()
+    changed_rows: int = 0
+    warnings: int = 0
+    status: int | None = None
+
+
+@dataclass(slots=True)
+class ResultEnd:
+    """
+    What the server said after the last row; filled in by `row_batches`.
+
+    Attributes:
+        reached: whether the last row was read.
+        warnings: how many warnings.
+        status: the server's status bits.
+    """
+
+    reached: bool = False
+    warnings: int = 0
+    status: int = 0
+
+
+@dataclass(slots=True)
+class Packets:
+    """
+    Payloads out of a stream of bytes.
+
+    Attributes:
+        read: returns at most that many bytes, b"" at the end of the connection.
+        ceiling_bytes: the largest packet taken in.
+        taken_bytes: payload bytes handed out so far.
+    """
+
+    read: Callable[[int], bytes]
+    ceiling_bytes: int
+    taken_bytes: int = 0
+    buffer: bytes = b""
+    position: int = 0
+    _joined: list[bytes] = field(default_factory=list)
+
+    def next(self) -> bytes:
+        """
+        Return the next payload.
+
+        Raises:
+            DriverError, OSError: the connection ended, or the packet is the server's error.
+            PacketTooLargeError: the packet is over the ceiling.
+        """
+        payload = self._next_part()
+        if len(payload) == _LONGEST:
+            payload = self._join(payload)
+        self.taken_bytes += len(payload)
+        if payload[:1] == b"\xff":
+            err.raise_mysql_exception(payload)
+        return payload
+
+    def _next_part(self) -> bytes:
+        header = self._take(4)
+        size = int.from_bytes(header[:3], "little")
+        if size > self.ceiling_bytes:
+            raise PacketTooLargeError(size)
+        return self._take(size)
+
+    def _join(self, first: bytes) -> bytes:
+        parts, total = [first], len(first)
+        while len(parts[-1]) == _LONGEST:
+            parts.append(self._next_part())
+            total += len(parts[-1])
+            if total > self.ceiling_bytes:
+                raise PacketTooLargeError(total)
+        return b"".join(parts)
+
+    def _take(self, count: int) -> bytes:
+        if len(self.buffer) - self.position < count:
+            self.fill(count)
+        taken = self.buffer[self.position : self.position + count]
+        self.position += count
+        return taken
+
+    def fill(self, count: int) -> None:
+        """Read until at least `count` unread bytes are in the buffer. Raises as `next`."""
+        parts = [self.buffer[self.position :]]
+        have = len(parts[0])
+        while have < count:
+            part = self.read(max(count - have, CHUNK_BYTES))
+            if not part:
+                raise err.OperationalError(2013, "Lost connection to MySQL server during query")
+            parts.append(part)
+            have += len(part)
+        self.buffer, self.position = b"".join(parts), 0
+
+
+def read_head(packets: Packets) -> ResultHead:
+    """Return the first answer to a statement. Raises as `Packets.next`."""
+    first = MysqlPacket(packets.next(), "utf8")
+    if first.is_load_local_packet():
+        raise err.OperationalError(2068, "the server asked for a local file")
+    if first.is_ok_packet():
+        done = OKPacketWrapper(first)
+        return ResultHead(changed_rows=done.affected_rows, warnings=done.warning_count, status=done.server_status)
+    count = first.read_length_encoded_integer()
+    fields = tuple(_field_of(packets.next()) for _ in range(int(count or 0)))
+    packets.next()  # the end marker of the definitions
+    return ResultHead(fields=fields)
+
+
+def _field_of(payload: bytes) -> Field:
+    # Six texts (catalogue, schema, table, original table, name, original name), then fixed fields.
+    packet = MysqlPacket(payload, "utf8")
+    texts: list[bytes] = [packet.read_length_coded_string() or b"" for _ in range(6)]  # type: ignore[no-untyped-call]
+    character_set, type_code, flags = packet.read_struct("<xHxxxxBH")
+    return Field(
+        name=str(texts[4], "utf-8", "backslashreplace"),
+        type_code=type_code,
+        flags=flags,
+        character_set=character_set,
+    )
+
+
+def row_batches(packets: Packets, decoders: Sequence[Decoder], end: ResultEnd) -> Iterator[list[tuple[Any, ...]]]:
+    """
+    Yield rows in batches of at most BATCH_ROWS rows and about BATCH_BYTES bytes, as they arrive.
+
+    Args:
+        decoders: one a column, in order.
+        end: filled in after the last row.
+
+    Raises:
+        DriverError, OSError, PacketTooLargeError: as `Packets.next`.
+    """
+    while not end.reached:
+        batch: list[tuple[Any, ...]] = []
+        stop_at = packets.taken_bytes + BATCH_BYTES
+        while len(batch) < BATCH_ROWS and packets.taken_bytes < stop_at:
+            # What has arrived is handed over before more is waited for.
+            if batch and not _has_whole_packet(packets):
+                break
+            payload = packets.next()
+            if payload[0] == _END and len(payload) < 9:
+                _note_end(payload, end)
+                break
+            batch.append(decode_row(payload, decoders))
+        if batch:
+            yield batch
+
+
+def drain(packets: Packets, end: ResultEnd) -> int:
+    """Read the result sets that follow the first one, keep nothing, and return how many there were."""
+    sets = 0
+    while end.status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS:
+        head = read_head(packets)
+        if head.status is not None:
+            end.status, end.warnings = head.status, head.warnings
+            continue
+        sets += 1
+        payload = packets.next()
+        while not (payload[0] == _END and len(payload) < 9):
+            payload = packets.next()
+        _note_end(payload, end)
+    return sets
+
+
+def decode_row(payload: bytes, decoders: Sequence[Decoder]) -> tuple[Any, ...]:
+    """Return one row of the text protocol: each value a length and its bytes, 251 for NULL."""
+    row: list[Any] = []
+    position = 0
+    for decode in decoders:
+        size = payload[position]
+        position += 1
+        if size >= 251:
+            if size == 251:
+                row.append(None)
+                continue
+            width = _WIDTHS[size]
+            size = int.from_bytes(payload[position : position + width], "little")
+            position += width
+        row.append(decode(payload[position : position + size]))
+        position += size
+    return tuple(row)
+
+
+_WIDTHS = {252: 2, 253: 3, 254: 8}
+
+
+def _has_whole_packet(packets: Packets) -> bool:
+    buffer, position = packets.buffer, packets.position
+    have = len(buffer) - position
+    return have >= 4 and have >= 4 + int.from_bytes(buffer[position : position + 3], "little")
+
+
+def _note_end(payload: bytes, end: ResultEnd) -> None:
+    marker = EOFPacketWrapper(MysqlPacket(payload, "utf8"))
+    end.reached, end.warnings, end.status = True, marker.warning_count, marker.server_status

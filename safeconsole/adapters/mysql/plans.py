@@ -1,0 +1,149 @@
+"""Read a plan in JSON, of either flavour: rows, full scans, temporary tables, objects opened. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from safeconsole.core.statement import Hazard
+from safeconsole.core.vocabulary import CostClass
+
+_FULL_SCANS = frozenset({"ALL", "index"})
+_ROWS = ("rows_examined_per_scan", "rows")
+_TEMPORARY = frozenset({"using_temporary_table", "temporary_table"})
+_SIZE_FUNCTIONS = (
+    "internal_data_length(",
+    "internal_index_length(",
+    "internal_table_rows(",
+    "internal_data_free(",
+    "internal_auto_increment(",
+    "internal_index_column_cardinality(",
+    "internal_checksum(",
+    "internal_update_time(",
+    "internal_avg_row_length(",
+    "internal_max_data_length(",
+    "internal_check_time(",
+)
+"""What MySQL rewrites the size columns of information_schema into, through any view."""
+
+_DICTIONARY_VIEWS = ("INNODB_TABLES", "INNODB_TABLESTATS", "INNODB_INDEXES", "INNODB_COLUMNS")
+_BUFFER_VIEWS = ("INNODB_BUFFER_PAGE", "INNODB_BUFFER_PAGE_LRU")
+
+SIZES = Hazard(
+    id="information-schema-sizes",
+    cost=CostClass.LINEAR_IN_OBJECTS,
+    why="the server computes sizes table by table for everything it finds",
+    instead="safeconsole capacity reads the same numbers from mysql.innodb_table_stats in pages",
+)
+OPENS_TABLES = Hazard(
+    id="opens-every-table",
+    cost=CostClass.OPENS_EVERY_TABLE,
+    why="the server opens every table it finds, and keeps their definitions in memory",
+    instead="safeconsole capacity reads the same numbers from mysql.innodb_table_stats in pages",
+)
+DICTIONARY = Hazard(
+    id="loads-every-table-definition",
+    cost=CostClass.LOADS_EVERY_TABLE_DEFINITION,
+    why="the server loads the definition of every table into memory, keeps it, and does not stop when told",
+    instead="safeconsole capacity reads the same numbers from mysql.innodb_table_stats in pages",
+    uninterruptible=True,
+)
+BUFFER = Hazard(
+    id="walks-buffer-pool",
+    cost=CostClass.WALKS_BUFFER_POOL,
+    why="the server walks every page of its buffer pool, and does not stop when told",
+    instead="information_schema.innodb_buffer_pool_stats",
+    uninterruptible=True,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """
+    What a plan says.
+
+    Attributes:
+        rows: rows that it expects to examine, -1 when it does not say.
+        full_scans: tables, by alias, that it would read whole.
+        temporary_tables: how many it would build.
+        hazards: dangers that show in it.
+    """
+
+    rows: int = -1
+    full_scans: tuple[str, ...] = ()
+    temporary_tables: int = 0
+    hazards: tuple[Hazard, ...] = ()
+
+
+def read_plan(text: str, rewritten: str = "") -> Plan:
+    """
+    Return what a plan says.
+
+    Args:
+        text: EXPLAIN FORMAT=JSON's answer.
+        rewritten: the statement as the server rewrote it, views and aliases resolved, where it says so.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    tables, temporary = [], 0
+    for key, value in _walk(json.loads(text)):
+        if key == "table" and isinstance(value, dict):
+            tables.append(value)
+        if key in _TEMPORARY and value:
+            temporary += 1
+    rows = _examined(tables)
+    scans = tuple(str(table.get("table_name", "?")) for table in tables if table.get("access_type") in _FULL_SCANS)
+    return Plan(
+        rows=rows,
+        full_scans=tuple(dict.fromkeys(scans)),
+        temporary_tables=temporary,
+        hazards=_hazards(tables, rewritten),
+    )
+
+
+def _walk(part: object) -> Iterator[tuple[str, Any]]:
+    """Yield every key and value of a plan; its depth is the server's, far below ours."""
+    stack = [part]
+    while stack:
+        current = stack.pop()
+        if isinstance(current, dict):
+            yield from current.items()
+            stack.extend(reversed(list(current.values())))
+        elif isinstance(current, list):
+            stack.extend(reversed(current))
+
+
+def _examined(tables: list[dict[str, Any]]) -> int:
+    """Return the rows examined: each table of a nested loop is read once a row of those before it."""
+    found = [_number(table) for table in tables]
+    known = [number for number in found if number is not None]
+    if not known:
+        return -1
+    total, outer = 0.0, 1.0
+    for table in tables:
+        scanned = _number(table)
+        if scanned is None:
+            continue
+        total += outer * scanned
+        outer = max(outer * scanned * float(table.get("filtered", 100)) / 100, 1.0)
+    return int(min(total, 2**62))
+
+
+def _number(table: dict[str, Any]) -> float | None:
+    return next((float(table[key]) for key in _ROWS if key in table), None)
+
+
+def _hazards(tables: list[dict[str, Any]], rewritten: str) -> tuple[Hazard, ...]:
+    found = []
+    if any(function in rewritten for function in _SIZE_FUNCTIONS):
+        found.append(SIZES)
+    if any(table.get("open_full_table") and table.get("scanned_databases") == "all" for table in tables):
+        found.append(OPENS_TABLES)
+    lower = rewritten.lower()
+    for names, hazard in ((_DICTIONARY_VIEWS, DICTIONARY), (_BUFFER_VIEWS, BUFFER)):
+        if any(f"`information_schema`.`{name.lower()}`" in lower for name in names):
+            found.append(hazard)
+    return tuple(found)

@@ -1,0 +1,267 @@
+"""
+One statement from its send to its end: its bracket, its watch, its rows, and what became of it.
+
+Whatever happens to the conversation comes out as one of the console's own errors, named by what
+happened to the data.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterator, Sequence
+
+from safeconsole.adapters.mysql.bracket import Bracket, close_bracket, open_bracket
+from safeconsole.adapters.mysql.cancel import Watched
+from safeconsole.adapters.mysql.columns import column_of, decoder_of
+from safeconsole.adapters.mysql.error_codes import CLOSES_CONNECTION, code_of, is_lost, statement_error
+from safeconsole.adapters.mysql.link import Link
+from safeconsole.adapters.mysql.packets import Packets, PacketTooLargeError, ResultEnd, ResultHead, drain, row_batches
+from safeconsole.adapters.mysql.verdicts import in_doubt_of, silent_cut, stop_of
+from safeconsole.adapters.mysql.wire import IN_TRANSACTION, DriverError
+from safeconsole.core.decision import Permit
+from safeconsole.core.errors import (
+    OutcomeUnknownError,
+    SafeConsoleError,
+    ServerError,
+    StoppedError,
+    UnreachableError,
+)
+from safeconsole.core.vocabulary import Effect
+from safeconsole.interfaces import Column, Completion, Row
+
+BREAKS = (DriverError, OSError, ValueError, IndexError, AssertionError, struct.error, PacketTooLargeError)
+"""What a conversation with a server can end in, besides an interrupt."""
+
+COMMIT_SECONDS = 10.0
+_WARNINGS_SHOWN = 20
+_SURE = frozenset({"killed", "already over"})
+
+
+class Running:
+    """One permitted statement on one connection; also the `Answer` that the gate reads."""
+
+    def __init__(self, link: Link, permit: Permit, *, as_text: bool) -> None:
+        self._link = link
+        self._permit = permit
+        self._as_text = as_text
+        self._bracket = Bracket.NONE
+        self._watched: Watched | None = None
+        self._packets: Packets | None = None
+        self._head = ResultHead()
+        self._end = ResultEnd()
+        self._away_seconds = 0.0
+        self._notes: list[str] = []
+
+    @property
+    def watched(self) -> Watched | None:
+        """The watch over it, None before the send."""
+        return self._watched
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The result's columns, empty when the statement returns none."""
+        return tuple(column_of(field) for field in self._head.fields)
+
+    @property
+    def changes(self) -> bool:
+        """Whether it can have an effect that outlives it."""
+        return not self._permit.read_only
+
+    def open_bracket(self) -> None:
+        """
+        Put the bracket around the statement.
+
+        Raises:
+            UnreachableError: the transaction is not what it was asked to be; nothing was sent.
+            DriverError, OSError: the connection is lost, or the server refused.
+        """
+        link = self._link
+        bracket = open_bracket(link.wire, self._permit, read_only_variable=link.variant.read_only_variable)
+        if bracket is None:
+            raise UnreachableError(f"{link.address} did not open a read-only transaction; nothing was sent")
+        self._bracket = bracket
+
+    def send(self, watched: Watched) -> None:
+        """Send the text, once. Raises as `Answer.batches`."""
+        self._watched = watched
+        limits = self._permit.limits
+        try:
+            self._packets, self._head = self._link.wire.begin_statement(
+                self._permit.statement.text, packet_bytes=max(limits.fetched_bytes, 1024 * 1024)
+            )
+        except KeyboardInterrupt:
+            raise self.interrupted() from None
+        except BREAKS as error:
+            raise self._ended(error) from None
+        if not self._head.fields:
+            self._end = ResultEnd(reached=True, warnings=self._head.warnings, status=self._head.status or 0)
+            self._came_to_its_end()
+
+    def batches(self) -> Iterator[Sequence[Row]]:
+        """Yield rows as they arrive; see `interfaces.Answer`."""
+        watched, packets = self._watched, self._packets
+        if self._end.reached or watched is None or packets is None:
+            return
+        decoders = [decoder_of(field, as_text=self._as_text) for field in self._head.fields]
+        rows = row_batches(packets, decoders, self._end)
+        while True:
+            try:
+                batch = next(rows, None)
+            except KeyboardInterrupt:
+                raise self.interrupted() from None
+            except BREAKS as error:
+                raise self._ended(error) from None
+            if batch is None:
+                break
+            watched.rows += len(batch)
+            left = time.monotonic()
+            yield batch
+            self._away_seconds += time.monotonic() - left
+        self._came_to_its_end()
+
+    def finish(self) -> Completion:
+        """Close the bracket and say what was done; see `interfaces.Answer`."""
+        watched = self._watched
+        if watched is None or not self._end.reached:
+            raise self._cut_short()
+        try:
+            warnings = self._warnings()
+            changed = self._head.changed_rows
+            self._hold_changed_rows(changed)
+            self._close_bracket(keep=True)
+            if Effect.SESSION in self._permit.statement.effects:
+                self._link.schema = self._link.wire.rows("SELECT DATABASE()")[0][0] or ""
+        except KeyboardInterrupt:
+            raise self._lost_at_commit("interrupted") from None
+        except BREAKS as error:
+            raise self._failed_at_commit(error) from None
+        return Completion(
+            changed_rows=changed if self.changes else 0,
+            warnings=(*self._notes, *warnings),
+            peak_memory_bytes=watched.peak_memory_bytes,
+            in_transaction=bool(self._link.wire.server_status & IN_TRANSACTION),
+        )
+
+    def interrupted(self) -> SafeConsoleError:
+        """Stop it for the person and return what to raise; a second interrupt passes through, the kill goes on."""
+        try:
+            verified = self._link.watchdog.stop(self._watched) if self._watched else "already over"
+        finally:
+            self._link.give_up()
+        if self.changes and self._bracket is not Bracket.READ_WRITE:
+            return OutcomeUnknownError(
+                f"stopped on {self._link.address} at your word; it commits by itself, so part of it may have happened",
+                evidence=(f"process list: {verified}",),
+            )
+        return StoppedError(f"stopped on {self._link.address} at your word", by="person", verified=verified)
+
+    def _came_to_its_end(self) -> None:
+        """The last row was read: drain what follows it, and see whether it ended by itself. Raises as `batches`."""
+        watched = self._watched
+        assert watched is not None
+        if self._packets is not None:
+            try:
+                sets = drain(self._packets, self._end)
+            except BREAKS as error:
+                raise self._ended(error) from None
+            if sets:
+                self._notes.append(f"{sets} further result sets were not shown")
+        self._link.wire.server_status = self._end.status
+        waited = watched.elapsed_seconds - self._away_seconds
+        self._link.watchdog.finish(watched)
+        stopped = stop_of(self._watched, server=self._link.address)
+        if stopped is None and waited >= watched.limits.run_seconds and not self.changes:
+            stopped = silent_cut(waited, watched.limits.run_seconds, server=self._link.address)
+        if stopped is None:
+            return
+        if self.changes and self._bracket is not Bracket.READ_WRITE:
+            # It commits by itself and came to its end: done, although late.
+            self._notes.append(f"the console had begun to stop it ({stopped.ceiling or stopped.by}); it was done first")
+            return
+        self._link.give_up()
+        raise stopped
+
+    def _ended(self, error: BaseException) -> SafeConsoleError:
+        """Return what became of a statement whose conversation ended with an error."""
+        assert self._watched is not None
+        self._link.watchdog.finish(self._watched)
+        lost = is_lost(error) or isinstance(error, PacketTooLargeError)
+        stopped = stop_of(self._watched, server=self._link.address)
+        if stopped is not None:
+            self._link.give_up()
+            return self._doubted(stopped) if lost else stopped
+        verified = ""
+        if lost:
+            self._link.give_up()
+            verified = self._link.watchdog.still_there()
+        outcome = statement_error(error, server=self._link.address, changes=self.changes, verified=verified)
+        if not isinstance(outcome, ServerError) or code_of(error) in CLOSES_CONNECTION:
+            self._link.give_up()
+            return outcome
+        try:
+            self._close_bracket(keep=False)
+        except BREAKS:
+            self._link.give_up()
+        return outcome
+
+    def _doubted(self, stopped: StoppedError) -> SafeConsoleError:
+        """Return a stop as unknown where the statement may have committed before its connection was ended."""
+        in_doubt = self.changes and (self._bracket is not Bracket.READ_WRITE or stopped.verified not in _SURE)
+        return in_doubt_of(stopped) if in_doubt else stopped
+
+    def _cut_short(self) -> StoppedError:
+        """Not all rows were read: nothing is drained and nothing is kept."""
+        verified = self._link.watchdog.stop(self._watched) if self._watched else "already over"
+        self._link.give_up()
+        return StoppedError(
+            f"stopped on {self._link.address}: its rows were not all read", by="console", verified=verified
+        )
+
+    def _hold_changed_rows(self, changed: int) -> None:
+        allowed = self._permit.limits.changed_rows
+        if not self.changes or changed <= allowed or self._bracket is not Bracket.READ_WRITE:
+            return
+        self._close_bracket(keep=False)
+        self._link.give_up()
+        raise StoppedError(
+            f"rolled back on {self._link.address}: {changed} rows changed, over {allowed}",
+            by="console",
+            ceiling="changed_rows",
+            verified="already over",
+            evidence=(f"the server reported {changed} changed rows, allowed {allowed}",),
+        )
+
+    def _warnings(self) -> tuple[str, ...]:
+        if not self._end.warnings:
+            return ()
+        rows = self._link.wire.rows(f"SHOW WARNINGS LIMIT {_WARNINGS_SHOWN}")
+        return tuple(f"{level} {code}: {text}" for level, code, text in rows)
+
+    def _close_bracket(self, *, keep: bool) -> None:
+        """End the bracket. Raises DriverError, OSError."""
+        link = self._link
+        link.wire.wait_at_most(COMMIT_SECONDS)
+        close_bracket(link.wire, self._bracket, keep=keep, read_only_variable=link.variant.read_only_variable)
+
+    def _failed_at_commit(self, error: BaseException) -> SafeConsoleError:
+        if is_lost(error):
+            return self._lost_at_commit("lost")
+        self._link.give_up()
+        # The server refused the commit, and ends the transaction with the connection.
+        return statement_error(error, server=self._link.address, changes=self.changes)
+
+    def _lost_at_commit(self, how: str) -> SafeConsoleError:
+        self._link.give_up()
+        verified = self._link.watchdog.still_there()
+        if self._bracket is Bracket.READ_WRITE:
+            return OutcomeUnknownError(
+                f"the connection to {self._link.address} was {how} while its transaction was being committed",
+                evidence=(f"process list: {verified}",),
+                instead="look at the data before doing it again; it was not and will not be sent again by the console",
+            )
+        return StoppedError(
+            f"the connection to {self._link.address} was {how} after the statement was over",
+            by="server",
+            verified=verified,
+        )

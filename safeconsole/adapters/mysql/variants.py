@@ -1,0 +1,242 @@
+"""
+What differs between the family's members, as data: settings, sensors, kill forms, words.
+
+Source: MySQL 9.7 and MariaDB 10.11, measured; Aurora MySQL and the RDS procedures from their
+manuals ("Ending a session or query", "Aurora MySQL information_schema tables"), never met live.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+
+from safeconsole.core.limits import Limits
+from safeconsole.core.vocabulary import Flavour
+
+_TEMPORARY_TABLE_BYTES = 16 * 1024 * 1024
+_TEMPORARY_DISK_BYTES = 1024 * 1024 * 1024
+_STALLED_WRITE_SECONDS = 30
+_IDLE_SECONDS = 3_600
+_IDLE_TRANSACTION_SECONDS = 300
+
+
+class Holds(StrEnum):
+    """How a guard's reading is compared with what was asked for."""
+
+    EQUAL = "equal"
+    AT_MOST = "at-most"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guard:
+    """
+    One session setting that the console owns.
+
+    Attributes:
+        variable: its name.
+        value: what it is set to, from the limits in force.
+        holds: how the reading is compared; AT_MOST never above the server's global value.
+        since: first version that has it (`LexicalRules.version`), 0 for all.
+        follows_limits: whether its value changes with the limits.
+    """
+
+    variable: str
+    value: Callable[[Limits], float]
+    holds: Holds = Holds.EQUAL
+    since: int = 0
+    follows_limits: bool = False
+
+    def assignment(self, limits: Limits) -> str:
+        """Return the part of a SET SESSION that puts it in force."""
+        wanted = number(self.value(limits))
+        if self.holds is Holds.AT_MOST:
+            wanted = f"CAST(LEAST(@@GLOBAL.{self.variable}, {wanted}) AS UNSIGNED)"
+        return f"SESSION {self.variable} = {wanted}"
+
+    def is_in_force(self, reading: object, limits: Limits) -> bool:
+        """Whether the value read back protects as asked."""
+        try:
+            read = Decimal(str(reading))
+        except ArithmeticError:
+            return False
+        wanted = Decimal(number(self.value(limits)))
+        return read <= wanted if self.holds is Holds.AT_MOST else read == wanted
+
+
+def number(value: float) -> str:
+    """Return a number as SQL, without an exponent: 30, 0.5."""
+    return str(int(value)) if float(value).is_integer() else f"{value:.6f}".rstrip("0")
+
+
+def milliseconds(limits: Limits) -> float:
+    """Return the run limit in whole milliseconds, >= 1: zero would mean no limit."""
+    return max(1, math.floor(limits.run_seconds * 1000))
+
+
+def lock_seconds(limits: Limits) -> float:
+    """Return the lock wait in whole seconds, >= 1."""
+    return max(1, math.floor(limits.lock_wait_seconds))
+
+
+def _constant(value: float) -> Callable[[Limits], float]:
+    return lambda _limits: value
+
+
+def _shared_guards() -> tuple[Guard, ...]:
+    return (
+        Guard(variable="lock_wait_timeout", value=lock_seconds, follows_limits=True),
+        Guard(variable="innodb_lock_wait_timeout", value=lock_seconds, follows_limits=True),
+        Guard(variable="tmp_table_size", value=_constant(_TEMPORARY_TABLE_BYTES), holds=Holds.AT_MOST),
+        Guard(variable="max_heap_table_size", value=_constant(_TEMPORARY_TABLE_BYTES), holds=Holds.AT_MOST),
+        # A client that vanished without a word, or stopped reading, holds the server no longer than this.
+        Guard(variable="net_write_timeout", value=_constant(_STALLED_WRITE_SECONDS), holds=Holds.AT_MOST),
+        Guard(variable="wait_timeout", value=_constant(_IDLE_SECONDS), holds=Holds.AT_MOST),
+        Guard(variable="autocommit", value=_constant(1)),
+    )
+
+
+_MYSQL_GUARDS = (
+    # MUST be first: every guard after it is set inside a session that can no longer write.
+    Guard(variable="transaction_read_only", value=_constant(1)),
+    Guard(variable="max_execution_time", value=milliseconds, follows_limits=True),
+    *_shared_guards(),
+    # Zero reads sizes live; any other value makes a read of information_schema write them down.
+    Guard(variable="information_schema_stats_expiry", value=_constant(0)),
+    # The plans are read in the older of its two shapes.
+    Guard(variable="explain_json_format_version", value=_constant(1), since=80300),
+)
+
+_MARIADB_GUARDS = (
+    Guard(variable="tx_read_only", value=_constant(1)),
+    Guard(variable="max_statement_time", value=lambda limits: limits.run_seconds, follows_limits=True),
+    *_shared_guards(),
+    Guard(
+        variable="max_session_mem_used",
+        value=lambda limits: limits.session_memory_bytes,
+        holds=Holds.AT_MOST,
+        follows_limits=True,
+    ),
+    Guard(variable="tmp_disk_table_size", value=_constant(_TEMPORARY_DISK_BYTES), holds=Holds.AT_MOST),
+    Guard(
+        variable="idle_transaction_timeout",
+        value=_constant(_IDLE_TRANSACTION_SECONDS),
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """
+    One sensor: a query that returns rows of (name, number).
+
+    Attributes:
+        sql: the query; `{thread}` is the watched connection's id.
+        needs: what to grant where it is refused.
+    """
+
+    sql: str
+    needs: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """
+    One family member.
+
+    Attributes:
+        flavour: which.
+        guards: settings of every session, in the order in which they are put in force.
+        read_only_variable: the session setting that forbids writing.
+        probes: sensors of a running statement, cheapest first.
+        process: one thread's row: host, command, query id or None.
+        kill_query, kill_connection: forms of a kill, tried in order until one is not refused;
+            `{thread}` and `{query}` are replaced.
+        identity: columns that say which server this is.
+        replica_status: one row a replication channel; forms tried in order.
+        health: global numbers for routing, rows of (name, number).
+    """
+
+    flavour: Flavour
+    guards: tuple[Guard, ...]
+    read_only_variable: str
+    probes: tuple[Probe, ...]
+    process: str
+    kill_query: tuple[str, ...]
+    kill_connection: tuple[str, ...]
+    identity: str
+    replica_status: tuple[str, ...]
+    health: str
+
+
+# Answered from counters; each costs 0.2-0.8 ms. The sums of `sys` cost 100 ms and are never asked.
+_MYSQL_PROBES = (
+    Probe(
+        sql="SELECT 'SESSION_MEMORY', TOTAL_MEMORY FROM performance_schema.threads WHERE PROCESSLIST_ID = {thread}",
+        needs="SELECT (PROCESSLIST_ID, TOTAL_MEMORY) ON performance_schema.threads",
+    ),
+    Probe(
+        sql="SELECT VARIABLE_NAME, VARIABLE_VALUE FROM performance_schema.global_status"
+        " WHERE VARIABLE_NAME IN ('Threads_running', 'Opened_table_definitions')",
+    ),
+    Probe(
+        sql="SELECT 'INSTANCE_MEMORY', SUM(CURRENT_NUMBER_OF_BYTES_USED)"
+        " FROM performance_schema.memory_summary_global_by_event_name",
+        needs="SELECT ON performance_schema.memory_summary_global_by_event_name",
+    ),
+)
+_MARIADB_PROBES = (
+    Probe(
+        sql="SELECT 'SESSION_MEMORY', MEMORY_USED FROM information_schema.PROCESSLIST WHERE ID = {thread}",
+    ),
+    Probe(
+        sql="SELECT VARIABLE_NAME, VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS"
+        " WHERE VARIABLE_NAME IN ('THREADS_RUNNING', 'OPENED_TABLE_DEFINITIONS', 'MEMORY_USED')",
+    ),
+)
+
+MYSQL = Variant(
+    flavour=Flavour.MYSQL,
+    guards=_MYSQL_GUARDS,
+    read_only_variable="transaction_read_only",
+    probes=_MYSQL_PROBES,
+    process="SELECT HOST, COMMAND, NULL FROM performance_schema.processlist WHERE ID = {thread}",
+    kill_query=("KILL QUERY {thread}", "CALL mysql.rds_kill_query({thread})"),
+    kill_connection=("KILL {thread}", "CALL mysql.rds_kill({thread})"),
+    identity="@@server_uuid",
+    replica_status=("SHOW REPLICA STATUS", "SHOW SLAVE STATUS"),
+    health="SELECT VARIABLE_NAME, VARIABLE_VALUE FROM performance_schema.global_status"
+    " WHERE VARIABLE_NAME IN ('Threads_running')",
+)
+
+AURORA_MYSQL = Variant(
+    flavour=Flavour.AURORA_MYSQL,
+    guards=_MYSQL_GUARDS,
+    read_only_variable="transaction_read_only",
+    probes=_MYSQL_PROBES,
+    process="SELECT HOST, COMMAND, NULL FROM information_schema.processlist WHERE ID = {thread}",
+    kill_query=("CALL mysql.rds_kill_query({thread})", "KILL QUERY {thread}"),
+    kill_connection=("CALL mysql.rds_kill({thread})", "KILL {thread}"),
+    identity="@@aurora_server_id",
+    replica_status=("SHOW REPLICA STATUS", "SHOW SLAVE STATUS"),
+    health=MYSQL.health,
+)
+
+MARIADB = Variant(
+    flavour=Flavour.MARIADB,
+    guards=_MARIADB_GUARDS,
+    read_only_variable="tx_read_only",
+    probes=_MARIADB_PROBES,
+    process="SELECT HOST, COMMAND, QUERY_ID FROM information_schema.PROCESSLIST WHERE ID = {thread}",
+    # By query id: a kill that comes late finds nothing, and never the connection's next statement.
+    kill_query=("KILL QUERY ID {query}", "CALL mysql.rds_kill_query_id({query})"),
+    kill_connection=("KILL {thread}", "CALL mysql.rds_kill({thread})"),
+    identity="CONCAT(@@hostname, ':', @@port, '/', @@server_id)",
+    replica_status=("SHOW ALL SLAVES STATUS",),
+    health="SELECT VARIABLE_NAME, VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS"
+    " WHERE VARIABLE_NAME IN ('THREADS_RUNNING', 'MEMORY_USED', 'INNODB_HISTORY_LIST_LENGTH')",
+)
+
+VARIANTS: Mapping[Flavour, Variant] = {variant.flavour: variant for variant in (MYSQL, AURORA_MYSQL, MARIADB)}

@@ -1,0 +1,218 @@
+"""
+One connection of the driver, and the few things that its public face cannot do.
+
+The only module that touches the driver's protected members: packets read straight from the
+socket, `COM_STMT_PREPARE`, and ending a read from another thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+import ssl
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pymysql
+from pymysql.connections import Connection, MySQLResult
+from pymysql.constants import CLIENT, COMMAND, SERVER_STATUS
+from pymysql.cursors import Cursor
+
+from safeconsole.adapters.mysql.packets import Packets, ResultHead, read_head
+
+IN_TRANSACTION_READONLY = 0x2000
+IN_TRANSACTION = SERVER_STATUS.SERVER_STATUS_IN_TRANS
+
+_DEFINITION_BYTES = 16 * 1024 * 1024
+
+DriverError = pymysql.MySQLError
+"""What the driver raises; `error_codes` translates it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Login:
+    """
+    Everything that opening one more connection to the same place needs.
+
+    Attributes:
+        host: the configured name, which a certificate must carry.
+        ip: what it resolved to, once; "" for a socket.
+        port: TCP port.
+        socket: path of a Unix socket, or "".
+        account: login name.
+        password: its secret; never shown.
+        tls: how the server proves itself, or None where that is not asked.
+        connect_seconds: for the connection, its handshake, and each answer until `wait_at_most` says otherwise.
+    """
+
+    host: str
+    ip: str
+    port: int
+    socket: str
+    account: str
+    password: str
+    tls: ssl.SSLContext | None
+    connect_seconds: float
+
+    def __repr__(self) -> str:
+        return f"Login({self.account}@{self.address})"
+
+    @property
+    def address(self) -> str:
+        """The resolved "ip:port", or the socket's path."""
+        ip = f"[{self.ip}]" if ":" in self.ip else self.ip
+        return self.socket or f"{ip}:{self.port}"
+
+
+if TYPE_CHECKING:
+    _Driver = Connection[Cursor]
+else:
+    # Generic for type checkers only.
+    _Driver = Connection
+
+
+class Wire(_Driver):
+    """
+    One open connection: utf8mb4, autocommit, one statement a packet, no local files.
+
+    Raises:
+        DriverError, OSError: from every method that talks to the server.
+    """
+
+    _sock: Any
+    _rfile: Any
+    _result: Any
+    _read_timeout: float | None
+    _execute_command: Callable[[int, str | bytes], None]
+    _force_close: Callable[[], None]
+    server_status: int
+    server_version: str
+    server_thread_id: tuple[int]
+
+    def __init__(self, login: Login, *, schema: str = "") -> None:
+        super().__init__(
+            user=login.account,
+            password=login.password.encode(),
+            host=login.host,
+            port=login.port,
+            database=schema or None,
+            charset="utf8mb4",
+            autocommit=True,
+            local_infile=False,
+            connect_timeout=login.connect_seconds,
+            read_timeout=login.connect_seconds,
+            write_timeout=login.connect_seconds,
+            program_name="safeconsole",
+            ssl=login.tls,
+            ssl_disabled=True if login.tls is None else None,
+            defer_connect=True,
+        )
+        if self.client_flag & CLIENT.MULTI_STATEMENTS:
+            raise RuntimeError("the driver asks for several statements a packet by default")
+        self.connect(_open_socket(login))
+
+    def wait_at_most(self, seconds: float) -> None:
+        """Set how long each read may block; a read that passes it ends the connection."""
+        self._read_timeout = seconds
+
+    def run(self, text: str) -> None:
+        """Run one of the console's own statements and read all it returns."""
+        self.query(text)
+
+    def rows(self, text: str) -> list[tuple[Any, ...]]:
+        """Run one of the console's own queries and return its rows, converted."""
+        self.query(text)
+        return list(self._result.rows or ())
+
+    def named_rows(self, text: str) -> list[dict[str, Any]]:
+        """Run one of the console's own queries and return its rows by column name."""
+        self.query(text)
+        result: MySQLResult = self._result
+        names = [column[0] for column in getattr(result, "description", None) or ()]
+        return [dict(zip(names, row, strict=True)) for row in result.rows or ()]
+
+    def begin_statement(self, text: str, *, packet_bytes: int) -> tuple[Packets, ResultHead]:
+        """
+        Send a statement and return its first answer; its rows are read from the packets.
+
+        Args:
+            packet_bytes: the largest packet that is taken in, > 0.
+        """
+        self._execute_command(COMMAND.COM_QUERY, text)
+        packets = self._packets(packet_bytes)
+        head = read_head(packets)
+        if head.status is not None:
+            self.server_status = head.status
+        return packets, head
+
+    def prepare(self, text: str) -> int:
+        """Have the server prepare a statement, drop it again, and return how many columns it would give."""
+        self._execute_command(COMMAND.COM_STMT_PREPARE, text)
+        packets = self._packets(_DEFINITION_BYTES)
+        statement, columns, parameters = struct.unpack_from("<IHH", packets.next(), 1)
+        for count in (parameters, columns):
+            # Definitions and, after them, one end marker; nothing at all where there are none.
+            for _ in range(count + 1 if count else 0):
+                packets.next()
+        self._execute_command(COMMAND.COM_STMT_CLOSE, struct.pack("<I", statement))
+        return int(columns)
+
+    def _packets(self, ceiling_bytes: int) -> Packets:
+        # The driver sets this when it reads a packet; here packets are read around it.
+        self._sock.settimeout(self._read_timeout)
+        self._current_timeout = self._read_timeout
+        return Packets(self._rfile.read1, ceiling_bytes=ceiling_bytes)
+
+    @property
+    def thread(self) -> int:
+        """The connection's id on the server."""
+        return self.server_thread_id[0]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the server has closed this idle connection, or said something unasked; no round trip."""
+        if self._sock is None:
+            return True
+        try:
+            readable, _, _ = select.select([self._sock], [], [], 0)
+        except (OSError, ValueError):
+            return True
+        return bool(readable)
+
+    def cut(self) -> None:
+        """End the connection from any thread; a read that blocks in another one ends too."""
+        sock = self._sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                # The plain socket's method: the encrypted one would drop its state under the reader's feet.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def quit(self) -> None:
+        """Close in good order; never raises."""
+        with contextlib.suppress(DriverError, OSError):
+            self.close()
+
+    def discard(self) -> None:
+        """Close without a word to the server; never raises, never reads."""
+        self._result = None
+        self._force_close()
+
+
+def _open_socket(login: Login) -> socket.socket:
+    """Return a connected socket. Raises OSError."""
+    if login.socket:
+        plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        plain.settimeout(login.connect_seconds)
+        try:
+            plain.connect(login.socket)
+        except OSError:
+            plain.close()
+            raise
+        return plain
+    opened = socket.create_connection((login.ip, login.port), login.connect_seconds)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return opened
