@@ -60,7 +60,7 @@ def _statement(piece: Piece, rules: LexicalRules, schema: str) -> Statement:
         findings.danger(ACTIONS["unreadable"])
         findings.tables_known = False
     else:
-        read_shape(kind, findings)
+        kind = read_shape(kind, findings)
     normalised = normalise(tokens)
     return Statement(
         text=piece.text,

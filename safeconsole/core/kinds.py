@@ -81,6 +81,7 @@ _ROWS: tuple[tuple[str, frozenset[Effect], Shape], ...] = (
     ("table", R, Shape.QUERY),
     ("show", R, Shape.SHOW),
     ("explain", R, Shape.EXPLAIN),
+    ("analyze", R, Shape.EXPLAIN),
     ("describe", R, Shape.EXPLAIN),
     ("desc", R, Shape.EXPLAIN),
     ("help", R, Shape.FIXED),
@@ -221,6 +222,7 @@ FAMILY_KINDS = _table(_ROWS)
 SQLITE_KINDS = _table(_SQLITE_ROWS)
 
 _LONGEST = 3
+_WITH_VERBS = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "VALUES", "TABLE"})
 _OBJECT_VERBS = frozenset({"CREATE", "DROP", "ALTER"})
 _OBJECTS = frozenset(
     {"TABLE", "VIEW", "INDEX", "DATABASE", "SCHEMA", "PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "SEQUENCE"}
@@ -240,6 +242,8 @@ def kind_of(tokens: tuple[Token, ...], flavour: Flavour) -> Kind:
     words = tuple(token.word for token in tokens[:_LONGEST])
     if words and words[0] in _OBJECT_VERBS:
         return _object_kind(tokens)
+    if words and words[0] == "WITH":
+        return _with_kind(tokens, table)
     for count in range(len(words), 0, -1):
         kind = table.get(words[:count])
         if kind is not None:
@@ -247,6 +251,16 @@ def kind_of(tokens: tuple[Token, ...], flavour: Flavour) -> Kind:
     if tokens and tokens[0].text == "(":
         return _parenthesised(tokens)
     return UNKNOWN_KIND
+
+
+def _with_kind(tokens: tuple[Token, ...], table: dict[tuple[str, ...], Kind]) -> Kind:
+    """Return the kind of the statement that WITH queries stand before: its first verb outside parentheses."""
+    depth = 0
+    for token in tokens:
+        depth += (token.text == "(") - (token.text == ")")
+        if not depth and token.word in _WITH_VERBS:
+            return table.get((token.word,), UNKNOWN_KIND)
+    return table["SELECT",]
 
 
 def _parenthesised(tokens: tuple[Token, ...]) -> Kind:

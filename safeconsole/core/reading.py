@@ -1,53 +1,140 @@
-"""Reads the rest of a statement by the shape of its kind."""
+"""
+Reads the rest of a statement by the shape of its kind.
+
+Each shape has one reader, and each reader only adds to the findings.
+"""
 
 from __future__ import annotations
 
-from safeconsole.core.calls import calls_in
+from dataclasses import replace
+
+from safeconsole.core.assignments import read_set, read_transaction
+from safeconsole.core.catalogue.actions import ACTIONS
+from safeconsole.core.clauses import read_calls, read_clauses, read_hints
+from safeconsole.core.explaining import read_explain
 from safeconsole.core.findings import Findings
-from safeconsole.core.functions import danger_of, is_pure
-from safeconsole.core.kinds import Kind, Shape
+from safeconsole.core.hazards import is_disguised, object_hazards
+from safeconsole.core.kinds import Kind, Shape, kind_of
 from safeconsole.core.lexicon import TokenKind
+from safeconsole.core.pragmas import read_pragma
+from safeconsole.core.showing import read_show
 from safeconsole.core.structure import tables_in
-from safeconsole.core.vocabulary import Effect
+from safeconsole.core.vocabulary import Effect, Flavour
+
+_BETWEEN_KIND_AND_NAME = frozenset({"IF", "NOT", "EXISTS"})
+_WITH_TABLES = ("table", "view", "tables", "sequence", "truncate")
+# Kinds whose floor is not all: what else follows from their words.
+_DANGERS = {
+    "call": "unknown-code",
+    "execute": "unknown-code",
+    "execute immediate": "unknown-code",
+    "prepare": "unknown-code",
+    "install": "loads-code",
+    "checksum table": "full-table-read",
+    "checksum tables": "full-table-read",
+    "check table": "full-table-read",
+    "check tables": "full-table-read",
+    "load data": "reads-server-file",
+    "load xml": "reads-server-file",
+    "attach": "opens-file",
+}
+_READ_LOCKS = frozenset({"LOCK", "EXPORT"})
 
 
-def read_shape(kind: Kind, findings: Findings) -> None:
-    """Add to the findings what the tokens after the first words say."""
-    if kind.shape in {Shape.QUERY, Shape.CHANGE, Shape.EXPLAIN, Shape.SHOW}:
-        read_calls(findings)
-        read_clauses(findings)
-        findings.name_tables(tables_in(findings.tokens, findings.schema))
+def read_shape(kind: Kind, findings: Findings) -> Kind:
+    """Add to the findings what the tokens say, and return the kind as far as it is known now."""
+    match kind.shape:
+        case Shape.QUERY | Shape.CHANGE:
+            kind = _read_query(kind, findings)
+        case Shape.EXPLAIN:
+            if read_explain(findings):
+                _read_objects(findings)
+        case Shape.SHOW:
+            kind = replace(kind, name=read_show(findings))
+        case Shape.SET:
+            kind = _read_set(kind, findings)
+        case Shape.PRAGMA:
+            read_pragma(findings)
+        case Shape.NAMED:
+            _read_named(kind, findings)
+        case Shape.BLOCK:
+            findings.unknown("a block of statements outside a routine")
+            findings.action("unknown-code", "a compound block")
+        case Shape.USE | Shape.FIXED:
+            _read_fixed(kind, findings)
+    if kind.name in _DANGERS:
+        findings.action(_DANGERS[kind.name])
+    return kind
+
+
+def _read_query(kind: Kind, findings: Findings) -> Kind:
+    changes = kind.shape is Shape.CHANGE
+    read_calls(findings)
+    read_hints(findings)
+    read_clauses(findings, changes=changes)
+    findings.name_tables(tables_in(findings.tokens, findings.schema))
+    _read_objects(findings)
+    words = {token.word for token in findings.tokens}
+    if kind.name == "do" and "SELECT" in words and findings.rules.flavour is not Flavour.MARIADB:
+        findings.action("outside-time-limit")
+    if changes:
+        return replace(kind, rows="RETURNING" in words)
+    return replace(kind, rows=kind.rows and "INTO" not in words)
+
+
+def _read_objects(findings: Findings) -> None:
+    """Add the dangers of the objects that were named."""
+    tables = tuple(findings.tables)
+    for table in tables:
+        if is_disguised(table, findings.rules):
+            findings.unknown(f"{table} is not ASCII and may mean an object of the server")
+            findings.danger(ACTIONS["unreadable"])
+    for hazard in object_hazards(findings.tokens, tables, findings.rules):
+        findings.danger(hazard)
+
+
+def _read_set(kind: Kind, findings: Findings) -> Kind:
+    """Read a SET; with STATEMENT it is what it runs."""
+    start = read_set(findings)
+    if not start:
+        return kind
+    inner = kind_of(findings.tokens[start:], findings.rules.flavour)
+    findings.effects.update(inner.effects)
+    if inner.shape not in {Shape.QUERY, Shape.CHANGE}:
+        findings.unknown("SET STATEMENT before something that is not a query")
+        return replace(kind, name="set statement")
+    _read_query(inner, findings)
+    return replace(kind, name="set statement", rows=inner.rows)
+
+
+def _read_named(kind: Kind, findings: Findings) -> None:
+    """Name the tables after the first words."""
+    tokens = findings.tokens
+    start = kind.words
+    while start < len(tokens) and tokens[start].word in _BETWEEN_KIND_AND_NAME:
+        start += 1
+    if kind.name.endswith("index"):
+        on = next((place for place, token in enumerate(tokens) if token.word == "ON"), len(tokens))
+        findings.name_tables(tables_in(tokens, findings.schema, start=on + 1, naming=True))
+    elif any(word in kind.name for word in _WITH_TABLES) or kind.name in {"optimize", "repair"}:
+        findings.name_tables(tables_in(tokens, findings.schema, start=start, naming=True))
+    if kind.name.startswith("create") and any(token.word == "SELECT" for token in tokens) and "table" in kind.name:
+        findings.add(Effect.WRITE, "it fills the table from a query")
+    if any(token.word == "SONAME" for token in tokens):
+        findings.action("loads-code")
+
+
+def _read_fixed(kind: Kind, findings: Findings) -> None:
+    words = [token.word for token in findings.tokens]
     if kind.name == "unknown":
         findings.unknown("no kind of statement begins like this")
-
-
-def read_calls(findings: Findings) -> None:
-    """Judge every function that is called."""
-    for call in calls_in(findings.tokens):
-        findings.functions.setdefault(call.name)
-        if call.foreign:
-            findings.unknown(f"{call.name}() may be a stored function")
-            findings.action("unknown-function", f"{call.name}()")
-        elif danger_of(call.name):
-            findings.action(danger_of(call.name), f"{call.name}()")
-        elif not is_pure(call.name, findings.rules):
-            findings.unknown(f"{call.name}() is not a built-in known to be pure")
-            findings.action("unknown-function", f"{call.name}()")
-
-
-def read_clauses(findings: Findings) -> None:
-    """Look for words that make a query more than a read."""
-    tokens = findings.tokens
-    for position, token in enumerate(tokens):
-        following = tokens[position + 1] if position + 1 < len(tokens) else None
-        if token.kind is TokenKind.OPERATOR and token.text == ":=":
-            findings.add(Effect.SESSION)
-        if token.word == "FOR" and following is not None and following.word in {"UPDATE", "SHARE"}:
-            findings.add(Effect.LOCK, "a locking read")
-            findings.action("row-locks")
-        if token.word == "LOCK" and following is not None and following.word == "IN":
-            findings.add(Effect.LOCK, "a locking read")
-            findings.action("row-locks")
-        if token.word in {"OUTFILE", "DUMPFILE"}:
-            findings.add(Effect.WRITE, "it writes a file on the server")
-            findings.action("server-file")
+    elif kind.name == "start transaction":
+        read_transaction(findings)
+    elif kind.name == "flush" and _READ_LOCKS & set(words):
+        findings.add(Effect.LOCK, "it stops writes to tables")
+    elif kind.name == "vacuum" and "INTO" in words:
+        findings.action("server-file")
+    elif Effect.UNKNOWN in kind.effects:
+        findings.unknown("what it runs is not in the text")
+    if any(token.kind is TokenKind.HINT for token in findings.tokens):
+        read_hints(findings)

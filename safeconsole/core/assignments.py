@@ -1,0 +1,124 @@
+"""
+SET in all its forms, and the statements that begin a transaction.
+
+Every target of an assignment is looked at. A setting that is not known to be harmless belongs to
+the console: a limit, or how statements are read, may rest on it.
+"""
+
+from __future__ import annotations
+
+from safeconsole.core.catalogue.settings import HARMLESS_SETTINGS
+from safeconsole.core.clauses import read_calls, read_clauses
+from safeconsole.core.findings import Findings
+from safeconsole.core.lexicon import Token, TokenKind
+from safeconsole.core.structure import name_of, tables_in
+from safeconsole.core.vocabulary import Effect, Flavour
+
+_GLOBAL_SCOPES = frozenset({"GLOBAL", "PERSIST", "PERSIST_ONLY"})
+_SCOPES = _GLOBAL_SCOPES | {"SESSION", "LOCAL"}
+_SIGNS = frozenset({"=", ":="})
+_CHARACTERS = frozenset({"NAMES", "CHARSET", "CHARACTER"})
+
+
+def read_set(findings: Findings) -> int:
+    """
+    Add what a SET does.
+
+    Returns:
+        Where the statement begins that `SET STATEMENT … FOR` runs, or 0.
+    """
+    tokens = findings.tokens
+    first = tokens[1].word if len(tokens) > 1 else ""
+    if first == "STATEMENT":
+        return _read_statement_settings(findings)
+    if not _read_special(findings, first):
+        for assignment in _assignments(tokens[1:]):
+            _read_assignment(assignment, findings)
+    read_calls(findings)
+    read_clauses(findings)
+    if any(token.word == "SELECT" for token in tokens):
+        findings.add(Effect.READ)
+        findings.name_tables(tables_in(tokens, findings.schema))
+        if findings.rules.flavour is not Flavour.MARIADB:
+            findings.action("outside-time-limit")
+    return 0
+
+
+def _read_special(findings: Findings, first: str) -> bool:
+    """Read the forms that assign nothing by a sign; return whether it was one."""
+    second = findings.tokens[2].word if len(findings.tokens) > 2 else ""  # noqa: PLR2004  SET and two words
+    if first == "TRANSACTION" or (first in _SCOPES and second == "TRANSACTION"):
+        findings.action("console-owned-setting", "the transaction mode")
+        if first in _GLOBAL_SCOPES:
+            findings.add(Effect.ADMIN, "it changes the mode for everybody")
+        return True
+    if first in _CHARACTERS:
+        findings.action("console-owned-setting", "the character set")
+        return True
+    if first == "ROLE":
+        findings.action("console-owned-setting", "the active roles")
+        return True
+    if first in {"PASSWORD", "DEFAULT", "RESOURCE"} and (first == "PASSWORD" or second in {"ROLE", "GROUP"}):
+        findings.add(Effect.ADMIN, "it changes an account, or how the server treats a thread")
+        return True
+    return False
+
+
+def _assignments(tokens: tuple[Token, ...]) -> list[tuple[Token, ...]]:
+    """Return the parts that commas outside parentheses separate."""
+    parts: list[list[Token]] = [[]]
+    depth = 0
+    for token in tokens:
+        depth += (token.text == "(") - (token.text == ")")
+        if not depth and token.text == ",":
+            parts.append([])
+        else:
+            parts[-1].append(token)
+    return [tuple(part) for part in parts]
+
+
+def _read_assignment(assignment: tuple[Token, ...], findings: Findings) -> None:
+    """Judge the target of one assignment."""
+    sign = next((place for place, token in enumerate(assignment) if token.text in _SIGNS), 0)
+    target = assignment[:sign]
+    if not target:
+        # NAMES and the like may stand between assignments, and a form we do not know may too.
+        findings.unknown("a form of SET that is not known")
+        findings.action("console-owned-setting", " ".join(token.text for token in assignment[:3]))
+        return
+    if target[0].kind is TokenKind.VARIABLE:
+        return
+    names = [_plain(token) for token in target if token.text != "."]
+    scope = names[0].upper() if len(names) > 1 else ""
+    setting = names[-1].lower()
+    if scope in _GLOBAL_SCOPES or (scope and scope not in _SCOPES):
+        findings.add(Effect.ADMIN, f"it changes {setting} for everybody")
+        findings.action("global-setting", setting)
+    elif setting not in HARMLESS_SETTINGS:
+        findings.action("console-owned-setting", setting)
+
+
+def _plain(token: Token) -> str:
+    """Return the name in a word, a quoted name, or a system variable."""
+    text = token.text.removeprefix("@@")
+    return text[1:-1] if text[:1] == "`" else name_of(token).removeprefix("@@")
+
+
+def _read_statement_settings(findings: Findings) -> int:
+    """Judge the settings of `SET STATEMENT a = 1, b = 2 FOR …`, and return where the statement begins."""
+    tokens, depth = findings.tokens, 0
+    for position in range(2, len(tokens)):
+        depth += (tokens[position].text == "(") - (tokens[position].text == ")")
+        if not depth and tokens[position].word == "FOR":
+            for assignment in _assignments(tokens[2:position]):
+                _read_assignment(assignment, findings)
+            return position + 1
+    findings.unknown("SET STATEMENT without FOR")
+    return 0
+
+
+def read_transaction(findings: Findings) -> None:
+    """Judge START TRANSACTION: read-write lifts the mode that the console set."""
+    words = [token.word for token in findings.tokens]
+    if "WRITE" in words:
+        findings.action("console-owned-setting", "the transaction mode")

@@ -1,0 +1,95 @@
+"""One row of the catalogue of dangerous objects, and how a row is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from safeconsole.core.vocabulary import CostClass
+
+CAPACITY = "safeconsole capacity CLUSTER (sizes from persistent statistics, page by page)"
+"""The safe way to the sizes of tables."""
+
+EVERY_VERSION = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DangerousObject:
+    """
+    Objects of a server that are dangerous to read, when, and how.
+
+    Attributes:
+        id: of the hazard.
+        schema: lower case.
+        names: lower case; empty means every object of the schema that no row before names.
+        cost: read without a filter.
+        why, instead, uninterruptible: as `Hazard`.
+        columns: upper case; it is dangerous only when one of these is asked for, or `*`; empty means always.
+        keys: columns of schema and object by which it can be looked up; empty when no filter helps.
+        one_schema: cost when the schema is given by equality.
+        one_name: cost when only the object is, by equality or by a prefix.
+        since, until: versions it is true for, inclusive, as `LexicalRules.version`; an unknown version meets every row.
+        source: where the facts come from.
+        measured: the cost, measured, or "not measured".
+    """
+
+    id: str
+    schema: str
+    names: frozenset[str]
+    cost: CostClass
+    why: str
+    instead: str = ""
+    uninterruptible: bool = False
+    columns: frozenset[str] = frozenset()
+    keys: tuple[str, str] | tuple[()] = ()
+    one_schema: CostClass = CostClass.LINEAR_IN_OBJECTS
+    one_name: CostClass = CostClass.LINEAR_IN_OBJECTS
+    since: int = 0
+    until: int = EVERY_VERSION
+    source: str = ""
+    measured: str = "not measured"
+
+
+def words(text: str) -> frozenset[str]:
+    """Return the words of a text, as written."""
+    return frozenset(text.split())
+
+
+TABLE_KEYS = ("TABLE_SCHEMA", "TABLE_NAME")
+
+SIZE_COLUMNS = words(
+    "DATA_LENGTH INDEX_LENGTH TABLE_ROWS DATA_FREE AUTO_INCREMENT UPDATE_TIME CHECK_TIME CHECKSUM AVG_ROW_LENGTH MAX_DATA_LENGTH MAX_INDEX_LENGTH"
+)
+"""Columns of information_schema.tables that the storage engine has to be asked for."""
+
+SECRETS = (
+    DangerousObject(
+        id="password-hashes",
+        schema="mysql",
+        names=words("user global_priv password_history"),
+        cost=CostClass.READS_SECRETS,
+        columns=words("AUTHENTICATION_STRING PASSWORD USER_ATTRIBUTES PRIV AUTH_STRING"),
+        why="it reads the password hashes of accounts",
+        instead="name the columns you need, such as user, host and plugin",
+        source="MySQL 9.7 and MariaDB 10.11, grant tables",
+    ),
+    DangerousObject(
+        id="stored-passwords",
+        schema="mysql",
+        names=words("slave_master_info servers"),
+        cost=CostClass.READS_SECRETS,
+        columns=words("USER_PASSWORD PASSWORD"),
+        why="it reads passwords for other servers in clear text",
+        instead="SHOW REPLICA STATUS, or name the columns you need",
+        source="MySQL 9.7 manual, Replication Metadata Repositories; FEDERATED servers",
+    ),
+    DangerousObject(
+        id="statement-logs",
+        schema="mysql",
+        names=words("general_log slow_log general_log_backup slow_log_backup"),
+        cost=CostClass.READS_SECRETS,
+        why="it reads whole statements of others, secrets in them included, from a file without an index",
+        instead="performance_schema.events_statements_summary_by_digest",
+        source="MySQL 9.7 and MariaDB 10.11, log tables are CSV",
+    ),
+)
+"""Objects with secrets in them, the same in the whole family."""

@@ -1,0 +1,125 @@
+"""
+What the tokens of a query, or of an expression anywhere, add to a statement.
+
+Nothing here makes a statement milder.
+"""
+
+from __future__ import annotations
+
+import re
+
+from safeconsole.core.calls import Call, calls_in
+from safeconsole.core.catalogue.settings import HARMLESS_HINTS, HARMLESS_SETTINGS
+from safeconsole.core.findings import Findings
+from safeconsole.core.functions import danger_of, is_pure
+from safeconsole.core.lexicon import Token, TokenKind
+from safeconsole.core.pragmas import judge_pragma
+from safeconsole.core.vocabulary import Effect, Flavour
+
+_LOCKING = frozenset({"UPDATE", "SHARE"})
+_FILES = frozenset({"OUTFILE", "DUMPFILE"})
+_CHANGING = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE"})
+_PRAGMA_FUNCTION = "pragma_"
+_HINT_NAME = re.compile(r"([A-Za-z_]+)\s*\(\s*([^\s(),=]*)")
+
+
+def read_calls(findings: Findings) -> None:
+    """Judge every function that is called."""
+    for call in calls_in(findings.tokens):
+        findings.functions.setdefault(call.name)
+        if call.foreign:
+            findings.unknown(f"{call.name}() may be a stored function")
+            findings.action("unknown-function", f"{call.name}()")
+        else:
+            _judge(call, findings)
+
+
+def _judge(call: Call, findings: Findings) -> None:
+    """Add what one call by its plain name does."""
+    danger = danger_of(call.name)
+    if danger == "sequence":
+        findings.add(Effect.WRITE, f"{call.name}() changes a sequence")
+    if danger:
+        findings.action(danger, f"{call.name}()")
+        if danger in {"loads-code", "changes-server"}:
+            findings.unknown(f"{call.name}() changes the server")
+        if danger == "user-lock":
+            findings.add(Effect.LOCK, f"{call.name}() takes or releases a named lock")
+    elif findings.rules.flavour is Flavour.SQLITE and call.name.startswith(_PRAGMA_FUNCTION):
+        judge_pragma(call.name.removeprefix(_PRAGMA_FUNCTION), findings, valued=False)
+    elif call.name == "default" and findings.rules.flavour is Flavour.MARIADB:
+        findings.unknown("default() may take the next value of a sequence")
+        findings.action("default-of-column")
+    elif call.name == "last_insert_id" and not _is_empty(call, findings.tokens):
+        findings.add(Effect.SESSION)
+        findings.action("sets-insert-id")
+    elif not is_pure(call.name, findings.rules):
+        findings.unknown(f"{call.name}() is not a built-in known to be pure")
+        findings.action("unknown-function", f"{call.name}()")
+
+
+def _is_empty(call: Call, tokens: tuple[Token, ...]) -> bool:
+    return call.position + 2 < len(tokens) and tokens[call.position + 2].text == ")"
+
+
+def read_clauses(findings: Findings, *, changes: bool = False) -> None:
+    """
+    Look for words that make a query more than a read.
+
+    Args:
+        changes: the statement changes rows, so that INTO names its table.
+    """
+    tokens = findings.tokens
+    for position, token in enumerate(tokens):
+        if token.kind is TokenKind.WORD:
+            following = tokens[position + 1] if position + 1 < len(tokens) else None
+            if following is not None:
+                _read_word(token, following, tokens[position - 1] if position else None, findings)
+                if token.word == "INTO" and not changes:
+                    _read_into(following, findings)
+        elif token.text == ":=" and token.kind is TokenKind.OPERATOR:
+            findings.add(Effect.SESSION, "it assigns a user variable")
+
+
+def _read_word(token: Token, following: Token, previous: Token | None, findings: Findings) -> None:
+    word = token.word
+    if (word == "FOR" and following.word in _LOCKING) or (word == "LOCK" and following.word == "IN"):
+        findings.add(Effect.LOCK, "it locks the rows it reads")
+        findings.action("row-locks")
+    elif word == "FOR" and following.word == "NO":
+        findings.add(Effect.LOCK, "it locks the rows it reads")
+        findings.action("row-locks")
+    elif word == "PROCEDURE" and following.kind in {TokenKind.WORD, TokenKind.NAME}:
+        findings.unknown("a procedure works on the rows")
+        findings.action("procedure-analyse")
+    elif word in {"NEXT", "PREVIOUS"} and following.word == "VALUE":
+        findings.add(Effect.WRITE, "it takes the next value of a sequence")
+        findings.action("sequence")
+    elif word in {"NEXTVAL", "CURRVAL"} and previous is not None and previous.text == ".":
+        findings.add(Effect.WRITE, "it takes the next value of a sequence")
+        findings.action("sequence")
+    elif word in _CHANGING and following.text != "(" and previous is not None and previous.text == "(":
+        findings.add(Effect.WRITE, "a statement that changes rows stands inside it")
+
+
+def _read_into(following: Token, findings: Findings) -> None:
+    """Judge the target of a query's INTO."""
+    if following.word in _FILES:
+        findings.add(Effect.WRITE, "it writes a file on the server")
+        findings.action("server-file")
+    elif following.kind is TokenKind.VARIABLE:
+        findings.add(Effect.SESSION, "it stores its row in user variables")
+    else:
+        findings.unknown("INTO a target that is neither a variable nor a file")
+
+
+def read_hints(findings: Findings) -> None:
+    """Judge the optimizer hints: what is not known to be harmless counts as lifting a limit."""
+    for token in findings.tokens:
+        if token.kind is not TokenKind.HINT:
+            continue
+        for name, argument in _HINT_NAME.findall(token.text):
+            setting = argument.strip("`").lower()
+            if name.upper() in HARMLESS_HINTS or (name.upper() == "SET_VAR" and setting in HARMLESS_SETTINGS):
+                continue
+            findings.action("limit-lifting-hint", f"{name.upper()}({argument})")
