@@ -105,9 +105,17 @@ class LiveVerdict:
             if self._stopped.wait(PAUSE_SECONDS):
                 return
             text = self._text
-            previews = self._judge(text) if text.strip() else ()
+            previews = self._judged_or_nothing(text)
             with self._wake:
                 self._judged = text
                 # Typed further meanwhile: what was judged is still the best there is to show.
                 self._previews = previews if self._text.strip() else ()
             self._changed()
+
+    def _judged_or_nothing(self, text: str) -> tuple[Preview, ...]:
+        if not text.strip():
+            return ()
+        try:
+            return self._judge(text)
+        except Exception:  # noqa: BLE001 (a thread that dies would print over the prompt; what is sent is judged again)
+            return ()

@@ -121,5 +121,5 @@ class ConsoleState:
             return ""
         if last.decision.verdict is Verdict.ELEVATE and error.exit_code == RefusedError.exit_code:
             window = clock_text(self.gate.policy.elevation.window_seconds)
-            return f"\\elevate REASON (opens {window} minutes on {self.gate.visit.cluster}), then run it again"
+            return f"\\elevate REASON opens a window of {window} on {self.gate.visit.cluster}; then run it again"
         return ""
