@@ -17,7 +17,8 @@ GENESIS = "0" * 64
 
 _BLANK_END = b'"hash":""}'
 _SEALED_END = re.compile(rb'"hash":"([0-9a-f]{64})"\}\Z')
-_ENCODER = msgspec.json.Encoder(order="deterministic")
+# Whatever a fact's value is, it is recorded: a record that cannot be written would stop the road.
+_ENCODER = msgspec.json.Encoder(order="deterministic", enc_hook=str)
 
 
 def sealed_line(value: msgspec.Struct) -> tuple[bytes, str]:

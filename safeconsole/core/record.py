@@ -263,6 +263,9 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
         person, cluster, face: from its first entry.
         statements: how many were asked.
         refused, elevated, unknown: how many of them ended that way; an intent without an outcome counts as unknown.
+        denied: how many of the refused ones no elevation would have helped.
+        stopped: how many were cut off.
+        live: whether a console still writes to it.
         trouble: why it cannot be read whole, or "".
     """
 
@@ -276,6 +279,9 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     refused: int = 0
     elevated: int = 0
     unknown: int = 0
+    denied: int = 0
+    stopped: int = 0
+    live: bool = False
     trouble: str = ""
 
 

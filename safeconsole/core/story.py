@@ -1,12 +1,18 @@
-"""What a session's entries say when they are read together."""
+"""What a session's entries say when they are read together: a line of a list, and each statement's own story."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+import msgspec
 
 from safeconsole.core.record import (
+    Approved,
     Asked,
+    Confirmed,
+    Decided,
+    Disagreed,
     ElevationChanged,
     Ended,
     Entry,
@@ -16,6 +22,159 @@ from safeconsole.core.record import (
     SessionSummary,
 )
 from safeconsole.core.vocabulary import OutcomeKind
+
+
+class StatementStory(msgspec.Struct, kw_only=True):
+    """
+    All that a session's journal holds about one statement.
+
+    Attributes:
+        session, person, login, host, origin, agent, face, cluster, environment: from the session's opening.
+        statement: its number in the session.
+        asked, sent, ended: UTC times, "" where it did not come so far.
+        by_console: the console asked, not the person.
+        sql, digest, kind, effects, tables, hazards: what was asked.
+        verdict, rules, policy, message, observed: what was decided.
+        route, node, server, role, account, read_only: where it went.
+        confirmed: the person's answer, "" when nothing was asked.
+        elevation, reason, ticket: the elevation it ran under.
+        approver: who approved it as the second person, or who was skipped.
+        outcome: "done", "refused", "stopped", "unknown", or "running" while the console lives; "" when nothing was sent
+            and no end is recorded.
+        rows, bytes, changed_rows, elapsed_seconds, truncated, peak_memory_bytes: what came of it.
+        stopped_by, ceiling, kill: how it was stopped.
+        server_error, end_message: what the server, or the console, said at the end.
+    """
+
+    session: str
+    statement: int
+    person: str = ""
+    login: str = ""
+    host: str = ""
+    origin: str = ""
+    agent: str = ""
+    face: str = ""
+    cluster: str = ""
+    environment: str = ""
+    asked: str = ""
+    sent: str = ""
+    ended: str = ""
+    by_console: bool = False
+    sql: str = ""
+    digest: str = ""
+    kind: str = ""
+    effects: tuple[str, ...] = ()
+    tables: tuple[str, ...] = ()
+    hazards: tuple[str, ...] = ()
+    verdict: str = ""
+    rules: tuple[str, ...] = ()
+    policy: str = ""
+    message: str = ""
+    observed: bool = False
+    route: str = ""
+    node: str = ""
+    server: str = ""
+    role: str = ""
+    account: str = ""
+    read_only: bool = False
+    confirmed: str = ""
+    elevation: str = ""
+    reason: str = ""
+    ticket: str = ""
+    approver: str = ""
+    outcome: str = ""
+    rows: int = 0
+    bytes: int = 0
+    changed_rows: int = 0
+    elapsed_seconds: float = 0.0
+    truncated: bool = False
+    peak_memory_bytes: int = 0
+    stopped_by: str = ""
+    ceiling: str = ""
+    kill: str = ""
+    server_error: int = 0
+    end_message: str = ""
+
+
+_OPENING = ("person", "login", "host", "origin", "agent", "face", "cluster", "environment")
+_ASKED = ("sql", "digest", "kind", "effects", "tables", "hazards", "by_console")
+_DECIDED = ("verdict", "rules", "policy", "message", "observed", "route", "node", "server")
+_INTENT = ("sql", "digest", "node", "server", "role", "account", "read_only", "elevation")
+_ENDED = (
+    "outcome", "rows", "bytes", "changed_rows", "elapsed_seconds", "truncated", "peak_memory_bytes", "stopped_by",
+    "ceiling", "kill", "server_error",
+)  # fmt: skip
+
+
+class StoryReader:
+    """Reads one session's entries in order and keeps each statement's story; holds no more than the stories."""
+
+    def __init__(self, session: str) -> None:
+        self._session = session
+        self._opening: dict[str, object] = {}
+        self._elevations: dict[str, ElevationChanged] = {}
+        self.stories: dict[int, StatementStory] = {}
+
+    def read(self, entry: Entry) -> None:
+        """Take one entry in."""
+        match entry.record:
+            case SessionOpened() as record:
+                self._opening = {name: getattr(record, name) for name in _OPENING}
+            case Asked() as record:
+                self._copy(record.statement, record, _ASKED).asked = entry.time
+            case Decided() as record:
+                self._copy(record.statement, record, _DECIDED)
+            case Disagreed() as record:
+                self._story(record.statement).message = f"the server objects: {record.servers} ({record.code})"
+            case Confirmed() as record:
+                self._story(record.statement).confirmed = record.answer
+            case Approved() as record if record.statement >= 0:
+                self._story(record.statement).approver = f"{record.approver} ({record.answer})"
+            case ElevationChanged() as record:
+                self._elevations[record.id] = record
+            case Intent() as record:
+                self._sent(record, entry.time)
+            case Ended() as record:
+                story = self._copy(record.statement, record, _ENDED)
+                story.ended, story.end_message = entry.time, record.message
+            case _:
+                pass
+
+    def _sent(self, record: Intent, time: str) -> None:
+        story = self._copy(record.statement, record, _INTENT)
+        story.sent = time
+        granted = self._elevations.get(record.elevation)
+        if granted is not None:
+            story.reason, story.ticket = granted.reason, granted.ticket
+
+    def _copy(self, number: int, record: msgspec.Struct, names: tuple[str, ...]) -> StatementStory:
+        story = self._story(number)
+        for name in names:
+            setattr(story, name, getattr(record, name))
+        return story
+
+    def _story(self, number: int) -> StatementStory:
+        if number not in self.stories:
+            self.stories[number] = StatementStory(session=self._session, statement=number)
+            for name, value in self._opening.items():
+                setattr(self.stories[number], name, value)
+        return self.stories[number]
+
+
+def statements_of(session: str, entries: Iterable[Entry], *, live: bool = False) -> Iterator[StatementStory]:
+    """
+    Yield the story of each statement of a session, in the order of asking.
+
+    Args:
+        live: whether a console still writes; a statement that was sent and has no end is then running, else unknown.
+    """
+    reader = StoryReader(session)
+    for entry in entries:
+        reader.read(entry)
+    for story in reader.stories.values():
+        if story.sent and not story.ended:
+            story.outcome = "running" if live else OutcomeKind.UNKNOWN
+        yield story
 
 
 def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, trouble: str = "") -> SessionSummary:
@@ -28,8 +187,9 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
         trouble: why not all could be read, or "".
     """
     opened = closed = person = cluster = face = ""
-    asked = elevated = 0
+    asked = elevated = denied = 0
     open_intents: set[int] = set()
+    denials: set[int] = set()
     outcomes: Counter[str] = Counter()
     for entry in entries:
         opened = opened or entry.time
@@ -40,6 +200,8 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
                 closed = entry.time
             case Asked(by_console=False):
                 asked += 1
+            case Decided(verdict="deny", observed=False) as record:
+                denials.add(record.statement)
             case ElevationChanged(state="granted"):
                 elevated += 1
             case Intent() as record:
@@ -47,6 +209,7 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
             case Ended() as record:
                 open_intents.discard(record.statement)
                 outcomes[record.outcome] += 1
+                denied += record.outcome == OutcomeKind.REFUSED and record.statement in denials
             case _:
                 pass
     return SessionSummary(
@@ -58,7 +221,10 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
         face=face,
         statements=asked,
         refused=outcomes[OutcomeKind.REFUSED],
+        denied=denied,
+        stopped=outcomes[OutcomeKind.STOPPED],
         elevated=elevated,
         unknown=outcomes[OutcomeKind.UNKNOWN] + (0 if live else len(open_intents)),
+        live=live,
         trouble=trouble,
     )

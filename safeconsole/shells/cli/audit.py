@@ -1,0 +1,199 @@
+"""`safeconsole audit`: what was asked, refused and done, and whether the journal still says so."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol
+
+import click
+
+from safeconsole.core.narrative import Passage, narrate
+from safeconsole.core.record import Entry, Finding, SessionSummary
+from safeconsole.core.story import StatementStory
+from safeconsole.interfaces import Archive, Column, Row
+from safeconsole.shells.cli.audit_query import found, query_of, query_options
+from safeconsole.shells.terminal.cells import safe
+from safeconsole.shells.terminal.formats import FORMATS, render, writer_for
+from safeconsole.shells.terminal.looks import look_of
+
+DOES_NOT_HOLD = 1
+"""Exit code of `audit verify` when something does not hold."""
+
+SHOWN_SESSIONS = 50
+_BATCH_ROWS = 500
+
+
+class HasArchive(Protocol):
+    """What `ctx.obj` must offer to these commands."""
+
+    def archive(self) -> Archive:
+        """The journals of this computer."""
+        ...
+
+
+format_option = click.option(
+    "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How rows are written."
+)
+
+
+@click.group()
+def audit() -> None:
+    """Read, search and check the journals."""
+
+
+@audit.command("list")
+@click.option("--person", default="", help="Login identity.")
+@click.option("--cluster", default="", help="Cluster.")
+@click.option(
+    "--limit", type=click.IntRange(0), default=SHOWN_SESSIONS, show_default=True, help="Newest so many; 0 for all."
+)
+@format_option
+@click.pass_obj
+def list_command(app: HasArchive, person: str, cluster: str, limit: int, form: str) -> None:
+    """List sessions, the newest last."""
+    summaries = [
+        summary
+        for summary in app.archive().sessions()
+        if (not person or summary.person == person) and (not cluster or summary.cluster == cluster)
+    ]
+    shown = summaries[-limit:] if limit else summaries
+    _write(SESSION_COLUMNS, map(_session_row, shown), form)
+    if len(shown) < len(summaries):
+        click.echo(f"{len(summaries) - len(shown)} older sessions are not shown; see --limit", err=True)
+
+
+@audit.command("show")
+@click.argument("session")
+@click.option("--format", "form", type=click.Choice(("story", *FORMATS)), default="story", show_default=True)
+@click.pass_obj
+def show_command(app: HasArchive, session: str, form: str) -> None:
+    """Tell one SESSION as a story; the beginning of its id is enough."""
+    archive = app.archive()
+    entries = archive.entries(session)
+    if form != "story":
+        _write(ENTRY_COLUMNS, map(_entry_row, entries), form)
+        return
+    held = list(entries)
+    name = held[0].session if held else session
+    summary = next((summary for summary in archive.sessions() if summary.session == name), None)
+    for passage in narrate(held, live=summary is not None and summary.live):
+        for line in _passage_lines(passage):
+            click.echo(line)
+    if summary is not None and summary.trouble:
+        click.echo(f"not all of it can be read: {safe(summary.trouble)}", err=True)
+
+
+@audit.command("search")
+@click.argument("text", default="")
+@query_options
+@format_option
+@click.pass_obj
+def search_command(app: HasArchive, /, text: str, sessions: tuple[str, ...], form: str, **fields: object) -> None:
+    """Find statements that hold TEXT, and all that the options say."""
+    _write(STORY_COLUMNS, map(_story_row, found(app.archive(), query_of(text, fields), sessions)), form)
+
+
+@audit.command("verify")
+@click.argument("session", default="")
+@format_option
+@click.pass_context
+def verify_command(ctx: click.Context, session: str, form: str) -> None:
+    """Check SESSION, or all: name the first record of each that does not hold. Exit 1 if one does not."""
+    archive: Archive = ctx.obj.archive()
+    findings = archive.verify(session)
+    if form != "table":
+        _write(FINDING_COLUMNS, map(_finding_row, findings), form)
+    elif findings:
+        for finding in findings:
+            click.echo(_finding_line(finding))
+    else:
+        checked = session or _counted(len(archive.sessions()), "session")
+        click.echo(f"everything holds: {checked} checked")
+    if findings:
+        ctx.exit(DOES_NOT_HOLD)
+
+
+SESSION_COLUMNS = (
+    "session", "opened", "closed", "person", "cluster", "face",
+    "statements", "refused", "stopped", "elevated", "unknown", "trouble",
+)  # fmt: skip
+ENTRY_COLUMNS = ("number", "time", "offset_seconds", "type", "what", "hash")
+STORY_COLUMNS = (
+    "asked",
+    "session",
+    "statement",
+    "person",
+    "cluster",
+    "node",
+    "verdict",
+    "outcome",
+    "rows",
+    "seconds",
+    "ticket",
+    "sql",
+)
+FINDING_COLUMNS = ("session", "number", "what")
+
+
+def _session_row(summary: SessionSummary) -> Row:
+    closed = summary.closed or ("open" if summary.live else "never")
+    values = [getattr(summary, name) for name in SESSION_COLUMNS]
+    values[SESSION_COLUMNS.index("closed")] = closed
+    return tuple(values)
+
+
+def _entry_row(entry: Entry) -> Row:
+    (passage,) = [one for one in narrate([entry], live=True) if one.number >= 0]
+    kind = entry.record.__struct_config__.tag
+    return (entry.number, entry.time, entry.offset_seconds, kind, "\n".join(passage.lines), entry.hash)
+
+
+def _story_row(story: StatementStory) -> Row:
+    where = (story.asked, story.session, story.statement, story.person, story.cluster, story.node)
+    return (*where, story.verdict, story.outcome, story.rows, round(story.elapsed_seconds, 3), story.ticket, story.sql)
+
+
+def _finding_row(finding: Finding) -> Row:
+    return (finding.session, finding.number, finding.what)
+
+
+def _finding_line(finding: Finding) -> str:
+    if not finding.session:
+        return safe(f"line {finding.number} of the host log does not hold: {finding.what.removeprefix('host log: ')}")
+    if finding.number < 0:
+        return safe(f"session {finding.session}: {finding.what}")
+    return safe(f"session {finding.session}, record {finding.number} does not hold: {finding.what}")
+
+
+def _passage_lines(passage: Passage) -> Iterator[str]:
+    first, *rest = passage.lines
+    clock = passage.time[11:23] if passage.time else " " * 12
+    yield f"{clock} {passage.offset_seconds:>9.3f} s {_SIGNS[passage.mark]} {safe(first)}"
+    for line in rest:
+        yield f"{' ' * 27}{safe(line)}"
+
+
+_SIGNS = {"plain": " ", "asked": ">", "good": "+", "bad": "x", "loud": "!"}
+
+
+def _write(columns: Sequence[str], rows: Iterable[Row], form: str) -> None:
+    look = look_of(sys.stdout, os.environ)
+    if form in {"table", "vertical", "markdown"}:
+        click.echo(render(columns, rows, form, look), nl=False)
+        return
+    # The others stream: a search over years is not held in memory.
+    writer = writer_for(form, [Column(name=name) for name in columns], sys.stdout, look)
+    batch: list[Row] = []
+    for row in rows:
+        batch.append(row)
+        if len(batch) == _BATCH_ROWS:
+            writer.rows(batch)
+            batch.clear()
+    writer.rows(batch)
+    writer.end()
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

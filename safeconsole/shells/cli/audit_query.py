@@ -1,0 +1,88 @@
+"""The options by which `audit search` and `audit export` say which statements are meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import click
+
+from safeconsole.core.search import Query, matches
+from safeconsole.core.story import StatementStory, statements_of
+from safeconsole.interfaces import Archive
+
+_AGO = re.compile(r"(\d+)([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class Moment(click.ParamType[str]):
+    """A UTC time, the beginning of one, or how long ago (`90m`, `2h`, `7d`)."""
+
+    name = "TIME"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return it as the beginning of a journal's time."""
+        ago = _AGO.fullmatch(value)
+        if ago:
+            then = datetime.now(UTC) - timedelta(**{_UNITS[ago.group(2)]: int(ago.group(1))})
+            return then.strftime("%Y-%m-%dT%H:%M:%S")
+        text = value.strip().replace(" ", "T").removesuffix("Z")
+        try:
+            datetime.fromisoformat(text)
+        except ValueError:
+            self.fail(
+                f"{value!r} is no time: give 2026-11-07, 2026-11-07T11:49 (UTC), or how long ago, as 2h or 7d",
+                param,
+                ctx,
+            )
+        return text
+
+
+QUERY_OPTIONS = (
+    click.option("--person", help="Login identity or account."),
+    click.option("--cluster", help="Cluster."),
+    click.option("--table", help="A table it names: schema.table, or table."),
+    click.option("--ticket", help="Ticket of the elevation it ran under."),
+    click.option("--verdict", type=click.Choice(["allow", "confirm", "elevate", "deny"])),
+    click.option("--outcome", type=click.Choice(["done", "refused", "stopped", "unknown", "running"])),
+    click.option("--kind", help='Kind of statement, as "select" or "alter table".'),
+    click.option("--since", type=Moment(), help="From then on."),
+    click.option("--until", type=Moment(), help="Until then."),
+    click.option("--session", "sessions", multiple=True, help="Only this session; may be repeated."),
+    click.option("--console", is_flag=True, help="Also what the console asked by itself."),
+)
+
+
+def query_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options to a command, which gets them as keyword arguments."""
+    for option in reversed(QUERY_OPTIONS):
+        command = option(command)
+    return command
+
+
+def query_of(text: str, fields: dict[str, object]) -> Query:
+    """Return the query that the options say; click has checked them."""
+    return Query(text=text, **{name: value for name, value in fields.items() if value is not None})  # type: ignore[arg-type]
+
+
+def found(archive: Archive, query: Query, sessions: tuple[str, ...]) -> Iterator[StatementStory]:
+    """Yield the statements that are meant, oldest session first. Raises ConfigurationError for an unknown session."""
+    summaries = archive.sessions()
+    live = {summary.session for summary in summaries if summary.live}
+    names = sessions or tuple(
+        summary.session for summary in summaries if _may_hold(query, summary.opened, summary.cluster)
+    )
+    for name in names:
+        entries = list(archive.entries(name))
+        whole_name = entries[0].session if entries else name
+        for story in statements_of(whole_name, entries, live=whole_name in live):
+            if matches(query, story):
+                yield story
+
+
+def _may_hold(query: Query, opened: str, cluster: str) -> bool:
+    if query.until and opened[: len(query.until)] > query.until:
+        return False
+    return not query.cluster or query.cluster.casefold() == cluster.casefold()

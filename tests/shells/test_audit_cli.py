@@ -1,0 +1,217 @@
+"""The audit commands, over real journals in a temporary directory."""
+
+import csv
+import io
+import json
+
+import pytest
+from click.testing import CliRunner
+
+from safeconsole.adapters.local.archive import open_archive
+from safeconsole.adapters.local.journal import open_journal
+from safeconsole.core.errors import ConfigurationError
+from safeconsole.core.record import (
+    Asked,
+    Decided,
+    ElevationChanged,
+    Ended,
+    Intent,
+    SessionClosed,
+    SessionOpened,
+)
+from safeconsole.shells.cli.audit import audit
+
+
+class Clock:
+    """Half past eleven on the seventh; a second a look."""
+
+    def __init__(self):
+        self.seconds = 0
+
+    def monotonic(self):
+        return float(self.seconds)
+
+    def utc(self):
+        self.seconds += 1
+        return f"2026-11-07T11:{30 + self.seconds // 60:02d}:{self.seconds % 60:02d}.000000Z"
+
+
+def opened(person, cluster):
+    return SessionOpened(
+        person=person, login="ops", groups=("dba",), host="laptop", origin="10.0.0.9", agent="", face="sql", cluster=cluster,
+        environment="production", policy="baseline", policy_hash="c0ffee", program="safeconsole 0.1",
+    )  # fmt: skip
+
+
+def walk(journal, number, sql, *, tables=(), verdict="allow", outcome="done", elevation="", **ended):
+    journal.append(
+        Asked(statement=number, sql=sql, digest="d", kind="select", effects=("read",), tables=tables, hazards=())
+    )
+    journal.append(Decided(statement=number, verdict=verdict, rules=("r1",), policy="baseline", route="replica", node="replica-1",
+                           server="u", facts={}, limits={}, message="because" if verdict != "allow" else ""))  # fmt: skip
+    if outcome == "refused":
+        journal.append(Ended(statement=number, outcome="refused", message="denied"))
+        return
+    journal.append(Intent(statement=number, sql=sql, digest="d", node="replica-1", server="u", role="replica", account="read",
+                          read_only=True, guards={"max_execution_time": "30000"}, limits={}, elevation=elevation), durable=True)  # fmt: skip
+    if outcome != "none":
+        journal.append(Ended(statement=number, outcome=outcome, **ended))
+
+
+@pytest.fixture
+def run(tmp_path):
+    directory, clock = tmp_path / "audit", Clock()
+    one = open_journal(directory, clock=clock, session="aa11")
+    one.append(opened("ana", "shop"))
+    walk(one, 1, "SELECT * FROM orders", tables=("shop.orders",), rows=5, elapsed_seconds=0.0123)
+    walk(one, 2, "DROP TABLE `orders`\n-- \x1b[31mred", tables=("shop.orders",), verdict="deny", outcome="refused")
+    one.append(SessionClosed(statements=2))
+    one.close()
+    two = open_journal(directory, clock=clock, session="bb22")
+    two.append(opened("ben", "till"))
+    two.append(ElevationChanged(id="e1", state="granted", event="recorded-yes", scope="break-glass", cluster="till",
+                                reason="stuck payments", ticket="INC-7", digest="", server="", window_seconds=900.0))  # fmt: skip
+    walk(
+        two,
+        1,
+        "UPDATE payments SET a = 1",
+        tables=("till.payments",),
+        verdict="elevate",
+        elevation="e1",
+        changed_rows=3,
+    )
+    walk(two, 2, "SELECT 1", outcome="none")
+    two.close()
+
+    class App:
+        place = directory
+
+        def archive(self):
+            return open_archive(directory)
+
+    def invoke(*args, code=0):
+        result = CliRunner().invoke(audit, args, obj=App())
+        if result.exception and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result.stdout
+
+    invoke.directory = directory
+    return invoke
+
+
+def rows(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_list_shows_every_session_with_what_happened_in_it(run):
+    assert rows(run("list", "--format", "jsonl")) == [
+        {"session": "aa11", "opened": "2026-11-07T11:30:03.000000Z", "closed": rows(run("list", "--format", "jsonl"))[0]["closed"], "person": "ana",
+         "cluster": "shop", "face": "sql", "statements": 2, "refused": 1, "stopped": 0, "elevated": 0, "unknown": 0, "trouble": ""},
+        {"session": "bb22", "opened": rows(run("list", "--format", "jsonl"))[1]["opened"], "closed": "never", "person": "ben",
+         "cluster": "till", "face": "sql", "statements": 2, "refused": 0, "stopped": 0, "elevated": 1, "unknown": 1, "trouble": ""},
+    ]  # fmt: skip
+    assert "aa11" in run("list")
+
+
+def test_list_can_be_narrowed(run):
+    assert [row["session"] for row in rows(run("list", "--person", "ben", "--format", "jsonl"))] == ["bb22"]
+    assert [row["session"] for row in rows(run("list", "--cluster", "shop", "--format", "jsonl"))] == ["aa11"]
+    assert [row["session"] for row in rows(run("list", "--limit", "1", "--format", "jsonl"))] == ["bb22"]
+    assert len(rows(run("list", "--limit", "0", "--format", "jsonl"))) == 2
+
+
+def test_show_tells_a_session_as_a_story(run):
+    told = run("show", "bb")
+    assert [line[27:] for line in told.splitlines()][:4] == [
+        "ben as ops on laptop from 10.0.0.9 opened sql on till",
+        "environment production, groups dba",
+        "policy baseline c0ffee, safeconsole 0.1",
+        "elevation e1 granted for break-glass, 900 s, on till by recorded-yes",
+    ]
+    assert "reason: stuck payments (INC-7)" in told
+    assert "sent to replica-1 (replica, u) as read, read-only, elevated by e1" in told
+    assert "guards read back: max_execution_time=30000" in told
+    assert "#1 done: 0 rows in 0.000 s, 3 changed" in told
+    last = told.splitlines()[-1]
+    assert "! #2 was sent at" in last
+    assert "(unknown)" in last
+
+
+def test_show_gives_hostile_text_no_way_to_the_terminal(run):
+    told = run("show", "aa11")
+    assert "\x1b" not in told
+    assert "> #2 asked: DROP TABLE `orders`\n" in told
+    assert "-- \\x1b[31mred" in told
+
+
+def test_show_writes_rows_too(run):
+    entries = rows(run("show", "aa11", "--format", "jsonl"))
+    assert [entry["type"] for entry in entries] == [
+        "session-opened", "asked", "decided", "intent", "outcome", "asked", "decided", "outcome", "session-closed",
+    ]  # fmt: skip
+    assert len({entry["hash"] for entry in entries}) == 9
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ((), ["aa11#1", "aa11#2", "bb22#1", "bb22#2"]),
+        (("drop",), ["aa11#2"]),
+        (("STUCK",), ["bb22#1"]),
+        (("--person", "Ana"), ["aa11#1", "aa11#2"]),
+        (("--person", "ops"), ["aa11#1", "aa11#2", "bb22#1", "bb22#2"]),
+        (("--cluster", "till"), ["bb22#1", "bb22#2"]),
+        (("--table", "orders"), ["aa11#1", "aa11#2"]),
+        (("--table", "shop.orders"), ["aa11#1", "aa11#2"]),
+        (("--table", "till.orders"), []),
+        (("--ticket", "INC-7"), ["bb22#1"]),
+        (("--verdict", "deny"), ["aa11#2"]),
+        (("--outcome", "unknown"), ["bb22#2"]),
+        (("--session", "bb"), ["bb22#1", "bb22#2"]),
+        (("--since", "2026-11-07T11:30:07"), ["aa11#2", "bb22#1", "bb22#2"]),
+        (("--until", "2026-11-07T11:30:04"), ["aa11#1"]),
+        (("--until", "2026-11-07"), ["aa11#1", "aa11#2", "bb22#1", "bb22#2"]),
+        (("--until", "2026-11-06"), []),
+        (("--since", "1w", "--until", "2000-01-01"), []),
+        (("select", "--person", "ana", "--outcome", "done"), ["aa11#1"]),
+    ],
+)
+def test_search_finds_by_all_that_is_asked(run, args, expected):
+    found = rows(run("search", *args, "--format", "jsonl"))
+    assert [f"{row['session']}#{row['statement']}" for row in found] == expected
+
+
+def test_search_writes_csv_that_a_spreadsheet_reads(run):
+    (head, row) = list(csv.reader(io.StringIO(run("search", "drop", "--format", "csv"))))
+    assert dict(zip(head, row, strict=True))["sql"] == "DROP TABLE `orders`\n-- \x1b[31mred"
+
+
+def test_a_time_that_is_none_is_said(run):
+    assert CliRunner().invoke(audit, ["search", "--since", "yesterday"], obj=None).exit_code == 2
+
+
+def test_verify_says_that_everything_holds(run):
+    assert run("verify") == "everything holds: 2 sessions checked\n"
+    assert run("verify", "aa11") == "everything holds: aa11 checked\n"
+    assert run("verify", "--format", "jsonl") == ""
+
+
+def test_verify_names_the_first_record_that_does_not_hold_and_fails(run):
+    path = next((run.directory / "sessions").glob("*aa11*"))
+    path.write_bytes(path.read_bytes().replace(b"SELECT * FROM orders", b"SELECT * FROM ardens"))
+    assert run("verify", code=1) == "session aa11, record 1 does not hold: its text does not match its hash\n"
+    assert rows(run("verify", "--format", "jsonl", code=1)) == [
+        {"session": "aa11", "number": 1, "what": "its text does not match its hash"}
+    ]
+    path.unlink()
+    assert "its file is gone" in run("verify", code=1)
+    log = run.directory / "host.jsonl"
+    log.write_bytes(log.read_bytes().replace(b"aa11", b"cc33", 1))
+    assert "line 0 of the host log does not hold" in run("verify", code=1)
+
+
+def test_an_unknown_session_is_an_error_with_a_way_out(run):
+    with pytest.raises(ConfigurationError) as caught:
+        run("show", "zz")
+    assert "audit list" in caught.value.instead
