@@ -44,6 +44,7 @@ class Watched:
         breach: the ceiling behind the kill, or None.
         verified: what the process list said in the end, "" while nobody had to look.
         killed: whether a kill was sent for it.
+        blind: whether the watchdog could not look any more, and ended it for that.
         peak_memory_bytes: highest session memory sampled.
     """
 
@@ -55,6 +56,7 @@ class Watched:
     breach: Breach | None = None
     verified: str = ""
     killed: bool = False
+    blind: bool = False
     peak_memory_bytes: int = 0
     finished: bool = False
     interrupted: bool = False
@@ -211,14 +213,15 @@ class Watchdog:
             if watched.finished:
                 return
             watched.ending = True
+        watched.blind = event is Event.UNREACHABLE
         watched.state = next_state(watched.state, event)
         for kill in (self._lookout.kill_query, self._lookout.kill_connection):
             self._end(watched, kill)
             if watched.state in _FINAL:
                 break
-        if not watched.killed and watched.breach is not None and watched.verified == "already over":
-            # It ended by itself between the look and the aim.
-            watched.breach = None
+        if not watched.killed and watched.verified == "already over":
+            # It ended by itself, or by the server's own cap, between the look and the aim.
+            watched.breach, watched.blind = None, False
         if watched.state is State.MISSED:
             self._lookout.target.cut()
 

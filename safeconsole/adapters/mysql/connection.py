@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from safeconsole.adapters.mysql.error_codes import text_of
+from safeconsole.adapters.mysql.error_codes import is_lost, statement_error, text_of
 from safeconsole.adapters.mysql.estimate import estimate_of
 from safeconsole.adapters.mysql.guards import Session, enforce, first_open, guards_of, read_session, rules_of
 from safeconsole.adapters.mysql.link import Link
@@ -68,9 +68,13 @@ class MySqlConnection:
     @property
     def broken(self) -> bool:
         """Whether it must be discarded; an idle connection that the server closed is."""
-        if self._running is None and not self._link.broken and self._link.wire.has_ended:
+        if self._is_idle and not self._link.broken and self._link.wire.has_ended:
             self._link.give_up()
         return self._link.broken
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._running is None or self._running.over
 
     def prove(self) -> Reading:
         """Read role and identity from the live session; see `interfaces.Connection`."""
@@ -117,7 +121,10 @@ class MySqlConnection:
             self._link.give_up()
             raise
         except BREAKS as error:
-            raise self._unreachable(error) from None
+            if is_lost(error):
+                raise self._unreachable(error) from None
+            self._link.give_up()
+            raise statement_error(error, server=self._link.address, changes=False) from None
         self._running = running
         self._link.wire.wait_at_most(permit.limits.run_seconds + LAST_RESORT_SECONDS)
         try:
@@ -147,6 +154,9 @@ class MySqlConnection:
         """Refuse a permit for somewhere else, or for a role that is not held any more."""
         if self.broken:
             raise UnreachableError(f"the connection to {self._link.address} is closed")
+        if not self._is_idle:
+            self._link.give_up()
+            raise UnreachableError(f"the connection to {self._link.address} still runs another statement")
         if permit.identity.server != self._link.identity.server:
             raise RefusedError(
                 f"the permit is for another server than {self._link.address}",

@@ -52,6 +52,7 @@ class Running:
         self._end = ResultEnd()
         self._away_seconds = 0.0
         self._notes: list[str] = []
+        self.over = False
 
     @property
     def watched(self) -> Watched | None:
@@ -136,6 +137,7 @@ class Running:
             raise self._lost_at_commit("interrupted") from None
         except BREAKS as error:
             raise self._failed_at_commit(error) from None
+        self.over = True
         return Completion(
             changed_rows=changed if self.changes else 0,
             warnings=(*self._notes, *warnings),
@@ -170,7 +172,7 @@ class Running:
         self._link.wire.server_status = self._end.status
         waited = watched.elapsed_seconds - self._away_seconds
         self._link.watchdog.finish(watched)
-        stopped = stop_of(self._watched, server=self._link.address)
+        stopped = stop_of(watched, server=self._link.address)
         if stopped is None and waited >= watched.limits.run_seconds and not self.changes:
             stopped = silent_cut(waited, watched.limits.run_seconds, server=self._link.address)
         if stopped is None:
@@ -184,10 +186,12 @@ class Running:
 
     def _ended(self, error: BaseException) -> SafeConsoleError:
         """Return what became of a statement whose conversation ended with an error."""
-        assert self._watched is not None
-        self._link.watchdog.finish(self._watched)
+        self.over = True
+        watched = self._watched
+        assert watched is not None
+        self._link.watchdog.finish(watched)
         lost = is_lost(error) or isinstance(error, PacketTooLargeError)
-        stopped = stop_of(self._watched, server=self._link.address)
+        stopped = stop_of(watched, server=self._link.address)
         if stopped is not None:
             self._link.give_up()
             return self._doubted(stopped) if lost else stopped

@@ -14,7 +14,7 @@ def stop_of(watched: Watched, *, server: str) -> StoppedError | None:
         )
     breach = watched.breach
     if breach is None:
-        if not watched.ending or not watched.verified:
+        if not watched.blind:
             return None
         return StoppedError(
             f"the watchdog lost sight of {server} and ended the statement",

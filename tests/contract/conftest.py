@@ -1,0 +1,95 @@
+"""
+The engines under contract. Another engine joins with a fixture `NAME_subject` and its name in ENGINES.
+"""
+
+import os
+from dataclasses import dataclass
+
+import pytest
+
+from safeconsole.core.statement import Statement
+from safeconsole.core.vocabulary import NodeName
+from safeconsole.demo.binaries import ServersUnavailableError
+from safeconsole.demo.keeper import shared_cluster
+from safeconsole.interfaces import Engine
+from tests.servers.talking import engine_of, statement, write
+
+ENGINES = ("mysql", "mariadb")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """
+    One engine, and what to say to it in its own words.
+
+    Attributes:
+        engine: over a cluster of one primary and at least one replica, holding the shop.
+        replica, primary: names of nodes.
+        schema: where the shop is.
+        read: returns ids 1, 2, 3 in one column.
+        long_read: returns at least 20,000 rows.
+        slow: a read that runs for 20 s unless it is stopped.
+        wrong: names a table that is not there.
+        write: sets the status of order 1 to "contract".
+        written: returns the status of order 1.
+        undo: sets it back.
+    """
+
+    engine: Engine
+    replica: NodeName
+    primary: NodeName
+    schema: str
+    read: Statement
+    long_read: Statement
+    slow: Statement
+    wrong: Statement
+    write: Statement
+    written: Statement
+    undo: Statement
+
+
+@pytest.fixture(params=ENGINES)
+def subject(request):
+    """Each engine in turn."""
+    return request.getfixturevalue(f"{request.param}_subject")
+
+
+@pytest.fixture(scope="session")
+def mysql_subject(tmp_path_factory):
+    """The MySQL family's engine on MySQL."""
+    yield from _server_subject("mysql", tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def mariadb_subject(tmp_path_factory):
+    """The MySQL family's engine on MariaDB."""
+    yield from _server_subject("mariadb", tmp_path_factory)
+
+
+def _server_subject(flavour, tmp_path_factory):
+    # The same cluster as in tests/servers: the directory is what they share.
+    base = tmp_path_factory.getbasetemp()
+    under_xdist = "PYTEST_XDIST_WORKER" in os.environ
+    run = base.parent if under_xdist else base
+    main_process = os.getppid() if under_xdist else os.getpid()
+    try:
+        cluster = shared_cluster(flavour, run / "clusters" / flavour, while_pid=main_process)
+    except ServersUnavailableError as error:
+        if os.environ.get("SAFECONSOLE_REQUIRE_SERVERS") == "1":
+            pytest.fail(f"NO REAL SERVERS: {error}", pytrace=False)
+        pytest.skip(f"NO REAL SERVERS: {error}")
+    engine = engine_of(cluster)
+    yield Subject(
+        engine=engine,
+        replica=NodeName("replica-1"),
+        primary=NodeName("primary"),
+        schema="shop",
+        read=statement("SELECT id FROM orders WHERE id < 4 ORDER BY id"),
+        long_read=statement("SELECT o.id, p.id, o.status FROM orders o, orders p LIMIT 300000"),
+        slow=statement("SELECT SLEEP(20)"),
+        wrong=statement("SELECT id FROM no_such_table"),
+        write=write("UPDATE orders SET status = 'contract' WHERE id = 1"),
+        written=statement("SELECT status FROM orders WHERE id = 1"),
+        undo=write("UPDATE orders SET status = 'paid' WHERE id = 1"),
+    )
+    engine.close()

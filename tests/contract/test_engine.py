@@ -1,0 +1,214 @@
+"""What every engine keeps, whatever it talks to."""
+
+import threading
+import time
+
+import pytest
+
+from safeconsole.core.decision import Permit
+from safeconsole.core.errors import RefusedError, SafeConsoleError, ServerError, StoppedError
+from safeconsole.core.limits import Limits
+from safeconsole.core.routing import Identity
+from safeconsole.core.vocabulary import Account, Effect, NodeName, Role, Route
+
+
+@pytest.fixture
+def opened(subject):
+    """A function that opens a connection of the subject and closes it after the test."""
+    connections = []
+
+    def open_one(*, primary=False, account=Account.READ):
+        node = subject.primary if primary else subject.replica
+        connections.append(subject.engine.connect(node, account, schema=subject.schema))
+        return connections[-1]
+
+    yield open_one
+    for connection in connections:
+        connection.close()
+
+
+def permit(connection, statement, *, primary=False, account=Account.READ, identity=None, **limits):
+    return Permit(
+        statement=statement,
+        node=NodeName("any"),
+        identity=identity or connection.identity,
+        route=Route.PRIMARY if primary else Route.REPLICA,
+        account=account,
+        limits=Limits(**limits),
+        read_only=statement.effects <= {Effect.READ, Effect.SESSION},
+        rules=(),
+    )
+
+
+def rows_of(connection, permitted):
+    answer = connection.send(permitted)
+    rows = [row for batch in answer.batches() for row in batch]
+    answer.finish()
+    return rows
+
+
+def test_every_node_is_measured_and_proves_its_role(subject):
+    readings = {reading.node: reading for reading in subject.engine.topology()}
+    assert readings[subject.primary].role is Role.PRIMARY
+    replica = readings[subject.replica]
+    assert (replica.role, replica.replicating, replica.unreachable) == (Role.REPLICA, True, "")
+    assert replica.lag_seconds is not None
+    assert all(reading.proof and reading.identity and reading.version for reading in readings.values())
+    assert len({reading.identity.server for reading in readings.values()}) == len(readings)
+
+
+def test_a_connection_is_the_instance_that_was_measured(subject, opened):
+    readings = {reading.node: reading for reading in subject.engine.topology()}
+    connection = opened()
+    assert connection.identity.server == readings[subject.replica].identity.server
+    assert connection.prove().role is Role.REPLICA
+    assert connection.rules.flavour is subject.engine.flavour
+    assert connection.guards
+    assert not connection.broken
+
+
+def test_rows_come_with_their_columns(subject, opened):
+    connection = opened()
+    answer = connection.send(permit(connection, subject.read))
+    assert [column.name for column in answer.columns] == ["id"]
+    assert [row for batch in answer.batches() for row in batch] == [(1,), (2,), (3,)]
+    completion = answer.finish()
+    assert (completion.changed_rows, completion.in_transaction) == (0, False)
+
+
+def test_text_is_asked_for_and_given(subject, opened):
+    connection = opened()
+    answer = connection.send(permit(connection, subject.read), as_text=True)
+    assert [row for batch in answer.batches() for row in batch] == [("1",), ("2",), ("3",)]
+    answer.finish()
+
+
+def test_a_connection_serves_many_statements(subject, opened):
+    connection = opened()
+    for _ in range(20):
+        assert rows_of(connection, permit(connection, subject.read)) == [(1,), (2,), (3,)]
+
+
+def test_rows_stream_in_batches_of_a_few_thousand(subject, opened):
+    connection = opened()
+    answer = connection.send(permit(connection, subject.long_read))
+    sizes = [len(batch) for batch in answer.batches()]
+    answer.finish()
+    assert sum(sizes) >= 20_000
+    assert 0 < max(sizes) <= 5_000
+
+
+def test_an_error_of_the_servers_own_leaves_the_connection_whole(subject, opened):
+    connection = opened()
+    with pytest.raises(ServerError) as caught:
+        rows_of(connection, permit(connection, subject.wrong))
+    assert caught.value.server_message
+    assert not connection.broken
+    assert rows_of(connection, permit(connection, subject.read)) == [(1,), (2,), (3,)]
+
+
+def test_a_read_that_passes_its_deadline_is_stopped(subject, opened):
+    connection = opened()
+    started = time.monotonic()
+    with pytest.raises(StoppedError) as caught:
+        rows_of(connection, permit(connection, subject.slow, run_seconds=0.5))
+    assert 0.5 <= time.monotonic() - started < 3
+    assert caught.value.ceiling == "run_seconds"
+    assert caught.value.verified in ("killed", "already over")
+    assert connection.broken
+
+
+def test_a_stop_ends_what_runs(subject, opened):
+    connection = opened()
+    said = []
+    stopper = threading.Timer(0.3, lambda: said.append(connection.stop()))
+    stopper.start()
+    started = time.monotonic()
+    with pytest.raises(SafeConsoleError):
+        rows_of(connection, permit(connection, subject.slow))
+    stopper.join()
+    assert time.monotonic() - started < 5
+    assert said == ["killed"] or said == ["already over"]
+    assert connection.broken
+
+
+def test_a_read_that_is_left_in_the_middle_breaks_its_connection(subject, opened):
+    connection = opened()
+    batches = connection.send(permit(connection, subject.long_read)).batches()
+    assert next(iter(batches))
+    assert connection.stop() in ("killed", "already over")
+    assert connection.broken
+    with pytest.raises(RefusedError):
+        connection.send(permit(connection, subject.read))
+
+
+def test_a_stop_with_nothing_running_says_so(opened):
+    connection = opened()
+    assert connection.stop() == "already over"
+
+
+def test_a_write_needs_the_elevated_account_on_the_primary(subject, opened):
+    connection = opened(primary=True, account=Account.ELEVATED)
+    for wanted, what in (("contract", subject.write), (None, subject.undo)):
+        answer = connection.send(permit(connection, what, primary=True, account=Account.ELEVATED))
+        assert list(answer.batches()) == []
+        assert answer.finish().changed_rows == 1
+        found = rows_of(opened(primary=True), permit(opened(primary=True), subject.written, primary=True))
+        assert wanted is None or found == [(wanted,)]
+
+
+def test_a_write_that_is_called_a_read_changes_nothing(subject, opened):
+    before = rows_of(opened(), permit(opened(), subject.written))
+    disguised = type(subject.write)(
+        text=subject.write.text, kind="select", effects=frozenset({Effect.READ}), digest="digest"
+    )
+    connection = opened(primary=True)
+    with pytest.raises(SafeConsoleError):
+        rows_of(connection, permit(connection, disguised, primary=True))
+    assert rows_of(opened(primary=True), permit(opened(primary=True), subject.written, primary=True)) == before
+
+
+def test_an_elevated_permit_for_a_role_that_is_not_held_sends_nothing(subject, opened):
+    connection = opened(account=Account.ELEVATED)
+    with pytest.raises(RefusedError):
+        connection.send(permit(connection, subject.write, primary=True, account=Account.ELEVATED))
+
+
+def test_a_permit_for_another_server_sends_nothing(subject, opened):
+    connection = opened()
+    other = Identity(server="another", address=connection.identity.address)
+    with pytest.raises(RefusedError):
+        connection.send(permit(connection, subject.read, identity=other))
+
+
+def test_a_permit_for_another_account_sends_nothing(subject, opened):
+    connection = opened(primary=True)
+    with pytest.raises(RefusedError):
+        connection.send(permit(connection, subject.write, primary=True, account=Account.ELEVATED))
+
+
+def test_an_estimate_runs_nothing_and_raises_nothing(subject, opened):
+    connection = opened()
+    assert connection.estimate(subject.read).objection == ""
+    assert connection.estimate(subject.wrong).objection
+    started = time.monotonic()
+    connection.estimate(subject.slow)
+    assert time.monotonic() - started < 2
+    assert rows_of(connection, permit(connection, subject.read)) == [(1,), (2,), (3,)]
+
+
+def test_closing_twice_is_quiet(subject):
+    connection = subject.engine.connect(subject.replica, Account.READ)
+    connection.close()
+    connection.close()
+    assert connection.broken
+
+
+def test_watching_reports_samples_of_a_statement_that_lasts(subject, opened):
+    connection = opened()
+    samples = []
+    with pytest.raises(StoppedError):
+        answer = connection.send(permit(connection, subject.slow, run_seconds=1.0), watch=samples.append)
+        list(answer.batches())
+    assert samples
+    assert all(0 < sample.elapsed_seconds <= 1.5 for sample in samples)
