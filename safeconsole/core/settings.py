@@ -67,9 +67,19 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where the journal lives; "" is the user's state directory."""
+    """
+    The journal.
+
+    Attributes:
+        directory: where it lives; "" is the user's state directory, `{login}` stands for the account.
+        signing_key: the file of the Ed25519 key that signs the host log, or "keyring"; "" signs nothing.
+        public_keys: keys whose signatures are believed, 64 hexadecimal digits each; with one, an unsigned log does
+            not hold.
+    """
 
     directory: str = ""
+    signing_key: str = ""
+    public_keys: tuple[str, ...] = ()
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import msgspec
 
-from safeconsole.core.anchor import Anchor, AnchorEvent
+from safeconsole.core.anchor import Anchor, AnchorEvent, statement_to_sign
 from safeconsole.core.chain import GENESIS, hash_in_line
 from safeconsole.core.record import Finding
 
@@ -110,6 +111,33 @@ def check_host_log(lines: Iterable[bytes]) -> Finding | None:
         return Finding(session="", number=walked.number, what=f"host log: {walked.what}")
     if torn:
         return Finding(session="", number=len(whole), what="host log: a line is torn or was changed")
+    return None
+
+
+class Signatures(Protocol):
+    """The public keys that are believed."""
+
+    def holds(self, key: str, message: bytes, signature: str) -> bool:
+        """Return whether a signature is by a known key, and over this message."""
+        ...
+
+
+def check_signatures(anchors: Sequence[Anchor], signatures: Signatures) -> Finding | None:
+    """
+    Check that the host log is signed: from its first line with a good signature on, every one.
+
+    What stands before that line is held by its hash, which the signature covers. A log without any is a finding.
+    """
+    started = False
+    for anchor in anchors:
+        good = signatures.holds(anchor.key, statement_to_sign(anchor), anchor.signature)
+        if good:
+            started = True
+        elif started or anchor.signature:
+            what = "its signature is not by a known key" if anchor.signature else "it is not signed"
+            return Finding(session="", number=anchor.number, what=f"host log: {what}")
+    if anchors and not started:
+        return Finding(session="", number=anchors[0].number, what="host log: none of its lines is signed")
     return None
 
 

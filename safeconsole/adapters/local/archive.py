@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import gzip
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -16,7 +16,7 @@ from safeconsole.core.anchor import Anchor
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.record import Entry, Finding, SessionSummary
 from safeconsole.core.story import summary_of
-from safeconsole.core.verification import check_host_log, check_session, closes_without_anchor
+from safeconsole.core.verification import check_host_log, check_session, check_signatures, closes_without_anchor
 
 PACKED = ".gz"
 _DATE_LENGTH = len("2023-11-07-")
@@ -26,8 +26,9 @@ _ENTRY = msgspec.json.Decoder(Entry)
 class LocalArchive:
     """One audit directory."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, *, public_keys: Sequence[str] = ()) -> None:
         self._directory = directory
+        self._public_keys = public_keys
 
     def sessions(self) -> tuple[SessionSummary, ...]:
         """Every session found, oldest first; one that cannot be read is a summary that says so."""
@@ -47,15 +48,24 @@ class LocalArchive:
     def verify(self, session: str = "") -> tuple[Finding, ...]:
         """Check one session, or all and the host log; nothing found means that everything holds."""
         files = self._files()
-        anchors: dict[str, list[Anchor]] = {}
         host_lines = list(_lines(self._directory / HOST_LOG))
-        for anchor in anchors_in([line.rstrip(b"\n") for line in host_lines]):
+        held = anchors_in([line.rstrip(b"\n") for line in host_lines])
+        anchors: dict[str, list[Anchor]] = {}
+        for anchor in held:
             anchors.setdefault(anchor.session, []).append(anchor)
         anchors.pop("", None)
         wanted = {self._resolve(session, known=set(files) | set(anchors))} if session else set(files) | set(anchors)
-        findings = [check_host_log(host_lines)]
+        findings = [check_host_log(host_lines) or self._check_signatures(held)]
         findings += [_check(name, files.get(name), anchors.get(name, [])) for name in sorted(wanted)]
         return tuple(finding for finding in findings if finding is not None)
+
+    def _check_signatures(self, anchors: list[Anchor]) -> Finding | None:
+        if not self._public_keys:
+            return None
+        # Imported here: it is slow to import, and most reading does not need it.
+        from safeconsole.adapters.local.signing import KeyRing  # noqa: PLC0415
+
+        return check_signatures(anchors, KeyRing(self._public_keys))
 
     def _files(self) -> dict[str, Path]:
         """Return the session files by id, oldest first."""
@@ -92,9 +102,14 @@ class LocalArchive:
         return summary_of(session, entries, live=_is_live(path), trouble=trouble)
 
 
-def open_archive(directory: Path) -> LocalArchive:
-    """Return the archive of an audit directory; one that does not exist yet has no sessions."""
-    return LocalArchive(directory)
+def open_archive(directory: Path, *, public_keys: Sequence[str] = ()) -> LocalArchive:
+    """
+    Return the archive of an audit directory; one that does not exist yet has no sessions.
+
+    Args:
+        public_keys: keys whose signatures are believed; with one, a host log that is not signed does not hold.
+    """
+    return LocalArchive(directory, public_keys=public_keys)
 
 
 def _check(session: str, path: Path | None, anchors: list[Anchor]) -> Finding | None:

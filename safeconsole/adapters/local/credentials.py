@@ -47,10 +47,18 @@ def set_credential(cluster: str, account: str, password: str) -> None:
     Raises:
         ConfigurationError: there is no keyring, or it refused; never with the password in it.
     """
+    set_secret(cluster, account, password)
+    try:
+        _write_index({*_index(), Credential(cluster, account)})
+    except KeyringError as error:
+        _refused(error)
+
+
+def set_secret(cluster: str, account: str, secret: str) -> None:
+    """Store a secret that `list_credentials` does not name. Raises ConfigurationError, never with the secret in it."""
     _need_backend()
     try:
-        keyring.set_password(service_for(cluster), account, password)
-        _write_index({*_index(), Credential(cluster, account)})
+        keyring.set_password(service_for(cluster), account, secret)
     except KeyringError as error:
         _refused(error)
 

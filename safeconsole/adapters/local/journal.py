@@ -166,22 +166,20 @@ class FileJournal:
         self._anchored = self._number
 
 
-def open_journal(
-    directory: Path, *, clock: Clock, session: str | None = None, signer: Signer | None = None
-) -> FileJournal:
+def open_journal(directory: Path, *, clock: Clock, session: str | None = None, signing_key: str = "") -> FileJournal:
     """
     Begin a session's journal; sessions of this directory that crashed are settled first.
 
     Args:
         directory: created with mode 0700 where it is missing.
         session: the session's id; made up when None.
-        signer: signs the host log's lines.
+        signing_key: the file of the key that signs the host log, or "keyring"; "" signs nothing.
 
     Raises:
         AuditUnavailableError: the journal cannot be written there.
         ValueError: the id is not one.
     """
-    host_log = HostLog(directory, clock, by=_account(), signer=signer)
+    host_log = HostLog(directory, clock, by=_account(), signer=_signer(signing_key))
     session = session or secrets.token_hex(6)
     if not _SESSION_ID.fullmatch(session):
         raise ValueError(f"a session's id is 1 to 64 letters, digits and dashes: {session!r}")
@@ -193,6 +191,15 @@ def open_journal(
         raise AuditUnavailableError(f"there is a session {session} in {directory} already") from error
     except OSError as error:
         unavailable(directory, error)
+
+
+def _signer(signing_key: str) -> Signer | None:
+    if not signing_key:
+        return None
+    # Imported here: a start without a key does not pay for it.
+    from safeconsole.adapters.local.signing import load_signer  # noqa: PLC0415
+
+    return load_signer(signing_key)
 
 
 def settle(directory: Path, host_log: HostLog) -> int:

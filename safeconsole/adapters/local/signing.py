@@ -1,0 +1,175 @@
+"""
+Signed checkpoints: Ed25519 over the host log's lines.
+
+The private key is in a file that only root (or the account itself) may read, or in the keyring; the public
+keys, which verifying needs, are in the configuration. Whoever can read the private key can sign what they
+like: a key that the person's own account can read tells accidents from intent, and no more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from safeconsole.core.errors import AuditUnavailableError, ConfigurationError
+
+KEYRING = "keyring"
+"""What `audit.signing_key` says for a key in the keyring."""
+
+KEYRING_ACCOUNT = "audit-signing-key"
+
+
+class KeySigner:
+    """Signs with one private key, which never leaves it."""
+
+    def __init__(self, private: Ed25519PrivateKey) -> None:
+        self._private = private
+        self.public = public_text(private)
+        self._key = fingerprint(self.public)
+
+    @property
+    def key(self) -> str:
+        """The fingerprint of the key."""
+        return self._key
+
+    def sign(self, message: bytes) -> str:
+        """Return the hexadecimal signature of a message."""
+        return self._private.sign(message).hex()
+
+    def __repr__(self) -> str:
+        return f"KeySigner({self._key})"
+
+
+class KeyRing:
+    """The public keys whose signatures are believed, by fingerprint."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        """Take public keys of 64 hexadecimal digits. Raises ConfigurationError for one that is none."""
+        self._keys: Mapping[str, Ed25519PublicKey] = {fingerprint(key): _public(key) for key in keys}
+
+    def holds(self, key: str, message: bytes, signature: str) -> bool:
+        """Return whether a signature is by a known key, and over this message."""
+        known = self._keys.get(key)
+        if known is None:
+            return False
+        try:
+            known.verify(bytes.fromhex(signature), message)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+def load_signer(where: str) -> KeySigner:
+    """
+    Return the signer of a configured key.
+
+    Args:
+        where: a PEM file's path, or "keyring".
+
+    Raises:
+        AuditUnavailableError: the key cannot be had, or others may read or replace it.
+    """
+    try:
+        pem = _from_keyring() if where == KEYRING else _from_file(Path(where))
+        private = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        # `from None`: the text of the error may quote the key.
+        raise AuditUnavailableError(f"the audit signing key in {where} is no unencrypted PEM key") from None
+    except OSError as error:
+        said = (error.strerror or "unknown error").lower()
+        raise AuditUnavailableError(
+            f"the audit signing key in {where} cannot be read: {said}",
+            instead="give this account the key, or take audit.signing_key out of the configuration",
+        ) from error
+    if not isinstance(private, Ed25519PrivateKey):
+        raise AuditUnavailableError(f"the audit signing key in {where} is no Ed25519 key")
+    return KeySigner(private)
+
+
+def new_key(where: str) -> str:
+    """
+    Make a signing key, and return its public key for `audit.public_keys`.
+
+    Args:
+        where: a file that does not exist yet, or "keyring".
+
+    Raises:
+        ConfigurationError: it cannot be stored there, or there is one already.
+    """
+    private = Ed25519PrivateKey.generate()
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    if where == KEYRING:
+        _into_keyring(pem)
+        return public_text(private)
+    try:
+        descriptor = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise ConfigurationError(f"no key can be stored in {where}: {(error.strerror or '').lower()}") from error
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(pem)
+    return public_text(private)
+
+
+def public_text(private: Ed25519PrivateKey) -> str:
+    """Return a key's public half as 64 hexadecimal digits."""
+    return private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
+
+
+def fingerprint(public: str) -> str:
+    """Return the name of a public key: the first 16 digits of its SHA-256."""
+    return hashlib.sha256(public.lower().encode()).hexdigest()[:16]
+
+
+def _public(text: str) -> Ed25519PublicKey:
+    try:
+        return Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
+    except ValueError:
+        raise ConfigurationError(
+            f"audit.public_keys: {text[:70]!r} is no public key of 64 hexadecimal digits"
+        ) from None
+
+
+def _from_file(path: Path) -> bytes:
+    with path.open("rb") as file:
+        opened = os.fstat(file.fileno())
+        if opened.st_mode & (stat.S_IWGRP | stat.S_IRWXO):
+            raise AuditUnavailableError(
+                f"the audit signing key in {path} can be read or replaced by others",
+                instead=f"chown root {path}; chmod 0640 {path}, with the group of those who use the console",
+            )
+        if opened.st_uid not in {0, os.geteuid()}:
+            raise AuditUnavailableError(f"the audit signing key in {path} belongs to neither root nor this account")
+        return file.read(64 * 1024)
+
+
+def _from_keyring() -> bytes:
+    from safeconsole.adapters.local.secrets import from_keyring  # noqa: PLC0415 - slow to import, rarely needed
+
+    text, why = from_keyring("", KEYRING_ACCOUNT)
+    if text is None:
+        raise AuditUnavailableError(
+            f"there is no audit signing key in the keyring: {why}", instead="safeconsole audit new-key keyring"
+        )
+    return text.encode()
+
+
+def _into_keyring(pem: bytes) -> None:
+    from safeconsole.adapters.local.credentials import set_secret  # noqa: PLC0415 - as above
+    from safeconsole.adapters.local.secrets import from_keyring  # noqa: PLC0415
+
+    if from_keyring("", KEYRING_ACCOUNT)[0] is not None:
+        raise ConfigurationError("there is an audit signing key in the keyring already")
+    set_secret("", KEYRING_ACCOUNT, pem.decode())

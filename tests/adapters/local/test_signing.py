@@ -1,0 +1,146 @@
+"""Signed checkpoints."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from safeconsole.adapters.local.archive import open_archive
+from safeconsole.adapters.local.journal import open_journal
+from safeconsole.adapters.local.signing import fingerprint, load_signer, new_key
+from safeconsole.core.anchor import Anchor
+from safeconsole.core.chain import GENESIS, sealed_line
+from safeconsole.core.errors import AuditUnavailableError, ConfigurationError
+from safeconsole.core.record import Noticed
+
+REPO = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def key(tmp_path):
+    """A key's file and its public half."""
+    path = tmp_path / "key.pem"
+    return str(path), new_key(str(path))
+
+
+def write(directory, clock, key="", sessions=2):
+    for _ in range(sessions):
+        journal = open_journal(directory, clock=clock, signing_key=key)
+        journal.append(Noticed(what="x"), durable=True)
+        journal.close()
+
+
+def rewrite(directory, change):
+    """Rewrite the host log with a whole chain, as one who has not the key."""
+    log = directory / "host.jsonl"
+    previous, out = GENESIS, []
+    for number, line in enumerate(log.read_bytes().splitlines()):
+        anchor = change(number, msgspec.json.decode(line, type=Anchor))
+        line, previous = sealed_line(msgspec.structs.replace(anchor, previous=previous, hash=""))
+        out.append(line + b"\n")
+    log.write_bytes(b"".join(out))
+
+
+def findings(directory, public):
+    return [
+        (finding.number, finding.what)
+        for finding in open_archive(directory, public_keys=(public,)).verify()
+        if not finding.session
+    ]
+
+
+def test_a_signed_log_holds_and_names_its_key(directory, clock, key):
+    path, public = key
+    write(directory, clock, path)
+    assert findings(directory, public) == []
+    assert {
+        msgspec.json.decode(line, type=Anchor).key for line in (directory / "host.jsonl").read_bytes().splitlines()
+    } == {fingerprint(public)}
+
+
+def test_a_log_rewritten_without_the_key_does_not_hold(directory, clock, key):
+    path, public = key
+    write(directory, clock, path)
+    rewrite(
+        directory,
+        lambda number, anchor: (
+            msgspec.structs.replace(anchor, time="2020-01-01T00:00:00.000000Z") if number == 3 else anchor
+        ),
+    )
+    assert findings(directory, public) == [(3, "host log: its signature is not by a known key")]
+
+
+def test_a_log_whose_signatures_were_taken_off_does_not_hold(directory, clock, key):
+    path, public = key
+    write(directory, clock, path)
+    rewrite(
+        directory,
+        lambda number, anchor: msgspec.structs.replace(anchor, signature="", key="") if number == 3 else anchor,
+    )
+    assert findings(directory, public)[0][0] == 3
+    rewrite(directory, lambda number, anchor: msgspec.structs.replace(anchor, signature="", key=""))
+    assert findings(directory, public) == [(0, "host log: none of its lines is signed")]
+
+
+def test_another_persons_key_is_not_believed(directory, clock, key, tmp_path):
+    write(directory, clock, key[0])
+    assert findings(directory, new_key(str(tmp_path / "other.pem")))[0] == (
+        0,
+        "host log: its signature is not by a known key",
+    )
+
+
+def test_signing_may_begin_later_and_then_goes_on(directory, clock, key):
+    path, public = key
+    write(directory, clock)
+    write(directory, clock, path)
+    assert findings(directory, public) == []
+    lines = len((directory / "host.jsonl").read_bytes().splitlines())
+    write(directory, clock, sessions=1)
+    assert findings(directory, public) == [(lines, "host log: it is not signed")]
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o620, 0o602, 0o666])
+def test_a_key_that_others_may_read_or_replace_is_refused(key, mode):
+    Path(key[0]).chmod(mode)
+    with pytest.raises(AuditUnavailableError, match="by others"):
+        load_signer(key[0])
+
+
+def test_a_key_that_is_missing_or_none_stops_the_road_without_showing_it(tmp_path, directory, clock):
+    with pytest.raises(AuditUnavailableError, match="no such file"):
+        open_journal(directory, clock=clock, signing_key="/no/such.pem")
+    for content in (b"hunter2", b"-----BEGIN PRIVATE KEY-----\nhunter2\n-----END PRIVATE KEY-----\n"):
+        path = tmp_path / "odd.pem"
+        path.write_bytes(content)
+        path.chmod(0o600)
+        with pytest.raises(AuditUnavailableError, match="no unencrypted PEM key") as caught:
+            load_signer(str(path))
+        assert "hunter2" not in str(caught.value.message)
+        assert caught.value.__cause__ is None
+    assert not directory.exists()
+
+
+def test_a_key_is_never_overwritten_and_public_keys_are_checked(key, directory):
+    with pytest.raises(ConfigurationError, match="file exists"):
+        new_key(key[0])
+    with pytest.raises(ConfigurationError, match="no public key"):
+        open_archive(directory, public_keys=("zz",)).verify()
+
+
+def test_nothing_is_imported_for_signing_when_no_key_is_configured(directory):
+    code = (
+        "import sys; from pathlib import Path; from safeconsole.adapters.local.journal import open_journal;"
+        "from safeconsole.adapters.local.clock import SystemClock;"
+        "open_journal(Path(sys.argv[1]), clock=SystemClock()).close(); print('cryptography' in sys.modules, 'keyring' in sys.modules)"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code, directory],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(REPO)},
+    )
+    assert out.stdout.split() == ["False", "False"], out.stderr
