@@ -46,7 +46,7 @@ def read_set(findings: Findings) -> int:
 
 def _read_special(findings: Findings, first: str) -> bool:
     """Read the forms that assign nothing by a sign; return whether it was one."""
-    second = findings.tokens[2].word if len(findings.tokens) > 2 else ""  # noqa: PLR2004  SET and two words
+    second = findings.tokens[2].word if len(findings.tokens) > 2 else ""
     if first == "TRANSACTION" or (first in _SCOPES and second == "TRANSACTION"):
         findings.action("console-owned-setting", "the transaction mode")
         if first in _GLOBAL_SCOPES:

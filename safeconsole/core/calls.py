@@ -21,6 +21,7 @@ _CALLABLE_RESERVED = frozenset(
 _AFTER_CLOSING = frozenset({"OVER", "AGAINST", "GROUP"})
 _SUBQUERY_STARTS = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
 _COMPARISONS = frozenset({"=", "<", ">", "<=", ">=", "<>", "!="})
+_BEFORE_TARGET = frozenset({"INTO", "INSERT", "REPLACE", "IGNORE", "TABLE"})
 _SET_OPERATORS = frozenset({"EXCEPT", "INTERSECT", "MINUS"})
 
 
@@ -50,11 +51,11 @@ def calls_in(tokens: tuple[Token, ...]) -> Iterator[Call]:
         before = tokens[position - 2] if position > 1 else None
         if name.kind is TokenKind.WORD:
             qualified = before is not None and before.text == "."
-            if not qualified and _is_no_call(tokens, position):
+            if _is_target(tokens, position) or (not qualified and _is_no_call(tokens, position)):
                 continue
             folded = name.word.lower() if name.text.isascii() else name.text
             yield Call(name=folded, position=position - 1, foreign=qualified)
-        elif name.kind is TokenKind.NAME and not _is_column_list(tokens, position):
+        elif name.kind is TokenKind.NAME and not (_is_target(tokens, position) or _is_column_list(tokens, position)):
             yield Call(name=name.text[1:-1].lower(), position=position - 1, foreign=True)
 
 
@@ -80,6 +81,14 @@ def _is_no_call(tokens: tuple[Token, ...], opening: int) -> bool:
     if word == "COLUMNS":
         return before is not None and before.kind is TokenKind.STRING
     return False
+
+
+def _is_target(tokens: tuple[Token, ...], opening: int) -> bool:
+    """Whether the parenthesis holds the columns of the table that an INSERT or LOAD fills."""
+    index = opening - 2
+    while index > 0 and tokens[index].text == ".":
+        index -= 2
+    return index >= 0 and tokens[index].word in _BEFORE_TARGET
 
 
 def _follows_match(tokens: tuple[Token, ...], position: int) -> bool:

@@ -83,19 +83,19 @@ def read_clauses(findings: Findings, *, changes: bool = False) -> None:
 
 def _read_word(token: Token, following: Token, previous: Token | None, findings: Findings) -> None:
     word = token.word
-    if (word == "FOR" and following.word in _LOCKING) or (word == "LOCK" and following.word == "IN"):
-        findings.add(Effect.LOCK, "it locks the rows it reads")
-        findings.action("row-locks")
-    elif word == "FOR" and following.word == "NO":
+    if (
+        (word == "FOR" and following.word in _LOCKING)
+        or (word == "LOCK" and following.word == "IN")
+        or (word == "FOR" and following.word == "NO")
+    ):
         findings.add(Effect.LOCK, "it locks the rows it reads")
         findings.action("row-locks")
     elif word == "PROCEDURE" and following.kind in {TokenKind.WORD, TokenKind.NAME}:
         findings.unknown("a procedure works on the rows")
         findings.action("procedure-analyse")
-    elif word in {"NEXT", "PREVIOUS"} and following.word == "VALUE":
-        findings.add(Effect.WRITE, "it takes the next value of a sequence")
-        findings.action("sequence")
-    elif word in {"NEXTVAL", "CURRVAL"} and previous is not None and previous.text == ".":
+    elif (word in {"NEXT", "PREVIOUS"} and following.word == "VALUE") or (
+        word in {"NEXTVAL", "CURRVAL"} and previous is not None and previous.text == "."
+    ):
         findings.add(Effect.WRITE, "it takes the next value of a sequence")
         findings.action("sequence")
     elif word in _CHANGING and following.text != "(" and previous is not None and previous.text == "(":

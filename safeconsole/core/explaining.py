@@ -82,7 +82,7 @@ def _read_described(body: tuple[Token, ...], findings: Findings) -> None:
         findings.unknown("what it explains is neither a query nor a table")
         return
     parts = [name_of(first)]
-    if len(body) > 2 and body[1].text == "." and body[2].kind in _NAMES:  # noqa: PLR2004  schema, dot, table
+    if len(body) > 2 and body[1].text == "." and body[2].kind in _NAMES:
         parts.append(name_of(body[2]))
     schema = parts[0] if len(parts) > 1 else findings.schema or None
     findings.name_tables((TableName(schema=schema, name=parts[-1]),))

@@ -34,7 +34,7 @@ _PREFIX = re.compile(r"""['"][^%_'"\\]{3}""")
 
 def filter_on(tokens: tuple[Token, ...], table: str, keys: tuple[str, ...]) -> Filter:
     """Return how a query of one table filters it by its key columns, schema and object."""
-    if _mentions(tokens, table) != 1 or len(keys) != 2:  # noqa: PLR2004  schema and object
+    if _mentions(tokens, table) != 1 or len(keys) != 2:
         return Filter.NONE
     clause = _where(tokens)
     if not clause or any((token.word or token.text) in _WEAKENING for token in clause):
@@ -92,7 +92,7 @@ def _conditions(clause: tuple[Token, ...]) -> list[tuple[Token, ...]]:
 def _after_column(condition: tuple[Token, ...], column: str) -> tuple[Token, ...]:
     """Return what follows a column at the beginning of a condition, qualified or not."""
     rest = condition
-    while len(rest) > 2 and rest[1].text == "." and rest[0].kind in {TokenKind.WORD, TokenKind.NAME}:  # noqa: PLR2004
+    while len(rest) > 2 and rest[1].text == "." and rest[0].kind in {TokenKind.WORD, TokenKind.NAME}:
         rest = rest[2:]
     if not rest or rest[0].kind not in {TokenKind.WORD, TokenKind.NAME} or name_of(rest[0]).upper() != column:
         return ()
@@ -101,9 +101,9 @@ def _after_column(condition: tuple[Token, ...], column: str) -> tuple[Token, ...
 
 def _is_equality(condition: tuple[Token, ...], column: str) -> bool:
     rest = _after_column(condition, column)
-    if len(rest) < 2 or rest[0].text != "=":  # noqa: PLR2004
+    if len(rest) < 2 or rest[0].text != "=":
         return False
-    if len(rest) == 2:  # noqa: PLR2004
+    if len(rest) == 2:
         return rest[1].kind in {TokenKind.STRING, TokenKind.PARAMETER}
     return [token.word or token.text for token in rest[1:]] in (["DATABASE", "(", ")"], ["SCHEMA", "(", ")"])
 
@@ -111,7 +111,7 @@ def _is_equality(condition: tuple[Token, ...], column: str) -> bool:
 def _is_choice(condition: tuple[Token, ...], column: str) -> bool:
     rest = _after_column(condition, column)
     return (
-        len(rest) == 4  # noqa: PLR2004
+        len(rest) == 4
         and (rest[0].word, rest[1].text, rest[3].text) == ("IN", "(", ")")
         and rest[2].kind in {TokenKind.STRING, TokenKind.LIST}
     )
@@ -119,4 +119,4 @@ def _is_choice(condition: tuple[Token, ...], column: str) -> bool:
 
 def _is_prefix(condition: tuple[Token, ...], column: str) -> bool:
     rest = _after_column(condition, column)
-    return len(rest) == 2 and rest[0].word == "LIKE" and _PREFIX.match(rest[1].text) is not None  # noqa: PLR2004
+    return len(rest) == 2 and rest[0].word == "LIKE" and _PREFIX.match(rest[1].text) is not None

@@ -43,6 +43,12 @@ class Findings:
         for reason in reasons:
             self.reasons.setdefault(reason)
 
+    def recognise(self) -> None:
+        """Say that a statement whose kind is unknown by default is a read, unless something else was not understood."""
+        if not self.reasons:
+            self.effects.discard(Effect.UNKNOWN)
+        self.effects.add(Effect.READ)
+
     def danger(self, hazard: Hazard) -> None:
         """Add a danger; the first of each id stays."""
         self.hazards.setdefault(hazard.id, hazard)

@@ -23,6 +23,8 @@ SYSTEM_SCHEMAS = frozenset({"information_schema", "performance_schema", "mysql",
 
 STAR = "*"
 
+_BEFORE_STAR = frozenset({"", "SELECT", "DISTINCT", "DISTINCTROW", "ALL", ",", ".", "STRAIGHT_JOIN", "HIGH_PRIORITY"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
@@ -73,7 +75,7 @@ def is_disguised(table: TableName, rules: LexicalRules) -> bool:
 def _plain(name: str) -> str:
     """Return a name as the loosest collation would compare it."""
     decomposed = unicodedata.normalize("NFKD", name).casefold()
-    return "".join(character for character in decomposed if not unicodedata.combining(character)).replace("ı", "i")
+    return "".join(character for character in decomposed if not unicodedata.combining(character)).replace("\u0131", "i")
 
 
 def _is_suspect(table: TableName, rules: LexicalRules) -> bool:
@@ -101,19 +103,11 @@ def columns_in(tokens: tuple[Token, ...]) -> frozenset[str]:
 
 def _is_multiplication(previous: str, tokens: tuple[Token, ...], position: int) -> bool:
     """Whether a star multiplies, or counts rows, rather than asks for every column."""
-    if previous in {"SELECT", "DISTINCT", "ALL", "DISTINCTROW", ",", "."} or position == 0:
+    if previous in _BEFORE_STAR or previous.startswith("SQL_") or tokens[position - 1].kind is TokenKind.HINT:
         return False
     if previous == "(":
         return position > 1 and tokens[position - 2].word == "COUNT"
-    return (
-        tokens[position - 1].kind not in {TokenKind.HINT}
-        and not previous.startswith("SQL_")
-        and previous
-        not in {
-            "STRAIGHT_JOIN",
-            "HIGH_PRIORITY",
-        }
-    )
+    return True
 
 
 def _hazard(table: TableName, columns: frozenset[str], tokens: tuple[Token, ...], rules: LexicalRules) -> Hazard | None:
@@ -140,7 +134,7 @@ def _row(table: TableName, columns: frozenset[str], rules: LexicalRules) -> Dang
     if schema == "information_schema" and name in catalogue.cheap:
         return None
     for row in catalogue.objects:
-        if row.schema not in {schema, ""} or (row.names and name not in row.names):
+        if row.schema not in (schema, "") or (row.names and name not in row.names):
             continue
         if rules.version and not row.since <= rules.version <= row.until:
             continue

@@ -23,7 +23,7 @@ class Shape(StrEnum):
     How the rest of a statement is read.
 
     QUERY: effects come from its tokens. SHOW, EXPLAIN, SET, USE, PRAGMA: each by its own rules.
-    CHANGE: writes rows; its tables and functions are read. WRAPPED: another statement follows.
+    CHANGE: writes rows; its tables and functions are read.
     NAMED: names tables after its first words. FIXED: the floor is all there is to say. BLOCK: a compound block.
     """
 
@@ -34,7 +34,6 @@ class Shape(StrEnum):
     USE = "use"
     PRAGMA = "pragma"
     CHANGE = "change"
-    WRAPPED = "wrapped"
     NAMED = "named"
     FIXED = "fixed"
     BLOCK = "block"

@@ -6,6 +6,7 @@ Each shape has one reader, and each reader only adds to the findings.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from safeconsole.core.assignments import read_set, read_transaction
@@ -43,27 +44,30 @@ _READ_LOCKS = frozenset({"LOCK", "EXPORT"})
 
 def read_shape(kind: Kind, findings: Findings) -> Kind:
     """Add to the findings what the tokens say, and return the kind as far as it is known now."""
-    match kind.shape:
-        case Shape.QUERY | Shape.CHANGE:
-            kind = _read_query(kind, findings)
-        case Shape.EXPLAIN:
-            if read_explain(findings):
-                _read_objects(findings)
-        case Shape.SHOW:
-            kind = replace(kind, name=read_show(findings))
-        case Shape.SET:
-            kind = _read_set(kind, findings)
-        case Shape.PRAGMA:
-            read_pragma(findings)
-        case Shape.NAMED:
-            _read_named(kind, findings)
-        case Shape.BLOCK:
-            findings.unknown("a block of statements outside a routine")
-            findings.action("unknown-code", "a compound block")
-        case Shape.USE | Shape.FIXED:
-            _read_fixed(kind, findings)
+    kind = _READERS[kind.shape](kind, findings)
     if kind.name in _DANGERS:
         findings.action(_DANGERS[kind.name])
+    return kind
+
+
+def _read_show(kind: Kind, findings: Findings) -> Kind:
+    return replace(kind, name=read_show(findings))
+
+
+def _read_explain(kind: Kind, findings: Findings) -> Kind:
+    if read_explain(findings):
+        _read_objects(findings)
+    return kind
+
+
+def _read_pragma(kind: Kind, findings: Findings) -> Kind:
+    read_pragma(findings)
+    return kind
+
+
+def _read_block(kind: Kind, findings: Findings) -> Kind:
+    findings.unknown("a block of statements outside a routine")
+    findings.action("unknown-code", "a compound block")
     return kind
 
 
@@ -107,7 +111,7 @@ def _read_set(kind: Kind, findings: Findings) -> Kind:
     return replace(kind, name="set statement", rows=inner.rows)
 
 
-def _read_named(kind: Kind, findings: Findings) -> None:
+def _read_named(kind: Kind, findings: Findings) -> Kind:
     """Name the tables after the first words."""
     tokens = findings.tokens
     start = kind.words
@@ -122,9 +126,10 @@ def _read_named(kind: Kind, findings: Findings) -> None:
         findings.add(Effect.WRITE, "it fills the table from a query")
     if any(token.word == "SONAME" for token in tokens):
         findings.action("loads-code")
+    return kind
 
 
-def _read_fixed(kind: Kind, findings: Findings) -> None:
+def _read_fixed(kind: Kind, findings: Findings) -> Kind:
     words = [token.word for token in findings.tokens]
     if kind.name == "unknown":
         findings.unknown("no kind of statement begins like this")
@@ -138,3 +143,18 @@ def _read_fixed(kind: Kind, findings: Findings) -> None:
         findings.unknown("what it runs is not in the text")
     if any(token.kind is TokenKind.HINT for token in findings.tokens):
         read_hints(findings)
+    return kind
+
+
+_READERS: dict[Shape, Callable[[Kind, Findings], Kind]] = {
+    Shape.QUERY: _read_query,
+    Shape.CHANGE: _read_query,
+    Shape.EXPLAIN: _read_explain,
+    Shape.SHOW: _read_show,
+    Shape.SET: _read_set,
+    Shape.PRAGMA: _read_pragma,
+    Shape.NAMED: _read_named,
+    Shape.BLOCK: _read_block,
+    Shape.USE: _read_fixed,
+    Shape.FIXED: _read_fixed,
+}

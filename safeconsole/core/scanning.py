@@ -29,7 +29,7 @@ _VERSION = re.compile(r"/\*(M?)!(M?)([0-9]*)")
 
 
 def scan(
-    text: str, rules: LexicalRules, *, start: int = 0, delimiter: str = ";", whole: bool = True
+    text: str, rules: LexicalRules, *, start: int = 0, delimiter: str = ";", whole: bool = True, broken: bool = False
 ) -> Iterator[Token]:
     """
     Yield every token of a text from an offset on, spaces and comments included, without a gap.
@@ -37,9 +37,9 @@ def scan(
     Args:
         delimiter: what ends a statement, beside `\\G`.
         whole: read runs of literals as one LIST token.
+        broken: the text has halves of characters in it; see `has_halves`.
     """
     inside = False
-    broken = not text.isascii() and SURROGATE.search(text) is not None
     plain = {} if broken else _PLAIN
     position, length = start, len(text)
     while position < length:
@@ -59,6 +59,11 @@ def scan(
                 break
     if inside:
         yield Token(TokenKind.UNREADABLE, "", "an executable comment is not closed", length, length)
+
+
+def has_halves(text: str) -> bool:
+    """Whether a text has halves of characters in it, which cannot be sent."""
+    return not text.isascii() and SURROGATE.search(text) is not None
 
 
 def _pattern(rules: LexicalRules, delimiter: str, *, inside: bool, whole: bool) -> re.Pattern[str]:
@@ -144,7 +149,7 @@ def _opened(token: Token, text: str, rules: LexicalRules) -> Token:
 def _runs(version: int, digits: int, rules: LexicalRules) -> bool:
     """Whether a versioned comment runs on the server; six digits came with MySQL 8.0."""
     if rules.flavour is Flavour.MARIADB:
-        return version <= rules.version and not 50700 <= version <= 99999  # noqa: PLR2004
+        return version <= rules.version and not 50700 <= version <= 99999
     return version <= rules.version and (digits == 5 or rules.version >= 80000)
 
 

@@ -18,21 +18,21 @@ from safeconsole.core.structure import name_of, tables_in
 from safeconsole.core.vocabulary import CostClass, Flavour
 
 _MODIFIERS = frozenset({"FULL", "EXTENDED", "GLOBAL", "SESSION", "LOCAL"})
-_FORMS = frozenset(
-    form.strip()
-    for form in """
-    tables, databases, schemas, columns, fields, index, indexes, keys, table status, open tables, triggers, events,
-    create table, create view, create database, create schema, create procedure, create function, create trigger,
-    create event, create user, create sequence, create package, create server, create library, grants, variables,
-    status, processlist, warnings, errors, count, engines, storage engines, engine, plugins, privileges,
-    character set, charset, collation, procedure status, function status, procedure code, function code,
-    library status, package status, package body, profile, profiles, master status, binary log, binlog status,
-    slave status, slave, slaves, replica status, replica, replicas, all slaves, all replicas, slave hosts, master logs,
-    binary logs, binlog events, relaylog events, authors, contributors, explain, analyze, locales,
-    client_statistics, user_statistics, index_statistics, table_statistics, query_response_time, wsrep_membership,
-    wsrep_status
-    """.split(",")
-)
+# fmt: off
+_FORMS = frozenset((
+    "tables", "databases", "schemas", "columns", "fields", "index", "indexes", "keys", "table status", "open tables",
+    "triggers", "events", "create table", "create view", "create database", "create schema", "create procedure",
+    "create function", "create trigger", "create event", "create user", "create sequence", "create package",
+    "create server", "create library", "grants", "variables", "status", "processlist", "warnings", "errors", "count",
+    "engines", "storage engines", "engine", "plugins", "privileges", "character set", "charset", "collation",
+    "procedure status", "function status", "procedure code", "function code", "library status", "package status",
+    "package body", "profile", "profiles", "master status", "binary log", "binlog status", "slave status", "slave",
+    "slaves", "replica status", "replica", "replicas", "all slaves", "all replicas", "slave hosts", "master logs",
+    "binary logs", "binlog events", "relaylog events", "authors", "contributors", "explain", "analyze", "locales",
+    "client_statistics", "user_statistics", "index_statistics", "table_statistics", "query_response_time",
+    "wsrep_membership", "wsrep_status",
+))
+# fmt: on
 # After these the name of a table follows: at once, or after FROM or IN.
 _OF_TABLE = frozenset({"columns", "fields", "index", "indexes", "keys"})
 _CREATES_TABLE = frozenset({"create table", "create view", "create sequence"})
@@ -86,7 +86,7 @@ def _named(form: str, findings: Findings) -> tuple[TableName, ...]:
 def _judge(form: str, findings: Findings) -> None:
     """Add the dangers of one form."""
     mariadb = findings.rules.flavour is Flavour.MARIADB
-    old = not mariadb and findings.rules.version < 80000  # noqa: PLR2004  a version
+    old = not mariadb and findings.rules.version < 80000
     if form == "table status" and not _names_one(findings.tokens):
         cost = CostClass.OPENS_EVERY_TABLE if mariadb or old else CostClass.LINEAR_IN_OBJECTS
         findings.danger(replace(ACTIONS["show-table-status"], cost=cost))

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
-from safeconsole.core.scanning import scan
+from safeconsole.core.scanning import has_halves, scan
 from safeconsole.core.vocabulary import Flavour
 
 _BODIES = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE", "LIBRARY"})
@@ -100,51 +100,75 @@ class _Block:
         return self.previous in _BEFORE_STATEMENT or self.previous in {";", ":"}
 
 
+MAX_TOKENS = 200_000
+"""Tokens, spaces and comments among them, after which a statement is not read further."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Text:
+    """A text and how it is read."""
+
+    text: str
+    rules: LexicalRules
+    broken: bool
+
+    def scan(self, start: int, delimiter: str) -> Iterator[Token]:
+        return scan(self.text, self.rules, start=start, delimiter=delimiter, broken=self.broken)
+
+
 def split(text: str, rules: LexicalRules) -> tuple[Piece, ...]:
     """Return the statements of a text, empty ones left out; never raises."""
-    return tuple(_pieces(text, rules))
+    return tuple(_pieces(_Text(text=text, rules=rules, broken=has_halves(text))))
 
 
-def _pieces(text: str, rules: LexicalRules) -> Iterator[Piece]:
+def _pieces(source: _Text) -> Iterator[Piece]:
     position, delimiter = 0, _DEFAULT
-    while position < len(text):
-        command = _delimiter_command(text, position, rules)
+    while position < len(source.text):
+        command = _delimiter_command(source, position)
         if command is not None:
             delimiter, position = command
             continue
-        piece, position = _next_piece(text, position, delimiter, rules)
+        piece, position = _next_piece(source, position, delimiter)
         if piece is not None:
             yield piece
 
 
-def _delimiter_command(text: str, position: int, rules: LexicalRules) -> tuple[str, int] | None:
+def _delimiter_command(source: _Text, position: int) -> tuple[str, int] | None:
     """Return the new delimiter and where the text goes on, when the next statement is that client command."""
-    for token in scan(text, rules, start=position, whole=False):
+    for token in source.scan(position, _DEFAULT):
         if token.kind in _SILENT:
             continue
         if token.word != "DELIMITER":
             return None
-        line = _DELIMITER_LINE.match(text, token.end)
+        line = _DELIMITER_LINE.match(source.text, token.end)
         return (line.group(1), line.end()) if line else None
     return None
 
 
-def _next_piece(text: str, position: int, delimiter: str, rules: LexicalRules) -> tuple[Piece | None, int]:
+def _next_piece(source: _Text, position: int, delimiter: str) -> tuple[Piece | None, int]:
     """Return the next statement, None when nothing stands before the delimiter, and where the text goes on."""
     found: list[Token] = []
-    block = _Block(rules)
+    block = _Block(source.rules)
     # With a delimiter of its own, the person says where a statement ends.
     follows = delimiter == _DEFAULT
-    for token in scan(text, rules, start=position, delimiter=delimiter):
+    for count, token in enumerate(source.scan(position, delimiter)):
         kind = token.kind
         if kind in _SILENT:
             continue
         if kind is TokenKind.DELIMITER and not (token.text == _DEFAULT and follows and block.depth):
-            return _piece(text, found, terminated=True, vertical=token.text == "\\G"), token.end
+            return _piece(source.text, found, terminated=True, vertical=token.text == "\\G"), token.end
+        if count > MAX_TOKENS:
+            found.append(_rest(source.text, token.start))
+            break
         if follows:
             follows = block.read(token)
         found.append(token)
-    return _piece(text, found, terminated=False), len(text)
+    return _piece(source.text, found, terminated=False), len(source.text)
+
+
+def _rest(text: str, start: int) -> Token:
+    """Return what was not read of a statement that is too long, up to the end of the text."""
+    return Token(TokenKind.UNREADABLE, text[start:], f"longer than {MAX_TOKENS} tokens", start, len(text))
 
 
 def _piece(text: str, found: list[Token], *, terminated: bool, vertical: bool = False) -> Piece | None:

@@ -46,7 +46,12 @@ _ROWS: tuple[tuple[str, CostClass, str, str], ...] = (
         "see the default with SHOW CREATE TABLE",
     ),
     ("sequence", CostClass.WRITES, "it takes the next value of a sequence, or sets it", "SELECT * FROM the sequence"),
-    ("sleeps", CostClass.BURNS_TIME, "it keeps a connection and a thread of the server waiting", "\\watch repeats a read"),
+    (
+        "sleeps",
+        CostClass.BURNS_TIME,
+        "it keeps a connection and a thread of the server waiting",
+        "\\watch repeats a read",
+    ),
     ("benchmark", CostClass.BURNS_TIME, "it only burns the server's time", "measure with EXPLAIN ANALYZE on a replica"),
     (
         "user-lock",
@@ -54,9 +59,19 @@ _ROWS: tuple[tuple[str, CostClass, str, str], ...] = (
         "it takes or releases a named lock that applications wait for",
         "IS_FREE_LOCK and IS_USED_LOCK only look",
     ),
-    ("waits-for-replication", CostClass.BURNS_TIME, "it waits for replication with no end of its own", "\\topology shows the lag"),
+    (
+        "waits-for-replication",
+        CostClass.BURNS_TIME,
+        "it waits for replication with no end of its own",
+        "\\topology shows the lag",
+    ),
     ("reads-server-file", CostClass.READS_FILES, "it reads a file of the server", "fetch the file by other means"),
-    ("sets-insert-id", CostClass.CHANGES_SESSION, "LAST_INSERT_ID with an argument changes the session", "leave the argument out"),
+    (
+        "sets-insert-id",
+        CostClass.CHANGES_SESSION,
+        "LAST_INSERT_ID with an argument changes the session",
+        "leave the argument out",
+    ),
     (
         "changes-server",
         CostClass.WRITES,
@@ -76,7 +91,12 @@ _ROWS: tuple[tuple[str, CostClass, str, str], ...] = (
         "it shows the password hash of an account",
         "SELECT CURRENT_USER(), CURRENT_ROLE(), or `safeconsole doctor` for what an account may do",
     ),
-    ("log-events", CostClass.READS_FILES, "it reads a whole log from its start, statement texts included", "name one file, a position and a LIMIT, on a replica"),
+    (
+        "log-events",
+        CostClass.READS_FILES,
+        "it reads a whole log from its start, statement texts included",
+        "name one file, a position and a LIMIT, on a replica",
+    ),
     (
         "show-table-status",
         CostClass.OPENS_EVERY_TABLE,
@@ -89,11 +109,26 @@ _ROWS: tuple[tuple[str, CostClass, str, str], ...] = (
         "it reads the definition of every table of a schema from its file",
         "SHOW TABLES, or SHOW CREATE TABLE of one",
     ),
-    ("procedure-analyse", CostClass.CALLS_UNKNOWN_CODE, "a procedure works on the rows of the query", "leave PROCEDURE out"),
+    (
+        "procedure-analyse",
+        CostClass.CALLS_UNKNOWN_CODE,
+        "a procedure works on the rows of the query",
+        "leave PROCEDURE out",
+    ),
     ("loads-code", CostClass.CALLS_UNKNOWN_CODE, "it loads foreign code into the server", "elevate with a reason"),
-    ("opens-file", CostClass.READS_FILES, "it opens another file as a database, and creates it when missing", "configure it as a cluster of its own"),
-    ("pragma-changes", CostClass.CHANGES_SESSION, "this pragma changes the database or the connection", "read it without a value"),
-)  # fmt: skip
+    (
+        "opens-file",
+        CostClass.READS_FILES,
+        "it opens another file as a database, and creates it when missing",
+        "configure it as a cluster of its own",
+    ),
+    (
+        "pragma-changes",
+        CostClass.CHANGES_SESSION,
+        "this pragma changes the database or the connection",
+        "read it without a value",
+    ),
+)
 
 ACTIONS: dict[str, Hazard] = {
     identifier: Hazard(id=identifier, cost=cost, why=why, instead=instead) for identifier, cost, why, instead in _ROWS

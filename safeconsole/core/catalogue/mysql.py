@@ -121,7 +121,7 @@ _INNODB = (
         why="it loads the definition of every table into memory, where it stays, and does not stop when told to",
         instead=CAPACITY,
         source=_MEASURED,
-        measured="50,000 tables: 635 to 1,406 MB kept, 29 to 57 s, reads beside it 4 to 857 ms; a 60 s cap fired after 67 to 81 s",
+        measured="50,000 tables: 635 to 1,406 MB kept, 29 to 57 s, reads beside it 4 to 857 ms; 60 s cap fired at 67 s",
     ),
     DangerousObject(
         id="innodb-dictionary",
@@ -199,7 +199,8 @@ _LISTS = (
         schema=_I_S,
         names=words(
             "views triggers routines parameters events view_table_usage view_routine_usage innodb_cmp_per_index"
-            " table_privileges column_privileges role_column_grants role_table_grants role_routine_grants"
+            " table_privileges column_privileges role_column_grants role_table_grants"
+            " role_routine_grants"
         ),
         keys=("TABLE_SCHEMA", "TABLE_NAME"),
         one_schema=CostClass.LOOKUP,

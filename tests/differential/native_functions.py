@@ -1,0 +1,127 @@
+"""
+Ask a real server which functions it has, and compare with the list that is shipped.
+
+`python -m tests.differential.native_functions [mysql|mariadb]` starts a throwaway server, offers
+it every word that stands in its own binary as the name of a function (PREPARE, so that nothing is
+run) and prints what is native there and neither pure nor dangerous in our table, and what our
+table calls pure and the server does not have.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+import pymysql
+
+from safeconsole.core.catalogue import functions as shipped
+from safeconsole.demo.binaries import provide_server
+from safeconsole.demo.servers import start_cluster
+
+# Forms of calls that the grammar knows beside plain arguments; one that is not a syntax error is enough.
+FORMS = (
+    "{}()",
+    "{}(1)",
+    "{}(1, 1)",
+    "{}(1, 1, 1)",
+    "{}(1, 1, 1, 1)",
+    "{}(*)",
+    "{}(1) OVER ()",
+    "{}() OVER ()",
+    "{}(1, 1) OVER ()",
+    "{}((SELECT 1), 1)",
+    "{}(1 AS CHAR)",
+    "{}(DAY FROM NOW())",
+    "{}(1 IN (1))",
+    "{}('a' IN 'b')",
+    "{}(1 USING utf8mb4)",
+    "{}(DAY, NOW())",
+    "{}(DAY, 1, NOW())",
+    "{}(NOW(), INTERVAL 1 DAY)",
+    "{}(DATE, 'EUR')",
+    "{}('{{}}', '$')",
+)
+# Known to the grammar in forms that are offered nowhere above.
+GRAMMAR = frozenset({"json_table", "default", "percentile_cont", "percentile_disc"})
+UNKNOWN_FUNCTION = frozenset({1305, 1630, 1046, 1370, 4045, 1128})
+SYNTAX = frozenset({1064, 1149, 1235})
+
+
+def words_of(binary: Path) -> list[str]:
+    """
+    Return the upper-case words of a binary, and their ends, each once.
+
+    Native functions are registered so; the linker keeps COS as the end of ACOS.
+    """
+    data = binary.read_bytes()
+    whole = {found.decode() for found in re.findall(rb"([A-Z][A-Z0-9_]{1,40})\0", data)}
+    ends = {word[start:] for word in whole for start in range(len(word) - 1)}
+    return sorted(word for word in ends if word[0].isalpha())
+
+
+def is_native(cursor: pymysql.cursors.Cursor, word: str) -> bool:
+    """Whether the server has a function of this name in some form of a call."""
+    unknown = 0
+    for form in FORMS:
+        try:
+            cursor.execute("PREPARE probe FROM %s", ("DO " + form.format(word),))
+        except pymysql.MySQLError as error:
+            unknown += error.args[0] in UNKNOWN_FUNCTION
+            # Constructors of types are not found without arguments, so one answer is not enough.
+            if unknown > 2:  # noqa: PLR2004
+                return False
+            if error.args[0] in UNKNOWN_FUNCTION | SYNTAX:
+                continue
+        return True
+    return False
+
+
+def registered(cursor: pymysql.cursors.Cursor, flavour: str) -> list[str]:
+    """Return the functions that MariaDB lists itself, those of its built-in plugins included."""
+    if flavour != "mariadb":
+        return []
+    cursor.execute("SELECT plugin_name FROM information_schema.plugins WHERE plugin_type = 'FUNCTION'")
+    found = [row[0] for row in cursor.fetchall()]
+    cursor.execute("SELECT function FROM information_schema.sql_functions")
+    return found + [row[0] for row in cursor.fetchall()]
+
+
+def native_functions(flavour: str) -> tuple[str, frozenset[str]]:
+    """Return the version of the server and the lower-case names of its native functions."""
+    binaries = provide_server(flavour)
+    words = words_of(Path(binaries.command[-1]))
+    with tempfile.TemporaryDirectory() as directory, start_cluster(flavour, Path(directory) / "c", replicas=0) as cluster:
+        connection = cluster.dba_connect(cluster.primary)
+        with connection, connection.cursor() as cursor:
+            cursor.execute("CREATE DATABASE IF NOT EXISTS probe")
+            cursor.execute("USE probe")
+            words += registered(cursor, flavour)
+            found = frozenset(word.lower() for word in words if is_native(cursor, word))
+    return binaries.version, found
+
+
+def differences(flavour: str, native: frozenset[str]) -> tuple[list[str], list[str]]:
+    """Return the native functions our table does not judge, and the pure ones the server does not have."""
+    pure = shipped.PURE_MYSQL if flavour == "mysql" else shipped.PURE_MARIADB
+    judged = pure | set(shipped.IMPURE) | shipped.WITHHELD
+    since, top = (shipped.SINCE_MYSQL, 90704) if flavour == "mysql" else (shipped.SINCE_MARIADB, 101199)
+    elsewhere = set(shipped.REMOVED_MYSQL) | {name for name, version in since.items() if version > top} | GRAMMAR
+    return sorted(native - judged), sorted(pure - native - elsewhere)
+
+
+def main(flavours: list[str]) -> int:
+    code = 0
+    for flavour in flavours or ["mysql", "mariadb"]:
+        version, native = native_functions(flavour)
+        unjudged, missing = differences(flavour, native)
+        sys.stdout.write(f"{flavour} {version}: {len(native)} native functions: {' '.join(sorted(native))}\n")
+        sys.stdout.write(f"native, and not judged by our table: {' '.join(unjudged)}\n")
+        sys.stdout.write(f"pure in our table, and not native: {' '.join(missing)}\n")
+        code = code or int(bool(unjudged or missing))
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
