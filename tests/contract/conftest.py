@@ -3,18 +3,23 @@ The engines under contract. Another engine joins with a fixture `NAME_subject` a
 """
 
 import os
+import time
 from dataclasses import dataclass
 
 import pytest
 
+from safeconsole.adapters.local.clock import SystemClock
+from safeconsole.adapters.sqlite.engine import open_engine
+from safeconsole.core.settings import ClusterSettings
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import NodeName
 from safeconsole.demo.binaries import ServersUnavailableError
+from safeconsole.demo.embedded import Replicator, create_embedded
 from safeconsole.demo.keeper import shared_cluster
 from safeconsole.interfaces import Engine
 from tests.servers.talking import engine_of, statement, write
 
-ENGINES = ("mysql", "mariadb")
+ENGINES = ("sqlite", "mysql", "mariadb")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +59,32 @@ def subject(request):
     return request.getfixturevalue(f"{request.param}_subject")
 
 
+@pytest.fixture
+def sqlite_subject(tmp_path):
+    """The embedded engine on files that a replicator keeps."""
+    cluster = create_embedded(tmp_path / "shop")
+    nodes = tuple(str(node.path) for node in cluster.nodes)
+    with Replicator(cluster) as replicator:
+        assert replicator.wait_caught_up()
+        wait_until(lambda: all(node.read_sidecar().running for node in cluster.replicas))
+        yield Subject(
+            engine=open_engine("shop", ClusterSettings(nodes=nodes, engine="sqlite"), SystemClock()),
+            replica=NodeName("replica-1"),
+            primary=NodeName("primary"),
+            schema="shop",
+            read=statement("SELECT id FROM orders WHERE id < 4 ORDER BY id"),
+            long_read=statement("SELECT o.id, p.id, o.status FROM orders o, shop.orders p LIMIT 300000"),
+            slow=statement(
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900000000)"
+                " SELECT count(*) FROM n"
+            ),
+            wrong=statement("SELECT id FROM no_such_table"),
+            write=write("UPDATE orders SET status = 'contract' WHERE id = 1"),
+            written=statement("SELECT status FROM orders WHERE id = 1"),
+            undo=write("UPDATE orders SET status = 'paid' WHERE id = 1"),
+        )
+
+
 @pytest.fixture(scope="session")
 def mysql_subject(tmp_path_factory):
     """The MySQL family's engine on MySQL."""
@@ -64,6 +95,14 @@ def mysql_subject(tmp_path_factory):
 def mariadb_subject(tmp_path_factory):
     """The MySQL family's engine on MariaDB."""
     yield from _server_subject("mariadb", tmp_path_factory)
+
+
+def wait_until(fact, seconds=5.0):
+    """Wait for something that another thread is about to do."""
+    deadline = time.monotonic() + seconds
+    while not fact():
+        assert time.monotonic() < deadline, "it did not become true"
+        time.sleep(0.01)
 
 
 def _server_subject(flavour, tmp_path_factory):

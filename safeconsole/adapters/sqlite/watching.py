@@ -1,0 +1,99 @@
+"""
+The watch over one running statement: SQLite calls it every few thousand steps of its machine.
+
+It runs in the statement's own thread; what it says is done at once. It must never raise: the driver
+swallows what a callback raises, and an interrupt would be lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from safeconsole.adapters.sqlite.sensors import free_memory_bytes, held_memory_bytes
+from safeconsole.core.limits import Limits
+from safeconsole.core.watchdog import Breach, Sample, breach_of
+
+STEPS_BETWEEN_LOOKS = 4000
+"""Machine steps between two looks: about a tenth of a millisecond."""
+
+SAMPLE_SECONDS = 0.2
+
+
+@dataclass(slots=True, kw_only=True)
+class Watch:
+    """
+    What is seen of one statement.
+
+    Attributes:
+        limits: its ceilings.
+        monotonic: the clock.
+        tell: called with each sample, or None.
+        rows: rows that have reached the client.
+        breach: the ceiling that was passed, or None.
+        thrown: what was raised while it looked: an interrupt, or a fault of `tell`.
+        told_to_stop: whether somebody asked for its end.
+        peak_memory_bytes: the most that the statement held when it was looked at.
+    """
+
+    limits: Limits
+    monotonic: Callable[[], float]
+    tell: Callable[[Sample], None] | None = None
+    rows: int = 0
+    breach: Breach | None = None
+    thrown: BaseException | None = None
+    told_to_stop: bool = False
+    peak_memory_bytes: int = 0
+    _began: float = field(init=False)
+    _next_sample: float = field(init=False)
+    _first: Sample = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._began = self.monotonic()
+        self._next_sample = self._began + SAMPLE_SECONDS
+        self._first = Sample(elapsed_seconds=0.0, instance_memory_bytes=held_memory_bytes())
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Since the send."""
+        return self.monotonic() - self._began
+
+    @property
+    def must_end(self) -> bool:
+        """Whether the statement may not go on."""
+        return self.told_to_stop or self.thrown is not None or self.breach is not None
+
+    def __call__(self) -> int:
+        """Return 1 to end the statement, 0 to let it run."""
+        try:
+            self.look()
+        except BaseException as error:  # noqa: BLE001 - see the module: it is kept, and raised where it can be
+            self.thrown = self.thrown or error
+        return int(self.must_end)
+
+    def look(self) -> None:
+        """Compare with the ceilings; the memory is read no more often than it is sampled."""
+        now = self.monotonic()
+        elapsed = now - self._began
+        if elapsed > self.limits.run_seconds:
+            self.breach = self.breach or Breach(ceiling="run_seconds", read=elapsed, allowed=self.limits.run_seconds)
+        if now < self._next_sample:
+            return
+        self._next_sample = now + SAMPLE_SECONDS
+        sample = self.sample(elapsed)
+        self.breach = self.breach or breach_of(self.limits, self._first, sample)
+        if self.tell is not None:
+            self.tell(sample)
+
+    def sample(self, elapsed_seconds: float) -> Sample:
+        """Measure now; the statement's memory is what the process holds more than before it."""
+        held, before = held_memory_bytes(), self._first.instance_memory_bytes
+        own = None if held is None or before is None else max(0, held - before)
+        self.peak_memory_bytes = max(self.peak_memory_bytes, own or 0)
+        return Sample(
+            elapsed_seconds=elapsed_seconds,
+            session_memory_bytes=own,
+            instance_memory_bytes=held,
+            free_memory_bytes=free_memory_bytes(),
+            rows=self.rows,
+        )
