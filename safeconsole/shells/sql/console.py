@@ -19,11 +19,13 @@ from prompt_toolkit.output import Output
 from safeconsole.core.decision import Decision
 from safeconsole.core.statement import Statement
 from safeconsole.gate import Gate
-from safeconsole.shells.sql.commands import dispatch
+from safeconsole.shells.sql.commands import command_names, dispatch
+from safeconsole.shells.sql.completing import SqlCompleter
 from safeconsole.shells.sql.highlighting import SqlLexer
 from safeconsole.shells.sql.history import history_of
 from safeconsole.shells.sql.keys import Pasted, key_bindings
 from safeconsole.shells.sql.live_verdict import LiveVerdict, Preview, preview_of
+from safeconsole.shells.sql.names import SchemaNames
 from safeconsole.shells.sql.prompting import PLAIN_STYLE, STYLE, continuation_text, prompt_parts, toolbar_parts
 from safeconsole.shells.sql.running import run_text
 from safeconsole.shells.sql.state import After, ConsoleState, Services, Streams
@@ -70,7 +72,7 @@ def run_console(
         environ=terminal.environ,
         ask=lambda question: PromptSession[str](input=terminal.keys, output=terminal.drawing).prompt(question),
     )
-    state = ConsoleState(gate=gate, services=services, streams=streams, asked=[])
+    state = ConsoleState(gate=gate, services=services, streams=streams, asked=[], names=SchemaNames())
     live = LiveVerdict(partial(_previews, state), _redraw)
     pasted = Pasted()
     _furnish(session, state, live, pasted)
@@ -91,7 +93,9 @@ def _furnish(session: PromptSession[str], state: ConsoleState, live: LiveVerdict
     session.auto_suggest = ReadSuggest()
     session.key_bindings = key_bindings(state.services.rules, pasted)
     session.multiline = True
-    session.enable_history_search = True
+    session.completer = SqlCompleter(state.services.rules, lambda: state.names, command_names())
+    session.complete_while_typing = True
+    session.complete_in_thread = True
     session.prompt_continuation = lambda width, _line, _wrapped: continuation_text(width)
     session.bottom_toolbar = lambda: _toolbar(session, state, live)
     session.default_buffer.on_text_changed += lambda buffer: live.typed(buffer.text)

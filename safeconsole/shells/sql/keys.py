@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from prompt_toolkit.application import get_app
-from prompt_toolkit.filters import Condition, has_completions, is_searching
+from prompt_toolkit.filters import Condition, is_searching
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 
@@ -25,8 +25,9 @@ def key_bindings(rules: Callable[[], LexicalRules], pasted: Pasted) -> KeyBindin
     """Return the console's own keys, beside those of emacs or vi."""
     keys = KeyBindings()
     typing = ~is_searching
+    picking = Condition(_is_picking)
 
-    @keys.add(Keys.Enter, filter=typing & Condition(lambda: get_app().current_buffer.complete_state is None))
+    @keys.add(Keys.Enter, filter=typing & ~picking)
     def _(event: KeyPressEvent) -> None:
         buffer = event.current_buffer
         if is_ready(buffer.text, rules()):
@@ -34,7 +35,7 @@ def key_bindings(rules: Callable[[], LexicalRules], pasted: Pasted) -> KeyBindin
         else:
             buffer.newline(copy_margin=False)
 
-    @keys.add(Keys.Enter, filter=typing & has_completions)
+    @keys.add(Keys.Enter, filter=typing & picking)
     def _(event: KeyPressEvent) -> None:
         # Takes the chosen completion and sends nothing: a word picked from a list is not yet a decision.
         event.current_buffer.complete_state = None
@@ -56,3 +57,9 @@ def is_ready(text: str, rules: LexicalRules) -> bool:
     """Whether Enter sends the text: it is empty, a console command, or its last statement was ended."""
     stripped = text.strip()
     return not stripped or stripped.startswith("\\") or is_bare_word(stripped) or is_complete(text, rules)
+
+
+def _is_picking() -> bool:
+    """Whether a completion was chosen from the list; a list that merely stands there catches no Enter."""
+    state = get_app().current_buffer.complete_state
+    return state is not None and state.current_completion is not None

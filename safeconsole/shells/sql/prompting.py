@@ -44,7 +44,7 @@ STYLE = Style.from_dict(
 
 PLAIN_STYLE = Style.from_dict({"bottom-toolbar": "noreverse", "auto-suggestion": "", "prompt.elevated": "bold"})
 
-_HINT = "\\help · Enter sends a statement that ends with ; · Ctrl-D leaves"
+_HINT = "\\help · ; ends a statement · Ctrl-D leaves"
 
 
 def prompt_parts(status: Status) -> StyleAndTextTuples:

@@ -14,6 +14,7 @@ from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import Verdict
 from safeconsole.gate import Gate
+from safeconsole.shells.sql.names import SchemaNames
 from safeconsole.shells.terminal.evidence import error_text
 from safeconsole.shells.terminal.measures import clock_text
 from safeconsole.shells.terminal.presenting import Screen, Shape, StreamPresenter, screen_of
@@ -74,6 +75,7 @@ class ConsoleState:
         draft: text that the next prompt starts with, or "".
         last_sql: the last statement typed, or "".
         asked: what was typed in this console, oldest first.
+        names: what completion knows of the session's schema.
         vi_keys: whether the keys are vi's.
     """
 
@@ -84,6 +86,7 @@ class ConsoleState:
     draft: str = ""
     last_sql: str = ""
     asked: list[str]
+    names: SchemaNames
     vi_keys: bool = False
 
     def screen(self) -> Screen:

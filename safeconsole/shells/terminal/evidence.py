@@ -8,7 +8,7 @@ lines in a panel.
 from __future__ import annotations
 
 from safeconsole.core.decision import Considered
-from safeconsole.core.errors import DeniedError, OutcomeUnknownError, SafeConsoleError
+from safeconsole.core.errors import DeniedError, OutcomeUnknownError, RefusedError, SafeConsoleError
 from safeconsole.core.vocabulary import Verdict
 from safeconsole.shells.terminal.cells import clipped, safe
 from safeconsole.shells.terminal.looks import PLAIN, Look
@@ -67,10 +67,11 @@ def error_text(error: SafeConsoleError, look: Look = PLAIN, *, next_step: str = 
     if next_step:
         lines.append(("or", next_step))
     shown = tuple((safe(label), safe(text)) for label, text in lines)
+    title = f"{_what_became_of_it(error)}{safe(error.message)}"
     if not look.decorated:
-        return block_text(f"safeconsole: {safe(error.message)}", shown, look)
+        return block_text(f"safeconsole: {title}", shown, look)
     style = "red" if isinstance(error, DeniedError | OutcomeUnknownError) else "yellow"
-    return block_text(safe(error.message), shown, look, style=style)
+    return block_text(title, shown, look, style=style)
 
 
 def block_text(title: str, lines: Lines, look: Look = PLAIN, *, style: str = "") -> str:
@@ -92,6 +93,13 @@ def split_label(line: str) -> tuple[str, str]:
     """Return an evidence line's label and text; a line without a short label has the label ""."""
     label, colon, text = line.partition(": ")
     return (label, text) if colon and len(label) <= 20 else ("", line)
+
+
+def _what_became_of_it(error: SafeConsoleError) -> str:
+    """Say what an operator asks first, where the message itself is the policy's."""
+    if isinstance(error, DeniedError):
+        return "denied: "
+    return "not run: " if type(error) is RefusedError else ""
 
 
 def _of_policy(policy: str) -> str:

@@ -180,7 +180,7 @@ ALLOW = Preview(kind="select", route=Route.REPLICA, verdict=Verdict.ALLOW, limit
 @pytest.mark.parametrize(
     ("previews", "text"),
     [
-        ((), " \\help · Enter sends a statement that ends with ; · Ctrl-D leaves · 30 s · 10,000 rows"),
+        ((), " \\help · ; ends a statement · Ctrl-D leaves · 30 s · 10,000 rows"),
         ((ALLOW,), " allow select on a replica · 30 s · 10,000 rows"),
         ((ELEVATE,), " elevate update on a primary · it touches every row · → name a key"),
         (

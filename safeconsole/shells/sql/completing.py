@@ -1,0 +1,217 @@
+"""Completes commands, keywords, functions, tables, columns and aliases, from what is known already."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+
+from safeconsole.core.lexer import LexicalRules, Token, TokenKind, tokens
+from safeconsole.core.reserved import RESERVED_EVERYWHERE
+from safeconsole.shells.sql.names import SchemaNames
+from safeconsole.shells.sql.words import FUNCTIONS, KEYWORDS
+
+SHOWN_COMPLETIONS = 100
+"""More than this nobody reads; the next letter narrows them."""
+
+COMPLETED_CHARACTERS = 20_000
+"""In a longer text nothing is completed: typing must stay quick."""
+
+_TABLE_FOLLOWS = frozenset({"FROM", "JOIN", "INTO", "UPDATE", "TABLE", "STRAIGHT_JOIN"})
+_TABLE_FOLLOWS_FIRST = frozenset({"DESCRIBE", "DESC"})
+_WRITTEN = re.compile(r"[\w$]*\Z")
+_PLAIN_NAME = re.compile(r"[A-Za-z_][\w$]*\Z")
+_SORTED_KEYWORDS = sorted(KEYWORDS)
+_SORTED_FUNCTIONS = sorted(FUNCTIONS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """
+    What the statement around the cursor names.
+
+    Attributes:
+        tables: table names by the name they go by here, in order of appearance.
+        wants_table: a table's name is expected where the cursor is.
+        qualifier: what stands before the dot that the cursor follows, or "".
+    """
+
+    tables: dict[str, str]
+    wants_table: bool
+    qualifier: str
+
+
+class SqlCompleter(Completer):
+    """
+    Completes what stands before the cursor; asks no server.
+
+    Args:
+        rules: how the servers read text now.
+        names: the names known of the session's schema now.
+        commands: names of the console's commands.
+    """
+
+    def __init__(
+        self, rules: Callable[[], LexicalRules], names: Callable[[], SchemaNames], commands: tuple[str, ...]
+    ) -> None:
+        self._rules = rules
+        self._names = names
+        self._commands = commands
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
+        """Yield what fits, the likeliest first."""
+        before = document.text_before_cursor
+        if before.startswith("\\"):
+            yield from self._command_completions(before)
+            return
+        written = _word_before(before)
+        if len(document.text) > COMPLETED_CHARACTERS or _inside_text(before, self._rules()):
+            return
+        scope = scope_of(document.text, len(before) - len(written), self._rules())
+        if not written and not scope.qualifier and not complete_event.completion_requested:
+            return
+        offered: set[str] = set()
+        for text, kind in self._found(written, scope):
+            if text not in offered:
+                offered.add(text)
+                yield Completion(text, start_position=-len(written), display_meta=kind)
+
+    def _command_completions(self, before: str) -> Iterator[Completion]:
+        if " " in before:
+            return
+        for name in self._commands:
+            if name.startswith(before) and name != before:
+                yield Completion(name, start_position=-len(before), display_meta="command")
+
+    def _found(self, written: str, scope: Scope) -> Iterator[tuple[str, str]]:
+        names = self._names()
+        if scope.qualifier:
+            yield from _columns(names, [scope.tables.get(scope.qualifier.lower(), scope.qualifier)], written)
+            return
+        if scope.wants_table:
+            for name in names.tables_from(written, SHOWN_COMPLETIONS):
+                yield quoted(name), "table"
+            return
+        yield from _columns(names, list(scope.tables.values()), written)
+        for alias in scope.tables:
+            if alias.startswith(written.lower()) and alias != written.lower():
+                yield quoted(alias), "in scope"
+        # One letter of a keyword says nothing yet.
+        if len(written) > 1:
+            upper = not written.islower()
+            yield from _words(_SORTED_KEYWORDS, written, "keyword", upper=upper)
+            yield from _words(_SORTED_FUNCTIONS, written, "function", upper=upper)
+
+
+def scope_of(text: str, cursor: int, rules: LexicalRules) -> Scope:
+    """
+    Return what the statement around the cursor names.
+
+    Args:
+        cursor: where the word being typed begins.
+    """
+    start, end = _statement_around(text, cursor, rules)
+    tables: dict[str, str] = {}
+    found = [
+        token for token in tokens(text[start:end], rules) if token.kind not in {TokenKind.SPACE, TokenKind.COMMENT}
+    ]
+    for at, token in enumerate(found):
+        if token.kind in {TokenKind.WORD, TokenKind.NAME} and _wants_table(found[:at]):
+            name, after = _table_at(found, at)
+            alias = _alias_at(found, after)
+            if name.upper() not in RESERVED_EVERYWHERE:
+                tables[(alias or name).lower()] = name
+    before = [token for token in tokens(text[start:cursor], rules) if token.kind is not TokenKind.SPACE]
+    qualified = len(before) > 1 and before[-1].text == "."
+    return Scope(
+        tables=tables,
+        wants_table=_wants_table(before),
+        qualifier=before[-2].text.strip("`") if qualified else "",
+    )
+
+
+def quoted(name: str) -> str:
+    """Return a name as it can stand in a statement."""
+    if _PLAIN_NAME.match(name) and name.upper() not in RESERVED_EVERYWHERE:
+        return name
+    return "`" + name.replace("`", "``") + "`"
+
+
+def _statement_around(text: str, cursor: int, rules: LexicalRules) -> tuple[int, int]:
+    start, position = 0, 0
+    for token in tokens(text, rules):
+        position += len(token.text)
+        if token.kind is TokenKind.DELIMITER:
+            if position > cursor:
+                return start, position
+            start = position
+    return start, len(text)
+
+
+def _wants_table(before: list[Token]) -> bool:
+    """Whether a table's name follows what was read so far."""
+    if not before:
+        return False
+    word = _word(before[-1])
+    first = len(before) == 1 and word in _TABLE_FOLLOWS_FIRST
+    return first or word in _TABLE_FOLLOWS or _in_table_list(before)
+
+
+def _in_table_list(before: list[Token]) -> bool:
+    """Whether a comma stands last in a list of tables: `FROM a, b x,`."""
+    if not before or before[-1].text != ",":
+        return False
+    for token in reversed(before[:-1]):
+        word = _word(token)
+        if word in _TABLE_FOLLOWS:
+            return True
+        if token.text in {"(", ")"} or (word in RESERVED_EVERYWHERE and word != "AS"):
+            return False
+    return False
+
+
+def _table_at(found: list[Token], at: int) -> tuple[str, int]:
+    """Return a table's bare name and where what follows it begins."""
+    if at + 2 < len(found) and found[at + 1].text == ".":
+        return found[at + 2].text.strip("`"), at + 3
+    return found[at].text.strip("`"), at + 1
+
+
+def _alias_at(found: list[Token], at: int) -> str:
+    if at < len(found) and _word(found[at]) == "AS":
+        at += 1
+    if at >= len(found) or found[at].kind not in {TokenKind.WORD, TokenKind.NAME}:
+        return ""
+    return "" if _word(found[at]) in KEYWORDS else found[at].text.strip("`")
+
+
+def _word(token: Token) -> str:
+    return token.text.upper() if token.kind is TokenKind.WORD else ""
+
+
+def _columns(names: SchemaNames, tables: list[str], written: str) -> Iterator[tuple[str, str]]:
+    for table in dict.fromkeys(tables):
+        known = names.table_like(table)
+        for column in names.columns.get(known, ()) if known else ():
+            if column.lower().startswith(written.lower()):
+                yield quoted(column), str(known)
+
+
+def _words(words: list[str], written: str, kind: str, *, upper: bool) -> Iterator[tuple[str, str]]:
+    for word in words:
+        if word.startswith(written.upper()) and word != written.upper():
+            yield (word if upper else word.lower()), kind
+
+
+def _word_before(before: str) -> str:
+    match = _WRITTEN.search(before)
+    return match.group() if match else ""
+
+
+def _inside_text(before: str, rules: LexicalRules) -> bool:
+    """Whether the cursor is inside a string or a comment, where nothing is completed."""
+    found = tokens(before, rules)
+    return bool(found) and found[-1].kind in {TokenKind.STRING, TokenKind.COMMENT, TokenKind.UNREADABLE}
