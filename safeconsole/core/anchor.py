@@ -21,6 +21,7 @@ class AnchorEvent(StrEnum):
 
     ABANDONED: the session ended without closing; a later session found it so.
     PRUNED: retention removed the session's file; the anchor is its tombstone.
+    REVIEWED: somebody reviewed it; count and head are the review book's.
     RECOVERED: the host log itself ended in half a line, after a crash.
     """
 
@@ -29,6 +30,7 @@ class AnchorEvent(StrEnum):
     CLOSED = "closed"
     ABANDONED = "abandoned"
     PRUNED = "pruned"
+    REVIEWED = "reviewed"
     RECOVERED = "recovered"
 
 

@@ -265,7 +265,9 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
         refused, elevated, unknown: how many of them ended that way; an intent without an outcome counts as unknown.
         denied: how many of the refused ones no elevation would have helped.
         stopped: how many were cut off.
+        break_glass: how many of the elevations were a window and not one statement.
         live: whether a console still writes to it.
+        head: the hash of its last entry that could be read, "" without one.
         trouble: why it cannot be read whole, or "".
     """
 
@@ -281,7 +283,9 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     unknown: int = 0
     denied: int = 0
     stopped: int = 0
+    break_glass: int = 0
     live: bool = False
+    head: str = ""
     trouble: str = ""
 
 

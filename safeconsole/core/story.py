@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from safeconsole.core.elevation import Scope
 from safeconsole.core.record import (
     Approved,
     Asked,
@@ -186,13 +187,13 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
         live: whether a console still writes to it; its last intent is then on its way, not unknown.
         trouble: why not all could be read, or "".
     """
-    opened = closed = person = cluster = face = ""
-    asked = elevated = denied = 0
+    opened = closed = person = cluster = face = head = ""
+    asked = elevated = denied = break_glass = 0
     open_intents: set[int] = set()
     denials: set[int] = set()
     outcomes: Counter[str] = Counter()
     for entry in entries:
-        opened = opened or entry.time
+        opened, head = opened or entry.time, entry.hash
         match entry.record:
             case SessionOpened() as record:
                 person, cluster, face = record.person, record.cluster, record.face
@@ -202,8 +203,9 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
                 asked += 1
             case Decided(verdict="deny", observed=False) as record:
                 denials.add(record.statement)
-            case ElevationChanged(state="granted"):
+            case ElevationChanged(state="granted") as record:
                 elevated += 1
+                break_glass += record.scope == Scope.BREAK_GLASS
             case Intent() as record:
                 open_intents.add(record.statement)
             case Ended() as record:
@@ -225,6 +227,8 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
         stopped=outcomes[OutcomeKind.STOPPED],
         elevated=elevated,
         unknown=outcomes[OutcomeKind.UNKNOWN] + (0 if live else len(open_intents)),
+        break_glass=break_glass,
         live=live,
+        head=head,
         trouble=trouble,
     )

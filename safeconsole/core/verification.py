@@ -21,6 +21,10 @@ ENDS = frozenset({AnchorEvent.CLOSED, AnchorEvent.ABANDONED})
 """Anchors after which a session gets no more entries."""
 
 
+ASIDES = frozenset({AnchorEvent.PRUNED, AnchorEvent.REVIEWED})
+"""Anchors whose head is not one of the session's entries."""
+
+
 class _Place(msgspec.Struct, frozen=True):
     """The fields by which any chained line says where it belongs."""
 
@@ -141,6 +145,22 @@ def check_signatures(anchors: Sequence[Anchor], signatures: Signatures) -> Findi
     return None
 
 
+def check_reviews(lines: Iterable[bytes], anchors: Sequence[Anchor]) -> Finding | None:
+    """Check the review book's own chain, and that every review that the host log saw is in it."""
+    walked = walk(lines)
+    held = len(walked.hashes)
+    for anchor in anchors:
+        if anchor.event is not AnchorEvent.REVIEWED or (walked.what and anchor.count > held):
+            continue
+        if anchor.count > held or walked.hashes[anchor.count - 1] != anchor.head:
+            what = f"the review that the host log saw at {anchor.time} is not there"
+            return Finding(session=anchor.session, number=-1, what=what)
+    if walked.what or walked.torn:
+        what = walked.what or "the line is torn"
+        return Finding(session="", number=held, what=f"review book: {what}")
+    return None
+
+
 def _recovers(line: bytes, torn: bytes) -> bool:
     try:
         anchor = msgspec.json.decode(line, type=Anchor)
@@ -169,6 +189,8 @@ def check_session(
         return Finding(session=session, number=0, what="the host log does not know this session")
     walked = walk(lines, first=anchors[0].hash, session=session)
     for anchor in anchors[1:]:
+        if anchor.event in ASIDES:
+            continue
         # Behind a line that does not hold nothing can be compared; that line is the finding then.
         if walked.what and anchor.count > len(walked.hashes):
             continue
@@ -181,7 +203,7 @@ def check_session(
 
 
 def _unanchored(walked: Walked, anchor: Anchor) -> str:
-    if anchor.event is AnchorEvent.PRUNED or anchor.count == 0:
+    if anchor.count == 0:
         return ""
     held = len(walked.hashes)
     if anchor.count > held:

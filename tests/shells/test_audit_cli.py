@@ -9,6 +9,7 @@ from click.testing import CliRunner
 
 from safeconsole.adapters.local.archive import open_archive
 from safeconsole.adapters.local.journal import open_journal
+from safeconsole.adapters.local.reviews import open_reviews
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.record import (
     Asked,
@@ -84,13 +85,17 @@ def run(tmp_path):
     two.close()
 
     class App:
-        place = directory
+        def __init__(self, by):
+            self.by = by
 
         def archive(self):
             return open_archive(directory)
 
-    def invoke(*args, code=0):
-        result = CliRunner().invoke(audit, args, obj=App())
+        def reviews(self):
+            return open_reviews(directory, by=self.by, clock=clock)
+
+    def invoke(*args, code=0, by="cleo"):
+        result = CliRunner().invoke(audit, args, obj=App(by))
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert result.exit_code == code, result.output
@@ -215,3 +220,105 @@ def test_an_unknown_session_is_an_error_with_a_way_out(run):
     with pytest.raises(ConfigurationError) as caught:
         run("show", "zz")
     assert "audit list" in caught.value.instead
+
+
+def queue(run, *args):
+    return {row["session"]: row for row in rows(run("review", *args, "--format", "jsonl"))}
+
+
+def test_the_queue_holds_what_somebody_else_must_look_at(run):
+    waiting = queue(run)
+    assert {name: (row["state"], row["reasons"], row["waits_for"]) for name, row in waiting.items()} == {
+        "aa11": ("pending", "refused by a deny rule", "a reviewer"),
+        "bb22": ("pending", "elevated, outcome unknown", "ben"),
+    }
+
+
+def test_a_session_is_approved_by_somebody_else_and_leaves_the_queue(run):
+    with pytest.raises(ConfigurationError, match="ana is its person"):
+        run("review", "aa11", "--approve", by="ana")
+    assert run("review", "aa", "--approve", "--note", "harmless") == "session aa11: approve by cleo\n"
+    assert list(queue(run)) == ["bb22"]
+    assert queue(run, "--all")["aa11"]["note"] == "harmless"
+    assert run("verify").startswith("everything holds")
+
+
+def test_a_broken_glass_waits_for_the_closing_note_of_its_person(run):
+    with pytest.raises(ConfigurationError, match="ben has not written its closing note"):
+        run("review", "bb22", "--approve")
+    run("review", "bb22", "--note", "somebody else's words")
+    assert queue(run)["bb22"]["waits_for"] == "ben"
+    run("review", "bb22", "--note", "payments were stuck, three rows freed", by="ben")
+    assert queue(run)["bb22"]["waits_for"] == "a reviewer"
+    run("review", "bb22", "--approve")
+    assert list(queue(run)) == ["aa11"]
+
+
+def test_a_flag_needs_a_note_and_stays_in_the_queue(run):
+    with pytest.raises(ConfigurationError, match="needs a note"):
+        run("review", "aa11", "--flag")
+    run("review", "aa11", "--flag", "--note", "why a DROP?")
+    assert (queue(run)["aa11"]["state"], queue(run)["aa11"]["note"]) == ("flagged", "why a DROP?")
+    run("review", "aa11", "--approve")
+    assert "aa11" not in queue(run)
+
+
+def test_a_review_says_what_is_missing(run):
+    for args, why in [
+        (("aa11",), "say what you think"),
+        (("--approve",), "which session"),
+        (("zz", "--approve"), "does not exist"),
+    ]:
+        with pytest.raises(ConfigurationError, match=why):
+            run("review", *args)
+
+
+def test_a_review_that_was_removed_or_changed_is_found(run):
+    run("review", "aa11", "--flag", "--note", "why a DROP?")
+    run("review", "bb22", "--flag", "--note", "and this?")
+    book = run.directory / "reviews.jsonl"
+    whole = book.read_bytes()
+    book.write_bytes(whole.splitlines(keepends=True)[0])
+    assert "session bb22: the review that the host log saw" in run("verify", code=1)
+    book.write_bytes(whole.replace(b"why a DROP", b"what a DROP"))
+    assert "line 0 of the review book does not hold" in run("verify", code=1)
+    book.unlink()
+    assert "session aa11: the review that the host log saw" in run("verify", code=1)
+
+
+def test_export_writes_every_field_of_every_statement(run):
+    first, *rest = rows(run("export"))
+    assert len(rest) == 3
+    assert first["tables"] == ["shop.orders"]
+    assert (first["person"], first["origin"], first["rows"], first["outcome"]) == ("ana", "10.0.0.9", 5, "done")
+    (row,) = list(csv.DictReader(io.StringIO(run("export", "--ticket", "INC-7", "--format", "csv"))))
+    assert (row["reason"], row["tables"], row["changed_rows"]) == ("stuck payments", "till.payments", "3")
+    assert set(row) == set(first)
+
+
+def test_export_writes_events_that_a_siem_reads(run):
+    events = {event["metadata"]["uid"]: event for event in rows(run("export", "--format", "ocsf"))}
+    assert set(events) == {"aa11/1", "aa11/2", "bb22/1", "bb22/2"}
+    event = events["bb22/1"]
+    assert (event["class_uid"], event["category_uid"], event["type_uid"]) == (6005, 6, 600500 + event["activity_id"])
+    assert (event["status_id"], event["severity_id"], event["actor"]["user"]["name"]) == (1, 3, "ben")
+    assert event["src_endpoint"] == {"hostname": "laptop", "ip": "10.0.0.9"}
+    assert event["database"]["name"] == "till"
+    assert event["query_info"]["query_string"] == "UPDATE payments SET a = 1"
+    assert event["unmapped"]["ticket"] == "INC-7"
+    assert events["bb22/2"]["status"] == "Unknown"
+    assert events["aa11/2"]["status"] == "Failure"
+    # 2026-11-07T11:30:00Z is 1794051000 s.
+    assert 1_794_051_000_000 < event["time"] <= event["start_time"] <= event["end_time"] < 1_794_051_060_000
+    required = {
+        "activity_id",
+        "category_uid",
+        "class_uid",
+        "metadata",
+        "severity_id",
+        "time",
+        "type_uid",
+        "actor",
+        "src_endpoint",
+    }
+    assert all(required <= set(event) for event in events.values())

@@ -12,11 +12,18 @@ import msgspec
 
 from safeconsole.adapters.local.hostlog import HOST_LOG, anchors_in
 from safeconsole.adapters.local.journal import SESSIONS
+from safeconsole.adapters.local.reviews import REVIEWS
 from safeconsole.core.anchor import Anchor
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.record import Entry, Finding, SessionSummary
 from safeconsole.core.story import summary_of
-from safeconsole.core.verification import check_host_log, check_session, check_signatures, closes_without_anchor
+from safeconsole.core.verification import (
+    check_host_log,
+    check_reviews,
+    check_session,
+    check_signatures,
+    closes_without_anchor,
+)
 
 PACKED = ".gz"
 _DATE_LENGTH = len("2023-11-07-")
@@ -56,6 +63,7 @@ class LocalArchive:
         anchors.pop("", None)
         wanted = {self._resolve(session, known=set(files) | set(anchors))} if session else set(files) | set(anchors)
         findings = [check_host_log(host_lines) or self._check_signatures(held)]
+        findings.append(check_reviews(_lines(self._directory / REVIEWS), held))
         findings += [_check(name, files.get(name), anchors.get(name, [])) for name in sorted(wanted)]
         return tuple(finding for finding in findings if finding is not None)
 

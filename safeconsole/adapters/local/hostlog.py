@@ -11,6 +11,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import pwd
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -142,6 +143,35 @@ class HostLog:
         line, digest = sealed_line(anchor)
         write_whole(descriptor, line + b"\n")
         return digest
+
+
+def open_host_log(directory: Path, clock: Clock, signing_key: str = "") -> HostLog:
+    """
+    Return an audit directory's host log for this account to add to.
+
+    Args:
+        signing_key: the file of the key that signs it, or "keyring"; "" signs nothing.
+
+    Raises:
+        AuditUnavailableError: the key cannot be had.
+    """
+    return HostLog(directory, clock, by=_account(), signer=_signer(signing_key))
+
+
+def _signer(signing_key: str) -> Signer | None:
+    if not signing_key:
+        return None
+    # Imported here: a start without a key does not pay for it.
+    from safeconsole.adapters.local.signing import load_signer  # noqa: PLC0415
+
+    return load_signer(signing_key)
+
+
+def _account() -> str:
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
 
 
 def _last_holding(descriptor: int) -> tuple[str, int]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import getpass
 import hashlib
 import os
 import re
@@ -31,7 +30,7 @@ from safeconsole.adapters.local.appending import (
     unavailable,
     write_whole,
 )
-from safeconsole.adapters.local.hostlog import HostLog, Signer, lock
+from safeconsole.adapters.local.hostlog import HostLog, lock, open_host_log
 from safeconsole.core.anchor import AnchorEvent
 from safeconsole.core.chain import hash_in_line, sealed_line
 from safeconsole.core.errors import AuditUnavailableError
@@ -179,7 +178,7 @@ def open_journal(directory: Path, *, clock: Clock, session: str | None = None, s
         AuditUnavailableError: the journal cannot be written there.
         ValueError: the id is not one.
     """
-    host_log = HostLog(directory, clock, by=_account(), signer=_signer(signing_key))
+    host_log = open_host_log(directory, clock, signing_key)
     session = session or secrets.token_hex(6)
     if not _SESSION_ID.fullmatch(session):
         raise ValueError(f"a session's id is 1 to 64 letters, digits and dashes: {session!r}")
@@ -191,15 +190,6 @@ def open_journal(directory: Path, *, clock: Clock, session: str | None = None, s
         raise AuditUnavailableError(f"there is a session {session} in {directory} already") from error
     except OSError as error:
         unavailable(directory, error)
-
-
-def _signer(signing_key: str) -> Signer | None:
-    if not signing_key:
-        return None
-    # Imported here: a start without a key does not pay for it.
-    from safeconsole.adapters.local.signing import load_signer  # noqa: PLC0415
-
-    return load_signer(signing_key)
 
 
 def settle(directory: Path, host_log: HostLog) -> int:
@@ -272,10 +262,3 @@ def _encodable(record: Record) -> Record:
 
     whole: Record = msgspec.convert(mended(msgspec.to_builtins(record)), type=Record)
     return whole
-
-
-def _account() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.geteuid())

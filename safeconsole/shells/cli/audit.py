@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Protocol
 
 import click
@@ -12,17 +10,18 @@ import click
 from safeconsole.core.narrative import Passage, narrate
 from safeconsole.core.record import Entry, Finding, SessionSummary
 from safeconsole.core.story import StatementStory
-from safeconsole.interfaces import Archive, Column, Row
+from safeconsole.interfaces import Archive, Row
+from safeconsole.shells.cli.audit_export import export_command
 from safeconsole.shells.cli.audit_query import found, query_of, query_options
+from safeconsole.shells.cli.audit_review import review_command
+from safeconsole.shells.cli.output import format_option, write_rows
 from safeconsole.shells.terminal.cells import safe
-from safeconsole.shells.terminal.formats import FORMATS, render, writer_for
-from safeconsole.shells.terminal.looks import look_of
+from safeconsole.shells.terminal.formats import FORMATS
 
 DOES_NOT_HOLD = 1
 """Exit code of `audit verify` when something does not hold."""
 
 SHOWN_SESSIONS = 50
-_BATCH_ROWS = 500
 
 
 class HasArchive(Protocol):
@@ -31,11 +30,6 @@ class HasArchive(Protocol):
     def archive(self) -> Archive:
         """The journals of this computer."""
         ...
-
-
-format_option = click.option(
-    "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How rows are written."
-)
 
 
 @click.group()
@@ -59,7 +53,7 @@ def list_command(app: HasArchive, person: str, cluster: str, limit: int, form: s
         if (not person or summary.person == person) and (not cluster or summary.cluster == cluster)
     ]
     shown = summaries[-limit:] if limit else summaries
-    _write(SESSION_COLUMNS, map(_session_row, shown), form)
+    write_rows(SESSION_COLUMNS, map(_session_row, shown), form)
     if len(shown) < len(summaries):
         click.echo(f"{len(summaries) - len(shown)} older sessions are not shown; see --limit", err=True)
 
@@ -73,7 +67,7 @@ def show_command(app: HasArchive, session: str, form: str) -> None:
     archive = app.archive()
     entries = archive.entries(session)
     if form != "story":
-        _write(ENTRY_COLUMNS, map(_entry_row, entries), form)
+        write_rows(ENTRY_COLUMNS, map(_entry_row, entries), form)
         return
     held = list(entries)
     name = held[0].session if held else session
@@ -92,7 +86,7 @@ def show_command(app: HasArchive, session: str, form: str) -> None:
 @click.pass_obj
 def search_command(app: HasArchive, /, text: str, sessions: tuple[str, ...], form: str, **fields: object) -> None:
     """Find statements that hold TEXT, and all that the options say."""
-    _write(STORY_COLUMNS, map(_story_row, found(app.archive(), query_of(text, fields), sessions)), form)
+    write_rows(STORY_COLUMNS, map(_story_row, found(app.archive(), query_of(text, fields), sessions)), form)
 
 
 @audit.command("verify")
@@ -104,7 +98,7 @@ def verify_command(ctx: click.Context, session: str, form: str) -> None:
     archive: Archive = ctx.obj.archive()
     findings = archive.verify(session)
     if form != "table":
-        _write(FINDING_COLUMNS, map(_finding_row, findings), form)
+        write_rows(FINDING_COLUMNS, map(_finding_row, findings), form)
     elif findings:
         for finding in findings:
             click.echo(_finding_line(finding))
@@ -161,7 +155,8 @@ def _finding_row(finding: Finding) -> Row:
 
 def _finding_line(finding: Finding) -> str:
     if not finding.session:
-        return safe(f"line {finding.number} of the host log does not hold: {finding.what.removeprefix('host log: ')}")
+        book, _, what = finding.what.partition(": ")
+        return safe(f"line {finding.number} of the {book} does not hold: {what}")
     if finding.number < 0:
         return safe(f"session {finding.session}: {finding.what}")
     return safe(f"session {finding.session}, record {finding.number} does not hold: {finding.what}")
@@ -178,22 +173,9 @@ def _passage_lines(passage: Passage) -> Iterator[str]:
 _SIGNS = {"plain": " ", "asked": ">", "good": "+", "bad": "x", "loud": "!"}
 
 
-def _write(columns: Sequence[str], rows: Iterable[Row], form: str) -> None:
-    look = look_of(sys.stdout, os.environ)
-    if form in {"table", "vertical", "markdown"}:
-        click.echo(render(columns, rows, form, look), nl=False)
-        return
-    # The others stream: a search over years is not held in memory.
-    writer = writer_for(form, [Column(name=name) for name in columns], sys.stdout, look)
-    batch: list[Row] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == _BATCH_ROWS:
-            writer.rows(batch)
-            batch.clear()
-    writer.rows(batch)
-    writer.end()
-
-
 def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+audit.add_command(review_command)
+audit.add_command(export_command)
