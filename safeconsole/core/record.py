@@ -267,7 +267,8 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
         stopped: how many were cut off.
         break_glass: how many of the elevations were a window and not one statement.
         live: whether a console still writes to it.
-        head: the hash of its last entry that could be read, "" without one.
+        entries: how many entries could be read.
+        head: the hash of the last one, "" without one.
         trouble: why it cannot be read whole, or "".
     """
 
@@ -285,6 +286,7 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     stopped: int = 0
     break_glass: int = 0
     live: bool = False
+    entries: int = 0
     head: str = ""
     trouble: str = ""
 

@@ -188,12 +188,12 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
         trouble: why not all could be read, or "".
     """
     opened = closed = person = cluster = face = head = ""
-    asked = elevated = denied = break_glass = 0
+    asked = elevated = denied = break_glass = held = 0
     open_intents: set[int] = set()
     denials: set[int] = set()
     outcomes: Counter[str] = Counter()
     for entry in entries:
-        opened, head = opened or entry.time, entry.hash
+        opened, head, held = opened or entry.time, entry.hash, held + 1
         match entry.record:
             case SessionOpened() as record:
                 person, cluster, face = record.person, record.cluster, record.face
@@ -229,6 +229,7 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
         unknown=outcomes[OutcomeKind.UNKNOWN] + (0 if live else len(open_intents)),
         break_glass=break_glass,
         live=live,
+        entries=held,
         head=head,
         trouble=trouble,
     )

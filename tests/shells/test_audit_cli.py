@@ -8,7 +8,9 @@ import pytest
 from click.testing import CliRunner
 
 from safeconsole.adapters.local.archive import open_archive
+from safeconsole.adapters.local.hostlog import open_host_log
 from safeconsole.adapters.local.journal import open_journal
+from safeconsole.adapters.local.pruning import prune
 from safeconsole.adapters.local.reviews import open_reviews
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.record import (
@@ -93,6 +95,9 @@ def run(tmp_path):
 
         def reviews(self):
             return open_reviews(directory, by=self.by, clock=clock)
+
+        def prune(self, **how):
+            return prune(self.archive(), open_host_log(directory, clock), self.reviews().reviews(), **how)
 
     def invoke(*args, code=0, by="cleo"):
         result = CliRunner().invoke(audit, args, obj=App(by))
@@ -322,3 +327,13 @@ def test_export_writes_events_that_a_siem_reads(run):
         "src_endpoint",
     }
     assert all(required <= set(event) for event in events.values())
+
+
+def test_prune_packs_and_keeps_and_says_which(run):
+    with pytest.raises(ConfigurationError, match="nothing to do"):
+        run("prune")
+    done = rows(run("prune", "--pack-before", "2026-12-01", "--format", "jsonl"))
+    assert [(row["session"], row["act"]) for row in done] == [("aa11", "pack"), ("bb22", "pack")]
+    kept = rows(run("prune", "--remove-before", "2026-12-01", "--dry-run", "--format", "jsonl"))
+    assert [(row["act"], row["why"]) for row in kept] == [("keep", "its review is pending")] * 2
+    assert run("verify") == "everything holds: 2 sessions checked\n"

@@ -52,6 +52,10 @@ class LocalArchive:
         found = self._resolve(session)
         return (entry for entry, _ in _readable(_lines(self._files()[found])) if entry is not None)
 
+    def file_of(self, session: str) -> Path:
+        """Return the file of a session; a unique prefix of its id is enough. Raises ConfigurationError."""
+        return self._files()[self._resolve(session)]
+
     def verify(self, session: str = "") -> tuple[Finding, ...]:
         """Check one session, or all and the host log; nothing found means that everything holds."""
         files = self._files()

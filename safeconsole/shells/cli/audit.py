@@ -12,6 +12,7 @@ from safeconsole.core.record import Entry, Finding, SessionSummary
 from safeconsole.core.story import StatementStory
 from safeconsole.interfaces import Archive, Row
 from safeconsole.shells.cli.audit_export import export_command
+from safeconsole.shells.cli.audit_prune import prune_command
 from safeconsole.shells.cli.audit_query import found, query_of, query_options
 from safeconsole.shells.cli.audit_review import review_command
 from safeconsole.shells.cli.output import format_option, write_rows
@@ -179,3 +180,4 @@ def _counted(number: int, noun: str) -> str:
 
 audit.add_command(review_command)
 audit.add_command(export_command)
+audit.add_command(prune_command)

@@ -212,7 +212,7 @@ def test_a_summary_counts_what_happened(directory, clock, told):
     (summary,) = open_archive(directory).sessions()
     assert summary == SessionSummary(
         session="a", opened=summary.opened, closed="", person="ana", cluster="shop", face="sql",
-        statements=3, refused=1, elevated=1, unknown=1, break_glass=1, head=summary.head,
+        statements=3, refused=1, elevated=1, unknown=1, break_glass=1, entries=15, head=summary.head,
     )  # fmt: skip
     assert summary.opened.startswith("2026-11-07T00:00:00.")
 

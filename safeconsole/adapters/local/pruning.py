@@ -1,0 +1,114 @@
+"""
+Keeping the journal small: old sessions are packed, older ones removed; what goes leaves a tombstone.
+
+A session that still needs a review is never removed, nor is one that does not verify: somebody may be
+counting on that. Nothing is removed before its tombstone is durable in the host log.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from safeconsole.adapters.local.appending import sync_directory, unavailable
+from safeconsole.adapters.local.archive import PACKED, LocalArchive
+from safeconsole.adapters.local.hostlog import HostLog
+from safeconsole.core.anchor import AnchorEvent
+from safeconsole.core.record import SessionSummary
+from safeconsole.core.review import Review, ReviewState, state_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pruned:
+    """
+    What retention did, or would do, with one session.
+
+    Attributes:
+        session: its id.
+        act: "remove", "pack" or "keep".
+        why: why it is kept though it is old enough, or "".
+        freed_bytes: bytes of disk given back.
+    """
+
+    session: str
+    act: str
+    why: str = ""
+    freed_bytes: int = 0
+
+
+def prune(
+    archive: LocalArchive,
+    host_log: HostLog,
+    reviews: Iterable[Review],
+    *,
+    remove_before: str,
+    pack_before: str,
+    dry: bool,
+) -> tuple[Pruned, ...]:
+    """
+    Remove and pack sessions by age, and return what was done, oldest first.
+
+    Args:
+        remove_before, pack_before: UTC times; sessions opened before are removed, or packed. "" does neither.
+        dry: only say what would be done.
+
+    Raises:
+        AuditUnavailableError: a tombstone or a packed file could not be written; what came before it is done.
+    """
+    held = tuple(reviews)
+    broken = {finding.session for finding in archive.verify()}
+    done = []
+    for summary in archive.sessions():
+        path = archive.file_of(summary.session)
+        wanted = "remove" if summary.opened < remove_before else "pack" if summary.opened < pack_before else ""
+        if not wanted or summary.live or (wanted == "pack" and path.suffix == PACKED):
+            continue
+        why = _keeps(summary, held, broken, removing=wanted == "remove")
+        if why:
+            done.append(Pruned(session=summary.session, act="keep", why=why))
+            continue
+        try:
+            freed = (_remove if wanted == "remove" else _pack)(path, host_log, summary, dry=dry)
+        except OSError as error:
+            unavailable(path.parent, error)
+        done.append(Pruned(session=summary.session, act=wanted, freed_bytes=freed))
+    return tuple(done)
+
+
+def _keeps(summary: SessionSummary, reviews: tuple[Review, ...], broken: set[str], *, removing: bool) -> str:
+    # The empty name stands for the host log and the review book, which hold all the others.
+    if broken & {summary.session, ""}:
+        return "it does not verify"
+    state = state_of(summary, reviews)
+    return f"its review is {state}" if removing and state in {ReviewState.PENDING, ReviewState.FLAGGED} else ""
+
+
+def _remove(path: Path, host_log: HostLog, summary: SessionSummary, *, dry: bool) -> int:
+    size = path.stat().st_size
+    if not dry:
+        # MUST be durable first: a removed file without its tombstone is a removed session.
+        host_log.add(AnchorEvent.PRUNED, summary.session, count=summary.entries, head=summary.head, durable=True)
+        path.unlink()
+        sync_directory(path.parent)
+    return size
+
+
+def _pack(path: Path, _host_log: HostLog, _summary: SessionSummary, *, dry: bool) -> int:
+    if dry:
+        return 0
+    data = path.read_bytes()
+    packed = gzip.compress(data, mtime=0)
+    part = path.with_name(f".{path.name}.part")
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(packed)
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(path.with_name(path.name + PACKED))
+    sync_directory(path.parent)
+    path.unlink()
+    sync_directory(path.parent)
+    return len(data) - len(packed)
