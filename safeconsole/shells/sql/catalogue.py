@@ -41,3 +41,27 @@ def explain_sql(flavour: Flavour, sql: str) -> str:
 def quoted_name(table: str) -> str:
     """Return a table's name, with its schema when it has one, quoted for any server of the family."""
     return ".".join("`" + part.strip().strip("`").replace("`", "``") + "`" for part in table.split(".", 1))
+
+
+def names_sql(flavour: Flavour, *, after: str, most: int) -> str:
+    """
+    Return what lists the next names of tables in the session's schema, names alone.
+
+    Args:
+        after: the last name that is known, "" at the beginning; it MUST hold no quote and no backslash.
+        most: names wanted, > 0.
+    """
+    if flavour is Flavour.SQLITE:
+        return (
+            f"SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name > '{after}' "  # noqa: S608
+            f"ORDER BY name LIMIT {most}"
+        )
+    return (
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() "  # noqa: S608
+        f"AND table_name > '{after}' ORDER BY table_name LIMIT {most}"
+    )
+
+
+def name_column(flavour: Flavour) -> int:
+    """Return which column of the answer to `columns_sql` holds the name, counted from 0."""
+    return 1 if flavour is Flavour.SQLITE else 0

@@ -27,6 +27,7 @@ from safeconsole.shells.sql.keys import Pasted, key_bindings
 from safeconsole.shells.sql.live_verdict import LiveVerdict, Preview, preview_of
 from safeconsole.shells.sql.names import SchemaNames
 from safeconsole.shells.sql.prompting import PLAIN_STYLE, STYLE, continuation_text, prompt_parts, toolbar_parts
+from safeconsole.shells.sql.refreshing import NameRefresher
 from safeconsole.shells.sql.running import run_text
 from safeconsole.shells.sql.state import After, ConsoleState, Services, Streams
 from safeconsole.shells.sql.suggesting import ReadSuggest
@@ -77,9 +78,11 @@ def run_console(
     pasted = Pasted()
     _furnish(session, state, live, pasted)
     session.history = session.default_buffer.history = _history(state, history_directory)
+    refresher = NameRefresher(glance=services.glance, directory=history_directory) if services.glance else None
     try:
         while _turn(session, state, live, pasted) is After.STAY:
-            pass
+            if refresher is not None:
+                _refresh(refresher, state)
     finally:
         live.close()
     return 0
@@ -126,6 +129,13 @@ def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, p
     if after is None:
         run_text(state, text, pasted=pasted.yes)
     return after or After.STAY
+
+
+def _refresh(refresher: NameRefresher, state: ConsoleState) -> None:
+    last = state.gate.last()
+    state.names = refresher.refresh(
+        state.names, state.gate.status(), state.services.rules().flavour, last.statement if last else None
+    )
 
 
 def _toolbar(session: PromptSession[str], state: ConsoleState, live: LiveVerdict) -> StyleAndTextTuples:
