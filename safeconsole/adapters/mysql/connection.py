@@ -12,6 +12,7 @@ from safeconsole.adapters.mysql.link import Link
 from safeconsole.adapters.mysql.measuring import measure
 from safeconsole.adapters.mysql.running import BREAKS, Running
 from safeconsole.adapters.mysql.topology import prove_role
+from safeconsole.adapters.mysql.views import Views
 from safeconsole.core.decision import Permit
 from safeconsole.core.errors import RefusedError, UnreachableError
 from safeconsole.core.lexer import LexicalRules
@@ -44,6 +45,7 @@ class MySqlConnection:
         self._limits = Limits()
         self._rules = rules_of(link.variant, link.version, session.sql_mode)
         self._running: Running | None = None
+        self._views = Views()
 
     @property
     def identity(self) -> Identity:
@@ -103,7 +105,7 @@ class MySqlConnection:
         if self.broken:
             return Estimate()
         try:
-            return estimate_of(self._link, statement)
+            return estimate_of(self._link, statement, self._views)
         except BREAKS:
             self._link.give_up()
             return Estimate()

@@ -1,26 +1,32 @@
 """
 The server's own opinion of a statement, without running it: PREPARE, then the plan.
 
-Both inside a read-only transaction and under the session's caps, since a plan may execute:
-a subquery on MySQL, a function or a subquery on MariaDB.
+Both inside a read-only transaction, under the session's caps and the watchdog's eye, since planning
+may run what it plans: a derived table of one row or a subquery on MySQL, a function too on MariaDB.
+What cannot be stopped once it runs is not planned at all.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from safeconsole.adapters.mysql.error_codes import KNOWN, Meaning, code_of, is_lost, text_of
 from safeconsole.adapters.mysql.link import Link
-from safeconsole.adapters.mysql.plans import Plan, read_plan
+from safeconsole.adapters.mysql.plans import RUNS_WHILE_PLANNED, Plan, hazards_behind, read_plan
+from safeconsole.adapters.mysql.views import Views
 from safeconsole.adapters.mysql.wire import IN_TRANSACTION, DriverError, Wire
-from safeconsole.core.statement import Estimate, Statement
+from safeconsole.core.limits import Limits
+from safeconsole.core.statement import Estimate, Hazard, Statement
 from safeconsole.core.vocabulary import Effect, Flavour
 
 _NOT_PREPARABLE = 1295
 _COMMAND_DENIED = 1142
 _READING_PRIVILEGES = ("SELECT command denied", "SHOW VIEW command denied", "EXPLAIN command denied")
+_PLAN_LIMITS = Limits(run_seconds=1.0)
 _PLANNED = frozenset({"select", "with", "table", "values"})
 
 
-def estimate_of(link: Link, statement: Statement) -> Estimate:
+def estimate_of(link: Link, statement: Statement, views: Views) -> Estimate:
     """
     Return what the server says of a statement.
 
@@ -39,7 +45,7 @@ def estimate_of(link: Link, statement: Statement) -> Estimate:
             return Estimate(
                 asked=True, objection=text, objection_code=code, disagrees=_says_it_is_no_read(statement, code, text)
             )
-        plan = _plan(wire, link.variant.flavour, statement)
+        plan = _plan(link, statement, views)
     finally:
         if wire.open:
             wire.run("ROLLBACK")
@@ -74,18 +80,37 @@ def _prepare(wire: Wire, text: str) -> tuple[int, str] | None:
     return None
 
 
-def _plan(wire: Wire, flavour: Flavour, statement: Statement) -> Plan:
+def _plan(link: Link, statement: Statement, views: Views) -> Plan:
+    """Return the plan where it may be asked for: planning can run what it plans."""
     if not statement.is_plain_read or statement.kind.split(" ", 1)[0] not in _PLANNED:
         return Plan()
+    behind: tuple[Hazard, ...] = ()
+    if link.variant.flavour is not Flavour.MARIADB:
+        tables = tuple(replace(table, schema=table.schema or link.schema or None) for table in statement.tables)
+        behind = hazards_behind(views.behind(link.wire, tables))
+    if any(hazard.uninterruptible for hazard in (*statement.hazards, *behind)):
+        return Plan(hazards=behind)
+    plan = _watched_plan(link, statement)
+    new = tuple(hazard for hazard in plan.hazards if hazard not in behind)
+    return replace(plan, hazards=(*behind, *new))
+
+
+def _watched_plan(link: Link, statement: Statement) -> Plan:
+    wire, watched = link.wire, link.watchdog.watch(_PLAN_LIMITS)
     explain = f"EXPLAIN FORMAT=JSON {statement.text}"
-    if flavour is Flavour.MARIADB:
+    if link.variant.flavour is Flavour.MARIADB:
         explain = f"SET STATEMENT expensive_subquery_limit=0 FOR {explain}"
     try:
         plan = wire.rows(explain)
-        # The note carries the statement as the server rewrote it.
-        notes = wire.rows("SHOW WARNINGS") if flavour is not Flavour.MARIADB else []
     except DriverError as error:
+        link.watchdog.finish(watched)
         if is_lost(error):
             raise
-        return Plan()
+        return Plan(hazards=(RUNS_WHILE_PLANNED,) if watched.killed else ())
+    link.watchdog.finish(watched)
+    if watched.killed:
+        # SLEEP and its like end without an error; the plan says nothing of them.
+        return Plan(hazards=(RUNS_WHILE_PLANNED,))
+    # The note carries the statement as the server rewrote it.
+    notes = wire.rows("SHOW WARNINGS") if link.variant.flavour is not Flavour.MARIADB else []
     return read_plan(str(plan[0][0]), "\n".join(str(note[2]) for note in notes))

@@ -30,6 +30,7 @@ _SIZE_FUNCTIONS = (
 
 _DICTIONARY_VIEWS = ("INNODB_TABLES", "INNODB_TABLESTATS", "INNODB_INDEXES", "INNODB_COLUMNS")
 _BUFFER_VIEWS = ("INNODB_BUFFER_PAGE", "INNODB_BUFFER_PAGE_LRU")
+_SIZED_VIEWS = ("TABLES", "PARTITIONS", "STATISTICS")
 
 SIZES = Hazard(
     id="information-schema-sizes",
@@ -49,6 +50,12 @@ DICTIONARY = Hazard(
     why="the server loads the definition of every table into memory, keeps it, and does not stop when told",
     instead="safeconsole capacity reads the same numbers from mysql.innodb_table_stats in pages",
     uninterruptible=True,
+)
+RUNS_WHILE_PLANNED = Hazard(
+    id="runs-while-planned",
+    cost=CostClass.BURNS_TIME,
+    why="the server runs parts of it to plan it, and did not come to an end of that",
+    instead="EXPLAIN its parts",
 )
 BUFFER = Hazard(
     id="walks-buffer-pool",
@@ -136,9 +143,20 @@ def _number(table: dict[str, Any]) -> float | None:
     return next((float(table[key]) for key in _ROWS if key in table), None)
 
 
+def hazards_behind(names: frozenset[tuple[str, str]]) -> tuple[Hazard, ...]:
+    """Return the dangers of reading some (schema, table) names, whatever is read of them."""
+    system = {table.upper() for schema, table in names if schema.lower() == "information_schema"}
+    found = (
+        (system & {*_DICTIONARY_VIEWS}, DICTIONARY),
+        (system & {*_BUFFER_VIEWS}, BUFFER),
+        (system & {*_SIZED_VIEWS}, SIZES),
+    )
+    return tuple(hazard for hit, hazard in found if hit)
+
+
 def _hazards(tables: list[dict[str, Any]], rewritten: str) -> tuple[Hazard, ...]:
     found = []
-    if any(function in rewritten for function in _SIZE_FUNCTIONS):
+    if any(function in rewritten for function in _SIZE_FUNCTIONS) or any(map(_reads_cached_sizes, tables)):
         found.append(SIZES)
     if any(table.get("open_full_table") and table.get("scanned_databases") == "all" for table in tables):
         found.append(OPENS_TABLES)
@@ -147,3 +165,8 @@ def _hazards(tables: list[dict[str, Any]], rewritten: str) -> tuple[Hazard, ...]
         if any(f"`information_schema`.`{name.lower()}`" in lower for name in names):
             found.append(hazard)
     return tuple(found)
+
+
+def _reads_cached_sizes(table: dict[str, Any]) -> bool:
+    """Whether a table of a plan is the store of computed sizes, read for them: seen where nothing was rewritten."""
+    return table.get("table_name") == "stat" and "cached_time" in table.get("used_columns", ())
