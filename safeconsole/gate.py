@@ -1,16 +1,72 @@
-"""The one road that every statement walks, readable top to bottom."""
+"""
+The one road that every statement walks, readable top to bottom.
+
+    ask ─► consider (route, estimate, decide) ─► answer the demand (confirm, elevate) ─► prove the role
+        ─► record the intent ─► send, watched ─► show ─► record the outcome
+
+Nothing else in the program sends a statement to a server. What fails on the way leaves a record and
+one error that says why; what was not recorded is not sent.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from safeconsole.core.decision import Considered
-from safeconsole.core.elevation import Grant
+from safeconsole.core import outcome
+from safeconsole.core.analysis import analyse
+from safeconsole.core.decision import Considered, Permit, permit_from_decision, with_disagreement
+from safeconsole.core.elevation import Event, Grant, Request, Scope
+from safeconsole.core.errors import AuditUnavailableError, RefusedError, SafeConsoleError, ServerError, StoppedError
+from safeconsole.core.evidence import evidence_of
+from safeconsole.core.facts import Circumstances, facts_of
 from safeconsole.core.limits import Limits
-from safeconsole.core.record import Ended
-from safeconsole.core.routing import Reading
-from safeconsole.core.statement import Statement
-from safeconsole.interfaces import Presenter
+from safeconsole.core.person import Person
+from safeconsole.core.policy import Policy, judge, session_limits
+from safeconsole.core.record import CommandGiven, Confirmed, Disagreed, Ended, Noticed, SessionClosed
+from safeconsole.core.redaction import redacted, redacted_message
+from safeconsole.core.routing import Choice, Reading, route_of
+from safeconsole.core.statement import Estimate, Statement
+from safeconsole.core.vocabulary import Account, Role, Route, Verdict
+from safeconsole.elevations import Elevations
+from safeconsole.interfaces import Answer, Clock, Completion, Confirmer, Connection, Engine, Journal, Presenter
+from safeconsole.nodes import Nodes
+
+if TYPE_CHECKING:
+    from safeconsole.core.redaction import Literals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plea:
+    """A reason and a ticket given beforehand, for every statement of a one-shot that needs an elevation."""
+
+    reason: str
+    ticket: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """
+    Who came, to which cluster, through which face, and what they said at the door.
+
+    Attributes:
+        cluster, environment: from the configuration.
+        face: "sql", "one-shot", "python", "job".
+        person: who they are.
+        to: "replica", "primary", a node's name, or "" to let the console choose.
+        schema: where the session starts, or "".
+        limits: ceilings asked for, by name.
+        plea: see `Plea`.
+    """
+
+    cluster: str
+    environment: str
+    face: str
+    person: Person
+    to: str = ""
+    schema: str = ""
+    limits: dict[str, float] = field(default_factory=dict)
+    plea: Plea | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,10 +76,10 @@ class Status:
 
     Attributes:
         cluster, environment: from the configuration.
-        node, role: where reads go now; "" before the first statement.
+        node, role: where the last statement went; "" before the first.
         schema: the session's schema, or "".
         elevated_seconds: seconds left of an elevation, 0 when there is none.
-        limits: what the person tightened, on top of the policy.
+        limits: what holds for a statement before its rules tighten it.
         to: "replica", "primary" or a node's name, "" when the console chooses.
     """
 
@@ -37,57 +93,363 @@ class Status:
     to: str
 
 
-class Gate:
-    """One person's session on one cluster."""
+@dataclass(slots=True, kw_only=True)
+class _State:
+    """What the person changes while the session lasts."""
 
-    def status(self) -> Status:
-        """What a prompt shows."""
-        raise AssertionError
+    to: str
+    limits: Limits
+    statements: int = 0
+    last: Considered | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Tally:
+    """What has reached the person so far."""
+
+    started_seconds: float
+    rows: int = 0
+    bytes: int = 0
+
+
+class Gate:
+    """
+    One person's session on one cluster.
+
+    Attributes:
+        visit: who came, and what for.
+        policy: the rules in force.
+    """
+
+    def __init__(
+        self, *, visit: Visit, policy: Policy, engine: Engine, journal: Journal, clock: Clock, confirmer: Confirmer
+    ) -> None:
+        self.visit = visit
+        self.policy = policy
+        self._engine = engine
+        self._journal = journal
+        self._clock = clock
+        self._nodes = Nodes(engine, clock, visit.schema)
+        self._elevations = Elevations(
+            settings=policy.elevation, person=visit.person, journal=journal, clock=clock, confirmer=confirmer
+        )
+        self._confirmer = confirmer
+        self._state = _State(to=visit.to, limits=session_limits(policy, visit.limits))
+
+    # The road.
 
     def split(self, text: str) -> tuple[Statement, ...]:
         """Analyse a text into statements; never raises for what it says."""
-        raise AssertionError
-
-    def consider(self, statement: Statement) -> Considered:
-        """Route, estimate and decide, and run nothing."""
-        raise AssertionError
+        return analyse(text, self._engine.rules, schema=self._nodes.schema)
 
     def run(self, statement: Statement, presenter: Presenter) -> Ended:
-        """Walk the whole road with one statement; raises SafeConsoleError when it does not end well."""
-        raise AssertionError
+        """
+        Walk the whole road with one statement.
 
-    def last(self) -> Considered | None:
-        """The last statement considered, for \\why."""
-        raise AssertionError
+        Raises:
+            SafeConsoleError: it was refused, stopped, lost or failed; the journal and the presenter know it already.
+        """
+        self._state.statements += 1
+        number = self._state.statements
+        self._journal.append(outcome.asked(number, statement, self._recorded(statement)))
+        try:
+            considered = self.consider(statement)
+            self._record_decision(number, considered)
+            permit = self._permit(number, considered)
+            connection = self._proven(permit)
+        except AuditUnavailableError:
+            raise
+        except SafeConsoleError as error:
+            self._end(outcome.refused(number, error, self._recorded_error(statement, error)), presenter, durable=True)
+            raise
+        # MUST come before the send: after a crash there may be an intent without an outcome,
+        # never an outcome without an intent.
+        self._journal.append(outcome.intent(number, permit, self._recorded(statement), connection.guards), durable=True)
+        return self._carry_out(number, considered, permit, connection, presenter)
 
-    def elevate(self, *, reason: str, ticket: str = "", window_seconds: float = 900.0) -> Grant:
-        """Open a break-glass window after the person answered; raises RefusedError when they did not."""
-        raise AssertionError
+    def consider(self, statement: Statement) -> Considered:
+        """
+        Route, estimate and decide, and run nothing.
+
+        Raises:
+            UnreachableError, ConfigurationError: the cluster cannot be asked at all.
+        """
+        route = route_of(statement, to=self._state.to)
+        node = "" if self._state.to in {Route.PRIMARY, Route.REPLICA} else self._state.to
+        choice = self._nodes.choose(route, self.policy.gates, node=node, connected=statement.is_plain_read)
+        estimate = Estimate()
+        if choice.reading is not None and statement.is_plain_read:
+            estimate = self._nodes.connect(choice.reading.node, Account.READ).estimate(statement)
+        facts = self._facts(statement, choice, estimate, route)
+        decision = judge(self.policy, facts, limits=self._state.limits)
+        self._state.last = Considered(
+            statement=statement,
+            route=choice.route if choice.reading else route,
+            node=choice.reading.node if choice.reading else None,
+            identity=choice.reading.identity if choice.reading else None,
+            estimate=estimate,
+            decision=with_disagreement(decision, estimate),
+            evidence=evidence_of(statement, choice, estimate),
+            facts=facts,
+        )
+        return self._state.last
+
+    def _facts(self, statement: Statement, choice: Choice, estimate: Estimate, route: Route) -> dict[str, object]:
+        server = choice.reading.identity.server if choice.reading and choice.reading.identity else ""
+        grant = self._elevations.covering(statement.digest, server)
+        circumstances = Circumstances(
+            flavour=self._engine.flavour,
+            person=self.visit.person.name,
+            groups=self.visit.person.groups,
+            agent=bool(self.visit.person.agent),
+            face=self.visit.face,
+            interactive=self.visit.person.terminal,
+            statements=self._state.statements,
+            cluster=self.visit.cluster,
+            environment=self.visit.environment,
+            elevated=grant is not None,
+            scope=grant.request.scope if grant else "",
+            ticket=grant.request.ticket if grant else "",
+        )
+        return facts_of(statement, route=route, reading=choice.reading, estimate=estimate, circumstances=circumstances)
+
+    def _record_decision(self, number: int, considered: Considered) -> None:
+        """Record what was decided; what the server would answer with an error is answered with it now."""
+        estimate = considered.estimate
+        self._journal.append(outcome.decided(number, considered))
+        if estimate.disagrees:
+            self._journal.append(
+                Disagreed(statement=number, ours="read", servers=estimate.objection, code=estimate.objection_code)
+            )
+        elif estimate.objection and considered.decision.verdict is not Verdict.DENY:
+            raise ServerError(estimate.objection_code, estimate.objection)
+
+    def _permit(self, number: int, considered: Considered) -> Permit:
+        """Ask the person where the verdict demands it, and make the permit of the answer."""
+        decision, identity, digest = considered.decision, considered.identity, considered.statement.digest
+        confirmed = False
+        grant = self._elevations.covering(digest, identity.server) if identity else None
+        if grant is None and identity is not None and not decision.observed:
+            if decision.verdict is Verdict.CONFIRM:
+                confirmed = self._confirmer.confirm(considered)
+                answer = "yes" if confirmed else "no"
+                self._journal.append(Confirmed(statement=number, digest=digest, answer=answer), durable=True)
+            elif decision.verdict is Verdict.ELEVATE and self.visit.plea is not None:
+                request = Request(
+                    cluster=self.visit.cluster,
+                    scope=Scope.STATEMENT,
+                    reason=self.visit.plea.reason,
+                    ticket=self.visit.plea.ticket,
+                    digest=digest,
+                    server=identity.server,
+                    window_seconds=self.policy.elevation.window_seconds,
+                )
+                grant = self._elevations.ask(request, considered)
+        return permit_from_decision(considered, grant=grant, confirmed=confirmed, now_seconds=self._clock.monotonic())
+
+    def _proven(self, permit: Permit) -> Connection:
+        """Return the connection for a permit, with the instance and its role proven on the live session."""
+        connection = self._nodes.connect(permit.node, permit.account)
+        if connection.identity.server != permit.identity.server:
+            found = f"{permit.node} is now another server: {connection.identity.server}"
+        elif permit.read_only and permit.account is Account.READ:
+            return connection
+        else:
+            reading = connection.prove()
+            if reading.role == Role(permit.route):
+                return connection
+            found = f"{permit.node} is now a {reading.role}: {reading.proof}"
+        self._nodes.forget()
+        self._elevations.end(Event.FAILED_OVER)
+        self._nodes.drop_elevated()
+        raise RefusedError(
+            f"nothing was sent: {found}",
+            instead="look at the topology, then ask again; an elevation does not survive a failover",
+        )
+
+    def _carry_out(
+        self, number: int, considered: Considered, permit: Permit, connection: Connection, presenter: Presenter
+    ) -> Ended:
+        tally = _Tally(started_seconds=self._clock.monotonic())
+        statement = permit.statement
+        try:
+            answer = connection.send(permit, watch=presenter.progress, as_text=presenter.wants_text)
+            presenter.begin(considered, answer.columns)
+            completion = self._pump(answer, connection, permit.limits, presenter, tally)
+        except BaseException as error:
+            failure = _failure(error, connection)
+            ended = outcome.failed(
+                number,
+                failure,
+                self._recorded_error(statement, failure),
+                rows=tally.rows,
+                bytes_=tally.bytes,
+                elapsed=self._clock.monotonic() - tally.started_seconds,
+            )
+            self._end(ended, presenter)
+            self._forget_broken()
+            if failure is error:
+                raise
+            raise failure from (error if isinstance(error, Exception) else None)
+        ended = outcome.done(
+            number,
+            rows=tally.rows,
+            bytes_=tally.bytes,
+            elapsed_seconds=self._clock.monotonic() - tally.started_seconds,
+            completion=completion,
+        )
+        self._end(ended, presenter)
+        self._nodes.used = permit.node
+        if statement.kind == "use":
+            self._nodes.change_schema(connection.schema, keep=connection)
+        return ended
+
+    def _pump(
+        self, answer: Answer, connection: Connection, limits: Limits, presenter: Presenter, tally: _Tally
+    ) -> Completion:
+        """Hand rows on as they come; a hard limit stops the statement on the server."""
+        for batch in answer.batches():
+            room = limits.fetched_rows - tally.rows
+            presenter.rows(batch[:room] if len(batch) > room else batch)
+            tally.rows += min(len(batch), room)
+            tally.bytes = answer.received_bytes
+            ceiling = (
+                "fetched_rows" if len(batch) > room else "fetched_bytes" if tally.bytes > limits.fetched_bytes else ""
+            )
+            if ceiling:
+                raise StoppedError(
+                    f"stopped after {tally.rows} rows: {ceiling} is {getattr(limits, ceiling)}",
+                    by="console",
+                    ceiling=ceiling,
+                    verified=connection.stop(),
+                    instead="narrow it with WHERE or LIMIT, or raise the limit up to the policy's ceiling",
+                )
+        return answer.finish()
+
+    def _forget_broken(self) -> None:
+        """Believe nothing about a cluster on which a connection broke; an elevation does not survive it."""
+        if self._nodes.discard_broken():
+            self._elevations.end(Event.RECONNECTED)
+            self._nodes.drop_elevated()
+        self._nodes.forget()
+
+    def _end(self, ended: Ended, presenter: Presenter, *, durable: bool = False) -> None:
+        try:
+            self._journal.append(ended, durable=durable)
+        finally:
+            presenter.end(ended)
+
+    def _recorded(self, statement: Statement) -> str:
+        return redacted(statement.text, statement.kind, self._engine.rules, self._literals())
+
+    def _recorded_error(self, statement: Statement, error: SafeConsoleError) -> str:
+        return redacted_message(error.message, statement.text, self._literals())
+
+    def _literals(self) -> Literals:
+        return "drop" if self.policy.redact_literals else "keep"
+
+    # The doors beside it: none of them sends what a person wrote.
+
+    def elevate(self, *, reason: str, ticket: str = "", window_seconds: float | None = None) -> Grant:
+        """
+        Open a break-glass window on the cluster.
+
+        Args:
+            reason: why, in the person's words.
+            ticket: reference of the incident or change, or "".
+            window_seconds: how long, the policy's own window when None.
+
+        Raises:
+            RefusedError: the person did not grant it, or the policy forbids it.
+        """
+        try:
+            request = Request(
+                cluster=self.visit.cluster,
+                scope=Scope.BREAK_GLASS,
+                reason=reason,
+                ticket=ticket,
+                window_seconds=self.policy.elevation.window_seconds if window_seconds is None else window_seconds,
+            )
+        except ValueError as error:
+            raise RefusedError(str(error)) from None
+        return self._elevations.ask(request, self._state.last)
 
     def stand_down(self) -> None:
-        """End the elevation."""
-        raise AssertionError
+        """End the elevation, and close what it opened."""
+        self._nodes.drop_elevated()
+        self._elevations.end(Event.STOOD_DOWN)
+
+    def status(self) -> Status:
+        """What a prompt shows."""
+        used = self._nodes.used
+        return Status(
+            cluster=self.visit.cluster,
+            environment=self.visit.environment,
+            node=used or "",
+            role=self._nodes.role_of(used) if used else "",
+            schema=self._nodes.schema,
+            elevated_seconds=self._elevations.remaining_seconds(),
+            limits=self._state.limits,
+            to=self._state.to,
+        )
+
+    def last(self) -> Considered | None:
+        r"""The last statement considered, for \why."""
+        return self._state.last
 
     def use(self, to: str) -> None:
         """Send what follows to "replica", "primary", a node's name, or "" to let the console choose."""
-        raise AssertionError
+        if to not in {"", Route.PRIMARY, Route.REPLICA}:
+            known = [reading.node for reading in self._nodes.measure()]
+            if to not in known:
+                raise RefusedError(
+                    f"cluster {self.visit.cluster} has no node {to}", instead=f"one of {', '.join(known)}"
+                )
+        self._state.to = to
 
     def use_schema(self, schema: str) -> None:
-        """Change the session's schema."""
-        raise AssertionError
+        """Change the session's schema; what it is, the next statement finds out."""
+        self._nodes.change_schema(schema)
 
     def tighten(self, name: str, value: float) -> Limits:
-        """Tighten one ceiling for the session; raises ConfigurationError when it is unknown or looser than the policy allows."""
-        raise AssertionError
+        """
+        Set one ceiling for the session: tighter always, looser up to the policy's ceilings.
+
+        Raises:
+            ConfigurationError: it is unknown, out of range, or looser than the policy allows.
+        """
+        asked = {**self.visit.limits, name: value}
+        self._state.limits = session_limits(self.policy, asked)
+        self.visit.limits[name] = value
+        return self._state.limits
 
     def topology(self) -> tuple[Reading, ...]:
         """Measure every node now."""
-        raise AssertionError
+        return self._nodes.measure()
 
     def note(self, what: str, detail: str = "") -> None:
-        """Record a console command or something that the person was told."""
-        raise AssertionError
+        """Record a console command, or something that the person was told."""
+        self._journal.append(CommandGiven(command=detail) if what == "command" else Noticed(what=what, detail=detail))
 
     def close(self, reason: str = "") -> None:
-        """End the session; never raises."""
-        raise AssertionError
+        """End the session: what runs is over, connections are closed, the journal is durable; never raises."""
+        self._nodes.close()
+        try:
+            self._elevations.end(Event.SESSION_ENDED)
+            self._journal.append(SessionClosed(statements=self._state.statements, reason=reason))
+            self._journal.close()
+        except AuditUnavailableError:
+            # Nothing more will be sent; the archive shows a session that did not end in order.
+            pass
+
+
+def _failure(error: BaseException, connection: Connection) -> SafeConsoleError:
+    """Return what a failure after the send means; a statement that may still run is stopped on the server first."""
+    if isinstance(error, SafeConsoleError):
+        return error
+    verified = connection.stop()
+    if isinstance(error, KeyboardInterrupt):
+        return StoppedError("stopped by you", by="person", verified=verified)
+    if isinstance(error, BrokenPipeError):
+        return StoppedError("stopped: nobody reads the output any more", by="console", verified=verified)
+    return StoppedError(f"stopped: {type(error).__name__} while showing the result", by="console", verified=verified)

@@ -63,6 +63,11 @@ class Answer(Protocol):
         """The result's columns, empty when the statement returns none."""
         ...
 
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of rows that have reached this process so far, counted where they arrive."""
+        ...
+
     def batches(self) -> Iterator[Sequence[Row]]:
         """
         Yield rows as they arrive, in batches of at most a few thousand.

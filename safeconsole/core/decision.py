@@ -8,10 +8,11 @@ only from a decision whose demands are met.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from safeconsole.core.elevation import Grant, covers
-from safeconsole.core.errors import DeniedError, RefusedError
+from safeconsole.core.errors import DeniedError, NoFitNodeError, RefusedError
 from safeconsole.core.limits import Limits
 from safeconsole.core.routing import Identity
 from safeconsole.core.statement import Estimate, Statement
@@ -85,6 +86,7 @@ class Considered:
         estimate: the server's opinion.
         decision: the answer.
         evidence: readings and facts for the person, one line each.
+        facts: what the policy's rules were judged on, by the names of `facts.FACTS`.
     """
 
     statement: Statement
@@ -94,6 +96,7 @@ class Considered:
     estimate: Estimate
     decision: Decision
     evidence: tuple[str, ...] = ()
+    facts: Mapping[str, object] = field(default_factory=dict)
 
 
 def permit_from_decision(considered: Considered, *, grant: Grant | None, confirmed: bool, now_seconds: float) -> Permit:
@@ -107,24 +110,20 @@ def permit_from_decision(considered: Considered, *, grant: Grant | None, confirm
 
     Raises:
         DeniedError: the verdict is deny.
+        NoFitNodeError: no node was chosen.
         RefusedError: it needs an elevation or a confirmation that is not there.
     """
     decision, statement = considered.decision, considered.statement
-    if considered.node is None or considered.identity is None or considered.route is Route.NONE:
-        raise RefusedError("no node was chosen for this statement", evidence=considered.evidence)
-    elevated = grant is not None and covers(grant, statement.digest, considered.identity.server, now_seconds)
     verdict = Verdict.ALLOW if decision.observed else decision.verdict
-    match verdict:
-        case Verdict.DENY:
-            raise DeniedError(decision.message, evidence=considered.evidence, instead=decision.instead)
-        case Verdict.ELEVATE if not elevated:
-            raise RefusedError(decision.message, evidence=considered.evidence, instead=decision.instead)
-        case Verdict.CONFIRM if not (confirmed or elevated):
-            raise RefusedError(decision.message, evidence=considered.evidence, instead=decision.instead)
-        case _:
-            pass
+    if verdict is Verdict.DENY:
+        raise DeniedError(decision.message, evidence=considered.evidence, instead=decision.instead)
+    if considered.node is None or considered.identity is None:
+        raise NoFitNodeError("no node is proven and fit for this statement", evidence=considered.evidence)
+    elevated = grant is not None and covers(grant, statement.digest, considered.identity.server, now_seconds)
+    if not elevated and (verdict is Verdict.ELEVATE or (verdict is Verdict.CONFIRM and not confirmed)):
+        raise RefusedError(decision.message, evidence=considered.evidence, instead=decision.instead)
     reads = statement.effects <= {Effect.READ, Effect.SESSION}
-    needs_elevated_account = decision.verdict is Verdict.ELEVATE and grant is not None and not decision.observed
+    needs_elevated_account = elevated and verdict is Verdict.ELEVATE
     return Permit(
         statement=statement,
         node=considered.node,
@@ -135,4 +134,17 @@ def permit_from_decision(considered: Considered, *, grant: Grant | None, confirm
         read_only=reads,
         rules=decision.rules,
         elevation=grant.id if needs_elevated_account and grant else "",
+    )
+
+
+def with_disagreement(decision: Decision, estimate: Estimate) -> Decision:
+    """Return the decision with the server's contradiction counted: what it calls no read needs an elevation."""
+    if not estimate.disagrees or decision.verdict >= Verdict.ELEVATE:
+        return decision
+    return replace(
+        decision,
+        verdict=Verdict.ELEVATE,
+        rules=(*decision.rules, "server-disagrees"),
+        message=f"this reads like a read, but the server says: {estimate.objection}",
+        instead="look at the views and functions it uses; if it must run, elevate",
     )

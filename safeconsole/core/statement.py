@@ -99,8 +99,9 @@ class Estimate:
         temporary_tables: temporary tables it would build.
         objects_opened: tables whose definition it would open, -1 when it did not say.
         hazards: dangers that only the server could see (behind views and aliases).
-        objection: why the server would not accept it as a read, or "".
+        objection: why the server would not take it, or "".
         objection_code: the server's error number behind `objection`, 0 when there is none.
+        disagrees: the objection says that it is not a read; otherwise it is a plain error, such as a missing table.
     """
 
     asked: bool = False
@@ -111,3 +112,4 @@ class Estimate:
     hazards: tuple[Hazard, ...] = ()
     objection: str = ""
     objection_code: int = 0
+    disagrees: bool = False

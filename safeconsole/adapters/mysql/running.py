@@ -65,6 +65,11 @@ class Running:
         return tuple(column_of(field) for field in self._head.fields)
 
     @property
+    def received_bytes(self) -> int:
+        """Bytes of rows that have reached this process so far."""
+        return self._packets.taken_bytes if self._packets is not None else 0
+
+    @property
     def changes(self) -> bool:
         """Whether it can have an effect that outlives it."""
         return not self._permit.read_only

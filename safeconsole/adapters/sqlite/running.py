@@ -12,6 +12,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, TypeVar
 
 from safeconsole.adapters.sqlite.authorizing import Authorizer, Mode
@@ -39,14 +40,13 @@ class Running:
 
     Attributes:
         watch: what is seen of it.
-        stepping: whether SQLite is at work on it right now.
         over: whether no further row will be read.
         ended: set when the file was let go.
     """
 
     def __init__(self, link: Link, permit: Permit, watch: Watch, *, as_text: bool) -> None:
         self.watch = watch
-        self.stepping = False
+        self._stepping = False
         self.over = False
         self.ended = threading.Event()
         self._link = link
@@ -57,6 +57,7 @@ class Running:
         self._batch: Sequence[Row] = ()
         self._bracketed = False
         self._changes_before = 0
+        self._received_bytes = 0
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -75,11 +76,17 @@ class Running:
         self._batch = self._step(partial(self._cursor.fetchmany, FIRST_ROWS))
         self.watch.rows += len(self._batch)
 
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of rows that have reached this process so far: texts and bytes whole, other values as eight."""
+        return self._received_bytes
+
     def batches(self) -> Iterator[Sequence[Row]]:
         """Yield rows as they arrive; see `interfaces.Answer`."""
         batch = self._batch
         while batch:
             wanted = _next_rows(batch)
+            self._received_bytes += sum(map(_size, chain.from_iterable(batch)))
             yield [_as_text(row) for row in batch] if self._as_text else batch
             batch = self._step(partial(self._cursor.fetchmany, wanted))
             self.watch.rows += len(batch)
@@ -109,6 +116,10 @@ class Running:
             peak_memory_bytes=self.watch.peak_memory_bytes,
             in_transaction=self._link.raw.in_transaction,
         )
+
+    def is_at_work(self) -> bool:
+        """Whether SQLite is inside one of its steps right now."""
+        return self._stepping
 
     def abandon(self) -> str:
         """End it from its own thread, between two steps, and return what is certain then."""
@@ -148,7 +159,7 @@ class Running:
         # A short step may be over before SQLite looks, and a person may have been away since the last one.
         if self.watch():
             raise self._ended(None)
-        self.stepping = True
+        self._stepping = True
         try:
             return action()
         except KeyboardInterrupt as error:
@@ -157,7 +168,7 @@ class Running:
         except (sqlite3.Error, sqlite3.Warning, MemoryError, ValueError, OverflowError) as error:
             raise self._ended(error) from None
         finally:
-            self.stepping = False
+            self._stepping = False
 
     def _ended(self, error: BaseException | None) -> BaseException:
         """Clean up after an end that is not the statement's own, and return what to raise."""
@@ -260,3 +271,7 @@ _NOT_COMMITTED = frozenset(
     {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_INTERRUPT}
 )
 _TYPE_NAMES = {int: "integer", float: "real", str: "text", bytes: "blob"}
+
+
+def _size(value: object) -> int:
+    return len(value) if isinstance(value, (str, bytes)) else 8

@@ -1,0 +1,112 @@
+"""The records of one statement's way, made from the values that the road hands along."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Protocol
+
+from safeconsole.core.decision import Considered, Permit
+from safeconsole.core.errors import OutcomeUnknownError, SafeConsoleError, ServerError, StoppedError
+from safeconsole.core.record import Asked, Decided, Ended, Intent
+from safeconsole.core.statement import Statement
+from safeconsole.core.vocabulary import OutcomeKind
+
+
+class Done(Protocol):
+    """What the record needs of a completion."""
+
+    @property
+    def changed_rows(self) -> int:
+        """Rows changed."""
+        ...
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """Highest session memory."""
+        ...
+
+
+def asked(number: int, statement: Statement, sql: str) -> Asked:
+    """Return the record of a statement that was asked for; `sql` is its redacted text."""
+    return Asked(
+        statement=number,
+        sql=sql,
+        digest=statement.digest,
+        kind=statement.kind,
+        effects=tuple(sorted(statement.effects)),
+        tables=tuple(str(table) for table in statement.tables),
+        hazards=tuple(hazard.id for hazard in statement.hazards),
+    )
+
+
+def decided(number: int, considered: Considered) -> Decided:
+    """Return the record of a decision, with the facts it was made on."""
+    decision = considered.decision
+    return Decided(
+        statement=number,
+        verdict=decision.verdict.word,
+        rules=decision.rules,
+        policy=decision.policy,
+        route=considered.route,
+        node=considered.node or "",
+        server=considered.identity.server if considered.identity else "",
+        facts=dict(considered.facts),
+        limits=asdict(decision.limits),
+        message=decision.message,
+        observed=decision.observed,
+    )
+
+
+def intent(number: int, permit: Permit, sql: str, guards: dict[str, str]) -> Intent:
+    """Return the record of what is about to be sent; `guards` as read back from the server."""
+    return Intent(
+        statement=number,
+        sql=sql,
+        digest=permit.statement.digest,
+        node=permit.node,
+        server=permit.identity.server,
+        role=permit.route,
+        account=permit.account,
+        read_only=permit.read_only,
+        guards=guards,
+        limits=asdict(permit.limits),
+        elevation=permit.elevation,
+    )
+
+
+def refused(number: int, error: SafeConsoleError, message: str) -> Ended:
+    """Return the outcome of a statement that was not sent; `message` is the error's redacted text."""
+    code = error.code if isinstance(error, ServerError) else 0
+    return Ended(statement=number, outcome=OutcomeKind.REFUSED, server_error=code, message=message)
+
+
+def done(number: int, *, rows: int, bytes_: int, elapsed_seconds: float, completion: Done) -> Ended:
+    """Return the outcome of a statement that ended well."""
+    return Ended(
+        statement=number,
+        outcome=OutcomeKind.DONE,
+        rows=rows,
+        bytes=bytes_,
+        changed_rows=completion.changed_rows,
+        elapsed_seconds=elapsed_seconds,
+        peak_memory_bytes=completion.peak_memory_bytes,
+    )
+
+
+def failed(number: int, error: SafeConsoleError, message: str, *, rows: int, bytes_: int, elapsed: float) -> Ended:
+    """Return the outcome of a statement that was sent and did not end well; `message` is the redacted text."""
+    stopped = error if isinstance(error, StoppedError) else None
+    kind = OutcomeKind.STOPPED if stopped else OutcomeKind.REFUSED
+    return Ended(
+        statement=number,
+        outcome=OutcomeKind.UNKNOWN if isinstance(error, OutcomeUnknownError) else kind,
+        rows=rows,
+        bytes=bytes_,
+        elapsed_seconds=elapsed,
+        truncated=rows > 0,
+        stopped_by=stopped.by if stopped else "",
+        ceiling=stopped.ceiling if stopped else "",
+        kill=stopped.verified if stopped else "",
+        server_error=error.code if isinstance(error, ServerError) else 0,
+        message=message,
+    )

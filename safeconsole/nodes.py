@@ -1,0 +1,115 @@
+"""What one session holds of its cluster: the readings of its nodes, and its connections to them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from safeconsole.core.errors import UnreachableError
+from safeconsole.core.routing import Choice, Gates, Reading, choose
+from safeconsole.core.vocabulary import Account, NodeName, Role, Route
+from safeconsole.interfaces import Clock, Connection, Engine
+
+READINGS_HOLD_SECONDS = 5.0
+"""How long measured roles are believed for plain reads; anything else proves the live session again."""
+
+
+class Nodes:
+    """
+    The nodes of a cluster, measured, and at most one connection for each node and account.
+
+    Attributes:
+        schema: the schema that connections are opened in, or "".
+        used: the node that the last statement went to, preferred while it is fit.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock, schema: str) -> None:
+        self.schema = schema
+        self.used: NodeName | None = None
+        self._engine = engine
+        self._clock = clock
+        self._open: dict[tuple[NodeName, Account], Connection] = {}
+        self._readings: tuple[Reading, ...] = ()
+        self._measured_seconds = float("-inf")
+
+    def measure(self) -> tuple[Reading, ...]:
+        """Measure every node now."""
+        self._readings = self._engine.topology()
+        self._measured_seconds = self._clock.monotonic()
+        return self._readings
+
+    def forget(self) -> None:
+        """Believe nothing that was measured: the next choice measures again."""
+        self._measured_seconds = float("-inf")
+
+    def role_of(self, node: NodeName | None) -> Role:
+        """What a node proved to be when it was last measured."""
+        return next((reading.role for reading in self._readings if reading.node == node), Role.UNKNOWN)
+
+    def choose(self, route: Route, gates: Gates, *, node: str, connected: bool) -> Choice:
+        """
+        Choose the node for a statement.
+
+        Args:
+            route: replica or primary.
+            gates: what it must offer.
+            node: the only node to consider, or "".
+            connected: also connect to it as the read account; a node that refuses is out, and the next is tried.
+        """
+        if self._clock.monotonic() - self._measured_seconds > READINGS_HOLD_SECONDS:
+            self.measure()
+        while True:
+            choice = choose(self._readings, gates, route, node=node, sticky=self.used)
+            if choice.reading is None or not connected:
+                return choice
+            try:
+                self.connect(choice.reading.node, Account.READ)
+            except UnreachableError as error:
+                refused = replace(choice.reading, unreachable=error.message)
+                self._readings = tuple(refused if each is choice.reading else each for each in self._readings)
+            else:
+                return choice
+
+    def connect(self, node: NodeName, account: Account) -> Connection:
+        """
+        Return the open connection, or open one.
+
+        Raises:
+            UnreachableError, ConfigurationError: as `Engine.connect`.
+        """
+        held = self._open.get((node, account))
+        if held is not None and not held.broken:
+            return held
+        self._drop(node, account)
+        opened = self._engine.connect(node, account, schema=self.schema)
+        self._open[node, account] = opened
+        return opened
+
+    def discard_broken(self) -> bool:
+        """Close what is broken; whether an elevated connection was among it."""
+        broken = [key for key, held in self._open.items() if held.broken]
+        for key in broken:
+            self._drop(*key)
+        return any(account is Account.ELEVATED for _, account in broken)
+
+    def change_schema(self, schema: str, *, keep: Connection | None = None) -> None:
+        """Open everything in another schema from now on; what is open elsewhere is closed."""
+        self.schema = schema
+        for key, held in list(self._open.items()):
+            if held is not keep:
+                self._drop(*key)
+
+    def drop_elevated(self) -> None:
+        """Close the elevated account's connections."""
+        for node, account in list(self._open):
+            if account is Account.ELEVATED:
+                self._drop(node, account)
+
+    def close(self) -> None:
+        """Close everything; never raises."""
+        for key in list(self._open):
+            self._drop(*key)
+
+    def _drop(self, node: NodeName, account: Account) -> None:
+        held = self._open.pop((node, account), None)
+        if held is not None:
+            held.close()
