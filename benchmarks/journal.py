@@ -81,7 +81,7 @@ def main(parent: str | None) -> None:
         seconds = time.perf_counter() - began_seconds
         entries = sum(1 for _ in open_archive(directory / "audit").entries(journal.session))
         print(
-            f"verify                               {size / seconds / 1e6:10.1f} MB/s, {entries / seconds:,.0f} records/s"
+            f"verify                               {size / seconds / 1e6:10.1f} MB/s, {entries / seconds:,.0f} a second"
         )
     finally:
         shutil.rmtree(directory)
