@@ -121,11 +121,11 @@ class SqliteConnection:
             return "already over"
         self._link.give_up()
         running.watch.told_to_stop = True
-        if not running.stepping:
+        if not running.is_at_work():
             # Nothing is at work between two steps, and no further step is taken.
             return running.abandon()
         self._link.raw.interrupt()
-        return "killed" if running.ended.wait(STOP_SECONDS) else "missed"
+        return "killed" if running.ended.wait(STOP_SECONDS) or not running.is_at_work() else "missed"
 
     def close(self) -> None:
         """Close it; never raises."""

@@ -94,19 +94,23 @@ def _scanned(steps: tuple[_Step, ...], tables: tuple[tuple[str, str], ...]) -> d
     """
     Return the tables that are read whole, by the number of their step.
 
-    A plan names a table by its alias. Where that is no table's name, it is one of those that no
-    step names; the first of them stands for it.
+    A plan names a table by its alias. Aliases stand for the tables that no step names, one after the
+    other, and the last of those for all further ones.
     """
     by_name = {name: (schema, name) for schema, name in tables}
     derived = {found[1] for step in steps if (found := _DERIVED.match(step.words))}
     named = {found[1].lower() for step in steps if (found := _TOUCH.match(step.words))}
     unnamed = [table for table in tables if table[1] not in named] or list(tables)
+    aliases: dict[str, tuple[str, str]] = {}
     scanned = {}
     for number, step in enumerate(steps):
         found = _SCAN.match(step.words)
         if not found or found[1] in derived or not tables:
             continue
-        scanned[number] = by_name.get(found[1].lower(), unnamed[0])
+        name = found[1].lower()
+        if name not in by_name:
+            aliases.setdefault(name, unnamed[min(len(aliases), len(unnamed) - 1)])
+        scanned[number] = by_name.get(name) or aliases[name]
     return scanned
 
 

@@ -8,6 +8,7 @@ way is unknown.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -99,7 +100,10 @@ class Running:
         if not self.over and self._batch:
             raise self.cut_short()
         self.over = True
-        changed = self._link.raw.total_changes - self._changes_before
+        try:
+            changed = self._link.raw.total_changes - self._changes_before
+        except sqlite3.Error as error:
+            raise self._unknown(error) from None
         allowed = self._permit.limits.changed_rows
         if self._bracketed and changed > allowed:
             self._roll_back()
@@ -138,8 +142,10 @@ class Running:
     def release(self) -> None:
         """Let the file go: no cursor holds a lock, nothing watches any more."""
         self.over = True
-        self._cursor.close()
-        self._link.raw.set_progress_handler(None, 0)
+        # A connection that was closed meanwhile has let go of everything already.
+        with contextlib.suppress(sqlite3.ProgrammingError):
+            self._cursor.close()
+            self._link.raw.set_progress_handler(None, 0)
         self.ended.set()
 
     def _open_bracket(self) -> None:
@@ -202,7 +208,7 @@ class Running:
             return StoppedError(
                 f"stopped on {node}: over {ceiling}", by="server", ceiling=ceiling, verified="already over"
             )
-        if self._authorizer.denied and code == sqlite3.SQLITE_AUTH:
+        if self._authorizer.denied:
             return ServerError(code, f"not authorized: {self._authorizer.denied}")
         return ServerError(code, str(error))
 
@@ -218,24 +224,26 @@ class Running:
             self._link.give_up()
             if _code(error) & 0xFF in _NOT_COMMITTED:
                 raise ServerError(_code(error), str(error), instead="nothing was changed: ask again") from None
-            raise OutcomeUnknownError(
-                f"the commit on {self._link.place.node} failed: {error}; it may or may not have happened"
-            ) from None
-        except KeyboardInterrupt:
-            self._link.give_up()
-            raise OutcomeUnknownError(
-                f"the commit on {self._link.place.node} was interrupted; it may or may not have happened"
-            ) from None
+            raise self._unknown(error) from None
+        except KeyboardInterrupt as error:
+            raise self._unknown(error) from None
+
+    def _unknown(self, error: BaseException) -> OutcomeUnknownError:
+        self._link.give_up()
+        why = "it was interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        return OutcomeUnknownError(
+            f"the end on {self._link.place.node} was lost: {why}; it may or may not have happened"
+        )
 
     def _roll_back(self) -> None:
         """Let the file go, and undo the statement's own transaction; a person's own stays theirs to end."""
         self.release()
-        if self._bracketed and self._link.raw.in_transaction:
-            try:
+        try:
+            if self._bracketed and self._link.raw.in_transaction:
                 self._link.own("ROLLBACK")
-            except sqlite3.Error:
-                # Closing the connection rolls back too.
-                self._link.give_up()
+        except sqlite3.Error:
+            # Closing the connection rolls back too.
+            self._link.give_up()
 
 
 def _code(error: BaseException | None) -> int:
