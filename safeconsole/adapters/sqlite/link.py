@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Container
 from dataclasses import dataclass
+from functools import partial
 
 from safeconsole.adapters.sqlite.authorizing import Authorizer
 from safeconsole.adapters.sqlite.sidecar import Place
@@ -126,6 +127,5 @@ class _AtMost(Container[str]):
         return isinstance(text, str) and text.isdecimal() and 0 < int(text) <= self._limit
 
 
-def _text(raw: bytes) -> str:
-    # Never a failure, never silently different: bytes that are no UTF-8 show as \xNN.
-    return str(raw, "utf-8", "backslashreplace")
+# Never a failure, never silently different: bytes that are no UTF-8 show as \xNN.
+_text = partial(str, encoding="utf-8", errors="backslashreplace")
