@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from prompt_toolkit import PromptSession
@@ -26,6 +26,7 @@ from safeconsole.shells.sql.history import history_of
 from safeconsole.shells.sql.keys import Pasted, key_bindings
 from safeconsole.shells.sql.live_verdict import LiveVerdict, Preview, preview_of
 from safeconsole.shells.sql.names import SchemaNames
+from safeconsole.shells.sql.previewing import offline_preview
 from safeconsole.shells.sql.prompting import PLAIN_STYLE, STYLE, continuation_text, prompt_parts, toolbar_parts
 from safeconsole.shells.sql.refreshing import NameRefresher
 from safeconsole.shells.sql.running import run_text
@@ -66,6 +67,8 @@ def run_console(
         The exit code: 0.
     """
     terminal = terminal or Terminal()
+    if services.preview is None:
+        services = replace(services, preview=offline_preview(gate, services.rules))
     session: PromptSession[str] = PromptSession(input=terminal.keys, output=terminal.drawing)
     streams = terminal.streams or Streams(
         data=sys.stdout,
@@ -99,7 +102,7 @@ def _furnish(session: PromptSession[str], state: ConsoleState, live: LiveVerdict
     session.completer = SqlCompleter(state.services.rules, lambda: state.names, command_names())
     session.complete_while_typing = True
     session.complete_in_thread = True
-    session.prompt_continuation = lambda width, _line, _wrapped: continuation_text(width)
+    session.prompt_continuation = lambda width, _line, wrapped: "" if wrapped else continuation_text(width)
     session.bottom_toolbar = lambda: _toolbar(session, state, live)
     session.default_buffer.on_text_changed += lambda buffer: live.typed(buffer.text)
 

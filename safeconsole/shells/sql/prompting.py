@@ -57,7 +57,9 @@ def prompt_parts(status: Status) -> StyleAndTextTuples:
         parts.append(("", f"/{safe(status.schema)}"))
     if status.node:
         style = "class:prompt.primary" if status.role == "primary" else "class:prompt.node"
-        parts += [("", " "), (style, f"{safe(status.node)} ({status.role})")]
+        # A name that says the role already needs it once; a name that lies is corrected.
+        role = "" if status.role in status.node else f" ({status.role})"
+        parts += [("", " "), (style, f"{safe(status.node)}{role}")]
     if status.to:
         parts.append(("", f" to {safe(status.to)}"))
     if status.elevated_seconds > 0:

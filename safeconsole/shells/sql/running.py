@@ -36,7 +36,7 @@ def run_text(state: ConsoleState, text: str, *, pasted: bool = False) -> None:
 
 def run_statement(state: ConsoleState, statement: Statement, presenter: Presenter) -> bool:
     """Run one statement and show what came of it; whether it ended well."""
-    node = state.gate.status().node
+    before = state.gate.status()
     try:
         state.gate.run(statement, presenter)
     except SafeConsoleError as error:
@@ -49,9 +49,10 @@ def run_statement(state: ConsoleState, statement: Statement, presenter: Presente
     except Exception as error:  # noqa: BLE001 (the loop shows what broke and goes on)
         state.say(f"safeconsole: this is a fault of safeconsole: {type(error).__name__}: {error}")
         return False
-    status = state.gate.status()
-    if node and status.node and status.node != node:
-        state.say(f"now on {status.node} ({status.role})")
+    after = state.gate.status()
+    if before.node != after.node and before.role == after.role:
+        # The person did not ask for another node: the one they were on is no longer fit.
+        state.say(f"moved from {before.node} to {after.node}: \\topology says why")
     return True
 
 

@@ -35,7 +35,8 @@ class Services:
 
     Attributes:
         rules: how the servers read text now.
-        preview: what the policy says of a statement without asking any server; it MUST open no connection.
+        preview: what the policy says of a statement without asking any server; it MUST open no connection. None
+            judges by the gate's own policy.
         capacity: prints the safe sizes; takes what the person typed after the command.
         glance: runs a read of the console's own, for completion; None completes no names.
         pause: waits so many seconds between two looks of \\watch.

@@ -103,8 +103,12 @@ def _style(reading: Reading, gates: Gates) -> str:
 def _leaves(reading: Reading, gates: Gates) -> list[str]:
     leaves = [_why(reading, gates)]
     if not reading.unreachable:
-        lag, threads, free, used = _lag(reading), *_measured(reading)
-        leaves.append(f"lag {lag}, {threads} threads running, free memory {free}, server memory {used}")
+        readings = (
+            ("lag", _lag(reading)),
+            *zip(("threads running", "free memory", "server memory"), _measured(reading), strict=True),
+        )
+        known = [f"{name} {value}" for name, value in readings if value not in {"-", "unknown"}]
+        leaves += [", ".join(known)] if known else []
         address = reading.identity.address if reading.identity else "address unknown"
         tags = f", tagged {', '.join(sorted(reading.tags))}" if reading.tags else ""
         leaves.append(f"{reading.version or 'version unknown'} at {address}{tags}")

@@ -150,8 +150,10 @@ def status(**changes):
     [
         ({}, "shop> "),
         ({"schema": "orders"}, "shop/orders> "),
-        ({"node": "replica-1", "role": "replica", "schema": "shop"}, "shop/shop replica-1 (replica)> "),
-        ({"node": "primary", "role": "primary", "to": "primary"}, "shop primary (primary) to primary> "),
+        ({"node": "replica-1", "role": "replica", "schema": "shop"}, "shop/shop replica-1> "),
+        ({"node": "replica-9", "role": "primary"}, "shop replica-9 (primary)> "),
+        ({"node": "10.0.0.5:3306", "role": "replica"}, "shop 10.0.0.5:3306 (replica)> "),
+        ({"node": "primary", "role": "primary", "to": "primary"}, "shop primary to primary> "),
         ({"elevated_seconds": 871.3}, "shop  ELEVATED 14:32 > "),
         ({"schema": "x\x1b[2J"}, "shop/x\\x1b[2J> "),
     ],
