@@ -11,6 +11,7 @@ from safeconsole.adapters.local.archive import open_archive
 from safeconsole.adapters.local.hostlog import open_host_log
 from safeconsole.adapters.local.journal import open_journal
 from safeconsole.adapters.local.pruning import prune
+from safeconsole.adapters.local.recording import open_recording, played
 from safeconsole.adapters.local.reviews import open_reviews
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.record import (
@@ -23,6 +24,7 @@ from safeconsole.core.record import (
     SessionOpened,
 )
 from safeconsole.shells.cli.audit import audit
+from safeconsole.shells.cli.audit_replay import tame
 
 
 class Clock:
@@ -95,6 +97,9 @@ def run(tmp_path):
 
         def reviews(self):
             return open_reviews(directory, by=self.by, clock=clock)
+
+        def recording(self, session):
+            return played(directory, session)
 
         def prune(self, **how):
             return prune(self.archive(), open_host_log(directory, clock), self.reviews().reviews(), **how)
@@ -337,3 +342,28 @@ def test_prune_packs_and_keeps_and_says_which(run):
     kept = rows(run("prune", "--remove-before", "2026-12-01", "--dry-run", "--format", "jsonl"))
     assert [(row["act"], row["why"]) for row in kept] == [("keep", "its review is pending")] * 2
     assert run("verify") == "everything holds: 2 sessions checked\n"
+
+
+def test_replay_plays_what_the_terminal_showed(run):
+    recording = open_recording(run.directory, "aa11", clock=Clock(), columns=80, lines=24)
+    recording.output("\x1b[31mred\x1b[0m \x1b]0;owned\x07")
+    recording.output("end")
+    assert run("replay", "aa", "--speed", "1000") == "\x1b[31mred\x1b[0m end\n"
+    with pytest.raises(ConfigurationError, match="no recording"):
+        run("replay", "bb22")
+
+
+@pytest.mark.parametrize(
+    "attack",
+    ["\x1b]52;c;aGk=\x07", "\x1b]0;t\x1b\\", "\x1bP1$q\x1b\\", "\x1b[6n", "\x1b[c", "\x1b[21t", "\x1b[?1000h", "\x9b6n", "\x1bc", "\x1b_x\x1b\\",
+     "\x05", "\x1b[>q", "\x1b", "\x1b]8;;http://x"],
+)  # fmt: skip
+def test_a_recording_cannot_drive_the_terminal_it_is_played_on(attack):
+    tamed = tame(f"a{attack}b")
+    assert not set(tamed) & {"\x1b", "\x9b", "\x05", "\x07"}
+    assert tamed.startswith("a")
+
+
+def test_colour_movement_and_erasure_are_played():
+    kept = "\x1b[1;31mx\x1b[0m\x1b[2K\x1b[1A\x1b[?25l\r\n\t\x08"
+    assert tame(kept) == kept

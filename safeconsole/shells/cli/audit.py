@@ -14,6 +14,7 @@ from safeconsole.interfaces import Archive, Row
 from safeconsole.shells.cli.audit_export import export_command
 from safeconsole.shells.cli.audit_prune import prune_command
 from safeconsole.shells.cli.audit_query import found, query_of, query_options
+from safeconsole.shells.cli.audit_replay import replay_command
 from safeconsole.shells.cli.audit_review import review_command
 from safeconsole.shells.cli.output import format_option, write_rows
 from safeconsole.shells.terminal.cells import safe
@@ -181,3 +182,4 @@ def _counted(number: int, noun: str) -> str:
 audit.add_command(review_command)
 audit.add_command(export_command)
 audit.add_command(prune_command)
+audit.add_command(replay_command)

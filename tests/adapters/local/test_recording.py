@@ -1,0 +1,83 @@
+"""What the terminal showed."""
+
+import io
+import json
+import stat
+
+import pytest
+
+from safeconsole.adapters.local.recording import RecordedStream, open_recording, played
+from safeconsole.core.errors import ConfigurationError
+
+
+@pytest.fixture
+def recording(directory, clock):
+    return open_recording(directory, "s", clock=clock, columns=80, lines=24)
+
+
+def shown(directory):
+    return [text for _, text in played(directory, "s")]
+
+
+def test_a_recording_is_asciicast_version_2_for_the_account_alone(directory, recording):
+    recording.output("one\r\n")
+    recording.output("\x1b[31mtwo\udcff")
+    path = directory / "recordings" / "s.cast"
+    head, *events = [json.loads(line) for line in path.read_text().splitlines()]
+    assert (head["version"], head["width"], head["height"]) == (2, 80, 24)
+    assert [event[1:] for event in events] == [["o", "one\r\n"], ["o", "\x1b[31mtwo\udcff"]]
+    assert events[0][0] < events[1][0]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def test_what_is_typed_is_left_out(directory, recording):
+    recording.output("> ")
+    with recording.paused():
+        recording.output("IDENTIFIED BY 'hunter2'")
+    recording.output("ok")
+    assert shown(directory) == ["> ", "ok"]
+
+
+def test_a_recording_ends_at_its_size_and_says_so(directory, clock):
+    recording = open_recording(directory, "s", clock=clock, columns=80, lines=24, largest_bytes=500)
+    for _ in range(100):
+        recording.output("x" * 50)
+    assert "recording ends here" in shown(directory)[-1]
+    assert (directory / "recordings" / "s.cast").stat().st_size < 700
+
+
+def test_a_recording_that_cannot_be_written_harms_nobody(directory, clock, recording, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert open_recording(tmp_path / "file", "s", clock=clock, columns=80, lines=24) is None
+    assert open_recording(directory, "s", clock=clock, columns=80, lines=24) is None
+    recording.output("x")
+    recording.close()
+    recording.output("late")
+    recording.close()
+    assert shown(directory) == ["x"]
+
+
+def test_a_stream_is_shown_and_recorded(directory, recording):
+    stream = io.StringIO()
+    recorded = RecordedStream(stream, recording)
+    recorded.write("hello")
+    recorded.flush()
+    assert (stream.getvalue(), shown(directory), recorded.isatty()) == ("hello", ["hello"], False)
+
+
+def test_a_recording_that_was_tampered_with_is_read_as_far_as_it_is_one(directory, recording):
+    recording.output("one")
+    path = directory / "recordings" / "s.cast"
+    path.write_bytes(
+        path.read_bytes()
+        + b'garbage\n[1,"i","typed"]\n["x","o","y"]\n[5,"o",7]\n\xff\n'
+        + b"[" * 9999
+        + b'\n[9,"o","two"]\n'
+    )
+    assert shown(directory) == ["one", "two"]
+
+
+def test_a_session_without_a_recording_is_said(directory):
+    with pytest.raises(ConfigurationError, match="no recording of session s") as caught:
+        played(directory, "s")
+    assert "audit show s" in caught.value.instead
