@@ -1,0 +1,162 @@
+"""A permit is made from a decision whose demands are met, and from nothing else."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safeconsole.core.decision import Considered, Decision, permit_from_decision, with_disagreement
+from safeconsole.core.elevation import Grant, Request, Scope, State
+from safeconsole.core.errors import DeniedError, NoFitNodeError, RefusedError
+from safeconsole.core.limits import Limits
+from safeconsole.core.routing import Identity
+from safeconsole.core.statement import Estimate, Statement
+from safeconsole.core.vocabulary import Account, Effect, NodeName, Route, Verdict
+
+IDENTITY = Identity(server="s", address="127.0.0.1:3306")
+
+
+def considered(verdict=Verdict.ALLOW, *effects, observed=False, **rest):
+    statement = Statement(text="x", kind="x", effects=frozenset(effects or {Effect.READ}), digest="d")
+    decision = Decision(
+        verdict=verdict, rules=("r",), limits=Limits(run_seconds=7), message="because", instead="try", observed=observed
+    )
+    facts = {"route": Route.REPLICA, "node": NodeName("n"), "identity": IDENTITY, "evidence": ("seen",), **rest}
+    return Considered(statement=statement, estimate=Estimate(), decision=decision, **facts)
+
+
+def grant(*, digest="d", server="s", state=State.GRANTED):
+    request = Request(cluster="shop", scope=Scope.STATEMENT, reason="why", digest=digest, server=server)
+    return Grant(id="g1", request=request, granted_seconds=100, ends_seconds=200, state=state)
+
+
+def permit(asked, *, grant=None, confirmed=False, now=150.0):
+    return permit_from_decision(asked, grant=grant, confirmed=confirmed, now_seconds=now)
+
+
+def test_what_is_allowed_is_permitted_with_its_limits_on_the_reading_account():
+    made = permit(considered())
+    assert (made.account, made.read_only, made.elevation) == (Account.READ, True, "")
+    assert (made.limits.run_seconds, made.rules, made.node, made.identity, made.route) == (7, ("r",), "n", IDENTITY, Route.REPLICA)
+    assert made.statement.text == "x"
+
+
+@pytest.mark.parametrize("given_grant", [None, grant()])
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_what_is_denied_stays_denied_whoever_agrees(given_grant, confirmed):
+    with pytest.raises(DeniedError) as refusal:
+        permit(considered(Verdict.DENY), grant=given_grant, confirmed=confirmed)
+    assert (refusal.value.message, refusal.value.evidence, refusal.value.instead) == ("because", ("seen",), "try")
+    assert refusal.value.exit_code == 4
+
+
+@pytest.mark.parametrize("missing", [{"node": None}, {"identity": None}])
+@pytest.mark.parametrize("verdict", [Verdict.ALLOW, Verdict.CONFIRM, Verdict.ELEVATE])
+def test_without_a_node_there_is_no_permit(missing, verdict):
+    with pytest.raises(NoFitNodeError):
+        permit(considered(verdict, **missing), grant=grant(), confirmed=True)
+
+
+def test_a_denial_is_told_even_without_a_node():
+    with pytest.raises(DeniedError):
+        permit(considered(Verdict.DENY, node=None, identity=None))
+
+
+def test_a_confirmation_is_asked_for_and_enough():
+    with pytest.raises(RefusedError) as refusal:
+        permit(considered(Verdict.CONFIRM))
+    assert refusal.value.exit_code == 3
+    assert permit(considered(Verdict.CONFIRM), confirmed=True).account is Account.READ
+
+
+def test_a_confirmation_is_no_elevation():
+    with pytest.raises(RefusedError) as refusal:
+        permit(considered(Verdict.ELEVATE), confirmed=True)
+    assert not isinstance(refusal.value, DeniedError)
+
+
+def test_an_elevation_permits_on_the_elevated_account_and_is_named():
+    made = permit(considered(Verdict.ELEVATE, Effect.WRITE), grant=grant())
+    assert (made.account, made.read_only, made.elevation) == (Account.ELEVATED, False, "g1")
+
+
+@pytest.mark.parametrize("verdict", [Verdict.ALLOW, Verdict.CONFIRM])
+def test_an_elevation_is_not_used_where_none_is_needed(verdict):
+    made = permit(considered(verdict), grant=grant())
+    assert (made.account, made.elevation) == (Account.READ, "")
+
+
+@pytest.mark.parametrize(
+    ("not_in_force", "now"),
+    [
+        (grant(digest="other"), 150), (grant(server="other"), 150), (grant(state=State.EXPIRED), 150),
+        (grant(state=State.VOIDED), 150), (grant(), 200), (grant(), 99),
+    ],
+)
+def test_an_elevation_of_something_else_or_of_another_time_is_none(not_in_force, now):
+    for verdict in (Verdict.ELEVATE, Verdict.CONFIRM):
+        with pytest.raises(RefusedError):
+            permit(considered(verdict), grant=not_in_force, now=now)
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_observing_stops_nothing_and_elevates_nothing(verdict):
+    made = permit(considered(verdict, Effect.WRITE, observed=True), grant=grant())
+    assert (made.account, made.read_only, made.elevation) == (Account.READ, False, "")
+
+
+@pytest.mark.parametrize(
+    ("effects", "read_only"),
+    [
+        ([Effect.READ], True), ([Effect.SESSION], True), ([Effect.READ, Effect.SESSION], True),
+        ([Effect.READ, Effect.LOCK], False), ([Effect.READ, Effect.UNKNOWN], False), ([Effect.ADMIN], False),
+    ],
+)
+def test_only_reads_run_read_only(effects, read_only):
+    assert permit(considered(Verdict.ALLOW, *effects)).read_only is read_only
+
+
+GRANTS = st.builds(
+    grant, digest=st.sampled_from("de"), server=st.sampled_from("st"), state=st.sampled_from(State)
+) | st.none()
+
+
+@given(st.sampled_from(Verdict), st.sets(st.sampled_from(Effect), min_size=1), GRANTS, st.booleans(), st.floats(0, 300))
+def test_the_elevated_account_is_never_reached_without_a_grant_in_force(verdict, effects, given_grant, confirmed, now):
+    try:
+        made = permit(considered(verdict, *effects), grant=given_grant, confirmed=confirmed, now=now)
+    except RefusedError:
+        return
+    assert verdict is not Verdict.DENY
+    in_force = given_grant and given_grant.state is State.GRANTED and 100 <= now < 200
+    bound = given_grant and (given_grant.request.digest, given_grant.request.server) == ("d", "s")
+    assert (made.account is Account.ELEVATED) == (verdict is Verdict.ELEVATE)
+    if verdict is Verdict.ELEVATE:
+        assert in_force
+        assert bound
+    if verdict is Verdict.CONFIRM:
+        assert confirmed or (in_force and bound)
+
+
+OBJECTION = Estimate(asked=True, disagrees=True, objection="it writes", objection_code=1792)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.ALLOW, Verdict.CONFIRM])
+def test_the_servers_contradiction_needs_an_elevation(verdict):
+    decision = considered(verdict).decision
+    stricter = with_disagreement(decision, OBJECTION)
+    assert stricter.verdict is Verdict.ELEVATE
+    assert stricter.rules == ("r", "server-disagrees")
+    assert "it writes" in stricter.message
+
+
+@pytest.mark.parametrize("verdict", [Verdict.ELEVATE, Verdict.DENY])
+def test_it_never_loosens(verdict):
+    decision = considered(verdict).decision
+    assert with_disagreement(decision, OBJECTION) == decision
+
+
+def test_a_plain_error_is_no_contradiction():
+    decision = considered().decision
+    assert with_disagreement(decision, replace(OBJECTION, disagrees=False)) == decision

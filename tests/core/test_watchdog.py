@@ -1,0 +1,99 @@
+"""A statement that passes a ceiling is ended, and only what is known to be over is called over."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safeconsole.core.limits import Limits
+from safeconsole.core.watchdog import TRANSITIONS, Breach, Event, Sample, State, breach_of, next_state
+
+FINAL = {State.OVER, State.MISSED}
+
+
+@given(st.sampled_from(State), st.sampled_from(Event))
+def test_a_step_that_is_not_in_the_table_is_refused(state, event):
+    if (state, event) in TRANSITIONS:
+        assert next_state(state, event) is TRANSITIONS[state, event]
+    else:
+        with pytest.raises(ValueError, match=f"that is {state} cannot meet {event}"):
+            next_state(state, event)
+
+
+def test_ends_are_final_and_all_else_can_end():
+    assert not [pair for pair in TRANSITIONS if pair[0] in FINAL]
+    for state in set(State) - FINAL:
+        assert next_state(state, Event.GONE) is State.OVER
+        assert next_state(state, Event.FINISHED) is State.OVER
+
+
+@given(st.lists(st.sampled_from(Event), max_size=12))
+def test_a_limit_that_passed_is_never_forgotten(events):
+    """After a limit, nothing but an end, or a harder kill, can follow."""
+    state = next_state(State.RUNNING, Event.LIMIT_PASSED)
+    for event in events:
+        if (state, event) in TRANSITIONS:
+            state = next_state(state, event)
+        assert state is not State.RUNNING
+
+
+def test_over_is_said_only_of_what_was_seen_to_end():
+    assert {event for (_, event), after in TRANSITIONS.items() if after is State.OVER} == {Event.FINISHED, Event.GONE}
+
+
+def test_a_statement_that_cannot_be_seen_is_killed_and_then_called_missed():
+    state = next_state(State.RUNNING, Event.UNREACHABLE)
+    assert state is State.KILLING_QUERY
+    assert next_state(state, Event.UNREACHABLE) is State.MISSED
+
+
+def test_a_kill_that_does_not_help_becomes_a_harder_one():
+    state = State.RUNNING
+    for event in (Event.INTERRUPTED, Event.INTERRUPTED, Event.GRACE_PASSED, Event.INTERRUPTED, Event.GRACE_PASSED):
+        state = next_state(state, event)
+    assert state is State.MISSED
+
+
+LIMITS = Limits(
+    run_seconds=10, session_memory_bytes=100, grown_memory_bytes=50, opened_tables=5, free_memory_bytes=1000
+)
+FIRST = Sample(elapsed_seconds=0, instance_memory_bytes=500, opened_tables=20)
+
+
+def sample(**rest):
+    return Sample(**{"elapsed_seconds": 1.0, **rest})
+
+
+@pytest.mark.parametrize(
+    ("now", "ceiling", "read"),
+    [
+        (sample(elapsed_seconds=10.1), "run_seconds", 10.1),
+        (sample(session_memory_bytes=101), "session_memory_bytes", 101),
+        (sample(instance_memory_bytes=551), "grown_memory_bytes", 51),
+        (sample(opened_tables=26), "opened_tables", 6),
+        (sample(free_memory_bytes=999), "free_memory_bytes", 999),
+        (sample(free_memory_bytes=0), "free_memory_bytes", 0),
+        (sample(elapsed_seconds=11, session_memory_bytes=101), "run_seconds", 11),
+    ],
+)
+def test_a_ceiling_that_is_passed_is_named_with_its_reading(now, ceiling, read):
+    assert breach_of(LIMITS, FIRST, now) == Breach(ceiling=ceiling, read=read, allowed=getattr(LIMITS, ceiling))
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        sample(elapsed_seconds=10.0), sample(session_memory_bytes=100), sample(instance_memory_bytes=550),
+        sample(opened_tables=25), sample(free_memory_bytes=1000), sample(), sample(instance_memory_bytes=0, opened_tables=0),
+    ],
+)
+def test_what_is_at_its_ceiling_or_unknown_has_not_passed_it(now):
+    assert breach_of(LIMITS, FIRST, now) is None
+
+
+def test_growth_needs_both_readings():
+    unknown = Sample(elapsed_seconds=0)
+    assert breach_of(LIMITS, unknown, sample(instance_memory_bytes=10**9, opened_tables=10**9)) is None
+
+
+def test_a_floor_of_nothing_asks_nothing():
+    assert breach_of(Limits(), FIRST, sample(free_memory_bytes=0)) is None
