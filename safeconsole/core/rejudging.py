@@ -1,0 +1,73 @@
+"""
+Recorded decisions judged again by another policy, from the facts that were recorded with them.
+
+Answers "what would this policy have refused last week?" without a server, a statement's text or an
+analysis: the facts are all that a policy sees. A fact that an older program did not record is
+unknown here too; a rule that names it cannot be judged, which is said and not taken for a refusal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from safeconsole.core.decision import Decision
+from safeconsole.core.facts import FACTS, FactType
+from safeconsole.core.policy import Policy, judge
+from safeconsole.core.record import Decided
+from safeconsole.core.rules import facts_named
+from safeconsole.core.vocabulary import Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejudged:
+    """
+    One recorded decision, and what another policy says to the same facts.
+
+    Attributes:
+        statement: its number in its session.
+        was: the recorded verdict.
+        now: the other policy's answer.
+        missing: facts that its rules name and that were not recorded; when there are any, `now` proves nothing.
+    """
+
+    statement: int
+    was: Verdict
+    now: Decision
+    missing: tuple[str, ...] = ()
+
+    @property
+    def is_stricter(self) -> bool:
+        """Whether the other policy is known to be stricter."""
+        return not self.missing and self.now.verdict > self.was
+
+    @property
+    def is_looser(self) -> bool:
+        """Whether the other policy is known to be looser."""
+        return not self.missing and self.now.verdict < self.was
+
+
+def rejudge(policy: Policy, decided: Iterable[Decided]) -> Iterator[Rejudged]:
+    """Yield each recorded decision with what the policy says now, in the order given."""
+    named = tuple(dict.fromkeys(fact for rule in policy.rules for fact in facts_named(rule.when)))
+    for recorded in decided:
+        facts = facts_from_record(recorded.facts)
+        yield Rejudged(
+            statement=recorded.statement,
+            # A verdict that this program does not know was none that let anything pass.
+            was=Verdict.__members__.get(recorded.verdict.upper(), Verdict.DENY),
+            now=judge(policy, facts),
+            missing=tuple(fact for fact in named if fact not in facts),
+        )
+
+
+def facts_from_record(recorded: Mapping[str, object]) -> dict[str, object]:
+    """Return recorded facts as rules take them: known names only, and numbers of the declared type."""
+    facts: dict[str, object] = {}
+    for name, value in recorded.items():
+        fact = FACTS.get(name)
+        if fact is None:
+            continue
+        whole = fact.type is FactType.DOUBLE and isinstance(value, int) and not isinstance(value, bool)
+        facts[name] = float(value) if whole and isinstance(value, int) else value
+    return facts
