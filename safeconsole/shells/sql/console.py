@@ -16,17 +16,15 @@ from prompt_toolkit.history import History, InMemoryHistory
 from prompt_toolkit.input import Input
 from prompt_toolkit.output import Output
 
-from safeconsole.core.decision import Decision
-from safeconsole.core.statement import Statement
 from safeconsole.gate import Gate
 from safeconsole.shells.sql.commands import command_names, dispatch
 from safeconsole.shells.sql.completing import SqlCompleter
 from safeconsole.shells.sql.highlighting import SqlLexer
 from safeconsole.shells.sql.history import history_of
 from safeconsole.shells.sql.keys import Pasted, key_bindings
+from safeconsole.shells.sql.known_rules import KnownRules
 from safeconsole.shells.sql.live_verdict import LiveVerdict, Preview, preview_of
 from safeconsole.shells.sql.names import SchemaNames
-from safeconsole.shells.sql.previewing import offline_preview
 from safeconsole.shells.sql.prompting import PLAIN_STYLE, STYLE, continuation_text, prompt_parts, toolbar_parts
 from safeconsole.shells.sql.refreshing import NameRefresher
 from safeconsole.shells.sql.running import run_text
@@ -67,8 +65,8 @@ def run_console(
         The exit code: 0.
     """
     terminal = terminal or Terminal()
-    if services.preview is None:
-        services = replace(services, preview=offline_preview(gate, services.rules))
+    rules = KnownRules(services.rules)
+    services = replace(services, rules=rules.sure)
     session: PromptSession[str] = PromptSession(input=terminal.keys, output=terminal.drawing)
     streams = terminal.streams or Streams(
         data=sys.stdout,
@@ -79,7 +77,7 @@ def run_console(
     state = ConsoleState(gate=gate, services=services, streams=streams, asked=[], names=SchemaNames())
     live = LiveVerdict(partial(_previews, state), _redraw)
     pasted = Pasted()
-    _furnish(session, state, live, pasted)
+    _furnish(session, state, live, pasted, rules)
     session.history = session.default_buffer.history = _history(state, history_directory)
     refresher = NameRefresher(glance=services.glance, directory=history_directory) if services.glance else None
     try:
@@ -91,15 +89,17 @@ def run_console(
     return 0
 
 
-def _furnish(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, pasted: Pasted) -> None:
+def _furnish(
+    session: PromptSession[str], state: ConsoleState, live: LiveVerdict, pasted: Pasted, rules: KnownRules
+) -> None:
     """Give the prompt its keys, colours, suggestions and the line below it."""
     decorated = state.screen().messages_look.decorated
     session.style = STYLE if decorated else PLAIN_STYLE
-    session.lexer = SqlLexer(state.services.rules)
+    session.lexer = SqlLexer(rules.now)
     session.auto_suggest = ReadSuggest()
-    session.key_bindings = key_bindings(state.services.rules, pasted)
+    session.key_bindings = key_bindings(rules.now, pasted)
     session.multiline = True
-    session.completer = SqlCompleter(state.services.rules, lambda: state.names, command_names())
+    session.completer = SqlCompleter(rules.now, lambda: state.names, command_names())
     session.complete_while_typing = True
     session.complete_in_thread = True
     session.prompt_continuation = lambda width, _line, wrapped: "" if wrapped else continuation_text(width)
@@ -147,15 +147,7 @@ def _toolbar(session: PromptSession[str], state: ConsoleState, live: LiveVerdict
 
 
 def _previews(state: ConsoleState, text: str) -> tuple[Preview, ...]:
-    judge = state.services.preview
-    if judge is None:
-        return ()
-    to = state.gate.status().to
-    return tuple(_preview(judge(statement), statement, to) for statement in state.gate.split(text))
-
-
-def _preview(decision: Decision, statement: Statement, to: str) -> Preview:
-    return preview_of(statement, decision, to=to)
+    return tuple(preview_of(state.services.preview(statement)) for statement in state.gate.split(text))
 
 
 def _history(state: ConsoleState, directory: str) -> History:

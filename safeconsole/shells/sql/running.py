@@ -58,7 +58,7 @@ def run_statement(state: ConsoleState, statement: Statement, presenter: Presente
 
 def _agreed(state: ConsoleState, statements: Sequence[Statement], *, pasted: bool) -> bool:
     """List the statements with what the policy says of each; whether they may run one after the other."""
-    verdicts = [_verdict(state, statement) for statement in statements]
+    verdicts = [state.services.preview(statement).decision.verdict for statement in statements]
     worst = max(verdicts)
     state.say(f"{counted(len(statements), 'statement')}, the strictest verdict is {worst.word}:")
     for number, (statement, verdict) in enumerate(zip(statements, verdicts, strict=True), start=1):
@@ -70,8 +70,3 @@ def _agreed(state: ConsoleState, statements: Sequence[Statement], *, pasted: boo
         return state.streams.ask(f'run them in this order? type "{YES}": ').strip() == YES
     except (EOFError, KeyboardInterrupt):
         return False
-
-
-def _verdict(state: ConsoleState, statement: Statement) -> Verdict:
-    # What nobody can judge beforehand is counted as the strictest that may still run.
-    return state.services.preview(statement).verdict if state.services.preview else Verdict.ELEVATE

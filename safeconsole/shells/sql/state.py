@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TextIO
 
-from safeconsole.core.decision import Decision
+from safeconsole.core.decision import Considered
 from safeconsole.core.errors import DeniedError, RefusedError, SafeConsoleError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.statement import Statement
@@ -34,16 +34,15 @@ class Services:
     What the console is given beside the gate.
 
     Attributes:
-        rules: how the servers read text now.
-        preview: what the policy says of a statement without asking any server; it MUST open no connection. None
-            judges by the gate's own policy.
+        rules: how the servers read text now; may wait for them the first time.
+        preview: what would be decided of a statement without asking any server; it MUST open no connection.
         capacity: prints the safe sizes; takes what the person typed after the command.
         glance: runs a read of the console's own, for completion; None completes no names.
         pause: waits so many seconds between two looks of \\watch.
     """
 
     rules: Callable[[], LexicalRules]
-    preview: Callable[[Statement], Decision] | None = None
+    preview: Callable[[Statement], Considered]
     capacity: Callable[[str], None] | None = None
     glance: Glance | None = None
     pause: Callable[[float], None] = time.sleep

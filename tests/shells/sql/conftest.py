@@ -13,10 +13,10 @@ from safeconsole.core.analysis import analyse
 from safeconsole.core.decision import Considered
 from safeconsole.core.elevation import Grant, Request, Scope
 from safeconsole.core.errors import ConfigurationError, DeniedError, RefusedError
-from safeconsole.core.facts import Circumstances, facts_of
+from safeconsole.core.facts import Circumstances
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.limits import tighten
-from safeconsole.core.policy import judge
+from safeconsole.core.preview import preview
 from safeconsole.core.record import Ended
 from safeconsole.core.routing import Identity, Reading, route_of
 from safeconsole.core.statement import Estimate
@@ -58,20 +58,14 @@ class ScriptedGate:
 
     def preview(self, statement):
         circumstances = Circumstances(flavour=Flavour.SQLITE, cluster="shop", elevated=self.elevation is not None)
-        facts = facts_of(
-            statement,
-            route=route_of(statement, to=self.to),
-            reading=None,
-            estimate=Estimate(),
-            circumstances=circumstances,
-        )
-        return judge(self.policy, facts, limits=tighten(self.policy.limits, self.tight))
+        limits = tighten(self.policy.limits, self.tight)
+        return preview(statement, policy=self.policy, circumstances=circumstances, to=self.to, limits=limits)
 
     def last(self):
         return self._last
 
     def run(self, statement, presenter):
-        decision, route = self.preview(statement), route_of(statement, to=self.to)
+        decision, route = self.preview(statement).decision, route_of(statement, to=self.to)
         self._last = Considered(
             statement=statement, route=route, node=NodeName("primary" if route is Route.PRIMARY else "replica-1"),
             identity=Identity(server="u", address="a"), estimate=Estimate(), decision=decision,

@@ -8,6 +8,7 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import InMemoryHistory
 
+from safeconsole.core.errors import UnreachableError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.limits import Limits
 from safeconsole.core.vocabulary import Flavour, Route, Verdict
@@ -16,6 +17,7 @@ from safeconsole.shells.sql.commands import COMMANDS, help_text, is_bare_word
 from safeconsole.shells.sql.highlighting import COLOURED_CHARACTERS, SqlLexer
 from safeconsole.shells.sql.history import history_of
 from safeconsole.shells.sql.keys import is_ready
+from safeconsole.shells.sql.known_rules import ASSUMED, KnownRules
 from safeconsole.shells.sql.live_verdict import JUDGED_CHARACTERS, LiveVerdict, Preview
 from safeconsole.shells.sql.prompting import prompt_parts, status_text, toolbar_parts
 from safeconsole.shells.sql.suggesting import ReadSuggest
@@ -256,3 +258,28 @@ def test_commands_and_huge_texts_are_not_judged_while_typing(text):
     threading.Event().wait(0.2)
     assert live.previews() == ()
     live.close()
+
+
+def test_nothing_typed_waits_for_the_servers():
+    asked, answer = threading.Event(), threading.Event()
+
+    def read():
+        asked.set()
+        assert answer.wait(5)
+        return LexicalRules(flavour=Flavour.MARIADB)
+
+    rules = KnownRules(read)
+    assert asked.wait(5)
+    assert rules.now() == ASSUMED
+    answer.set()
+    assert rules.sure() == rules.now() == LexicalRules(flavour=Flavour.MARIADB)
+
+
+def test_servers_that_cannot_be_asked_leave_the_typing_alone():
+    def read():
+        raise UnreachableError("nobody there")
+
+    rules = KnownRules(read)
+    with pytest.raises(UnreachableError):
+        rules.sure()
+    assert rules.now() == ASSUMED

@@ -1,0 +1,156 @@
+"""The console over the real gate and the embedded engine: what was typed, what became of it, what was recorded."""
+
+import io
+import json
+import sqlite3
+import time
+from functools import partial
+
+import pytest
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from safeconsole.adapters.local.clock import SystemClock
+from safeconsole.adapters.local.journal import open_journal
+from safeconsole.adapters.local.policies import PolicyFiles
+from safeconsole.adapters.sqlite.engine import open_engine
+from safeconsole.core.facts import Circumstances
+from safeconsole.core.person import Person
+from safeconsole.core.preview import preview
+from safeconsole.core.settings import ClusterSettings
+from safeconsole.core.vocabulary import Role
+from safeconsole.demo.embedded import Replicator, create_embedded
+from safeconsole.gate import Gate, Visit
+from safeconsole.shells.sql.console import Terminal, run_console
+from safeconsole.shells.sql.state import Services, Streams
+from safeconsole.shells.terminal.confirming import TerminalConfirmer
+
+PERSON = Person(name="ada", login="ada", groups=(), host="laptop", terminal=True)
+
+
+class Road:
+    """One session on an embedded cluster; `answers` are what the person says when asked."""
+
+    def __init__(self, directory):
+        self.cluster = create_embedded(directory / "files")
+        clock = SystemClock()
+        settings = ClusterSettings(nodes=tuple(str(node.path) for node in self.cluster.nodes), engine="sqlite")
+        engine = open_engine("shop", settings, clock)
+        self.data, self.messages = io.StringIO(), io.StringIO()
+        self.answers = []
+        self.journal = open_journal(directory / "audit", clock=clock)
+        self.gate = Gate(
+            visit=Visit(cluster="shop", environment="production", face="sql", person=PERSON),
+            policy=PolicyFiles().load("baseline"),
+            engine=engine,
+            journal=self.journal,
+            clock=clock,
+            confirmer=TerminalConfirmer(self.ask, self.messages.write),
+        )
+        circumstances = Circumstances(flavour=engine.flavour, cluster="shop", interactive=True)
+        judge = partial(preview, policy=self.gate.policy, circumstances=circumstances)
+        self.services = Services(rules=lambda: engine.rules, preview=judge)
+
+    def ask(self, question):
+        self.messages.write(question + "\n")
+        if not self.answers:
+            raise EOFError
+        return self.answers.pop(0)
+
+    def type(self, text):
+        streams = Streams(data=self.data, messages=self.messages, environ={}, ask=self.ask)
+        with create_pipe_input() as keys:
+            keys.send_text(text + "\x04")
+            run_console(
+                self.gate,
+                services=self.services,
+                terminal=Terminal(keys=keys, drawing=DummyOutput(), streams=streams),
+            )
+        return self.data.getvalue(), self.messages.getvalue()
+
+    def records(self):
+        self.gate.close()
+        lines = self.journal.path.read_text().splitlines()
+        return [json.loads(line)["record"] for line in lines]
+
+    def status_of_order(self, number):
+        with sqlite3.connect(f"file:{self.cluster.primary.path}?mode=ro", uri=True) as primary:
+            return primary.execute("SELECT status FROM orders WHERE id = ?", (number,)).fetchone()[0]
+
+
+@pytest.fixture
+def road(tmp_path):
+    road = Road(tmp_path)
+    with Replicator(road.cluster) as replicator:
+        assert replicator.wait_caught_up()
+        for _ in range(100):
+            if all(reading.replicating or reading.role is Role.PRIMARY for reading in road.gate.topology()):
+                break
+            time.sleep(0.02)
+        yield road
+        road.gate.close()
+
+
+UPDATE = "UPDATE orders SET status = 'x' WHERE id = 1;\r"
+
+
+def test_a_read_goes_to_a_replica_and_says_so(road):
+    data, messages = road.type("SELECT id, status FROM orders WHERE id < 3;\r")
+    assert data == "id  status\n--  ---------\n 1  shipped\n 2  cancelled\n"
+    assert messages.endswith(", replica-1 (replica)\n")
+
+
+def test_a_write_is_refused_with_evidence_and_changes_nothing(road):
+    before = road.status_of_order(1)
+    _, messages = road.type(UPDATE)
+    assert messages.startswith("safeconsole: not run: ")
+    assert "node: primary, a primary" in messages
+    assert "or: \\elevate REASON" in messages
+    assert road.status_of_order(1) == before
+
+
+def test_an_elevated_write_runs_once_and_stands_in_the_journal(road):
+    road.answers = ["INC-7", "shop"]
+    _, messages = road.type(f"\\elevate stuck order\r{UPDATE}\\stand-down\r{UPDATE}")
+    assert "done, 1 row changed" in messages
+    assert messages.count("done, 1 row changed") == 1
+    assert road.status_of_order(1) == "x"
+    records = road.records()
+    intents = [record for record in records if record["type"] == "intent"]
+    assert [intent["elevation"] != "" for intent in intents] == [True]
+    assert {"type": "command", "command": "\\elevate stuck order", "answer": ""} in records
+
+
+def test_a_wrong_name_elevates_nothing(road):
+    road.answers = ["INC-7", "shopp"]
+    _, messages = road.type(f"\\elevate stuck order\r{UPDATE}")
+    assert "the elevation was not granted" in messages
+    assert road.status_of_order(1) != "x"
+
+
+def test_a_limit_stops_on_the_server_and_is_told_loudly(road):
+    endless = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT n FROM t;\r"
+    _, messages = road.type(f"\\timeout 1\r\\rows 100\r{endless}")
+    assert "incomplete: stopped at 100 rows: raise with \\rows N up to 10,000,000, or narrow the statement" in messages
+
+
+def test_a_statement_that_runs_out_of_time_leaves_the_console_open(road):
+    endless = "WITH RECURSIVE t(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM t) SELECT COUNT(*) FROM t;\r"
+    data, messages = road.type(f"\\timeout 1\r{endless}SELECT 7;\r")
+    assert "run_seconds" in messages or "1 s" in messages
+    assert data.endswith("7\n-\n7\n")
+
+
+def test_the_catalogue_commands_walk_the_road(road):
+    data, messages = road.type(
+        "\\dt\r\\d orders\r\\di order_items\r\\explain SELECT * FROM orders\r\\topology\r\\status\r"
+    )
+    assert "safeconsole:" not in messages
+    assert "customer_id" in data
+    assert "! reads it whole" in data
+    assert "fit primary" in data
+
+
+def test_what_the_server_says_is_one_clear_line(road):
+    _, messages = road.type("SELECT * FROM nosuch;\r")
+    assert messages == "safeconsole: the server says: no such table: nosuch (1)\n"
