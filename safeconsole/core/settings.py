@@ -66,6 +66,24 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     tls: TlsSettings = TlsSettings()
 
 
+class SinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    A place that copies of the journal go to.
+
+    Attributes:
+        kind: what it is.
+        address: a syslog socket's path, udp://host:port or tcp://host:port; a webhook's URL; a database's SQLAlchemy
+            URL.
+        header: a webhook's extra header, "Authorization: Bearer {secret}".
+        secret_variable: the environment variable whose value stands for `{secret}` in address and header.
+    """
+
+    kind: Literal["syslog", "webhook", "database"]
+    address: str
+    header: str = ""
+    secret_variable: str = ""
+
+
 class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     The journal.
@@ -75,11 +93,13 @@ class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         signing_key: the file of the Ed25519 key that signs the host log, or "keyring"; "" signs nothing.
         public_keys: keys whose signatures are believed, 64 hexadecimal digits each; with one, an unsigned log does
             not hold.
+        sinks: where copies go, by name.
     """
 
     directory: str = ""
     signing_key: str = ""
     public_keys: tuple[str, ...] = ()
+    sinks: dict[str, SinkSettings] = {}
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -159,6 +159,9 @@ def _settings(table: Table, source: Path) -> Settings:
     for name, settings_of_one in settings.clusters.items():
         _check_cluster(name, settings_of_one, source)
     _check_limits(settings.limits, source)
+    for name in settings.audit.sinks:
+        if not re.fullmatch(r"[0-9A-Za-z_-]+", name):
+            raise ConfigurationError(f"{source}: audit.sinks.{name}: a name is letters, digits, dashes and underscores")
     return settings
 
 
