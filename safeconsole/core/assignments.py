@@ -7,6 +7,7 @@ the console: a limit, or how statements are read, may rest on it.
 
 from __future__ import annotations
 
+from safeconsole.core.catalogue.objects import words
 from safeconsole.core.catalogue.settings import HARMLESS_SETTINGS
 from safeconsole.core.clauses import read_calls, read_clauses
 from safeconsole.core.findings import Findings
@@ -117,8 +118,44 @@ def _read_statement_settings(findings: Findings) -> int:
     return 0
 
 
-def read_transaction(findings: Findings) -> None:
-    """Judge START TRANSACTION: read-write lifts the mode that the console set."""
-    words = [token.word for token in findings.tokens]
-    if "WRITE" in words:
-        findings.action("console-owned-setting", "the transaction mode")
+TRANSACTION_KINDS = frozenset(
+    {
+        "begin",
+        "begin work",
+        "start transaction",
+        "commit",
+        "end",
+        "rollback",
+        "savepoint",
+        "release",
+        "release savepoint",
+    }
+)
+"""Statements that begin, end or mark a transaction."""
+
+_TRANSACTION_WORDS = words(
+    "BEGIN WORK START TRANSACTION READ ONLY WRITE WITH CONSISTENT SNAPSHOT COMMIT END ROLLBACK TO SAVEPOINT RELEASE"
+    " AND NO CHAIN DEFERRED"
+)
+_NAMING = frozenset({"savepoint", "release", "release savepoint", "rollback"})
+# In SQLite these wait for other writers, and keep them out.
+_LOCKING = frozenset({"IMMEDIATE", "EXCLUSIVE"})
+
+
+def read_transaction(kind: str, findings: Findings) -> None:
+    """
+    Judge a statement that begins, ends or marks a transaction.
+
+    READ WRITE lifts the mode that the console set; anything else than the known words makes it unknown,
+    since MariaDB runs `BEGIN …; END` as a block in its ORACLE mode.
+    """
+    names = 0
+    for token in findings.tokens:
+        if token.word == "WRITE":
+            findings.action("console-owned-setting", "the transaction mode")
+        if token.word in _LOCKING:
+            findings.add(Effect.LOCK, "it keeps other writers out")
+        elif token.word not in _TRANSACTION_WORDS and token.text != ",":
+            names += 1
+    if names > int(kind in _NAMING):
+        findings.unknown("more words than this statement has")

@@ -7,22 +7,23 @@ something else is over-reported, and a call that is not known to be pure is neve
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from safeconsole.core.lexicon import Token, TokenKind
 from safeconsole.core.reserved import RESERVED_EVERYWHERE
+from safeconsole.core.structure import name_of
 
 # Reserved words that are functions too when a parenthesis follows.
-_CALLABLE_RESERVED = frozenset(
-    {"IF", "INSERT", "REPLACE", "LEFT", "RIGHT", "REPEAT", "MOD", "CHAR", "VALUES", "DEFAULT"}
-)
-# Reserved in newer servers only; their place before a parenthesis is fixed by what precedes them.
-_AFTER_CLOSING = frozenset({"OVER", "AGAINST", "GROUP"})
+_CALLABLE_RESERVED = frozenset({"INSERT", "REPLACE", "LEFT", "RIGHT", "REPEAT", "CHAR"})
+_NAMES = frozenset({TokenKind.WORD, TokenKind.NAME})
 _SUBQUERY_STARTS = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
 _COMPARISONS = frozenset({"=", "<", ">", "<=", ">=", "<>", "!="})
 _BEFORE_TARGET = frozenset({"INTO", "INSERT", "REPLACE", "IGNORE", "TABLE"})
-_SET_OPERATORS = frozenset({"EXCEPT", "INTERSECT", "MINUS"})
+# A MATCH names a handful of columns; the bound keeps the search linear.
+_LONGEST_MATCH = 200
+# Schema, dot and name stand before the parenthesis of a qualified call.
+_QUALIFIED = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,11 +35,13 @@ class Call:
         name: lower case where it is ASCII, without quotes.
         position: index of its name among the tokens.
         foreign: quoted or qualified by a schema, so that no built-in is meant for sure.
+        schema: the qualifier in lower case, or "".
     """
 
     name: str
     position: int
     foreign: bool
+    schema: str = ""
 
 
 def calls_in(tokens: tuple[Token, ...]) -> Iterator[Call]:
@@ -48,39 +51,27 @@ def calls_in(tokens: tuple[Token, ...]) -> Iterator[Call]:
         if token.text != "(" or token.kind is not TokenKind.PUNCTUATION:
             continue
         name = tokens[position - 1]
-        before = tokens[position - 2] if position > 1 else None
-        if name.kind is TokenKind.WORD:
-            qualified = before is not None and before.text == "."
-            if _is_target(tokens, position) or (not qualified and _is_no_call(tokens, position)):
-                continue
-            folded = name.word.lower() if name.text.isascii() else name.text
-            yield Call(name=folded, position=position - 1, foreign=qualified)
-        elif name.kind is TokenKind.NAME and not (_is_target(tokens, position) or _is_column_list(tokens, position)):
-            yield Call(name=name.text[1:-1].lower(), position=position - 1, foreign=True)
+        if name.kind not in _NAMES or _is_target(tokens, position):
+            continue
+        qualified = position > 1 and tokens[position - 2].text == "."
+        if not qualified and (_is_column_list(tokens, position) or _is_no_call(tokens, position)):
+            continue
+        text = name_of(name)
+        yield Call(
+            name=text.lower() if text.isascii() else text,
+            position=position - 1,
+            foreign=qualified or name.kind is TokenKind.NAME,
+            schema=name_of(tokens[position - 3]).lower() if qualified and position >= _QUALIFIED else "",
+        )
 
 
 def _is_no_call(tokens: tuple[Token, ...], opening: int) -> bool:
     """Whether the word before a parenthesis cannot be the name of a function there."""
     word = tokens[opening - 1].word
-    if word in RESERVED_EVERYWHERE and word not in _CALLABLE_RESERVED:
-        return True
-    if word == "VALUES" or _is_column_list(tokens, opening):
-        return True
-    before = tokens[opening - 2] if opening > 1 else None
-    following = tokens[opening + 1].word if opening + 1 < len(tokens) else ""
-    if word in {"ANY", "SOME"}:
-        return before is not None and before.text in _COMPARISONS and following in _SUBQUERY_STARTS
-    if word in {"LATERAL", *_SET_OPERATORS}:
-        return following in _SUBQUERY_STARTS
-    if word == "OF":
-        return before is not None and before.word == "MEMBER"
-    if word == "AGAINST":
-        return _follows_match(tokens, opening - 1)
-    if word == "OVER":
-        return before is not None and before.text == ")"
-    if word == "COLUMNS":
-        return before is not None and before.kind is TokenKind.STRING
-    return False
+    if word in RESERVED_EVERYWHERE:
+        return word not in _CALLABLE_RESERVED
+    place = _PLACES.get(word)
+    return place is not None and place(tokens, opening)
 
 
 def _is_target(tokens: tuple[Token, ...], opening: int) -> bool:
@@ -93,7 +84,7 @@ def _is_target(tokens: tuple[Token, ...], opening: int) -> bool:
 
 def _follows_match(tokens: tuple[Token, ...], position: int) -> bool:
     """Whether AGAINST ends a MATCH: nothing but names, dots, commas and one pair of parentheses between them."""
-    for index in range(position - 1, -1, -1):
+    for index in range(position - 1, max(-1, position - _LONGEST_MATCH), -1):
         token = tokens[index]
         if token.word == "MATCH":
             return True
@@ -136,3 +127,31 @@ def _follows_as_query(tokens: tuple[Token, ...], closing: int) -> bool:
     return following[:2] == ["AS", "("] or (
         following[:1] == ["AS"] and "(" in following and "MATERIALIZED" in following
     )
+
+
+def _begins_subquery(tokens: tuple[Token, ...], opening: int) -> bool:
+    return opening + 1 < len(tokens) and tokens[opening + 1].word in _SUBQUERY_STARTS
+
+
+def _is_quantifier(tokens: tuple[Token, ...], opening: int) -> bool:
+    return tokens[opening - 2].text in _COMPARISONS and _begins_subquery(tokens, opening)
+
+
+def _is_materialised(tokens: tuple[Token, ...], opening: int) -> bool:
+    return tokens[opening - 2].word in {"AS", "NOT"} and _begins_subquery(tokens, opening)
+
+
+_PLACES: dict[str, Callable[[tuple[Token, ...], int], bool]] = {
+    "ANY": _is_quantifier,
+    "SOME": _is_quantifier,
+    "LATERAL": _begins_subquery,
+    "EXCEPT": _begins_subquery,
+    "INTERSECT": _begins_subquery,
+    "MINUS": _begins_subquery,
+    "MATERIALIZED": _is_materialised,
+    "OF": lambda tokens, opening: tokens[opening - 2].word == "MEMBER",
+    "OVER": lambda tokens, opening: tokens[opening - 2].text == ")",
+    "AGAINST": lambda tokens, opening: _follows_match(tokens, opening - 1),
+    "COLUMNS": lambda tokens, opening: tokens[opening - 2].kind is TokenKind.STRING,
+}
+"""Words that only newer servers reserve, or none: they are no calls in these places."""

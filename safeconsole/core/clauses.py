@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from safeconsole.core.calls import Call, calls_in
+from safeconsole.core.catalogue.functions import SYS_FUNCTIONS
 from safeconsole.core.catalogue.settings import HARMLESS_HINTS, HARMLESS_SETTINGS
 from safeconsole.core.findings import Findings
 from safeconsole.core.functions import danger_of, is_pure
@@ -17,24 +18,28 @@ from safeconsole.core.pragmas import judge_pragma
 from safeconsole.core.vocabulary import Effect, Flavour
 
 _LOCKING = frozenset({"UPDATE", "SHARE"})
+_NOTHING = Token(TokenKind.SPACE, "", "", 0, 0)
 _FILES = frozenset({"OUTFILE", "DUMPFILE"})
 _CHANGING = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE"})
 _PRAGMA_FUNCTION = "pragma_"
 _HINT_NAME = re.compile(r"([A-Za-z_]+)\s*\(\s*([^\s(),=]*)")
 
 
-def read_calls(findings: Findings) -> None:
-    """Judge every function that is called."""
-    for call in calls_in(findings.tokens):
+def read_calls(findings: Findings, *, start: int = 0) -> None:
+    """Judge every function that is called by the tokens from an index on."""
+    tokens = findings.tokens[start:]
+    for call in calls_in(tokens):
         findings.functions.setdefault(call.name)
+        if call.schema == "sys" and call.name in SYS_FUNCTIONS:
+            continue
         if call.foreign:
             findings.unknown(f"{call.name}() may be a stored function")
             findings.action("unknown-function", f"{call.name}()")
         else:
-            _judge(call, findings)
+            _judge(call, tokens, findings)
 
 
-def _judge(call: Call, findings: Findings) -> None:
+def _judge(call: Call, tokens: tuple[Token, ...], findings: Findings) -> None:
     """Add what one call by its plain name does."""
     danger = danger_of(call.name)
     if danger == "sequence":
@@ -50,7 +55,7 @@ def _judge(call: Call, findings: Findings) -> None:
     elif call.name == "default" and findings.rules.flavour is Flavour.MARIADB:
         findings.unknown("default() may take the next value of a sequence")
         findings.action("default-of-column")
-    elif call.name == "last_insert_id" and not _is_empty(call, findings.tokens):
+    elif call.name == "last_insert_id" and not _is_empty(call, tokens):
         findings.add(Effect.SESSION)
         findings.action("sets-insert-id")
     elif not is_pure(call.name, findings.rules):
@@ -62,26 +67,26 @@ def _is_empty(call: Call, tokens: tuple[Token, ...]) -> bool:
     return call.position + 2 < len(tokens) and tokens[call.position + 2].text == ")"
 
 
-def read_clauses(findings: Findings, *, changes: bool = False) -> None:
+def read_clauses(findings: Findings, *, changes: bool = False, start: int = 0) -> None:
     """
     Look for words that make a query more than a read.
 
     Args:
         changes: the statement changes rows, so that INTO names its table.
+        start: index of the first token that is read.
     """
-    tokens = findings.tokens
+    tokens = findings.tokens[start:]
     for position, token in enumerate(tokens):
         if token.kind is TokenKind.WORD:
-            following = tokens[position + 1] if position + 1 < len(tokens) else None
-            if following is not None:
-                _read_word(token, following, tokens[position - 1] if position else None, findings)
-                if token.word == "INTO" and not changes:
-                    _read_into(following, findings)
+            following = tokens[position + 1] if position + 1 < len(tokens) else _NOTHING
+            _read_word(token, following, tokens[position - 1] if position else _NOTHING, findings)
+            if token.word == "INTO" and not changes:
+                _read_into(following, findings)
         elif token.text == ":=" and token.kind is TokenKind.OPERATOR:
             findings.add(Effect.SESSION, "it assigns a user variable")
 
 
-def _read_word(token: Token, following: Token, previous: Token | None, findings: Findings) -> None:
+def _read_word(token: Token, following: Token, previous: Token, findings: Findings) -> None:
     word = token.word
     if (
         (word == "FOR" and following.word in _LOCKING)
@@ -90,15 +95,13 @@ def _read_word(token: Token, following: Token, previous: Token | None, findings:
     ):
         findings.add(Effect.LOCK, "it locks the rows it reads")
         findings.action("row-locks")
-    elif word == "PROCEDURE" and following.kind in {TokenKind.WORD, TokenKind.NAME}:
+    elif word == "PROCEDURE" and findings.tokens[0].word != "SHOW":
         findings.unknown("a procedure works on the rows")
         findings.action("procedure-analyse")
-    elif (word in {"NEXT", "PREVIOUS"} and following.word == "VALUE") or (
-        word in {"NEXTVAL", "CURRVAL"} and previous is not None and previous.text == "."
-    ):
+    elif (word == "NEXT" and following.word == "VALUE") or (word == "NEXTVAL" and previous.text == "."):
         findings.add(Effect.WRITE, "it takes the next value of a sequence")
         findings.action("sequence")
-    elif word in _CHANGING and following.text != "(" and previous is not None and previous.text == "(":
+    elif word in _CHANGING and following.text != "(" and previous.text == "(":
         findings.add(Effect.WRITE, "a statement that changes rows stands inside it")
 
 

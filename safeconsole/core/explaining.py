@@ -67,9 +67,9 @@ def _body(tokens: tuple[Token, ...]) -> tuple[int, bool]:
 def _read_explained(kind: Kind, findings: Findings, start: int) -> None:
     if kind.shape is Shape.CHANGE:
         findings.add(Effect.WRITE, "the server treats the explanation of a write as that write")
-    read_calls(findings)
+    read_calls(findings, start=start)
     read_hints(findings)
-    read_clauses(findings, changes=kind.shape is Shape.CHANGE)
+    read_clauses(findings, changes=kind.shape is Shape.CHANGE, start=start)
     if any(token.word == "INTO" for token in findings.tokens[:start]):
         findings.add(Effect.SESSION, "it stores the plan in a user variable")
     findings.name_tables(tables_in(findings.tokens, findings.schema, start=start))

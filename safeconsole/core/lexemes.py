@@ -77,7 +77,7 @@ def family_pattern(
         ("LIST", rf"{run}|{rows}" if whole else r"(?!)"),
         ("NUMBER", _number()),
         ("UNREADABLE", r"(?<!\.)[0-9]++\."),
-        ("WORD", rf"[{_LETTER}]++"),
+        ("WORD", _word(delimiter)),
         ("STRING", text),
         ("NAME", name),
         ("VARIABLE", rf"@(?:[A-Za-z0-9_.$]++|{single}|{double}|{_NAME})"),
@@ -102,7 +102,7 @@ def sqlite_pattern(*, delimiter: str, whole: bool) -> re.Pattern[str]:
         ("STRING", rf"[xX]{single}"),
         ("LIST", rf"{run}|{rows}" if whole else r"(?!)"),
         ("NUMBER", rf"0[xX][0-9A-Fa-f]++(?![{_LETTER}])|(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?"),
-        ("WORD", rf"[A-Za-z_\u00a1-\ud7ff\ue000-\uffff][{_LETTER}]*+"),
+        ("WORD", rf"(?![0-9$]){_word(delimiter)}"),
         ("STRING", single),
         ("NAME", rf"{double}|{_NAME}|\[[^\]]*+\]"),
         ("PARAMETER", rf"\?[0-9]*+|[@:$][{_LETTER}]++"),
@@ -111,6 +111,13 @@ def sqlite_pattern(*, delimiter: str, whole: bool) -> re.Pattern[str]:
         ("PUNCTUATION", r"[(),.;]"),
     ]
     return _compile(shapes)
+
+
+def _word(delimiter: str) -> str:
+    """Return the shape of a word; a delimiter of letters, such as `$$`, ends it as it does in the client."""
+    if delimiter == ";":
+        return rf"[{_LETTER}]++"
+    return rf"(?:(?!{re.escape(delimiter)})[{_LETTER}])++"
 
 
 def _number() -> str:

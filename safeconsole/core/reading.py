@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from safeconsole.core.assignments import read_set, read_transaction
+from safeconsole.core.assignments import TRANSACTION_KINDS, read_set, read_transaction
 from safeconsole.core.catalogue.actions import ACTIONS
 from safeconsole.core.clauses import read_calls, read_clauses, read_hints
 from safeconsole.core.explaining import read_explain
@@ -17,8 +17,9 @@ from safeconsole.core.findings import Findings
 from safeconsole.core.hazards import is_disguised, object_hazards
 from safeconsole.core.kinds import Kind, Shape, kind_of
 from safeconsole.core.lexicon import TokenKind
-from safeconsole.core.pragmas import read_pragma
+from safeconsole.core.pragmas import judge_pragma, read_pragma
 from safeconsole.core.showing import read_show
+from safeconsole.core.statement import TableName
 from safeconsole.core.structure import tables_in
 from safeconsole.core.vocabulary import Effect, Flavour
 
@@ -51,12 +52,15 @@ def read_shape(kind: Kind, findings: Findings) -> Kind:
 
 
 def _read_show(kind: Kind, findings: Findings) -> Kind:
-    return replace(kind, name=read_show(findings))
+    shown, queried = read_show(findings)
+    # The table that a SHOW is about is not read; those in its condition are.
+    _read_objects(findings, queried)
+    return replace(kind, name=shown)
 
 
 def _read_explain(kind: Kind, findings: Findings) -> Kind:
     if read_explain(findings):
-        _read_objects(findings)
+        _read_objects(findings, tuple(findings.tables))
     return kind
 
 
@@ -77,7 +81,7 @@ def _read_query(kind: Kind, findings: Findings) -> Kind:
     read_hints(findings)
     read_clauses(findings, changes=changes)
     findings.name_tables(tables_in(findings.tokens, findings.schema))
-    _read_objects(findings)
+    _read_objects(findings, tuple(findings.tables))
     words = {token.word for token in findings.tokens}
     if kind.name == "do" and "SELECT" in words and findings.rules.flavour is not Flavour.MARIADB:
         findings.action("outside-time-limit")
@@ -86,13 +90,14 @@ def _read_query(kind: Kind, findings: Findings) -> Kind:
     return replace(kind, rows=kind.rows and "INTO" not in words)
 
 
-def _read_objects(findings: Findings) -> None:
-    """Add the dangers of the objects that were named."""
-    tables = tuple(findings.tables)
+def _read_objects(findings: Findings, tables: tuple[TableName, ...]) -> None:
+    """Add the dangers of the objects that are read."""
     for table in tables:
         if is_disguised(table, findings.rules):
             findings.unknown(f"{table} is not ASCII and may mean an object of the server")
             findings.danger(ACTIONS["unreadable"])
+        elif findings.rules.flavour is Flavour.SQLITE and table.name.lower().startswith("pragma_"):
+            judge_pragma(table.name.lower().removeprefix("pragma_"), findings, valued=False)
     for hazard in object_hazards(findings.tokens, tables, findings.rules):
         findings.danger(hazard)
 
@@ -101,6 +106,7 @@ def _read_set(kind: Kind, findings: Findings) -> Kind:
     """Read a SET; with STATEMENT it is what it runs."""
     start = read_set(findings)
     if not start:
+        _read_objects(findings, tuple(findings.tables))
         return kind
     inner = kind_of(findings.tokens[start:], findings.rules.flavour)
     findings.effects.update(inner.effects)
@@ -124,6 +130,7 @@ def _read_named(kind: Kind, findings: Findings) -> Kind:
         findings.name_tables(tables_in(tokens, findings.schema, start=start, naming=True))
     if kind.name.startswith("create") and any(token.word == "SELECT" for token in tokens) and "table" in kind.name:
         findings.add(Effect.WRITE, "it fills the table from a query")
+        _read_objects(findings, tuple(findings.tables))
     if any(token.word == "SONAME" for token in tokens):
         findings.action("loads-code")
     return kind
@@ -133,8 +140,8 @@ def _read_fixed(kind: Kind, findings: Findings) -> Kind:
     words = [token.word for token in findings.tokens]
     if kind.name == "unknown":
         findings.unknown("no kind of statement begins like this")
-    elif kind.name == "start transaction":
-        read_transaction(findings)
+    elif kind.name in TRANSACTION_KINDS:
+        read_transaction(kind.name, findings)
     elif kind.name == "flush" and _READ_LOCKS & set(words):
         findings.add(Effect.LOCK, "it stops writes to tables")
     elif kind.name == "vacuum" and "INTO" in words:

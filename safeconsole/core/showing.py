@@ -40,26 +40,27 @@ _WITH_HASHES = frozenset({"create user", "create server"})
 _WILDCARDS = frozenset("%_")
 
 
-def read_show(findings: Findings) -> str:
-    """Add what a SHOW does, and return its kind."""
+def read_show(findings: Findings) -> tuple[str, tuple[TableName, ...]]:
+    """Add what a SHOW does, and return its kind and the tables that its condition reads."""
     words = [token for token in findings.tokens[1:] if token.word not in _MODIFIERS][:2]
     pair = " ".join(token.word.lower() for token in words)
     form = pair if pair in _FORMS else pair.split(" ")[0]
     if form not in _FORMS:
         findings.unknown("this form of SHOW is not known")
-        return "show"
+        return "show", ()
     read_calls(findings)
     read_clauses(findings)
     where = next((place for place, token in enumerate(findings.tokens) if token.word == "WHERE"), len(findings.tokens))
     findings.name_tables(_named(form, findings))
-    findings.name_tables(tables_in(findings.tokens[where:], findings.schema))
+    queried = tables_in(findings.tokens[where:], findings.schema)
+    findings.name_tables(queried)
     if (
         any(token.word == "SELECT" for token in findings.tokens[where:])
         and findings.rules.flavour is not Flavour.MARIADB
     ):
         findings.action("outside-time-limit")
     _judge(form, findings)
-    return f"show {form}"
+    return f"show {form}", queried
 
 
 def _named(form: str, findings: Findings) -> tuple[TableName, ...]:

@@ -131,9 +131,9 @@ PURE_MARIADB = words(
     json_length json_loose json_merge json_merge_patch json_merge_preserve json_normalize json_object
     json_object_filter_keys json_object_to_array json_objectagg json_overlaps json_pretty json_query json_quote
     json_remove json_replace json_schema_valid json_search json_set json_table json_type json_unquote json_valid
-    json_value kdf lag last_day last_insert_id last_value lcase lead least left length lengthb linefromtext
-    linefromwkb linestring linestringfromtext linestringfromwkb ln localtime localtimestamp locate log log10
-    log2 lower lpad ltrim make_set makedate maketime max mbrcontains mbrdisjoint mbrequal mbrequals
+    json_value kdf lag last_day last_insert_id last_value lastval lcase lead least left length lengthb
+    linefromtext linefromwkb linestring linestringfromtext linestringfromwkb ln localtime localtimestamp locate
+    log log10 log2 lower lpad ltrim make_set makedate maketime max mbrcontains mbrdisjoint mbrequal mbrequals
     mbrintersects mbroverlaps mbrtouches mbrwithin md5 median microsecond mid min minute mlinefromtext
     mlinefromwkb mod month monthname mpointfromtext mpointfromwkb mpolyfromtext mpolyfromwkb multilinestring
     multilinestringfromtext multilinestringfromwkb multipoint multipointfromtext multipointfromwkb multipolygon
@@ -287,3 +287,11 @@ SINCE_MARIADB: dict[str, int] = {
 
 REMOVED_MYSQL: dict[str, int] = {"md5": 90600, "sha": 90600, "sha1": 90600}
 """The version that took a function away, after which the name is a loadable or a stored one."""
+
+SYS_FUNCTIONS = words(
+    """
+    extract_schema_from_file_name extract_table_from_file_name format_bytes format_path format_statement
+    format_time list_add list_drop quote_identifier version_major version_minor version_patch
+    """
+)
+"""Functions of the schema sys that only format; they belong to the server, and need a DBA to change."""

@@ -151,8 +151,8 @@ _INNODB = (
         id="innodb-tablespaces",
         schema=_I_S,
         names=words(
-            "innodb_tablespaces innodb_tablespaces_brief innodb_datafiles files innodb_sys_tablespaces innodb_sys_datafiles"
-            " innodb_session_temp_tablespaces"
+            "innodb_tablespaces innodb_tablespaces_brief innodb_datafiles files innodb_sys_tablespaces"
+            " innodb_sys_datafiles innodb_session_temp_tablespaces"
         ),
         cost=CostClass.LINEAR_IN_OBJECTS,
         why="it makes a row for every tablespace, whatever the filter",

@@ -1,0 +1,2 @@
+-- allow | to: any | flavours: mysql, mariadb, aurora-mysql | effects: read | hazards: none | why: an everyday read
+SHOW TABLES FROM shop

@@ -1,0 +1,2 @@
+-- confirm | to: replica | flavours: mysql, mariadb | effects: read | hazards: full-table-read | why: reads every row
+CHECKSUM TABLE t

@@ -1,0 +1,2 @@
+-- deny | to: primary | flavours: sqlite | effects: read | hazards: server-file | why: writes a file
+SELECT writefile('x', 'y')

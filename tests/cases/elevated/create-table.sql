@@ -1,0 +1,2 @@
+-- elevate | to: primary | flavours: mysql, mariadb, aurora-mysql | effects: ddl | hazards: none | why: changes the schema
+CREATE TABLE t (id INT)

@@ -1,0 +1,2 @@
+-- elevate | to: primary | flavours: mysql, mariadb | effects: ddl, write | hazards: none | why: uses the server's disk
+CREATE TEMPORARY TABLE t SELECT * FROM u

@@ -1,0 +1,2 @@
+-- elevate | to: primary | flavours: mysql, aurora-mysql | effects: write | hazards: none | why: begins like a query
+WITH a AS (SELECT 1) UPDATE t SET x = 1

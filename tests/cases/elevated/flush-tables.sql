@@ -1,0 +1,2 @@
+-- elevate | to: primary | flavours: mysql, mariadb | effects: admin | hazards: none | why: closes every table
+FLUSH TABLES

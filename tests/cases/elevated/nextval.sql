@@ -1,0 +1,2 @@
+-- elevate | to: primary | flavours: mariadb | effects: read, write | hazards: sequence | why: uses up a value
+SELECT NEXTVAL(s)

@@ -1,0 +1,2 @@
+-- elevate | to: primary | flavours: mysql | effects: admin | hazards: none | why: deletes every binary log
+RESET BINARY LOGS AND GTIDS

@@ -1,0 +1,2 @@
+-- elevate | to: primary | flavours: mysql, mariadb | effects: admin, session | hazards: none | why: changes an account
+SET DEFAULT ROLE ALL TO u

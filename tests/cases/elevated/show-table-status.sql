@@ -1,0 +1,2 @@
+-- elevate | to: primary | flavours: mysql, mariadb | effects: read | hazards: show-table-status | why: sizes of a whole schema
+SHOW TABLE STATUS

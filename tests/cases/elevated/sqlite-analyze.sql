@@ -1,0 +1,2 @@
+-- elevate | to: primary | flavours: sqlite | effects: admin, write | hazards: none | why: writes statistics
+ANALYZE

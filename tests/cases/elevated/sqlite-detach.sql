@@ -1,0 +1,2 @@
+-- elevate | to: primary | flavours: sqlite | effects: admin | hazards: none | why: administers
+DETACH x

@@ -1,0 +1,2 @@
+-- elevate | to: primary | flavours: mysql | effects: admin | hazards: none | why: administers replication
+START GROUP_REPLICATION

@@ -1,0 +1,2 @@
+-- elevate | to: primary | flavours: mysql | effects: read | hazards: information-schema-cardinality | why: cardinality of every index
+SELECT * FROM information_schema.statistics

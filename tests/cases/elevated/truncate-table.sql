@@ -1,0 +1,2 @@
+-- elevate | to: primary | flavours: mysql, mariadb | effects: ddl, write | hazards: none | why: empties
+TRUNCATE TABLE shop.t

@@ -1,0 +1,68 @@
+"""
+One attack, one file: every file under tests/cases says in its first line what it must be found to be.
+
+`-- verdict | to: where | flavours: … | effects: … | hazards: … | mode: … | why: …`. The folder is the
+verdict of the baseline policy; here effects and dangers are held, the policy's tests hold the verdict.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from safeconsole.core.analysis import analyse
+from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.vocabulary import Flavour
+
+CASES = Path(__file__).parents[1] / "cases"
+FOLDERS = {"allow": "allowed", "confirm": "confirmed", "elevate": "elevated", "deny": "denied"}
+VERSIONS = {"mysql": 90704, "mariadb": 101119, "aurora-mysql": 80039, "sqlite": 0}
+
+
+def read_case(path):
+    first, _, text = path.read_text(encoding="utf-8").partition("\n")
+    verdict, *fields = first.removeprefix("-- ").split(" | ")
+    values = dict(field.split(": ", 1) for field in fields)
+    lists = {name: [word.strip() for word in values.get(name, "").split(",") if word.strip()] for name in ("flavours", "effects", "hazards", "mode")}
+    return verdict, lists, values["why"], text.removesuffix("\n")
+
+
+FILES = sorted(CASES.rglob("*.sql"))
+
+
+def cases():
+    for path in FILES:
+        _, lists, _, _ = read_case(path)
+        for flavour in lists["flavours"]:
+            yield pytest.param(path, flavour, id=f"{path.stem}-{flavour}")
+
+
+@pytest.mark.parametrize("path, flavour", list(cases()))
+def test_a_case_has_the_effects_and_dangers_its_first_line_says(path, flavour):
+    _, lists, _, text = read_case(path)
+    modes = dict.fromkeys(lists["mode"], True)
+    rules = LexicalRules(flavour=Flavour(flavour), version=VERSIONS[flavour], **modes)
+    statements = analyse(text, rules, schema="shop")
+    effects = {effect.value for statement in statements for effect in statement.effects}
+    hazards = {hazard.id for statement in statements for hazard in statement.hazards}
+    assert effects == set(lists["effects"])
+    assert hazards == set(lists["hazards"]) - {"none"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_a_case_lies_in_the_folder_of_its_verdict_and_says_why(path):
+    verdict, lists, why, text = read_case(path)
+    assert path.parent.name == FOLDERS[verdict]
+    assert why
+    assert text
+    assert lists["flavours"]
+
+
+def test_there_are_sixty_reads_that_people_type():
+    assert len(list((CASES / "allowed").glob("*.sql"))) >= 60
+
+
+def test_no_attack_is_a_plain_read_without_a_danger():
+    for path in FILES:
+        verdict, lists, _, _ = read_case(path)
+        if verdict != "allow":
+            assert set(lists["effects"]) - {"read", "session"} or lists["hazards"] != ["none"], path.name
