@@ -91,7 +91,7 @@ class Elevations:
             self._move(grant, event)
 
     def _check(self, request: Request) -> None:
-        if self._person.agent:
+        if self._person.agent and not self._settings.agents_may_elevate:
             raise RefusedError(
                 f"an agent ({self._person.agent}) cannot elevate by itself",
                 instead="a person runs the statement, or grants it from their own terminal",

@@ -181,15 +181,15 @@ class Gate:
         if choice.reading is not None and statement.is_plain_read:
             estimate = self._nodes.connect(choice.reading.node, Account.READ).estimate(statement)
         facts = self._facts(statement, choice, estimate, route)
-        decision = judge(self.policy, facts, limits=self._state.limits)
+        decision = with_disagreement(judge(self.policy, facts, limits=self._state.limits), estimate)
         self._state.last = Considered(
             statement=statement,
             route=choice.route if choice.reading else route,
             node=choice.reading.node if choice.reading else None,
             identity=choice.reading.identity if choice.reading else None,
             estimate=estimate,
-            decision=with_disagreement(decision, estimate),
-            evidence=evidence_of(statement, choice, estimate),
+            decision=decision,
+            evidence=evidence_of(statement, choice, estimate, decision),
             facts=facts,
         )
         return self._state.last

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from safeconsole.core.decision import Decision
 from safeconsole.core.routing import Choice, Reading
 from safeconsole.core.statement import Estimate, Statement
 
 
-def evidence_of(statement: Statement, choice: Choice, estimate: Estimate) -> tuple[str, ...]:
+def evidence_of(statement: Statement, choice: Choice, estimate: Estimate, decision: Decision) -> tuple[str, ...]:
     """
     Return the lines behind a decision.
 
@@ -14,10 +15,12 @@ def evidence_of(statement: Statement, choice: Choice, estimate: Estimate) -> tup
         statement: what was asked.
         choice: where it would go; without a node every node's reason is a line.
         estimate: the server's own opinion.
+        decision: what the policy said.
     """
     node = _node_line(choice.reading) if choice.reading else ()
     nowhere = choice.reasons if choice.reading is None else ()
-    return (*node, *nowhere, *_statement_lines(statement), *_estimate_lines(estimate))
+    lines = (*node, *nowhere, *_statement_lines(statement), *_estimate_lines(estimate), *_rule_line(decision))
+    return tuple(dict.fromkeys(lines))
 
 
 def _node_line(reading: Reading) -> tuple[str, ...]:
@@ -61,6 +64,10 @@ def _estimate_lines(estimate: Estimate) -> tuple[str, ...]:
     if estimate.objection:
         lines.append(f"the server objects: {estimate.objection}")
     return tuple(lines)
+
+
+def _rule_line(decision: Decision) -> tuple[str, ...]:
+    return (f"rule: {', '.join(decision.rules) or 'none allows it'} ({decision.policy})",)
 
 
 def _mib(count: int) -> str:

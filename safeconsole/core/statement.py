@@ -51,13 +51,15 @@ class Statement:
 
     Attributes:
         text: exactly what would be sent, without its delimiter.
-        kind: lower-case words of the statement table ("select", "show create table", "alter table", …), "unknown" when not recognised.
+        kind: lower-case words of the statement table ("select", "show create table", "alter table", …), "unknown" when
+            not recognised.
         effects: never empty; {READ} alone only by positive recognition.
         tables: those it names, in order of appearance.
         tables_known: False when the structure could not be read; then `tables` may be short.
         functions: lower-case names it calls, in order of appearance.
         hazards: dangers found, in order of appearance.
-        normalised: the token text with literals replaced by `?`; the same for statements that differ in literals, case of keywords, spacing or comments only.
+        normalised: the token text with literals replaced by `?`; the same for statements that differ in literals, case
+            of keywords, spacing or comments only.
         digest: hexadecimal SHA-256 of `normalised`.
         reasons: why the effects are what they are, one line each; at least one when UNKNOWN is among them.
         returns_rows: whether a result set is expected.

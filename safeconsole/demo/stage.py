@@ -1,0 +1,99 @@
+"""A cluster put up with a configuration that points at it, and taken down without a trace."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+CLUSTER = "shop"
+
+Engine = Literal["embedded", "mariadb", "mysql"]
+ENGINES: tuple[Engine, ...] = ("embedded", "mariadb", "mysql")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """
+    A cluster that is up.
+
+    Attributes:
+        config: the configuration's path.
+        nodes: addresses of its nodes.
+    """
+
+    config: Path
+    nodes: tuple[str, ...]
+
+
+@contextmanager
+def staged(engine: Engine) -> Iterator[Staged]:
+    """
+    Put up a cluster of one primary and two replicas with the shop in it, in a directory of its own.
+
+    Raises:
+        ServersUnavailableError: the engine's server cannot be had on this machine.
+        ServerStartError: a server did not come up.
+    """
+    directory = Path(tempfile.mkdtemp(prefix="safeconsole-demo-"))
+    try:
+        yield from _embedded(directory) if engine == "embedded" else _servers(engine, directory)
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _embedded(directory: Path) -> Iterator[Staged]:
+    from safeconsole.demo.embedded import Replicator, create_embedded
+
+    cluster = create_embedded(directory / "nodes")
+    nodes = {str(node.path): node.name for node in cluster.nodes}
+    with Replicator(cluster):
+        yield _configured(directory, nodes, engine="sqlite", passwords={})
+
+
+def _servers(engine: Literal["mariadb", "mysql"], directory: Path) -> Iterator[Staged]:
+    from safeconsole.demo.servers import start_cluster
+
+    with start_cluster(engine, directory / "nodes") as cluster:
+        nodes = {f"{node.host}:{node.port}": node.name for node in cluster.nodes}
+        yield _configured(directory, nodes, engine="auto", passwords=dict(cluster.accounts))
+
+
+def _configured(directory: Path, nodes: dict[str, str], *, engine: str, passwords: dict[str, str]) -> Staged:
+    """Write the configuration; passwords go to files that only their owner reads, never into it."""
+    lines = [
+        f"[clusters.{CLUSTER}]",
+        f'engine = "{engine}"',
+        f"nodes = {json.dumps(list(nodes))}",
+        'environment = "demo"',
+        f'schema = "{CLUSTER}"',
+        f"[clusters.{CLUSTER}.names]",
+        *(f"{json.dumps(address)} = {json.dumps(name)}" for address, name in nodes.items()),
+    ]
+    if passwords:
+        secrets = directory / "secrets"
+        secrets.mkdir(mode=0o700)
+        for account, password in passwords.items():
+            path = secrets / account
+            path.touch(mode=0o600)
+            path.write_text(f"{password}\n", encoding="utf-8")
+        lines += [
+            f"[clusters.{CLUSTER}.accounts]",
+            'read = "console_read"',
+            'elevated = "console_elevated"',
+            f"[clusters.{CLUSTER}.secrets]",
+            'sources = ["command"]',
+            f"command = {json.dumps(['cat', f'{secrets}/{{account}}'])}",
+            f"[clusters.{CLUSTER}.tls]",
+            'mode = "disabled"',
+        ]
+    lines += ["[audit]", f"directory = {json.dumps(str(directory / 'audit'))}"]
+    config = directory / "config.toml"
+    config.touch(mode=0o600)
+    config.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return Staged(config=config, nodes=tuple(nodes))

@@ -1,0 +1,146 @@
+"""What the commands need from the rest of the program; `wiring` gives it, tests may give their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from safeconsole.core.decision import Considered
+from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.settings import Settings
+from safeconsole.core.statement import Statement
+from safeconsole.gate import Gate, Plea
+from safeconsole.interfaces import Archive, Confirmer
+from safeconsole.shells.cli.audit_review import ReviewBook
+from safeconsole.shells.cli.policy import PolicySource
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Door:
+    """
+    How a session is opened.
+
+    Attributes:
+        cluster: its name in the configuration.
+        face: "sql", "one-shot", "python", "job".
+        confirmer: asks the person.
+        to, schema, limits, plea: see `gate.Visit`.
+    """
+
+    cluster: str
+    face: str
+    confirmer: Confirmer
+    to: str = ""
+    schema: str = ""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    plea: Plea | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """
+    An open session.
+
+    Attributes:
+        gate: the road.
+        rules: how the cluster's servers read text; asks them on the first call.
+        preview: what would be decided, without asking any server.
+        history_directory: where this person's histories are kept.
+    """
+
+    gate: Gate
+    rules: Callable[[], LexicalRules]
+    preview: Callable[[Statement], Considered]
+    history_directory: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judge:
+    """
+    Decides offline, for `check`.
+
+    Attributes:
+        rules: how the text is read.
+        consider: what would be decided.
+    """
+
+    rules: LexicalRules
+    consider: Callable[[Statement], Considered]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """
+    A cluster to try the console on, up until its context ends.
+
+    Attributes:
+        config: path of a configuration that names it.
+        cluster: its name there.
+        nodes: its nodes' addresses.
+    """
+
+    config: str
+    cluster: str
+    nodes: tuple[str, ...]
+
+
+class Application(Protocol):
+    """The program, as its commands see it."""
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment."""
+        ...
+
+    @property
+    def policies(self) -> PolicySource:
+        """Where policies come from."""
+        ...
+
+    def settings(self) -> Settings:
+        """The configuration in force. Raises ConfigurationError."""
+        ...
+
+    def configure(self, path: str | None) -> None:
+        """Read the configuration from this file from now on."""
+        ...
+
+    def archive(self) -> Archive:
+        """The journals of this computer."""
+        ...
+
+    def reviews(self) -> ReviewBook:
+        """The review book of this computer's journals."""
+        ...
+
+    def open(self, door: Door) -> AbstractContextManager[Session]:
+        """
+        Open a session.
+
+        Raises:
+            ConfigurationError: no such cluster, or something in its configuration is wrong.
+            AuditUnavailableError: the journal cannot be written.
+        """
+        ...
+
+    def judge(self, *, cluster: str, engine: str, policy: str, to: str, sql_mode: str = "") -> Judge:
+        """Return what decides offline; opens no connection. Raises ConfigurationError, PolicyInvalidError."""
+        ...
+
+    def stage(self, engine: str) -> AbstractContextManager[Stage]:
+        """Put up a cluster of an engine: "embedded", "mariadb" or "mysql". Raises ConfigurationError."""
+        ...
+
+    def set_password(self, cluster: str, account: str, password: str) -> None:
+        """Keep a password in the keyring. Raises ConfigurationError."""
+        ...
+
+    def kept_passwords(self) -> Iterable[tuple[str, str]]:
+        """Cluster and account of the passwords in the keyring, never the passwords."""
+        ...
+
+    def delete_password(self, cluster: str, account: str) -> None:
+        """Take a password out of the keyring. Raises ConfigurationError."""
+        ...

@@ -1,0 +1,161 @@
+"""`safeconsole check`: what would be decided, as data; no statement is run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import lru_cache
+from typing import Any
+
+import click
+
+from safeconsole.core.analysis import analyse
+from safeconsole.core.decision import Considered
+from safeconsole.core.errors import ConfigurationError
+from safeconsole.core.statement import Statement
+from safeconsole.core.vocabulary import Effect, Route, Verdict
+from safeconsole.shells.cli.application import Application, Door, Judge
+from safeconsole.shells.cli.output import write_rows
+from safeconsole.shells.cli.sql import read_script
+from safeconsole.shells.terminal.confirming import NoTerminal
+from safeconsole.shells.terminal.formats import FORMATS
+
+COLUMNS = (
+    "sql", "kind", "effects", "tables", "functions", "hazards", "verdict", "route", "rules", "limits", "message",
+)  # fmt: skip
+"""What is said of each statement."""
+
+TABLE_COLUMNS = ("sql", "kind", "effects", "verdict", "route", "hazards", "message")
+"""What of it fits a screen."""
+
+
+@click.command()
+@click.argument("arguments", metavar="[CLUSTER] [SQL]", nargs=-1)
+@click.option("-f", "--file", "file", metavar="FILE", help="Check the statements of a file, `-` for standard input.")
+@click.option("--engine", type=click.Choice(("mysql", "mariadb", "sqlite")), help="Read it as this family member.")
+@click.option("--to", type=click.Choice(("replica", "primary")), help="As if it were sent there.")
+@click.option("--policy", default="", metavar="NAME|FILE", help="Judge by this policy.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.pass_obj
+def check(app: Application, /, arguments: tuple[str, ...], file: str | None, form: str, **given: str | None) -> None:
+    """
+    Say what would be decided for SQL, a file, or standard input (`-`), and run nothing.
+
+    With a CLUSTER its nodes are measured and asked for their opinion; without one no connection is opened.
+    With --format jsonl, standard input holds one {"sql": …, "sql_mode"?: …} a line, and one object comes back for
+    each, in order. Exits 0 whatever the verdicts are: they are the answer.
+    """
+    cluster, text = _cluster_and_text(app, arguments)
+    engine, to, policy = given["engine"] or "", given["to"] or "", given["policy"] or ""
+    if text in {None, "-"} and file is None and form == "jsonl":
+        judge = lru_cache(maxsize=64)(
+            lambda sql_mode: app.judge(cluster=cluster, engine=engine, policy=policy, to=to, sql_mode=sql_mode)
+        )
+        for number, line in enumerate(sys.stdin, start=1):
+            if line.strip():
+                sys.stdout.write(_checked_line(line, number, judge))
+        return
+    script = read_script(file) if text in {None, "-"} else str(text)
+    if cluster and not engine:
+        found = list(_considered_there(app, cluster, to, script))
+    else:
+        judging = app.judge(cluster=cluster, engine=engine, policy=policy, to=to)
+        found = [judging.consider(statement) for statement in analyse(script, judging.rules)]
+    if not found:
+        raise ConfigurationError("there is no statement to check")
+    columns = TABLE_COLUMNS if form == "table" else COLUMNS
+    objects = [checked(considered) for considered in found]
+    if form == "json":
+        click.echo(json.dumps(objects, ensure_ascii=False, indent=2))
+    elif form == "jsonl":
+        for each in objects:
+            click.echo(json.dumps(each, ensure_ascii=False))
+    else:
+        write_rows(columns, [tuple(_cell(each[name]) for name in columns) for each in objects], form)
+
+
+def checked(considered: Considered) -> dict[str, Any]:
+    """Return what is said of one statement, by the names of `COLUMNS`."""
+    statement, decision = considered.statement, considered.decision
+    hazards = (*statement.hazards, *considered.estimate.hazards)
+    return {
+        "sql": statement.text,
+        "kind": statement.kind,
+        "effects": sorted(statement.effects),
+        "tables": list(dict.fromkeys(str(table) for table in statement.tables)),
+        "functions": list(dict.fromkeys(statement.functions)),
+        "hazards": [{"id": each.id, "why": each.why, "instead": each.instead} for each in hazards],
+        "verdict": decision.verdict.word,
+        "route": Route.NONE.value if decision.verdict is Verdict.DENY else considered.route.value,
+        "rules": list(decision.rules),
+        "limits": asdict(decision.limits),
+        "message": decision.message,
+        "instead": decision.instead,
+    }
+
+
+def _checked_line(line: str, number: int, judge: Any) -> str:  # noqa: ANN401 (a cached function)
+    """Check one line of JSON; several statements in it come back as one, the strictest."""
+    text, sql_mode = _question(line, number)
+    judging: Judge = judge(sql_mode)
+    found = [checked(judging.consider(statement)) for statement in analyse(text, judging.rules)]
+    if not found:
+        found = [checked(judging.consider(_nothing(text)))]
+    return json.dumps(_strictest(found, text), ensure_ascii=False) + "\n"
+
+
+def _question(line: str, number: int) -> tuple[str, str]:
+    try:
+        asked = json.loads(line)
+    except ValueError:
+        asked = None
+    if isinstance(asked, dict):
+        text, sql_mode = asked.get("sql"), asked.get("sql_mode", "")
+        if isinstance(text, str) and isinstance(sql_mode, str):
+            return text, sql_mode
+    raise ConfigurationError(f'line {number} is not {{"sql": …, "sql_mode"?: …}}')
+
+
+def _nothing(text: str) -> Statement:
+    return Statement(
+        text=text, kind="unknown", effects=frozenset({Effect.UNKNOWN}), reasons=("there is no statement in it",)
+    )
+
+
+def _strictest(found: list[dict[str, Any]], text: str) -> dict[str, Any]:
+    if len(found) == 1:
+        return found[0]
+    order = [verdict.word for verdict in Verdict]
+    worst = max(found, key=lambda each: order.index(each["verdict"]))
+    together: dict[str, Any] = {
+        name: list({json.dumps(item): item for each in found for item in each[name]}.values())
+        for name in ("effects", "tables", "functions", "hazards", "rules")
+    }
+    return {**worst, **together, "sql": text, "statements": len(found)}
+
+
+def _considered_there(app: Application, cluster: str, to: str, script: str) -> Iterator[Considered]:
+    door = Door(cluster=cluster, face="check", confirmer=NoTerminal(), to=to)
+    with app.open(door) as session:
+        for statement in session.gate.split(script):
+            yield session.gate.consider(statement)
+
+
+def _cluster_and_text(app: Application, arguments: tuple[str, ...]) -> tuple[str, str | None]:
+    match arguments:
+        case ():
+            return "", None
+        case (only,):
+            return (only, None) if only in app.settings().clusters else ("", only)
+        case (cluster, text):
+            return cluster, text
+        case _:
+            raise click.UsageError("give at most a cluster and one text; quote the text")
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401
+    if isinstance(value, list):
+        return ", ".join(str(item["id"]) if isinstance(item, dict) else str(item) for item in value)
+    return json.dumps(value) if isinstance(value, dict) else str(value)

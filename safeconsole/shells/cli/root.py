@@ -1,0 +1,112 @@
+"""The command line's root: finds the command, imports only that, and turns every failure into one line and a code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from safeconsole import __version__
+from safeconsole.core.errors import SafeConsoleError
+from safeconsole.shells.cli.application import Application
+from safeconsole.shells.terminal.evidence import error_text
+from safeconsole.shells.terminal.looks import forgive_encoding, look_of
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "audit": ("safeconsole.shells.cli.audit:audit", "Read, search and check the journals."),
+    "check": ("safeconsole.shells.cli.check:check", "Say what would be decided; run nothing."),
+    "credentials": ("safeconsole.shells.cli.credentials:credentials", "Keep passwords in this computer's keyring."),
+    "demo": ("safeconsole.shells.cli.demo:demo", "Try the console on a cluster of its own."),
+    "policy": ("safeconsole.shells.cli.policy:policy", "Look at policies, and hold them to their examples."),
+    "sql": ("safeconsole.shells.cli.sql:sql", "Ask a cluster: a console, or one statement with -e."),
+    "topology": ("safeconsole.shells.cli.topology:topology", "Show a cluster's nodes, and which are fit for reads."),
+}
+
+EPILOG = """\b
+Exit codes: 0 done, 1 the server's own error, 2 usage or configuration, 3 needs elevation or confirmation,
+4 denied, 5 stopped by a limit, 6 outcome unknown, 7 audit unavailable, 8 no fit node.
+"""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called; any other first word is a cluster's name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
+        """Return the commands in alphabetical order."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Return a command, imported now."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, name = COMMANDS[cmd_name][0].partition(":")
+        command = getattr(importlib.import_module(module), name)
+        assert isinstance(command, click.Command)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; `safeconsole CLUSTER` is `safeconsole sql CLUSTER`."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            app: Application = ctx.obj
+            if args[0] in app.settings().clusters:
+                return super().resolve_command(ctx, ["sql", *args])
+            clusters = ", ".join(sorted(app.settings().clusters)) or "none"
+            raise click.UsageError(f"{args[0]!r} is neither a command nor a configured cluster (those are: {clusters})")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in sorted(COMMANDS.items())])
+
+
+@click.group(
+    cls=LazyGroup,
+    name="safeconsole",
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120},
+)
+@click.version_option(__version__, prog_name="safeconsole")
+@click.option("--config", metavar="FILE", help="Configuration; else $SAFECONSOLE_CONFIG, the user's, the system's.")
+@click.pass_obj
+def root(app: Application, config: str | None) -> None:
+    """
+    Ask production databases without hurting them.
+
+    Reads go to a proven replica, under limits. What could hurt is stopped, explained, and runs only after
+    an elevation. Everything is in an audit journal. `safeconsole CLUSTER` opens the console; `safeconsole demo`
+    opens it on a cluster of its own.
+    """
+    app.configure(config)
+
+
+def main(arguments: Sequence[str], app: Application) -> int:
+    """Run one command line; every failure is one clear line on standard error and the exit code that says why."""
+    for stream in (sys.stdout, sys.stderr):
+        forgive_encoding(stream)
+    try:
+        code = root.main(list(arguments), prog_name="safeconsole", standalone_mode=False, obj=app)
+        sys.stdout.flush()
+    except SafeConsoleError as error:
+        sys.stdout.flush()
+        sys.stderr.write(error_text(error, look_of(sys.stderr, app.environ)) + "\n")
+        return error.exit_code
+    except click.ClickException as error:
+        hint = f"\n  see: {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
+        sys.stderr.write(f"safeconsole: {error.format_message()}{hint}\n")
+        return 2
+    except click.exceptions.Exit as leaving:
+        return leaving.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        sys.stderr.write("safeconsole: interrupted\n")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output left; nothing of it is wrong. Python would complain at exit otherwise.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,164 @@
+"""`safeconsole sql`: the console, or statements given on the command line, in a file or on standard input."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from safeconsole.core.errors import ConfigurationError, DeniedError, RefusedError
+from safeconsole.core.statement import Statement
+from safeconsole.core.vocabulary import Verdict
+from safeconsole.gate import Plea
+from safeconsole.interfaces import Confirmer
+from safeconsole.shells.cli.application import Application, Door, Session
+from safeconsole.shells.terminal.confirming import GivenConfirmer, terminal_confirmer
+from safeconsole.shells.terminal.formats import FORMATS
+from safeconsole.shells.terminal.looks import look_of
+from safeconsole.shells.terminal.presenting import Shape, StreamPresenter, screen_of
+
+LARGEST_SCRIPT_BYTES = 64 * 1024 * 1024
+
+
+@click.command()
+@click.argument("cluster")
+@click.option("-e", "--execute", "texts", metavar="SQL", multiple=True, help="Run this and leave; may be repeated.")
+@click.option("-f", "--file", "file", metavar="FILE", help="Run the statements of a file, `-` for standard input.")
+@click.option(
+    "--to", metavar="replica|primary|NODE", default="", help="Where to send it; the console chooses if unset."
+)
+@click.option("-D", "--schema", default="", help="Schema to start in.")
+@click.option("--timeout", type=float, metavar="S", help="Seconds a statement may run, up to the policy's ceiling.")
+@click.option("--max-rows", type=int, metavar="N", help="Rows that may be fetched, up to the policy's ceiling.")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="How rows are written [default: table].")
+@click.option("--reason", default="", metavar="TEXT", help="Why an elevation is needed.")
+@click.option("--ticket", default="", metavar="ID", help="Incident or change that it belongs to.")
+@click.option("--confirm", default="", metavar="CLUSTER", help="The cluster's name, typed to grant the elevation.")
+@click.pass_obj
+def sql(
+    app: Application, /, cluster: str, texts: tuple[str, ...], file: str | None, form: str | None, **given: object
+) -> int:
+    """
+    Ask CLUSTER: opens the console, or runs what -e, -f or a pipe gives and leaves.
+
+    Reads go to a proven replica under limits. What writes, or could hurt, exits 3 with the evidence; it runs
+    with --reason, --ticket and --confirm CLUSTER. Rows go to standard output, everything else to standard error.
+    """
+    scripts = _scripts(texts, file)
+    plea = Plea(reason=str(given["reason"]), ticket=str(given["ticket"])) if str(given["reason"]).strip() else None
+    if plea is None and (given["confirm"] or given["ticket"]):
+        raise click.UsageError("--confirm and --ticket go with --reason")
+    limits = {
+        name: float(str(value))
+        for name, value in (("run_seconds", given["timeout"]), ("fetched_rows", given["max_rows"]))
+        if value is not None
+    }
+    interactive = scripts is None
+    door = Door(
+        cluster=cluster,
+        face="sql" if interactive else "one-shot",
+        confirmer=_confirmer(app, str(given["confirm"])),
+        to=str(given["to"]),
+        schema=str(given["schema"]),
+        limits=limits,
+        plea=plea,
+    )
+    with app.open(door) as session:
+        if scripts is None:
+            return open_console(app, session)
+        run_scripts(app, session, scripts, form=form or "table")
+    return 0
+
+
+def run_scripts(app: Application, session: Session, scripts: tuple[str, ...], *, form: str) -> None:
+    """
+    Run every statement in order and stop at the first that does not end well.
+
+    Nothing runs when one of them could not: the strictest statement decides, wherever it stands.
+
+    Raises:
+        SafeConsoleError: what went wrong.
+    """
+    statements = [statement for script in scripts for statement in session.gate.split(script)]
+    if not statements:
+        raise ConfigurationError("there is no statement to run", instead="give SQL with -e, -f or on standard input")
+    if len(statements) > 1:
+        _refuse_beforehand(session, statements)
+    shape = Shape(format=form, most_rows=session.gate.policy.ceilings.fetched_rows)
+    for statement in statements:
+        session.gate.run(
+            statement, StreamPresenter(screen_of(sys.stdout, sys.stderr, app.environ), shape, session.gate.last)
+        )
+
+
+def _refuse_beforehand(session: Session, statements: list[Statement]) -> None:
+    """Refuse a whole script when one of its statements would be refused, before anything of it ran."""
+    plea = session.gate.visit.plea
+    for number, statement in enumerate(statements, start=1):
+        considered = session.preview(statement)
+        decision = considered.decision
+        if decision.observed or not (
+            decision.verdict is Verdict.DENY or (decision.verdict is Verdict.ELEVATE and plea is None)
+        ):
+            continue
+        error = DeniedError if decision.verdict is Verdict.DENY else RefusedError
+        session.gate.note("script refused", f"statement {number} of {len(statements)}: {decision.message}")
+        raise error(
+            f"nothing of the script was run: statement {number} of {len(statements)}: {decision.message}",
+            evidence=considered.evidence,
+            instead=decision.instead,
+        )
+
+
+def _scripts(texts: tuple[str, ...], file: str | None) -> tuple[str, ...] | None:
+    """Return what to run, or None for the console."""
+    if texts and file:
+        raise click.UsageError("-e and -f do not go together")
+    if texts:
+        return texts
+    if file is None and sys.stdin is not None and sys.stdin.isatty():
+        return None
+    return (read_script(file),)
+
+
+def read_script(file: str | None) -> str:
+    """Return the text of a file, `-` or None for standard input. Raises ConfigurationError."""
+    try:
+        if file is None or file == "-":
+            data = sys.stdin.buffer.read(LARGEST_SCRIPT_BYTES + 1)
+        else:
+            with Path(file).open("rb") as stream:
+                data = stream.read(LARGEST_SCRIPT_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
+    if len(data) > LARGEST_SCRIPT_BYTES:
+        raise ConfigurationError(f"{file or 'standard input'} is larger than {LARGEST_SCRIPT_BYTES} bytes")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        where = f"{file or 'standard input'} is not UTF-8 text: byte {error.start}"
+        raise ConfigurationError(where, instead="convert it, for example with iconv") from None
+
+
+def _confirmer(app: Application, typed: str) -> Confirmer:
+    return GivenConfirmer(typed) if typed else ask_on_terminal(app)
+
+
+def ask_on_terminal(app: Application) -> Confirmer:
+    """Return what asks the person on this process's terminal; without one every answer is no."""
+    return terminal_confirmer(sys.stderr, sys.stdin, look_of(sys.stderr, app.environ))
+
+
+def open_console(app: Application, session: Session) -> int:
+    """Open the interactive console on a session and return its exit code."""
+    from safeconsole.shells.sql.console import Terminal, run_console
+    from safeconsole.shells.sql.state import Services
+
+    services = Services(rules=session.rules, preview=lambda statement: session.preview(statement).decision)
+    return run_console(
+        session.gate,
+        services=services,
+        history_directory=session.history_directory,
+        terminal=Terminal(environ=app.environ),
+    )

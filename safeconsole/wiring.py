@@ -1,0 +1,263 @@
+"""Builds clock, secrets, journal, engine, gate and one face; the only file that sees both sides."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safeconsole import __version__
+from safeconsole.adapters.local.clock import SystemClock
+from safeconsole.adapters.local.configuration import journal_directory, load_settings
+from safeconsole.adapters.local.identity import who
+from safeconsole.adapters.local.journal import open_journal
+from safeconsole.adapters.local.policies import PolicyFiles
+from safeconsole.adapters.local.secrets import LocalSecrets
+from safeconsole.core.decision import Considered
+from safeconsole.core.errors import ConfigurationError
+from safeconsole.core.facts import Circumstances
+from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.person import Person
+from safeconsole.core.policy import Policy
+from safeconsole.core.preview import preview
+from safeconsole.core.record import SessionOpened
+from safeconsole.core.settings import ClusterSettings, Settings
+from safeconsole.core.statement import Statement
+from safeconsole.core.vocabulary import Flavour
+from safeconsole.gate import Gate, Visit
+from safeconsole.interfaces import Archive
+from safeconsole.shells.cli.application import Door, Judge, Session, Stage
+from safeconsole.shells.cli.root import main
+
+if TYPE_CHECKING:
+    from safeconsole.adapters.mysql.engine import MySqlEngine
+    from safeconsole.adapters.sqlite.engine import SqliteEngine
+    from safeconsole.shells.cli.audit_review import ReviewBook
+
+OFFLINE_VERSIONS = {Flavour.MYSQL: 90_700, Flavour.MARIADB: 101_100, Flavour.AURORA_MYSQL: 80_000, Flavour.SQLITE: 0}
+"""How texts are read when no server says its version: as the releases that most of the facts were measured on."""
+
+
+def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
+    """Run one command line and return its exit code."""
+    return main(arguments, Program(environ))
+
+
+class Program:
+    """The whole program, built as far as a command asks for it; see `shells.cli.application`."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.environ = environ
+        self._config: str | None = None
+        self._settings: Settings | None = None
+        self._clock = SystemClock()
+
+    @cached_property
+    def policies(self) -> PolicyFiles:
+        """Where policies come from."""
+        return PolicyFiles()
+
+    @cached_property
+    def person(self) -> Person:
+        """Who asks."""
+        return who(self.environ)
+
+    def configure(self, path: str | None) -> None:
+        """Read the configuration from this file from now on."""
+        self._config, self._settings = path, None
+
+    def settings(self) -> Settings:
+        """The configuration in force."""
+        if self._settings is None:
+            self._settings = load_settings(self._config, self.environ)
+        return self._settings
+
+    def archive(self) -> Archive:
+        """The journals of this computer."""
+        from safeconsole.adapters.local.archive import open_archive
+
+        return open_archive(self._audit_directory(), public_keys=self.settings().audit.public_keys)
+
+    def reviews(self) -> ReviewBook:
+        """The review book of this computer's journals."""
+        from safeconsole.adapters.local.reviews import open_reviews
+
+        return open_reviews(
+            self._audit_directory(),
+            by=self.person.name,
+            clock=self._clock,
+            signing_key=self.settings().audit.signing_key,
+        )
+
+    @contextmanager
+    def open(self, door: Door) -> Iterator[Session]:
+        """Open a session; it is closed and its journal durable when the context ends."""
+        cluster, policy = self._cluster(door.cluster), self._policy(door.cluster)
+        visit = Visit(
+            cluster=door.cluster,
+            environment=cluster.environment,
+            face=door.face,
+            person=self.person,
+            to=door.to,
+            schema=door.schema or cluster.schema,
+            limits={**self.settings().limits, **door.limits},
+            plea=door.plea,
+        )
+        journal = open_journal(
+            self._audit_directory(), clock=self._clock, signing_key=self.settings().audit.signing_key
+        )
+        journal.append(self._opened(visit, policy))
+        engine = self._engine(door.cluster, cluster)
+        gate = Gate(
+            visit=visit, policy=policy, engine=engine, journal=journal, clock=self._clock, confirmer=door.confirmer
+        )
+        reason = "interrupted"
+        try:
+            yield Session(
+                gate=gate,
+                rules=lambda: engine.rules,
+                preview=lambda statement: preview(
+                    statement,
+                    policy=policy,
+                    circumstances=self._circumstances(visit, _known_flavour(cluster)),
+                    to=gate.status().to,
+                    limits=gate.status().limits,
+                ),
+                history_directory=str(self._state_directory() / "history"),
+            )
+            reason = ""
+        finally:
+            gate.close(reason)
+            engine.close()
+
+    def judge(self, *, cluster: str, engine: str, policy: str, to: str, sql_mode: str = "") -> Judge:
+        """Return what decides offline; opens no connection."""
+        settings = self._cluster(cluster) if cluster else None
+        flavour = Flavour(engine) if engine else _known_flavour(settings) if settings else Flavour.MYSQL
+        rules = self.policies.load(policy or (settings.policy if settings else "baseline"))
+        modes = frozenset(word.strip().upper() for word in sql_mode.split(",") if word.strip())
+        visit = Visit(
+            cluster=cluster,
+            environment=settings.environment if settings else "",
+            face="check",
+            person=self.person,
+        )
+        circumstances = self._circumstances(visit, flavour)
+
+        def consider(statement: Statement) -> Considered:
+            return preview(statement, policy=rules, circumstances=circumstances, to=to)
+
+        return Judge(
+            rules=LexicalRules(
+                flavour=flavour,
+                version=OFFLINE_VERSIONS[flavour],
+                ansi_quotes=not modes.isdisjoint({"ANSI_QUOTES", "ANSI", "ORACLE"}),
+                no_backslash_escapes="NO_BACKSLASH_ESCAPES" in modes,
+                pipes_as_concat=not modes.isdisjoint({"PIPES_AS_CONCAT", "ANSI", "ORACLE"}),
+                oracle="ORACLE" in modes,
+            ),
+            consider=consider,
+        )
+
+    @contextmanager
+    def stage(self, engine: str) -> Iterator[Stage]:
+        """Put up a cluster to try the console on, and take it down when the context ends."""
+        from safeconsole.demo.binaries import ServersUnavailableError
+        from safeconsole.demo.daemon import ServerStartError
+        from safeconsole.demo.stage import CLUSTER, ENGINES, staged
+
+        known = next((each for each in ENGINES if each == engine), None)
+        if known is None:
+            raise ConfigurationError(f"there is no demo on {engine}", instead=f"one of {', '.join(ENGINES)}")
+        try:
+            with staged(known) as up:
+                yield Stage(config=str(up.config), cluster=CLUSTER, nodes=up.nodes)
+        except ServersUnavailableError as error:
+            raise ConfigurationError(
+                f"no {engine} server on this machine: {error.reason}", instead=error.how_to_get
+            ) from error
+        except ServerStartError as error:
+            raise ConfigurationError(f"the demo's servers did not come up: {error}") from error
+
+    def set_password(self, cluster: str, account: str, password: str) -> None:
+        """Keep a password in the keyring."""
+        from safeconsole.adapters.local.credentials import set_credential
+
+        set_credential(cluster, account, password)
+
+    def kept_passwords(self) -> Iterable[tuple[str, str]]:
+        """Cluster and account of each password in the keyring."""
+        from safeconsole.adapters.local.credentials import list_credentials
+
+        return [(credential.cluster, credential.account) for credential in list_credentials()]
+
+    def delete_password(self, cluster: str, account: str) -> None:
+        """Take a password out of the keyring."""
+        from safeconsole.adapters.local.credentials import delete_credential
+
+        delete_credential(cluster, account)
+
+    def _cluster(self, name: str) -> ClusterSettings:
+        clusters = self.settings().clusters
+        if name not in clusters:
+            known = ", ".join(sorted(clusters)) or "none; see the README, or try `safeconsole demo`"
+            raise ConfigurationError(
+                f"cluster {name} is not in the configuration", instead=f"configured clusters: {known}"
+            )
+        return clusters[name]
+
+    def _policy(self, cluster: str) -> Policy:
+        return self.policies.load(self._cluster(cluster).policy)
+
+    def _engine(self, name: str, cluster: ClusterSettings) -> MySqlEngine | SqliteEngine:
+        # Imported here: a driver that the moment does not need costs every start its import.
+        if cluster.engine == "sqlite":
+            from safeconsole.adapters.sqlite import engine as sqlite
+
+            return sqlite.open_engine(name, cluster, self._clock)
+        from safeconsole.adapters.mysql import engine as mysql
+
+        return mysql.open_engine(name, cluster, LocalSecrets(self.settings(), self.environ), self._clock)
+
+    def _audit_directory(self) -> Path:
+        return journal_directory(self.settings(), self.environ, login=self.person.login)
+
+    def _state_directory(self) -> Path:
+        return journal_directory(Settings(), self.environ, login=self.person.login).parent
+
+    def _opened(self, visit: Visit, policy: Policy) -> SessionOpened:
+        person = visit.person
+        return SessionOpened(
+            person=person.name,
+            login=person.login,
+            groups=person.groups,
+            host=person.host,
+            origin=person.origin,
+            agent=person.agent,
+            face=visit.face,
+            cluster=visit.cluster,
+            environment=visit.environment,
+            policy=policy.name,
+            policy_hash=policy.hash,
+            program=f"safeconsole {__version__}, Python {sys.version_info.major}.{sys.version_info.minor}",
+        )
+
+    def _circumstances(self, visit: Visit, flavour: Flavour) -> Circumstances:
+        return Circumstances(
+            flavour=flavour,
+            person=visit.person.name,
+            groups=visit.person.groups,
+            agent=bool(visit.person.agent),
+            face=visit.face,
+            interactive=visit.person.terminal,
+            cluster=visit.cluster,
+            environment=visit.environment,
+        )
+
+
+def _known_flavour(cluster: ClusterSettings) -> Flavour:
+    """Return the configured family member; where it is found out later, MySQL stands in for a preview."""
+    return Flavour.MYSQL if cluster.engine == "auto" else Flavour(cluster.engine)
