@@ -147,7 +147,8 @@ def _toolbar(session: PromptSession[str], state: ConsoleState, live: LiveVerdict
 
 
 def _previews(state: ConsoleState, text: str) -> tuple[Preview, ...]:
-    return tuple(preview_of(state.services.preview(statement)) for statement in state.gate.split(text))
+    to, judge = state.gate.status().to, state.services.preview
+    return tuple(preview_of(statement, judge(statement), to=to) for statement in state.gate.split(text))
 
 
 def _history(state: ConsoleState, directory: str) -> History:

@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from safeconsole.core.decision import Considered
+from safeconsole.core.decision import Decision
 from safeconsole.core.limits import Limits
+from safeconsole.core.routing import route_of
+from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import CostClass, Route, Verdict
 
 JUDGED_CHARACTERS = 100_000
@@ -39,13 +41,17 @@ class Preview:
     instead: str = ""
 
 
-def preview_of(considered: Considered) -> Preview:
-    """Return what the line below the prompt says of a statement that was considered offline."""
-    statement, decision = considered.statement, considered.decision
+def preview_of(statement: Statement, decision: Decision, *, to: str) -> Preview:
+    """
+    Return what the line below the prompt says of a statement that was judged offline.
+
+    Args:
+        to: where the person sends what follows, "" when the console chooses.
+    """
     danger = next((hazard for hazard in statement.hazards if hazard.cost is not CostClass.LOOKUP), None)
     return Preview(
         kind=statement.kind,
-        route=considered.route,
+        route=route_of(statement, to=to),
         verdict=decision.verdict,
         limits=decision.limits,
         why=danger.why if danger else decision.message,

@@ -58,7 +58,7 @@ def run_statement(state: ConsoleState, statement: Statement, presenter: Presente
 
 def _agreed(state: ConsoleState, statements: Sequence[Statement], *, pasted: bool) -> bool:
     """List the statements with what the policy says of each; whether they may run one after the other."""
-    verdicts = [state.services.preview(statement).decision.verdict for statement in statements]
+    verdicts = [state.services.preview(statement).verdict for statement in statements]
     worst = max(verdicts)
     state.say(f"{counted(len(statements), 'statement')}, the strictest verdict is {worst.word}:")
     for number, (statement, verdict) in enumerate(zip(statements, verdicts, strict=True), start=1):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TextIO
 
-from safeconsole.core.decision import Considered
+from safeconsole.core.decision import Decision
 from safeconsole.core.errors import DeniedError, RefusedError, SafeConsoleError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.statement import Statement
@@ -42,7 +42,7 @@ class Services:
     """
 
     rules: Callable[[], LexicalRules]
-    preview: Callable[[Statement], Considered]
+    preview: Callable[[Statement], Decision]
     capacity: Callable[[str], None] | None = None
     glance: Glance | None = None
     pause: Callable[[float], None] = time.sleep

@@ -59,13 +59,13 @@ class ScriptedGate:
     def preview(self, statement):
         circumstances = Circumstances(flavour=Flavour.SQLITE, cluster="shop", elevated=self.elevation is not None)
         limits = tighten(self.policy.limits, self.tight)
-        return preview(statement, policy=self.policy, circumstances=circumstances, to=self.to, limits=limits)
+        return preview(statement, policy=self.policy, circumstances=circumstances, to=self.to, limits=limits).decision
 
     def last(self):
         return self._last
 
     def run(self, statement, presenter):
-        decision, route = self.preview(statement).decision, route_of(statement, to=self.to)
+        decision, route = self.preview(statement), route_of(statement, to=self.to)
         self._last = Considered(
             statement=statement, route=route, node=NodeName("primary" if route is Route.PRIMARY else "replica-1"),
             identity=Identity(server="u", address="a"), estimate=Estimate(), decision=decision,

@@ -49,7 +49,7 @@ class Road:
         )
         circumstances = Circumstances(flavour=engine.flavour, cluster="shop", interactive=True)
         judge = partial(preview, policy=self.gate.policy, circumstances=circumstances)
-        self.services = Services(rules=lambda: engine.rules, preview=judge)
+        self.services = Services(rules=lambda: engine.rules, preview=lambda statement: judge(statement).decision)
 
     def ask(self, question):
         self.messages.write(question + "\n")
