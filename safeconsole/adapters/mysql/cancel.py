@@ -24,6 +24,7 @@ GRACE_SECONDS = 0.5
 ANSWER_SECONDS = 2.0
 BASELINE_SECONDS = 5.0
 MISSING_READINGS = 3
+IDLE_LOOK_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 _SETTLE_SECONDS = 2 * GRACE_SECONDS + 3 * ANSWER_SECONDS
 
@@ -63,6 +64,7 @@ class Watched:
     ending: bool = False
     state: State = State.RUNNING
     missing_readings: int = 0
+    resume_seconds: float = 0.0
     wake: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
 
@@ -158,9 +160,10 @@ class Watchdog:
     def _run(self, watched: Watched) -> None:
         ended = False
         try:
-            event = self._wait_for_event(watched)
-            if event is not Event.FINISHED:
+            while (event := self._wait_for_event(watched)) is not Event.FINISHED:
                 self._pursue(watched, event)
+                if not self._resume(watched):
+                    break
             ended = True
         finally:
             if not ended:
@@ -170,16 +173,16 @@ class Watchdog:
 
     def _wait_for_event(self, watched: Watched) -> Event:
         """Sample until something is to be done, or the statement is over."""
-        next_look = SAMPLE_SECONDS
+        next_look = max(SAMPLE_SECONDS, watched.resume_seconds)
         while True:
-            wait = min(next_look, watched.limits.run_seconds) - watched.elapsed_seconds
-            watched.wake.wait(max(wait, 0.001))
+            due = max(min(next_look, watched.limits.run_seconds), watched.resume_seconds)
+            watched.wake.wait(max(due - watched.elapsed_seconds, 0.001))
             if watched.finished:
                 return Event.FINISHED
             if watched.interrupted:
                 return Event.INTERRUPTED
             elapsed = watched.elapsed_seconds
-            if elapsed < min(next_look, watched.limits.run_seconds):
+            if elapsed < due:
                 continue
             next_look = elapsed + SAMPLE_SECONDS
             try:
@@ -224,6 +227,15 @@ class Watchdog:
             watched.breach, watched.blind = None, False
         if watched.state is State.MISSED:
             self._lookout.target.cut()
+
+    def _resume(self, watched: Watched) -> bool:
+        """Whether to go on watching: one that looked idle is not over before the person's thread says so."""
+        with self._aim:
+            if watched.finished or watched.interrupted or watched.killed or watched.state is State.MISSED:
+                return False
+            watched.state, watched.verified, watched.ending = State.RUNNING, "", False
+            watched.resume_seconds = watched.elapsed_seconds + IDLE_LOOK_SECONDS
+            return True
 
     def _end(self, watched: Watched, kill: Callable[[AtWork], bool]) -> None:
         """Send one kind of kill and wait for its effect; moves the state."""

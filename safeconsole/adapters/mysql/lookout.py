@@ -79,7 +79,7 @@ class Lookout:
         """Return what the watched connection runs; None when it is idle, gone, or not ours any more."""
         text = self._variant.process.format(thread=self.target.thread)
         rows: list[tuple[Any, ...]] = self._twice(lambda wire: wire.rows(text))
-        if not rows or rows[0][0] != self.target.host or rows[0][1] == _IDLE:
+        if not rows or _port(rows[0][0]) != _port(self.target.host) or rows[0][1] == _IDLE:
             return None
         return AtWork(query=rows[0][2])
 
@@ -124,3 +124,8 @@ class Lookout:
                 continue
             return True
         return False
+
+
+def _port(host: str) -> str:
+    """Return the client's port of a process list's host; inside a routine MariaDB shows its definer's host instead."""
+    return str(host).rpartition(":")[2] if ":" in str(host) else ""

@@ -1,0 +1,103 @@
+"""A TCP proxy that can be cut, go deaf, or refuse: what a network does to a console."""
+
+import socket
+import threading
+
+
+class Proxy:
+    """
+    Passes bytes between clients and one server until it is told otherwise.
+
+    Args:
+        host, port: of the server.
+    """
+
+    def __init__(self, host, port):
+        self._server = (host, port)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listening.getsockname()[1]
+        self._lock = threading.Lock()
+        self._pairs = []
+        self._deaf = threading.Event()
+        self._refusing = False
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def go_deaf(self):
+        """Pass nothing any more, and close nothing: as when packets are dropped."""
+        self._deaf.set()
+
+    def hear_again(self):
+        """Pass new bytes again."""
+        self._deaf.clear()
+
+    def refuse(self):
+        """Accept no further connection."""
+        self._refusing = True
+
+    def accept_again(self):
+        """Accept connections again."""
+        self._refusing = False
+
+    def cut(self, *numbers):
+        """Reset connections, by the order in which they were made; all of them without numbers."""
+        with self._lock:
+            chosen = [self._pairs[number] for number in numbers] if numbers else list(self._pairs)
+        for pair in chosen:
+            for end in pair:
+                try:
+                    end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                    end.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
+                end.close()
+
+    @property
+    def made(self):
+        """How many connections were made through it."""
+        return len(self._pairs)
+
+    def close(self):
+        self._refusing = True
+        self._listening.close()
+        self.cut()
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self._listening.accept()
+            except OSError:
+                return
+            if self._refusing:
+                client.close()
+                continue
+            try:
+                server = socket.create_connection(self._server)
+            except OSError:
+                client.close()
+                continue
+            with self._lock:
+                self._pairs.append((client, server))
+            for source, sink in ((client, server), (server, client)):
+                source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
+
+    def _pass_on(self, source, sink):
+        try:
+            while data := source.recv(65_536):
+                while self._deaf.is_set():
+                    # What was dropped stays dropped for this connection, as far as the test lasts.
+                    if not self._deaf.wait(0.05):
+                        break
+                    threading.Event().wait(0.05)
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass

@@ -1,0 +1,384 @@
+"""The watchdog on real servers: every kind of statement, memory, tables, and its own misfortunes."""
+
+import signal
+import threading
+import time
+
+import pytest
+
+from safeconsole.adapters.mysql.cancel import GRACE_SECONDS, SAMPLE_SECONDS
+from safeconsole.core.errors import OutcomeUnknownError, SafeConsoleError, StoppedError
+from safeconsole.core.vocabulary import Account, Effect, NodeName, Route
+from tests.servers.proxy import Proxy
+from tests.servers.talking import (
+    elevated,
+    engine_of,
+    permit_for,
+    read,
+    run,
+    seconds_until_gone,
+    statement,
+    threads_running,
+    wait_for,
+    write,
+)
+
+REPLICA, PRIMARY = NodeName("replica-1"), NodeName("primary")
+HEAVY = "SELECT COUNT(*) FROM orders a JOIN orders b JOIN orders c WHERE a.total + b.total + c.total < 0"
+
+
+@pytest.fixture
+def engine(cluster):
+    """The engine over the run's cluster."""
+    made = engine_of(cluster)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def connect(engine):
+    """A function that opens connections and closes them after the test."""
+    connections = []
+
+    def open_one(node=REPLICA, account=Account.READ, schema="shop"):
+        connections.append(engine.connect(node, account, schema=schema))
+        return connections[-1]
+
+    yield open_one
+    for connection in connections:
+        connection.close()
+
+
+def stopped_at(connection, permit):
+    """Send, expect a stop, and return (the error, seconds it took)."""
+    started = time.monotonic()
+    with pytest.raises(StoppedError) as caught:
+        run(connection, permit)
+    return caught.value, time.monotonic() - started
+
+
+READS = {
+    "cpu-bound select": HEAVY,
+    "sleep": "SELECT SLEEP(20)",
+    "sleep a row": "SELECT SLEEP(0.05) FROM orders",
+    "benchmark": "SELECT BENCHMARK(2000000000, 1 + 1)",
+    "lock function": "SELECT GET_LOCK('{marker}', 20)",
+    "recursive": "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 900) "
+    "SELECT COUNT(*) FROM n a, n b, n c, n d",
+    "union": f"{HEAVY} UNION {HEAVY}",
+}
+
+
+@pytest.mark.parametrize("kind", READS)
+def test_a_read_is_gone_within_moments_of_its_deadline(cluster, connect, kind):
+    marker = f"watched_{kind.replace(' ', '_').replace('-', '_')}"
+    holder = connect()
+    if kind == "lock function":
+        run(holder, permit_for(holder, statement(f"SELECT GET_LOCK('{marker}', 0)")))
+    connection = connect()
+    text = f"{READS[kind].replace('{marker}', marker)} -- {marker}"
+    error, seconds = stopped_at(connection, permit_for(connection, statement(text), run_seconds=0.5))
+    assert error.ceiling == "run_seconds"
+    assert error.by in ("watchdog", "server")
+    assert error.verified in ("killed", "already over")
+    assert 0.5 <= seconds < 0.5 + 1.0
+    assert seconds_until_gone(cluster, cluster.replicas[0], marker, at_most=0.5) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("do", "DO SLEEP(20)"),
+        ("set", "SET @heavy = (" + HEAVY + ")"),
+        ("show", "SHOW TABLES WHERE SLEEP(2)"),
+    ],
+)
+def test_what_no_server_cap_stops_is_stopped_too(cluster, connect, kind, text):
+    connection = connect()
+    error, seconds = stopped_at(
+        connection, permit_for(connection, statement(f"{text} -- watched_{kind}", kind), run_seconds=0.5)
+    )
+    assert error.ceiling == "run_seconds"
+    assert seconds < 0.5 + GRACE_SECONDS + 1.0
+    assert seconds_until_gone(cluster, cluster.replicas[0], f"watched_{kind}", at_most=0.5) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "effect"),
+    [
+        ("update", "UPDATE orders SET status = IF(SLEEP(0.02) = 0, 'slow', status)", Effect.WRITE),
+        ("insert", "INSERT INTO orders SELECT id + 100000, customer_id, IF(SLEEP(0.02), 'a', 'b'), total, created_at FROM orders", Effect.WRITE),
+        ("create table", "CREATE TABLE slow_copy AS SELECT id, SLEEP(0.02) AS s FROM orders", Effect.DDL),
+    ],
+)  # fmt: skip
+def test_a_change_is_stopped_and_leaves_nothing(cluster, connect, kind, text, effect):
+    connection = connect(PRIMARY, Account.ELEVATED)
+    started = time.monotonic()
+    with pytest.raises(SafeConsoleError) as caught:
+        run(connection, elevated(connection, statement(f"{text} -- watched_{kind}", kind, effect), run_seconds=0.5))
+    assert isinstance(caught.value, StoppedError), caught.value
+    assert time.monotonic() - started < 3
+    wait_for(lambda: not threads_running(cluster, cluster.primary, f"watched_{kind}"), at_most=3)
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*), SUM(status = 'slow') FROM shop.orders")
+        assert cursor.fetchone() == (5000, 0)
+        cursor.execute("SELECT COUNT(*) FROM information_schema.tables WHERE table_name = 'slow_copy'")
+        assert cursor.fetchone() == (0,)
+
+
+@pytest.fixture
+def procedures(cluster):
+    """Procedures that swallow a kill, where the elevated account may call them."""
+    bodies = {
+        "many_short": "DECLARE n INT DEFAULT 0; WHILE n < 400 DO DO SLEEP(0.05); SET n = n + 1; END WHILE;",
+        "deaf": "DECLARE n INT DEFAULT 0; DECLARE CONTINUE HANDLER FOR SQLEXCEPTION SET @ignored = 1; "
+        "WHILE n < 400 DO SELECT SLEEP(0.05) INTO @slept; SET n = n + 1; END WHILE;",
+        "spin": "DECLARE n INT DEFAULT 0; WHILE n < 2000000000 DO SET n = n + 1; END WHILE;",
+    }
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("USE shop")
+        for name, body in bodies.items():
+            cursor.execute(f"DROP PROCEDURE IF EXISTS {name}")
+            cursor.execute(f"CREATE PROCEDURE {name}() SQL SECURITY INVOKER BEGIN {body} END")
+        cursor.execute("GRANT EXECUTE ON shop.* TO console_elevated@'%'")
+    return tuple(bodies)
+
+
+@pytest.mark.parametrize("name", ["many_short", "deaf", "spin"])
+def test_a_procedure_that_swallows_a_kill_loses_its_connection(cluster, connect, procedures, name):
+    connection = connect(PRIMARY, Account.ELEVATED)
+    call = statement(f"CALL {name}()", "call", Effect.UNKNOWN)
+    started = time.monotonic()
+    with pytest.raises(SafeConsoleError) as caught:
+        run(connection, elevated(connection, call, run_seconds=0.5))
+    assert time.monotonic() - started < 0.5 + 2 * GRACE_SECONDS + 1.0
+    # What commits by itself may have done so; only a clean answer of the server's says otherwise.
+    assert caught.value.exit_code in (5, 6)
+    assert "run_seconds" in str(caught.value)
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        wait_for(lambda: not _console_threads_at_work(cursor), at_most=3)
+
+
+def test_a_routine_that_runs_as_somebody_else_frees_the_person(mariadb_cluster):
+    # MariaDB counts a thread as its routine's definer's: its own account may not kill it there.
+    cluster = mariadb_cluster
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("USE shop")
+        cursor.execute("DROP PROCEDURE IF EXISTS as_definer")
+        cursor.execute(
+            "CREATE PROCEDURE as_definer() SQL SECURITY DEFINER BEGIN DECLARE n INT DEFAULT 0;"
+            " WHILE n < 60 DO DO SLEEP(0.05); SET n = n + 1; END WHILE; END"
+        )
+        cursor.execute("GRANT EXECUTE ON shop.* TO console_elevated@'%'")
+    engine = engine_of(cluster)
+    connection = engine.connect(PRIMARY, Account.ELEVATED, schema="shop")
+    started = time.monotonic()
+    with pytest.raises(OutcomeUnknownError, match="run_seconds") as caught:
+        run(connection, elevated(connection, statement("CALL as_definer()", "call", Effect.UNKNOWN), run_seconds=0.5))
+    assert time.monotonic() - started < 3
+    assert "process list: missed" in caught.value.evidence
+    connection.close()
+    engine.close()
+
+
+def _console_threads_at_work(cursor):
+    cursor.execute(
+        "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'console_elevated' AND command <> 'Sleep'"
+    )
+    return cursor.fetchone()[0]
+
+
+def test_samples_say_what_the_statement_holds(cluster, connect):
+    connection = connect()
+    samples = []
+    permit = permit_for(connection, statement("SELECT COUNT(*) FROM orders WHERE SLEEP(0.0002) = 0"))
+    run(connection, permit, watch=samples.append)
+    assert len(samples) >= 3
+    gaps = [after.elapsed_seconds - before.elapsed_seconds for before, after in zip(samples, samples[1:], strict=False)]
+    assert max(gaps) < 2 * SAMPLE_SECONDS + 0.3
+    assert all(sample.session_memory_bytes > 0 for sample in samples)
+    assert all(sample.opened_tables > 0 and sample.threads_running > 0 for sample in samples)
+    if cluster.flavour == "mariadb":
+        assert all(sample.instance_memory_bytes > 0 for sample in samples)
+
+
+def test_memory_of_the_session_over_its_ceiling_ends_the_statement(cluster, connect):
+    connection = connect()
+    text, kind, effect = {
+        # A value that the server's own ceilings for temporary tables and sorts do not count.
+        "mysql": ("SET @held = REPEAT('x', 15000000), @again = CONCAT(@held, 'y'), @slept = SLEEP(10)", "set", Effect.SESSION),
+        "mariadb": (
+            "SELECT COUNT(*) FROM (SELECT DISTINCT o.id a, p.id b FROM orders o, orders p LIMIT 900000) t, orders q",
+            "select",
+            Effect.READ,
+        ),
+    }[cluster.flavour]  # fmt: skip
+    started = time.monotonic()
+    with pytest.raises(StoppedError) as caught:
+        run(connection, permit_for(connection, statement(text, kind, effect), session_memory_bytes=8_000_000))
+    assert time.monotonic() - started < 2
+    assert caught.value.ceiling == "session_memory_bytes"
+    assert caught.value.by == {"mysql": "watchdog", "mariadb": "server"}[cluster.flavour]
+
+
+def test_tables_opened_over_their_ceiling_end_the_statement(private_cluster):
+    for flavour in ("mariadb", "mysql"):
+        cluster = private_cluster(flavour, replicas=0)
+        _many_tables(cluster, 1_000)
+        engine = engine_of(cluster)
+        connection = engine.connect(PRIMARY, Account.READ, schema="shop")
+        # One table after the other, each opened cold and held for a moment.
+        text = "SELECT COUNT(*), SUM(SLEEP(0.001)), SUM(DATA_LENGTH), SUM(CHECKSUM) FROM information_schema.tables"
+        if flavour == "mysql":
+            text = " UNION ALL ".join(f"SELECT COUNT(*) + SLEEP(0.01) FROM many.t{n}" for n in range(60))
+            text = f"SELECT SLEEP(0.5) UNION ALL {text}"
+        permit = permit_for(connection, statement(text), route=Route.PRIMARY, opened_tables=20)
+        started = time.monotonic()
+        with pytest.raises(StoppedError) as caught:
+            run(connection, permit)
+        seconds = time.monotonic() - started
+        connection.close()
+        engine.close()
+        cluster.stop()
+        assert caught.value.ceiling == "opened_tables", caught.value
+        assert seconds < 3
+
+
+def _many_tables(cluster, count):
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("CREATE DATABASE many")
+        for number in range(count):
+            cursor.execute(f"CREATE TABLE many.t{number} (id INT PRIMARY KEY)")
+        cursor.execute("GRANT SELECT ON many.* TO console_read@'%'")
+        cursor.execute("FLUSH TABLES")
+
+
+def test_ctrl_c_stops_it_on_the_server(cluster, connect):
+    connection = connect()
+    main = threading.main_thread().ident
+    timer = threading.Timer(0.4, lambda: signal.pthread_kill(main, signal.SIGINT))
+    timer.start()
+    error, seconds = stopped_at(connection, permit_for(connection, statement(f"{HEAVY} -- watched_ctrl_c")))
+    assert (error.by, error.verified) == ("person", "killed")
+    assert seconds < 2
+    assert connection.broken
+    assert threads_running(cluster, cluster.replicas[0], "watched_ctrl_c") == 0
+
+
+def test_ctrl_c_between_rows_stops_it_on_the_server(cluster, connect):
+    connection = connect()
+    answer = connection.send(permit_for(connection, statement("SELECT id, SLEEP(0.001) FROM orders -- watched_rows")))
+    main = threading.main_thread().ident
+    threading.Timer(0.4, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
+    with pytest.raises(StoppedError) as caught:
+        for _ in answer.batches():
+            pass
+    assert caught.value.by == "person"
+    assert threads_running(cluster, cluster.replicas[0], "watched_rows") == 0
+
+
+def test_a_reader_that_does_not_read_is_ended_at_the_deadline(cluster, connect):
+    connection = connect()
+    text = "SELECT o.*, REPEAT('x', 2000) FROM orders o, orders p -- watched_stalled"
+    answer = connection.send(permit_for(connection, statement(text), run_seconds=0.7))
+    batches = answer.batches()
+    next(batches)
+    # The person looks at the first rows; the server's send buffer is full.
+    time.sleep(2.5)
+    assert threads_running(cluster, cluster.replicas[0], "watched_stalled") == 0
+    with pytest.raises(StoppedError) as caught:
+        list(batches)
+    assert caught.value.ceiling == "run_seconds"
+
+
+def test_a_slow_reader_of_a_finished_statement_is_left_in_peace(connect):
+    connection = connect()
+    answer = connection.send(permit_for(connection, statement("SELECT id FROM orders LIMIT 3000"), run_seconds=0.5))
+    batches = answer.batches()
+    first = next(batches)
+    time.sleep(0.8)
+    rest = [row for batch in batches for row in batch]
+    assert len(first) + len(rest) == 3000
+    answer.finish()
+
+
+def test_no_kill_ever_hits_the_next_statement(connect):
+    connection = connect()
+    survived = 0
+    for number in range(60):
+        # Ends about when its deadline passes, now a little before, now a little after.
+        seconds = 0.1 + (number % 7 - 3) / 1000
+        try:
+            run(connection, permit_for(connection, statement(f"SELECT SLEEP({seconds})"), run_seconds=0.1))
+        except StoppedError:
+            connection.close()
+            connection = connect()
+        else:
+            survived += 1
+        assert read(connection, "SELECT SLEEP(0.005), 'whole'", run_seconds=5) == [(0, "whole")]
+    assert survived > 0
+
+
+def test_a_watchdog_that_was_cut_off_while_idle_comes_back_before_the_send(cluster):
+    proxy = Proxy("127.0.0.1", cluster.replicas[0].port)
+    engine = engine_of(cluster, through={"replica-1": proxy.address})
+    connection = engine.connect(REPLICA, Account.READ, schema="shop")
+    assert read(connection, "SELECT 1") == [(1,)]
+    # Made in this order: the monitor, the connection, its watchdog.
+    proxy.cut(2)
+    hazardous = permit_for(connection, statement("SELECT SLEEP(9)", hazards=_some_hazard()), run_seconds=0.5)
+    error, seconds = stopped_at(connection, hazardous)
+    assert (error.ceiling, seconds < 1.5) == ("run_seconds", True)
+    connection.close()
+    engine.close()
+    proxy.close()
+
+
+def test_a_watchdog_that_is_cut_off_during_a_statement_comes_back(cluster):
+    proxy = Proxy("127.0.0.1", cluster.replicas[0].port)
+    engine = engine_of(cluster, through={"replica-1": proxy.address})
+    connection = engine.connect(REPLICA, Account.READ, schema="shop")
+    threading.Timer(0.3, lambda: proxy.cut(2)).start()
+    error, seconds = stopped_at(connection, permit_for(connection, statement("DO SLEEP(9)", "do"), run_seconds=1.0))
+    assert (error.by, error.ceiling, error.verified) == ("watchdog", "run_seconds", "killed")
+    assert seconds < 2
+    connection.close()
+    engine.close()
+    proxy.close()
+
+
+def test_without_a_watchdog_the_statement_is_ended(cluster):
+    proxy = Proxy("127.0.0.1", cluster.replicas[0].port)
+    engine = engine_of(cluster, through={"replica-1": proxy.address})
+    connection = engine.connect(REPLICA, Account.READ, schema="shop")
+
+    def blind():
+        proxy.refuse()
+        proxy.cut(2)
+
+    threading.Timer(0.3, blind).start()
+    error, seconds = stopped_at(connection, permit_for(connection, statement("SELECT SLEEP(15)"), run_seconds=20))
+    assert (error.by, error.ceiling, error.verified) == ("watchdog", "watchdog", "unreachable")
+    assert seconds < 3
+    assert connection.broken
+    engine.close()
+    proxy.close()
+
+
+def test_another_session_with_the_same_number_is_never_killed(cluster, connect):
+    connection = connect()
+    lookout = connection._link.watchdog._lookout
+    assert lookout.at_work() is None
+    answer = connection.send(permit_for(connection, statement("SELECT o.*, REPEAT('x', 2000) FROM orders o, orders p")))
+    batches = answer.batches()
+    next(batches)
+    assert lookout.at_work() is not None
+    # As if the server had been restarted and had given the number to somebody else.
+    lookout.target = type(lookout.target)(thread=lookout.target.thread, host="somebody:1", cut=lambda: None)
+    assert lookout.at_work() is None
+
+
+def _some_hazard():
+    from tests.servers.talking import HAZARD
+
+    return (HAZARD,)
