@@ -41,7 +41,7 @@ class Running:
 
     Attributes:
         watch: what is seen of it.
-        over: whether no further row will be read.
+        over: whether it was let go: finished, stopped or failed.
         ended: set when the file was let go.
     """
 
@@ -57,6 +57,7 @@ class Running:
         self._cursor = link.raw.cursor()
         self._batch: Sequence[Row] = ()
         self._bracketed = False
+        self._complete = False
         self._changes_before = 0
         self._received_bytes = 0
 
@@ -75,6 +76,7 @@ class Running:
         raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max(limits.fetched_bytes, _SMALLEST_VALUE_BYTES))
         self._step(partial(self._cursor.execute, self._permit.statement.text))
         self._batch = self._step(partial(self._cursor.fetchmany, FIRST_ROWS))
+        self._complete = not self._batch
         self.watch.rows += len(self._batch)
 
     @property
@@ -91,15 +93,14 @@ class Running:
             yield [_as_text(row) for row in batch] if self._as_text else batch
             batch = self._step(partial(self._cursor.fetchmany, wanted))
             self.watch.rows += len(batch)
-        self.over = True
+        self._complete = True
 
     def finish(self) -> Completion:
         """Close the bracket and say what was done; see `interfaces.Answer`."""
-        if not self.over and self.watch.must_end:
+        if self.watch.must_end:
             raise self._ended(None)
-        if not self.over and self._batch:
+        if self.over or not self._complete:
             raise self.cut_short()
-        self.over = True
         try:
             changed = self._link.raw.total_changes - self._changes_before
         except sqlite3.Error as error:

@@ -366,3 +366,39 @@ def test_an_unknown_end_is_said_to_be_unknown(talk):
     connection._link.raw.close()
     with pytest.raises(OutcomeUnknownError):
         answer.finish()
+
+
+def test_a_change_that_reads_its_own_file_by_its_other_name_changes_nothing(talk):
+    """The file is open under two names, and SQLite locks each against the other."""
+    connection = talk.elevated()
+    with pytest.raises(ServerError, match="locked"):
+        talk.change(
+            "UPDATE shop.orders SET status = 'x' WHERE id IN (SELECT id FROM orders)",
+            connection=connection, lock_wait_seconds=1,
+        )
+    assert talk.rows(talk.open("primary"), "SELECT count(*) FROM orders WHERE status = 'x'") == [(0,)]
+    assert talk.change("UPDATE shop.orders SET status = 'x' WHERE id IN (SELECT id FROM shop.orders WHERE id < 4)").changed_rows == 3
+
+
+def test_a_commit_that_breaks_a_constraint_changes_nothing(talk):
+    talk.change(
+        "CREATE TABLE child (id INTEGER PRIMARY KEY, parent REFERENCES products (id) DEFERRABLE INITIALLY DEFERRED)",
+        Effect.DDL,
+    )
+    connection = talk.elevated()
+    connection._link.own("PRAGMA foreign_keys = 1")
+    with pytest.raises(ServerError, match="FOREIGN KEY") as caught:
+        talk.change("INSERT INTO child (parent) VALUES (999)", connection=connection)
+    assert "nothing was changed" in caught.value.instead
+    assert connection.broken
+    assert talk.rows(talk.open("primary"), "SELECT count(*) FROM child") == [(0,)]
+
+
+def test_a_stop_before_the_end_of_a_change_undoes_it(talk):
+    connection = talk.elevated()
+    answer = talk.send(connection, statement("UPDATE orders SET status = 'x'", Effect.WRITE))
+    assert connection.stop() == "killed"
+    with pytest.raises(StoppedError):
+        list(answer.batches())
+        answer.finish()
+    assert talk.rows(talk.open("primary"), "SELECT count(*) FROM orders WHERE status = 'x'") == [(0,)]
