@@ -142,19 +142,27 @@ class Gate:
         """Analyse a text into statements; never raises for what it says."""
         return analyse(text, self._engine.rules, schema=self._nodes.schema)
 
-    def run(self, statement: Statement, presenter: Presenter) -> Ended:
+    def run(self, statement: Statement, presenter: Presenter, *, by_console: bool = False) -> Ended:
         """
         Walk the whole road with one statement.
+
+        Args:
+            by_console: the console asks for itself, such as for completion: recorded as that, refused where a person
+                would be asked, and no `last`.
 
         Raises:
             SafeConsoleError: it was refused, stopped, lost or failed; the journal and the presenter know it already.
         """
         self._state.statements += 1
         number = self._state.statements
-        self._journal.append(outcome.asked(number, statement, self._recorded(statement)))
+        self._journal.append(outcome.asked(number, statement, self._recorded(statement), by_console=by_console))
+        last = self._state.last
         try:
             considered = self.consider(statement)
+            self._state.last = last if by_console else considered
             self._record_decision(number, considered)
+            if by_console:
+                _require_allowed(considered)
             permit = self._permit(number, considered)
             connection = self._proven(permit)
         except AuditUnavailableError:
@@ -441,6 +449,12 @@ class Gate:
         except AuditUnavailableError:
             # Nothing more will be sent; the archive shows a session that did not end in order.
             pass
+
+
+def _require_allowed(considered: Considered) -> None:
+    """Refuse what the console asks for itself unless it is plainly allowed: nobody is asked for its comfort."""
+    if considered.decision.verdict is not Verdict.ALLOW:
+        raise RefusedError(f"the console does not ask for this by itself: {considered.decision.message}")
 
 
 def _failure(error: BaseException, connection: Connection) -> SafeConsoleError:

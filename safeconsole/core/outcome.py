@@ -26,7 +26,7 @@ class Done(Protocol):
         ...
 
 
-def asked(number: int, statement: Statement, sql: str) -> Asked:
+def asked(number: int, statement: Statement, sql: str, *, by_console: bool = False) -> Asked:
     """Return the record of a statement that was asked for; `sql` is its redacted text."""
     return Asked(
         statement=number,
@@ -36,6 +36,7 @@ def asked(number: int, statement: Statement, sql: str) -> Asked:
         effects=tuple(sorted(statement.effects)),
         tables=tuple(str(table) for table in statement.tables),
         hazards=tuple(hazard.id for hazard in statement.hazards),
+        by_console=by_console,
     )
 
 
