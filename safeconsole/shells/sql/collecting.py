@@ -10,13 +10,19 @@ from safeconsole.core.watchdog import Sample
 from safeconsole.interfaces import Column, Row
 
 HELD_ROWS = 1_000
-"""Rows after which the rest is counted and not held."""
+"""Rows held where a command does not say otherwise."""
 
 
 class CollectingPresenter:
-    """Keeps the first rows of one result and shows nothing."""
+    """
+    Keeps the first rows of one result and shows nothing.
 
-    def __init__(self) -> None:
+    Args:
+        most: rows after which the rest is counted and not held.
+    """
+
+    def __init__(self, most: int = HELD_ROWS) -> None:
+        self._most = most
         self.columns: tuple[Column, ...] = ()
         self.held: list[Row] = []
         self.count = 0
@@ -32,7 +38,7 @@ class CollectingPresenter:
 
     def rows(self, batch: Sequence[Row]) -> None:
         """Take more rows."""
-        self.held.extend(batch[: HELD_ROWS - len(self.held)])
+        self.held.extend(batch[: self._most - len(self.held)])
         self.count += len(batch)
 
     def progress(self, _sample: Sample) -> None:

@@ -26,7 +26,7 @@ from safeconsole.shells.sql.known_rules import KnownRules
 from safeconsole.shells.sql.live_verdict import LiveVerdict, Preview, preview_of
 from safeconsole.shells.sql.names import SchemaNames
 from safeconsole.shells.sql.prompting import PLAIN_STYLE, STYLE, continuation_text, prompt_parts, toolbar_parts
-from safeconsole.shells.sql.refreshing import NameRefresher
+from safeconsole.shells.sql.refreshing import NameRefresher, glance_through
 from safeconsole.shells.sql.running import run_text
 from safeconsole.shells.sql.state import After, ConsoleState, Services, Streams
 from safeconsole.shells.sql.suggesting import ReadSuggest
@@ -79,11 +79,10 @@ def run_console(
     pasted = Pasted()
     _furnish(session, state, live, pasted, rules)
     session.history = session.default_buffer.history = _history(state, history_directory)
-    refresher = NameRefresher(glance=services.glance, directory=history_directory) if services.glance else None
+    refresher = NameRefresher(glance=glance_through(gate), directory=history_directory)
     try:
         while _turn(session, state, live, pasted) is After.STAY:
-            if refresher is not None:
-                _refresh(refresher, state)
+            _refresh(refresher, state)
     finally:
         live.close()
     return 0

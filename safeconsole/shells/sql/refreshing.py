@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from safeconsole.core.errors import SafeConsoleError
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import Flavour, Role
-from safeconsole.gate import Status
+from safeconsole.gate import Gate, Status
 from safeconsole.interfaces import Row
 from safeconsole.shells.sql.catalogue import columns_sql, name_column, names_sql
+from safeconsole.shells.sql.collecting import CollectingPresenter
 from safeconsole.shells.sql.names import HELD_TABLES, SchemaNames, load_names, save_names
 
 PAGE_TABLES = 2_000
@@ -26,6 +27,18 @@ TABLES_EACH_TIME = 3
 
 Glance = Callable[[str], Sequence[Row]]
 """Runs a read of the console's own on a replica and returns its rows; raises SafeConsoleError."""
+
+
+def glance_through(gate: Gate) -> Glance:
+    """Return what runs the console's own reads down the same road, recorded as its own."""
+
+    def glance(sql: str) -> Sequence[Row]:
+        presenter = CollectingPresenter(PAGE_TABLES)
+        for statement in gate.split(sql):
+            gate.run(statement, presenter, by_console=True)
+        return presenter.held
+
+    return glance
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,7 +68,8 @@ class NameRefresher:
         if status.role != Role.REPLICA or status.elevated_seconds > 0:
             return names
         try:
-            changed = self._learn_tables(names, flavour) or self._learn_columns(names, flavour, last)
+            most = min(PAGE_TABLES, status.limits.fetched_rows)
+            changed = self._learn_tables(names, flavour, most) or self._learn_columns(names, flavour, last)
         except SafeConsoleError:
             # Completion is a comfort: what a server or a policy refuses is not asked for again.
             self.whole = True
@@ -64,14 +78,14 @@ class NameRefresher:
             save_names(self.directory, status.cluster, status.schema, names)
         return names
 
-    def _learn_tables(self, names: SchemaNames, flavour: Flavour) -> bool:
+    def _learn_tables(self, names: SchemaNames, flavour: Flavour, most: int) -> bool:
         if self.whole:
             return False
         after = self.pages[-1] if self.pages else ""
-        page = [str(row[0]) for row in self.glance(names_sql(flavour, after=after, most=PAGE_TABLES))]
+        page = [str(row[0]) for row in self.glance(names_sql(flavour, after=after, most=most))]
         self.pages += page
         # A name that would need escaping ends the paging: its text could be read differently by sql_mode.
-        self.whole = len(page) < PAGE_TABLES or len(self.pages) >= HELD_TABLES or bool({"'", "\\"} & set(page[-1]))
+        self.whole = len(page) < max(1, most) or len(self.pages) >= HELD_TABLES or bool({"'", "\\"} & set(page[-1]))
         if self.whole:
             names.set_tables(self.pages)
         else:

@@ -15,7 +15,6 @@ from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import Verdict
 from safeconsole.gate import Gate
 from safeconsole.shells.sql.names import SchemaNames
-from safeconsole.shells.sql.refreshing import Glance
 from safeconsole.shells.terminal.evidence import error_text
 from safeconsole.shells.terminal.measures import clock_text
 from safeconsole.shells.terminal.presenting import Screen, Shape, StreamPresenter, screen_of
@@ -37,14 +36,12 @@ class Services:
         rules: how the servers read text now; may wait for them the first time.
         preview: what would be decided of a statement without asking any server; it MUST open no connection.
         capacity: prints the safe sizes; takes what the person typed after the command.
-        glance: runs a read of the console's own, for completion; None completes no names.
         pause: waits so many seconds between two looks of \\watch.
     """
 
     rules: Callable[[], LexicalRules]
     preview: Callable[[Statement], Decision]
     capacity: Callable[[str], None] | None = None
-    glance: Glance | None = None
     pause: Callable[[float], None] = time.sleep
 
 

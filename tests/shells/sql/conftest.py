@@ -64,7 +64,9 @@ class ScriptedGate:
     def last(self):
         return self._last
 
-    def run(self, statement, presenter):
+    def run(self, statement, presenter, *, by_console=False):
+        if by_console:
+            raise RefusedError("not in a script")
         decision, route = self.preview(statement), route_of(statement, to=self.to)
         self._last = Considered(
             statement=statement, route=route, node=NodeName("primary" if route is Route.PRIMARY else "replica-1"),

@@ -154,3 +154,14 @@ def test_the_catalogue_commands_walk_the_road(road):
 def test_what_the_server_says_is_one_clear_line(road):
     _, messages = road.type("SELECT * FROM nosuch;\r")
     assert messages == "safeconsole: the server says: no such table: nosuch (1)\n"
+
+
+def test_names_are_learnt_as_the_consoles_own_reads(road):
+    road.type("SELECT id FROM orders WHERE id = 1;\r\\why\r")
+    assert "asked: SELECT id FROM orders" in road.data.getvalue()
+    asked = [record for record in road.records() if record["type"] == "asked"]
+    assert [(record["by_console"], record["sql"][:30]) for record in asked] == [
+        (False, "SELECT id FROM orders WHERE id"),
+        (True, "SELECT name FROM sqlite_schema"),
+        (True, "PRAGMA table_info(`orders`)"),
+    ]
