@@ -12,6 +12,8 @@ from safeconsole.adapters.local.hostlog import open_host_log
 from safeconsole.adapters.local.journal import open_journal
 from safeconsole.adapters.local.pruning import prune
 from safeconsole.adapters.local.recording import open_recording, played
+from safeconsole.adapters.local.shipping import Shipped
+from safeconsole.adapters.local.signing import load_signer, new_key
 from safeconsole.adapters.local.reviews import open_reviews
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.record import (
@@ -101,8 +103,16 @@ def run(tmp_path):
         def recording(self, session):
             return played(directory, session)
 
+        def new_signing_key(self, where):
+            return new_key(where)
+
+        def ship(self):
+            return shipped
+
         def prune(self, **how):
             return prune(self.archive(), open_host_log(directory, clock), self.reviews().reviews(), **how)
+
+    shipped = [Shipped(sink="siem", lines=3)]
 
     def invoke(*args, code=0, by="cleo"):
         result = CliRunner().invoke(audit, args, obj=App(by))
@@ -112,6 +122,7 @@ def run(tmp_path):
         return result.stdout
 
     invoke.directory = directory
+    invoke.shipped = shipped
     return invoke
 
 
@@ -367,3 +378,16 @@ def test_a_recording_cannot_drive_the_terminal_it_is_played_on(attack):
 def test_colour_movement_and_erasure_are_played():
     kept = "\x1b[1;31mx\x1b[0m\x1b[2K\x1b[1A\x1b[?25l\r\n\t\x08"
     assert tame(kept) == kept
+
+
+def test_a_new_key_is_made_and_its_lines_printed(run, tmp_path):
+    where = str(tmp_path / "key.pem")
+    head, key, public = run("new-key", where).splitlines()
+    assert (head, key) == ("[audit]", f'signing_key = "{where}"')
+    assert public == f'public_keys = ["{load_signer(where).public}"]'
+
+
+def test_ship_says_what_each_sink_took_and_fails_when_one_did_not(run):
+    assert rows(run("ship", "--format", "jsonl")) == [{"sink": "siem", "lines": 3, "trouble": ""}]
+    run.shipped.append(Shipped(sink="hook", lines=0, trouble="timed out"))
+    assert "timed out" in run("ship", code=1)

@@ -12,6 +12,7 @@ from safeconsole.core.record import Entry, Finding, SessionSummary
 from safeconsole.core.story import StatementStory
 from safeconsole.interfaces import Archive, Row
 from safeconsole.shells.cli.audit_export import export_command
+from safeconsole.shells.cli.audit_key import new_key_command
 from safeconsole.shells.cli.audit_prune import prune_command
 from safeconsole.shells.cli.audit_query import found, query_of, query_options
 from safeconsole.shells.cli.audit_replay import replay_command
@@ -185,3 +186,4 @@ audit.add_command(export_command)
 audit.add_command(prune_command)
 audit.add_command(replay_command)
 audit.add_command(ship_command)
+audit.add_command(new_key_command)
