@@ -41,6 +41,7 @@ def _considered(verdict=Verdict.ALLOW, *, text="SELECT 1", kind="select", vertic
             f"node: {node}, a {route} (read_only=0), lag 0.2 s, free memory 1234 MiB, 3 threads running",
             "hazard: no-where (writes): it touches [red]every[/red] row",
             "the server expects to examine 1 rows",
+            "rule: writes (baseline@abcdef012345)",
         ),
     )
 

@@ -41,9 +41,9 @@ class GivenConfirmer:
     def __init__(self, cluster: str) -> None:
         self._cluster = cluster
 
-    def confirm(self, considered: Considered) -> bool:  # noqa: ARG002 (the protocol's signature)
-        """Return no: `--confirm` names a cluster for an elevation, and says nothing of one statement's evidence."""
-        return False
+    def confirm(self, considered: Considered) -> bool:
+        """Return whether the name given is exactly the cluster's: the person typed the statement beside it."""
+        return bool(self._cluster) and self._cluster == considered.facts.get("cluster.name")
 
     def elevate(self, request: Request, considered: Considered | None) -> bool:  # noqa: ARG002 (the protocol's signature)
         """Return whether the name given is exactly the cluster's."""

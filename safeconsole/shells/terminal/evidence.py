@@ -35,7 +35,6 @@ def evidence_lines(considered: Considered) -> Lines:
     if considered.node is None:
         lines.append(("node", f"none is fit; it belongs on a {considered.route}"))
     lines += [split_label(line) for line in considered.evidence]
-    lines.append(("rule", f"{', '.join(decision.rules) or 'none matched'}{_of_policy(decision.policy)}"))
     if decision.limit_sources:
         lines.append(("limits", ", ".join(decision.limit_sources)))
     if decision.message:
@@ -100,7 +99,3 @@ def _what_became_of_it(error: SafeConsoleError) -> str:
     if isinstance(error, DeniedError):
         return "denied: "
     return "not run: " if type(error) is RefusedError else ""
-
-
-def _of_policy(policy: str) -> str:
-    return f" (policy {policy})" if policy else ""
