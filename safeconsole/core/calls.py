@@ -122,11 +122,10 @@ def _end_of_names(tokens: tuple[Token, ...], opening: int) -> int:
 
 
 def _follows_as_query(tokens: tuple[Token, ...], closing: int) -> bool:
-    """Whether `AS (` follows, perhaps with SQLite's MATERIALIZED between."""
-    following = [token.word or token.text for token in tokens[closing + 1 : closing + 5]]
-    return following[:2] == ["AS", "("] or (
-        following[:1] == ["AS"] and "(" in following and "MATERIALIZED" in following
-    )
+    """Whether `AS (` and a query follow, perhaps with SQLite's MATERIALIZED between."""
+    following = [token.word or token.text for token in tokens[closing + 1 : closing + 6]]
+    body = [word for word in following if word not in {"NOT", "MATERIALIZED"}][:3]
+    return body[:2] == ["AS", "("] and len(body) > 2 and body[2] in _SUBQUERY_STARTS | {"("}
 
 
 def _begins_subquery(tokens: tuple[Token, ...], opening: int) -> bool:

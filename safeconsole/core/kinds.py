@@ -128,9 +128,9 @@ _ROWS: tuple[tuple[str, frozenset[Effect], Shape], ...] = (
     ("drop prepare", S, Shape.FIXED),
     ("get", S, Shape.FIXED),
     ("do", R | S, Shape.QUERY),
-    ("handler", L, Shape.FIXED),
-    ("lock table", L, Shape.FIXED),
-    ("lock tables", L, Shape.FIXED),
+    ("handler", L, Shape.NAMED),
+    ("lock table", L, Shape.NAMED),
+    ("lock tables", L, Shape.NAMED),
     # Code that is not in the text.
     ("call", U, Shape.FIXED),
     ("prepare", U, Shape.FIXED),

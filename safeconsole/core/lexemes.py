@@ -38,15 +38,21 @@ _NAME = _quoted("`", backslash=False)
 _PLAIN_NUMBER = rf"(?:[0-9]++(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)(?![{_LETTER}.])"
 
 
-def _literal_runs(text: str) -> tuple[str, str]:
+_COMMENT = r"/\*(?![!+M])[\s\S]*?\*/|#[^\n]*+|--(?=[\x00-\x20\x7f]|\Z)[^\n]*+"
+_SQLITE_COMMENT = r"/\*[\s\S]*?\*/|--[^\n]*+"
+
+
+def _literal_runs(text: str, comment: str) -> tuple[str, str]:
     """Return the shapes of `1, 'a', NULL` and of `, (1, 'a'), (2, 'b')`, read whole so that bulk costs nothing."""
     first = rf"(?>{text}|{_PLAIN_NUMBER})"
     further = rf"(?>[-+]?{_PLAIN_NUMBER}|{text}|(?i:NULL|TRUE|FALSE|DEFAULT)(?![{_LETTER}.(]))"
-    gap = rf"{WHITE}*+,{WHITE}*+"
+    # A comment between two literals changes nothing, so it does not end a run either.
+    nothing = rf"(?:{WHITE}++|{comment})*+"
+    gap = rf"{nothing},{nothing}"
     items = rf"{further}(?:{gap}{further})*+"
-    row = rf"\({WHITE}*+{items}{WHITE}*+\)"
+    row = rf"\({nothing}{items}{nothing}\)"
     # It begins with the comma: a parenthesis right after a name would be a call, and MUST stay visible.
-    return rf"{first}(?:{gap}{further})++", rf",{WHITE}*+{row}(?:{gap}{row})*+"
+    return rf"{first}(?:{gap}{further})++", rf",{nothing}{row}(?:{gap}{row})*+"
 
 
 @cache
@@ -67,7 +73,7 @@ def family_pattern(
     single, double = _quoted("'", backslash=backslash), _quoted('"', backslash=backslash)
     text = single if ansi_quotes else rf"(?>{single}|{double})"
     name = rf"(?>{_NAME}|{_quoted(chr(34), backslash=False)})" if ansi_quotes else _NAME
-    run, rows = _literal_runs(text)
+    run, rows = _literal_runs(text, _COMMENT)
     opening = r"/\*M?!" if mariadb else r"/\*!"
     shapes = [
         ("SPACE", rf"{WHITE}++"),
@@ -95,7 +101,7 @@ def family_pattern(
 def sqlite_pattern(*, delimiter: str, whole: bool) -> re.Pattern[str]:
     """Return the scanner of SQLite; the arguments are those of `family_pattern`."""
     single, double = _quoted("'", backslash=False), _quoted('"', backslash=False)
-    run, rows = _literal_runs(single)
+    run, rows = _literal_runs(single, _SQLITE_COMMENT)
     shapes = [
         ("SPACE", r"[ \t\n\f\r]++"),
         ("DELIMITER", rf"{re.escape(delimiter)}|\\[Gg]"),

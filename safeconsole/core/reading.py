@@ -126,7 +126,7 @@ def _read_named(kind: Kind, findings: Findings) -> Kind:
     if kind.name.endswith("index"):
         on = next((place for place, token in enumerate(tokens) if token.word == "ON"), len(tokens))
         findings.name_tables(tables_in(tokens, findings.schema, start=on + 1, naming=True))
-    elif any(word in kind.name for word in _WITH_TABLES) or kind.name in {"optimize", "repair"}:
+    elif any(word in kind.name for word in _WITH_TABLES) or kind.name in {"optimize", "repair", "handler"}:
         findings.name_tables(tables_in(tokens, findings.schema, start=start, naming=True))
     if kind.name.startswith("create") and any(token.word == "SELECT" for token in tokens) and "table" in kind.name:
         findings.add(Effect.WRITE, "it fills the table from a query")

@@ -171,6 +171,8 @@ class TableWalk:
             frame.with_open = True
         elif word in _JOINS:
             frame.expecting = frame.listing = True
+        elif word == "TO" and self._tokens[0].word == "RENAME":
+            frame.expecting = True
         elif word == "FROM":
             frame.expecting = frame.listing = self._begins_tables(position, frame)
         elif word in _ENDS:

@@ -1,7 +1,7 @@
 """Tokens, executable comments and the cut into statements, as the servers read them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from safeconsole.core.lexer import LexicalRules, TokenKind, is_complete, tokens
@@ -46,17 +46,20 @@ def cut(text, rules=MYSQL):
     return [piece.text for piece in split(text, rules)]
 
 
+@settings(deadline=None)
 @given(texts, all_rules)
 def test_the_tokens_of_any_text_join_to_the_text(text, rules):
     assert "".join(token.text for token in tokens(text, rules)) == text
 
 
+@settings(deadline=None)
 @given(texts, all_rules)
 def test_every_token_says_where_it_stands(text, rules):
     for token in tokens(text, rules):
         assert text[token.start : token.end] == token.text
 
 
+@settings(deadline=None)
 @given(texts, all_rules)
 def test_pieces_stand_in_order_and_never_overlap(text, rules):
     position = 0
@@ -65,6 +68,7 @@ def test_pieces_stand_in_order_and_never_overlap(text, rules):
         position = piece.tokens[-1].end
 
 
+@settings(deadline=None)
 @given(texts, all_rules)
 def test_completeness_is_decided_for_every_text(text, rules):
     assert is_complete(text, rules) in {True, False}

@@ -17,6 +17,7 @@ from pathlib import Path
 import pymysql
 
 from safeconsole.core.catalogue import functions as shipped
+from safeconsole.core.reserved import RESERVED_EVERYWHERE
 from safeconsole.demo.binaries import provide_server
 from safeconsole.demo.servers import start_cluster
 
@@ -88,8 +89,21 @@ def registered(cursor: pymysql.cursors.Cursor, flavour: str) -> list[str]:
     return found + [row[0] for row in cursor.fetchall()]
 
 
-def native_functions(flavour: str) -> tuple[str, frozenset[str]]:
-    """Return the version of the server and the lower-case names of its native functions."""
+def callable_reserved(cursor: pymysql.cursors.Cursor) -> list[str]:
+    """Return words that we take for reserved and that the server would look up as a stored function."""
+    found = []
+    for word in sorted(RESERVED_EVERYWHERE):
+        for form in ("{}()", "{}(1)", "{}(1, 1)"):
+            try:
+                cursor.execute("PREPARE probe FROM %s", ("DO " + form.format(word),))
+            except pymysql.MySQLError as error:
+                if error.args[0] in UNKNOWN_FUNCTION:
+                    found.append(word)
+    return found
+
+
+def native_functions(flavour: str) -> tuple[str, frozenset[str], list[str]]:
+    """Return the version of the server, the lower-case names of its native functions, and `callable_reserved`."""
     binaries = provide_server(flavour)
     words = words_of(Path(binaries.command[-1]))
     with tempfile.TemporaryDirectory() as directory, start_cluster(flavour, Path(directory) / "c", replicas=0) as cluster:
@@ -99,7 +113,8 @@ def native_functions(flavour: str) -> tuple[str, frozenset[str]]:
             cursor.execute("USE probe")
             words += registered(cursor, flavour)
             found = frozenset(word.lower() for word in words if is_native(cursor, word))
-    return binaries.version, found
+            reserved = callable_reserved(cursor)
+    return binaries.version, found, reserved
 
 
 def differences(flavour: str, native: frozenset[str]) -> tuple[list[str], list[str]]:
@@ -114,12 +129,13 @@ def differences(flavour: str, native: frozenset[str]) -> tuple[list[str], list[s
 def main(flavours: list[str]) -> int:
     code = 0
     for flavour in flavours or ["mysql", "mariadb"]:
-        version, native = native_functions(flavour)
+        version, native, reserved = native_functions(flavour)
         unjudged, missing = differences(flavour, native)
         sys.stdout.write(f"{flavour} {version}: {len(native)} native functions: {' '.join(sorted(native))}\n")
         sys.stdout.write(f"native, and not judged by our table: {' '.join(unjudged)}\n")
         sys.stdout.write(f"pure in our table, and not native: {' '.join(missing)}\n")
-        code = code or int(bool(unjudged or missing))
+        sys.stdout.write(f"reserved in our table, and callable: {' '.join(reserved)}\n")
+        code = code or int(bool(unjudged or missing or reserved))
     return code
 
 

@@ -1,0 +1,203 @@
+"""Dangerous objects: when they are found, what they cost, and that the catalogue is whole."""
+
+import pytest
+
+from safeconsole.core.analysis import analyse
+from safeconsole.core.catalogue import mariadb, mysql, sqlite
+from safeconsole.core.catalogue.actions import ACTIONS
+from safeconsole.core.hazards import CATALOGUES, SYSTEM_SCHEMAS
+from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.vocabulary import CostClass, Effect, Flavour
+
+MYSQL = LexicalRules(flavour=Flavour.MYSQL, version=90704)
+MYSQL57 = LexicalRules(flavour=Flavour.MYSQL, version=50744)
+UNVERSIONED = LexicalRules(flavour=Flavour.MYSQL)
+MARIADB = LexicalRules(flavour=Flavour.MARIADB, version=101119)
+AURORA2 = LexicalRules(flavour=Flavour.AURORA_MYSQL, version=50744)
+SQLITE = LexicalRules(flavour=Flavour.SQLITE)
+
+INCIDENT = "SELECT table_schema, table_name, data_length+index_length FROM information_schema.tables"
+
+
+def hazards(text, rules=MYSQL, schema="shop"):
+    (statement,) = analyse(text, rules, schema=schema)
+    return statement.hazards
+
+
+def costs(text, rules=MYSQL, schema="shop"):
+    return [(hazard.id, hazard.cost.value) for hazard in hazards(text, rules, schema)]
+
+
+@pytest.mark.parametrize(
+    "rules, cost",
+    [(MYSQL, "writes"), (MARIADB, "opens-every-table"), (MYSQL57, "opens-every-table"), (AURORA2, "opens-every-table"), (UNVERSIONED, "writes")],
+)
+def test_the_incident_is_found_and_has_a_safer_way(rules, cost):
+    (hazard,) = hazards(INCIDENT, rules)
+    assert (hazard.id, hazard.cost.value) == ("information-schema-sizes", cost)
+    assert hazard.instead == "safeconsole capacity CLUSTER (sizes from persistent statistics, page by page)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select data_length from tables",
+        "select `Data_Length` from `Tables`",
+        "select * from tables",
+        "select t.* from tables t",
+        "select sql_no_cache * from tables",
+        "select /*+ bka(t) */ * from tables t",
+        "select distinct * from tables",
+        "select 1, tables.* from tables",
+        "table tables",
+        "select 1 from tables natural join engines",
+        "select count(*) from tables where data_free > 0",
+        "select 1 from tables order by update_time",
+        "select x from (select * from tables) d",
+        "select data_lengtħ from tables",
+    ],
+)
+def test_size_columns_are_found_however_they_are_asked_for(text):
+    assert "information-schema-sizes" in [identifier for identifier, _ in costs(text, MYSQL, "information_schema")]
+
+
+@pytest.mark.parametrize("text", ["select count(*) from tables", "select 2 * 3, table_name from tables", "select table_rows_ from tables", "select count( * ) * 2 from tables"])
+def test_names_alone_are_the_milder_danger(text):
+    assert costs(text, MYSQL, "information_schema") == [("information-schema-names", "linear-in-objects")]
+
+
+@pytest.mark.parametrize(
+    "where, mysql_cost, mariadb_cost",
+    [
+        ("", "writes", "opens-every-table"),
+        ("where table_schema = 'a' and table_name = 'b'", None, None),
+        ("where t.table_name = 'b' and t.table_schema = database() limit 1", None, None),
+        ("where information_schema.t.table_name = 'b' and table_schema = @x", "linear-in-objects", "linear-in-objects"),
+        ("where table_schema = 'a' and table_name in ('b', 'c') order by 1", None, None),
+        ("where table_schema = 'a' and table_name like 'lhma\\_%'", None, None),
+        ("where table_schema = 'a'", "linear-in-objects", "linear-in-objects"),
+        ("where table_name = 'b'", "linear-in-objects", "linear-in-objects"),
+        ("where table_name like 'abc%'", "linear-in-objects", "linear-in-objects"),
+        ("where table_name like '%abc'", "writes", "opens-every-table"),
+        ("where table_name like 'ab%'", "writes", "opens-every-table"),
+        ("where table_schema = 'a' or table_name = 'b'", "writes", "opens-every-table"),
+        ("where table_schema = 'a' and table_name = 'b' or 1", "writes", "opens-every-table"),
+        ("where table_schema = 'a' || table_name = 'b'", "writes", "opens-every-table"),
+        ("where table_schema = 'a' xor table_name = 'b'", "writes", "opens-every-table"),
+        ("where 1 between 0 and table_schema = 'a' and table_name = 'b'", "writes", "opens-every-table"),
+        ("where not table_schema = 'a' and not table_name = 'b'", "writes", "opens-every-table"),
+        ("where table_schema <> 'a' and table_name <> 'b'", "writes", "opens-every-table"),
+        ("where table_schema = table_name and table_name = table_schema", "writes", "opens-every-table"),
+        ("where table_schema = 'a' = 0 and table_name = 'b' = 0", "writes", "opens-every-table"),
+        ("where table_schema = 'a' is false and table_name = 'b' is false", "writes", "opens-every-table"),
+        ("where (table_schema = 'a' and table_name = 'b')", "writes", "opens-every-table"),
+        ("where if(table_schema = 'a' and table_name = 'b', 1, 1)", "writes", "opens-every-table"),
+        ("having table_schema = 'a' and table_name = 'b'", "writes", "opens-every-table"),
+        ("where table_schema = 'a' and table_name = 'b' union select data_length from information_schema.tables", "writes", "opens-every-table"),
+        ("join x on 1 where table_schema = 'a' and table_name = 'b'", "writes", "opens-every-table"),
+        ("where table_schema = 'a' and exists (select 1 from information_schema.tables) and table_name = 'b'", "writes", "opens-every-table"),
+    ],
+)
+def test_a_filter_counts_only_where_nothing_weakens_it(where, mysql_cost, mariadb_cost):
+    text = f"select data_length from information_schema.tables t {where}"
+    for rules, cost in ((MYSQL, mysql_cost), (MARIADB, mariadb_cost)):
+        found = [hazard.cost.value for hazard in hazards(text, rules) if hazard.id == "information-schema-sizes"]
+        assert found == ([cost] if cost else [])
+
+
+@pytest.mark.parametrize("name", ["innodb_tables", "INNODB_TABLESTATS", "innodb_indexes", "innodb_columns"])
+def test_what_loads_every_definition_cannot_be_stopped_and_no_filter_helps(name):
+    (hazard,) = hazards(f"select name from information_schema.{name} where name = 'a/b' limit 1")
+    assert hazard.cost is CostClass.LOADS_EVERY_TABLE_DEFINITION
+    assert hazard.uninterruptible
+
+
+def test_a_filtered_lookup_of_an_uninterruptible_object_can_be_stopped():
+    (hazard,) = hazards("select column_name from information_schema.columns where table_schema = 'a'", MARIADB)
+    assert not hazard.uninterruptible
+
+
+@pytest.mark.parametrize(
+    "text, rules, expected",
+    [
+        ("select * from information_schema.innodb_trx", MYSQL, []),
+        ("select * from information_schema.innodb_buffer_page", MARIADB, [("innodb-buffer-pages", "walks-buffer-pool")]),
+        ("select * from information_schema.innodb_cmp_reset", MYSQL, [("innodb-counters-reset", "resets-counters")]),
+        ("select * from information_schema.never_heard_of", MYSQL, [("information-schema-unlisted", "opens-every-table")]),
+        ("select * from sys.`x$innodb_buffer_stats_by_table`", MYSQL, [("sys-buffer-pages", "walks-buffer-pool")]),
+        ("select * from SYS.schema_unused_indexes", MYSQL, [("sys-index-reports", "opens-every-table")]),
+        ("select * from sys.processlist", MYSQL, []),
+        ("select * from performance_schema.data_locks", MYSQL, [("every-row-lock", "linear-in-objects")]),
+        ("select user from mysql.user", MYSQL, []),
+        ("select password from mysql.user", MARIADB, [("password-hashes", "reads-secrets")]),
+        ("select * from mysql.innodb_table_stats", MYSQL, []),
+        ("select * from tables", MYSQL, []),
+        ("select * from shop.innodb_tables", MYSQL, []),
+        ("select * from dbstat", SQLITE, [("dbstat-size-scan", "reads-every-page")]),
+        ("select * from temp.dbstat", SQLITE, [("dbstat-size-scan", "reads-every-page")]),
+        ("select * from sqlite_schema", SQLITE, []),
+        ("explain select * from information_schema.innodb_tables", MYSQL, []),
+        ("explain select * from t where a = (select max(table_id) from information_schema.innodb_tables)", MYSQL,
+         [("innodb-dictionary", "loads-every-table-definition")]),
+        ("explain analyze select * from information_schema.innodb_tables", MYSQL, [("innodb-dictionary", "loads-every-table-definition")]),
+        ("create table t as select * from information_schema.innodb_tables", MYSQL, [("innodb-dictionary", "loads-every-table-definition")]),
+        ("show columns from information_schema.innodb_tables", MYSQL, []),
+        ("show table status", MYSQL, [("show-table-status", "linear-in-objects")]),
+        ("show table status", MARIADB, [("show-table-status", "opens-every-table")]),
+        ("show table status from a like 'b\\_c'", MYSQL, []),
+        ("show table status where name = 'b'", MYSQL, []),
+        ("show table status like 'b_c'", MYSQL, [("show-table-status", "linear-in-objects")]),
+        ("show table status where name > 'b'", MYSQL, [("show-table-status", "linear-in-objects")]),
+        ("show full tables", MARIADB, [("show-definitions", "linear-in-objects")]),
+        ("show full tables", MYSQL, []),
+        ("show triggers", MARIADB, [("show-definitions", "linear-in-objects")]),
+        ("show grants", MYSQL, []),
+        ("show grants", MARIADB, [("account-secrets", "reads-secrets")]),
+        ("show create user u", MYSQL, [("account-secrets", "reads-secrets")]),
+    ],
+)  # fmt: skip
+def test_objects_have_the_danger_of_their_flavour(text, rules, expected):
+    assert costs(text, rules) == expected
+
+
+@pytest.mark.parametrize("name", ["information_schema.tableſ", "information_schema.`innodb_tableſpaces`", "information_ſchema.tables", "`ınformation_schema`.tables", "ſys.processlist"])
+def test_a_name_that_is_not_ascii_in_a_system_schema_is_refused(name):
+    (statement,) = analyse(f"select 1 from {name}", MYSQL)
+    assert Effect.UNKNOWN in statement.effects
+    assert "unreadable" in [hazard.id for hazard in statement.hazards]
+
+
+def test_a_name_that_is_not_ascii_in_a_schema_of_ones_own_is_a_name():
+    (statement,) = analyse("select größe from straße.maß", MYSQL)
+    assert statement.is_plain_read
+
+
+@pytest.mark.parametrize("flavour", Flavour)
+def test_every_row_of_the_catalogue_is_whole(flavour):
+    for row in CATALOGUES[flavour].objects:
+        assert row.id == row.id.lower()
+        assert row.why == row.why.strip(". ")
+        assert row.instead
+        assert row.source
+        assert row.measured
+        assert row.since <= row.until
+        assert all(name == name.lower() for name in row.names)
+        assert all(column == column.upper() for column in row.columns)
+        assert row.schema in SYSTEM_SCHEMAS | {""}
+
+
+@pytest.mark.parametrize("catalogue", [mysql, mariadb])
+def test_nothing_is_both_cheap_and_dangerous(catalogue):
+    listed = {name for row in catalogue.OBJECTS if row.schema == "information_schema" for name in row.names}
+    assert not listed & catalogue.CHEAP
+
+
+def test_the_embedded_engine_has_its_twin_of_the_incident():
+    assert {row.id for row in sqlite.OBJECTS} >= {"dbstat-size-scan"}
+
+
+def test_every_action_has_a_reason_and_a_way_out():
+    for identifier, hazard in ACTIONS.items():
+        assert hazard.id == identifier
+        assert hazard.why
+        assert hazard.instead
