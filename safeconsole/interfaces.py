@@ -47,12 +47,14 @@ class Completion:
         warnings: its warnings, one line each.
         peak_memory_bytes: highest session memory sampled, 0 when it was too quick to sample.
         in_transaction: whether a transaction is open on this connection.
+        inserted_id: the number that the server gave to the first row inserted, 0 when it gave none.
     """
 
     changed_rows: int = 0
     warnings: tuple[str, ...] = ()
     peak_memory_bytes: int = 0
     in_transaction: bool = False
+    inserted_id: int = 0
 
 
 class Answer(Protocol):

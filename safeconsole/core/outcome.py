@@ -25,6 +25,11 @@ class Done(Protocol):
         """Highest session memory."""
         ...
 
+    @property
+    def inserted_id(self) -> int:
+        """The number that the server gave to the first row inserted."""
+        ...
+
 
 def asked(number: int, statement: Statement, sql: str, *, by_console: bool = False) -> Asked:
     """Return the record of a statement that was asked for; `sql` is its redacted text."""
@@ -91,6 +96,7 @@ def done(number: int, *, rows: int, bytes_: int, elapsed_seconds: float, complet
         changed_rows=completion.changed_rows,
         elapsed_seconds=elapsed_seconds,
         peak_memory_bytes=completion.peak_memory_bytes,
+        inserted_id=completion.inserted_id,
     )
 
 

@@ -134,6 +134,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="outcome"):
     kill: str = ""
     server_error: int = 0
     message: str = ""
+    inserted_id: int = 0
 
 
 class Noticed(msgspec.Struct, frozen=True, kw_only=True, tag="notice"):

@@ -63,12 +63,14 @@ class ResultHead:
     Attributes:
         fields: one descriptor a column; empty when there is no result set.
         changed_rows: rows changed, 0 with a result set.
+        inserted_id: the number given to the first row inserted, 0 when none was given.
         warnings: how many warnings, known only without a result set.
         status: the server's status bits, None with a result set.
     """
 
     fields: tuple[Field, ...] = ()
     changed_rows: int = 0
+    inserted_id: int = 0
     warnings: int = 0
     status: int | None = None
 
@@ -166,7 +168,12 @@ def read_head(packets: Packets) -> ResultHead:
         raise err.OperationalError(2068, "the server asked for a local file")
     if first.is_ok_packet():
         done = OKPacketWrapper(first)
-        return ResultHead(changed_rows=done.affected_rows, warnings=done.warning_count, status=done.server_status)
+        return ResultHead(
+            changed_rows=done.affected_rows,
+            inserted_id=int(done.insert_id or 0),
+            warnings=done.warning_count,
+            status=done.server_status,
+        )
     count = first.read_length_encoded_integer()
     fields = tuple(_field_of(packets.next()) for _ in range(int(count or 0)))
     packets.next()  # the end marker of the definitions

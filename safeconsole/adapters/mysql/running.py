@@ -148,6 +148,7 @@ class Running:
             warnings=(*self._notes, *warnings),
             peak_memory_bytes=watched.peak_memory_bytes,
             in_transaction=bool(self._link.wire.server_status & IN_TRANSACTION),
+            inserted_id=self._head.inserted_id if self.changes else 0,
         )
 
     def interrupted(self) -> SafeConsoleError:

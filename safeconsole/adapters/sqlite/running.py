@@ -120,6 +120,7 @@ class Running:
             changed_rows=0 if self._permit.read_only else changed,
             peak_memory_bytes=self.watch.peak_memory_bytes,
             in_transaction=self._link.raw.in_transaction,
+            inserted_id=0 if self._permit.read_only else self._cursor.lastrowid or 0,
         )
 
     def is_at_work(self) -> bool:
