@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from safeconsole.core.errors import UnreachableError
+from safeconsole.core.errors import ConfigurationError, UnreachableError
 from safeconsole.core.routing import Choice, Gates, Reading, choose
 from safeconsole.core.vocabulary import Account, NodeName, Role, Route
 from safeconsole.interfaces import Clock, Connection, Engine
@@ -54,9 +54,14 @@ class Nodes:
             gates: what it must offer.
             node: the only node to consider, or "".
             connected: also connect to it as the read account; a node that refuses is out, and the next is tried.
+
+        Raises:
+            ConfigurationError: there is no such node.
         """
         if self._clock.monotonic() - self._measured_seconds > READINGS_HOLD_SECONDS:
             self.measure()
+        if node and node not in (known := [reading.node for reading in self._readings]):
+            raise ConfigurationError(f"the cluster has no node {node}", instead=f"its nodes: {', '.join(known)}")
         while True:
             choice = choose(self._readings, gates, route, node=node, sticky=self.used)
             if choice.reading is None or not connected:

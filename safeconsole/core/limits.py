@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
 
+SMALLEST: dict[str, float] = {
+    "run_seconds": 0.001,
+    "lock_wait_seconds": 1,
+    "shown_rows": 0,
+    "fetched_rows": 0,
+    "fetched_bytes": 0,
+    "changed_rows": 0,
+    "session_memory_bytes": 1,
+    "grown_memory_bytes": 1,
+    "free_memory_bytes": 0,
+    "opened_tables": 1,
+}
+"""The smallest value of each ceiling."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -11,7 +25,7 @@ class Limits:
     Ceilings for one statement.
 
     Attributes:
-        run_seconds: wall time from send to the last row, > 0.
+        run_seconds: wall time from send to the last row, >= 0.001.
         lock_wait_seconds: time to wait for a lock on the server, >= 1.
         shown_rows: rows after which an interactive face stops showing, >= 0.
         fetched_rows: rows that may reach the client, >= 0.
@@ -40,12 +54,11 @@ class Limits:
     opened_tables: int = 5_000
 
     def __post_init__(self) -> None:
-        # `not >` rather than `<=`: a NaN must be refused too.
-        if not self.run_seconds > 0 or not self.lock_wait_seconds >= 1:
-            raise ValueError(f"limits out of range: {self}")
-        counts = (self.shown_rows, self.fetched_rows, self.fetched_bytes, self.changed_rows, self.free_memory_bytes)
-        if min(counts) < 0 or min(self.session_memory_bytes, self.grown_memory_bytes, self.opened_tables) <= 0:
-            raise ValueError(f"limits out of range: {self}")
+        for name, smallest in SMALLEST.items():
+            value = getattr(self, name)
+            # `not >=` rather than `<`: a NaN must be refused too.
+            if not value >= smallest:
+                raise ValueError(f"limits out of range: {name} is at least {smallest:g}, not {value:g}")
 
 
 LIMIT_NAMES: tuple[str, ...] = tuple(field.name for field in fields(Limits))

@@ -158,9 +158,10 @@ class MySqlEngine:
 
     def _any_seen(self) -> Seen:
         if not self._seen:
-            self.topology()
-        if not self._seen:
-            raise UnreachableError(f"no node of cluster {self._name} answers")
+            readings = self.topology()
+            if not self._seen:
+                reasons = tuple(f"{reading.node}: {reading.unreachable}" for reading in readings)
+                raise UnreachableError(f"no node of cluster {self._name} answers", evidence=reasons)
         return next(iter(self._seen.values()))
 
     def _measure_one(self, node: NodeName) -> Seen:

@@ -23,11 +23,11 @@ def stop_of(watched: Watched, *, server: str) -> StoppedError | None:
             verified=watched.verified,
         )
     return StoppedError(
-        f"stopped on {server}: {breach.ceiling} {breach.read:,.6g} over {breach.allowed:,.6g}",
+        f"stopped on {server}: {breach.ceiling} {_figure(breach.read)}, over {_figure(breach.allowed)}",
         by="watchdog",
         ceiling=breach.ceiling,
         verified=watched.verified or "already over",
-        evidence=(f"read {breach.read:,.6g}, allowed {breach.allowed:,.6g}", f"process list: {watched.verified}"),
+        evidence=(f"process list: {watched.verified or 'already over'}",),
     )
 
 
@@ -54,3 +54,7 @@ def in_doubt_of(stopped: StoppedError) -> OutcomeUnknownError:
         evidence=(*stopped.evidence, f"process list: {stopped.verified}"),
         instead="look at the data before doing it again; it was not and will not be sent again by the console",
     )
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) or value > 1000 else f"{value:,.2f}"

@@ -53,6 +53,8 @@ class LazyGroup(click.Group):
         """Find the command; `safeconsole CLUSTER` is `safeconsole sql CLUSTER`."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             app: Application = ctx.obj
+            # The names are looked up before the root command runs.
+            app.configure(ctx.params.get("config"))
             if args[0] in app.settings().clusters:
                 return super().resolve_command(ctx, ["sql", *args])
             clusters = ", ".join(sorted(app.settings().clusters)) or "none"
@@ -94,7 +96,7 @@ def main(arguments: Sequence[str], app: Application) -> int:
         sys.stdout.flush()
     except SafeConsoleError as error:
         sys.stdout.flush()
-        sys.stderr.write(error_text(error, look_of(sys.stderr, app.environ)) + "\n")
+        sys.stderr.write(error_text(error, look_of(sys.stderr, app.environ)))
         return error.exit_code
     except click.ClickException as error:
         hint = f"\n  see: {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""

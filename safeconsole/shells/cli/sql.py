@@ -47,8 +47,8 @@ def sql(
     """
     scripts = _scripts(texts, file)
     plea = Plea(reason=str(given["reason"]), ticket=str(given["ticket"])) if str(given["reason"]).strip() else None
-    if plea is None and (given["confirm"] or given["ticket"]):
-        raise click.UsageError("--confirm and --ticket go with --reason")
+    if plea is None and given["ticket"]:
+        raise click.UsageError("--ticket goes with --reason")
     limits = {
         name: float(str(value))
         for name, value in (("run_seconds", given["timeout"]), ("fetched_rows", given["max_rows"]))
@@ -67,8 +67,23 @@ def sql(
     with app.open(door) as session:
         if scripts is None:
             return open_console(app, session)
-        run_scripts(app, session, scripts, form=form or "table")
+        try:
+            run_scripts(app, session, scripts, form=form or "table")
+        except RefusedError as error:
+            if error.exit_code == RefusedError.exit_code:
+                error.instead = _way_out(error.instead, session, elevated=plea is not None)
+            raise
     return 0
+
+
+def _way_out(instead: str, session: Session, *, elevated: bool) -> str:
+    """Return the next step of a one-shot that was refused."""
+    last, cluster = session.gate.last(), session.gate.visit.cluster
+    if elevated or last is None:
+        return instead
+    demand = "" if last.decision.verdict is Verdict.CONFIRM else "--reason TEXT --ticket ID "
+    go_on = f"if it must run as it is, add {demand}--confirm {cluster}"
+    return f"{instead}; {go_on}" if instead else go_on
 
 
 def run_scripts(app: Application, session: Session, scripts: tuple[str, ...], *, form: str) -> None:
