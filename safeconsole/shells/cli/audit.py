@@ -17,6 +17,7 @@ from safeconsole.shells.cli.audit_prune import prune_command
 from safeconsole.shells.cli.audit_query import found, query_of, query_options
 from safeconsole.shells.cli.audit_replay import replay_command
 from safeconsole.shells.cli.audit_review import review_command
+from safeconsole.shells.cli.audit_serve import serve_command
 from safeconsole.shells.cli.audit_ship import ship_command
 from safeconsole.shells.cli.output import format_option, write_rows
 from safeconsole.shells.terminal.cells import safe
@@ -187,3 +188,4 @@ audit.add_command(prune_command)
 audit.add_command(replay_command)
 audit.add_command(ship_command)
 audit.add_command(new_key_command)
+audit.add_command(serve_command)

@@ -1,0 +1,233 @@
+"""Which page answers which request: a pure step from a request to an answer, but for what the archive reads."""
+
+from __future__ import annotations
+
+import hmac
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+
+from safeconsole.core.errors import ConfigurationError, SafeConsoleError
+from safeconsole.core.narrative import narrate
+from safeconsole.core.record import Entry, Intent, Sampled, SessionSummary
+from safeconsole.core.review import Review, ReviewAct, ReviewState, lacks_closing_note, state_of
+from safeconsole.interfaces import Archive
+from safeconsole.shells.cli.audit_query import found, query_of
+from safeconsole.shells.cli.audit_replay import tame
+from safeconsole.shells.cli.audit_review import ReviewBook
+from safeconsole.shells.cli.web import pages
+from safeconsole.shells.cli.web.markup import Markup
+from safeconsole.shells.cli.web.plot import memory_plot
+
+COOKIE = "safeconsole_audit"
+HTML, JSON = "text/html; charset=utf-8", "application/json"
+STATIC = {"style.css": "text/css; charset=utf-8", "replay.js": "text/javascript; charset=utf-8"}
+_SESSION_PATH = re.compile(r"/sessions/([^/]+)(/replay|/recording\.json|/review)?")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a browser asked: the headers' names are lower case."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What it gets."""
+
+    status: int
+    body: str
+    kind: str = HTML
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(slots=True, kw_only=True)
+class Keys:
+    """
+    The secrets of one run.
+
+    Attributes:
+        token: opens the page once; "" when it was used.
+        cookie: what the browser shows from then on.
+        csrf: what every form carries.
+        hosts: the names under which the page may be asked for, so that no other name can be pointed at it.
+    """
+
+    token: str
+    cookie: str
+    csrf: str
+    hosts: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """What the pages are made from."""
+
+    archive: Callable[[], Archive]
+    reviews: Callable[[], ReviewBook]
+    recording: Callable[[str], Iterator[tuple[float, str]]]
+    keys: Keys = field(repr=False)
+
+
+def respond(request: Request, desk: Desk) -> Answer:
+    """Return the answer to a request; never raises for what it says."""
+    parts = urlsplit(request.target)
+    query = {name: values[0] for name, values in parse_qs(parts.query).items()}
+    keys = desk.keys
+    if request.headers.get("host", "") not in keys.hosts:
+        return _refused(421, "This page is asked for under another name than its own.")
+    if request.method == "GET" and parts.path == "/open":
+        return _opened(query.get("token", ""), keys)
+    if not _is_known(request, keys):
+        return _refused(403, "Open the address that safeconsole audit serve printed; it works once.")
+    visit = pages.Visit(by=desk.reviews().by, csrf=keys.csrf)
+    try:
+        if request.method == "POST":
+            return _posted(request, parts.path, desk, visit)
+        return _got(parts.path, query, desk, visit)
+    except SafeConsoleError as error:
+        status = 404 if isinstance(error, ConfigurationError) else 503
+        return Answer(status=status, body=pages.message_page(visit, "That did not work", error.message))
+
+
+def _opened(token: str, keys: Keys) -> Answer:
+    if not keys.token or not hmac.compare_digest(token.encode(), keys.token.encode()):
+        return _refused(403, "This address was used already, or is not the one that was printed.")
+    keys.token = ""
+    cookie = f"{COOKIE}={keys.cookie}; HttpOnly; SameSite=Strict; Path=/"
+    return Answer(status=303, body="", headers=(("Location", "/"), ("Set-Cookie", cookie)))
+
+
+def _is_known(request: Request, keys: Keys) -> bool:
+    for part in request.headers.get("cookie", "").split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == COOKIE and hmac.compare_digest(value.encode(), keys.cookie.encode()):
+            return True
+    return False
+
+
+def _refused(status: int, text: str) -> Answer:
+    return Answer(status=status, body=text + "\n", kind="text/plain; charset=utf-8")
+
+
+def _posted(request: Request, path: str, desk: Desk, visit: pages.Visit) -> Answer:
+    form = {name: values[0] for name, values in parse_qs(request.body.decode("utf-8", "replace")).items()}
+    origin = request.headers.get("origin", "")
+    foreign = origin and origin.partition("://")[2] not in desk.keys.hosts
+    if foreign or not hmac.compare_digest(form.get("csrf", "").encode(), visit.csrf.encode()):
+        return _refused(403, "This form is not from this page.")
+    matched = _SESSION_PATH.fullmatch(path)
+    if matched is None or matched.group(2) != "/review":
+        return Answer(status=404, body=pages.message_page(visit, "Not here", "There is no such page."))
+    try:
+        act = ReviewAct(form.get("act", ""))
+    except ValueError:
+        raise ConfigurationError("approve, flag or note?") from None
+    desk.reviews().add(_summary(desk, unquote(matched.group(1))), act, form.get("note", ""))
+    return Answer(status=303, body="", headers=(("Location", path.removesuffix("/review")),))
+
+
+def _got(path: str, query: dict[str, str], desk: Desk, visit: pages.Visit) -> Answer:
+    if path == "/":
+        return Answer(status=200, body=_queue(desk, visit, query.get("state", "")))
+    if path == "/search":
+        return Answer(status=200, body=_search(desk, visit, query))
+    if path.removeprefix("/static/") in STATIC and path.startswith("/static/"):
+        name = path.removeprefix("/static/")
+        return Answer(status=200, body=resources.files(__package__).joinpath(name).read_text(), kind=STATIC[name])
+    matched = _SESSION_PATH.fullmatch(path)
+    if matched is None or matched.group(2) == "/review":
+        return Answer(status=404, body=pages.message_page(visit, "Not here", "There is no such page."))
+    summary = _summary(desk, unquote(matched.group(1)))
+    match matched.group(2):
+        case "/replay":
+            return Answer(status=200, body=pages.replay_page(visit, summary.session))
+        case "/recording.json":
+            events = [[moment, tame(text)] for moment, text in desk.recording(summary.session)]
+            return Answer(status=200, body=json.dumps(events), kind=JSON)
+        case _:
+            return Answer(status=200, body=_session(desk, visit, summary))
+
+
+def _queue(desk: Desk, visit: pages.Visit, state: str) -> str:
+    reviews = desk.reviews().reviews()
+    shown = {ReviewState.PENDING, ReviewState.FLAGGED}
+    queued = [
+        _queued(summary, reviews)
+        for summary in desk.archive().sessions()
+        if state == "all" or (state_of(summary, reviews) in shown and not summary.live)
+    ]
+    return pages.queue_page(visit, list(reversed(queued)), state=state)
+
+
+def _queued(summary: SessionSummary, reviews: tuple[Review, ...]) -> pages.Queued:
+    note = next((review.note for review in reversed(reviews) if review.session == summary.session), "")
+    state = state_of(summary, reviews)
+    return pages.Queued(summary=summary, state=state, note=note, waits_for=_waits_for(summary, state, reviews))
+
+
+def _waits_for(summary: SessionSummary, state: ReviewState, reviews: tuple[Review, ...]) -> str:
+    if state is not ReviewState.PENDING:
+        return ""
+    return f"{summary.person}'s closing note" if lacks_closing_note(summary, reviews) else "a reviewer"
+
+
+def _session(desk: Desk, visit: pages.Visit, summary: SessionSummary) -> str:
+    reviews = desk.reviews().reviews()
+    entries = list(desk.archive().entries(summary.session))
+    state = state_of(summary, reviews)
+    told = pages.Told(
+        summary=summary,
+        state=state,
+        waits_for=_waits_for(summary, state, reviews),
+        reviews=[review for review in reviews if review.session == summary.session],
+        passages=[one for one in narrate(entries, live=summary.live) if one.lines],
+        plots=_plots(entries),
+        findings=desk.archive().verify(summary.session),
+        recorded=_is_recorded(desk, summary.session),
+    )
+    return pages.session_page(visit, told)
+
+
+def _plots(entries: list[Entry]) -> list[tuple[int, Markup]]:
+    samples: dict[int, list[Sampled]] = {}
+    limits: dict[int, float] = {}
+    for entry in entries:
+        if isinstance(entry.record, Sampled):
+            samples.setdefault(entry.record.statement, []).append(entry.record)
+        elif isinstance(entry.record, Intent):
+            limits[entry.record.statement] = entry.record.limits.get("session_memory_bytes", 0)
+    return [(number, memory_plot(held, limits.get(number, 0))) for number, held in samples.items()]
+
+
+def _is_recorded(desk: Desk, session: str) -> bool:
+    try:
+        desk.recording(session)
+    except ConfigurationError:
+        return False
+    return True
+
+
+def _search(desk: Desk, visit: pages.Visit, query: dict[str, str]) -> str:
+    wanted = {name: query[name] for name in pages.FILTERS if query.get(name)}
+    if not wanted:
+        return pages.search_page(visit, {}, (), more=False)
+    fields: dict[str, object] = {name: value for name, value in wanted.items() if name != "text"}
+    stories = found(desk.archive(), query_of(wanted.get("text", ""), fields), ())
+    shown = list(itertools.islice(stories, pages.SEARCH_SHOWN + 1))
+    return pages.search_page(visit, wanted, shown[: pages.SEARCH_SHOWN], more=len(shown) > pages.SEARCH_SHOWN)
+
+
+def _summary(desk: Desk, session: str) -> SessionSummary:
+    summary = next((one for one in desk.archive().sessions() if one.session == session), None)
+    if summary is None:
+        raise ConfigurationError(f"there is no session {session}; see {'/?' + urlencode({'state': 'all'})}")
+    return summary

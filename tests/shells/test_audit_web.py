@@ -1,0 +1,328 @@
+"""The review page: what it shows, whom it lets in, and that hostile text stays text."""
+
+import http.client
+import json
+import re
+import subprocess
+import sys
+import threading
+from html.parser import HTMLParser
+from urllib.parse import quote, urlencode
+
+import pytest
+
+from safeconsole.adapters.local.archive import open_archive
+from safeconsole.adapters.local.clock import SystemClock
+from safeconsole.adapters.local.journal import open_journal
+from safeconsole.adapters.local.recording import open_recording, played
+from safeconsole.adapters.local.reviews import open_reviews
+from safeconsole.core.record import (
+    Asked,
+    Decided,
+    ElevationChanged,
+    Ended,
+    Intent,
+    Sampled,
+    SessionClosed,
+    SessionOpened,
+)
+from safeconsole.shells.cli.web.markup import tag, together
+from safeconsole.shells.cli.web.plot import memory_plot
+from safeconsole.shells.cli.web.routes import Desk, Request, respond
+from safeconsole.shells.cli.web.server import PageServer, new_keys
+
+HOSTILE = "<script>alert(1)</script>'\"><img src=x onerror=alert(1)>\x1b[31m\u202e&amp;"
+
+
+def write(directory, session, *, person="ana", sql="SELECT 1", verdict="deny", break_glass=False):
+    journal = open_journal(directory, clock=SystemClock(), session=session)
+    journal.append(SessionOpened(person=person, login="ops", groups=(), host="h", origin=HOSTILE, agent="", face="sql", cluster="shop",
+                                 environment="production", policy="p", policy_hash="h", program="x"))  # fmt: skip
+    journal.append(
+        Asked(statement=1, sql=sql, digest="d", kind="select", effects=("read",), tables=("shop.orders",), hazards=())
+    )
+    journal.append(Decided(statement=1, verdict=verdict, rules=("r",), policy="p", route="replica", node="n", server="s", facts={},
+                           limits={}, message=HOSTILE))  # fmt: skip
+    if break_glass:
+        journal.append(ElevationChanged(id="e", state="granted", event="x", scope="break-glass", cluster="shop", reason=HOSTILE,
+                                        ticket="INC-7", digest="", server="", window_seconds=1.0))  # fmt: skip
+    if verdict == "deny":
+        journal.append(Ended(statement=1, outcome="refused", message="no"))
+    else:
+        journal.append(Intent(statement=1, sql=sql, digest="d", node="n", server="s", role="replica", account="read", read_only=True,
+                              guards={}, limits={"session_memory_bytes": 8 << 20}), durable=True)  # fmt: skip
+        for second in range(1, 6):
+            journal.append(
+                Sampled(statement=1, elapsed_seconds=second / 2, session_memory_bytes=second << 20, rows=second)
+            )
+        journal.append(Ended(statement=1, outcome="done", rows=5, elapsed_seconds=2.6))
+    journal.append(SessionClosed(statements=1))
+    journal.close()
+
+
+@pytest.fixture
+def directory(tmp_path):
+    place = tmp_path / "audit"
+    write(place, "denied", sql=f"SELECT '{HOSTILE}'")
+    write(place, "glass", person="ben", verdict="allow", break_glass=True)
+    write(place, "quiet", verdict="allow")
+    return place
+
+
+@pytest.fixture
+def desk(directory):
+    return Desk(
+        archive=lambda: open_archive(directory),
+        reviews=lambda: open_reviews(directory, by="cleo", clock=SystemClock()),
+        recording=lambda session: played(directory, session),
+        keys=new_keys(8000),
+    )
+
+
+@pytest.fixture
+def ask(desk):
+    def ask(target, *, form=None, **headers):
+        told = {"host": "127.0.0.1:8000", "cookie": f"safeconsole_audit={desk.keys.cookie}"} | headers
+        body = urlencode(form).encode() if form is not None else b""
+        return respond(Request(method="GET" if form is None else "POST", target=target, headers=told, body=body), desk)
+
+    return ask
+
+
+class Page(HTMLParser):
+    """The elements and attributes of a page, as a browser would see them."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.elements, self.handlers, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.elements.append(tag)
+        self.handlers += [
+            name for name, value in attrs if name.startswith("on") or (value or "").startswith("javascript:")
+        ]
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_the_queue_shows_what_waits_and_why(ask):
+    text = Page(ask("/").body).text
+    assert "denied" in text
+    assert "refused by a deny rule" in text
+    assert "ben's closing note" in text
+    assert "quiet" not in text
+    assert "quiet" in Page(ask("/?state=all").body).text
+
+
+def test_a_session_is_told_with_its_plot(ask):
+    answer = ask("/sessions/glass")
+    assert answer.status == 200
+    assert "Memory while #1 ran" in answer.body
+    assert "limit of the session: 8.0 MiB" in answer.body
+    assert "session: peak 5.0 MiB" in answer.body
+    assert answer.body.count("<svg") == 1
+    assert "Replay" not in answer.body
+
+
+@pytest.mark.parametrize("target", ["/", "/?state=all", "/sessions/denied", "/sessions/glass", "/search?text=script", f"/search?text={quote(HOSTILE)}",
+                                    f"/sessions/{quote(HOSTILE, safe='')}", f"/search?since={quote(HOSTILE)}"])  # fmt: skip
+def test_hostile_text_stays_text(ask, target):
+    page = Page(ask(target).body)
+    assert "img" not in page.elements
+    assert "script" not in page.elements
+    assert page.handlers == []
+    assert not set("\x1b\u202e") & set(ask(target).body)
+
+
+def test_the_shown_statement_is_the_one_that_was_asked(ask):
+    assert (
+        "<script>alert(1)</script>'\"><img src=x onerror=alert(1)>\\x1b[31m\\u202e&amp;"
+        in Page(ask("/sessions/denied").body).text
+    )
+
+
+def test_a_review_needs_the_pages_own_form(ask, desk, directory):
+    form = {"act": "approve", "note": "harmless", "csrf": desk.keys.csrf}
+    assert ask("/sessions/denied/review", form={**form, "csrf": "guess"}).status == 403
+    assert ask("/sessions/denied/review", form={"act": "approve"}).status == 403
+    assert ask("/sessions/denied/review", form=form, origin="http://evil.example").status == 403
+    assert ask("/sessions/denied/review", form=form, origin="null").status == 403
+    assert ask("/sessions/denied/review", form=form, cookie="").status == 403
+    assert open_reviews(directory, by="x", clock=SystemClock()).reviews() == ()
+    done = ask("/sessions/denied/review", form=form, origin="http://127.0.0.1:8000")
+    assert (done.status, dict(done.headers)["Location"]) == (303, "/sessions/denied")
+    assert "cleo approve: harmless" in Page(ask("/sessions/denied").body).text
+    assert "denied" not in Page(ask("/").body).text
+    assert open_archive(directory).verify() == ()
+
+
+def test_what_is_not_possible_is_said_on_the_page(ask, desk):
+    for form, why in [
+        ({"act": "approve"}, "has not written its closing note"),
+        ({"act": "flag"}, "needs a note"),
+        ({"act": "burn"}, "approve, flag or note"),
+    ]:
+        answer = ask("/sessions/glass/review", form={**form, "csrf": desk.keys.csrf})
+        assert answer.status == 404
+        assert why in answer.body
+
+
+def test_a_get_changes_nothing(ask, directory):
+    assert ask("/sessions/denied/review?act=approve").status == 404
+    assert not (directory / "reviews.jsonl").exists()
+
+
+def test_the_printed_address_works_once(desk):
+    def visit(token):
+        return respond(Request(method="GET", target=f"/open?token={token}", headers={"host": "localhost:8000"}), desk)
+
+    token = desk.keys.token
+    assert visit("guess").status == 403
+    first = visit(token)
+    cookie = dict(first.headers)["Set-Cookie"]
+    assert first.status == 303
+    assert {"HttpOnly", "SameSite=Strict"} <= set(cookie.split("; "))
+    assert visit(token).status == 403
+    assert visit("").status == 403
+
+
+@pytest.mark.parametrize(
+    "cookie", ["", "safeconsole_audit=", "safeconsole_audit=guess", "other=1", "safeconsole_audit=\u00fc"]
+)
+def test_nobody_gets_in_without_the_cookie(ask, cookie):
+    for target in ("/", "/sessions/denied", "/static/style.css", "/sessions/denied/recording.json", "/nothing"):
+        assert ask(target, cookie=cookie).status == 403
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1", "", "127.0.0.1:8001"])
+def test_no_other_name_leads_to_the_page(ask, host):
+    assert ask("/", host=host).status == 421
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "/nothing",
+        "/static/",
+        "/static/../routes.py",
+        "/static/routes.py",
+        "/sessions/",
+        "/sessions/none",
+        "/sessions/a/b",
+        "//",
+    ],
+)
+def test_what_is_not_there_is_not_found(ask, target):
+    assert ask(target).status == 404
+
+
+def test_a_journal_that_does_not_hold_says_so_on_the_page(ask, directory):
+    path = next((directory / "sessions").glob("*quiet*"))
+    path.write_bytes(path.read_bytes().replace(b"SELECT 1", b"SELECT 2"))
+    assert "The journal does not hold: record 1" in Page(ask("/sessions/quiet").body).text
+
+
+def test_a_recording_is_played_tamed(ask, directory):
+    assert ask("/sessions/denied/recording.json").status == 404
+    recording = open_recording(directory, "denied", clock=SystemClock(), columns=80, lines=24)
+    recording.output("\x1b[31mred\x1b[0m\x1b]0;owned\x07")
+    assert [text for _, text in json.loads(ask("/sessions/denied/recording.json").body)] == ["\x1b[31mred\x1b[0m"]
+    page = ask("/sessions/denied/replay").body
+    assert re.findall(r"<script[^>]*>", page) == ['<script src="/static/replay.js">']
+    assert "Replay the terminal" in ask("/sessions/denied").body
+
+
+def test_a_search_finds_and_says_when_it_shows_not_all(ask, monkeypatch):
+    assert "SELECT 1" not in Page(ask("/search").body).text
+    assert Page(ask("/search?person=ben").body).text.count("SELECT 1") == 1
+    monkeypatch.setattr("safeconsole.shells.cli.web.pages.SEARCH_SHOWN", 1)
+    assert "Only the first" in ask("/search?cluster=shop").body
+
+
+def test_elements_escape_what_they_are_given():
+    assert tag("p", "<b>", ["&", tag("b", "x")], title='"<') == '<p title="&quot;&lt;">&lt;b&gt;&amp;<b>x</b></p>'
+    assert tag("input", disabled=True, value="", hidden=False) == "<input disabled>"
+    assert together("a\n\x00", tag("br")) == "a\n\\0<br>"
+
+
+def test_a_plot_of_one_sample_and_without_a_limit_is_drawn():
+    sample = Sampled(statement=1, elapsed_seconds=0.0, instance_memory_bytes=1 << 30)
+    drawn = memory_plot([sample], 0)
+    assert "instance: peak 1024.0 MiB" in drawn
+    assert "nan" not in drawn
+    assert "limit" not in drawn
+
+
+# Over a real socket
+
+
+@pytest.fixture
+def served(desk):
+    server = PageServer(0)
+    keys = new_keys(server.server_port)
+    server.desk = Desk(archive=desk.archive, reviews=desk.reviews, recording=desk.recording, keys=keys)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def fetch(server, method, target, body=None, **headers):
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    try:
+        connection.request(method, target, body, headers)
+        answer = connection.getresponse()
+        return answer, answer.read().decode()
+    finally:
+        connection.close()
+
+
+def test_a_browsers_way_through_the_page(served):
+    assert served.server_address[0] == "127.0.0.1"
+    opened, _ = fetch(served, "GET", f"/open?token={served.desk.keys.token}")
+    cookie = opened.headers["Set-Cookie"].split(";")[0]
+    answer, text = fetch(served, "GET", "/sessions/denied", Cookie=cookie)
+    assert answer.status == 200
+    (csrf,) = set(re.findall(r'name="csrf" value="([^"]+)"', text))
+    form = urlencode({"csrf": csrf, "act": "flag", "note": "why?"})
+    done, _ = fetch(
+        served,
+        "POST",
+        "/sessions/denied/review",
+        form,
+        Cookie=cookie,
+        **{"Content-Type": "application/x-www-form-urlencoded"},
+    )
+    assert done.status == 303
+    assert "flagged" in fetch(served, "GET", "/", Cookie=cookie)[1]
+
+
+def test_every_answer_keeps_everything_else_out(served):
+    for target in ("/", "/open?token=x", "/static/replay.js"):
+        answer, _ = fetch(served, "GET", target)
+        policy = answer.headers["Content-Security-Policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert (answer.headers["X-Frame-Options"], answer.headers["Cache-Control"]) == ("DENY", "no-store")
+        assert "Python" not in answer.headers["Server"]
+
+
+@pytest.mark.parametrize("length", ["99999999", "-1", "x", ""])
+def test_a_form_of_megabytes_is_not_read(served, length):
+    answer, _ = fetch(served, "POST", "/sessions/denied/review", None, **{"Content-Length": length})
+    assert answer.status == 413
+
+
+def test_the_pages_name_nothing_elsewhere(ask):
+    for target in ("/", "/sessions/denied", "/search", "/static/style.css", "/static/replay.js"):
+        assert not re.search(r"(?:src|href|url\()[=\"'( ]*(?:https?:)?//", ask(target).body)
+
+
+def test_no_other_command_pays_for_the_web_server():
+    code = "import sys, safeconsole.shells.cli.audit; print('http.server' in sys.modules)"
+    assert (
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+        == "False"
+    )
