@@ -18,8 +18,10 @@ from safeconsole.core.vocabulary import Flavour
 
 RULES = LexicalRules(flavour=Flavour.MYSQL, version=90704)
 TYPICAL = (
-    "SELECT o.id, o.total, c.name FROM orders o JOIN customers c ON c.id = o.customer_id"
-    " WHERE o.created_at > '2023-01-01' AND o.status IN ('new','paid') ORDER BY o.id DESC LIMIT 100",
+    (
+        "SELECT o.id, o.total, c.name FROM orders o JOIN customers c ON c.id = o.customer_id"
+        " WHERE o.created_at > '2023-01-01' AND o.status IN ('new','paid') ORDER BY o.id DESC LIMIT 100"
+    ),
     "SELECT * FROM users WHERE id = 42",
     "SHOW TABLES",
     "SELECT COUNT(*) FROM t WHERE a BETWEEN 1 AND 5 GROUP BY b HAVING COUNT(*) > 1",

@@ -68,7 +68,7 @@ def family_pattern(
         mariadb: `/*M!` opens an executable comment.
         inside: an executable comment is open, so `*/` closes it.
         delimiter: what ends a statement.
-        whole: runs of literals are one token.
+        whole: runs of literals are one token, and runs of what means nothing.
     """
     single, double = _quoted("'", backslash=backslash), _quoted('"', backslash=backslash)
     text = single if ansi_quotes else rf"(?>{single}|{double})"
@@ -76,7 +76,8 @@ def family_pattern(
     run, rows = _literal_runs(text, _COMMENT)
     opening = r"/\*M?!" if mariadb else r"/\*!"
     shapes = [
-        ("SPACE", rf"{WHITE}++"),
+        # Inside an executable comment another comment has to be seen, since it is refused.
+        ("SPACE", rf"(?:{WHITE}++|{_COMMENT})++" if whole and not inside else rf"{WHITE}++"),
         ("DELIMITER", rf"{re.escape(delimiter)}|\\[Gg]"),
         ("CLOSING", r"\*/" if inside else r"(?!)"),
         ("STRING", rf"[xXbBnN]{single}"),
@@ -103,7 +104,7 @@ def sqlite_pattern(*, delimiter: str, whole: bool) -> re.Pattern[str]:
     single, double = _quoted("'", backslash=False), _quoted('"', backslash=False)
     run, rows = _literal_runs(single, _SQLITE_COMMENT)
     shapes = [
-        ("SPACE", r"[ \t\n\f\r]++"),
+        ("SPACE", rf"(?:[ \t\n\f\r]++|{_SQLITE_COMMENT})++" if whole else r"[ \t\n\f\r]++"),
         ("DELIMITER", rf"{re.escape(delimiter)}|\\[Gg]"),
         ("STRING", rf"[xX]{single}"),
         ("LIST", rf"{run}|{rows}" if whole else r"(?!)"),

@@ -36,7 +36,7 @@ def scan(
 
     Args:
         delimiter: what ends a statement, beside `\\G`.
-        whole: read runs of literals as one LIST token.
+        whole: read runs of literals as one LIST token, and spaces with comments as one SPACE.
         broken: the text has halves of characters in it; see `has_halves`.
     """
     inside = False

@@ -135,8 +135,8 @@ def _pieces(source: _Text) -> Iterator[Piece]:
 
 def _delimiter_command(source: _Text, position: int) -> tuple[str, int] | None:
     """Return the new delimiter and where the text goes on, when the next statement is that client command."""
-    for token in source.scan(position, _DEFAULT):
-        if token.kind in _SILENT:
+    for count, token in enumerate(source.scan(position, _DEFAULT)):
+        if token.kind in _SILENT and count < MAX_TOKENS:
             continue
         if token.word != "DELIMITER":
             return None
