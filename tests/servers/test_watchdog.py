@@ -368,14 +368,14 @@ def test_without_a_watchdog_the_statement_is_ended(cluster):
 def test_another_session_with_the_same_number_is_never_killed(cluster, connect):
     connection = connect()
     lookout = connection._link.watchdog._lookout
-    assert lookout.at_work() is None
+    assert not lookout.is_at_work()
     answer = connection.send(permit_for(connection, statement("SELECT o.*, REPEAT('x', 2000) FROM orders o, orders p")))
     batches = answer.batches()
     next(batches)
-    assert lookout.at_work() is not None
+    assert lookout.is_at_work()
     # As if the server had been restarted and had given the number to somebody else.
     lookout.target = type(lookout.target)(thread=lookout.target.thread, host="somebody:1", cut=lambda: None)
-    assert lookout.at_work() is None
+    assert not lookout.is_at_work()
 
 
 def _some_hazard():

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from safeconsole.adapters.mysql.lookout import AtWork, Lookout
+from safeconsole.adapters.mysql.lookout import ANSWER_SECONDS, Lookout
 from safeconsole.adapters.mysql.sensors import Numbers
 from safeconsole.core.errors import UnreachableError
 from safeconsole.core.limits import Limits
@@ -21,7 +21,6 @@ from safeconsole.core.watchdog import Breach, Event, Sample, State, breach_of, n
 
 SAMPLE_SECONDS = 0.2
 GRACE_SECONDS = 0.5
-ANSWER_SECONDS = 2.0
 BASELINE_SECONDS = 5.0
 MISSING_READINGS = 3
 IDLE_LOOK_SECONDS = 1.0
@@ -154,6 +153,9 @@ class Watchdog:
         if self._baseline and not fresh and now - self._baseline[0] < BASELINE_SECONDS:
             return self._baseline[1]
         numbers = self._lookout.numbers()
+        if numbers == Numbers():
+            # Its connection was gone and is new; growth needs a number to count from.
+            numbers = self._lookout.numbers()
         self._baseline = (now, numbers)
         return numbers
 
@@ -198,7 +200,8 @@ class Watchdog:
         if elapsed > watched.limits.run_seconds:
             # No sample first: a server in trouble may take long to answer it.
             return breach_of(watched.limits, watched.first, Sample(elapsed_seconds=elapsed))
-        sample = _sample_of(self._lookout.numbers(), elapsed=watched.elapsed_seconds, rows=watched.rows)
+        numbers = self._lookout.numbers(within_seconds=watched.limits.run_seconds - elapsed)
+        sample = _sample_of(numbers, elapsed=watched.elapsed_seconds, rows=watched.rows)
         watched.peak_memory_bytes = max(watched.peak_memory_bytes, sample.session_memory_bytes or 0)
         if watched.report and not watched.finished:
             # A face that fails must not end the watch.
@@ -237,7 +240,7 @@ class Watchdog:
             watched.resume_seconds = watched.elapsed_seconds + IDLE_LOOK_SECONDS
             return True
 
-    def _end(self, watched: Watched, kill: Callable[[AtWork], bool]) -> None:
+    def _end(self, watched: Watched, kill: Callable[[], bool]) -> None:
         """Send one kind of kill and wait for its effect; moves the state."""
         try:
             event = self._kill(watched, kill)
@@ -249,14 +252,13 @@ class Watchdog:
         elif watched.state is State.MISSED:
             watched.verified = "unreachable" if event is Event.UNREACHABLE else "missed"
 
-    def _kill(self, watched: Watched, kill: Callable[[AtWork], bool]) -> Event:
+    def _kill(self, watched: Watched, kill: Callable[[], bool]) -> Event:
         with self._aim:
             if watched.finished:
                 return Event.FINISHED
-            seen = self._lookout.at_work()
-            if seen is None:
+            if not self._lookout.is_at_work():
                 return Event.GONE
-            watched.killed = kill(seen) or watched.killed
+            watched.killed = kill() or watched.killed
         return self._wait_for_effect(watched)
 
     def _wait_for_effect(self, watched: Watched) -> Event:
@@ -264,7 +266,7 @@ class Watchdog:
         while time.monotonic() < until:
             if watched.finished:
                 return Event.FINISHED
-            if self._lookout.at_work() is None:
+            if not self._lookout.is_at_work():
                 return Event.GONE
             time.sleep(_POLL_SECONDS)
         return Event.GRACE_PASSED

@@ -20,8 +20,10 @@ from safeconsole.core.errors import UnreachableError
 
 Found = TypeVar("Found")
 
-_NO_SUCH = frozenset({1094, 1957})  # no such thread, no such query
+_NO_SUCH_THREAD = 1094
 _IDLE = "Sleep"
+ANSWER_SECONDS = 2.0
+LEAST_ANSWER_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +40,6 @@ class Target:
     thread: int
     host: str
     cut: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AtWork:
-    """A watched connection that runs something; `query` is its id where the server has such."""
-
-    query: int | None
 
 
 class Lookout:
@@ -71,31 +66,49 @@ class Lookout:
         self._wire = wire
         self._reopen = reopen
 
-    def numbers(self) -> Numbers:
-        """Read the sensors."""
-        return self._twice(self.sensors.read)
+    def numbers(self, *, within_seconds: float = ANSWER_SECONDS) -> Numbers:
+        """
+        Read the sensors; those that do not answer in time tell nothing this once.
 
-    def at_work(self) -> AtWork | None:
-        """Return what the watched connection runs; None when it is idle, gone, or not ours any more."""
+        Args:
+            within_seconds: how long an answer may take: a sample must not make a deadline late.
+        """
+        self._wire.wait_at_most(max(within_seconds, LEAST_ANSWER_SECONDS))
+        try:
+            return self.sensors.read(self._wire)
+        except (DriverError, OSError):
+            # A read that was given up leaves its answer in the pipe: only a new connection is clean.
+            self._replace()
+            return Numbers()
+
+    def is_at_work(self) -> bool:
+        """Whether the watched connection runs something; not when it is idle, gone, or not ours any more."""
+        return any(_port(host) == _port(self.target.host) and command != _IDLE for host, command in self._seen())
+
+    def host(self) -> str:
+        """Return how the process list names the watched connection's end, "" when it does not show it."""
+        return next((host for host, _ in self._seen()), "")
+
+    def kill_query(self) -> bool:
+        """End what it runs; whether the server accepted a kill."""
+        return self._first_accepted(self._variant.kill_query)
+
+    def kill_connection(self) -> bool:
+        """End the connection itself; whether the server accepted a kill."""
+        return self._first_accepted(self._variant.kill_connection)
+
+    def _seen(self) -> list[tuple[str, str]]:
+        """Return (host, command) of the watched thread: one row, or none."""
         text = self._variant.process.format(thread=self.target.thread)
         rows: list[tuple[Any, ...]] = self._twice(lambda wire: wire.rows(text))
-        if not rows or _port(rows[0][0]) != _port(self.target.host) or rows[0][1] == _IDLE:
-            return None
-        return AtWork(query=rows[0][2])
-
-    def kill_query(self, seen: AtWork) -> bool:
-        """End what it runs; whether the server accepted a kill."""
-        return self._first_accepted(self._variant.kill_query, seen)
-
-    def kill_connection(self, seen: AtWork) -> bool:
-        """End the connection itself; whether the server accepted a kill."""
-        return self._first_accepted(self._variant.kill_connection, seen)
+        return [(str(row[2]), str(row[4])) for row in rows if row[0] == self.target.thread]
 
     def close(self) -> None:
         """Close the connection; never raises."""
         self._wire.quit()
 
     def _twice(self, look: Callable[[Wire], Found]) -> Found:
+        self._wire.wait_at_most(ANSWER_SECONDS)
         try:
             return look(self._wire)
         except (DriverError, OSError):
@@ -109,12 +122,12 @@ class Lookout:
         self._wire.discard()
         self._wire = self._reopen()
 
-    def _first_accepted(self, forms: tuple[str, ...], seen: AtWork) -> bool:
+    def _first_accepted(self, forms: tuple[str, ...]) -> bool:
         for form in forms:
             try:
-                self._wire.run(form.format(thread=self.target.thread, query=seen.query))
+                self._wire.run(form.format(thread=self.target.thread))
             except (DriverError, OSError) as error:
-                if code_of(error) in _NO_SUCH:
+                if code_of(error) == _NO_SUCH_THREAD:
                     return False
                 if is_lost(error):
                     # Not repeated here: the next look opens a connection and sees what is left to do.

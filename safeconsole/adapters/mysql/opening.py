@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from safeconsole.adapters.mysql.cancel import ANSWER_SECONDS, Watchdog
+from safeconsole.adapters.mysql.cancel import Watchdog
 from safeconsole.adapters.mysql.connection import MySqlConnection
 from safeconsole.adapters.mysql.dialling import dial
 from safeconsole.adapters.mysql.error_codes import text_of
 from safeconsole.adapters.mysql.guards import Session, enforce, first_open, guards_of, read_session
 from safeconsole.adapters.mysql.link import Link
-from safeconsole.adapters.mysql.lookout import Lookout, Target
+from safeconsole.adapters.mysql.lookout import ANSWER_SECONDS, Lookout, Target
 from safeconsole.adapters.mysql.measuring import variant_of, version_of
 from safeconsole.adapters.mysql.running import BREAKS
 from safeconsole.adapters.mysql.sensors import Sensors
@@ -118,25 +118,18 @@ def _watchdog_beside(guarded: Guarded, login: Login, *, free_memory: Sensor | No
     server, thread = guarded.session.server, guarded.wire.thread
 
     def open_watching() -> Wire:
-        wire = open_own(login, expected_server=server).wire
-        wire.wait_at_most(ANSWER_SECONDS)
-        return wire
+        return open_own(login, expected_server=server).wire
 
-    watching = open_watching()
-    try:
-        seen = watching.rows(guarded.variant.process.format(thread=thread))
-    except BREAKS as error:
-        watching.discard()
-        raise UnreachableError(f"{login.address} was lost at once: {text_of(error)}") from None
-    if not seen:
-        watching.discard()
-        raise UnreachableError(f"the watchdog does not see the connection it is to watch on {login.address}")
-    return Watchdog(
-        Lookout(
-            variant=guarded.variant,
-            wire=watching,
-            reopen=open_watching,
-            target=Target(thread=thread, host=str(seen[0][0]), cut=guarded.wire.cut),
-            sensors=Sensors(variant=guarded.variant, thread=thread, free_memory=free_memory),
-        )
+    lookout = Lookout(
+        variant=guarded.variant,
+        wire=open_watching(),
+        reopen=open_watching,
+        target=Target(thread=thread, host="", cut=guarded.wire.cut),
+        sensors=Sensors(variant=guarded.variant, thread=thread, free_memory=free_memory),
     )
+    host = lookout.host()
+    if not host:
+        lookout.close()
+        raise UnreachableError(f"the watchdog does not see the connection it is to watch on {login.address}")
+    lookout.target = Target(thread=thread, host=host, cut=guarded.wire.cut)
+    return Watchdog(lookout)

@@ -15,7 +15,7 @@ from pymysql import err
 from pymysql.constants import SERVER_STATUS
 from pymysql.protocol import EOFPacketWrapper, MysqlPacket, OKPacketWrapper
 
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 64 * 1024
 BATCH_ROWS = 2_000
 BATCH_BYTES = 512 * 1024
 _LONGEST = 0xFFFFFF

@@ -130,10 +130,10 @@ _MARIADB_GUARDS = (
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
     """
-    One sensor: a query that returns rows of (name, number).
+    One sensor: a query that returns rows of (name, number); `{thread}` is the watched connection's id.
 
     Attributes:
-        sql: the query; `{thread}` is the watched connection's id.
+        sql: the query.
         needs: what to grant where it is refused.
     """
 
@@ -144,16 +144,15 @@ class Probe:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variant:
     """
-    One family member.
+    One family member; `{thread}` in its texts is the watched connection's id.
 
     Attributes:
         flavour: which.
         guards: settings of every session, in the order in which they are put in force.
         read_only_variable: the session setting that forbids writing.
         probes: sensors of a running statement, cheapest first.
-        process: one thread's row: host, command, query id or None.
-        kill_query, kill_connection: forms of a kill, tried in order until one is not refused;
-            `{thread}` and `{query}` are replaced.
+        process: rows of (id, user, host, schema, command, ...), the watched thread's among them.
+        kill_query, kill_connection: forms of a kill, tried in order until one is not refused.
         identity: columns that say which server this is.
         replica_status: one row a replication channel; forms tried in order.
         health: global numbers for routing, rows of (name, number).
@@ -202,7 +201,7 @@ MYSQL = Variant(
     guards=_MYSQL_GUARDS,
     read_only_variable="transaction_read_only",
     probes=_MYSQL_PROBES,
-    process="SELECT HOST, COMMAND, NULL FROM performance_schema.processlist WHERE ID = {thread}",
+    process="SELECT ID, USER, HOST, DB, COMMAND FROM performance_schema.processlist WHERE ID = {thread}",
     kill_query=("KILL QUERY {thread}", "CALL mysql.rds_kill_query({thread})"),
     kill_connection=("KILL {thread}", "CALL mysql.rds_kill({thread})"),
     identity="@@server_uuid",
@@ -216,7 +215,7 @@ AURORA_MYSQL = Variant(
     guards=_MYSQL_GUARDS,
     read_only_variable="transaction_read_only",
     probes=_MYSQL_PROBES,
-    process="SELECT HOST, COMMAND, NULL FROM information_schema.processlist WHERE ID = {thread}",
+    process="SHOW PROCESSLIST",
     kill_query=("CALL mysql.rds_kill_query({thread})", "KILL QUERY {thread}"),
     kill_connection=("CALL mysql.rds_kill({thread})", "KILL {thread}"),
     identity="@@aurora_server_id",
@@ -229,9 +228,11 @@ MARIADB = Variant(
     guards=_MARIADB_GUARDS,
     read_only_variable="tx_read_only",
     probes=_MARIADB_PROBES,
-    process="SELECT HOST, COMMAND, QUERY_ID FROM information_schema.PROCESSLIST WHERE ID = {thread}",
-    # By query id: a kill that comes late finds nothing, and never the connection's next statement.
-    kill_query=("KILL QUERY ID {query}", "CALL mysql.rds_kill_query_id({query})"),
+    # Not information_schema.PROCESSLIST: its temporary table is made on disk, and a slow or full disk is
+    # what a kill may be about. So its QUERY_ID is not known here; that a kill hits no later statement is
+    # held by the watchdog's lock.
+    process="SHOW PROCESSLIST",
+    kill_query=("KILL QUERY {thread}", "CALL mysql.rds_kill_query({thread})"),
     kill_connection=("KILL {thread}", "CALL mysql.rds_kill({thread})"),
     identity="CONCAT(@@hostname, ':', @@port, '/', @@server_id)",
     replica_status=("SHOW ALL SLAVES STATUS",),

@@ -1,0 +1,190 @@
+"""
+From the deadline to gone: how long a statement of each kind outlives its limit, on real servers.
+
+    python -m benchmarks.limits [--flavour mysql|mariadb] [--repeat 20] [--uninterruptible TABLES]
+
+Starts a throw-away cluster of each flavour. "freed" is when the person has the answer, "gone" when the
+server's process list no longer shows the statement, both in milliseconds after the deadline (0.5 s).
+"""
+
+import argparse
+import statistics
+import tempfile
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from safeconsole.core.errors import SafeConsoleError
+from safeconsole.core.vocabulary import Account, Effect, NodeName
+from safeconsole.demo.binaries import FLAVOURS
+from safeconsole.demo.servers import start_cluster
+from tests.servers.talking import elevated, engine_of, permit_for, run, statement
+
+RUN_SECONDS = 0.5
+HEAVY = "SELECT COUNT(*) FROM orders a JOIN orders b JOIN orders c WHERE a.total + b.total + c.total < 0"
+RECURSIVE = (
+    "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 900)"
+    " SELECT COUNT(*) FROM n a, n b, n c, n d"
+)
+DICTIONARY = ("INNODB_TABLES", "INNODB_TABLESTATS", "INNODB_INDEXES", "INNODB_COLUMNS")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One kind of statement: its name, text, effect, and the flavours that have it."""
+
+    name: str
+    text: str
+    kind: str = "select"
+    effect: Effect = Effect.READ
+    flavours: tuple = FLAVOURS
+
+
+KINDS = (
+    Kind(name="SELECT, computing", text=HEAVY),
+    Kind(name="SELECT, sleeping", text="SELECT SLEEP(20)"),
+    Kind(name="SELECT, sleeping a little each row", text="SELECT SLEEP(0.02) FROM orders"),
+    Kind(name="SELECT BENCHMARK", text="SELECT BENCHMARK(2000000000, 1 + 1)"),
+    Kind(name="SELECT, recursive CTE and join", text=RECURSIVE, kind="with"),
+    Kind(name="SELECT, sending rows", text="SELECT o.*, REPEAT('x', 200) FROM orders o, orders p"),
+    Kind(name="EXPLAIN ANALYZE", text=f"EXPLAIN ANALYZE {HEAVY}", kind="explain", flavours=("mysql",)),
+    Kind(name="ANALYZE SELECT", text=f"ANALYZE {HEAVY}", kind="analyze", flavours=("mariadb",)),
+    Kind(name="DO", text="DO SLEEP(20)", kind="do"),
+    Kind(name="SET @v = (SELECT ...)", text=f"SET @v = ({HEAVY})", kind="set"),
+    Kind(name="SHOW ... WHERE", text=f"SHOW TABLES WHERE ({HEAVY}) > 0", kind="show tables"),
+    Kind(
+        name="UPDATE",
+        text="UPDATE orders SET status = IF(SLEEP(0.02) = 0, 'slow', status)",
+        kind="update",
+        effect=Effect.WRITE,
+    ),
+    Kind(
+        name="INSERT ... SELECT",
+        text=f"INSERT INTO orders SELECT 0, ({HEAVY}), 'x', 1, NOW()",
+        kind="insert",
+        effect=Effect.WRITE,
+    ),
+    Kind(name="CREATE TABLE ... SELECT", text=f"CREATE TABLE made AS {HEAVY}", kind="create table", effect=Effect.DDL),
+    Kind(name="CALL, one slow SELECT", text="CALL one_select()", kind="call", effect=Effect.UNKNOWN),
+    Kind(name="CALL, a loop", text="CALL spin()", kind="call", effect=Effect.UNKNOWN),
+    Kind(name="CALL, many short statements", text="CALL many_short()", kind="call", effect=Effect.UNKNOWN),
+    Kind(name="CALL that handles every error", text="CALL deaf()", kind="call", effect=Effect.UNKNOWN),
+)
+PROCEDURES = {
+    "one_select": f"{HEAVY.replace(' FROM', ' INTO @found FROM', 1)};",
+    "spin": "DECLARE n INT DEFAULT 0; WHILE n < 2000000000 DO SET n = n + 1; END WHILE;",
+    "many_short": "DECLARE n INT DEFAULT 0; WHILE n < 400 DO DO SLEEP(0.05); SET n = n + 1; END WHILE;",
+    "deaf": "DECLARE n INT DEFAULT 0; DECLARE CONTINUE HANDLER FOR SQLEXCEPTION SET @ignored = 1; "
+    "WHILE n < 400 DO SELECT SLEEP(0.05) INTO @slept; SET n = n + 1; END WHILE;",
+}
+
+
+def when_gone(cluster, node, thread, until):
+    """Return the clock reading at which the thread's statement left the process list."""
+    with cluster.dba_connect(node) as dba, dba.cursor() as cursor:
+        while time.monotonic() < until:
+            cursor.execute("SELECT command FROM information_schema.processlist WHERE id = %s", (thread,))
+            row = cursor.fetchone()
+            if row is None or row[0] == "Sleep":
+                return time.monotonic()
+            time.sleep(0.002)
+    return float("nan")
+
+
+def measure(cluster, engine, kind):
+    """Return (freed, gone) in seconds after the deadline, and what was said."""
+    primary = kind.effect is not Effect.READ
+    node = cluster.primary if primary else cluster.replicas[0]
+    connection = engine.connect(NodeName(node.name), Account.ELEVATED if primary else Account.READ, schema="shop")
+    what = statement(kind.text, kind.kind, kind.effect)
+    permit = (elevated if primary else permit_for)(connection, what, run_seconds=RUN_SECONDS)
+    thread = run(
+        connection,
+        permit_for(connection, statement("SELECT CONNECTION_ID()"), route=permit.route, account=permit.account),
+    )[0][0][0]
+    gone = []
+    sent = time.monotonic()
+    looker = threading.Timer(
+        RUN_SECONDS - 0.05, lambda: gone.append(when_gone(cluster, node, thread, sent + RUN_SECONDS + 100))
+    )
+    looker.start()
+    try:
+        run(connection, permit)
+        said = "done"
+    except SafeConsoleError as error:
+        said = type(error).__name__.removesuffix("Error").lower()
+        said += f" by {error.by}" if hasattr(error, "by") else ""
+    freed = time.monotonic()
+    looker.join()
+    connection.close()
+    deadline = sent + RUN_SECONDS
+    return freed - deadline, gone[0] - deadline, said
+
+
+def print_table(flavour, repeat):
+    """Measure every kind on one flavour."""
+    with tempfile.TemporaryDirectory() as place, start_cluster(flavour, Path(place) / "c", replicas=1) as cluster:
+        with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+            cursor.execute("USE shop")
+            for name, body in PROCEDURES.items():
+                cursor.execute(f"CREATE PROCEDURE {name}() SQL SECURITY INVOKER BEGIN {body} END")
+            cursor.execute("GRANT EXECUTE ON shop.* TO console_elevated@'%'")
+        cluster.wait_caught_up()
+        engine = engine_of(cluster)
+        print(f"\n{flavour}: milliseconds after a deadline of {RUN_SECONDS} s, {repeat} runs each\n")
+        print("| statement | gone p50 | gone worst | freed p50 | freed worst | said |")
+        print("|---|---|---|---|---|---|")
+        for kind in KINDS:
+            if flavour not in kind.flavours:
+                continue
+            found = [measure(cluster, engine, kind) for _ in range(repeat)]
+            freed, gone = ([1000 * run[number] for run in found] for number in (0, 1))
+            said = ", ".join(sorted({run[2] for run in found}))
+            print(
+                f"| {kind.name} | {statistics.median(gone):.0f} | {max(gone):.0f} "
+                f"| {statistics.median(freed):.0f} | {max(freed):.0f} | {said} |",
+                flush=True,
+            )
+        engine.close()
+
+
+def print_uninterruptible(tables):
+    """Measure the dictionary views of MySQL, cold, over many tables: they do not stop when told."""
+    with tempfile.TemporaryDirectory() as place, start_cluster("mysql", Path(place) / "c", replicas=0) as cluster:
+        with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+            cursor.execute("CREATE DATABASE many")
+            for number in range(tables):
+                cursor.execute(f"CREATE TABLE many.t{number} (id INT PRIMARY KEY)")
+            cursor.execute("GRANT SELECT, PROCESS ON *.* TO console_elevated@'%'")
+        engine = engine_of(cluster)
+        print(f"\nmysql: dictionary views over {tables} tables, cold, deadline {RUN_SECONDS} s\n")
+        for view in DICTIONARY:
+            with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+                cursor.execute("SET GLOBAL table_definition_cache = 400")
+                cursor.execute("FLUSH TABLES")
+            kind = Kind(
+                name=view, text=f"SELECT COUNT(*), MAX(NAME) FROM information_schema.{view}", effect=Effect.LOCK
+            )
+            freed, gone, said = measure(cluster, engine, kind)
+            print(
+                f"{view}: gone {1000 * gone:.0f} ms, freed {1000 * freed:.0f} ms after the deadline, {said}", flush=True
+            )
+        engine.close()
+
+
+def main():
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--flavour", choices=FLAVOURS, action="append")
+    parser.add_argument("--repeat", type=int, default=20)
+    parser.add_argument("--uninterruptible", type=int, default=0, metavar="TABLES")
+    arguments = parser.parse_args()
+    for flavour in arguments.flavour or FLAVOURS:
+        print_table(flavour, arguments.repeat)
+    if arguments.uninterruptible:
+        print_uninterruptible(arguments.uninterruptible)
+
+
+if __name__ == "__main__":
+    main()
