@@ -33,6 +33,7 @@ from safeconsole.shells.cli.application import Door, Judge, Session, Stage
 from safeconsole.shells.cli.root import main
 
 if TYPE_CHECKING:
+    from safeconsole.adapters.local.shelf import FileShelf
     from safeconsole.adapters.mysql.engine import MySqlEngine
     from safeconsole.adapters.sqlite.engine import SqliteEngine
     from safeconsole.shells.cli.audit_review import ReviewBook
@@ -91,6 +92,12 @@ class Program:
             clock=self._clock,
             signing_key=self.settings().audit.signing_key,
         )
+
+    def reports(self) -> FileShelf:
+        """The capacity reports of this computer."""
+        from safeconsole.adapters.local.shelf import FileShelf
+
+        return FileShelf(self._state_directory() / "capacity")
 
     @contextmanager
     def open(self, door: Door) -> Iterator[Session]:

@@ -13,6 +13,7 @@ from safeconsole.core.settings import Settings
 from safeconsole.core.statement import Statement
 from safeconsole.gate import Gate, Plea
 from safeconsole.interfaces import Archive, Confirmer
+from safeconsole.jobs.reports import ReportShelf
 from safeconsole.shells.cli.audit_review import ReviewBook
 from safeconsole.shells.cli.policy import PolicySource
 
@@ -113,6 +114,10 @@ class Application(Protocol):
 
     def reviews(self) -> ReviewBook:
         """The review book of this computer's journals."""
+        ...
+
+    def reports(self) -> ReportShelf:
+        """The capacity reports of this computer."""
         ...
 
     def open(self, door: Door) -> AbstractContextManager[Session]:

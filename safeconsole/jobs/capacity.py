@@ -1,0 +1,192 @@
+"""
+Sizes of all tables, asked so that the server does not notice.
+
+    resume a draft, or begin ─► page by primary key ─► write it down ─► rest ─► … ─► keep the report
+
+Every page is a small plain read that walks the road by itself. When no node is fit the job waits until one is,
+and gives up in the end with everything it has read kept for the next run.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from safeconsole.core.errors import StoppedError
+from safeconsole.core.vocabulary import Flavour
+from safeconsole.jobs import embedded, statistics
+from safeconsole.jobs.asking import Asker, Told
+from safeconsole.jobs.conduct import Conduct, Progress
+from safeconsole.jobs.pace import Pace, pressure_of
+from safeconsole.jobs.reports import (
+    Draft,
+    End,
+    Head,
+    Page,
+    Report,
+    ReportShelf,
+    line_of,
+    open_report,
+    page_of,
+    read_draft,
+)
+from safeconsole.jobs.sizes import TableSize
+
+DRAFT_HOLDS_SECONDS = 24 * 3600.0
+"""How old a draft may be and still be gone on from: its first figures are as old."""
+
+SMALLEST_PAGE = 10
+_AFTER_LIMIT_SECONDS = 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class _Run:
+    """One run under way."""
+
+    asker: Asker
+    shelf: ReportShelf
+    conduct: Conduct
+    cluster: str
+    schema: str
+    draft: str
+    tables: int = 0
+    expected: int = 0
+    servers: set[str] = field(default_factory=set)
+    pace: Pace = field(default_factory=Pace)
+    page_tables: int = statistics.PAGE_TABLES
+
+    def write(self, part: Head | Page | End) -> None:
+        """Add a line to the draft."""
+        self.shelf.append(self.cluster, self.draft, line_of(part))
+
+
+def survey(asker: Asker, shelf: ReportShelf, conduct: Conduct, *, schema: str = "", afresh: bool = False) -> Report:
+    """
+    Read the sizes of all tables, or of one schema's, and keep them as a report.
+
+    Args:
+        schema: the only schema wanted, "" for all.
+        afresh: do not go on from what an interrupted run left.
+
+    Raises:
+        NoFitNodeError: no node was fit for longer than the conduct's patience; the draft is kept.
+        SafeConsoleError: a page was refused, failed or lost; the draft is kept.
+        KeyboardInterrupt: the person left; the draft is kept.
+    """
+    cluster = asker.gate.visit.cluster
+    draft = f"schema={schema}"
+    run = _Run(asker=asker, shelf=shelf, conduct=conduct, cluster=cluster, schema=schema, draft=draft)
+    is_sqlite = asker.flavour is Flavour.SQLITE
+    # A cluster that has no fit node to begin with is an answer, not something to wait for.
+    begun = asker.ask("SELECT 1, ''" if is_sqlite else statistics.start_sql())
+    after = _resume(run, _head(run, begun), afresh=afresh)
+    pages = _sampled_pages(run, after) if is_sqlite else _statistics_pages(run, after, int(begun.rows[0][0]))
+    for page in pages:
+        run.write(page_of(page))
+        run.tables += len(page)
+        conduct.watcher.show(Progress(done=run.tables, expected=run.expected))
+    now = conduct.utc()
+    run.write(End(now.strftime("%Y-%m-%dT%H:%M:%SZ"), list(_caveats(run, is_sqlite=is_sqlite))))
+    name = f"{now:%Y%m%dT%H%M%S%f}Z {schema}".rstrip()
+    shelf.keep(cluster, run.draft, name)
+    return open_report(shelf, cluster, name)
+
+
+def _head(run: _Run, begun: Told) -> Head:
+    run.servers.add(begun.server)
+    return Head(
+        cluster=run.cluster,
+        schema=run.schema,
+        server=begun.server,
+        node=begun.considered.node or "",
+        flavour=run.asker.flavour.value,
+        source="sample" if run.asker.flavour is Flavour.SQLITE else "statistics",
+        started=run.conduct.utc().strftime("%Y-%m-%dT%H:%M:%SZ"),
+        server_time=str(begun.rows[0][1])[:19],
+    )
+
+
+def _resume(run: _Run, head: Head, *, afresh: bool) -> tuple[str, str]:
+    """Return the last table that an interrupted run has read, or begin a new draft."""
+    found = None if afresh else _draft_to_resume(run, head)
+    if found is not None:
+        run.tables = found.tables
+        return found.last
+    run.shelf.drop(run.cluster, run.draft)
+    run.write(head)
+    return "", ""
+
+
+def _draft_to_resume(run: _Run, head: Head) -> Draft | None:
+    """Return the draft of the same question to the same instance, unless it is too old."""
+    draft = read_draft(run.shelf.draft(run.cluster, run.draft))
+    if draft is None or (draft.head.server, draft.head.source) != (head.server, head.source):
+        return None
+    begun = dt.datetime.fromisoformat(draft.head.started)
+    is_fresh = (run.conduct.utc() - begun).total_seconds() <= DRAFT_HOLDS_SECONDS
+    return draft if is_fresh else None
+
+
+def _statistics_pages(run: _Run, after: tuple[str, str], page_bytes: int) -> Iterator[list[TableSize]]:
+    gates = run.asker.gate.policy.gates
+    while True:
+        asked_for = run.page_tables
+        told = _smaller_or_page(run, statistics.page_sql(run.asker, schema=run.schema, after=after, most=asked_for))
+        if told is None:
+            # It hit a limit: the same again, smaller.
+            run.page_tables = max(SMALLEST_PAGE, asked_for // 2)
+            continue
+        sizes = [statistics.size_of(row, page_bytes) for row in told.rows]
+        if sizes:
+            after = sizes[-1].key
+            ahead = told.considered.estimate.rows
+            run.expected = max(run.expected, run.tables + max(ahead, len(sizes)))
+            yield sizes
+        if len(sizes) < asked_for:
+            return
+        run.conduct.rest(run.pace.rest_seconds(told.seconds, pressure_of(told.considered, gates)))
+
+
+def _smaller_or_page(run: _Run, sql: str) -> Told | None:
+    """Return a page, or None when a limit stopped it and a smaller one may pass."""
+    try:
+        return _page(run, sql)
+    except StoppedError as error:
+        if error.by == "person" or run.page_tables <= SMALLEST_PAGE:
+            raise
+        run.conduct.rest(_AFTER_LIMIT_SECONDS)
+        return None
+
+
+def _page(run: _Run, sql: str) -> Told:
+    told = run.conduct.once_fit(run.asker.gate, run.tables, lambda: run.asker.ask(sql))
+    run.servers.add(told.server)
+    return told
+
+
+def _sampled_pages(run: _Run, after: tuple[str, str]) -> Iterator[list[TableSize]]:
+    if run.schema not in {"", embedded.SCHEMA}:
+        return
+    last = after[1]
+    while True:
+        told = _page(run, embedded.names_sql(run.asker, last))
+        names = [str(row[0]) for row in told.rows]
+        if names:
+            last = names[-1]
+            yield [_sampled(run, name) for name in names]
+        if len(names) < embedded.PAGE_TABLES:
+            return
+
+
+def _sampled(run: _Run, name: str) -> TableSize:
+    started = run.asker.seconds()
+    size = run.conduct.once_fit(run.asker.gate, run.tables, lambda: embedded.size_of(run.asker, name))
+    run.conduct.rest(run.pace.rest_seconds(run.asker.seconds() - started, 0.0))
+    return size
+
+
+def _caveats(run: _Run, *, is_sqlite: bool) -> Iterator[str]:
+    yield from embedded.CAVEATS if is_sqlite else statistics.CAVEATS
+    if len(run.servers) > 1:
+        yield f"{len(run.servers)} nodes were asked in turn, and each has estimates of its own"

@@ -1,0 +1,78 @@
+"""
+Pages of `mysql.innodb_table_stats`: the persistent statistics of InnoDB, a plain table with one row a table.
+
+Reading it opens no other table. Source: MySQL 9.7, 8.0 and MariaDB 10.11, measured: 50,000 rows cost 2 to 5 MB and
+0.4 s even unpaged. What stands there is an estimate, made again when about a tenth of a table has changed.
+"""
+
+from __future__ import annotations
+
+from safeconsole.interfaces import Row
+from safeconsole.jobs.asking import Asker
+from safeconsole.jobs.sizes import TableSize
+
+TABLE = "mysql.innodb_table_stats"
+PAGE_TABLES = 200
+"""Tables a page: a few milliseconds of a server's time, and one leaf or two of the statistics' primary key."""
+
+OWN_SCHEMAS = frozenset({"mysql", "sys", "information_schema", "performance_schema"})
+"""Schemas of the server's own; they are read like any other, and told apart when shown."""
+
+CAVEATS = (
+    "tables without persistent statistics (STATS_PERSISTENT=0), and of other engines than InnoDB, have no row here",
+    "a dropped table's row can outlive it; --verify looks at the tables themselves",
+    "ROW_FORMAT=COMPRESSED tables count in pages as they are in memory, so they look larger than on disk",
+    "free space inside tablespaces, undo, redo and binary logs are not in these figures",
+)
+"""What the statistics cannot show, one line each."""
+
+
+def start_sql() -> str:
+    """Return what asks for the size of a page in bytes and the server's time."""
+    return "SELECT @@innodb_page_size, NOW()"
+
+
+def page_sql(asker: Asker, *, schema: str, after: tuple[str, str], most: int = PAGE_TABLES) -> str:
+    """
+    Return what reads the next page by primary key.
+
+    Args:
+        schema: the only schema wanted, "" for all.
+        after: schema and name of the last table read, ("", "") at the beginning.
+        most: tables wanted, > 0.
+    """
+    name = asker.literal(after[1])
+    if schema:
+        place = f"database_name = {asker.literal(schema)} AND table_name > {name}"
+    else:
+        # Spelt out: neither server uses an index for `(a, b) > (x, y)`. Source: MySQL 9.7 and MariaDB 10.11, EXPLAIN.
+        past = asker.literal(after[0])
+        place = f"(database_name = {past} AND table_name > {name}) OR database_name > {past}"
+    return (
+        "SELECT database_name, table_name, n_rows, clustered_index_size, sum_of_other_index_sizes, last_update"  # noqa: S608
+        f" FROM {TABLE} WHERE {place} ORDER BY database_name, table_name LIMIT {most}"
+    )
+
+
+def size_of(row: Row, page_bytes: int) -> TableSize:
+    """Return a row of the statistics as a size."""
+    schema, name, rows, data_pages, index_pages, updated = row
+    return TableSize(
+        schema=str(schema),
+        name=str(name),
+        rows=int(rows),
+        data_bytes=int(data_pages) * page_bytes,
+        index_bytes=int(index_pages) * page_bytes,
+        updated=str(updated)[:19],
+    )
+
+
+def indexes_sql(asker: Asker, schema: str, name: str) -> str:
+    """Return what reads the pages of each index of one table, and of each of its partitions, by primary key."""
+    # `$` is the character after `#`: the range holds `t#p#…` and `t#P#…` and nothing longer named.
+    upper = asker.literal(name + "$")
+    return (
+        "SELECT index_name, table_name, stat_value FROM mysql.innodb_index_stats"  # noqa: S608
+        f" WHERE database_name = {asker.literal(schema)} AND table_name >= {asker.literal(name)}"
+        f" AND table_name < {upper} AND stat_name = 'size' LIMIT 10000"
+    )
