@@ -1,0 +1,73 @@
+"""What the import contracts cannot see: forbidden calls in the core, and what a start really imports."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / "safeconsole"
+CORE = sorted((PACKAGE / "core").rglob("*.py"))
+BANNED_CALLS = {"open", "__import__", "eval", "exec", "compile", "input", "print", "breakpoint"}
+BANNED_ATTRIBUTES = {"now", "today", "utcnow", "import_module", "urandom", "getenv"}
+
+
+def calls(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            yield node
+
+
+def imported_after(code):
+    """Return the modules a fresh interpreter holds after running code."""
+    shown = subprocess.run(
+        [sys.executable, "-c", f"{code}\nimport sys; print('\\n'.join(sys.modules))"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(shown.stdout.split())
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_core_calls_nothing_that_touches_the_world(path):
+    found = []
+    for call in calls(path):
+        if isinstance(call.func, ast.Name) and call.func.id in BANNED_CALLS:
+            found.append(f"{call.lineno}: {call.func.id}()")
+        if isinstance(call.func, ast.Attribute) and call.func.attr in BANNED_ATTRIBUTES:
+            found.append(f"{call.lineno}: .{call.func.attr}()")
+    assert not found
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_the_core_keeps_no_state_of_its_own(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Global)]
+
+
+def test_the_core_brings_no_driver_and_no_terminal():
+    modules = imported_after("import safeconsole.core.analysis, safeconsole.core.policy, safeconsole.core.record")
+    assert modules.isdisjoint({"pymysql", "sqlite3", "sqlalchemy", "prompt_toolkit", "ptpython", "rich", "click"})
+
+
+def test_a_one_shot_imports_only_what_it_needs():
+    code = (
+        "import os\n"
+        "from safeconsole.wiring import run\n"
+        "code = run(['demo', '-e', 'SELECT id FROM orders LIMIT 1', '--format', 'csv'], dict(os.environ))\n"
+        "assert code == 0, code\n"
+    )
+    modules = imported_after(code)
+    unwanted = {"prompt_toolkit", "ptpython", "rich", "sqlglot", "sqlalchemy", "keyring", "pymysql", "cryptography"}
+    assert modules.isdisjoint(unwanted), sorted(modules & unwanted)
+
+
+def test_every_public_thing_says_what_it_is():
+    silent = []
+    for path in PACKAGE.rglob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        if not ast.get_docstring(tree):
+            silent.append(str(path))
+    assert not silent
