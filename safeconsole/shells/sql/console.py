@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.application import get_app_or_none
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import History, InMemoryHistory
@@ -75,7 +75,7 @@ def run_console(
         ask=lambda question: PromptSession[str](input=terminal.keys, output=terminal.drawing).prompt(question),
     )
     state = ConsoleState(gate=gate, services=services, streams=streams, asked=[], names=SchemaNames())
-    live = LiveVerdict(partial(_previews, state), _redraw)
+    live = LiveVerdict(partial(_previews, state), partial(_redraw, session))
     pasted = Pasted()
     _furnish(session, state, live, pasted, rules)
     session.history = session.default_buffer.history = _history(state, history_directory)
@@ -160,7 +160,10 @@ def _history(state: ConsoleState, directory: str) -> History:
         return InMemoryHistory()
 
 
-def _redraw() -> None:
-    app = get_app_or_none()
-    if app is not None:
-        app.invalidate()
+def _redraw(session: PromptSession[str]) -> None:
+    """Ask the prompt to draw itself again; called from another thread, at any time."""
+    loop = session.app.loop
+    # Between two prompts there is nothing to draw, and a loop that ends meanwhile says so by raising.
+    with suppress(RuntimeError):
+        if loop is not None and session.app.is_running:
+            loop.call_soon_threadsafe(session.app.invalidate)

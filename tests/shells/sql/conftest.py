@@ -1,14 +1,22 @@
 """A console without servers: real analysis, a real policy, scripted rows, keys from a pipe."""
 
 import io
+import json
+import sqlite3
+import time
 import types
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
 
 import pytest
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
+from safeconsole.adapters.local.clock import SystemClock
+from safeconsole.adapters.local.journal import open_journal
 from safeconsole.adapters.local.policies import PolicyFiles
+from safeconsole.adapters.sqlite.engine import open_engine
 from safeconsole.core.analysis import analyse
 from safeconsole.core.decision import Considered
 from safeconsole.core.elevation import Grant, Request, Scope
@@ -16,15 +24,19 @@ from safeconsole.core.errors import ConfigurationError, DeniedError, RefusedErro
 from safeconsole.core.facts import Circumstances
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.limits import tighten
+from safeconsole.core.person import Person
 from safeconsole.core.preview import preview
 from safeconsole.core.record import Ended
 from safeconsole.core.routing import Identity, Reading, route_of
+from safeconsole.core.settings import ClusterSettings
 from safeconsole.core.statement import Estimate
 from safeconsole.core.vocabulary import Flavour, NodeName, Role, Route, Verdict
-from safeconsole.gate import Status
+from safeconsole.demo.embedded import Replicator, create_embedded
+from safeconsole.gate import Gate, Status, Visit
 from safeconsole.interfaces import Column
 from safeconsole.shells.sql.console import Terminal, run_console
 from safeconsole.shells.sql.state import Services, Streams
+from safeconsole.shells.terminal.confirming import TerminalConfirmer
 
 RULES = LexicalRules(flavour=Flavour.SQLITE)
 
@@ -156,3 +168,102 @@ class Sitting:
 @pytest.fixture
 def sitting():
     return Sitting
+
+
+PERSON = Person(name="ada", login="ada", groups=(), host="laptop", terminal=True)
+
+
+class Screen(io.StringIO):
+    """A terminal that keeps what is written to it."""
+
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
+def _interrupt(_seconds):
+    raise KeyboardInterrupt
+
+
+class Road:
+    """One session on an embedded cluster; `answers` are what the person says when asked."""
+
+    def __init__(self, directory):
+        self.cluster = create_embedded(directory / "files")
+        clock = SystemClock()
+        settings = ClusterSettings(nodes=tuple(str(node.path) for node in self.cluster.nodes), engine="sqlite")
+        engine = open_engine("shop", settings, clock)
+        self.data, self.messages = io.StringIO(), io.StringIO()
+        self.answers = []
+        self.journal = open_journal(directory / "audit", clock=clock)
+        self.gate = Gate(
+            visit=Visit(cluster="shop", environment="production", face="sql", person=PERSON),
+            policy=PolicyFiles().load("baseline"),
+            engine=engine,
+            journal=self.journal,
+            clock=clock,
+            confirmer=TerminalConfirmer(self.ask, self.messages.write),
+        )
+        circumstances = Circumstances(flavour=engine.flavour, cluster="shop", interactive=True)
+        judge = partial(preview, policy=self.gate.policy, circumstances=circumstances)
+        self.services = Services(rules=lambda: engine.rules, preview=lambda statement: judge(statement).decision)
+
+    def ask(self, question):
+        self.messages.write(question + "\n")
+        if not self.answers:
+            raise EOFError
+        return self.answers.pop(0)
+
+    def type(self, text):
+        streams = Streams(data=self.data, messages=self.messages, environ={}, ask=self.ask)
+        with create_pipe_input() as keys:
+            keys.send_text(text + "\x04")
+            run_console(
+                self.gate,
+                services=self.services,
+                terminal=Terminal(keys=keys, drawing=DummyOutput(), streams=streams),
+            )
+        return self.data.getvalue(), self.messages.getvalue()
+
+    def type_decorated(self, lines):
+        """Paste lines one after the other on a terminal, and return everything that was shown."""
+        stream = Screen()
+        streams = Streams(data=stream, messages=stream, environ={"TERM": "xterm", "COLUMNS": "200"}, ask=self.ask)
+        services = replace(self.services, pause=_interrupt)
+        with create_pipe_input() as keys:
+            keys.send_text("".join(f"\x1b[200~{line}\x1b[201~\x1b\r" for line in lines) + "\x04")
+            run_console(
+                self.gate, services=services, terminal=Terminal(keys=keys, drawing=DummyOutput(), streams=streams)
+            )
+        return stream.getvalue()
+
+    def wait_unfit(self):
+        for _ in range(200):
+            if not any(each.replicating for each in self.gate.topology() if each.role is Role.REPLICA):
+                return
+            time.sleep(0.05)
+        raise AssertionError("the replicas still replicate")
+
+    def records(self):
+        self.gate.close()
+        lines = self.journal.path.read_text().splitlines()
+        return [json.loads(line)["record"] for line in lines]
+
+    def status_of_order(self, number):
+        with sqlite3.connect(f"file:{self.cluster.primary.path}?mode=ro", uri=True) as primary:
+            return primary.execute("SELECT status FROM orders WHERE id = ?", (number,)).fetchone()[0]
+
+
+@pytest.fixture
+def road(tmp_path):
+    road = Road(tmp_path)
+    with Replicator(road.cluster) as replicator:
+        road.replicator = replicator
+        assert replicator.wait_caught_up()
+        for _ in range(100):
+            if all(reading.replicating or reading.role is Role.PRIMARY for reading in road.gate.topology()):
+                break
+            time.sleep(0.02)
+        yield road
+        road.gate.close()

@@ -7,7 +7,12 @@ from prompt_toolkit.document import Document
 
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.vocabulary import Flavour
-from safeconsole.shells.sql.completing import SHOWN_COMPLETIONS, SqlCompleter, quoted, scope_of
+from safeconsole.shells.sql.completing import (
+    SHOWN_COMPLETIONS,
+    SqlCompleter,
+    quoted,
+    scope_of,
+)
 from safeconsole.shells.sql.names import SchemaNames, load_names, save_names
 
 MYSQL = LexicalRules(flavour=Flavour.MYSQL)
