@@ -41,10 +41,14 @@ def variant_of(wire: Wire) -> Variant:
 
 def version_of(text: str) -> int:
     """Return major * 10000 + minor * 100 + patch of a server's version text, 0 when it has none."""
-    numbers = text.removeprefix("5.5.5-").split("-")[0].split(".")
-    if len(numbers) < 2 or not all(number.isdecimal() for number in numbers[:3]):
+    numbers = []
+    for part in text.removeprefix("5.5.5-").split("-")[0].split(".")[:3]:
+        if not part.isdecimal():
+            break
+        numbers.append(int(part))
+    if len(numbers) < 2:
         return 0
-    major, minor, patch = (*map(int, numbers[:3]), 0)[:3]
+    major, minor, patch = (*numbers, 0)[:3]
     return major * 10000 + minor * 100 + patch
 
 

@@ -57,6 +57,12 @@ RUNS_WHILE_PLANNED = Hazard(
     why="the server runs parts of it to plan it, and did not come to an end of that",
     instead="EXPLAIN its parts",
 )
+UNREADABLE_PLAN = Hazard(
+    id="unreadable-plan",
+    cost=CostClass.UNREADABLE,
+    why="the server's plan of it is too deep to be read",
+    instead="write it with fewer nested queries",
+)
 BUFFER = Hazard(
     id="walks-buffer-pool",
     cost=CostClass.WALKS_BUFFER_POOL,
@@ -95,8 +101,12 @@ def read_plan(text: str, rewritten: str = "") -> Plan:
     Raises:
         ValueError: it is no JSON.
     """
+    try:
+        document = json.loads(text)
+    except RecursionError:
+        return Plan(hazards=(UNREADABLE_PLAN,))
     tables, temporary = [], 0
-    for key, value in _walk(json.loads(text)):
+    for key, value in _walk(document):
         if key == "table" and isinstance(value, dict):
             tables.append(value)
         if key in _TEMPORARY and value:

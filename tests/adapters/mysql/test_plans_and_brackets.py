@@ -1,0 +1,198 @@
+"""Plans of either flavour, what stands around a statement, and addresses."""
+
+import json
+
+import pytest
+
+from safeconsole.adapters.mysql.bracket import Bracket, bracket_of
+from safeconsole.adapters.mysql.dialling import Place, resolve, split_address, tls_for
+from safeconsole.adapters.mysql.measuring import version_of
+from safeconsole.adapters.mysql.plans import hazards_behind, read_plan
+from safeconsole.adapters.mysql.variants import AURORA_MYSQL, MARIADB, MYSQL, milliseconds, number
+from safeconsole.core.decision import Permit
+from safeconsole.core.errors import ConfigurationError, UnreachableError
+from safeconsole.core.limits import Limits
+from safeconsole.core.routing import Identity
+from safeconsole.core.settings import TlsSettings
+from safeconsole.core.statement import Statement
+from safeconsole.core.vocabulary import Account, Effect, NodeName, Route
+
+
+def permit(kind, *effects, account=Account.ELEVATED):
+    effects = frozenset(effects)
+    return Permit(
+        statement=Statement(text=kind, kind=kind, effects=effects),
+        node=NodeName("n"),
+        identity=Identity(server="s", address="a"),
+        route=Route.PRIMARY,
+        account=account,
+        limits=Limits(),
+        read_only=effects <= {Effect.READ, Effect.SESSION},
+        rules=(),
+    )
+
+
+@pytest.mark.parametrize(
+    ("permitted", "outside", "inside"),
+    [
+        (permit("select", Effect.READ), Bracket.READ_ONLY, Bracket.NONE),
+        (permit("select", Effect.READ, Effect.SESSION), Bracket.READ_ONLY, Bracket.NONE),
+        (permit("set", Effect.SESSION), Bracket.NONE, Bracket.NONE),
+        (permit("begin", Effect.SESSION), Bracket.LIFTED, Bracket.LIFTED),
+        (permit("begin", Effect.SESSION, account=Account.READ), Bracket.NONE, Bracket.NONE),
+        (permit("update", Effect.WRITE), Bracket.READ_WRITE, Bracket.NONE),
+        (permit("load data", Effect.WRITE), Bracket.READ_WRITE, Bracket.NONE),
+        (permit("select", Effect.READ, Effect.LOCK), Bracket.READ_WRITE, Bracket.NONE),
+        (permit("lock tables", Effect.LOCK), Bracket.LIFTED, Bracket.LIFTED),
+        (permit("create table", Effect.DDL), Bracket.LIFTED, Bracket.LIFTED),
+        (permit("create table", Effect.DDL, Effect.WRITE), Bracket.LIFTED, Bracket.LIFTED),
+        (permit("call", Effect.UNKNOWN), Bracket.LIFTED, Bracket.LIFTED),
+        (permit("flush", Effect.ADMIN), Bracket.LIFTED, Bracket.LIFTED),
+    ],
+)
+def test_what_stands_around_a_statement(permitted, outside, inside):
+    assert bracket_of(permitted, in_transaction=False) is outside
+    assert bracket_of(permitted, in_transaction=True) is inside
+
+
+@pytest.mark.parametrize("effects", [[a, b] for a in Effect for b in Effect])
+def test_nothing_but_reads_stands_in_a_read_only_bracket(effects):
+    permitted = permit("select", *effects)
+    if bracket_of(permitted, in_transaction=False) is Bracket.READ_ONLY:
+        assert permitted.statement.effects <= {Effect.READ, Effect.SESSION}
+    if permitted.read_only:
+        assert bracket_of(permitted, in_transaction=False) in (Bracket.READ_ONLY, Bracket.NONE)
+
+
+def test_rows_of_a_nested_loop_multiply_and_filters_count():
+    tables = [
+        {"table": {"table_name": "a", "access_type": "ALL", "rows_examined_per_scan": 100, "filtered": "10.00"}},
+        {"table": {"table_name": "b", "access_type": "ref", "rows_examined_per_scan": 5, "filtered": "100.00"}},
+    ]
+    plan = read_plan(json.dumps({"query_block": {"nested_loop": tables}}))
+    assert (plan.rows, plan.full_scans) == (100 + 10 * 5, ("a",))
+
+
+def test_a_plan_that_says_no_number_says_none():
+    assert read_plan(json.dumps({"query_block": {"message": "No tables used"}})).rows == -1
+
+
+def test_temporary_tables_are_counted_in_either_flavours_words():
+    mysql = {"query_block": {"grouping_operation": {"using_temporary_table": True, "table": {}}}}
+    mariadb = {"query_block": {"filesort": {"temporary_table": {"table": {"table_name": "a"}}}}}
+    assert read_plan(json.dumps(mysql)).temporary_tables == 1
+    assert read_plan(json.dumps(mariadb)).temporary_tables == 1
+
+
+def test_a_plan_that_is_too_deep_is_a_danger_and_no_failure():
+    deep = "{" + '"x": {' * 100_000 + "}" * 100_001
+    assert [hazard.id for hazard in read_plan(deep).hazards] == ["unreadable-plan"]
+
+
+@pytest.mark.parametrize(
+    ("plan", "rewritten", "found"),
+    [
+        ({}, "select sum(internal_data_length(`a`))", ["information-schema-sizes"]),
+        ({"table": {"table_name": "stat", "used_columns": ["cached_time"]}}, "", ["information-schema-sizes"]),
+        ({"table": {"table_name": "stat", "used_columns": ["n"]}}, "", []),
+        ({"table": {"table_name": "t", "open_full_table": True, "scanned_databases": "all"}}, "", ["opens-every-table"]),
+        ({"table": {"table_name": "t", "open_full_table": True, "scanned_databases": 1}}, "", []),
+        ({}, "from `information_schema`.`INNODB_TABLESTATS` `x`", ["loads-every-table-definition"]),
+        ({}, "from `information_schema`.`INNODB_BUFFER_PAGE` `x`", ["walks-buffer-pool"]),
+        ({}, "select 1 from `shop`.`orders`", []),
+    ],
+)  # fmt: skip
+def test_dangers_show_in_plans(plan, rewritten, found):
+    assert [hazard.id for hazard in read_plan(json.dumps(plan), rewritten).hazards] == found
+
+
+def test_dangers_behind_views_are_known_by_name_whatever_the_case():
+    names = frozenset({("INFORMATION_SCHEMA", "innodb_tablestats"), ("information_schema", "TABLES"), ("shop", "x")})
+    assert [hazard.id for hazard in hazards_behind(names)] == [
+        "loads-every-table-definition",
+        "information-schema-sizes",
+    ]
+    assert hazards_behind(frozenset({("shop", "TABLES")})) == ()
+
+
+def test_every_variant_forbids_writing_first_and_has_a_cap():
+    for variant in (MYSQL, AURORA_MYSQL, MARIADB):
+        names = [guard.variable for guard in variant.guards]
+        assert names[0] == variant.read_only_variable
+        assert {"max_execution_time", "max_statement_time"} & set(names)
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(("seconds", "expected"), [(30.0, 30_000), (0.5, 500), (0.0019, 1), (1.2345, 1234)])
+def test_a_cap_is_never_longer_than_the_deadline_and_never_off(seconds, expected):
+    assert milliseconds(Limits(run_seconds=seconds)) == expected
+
+
+def test_numbers_are_written_without_exponents():
+    assert [number(value) for value in (30, 0.5, 1e9, 0.000002)] == ["30", "0.5", "1000000000", "0.000002"]
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("9.7.4-2", 90704),
+        ("8.0.36", 80036),
+        ("10.11.18-MariaDB-0+deb12u1-log", 101118),
+        ("5.5.5-10.6.12-MariaDB", 100612),
+        ("8.0.mysql_aurora.3.05.2", 80000),
+        ("8.0", 80000),
+        ("nonsense", 0),
+    ],
+)
+def test_versions_are_read(text, version):
+    assert version_of(text) == version
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("db", ("db", 3306)),
+        ("db:33", ("db", 33)),
+        ("[::1]:33", ("::1", 33)),
+        ("[::1]", ("::1", 3306)),
+        ("::1", ("::1", 3306)),
+    ],
+)
+def test_addresses_are_read(address, expected):
+    assert split_address(address) == expected
+
+
+@pytest.mark.parametrize("address", ["", ":3306", "db:", "db:x", "db:0", "db:70000"])
+def test_what_is_no_address_is_refused(address):
+    with pytest.raises(ConfigurationError):
+        split_address(address)
+
+
+def test_a_name_that_does_not_resolve_is_unreachable():
+    with pytest.raises(UnreachableError, match="does not resolve"):
+        resolve("no-such-host.invalid:3306")
+
+
+@pytest.mark.parametrize(
+    ("place", "settings", "encrypted"),
+    [
+        (Place(host="localhost", ip="127.0.0.1", port=1), TlsSettings(), False),
+        (Place(host="localhost", ip="::1", port=1), TlsSettings(mode="disabled"), False),
+        (Place(socket="/run/mysqld.sock"), TlsSettings(), False),
+        (Place(host="db", ip="10.0.0.5", port=1), TlsSettings(), True),
+    ],
+)
+def test_tls_is_verified_where_somebody_could_stand_between(place, settings, encrypted):
+    context = tls_for(place, settings)
+    assert (context is not None) is encrypted
+    assert context is None or (context.check_hostname and context.verify_mode.name == "CERT_REQUIRED")
+
+
+def test_tls_is_not_turned_off_for_a_name_that_only_sounds_local():
+    with pytest.raises(ConfigurationError, match="TLS is disabled"):
+        tls_for(Place(host="localhost", ip="10.0.0.5", port=1), TlsSettings(mode="disabled"))
+
+
+def test_an_authority_that_cannot_be_read_is_said_so(tmp_path):
+    with pytest.raises(ConfigurationError, match="tls.ca"):
+        tls_for(Place(host="db", ip="10.0.0.5", port=1), TlsSettings(ca=str(tmp_path / "none.pem")))
