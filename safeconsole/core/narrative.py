@@ -47,7 +47,7 @@ class Passage:
 
 def narrate(entries: Iterable[Entry], *, live: bool = False) -> Iterator[Passage]:
     """
-    Yield a session's passages in order, and at the end what was sent and never ended.
+    Yield a session's passages in order, without single samples, and at the end what was sent and never ended.
 
     Args:
         live: whether a console still writes; what has no end may then still run.
@@ -59,14 +59,20 @@ def narrate(entries: Iterable[Entry], *, live: bool = False) -> Iterator[Passage
             under_way[record.statement] = entry
         elif isinstance(record, Ended):
             under_way.pop(record.statement, None)
-        mark, lines = told(record)
-        yield Passage(number=entry.number, time=entry.time, offset_seconds=entry.offset_seconds, mark=mark, lines=lines)
+        if not isinstance(record, Sampled):
+            yield passage_of(entry)
     for number, entry in under_way.items():
         state = "still running" if live else "no outcome is recorded: it may or may not have run (unknown)"
         yield Passage(
             number=-1, time="", offset_seconds=entry.offset_seconds, mark="plain" if live else "loud",
             lines=(f"#{number} was sent at {entry.time}; {state}",),
         )  # fmt: skip
+
+
+def passage_of(entry: Entry) -> Passage:
+    """Return what one entry says by itself."""
+    mark, lines = told(entry.record)
+    return Passage(number=entry.number, time=entry.time, offset_seconds=entry.offset_seconds, mark=mark, lines=lines)
 
 
 def told(record: Record) -> tuple[str, tuple[str, ...]]:

@@ -27,7 +27,7 @@ from safeconsole.core.record import (
     SessionOpened,
 )
 from safeconsole.shells.cli.web.markup import tag, together
-from safeconsole.shells.cli.web.plot import memory_plot
+from safeconsole.shells.cli.web.plot import memory_plots
 from safeconsole.shells.cli.web.routes import Desk, Request, respond
 from safeconsole.shells.cli.web.server import PageServer, new_keys
 
@@ -119,9 +119,9 @@ def test_the_queue_shows_what_waits_and_why(ask):
 def test_a_session_is_told_with_its_plot(ask):
     answer = ask("/sessions/glass")
     assert answer.status == 200
-    assert "Memory while #1 ran" in answer.body
-    assert "limit of the session: 8.0 MiB" in answer.body
-    assert "session: peak 5.0 MiB" in answer.body
+    assert "#1: memory of the session, peak 5.0 MiB" in answer.body
+    assert "limit 8.0 MiB" in answer.body
+    assert "after 0.5 s" not in answer.body
     assert answer.body.count("<svg") == 1
     assert "Replay" not in answer.body
 
@@ -249,8 +249,8 @@ def test_elements_escape_what_they_are_given():
 
 def test_a_plot_of_one_sample_and_without_a_limit_is_drawn():
     sample = Sampled(statement=1, elapsed_seconds=0.0, instance_memory_bytes=1 << 30)
-    drawn = memory_plot([sample], 0)
-    assert "instance: peak 1024.0 MiB" in drawn
+    ((title, drawn),) = memory_plots([sample], {})
+    assert title == "growth of the instance, peak 0.0 MiB over 1024.0 MiB"
     assert "nan" not in drawn
     assert "limit" not in drawn
 

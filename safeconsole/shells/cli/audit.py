@@ -7,7 +7,7 @@ from typing import Protocol
 
 import click
 
-from safeconsole.core.narrative import Passage, narrate
+from safeconsole.core.narrative import Passage, narrate, passage_of
 from safeconsole.core.record import Entry, Finding, SessionSummary
 from safeconsole.core.story import StatementStory
 from safeconsole.interfaces import Archive, Row
@@ -144,7 +144,7 @@ def _session_row(summary: SessionSummary) -> Row:
 
 
 def _entry_row(entry: Entry) -> Row:
-    (passage,) = [one for one in narrate([entry], live=True) if one.number >= 0]
+    passage = passage_of(entry)
     kind = entry.record.__struct_config__.tag
     return (entry.number, entry.time, entry.offset_seconds, kind, "\n".join(passage.lines), entry.hash)
 

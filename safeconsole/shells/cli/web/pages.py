@@ -43,7 +43,7 @@ class Told:
     waits_for: str
     reviews: Sequence[Review]
     passages: Sequence[Passage]
-    plots: Sequence[tuple[int, Markup]]
+    plots: Sequence[tuple[str, Markup]]
     findings: Sequence[Finding]
     recorded: bool
 
@@ -99,8 +99,7 @@ def session_page(visit: Visit, told: Told) -> str:
     ]
     if told.recorded:
         parts.append(tag("p", tag("a", "Replay the terminal", href=f"/sessions/{quote(summary.session)}/replay")))
-    for number, plot in told.plots:
-        parts.append(tag("figure", tag("figcaption", f"Memory while #{number} ran"), plot))
+    parts += [tag("figure", tag("figcaption", title), drawing) for title, drawing in told.plots]
     parts.append(tag("ol", [_passage(passage) for passage in told.passages], class_="story"))
     return page(f"Session {summary.session}", visit, *parts)
 

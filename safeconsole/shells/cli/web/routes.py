@@ -21,7 +21,7 @@ from safeconsole.shells.cli.audit_replay import tame
 from safeconsole.shells.cli.audit_review import ReviewBook
 from safeconsole.shells.cli.web import pages
 from safeconsole.shells.cli.web.markup import Markup
-from safeconsole.shells.cli.web.plot import memory_plot
+from safeconsole.shells.cli.web.plot import memory_plots
 
 COOKIE = "safeconsole_audit"
 HTML, JSON = "text/html; charset=utf-8", "application/json"
@@ -197,15 +197,19 @@ def _session(desk: Desk, visit: pages.Visit, summary: SessionSummary) -> str:
     return pages.session_page(visit, told)
 
 
-def _plots(entries: list[Entry]) -> list[tuple[int, Markup]]:
+def _plots(entries: list[Entry]) -> list[tuple[str, Markup]]:
     samples: dict[int, list[Sampled]] = {}
-    limits: dict[int, float] = {}
+    limits: dict[int, dict[str, float]] = {}
     for entry in entries:
         if isinstance(entry.record, Sampled):
             samples.setdefault(entry.record.statement, []).append(entry.record)
         elif isinstance(entry.record, Intent):
-            limits[entry.record.statement] = entry.record.limits.get("session_memory_bytes", 0)
-    return [(number, memory_plot(held, limits.get(number, 0))) for number, held in samples.items()]
+            limits[entry.record.statement] = entry.record.limits
+    return [
+        (f"#{number}: {title}", drawing)
+        for number, held in samples.items()
+        for title, drawing in memory_plots(held, limits.get(number, {}))
+    ]
 
 
 def _is_recorded(desk: Desk, session: str) -> bool:
