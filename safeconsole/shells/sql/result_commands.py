@@ -33,6 +33,24 @@ def indexes(state: ConsoleState, argument: str) -> None:
     _run(state, catalogue.indexes_sql(state.services.rules().flavour, name))
 
 
+def size(state: ConsoleState, argument: str) -> None:
+    """Read the size of one table."""
+    name = argument.rstrip(";").strip()
+    if not name:
+        raise ConfigurationError("\\size needs the name of a table", instead="\\capacity for all of them")
+    _run(state, catalogue.size_sql(state.services.rules().flavour, name))
+
+
+def processlist(state: ConsoleState, _argument: str) -> None:
+    """List the statements at work on the node."""
+    _run(state, catalogue.processlist_sql(state.services.rules().flavour))
+
+
+def locks(state: ConsoleState, _argument: str) -> None:
+    """List who waits for whose row lock on the node."""
+    _run(state, catalogue.locks_sql(state.services.rules().flavour))
+
+
 def again_vertical(state: ConsoleState, _argument: str) -> None:
     """Run the last statement again, vertically."""
     statement = _statement(state, "")
