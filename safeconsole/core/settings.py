@@ -102,6 +102,22 @@ class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     sinks: dict[str, SinkSettings] = {}
 
 
+class LeftoverSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    r"""
+    Names that a migration tool of the team's own leaves behind, for `capacity --leftovers`.
+
+    Attributes:
+        pattern: a regular expression for the whole name of a table; the group `base` is the table it was made for,
+            the group `stamp` the digits of a time in it ("20260131", "20260131154500").
+        what: what such a table is, in a few words.
+        certain: whether the name alone proves whose it is.
+    """
+
+    pattern: str
+    what: str = "leftover"
+    certain: bool = False
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     A whole configuration.
@@ -110,10 +126,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         clusters: by name.
         audit: the journal.
         limits: ceilings by name (`limits.LIMIT_NAMES`), tightened on top of every policy.
+        leftovers: patterns of names beside those that are known, by the tool's name.
         locked: in the system's file: a person's file can add no cluster.
     """
 
     clusters: dict[str, ClusterSettings] = {}
     audit: AuditSettings = AuditSettings()
     limits: dict[str, float] = {}
+    leftovers: dict[str, LeftoverSettings] = {}
     locked: bool = False

@@ -77,12 +77,14 @@ class Asker:
         rules: how the servers read text; may ask them on the first call.
         seconds: a monotonic clock.
         asked: statements asked so far.
+        last: what was considered for the last answer, None before the first.
     """
 
     gate: Gate
     rules: Callable[[], LexicalRules]
     seconds: Callable[[], float] = time.monotonic
     asked: int = field(default=0, init=False)
+    last: Considered | None = field(default=None, init=False)
 
     @property
     def flavour(self) -> Flavour:
@@ -101,6 +103,7 @@ class Asker:
         self.asked += 1
         self.gate.run(statement, presenter, by_console=True)
         assert presenter.considered is not None, "the road shows what it considered before it shows rows"
+        self.last = presenter.considered
         return Told(rows=presenter.held, considered=presenter.considered, seconds=self.seconds() - started)
 
     def ask_if_allowed(self, sql: str) -> tuple[list[Row], str]:

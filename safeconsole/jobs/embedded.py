@@ -23,6 +23,7 @@ _ROWID_BYTES = 4
 _FILL = 0.9
 
 CAVEATS = (
+    "text is measured in characters, so that text beyond ASCII looks smaller than it is",
     f"rows are counted by the highest rowid, so that deleted rows count, and their length by the first {SAMPLE_ROWS}",
     "free pages and the file's own overhead are in no table",
 )
@@ -62,8 +63,8 @@ def size_of(asker: Asker, name: str) -> TableSize:
 
 
 def _lengths(asker: Asker, name: str, columns: tuple[str, ...]) -> dict[str, float]:
-    """Return the mean length of each column in bytes, over a sample."""
-    means = ", ".join(f"AVG(LENGTH(CAST({asker.name(column)} AS BLOB)))" for column in columns)
+    """Return the mean length of each column over a sample: bytes of blobs, characters of text, digits of numbers."""
+    means = ", ".join(f"AVG(LENGTH({asker.name(column)}))" for column in columns)
     sample = f"SELECT * FROM {asker.name(name)} LIMIT {SAMPLE_ROWS}"  # noqa: S608
     (found,) = asker.ask(f"SELECT {means} FROM ({sample})").rows  # noqa: S608
     return {column: float(length or 0.0) for column, length in zip(columns, found, strict=True)}

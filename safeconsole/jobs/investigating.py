@@ -1,0 +1,194 @@
+"""
+Collects the evidence about leftovers, by lookups of single tables that walk the road.
+
+One statement for each suspect opens two tables at most, on any server of the family. What the account may not see,
+or the policy does not let a job ask, is noted in the evidence.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass, field, replace
+
+from safeconsole.core.vocabulary import Flavour
+from safeconsole.interfaces import Row
+from safeconsole.jobs.asking import Asker
+from safeconsole.jobs.conduct import Conduct, Progress
+from safeconsole.jobs.leftover_patterns import Part
+from safeconsole.jobs.leftovers import Evidence, Leftover, Suspect, judged, parsed, with_bases
+from safeconsole.jobs.pace import Pace, pressure_of
+from safeconsole.jobs.reports import Report
+
+LOOKED_AT = 200
+"""Suspects that are looked at, largest first; the others are judged by their names and the sizes alone."""
+
+_LOG_ROWS = 3
+"""gh-ost keeps heartbeat, state and throttle in the first rows of its changelog. Source: gh-ost, go/logic/applier.go."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _Sight:
+    """What the account may see beside tables, asked once."""
+
+    processes: bool
+    every_trigger: bool
+    triggers_of: dict[str, bool] = field(default_factory=dict)
+
+
+def investigate(
+    asker: Asker, conduct: Conduct, report: Report, suspects: list[Suspect], *, most: int = LOOKED_AT
+) -> list[Leftover]:
+    """
+    Judge suspects, largest first, by what lookups of at most `most` of them show.
+
+    Raises:
+        SafeConsoleError: a lookup was lost, or no node is fit for it.
+    """
+    known = with_bases(suspects, report.tables())
+    looked_at = [] if asker.flavour is Flavour.SQLITE else suspects[:most]
+    sight, pace = _sight(asker) if looked_at else None, Pace()
+    for number, suspect in enumerate(looked_at, start=1):
+        assert sight is not None
+        started = asker.seconds()
+        known[suspect.size.key] = _looked(asker, conduct, suspect, known[suspect.size.key], sight)
+        conduct.watcher.show(Progress(done=number, expected=len(looked_at)))
+        pressure = pressure_of(asker.last, asker.gate.policy.gates) if asker.last else 0.0
+        conduct.rest(pace.rest_seconds(asker.seconds() - started, pressure))
+    for suspect in suspects[len(looked_at) :]:
+        known[suspect.size.key] = _by_sizes_alone(known[suspect.size.key], asker.flavour, most)
+    _share_signs(suspects, known)
+    return [judged(suspect, known[suspect.size.key], server_time(report)) for suspect in suspects]
+
+
+def server_time(report: Report) -> dt.datetime:
+    """Return the server's time when the report was begun; this computer's for an engine without one."""
+    own = dt.datetime.fromisoformat(report.head.started).replace(tzinfo=None)
+    return parsed(report.head.server_time) or own
+
+
+def _by_sizes_alone(evidence: Evidence, flavour: Flavour, most: int) -> Evidence:
+    if flavour is Flavour.SQLITE:
+        # Every table is in the report, so that one which is not there is missing.
+        return replace(evidence, base_exists=bool(evidence.base_exists))
+    return replace(evidence, unseen=(f"not among the {most} largest, which were looked at",))
+
+
+def _sight(asker: Asker) -> _Sight:
+    rows, _ = asker.ask_if_allowed(
+        "SELECT privilege_type FROM information_schema.user_privileges"
+        " WHERE privilege_type IN ('PROCESS', 'TRIGGER') LIMIT 10"
+    )
+    held = {str(row[0]) for row in rows}
+    return _Sight(processes="PROCESS" in held, every_trigger="TRIGGER" in held)
+
+
+def _looked(asker: Asker, conduct: Conduct, suspect: Suspect, evidence: Evidence, sight: _Sight) -> Evidence:
+    def look() -> Evidence:
+        found = _look_at_tables(asker, suspect, evidence)
+        found = _look_at_triggers(asker, suspect, found, sight)
+        found = _look_at_log(asker, suspect, found)
+        return _look_at_processes(asker, suspect, found, sight)
+
+    return conduct.once_fit(asker.gate, 0, look)
+
+
+def _look_at_tables(asker: Asker, suspect: Suspect, evidence: Evidence) -> Evidence:
+    """Look up the suspect and the table it was made for, by schema and name."""
+    schema, name = suspect.size.key
+    names = ", ".join(asker.literal(each) for each in (name, suspect.base) if each)
+    rows, refused = asker.ask_if_allowed(
+        "SELECT table_name, create_time, update_time FROM information_schema.tables"  # noqa: S608
+        f" WHERE table_schema = {asker.literal(schema)} AND table_name IN ({names})"
+    )
+    found = {str(row[0]): row for row in rows}
+    if name not in found:
+        why = refused or "the account may not see it, or it is gone and its statistics are still there"
+        return replace(evidence, unseen=(*evidence.unseen, f"the table itself: {why}"))
+    return replace(
+        evidence,
+        base_exists=bool(evidence.base_exists) or suspect.base in found if suspect.base else None,
+        created=_time(found[name][1]),
+        written=_time(found[name][2]),
+    )
+
+
+def _look_at_triggers(asker: Asker, suspect: Suspect, evidence: Evidence, sight: _Sight) -> Evidence:
+    """Look for the triggers of a tool that works by triggers, where the account may see triggers at all."""
+    schema, base = suspect.size.schema, suspect.base
+    if not suspect.pattern.triggers or not base:
+        return evidence
+    if not _sees_triggers(asker, schema, sight):
+        return replace(evidence, unseen=(*evidence.unseen, "triggers: the account lacks TRIGGER on the schema"))
+    like = asker.literal(base.replace("\\", "\\\\").replace("_", "\\_").replace("%", "\\%"))
+    rows, refused = asker.ask_if_allowed(f"SHOW TRIGGERS FROM {asker.name(schema)} LIKE {like}")
+    if refused:
+        return replace(evidence, unseen=(*evidence.unseen, f"triggers: {refused}"))
+    # Names are cut at 64 characters, so a beginning is enough.
+    tools = tuple(name.format(schema=schema, base=base)[:64] for name in suspect.pattern.triggers)
+    there = tuple(str(row[0]) for row in rows if str(row[0]).startswith(tools))
+    return replace(evidence, triggers=there)
+
+
+def _sees_triggers(asker: Asker, schema: str, sight: _Sight) -> bool:
+    if not sight.every_trigger and schema not in sight.triggers_of:
+        rows, _ = asker.ask_if_allowed(
+            "SELECT 1 FROM information_schema.schema_privileges"  # noqa: S608
+            f" WHERE privilege_type = 'TRIGGER' AND table_schema = {asker.literal(schema)} LIMIT 1"
+        )
+        sight.triggers_of[schema] = bool(rows)
+    return sight.every_trigger or sight.triggers_of[schema]
+
+
+def _look_at_log(asker: Asker, suspect: Suspect, evidence: Evidence) -> Evidence:
+    """Read the heartbeat of a gh-ost changelog, by its primary key."""
+    if suspect.pattern.tool != "gh-ost" or suspect.pattern.part is not Part.LOG:
+        return evidence
+    log = asker.name(*suspect.size.key)
+    rows, refused = asker.ask_if_allowed(
+        f"SELECT last_update FROM {log} WHERE id <= {_LOG_ROWS} ORDER BY id LIMIT {_LOG_ROWS}"  # noqa: S608
+    )
+    if refused:
+        return replace(evidence, unseen=(*evidence.unseen, f"changelog: {refused}"))
+    beats = [beat for row in rows if (beat := _time(row[0])) is not None]
+    return replace(evidence, changelog=max(beats, default=None))
+
+
+def _look_at_processes(asker: Asker, suspect: Suspect, evidence: Evidence, sight: _Sight) -> Evidence:
+    """Count the statements that name the suspect, where the account sees those of others."""
+    if not sight.processes:
+        return replace(evidence, unseen=(*evidence.unseen, "running statements: the account lacks PROCESS"))
+    name = suspect.size.name
+    if "%" in name or "\\" in name:
+        return replace(
+            evidence, unseen=(*evidence.unseen, "running statements: its name would not be matched as it is")
+        )
+    pattern = asker.literal(f"%{name}%")
+    rows, refused = asker.ask_if_allowed(
+        "SELECT COUNT(*) FROM information_schema.processlist"  # noqa: S608
+        f" WHERE id <> CONNECTION_ID() AND info LIKE {pattern}"
+    )
+    if refused:
+        return replace(evidence, unseen=(*evidence.unseen, f"running statements: {refused}"))
+    return replace(evidence, statements=_count(rows))
+
+
+def _share_signs(suspects: list[Suspect], known: dict[tuple[str, str], Evidence]) -> None:
+    """Count what was seen of one table of a migration for all of them: they live and end together."""
+    logs: dict[tuple[str, str, str], dt.datetime] = {}
+    for suspect in suspects:
+        beat = known[suspect.size.key].changelog
+        if beat is not None:
+            logs[suspect.size.schema, suspect.pattern.tool, suspect.base] = beat
+    for suspect in suspects:
+        group = (suspect.size.schema, suspect.pattern.tool, suspect.base)
+        # The table as it was is made when the migration is over; the log's last beat is its age then, too.
+        if group in logs:
+            known[suspect.size.key] = replace(known[suspect.size.key], changelog=logs[group])
+
+
+def _time(value: object) -> dt.datetime | None:
+    return value if isinstance(value, dt.datetime) else parsed(str(value)) if isinstance(value, str) else None
+
+
+def _count(rows: list[Row]) -> int:
+    return int(rows[0][0]) if rows else 0
