@@ -8,12 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from safeconsole.adapters.local.archive import open_archive
-from safeconsole.adapters.local.hostlog import open_host_log
 from safeconsole.adapters.local.journal import open_journal
-from safeconsole.adapters.local.pruning import prune
-from safeconsole.adapters.local.recording import open_recording, played
+from safeconsole.adapters.local.keeping import JournalKeeping
+from safeconsole.adapters.local.recording import open_recording
 from safeconsole.adapters.local.shipping import Shipped
-from safeconsole.adapters.local.signing import load_signer, new_key
+from safeconsole.adapters.local.signing import load_signer
 from safeconsole.adapters.local.reviews import open_reviews
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.record import (
@@ -25,6 +24,7 @@ from safeconsole.core.record import (
     SessionClosed,
     SessionOpened,
 )
+from safeconsole.core.settings import AuditSettings
 from safeconsole.shells.cli.audit import audit
 from safeconsole.shells.cli.audit_replay import tame
 
@@ -100,17 +100,10 @@ def run(tmp_path):
         def reviews(self):
             return open_reviews(directory, by=self.by, clock=clock)
 
-        def recording(self, session):
-            return played(directory, session)
-
-        def new_signing_key(self, where):
-            return new_key(where)
-
-        def ship(self):
-            return shipped
-
-        def prune(self, **how):
-            return prune(self.archive(), open_host_log(directory, clock), self.reviews().reviews(), **how)
+        def keeping(self):
+            keeping = JournalKeeping(directory, AuditSettings(), {}, clock)
+            keeping.ship = lambda: shipped
+            return keeping
 
     shipped = [Shipped(sink="siem", lines=3)]
 

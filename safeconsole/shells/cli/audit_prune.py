@@ -2,48 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Protocol
-
 import click
 
 from safeconsole.core.errors import ConfigurationError
+from safeconsole.shells.cli.audit_keeping import HasKeeping
 from safeconsole.shells.cli.audit_query import Moment
 from safeconsole.shells.cli.output import format_option, write_rows
 
 PRUNED_COLUMNS = ("session", "act", "why", "freed_bytes")
-
-
-class PrunedSession(Protocol):
-    """What retention did with one session."""
-
-    @property
-    def session(self) -> str:
-        """Its id."""
-        ...
-
-    @property
-    def act(self) -> str:
-        """Remove, pack or keep."""
-        ...
-
-    @property
-    def why(self) -> str:
-        """Why it is kept, or ""."""
-        ...
-
-    @property
-    def freed_bytes(self) -> int:
-        """Bytes of disk given back."""
-        ...
-
-
-class CanPrune(Protocol):
-    """What `ctx.obj` must offer to this command."""
-
-    def prune(self, *, remove_before: str, pack_before: str, dry: bool) -> Iterable[PrunedSession]:
-        """Remove and pack sessions opened before these times; "" does neither."""
-        ...
 
 
 @click.command("prune")
@@ -53,7 +19,7 @@ class CanPrune(Protocol):
 @format_option
 @click.pass_obj
 def prune_command(
-    app: CanPrune, remove_before: str | None, pack_before: str | None, *, dry_run: bool, form: str
+    app: HasKeeping, remove_before: str | None, pack_before: str | None, *, dry_run: bool, form: str
 ) -> None:
     """
     Remove or pack old sessions.
@@ -63,5 +29,5 @@ def prune_command(
     """
     if remove_before is None and pack_before is None:
         raise ConfigurationError("nothing to do", instead="give --remove-before 365d, --pack-before 30d, or both")
-    done = app.prune(remove_before=remove_before or "", pack_before=pack_before or "", dry=dry_run)
+    done = app.keeping().prune(remove_before=remove_before or "", pack_before=pack_before or "", dry=dry_run)
     write_rows(PRUNED_COLUMNS, [(one.session, one.act, one.why, one.freed_bytes) for one in done], form)

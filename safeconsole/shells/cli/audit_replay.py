@@ -5,13 +5,11 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Iterator
-from typing import Protocol
 
 import click
 
 from safeconsole.core.errors import ConfigurationError
-from safeconsole.interfaces import Archive
+from safeconsole.shells.cli.audit_keeping import HasKeeping
 
 _ALLOWED_SEQUENCE = r"\x1b\[[0-9;]*[A-HJKSTfm]|\x1b\[\?(?:25|2004)[hl]"
 _SEQUENCE = re.compile(
@@ -20,18 +18,6 @@ _SEQUENCE = re.compile(
     r"|[\x00-\x06\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]"
 )
 """Control sequences: the first group moves, erases and colours; any other could answer, rename or write elsewhere."""
-
-
-class HasRecordings(Protocol):
-    """What `ctx.obj` must offer to this command."""
-
-    def archive(self) -> Archive:
-        """The journals of this computer."""
-        ...
-
-    def recording(self, session: str) -> Iterator[tuple[float, str]]:
-        """What a session's terminal showed, and at which second. Raises ConfigurationError without one."""
-        ...
 
 
 def tame(text: str) -> str:
@@ -44,13 +30,13 @@ def tame(text: str) -> str:
 @click.option("--speed", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True, help="Times as fast.")
 @click.option("--max-idle", type=click.FloatRange(0), default=2.0, show_default=True, help="Longest pause, in seconds.")
 @click.pass_obj
-def replay_command(app: HasRecordings, session: str, speed: float, max_idle: float) -> None:
+def replay_command(app: HasKeeping, session: str, speed: float, max_idle: float) -> None:
     """Play back what the terminal showed in SESSION; the beginning of its id is enough."""
     first = next(app.archive().entries(session), None)
     if first is None:
         raise ConfigurationError(f"nothing of session {session} can be read")
     before = 0.0
-    for moment, text in app.recording(first.session):
+    for moment, text in app.keeping().recording(first.session):
         time.sleep(min(max(moment - before, 0.0), max_idle) / speed)
         before = moment
         sys.stdout.write(tame(text))

@@ -8,11 +8,11 @@ from typing import Protocol
 import click
 
 from safeconsole.core.errors import ConfigurationError
-from safeconsole.shells.cli.audit_replay import HasRecordings
+from safeconsole.shells.cli.audit_keeping import HasKeeping
 from safeconsole.shells.cli.audit_review import HasReviews
 
 
-class HasDesk(HasReviews, HasRecordings, Protocol):
+class HasDesk(HasReviews, HasKeeping, Protocol):
     """What `ctx.obj` must offer to this command."""
 
 
@@ -34,7 +34,7 @@ def serve_command(app: HasDesk, port: int) -> None:
     except OSError as error:
         raise ConfigurationError(f"port {port} cannot be had: {(error.strerror or '').lower()}") from error
     keys = new_keys(server.server_port)
-    server.desk = Desk(archive=app.archive, reviews=app.reviews, recording=app.recording, keys=keys)
+    server.desk = Desk(archive=app.archive, reviews=app.reviews, recording=app.keeping().recording, keys=keys)
     click.echo(f"http://{LOOPBACK}:{server.server_port}/open?token={keys.token}")
     click.echo("open it in a browser on this computer; Ctrl-C ends it", err=True)
     with server, contextlib.suppress(KeyboardInterrupt):
