@@ -33,6 +33,7 @@ from safeconsole.shells.cli.application import Door, Judge, Session, Stage
 from safeconsole.shells.cli.root import main
 
 if TYPE_CHECKING:
+    from safeconsole.adapters.local.keeping import JournalKeeping
     from safeconsole.adapters.local.shelf import FileShelf
     from safeconsole.adapters.mysql.engine import MySqlEngine
     from safeconsole.adapters.sqlite.engine import SqliteEngine
@@ -92,6 +93,12 @@ class Program:
             clock=self._clock,
             signing_key=self.settings().audit.signing_key,
         )
+
+    def keeping(self) -> JournalKeeping:
+        """How the journals of this computer are kept."""
+        from safeconsole.adapters.local.keeping import JournalKeeping
+
+        return JournalKeeping(self._audit_directory(), self.settings().audit, self.environ, self._clock)
 
     def reports(self) -> FileShelf:
         """The capacity reports of this computer."""
