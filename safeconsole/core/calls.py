@@ -17,7 +17,9 @@ from safeconsole.core.structure import name_of
 # Reserved words that are functions too when a parenthesis follows.
 _CALLABLE_RESERVED = frozenset({"INSERT", "REPLACE", "LEFT", "RIGHT", "REPEAT", "CHAR"})
 _NAMES = frozenset({TokenKind.WORD, TokenKind.NAME})
-_SUBQUERY_STARTS = frozenset({"SELECT", "WITH", "VALUES", "TABLE"})
+_QUERY_STARTS = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "("})
+# VALUES(column) is a function as well, so it does not prove that a query stands in a parenthesis.
+_SUBQUERY_STARTS = frozenset({"SELECT", "WITH"})
 _COMPARISONS = frozenset({"=", "<", ">", "<=", ">=", "<>", "!="})
 _BEFORE_TARGET = frozenset({"INTO", "INSERT", "REPLACE", "IGNORE", "TABLE"})
 # A MATCH names a handful of columns; the bound keeps the search linear.
@@ -125,7 +127,7 @@ def _follows_as_query(tokens: tuple[Token, ...], closing: int) -> bool:
     """Whether `AS (` and a query follow, perhaps with SQLite's MATERIALIZED between."""
     following = [token.word or token.text for token in tokens[closing + 1 : closing + 6]]
     body = [word for word in following if word not in {"NOT", "MATERIALIZED"}][:3]
-    return body[:2] == ["AS", "("] and len(body) > 2 and body[2] in _SUBQUERY_STARTS | {"("}
+    return body[:2] == ["AS", "("] and len(body) > 2 and body[2] in _QUERY_STARTS
 
 
 def _begins_subquery(tokens: tuple[Token, ...], opening: int) -> bool:
