@@ -120,6 +120,8 @@ class Running:
                 raise self._ended(error) from None
             if batch is None:
                 break
+            if watched.killed:
+                raise self._swallowed(watched)
             watched.rows += len(batch)
             left = time.monotonic()
             yield batch
@@ -189,6 +191,16 @@ class Running:
             return
         self._link.give_up()
         raise stopped
+
+    def _swallowed(self, watched: Watched) -> SafeConsoleError:
+        """
+        Return the stop of a statement that the watchdog ends while its rows still arrive.
+
+        They are taken in, so that the server can send its last word, but not decoded: that would keep the
+        watchdog's thread from running, and the person waiting for rows of an answer that is not whole.
+        """
+        self._link.wire.swallow(watched.over)
+        return self._ended(ConnectionAbortedError("its rows were given up"))
 
     def _ended(self, error: BaseException) -> SafeConsoleError:
         """Return what became of a statement whose conversation ended with an error."""

@@ -12,6 +12,7 @@ import select
 import socket
 import ssl
 import struct
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -21,11 +22,12 @@ from pymysql.connections import Connection, MySQLResult
 from pymysql.constants import CLIENT, COMMAND, SERVER_STATUS
 from pymysql.cursors import Cursor
 
-from safeconsole.adapters.mysql.packets import Packets, ResultHead, read_head
+from safeconsole.adapters.mysql.packets import CHUNK_BYTES, Packets, ResultHead, read_head
 
 IN_TRANSACTION_READONLY = 0x2000
 IN_TRANSACTION = SERVER_STATUS.SERVER_STATUS_IN_TRANS
 
+_SWALLOW_SECONDS = 0.02
 _DEFINITION_BYTES = 16 * 1024 * 1024
 
 DriverError = pymysql.MySQLError
@@ -181,6 +183,14 @@ class Wire(_Driver):
         except (OSError, ValueError):
             return True
         return bool(readable)
+
+    def swallow(self, over: threading.Event) -> None:
+        """Take in and forget what the server still sends, until something is over; never raises."""
+        with contextlib.suppress(OSError, ValueError):
+            while not over.is_set():
+                readable, _, _ = select.select([self._sock], [], [], _SWALLOW_SECONDS)
+                if readable and not self._sock.recv(CHUNK_BYTES):
+                    over.wait(_SWALLOW_SECONDS)
 
     def cut(self) -> None:
         """End the connection from any thread; a read that blocks in another one ends too."""
