@@ -10,7 +10,7 @@ one error that says why; what was not recorded is not sent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from safeconsole.core import outcome
@@ -21,12 +21,12 @@ from safeconsole.core.errors import AuditUnavailableError, RefusedError, SafeCon
 from safeconsole.core.evidence import evidence_of
 from safeconsole.core.facts import Circumstances, facts_of
 from safeconsole.core.limits import Limits
-from safeconsole.core.person import Person
 from safeconsole.core.policy import Policy, judge, session_limits
-from safeconsole.core.record import CommandGiven, Confirmed, Disagreed, Ended, Noticed, SessionClosed
+from safeconsole.core.record import CodeEntered, CommandGiven, Confirmed, Disagreed, Ended, Noticed, SessionClosed
 from safeconsole.core.redaction import redacted, redacted_message
 from safeconsole.core.routing import Choice, Reading, route_of
 from safeconsole.core.statement import Estimate, Statement
+from safeconsole.core.visit import Status, Visit
 from safeconsole.core.vocabulary import Account, Role, Route, Verdict
 from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Answer, Clock, Completion, Confirmer, Connection, Engine, Journal, Presenter
@@ -36,68 +36,12 @@ if TYPE_CHECKING:
     from safeconsole.core.redaction import Literals
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plea:
-    """A reason and a ticket given beforehand, for every statement of a one-shot that needs an elevation."""
-
-    reason: str
-    ticket: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
-    """
-    Who came, to which cluster, through which face, and what they said at the door.
-
-    Attributes:
-        cluster, environment: from the configuration.
-        face: "sql", "one-shot", "python", "job".
-        person: who they are.
-        to: "replica", "primary", a node's name, or "" to let the console choose.
-        schema: where the session starts, or "".
-        limits: ceilings asked for, by name.
-        plea: see `Plea`.
-    """
-
-    cluster: str
-    environment: str
-    face: str
-    person: Person
-    to: str = ""
-    schema: str = ""
-    limits: dict[str, float] = field(default_factory=dict)
-    plea: Plea | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """
-    What a prompt shows.
-
-    Attributes:
-        cluster, environment: from the configuration.
-        node, role: where the last statement went; "" before the first.
-        schema: the session's schema, or "".
-        elevated_seconds: seconds left of an elevation, 0 when there is none.
-        limits: what holds for a statement before its rules tighten it.
-        to: "replica", "primary" or a node's name, "" when the console chooses.
-    """
-
-    cluster: str
-    environment: str
-    node: str
-    role: str
-    schema: str
-    elevated_seconds: float
-    limits: Limits
-    to: str
-
-
 @dataclass(slots=True, kw_only=True)
 class _State:
     """What the person changes while the session lasts."""
 
     to: str
+    asked_limits: dict[str, float]
     limits: Limits
     statements: int = 0
     last: Considered | None = None
@@ -134,7 +78,8 @@ class Gate:
             settings=policy.elevation, person=visit.person, journal=journal, clock=clock, confirmer=confirmer
         )
         self._confirmer = confirmer
-        self._state = _State(to=visit.to, limits=session_limits(policy, visit.limits))
+        asked = dict(visit.limits)
+        self._state = _State(to=visit.to, asked_limits=asked, limits=session_limits(policy, asked))
 
     # The road.
 
@@ -426,9 +371,8 @@ class Gate:
         Raises:
             ConfigurationError: it is unknown, out of range, or looser than the policy allows.
         """
-        asked = {**self.visit.limits, name: value}
-        self._state.limits = session_limits(self.policy, asked)
-        self.visit.limits[name] = value
+        asked = {**self._state.asked_limits, name: value}
+        self._state.limits, self._state.asked_limits = session_limits(self.policy, asked), asked
         return self._state.limits
 
     def topology(self) -> tuple[Reading, ...]:
@@ -438,6 +382,10 @@ class Gate:
     def note(self, what: str, detail: str = "") -> None:
         """Record a console command, or something that the person was told."""
         self._journal.append(CommandGiven(command=detail) if what == "command" else Noticed(what=what, detail=detail))
+
+    def enter_code(self, source: str, *, language: str = "python") -> None:
+        """Record source that the person entered, durably, before it runs. Raises AuditUnavailableError."""
+        self._journal.append(CodeEntered(language=language, source=source), durable=True)
 
     def close(self, reason: str = "") -> None:
         """End the session: what runs is over, connections are closed, the journal is durable; never raises."""

@@ -26,8 +26,9 @@ from safeconsole.core.preview import preview
 from safeconsole.core.record import SessionOpened
 from safeconsole.core.settings import ClusterSettings, Settings
 from safeconsole.core.statement import Statement
+from safeconsole.core.visit import Visit
 from safeconsole.core.vocabulary import Flavour
-from safeconsole.gate import Gate, Visit
+from safeconsole.gate import Gate
 from safeconsole.interfaces import Archive
 from safeconsole.shells.cli.application import Door, Judge, Session, Stage
 from safeconsole.shells.cli.root import main
@@ -141,6 +142,7 @@ class Program:
                     limits=gate.status().limits,
                 ),
                 history_directory=str(self._state_directory() / "history"),
+                journal_directory=str(self._audit_directory()),
             )
             reason = ""
         finally:

@@ -11,7 +11,8 @@ from safeconsole.core.decision import Considered
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.settings import Settings
 from safeconsole.core.statement import Statement
-from safeconsole.gate import Gate, Plea
+from safeconsole.core.visit import Plea
+from safeconsole.gate import Gate
 from safeconsole.interfaces import Archive, Confirmer
 from safeconsole.jobs.reports import ReportShelf
 from safeconsole.shells.cli.audit_review import ReviewBook
@@ -27,7 +28,7 @@ class Door:
         cluster: its name in the configuration.
         face: "sql", "one-shot", "python", "job".
         confirmer: asks the person.
-        to, schema, limits, plea: see `gate.Visit`.
+        to, schema, limits, plea: see `core.visit.Visit`.
     """
 
     cluster: str
@@ -49,12 +50,14 @@ class Session:
         rules: how the cluster's servers read text; asks them on the first call.
         preview: what would be decided, without asking any server.
         history_directory: where this person's histories are kept.
+        journal_directory: where the journals are kept, which code that the person runs must leave alone.
     """
 
     gate: Gate
     rules: Callable[[], LexicalRules]
     preview: Callable[[Statement], Considered]
     history_directory: str
+    journal_directory: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
