@@ -9,8 +9,8 @@ import click
 
 from safeconsole.core.errors import ConfigurationError, DeniedError, RefusedError
 from safeconsole.core.statement import Statement
+from safeconsole.core.visit import Plea
 from safeconsole.core.vocabulary import Verdict
-from safeconsole.gate import Plea
 from safeconsole.interfaces import Confirmer
 from safeconsole.shells.cli.application import Application, Door, Session
 from safeconsole.shells.terminal.confirming import GivenConfirmer, terminal_confirmer

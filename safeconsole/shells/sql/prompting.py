@@ -8,8 +8,8 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.styles import Style
 
 from safeconsole.core.limits import Limits
+from safeconsole.core.visit import Status
 from safeconsole.core.vocabulary import Verdict
-from safeconsole.gate import Status
 from safeconsole.shells.sql.live_verdict import Preview
 from safeconsole.shells.terminal.cells import clipped, safe, width_of
 from safeconsole.shells.terminal.measures import clock_text, size_text

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 
 from safeconsole.core.errors import SafeConsoleError
 from safeconsole.core.statement import Statement
+from safeconsole.core.visit import Status
 from safeconsole.core.vocabulary import Flavour, Role
-from safeconsole.gate import Gate, Status
+from safeconsole.gate import Gate
 from safeconsole.interfaces import Row
 from safeconsole.shells.sql.catalogue import columns_sql, name_column, names_sql
 from safeconsole.shells.sql.collecting import CollectingPresenter

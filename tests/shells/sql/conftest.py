@@ -32,7 +32,8 @@ from safeconsole.core.settings import ClusterSettings
 from safeconsole.core.statement import Estimate
 from safeconsole.core.vocabulary import Flavour, NodeName, Role, Route, Verdict
 from safeconsole.demo.embedded import Replicator, create_embedded
-from safeconsole.gate import Gate, Status, Visit
+from safeconsole.core.visit import Status, Visit
+from safeconsole.gate import Gate
 from safeconsole.interfaces import Column
 from safeconsole.shells.sql.console import Terminal, run_console
 from safeconsole.shells.sql.state import Services, Streams

@@ -4,7 +4,7 @@ from safeconsole.core.errors import RefusedError
 from safeconsole.core.limits import Limits
 from safeconsole.core.statement import Statement, TableName
 from safeconsole.core.vocabulary import Effect, Flavour
-from safeconsole.gate import Status
+from safeconsole.core.visit import Status
 from safeconsole.shells.sql.names import SchemaNames
 from safeconsole.shells.sql.refreshing import PAGE_TABLES, NameRefresher
 

@@ -12,7 +12,7 @@ from safeconsole.core.errors import UnreachableError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.limits import Limits
 from safeconsole.core.vocabulary import Flavour, Route, Verdict
-from safeconsole.gate import Status
+from safeconsole.core.visit import Status
 from safeconsole.shells.sql.commands import COMMANDS, help_text, is_bare_word
 from safeconsole.shells.sql.highlighting import COLOURED_CHARACTERS, SqlLexer
 from safeconsole.shells.sql.history import history_of

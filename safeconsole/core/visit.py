@@ -1,0 +1,79 @@
+"""Who came to which cluster and what they said at the door, and what a prompt shows of their session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from safeconsole.core.limits import Limits
+from safeconsole.core.person import Person
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plea:
+    """
+    A reason and a ticket given beforehand, for every statement of a one-shot that needs an elevation.
+
+    Attributes:
+        reason: why, in the person's words, not blank.
+        ticket: reference of the incident or change, or "".
+
+    Raises:
+        ValueError: a blank reason.
+    """
+
+    reason: str
+    ticket: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.reason.strip():
+            raise ValueError("a plea needs a reason")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """
+    Who came, to which cluster, through which face, and what they said at the door.
+
+    Attributes:
+        cluster, environment: from the configuration.
+        face: "sql", "one-shot", "python", "job".
+        person: who they are.
+        to: "replica", "primary", a node's name, or "" to let the console choose.
+        schema: where the session starts, or "".
+        limits: ceilings asked for, by name.
+        plea: see `Plea`.
+    """
+
+    cluster: str
+    environment: str
+    face: str
+    person: Person
+    to: str = ""
+    schema: str = ""
+    limits: Mapping[str, float] = field(default_factory=dict)
+    plea: Plea | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """
+    What a prompt shows.
+
+    Attributes:
+        cluster, environment: from the configuration.
+        node, role: where the last statement went; "" before the first.
+        schema: the session's schema, or "".
+        elevated_seconds: seconds left of an elevation, 0 when there is none.
+        limits: what holds for a statement before its rules tighten it.
+        to: "replica", "primary" or a node's name, "" when the console chooses.
+    """
+
+    cluster: str
+    environment: str
+    node: str
+    role: str
+    schema: str
+    elevated_seconds: float
+    limits: Limits
+    to: str
