@@ -142,6 +142,7 @@ class Program:
                     limits=gate.status().limits,
                 ),
                 history_directory=str(self._state_directory() / "history"),
+                journal_directory=str(self._audit_directory()),
             )
             reason = ""
         finally:

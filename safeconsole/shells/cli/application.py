@@ -50,12 +50,14 @@ class Session:
         rules: how the cluster's servers read text; asks them on the first call.
         preview: what would be decided, without asking any server.
         history_directory: where this person's histories are kept.
+        journal_directory: where the journals are kept, which code that the person runs must leave alone.
     """
 
     gate: Gate
     rules: Callable[[], LexicalRules]
     preview: Callable[[Statement], Considered]
     history_directory: str
+    journal_directory: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
