@@ -79,6 +79,7 @@ _ROWS: tuple[tuple[str, str, str, str, Run], ...] = (
         "write all rows to a new file; its ending says the format",
         result_commands.export,
     ),
+    ("\\pager", "[on|off|COMMAND]", "results", "hand rows to a pager, as wide as they are", session_commands.pager),
     ("\\watch", "SECONDS", "results", "repeat the last read, changes marked, until Ctrl-C", result_commands.watch),
     ("\\edit \\e", "[SQL]", "typing", "edit the statement in $VISUAL or $EDITOR", result_commands.edit),
     ("\\history", "[WORDS]", "typing", "what was typed in this console", session_commands.history),

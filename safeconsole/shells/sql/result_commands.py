@@ -13,7 +13,7 @@ from safeconsole.core.statement import Statement
 from safeconsole.shells.sql import catalogue
 from safeconsole.shells.sql.explaining import explain_statement
 from safeconsole.shells.sql.exporting import export_statement
-from safeconsole.shells.sql.running import run_statement
+from safeconsole.shells.sql.running import show_statement
 from safeconsole.shells.sql.state import ConsoleState
 from safeconsole.shells.sql.watching import watch_statement
 
@@ -107,4 +107,4 @@ def _statement(state: ConsoleState, sql: str) -> Statement:
 
 def _run(state: ConsoleState, sql: str) -> None:
     for statement in state.gate.split(sql):
-        run_statement(state, statement, state.presenter())
+        show_statement(state, statement)

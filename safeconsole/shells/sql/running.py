@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from safeconsole.core.errors import SafeConsoleError
+from safeconsole.core.errors import ConfigurationError, SafeConsoleError
 from safeconsole.core.statement import Statement
+from safeconsole.core.visit import Status
 from safeconsole.core.vocabulary import Verdict
 from safeconsole.interfaces import Presenter
+from safeconsole.shells.sql.paging import paged
 from safeconsole.shells.sql.state import ConsoleState
 from safeconsole.shells.terminal.confirming import YES
 from safeconsole.shells.terminal.evidence import one_line
@@ -27,33 +29,54 @@ def run_text(state: ConsoleState, text: str, *, pasted: bool = False) -> None:
         state.say("nothing was run")
         return
     for at, statement in enumerate(statements, start=1):
-        if not run_statement(state, statement, state.presenter()):
+        if not show_statement(state, statement):
             left = len(statements) - at
             if left:
                 state.say(f"{counted(left, 'statement')} after it {'was' if left == 1 else 'were'} not run")
             return
 
 
-def run_statement(state: ConsoleState, statement: Statement, presenter: Presenter) -> bool:
-    """Run one statement and show what came of it; whether it ended well."""
+def show_statement(state: ConsoleState, statement: Statement) -> bool:
+    """Run one statement and show its rows, in the pager when there is one; whether it ended well."""
     before = state.gate.status()
+    try:
+        with paged(state.screen(), state.pager) as screen:
+            problem = _problem_of(state, statement, state.presenter(screen))
+    except ConfigurationError as error:
+        problem = error
+    return _told(state, before, problem)
+
+
+def run_statement(state: ConsoleState, statement: Statement, presenter: Presenter) -> bool:
+    """Run one statement for a command that shows its rows itself; whether it ended well."""
+    before = state.gate.status()
+    return _told(state, before, _problem_of(state, statement, presenter))
+
+
+def _problem_of(state: ConsoleState, statement: Statement, presenter: Presenter) -> SafeConsoleError | str | None:
+    """Run one statement and return why it did not end well, or None."""
     try:
         state.gate.run(statement, presenter)
     except SafeConsoleError as error:
-        state.refuse(error)
-        return False
+        return error
     except KeyboardInterrupt:
         # Raised between statements, where there is nothing on a server to stop.
-        state.say("interrupted")
-        return False
+        return "interrupted"
     except Exception as error:  # noqa: BLE001 (the loop shows what broke and goes on)
-        state.say(f"safeconsole: this is a fault of safeconsole: {type(error).__name__}: {error}")
-        return False
+        return f"safeconsole: this is a fault of safeconsole: {type(error).__name__}: {error}"
+    return None
+
+
+def _told(state: ConsoleState, before: Status, problem: SafeConsoleError | str | None) -> bool:
+    if isinstance(problem, SafeConsoleError):
+        state.refuse(problem)
+    elif problem is not None:
+        state.say(problem)
     after = state.gate.status()
-    if before.node != after.node and before.role == after.role:
+    if problem is None and before.node != after.node and before.role == after.role:
         # The person did not ask for another node: the one they were on is no longer fit.
         state.say(f"moved from {before.node} to {after.node}: \\topology says why")
-    return True
+    return problem is None
 
 
 def _agreed(state: ConsoleState, statements: Sequence[Statement], *, pasted: bool) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 
 from safeconsole.core.errors import ConfigurationError
+from safeconsole.shells.sql.paging import USUAL_PAGER
 from safeconsole.shells.sql.prompting import status_text
 from safeconsole.shells.sql.state import ConsoleState
 from safeconsole.shells.terminal.evidence import evidence_text, one_line
@@ -129,6 +130,15 @@ def keys(state: ConsoleState, argument: str) -> None:
     if argument:
         state.vi_keys = argument == "vi"
     state.say(f"the prompt has the keys of {'vi' if state.vi_keys else 'emacs'}")
+
+
+def pager(state: ConsoleState, argument: str) -> None:
+    """Say or change what rows are handed to."""
+    if argument == "on":
+        state.pager = state.streams.environ.get("PAGER") or USUAL_PAGER
+    elif argument:
+        state.pager = "" if argument == "off" else argument
+    state.say(f"rows are handed to {state.pager}" if state.pager else "rows are written as they come, to no pager")
 
 
 def _number(text: str, problem: str) -> float:

@@ -77,6 +77,7 @@ class ConsoleState:
         asked: what was typed in this console, oldest first.
         names: what completion knows of the session's schema.
         vi_keys: whether the keys are vi's.
+        pager: the command line of what rows are handed to, "" for none.
     """
 
     gate: Gate
@@ -88,13 +89,14 @@ class ConsoleState:
     asked: list[str]
     names: SchemaNames
     vi_keys: bool = False
+    pager: str = ""
 
     def screen(self) -> Screen:
         """Return where to write now; asked anew for each statement, for a window may have been resized."""
         return screen_of(self.streams.data, self.streams.messages, self.streams.environ)
 
-    def presenter(self) -> StreamPresenter:
-        """Return what shows the next result."""
+    def presenter(self, screen: Screen) -> StreamPresenter:
+        """Return what shows the next result on a screen."""
         shape = Shape(
             format=self.format,
             interactive=True,
@@ -102,7 +104,7 @@ class ConsoleState:
             more_rows="\\rows N",
             most_rows=self.gate.policy.ceilings.fetched_rows,
         )
-        return StreamPresenter(self.screen(), shape, self.gate.last)
+        return StreamPresenter(screen, shape, self.gate.last)
 
     def say(self, text: str) -> None:
         """Write lines that are no data."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TextIO
 
@@ -151,11 +152,13 @@ class StreamPresenter:
     def _close(self, writer: RowWriter, ended: Ended, note: str) -> None:
         # Where data and messages share a terminal, the message below says it already.
         told = "" if self._screen.data_look.terminal and self._screen.messages_look.terminal else note
-        if ended.outcome == OutcomeKind.DONE:
-            writer.end(told)
-        else:
-            writer.abandon(told)
-        self._screen.data.flush()
+        # A reader that left is no second failure; what it missed stands in the outcome.
+        with suppress(BrokenPipeError):
+            if ended.outcome == OutcomeKind.DONE:
+                writer.end(told)
+            else:
+                writer.abandon(told)
+            self._screen.data.flush()
 
     def _format(self, considered: Considered) -> str:
         vertical = considered.statement.vertical and self._shape.format == "table"

@@ -307,3 +307,26 @@ def test_soft_limit_of_rows_is_told(sitting):
     console.type(f"\\rows 1\r{SELECT};\r")
     assert "1 of 2 rows shown: \\rows N shows more, \\export FILE writes all" in console.messages.getvalue()
     assert Limits().shown_rows == 1_000
+
+
+def test_rows_go_through_a_pager_and_messages_come_after_it(sitting, tmp_path):
+    console = sitting(ANSWERS)
+    paged = tmp_path / "paged"
+    console.type(f"\\pager tee {paged}\r{SELECT};\r\\pager off\rSELECT 1;\r")
+    assert paged.read_text() == "id  status\n--  ------\n 1  new\n 2  NULL\n"
+    assert console.data.getvalue() == "1\n-\n1\n"
+    assert "rows are handed to tee" in console.messages.getvalue()
+    assert "2 rows, 2 ms, replica-1 (replica)\n" in console.messages.getvalue()
+
+
+def test_a_pager_that_is_left_early_leaves_the_console_open(sitting):
+    console = sitting({**ANSWERS, SELECT: [{"n": number} for number in range(50_000)]})
+    assert console.type(f"\\rows 100000\r\\pager true\r{SELECT};\r\\pager off\rSELECT 1;\r") == 0
+    assert console.data.getvalue() == "1\n-\n1\n"
+
+
+def test_a_pager_that_is_not_there_is_told(sitting):
+    console = sitting(ANSWERS)
+    console.type(f"\\pager /no/such/pager\r{SELECT};\r")
+    assert "the pager '/no/such/pager' cannot be started" in console.messages.getvalue()
+    assert console.gate.sent == []
