@@ -1,0 +1,95 @@
+"""`safeconsole python`: a Python console on a cluster, or code given on the command line or in a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+
+import click
+
+from safeconsole.shells.cli.application import Application, Door, Session
+from safeconsole.shells.cli.sql import ask_on_terminal, read_script
+from safeconsole.shells.terminal.confirming import GivenConfirmer
+from safeconsole.shells.terminal.presenting import screen_of
+
+
+@click.command()
+@click.argument("cluster")
+@click.argument("file", required=False)
+@click.option("-c", "code", metavar="CODE", help="Run this and leave.")
+@click.option("--app", "target", metavar="MODULE:ATTR", help="Load an application's models; see docs/python.md.")
+@click.option("--to", metavar="replica|primary|NODE", default="", help="Where reads go; the console chooses if unset.")
+@click.option("-D", "--schema", default="", help="Schema to start in.")
+@click.option("--timeout", type=float, metavar="S", help="Seconds a statement may run, up to the policy's ceiling.")
+@click.option("--max-rows", type=int, metavar="N", help="Rows a statement may fetch, up to the policy's ceiling.")
+@click.option(
+    "--confirm", default="", metavar="CLUSTER", help="The cluster's name, typed to grant what elevate() asks."
+)
+@click.pass_obj
+def python(app: Application, /, cluster: str, file: str | None, code: str | None, **given: object) -> int:
+    """
+    Work on CLUSTER from Python: opens a console, or runs -c CODE, FILE or a pipe (-) and leaves.
+
+    `db.sql()`, SQLAlchemy and plain cursors all walk the same road as `safeconsole sql`: reads go to a proven
+    replica under limits, what writes needs `with elevate(reason=…):`. In the console, help(db) says more.
+    """
+    if code is not None and file is not None:
+        raise click.UsageError("-c and FILE do not go together")
+    if code is None and file is None and not sys.stdin.isatty():
+        file = "-"
+    source = code if code is not None else read_script(file) if file is not None else None
+    confirm = str(given["confirm"])
+    limits = {
+        name: float(str(value))
+        for name, value in (("run_seconds", given["timeout"]), ("fetched_rows", given["max_rows"]))
+        if value is not None
+    }
+    door = Door(
+        cluster=cluster,
+        face="python",
+        confirmer=GivenConfirmer(confirm) if confirm else ask_on_terminal(app),
+        to=str(given["to"]),
+        schema=str(given["schema"]),
+        limits=limits,
+    )
+    with app.open(door) as session:
+        target = str(given["target"] or "")
+        return _run(app, session, target, source=source, name="<-c>" if code is not None else file or "")
+
+
+def _run(app: Application, session: Session, target: str, *, source: str | None, name: str) -> int:
+    from safeconsole.shells.python.fences import Fences
+    from safeconsole.shells.python.line import Line
+    from safeconsole.shells.python.namespace import names_for
+
+    line = Line(session.gate, session.rules, screen_of(sys.stdout, sys.stderr, app.environ))
+    namespace = names_for(line)
+    fences = Fences(line, journal_directory=session.journal_directory, nodes=_nodes_of(app, session))
+    fences.put_up()
+    try:
+        with line.at_work():
+            if target:
+                from safeconsole.shells.python.models import load_application
+
+                namespace.update(load_application(target, namespace["db"]))
+            if source is not None:
+                from safeconsole.shells.python.scripts import run_script
+
+                return run_script(line, source, namespace, name=name)
+        from safeconsole.shells.python.console import run_console
+
+        return run_console(line, namespace, history_directory=session.history_directory)
+    finally:
+        fences.take_down()
+
+
+def _nodes_of(app: Application, session: Session) -> Callable[[], Iterable[str]]:
+    """Return what tells the addresses that only the engine connects to: those configured, and the one last used."""
+    gate = session.gate
+    configured = app.settings().clusters[gate.visit.cluster].nodes
+
+    def nodes() -> Iterable[str]:
+        last = gate.last()
+        return (*configured, last.identity.address) if last is not None and last.identity else configured
+
+    return nodes

@@ -1,0 +1,127 @@
+"""ptpython on the guarded namespace, without what leads round it: no start-up files, no `!` for shell commands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory, ThreadedHistory
+from ptpython.repl import PythonRepl
+
+from safeconsole.core.redaction import is_secret_bearing
+from safeconsole.shells.python.line import Line
+from safeconsole.shells.python.rows import Rows
+from safeconsole.shells.python.sources import forget_current_directory, run_source
+from safeconsole.shells.python.tracebacks import failure_text
+
+WELCOME = """\
+{cluster} ({environment}). Reads go to a proven replica under limits; what writes needs: with elevate(reason="…"): …
+db.sql("SELECT …")   db.tables.NAME   db.session()   db.engine   why()   topology()   help(db)
+"""
+
+
+class GuardedRepl(PythonRepl):
+    """
+    ptpython's loop, with each entry recorded before it runs.
+
+    Args:
+        line: the way to the gate.
+        namespace: what the person's code sees.
+        terminal: ptpython's own options, such as where keys come from.
+    """
+
+    def __init__(self, line: Line, namespace: dict[str, Any], **terminal: Any) -> None:  # noqa: ANN401 (ptpython's)
+        super().__init__(get_globals=lambda: namespace, **terminal)
+        self._line = line
+        self._namespace = namespace
+        self._entered = 0
+        self.confirm_exit = False
+        # Both start other programs.
+        self.enable_system_bindings = self.enable_open_in_editor = False
+        # It evaluates what is being typed.
+        self.enable_dictionary_completion = False
+
+    def run_and_show_expression(self, expression: str) -> None:
+        """Run an entry and show what came of it; only meanwhile are statements sent."""
+        with self._line.at_work():
+            super().run_and_show_expression(expression)
+
+    def eval(self, line: str) -> object:
+        """Record an entry, then run it."""
+        self._entered += 1
+        result = run_source(self._line, line, self._namespace, name=f"<entry {self._entered}>")
+        self._store_eval_result(result)
+        return result
+
+    async def eval_async(self, line: str) -> object:
+        """Record an entry, then run it."""
+        return self.eval(line)
+
+    def _show_result(self, result: object) -> None:
+        if isinstance(result, Rows):
+            self._line.screen.data.write(f"{result!r}\n")
+            self._line.screen.data.flush()
+        else:
+            super()._show_result(result)
+
+    def _handle_exception(self, e: BaseException) -> None:
+        self._line.screen.messages.write(failure_text(e, self._line.screen.messages_look))
+        self._line.screen.messages.flush()
+
+    def _handle_keyboard_interrupt(self, e: KeyboardInterrupt) -> None:
+        self._line.screen.messages.write(f"\rinterrupted{f': {e}' if str(e) else ''}\n")
+        self._line.screen.messages.flush()
+
+
+def run_console(line: Line, namespace: dict[str, Any], *, history_directory: str = "", **terminal: Any) -> int:  # noqa: ANN401
+    """
+    Talk to the person until they leave; the gate is not closed.
+
+    Args:
+        history_directory: where histories are kept, "" for nowhere.
+        terminal: ptpython's own options.
+
+    Returns:
+        The exit code.
+    """
+    visit = line.gate.visit
+    forget_current_directory()
+    repl = GuardedRepl(line, namespace, **terminal)
+    repl.history = repl.default_buffer.history = _history(line, history_directory)
+    line.screen.messages.write(WELCOME.format(cluster=visit.cluster, environment=visit.environment or "no environment"))
+    repl.run()
+    return 0
+
+
+class PythonHistory(FileHistory):
+    """A history file that never holds an entry with a secret."""
+
+    def append_string(self, string: str) -> None:
+        """Remember an entry, unless it holds a secret."""
+        if not is_secret_bearing(string):
+            super().append_string(string)
+
+    def load_history_strings(self) -> Iterable[str]:
+        """Yield what was entered, newest first; a history that cannot be read is empty."""
+        try:
+            return list(super().load_history_strings())
+        except (OSError, UnicodeError):
+            return []
+
+
+def _history(line: Line, directory: str) -> History:
+    if not directory:
+        return InMemoryHistory()
+    path = Path(directory) / f"{quote(line.gate.visit.cluster, safe='')}.python.history"
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The mode matters at birth: a file that is readable for a moment is readable.
+        os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+        path.chmod(0o600)
+    except OSError as error:
+        line.screen.messages.write(f"no history is kept: {directory}: {error.strerror}\n")
+        return InMemoryHistory()
+    return ThreadedHistory(PythonHistory(str(path)))

@@ -1,0 +1,247 @@
+"""
+The one way from Python code to the gate: text in, rows out, one statement at a time.
+
+Cursors, the SQLAlchemy engine, `db.sql` and the reflected tables all end here, whatever thread they run on.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import NoReturn
+
+from safeconsole.core.decision import Considered
+from safeconsole.core.elevation import Grant
+from safeconsole.core.errors import DeniedError, RefusedError, ServerError, StoppedError
+from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.record import Ended, Record
+from safeconsole.core.statement import Statement
+from safeconsole.core.vocabulary import Effect, Verdict
+from safeconsole.core.watchdog import Sample
+from safeconsole.gate import Gate
+from safeconsole.interfaces import Column, Row
+from safeconsole.shells.python.faults import NotSupportedError, ProgrammingError, fault_of
+from safeconsole.shells.python.seal import Seal
+from safeconsole.shells.python.templates import Parameters, Places, fill
+from safeconsole.shells.terminal.presenting import Screen
+from safeconsole.shells.terminal.status_line import QUIET_SECONDS, StatusLine, status_text
+
+_READS = frozenset({Effect.READ, Effect.SESSION})
+_BOUNDARIES = (
+    "begin",
+    "start transaction",
+    "commit",
+    "end",
+    "rollback",
+    "savepoint",
+    "release",
+    "set transaction",
+    "xa",
+)
+
+
+class SessionEndedError(SystemExit):
+    """The session was ended by the console itself; no handler for ordinary errors may go on."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """
+    What became of one statement.
+
+    Attributes:
+        statement: what was sent.
+        considered: everything known before it ran.
+        columns: the result's columns, empty when it has none.
+        rows: one tuple a row, in column order.
+        ended: the record of its end.
+    """
+
+    statement: Statement
+    considered: Considered | None
+    columns: tuple[Column, ...]
+    rows: list[Row]
+    ended: Ended
+
+    @property
+    def changes(self) -> bool:
+        """Whether it may have changed something."""
+        return not self.statement.effects <= _READS
+
+
+class Line:
+    """
+    One person's gate, for the code that they run.
+
+    Args:
+        gate: the person's session.
+        rules: how the servers read text.
+        screen: where a statement that takes its time shows how it is doing.
+    """
+
+    def __init__(self, gate: Gate, rules: Callable[[], LexicalRules], screen: Screen) -> None:
+        self.gate = gate
+        self.screen = screen
+        self._rules = rules
+        self._lock = threading.RLock()
+        self._grant: Grant | None = None
+        self._at_work = 0
+        self._seal = Seal(gate, lambda: self._grant is not None)
+
+    @property
+    def rules(self) -> LexicalRules:
+        """How the servers read text; asks them the first time."""
+        with self._lock:
+            return self._rules()
+
+    @property
+    def elevated(self) -> bool:
+        """Whether an elevation is in force."""
+        return self._grant is not None and self.gate.status().elevated_seconds > 0
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Let code send statements while this holds; completion at a waiting prompt must send none."""
+        self._at_work += 1
+        try:
+            yield
+        finally:
+            self._at_work -= 1
+
+    def run(self, text: str, parameters: Parameters | None = None, places: Places = Places.FORMAT) -> Answered:
+        """
+        Fill in the parameters, and walk the whole road with the one statement that comes of it.
+
+        Raises:
+            SafeConsoleError: it was refused, stopped or lost.
+            faults.DatabaseError: the server's own error, or a text that is not one statement.
+            KeyboardInterrupt: the person stopped it, on the server too.
+        """
+        with self._lock:
+            if not self._at_work:
+                raise RefusedError("nothing is sent while the console waits for input")
+            self.check()
+            statement = self._one(fill(text, parameters, self._rules(), places))
+            collecting = Collecting(self.screen, self.gate.last)
+            try:
+                ended = self.gate.run(statement, collecting)
+            except StoppedError as error:
+                # An ordinary error would be swallowed by the loop that the person wants to stop.
+                if error.by == "person":
+                    raise KeyboardInterrupt(error.message) from error
+                raise
+            except ServerError as error:
+                raise fault_of(error, self._rules().flavour) from error
+            except RefusedError as error:
+                self._refuse(error)
+            considered = self.gate.last()
+            return Answered(
+                statement=statement,
+                considered=considered,
+                columns=collecting.columns,
+                rows=collecting.held,
+                ended=ended,
+            )
+
+    def elevate(self, *, reason: str, ticket: str, window_seconds: float | None) -> None:
+        """Ask the person, and hold what they granted. Raises RefusedError."""
+        with self._lock:
+            self.check()
+            if self.elevated:
+                raise RefusedError("an elevation is in force already", instead="leave its block first")
+            self._grant = self.gate.elevate(reason=reason, ticket=ticket, window_seconds=window_seconds)
+
+    def stand_down(self) -> None:
+        """End the elevation."""
+        with self._lock:
+            self._grant = None
+            self.gate.stand_down()
+
+    def check(self) -> None:
+        """
+        End the session when the road is not what it was.
+
+        Raises:
+            SessionEndedError: something was tampered with; it is recorded, and nothing more is sent.
+        """
+        found = self._seal.broken()
+        if found:
+            self.end_session(found)
+
+    def end_session(self, found: str) -> NoReturn:
+        """Record what was found, close the gate and end the program."""
+        # Not through the instance: what was tampered with may be just that.
+        Gate.note(self.gate, "tampering", found)
+        Gate.close(self.gate, f"ended: {found}")
+        raise SessionEndedError(4)
+
+    def _one(self, text: str) -> Statement:
+        statements = self.gate.split(text)
+        if len(statements) != 1:
+            self.gate.note("not run", f"a text of {len(statements)} statements")
+            what = "there is no statement in it" if not statements else f"it holds {len(statements)} statements"
+            raise ProgrammingError(0, f"one statement at a time: {what}")
+        if statements[0].kind.startswith(_BOUNDARIES):
+            raise NotSupportedError(
+                0,
+                f"{statements[0].kind}: every statement here is a transaction of its own, so there is nothing to "
+                "begin, to roll back or to mark",
+            )
+        return statements[0]
+
+    def _refuse(self, error: RefusedError) -> NoReturn:
+        """Say how this console elevates."""
+        last = self.gate.last()
+        demands = last is not None and last.decision.verdict is Verdict.ELEVATE and type(error) is RefusedError
+        if demands and not isinstance(error, DeniedError) and not self.elevated:
+            way = 'if it must run as it is: with elevate(reason="…", ticket="…"): …'
+            error.instead = f"{error.instead}; {way}" if error.instead else way
+        raise error
+
+
+class Collecting:
+    """Keeps one result, which the gate's limits bound, and shows how a slow one is doing."""
+
+    def __init__(self, screen: Screen, last: Callable[[], Considered | None]) -> None:
+        self.columns: tuple[Column, ...] = ()
+        self.held: list[Row] = []
+        self._screen = screen
+        self._last = last
+        self._status = StatusLine(screen.messages, screen.messages_look)
+        self._first: Sample | None = None
+        self._lock = threading.Lock()
+        self._over = False
+
+    @property
+    def wants_text(self) -> bool:
+        """Values are wanted as they are."""
+        return False
+
+    def begin(self, _considered: Considered, columns: tuple[Column, ...]) -> None:
+        """Take the columns."""
+        self.columns = columns
+
+    def rows(self, batch: Sequence[Row]) -> None:
+        """Take more rows."""
+        self.held.extend(batch)
+
+    def progress(self, sample: Sample) -> None:
+        """Redraw the status line; called from another thread."""
+        look, considered = self._screen.messages_look, self._last()
+        with self._lock:
+            self._first = self._first or sample
+            if self._over or considered is None or not look.terminal or sample.elapsed_seconds < QUIET_SECONDS:
+                return
+            limits = considered.decision.limits
+            columns = max(1, look.columns - 1)
+            self._status.draw(
+                status_text(sample, self._first, node=considered.node or "", limits=limits, columns=columns)
+            )
+
+    def end(self, _ended: Record) -> None:
+        """Take the line away."""
+        with self._lock:
+            self._over = True
+            self._status.clear()

@@ -1,0 +1,109 @@
+"""
+Source that a person enters: recorded, then run.
+
+What the journal gets is the source with the values that its rules take out of statements taken out of it too:
+the statements it sends have records of their own.
+"""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import io
+import linecache
+import sys
+import tokenize
+from typing import Any
+
+from safeconsole.core.redaction import DROPPED, SECRET, is_secret_bearing
+from safeconsole.shells.python.line import Line
+
+_TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+
+def recorded_source(source: str, *, drop_literals: bool) -> str:
+    """
+    Return source as the journal may hold it; never raises for what it says.
+
+    Args:
+        source: what was entered.
+        drop_literals: whether the policy keeps literals out of the journal.
+    """
+    secret = is_secret_bearing(source)
+    if not secret and not drop_literals:
+        return source
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    except (tokenize.TokenError, SyntaxError):
+        return "<left out: it cannot be read, and may hold a secret>"
+    return "".join(_without_values(source, tokens, instead=SECRET if secret else DROPPED, numbers=drop_literals))
+
+
+def _without_values(source: str, tokens: list[tokenize.TokenInfo], *, instead: str, numbers: bool) -> list[str]:
+    lines = source.splitlines(keepends=True)
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line))
+    parts, done = [], 0
+    for token in tokens:
+        taken = token.type in _TEXTS or (numbers and token.type == tokenize.NUMBER)
+        if not taken or token.start[0] > len(lines):
+            continue
+        start, end = (starts[row - 1] + column for row, column in (token.start, token.end))
+        if start < done:
+            continue
+        parts += [source[done:start], instead if token.type != tokenize.COMMENT else "#"]
+        done = end
+    return [*parts, source[done:]]
+
+
+# Before Python 3.12 an f-string is one STRING token; since then its pieces are tokens of their own.
+_TEXTS = frozenset(
+    {
+        tokenize.STRING,
+        tokenize.COMMENT,
+        *(getattr(tokenize, name) for name in ("FSTRING_MIDDLE",) if hasattr(tokenize, name)),
+    }
+)
+
+
+def enter(line: Line, source: str) -> None:
+    """
+    Put source into the journal; it runs only after that.
+
+    Raises:
+        AuditUnavailableError: it could not be recorded.
+        SessionEndedError: the road is not what it was.
+    """
+    line.check()
+    line.gate.enter_code(recorded_source(source, drop_literals=line.gate.policy.redact_literals))
+
+
+def run_source(line: Line, source: str, namespace: dict[str, Any], *, name: str) -> object:
+    """
+    Record source and run it.
+
+    Args:
+        name: what tracebacks call it, such as a file's path.
+
+    Returns:
+        The value of an expression, None for statements.
+    """
+    enter(line, source)
+    # So that tracebacks can show the lines of what was typed.
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    try:
+        code = compile(source.strip(), name, "eval", flags=_TOP_LEVEL_AWAIT, dont_inherit=True)
+    except SyntaxError:
+        code = compile(source, name, "exec", flags=_TOP_LEVEL_AWAIT, dont_inherit=True)
+    # The whole purpose: the person's own code, in the person's own process.
+    result = eval(code, namespace)  # noqa: S307
+    if code.co_flags & inspect.CO_COROUTINE:
+        result = asyncio.run(result)
+    return result
+
+
+def forget_current_directory() -> None:
+    """Import nothing from wherever the console happens to be started."""
+    sys.path[:] = [path for path in sys.path if path not in {"", "."}]
