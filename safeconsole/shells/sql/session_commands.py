@@ -104,7 +104,7 @@ def rows(state: ConsoleState, argument: str) -> None:
     if argument:
         count = _number(argument, "\\rows needs a number of rows")
         state.gate.tighten("fetched_rows", count)
-        state.gate.tighten("shown_rows", count)
+        state.gate.tighten("shown_rows", min(count, state.gate.policy.ceilings.shown_rows))
     limits = state.gate.status().limits
     state.say(f"{limits.shown_rows:,} rows are shown, {limits.fetched_rows:,} are fetched")
 

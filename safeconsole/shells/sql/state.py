@@ -99,7 +99,8 @@ class ConsoleState:
         """Return what shows the next result on a screen."""
         shape = Shape(
             format=self.format,
-            interactive=True,
+            # A pager shows all that is fetched: the person leaves it when they have seen enough.
+            interactive=not self.pager,
             header=False,
             more_rows="\\rows N",
             most_rows=self.gate.policy.ceilings.fetched_rows,
