@@ -8,7 +8,7 @@ transaction.
 
 from __future__ import annotations
 
-from safeconsole.core.clauses import read_calls, read_clauses, read_hints
+from safeconsole.core.clauses import read_calls, read_clauses
 from safeconsole.core.findings import Findings
 from safeconsole.core.kinds import Kind, Shape, kind_of
 from safeconsole.core.lexicon import Token, TokenKind
@@ -68,7 +68,6 @@ def _read_explained(kind: Kind, findings: Findings, start: int) -> None:
     if kind.shape is Shape.CHANGE:
         findings.add(Effect.WRITE, "the server treats the explanation of a write as that write")
     read_calls(findings, start=start)
-    read_hints(findings)
     read_clauses(findings, changes=kind.shape is Shape.CHANGE, start=start)
     if any(token.word == "INTO" for token in findings.tokens[:start]):
         findings.add(Effect.SESSION, "it stores the plan in a user variable")

@@ -33,8 +33,6 @@ def _texts(tokens: Iterable[Token]) -> Iterator[str]:
             text = "?+" if previous == "(" and before == "IN" else "?"
         elif kind is TokenKind.LIST:
             text = _run(token.text)
-        elif kind in {TokenKind.OPENING, TokenKind.CLOSING}:
-            continue
         else:
             text = token.text
         yield text

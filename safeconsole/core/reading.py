@@ -16,7 +16,6 @@ from safeconsole.core.explaining import read_explain
 from safeconsole.core.findings import Findings
 from safeconsole.core.hazards import is_disguised, object_hazards
 from safeconsole.core.kinds import Kind, Shape, kind_of
-from safeconsole.core.lexicon import TokenKind
 from safeconsole.core.pragmas import judge_pragma, read_pragma
 from safeconsole.core.showing import read_show
 from safeconsole.core.statement import TableName
@@ -46,6 +45,7 @@ _READ_LOCKS = frozenset({"LOCK", "EXPORT"})
 def read_shape(kind: Kind, findings: Findings) -> Kind:
     """Add to the findings what the tokens say, and return the kind as far as it is known now."""
     kind = _READERS[kind.shape](kind, findings)
+    read_hints(findings)
     if kind.name in _DANGERS:
         findings.action(_DANGERS[kind.name])
     return kind
@@ -78,7 +78,6 @@ def _read_block(kind: Kind, findings: Findings) -> Kind:
 def _read_query(kind: Kind, findings: Findings) -> Kind:
     changes = kind.shape is Shape.CHANGE
     read_calls(findings)
-    read_hints(findings)
     read_clauses(findings, changes=changes)
     findings.name_tables(tables_in(findings.tokens, findings.schema))
     _read_objects(findings, tuple(findings.tables))
@@ -148,8 +147,6 @@ def _read_fixed(kind: Kind, findings: Findings) -> Kind:
         findings.action("server-file")
     elif Effect.UNKNOWN in kind.effects:
         findings.unknown("what it runs is not in the text")
-    if any(token.kind is TokenKind.HINT for token in findings.tokens):
-        read_hints(findings)
     return kind
 
 

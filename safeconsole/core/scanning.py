@@ -132,25 +132,30 @@ def _opened(token: Token, text: str, rules: LexicalRules) -> Token:
     Source: MySQL 9.7 runs five digits and six up to its version; MariaDB 10.11 too, but ignores 50700 to 99999.
     """
     match = _VERSION.match(text, token.start)
-    if match is None:
+    if match is None or match.group(2) or len(match.group(3)) not in {0, 5, 6}:
         return token._replace(kind=TokenKind.UNREADABLE, word="an executable comment of an odd form")
-    _, stray, digits = match.groups()
-    if stray or len(digits) not in {0, 5, 6}:
-        return token._replace(kind=TokenKind.UNREADABLE, word="an executable comment of an odd form")
+    digits = match.group(3)
     if digits and not rules.version:
         return token._replace(
             kind=TokenKind.UNREADABLE, word="a versioned comment, and the server's version is unknown"
         )
-    if not digits or _runs(int(digits), len(digits), rules):
+    readings = _readings(digits, rules)
+    if len(readings) > 1:
+        return token._replace(kind=TokenKind.UNREADABLE, word="a comment whose six digits servers read differently")
+    if readings == {True}:
         return token._replace(text=match.group(), end=match.end())
     return _skipped(text, token.start)
 
 
-def _runs(version: int, digits: int, rules: LexicalRules) -> bool:
-    """Whether a versioned comment runs on the server; six digits came with MySQL 8.0."""
+def _readings(digits: str, rules: LexicalRules) -> set[bool]:
+    """Return whether a versioned comment runs on the server, in every way that the server may read its digits."""
+    version = int(digits or 0)
     if rules.flavour is Flavour.MARIADB:
-        return version <= rules.version and not 50700 <= version <= 99999
-    return version <= rules.version and (digits == 5 or rules.version >= 80000)
+        return {version <= rules.version and not 50700 <= version <= 99999}
+    if len(digits) == 6 and rules.version < 90000:
+        # Which release learnt six digits was not measured; before it the sixth is code.
+        return {False} if min(version, int(digits[:5])) > rules.version else {True, False}
+    return {version <= rules.version}
 
 
 def _skipped(text: str, start: int) -> Token:

@@ -77,8 +77,6 @@ class _Block:
     def _start_compound(self, word: str) -> None:
         if self.first == "BEGIN" and (word == "NOT" or (self.follows and word not in {"WORK", ";"})):
             self.depth = 1
-        elif self.first == "DECLARE" and self.follows:
-            self.depth = 0
         elif self.follows and word == ":":
             self.first = ""
             self.second = ""

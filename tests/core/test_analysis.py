@@ -267,6 +267,9 @@ def test_it_is_known_whether_rows_come_back(text, rows):
         ("show columns from a", ["shop.a"]),
         ("show columns from a from b", ["b.a"]),
         ("show index in b.a", ["b.a"]),
+        ("show index", []),
+        ("show create table if not exists a", ["shop.a"]),
+        ("with a (b", []),
         ("show create table a", ["shop.a"]),
         ("show tables from b", []),
         ("show tables where x in (select y from a)", ["shop.a"]),
@@ -311,7 +314,7 @@ def test_what_only_looks_like_a_call_of_foreign_code_is_a_read(text):
     "text",
     ["select f(1)", "select f (1)", "select f/**/(1)", "select a.f(1)", "select a . f (1)", "select `f`(1)", "select `a`.`f`(1)", "select count(f(1))",
      "select 1 from t where a = 1 and f(a)", "select datetime(1)", "select against(a)", "select over(1)", "select columns(1)", "select of(1)",
-     "select any(1)", "select 1 = any(f)", "select materialized(1)", "select except(1)", "select größe(1)", "select `count`(1)", "select a, f(b) as (c)"],
+     "select any(1)", "select 1 = any(f)", "select against(b, select a)", "select against(1, a)", "select materialized(1)", "select except(1)", "select größe(1)", "select `count`(1)", "select a, f(b) as (c)"],
 )  # fmt: skip
 def test_a_call_that_is_not_a_known_built_in_is_never_a_plain_read(text):
     assert "unknown" in effects(text)
@@ -442,6 +445,7 @@ def test_clauses_add_their_effects(text, rules, expected):
         ("select /*+ max_execution_time(1) */ 1", ["limit-lifting-hint"]),
         ("select /*+ hint_of_a_coming_version(1) */ 1", ["limit-lifting-hint"]),
         ("delete /*+ set_var(sql_log_bin=0) */ from t", ["limit-lifting-hint"]),
+        ("create table t as select /*+ set_var(sql_log_bin=0) */ 1", ["limit-lifting-hint"]),
     ],
 )
 def test_what_the_console_owns_is_not_changed_unseen(text, expected):

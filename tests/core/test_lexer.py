@@ -179,6 +179,18 @@ def test_a_versioned_comment_is_unreadable_while_the_version_is_unknown():
     assert not reasons("/*! x */", LexicalRules(flavour=Flavour.MYSQL))
 
 
+@pytest.mark.parametrize("digits, expected", [("999999", "comment"), ("050000", "unreadable"), ("080099", "unreadable")])
+def test_six_digits_are_refused_where_servers_read_them_differently(digits, expected):
+    old = LexicalRules(flavour=Flavour.MYSQL, version=80036)
+    found = {kind for kind, _ in kinds(f"/*!{digits} x */", old)}
+    assert expected in found
+
+
+def test_a_comment_for_others_with_a_comment_inside_is_unreadable():
+    assert reasons("/*!99999 /* x */ */")
+    assert reasons("/*!99999 x")
+
+
 def test_sql_mode_changes_where_a_string_ends():
     text = "'a\\' into @x -- '"
     assert meaning(text) == ["'a\\' into @x -- '"]

@@ -1,7 +1,7 @@
 """
 Hold `analyse` against real servers, with the servers' own regression suites.
 
-`python -m tests.differential.effects [mysql|mariadb ...] [--statements N] [--seed S] [--show N]`
+`python -m tests.differential.effects [mysql|mariadb ...] [--statements N] [--seconds T] [--seed S] [--show N]`
 
 Test files are replayed on a throwaway server, schema and all. Every statement that we call a plain
 read is run twice: inside a read-only transaction of a read-only session, where the server refuses
@@ -180,8 +180,9 @@ class Replay:
                     self.execute(f"DROP DATABASE `{name}`")
 
 
-def measure(flavour: str, *, statements: int, seed: int, each: int = 150) -> Tally:
-    """Replay a sample of files until so many reads ran, and return what was found."""
+def measure(flavour: str, *, statements: int, seed: int, each: int = 150, seconds: float = 3600.0) -> Tally:
+    """Replay a sample of files until so many reads ran, or the time is over, and return what was found."""
+    ending = time.monotonic() + seconds
     version = server_version(flavour)
     files = test_files(flavour)
     random.Random(seed).shuffle(files)
@@ -192,7 +193,7 @@ def measure(flavour: str, *, statements: int, seed: int, each: int = 150) -> Tal
             # Without it the servers refuse to create the functions that write, and half the proof is gone.
             cursor.execute("SET GLOBAL log_bin_trust_function_creators = 1")
         for path in files:
-            if tally.executed >= statements:
+            if tally.executed >= statements or time.monotonic() > ending:
                 break
             try:
                 replay.file(path, each)
@@ -222,12 +223,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("flavours", nargs="*", default=["mysql", "mariadb"])
     parser.add_argument("--statements", type=int, default=5000)
+    parser.add_argument("--seconds", type=float, default=1800.0, help="for each flavour")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--show", type=int, default=40)
     chosen = parser.parse_args()
     missed = 0
     for flavour in chosen.flavours:
-        tally = measure(flavour, statements=chosen.statements, seed=chosen.seed)
+        tally = measure(flavour, statements=chosen.statements, seed=chosen.seed, seconds=chosen.seconds)
         report(flavour, tally, chosen.show)
         missed += len(tally.missed)
     return int(missed > 0)

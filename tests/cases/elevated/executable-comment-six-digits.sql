@@ -1,2 +1,0 @@
--- elevate | to: primary | flavours: mysql, aurora-mysql | effects: write | hazards: none | why: six digits run on MySQL 8 and later
-/*!080000 DELETE FROM t */ 
