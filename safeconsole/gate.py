@@ -11,29 +11,26 @@ one error that says why; what was not recorded is not sent.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from safeconsole.core import outcome
 from safeconsole.core.analysis import analyse
-from safeconsole.core.decision import Considered, Permit, permit_from_decision, with_disagreement
+from safeconsole.core.decision import Considered, Permit, addressed, permit_from_decision, with_disagreement
 from safeconsole.core.elevation import Event, Grant, Request, Scope
-from safeconsole.core.errors import AuditUnavailableError, RefusedError, SafeConsoleError, ServerError, StoppedError
+from safeconsole.core.errors import AuditUnavailableError, RefusedError, SafeConsoleError, ServerError
 from safeconsole.core.evidence import evidence_of
 from safeconsole.core.facts import Circumstances, facts_of
 from safeconsole.core.limits import Limits
 from safeconsole.core.policy import Policy, judge, session_limits
 from safeconsole.core.record import CodeEntered, CommandGiven, Confirmed, Disagreed, Ended, Noticed, SessionClosed
-from safeconsole.core.redaction import redacted, redacted_message
+from safeconsole.core.redaction import Literals
 from safeconsole.core.routing import Choice, Reading, route_of
 from safeconsole.core.statement import Estimate, Statement
 from safeconsole.core.visit import Status, Visit
 from safeconsole.core.vocabulary import Account, Role, Route, Verdict
+from safeconsole.delivery import Tally, deliver, failure_of
 from safeconsole.elevations import Elevations
-from safeconsole.interfaces import Answer, Clock, Completion, Confirmer, Connection, Engine, Journal, Presenter
+from safeconsole.interfaces import Clock, Confirmer, Connection, Engine, Journal, Presenter
 from safeconsole.nodes import Nodes
-
-if TYPE_CHECKING:
-    from safeconsole.core.redaction import Literals
+from safeconsole.recorder import Recorder
 
 
 @dataclass(slots=True, kw_only=True)
@@ -45,15 +42,6 @@ class _State:
     limits: Limits
     statements: int = 0
     last: Considered | None = None
-
-
-@dataclass(slots=True, kw_only=True)
-class _Tally:
-    """What has reached the person so far."""
-
-    started_seconds: float
-    rows: int = 0
-    bytes: int = 0
 
 
 class Gate:
@@ -71,11 +59,12 @@ class Gate:
         self.visit = visit
         self.policy = policy
         self._engine = engine
-        self._journal = journal
+        literals: Literals = "drop" if policy.redact_literals else "keep"
+        self._recorder = Recorder(journal, rules=lambda: engine.rules, literals=literals)
         self._clock = clock
         self._nodes = Nodes(engine, clock, visit.schema)
         self._elevations = Elevations(
-            settings=policy.elevation, person=visit.person, journal=journal, clock=clock, confirmer=confirmer
+            settings=policy.elevation, person=visit.person, journal=self._recorder, clock=clock, confirmer=confirmer
         )
         self._confirmer = confirmer
         asked = dict(visit.limits)
@@ -100,7 +89,7 @@ class Gate:
         """
         self._state.statements += 1
         number = self._state.statements
-        self._journal.append(outcome.asked(number, statement, self._recorded(statement), by_console=by_console))
+        self._recorder.asked(number, statement, by_console=by_console)
         last = self._state.last
         try:
             considered = self.consider(statement)
@@ -113,11 +102,11 @@ class Gate:
         except AuditUnavailableError:
             raise
         except SafeConsoleError as error:
-            self._end(outcome.refused(number, error, self._recorded_error(statement, error)), presenter, durable=True)
+            self._end(self._recorder.refused(number, statement, error), presenter, durable=True)
             raise
         # MUST come before the send: after a crash there may be an intent without an outcome,
         # never an outcome without an intent.
-        self._journal.append(outcome.intent(number, permit, self._recorded(statement), connection.guards), durable=True)
+        self._recorder.intent(number, permit, connection.guards)
         return self._carry_out(number, considered, permit, connection, presenter)
 
     def consider(self, statement: Statement) -> Considered:
@@ -135,6 +124,7 @@ class Gate:
             estimate = self._nodes.connect(choice.reading.node, Account.READ).estimate(statement)
         facts = self._facts(statement, choice, estimate, route)
         decision = with_disagreement(judge(self.policy, facts, limits=self._state.limits), estimate)
+        decision = addressed(decision, self.visit.cluster)
         self._state.last = Considered(
             statement=statement,
             route=choice.route if choice.reading else route,
@@ -169,9 +159,9 @@ class Gate:
     def _record_decision(self, number: int, considered: Considered) -> None:
         """Record what was decided; what the server would answer with an error is answered with it now."""
         estimate = considered.estimate
-        self._journal.append(outcome.decided(number, considered))
+        self._recorder.decided(number, considered)
         if estimate.disagrees:
-            self._journal.append(
+            self._recorder.append(
                 Disagreed(statement=number, ours="read", servers=estimate.objection, code=estimate.objection_code)
             )
         elif estimate.objection and considered.decision.verdict is not Verdict.DENY:
@@ -186,7 +176,7 @@ class Gate:
             if decision.verdict is Verdict.CONFIRM:
                 confirmed = self._confirmer.confirm(considered)
                 answer = "yes" if confirmed else "no"
-                self._journal.append(Confirmed(statement=number, digest=digest, answer=answer), durable=True)
+                self._recorder.append(Confirmed(statement=number, digest=digest, answer=answer), durable=True)
             elif decision.verdict is Verdict.ELEVATE and self.visit.plea is not None:
                 request = Request(
                     cluster=self.visit.cluster,
@@ -223,61 +213,24 @@ class Gate:
     def _carry_out(
         self, number: int, considered: Considered, permit: Permit, connection: Connection, presenter: Presenter
     ) -> Ended:
-        tally = _Tally(started_seconds=self._clock.monotonic())
-        statement = permit.statement
+        tally, statement = Tally(self._clock), permit.statement
         try:
             answer = connection.send(permit, watch=presenter.progress, as_text=presenter.wants_text)
             presenter.begin(considered, answer.columns)
-            completion = self._pump(answer, connection, permit.limits, presenter, tally)
+            completion = deliver(answer, connection, permit.limits, presenter, tally)
         except BaseException as error:
-            failure = _failure(error, connection)
-            ended = outcome.failed(
-                number,
-                failure,
-                self._recorded_error(statement, failure),
-                rows=tally.rows,
-                bytes_=tally.bytes,
-                elapsed=self._clock.monotonic() - tally.started_seconds,
-            )
-            self._end(ended, presenter)
+            failure = failure_of(error, connection)
+            self._end(self._recorder.failed(number, statement, failure, tally), presenter)
             self._forget_broken()
             if failure is error:
                 raise
             raise failure from (error if isinstance(error, Exception) else None)
-        ended = outcome.done(
-            number,
-            rows=tally.rows,
-            bytes_=tally.bytes,
-            elapsed_seconds=self._clock.monotonic() - tally.started_seconds,
-            completion=completion,
-        )
+        ended = self._recorder.done(number, completion, tally)
         self._end(ended, presenter)
         self._nodes.used = permit.node
         if statement.kind == "use":
             self._nodes.change_schema(connection.schema, keep=connection)
         return ended
-
-    def _pump(
-        self, answer: Answer, connection: Connection, limits: Limits, presenter: Presenter, tally: _Tally
-    ) -> Completion:
-        """Hand rows on as they come; a hard limit stops the statement on the server."""
-        for batch in answer.batches():
-            room = limits.fetched_rows - tally.rows
-            presenter.rows(batch[:room] if len(batch) > room else batch)
-            tally.rows += min(len(batch), room)
-            tally.bytes = answer.received_bytes
-            ceiling = (
-                "fetched_rows" if len(batch) > room else "fetched_bytes" if tally.bytes > limits.fetched_bytes else ""
-            )
-            if ceiling:
-                raise StoppedError(
-                    f"stopped after {tally.rows} rows: {ceiling} is {getattr(limits, ceiling)}",
-                    by="console",
-                    ceiling=ceiling,
-                    verified=connection.stop(),
-                    instead="narrow it with WHERE or LIMIT, or raise the limit up to the policy's ceiling",
-                )
-        return answer.finish()
 
     def _forget_broken(self) -> None:
         """Believe nothing about a cluster on which a connection broke; an elevation does not survive it."""
@@ -288,18 +241,9 @@ class Gate:
 
     def _end(self, ended: Ended, presenter: Presenter, *, durable: bool = False) -> None:
         try:
-            self._journal.append(ended, durable=durable)
+            self._recorder.append(ended, durable=durable)
         finally:
             presenter.end(ended)
-
-    def _recorded(self, statement: Statement) -> str:
-        return redacted(statement.text, statement.kind, self._engine.rules, self._literals())
-
-    def _recorded_error(self, statement: Statement, error: SafeConsoleError) -> str:
-        return redacted_message(error.message, statement.text, self._literals())
-
-    def _literals(self) -> Literals:
-        return "drop" if self.policy.redact_literals else "keep"
 
     # The doors beside it: none of them sends what a person wrote.
 
@@ -381,19 +325,19 @@ class Gate:
 
     def note(self, what: str, detail: str = "") -> None:
         """Record a console command, or something that the person was told."""
-        self._journal.append(CommandGiven(command=detail) if what == "command" else Noticed(what=what, detail=detail))
+        self._recorder.append(CommandGiven(command=detail) if what == "command" else Noticed(what=what, detail=detail))
 
     def enter_code(self, source: str, *, language: str = "python") -> None:
         """Record source that the person entered, durably, before it runs. Raises AuditUnavailableError."""
-        self._journal.append(CodeEntered(language=language, source=source), durable=True)
+        self._recorder.append(CodeEntered(language=language, source=source), durable=True)
 
     def close(self, reason: str = "") -> None:
         """End the session: what runs is over, connections are closed, the journal is durable; never raises."""
         self._nodes.close()
         try:
             self._elevations.end(Event.SESSION_ENDED)
-            self._journal.append(SessionClosed(statements=self._state.statements, reason=reason))
-            self._journal.close()
+            self._recorder.append(SessionClosed(statements=self._state.statements, reason=reason))
+            self._recorder.close()
         except AuditUnavailableError:
             # Nothing more will be sent; the archive shows a session that did not end in order.
             pass
@@ -403,15 +347,3 @@ def _require_allowed(considered: Considered) -> None:
     """Refuse what the console asks for itself unless it is plainly allowed: nobody is asked for its comfort."""
     if considered.decision.verdict is not Verdict.ALLOW:
         raise RefusedError(f"the console does not ask for this by itself: {considered.decision.message}")
-
-
-def _failure(error: BaseException, connection: Connection) -> SafeConsoleError:
-    """Return what a failure after the send means; a statement that may still run is stopped on the server first."""
-    if isinstance(error, SafeConsoleError):
-        return error
-    verified = connection.stop()
-    if isinstance(error, KeyboardInterrupt):
-        return StoppedError("stopped by you", by="person", verified=verified)
-    if isinstance(error, BrokenPipeError):
-        return StoppedError("stopped: nobody reads the output any more", by="console", verified=verified)
-    return StoppedError(f"stopped: {type(error).__name__} while showing the result", by="console", verified=verified)

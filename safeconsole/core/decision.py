@@ -8,6 +8,7 @@ only from a decision whose demands are met.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -17,6 +18,9 @@ from safeconsole.core.limits import Limits
 from safeconsole.core.routing import Identity
 from safeconsole.core.statement import Estimate, Statement
 from safeconsole.core.vocabulary import Account, Effect, NodeName, Route, Verdict
+
+CAPACITY_COMMAND = "safeconsole capacity"
+"""The command that hazards and rules point to for sizes; CLUSTER may follow it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +139,15 @@ def permit_from_decision(considered: Considered, *, grant: Grant | None, confirm
         rules=decision.rules,
         elevation=grant.id if needs_elevated_account and grant else "",
     )
+
+
+def addressed(decision: Decision, cluster: str) -> Decision:
+    """Return the decision with the command for safe sizes spelt out for its cluster, ready to be copied."""
+    if not cluster or CAPACITY_COMMAND not in decision.instead:
+        return decision
+    command = f"{CAPACITY_COMMAND} {shlex.quote(cluster)}"
+    plain = decision.instead.replace(f"{CAPACITY_COMMAND} CLUSTER", CAPACITY_COMMAND)
+    return replace(decision, instead=plain.replace(CAPACITY_COMMAND, command))
 
 
 def with_disagreement(decision: Decision, estimate: Estimate) -> Decision:

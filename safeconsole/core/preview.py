@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safeconsole.core.decision import Considered
+from safeconsole.core.decision import Considered, addressed
 from safeconsole.core.evidence import evidence_of
 from safeconsole.core.facts import Circumstances, facts_of
 from safeconsole.core.limits import Limits
@@ -26,7 +26,7 @@ def preview(
     """
     route, estimate = route_of(statement, to=to), Estimate()
     facts = facts_of(statement, route=route, reading=None, estimate=estimate, circumstances=circumstances)
-    decision = judge(policy, facts, limits=limits)
+    decision = addressed(judge(policy, facts, limits=limits), circumstances.cluster)
     return Considered(
         statement=statement,
         route=route,
