@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "credentials": ("safeconsole.shells.cli.credentials:credentials", "Keep passwords in this computer's keyring."),
     "demo": ("safeconsole.shells.cli.demo:demo", "Try the console on a cluster of its own."),
     "policy": ("safeconsole.shells.cli.policy:policy", "Look at policies, and hold them to their examples."),
+    "python": ("safeconsole.shells.cli.python:python", "Work on a cluster from Python, with your own models."),
     "sql": ("safeconsole.shells.cli.sql:sql", "Ask a cluster: a console, or one statement with -e."),
     "topology": ("safeconsole.shells.cli.topology:topology", "Show a cluster's nodes, and which are fit for reads."),
 }
