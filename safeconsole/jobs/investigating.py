@@ -23,7 +23,7 @@ LOOKED_AT = 200
 """Suspects that are looked at, largest first; the others are judged by their names and the sizes alone."""
 
 _LOG_ROWS = 3
-"""gh-ost keeps heartbeat, state and throttle in the first rows of its changelog. Source: gh-ost, go/logic/applier.go."""
+"""gh-ost keeps heartbeat, state and throttle in its changelog's first rows. Source: gh-ost, go/logic/applier.go."""
 
 
 @dataclass(slots=True, kw_only=True)

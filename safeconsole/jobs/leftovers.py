@@ -190,9 +190,19 @@ def _age(suspect: Suspect, evidence: Evidence, now: dt.datetime) -> tuple[float 
 
 
 def _quiet_seconds(suspect: Suspect, evidence: Evidence, now: dt.datetime) -> float | None:
-    """Return how long nothing is known to have touched it: since the latest time that anything names."""
-    figures = parsed(suspect.size.updated)
-    times = [evidence.created, evidence.written, evidence.changelog, suspect.stamped, figures]
+    """
+    Return how long nothing is known to have touched it.
+
+    gh-ost writes its changelog ten times a second, even while it is paused, and a table with a time in its name was
+    put aside when its migration was over: these say when. Else it is the latest time that anything names.
+    """
+    is_put_aside = suspect.pattern.part is Part.OLD and suspect.stamped is not None
+    if evidence.changelog is not None:
+        times = [evidence.changelog, evidence.written]
+    elif is_put_aside:
+        times = [suspect.stamped, evidence.written]
+    else:
+        times = [evidence.created, evidence.written, suspect.stamped, parsed(suspect.size.updated)]
     known = [time for time in times if time is not None]
     return _since(max(known), now) if known else None
 

@@ -44,13 +44,13 @@ def _parts(leftover: Leftover) -> Iterator[str]:
     yield from (f"-- not seen: {_comment(each)}\n" for each in leftover.evidence.unseen)
     yield (
         "-- nothing may use it: this MUST find no row\n"
-        "SELECT id, user, time, info FROM information_schema.processlist"  # noqa: S608
+        "SELECT id, user, time, info FROM information_schema.processlist"
         f" WHERE INSTR(info, {_text(size.name)}) AND id <> CONNECTION_ID();\n"
     )
     if suspect.base and suspect.pattern.triggers:
         yield (
-            f"-- its migration is over: this MUST show no trigger of {suspect.pattern.tool}; with one in place, a drop\n"
-            f"-- makes every write to {_comment(suspect.base)} fail, so drop the trigger first\n"
+            f"-- its migration is over: this MUST show no trigger of {suspect.pattern.tool}; with one in place,\n"
+            f"-- a drop makes every write to {_comment(suspect.base)} fail, so drop the trigger first\n"
             f"SHOW TRIGGERS FROM {_name(size.schema)} WHERE `Table` = {_text(suspect.base)};\n"
         )
     yield from _dropping(size)
@@ -64,9 +64,9 @@ def _dropping(size: TableSize) -> Iterator[str]:
     )
     if size.total_bytes >= DRAINED_FROM_BYTES:
         yield (
-            f"-- empty it in pieces, with {_PIECE_REST_SECONDS} s of rest after each while replicas keep up, until 0 rows:"
-            f"\n-- about {-(-size.rows // PIECE_ROWS)} times; <primary key>: see SHOW CREATE TABLE {_comment(aside)}\n"
-            f"DELETE FROM {aside} ORDER BY <primary key> LIMIT {PIECE_ROWS};\n"  # noqa: S608
+            f"-- empty it in pieces until 0 rows, {_PIECE_REST_SECONDS} s of rest after each, while replicas keep up:\n"
+            f"-- about {-(-size.rows // PIECE_ROWS)} times; <primary key>: see SHOW CREATE TABLE {_comment(aside)}\n"
+            f"DELETE FROM {aside} ORDER BY <primary key> LIMIT {PIECE_ROWS};\n"
         )
     yield f"-- at a quiet hour\nDROP TABLE {aside};\n"
 

@@ -17,6 +17,7 @@ from safeconsole.shells.terminal.looks import forgive_encoding, look_of
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "audit": ("safeconsole.shells.cli.audit:audit", "Read, search and check the journals."),
+    "capacity": ("safeconsole.shells.cli.capacity:capacity", "Show sizes and migration leftovers, asked safely."),
     "check": ("safeconsole.shells.cli.check:check", "Say what would be decided; run nothing."),
     "credentials": ("safeconsole.shells.cli.credentials:credentials", "Keep passwords in this computer's keyring."),
     "demo": ("safeconsole.shells.cli.demo:demo", "Try the console on a cluster of its own."),

@@ -167,10 +167,15 @@ def ask_on_terminal(app: Application) -> Confirmer:
 
 def open_console(app: Application, session: Session) -> int:
     """Open the interactive console on a session and return its exit code."""
+    from safeconsole.shells.cli.capacity import capacity_command
     from safeconsole.shells.sql.console import Terminal, run_console
     from safeconsole.shells.sql.state import Services
 
-    services = Services(rules=session.rules, preview=lambda statement: session.preview(statement).decision)
+    services = Services(
+        rules=session.rules,
+        preview=lambda statement: session.preview(statement).decision,
+        capacity=capacity_command(app, session),
+    )
     return run_console(
         session.gate,
         services=services,

@@ -1,0 +1,188 @@
+"""
+Sizes as a treemap: one HTML page with one SVG in it, which loads nothing and runs nothing.
+
+Squarified: rows of boxes as near to squares as they get. Source: Bruls, Huizing, van Wijk, "Squarified Treemaps", 2000.
+"""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from safeconsole.shells.terminal.cells import safe
+from safeconsole.shells.terminal.measures import size_text
+
+WIDTH, HEIGHT = 1600.0, 900.0
+_HEADING, _GAP = 18.0, 2.0
+_LETTER_WIDTH, _LINE_HEIGHT = 6.6, 13.0
+_HUES = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaf:
+    """
+    One box.
+
+    Attributes:
+        label: written into it.
+        weight: its area, > 0.
+        detail: shown when the pointer rests on it.
+        marked: drawn as what stands out.
+    """
+
+    label: str
+    weight: int
+    detail: str = ""
+    marked: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """A box with boxes in it."""
+
+    label: str
+    leaves: tuple[Leaf, ...]
+
+    @property
+    def weight(self) -> int:
+        """The area of all of them."""
+        return sum(leaf.weight for leaf in self.leaves)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Area:
+    """A rectangle."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+
+
+def treemap_page(title: str, notes: Sequence[str], branches: Sequence[Branch]) -> str:
+    """Return a whole HTML page; what has no weight is left out."""
+    ordered = sorted((branch for branch in branches if branch.weight > 0), key=lambda branch: -branch.weight)
+    whole = Area(x=0.0, y=0.0, width=WIDTH, height=HEIGHT)
+    drawn = "".join(
+        _branch(branch, area, number % _HUES)
+        for number, (branch, area) in enumerate(
+            zip(ordered, squarified([branch.weight for branch in ordered], whole), strict=True)
+        )
+    )
+    listed = "".join(f"<li>{_text(note)}</li>" for note in notes)
+    return _PAGE.format(title=_text(title), notes=listed, width=WIDTH, height=HEIGHT, drawn=drawn)
+
+
+def squarified(weights: Sequence[int], area: Area) -> Iterator[Area]:
+    """Yield one area a weight, in order; weights are > 0 and fall."""
+    scale = area.width * area.height / sum(weights) if weights else 0.0
+    rest, at = area, 0
+    while at < len(weights):
+        side = min(rest.width, rest.height)
+        end = at + 1
+        while end < len(weights) and _worst(weights[at : end + 1], scale, side) <= _worst(weights[at:end], scale, side):
+            end += 1
+        row = weights[at:end]
+        depth = sum(row) * scale / side if side > 0 else 0.0
+        yield from _laid(row, scale, rest, depth)
+        rest = _remaining(rest, depth)
+        at = end
+
+
+def _worst(row: Sequence[int], scale: float, side: float) -> float:
+    """Return how far the worst box of a row is from a square, >= 1."""
+    total = sum(row) * scale
+    if total <= 0 or side <= 0:
+        return float("inf")
+    largest, smallest = max(row) * scale, min(row) * scale
+    return max(side * side * largest / (total * total), total * total / (side * side * smallest))
+
+
+def _laid(row: Sequence[int], scale: float, rest: Area, depth: float) -> Iterator[Area]:
+    offset = 0.0
+    for weight in row:
+        length = weight * scale / depth if depth > 0 else 0.0
+        if rest.width >= rest.height:
+            yield Area(x=rest.x, y=rest.y + offset, width=depth, height=length)
+        else:
+            yield Area(x=rest.x + offset, y=rest.y, width=length, height=depth)
+        offset += length
+
+
+def _remaining(rest: Area, depth: float) -> Area:
+    if rest.width >= rest.height:
+        return replace(rest, x=rest.x + depth, width=max(rest.width - depth, 0.0))
+    return replace(rest, y=rest.y + depth, height=max(rest.height - depth, 0.0))
+
+
+def _branch(branch: Branch, area: Area, hue: int) -> str:
+    inner = Area(
+        x=area.x + _GAP,
+        y=area.y + _HEADING,
+        width=max(area.width - 2 * _GAP, 0.0),
+        height=max(area.height - _HEADING - _GAP, 0.0),
+    )
+    leaves = sorted((leaf for leaf in branch.leaves if leaf.weight > 0), key=lambda leaf: -leaf.weight)
+    places = squarified([leaf.weight for leaf in leaves], inner)
+    boxes = "".join(_leaf(leaf, place, hue) for leaf, place in zip(leaves, places, strict=True))
+    heading = _fitting(f"{branch.label}  {size_text(branch.weight)}", area.width)
+    return (
+        f"<g>{_rectangle(area, 'branch')}"
+        f'<text x="{area.x + 4:.1f}" y="{area.y + 13:.1f}" class="heading">{heading}</text>{boxes}</g>'
+    )
+
+
+def _leaf(leaf: Leaf, area: Area, hue: int) -> str:
+    kind = "leaf marked" if leaf.marked else f"leaf h{hue}"
+    tip = f"<title>{_text(f'{leaf.label}: {size_text(leaf.weight)}. {leaf.detail}')}</title>"
+    words = ""
+    if area.height > 2 * _LINE_HEIGHT:
+        words = "".join(
+            f'<text x="{area.x + 4:.1f}" y="{area.y + _LINE_HEIGHT * line:.1f}">{_fitting(text, area.width)}</text>'
+            for line, text in enumerate((leaf.label, size_text(leaf.weight)), start=1)
+        )
+    return f"<g>{tip}{_rectangle(area, kind)}{words}</g>"
+
+
+def _rectangle(area: Area, kind: str) -> str:
+    size = f'width="{area.width:.1f}" height="{area.height:.1f}"'
+    return f'<rect x="{area.x:.1f}" y="{area.y:.1f}" {size} class="{kind}"/>'
+
+
+def _fitting(text: str, width: float) -> str:
+    """Return as much of a text as fits, or nothing."""
+    letters = int((width - 8) / _LETTER_WIDTH)
+    shown = safe(text)
+    if letters < 4:
+        return ""
+    return _text(shown if len(shown) <= letters else shown[: letters - 1] + "…")
+
+
+def _text(text: str) -> str:
+    return html.escape(safe(text))
+
+
+_COLOURS = "".join(f".h{hue}{{fill:hsl({hue * 360 // _HUES} 42% 42%)}}" for hue in range(_HUES))
+_PAGE = (
+    """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
+<style>
+body{{margin:1rem;font:13px system-ui,sans-serif;background:#fff;color:#222}}
+svg{{width:100%;height:auto;border:1px solid #ccc}}
+text{{font:11px system-ui,sans-serif;fill:#fff;pointer-events:none}}
+.heading{{fill:#222;font-weight:600}}
+.branch{{fill:#eee;stroke:#bbb}}
+.leaf{{stroke:#fff;stroke-width:1}}
+.marked{{fill:#c0392b}}
+"""
+    + _COLOURS.replace("{", "{{").replace("}", "}}")
+    + """
+@media (prefers-color-scheme: dark){{body{{background:#181818;color:#ddd}}.branch{{fill:#2a2a2a}}.heading{{fill:#ddd}}}}
+</style></head><body>
+<h1>{title}</h1><ul>{notes}</ul>
+<svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{title}">{drawn}</svg>
+</body></html>
+"""
+)
