@@ -168,15 +168,7 @@ class Approved(msgspec.Struct, frozen=True, kw_only=True, tag="approval"):
 
 
 class Sampled(msgspec.Struct, frozen=True, kw_only=True, tag="sample"):
-    """
-    One look at a running statement; kept for the statements that ran long enough to be looked at.
-
-    Attributes:
-        statement: its number.
-        elapsed_seconds: since the send.
-        session_memory_bytes, instance_memory_bytes, free_memory_bytes: None where no sensor tells.
-        rows: rows that had reached the client.
-    """
+    """One look at a statement that runs, see `watchdog.Sample`; only long ones are looked at."""
 
     statement: int
     elapsed_seconds: float

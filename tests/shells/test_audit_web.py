@@ -2,12 +2,14 @@
 
 import http.client
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 import threading
 from html.parser import HTMLParser
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 
@@ -326,3 +328,24 @@ def test_no_other_command_pays_for_the_web_server():
         subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
         == "False"
     )
+
+
+def test_the_command_prints_its_address_serves_and_ends_with_an_interrupt(tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(f'[audit]\ndirectory = "{tmp_path}/audit"\n')
+    command = [sys.executable, "-m", "safeconsole", "--config", str(config), "audit", "serve"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+    ) as process:
+        try:
+            url = urlsplit(process.stdout.readline().strip())
+            assert url.hostname == "127.0.0.1"
+            connection = http.client.HTTPConnection(url.hostname, url.port, timeout=10)
+            connection.request("GET", f"{url.path}?{url.query}")
+            assert connection.getresponse().status == 303
+            connection.close()
+        finally:
+            process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    assert "Traceback" not in said
+    assert process.returncode == 0

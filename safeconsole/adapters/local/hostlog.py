@@ -13,7 +13,6 @@ import hashlib
 import os
 import pwd
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -25,8 +24,8 @@ from safeconsole.core.chain import GENESIS, hash_in_line, sealed_line
 from safeconsole.interfaces import Clock
 
 HOST_LOG = "host.jsonl"
-LOCK_SECONDS = 2.0
-"""How long to wait for another console's anchor; it takes microseconds unless that process is stopped."""
+LOCK_SECONDS = 5.0
+"""How long to wait for another console's line; it takes microseconds unless that process is stopped."""
 
 
 class Signer(Protocol):
@@ -68,20 +67,30 @@ class HostLog:
         Raises:
             OSError: it could not be written, or another process holds the lock.
         """
-        with self._locked() as descriptor:
+        descriptor = open_appending(self._path, new=False)
+        try:
+            lock(descriptor, self._path)
             previous, number = self._recovered_end(descriptor)
             anchor = self._anchor(event, number, previous, session=session, count=count, head=head, torn=torn)
             digest = self._write(descriptor, anchor)
             if durable:
+                # Nobody waits for our sync: it covers what was written whether the lock is held or not.
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
                 os.fdatasync(descriptor)
-            return digest
+        finally:
+            os.close(descriptor)  # which lets go of the lock
+        return digest
 
     def recent(self, window_bytes: int) -> list[Anchor]:
         """Return the anchors in the last bytes of the log, oldest first, without what does not hold. Raises OSError."""
-        with self._locked() as descriptor:
-            size = os.fstat(descriptor).st_size
-            start = max(0, size - window_bytes)
-            lines = os.pread(descriptor, size - start, start).split(b"\n")
+        # Without the lock: a line that is being written is not whole yet, and is left out.
+        try:
+            with self._path.open("rb") as file:
+                size = os.fstat(file.fileno()).st_size
+                start = max(0, size - window_bytes)
+                lines = os.pread(file.fileno(), size - start, start).split(b"\n")
+        except FileNotFoundError:
+            return []
         return anchors_in(lines[1:] if start else lines)
 
     def sync(self) -> None:
@@ -91,15 +100,6 @@ class HostLog:
             os.fdatasync(descriptor)
         finally:
             os.close(descriptor)
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[int]:
-        descriptor = open_appending(self._path, new=False)
-        try:
-            lock(descriptor, self._path)
-            yield descriptor
-        finally:
-            os.close(descriptor)  # which lets go of the lock
 
     def _recovered_end(self, descriptor: int) -> tuple[str, int]:
         """Return the hash to follow and the next number, after mending a half line at the end."""

@@ -19,6 +19,8 @@ def ship_command(ctx: click.Context, form: str) -> None:
     """Send copies to the configured sinks, once; a console does the same in the background."""
     app: HasKeeping = ctx.obj
     done = list(app.keeping().ship())
+    if not done:
+        click.echo("no sink is configured; see docs/audit.md, audit.sinks", err=True)
     write_rows(SHIPPED_COLUMNS, [(one.sink, one.lines, one.trouble) for one in done], form)
     if any(one.trouble for one in done):
         ctx.exit(NOT_ALL_TAKEN)

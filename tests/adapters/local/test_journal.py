@@ -482,3 +482,27 @@ def test_adding_to_the_host_log_costs_one_short_lock(directory, clock, told):
     for _ in range(100):
         log.add(AnchorEvent.CHECKPOINT, "s", count=1, head="h")
     assert (time.perf_counter() - began) / 100 < 0.005
+
+
+def test_nobody_waits_for_another_consoles_sync_of_the_host_log(directory, clock, monkeypatch):
+    log = HostLog(directory, clock)
+    directory.mkdir()
+    free = []
+    real = os.fdatasync
+
+    def looks(descriptor):
+        with (directory / "host.jsonl").open("rb") as other:
+            fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free.append(True)
+        real(descriptor)
+
+    monkeypatch.setattr(os, "fdatasync", looks)
+    log.add(AnchorEvent.CLOSED, "s", count=1, head="h", durable=True)
+    assert free == [True]
+
+
+def test_an_open_session_is_settled_in_no_other_way_than_by_its_lock(directory, clock, told):
+    """A session that ended between the look and the lock is not nailed down twice."""
+    for _ in range(3):
+        told.write_session(directory, clock)
+    assert [anchor.event for anchor in anchors(directory)] == [AnchorEvent.OPENED, AnchorEvent.CLOSED] * 3

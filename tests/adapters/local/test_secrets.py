@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import traceback
+import types
 from pathlib import Path
 
 import keyring
@@ -195,3 +196,33 @@ def test_the_region_is_read_from_an_rds_name():
     assert region_in("shop.abc123.eu-west-1.rds.amazonaws.com") == "eu-west-1"
     assert region_in("shop.cluster-ro-abc.us-gov-west-1.rds.amazonaws.com") == "us-gov-west-1"
     assert region_in("10.0.0.5") == ""
+
+
+def test_an_aws_token_is_asked_for_the_first_node_and_its_region(monkeypatch):
+    asked = []
+
+    class Session:
+        region_name = "eu-central-1"
+
+        def client(self, service, region_name):
+            asked.append((service, region_name))
+            return self
+
+        def generate_db_auth_token(self, **what):
+            asked.append(what)
+            return "token"
+
+    boto3, exceptions = types.ModuleType("boto3"), types.ModuleType("botocore.exceptions")
+    boto3.session = types.SimpleNamespace(Session=Session)
+    exceptions.BotoCoreError = exceptions.ClientError = OSError
+    for name, module in {
+        "boto3": boto3,
+        "botocore": types.ModuleType("botocore"),
+        "botocore.exceptions": exceptions,
+    }.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    host = "shop.abc.eu-west-1.rds.amazonaws.com"
+    assert secrets("aws-iam", nodes=(f"{host}:3307",)).password("shop-1", "console_read") == "token"
+    assert asked == [("rds", "eu-west-1"), {"DBHostname": host, "Port": 3307, "DBUsername": "console_read"}]
+    Session.generate_db_auth_token = lambda self, **_: (_ for _ in ()).throw(OSError(PLANTED))
+    assert refusal(secrets("aws-iam")).evidence == ("aws-iam: aws gave no token (OSError)",)

@@ -5,10 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import keyring
+import keyring.backend
 import msgspec
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from safeconsole.adapters.local.archive import open_archive
+from safeconsole.adapters.local.credentials import list_credentials
 from safeconsole.adapters.local.journal import open_journal
 from safeconsole.adapters.local.signing import fingerprint, load_signer, new_key
 from safeconsole.core.anchor import Anchor
@@ -144,3 +149,53 @@ def test_nothing_is_imported_for_signing_when_no_key_is_configured(directory):
         env={**os.environ, "PYTHONPATH": str(REPO)},
     )
     assert out.stdout.split() == ["False", "False"], out.stderr
+
+
+class MemoryKeyring(keyring.backend.KeyringBackend):
+    """A keyring that is a dictionary."""
+
+    priority = 1
+
+    def __init__(self):
+        super().__init__()
+        self.stored = {}
+
+    def get_password(self, service, username):
+        return self.stored.get((service, username))
+
+    def set_password(self, service, username, password):
+        self.stored[service, username] = password
+
+
+@pytest.fixture
+def in_keyring():
+    before = keyring.get_keyring()
+    keyring.set_keyring(MemoryKeyring())
+    yield
+    keyring.set_keyring(before)
+
+
+def test_a_key_may_live_in_the_keyring_where_no_list_of_passwords_names_it(directory, clock, in_keyring):
+    with pytest.raises(AuditUnavailableError, match="no audit signing key in the keyring") as caught:
+        open_journal(directory, clock=clock, signing_key="keyring")
+    assert caught.value.instead
+    public = new_key("keyring")
+    write(directory, clock, "keyring")
+    assert findings(directory, public) == []
+    assert list_credentials() == ()
+    with pytest.raises(ConfigurationError, match="already"):
+        new_key("keyring")
+
+
+def test_another_kind_of_key_is_refused(tmp_path):
+    path = tmp_path / "rsa.pem"
+    private = ec.generate_private_key(ec.SECP256R1())
+    path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    path.chmod(0o600)
+    with pytest.raises(AuditUnavailableError, match="no Ed25519 key"):
+        load_signer(str(path))
+
+
+def test_a_signer_does_not_show_its_key(key):
+    signer = load_signer(key[0])
+    assert repr(signer) == f"KeySigner({fingerprint(key[1])})"
