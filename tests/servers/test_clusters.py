@@ -24,12 +24,14 @@ GRANTS = {
         "REPLICATION CLIENT ON *.*",
         "SELECT,SHOW VIEW ON shop.*",
         "SELECT ON mysql.innodb_table_stats",
+        "SELECT ON mysql.innodb_index_stats",
         f"SELECT({MEMORY}) ON performance_schema.threads",
     },
     ("mysql", "console_elevated"): {
         "PROCESS,REPLICATION CLIENT ON *.*",
         f"{CHANGE} ON shop.*",
         "SELECT ON mysql.innodb_table_stats",
+        "SELECT ON mysql.innodb_index_stats",
         f"SELECT({MEMORY}) ON performance_schema.threads",
     },
     ("mysql", "replicator"): {"REPLICATION SLAVE ON *.*"},
@@ -37,11 +39,13 @@ GRANTS = {
         "SLAVE MONITOR ON *.*",
         "SELECT,SHOW VIEW ON shop.*",
         "SELECT ON mysql.innodb_table_stats",
+        "SELECT ON mysql.innodb_index_stats",
     },
     ("mariadb", "console_elevated"): {
         "PROCESS,SLAVE MONITOR ON *.*",
         f"{CHANGE} ON shop.*",
         "SELECT ON mysql.innodb_table_stats",
+        "SELECT ON mysql.innodb_index_stats",
     },
     ("mariadb", "replicator"): {"REPLICATION SLAVE ON *.*"},
 }
