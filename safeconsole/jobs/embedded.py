@@ -23,9 +23,9 @@ _ROWID_BYTES = 4
 _FILL = 0.9
 
 CAVEATS = (
-    "text is measured in characters, so that text beyond ASCII looks smaller than it is",
-    f"rows are counted by the highest rowid, so that deleted rows count, and their length by the first {SAMPLE_ROWS}",
-    "free pages and the file's own overhead are in no table",
+    f"rows are counted by the highest rowid, deleted ones included, and measured by the first {SAMPLE_ROWS}",
+    "text is measured in characters: beyond ASCII it is larger than shown",
+    "free pages and the overhead of the file are not counted",
 )
 """What these estimates cannot see, one line each."""
 

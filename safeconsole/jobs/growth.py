@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from safeconsole.core.errors import ConfigurationError
@@ -90,40 +91,49 @@ def since(text: str, now: dt.datetime) -> dt.datetime:
     return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
 
 
-def report_since(shelf: ReportShelf, cluster: str, when: dt.datetime, *, schema: str, but: str = "") -> Report:
+def report_since(
+    shelf: ReportShelf, but: Report, when: dt.datetime, *, servers: AbstractSet[str], schema: str
+) -> Report:
     """
     Return the newest report that is at least as old, or else the oldest there is.
 
     Args:
+        but: the report that it is compared with.
+        servers: instances that are in the cluster; a report of any other is of another cluster by the same name.
         schema: what it must cover; a report of everything covers each schema.
-        but: name of the report that it is compared with.
 
     Raises:
         ConfigurationError: there is none.
     """
-    found: Report | None = None
+    cluster, found, strangers = but.head.cluster, None, 0
     for name in shelf.kept(cluster):
-        if name == but:
-            continue
         report = open_report(shelf, cluster, name)
-        if report.head.schema not in {"", schema} or (schema == "" and report.head.schema):
+        if name == but.name or not _covers(report, schema):
+            continue
+        if report.head.server not in servers:
+            strangers += 1
             continue
         if found is not None and dt.datetime.fromisoformat(report.head.started) > when:
             break
         found = report
     if found is None:
+        others = f"; {strangers} are of servers that are not in it now" if strangers else ""
         raise ConfigurationError(
-            f"there is no earlier capacity report of {cluster} on this computer",
+            f"there is no earlier capacity report of {cluster} on this computer{others}",
             instead=f"safeconsole capacity {cluster} keeps one each time it runs",
         )
     return found
+
+
+def _covers(report: Report, schema: str) -> bool:
+    return report.head.schema in {"", schema}
 
 
 def latest_report(shelf: ReportShelf, cluster: str, *, schema: str) -> Report:
     """Return the newest report that covers a schema. Raises ConfigurationError: there is none."""
     for name in reversed(shelf.kept(cluster)):
         report = open_report(shelf, cluster, name)
-        if report.head.schema in {"", schema} and not (schema == "" and report.head.schema):
+        if _covers(report, schema):
             return report
     raise ConfigurationError(
         f"there is no capacity report of {cluster} on this computer", instead=f"safeconsole capacity {cluster}"

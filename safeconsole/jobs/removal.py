@@ -28,7 +28,7 @@ HEAD = """\
 
 def plan_of(leftovers: Iterable[Leftover]) -> str:
     """Return the plan as text that a person reads, and that a server would take piece by piece."""
-    return HEAD + "".join(f"\n{part}" for leftover in leftovers for part in _parts(leftover))
+    return HEAD + "".join("\n" + "".join(_parts(leftover)) for leftover in leftovers)
 
 
 def _parts(leftover: Leftover) -> Iterator[str]:

@@ -19,10 +19,10 @@ OWN_SCHEMAS = frozenset({"mysql", "sys", "information_schema", "performance_sche
 """Schemas of the server's own; they are read like any other, and told apart when shown."""
 
 CAVEATS = (
-    "tables without persistent statistics (STATS_PERSISTENT=0), and of other engines than InnoDB, have no row here",
-    "a dropped table's row can outlive it; --verify looks at the tables themselves",
-    "ROW_FORMAT=COMPRESSED tables count in pages as they are in memory, so they look larger than on disk",
-    "free space inside tablespaces, undo, redo and binary logs are not in these figures",
+    "tables without persistent statistics (STATS_PERSISTENT=0) and of other engines than InnoDB are not counted",
+    "a dropped table can still be counted, since its statistics can outlive it: --verify looks at the tables",
+    "ROW_FORMAT=COMPRESSED tables are counted uncompressed, so they look larger than on disk",
+    "free space inside tablespaces, undo, redo and binary logs are not counted",
 )
 """What the statistics cannot show, one line each."""
 

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from safeconsole.core.approval import ApprovalRequest
 from safeconsole.core.decision import Considered
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.settings import Settings
@@ -139,6 +140,14 @@ class Application(Protocol):
 
     def stage(self, engine: str) -> AbstractContextManager[Stage]:
         """Put up a cluster of an engine: "embedded", "mariadb" or "mysql". Raises ConfigurationError."""
+        ...
+
+    def new_approval_key(self, where: str) -> str:
+        """Make this account's approval key in a file or the keyring; returns its public half."""
+        ...
+
+    def sign_approval(self, request: ApprovalRequest) -> str:
+        """Return this person's signed answer. Raises RefusedError, ConfigurationError."""
         ...
 
     def set_password(self, cluster: str, account: str, password: str) -> None:

@@ -209,9 +209,6 @@ def run_capacity(session: Session, wish: Wish, app: Application, screen: Screen)
     _show(work, report, wanted)
     if wish.html:
         _write_page(work, report, wanted)
-    if wish.form == "table":
-        for caveat in report.end.caveats:
-            work.say(f"not in these figures: {caveat}")
 
 
 def _surveyed(work: _Work) -> Report:
@@ -247,7 +244,8 @@ def _show(work: _Work, report: Report, wanted: Callable[[TableSize], bool]) -> N
         progress.clear()
         _write(work, verified_view(found))
         if refused:
-            work.say(f"tablespaces were not asked: {refused}")
+            work.say(f"note: sizes on disk were not asked for: {refused}")
+            work.say("note: a table's own figures come from the same statistics; its free space is read from its file")
     elif wish.indexes:
         chosen = largest(filter(wanted, report.tables()), wish.indexes)
         conduct, progress = work.conduct("tables")
@@ -272,6 +270,8 @@ def _show_sizes(work: _Work, report: Report, wanted: Callable[[TableSize], bool]
     sizes = largest(filter(wanted, report.tables()), wish.top)
     _write(work, tables_view(sizes, report, title="the largest tables"))
     suspects = suspects_among(filter(wanted, report.tables()), patterns_of(work.leftovers))
+    for caveat in report.end.caveats if wish.form == "table" else ():
+        work.say(f"note: {caveat}")
     if wish.form == "table" and suspects:
         held = size_text(sum(suspect.size.total_bytes for suspect in suspects))
         named = f"{counted(len(suspects), 'table')} with {held} named as migrations name what they leave behind"
@@ -302,7 +302,8 @@ def _show_leftovers(work: _Work, report: Report, wanted: Callable[[TableSize], b
 def _show_growth(work: _Work, report: Report, wanted: Callable[[TableSize], bool]) -> None:
     wish = work.wish
     when = since(wish.since, dt.datetime.now(dt.UTC))
-    before = report_since(work.shelf, work.cluster, when, schema=wish.schema, but=report.name)
+    servers = {reading.identity.server for reading in work.session.gate.topology() if reading.identity}
+    before = report_since(work.shelf, report, when, servers=servers, schema=wish.schema)
     changed = [
         each for each in growth(before.tables(), report.tables()) if each.grown_bytes and wanted(each.size)
     ]  # fmt: skip

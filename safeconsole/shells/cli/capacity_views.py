@@ -235,7 +235,7 @@ def page_of_report(report: Report, sizes: Iterable[TableSize], leftovers: frozen
     notes = (
         headline(report, len(ordered), sum(size.total_bytes for size in ordered), len(leaves)),
         "red: named as schema-migration tools name what they leave behind",
-        *(f"not in these figures: {caveat}" for caveat in report.end.caveats),
+        *(f"note: {caveat}" for caveat in report.end.caveats),
     )
     branches = tuple(Branch(label=schema, leaves=tuple(each)) for schema, each in leaves.items())
     return treemap_page(f"Capacity of {report.head.cluster}", notes, branches)

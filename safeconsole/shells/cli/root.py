@@ -16,6 +16,7 @@ from safeconsole.shells.terminal.evidence import error_text
 from safeconsole.shells.terminal.looks import forgive_encoding, look_of
 
 COMMANDS: dict[str, tuple[str, str]] = {
+    "approve": ("safeconsole.shells.cli.approve:approve", "Approve what somebody else asks for."),
     "audit": ("safeconsole.shells.cli.audit:audit", "Read, search and check the journals."),
     "capacity": ("safeconsole.shells.cli.capacity:capacity", "Show sizes and migration leftovers, asked safely."),
     "check": ("safeconsole.shells.cli.check:check", "Say what would be decided; run nothing."),
