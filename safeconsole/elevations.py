@@ -9,23 +9,32 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from safeconsole.core.approval import ApprovalRequest
 from safeconsole.core.decision import Considered
-from safeconsole.core.elevation import Event, Grant, Request, State, covers, next_state
-from safeconsole.core.errors import RefusedError
-from safeconsole.core.person import Person
+from safeconsole.core.elevation import Event, Grant, Request, Scope, State, covers, next_state
+from safeconsole.core.errors import RefusedError, SafeConsoleError
 from safeconsole.core.policy import ElevationSettings
-from safeconsole.core.record import ElevationChanged
-from safeconsole.interfaces import Clock, Confirmer, Journal
+from safeconsole.core.record import Approved, ElevationChanged
+from safeconsole.core.visit import Visit
+from safeconsole.interfaces import Clock, Confirmer, Journal, SecondPerson
 
 
 class Elevations:
     """At most one elevation at a time, for one session."""
 
     def __init__(
-        self, *, settings: ElevationSettings, person: Person, journal: Journal, clock: Clock, confirmer: Confirmer
+        self,
+        *,
+        settings: ElevationSettings,
+        visit: Visit,
+        journal: Journal,
+        clock: Clock,
+        confirmer: Confirmer,
+        second: SecondPerson | None = None,
     ) -> None:
         self._settings = settings
-        self._person = person
+        self._visit = visit
+        self._second = second
         self._journal = journal
         self._clock = clock
         self._confirmer = confirmer
@@ -49,9 +58,14 @@ class Elevations:
         grant = self.current()
         return grant.ends_seconds - self._clock.monotonic() if grant is not None else 0.0
 
-    def ask(self, request: Request, considered: Considered | None) -> Grant:
+    def ask(self, request: Request, considered: Considered | None, *, sql: str = "") -> Grant:
         """
-        Ask the person, and hold the grant when they said yes and that is on disk.
+        Ask the person, and a second one where the policy says so; hold the grant when the yes is on disk.
+
+        Args:
+            request: what is asked for.
+            considered: the statement behind it, if there is one.
+            sql: its text as the journal holds it.
 
         Raises:
             RefusedError: policy forbids the request, or the person did not grant it.
@@ -78,6 +92,8 @@ class Elevations:
                 f"the elevation was not granted: the name typed is not {request.cluster}",
                 instead=f"type the cluster's name at the question, or give --confirm {request.cluster}",
             )
+        if self._needs_second(request, considered):
+            self._have_approved(asked, considered, sql)
         now = self._clock.monotonic()
         granted = replace(asked, granted_seconds=now, ends_seconds=now + request.window_seconds)
         # MUST be durable before it is held: there is no elevation that the journal does not know.
@@ -90,10 +106,56 @@ class Elevations:
         if grant is not None:
             self._move(grant, event)
 
+    def _needs_second(self, request: Request, considered: Considered | None) -> bool:
+        """Whether the policy asks for two; a window covers every effect, so it needs what any of them needs."""
+        if request.scope is Scope.BREAK_GLASS or considered is None:
+            return bool(self._settings.two_persons)
+        return not considered.statement.effects.isdisjoint(self._settings.two_persons)
+
+    def _have_approved(self, asked: Grant, considered: Considered | None, sql: str) -> None:
+        """Get the second person's yes and record it, or end the request."""
+        request = asked.request
+        try:
+            if self._second is None:
+                raise RefusedError("the policy asks for a second person, and nobody can be asked from here")
+            approval = self._second.approve(
+                ApprovalRequest(
+                    id=asked.id,
+                    cluster=request.cluster,
+                    environment=self._visit.environment,
+                    server=request.server,
+                    node=(considered.node or "") if considered and request.server else "",
+                    person=self._visit.person.name,
+                    host=self._visit.person.host,
+                    reason=request.reason,
+                    ticket=request.ticket,
+                    scope=request.scope,
+                    sql=sql if request.digest else "",
+                    digest=request.digest,
+                    evidence=considered.evidence if considered and request.digest else (),
+                    window_seconds=request.window_seconds,
+                    expires_epoch=self._second.expiry(),
+                )
+            )
+        except SafeConsoleError:
+            self._move(asked, Event.ANSWERED_NO)
+            raise
+        self._journal.append(
+            Approved(
+                statement=-1,
+                request=asked.id,
+                approver=approval.approver,
+                answer="approved",
+                digest=request.digest,
+                key=approval.key,
+            ),
+            durable=True,
+        )
+
     def _check(self, request: Request) -> None:
-        if self._person.agent and not self._settings.agents_may_elevate:
+        if self._visit.person.agent and not self._settings.agents_may_elevate:
             raise RefusedError(
-                f"an agent ({self._person.agent}) cannot elevate by itself",
+                f"an agent ({self._visit.person.agent}) cannot elevate by itself",
                 instead="a person runs the statement, or grants it from their own terminal",
             )
         if self._settings.ticket_required and not request.ticket.strip():

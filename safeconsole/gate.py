@@ -28,7 +28,7 @@ from safeconsole.core.visit import Status, Visit
 from safeconsole.core.vocabulary import Account, Role, Route, Verdict
 from safeconsole.delivery import Tally, deliver, failure_of
 from safeconsole.elevations import Elevations
-from safeconsole.interfaces import Clock, Confirmer, Connection, Engine, Journal, Presenter
+from safeconsole.interfaces import Clock, Confirmer, Connection, Engine, Journal, Presenter, SecondPerson
 from safeconsole.nodes import Nodes
 from safeconsole.recorder import Recorder
 
@@ -53,8 +53,16 @@ class Gate:
         policy: the rules in force.
     """
 
-    def __init__(
-        self, *, visit: Visit, policy: Policy, engine: Engine, journal: Journal, clock: Clock, confirmer: Confirmer
+    def __init__(  # noqa: PLR0913 (the parts that wiring brings together, each named)
+        self,
+        *,
+        visit: Visit,
+        policy: Policy,
+        engine: Engine,
+        journal: Journal,
+        clock: Clock,
+        confirmer: Confirmer,
+        second: SecondPerson | None = None,
     ) -> None:
         self.visit = visit
         self.policy = policy
@@ -64,7 +72,12 @@ class Gate:
         self._clock = clock
         self._nodes = Nodes(engine, clock, visit.schema)
         self._elevations = Elevations(
-            settings=policy.elevation, person=visit.person, journal=self._recorder, clock=clock, confirmer=confirmer
+            settings=policy.elevation,
+            visit=visit,
+            journal=self._recorder,
+            clock=clock,
+            confirmer=confirmer,
+            second=second,
         )
         self._confirmer = confirmer
         asked = dict(visit.limits)

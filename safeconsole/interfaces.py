@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from safeconsole.core.approval import Approval, ApprovalRequest
 from safeconsole.core.decision import Considered, Permit
 from safeconsole.core.elevation import Request
 from safeconsole.core.lexer import LexicalRules
@@ -253,6 +254,28 @@ class Confirmer(Protocol):
 
     def elevate(self, request: Request, considered: Considered | None) -> bool:
         """Show the evidence and have the cluster's name typed; an interrupt is a no."""
+        ...
+
+    def paste_approval(self, code: str, request: ApprovalRequest) -> str:
+        """Show the code for a second person and return the answer that the person pastes, "" for none."""
+        ...
+
+
+class SecondPerson(Protocol):
+    """Gets the approval of somebody else."""
+
+    def expiry(self) -> int:
+        """Seconds since 1970 after which a request made now counts no more."""
+        ...
+
+    def approve(self, request: ApprovalRequest) -> Approval:
+        """
+        Return an approval that holds for exactly this request.
+
+        Raises:
+            RefusedError: nobody approved in time, or the answer does not count.
+            ConfigurationError: nobody could.
+        """
         ...
 
 

@@ -16,6 +16,7 @@ from safeconsole.adapters.local.identity import who
 from safeconsole.adapters.local.journal import open_journal
 from safeconsole.adapters.local.policies import PolicyFiles
 from safeconsole.adapters.local.secrets import LocalSecrets
+from safeconsole.core.approval import ApprovalRequest
 from safeconsole.core.decision import Considered
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.facts import Circumstances
@@ -29,7 +30,7 @@ from safeconsole.core.statement import Statement
 from safeconsole.core.visit import Visit
 from safeconsole.core.vocabulary import Flavour
 from safeconsole.gate import Gate
-from safeconsole.interfaces import Archive
+from safeconsole.interfaces import Archive, Confirmer, SecondPerson
 from safeconsole.shells.cli.application import Door, Judge, Session, Stage
 from safeconsole.shells.cli.root import main
 
@@ -127,7 +128,13 @@ class Program:
         journal.append(self._opened(visit, policy))
         engine = self._engine(door.cluster, cluster)
         gate = Gate(
-            visit=visit, policy=policy, engine=engine, journal=journal, clock=self._clock, confirmer=door.confirmer
+            visit=visit,
+            policy=policy,
+            engine=engine,
+            journal=journal,
+            clock=self._clock,
+            confirmer=door.confirmer,
+            second=self._second_person(policy, door.confirmer),
         )
         reason = "interrupted"
         try:
@@ -198,6 +205,19 @@ class Program:
         except ServerStartError as error:
             raise ConfigurationError(f"the demo's servers did not come up: {error}") from error
 
+    def new_approval_key(self, where: str) -> str:
+        """Make this account's approval key, and return its public half."""
+        from safeconsole.adapters.local.approvals import KEYRING_ACCOUNT
+        from safeconsole.adapters.local.signing import new_key
+
+        return new_key(where, account=KEYRING_ACCOUNT)
+
+    def sign_approval(self, request: ApprovalRequest) -> str:
+        """Return this person's signed answer."""
+        from safeconsole.adapters.local.approvals import sign
+
+        return sign(request, self.settings().approvals, approver=self.person.name)
+
     def set_password(self, cluster: str, account: str, password: str) -> None:
         """Keep a password in the keyring."""
         from safeconsole.adapters.local.credentials import set_credential
@@ -237,6 +257,13 @@ class Program:
         from safeconsole.adapters.mysql import engine as mysql
 
         return mysql.open_engine(name, cluster, LocalSecrets(self.settings(), self.environ), self._clock)
+
+    def _second_person(self, policy: Policy, confirmer: Confirmer) -> SecondPerson | None:
+        if not policy.elevation.two_persons:
+            return None
+        from safeconsole.adapters.local.approvals import LocalApprovals
+
+        return LocalApprovals(self.settings().approvals, confirmer.paste_approval)
 
     def _audit_directory(self) -> Path:
         return journal_directory(self.settings(), self.environ, login=self.person.login)

@@ -118,6 +118,23 @@ class LeftoverSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     certain: bool = False
 
 
+class ApprovalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    Second persons.
+
+    Attributes:
+        key: the file of this account's own Ed25519 key, or "keyring"; needed to approve, not to ask.
+        approvers: public keys of 64 hexadecimal digits, by login identity.
+        directory: where requests and answers are put for each other; "" means that they are pasted.
+        wait_seconds: how long a request can be answered, > 0.
+    """
+
+    key: str = "keyring"
+    approvers: dict[str, str] = {}
+    directory: str = ""
+    wait_seconds: float = 900.0
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     A whole configuration.
@@ -125,6 +142,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     Attributes:
         clusters: by name.
         audit: the journal.
+        approvals: second persons.
         limits: ceilings by name (`limits.LIMIT_NAMES`), tightened on top of every policy.
         leftovers: patterns of names beside those that are known, by the tool's name.
         locked: in the system's file: a person's file can add no cluster.
@@ -132,6 +150,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     clusters: dict[str, ClusterSettings] = {}
     audit: AuditSettings = AuditSettings()
+    approvals: ApprovalSettings = ApprovalSettings()
     limits: dict[str, float] = {}
     leftovers: dict[str, LeftoverSettings] = {}
     locked: bool = False

@@ -6,6 +6,7 @@ The system's configuration wins: what it sets, a person's may tighten, never loo
   a setting that is not in force.
 * A cluster that the system does not name: the person's, unless the system says `locked = true`.
 * Limits: the tighter one of each.
+* Approvers: the system's alone, where it names any.
 * Everything else, such as the journal's place: the system's, key by key, wherever it says something.
 """
 
@@ -50,6 +51,10 @@ def merged(system: Table, own: Table, *, own_name: str, system_name: str) -> Tab
             raise ConfigurationError(f"{where}: {system_name} is locked, so that no cluster can be added")
         else:
             result["clusters"][name] = cluster
+    approvers = system.get("approvals", {}).get("approvers")
+    if approvers:
+        # Whoever could add an approver could approve.
+        result["approvals"]["approvers"] = approvers
     result["limits"] = _limits(system.get("limits", {}), own.get("limits", {}))
     return result
 

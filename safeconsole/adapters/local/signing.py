@@ -72,39 +72,42 @@ class KeyRing:
         return True
 
 
-def load_signer(where: str) -> KeySigner:
+def load_signer(where: str, *, account: str = KEYRING_ACCOUNT, what: str = "audit signing key") -> KeySigner:
     """
     Return the signer of a configured key.
 
     Args:
         where: a PEM file's path, or "keyring".
+        account: its name in the keyring.
+        what: what messages call it.
 
     Raises:
         AuditUnavailableError: the key cannot be had, or others may read or replace it.
     """
     try:
-        pem = _from_keyring() if where == KEYRING else _from_file(Path(where))
+        pem = _from_keyring(account, what) if where == KEYRING else _from_file(Path(where))
         private = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # `from None`: the text of the error may quote the key.
-        raise AuditUnavailableError(f"the audit signing key in {where} is no unencrypted PEM key") from None
+        raise AuditUnavailableError(f"the {what} in {where} is no unencrypted PEM key") from None
     except OSError as error:
         said = (error.strerror or "unknown error").lower()
         raise AuditUnavailableError(
-            f"the audit signing key in {where} cannot be read: {said}",
-            instead="give this account the key, or take audit.signing_key out of the configuration",
+            f"the {what} in {where} cannot be read: {said}",
+            instead="give this account the key, or change the configuration",
         ) from error
     if not isinstance(private, Ed25519PrivateKey):
-        raise AuditUnavailableError(f"the audit signing key in {where} is no Ed25519 key")
+        raise AuditUnavailableError(f"the {what} in {where} is no Ed25519 key")
     return KeySigner(private)
 
 
-def new_key(where: str) -> str:
+def new_key(where: str, *, account: str = KEYRING_ACCOUNT) -> str:
     """
-    Make a signing key, and return its public key for `audit.public_keys`.
+    Make a signing key, and return its public key.
 
     Args:
         where: a file that does not exist yet, or "keyring".
+        account: its name in the keyring.
 
     Raises:
         ConfigurationError: it cannot be stored there, or there is one already.
@@ -112,7 +115,7 @@ def new_key(where: str) -> str:
     private = Ed25519PrivateKey.generate()
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     if where == KEYRING:
-        _into_keyring(pem)
+        _into_keyring(pem, account)
         return public_text(private)
     try:
         descriptor = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -155,21 +158,19 @@ def _from_file(path: Path) -> bytes:
         return file.read(64 * 1024)
 
 
-def _from_keyring() -> bytes:
+def _from_keyring(account: str, what: str) -> bytes:
     from safeconsole.adapters.local.secrets import from_keyring  # noqa: PLC0415 - slow to import, rarely needed
 
-    text, why = from_keyring("", KEYRING_ACCOUNT)
+    text, why = from_keyring("", account)
     if text is None:
-        raise AuditUnavailableError(
-            f"there is no audit signing key in the keyring: {why}", instead="safeconsole audit new-key keyring"
-        )
+        raise AuditUnavailableError(f"there is no {what} in the keyring: {why}", instead="make one, or name a file")
     return text.encode()
 
 
-def _into_keyring(pem: bytes) -> None:
+def _into_keyring(pem: bytes, account: str) -> None:
     from safeconsole.adapters.local.credentials import set_secret  # noqa: PLC0415 - as above
     from safeconsole.adapters.local.secrets import from_keyring  # noqa: PLC0415
 
-    if from_keyring("", KEYRING_ACCOUNT)[0] is not None:
-        raise ConfigurationError("there is an audit signing key in the keyring already")
-    set_secret("", KEYRING_ACCOUNT, pem.decode())
+    if from_keyring("", account)[0] is not None:
+        raise ConfigurationError(f"there is a key called {account} in the keyring already")
+    set_secret("", account, pem.decode())

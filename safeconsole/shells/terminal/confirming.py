@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
+from safeconsole.core.approval import ApprovalRequest
 from safeconsole.core.decision import Considered
 from safeconsole.core.elevation import Request, Scope
 from safeconsole.shells.terminal.cells import safe
@@ -29,6 +30,10 @@ class NoTerminal:
         """Return no."""
         return False
 
+    def paste_approval(self, code: str, request: ApprovalRequest) -> str:  # noqa: ARG002 (the protocol's signature)
+        """Return nothing: there is nobody to paste it."""
+        return ""
+
 
 class GivenConfirmer:
     """
@@ -48,6 +53,10 @@ class GivenConfirmer:
     def elevate(self, request: Request, considered: Considered | None) -> bool:  # noqa: ARG002 (the protocol's signature)
         """Return whether the name given is exactly the cluster's."""
         return bool(self._cluster) and self._cluster == request.cluster
+
+    def paste_approval(self, code: str, request: ApprovalRequest) -> str:  # noqa: ARG002 (the protocol's signature)
+        """Return nothing: there is nobody to paste it."""
+        return ""
 
 
 class TerminalConfirmer:
@@ -77,6 +86,14 @@ class TerminalConfirmer:
         return (
             self._answer(f'to elevate, type the name of the cluster ("{safe(request.cluster)}"): ') == request.cluster
         )
+
+    def paste_approval(self, code: str, request: ApprovalRequest) -> str:
+        """Show what a second person runs, and return what they sent back."""
+        self._show(
+            f"this needs a second person, for {clock_text(request.window_seconds)} on {safe(request.cluster)}; "
+            f"they run:\n\n  safeconsole approve {code}\n\n"
+        )
+        return self._answer("paste their answer (Enter gives up): ")
 
     def _answer(self, question: str) -> str:
         try:

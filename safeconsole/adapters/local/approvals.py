@@ -1,0 +1,151 @@
+"""
+Carries requests to a second person and their answers back: by hand, or through a shared directory.
+
+Whoever can write to the directory can take a request away or bring an answer, but not make one: answers are
+signed, and this console believes only the keys in its configuration.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from safeconsole.adapters.local.appending import open_appending, write_whole
+from safeconsole.adapters.local.signing import KeyRing, fingerprint, load_signer
+from safeconsole.core.approval import (
+    Approval,
+    ApprovalRequest,
+    answer_code,
+    approval_from_code,
+    objection_to,
+    request_code,
+    signed_bytes,
+)
+from safeconsole.core.approval import request_hash as hash_of_request
+from safeconsole.core.errors import AuditUnavailableError, ConfigurationError, RefusedError
+from safeconsole.core.settings import ApprovalSettings
+
+KEYRING_ACCOUNT = "approval-signing-key"
+POLL_SECONDS = 0.5
+LARGEST_ANSWER_BYTES = 64 * 1024
+
+Ask = Callable[[str, ApprovalRequest], str]
+"""Shows a code and a request to the person who asks, and returns the answer that they paste, "" for none."""
+
+
+class LocalApprovals:
+    """
+    Gets a second person's signed yes for the console on this computer.
+
+    Args:
+        settings: see there.
+        ask: used where no directory is configured.
+        sleep: waits between two looks into the directory.
+    """
+
+    def __init__(self, settings: ApprovalSettings, ask: Ask, *, sleep: Callable[[float], None] = time.sleep) -> None:
+        self._settings = settings
+        self._ask = ask
+        self._sleep = sleep
+
+    def expiry(self) -> int:
+        """Seconds since 1970 after which a request made now counts no more."""
+        return int(time.time() + self._settings.wait_seconds)
+
+    def approve(self, request: ApprovalRequest) -> Approval:
+        """
+        Return an approval that holds for exactly this request.
+
+        Raises:
+            RefusedError: nobody approved in time, or the answer does not count; the message says why.
+            ConfigurationError: no approver is configured, or the directory cannot be used.
+        """
+        others = sorted(name for name in self._settings.approvers if name != request.person)
+        if not others:
+            raise ConfigurationError(
+                "the policy asks for a second person, and no other approver is configured",
+                instead="add their public key under [approvals.approvers]; `safeconsole approve --new-key` makes one",
+            )
+        code = request_code(request)
+        text = self._from_directory(request, code) if self._settings.directory else self._ask(code, request)
+        if not text.strip():
+            raise RefusedError("no second person approved it", instead=f"one of {', '.join(others)} can")
+        try:
+            approval = approval_from_code(text)
+        except ValueError as error:
+            raise RefusedError(f"that is no approval: {error}") from None
+        wrong = objection_to(approval, request, approvers=self._settings.approvers, now_epoch=time.time(), holds=_holds)
+        if wrong:
+            raise RefusedError(f"the approval does not count: {wrong}", instead=f"one of {', '.join(others)} can")
+        return approval
+
+    def _from_directory(self, request: ApprovalRequest, code: str) -> str:
+        """Put the request down and wait for its answer."""
+        asked, answered = _paths(Path(self._settings.directory), request)
+        try:
+            _write(asked, code)
+            while time.time() < request.expires_epoch:
+                if answered.exists():
+                    with answered.open("rb") as file:
+                        return file.read(LARGEST_ANSWER_BYTES).decode("ascii", "replace")
+                self._sleep(POLL_SECONDS)
+        except OSError as error:
+            said = (error.strerror or "").lower()
+            raise ConfigurationError(f"approvals.directory {self._settings.directory}: {said}") from error
+        except KeyboardInterrupt:
+            raise RefusedError("no second person approved it: interrupted") from None
+        return ""
+
+
+def sign(request: ApprovalRequest, settings: ApprovalSettings, *, approver: str) -> str:
+    """
+    Return an approver's signed answer as text; with a shared directory it is put there too.
+
+    Raises:
+        RefusedError: it is the approver's own request, or it has expired.
+        ConfigurationError: this account has no key to sign with, or the directory cannot be used.
+    """
+    if approver == request.person:
+        raise RefusedError(f"{approver} cannot approve what {approver} asked for", instead="somebody else must")
+    if time.time() >= request.expires_epoch:
+        raise RefusedError("the request has expired", instead="it has to be asked for again")
+    try:
+        signer = load_signer(settings.key, account=KEYRING_ACCOUNT, what="approval signing key")
+    except AuditUnavailableError as error:
+        raise ConfigurationError(error.message, instead="safeconsole approve --new-key") from error
+    signature = signer.sign(signed_bytes(request, approver))
+    answer = answer_code(
+        Approval(request=hash_of_request(request), approver=approver, key=signer.key, signature=signature)
+    )
+    if settings.directory:
+        try:
+            _write(_paths(Path(settings.directory), request)[1], answer)
+        except OSError as error:
+            raise ConfigurationError(f"approvals.directory: {(error.strerror or '').lower()}") from error
+    return answer
+
+
+def _holds(public: str, key: str, message: bytes, signature: str) -> bool:
+    return fingerprint(public) == key and KeyRing((public,)).holds(key, message, signature)
+
+
+def _paths(directory: Path, request: ApprovalRequest) -> tuple[Path, Path]:
+    # The id comes from another computer's text: it MUST not be able to name a path.
+    name = re.sub(r"[^A-Za-z0-9-]", "-", request.id)[:100]
+    return directory / f"{name}.request", directory / f"{name}.answer"
+
+
+def _write(path: Path, text: str) -> None:
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = open_appending(draft, new=True)
+    try:
+        write_whole(descriptor, f"{text}\n".encode())
+        os.fchmod(descriptor, 0o640)
+        # Whole or not there at all, and never over one that is there.
+        os.link(draft, path)
+    finally:
+        os.close(descriptor)
+        draft.unlink()

@@ -1,0 +1,154 @@
+"""
+Two persons, without a service: a request that travels as text, and a signed answer that travels back.
+
+A request says what, where, who, why and until when. The answer is a signature over exactly that, so that
+it fits no other request. The console that asked is the only one that takes the answer, once.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import zlib
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+REQUEST_MARK = "sc-request-"
+ANSWER_MARK = "sc-answer-"
+LARGEST_BYTES = 64 * 1024
+"""A request or an answer unpacks to no more than this."""
+
+
+class ApprovalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    What a second person is asked to approve.
+
+    Attributes:
+        id: the elevation's id in the journal of the console that asks.
+        cluster, environment: where.
+        server, node: identity and name of the instance; "" for a window on the whole cluster.
+        person, host: who asks, and from which computer.
+        reason, ticket: why.
+        scope: "statement" or "break-glass".
+        sql: the statement as the journal holds it, "" for a window.
+        digest: the statement's digest, "" for a window.
+        evidence: what the person who asks was shown, one line each.
+        window_seconds: how long it would hold, > 0.
+        expires_epoch: seconds since 1970, UTC, after which no answer counts.
+    """
+
+    id: str
+    cluster: str
+    environment: str
+    server: str
+    node: str
+    person: str
+    host: str
+    reason: str
+    ticket: str
+    scope: str
+    sql: str
+    digest: str
+    evidence: tuple[str, ...]
+    window_seconds: float
+    expires_epoch: int
+
+
+class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    A second person's yes.
+
+    Attributes:
+        request: `request_hash` of what was approved.
+        approver: who says so, as the configuration names their public key.
+        key: fingerprint of that key.
+        signature: hexadecimal Ed25519 signature over `signed_bytes`.
+    """
+
+    request: str
+    approver: str
+    key: str
+    signature: str
+
+
+def request_hash(request: ApprovalRequest) -> str:
+    """Return the hexadecimal SHA-256 of a request, every field of it."""
+    return hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
+
+
+def signed_bytes(request: ApprovalRequest, approver: str) -> bytes:
+    """Return what an approver signs."""
+    return f"safeconsole approval\n{request_hash(request)}\n{approver}".encode()
+
+
+def request_code(request: ApprovalRequest) -> str:
+    """Return a request as one word of text."""
+    return REQUEST_MARK + _packed(msgspec.json.encode(request))
+
+
+def answer_code(approval: Approval) -> str:
+    """Return an approval as one word of text."""
+    return ANSWER_MARK + _packed(msgspec.json.encode(approval))
+
+
+def request_from_code(code: str) -> ApprovalRequest:
+    """Return the request in a text. Raises ValueError: it holds none."""
+    return msgspec.json.decode(_unpacked(code, REQUEST_MARK), type=ApprovalRequest)
+
+
+def approval_from_code(code: str) -> Approval:
+    """Return the approval in a text. Raises ValueError: it holds none."""
+    return msgspec.json.decode(_unpacked(code, ANSWER_MARK), type=Approval)
+
+
+def objection_to(
+    approval: Approval,
+    request: ApprovalRequest,
+    *,
+    approvers: Mapping[str, str],
+    now_epoch: float,
+    holds: Callable[[str, str, bytes, str], bool],
+) -> str:
+    """
+    Return why an approval does not count, or "".
+
+    Args:
+        approval: what came back.
+        request: what this console asked for.
+        approvers: public keys by person, from the configuration.
+        now_epoch: seconds since 1970, UTC.
+        holds: whether (public key, fingerprint, message, signature) belong together.
+    """
+    if approval.request != request_hash(request):
+        return "it answers another request"
+    if not now_epoch < request.expires_epoch:
+        return "the request has expired"
+    if approval.approver == request.person:
+        return f"{request.person} cannot approve what {request.person} asked for"
+    public = approvers.get(approval.approver)
+    if public is None:
+        return f"{approval.approver} is no approver in this console's configuration"
+    if not holds(public, approval.key, signed_bytes(request, approval.approver), approval.signature):
+        return f"the signature is not {approval.approver}'s"
+    return ""
+
+
+def _packed(data: bytes) -> str:
+    return base64.urlsafe_b64encode(zlib.compress(data, 9)).decode().rstrip("=")
+
+
+def _unpacked(code: str, mark: str) -> bytes:
+    text = "".join(code.split())
+    if not text.startswith(mark) or len(text) > LARGEST_BYTES:
+        raise ValueError(f"it does not begin with {mark}")
+    body = text.removeprefix(mark)
+    unpacker = zlib.decompressobj()
+    try:
+        data = unpacker.decompress(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)), LARGEST_BYTES)
+    except (binascii.Error, zlib.error, ValueError) as error:
+        raise ValueError(f"it is damaged: {error}") from None
+    if not unpacker.eof:
+        raise ValueError("it is not whole")
+    return data

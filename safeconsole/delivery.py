@@ -1,0 +1,66 @@
+"""Hands a statement's rows on as they come, under the limits that hold here, and says what cut them off."""
+
+from __future__ import annotations
+
+from safeconsole.core.errors import SafeConsoleError, StoppedError
+from safeconsole.core.limits import Limits
+from safeconsole.interfaces import Answer, Clock, Completion, Connection, Presenter
+
+
+class Tally:
+    """
+    What has reached the person so far.
+
+    Attributes:
+        rows: rows handed on.
+        bytes: bytes of rows that reached this process.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self.rows = 0
+        self.bytes = 0
+        self._clock = clock
+        self._started_seconds = clock.monotonic()
+
+    @property
+    def elapsed_seconds(self) -> float:
+        """Seconds since the send."""
+        return self._clock.monotonic() - self._started_seconds
+
+
+def deliver(answer: Answer, connection: Connection, limits: Limits, presenter: Presenter, tally: Tally) -> Completion:
+    """
+    Hand every row on, and finish the statement; a hard limit stops it on the server.
+
+    Raises:
+        StoppedError: a limit was reached.
+        SafeConsoleError: as `Answer.batches` and `Answer.finish`.
+    """
+    for batch in answer.batches():
+        room = limits.fetched_rows - tally.rows
+        presenter.rows(batch[:room] if len(batch) > room else batch)
+        tally.rows += min(len(batch), room)
+        tally.bytes = answer.received_bytes
+        over_bytes = "fetched_bytes" if tally.bytes > limits.fetched_bytes else ""
+        ceiling = "fetched_rows" if len(batch) > room else over_bytes
+        if ceiling:
+            raise StoppedError(
+                f"stopped after {tally.rows} rows: {ceiling} is {getattr(limits, ceiling)}",
+                by="console",
+                ceiling=ceiling,
+                verified=connection.stop(),
+                instead="narrow it with WHERE or LIMIT, or raise the limit up to the policy's ceiling",
+            )
+    return answer.finish()
+
+
+def failure_of(error: BaseException, connection: Connection) -> SafeConsoleError:
+    """Return what a failure after the send means; a statement that may still run is stopped on the server first."""
+    if isinstance(error, SafeConsoleError):
+        return error
+    verified = connection.stop()
+    if isinstance(error, KeyboardInterrupt):
+        return StoppedError("stopped by you", by="person", verified=verified)
+    if isinstance(error, BrokenPipeError):
+        return StoppedError("stopped: nobody reads the output any more", by="console", verified=verified)
+    return StoppedError(f"stopped: {type(error).__name__} while showing the result", by="console", verified=verified)

@@ -1,0 +1,83 @@
+"""Writes the road's steps into the journal: which record a step leaves, and what of a text may stand in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from safeconsole.core import outcome
+from safeconsole.core.decision import Considered, Permit
+from safeconsole.core.errors import SafeConsoleError
+from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.record import Ended, Record
+from safeconsole.core.redaction import Literals, redacted, redacted_message
+from safeconsole.core.statement import Statement
+from safeconsole.delivery import Tally
+from safeconsole.interfaces import Completion, Journal
+
+
+class Recorder:
+    """
+    The session's journal, as the road writes to it.
+
+    Args:
+        journal: where records go.
+        rules: how the servers read text.
+        literals: what becomes of a statement's literals.
+    """
+
+    def __init__(self, journal: Journal, *, rules: Callable[[], LexicalRules], literals: Literals) -> None:
+        self._journal = journal
+        self._rules = rules
+        self._literals = literals
+
+    @property
+    def session(self) -> str:
+        """The session's id."""
+        return self._journal.session
+
+    def append(self, record: Record, *, durable: bool = False) -> None:
+        """Add one record; see `interfaces.Journal`."""
+        self._journal.append(record, durable=durable)
+
+    def close(self) -> None:
+        """Make everything durable and close; see `interfaces.Journal`."""
+        self._journal.close()
+
+    def asked(self, number: int, statement: Statement, *, by_console: bool) -> None:
+        """Record that a statement was asked for."""
+        self.append(outcome.asked(number, statement, self._redacted(statement), by_console=by_console))
+
+    def decided(self, number: int, considered: Considered) -> None:
+        """Record what was decided."""
+        self.append(outcome.decided(number, considered))
+
+    def intent(self, number: int, permit: Permit, guards: dict[str, str]) -> None:
+        """Record what is about to be sent; durable on return."""
+        self.append(outcome.intent(number, permit, self._redacted(permit.statement), guards), durable=True)
+
+    def refused(self, number: int, statement: Statement, error: SafeConsoleError) -> Ended:
+        """Return the outcome of a statement that was not sent."""
+        return outcome.refused(number, error, self._redacted_error(statement, error))
+
+    def failed(self, number: int, statement: Statement, error: SafeConsoleError, tally: Tally) -> Ended:
+        """Return the outcome of a statement that was sent and did not end well."""
+        return outcome.failed(
+            number,
+            error,
+            self._redacted_error(statement, error),
+            rows=tally.rows,
+            bytes_=tally.bytes,
+            elapsed=tally.elapsed_seconds,
+        )
+
+    def done(self, number: int, completion: Completion, tally: Tally) -> Ended:
+        """Return the outcome of a statement that ended well."""
+        return outcome.done(
+            number, rows=tally.rows, bytes_=tally.bytes, elapsed_seconds=tally.elapsed_seconds, completion=completion
+        )
+
+    def _redacted(self, statement: Statement) -> str:
+        return redacted(statement.text, statement.kind, self._rules(), self._literals)
+
+    def _redacted_error(self, statement: Statement, error: SafeConsoleError) -> str:
+        return redacted_message(error.message, statement.text, self._literals)

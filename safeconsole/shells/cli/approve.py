@@ -1,0 +1,60 @@
+"""`safeconsole approve`: the second person sees what is asked, and signs it or does not."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from safeconsole.core.approval import ApprovalRequest, request_from_code
+from safeconsole.core.errors import ConfigurationError, RefusedError
+from safeconsole.shells.cli.application import Application
+from safeconsole.shells.terminal.cells import safe
+from safeconsole.shells.terminal.evidence import Lines, block_text, split_label
+from safeconsole.shells.terminal.looks import look_of
+from safeconsole.shells.terminal.measures import clock_text
+
+
+@click.command()
+@click.argument("code", required=False)
+@click.option("--new-key", metavar="FILE|keyring", help="Make this account's key and print its public half.")
+@click.option("--confirm", "typed", default="", metavar="CLUSTER", help="The cluster's name, typed to approve.")
+@click.pass_obj
+def approve(app: Application, code: str | None, new_key: str | None, typed: str) -> None:
+    """
+    Look at the request in CODE and approve it with this account's key; the answer goes to standard output.
+
+    The answer fits this request only, counts until the request expires, and is not one's own to give.
+    """
+    if new_key:
+        click.echo(app.new_approval_key(new_key))
+        return
+    if not code:
+        raise click.UsageError("give the CODE that the person who asks was shown")
+    try:
+        request = request_from_code(code)
+    except ValueError as error:
+        raise ConfigurationError(f"that is no request: {error}") from None
+    click.echo(block_text("approval asked", _lines(request), look_of(sys.stderr, app.environ), style="red"), err=True)
+    if not typed and sys.stdin.isatty():
+        typed = click.prompt(f"to approve, type the name of the cluster ({safe(request.cluster)})", err=True)
+    if typed != request.cluster:
+        raise RefusedError(
+            f"not approved: the name typed is not {safe(request.cluster)}",
+            instead=f"type it at the question, or give --confirm {safe(request.cluster)}",
+        )
+    click.echo(app.sign_approval(request))
+
+
+def _lines(request: ApprovalRequest) -> Lines:
+    what = request.sql or "every statement that needs an elevation"
+    said = (
+        ("who", f"{request.person} on {request.host}"),
+        ("where", f"{request.cluster} ({request.environment}) {request.node}".rstrip()),
+        ("what", what),
+        ("for", clock_text(request.window_seconds)),
+        ("reason", request.reason),
+        ("ticket", request.ticket or "none"),
+    )
+    evidence = tuple(split_label(line) for line in request.evidence)
+    return tuple((label, safe(text)) for label, text in (*said, *evidence))
