@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -9,6 +10,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import pymysql
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -137,7 +139,9 @@ def another_authority(path):
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "another")])
     now = datetime.datetime.now(datetime.UTC)
     made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(days=1))
+        x509.CertificateBuilder(
+            name, name, key.public_key(), x509.random_serial_number(), now, now + datetime.timedelta(days=1)
+        )
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(key, hashes.SHA256())
     )
@@ -591,3 +595,33 @@ def test_a_heartbeat_says_the_lag(private_cluster):
         engine.close()
         assert (reading.lag_seconds is None) is (expected is None)
         assert expected is None or 99 < reading.lag_seconds < 130
+
+
+def test_a_group_says_who_writes(private_cluster):
+    cluster = private_cluster("mysql", replicas=0)
+    free = socket.create_server(("127.0.0.1", 0))
+    port = free.getsockname()[1]
+    free.close()
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        try:
+            cursor.execute("INSTALL PLUGIN group_replication SONAME 'group_replication.so'")
+        except pymysql.MySQLError as error:
+            pytest.skip(f"this server has no group replication: {error}")
+        cursor.execute("SET GLOBAL group_replication_group_name = 'aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa'")
+        cursor.execute(f"SET GLOBAL group_replication_local_address = '127.0.0.1:{port}'")
+        cursor.execute("SET GLOBAL group_replication_bootstrap_group = ON")
+        cursor.execute("START GROUP_REPLICATION")
+    engine = engine_of(cluster)
+    (reading,) = engine.topology()
+    assert reading.role is Role.UNKNOWN
+    assert "grant SELECT ON performance_schema.replication_group_members" in reading.proof
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("GRANT SELECT ON performance_schema.replication_group_members TO console_read@'%'")
+    (reading,) = engine.topology()
+    assert (reading.role, reading.proof) == (Role.PRIMARY, "group replication: online primary, read_only=0")
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("STOP GROUP_REPLICATION")
+    (reading,) = engine.topology()
+    # What leaves its group refuses writes, and copies from nobody.
+    assert (reading.role, reading.proof) == (Role.UNKNOWN, "read_only=1, but no replication channel")
+    engine.close()

@@ -86,6 +86,9 @@ class MySqlConnection:
             measured = measure(link.wire, link.variant, with_health=False)
         except BREAKS as error:
             raise self._unreachable(error) from None
+        except KeyboardInterrupt:
+            link.give_up()
+            raise
         proof = prove_role(measured.facts)
         return Reading(
             node=link.node,
@@ -109,6 +112,10 @@ class MySqlConnection:
         except BREAKS:
             self._link.give_up()
             return Estimate()
+        except KeyboardInterrupt:
+            # Its answer is still on the way; the watchdog ends what runs.
+            self._link.give_up()
+            raise
 
     def send(self, permit: Permit, *, watch: Callable[[Sample], None] | None = None, as_text: bool = False) -> Answer:
         """Send the permitted text once; see `interfaces.Connection`."""

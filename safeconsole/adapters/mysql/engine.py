@@ -49,6 +49,7 @@ class MySqlEngine:
         self._seen: dict[NodeName, Seen] = {}
         self._expected: dict[str, str] = {}
         self._lock = threading.Lock()
+        self._measuring = threading.Lock()
 
     @property
     def flavour(self) -> Flavour:
@@ -64,6 +65,10 @@ class MySqlEngine:
 
     def topology(self) -> tuple[Reading, ...]:
         """Measure every node, in parallel, and those that they name as their sources."""
+        with self._measuring:
+            return self._measure_all()
+
+    def _measure_all(self) -> tuple[Reading, ...]:
         measured: dict[str, Reading] = {}
         wave = tuple(dict.fromkeys(self._settings.nodes))
         for _ in range(_ROUNDS):

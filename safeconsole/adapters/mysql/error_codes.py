@@ -73,6 +73,19 @@ KNOWN: Mapping[int, Known] = {
 CLOSES_CONNECTION = frozenset({4081, 4082})
 """Errors after which the server closes the connection."""
 
+WAYS_OUT: Mapping[str, str] = {
+    "run_seconds": "narrow it with WHERE or LIMIT, or raise \\timeout up to the policy's ceiling",
+    "lock_wait_seconds": "somebody else holds the lock: ask who, or try again later",
+    "session_memory_bytes": "narrow it, or sort and group fewer rows",
+    "grown_memory_bytes": "ask for less of it at a time; sizes come from safeconsole capacity",
+    "opened_tables": "ask for fewer tables at a time; sizes come from safeconsole capacity",
+    "free_memory_bytes": "try again on another node, or later",
+    "fetched_bytes": "leave the large column out, or export in pieces",
+    "changed_rows": "change the rows in pieces, by a range of the primary key",
+    "max_join_size": "narrow it with a condition on an index",
+}
+"""What the person can do about each ceiling."""
+
 _MEMORY_CAP_TEXT = "max-session-mem-used"
 _INNODB_READ_ONLY_TEXTS = {1015: "errno: 165", 1036: "read only"}
 
@@ -164,6 +177,7 @@ def statement_error(error: BaseException, *, server: str, changes: bool, verifie
             ceiling="fetched_bytes",
             verified=verified,
             evidence=(f"one packet of {error.read_bytes} bytes",),
+            instead=WAYS_OUT["fetched_bytes"],
         )
     known, code, text = meaning_of(error), code_of(error), text_of(error)
     if known is None:
@@ -188,6 +202,7 @@ def _capped(known: Known, code: int, text: str, *, server: str) -> StoppedError:
         ceiling=known.ceiling,
         verified="already over",
         evidence=(f"the server says: {text} ({code})",),
+        instead=WAYS_OUT.get(known.ceiling, ""),
     )
 
 

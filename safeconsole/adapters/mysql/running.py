@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from safeconsole.adapters.mysql.bracket import Bracket, close_bracket, open_bracket
 from safeconsole.adapters.mysql.cancel import Watched
 from safeconsole.adapters.mysql.columns import column_of, decoder_of
-from safeconsole.adapters.mysql.error_codes import CLOSES_CONNECTION, code_of, is_lost, statement_error
+from safeconsole.adapters.mysql.error_codes import CLOSES_CONNECTION, WAYS_OUT, code_of, is_lost, statement_error
 from safeconsole.adapters.mysql.link import Link
 from safeconsole.adapters.mysql.packets import Packets, PacketTooLargeError, ResultEnd, ResultHead, drain, row_batches
 from safeconsole.adapters.mysql.verdicts import in_doubt_of, silent_cut, stop_of
@@ -252,6 +252,7 @@ class Running:
             ceiling="changed_rows",
             verified="already over",
             evidence=(f"the server reported {changed} changed rows, allowed {allowed}",),
+            instead=WAYS_OUT["changed_rows"],
         )
 
     def _warnings(self) -> tuple[str, ...]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from safeconsole.adapters.mysql.cancel import Watched
+from safeconsole.adapters.mysql.error_codes import WAYS_OUT
 from safeconsole.core.errors import OutcomeUnknownError, StoppedError
+from safeconsole.core.limits import FLOORS
+from safeconsole.core.watchdog import Breach
 
 
 def stop_of(watched: Watched, *, server: str) -> StoppedError | None:
@@ -23,12 +26,21 @@ def stop_of(watched: Watched, *, server: str) -> StoppedError | None:
             verified=watched.verified,
         )
     return StoppedError(
-        f"stopped on {server}: {breach.ceiling} {_figure(breach.read)}, over {_figure(breach.allowed)}",
+        f"stopped on {server}: {words_of(breach)}",
         by="watchdog",
         ceiling=breach.ceiling,
         verified=watched.verified or "already over",
-        evidence=(f"process list: {watched.verified or 'already over'}",),
+        evidence=(f"read {breach.read:,.6g}, allowed {breach.allowed:,.6g}", f"process list: {watched.verified}"),
+        instead=WAYS_OUT.get(breach.ceiling, ""),
     )
+
+
+def words_of(breach: Breach) -> str:
+    """Return what passed which ceiling, or fell under which floor."""
+    if breach.read < 0:
+        return f"{breach.ceiling} cannot be read, and is asked to be {breach.allowed:,.6g}"
+    side = "under" if breach.ceiling in FLOORS else "over"
+    return f"{breach.ceiling} {breach.read:,.6g} {side} {breach.allowed:,.6g}"
 
 
 def silent_cut(waited_seconds: float, cap_seconds: float, *, server: str) -> StoppedError:
@@ -44,6 +56,7 @@ def silent_cut(waited_seconds: float, cap_seconds: float, *, server: str) -> Sto
         ceiling="run_seconds",
         verified="already over",
         evidence=(f"{waited_seconds:.3f} s of {cap_seconds:g} s",),
+        instead=WAYS_OUT["run_seconds"],
     )
 
 
