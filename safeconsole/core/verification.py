@@ -186,6 +186,9 @@ def check_session(
             return None
         return Finding(session=session, number=-1, what="the session is in the host log, but its file is gone")
     if not anchors or anchors[0].event is not AnchorEvent.OPENED:
+        held = list(lines)
+        if not held and not anchors:
+            return None  # a console that died between making its file and announcing it; nothing was written
         return Finding(session=session, number=0, what="the host log does not know this session")
     walked = walk(lines, first=anchors[0].hash, session=session)
     for anchor in anchors[1:]:

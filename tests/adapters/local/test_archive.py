@@ -222,12 +222,12 @@ def test_sessions_come_oldest_first(directory, sessions):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\n", b"{}\n", b"\xff\x00\n", b'{"version":1}\n', b"x" * 100, b'{"record":{"type":"no such"}}\n']
+    "content", [b"\n", b"{}\n", b"\xff\x00\n", b'{"version":1}\n', b"x" * 100, b'{"record":{"type":"no such"}}\n']
 )
 def test_a_file_that_is_no_session_is_a_summary_that_says_so_and_a_finding(directory, sessions, content):
     (directory / "sessions" / "2026-11-07-odd.jsonl").write_bytes(content)
     summary = next(summary for summary in sessions.sessions() if summary.session == "odd")
-    assert summary.trouble or not content
+    assert summary.trouble
     assert "odd" in {finding.session for finding in sessions.verify()}
     assert list(sessions.entries("odd")) == []
 
@@ -280,3 +280,14 @@ def test_a_pruned_session_leaves_a_tombstone_that_verify_accepts(directory, sess
     files(directory)[1].unlink()
     HostLog(directory, clock).add(AnchorEvent.PRUNED, "s0", count=1, head="h")
     assert sessions.verify() == ()
+
+
+def test_an_empty_file_of_a_console_that_died_while_opening_is_no_finding(directory, sessions):
+    (directory / "sessions" / "2026-11-07-odd.jsonl").write_bytes(b"")
+    assert sessions.verify() == ()
+    assert list(sessions.entries("odd")) == []
+
+
+def test_a_session_that_was_emptied_is_a_finding(directory, sessions):
+    files(directory)[1].write_bytes(b"")
+    assert [(finding.session, finding.number) for finding in sessions.verify()] == [("s0", 0)]
