@@ -10,16 +10,18 @@ import pytest
 
 from safeconsole.adapters.local.clock import SystemClock
 from safeconsole.adapters.sqlite.engine import open_engine
+from safeconsole.core.errors import ServerError
 from safeconsole.core.settings import ClusterSettings
-from safeconsole.core.statement import Statement
+from safeconsole.core.statement import Estimate, Statement
 from safeconsole.core.vocabulary import NodeName
 from safeconsole.demo.binaries import ServersUnavailableError
 from safeconsole.demo.embedded import Replicator, create_embedded
 from safeconsole.demo.keeper import shared_cluster
 from safeconsole.interfaces import Engine
+from tests.fakes import FakeEngine, Planned, three_nodes
 from tests.servers.talking import engine_of, statement, write
 
-ENGINES = ("sqlite", "mysql", "mariadb")
+ENGINES = ("fake", "sqlite", "mysql", "mariadb")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +59,54 @@ class Subject:
 def subject(request):
     """Each engine in turn."""
     return request.getfixturevalue(f"{request.param}_subject")
+
+
+@pytest.fixture
+def fake_subject():
+    """The engine that tests of the gate talk to: it may promise no more than the real ones keep."""
+    status = {"now": "paid"}
+
+    def set_to(value):
+        return Planned(changed=1, writes=True, columns=(), effect=lambda: status.update(now=value))
+
+    def many():
+        return [[(number, number, "paid")] * 1000 for number in range(30)]
+
+    read = statement("SELECT id FROM orders WHERE id < 4 ORDER BY id")
+    long_read = statement("SELECT o.id, p.id, o.status FROM orders o, orders p LIMIT 300000")
+    slow = statement("SELECT SLEEP(20)")
+    wrong = statement("SELECT id FROM no_such_table")
+    change = write("UPDATE orders SET status = 'contract' WHERE id = 1")
+    written = statement("SELECT status FROM orders WHERE id = 1")
+    undo = write("UPDATE orders SET status = 'paid' WHERE id = 1")
+    missing = ServerError(1146, "Table 'no_such_table' doesn't exist")
+    return Subject(
+        engine=FakeEngine(
+            SystemClock(),
+            [],
+            nodes=three_nodes(),
+            answers={
+                read.text: Planned(batches=([(1,), (2,), (3,)],)),
+                long_read.text: Planned(batches=many()),
+                slow.text: Planned(batches=([(0,)],), slow_seconds=20.0),
+                wrong.text: Planned(refusal=missing),
+                change.text: set_to("contract"),
+                written.text: lambda: Planned(batches=([(status["now"],)],)),
+                undo.text: set_to("paid"),
+            },
+            estimates={wrong.text: Estimate(asked=True, objection=missing.server_message, objection_code=1146)},
+        ),
+        replica=NodeName("replica-1"),
+        primary=NodeName("primary"),
+        schema="shop",
+        read=read,
+        long_read=long_read,
+        slow=slow,
+        wrong=wrong,
+        write=change,
+        written=written,
+        undo=undo,
+    )
 
 
 @pytest.fixture
