@@ -1,0 +1,229 @@
+"""An elevation is asked, recorded, held for a while, and over."""
+
+import pytest
+
+from safeconsole.core.decision import Considered, Decision
+from safeconsole.core.elevation import Event, Request, Scope
+from safeconsole.core.errors import AuditUnavailableError, RefusedError
+from safeconsole.core.limits import Limits
+from safeconsole.core.person import Person
+from safeconsole.core.policy import ElevationSettings
+from safeconsole.core.record import ElevationChanged
+from safeconsole.core.routing import Identity
+from safeconsole.core.statement import Estimate, Statement
+from safeconsole.core.visit import Visit
+from safeconsole.core.vocabulary import Effect, NodeName, Route, Verdict
+from safeconsole.elevations import Elevations
+from tests.fakes import FakeClock, FakeConfirmer, FakeJournal, FakeSecond
+from tests.gate.conftest import PERSON
+
+AGENT = Person(name="ada", login="ada", groups=(), host="laptop", terminal=False, agent="robot")
+
+
+class Held:
+    """Elevations with everything beside them."""
+
+    def __init__(self, *, person=PERSON, second=None, **settings):
+        self.events = []
+        self.clock = FakeClock(100.0)
+        self.journal = FakeJournal(self.events)
+        self.confirmer = FakeConfirmer(self.events)
+        self.elevations = Elevations(
+            settings=ElevationSettings(**settings),
+            visit=Visit(cluster="shop", environment="staging", face="sql", person=person),
+            journal=self.journal,
+            clock=self.clock,
+            confirmer=self.confirmer,
+            second=second(self.events) if second else None,
+        )
+
+    def ask(self, *answers, considered=None, sql="", **request):
+        self.confirmer.answers = list(answers) or [True]
+        request = {"cluster": "shop", "scope": Scope.BREAK_GLASS, "reason": "why", "window_seconds": 60.0, **request}
+        return self.elevations.ask(Request(**request), considered, sql=sql)
+
+    def states(self):
+        return [(record.state, record.event) for record in self.journal.records if isinstance(record, ElevationChanged)]
+
+
+def test_it_is_asked_answered_recorded_and_only_then_held():
+    held = Held()
+    grant = held.ask(ticket="T-1")
+    assert [event[0] for event in held.events] == ["durable", "elevate", "durable"]
+    assert held.states() == [("asked", "asked"), ("granted", "recorded-yes")]
+    assert held.elevations.current() == grant
+    assert (grant.id, grant.granted_seconds, grant.ends_seconds) == ("s1.1", 100.0, 160.0)
+    record = held.journal.records[-1]
+    assert (record.scope, record.cluster, record.reason, record.ticket) == ("break-glass", "shop", "why", "T-1")
+
+
+def test_the_window_begins_with_the_answer_and_not_with_the_question():
+    held = Held()
+
+    def yes_after_a_while():
+        held.clock.seconds += 30
+        return True
+
+    assert held.ask(yes_after_a_while).ends_seconds == 190.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "event"), [(False, "answered-no"), (KeyboardInterrupt(), "interrupted")]
+)
+def test_who_does_not_say_yes_is_not_elevated(answer, event):
+    held = Held()
+    with pytest.raises(RefusedError):
+        held.ask(answer)
+    assert held.elevations.current() is None
+    assert held.states() == [("asked", "asked"), ("declined", event)]
+
+
+@pytest.mark.parametrize("fails_at", [1, 2])
+def test_what_cannot_be_recorded_is_not_granted(fails_at):
+    held = Held()
+    held.journal.fails_at = fails_at
+    with pytest.raises(AuditUnavailableError):
+        held.ask()
+    assert held.elevations.current() is None
+    assert held.elevations.remaining_seconds() == 0
+
+
+@pytest.mark.parametrize(("passed", "left"), [(0.0, 60.0), (59.0, 1.0), (60.0, 0.0), (-1.0, 0.0)])
+def test_it_holds_until_its_end_and_not_before_its_beginning(passed, left):
+    """Time that runs backwards proves nothing, so it ends the elevation too."""
+    held = Held()
+    held.ask()
+    held.clock.seconds += passed
+    assert held.elevations.remaining_seconds() == left
+    assert (held.elevations.current() is None) == (left == 0)
+    if not left:
+        assert held.states()[-1] == ("expired", "time-passed")
+        assert held.elevations.remaining_seconds() == 0
+
+
+def test_one_of_a_statement_covers_that_statement_on_that_server_only():
+    held = Held()
+    grant = held.ask(scope=Scope.STATEMENT, digest="d", server="s")
+    assert held.elevations.covering("d", "s") == grant
+    for digest, server in (("other", "s"), ("d", "other"), ("", ""), ("d", "")):
+        assert held.elevations.covering(digest, server) is None
+
+
+def test_a_window_covers_every_statement():
+    held = Held()
+    grant = held.ask()
+    assert held.elevations.covering("any", "server") == grant
+
+
+@pytest.mark.parametrize(
+    ("event", "state"),
+    [
+        (Event.STOOD_DOWN, "stood-down"), (Event.FAILED_OVER, "voided"), (Event.RECONNECTED, "voided"),
+        (Event.SESSION_ENDED, "voided"), (Event.TIME_PASSED, "expired"),
+    ],
+)  # fmt: skip
+def test_every_end_is_final_and_recorded_once(event, state):
+    held = Held()
+    held.ask()
+    held.elevations.end(event)
+    held.elevations.end(event)
+    assert held.elevations.covering("any", "server") is None
+    assert held.states()[2:] == [(state, event)]
+
+
+def test_it_ends_even_when_that_cannot_be_recorded():
+    held = Held()
+    held.ask()
+    held.journal.fails_at = 3
+    with pytest.raises(AuditUnavailableError):
+        held.elevations.end(Event.STOOD_DOWN)
+    assert held.elevations.current() is None
+
+
+def test_an_agent_elevates_only_where_the_policy_says_so():
+    with pytest.raises(RefusedError, match="robot"):
+        Held(person=AGENT).ask()
+    assert Held(person=AGENT, agents_may_elevate=True).ask()
+
+
+@pytest.mark.parametrize("ticket", ["", "  "])
+def test_a_ticket_is_needed_where_the_policy_says_so(ticket):
+    held = Held(ticket_required=True)
+    with pytest.raises(RefusedError, match="ticket"):
+        held.ask(ticket=ticket)
+    assert held.events == []
+    assert held.ask(ticket="T-1")
+
+
+def test_no_window_is_longer_than_the_policy_allows():
+    held = Held(max_window_seconds=60.0)
+    assert held.ask(window_seconds=60.0)
+    for seconds in (60.1, float("inf")):
+        with pytest.raises(RefusedError, match="60 s"):
+            held.ask(window_seconds=seconds)
+
+
+def test_ids_are_never_used_twice():
+    held = Held()
+    assert [held.ask().id, held.ask().id] == ["s1.1", "s1.2"]
+
+
+# Two persons.
+
+
+def considered(*effects):
+    return Considered(
+        statement=Statement(text="x", kind="x", effects=frozenset(effects), digest="d"),
+        route=Route.PRIMARY,
+        node=NodeName("primary"),
+        identity=Identity(server="s", address="a"),
+        estimate=Estimate(),
+        decision=Decision(verdict=Verdict.ELEVATE, rules=(), limits=Limits()),
+        evidence=("seen",),
+    )
+
+
+def test_a_second_person_is_asked_after_the_first_and_recorded_before_the_grant():
+    held = Held(second=FakeSecond, two_persons=("ddl",))
+    held.ask(scope=Scope.STATEMENT, digest="d", server="s", considered=considered(Effect.DDL), sql="ALTER ?")
+    assert [event[0] for event in held.events] == ["durable", "elevate", "second", "durable", "durable"]
+    request, approved = held.events[2][1], held.journal.records[1]
+    assert (request.id, request.sql, request.digest, request.node, request.person) == (
+        "s1.1", "ALTER ?", "d", "primary", "ada",
+    )  # fmt: skip
+    assert (request.evidence, request.expires_epoch) == (("seen",), 2_000_000_000)
+    assert (approved.approver, approved.answer, approved.key, approved.request) == ("grace", "approved", "k-1", "s1.1")
+    assert held.states()[-1] == ("granted", "recorded-yes")
+
+
+def test_a_second_person_is_not_asked_for_what_the_policy_leaves_to_one():
+    held = Held(second=FakeSecond, two_persons=("ddl",))
+    assert held.ask(scope=Scope.STATEMENT, digest="d", server="s", considered=considered(Effect.WRITE))
+    assert "second" not in [event[0] for event in held.events]
+
+
+@pytest.mark.parametrize("scope", [{}, {"considered": considered(Effect.WRITE)}])
+def test_a_window_needs_whatever_any_statement_in_it_could_need(scope):
+    held = Held(second=FakeSecond, two_persons=("ddl",))
+    held.ask(**scope)
+    request = held.events[2][1]
+    assert (request.sql, request.digest, request.node, request.evidence) == ("", "", "", ())
+
+
+@pytest.mark.parametrize(
+    "second", [None, lambda events: FakeSecond(events, refusal=RefusedError("declined"))], ids=["nobody", "declined"]
+)
+def test_without_the_second_persons_yes_nothing_is_granted(second):
+    held = Held(second=second, two_persons=("write",))
+    with pytest.raises(RefusedError):
+        held.ask()
+    assert held.elevations.current() is None
+    assert held.states() == [("asked", "asked"), ("declined", "answered-no")]
+
+
+def test_an_approval_that_cannot_be_recorded_grants_nothing():
+    held = Held(second=FakeSecond, two_persons=("write",))
+    held.journal.fails_at = 2
+    with pytest.raises(AuditUnavailableError):
+        held.ask()
+    assert held.elevations.current() is None

@@ -1,0 +1,554 @@
+"""The road: what comes before what, what is sent and what never is."""
+
+import itertools
+
+import pytest
+
+from safeconsole.core.errors import (
+    AuditUnavailableError,
+    ConfigurationError,
+    DeniedError,
+    NoFitNodeError,
+    OutcomeUnknownError,
+    RefusedError,
+    SafeConsoleError,
+    ServerError,
+    StoppedError,
+    UnreachableError,
+)
+from safeconsole.core.statement import Estimate
+from safeconsole.core.vocabulary import Account
+from tests.fakes import FakePresenter, Planned
+from tests.gate.conftest import ASKED, CLOSED, HELD, PLEA, READ, WRITE, policy_of
+
+ROWS = Planned(batches=([(1,), (2,)], [(3,)]))
+
+
+# The order.
+
+
+def test_a_read_is_recorded_before_it_is_sent_and_after_it_ended(walk):
+    road = walk()
+    road.engine.answers[READ] = ROWS
+    presenter = FakePresenter(road.events)
+    ended = road.run(READ, presenter)
+    assert [each for each in road.happened() if not each.startswith(("topology", "connect", "estimate"))] == [
+        "append asked", "append decided", "durable intent", "sent", "begin", "append outcome", "shown outcome",
+    ]  # fmt: skip
+    assert (ended.outcome, ended.rows, ended.bytes) == ("done", 3, 200)
+    assert presenter.shown == [(1,), (2,), (3,)]
+    assert road.sent() == [(READ, "replica-1", "read")]
+    intent = road.records("intent")[0]
+    assert (intent.sql, intent.node, intent.server, intent.account) == (READ, "replica-1", "u-1", "read")
+    assert (intent.read_only, intent.guards) == (True, {"transaction_read_only": "1"})
+
+
+def test_statements_are_numbered(walk):
+    road = walk()
+    road.run(READ)
+    road.run(READ)
+    assert [record.statement for record in road.records("outcome")] == [1, 2]
+
+
+def test_a_refusal_is_durable_and_shown(walk):
+    road = walk()
+    presenter = FakePresenter(road.events)
+    with pytest.raises(DeniedError, match="this is closed"):
+        road.run(CLOSED, presenter)
+    assert road.sent() == []
+    assert road.happened()[-2:] == ["durable outcome", "shown outcome"]
+    assert (presenter.ended.outcome, presenter.ended.message) == ("refused", "this is closed")
+    assert road.gate.last().decision.message == "this is closed"
+
+
+@pytest.mark.parametrize("fails_at", range(1, 12))
+@pytest.mark.parametrize(
+    ("text", "plea", "answers"),
+    [(READ, None, []), (ASKED, None, [True]), (ASKED, None, [False]), (HELD, PLEA, [True]), (WRITE, PLEA, [True]),
+     (WRITE, PLEA, [False]), (CLOSED, None, [])],
+)  # fmt: skip
+def test_nothing_is_sent_after_a_record_that_failed(walk, text, plea, answers, fails_at):
+    """Whichever append fails: what comes after it is not sent, and the person is told."""
+    road = walk(plea=plea)
+    road.answers(*answers)
+    road.journal.fails_at = fails_at
+    failed = False
+    try:
+        road.run(text)
+    except AuditUnavailableError:
+        failed = True
+    except RefusedError:
+        pass
+    assert failed == (road.journal.appended >= fails_at)
+    happened = [event[0] for event in road.events]
+    if failed:
+        assert "sent" not in happened[happened.index("append failed") :]
+
+
+# What is demanded, and what meets it.
+
+
+@pytest.mark.parametrize(
+    ("text", "answers", "error"),
+    [
+        (ASKED, [False], RefusedError), (HELD, [True], RefusedError), (WRITE, [True], RefusedError),
+        (CLOSED, [True], DeniedError), ("not sql at all", [True], RefusedError),
+    ],
+)  # fmt: skip
+def test_a_demand_that_is_not_met_sends_nothing(walk, text, answers, error):
+    road = walk()
+    road.answers(*answers)
+    with pytest.raises(error) as caught:
+        road.run(text)
+    assert type(caught.value) is error
+    assert road.sent() == []
+    assert [record.outcome for record in road.records("outcome")] == ["refused"]
+
+
+def test_a_confirmation_is_recorded_before_it_counts(walk):
+    road = walk()
+    road.answers(True)
+    road.run(ASKED)
+    assert road.sent() == [(ASKED, "replica-1", "read")]
+    happened = road.happened()
+    assert happened.index("confirm") < happened.index("durable confirmed") < happened.index("durable intent")
+    assert road.records("confirmed")[0].answer == "yes"
+
+
+def test_an_answer_of_no_is_recorded_too(walk):
+    road = walk()
+    road.answers(False)
+    with pytest.raises(RefusedError):
+        road.run(ASKED)
+    assert road.records("confirmed")[0].answer == "no"
+
+
+def test_each_statement_is_confirmed_for_itself(walk):
+    road = walk()
+    road.answers(True, False)
+    road.run(ASKED)
+    with pytest.raises(RefusedError):
+        road.run(ASKED)
+    assert len(road.sent()) == 1
+
+
+@pytest.mark.parametrize("text", [HELD, WRITE])
+def test_a_plea_is_put_to_the_person_and_then_elevates(walk, text):
+    road = walk(plea=PLEA)
+    road.answers(True)
+    road.run(text)
+    ((sent, _, account),) = road.sent()
+    assert (sent, account) == (text, "elevated")
+    happened = road.happened()
+    assert happened.index("elevate") < happened.index("durable intent") < happened.index("sent")
+    assert road.elevation_events() == ["asked", "recorded-yes"]
+    assert road.records("intent")[0].elevation == "s1.1"
+    assert (road.records("elevation")[0].reason, road.records("elevation")[0].ticket) == ("incident 7", "OPS-7")
+
+
+def test_a_plea_that_is_not_granted_sends_nothing(walk):
+    road = walk(plea=PLEA)
+    road.answers(False)
+    with pytest.raises(RefusedError, match="not granted"):
+        road.run(WRITE)
+    assert road.sent() == []
+    assert ("primary", "elevated") not in road.open_connections()
+
+
+def test_a_plea_is_not_used_where_nothing_demands_it(walk):
+    road = walk(plea=PLEA)
+    road.run(READ)
+    assert road.records("elevation") == []
+    assert road.sent() == [(READ, "replica-1", "read")]
+
+
+def test_a_window_covers_what_needs_it_and_the_question(walk):
+    road = walk()
+    road.elevate()
+    road.run(WRITE)
+    road.run(ASKED)
+    assert road.sent() == [(WRITE, "primary", "elevated"), (ASKED, "replica-1", "read")]
+    assert [event[0] for event in road.events].count("confirm") == 0
+    assert road.gate.last().facts["elevation.active"] is True
+
+
+def test_a_window_does_not_lift_a_denial(walk):
+    road = walk()
+    road.elevate()
+    with pytest.raises(DeniedError):
+        road.run(CLOSED)
+
+
+def test_a_policy_that_only_observes_stops_nothing_and_records_what_it_would_have_said(walk):
+    road = walk(policy=policy_of(mode="observe"))
+    for text in (ASKED, CLOSED, WRITE):
+        road.run(text)
+    assert [(record.verdict, record.observed) for record in road.records("decided")] == [
+        ("confirm", True), ("deny", True), ("elevate", True),
+    ]  # fmt: skip
+    assert [account for _, _, account in road.sent()] == ["read"] * 3
+    assert [record.outcome for record in road.records("outcome")] == ["done"] * 3
+
+
+# What the console asks for itself.
+
+
+def test_what_the_console_asks_is_recorded_as_that_and_is_not_the_last(walk):
+    road = walk()
+    road.run(READ)
+    road.run("SELECT name FROM tables", by_console=True)
+    assert [record.by_console for record in road.records("asked")] == [False, True]
+    assert road.gate.last().statement.text == READ
+
+
+@pytest.mark.parametrize("text", [ASKED, HELD, CLOSED])
+def test_the_console_is_refused_where_a_person_would_be_asked(walk, text):
+    road = walk()
+    road.answers(True)
+    with pytest.raises(RefusedError, match="by itself"):
+        road.run(text, by_console=True)
+    assert road.sent() == []
+
+
+# Where it goes.
+
+
+def test_a_replica_that_refuses_is_passed_over(walk):
+    road = walk()
+    road.engine.node("replica-1").refuses = {Account.READ}
+    road.run(READ)
+    assert road.sent() == [(READ, "replica-2", "read")]
+
+
+def test_without_a_fit_node_nothing_is_sent_and_the_readings_are_told(walk):
+    road = walk()
+    road.engine.node("replica-1").lag_seconds = 300.0
+    road.engine.node("replica-2").unreachable = "connection refused"
+    with pytest.raises(NoFitNodeError) as caught:
+        road.run(READ)
+    assert caught.value.exit_code == 8
+    assert any("lag 300 s" in line for line in caught.value.evidence)
+    assert any("connection refused" in line for line in caught.value.evidence)
+    assert road.sent() == []
+
+
+def test_two_proven_primaries_get_no_write(walk):
+    road = walk()
+    road.engine.node("replica-1").role = road.engine.node("primary").role
+    road.elevate()
+    with pytest.raises(NoFitNodeError):
+        road.run(WRITE)
+
+
+def test_a_person_may_name_the_node(walk):
+    road = walk(to="replica-2")
+    road.run(READ)
+    assert road.sent() == [(READ, "replica-2", "read")]
+
+
+def test_a_read_on_a_named_primary_is_judged_as_one_on_the_primary(walk):
+    road = walk(to="primary")
+    road.run(READ)
+    assert road.gate.last().facts["node.role"] == "primary"
+    assert road.sent() == [(READ, "primary", "read")]
+
+
+def test_an_unknown_node_is_named_with_the_known_ones(walk):
+    road = walk(to="replica-9")
+    with pytest.raises(ConfigurationError) as caught:
+        road.run(READ)
+    assert "replica-1" in caught.value.instead
+    with pytest.raises(RefusedError, match="no node replica-8"):
+        road.gate.use("replica-8")
+
+
+def test_use_sends_what_follows_elsewhere(walk):
+    road = walk()
+    for to in ("primary", "replica", "replica-2", ""):
+        road.gate.use(to)
+        assert road.gate.status().to == to
+        road.run(READ)
+    assert [node for _, node, _ in road.sent()] == ["primary", "replica-1", "replica-2", "replica-2"]
+
+
+# What the server says before anything runs.
+
+
+def test_the_servers_own_error_is_told_without_sending(walk):
+    road = walk()
+    road.engine.estimates[READ] = Estimate(asked=True, objection="no such table", objection_code=1146)
+    with pytest.raises(ServerError) as caught:
+        road.run(READ)
+    assert (caught.value.code, caught.value.exit_code) == (1146, 1)
+    assert road.sent() == []
+    assert road.records("outcome")[0].server_error == 1146
+
+
+def test_a_denial_is_told_rather_than_the_servers_error(walk):
+    road = walk()
+    road.engine.estimates[CLOSED] = Estimate(asked=True, objection="no such table", objection_code=1146)
+    with pytest.raises(DeniedError):
+        road.run(CLOSED)
+
+
+def test_a_server_that_disagrees_is_recorded_and_nothing_is_sent(walk):
+    road = walk()
+    road.engine.estimates[READ] = Estimate(asked=True, objection="it writes", objection_code=1792, disagrees=True)
+    with pytest.raises(RefusedError, match="it writes"):
+        road.run(READ)
+    disagreed = road.records("disagreed")[0]
+    assert (disagreed.ours, disagreed.servers, disagreed.code) == ("read", "it writes", 1792)
+    assert road.sent() == []
+
+
+def test_consider_sends_nothing(walk):
+    road = walk()
+    (statement,) = road.gate.split(WRITE)
+    considered = road.gate.consider(statement)
+    assert considered.decision.verdict.word == "elevate"
+    assert road.sent() == []
+    assert road.gate.last() is considered
+
+
+# What stops it.
+
+
+@pytest.mark.parametrize(
+    ("limit", "value", "rows"), [("fetched_rows", 4, 4), ("fetched_rows", 0, 0), ("fetched_bytes", 150, 4)]
+)
+def test_a_limit_stops_it_on_the_server(walk, limit, value, rows):
+    road = walk(limits={limit: value})
+    road.engine.answers[READ] = Planned(batches=([(1,), (2,)], [(3,), (4,)], [(5,), (6,)]))
+    presenter = FakePresenter(road.events)
+    with pytest.raises(StoppedError, match=limit) as caught:
+        road.run(READ, presenter)
+    assert (caught.value.ceiling, caught.value.verified, caught.value.by) == (limit, "killed", "console")
+    assert len(presenter.shown) == rows
+    assert "stop replica-1" in road.happened()
+    ended = road.records("outcome")[0]
+    assert (ended.outcome, ended.rows, ended.ceiling, ended.kill) == ("stopped", rows, limit, "killed")
+    assert road.open_connections() == []
+
+
+def test_exactly_as_many_rows_as_allowed_is_a_whole_answer(walk):
+    road = walk(limits={"fetched_rows": 3})
+    road.engine.answers[READ] = ROWS
+    assert road.run(READ).outcome == "done"
+
+
+@pytest.mark.parametrize("where", ["begin", "rows"])
+@pytest.mark.parametrize(
+    ("fault", "by"), [(KeyboardInterrupt(), "person"), (BrokenPipeError(), "console"), (ValueError("odd"), "console")]
+)
+def test_a_face_that_breaks_stops_the_statement_on_the_server(walk, where, fault, by):
+    road = walk()
+    road.engine.answers[READ] = ROWS
+    with pytest.raises(StoppedError) as caught:
+        road.run(READ, FakePresenter(road.events, faults={where: fault}))
+    assert (caught.value.by, caught.value.verified) == (by, "killed")
+    assert road.happened().index("stop replica-1") < road.happened().index("append outcome")
+    assert road.open_connections() == []
+    assert road.run(READ).outcome == "done"
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [
+        (ServerError(1317, "interrupted"), "refused"),
+        (StoppedError("stopped", by="watchdog", ceiling="run_seconds", verified="killed"), "stopped"),
+        (OutcomeUnknownError("lost"), "unknown"),
+    ],
+)
+@pytest.mark.parametrize("where", ["refusal", "fault", "at_end"])
+def test_what_went_wrong_on_the_server_is_recorded_and_told(walk, fault, outcome, where):
+    road = walk()
+    road.engine.answers[READ] = Planned(batches=([(1,)],), **{where: fault})
+    with pytest.raises(type(fault)):
+        road.run(READ)
+    assert road.records("outcome")[0].outcome == outcome
+    assert len(road.sent()) == 1
+
+
+def test_a_broken_connection_is_dropped_and_never_sent_on_again(walk):
+    road = walk()
+    road.engine.answers[READ] = Planned(fault=OutcomeUnknownError("lost"))
+    with pytest.raises(OutcomeUnknownError):
+        road.run(READ)
+    road.engine.answers[READ] = ROWS
+    road.run(READ)
+    assert road.happened().count("topology") == 2
+    assert [each.node.name for each in road.engine.connections] == ["replica-1", "replica-1"]
+
+
+def test_an_elevation_does_not_survive_the_connection_it_was_used_on(walk):
+    road = walk()
+    road.elevate()
+    road.engine.answers[WRITE] = Planned(fault=OutcomeUnknownError("lost"))
+    with pytest.raises(OutcomeUnknownError):
+        road.run(WRITE)
+    assert road.elevation_events()[-1] == "reconnected"
+    with pytest.raises(RefusedError, match="this writes"):
+        road.run(WRITE)
+    assert len(road.sent()) == 1
+
+
+# What happens between the question and the send.
+
+
+def _is_another_server(engine):
+    engine.node("primary").server = "u-9"
+
+
+def _is_a_replica_now(engine):
+    engine.node("primary").role = engine.node("replica-1").role
+
+
+@pytest.mark.parametrize("change", [_is_another_server, _is_a_replica_now])
+def test_a_failover_between_the_question_and_the_send_sends_nothing_and_voids(walk, change):
+    road = walk(plea=PLEA)
+
+    def yes_after_a_failover():
+        change(road.engine)
+        return True
+
+    road.answers(yes_after_a_failover)
+    with pytest.raises(RefusedError, match="nothing was sent"):
+        road.run(WRITE)
+    assert road.sent() == []
+    assert road.elevation_events() == ["asked", "recorded-yes", "failed-over"]
+    assert ("primary", "elevated") not in road.open_connections()
+
+
+def test_a_connection_that_cannot_be_opened_after_the_question_sends_nothing(walk):
+    road = walk(plea=PLEA)
+    road.engine.node("primary").refuses = {Account.ELEVATED}
+    road.answers(True)
+    with pytest.raises(UnreachableError):
+        road.run(WRITE)
+    assert road.sent() == []
+    assert road.records("outcome")[0].outcome == "refused"
+
+
+# The doors beside it.
+
+
+def test_a_window_is_refused_without_a_reason_and_with_a_window_that_is_none(walk):
+    road = walk()
+    for how in ({"reason": " "}, {"reason": "why", "window_seconds": 0.0}, {"reason": "why", "window_seconds": 1e9}):
+        with pytest.raises(RefusedError):
+            road.gate.elevate(**how)
+    assert road.gate.status().elevated_seconds == 0
+
+
+def test_the_status_says_where_one_is_and_what_holds(walk):
+    road = walk(limits={"run_seconds": 7})
+    before = road.gate.status()
+    assert (before.node, before.role, before.schema, before.elevated_seconds) == ("", "", "shop", 0.0)
+    road.run(READ)
+    road.elevate(window_seconds=60.0)
+    road.clock.seconds += 10
+    after = road.gate.status()
+    assert (after.node, after.role, after.elevated_seconds, after.limits.run_seconds) == ("replica-1", "replica", 50.0, 7)
+
+
+def test_standing_down_closes_what_the_elevation_opened(walk):
+    road = walk()
+    road.elevate()
+    road.run(WRITE)
+    road.gate.stand_down()
+    assert road.elevation_events()[-1] == "stood-down"
+    assert ("primary", "elevated") not in road.open_connections()
+    with pytest.raises(RefusedError, match="this writes"):
+        road.run(WRITE)
+
+
+def test_limits_are_tightened_freely_and_loosened_up_to_the_policy(walk):
+    road = walk(policy=policy_of(ceilings={"run_seconds": 60, "fetched_rows": 20_000}))
+    assert road.gate.tighten("run_seconds", 5).run_seconds == 5
+    assert road.gate.tighten("fetched_rows", 20_000).fetched_rows == 20_000
+    assert road.gate.status().limits.run_seconds == 5
+    for name, value in (("run_seconds", 61), ("nothing", 1), ("run_seconds", -1)):
+        with pytest.raises(ConfigurationError):
+            road.gate.tighten(name, value)
+    assert road.gate.status().limits.run_seconds == 5
+    assert road.visit.limits == {}
+
+
+def test_notes_commands_and_code_are_recorded(walk):
+    road = walk()
+    road.gate.note("command", "\\use primary")
+    road.gate.note("moved", "to replica-2")
+    road.gate.enter_code("1 + 1")
+    command, notice, code = road.records()
+    assert (command.command, notice.what, notice.detail, code.source) == (
+        "\\use primary", "moved", "to replica-2", "1 + 1",
+    )  # fmt: skip
+    assert road.happened()[-1] == "durable code"
+
+
+def test_the_topology_is_measured_when_it_is_asked_for(walk):
+    road = walk()
+    assert [reading.node for reading in road.gate.topology()] == ["primary", "replica-1", "replica-2"]
+
+
+def test_closing_ends_everything_and_says_why(walk):
+    road = walk()
+    road.elevate()
+    road.run(WRITE)
+    road.gate.close("left")
+    assert road.open_connections() == []
+    assert road.elevation_events()[-1] == "session-ended"
+    closed = road.records("session-closed")[0]
+    assert (closed.statements, closed.reason) == (1, "left")
+    assert road.journal.closed
+
+
+def test_closing_is_quiet_when_the_journal_is_gone(walk):
+    road = walk()
+    road.journal.fails_at = 1
+    road.gate.close()
+    assert road.records() == []
+
+
+# Schemas.
+
+
+def test_use_changes_the_schema_everywhere(walk):
+    road = walk()
+    road.run(READ)
+    road.gate.use("primary")
+    road.run("USE archive")
+    assert road.gate.status().schema == "archive"
+    assert road.open_connections() == [("primary", "read")]
+    road.gate.use("")
+    road.run(READ)
+    assert road.gate.last().facts["stmt.tables"] == ["archive.orders"]
+    assert road.engine.connections[-1].schema == "archive"
+    road.gate.use_schema("shop")
+    assert road.open_connections() == []
+
+
+# Everything at once.
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_statement_is_sent_without_its_own_durable_intent_before_it(walk, seed):
+    """Whatever is typed, answered and broken: every send has one intent of its own, right before it."""
+    road = walk()
+    answers = itertools.cycle([seed & 1 == 0, seed & 2 == 0, KeyboardInterrupt()])
+    texts = [READ, ASKED, WRITE, "USE archive", CLOSED, "SELECT 1", HELD]
+    for step, text in enumerate(texts[seed % 7 :] + texts[: seed % 7]):
+        road.answers(next(answers))
+        if step == seed % 5:
+            road.engine.answers[text] = Planned(fault=OutcomeUnknownError("lost"))
+        if step == seed % 4:
+            try:
+                road.gate.elevate(reason="why")
+            except SafeConsoleError:
+                pass
+        try:
+            road.run(text)
+        except (SafeConsoleError, KeyboardInterrupt):
+            pass
+    happened = [each for each in road.happened() if each in {"durable intent", "sent"}]
+    assert happened == ["durable intent", "sent"] * (len(happened) // 2)
