@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from safeconsole.core import outcome
 from safeconsole.core.decision import Considered, Permit
-from safeconsole.core.errors import SafeConsoleError
+from safeconsole.core.errors import AuditUnavailableError, SafeConsoleError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.record import Ended, Record
 from safeconsole.core.redaction import Literals, redacted, redacted_message
@@ -29,6 +29,7 @@ class Recorder:
         self._journal = journal
         self._rules = rules
         self._literals = literals
+        self._failed: AuditUnavailableError | None = None
 
     @property
     def session(self) -> str:
@@ -36,8 +37,23 @@ class Recorder:
         return self._journal.session
 
     def append(self, record: Record, *, durable: bool = False) -> None:
-        """Add one record; see `interfaces.Journal`."""
-        self._journal.append(record, durable=durable)
+        """
+        Add one record; see `interfaces.Journal`.
+
+        Raises:
+            AuditUnavailableError: it cannot be written, or one before it could not: a journal with a hole proves
+                nothing, so the session is over as far as sending goes.
+        """
+        if self._failed is not None:
+            raise AuditUnavailableError(
+                f"{self._failed.message}; nothing more is sent in this session",
+                instead=f"{self._failed.instead}, then open a new session",
+            )
+        try:
+            self._journal.append(record, durable=durable)
+        except AuditUnavailableError as error:
+            self._failed = error
+            raise
 
     def close(self) -> None:
         """Make everything durable and close; see `interfaces.Journal`."""

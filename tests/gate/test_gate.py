@@ -73,16 +73,29 @@ def test_nothing_is_sent_after_a_record_that_failed(walk, text, plea, answers, f
     road.answers(*answers)
     road.journal.fails_at = fails_at
     failed = False
-    try:
-        road.run(text)
-    except AuditUnavailableError:
-        failed = True
-    except RefusedError:
-        pass
+    for _ in range(2):
+        try:
+            road.run(text)
+        except AuditUnavailableError:
+            failed = True
+        except RefusedError:
+            pass
     assert failed == (road.journal.appended >= fails_at)
     happened = [event[0] for event in road.events]
     if failed:
         assert "sent" not in happened[happened.index("append failed") :]
+
+
+def test_a_journal_that_failed_once_is_not_trusted_again(walk):
+    """The disk may have space again: the record that is missing stays missing."""
+    road = walk()
+    road.journal.fails_at = 4
+    with pytest.raises(AuditUnavailableError):
+        road.run(READ)
+    with pytest.raises(AuditUnavailableError, match="nothing more is sent in this session") as caught:
+        road.run(READ)
+    assert "new session" in caught.value.instead
+    assert (len(road.sent()), road.journal.appended) == (1, 4)
 
 
 # What is demanded, and what meets it.
