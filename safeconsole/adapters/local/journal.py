@@ -14,7 +14,6 @@ import fcntl
 import hashlib
 import os
 import re
-import secrets
 import threading
 from pathlib import Path
 from typing import Any
@@ -179,7 +178,7 @@ def open_journal(directory: Path, *, clock: Clock, session: str | None = None, s
         ValueError: the id is not one.
     """
     host_log = open_host_log(directory, clock, signing_key)
-    session = session or secrets.token_hex(6)
+    session = session or os.urandom(6).hex()
     if not _SESSION_ID.fullmatch(session):
         raise ValueError(f"a session's id is 1 to 64 letters, digits and dashes: {session!r}")
     try:
