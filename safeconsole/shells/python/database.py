@@ -237,7 +237,6 @@ class Api:
     __version__ = "2.0"
     apilevel = apilevel
     threadsafety = threadsafety
-    paramstyle = paramstyle
     Warning: ClassVar[Any] = faults.Warning
     Error: ClassVar[Any] = faults.Error
     InterfaceError: ClassVar[Any] = faults.InterfaceError
@@ -252,6 +251,7 @@ class Api:
     Date, Time, Timestamp = dt.date, dt.time, dt.datetime
 
     def __init__(self, sqlite_version: str = "") -> None:
+        self.paramstyle = "qmark" if sqlite_version else "format"
         self.sqlite_version = sqlite_version
         self.sqlite_version_info = tuple(int(part) for part in sqlite_version.split(".") if part.isdecimal())
 

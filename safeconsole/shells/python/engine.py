@@ -80,7 +80,6 @@ class GuardedSqlite(_Guarded, SQLiteDialect):
 
     driver = "safeconsole"
     supports_statement_cache = True
-    default_paramstyle = "qmark"
 
     def _get_server_version_info(self, _connection: object) -> tuple[int, ...]:
         version: tuple[int, ...] = self.loaded_dbapi.sqlite_version_info

@@ -88,6 +88,7 @@ class Line:
         self._lock = threading.RLock()
         self._grant: Grant | None = None
         self._at_work = 0
+        self._over = False
         self._seal = Seal(gate, lambda: self._grant is not None)
 
     @property
@@ -166,16 +167,20 @@ class Line:
         Raises:
             SessionEndedError: something was tampered with; it is recorded, and nothing more is sent.
         """
+        if self._over:
+            raise SessionEndedError(DeniedError.exit_code)
         found = self._seal.broken()
         if found:
             self.end_session(found)
 
     def end_session(self, found: str) -> NoReturn:
         """Record what was found, close the gate and end the program."""
+        self._over = True
         # Not through the instance: what was tampered with may be just that.
         Gate.note(self.gate, "tampering", found)
         Gate.close(self.gate, f"ended: {found}")
-        raise SessionEndedError(4)
+        self.screen.messages.write(f"safeconsole: the session is over, and recorded as tampered with: {found}\n")
+        raise SessionEndedError(DeniedError.exit_code)
 
     def _one(self, text: str) -> Statement:
         statements = self.gate.split(text)

@@ -76,7 +76,7 @@ def _text(value: str, rules: LexicalRules) -> str:
         raise DataError(0, "a text parameter holds half of a character, which cannot be sent") from None
     if rules.flavour is Flavour.SQLITE:
         # A NUL ends a statement there.
-        return f"CAST(X'{encoded.hex()}' AS TEXT)" if "\0" in value else _quoted(value)
+        return _quoted(value) if "\0" not in value else f"({'||char(0)||'.join(map(_quoted, value.split(chr(0))))})"
     if "\\" not in value and "\0" not in value:
         return _quoted(value)
     if rules.no_backslash_escapes:

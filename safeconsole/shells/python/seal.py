@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from operator import itemgetter
+from operator import is_not, itemgetter
 from typing import Any
 
 _MODULES = (
@@ -42,7 +42,7 @@ class Seal:
     def broken(self) -> str:
         """Return what is not what it was, or ""."""
         for part in self._parts:
-            if part.marks() != part.kept:
+            if part.is_changed():
                 return f"{part.name} was changed"
         if not self._elevated_by_us() and self._gate.status().elevated_seconds > 0:
             return "an elevation is in force that nobody was asked for"
@@ -59,13 +59,12 @@ class _Part:
         self._get = itemgetter(*names, names[0])
         # Held, so that no other object can come to have the same identity.
         self._held = self._get(parts)
-        self.kept = tuple(map(id, self._held))
 
-    def marks(self) -> tuple[int, ...]:
+    def is_changed(self) -> bool:
         try:
-            return tuple(map(id, self._get(self._parts)))
+            return any(map(is_not, self._get(self._parts), self._held))
         except KeyError:
-            return ()
+            return True
 
 
 def _sealed(gate: object) -> Iterator[tuple[str, Mapping[str, object], tuple[str, ...]]]:

@@ -14,6 +14,7 @@ import io
 import linecache
 import sys
 import tokenize
+from types import CodeType
 from typing import Any
 
 from safeconsole.core.redaction import DROPPED, SECRET, is_secret_bearing
@@ -93,15 +94,19 @@ def run_source(line: Line, source: str, namespace: dict[str, Any], *, name: str)
     enter(line, source)
     # So that tracebacks can show the lines of what was typed.
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
-    try:
-        code = compile(source.strip(), name, "eval", flags=_TOP_LEVEL_AWAIT, dont_inherit=True)
-    except SyntaxError:
-        code = compile(source, name, "exec", flags=_TOP_LEVEL_AWAIT, dont_inherit=True)
+    code = _expression(source, name) or compile(source, name, "exec", flags=_TOP_LEVEL_AWAIT, dont_inherit=True)
     # The whole purpose: the person's own code, in the person's own process.
     result = eval(code, namespace)  # noqa: S307
     if code.co_flags & inspect.CO_COROUTINE:
         result = asyncio.run(result)
     return result
+
+
+def _expression(source: str, name: str) -> CodeType | None:
+    try:
+        return compile(source.strip(), name, "eval", flags=_TOP_LEVEL_AWAIT, dont_inherit=True)
+    except SyntaxError:
+        return None
 
 
 def forget_current_directory() -> None:

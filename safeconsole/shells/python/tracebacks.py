@@ -66,7 +66,7 @@ def _drop_ours(shown: traceback.TracebackException) -> None:
     # What the database said needs no walk through the library that carried it.
     of_database = _module_of(shown).startswith(("sqlalchemy.", "safeconsole."))
     theirs = [frame for frame in shown.stack if is_theirs(frame.filename)]
-    kept = theirs if of_database and theirs else [each for each in shown.stack if not each.filename.startswith(_OURS)]
+    kept = theirs if of_database and theirs else [each for each in shown.stack if not _is_ours(each.filename)]
     shown.stack[:] = kept
     # An error of the server carries the console's own behind it, which says the same.
     if shown.__cause__ is not None and _module_of(shown.__cause__).startswith("safeconsole."):
@@ -74,6 +74,10 @@ def _drop_ours(shown: traceback.TracebackException) -> None:
     for inner in (shown.__cause__, shown.__context__):
         if inner is not None:
             _drop_ours(inner)
+
+
+def _is_ours(filename: str) -> bool:
+    return filename.startswith(_OURS) or f"{os.sep}ptpython{os.sep}" in filename
 
 
 def _module_of(shown: traceback.TracebackException) -> str:
