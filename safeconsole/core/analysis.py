@@ -9,16 +9,20 @@ is not recognised is UNKNOWN, and says why. Nothing here raises, whatever the te
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from safeconsole.core.catalogue.actions import ACTIONS
 from safeconsole.core.findings import Findings
 from safeconsole.core.kinds import Kind, Shape, kind_of
-from safeconsole.core.lexicon import LexicalRules, TokenKind
+from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
 from safeconsole.core.normalising import digest_of, normalise
 from safeconsole.core.reading import read_shape
 from safeconsole.core.splitting import Piece, split
 from safeconsole.core.statement import Statement
 from safeconsole.core.structure import name_of
 from safeconsole.core.vocabulary import Effect
+
+_BORDERS = frozenset({TokenKind.OPENING, TokenKind.CLOSING})
 
 MAX_DEPTH = 60
 """Parentheses inside one another beyond which a statement is not read; the servers' own limit is not far."""
@@ -46,7 +50,7 @@ def analyse(text: str, rules: LexicalRules, *, schema: str = "") -> tuple[Statem
 
 def _statement(piece: Piece, rules: LexicalRules, schema: str) -> Statement:
     """Return one statement from its tokens."""
-    tokens = tuple(token for token in piece.tokens if token.kind not in {TokenKind.OPENING, TokenKind.CLOSING})
+    tokens = tuple(_as_meant(piece.tokens))
     kind = kind_of(tokens, rules.flavour)
     findings = Findings(tokens=tokens, rules=rules, schema=schema)
     findings.effects.update(kind.effects)
@@ -76,6 +80,20 @@ def _statement(piece: Piece, rules: LexicalRules, schema: str) -> Statement:
         returns_rows=kind.rows,
         vertical=piece.vertical,
     )
+
+
+def _as_meant(tokens: tuple[Token, ...]) -> Iterator[Token]:
+    """
+    Yield the tokens without the borders of executable comments, and with names for words after a dot.
+
+    `a.group` names a column: it MUST NOT be taken for the end of a list of tables or of a condition.
+    """
+    after_dot = False
+    for token in tokens:
+        if token.kind in _BORDERS:
+            continue
+        yield token._replace(word="") if after_dot and token.kind is TokenKind.WORD else token
+        after_dot = token.text == "."
 
 
 def _problems(piece: Piece, kind: Kind) -> tuple[str, ...]:

@@ -98,7 +98,7 @@ def _read_word(token: Token, following: Token, previous: Token, findings: Findin
     elif word == "PROCEDURE" and findings.tokens[0].word != "SHOW":
         findings.unknown("a procedure works on the rows")
         findings.action("procedure-analyse")
-    elif (word == "NEXT" and following.word == "VALUE") or (word == "NEXTVAL" and previous.text == "."):
+    elif (word == "NEXT" and following.word == "VALUE") or (previous.text == "." and token.text.upper() == "NEXTVAL"):
         findings.add(Effect.WRITE, "it takes the next value of a sequence")
         findings.action("sequence")
     elif word in _CHANGING and following.text != "(" and previous.text == "(":

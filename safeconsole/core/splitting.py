@@ -77,6 +77,8 @@ class _Block:
     def _start_compound(self, word: str) -> None:
         if self.first == "BEGIN" and (word == "NOT" or (self.follows and word not in {"WORK", ";"})):
             self.depth = 1
+        elif word in _BODIES and self.first in {"CREATE", "ALTER"}:
+            self.first = "BODY"
         elif self.follows and word == ":":
             self.first = ""
             self.second = ""
@@ -88,6 +90,8 @@ class _Block:
                 return
         if word in _BODIES and self.first in {"CREATE", "ALTER"} and not self.depth:
             self.first = "BODY"
+        if self.first != "BODY" and not self.depth:
+            return
         if word == "END":
             self.depth = max(self.depth - 1, 0)
             self.ending = True

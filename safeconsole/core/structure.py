@@ -175,6 +175,9 @@ class TableWalk:
             frame.expecting = True
         elif word == "FROM":
             frame.expecting = frame.listing = self._begins_tables(position, frame)
+        elif word == "WINDOW" and self._text(position + 2).upper() != "AS":
+            # Where it is not reserved, a table may be called so.
+            return
         elif word in _ENDS:
             frame.listing = frame.expecting = False
             frame.query = frame.query or word == "SELECT"

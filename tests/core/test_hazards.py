@@ -82,6 +82,7 @@ def test_names_alone_are_the_milder_danger(text):
         ("where table_name like 'ab%'", "writes", "opens-every-table"),
         ("where table_schema = 'a' or table_name = 'b'", "writes", "opens-every-table"),
         ("where table_schema = 'a' and table_name = 'b' or 1", "writes", "opens-every-table"),
+        ("where table_schema = 'a' and table_name = 'b' and t.group = 1 or 1", "writes", "opens-every-table"),
         ("where table_schema = 'a' || table_name = 'b'", "writes", "opens-every-table"),
         ("where table_schema = 'a' xor table_name = 'b'", "writes", "opens-every-table"),
         ("where 1 between 0 and table_schema = 'a' and table_name = 'b'", "writes", "opens-every-table"),

@@ -229,6 +229,7 @@ def test_a_run_of_literals_never_hides_the_parenthesis_of_a_call():
         ("drop table if exists a; drop table b", ["drop table if exists a", "drop table b"]),
         ("select case when 1 then 2 end; select 3", ["select case when 1 then 2 end", "select 3"]),
         ("create table t (a int); select 3", ["create table t (a int)", "select 3"]),
+        ("create table t (begin int); select 3", ["create table t (begin int)", "select 3"]),
     ],
 )  # fmt: skip
 def test_a_text_is_cut_where_its_statements_end(text, pieces, rules):

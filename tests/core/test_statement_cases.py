@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from safeconsole.core.analysis import analyse
-from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.lexer import LexicalRules, TokenKind, tokens
 from safeconsole.core.vocabulary import Flavour
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -66,3 +66,26 @@ def test_no_attack_is_a_plain_read_without_a_danger():
         verdict, lists, _, _ = read_case(path)
         if verdict != "allow":
             assert set(lists["effects"]) - {"read", "session"} or lists["hazards"] != ["none"], path.name
+
+
+def changed_case(token):
+    return token.text.swapcase() if token.kind is TokenKind.WORD and token.text.isascii() else token.text
+
+
+def with_comment(token):
+    return " /* x */ -- y\n" if token.kind is TokenKind.SPACE else token.text
+
+
+@pytest.mark.parametrize("change", [changed_case, with_comment])
+@pytest.mark.parametrize("path, flavour", list(cases()))
+def test_case_and_comments_change_no_case(path, flavour, change):
+    _, lists, _, text = read_case(path)
+    if "/*!" in text or "/*M" in text or "DELIMITER" in text or "--" in text:
+        pytest.skip("where a comment or a line begins is the point of this case")
+    rules = LexicalRules(flavour=Flavour(flavour), version=VERSIONS[flavour], **dict.fromkeys(lists["mode"], True))
+    altered = "".join(change(token) for token in tokens(text, rules))
+    before, after = (
+        [(statement.kind, statement.effects, [hazard.id for hazard in statement.hazards]) for statement in analyse(version, rules, schema="shop")]
+        for version in (text, altered)
+    )
+    assert after == before
