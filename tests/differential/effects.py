@@ -192,6 +192,8 @@ def measure(flavour: str, *, statements: int, seed: int, each: int = 150, second
         with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
             # Without it the servers refuse to create the functions that write, and half the proof is gone.
             cursor.execute("SET GLOBAL log_bin_trust_function_creators = 1")
+            # Events of the suites write beside us, and would be taken for our doing.
+            cursor.execute("SET GLOBAL event_scheduler = OFF")
         for path in files:
             if tally.executed >= statements or time.monotonic() > ending:
                 break

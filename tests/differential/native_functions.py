@@ -45,7 +45,7 @@ FORMS = (
     "{}('{{}}', '$')",
 )
 # Known to the grammar in forms that are offered nowhere above.
-GRAMMAR = frozenset({"json_table", "default", "percentile_cont", "percentile_disc", "lastval"})
+GRAMMAR = frozenset({"json_table", "default", "percentile_cont", "percentile_disc", "lastval", "column_get", "value"})
 UNKNOWN_FUNCTION = frozenset({1305, 1630, 1046, 1370, 4045, 1128})
 SYNTAX = frozenset({1064, 1149, 1235})
 

@@ -39,16 +39,15 @@ WITHHELD = words(
     """
     binary binlog_gtid_pos can_access_column can_access_database can_access_event can_access_resource_group
     can_access_routine can_access_table can_access_trigger can_access_user can_access_view character
-    concat_operator_oracle convert_cpu_id_mask convert_interval_to_user_interval current_role_in current_user_in
-    decode_oracle get_dd_column_privileges get_dd_create_options get_dd_index_private_data
-    get_dd_index_sub_part_length get_dd_property_key_value get_dd_schema_options get_dd_tablespace_private_data
-    get_jdv_property_key_value internal_auto_increment internal_avg_row_length internal_check_time
-    internal_checksum internal_data_free internal_data_length internal_dd_char_length
-    internal_get_comment_or_error internal_get_dd_column_extra internal_get_enabled_role_json
-    internal_get_hostname internal_get_mandatory_roles_json internal_get_partition_nodegroup
-    internal_get_username internal_get_view_warning_or_error internal_index_column_cardinality
-    internal_index_length internal_is_enabled_role internal_is_mandatory_role internal_keys_disabled
-    internal_max_data_length internal_table_rows internal_tablespace_autoextend_size
+    concat_operator_oracle convert_cpu_id_mask convert_interval_to_user_interval decode_oracle
+    get_dd_column_privileges get_dd_create_options get_dd_index_private_data get_dd_index_sub_part_length
+    get_dd_property_key_value get_dd_schema_options get_dd_tablespace_private_data get_jdv_property_key_value
+    internal_auto_increment internal_avg_row_length internal_check_time internal_checksum internal_data_free
+    internal_data_length internal_dd_char_length internal_get_comment_or_error internal_get_dd_column_extra
+    internal_get_enabled_role_json internal_get_hostname internal_get_mandatory_roles_json
+    internal_get_partition_nodegroup internal_get_username internal_get_view_warning_or_error
+    internal_index_column_cardinality internal_index_length internal_is_enabled_role internal_is_mandatory_role
+    internal_keys_disabled internal_max_data_length internal_table_rows internal_tablespace_autoextend_size
     internal_tablespace_data_free internal_tablespace_extent_size internal_tablespace_extra
     internal_tablespace_free_extents internal_tablespace_id internal_tablespace_initial_size
     internal_tablespace_logfile_group_name internal_tablespace_logfile_group_number
@@ -65,16 +64,16 @@ PURE_MYSQL = words(
     abs acos adddate addtime aes_decrypt aes_encrypt any_value ascii asin atan atan2 avg bin bin_to_uuid bit_and
     bit_count bit_length bit_or bit_xor cast ceil ceiling char char_length character_length charset coalesce
     coercibility collation compress concat concat_ws connection_id conv convert convert_tz cos cot count crc32
-    cume_dist curdate current_date current_role current_time current_timestamp current_user curtime database
-    date date_add date_format date_sub datediff day dayname dayofmonth dayofweek dayofyear default degrees
-    dense_rank elt etag exp export_set extract extractvalue field find_in_set first_value floor format
-    format_bytes format_pico_time found_rows from_base64 from_days from_unixtime from_vector geomcollection
-    geometrycollection get_format greatest group_concat grouping gtid_subset gtid_subtract hex hour icu_version
-    if ifnull inet6_aton inet6_ntoa inet_aton inet_ntoa insert instr interval is_free_lock is_ipv4
-    is_ipv4_compat is_ipv4_mapped is_ipv6 is_used_lock is_uuid isnull json_array json_array_append
-    json_array_insert json_arrayagg json_contains json_contains_path json_depth json_extract json_insert
-    json_keys json_length json_merge json_merge_patch json_merge_preserve json_object json_objectagg
-    json_overlaps json_pretty json_quote json_remove json_replace json_schema_valid
+    cume_dist curdate current_date current_role current_role_in current_time current_timestamp current_user
+    current_user_in curtime database date date_add date_format date_sub datediff day dayname dayofmonth
+    dayofweek dayofyear default degrees dense_rank elt etag exp export_set extract extractvalue field
+    find_in_set first_value floor format format_bytes format_pico_time found_rows from_base64 from_days
+    from_unixtime from_vector geomcollection geometrycollection get_format greatest group_concat grouping
+    gtid_subset gtid_subtract hex hour icu_version if ifnull inet6_aton inet6_ntoa inet_aton inet_ntoa insert
+    instr interval is_free_lock is_ipv4 is_ipv4_compat is_ipv4_mapped is_ipv6 is_used_lock is_uuid isnull
+    json_array json_array_append json_array_insert json_arrayagg json_contains json_contains_path json_depth
+    json_extract json_insert json_keys json_length json_merge json_merge_patch json_merge_preserve json_object
+    json_objectagg json_overlaps json_pretty json_quote json_remove json_replace json_schema_valid
     json_schema_validation_report json_search json_set json_storage_free json_storage_size json_table json_type
     json_unquote json_valid json_value lag last_day last_insert_id last_value lcase lead least left length
     linestring ln localtime localtimestamp locate log log10 log2 lower lpad ltrim make_set makedate maketime max
@@ -115,9 +114,9 @@ PURE_MARIADB = words(
     abs acos add_months adddate addtime aes_decrypt aes_encrypt area asbinary ascii asin astext aswkb aswkt atan
     atan2 avg bin bit_and bit_count bit_length bit_or bit_xor boundary buffer cast ceil ceiling centroid char
     char_length character_length charset chr coalesce coercibility collation column_add column_check
-    column_create column_delete column_exists column_json column_list compress concat concat_ws connection_id
-    contains conv convert convert_tz convexhull cos cot count crc32 crc32c crosses cume_dist curdate
-    current_date current_role current_time current_timestamp current_user curtime database date date_add
+    column_create column_delete column_exists column_get column_json column_list compress concat concat_ws
+    connection_id contains conv convert convert_tz convexhull cos cot count crc32 crc32c crosses cume_dist
+    curdate current_date current_role current_time current_timestamp current_user curtime database date date_add
     date_format date_sub datediff day dayname dayofmonth dayofweek dayofyear decode decode_histogram degrees
     dense_rank des_decrypt des_encrypt dimension disjoint elt encode encrypt endpoint envelope equals exp
     export_set exteriorring extract extractvalue field find_in_set first_value floor format format_pico_time
@@ -160,9 +159,9 @@ PURE_MARIADB = words(
     substring_index subtime sum sys_guid sysdate system_user tan time time_format time_to_sec timediff timestamp
     timestampadd timestampdiff to_base64 to_char to_days to_seconds touches trim truncate ucase uncompress
     uncompressed_length unhex unix_timestamp updatexml upper user utc_date utc_time utc_timestamp uuid
-    uuid_short uuid_v4 uuid_v7 var_pop var_samp variance vec_distance vec_distance_cosine vec_distance_euclidean
-    vec_fromtext vec_totext version week weekday weekofyear weight_string within wsrep_last_seen_gtid
-    wsrep_last_written_gtid year yearweek
+    uuid_short uuid_v4 uuid_v7 value var_pop var_samp variance vec_distance vec_distance_cosine
+    vec_distance_euclidean vec_fromtext vec_totext version week weekday weekofyear weight_string within
+    wsrep_last_seen_gtid wsrep_last_written_gtid year yearweek
     """
 )
 """Pure in MariaDB."""
@@ -224,6 +223,9 @@ SINCE_MYSQL: dict[str, int] = {
         """,
         90400: """
             etag
+        """,
+        90704: """
+            current_role_in current_user_in
         """,
     }.items()
     for name in names.split()
