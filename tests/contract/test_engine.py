@@ -158,7 +158,7 @@ def test_a_write_needs_the_elevated_account_on_the_primary(subject, opened):
 
 
 def test_a_write_that_is_called_a_read_changes_nothing(subject, opened):
-    before = rows_of(opened(), permit(opened(), subject.written))
+    before = rows_of(opened(primary=True), permit(opened(primary=True), subject.written, primary=True))
     disguised = type(subject.write)(
         text=subject.write.text, kind="select", effects=frozenset({Effect.READ}), digest="digest"
     )

@@ -152,7 +152,9 @@ class MySqlConnection:
         try:
             return self._link.watchdog.stop(watched)
         finally:
-            self._link.give_up()
+            # Cut, not closed: the thread that reads from it may be another one.
+            self._link.broken = True
+            self._link.wire.cut()
 
     def close(self) -> None:
         """Close it and its watchdog; never raises."""

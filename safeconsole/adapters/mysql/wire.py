@@ -186,10 +186,11 @@ class Wire(_Driver):
 
     def swallow(self, over: threading.Event) -> None:
         """Take in and forget what the server still sends, until something is over; never raises."""
+        sock = self._sock
         with contextlib.suppress(OSError, ValueError):
-            while not over.is_set():
-                readable, _, _ = select.select([self._sock], [], [], _SWALLOW_SECONDS)
-                if readable and not self._sock.recv(CHUNK_BYTES):
+            while sock is not None and not over.is_set():
+                readable, _, _ = select.select([sock], [], [], _SWALLOW_SECONDS)
+                if readable and not sock.recv(CHUNK_BYTES):
                     over.wait(_SWALLOW_SECONDS)
 
     def cut(self) -> None:
