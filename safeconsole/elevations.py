@@ -13,10 +13,11 @@ from safeconsole.core.approval import ApprovalRequest
 from safeconsole.core.decision import Considered
 from safeconsole.core.elevation import Event, Grant, Request, Scope, State, covers, next_state
 from safeconsole.core.errors import RefusedError, SafeConsoleError
+from safeconsole.core.notice import Notice
 from safeconsole.core.policy import ElevationSettings
-from safeconsole.core.record import Approved, ElevationChanged
+from safeconsole.core.record import Approved, ElevationChanged, Noticed
 from safeconsole.core.visit import Visit
-from safeconsole.interfaces import Clock, Confirmer, Journal, SecondPerson
+from safeconsole.interfaces import Clock, Journal, People
 
 
 class Elevations:
@@ -29,15 +30,13 @@ class Elevations:
         visit: Visit,
         journal: Journal,
         clock: Clock,
-        confirmer: Confirmer,
-        second: SecondPerson | None = None,
+        people: People,
     ) -> None:
         self._settings = settings
         self._visit = visit
-        self._second = second
+        self._people = people
         self._journal = journal
         self._clock = clock
-        self._confirmer = confirmer
         self._grant: Grant | None = None
         self._asked = 0
 
@@ -82,7 +81,7 @@ class Elevations:
         )
         self._record(asked, "asked")
         try:
-            yes = self._confirmer.elevate(request, considered)
+            yes = self._people.confirmer.elevate(request, considered)
         except KeyboardInterrupt:
             self._move(asked, Event.INTERRUPTED)
             raise RefusedError("the elevation was not granted: interrupted", instead="ask again") from None
@@ -94,6 +93,7 @@ class Elevations:
             )
         if self._needs_second(request, considered):
             self._have_approved(asked, considered, sql)
+        self._tell_first(asked)
         now = self._clock.monotonic()
         granted = replace(asked, granted_seconds=now, ends_seconds=now + request.window_seconds)
         # MUST be durable before it is held: there is no elevation that the journal does not know.
@@ -106,6 +106,54 @@ class Elevations:
         if grant is not None:
             self._move(grant, event)
 
+    def use(self, sql: str) -> None:
+        """Tell that the grant in force is used for a statement; one for a single statement ends with it."""
+        grant = self._grant
+        if grant is None:
+            return
+        self._tell(grant, "used", sql)
+        if grant.request.scope is Scope.STATEMENT:
+            self.end(Event.USED)
+
+    def settle(self) -> tuple[str, ...]:
+        """Give notices that are on their way a moment, and return what was not delivered."""
+        return self._people.notifier.settle() if self._people.notifier is not None else ()
+
+    def _tell_first(self, asked: Grant) -> None:
+        """Where the policy asks for it, nothing is granted before others know."""
+        if not self._settings.notice_required:
+            return
+        notifier = self._people.notifier
+        trouble = notifier.deliver(self._notice(asked, "about to be granted", "")) if notifier else "none is configured"
+        if trouble:
+            self._journal.append(Noticed(what="notice not delivered", detail=trouble), durable=True)
+            self._move(asked, Event.ANSWERED_NO)
+            raise RefusedError(
+                f"the policy asks that others are told first, and the notice was not delivered: {trouble}",
+                instead="mend [notices] in the configuration, or its receiver",
+            )
+
+    def _tell(self, grant: Grant, what: str, detail: str = "") -> None:
+        if self._people.notifier is not None:
+            self._people.notifier.notify(self._notice(grant, what, detail))
+
+    def _notice(self, grant: Grant, what: str, detail: str) -> Notice:
+        person, request = self._visit.person, grant.request
+        return Notice(
+            what=what,
+            elevation=grant.id,
+            time=self._clock.utc(),
+            person=person.name,
+            host=person.host,
+            agent=person.agent,
+            cluster=request.cluster,
+            environment=self._visit.environment,
+            scope=request.scope,
+            reason=request.reason,
+            ticket=request.ticket,
+            detail=detail,
+        )
+
     def _needs_second(self, request: Request, considered: Considered | None) -> bool:
         """Whether the policy asks for two; a window covers every effect, so it needs what any of them needs."""
         if request.scope is Scope.BREAK_GLASS or considered is None:
@@ -116,9 +164,10 @@ class Elevations:
         """Get the second person's yes and record it, or end the request."""
         request = asked.request
         try:
-            if self._second is None:
+            second = self._people.second
+            if second is None:
                 raise RefusedError("the policy asks for a second person, and nobody can be asked from here")
-            approval = self._second.approve(
+            approval = second.approve(
                 ApprovalRequest(
                     id=asked.id,
                     cluster=request.cluster,
@@ -134,7 +183,7 @@ class Elevations:
                     digest=request.digest,
                     evidence=considered.evidence if considered and request.digest else (),
                     window_seconds=request.window_seconds,
-                    expires_epoch=self._second.expiry(),
+                    expires_epoch=second.expiry(),
                 )
             )
         except SafeConsoleError:
@@ -189,3 +238,6 @@ class Elevations:
             ),
             durable=True,
         )
+        # Told after it is durable, and only what others need: what they are told of is in the journal.
+        told = {State.ASKED: "asked", State.GRANTED: "granted"}.get(grant.state, f"ended ({grant.state})")
+        self._tell(grant, told)

@@ -28,7 +28,7 @@ from safeconsole.core.visit import Status, Visit
 from safeconsole.core.vocabulary import Account, Role, Route, Verdict
 from safeconsole.delivery import Tally, deliver, failure_of
 from safeconsole.elevations import Elevations
-from safeconsole.interfaces import Clock, Confirmer, Connection, Engine, Journal, Presenter, SecondPerson
+from safeconsole.interfaces import Clock, Connection, Engine, Journal, People, Presenter
 from safeconsole.nodes import Nodes
 from safeconsole.recorder import Recorder
 
@@ -53,16 +53,8 @@ class Gate:
         policy: the rules in force.
     """
 
-    def __init__(  # noqa: PLR0913 (the parts that wiring brings together, each named)
-        self,
-        *,
-        visit: Visit,
-        policy: Policy,
-        engine: Engine,
-        journal: Journal,
-        clock: Clock,
-        confirmer: Confirmer,
-        second: SecondPerson | None = None,
+    def __init__(
+        self, *, visit: Visit, policy: Policy, engine: Engine, journal: Journal, clock: Clock, people: People
     ) -> None:
         self.visit = visit
         self.policy = policy
@@ -72,14 +64,9 @@ class Gate:
         self._clock = clock
         self._nodes = Nodes(engine, clock, visit.schema)
         self._elevations = Elevations(
-            settings=policy.elevation,
-            visit=visit,
-            journal=self._recorder,
-            clock=clock,
-            confirmer=confirmer,
-            second=second,
+            settings=policy.elevation, visit=visit, journal=self._recorder, clock=clock, people=people
         )
-        self._confirmer = confirmer
+        self._confirmer = people.confirmer
         asked = dict(visit.limits)
         self._state = _State(to=visit.to, asked_limits=asked, limits=session_limits(policy, asked))
 
@@ -120,6 +107,8 @@ class Gate:
         # MUST come before the send: after a crash there may be an intent without an outcome,
         # never an outcome without an intent.
         self._recorder.intent(number, permit, connection.guards)
+        if permit.elevation:
+            self._elevations.use(self._recorder.text_of(statement))
         return self._carry_out(number, considered, permit, connection, presenter)
 
     def consider(self, statement: Statement) -> Considered:
@@ -200,7 +189,7 @@ class Gate:
                     server=identity.server,
                     window_seconds=self.policy.elevation.window_seconds,
                 )
-                grant = self._elevations.ask(request, considered)
+                grant = self._elevations.ask(request, considered, sql=self._recorder.text_of(considered.statement))
         return permit_from_decision(considered, grant=grant, confirmed=confirmed, now_seconds=self._clock.monotonic())
 
     def _proven(self, permit: Permit) -> Connection:
@@ -344,16 +333,26 @@ class Gate:
         """Record source that the person entered, durably, before it runs. Raises AuditUnavailableError."""
         self._recorder.append(CodeEntered(language=language, source=source), durable=True)
 
-    def close(self, reason: str = "") -> None:
-        """End the session: what runs is over, connections are closed, the journal is durable; never raises."""
+    def close(self, reason: str = "") -> tuple[str, ...]:
+        """
+        End the session: what runs is over, connections are closed, the journal is durable; never raises.
+
+        Returns:
+            What the person should know: notices that were not delivered.
+        """
         self._nodes.close()
+        troubles: tuple[str, ...] = ()
         try:
             self._elevations.end(Event.SESSION_ENDED)
+            troubles = self._elevations.settle()
+            for trouble in troubles:
+                self.note("notice not delivered", trouble)
             self._recorder.append(SessionClosed(statements=self._state.statements, reason=reason))
             self._recorder.close()
         except AuditUnavailableError:
             # Nothing more will be sent; the archive shows a session that did not end in order.
             pass
+        return troubles
 
 
 def _require_allowed(considered: Considered) -> None:

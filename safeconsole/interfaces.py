@@ -10,6 +10,7 @@ from safeconsole.core.approval import Approval, ApprovalRequest
 from safeconsole.core.decision import Considered, Permit
 from safeconsole.core.elevation import Request
 from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.notice import Notice
 from safeconsole.core.record import Entry, Finding, Record, SessionSummary
 from safeconsole.core.routing import Identity, Reading
 from safeconsole.core.statement import Estimate, Statement
@@ -280,11 +281,35 @@ class SecondPerson(Protocol):
 
 
 class Notifier(Protocol):
-    """Tells others that something happened, never blocking the console."""
+    """Tells others what becomes of elevations."""
 
-    def notify(self, what: str, detail: str) -> None:
-        """Hand one notice over for delivery."""
+    def notify(self, notice: Notice) -> None:
+        """Hand one notice over for delivery, now or later; never waits for a receiver, never raises."""
         ...
+
+    def deliver(self, notice: Notice) -> str:
+        """Deliver one notice now, within seconds; returns why it was not, or ""."""
+        ...
+
+    def settle(self) -> tuple[str, ...]:
+        """Give what is left a moment, and return what was not delivered, one line a channel; never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class People:
+    """
+    Who is asked, and who is told.
+
+    Attributes:
+        confirmer: asks the person.
+        second: gets somebody else's approval, or None where nobody can be asked.
+        notifier: tells others, or None where nobody is to be told.
+    """
+
+    confirmer: Confirmer
+    second: SecondPerson | None = None
+    notifier: Notifier | None = None
 
 
 class Presenter(Protocol):

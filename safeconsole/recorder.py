@@ -61,7 +61,7 @@ class Recorder:
 
     def asked(self, number: int, statement: Statement, *, by_console: bool) -> None:
         """Record that a statement was asked for."""
-        self.append(outcome.asked(number, statement, self._redacted(statement), by_console=by_console))
+        self.append(outcome.asked(number, statement, self.text_of(statement), by_console=by_console))
 
     def decided(self, number: int, considered: Considered) -> None:
         """Record what was decided."""
@@ -69,7 +69,7 @@ class Recorder:
 
     def intent(self, number: int, permit: Permit, guards: dict[str, str]) -> None:
         """Record what is about to be sent; durable on return."""
-        self.append(outcome.intent(number, permit, self._redacted(permit.statement), guards), durable=True)
+        self.append(outcome.intent(number, permit, self.text_of(permit.statement), guards), durable=True)
 
     def refused(self, number: int, statement: Statement, error: SafeConsoleError) -> Ended:
         """Return the outcome of a statement that was not sent."""
@@ -92,7 +92,8 @@ class Recorder:
             number, rows=tally.rows, bytes_=tally.bytes, elapsed_seconds=tally.elapsed_seconds, completion=completion
         )
 
-    def _redacted(self, statement: Statement) -> str:
+    def text_of(self, statement: Statement) -> str:
+        """Return a statement as the journal may hold it."""
         return redacted(statement.text, statement.kind, self._rules(), self._literals)
 
     def _redacted_error(self, statement: Statement, error: SafeConsoleError) -> str:

@@ -25,17 +25,18 @@ from safeconsole.core.person import Person
 from safeconsole.core.policy import Policy
 from safeconsole.core.preview import preview
 from safeconsole.core.record import SessionOpened
-from safeconsole.core.settings import ClusterSettings, Settings
+from safeconsole.core.settings import ClusterSettings, NoticeSettings, Settings
 from safeconsole.core.statement import Statement
 from safeconsole.core.visit import Visit
 from safeconsole.core.vocabulary import Flavour
 from safeconsole.gate import Gate
-from safeconsole.interfaces import Archive, Confirmer, SecondPerson
+from safeconsole.interfaces import Archive, Confirmer, People, SecondPerson
 from safeconsole.shells.cli.application import Door, Judge, Session, Stage
 from safeconsole.shells.cli.root import main
 
 if TYPE_CHECKING:
     from safeconsole.adapters.local.keeping import JournalKeeping
+    from safeconsole.adapters.local.notices import LocalNotices
     from safeconsole.adapters.local.shelf import FileShelf
     from safeconsole.adapters.mysql.engine import MySqlEngine
     from safeconsole.adapters.sqlite.engine import SqliteEngine
@@ -126,6 +127,7 @@ class Program:
             self._audit_directory(), clock=self._clock, signing_key=self.settings().audit.signing_key
         )
         journal.append(self._opened(visit, policy))
+        notices = self._notices()
         engine = self._engine(door.cluster, cluster)
         gate = Gate(
             visit=visit,
@@ -133,8 +135,9 @@ class Program:
             engine=engine,
             journal=journal,
             clock=self._clock,
-            confirmer=door.confirmer,
-            second=self._second_person(policy, door.confirmer),
+            people=People(
+                confirmer=door.confirmer, second=self._second_person(policy, door.confirmer), notifier=notices
+            ),
         )
         reason = "interrupted"
         try:
@@ -153,7 +156,8 @@ class Program:
             )
             reason = ""
         finally:
-            gate.close(reason)
+            for trouble in gate.close(reason):
+                sys.stderr.write(f"safeconsole: {trouble}\n")
             engine.close()
 
     def judge(self, *, cluster: str, engine: str, policy: str, to: str, sql_mode: str = "") -> Judge:
@@ -257,6 +261,14 @@ class Program:
         from safeconsole.adapters.mysql import engine as mysql
 
         return mysql.open_engine(name, cluster, LocalSecrets(self.settings(), self.environ), self._clock)
+
+    def _notices(self) -> LocalNotices | None:
+        settings = self.settings().notices
+        if settings == NoticeSettings():
+            return None
+        from safeconsole.adapters.local.notices import open_notices
+
+        return open_notices(self._audit_directory(), settings, self.environ)
 
     def _second_person(self, policy: Policy, confirmer: Confirmer) -> SecondPerson | None:
         if not policy.elevation.two_persons:

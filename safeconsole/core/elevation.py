@@ -35,6 +35,7 @@ class Event(StrEnum):
     RECORDED_YES = "recorded-yes"
     ANSWERED_NO = "answered-no"
     INTERRUPTED = "interrupted"
+    USED = "used"
     TIME_PASSED = "time-passed"
     STOOD_DOWN = "stood-down"
     FAILED_OVER = "failed-over"
@@ -51,6 +52,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.ASKED, Event.TIME_PASSED): State.DECLINED,
     (State.ASKED, Event.SESSION_ENDED): State.DECLINED,
     (State.ASKED, Event.FAILED_OVER): State.DECLINED,
+    # A grant of one statement is for one run of it.
+    (State.GRANTED, Event.USED): State.EXPIRED,
     (State.GRANTED, Event.TIME_PASSED): State.EXPIRED,
     (State.GRANTED, Event.STOOD_DOWN): State.STOOD_DOWN,
     (State.GRANTED, Event.FAILED_OVER): State.VOIDED,

@@ -135,6 +135,40 @@ class ApprovalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     wait_seconds: float = 900.0
 
 
+class MailSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    Notices by e-mail.
+
+    Attributes:
+        server: "host:port" of an SMTP server that takes mail from this computer without a password.
+        sender: the address they come from.
+        recipients: the addresses they go to.
+        starttls: whether the connection must be encrypted.
+    """
+
+    server: str
+    sender: str
+    recipients: tuple[str, ...]
+    starttls: bool = False
+
+
+class NoticeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    Who is told of elevations, and how.
+
+    Attributes:
+        webhook: a URL that takes `{"text": …}`, as Slack's incoming webhooks do, or "".
+        secret_variable: the environment variable whose value stands for `{secret}` in the URL.
+        syslog: a local socket's path, udp://host:port or tcp://host:port, or "".
+        mail: e-mail, or None.
+    """
+
+    webhook: str = ""
+    secret_variable: str = ""
+    syslog: str = ""
+    mail: MailSettings | None = None
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     A whole configuration.
@@ -143,6 +177,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         clusters: by name.
         audit: the journal.
         approvals: second persons.
+        notices: who is told of elevations.
         limits: ceilings by name (`limits.LIMIT_NAMES`), tightened on top of every policy.
         leftovers: patterns of names beside those that are known, by the tool's name.
         locked: in the system's file: a person's file can add no cluster.
@@ -151,6 +186,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     clusters: dict[str, ClusterSettings] = {}
     audit: AuditSettings = AuditSettings()
     approvals: ApprovalSettings = ApprovalSettings()
+    notices: NoticeSettings = NoticeSettings()
     limits: dict[str, float] = {}
     leftovers: dict[str, LeftoverSettings] = {}
     locked: bool = False

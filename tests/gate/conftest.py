@@ -7,6 +7,7 @@ import pytest
 from safeconsole.core.person import Person
 from safeconsole.core.policy_document import policy_from_document
 from safeconsole.core.visit import Plea, Visit
+from safeconsole.interfaces import People
 from safeconsole.gate import Gate
 from tests.fakes import FakeClock, FakeConfirmer, FakeEngine, FakeJournal, FakePresenter, three_nodes
 
@@ -34,9 +35,7 @@ PLEA = Plea(reason="incident 7", ticket="OPS-7")
 
 
 def policy_of(**document):
-    return policy_from_document(
-        "mine", {"rules": RULES, **document}, source="mine.yaml", text_hash="ab" * 32, lines={}
-    )
+    return policy_from_document("mine", {"rules": RULES, **document}, source="mine.yaml", text_hash="ab" * 32, lines={})
 
 
 class Walk:
@@ -57,7 +56,7 @@ class Walk:
             engine=self.engine,
             journal=self.journal,
             clock=self.clock,
-            confirmer=self.confirmer,
+            people=People(confirmer=self.confirmer),
         )
 
     def run(self, text, presenter=None, **how):

@@ -14,6 +14,7 @@ from safeconsole.core.statement import Estimate, Statement
 from safeconsole.core.visit import Visit
 from safeconsole.core.vocabulary import Effect, NodeName, Route, Verdict
 from safeconsole.elevations import Elevations
+from safeconsole.interfaces import People
 from tests.fakes import FakeClock, FakeConfirmer, FakeJournal, FakeSecond
 from tests.gate.conftest import PERSON
 
@@ -23,7 +24,8 @@ AGENT = Person(name="ada", login="ada", groups=(), host="laptop", terminal=False
 class Held:
     """Elevations with everything beside them."""
 
-    def __init__(self, *, person=PERSON, second=None, **settings):
+    def __init__(self, *, person=PERSON, second=None, notifier=None, **settings):
+        self.notifier = notifier
         self.events = []
         self.clock = FakeClock(100.0)
         self.journal = FakeJournal(self.events)
@@ -33,8 +35,9 @@ class Held:
             visit=Visit(cluster="shop", environment="staging", face="sql", person=person),
             journal=self.journal,
             clock=self.clock,
-            confirmer=self.confirmer,
-            second=second(self.events) if second else None,
+            people=People(
+                confirmer=self.confirmer, second=second(self.events) if second else None, notifier=self.notifier
+            ),
         )
 
     def ask(self, *answers, considered=None, sql="", **request):

@@ -154,7 +154,7 @@ def test_a_plea_is_put_to_the_person_and_then_elevates(walk, text):
     assert (sent, account) == (text, "elevated")
     happened = road.happened()
     assert happened.index("elevate") < happened.index("durable intent") < happened.index("sent")
-    assert road.elevation_events() == ["asked", "recorded-yes"]
+    assert road.elevation_events() == ["asked", "recorded-yes", "used"]
     assert road.records("intent")[0].elevation == "s1.1"
     assert (road.records("elevation")[0].reason, road.records("elevation")[0].ticket) == ("incident 7", "OPS-7")
 

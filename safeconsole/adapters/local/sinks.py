@@ -108,7 +108,7 @@ class SyslogSink:
                         message = message[:UDP_MESSAGE_BYTES]
                     connection.sendall(message)
         except OSError as error:
-            raise SinkError(f"syslog {self._address}: {_said(error)}") from error
+            raise SinkError(f"syslog {self._address}: {said(error)}") from error
 
     def _connected(self) -> socket.socket:
         if self._scheme == "tcp":
@@ -158,14 +158,14 @@ class WebhookSink:
         request = urllib.request.Request(self._url, data=body, headers=headers, method="POST")  # noqa: S310 - checked above
         host = urllib.parse.urlsplit(self._url).hostname
         try:
-            with _OPENER.open(request, timeout=SEND_SECONDS):
+            with OPENER.open(request, timeout=SEND_SECONDS):
                 pass
         except urllib.error.HTTPError as error:
             error.close()
             raise SinkError(f"webhook {host}: it answered {error.code}") from None
         except (OSError, ValueError) as error:
             # `from None`: the address may carry a token.
-            raise SinkError(f"webhook {host}: {_said(error)}") from None
+            raise SinkError(f"webhook {host}: {said(error)}") from None
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -175,7 +175,8 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Follow none."""
 
 
-_OPENER = urllib.request.build_opener(_NoRedirect)
+OPENER = urllib.request.build_opener(_NoRedirect)
+"""Opens what was configured, and nothing that it points to."""
 
 
 def sink_from(settings: SinkSettings, environ: Mapping[str, str]) -> Sink:
@@ -205,7 +206,8 @@ def sink_from(settings: SinkSettings, environ: Mapping[str, str]) -> Sink:
             return DatabaseSink(address)
 
 
-def _said(error: Exception) -> str:
+def said(error: Exception) -> str:
+    """Return what an error says, in lower case and without what may be secret."""
     reason = getattr(error, "reason", error)
     text = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
     return text.lower()

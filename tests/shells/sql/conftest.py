@@ -33,6 +33,7 @@ from safeconsole.core.statement import Estimate
 from safeconsole.core.vocabulary import Flavour, NodeName, Role, Route, Verdict
 from safeconsole.demo.embedded import Replicator, create_embedded
 from safeconsole.core.visit import Status, Visit
+from safeconsole.interfaces import People
 from safeconsole.gate import Gate
 from safeconsole.interfaces import Column
 from safeconsole.shells.sql.console import Terminal, run_console
@@ -204,7 +205,7 @@ class Road:
             engine=engine,
             journal=self.journal,
             clock=clock,
-            confirmer=TerminalConfirmer(self.ask, self.messages.write),
+            people=People(confirmer=TerminalConfirmer(self.ask, self.messages.write)),
         )
         circumstances = Circumstances(flavour=engine.flavour, cluster="shop", interactive=True)
         judge = partial(preview, policy=self.gate.policy, circumstances=circumstances)
