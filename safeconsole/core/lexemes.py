@@ -14,8 +14,9 @@ import re
 from functools import cache
 
 WHITE = r"[ \t-\r]"
-# Letters beyond ASCII up to U+FFFF are letters to the servers; what cannot be seen is checked apart.
-_LETTER = r"0-9A-Za-z_$\u00a1-\ud7ff\ue000-\uffff"
+# Everything beyond ASCII is a letter here, and what cannot be seen or sent is sorted out afterwards: written as what
+# it is not, the set is small, and the pattern compiles in a fraction of the time.
+_LETTER = r"[^\x00-#%-/:-@\[-^`{-\x7f]"
 
 INVISIBLE = re.compile(
     "[\u0080-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
@@ -35,7 +36,7 @@ def _quoted(quote: str, *, backslash: bool) -> str:
 
 
 _NAME = _quoted("`", backslash=False)
-_PLAIN_NUMBER = rf"(?:[0-9]++(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)(?![{_LETTER}.])"
+_PLAIN_NUMBER = rf"(?:[0-9]++(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)(?!{_LETTER}|\.)"
 
 
 _COMMENT = r"/\*(?![!+M])[\s\S]*?\*/|#[^\n]*+|--(?=[\x00-\x20\x7f]|\Z)[^\n]*+"
@@ -45,7 +46,7 @@ _SQLITE_COMMENT = r"/\*[\s\S]*?\*/|--[^\n]*+"
 def _literal_runs(text: str, comment: str) -> tuple[str, str]:
     """Return the shapes of `1, 'a', NULL` and of `, (1, 'a'), (2, 'b')`, read whole so that bulk costs nothing."""
     first = rf"(?>{text}|{_PLAIN_NUMBER})"
-    further = rf"(?>[-+]?{_PLAIN_NUMBER}|{text}|(?i:NULL|TRUE|FALSE|DEFAULT)(?![{_LETTER}.(]))"
+    further = rf"(?>[-+]?{_PLAIN_NUMBER}|{text}|(?i:NULL|TRUE|FALSE|DEFAULT)(?!{_LETTER}|[.(]))"
     # A comment between two literals changes nothing, so it does not end a run either.
     nothing = rf"(?:{WHITE}++|{comment})*+"
     gap = rf"{nothing},{nothing}"
@@ -88,7 +89,7 @@ def family_pattern(
         ("STRING", text),
         ("NAME", name),
         ("VARIABLE", rf"@(?:[A-Za-z0-9_.$]++|{single}|{double}|{_NAME})"),
-        ("SYSTEM", rf"@@(?:[{_LETTER}]++|{_NAME})"),
+        ("SYSTEM", rf"@@(?:{_LETTER}++|{_NAME})"),
         ("OPENING", opening),
         ("HINT", r"/\*\+[\s\S]*?\*/"),
         ("COMMENT", r"#[^\n]*+|--(?=[\x00-\x20\x7f]|\Z)[^\n]*+|/\*(?!\+)[\s\S]*?\*/"),
@@ -108,11 +109,11 @@ def sqlite_pattern(*, delimiter: str, whole: bool) -> re.Pattern[str]:
         ("DELIMITER", rf"{re.escape(delimiter)}|\\[Gg]"),
         ("STRING", rf"[xX]{single}"),
         ("LIST", rf"{run}|{rows}" if whole else r"(?!)"),
-        ("NUMBER", rf"0[xX][0-9A-Fa-f]++(?![{_LETTER}])|(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?"),
+        ("NUMBER", rf"0[xX][0-9A-Fa-f]++(?!{_LETTER})|(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?"),
         ("WORD", rf"(?![0-9$]){_word(delimiter)}"),
         ("STRING", single),
         ("NAME", rf"{double}|{_NAME}|\[[^\]]*+\]"),
-        ("PARAMETER", rf"\?[0-9]*+|[@:$][{_LETTER}]++"),
+        ("PARAMETER", rf"\?[0-9]*+|[@:$]{_LETTER}++"),
         ("COMMENT", r"--[^\n]*+|/\*[\s\S]*?\*/"),
         ("OPERATOR", r"->>?|<=|>=|<>|!=|==|<<|>>|\|\||(?!/\*)[-+*/%&|~=<>]"),
         ("PUNCTUATION", r"[(),.;]"),
@@ -123,8 +124,8 @@ def sqlite_pattern(*, delimiter: str, whole: bool) -> re.Pattern[str]:
 def _word(delimiter: str) -> str:
     """Return the shape of a word; a delimiter of letters, such as `$$`, ends it as it does in the client."""
     if delimiter == ";":
-        return rf"[{_LETTER}]++"
-    return rf"(?:(?!{re.escape(delimiter)})[{_LETTER}])++"
+        return rf"{_LETTER}++"
+    return rf"(?:(?!{re.escape(delimiter)}){_LETTER})++"
 
 
 def _number() -> str:
@@ -135,12 +136,12 @@ def _number() -> str:
     """
     exponent = r"(?:[eE][+-]?[0-9]++)?+"
     return (
-        rf"0x[0-9A-Fa-f]++(?![{_LETTER}])|0b[01]++(?![{_LETTER}])"
+        rf"0x[0-9A-Fa-f]++(?!{_LETTER})|0b[01]++(?!{_LETTER})"
         # A name may begin with digits right after a dot.
         rf"|(?<!\.)[0-9]++\.[0-9]*+{exponent}(?![eE])"
-        rf"|(?<![{_LETTER}`\".])\.[0-9]++{exponent}(?![eE])"
+        rf"|(?<!{_LETTER})(?<![`\".])\.[0-9]++{exponent}(?![eE])"
         rf"|(?<!\.)[0-9]++[eE][+-]?[0-9]++"
-        rf"|(?<!\.)[0-9]++(?![{_LETTER}.])"
+        rf"|(?<!\.)[0-9]++(?!{_LETTER}|\.)"
     )
 
 

@@ -22,9 +22,11 @@ _KINDS = {kind.name: kind for kind in TokenKind} | {f"{kind.name}_": kind for ki
 _PLAIN: dict[str | None, TokenKind] = {
     name: kind
     for name, kind in _KINDS.items()
-    if kind.name
-    in {"SPACE", "LIST", "STRING", "NUMBER", "NAME", "VARIABLE", "SYSTEM", "PARAMETER", "OPERATOR", "PUNCTUATION"}
+    if kind.name in {"SPACE", "LIST", "STRING", "NUMBER", "NAME", "VARIABLE", "OPERATOR", "PUNCTUATION"}
 }
+_NAMING = frozenset({TokenKind.WORD, TokenKind.SYSTEM, TokenKind.PARAMETER})
+# Names hold characters of the basic plane only.
+_LAST_IN_NAMES = "\uffff"
 _VERSION = re.compile(r"/\*(M?)!(M?)([0-9]*)")
 
 
@@ -97,8 +99,10 @@ def _token(match: re.Match[str], text: str, rules: LexicalRules) -> Token:
         return _unreadable(text, start, end)
     if SURROGATE.search(found):
         return Token(TokenKind.UNREADABLE, found, "half a character", start, end)
-    if kind is TokenKind.WORD and INVISIBLE.search(found):
+    if kind in _NAMING and INVISIBLE.search(found):
         return Token(TokenKind.UNREADABLE, found, "a character that cannot be seen", start, end)
+    if kind in _NAMING and max(found) > _LAST_IN_NAMES:
+        return Token(TokenKind.UNREADABLE, found, "a character that names cannot have", start, end)
     if kind is TokenKind.OPENING:
         return _opened(Token(kind, found, "", start, end), text, rules)
     return Token(kind, found, found if kind is TokenKind.WORD else "", start, end)

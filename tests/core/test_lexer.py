@@ -135,7 +135,7 @@ def test_a_token_of_sqlite_is_read_as_sqlite_reads_it(text, expected):
 
 @pytest.mark.parametrize(
     "text",
-    ["'a", '"a', "`a", "/* a", "/*! a", "/*!50000 a", "a \\ b", "\u00a0", "a\u200bb", "\ufeffa", "a \x00", "$a$", "1.e", "1.ex",
+    ["'a", '"a', "`a", "/* a", "/*! a", "/*!50000 a", "a \\ b", "\u00a0", "a\u200bb", "\ufeffa", "a \x00", "@@a\u00a0b", "\U0001f600", "$a$", "1.e", "1.ex",
      "'\ud800'", "/*!5000 a */", "/*!5000000 a */", "/*!M50000 a */", "/*! ; */", "/*! /* a */ */", "/*! -- a\n */", "/*! # */"],
 )  # fmt: skip
 def test_what_cannot_be_read_says_why(text):

@@ -1,0 +1,4 @@
+# exit: 4 | says: tampered with | journal: tampering | why: the same function with other code
+import safeconsole.core.policy
+
+safeconsole.core.policy.judge.__code__ = (lambda policy, facts, limits=None: None).__code__
