@@ -23,7 +23,7 @@ from safeconsole.core.policy import Policy, judge, session_limits
 from safeconsole.core.record import CodeEntered, CommandGiven, Confirmed, Disagreed, Ended, Noticed, SessionClosed
 from safeconsole.core.redaction import Literals
 from safeconsole.core.routing import Choice, Reading, route_of
-from safeconsole.core.statement import Estimate, Statement
+from safeconsole.core.statement import Estimate, Statement, is_misspelt_perhaps
 from safeconsole.core.visit import Status, Visit
 from safeconsole.core.vocabulary import Account, Role, Route, Verdict
 from safeconsole.delivery import Tally, deliver, failure_of
@@ -121,9 +121,7 @@ class Gate:
         route = route_of(statement, to=self._state.to)
         node = "" if self._state.to in {Route.PRIMARY, Route.REPLICA} else self._state.to
         choice = self._nodes.choose(route, self.policy.gates, node=node, connected=statement.is_plain_read)
-        estimate = Estimate()
-        if choice.reading is not None and statement.is_plain_read:
-            estimate = self._nodes.connect(choice.reading.node, Account.READ).estimate(statement)
+        estimate = self._estimate(statement, choice)
         facts = self._facts(statement, choice, estimate, route)
         decision = with_disagreement(judge(self.policy, facts, limits=self._state.limits), estimate)
         decision = addressed(decision, self.visit.cluster)
@@ -138,6 +136,21 @@ class Gate:
             facts=facts,
         )
         return self._state.last
+
+    def _estimate(self, statement: Statement, choice: Choice) -> Estimate:
+        """Ask the server's opinion of what is a read, and of what nobody understood: it may say what is wrong."""
+        if choice.reading is None:
+            return Estimate()
+        if statement.is_plain_read:
+            return self._nodes.connect(choice.reading.node, Account.READ).estimate(statement)
+        if not is_misspelt_perhaps(statement):
+            return Estimate()
+        try:
+            opinion = self._nodes.connect(choice.reading.node, Account.READ).estimate(statement)
+        except SafeConsoleError:
+            # It is refused anyway; the opinion would only have been a help.
+            return Estimate()
+        return Estimate(asked=True, objection=opinion.objection, objection_code=opinion.objection_code)
 
     def _facts(self, statement: Statement, choice: Choice, estimate: Estimate, route: Route) -> dict[str, object]:
         server = choice.reading.identity.server if choice.reading and choice.reading.identity else ""
@@ -166,7 +179,11 @@ class Gate:
             self._recorder.append(
                 Disagreed(statement=number, ours="read", servers=estimate.objection, code=estimate.objection_code)
             )
-        elif estimate.objection and considered.decision.verdict is not Verdict.DENY:
+        elif (
+            estimate.objection
+            and considered.statement.is_plain_read
+            and considered.decision.verdict is not Verdict.DENY
+        ):
             raise ServerError(estimate.objection_code, estimate.objection)
 
     def _permit(self, number: int, considered: Considered) -> Permit:
@@ -217,7 +234,9 @@ class Gate:
     ) -> Ended:
         tally, statement = Tally(self._clock), permit.statement
         try:
-            answer = connection.send(permit, watch=presenter.progress, as_text=presenter.wants_text)
+            answer = connection.send(
+                permit, watch=self._recorder.watching(number, presenter.progress), as_text=presenter.wants_text
+            )
             presenter.begin(considered, answer.columns)
             completion = deliver(answer, connection, permit.limits, presenter, tally)
         except BaseException as error:

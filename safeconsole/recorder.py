@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from safeconsole.core import outcome
 from safeconsole.core.decision import Considered, Permit
@@ -11,8 +12,12 @@ from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.record import Ended, Record
 from safeconsole.core.redaction import Literals, redacted, redacted_message
 from safeconsole.core.statement import Statement
+from safeconsole.core.watchdog import Sample
 from safeconsole.delivery import Tally
 from safeconsole.interfaces import Completion, Journal
+
+RECORDED_SAMPLE_SECONDS = 1.0
+"""Between two recorded looks at a running statement."""
 
 
 class Recorder:
@@ -91,6 +96,22 @@ class Recorder:
         return outcome.done(
             number, rows=tally.rows, bytes_=tally.bytes, elapsed_seconds=tally.elapsed_seconds, completion=completion
         )
+
+    def watching(self, number: int, show: Callable[[Sample], None]) -> Callable[[Sample], None]:
+        """Return what takes a running statement's samples: shows all of them, and records one a second."""
+        recorded = 0.0
+
+        def watch(sample: Sample) -> None:
+            nonlocal recorded
+            show(sample)
+            if sample.elapsed_seconds - recorded < RECORDED_SAMPLE_SECONDS:
+                return
+            recorded = sample.elapsed_seconds
+            # A journal that cannot be written is found out by the outcome; the watchdog goes on.
+            with suppress(AuditUnavailableError):
+                self.append(outcome.sampled(number, sample))
+
+        return watch
 
     def text_of(self, statement: Statement) -> str:
         """Return a statement as the journal may hold it."""

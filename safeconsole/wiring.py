@@ -38,12 +38,17 @@ if TYPE_CHECKING:
     from safeconsole.adapters.local.keeping import JournalKeeping
     from safeconsole.adapters.local.notices import LocalNotices
     from safeconsole.adapters.local.shelf import FileShelf
+    from safeconsole.adapters.local.shipping import Shipping
     from safeconsole.adapters.mysql.engine import MySqlEngine
     from safeconsole.adapters.sqlite.engine import SqliteEngine
     from safeconsole.shells.cli.audit_review import ReviewBook
 
 OFFLINE_VERSIONS = {Flavour.MYSQL: 90_700, Flavour.MARIADB: 101_100, Flavour.AURORA_MYSQL: 80_000, Flavour.SQLITE: 0}
 """How texts are read when no server says its version: as the releases that most of the facts were measured on."""
+
+
+SHIPPING_SECONDS = 2.0
+"""How long leaving waits for the last pass of copies to the sinks."""
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -139,6 +144,7 @@ class Program:
                 confirmer=door.confirmer, second=self._second_person(policy, door.confirmer), notifier=notices
             ),
         )
+        shipping = self._shipping()
         reason = "interrupted"
         try:
             yield Session(
@@ -159,6 +165,9 @@ class Program:
             for trouble in gate.close(reason):
                 sys.stderr.write(f"safeconsole: {trouble}\n")
             engine.close()
+            if shipping is not None:
+                # What is not taken now stays in the journal's files, and the next session sends it.
+                shipping.stop(SHIPPING_SECONDS)
 
     def judge(self, *, cluster: str, engine: str, policy: str, to: str, sql_mode: str = "") -> Judge:
         """Return what decides offline; opens no connection."""
@@ -261,6 +270,18 @@ class Program:
         from safeconsole.adapters.mysql import engine as mysql
 
         return mysql.open_engine(name, cluster, LocalSecrets(self.settings(), self.environ), self._clock)
+
+    def _shipping(self) -> Shipping | None:
+        if not self.settings().audit.sinks:
+            return None
+        from safeconsole.adapters.local.shipping import Shipping, open_shipper
+
+        shipper = open_shipper(self._audit_directory(), self.settings().audit, self.environ)
+        if shipper is None:
+            return None
+        shipping = Shipping(shipper)
+        shipping.start()
+        return shipping
 
     def _notices(self) -> LocalNotices | None:
         settings = self.settings().notices

@@ -7,9 +7,10 @@ from typing import Protocol
 
 from safeconsole.core.decision import Considered, Permit
 from safeconsole.core.errors import OutcomeUnknownError, SafeConsoleError, ServerError, StoppedError
-from safeconsole.core.record import Asked, Decided, Ended, Intent
+from safeconsole.core.record import Asked, Decided, Ended, Intent, Sampled
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import OutcomeKind
+from safeconsole.core.watchdog import Sample
 
 
 class Done(Protocol):
@@ -77,6 +78,18 @@ def intent(number: int, permit: Permit, sql: str, guards: dict[str, str]) -> Int
         guards=guards,
         limits=asdict(permit.limits),
         elevation=permit.elevation,
+    )
+
+
+def sampled(number: int, sample: Sample) -> Sampled:
+    """Return the record of one look at a running statement."""
+    return Sampled(
+        statement=number,
+        elapsed_seconds=sample.elapsed_seconds,
+        session_memory_bytes=sample.session_memory_bytes,
+        instance_memory_bytes=sample.instance_memory_bytes,
+        free_memory_bytes=sample.free_memory_bytes,
+        rows=sample.rows,
     )
 
 

@@ -89,6 +89,12 @@ class Statement:
         return self.effects == {Effect.READ}
 
 
+def is_misspelt_perhaps(statement: Statement) -> bool:
+    """Whether nothing is known of a statement but that its text can be read: a server may say what is wrong with it."""
+    unreadable = any(hazard.cost is CostClass.UNREADABLE for hazard in statement.hazards)
+    return statement.kind == "unknown" and not unreadable
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
     """
