@@ -12,18 +12,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from safeconsole.considering import Considering
 from safeconsole.core.analysis import analyse
-from safeconsole.core.decision import Considered, Permit, addressed, permit_from_decision, with_disagreement
+from safeconsole.core.decision import Considered, Permit, permit_from_decision
 from safeconsole.core.elevation import Event, Grant, Request, Scope
 from safeconsole.core.errors import AuditUnavailableError, RefusedError, SafeConsoleError, ServerError
-from safeconsole.core.evidence import evidence_of
-from safeconsole.core.facts import Circumstances, facts_of
 from safeconsole.core.limits import Limits
-from safeconsole.core.policy import Policy, judge, session_limits
+from safeconsole.core.policy import Policy, session_limits
 from safeconsole.core.record import CodeEntered, CommandGiven, Confirmed, Disagreed, Ended, Noticed, SessionClosed
 from safeconsole.core.redaction import Literals
-from safeconsole.core.routing import Choice, Reading, route_of
-from safeconsole.core.statement import Estimate, Statement, is_misspelt_perhaps
+from safeconsole.core.routing import Reading
+from safeconsole.core.statement import Statement
 from safeconsole.core.visit import Status, Visit
 from safeconsole.core.vocabulary import Account, Role, Route, Verdict
 from safeconsole.delivery import Tally, deliver, failure_of
@@ -65,6 +64,9 @@ class Gate:
         self._nodes = Nodes(engine, clock, visit.schema)
         self._elevations = Elevations(
             settings=policy.elevation, visit=visit, journal=self._recorder, clock=clock, people=people
+        )
+        self._considering = Considering(
+            visit=visit, policy=policy, engine=engine, nodes=self._nodes, elevations=self._elevations
         )
         self._confirmer = people.confirmer
         asked = dict(visit.limits)
@@ -118,58 +120,10 @@ class Gate:
         Raises:
             UnreachableError, ConfigurationError: the cluster cannot be asked at all.
         """
-        route = route_of(statement, to=self._state.to)
-        node = "" if self._state.to in {Route.PRIMARY, Route.REPLICA} else self._state.to
-        choice = self._nodes.choose(route, self.policy.gates, node=node, connected=statement.is_plain_read)
-        estimate = self._estimate(statement, choice)
-        facts = self._facts(statement, choice, estimate, route)
-        decision = with_disagreement(judge(self.policy, facts, limits=self._state.limits), estimate)
-        decision = addressed(decision, self.visit.cluster)
-        self._state.last = Considered(
-            statement=statement,
-            route=choice.route if choice.reading else route,
-            node=choice.reading.node if choice.reading else None,
-            identity=choice.reading.identity if choice.reading else None,
-            estimate=estimate,
-            decision=decision,
-            evidence=evidence_of(statement, choice, estimate, decision),
-            facts=facts,
+        self._state.last = self._considering.consider(
+            statement, to=self._state.to, limits=self._state.limits, statements=self._state.statements
         )
         return self._state.last
-
-    def _estimate(self, statement: Statement, choice: Choice) -> Estimate:
-        """Ask the server's opinion of what is a read, and of what nobody understood: it may say what is wrong."""
-        if choice.reading is None:
-            return Estimate()
-        if statement.is_plain_read:
-            return self._nodes.connect(choice.reading.node, Account.READ).estimate(statement)
-        if not is_misspelt_perhaps(statement):
-            return Estimate()
-        try:
-            opinion = self._nodes.connect(choice.reading.node, Account.READ).estimate(statement)
-        except SafeConsoleError:
-            # It is refused anyway; the opinion would only have been a help.
-            return Estimate()
-        return Estimate(asked=True, objection=opinion.objection, objection_code=opinion.objection_code)
-
-    def _facts(self, statement: Statement, choice: Choice, estimate: Estimate, route: Route) -> dict[str, object]:
-        server = choice.reading.identity.server if choice.reading and choice.reading.identity else ""
-        grant = self._elevations.covering(statement.digest, server)
-        circumstances = Circumstances(
-            flavour=self._engine.flavour,
-            person=self.visit.person.name,
-            groups=self.visit.person.groups,
-            agent=bool(self.visit.person.agent),
-            face=self.visit.face,
-            interactive=self.visit.person.terminal,
-            statements=self._state.statements,
-            cluster=self.visit.cluster,
-            environment=self.visit.environment,
-            elevated=grant is not None,
-            scope=grant.request.scope if grant else "",
-            ticket=grant.request.ticket if grant else "",
-        )
-        return facts_of(statement, route=route, reading=choice.reading, estimate=estimate, circumstances=circumstances)
 
     def _record_decision(self, number: int, considered: Considered) -> None:
         """Record what was decided; what the server would answer with an error is answered with it now."""

@@ -19,7 +19,6 @@ from safeconsole.adapters.local.secrets import LocalSecrets
 from safeconsole.core.approval import ApprovalRequest
 from safeconsole.core.decision import Considered
 from safeconsole.core.errors import ConfigurationError
-from safeconsole.core.facts import Circumstances
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.person import Person
 from safeconsole.core.policy import Policy
@@ -27,7 +26,7 @@ from safeconsole.core.preview import preview
 from safeconsole.core.record import SessionOpened
 from safeconsole.core.settings import ClusterSettings, NoticeSettings, Settings
 from safeconsole.core.statement import Statement
-from safeconsole.core.visit import Visit
+from safeconsole.core.visit import Visit, circumstances_of
 from safeconsole.core.vocabulary import Flavour
 from safeconsole.gate import Gate
 from safeconsole.interfaces import Archive, Confirmer, People, SecondPerson
@@ -153,7 +152,7 @@ class Program:
                 preview=lambda statement: preview(
                     statement,
                     policy=policy,
-                    circumstances=self._circumstances(visit, _known_flavour(cluster)),
+                    circumstances=circumstances_of(visit, flavour=_known_flavour(cluster)),
                     to=gate.status().to,
                     limits=gate.status().limits,
                 ),
@@ -181,7 +180,7 @@ class Program:
             face="check",
             person=self.person,
         )
-        circumstances = self._circumstances(visit, flavour)
+        circumstances = circumstances_of(visit, flavour=flavour)
 
         def consider(statement: Statement) -> Considered:
             return preview(statement, policy=rules, circumstances=circumstances, to=to)
@@ -319,18 +318,6 @@ class Program:
             policy=policy.name,
             policy_hash=policy.hash,
             program=f"safeconsole {__version__}, Python {sys.version_info.major}.{sys.version_info.minor}",
-        )
-
-    def _circumstances(self, visit: Visit, flavour: Flavour) -> Circumstances:
-        return Circumstances(
-            flavour=flavour,
-            person=visit.person.name,
-            groups=visit.person.groups,
-            agent=bool(visit.person.agent),
-            face=visit.face,
-            interactive=visit.person.terminal,
-            cluster=visit.cluster,
-            environment=visit.environment,
         )
 
 

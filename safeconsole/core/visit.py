@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from safeconsole.core.elevation import Grant
+from safeconsole.core.facts import Circumstances
 from safeconsole.core.limits import Limits
 from safeconsole.core.person import Person
+from safeconsole.core.vocabulary import Flavour
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,3 +80,30 @@ class Status:
     elevated_seconds: float
     limits: Limits
     to: str
+
+
+def circumstances_of(
+    visit: Visit, *, flavour: Flavour, statements: int = 0, grant: Grant | None = None
+) -> Circumstances:
+    """
+    Return what policies may know of a visit.
+
+    Args:
+        flavour: the cluster's family member.
+        statements: how many were asked in the session.
+        grant: the elevation that covers the statement in question, if any.
+    """
+    return Circumstances(
+        flavour=flavour,
+        person=visit.person.name,
+        groups=visit.person.groups,
+        agent=bool(visit.person.agent),
+        face=visit.face,
+        interactive=visit.person.terminal,
+        statements=statements,
+        cluster=visit.cluster,
+        environment=visit.environment,
+        elevated=grant is not None,
+        scope=grant.request.scope if grant else "",
+        ticket=grant.request.ticket if grant else "",
+    )

@@ -1,0 +1,80 @@
+"""Finds out about one statement before anything of it runs: where it belongs, what the server thinks, what holds."""
+
+from __future__ import annotations
+
+from safeconsole.core.decision import Considered, addressed, with_disagreement
+from safeconsole.core.errors import SafeConsoleError
+from safeconsole.core.evidence import evidence_of
+from safeconsole.core.facts import facts_of
+from safeconsole.core.limits import Limits
+from safeconsole.core.policy import Policy, judge
+from safeconsole.core.routing import Choice, route_of
+from safeconsole.core.statement import Estimate, Statement, is_misspelt_perhaps
+from safeconsole.core.visit import Visit, circumstances_of
+from safeconsole.core.vocabulary import Account, Route
+from safeconsole.elevations import Elevations
+from safeconsole.interfaces import Engine
+from safeconsole.nodes import Nodes
+
+
+class Considering:
+    """Route, estimate, decide: for one session, over its measured nodes and the elevation in force."""
+
+    def __init__(self, *, visit: Visit, policy: Policy, engine: Engine, nodes: Nodes, elevations: Elevations) -> None:
+        self._visit = visit
+        self._policy = policy
+        self._engine = engine
+        self._nodes = nodes
+        self._elevations = elevations
+
+    def consider(self, statement: Statement, *, to: str, limits: Limits, statements: int) -> Considered:
+        """
+        Return everything known about a statement before it runs.
+
+        Args:
+            to: where the person wants it sent; see `Visit`.
+            limits: the session's.
+            statements: how many were asked in the session.
+
+        Raises:
+            UnreachableError, ConfigurationError: the cluster cannot be asked at all.
+        """
+        route = route_of(statement, to=to)
+        node = "" if to in {Route.PRIMARY, Route.REPLICA} else to
+        choice = self._nodes.choose(route, self._policy.gates, node=node, connected=statement.is_plain_read)
+        estimate = self._estimate(statement, choice)
+        server = choice.reading.identity.server if choice.reading and choice.reading.identity else ""
+        circumstances = circumstances_of(
+            self._visit,
+            flavour=self._engine.flavour,
+            statements=statements,
+            grant=self._elevations.covering(statement.digest, server),
+        )
+        facts = facts_of(statement, route=route, reading=choice.reading, estimate=estimate, circumstances=circumstances)
+        decision = with_disagreement(judge(self._policy, facts, limits=limits), estimate)
+        decision = addressed(decision, self._visit.cluster)
+        return Considered(
+            statement=statement,
+            route=choice.route if choice.reading else route,
+            node=choice.reading.node if choice.reading else None,
+            identity=choice.reading.identity if choice.reading else None,
+            estimate=estimate,
+            decision=decision,
+            evidence=evidence_of(statement, choice, estimate, decision),
+            facts=facts,
+        )
+
+    def _estimate(self, statement: Statement, choice: Choice) -> Estimate:
+        """Ask the server's opinion of what is a read, and of what nobody understood: it may say what is wrong."""
+        if choice.reading is None:
+            return Estimate()
+        if statement.is_plain_read:
+            return self._nodes.connect(choice.reading.node, Account.READ).estimate(statement)
+        if not is_misspelt_perhaps(statement):
+            return Estimate()
+        try:
+            opinion = self._nodes.connect(choice.reading.node, Account.READ).estimate(statement)
+        except SafeConsoleError:
+            # It is refused anyway; the opinion would only have been a help.
+            return Estimate()
+        return Estimate(asked=True, objection=opinion.objection, objection_code=opinion.objection_code)
