@@ -505,6 +505,8 @@ def test_an_estimate_that_would_run_long_is_ended(connect):
 
 def test_an_estimate_executes_nothing_that_writes(cluster, connect):
     with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        # Not for the replicas: they do not trust such functions, and would stop replicating.
+        cursor.execute("SET SESSION sql_log_bin = 0")
         cursor.execute("SET GLOBAL log_bin_trust_function_creators = 1")
         cursor.execute("CREATE DATABASE IF NOT EXISTS traps")
         cursor.execute("CREATE TABLE IF NOT EXISTS traps.sprung (n INT)")
@@ -524,11 +526,14 @@ def test_an_estimate_executes_nothing_that_writes(cluster, connect):
     with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
         cursor.execute("SELECT COUNT(*) FROM traps.sprung")
         assert cursor.fetchone() == (0,)
+        cursor.execute("SET SESSION sql_log_bin = 0")
         cursor.execute("DROP DATABASE traps")
 
 
 def test_a_read_through_a_function_that_writes_changes_nothing(cluster, connect):
     with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        # Not for the replicas: they do not trust such functions, and would stop replicating.
+        cursor.execute("SET SESSION sql_log_bin = 0")
         cursor.execute("SET GLOBAL log_bin_trust_function_creators = 1")
         cursor.execute("CREATE DATABASE IF NOT EXISTS snares")
         cursor.execute("CREATE TABLE snares.sprung (n INT)")
@@ -544,6 +549,7 @@ def test_a_read_through_a_function_that_writes_changes_nothing(cluster, connect)
     with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
         cursor.execute("SELECT COUNT(*) FROM snares.sprung")
         assert cursor.fetchone() == (0,)
+        cursor.execute("SET SESSION sql_log_bin = 0")
         cursor.execute("DROP DATABASE snares")
 
 
