@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from safeconsole.core.decision import Decision
+from safeconsole.core.decision import Decision, with_disagreement
 from safeconsole.core.facts import FACTS, FactType
 from safeconsole.core.policy import Policy, judge
 from safeconsole.core.record import Decided
 from safeconsole.core.rules import facts_named
+from safeconsole.core.statement import Estimate
 from safeconsole.core.vocabulary import Verdict
 
 
@@ -56,9 +57,19 @@ def rejudge(policy: Policy, decided: Iterable[Decided]) -> Iterator[Rejudged]:
             statement=recorded.statement,
             # A verdict that this program does not know was none that let anything pass.
             was=Verdict.__members__.get(recorded.verdict.upper(), Verdict.DENY),
-            now=judge(policy, facts),
+            now=_judged(policy, facts),
             missing=tuple(fact for fact in named if fact not in facts),
         )
+
+
+def _judged(policy: Policy, facts: Mapping[str, object]) -> Decision:
+    """Return what the road would have decided: a contradiction of the server counts under every policy."""
+    estimate = Estimate(
+        asked=facts.get("estimate.asked") is True,
+        objection=str(facts.get("estimate.objection", "")),
+        disagrees=facts.get("estimate.disagrees") is True,
+    )
+    return with_disagreement(judge(policy, facts), estimate)
 
 
 def facts_from_record(recorded: Mapping[str, object]) -> dict[str, object]:

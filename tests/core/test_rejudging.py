@@ -63,6 +63,13 @@ def test_a_fact_that_was_not_recorded_proves_nothing():
     assert not (again.is_stricter or again.is_looser)
 
 
+def test_what_the_server_contradicts_is_elevated_by_every_policy():
+    found = facts() | {"estimate.disagrees": True, "estimate.objection": "it writes"}
+    (again,) = rejudge(policy(READS), [decided(found, "elevate")])
+    assert again.now.verdict is Verdict.ELEVATE
+    assert not (again.is_stricter or again.is_looser)
+
+
 def test_a_verdict_of_another_program_counts_as_a_refusal():
     (again,) = rejudge(policy(READS), [decided(facts(), "quarantine")])
     assert again.was is Verdict.DENY

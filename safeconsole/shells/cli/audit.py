@@ -15,6 +15,7 @@ from safeconsole.shells.cli.audit_export import export_command
 from safeconsole.shells.cli.audit_key import new_key_command
 from safeconsole.shells.cli.audit_prune import prune_command
 from safeconsole.shells.cli.audit_query import found, query_of, query_options
+from safeconsole.shells.cli.audit_rejudge import rejudge_command
 from safeconsole.shells.cli.audit_replay import replay_command
 from safeconsole.shells.cli.audit_review import review_command
 from safeconsole.shells.cli.audit_serve import serve_command
@@ -185,6 +186,7 @@ def _counted(number: int, noun: str) -> str:
 audit.add_command(review_command)
 audit.add_command(export_command)
 audit.add_command(prune_command)
+audit.add_command(rejudge_command)
 audit.add_command(replay_command)
 audit.add_command(ship_command)
 audit.add_command(new_key_command)

@@ -1,0 +1,149 @@
+"""`safeconsole audit rejudge`: what another policy would have said to what was recorded; asks no server."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+import click
+
+from safeconsole.core.policy import Policy
+from safeconsole.core.record import Asked, Decided, Entry, SessionSummary
+from safeconsole.core.rejudging import Rejudged, rejudge
+from safeconsole.interfaces import Archive, Row
+from safeconsole.shells.cli.audit_query import Moment
+from safeconsole.shells.cli.output import format_option, write_rows
+from safeconsole.shells.cli.policy import PolicySource
+from safeconsole.shells.terminal.cells import safe
+
+REJUDGED_COLUMNS = (
+    "asked", "session", "statement", "person", "cluster", "change", "was", "now", "rules", "message", "sql",
+)  # fmt: skip
+
+
+class Change(StrEnum):
+    """What another policy makes of a recorded decision."""
+
+    STRICTER = "stricter"
+    LOOSER = "looser"
+    SAME = "same"
+    UNPROVEN = "unproven"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Span:
+    """
+    Which recorded decisions are judged again; "" is any.
+
+    Attributes:
+        sessions: ids or their beginnings, none for all.
+        person, cluster: whose, and where.
+        since, until: beginnings of UTC times, both included.
+        console: also what the console asked by itself.
+    """
+
+    sessions: tuple[str, ...] = ()
+    person: str = ""
+    cluster: str = ""
+    since: str = ""
+    until: str = ""
+    console: bool = False
+
+
+class HasJournalsAndPolicies(Protocol):
+    """What `ctx.obj` must offer to this command."""
+
+    @property
+    def policies(self) -> PolicySource:
+        """Where policies come from."""
+        ...
+
+    def archive(self) -> Archive:
+        """The journals of this computer."""
+        ...
+
+
+@click.command("rejudge")
+@click.option("--policy", "name", metavar="NAME|FILE", required=True, help="The policy to try.")
+@click.option("--since", type=Moment(), help="From then on.")
+@click.option("--until", type=Moment(), help="Until then.")
+@click.option("--person", default="", help="Login identity.")
+@click.option("--cluster", default="", help="Cluster.")
+@click.option("--session", "sessions", multiple=True, help="Only this session; may be repeated.")
+@click.option("--console", is_flag=True, help="Also what the console asked by itself.")
+@click.option("--all", "everything", is_flag=True, help="Also decisions that would stay as they were.")
+@format_option
+@click.pass_obj
+def rejudge_command(app: HasJournalsAndPolicies, /, name: str, *, everything: bool, form: str, **span: object) -> None:
+    """
+    Judge recorded statements again by another policy, from the facts recorded with them.
+
+    Nothing is asked of any server and nothing is run. Prints what would be decided otherwise; a decision is
+    "unproven" where the policy names a fact that was not recorded then. The counts go to standard error.
+    """
+    policy = app.policies.load(name)
+    counts: Counter[Change] = Counter()
+    given = {name: value for name, value in span.items() if value is not None}
+    found = _rejudged(app.archive(), policy, Span(**given), counts)  # type: ignore[arg-type]  # click has checked them
+    write_rows(REJUDGED_COLUMNS, (row for change, row in found if everything or change is not Change.SAME), form)
+    told = ", ".join(f"{counts[change]} {change}" for change in Change)
+    click.echo(f"{safe(policy.label)}: {counts.total()} decisions judged again: {told}", err=True)
+
+
+def _rejudged(archive: Archive, policy: Policy, span: Span, counts: Counter[Change]) -> Iterator[tuple[Change, Row]]:
+    for summary in _sessions(archive, span):
+        if summary.trouble:
+            click.echo(f"session {safe(summary.session)} cannot be read whole: {safe(summary.trouble)}", err=True)
+        asked: dict[int, Asked] = {}
+        held: list[tuple[Entry, Decided]] = []
+        for entry in archive.entries(summary.session):
+            if isinstance(entry.record, Asked):
+                asked[entry.record.statement] = entry.record
+            elif isinstance(entry.record, Decided) and _is_within(entry.time, span):
+                held.append((entry, entry.record))
+        for (entry, decided), again in zip(held, rejudge(policy, (each for _, each in held)), strict=True):
+            question = asked.get(decided.statement)
+            if question is not None and question.by_console and not span.console:
+                continue
+            change = _change(again)
+            counts[change] += 1
+            yield change, _row(summary, entry, question.sql if question else "", change, again)
+
+
+def _sessions(archive: Archive, span: Span) -> Iterator[SessionSummary]:
+    summaries = archive.sessions()
+    # A beginning that names none, or more than one, is refused by the archive, not passed over.
+    named = {next(archive.entries(each)).session for each in span.sessions}
+    for summary in summaries:
+        over = bool(span.since) and bool(summary.closed) and not _is_within(summary.closed, Span(since=span.since))
+        if (
+            (not named or summary.session in named)
+            and (not span.person or span.person == summary.person)
+            and (not span.cluster or span.cluster == summary.cluster)
+            and not over
+        ):
+            yield summary
+
+
+def _is_within(time: str, span: Span) -> bool:
+    return time >= span.since and (not span.until or time[: len(span.until)] <= span.until)
+
+
+def _change(again: Rejudged) -> Change:
+    if again.missing:
+        return Change.UNPROVEN
+    if again.is_stricter:
+        return Change.STRICTER
+    return Change.LOOSER if again.is_looser else Change.SAME
+
+
+def _row(summary: SessionSummary, entry: Entry, sql: str, change: Change, again: Rejudged) -> Row:
+    where = (entry.time, summary.session, again.statement, summary.person, summary.cluster)
+    if change is Change.UNPROVEN:
+        said: Row = ("", "", f"not recorded then: {', '.join(again.missing)}")
+    else:
+        said = (again.now.verdict.word, ", ".join(again.now.rules), again.now.message)
+    return (*where, change.value, again.was.word, *said, sql)
