@@ -27,6 +27,7 @@ from safeconsole.jobs.reports import Report, ReportShelf
 from safeconsole.jobs.sizes import TableSize, by_schema, largest, matching
 from safeconsole.jobs.verifying import verify
 from safeconsole.shells.cli.application import Application, Door, Session
+from safeconsole.shells.cli.capacity_options import Wish, wish_of, with_options
 from safeconsole.shells.cli.capacity_views import (
     View,
     growth_view,
@@ -40,7 +41,6 @@ from safeconsole.shells.cli.capacity_views import (
 )
 from safeconsole.shells.cli.output import write_rows
 from safeconsole.shells.terminal.confirming import NoTerminal
-from safeconsole.shells.terminal.formats import FORMATS
 from safeconsole.shells.terminal.job_progress import JobProgress
 from safeconsole.shells.terminal.measures import counted, size_text
 from safeconsole.shells.terminal.presenting import Screen, screen_of
@@ -49,62 +49,10 @@ SHOWN_SCHEMAS = 10
 """Schemas shown above the tables when a person looks."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """
-    What is asked for; see `capacity --help`.
-
-    Attributes:
-        top, verify, indexes: numbers of tables; `top` 0 is all, the others 0 are none.
-        patience: minutes to wait for a fit node.
-        last: show the last kept report, and ask no server.
-    """
-
-    schema: str = ""
-    pattern: str = ""
-    top: int = 20
-    by: str = "table"
-    leftovers: bool = False
-    plan: bool = False
-    verify: int = 0
-    indexes: int = 0
-    since: str = ""
-    html: str = ""
-    form: str = "table"
-    patience: float = 10.0
-    afresh: bool = False
-    last: bool = False
-
-
-_OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
-    click.option("--schema", default="", help="One schema only."),
-    click.option("--pattern", default="", metavar="GLOB", help="Show tables that fit: `orders_*`, `shop*.orders_*`."),
-    click.option("--top", type=click.IntRange(0), default=20, show_default=True, help="Show so many; 0 shows all."),
-    click.option("--by", type=click.Choice(("table", "schema")), default="table", show_default=True),
-    click.option("--leftovers", is_flag=True, help="What schema migrations left behind, with the evidence."),
-    click.option("--plan", is_flag=True, help="How to remove what looks abandoned, for review; never run by us."),
-    click.option("--verify", type=click.IntRange(1, 1000), metavar="N", help="Hold the N largest to the tables."),
-    click.option("--indexes", type=click.IntRange(1, 1000), metavar="N", help="The indexes of the N largest."),
-    click.option("--since", default="", metavar="WHEN", help="What grew since a kept report: 7d, 12h, 2026-01-31."),
-    click.option("--html", default="", metavar="FILE", help="Also write a treemap, one page that loads nothing."),
-    click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True),
-    click.option("--patience", type=click.FloatRange(0), default=10.0, show_default=True, metavar="MINUTES",
-                 help="How long to wait when no node is fit."),
-    click.option("--afresh", is_flag=True, help="Do not go on from what an interrupted run left."),
-    click.option("--last", is_flag=True, help="Show the last report kept here; ask no server."),
-)  # fmt: skip
-
-
-def _with_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
-
-
 @click.command()
 @click.argument("cluster")
 @click.option("--to", metavar="replica|primary|NODE", default="", help="Which node is asked; a replica if unset.")
-@_with_options
+@with_options
 @click.pass_obj
 def capacity(app: Application, /, cluster: str, to: str, **given: Any) -> None:  # noqa: ANN401 (options by name)
     """
@@ -113,7 +61,7 @@ def capacity(app: Application, /, cluster: str, to: str, **given: Any) -> None: 
     Reads persistent statistics in small pages on a replica, resting between them, and opens no table. Figures are
     estimates, and say how old they are. An interrupted run goes on where it stood; each whole one is kept for --since.
     """
-    wish = _wish(given)
+    wish = wish_of(given)
     with app.open(Door(cluster=cluster, face="job", confirmer=NoTerminal(), to=to)) as session:
         run_capacity(session, wish, app, screen_of(sys.stdout, sys.stderr, app.environ))
 
@@ -122,9 +70,9 @@ def capacity_command(app: Application, session: Session) -> Callable[[str], None
     r"""Return what `\capacity OPTIONS` runs in a console, on the console's own session."""
 
     @click.command("\\capacity", add_help_option=False)
-    @_with_options
+    @with_options
     def typed(**given: Any) -> None:  # noqa: ANN401
-        run_capacity(session, _wish(given), app, screen_of(sys.stdout, sys.stderr, app.environ))
+        run_capacity(session, wish_of(given), app, screen_of(sys.stdout, sys.stderr, app.environ))
 
     def run(argument: str) -> None:
         try:
@@ -137,17 +85,6 @@ def capacity_command(app: Application, session: Session) -> Callable[[str], None
             ) from None
 
     return run
-
-
-def _wish(given: Mapping[str, Any]) -> Wish:
-    """Return the options as a value. Raises UsageError: some do not go together."""
-    wish = Wish(**{**given, "verify": given["verify"] or 0, "indexes": given["indexes"] or 0})
-    views = [name for name in ("leftovers", "verify", "indexes", "since") if getattr(wish, name)]
-    if len(views) > 1:
-        raise click.UsageError(f"--{' and --'.join(views)} do not go together")
-    if wish.last and (wish.verify or wish.indexes or wish.afresh):
-        raise click.UsageError("--last asks no server, so --verify, --indexes and --afresh do not go with it")
-    return wish
 
 
 class _Shown:
