@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from safeconsole.core.decision import Considered, addressed, with_disagreement
+from safeconsole.core.elevation import Event
 from safeconsole.core.errors import SafeConsoleError
 from safeconsole.core.evidence import evidence_of
 from safeconsole.core.facts import facts_of
@@ -42,6 +43,10 @@ class Considering:
         route = route_of(statement, to=to)
         node = "" if to in {Route.PRIMARY, Route.REPLICA} else to
         choice = self._nodes.choose(route, self._policy.gates, node=node, connected=statement.is_plain_read)
+        if self._nodes.take_failover():
+            # The elevation was asked for the cluster as it was.
+            self._nodes.drop_elevated()
+            self._elevations.end(Event.FAILED_OVER)
         estimate = self._estimate(statement, choice)
         server = choice.reading.identity.server if choice.reading and choice.reading.identity else ""
         circumstances = circumstances_of(

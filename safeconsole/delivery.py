@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from safeconsole.core.errors import SafeConsoleError, StoppedError
+from safeconsole.core.decision import Permit
+from safeconsole.core.errors import OutcomeUnknownError, RefusedError, SafeConsoleError, StoppedError
 from safeconsole.core.limits import Limits
 from safeconsole.interfaces import Answer, Clock, Completion, Connection, Presenter
 
@@ -54,13 +55,28 @@ def deliver(answer: Answer, connection: Connection, limits: Limits, presenter: P
     return answer.finish()
 
 
-def failure_of(error: BaseException, connection: Connection) -> SafeConsoleError:
+def failure_of(error: BaseException, connection: Connection, permit: Permit) -> SafeConsoleError:
     """Return what a failure after the send means; a statement that may still run is stopped on the server first."""
     if isinstance(error, SafeConsoleError):
         return error
     verified = connection.stop()
+    by, what = "console", f"stopped: {type(error).__name__} while showing the result"
     if isinstance(error, KeyboardInterrupt):
-        return StoppedError("stopped by you", by="person", verified=verified)
-    if isinstance(error, BrokenPipeError):
-        return StoppedError("stopped: nobody reads the output any more", by="console", verified=verified)
-    return StoppedError(f"stopped: {type(error).__name__} while showing the result", by="console", verified=verified)
+        by, what = "person", "stopped by you"
+    elif isinstance(error, BrokenPipeError):
+        what = "stopped: nobody reads the output any more"
+    if permit.read_only:
+        return StoppedError(what, by=by, verified=verified)
+    return OutcomeUnknownError(
+        f"{what}; it was sent, and may have been done on {permit.node}",
+        evidence=(f"process list: {verified}",),
+        instead="look at the data before doing it again; it was not and will not be sent again by the console",
+    )
+
+
+def unsent(error: BaseException) -> SafeConsoleError:
+    """Return what a failure before the send means: nothing was sent."""
+    if isinstance(error, SafeConsoleError):
+        return error
+    how = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+    return RefusedError(f"nothing was sent: {how}")

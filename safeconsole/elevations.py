@@ -40,6 +40,11 @@ class Elevations:
         self._grant: Grant | None = None
         self._asked = 0
 
+    @property
+    def is_held(self) -> bool:
+        """Whether a grant is held; its time may be over."""
+        return self._grant is not None
+
     def current(self) -> Grant | None:
         """The grant in force, or None; one whose time is over ends here, and is recorded."""
         grant = self._grant

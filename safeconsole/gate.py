@@ -10,13 +10,14 @@ one error that says why; what was not recorded is not sent.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from safeconsole.considering import Considering
 from safeconsole.core.analysis import analyse
 from safeconsole.core.decision import Considered, Permit, permit_from_decision
 from safeconsole.core.elevation import Event, Grant, Request, Scope
-from safeconsole.core.errors import AuditUnavailableError, RefusedError, SafeConsoleError, ServerError
+from safeconsole.core.errors import AuditUnavailableError, RefusedError, SafeConsoleError, ServerError, UnreachableError
 from safeconsole.core.limits import Limits
 from safeconsole.core.policy import Policy, session_limits
 from safeconsole.core.record import CodeEntered, CommandGiven, Confirmed, Disagreed, Ended, Noticed, SessionClosed
@@ -25,7 +26,7 @@ from safeconsole.core.routing import Reading
 from safeconsole.core.statement import Statement
 from safeconsole.core.visit import Status, Visit
 from safeconsole.core.vocabulary import Account, Role, Route, Verdict
-from safeconsole.delivery import Tally, deliver, failure_of
+from safeconsole.delivery import Tally, deliver, failure_of, unsent
 from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Clock, Connection, Engine, Journal, People, Presenter
 from safeconsole.nodes import Nodes
@@ -40,6 +41,7 @@ class _State:
     asked_limits: dict[str, float]
     limits: Limits
     statements: int = 0
+    running: bool = False
     last: Considered | None = None
 
 
@@ -103,8 +105,8 @@ class Gate:
             connection = self._proven(permit)
         except AuditUnavailableError:
             raise
-        except SafeConsoleError as error:
-            self._end(self._recorder.refused(number, statement, error), presenter, durable=True)
+        except BaseException as error:
+            self._end(self._recorder.refused(number, statement, unsent(error)), presenter, durable=True)
             raise
         # MUST come before the send: after a crash there may be an intent without an outcome,
         # never an outcome without an intent.
@@ -120,6 +122,7 @@ class Gate:
         Raises:
             UnreachableError, ConfigurationError: the cluster cannot be asked at all.
         """
+        self._settle()
         self._state.last = self._considering.consider(
             statement, to=self._state.to, limits=self._state.limits, statements=self._state.statements
         )
@@ -147,9 +150,7 @@ class Gate:
         grant = self._elevations.covering(digest, identity.server) if identity else None
         if grant is None and identity is not None and not decision.observed:
             if decision.verdict is Verdict.CONFIRM:
-                confirmed = self._confirmer.confirm(considered)
-                answer = "yes" if confirmed else "no"
-                self._recorder.append(Confirmed(statement=number, digest=digest, answer=answer), durable=True)
+                confirmed = self._is_confirmed(number, considered)
             elif decision.verdict is Verdict.ELEVATE and self.visit.plea is not None:
                 request = Request(
                     cluster=self.visit.cluster,
@@ -163,21 +164,36 @@ class Gate:
                 grant = self._elevations.ask(request, considered, sql=self._recorder.text_of(considered.statement))
         return permit_from_decision(considered, grant=grant, confirmed=confirmed, now_seconds=self._clock.monotonic())
 
+    def _is_confirmed(self, number: int, considered: Considered) -> bool:
+        """Ask whether to run exactly this, and record the answer; who interrupts has not agreed."""
+        answer = "interrupted"
+        try:
+            answer = "yes" if self._confirmer.confirm(considered) else "no"
+        except KeyboardInterrupt:
+            pass
+        finally:
+            digest = considered.statement.digest
+            self._recorder.append(Confirmed(statement=number, digest=digest, answer=answer), durable=True)
+        return answer == "yes"
+
     def _proven(self, permit: Permit) -> Connection:
         """Return the connection for a permit, with the instance and its role proven on the live session."""
+        if self._settle() and permit.elevation:
+            raise RefusedError("nothing was sent: the elevation ended", instead="look at the topology, then ask again")
         connection = self._nodes.connect(permit.node, permit.account)
         if connection.identity.server != permit.identity.server:
             found = f"{permit.node} is now another server: {connection.identity.server}"
-        elif permit.read_only and permit.account is Account.READ:
+        elif permit.read_only and permit.account is Account.READ and permit.route is Route.REPLICA:
+            # It is compared by the connection, when the permit is sent.
             return connection
         else:
             reading = connection.prove()
             if reading.role == Role(permit.route):
                 return connection
             found = f"{permit.node} is now a {reading.role}: {reading.proof}"
-        self._nodes.forget()
-        self._elevations.end(Event.FAILED_OVER)
-        self._nodes.drop_elevated()
+        # Kept, a connection that leads elsewhere would refuse everything that comes after.
+        self._nodes.drop(permit.node, permit.account)
+        self._void(Event.FAILED_OVER)
         raise RefusedError(
             f"nothing was sent: {found}",
             instead="look at the topology, then ask again; an elevation does not survive a failover",
@@ -187,6 +203,7 @@ class Gate:
         self, number: int, considered: Considered, permit: Permit, connection: Connection, presenter: Presenter
     ) -> Ended:
         tally, statement = Tally(self._clock), permit.statement
+        self._state.running = True
         try:
             answer = connection.send(
                 permit, watch=self._recorder.watching(number, presenter.progress), as_text=presenter.wants_text
@@ -194,29 +211,62 @@ class Gate:
             presenter.begin(considered, answer.columns)
             completion = deliver(answer, connection, permit.limits, presenter, tally)
         except BaseException as error:
-            failure = failure_of(error, connection)
-            self._end(self._recorder.failed(number, statement, failure, tally), presenter)
-            self._forget_broken()
+            failure = failure_of(error, connection, permit)
+            self._state.running = False
+            try:
+                self._let_go(permit, failure)
+            finally:
+                self._end(self._recorder.failed(number, statement, failure, tally), presenter)
             if failure is error:
                 raise
             raise failure from (error if isinstance(error, Exception) else None)
-        ended = self._recorder.done(number, completion, tally)
-        self._end(ended, presenter)
-        self._nodes.used = permit.node
+        self._state.running = False
+        # What the server did is believed before anything else can fail.
+        self._nodes.was_used(permit.node, permit.account, permit.route, in_transaction=completion.in_transaction)
         if statement.kind == "use":
             self._nodes.change_schema(connection.schema, keep=connection)
+        ended = self._recorder.done(number, completion, tally)
+        self._end(ended, presenter)
         return ended
 
-    def _forget_broken(self) -> None:
-        """Believe nothing about a cluster on which a connection broke; an elevation does not survive it."""
-        if self._nodes.discard_broken():
-            self._elevations.end(Event.RECONNECTED)
-            self._nodes.drop_elevated()
+    def _let_go(self, permit: Permit, failure: SafeConsoleError) -> None:
+        """Believe nothing about a cluster on which something broke; an elevation does not survive that."""
+        if isinstance(failure, ServerError):
+            self._settle()
+            return
         self._nodes.forget()
+        self._nodes.drop(permit.node, permit.account)
+        if isinstance(failure, RefusedError) and not isinstance(failure, UnreachableError):
+            self._void(Event.FAILED_OVER)
+        elif permit.account is Account.ELEVATED:
+            self._void(Event.RECONNECTED)
+
+    def _settle(self) -> bool:
+        """Let go of what is broken or over; whether an elevation ended by that."""
+        if self._state.running:
+            return False
+        was_elevated = self._elevations.is_held
+        broken = self._nodes.discard_broken()
+        if broken:
+            self._nodes.forget()
+        if Account.ELEVATED in broken:
+            self._void(Event.RECONNECTED)
+        try:
+            self._elevations.current()
+        finally:
+            if not self._elevations.is_held:
+                self._nodes.drop_elevated()
+        return was_elevated and not self._elevations.is_held
+
+    def _void(self, event: Event) -> None:
+        """End the elevation and what it opened; the cluster is not what it was."""
+        self._nodes.forget()
+        self._nodes.drop_elevated()
+        self._elevations.end(event)
 
     def _end(self, ended: Ended, presenter: Presenter, *, durable: bool = False) -> None:
         try:
-            self._recorder.append(ended, durable=durable)
+            self._recorder.ended(ended, durable=durable)
         finally:
             presenter.end(ended)
 
@@ -244,15 +294,20 @@ class Gate:
             )
         except ValueError as error:
             raise RefusedError(str(error)) from None
+        # What is the primary now is what the elevation is for.
+        self._nodes.measure()
+        self._nodes.take_failover()
         return self._elevations.ask(request, self._state.last)
 
     def stand_down(self) -> None:
         """End the elevation, and close what it opened."""
-        self._nodes.drop_elevated()
-        self._elevations.end(Event.STOOD_DOWN)
+        self._void(Event.STOOD_DOWN)
 
     def status(self) -> Status:
-        """What a prompt shows."""
+        """What a prompt shows; never raises."""
+        with suppress(AuditUnavailableError):
+            # An elevation that is over ends here too, so that nothing stays open at an idle prompt.
+            self._settle()
         used = self._nodes.used
         return Status(
             cluster=self.visit.cluster,

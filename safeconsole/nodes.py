@@ -12,6 +12,9 @@ from safeconsole.interfaces import Clock, Connection, Engine
 READINGS_HOLD_SECONDS = 5.0
 """How long measured roles are believed for plain reads; anything else proves the live session again."""
 
+Key = tuple[NodeName, Account]
+"""What one connection is for."""
+
 
 class Nodes:
     """
@@ -19,15 +22,22 @@ class Nodes:
 
     Attributes:
         schema: the schema that connections are opened in, or "".
-        used: the node that the last statement went to, preferred while it is fit.
+        used: the node that the last statement went to, None before the first.
+        has_moved: whether the schema ever changed.
+        transaction: where the person has a transaction open, or None.
     """
 
     def __init__(self, engine: Engine, clock: Clock, schema: str) -> None:
         self.schema = schema
         self.used: NodeName | None = None
+        self.has_moved = False
+        self.transaction: Key | None = None
+        self._sticky: dict[Route, NodeName] = {}
+        self._primaries: frozenset[str] = frozenset()
+        self._failed_over = False
         self._engine = engine
         self._clock = clock
-        self._open: dict[tuple[NodeName, Account], Connection] = {}
+        self._open: dict[Key, Connection] = {}
         self._readings: tuple[Reading, ...] = ()
         self._measured_seconds = float("-inf")
 
@@ -35,7 +45,19 @@ class Nodes:
         """Measure every node now."""
         self._readings = self._engine.topology()
         self._measured_seconds = self._clock.monotonic()
+        primaries = frozenset(
+            reading.identity.server for reading in self._readings if reading.role is Role.PRIMARY and reading.identity
+        )
+        # No primary that answers is not another primary yet.
+        if primaries:
+            self._failed_over |= bool(self._primaries) and primaries != self._primaries
+            self._primaries = primaries
         return self._readings
+
+    def take_failover(self) -> bool:
+        """Whether another instance proved to be the primary since this was last asked."""
+        found, self._failed_over = self._failed_over, False
+        return found
 
     def forget(self) -> None:
         """Believe nothing that was measured: the next choice measures again."""
@@ -63,7 +85,7 @@ class Nodes:
         if node and node not in (known := [reading.node for reading in self._readings]):
             raise ConfigurationError(f"the cluster has no node {node}", instead=f"its nodes: {', '.join(known)}")
         while True:
-            choice = choose(self._readings, gates, route, node=node, sticky=self.used)
+            choice = choose(self._readings, gates, route, node=node, sticky=self._sticky.get(route))
             if choice.reading is None or not connected:
                 return choice
             try:
@@ -84,37 +106,49 @@ class Nodes:
         held = self._open.get((node, account))
         if held is not None and not held.broken:
             return held
-        self._drop(node, account)
+        self.drop(node, account)
         opened = self._engine.connect(node, account, schema=self.schema)
         self._open[node, account] = opened
         return opened
 
-    def discard_broken(self) -> bool:
-        """Close what is broken; whether an elevated connection was among it."""
+    def was_used(self, node: NodeName, account: Account, route: Route, *, in_transaction: bool) -> None:
+        """Prefer a node for what goes the same way, and know whether a transaction is open there now."""
+        self.used = self._sticky[route] = node
+        if in_transaction:
+            self.transaction = (node, account)
+        elif self.transaction == (node, account):
+            self.transaction = None
+
+    def discard_broken(self) -> frozenset[Account]:
+        """Close what is broken, and return the accounts that it was of."""
         broken = [key for key, held in self._open.items() if held.broken]
         for key in broken:
-            self._drop(*key)
-        return any(account is Account.ELEVATED for _, account in broken)
+            self.drop(*key)
+        return frozenset(account for _, account in broken)
 
     def change_schema(self, schema: str, *, keep: Connection | None = None) -> None:
         """Open everything in another schema from now on; what is open elsewhere is closed."""
+        self.has_moved |= schema != self.schema
         self.schema = schema
         for key, held in list(self._open.items()):
             if held is not keep:
-                self._drop(*key)
+                self.drop(*key)
+
+    def drop(self, node: NodeName, account: Account) -> None:
+        """Close a connection, if there is one; a transaction on it is rolled back by that."""
+        held = self._open.pop((node, account), None)
+        if held is not None:
+            held.close()
+        if self.transaction == (node, account):
+            self.transaction = None
 
     def drop_elevated(self) -> None:
         """Close the elevated account's connections."""
         for node, account in list(self._open):
             if account is Account.ELEVATED:
-                self._drop(node, account)
+                self.drop(node, account)
 
     def close(self) -> None:
         """Close everything; never raises."""
         for key in list(self._open):
-            self._drop(*key)
-
-    def _drop(self, node: NodeName, account: Account) -> None:
-        held = self._open.pop((node, account), None)
-        if held is not None:
-            held.close()
+            self.drop(*key)

@@ -12,6 +12,7 @@ from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.record import Ended, Record
 from safeconsole.core.redaction import Literals, redacted, redacted_message
 from safeconsole.core.statement import Statement
+from safeconsole.core.vocabulary import OutcomeKind
 from safeconsole.core.watchdog import Sample
 from safeconsole.delivery import Tally
 from safeconsole.interfaces import Completion, Journal
@@ -75,6 +76,23 @@ class Recorder:
     def intent(self, number: int, permit: Permit, guards: dict[str, str]) -> None:
         """Record what is about to be sent; durable on return."""
         self.append(outcome.intent(number, permit, self.text_of(permit.statement), guards), durable=True)
+
+    def ended(self, ended: Ended, *, durable: bool) -> None:
+        """
+        Record how a statement ended.
+
+        Raises:
+            AuditUnavailableError: it cannot be; what was sent was sent all the same, and the message says so.
+        """
+        try:
+            self.append(ended, durable=durable)
+        except AuditUnavailableError as error:
+            if ended.outcome == OutcomeKind.REFUSED:
+                raise
+            raise AuditUnavailableError(
+                f"the statement was sent, and how it ended ({ended.outcome}) is not on record: {error.message}",
+                instead=error.instead,
+            ) from error
 
     def refused(self, number: int, statement: Statement, error: SafeConsoleError) -> Ended:
         """Return the outcome of a statement that was not sent."""

@@ -18,7 +18,7 @@ from safeconsole.core.errors import (
 )
 from safeconsole.core.statement import Estimate
 from safeconsole.core.vocabulary import Account
-from tests.fakes import FakePresenter, Planned
+from tests.fakes import FakePresenter, Planned, fail_over
 from tests.gate.conftest import ASKED, CLOSED, HELD, PLEA, READ, WRITE, policy_of
 
 ROWS = Planned(batches=([(1,), (2,)], [(3,)]))
@@ -98,6 +98,30 @@ def test_a_journal_that_failed_once_is_not_trusted_again(walk):
     assert (len(road.sent()), road.journal.appended) == (1, 4)
 
 
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), ValueError("odd")])
+@pytest.mark.parametrize("where", ["topology", "connect", "estimate"])
+def test_whatever_breaks_before_the_send_is_recorded_as_not_sent(walk, where, fault):
+    road = walk()
+
+    def breaks():
+        raise fault
+
+    road.engine.hooks[where] = breaks
+    presenter = FakePresenter(road.events)
+    with pytest.raises(type(fault)):
+        road.run(READ, presenter)
+    assert road.happened()[-2] == "durable outcome"
+    assert (presenter.ended.outcome, road.sent()) == ("refused", [])
+    assert presenter.ended.message.startswith("nothing was sent: ")
+
+
+def test_a_statement_whose_outcome_is_not_recorded_is_not_called_unsent(walk):
+    road = walk()
+    road.journal.fails_at = 4
+    with pytest.raises(AuditUnavailableError, match=r"was sent, and how it ended \(done\) is not on record"):
+        road.run(READ)
+
+
 # What is demanded, and what meets it.
 
 
@@ -134,6 +158,24 @@ def test_an_answer_of_no_is_recorded_too(walk):
     with pytest.raises(RefusedError):
         road.run(ASKED)
     assert road.records("confirmed")[0].answer == "no"
+
+
+def test_who_interrupts_the_question_has_not_agreed(walk):
+    road = walk()
+    road.answers(KeyboardInterrupt())
+    with pytest.raises(RefusedError):
+        road.run(ASKED)
+    assert road.records("confirmed")[0].answer == "interrupted"
+    assert road.sent() == []
+
+
+def test_a_question_that_breaks_is_no_yes(walk):
+    road = walk()
+    road.answers(BrokenPipeError())
+    with pytest.raises(BrokenPipeError):
+        road.run(ASKED)
+    assert road.records("confirmed")[0].answer == "interrupted"
+    assert road.records("outcome")[0].outcome == "refused"
 
 
 def test_each_statement_is_confirmed_for_itself(walk):
@@ -284,6 +326,19 @@ def test_use_sends_what_follows_elsewhere(walk):
     assert [node for _, node, _ in road.sent()] == ["primary", "replica-1", "replica-2", "replica-2"]
 
 
+def test_reads_come_back_to_their_node_after_a_write(walk):
+    """What a person set on it, such as a variable, is there and nowhere else."""
+    road = walk()
+    road.engine.node("replica-1").lag_seconds = 5.0
+    road.run(READ)
+    road.engine.node("replica-1").lag_seconds = 0.0
+    road.clock.seconds += 6
+    road.elevate()
+    road.run(WRITE)
+    road.run(READ)
+    assert [node for _, node, _ in road.sent()] == ["replica-2", "primary", "replica-2"]
+
+
 # What the server says before anything runs.
 
 
@@ -405,6 +460,142 @@ def test_an_elevation_does_not_survive_the_connection_it_was_used_on(walk):
     assert len(road.sent()) == 1
 
 
+@pytest.mark.parametrize("seconds", [901.0, -1.0])
+def test_what_an_elevation_opened_is_closed_with_its_time(walk, seconds):
+    """Also at a prompt where nobody types: the status is all that is asked for there."""
+    road = walk()
+    road.elevate()
+    road.run(WRITE)
+    assert ("primary", "elevated") in road.open_connections()
+    road.clock.seconds += seconds
+    assert road.gate.status().elevated_seconds == 0
+    assert ("primary", "elevated") not in road.open_connections()
+    assert road.elevation_events()[-1] == "time-passed"
+
+
+def test_the_status_is_told_when_the_end_of_an_elevation_cannot_be_recorded(walk):
+    road = walk()
+    road.elevate()
+    road.run(WRITE)
+    road.clock.seconds += 901
+    road.journal.fails_at = road.journal.appended + 1
+    assert road.gate.status().elevated_seconds == 0
+    assert road.open_connections() == []
+    with pytest.raises(AuditUnavailableError):
+        road.run(READ)
+
+
+def test_an_elevation_of_one_statement_leaves_no_connection_behind(walk):
+    road = walk(plea=PLEA)
+    road.answers(True)
+    road.run(WRITE)
+    road.run(READ)
+    assert road.open_connections() == [("replica-1", "read")]
+
+
+def test_the_status_closes_nothing_under_a_statement_that_runs(walk):
+    road = walk(plea=PLEA)
+    road.answers(True)
+
+    class Looking(FakePresenter):
+        def begin(self, considered, columns):
+            road.gate.status()
+
+    assert road.run(WRITE, Looking()).outcome == "done"
+
+
+def test_an_elevation_does_not_survive_a_connection_that_broke_while_idle(walk):
+    """A new connection would have lost what the person believes to be there, such as an open transaction."""
+    road = walk()
+    road.elevate()
+    road.run(WRITE)
+    road.engine.connections[-1].broken = True
+    with pytest.raises(RefusedError, match="this writes"):
+        road.run(WRITE)
+    assert road.elevation_events()[-1] == "reconnected"
+    assert len(road.sent()) == 1
+
+
+def test_an_elevation_that_ends_while_it_is_being_used_sends_nothing(walk):
+    road = walk()
+    road.elevate()
+    road.run(WRITE)
+    elevated = road.engine.connections[-1]
+    decided = road.journal.append
+
+    def breaks_after_the_decision(record, *, durable=False):
+        decided(record, durable=durable)
+        elevated.broken = elevated.broken or type(record).__name__ == "Decided"
+
+    road.journal.append = breaks_after_the_decision
+    with pytest.raises(RefusedError, match="the elevation ended"):
+        road.run(WRITE)
+    assert len(road.sent()) == 1
+
+
+def test_an_elevation_does_not_survive_another_primary(walk):
+    """Noticed by measuring alone: nothing had to break for it."""
+    road = walk()
+    road.elevate()
+    road.run(WRITE)
+    fail_over(road.engine)
+    road.clock.seconds += 6
+    with pytest.raises(RefusedError, match="this writes"):
+        road.run(WRITE)
+    assert road.elevation_events()[-1] == "failed-over"
+    assert ("primary", "elevated") not in road.open_connections()
+    assert road.gate.last().facts["elevation.active"] is False
+    road.elevate()
+    road.run(WRITE)
+    assert road.sent()[-1] == (WRITE, "replica-1", "elevated")
+
+
+def test_a_failover_before_the_elevation_does_not_end_it(walk):
+    road = walk()
+    road.run(READ)
+    fail_over(road.engine)
+    road.elevate()
+    assert road.run(WRITE).outcome == "done"
+
+
+@pytest.mark.parametrize("text", [WRITE, "DELETE FROM orders WHERE id = 1 RETURNING id"])
+@pytest.mark.parametrize("fault", [KeyboardInterrupt(), BrokenPipeError()])
+def test_a_change_that_is_cut_off_while_it_is_shown_is_not_called_stopped(walk, fault, text):
+    road = walk()
+    road.elevate()
+    with pytest.raises(OutcomeUnknownError, match="may have been done on primary"):
+        road.run(text, FakePresenter(road.events, faults={"begin": fault}))
+    assert road.records("outcome")[0].outcome == "unknown"
+
+
+def test_a_face_that_breaks_at_the_end_does_not_hide_what_the_server_did(walk):
+    road = walk()
+    with pytest.raises(BrokenPipeError):
+        road.run("USE archive", FakePresenter(road.events, faults={"end": BrokenPipeError()}))
+    assert road.gate.status().schema == "archive"
+    assert road.records("outcome")[0].outcome == "done"
+
+
+def test_a_connection_that_refuses_a_permit_ends_the_elevation(walk):
+    road = walk()
+    road.elevate()
+    road.engine.answers[READ] = Planned(refusal=RefusedError("no longer a replica: nothing was sent"))
+    with pytest.raises(RefusedError):
+        road.run(READ)
+    assert road.elevation_events()[-1] == "failed-over"
+    assert road.records("outcome")[0].outcome == "refused"
+
+
+def test_the_servers_own_error_ends_no_elevation(walk):
+    road = walk()
+    road.elevate()
+    road.engine.answers[WRITE] = Planned(refusal=ServerError(1062, "duplicate"))
+    with pytest.raises(ServerError):
+        road.run(WRITE)
+    road.engine.answers[WRITE] = Planned(changed=1)
+    assert road.run(WRITE).changed_rows == 1
+
+
 # What happens between the question and the send.
 
 
@@ -430,6 +621,28 @@ def test_a_failover_between_the_question_and_the_send_sends_nothing_and_voids(wa
     assert road.sent() == []
     assert road.elevation_events() == ["asked", "recorded-yes", "failed-over"]
     assert ("primary", "elevated") not in road.open_connections()
+
+
+@pytest.mark.parametrize("to", ["replica", "primary"])
+def test_a_connection_to_a_server_that_moved_is_replaced(walk, to):
+    """The node's address leads elsewhere now, and the old connection still to the old server."""
+    road = walk(to=to)
+    road.run(READ)
+    node = road.gate.last().node
+    road.engine.node(node).server = "u-9"
+    road.clock.seconds += 6
+    with pytest.raises(RefusedError, match="another server"):
+        road.run(READ)
+    assert road.run(READ).outcome == "done"
+
+
+def test_a_read_that_was_sent_to_the_primary_reaches_no_replica(walk):
+    road = walk(to="primary")
+    road.run(READ)
+    _is_a_replica_now(road.engine)
+    with pytest.raises(RefusedError, match="nothing was sent: primary is now a replica"):
+        road.run(READ)
+    assert len(road.sent()) == 1
 
 
 def test_a_connection_that_cannot_be_opened_after_the_question_sends_nothing(walk):

@@ -102,14 +102,14 @@ def test_a_connection_that_cannot_be_opened_leaves_nothing_behind(cluster):
     assert [event for event in cluster.events if event[0] == "close"] == []
 
 
-def test_discarding_says_whether_an_elevated_connection_was_broken(cluster):
+def test_discarding_says_whose_connections_were_broken(cluster):
     reading, elevated = cluster.nodes.connect(FIRST, Account.READ), cluster.nodes.connect(PRIMARY, Account.ELEVATED)
-    assert cluster.nodes.discard_broken() is False
+    assert cluster.nodes.discard_broken() == set()
     reading.broken = True
-    assert cluster.nodes.discard_broken() is False
+    assert cluster.nodes.discard_broken() == {Account.READ}
     elevated.broken = True
-    assert cluster.nodes.discard_broken() is True
-    assert cluster.nodes.discard_broken() is False
+    assert cluster.nodes.discard_broken() == {Account.ELEVATED}
+    assert cluster.nodes.discard_broken() == set()
 
 
 def test_another_schema_closes_everything_but_the_connection_that_is_in_it(cluster):
