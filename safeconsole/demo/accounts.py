@@ -29,6 +29,7 @@ _GRANTS: Mapping[Flavour, Mapping[str, tuple[str, ...]]] = {
             "SELECT ON mysql.innodb_table_stats",
             "SELECT ON mysql.innodb_index_stats",
             f"SELECT ({_MEMORY_COLUMNS}) ON performance_schema.threads",
+            "SELECT ON performance_schema.memory_summary_global_by_event_name",
         ),
         ELEVATED_ACCOUNT: (
             "PROCESS, REPLICATION CLIENT ON *.*",
@@ -36,6 +37,7 @@ _GRANTS: Mapping[Flavour, Mapping[str, tuple[str, ...]]] = {
             "SELECT ON mysql.innodb_table_stats",
             "SELECT ON mysql.innodb_index_stats",
             f"SELECT ({_MEMORY_COLUMNS}) ON performance_schema.threads",
+            "SELECT ON performance_schema.memory_summary_global_by_event_name",
         ),
         REPLICATION_ACCOUNT: ("REPLICATION SLAVE ON *.*",),
     },

@@ -26,6 +26,7 @@ GRANTS = {
         "SELECT ON mysql.innodb_table_stats",
         "SELECT ON mysql.innodb_index_stats",
         f"SELECT({MEMORY}) ON performance_schema.threads",
+        "SELECT ON performance_schema.memory_summary_global_by_event_name",
     },
     ("mysql", "console_elevated"): {
         "PROCESS,REPLICATION CLIENT ON *.*",
@@ -33,6 +34,7 @@ GRANTS = {
         "SELECT ON mysql.innodb_table_stats",
         "SELECT ON mysql.innodb_index_stats",
         f"SELECT({MEMORY}) ON performance_schema.threads",
+        "SELECT ON performance_schema.memory_summary_global_by_event_name",
     },
     ("mysql", "replicator"): {"REPLICATION SLAVE ON *.*"},
     ("mariadb", "console_read"): {

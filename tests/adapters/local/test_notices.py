@@ -90,7 +90,7 @@ def test_a_receiver_that_hangs_does_not_hold_the_console(tmp_path, receiver):
     notices = opened(tmp_path, receiver)
     began = time.monotonic()
     notices.notify(notice())
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4
     assert notices.settle()
     assert len(list((tmp_path / SPOOL).iterdir())) == 1
 

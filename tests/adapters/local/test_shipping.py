@@ -170,7 +170,7 @@ def test_the_background_sender_holds_nobody_up(directory, clock, told):
     time.sleep(0.1)
     began = time.monotonic()
     shipping.stop(0.2)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 4
 
 
 def test_the_background_sender_makes_a_last_pass_and_tells_its_troubles(directory, clock, told):
