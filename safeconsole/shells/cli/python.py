@@ -61,7 +61,9 @@ def _run(app: Application, session: Session, target: str, *, source: str | None,
     from safeconsole.shells.python.fences import Fences
     from safeconsole.shells.python.line import Line
     from safeconsole.shells.python.namespace import names_for
+    from safeconsole.shells.python.sources import forget_current_directory
 
+    forget_current_directory()
     line = Line(session.gate, session.rules, screen_of(sys.stdout, sys.stderr, app.environ))
     namespace = names_for(line)
     fences = Fences(line, journal_directory=session.journal_directory, nodes=_nodes_of(app, session))

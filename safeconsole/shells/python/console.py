@@ -99,10 +99,10 @@ def run_console(line: Line, namespace: dict[str, Any], *, history_directory: str
 class PythonHistory(FileHistory):
     """A history file that never holds an entry with a secret."""
 
-    def append_string(self, string: str) -> None:
-        """Remember an entry, unless it holds a secret."""
+    def store_string(self, string: str) -> None:
+        """Write an entry down, unless it holds a secret."""
         if not is_secret_bearing(string):
-            super().append_string(string)
+            super().store_string(string)
 
     def load_history_strings(self) -> Iterable[str]:
         """Yield what was entered, newest first; a history that cannot be read is empty."""

@@ -62,10 +62,6 @@ class _Guarded:
         """Return no: a lost connection is not this side's, and nothing is ever sent again."""
         return False
 
-    def do_savepoint(self, connection: Any, name: str) -> None:  # noqa: ANN401 (SQLAlchemy's signature)
-        """Let the interface say that there are no savepoints."""
-        connection.connection.dbapi_connection.cursor().execute(f"SAVEPOINT {name}")
-
 
 class GuardedMySql(_Guarded, MySQLDialect_pymysql):  # type: ignore[misc]
     """MySQL, MariaDB and their sisters."""

@@ -7,7 +7,7 @@ from typing import Any
 from safeconsole.core.errors import SafeConsoleError
 from safeconsole.shells.python.line import Line
 from safeconsole.shells.python.rows import Rows
-from safeconsole.shells.python.sources import forget_current_directory, run_source
+from safeconsole.shells.python.sources import run_source
 from safeconsole.shells.python.tracebacks import console_error, failure_text
 
 FAILED, INTERRUPTED = 1, 130
@@ -23,7 +23,6 @@ def run_script(line: Line, source: str, namespace: dict[str, Any], *, name: str)
     Returns:
         The exit code: 0, the console's own for what it refused or stopped, 1 for any other failure.
     """
-    forget_current_directory()
     screen = line.screen
     try:
         with line.at_work():

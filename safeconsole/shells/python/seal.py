@@ -10,19 +10,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from operator import is_not, itemgetter
+from types import FunctionType
 from typing import Any
 
-_MODULES = (
-    "safeconsole.gate",
-    "safeconsole.core.analysis",
-    "safeconsole.core.decision",
-    "safeconsole.core.elevation",
-    "safeconsole.core.facts",
-    "safeconsole.core.policy",
-    "safeconsole.core.routing",
-    "safeconsole.core.rules",
+
+_DECIDING = frozenset(
+    f"safeconsole.core.{name}"
+    for name in ("analysis", "decision", "elevation", "facts", "kinds", "policy", "reading", "routing", "rules")
 )
-_ROAD = frozenset({"safeconsole.elevations", "safeconsole.nodes"})
 
 
 class Seal:
@@ -37,7 +32,7 @@ class Seal:
     def __init__(self, gate: Any, elevated_by_us: Callable[[], bool]) -> None:  # noqa: ANN401 (any object's parts)
         self._gate = gate
         self._elevated_by_us = elevated_by_us
-        self._parts = tuple(_Part(name, parts, names) for name, parts, names in _sealed(gate))
+        self._parts = tuple(_Part(name, parts, names) for name, parts, names in _sealed(gate) if names)
 
     def broken(self) -> str:
         """Return what is not what it was, or ""."""
@@ -69,20 +64,32 @@ class _Part:
 
 def _sealed(gate: object) -> Iterator[tuple[str, Mapping[str, object], tuple[str, ...]]]:
     """Yield each namespace with the names in it that never change while the console is open."""
-    own = vars(gate)
-    yield "the gate", own, tuple(own)
-    for part in own.values():
+    for name, module in tuple(sys.modules.items()):
+        if name in _DECIDING or _is_road(name):
+            yield name, vars(module), tuple(part for part, value in vars(module).items() if _is_code(value))
+    waiting, seen = [gate], set[int]()
+    while waiting:
+        part = waiting.pop()
         kind = type(part)
-        if kind.__module__.startswith("safeconsole."):
-            yield f"{kind.__module__}.{kind.__name__}", vars(kind), tuple(vars(kind))
-        if kind.__module__ in _ROAD:
-            yield f"the gate's {kind.__name__}", vars(part), _own_parts(vars(part))
-    yield "safeconsole.gate.Gate", vars(type(gate)), tuple(vars(type(gate)))
-    for name in _MODULES:
-        if name in sys.modules:
-            parts = vars(sys.modules[name])
-            yield name, parts, tuple(part for part in parts if not part.startswith("__"))
+        if id(part) in seen or not _is_ours(part):
+            continue
+        seen.add(id(part))
+        yield f"{kind.__module__}.{kind.__name__}", vars(kind), tuple(vars(kind))
+        # What lies behind the road (an engine's connections, the journal's file) changes as it works.
+        if _is_road(kind.__module__) and hasattr(part, "__dict__"):
+            own = {name: value for name, value in vars(part).items() if _is_ours(value) or callable(value)}
+            yield f"an object of {kind.__module__}.{kind.__name__}", vars(part), tuple(own)
+            waiting.extend(own.values())
 
 
-def _own_parts(parts: Mapping[str, object]) -> tuple[str, ...]:
-    return tuple(name for name, part in parts.items() if type(part).__module__.startswith("safeconsole."))
+def _is_road(module: str) -> bool:
+    """Whether a module is one of those directly in the package: the gate, and what it is made of."""
+    return module.startswith("safeconsole.") and module.count(".") == 1
+
+
+def _is_ours(part: object) -> bool:
+    return type(part).__module__.startswith("safeconsole.")
+
+
+def _is_code(part: object) -> bool:
+    return isinstance(part, type | FunctionType) and part.__module__.startswith("safeconsole.")

@@ -12,14 +12,17 @@ import asyncio
 import inspect
 import io
 import linecache
+import os
 import sys
 import tokenize
 from types import CodeType
 from typing import Any
 
+import safeconsole
 from safeconsole.core.redaction import DROPPED, SECRET, is_secret_bearing
 from safeconsole.shells.python.line import Line
 
+_LEFT_OUT = "<left out: it cannot be read, and may hold a secret>"
 _TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
 
 
@@ -37,7 +40,9 @@ def recorded_source(source: str, *, drop_literals: bool) -> str:
     try:
         tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
     except (tokenize.TokenError, SyntaxError):
-        return "<left out: it cannot be read, and may hold a secret>"
+        return _LEFT_OUT
+    if any(token.type == tokenize.ERRORTOKEN for token in tokens):
+        return _LEFT_OUT
     return "".join(_without_values(source, tokens, instead=SECRET if secret else DROPPED, numbers=drop_literals))
 
 
@@ -104,11 +109,17 @@ def run_source(line: Line, source: str, namespace: dict[str, Any], *, name: str)
 
 def _expression(source: str, name: str) -> CodeType | None:
     try:
-        return compile(source.strip(), name, "eval", flags=_TOP_LEVEL_AWAIT, dont_inherit=True)
+        code: CodeType = compile(source.strip(), name, "eval", flags=_TOP_LEVEL_AWAIT, dont_inherit=True)
     except SyntaxError:
         return None
+    return code
 
 
 def forget_current_directory() -> None:
-    """Import nothing from wherever the console happens to be started."""
+    """Import nothing from wherever the console happens to be started, unless PYTHONPATH names it."""
+    here = os.path.realpath(os.curdir)
+    wanted = {os.path.realpath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}
+    # The console's own code may lie there, where it is run from its source.
+    wanted.add(os.path.dirname(os.path.dirname(os.path.realpath(safeconsole.__file__))))  # noqa: PTH120
+    sys.path[:] = [path for path in sys.path if os.path.realpath(path or os.curdir) != here or here in wanted]
     sys.path[:] = [path for path in sys.path if path not in {"", "."}]

@@ -1,11 +1,22 @@
 # exit: 4 | says: tampered with | journal: tampering | why: somebody who always says yes
+import dataclasses
+
+
 class Yes:
     def elevate(self, request, considered):
         return True
 
 
-for part in vars(db._line.gate).values():
-    if type(part).__name__ == "Elevations":
-        part._confirmer = Yes()
+def forge(part, depth=0):
+    for name, value in vars(part).items() if hasattr(part, "__dict__") else ():
+        if name == "_confirmer":
+            setattr(part, name, Yes())
+        elif name == "_people":
+            setattr(part, name, dataclasses.replace(value, confirmer=Yes()))
+        elif depth < 2 and type(value).__module__.startswith("safeconsole."):
+            forge(value, depth + 1)
+
+
+forge(db._line.gate)
 with elevate(reason="please"):
     db.sql("DELETE FROM orders")
