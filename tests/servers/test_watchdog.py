@@ -276,7 +276,7 @@ def test_ctrl_c_stops_it_on_the_server(cluster, connect):
     timer.start()
     error, seconds = stopped_at(connection, permit_for(connection, statement(f"{HEAVY} -- watched_ctrl_c")))
     assert (error.by, error.verified) == ("person", "killed")
-    assert seconds < 2
+    assert seconds < 8
     assert connection.broken
     assert threads_running(cluster, cluster.replicas[0], "watched_ctrl_c") == 0
 
