@@ -12,7 +12,7 @@ from safeconsole.core.policy import Policy, judge
 from safeconsole.core.routing import Choice, route_of
 from safeconsole.core.statement import Estimate, Statement, is_misspelt_perhaps
 from safeconsole.core.visit import Visit, circumstances_of
-from safeconsole.core.vocabulary import Account, Route
+from safeconsole.core.vocabulary import Account, Role, Route
 from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Engine
 from safeconsole.nodes import Nodes
@@ -41,8 +41,7 @@ class Considering:
             UnreachableError, ConfigurationError: the cluster cannot be asked at all.
         """
         route = route_of(statement, to=to)
-        node = "" if to in {Route.PRIMARY, Route.REPLICA} else to
-        choice = self._nodes.choose(route, self._policy.gates, node=node, connected=statement.is_plain_read)
+        choice = self._choose(route, to, connected=statement.is_plain_read)
         if self._nodes.take_failover():
             # The elevation was asked for the cluster as it was.
             self._nodes.drop_elevated()
@@ -68,6 +67,17 @@ class Considering:
             evidence=evidence_of(statement, choice, estimate, decision),
             facts=facts,
         )
+
+    def _choose(self, route: Route, to: str, *, connected: bool) -> Choice:
+        """Choose the node; while a transaction is open, the one it is open on, as long as that is of the right kind."""
+        gates, held = self._policy.gates, self._nodes.transaction
+        if to not in {"", Route.PRIMARY, Route.REPLICA}:
+            return self._nodes.choose(route, gates, node=to, connected=connected)
+        if held is not None:
+            choice = self._nodes.choose(route, gates, node=held[0], connected=connected)
+            if choice.reading is not None and choice.reading.role is Role(route):
+                return choice
+        return self._nodes.choose(route, gates, node="", connected=connected)
 
     def _estimate(self, statement: Statement, choice: Choice) -> Estimate:
         """Ask the server's opinion of what is a read, and of what nobody understood: it may say what is wrong."""

@@ -17,15 +17,23 @@ from safeconsole.considering import Considering
 from safeconsole.core.analysis import analyse
 from safeconsole.core.decision import Considered, Permit, permit_from_decision
 from safeconsole.core.elevation import Event, Grant, Request, Scope
-from safeconsole.core.errors import AuditUnavailableError, RefusedError, SafeConsoleError, ServerError, UnreachableError
+from safeconsole.core.errors import (
+    AuditUnavailableError,
+    DeniedError,
+    RefusedError,
+    SafeConsoleError,
+    ServerError,
+    UnreachableError,
+)
 from safeconsole.core.limits import Limits
 from safeconsole.core.policy import Policy, session_limits
 from safeconsole.core.record import CodeEntered, CommandGiven, Confirmed, Disagreed, Ended, Noticed, SessionClosed
 from safeconsole.core.redaction import Literals
 from safeconsole.core.routing import Reading
 from safeconsole.core.statement import Statement
+from safeconsole.core.transactions import ENDS, objection, way_out
 from safeconsole.core.visit import Status, Visit
-from safeconsole.core.vocabulary import Account, Role, Route, Verdict
+from safeconsole.core.vocabulary import Account, NodeName, Role, Route, Verdict
 from safeconsole.delivery import Tally, deliver, failure_of, unsent
 from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Clock, Connection, Engine, Journal, People, Presenter
@@ -101,6 +109,7 @@ class Gate:
             self._record_decision(number, considered)
             if by_console:
                 _require_allowed(considered)
+            self._require_together(considered)
             permit = self._permit(number, considered)
             connection = self._proven(permit)
         except AuditUnavailableError:
@@ -142,6 +151,29 @@ class Gate:
             and considered.decision.verdict is not Verdict.DENY
         ):
             raise ServerError(estimate.objection_code, estimate.objection)
+
+    def _require_together(self, considered: Considered) -> None:
+        """Refuse what would not do what its transaction promises; nobody is asked about it first."""
+        kind, held = considered.statement.kind, self._nodes.transaction
+        if considered.node is None or considered.decision.verdict is Verdict.DENY:
+            return
+        elevates = considered.decision.verdict is Verdict.ELEVATE and not considered.decision.observed
+        goes_to = (considered.node, Account.ELEVATED if elevates else Account.READ)
+        open_on = _place(held) if held else ""
+        why = objection(
+            kind,
+            elevated=self._elevations.is_held or self.visit.plea is not None,
+            open_on=open_on,
+            goes_to=_place(goes_to),
+        )
+        if held is not None and why and kind in ENDS:
+            self._nodes.drop(*held)
+            why, open_on = (
+                f"the transaction on {open_on} is over: its connection was closed, and nothing of it stays",
+                "",
+            )
+        if why:
+            raise DeniedError(why, evidence=considered.evidence, instead=way_out(kind, open_on=open_on))
 
     def _permit(self, number: int, considered: Considered) -> Permit:
         """Ask the person where the verdict demands it, and make the permit of the answer."""
@@ -381,6 +413,12 @@ class Gate:
             # Nothing more will be sent; the archive shows a session that did not end in order.
             pass
         return troubles
+
+
+def _place(key: tuple[NodeName, Account]) -> str:
+    """Say where a connection leads; the reading account is the one that people know of."""
+    node, account = key
+    return node if account is Account.READ else f"{node} ({account})"
 
 
 def _require_allowed(considered: Considered) -> None:
