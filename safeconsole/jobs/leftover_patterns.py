@@ -83,7 +83,7 @@ _KNOWN: tuple[tuple[str, Part, str, bool, tuple[str, ...]], ...] = (
 )
 
 KNOWN_PATTERNS: tuple[Pattern, ...] = tuple(
-    Pattern(tool=tool, part=part, name=re.compile(name), certain=certain, triggers=triggers)
+    Pattern(tool=tool, part=part, name=re.compile(name, re.DOTALL), certain=certain, triggers=triggers)
     for tool, part, name, certain, triggers in _KNOWN
 )
 """Every name known; the uncertain ones last."""
@@ -99,7 +99,7 @@ def patterns_of(configured: Mapping[str, LeftoverSettings]) -> tuple[Pattern, ..
     own = []
     for tool, settings in configured.items():
         try:
-            name = re.compile(settings.pattern)
+            name = re.compile(settings.pattern, re.DOTALL)
         except re.error as error:
             raise ConfigurationError(
                 f"leftovers.{tool}.pattern: it is no regular expression: {error}",

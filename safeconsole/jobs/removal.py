@@ -41,6 +41,9 @@ def _parts(leftover: Leftover) -> Iterator[str]:
     if leftover.state is not State.ABANDONED:
         yield f"--   left out of the plan: {_advice(leftover)}\n"
         return
+    if not size.label.isprintable():
+        yield "--   left out of the plan: its name holds characters that do not show; remove it by hand, with care\n"
+        return
     yield from (f"-- not seen: {_comment(each)}\n" for each in leftover.evidence.unseen)
     yield (
         "-- nothing may use it: this MUST find no row\n"
