@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from safeconsole.core.analysis import analyse
 from safeconsole.core.decision import Considered, addressed, with_disagreement
 from safeconsole.core.elevation import Event
-from safeconsole.core.errors import SafeConsoleError
+from safeconsole.core.errors import DeniedError, SafeConsoleError
 from safeconsole.core.evidence import evidence_of
 from safeconsole.core.facts import facts_of
+from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.limits import Limits
 from safeconsole.core.policy import Policy, judge
 from safeconsole.core.routing import Choice, route_of
@@ -14,7 +16,7 @@ from safeconsole.core.statement import Estimate, Statement, is_misspelt_perhaps
 from safeconsole.core.visit import Visit, circumstances_of
 from safeconsole.core.vocabulary import Account, Role, Route
 from safeconsole.elevations import Elevations
-from safeconsole.interfaces import Engine
+from safeconsole.interfaces import Connection, Engine
 from safeconsole.nodes import Nodes
 
 
@@ -84,7 +86,9 @@ class Considering:
         if choice.reading is None:
             return Estimate()
         if statement.is_plain_read:
-            return self._nodes.connect(choice.reading.node, Account.READ).estimate(statement)
+            connection = self._nodes.connect(choice.reading.node, Account.READ)
+            require_alike(statement, connection, rules=self._engine.rules, schema=self._nodes.schema)
+            return connection.estimate(statement)
         if not is_misspelt_perhaps(statement):
             return Estimate()
         try:
@@ -93,3 +97,35 @@ class Considering:
             # It is refused anyway; the opinion would only have been a help.
             return Estimate()
         return Estimate(asked=True, objection=opinion.objection, objection_code=opinion.objection_code)
+
+
+def require_alike(statement: Statement, connection: Connection, *, rules: LexicalRules, schema: str) -> None:
+    """
+    Refuse a statement that a server reads otherwise than it was analysed: nodes differ in version and sql_mode.
+
+    Args:
+        statement: as it was analysed.
+        connection: where it would be sent.
+        rules: what it was analysed by.
+        schema: the session's.
+
+    Raises:
+        DeniedError: it does not mean the same there.
+    """
+    theirs = connection.rules
+    if theirs == rules:
+        return
+    if analyse(statement.text, theirs, schema=schema) != analyse(statement.text, rules, schema=schema):
+        raise DeniedError(
+            "this text does not mean the same on every node of the cluster: their version or sql_mode differ",
+            evidence=(f"analysed for: {_words(rules)}", f"{connection.identity.address}: {_words(theirs)}"),
+            instead="write it without executable comments, double quotes, backslashes and ||",
+        )
+
+
+def _words(rules: LexicalRules) -> str:
+    """Say what matters of how a server reads text."""
+    modes = [
+        name for name in ("ansi_quotes", "no_backslash_escapes", "pipes_as_concat", "oracle") if getattr(rules, name)
+    ]
+    return f"{rules.flavour} {rules.version}, {', '.join(modes) or 'default sql_mode'}"

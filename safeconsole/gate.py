@@ -11,10 +11,10 @@ one error that says why; what was not recorded is not sent.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from safeconsole.considering import Considering
-from safeconsole.core.analysis import analyse
+from safeconsole.considering import Considering, require_alike
+from safeconsole.core.analysis import analyse, schema_after
 from safeconsole.core.decision import Considered, Permit, permit_from_decision
 from safeconsole.core.elevation import Event, Grant, Request, Scope
 from safeconsole.core.errors import (
@@ -84,9 +84,14 @@ class Gate:
 
     # The road.
 
-    def split(self, text: str) -> tuple[Statement, ...]:
-        """Analyse a text into statements; never raises for what it says."""
-        return analyse(text, self._engine.rules, schema=self._nodes.schema)
+    def split(self, *texts: str) -> tuple[Statement, ...]:
+        """Analyse texts, one after the other, into statements; never raises for what they say."""
+        rules, schema = self._engine.rules, self._nodes.schema
+        statements: tuple[Statement, ...] = ()
+        for text in texts:
+            found = analyse(text, rules, schema=schema)
+            statements, schema = (*statements, *found), schema_after(found, rules, schema=schema)
+        return statements
 
     def run(self, statement: Statement, presenter: Presenter, *, by_console: bool = False) -> Ended:
         """
@@ -101,6 +106,7 @@ class Gate:
         """
         self._state.statements += 1
         number = self._state.statements
+        statement = self._as_read_now(statement)
         self._recorder.asked(number, statement, by_console=by_console)
         last = self._state.last
         try:
@@ -136,6 +142,14 @@ class Gate:
             statement, to=self._state.to, limits=self._state.limits, statements=self._state.statements
         )
         return self._state.last
+
+    def _as_read_now(self, statement: Statement) -> Statement:
+        """Return a statement as the session reads it now: it may have been split while another schema was current."""
+        if not self._nodes.has_moved:
+            return statement
+        again = analyse(statement.text, self._engine.rules, schema=self._nodes.schema)
+        # A text of several, under a delimiter of its own, is never a read and says its schemas itself.
+        return replace(again[0], vertical=statement.vertical) if len(again) == 1 else statement
 
     def _record_decision(self, number: int, considered: Considered) -> None:
         """Record what was decided; what the server would answer with an error is answered with it now."""
@@ -213,6 +227,7 @@ class Gate:
         if self._settle() and permit.elevation:
             raise RefusedError("nothing was sent: the elevation ended", instead="look at the topology, then ask again")
         connection = self._nodes.connect(permit.node, permit.account)
+        require_alike(permit.statement, connection, rules=self._engine.rules, schema=self._nodes.schema)
         if connection.identity.server != permit.identity.server:
             found = f"{permit.node} is now another server: {connection.identity.server}"
         elif permit.read_only and permit.account is Account.READ and permit.route is Route.REPLICA:

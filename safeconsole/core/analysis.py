@@ -48,6 +48,15 @@ def analyse(text: str, rules: LexicalRules, *, schema: str = "") -> tuple[Statem
     return tuple(found)
 
 
+def schema_after(statements: tuple[Statement, ...], rules: LexicalRules, *, schema: str = "") -> str:
+    """Return the schema that a session is in after these statements; see `analyse`."""
+    for statement in statements:
+        if statement.kind == "use":
+            for piece in split(statement.text, rules):
+                schema = name_of(piece.tokens[1]) if len(piece.tokens) > 1 else schema
+    return schema
+
+
 def _statement(piece: Piece, rules: LexicalRules, schema: str) -> Statement:
     """Return one statement from its tokens."""
     tokens = tuple(_as_meant(piece.tokens))

@@ -1,6 +1,7 @@
 """The road: what comes before what, what is sent and what never is."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -18,7 +19,7 @@ from safeconsole.core.errors import (
 )
 from safeconsole.core.statement import Estimate
 from safeconsole.core.vocabulary import Account
-from tests.fakes import FakePresenter, Planned, fail_over
+from tests.fakes import RULES, FakePresenter, Planned, fail_over
 from tests.gate.conftest import ASKED, CLOSED, HELD, PLEA, READ, WRITE, policy_of
 
 ROWS = Planned(batches=([(1,), (2,)], [(3,)]))
@@ -752,6 +753,72 @@ def test_use_changes_the_schema_everywhere(walk):
     assert road.engine.connections[-1].schema == "archive"
     road.gate.use_schema("shop")
     assert road.open_connections() == []
+
+
+SECRETS = [
+    {"id": "reads", "when": "stmt.effects.all(each, each in ['read', 'session'])", "then": "allow"},
+    {"id": "secrets", "when": "'mysql.user' in stmt.tables", "then": "deny", "message": "this reads secrets"},
+]
+
+
+@pytest.mark.parametrize("change", ["typed", "command"])
+def test_a_statement_is_read_in_the_schema_that_it_runs_in(walk, change):
+    """It was split while another schema was current: what it names is something else now."""
+    road = walk(policy=policy_of(rules=SECRETS))
+    (statement,) = road.gate.split("SELECT user FROM user\\G")
+    if change == "typed":
+        road.run("USE mysql")
+    else:
+        road.gate.use_schema("mysql")
+    with pytest.raises(DeniedError, match="this reads secrets"):
+        road.gate.run(statement, FakePresenter())
+    assert road.gate.last().statement.vertical is True
+
+
+def test_texts_are_split_one_after_the_other(walk):
+    road = walk()
+    used, read = road.gate.split("USE mysql", "SELECT user FROM user")
+    assert (used.kind, [str(table) for table in read.tables]) == ("use", ["mysql.user"])
+    assert road.gate.split() == ()
+    assert [str(table) for table in road.gate.split("SELECT id FROM t")[0].tables] == ["shop.t"]
+
+
+def test_a_body_with_a_delimiter_of_its_own_is_not_cut_by_reading_it_again(walk):
+    road = walk()
+    body = "CREATE PROCEDURE p() BEGIN SELECT 1; SELECT 2; END"
+    (statement,) = road.gate.split(f"DELIMITER //\n{body} //\n")
+    road.gate.use_schema("archive")
+    road.elevate()
+    road.gate.run(statement, FakePresenter())
+    assert road.sent()[-1][0] == body
+
+
+ANSI = replace(RULES, ansi_quotes=True)
+NEWER = replace(RULES, version=90_700)
+
+
+@pytest.mark.parametrize(
+    ("text", "rules"),
+    [('SELECT "status" FROM orders', ANSI), ("SELECT 1 /*!80500 , (SELECT 2) */ FROM orders", NEWER)],
+)
+def test_a_text_that_one_node_reads_otherwise_is_not_sent_to_it(walk, text, rules):
+    road = walk(to="replica-1")
+    road.engine.node("replica-1").rules = rules
+    with pytest.raises(DeniedError, match="does not mean the same") as caught:
+        road.run(text)
+    assert road.sent() == []
+    assert "estimate" not in [event[0] for event in road.events]
+    assert any(str(rules.version) in line for line in caught.value.evidence)
+    assert road.run(READ).outcome == "done"
+
+
+def test_a_write_that_the_primary_reads_otherwise_is_not_sent_to_it(walk):
+    road = walk()
+    road.engine.node("primary").rules = ANSI
+    road.elevate()
+    with pytest.raises(DeniedError, match="does not mean the same"):
+        road.run('UPDATE orders SET status = "paid" WHERE id = 1')
+    assert road.sent() == []
 
 
 # Everything at once.

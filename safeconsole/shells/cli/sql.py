@@ -13,7 +13,7 @@ from safeconsole.core.visit import Plea
 from safeconsole.core.vocabulary import Verdict
 from safeconsole.interfaces import Confirmer
 from safeconsole.shells.cli.application import Application, Door, Session
-from safeconsole.shells.terminal.confirming import GivenConfirmer, terminal_confirmer
+from safeconsole.shells.terminal.confirming import GivenConfirmer, NoTerminal, TerminalConfirmer, terminal_confirmer
 from safeconsole.shells.terminal.formats import FORMATS
 from safeconsole.shells.terminal.looks import look_of
 from safeconsole.shells.terminal.presenting import Shape, StreamPresenter, screen_of
@@ -58,7 +58,7 @@ def sql(
     door = Door(
         cluster=cluster,
         face="sql" if interactive else "one-shot",
-        confirmer=_confirmer(app, str(given["confirm"])),
+        confirmer=confirmer_of(app, str(given["confirm"])),
         to=str(given["to"]),
         schema=str(given["schema"]),
         limits=limits,
@@ -95,7 +95,7 @@ def run_scripts(app: Application, session: Session, scripts: tuple[str, ...], *,
     Raises:
         SafeConsoleError: what went wrong.
     """
-    statements = [statement for script in scripts for statement in session.gate.split(script)]
+    statements = session.gate.split(*scripts)
     if not statements:
         raise ConfigurationError("there is no statement to run", instead="give SQL with -e, -f or on standard input")
     if len(statements) > 1:
@@ -107,7 +107,7 @@ def run_scripts(app: Application, session: Session, scripts: tuple[str, ...], *,
         )
 
 
-def _refuse_beforehand(session: Session, statements: list[Statement]) -> None:
+def _refuse_beforehand(session: Session, statements: tuple[Statement, ...]) -> None:
     """Refuse a whole script when one of its statements would be refused, before anything of it ran."""
     plea = session.gate.visit.plea
     for number, statement in enumerate(statements, start=1):
@@ -156,11 +156,13 @@ def read_script(file: str | None) -> str:
         raise ConfigurationError(where, instead="convert it, for example with iconv") from None
 
 
-def _confirmer(app: Application, typed: str) -> Confirmer:
-    return GivenConfirmer(typed) if typed else ask_on_terminal(app)
+def confirmer_of(app: Application, typed: str) -> Confirmer:
+    """Return what answers for the person: with the name given on the command line, or by asking on the terminal."""
+    asking = ask_on_terminal(app)
+    return GivenConfirmer(typed, asking) if typed else asking
 
 
-def ask_on_terminal(app: Application) -> Confirmer:
+def ask_on_terminal(app: Application) -> TerminalConfirmer | NoTerminal:
     """Return what asks the person on this process's terminal; without one every answer is no."""
     return terminal_confirmer(sys.stderr, sys.stdin, look_of(sys.stderr, app.environ))
 
