@@ -53,9 +53,11 @@ def check(app: Application, /, arguments: tuple[str, ...], file: str | None, for
         judge = lru_cache(maxsize=64)(
             lambda sql_mode: app.judge(cluster=cluster, engine=engine, policy=policy, to=to, sql_mode=sql_mode)
         )
-        for number, line in enumerate(sys.stdin, start=1):
+        for number, line in enumerate(sys.stdin.buffer, start=1):
             if line.strip():
                 sys.stdout.write(_checked_line(line, number, judge))
+                # Who asks line by line waits for each answer.
+                sys.stdout.flush()
         return
     script = read_script(file) if text in {None, "-"} else str(text)
     if cluster and not engine:
@@ -96,7 +98,7 @@ def checked(considered: Considered) -> dict[str, Any]:
     }
 
 
-def _checked_line(line: str, number: int, judge: Any) -> str:  # noqa: ANN401 (a cached function)
+def _checked_line(line: bytes, number: int, judge: Any) -> str:  # noqa: ANN401 (a cached function)
     """Check one line of JSON; several statements in it come back as one, the strictest."""
     text, sql_mode = _question(line, number)
     judging: Judge = judge(sql_mode)
@@ -106,10 +108,11 @@ def _checked_line(line: str, number: int, judge: Any) -> str:  # noqa: ANN401 (a
     return json.dumps(_strictest(found, text), ensure_ascii=False) + "\n"
 
 
-def _question(line: str, number: int) -> tuple[str, str]:
+def _question(line: bytes, number: int) -> tuple[str, str]:
     try:
         asked = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
+        # Not JSON, not UTF-8, or nested deeper than anything that could be meant.
         asked = None
     if isinstance(asked, dict):
         text, sql_mode = asked.get("sql"), asked.get("sql_mode", "")

@@ -98,7 +98,7 @@ def main(arguments: Sequence[str], app: Application) -> int:
         code = root.main(list(arguments), prog_name="safeconsole", standalone_mode=False, obj=app)
         sys.stdout.flush()
     except SafeConsoleError as error:
-        sys.stdout.flush()
+        _flush_what_can_be()
         sys.stderr.write(error_text(error, look_of(sys.stderr, app.environ)))
         return error.exit_code
     except click.ClickException as error:
@@ -111,7 +111,28 @@ def main(arguments: Sequence[str], app: Application) -> int:
         sys.stderr.write("safeconsole: interrupted\n")
         return 130
     except BrokenPipeError:
-        # The reader of our output left; nothing of it is wrong. Python would complain at exit otherwise.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output left; nothing of it is wrong.
+        _forget_output()
         return 0
+    except OSError as error:
+        _forget_output()
+        sys.stderr.write(f"safeconsole: {(error.strerror or str(error)).lower()}: {error.filename or 'the output'}\n")
+        return 2
     return code if isinstance(code, int) else 0
+
+
+def _flush_what_can_be() -> None:
+    """Write out the rows that came before an error; the error is told whatever becomes of them."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _forget_output()
+
+
+def _forget_output() -> None:
+    """Let what could not be written go nowhere: Python would try again at exit, and complain."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        # Not a file of the system: a test's, which nobody flushes at exit.
+        return
