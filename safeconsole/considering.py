@@ -14,7 +14,7 @@ from safeconsole.core.policy import Policy, judge
 from safeconsole.core.routing import Choice, route_of
 from safeconsole.core.statement import Estimate, Statement, is_misspelt_perhaps
 from safeconsole.core.visit import Visit, circumstances_of
-from safeconsole.core.vocabulary import Account, Role, Route
+from safeconsole.core.vocabulary import Account, Effect, Role, Route
 from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Connection, Engine
 from safeconsole.nodes import Nodes
@@ -43,12 +43,16 @@ class Considering:
             UnreachableError, ConfigurationError: the cluster cannot be asked at all.
         """
         route = route_of(statement, to=to)
-        choice = self._choose(route, to, connected=statement.is_plain_read)
+        choice = self._choose(route, to, connected=statement.changes_nothing)
         if self._nodes.take_failover():
             # The elevation was asked for the cluster as it was.
             self._nodes.drop_elevated()
             self._elevations.end(Event.FAILED_OVER)
         estimate = self._estimate(statement, choice)
+        if estimate.disagrees and not to:
+            # It is no read after all, and belongs where changes belong.
+            route = Route.PRIMARY
+            choice = self._choose(route, to, connected=False)
         server = choice.reading.identity.server if choice.reading and choice.reading.identity else ""
         circumstances = circumstances_of(
             self._visit,
@@ -57,7 +61,7 @@ class Considering:
             grant=self._elevations.covering(statement.digest, server),
         )
         facts = facts_of(statement, route=route, reading=choice.reading, estimate=estimate, circumstances=circumstances)
-        decision = with_disagreement(judge(self._policy, facts, limits=limits), estimate)
+        decision = with_disagreement(judge(self._policy, facts, limits=limits), estimate, choice.route)
         decision = addressed(decision, self._visit.cluster)
         return Considered(
             statement=statement,
@@ -85,7 +89,7 @@ class Considering:
         """Ask the server's opinion of what is a read, and of what nobody understood: it may say what is wrong."""
         if choice.reading is None:
             return Estimate()
-        if statement.is_plain_read:
+        if statement.changes_nothing and Effect.READ in statement.effects:
             connection = self._nodes.connect(choice.reading.node, Account.READ)
             require_alike(statement, connection, rules=self._engine.rules, schema=self._nodes.schema)
             return connection.estimate(statement)

@@ -161,7 +161,7 @@ class Gate:
             )
         elif (
             estimate.objection
-            and considered.statement.is_plain_read
+            and considered.statement.changes_nothing
             and considered.decision.verdict is not Verdict.DENY
         ):
             raise ServerError(estimate.objection_code, estimate.objection)

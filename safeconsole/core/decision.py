@@ -17,7 +17,7 @@ from safeconsole.core.errors import DeniedError, NoFitNodeError, RefusedError
 from safeconsole.core.limits import Limits
 from safeconsole.core.routing import Identity
 from safeconsole.core.statement import Estimate, Statement
-from safeconsole.core.vocabulary import Account, Effect, NodeName, Route, Verdict
+from safeconsole.core.vocabulary import Account, NodeName, Route, Verdict
 
 CAPACITY_COMMAND = "safeconsole capacity"
 """The command that hazards and rules point to for sizes; CLUSTER may follow it."""
@@ -126,7 +126,8 @@ def permit_from_decision(considered: Considered, *, grant: Grant | None, confirm
     elevated = grant is not None and covers(grant, statement.digest, considered.identity.server, now_seconds)
     if not elevated and (verdict is Verdict.ELEVATE or (verdict is Verdict.CONFIRM and not confirmed)):
         raise RefusedError(decision.message, evidence=considered.evidence, instead=decision.instead)
-    reads = statement.effects <= {Effect.READ, Effect.SESSION}
+    # What the server calls no read would only fail inside a read-only transaction.
+    reads = statement.changes_nothing and not considered.estimate.disagrees
     needs_elevated_account = elevated and verdict is Verdict.ELEVATE
     return Permit(
         statement=statement,
@@ -150,14 +151,21 @@ def addressed(decision: Decision, cluster: str) -> Decision:
     return replace(decision, instead=plain.replace(CAPACITY_COMMAND, command))
 
 
-def with_disagreement(decision: Decision, estimate: Estimate) -> Decision:
-    """Return the decision with the server's contradiction counted: what it calls no read needs an elevation."""
-    if not estimate.disagrees or decision.verdict >= Verdict.ELEVATE:
+def with_disagreement(decision: Decision, estimate: Estimate, route: Route) -> Decision:
+    """
+    Return the decision with the server's contradiction counted: what it calls no read needs an elevation.
+
+    Args:
+        route: where it would go; what changes things never runs on a replica, whoever elevates.
+    """
+    verdict = Verdict.ELEVATE if route is Route.PRIMARY else Verdict.DENY
+    if not estimate.disagrees or decision.verdict >= verdict:
         return decision
+    look = "look at the views and functions it uses"
     return replace(
         decision,
-        verdict=Verdict.ELEVATE,
+        verdict=verdict,
         rules=(*decision.rules, "server-disagrees"),
         message=f"this reads like a read, but the server says: {estimate.objection}",
-        instead="look at the views and functions it uses; if it must run, elevate",
+        instead=f"{look}; if it must run, elevate" if route is Route.PRIMARY else f"{look}; send it to the primary",
     )

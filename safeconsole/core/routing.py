@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from safeconsole.core.statement import Statement
-from safeconsole.core.vocabulary import Effect, Flavour, NodeName, Role, Route
+from safeconsole.core.vocabulary import Flavour, NodeName, Role, Route
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +109,7 @@ def route_of(statement: Statement, *, to: str = "") -> Route:
     """
     if to in {Route.PRIMARY, Route.REPLICA}:
         return Route(to)
-    if statement.effects <= {Effect.READ, Effect.SESSION}:
+    if statement.changes_nothing:
         return Route.REPLICA
     return Route.PRIMARY
 

@@ -88,6 +88,11 @@ class Statement:
         """Whether reading is all it does."""
         return self.effects == {Effect.READ}
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether nothing outlives its session: it reads, or sets what only its session sees, or both."""
+        return self.effects <= {Effect.READ, Effect.SESSION}
+
 
 def is_misspelt_perhaps(statement: Statement) -> bool:
     """Whether nothing is known of a statement but that its text can be read: a server may say what is wrong with it."""

@@ -23,7 +23,7 @@ def considered(verdict=Verdict.ALLOW, *effects, observed=False, **rest):
         verdict=verdict, rules=("r",), limits=Limits(run_seconds=7), message="because", instead="try", observed=observed
     )
     facts = {"route": Route.REPLICA, "node": NodeName("n"), "identity": IDENTITY, "evidence": ("seen",), **rest}
-    return Considered(statement=statement, estimate=Estimate(), decision=decision, **facts)
+    return Considered(**{"statement": statement, "estimate": Estimate(), "decision": decision, **facts})
 
 
 def grant(*, digest="d", server="s", state=State.GRANTED):
@@ -145,7 +145,7 @@ OBJECTION = Estimate(asked=True, disagrees=True, objection="it writes", objectio
 @pytest.mark.parametrize("verdict", [Verdict.ALLOW, Verdict.CONFIRM])
 def test_the_servers_contradiction_needs_an_elevation(verdict):
     decision = considered(verdict).decision
-    stricter = with_disagreement(decision, OBJECTION)
+    stricter = with_disagreement(decision, OBJECTION, Route.PRIMARY)
     assert stricter.verdict is Verdict.ELEVATE
     assert stricter.rules == ("r", "server-disagrees")
     assert "it writes" in stricter.message
@@ -154,9 +154,24 @@ def test_the_servers_contradiction_needs_an_elevation(verdict):
 @pytest.mark.parametrize("verdict", [Verdict.ELEVATE, Verdict.DENY])
 def test_it_never_loosens(verdict):
     decision = considered(verdict).decision
-    assert with_disagreement(decision, OBJECTION) == decision
+    assert with_disagreement(decision, OBJECTION, Route.PRIMARY) == decision
 
 
 def test_a_plain_error_is_no_contradiction():
     decision = considered().decision
-    assert with_disagreement(decision, replace(OBJECTION, disagrees=False)) == decision
+    assert with_disagreement(decision, replace(OBJECTION, disagrees=False), Route.PRIMARY) == decision
+
+
+@pytest.mark.parametrize("verdict", [Verdict.ALLOW, Verdict.CONFIRM, Verdict.ELEVATE])
+@pytest.mark.parametrize("route", [Route.REPLICA, Route.NONE])
+def test_what_the_server_calls_no_read_never_runs_on_a_replica(verdict, route):
+    stricter = with_disagreement(considered(verdict).decision, OBJECTION, route)
+    assert (stricter.verdict, stricter.message) == (
+        Verdict.DENY, "this reads like a read, but the server says: it writes",
+    )  # fmt: skip
+    assert "send it to the primary" in stricter.instead
+
+
+def test_what_the_server_calls_no_read_does_not_run_as_one():
+    made = permit(considered(Verdict.ELEVATE, estimate=OBJECTION), grant=grant())
+    assert made.read_only is False

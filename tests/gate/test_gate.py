@@ -360,14 +360,48 @@ def test_a_denial_is_told_rather_than_the_servers_error(walk):
         road.run(CLOSED)
 
 
-def test_a_server_that_disagrees_is_recorded_and_nothing_is_sent(walk):
+NO_READ = Estimate(asked=True, objection="it writes", objection_code=1792, disagrees=True)
+ASSIGNS = "SELECT @a := id FROM orders"
+
+
+@pytest.mark.parametrize("text", [READ, ASSIGNS])
+def test_a_server_that_disagrees_is_recorded_and_nothing_is_sent(walk, text):
     road = walk()
-    road.engine.estimates[READ] = Estimate(asked=True, objection="it writes", objection_code=1792, disagrees=True)
+    road.engine.estimates[text] = NO_READ
     with pytest.raises(RefusedError, match="it writes"):
-        road.run(READ)
+        road.run(text)
     disagreed = road.records("disagreed")[0]
     assert (disagreed.ours, disagreed.servers, disagreed.code) == ("read", "it writes", 1792)
     assert road.sent() == []
+
+
+def test_what_a_server_calls_no_read_runs_elevated_on_the_primary_and_not_as_a_read(walk):
+    road = walk(plea=PLEA)
+    road.engine.estimates[READ] = NO_READ
+    road.engine.answers[READ] = Planned(writes=True, changed=1)
+    road.answers(True)
+    road.run(READ)
+    assert road.sent() == [(READ, "primary", "elevated")]
+    assert road.records("intent")[0].read_only is False
+
+
+@pytest.mark.parametrize("to", ["replica", "replica-1"])
+def test_what_a_server_calls_no_read_is_denied_on_a_replica(walk, to):
+    road = walk(to=to, plea=PLEA)
+    road.engine.estimates[READ] = NO_READ
+    with pytest.raises(DeniedError, match="it writes"):
+        road.run(READ)
+
+
+def test_a_read_that_also_sets_a_variable_is_asked_about_too(walk):
+    road = walk()
+    road.engine.estimates[ASSIGNS] = Estimate(asked=True, objection="no such table", objection_code=1146)
+    with pytest.raises(ServerError):
+        road.run(ASSIGNS)
+    road.engine.node("replica-1").refuses = {Account.READ}
+    road.gate.use_schema("shop")
+    road.run("SET @a = 1")
+    assert road.sent() == [("SET @a = 1", "replica-2", "read")]
 
 
 def test_consider_sends_nothing(walk):
