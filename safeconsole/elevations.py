@@ -12,7 +12,7 @@ from dataclasses import replace
 from safeconsole.core.approval import ApprovalRequest
 from safeconsole.core.decision import Considered
 from safeconsole.core.elevation import Event, Grant, Request, Scope, State, covers, next_state
-from safeconsole.core.errors import RefusedError, SafeConsoleError
+from safeconsole.core.errors import AuditUnavailableError, RefusedError, SafeConsoleError
 from safeconsole.core.notice import Notice
 from safeconsole.core.policy import ElevationSettings
 from safeconsole.core.record import Approved, ElevationChanged, Noticed
@@ -86,19 +86,17 @@ class Elevations:
         )
         self._record(asked, "asked")
         try:
-            yes = self._people.confirmer.elevate(request, considered)
+            self._have_agreed(asked, considered, sql)
+        except AuditUnavailableError:
+            raise
         except KeyboardInterrupt:
             self._move(asked, Event.INTERRUPTED)
             raise RefusedError("the elevation was not granted: interrupted", instead="ask again") from None
-        if not yes:
+        except SafeConsoleError:
             self._move(asked, Event.ANSWERED_NO)
-            raise RefusedError(
-                f"the elevation was not granted: the name typed is not {request.cluster}",
-                instead=f"type the cluster's name at the question, or give --confirm {request.cluster}",
-            )
-        if self._needs_second(request, considered):
-            self._have_approved(asked, considered, sql)
-        self._tell_first(asked)
+            raise
+        # One at a time: what was granted before ends with its own record, and is not quietly prolonged.
+        self.end(Event.STOOD_DOWN)
         now = self._clock.monotonic()
         granted = replace(asked, granted_seconds=now, ends_seconds=now + request.window_seconds)
         # MUST be durable before it is held: there is no elevation that the journal does not know.
@@ -124,6 +122,18 @@ class Elevations:
         """Give notices that are on their way a moment, and return what was not delivered."""
         return self._people.notifier.settle() if self._people.notifier is not None else ()
 
+    def _have_agreed(self, asked: Grant, considered: Considered | None, sql: str) -> None:
+        """Get every yes that the policy asks for. Raises SafeConsoleError: somebody did not give theirs."""
+        cluster = asked.request.cluster
+        if not self._people.confirmer.elevate(asked.request, considered):
+            raise RefusedError(
+                f"the elevation was not granted: the name typed is not {cluster}",
+                instead=f"type the cluster's name at the question, or give --confirm {cluster}",
+            )
+        if self._needs_second(asked.request, considered):
+            self._have_approved(asked, considered, sql)
+        self._tell_first(asked)
+
     def _tell_first(self, asked: Grant) -> None:
         """Where the policy asks for it, nothing is granted before others know."""
         if not self._settings.notice_required:
@@ -132,7 +142,6 @@ class Elevations:
         trouble = notifier.deliver(self._notice(asked, "about to be granted", "")) if notifier else "none is configured"
         if trouble:
             self._journal.append(Noticed(what="notice not delivered", detail=trouble), durable=True)
-            self._move(asked, Event.ANSWERED_NO)
             raise RefusedError(
                 f"the policy asks that others are told first, and the notice was not delivered: {trouble}",
                 instead="mend [notices] in the configuration, or its receiver",
@@ -166,44 +175,74 @@ class Elevations:
         return not considered.statement.effects.isdisjoint(self._settings.two_persons)
 
     def _have_approved(self, asked: Grant, considered: Considered | None, sql: str) -> None:
-        """Get the second person's yes and record it, or end the request."""
-        request = asked.request
+        """Get the second person's yes and record it, or that the policy lets this one go without."""
+        second, digest = self._people.second, asked.request.digest
+        if second is None:
+            raise RefusedError("the policy asks for a second person, and nobody can be asked from here")
+        request = self._approval_request(asked, considered, sql, expires_epoch=second.expiry())
         try:
-            second = self._people.second
-            if second is None:
-                raise RefusedError("the policy asks for a second person, and nobody can be asked from here")
-            approval = second.approve(
-                ApprovalRequest(
-                    id=asked.id,
-                    cluster=request.cluster,
-                    environment=self._visit.environment,
-                    server=request.server,
-                    node=(considered.node or "") if considered and request.server else "",
-                    person=self._visit.person.name,
-                    host=self._visit.person.host,
-                    reason=request.reason,
-                    ticket=request.ticket,
-                    scope=request.scope,
-                    sql=sql if request.digest else "",
-                    digest=request.digest,
-                    evidence=considered.evidence if considered and request.digest else (),
-                    window_seconds=request.window_seconds,
-                    expires_epoch=second.expiry(),
-                )
-            )
-        except SafeConsoleError:
-            self._move(asked, Event.ANSWERED_NO)
-            raise
+            approval = second.approve(request)
+        except RefusedError:
+            if not self._may_be_skipped(request, second.approvers(request.person)):
+                raise
+            self._record_skipped(asked, second.approvers(request.person))
+            return
         self._journal.append(
             Approved(
                 statement=-1,
                 request=asked.id,
                 approver=approval.approver,
                 answer="approved",
-                digest=request.digest,
+                digest=digest,
                 key=approval.key,
             ),
             durable=True,
+        )
+
+    def _may_be_skipped(self, request: ApprovalRequest, skipped: tuple[str, ...]) -> bool:
+        """Whether the policy lets an emergency go without the second person, and the person says that this is one."""
+        return (
+            self._settings.approval_may_be_skipped
+            and not self._visit.person.agent
+            and bool(skipped)
+            and self._people.confirmer.skip_approval(request, skipped)
+        )
+
+    def _record_skipped(self, asked: Grant, skipped: tuple[str, ...]) -> None:
+        names = ", ".join(skipped)
+        self._journal.append(
+            Approved(
+                statement=-1,
+                request=asked.id,
+                approver=names,
+                answer="skipped",
+                digest=asked.request.digest,
+                reason=asked.request.reason,
+            ),
+            durable=True,
+        )
+        self._tell(asked, "approval skipped", f"not waited for {names}")
+
+    def _approval_request(
+        self, asked: Grant, considered: Considered | None, sql: str, *, expires_epoch: int
+    ) -> ApprovalRequest:
+        request = asked.request
+        return ApprovalRequest(
+            id=asked.id,
+            cluster=request.cluster,
+            environment=self._visit.environment,
+            server=request.server,
+            node=(considered.node or "") if considered and request.server else "",
+            person=self._visit.person.name,
+            host=self._visit.person.host,
+            reason=request.reason,
+            ticket=request.ticket,
+            scope=request.scope,
+            sql=sql if request.digest else "",
+            digest=request.digest,
+            evidence=considered.evidence if considered and request.digest else (),
+            window_seconds=request.window_seconds,
+            expires_epoch=expires_epoch,
         )
 
     def _check(self, request: Request) -> None:

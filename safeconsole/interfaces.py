@@ -257,8 +257,16 @@ class Confirmer(Protocol):
         """Show the evidence and have the cluster's name typed; an interrupt is a no."""
         ...
 
+    def show_approval(self, code: str, request: ApprovalRequest) -> None:
+        """Show what a second person runs; their answer comes by itself."""
+        ...
+
     def paste_approval(self, code: str, request: ApprovalRequest) -> str:
-        """Show the code for a second person and return the answer that the person pastes, "" for none."""
+        """Show what a second person runs and return the answer that the person pastes, "" for none."""
+        ...
+
+    def skip_approval(self, request: ApprovalRequest, skipped: tuple[str, ...]) -> bool:
+        """Say who would be left out and that they are told, and have it asked for by name; an interrupt is a no."""
         ...
 
 
@@ -267,6 +275,10 @@ class SecondPerson(Protocol):
 
     def expiry(self) -> int:
         """Seconds since 1970 after which a request made now counts no more."""
+        ...
+
+    def approvers(self, person: str) -> tuple[str, ...]:
+        """Return who could approve what a person asks for, sorted."""
         ...
 
     def approve(self, request: ApprovalRequest) -> Approval:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from safeconsole import __version__
 from safeconsole.adapters.local.clock import SystemClock
 from safeconsole.adapters.local.configuration import journal_directory, load_settings
-from safeconsole.adapters.local.identity import who
+from safeconsole.adapters.local.identity import NO_TERMINAL, who
 from safeconsole.adapters.local.journal import open_journal
 from safeconsole.adapters.local.policies import PolicyFiles
 from safeconsole.adapters.local.secrets import LocalSecrets
 from safeconsole.core.approval import ApprovalRequest
 from safeconsole.core.decision import Considered
-from safeconsole.core.errors import ConfigurationError
+from safeconsole.core.errors import ConfigurationError, RefusedError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.person import Person
 from safeconsole.core.policy import Policy
@@ -224,10 +224,20 @@ class Program:
 
         return new_key(where, account=KEYRING_ACCOUNT)
 
+    def approval_request(self, code: str) -> str:
+        """Return the text of a request."""
+        from safeconsole.adapters.local.approvals import request_text
+
+        return request_text(code, self.settings().approvals)
+
     def sign_approval(self, request: ApprovalRequest) -> str:
         """Return this person's signed answer."""
         from safeconsole.adapters.local.approvals import sign
 
+        if self.person.agent not in {"", NO_TERMINAL}:
+            raise RefusedError(
+                f"an agent ({self.person.agent}) is nobody's second person", instead="a person approves it"
+            )
         return sign(request, self.settings().approvals, approver=self.person.name)
 
     def set_password(self, cluster: str, account: str, password: str) -> None:
@@ -295,7 +305,7 @@ class Program:
             return None
         from safeconsole.adapters.local.approvals import LocalApprovals
 
-        return LocalApprovals(self.settings().approvals, confirmer.paste_approval)
+        return LocalApprovals(self.settings().approvals, ask=confirmer.paste_approval, show=confirmer.show_approval)
 
     def _audit_directory(self) -> Path:
         return journal_directory(self.settings(), self.environ, login=self.person.login)

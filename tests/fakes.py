@@ -87,8 +87,14 @@ class FakeConfirmer:
     def elevate(self, request, considered):
         return self._answer("elevate", request)
 
+    def show_approval(self, code, request):
+        self.events.append(("shown code", request))
+
     def paste_approval(self, code, request):
         return self._answer("paste", request)
+
+    def skip_approval(self, request, skipped):
+        return self._answer("skip", skipped)
 
     def _answer(self, what, about):
         self.events.append((what, about))
@@ -108,6 +114,9 @@ class FakeSecond:
 
     def expiry(self):
         return 2_000_000_000
+
+    def approvers(self, person):
+        return ("grace", "linus")
 
     def approve(self, request):
         self.events.append(("second", request))

@@ -114,6 +114,7 @@ class StoryReader:
         self._session = session
         self._opening: dict[str, object] = {}
         self._elevations: dict[str, ElevationChanged] = {}
+        self._approvals: dict[str, str] = {}
         self.stories: dict[int, StatementStory] = {}
 
     def read(self, entry: Entry) -> None:
@@ -129,8 +130,8 @@ class StoryReader:
                 self._story(record.statement).message = f"the server objects: {record.servers} ({record.code})"
             case Confirmed() as record:
                 self._story(record.statement).confirmed = record.answer
-            case Approved() as record if record.statement >= 0:
-                self._story(record.statement).approver = f"{record.approver} ({record.answer})"
+            case Approved() as record:
+                self._approved(record)
             case ElevationChanged() as record:
                 self._elevations[record.id] = record
             case Intent() as record:
@@ -141,9 +142,16 @@ class StoryReader:
             case _:
                 pass
 
+    def _approved(self, record: Approved) -> None:
+        # What an elevation's request was answered belongs to every statement that is sent under it.
+        self._approvals[record.request] = f"{record.approver} ({record.answer})"
+        if record.statement >= 0:
+            self._story(record.statement).approver = self._approvals[record.request]
+
     def _sent(self, record: Intent, time: str) -> None:
         story = self._copy(record.statement, record, _INTENT)
         story.sent = time
+        story.approver = self._approvals.get(record.elevation, story.approver)
         granted = self._elevations.get(record.elevation)
         if granted is not None:
             story.reason, story.ticket = granted.reason, granted.ticket

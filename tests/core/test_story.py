@@ -216,3 +216,11 @@ def test_a_story_ends_with_what_never_ended(live, mark, words):
     assert (last.number, last.mark) == (-1, mark)
     assert last.lines[0].startswith("#2 was sent at 2026-11-07T11:49:03")
     assert words in last.lines[0]
+
+
+def test_an_approval_of_an_elevation_stands_with_every_statement_sent_under_it():
+    told = entries(
+        Approved(statement=-1, request="e1", approver="cleo", answer="approved", digest=""), intent(elevation="e1"),
+    )  # fmt: skip
+    (story,) = statements_of("s", told)
+    assert story.approver == "cleo (approved)"

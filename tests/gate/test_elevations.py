@@ -21,6 +21,24 @@ from tests.gate.conftest import PERSON
 AGENT = Person(name="ada", login="ada", groups=(), host="laptop", terminal=False, agent="robot")
 
 
+class Told:
+    """A notifier that keeps what it is told; `trouble` is why it does not deliver, or an interrupt."""
+
+    def __init__(self, trouble=""):
+        self.notices, self.trouble = [], trouble
+
+    def notify(self, notice):
+        self.notices.append(notice)
+
+    def deliver(self, notice):
+        if isinstance(self.trouble, BaseException):
+            raise self.trouble
+        return self.trouble
+
+    def settle(self):
+        return ()
+
+
 class Held:
     """Elevations with everything beside them."""
 
@@ -224,9 +242,87 @@ def test_without_the_second_persons_yes_nothing_is_granted(second):
     assert held.states() == [("asked", "asked"), ("declined", "answered-no")]
 
 
+def unapproved(events):
+    return FakeSecond(events, refusal=RefusedError("no second person approved it"))
+
+
+def test_a_second_person_is_left_out_only_where_the_policy_says_so_and_everybody_is_told():
+    told = Told()
+    held = Held(second=unapproved, notifier=told, two_persons=("write",), approval_may_be_skipped=True)
+    assert held.ask(True, True)
+    assert [event[0] for event in held.events] == ["durable", "elevate", "second", "skip", "durable", "durable"]
+    skipped = held.journal.records[1]
+    assert (skipped.answer, skipped.approver, skipped.request, skipped.key, skipped.reason) == (
+        "skipped", "grace, linus", "s1.1", "", "why",
+    )  # fmt: skip
+    assert ("approval skipped", "not waited for grace, linus") in [(each.what, each.detail) for each in told.notices]
+
+
+@pytest.mark.parametrize(
+    ("answer", "person", "settings"),
+    [
+        (True, PERSON, {}),
+        (False, PERSON, {"approval_may_be_skipped": True}),
+        (KeyboardInterrupt(), PERSON, {"approval_may_be_skipped": True}),
+        (True, AGENT, {"approval_may_be_skipped": True, "agents_may_elevate": True}),
+    ],
+    ids=["policy", "answer", "interrupt", "agent"],
+)
+def test_a_second_person_is_not_left_out_otherwise(answer, person, settings):
+    held = Held(person=person, second=unapproved, two_persons=("write",), **settings)
+    with pytest.raises(RefusedError):
+        held.ask(True, answer)
+    assert held.elevations.current() is None
+    assert held.states()[-1][0] == "declined"
+
+
+def test_an_approval_that_does_not_count_is_no_reason_to_leave_the_journal_without_an_end():
+    held = Held(second=lambda events: FakeSecond(events, refusal=KeyboardInterrupt()), two_persons=("write",))
+    with pytest.raises(RefusedError, match="interrupted"):
+        held.ask()
+    assert held.states()[-1] == ("declined", "interrupted")
+
+
+def test_a_new_grant_ends_the_one_before_it_on_record():
+    held = Held()
+    held.ask()
+    held.ask()
+    assert held.states()[1:] == [
+        ("granted", "recorded-yes"), ("asked", "asked"), ("stood-down", "stood-down"), ("granted", "recorded-yes"),
+    ]  # fmt: skip
+
+
 def test_an_approval_that_cannot_be_recorded_grants_nothing():
     held = Held(second=FakeSecond, two_persons=("write",))
     held.journal.fails_at = 2
     with pytest.raises(AuditUnavailableError):
         held.ask()
     assert held.elevations.current() is None
+
+
+# Notices.
+
+
+@pytest.mark.parametrize(("trouble", "event"), [("webhook: timed out", "answered-no"), (KeyboardInterrupt(), "interrupted")])
+def test_what_must_be_told_first_and_is_not_is_not_granted(trouble, event):
+    held = Held(notifier=Told(trouble), notice_required=True)
+    with pytest.raises(RefusedError):
+        held.ask()
+    assert held.elevations.current() is None
+    assert held.states()[-1] == ("declined", event)
+    assert "granted" not in [each.what for each in held.notifier.notices]
+
+
+def test_without_a_notifier_nothing_that_must_be_told_is_granted():
+    with pytest.raises(RefusedError, match="none is configured"):
+        Held(notice_required=True).ask()
+
+
+def test_others_are_told_of_every_step_after_it_is_on_disk():
+    held = Held(notifier=Told())
+    held.ask()
+    held.elevations.use("UPDATE t SET a = 1")
+    held.elevations.end(Event.STOOD_DOWN)
+    assert [(each.what, each.detail) for each in held.notifier.notices] == [
+        ("asked", ""), ("granted", ""), ("used", "UPDATE t SET a = 1"), ("ended (stood-down)", ""),
+    ]  # fmt: skip

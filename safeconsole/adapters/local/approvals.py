@@ -16,6 +16,7 @@ from pathlib import Path
 from safeconsole.adapters.local.appending import open_appending, write_whole
 from safeconsole.adapters.local.signing import KeyRing, fingerprint, load_signer
 from safeconsole.core.approval import (
+    REQUEST_MARK,
     Approval,
     ApprovalRequest,
     answer_code,
@@ -35,6 +36,9 @@ LARGEST_ANSWER_BYTES = 64 * 1024
 Ask = Callable[[str, ApprovalRequest], str]
 """Shows a code and a request to the person who asks, and returns the answer that they paste, "" for none."""
 
+Show = Callable[[str, ApprovalRequest], None]
+"""Shows a code and a request to the person who asks."""
+
 
 class LocalApprovals:
     """
@@ -43,17 +47,21 @@ class LocalApprovals:
     Args:
         settings: see there.
         ask: used where no directory is configured.
-        sleep: waits between two looks into the directory.
+        show: used where one is.
     """
 
-    def __init__(self, settings: ApprovalSettings, ask: Ask, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, settings: ApprovalSettings, *, ask: Ask, show: Show) -> None:
         self._settings = settings
         self._ask = ask
-        self._sleep = sleep
+        self._show = show
 
     def expiry(self) -> int:
         """Seconds since 1970 after which a request made now counts no more."""
         return int(time.time() + self._settings.wait_seconds)
+
+    def approvers(self, person: str) -> tuple[str, ...]:
+        """Return who could approve what a person asks for, sorted."""
+        return tuple(sorted(name for name in self._settings.approvers if name != person))
 
     def approve(self, request: ApprovalRequest) -> Approval:
         """
@@ -63,7 +71,7 @@ class LocalApprovals:
             RefusedError: nobody approved in time, or the answer does not count; the message says why.
             ConfigurationError: no approver is configured, or the directory cannot be used.
         """
-        others = sorted(name for name in self._settings.approvers if name != request.person)
+        others = self.approvers(request.person)
         if not others:
             raise ConfigurationError(
                 "the policy asks for a second person, and no other approver is configured",
@@ -72,7 +80,10 @@ class LocalApprovals:
         code = request_code(request)
         text = self._from_directory(request, code) if self._settings.directory else self._ask(code, request)
         if not text.strip():
-            raise RefusedError("no second person approved it", instead=f"one of {', '.join(others)} can")
+            raise RefusedError(
+                "no second person approved it",
+                instead=f"one of {', '.join(others)} can; without a terminal their answer comes by approvals.directory",
+            )
         try:
             approval = approval_from_code(text)
         except ValueError as error:
@@ -83,21 +94,42 @@ class LocalApprovals:
         return approval
 
     def _from_directory(self, request: ApprovalRequest, code: str) -> str:
-        """Put the request down and wait for its answer."""
-        asked, answered = _paths(Path(self._settings.directory), request)
+        """Put the request down and wait for its answer; the request is taken away again, the answer stays."""
+        asked, answered = _paths(Path(self._settings.directory), request.id)
         try:
             _write(asked, code)
-            while time.time() < request.expires_epoch:
-                if answered.exists():
-                    with answered.open("rb") as file:
-                        return file.read(LARGEST_ANSWER_BYTES).decode("ascii", "replace")
-                self._sleep(POLL_SECONDS)
+            try:
+                self._show(asked.stem, request)
+                while time.time() < request.expires_epoch:
+                    if answered.exists():
+                        return _text_of(answered)
+                    time.sleep(POLL_SECONDS)
+            finally:
+                asked.unlink(missing_ok=True)
         except OSError as error:
             said = (error.strerror or "").lower()
             raise ConfigurationError(f"approvals.directory {self._settings.directory}: {said}") from error
         except KeyboardInterrupt:
             raise RefusedError("no second person approved it: interrupted") from None
         return ""
+
+
+def request_text(code: str, settings: ApprovalSettings) -> str:
+    """
+    Return a request's text: the code itself, or what lies under that name in the shared directory.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    if code.lstrip().startswith(REQUEST_MARK) or not settings.directory:
+        return code
+    try:
+        return _text_of(_paths(Path(settings.directory), code)[0])
+    except OSError as error:
+        raise ConfigurationError(
+            f"there is no request {code} in {settings.directory}: {(error.strerror or '').lower()}",
+            instead="it goes when it was answered, given up or has expired; the console that asks shows its name",
+        ) from error
 
 
 def sign(request: ApprovalRequest, settings: ApprovalSettings, *, approver: str) -> str:
@@ -122,7 +154,11 @@ def sign(request: ApprovalRequest, settings: ApprovalSettings, *, approver: str)
     )
     if settings.directory:
         try:
-            _write(_paths(Path(settings.directory), request)[1], answer)
+            _write(_paths(Path(settings.directory), request.id)[1], answer)
+        except FileExistsError:
+            raise RefusedError(
+                "the request was answered already", instead="it counts once; nothing is left to do"
+            ) from None
         except OSError as error:
             raise ConfigurationError(f"approvals.directory: {(error.strerror or '').lower()}") from error
     return answer
@@ -132,10 +168,16 @@ def _holds(public: str, key: str, message: bytes, signature: str) -> bool:
     return fingerprint(public) == key and KeyRing((public,)).holds(key, message, signature)
 
 
-def _paths(directory: Path, request: ApprovalRequest) -> tuple[Path, Path]:
+def _paths(directory: Path, request: str) -> tuple[Path, Path]:
     # The id comes from another computer's text: it MUST not be able to name a path.
-    name = re.sub(r"[^A-Za-z0-9-]", "-", request.id)[:100]
+    name = re.sub(r"[^A-Za-z0-9-]", "-", request)[:100]
     return directory / f"{name}.request", directory / f"{name}.answer"
+
+
+def _text_of(path: Path) -> str:
+    # What others put there may be no file at all; nobody is to wait for a pipe.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+        return (file.read(LARGEST_ANSWER_BYTES) or b"").decode("ascii", "replace")
 
 
 def _write(path: Path, text: str) -> None:

@@ -42,6 +42,9 @@ AGENT_MARKERS: tuple[tuple[str, str], ...] = (
 )
 """Environment variables that programs set for what they start, and what we call the program; first found wins."""
 
+NO_TERMINAL = "no-terminal"
+"""What an agent is called of which no more is known than that nobody can be asked."""
+
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
 
 
@@ -99,7 +102,7 @@ def _agent(environ: Mapping[str, str], *, terminal: bool) -> str:
     for variable, name in AGENT_MARKERS:
         if environ.get(variable, "").strip().lower() not in FALSE_WORDS:
             return name
-    return "" if terminal else "no-terminal"
+    return "" if terminal else NO_TERMINAL
 
 
 def _has_terminal() -> bool:

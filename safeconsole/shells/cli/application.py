@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from safeconsole.core.approval import ApprovalRequest
-from safeconsole.core.decision import Considered
-from safeconsole.core.lexer import LexicalRules
-from safeconsole.core.settings import Settings
-from safeconsole.core.statement import Statement
-from safeconsole.core.visit import Plea
-from safeconsole.gate import Gate
-from safeconsole.interfaces import Archive, Confirmer
-from safeconsole.jobs.reports import ReportShelf
-from safeconsole.shells.cli.audit_review import ReviewBook
-from safeconsole.shells.cli.policy import PolicySource
+if TYPE_CHECKING:
+    # Named here only: what one command needs must not be imported for every other one.
+    from safeconsole.core.approval import ApprovalRequest
+    from safeconsole.core.decision import Considered
+    from safeconsole.core.lexer import LexicalRules
+    from safeconsole.core.settings import Settings
+    from safeconsole.core.statement import Statement
+    from safeconsole.core.visit import Plea
+    from safeconsole.gate import Gate
+    from safeconsole.interfaces import Archive, Confirmer
+    from safeconsole.jobs.reports import ReportShelf
+    from safeconsole.shells.cli.audit_review import ReviewBook
+    from safeconsole.shells.cli.policy import PolicySource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +146,10 @@ class Application(Protocol):
 
     def new_approval_key(self, where: str) -> str:
         """Make this account's approval key in a file or the keyring; returns its public half."""
+        ...
+
+    def approval_request(self, code: str) -> str:
+        """Return the text of a request, by its code or its name in the shared directory. Raises ConfigurationError."""
         ...
 
     def sign_approval(self, request: ApprovalRequest) -> str:

@@ -24,7 +24,9 @@ def approve(app: Application, code: str | None, new_key: str | None, typed: str)
     """
     Look at the request in CODE and approve it with this account's key; the answer goes to standard output.
 
-    The answer fits this request only, counts until the request expires, and is not one's own to give.
+    CODE is what the console that asks shows; with approvals.directory it is the request's name there, and the answer
+    is put beside it too. The answer fits this request only, counts until the request expires, and is not one's own
+    to give.
     """
     if new_key:
         click.echo(app.new_approval_key(new_key))
@@ -32,7 +34,7 @@ def approve(app: Application, code: str | None, new_key: str | None, typed: str)
     if not code:
         raise click.UsageError("give the CODE that the person who asks was shown")
     try:
-        request = request_from_code(code)
+        request = request_from_code(app.approval_request(code))
     except ValueError as error:
         raise ConfigurationError(f"that is no request: {error}") from None
     click.echo(block_text("approval asked", _lines(request), look_of(sys.stderr, app.environ), style="red"), err=True)

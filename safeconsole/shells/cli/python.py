@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterable
 import click
 
 from safeconsole.shells.cli.application import Application, Door, Session
-from safeconsole.shells.cli.sql import ask_on_terminal, read_script
-from safeconsole.shells.terminal.confirming import GivenConfirmer
+from safeconsole.shells.cli.sql import confirmer_of, read_script
 from safeconsole.shells.terminal.presenting import screen_of
 
 
@@ -47,7 +46,7 @@ def python(app: Application, /, cluster: str, file: str | None, code: str | None
     door = Door(
         cluster=cluster,
         face="python",
-        confirmer=GivenConfirmer(confirm) if confirm else ask_on_terminal(app),
+        confirmer=confirmer_of(app, confirm),
         to=str(given["to"]),
         schema=str(given["schema"]),
         limits=limits,
@@ -58,6 +57,7 @@ def python(app: Application, /, cluster: str, file: str | None, code: str | None
 
 
 def _run(app: Application, session: Session, target: str, *, source: str | None, name: str) -> int:
+    from safeconsole.shells.cli.capacity import capacity_command
     from safeconsole.shells.python.fences import Fences
     from safeconsole.shells.python.line import Line
     from safeconsole.shells.python.namespace import names_for
@@ -65,7 +65,7 @@ def _run(app: Application, session: Session, target: str, *, source: str | None,
 
     forget_current_directory()
     line = Line(session.gate, session.rules, screen_of(sys.stdout, sys.stderr, app.environ))
-    namespace = names_for(line)
+    namespace = names_for(line, capacity=capacity_command(app, session))
     fences = Fences(line, journal_directory=session.journal_directory, nodes=_nodes_of(app, session))
     fences.put_up()
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TextIO
 
 from safeconsole.core.approval import ApprovalRequest
@@ -30,21 +31,30 @@ class NoTerminal:
         """Return no."""
         return False
 
+    def show_approval(self, code: str, request: ApprovalRequest) -> None:
+        """Show nothing: nobody is there, and nothing is granted that could be approved."""
+
     def paste_approval(self, code: str, request: ApprovalRequest) -> str:  # noqa: ARG002 (the protocol's signature)
         """Return nothing: there is nobody to paste it."""
         return ""
 
+    def skip_approval(self, request: ApprovalRequest, skipped: tuple[str, ...]) -> bool:  # noqa: ARG002 (as above)
+        """Return no."""
+        return False
+
 
 class GivenConfirmer:
     """
-    Answers with what stood on the command line.
+    Answers with what stood on the command line; what cannot stand there is asked on the terminal, if there is one.
 
     Args:
         cluster: the cluster's name as the person typed it after `--confirm`, "" when they did not.
+        terminal: asks the person; None where nobody can be asked.
     """
 
-    def __init__(self, cluster: str) -> None:
+    def __init__(self, cluster: str, terminal: TerminalConfirmer | NoTerminal | None = None) -> None:
         self._cluster = cluster
+        self._terminal = terminal or NoTerminal()
 
     def confirm(self, considered: Considered) -> bool:
         """Return whether the name given is exactly the cluster's: the person typed the statement beside it."""
@@ -54,9 +64,18 @@ class GivenConfirmer:
         """Return whether the name given is exactly the cluster's."""
         return bool(self._cluster) and self._cluster == request.cluster
 
-    def paste_approval(self, code: str, request: ApprovalRequest) -> str:  # noqa: ARG002 (the protocol's signature)
-        """Return nothing: there is nobody to paste it."""
-        return ""
+    def show_approval(self, code: str, request: ApprovalRequest) -> None:
+        """Show what a second person runs, to whoever reads the messages."""
+        sys.stderr.write(_second_person_text(code, request))
+        sys.stderr.flush()
+
+    def paste_approval(self, code: str, request: ApprovalRequest) -> str:
+        """Ask on the terminal."""
+        return self._terminal.paste_approval(code, request)
+
+    def skip_approval(self, request: ApprovalRequest, skipped: tuple[str, ...]) -> bool:
+        """Ask on the terminal: nobody is left out beforehand."""
+        return self._terminal.skip_approval(request, skipped)
 
 
 class TerminalConfirmer:
@@ -87,13 +106,26 @@ class TerminalConfirmer:
             self._answer(f'to elevate, type the name of the cluster ("{safe(request.cluster)}"): ') == request.cluster
         )
 
+    def show_approval(self, code: str, request: ApprovalRequest) -> None:
+        """Show what a second person runs."""
+        self._show(_second_person_text(code, request))
+
     def paste_approval(self, code: str, request: ApprovalRequest) -> str:
         """Show what a second person runs, and return what they sent back."""
-        self._show(
-            f"this needs a second person, for {clock_text(request.window_seconds)} on {safe(request.cluster)}; "
-            f"they run:\n\n  safeconsole approve {code}\n\n"
-        )
+        self.show_approval(code, request)
         return self._answer("paste their answer (Enter gives up): ")
+
+    def skip_approval(self, request: ApprovalRequest, skipped: tuple[str, ...]) -> bool:
+        """Say loudly who is left out and that they are told, and return whether `skip` and the cluster were typed."""
+        names = ", ".join(safe(name) for name in skipped)
+        lines = (
+            ("skipped", names),
+            ("told", f"the journal, and everybody who gets notices, name you and {names}"),
+            ("reason", safe(request.reason)),
+        )
+        self._show(block_text("nobody approved it; in an emergency it can go without", lines, self._look, style="red"))
+        words = f"skip {safe(request.cluster)}"
+        return self._answer(f'to go without a second person, type "{words}" (Enter gives up): ') == words
 
     def _answer(self, question: str) -> str:
         try:
@@ -123,6 +155,14 @@ def terminal_confirmer(questions: TextIO, answers: TextIO, look: Look = PLAIN) -
         questions.flush()
 
     return TerminalConfirmer(ask, show, look)
+
+
+def _second_person_text(code: str, request: ApprovalRequest) -> str:
+    until = datetime.fromtimestamp(request.expires_epoch, UTC).strftime("%H:%M:%S UTC")
+    return (
+        f"this needs a second person, for {clock_text(request.window_seconds)} on {safe(request.cluster)}; "
+        f"until {until} they run:\n\n  safeconsole approve {safe(code)}\n\n"
+    )
 
 
 def _request_lines(request: Request) -> Lines:

@@ -28,9 +28,13 @@ def live(**changes):
     return asked(expires_epoch=int(time.time()) + 60, **changes)
 
 
+def through(settings, ask):
+    return LocalApprovals(settings, ask=ask, show=lambda *_: None)
+
+
 def by_hand(settings):
     """Approvals in which bob reads the code and sends his answer back."""
-    return LocalApprovals(settings, lambda code, _: sign(request_from_code(code), settings, approver="bob"))
+    return through(settings, lambda code, _: sign(request_from_code(code), settings, approver="bob"))
 
 
 def test_somebody_else_approves_by_hand(settings):
@@ -43,14 +47,14 @@ def test_an_answer_cannot_be_used_for_another_statement(settings):
     first, second = live(), live(sql="DROP TABLE u", digest="e")
     given = sign(first, settings, approver="bob")
     with pytest.raises(RefusedError, match="another request"):
-        LocalApprovals(settings, lambda *_: given).approve(second)
+        through(settings, lambda *_: given).approve(second)
 
 
 def test_signing_in_somebody_elses_name_does_not_hold(settings, keys):
     request = live(person="carl")
     forged = sign(request, msgspec.structs.replace(settings, key=keys["ann"][0]), approver="bob")
     with pytest.raises(RefusedError, match="signature is not bob's"):
-        LocalApprovals(settings, lambda *_: forged).approve(request)
+        through(settings, lambda *_: forged).approve(request)
 
 
 def test_nobody_signs_their_own(settings, keys):
@@ -66,13 +70,13 @@ def test_an_expired_request_is_not_signed(settings):
 @pytest.mark.parametrize("pasted", ["", "  ", "sc-answer-", "nonsense"])
 def test_what_is_no_answer_approves_nothing(settings, pasted):
     with pytest.raises(RefusedError):
-        LocalApprovals(settings, lambda *_: pasted).approve(live())
+        through(settings, lambda *_: pasted).approve(live())
 
 
 def test_without_another_approver_nobody_is_asked(settings, keys):
     alone = msgspec.structs.replace(settings, approvers={"ann": keys["ann"][1]})
     with pytest.raises(ConfigurationError, match="no other approver"):
-        LocalApprovals(alone, lambda *_: pytest.fail("asked")).approve(live())
+        through(alone, lambda *_: pytest.fail("asked")).approve(live())
 
 
 def test_a_shared_directory_carries_request_and_answer(settings, tmp_path):
@@ -88,7 +92,7 @@ def test_a_shared_directory_carries_request_and_answer(settings, tmp_path):
 
     other = threading.Thread(target=second_person)
     other.start()
-    approval = LocalApprovals(settings, lambda *_: pytest.fail("asked")).approve(request)
+    approval = through(settings, lambda *_: pytest.fail("asked")).approve(request)
     other.join()
     assert approval.approver == "bob"
     assert {path.parent for path in tmp_path.rglob("*.answer")} == {shared}
@@ -98,13 +102,13 @@ def test_a_directory_in_which_nobody_answers_approves_nothing(settings, tmp_path
     settings = msgspec.structs.replace(settings, directory=str(tmp_path))
     request = asked(expires_epoch=int(time.time()) + 1)
     with pytest.raises(RefusedError, match="no second person"):
-        LocalApprovals(settings, lambda *_: "").approve(request)
+        through(settings, lambda *_: "").approve(request)
 
 
 def test_a_directory_that_is_not_there_is_said(settings, tmp_path):
     settings = msgspec.structs.replace(settings, directory=str(tmp_path / "nope"))
     with pytest.raises(ConfigurationError, match=r"approvals\.directory"):
-        LocalApprovals(settings, lambda *_: "").approve(live())
+        through(settings, lambda *_: "").approve(live())
 
 
 def test_an_approver_without_a_key_is_told_how_to_make_one(settings, tmp_path):
