@@ -178,12 +178,12 @@ class Tables:
         return self._metadata
 
 
-def names_for(line: Line, *, capacity: Callable[[], None] | None = None) -> dict[str, Any]:
+def names_for(line: Line, *, capacity: Callable[[str], None] | None = None) -> dict[str, Any]:
     """
     Return the namespace of a new console.
 
     Args:
-        capacity: prints the safe sizes; None says which command does.
+        capacity: prints the safe sizes; takes the command's options as text; None says which command does.
     """
 
     @contextmanager
@@ -214,13 +214,13 @@ def names_for(line: Line, *, capacity: Callable[[], None] | None = None) -> dict
         gate = line.gate
         _show(line, topology_text(gate.visit.cluster, gate.topology(), gate.policy.gates, line.screen.data_look))
 
-    def sizes() -> None:
-        """Show the safe sizes of schemas and tables."""
+    def sizes(options: str = "") -> None:
+        """Show the safe sizes of schemas and tables: capacity(), capacity("--leftovers")."""
         if capacity is None:
             raise RefusedError(
                 "safe sizes come from another command", instead=f"safeconsole capacity {line.gate.visit.cluster}"
             )
-        capacity()
+        capacity(options)
 
     sizes.__name__ = sizes.__qualname__ = "capacity"
     return {

@@ -13,7 +13,6 @@ from operator import is_not, itemgetter
 from types import FunctionType
 from typing import Any
 
-
 _DECIDING = frozenset(
     f"safeconsole.core.{name}"
     for name in ("analysis", "decision", "elevation", "facts", "kinds", "policy", "reading", "routing", "rules")

@@ -14,11 +14,21 @@ from safeconsole.demo.stage import staged
 from safeconsole.shells.cli.application import Door
 from safeconsole.shells.python.line import Line
 from safeconsole.shells.python.namespace import names_for
-from safeconsole.shells.terminal.confirming import GivenConfirmer
+from safeconsole.shells.terminal.confirming import NoTerminal
 from safeconsole.shells.terminal.presenting import screen_of
 from safeconsole.wiring import Program
 
 ROOT = Path(__file__).resolve().parents[3]
+
+
+class Answering(NoTerminal):
+    """Types one text whenever the cluster's name is asked for."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def elevate(self, request, _considered):
+        return self.text == request.cluster
 
 
 class Console:
@@ -31,7 +41,7 @@ class Console:
         program.configure(str(config))
         self._stack = contextlib.ExitStack()
         self.session = self._stack.enter_context(
-            program.open(Door(cluster="shop", face="python", confirmer=GivenConfirmer(says)))
+            program.open(Door(cluster="shop", face="python", confirmer=Answering(says)))
         )
         self.line = Line(self.session.gate, self.session.rules, screen_of(self.data, self.messages, {}))
         self.names = names_for(self.line)
