@@ -10,6 +10,7 @@ and gives up in the end with everything it has read kept for the next run.
 from __future__ import annotations
 
 import datetime as dt
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -75,7 +76,8 @@ def survey(asker: Asker, shelf: ReportShelf, conduct: Conduct, *, schema: str = 
         KeyboardInterrupt: the person left; the draft is kept.
     """
     cluster = asker.gate.visit.cluster
-    draft = f"schema={schema}"
+    # Names of schemas can be longer than names of files.
+    draft = f"schema-{hashlib.sha256(schema.encode()).hexdigest()[:16]}" if schema else "all"
     run = _Run(asker=asker, shelf=shelf, conduct=conduct, cluster=cluster, schema=schema, draft=draft)
     is_sqlite = asker.flavour is Flavour.SQLITE
     # A cluster that has no fit node to begin with is an answer, not something to wait for.
@@ -88,7 +90,7 @@ def survey(asker: Asker, shelf: ReportShelf, conduct: Conduct, *, schema: str = 
         conduct.watcher.show(Progress(done=run.tables, expected=run.expected))
     now = conduct.utc()
     run.write(End(now.strftime("%Y-%m-%dT%H:%M:%SZ"), list(_caveats(run, is_sqlite=is_sqlite))))
-    name = f"{now:%Y%m%dT%H%M%S%f}Z {schema}".rstrip()
+    name = f"{now:%Y%m%dT%H%M%S%f}Z"
     shelf.keep(cluster, run.draft, name)
     return open_report(shelf, cluster, name)
 

@@ -129,7 +129,7 @@ def test_a_draft_older_than_a_day_is_not_gone_on_from(bench):
 def test_a_torn_draft_is_not_gone_on_from(bench):
     rows = many(300)
     there = _interrupted(bench, rows)
-    there.shelf.append("shop", "schema=", '["page", [["shop')
+    there.shelf.append("shop", "all", '["page", [["shop')
     again = bench(rows)
     assert _sizes(again.survey()) == _expected(rows)
     assert len(again.statistics.pages) == 2

@@ -10,7 +10,7 @@ import gzip
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from safeconsole.core.errors import ConfigurationError
 
@@ -64,7 +64,7 @@ class FileShelf:
     def kept(self, cluster: str) -> tuple[str, ...]:
         """Names of the reports, oldest first."""
         found = self._folder(cluster).glob(f"*{_SUFFIX}")
-        return tuple(sorted(path.name.removesuffix(_SUFFIX) for path in found))
+        return tuple(sorted(unquote(path.name.removesuffix(_SUFFIX)) for path in found))
 
     def lines(self, cluster: str, name: str) -> Iterator[str]:
         """Yield a report's lines. Raises ConfigurationError: it cannot be read."""
