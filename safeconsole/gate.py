@@ -27,7 +27,7 @@ from safeconsole.core.errors import (
 )
 from safeconsole.core.limits import Limits
 from safeconsole.core.policy import Policy, session_limits
-from safeconsole.core.record import CodeEntered, CommandGiven, Confirmed, Disagreed, Ended, Noticed, SessionClosed
+from safeconsole.core.record import CodeEntered, CommandGiven, Confirmed, Ended, Noticed, SessionClosed
 from safeconsole.core.redaction import Literals
 from safeconsole.core.routing import Reading
 from safeconsole.core.statement import Statement
@@ -155,12 +155,9 @@ class Gate:
         """Record what was decided; what the server would answer with an error is answered with it now."""
         estimate = considered.estimate
         self._recorder.decided(number, considered)
-        if estimate.disagrees:
-            self._recorder.append(
-                Disagreed(statement=number, ours="read", servers=estimate.objection, code=estimate.objection_code)
-            )
-        elif (
+        if (
             estimate.objection
+            and not estimate.disagrees
             and considered.statement.changes_nothing
             and considered.decision.verdict is not Verdict.DENY
         ):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 
+from msgspec import structs
+
 from safeconsole.core import outcome
 from safeconsole.core.decision import Considered, Permit
 from safeconsole.core.errors import AuditUnavailableError, SafeConsoleError
 from safeconsole.core.lexer import LexicalRules
-from safeconsole.core.record import Ended, Record
+from safeconsole.core.record import Disagreed, Ended, Record
 from safeconsole.core.redaction import Literals, redacted, redacted_message
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import OutcomeKind
@@ -70,8 +72,17 @@ class Recorder:
         self.append(outcome.asked(number, statement, self.text_of(statement), by_console=by_console))
 
     def decided(self, number: int, considered: Considered) -> None:
-        """Record what was decided."""
-        self.append(outcome.decided(number, considered))
+        """Record what was decided, and what the server said of it; servers quote the statement."""
+        said = considered.estimate.objection
+        record = outcome.decided(number, considered)
+        if said:
+            shown = redacted_message(said, considered.statement.text, self._literals)
+            facts = {**record.facts, "estimate.objection": shown}
+            record = structs.replace(record, facts=facts, message=record.message.replace(said, shown))
+        self.append(record)
+        if considered.estimate.disagrees:
+            code, servers = considered.estimate.objection_code, record.facts["estimate.objection"]
+            self.append(Disagreed(statement=number, ours="read", servers=servers, code=code))
 
     def intent(self, number: int, permit: Permit, guards: dict[str, str]) -> None:
         """Record what is about to be sent; durable on return."""

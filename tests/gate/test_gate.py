@@ -404,6 +404,21 @@ def test_a_read_that_also_sets_a_variable_is_asked_about_too(walk):
     assert road.sent() == [("SET @a = 1", "replica-2", "read")]
 
 
+@pytest.mark.parametrize("disagrees", [True, False])
+def test_what_the_server_quotes_of_a_statement_is_not_in_the_journal(walk, disagrees):
+    road = walk(policy=policy_of(literals="redact"))
+    text = "SELECT id FROM orders WHERE mail = 'ada@example.org' LIMTI 1"
+    (statement,) = road.gate.split("SELECT id FROM orders WHERE mail = 'ada@example.org'")
+    road.engine.estimates[statement.text] = Estimate(
+        asked=True, objection=f"syntax error near '{text[31:]}'", objection_code=1064, disagrees=disagrees
+    )
+    with pytest.raises(SafeConsoleError, match=r"ada@example\.org"):
+        road.gate.run(statement, FakePresenter())
+    journal = "\n".join(map(str, road.records()))
+    assert "near '?'" in journal
+    assert "ada@example" not in journal
+
+
 def test_consider_sends_nothing(walk):
     road = walk()
     (statement,) = road.gate.split(WRITE)
