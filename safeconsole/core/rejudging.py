@@ -17,7 +17,7 @@ from safeconsole.core.policy import Policy, judge
 from safeconsole.core.record import Decided
 from safeconsole.core.rules import facts_named
 from safeconsole.core.statement import Estimate
-from safeconsole.core.vocabulary import Verdict
+from safeconsole.core.vocabulary import Role, Route, Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,8 @@ def _judged(policy: Policy, facts: Mapping[str, object]) -> Decision:
         objection=str(facts.get("estimate.objection", "")),
         disagrees=facts.get("estimate.disagrees") is True,
     )
-    return with_disagreement(judge(policy, facts), estimate)
+    route = Route.PRIMARY if facts.get("node.role") == Role.PRIMARY else Route.REPLICA
+    return with_disagreement(judge(policy, facts), estimate, route)
 
 
 def facts_from_record(recorded: Mapping[str, object]) -> dict[str, object]:

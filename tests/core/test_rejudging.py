@@ -65,8 +65,10 @@ def test_a_fact_that_was_not_recorded_proves_nothing():
 
 def test_what_the_server_contradicts_is_elevated_by_every_policy():
     found = facts() | {"estimate.disagrees": True, "estimate.objection": "it writes"}
-    (again,) = rejudge(policy(READS), [decided(found, "elevate")])
+    (again,) = rejudge(policy(READS), [decided(found | {"node.role": "primary"}, "elevate")])
     assert again.now.verdict is Verdict.ELEVATE
+    (again,) = rejudge(policy(READS), [decided(found | {"node.role": "replica"}, "deny")])
+    assert again.now.verdict is Verdict.DENY
     assert not (again.is_stricter or again.is_looser)
 
 
