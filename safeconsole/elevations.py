@@ -92,8 +92,10 @@ class Elevations:
         except KeyboardInterrupt:
             self._move(asked, Event.INTERRUPTED)
             raise RefusedError("the elevation was not granted: interrupted", instead="ask again") from None
-        except SafeConsoleError:
-            self._move(asked, Event.ANSWERED_NO)
+        except BaseException as error:
+            # A question that broke was not answered.
+            refused = isinstance(error, SafeConsoleError)
+            self._move(asked, Event.ANSWERED_NO if refused else Event.INTERRUPTED)
             raise
         # One at a time: what was granted before ends with its own record, and is not quietly prolonged.
         self.end(Event.STOOD_DOWN)

@@ -89,11 +89,15 @@ def test_the_window_begins_with_the_answer_and_not_with_the_question():
 
 
 @pytest.mark.parametrize(
-    ("answer", "event"), [(False, "answered-no"), (KeyboardInterrupt(), "interrupted")]
-)
-def test_who_does_not_say_yes_is_not_elevated(answer, event):
+    ("answer", "event", "error"),
+    [
+        (False, "answered-no", RefusedError), (KeyboardInterrupt(), "interrupted", RefusedError),
+        (BrokenPipeError(), "interrupted", BrokenPipeError),
+    ],
+)  # fmt: skip
+def test_who_does_not_say_yes_is_not_elevated(answer, event, error):
     held = Held()
-    with pytest.raises(RefusedError):
+    with pytest.raises(error):
         held.ask(answer)
     assert held.elevations.current() is None
     assert held.states() == [("asked", "asked"), ("declined", event)]
