@@ -57,7 +57,6 @@ def python(app: Application, /, cluster: str, file: str | None, code: str | None
 
 
 def _run(app: Application, session: Session, target: str, *, source: str | None, name: str) -> int:
-    from safeconsole.shells.cli.capacity import capacity_command
     from safeconsole.shells.python.fences import Fences
     from safeconsole.shells.python.line import Line
     from safeconsole.shells.python.namespace import names_for
@@ -65,7 +64,7 @@ def _run(app: Application, session: Session, target: str, *, source: str | None,
 
     forget_current_directory()
     line = Line(session.gate, session.rules, screen_of(sys.stdout, sys.stderr, app.environ))
-    namespace = names_for(line, capacity=capacity_command(app, session))
+    namespace = names_for(line, capacity=_capacity(app, session))
     fences = Fences(line, journal_directory=session.journal_directory, nodes=_nodes_of(app, session))
     fences.put_up()
     try:
@@ -83,6 +82,17 @@ def _run(app: Application, session: Session, target: str, *, source: str | None,
         return run_console(line, namespace, history_directory=session.history_directory)
     finally:
         fences.take_down()
+
+
+def _capacity(app: Application, session: Session) -> Callable[[str], None]:
+    """Return what shows the safe sizes; the job is imported when it is asked for."""
+
+    def show(options: str) -> None:
+        from safeconsole.shells.cli.capacity import capacity_command
+
+        capacity_command(app, session)(options)
+
+    return show
 
 
 def _nodes_of(app: Application, session: Session) -> Callable[[], Iterable[str]]:
