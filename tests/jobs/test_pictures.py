@@ -1,0 +1,122 @@
+"""Bars, the progress line and the treemap: nothing lost, nothing that data could drive."""
+
+import io
+import re
+import xml.etree.ElementTree as ET
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safeconsole.shells.terminal.bars import Bar, bars_text
+from safeconsole.shells.terminal.cells import width_of
+from safeconsole.shells.terminal.job_progress import JobProgress
+from safeconsole.shells.terminal.looks import PLAIN, Look
+from safeconsole.shells.terminal.treemap import Area, Branch, Leaf, squarified, treemap_page
+
+DECORATED = Look(terminal=True, decorated=True, columns=80)
+_STYLE = re.compile(r"\x1b\[\d+m")
+
+
+def test_bars_are_drawn_to_the_largest_in_two_tones():
+    text = bars_text([Bar(label="a", first=750, second=250), Bar(label="bb", first=10, note="small")], PLAIN)
+    first, second = text.splitlines()
+    assert (first.count("#"), first.count("=")) == (22, 8)
+    assert second.count("#") == 1
+    assert second.endswith("small")
+
+
+def test_a_bar_of_nothing_is_empty_and_no_bars_are_no_text():
+    assert "#" not in bars_text([Bar(label="a", first=0), Bar(label="b", first=0)], PLAIN)
+    assert bars_text([], PLAIN) == ""
+
+
+@given(st.lists(st.builds(Bar, label=st.text(max_size=80), first=st.integers(0, 2**60), second=st.integers(0, 2**60), note=st.text(max_size=200)), max_size=5))
+def test_bars_keep_to_the_width_whatever_they_are_about(bars):
+    for line in bars_text(bars, DECORATED).splitlines():
+        assert width_of(_STYLE.sub("", line)) <= 80
+
+
+def test_data_cannot_drive_the_terminal():
+    text = bars_text([Bar(label="\x1b]0;owned\a", first=1, note="\x1b[2J", detail="\r\x1b[A")], DECORATED)
+    assert "\x1b]" not in text
+    assert "\x1b[2J" not in text
+    assert "\x1b[A" not in text
+
+
+class Clock:
+    seconds = 0.0
+
+    def __call__(self):
+        return self.seconds
+
+
+def test_the_progress_line_says_how_many_how_fast_and_how_long():
+    stream, clock = io.StringIO(), Clock()
+    progress = JobProgress(stream, Look(terminal=True, decorated=False, columns=120), noun="tables", seconds=clock)
+    progress.draw(200, 1000)
+    clock.seconds = 2.0
+    progress.draw(600, 1000)
+    assert "600 of about 1,000 tables, 200/s, 0:02 left" in stream.getvalue()
+    progress.draw(600, 1000, "lag 45 s over 30 s")
+    assert "waiting for a fit node: lag 45 s over 30 s" in stream.getvalue()
+
+
+def test_the_progress_of_an_earlier_run_counts_for_no_speed():
+    stream, clock = io.StringIO(), Clock()
+    progress = JobProgress(stream, Look(terminal=True, decorated=False, columns=120), noun="tables", seconds=clock)
+    progress.draw(5_000, 6_000)
+    clock.seconds = 1.0
+    progress.draw(5_100, 6_000)
+    assert "100/s" in stream.getvalue()
+
+
+def test_on_a_pipe_the_progress_says_nothing():
+    stream = io.StringIO()
+    progress = JobProgress(stream, PLAIN, noun="tables")
+    progress.draw(1, 2)
+    progress.clear()
+    assert stream.getvalue() == ""
+
+
+weights = st.lists(st.integers(1, 10**12), min_size=1, max_size=40).map(lambda found: sorted(found, reverse=True))
+
+
+@given(weights)
+def test_areas_are_as_large_as_their_weights_and_lie_within(found):
+    whole = Area(x=0, y=0, width=1600, height=900)
+    areas = list(squarified(found, whole))
+    assert len(areas) == len(found)
+    for weight, area in zip(found, areas, strict=True):
+        assert area.width * area.height == pytest.approx(weight / sum(found) * 1600 * 900, rel=1e-6, abs=1e-3)
+        assert area.x >= -1e-6
+        assert area.y >= -1e-6
+        assert area.x + area.width <= 1600 + 1e-3
+        assert area.y + area.height <= 900 + 1e-3
+
+
+@given(weights)
+def test_areas_do_not_overlap(found):
+    areas = list(squarified(found[:12], Area(x=0, y=0, width=1600, height=900)))
+    for at, one in enumerate(areas):
+        for other in areas[at + 1 :]:
+            apart_x = one.x + one.width <= other.x + 1e-3 or other.x + other.width <= one.x + 1e-3
+            apart_y = one.y + one.height <= other.y + 1e-3 or other.y + other.height <= one.y + 1e-3
+            assert apart_x or apart_y
+
+
+def test_the_page_is_whole_loads_nothing_runs_nothing_and_shows_names_as_text():
+    evil = "<script>alert(1)</script>\x1b"
+    leaves = (Leaf(label=evil, weight=900, detail=evil), Leaf(label="_orders_gho", weight=100, marked=True))
+    page = treemap_page(f"Capacity of {evil}", [evil], [Branch(label=evil, leaves=leaves), Branch(label="empty", leaves=())])
+    assert "<script" not in page
+    assert not re.search(r"(?:src|href|url)\s*[=(]", page)
+    svg = ET.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])
+    boxes = [each for each in svg.iter("rect") if "leaf" in each.get("class")]
+    assert len(boxes) == 2
+    assert sum("marked" in each.get("class") for each in boxes) == 1
+    assert evil.replace("\x1b", "\\x1b") in "".join(svg.itertext())
+
+
+def test_a_page_of_nothing_is_a_page():
+    assert "<svg" in treemap_page("Capacity", [], [])
