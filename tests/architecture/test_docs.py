@@ -38,5 +38,7 @@ def test_no_document_and_no_code_names_what_a_user_does_not_have():
     for folder in ("safeconsole", "policies", "docs", "benchmarks", ".ci"):
         for path in (REPOSITORY / folder).rglob("*"):
             if path.suffix in {".py", ".md", ".yaml", ""} and path.is_file():
-                found += [f"{path}: {line}" for line in path.read_text(encoding="utf-8").splitlines() if words.search(line)]
+                found += [
+                    f"{path}: {line}" for line in path.read_text(encoding="utf-8").splitlines() if words.search(line)
+                ]
     assert not found

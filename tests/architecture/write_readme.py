@@ -21,7 +21,9 @@ def main() -> None:
         env={"PATH": "/usr/bin:/bin", "COLUMNS": "120", "HOME": "/nonexistent"},
     ).stdout.strip()
     page = README.read_text(encoding="utf-8")
-    README.write_text(re.sub(r"```\n.*?\n```", lambda _: f"```\n{printed}\n```", page, flags=re.DOTALL), encoding="utf-8")
+    README.write_text(
+        re.sub(r"```\n.*?\n```", lambda _: f"```\n{printed}\n```", page, flags=re.DOTALL), encoding="utf-8"
+    )
 
 
 if __name__ == "__main__":

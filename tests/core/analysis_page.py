@@ -45,7 +45,11 @@ def objects():
         for row in CATALOGUES[flavour].objects:
             names = ", ".join(f"`{name}`" for name in sorted(row.names)) or "every other object"
             schema = f"{row.schema}: " if row.schema else ""
-            when = ", ".join(f"`{column.lower()}`" for column in sorted(row.columns)) + " or `*`" if row.columns else "always"
+            when = (
+                ", ".join(f"`{column.lower()}`" for column in sorted(row.columns)) + " or `*`"
+                if row.columns
+                else "always"
+            )
             one = row.one_schema.value if row.keys else "–"
             stops = "no" if row.uninterruptible else "yes"
             yield (
@@ -69,7 +73,9 @@ def functions():
     yield f"| mariadb | {len(natives.PURE_MARIADB)} | {len(natives.SINCE_MARIADB)} |"
     yield f"| sqlite | {len(natives.PURE_SQLITE)} | 0 |"
     yield ""
-    yield "Native, and not pure: " + ", ".join(f"`{name}()` ({danger})" for name, danger in natives.IMPURE.items()) + "."
+    yield (
+        "Native, and not pure: " + ", ".join(f"`{name}()` ({danger})" for name, danger in natives.IMPURE.items()) + "."
+    )
 
 
 def settings():

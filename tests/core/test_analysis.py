@@ -93,7 +93,12 @@ SPACES = st.sampled_from([" ", "\n", "\t", "  ", " /* x */ ", " -- y\n", " # z\n
 
 
 @settings(deadline=None)
-@given(SCRIPTS, st.lists(SPACES, min_size=12, max_size=12), st.sampled_from([str.upper, str.lower, str.title]), st.sampled_from(FAMILY))
+@given(
+    SCRIPTS,
+    st.lists(SPACES, min_size=12, max_size=12),
+    st.sampled_from([str.upper, str.lower, str.title]),
+    st.sampled_from(FAMILY),
+)
 def test_comments_case_and_space_change_nothing(text, spaces, case, rules):
     words = text.split(" ")
     plain = [word if any(mark in word for mark in "'`@") else case(word) for word in words]
@@ -115,7 +120,9 @@ def test_the_digest_sees_neither_literals_nor_comments_nor_space(text, case, spa
 # Kinds.
 
 
-@pytest.mark.parametrize("words, kind", FAMILY_KINDS.items(), ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
+@pytest.mark.parametrize(
+    "words, kind", FAMILY_KINDS.items(), ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
 def test_every_kind_of_the_family_has_its_floor(words, kind):
     tail = {"SELECT": " 1", "USE": " x", "SHOW": " TABLES", "SET": " @a = 1", "EXPLAIN": " SELECT 1", "ANALYZE": " SELECT 1",
             "DESC": " t", "DESCRIBE": " t", "TABLE": " t"}.get(" ".join(words), "")  # fmt: skip
@@ -126,7 +133,9 @@ def test_every_kind_of_the_family_has_its_floor(words, kind):
     assert statement.kind.startswith(kind.name)
 
 
-@pytest.mark.parametrize("words, kind", SQLITE_KINDS.items(), ids=lambda value: " ".join(value) if isinstance(value, tuple) else "")
+@pytest.mark.parametrize(
+    "words, kind", SQLITE_KINDS.items(), ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+)
 def test_every_kind_of_sqlite_has_its_floor(words, kind):
     if kind.shape in {Shape.PRAGMA, Shape.QUERY}:
         pytest.skip("its effects are in its tokens")
@@ -143,7 +152,11 @@ def test_every_kind_of_sqlite_has_its_floor(words, kind):
         ("()", "unknown", {"unknown"}),
         ("(delete from t)", "unknown", {"unknown"}),
         ("(", "unknown", {"unknown"}),
-        ("create or replace algorithm=merge definer=`a`@`b` sql security invoker view v as select 1", "create view", {"ddl"}),
+        (
+            "create or replace algorithm=merge definer=`a`@`b` sql security invoker view v as select 1",
+            "create view",
+            {"ddl"},
+        ),
         ("create temporary table t (a int)", "create temporary table", {"ddl"}),
         ("create unique index i on t (a)", "create index", {"ddl"}),
         ("create user u", "create user", {"ddl", "admin"}),
@@ -455,7 +468,17 @@ def test_what_the_console_owns_is_not_changed_unseen(text, expected):
     assert dangers(text) == expected
 
 
-@pytest.mark.parametrize("text", ["set global x = 1", "set persist x = 1", "set @@global.x = 1", "set password = 'x'", "set default role x to y", "set resource group g"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "set global x = 1",
+        "set persist x = 1",
+        "set @@global.x = 1",
+        "set password = 'x'",
+        "set default role x to y",
+        "set resource group g",
+    ],
+)
 def test_what_changes_the_server_for_everybody_is_administration(text):
     assert "admin" in effects(text)
 

@@ -92,7 +92,10 @@ def test_facts_may_differ_and_may_be_all_there_is():
         ({"cases": [{"sql": "x"}]}, "missing required field `verdict`"),
         ({"cases": [{"sql": "x", "verdict": "yes"}]}, "invalid enum value 'yes'"),
         ({"cases": [{"verdict": "deny", "facts": {"node.tabels": 1}}]}, "case 1: no fact node.tabels of that type"),
-        ({"cases": [{"verdict": "deny"}, {"verdict": "deny", "facts": {"node.tables": "1"}}]}, "case 2: no fact node.tables"),
+        (
+            {"cases": [{"verdict": "deny"}, {"verdict": "deny", "facts": {"node.tables": "1"}}]},
+            "case 2: no fact node.tables",
+        ),
         ({"cases": [{"verdict": "deny", "facts": {"node.tables": True}}]}, "case 1: no fact node.tables"),
     ],
 )
@@ -117,7 +120,9 @@ def test_lint_finds_what_can_never_match(when):
 
 
 def test_lint_finds_an_allow_for_everything_but_lets_everything_be_denied():
-    assert linted({"id": "all", "when": "true || stmt.known", "then": "allow"}) == ("p.yaml:2: rule all: it allows everything",)
+    assert linted({"id": "all", "when": "true || stmt.known", "then": "allow"}) == (
+        "p.yaml:2: rule all: it allows everything",
+    )
     assert linted({"id": "all", "when": "true", "then": "deny"}) == ()
 
 

@@ -38,7 +38,13 @@ def permit(asked, *, grant=None, confirmed=False, now=150.0):
 def test_what_is_allowed_is_permitted_with_its_limits_on_the_reading_account():
     made = permit(considered())
     assert (made.account, made.read_only, made.elevation) == (Account.READ, True, "")
-    assert (made.limits.run_seconds, made.rules, made.node, made.identity, made.route) == (7, ("r",), "n", IDENTITY, Route.REPLICA)
+    assert (made.limits.run_seconds, made.rules, made.node, made.identity, made.route) == (
+        7,
+        ("r",),
+        "n",
+        IDENTITY,
+        Route.REPLICA,
+    )
     assert made.statement.text == "x"
 
 
@@ -90,8 +96,12 @@ def test_an_elevation_is_not_used_where_none_is_needed(verdict):
 @pytest.mark.parametrize(
     ("not_in_force", "now"),
     [
-        (grant(digest="other"), 150), (grant(server="other"), 150), (grant(state=State.EXPIRED), 150),
-        (grant(state=State.VOIDED), 150), (grant(), 200), (grant(), 99),
+        (grant(digest="other"), 150),
+        (grant(server="other"), 150),
+        (grant(state=State.EXPIRED), 150),
+        (grant(state=State.VOIDED), 150),
+        (grant(), 200),
+        (grant(), 99),
     ],
 )
 def test_an_elevation_of_something_else_or_of_another_time_is_none(not_in_force, now):
@@ -109,17 +119,22 @@ def test_observing_stops_nothing_and_elevates_nothing(verdict):
 @pytest.mark.parametrize(
     ("effects", "read_only"),
     [
-        ([Effect.READ], True), ([Effect.SESSION], True), ([Effect.READ, Effect.SESSION], True),
-        ([Effect.READ, Effect.LOCK], False), ([Effect.READ, Effect.UNKNOWN], False), ([Effect.ADMIN], False),
+        ([Effect.READ], True),
+        ([Effect.SESSION], True),
+        ([Effect.READ, Effect.SESSION], True),
+        ([Effect.READ, Effect.LOCK], False),
+        ([Effect.READ, Effect.UNKNOWN], False),
+        ([Effect.ADMIN], False),
     ],
 )
 def test_only_reads_run_read_only(effects, read_only):
     assert permit(considered(Verdict.ALLOW, *effects)).read_only is read_only
 
 
-GRANTS = st.builds(
-    grant, digest=st.sampled_from("de"), server=st.sampled_from("st"), state=st.sampled_from(State)
-) | st.none()
+GRANTS = (
+    st.builds(grant, digest=st.sampled_from("de"), server=st.sampled_from("st"), state=st.sampled_from(State))
+    | st.none()
+)
 
 
 @given(st.sampled_from(Verdict), st.sets(st.sampled_from(Effect), min_size=1), GRANTS, st.booleans(), st.floats(0, 300))

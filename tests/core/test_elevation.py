@@ -22,7 +22,9 @@ def grant(*, scope=Scope.BREAK_GLASS, state=State.GRANTED, began=100.0, ends=200
 
 
 def test_only_a_recorded_yes_grants():
-    assert [pair for pair, state in TRANSITIONS.items() if state is State.GRANTED] == [(State.ASKED, Event.RECORDED_YES)]
+    assert [pair for pair, state in TRANSITIONS.items() if state is State.GRANTED] == [
+        (State.ASKED, Event.RECORDED_YES)
+    ]
 
 
 def test_nothing_leads_back_to_asking_and_nothing_leaves_an_end():

@@ -34,8 +34,14 @@ def facts(text=None, *, route=Route.REPLICA, reading=None, estimate=None):
 
 
 READING = Reading(
-    node=NodeName("b"), role=Role.REPLICA, flavour=Flavour.MYSQL, lag_seconds=3, threads_running=7, tables=9,
-    free_memory_bytes=11, tags=frozenset({"console", "a"}),
+    node=NodeName("b"),
+    role=Role.REPLICA,
+    flavour=Flavour.MYSQL,
+    lag_seconds=3,
+    threads_running=7,
+    tables=9,
+    free_memory_bytes=11,
+    tags=frozenset({"console", "a"}),
 )
 
 
@@ -57,8 +63,14 @@ def test_facts_survive_the_journal():
 def test_a_measured_node_speaks_for_itself():
     built = facts(route=Route.PRIMARY, reading=READING)
     assert {name: value for name, value in built.items() if name.startswith("node.")} == {
-        "node.name": "b", "node.role": "replica", "node.flavour": "mysql", "node.lag_seconds": 3.0,
-        "node.free_memory_bytes": 11, "node.threads_running": 7, "node.tables": 9, "node.tags": ["a", "console"],
+        "node.name": "b",
+        "node.role": "replica",
+        "node.flavour": "mysql",
+        "node.lag_seconds": 3.0,
+        "node.free_memory_bytes": 11,
+        "node.threads_running": 7,
+        "node.tables": 9,
+        "node.tags": ["a", "console"],
     }
 
 
@@ -78,7 +90,8 @@ def test_without_a_node_the_role_is_where_the_statement_would_go(route, role):
 def test_dangers_that_only_the_server_saw_count_as_the_statements_own():
     seen = statement(hazards=(hazard("first"), hazard("twice")))
     told = Estimate(
-        asked=True, full_scans=("orders", "items"),
+        asked=True,
+        full_scans=("orders", "items"),
         hazards=(hazard("twice"), hazard("behind-a-view", CostClass.WRITES, uninterruptible=True, instead="do this")),
     )
     built = facts(seen, estimate=told)

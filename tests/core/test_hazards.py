@@ -30,7 +30,13 @@ def costs(text, rules=MYSQL, schema="shop"):
 
 @pytest.mark.parametrize(
     "rules, cost",
-    [(MYSQL, "writes"), (MARIADB, "opens-every-table"), (MYSQL57, "opens-every-table"), (AURORA2, "opens-every-table"), (UNVERSIONED, "writes")],
+    [
+        (MYSQL, "writes"),
+        (MARIADB, "opens-every-table"),
+        (MYSQL57, "opens-every-table"),
+        (AURORA2, "opens-every-table"),
+        (UNVERSIONED, "writes"),
+    ],
 )
 def test_the_incident_is_found_and_has_a_safer_way(rules, cost):
     (hazard,) = hazards(INCIDENT, rules)
@@ -61,7 +67,15 @@ def test_size_columns_are_found_however_they_are_asked_for(text):
     assert "information-schema-sizes" in [identifier for identifier, _ in costs(text, MYSQL, "information_schema")]
 
 
-@pytest.mark.parametrize("text", ["select count(*) from tables", "select 2 * 3, table_name from tables", "select table_rows_ from tables", "select count( * ) * 2 from tables"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select count(*) from tables",
+        "select 2 * 3, table_name from tables",
+        "select table_rows_ from tables",
+        "select count( * ) * 2 from tables",
+    ],
+)
 def test_names_alone_are_the_milder_danger(text):
     assert costs(text, MYSQL, "information_schema") == [("information-schema-names", "linear-in-objects")]
 
@@ -94,9 +108,17 @@ def test_names_alone_are_the_milder_danger(text):
         ("where (table_schema = 'a' and table_name = 'b')", "writes", "opens-every-table"),
         ("where if(table_schema = 'a' and table_name = 'b', 1, 1)", "writes", "opens-every-table"),
         ("having table_schema = 'a' and table_name = 'b'", "writes", "opens-every-table"),
-        ("where table_schema = 'a' and table_name = 'b' union select data_length from information_schema.tables", "writes", "opens-every-table"),
+        (
+            "where table_schema = 'a' and table_name = 'b' union select data_length from information_schema.tables",
+            "writes",
+            "opens-every-table",
+        ),
         ("join x on 1 where table_schema = 'a' and table_name = 'b'", "writes", "opens-every-table"),
-        ("where table_schema = 'a' and exists (select 1 from information_schema.tables) and table_name = 'b'", "writes", "opens-every-table"),
+        (
+            "where table_schema = 'a' and exists (select 1 from information_schema.tables) and table_name = 'b'",
+            "writes",
+            "opens-every-table",
+        ),
     ],
 )
 def test_a_filter_counts_only_where_nothing_weakens_it(where, mysql_cost, mariadb_cost):
@@ -161,7 +183,16 @@ def test_objects_have_the_danger_of_their_flavour(text, rules, expected):
     assert costs(text, rules) == expected
 
 
-@pytest.mark.parametrize("name", ["information_schema.tableſ", "information_schema.`innodb_tableſpaces`", "information_ſchema.tables", "`ınformation_schema`.tables", "ſys.processlist"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "information_schema.tableſ",
+        "information_schema.`innodb_tableſpaces`",
+        "information_ſchema.tables",
+        "`ınformation_schema`.tables",
+        "ſys.processlist",
+    ],
+)
 def test_a_name_that_is_not_ascii_in_a_system_schema_is_refused(name):
     (statement,) = analyse(f"select 1 from {name}", MYSQL)
     assert Effect.UNKNOWN in statement.effects

@@ -15,8 +15,45 @@ ALL = [MYSQL, MARIADB, SQLITE]
 
 texts = st.text(max_size=80) | st.lists(
     st.sampled_from(
-        ["select", " ", "\n", "'", '"', "`", "/*", "*/", "/*!", "/*!50000", "/*M!", "--", "-- ", "#", ";", "\\", "\\G", "@", "@@",
-         "1", "1.", ".5e", "0x", "x'", "(", ")", ",", "a", "DELIMITER //", "//", "begin", "end", "$$", "\u00a0", "\ud800", "é", "\x00"]
+        [
+            "select",
+            " ",
+            "\n",
+            "'",
+            '"',
+            "`",
+            "/*",
+            "*/",
+            "/*!",
+            "/*!50000",
+            "/*M!",
+            "--",
+            "-- ",
+            "#",
+            ";",
+            "\\",
+            "\\G",
+            "@",
+            "@@",
+            "1",
+            "1.",
+            ".5e",
+            "0x",
+            "x'",
+            "(",
+            ")",
+            ",",
+            "a",
+            "DELIMITER //",
+            "//",
+            "begin",
+            "end",
+            "$$",
+            "\u00a0",
+            "\ud800",
+            "é",
+            "\x00",
+        ]
     ),
     max_size=25,
 ).map("".join)
@@ -179,7 +216,9 @@ def test_a_versioned_comment_is_unreadable_while_the_version_is_unknown():
     assert not reasons("/*! x */", LexicalRules(flavour=Flavour.MYSQL))
 
 
-@pytest.mark.parametrize("digits, expected", [("999999", "comment"), ("050000", "unreadable"), ("080099", "unreadable")])
+@pytest.mark.parametrize(
+    "digits, expected", [("999999", "comment"), ("050000", "unreadable"), ("080099", "unreadable")]
+)
 def test_six_digits_are_refused_where_servers_read_them_differently(digits, expected):
     old = LexicalRules(flavour=Flavour.MYSQL, version=80036)
     found = {kind for kind, _ in kinds(f"/*!{digits} x */", old)}

@@ -20,10 +20,20 @@ def test_every_ceiling_has_a_name():
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"run_seconds": 0}, {"run_seconds": -1}, {"run_seconds": math.nan},
-        {"lock_wait_seconds": 0.99}, {"lock_wait_seconds": math.nan},
-        {"shown_rows": -1}, {"fetched_rows": -1}, {"fetched_bytes": -1}, {"changed_rows": -1}, {"free_memory_bytes": -1},
-        {"session_memory_bytes": 0}, {"grown_memory_bytes": 0}, {"opened_tables": 0}, {"opened_tables": -5},
+        {"run_seconds": 0},
+        {"run_seconds": -1},
+        {"run_seconds": math.nan},
+        {"lock_wait_seconds": 0.99},
+        {"lock_wait_seconds": math.nan},
+        {"shown_rows": -1},
+        {"fetched_rows": -1},
+        {"fetched_bytes": -1},
+        {"changed_rows": -1},
+        {"free_memory_bytes": -1},
+        {"session_memory_bytes": 0},
+        {"grown_memory_bytes": 0},
+        {"opened_tables": 0},
+        {"opened_tables": -5},
     ],
 )
 def test_a_ceiling_outside_its_range_cannot_exist(wrong):
@@ -31,7 +41,9 @@ def test_a_ceiling_outside_its_range_cannot_exist(wrong):
         Limits(**wrong)
 
 
-@pytest.mark.parametrize("least", [{"fetched_rows": 0}, {"changed_rows": 0}, {"fetched_bytes": 0}, {"free_memory_bytes": 0}])
+@pytest.mark.parametrize(
+    "least", [{"fetched_rows": 0}, {"changed_rows": 0}, {"fetched_bytes": 0}, {"free_memory_bytes": 0}]
+)
 def test_nothing_at_all_is_a_ceiling_too(least):
     assert Limits(**least)
 
@@ -72,7 +84,9 @@ def test_an_unknown_name_is_refused_and_named():
         tighten(Limits(), {"speed": 1, "run_seconds": 1, "pace": 2})
 
 
-@pytest.mark.parametrize("wrong", [{"run_seconds": 0}, {"lock_wait_seconds": 0.5}, {"fetched_rows": -1}, {"opened_tables": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"run_seconds": 0}, {"lock_wait_seconds": 0.5}, {"fetched_rows": -1}, {"opened_tables": 0}]
+)
 def test_tightening_beyond_the_range_is_refused(wrong):
     with pytest.raises(ValueError, match="limits out of range"):
         tighten(Limits(), wrong)

@@ -79,15 +79,21 @@ def test_the_strictest_rule_decides_in_every_order(words, random):
 
 @given(st.lists(st.tuples(WORDS, st.booleans()), max_size=5), WORDS)
 def test_one_more_rule_never_loosens_a_policy_that_answers(rules, more):
-    base = [rule(f"r{n}", "stmt.plain_read" if hits else "!stmt.plain_read", word) for n, (word, hits) in enumerate(rules)]
+    base = [
+        rule(f"r{n}", "stmt.plain_read" if hits else "!stmt.plain_read", word) for n, (word, hits) in enumerate(rules)
+    ]
     before = judge(policy(rule("always"), *base), facts()).verdict
     after = judge(policy(rule("always"), *base, rule("more", then=more)), facts()).verdict
     assert after >= before
 
 
-@given(st.lists(st.dictionaries(st.sampled_from(LIMIT_NAMES), st.integers(1, 10**6), max_size=4), max_size=5), st.randoms())
+@given(
+    st.lists(st.dictionaries(st.sampled_from(LIMIT_NAMES), st.integers(1, 10**6), max_size=4), max_size=5), st.randoms()
+)
 def test_the_tightest_limit_wins_in_every_order(limits, random):
-    rules = [rule(f"r{n}", limits={k: float(v) for k, v in each.items()}) for n, each in enumerate(limits)] or [rule("a")]
+    rules = [rule(f"r{n}", limits={k: float(v) for k, v in each.items()}) for n, each in enumerate(limits)] or [
+        rule("a")
+    ]
     first = judge(policy(*rules), facts()).limits
     random.shuffle(rules)
     assert judge(policy(*rules), facts()).limits == first
@@ -118,7 +124,8 @@ def test_a_sessions_own_limits_are_kept_and_named():
 def test_the_strictest_rules_message_is_shown_with_its_facts():
     decision = judge(
         policy(
-            rule("a", message="fine"), rule("b", then="elevate", message="a {stmt.kind} on a {node.role}", instead="wait"),
+            rule("a", message="fine"),
+            rule("b", then="elevate", message="a {stmt.kind} on a {node.role}", instead="wait"),
         ),
         facts(),
     )
@@ -158,10 +165,15 @@ def test_modes_and_labels_read_as_in_the_file():
 
 # Session limits
 
-LOOSENABLE = {"limits": {"run_seconds": 30, "free_memory_bytes": 1000}, "ceilings": {"run_seconds": 60, "free_memory_bytes": 10}}
+LOOSENABLE = {
+    "limits": {"run_seconds": 30, "free_memory_bytes": 1000},
+    "ceilings": {"run_seconds": 60, "free_memory_bytes": 10},
+}
 
 
-@pytest.mark.parametrize(("name", "value"), [("run_seconds", 60), ("run_seconds", 1), ("free_memory_bytes", 10), ("fetched_rows", 5)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("run_seconds", 60), ("run_seconds", 1), ("free_memory_bytes", 10), ("fetched_rows", 5)]
+)
 def test_a_person_may_tighten_freely_and_loosen_to_the_ceiling(name, value):
     assert getattr(session_limits(policy(**LOOSENABLE), {name: value}), name) == value
 
@@ -169,8 +181,15 @@ def test_a_person_may_tighten_freely_and_loosen_to_the_ceiling(name, value):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("run_seconds", 60.1), ("run_seconds", math.inf), ("run_seconds", math.nan), ("run_seconds", 0),
-        ("run_seconds", -math.inf), ("fetched_rows", 10_001), ("fetched_rows", 1.5), ("free_memory_bytes", 9), ("speed", 1),
+        ("run_seconds", 60.1),
+        ("run_seconds", math.inf),
+        ("run_seconds", math.nan),
+        ("run_seconds", 0),
+        ("run_seconds", -math.inf),
+        ("fetched_rows", 10_001),
+        ("fetched_rows", 1.5),
+        ("free_memory_bytes", 9),
+        ("speed", 1),
         ("lock_wait_seconds", 0.5),
     ],
 )
@@ -196,11 +215,20 @@ def test_replacing_an_unknown_limit_is_refused():
         ({}, "object missing required field `rules`"),
         ({"rules": [], "rulez": []}, "object contains unknown field `rulez`"),
         ({"rules": [5]}, "expected `object`, got `int` at rules[0]"),
-        ({"rules": [{"id": "a", "when": True, "then": "allow"}]}, "rule a: expected `str`, got `bool` at rules[0].when"),
-        ({"rules": [{"id": "a", "when": "true", "then": "alow"}]}, "rule a: invalid enum value 'alow' at rules[0].then"),
+        (
+            {"rules": [{"id": "a", "when": True, "then": "allow"}]},
+            "rule a: expected `str`, got `bool` at rules[0].when",
+        ),
+        (
+            {"rules": [{"id": "a", "when": "true", "then": "alow"}]},
+            "rule a: invalid enum value 'alow' at rules[0].then",
+        ),
         ({"rules": [], "mode": "loose"}, "invalid enum value 'loose' at mode"),
         ({"rules": [], "elevation": {"two_persons": ["dll"]}}, "invalid enum value 'dll' at elevation.two_persons[0]"),
-        ({"rules": [{"id": "A b", "when": "true", "then": "allow"}]}, "rule A b: an id is lower-case words joined by hyphens"),
+        (
+            {"rules": [{"id": "A b", "when": "true", "then": "allow"}]},
+            "rule A b: an id is lower-case words joined by hyphens",
+        ),
         ({"rules": [rule("a"), rule("a")]}, "rule a: another rule has the same id"),
         ({"rules": [{"id": "a", "when": "true"}]}, "rule a: it says nothing"),
         ({"rules": [rule("a", "stmt.kindd == 'x'")]}, "rule a: unknown fact 'stmt.kindd'; perhaps 'stmt.kind'"),
@@ -213,7 +241,10 @@ def test_replacing_an_unknown_limit_is_refused():
         ({"rules": [rule("a", instead="two\nlines")]}, "rule a: `instead` is one line"),
         ({"rules": [], "limits": {"speed": 1}}, "unknown limit speed"),
         ({"rules": [], "limits": {"run_seconds": math.nan}}, "run_seconds cannot be nan"),
-        ({"rules": [], "ceilings": {"run_seconds": 29}}, "the ceiling of run_seconds, 29, is tighter than its limit, 30"),
+        (
+            {"rules": [], "ceilings": {"run_seconds": 29}},
+            "the ceiling of run_seconds, 29, is tighter than its limit, 30",
+        ),
         ({"rules": [], "ceilings": {"free_memory_bytes": 5}}, "the ceiling of free_memory_bytes, 5, is tighter"),
         ({"rules": [], "gates": {"speed": 1}}, "unknown gate speed: one of lag_seconds"),
         ({"rules": [], "gates": {"lag_seconds": -1}}, "lag_seconds cannot be -1"),
@@ -235,7 +266,11 @@ def test_every_problem_is_told_with_its_line():
     with pytest.raises(PolicyInvalidError) as refusal:
         policy(rule("a", "x == 1"), rule("b", "y == 1"), lines=lines, limits={"speed": 1})
     told = (refusal.value.message, *refusal.value.evidence)
-    assert [line.split(": unknown")[0] for line in told] == ["mine.yaml:4: rule a", "mine.yaml:6: rule b", "mine.yaml:10"]
+    assert [line.split(": unknown")[0] for line in told] == [
+        "mine.yaml:4: rule a",
+        "mine.yaml:6: rule b",
+        "mine.yaml:10",
+    ]
 
 
 def test_a_path_without_a_line_takes_the_line_of_what_holds_it():
@@ -246,8 +281,11 @@ def test_a_path_without_a_line_takes_the_line_of_what_holds_it():
 
 def test_gates_limits_and_elevation_are_read():
     read = policy(
-        rule("a"), gates={"lag_seconds": 5, "threads_running": 9}, limits={"run_seconds": 3},
-        ceilings={"run_seconds": 9}, elevation={"two_persons": ["ddl"], "ticket_required": True, "window_seconds": 60},
+        rule("a"),
+        gates={"lag_seconds": 5, "threads_running": 9},
+        limits={"run_seconds": 3},
+        ceilings={"run_seconds": 9},
+        elevation={"two_persons": ["ddl"], "ticket_required": True, "window_seconds": 60},
     )
     assert (read.gates.lag_seconds, read.gates.threads_running) == (5.0, 9)
     assert (read.limits.run_seconds, read.ceilings.run_seconds, read.ceilings.fetched_rows) == (3.0, 9.0, 10_000)

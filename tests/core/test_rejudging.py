@@ -26,7 +26,10 @@ def facts(*effects, lag=0.0):
     statement = Statement(text="x", kind="x", effects=frozenset(effects or {Effect.READ}))
     reading = Reading(node=NodeName("n"), role=Role.REPLICA, lag_seconds=lag)
     return facts_of(
-        statement, route=Route.REPLICA, reading=reading, estimate=Estimate(),
+        statement,
+        route=Route.REPLICA,
+        reading=reading,
+        estimate=Estimate(),
         circumstances=Circumstances(flavour=Flavour.MYSQL),
     )
 
@@ -34,8 +37,16 @@ def facts(*effects, lag=0.0):
 def decided(found, verdict="allow", number=1):
     """A decision that went through the journal."""
     record = Decided(
-        statement=number, verdict=verdict, rules=(), policy="old", route="replica", node="n", server="s",
-        facts=found, limits={}, message="",
+        statement=number,
+        verdict=verdict,
+        rules=(),
+        policy="old",
+        route="replica",
+        node="n",
+        server="s",
+        facts=found,
+        limits={},
+        message="",
     )
     return msgspec.json.decode(msgspec.json.encode(record), type=Decided)
 

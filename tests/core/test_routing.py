@@ -16,7 +16,12 @@ def statement(*effects):
 
 
 def reading(name, role=Role.REPLICA, **rest):
-    facts = {"lag_seconds": 0.0, "replicating": True, "proof": "by test", "identity": Identity(server=name, address=name)}
+    facts = {
+        "lag_seconds": 0.0,
+        "replicating": True,
+        "proof": "by test",
+        "identity": Identity(server=name, address=name),
+    }
     return Reading(node=NodeName(name), role=role, **{**facts, **rest})
 
 

@@ -113,7 +113,10 @@ def test_no_text_makes_reading_a_condition_raise_anything_else(text):
 
 @given(st.sampled_from(sorted(FACTS)), st.one_of(st.none(), st.integers(), st.floats(), st.text(), st.lists(st.text())))
 def test_judging_never_raises_whatever_a_fact_holds(name, value):
-    outcome, _ = match(compile_condition("stmt.plain_read && node.tables < 9 && 'x' in stmt.tables"), offered({**FACTS_OF_READ, name: value}))
+    outcome, _ = match(
+        compile_condition("stmt.plain_read && node.tables < 9 && 'x' in stmt.tables"),
+        offered({**FACTS_OF_READ, name: value}),
+    )
     assert outcome in Match
 
 

@@ -22,7 +22,10 @@ def read_case(path):
     first, _, text = path.read_text(encoding="utf-8").partition("\n")
     verdict, *fields = first.removeprefix("-- ").split(" | ")
     values = dict(field.split(": ", 1) for field in fields)
-    lists = {name: [word.strip() for word in values.get(name, "").split(",") if word.strip()] for name in ("flavours", "effects", "hazards", "mode")}
+    lists = {
+        name: [word.strip() for word in values.get(name, "").split(",") if word.strip()]
+        for name in ("flavours", "effects", "hazards", "mode")
+    }
     return verdict, lists, values["why"], text.removesuffix("\n")
 
 
@@ -85,7 +88,10 @@ def test_case_and_comments_change_no_case(path, flavour, change):
     rules = LexicalRules(flavour=Flavour(flavour), version=VERSIONS[flavour], **dict.fromkeys(lists["mode"], True))
     altered = "".join(change(token) for token in tokens(text, rules))
     before, after = (
-        [(statement.kind, statement.effects, [hazard.id for hazard in statement.hazards]) for statement in analyse(version, rules, schema="shop")]
+        [
+            (statement.kind, statement.effects, [hazard.id for hazard in statement.hazards])
+            for statement in analyse(version, rules, schema="shop")
+        ]
         for version in (text, altered)
     )
     assert after == before

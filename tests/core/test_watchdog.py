@@ -82,8 +82,13 @@ def test_a_ceiling_that_is_passed_is_named_with_its_reading(now, ceiling, read):
 @pytest.mark.parametrize(
     "now",
     [
-        sample(elapsed_seconds=10.0), sample(session_memory_bytes=100), sample(instance_memory_bytes=550),
-        sample(opened_tables=25), sample(free_memory_bytes=1000), sample(), sample(instance_memory_bytes=0, opened_tables=0),
+        sample(elapsed_seconds=10.0),
+        sample(session_memory_bytes=100),
+        sample(instance_memory_bytes=550),
+        sample(opened_tables=25),
+        sample(free_memory_bytes=1000),
+        sample(),
+        sample(instance_memory_bytes=0, opened_tables=0),
     ],
 )
 def test_what_is_at_its_ceiling_or_unknown_has_not_passed_it(now):

@@ -144,7 +144,9 @@ def _command(line: str) -> str | None:
     dashed = line.startswith("--") and not line.startswith("-- ")
     word = re.match(r"(?:--\s*)?([A-Za-z_-]+)", line)
     name = word.group(1).lower() if word else ""
-    if name in DRIVER and (dashed or not re.match(r"(sleep|end|if|while|query|system|skip)\b\s*(?=[^\s(])", line.lower())):
+    if name in DRIVER and (
+        dashed or not re.match(r"(sleep|end|if|while|query|system|skip)\b\s*(?=[^\s(])", line.lower())
+    ):
         return name
     if line.startswith("--"):
         return "comment"

@@ -38,7 +38,19 @@ REFUSED_AS_WRITE = frozenset({1290, 1792, 1836, 4047})
 LOST = frozenset({2006, 2013, 0})
 READING_WORDS = ("select", "with", "values", "table", "show", "explain", "describe", "desc", "help", "(", "analyze")
 # What a file may do to prepare its schema; everything else of it is left out.
-PREPARING = ("create ", "alter ", "drop ", "insert", "update", "delete", "replace", "truncate", "rename table", "set", "use")
+PREPARING = (
+    "create ",
+    "alter ",
+    "drop ",
+    "insert",
+    "update",
+    "delete",
+    "replace",
+    "truncate",
+    "rename table",
+    "set",
+    "use",
+)
 NEVER = (" user", " role", " server", " instance", " tablespace", " undo", " logfile", " resource", " catalog")
 FILE_SECONDS = 40.0
 
@@ -165,7 +177,11 @@ class Replay:
         self.connection = self.cluster.dba_connect(self.cluster.primary)
         self.connection._read_timeout = 8
         limit = "max_execution_time = 2000" if self.flavour == "mysql" else "max_statement_time = 2"
-        for text in (f"SET SESSION {limit}", "SET SESSION lock_wait_timeout = 2", "SET SESSION innodb_lock_wait_timeout = 2"):
+        for text in (
+            f"SET SESSION {limit}",
+            "SET SESSION lock_wait_timeout = 2",
+            "SET SESSION innodb_lock_wait_timeout = 2",
+        ):
             self.execute(text)
         if fresh:
             self.clean()
@@ -187,7 +203,10 @@ def measure(flavour: str, *, statements: int, seed: int, each: int = 150, second
     files = test_files(flavour)
     random.Random(seed).shuffle(files)
     tally = Tally()
-    with tempfile.TemporaryDirectory() as directory, start_cluster(flavour, Path(directory) / "c", replicas=0) as cluster:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        start_cluster(flavour, Path(directory) / "c", replicas=0) as cluster,
+    ):
         replay = Replay(flavour, cluster, version, tally)
         with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
             # Without it the servers refuse to create the functions that write, and half the proof is gone.

@@ -106,7 +106,10 @@ def native_functions(flavour: str) -> tuple[str, frozenset[str], list[str]]:
     """Return the version of the server, the lower-case names of its native functions, and `callable_reserved`."""
     binaries = provide_server(flavour)
     words = words_of(Path(binaries.command[-1]))
-    with tempfile.TemporaryDirectory() as directory, start_cluster(flavour, Path(directory) / "c", replicas=0) as cluster:
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        start_cluster(flavour, Path(directory) / "c", replicas=0) as cluster,
+    ):
         connection = cluster.dba_connect(cluster.primary)
         with connection, connection.cursor() as cursor:
             cursor.execute("CREATE DATABASE IF NOT EXISTS probe")

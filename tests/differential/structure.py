@@ -58,7 +58,11 @@ def parsed_tables(text: str) -> set[str] | None:
 def missing(statement: Statement, rules: LexicalRules) -> set[str]:
     """Return the tables that the parser finds in a statement and we do not."""
     # It reads neither comments nor hints as we do, so it gets the tokens alone.
-    text = " ".join(token.text for token in scan(statement.text, rules) if token.kind.value not in {"space", "comment", "hint", "opening", "closing"})
+    text = " ".join(
+        token.text
+        for token in scan(statement.text, rules)
+        if token.kind.value not in {"space", "comment", "hint", "opening", "closing"}
+    )
     theirs = parsed_tables(text)
     return set() if theirs is None else theirs - {table.name.lower() for table in statement.tables} - {"dual", ""}
 

@@ -307,7 +307,9 @@ def test_an_approval_that_cannot_be_recorded_grants_nothing():
 # Notices.
 
 
-@pytest.mark.parametrize(("trouble", "event"), [("webhook: timed out", "answered-no"), (KeyboardInterrupt(), "interrupted")])
+@pytest.mark.parametrize(
+    ("trouble", "event"), [("webhook: timed out", "answered-no"), (KeyboardInterrupt(), "interrupted")]
+)
 def test_what_must_be_told_first_and_is_not_is_not_granted(trouble, event):
     held = Held(notifier=Told(trouble), notice_required=True)
     with pytest.raises(RefusedError):

@@ -724,7 +724,12 @@ def test_the_status_says_where_one_is_and_what_holds(walk):
     road.elevate(window_seconds=60.0)
     road.clock.seconds += 10
     after = road.gate.status()
-    assert (after.node, after.role, after.elevated_seconds, after.limits.run_seconds) == ("replica-1", "replica", 50.0, 7)
+    assert (after.node, after.role, after.elevated_seconds, after.limits.run_seconds) == (
+        "replica-1",
+        "replica",
+        50.0,
+        7,
+    )
 
 
 def test_standing_down_closes_what_the_elevation_opened(walk):

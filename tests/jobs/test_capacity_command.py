@@ -43,7 +43,11 @@ def test_the_largest_tables_come_first_and_the_rest_of_the_message_goes_to_stder
     code, out, err = typed("--top", "3")
     assert code == 0
     lines = out.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == ["main.order_items", "main.orders", "main.lhma_2023_11_07_11_49_00_000_orders"]
+    assert [line.split()[0] for line in lines[1:]] == [
+        "main.order_items",
+        "main.orders",
+        "main.lhma_2023_11_07_11_49_00_000_orders",
+    ]
     assert "shop: " in err
     assert "11 tables in 1 schema, estimates from the highest rowid" in err
     assert "note: " in err
@@ -121,7 +125,9 @@ def test_a_treemap_is_written_beside_the_rows(typed, tmp_path):
     assert typed("--html", str(tmp_path / "no" / "map.html"))[0] == 2
 
 
-@pytest.mark.parametrize("options", [("--verify", "3", "--leftovers"), ("--last", "--verify", "3"), ("--top", "-1"), ("--since", "soon")])
+@pytest.mark.parametrize(
+    "options", [("--verify", "3", "--leftovers"), ("--last", "--verify", "3"), ("--top", "-1"), ("--since", "soon")]
+)
 def test_options_that_mean_nothing_are_refused(typed, options):
     assert typed(*options)[0] == 2
 

@@ -153,7 +153,9 @@ def test_statistics_that_outlived_their_table_are_told(there):
     assert "can outlive a table" in found.note
 
 
-@pytest.mark.parametrize(("name", "path"), [("orders_1", "orders_1"), ("a-b", "a@002db"), ("x y", "x@0020y"), ("a#b", "a@0023b")])
+@pytest.mark.parametrize(
+    ("name", "path"), [("orders_1", "orders_1"), ("a-b", "a@002db"), ("x y", "x@0020y"), ("a#b", "a@0023b")]
+)
 def test_names_are_written_as_in_file_names(name, path):
     assert filename_of(name) == path
 

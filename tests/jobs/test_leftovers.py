@@ -56,7 +56,20 @@ def test_a_name_says_who_made_it_what_it_was_and_of_which_table(name, tool, part
 
 
 @pytest.mark.parametrize(
-    "name", ["orders", "new_orders", "orders_new", "gho", "_gho", "lhmn", "osc_new_orders", "_vt_foo", "golden", "threshold", "_orders"]
+    "name",
+    [
+        "orders",
+        "new_orders",
+        "orders_new",
+        "gho",
+        "_gho",
+        "lhmn",
+        "osc_new_orders",
+        "_vt_foo",
+        "golden",
+        "threshold",
+        "_orders",
+    ],
 )
 def test_an_ordinary_name_is_no_suspect(name):
     assert suspect(name) is None
@@ -132,7 +145,10 @@ def _statements(plan):
 
 
 def test_the_plan_holds_statements_for_what_is_abandoned_only():
-    found = [judged(suspect("_orders_gho"), QUIET, NOW), judged(suspect("_users_gho"), Evidence(base_exists=True, written=JUST_NOW), NOW)]
+    found = [
+        judged(suspect("_orders_gho"), QUIET, NOW),
+        judged(suspect("_users_gho"), Evidence(base_exists=True, written=JUST_NOW), NOW),
+    ]
     plan = plan_of(found)
     assert not any("_users_gho" in line for line in _statements(plan))
     assert "RENAME TABLE `shop`.`_orders_gho` TO `shop`.`zz_drop__orders_gho`;" in plan

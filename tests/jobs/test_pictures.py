@@ -31,7 +31,18 @@ def test_a_bar_of_nothing_is_empty_and_no_bars_are_no_text():
     assert bars_text([], PLAIN) == ""
 
 
-@given(st.lists(st.builds(Bar, label=st.text(max_size=80), first=st.integers(0, 2**60), second=st.integers(0, 2**60), note=st.text(max_size=200)), max_size=5))
+@given(
+    st.lists(
+        st.builds(
+            Bar,
+            label=st.text(max_size=80),
+            first=st.integers(0, 2**60),
+            second=st.integers(0, 2**60),
+            note=st.text(max_size=200),
+        ),
+        max_size=5,
+    )
+)
 def test_bars_keep_to_the_width_whatever_they_are_about(bars):
     for line in bars_text(bars, DECORATED).splitlines():
         assert width_of(_STYLE.sub("", line)) <= 80
@@ -108,7 +119,9 @@ def test_areas_do_not_overlap(found):
 def test_the_page_is_whole_loads_nothing_runs_nothing_and_shows_names_as_text():
     evil = "<script>alert(1)</script>\x1b"
     leaves = (Leaf(label=evil, weight=900, detail=evil), Leaf(label="_orders_gho", weight=100, marked=True))
-    page = treemap_page(f"Capacity of {evil}", [evil], [Branch(label=evil, leaves=leaves), Branch(label="empty", leaves=())])
+    page = treemap_page(
+        f"Capacity of {evil}", [evil], [Branch(label=evil, leaves=leaves), Branch(label="empty", leaves=())]
+    )
     assert "<script" not in page
     assert not re.search(r"(?:src|href|url)\s*[=(]", page)
     svg = ET.fromstring(page[page.index("<svg") : page.index("</svg>") + 6])

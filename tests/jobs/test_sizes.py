@@ -32,7 +32,11 @@ def test_folding_partitions_loses_nothing(found):
 
 
 def test_the_partitions_of_a_table_become_one_as_old_as_the_oldest():
-    found = [size("s", "t#p#p0", rows=3, updated="2026-01-02"), size("s", "t#p#p1", rows=4, updated="2026-01-01"), size("s", "u")]
+    found = [
+        size("s", "t#p#p0", rows=3, updated="2026-01-02"),
+        size("s", "t#p#p1", rows=4, updated="2026-01-01"),
+        size("s", "u"),
+    ]
     first, second = folded(found)
     assert (first.name, first.rows, first.partitions, first.updated) == ("t", 7, 2, "2026-01-01")
     assert (second.name, second.partitions) == ("u", 0)

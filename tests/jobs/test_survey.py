@@ -239,7 +239,10 @@ def test_no_name_breaks_out_of_the_statement_that_pages_from_it(schema, name, pl
     rules = LexicalRules(flavour=Flavour.MYSQL, version=80_400, no_backslash_escapes=plain)
     asker = Asker(gate=None, rules=lambda: rules)
     texts = [page_sql(asker, schema=one, after=(schema, name)) for one in ("", schema)]
-    for text, table in [*((each, "innodb_table_stats") for each in texts), (indexes_sql(asker, schema, name), "innodb_index_stats")]:
+    for text, table in [
+        *((each, "innodb_table_stats") for each in texts),
+        (indexes_sql(asker, schema, name), "innodb_index_stats"),
+    ]:
         (statement,) = analyse(text, rules, schema="")
         assert statement.is_plain_read
         assert [str(each) for each in statement.tables] == [f"mysql.{table}"]

@@ -46,7 +46,14 @@ def test_its_case_holds(name, case):
 
 
 def test_the_policy_file_of_the_page_can_be_read(tmp_path):
-    (text,) = [block for block in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL) if "rules:" in block]
+    (text,) = [
+        block
+        for block in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+        if "rules:" in block
+    ]
     tmp_path.chmod(0o755)
     (tmp_path / "page.yaml").write_text(text, encoding="utf-8")
-    assert [rule.id for rule in PolicyFiles(tmp_path).load("page").rules] == ["payroll-on-the-primary", "agents-are-brief"]
+    assert [rule.id for rule in PolicyFiles(tmp_path).load("page").rules] == [
+        "payroll-on-the-primary",
+        "agents-are-brief",
+    ]

@@ -102,7 +102,10 @@ def test_a_source_that_is_gone_leaves_the_lag_unknown(pair):
             {"n": {"identity": "N", "role": "replica", "source": "M"}, "m": {"identity": "M", "role": "replica"}},
             "its source is no primary of this cluster",
         ),
-        ({"n": {"identity": "N", "role": "primary"}, "m": {"identity": "N", "role": "primary"}}, "m claims the same identity"),
+        (
+            {"n": {"identity": "N", "role": "primary"}, "m": {"identity": "N", "role": "primary"}},
+            "m claims the same identity",
+        ),
     ],
 )
 def test_what_contradicts_itself_proves_nothing(tmp_path, nodes, text):
@@ -116,7 +119,11 @@ def test_every_node_is_measured(talk):
     assert set(readings) == {"primary", "replica-1", "replica-2"}
     for name, reading in readings.items():
         assert reading.role is (Role.PRIMARY if name == "primary" else Role.REPLICA)
-        assert (reading.flavour, reading.tables, reading.identity.address) == (Flavour.SQLITE, 11, str(talk.paths[name]))
+        assert (reading.flavour, reading.tables, reading.identity.address) == (
+            Flavour.SQLITE,
+            11,
+            str(talk.paths[name]),
+        )
         assert reading.free_memory_bytes > 0
         assert reading.used_memory_bytes > 0
 
@@ -173,8 +180,11 @@ def test_no_character_of_a_path_opens_it_otherwise(tmp_path, cluster, text):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"nodes": ()}, {"nodes": ("a/x.db", "b/x.db")}, {"nodes": ("a/x.db", "a/../a/x.db")},
-        {"nodes": ("x.db",), "schema": "temp"}, {"nodes": ("x.db",), "schema": "Main"},
+        {"nodes": ()},
+        {"nodes": ("a/x.db", "b/x.db")},
+        {"nodes": ("a/x.db", "a/../a/x.db")},
+        {"nodes": ("x.db",), "schema": "temp"},
+        {"nodes": ("x.db",), "schema": "Main"},
     ],
 )
 def test_a_configuration_that_cannot_be_meant_is_refused(settings):
@@ -246,5 +256,3 @@ def test_a_schema_change_reaches_open_connections(talk):
     while "note" not in [name for (name,) in talk.rows(connection, "SELECT name FROM pragma_table_info('orders')")]:
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-

@@ -57,7 +57,8 @@ def test_the_embedded_twin_of_the_incident_is_seen(talk, text):
 
 
 @pytest.mark.parametrize(
-    "text", ["UPDATE orders SET id = 1", "DELETE FROM orders", "CREATE TABLE x (y)", "ATTACH 'x' AS y", "DROP TABLE orders"]
+    "text",
+    ["UPDATE orders SET id = 1", "DELETE FROM orders", "CREATE TABLE x (y)", "ATTACH 'x' AS y", "DROP TABLE orders"],
 )
 def test_what_is_no_read_disagrees(talk, text):
     estimate = asked(talk, text)
@@ -65,7 +66,10 @@ def test_what_is_no_read_disagrees(talk, text):
     assert estimate.objection
 
 
-@pytest.mark.parametrize("text", ["SELECT * FROM nothing", "SELEC 1", "SELECT '", "SELECT '\x00'", "SELECT '\ud800'", "SELECT 1; DROP TABLE orders"])
+@pytest.mark.parametrize(
+    "text",
+    ["SELECT * FROM nothing", "SELEC 1", "SELECT '", "SELECT '\x00'", "SELECT '\ud800'", "SELECT 1; DROP TABLE orders"],
+)
 def test_a_plain_error_is_an_objection_and_no_disagreement(talk, text):
     estimate = asked(talk, text)
     assert estimate.objection
@@ -76,5 +80,3 @@ def test_a_plain_error_is_an_objection_and_no_disagreement(talk, text):
 def test_what_cannot_be_planned_without_acting_is_not_asked(talk, text):
     assert not asked(talk, text, "primary").asked
     assert talk.rows(talk.open("primary"), "PRAGMA user_version") == [(0,)]
-
-

@@ -177,7 +177,10 @@ def test_a_change_that_passes_its_deadline_leaves_nothing(talk):
 def test_a_failing_change_leaves_nothing(talk):
     connection = talk.elevated()
     with pytest.raises(ServerError):
-        talk.change("INSERT INTO products (id, name, price, stock) VALUES (900, 'x', 1, 1), (1, 'y', 1, 1)", connection=connection)
+        talk.change(
+            "INSERT INTO products (id, name, price, stock) VALUES (900, 'x', 1, 1), (1, 'y', 1, 1)",
+            connection=connection,
+        )
     assert talk.rows(connection, "SELECT count(*) FROM products") == [(200,)]
     assert not connection.broken
 
@@ -232,8 +235,10 @@ def test_memory_that_a_statement_gathers_is_seen_and_stops_it(talk):
     samples = []
     with pytest.raises(StoppedError) as caught:
         talk.rows(
-            talk.open(), f"{upto(400_000_000)} SELECT length(group_concat(i)) FROM n",
-            session_memory_bytes=4 * 1024 * 1024, watch=samples.append,
+            talk.open(),
+            f"{upto(400_000_000)} SELECT length(group_concat(i)) FROM n",
+            session_memory_bytes=4 * 1024 * 1024,
+            watch=samples.append,
         )
     assert caught.value.ceiling == "session_memory_bytes"
     assert samples[-1].session_memory_bytes > 4 * 1024 * 1024
@@ -286,7 +291,10 @@ def test_an_interrupted_change_leaves_nothing(talk):
     timer = threading.Timer(0.3, _thread.interrupt_main, [signal.SIGINT])
     timer.start()
     with pytest.raises(StoppedError):
-        talk.change(f"INSERT INTO products (name, price, stock) {upto(90_000_000)} SELECT 'x', 1, 1 FROM n", connection=connection)
+        talk.change(
+            f"INSERT INTO products (name, price, stock) {upto(90_000_000)} SELECT 'x', 1, 1 FROM n",
+            connection=connection,
+        )
     timer.join()
     assert talk.rows(talk.open("primary"), "SELECT count(*) FROM products") == [(200,)]
 
@@ -299,8 +307,11 @@ def test_values_keep_their_types_and_columns_are_described_by_them(talk):
     assert list(answer.batches()) == [[(1, 1.5, "x", b"\x00\xff", None)]]
     described = [(column.name, column.type_name, column.numeric, column.binary) for column in answer.columns]
     assert described == [
-        ("i", "integer", True, False), ("r", "real", True, False), ("t", "text", False, False),
-        ("b", "blob", False, True), ("n", "", False, False),
+        ("i", "integer", True, False),
+        ("r", "real", True, False),
+        ("t", "text", False, False),
+        ("b", "blob", False, True),
+        ("n", "", False, False),
     ]
 
 
@@ -374,10 +385,16 @@ def test_a_change_that_reads_its_own_file_by_its_other_name_changes_nothing(talk
     with pytest.raises(ServerError, match="locked"):
         talk.change(
             "UPDATE shop.orders SET status = 'x' WHERE id IN (SELECT id FROM orders)",
-            connection=connection, lock_wait_seconds=1,
+            connection=connection,
+            lock_wait_seconds=1,
         )
     assert talk.rows(talk.open("primary"), "SELECT count(*) FROM orders WHERE status = 'x'") == [(0,)]
-    assert talk.change("UPDATE shop.orders SET status = 'x' WHERE id IN (SELECT id FROM shop.orders WHERE id < 4)").changed_rows == 3
+    assert (
+        talk.change(
+            "UPDATE shop.orders SET status = 'x' WHERE id IN (SELECT id FROM shop.orders WHERE id < 4)"
+        ).changed_rows
+        == 3
+    )
 
 
 def test_a_commit_that_breaks_a_constraint_changes_nothing(talk):

@@ -28,6 +28,8 @@ def test_the_examples_say_what_happens(console):
     assert runner.failures == 0, found.getvalue()
 
 
-@pytest.mark.parametrize("option", [option for parameter in python.params for option in parameter.opts if option == "--app"])
+@pytest.mark.parametrize(
+    "option", [option for parameter in python.params for option in parameter.opts if option == "--app"]
+)
 def test_the_page_names_the_option(option):
     assert option in PAGE.read_text()
