@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,12 @@ class Console:
 def shop():
     """The configuration of an embedded cluster."""
     with staged("embedded") as up:
+        console = Console(up.config)
+        until = time.monotonic() + 30
+        while not all(reading.replicating for reading in console.session.gate.topology()):
+            assert time.monotonic() < until, "the replicas do not follow"
+            time.sleep(0.05)
+        console.close()
         yield up.config
 
 
