@@ -59,7 +59,11 @@ def failure_of(error: BaseException, connection: Connection, permit: Permit) -> 
     """Return what a failure after the send means; a statement that may still run is stopped on the server first."""
     if isinstance(error, SafeConsoleError):
         return error
-    verified = connection.stop()
+    try:
+        verified = connection.stop()
+    except KeyboardInterrupt:
+        # Pressed again: the stop goes on without us, and nobody waited for its end.
+        verified = "missed"
     by, what = "console", f"stopped: {type(error).__name__} while showing the result"
     if isinstance(error, KeyboardInterrupt):
         by, what = "person", "stopped by you"

@@ -13,28 +13,26 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from safeconsole.considering import Considering, require_alike
+from safeconsole.considering import Considering
 from safeconsole.core.analysis import analyse, schema_after
-from safeconsole.core.decision import Considered, Permit, permit_from_decision
+from safeconsole.core.decision import Considered, Permit
 from safeconsole.core.elevation import Event, Grant, Request, Scope
 from safeconsole.core.errors import (
     AuditUnavailableError,
-    DeniedError,
     RefusedError,
-    SafeConsoleError,
     ServerError,
-    UnreachableError,
 )
 from safeconsole.core.limits import Limits
 from safeconsole.core.policy import Policy, session_limits
-from safeconsole.core.record import CodeEntered, CommandGiven, Confirmed, Ended, Noticed, SessionClosed
+from safeconsole.core.record import CodeEntered, CommandGiven, Ended, Noticed, SessionClosed
 from safeconsole.core.redaction import Literals
 from safeconsole.core.routing import Reading
 from safeconsole.core.statement import Statement
-from safeconsole.core.transactions import ENDS, objection, way_out
 from safeconsole.core.visit import Status, Visit
-from safeconsole.core.vocabulary import Account, NodeName, Role, Route, Verdict
+from safeconsole.core.vocabulary import Route, Verdict
+from safeconsole.custody import Custody
 from safeconsole.delivery import Tally, deliver, failure_of, unsent
+from safeconsole.demands import Demands
 from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Clock, Connection, Engine, Journal, People, Presenter
 from safeconsole.nodes import Nodes
@@ -49,7 +47,6 @@ class _State:
     asked_limits: dict[str, float]
     limits: Limits
     statements: int = 0
-    running: bool = False
     last: Considered | None = None
 
 
@@ -78,7 +75,16 @@ class Gate:
         self._considering = Considering(
             visit=visit, policy=policy, engine=engine, nodes=self._nodes, elevations=self._elevations
         )
-        self._confirmer = people.confirmer
+        self._demands = Demands(
+            visit=visit,
+            settings=policy.elevation,
+            nodes=self._nodes,
+            elevations=self._elevations,
+            recorder=self._recorder,
+            clock=clock,
+            confirmer=people.confirmer,
+        )
+        self._custody = Custody(engine=engine, nodes=self._nodes, elevations=self._elevations)
         asked = dict(visit.limits)
         self._state = _State(to=visit.to, asked_limits=asked, limits=session_limits(policy, asked))
 
@@ -115,9 +121,8 @@ class Gate:
             self._record_decision(number, considered)
             if by_console:
                 _require_allowed(considered)
-            self._require_together(considered)
-            permit = self._permit(number, considered)
-            connection = self._proven(permit)
+            permit = self._demands.permit(number, considered)
+            connection = self._custody.proven(permit)
         except AuditUnavailableError:
             raise
         except BaseException as error:
@@ -137,7 +142,7 @@ class Gate:
         Raises:
             UnreachableError, ConfigurationError: the cluster cannot be asked at all.
         """
-        self._settle()
+        self._custody.settle()
         self._state.last = self._considering.consider(
             statement, to=self._state.to, limits=self._state.limits, statements=self._state.statements
         )
@@ -163,91 +168,11 @@ class Gate:
         ):
             raise ServerError(estimate.objection_code, estimate.objection)
 
-    def _require_together(self, considered: Considered) -> None:
-        """Refuse what would not do what its transaction promises; nobody is asked about it first."""
-        kind, held = considered.statement.kind, self._nodes.transaction
-        if considered.node is None or considered.decision.verdict is Verdict.DENY:
-            return
-        elevates = considered.decision.verdict is Verdict.ELEVATE and not considered.decision.observed
-        goes_to = (considered.node, Account.ELEVATED if elevates else Account.READ)
-        open_on = _place(held) if held else ""
-        why = objection(
-            kind,
-            elevated=self._elevations.is_held or self.visit.plea is not None,
-            open_on=open_on,
-            goes_to=_place(goes_to),
-        )
-        if held is not None and why and kind in ENDS:
-            self._nodes.drop(*held)
-            why, open_on = (
-                f"the transaction on {open_on} is over: its connection was closed, and nothing of it stays",
-                "",
-            )
-        if why:
-            raise DeniedError(why, evidence=considered.evidence, instead=way_out(kind, open_on=open_on))
-
-    def _permit(self, number: int, considered: Considered) -> Permit:
-        """Ask the person where the verdict demands it, and make the permit of the answer."""
-        decision, identity, digest = considered.decision, considered.identity, considered.statement.digest
-        confirmed = False
-        grant = self._elevations.covering(digest, identity.server) if identity else None
-        if grant is None and identity is not None and not decision.observed:
-            if decision.verdict is Verdict.CONFIRM:
-                confirmed = self._is_confirmed(number, considered)
-            elif decision.verdict is Verdict.ELEVATE and self.visit.plea is not None:
-                request = Request(
-                    cluster=self.visit.cluster,
-                    scope=Scope.STATEMENT,
-                    reason=self.visit.plea.reason,
-                    ticket=self.visit.plea.ticket,
-                    digest=digest,
-                    server=identity.server,
-                    window_seconds=self.policy.elevation.window_seconds,
-                )
-                grant = self._elevations.ask(request, considered, sql=self._recorder.text_of(considered.statement))
-        return permit_from_decision(considered, grant=grant, confirmed=confirmed, now_seconds=self._clock.monotonic())
-
-    def _is_confirmed(self, number: int, considered: Considered) -> bool:
-        """Ask whether to run exactly this, and record the answer; who interrupts has not agreed."""
-        answer = "interrupted"
-        try:
-            answer = "yes" if self._confirmer.confirm(considered) else "no"
-        except KeyboardInterrupt:
-            pass
-        finally:
-            digest = considered.statement.digest
-            self._recorder.append(Confirmed(statement=number, digest=digest, answer=answer), durable=True)
-        return answer == "yes"
-
-    def _proven(self, permit: Permit) -> Connection:
-        """Return the connection for a permit, with the instance and its role proven on the live session."""
-        if self._settle() and permit.elevation:
-            raise RefusedError("nothing was sent: the elevation ended", instead="look at the topology, then ask again")
-        connection = self._nodes.connect(permit.node, permit.account)
-        require_alike(permit.statement, connection, rules=self._engine.rules, schema=self._nodes.schema)
-        if connection.identity.server != permit.identity.server:
-            found = f"{permit.node} is now another server: {connection.identity.server}"
-        elif permit.read_only and permit.account is Account.READ and permit.route is Route.REPLICA:
-            # It is compared by the connection, when the permit is sent.
-            return connection
-        else:
-            reading = connection.prove()
-            if reading.role == Role(permit.route):
-                return connection
-            found = f"{permit.node} is now a {reading.role}: {reading.proof}"
-        # Kept, a connection that leads elsewhere would refuse everything that comes after.
-        self._nodes.drop(permit.node, permit.account)
-        self._void(Event.FAILED_OVER)
-        raise RefusedError(
-            f"nothing was sent: {found}",
-            instead="look at the topology, then ask again; an elevation does not survive a failover",
-        )
-
     def _carry_out(
         self, number: int, considered: Considered, permit: Permit, connection: Connection, presenter: Presenter
     ) -> Ended:
         tally, statement = Tally(self._clock), permit.statement
-        self._state.running = True
+        self._custody.running = True
         try:
             answer = connection.send(
                 permit, watch=self._recorder.watching(number, presenter.progress), as_text=presenter.wants_text
@@ -256,57 +181,20 @@ class Gate:
             completion = deliver(answer, connection, permit.limits, presenter, tally)
         except BaseException as error:
             failure = failure_of(error, connection, permit)
-            self._state.running = False
+            self._custody.running = False
             try:
-                self._let_go(permit, failure)
+                self._custody.has_failed(permit, failure)
             finally:
                 self._end(self._recorder.failed(number, statement, failure, tally), presenter)
             if failure is error:
                 raise
             raise failure from (error if isinstance(error, Exception) else None)
-        self._state.running = False
-        # What the server did is believed before anything else can fail.
-        self._nodes.was_used(permit.node, permit.account, permit.route, in_transaction=completion.in_transaction)
-        if statement.kind == "use":
-            self._nodes.change_schema(connection.schema, keep=connection)
+        self._custody.running = False
+        # Before the record: what the server did is so, whatever fails after it.
+        self._custody.was_done(permit, connection, completion)
         ended = self._recorder.done(number, completion, tally)
         self._end(ended, presenter)
         return ended
-
-    def _let_go(self, permit: Permit, failure: SafeConsoleError) -> None:
-        """Believe nothing about a cluster on which something broke; an elevation does not survive that."""
-        if isinstance(failure, ServerError):
-            self._settle()
-            return
-        self._nodes.forget()
-        self._nodes.drop(permit.node, permit.account)
-        if isinstance(failure, RefusedError) and not isinstance(failure, UnreachableError):
-            self._void(Event.FAILED_OVER)
-        elif permit.account is Account.ELEVATED:
-            self._void(Event.RECONNECTED)
-
-    def _settle(self) -> bool:
-        """Let go of what is broken or over; whether an elevation ended by that."""
-        if self._state.running:
-            return False
-        was_elevated = self._elevations.is_held
-        broken = self._nodes.discard_broken()
-        if broken:
-            self._nodes.forget()
-        if Account.ELEVATED in broken:
-            self._void(Event.RECONNECTED)
-        try:
-            self._elevations.current()
-        finally:
-            if not self._elevations.is_held:
-                self._nodes.drop_elevated()
-        return was_elevated and not self._elevations.is_held
-
-    def _void(self, event: Event) -> None:
-        """End the elevation and what it opened; the cluster is not what it was."""
-        self._nodes.forget()
-        self._nodes.drop_elevated()
-        self._elevations.end(event)
 
     def _end(self, ended: Ended, presenter: Presenter, *, durable: bool = False) -> None:
         try:
@@ -345,13 +233,15 @@ class Gate:
 
     def stand_down(self) -> None:
         """End the elevation, and close what it opened."""
-        self._void(Event.STOOD_DOWN)
+        self._custody.void(Event.STOOD_DOWN)
 
     def status(self) -> Status:
         """What a prompt shows; never raises."""
+        elevated_seconds = 0.0
         with suppress(AuditUnavailableError):
             # An elevation that is over ends here too, so that nothing stays open at an idle prompt.
-            self._settle()
+            self._custody.settle()
+            elevated_seconds = self._elevations.remaining_seconds()
         used = self._nodes.used
         return Status(
             cluster=self.visit.cluster,
@@ -359,7 +249,7 @@ class Gate:
             node=used or "",
             role=self._nodes.role_of(used) if used else "",
             schema=self._nodes.schema,
-            elevated_seconds=self._elevations.remaining_seconds(),
+            elevated_seconds=elevated_seconds,
             limits=self._state.limits,
             to=self._state.to,
         )
@@ -425,12 +315,6 @@ class Gate:
             # Nothing more will be sent; the archive shows a session that did not end in order.
             pass
         return troubles
-
-
-def _place(key: tuple[NodeName, Account]) -> str:
-    """Say where a connection leads; the reading account is the one that people know of."""
-    node, account = key
-    return node if account is Account.READ else f"{node} ({account})"
 
 
 def _require_allowed(considered: Considered) -> None:

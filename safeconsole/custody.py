@@ -1,0 +1,98 @@
+"""Holds what the road opened, proves it before it is used, and lets go of it when it is broken, moved or over."""
+
+from __future__ import annotations
+
+from safeconsole.considering import require_alike
+from safeconsole.core.decision import Permit
+from safeconsole.core.elevation import Event
+from safeconsole.core.errors import RefusedError, SafeConsoleError, ServerError, UnreachableError
+from safeconsole.core.vocabulary import Account, Role, Route
+from safeconsole.elevations import Elevations
+from safeconsole.interfaces import Completion, Connection, Engine
+from safeconsole.nodes import Nodes
+
+
+class Custody:
+    """
+    The connections of a session and the elevation that some of them need: neither outlives the other.
+
+    Attributes:
+        running: whether a statement is under way; nothing is let go then.
+    """
+
+    def __init__(self, *, engine: Engine, nodes: Nodes, elevations: Elevations) -> None:
+        self.running = False
+        self._engine = engine
+        self._nodes = nodes
+        self._elevations = elevations
+
+    def proven(self, permit: Permit) -> Connection:
+        """
+        Return the connection for a permit, with the instance and its role proven on the live session.
+
+        Raises:
+            RefusedError: the server or its role is not what the permit was made for; the elevation ends.
+            UnreachableError, ConfigurationError: as `Engine.connect`.
+        """
+        if self.settle() and permit.elevation:
+            raise RefusedError("nothing was sent: the elevation ended", instead="look at the topology, then ask again")
+        connection = self._nodes.connect(permit.node, permit.account)
+        require_alike(permit.statement, connection, rules=self._engine.rules, schema=self._nodes.schema)
+        if connection.identity.server != permit.identity.server:
+            found = f"{permit.node} is now another server: {connection.identity.server}"
+        elif permit.read_only and permit.account is Account.READ and permit.route is Route.REPLICA:
+            # It is compared by the connection, when the permit is sent.
+            return connection
+        else:
+            reading = connection.prove()
+            if reading.role == Role(permit.route):
+                return connection
+            found = f"{permit.node} is now a {reading.role}: {reading.proof}"
+        # Kept, a connection that leads elsewhere would refuse everything that comes after.
+        self._nodes.drop(permit.node, permit.account)
+        self.void(Event.FAILED_OVER)
+        raise RefusedError(
+            f"nothing was sent: {found}",
+            instead="look at the topology, then ask again; an elevation does not survive a failover",
+        )
+
+    def was_done(self, permit: Permit, connection: Connection, completion: Completion) -> None:
+        """Believe what the server did."""
+        self._nodes.was_used(permit.node, permit.account, permit.route, in_transaction=completion.in_transaction)
+        if permit.statement.kind == "use":
+            self._nodes.change_schema(connection.schema, keep=connection)
+
+    def has_failed(self, permit: Permit, failure: SafeConsoleError) -> None:
+        """Let go after a statement that did not end well; an elevation does not survive what broke."""
+        if isinstance(failure, ServerError):
+            self.settle()
+            return
+        self._nodes.forget()
+        self._nodes.drop(permit.node, permit.account)
+        if isinstance(failure, RefusedError) and not isinstance(failure, UnreachableError):
+            self.void(Event.FAILED_OVER)
+        elif permit.account is Account.ELEVATED:
+            self.void(Event.RECONNECTED)
+
+    def settle(self) -> bool:
+        """Let go of what is broken or over; whether an elevation ended by that."""
+        if self.running:
+            return False
+        was_elevated = self._elevations.is_held
+        broken = self._nodes.discard_broken()
+        if broken:
+            self._nodes.forget()
+        if Account.ELEVATED in broken:
+            self.void(Event.RECONNECTED)
+        try:
+            self._elevations.current()
+        finally:
+            if not self._elevations.is_held:
+                self._nodes.drop_elevated()
+        return was_elevated and not self._elevations.is_held
+
+    def void(self, event: Event) -> None:
+        """End the elevation and what it opened; the cluster is not what it was."""
+        self._nodes.forget()
+        self._nodes.drop_elevated()
+        self._elevations.end(event)
