@@ -14,6 +14,7 @@ import datetime as dt
 import math
 from collections.abc import Callable
 from decimal import Decimal
+from numbers import Integral, Real
 from typing import Any
 
 from safeconsole.core.lexer import LexicalRules
@@ -94,6 +95,9 @@ def _bytes(value: bytes | bytearray | memoryview, rules: LexicalRules) -> str:
 
 
 def _datetime(value: dt.datetime, _rules: LexicalRules) -> str:
+    # pandas' "not a time" calls itself a datetime, and equals nothing.
+    if value != value:  # noqa: PLR0124
+        raise DataError(0, f"{value} is no moment that SQL can write")
     return f"'{dt.datetime.isoformat(value.replace(tzinfo=None), sep=' ')}'"
 
 
@@ -132,5 +136,8 @@ _WRITERS: tuple[tuple[type | tuple[type, ...], Callable[[Any, LexicalRules], str
     (dt.time, _time),
     (dt.timedelta, _span),
     ((bytes, bytearray, memoryview), _bytes),
+    # numpy's numbers, which are neither int nor float.
+    (Integral, lambda value, rules: _integer(int(value), rules)),
+    (Real, lambda value, rules: _floating(float(value), rules)),
     ((list, tuple, set, frozenset), _list),
 )

@@ -13,7 +13,7 @@ from safeconsole.shells.terminal.evidence import error_text
 from safeconsole.shells.terminal.looks import PLAIN, Look
 
 _OURS = os.path.dirname(os.path.abspath(safeconsole.__file__)) + os.sep  # noqa: PTH100, PTH120 (compared with strings)
-_PASSED_THROUGH = (f"{os.sep}sqlalchemy{os.sep}", f"{os.sep}pandas{os.sep}", f"{os.sep}ptpython{os.sep}")
+_LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
 def failure_text(error: BaseException, look: Look = PLAIN) -> str:
@@ -53,7 +53,7 @@ def is_theirs(filename: str) -> bool:
     """Whether a file is the person's own code, not a library's and not this program's."""
     return not filename.startswith(
         ("<sqlalchemy generated", "<frozen", _OURS, sys.prefix + os.sep, sys.base_prefix + os.sep)
-    ) and not any(part in filename for part in _PASSED_THROUGH)
+    ) and not any(part in filename for part in _LIBRARIES)
 
 
 def _formatted(error: BaseException) -> list[str]:

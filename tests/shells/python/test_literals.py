@@ -4,6 +4,7 @@ import datetime as dt
 import enum
 import sqlite3
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given
@@ -77,6 +78,16 @@ def test_subclasses_cannot_write_themselves():
 
     assert literal(Sly("a'b"), MYSQL) == "'a''b'"
     assert literal(Number.ONE, MYSQL) == "1"
+
+
+def test_numbers_and_moments_of_other_libraries():
+    class NotATime(dt.datetime):
+        def __ne__(self, other):
+            return True
+
+    assert literal(Fraction(1, 2), MYSQL) == "0.5e0"
+    with pytest.raises(DataError):
+        literal(NotATime(2020, 1, 1), MYSQL)
 
 
 @given(st.text())
