@@ -72,6 +72,7 @@ class Considering:
             decision=decision,
             evidence=evidence_of(statement, choice, estimate, decision),
             facts=facts,
+            notes=choice.notes,
         )
 
     def _choose(self, route: Route, to: str, *, connected: bool) -> Choice:

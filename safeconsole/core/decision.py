@@ -91,6 +91,7 @@ class Considered:
         decision: the answer.
         evidence: readings and facts for the person, one line each.
         facts: what the policy's rules were judged on, by the names of `facts.FACTS`.
+        notes: what the person is told beside the result, such as that it may be stale.
     """
 
     statement: Statement
@@ -101,6 +102,10 @@ class Considered:
     decision: Decision
     evidence: tuple[str, ...] = ()
     facts: Mapping[str, object] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+_STALE_READS = "a replica that you name, with --to NODE or \\use NODE, is read although it is stale, and that is said"
 
 
 def permit_from_decision(considered: Considered, *, grant: Grant | None, confirmed: bool, now_seconds: float) -> Permit:
@@ -122,7 +127,11 @@ def permit_from_decision(considered: Considered, *, grant: Grant | None, confirm
     if verdict is Verdict.DENY:
         raise DeniedError(decision.message, evidence=considered.evidence, instead=decision.instead)
     if considered.node is None or considered.identity is None:
-        raise NoFitNodeError("no node is proven and fit for this statement", evidence=considered.evidence)
+        raise NoFitNodeError(
+            "no node is proven and fit for this statement",
+            evidence=considered.evidence,
+            instead=_STALE_READS if considered.statement.is_plain_read else "",
+        )
     elevated = grant is not None and covers(grant, statement.digest, considered.identity.server, now_seconds)
     if not elevated and (verdict is Verdict.ELEVATE or (verdict is Verdict.CONFIRM and not confirmed)):
         raise RefusedError(decision.message, evidence=considered.evidence, instead=decision.instead)

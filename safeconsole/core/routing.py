@@ -93,11 +93,13 @@ class Choice:
         route: replica, primary, or none when no node is fit.
         reading: the chosen node, or None.
         reasons: one line a node: why it was or was not chosen.
+        notes: what the person must know of what they will read there.
     """
 
     route: Route
     reading: Reading | None
     reasons: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def route_of(statement: Statement, *, to: str = "") -> Route:
@@ -118,7 +120,11 @@ def unfit_reasons(reading: Reading, gates: Gates) -> tuple[str, ...]:
     """Return why a node may not be sent a statement now; nothing means fit."""
     if reading.unreachable:
         return (f"unreachable: {reading.unreachable}",)
-    reasons = list(_replication_reasons(reading, gates)) if reading.role is Role.REPLICA else []
+    return (*stale_reasons(reading, gates), *_strained_reasons(reading, gates))
+
+
+def _strained_reasons(reading: Reading, gates: Gates) -> tuple[str, ...]:
+    reasons = []
     if reading.threads_running is not None and reading.threads_running > gates.threads_running:
         reasons.append(f"{reading.threads_running} threads running, over {gates.threads_running}")
     if gates.free_memory_bytes and reading.free_memory_bytes is None:
@@ -130,7 +136,10 @@ def unfit_reasons(reading: Reading, gates: Gates) -> tuple[str, ...]:
     return tuple(reasons)
 
 
-def _replication_reasons(reading: Reading, gates: Gates) -> tuple[str, ...]:
+def stale_reasons(reading: Reading, gates: Gates) -> tuple[str, ...]:
+    """Return why what a replica shows may be too old; nothing for a fresh one, and for any other role."""
+    if reading.role is not Role.REPLICA or reading.unreachable:
+        return ()
     if not reading.replicating:
         return ("replication is not running",)
     if reading.lag_seconds is None:
@@ -150,7 +159,8 @@ def choose(
         readings: every node of the cluster, as measured.
         gates: what a node must offer.
         route: replica or primary, from `route_of`.
-        node: a node that the person named; only that one is considered, whatever its proven role.
+        node: a node that the person named; only that one is considered, whatever its proven role, and a replica
+            also when it is stale, which a note then says: in an incident it may be all that is left to read.
         sticky: the node this session used last, preferred while it is fit.
 
     Returns:
@@ -159,9 +169,10 @@ def choose(
     role = Role.PRIMARY if route is Route.PRIMARY else Role.REPLICA
     reasons, fit = [], []
     for reading in readings:
-        wrong = unfit_reasons(reading, gates)
         if node and reading.node != node:
             continue
+        stale = stale_reasons(reading, gates)
+        wrong = tuple(reason for reason in unfit_reasons(reading, gates) if not node or reason not in stale)
         if not wrong and reading.role is Role.UNKNOWN:
             wrong = (f"role not proven: {reading.proof}",)
         if not wrong and not node and reading.role is not role:
@@ -174,7 +185,10 @@ def choose(
         return Choice(route=Route.NONE, reading=None, reasons=tuple(reasons))
     best = min(fit, key=lambda reading: _rank(reading, sticky))
     return Choice(
-        route=Route.PRIMARY if best.role is Role.PRIMARY else Route.REPLICA, reading=best, reasons=tuple(reasons)
+        route=Route.PRIMARY if best.role is Role.PRIMARY else Route.REPLICA,
+        reading=best,
+        reasons=tuple(reasons),
+        notes=tuple(f"{best.node} may be stale: {reason}" for reason in stale_reasons(best, gates)),
     )
 
 

@@ -112,6 +112,32 @@ def test_a_named_node_is_taken_for_what_it_proves_to_be():
 
 
 @pytest.mark.parametrize(
+    ("wrong", "note"),
+    [
+        ({"replicating": False}, "r may be stale: replication is not running"),
+        ({"lag_seconds": None}, "r may be stale: lag unknown"),
+        ({"lag_seconds": 99.0}, "r may be stale: lag 99 s over 10 s"),
+    ],
+)
+def test_a_stale_replica_is_read_when_it_is_named_and_that_is_said(wrong, note):
+    stale = reading("r", threads_running=1, free_memory_bytes=2000, history_length=1, **wrong)
+    assert choose((stale,), GATES, Route.REPLICA).reading is None
+    named = choose((stale,), GATES, Route.REPLICA, node="r")
+    assert (named.reading, named.notes) == (stale, (note,))
+
+
+def test_naming_a_strained_node_opens_no_gate():
+    strained = reading("r", lag_seconds=99.0, threads_running=101, free_memory_bytes=2000)
+    choice = choose((strained,), GATES, Route.REPLICA, node="r")
+    assert choice.reading is None and choice.reasons == ("r: 101 threads running, over 100",)
+
+
+def test_what_is_fresh_needs_no_note():
+    assert choose((reading("r"),), Gates(), Route.REPLICA).notes == ()
+    assert choose((PRIMARY,), Gates(), Route.PRIMARY).notes == ()
+
+
+@pytest.mark.parametrize(
     ("better", "worse"),
     [
         ({"tags": frozenset({"console"}), "lag_seconds": 9.0}, {}),

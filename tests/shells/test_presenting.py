@@ -1,5 +1,6 @@
 import io
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -26,6 +27,13 @@ def test_data_goes_to_one_stream_and_all_else_to_the_other(considered):
     data, messages = shown(considered(), Ended(statement=1, outcome="done", rows=3, elapsed_seconds=0.0031))
     assert data == "id  name\n--  ----\n 1  a\n 2  NULL\n 3  c\n"
     assert messages == "replica-1 (replica)\n3 rows, 3 ms, replica-1 (replica)\n"
+
+
+def test_what_must_be_known_of_the_answer_stands_before_it(considered):
+    stale = replace(considered(), notes=("replica-1 may be stale: lag unknown",))
+    data, messages = shown(stale, Ended(statement=1, outcome="done", rows=3, elapsed_seconds=0.0031))
+    assert "stale" not in data
+    assert messages.splitlines()[:2] == ["replica-1 (replica)", "replica-1 may be stale: lag unknown"]
 
 
 def test_a_write_says_what_it_changed(considered):

@@ -99,6 +99,8 @@ class StreamPresenter:
             self._considered = considered
             if self._shape.header and considered.node:
                 self._say(f"{considered.node} ({considered.route})")
+            for note in considered.notes:
+                self._say(note, bold=True)
             if columns:
                 self._writer = writer_for(self._format(considered), columns, self._screen.data, self._screen.data_look)
 
