@@ -11,12 +11,16 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+LIBRARIES = sysconfig.get_path("purelib")
 WAIT_SECONDS = 60
+SETTLE_SECONDS = 0.3
+"""Between a question and our answer: what is typed ahead of a question is dropped."""
 
 KEYRING = '''
 """A keyring in a file of the home directory."""
@@ -49,15 +53,16 @@ class FileKeyring(KeyringBackend):
 class Account:
     """Somebody: `uid` is a real account of this computer, or None for one that sudo names."""
 
-    def __init__(self, place, name, *, uid=None, gid=None):
-        self.uid, self.gid = uid, gid
+    def __init__(self, place, name, *, python=sys.executable, uid=None, gid=None):
+        self.python, self.uid, self.gid = python, uid, gid
         self.name = pwd.getpwuid(uid).pw_name if uid is not None else name
         self.home = place / name
         self.home.mkdir(mode=0o700)
         self.config = self.home / "config.toml"
         self.environ = {
-            "HOME": str(self.home), "PATH": os.environ["PATH"], "PYTHONPATH": f"{ROOT}:{place}", "TMPDIR": str(self.home),
-            "PYTHONDONTWRITEBYTECODE": "1", "PYTHON_KEYRING_BACKEND": "file_keyring.FileKeyring", "TERM": "dumb",
+            "HOME": str(self.home), "PATH": os.environ["PATH"], "TMPDIR": str(self.home), "TERM": "dumb",
+            "PYTHONPATH": f"{ROOT}:{place}:{LIBRARIES}", "PYTHONDONTWRITEBYTECODE": "1",
+            "PYTHON_KEYRING_BACKEND": "file_keyring.FileKeyring",
         }  # fmt: skip
         if uid is None:
             self.environ["SUDO_USER"] = name
@@ -76,7 +81,7 @@ class Account:
 
     def command(self, *words):
         config = ["--config", str(self.config)] if self.config.exists() else []
-        return [sys.executable, "-m", "safeconsole", *config, *words]
+        return [self.python, "-m", "safeconsole", *config, *words]
 
     def run(self, *words, **environ):
         """Run a command without a terminal."""
@@ -120,6 +125,7 @@ class OnTerminal:
         return self.until(r"safeconsole approve (\S+)\s")[1]
 
     def type(self, line):
+        time.sleep(SETTLE_SECONDS)
         os.write(self._ours, f"{line}\n".encode())
 
     def interrupt(self):
@@ -194,12 +200,12 @@ def team(*, real):
     (place / "file_keyring.py").write_text(KEYRING)
     (place / "shared").mkdir()
     nobody, other = pwd.getpwnam("nobody"), pwd.getpwnam("daemon")
-    ids = (
-        ({"uid": nobody.pw_uid, "gid": nobody.pw_gid}, {"uid": other.pw_uid, "gid": nobody.pw_gid})
-        if real
-        else ({}, {})
+    uids = (nobody.pw_uid, other.pw_uid) if real else (None, None)
+    python = python_for_others() if real else sys.executable
+    ann, ben = (
+        Account(place, name, python=python, uid=uid, gid=nobody.pw_gid)
+        for name, uid in zip(("ann", "ben"), uids, strict=True)
     )
-    ann, ben = Account(place, "ann", **ids[0]), Account(place, "ben", **ids[1])
     if real:
         # As an administrator would: one group for both, and nobody else.
         os.chown(place / "shared", 0, nobody.pw_gid)
@@ -221,11 +227,23 @@ def why_no_real_accounts():
     """Return why tests cannot become other accounts here, or ""."""
     if os.geteuid() != 0:
         return "only root can become two other accounts"
-    tried = subprocess.run(
-        [sys.executable, "-c", "import safeconsole.wiring"], user="nobody", group="nogroup", extra_groups=[],
-        env={"PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}, cwd="/", capture_output=True, check=False,
-    )  # fmt: skip
-    return "" if tried.returncode == 0 else "other accounts cannot read this checkout or its Python"
+    return "" if python_for_others() else "other accounts cannot read this checkout, or no Python of this version"
+
+
+def python_for_others():
+    """Return a Python of this version that other accounts may run, or ""."""
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    nobody = pwd.getpwnam("nobody")
+    for python in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
+        with contextlib.suppress(OSError):
+            tried = subprocess.run(
+                [python, "-c", "import safeconsole.wiring, cryptography, sqlglot"], user=nobody.pw_uid, group=nobody.pw_gid,
+                extra_groups=[], env={"PYTHONPATH": f"{ROOT}:{LIBRARIES}", "PYTHONDONTWRITEBYTECODE": "1"}, cwd="/",
+                capture_output=True, check=False,
+            )  # fmt: skip
+            if tried.returncode == 0:
+                return python
+    return ""
 
 
 def why_no_names():

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -130,7 +131,6 @@ def test_an_approval_counts_once_and_for_nothing_else(people):
 def test_a_statement_that_was_edited_needs_an_approval_of_its_own(people):
     console = ask(people, f"{add('approved')}; {add('sneaked')}")
     assert approve(people, console.code()).returncode == 0
-    console.until(r"sneaked|approve \S+\s[^$]*approve \S+\s")
     console.until(r"(?s)approve \S+\s.*approve \S+\s")
     console.interrupt()
     assert console.end()[0] == 3
@@ -189,11 +189,10 @@ def test_what_is_pasted_for_another_request_does_not_count(people, receiver):
 # Going without.
 
 
-def test_an_emergency_goes_without_only_loudly_and_where_the_policy_says_so(people, receiver, tmp_path):
+def test_an_emergency_goes_without_only_loudly_and_where_the_policy_says_so(people, receiver):
     own = people.ann.home / "mine.yaml"
-    text = PolicyFiles().load("strict").source
-    with open(text, encoding="utf-8") as file:
-        own.write_text(file.read().replace("approval_may_be_skipped: false", "approval_may_be_skipped: true"))
+    strict = Path(PolicyFiles().load("strict").source).read_text(encoding="utf-8")
+    own.write_text(strict.replace("approval_may_be_skipped: false", "approval_may_be_skipped: true"))
     people.configure(keys="file", webhook=receiver.url, policy=str(own))
     console = ask(people, add("skipped"))
     console.code()
