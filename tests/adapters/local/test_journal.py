@@ -367,7 +367,7 @@ def test_kill_9_at_any_moment_loses_nothing_that_was_promised(directory, told):
 
 def test_an_intent_without_an_outcome_is_unknown_when_the_console_is_dead_and_under_way_when_it_lives(directory, told):
     process = run(
-        WRITER.replace("print(number", "print(number); sys.stdin.read(1); print(number"),
+        WRITER.replace("print(number", "print(number, flush=True); sys.stdin.read(1); print(number"),
         directory,
         "s",
         stdin=subprocess.PIPE,
