@@ -34,6 +34,10 @@ class AnchorEvent(StrEnum):
     RECOVERED = "recovered"
 
 
+ENDS = frozenset({AnchorEvent.CLOSED, AnchorEvent.ABANDONED})
+"""Anchors after which a session gets no more entries."""
+
+
 class Anchor(msgspec.Struct, frozen=True, kw_only=True):
     """
     One line of the host log.

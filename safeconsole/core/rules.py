@@ -7,7 +7,6 @@ misspelt fact or a comparison of two types is an error at load, never a rule tha
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -138,6 +137,9 @@ def _complaint(error: str) -> str:
 
 
 def _guess(word: str, words: tuple[str, ...]) -> str:
+    # Imported here: a condition that is right needs none of it.
+    import difflib  # noqa: PLC0415
+
     close = difflib.get_close_matches(word, words, n=1)
     return f"; perhaps '{close[0]}'" if close else ""
 
@@ -155,6 +157,8 @@ def _strange_words(when: str) -> tuple[str, str, tuple[str, ...]] | None:
 
 
 def _nearest(facts: list[Fact], word: str) -> Fact:
+    import difflib  # noqa: PLC0415
+
     return max(facts, key=lambda fact: max(difflib.SequenceMatcher(None, word, known).ratio() for known in fact.words))
 
 

@@ -13,13 +13,9 @@ from typing import Protocol
 
 import msgspec
 
-from safeconsole.core.anchor import Anchor, AnchorEvent, statement_to_sign
+from safeconsole.core.anchor import ENDS, Anchor, AnchorEvent, statement_to_sign
 from safeconsole.core.chain import GENESIS, hash_in_line
 from safeconsole.core.record import Finding
-
-ENDS = frozenset({AnchorEvent.CLOSED, AnchorEvent.ABANDONED})
-"""Anchors after which a session gets no more entries."""
-
 
 ASIDES = frozenset({AnchorEvent.PRUNED, AnchorEvent.REVIEWED})
 """Anchors whose head is not one of the session's entries."""

@@ -7,7 +7,6 @@ directory; `/etc/safeconsole/config.toml` is read as well, and wins (`precedence
 
 from __future__ import annotations
 
-import difflib
 import math
 import os
 import re
@@ -190,6 +189,9 @@ def _explain(message: str, kind: Any, source: Path, at: tuple[str, ...]) -> NoRe
 
 
 def _unknown_key(message: str, name: str, valid: Iterable[str]) -> NoReturn:
+    # Imported here: a configuration that is right needs none of it.
+    import difflib  # noqa: PLC0415
+
     near = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"valid here: {', '.join(valid)}"
     raise ConfigurationError(f"{message}; {hint}")

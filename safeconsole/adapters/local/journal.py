@@ -30,11 +30,10 @@ from safeconsole.adapters.local.appending import (
     write_whole,
 )
 from safeconsole.adapters.local.hostlog import HostLog, lock, open_host_log
-from safeconsole.core.anchor import AnchorEvent
+from safeconsole.core.anchor import ENDS, AnchorEvent
 from safeconsole.core.chain import hash_in_line, sealed_line
 from safeconsole.core.errors import AuditUnavailableError
 from safeconsole.core.record import SCHEMA_VERSION, Entry, Intent, Record
-from safeconsole.core.verification import ENDS
 from safeconsole.interfaces import Clock
 
 SESSIONS = "sessions"

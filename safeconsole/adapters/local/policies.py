@@ -11,13 +11,16 @@ import hashlib
 import os
 import stat
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import yaml
 
-from safeconsole.core.cases import Case, cases_from_document
 from safeconsole.core.errors import ConfigurationError, PolicyInvalidError
 from safeconsole.core.policy import Policy
 from safeconsole.core.policy_document import policy_from_document
+
+if TYPE_CHECKING:
+    from safeconsole.core.cases import Case
 
 LARGEST_FILE_BYTES = 1024 * 1024
 """A policy of this size would have thousands of rules."""
@@ -61,6 +64,9 @@ class PolicyFiles:
 
     def cases(self, name: str) -> tuple[Case, ...]:
         """Return the examples beside a policy, none when there is no such file; raises as `load`."""
+        # Imported here: only those who test a policy read its examples.
+        from safeconsole.core.cases import cases_from_document  # noqa: PLC0415
+
         path = self._path(name)
         path = path.with_name(f"{path.stem}.cases{path.suffix}")
         if not path.exists():
