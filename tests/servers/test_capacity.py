@@ -1,0 +1,209 @@
+"""Capacity on real servers: the same sizes as the tables', no table opened, and evidence that is really there."""
+
+import json
+import os
+from functools import partial
+
+import pytest
+
+from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.vocabulary import Flavour
+from safeconsole.demo import shop
+from safeconsole.jobs.asking import Asker
+from safeconsole.jobs.statistics import page_sql
+from safeconsole.wiring import run
+
+ODD = ("it's", 'back\\slash"', "with space", "_ünïcode_gho", "-- x", "`tick`")
+
+
+def tell(cluster, node, *statements):
+    with cluster.dba_connect(node) as dba, dba.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+        return cursor.fetchall()
+
+
+def quoted(name):
+    return "`" + name.replace("`", "``") + "`"
+
+
+@pytest.fixture
+def typed(cluster, tmp_path, capfd):
+    secrets = tmp_path / "secrets"
+    secrets.mkdir()
+    for account, password in cluster.accounts.items():
+        (secrets / account).write_text(password)
+    config = tmp_path / "config.toml"
+    nodes = json.dumps([f"{node.host}:{node.port}" for node in cluster.nodes])
+    config.write_text(
+        f'[clusters.shop]\nnodes = {nodes}\nenvironment = "production"\n[clusters.shop.accounts]\nread = "console_read"\n'
+        f'elevated = "console_elevated"\n[clusters.shop.secrets]\nsources = ["command"]\n'
+        f'command = ["cat", "{secrets}/{{account}}"]\n[clusters.shop.tls]\nmode = "disabled"\n'
+        f'[audit]\ndirectory = "{tmp_path / "audit"}"\n'
+    )
+    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
+
+    def type_it(*arguments):
+        capfd.readouterr()
+        code = run(["--config", str(config), *arguments], environ)
+        out, err = capfd.readouterr()
+        return code, out, err
+
+    return type_it
+
+
+def rows_of(answer):
+    code, out, err = answer
+    assert code == 0, err
+    return json.loads(out)
+
+
+@pytest.fixture
+def scratch(cluster):
+    """A schema of its own on the primary and, copied, on the replicas."""
+    tell(cluster, cluster.primary, "CREATE DATABASE capacity_test", "GRANT SELECT ON capacity_test.* TO 'console_read'@'%'")
+
+    def make(*statements):
+        tell(cluster, cluster.primary, "USE capacity_test", *statements)
+        cluster.wait_caught_up()
+
+    make()
+    yield make
+    tell(cluster, cluster.primary, "REVOKE SELECT ON capacity_test.* FROM 'console_read'@'%'", "DROP DATABASE capacity_test")
+    cluster.wait_caught_up()
+
+
+def test_it_finds_every_table_of_the_shop_and_opens_none(typed, cluster):
+    def opened():
+        found = [dict(tell(cluster, node, "SHOW GLOBAL STATUS LIKE 'Opened_table_definitions'")) for node in cluster.replicas]
+        return sum(int(each["Opened_table_definitions"]) for each in found)
+
+    rows_of(typed("capacity", "shop", "--format", "json"))
+    before = opened()
+    found = rows_of(typed("capacity", "shop", "--schema", "shop", "--top", "0", "--format", "json"))
+    # What a new connection of the console opens by itself, and not the shop's tables.
+    assert opened() - before < len(shop.TABLES)
+    assert {row["table"] for row in found} == {table.name for table in shop.TABLES}
+    assert all(row["total_bytes"] > 0 for row in found)
+
+
+def test_estimates_agree_with_the_tables_themselves(typed):
+    found = rows_of(typed("capacity", "shop", "--schema", "shop", "--verify", "5", "--format", "json"))
+    assert [row["witness"] for row in found] == ["table"] * 5
+    assert all(abs(row["error"]) < 0.25 for row in found)
+
+
+def test_indexes_add_up_to_their_table(typed):
+    sizes = {row["table"]: row for row in rows_of(typed("capacity", "shop", "--schema", "shop", "--format", "json"))}
+    indexes = rows_of(typed("capacity", "shop", "--schema", "shop", "--indexes", "2", "--format", "json"))
+    found = {}
+    for row in indexes:
+        found[row["table"]] = found.get(row["table"], 0) + row["bytes"]
+    assert set(found) == {"order_items", "orders"}
+    assert all(count == sizes[name]["total_bytes"] for name, count in found.items())
+
+
+def test_names_of_every_kind_are_paged_past_and_partitions_are_one_table(typed, scratch):
+    scratch(
+        *(f"CREATE TABLE {quoted(name)} (id INT PRIMARY KEY)" for name in ODD),
+        "CREATE TABLE parted (id INT PRIMARY KEY) PARTITION BY HASH (id) PARTITIONS 3",
+    )
+    found = {row["table"]: row for row in rows_of(typed("capacity", "shop", "--schema", "capacity_test", "--top", "0", "--format", "json"))}
+    assert set(found) == {*ODD, "parted"}
+    assert found["parted"]["partitions"] == 3
+
+
+def test_large_values_off_their_pages_are_counted(typed, scratch):
+    scratch(
+        "CREATE TABLE blobs (id INT PRIMARY KEY AUTO_INCREMENT, b LONGBLOB)",
+        *["INSERT INTO blobs (b) VALUES (REPEAT('x', 1000000))"] * 8,
+        "ANALYZE TABLE blobs",
+    )
+    (found,) = rows_of(typed("capacity", "shop", "--schema", "capacity_test", "--format", "json"))
+    assert 8_000_000 < found["data_bytes"] < 16_000_000
+
+
+def test_pages_follow_each_other_by_the_primary_key(typed, monkeypatch):
+    from safeconsole.jobs import capacity
+
+    def names():
+        found = rows_of(typed("capacity", "shop", "--top", "0", "--format", "json", "--afresh"))
+        return sorted((row["schema"], row["table"], row["rows_estimated"]) for row in found)
+
+    whole = names()
+    original = capacity.statistics.page_sql
+    pages = []
+
+    def small_page(asker, *, schema, after, most):
+        pages.append(after)
+        return original(asker, schema=schema, after=after, most=most)
+
+    monkeypatch.setattr(capacity.statistics, "page_sql", small_page)
+    monkeypatch.setattr(capacity, "_Run", partial(capacity._Run, page_tables=3))
+    assert names() == whole
+    assert len(pages) == len(whole) // 3 + 1
+
+
+def test_a_page_is_a_range_of_the_primary_key_wherever_it_begins(cluster):
+    """A page that read from the beginning each time would cost the square of the tables."""
+    asker = Asker(gate=None, rules=lambda: LexicalRules(flavour=Flavour(cluster.flavour)))
+    sql = page_sql(asker, schema="", after=("shop", "a"), most=200)
+    counters = "SHOW SESSION STATUS WHERE variable_name IN ('Handler_read_first', 'Handler_read_key', 'Handler_read_next')"
+    with cluster.dba_connect(cluster.replicas[0]) as dba, dba.cursor() as cursor:
+        cursor.execute(counters)
+        before = {name: int(value) for name, value in cursor.fetchall()}
+        cursor.execute(sql)
+        read = len(cursor.fetchall())
+        cursor.execute(counters)
+        handlers = {name: int(value) - before[name] for name, value in cursor.fetchall()}
+    assert handlers["Handler_read_first"] == 0
+    assert handlers["Handler_read_key"] >= 1
+    assert handlers["Handler_read_next"] <= read + 2
+
+
+def test_a_migration_that_runs_is_told_from_one_that_is_over(typed, scratch, cluster):
+    scratch(
+        "CREATE TABLE orders (id INT PRIMARY KEY)",
+        "CREATE TABLE _orders_new (id INT PRIMARY KEY)",
+        "CREATE TABLE users (id INT PRIMARY KEY)",
+        "CREATE TABLE _users_ghc (id BIGINT PRIMARY KEY, last_update TIMESTAMP NOT NULL, hint VARCHAR(64), value VARCHAR(255))",
+        "CREATE TABLE _users_gho (id INT PRIMARY KEY)",
+        "CREATE TABLE _gone_gho (id INT PRIMARY KEY)",
+        "INSERT INTO _users_ghc VALUES (1, NOW(), 'heartbeat', '')",
+        "CREATE TRIGGER pt_osc_capacity_test_orders_ins AFTER INSERT ON orders FOR EACH ROW REPLACE INTO _orders_new VALUES (NEW.id)",
+    )
+    tell(cluster, cluster.primary, "GRANT TRIGGER ON capacity_test.* TO 'console_read'@'%'")
+    cluster.wait_caught_up()
+    try:
+        answer = rows_of(typed("capacity", "shop", "--schema", "capacity_test", "--leftovers", "--format", "json"))
+    finally:
+        tell(cluster, cluster.primary, "REVOKE TRIGGER ON capacity_test.* FROM 'console_read'@'%'")
+    found = {row["table"]: row for row in answer}
+    assert {name: row["state"] for name, row in found.items()} == {
+        "_orders_new": "running", "_users_ghc": "running", "_users_gho": "running", "_gone_gho": "unclear",
+    }  # fmt: skip
+    assert "pt_osc_capacity_test_orders_ins" in found["_orders_new"]["why"]
+    assert "changelog" in found["_users_gho"]["why"]
+    assert "only copy" in found["_gone_gho"]["why"]
+
+
+def test_without_the_grant_the_account_is_told_which_one_is_missing(typed, cluster):
+    def changed(word, preposition):
+        tell(cluster, cluster.primary, f"{word} SELECT ON mysql.innodb_table_stats {preposition} 'console_read'@'%'")
+        cluster.wait_caught_up()
+
+    changed("REVOKE", "FROM")
+    try:
+        code, _, err = typed("capacity", "shop")
+    finally:
+        changed("GRANT", "TO")
+    assert code == 1
+    assert "grant the read account SELECT ON mysql.innodb_table_stats" in err
+
+
+def test_a_size_scan_that_is_refused_names_the_command_that_answers_it(typed):
+    sql = "SELECT table_schema, SUM(data_length) FROM information_schema.tables GROUP BY table_schema"
+    code, out, err = typed("sql", "shop", "--to", "primary", "-e", sql)
+    assert code == 3
+    assert out == ""
+    assert "instead: safeconsole capacity shop (" in err
