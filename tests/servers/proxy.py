@@ -34,6 +34,10 @@ class Proxy:
         """Pass new bytes again."""
         self._deaf.clear()
 
+    def lead_to(self, host, port):
+        """Lead new connections to another server, as an endpoint that moves does."""
+        self._server = (host, port)
+
     def refuse(self):
         """Accept no further connection."""
         self._refusing = True

@@ -1,0 +1,270 @@
+"""
+A console session while the cluster under it fails over: what the person is told, what was sent, how soon it works again.
+
+Every test prints its line of the table in docs/routing.md (`pytest -s -k failover` shows them).
+"""
+
+import threading
+import time
+
+import pytest
+
+from safeconsole.core.errors import (
+    NoFitNodeError,
+    OutcomeUnknownError,
+    RefusedError,
+    StoppedError,
+    UnreachableError,
+)
+from tests.servers.desk import listen, seated, times_sent
+from tests.servers.proxy import Proxy
+from tests.servers.talking import wait_for
+
+FLAVOURS = ("mysql", "mariadb")
+CHANGE = "UPDATE orders SET total = total + 1 WHERE id = 1 AND 'mark {mark}' = 'mark {mark}'"
+SLOW_CHANGE = "UPDATE orders SET status = IF(SLEEP(0.02) = 0, '{mark}', status) WHERE id <= 400"
+SLOW_READ = "SELECT SUM(SLEEP(0.02)), 'mark {mark}' FROM orders WHERE id <= 400"
+READ = "SELECT @@port, 'mark {mark}'"
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture(params=FLAVOURS)
+def cluster(request, private_cluster):
+    started = private_cluster(request.param)
+    listen(started)
+    return started
+
+
+@pytest.fixture
+def told(request):
+    """A function that prints one line of the table."""
+
+    def line(error, *, sent, seconds):
+        what = f"{type(error).__name__} ({error.exit_code}): {error.message}" if error else "nothing"
+        print(f"\n| {request.node.name} | {what} | {sent} | {seconds:.1f} s |")
+
+    return line
+
+
+def total_of(cluster):
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("SELECT total FROM shop.orders WHERE id = 1")
+        return cursor.fetchone()[0]
+
+
+def later(seconds, act):
+    timer = threading.Timer(seconds, act)
+    timer.start()
+    return timer
+
+
+def test_a_promotion_between_the_prompt_and_enter_is_caught(cluster, tmp_path, told):
+    before, mark = total_of(cluster), "between"
+    with seated(cluster, tmp_path / "desk") as desk:
+        desk.run("SELECT COUNT(*) FROM orders")
+        desk.answering.before_enter = lambda: cluster.promote(cluster.replicas[0])
+        error = desk.error_of(CHANGE.format(mark=mark))
+        assert isinstance(error, RefusedError) and "nothing was sent" in error.message
+        sent = times_sent(cluster, f"mark {mark}")
+        assert sent == 0 and total_of(cluster) == before
+        assert [record["state"] for record in desk.records("elevation")][-1] == "voided"
+        desk.answering.before_enter = lambda: None
+        asked = desk.answering.asked
+        seconds, errors, shown = desk.seconds_until(CHANGE.format(mark=mark))
+        assert errors == [] and shown.where == "replica-1"
+        assert desk.answering.asked == asked + 1
+        assert (total_of(cluster), times_sent(cluster, f"mark {mark}")) == (before + 1, 1)
+        told(error, sent=sent, seconds=seconds)
+
+
+def test_an_elevation_does_not_survive_a_promotion(cluster, tmp_path, told):
+    mark = "window"
+    with seated(cluster, tmp_path / "desk", plea=None) as desk:
+        desk.gate.elevate(reason="incident 7")
+        desk.run(CHANGE.format(mark="before"))
+        cluster.promote(cluster.replicas[0])
+        error = desk.error_of(CHANGE.format(mark=mark))
+        assert isinstance(error, RefusedError)
+        assert desk.gate.status().elevated_seconds == 0
+        assert times_sent(cluster, f"mark {mark}") == 0
+        # Asked for anew, it is for the new primary.
+        desk.gate.elevate(reason="incident 7")
+        seconds, errors, shown = desk.seconds_until(CHANGE.format(mark=mark))
+        assert errors == [] and shown.where == "replica-1"
+        told(error, sent=0, seconds=seconds)
+
+
+def test_a_replica_that_is_promoted_gets_no_more_reads(cluster, tmp_path, told):
+    with seated(cluster, tmp_path / "desk") as desk:
+        first = desk.port()
+        promoted = next(node for node in cluster.replicas if node.port == first)
+        stays = next(node for node in cluster.replicas if node.port != first)
+        cluster.promote(promoted)
+        mark = "onpromoted"
+        # Measured or not since: the live session is looked at before each send.
+        seconds, errors, shown = desk.seconds_until(READ.format(mark=mark))
+        assert shown.table[0][0] == stays.port
+        assert times_sent(cluster, f"mark {mark}") == 1
+        told(errors[0] if errors else None, sent=1, seconds=seconds)
+
+
+def test_a_primary_that_is_killed_under_a_change_leaves_it_unknown(cluster, tmp_path, told):
+    mark = "killedunder"
+    with seated(cluster, tmp_path / "desk", connect_seconds=1.5) as desk:
+        desk.run("SELECT COUNT(*) FROM orders")
+        later(1.0, lambda: cluster.kill(cluster.primary))
+        error = desk.error_of(SLOW_CHANGE.format(mark=mark))
+        assert isinstance(error, OutcomeUnknownError) and "may or may not have run" in error.message
+        lost = desk.error_of(CHANGE.format(mark="nowhere"))
+        assert isinstance(lost, NoFitNodeError)
+        assert any("primary" in line and "unreachable" in line for line in lost.evidence)
+        # Nothing replicates any more, so no replica is fresh; one that is named is read, and said to be stale.
+        stale = desk.error_of("SELECT COUNT(*) FROM orders")
+        assert isinstance(stale, NoFitNodeError) and "--to NODE" in stale.instead
+        desk.gate.use("replica-2")
+        shown = desk.run("SELECT COUNT(*) FROM orders")
+        assert shown.table and any("may be stale" in note for note in shown.notes)
+        desk.gate.use("")
+        cluster.promote(cluster.replicas[0])
+        seconds, errors, shown = desk.seconds_until(CHANGE.format(mark="after"))
+        assert shown.where == "replica-1"
+        assert times_sent(cluster, f"mark {mark}") == 0
+        assert desk.run(f"SELECT COUNT(*) FROM orders WHERE status = '{mark}'").table == [(0,)]
+        told(error, sent=1, seconds=seconds)
+
+
+def test_a_primary_that_is_killed_while_idle_ends_the_elevation(cluster, tmp_path, told):
+    with seated(cluster, tmp_path / "desk", plea=None, connect_seconds=1.5) as desk:
+        desk.gate.elevate(reason="incident 7")
+        desk.run(CHANGE.format(mark="before"))
+        cluster.kill(cluster.primary)
+        wait_for(lambda: desk.gate.status().elevated_seconds == 0, at_most=5)
+        error = desk.error_of(CHANGE.format(mark="idle"))
+        assert isinstance(error, NoFitNodeError)
+        cluster.promote(cluster.replicas[0])
+        refused = desk.error_of(CHANGE.format(mark="idle"))
+        assert isinstance(refused, RefusedError)
+        desk.gate.elevate(reason="incident 7")
+        seconds, errors, shown = desk.seconds_until(CHANGE.format(mark="idle"))
+        assert (times_sent(cluster, "mark idle"), shown.where) == (1, "replica-1")
+        told(error, sent=1, seconds=seconds)
+
+
+def test_a_replica_that_is_killed_under_a_read_is_left(cluster, tmp_path, told):
+    mark = "readlost"
+    with seated(cluster, tmp_path / "desk", connect_seconds=1.5) as desk:
+        first = desk.port()
+        read_from = next(node for node in cluster.replicas if node.port == first)
+        later(1.0, lambda: cluster.kill(read_from))
+        error = desk.error_of(SLOW_READ.format(mark=mark))
+        assert isinstance(error, StoppedError) and "lost" in error.message
+        seconds, errors, shown = desk.seconds_until("SELECT @@port")
+        assert errors == [] and shown.table != [(first,)]
+        told(error, sent=1, seconds=seconds)
+
+
+def test_a_replica_that_stops_replicating_gets_no_reads(cluster, tmp_path, told):
+    with seated(cluster, tmp_path / "desk") as desk:
+        first = desk.port()
+        stopped = next(node for node in cluster.replicas if node.port == first)
+        cluster.stop_replication(stopped)
+        started = time.monotonic()
+        wait_for(lambda: desk.port() != first, at_most=15)
+        noticed = time.monotonic() - started
+        for node in cluster.replicas:
+            cluster.stop_replication(node)
+        desk.gate.topology()
+        error = desk.error_of(READ.format(mark="stopped"))
+        assert isinstance(error, NoFitNodeError) and error.exit_code == 8
+        assert sum("replication is not running" in line for line in error.evidence) == 2
+        assert times_sent(cluster, "mark stopped") == 0
+        cluster.start_replication(stopped)
+        seconds, _, shown = desk.seconds_until("SELECT @@port")
+        assert shown.table == [(stopped.port,)]
+        told(error, sent=0, seconds=max(seconds, noticed))
+
+
+def test_a_replica_that_lags_gets_no_reads(cluster, tmp_path, told):
+    with seated(cluster, tmp_path / "desk", gates={"lag_seconds": 3}) as desk:
+        desk.run("SELECT COUNT(*) FROM orders")
+        for node in cluster.replicas:
+            _delay(cluster, node, 10)
+        until = time.monotonic() + 20
+        error = None
+        while error is None and time.monotonic() < until:
+            _touch(cluster)
+            time.sleep(0.25)
+            try:
+                desk.run("SELECT COUNT(*) FROM orders")
+            except NoFitNodeError as caught:
+                error = caught
+        assert error is not None and error.exit_code == 8
+        assert sum("lag" in line and "over 3 s" in line for line in error.evidence) >= 1
+        for node in cluster.replicas:
+            _delay(cluster, node, 0)
+        seconds, _, _ = desk.seconds_until("SELECT COUNT(*) FROM orders")
+        told(error, sent=0, seconds=seconds)
+
+
+def test_an_endpoint_called_replica_that_leads_to_the_primary_is_refused(cluster, tmp_path, told):
+    nodes = {"replica": f"127.0.0.1:{cluster.primary.port}"}
+    with seated(cluster, tmp_path / "desk", nodes=nodes) as desk:
+        error = desk.error_of(READ.format(mark="misled"))
+        assert isinstance(error, NoFitNodeError) and error.exit_code == 8
+        assert any("replica: is a primary: read_only=0, no replication channel" in line for line in error.evidence)
+        assert times_sent(cluster, "mark misled") == 0
+        told(error, sent=0, seconds=0.0)
+
+
+def test_an_endpoint_that_moves_to_the_primary_is_refused(cluster, tmp_path, told):
+    replica, proxy = cluster.replicas[0], Proxy(cluster.replicas[0].host, cluster.replicas[0].port)
+    with seated(cluster, tmp_path / "desk", nodes={"reader": proxy.address}) as desk:
+        assert desk.port() == replica.port
+        proxy.lead_to(cluster.primary.host, cluster.primary.port)
+        proxy.cut()
+        time.sleep(0.2)
+        error = desk.error_of(READ.format(mark="moved"))
+        assert isinstance(error, NoFitNodeError) and error.exit_code == 8
+        assert times_sent(cluster, "mark moved") == 0
+        other = cluster.replicas[1]
+        proxy.lead_to(other.host, other.port)
+        proxy.cut()
+        seconds, _, shown = desk.seconds_until("SELECT @@port")
+        assert shown.table == [(other.port,)]
+        told(error, sent=0, seconds=seconds)
+    proxy.close()
+
+
+def test_a_node_that_goes_deaf_is_left_for_one_that_answers(cluster, tmp_path, told):
+    proxies = {node.name: Proxy(node.host, node.port) for node in cluster.nodes}
+    nodes = {name: proxy.address for name, proxy in proxies.items()}
+    with seated(cluster, tmp_path / "desk", nodes=nodes, connect_seconds=1.5) as desk:
+        first = desk.port()
+        name = next(node.name for node in cluster.replicas if node.port == first)
+        proxies[name].go_deaf()
+        started = time.monotonic()
+        seconds, errors, shown = desk.seconds_until(READ.format(mark="deaf"))
+        assert shown.table[0][0] != first
+        assert all(isinstance(error, UnreachableError) for error in errors), errors
+        assert times_sent(cluster, "mark deaf") == 1
+        assert seconds < 20
+        told(errors[0] if errors else None, sent=1, seconds=time.monotonic() - started)
+    for proxy in proxies.values():
+        proxy.close()
+
+
+def _touch(cluster):
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("UPDATE shop.orders SET total = total + 1 WHERE id = 2")
+
+
+def _delay(cluster, node, seconds):
+    words = (
+        f"CHANGE REPLICATION SOURCE TO SOURCE_DELAY = {seconds}"
+        if cluster.flavour == "mysql"
+        else f"CHANGE MASTER TO MASTER_DELAY = {seconds}"
+    )
+    with cluster.dba_connect(node) as dba, dba.cursor() as cursor:
+        for statement in ("STOP REPLICA", words, "START REPLICA"):
+            cursor.execute(statement)
