@@ -47,7 +47,8 @@ class Custody:
             reading = connection.prove()
             if reading.role == Role(permit.route):
                 return connection
-            found = f"{permit.node} is now a {reading.role}: {reading.proof}"
+            role = "of unknown role" if reading.role is Role.UNKNOWN else f"a {reading.role}"
+            found = f"{permit.node} is now {role}: {reading.proof}"
         # Kept, a connection that leads elsewhere would refuse everything that comes after.
         self._nodes.drop(permit.node, permit.account)
         self.void(Event.FAILED_OVER)

@@ -45,6 +45,16 @@ def test_readings_are_believed_for_a_moment(cluster):
     assert cluster.measured() == 2
 
 
+def test_nothing_is_refused_on_an_old_reading(cluster):
+    for node in (FIRST, SECOND):
+        cluster.engine.node(node).replicating = False
+    assert cluster.choose().reading is None
+    cluster.engine.node(SECOND).replicating = True
+    cluster.clock.seconds += 0.1
+    assert cluster.chosen() == SECOND
+    assert cluster.measured() == 2
+
+
 def test_what_is_forgotten_is_measured_again(cluster):
     cluster.choose()
     cluster.nodes.forget()
