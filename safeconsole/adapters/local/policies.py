@@ -1,8 +1,9 @@
 """
 Policy files of this computer: shipped ones by name, others by path.
 
-A file is refused when others may write to it, when a key stands in it twice, when it uses anything
-of YAML beyond plain mappings, sequences and scalars, or when it is larger than a policy can be.
+A file is refused when others may write to it, when it is larger than a policy can be, or when it is not the
+plain YAML that `policy_text` reads. Beside a shipped file stands its read form, which saves a start the
+import of a YAML parser; it counts only while it was made of exactly the bytes of the file.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ import hashlib
 import os
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import yaml
+import msgspec
 
 from safeconsole.core.errors import ConfigurationError, PolicyInvalidError
 from safeconsole.core.policy import Policy
@@ -25,8 +26,32 @@ if TYPE_CHECKING:
 LARGEST_FILE_BYTES = 1024 * 1024
 """A policy of this size would have thousands of rules."""
 
-DEEPEST = 20
-"""A policy nests its collections four deep."""
+
+READ_SUFFIX = ".read.json"
+
+
+class ReadForm(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a policy's text holds.
+
+    Attributes:
+        text_hash: hexadecimal SHA-256 of the text.
+        document: its mappings, sequences and scalars.
+        lines: line numbers from 1 by path ("mode", "rules[2].when").
+    """
+
+    text_hash: str
+    document: Any
+    lines: dict[str, int]
+
+
+def read_form_of(text: bytes, source: str) -> ReadForm:
+    """Return what a policy's text holds. Raises PolicyInvalidError."""
+    # Imported here: a start that finds a read form needs no YAML parser.
+    from safeconsole.adapters.local.policy_text import document_of  # noqa: PLC0415
+
+    document, lines = document_of(text, source)
+    return ReadForm(text_hash=hashlib.sha256(text).hexdigest(), document=document, lines=lines)
 
 
 class PolicyFiles:
@@ -58,9 +83,9 @@ class PolicyFiles:
         """
         path = self._path(name)
         text = _read(path)
-        document, lines = _document(text, str(path))
         digest = hashlib.sha256(text).hexdigest()
-        return policy_from_document(_bare(name), document, source=str(path), text_hash=digest, lines=lines)
+        read = self._read_form(path, digest) or read_form_of(text, str(path))
+        return policy_from_document(_bare(name), read.document, source=str(path), text_hash=digest, lines=read.lines)
 
     def cases(self, name: str) -> tuple[Case, ...]:
         """Return the examples beside a policy, none when there is no such file; raises as `load`."""
@@ -71,8 +96,18 @@ class PolicyFiles:
         path = path.with_name(f"{path.stem}.cases{path.suffix}")
         if not path.exists():
             return ()
-        document, _ = _document(_read(path), str(path))
-        return cases_from_document(document, source=str(path))
+        return cases_from_document(read_form_of(_read(path), str(path)).document, source=str(path))
+
+    def _read_form(self, path: Path, digest: str) -> ReadForm | None:
+        """Return the read form beside a shipped policy, None where there is none of exactly this text."""
+        beside = path.with_suffix(READ_SUFFIX)
+        if path.parent != self._shipped or not beside.exists():
+            return None
+        try:
+            found = msgspec.json.decode(_read(beside), type=ReadForm)
+        except msgspec.MsgspecError:
+            return None
+        return found if found.text_hash == digest else None
 
     def _path(self, name: str) -> Path:
         path = Path(name).expanduser() if _is_path(name) else self._shipped / f"{name}.yaml"
@@ -124,87 +159,3 @@ def _require_trusted(path: Path, status: os.stat_result) -> None:
         raise PolicyInvalidError(f"{path} may be replaced by everybody", instead=f"chmod o-w {folder}")
     if status.st_size > LARGEST_FILE_BYTES:
         raise PolicyInvalidError(f"{path} is too large for a policy: {status.st_size} bytes")
-
-
-def _document(text: bytes, source: str) -> tuple[object, dict[str, int]]:
-    """
-    Return what a YAML text holds, and the line of each of its keys and items by path.
-
-    Raises:
-        PolicyInvalidError: it is not plain YAML; the message names file and line.
-    """
-    try:
-        _require_shallow(text, source)
-        root = yaml.compose(text, Loader=_LOADER)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{source}:{mark.line + 1}" if mark else source
-        problem = getattr(error, "problem", None) or "it is not YAML"
-        raise PolicyInvalidError(f"{where}: {problem}") from None
-    lines: dict[str, int] = {}
-    if root is None:
-        return None, lines
-    return _value(root, "", source, lines, set()), lines
-
-
-def _require_shallow(text: bytes, source: str) -> None:
-    # Composing recurses, in compiled code too: depth has to be known before.
-    depth = 0
-    for event in yaml.parse(text, Loader=_LOADER):
-        if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > DEEPEST:
-            raise PolicyInvalidError(f"{source}: nested deeper than a policy can be")
-
-
-def _value(node: yaml.Node, path: str, source: str, lines: dict[str, int], seen: set[int]) -> object:
-    line = node.start_mark.line + 1
-    lines.setdefault(path, line)
-    if id(node) in seen:
-        raise PolicyInvalidError(f"{source}:{line}: an alias; say it twice instead")
-    seen.add(id(node))
-    if isinstance(node, yaml.CollectionNode) and node.tag not in {_MAP, _SEQUENCE}:
-        raise PolicyInvalidError(f"{source}:{line}: a tag {node.tag}; a policy has none")
-    if isinstance(node, yaml.MappingNode):
-        return _mapping(node, path, source, lines, seen)
-    if isinstance(node, yaml.SequenceNode):
-        return [_value(item, f"{path}[{index}]", source, lines, seen) for index, item in enumerate(node.value)]
-    return _scalar(node, f"{source}:{line}")
-
-
-def _mapping(
-    node: yaml.MappingNode, path: str, source: str, lines: dict[str, int], seen: set[int]
-) -> dict[str, object]:
-    values: dict[str, object] = {}
-    for key, value in node.value:
-        line = key.start_mark.line + 1
-        if key.tag != "tag:yaml.org,2002:str":
-            raise PolicyInvalidError(f"{source}:{line}: a key that is no plain text")
-        if key.value in values:
-            raise PolicyInvalidError(f"{source}:{line}: {key.value} stands here twice")
-        where = f"{path}.{key.value}" if path else key.value
-        lines[where] = line
-        values[key.value] = _value(value, where, source, lines, seen)
-    return values
-
-
-def _scalar(node: yaml.Node, where: str) -> object:
-    kind = node.tag.removeprefix("tag:yaml.org,2002:")
-    if kind not in {"str", "int", "float", "bool", "null"}:
-        raise PolicyInvalidError(f"{where}: {node.value} is read as a {kind}; put it in quotes")
-    if kind == "str":
-        return node.value
-    try:
-        value = yaml.safe_load(node.value)
-    except (yaml.YAMLError, ValueError):
-        value = node.value
-    # An explicit tag may claim what the text is not.
-    if isinstance(value, str):
-        raise PolicyInvalidError(f"{where}: {node.value} is no {kind}")
-    return value
-
-
-_MAP, _SEQUENCE = "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq"
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
