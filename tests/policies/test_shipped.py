@@ -3,15 +3,17 @@
 import re
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from safeconsole.adapters.local.policies import PolicyFiles
+from safeconsole.adapters.local.policies import READ_SUFFIX, PolicyFiles, read_form_of
 from safeconsole.core.analysis import analyse
 from safeconsole.core.cases import failures, lint, unmatched_rules
 from safeconsole.core.lexer import LexicalRules
 
 FILES = PolicyFiles()
-PAGE = Path(__file__).parents[2] / "docs" / "policy.md"
+REPOSITORY = Path(__file__).parents[2]
+PAGE = REPOSITORY / "docs" / "policy.md"
 
 
 def analysed(text, flavour):
@@ -38,6 +40,14 @@ def test_lint_has_nothing_to_say(name):
 @pytest.mark.parametrize("name", FILES.names())
 def test_it_enforces(name):
     assert not FILES.load(name).observe
+
+
+@pytest.mark.parametrize("name", FILES.names())
+def test_its_read_form_is_what_its_text_says(name):
+    """After a change of a policy: python tests/policies/write_read_forms.py."""
+    text = (REPOSITORY / "policies" / f"{name}.yaml").read_bytes()
+    form = msgspec.json.decode((REPOSITORY / "policies" / f"{name}{READ_SUFFIX}").read_bytes())
+    assert form == msgspec.to_builtins(read_form_of(text, name))
 
 
 @pytest.mark.parametrize(("name", "case"), list(cases()))

@@ -4,9 +4,10 @@ import hashlib
 import os
 import socket
 
+import msgspec
 import pytest
 
-from safeconsole.adapters.local.policies import LARGEST_FILE_BYTES, PolicyFiles
+from safeconsole.adapters.local.policies import LARGEST_FILE_BYTES, PolicyFiles, read_form_of
 from safeconsole.core.errors import ConfigurationError, PolicyInvalidError
 from safeconsole.core.vocabulary import Verdict
 
@@ -45,6 +46,45 @@ def refused(files, name="mine"):
     with pytest.raises(PolicyInvalidError) as refusal:
         files.load(name)
     return refusal.value.message
+
+
+def planted(folder, text, **changes):
+    """Write a read form that says what no text of these tests does: that the policy has one rule, and which."""
+    rule = {"id": "planted", "when": "true", "then": "deny"}
+    form = msgspec.to_builtins(read_form_of(text.encode(), "mine")) | {"document": {"rules": [rule]}} | changes
+    return write(folder, msgspec.json.encode(form), "mine.read.json")
+
+
+def test_a_read_form_of_exactly_the_text_stands_for_it(folder, files):
+    write(folder, GOOD)
+    planted(folder, GOOD)
+    assert [rule.id for rule in files.load("mine").rules] == ["planted"]
+
+
+def test_a_read_form_of_another_text_counts_for_nothing(folder, files):
+    write(folder, GOOD + "# one more line\n")
+    planted(folder, GOOD)
+    assert [rule.id for rule in files.load("mine").rules] == ["reads", "rest"]
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"text_hash": 1, "document": {}, "lines": {}}'])
+def test_a_read_form_that_cannot_be_read_counts_for_nothing(folder, files, text):
+    write(folder, GOOD)
+    write(folder, text, "mine.read.json")
+    assert [rule.id for rule in files.load("mine").rules] == ["reads", "rest"]
+
+
+def test_a_read_form_that_others_may_write_is_refused(folder, files):
+    write(folder, GOOD)
+    planted(folder, GOOD).chmod(0o646)
+    assert "may be written by everybody" in refused(files)
+
+
+def test_a_policy_given_by_path_is_read_from_its_text_alone(folder, tmp_path_factory):
+    path = write(folder, GOOD)
+    planted(folder, GOOD)
+    elsewhere = PolicyFiles(tmp_path_factory.mktemp("shipped"))
+    assert [rule.id for rule in elsewhere.load(str(path)).rules] == ["reads", "rest"]
 
 
 def test_a_shipped_policy_is_found_by_its_name(folder, files):
