@@ -7,7 +7,6 @@ No message, no error and no log line carries a password; what a source printed i
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Callable, Mapping
 
 from safeconsole.core.errors import ConfigurationError
@@ -84,6 +83,9 @@ def from_keyring(cluster: str, account: str) -> tuple[str | None, str]:
 def _from_command(command: tuple[str, ...], cluster: str, account: str) -> tuple[str | None, str]:
     if not command:
         return None, "clusters.*.secrets.command is empty"
+    # Imported here, as for the keyring: other sources start no program.
+    import subprocess  # noqa: PLC0415
+
     arguments = [part.replace("{cluster}", cluster).replace("{account}", account) for part in command]
     try:
         ended = subprocess.run(
