@@ -16,6 +16,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any
+from uuid import UUID
 
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.vocabulary import Flavour
@@ -30,7 +31,7 @@ def literal(value: object, rules: LexicalRules) -> str:
     Return one value as a literal.
 
     Args:
-        value: None, bool, int, float, Decimal, str, bytes, date, time, datetime, timedelta, or a list, tuple or set
+        value: None, bool, int, float, Decimal, str, bytes, date, time, datetime, timedelta, UUID, or a list, tuple or set
             of these, which becomes a parenthesised list. A time zone is left out, as the drivers do.
         rules: how the server reads text.
 
@@ -136,6 +137,7 @@ _WRITERS: tuple[tuple[type | tuple[type, ...], Callable[[Any, LexicalRules], str
     (dt.time, _time),
     (dt.timedelta, _span),
     ((bytes, bytearray, memoryview), _bytes),
+    (UUID, lambda value, _rules: _quoted(str(UUID(int=value.int)))),
     # numpy's numbers, which are neither int nor float.
     (Integral, lambda value, rules: _integer(int(value), rules)),
     (Real, lambda value, rules: _floating(float(value), rules)),
