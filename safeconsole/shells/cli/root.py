@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "check": ("safeconsole.shells.cli.check:check", "Say what would be decided; run nothing."),
     "credentials": ("safeconsole.shells.cli.credentials:credentials", "Keep passwords in this computer's keyring."),
     "demo": ("safeconsole.shells.cli.demo:demo", "Try the console on a cluster of its own."),
+    "fleet": ("safeconsole.shells.cli.fleet:fleet", "Ask many clusters the same, on a replica of each."),
     "policy": ("safeconsole.shells.cli.policy:policy", "Look at policies, and hold them to their examples."),
     "python": ("safeconsole.shells.cli.python:python", "Work on a cluster from Python, with your own models."),
     "sql": ("safeconsole.shells.cli.sql:sql", "Ask a cluster: a console, or one statement with -e."),

@@ -1,0 +1,168 @@
+"""`safeconsole fleet`: one read on many clusters, with a column that says whose row it is."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Iterable, Sequence
+
+import click
+
+from safeconsole.core.decision import Considered
+from safeconsole.core.errors import ConfigurationError
+from safeconsole.core.record import Record
+from safeconsole.core.watchdog import Sample
+from safeconsole.interfaces import Column, Row
+from safeconsole.jobs.fleet import AT_ONCE, Member, clusters_named, over_clusters
+from safeconsole.shells.cli.application import Application, Door
+from safeconsole.shells.cli.output import format_option
+from safeconsole.shells.cli.sql import read_script
+from safeconsole.shells.terminal.confirming import NoTerminal
+from safeconsole.shells.terminal.evidence import error_text
+from safeconsole.shells.terminal.formats import TEXT_FORMATS, RowWriter, writer_for
+from safeconsole.shells.terminal.measures import counted
+from safeconsole.shells.terminal.presenting import Screen, screen_of
+
+
+@click.command()
+@click.argument("patterns", nargs=-1, required=True, metavar="CLUSTERS...")
+@click.option("-e", "--execute", "text", metavar="SQL", help="The statement to run.")
+@click.option("-f", "--file", "file", metavar="FILE", help="Take it from a file, `-` for standard input.")
+@click.option("-D", "--schema", default="", help="Schema to start in.")
+@click.option("--timeout", type=float, metavar="S", help="Seconds it may run on each, up to the policy's ceiling.")
+@click.option("--max-rows", type=int, metavar="N", help="Rows that each may give, up to the policy's ceiling.")
+@click.option("--at-once", type=click.IntRange(1, 64), default=AT_ONCE, show_default=True, help="Clusters at a time.")
+@format_option
+@click.pass_obj
+def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: int, **given: object) -> int:
+    """
+    Run one statement on many CLUSTERS, named or as shell patterns, on a replica of each.
+
+    Every cluster walks the whole road by itself: its policy, its limits, its journal. Rows come as they arrive, with
+    the cluster's name before them. When a limit stops one, no further cluster is begun. The exit code is that of the
+    clusters that did not end well, the highest when they differ.
+    """
+    text, file = given["text"], given["file"]
+    if bool(text) == bool(file):
+        raise click.UsageError("give one statement, with -e or -f")
+    sql = str(text) if text else read_script(str(file))
+    limits = {
+        name: float(str(value))
+        for name, value in (("run_seconds", given["timeout"]), ("fetched_rows", given["max_rows"]))
+        if value is not None
+    }
+    clusters = clusters_named(patterns, app.settings().clusters)
+    # Looked up before the threads begin: what is found out once is found out by one of them.
+    app.policies.names()
+    screen = screen_of(sys.stdout, sys.stderr, app.environ)
+    sink = _Sink(screen, form)
+
+    def work(cluster: str) -> int:
+        door = Door(
+            cluster=cluster,
+            face="fleet",
+            confirmer=NoTerminal(),
+            to="replica",
+            schema=str(given["schema"]),
+            limits=limits,
+        )
+        with app.open(door) as session:
+            statements = session.gate.split(sql)
+            if len(statements) != 1:
+                raise ConfigurationError(f"a fleet runs one statement at a time, and there are {len(statements)}")
+            presenter = _MemberPresenter(cluster, sink)
+            session.gate.run(statements[0], presenter)
+            return presenter.count
+
+    members = _told(over_clusters(clusters, work, at_once=at_once), screen)
+    sink.end()
+    return exit_code_of(members)
+
+
+def exit_code_of(members: Sequence[Member[int]]) -> int:
+    """Return 0 when every cluster ended well; else the highest code of those that did not, 5 for one not begun."""
+    codes = [member.error.exit_code for member in members if member.error is not None]
+    codes += [5 for member in members if not member.begun]
+    return max(codes, default=0)
+
+
+def _told(members: Iterable[Member[int]], screen: Screen) -> Sequence[Member[int]]:
+    """Say of each cluster how it ended, as it ends, and of all how many did."""
+    held: list[Member[int]] = []
+    for member in members:
+        held.append(member)
+        if member.error is not None:
+            screen.messages.write(f"{member.cluster}: {error_text(member.error).removeprefix('safeconsole: ')}")
+        elif not member.begun:
+            screen.messages.write(f"{member.cluster}: not begun, since another cluster ran into a limit\n")
+    well = sum(member.error is None and member.begun for member in held)
+    screen.messages.write(f"{well} of {counted(len(held), 'cluster')} answered\n")
+    return held
+
+
+class _Sink:
+    """One result made of many: rows of all clusters under one head, written by one at a time."""
+
+    def __init__(self, screen: Screen, form: str) -> None:
+        self._screen = screen
+        self._form = form
+        self._lock = threading.Lock()
+        self._columns: tuple[str, ...] | None = None
+        self._writer: RowWriter | None = None
+        self.wants_text = form in TEXT_FORMATS
+
+    def begin(self, cluster: str, columns: tuple[Column, ...]) -> None:
+        """Write the head; a cluster whose columns are other ones has no place here."""
+        names = tuple(column.name for column in columns)
+        with self._lock:
+            if self._columns is None:
+                self._columns = names
+                whole = (Column(name="cluster"), *columns)
+                self._writer = writer_for(self._form, whole, self._screen.data, self._screen.data_look)
+            elif names != self._columns:
+                raise ConfigurationError(
+                    f"{cluster} has other columns than the clusters before it: {', '.join(names)}",
+                    instead="name the columns in the statement",
+                )
+
+    def rows(self, cluster: str, batch: Sequence[Row]) -> None:
+        """Write rows of one cluster."""
+        with self._lock:
+            if self._writer is not None:
+                self._writer.rows([(cluster, *row) for row in batch])
+
+    def end(self) -> None:
+        """Close the format."""
+        if self._writer is not None:
+            self._writer.end()
+        self._screen.data.flush()
+
+
+class _MemberPresenter:
+    """Hands one cluster's rows to the sink of all."""
+
+    def __init__(self, cluster: str, sink: _Sink) -> None:
+        self._cluster = cluster
+        self._sink = sink
+        self.count = 0
+
+    @property
+    def wants_text(self) -> bool:
+        """Whether values are wanted as the text the server sent."""
+        return self._sink.wants_text
+
+    def begin(self, _considered: Considered, columns: tuple[Column, ...]) -> None:
+        """Take the columns."""
+        if columns:
+            self._sink.begin(self._cluster, columns)
+
+    def rows(self, batch: Sequence[Row]) -> None:
+        """Hand rows on."""
+        self._sink.rows(self._cluster, batch)
+        self.count += len(batch)
+
+    def progress(self, _sample: Sample) -> None:
+        """Show nothing: many statements run at a time."""
+
+    def end(self, _ended: Record) -> None:
+        """Show nothing: how it ended is told by the outcome of all."""
