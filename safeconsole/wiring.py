@@ -21,7 +21,7 @@ from safeconsole.core.decision import Considered
 from safeconsole.core.errors import ConfigurationError, RefusedError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.person import Person
-from safeconsole.core.policy import Policy
+from safeconsole.core.policy import Policy, session_limits
 from safeconsole.core.preview import preview
 from safeconsole.core.record import SessionOpened
 from safeconsole.core.settings import ClusterSettings, NoticeSettings, Settings
@@ -48,6 +48,9 @@ OFFLINE_VERSIONS = {Flavour.MYSQL: 90_700, Flavour.MARIADB: 101_100, Flavour.AUR
 
 SHIPPING_SECONDS = 2.0
 """How long leaving waits for the last pass of copies to the sinks."""
+
+COMBINED_MODES = frozenset({"ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRESQL"})
+"""Words of sql_mode that stand for ANSI_QUOTES and PIPES_AS_CONCAT too. Source: MariaDB documentation, "SQL_MODE"."""
 
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -127,22 +130,17 @@ class Program:
             limits={**self.settings().limits, **door.limits},
             plea=door.plea,
         )
+        # What is configured or asked for wrongly opens no session, so that every journal has an end.
+        session_limits(policy, visit.limits)
+        people = People(
+            confirmer=door.confirmer, second=self._second_person(policy, door.confirmer), notifier=self._notices()
+        )
+        engine = self._engine(door.cluster, cluster)
         journal = open_journal(
             self._audit_directory(), clock=self._clock, signing_key=self.settings().audit.signing_key
         )
         journal.append(self._opened(visit, policy))
-        notices = self._notices()
-        engine = self._engine(door.cluster, cluster)
-        gate = Gate(
-            visit=visit,
-            policy=policy,
-            engine=engine,
-            journal=journal,
-            clock=self._clock,
-            people=People(
-                confirmer=door.confirmer, second=self._second_person(policy, door.confirmer), notifier=notices
-            ),
-        )
+        gate = Gate(visit=visit, policy=policy, engine=engine, journal=journal, clock=self._clock, people=people)
         shipping = self._shipping()
         reason = "interrupted"
         try:
@@ -189,9 +187,9 @@ class Program:
             rules=LexicalRules(
                 flavour=flavour,
                 version=OFFLINE_VERSIONS[flavour],
-                ansi_quotes=not modes.isdisjoint({"ANSI_QUOTES", "ANSI", "ORACLE"}),
+                ansi_quotes=not modes.isdisjoint({"ANSI_QUOTES", *COMBINED_MODES}),
                 no_backslash_escapes="NO_BACKSLASH_ESCAPES" in modes,
-                pipes_as_concat=not modes.isdisjoint({"PIPES_AS_CONCAT", "ANSI", "ORACLE"}),
+                pipes_as_concat=not modes.isdisjoint({"PIPES_AS_CONCAT", *COMBINED_MODES}),
                 oracle="ORACLE" in modes,
             ),
             consider=consider,
