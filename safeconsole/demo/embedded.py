@@ -186,11 +186,11 @@ class Replicator:
         self._paused -= {self._known(name)}
 
     def wait_caught_up(self, timeout_seconds: float = 10.0) -> bool:
-        """Wait until no unpaused replica misses what is committed now; False if time ran out."""
+        """Wait until every unpaused replica is followed for and misses nothing that is committed now; False if not."""
         goal = _modified(self._cluster.primary)
         deadline = time.monotonic() + timeout_seconds
         waiting = [node for node in self._cluster.replicas if node.name not in self._paused]
-        while any(node.read_sidecar().applied < goal for node in waiting):
+        while any(state.applied < goal or not state.running for state in map(EmbeddedNode.read_sidecar, waiting)):
             if time.monotonic() > deadline:
                 return False
             time.sleep(_POLL_SECONDS / 5)

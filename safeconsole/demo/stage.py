@@ -52,7 +52,9 @@ def _embedded(directory: Path) -> Iterator[Staged]:
 
     cluster = create_embedded(directory / "nodes")
     nodes = {str(node.path): node.name for node in cluster.nodes}
-    with Replicator(cluster):
+    with Replicator(cluster) as replicator:
+        # A replica that is not followed for yet is not fit, and the first read would say so.
+        replicator.wait_caught_up()
         yield _configured(directory, nodes, engine="sqlite", passwords={})
 
 
