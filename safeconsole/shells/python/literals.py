@@ -31,8 +31,8 @@ def literal(value: object, rules: LexicalRules) -> str:
     Return one value as a literal.
 
     Args:
-        value: None, bool, int, float, Decimal, str, bytes, date, time, datetime, timedelta, UUID, or a list, tuple or set
-            of these, which becomes a parenthesised list. A time zone is left out, as the drivers do.
+        value: None, bool, int, float, Decimal, str, bytes, date, time, datetime, timedelta, UUID, or a list, tuple or
+            set of these, which becomes a parenthesised list. A time zone is left out, as the drivers do.
         rules: how the server reads text.
 
     Raises:
