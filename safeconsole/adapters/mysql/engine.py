@@ -10,6 +10,7 @@ from safeconsole.adapters.mysql.connection import MySqlConnection
 from safeconsole.adapters.mysql.dialling import login_for
 from safeconsole.adapters.mysql.monitor import Monitor, Seen
 from safeconsole.adapters.mysql.opening import open_connection
+from safeconsole.adapters.mysql.passwords import HeldPassword
 from safeconsole.adapters.mysql.topology import Channel
 from safeconsole.core.errors import ConfigurationError, UnreachableError
 from safeconsole.core.lexer import LexicalRules
@@ -48,6 +49,7 @@ class MySqlEngine:
         self._monitors: dict[str, Monitor] = {}
         self._seen: dict[NodeName, Seen] = {}
         self._expected: dict[str, str] = {}
+        self._read_password = HeldPassword(secrets, clock, cluster=name, account=settings.accounts.read)
         self._lock = threading.Lock()
         self._measuring = threading.Lock()
 
@@ -92,7 +94,7 @@ class MySqlEngine:
             seen.place,
             self._settings.tls,
             account=login_name,
-            password=self._secrets.password(self._name, login_name),
+            password=self._password(account, login_name),
             connect_seconds=self._settings.connect_seconds,
         )
         return open_connection(
@@ -110,6 +112,12 @@ class MySqlEngine:
             monitors, self._monitors = tuple(self._monitors.values()), {}
         for monitor in monitors:
             monitor.close()
+
+    def _password(self, account: Account, login_name: str) -> str:
+        # An elevated account's is fetched for its connection and held for nothing else.
+        if account is Account.ELEVATED:
+            return self._secrets.password(self._name, login_name)
+        return self._read_password.get()
 
     def _login_name(self, account: Account) -> str:
         accounts = self._settings.accounts
@@ -132,7 +140,7 @@ class MySqlEngine:
                     address=address,
                     settings=self._settings,
                     account=account,
-                    password=lambda: self._secrets.password(self._name, account),
+                    password=self._read_password.get,
                     free_memory=self._free_memory.get(node),
                 )
             return found
