@@ -1,0 +1,56 @@
+"""
+Coverage-guided fuzzing of the analysis: no text makes it raise, and none takes it long.
+
+    pip install atheris
+    python -m tests.differential.fuzz -max_total_time=300 -max_len=2000 [CORPUS_DIRECTORY]
+
+A seed corpus is any directory of texts; `tests/cases` is one.
+"""
+
+import sys
+import time
+
+import atheris
+
+with atheris.instrument_imports(include=["safeconsole"]):
+    from safeconsole.core.analysis import analyse
+    from safeconsole.core.lexer import LexicalRules, is_complete, tokens
+    from safeconsole.core.redaction import redacted
+    from safeconsole.core.vocabulary import Flavour
+
+RULES = (
+    LexicalRules(flavour=Flavour.MYSQL, version=90704),
+    LexicalRules(flavour=Flavour.MYSQL, version=80036, ansi_quotes=True, no_backslash_escapes=True),
+    LexicalRules(flavour=Flavour.MARIADB, version=101118),
+    LexicalRules(flavour=Flavour.MARIADB, version=101118, oracle=True, pipes_as_concat=True),
+    LexicalRules(flavour=Flavour.SQLITE),
+)
+SECONDS = 2.0
+"""A text of this length takes milliseconds; whatever takes seconds is not linear."""
+
+
+def look(data: bytes) -> None:
+    """Read one text in every dialect."""
+    text = data.decode("utf-8", "surrogatepass") if len(data) % 2 else data.decode("latin-1")
+    for rules in RULES:
+        began = time.monotonic()
+        for statement in analyse(text, rules, schema="shop"):
+            assert statement.effects
+            redacted(statement.text, statement.kind, rules)
+        joined = "".join(text[token.start : token.end] for token in tokens(text, rules))
+        assert joined == text
+        is_complete(text, rules)
+        assert time.monotonic() - began < SECONDS, (rules, text)
+
+
+def one(data: bytes) -> None:
+    """Take one input; bytes that are no text are nobody's concern."""
+    try:
+        look(data)
+    except UnicodeDecodeError:
+        return
+
+
+if __name__ == "__main__":
+    atheris.Setup(sys.argv, one)
+    atheris.Fuzz()
