@@ -19,6 +19,7 @@ from safeconsole.core.decision import Considered, Permit
 from safeconsole.core.elevation import Event, Grant, Request, Scope
 from safeconsole.core.errors import (
     AuditUnavailableError,
+    OutcomeUnknownError,
     RefusedError,
     ServerError,
 )
@@ -36,6 +37,7 @@ from safeconsole.demands import Demands
 from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Clock, Connection, Engine, Journal, People, Presenter
 from safeconsole.nodes import Nodes
+from safeconsole.own_writes import OwnWrites
 from safeconsole.recorder import Recorder
 
 
@@ -85,6 +87,7 @@ class Gate:
             confirmer=people.confirmer,
         )
         self._custody = Custody(engine=engine, nodes=self._nodes, elevations=self._elevations)
+        self._own_writes = OwnWrites(engine, clock, self._nodes.shows_all_since)
         asked = dict(visit.limits)
         self._state = _State(to=visit.to, asked_limits=asked, limits=session_limits(policy, asked))
 
@@ -123,6 +126,7 @@ class Gate:
                 _require_allowed(considered)
             permit = self._demands.permit(number, considered)
             connection = self._custody.proven(permit)
+            considered = self._noted(number, considered, permit)
         except AuditUnavailableError:
             raise
         except BaseException as error:
@@ -134,6 +138,14 @@ class Gate:
         if permit.elevation:
             self._elevations.use(self._recorder.text_of(statement))
         return self._carry_out(number, considered, permit, connection, presenter)
+
+    def _noted(self, number: int, considered: Considered, permit: Permit) -> Considered:
+        """Wait for the session's own writes, and record what the person is told of the answer's age."""
+        note = self._own_writes.note_before(permit)
+        notes = (*considered.notes, note) if note else considered.notes
+        for each in notes:
+            self._recorder.append(Noticed(what=f"said beside statement {number}", detail=each))
+        return replace(considered, notes=notes)
 
     def consider(self, statement: Statement) -> Considered:
         """
@@ -182,6 +194,8 @@ class Gate:
         except BaseException as error:
             failure = failure_of(error, connection, permit)
             self._custody.running = False
+            if isinstance(failure, OutcomeUnknownError):
+                self._own_writes.wrote(permit)
             try:
                 self._custody.has_failed(permit, failure)
             finally:
@@ -192,6 +206,7 @@ class Gate:
         self._custody.running = False
         # Before the record: what the server did is so, whatever fails after it.
         self._custody.was_done(permit, connection, completion)
+        self._own_writes.wrote(permit)
         ended = self._recorder.done(number, completion, tally)
         self._end(ended, presenter)
         return ended

@@ -190,6 +190,25 @@ class Engine(Protocol):
         """
         ...
 
+    def position(self, node: NodeName) -> str:
+        """Return how far a node's own history goes, "" where it keeps no account of that; never raises."""
+        ...
+
+    def has_reached(self, node: NodeName, position: str, *, within_seconds: float) -> bool:
+        """
+        Tell whether a replica has applied all up to a position, waiting for it; never raises.
+
+        It is asked over another connection than those that statements are sent on.
+
+        Args:
+            position: as `position` returned it.
+            within_seconds: how long to wait at most, > 0 and at most 1.
+
+        Returns:
+            False also when the replica cannot tell.
+        """
+        ...
+
 
 class Sensor(Protocol):
     """Reads one number from the world beside the connection, such as the host's free memory."""

@@ -67,6 +67,14 @@ class Nodes:
         """What a node proved to be when it was last measured."""
         return next((reading.role for reading in self._readings if reading.node == node), Role.UNKNOWN)
 
+    def shows_all_since(self, node: NodeName, seconds: float) -> bool:
+        """Whether a node's last reading says that it has all that was written before this clock reading."""
+        reading = next((each for each in self._readings if each.node == node), None)
+        if reading is None or reading.lag_seconds is None:
+            return False
+        # Lag is told in whole seconds, rounded down.
+        return reading.measured_seconds - reading.lag_seconds - 1.0 > seconds
+
     def choose(self, route: Route, gates: Gates, *, node: str, connected: bool) -> Choice:
         """
         Choose the node for a statement.

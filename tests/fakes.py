@@ -238,6 +238,9 @@ class FakeEngine:
         estimates: text to the server's opinion.
         hooks: "topology", "connect", "prove", "estimate", "send": called when it happens, before it does.
         connections: all that were opened, in order.
+        written: how far its history goes.
+        behind: nodes that have not applied all of it.
+        waited: who was waited for, and until which position.
     """
 
     clock: FakeClock
@@ -247,6 +250,9 @@ class FakeEngine:
     estimates: dict = field(default_factory=dict)
     hooks: dict = field(default_factory=dict)
     connections: list = field(default_factory=list)
+    written: str = "p-1"
+    behind: set = field(default_factory=set)
+    waited: list = field(default_factory=list)
     flavour: Flavour = Flavour.MYSQL
     rules: LexicalRules = RULES
 
@@ -272,6 +278,13 @@ class FakeEngine:
         connection = FakeConnection(engine=self, node=found, server=found.server, account=account, schema=schema)
         self.connections.append(connection)
         return connection
+
+    def position(self, node):
+        return self.written if node in {each.name for each in self.nodes} else ""
+
+    def has_reached(self, node, position, *, within_seconds):
+        self.waited.append((node, position))
+        return node in {each.name for each in self.nodes} - self.behind
 
     def close(self):
         self.events.append(("engine closed",))

@@ -157,6 +157,33 @@ def test_a_write_needs_the_elevated_account_on_the_primary(subject, opened):
         assert wanted is None or found == [(wanted,)]
 
 
+def test_a_replica_is_waited_for_until_it_has_what_was_written(subject, opened):
+    writing = opened(primary=True, account=Account.ELEVATED)
+
+    def write(what):
+        answer = writing.send(permit(writing, what, primary=True, account=Account.ELEVATED))
+        list(answer.batches())
+        answer.finish()
+
+    write(subject.write)
+    try:
+        position = subject.engine.position(subject.primary)
+        assert position
+        until = time.monotonic() + 20
+        while not subject.engine.has_reached(subject.replica, position, within_seconds=1.0):
+            assert time.monotonic() < until
+        reading = opened()
+        assert rows_of(reading, permit(reading, subject.written)) == [("contract",)]
+    finally:
+        write(subject.undo)
+
+
+def test_a_node_that_is_not_there_has_no_position_and_reaches_none(subject):
+    position = subject.engine.position(subject.primary)
+    assert subject.engine.position(NodeName("nowhere")) == ""
+    assert not subject.engine.has_reached(NodeName("nowhere"), position, within_seconds=0.01)
+
+
 def test_a_write_that_is_called_a_read_changes_nothing(subject, opened):
     before = rows_of(opened(primary=True), permit(opened(primary=True), subject.written, primary=True))
     disguised = type(subject.write)(

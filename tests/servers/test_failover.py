@@ -19,6 +19,7 @@ from safeconsole.core.errors import (
 from tests.servers.desk import listen, seated, times_sent
 from tests.servers.proxy import Proxy
 from tests.servers.talking import wait_for
+from tests.servers.test_own_writes import delay
 
 FLAVOURS = ("mysql", "mariadb")
 CHANGE = "UPDATE orders SET total = total + 1 WHERE id = 1 AND 'mark {mark}' = 'mark {mark}'"
@@ -189,7 +190,7 @@ def test_a_replica_that_lags_gets_no_reads(cluster, tmp_path, told):
     with seated(cluster, tmp_path / "desk", gates={"lag_seconds": 3}) as desk:
         desk.run("SELECT COUNT(*) FROM orders")
         for node in cluster.replicas:
-            _delay(cluster, node, 10)
+            delay(cluster, node, 10)
         until = time.monotonic() + 20
         error = None
         while error is None and time.monotonic() < until:
@@ -202,7 +203,7 @@ def test_a_replica_that_lags_gets_no_reads(cluster, tmp_path, told):
         assert error is not None and error.exit_code == 8
         assert sum("lag" in line and "over 3 s" in line for line in error.evidence) >= 1
         for node in cluster.replicas:
-            _delay(cluster, node, 0)
+            delay(cluster, node, 0)
         seconds, _, _ = desk.seconds_until("SELECT COUNT(*) FROM orders")
         told(error, sent=0, seconds=seconds)
 
@@ -257,14 +258,3 @@ def test_a_node_that_goes_deaf_is_left_for_one_that_answers(cluster, tmp_path, t
 def _touch(cluster):
     with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
         cursor.execute("UPDATE shop.orders SET total = total + 1 WHERE id = 2")
-
-
-def _delay(cluster, node, seconds):
-    words = (
-        f"CHANGE REPLICATION SOURCE TO SOURCE_DELAY = {seconds}"
-        if cluster.flavour == "mysql"
-        else f"CHANGE MASTER TO MASTER_DELAY = {seconds}"
-    )
-    with cluster.dba_connect(node) as dba, dba.cursor() as cursor:
-        for statement in ("STOP REPLICA", words, "START REPLICA"):
-            cursor.execute(statement)

@@ -106,6 +106,16 @@ class MySqlEngine:
             free_memory=self._free_memory.get(node),
         )
 
+    def position(self, node: NodeName) -> str:
+        """How far a node's own history goes; see `interfaces.Engine`."""
+        monitor = self._monitor_of(node)
+        return monitor.position() if monitor else ""
+
+    def has_reached(self, node: NodeName, position: str, *, within_seconds: float) -> bool:
+        """Whether a node has applied a position; see `interfaces.Engine`."""
+        monitor = self._monitor_of(node)
+        return monitor is not None and monitor.has_reached(position, within_seconds=within_seconds)
+
     def close(self) -> None:
         """Close what measures; connections stay with those who opened them. Never raises."""
         with self._lock:
@@ -128,6 +138,10 @@ class MySqlEngine:
                 instead=f"set clusters.{self._name}.accounts.{account}",
             )
         return name
+
+    def _monitor_of(self, node: NodeName) -> Monitor | None:
+        with self._lock:
+            return next((monitor for monitor in self._monitors.values() if monitor.node == node), None)
 
     def _monitor(self, address: str) -> Monitor:
         account = self._login_name(Account.READ)

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from safeconsole.adapters.mysql.dialling import Place, login_for, resolve
-from safeconsole.adapters.mysql.error_codes import text_of
+from safeconsole.adapters.mysql.error_codes import is_lost, text_of
 from safeconsole.adapters.mysql.guards import rules_of
 from safeconsole.adapters.mysql.measuring import measure
 from safeconsole.adapters.mysql.opening import Guarded, open_own
 from safeconsole.adapters.mysql.running import BREAKS
 from safeconsole.adapters.mysql.topology import Channel, prove_role
-from safeconsole.adapters.mysql.variants import Variant
-from safeconsole.core.errors import UnreachableError
+from safeconsole.adapters.mysql.variants import Variant, number
+from safeconsole.core.errors import SafeConsoleError, UnreachableError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.routing import Identity, Reading
 from safeconsole.core.settings import ClusterSettings
 from safeconsole.core.vocabulary import NodeName
 from safeconsole.interfaces import Sensor
+
+_POSITION = re.compile(r"[0-9A-Za-z_:,-]+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +99,29 @@ class Monitor:
         self.close()
         self.seen = None
         return Reading(node=self.node, unreachable=trouble, tags=self._tags(), measured_seconds=now_seconds)
+
+    def position(self) -> str:
+        """How far the node's own history goes, "" where it does not tell; never raises."""
+        rows = self._asked(lambda variant: variant.position)
+        found = "".join(str(rows[0][0] or "").split()) if rows else ""
+        # It is put into a text again; what a server says is not trusted for that.
+        return found if _POSITION.fullmatch(found) else ""
+
+    def has_reached(self, position: str, *, within_seconds: float) -> bool:
+        """Whether the node has applied a position, waiting for it; False when it does not tell; never raises."""
+        if not _POSITION.fullmatch(position):
+            return False
+        rows = self._asked(lambda variant: variant.wait.format(position=position, seconds=number(within_seconds)))
+        return bool(rows) and str(rows[0][0]) == "0"
+
+    def _asked(self, question: Callable[[Variant], str]) -> list[tuple[Any, ...]]:
+        try:
+            guarded, _ = self._connected()
+            return guarded.wire.rows(question(guarded.variant))
+        except (SafeConsoleError, *BREAKS) as error:
+            if isinstance(error, SafeConsoleError) or is_lost(error):
+                self.close()
+            return []
 
     def close(self) -> None:
         """Close its connection; never raises."""

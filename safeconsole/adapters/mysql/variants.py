@@ -156,6 +156,8 @@ class Variant:
         identity: columns that say which server this is.
         replica_status: one row a replication channel; forms tried in order.
         health: global numbers for routing, rows of (name, number).
+        position: how far the server's own history goes, one row, empty where it keeps no account of it.
+        wait: whether such a position is applied, 0 when it is; waits `{seconds}` at most for `{position}`.
     """
 
     flavour: Flavour
@@ -168,6 +170,8 @@ class Variant:
     identity: str
     replica_status: tuple[str, ...]
     health: str
+    position: str
+    wait: str
 
 
 # Answered from counters; each costs 0.2-0.8 ms. The sums of `sys` cost 100 ms and are never asked.
@@ -208,6 +212,8 @@ MYSQL = Variant(
     replica_status=("SHOW REPLICA STATUS", "SHOW SLAVE STATUS"),
     health="SELECT VARIABLE_NAME, VARIABLE_VALUE FROM performance_schema.global_status"
     " WHERE VARIABLE_NAME IN ('Threads_running')",
+    position="SELECT @@GLOBAL.gtid_executed",
+    wait="SELECT WAIT_FOR_EXECUTED_GTID_SET('{position}', {seconds})",
 )
 
 AURORA_MYSQL = Variant(
@@ -221,6 +227,8 @@ AURORA_MYSQL = Variant(
     identity="@@aurora_server_id",
     replica_status=("SHOW REPLICA STATUS", "SHOW SLAVE STATUS"),
     health=MYSQL.health,
+    position=MYSQL.position,
+    wait=MYSQL.wait,
 )
 
 MARIADB = Variant(
@@ -238,6 +246,8 @@ MARIADB = Variant(
     replica_status=("SHOW ALL SLAVES STATUS",),
     health="SELECT VARIABLE_NAME, VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS"
     " WHERE VARIABLE_NAME IN ('THREADS_RUNNING', 'MEMORY_USED', 'INNODB_HISTORY_LIST_LENGTH')",
+    position="SELECT @@GLOBAL.gtid_current_pos",
+    wait="SELECT MASTER_GTID_WAIT('{position}', {seconds})",
 )
 
 VARIANTS: Mapping[Flavour, Variant] = {variant.flavour: variant for variant in (MYSQL, AURORA_MYSQL, MARIADB)}

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
+import time
 from pathlib import Path
 
 from safeconsole.adapters.sqlite.connection import RULES, SqliteConnection, reading_of
 from safeconsole.adapters.sqlite.link import open_link
-from safeconsole.adapters.sqlite.sidecar import Place
+from safeconsole.adapters.sqlite.sidecar import Place, Sidecar, read_sidecar
 from safeconsole.core.errors import ConfigurationError, UnreachableError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.routing import Reading
@@ -16,6 +17,7 @@ from safeconsole.core.vocabulary import Account, Flavour, NodeName, Role
 from safeconsole.interfaces import Clock
 
 DEFAULT_SCHEMA = "shop"
+_LOOK_SECONDS = 0.02
 
 
 class SqliteEngine:
@@ -64,6 +66,27 @@ class SqliteEngine:
         writable = account is Account.ELEVATED and reading.role is Role.PRIMARY
         link = open_link(place, schema=self._schema, writable=writable, busy_seconds=_BUSY_SECONDS)
         return SqliteConnection(link, self._places, account=account, identity=reading.identity, clock=self._clock)
+
+    def position(self, node: NodeName) -> str:
+        """How far a file's own history goes: when it was last changed; see `interfaces.Engine`."""
+        place = next((place for place in self._places if place.node == node), None)
+        try:
+            return str(place.path.stat().st_mtime_ns) if place else ""
+        except OSError:
+            return ""
+
+    def has_reached(self, node: NodeName, position: str, *, within_seconds: float) -> bool:
+        """Whether a file was copied since; see `interfaces.Engine`."""
+        place = next((place for place in self._places if place.node == node), None)
+        until = time.monotonic() + within_seconds
+        while place is not None:
+            sidecar = read_sidecar(place)
+            if isinstance(sidecar, Sidecar) and sidecar.applied >= int(position):
+                return True
+            if time.monotonic() >= until:
+                break
+            time.sleep(_LOOK_SECONDS)
+        return False
 
     def close(self) -> None:
         """Nothing is held open beside the connections."""
