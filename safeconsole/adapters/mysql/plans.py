@@ -32,6 +32,9 @@ _DICTIONARY_VIEWS = ("INNODB_TABLES", "INNODB_TABLESTATS", "INNODB_INDEXES", "IN
 _BUFFER_VIEWS = ("INNODB_BUFFER_PAGE", "INNODB_BUFFER_PAGE_LRU")
 _SIZED_VIEWS = ("TABLES", "PARTITIONS", "STATISTICS")
 
+_LOOKUP_ROWS = 20
+"""Rows of dictionary tables behind one table's sizes: six where one table is looked up, a multiple in a join."""
+
 SIZES = Hazard(
     id="information-schema-sizes",
     cost=CostClass.LINEAR_IN_OBJECTS,
@@ -166,7 +169,8 @@ def hazards_behind(names: frozenset[tuple[str, str]]) -> tuple[Hazard, ...]:
 
 def _hazards(tables: list[dict[str, Any]], rewritten: str) -> tuple[Hazard, ...]:
     found = []
-    if any(function in rewritten for function in _SIZE_FUNCTIONS) or any(map(_reads_cached_sizes, tables)):
+    sized = any(function in rewritten for function in _SIZE_FUNCTIONS) or any(map(_reads_cached_sizes, tables))
+    if sized and not _looks_up_one_table(tables):
         found.append(SIZES)
     if any(table.get("open_full_table") and table.get("scanned_databases") == "all" for table in tables):
         found.append(OPENS_TABLES)
@@ -175,6 +179,17 @@ def _hazards(tables: list[dict[str, Any]], rewritten: str) -> tuple[Hazard, ...]
         if any(f"`information_schema`.`{name.lower()}`" in lower for name in names):
             found.append(hazard)
     return tuple(found)
+
+
+def _looks_up_one_table(tables: list[dict[str, Any]]) -> bool:
+    """
+    Whether the sizes are those of one table, which the dictionary finds by schema and name.
+
+    Source: MySQL 9.7, measured: by equality the dictionary's `tbl` is read as `eq_ref` on both columns; by IN, LIKE or
+    the schema alone as `ref`, and every table of the schema is looked at.
+    """
+    found = [table.get("access_type") for table in tables if table.get("table_name") == "tbl"]
+    return found in (["eq_ref"], ["const"]) and 0 <= _examined(tables) <= _LOOKUP_ROWS
 
 
 def _reads_cached_sizes(table: dict[str, Any]) -> bool:

@@ -95,6 +95,26 @@ def test_a_plan_that_is_too_deep_is_a_danger_and_no_failure():
         ({}, "select sum(internal_data_length(`a`))", ["information-schema-sizes"]),
         ({"table": {"table_name": "stat", "used_columns": ["cached_time"]}}, "", ["information-schema-sizes"]),
         ({"table": {"table_name": "stat", "used_columns": ["n"]}}, "", []),
+        (
+            {"table": {"table_name": "tbl", "access_type": "eq_ref", "rows_examined_per_scan": 1}},
+            "select internal_data_length(`a`)",
+            [],
+        ),
+        (
+            {"table": {"table_name": "tbl", "access_type": "ref", "rows_examined_per_scan": 1}},
+            "select internal_data_length(`a`)",
+            ["information-schema-sizes"],
+        ),
+        (
+            {"table": {"table_name": "tbl", "access_type": "eq_ref", "rows_examined_per_scan": 50_000}},
+            "select internal_data_length(`a`)",
+            ["information-schema-sizes"],
+        ),
+        (
+            {"x": {"table": {"table_name": "tbl", "access_type": "ALL"}}, "table": {"table_name": "tbl", "access_type": "eq_ref"}},
+            "select internal_data_length(`a`)",
+            ["information-schema-sizes"],
+        ),
         ({"table": {"table_name": "t", "open_full_table": True, "scanned_databases": "all"}}, "", ["opens-every-table"]),
         ({"table": {"table_name": "t", "open_full_table": True, "scanned_databases": 1}}, "", []),
         ({}, "from `information_schema`.`INNODB_TABLESTATS` `x`", ["loads-every-table-definition"]),
