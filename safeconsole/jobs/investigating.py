@@ -1,8 +1,8 @@
 """
 Collects the evidence about leftovers, by lookups of single tables that walk the road.
 
-One statement for each suspect opens two tables at most, on any server of the family. What the account may not see,
-or the policy does not let a job ask, is noted in the evidence.
+Each opens one table at most, on any server of the family: schema and name are given by equality. What the account may
+not see, or the policy does not let a job ask, is noted in the evidence.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ def server_time(report: Report) -> dt.datetime:
 def _by_sizes_alone(evidence: Evidence, flavour: Flavour, most: int) -> Evidence:
     if flavour is Flavour.SQLITE:
         # Every table is in the report, so that one which is not there is missing.
-        return replace(evidence, base_exists=bool(evidence.base_exists))
+        no_times = "its last write: this engine does not keep it"
+        return replace(evidence, looked_at=True, base_exists=bool(evidence.base_exists), unseen=(no_times,))
     return replace(evidence, unseen=(f"not among the {most} largest, which were looked at",))
 
 
@@ -93,22 +94,24 @@ def _looked(asker: Asker, conduct: Conduct, suspect: Suspect, evidence: Evidence
 
 
 def _look_at_tables(asker: Asker, suspect: Suspect, evidence: Evidence) -> Evidence:
-    """Look up the suspect and the table it was made for, by schema and name."""
+    """Look up the suspect, and the table it was made for where the sizes did not show it, each by schema and name."""
     schema, name = suspect.size.key
-    names = ", ".join(asker.literal(each) for each in (name, suspect.base) if each)
-    rows, refused = asker.ask_if_allowed(
-        "SELECT table_name, create_time, update_time FROM information_schema.tables"  # noqa: S608
-        f" WHERE table_schema = {asker.literal(schema)} AND table_name IN ({names})"
-    )
-    found = {str(row[0]): row for row in rows}
-    if name not in found:
+    rows, refused = asker.ask_if_allowed(_lookup(asker, "create_time, update_time", schema, name))
+    if not rows:
         why = refused or "the account may not see it, or it is gone and its statistics are still there"
         return replace(evidence, unseen=(*evidence.unseen, f"the table itself: {why}"))
-    return replace(
-        evidence,
-        base_exists=bool(evidence.base_exists) or suspect.base in found if suspect.base else None,
-        created=_time(found[name][1]),
-        written=_time(found[name][2]),
+    found = replace(evidence, looked_at=True, created=_time(rows[0][0]), written=_time(rows[0][1]))
+    if not suspect.base or evidence.base_exists:
+        return found
+    # The account sees the suspect, so that it would see a table beside it.
+    rows, refused = asker.ask_if_allowed(_lookup(asker, "table_name", schema, suspect.base))
+    return found if refused else replace(found, base_exists=bool(rows))
+
+
+def _lookup(asker: Asker, columns: str, schema: str, name: str) -> str:
+    return (
+        f"SELECT {columns} FROM information_schema.tables"  # noqa: S608
+        f" WHERE table_schema = {asker.literal(schema)} AND table_name = {asker.literal(name)}"
     )
 
 

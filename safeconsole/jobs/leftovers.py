@@ -55,6 +55,7 @@ class Evidence:
     What was found out about one suspect; None and "" mean that it is not known.
 
     Attributes:
+        looked_at: whether the table itself was; without it nothing is called abandoned.
         base_exists: whether the table it was made for is there.
         created: when it was created; for a table as it was, that is before the migration.
         written: its last write that the server remembers; nothing after a restart is remembered as nothing.
@@ -64,6 +65,7 @@ class Evidence:
         unseen: what could not be looked at, and why, one line each.
     """
 
+    looked_at: bool = False
     base_exists: bool | None = None
     created: dt.datetime | None = None
     written: dt.datetime | None = None
@@ -171,6 +173,8 @@ def _verdict(suspect: Suspect, evidence: Evidence, now: dt.datetime, signs: list
         return State.UNCLEAR, f"whether {suspect.base}, which it was made for, is there could not be seen"
     if not suspect.pattern.certain:
         return State.UNCLEAR, "a table of the application may be called so: ask its owners"
+    if not evidence.looked_at:
+        return State.UNCLEAR, "the table itself was not looked at"
     quiet = _quiet_seconds(suspect, evidence, now)
     if quiet is None:
         return State.UNCLEAR, "nothing says when it was last used"

@@ -1,16 +1,19 @@
 """Leftovers: names are a suspicion, evidence is what decides, and the plan holds only what is abandoned."""
 
 import datetime as dt
+import functools
 
 import pytest
 
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.settings import LeftoverSettings
 from safeconsole.jobs.leftover_patterns import KNOWN_PATTERNS, Part, patterns_of
-from safeconsole.jobs.leftovers import Evidence, State, judged, stamped, suspect_of, suspects_among, with_bases
+from safeconsole.jobs.leftovers import Evidence as Known
+from safeconsole.jobs.leftovers import State, judged, stamped, suspect_of, suspects_among, with_bases
 from safeconsole.jobs.removal import DRAINED_FROM_BYTES, plan_of
 from safeconsole.jobs.sizes import TableSize
 
+Evidence = functools.partial(Known, looked_at=True)
 NOW = dt.datetime(2026, 1, 31, 12)
 LONG_AGO, JUST_NOW = NOW - dt.timedelta(days=40), NOW - dt.timedelta(minutes=2)
 
@@ -110,6 +113,11 @@ def test_evidence_decides_and_what_is_not_known_is_unclear(name, evidence, state
     found = judged(suspect(name), evidence, NOW)
     assert found.state is state
     assert why in found.why
+
+
+def test_what_was_not_looked_at_is_not_called_abandoned():
+    found = judged(suspect("_orders_gho"), Known(base_exists=True, created=LONG_AGO, changelog=LONG_AGO), NOW)
+    assert (found.state, found.why) == (State.UNCLEAR, "the table itself was not looked at")
 
 
 def test_without_any_time_nothing_is_called_abandoned():
