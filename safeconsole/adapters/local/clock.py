@@ -5,13 +5,20 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 class SystemClock:
     """The computer's own clocks."""
 
     def monotonic(self) -> float:
-        """Seconds that never run backwards, and stand still for nothing but a reboot."""
-        return time.monotonic()
+        """
+        Seconds that never run backwards, and stand still for nothing but a reboot.
+
+        Source: Linux clock_gettime(2): CLOCK_MONOTONIC stands still while a computer is suspended, and an elevation
+        would go on after the night; CLOCK_BOOTTIME does not. On macOS CLOCK_MONOTONIC does not either.
+        """
+        return time.clock_gettime(_CLOCK)
 
     def utc(self) -> str:
         """UTC now, ISO 8601 with microseconds and a trailing Z."""
