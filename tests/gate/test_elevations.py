@@ -332,3 +332,14 @@ def test_others_are_told_of_every_step_after_it_is_on_disk():
     assert [(each.what, each.detail) for each in held.notifier.notices] == [
         ("asked", ""), ("granted", ""), ("used", "UPDATE t SET a = 1"), ("ended (stood-down)", ""),
     ]  # fmt: skip
+
+
+def test_using_what_is_not_held_tells_nobody():
+    told = Told()
+    held = Held(notifier=told)
+    held.elevations.use("SELECT 1")
+    assert (told.notices, held.events) == ([], [])
+
+
+def test_where_others_must_be_told_first_a_notice_that_arrived_is_enough():
+    assert Held(notifier=Told(), notice_required=True).ask()

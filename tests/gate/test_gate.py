@@ -19,6 +19,7 @@ from safeconsole.core.errors import (
 )
 from safeconsole.core.statement import Estimate
 from safeconsole.core.vocabulary import Account
+from safeconsole.interfaces import People
 from tests.fakes import RULES, FakePresenter, Planned, fail_over
 from tests.gate.conftest import ASKED, CLOSED, HELD, PLEA, READ, WRITE, policy_of
 
@@ -419,6 +420,41 @@ def test_what_the_server_quotes_of_a_statement_is_not_in_the_journal(walk, disag
     assert "ada@example" not in journal
 
 
+def test_what_nobody_understands_is_told_in_the_servers_words_too(walk):
+    road = walk()
+    road.engine.estimates["SELEC 1"] = Estimate(asked=True, objection="syntax error", objection_code=1064)
+    with pytest.raises(RefusedError, match="this is no read"):
+        road.run("SELEC 1")
+    assert road.gate.last().estimate.objection == "syntax error"
+    road.engine.node("primary").refuses = {Account.READ}
+    road.gate.use_schema("shop")
+    with pytest.raises(RefusedError, match="this is no read"):
+        road.run("SELEC 1")
+    assert road.gate.last().estimate == Estimate()
+    assert road.sent() == []
+
+
+def test_a_statement_that_lasts_leaves_a_sample_a_second(walk):
+    road = walk()
+
+    class Lasting(Planned):
+        @property
+        def slow_seconds(self):
+            road.clock.seconds += 0.4
+            return 2.5
+
+        @slow_seconds.setter
+        def slow_seconds(self, _):
+            pass
+
+    road.engine.answers[READ] = Lasting(batches=([(1,)],))
+    presenter = FakePresenter(road.events)
+    road.run(READ, presenter)
+    recorded = [record.elapsed_seconds for record in road.records("sample")]
+    assert len(presenter.samples) > len(recorded) == 2
+    assert recorded[1] - recorded[0] >= 1.0
+
+
 def test_consider_sends_nothing(walk):
     road = walk()
     (statement,) = road.gate.split(WRITE)
@@ -446,6 +482,24 @@ def test_a_limit_stops_it_on_the_server(walk, limit, value, rows):
     ended = road.records("outcome")[0]
     assert (ended.outcome, ended.rows, ended.ceiling, ended.kill) == ("stopped", rows, limit, "killed")
     assert road.open_connections() == []
+
+
+def test_an_interrupt_of_the_stop_does_not_lose_the_record(walk):
+    road = walk()
+    road.engine.answers[READ] = ROWS
+    road.run("SELECT 1")
+
+    connection = road.engine.connections[0]
+
+    def pressed_again():
+        connection.broken = True
+        raise KeyboardInterrupt
+
+    connection.stop = pressed_again
+    with pytest.raises(StoppedError):
+        road.run(READ, FakePresenter(road.events, faults={"rows": KeyboardInterrupt()}))
+    ended = road.records("outcome")[-1]
+    assert (ended.outcome, ended.stopped_by, ended.kill) == ("stopped", "person", "missed")
 
 
 def test_exactly_as_many_rows_as_allowed_is_a_whole_answer(walk):
@@ -782,6 +836,21 @@ def test_closing_ends_everything_and_says_why(walk):
     closed = road.records("session-closed")[0]
     assert (closed.statements, closed.reason) == (1, "left")
     assert road.journal.closed
+
+
+def test_closing_says_which_notices_were_not_delivered(walk):
+    road = walk()
+
+    class Spool:
+        def notify(self, notice):
+            pass
+
+        def settle(self):
+            return ("granted: no route",)
+
+    road.gate._elevations._people = People(confirmer=road.confirmer, notifier=Spool())
+    assert road.gate.close() == ("granted: no route",)
+    assert [record.detail for record in road.records("notice")] == ["granted: no route"]
 
 
 def test_closing_is_quiet_when_the_journal_is_gone(walk):

@@ -142,3 +142,17 @@ def test_closing_closes_everything_once(cluster):
     cluster.nodes.close()
     cluster.nodes.close()
     assert [event[0] for event in cluster.events].count("close") == 1
+
+
+def test_another_primary_is_noticed_once_and_none_is_no_other(cluster):
+    primary = cluster.engine.node(PRIMARY)
+    cluster.nodes.measure()
+    primary.unreachable = "no route"
+    cluster.nodes.measure()
+    assert cluster.nodes.take_failover() is False
+    primary.unreachable = ""
+    cluster.nodes.measure()
+    assert cluster.nodes.take_failover() is False
+    primary.server = "u-9"
+    cluster.nodes.measure()
+    assert [cluster.nodes.take_failover(), cluster.nodes.take_failover()] == [True, False]
