@@ -1,10 +1,9 @@
 # exit: 4 | says: tampered with | journal: tampering | why: a session that ended sends nothing, whoever catches it
-import safeconsole.gate
-
-permit = safeconsole.gate.permit_from_decision
-safeconsole.gate.permit_from_decision = lambda *_, **__: None
+gate = type(db._line.gate)
+run = gate.run
+gate.run = lambda *_, **__: None
 try:
     db.sql("DELETE FROM orders")
 except SystemExit:
-    safeconsole.gate.permit_from_decision = permit
+    gate.run = run
 db.sql("DELETE FROM orders")
