@@ -157,3 +157,39 @@ def test_every_cluster_has_a_journal_of_its_own(typed, config):
 def test_what_is_no_one_statement_for_known_clusters_is_refused(typed, arguments):
     code, out, _ = typed(*arguments)
     assert (code, out) == (2, "")
+
+
+@pytest.fixture
+def capacity(config, capfd, tmp_path):
+    def type_it(*arguments):
+        capfd.readouterr()
+        environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path)}
+        code = run(["--config", str(config), "capacity", *arguments], environ)
+        return code, *capfd.readouterr()
+
+    return type_it
+
+
+def test_the_largest_tables_of_many_clusters_stand_together(capacity):
+    code, out, err = capacity("shop-*", "--top", "4", "--format", "json")
+    assert code == 0
+    rows = json.loads(out)
+    assert sorted((row["cluster"], row["table"]) for row in rows) == [
+        ("shop-eu", "order_items"), ("shop-eu", "orders"), ("shop-us", "order_items"), ("shop-us", "orders"),
+    ]  # fmt: skip
+    assert [row["total_bytes"] for row in rows] == sorted((row["total_bytes"] for row in rows), reverse=True)
+    assert "2 of 2 clusters answered" in err
+
+
+def test_a_cluster_without_a_report_is_named_and_the_others_are_shown(capacity):
+    code, out, err = capacity("*", "--by", "schema")
+    assert code == NoFitNodeError.exit_code
+    assert "shop-eu main" in out
+    assert "gone: " in err
+
+
+@pytest.mark.parametrize("option", [("--leftovers",), ("--since", "7d"), ("--verify", "2"), ("--html", "x"), ("--to", "primary")])
+def test_what_is_of_one_cluster_is_refused_for_many(capacity, option):
+    code, out, err = capacity("shop-*", *option)
+    assert (code, out) == (2, "")
+    assert "one cluster at a time" in err

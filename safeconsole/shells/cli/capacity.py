@@ -17,6 +17,7 @@ from safeconsole.core.settings import LeftoverSettings
 from safeconsole.jobs.asking import NOT_GRANTED, Asker
 from safeconsole.jobs.capacity import survey
 from safeconsole.jobs.conduct import Conduct, Progress
+from safeconsole.jobs.fleet import clusters_named
 from safeconsole.jobs.growth import days_between, growth, latest_report, report_since, since
 from safeconsole.jobs.indexes import index_sizes
 from safeconsole.jobs.investigating import investigate
@@ -54,16 +55,25 @@ SHOWN_SCHEMAS = 10
 @click.option("--to", metavar="replica|primary|NODE", default="", help="Which node is asked; a replica if unset.")
 @with_options
 @click.pass_obj
-def capacity(app: Application, /, cluster: str, to: str, **given: Any) -> None:  # noqa: ANN401 (options by name)
+def capacity(app: Application, /, cluster: str, to: str, **given: Any) -> int:  # noqa: ANN401 (options by name)
     """
     Show how large CLUSTER's schemas and tables are, and what schema migrations left behind.
 
     Reads persistent statistics in small pages on a replica, resting between them, and opens no table. Figures are
     estimates, and say how old they are. An interrupted run goes on where it stood; each whole one is kept for --since.
+    CLUSTER may be a shell pattern: then the largest of many clusters are shown together.
     """
-    wish = wish_of(given)
+    wish, screen = wish_of(given), screen_of(sys.stdout, sys.stderr, app.environ)
+    if cluster not in app.settings().clusters and set("*?[") & set(cluster):
+        from safeconsole.shells.cli.capacity_fleet import capacity_of_many
+
+        if to:
+            raise click.UsageError("--to is of one cluster at a time")
+        clusters = clusters_named((cluster,), app.settings().clusters)
+        return capacity_of_many(app, clusters, wish, screen, lambda view: _write(screen, wish, view))
     with app.open(Door(cluster=cluster, face="job", confirmer=NoTerminal(), to=to)) as session:
-        run_capacity(session, wish, app, screen_of(sys.stdout, sys.stderr, app.environ))
+        run_capacity(session, wish, app, screen)
+    return 0
 
 
 def capacity_command(app: Application, session: Session) -> Callable[[str], None]:
@@ -179,7 +189,7 @@ def _show(work: _Work, report: Report, wanted: Callable[[TableSize], bool]) -> N
         conduct, progress = work.conduct("tables")
         found, refused = verify(work.asker, conduct, largest(filter(wanted, report.tables()), wish.verify))
         progress.clear()
-        _write(work, verified_view(found))
+        _write(work.screen, work.wish, verified_view(found))
         if refused:
             work.say(f"note: sizes on disk were not asked for: {refused}")
             work.say("note: a table's own figures come from the same statistics; its free space is read from its file")
@@ -188,7 +198,7 @@ def _show(work: _Work, report: Report, wanted: Callable[[TableSize], bool]) -> N
         conduct, progress = work.conduct("tables")
         indexes = index_sizes(work.asker, conduct, chosen)
         progress.clear()
-        _write(work, indexes_view(zip(chosen, indexes, strict=True)))
+        _write(work.screen, work.wish, indexes_view(zip(chosen, indexes, strict=True)))
     elif wish.since:
         _show_growth(work, report, wanted)
     else:
@@ -200,12 +210,12 @@ def _show_sizes(work: _Work, report: Report, wanted: Callable[[TableSize], bool]
     schemas = by_schema(filter(wanted, report.tables()))
     shown = schemas[: wish.top or None]
     if wish.by == "schema":
-        _write(work, schemas_view(shown, report, title="the largest schemas"))
+        _write(work.screen, work.wish, schemas_view(shown, report, title="the largest schemas"))
         return
     if wish.form == "table" and len(schemas) > 1:
-        _write(work, schemas_view(schemas[:SHOWN_SCHEMAS], report, title="the largest schemas"))
+        _write(work.screen, work.wish, schemas_view(schemas[:SHOWN_SCHEMAS], report, title="the largest schemas"))
     sizes = largest(filter(wanted, report.tables()), wish.top)
-    _write(work, tables_view(sizes, report, title="the largest tables"))
+    _write(work.screen, work.wish, tables_view(sizes, report, title="the largest tables"))
     suspects = suspects_among(filter(wanted, report.tables()), patterns_of(work.leftovers))
     for caveat in report.end.caveats if wish.form == "table" else ():
         work.say(f"note: {caveat}")
@@ -224,7 +234,7 @@ def _show_leftovers(work: _Work, report: Report, wanted: Callable[[TableSize], b
     if wish.plan:
         work.screen.data.write(plan_of(found))
         return
-    _write(work, leftovers_view(found[: wish.top or None]))
+    _write(work.screen, work.wish, leftovers_view(found[: wish.top or None]))
     if wish.form == "table":
         if len(found) > len(found[: wish.top or None]):
             work.say(f"{len(found) - wish.top} more: --top 0 shows all")
@@ -248,15 +258,15 @@ def _show_growth(work: _Work, report: Report, wanted: Callable[[TableSize], bool
     grown = sum(each.grown_bytes for each in changed)
     sign = "+" if grown >= 0 else "-"
     title = f"since {before.head.started}: {sign}{size_text(abs(grown))}, {counted(len(changed), 'table')} changed"
-    _write(work, growth_view(changed[: wish.top or None], days_between(before, report), title=title))
+    _write(work.screen, work.wish, growth_view(changed[: wish.top or None], days_between(before, report), title=title))
 
 
-def _write(work: _Work, view: View) -> None:
-    if work.wish.form == "table":
-        work.screen.data.write(view.text(work.screen.data_look))
-        work.screen.data.flush()
+def _write(screen: Screen, wish: Wish, view: View) -> None:
+    if wish.form == "table":
+        screen.data.write(view.text(screen.data_look))
+        screen.data.flush()
     else:
-        write_rows(view.columns, view.rows, work.wish.form)
+        write_rows(view.columns, view.rows, wish.form)
 
 
 def _write_page(work: _Work, report: Report, wanted: Callable[[TableSize], bool]) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 import click
 
@@ -22,6 +23,8 @@ from safeconsole.shells.terminal.evidence import error_text
 from safeconsole.shells.terminal.formats import TEXT_FORMATS, RowWriter, writer_for
 from safeconsole.shells.terminal.measures import counted
 from safeconsole.shells.terminal.presenting import Screen, screen_of
+
+Found = TypeVar("Found")
 
 
 @click.command()
@@ -74,27 +77,36 @@ def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: in
             session.gate.run(statements[0], presenter)
             return presenter.count
 
-    members = _told(over_clusters(clusters, work, at_once=at_once), screen)
+    members = tell_members(over_clusters(clusters, work, at_once=at_once), screen)
     sink.end()
     return exit_code_of(members)
 
 
-def exit_code_of(members: Sequence[Member[int]]) -> int:
+def exit_code_of(members: Sequence[Member[Any]]) -> int:
     """Return 0 when every cluster ended well; else the highest code of those that did not, 5 for one not begun."""
     codes = [member.error.exit_code for member in members if member.error is not None]
     codes += [5 for member in members if not member.begun]
     return max(codes, default=0)
 
 
-def _told(members: Iterable[Member[int]], screen: Screen) -> Sequence[Member[int]]:
-    """Say of each cluster how it ended, as it ends, and of all how many did."""
-    held: list[Member[int]] = []
+def tell_members(
+    members: Iterable[Member[Found]], screen: Screen, *, before: Callable[[], None] = lambda: None
+) -> list[Member[Found]]:
+    """
+    Say of each cluster how it ended, as it ends, and of all how many did.
+
+    Args:
+        before: called before anything is said.
+    """
+    held: list[Member[Found]] = []
     for member in members:
         held.append(member)
+        before()
         if member.error is not None:
             screen.messages.write(f"{member.cluster}: {error_text(member.error).removeprefix('safeconsole: ')}")
         elif not member.begun:
             screen.messages.write(f"{member.cluster}: not begun, since another cluster ran into a limit\n")
+    before()
     well = sum(member.error is None and member.begun for member in held)
     screen.messages.write(f"{well} of {counted(len(held), 'cluster')} answered\n")
     return held
