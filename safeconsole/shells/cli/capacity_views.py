@@ -78,11 +78,12 @@ def tables_view(sizes: Sequence[TableSize], report: Report, *, title: str) -> Vi
                 *(size.partitions, age),
             )
         )
-        parts = [f"data {size_text(size.data_bytes)}", f"indexes {size_text(size.index_bytes)}", f"~{size.rows:,} rows"]
-        if size.partitions:
-            parts.append(counted(size.partitions, "partition"))
+        parts = [f"~{size.rows:,} rows"]
         if age is not None:
             parts.append(f"as of {age_text(age)} ago")
+        if size.partitions:
+            parts.append(counted(size.partitions, "partition"))
+        parts += [f"data {size_text(size.data_bytes)}", f"indexes {size_text(size.index_bytes)}"]
         bars.append(Bar(label=size.label, first=size.data_bytes, second=size.index_bytes, note=", ".join(parts)))
     columns = ("schema", "table", "rows_estimated", "data_bytes", "index_bytes", "total_bytes", "partitions")
     return View(columns=(*columns, "figures_age_seconds"), rows=rows, bars=bars, title=title)

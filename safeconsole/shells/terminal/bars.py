@@ -42,7 +42,7 @@ def bars_text(bars: Sequence[Bar], look: Look) -> str:
     sizes = [size_text(bar.first + bar.second) for bar in bars]
     size_width = max(map(len, sizes))
     room = (look.columns or 120) - label_width - size_width - 6
-    bar_width = max(_LEAST_BAR, min(_MOST_BAR, room // 2))
+    bar_width = max(_LEAST_BAR, min(_MOST_BAR, room // 3))
     largest = max(bar.first + bar.second for bar in bars)
     lines = []
     for bar, label, size in zip(bars, labels, sizes, strict=True):
