@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from safeconsole.core.analysis import analyse
 from safeconsole.core.decision import Considered, addressed, with_disagreement
 from safeconsole.core.elevation import Event
@@ -11,6 +13,7 @@ from safeconsole.core.facts import facts_of
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.limits import Limits
 from safeconsole.core.policy import Policy, judge
+from safeconsole.core.redaction import redacted_message
 from safeconsole.core.routing import Choice, route_of
 from safeconsole.core.statement import Estimate, Statement, is_misspelt_perhaps
 from safeconsole.core.visit import Visit, circumstances_of
@@ -48,7 +51,7 @@ class Considering:
             # The elevation was asked for the cluster as it was.
             self._nodes.drop_elevated()
             self._elevations.end(Event.FAILED_OVER)
-        estimate = self._estimate(statement, choice)
+        estimate = _quoting_no_secret(self._estimate(statement, choice), statement)
         if estimate.disagrees and not to:
             # It is no read after all, and belongs where changes belong.
             route = Route.PRIMARY
@@ -102,6 +105,13 @@ class Considering:
             # It is refused anyway; the opinion would only have been a help.
             return Estimate()
         return Estimate(asked=True, objection=opinion.objection, objection_code=opinion.objection_code)
+
+
+def _quoting_no_secret(estimate: Estimate, statement: Statement) -> Estimate:
+    """Return the server's opinion as it may be shown, handed to a second person and written down."""
+    if not estimate.objection:
+        return estimate
+    return replace(estimate, objection=redacted_message(estimate.objection, statement.text))
 
 
 def require_alike(statement: Statement, connection: Connection, *, rules: LexicalRules, schema: str) -> None:

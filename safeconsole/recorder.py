@@ -147,4 +147,7 @@ class Recorder:
         return redacted(statement.text, statement.kind, self._rules(), self._literals)
 
     def _redacted_error(self, statement: Statement, error: SafeConsoleError) -> str:
+        if redacted_message(error.message, statement.text) != error.message:
+            # What is shown ends up in logs and tracebacks: a server's quotation of a password is not handed on at all.
+            error.reword(lambda said: redacted_message(said, statement.text))
         return redacted_message(error.message, statement.text, self._literals)

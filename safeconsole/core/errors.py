@@ -7,6 +7,7 @@ Messages are lower case, without a full stop, and name the server and the ceilin
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar
 
 
@@ -27,6 +28,12 @@ class SafeConsoleError(Exception):
         self.message = message
         self.evidence = evidence
         self.instead = instead
+
+    def reword(self, said: Callable[[str], str]) -> None:
+        """Change what it says, and forget the error behind it, which says the same in other words."""
+        self.message = said(self.message)
+        self.args = (self.message,)
+        self.__cause__ = self.__context__ = None
 
 
 class ConfigurationError(SafeConsoleError):
@@ -73,7 +80,7 @@ class ServerError(SafeConsoleError):
 
     Args:
         code: the server's error number, 0 when it gave none.
-        server_message: the server's text, unredacted.
+        server_message: the server's text; the road takes quoted secrets out of it.
     """
 
     exit_code = 1
@@ -82,6 +89,11 @@ class ServerError(SafeConsoleError):
         super().__init__(f"the server says: {server_message} ({code})", instead=instead)
         self.code = code
         self.server_message = server_message
+
+    def reword(self, said: Callable[[str], str]) -> None:
+        """Change what it says, the server's own text included."""
+        super().reword(said)
+        self.server_message = said(self.server_message)
 
 
 class StoppedError(SafeConsoleError):
