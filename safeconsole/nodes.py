@@ -98,7 +98,7 @@ class Nodes:
             # An old reading may let a statement pass for a moment; it refuses none.
             self.measure()
             choice = self._choose(route, gates, node=node, connected=connected)
-        return choice
+        return choice if node else _with_move(choice, self._sticky.get(route))
 
     def _choose(self, route: Route, gates: Gates, *, node: str, connected: bool) -> Choice:
         while True:
@@ -169,3 +169,11 @@ class Nodes:
         """Close everything; never raises."""
         for key in list(self._open):
             self.drop(*key)
+
+
+def _with_move(choice: Choice, before: NodeName | None) -> Choice:
+    """Return a choice that says so, and why, when it is another node than before."""
+    if choice.reading is None or before is None or choice.reading.node == before:
+        return choice
+    why = next((line for line in choice.reasons if line.startswith(f"{before}: ")), f"{before}: not there any more")
+    return replace(choice, notes=(f"{choice.reading.node} takes the place of {why}", *choice.notes))

@@ -156,3 +156,28 @@ def test_another_primary_is_noticed_once_and_none_is_no_other(cluster):
     primary.server = "u-9"
     cluster.nodes.measure()
     assert [cluster.nodes.take_failover(), cluster.nodes.take_failover()] == [True, False]
+
+
+def test_a_move_to_another_node_is_said_until_it_was_used(cluster):
+    assert cluster.choose().notes == ()
+    cluster.nodes.was_used(FIRST, Account.READ, Route.REPLICA, in_transaction=False)
+    cluster.engine.node(FIRST).unreachable = "no route"
+    cluster.nodes.forget()
+    for _ in range(2):
+        assert cluster.choose().notes == ("replica-2 takes the place of replica-1: unreachable: no route",)
+    cluster.nodes.was_used(SECOND, Account.READ, Route.REPLICA, in_transaction=False)
+    assert cluster.choose().notes == ()
+
+
+def test_who_names_a_node_is_not_told_that_it_is_another(cluster):
+    cluster.choose()
+    cluster.nodes.was_used(FIRST, Account.READ, Route.REPLICA, in_transaction=False)
+    assert cluster.choose(node=SECOND).notes == ()
+
+
+def test_a_move_from_a_node_that_left_the_cluster_is_said(cluster):
+    cluster.choose()
+    cluster.nodes.was_used(FIRST, Account.READ, Route.REPLICA, in_transaction=False)
+    cluster.engine.nodes.remove(cluster.engine.node(FIRST))
+    cluster.nodes.forget()
+    assert cluster.choose().notes == ("replica-2 takes the place of replica-1: not there any more",)
