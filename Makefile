@@ -41,7 +41,8 @@ servers: $(VENV)/.installed
 # Without server binaries the server tests skip with one loud line; SAFECONSOLE_REQUIRE_SERVERS=1 makes that a failure.
 test: check
 	@$(BIN)/python -m safeconsole.demo.binaries mariadb mysql || true
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	@# Real servers, kills and deadlines on a busy machine: what fails once is tried once more, and shown as R.
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --reruns 1
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
