@@ -9,7 +9,8 @@ from decimal import Decimal
 from pymysql.constants import FIELD_TYPE, FLAG
 from pymysql.converters import convert_date, convert_datetime
 
-from safeconsole.adapters.mysql.packets import Decoder, Field
+from safeconsole.adapters.mysql.packets import Field
+from safeconsole.adapters.mysql.rows import Decoder, text
 from safeconsole.interfaces import Column
 
 _BINARY_CHARACTER_SET = 63
@@ -75,8 +76,8 @@ def decoder_of(field: Field, *, as_text: bool) -> Decoder:
     if _is_binary(field):
         return bytes
     if as_text:
-        return _text
-    return _DECODERS.get(field.type_code, _text)
+        return text
+    return _DECODERS.get(field.type_code, text)
 
 
 def _is_binary(field: Field) -> bool:
@@ -102,18 +103,13 @@ def _type_name(field: Field) -> str:
     return f"{name} unsigned" if flags & FLAG.UNSIGNED and code in _INTEGERS and code != FIELD_TYPE.YEAR else name
 
 
-def _text(raw: bytes) -> str:
-    # Never a failure, never silently different: bytes that are no UTF-8 show as \xNN.
-    return str(raw, "utf-8", "backslashreplace")
-
-
 def _time(raw: bytes) -> time | str:
     """Return a time of day, or the server's text where it is a span (838:59:59, -01:00:00)."""
-    text = raw.decode("ascii")
+    shown = raw.decode("ascii")
     try:
-        return time.fromisoformat(text)
+        return time.fromisoformat(shown)
     except ValueError:
-        return text
+        return shown
 
 
 def _date(raw: bytes) -> object:

@@ -1,8 +1,7 @@
 """
 The server's answer, packet by packet: its head, its rows, its end. Pure but for the read function.
 
-Rows are decoded here rather than by the driver: an export wants the text the server sent, and
-a million rows must not pass through a million driver objects.
+Rows are read here rather than by the driver: a million of them must not pass through a million driver objects.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ from pymysql import err
 from pymysql.constants import SERVER_STATUS
 from pymysql.protocol import EOFPacketWrapper, MysqlPacket, OKPacketWrapper
 
+from safeconsole.adapters.mysql.rows import Decoder, decode_rows
+
 CHUNK_BYTES = 64 * 1024
 BATCH_ROWS = 2_000
 BATCH_BYTES = 512 * 1024
 _LONGEST = 0xFFFFFF
 _END, _ERROR = 0xFE, 0xFF
-
-Decoder = Callable[[bytes], Any]
 
 
 class PacketTooLargeError(Exception):
@@ -125,6 +124,31 @@ class Packets:
             err.raise_mysql_exception(payload)
         return payload
 
+    def arrived(self, most: int, most_bytes: int) -> list[bytes]:
+        """
+        Return the next payloads of ordinary rows that are in the buffer already; reads nothing and never fails.
+
+        Args:
+            most: how many at most.
+            most_bytes: no more are taken once they hold so many.
+        """
+        found: list[bytes] = []
+        buffer, have = self.buffer, len(self.buffer)
+        position, first = self.position, self.position
+        until = position + most_bytes
+        while len(found) < most and position < until:
+            start = position + 4
+            size = int.from_bytes(buffer[position : start - 1], "little")
+            stop = start + size
+            # Ends, errors and packets that are continued begin with what no short row begins with.
+            if stop > have or not 0 < size <= self.ceiling_bytes or size == _LONGEST or buffer[start] >= _END:
+                break
+            found.append(buffer[start:stop])
+            position = stop
+        self.position = position
+        self.taken_bytes += position - first - 4 * len(found)
+        return found
+
     def _next_part(self) -> bytes:
         header = self._take(4)
         size = int.from_bytes(header[:3], "little")
@@ -205,19 +229,15 @@ def row_batches(packets: Packets, decoders: Sequence[Decoder], end: ResultEnd) -
         DriverError, OSError, PacketTooLargeError: as `Packets.next`.
     """
     while not end.reached:
-        batch: list[tuple[Any, ...]] = []
-        stop_at = packets.taken_bytes + BATCH_BYTES
-        while len(batch) < BATCH_ROWS and packets.taken_bytes < stop_at:
-            # What has arrived is handed over before more is waited for.
-            if batch and not _has_whole_packet(packets):
-                break
+        payloads = packets.arrived(BATCH_ROWS, BATCH_BYTES)
+        if not payloads:
+            # Waits, and meets whatever is no ordinary row: an end, an error, a row in several packets.
             payload = packets.next()
             if payload[0] == _END and len(payload) < 9:
                 _note_end(payload, end)
-                break
-            batch.append(decode_row(payload, decoders))
-        if batch:
-            yield batch
+                return
+            payloads = [payload, *packets.arrived(BATCH_ROWS - 1, BATCH_BYTES - len(payload))]
+        yield decode_rows(payloads, decoders)
 
 
 def drain(packets: Packets, end: ResultEnd) -> int:
@@ -234,34 +254,6 @@ def drain(packets: Packets, end: ResultEnd) -> int:
             payload = packets.next()
         _note_end(payload, end)
     return sets
-
-
-def decode_row(payload: bytes, decoders: Sequence[Decoder]) -> tuple[Any, ...]:
-    """Return one row of the text protocol: each value a length and its bytes, 251 for NULL."""
-    row: list[Any] = []
-    position = 0
-    for decode in decoders:
-        size = payload[position]
-        position += 1
-        if size >= 251:
-            if size == 251:
-                row.append(None)
-                continue
-            width = _WIDTHS[size]
-            size = int.from_bytes(payload[position : position + width], "little")
-            position += width
-        row.append(decode(payload[position : position + size]))
-        position += size
-    return tuple(row)
-
-
-_WIDTHS = {252: 2, 253: 3, 254: 8}
-
-
-def _has_whole_packet(packets: Packets) -> bool:
-    buffer, position = packets.buffer, packets.position
-    have = len(buffer) - position
-    return have >= 4 and have >= 4 + int.from_bytes(buffer[position : position + 3], "little")
 
 
 def _note_end(payload: bytes, end: ResultEnd) -> None:

@@ -12,11 +12,11 @@ from safeconsole.adapters.mysql.packets import (
     Packets,
     PacketTooLargeError,
     ResultEnd,
-    decode_row,
     drain,
     read_head,
     row_batches,
 )
+from safeconsole.adapters.mysql.rows import decode_rows
 
 EOF = b"\xfe\x00\x00\x02\x00"
 MORE = b"\xfe\x00\x00\x0a\x00"
@@ -145,7 +145,52 @@ def test_a_request_for_a_local_file_is_not_met():
 
 
 def test_bytes_that_are_no_text_are_shown_and_never_fail():
-    assert decode_row(lenenc(b"a\xffb"), [decoder_of(TEXT, as_text=True)]) == ("a\\xffb",)
+    assert decode_rows([lenenc(b"a\xffb")], [decoder_of(TEXT, as_text=True)]) == [("a\\xffb",)]
+
+
+NUMBER = Field(name="n", type_code=3, flags=0, character_set=63)
+
+
+@given(st.lists(st.one_of(values, st.binary(max_size=300)), min_size=1, max_size=6))
+def test_a_row_of_texts_is_read_as_beside_a_number(row):
+    """Rows of nothing but texts take a way of their own."""
+    texts = [decoder_of(TEXT, as_text=True)] * len(row)
+    payload = b"".join(map(lenenc, row))
+    (alone,) = decode_rows([payload], texts)
+    (beside,) = decode_rows([payload + lenenc(b"7")], [*texts, decoder_of(NUMBER, as_text=False)])
+    assert (*alone, 7) == beside
+
+
+@pytest.mark.parametrize("decoders", [[decoder_of(TEXT, as_text=True)], [bytes]])
+@pytest.mark.parametrize(("payload", "error"), [(b"", IndexError), (b"\xff\x01x", ValueError)])
+def test_a_row_that_is_no_row_is_refused(payload, error, decoders):
+    with pytest.raises(error):
+        decode_rows([payload], decoders)
+
+
+def test_what_has_arrived_is_handed_over_before_more_is_waited_for():
+    data = framed(*[lenenc(b"abc")] * 3, EOF)
+    pieces = iter([data[:20], data[20:]])
+    read = []
+
+    def waiting(_count):
+        read.append(next(pieces))
+        return read[-1]
+
+    batches = row_batches(Packets(waiting, ceiling_bytes=1_000), [bytes], ResultEnd())
+    assert (next(batches), len(read)) == ([(b"abc",), (b"abc",)], 1)
+    assert (next(batches), len(read)) == ([(b"abc",)], 2)
+    assert list(batches) == []
+
+
+@given(st.lists(st.binary(min_size=1, max_size=300), max_size=30), st.integers(1, 90))
+def test_the_bytes_of_rows_are_counted_as_they_are_taken(rows, size):
+    payloads = [lenenc(row) for row in rows]
+    packets = packets_of(framed(*payloads, EOF), (size,))
+    taken = 0
+    for batch in row_batches(packets, [bytes], ResultEnd()):
+        taken += sum(len(lenenc(value)) for (value,) in batch)
+        assert packets.taken_bytes == taken
 
 
 def test_columns_say_their_type():
