@@ -15,8 +15,8 @@ replica by chance for each new connection, both with SQLAlchemy's own ping befor
 seconds after the failover the configuration names the new nodes, as DNS or a service registry would.
 
 All times are seconds since the failover began; "up" is when it was over, the new primary taking writes and the others
-following it. "failed" counts requests that ended with an error, "last" is when the last of them did; "even" is since when
-the reader's open connections led to the replicas that then were, and differed by at most one between them; it is
+following it. "failed" counts requests that ended with an error, "last" is when the last of them did; "even" is when
+the reader's open connections began to lead to the replicas that then were, differing by at most one between them; it is
 looked at from "up" on. "unacknowledged" are writes that are stored and ended with an error; below zero, writes
 that were acknowledged and died with the primary, as replication is asynchronous.
 Last, the cost of the look at checkout when nothing changed.
