@@ -274,7 +274,7 @@ def errors_of(console: Console, node: RunningNode, figure: str) -> list[float]:
     found = []
     for row in json.loads(console.output.read_text()):
         path = node.datadir / row["schema"] / f"{row['table']}.ibd"
-        if row["schema"].startswith(SCHEMA) and path.exists():
+        if row[figure] is not None and row["schema"].startswith(SCHEMA) and path.exists():
             size = path.stat().st_size
             found.append((row[figure] - size) / size)
             if os.environ.get("SAFECONSOLE_BENCH_DETAIL"):

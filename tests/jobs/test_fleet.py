@@ -17,7 +17,11 @@ KNOWN = ("orders-us", "orders-eu", "web")
 
 @pytest.mark.parametrize(
     ("patterns", "clusters"),
-    [(("orders-*",), ("orders-eu", "orders-us")), (("web", "*"), ("orders-eu", "orders-us", "web")), (("web",), ("web",))],
+    [
+        (("orders-*",), ("orders-eu", "orders-us")),
+        (("web", "*"), ("orders-eu", "orders-us", "web")),
+        (("web",), ("web",)),
+    ],
 )
 def test_patterns_name_clusters_each_once(patterns, clusters):
     assert clusters_named(patterns, KNOWN) == clusters
@@ -98,7 +102,8 @@ def config(tmp_path_factory):
         directory = tmp_path_factory.mktemp("fleet")
         names = ("shop-eu", "shop-us")
         text = "".join(
-            f'[clusters.{name}]\nengine = "sqlite"\nnodes = {json.dumps(list(up.nodes))}\nenvironment = "test"\n' for name in names
+            f'[clusters.{name}]\nengine = "sqlite"\nnodes = {json.dumps(list(up.nodes))}\nenvironment = "test"\n'
+            for name in names
         )
         text += f'[clusters.gone]\nengine = "sqlite"\nnodes = ["{directory}/nothing.db"]\n[audit]\ndirectory = "{directory}/audit"\n'
         path = directory / "config.toml"
@@ -125,7 +130,12 @@ def test_rows_of_all_clusters_come_under_one_head(typed):
     assert code == 0
     head, *rows = out.splitlines()
     assert head == "cluster,id,country"
-    assert sorted(row.split(",")[:2] for row in rows) == [["shop-eu", "1"], ["shop-eu", "2"], ["shop-us", "1"], ["shop-us", "2"]]
+    assert sorted(row.split(",")[:2] for row in rows) == [
+        ["shop-eu", "1"],
+        ["shop-eu", "2"],
+        ["shop-us", "1"],
+        ["shop-us", "2"],
+    ]
     assert "2 of 2 clusters answered" in err
 
 
@@ -142,17 +152,27 @@ def test_nothing_is_changed_on_any_cluster(typed):
     assert code == 4
     assert out == ""
     assert err.count("a replica must not be changed") >= 2
-    assert typed("shop-eu", "-e", "SELECT COUNT(*) FROM orders", "--format", "tsv")[1].splitlines()[1] == "shop-eu\t5000"
+    assert (
+        typed("shop-eu", "-e", "SELECT COUNT(*) FROM orders", "--format", "tsv")[1].splitlines()[1] == "shop-eu\t5000"
+    )
 
 
 def test_every_cluster_has_a_journal_of_its_own(typed, config):
     typed("shop-*", "-e", "SELECT 4711 AS marked")
-    with_it = [path for path in (config.parent / "audit").rglob("*.jsonl") if "4711" in path.read_text(errors="replace")]
+    with_it = [
+        path for path in (config.parent / "audit").rglob("*.jsonl") if "4711" in path.read_text(errors="replace")
+    ]
     assert len([path for path in with_it if path.name != "host.jsonl"]) == 2
 
 
 @pytest.mark.parametrize(
-    "arguments", [("shop-*",), ("shop-*", "-e", "SELECT 1", "-f", "x.sql"), ("shop-*", "-e", "SELECT 1; SELECT 2"), ("x*", "-e", "SELECT 1")]
+    "arguments",
+    [
+        ("shop-*",),
+        ("shop-*", "-e", "SELECT 1", "-f", "x.sql"),
+        ("shop-*", "-e", "SELECT 1; SELECT 2"),
+        ("x*", "-e", "SELECT 1"),
+    ],
 )
 def test_what_is_no_one_statement_for_known_clusters_is_refused(typed, arguments):
     code, out, _ = typed(*arguments)
@@ -188,7 +208,9 @@ def test_a_cluster_without_a_report_is_named_and_the_others_are_shown(capacity):
     assert "gone: " in err
 
 
-@pytest.mark.parametrize("option", [("--leftovers",), ("--since", "7d"), ("--verify", "2"), ("--html", "x"), ("--to", "primary")])
+@pytest.mark.parametrize(
+    "option", [("--leftovers",), ("--since", "7d"), ("--verify", "2"), ("--html", "x"), ("--to", "primary")]
+)
 def test_what_is_of_one_cluster_is_refused_for_many(capacity, option):
     code, out, err = capacity("shop-*", *option)
     assert (code, out) == (2, "")

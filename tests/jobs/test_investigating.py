@@ -22,7 +22,9 @@ ROWS = {
     ("shop", name): (10, 5, 1, "2025-11-01 00:00:00")
     for name in ("_orders_ghc", "_orders_gho", "_users_new", "orders", "users", "_gone_del")
 }
-LOOKUP = "SELECT create_time, update_time FROM information_schema.tables WHERE table_schema = 'shop' AND table_name = '{}'"
+LOOKUP = (
+    "SELECT create_time, update_time FROM information_schema.tables WHERE table_schema = 'shop' AND table_name = '{}'"
+)
 SIGHT = (
     "SELECT privilege_type FROM information_schema.user_privileges"
     " WHERE privilege_type IN ('PROCESS', 'TRIGGER') LIMIT 10"

@@ -90,9 +90,9 @@ class Account:
             stdin=subprocess.DEVNULL, cwd="/", env=self.environ | environ, **self.may(),
         )  # fmt: skip
 
-    def start(self, *words, **environ):
-        """Start a command on a terminal."""
-        return OnTerminal(self, words, environ)
+    def start(self, *words, screen=False, **environ):
+        """Start a command on a terminal; with `screen` its rows go there too, as the console itself wants it."""
+        return OnTerminal(self, words, environ, screen=screen)
 
     def new_key(self, where):
         made = self.run("approve", "--new-key", where)
@@ -103,11 +103,11 @@ class Account:
 class OnTerminal:
     """A process whose standard input and messages are a terminal; rows go to a pipe."""
 
-    def __init__(self, account, words, environ):
+    def __init__(self, account, words, environ, *, screen):
         self._ours, theirs = pty.openpty()
         self.process = subprocess.Popen(
-            account.command(*words), stdin=theirs, stderr=theirs, stdout=subprocess.PIPE, text=True, cwd="/",
-            env=account.environ | environ, **account.may(),
+            account.command(*words), stdin=theirs, stderr=theirs, stdout=theirs if screen else subprocess.PIPE,
+            text=True, cwd="/", env=account.environ | environ, **account.may(),
         )  # fmt: skip
         os.close(theirs)
         self.messages = ""
@@ -117,6 +117,8 @@ class OnTerminal:
         end = time.monotonic() + WAIT_SECONDS
         while not (found := re.search(pattern, self.messages)):
             if not self._more(end - time.monotonic()):
+                self.process.kill()
+                self.process.communicate()
                 raise AssertionError(f"no {pattern!r} in: {self.messages}")
         return found
 
@@ -126,7 +128,7 @@ class OnTerminal:
 
     def type(self, line):
         time.sleep(SETTLE_SECONDS)
-        os.write(self._ours, f"{line}\n".encode())
+        os.write(self._ours, f"{line}\r".encode())
 
     def interrupt(self):
         self.process.send_signal(signal.SIGINT)

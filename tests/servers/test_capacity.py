@@ -61,7 +61,12 @@ def rows_of(answer):
 @pytest.fixture
 def scratch(cluster):
     """A schema of its own on the primary and, copied, on the replicas."""
-    tell(cluster, cluster.primary, "CREATE DATABASE capacity_test", "GRANT SELECT ON capacity_test.* TO 'console_read'@'%'")
+    tell(
+        cluster,
+        cluster.primary,
+        "CREATE DATABASE capacity_test",
+        "GRANT SELECT ON capacity_test.* TO 'console_read'@'%'",
+    )
 
     def make(*statements):
         tell(cluster, cluster.primary, "USE capacity_test", *statements)
@@ -69,13 +74,20 @@ def scratch(cluster):
 
     make()
     yield make
-    tell(cluster, cluster.primary, "REVOKE SELECT ON capacity_test.* FROM 'console_read'@'%'", "DROP DATABASE capacity_test")
+    tell(
+        cluster,
+        cluster.primary,
+        "REVOKE SELECT ON capacity_test.* FROM 'console_read'@'%'",
+        "DROP DATABASE capacity_test",
+    )
     cluster.wait_caught_up()
 
 
 def test_it_finds_every_table_of_the_shop_and_opens_none(typed, cluster):
     def opened():
-        found = [dict(tell(cluster, node, "SHOW GLOBAL STATUS LIKE 'Opened_table_definitions'")) for node in cluster.replicas]
+        found = [
+            dict(tell(cluster, node, "SHOW GLOBAL STATUS LIKE 'Opened_table_definitions'")) for node in cluster.replicas
+        ]
         return sum(int(each["Opened_table_definitions"]) for each in found)
 
     rows_of(typed("capacity", "shop", "--format", "json"))
@@ -108,7 +120,10 @@ def test_names_of_every_kind_are_paged_past_and_partitions_are_one_table(typed, 
         *(f"CREATE TABLE {quoted(name)} (id INT PRIMARY KEY)" for name in ODD),
         "CREATE TABLE parted (id INT PRIMARY KEY) PARTITION BY HASH (id) PARTITIONS 3",
     )
-    found = {row["table"]: row for row in rows_of(typed("capacity", "shop", "--schema", "capacity_test", "--top", "0", "--format", "json"))}
+    found = {
+        row["table"]: row
+        for row in rows_of(typed("capacity", "shop", "--schema", "capacity_test", "--top", "0", "--format", "json"))
+    }
     assert set(found) == {*ODD, "parted"}
     assert found["parted"]["partitions"] == 3
 
@@ -148,7 +163,9 @@ def test_a_page_is_a_range_of_the_primary_key_wherever_it_begins(cluster):
     """A page that read from the beginning each time would cost the square of the tables."""
     asker = Asker(gate=None, rules=lambda: LexicalRules(flavour=Flavour(cluster.flavour)))
     sql = page_sql(asker, schema="", after=("shop", "a"), most=200)
-    counters = "SHOW SESSION STATUS WHERE variable_name IN ('Handler_read_first', 'Handler_read_key', 'Handler_read_next')"
+    counters = (
+        "SHOW SESSION STATUS WHERE variable_name IN ('Handler_read_first', 'Handler_read_key', 'Handler_read_next')"
+    )
     with cluster.dba_connect(cluster.replicas[0]) as dba, dba.cursor() as cursor:
         cursor.execute(counters)
         before = {name: int(value) for name, value in cursor.fetchall()}
