@@ -183,7 +183,11 @@ def test_guards_are_read_back_as_they_were_set(cluster, connect):
             "max_execution_time": "30000",
             "information_schema_stats_expiry": "0",
         },
-        "mariadb": {"tx_read_only": "1", "max_statement_time": "30.0", "max_session_mem_used": str(256 * 1024 * 1024)},
+        "mariadb": {
+            "tx_read_only": "1",
+            "max_statement_time": "30.000000",
+            "max_session_mem_used": str(256 * 1024 * 1024),
+        },
     }[cluster.flavour]
     expected |= {"lock_wait_timeout": "2", "innodb_lock_wait_timeout": "2", "autocommit": "1"}
     assert expected.items() <= guards.items()

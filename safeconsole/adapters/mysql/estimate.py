@@ -101,7 +101,7 @@ def _watched_plan(link: Link, statement: Statement) -> Plan:
     if link.variant.flavour is Flavour.MARIADB:
         explain = f"SET STATEMENT expensive_subquery_limit=0 FOR {explain}"
     try:
-        plan = wire.rows(explain)
+        plan = wire.texts(explain)
     except DriverError as error:
         link.watchdog.finish(watched)
         if is_lost(error):
@@ -112,5 +112,5 @@ def _watched_plan(link: Link, statement: Statement) -> Plan:
         # SLEEP and its like end without an error; the plan says nothing of them.
         return Plan(hazards=(RUNS_WHILE_PLANNED,))
     # The note carries the statement as the server rewrote it.
-    notes = wire.rows("SHOW WARNINGS") if link.variant.flavour is not Flavour.MARIADB else []
+    notes = wire.texts("SHOW WARNINGS") if link.variant.flavour is not Flavour.MARIADB else []
     return read_plan(str(plan[0][0]), "\n".join(str(note[2]) for note in notes))

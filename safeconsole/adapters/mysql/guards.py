@@ -62,7 +62,7 @@ def enforce(wire: Wire, guards: tuple[Guard, ...], limits: Limits, *, server: st
 def read_session(wire: Wire, variant: Variant, guards: tuple[Guard, ...]) -> Session:
     """Read all of it in one round trip (0.2 ms on loopback). Raises DriverError, OSError."""
     variables = ", ".join(f"@@SESSION.{guard.variable}" for guard in guards)
-    row = wire.rows(
+    row = wire.texts(
         "SELECT @@SESSION.sql_mode, CONCAT_WS(',', @@character_set_client, @@character_set_connection,"
         f" @@character_set_results), DATABASE(), {variant.identity}, @@read_only, @@innodb_read_only, {variables}"
     )[0]
@@ -73,7 +73,7 @@ def read_session(wire: Wire, variant: Variant, guards: tuple[Guard, ...]) -> Ses
         character_set=str(character_set),
         schema=schema or "",
         server=str(server),
-        writable=not (int(read_only) or int(innodb_read_only)),
+        writable=not (int(read_only or 0) or int(innodb_read_only or 0)),
     )
 
 

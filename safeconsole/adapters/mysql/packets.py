@@ -14,7 +14,7 @@ from pymysql import err
 from pymysql.constants import SERVER_STATUS
 from pymysql.protocol import EOFPacketWrapper, MysqlPacket, OKPacketWrapper
 
-from safeconsole.adapters.mysql.rows import Decoder, decode_rows
+from safeconsole.adapters.mysql.rows import Decoder, decode_rows, text
 
 CHUNK_BYTES = 64 * 1024
 BATCH_ROWS = 2_000
@@ -238,6 +238,24 @@ def row_batches(packets: Packets, decoders: Sequence[Decoder], end: ResultEnd) -
                 return
             payloads = [payload, *packets.arrived(BATCH_ROWS - 1, BATCH_BYTES - len(payload))]
         yield decode_rows(payloads, decoders)
+
+
+def read_texts(packets: Packets) -> tuple[list[tuple[str | None, ...]], int]:
+    """
+    Return the rows of a short answer, unconverted and without their description, and the server's status bits.
+
+    Raises:
+        DriverError, OSError, PacketTooLargeError: as `Packets.next`.
+        ValueError: it is no result set, or one of more than 250 columns.
+    """
+    first = packets.next()
+    count = first[0]
+    if len(first) != 1 or not count:
+        raise ValueError("the answer is no small result set")
+    for _ in range(count + 1):
+        packets.next()  # the definitions and their end marker
+    end = ResultEnd()
+    return [row for batch in row_batches(packets, [text] * count, end) for row in batch], end.status
 
 
 def drain(packets: Packets, end: ResultEnd) -> int:

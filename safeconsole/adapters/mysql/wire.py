@@ -22,7 +22,7 @@ from pymysql.connections import Connection, MySQLResult
 from pymysql.constants import CLIENT, COMMAND, SERVER_STATUS
 from pymysql.cursors import Cursor
 
-from safeconsole.adapters.mysql.packets import CHUNK_BYTES, Packets, ResultHead, read_head
+from safeconsole.adapters.mysql.packets import CHUNK_BYTES, Packets, ResultHead, read_head, read_texts
 
 IN_TRANSACTION_READONLY = 0x2000
 IN_TRANSACTION = SERVER_STATUS.SERVER_STATUS_IN_TRANS
@@ -128,6 +128,16 @@ class Wire(_Driver):
         """Run one of the console's own queries and return its rows, converted."""
         self.query(text)
         return list(self._result.rows or ())
+
+    def texts(self, text: str) -> list[tuple[str | None, ...]]:
+        """
+        Run one of the console's own queries and return its values as the server wrote them.
+
+        Half the time of `rows`, which reads the description of each column.
+        """
+        self._execute_command(COMMAND.COM_QUERY, text)
+        rows, self.server_status = read_texts(self._packets(_DEFINITION_BYTES))
+        return rows
 
     def named_rows(self, text: str) -> list[dict[str, Any]]:
         """Run one of the console's own queries and return its rows by column name."""

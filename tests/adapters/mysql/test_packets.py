@@ -14,6 +14,7 @@ from safeconsole.adapters.mysql.packets import (
     ResultEnd,
     drain,
     read_head,
+    read_texts,
     row_batches,
 )
 from safeconsole.adapters.mysql.rows import decode_rows
@@ -137,6 +138,23 @@ def test_further_result_sets_are_read_and_counted():
     end = ResultEnd(reached=True, status=0x0A)
     assert drain(packets_of(framed(*one_set, MORE, *one_set, MORE, ok)), end) == 2
     assert end.status == 2
+
+
+def test_a_short_answer_is_read_as_texts_without_its_description():
+    rows = (lenenc(b"30") + lenenc(None), lenenc(b"") + lenenc("ü".encode()))
+    answer = framed(b"\x02", b"a definition", b"another one", EOF, *rows, EOF)
+    assert read_texts(packets_of(answer, (7,))) == ([("30", None), ("", "ü")], 2)
+
+
+@pytest.mark.parametrize("first", [b"\x00\x00\x00\x02\x00\x00\x00", b"\xfc\x00\x01", b"\xfb/etc/passwd"])
+def test_what_is_no_short_answer_is_refused(first):
+    with pytest.raises(ValueError, match="no small result set"):
+        read_texts(packets_of(framed(first)))
+
+
+def test_the_servers_error_to_a_short_question_is_raised():
+    with pytest.raises(err.MySQLError):
+        read_texts(packets_of(framed(b"\xff\x48\x04#HY000unknown")))
 
 
 def test_a_request_for_a_local_file_is_not_met():
