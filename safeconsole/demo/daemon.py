@@ -183,6 +183,8 @@ def run_options(binaries: ServerBinaries, place: Place, *, server_id: int) -> tu
         f"--port={place.port}",
         f"--report-port={place.port}",
         f"--pid-file={place.data_directory / 'server.pid'}",
+        # A starting MariaDB removes every server's temporary tables from a directory that they share.
+        f"--tmpdir={place.log.parent}",
     )
 
 
