@@ -192,7 +192,9 @@ def _show(work: _Work, report: Report, wanted: Callable[[TableSize], bool]) -> N
         _write(work.screen, work.wish, verified_view(found))
         if refused:
             work.say(f"note: sizes on disk were not asked for: {refused}")
-            work.say("note: a table's own figures come from the same statistics; its free space is read from its file")
+            work.say(
+                "note: a table's own row holds the same statistics, and free space in its file where the server knows it"
+            )
     elif wish.indexes:
         chosen = largest(filter(wanted, report.tables()), wish.indexes)
         conduct, progress = work.conduct("tables")
