@@ -64,6 +64,36 @@ def test_a_one_shot_imports_only_what_it_needs():
     assert modules.isdisjoint(unwanted), sorted(modules & unwanted)
 
 
+ONLY_FOR_OTHER_MOMENTS = {
+    "yaml", "difflib",
+    "safeconsole.core.cases", "safeconsole.core.verification", "safeconsole.core.review",
+    "safeconsole.adapters.local.policy_text", "safeconsole.adapters.local.signing",
+    "safeconsole.shells.cli.policy", "safeconsole.shells.cli.audit_review", "safeconsole.shells.cli.capacity",
+    "safeconsole.shells.cli.output", "safeconsole.jobs", "safeconsole.shells.sql", "safeconsole.shells.python",
+}  # fmt: skip
+"""What tests policies, checks journals, measures sizes, or talks: no start with a statement waits for it."""
+
+
+def test_a_one_shot_on_mysql_imports_the_driver_and_no_more():
+    modules = imported_after(
+        "import os\n"
+        "from safeconsole.wiring import Program\n"
+        "import safeconsole.shells.cli.sql, safeconsole.adapters.mysql.engine\n"
+        "assert Program(dict(os.environ)).policies.load('baseline').rules\n"
+    )
+    assert "pymysql" in modules
+    unwanted = {"prompt_toolkit", "ptpython", "rich", "sqlglot", "sqlalchemy", "keyring", "cryptography", "subprocess"}
+    unwanted |= ONLY_FOR_OTHER_MOMENTS
+    assert modules.isdisjoint(unwanted), sorted(modules & unwanted)
+
+
+def test_a_console_imports_its_jobs_when_they_are_asked_for():
+    modules = imported_after("import safeconsole.wiring, safeconsole.shells.cli.sql, safeconsole.shells.sql.console")
+    assert "prompt_toolkit" in modules
+    unwanted = {"ptpython", "rich", "sqlglot", "sqlalchemy", "keyring", "safeconsole.jobs", "yaml"}
+    assert modules.isdisjoint(unwanted), sorted(modules & unwanted)
+
+
 def test_every_public_thing_says_what_it_is():
     silent = []
     for path in PACKAGE.rglob("*.py"):

@@ -169,14 +169,19 @@ def ask_on_terminal(app: Application) -> TerminalConfirmer | NoTerminal:
 
 def open_console(app: Application, session: Session) -> int:
     """Open the interactive console on a session and return its exit code."""
-    from safeconsole.shells.cli.capacity import capacity_command
     from safeconsole.shells.sql.console import Terminal, run_console
     from safeconsole.shells.sql.state import Services
+
+    def capacity(argument: str) -> None:
+        # Imported when it is asked for: its jobs would keep every prompt waiting.
+        from safeconsole.shells.cli.capacity import capacity_command
+
+        capacity_command(app, session)(argument)
 
     services = Services(
         rules=session.rules,
         preview=lambda statement: session.preview(statement).decision,
-        capacity=capacity_command(app, session),
+        capacity=capacity,
     )
     return run_console(
         session.gate,
