@@ -7,7 +7,7 @@ from safeconsole.demo.binaries import ServersUnavailableError
 from tests.differential.effects import measure
 from tests.differential.native_functions import differences, native_functions
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(1200)]
 
 
 @pytest.mark.parametrize("flavour", ["mysql", "mariadb"])
@@ -22,7 +22,6 @@ def test_no_statement_called_a_read_has_an_effect(flavour):
     assert len(tally.refused) < tally.executed * 0.1
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.parametrize("flavour", ["mysql", "mariadb"])
 def test_the_shipped_functions_are_those_of_the_server(flavour):
     try:
