@@ -6,7 +6,8 @@ The system's configuration wins: what it sets, a person's may tighten, never loo
   a setting that is not in force.
 * A cluster that the system does not name: the person's, unless the system says `locked = true`.
 * Limits: the tighter one of each.
-* Approvers: the system's alone, where it names any.
+* Approvals: the system's alone, where it says anything of them, but for the person's own key.
+* Notices: the system's alone, where it says anything of them: nobody is told elsewhere, or nothing.
 * Everything else, such as the journal's place: the system's, key by key, wherever it says something.
 """
 
@@ -51,10 +52,12 @@ def merged(system: Table, own: Table, *, own_name: str, system_name: str) -> Tab
             raise ConfigurationError(f"{where}: {system_name} is locked, so that no cluster can be added")
         else:
             result["clusters"][name] = cluster
-    approvers = system.get("approvals", {}).get("approvers")
-    if approvers:
-        # Whoever could add an approver could approve.
-        result["approvals"]["approvers"] = approvers
+    if "approvals" in system:
+        # Whoever could add an approver, or wait longer than the system says, could approve what it does not let them.
+        own_key = {"key": own["approvals"]["key"]} if "key" in own.get("approvals", {}) else {}
+        result["approvals"] = {**own_key, **system["approvals"]}
+    if "notices" in system:
+        result["notices"] = system["notices"]
     result["limits"] = _limits(system.get("limits", {}), own.get("limits", {}))
     return result
 

@@ -200,6 +200,41 @@ def test_the_systems_journal_place_wins(home):
     assert home.load().audit.directory == "/var/log/safeconsole"
 
 
+APPROVALS = '[approvals]\napprovers = {ann = "aa", ben = "bb"}\ndirectory = "/srv/approvals"\n'
+
+
+def test_a_person_names_their_own_key_and_nothing_else_of_the_systems_approvals(home):
+    mine = '[approvals]\nkey = "/home/ann/key.pem"\napprovers = {ann = "cc", me = "dd"}\ndirectory = "/tmp"\nwait_seconds = 9e9\n'
+    home.write(system=APPROVALS, own=mine)
+    approvals = home.load().approvals
+    assert approvals.approvers == {"ann": "aa", "ben": "bb"}
+    assert (approvals.key, approvals.directory, approvals.wait_seconds) == ("/home/ann/key.pem", "/srv/approvals", 900)
+    home.write(system='[approvals]\napprovers = {}\n')
+    assert home.load().approvals.approvers == {}
+    home.write(system="")
+    assert set(home.load().approvals.approvers) == {"ann", "me"}
+
+
+@pytest.mark.parametrize(
+    "mine",
+    [
+        '[notices]\nwebhook = ""', '[notices]\nwebhook = "https://elsewhere/"', '[notices]\nsecret_variable = "MINE"',
+        '[notices]\nsyslog = "tcp://127.0.0.1:9"',
+        '[notices.mail]\nserver = "127.0.0.1:9"\nsender = "a@x"\nrecipients = ["me@x"]',
+    ],
+)  # fmt: skip
+def test_the_systems_notices_are_neither_removed_nor_redirected(home, mine):
+    home.write(system='[notices]\nwebhook = "https://hooks.example.net/{secret}"\nsecret_variable = "HOOK"', own=mine)
+    notices = home.load().notices
+    assert (notices.webhook, notices.secret_variable) == ("https://hooks.example.net/{secret}", "HOOK")
+    assert (notices.syslog, notices.mail) == ("", None)
+
+
+def test_a_person_may_have_notices_of_their_own_where_the_system_says_nothing(home):
+    home.write(system=SHOP, own='[notices]\nwebhook = "https://mine/"')
+    assert home.load().notices.webhook == "https://mine/"
+
+
 def test_a_flag_does_not_get_round_the_systems_file(home):
     home.write(system="[limits]\nrun_seconds = 10")
     mine = home.path / "mine.toml"
