@@ -193,7 +193,7 @@ def _show(work: _Work, report: Report, wanted: Callable[[TableSize], bool]) -> N
         if refused:
             work.say(f"note: sizes on disk were not asked for: {refused}")
             work.say(
-                "note: a table's own row holds the same statistics, and free space in its file where the server knows it"
+                "note: a table's own row holds the same statistics, and free space in its file where that is known"
             )
     elif wish.indexes:
         chosen = largest(filter(wanted, report.tables()), wish.indexes)
