@@ -1,0 +1,196 @@
+"""What the road adds to one statement: the whole beside bare PyMySQL on the same server, and its parts."""
+
+import functools
+import io
+import resource
+import statistics
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safeconsole import considering, gate
+from safeconsole.adapters.local.journal import FileJournal
+from safeconsole.adapters.mysql.cancel import Watchdog
+from safeconsole.adapters.mysql.connection import MySqlConnection
+from safeconsole.adapters.mysql.running import Running
+from safeconsole.recorder import Recorder
+from safeconsole.shells.cli.application import Door
+from safeconsole.shells.terminal.confirming import NoTerminal
+from safeconsole.shells.terminal.presenting import Screen, Shape, StreamPresenter
+from safeconsole.wiring import Program
+
+SQL = "SELECT * FROM orders WHERE id = 1"
+TIMES = 500
+SESSION = 10_000
+REST = "routing, evidence, permit, showing"
+
+PARTS = (
+    ("analysis", gate, ("analyse",)),
+    ("decision: facts and rules", considering, ("judge", "facts_of")),
+    ("journal: four records", FileJournal, ("append",)),
+    ("journal: redaction", Recorder, ("asked", "decided", "intent", "done")),
+    ("watchdog: start and end of its two watches", Watchdog, ("watch", "finish")),
+    ("estimate: PREPARE and plan, five round trips", MySqlConnection, ("estimate",)),
+    ("proof: guards read back, one round trip", MySqlConnection, ("_make_ready",)),
+    ("bracket: read-only transaction, two round trips", Running, ("open_bracket", "_close_bracket")),
+    ("the statement itself", Running, ("send", "batches")),
+    (REST, gate.Gate, ("run",)),
+)
+"""Each part: its words, and the functions whose time is its own; time inside another part's is that part's."""
+
+
+class Meter:
+    """Adds up the time that each part takes of its own."""
+
+    def __init__(self) -> None:
+        self.seconds: Counter[str] = Counter()
+        self._inner: list[float] = []
+
+    def timed(self, part: str, function):
+        """Return the function, measured as a part."""
+
+        @functools.wraps(function)
+        def measured(*given, **named):
+            self._inner.append(0.0)
+            started = time.perf_counter()
+            try:
+                return function(*given, **named)
+            finally:
+                took = time.perf_counter() - started
+                self.seconds[part] += took - self._inner.pop()
+                if self._inner:
+                    self._inner[-1] += took
+
+        return measured
+
+
+@contextmanager
+def metered(meter: Meter) -> Iterator[None]:
+    """Measure the parts until the context ends."""
+    before = [(owner, name, getattr(owner, name)) for _, owner, names in PARTS for name in names]
+    for part, owner, names in PARTS:
+        for name in names:
+            setattr(owner, name, meter.timed(part, getattr(owner, name)))
+    try:
+        yield
+    finally:
+        for owner, name, function in before:
+            setattr(owner, name, function)
+
+
+@contextmanager
+def road(commands, audit: Path) -> Iterator:
+    """Open a session whose journal is in a directory, and give what walks one statement down the road."""
+    text = commands.config.read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory(dir=audit) as directory:
+        config = Path(directory) / "config.toml"
+        config.touch(mode=0o600)
+        config.write_text(text.rpartition("directory = ")[0] + f'directory = "{directory}/audit"\n', encoding="utf-8")
+        program = Program(commands.environ)
+        program.configure(str(config))
+        with program.open(Door(cluster="shop", face="one-shot", confirmer=NoTerminal())) as session:
+
+            def walk() -> None:
+                screen = Screen(data=io.StringIO(), messages=io.StringIO())
+                for statement in session.gate.split(SQL):
+                    session.gate.run(statement, StreamPresenter(screen, Shape(format="csv"), session.gate.last))
+
+            yield walk
+
+
+def percentiles(times: list[float]) -> tuple[float, float]:
+    """Return p10 and p50 in milliseconds: what a quiet machine would show, and what this one did."""
+    ordered = sorted(times)
+    return ordered[len(ordered) // 10] * 1000, statistics.median(ordered) * 1000
+
+
+def clocked(act) -> float:
+    started = time.perf_counter()
+    act()
+    return time.perf_counter() - started
+
+
+def road_figures(cluster, commands) -> list[str]:
+    """Return the sections on the cost of safety."""
+    connection = cluster.account_connect(cluster.replicas[0], "console_read")
+
+    def bare() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(SQL)
+            cursor.fetchall()
+
+    with connection:
+        # In memory a sync costs nothing.
+        memory, disk = Path("/dev/shm"), commands.config.parent
+        quick, parts, plain = _whole_and_parts(commands, memory, bare)
+        durable, _, _ = _whole_and_parts(commands, disk, bare)
+    return [
+        f"### What the road adds to `{SQL}`",
+        "",
+        "| | p10, ms | p50, ms |",
+        "|---|---:|---:|",
+        *(
+            _line(name, times)
+            for name, times in (
+                ("bare PyMySQL, the same server", plain),
+                ("the road, journal in memory", quick),
+                ("the road, journal on disk: one sync", durable),
+            )
+        ),
+        "",
+        "Its parts, journal in memory:",
+        "",
+        "| | p10, ms | p50, ms |",
+        "|---|---:|---:|",
+        *(_line(name, times) for name, times in sorted(parts.items(), key=lambda part: -percentiles(part[1])[0])),
+        "",
+        *_long_session(commands, memory),
+    ]
+
+
+def _line(name: str, times: list[float]) -> str:
+    low, middle = percentiles(times)
+    return f"| {name} | {low:.3f} | {middle:.3f} |"
+
+
+def _whole_and_parts(commands, audit: Path, bare) -> tuple[list[float], dict[str, list[float]], list[float]]:
+    with road(commands, audit) as walk:
+        for _ in range(50):
+            walk()
+            bare()
+        whole, plain = [], []
+        for _ in range(TIMES):
+            plain.append(clocked(bare))
+            whole.append(clocked(walk))
+        meter, parts = Meter(), {part: [] for part, _, _ in PARTS}
+        with metered(meter):
+            for _ in range(TIMES):
+                meter.seconds.clear()
+                walk()
+                for part, seconds in meter.seconds.items():
+                    parts[part].append(seconds)
+    return whole, parts, plain
+
+
+def _resident_mb() -> float:
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return pages * resource.getpagesize() / 1024 / 1024
+
+
+def _long_session(commands, audit: Path) -> list[str]:
+    with road(commands, audit) as walk:
+        times, memory = [], []
+        for number in range(SESSION):
+            times.append(clocked(walk))
+            if number in {SESSION // 10 - 1, SESSION - 1}:
+                memory.append(_resident_mb())
+    tenth = SESSION // 10
+    first, last = percentiles(times[:tenth]), percentiles(times[-tenth:])
+    words = (
+        f"A session of {SESSION:,} statements: p10 {first[0]:.2f} ms in the first tenth and {last[0]:.2f} ms in the"
+        f" last; resident memory {memory[0]:.1f} MB after the first tenth and {memory[1]:.1f} MB at the end."
+    )
+    return [words, ""]
