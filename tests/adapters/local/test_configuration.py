@@ -209,7 +209,7 @@ def test_a_person_names_their_own_key_and_nothing_else_of_the_systems_approvals(
     approvals = home.load().approvals
     assert approvals.approvers == {"ann": "aa", "ben": "bb"}
     assert (approvals.key, approvals.directory, approvals.wait_seconds) == ("/home/ann/key.pem", "/srv/approvals", 900)
-    home.write(system='[approvals]\napprovers = {}\n')
+    home.write(system="[approvals]\napprovers = {}\n")
     assert home.load().approvals.approvers == {}
     home.write(system="")
     assert set(home.load().approvals.approvers) == {"ann", "me"}
