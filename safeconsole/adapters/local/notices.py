@@ -108,8 +108,10 @@ class LocalNotices:
     def _run(self) -> None:
         pause = FIRST_PAUSE_SECONDS
         while True:
+            # What was put down while a pass was under way is not in it: the last pass begins after the leaving.
+            last = self._leaving.is_set()
             left = self._pass()
-            if self._leaving.is_set():
+            if last:
                 return
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS) if left else FIRST_PAUSE_SECONDS
             # Without anything left there is nothing to come back for.

@@ -107,6 +107,19 @@ def test_what_one_console_left_the_next_delivers(tmp_path, receiver):
     assert second.settle() == ()
 
 
+def test_what_is_put_down_while_others_are_delivered_is_delivered_before_leaving(tmp_path, receiver):
+    receiver.hang.clear()
+    notices = opened(tmp_path, receiver)
+    notices.notify(notice("first"))
+    time.sleep(0.3)
+    for number in range(5):
+        notices.notify(notice(f"later {number}", time=f"2026-01-01T00:00:0{number + 1}.000000Z"))
+    threading.Timer(0.3, receiver.hang.set).start()
+    assert notices.settle() == ()
+    assert receiver.wait(6) == ["first", *(f"later {number}" for number in range(5))]
+    assert not list((tmp_path / SPOOL).iterdir())
+
+
 def test_a_notice_that_must_arrive_says_why_it_did_not(tmp_path, receiver):
     notices = opened(tmp_path, receiver)
     assert notices.deliver(notice()) == ""
