@@ -8,6 +8,7 @@ socket, `COM_STMT_PREPARE`, and ending a read from another thread.
 from __future__ import annotations
 
 import contextlib
+import errno
 import select
 import socket
 import ssl
@@ -173,10 +174,14 @@ class Wire(_Driver):
         return int(columns)
 
     def _packets(self, ceiling_bytes: int) -> Packets:
+        # Another thread may have cut the connection since the send.
+        socket, reader = self._sock, self._rfile
+        if socket is None or reader is None:
+            raise OSError(errno.ENOTCONN, "the connection was cut")
         # The driver sets this when it reads a packet; here packets are read around it.
-        self._sock.settimeout(self._read_timeout)
+        socket.settimeout(self._read_timeout)
         self._current_timeout = self._read_timeout
-        return Packets(self._rfile.read1, ceiling_bytes=ceiling_bytes)
+        return Packets(reader.read1, ceiling_bytes=ceiling_bytes)
 
     @property
     def thread(self) -> int:
