@@ -362,6 +362,13 @@ def test_a_built_in_is_pure_where_the_server_has_it(name, rules, pure):
     assert ("unknown" not in effects(f"select {name}(a)", rules)) is pure
 
 
+@pytest.mark.parametrize(
+    "call", ["cast(a as text)", "CAST (a AS INTEGER)", "atan2(a, 1)", "case when a then cast(b as real) end"]
+)
+def test_a_cast_is_a_read_in_the_embedded_engine(call):
+    assert effects(f"select {call} from t", SQLITE) == {"read"}
+
+
 def test_functions_are_named_in_order_each_once():
     assert only("select max(a), f(b), MAX(c), x.g(d)").functions == ("max", "f", "g")
 

@@ -168,15 +168,16 @@ PURE_MARIADB = words(
 
 PURE_SQLITE = words(
     """
-    abs avg ceil ceiling changes char coalesce concat concat_ws count cume_dist date datetime degrees dense_rank
-    exp first_value floor format glob group_concat hex ifnull iif instr json json_array json_array_length
-    json_each json_extract json_group_array json_group_object json_insert json_object json_patch json_pretty
-    json_quote json_remove json_replace json_set json_tree json_type json_valid julianday lag last_insert_rowid
-    last_value lead length like likelihood likely ln log log10 log2 lower ltrim max min mod nth_value ntile
-    nullif octet_length percent_rank pi pow power printf quote radians random randomblob rank replace round
-    row_number rtrim sign sin soundex sqlite_compileoption_get sqlite_compileoption_used sqlite_source_id
-    sqlite_version sqrt strftime string_agg substr substring sum tan time timediff total total_changes trim
-    trunc typeof unhex unicode unixepoch unlikely upper zeroblob
+    abs acos acosh asin asinh atan atan2 atanh avg cast ceil ceiling changes char coalesce concat concat_ws cos
+    cosh count cume_dist date datetime degrees dense_rank exp first_value floor format glob group_concat hex
+    ifnull iif instr json json_array json_array_length json_each json_extract json_group_array json_group_object
+    json_insert json_object json_patch json_pretty json_quote json_remove json_replace json_set json_tree
+    json_type json_valid julianday lag last_insert_rowid last_value lead length like likelihood likely ln log
+    log10 log2 lower ltrim max min mod nth_value ntile nullif octet_length percent_rank pi pow power printf
+    quote radians random randomblob rank replace round row_number rtrim sign sin sinh soundex
+    sqlite_compileoption_get sqlite_compileoption_used sqlite_source_id sqlite_version sqrt strftime string_agg
+    substr substring sum tan tanh time timediff total total_changes trim trunc typeof unhex unicode unixepoch
+    unlikely upper zeroblob
     """
 )
 """Pure in SQLite; table functions that read their argument only are among them."""
