@@ -11,7 +11,7 @@ one error that says why; what was not recorded is not sent.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from safeconsole.considering import Considering
 from safeconsole.core.analysis import analyse, schema_after
@@ -29,6 +29,7 @@ from safeconsole.core.record import CodeEntered, CommandGiven, Ended, Noticed, S
 from safeconsole.core.redaction import Literals
 from safeconsole.core.routing import Reading
 from safeconsole.core.statement import Statement
+from safeconsole.core.values import dataclass
 from safeconsole.core.visit import Status, Visit
 from safeconsole.core.vocabulary import Route, Verdict
 from safeconsole.custody import Custody

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 from safeconsole.core.approval import Approval, ApprovalRequest
@@ -14,6 +13,7 @@ from safeconsole.core.notice import Notice
 from safeconsole.core.record import Entry, Finding, Record, SessionSummary
 from safeconsole.core.routing import Identity, Reading
 from safeconsole.core.statement import Estimate, Statement
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Account, Flavour, NodeName
 from safeconsole.core.watchdog import Sample
 

@@ -8,11 +8,11 @@ something else is over-reported, and a call that is not known to be pure is neve
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from safeconsole.core.lexicon import Token, TokenKind
 from safeconsole.core.reserved import RESERVED_EVERYWHERE
 from safeconsole.core.structure import name_of
+from safeconsole.core.values import dataclass
 
 # Reserved words that are functions too when a parenthesis follows.
 _CALLABLE_RESERVED = frozenset({"INSERT", "REPLACE", "LEFT", "RIGHT", "REPEAT", "CHAR"})

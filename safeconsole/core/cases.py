@@ -7,7 +7,6 @@ A rule without an example is a rule that nobody has seen fire; `lint` says which
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 import msgspec
@@ -19,6 +18,7 @@ from safeconsole.core.policy import Policy, judge
 from safeconsole.core.routing import route_of
 from safeconsole.core.rules import Match, Rule, match, offered
 from safeconsole.core.statement import Estimate, Statement
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Effect, Flavour, Verdict
 
 Analyse = Callable[[str, Flavour], tuple[Statement, ...]]

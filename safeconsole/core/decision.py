@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from safeconsole.core.elevation import Grant, covers
 from safeconsole.core.errors import DeniedError, NoFitNodeError, RefusedError
 from safeconsole.core.limits import Limits
 from safeconsole.core.routing import Identity
 from safeconsole.core.statement import Estimate, Statement
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Account, NodeName, Route, Verdict
 
 CAPACITY_COMMAND = "safeconsole capacity"

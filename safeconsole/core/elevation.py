@@ -7,8 +7,9 @@ one statement digest and one server identity. Every way out of GRANTED is final.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from safeconsole.core.values import dataclass
 
 
 class Scope(StrEnum):

@@ -8,11 +8,11 @@ always be judged. `docs/policy.md` prints this table; a test holds the page to i
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
 from safeconsole.core.routing import Reading
 from safeconsole.core.statement import Estimate, Hazard, Statement
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import CostClass, Effect, Flavour, Role, Route
 
 

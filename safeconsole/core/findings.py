@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from safeconsole.core.catalogue.actions import ACTIONS
 from safeconsole.core.lexicon import LexicalRules, Token
 from safeconsole.core.statement import Hazard, TableName
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Effect
 
 

@@ -8,7 +8,6 @@ a filter counts only where nothing can weaken it. Both err on the side of the da
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 
 from safeconsole.core.catalogue import mariadb, mysql, sqlite
 from safeconsole.core.catalogue.objects import DangerousObject
@@ -16,6 +15,7 @@ from safeconsole.core.filters import Filter, filter_on
 from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
 from safeconsole.core.statement import Hazard, TableName
 from safeconsole.core.structure import name_of
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import CostClass, Flavour
 
 SYSTEM_SCHEMAS = frozenset({"information_schema", "performance_schema", "mysql", "sys"})

@@ -11,10 +11,10 @@ the effects were measured on MySQL 9.7 and MariaDB 10.11.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from safeconsole.core.lexicon import Token, TokenKind
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Effect, Flavour
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Flavour
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
+
+from safeconsole.core.values import dataclass
 
 SMALLEST: dict[str, float] = {
     "run_seconds": 0.001,

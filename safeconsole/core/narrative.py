@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from safeconsole.core.record import (
     Approved,
@@ -23,6 +22,7 @@ from safeconsole.core.record import (
     SessionClosed,
     SessionOpened,
 )
+from safeconsole.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ What no rule allows is denied; so is everything when a rule cannot be judged.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import isfinite
 
 import msgspec
@@ -18,6 +18,7 @@ from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.limits import FLOORS, LIMIT_NAMES, Limits, tighten
 from safeconsole.core.routing import Gates
 from safeconsole.core.rules import Match, Rule, filled, match, offered
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Effect, Verdict
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from math import inf, isfinite
 from typing import Literal, NoReturn
 
@@ -15,6 +15,7 @@ from safeconsole.core.limits import FLOORS, LIMIT_NAMES, Limits
 from safeconsole.core.policy import ElevationSettings, Policy, replaced
 from safeconsole.core.routing import Gates
 from safeconsole.core.rules import Rule, compile_condition, unknown_places
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Verdict
 
 

@@ -9,7 +9,6 @@ unknown here too; a rule that names it cannot be judged, which is said and not t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from safeconsole.core.decision import Decision, with_disagreement
 from safeconsole.core.facts import FACTS, FactType
@@ -17,6 +16,7 @@ from safeconsole.core.policy import Policy, judge
 from safeconsole.core.record import Decided
 from safeconsole.core.rules import facts_named
 from safeconsole.core.statement import Estimate
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Role, Route, Verdict
 
 

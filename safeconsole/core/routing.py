@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from safeconsole.core.statement import Statement
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Flavour, NodeName, Role, Route
 
 

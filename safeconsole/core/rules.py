@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from functools import cache
 
 from cel_expr_python import cel
 
 from safeconsole.core.facts import FACTS, Fact, FactType
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Verdict
 
 

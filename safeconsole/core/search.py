@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from safeconsole.core.story import StatementStory
+from safeconsole.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

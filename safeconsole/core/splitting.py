@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
 from safeconsole.core.scanning import has_halves, scan
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Flavour
 
 _BODIES = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE", "LIBRARY"})

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import CostClass, Effect
 
 

@@ -11,11 +11,12 @@ what the servers accept, and dies on deep nesting; the tests compare this walk w
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from safeconsole.core.lexicon import Token, TokenKind
 from safeconsole.core.reserved import RESERVED_EVERYWHERE
 from safeconsole.core.statement import TableName
+from safeconsole.core.values import dataclass
 
 _JOINS = frozenset({"JOIN", "STRAIGHT_JOIN"})
 # The end of a list of tables: commas after these separate something else.

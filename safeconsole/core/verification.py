@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
@@ -16,6 +15,7 @@ import msgspec
 from safeconsole.core.anchor import ENDS, Anchor, AnchorEvent, statement_to_sign
 from safeconsole.core.chain import GENESIS, hash_in_line
 from safeconsole.core.record import Finding
+from safeconsole.core.values import dataclass
 
 ASIDES = frozenset({AnchorEvent.PRUNED, AnchorEvent.REVIEWED})
 """Anchors whose head is not one of the session's entries."""

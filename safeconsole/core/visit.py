@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from safeconsole.core.elevation import Grant
 from safeconsole.core.facts import Circumstances
 from safeconsole.core.limits import Limits
 from safeconsole.core.person import Person
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Flavour
 
 

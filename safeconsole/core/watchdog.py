@@ -6,10 +6,10 @@ The adapter feeds readings in and carries out what comes back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from safeconsole.core.limits import Limits
+from safeconsole.core.values import dataclass
 
 
 class State(StrEnum):

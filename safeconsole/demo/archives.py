@@ -13,8 +13,9 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from safeconsole.core.values import dataclass
 
 _APT_SECONDS = 900.0
 _APT_DIRECTORY = Path("/etc/apt")

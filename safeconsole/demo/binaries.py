@@ -18,10 +18,10 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from safeconsole.core.values import dataclass
 from safeconsole.demo import archives
 
 Flavour = Literal["mariadb", "mysql"]

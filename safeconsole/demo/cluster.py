@@ -11,12 +11,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
 import pymysql
 
+from safeconsole.core.values import dataclass
 from safeconsole.demo import replication, shop
 from safeconsole.demo.accounts import REPLICATION_ACCOUNT
 from safeconsole.demo.binaries import Flavour

@@ -19,9 +19,9 @@ import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
+from safeconsole.core.values import dataclass
 from safeconsole.demo.binaries import ServerBinaries, exclusive, servers_directory
 
 _INITIALISE_SECONDS = 180.0

@@ -17,10 +17,11 @@ import sqlite3
 import threading
 import time
 import uuid
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal, Self
 
+from safeconsole.core.values import dataclass
 from safeconsole.demo import shop
 
 _POLL_SECONDS = 0.05

@@ -12,11 +12,11 @@ import shutil
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import pymysql
 
+from safeconsole.core.values import dataclass
 from safeconsole.demo import accounts as demo_accounts
 from safeconsole.demo import daemon, replication, shop
 from safeconsole.demo.binaries import Flavour, ServerBinaries, provide_server

@@ -10,9 +10,10 @@ four live tables stand what three schema-migration tools leave behind: gh-ost's
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
+
+from safeconsole.core.values import dataclass
 
 Dialect = Literal["sqlite", "mysql"]
 Row = tuple[int | str, ...]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from safeconsole.core.decision import Considered
 from safeconsole.core.errors import DeniedError, RefusedError, ServerError, StoppedError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.record import Record
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Flavour
 from safeconsole.core.watchdog import Sample
 from safeconsole.gate import Gate

@@ -12,9 +12,10 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from safeconsole.core.errors import StoppedError
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Flavour
 from safeconsole.jobs import embedded, statistics
 from safeconsole.jobs.asking import Asker, Told

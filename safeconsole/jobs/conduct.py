@@ -5,11 +5,11 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from safeconsole.core.errors import NoFitNodeError
 from safeconsole.core.routing import Reading, unfit_reasons
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Role, Route
 from safeconsole.gate import Gate
 

@@ -11,10 +11,10 @@ import fnmatch
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from safeconsole.core.errors import ConfigurationError, OutcomeUnknownError, SafeConsoleError, StoppedError
+from safeconsole.core.values import dataclass
 
 AT_ONCE = 4
 """Clusters worked on at a time, if nothing else is asked for."""

@@ -10,9 +10,9 @@ import datetime as dt
 import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 
 from safeconsole.core.errors import ConfigurationError
+from safeconsole.core.values import dataclass
 from safeconsole.jobs.reports import Report, ReportShelf, open_report
 from safeconsole.jobs.sizes import TableSize
 

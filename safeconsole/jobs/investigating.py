@@ -8,8 +8,9 @@ not see, or the policy does not let a job ask, is noted in the evidence.
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Flavour
 from safeconsole.interfaces import Row
 from safeconsole.jobs.asking import Asker

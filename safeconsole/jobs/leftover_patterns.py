@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.settings import LeftoverSettings
+from safeconsole.core.values import dataclass
 
 
 class Part(StrEnum):

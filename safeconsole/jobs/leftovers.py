@@ -10,9 +10,9 @@ from __future__ import annotations
 import datetime as dt
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 
+from safeconsole.core.values import dataclass
 from safeconsole.jobs.leftover_patterns import Part, Pattern
 from safeconsole.jobs.sizes import TableSize
 

@@ -8,12 +8,12 @@ is read as a stream: 100,000 tables cost the memory of the page at hand.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
 from safeconsole.core.errors import ConfigurationError
+from safeconsole.core.values import dataclass
 from safeconsole.jobs.sizes import TableSize, folded
 
 FORMAT = 1

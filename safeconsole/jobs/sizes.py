@@ -6,7 +6,9 @@ import fnmatch
 import heapq
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from safeconsole.core.values import dataclass
 
 PARTITION = re.compile(r"#p#", re.IGNORECASE)
 """

@@ -9,8 +9,8 @@ tablespace of the server, so that the policy decides, and the account needs PROC
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Flavour
 from safeconsole.jobs.asking import Asker
 from safeconsole.jobs.conduct import Conduct, Progress

@@ -10,7 +10,6 @@ from __future__ import annotations
 import gzip
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from safeconsole.adapters.local.appending import sync_directory, unavailable
@@ -19,6 +18,7 @@ from safeconsole.adapters.local.hostlog import HostLog
 from safeconsole.core.anchor import AnchorEvent
 from safeconsole.core.record import SessionSummary
 from safeconsole.core.review import Review, ReviewState, state_of
+from safeconsole.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

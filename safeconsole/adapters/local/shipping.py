@@ -13,7 +13,6 @@ import gzip
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -26,6 +25,7 @@ from safeconsole.adapters.local.journal import SESSIONS
 from safeconsole.adapters.local.sinks import Parcel, Sink, SinkError, sink_from
 from safeconsole.core.chain import hash_in_line
 from safeconsole.core.settings import AuditSettings
+from safeconsole.core.values import dataclass
 
 SINKS = "sinks"
 BATCH_LINES = 200

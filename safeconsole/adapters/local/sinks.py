@@ -16,13 +16,13 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.settings import SinkSettings
+from safeconsole.core.values import dataclass
 
 SEND_SECONDS = 5.0
 """How long one batch may take to connect to, and each answer to arrive."""

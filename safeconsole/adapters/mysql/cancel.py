@@ -11,12 +11,13 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from safeconsole.adapters.mysql.lookout import ANSWER_SECONDS, Lookout
 from safeconsole.adapters.mysql.sensors import Numbers
 from safeconsole.core.errors import UnreachableError
 from safeconsole.core.limits import Limits
+from safeconsole.core.values import dataclass
 from safeconsole.core.watchdog import Breach, Event, Sample, State, breach_of, next_state
 
 SAMPLE_SECONDS = 0.2

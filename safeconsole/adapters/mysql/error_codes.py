@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
 from safeconsole.adapters.mysql.packets import PacketTooLargeError
@@ -20,6 +19,7 @@ from safeconsole.core.errors import (
     StoppedError,
     UnreachableError,
 )
+from safeconsole.core.values import dataclass
 
 
 class Meaning(StrEnum):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from safeconsole.adapters.mysql.error_codes import code_of, text_of
 from safeconsole.adapters.mysql.variants import Guard, Variant
 from safeconsole.adapters.mysql.wire import DriverError, Wire
 from safeconsole.core.errors import UnreachableError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.limits import Limits
+from safeconsole.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

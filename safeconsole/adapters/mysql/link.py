@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from safeconsole.adapters.mysql.cancel import Watchdog
 from safeconsole.adapters.mysql.variants import Variant
 from safeconsole.adapters.mysql.wire import Wire
 from safeconsole.core.routing import Identity
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Account, NodeName
 
 

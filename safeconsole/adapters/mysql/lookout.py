@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from safeconsole.adapters.mysql.error_codes import code_of, is_lost
@@ -17,6 +16,7 @@ from safeconsole.adapters.mysql.sensors import Numbers, Sensors
 from safeconsole.adapters.mysql.variants import Variant
 from safeconsole.adapters.mysql.wire import DriverError, Wire
 from safeconsole.core.errors import UnreachableError
+from safeconsole.core.values import dataclass
 
 Found = TypeVar("Found")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 from safeconsole.adapters.mysql.error_codes import is_lost
 from safeconsole.adapters.mysql.membership import ask, member_of
@@ -11,6 +10,7 @@ from safeconsole.adapters.mysql.sensors import numbers_of
 from safeconsole.adapters.mysql.topology import Channel, NodeFacts, channel_of
 from safeconsole.adapters.mysql.variants import AURORA_MYSQL, MARIADB, MYSQL, Variant
 from safeconsole.adapters.mysql.wire import DriverError, Wire
+from safeconsole.core.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

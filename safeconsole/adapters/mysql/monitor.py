@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from safeconsole.adapters.mysql.dialling import Place, login_for, resolve
@@ -19,6 +18,7 @@ from safeconsole.core.errors import SafeConsoleError, UnreachableError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.routing import Identity, Reading
 from safeconsole.core.settings import ClusterSettings
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import NodeName
 from safeconsole.interfaces import Sensor
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from safeconsole.adapters.mysql.cancel import Watchdog
 from safeconsole.adapters.mysql.connection import MySqlConnection
 from safeconsole.adapters.mysql.dialling import dial
@@ -19,6 +17,7 @@ from safeconsole.adapters.mysql.wire import Login, Wire
 from safeconsole.core.errors import SafeConsoleError, UnreachableError
 from safeconsole.core.limits import Limits
 from safeconsole.core.routing import Identity
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Account, NodeName
 from safeconsole.interfaces import Sensor
 

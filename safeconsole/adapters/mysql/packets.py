@@ -7,7 +7,7 @@ Rows are read here rather than by the driver: a million of them must not pass th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from pymysql import err
@@ -15,6 +15,7 @@ from pymysql.constants import SERVER_STATUS
 from pymysql.protocol import EOFPacketWrapper, MysqlPacket, OKPacketWrapper
 
 from safeconsole.adapters.mysql.rows import Decoder, decode_rows, text
+from safeconsole.core.values import dataclass
 
 CHUNK_BYTES = 64 * 1024
 BATCH_ROWS = 2_000

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from safeconsole.core.statement import Hazard
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import CostClass
 
 _FULL_SCANS = frozenset({"ALL", "index"})

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
 from safeconsole.core.limits import Limits
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Flavour
 
 _TEMPORARY_TABLE_BYTES = 16 * 1024 * 1024

@@ -8,11 +8,12 @@ A plan cannot be asked first: planning a view that holds an aggregate runs it. M
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from safeconsole.adapters.mysql.membership import ask
 from safeconsole.adapters.mysql.wire import Wire
 from safeconsole.core.statement import TableName
+from safeconsole.core.values import dataclass
 
 REMEMBER_SECONDS = 60.0
 _DEEPEST = 8

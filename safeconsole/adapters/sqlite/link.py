@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Container
-from dataclasses import dataclass
 from functools import partial
 
 from safeconsole.adapters.sqlite.authorizing import Authorizer
 from safeconsole.adapters.sqlite.sidecar import Place
 from safeconsole.core.errors import UnreachableError
+from safeconsole.core.values import dataclass
 from safeconsole.interfaces import Row
 
 HEAP_BYTES = 256 * 1024 * 1024

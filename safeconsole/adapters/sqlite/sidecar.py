@@ -16,12 +16,12 @@ Other keys are left alone. What contradicts itself proves nothing: the role is t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import NodeName, Role
 
 SILENT_SECONDS = 5.0

@@ -8,10 +8,11 @@ swallows what a callback raises, and an interrupt would be lost.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from safeconsole.adapters.sqlite.sensors import free_memory_bytes, held_memory_bytes
 from safeconsole.core.limits import Limits
+from safeconsole.core.values import dataclass
 from safeconsole.core.watchdog import Breach, Sample, breach_of
 
 STEPS_BETWEEN_LOOKS = 4000

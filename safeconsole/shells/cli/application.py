@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
+
+from safeconsole.core.values import dataclass
 
 if TYPE_CHECKING:
     # Named here only: what one command needs must not be imported for every other one.

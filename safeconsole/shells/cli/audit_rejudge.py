@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
@@ -13,6 +12,7 @@ import click
 from safeconsole.core.policy import Policy
 from safeconsole.core.record import Asked, Decided, Entry, SessionSummary
 from safeconsole.core.rejudging import Rejudged, rejudge
+from safeconsole.core.values import dataclass
 from safeconsole.interfaces import Archive, Row
 from safeconsole.shells.cli.audit_query import Moment
 from safeconsole.shells.cli.output import format_option, write_rows

@@ -6,7 +6,6 @@ import datetime as dt
 import shlex
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ import click
 
 from safeconsole.core.errors import ConfigurationError, SafeConsoleError, ServerError
 from safeconsole.core.settings import LeftoverSettings
+from safeconsole.core.values import dataclass
 from safeconsole.jobs.asking import NOT_GRANTED, Asker
 from safeconsole.jobs.capacity import survey
 from safeconsole.jobs.conduct import Conduct, Progress

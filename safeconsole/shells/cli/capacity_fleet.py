@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import click
 
+from safeconsole.core.values import dataclass
 from safeconsole.jobs.asking import Asker
 from safeconsole.jobs.capacity import survey
 from safeconsole.jobs.conduct import Conduct, Progress

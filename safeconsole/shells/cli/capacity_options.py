@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import click
 
+from safeconsole.core.values import dataclass
 from safeconsole.shells.terminal.formats import FORMATS
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
+from safeconsole.core.values import dataclass
 from safeconsole.interfaces import Row
 from safeconsole.jobs.growth import Growth
 from safeconsole.jobs.investigating import server_time

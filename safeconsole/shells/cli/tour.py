@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass
 
 from safeconsole.core.errors import SafeConsoleError
+from safeconsole.core.values import dataclass
 from safeconsole.shells.cli.application import Application, Stage
 
 

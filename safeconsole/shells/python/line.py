@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import NoReturn
 
 from safeconsole.core.decision import Considered
@@ -18,6 +17,7 @@ from safeconsole.core.errors import DeniedError, RefusedError, ServerError, Stop
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.record import Ended, Record
 from safeconsole.core.statement import Statement
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Effect, Verdict
 from safeconsole.core.watchdog import Sample
 from safeconsole.gate import Gate

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 from functools import lru_cache
 
 from safeconsole.core.lexer import LexicalRules, TokenKind, tokens
+from safeconsole.core.values import dataclass
 from safeconsole.shells.python.faults import ProgrammingError
 from safeconsole.shells.python.literals import literal
 

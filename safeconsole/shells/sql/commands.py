@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from safeconsole.core.errors import SafeConsoleError
+from safeconsole.core.values import dataclass
 from safeconsole.shells.sql import result_commands, session_commands
 from safeconsole.shells.sql.state import After, ConsoleState
 from safeconsole.shells.terminal.evidence import one_line

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
 from safeconsole.core.lexer import LexicalRules, Token, TokenKind, tokens
 from safeconsole.core.reserved import RESERVED_EVERYWHERE
+from safeconsole.core.values import dataclass
 from safeconsole.shells.sql.names import SchemaNames
 from safeconsole.shells.sql.words import FUNCTIONS, KEYWORDS
 

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import partial
 
 from prompt_toolkit import PromptSession
@@ -16,6 +16,7 @@ from prompt_toolkit.history import History, InMemoryHistory
 from prompt_toolkit.input import Input
 from prompt_toolkit.output import Output
 
+from safeconsole.core.values import dataclass
 from safeconsole.gate import Gate
 from safeconsole.shells.sql.commands import command_names, dispatch
 from safeconsole.shells.sql.completing import SqlCompleter

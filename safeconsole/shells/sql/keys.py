@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from prompt_toolkit.application import get_app
 from prompt_toolkit.filters import Condition, is_searching
@@ -11,6 +10,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 
 from safeconsole.core.lexer import LexicalRules, is_complete
+from safeconsole.core.values import dataclass
 from safeconsole.shells.sql.commands import is_bare_word
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from safeconsole.core.decision import Decision
 from safeconsole.core.limits import Limits
 from safeconsole.core.routing import route_of
 from safeconsole.core.statement import Statement
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import CostClass, Route, Verdict
 
 JUDGED_CHARACTERS = 100_000

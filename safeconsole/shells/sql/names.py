@@ -11,11 +11,13 @@ import bisect
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
+
+from safeconsole.core.values import dataclass
 
 HELD_TABLES = 200_000
 """Names of tables held for one schema; the rest is typed by hand."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from safeconsole.core.values import dataclass
 from safeconsole.shells.terminal.cells import safe
 from safeconsole.shells.terminal.measures import counted
 

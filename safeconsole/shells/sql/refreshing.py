@@ -8,10 +8,11 @@ road like any other and are recorded as what they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from safeconsole.core.errors import SafeConsoleError
 from safeconsole.core.statement import Statement
+from safeconsole.core.values import dataclass
 from safeconsole.core.visit import Status
 from safeconsole.core.vocabulary import Flavour, Role
 from safeconsole.gate import Gate

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TextIO
 
@@ -12,6 +11,7 @@ from safeconsole.core.decision import Decision
 from safeconsole.core.errors import DeniedError, RefusedError, SafeConsoleError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.statement import Statement
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Verdict
 from safeconsole.gate import Gate
 from safeconsole.shells.sql.names import SchemaNames

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from safeconsole.core.values import dataclass
 from safeconsole.shells.terminal.cells import clipped, padded, safe, width_of
 from safeconsole.shells.terminal.looks import Look
 from safeconsole.shells.terminal.measures import size_text

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TextIO
+
+from safeconsole.core.values import dataclass
 
 _BOX = "│─┼╭╯·"
 

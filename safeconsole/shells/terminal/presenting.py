@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TextIO
 
 from safeconsole.core.decision import Considered
 from safeconsole.core.record import Ended, Record
+from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import OutcomeKind
 from safeconsole.core.watchdog import Sample
 from safeconsole.interfaces import Column, Row

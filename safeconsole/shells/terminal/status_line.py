@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TextIO
 
 from safeconsole.core.limits import Limits
+from safeconsole.core.values import dataclass
 from safeconsole.core.watchdog import Sample
 from safeconsole.shells.terminal.cells import clipped, safe, width_of
 from safeconsole.shells.terminal.looks import Look

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from safeconsole.core.values import dataclass
 from safeconsole.shells.terminal.cells import safe
 from safeconsole.shells.terminal.measures import size_text
 

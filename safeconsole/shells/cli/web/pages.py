@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from urllib.parse import quote
 
 from safeconsole.core.narrative import Passage
 from safeconsole.core.record import Finding, SessionSummary
 from safeconsole.core.review import Review, ReviewState, reasons_for_review
 from safeconsole.core.story import StatementStory
+from safeconsole.core.values import dataclass
 from safeconsole.shells.cli.web.markup import Child, Markup, tag, together
 
 FILTERS = ("text", "person", "cluster", "table", "ticket", "verdict", "outcome", "since", "until")

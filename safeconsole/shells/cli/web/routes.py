@@ -7,7 +7,7 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib import resources
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
@@ -15,6 +15,7 @@ from safeconsole.core.errors import ConfigurationError, SafeConsoleError
 from safeconsole.core.narrative import narrate
 from safeconsole.core.record import Entry, Intent, Sampled, SessionSummary
 from safeconsole.core.review import Review, ReviewAct, ReviewState, lacks_closing_note, state_of
+from safeconsole.core.values import dataclass
 from safeconsole.interfaces import Archive
 from safeconsole.shells.cli.audit_query import found, query_of
 from safeconsole.shells.cli.audit_replay import tame
