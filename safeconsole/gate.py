@@ -29,7 +29,6 @@ from safeconsole.core.record import CodeEntered, CommandGiven, Ended, Noticed, S
 from safeconsole.core.redaction import Literals
 from safeconsole.core.routing import Reading
 from safeconsole.core.statement import Statement
-from safeconsole.core.values import dataclass
 from safeconsole.core.visit import Status, Visit
 from safeconsole.core.vocabulary import Route, Verdict
 from safeconsole.custody import Custody
@@ -40,6 +39,7 @@ from safeconsole.interfaces import Clock, Connection, Engine, Journal, People, P
 from safeconsole.nodes import Nodes
 from safeconsole.own_writes import OwnWrites
 from safeconsole.recorder import Recorder
+from safeconsole.values import dataclass
 
 
 @dataclass(slots=True, kw_only=True)

@@ -13,9 +13,9 @@ from safeconsole.core.notice import Notice
 from safeconsole.core.record import Entry, Finding, Record, SessionSummary
 from safeconsole.core.routing import Identity, Reading
 from safeconsole.core.statement import Estimate, Statement
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Account, Flavour, NodeName
 from safeconsole.core.watchdog import Sample
+from safeconsole.values import dataclass
 
 Row = tuple[Any, ...]
 """One tuple a row, in column order: None, str, bytes, int, float, Decimal, date, time or datetime."""

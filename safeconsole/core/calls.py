@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from safeconsole.core.lexicon import Token, TokenKind
 from safeconsole.core.reserved import RESERVED_EVERYWHERE
 from safeconsole.core.structure import name_of
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 # Reserved words that are functions too when a parenthesis follows.
 _CALLABLE_RESERVED = frozenset({"INSERT", "REPLACE", "LEFT", "RIGHT", "REPEAT", "CHAR"})

@@ -18,8 +18,8 @@ from safeconsole.core.policy import Policy, judge
 from safeconsole.core.routing import route_of
 from safeconsole.core.rules import Match, Rule, match, offered
 from safeconsole.core.statement import Estimate, Statement
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Effect, Flavour, Verdict
+from safeconsole.values import dataclass
 
 Analyse = Callable[[str, Flavour], tuple[Statement, ...]]
 """Turns a text into statements, as a server of the flavour would read it."""

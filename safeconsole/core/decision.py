@@ -17,8 +17,8 @@ from safeconsole.core.errors import DeniedError, NoFitNodeError, RefusedError
 from safeconsole.core.limits import Limits
 from safeconsole.core.routing import Identity
 from safeconsole.core.statement import Estimate, Statement
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Account, NodeName, Route, Verdict
+from safeconsole.values import dataclass
 
 CAPACITY_COMMAND = "safeconsole capacity"
 """The command that hazards and rules point to for sizes; CLUSTER may follow it."""

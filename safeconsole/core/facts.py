@@ -12,8 +12,8 @@ from enum import StrEnum
 
 from safeconsole.core.routing import Reading
 from safeconsole.core.statement import Estimate, Hazard, Statement
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import CostClass, Effect, Flavour, Role, Route
+from safeconsole.values import dataclass
 
 
 class FactType(StrEnum):

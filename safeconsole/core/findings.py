@@ -7,8 +7,8 @@ from dataclasses import field, replace
 from safeconsole.core.catalogue.actions import ACTIONS
 from safeconsole.core.lexicon import LexicalRules, Token
 from safeconsole.core.statement import Hazard, TableName
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Effect
+from safeconsole.values import dataclass
 
 
 @dataclass(slots=True, kw_only=True)

@@ -15,8 +15,8 @@ from safeconsole.core.filters import Filter, filter_on
 from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
 from safeconsole.core.statement import Hazard, TableName
 from safeconsole.core.structure import name_of
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import CostClass, Flavour
+from safeconsole.values import dataclass
 
 SYSTEM_SCHEMAS = frozenset({"information_schema", "performance_schema", "mysql", "sys"})
 """Schemas that belong to the server."""

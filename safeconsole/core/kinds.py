@@ -14,8 +14,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 from safeconsole.core.lexicon import Token, TokenKind
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Effect, Flavour
+from safeconsole.values import dataclass
 
 
 class Shape(StrEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 SMALLEST: dict[str, float] = {
     "run_seconds": 0.001,

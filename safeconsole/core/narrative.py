@@ -22,7 +22,7 @@ from safeconsole.core.record import (
     SessionClosed,
     SessionOpened,
 )
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,8 +18,8 @@ from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.limits import FLOORS, LIMIT_NAMES, Limits, tighten
 from safeconsole.core.routing import Gates
 from safeconsole.core.rules import Match, Rule, filled, match, offered
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Effect, Verdict
+from safeconsole.values import dataclass
 
 
 class ElevationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

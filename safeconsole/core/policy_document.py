@@ -15,8 +15,8 @@ from safeconsole.core.limits import FLOORS, LIMIT_NAMES, Limits
 from safeconsole.core.policy import ElevationSettings, Policy, replaced
 from safeconsole.core.routing import Gates
 from safeconsole.core.rules import Rule, compile_condition, unknown_places
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Verdict
+from safeconsole.values import dataclass
 
 
 class _RuleDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

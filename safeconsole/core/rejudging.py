@@ -16,8 +16,8 @@ from safeconsole.core.policy import Policy, judge
 from safeconsole.core.record import Decided
 from safeconsole.core.rules import facts_named
 from safeconsole.core.statement import Estimate
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Role, Route, Verdict
+from safeconsole.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

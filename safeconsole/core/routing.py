@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from safeconsole.core.statement import Statement
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Flavour, NodeName, Role, Route
+from safeconsole.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,8 @@ from functools import cache
 from cel_expr_python import cel
 
 from safeconsole.core.facts import FACTS, Fact, FactType
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Verdict
+from safeconsole.values import dataclass
 
 
 class Match(Enum):

@@ -13,8 +13,8 @@ from collections.abc import Iterator
 
 from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
 from safeconsole.core.scanning import has_halves, scan
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Flavour
+from safeconsole.values import dataclass
 
 _BODIES = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE", "LIBRARY"})
 _BLOCKS = frozenset({"BEGIN", "IF", "CASE", "LOOP", "REPEAT", "WHILE", "FOR"})

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import CostClass, Effect
+from safeconsole.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from dataclasses import field
 from safeconsole.core.lexicon import Token, TokenKind
 from safeconsole.core.reserved import RESERVED_EVERYWHERE
 from safeconsole.core.statement import TableName
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 _JOINS = frozenset({"JOIN", "STRAIGHT_JOIN"})
 # The end of a list of tables: commas after these separate something else.

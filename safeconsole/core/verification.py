@@ -15,7 +15,7 @@ import msgspec
 from safeconsole.core.anchor import ENDS, Anchor, AnchorEvent, statement_to_sign
 from safeconsole.core.chain import GENESIS, hash_in_line
 from safeconsole.core.record import Finding
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 ASIDES = frozenset({AnchorEvent.PRUNED, AnchorEvent.REVIEWED})
 """Anchors whose head is not one of the session's entries."""

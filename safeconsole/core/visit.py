@@ -9,8 +9,8 @@ from safeconsole.core.elevation import Grant
 from safeconsole.core.facts import Circumstances
 from safeconsole.core.limits import Limits
 from safeconsole.core.person import Person
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Flavour
+from safeconsole.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from safeconsole.core.limits import Limits
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 
 class State(StrEnum):

@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 _APT_SECONDS = 900.0
 _APT_DIRECTORY = Path("/etc/apt")

@@ -21,8 +21,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
-from safeconsole.core.values import dataclass
 from safeconsole.demo import archives
+from safeconsole.values import dataclass
 
 Flavour = Literal["mariadb", "mysql"]
 FLAVOURS: Final[tuple[Flavour, ...]] = ("mariadb", "mysql")

@@ -17,11 +17,11 @@ from typing import Literal, Self
 
 import pymysql
 
-from safeconsole.core.values import dataclass
 from safeconsole.demo import replication, shop
 from safeconsole.demo.accounts import REPLICATION_ACCOUNT
 from safeconsole.demo.binaries import Flavour
 from safeconsole.demo.replication import Dba
+from safeconsole.values import dataclass
 
 Role = Literal["primary", "replica", "detached"]
 

@@ -21,8 +21,8 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from safeconsole.core.values import dataclass
 from safeconsole.demo.binaries import ServerBinaries, exclusive, servers_directory
+from safeconsole.values import dataclass
 
 _INITIALISE_SECONDS = 180.0
 # A primary would linger for ten seconds over connections of replicas that are gone.

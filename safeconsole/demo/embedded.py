@@ -21,8 +21,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal, Self
 
-from safeconsole.core.values import dataclass
 from safeconsole.demo import shop
+from safeconsole.values import dataclass
 
 _POLL_SECONDS = 0.05
 # How often a replica that has nothing to copy is said to be up to date.

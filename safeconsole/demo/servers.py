@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pymysql
 
-from safeconsole.core.values import dataclass
 from safeconsole.demo import accounts as demo_accounts
 from safeconsole.demo import daemon, replication, shop
 from safeconsole.demo.binaries import Flavour, ServerBinaries, provide_server
@@ -27,6 +26,7 @@ from safeconsole.demo.cluster import (
     RunningNode,
     connect_root,
 )
+from safeconsole.values import dataclass
 
 __all__ = ["NotCaughtUpError", "RunningCluster", "RunningNode", "start_cluster"]
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 Dialect = Literal["sqlite", "mysql"]
 Row = tuple[int | str, ...]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 CLUSTER = "shop"
 

@@ -10,11 +10,11 @@ from safeconsole.core.decision import Considered
 from safeconsole.core.errors import DeniedError, RefusedError, ServerError, StoppedError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.record import Record
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Flavour
 from safeconsole.core.watchdog import Sample
 from safeconsole.gate import Gate
 from safeconsole.interfaces import Column, Row
+from safeconsole.values import dataclass
 
 NOT_GRANTED = frozenset({1044, 1142, 1143, 1227, 1370})
 """Error numbers that mean that the account may not read something. Source: MySQL 9.7 and MariaDB 10.11, measured."""

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from dataclasses import field
 
 from safeconsole.core.errors import StoppedError
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Flavour
 from safeconsole.jobs import embedded, statistics
 from safeconsole.jobs.asking import Asker, Told
@@ -34,6 +33,7 @@ from safeconsole.jobs.reports import (
     read_draft,
 )
 from safeconsole.jobs.sizes import TableSize
+from safeconsole.values import dataclass
 
 DRAFT_HOLDS_SECONDS = 24 * 3600.0
 """How old a draft may be and still be gone on from: its first figures are as old."""

@@ -9,9 +9,9 @@ from typing import Protocol, TypeVar
 
 from safeconsole.core.errors import NoFitNodeError
 from safeconsole.core.routing import Reading, unfit_reasons
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Role, Route
 from safeconsole.gate import Gate
+from safeconsole.values import dataclass
 
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 30.0
 

@@ -14,7 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Generic, TypeVar
 
 from safeconsole.core.errors import ConfigurationError, OutcomeUnknownError, SafeConsoleError, StoppedError
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 AT_ONCE = 4
 """Clusters worked on at a time, if nothing else is asked for."""

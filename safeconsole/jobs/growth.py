@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 
 from safeconsole.core.errors import ConfigurationError
-from safeconsole.core.values import dataclass
 from safeconsole.jobs.reports import Report, ReportShelf, open_report
 from safeconsole.jobs.sizes import TableSize
+from safeconsole.values import dataclass
 
 _SPAN = re.compile(r"(\d+)([mhdw])")
 _SPAN_SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}

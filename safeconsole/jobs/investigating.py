@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import field, replace
 
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Flavour
 from safeconsole.interfaces import Row
 from safeconsole.jobs.asking import Asker
@@ -19,6 +18,7 @@ from safeconsole.jobs.leftover_patterns import Part
 from safeconsole.jobs.leftovers import Evidence, Leftover, Suspect, judged, parsed, with_bases
 from safeconsole.jobs.pace import Pace, pressure_of
 from safeconsole.jobs.reports import Report
+from safeconsole.values import dataclass
 
 LOOKED_AT = 200
 """Suspects that are looked at, largest first; the others are judged by their names and the sizes alone."""

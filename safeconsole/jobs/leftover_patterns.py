@@ -15,7 +15,7 @@ from enum import StrEnum
 
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.settings import LeftoverSettings
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 
 class Part(StrEnum):

@@ -12,9 +12,9 @@ import re
 from collections.abc import Iterable
 from enum import StrEnum
 
-from safeconsole.core.values import dataclass
 from safeconsole.jobs.leftover_patterns import Part, Pattern
 from safeconsole.jobs.sizes import TableSize
+from safeconsole.values import dataclass
 
 BUSY_SECONDS = 900.0
 """A table written to, or a changelog kept up, within this time belongs to a migration that runs."""

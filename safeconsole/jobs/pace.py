@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from safeconsole.core.decision import Considered
 from safeconsole.core.routing import Gates
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 REST = 4.0
 """Seconds of rest for one second of work: a job takes at most a fifth of one connection's time."""

@@ -13,8 +13,8 @@ from typing import Protocol
 import msgspec
 
 from safeconsole.core.errors import ConfigurationError
-from safeconsole.core.values import dataclass
 from safeconsole.jobs.sizes import TableSize, folded
+from safeconsole.values import dataclass
 
 FORMAT = 1
 """Edition of the lines; another one is not read."""

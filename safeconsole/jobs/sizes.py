@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 PARTITION = re.compile(r"#p#", re.IGNORECASE)
 """

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Flavour
 from safeconsole.jobs.asking import Asker
 from safeconsole.jobs.conduct import Conduct, Progress
 from safeconsole.jobs.pace import Pace
 from safeconsole.jobs.sizes import PARTITION, TableSize
+from safeconsole.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,4 +113,4 @@ def test_every_value_is_made_by_the_programs_own_dataclass():
         if isinstance(node, ast.ImportFrom) and node.module == "dataclasses"
         if any(name.name == "dataclass" for name in node.names)
     ]
-    assert not slow, "import dataclass from safeconsole.core.values"
+    assert not slow, "import dataclass from safeconsole.values"

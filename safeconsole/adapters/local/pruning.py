@@ -18,7 +18,7 @@ from safeconsole.adapters.local.hostlog import HostLog
 from safeconsole.core.anchor import AnchorEvent
 from safeconsole.core.record import SessionSummary
 from safeconsole.core.review import Review, ReviewState, state_of
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

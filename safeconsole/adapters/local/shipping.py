@@ -25,7 +25,7 @@ from safeconsole.adapters.local.journal import SESSIONS
 from safeconsole.adapters.local.sinks import Parcel, Sink, SinkError, sink_from
 from safeconsole.core.chain import hash_in_line
 from safeconsole.core.settings import AuditSettings
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 SINKS = "sinks"
 BATCH_LINES = 200

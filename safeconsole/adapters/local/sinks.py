@@ -22,7 +22,7 @@ import msgspec
 
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.settings import SinkSettings
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 SEND_SECONDS = 5.0
 """How long one batch may take to connect to, and each answer to arrive."""

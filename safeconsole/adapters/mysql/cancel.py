@@ -17,8 +17,8 @@ from safeconsole.adapters.mysql.lookout import ANSWER_SECONDS, Lookout
 from safeconsole.adapters.mysql.sensors import Numbers
 from safeconsole.core.errors import UnreachableError
 from safeconsole.core.limits import Limits
-from safeconsole.core.values import dataclass
 from safeconsole.core.watchdog import Breach, Event, Sample, State, breach_of, next_state
+from safeconsole.values import dataclass
 
 SAMPLE_SECONDS = 0.2
 GRACE_SECONDS = 0.5

@@ -10,7 +10,7 @@ from safeconsole.adapters.mysql.error_codes import connect_error
 from safeconsole.adapters.mysql.wire import DriverError, Login, Wire
 from safeconsole.core.errors import ConfigurationError, UnreachableError
 from safeconsole.core.settings import TlsSettings
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 DEFAULT_PORT = 3306
 

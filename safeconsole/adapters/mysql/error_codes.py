@@ -19,7 +19,7 @@ from safeconsole.core.errors import (
     StoppedError,
     UnreachableError,
 )
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 
 class Meaning(StrEnum):

@@ -8,7 +8,7 @@ from safeconsole.adapters.mysql.wire import DriverError, Wire
 from safeconsole.core.errors import UnreachableError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.limits import Limits
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,8 +6,8 @@ from safeconsole.adapters.mysql.cancel import Watchdog
 from safeconsole.adapters.mysql.variants import Variant
 from safeconsole.adapters.mysql.wire import Wire
 from safeconsole.core.routing import Identity
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Account, NodeName
+from safeconsole.values import dataclass
 
 
 @dataclass(slots=True, kw_only=True)

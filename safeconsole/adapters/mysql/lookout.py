@@ -16,7 +16,7 @@ from safeconsole.adapters.mysql.sensors import Numbers, Sensors
 from safeconsole.adapters.mysql.variants import Variant
 from safeconsole.adapters.mysql.wire import DriverError, Wire
 from safeconsole.core.errors import UnreachableError
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 Found = TypeVar("Found")
 

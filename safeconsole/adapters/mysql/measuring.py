@@ -10,7 +10,7 @@ from safeconsole.adapters.mysql.sensors import numbers_of
 from safeconsole.adapters.mysql.topology import Channel, NodeFacts, channel_of
 from safeconsole.adapters.mysql.variants import AURORA_MYSQL, MARIADB, MYSQL, Variant
 from safeconsole.adapters.mysql.wire import DriverError, Wire
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,9 +18,9 @@ from safeconsole.core.errors import SafeConsoleError, UnreachableError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.routing import Identity, Reading
 from safeconsole.core.settings import ClusterSettings
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import NodeName
 from safeconsole.interfaces import Sensor
+from safeconsole.values import dataclass
 
 _POSITION = re.compile(r"[0-9A-Za-z_:,-]+", re.ASCII)
 

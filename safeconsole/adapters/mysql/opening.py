@@ -17,9 +17,9 @@ from safeconsole.adapters.mysql.wire import Login, Wire
 from safeconsole.core.errors import SafeConsoleError, UnreachableError
 from safeconsole.core.limits import Limits
 from safeconsole.core.routing import Identity
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Account, NodeName
 from safeconsole.interfaces import Sensor
+from safeconsole.values import dataclass
 
 _OWN_LIMITS = Limits(run_seconds=ANSWER_SECONDS, lock_wait_seconds=1)
 

@@ -15,7 +15,7 @@ from pymysql.constants import SERVER_STATUS
 from pymysql.protocol import EOFPacketWrapper, MysqlPacket, OKPacketWrapper
 
 from safeconsole.adapters.mysql.rows import Decoder, decode_rows, text
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 CHUNK_BYTES = 64 * 1024
 BATCH_ROWS = 2_000

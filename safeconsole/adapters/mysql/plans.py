@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from safeconsole.core.statement import Hazard
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import CostClass
+from safeconsole.values import dataclass
 
 _FULL_SCANS = frozenset({"ALL", "index"})
 _ROWS = ("rows_examined_per_scan", "rows")

@@ -7,8 +7,8 @@ from dataclasses import field
 from safeconsole.adapters.mysql.error_codes import is_lost
 from safeconsole.adapters.mysql.variants import Probe, Variant
 from safeconsole.adapters.mysql.wire import DriverError, Wire
-from safeconsole.core.values import dataclass
 from safeconsole.interfaces import Sensor
+from safeconsole.values import dataclass
 
 _INSTANCE_MEMORY = ("INSTANCE_MEMORY", "MEMORY_USED")
 

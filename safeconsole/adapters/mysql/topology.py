@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Role
+from safeconsole.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,8 +13,8 @@ from decimal import Decimal
 from enum import StrEnum
 
 from safeconsole.core.limits import Limits
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Flavour
+from safeconsole.values import dataclass
 
 _TEMPORARY_TABLE_BYTES = 16 * 1024 * 1024
 _TEMPORARY_DISK_BYTES = 1024 * 1024 * 1024

@@ -13,7 +13,7 @@ from dataclasses import field
 from safeconsole.adapters.mysql.membership import ask
 from safeconsole.adapters.mysql.wire import Wire
 from safeconsole.core.statement import TableName
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 REMEMBER_SECONDS = 60.0
 _DEEPEST = 8

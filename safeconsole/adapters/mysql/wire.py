@@ -23,7 +23,7 @@ from pymysql.constants import CLIENT, COMMAND, SERVER_STATUS
 from pymysql.cursors import Cursor
 
 from safeconsole.adapters.mysql.packets import CHUNK_BYTES, Packets, ResultHead, read_head, read_texts
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 IN_TRANSACTION_READONLY = 0x2000
 IN_TRANSACTION = SERVER_STATUS.SERVER_STATUS_IN_TRANS

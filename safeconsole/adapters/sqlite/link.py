@@ -9,8 +9,8 @@ from functools import partial
 from safeconsole.adapters.sqlite.authorizing import Authorizer
 from safeconsole.adapters.sqlite.sidecar import Place
 from safeconsole.core.errors import UnreachableError
-from safeconsole.core.values import dataclass
 from safeconsole.interfaces import Row
+from safeconsole.values import dataclass
 
 HEAP_BYTES = 256 * 1024 * 1024
 """

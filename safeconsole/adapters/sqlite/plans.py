@@ -15,7 +15,7 @@ from safeconsole.adapters.sqlite.authorizing import Authorizer, Mode
 from safeconsole.adapters.sqlite.link import Link
 from safeconsole.core.catalogue.sqlite import OBJECTS
 from safeconsole.core.statement import Estimate, Hazard, Statement
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 PLAN_SECONDS = 1.0
 """Time for a plan; it needs well under a millisecond."""

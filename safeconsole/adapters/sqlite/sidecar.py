@@ -21,8 +21,8 @@ from typing import Literal
 
 import msgspec
 
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import NodeName, Role
+from safeconsole.values import dataclass
 
 SILENT_SECONDS = 5.0
 """A replicator that wrote nothing for this long does not follow any more."""

@@ -12,8 +12,8 @@ from dataclasses import field
 
 from safeconsole.adapters.sqlite.sensors import free_memory_bytes, held_memory_bytes
 from safeconsole.core.limits import Limits
-from safeconsole.core.values import dataclass
 from safeconsole.core.watchdog import Breach, Sample, breach_of
+from safeconsole.values import dataclass
 
 STEPS_BETWEEN_LOOKS = 4000
 """Machine steps between two looks: about a tenth of a millisecond."""

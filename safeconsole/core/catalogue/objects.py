@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import CostClass
+from safeconsole.values import dataclass
 
 CAPACITY = "safeconsole capacity CLUSTER (sizes from persistent statistics, page by page)"
 """The safe way to the sizes of tables."""

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 if TYPE_CHECKING:
     # Named here only: what one command needs must not be imported for every other one.

@@ -12,12 +12,12 @@ import click
 from safeconsole.core.policy import Policy
 from safeconsole.core.record import Asked, Decided, Entry, SessionSummary
 from safeconsole.core.rejudging import Rejudged, rejudge
-from safeconsole.core.values import dataclass
 from safeconsole.interfaces import Archive, Row
 from safeconsole.shells.cli.audit_query import Moment
 from safeconsole.shells.cli.output import format_option, write_rows
 from safeconsole.shells.cli.policy import PolicySource
 from safeconsole.shells.terminal.cells import safe
+from safeconsole.values import dataclass
 
 REJUDGED_COLUMNS = (
     "asked", "session", "statement", "person", "cluster", "change", "was", "now", "rules", "message", "sql",

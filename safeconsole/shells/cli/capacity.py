@@ -13,7 +13,6 @@ import click
 
 from safeconsole.core.errors import ConfigurationError, SafeConsoleError, ServerError
 from safeconsole.core.settings import LeftoverSettings
-from safeconsole.core.values import dataclass
 from safeconsole.jobs.asking import NOT_GRANTED, Asker
 from safeconsole.jobs.capacity import survey
 from safeconsole.jobs.conduct import Conduct, Progress
@@ -45,6 +44,7 @@ from safeconsole.shells.terminal.confirming import NoTerminal
 from safeconsole.shells.terminal.job_progress import JobProgress
 from safeconsole.shells.terminal.measures import counted, size_text
 from safeconsole.shells.terminal.presenting import Screen, screen_of
+from safeconsole.values import dataclass
 
 SHOWN_SCHEMAS = 10
 """Schemas shown above the tables when a person looks."""

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import click
 
-from safeconsole.core.values import dataclass
 from safeconsole.jobs.asking import Asker
 from safeconsole.jobs.capacity import survey
 from safeconsole.jobs.conduct import Conduct, Progress
@@ -22,6 +21,7 @@ from safeconsole.shells.cli.fleet import exit_code_of, tell_members
 from safeconsole.shells.terminal.confirming import NoTerminal
 from safeconsole.shells.terminal.job_progress import JobProgress
 from safeconsole.shells.terminal.presenting import Screen
+from safeconsole.values import dataclass
 
 _ALONE = ("leftovers", "plan", "verify", "indexes", "since", "html", "last")
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from safeconsole.core.values import dataclass
 from safeconsole.shells.terminal.formats import FORMATS
+from safeconsole.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 
-from safeconsole.core.values import dataclass
 from safeconsole.interfaces import Row
 from safeconsole.jobs.growth import Growth
 from safeconsole.jobs.investigating import server_time
@@ -17,6 +16,7 @@ from safeconsole.shells.terminal.bars import Bar, bars_text
 from safeconsole.shells.terminal.looks import Look
 from safeconsole.shells.terminal.measures import counted, size_text
 from safeconsole.shells.terminal.treemap import Branch, Leaf, treemap_page
+from safeconsole.values import dataclass
 
 MOST_LEAVES = 1_000
 """Tables drawn one by one in a treemap; the rest of each schema is one box."""

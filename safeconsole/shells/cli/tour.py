@@ -6,8 +6,8 @@ import shlex
 import sys
 
 from safeconsole.core.errors import SafeConsoleError
-from safeconsole.core.values import dataclass
 from safeconsole.shells.cli.application import Application, Stage
+from safeconsole.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,6 @@ from safeconsole.core.errors import DeniedError, RefusedError, ServerError, Stop
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.record import Ended, Record
 from safeconsole.core.statement import Statement
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Effect, Verdict
 from safeconsole.core.watchdog import Sample
 from safeconsole.gate import Gate
@@ -27,6 +26,7 @@ from safeconsole.shells.python.seal import Seal
 from safeconsole.shells.python.templates import Parameters, Places, fill
 from safeconsole.shells.terminal.presenting import Screen
 from safeconsole.shells.terminal.status_line import QUIET_SECONDS, StatusLine, status_text
+from safeconsole.values import dataclass
 
 _READS = frozenset({Effect.READ, Effect.SESSION})
 _BOUNDARIES = (

@@ -13,9 +13,9 @@ from enum import Enum, auto
 from functools import lru_cache
 
 from safeconsole.core.lexer import LexicalRules, TokenKind, tokens
-from safeconsole.core.values import dataclass
 from safeconsole.shells.python.faults import ProgrammingError
 from safeconsole.shells.python.literals import literal
+from safeconsole.values import dataclass
 
 HELD_TEMPLATES = 512
 

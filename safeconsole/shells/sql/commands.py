@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable, Iterable
 
 from safeconsole.core.errors import SafeConsoleError
-from safeconsole.core.values import dataclass
 from safeconsole.shells.sql import result_commands, session_commands
 from safeconsole.shells.sql.state import After, ConsoleState
 from safeconsole.shells.terminal.evidence import one_line
+from safeconsole.values import dataclass
 
 Run = Callable[[ConsoleState, str], After | None]
 """Carries a command out; takes what was typed after its name."""

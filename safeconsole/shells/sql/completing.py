@@ -10,9 +10,9 @@ from prompt_toolkit.document import Document
 
 from safeconsole.core.lexer import LexicalRules, Token, TokenKind, tokens
 from safeconsole.core.reserved import RESERVED_EVERYWHERE
-from safeconsole.core.values import dataclass
 from safeconsole.shells.sql.names import SchemaNames
 from safeconsole.shells.sql.words import FUNCTIONS, KEYWORDS
+from safeconsole.values import dataclass
 
 SHOWN_COMPLETIONS = 100
 """More than this nobody reads; the next letter narrows them."""

@@ -16,7 +16,6 @@ from prompt_toolkit.history import History, InMemoryHistory
 from prompt_toolkit.input import Input
 from prompt_toolkit.output import Output
 
-from safeconsole.core.values import dataclass
 from safeconsole.gate import Gate
 from safeconsole.shells.sql.commands import command_names, dispatch
 from safeconsole.shells.sql.completing import SqlCompleter
@@ -31,6 +30,7 @@ from safeconsole.shells.sql.refreshing import NameRefresher, glance_through
 from safeconsole.shells.sql.running import run_text
 from safeconsole.shells.sql.state import After, ConsoleState, Services, Streams
 from safeconsole.shells.sql.suggesting import ReadSuggest
+from safeconsole.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

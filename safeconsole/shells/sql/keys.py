@@ -10,8 +10,8 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 
 from safeconsole.core.lexer import LexicalRules, is_complete
-from safeconsole.core.values import dataclass
 from safeconsole.shells.sql.commands import is_bare_word
+from safeconsole.values import dataclass
 
 
 @dataclass(slots=True)

@@ -9,8 +9,8 @@ from safeconsole.core.decision import Decision
 from safeconsole.core.limits import Limits
 from safeconsole.core.routing import route_of
 from safeconsole.core.statement import Statement
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import CostClass, Route, Verdict
+from safeconsole.values import dataclass
 
 JUDGED_CHARACTERS = 100_000
 """A longer text is judged only when it is sent."""

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 HELD_TABLES = 200_000
 """Names of tables held for one schema; the rest is typed by hand."""

@@ -11,9 +11,9 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from safeconsole.core.values import dataclass
 from safeconsole.shells.terminal.cells import safe
 from safeconsole.shells.terminal.measures import counted
+from safeconsole.values import dataclass
 
 DEAR_ROWS = 100_000
 """A step that expects more rows than this is marked."""

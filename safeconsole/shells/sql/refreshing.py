@@ -12,7 +12,6 @@ from dataclasses import field
 
 from safeconsole.core.errors import SafeConsoleError
 from safeconsole.core.statement import Statement
-from safeconsole.core.values import dataclass
 from safeconsole.core.visit import Status
 from safeconsole.core.vocabulary import Flavour, Role
 from safeconsole.gate import Gate
@@ -20,6 +19,7 @@ from safeconsole.interfaces import Row
 from safeconsole.shells.sql.catalogue import columns_sql, name_column, names_sql
 from safeconsole.shells.sql.collecting import CollectingPresenter
 from safeconsole.shells.sql.names import HELD_TABLES, SchemaNames, load_names, save_names
+from safeconsole.values import dataclass
 
 PAGE_TABLES = 2_000
 """Names of tables asked for at a time."""

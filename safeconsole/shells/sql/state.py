@@ -11,13 +11,13 @@ from safeconsole.core.decision import Decision
 from safeconsole.core.errors import DeniedError, RefusedError, SafeConsoleError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.statement import Statement
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import Verdict
 from safeconsole.gate import Gate
 from safeconsole.shells.sql.names import SchemaNames
 from safeconsole.shells.terminal.evidence import error_text
 from safeconsole.shells.terminal.measures import clock_text
 from safeconsole.shells.terminal.presenting import Screen, Shape, StreamPresenter, screen_of
+from safeconsole.values import dataclass
 
 
 class After(Enum):

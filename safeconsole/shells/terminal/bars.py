@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from safeconsole.core.values import dataclass
 from safeconsole.shells.terminal.cells import clipped, padded, safe, width_of
 from safeconsole.shells.terminal.looks import Look
 from safeconsole.shells.terminal.measures import size_text
+from safeconsole.values import dataclass
 
 _MOST_LABEL, _MOST_BAR, _LEAST_BAR = 48, 30, 6
 _DECORATED, _PLAIN = ("█", "▒"), ("#", "=")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import TextIO
 
-from safeconsole.core.values import dataclass
+from safeconsole.values import dataclass
 
 _BOX = "│─┼╭╯·"
 

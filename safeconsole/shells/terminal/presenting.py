@@ -10,7 +10,6 @@ from typing import TextIO
 
 from safeconsole.core.decision import Considered
 from safeconsole.core.record import Ended, Record
-from safeconsole.core.values import dataclass
 from safeconsole.core.vocabulary import OutcomeKind
 from safeconsole.core.watchdog import Sample
 from safeconsole.interfaces import Column, Row
@@ -19,6 +18,7 @@ from safeconsole.shells.terminal.formats import TEXT_FORMATS, RowWriter, writer_
 from safeconsole.shells.terminal.looks import PLAIN, Look, forgive_encoding, look_of
 from safeconsole.shells.terminal.measures import counted, size_text, span_text
 from safeconsole.shells.terminal.status_line import QUIET_SECONDS, StatusLine, status_text
+from safeconsole.values import dataclass
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

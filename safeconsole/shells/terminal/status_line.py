@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TextIO
 
 from safeconsole.core.limits import Limits
-from safeconsole.core.values import dataclass
 from safeconsole.core.watchdog import Sample
 from safeconsole.shells.terminal.cells import clipped, safe, width_of
 from safeconsole.shells.terminal.looks import Look
 from safeconsole.shells.terminal.measures import clock_text, counted, size_text
+from safeconsole.values import dataclass
 
 QUIET_SECONDS = 1.0
 """A statement that is quicker than this shows no status line."""

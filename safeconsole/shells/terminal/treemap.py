@@ -10,9 +10,9 @@ import html
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from safeconsole.core.values import dataclass
 from safeconsole.shells.terminal.cells import safe
 from safeconsole.shells.terminal.measures import size_text
+from safeconsole.values import dataclass
 
 WIDTH, HEIGHT = 1600.0, 900.0
 _HEADING, _GAP = 18.0, 2.0

@@ -9,8 +9,8 @@ from safeconsole.core.narrative import Passage
 from safeconsole.core.record import Finding, SessionSummary
 from safeconsole.core.review import Review, ReviewState, reasons_for_review
 from safeconsole.core.story import StatementStory
-from safeconsole.core.values import dataclass
 from safeconsole.shells.cli.web.markup import Child, Markup, tag, together
+from safeconsole.values import dataclass
 
 FILTERS = ("text", "person", "cluster", "table", "ticket", "verdict", "outcome", "since", "until")
 SEARCH_SHOWN = 500

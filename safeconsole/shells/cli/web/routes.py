@@ -15,7 +15,6 @@ from safeconsole.core.errors import ConfigurationError, SafeConsoleError
 from safeconsole.core.narrative import narrate
 from safeconsole.core.record import Entry, Intent, Sampled, SessionSummary
 from safeconsole.core.review import Review, ReviewAct, ReviewState, lacks_closing_note, state_of
-from safeconsole.core.values import dataclass
 from safeconsole.interfaces import Archive
 from safeconsole.shells.cli.audit_query import found, query_of
 from safeconsole.shells.cli.audit_replay import tame
@@ -23,6 +22,7 @@ from safeconsole.shells.cli.audit_review import ReviewBook
 from safeconsole.shells.cli.web import pages
 from safeconsole.shells.cli.web.markup import Markup
 from safeconsole.shells.cli.web.plot import memory_plots
+from safeconsole.values import dataclass
 
 COOKIE = "safeconsole_audit"
 HTML, JSON = "text/html; charset=utf-8", "application/json"

@@ -6,7 +6,7 @@ import pickle
 from typing import Any
 
 import pytest
-from safeconsole.core import values
+from safeconsole import values
 
 OPTIONS = [
     dict(frozen=True, slots=True, kw_only=True),
