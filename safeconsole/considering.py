@@ -19,19 +19,23 @@ from safeconsole.core.statement import Estimate, Statement, is_misspelt_perhaps
 from safeconsole.core.visit import Visit, circumstances_of
 from safeconsole.core.vocabulary import Account, Effect, Role, Route
 from safeconsole.elevations import Elevations
-from safeconsole.interfaces import Connection, Engine
+from safeconsole.interfaces import Clock, Connection, Engine
 from safeconsole.nodes import Nodes
+from safeconsole.opinions import Opinions
 
 
 class Considering:
     """Route, estimate, decide: for one session, over its measured nodes and the elevation in force."""
 
-    def __init__(self, *, visit: Visit, policy: Policy, engine: Engine, nodes: Nodes, elevations: Elevations) -> None:
+    def __init__(
+        self, *, visit: Visit, policy: Policy, engine: Engine, nodes: Nodes, elevations: Elevations, clock: Clock
+    ) -> None:
         self._visit = visit
         self._policy = policy
         self._engine = engine
         self._nodes = nodes
         self._elevations = elevations
+        self._opinions = Opinions(clock)
 
     def consider(self, statement: Statement, *, to: str, limits: Limits, statements: int) -> Considered:
         """
@@ -91,12 +95,14 @@ class Considering:
 
     def _estimate(self, statement: Statement, choice: Choice) -> Estimate:
         """Ask the server's opinion of what is a read, and of what nobody understood: it may say what is wrong."""
+        if not statement.is_plain_read:
+            self._opinions.forget()
         if choice.reading is None:
             return Estimate()
         if statement.changes_nothing and Effect.READ in statement.effects:
             connection = self._nodes.connect(choice.reading.node, Account.READ)
             require_alike(statement, connection, rules=self._engine.rules, schema=self._nodes.schema)
-            return connection.estimate(statement)
+            return self._opinions.of(statement, connection)
         if not is_misspelt_perhaps(statement):
             return Estimate()
         try:

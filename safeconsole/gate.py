@@ -39,6 +39,7 @@ from safeconsole.interfaces import Clock, Connection, Engine, Journal, People, P
 from safeconsole.nodes import Nodes
 from safeconsole.own_writes import OwnWrites
 from safeconsole.recorder import Recorder
+from safeconsole.understanding import Understanding
 from safeconsole.values import dataclass
 
 
@@ -72,11 +73,12 @@ class Gate:
         self._recorder = Recorder(journal, rules=lambda: engine.rules, literals=literals)
         self._clock = clock
         self._nodes = Nodes(engine, clock, visit.schema)
+        self._understanding = Understanding()
         self._elevations = Elevations(
             settings=policy.elevation, visit=visit, journal=self._recorder, clock=clock, people=people
         )
         self._considering = Considering(
-            visit=visit, policy=policy, engine=engine, nodes=self._nodes, elevations=self._elevations
+            visit=visit, policy=policy, engine=engine, nodes=self._nodes, elevations=self._elevations, clock=clock
         )
         self._demands = Demands(
             visit=visit,
@@ -99,7 +101,7 @@ class Gate:
         rules, schema = self._engine.rules, self._nodes.schema
         statements: tuple[Statement, ...] = ()
         for text in texts:
-            found = analyse(text, rules, schema=schema)
+            found = self._understanding.statements(text, rules, schema=schema)
             statements, schema = (*statements, *found), schema_after(found, rules, schema=schema)
         return statements
 

@@ -81,6 +81,7 @@ _DECLARED: tuple[tuple[str, FactType, str, tuple[str, ...]], ...] = (
     ("estimate.objection", _STRING, 'why the server would not take it, or ""', ()),
     ("estimate.objection_code", _INT, "the server's error number behind the objection, 0 without one", ()),
     ("estimate.disagrees", _BOOL, "the objection says that it is not the read we take it for", ()),
+    ("estimate.recalled", _BOOL, "it was asked moments ago, for a read by key that differs in its values only", ()),
     ("session.face", _STRING, 'where it was typed: "sql", "one-shot", "python", "job", …', ()),
     ("session.interactive", _BOOL, "a person can be asked", ()),
     ("session.statements", _INT, "statements asked in this session before this one", ()),
@@ -207,6 +208,7 @@ def _estimate_facts(estimate: Estimate) -> dict[str, object]:
         "estimate.objection": estimate.objection,
         "estimate.objection_code": estimate.objection_code,
         "estimate.disagrees": estimate.disagrees,
+        "estimate.recalled": estimate.recalled,
     }
 
 

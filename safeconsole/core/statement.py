@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import field
+
 from safeconsole.core.vocabulary import CostClass, Effect
 from safeconsole.values import dataclass
 
@@ -63,6 +65,8 @@ class Statement:
         reasons: why the effects are what they are, one line each; at least one when UNKNOWN is among them.
         returns_rows: whether a result set is expected.
         vertical: the person ended it with \\G.
+        shape: what it shares with texts that differ in plain literals only and are known to be analysed alike
+            (`shapes`), "" otherwise.
     """
 
     text: str
@@ -77,6 +81,7 @@ class Statement:
     reasons: tuple[str, ...] = ()
     returns_rows: bool = False
     vertical: bool = False
+    shape: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if not self.effects:
@@ -114,6 +119,9 @@ class Estimate:
         objection: why the server would not take it, or "".
         objection_code: the server's error number behind `objection`, 0 when there is none.
         disagrees: the objection says that it is not a read; otherwise it is a plain error, such as a missing table.
+        keyed: it finds one row at most in each table by a unique key, whatever the values it is asked with; False
+            when the server did not say so.
+        recalled: the server said it moments ago, of a statement that differs in its values only.
     """
 
     asked: bool = False
@@ -125,3 +133,5 @@ class Estimate:
     objection: str = ""
     objection_code: int = 0
     disagrees: bool = False
+    keyed: bool = False
+    recalled: bool = False

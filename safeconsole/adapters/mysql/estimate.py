@@ -55,6 +55,7 @@ def estimate_of(link: Link, statement: Statement, views: Views) -> Estimate:
         full_scans=plan.full_scans,
         temporary_tables=plan.temporary_tables,
         hazards=plan.hazards,
+        keyed=plan.keyed and not plan.hazards,
     )
 
 

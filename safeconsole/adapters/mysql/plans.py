@@ -11,6 +11,7 @@ from safeconsole.core.vocabulary import CostClass
 from safeconsole.values import dataclass
 
 _FULL_SCANS = frozenset({"ALL", "index"})
+_BY_UNIQUE_KEY = frozenset({"const", "eq_ref"})
 _ROWS = ("rows_examined_per_scan", "rows")
 _TEMPORARY = frozenset({"using_temporary_table", "temporary_table"})
 _SIZE_FUNCTIONS = (
@@ -85,12 +86,14 @@ class Plan:
         full_scans: tables, by alias, that it would read whole.
         temporary_tables: how many it would build.
         hazards: dangers that show in it.
+        keyed: every table is read by one whole unique key, and nothing was left out of the plan.
     """
 
     rows: int = -1
     full_scans: tuple[str, ...] = ()
     temporary_tables: int = 0
     hazards: tuple[Hazard, ...] = ()
+    keyed: bool = False
 
 
 def read_plan(text: str, rewritten: str = "") -> Plan:
@@ -108,19 +111,24 @@ def read_plan(text: str, rewritten: str = "") -> Plan:
         document = json.loads(text)
     except RecursionError:
         return Plan(hazards=(UNREADABLE_PLAN,))
-    tables, temporary = [], 0
+    tables, temporary, silent = [], 0, False
     for key, value in _walk(document):
         if key == "table" and isinstance(value, dict):
             tables.append(value)
         if key in _TEMPORARY and value:
             temporary += 1
-    rows = _examined(tables)
+        # A plan that says why it reads nothing says it of these values only.
+        silent = silent or key == "message"
+    rows, hazards = _examined(tables), _hazards(tables, rewritten)
     scans = tuple(str(table.get("table_name", "?")) for table in tables if table.get("access_type") in _FULL_SCANS)
     return Plan(
         rows=rows,
         full_scans=tuple(dict.fromkeys(scans)),
         temporary_tables=temporary,
-        hazards=_hazards(tables, rewritten),
+        hazards=hazards,
+        keyed=bool(tables)
+        and not (silent or temporary or hazards)
+        and all(table.get("access_type") in _BY_UNIQUE_KEY for table in tables),
     )
 
 

@@ -15,7 +15,18 @@ from typing import Any
 
 _DECIDING = frozenset(
     f"safeconsole.core.{name}"
-    for name in ("analysis", "decision", "elevation", "facts", "kinds", "policy", "reading", "routing", "rules")
+    for name in (
+        "analysis",
+        "decision",
+        "elevation",
+        "facts",
+        "kinds",
+        "policy",
+        "reading",
+        "routing",
+        "rules",
+        "shapes",
+    )
 )
 
 

@@ -1,0 +1,54 @@
+"""
+Servers' opinions of reads by key, believed for a moment for all that differ in their values only.
+
+A loop over `… WHERE id = ?` asks the same question ten thousand times; the server's answer to it cannot depend on the
+value. Everything else is asked anew each time: ranges, lists and patterns, whose cost hangs on what they say.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+
+from safeconsole.core.shapes import is_bound_by_key
+from safeconsole.core.statement import Estimate, Statement
+from safeconsole.interfaces import Clock, Connection
+from safeconsole.values import dataclass
+
+BELIEVED_SECONDS = 5.0
+"""As long as measured roles are: an index that was dropped meanwhile is noticed as soon as a role that changed."""
+
+HELD_OPINIONS = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Opinion:
+    connection: Connection
+    estimate: Estimate
+    asked_seconds: float
+
+
+class Opinions:
+    """What one session was told; forgotten whenever something happens that is not a plain read."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._held: OrderedDict[tuple[str, str], _Opinion] = OrderedDict()
+
+    def of(self, statement: Statement, connection: Connection) -> Estimate:
+        """Return what a server says of a statement, or said of one with other values on this very connection."""
+        key, now = (statement.shape, connection.schema), self._clock.monotonic()
+        held = self._held.get(key) if statement.shape else None
+        if held is not None and held.connection is connection and now - held.asked_seconds < BELIEVED_SECONDS:
+            return held.estimate
+        estimate = connection.estimate(statement)
+        if estimate.keyed and is_bound_by_key(statement):
+            recalled = replace(estimate, recalled=True)
+            self._held[key] = _Opinion(connection=connection, estimate=recalled, asked_seconds=now)
+            if len(self._held) > HELD_OPINIONS:
+                self._held.popitem(last=False)
+        return estimate
+
+    def forget(self) -> None:
+        """Believe nothing that was said before."""
+        self._held.clear()

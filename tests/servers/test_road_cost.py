@@ -1,0 +1,90 @@
+"""What a loop of reads by key costs a real server, and that what is believed of it is so."""
+
+import json
+
+import pytest
+
+from safeconsole.adapters.mysql.plans import read_plan
+from tests.servers.desk import seated
+
+COLUMNS = {
+    "whole": ("INT", "n"),
+    "large": ("BIGINT UNSIGNED", "n"),
+    "exact": ("DECIMAL(10,2)", "n"),
+    "real": ("DOUBLE", "n"),
+    "words": ("VARCHAR(60) CHARACTER SET utf8mb4", "n"),
+    "old_words": ("VARCHAR(60) CHARACTER SET latin1", "n"),
+    "bytes": ("VARBINARY(60)", "n"),
+    "day": ("DATE", "DATE_ADD('2000-01-01', INTERVAL n DAY)"),
+    "moment": ("DATETIME", "DATE_ADD('2000-01-01', INTERVAL n DAY)"),
+    "bits": ("BIT(32)", "n"),
+    "small": ("TINYINT", "n % 120"),
+    "span": ("TIME", "SEC_TO_TIME(n)"),
+}
+NUMBERS = ("5", "0", "00007", "99999999999999", "999999999999999999", "20000105", "20000106000000")
+TEXTS = (
+    "'5'", "'abc'", "'5abc'", "''", "'5.5'", "' 5'", "'1e3'", "'2000-01-05'", "'2000-13-45'", "'2000-01-05 10:00:00'",
+    "'99999999999999999999999999'", "'%'", "'true'", "'12:00:00'", f"'{'a' * 255}'",
+)  # fmt: skip
+
+
+def access(cursor, text):
+    """How a plan reads its tables; nothing where it reads none, or where the server refuses the value."""
+    try:
+        cursor.execute(f"EXPLAIN FORMAT=JSON {text}")
+    except Exception as error:
+        assert error.args[0] == 1525, error  # an impossible date
+        return []
+    (plan,) = cursor.fetchone()
+    found = []
+    json.loads(plan, object_hook=lambda part: found.append(part.get("access_type")) or part)
+    return [each for each in found if each]
+
+
+def test_no_value_takes_a_read_by_key_away_from_its_key(cluster):
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("SET SESSION sql_log_bin = 0")
+        cursor.execute("CREATE DATABASE IF NOT EXISTS keyed")
+        if cluster.flavour == "mysql":
+            cursor.execute("SET SESSION explain_json_format_version = 1")
+        try:
+            for name, (kind, value) in COLUMNS.items():
+                cursor.execute(f"CREATE TABLE keyed.{name} (k {kind} NOT NULL, w INT, UNIQUE KEY (k))")
+                cursor.execute(
+                    f"INSERT INTO keyed.{name} WITH RECURSIVE s (n) AS"
+                    f" (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 119) SELECT {value}, n FROM s"
+                )
+                for values in (NUMBERS, TEXTS):
+                    found = {tuple(access(cursor, f"SELECT w FROM keyed.{name} WHERE k = {each}")) for each in values}
+                    # Never one value by its key and another by a scan; a number is no key of a text at all.
+                    assert found <= {(), ("const",)} or found == {("ALL",)}, (name, values, found)
+        finally:
+            cursor.execute("DROP DATABASE keyed")
+
+
+def test_a_plan_that_leaves_something_out_is_not_keyed():
+    table = {"table": {"table_name": "t", "access_type": "const"}}
+    assert read_plan(json.dumps({"query_block": table})).keyed
+    assert not read_plan(json.dumps({"query_block": {**table, "message": "Impossible WHERE"}})).keyed
+    assert not read_plan(json.dumps({"query_block": {"table": {"table_name": "t", "access_type": "ref"}}})).keyed
+    assert not read_plan(json.dumps({"query_block": {"nested": [table, {"table": {"access_type": "ALL"}}]}})).keyed
+    assert not read_plan(json.dumps({"query_block": {}})).keyed
+
+
+@pytest.mark.parametrize(
+    ("text", "recalled"),
+    [
+        ("SELECT id, status FROM orders WHERE id = {}", True),
+        ("SELECT o.id, c.country FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.id = {}", True),
+        ("SELECT id FROM orders WHERE id < {}", False),
+        ("SELECT id FROM orders WHERE id BETWEEN {0} AND {0}", False),
+        ("SELECT id FROM orders WHERE customer_id = {}", False),
+        ("SELECT id FROM orders WHERE id = 5 OR 0 = {}", False),
+    ],
+)
+def test_only_reads_by_a_unique_key_are_estimated_once(cluster, tmp_path, text, recalled):
+    with seated(cluster, tmp_path) as desk:
+        for number in (7, 8, 9):
+            desk.run(text.format(number))
+        assert desk.gate.last().estimate.asked
+        assert desk.gate.last().estimate.recalled is recalled
