@@ -36,6 +36,7 @@ class Considering:
         self._nodes = nodes
         self._elevations = elevations
         self._opinions = Opinions(clock)
+        self._clock = clock
 
     def consider(self, statement: Statement, *, to: str, limits: Limits, statements: int) -> Considered:
         """
@@ -102,7 +103,7 @@ class Considering:
         if statement.changes_nothing and Effect.READ in statement.effects:
             connection = self._nodes.connect(choice.reading.node, Account.READ)
             require_alike(statement, connection, rules=self._engine.rules, schema=self._nodes.schema)
-            return self._opinions.of(statement, connection)
+            return self._opinion(statement, connection)
         if not is_misspelt_perhaps(statement):
             return Estimate()
         try:
@@ -111,6 +112,16 @@ class Considering:
             # It is refused anyway; the opinion would only have been a help.
             return Estimate()
         return Estimate(asked=True, objection=opinion.objection, objection_code=opinion.objection_code)
+
+    def _opinion(self, statement: Statement, connection: Connection) -> Estimate:
+        """Return what a server says of a read, or said moments ago of one that differs in its values only."""
+        recalled = self._opinions.recalled(statement, connection)
+        if recalled is not None:
+            return recalled
+        asked_seconds = self._clock.monotonic()
+        estimate = connection.estimate(statement)
+        self._opinions.keep(statement, connection, estimate, asked_seconds=asked_seconds)
+        return estimate
 
 
 def _quoting_no_secret(estimate: Estimate, statement: Statement) -> Estimate:

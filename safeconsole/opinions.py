@@ -35,19 +35,28 @@ class Opinions:
         self._clock = clock
         self._held: OrderedDict[tuple[str, str], _Opinion] = OrderedDict()
 
-    def of(self, statement: Statement, connection: Connection) -> Estimate:
-        """Return what a server says of a statement, or said of one with other values on this very connection."""
-        key, now = (statement.shape, connection.schema), self._clock.monotonic()
-        held = self._held.get(key) if statement.shape else None
-        if held is not None and held.connection is connection and now - held.asked_seconds < BELIEVED_SECONDS:
-            return held.estimate
-        estimate = connection.estimate(statement)
-        if estimate.keyed and is_bound_by_key(statement):
-            recalled = replace(estimate, recalled=True)
-            self._held[key] = _Opinion(connection=connection, estimate=recalled, asked_seconds=now)
-            if len(self._held) > HELD_OPINIONS:
-                self._held.popitem(last=False)
-        return estimate
+    def recalled(self, statement: Statement, connection: Connection) -> Estimate | None:
+        """Return what was said of a statement with other values on this very connection, None when nothing was."""
+        held = self._held.get((statement.shape, connection.schema)) if statement.shape else None
+        if held is None or held.connection is not connection:
+            return None
+        return held.estimate if self._clock.monotonic() - held.asked_seconds < BELIEVED_SECONDS else None
+
+    def keep(self, statement: Statement, connection: Connection, estimate: Estimate, *, asked_seconds: float) -> None:
+        """
+        Keep what a server said, where it holds for other values too.
+
+        Args:
+            asked_seconds: monotonic clock reading from before it was asked.
+        """
+        if not estimate.keyed or not is_bound_by_key(statement):
+            return
+        opinion = _Opinion(
+            connection=connection, estimate=replace(estimate, recalled=True), asked_seconds=asked_seconds
+        )
+        self._held[statement.shape, connection.schema] = opinion
+        if len(self._held) > HELD_OPINIONS:
+            self._held.popitem(last=False)
 
     def forget(self) -> None:
         """Believe nothing that was said before."""
