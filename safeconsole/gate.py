@@ -26,7 +26,6 @@ from safeconsole.core.errors import (
 from safeconsole.core.limits import Limits
 from safeconsole.core.policy import Policy, session_limits
 from safeconsole.core.record import CodeEntered, CommandGiven, Ended, Noticed, SessionClosed
-from safeconsole.core.redaction import Literals
 from safeconsole.core.routing import Reading
 from safeconsole.core.statement import Statement
 from safeconsole.core.visit import Status, Visit
@@ -69,8 +68,7 @@ class Gate:
         self.visit = visit
         self.policy = policy
         self._engine = engine
-        literals: Literals = "drop" if policy.redact_literals else "keep"
-        self._recorder = Recorder(journal, rules=lambda: engine.rules, literals=literals)
+        self._recorder = Recorder(journal, rules=lambda: engine.rules, literals=policy.literals)
         self._clock = clock
         self._nodes = Nodes(engine, clock, visit.schema)
         self._understanding = Understanding()
@@ -305,8 +303,15 @@ class Gate:
         """Measure every node now."""
         return self._nodes.measure()
 
-    def note(self, what: str, detail: str = "") -> None:
-        """Record a console command, or something that the person was told."""
+    def note(self, what: str, detail: str = "", *, sql: str = "") -> None:
+        """
+        Record a console command, or something that the person was told.
+
+        Args:
+            sql: statements that it ends with, recorded as any other statement's text is.
+        """
+        if sql.strip():
+            detail = " ".join([detail, *map(self._recorder.text_of, self.split(sql))])
         self._recorder.append(CommandGiven(command=detail) if what == "command" else Noticed(what=what, detail=detail))
 
     def enter_code(self, source: str, *, language: str = "python") -> None:

@@ -9,6 +9,7 @@ from safeconsole.core.approval import Approval, ApprovalRequest
 from safeconsole.core.decision import Considered, Permit
 from safeconsole.core.elevation import Request
 from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.literal_rules import LiteralKey
 from safeconsole.core.notice import Notice
 from safeconsole.core.record import Entry, Finding, Record, SessionSummary
 from safeconsole.core.routing import Identity, Reading
@@ -236,6 +237,11 @@ class Journal(Protocol):
     @property
     def session(self) -> str:
         """The session's id."""
+        ...
+
+    @property
+    def literal_key(self) -> LiteralKey:
+        """What literals in it are hashed with, where the policy says so."""
         ...
 
     def append(self, record: Record, *, durable: bool = False) -> None:

@@ -9,15 +9,19 @@ from msgspec import structs
 
 from safeconsole.core import outcome
 from safeconsole.core.decision import Considered, Permit
-from safeconsole.core.errors import AuditUnavailableError, SafeConsoleError
+from safeconsole.core.errors import AuditUnavailableError, SafeConsoleError, ServerError
 from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.literal_rules import LiteralKey, LiteralRules, Treatment
 from safeconsole.core.record import Disagreed, Ended, Record
-from safeconsole.core.redaction import Literals, redacted, redacted_message
+from safeconsole.core.redaction import Handling, redacted, redacted_message
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import OutcomeKind
 from safeconsole.core.watchdog import Sample
 from safeconsole.delivery import Tally
 from safeconsole.interfaces import Completion, Journal
+
+SIGNALLED = 1644
+"""The error of SIGNAL. Source: MySQL 9.7 and MariaDB 10.11 manuals, ER_SIGNAL_EXCEPTION."""
 
 RECORDED_SAMPLE_SECONDS = 1.0
 """Between two recorded looks at a running statement."""
@@ -30,10 +34,10 @@ class Recorder:
     Args:
         journal: where records go.
         rules: how the servers read text.
-        literals: what becomes of a statement's literals.
+        literals: what the policy says of statements' literals.
     """
 
-    def __init__(self, journal: Journal, *, rules: Callable[[], LexicalRules], literals: Literals) -> None:
+    def __init__(self, journal: Journal, *, rules: Callable[[], LexicalRules], literals: LiteralRules) -> None:
         self._journal = journal
         self._rules = rules
         self._literals = literals
@@ -43,6 +47,11 @@ class Recorder:
     def session(self) -> str:
         """The session's id."""
         return self._journal.session
+
+    @property
+    def literal_key(self) -> LiteralKey:
+        """What literals are hashed with."""
+        return self._journal.literal_key
 
     def append(self, record: Record, *, durable: bool = False) -> None:
         """
@@ -76,7 +85,7 @@ class Recorder:
         said = considered.estimate.objection
         record = outcome.decided(number, considered)
         if said:
-            shown = redacted_message(said, considered.statement.text, self._literals)
+            shown = self._message(said, considered.statement)
             facts = {**record.facts, "estimate.objection": shown}
             record = structs.replace(record, facts=facts, message=record.message.replace(said, shown))
         self.append(record)
@@ -144,10 +153,18 @@ class Recorder:
 
     def text_of(self, statement: Statement) -> str:
         """Return a statement as the journal may hold it."""
-        return redacted(statement.text, statement.kind, self._rules(), self._literals)
+        literals = self._literals.of_statement(statement)
+        handling = Handling(rules=self._rules(), literals=literals, key=self.literal_key)
+        return redacted(statement.text, statement.kind, handling)
 
     def _redacted_error(self, statement: Statement, error: SafeConsoleError) -> str:
         if redacted_message(error.message, statement.text) != error.message:
             # What is shown ends up in logs and tracebacks: a server's quotation of a password is not handed on at all.
             error.reword(lambda said: redacted_message(said, statement.text))
-        return redacted_message(error.message, statement.text, self._literals)
+        return self._message(error.message, statement, code=error.code if isinstance(error, ServerError) else 0)
+
+    def _message(self, said: str, statement: Statement, *, code: int = 0) -> str:
+        literals = self._literals.of_statement(statement)
+        if code == SIGNALLED and literals.strictest is not Treatment.KEEP:
+            return f"<left out: the words of a trigger or a routine, which may quote values> ({code})"
+        return redacted_message(said, statement.text, literals)

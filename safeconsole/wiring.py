@@ -13,7 +13,8 @@ from safeconsole import __version__
 from safeconsole.adapters.local.clock import SystemClock
 from safeconsole.adapters.local.configuration import journal_directory, load_settings
 from safeconsole.adapters.local.identity import NO_TERMINAL, who
-from safeconsole.adapters.local.journal import open_journal
+from safeconsole.adapters.local.journal import FileJournal, open_journal
+from safeconsole.adapters.local.literal_key import literal_key_for
 from safeconsole.adapters.local.policies import PolicyFiles
 from safeconsole.adapters.local.secrets import LocalSecrets
 from safeconsole.core.approval import ApprovalRequest
@@ -136,9 +137,7 @@ class Program:
             confirmer=door.confirmer, second=self._second_person(policy, door.confirmer), notifier=self._notices()
         )
         engine = self._engine(door.cluster, cluster)
-        journal = open_journal(
-            self._audit_directory(), clock=self._clock, signing_key=self.settings().audit.signing_key
-        )
+        journal = self._journal(policy)
         journal.append(self._opened(visit, policy))
         gate = Gate(visit=visit, policy=policy, engine=engine, journal=journal, clock=self._clock, people=people)
         shipping = self._shipping()
@@ -277,6 +276,15 @@ class Program:
         from safeconsole.adapters.mysql import engine as mysql
 
         return mysql.open_engine(name, cluster, LocalSecrets(self.settings(), self.environ), self._clock)
+
+    def _journal(self, policy: Policy) -> FileJournal:
+        audit = self.settings().audit
+        return open_journal(
+            self._audit_directory(),
+            clock=self._clock,
+            signing_key=audit.signing_key,
+            literal_key=literal_key_for(policy, audit.literal_key),
+        )
 
     def _shipping(self) -> Shipping | None:
         if not self.settings().audit.sinks:

@@ -18,6 +18,7 @@ from safeconsole.core.errors import (
     UnreachableError,
 )
 from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.literal_rules import LiteralKey
 from safeconsole.core.routing import Identity, Reading
 from safeconsole.core.statement import Estimate
 from safeconsole.core.vocabulary import Account, Flavour, NodeName, Role
@@ -52,6 +53,7 @@ class FakeJournal:
     """
 
     session = "s1"
+    literal_key = LiteralKey(secret=b"the fake journal's literal key")
 
     def __init__(self, events):
         self.events = events

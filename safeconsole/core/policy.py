@@ -16,6 +16,7 @@ import msgspec
 from safeconsole.core.decision import Decision
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.limits import FLOORS, LIMIT_NAMES, Limits, tighten
+from safeconsole.core.literal_rules import LiteralRules
 from safeconsole.core.routing import Gates
 from safeconsole.core.rules import Match, Rule, filled, match, offered
 from safeconsole.core.vocabulary import Effect, Verdict
@@ -60,7 +61,7 @@ class Policy:
         limits: ceilings that hold where no rule tightens them.
         ceilings: how far a person may loosen them.
         elevation: how a person may go beyond it.
-        redact_literals: the journal keeps statements with `?` in place of literals.
+        literals: what the journal keeps of statements' literals.
     """
 
     name: str
@@ -72,7 +73,7 @@ class Policy:
     limits: Limits
     ceilings: Limits
     elevation: ElevationSettings
-    redact_literals: bool
+    literals: LiteralRules
 
     @property
     def mode(self) -> str:

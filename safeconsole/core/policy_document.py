@@ -12,6 +12,7 @@ import msgspec
 
 from safeconsole.core.errors import PolicyInvalidError
 from safeconsole.core.limits import FLOORS, LIMIT_NAMES, Limits
+from safeconsole.core.literal_rules import LiteralRules, literal_rules
 from safeconsole.core.policy import ElevationSettings, Policy, replaced
 from safeconsole.core.routing import Gates
 from safeconsole.core.rules import Rule, compile_condition, unknown_places
@@ -36,7 +37,8 @@ class _PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     limits: dict[str, float] = {}
     ceilings: dict[str, float] = {}
     elevation: ElevationSettings = ElevationSettings()
-    literals: Literal["keep", "redact"] = "keep"
+    literals: Literal["keep", "hash", "drop"] = "keep"
+    literals_of: dict[str, Literal["hash", "drop"]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +84,7 @@ def policy_from_document(
     limits = _limits(place, problems, "limits", Limits(), read.limits)
     ceilings = _ceilings(place, problems, limits, read.ceilings)
     gates = _gates(place, problems, read.gates)
+    literals = _literals(place, problems, read)
     if not 0 < read.elevation.window_seconds <= read.elevation.max_window_seconds < inf:
         problems.append(place.problem("elevation", "window_seconds must be over 0 and at most max_window_seconds"))
     if problems:
@@ -96,7 +99,7 @@ def policy_from_document(
         limits=limits,
         ceilings=ceilings,
         elevation=read.elevation,
-        redact_literals=read.literals == "redact",
+        literals=literals,
     )
 
 
@@ -175,6 +178,16 @@ def _gates(place: _Place, problems: list[str], values: Mapping[str, float]) -> G
         else:
             changes[name] = type(getattr(start, name))(value)
     return replace(start, **changes)  # type: ignore[arg-type]
+
+
+def _literals(place: _Place, problems: list[str], read: _PolicyDocument) -> LiteralRules:
+    for name, word in read.literals_of.items():
+        try:
+            literal_rules(read.literals, {name: word})
+        except ValueError as error:
+            problems.append(place.problem("literals_of", f"literals_of: {error}"))
+            return LiteralRules()
+    return literal_rules(read.literals, read.literals_of)
 
 
 def _structural(place: _Place, document: object, error: str) -> str:

@@ -11,13 +11,15 @@ Source: MySQL 9.7 reference manual, "Passwords and Logging"; MariaDB knowledge b
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable
-from typing import Literal
+from dataclasses import dataclass
 
+from safeconsole.core.attribution import Attribution
 from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
+from safeconsole.core.literal_rules import KEPT, NO_KEY, LiteralKey, StatementLiterals, Treatment
 from safeconsole.core.scanning import scan
+from safeconsole.core.vocabulary import Flavour
 
 SECRET = "'<secret>'"  # noqa: S105 - what stands in its place
 DROPPED = "?"
@@ -54,30 +56,52 @@ _NAMES_AN_ACCOUNT = frozenset({"USER", "ROLE", "EXISTS", "FOR", "TO", "FROM"})
 _ACCOUNT_STATEMENTS = frozenset({"CREATE", "ALTER", "DROP", "GRANT", "REVOKE", "RENAME", "SET", "SHOW", "CHANGE"})
 _SILENT = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
 _LITERALS = frozenset({TokenKind.STRING, TokenKind.NUMBER, TokenKind.LIST})
+_MEANINGLESS = frozenset({*_SILENT, TokenKind.OPENING, TokenKind.CLOSING, TokenKind.HINT})
+_COMPARES = frozenset({"LIKE", "GLOB", "REGEXP", "MATCH", "IS", "NOT", "BETWEEN"})
+_ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
+"""Source: MySQL 9.7 reference manual, "String Literals"."""
+
+_VALUE = re.compile(r"'([^']*)'|\"([^\"]*)\"|(?<![\w.])([0-9][0-9.]*)")
+SHORTEST_QUOTED = 3
+"""Characters of a value that is looked for in a message outside quotes: a shorter one is in every second message."""
+
 _PLAIN_NUMBER = re.compile(r"[0-9.]+(?:[eE][+-]?[0-9]+)?")
 
-Literals = Literal["keep", "hash", "drop"]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handling:
+    """
+    How one statement is written down.
+
+    Attributes:
+        rules: how its server reads text.
+        literals: what becomes of those that are no secret: a hashed one can be followed, a dropped one leaves `?`.
+        key: what they are hashed with.
+    """
+
+    rules: LexicalRules
+    literals: StatementLiterals = KEPT
+    key: LiteralKey = NO_KEY
 
 
-def redacted(sql: str, kind: str, rules: LexicalRules, literals: Literals = "keep") -> str:
+def redacted(sql: str, kind: str, handling: Handling) -> str:
     """
     Return a statement as the journal may hold it; never raises for what it says.
 
     Args:
         sql: one statement, exactly as written.
         kind: its kind, "unknown" when it was not recognised.
-        rules: how its server reads text.
-        literals: "keep" keeps those that are no secret, "hash" leaves the first 12 digits of each one's SHA-256 (the
-            same value can then be followed; a value that can be guessed can be confirmed), "drop" leaves `?`.
+        handling: how it is written down.
     """
     secret = is_secret_bearing(sql)
-    if literals == "keep" and not secret and not _COMMENT_MARK.search(sql):
+    kept = handling.literals.strictest is Treatment.KEEP
+    if kept and not secret and not _COMMENT_MARK.search(sql):
         return sql
-    tokens = list(scan(sql, rules, whole=len(sql) > LARGE_CHARACTERS))
+    tokens = list(scan(sql, handling.rules, whole=len(sql) > LARGE_CHARACTERS))
     if any(token.kind is TokenKind.UNREADABLE for token in tokens):
-        suspect = secret or literals != "keep" or (kind != "unknown" and bool(_SECRET_KINDS.search(kind)))
+        suspect = secret or not kept or (kind != "unknown" and bool(_SECRET_KINDS.search(kind)))
         return LEFT_OUT if suspect else sql
-    return "".join(_written(tokens, secret=secret, literals=literals)).strip()
+    return "".join(_Writer(tokens, handling, secret=secret).written()).strip()
 
 
 def is_secret_bearing(sql: str) -> bool:
@@ -98,44 +122,99 @@ def _is_secret_inside(literal: str) -> bool:
     return "://" in literal and _ADDRESS.search(literal) is not None
 
 
-def redacted_message(message: str, sql: str, literals: Literals = "keep") -> str:
+def redacted_message(message: str, sql: str, literals: StatementLiterals = KEPT) -> str:
     """
-    Return a server's error message as the journal may hold it: servers quote the statement in it.
+    Return a server's error message as the journal may hold it: servers quote the statement, and values, in it.
 
     Args:
         message: the server's text.
         sql: the statement it is about.
-        literals: as for `redacted`.
+        literals: as in `Handling`; of a message only "keep" keeps anything, since nobody can tell what it quotes.
     """
-    quotable = literals == "keep" and not _COMMENT_MARK.search(sql)
-    if quotable and not is_secret_bearing(sql) and not is_secret_bearing(message):
+    kept = literals.strictest is Treatment.KEEP
+    if kept and not (_COMMENT_MARK.search(sql) or is_secret_bearing(sql) or is_secret_bearing(message)):
         return message
     # From the first quote to the last one: what is quoted may hold quotes itself.
-    return re.sub(r"(['\"`]).*(['\"`])", f"'{DROPPED}'", message, flags=re.DOTALL)
+    message = re.sub(r"(['\"`]).*(['\"`])", f"'{DROPPED}'", message, flags=re.DOTALL)
+    if kept:
+        return message
+    values = {value for found in _VALUE.findall(sql) for value in found if len(value) >= SHORTEST_QUOTED}
+    return (
+        re.sub("|".join(map(re.escape, sorted(values, key=len, reverse=True))), DROPPED, message) if values else message
+    )
 
 
-def _written(tokens: list[Token], *, secret: bool, literals: Literals) -> Iterable[str]:
-    before: list[Token] = []
-    for number, token in enumerate(tokens):
-        if token.kind is TokenKind.COMMENT:
-            yield " "
-        elif token.kind is TokenKind.SPACE:
-            yield token.text
-        else:
-            yield _one(token, before, tokens[number + 1 : number + 2], secret=secret, literals=literals)
-            before.append(token)
+class _Writer:
+    """Writes one statement's tokens down again, each as the journal may hold it."""
+
+    def __init__(self, tokens: list[Token], handling: Handling, *, secret: bool) -> None:
+        self._tokens = tokens
+        self._handling = handling
+        self._secret = secret
+        self._indexes: dict[int, int] = {}
+        meant: list[Token] = []
+        if handling.literals.rules:
+            for token in tokens:
+                if token.kind not in _MEANINGLESS:
+                    self._indexes[token.start] = len(meant)
+                    after_dot = bool(meant) and meant[-1].text == "."
+                    meant.append(token._replace(word="") if after_dot and token.kind is TokenKind.WORD else token)
+        self._attribution = Attribution(meant)
+
+    def written(self) -> Iterable[str]:
+        """Yield what stands for each token."""
+        before: list[Token] = []
+        for number, token in enumerate(self._tokens):
+            if token.kind is TokenKind.COMMENT:
+                yield " "
+            elif token.kind is TokenKind.SPACE:
+                yield token.text
+            else:
+                yield self._one(token, before, self._tokens[number + 1 : number + 2])
+                before.append(token)
+
+    def _one(self, token: Token, before: list[Token], after: list[Token]) -> str:
+        if _may_be_secret(token) and _is_secret_inside(token.text):
+            return SECRET
+        if self._secret and _holds_secret(token, before, after):
+            return SECRET
+        if not self._is_literal(token, before) or _is_account(token, before, after):
+            return token.text
+        match self._treatment(token):
+            case Treatment.KEEP:
+                return token.text
+            case Treatment.HASH:
+                return self._handling.key.mark_of(_value(token, self._handling.rules))
+            case Treatment.DROP:
+                return DROPPED
+
+    def _is_literal(self, token: Token, before: list[Token]) -> bool:
+        if token.kind in _LITERALS:
+            return True
+        # SQLite takes a quoted name that is no column for a text.
+        sqlite = self._handling.rules.flavour is Flavour.SQLITE
+        quoted = sqlite and token.kind is TokenKind.NAME and token.text.startswith('"')
+        return quoted and bool(before) and (before[-1].kind is TokenKind.OPERATOR or before[-1].word in _COMPARES)
+
+    def _treatment(self, token: Token) -> Treatment:
+        literals = self._handling.literals
+        if not literals.rules:
+            return literals.otherwise
+        columns = None if token.kind is TokenKind.LIST else self._attribution.columns(self._indexes[token.start])
+        return literals.strictest if columns is None else literals.of_columns(columns)
 
 
-def _one(token: Token, before: list[Token], after: list[Token], *, secret: bool, literals: Literals) -> str:
-    if _may_be_secret(token) and _is_secret_inside(token.text):
-        return SECRET
-    if secret and _holds_secret(token, before, after):
-        return SECRET
-    if token.kind not in _LITERALS or literals == "keep" or _is_account(token, before, after):
-        return token.text
-    if literals == "hash":
-        return f"'#{hashlib.sha256(token.text.encode('utf-8', 'surrogatepass')).hexdigest()[:12]}'"
-    return DROPPED
+def _value(token: Token, rules: LexicalRules) -> str:
+    """Return what a literal says, so that the same value has one hash however it was written."""
+    text = token.text[1:] if token.text[:1] in {"n", "N"} and token.kind is TokenKind.STRING else token.text
+    if token.kind is TokenKind.LIST or text[:1] not in {"'", '"'}:
+        return text
+    quote, inner = text[0], text[1:-1]
+    if rules.no_backslash_escapes or rules.flavour is Flavour.SQLITE:
+        return inner.replace(quote * 2, quote)
+    return re.sub(
+        rf"\\([\s\S])|{quote}{quote}", lambda found: _ESCAPES.get(found[1], found[1]) if found[1] else quote, inner
+    )
 
 
 def _may_be_secret(token: Token) -> bool:

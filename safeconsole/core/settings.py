@@ -91,6 +91,7 @@ class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     Attributes:
         directory: where it lives; "" is the user's state directory, `{login}` stands for the account.
         signing_key: the file of the Ed25519 key that signs the host log, or "keyring"; "" signs nothing.
+        literal_key: the file of the key that literals are hashed with where a policy says so, or "keyring".
         public_keys: keys whose signatures are believed, 64 hexadecimal digits each; with one, an unsigned log does
             not hold.
         sinks: where copies go, by name.
@@ -98,6 +99,7 @@ class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     directory: str = ""
     signing_key: str = ""
+    literal_key: str = ""
     public_keys: tuple[str, ...] = ()
     sinks: dict[str, SinkSettings] = {}
 

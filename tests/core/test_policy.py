@@ -160,7 +160,16 @@ def test_observing_tells_and_stops_nothing():
 def test_modes_and_labels_read_as_in_the_file():
     assert policy(mode="observe").mode == "observe"
     assert policy().mode == "enforce"
-    assert policy(literals="redact").redact_literals
+    assert policy(literals="drop").literals.strictest.word == "drop"
+
+
+def test_what_becomes_of_literals_is_said_by_table_and_column():
+    literals = policy(literals="hash", literals_of={"shop.customers.email": "drop"}).literals
+    assert [(rule.name, rule.treatment.word) for rule in literals.rules] == [("shop.customers.email", "drop")]
+    with pytest.raises(PolicyInvalidError, match="literals_of: customers: it is schema.table or schema.table.column"):
+        policy(literals_of={"customers": "drop"})
+    with pytest.raises(PolicyInvalidError, match="invalid enum value 'keep'"):
+        policy(literals_of={"shop.customers": "keep"})
 
 
 # Session limits

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeconsole.core.lexicon import LexicalRules
-from safeconsole.core.redaction import LEFT_OUT, is_secret_bearing, redacted, redacted_message
+from safeconsole.core.literal_rules import DROPPED, HASHED, KEPT, LiteralKey
+from safeconsole.core.redaction import LEFT_OUT, Handling, is_secret_bearing, redacted, redacted_message
 from safeconsole.core.vocabulary import Flavour
 
 RULES = [
@@ -17,6 +18,9 @@ RULES = [
     LexicalRules(flavour=Flavour.SQLITE),
 ]
 MYSQL = RULES[0]
+PLAIN = Handling(rules=MYSQL)
+KEY = LiteralKey(secret=b"a key that the test has")
+ALL = pytest.mark.parametrize("literals", [KEPT, HASHED, DROPPED], ids=["keep", "hash", "drop"])
 
 PLANTED = "hunter2"
 STATEMENTS = [
@@ -66,9 +70,9 @@ STATEMENTS = [
 
 @pytest.mark.parametrize("rules", RULES, ids=lambda rules: f"{rules.flavour}-{rules.ansi_quotes}")
 @pytest.mark.parametrize("sql", STATEMENTS)
-@pytest.mark.parametrize("literals", ["keep", "hash", "drop"])
+@ALL
 def test_a_planted_secret_never_reaches_the_journal(sql, rules, literals):
-    assert PLANTED not in redacted(sql, "unknown", rules, literals)
+    assert PLANTED not in redacted(sql, "unknown", Handling(rules=rules, literals=literals, key=KEY))
 
 
 @pytest.mark.parametrize("sql", STATEMENTS)
@@ -78,17 +82,17 @@ def test_a_planted_secret_does_not_come_back_in_the_servers_error(sql):
 
 
 def test_a_comment_is_kept_out_with_whatever_it_says():
-    assert redacted("SELECT 1 # hunter2\n, 2 -- x\n", "select", MYSQL) == "SELECT 1  \n, 2"
+    assert redacted("SELECT 1 # hunter2\n, 2 -- x\n", "select", PLAIN) == "SELECT 1  \n, 2"
     assert "hunter2" not in redacted_message("error near '1 # hunter2' at line 1", "SELECT 1 # hunter2")
 
 
 def test_hexadecimal_and_binary_secrets_are_secrets():
-    assert "6869" not in redacted("CREATE USER u IDENTIFIED WITH p AS 0x6869", "create user", MYSQL)
-    assert "6869" not in redacted("CREATE USER u IDENTIFIED WITH p AS x'6869'", "create user", MYSQL)
+    assert "6869" not in redacted("CREATE USER u IDENTIFIED WITH p AS 0x6869", "create user", PLAIN)
+    assert "6869" not in redacted("CREATE USER u IDENTIFIED WITH p AS x'6869'", "create user", PLAIN)
 
 
 def test_a_number_compared_with_a_secret_is_a_secret_and_others_are_not():
-    assert redacted("SELECT id FROM users WHERE pin_password = 1234 LIMIT 10", "select", MYSQL) == (
+    assert redacted("SELECT id FROM users WHERE pin_password = 1234 LIMIT 10", "select", PLAIN) == (
         "SELECT id FROM users WHERE pin_password = '<secret>' LIMIT 10"
     )
 
@@ -103,33 +107,34 @@ def test_a_number_compared_with_a_secret_is_a_secret_and_others_are_not():
     ],
 )
 def test_an_auditor_still_sees_whose_password_it_was(sql, kept):
-    assert kept in redacted(sql, "alter user", MYSQL)
+    assert kept in redacted(sql, "alter user", PLAIN)
 
 
 def test_what_holds_no_secret_is_kept_as_it_was_written():
     sql = "SELECT  a, 'it''s', 0x41 FROM `t`\nWHERE b = 'x'"
-    assert redacted(sql, "select", MYSQL) == sql
+    assert redacted(sql, "select", PLAIN) == sql
 
 
 def test_a_statement_that_cannot_be_read_is_left_out_when_it_may_hold_a_secret():
-    assert redacted("SET PASSWORD = 'x", "set password", MYSQL) == LEFT_OUT
-    assert redacted("ALTER USER 'x", "alter user", MYSQL) == "ALTER USER 'x"
-    assert redacted("/* c */ ALTER USER 'x", "alter user", MYSQL) == LEFT_OUT
+    assert redacted("SET PASSWORD = 'x", "set password", PLAIN) == LEFT_OUT
+    assert redacted("ALTER USER 'x", "alter user", PLAIN) == "ALTER USER 'x"
+    assert redacted("/* c */ ALTER USER 'x", "alter user", PLAIN) == LEFT_OUT
 
 
 def test_hashed_literals_can_be_followed_and_dropped_ones_cannot():
-    one, same, other = (redacted(f"SELECT '{text}'", "select", MYSQL, "hash") for text in ("a", "a", "b"))
+    hashed, dropped = Handling(rules=MYSQL, literals=HASHED, key=KEY), Handling(rules=MYSQL, literals=DROPPED)
+    one, same, other = (redacted(f"SELECT '{text}'", "select", hashed) for text in ("a", "a", "b"))
     assert one == same != other
-    assert redacted("SELECT 'a', 5", "select", MYSQL, "drop") == "SELECT ?, ?"
+    assert redacted("SELECT 'a', 5", "select", dropped) == "SELECT ?, ?"
 
 
 def test_a_hint_stays_because_it_is_run():
-    assert "MAX_EXECUTION_TIME" in redacted("SELECT /*+ MAX_EXECUTION_TIME(1) */ 1 /* x */", "select", MYSQL)
+    assert "MAX_EXECUTION_TIME" in redacted("SELECT /*+ MAX_EXECUTION_TIME(1) */ 1 /* x */", "select", PLAIN)
 
 
-@given(st.text(), st.sampled_from(RULES), st.sampled_from(["keep", "hash", "drop"]))
+@given(st.text(), st.sampled_from(RULES), st.sampled_from([KEPT, HASHED, DROPPED]))
 def test_no_text_makes_it_raise(sql, rules, literals):
-    redacted(sql, "unknown", rules, literals)
+    redacted(sql, "unknown", Handling(rules=rules, literals=literals, key=KEY))
     redacted_message(sql, sql, literals)
 
 
@@ -137,7 +142,7 @@ def test_no_text_makes_it_raise(sql, rules, literals):
 def test_whatever_stands_around_it_a_secret_does_not_pass(noise):
     """The planted text stands in a literal of its own, so that only the noise before it decides how it is read."""
     for rules in RULES:
-        assert PLANTED not in redacted(f"SET PASSWORD = {noise} 'hunter2'", "set password", rules)
+        assert PLANTED not in redacted(f"SET PASSWORD = {noise} 'hunter2'", "set password", Handling(rules=rules))
 
 
 @pytest.mark.parametrize(
@@ -147,6 +152,6 @@ def test_whatever_stands_around_it_a_secret_does_not_pass(noise):
 )  # fmt: skip
 def test_megabytes_take_seconds_at_most(text):
     began = time.monotonic()
-    redacted(text, "unknown", MYSQL)
+    redacted(text, "unknown", PLAIN)
     is_secret_bearing(text)
     assert time.monotonic() - began < 60

@@ -15,7 +15,7 @@ import atheris
 with atheris.instrument_imports(include=["safeconsole"]):
     from safeconsole.core.analysis import analyse
     from safeconsole.core.lexer import LexicalRules, is_complete, tokens
-    from safeconsole.core.redaction import redacted
+    from safeconsole.core.redaction import Handling, redacted
     from safeconsole.core.vocabulary import Flavour
 
 RULES = (
@@ -36,7 +36,7 @@ def look(data: bytes) -> None:
         began = time.monotonic()
         for statement in analyse(text, rules, schema="shop"):
             assert statement.effects
-            redacted(statement.text, statement.kind, rules)
+            redacted(statement.text, statement.kind, Handling(rules=rules))
         joined = "".join(text[token.start : token.end] for token in tokens(text, rules))
         assert joined == text
         is_complete(text, rules)

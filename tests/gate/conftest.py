@@ -41,10 +41,10 @@ def policy_of(**document):
 class Walk:
     """One session and everything beside it; what happens goes into `events` in order."""
 
-    def __init__(self, *, policy=None, nodes=None, **visit):
+    def __init__(self, *, policy=None, nodes=None, journal=None, **visit):
         self.events = []
         self.clock = FakeClock()
-        self.journal = FakeJournal(self.events)
+        self.journal = journal or FakeJournal(self.events)
         self.engine = FakeEngine(self.clock, self.events, nodes=nodes or three_nodes())
         self.confirmer = FakeConfirmer(self.events)
         self.visit = replace(

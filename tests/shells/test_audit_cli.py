@@ -380,6 +380,13 @@ def test_a_new_key_is_made_and_its_lines_printed(run, tmp_path):
     assert public == f'public_keys = ["{load_signer(where).public}"]'
 
 
+def test_a_new_key_for_literals_is_made_and_its_line_printed_without_the_key(run, tmp_path):
+    where = tmp_path / "literals.key"
+    printed = run("new-key", "--for", "literals", str(where))
+    assert printed.splitlines() == ["[audit]", f'literal_key = "{where}"']
+    assert where.read_text().strip() not in printed
+
+
 def test_ship_says_what_each_sink_took_and_fails_when_one_did_not(run):
     assert rows(run("ship", "--format", "jsonl")) == [{"sink": "siem", "lines": 3, "trouble": ""}]
     run.shipped.append(Shipped(sink="hook", lines=0, trouble="timed out"))

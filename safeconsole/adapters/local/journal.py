@@ -33,6 +33,7 @@ from safeconsole.adapters.local.hostlog import HostLog, lock, open_host_log
 from safeconsole.core.anchor import ENDS, AnchorEvent
 from safeconsole.core.chain import hash_in_line, sealed_line
 from safeconsole.core.errors import AuditUnavailableError
+from safeconsole.core.literal_rules import NO_KEY, LiteralKey
 from safeconsole.core.record import SCHEMA_VERSION, Entry, Intent, Record
 from safeconsole.interfaces import Clock
 
@@ -45,6 +46,8 @@ SETTLE_WINDOW_BYTES = 64 * 1024
 
 class FileJournal:
     """One session's file, open for appending; safe to use from several threads."""
+
+    literal_key: LiteralKey = NO_KEY
 
     def __init__(self, descriptor: int, path: Path, session: str, host_log: HostLog, clock: Clock) -> None:
         self._descriptor = descriptor
@@ -163,7 +166,14 @@ class FileJournal:
         self._anchored = self._number
 
 
-def open_journal(directory: Path, *, clock: Clock, session: str | None = None, signing_key: str = "") -> FileJournal:
+def open_journal(
+    directory: Path,
+    *,
+    clock: Clock,
+    session: str | None = None,
+    signing_key: str = "",
+    literal_key: LiteralKey = NO_KEY,
+) -> FileJournal:
     """
     Begin a session's journal; sessions of this directory that crashed are settled first.
 
@@ -171,6 +181,7 @@ def open_journal(directory: Path, *, clock: Clock, session: str | None = None, s
         directory: created with mode 0700 where it is missing.
         session: the session's id; made up when None.
         signing_key: the file of the key that signs the host log, or "keyring"; "" signs nothing.
+        literal_key: what literals are hashed with.
 
     Raises:
         AuditUnavailableError: the journal cannot be written there.
@@ -183,11 +194,13 @@ def open_journal(directory: Path, *, clock: Clock, session: str | None = None, s
     try:
         make_private_directory(directory / SESSIONS)
         settle(directory, host_log)
-        return FileJournal.begin(directory, session, host_log, clock)
+        journal = FileJournal.begin(directory, session, host_log, clock)
+        journal.literal_key = literal_key
     except FileExistsError as error:
         raise AuditUnavailableError(f"there is a session {session} in {directory} already") from error
     except OSError as error:
         unavailable(directory, error)
+    return journal
 
 
 def settle(directory: Path, host_log: HostLog) -> int:

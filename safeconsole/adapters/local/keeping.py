@@ -53,3 +53,9 @@ class JournalKeeping:
         from safeconsole.adapters.local.signing import new_key  # noqa: PLC0415
 
         return new_key(where)
+
+    def new_literal_key(self, where: str) -> None:
+        """Make the key that literals are hashed with, in a file or the keyring. Raises ConfigurationError."""
+        from safeconsole.adapters.local.literal_key import new_literal_key  # noqa: PLC0415
+
+        new_literal_key(where)

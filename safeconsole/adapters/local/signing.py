@@ -9,10 +9,7 @@ like: a key that the person's own account can read tells accidents from intent, 
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -24,10 +21,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from safeconsole.adapters.local.key_places import keep_key, read_key
 from safeconsole.core.errors import AuditUnavailableError, ConfigurationError
-
-KEYRING = "keyring"
-"""What `audit.signing_key` says for a key in the keyring."""
 
 KEYRING_ACCOUNT = "audit-signing-key"
 
@@ -85,17 +80,11 @@ def load_signer(where: str, *, account: str = KEYRING_ACCOUNT, what: str = "audi
         AuditUnavailableError: the key cannot be had, or others may read or replace it.
     """
     try:
-        pem = _from_keyring(account, what) if where == KEYRING else _from_file(Path(where))
+        pem = read_key(where, account=account, what=what)
         private = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # `from None`: the text of the error may quote the key.
         raise AuditUnavailableError(f"the {what} in {where} is no unencrypted PEM key") from None
-    except OSError as error:
-        said = (error.strerror or "unknown error").lower()
-        raise AuditUnavailableError(
-            f"the {what} in {where} cannot be read: {said}",
-            instead="give this account the key, or change the configuration",
-        ) from error
     if not isinstance(private, Ed25519PrivateKey):
         raise AuditUnavailableError(f"the {what} in {where} is no Ed25519 key")
     return KeySigner(private)
@@ -114,15 +103,7 @@ def new_key(where: str, *, account: str = KEYRING_ACCOUNT) -> str:
     """
     private = Ed25519PrivateKey.generate()
     pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    if where == KEYRING:
-        _into_keyring(pem, account)
-        return public_text(private)
-    try:
-        descriptor = os.open(where, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise ConfigurationError(f"no key can be stored in {where}: {(error.strerror or '').lower()}") from error
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
+    keep_key(pem, where, account=account)
     return public_text(private)
 
 
@@ -143,34 +124,3 @@ def _public(text: str) -> Ed25519PublicKey:
         raise ConfigurationError(
             f"audit.public_keys: {text[:70]!r} is no public key of 64 hexadecimal digits"
         ) from None
-
-
-def _from_file(path: Path) -> bytes:
-    with path.open("rb") as file:
-        opened = os.fstat(file.fileno())
-        if opened.st_mode & (stat.S_IWGRP | stat.S_IRWXO):
-            raise AuditUnavailableError(
-                f"the audit signing key in {path} can be read or replaced by others",
-                instead=f"chown root {path}; chmod 0640 {path}, with the group of those who use the console",
-            )
-        if opened.st_uid not in {0, os.geteuid()}:
-            raise AuditUnavailableError(f"the audit signing key in {path} belongs to neither root nor this account")
-        return file.read(64 * 1024)
-
-
-def _from_keyring(account: str, what: str) -> bytes:
-    from safeconsole.adapters.local.secrets import from_keyring  # noqa: PLC0415 - slow to import, rarely needed
-
-    text, why = from_keyring("", account)
-    if text is None:
-        raise AuditUnavailableError(f"there is no {what} in the keyring: {why}", instead="make one, or name a file")
-    return text.encode()
-
-
-def _into_keyring(pem: bytes, account: str) -> None:
-    from safeconsole.adapters.local.credentials import set_secret  # noqa: PLC0415 - as above
-    from safeconsole.adapters.local.secrets import from_keyring  # noqa: PLC0415
-
-    if from_keyring("", account)[0] is not None:
-        raise ConfigurationError(f"there is a key called {account} in the keyring already")
-    set_secret("", account, pem.decode())

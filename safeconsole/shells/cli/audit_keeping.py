@@ -70,6 +70,10 @@ class Keeping(Protocol):
         """Make a key in a file or the keyring, and return its public half. Raises ConfigurationError."""
         ...
 
+    def new_literal_key(self, where: str) -> None:
+        """Make the key that literals are hashed with, in a file or the keyring. Raises ConfigurationError."""
+        ...
+
 
 class HasKeeping(Protocol):
     """What `ctx.obj` must offer to these commands."""

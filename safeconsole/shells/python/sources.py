@@ -19,6 +19,7 @@ from types import CodeType
 from typing import Any
 
 import safeconsole
+from safeconsole.core.literal_rules import Treatment
 from safeconsole.core.redaction import DROPPED, SECRET, is_secret_bearing
 from safeconsole.shells.python.line import Line
 
@@ -69,7 +70,7 @@ _TEXTS = frozenset(
     {
         tokenize.STRING,
         tokenize.COMMENT,
-        *(getattr(tokenize, name) for name in ("FSTRING_MIDDLE",) if hasattr(tokenize, name)),
+        *(getattr(tokenize, name) for name in ("FSTRING_MIDDLE", "TSTRING_MIDDLE") if hasattr(tokenize, name)),
     }
 )
 
@@ -83,7 +84,9 @@ def enter(line: Line, source: str) -> None:
         SessionEndedError: the road is not what it was.
     """
     line.check()
-    line.gate.enter_code(recorded_source(source, drop_literals=line.gate.policy.redact_literals))
+    line.gate.enter_code(
+        recorded_source(source, drop_literals=line.gate.policy.literals.strictest is not Treatment.KEEP)
+    )
 
 
 def run_source(line: Line, source: str, namespace: dict[str, Any], *, name: str) -> object:

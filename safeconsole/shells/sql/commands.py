@@ -126,13 +126,23 @@ def dispatch(state: ConsoleState, text: str) -> After | None:
         state.say(f"safeconsole: no command {one_line(name)}: \\help lists them")
         return After.STAY
     try:
-        state.gate.note("command", one_line(line))
+        shown, sql = _parted(command, name, argument)
+        state.gate.note("command", one_line(shown), sql=sql)
         return command.run(state, argument.strip()) or After.STAY
     except SafeConsoleError as error:
         state.refuse(error)
     except (EOFError, KeyboardInterrupt):
         state.say("interrupted")
     return After.STAY
+
+
+def _parted(command: Command, name: str, argument: str) -> tuple[str, str]:
+    """Return what was typed as the command's own part and the SQL at its end."""
+    if "[SQL]" not in command.arguments:
+        return f"{name} {argument}".rstrip(), ""
+    words = command.arguments.split().index("[SQL]")
+    parts = argument.split(" ", words)
+    return " ".join([name, *parts[:words]]), " ".join(parts[words:])
 
 
 def help_text(argument: str = "") -> str:

@@ -131,8 +131,8 @@ class ScriptedGate:
     def topology(self):
         return (Reading(node=NodeName("primary"), role=Role.PRIMARY, proof="writable"),)
 
-    def note(self, what, detail=""):
-        self.notes.append((what, detail))
+    def note(self, what, detail="", *, sql=""):
+        self.notes.append((what, detail, sql) if sql else (what, detail))
 
 
 class Sitting:

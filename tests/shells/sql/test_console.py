@@ -193,6 +193,16 @@ def test_every_command_is_recorded(sitting):
     assert console.gate.notes == [("command", "\\use primary"), ("command", "\\help")]
 
 
+def test_the_sql_of_a_command_is_recorded_as_what_it_is(sitting):
+    console = sitting(ANSWERS)
+    console.type(f"\\explain {SELECT}\r\\edit\r\\export /nowhere/x.csv {SELECT}\r")
+    assert console.gate.notes == [
+        ("command", "\\explain", SELECT),
+        ("command", "\\edit"),
+        ("command", "\\export /nowhere/x.csv", SELECT),
+    ]
+
+
 def test_why_shows_the_evidence_of_the_last_decision(sitting, golden):
     console = sitting(ANSWERS)
     console.type("SELECT 1;\r\\why\r")
