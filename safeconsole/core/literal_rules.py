@@ -12,11 +12,12 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum
 
 from safeconsole.core.statement import Statement, TableName
 from safeconsole.core.vocabulary import Effect
+from safeconsole.values import dataclass
 
 HASH_DIGITS = 16
 """Of the keyed hash of a value: one chance in four billion that two of a billion billion values share them."""

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from safeconsole.core.attribution import Attribution
 from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
 from safeconsole.core.literal_rules import KEPT, NO_KEY, LiteralKey, StatementLiterals, Treatment
 from safeconsole.core.scanning import scan
 from safeconsole.core.vocabulary import Flavour
+from safeconsole.values import dataclass
 
 SECRET = "'<secret>'"  # noqa: S105 - what stands in its place
 DROPPED = "?"
