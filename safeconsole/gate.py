@@ -2,6 +2,7 @@
 The one road that every statement walks, readable top to bottom.
 
     ask ─► consider (route, estimate, decide) ─► answer the demand (confirm, elevate) ─► prove the role
+(and take a slot, where it is heavy)
         ─► record the intent ─► send, watched ─► show ─► record the outcome
 
 Nothing else in the program sends a statement to a server. What fails on the way leaves a record and
@@ -38,6 +39,7 @@ from safeconsole.interfaces import Clock, Connection, Engine, Journal, People, P
 from safeconsole.nodes import Nodes
 from safeconsole.own_writes import OwnWrites
 from safeconsole.recorder import Recorder
+from safeconsole.slots import SlotQueue
 from safeconsole.understanding import Understanding
 from safeconsole.values import dataclass
 
@@ -88,6 +90,7 @@ class Gate:
             confirmer=people.confirmer,
         )
         self._custody = Custody(engine=engine, nodes=self._nodes, elevations=self._elevations)
+        self._slots = SlotQueue(policy=policy, custody=self._custody, recorder=self._recorder, clock=clock)
         self._own_writes = OwnWrites(engine, clock, self._nodes.shows_all_since)
         asked = dict(visit.limits)
         self._state = _State(to=visit.to, asked_limits=asked, limits=session_limits(policy, asked))
@@ -114,6 +117,12 @@ class Gate:
         Raises:
             SafeConsoleError: it was refused, stopped, lost or failed; the journal and the presenter know it already.
         """
+        try:
+            return self._walk(statement, presenter, by_console=by_console)
+        finally:
+            self._slots.leave()
+
+    def _walk(self, statement: Statement, presenter: Presenter, *, by_console: bool) -> Ended:
         self._state.statements += 1
         number = self._state.statements
         statement = self._as_read_now(statement)
@@ -126,7 +135,7 @@ class Gate:
             if by_console:
                 _require_allowed(considered)
             permit = self._demands.permit(number, considered)
-            connection = self._custody.proven(permit)
+            connection = self._slots.proven(number, considered, permit, presenter)
             considered = self._noted(number, considered, permit)
         except AuditUnavailableError:
             raise

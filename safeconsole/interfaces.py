@@ -150,6 +150,36 @@ class Connection(Protocol):
         """
         ...
 
+    @property
+    def has_slots(self) -> bool:
+        """Whether its server keeps locks that all consoles see; without them nothing can be counted across consoles."""
+        ...
+
+    def take_slot(self, names: tuple[str, ...], *, within_seconds: float) -> str:
+        """
+        Take one of the server's named locks for what is sent next, held until `free_slot` or this connection's end.
+
+        Args:
+            names: the slots, the first free one is taken.
+            within_seconds: how long to wait for one at most, >= 0; 0 looks once.
+
+        Returns:
+            Its name, or "" when none came free in time.
+
+        Raises:
+            RefusedError: the server gives no such locks; the message says why.
+            UnreachableError: the connection is lost.
+        """
+        ...
+
+    def slot_holders(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Say who holds each slot, one line each; never raises."""
+        ...
+
+    def free_slot(self) -> None:
+        """Free the slot, if there is one; never raises: a connection that cannot be told is ended, which frees it."""
+        ...
+
     def stop(self) -> str:
         """
         Stop what runs, on the server.
@@ -355,6 +385,10 @@ class Presenter(Protocol):
     @property
     def wants_text(self) -> bool:
         """Whether values are wanted as the text the server sent (exports)."""
+        ...
+
+    def waits(self, what: str) -> None:
+        """A statement is not sent yet, because it waits: for `what`, which is said again while it lasts."""
         ...
 
     def begin(self, considered: Considered, columns: tuple[Column, ...]) -> None:

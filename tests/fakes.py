@@ -6,6 +6,7 @@ The engine passes the contract of the real ones (`tests/contract`).
 """
 
 import threading
+import time
 from dataclasses import dataclass, field
 
 from safeconsole.core.approval import Approval
@@ -37,6 +38,9 @@ class FakeClock:
 
     def monotonic(self):
         return self.seconds
+
+    def pass_by(self, seconds):
+        self.seconds += seconds
 
     def utc(self):
         return "2026-01-01T00:00:00.000000Z"
@@ -134,7 +138,7 @@ class FakePresenter:
         self.events = [] if events is None else events
         self.faults = faults or {}
         self.wants_text = wants_text
-        self.columns, self.shown, self.samples, self.ended = (), [], [], None
+        self.columns, self.shown, self.samples, self.waited, self.ended = (), [], [], [], None
 
     def begin(self, considered, columns):
         self._fail("begin")
@@ -144,6 +148,10 @@ class FakePresenter:
     def rows(self, batch):
         self._fail("rows")
         self.shown += batch
+
+    def waits(self, what):
+        self._fail("waits")
+        self.waited.append(what)
 
     def progress(self, sample):
         self.samples.append(sample)
@@ -238,11 +246,13 @@ class FakeEngine:
         nodes: its servers; a test changes them while the road is walked.
         answers: text to `Planned`, or to a function of no argument that returns one; what is not there has one row.
         estimates: text to the server's opinion.
-        hooks: "topology", "connect", "prove", "estimate", "send": called when it happens, before it does.
+        hooks: "topology", "connect", "prove", "estimate", "take slot", "waiting", "send": called when it happens, before it does.
         connections: all that were opened, in order.
         written: how far its history goes.
         behind: nodes that have not applied all of it.
         waited: who was waited for, and until which position.
+        has_slots: whether its servers keep named locks.
+        held: server to the names of its slots that are taken, and by which connection.
     """
 
     clock: FakeClock
@@ -255,6 +265,8 @@ class FakeEngine:
     written: str = "p-1"
     behind: set = field(default_factory=set)
     waited: list = field(default_factory=list)
+    has_slots: bool = True
+    held: dict = field(default_factory=dict)
     flavour: Flavour = Flavour.MYSQL
     rules: LexicalRules = RULES
 
@@ -352,6 +364,38 @@ class FakeConnection:
             self.broken = True
             raise RefusedError(f"{self.node.name} is not the {permit.route} any more: nothing was sent")
 
+    @property
+    def has_slots(self):
+        return self.engine.has_slots
+
+    def take_slot(self, names, *, within_seconds):
+        self.engine.happens("take slot", self.node.name)
+        if not self.engine.has_slots:
+            raise RefusedError("the engine has no slots")
+        if self.broken:
+            raise UnreachableError(f"the connection to {self.node.name} is closed")
+        held = self.engine.held.setdefault(self.server, {})
+        until = self.engine.clock.monotonic() + within_seconds
+        while True:
+            free = next((name for name in names if name not in held), "")
+            if free:
+                held[free] = self
+                return free
+            if self.engine.clock.monotonic() >= until:
+                return ""
+            getattr(self.engine.clock, "pass_by", time.sleep)(0.1)
+            self.engine.hooks.get("waiting", lambda: None)()
+
+    def slot_holders(self, names):
+        held = self.engine.held.get(self.server, {})
+        return tuple(f"slot {name}: {'somebody' if name in held else 'nobody'}" for name in names)
+
+    def free_slot(self):
+        held = self.engine.held.get(self.server, {})
+        for name in [name for name, by in held.items() if by is self]:
+            self.engine.events.append(("free slot", name))
+            del held[name]
+
     def stop(self):
         if self.running is None or self.running.over:
             return "already over"
@@ -364,6 +408,7 @@ class FakeConnection:
         if not self.broken:
             self.stop()
         self.broken = True
+        self.free_slot()
         self.engine.events.append(("close", self.node.name, self.account))
 
 

@@ -17,6 +17,7 @@ from safeconsole.core.facts import FACTS, Circumstances, FactType, facts_of
 from safeconsole.core.policy import Policy, judge
 from safeconsole.core.routing import route_of
 from safeconsole.core.rules import Match, Rule, match, offered
+from safeconsole.core.slots import is_heavy
 from safeconsole.core.statement import Estimate, Statement
 from safeconsole.core.vocabulary import Effect, Flavour, Verdict
 from safeconsole.values import dataclass
@@ -38,6 +39,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         to: where the person sends it, "" leaves that to the statement.
         engines: the family members it is judged for.
         facts: facts that differ from those of an offline `check`.
+        heavy: whether it needs a slot; None asks nothing about that.
     """
 
     verdict: Literal["allow", "confirm", "elevate", "deny"]
@@ -46,6 +48,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     to: Literal["", "replica", "primary"] = ""
     engines: tuple[Flavour, ...] = (Flavour.MYSQL,)
     facts: dict[str, FactValue] = {}
+    heavy: bool | None = None
 
     def __str__(self) -> str:
         where = f" to the {self.to}" if self.to else ""
@@ -104,7 +107,19 @@ def failures(policy: Policy, cases: tuple[Case, ...], analyse: Analyse) -> Itera
 
 def lint(policy: Policy, cases: tuple[Case, ...]) -> tuple[str, ...]:
     """Return what is wrong with a policy that can be read, one line each, with the rule's line in its file."""
-    return tuple(f"{policy.source}:{rule.line}: rule {rule.id}: {what}" for rule, what in _complaints(policy, cases))
+    found = [f"{policy.source}:{rule.line}: rule {rule.id}: {what}" for rule, what in _complaints(policy, cases)]
+    return (*found, *(f"{policy.source}: slots: {what}" for what in _slot_complaints(policy, cases)))
+
+
+def _slot_complaints(policy: Policy, cases: tuple[Case, ...]) -> Iterator[str]:
+    if policy.slots.condition is None:
+        return
+    constant, _ = match(policy.slots.condition, offered({}))
+    if constant is Match.NO:
+        yield "nothing can ever be heavy"
+    for heavy, word in ((True, "heavy"), (False, "not heavy")):
+        if all(case.heavy is not heavy for case in cases):
+            yield f"no case is {word}"
 
 
 def _complaints(policy: Policy, cases: tuple[Case, ...]) -> Iterator[tuple[Rule, str]]:
@@ -141,7 +156,8 @@ def unmatched_rules(policy: Policy, cases: tuple[Case, ...]) -> tuple[str, ...]:
 
 
 def _failure(policy: Policy, case: Case, engine: Flavour, analyse: Analyse) -> str:
-    decisions = [judge(policy, facts) for facts in _facts(case, engine, analyse)]
+    offered_facts = list(_facts(case, engine, analyse))
+    decisions = [judge(policy, facts) for facts in offered_facts]
     if not decisions:
         return "it holds no statement"
     verdict = max(decision.verdict for decision in decisions)
@@ -150,6 +166,9 @@ def _failure(policy: Policy, case: Case, engine: Flavour, analyse: Analyse) -> s
         return f"expected {case.verdict}, found {verdict.word} by {_strictest(decisions)}"
     if case.rule and case.rule not in rules:
         return f"rule {case.rule} does not match; those that do: {', '.join(rules) or 'none'}"
+    heavy = any(is_heavy(policy.slots, facts) for facts in offered_facts)
+    if case.heavy is not None and heavy is not case.heavy:
+        return f"it is {'heavy' if heavy else 'not heavy'}, so that it takes {'a' if heavy else 'no'} slot"
     return ""
 
 

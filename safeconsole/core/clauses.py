@@ -14,6 +14,7 @@ from safeconsole.core.catalogue.settings import HARMLESS_HINTS, HARMLESS_SETTING
 from safeconsole.core.findings import Findings
 from safeconsole.core.functions import danger_of, is_pure
 from safeconsole.core.lexicon import Token, TokenKind
+from safeconsole.core.named_locks import LOCKING, may_be_owned
 from safeconsole.core.pragmas import judge_pragma
 from safeconsole.core.vocabulary import Effect, Flavour
 
@@ -32,6 +33,8 @@ def read_calls(findings: Findings, *, start: int = 0) -> None:
         findings.functions.setdefault(call.name)
         if call.schema == "sys" and call.name in SYS_FUNCTIONS:
             continue
+        if call.name in LOCKING and may_be_owned(call, tokens):
+            findings.action("console-owned-lock", f"{call.name}()")
         if call.foreign:
             findings.unknown(f"{call.name}() may be a stored function")
             findings.action("unknown-function", f"{call.name}()")

@@ -8,7 +8,7 @@ What no rule allows is denied; so is everything when a rule cannot be judged.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import field, replace
 from math import isfinite
 
 import msgspec
@@ -19,6 +19,7 @@ from safeconsole.core.limits import FLOORS, LIMIT_NAMES, Limits, tighten
 from safeconsole.core.literal_rules import LiteralRules
 from safeconsole.core.routing import Gates
 from safeconsole.core.rules import Match, Rule, filled, match, offered
+from safeconsole.core.slots import Slots
 from safeconsole.core.vocabulary import Effect, Verdict
 from safeconsole.values import dataclass
 
@@ -62,6 +63,7 @@ class Policy:
         ceilings: how far a person may loosen them.
         elevation: how a person may go beyond it.
         literals: what the journal keeps of statements' literals.
+        slots: how many heavy statements a node runs at a time.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Policy:
     ceilings: Limits
     elevation: ElevationSettings
     literals: LiteralRules
+    slots: Slots = field(default_factory=Slots)
 
     @property
     def mode(self) -> str:

@@ -16,6 +16,7 @@ from safeconsole.core.literal_rules import LiteralRules, literal_rules
 from safeconsole.core.policy import ElevationSettings, Policy, replaced
 from safeconsole.core.routing import Gates
 from safeconsole.core.rules import Rule, compile_condition, unknown_places
+from safeconsole.core.slots import MOST_SLOTS, Slots
 from safeconsole.core.vocabulary import Verdict
 from safeconsole.values import dataclass
 
@@ -29,6 +30,12 @@ class _RuleDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     instead: str = ""
 
 
+class _SlotsDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    heavy: str
+    at_once: int = 2
+    wait_seconds: float = 30.0
+
+
 class _PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     rules: tuple[_RuleDocument, ...]
     description: str = ""
@@ -39,6 +46,7 @@ class _PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     elevation: ElevationSettings = ElevationSettings()
     literals: Literal["keep", "hash", "drop"] = "keep"
     literals_of: dict[str, Literal["hash", "drop"]] = {}
+    slots: _SlotsDocument | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +93,7 @@ def policy_from_document(
     ceilings = _ceilings(place, problems, limits, read.ceilings)
     gates = _gates(place, problems, read.gates)
     literals = _literals(place, problems, read)
+    slots = _slots(place, problems, read.slots)
     if not 0 < read.elevation.window_seconds <= read.elevation.max_window_seconds < inf:
         problems.append(place.problem("elevation", "window_seconds must be over 0 and at most max_window_seconds"))
     if problems:
@@ -100,6 +109,7 @@ def policy_from_document(
         ceilings=ceilings,
         elevation=read.elevation,
         literals=literals,
+        slots=slots,
     )
 
 
@@ -188,6 +198,22 @@ def _literals(place: _Place, problems: list[str], read: _PolicyDocument) -> Lite
             problems.append(place.problem("literals_of", f"literals_of: {error}"))
             return LiteralRules()
     return literal_rules(read.literals, read.literals_of)
+
+
+def _slots(place: _Place, problems: list[str], read: _SlotsDocument | None) -> Slots:
+    """Return how heavy statements are counted, or one more problem a mistake."""
+    if read is None:
+        return Slots()
+    condition = None
+    try:
+        condition = compile_condition(read.heavy)
+    except ValueError as error:
+        problems.append(place.problem("slots.heavy", str(error)))
+    if not 0 <= read.at_once <= MOST_SLOTS:
+        problems.append(place.problem("slots.at_once", f"at_once is 0 to {MOST_SLOTS}, not {read.at_once}"))
+    if not 0 <= read.wait_seconds < inf:
+        problems.append(place.problem("slots.wait_seconds", f"wait_seconds cannot be {read.wait_seconds:g}"))
+    return Slots(at_once=read.at_once, wait_seconds=read.wait_seconds, heavy=read.heavy, condition=condition)
 
 
 def _structural(place: _Place, document: object, error: str) -> str:

@@ -40,6 +40,9 @@ class CollectingPresenter:
         """Hold more rows."""
         self.held.extend(batch)
 
+    def waits(self, _what: str) -> None:
+        """Show nothing."""
+
     def progress(self, _sample: Sample) -> None:
         """Show nothing."""
 

@@ -115,7 +115,9 @@ def test_nobody_alters_a_permit():
 
 def test_the_intent_stands_before_the_send():
     """In the text of the road too: what is recorded after it was sent was not recorded in time."""
-    (run,) = [node for node in ast.walk(SOURCES["gate.py"]) if isinstance(node, ast.FunctionDef) and node.name == "run"]
+    (run,) = [
+        node for node in ast.walk(SOURCES["gate.py"]) if isinstance(node, ast.FunctionDef) and node.name == "_walk"
+    ]
     lines = {
         name: line for name, line in names_reached(run) if name in {"asked", "permit", "proven", "intent", "_carry_out"}
     }

@@ -239,3 +239,45 @@ def test_watching_reports_samples_of_a_statement_that_lasts(subject, opened):
         list(answer.batches())
     assert samples
     assert all(0 < sample.elapsed_seconds <= 1.5 for sample in samples)
+
+
+SLOTS = ("safeconsole.contract.1", "safeconsole.contract.2")
+
+
+def test_a_slot_is_held_by_one_connection_at_a_time(opened):
+    first, second, third = opened(), opened(), opened()
+    if not first.has_slots:
+        with pytest.raises(RefusedError):
+            first.take_slot(SLOTS, within_seconds=0)
+        first.free_slot()
+        return
+    taken = {connection.take_slot(SLOTS, within_seconds=0) for connection in (first, second)}
+    assert taken == set(SLOTS)
+    started = time.monotonic()
+    assert third.take_slot(SLOTS, within_seconds=0.5) == ""
+    assert 0.4 <= time.monotonic() - started < 3
+    assert not any("nobody" in line for line in third.slot_holders(SLOTS))
+    first.free_slot()
+    assert third.take_slot(SLOTS, within_seconds=0) == SLOTS[0]
+
+
+def test_the_end_of_a_connection_frees_its_slot(opened):
+    first, second = opened(), opened()
+    if not first.has_slots:
+        pytest.skip("it has none")
+    assert first.take_slot(SLOTS[:1], within_seconds=0) == SLOTS[0]
+    assert second.take_slot(SLOTS[:1], within_seconds=0) == ""
+    first.close()
+    assert second.take_slot(SLOTS[:1], within_seconds=3) == SLOTS[0]
+
+
+def test_a_statement_runs_under_its_slot_and_leaves_it(subject, opened):
+    connection = opened()
+    if not connection.has_slots:
+        pytest.skip("it has none")
+    connection.take_slot(SLOTS, within_seconds=0)
+    assert rows_of(connection, permit(connection, subject.read)) == [(1,), (2,), (3,)]
+    assert "nobody" not in connection.slot_holders(SLOTS)[0]
+    connection.free_slot()
+    connection.free_slot()
+    assert all("nobody" in line or "has none" in line for line in connection.slot_holders(SLOTS))

@@ -38,13 +38,16 @@ class Shown:
     wants_text = False
 
     def __init__(self):
-        self.table, self.ended, self.where, self.notes = [], None, "", ()
+        self.table, self.ended, self.where, self.notes, self.waited = [], None, "", (), []
 
     def begin(self, considered, columns):
         self.where, self.notes = considered.node, considered.notes
 
     def rows(self, batch):
         self.table += batch
+
+    def waits(self, what):
+        self.waited.append(what)
 
     def progress(self, sample):
         pass

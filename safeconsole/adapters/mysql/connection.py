@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from safeconsole.adapters.mysql import user_locks
 from safeconsole.adapters.mysql.error_codes import is_lost, statement_error, text_of
 from safeconsole.adapters.mysql.estimate import estimate_of
 from safeconsole.adapters.mysql.guards import Session, enforce, first_open, guards_of, read_session, rules_of
@@ -46,6 +47,7 @@ class MySqlConnection:
         self._rules = rules_of(link.variant, link.version, session.sql_mode)
         self._running: Running | None = None
         self._views = Views()
+        self._slot = ""
 
     @property
     def identity(self) -> Identity:
@@ -142,6 +144,57 @@ class MySqlConnection:
             if self._link.broken:
                 self._running = None
         return running
+
+    @property
+    def has_slots(self) -> bool:
+        """Whether its server keeps locks that all consoles see."""
+        return True
+
+    def take_slot(self, names: tuple[str, ...], *, within_seconds: float) -> str:
+        """Take one of the server's named locks for what is sent next; see `interfaces.Connection`."""
+        if self.broken:
+            raise UnreachableError(f"the connection to {self._link.address} is closed")
+        self._link.wire.wait_at_most(self._link.patience_seconds)
+        try:
+            self._slot = user_locks.take_one(self._link.wire, names, within_seconds=within_seconds)
+        except BREAKS as error:
+            if is_lost(error):
+                raise self._unreachable(error) from None
+            raise RefusedError(
+                f"{self._link.address} gives no slot for a heavy statement: {text_of(error)}; nothing was sent",
+                instead="where a server knows no GET_LOCK, have the policy say slots.at_once: 0",
+            ) from None
+        except KeyboardInterrupt:
+            # Its answer may still be on the way, and the slot with it: the end of the connection frees both.
+            self._link.give_up()
+            raise
+        return self._slot
+
+    def slot_holders(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Say who holds each slot; see `interfaces.Connection`."""
+        try:
+            held = user_locks.holders(self._link.wire, names)
+        except BREAKS:
+            self._link.give_up()
+            return ()
+        return tuple(
+            f"slot {name}: {'nobody' if by is None else f'connection {by}'}"
+            for name, by in zip(names, held, strict=True)
+        )
+
+    def free_slot(self) -> None:
+        """Free the slot, if there is one; see `interfaces.Connection`."""
+        slot, self._slot = self._slot, ""
+        if not slot or self._link.broken:
+            return
+        if not self._is_idle:
+            self._link.give_up()
+            return
+        try:
+            self._link.wire.wait_at_most(self._link.patience_seconds)
+            user_locks.free(self._link.wire, slot)
+        except BREAKS:
+            self._link.give_up()
 
     def stop(self) -> str:
         """Stop what runs, on the server; see `interfaces.Connection`."""

@@ -114,6 +114,22 @@ class SqliteConnection:
         running.send()
         return running
 
+    @property
+    def has_slots(self) -> bool:
+        """Never: SQLite has no locks by name, and a file beside the database would be one more thing to lose."""
+        return False
+
+    def take_slot(self, names: tuple[str, ...], *, within_seconds: float) -> str:
+        """Refuse: there are none; see `interfaces.Connection`."""
+        raise RefusedError(f"sqlite has no slots: none of {len(names)} came within {within_seconds:g} s")
+
+    def slot_holders(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Say that nobody holds one."""
+        return tuple(f"slot {name}: sqlite has none" for name in names)
+
+    def free_slot(self) -> None:
+        """Do nothing: there is none."""
+
     def stop(self) -> str:
         """Stop what runs, and return what is certain then: "killed", "already over" or "missed"."""
         running = self._running

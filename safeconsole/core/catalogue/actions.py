@@ -60,6 +60,12 @@ _ROWS: tuple[tuple[str, CostClass, str, str], ...] = (
         "IS_FREE_LOCK and IS_USED_LOCK only look",
     ),
     (
+        "console-owned-lock",
+        CostClass.LIFTS_LIMIT,
+        "named locks that begin with safeconsole. are how consoles count heavy statements, and this may touch one",
+        "name one lock of your own, as one plain literal",
+    ),
+    (
         "waits-for-replication",
         CostClass.BURNS_TIME,
         "it waits for replication with no end of its own",

@@ -173,6 +173,9 @@ class _MemberPresenter:
         self._sink.rows(self._cluster, batch)
         self.count += len(batch)
 
+    def waits(self, _what: str) -> None:
+        """Show nothing."""
+
     def progress(self, _sample: Sample) -> None:
         """Show nothing: many statements run at a time."""
 

@@ -135,6 +135,10 @@ def _counted(number: int, noun: str, rest: str) -> str:
 def _as_text(shown: Policy) -> Iterator[str]:
     yield f"policy {shown.name}, {shown.mode}, from {shown.source}, {shown.hash[:12]}"
     yield f"limits, and how far a person may loosen them: {', '.join(_limit_lines(shown.limits, shown.ceilings))}"
+    if shown.slots.at_once:
+        slots = shown.slots
+        heavy = " ".join(slots.heavy.split())
+        yield f"slots: {slots.at_once} a node, {slots.wait_seconds:g} s of waiting; heavy: {heavy}"
     elevation = shown.elevation
     minutes = f"{elevation.window_seconds / 60:g} of at most {elevation.max_window_seconds / 60:g} minutes"
     ticket = ", with a ticket" if elevation.ticket_required else ""
@@ -173,6 +177,11 @@ def _as_json(shown: Policy) -> dict[str, object]:
         "gates": msgspec.to_builtins(shown.gates),
         "limits": msgspec.to_builtins(shown.limits),
         "ceilings": msgspec.to_builtins(shown.ceilings),
+        "slots": {
+            "at_once": shown.slots.at_once,
+            "wait_seconds": shown.slots.wait_seconds,
+            "heavy": shown.slots.heavy,
+        },
         "elevation": msgspec.to_builtins(shown.elevation),
         "rules": [
             {

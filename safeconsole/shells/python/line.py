@@ -24,6 +24,7 @@ from safeconsole.interfaces import Column, Row
 from safeconsole.shells.python.faults import NotSupportedError, ProgrammingError, fault_of
 from safeconsole.shells.python.seal import Seal
 from safeconsole.shells.python.templates import Parameters, Places, fill
+from safeconsole.shells.terminal.cells import clipped, safe
 from safeconsole.shells.terminal.presenting import Screen
 from safeconsole.shells.terminal.status_line import QUIET_SECONDS, StatusLine, status_text
 from safeconsole.values import dataclass
@@ -231,6 +232,11 @@ class Collecting:
     def rows(self, batch: Sequence[Row]) -> None:
         """Take more rows."""
         self.held.extend(batch)
+
+    def waits(self, what: str) -> None:
+        """Show what the statement waits for."""
+        with self._lock:
+            self._status.draw(clipped(safe(what), max(1, self._screen.messages_look.columns - 1)))
 
     def progress(self, sample: Sample) -> None:
         """Redraw the status line; called from another thread."""

@@ -41,6 +41,9 @@ class CollectingPresenter:
         self.held.extend(batch[: self._most - len(self.held)])
         self.count += len(batch)
 
+    def waits(self, _what: str) -> None:
+        """Show nothing."""
+
     def progress(self, _sample: Sample) -> None:
         """Show nothing."""
 

@@ -13,7 +13,7 @@ from safeconsole.core.record import Ended, Record
 from safeconsole.core.vocabulary import OutcomeKind
 from safeconsole.core.watchdog import Sample
 from safeconsole.interfaces import Column, Row
-from safeconsole.shells.terminal.cells import safe
+from safeconsole.shells.terminal.cells import clipped, safe
 from safeconsole.shells.terminal.formats import TEXT_FORMATS, RowWriter, writer_for
 from safeconsole.shells.terminal.looks import PLAIN, Look, forgive_encoding, look_of
 from safeconsole.shells.terminal.measures import counted, size_text, span_text
@@ -81,7 +81,7 @@ class StreamPresenter:
         self._status = StatusLine(screen.messages, screen.messages_look)
         self._last = last
         self._considered: Considered | None = None
-        self._over = False
+        self._over = self._waited = False
         self._writer: RowWriter | None = None
         self._rows = 0
         self._first: Sample | None = None
@@ -92,6 +92,16 @@ class StreamPresenter:
     def wants_text(self) -> bool:
         """Whether values are wanted as the text the server sent."""
         return self._shape.format in TEXT_FORMATS
+
+    def waits(self, what: str) -> None:
+        """Show on the status line what the statement waits for; where there is none, say it once."""
+        with self._lock:
+            look = self._screen.messages_look
+            if look.terminal:
+                self._status.draw(clipped(safe(what), look.columns - 1))
+            elif not self._waited:
+                self._say(what)
+            self._waited = True
 
     def begin(self, considered: Considered, columns: tuple[Column, ...]) -> None:
         """Name the node, and write the head of the result."""

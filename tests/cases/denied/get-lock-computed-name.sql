@@ -1,0 +1,2 @@
+-- deny | to: primary | flavours: mysql, mariadb | effects: lock, read | hazards: user-lock, console-owned-lock | why: a name that is computed may be a slot's
+SELECT GET_LOCK(CONCAT('safe', 'console.heavy.1'), 0)

@@ -1,0 +1,2 @@
+-- deny | to: primary | flavours: mysql, mariadb | effects: lock, read | hazards: user-lock, console-owned-lock | why: a literal in digits is a name too
+SELECT GET_LOCK(x'73616665636f6e736f6c652e68656176792e31', 0)

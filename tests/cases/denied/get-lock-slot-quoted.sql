@@ -1,0 +1,2 @@
+-- deny | to: primary | flavours: mysql, mariadb | effects: read, unknown | hazards: console-owned-lock, unknown-function | why: quotes make it no other function
+SELECT `get_lock`('safeconsole.heavy.1', 0)

@@ -1,0 +1,2 @@
+-- deny | to: primary | flavours: mysql, mariadb | effects: lock, read | hazards: user-lock, console-owned-lock | why: MySQL compares names without regard to case
+SELECT GET_LOCK('SafeConsole.HEAVY.1', 0)

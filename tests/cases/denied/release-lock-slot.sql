@@ -1,0 +1,2 @@
+-- deny | to: primary | flavours: mysql, mariadb | effects: lock, read, session | hazards: user-lock, console-owned-lock | why: a slot is freed by the console alone
+DO RELEASE_LOCK('safeconsole.heavy.1')
