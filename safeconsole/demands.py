@@ -62,7 +62,7 @@ class Demands:
                     server=identity.server,
                     window_seconds=self._settings.window_seconds,
                 )
-                grant = self._elevations.ask(request, considered, sql=self._recorder.text_of(considered.statement))
+                grant = self._elevations.ask(request, considered, sql=self._recorder.readable(considered.statement))
         return permit_from_decision(considered, grant=grant, confirmed=confirmed, now_seconds=self._clock.monotonic())
 
     def _require_together(self, considered: Considered) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from safeconsole.core.approval import ApprovalRequest
+from safeconsole.agreements import Agreements
 from safeconsole.core.decision import Considered
 from safeconsole.core.elevation import Event, Grant, Request, Scope, State, covers, next_state
 from safeconsole.core.errors import AuditUnavailableError, RefusedError, SafeConsoleError
-from safeconsole.core.notice import Notice
 from safeconsole.core.policy import ElevationSettings
-from safeconsole.core.record import Approved, ElevationChanged, Noticed
+from safeconsole.core.record import ElevationChanged
 from safeconsole.core.visit import Visit
 from safeconsole.interfaces import Clock, Journal, People
 
@@ -32,9 +31,7 @@ class Elevations:
         clock: Clock,
         people: People,
     ) -> None:
-        self._settings = settings
-        self._visit = visit
-        self._people = people
+        self._agreements = Agreements(settings=settings, visit=visit, journal=journal, clock=clock, people=people)
         self._journal = journal
         self._clock = clock
         self._grant: Grant | None = None
@@ -44,6 +41,11 @@ class Elevations:
     def is_held(self) -> bool:
         """Whether a grant is held; its time may be over."""
         return self._grant is not None
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether an agent asks, whose requests wait for somebody else."""
+        return self._agreements.needs_a_person
 
     def current(self) -> Grant | None:
         """The grant in force, or None; one whose time is over ends here, and is recorded."""
@@ -69,13 +71,13 @@ class Elevations:
         Args:
             request: what is asked for.
             considered: the statement behind it, if there is one.
-            sql: its text as the journal holds it.
+            sql: its text as a second person may read it.
 
         Raises:
             RefusedError: policy forbids the request, or the person did not grant it.
             AuditUnavailableError: it could not be recorded; nothing is granted.
         """
-        self._check(request)
+        self._agreements.require_askable(request)
         self._asked += 1
         asked = Grant(
             id=f"{self._journal.session}.{self._asked}",
@@ -86,7 +88,7 @@ class Elevations:
         )
         self._record(asked, "asked")
         try:
-            self._have_agreed(asked, considered, sql)
+            self._agreements.obtain(asked, considered, sql)
         except AuditUnavailableError:
             raise
         except KeyboardInterrupt:
@@ -116,151 +118,13 @@ class Elevations:
         grant = self._grant
         if grant is None:
             return
-        self._tell(grant, "used", sql)
+        self._agreements.tell(grant, "used", sql)
         if grant.request.scope is Scope.STATEMENT:
             self.end(Event.USED)
 
     def settle(self) -> tuple[str, ...]:
         """Give notices that are on their way a moment, and return what was not delivered."""
-        return self._people.notifier.settle() if self._people.notifier is not None else ()
-
-    def _have_agreed(self, asked: Grant, considered: Considered | None, sql: str) -> None:
-        """Get every yes that the policy asks for. Raises SafeConsoleError: somebody did not give theirs."""
-        cluster = asked.request.cluster
-        if not self._people.confirmer.elevate(asked.request, considered):
-            raise RefusedError(
-                f"the elevation was not granted: the name typed is not {cluster}",
-                instead=f"type the cluster's name at the question, or give --confirm {cluster}",
-            )
-        if self._needs_second(asked.request, considered):
-            self._have_approved(asked, considered, sql)
-        self._tell_first(asked)
-
-    def _tell_first(self, asked: Grant) -> None:
-        """Where the policy asks for it, nothing is granted before others know."""
-        if not self._settings.notice_required:
-            return
-        notifier = self._people.notifier
-        trouble = notifier.deliver(self._notice(asked, "about to be granted", "")) if notifier else "none is configured"
-        if trouble:
-            self._journal.append(Noticed(what="notice not delivered", detail=trouble), durable=True)
-            raise RefusedError(
-                f"the policy asks that others are told first, and the notice was not delivered: {trouble}",
-                instead="mend [notices] in the configuration, or its receiver",
-            )
-
-    def _tell(self, grant: Grant, what: str, detail: str = "") -> None:
-        if self._people.notifier is not None:
-            self._people.notifier.notify(self._notice(grant, what, detail))
-
-    def _notice(self, grant: Grant, what: str, detail: str) -> Notice:
-        person, request = self._visit.person, grant.request
-        return Notice(
-            what=what,
-            elevation=grant.id,
-            time=self._clock.utc(),
-            person=person.name,
-            host=person.host,
-            agent=person.agent,
-            cluster=request.cluster,
-            environment=self._visit.environment,
-            scope=request.scope,
-            reason=request.reason,
-            ticket=request.ticket,
-            detail=detail,
-        )
-
-    def _needs_second(self, request: Request, considered: Considered | None) -> bool:
-        """Whether the policy asks for two; a window covers every effect, so it needs what any of them needs."""
-        if request.scope is Scope.BREAK_GLASS or considered is None:
-            return bool(self._settings.two_persons)
-        return not considered.statement.effects.isdisjoint(self._settings.two_persons)
-
-    def _have_approved(self, asked: Grant, considered: Considered | None, sql: str) -> None:
-        """Get the second person's yes and record it, or that the policy lets this one go without."""
-        second, digest = self._people.second, asked.request.digest
-        if second is None:
-            raise RefusedError("the policy asks for a second person, and nobody can be asked from here")
-        request = self._approval_request(asked, considered, sql, expires_epoch=second.expiry())
-        try:
-            approval = second.approve(request)
-        except RefusedError:
-            if not self._may_be_skipped(request, second.approvers(request.person)):
-                raise
-            self._record_skipped(asked, second.approvers(request.person))
-            return
-        self._journal.append(
-            Approved(
-                statement=-1,
-                request=asked.id,
-                approver=approval.approver,
-                answer="approved",
-                digest=digest,
-                key=approval.key,
-            ),
-            durable=True,
-        )
-
-    def _may_be_skipped(self, request: ApprovalRequest, skipped: tuple[str, ...]) -> bool:
-        """Whether the policy lets an emergency go without the second person, and the person says that this is one."""
-        return (
-            self._settings.approval_may_be_skipped
-            and not self._visit.person.agent
-            and bool(skipped)
-            and self._people.confirmer.skip_approval(request, skipped)
-        )
-
-    def _record_skipped(self, asked: Grant, skipped: tuple[str, ...]) -> None:
-        names = ", ".join(skipped)
-        self._journal.append(
-            Approved(
-                statement=-1,
-                request=asked.id,
-                approver=names,
-                answer="skipped",
-                digest=asked.request.digest,
-                reason=asked.request.reason,
-            ),
-            durable=True,
-        )
-        self._tell(asked, "approval skipped", f"not waited for {names}")
-
-    def _approval_request(
-        self, asked: Grant, considered: Considered | None, sql: str, *, expires_epoch: int
-    ) -> ApprovalRequest:
-        request = asked.request
-        return ApprovalRequest(
-            id=asked.id,
-            cluster=request.cluster,
-            environment=self._visit.environment,
-            server=request.server,
-            node=(considered.node or "") if considered and request.server else "",
-            person=self._visit.person.name,
-            host=self._visit.person.host,
-            reason=request.reason,
-            ticket=request.ticket,
-            scope=request.scope,
-            sql=sql if request.digest else "",
-            digest=request.digest,
-            evidence=considered.evidence if considered and request.digest else (),
-            window_seconds=request.window_seconds,
-            expires_epoch=expires_epoch,
-        )
-
-    def _check(self, request: Request) -> None:
-        if self._visit.person.agent and not self._settings.agents_may_elevate:
-            raise RefusedError(
-                f"an agent ({self._visit.person.agent}) cannot elevate by itself",
-                instead="a person runs the statement, or grants it from their own terminal",
-            )
-        if self._settings.ticket_required and not request.ticket.strip():
-            raise RefusedError("the policy asks for a ticket", instead="give one with --ticket ID")
-        if request.window_seconds > self._settings.max_window_seconds:
-            raise RefusedError(
-                f"the policy allows {self._settings.max_window_seconds:.0f} s of elevation at most, "
-                f"{request.window_seconds:.0f} s were asked for",
-                instead="ask for less; a window can be asked for again when it is over",
-            )
+        return self._agreements.settle()
 
     def _move(self, grant: Grant, event: Event) -> Grant:
         moved = replace(grant, state=next_state(grant.state, event))
@@ -286,4 +150,4 @@ class Elevations:
         )
         # Told after it is durable, and only what others need: what they are told of is in the journal.
         told = {State.ASKED: "asked", State.GRANTED: "granted"}.get(grant.state, f"ended ({grant.state})")
-        self._tell(grant, told)
+        self._agreements.tell(grant, told)

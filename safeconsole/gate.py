@@ -279,6 +279,11 @@ class Gate:
             to=self._state.to,
         )
 
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether the person is an agent whose elevations somebody else has to approve."""
+        return self._elevations.needs_a_person
+
     def last(self) -> Considered | None:
         r"""The last statement considered, for \why."""
         return self._state.last

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
-from safeconsole.core.approval import Approval, ApprovalRequest
+from safeconsole.core.approval import Approval, ApprovalRequest, Waiting
 from safeconsole.core.decision import Considered, Permit
 from safeconsole.core.elevation import Request
 from safeconsole.core.lexer import LexicalRules
@@ -336,9 +336,28 @@ class SecondPerson(Protocol):
         """Return who could approve what a person asks for, sorted."""
         ...
 
+    def earlier(self, request: ApprovalRequest) -> tuple[ApprovalRequest, Approval] | None:
+        """
+        Return a request put down before for exactly the same, with the approval that holds for it; it counts once.
+
+        Raises:
+            RefusedError: an answer was brought, and it does not count.
+            ConfigurationError: what was put down cannot be read.
+        """
+        ...
+
+    def put_down(self, request: ApprovalRequest) -> Waiting:
+        """
+        Keep a request until somebody approves it or its time is over, or find the one for the same that waits already.
+
+        Raises:
+            ConfigurationError: it cannot be kept.
+        """
+        ...
+
     def approve(self, request: ApprovalRequest) -> Approval:
         """
-        Return an approval that holds for exactly this request.
+        Wait for an approval that holds for exactly this request, and return it.
 
         Raises:
             RefusedError: nobody approved in time, or the answer does not count.

@@ -157,6 +157,10 @@ class Recorder:
         handling = Handling(rules=self._rules(), literals=literals, key=self.literal_key)
         return redacted(statement.text, statement.kind, handling)
 
+    def readable(self, statement: Statement) -> str:
+        """Return a statement as a second person reads it: nobody can approve what they are not shown."""
+        return redacted(statement.text, statement.kind, self._rules(), "keep")
+
     def _redacted_error(self, statement: Statement, error: SafeConsoleError) -> str:
         if redacted_message(error.message, statement.text) != error.message:
             # What is shown ends up in logs and tracebacks: a server's quotation of a password is not handed on at all.

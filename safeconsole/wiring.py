@@ -30,7 +30,7 @@ from safeconsole.core.statement import Statement
 from safeconsole.core.visit import Visit, circumstances_of
 from safeconsole.core.vocabulary import Flavour
 from safeconsole.gate import Gate
-from safeconsole.interfaces import Archive, Confirmer, People, SecondPerson
+from safeconsole.interfaces import Archive, People, SecondPerson
 from safeconsole.shells.cli.application import Door, Judge, Session, Stage
 from safeconsole.shells.cli.root import main
 
@@ -133,9 +133,7 @@ class Program:
         )
         # What is configured or asked for wrongly opens no session, so that every journal has an end.
         session_limits(policy, visit.limits)
-        people = People(
-            confirmer=door.confirmer, second=self._second_person(policy, door.confirmer), notifier=self._notices()
-        )
+        people = People(confirmer=door.confirmer, second=self._second_person(policy, door), notifier=self._notices())
         engine = self._engine(door.cluster, cluster)
         journal = self._journal(policy)
         journal.append(self._opened(visit, policy))
@@ -306,12 +304,15 @@ class Program:
 
         return open_notices(self._audit_directory(), settings, self.environ)
 
-    def _second_person(self, policy: Policy, confirmer: Confirmer) -> SecondPerson | None:
-        if not policy.elevation.two_persons:
+    def _second_person(self, policy: Policy, door: Door) -> SecondPerson | None:
+        if not (policy.elevation.two_persons or self.person.agent):
             return None
         from safeconsole.adapters.local.approvals import LocalApprovals
+        from safeconsole.adapters.local.waiting_requests import WaitingRequests
 
-        return LocalApprovals(self.settings().approvals, ask=confirmer.paste_approval, show=confirmer.show_approval)
+        settings, asked = self.settings().approvals, door.confirmer
+        waiting = WaitingRequests(self._audit_directory(), settings, given=door.approval)
+        return LocalApprovals(settings, ask=asked.paste_approval, show=asked.show_approval, waiting=waiting)
 
     def _audit_directory(self) -> Path:
         return journal_directory(self.settings(), self.environ, login=self.person.login)

@@ -9,7 +9,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
-from safeconsole.core.approval import Approval
+from safeconsole.core.approval import Approval, Waiting
 from safeconsole.core.errors import (
     AuditUnavailableError,
     ConfigurationError,
@@ -112,17 +112,28 @@ class FakeConfirmer:
 
 
 class FakeSecond:
-    """A second person who approves whatever they are asked, or raises the planned refusal."""
+    """A second person who approves whatever they are asked, or raises the planned refusal; `answered` is an earlier yes."""
 
-    def __init__(self, events, *, refusal=None):
+    def __init__(self, events, *, refusal=None, answered=None):
         self.events = events
         self.refusal = refusal
+        self.answered = answered
+        self.waiting = []
 
     def expiry(self):
         return 2_000_000_000
 
     def approvers(self, person):
         return ("grace", "linus")
+
+    def earlier(self, request):
+        found, self.answered = self.answered, None
+        return found
+
+    def put_down(self, request):
+        self.events.append(("put down", request))
+        self.waiting.append(request)
+        return Waiting(request=request, code="s1-1", by_hand=False)
 
     def approve(self, request):
         self.events.append(("second", request))

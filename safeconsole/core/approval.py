@@ -30,9 +30,10 @@ class ApprovalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         cluster, environment: where.
         server, node: identity and name of the instance; "" for a window on the whole cluster.
         person, host: who asks, and from which computer.
+        agent: the program that asks for them, or "".
         reason, ticket: why.
         scope: "statement" or "break-glass".
-        sql: the statement as the journal holds it, "" for a window.
+        sql: the statement with its literals and without its secrets, "" for a window.
         digest: the statement's digest, "" for a window.
         evidence: what the person who asks was shown, one line each.
         window_seconds: how long it would hold, > 0.
@@ -46,6 +47,7 @@ class ApprovalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     node: str
     person: str
     host: str
+    agent: str
     reason: str
     ticket: str
     scope: str
@@ -71,6 +73,31 @@ class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     approver: str
     key: str
     signature: str
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A request that lies there until somebody approves it.
+
+    Attributes:
+        request: what was asked for, perhaps by an earlier session.
+        code: what an approver is to be given.
+        by_hand: whether the answer has to be carried back.
+    """
+
+    request: ApprovalRequest
+    code: str
+    by_hand: bool
+
+
+OWN_TO_ONE_ASKING = frozenset({"id", "evidence", "expires_epoch"})
+"""What differs between two requests for the same: when it was asked, and what was measured then."""
+
+
+def asks_the_same(one: ApprovalRequest, other: ApprovalRequest) -> bool:
+    """Whether two requests ask for the same of the same server, for the same person and reason."""
+    names = (name for name in ApprovalRequest.__struct_fields__ if name not in OWN_TO_ONE_ASKING)
+    return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 def request_hash(request: ApprovalRequest) -> str:

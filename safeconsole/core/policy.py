@@ -35,7 +35,8 @@ class ElevationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         two_persons: effects that a second person must approve.
         approval_may_be_skipped: whether an emergency may go without the second person, loudly.
         notice_required: whether an elevation waits until its notice was handed over.
-        agents_may_elevate: whether a program may elevate with a reason, a ticket and the cluster's name given for it.
+        agents_may_elevate: by environment, kinds of program ("no-terminal", "gitlab-ci") that may elevate with a
+            reason, a ticket and the cluster's name given for them; the request of any other waits for a person.
     """
 
     window_seconds: float = 900.0
@@ -44,7 +45,7 @@ class ElevationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     two_persons: tuple[Effect, ...] = ()
     approval_may_be_skipped: bool = False
     notice_required: bool = False
-    agents_may_elevate: bool = False
+    agents_may_elevate: dict[str, tuple[str, ...]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -104,6 +104,11 @@ def redacted(sql: str, kind: str, handling: Handling) -> str:
     return "".join(_Writer(tokens, handling, secret=secret).written()).strip()
 
 
+def hides_something(shown: str) -> bool:
+    """Return whether a statement from `redacted` lacks something that the server would read, with literals kept."""
+    return SECRET in shown or shown == LEFT_OUT
+
+
 def is_secret_bearing(sql: str) -> bool:
     """Return whether a statement mentions what passwords and keys are called."""
     return _secret_word_in(sql) is not None or ("://" in sql and _ADDRESS.search(sql) is not None)

@@ -9,6 +9,7 @@ from safeconsole.core.approval import (
     ApprovalRequest,
     answer_code,
     approval_from_code,
+    asks_the_same,
     objection_to,
     request_code,
     request_from_code,
@@ -19,11 +20,18 @@ from safeconsole.core.approval import (
 def asked(**changes):
     given = {
         "id": "abc.1", "cluster": "shop", "environment": "production", "server": "uuid", "node": "primary",
-        "person": "ann", "host": "h", "reason": "why", "ticket": "T-1", "scope": "statement",
+        "person": "ann", "host": "h", "agent": "", "reason": "why", "ticket": "T-1", "scope": "statement",
         "sql": "DROP TABLE t", "digest": "d", "evidence": ("node: primary",), "window_seconds": 900.0,
         "expires_epoch": 1000,
     }  # fmt: skip
     return ApprovalRequest(**{**given, **changes})
+
+
+@pytest.mark.parametrize("field", ApprovalRequest.__struct_fields__)
+def test_what_was_asked_before_is_the_same_but_for_when_it_was_asked(field):
+    values = {"window_seconds": 901.0, "expires_epoch": 1001, "evidence": ("other",)}
+    other = asked(**{field: values.get(field, "other")})
+    assert asks_the_same(asked(), other) == (field in {"id", "evidence", "expires_epoch"})
 
 
 def answer(request, **changes):

@@ -1,7 +1,10 @@
 """An elevation is asked, recorded, held for a while, and over."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from safeconsole.core.approval import Approval
 from safeconsole.core.decision import Considered, Decision
 from safeconsole.core.elevation import Event, Request, Scope
 from safeconsole.core.errors import AuditUnavailableError, RefusedError
@@ -9,6 +12,7 @@ from safeconsole.core.limits import Limits
 from safeconsole.core.person import Person
 from safeconsole.core.policy import ElevationSettings
 from safeconsole.core.record import ElevationChanged
+from safeconsole.core.redaction import LEFT_OUT
 from safeconsole.core.routing import Identity
 from safeconsole.core.statement import Estimate, Statement
 from safeconsole.core.visit import Visit
@@ -165,10 +169,72 @@ def test_it_ends_even_when_that_cannot_be_recorded():
     assert held.elevations.current() is None
 
 
-def test_an_agent_elevates_only_where_the_policy_says_so():
+ALONE = {"staging": ("robot",)}
+STATEMENT = {"scope": Scope.STATEMENT, "digest": "d", "server": "s"}
+
+
+@pytest.mark.parametrize("alone", [{}, {"production": ("robot",)}, {"staging": ("ci", "no-terminal")}, {"staging": ()}])
+def test_an_agent_elevates_by_itself_only_where_the_policy_names_it(alone):
+    held = Held(person=AGENT, second=FakeSecond, agents_may_elevate=alone)
+    assert held.elevations.needs_a_person
     with pytest.raises(RefusedError, match="robot"):
-        Held(person=AGENT).ask()
-    assert Held(person=AGENT, agents_may_elevate=True).ask()
+        held.ask(**STATEMENT)
+    assert held.elevations.current() is None
+    assert Held(person=AGENT, agents_may_elevate=ALONE).ask()
+    assert not Held(person=AGENT, agents_may_elevate=ALONE).elevations.needs_a_person
+
+
+def test_no_window_is_opened_for_an_agent():
+    held = Held(person=AGENT, second=FakeSecond)
+    with pytest.raises(RefusedError, match="no window"):
+        held.ask()
+    assert held.events == []
+
+
+def test_what_an_agent_asks_for_waits_for_somebody_else():
+    told = Told()
+    held = Held(person=AGENT, second=FakeSecond, notifier=told)
+    with pytest.raises(RefusedError) as caught:
+        held.ask(**STATEMENT, sql="UPDATE t SET a = 1")
+    assert "one of grace, linus runs `safeconsole approve s1-1` before 03:33:20 UTC" in caught.value.instead
+    (request,) = held.elevations._agreements._people.second.waiting
+    assert (request.agent, request.sql, request.digest, request.server) == ("robot", "UPDATE t SET a = 1", "d", "s")
+    assert held.states() == [("asked", "asked"), ("declined", "answered-no")]
+    assert "second" not in [event[0] for event in held.events]
+    assert ("waits for a person", "until 03:33:20 UTC: safeconsole approve s1-1") in [
+        (each.what, each.detail) for each in told.notices
+    ]
+
+
+def test_what_somebody_approved_before_is_granted_to_the_agent_on_record():
+    answered = (SimpleNamespace(id="s0.1"), Approval(request="h", approver="grace", key="k-1", signature=""))
+    held = Held(person=AGENT, second=lambda events: FakeSecond(events, answered=answered))
+    grant = held.ask(**STATEMENT)
+    assert held.elevations.covering("d", "s") == grant
+    approved = held.journal.records[1]
+    assert (approved.approver, approved.request, approved.reason) == ("grace", "s1.1", "asked for as s0.1")
+    held.elevations.use("x")
+    with pytest.raises(RefusedError):
+        held.ask(**STATEMENT)
+
+
+@pytest.mark.parametrize("sql", ["CREATE USER u IDENTIFIED BY '<secret>'", LEFT_OUT])
+def test_nobody_is_handed_what_they_cannot_read_whole(sql):
+    held = Held(person=AGENT, second=FakeSecond)
+    with pytest.raises(RefusedError, match="holds a secret"):
+        held.ask(**STATEMENT, sql=sql)
+    assert held.elevations._agreements._people.second.waiting == []
+
+
+def test_an_agent_whom_nobody_could_approve_is_told_so():
+    class Nobody(FakeSecond):
+        def approvers(self, person):
+            return ()
+
+    held = Held(person=AGENT, second=Nobody)
+    with pytest.raises(RefusedError, match="nobody is configured") as caught:
+        held.ask(**STATEMENT)
+    assert "ada runs it at a terminal" in caught.value.instead
 
 
 @pytest.mark.parametrize("ticket", ["", "  "])
@@ -268,7 +334,7 @@ def test_a_second_person_is_left_out_only_where_the_policy_says_so_and_everybody
         (True, PERSON, {}),
         (False, PERSON, {"approval_may_be_skipped": True}),
         (KeyboardInterrupt(), PERSON, {"approval_may_be_skipped": True}),
-        (True, AGENT, {"approval_may_be_skipped": True, "agents_may_elevate": True}),
+        (True, AGENT, {"approval_may_be_skipped": True, "agents_may_elevate": {"staging": ("robot",)}}),
     ],
     ids=["policy", "answer", "interrupt", "agent"],
 )

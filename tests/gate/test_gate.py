@@ -848,7 +848,7 @@ def test_closing_says_which_notices_were_not_delivered(walk):
         def settle(self):
             return ("granted: no route",)
 
-    road.gate._elevations._people = People(confirmer=road.confirmer, notifier=Spool())
+    road.gate._elevations._agreements._people = People(confirmer=road.confirmer, notifier=Spool())
     assert road.gate.close() == ("granted: no route",)
     assert [record.detail for record in road.records("notice")] == ["granted: no route"]
 

@@ -7,18 +7,18 @@ signed, and this console believes only the keys in its configuration.
 
 from __future__ import annotations
 
-import os
-import re
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from safeconsole.adapters.local.appending import open_appending, write_whole
-from safeconsole.adapters.local.signing import KeyRing, fingerprint, load_signer
+from safeconsole.adapters.local.approval_files import paths_of, text_of, write_new
+from safeconsole.adapters.local.signing import is_signed_by, load_signer
+from safeconsole.adapters.local.waiting_requests import WaitingRequests
 from safeconsole.core.approval import (
     REQUEST_MARK,
     Approval,
     ApprovalRequest,
+    Waiting,
     answer_code,
     approval_from_code,
     objection_to,
@@ -31,7 +31,6 @@ from safeconsole.core.settings import ApprovalSettings
 
 KEYRING_ACCOUNT = "approval-signing-key"
 POLL_SECONDS = 0.5
-LARGEST_ANSWER_BYTES = 64 * 1024
 
 Ask = Callable[[str, ApprovalRequest], str]
 """Shows a code and a request to the person who asks, and returns the answer that they paste, "" for none."""
@@ -48,12 +47,14 @@ class LocalApprovals:
         settings: see there.
         ask: used where no directory is configured.
         show: used where one is.
+        waiting: the requests that nobody waits for.
     """
 
-    def __init__(self, settings: ApprovalSettings, *, ask: Ask, show: Show) -> None:
+    def __init__(self, settings: ApprovalSettings, *, ask: Ask, show: Show, waiting: WaitingRequests) -> None:
         self._settings = settings
         self._ask = ask
         self._show = show
+        self._waiting = waiting
 
     def expiry(self) -> int:
         """Seconds since 1970 after which a request made now counts no more."""
@@ -62,6 +63,14 @@ class LocalApprovals:
     def approvers(self, person: str) -> tuple[str, ...]:
         """Return who could approve what a person asks for, sorted."""
         return tuple(sorted(name for name in self._settings.approvers if name != person))
+
+    def earlier(self, request: ApprovalRequest) -> tuple[ApprovalRequest, Approval] | None:
+        """Return an earlier request for the same, and its approval; see `interfaces.SecondPerson`."""
+        return self._waiting.earlier(request)
+
+    def put_down(self, request: ApprovalRequest) -> Waiting:
+        """Keep a request until it is approved; see `interfaces.SecondPerson`."""
+        return self._waiting.put_down(request)
 
     def approve(self, request: ApprovalRequest) -> Approval:
         """
@@ -88,21 +97,23 @@ class LocalApprovals:
             approval = approval_from_code(text)
         except ValueError as error:
             raise RefusedError(f"that is no approval: {error}") from None
-        wrong = objection_to(approval, request, approvers=self._settings.approvers, now_epoch=time.time(), holds=_holds)
+        wrong = objection_to(
+            approval, request, approvers=self._settings.approvers, now_epoch=time.time(), holds=is_signed_by
+        )
         if wrong:
             raise RefusedError(f"the approval does not count: {wrong}", instead=f"one of {', '.join(others)} can")
         return approval
 
     def _from_directory(self, request: ApprovalRequest, code: str) -> str:
         """Put the request down and wait for its answer; the request is taken away again, the answer stays."""
-        asked, answered = _paths(Path(self._settings.directory), request.id)
+        asked, answered = paths_of(Path(self._settings.directory), request.id)
         try:
-            _write(asked, code)
+            write_new(asked, code)
             try:
                 self._show(asked.stem, request)
                 while time.time() < request.expires_epoch:
                     if answered.exists():
-                        return _text_of(answered)
+                        return text_of(answered)
                     time.sleep(POLL_SECONDS)
             finally:
                 asked.unlink(missing_ok=True)
@@ -124,7 +135,7 @@ def request_text(code: str, settings: ApprovalSettings) -> str:
     if code.lstrip().startswith(REQUEST_MARK) or not settings.directory:
         return code
     try:
-        return _text_of(_paths(Path(settings.directory), code)[0])
+        return text_of(paths_of(Path(settings.directory), code)[0])
     except OSError as error:
         raise ConfigurationError(
             f"there is no request {code} in {settings.directory}: {(error.strerror or '').lower()}",
@@ -154,7 +165,7 @@ def sign(request: ApprovalRequest, settings: ApprovalSettings, *, approver: str)
     )
     if settings.directory:
         try:
-            _write(_paths(Path(settings.directory), request.id)[1], answer)
+            write_new(paths_of(Path(settings.directory), request.id)[1], answer)
         except FileExistsError:
             raise RefusedError(
                 "the request was answered already", instead="it counts once; nothing is left to do"
@@ -162,32 +173,3 @@ def sign(request: ApprovalRequest, settings: ApprovalSettings, *, approver: str)
         except OSError as error:
             raise ConfigurationError(f"approvals.directory: {(error.strerror or '').lower()}") from error
     return answer
-
-
-def _holds(public: str, key: str, message: bytes, signature: str) -> bool:
-    return fingerprint(public) == key and KeyRing((public,)).holds(key, message, signature)
-
-
-def _paths(directory: Path, request: str) -> tuple[Path, Path]:
-    # The id comes from another computer's text: it MUST not be able to name a path.
-    name = re.sub(r"[^A-Za-z0-9-]", "-", request)[:100]
-    return directory / f"{name}.request", directory / f"{name}.answer"
-
-
-def _text_of(path: Path) -> str:
-    # What others put there may be no file at all; nobody is to wait for a pipe.
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
-        return (file.read(LARGEST_ANSWER_BYTES) or b"").decode("ascii", "replace")
-
-
-def _write(path: Path, text: str) -> None:
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = open_appending(draft, new=True)
-    try:
-        write_whole(descriptor, f"{text}\n".encode())
-        os.fchmod(descriptor, 0o640)
-        # Whole or not there at all, and never over one that is there.
-        os.link(draft, path)
-    finally:
-        os.close(descriptor)
-        draft.unlink()

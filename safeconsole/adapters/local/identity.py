@@ -14,6 +14,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TextIO
 
 from safeconsole.core.person import Person
 
@@ -58,7 +59,7 @@ def who(environ: Mapping[str, str], *, login_uid: Path = LOGIN_UID) -> Person:
         groups=_groups(),
         host=socket.gethostname(),
         origin=_origin(environ),
-        agent=_agent(environ, terminal=terminal),
+        agent=_agent(environ),
         terminal=terminal,
     )
 
@@ -98,15 +99,20 @@ def _origin(environ: Mapping[str, str]) -> str:
         return ""
 
 
-def _agent(environ: Mapping[str, str], *, terminal: bool) -> str:
+def _agent(environ: Mapping[str, str]) -> str:
     for variable, name in AGENT_MARKERS:
         if environ.get(variable, "").strip().lower() not in FALSE_WORDS:
             return name
-    return "" if terminal else NO_TERMINAL
+    # Somebody who pipes a script in, or rows out, still sits at the terminal that the other streams are.
+    return "" if any(_is_terminal(stream) for stream in (sys.stdin, sys.stdout, sys.stderr)) else NO_TERMINAL
 
 
 def _has_terminal() -> bool:
+    return _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
     try:
-        return sys.stdin.isatty() and sys.stderr.isatty()
-    except (ValueError, AttributeError):
+        return stream is not None and stream.isatty()
+    except ValueError:
         return False

@@ -117,6 +117,11 @@ def fingerprint(public: str) -> str:
     return hashlib.sha256(public.lower().encode()).hexdigest()[:16]
 
 
+def is_signed_by(public: str, key: str, message: bytes, signature: str) -> bool:
+    """Return whether a signature over a message is that of a public key, and the key's fingerprint is as said."""
+    return fingerprint(public) == key and KeyRing((public,)).holds(key, message, signature)
+
+
 def _public(text: str) -> Ed25519PublicKey:
     try:
         return Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))

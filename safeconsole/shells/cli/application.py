@@ -34,6 +34,7 @@ class Door:
         face: "sql", "one-shot", "python", "job".
         confirmer: asks the person.
         to, schema, limits, plea: see `core.visit.Visit`.
+        approval: a second person's answer that was brought along, or "".
     """
 
     cluster: str
@@ -43,6 +44,7 @@ class Door:
     schema: str = ""
     limits: Mapping[str, float] = field(default_factory=dict)
     plea: Plea | None = None
+    approval: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

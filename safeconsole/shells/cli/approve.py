@@ -12,7 +12,7 @@ from safeconsole.shells.cli.application import Application
 from safeconsole.shells.terminal.cells import safe
 from safeconsole.shells.terminal.evidence import Lines, block_text, split_label
 from safeconsole.shells.terminal.looks import look_of
-from safeconsole.shells.terminal.measures import clock_text
+from safeconsole.shells.terminal.measures import clock_text, until_text
 
 
 @click.command()
@@ -51,12 +51,13 @@ def approve(app: Application, code: str | None, new_key: str | None, typed: str)
 def _lines(request: ApprovalRequest) -> Lines:
     what = request.sql or "every statement that needs an elevation"
     said = (
-        ("who", f"{request.person} on {request.host}"),
+        ("who", f"{request.person} on {request.host}{f', by a program: {request.agent}' if request.agent else ''}"),
         ("where", f"{request.cluster} ({request.environment}) {request.node}".rstrip()),
         ("what", what),
         ("for", clock_text(request.window_seconds)),
         ("reason", request.reason),
         ("ticket", request.ticket or "none"),
+        ("until", f"{until_text(request.expires_epoch)}, once"),
     )
     evidence = tuple(split_label(line) for line in request.evidence)
     return tuple((label, safe(text)) for label, text in (*said, *evidence))

@@ -143,7 +143,9 @@ def _as_text(shown: Policy) -> Iterator[str]:
     minutes = f"{elevation.window_seconds / 60:g} of at most {elevation.max_window_seconds / 60:g} minutes"
     ticket = ", with a ticket" if elevation.ticket_required else ""
     persons = f", two persons for {', '.join(elevation.two_persons)}" if elevation.two_persons else ""
-    yield f"elevation: {minutes}{ticket}{persons}"
+    alone = (f"{', '.join(kinds)} in {where}" for where, kinds in elevation.agents_may_elevate.items())
+    agents = ", and ".join(alone) or "none"
+    yield f"elevation: {minutes}{ticket}{persons}; agents that may elevate by themselves: {agents}"
     for rule in shown.rules:
         yield ""
         yield from _rule_lines(rule)

@@ -35,6 +35,7 @@ LARGEST_SCRIPT_BYTES = 64 * 1024 * 1024
 @click.option("--reason", default="", metavar="TEXT", help="Why an elevation is needed.")
 @click.option("--ticket", default="", metavar="ID", help="Incident or change that it belongs to.")
 @click.option("--confirm", default="", metavar="CLUSTER", help="The cluster's name, typed to grant the elevation.")
+@click.option("--approval", default="", metavar="ANSWER", help="A second person's answer to what was asked before.")
 @click.pass_obj
 def sql(
     app: Application, /, cluster: str, texts: tuple[str, ...], file: str | None, form: str | None, **given: object
@@ -63,6 +64,7 @@ def sql(
         schema=str(given["schema"]),
         limits=limits,
         plea=plea,
+        approval=str(given["approval"]),
     )
     with app.open(door) as session:
         if scripts is None:
@@ -82,7 +84,8 @@ def _way_out(instead: str, session: Session, *, elevated: bool) -> str:
     if elevated or last is None:
         return instead
     demand = "" if last.decision.verdict is Verdict.CONFIRM else "--reason TEXT --ticket ID "
-    go_on = f"if it must run as it is, add {demand}--confirm {cluster}"
+    then = "; then a person approves it" if demand and session.gate.needs_a_person else ""
+    go_on = f"if it must run as it is, add {demand}--confirm {cluster}{then}"
     return f"{instead}; {go_on}" if instead else go_on
 
 
@@ -109,20 +112,24 @@ def run_scripts(app: Application, session: Session, scripts: tuple[str, ...], *,
 
 def _refuse_beforehand(session: Session, statements: tuple[Statement, ...]) -> None:
     """Refuse a whole script when one of its statements would be refused, before anything of it ran."""
-    plea = session.gate.visit.plea
+    plea, alone = session.gate.visit.plea, session.gate.needs_a_person
     for number, statement in enumerate(statements, start=1):
         considered = session.preview(statement)
         decision = considered.decision
         if decision.observed or not (
-            decision.verdict is Verdict.DENY or (decision.verdict is Verdict.ELEVATE and plea is None)
+            decision.verdict is Verdict.DENY or (decision.verdict is Verdict.ELEVATE and (plea is None or alone))
         ):
             continue
         error = DeniedError if decision.verdict is Verdict.DENY else RefusedError
         session.gate.note("script refused", f"statement {number} of {len(statements)}: {decision.message}")
+        # A person approves one statement of an agent at a time: a script would stop in its middle.
+        one_by_one = plea is not None and alone and error is RefusedError
         raise error(
             f"nothing of the script was run: statement {number} of {len(statements)}: {decision.message}",
             evidence=considered.evidence,
-            instead=decision.instead,
+            instead="send it by itself: a person approves an agent's statements one by one"
+            if one_by_one
+            else decision.instead,
         )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TextIO
 
 from safeconsole.core.approval import ApprovalRequest
@@ -14,7 +13,7 @@ from safeconsole.core.elevation import Request, Scope
 from safeconsole.shells.terminal.cells import safe
 from safeconsole.shells.terminal.evidence import Lines, block_text, evidence_lines, evidence_text
 from safeconsole.shells.terminal.looks import PLAIN, Look
-from safeconsole.shells.terminal.measures import clock_text
+from safeconsole.shells.terminal.measures import clock_text, until_text
 
 YES = "yes"
 """The whole word, typed: a stray y must not run anything."""
@@ -158,10 +157,9 @@ def terminal_confirmer(questions: TextIO, answers: TextIO, look: Look = PLAIN) -
 
 
 def _second_person_text(code: str, request: ApprovalRequest) -> str:
-    until = datetime.fromtimestamp(request.expires_epoch, UTC).strftime("%H:%M:%S UTC")
     return (
         f"this needs a second person, for {clock_text(request.window_seconds)} on {safe(request.cluster)}; "
-        f"until {until} they run:\n\n  safeconsole approve {safe(code)}\n\n"
+        f"until {until_text(request.expires_epoch)} they run:\n\n  safeconsole approve {safe(code)}\n\n"
     )
 
 

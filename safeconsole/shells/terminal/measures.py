@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -19,6 +21,14 @@ def clock_text(seconds: float) -> str:
     whole = -int(-max(seconds, 0.0) // 1)
     minutes, rest = divmod(whole, 60)
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+
+
+def until_text(epoch: int) -> str:
+    """Return a moment, in seconds since 1970: `2026-01-31 03:04:05 UTC`; whatever number somebody else sent."""
+    try:
+        return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return f"second {epoch}"
 
 
 def size_text(size: int) -> str:

@@ -2,12 +2,14 @@
 
 import threading
 import time
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from safeconsole.adapters.local.approvals import LocalApprovals, sign
 from safeconsole.adapters.local.signing import new_key
+from safeconsole.adapters.local.waiting_requests import WaitingRequests
 from safeconsole.core.approval import request_from_code
 from safeconsole.core.errors import ConfigurationError, RefusedError
 from safeconsole.core.settings import ApprovalSettings
@@ -29,7 +31,8 @@ def live(**changes):
 
 
 def through(settings, ask):
-    return LocalApprovals(settings, ask=ask, show=lambda *_: None)
+    waiting = WaitingRequests(Path("/nonexistent"), settings)
+    return LocalApprovals(settings, ask=ask, show=lambda *_: None, waiting=waiting)
 
 
 def by_hand(settings):

@@ -10,7 +10,9 @@ PAGE = Path(__file__).resolve().parents[3] / "docs" / "policy.md"
 
 
 def test_the_sample_is_read_and_says_what_the_page_says(tmp_path):
-    found = re.search(r"<!-- sample -->\n```toml\n(.*?)```\n<!-- /sample -->", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    found = re.search(
+        r"<!-- sample -->\n```toml\n(.*?)```\n<!-- /sample -->", PAGE.read_text(encoding="utf-8"), re.DOTALL
+    )
     config = tmp_path / "config.toml"
     config.write_text(found[1])
     settings = load_settings(str(config), {"HOME": str(tmp_path)}, system=tmp_path / "none.toml")

@@ -1,0 +1,120 @@
+"""An agent's elevation becomes a request for a person: refused, approved by somebody else, then run exactly once."""
+
+import re
+
+import pytest
+
+AGENT = {"CLAUDECODE": "1"}
+PLEA = ("--reason", "clean up", "--ticket", "OPS-8", "--confirm", "shop")
+
+
+def set_status(number):
+    return f"UPDATE orders SET status = 'agent-{number}' WHERE id = {number}"
+
+
+def by_agent(people, sql, *words, **environ):
+    return people.ann.run("sql", "shop", "-e", sql, *PLEA, *words, **(AGENT | environ))
+
+
+def waiting(told):
+    assert told.returncode == 3, told.stderr
+    assert "an agent (claude-code) cannot elevate by itself" in told.stderr
+    return re.search(r"safeconsole approve (\S+)`", told.stderr)[1]
+
+
+def status_of(people, number):
+    told = people.ann.run(
+        "sql", "shop", "-e", f"SELECT status FROM orders WHERE id = {number}", "--format", "tsv", "--to", "primary"
+    )
+    return told.stdout.split()[-1]
+
+
+@pytest.fixture
+def team(request, teams, receiver):
+    kind, directory = getattr(request, "param", ("names", True))
+    people = teams(kind)
+    people.configure(keys="file", webhook=receiver.url, policy="baseline", directory=directory)
+    people.directory = directory
+    return people
+
+
+@pytest.mark.parametrize(
+    "team", [("names", True), ("names", False), ("users", True), ("users", False)], indirect=True, ids=str
+)
+def test_an_agents_change_runs_once_when_somebody_else_approved_it(team, receiver):
+    number = 11 if team.directory else 13
+    code = waiting(by_agent(team, set_status(number)))
+    assert waiting(by_agent(team, set_status(number))) == code
+    shown = team.ben.run("approve", code, "--confirm", "shop")
+    assert shown.returncode == 0, shown.stderr
+    for part in ("by a program: claude-code", set_status(number), "clean up", "OPS-8", "until", ", once"):
+        assert part in shown.stderr
+    answer = () if team.directory else ("--approval", shown.stdout.strip())
+    # Neither another statement, nor another value in it, nor another reason.
+    for other in (set_status(12), set_status(number).replace("agent-1", "agent-2")):
+        refused = by_agent(team, other, *answer)
+        assert refused.returncode == 3
+    other_reason = team.ann.run(
+        "sql", "shop", "-e", set_status(number), "--reason", "x", "--confirm", "shop", *answer, **AGENT
+    )
+    assert other_reason.returncode == 3
+    assert not status_of(team, number).startswith("agent")
+    done = by_agent(team, set_status(number), *answer)
+    assert done.returncode == 0, done.stderr
+    records = team.records()
+    (approved,) = [record for record in records if record["type"] == "approval"]
+    (intent,) = [record for record in records if record["type"] == "intent"]
+    assert (approved["approver"], approved["request"], approved["digest"]) == (
+        team.ben.name, intent["elevation"], intent["digest"],
+    )  # fmt: skip
+    assert approved["reason"].startswith("asked for as ")
+    assert [record["state"] for record in records if record["type"] == "elevation"] == ["asked", "granted", "expired"]
+    assert status_of(team, number) == f"agent-{number}"
+    again = by_agent(team, set_status(number), *answer)
+    assert again.returncode == 3
+    assert "waits for a person" in receiver.wait(1)
+    verified = team.ann.run("audit", "verify")
+    assert verified.returncode == 0, verified.stdout
+
+
+def test_neither_the_agent_nor_its_person_approves_it(team):
+    code = waiting(by_agent(team, set_status(21)))
+    own = team.ann.run("approve", code, "--confirm", "shop")
+    assert own.returncode == 3
+    assert f"{team.ann.name} cannot approve what {team.ann.name} asked for" in own.stderr
+    robot = team.ben.run("approve", code, "--confirm", "shop", **AGENT)
+    assert robot.returncode == 3
+    assert by_agent(team, set_status(21)).returncode == 3
+
+
+def test_an_agents_script_stops_before_its_first_change(team):
+    told = by_agent(team, f"{set_status(31)}; {set_status(32)}")
+    assert told.returncode == 3
+    assert "nothing of the script was run" in told.stderr
+    assert "one by one" in told.stderr
+
+
+def test_what_holds_a_password_is_not_put_down_for_anybody(team):
+    told = by_agent(team, "UPDATE customers SET password = 'hidden-7' WHERE id = 1")
+    assert told.returncode == 3
+    assert "holds a secret" in told.stderr
+    assert "hidden-7" not in told.stderr
+
+
+def test_the_way_out_tells_an_agent_that_a_person_decides(team):
+    told = team.ann.run("sql", "shop", "-e", set_status(41), **AGENT)
+    assert told.returncode == 3
+    assert "then a person approves it" in told.stderr
+
+
+def test_a_script_without_a_terminal_is_an_agent_but_in_the_demo(team):
+    told = team.ann.run("sql", "shop", "-e", set_status(51), *PLEA)
+    assert told.returncode == 0, told.stderr
+    config = team.ann.config.read_text()
+    team.ann.write(config.replace('environment = "demo"', 'environment = "production"'))
+    told = team.ann.run("sql", "shop", "-e", set_status(52), *PLEA)
+    assert told.returncode == 3
+    assert "an agent (no-terminal) cannot elevate by itself" in told.stderr
+    # A person who pipes something in still sits at a terminal.
+    console = team.ann.start("sql", "shop", "-e", set_status(52), *PLEA)
+    assert console.end()[0] == 0, console.messages
