@@ -27,8 +27,7 @@ class Agreements:
         self._journal = journal
         self._clock = clock
         self._people = people
-        alone = settings.agents_may_elevate.get(visit.environment, ())
-        self._agent = "" if visit.person.agent in alone else visit.person.agent
+        self._agent = visit.person.agent if settings.waits_for_a_person(visit.person.agent, visit.environment) else ""
 
     @property
     def needs_a_person(self) -> bool:

@@ -22,7 +22,7 @@ from safeconsole.core.decision import Considered
 from safeconsole.core.errors import ConfigurationError, RefusedError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.person import Person
-from safeconsole.core.policy import Policy, session_limits
+from safeconsole.core.policy import ElevationSettings, Policy, session_limits
 from safeconsole.core.preview import preview
 from safeconsole.core.record import SessionOpened
 from safeconsole.core.settings import ClusterSettings, NoticeSettings, Settings
@@ -133,7 +133,9 @@ class Program:
         )
         # What is configured or asked for wrongly opens no session, so that every journal has an end.
         session_limits(policy, visit.limits)
-        people = People(confirmer=door.confirmer, second=self._second_person(policy, door), notifier=self._notices())
+        people = People(
+            confirmer=door.confirmer, second=self._second_person(policy.elevation, door), notifier=self._notices()
+        )
         engine = self._engine(door.cluster, cluster)
         journal = self._journal(policy)
         journal.append(self._opened(visit, policy))
@@ -304,8 +306,9 @@ class Program:
 
         return open_notices(self._audit_directory(), settings, self.environ)
 
-    def _second_person(self, policy: Policy, door: Door) -> SecondPerson | None:
-        if not (policy.elevation.two_persons or self.person.agent):
+    def _second_person(self, elevation: ElevationSettings, door: Door) -> SecondPerson | None:
+        environment = self._cluster(door.cluster).environment
+        if not (elevation.two_persons or elevation.waits_for_a_person(self.person.agent, environment)):
             return None
         from safeconsole.adapters.local.approvals import LocalApprovals
         from safeconsole.adapters.local.waiting_requests import WaitingRequests

@@ -47,6 +47,10 @@ class ElevationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     notice_required: bool = False
     agents_may_elevate: dict[str, tuple[str, ...]] = {}
 
+    def waits_for_a_person(self, agent: str, environment: str) -> bool:
+        """Return whether somebody else has to approve what an agent asks for; "" is a person."""
+        return bool(agent) and agent not in self.agents_may_elevate.get(environment, ())
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:

@@ -144,7 +144,8 @@ def _configuration(cluster, directory, nodes, policy, settings):
         f"nodes = {json.dumps(list(names))}",
         'schema = "shop"',
         f"policy = {json.dumps(str(policy))}",
-        *(f"{key} = {json.dumps(value)}" for key, value in settings.items()),
+        # Tests have no terminal, and baseline lets nobody without one elevate elsewhere.
+        *(f"{key} = {json.dumps(value)}" for key, value in {"environment": "demo", **settings}.items()),
         "[clusters.shop.names]",
         *(f"{json.dumps(address)} = {json.dumps(name)}" for address, name in names.items()),
         "[clusters.shop.accounts]",
