@@ -159,7 +159,7 @@ class Recorder:
 
     def readable(self, statement: Statement) -> str:
         """Return a statement as a second person reads it: nobody can approve what they are not shown."""
-        return redacted(statement.text, statement.kind, self._rules(), "keep")
+        return redacted(statement.text, statement.kind, Handling(rules=self._rules()))
 
     def _redacted_error(self, statement: Statement, error: SafeConsoleError) -> str:
         if redacted_message(error.message, statement.text) != error.message:
