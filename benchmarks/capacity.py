@@ -1,239 +1,47 @@
 """
-The incident's query beside `safeconsole capacity`: `python benchmarks/capacity.py [--flavour F] [--tables N ...]`.
+The incident's query beside `safeconsole capacity`: `python -m benchmarks.capacity [--flavour F] [--tables N ...]`.
 
-For each flavour it starts a throw-away primary and replica (64 MB buffer pool), makes N small tables and 20 larger
-ones that look like migration leftovers and live tables, and waits until the replica has them. Then, for each side, it
+For each flavour it starts a throw-away primary and replica (64 MB buffer pool) and makes tables on the replica, in
+steps: N small ones, and 20 larger ones that look like migration leftovers and live tables. Then, for each side, it
 restarts the replica so that its caches are cold, reads single rows beside it all the time, and measures what the side
-does to the replica: resident memory, tables and definitions opened, redo written, latency of the single reads, time.
+does to it (`cold_server`).
 
-Sides: `nothing` (the console opens and runs SELECT 1) · `capacity` · the raw queries, as an account that may do all.
-The error is that of the 20 largest tables' estimates against their files on disk. `--rows N` also puts N made-up rows
-into the statistics and measures the console's own memory and time.
+Sides: `nothing`, which shows what the machine does to the figures by itself · `opening`, the console's SELECT 1 ·
+`capacity` · the raw queries, as an account that may do all. The error is that of the 20 largest tables' estimates
+against their files on disk. `--rows N` also puts N made-up rows into the statistics and measures the console's own
+memory and time.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import platform
 import shutil
-import signal
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
-import pymysql
-
-from safeconsole.demo.cluster import RunningCluster, RunningNode, connect_root, has_ended
+from benchmarks.cold_server import ColdServer, Cost, ask, measured, percentile
+from benchmarks.many_tables import SCHEMA, grow, writable
+from safeconsole.demo.cluster import RunningCluster, RunningNode, connect_root
 from safeconsole.demo.servers import start_cluster
 
-SCHEMA = "bench"
-LARGE = 20
-SETTLE_SECONDS, IDLE_SECONDS, AFTER_SECONDS = 3.0, 6.0, 0.5
+NOTHING_SECONDS = 10.0
 _SIZES = "SELECT table_schema, table_name, data_length + index_length FROM information_schema.tables"
 _STATS = "SELECT name, clust_index_size, other_index_size FROM information_schema."
 RAW = {
     "mysql": {"information_schema.tables": _SIZES, "innodb_tablestats": f"{_STATS}innodb_tablestats"},
     "mariadb": {"information_schema.tables": _SIZES, "innodb_sys_tablestats": f"{_STATS}innodb_sys_tablestats"},
 }
-LOAD = """
-import sys, time, random, pymysql
-c = pymysql.connect(unix_socket=sys.argv[1], user="root", autocommit=True)
-q = c.cursor()
-while True:
-    key = random.randrange(1, 10001)
-    begun = time.monotonic()
-    q.execute("SELECT v FROM bench.hot WHERE id = %s" % key)
-    q.fetchall()
-    ended = time.monotonic()
-    sys.stdout.write("%f %f\\n" % (begun, ended - begun))
-    sys.stdout.flush()
-    time.sleep(0.003)
-"""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
-    """What one side did: bytes, counts, milliseconds, seconds."""
-
-    side: str
-    wall: float
-    grown: int
-    kept: int
-    tables: int
-    definitions: int
-    redo: int
-    idle_p99: float
-    p99: float
-    worst: float
-    reads: int
-    console_bytes: int = 0
-
-
-def ask(dba, sql):
-    with dba.cursor() as cursor:
-        cursor.execute(sql)
-        return cursor.fetchall()
-
-
-def build(cluster: RunningCluster, tables: int) -> None:
-    """Make N small tables in schemas of 500, and the large ones, on the replica alone: it is the one that is asked."""
-    begun = time.monotonic()
-    with cluster.dba_connect(cluster.primary) as dba:
-        ask(dba, "GRANT SELECT ON *.* TO 'console_read'@'%'")
-    cluster.wait_caught_up()
-    with cluster.dba_connect(cluster.replicas[0]) as dba:
-        writable(dba, value=True)
-        ask(dba, f"CREATE DATABASE {SCHEMA}")
-        ask(dba, f"CREATE TABLE {SCHEMA}.hot (id INT PRIMARY KEY, v VARCHAR(100))")
-        for start in range(1, 10_001, 2_000):
-            values = ",".join(f"({n}, REPEAT('x', 80))" for n in range(start, start + 2_000))
-            ask(dba, f"INSERT INTO {SCHEMA}.hot VALUES {values}")
-        for number in range(LARGE):
-            name = f"`{SCHEMA}`.`_large{number:02d}_gho`" if number % 4 == 0 else f"`{SCHEMA}`.`large{number:02d}`"
-            ask(dba, f"CREATE TABLE {name} (id INT PRIMARY KEY AUTO_INCREMENT, a INT, b VARCHAR(2000), KEY (a))")
-            for part in range(3 + number // 5):
-                columns = f"id + {part * 10_000}, REPEAT(CHAR(65 + (id + {part}) % 26), 1900)"
-                ask(dba, f"INSERT INTO {name} (a, b) SELECT {columns} FROM {SCHEMA}.hot")
-        for number in range(tables):
-            schema = f"{SCHEMA}_{number // 500:04d}"
-            if number % 500 == 0:
-                ask(dba, f"CREATE DATABASE {schema}")
-            ask(dba, f"CREATE TABLE {schema}.t{number:06d} (id INT PRIMARY KEY, a INT, KEY (a))")
-        writable(dba, value=False)
-    print(f"  built {tables} tables in {time.monotonic() - begun:.0f} s", flush=True)
-    wait_for_statistics(cluster)
-
-
-def wait_for_statistics(cluster: RunningCluster) -> None:
-    """Wait until the server has noticed in the background what was filled; a restart would make it forget to."""
-    until = time.monotonic() + 300
-    while time.monotonic() < until:
-        with cluster.dba_connect(cluster.replicas[0]) as dba:
-            sql = f"SELECT COUNT(*) FROM mysql.innodb_table_stats WHERE database_name = '{SCHEMA}' AND n_rows > 25000"
-            if ask(dba, sql)[0][0] == LARGE:
-                return
-        time.sleep(2)
-    print("  the statistics of some large tables are still old", flush=True)
-
-
-def writable(dba, *, value: bool) -> None:
-    """Let the replica's own administrator change it, without a trace in its log; or no more."""
-    if "MariaDB" not in ask(dba, "SELECT VERSION()")[0][0]:
-        ask(dba, f"SET GLOBAL super_read_only = {int(not value)}")
-    ask(dba, f"SET GLOBAL read_only = {int(not value)}")
-    ask(dba, f"SET SESSION sql_log_bin = {int(not value)}")
-
-
-class Replica:
-    """The replica's process, restarted cold for each side."""
-
-    def __init__(self, node: RunningNode) -> None:
-        self.node = node
-        self.pid = node.pid
-        self.command = Path(f"/proc/{node.pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def restart(self) -> None:
-        """Stop it, start it with the same command, and wait until it answers."""
-        self.stop()
-        log = (self.node.datadir.parent / "server.log").open("ab")
-        self.process = subprocess.Popen(
-            self.command, cwd=self.node.datadir.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-        )
-        log.close()
-        self.pid = self.process.pid
-        while True:
-            try:
-                connect_root(self.node.socket).close()
-            except (OSError, pymysql.MySQLError):
-                if self.process.poll() is not None:
-                    raise SystemExit("the replica did not come up again") from None
-                time.sleep(0.2)
-            else:
-                return
-
-    def stop(self) -> None:
-        """Stop it and wait until it is gone."""
-        os.kill(self.pid, signal.SIGTERM)
-        if self.process is not None:
-            self.process.wait()
-        while not has_ended(self.pid):
-            time.sleep(0.05)
-
-    def memory(self) -> tuple[int, int]:
-        """Return resident memory now and at its highest, in bytes."""
-        text = Path(f"/proc/{self.pid}/status").read_text()
-        found = {
-            line.split(":")[0]: line.split()[1] for line in text.splitlines() if line.startswith(("VmRSS", "VmHWM"))
-        }
-        return int(found["VmRSS"]) * 1024, int(found["VmHWM"]) * 1024
-
-    def forget_highest(self) -> None:
-        """Begin to look for the highest memory anew."""
-        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
-
-    def counters(self) -> dict[str, int]:
-        """Return the server's own counters."""
-        with connect_root(self.node.socket) as dba:
-            names = "'Opened_tables','Opened_table_definitions','Innodb_os_log_written'"
-            return {
-                name: int(value) for name, value in ask(dba, f"SHOW GLOBAL STATUS WHERE variable_name IN ({names})")
-            }
-
-
-def percentile(values, part):
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, int(len(ordered) * part))] if ordered else float("nan")
-
-
-def measured(replica: Replica, side: str, run) -> Cost:
-    """Restart cold, load, and run one side; `run` returns the console's memory, or 0."""
-    replica.restart()
-    # A replica that has just begun catches up first.
-    time.sleep(SETTLE_SECONDS)
-    load = subprocess.Popen([sys.executable, "-c", LOAD, str(replica.node.socket)], stdout=subprocess.PIPE, text=True)
-    try:
-        time.sleep(2.0)
-        idle_from = time.monotonic()
-        time.sleep(IDLE_SECONDS)
-        before, (resident, _) = replica.counters(), replica.memory()
-        replica.forget_highest()
-        begun = time.monotonic()
-        console = run()
-        ended = time.monotonic()
-        time.sleep(AFTER_SECONDS)
-        (now, highest), after = replica.memory(), replica.counters()
-    finally:
-        load.terminate()
-        lines = load.communicate()[0].splitlines()
-    reads = [tuple(map(float, line.split())) for line in lines if line.count(" ") == 1]
-    idle = [seconds * 1000 for at, seconds in reads if idle_from <= at < begun]
-    during = [seconds * 1000 for at, seconds in reads if begun - 0.1 <= at <= ended]
-    cost = Cost(
-        side=side, wall=ended - begun, grown=highest - resident, kept=now - resident,
-        tables=after["Opened_tables"] - before["Opened_tables"],
-        definitions=after.get("Opened_table_definitions", 0) - before.get("Opened_table_definitions", 0),
-        redo=after["Innodb_os_log_written"] - before["Innodb_os_log_written"],
-        idle_p99=percentile(idle, 0.99), p99=percentile(during, 0.99), worst=max(during, default=float("nan")),
-        reads=len(during), console_bytes=console,
-    )  # fmt: skip
-    show(cost)
-    return cost
-
-
-def show(cost: Cost) -> None:
-    print(
-        f"  {cost.side:25} {cost.wall:6.2f} s  memory +{cost.grown / 2**20:6.1f} MB (kept {cost.kept / 2**20:5.1f})"
-        f"  tables {cost.tables:6d}  definitions {cost.definitions:6d}  redo {cost.redo / 1024:8.1f} KB"
-        f"  p99 {cost.idle_p99:6.2f} -> {cost.p99:7.2f} ms (worst {cost.worst:7.1f}, n={cost.reads})"
-        + (f"  console {cost.console_bytes / 2**20:.0f} MB" if cost.console_bytes else ""),
-        flush=True,
-    )
+WORST = {"mysql": "innodb_tablestats", "mariadb": "information_schema.tables"}
+"""The side of each flavour that took servers down: what the console is held to."""
 
 
 class Console:
@@ -268,6 +76,25 @@ class Console:
             raise SystemExit(f"safeconsole {' '.join(arguments)} ended with {process.returncode}")
         return usage.ru_maxrss * 1024
 
+    def report(self) -> int:
+        """Make a capacity report."""
+        return self.run("capacity", "bench", "--top", "20", "--afresh", "--format", "json")
+
+
+def nothing() -> int:
+    time.sleep(NOTHING_SECONDS)
+    return 0
+
+
+def raw(server: ColdServer, sql: str) -> Callable[[], int]:
+    def run() -> int:
+        with connect_root(server.node.socket) as dba:
+            ask(dba, "SET SESSION TRANSACTION READ WRITE")
+            ask(dba, sql)
+        return 0
+
+    return run
+
 
 def errors_of(console: Console, node: RunningNode, figure: str) -> list[float]:
     """Return how far a figure of each of the largest tables is from its file, as a part of the file."""
@@ -282,16 +109,6 @@ def errors_of(console: Console, node: RunningNode, figure: str) -> list[float]:
     return found
 
 
-def raw(replica: Replica, sql: str):
-    def run() -> int:
-        with connect_root(replica.node.socket) as dba:
-            ask(dba, "SET SESSION TRANSACTION READ WRITE")
-            ask(dba, sql)
-        return 0
-
-    return run
-
-
 def tell_error(what: str, errors: list[float]) -> None:
     worst, median = max(map(abs, errors)), percentile([abs(error) for error in errors], 0.5)
     print(
@@ -299,27 +116,73 @@ def tell_error(what: str, errors: list[float]) -> None:
     )
 
 
-def compare(flavour: str, tables: int, directory: Path) -> None:
-    with start_cluster(flavour, directory / "nodes", replicas=1) as cluster:
-        build(cluster, tables)
-        replica, console = Replica(cluster.replicas[0]), Console(cluster, directory)
-        try:
-            with connect_root(replica.node.socket) as dba:
-                print(f"{flavour} {ask(dba, 'SELECT VERSION()')[0][0]}, {tables} tables, buffer pool 64 MB", flush=True)
-            nothing = measured(replica, "nothing (SELECT 1)", lambda: console.run("sql", "bench", "-e", "SELECT 1"))
-            ours = measured(
-                replica, "capacity", lambda: console.run("capacity", "bench", "--top", "20", "--format", "json")
-            )
-            tell_error("estimate", errors_of(console, replica.node, "total_bytes"))
-            console.run("capacity", "bench", "--verify", "20", "--format", "json")
-            tell_error("--verify, with free space", errors_of(console, replica.node, "found_bytes"))
-            for name, sql in RAW[flavour].items():
-                theirs = measured(replica, name, raw(replica, sql))
-                print(f"    capacity is {ours.grown / max(theirs.grown, 1):.1%} of its memory"
-                      f" ({(ours.grown - nothing.grown) / max(theirs.grown, 1):+.1%} beside opening the console),"
-                      f" {ours.tables / max(theirs.tables, 1):.1%} of its tables opened")  # fmt: skip
-        finally:
-            replica.stop()
+def middle(costs: list[Cost]) -> Cost:
+    """Return the median of each figure."""
+    figures = {
+        field.name: statistics.median([getattr(cost, field.name) for cost in costs])
+        for field in dataclasses.fields(Cost)
+        if field.name != "side"
+    }
+    return Cost(side=costs[0].side, **figures)  # type: ignore[arg-type]
+
+
+def line_of(cost: Cost, tables: int) -> str:
+    """Return a side as a line of a table in Markdown; megabytes, kilobytes, milliseconds."""
+    figures = (
+        cost.side, f"{tables:,}", f"{cost.wall:.1f} s", f"+{cost.grown / 2**20:.1f}", f"+{cost.own / 2**20:.1f}",
+        f"+{cost.kept / 2**20:.1f}", f"{cost.tables:,.0f}", f"{cost.definitions:,.0f}", f"{cost.redo / 1024:.1f}",
+        f"{cost.idle_p99:.2f} → {cost.p99:.2f} ({cost.p99 / cost.idle_p99 - 1:+.0%})", f"{cost.worst:.0f}",
+    )  # fmt: skip
+    return f"| {' | '.join(figures)} |"
+
+
+HEAD = (
+    "| side | tables | time | memory, MB | its own, MB | kept, MB | tables opened | definitions | redo, KB"
+    " | p99 of the reads beside, without → with, ms | worst |\n|" + "---|" * 11
+)
+
+
+def compare(server: ColdServer, console: Console, given) -> None:
+    """Build up to each number of tables, and measure all sides there."""
+    already, flavour = 0, server.flavour
+    for tables in given.tables:
+        took = grow(server, already, tables)
+        already = tables
+        server.restart()
+        with connect_root(server.node.socket) as dba:
+            version = ask(dba, "SELECT VERSION()")[0][0]
+        print(f"\n{flavour} {version}, {tables} tables (built in {took:.0f} s), load {os.getloadavg()[0]:.1f}\n{HEAD}")
+        sides: dict[str, Callable[[], int]] = {
+            "nothing": nothing,
+            "opening": lambda: console.run("sql", "bench", "-e", "SELECT 1"),
+            "`capacity`": console.report,
+            **{name: raw(server, sql) for name, sql in RAW[flavour].items()},
+        }
+        found: dict[str, list[Cost]] = {side: [] for side in sides}
+        for _ in range(given.runs):
+            for side, run in sides.items():
+                found[side].append(measured(server, side, run))
+        costs = {side: middle(each) for side, each in found.items()}
+        for cost in costs.values():
+            print(line_of(cost, tables), flush=True)
+        tell_ratios(costs, WORST[flavour])
+        console.report()
+        tell_error("estimate", errors_of(console, server.node, "total_bytes"))
+        console.run("capacity", "bench", "--verify", "20", "--format", "json")
+        tell_error("--verify", errors_of(console, server.node, "found_bytes"))
+
+
+def tell_ratios(costs: dict[str, Cost], worst: str) -> None:
+    ours, theirs, opening = costs["`capacity`"], costs[worst], costs["opening"]
+    beside = ours.own - opening.own
+    print(
+        f"\n  of {worst}: memory {ours.grown / theirs.grown:.1%}, its own {ours.own / max(theirs.own, 1):.1%}"
+        f" ({beside / max(theirs.own, 1):+.1%} without opening the console), definitions"
+        f" {ours.definitions / max(theirs.definitions, 1):.1%},"
+        f" tables opened {ours.tables / max(theirs.tables, 1):.1%};"
+        f" console {ours.console_bytes / 2**20:.0f} MB",
+        flush=True,
+    )
 
 
 def long_list(flavour: str, counts: list[int], directory: Path) -> None:
@@ -339,7 +202,7 @@ def long_list(flavour: str, counts: list[int], directory: Path) -> None:
                     ask(dba, f"INSERT INTO mysql.innodb_table_stats VALUES {rows}")
                 writable(dba, value=False)
             begun = time.monotonic()
-            highest = console.run("capacity", "bench", "--top", "20", "--format", "json")
+            highest = console.report()
             kept = sum(path.stat().st_size for path in (directory / "state").rglob("*.gz"))
             print(f"  {flavour}: {count} tables in {time.monotonic() - begun:.1f} s, console {highest / 2**20:.0f} MB,"
                   f" reports kept {kept / 1024:.0f} KB", flush=True)  # fmt: skip
@@ -349,7 +212,8 @@ def long_list(flavour: str, counts: list[int], directory: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flavour", choices=("mysql", "mariadb"), action="append")
-    parser.add_argument("--tables", type=int, nargs="*", default=[1_000, 10_000])
+    parser.add_argument("--tables", type=int, nargs="*", default=[1_000, 10_000], help="ascending")
+    parser.add_argument("--runs", type=int, default=1, help="of each side; the medians are told")
     parser.add_argument("--rows", type=int, nargs="*", default=[], help="made-up rows for the console's own cost")
     given = parser.parse_args()
     model = next(
@@ -359,12 +223,24 @@ def main() -> None:
     machine = f"{platform.machine()} {model}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     print(f"{machine}, Python {platform.python_version()}")
     for flavour in given.flavour or ("mysql", "mariadb"):
-        for tables in given.tables:
+        if given.tables:
             with tempfile.TemporaryDirectory(prefix="sc-cap-") as directory:
-                compare(flavour, tables, Path(directory))
+                one_flavour(flavour, Path(directory), given)
         if given.rows:
             with tempfile.TemporaryDirectory(prefix="sc-cap-") as directory:
                 long_list(flavour, given.rows, Path(directory))
+
+
+def one_flavour(flavour: str, directory: Path, given) -> None:
+    with start_cluster(flavour, directory / "nodes", replicas=1) as cluster:
+        with cluster.dba_connect(cluster.primary) as dba:
+            ask(dba, "GRANT SELECT ON *.* TO 'console_read'@'%'")
+        cluster.wait_caught_up()
+        server, console = ColdServer(cluster.replicas[0], flavour), Console(cluster, directory)
+        try:
+            compare(server, console, given)
+        finally:
+            server.stop()
 
 
 if __name__ == "__main__":
