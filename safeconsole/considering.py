@@ -70,7 +70,7 @@ class Considering:
         )
         facts = facts_of(statement, route=route, reading=choice.reading, estimate=estimate, circumstances=circumstances)
         decision = with_disagreement(judge(self._policy, facts, limits=limits), estimate, choice.route)
-        decision = addressed(decision, self._visit.cluster)
+        decision = addressed(decision, self._visit.cluster, statement.hazards)
         return Considered(
             statement=statement,
             route=choice.route if choice.reading else route,

@@ -9,14 +9,14 @@ only from a decision whose demands are met.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 
 from safeconsole.core.elevation import Grant, covers
 from safeconsole.core.errors import DeniedError, NoFitNodeError, RefusedError
 from safeconsole.core.limits import Limits
 from safeconsole.core.routing import Identity
-from safeconsole.core.statement import Estimate, Statement
+from safeconsole.core.statement import Estimate, Hazard, Statement
 from safeconsole.core.vocabulary import Account, NodeName, Route, Verdict
 from safeconsole.values import dataclass
 
@@ -152,11 +152,20 @@ def permit_from_decision(considered: Considered, *, grant: Grant | None, confirm
     )
 
 
-def addressed(decision: Decision, cluster: str) -> Decision:
-    """Return the decision with the command for safe sizes spelt out for its cluster, ready to be copied."""
+def addressed(decision: Decision, cluster: str, hazards: Iterable[Hazard] = ()) -> Decision:
+    """
+    Return the decision with the command for safe sizes spelt out for its cluster, ready to be copied.
+
+    Args:
+        hazards: the statement's own; when all of them are about one schema, the command is.
+    """
     if not cluster or CAPACITY_COMMAND not in decision.instead:
         return decision
-    command = f"{CAPACITY_COMMAND} {shlex.quote(cluster)}"
+    schemas = {hazard.schema for hazard in hazards}
+    schema = schemas.pop() if len(schemas) == 1 else ""
+    # A name that does not show must not be copied.
+    only = f" --schema {shlex.quote(schema)}" if schema.isprintable() and schema else ""
+    command = f"{CAPACITY_COMMAND} {shlex.quote(cluster)}{only}"
     plain = decision.instead.replace(f"{CAPACITY_COMMAND} CLUSTER", CAPACITY_COMMAND)
     return replace(decision, instead=plain.replace(CAPACITY_COMMAND, command))
 

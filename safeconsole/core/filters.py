@@ -30,6 +30,8 @@ _CLAUSE_ENDS = frozenset(
 _WEAKENING = frozenset({"OR", "||", "XOR", "BETWEEN", "CASE"})
 # Three letters in front of the first wildcard, so that a pattern names a family of tables.
 _PREFIX = re.compile(r"""['"][^%_'"\\]{3}""")
+# Means its own characters under every sql_mode.
+_PLAIN = re.compile(r"""(?P<quote>['"])(?P<value>[^'"\\]+)(?P=quote)""")
 
 
 def filter_on(tokens: tuple[Token, ...], table: str, keys: tuple[str, ...]) -> Filter:
@@ -49,6 +51,15 @@ def filter_on(tokens: tuple[Token, ...], table: str, keys: tuple[str, ...]) -> F
     if by_name or any(_is_prefix(condition, keys[1]) for condition in conditions):
         return Filter.NAME
     return Filter.NONE
+
+
+def schema_given(tokens: tuple[Token, ...], column: str) -> str:
+    """Return the schema that a filter pins down by a plain literal, "" where it does not; see `filter_on`."""
+    for condition in _conditions(_where(tokens)):
+        literal = _after_column(condition, column)[1:]
+        if _is_equality(condition, column) and len(literal) == 1 and (plain := _PLAIN.fullmatch(literal[0].text)):
+            return plain["value"]
+    return ""
 
 
 def _mentions(tokens: tuple[Token, ...], table: str) -> int:

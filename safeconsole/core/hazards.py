@@ -11,7 +11,7 @@ import unicodedata
 
 from safeconsole.core.catalogue import mariadb, mysql, sqlite
 from safeconsole.core.catalogue.objects import DangerousObject
-from safeconsole.core.filters import Filter, filter_on
+from safeconsole.core.filters import Filter, filter_on, schema_given
 from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
 from safeconsole.core.statement import Hazard, TableName
 from safeconsole.core.structure import name_of
@@ -115,7 +115,8 @@ def _hazard(table: TableName, columns: frozenset[str], tokens: tuple[Token, ...]
     row = _row(table, columns, rules)
     if row is None:
         return None
-    cost = _cost(row, filter_on(tokens, table.name, row.keys) if row.keys and tokens else Filter.NONE)
+    filtered = filter_on(tokens, table.name, row.keys) if row.keys and tokens else Filter.NONE
+    cost = _cost(row, filtered)
     if cost is CostClass.LOOKUP:
         return None
     return Hazard(
@@ -124,6 +125,7 @@ def _hazard(table: TableName, columns: frozenset[str], tokens: tuple[Token, ...]
         why=row.why,
         instead=row.instead,
         uninterruptible=row.uninterruptible and cost is row.cost,
+        schema=schema_given(tokens, row.keys[0]) if row.keys and filtered is Filter.SCHEMA else "",
     )
 
 

@@ -26,7 +26,7 @@ def preview(
     """
     route, estimate = route_of(statement, to=to), Estimate()
     facts = facts_of(statement, route=route, reading=None, estimate=estimate, circumstances=circumstances)
-    decision = addressed(judge(policy, facts, limits=limits), circumstances.cluster)
+    decision = addressed(judge(policy, facts, limits=limits), circumstances.cluster, statement.hazards)
     return Considered(
         statement=statement,
         route=route,

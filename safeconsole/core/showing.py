@@ -90,7 +90,7 @@ def _judge(form: str, findings: Findings) -> None:
     old = not mariadb and findings.rules.version < 80000
     if form == "table status" and not _names_one(findings.tokens):
         cost = CostClass.OPENS_EVERY_TABLE if mariadb or old else CostClass.LINEAR_IN_OBJECTS
-        findings.danger(replace(ACTIONS["show-table-status"], cost=cost))
+        findings.danger(replace(ACTIONS["show-table-status"], cost=cost, schema=_schema_shown(findings)))
     elif form in {"binlog events", "relaylog events"}:
         findings.action("log-events")
     elif form in _WITH_HASHES or (form == "grants" and mariadb):
@@ -99,6 +99,13 @@ def _judge(form: str, findings: Findings) -> None:
         form == "triggers" or (form == "tables" and any(token.word == "FULL" for token in findings.tokens[:3]))
     ):
         findings.action("show-definitions")
+
+
+def _schema_shown(findings: Findings) -> str:
+    """Return the schema that SHOW TABLE STATUS is about."""
+    tokens = findings.tokens
+    start = next((place for place, token in enumerate(tokens[:-1]) if token.word in {"FROM", "IN"}), None)
+    return findings.schema if start is None else name_of(tokens[start + 1])
 
 
 def _names_one(tokens: tuple[Token, ...]) -> bool:

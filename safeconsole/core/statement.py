@@ -36,6 +36,7 @@ class Hazard:
         why: one sentence for the person.
         instead: the safer way to the same answer, or "".
         uninterruptible: runs on after it was told to stop (measured, docs/limits.md).
+        schema: the only schema whose objects the text asks for, "" for several or where it is not said plainly.
     """
 
     id: str
@@ -43,6 +44,7 @@ class Hazard:
     why: str
     instead: str = ""
     uninterruptible: bool = False
+    schema: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
