@@ -137,8 +137,12 @@ class Program:
             confirmer=door.confirmer, second=self._second_person(policy.elevation, door), notifier=self._notices()
         )
         engine = self._engine(door.cluster, cluster)
-        journal = self._journal(policy)
-        journal.append(self._opened(visit, policy))
+        try:
+            journal = self._journal(policy)
+            journal.append(self._opened(visit, policy))
+        except BaseException:
+            engine.close()
+            raise
         gate = Gate(visit=visit, policy=policy, engine=engine, journal=journal, clock=self._clock, people=people)
         shipping = self._shipping()
         reason = "interrupted"
@@ -275,7 +279,10 @@ class Program:
             return sqlite.open_engine(name, cluster, self._clock)
         from safeconsole.adapters.mysql import engine as mysql
 
-        return mysql.open_engine(name, cluster, LocalSecrets(self.settings(), self.environ), self._clock)
+        engine = mysql.open_engine(name, cluster, LocalSecrets(self.settings(), self.environ), self._clock)
+        # Every session asks for this first; the network is waited for while policy and journal are opened.
+        engine.measure_ahead()
+        return engine
 
     def _journal(self, policy: Policy) -> FileJournal:
         audit = self.settings().audit

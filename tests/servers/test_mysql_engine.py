@@ -635,3 +635,29 @@ def test_a_group_says_who_writes(private_cluster):
     # What leaves its group refuses writes, and copies from nobody.
     assert (reading.role, reading.proof) == (Role.UNKNOWN, "read_only=1, but no replication channel")
     engine.close()
+
+
+def test_what_was_measured_ahead_is_handed_out_once(engine):
+    engine.measure_ahead()
+    assert engine.rules.flavour in {Flavour.MYSQL, Flavour.MARIADB}
+    first, again = engine.topology(), engine.topology()
+    assert {reading.node for reading in first} == {reading.node for reading in again}
+    assert max(reading.measured_seconds for reading in first) < min(reading.measured_seconds for reading in again)
+
+
+def test_what_is_wrong_ahead_is_said_to_whoever_asks(cluster):
+    engine = open_engine("shop", settings_for(["127.0.0.1:1"]), GivenSecrets(cluster.accounts), RealClock())
+    engine.measure_ahead()
+    with pytest.raises(UnreachableError, match="no node of cluster shop answers"):
+        engine.rules  # noqa: B018 (asking is the act)
+    engine.close()
+
+
+def test_leaving_does_not_wait_for_a_node_that_hangs(cluster):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        engine = open_engine("shop", settings_for([address]), GivenSecrets(cluster.accounts), RealClock())
+        engine.measure_ahead()
+        began = time.monotonic()
+        engine.close()
+        assert time.monotonic() - began < engine._settings.connect_seconds

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 
 from safeconsole.adapters.mysql.connection import MySqlConnection
 from safeconsole.adapters.mysql.dialling import login_for
 from safeconsole.adapters.mysql.monitor import Monitor, Seen
 from safeconsole.adapters.mysql.opening import open_connection
 from safeconsole.adapters.mysql.passwords import HeldPassword
+from safeconsole.adapters.mysql.together import at_once
 from safeconsole.adapters.mysql.topology import Channel
-from safeconsole.core.errors import ConfigurationError, UnreachableError
+from safeconsole.core.errors import ConfigurationError, SafeConsoleError, UnreachableError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.routing import Reading
 from safeconsole.core.settings import ClusterSettings
@@ -20,7 +22,11 @@ from safeconsole.core.vocabulary import Account, Flavour, NodeName
 from safeconsole.interfaces import Clock, Secrets, Sensor
 
 MOST_NODES = 32
+AHEAD_HOLDS_SECONDS = 1.0
+"""How long a measurement that nobody has seen yet is handed out as new."""
+
 _ROUNDS = 3
+_CLOSE_SECONDS = 0.2
 
 
 class MySqlEngine:
@@ -52,6 +58,8 @@ class MySqlEngine:
         self._read_password = HeldPassword(secrets, clock, cluster=name, account=settings.accounts.read)
         self._lock = threading.Lock()
         self._measuring = threading.Lock()
+        self._ahead: tuple[float, tuple[Reading, ...]] | None = None
+        self._closed = False
 
     @property
     def flavour(self) -> Flavour:
@@ -68,7 +76,30 @@ class MySqlEngine:
     def topology(self) -> tuple[Reading, ...]:
         """Measure every node, in parallel, and those that they name as their sources."""
         with self._measuring:
+            ahead, self._ahead = self._ahead, None
+            if ahead is not None and self._clock.monotonic() - ahead[0] < AHEAD_HOLDS_SECONDS:
+                return ahead[1]
             return self._measure_all()
+
+    def measure_ahead(self) -> None:
+        """Begin to measure before anybody asks; whoever asks meanwhile waits for it, and meets what is wrong."""
+        # Taken here, so that a question that follows at once does not measure a second time.
+        self._measuring.acquire()
+        threading.Thread(target=self._measure_for_later, daemon=True, name="safeconsole-ahead").start()
+
+    def _measure_for_later(self) -> None:
+        try:
+            with suppress(SafeConsoleError):
+                self._keep_measured()
+        finally:
+            if self._closed:
+                self._close_monitors()
+            self._measuring.release()
+
+    def _keep_measured(self) -> tuple[Reading, ...]:
+        readings = self._measure_all()
+        self._ahead = (self._clock.monotonic(), readings)
+        return readings
 
     def _measure_all(self) -> tuple[Reading, ...]:
         measured: dict[str, Reading] = {}
@@ -77,8 +108,7 @@ class MySqlEngine:
             if not wave:
                 break
             monitors = [self._monitor(address) for address in wave]
-            with ThreadPoolExecutor(max_workers=len(monitors)) as pool:
-                readings = list(pool.map(lambda monitor: monitor.measure(self._clock.monotonic()), monitors))
+            readings = at_once([partial(monitor.measure, self._clock.monotonic()) for monitor in monitors])
             measured.update(zip(wave, readings, strict=True))
             wave = self._unknown_sources(measured)[: MOST_NODES - len(measured)]
         self._seen.update(
@@ -118,6 +148,13 @@ class MySqlEngine:
 
     def close(self) -> None:
         """Close what measures; connections stay with those who opened them. Never raises."""
+        self._closed = True
+        # A measurement that hangs on a node must not keep the person who leaves: it closes what it opened.
+        if self._measuring.acquire(timeout=_CLOSE_SECONDS):
+            self._close_monitors()
+            self._measuring.release()
+
+    def _close_monitors(self) -> None:
         with self._lock:
             monitors, self._monitors = tuple(self._monitors.values()), {}
         for monitor in monitors:
@@ -185,7 +222,9 @@ class MySqlEngine:
 
     def _any_seen(self) -> Seen:
         if not self._seen:
-            readings = self.topology()
+            with self._measuring:
+                # Somebody may have measured while this waited.
+                readings = self._ahead[1] if self._ahead and self._seen else self._keep_measured()
             if not self._seen:
                 reasons = tuple(f"{reading.node}: {reading.unreachable}" for reading in readings)
                 raise UnreachableError(f"no node of cluster {self._name} answers", evidence=reasons)
