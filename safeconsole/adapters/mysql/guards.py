@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from safeconsole.adapters.mysql.error_codes import code_of, text_of
+from safeconsole.adapters.mysql.topology import is_on
 from safeconsole.adapters.mysql.variants import Guard, Variant
 from safeconsole.adapters.mysql.wire import DriverError, Wire
 from safeconsole.core.errors import UnreachableError
@@ -59,7 +60,7 @@ def enforce(wire: Wire, guards: tuple[Guard, ...], limits: Limits, *, server: st
 
 
 def read_session(wire: Wire, variant: Variant, guards: tuple[Guard, ...]) -> Session:
-    """Read all of it in one round trip (0.2 ms on loopback). Raises DriverError, OSError."""
+    """Read all of it in one round trip (0.2 ms on loopback). Raises DriverError, OSError, ValueError."""
     variables = ", ".join(f"@@SESSION.{guard.variable}" for guard in guards)
     row = wire.texts(
         "SELECT @@SESSION.sql_mode, CONCAT_WS(',', @@character_set_client, @@character_set_connection,"
@@ -72,7 +73,7 @@ def read_session(wire: Wire, variant: Variant, guards: tuple[Guard, ...]) -> Ses
         character_set=str(character_set),
         schema=schema or "",
         server=str(server),
-        writable=not (int(read_only or 0) or int(innodb_read_only or 0)),
+        writable=not (is_on(read_only) or is_on(innodb_read_only)),
     )
 
 

@@ -7,7 +7,7 @@ import json
 from safeconsole.adapters.mysql.error_codes import is_lost
 from safeconsole.adapters.mysql.membership import ask, member_of
 from safeconsole.adapters.mysql.sensors import numbers_of
-from safeconsole.adapters.mysql.topology import Channel, NodeFacts, channel_of
+from safeconsole.adapters.mysql.topology import Channel, NodeFacts, channel_of, is_on
 from safeconsole.adapters.mysql.variants import AURORA_MYSQL, MARIADB, MYSQL, Variant
 from safeconsole.adapters.mysql.wire import DriverError, Wire
 from safeconsole.values import dataclass
@@ -62,12 +62,13 @@ def measure(wire: Wire, variant: Variant, *, heartbeat: str = "", with_health: b
 
     Raises:
         DriverError, OSError: the connection is lost, or the node does not even say who it is.
+        ValueError: it does not say clearly whether it takes writes.
     """
     server, read_only, innodb_read_only = wire.rows(f"SELECT {variant.identity}, @@read_only, @@innodb_read_only")[0]
     health = numbers_of(ask(wire, variant.health) or []) if with_health else {}
     facts = NodeFacts(
-        read_only=bool(int(read_only)),
-        innodb_read_only=bool(int(innodb_read_only)),
+        read_only=is_on(read_only),
+        innodb_read_only=is_on(innodb_read_only),
         channels=_channels(wire, variant),
         member=member_of(wire, variant, str(server)),
         heartbeat_lag_seconds=_heartbeat(wire, heartbeat) if heartbeat else None,

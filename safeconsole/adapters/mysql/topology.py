@@ -8,6 +8,25 @@ from typing import Any
 from safeconsole.core.vocabulary import Role
 from safeconsole.values import dataclass
 
+_OFF = frozenset({"0", "OFF"})
+_ON = frozenset({"1", "ON", "NO_LOCK", "NO_LOCK_NO_ADMIN"})
+
+
+def is_on(reading: object) -> bool:
+    """
+    Return what `@@read_only` or `@@innodb_read_only` says.
+
+    A number on MySQL 9.7 and MariaDB 10.11 (measured); one of four words from MariaDB 12.0 on (its manual,
+    "read_only"), three of which refuse writes.
+
+    Raises:
+        ValueError: it says something else, or nothing: what a node does with writes is then not known.
+    """
+    word = str(reading).upper()
+    if word not in _OFF | _ON:
+        raise ValueError(f"it says {reading} where it should say whether it refuses writes")
+    return word in _ON
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Channel:

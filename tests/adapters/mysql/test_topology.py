@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from safeconsole.adapters.mysql.topology import Channel, Member, NodeFacts, channel_of, prove_role
+from safeconsole.adapters.mysql.topology import Channel, Member, NodeFacts, channel_of, is_on, prove_role
 from safeconsole.core.vocabulary import Role
 
 RUNNING = Channel(name="", receiving=True, applying=True, lag_seconds=0.0, source="db-1:3306", source_id="1")
@@ -108,3 +108,18 @@ def test_either_flavours_words_for_a_channel_are_understood():
         source_id="7",
         error="cannot connect",
     )
+
+
+@pytest.mark.parametrize(
+    ("reading", "on"),
+    [(0, False), ("0", False), ("OFF", False), (1, True), ("1", True), ("ON", True), ("NO_LOCK", True),
+     ("NO_LOCK_NO_ADMIN", True), ("no_lock", True)],
+)  # fmt: skip
+def test_a_switch_is_read_as_a_number_or_as_a_word(reading, on):
+    assert is_on(reading) is on
+
+
+@pytest.mark.parametrize("reading", [None, "", "MAYBE", 2, "-1"])
+def test_a_switch_that_says_nothing_clear_is_not_believed(reading):
+    with pytest.raises(ValueError, match="whether it refuses writes"):
+        is_on(reading)
