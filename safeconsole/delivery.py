@@ -50,7 +50,7 @@ def deliver(answer: Answer, connection: Connection, limits: Limits, presenter: P
                 by="console",
                 ceiling=ceiling,
                 verified=connection.stop(),
-                instead="narrow it with WHERE or LIMIT, or raise the limit up to the policy's ceiling",
+                instead="narrow it with WHERE or LIMIT",
             )
     return answer.finish()
 

@@ -25,6 +25,7 @@ from safeconsole.core.errors import (
     ServerError,
 )
 from safeconsole.core.limits import Limits
+from safeconsole.core.loosening import say_how_to_loosen
 from safeconsole.core.policy import Policy, session_limits
 from safeconsole.core.record import CodeEntered, CommandGiven, Ended, Noticed, SessionClosed
 from safeconsole.core.routing import Reading
@@ -203,6 +204,7 @@ class Gate:
             completion = deliver(answer, connection, permit.limits, presenter, tally)
         except BaseException as error:
             failure = failure_of(error, connection, permit)
+            say_how_to_loosen(failure, considered.decision, self.policy, face=self.visit.face)
             self._custody.running = False
             if isinstance(failure, OutcomeUnknownError):
                 self._own_writes.wrote(permit)

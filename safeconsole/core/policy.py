@@ -174,7 +174,10 @@ def session_limits(policy: Policy, asked: Mapping[str, float]) -> Limits:
             raise ConfigurationError(f"unknown limit {name}", instead=f"one of {', '.join(LIMIT_NAMES)}")
         ceiling = getattr(policy.ceilings, name)
         if not (value >= ceiling if name in FLOORS else value <= ceiling):
-            raise ConfigurationError(f"{name} {value:g} is looser than policy {policy.name} allows ({ceiling:g})")
+            raise ConfigurationError(
+                f"{name} {value:,.15g} is looser than policy {policy.name} allows",
+                instead=f"{'at least' if name in FLOORS else 'at most'} {ceiling:,.15g}, the ceiling in the policy",
+            )
     try:
         return replaced(policy.limits, asked)
     except ValueError as error:

@@ -74,7 +74,7 @@ CLOSES_CONNECTION = frozenset({4081, 4082})
 """Errors after which the server closes the connection."""
 
 WAYS_OUT: Mapping[str, str] = {
-    "run_seconds": "narrow it with WHERE or LIMIT, or raise \\timeout up to the policy's ceiling",
+    "run_seconds": "narrow it with WHERE or LIMIT",
     "lock_wait_seconds": "somebody else holds the lock: ask who, or try again later",
     "session_memory_bytes": "narrow it, or sort and group fewer rows",
     "grown_memory_bytes": "ask for less of it at a time; sizes come from safeconsole capacity",
