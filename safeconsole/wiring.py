@@ -144,9 +144,10 @@ class Program:
             engine.close()
             raise
         gate = Gate(visit=visit, policy=policy, engine=engine, journal=journal, clock=self._clock, people=people)
-        shipping = self._shipping()
+        shipping: Shipping | None = None
         reason = "interrupted"
         try:
+            shipping = self._shipping()
             yield Session(
                 gate=gate,
                 rules=lambda: engine.rules,

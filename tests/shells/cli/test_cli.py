@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import click
@@ -142,6 +142,24 @@ def test_5_a_limit_that_was_reached(shop):
     assert said.code == 5
     assert len(said.out.split()) >= 4
     assert "fetched_rows is 3" in said.err
+    assert "narrow it with WHERE or LIMIT; --max-rows N raises it, to at most 10,000,000" in said.err
+
+
+def test_2_a_limit_looser_than_the_policy_allows_says_how_far_it_goes(shop):
+    said = sql(shop, "--timeout", "99999", "-e", "SELECT 1")
+    assert said.code == 2
+    assert "run_seconds 99,999 is looser than policy baseline allows" in said.err
+    assert "at most 3,600" in said.err
+
+
+def test_2_a_session_that_cannot_be_opened_whole_is_closed(shop, tmp_path):
+    path = tmp_path / "config.toml"
+    sink = '[audit.sinks.far]\nkind = "webhook"\naddress = "https://{secret}"\nsecret_variable = "NOT_SET"\n'
+    path.write_text(f"{shop.config.read_text()}\n{sink}")
+    path.chmod(0o600)
+    said = sql(replace(shop, config=path), "-e", "SELECT 1")
+    assert (said.code, "NOT_SET is not set" in said.err) == (2, True)
+    assert kinds(shop) == ["session-opened", "session-closed"]
 
 
 def test_5_nobody_reads_any_more(shop):
