@@ -6,6 +6,7 @@ import pytest
 
 from safeconsole.adapters.mysql.plans import read_plan
 from tests.servers.desk import seated
+from tests.servers.talking import wait_for
 
 COLUMNS = {
     "whole": ("INT", "n"),
@@ -88,3 +89,55 @@ def test_only_reads_by_a_unique_key_are_estimated_once(cluster, tmp_path, text, 
             desk.run(text.format(number))
         assert desk.gate.last().estimate.asked
         assert desk.gate.last().estimate.recalled is recalled
+
+
+def test_nothing_stays_open_after_a_read_whose_end_nobody_waited_for(cluster, tmp_path):
+    with seated(cluster, tmp_path) as desk:
+        desk.run("SELECT id, status FROM orders WHERE id = 7")
+        node = next(each for each in cluster.nodes if each.name == desk.gate.status().node)
+        with cluster.dba_connect(node) as dba, dba.cursor() as cursor:
+            wait_for(lambda: _transactions_of(cursor, "console_read") == 0, at_most=5)
+        # And it is the same connection that goes on.
+        assert desk.run("SELECT id FROM orders WHERE id = 8").table == [(8,)]
+
+
+def _transactions_of(cursor, account):
+    cursor.execute(
+        "SELECT COUNT(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p"
+        " ON p.id = t.trx_mysql_thread_id WHERE p.user = %s",
+        (account,),
+    )
+    return cursor.fetchone()[0]
+
+
+def test_a_connection_that_is_lost_between_two_reads_is_opened_again(cluster, tmp_path):
+    with seated(cluster, tmp_path) as desk:
+        desk.run("SELECT id FROM orders WHERE id = 7")
+        connection = next(iter(desk.gate._nodes._open.values()))
+        node = next(each for each in cluster.nodes if each.name == desk.gate.status().node)
+        with cluster.dba_connect(node) as dba, dba.cursor() as cursor:
+            cursor.execute(f"KILL {connection._link.wire.thread}")
+        wait_for(lambda: connection.broken, at_most=5)
+        assert desk.run("SELECT id FROM orders WHERE id = 8").table == [(8,)]
+
+
+def test_warnings_of_a_read_are_still_told(cluster, tmp_path):
+    with seated(cluster, tmp_path) as desk:
+        shown = desk.run("SELECT CAST('7x' AS UNSIGNED) FROM orders WHERE id = 7")
+        assert shown.table == [(7,)]
+        connection = next(iter(desk.gate._nodes._open.values()))
+        assert connection._link.wire.rows("SELECT 1") == [(1,)]
+
+
+def test_a_server_that_takes_one_question_at_a_time_is_asked_so(cluster, tmp_path):
+    """As Aurora is."""
+    with seated(cluster, tmp_path) as desk:
+        desk.run("SELECT id FROM orders WHERE id = 7")
+        for connection in desk.gate._nodes._open.values():
+            connection._link.wire.takes_several = False
+        for text in ("SELECT id FROM orders WHERE id = 8", "SELECT id FROM orders WHERE id < 9", "SELECT SLEEP(0)"):
+            (statement,) = desk.gate.split(text)
+            desk.gate.consider(statement)
+        assert desk.run("SELECT id FROM orders WHERE id < 4").table == [(1,), (2,), (3,)]
+        assert desk.error_of("SELECT nothing FROM orders WHERE id = 8").code == 1054
+        assert desk.run("SELECT id FROM orders WHERE id = 8").table == [(8,)]

@@ -15,6 +15,7 @@ from safeconsole.core.decision import Permit
 from safeconsole.core.vocabulary import Account, Effect
 
 _ROW_KINDS = frozenset({"insert", "update", "delete", "replace", "select", "with", "table", "values", "load"})
+_BEGIN = "START TRANSACTION READ ONLY"
 _BEGIN_KINDS = frozenset({"begin", "start transaction"})
 
 
@@ -47,20 +48,29 @@ def bracket_of(permit: Permit, *, in_transaction: bool) -> Bracket:
     return Bracket.LIFTED
 
 
-def open_bracket(wire: Wire, permit: Permit, *, read_only_variable: str) -> Bracket | None:
+def opened_with_reading(wire: Wire, permit: Permit) -> str:
+    """Return what opens a statement's bracket where it may be sent together with the reading of the guards, or ""."""
+    bracket = bracket_of(permit, in_transaction=bool(wire.server_status & IN_TRANSACTION))
+    return _BEGIN if bracket is Bracket.READ_ONLY else ""
+
+
+def open_bracket(wire: Wire, permit: Permit, *, read_only_variable: str, opened: bool = False) -> Bracket | None:
     """
     Put a statement's bracket around what follows, and return it; None when the server did not.
 
     Args:
         read_only_variable: the session setting that forbids writing.
+        opened: it was opened together with the reading of the guards.
 
     Raises:
         DriverError, OSError: the connection is lost, or the server refused.
     """
-    bracket = bracket_of(permit, in_transaction=bool(wire.server_status & IN_TRANSACTION))
+    in_own = bool(wire.server_status & IN_TRANSACTION) and not opened
+    bracket = bracket_of(permit, in_transaction=in_own)
     match bracket:
         case Bracket.READ_ONLY:
-            wire.run("START TRANSACTION READ ONLY")
+            if not opened:
+                wire.run(_BEGIN)
         case Bracket.READ_WRITE:
             wire.run("START TRANSACTION READ WRITE")
         case Bracket.LIFTED:
@@ -86,7 +96,9 @@ def close_bracket(wire: Wire, bracket: Bracket, *, keep: bool, read_only_variabl
     """
     match bracket:
         case Bracket.READ_ONLY:
-            wire.run("COMMIT")
+            # Nothing can come of it that anybody waits for; the next statement begins with its answer.
+            wire.run_unawaited("COMMIT")
+            wire.server_status &= ~(IN_TRANSACTION | IN_TRANSACTION_READONLY)
         case Bracket.READ_WRITE:
             wire.run("COMMIT" if keep else "ROLLBACK")
         case Bracket.LIFTED:

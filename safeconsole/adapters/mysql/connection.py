@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from safeconsole.adapters.mysql import user_locks
+from safeconsole.adapters.mysql.bracket import opened_with_reading
 from safeconsole.adapters.mysql.error_codes import is_lost, statement_error, text_of
 from safeconsole.adapters.mysql.estimate import estimate_of
 from safeconsole.adapters.mysql.guards import Session, enforce, first_open, guards_of, read_session, rules_of
@@ -124,8 +125,9 @@ class MySqlConnection:
         self._check_permit(permit)
         running = Running(self._link, permit, as_text=as_text)
         try:
-            self._make_ready(permit)
-            running.open_bracket()
+            opening = opened_with_reading(self._link.wire, permit)
+            self._make_ready(permit, then=opening)
+            running.open_bracket(opened=bool(opening))
             fresh = bool(permit.statement.hazards)
             watched = self._link.watchdog.watch(permit.limits, report=watch, fresh=fresh)
         except (RefusedError, KeyboardInterrupt):
@@ -242,9 +244,12 @@ class MySqlConnection:
                 instead="look at the topology, then ask again",
             )
 
-    def _make_ready(self, permit: Permit) -> None:
+    def _make_ready(self, permit: Permit, *, then: str) -> None:
         """
         Put the permit's limits in force, and read back that all guards hold.
+
+        Args:
+            then: as in `read_session`.
 
         Raises:
             UnreachableError: a guard is not in force.
@@ -257,7 +262,7 @@ class MySqlConnection:
             follow = tuple(guard for guard in self._guards if guard.follows_limits)
             enforce(link.wire, follow, permit.limits, server=link.address)
             self._limits = permit.limits
-        session = read_session(link.wire, link.variant, self._guards)
+        session = read_session(link.wire, link.variant, self._guards, then=then)
         open_guard = first_open(self._guards, session, permit.limits)
         if open_guard:
             raise UnreachableError(f"{link.address} lost a guard: {open_guard}; nothing was sent")

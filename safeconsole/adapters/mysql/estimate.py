@@ -10,11 +10,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pymysql.constants import COMMAND
+
 from safeconsole.adapters.mysql.error_codes import KNOWN, Meaning, code_of, is_lost, text_of
 from safeconsole.adapters.mysql.link import Link
-from safeconsole.adapters.mysql.plans import RUNS_WHILE_PLANNED, Plan, hazards_behind, read_plan
+from safeconsole.adapters.mysql.packets import Packets
+from safeconsole.adapters.mysql.plans import RUNS_WHILE_PLANNED, UNREADABLE_PLAN, Plan, hazards_behind, read_plan
 from safeconsole.adapters.mysql.views import Views
-from safeconsole.adapters.mysql.wire import IN_TRANSACTION, DriverError, Wire
+from safeconsole.adapters.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, DriverError, Wire
 from safeconsole.core.limits import Limits
 from safeconsole.core.statement import Estimate, Hazard, Statement
 from safeconsole.core.vocabulary import Effect, Flavour
@@ -37,7 +40,6 @@ def estimate_of(link: Link, statement: Statement, views: Views) -> Estimate:
     if statement.effects <= {Effect.SESSION} or wire.server_status & IN_TRANSACTION:
         return Estimate()
     wire.wait_at_most(link.patience_seconds)
-    wire.run("START TRANSACTION READ ONLY")
     try:
         objection = _prepare(wire, statement.text)
         if objection is not None:
@@ -48,7 +50,8 @@ def estimate_of(link: Link, statement: Statement, views: Views) -> Estimate:
         plan = _plan(link, statement, views)
     finally:
         if wire.open:
-            wire.run("ROLLBACK")
+            wire.run_unawaited("ROLLBACK")
+            wire.server_status &= ~(IN_TRANSACTION | IN_TRANSACTION_READONLY)
     return Estimate(
         asked=True,
         rows=plan.rows,
@@ -70,9 +73,12 @@ def _says_it_is_no_read(statement: Statement, code: int, text: str) -> bool:
 
 
 def _prepare(wire: Wire, text: str) -> tuple[int, str] | None:
-    """Return the server's objection (code, text), or None."""
+    """Open a read-only transaction, and return the server's objection (code, text) to the text in it, or None."""
+    begin = (COMMAND.COM_QUERY, "START TRANSACTION READ ONLY")
+    answers = wire.answers(begin, (COMMAND.COM_STMT_PREPARE, text))
+    wire.read_done(next(answers))
     try:
-        wire.prepare(text)
+        wire.drop_prepared(next(answers))
     except DriverError as error:
         if is_lost(error):
             raise
@@ -101,17 +107,27 @@ def _watched_plan(link: Link, statement: Statement) -> Plan:
     explain = f"EXPLAIN FORMAT=JSON {statement.text}"
     if link.variant.flavour is Flavour.MARIADB:
         explain = f"SET STATEMENT expensive_subquery_limit=0 FOR {explain}"
-    try:
-        plan = wire.texts(explain)
-    except DriverError as error:
-        link.watchdog.finish(watched)
-        if is_lost(error):
-            raise
-        return Plan(hazards=(RUNS_WHILE_PLANNED,) if watched.killed else ())
+    # The note carries the statement as the server rewrote it.
+    noted = ("SHOW WARNINGS",) if link.variant.flavour is not Flavour.MARIADB else ()
+    answers = wire.answers(*((COMMAND.COM_QUERY, text) for text in (explain, *noted)))
+    # Each is read whatever became of the one before: it is on its way.
+    plan, *notes = [_rows_or_none(wire, packets) for packets in answers]
     link.watchdog.finish(watched)
     if watched.killed:
         # SLEEP and its like end without an error; the plan says nothing of them.
         return Plan(hazards=(RUNS_WHILE_PLANNED,))
-    # The note carries the statement as the server rewrote it.
-    notes = wire.texts("SHOW WARNINGS") if link.variant.flavour is not Flavour.MARIADB else []
-    return read_plan(str(plan[0][0]), "\n".join(str(note[2]) for note in notes))
+    if plan is None:
+        return Plan()
+    if None in notes:
+        return Plan(hazards=(UNREADABLE_PLAN,))
+    return read_plan(str(plan[0][0]), "\n".join(str(note[2]) for rows in notes for note in rows or ()))
+
+
+def _rows_or_none(wire: Wire, packets: Packets) -> list[tuple[str | None, ...]] | None:
+    """Return an answer's rows, None when the server answered with an error. Raises as `Wire`."""
+    try:
+        return wire.read_texts(packets)
+    except DriverError as error:
+        if is_lost(error):
+            raise
+        return None

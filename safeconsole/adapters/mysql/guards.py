@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pymysql.constants import COMMAND
+
 from safeconsole.adapters.mysql.error_codes import code_of, text_of
 from safeconsole.adapters.mysql.topology import is_on
 from safeconsole.adapters.mysql.variants import Guard, Variant
@@ -59,13 +61,25 @@ def enforce(wire: Wire, guards: tuple[Guard, ...], limits: Limits, *, server: st
                 ) from None
 
 
-def read_session(wire: Wire, variant: Variant, guards: tuple[Guard, ...]) -> Session:
-    """Read all of it in one round trip (0.2 ms on loopback). Raises DriverError, OSError, ValueError."""
+def read_session(wire: Wire, variant: Variant, guards: tuple[Guard, ...], *, then: str = "") -> Session:
+    """
+    Read all of it in one round trip (0.2 ms on loopback).
+
+    Args:
+        then: one of the console's own statements that returns nothing, run in the same round trip, after the reading.
+
+    Raises:
+        DriverError, OSError, ValueError: the connection is lost, the server refused, or a setting cannot be read.
+    """
     variables = ", ".join(f"@@SESSION.{guard.variable}" for guard in guards)
-    row = wire.texts(
+    reading = (
         "SELECT @@SESSION.sql_mode, CONCAT_WS(',', @@character_set_client, @@character_set_connection,"
         f" @@character_set_results), DATABASE(), {variant.identity}, @@read_only, @@innodb_read_only, {variables}"
-    )[0]
+    )
+    answers = wire.answers(*((COMMAND.COM_QUERY, text) for text in (reading, then) if text))
+    row = wire.read_texts(next(answers))[0]
+    for packets in answers:
+        wire.read_done(packets)
     sql_mode, character_set, schema, server, read_only, innodb_read_only = row[:6]
     return Session(
         guards={guard.variable: str(value) for guard, value in zip(guards, row[6:], strict=True)},

@@ -101,6 +101,7 @@ def open_connection(
 
 def _guard(wire: Wire, login: Login, limits: Limits, *, expected_server: str) -> Guarded:
     variant, version = variant_of(wire), version_of(wire.server_version)
+    wire.takes_several = variant.takes_several
     guards = guards_of(variant, version)
     enforce(wire, guards, limits, server=login.address)
     session = read_session(wire, variant, guards)

@@ -74,16 +74,21 @@ class Running:
         """Whether it can have an effect that outlives it."""
         return not self._permit.read_only
 
-    def open_bracket(self) -> None:
+    def open_bracket(self, *, opened: bool) -> None:
         """
         Put the bracket around the statement.
+
+        Args:
+            opened: as in `bracket.open_bracket`.
 
         Raises:
             UnreachableError: the transaction is not what it was asked to be; nothing was sent.
             DriverError, OSError: the connection is lost, or the server refused.
         """
         link = self._link
-        bracket = open_bracket(link.wire, self._permit, read_only_variable=link.variant.read_only_variable)
+        bracket = open_bracket(
+            link.wire, self._permit, read_only_variable=link.variant.read_only_variable, opened=opened
+        )
         if bracket is None:
             raise UnreachableError(f"{link.address} did not open a read-only transaction; nothing was sent")
         self._bracket = bracket

@@ -14,12 +14,12 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pymysql
 from pymysql.connections import Connection, MySQLResult
-from pymysql.constants import CLIENT, COMMAND, SERVER_STATUS
+from pymysql.constants import CLIENT, COMMAND, CR, SERVER_STATUS
 from pymysql.cursors import Cursor
 
 from safeconsole.adapters.mysql.packets import CHUNK_BYTES, Packets, ResultHead, read_head, read_texts
@@ -29,10 +29,16 @@ IN_TRANSACTION_READONLY = 0x2000
 IN_TRANSACTION = SERVER_STATUS.SERVER_STATUS_IN_TRANS
 
 _SWALLOW_SECONDS = 0.02
+_LONGEST_TOGETHER = 1024 * 1024
+"""Characters of a question that is sent together with others: it is one packet, and no pipe is full of it."""
+
 _DEFINITION_BYTES = 16 * 1024 * 1024
 
 DriverError = pymysql.MySQLError
 """What the driver raises; `error_codes` translates it."""
+
+Question = tuple[int, str | bytes]
+"""One of the protocol's commands, and what it is about."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +87,9 @@ class Wire(_Driver):
     """
     One open connection: utf8mb4, autocommit, one statement a packet, no local files.
 
+    Attributes:
+        takes_several: whether the server answers questions in order that came in one write.
+
     Raises:
         DriverError, OSError: from every method that talks to the server.
     """
@@ -89,8 +98,10 @@ class Wire(_Driver):
     _rfile: Any
     _result: Any
     _read_timeout: float | None
-    _execute_command: Callable[[int, str | bytes], None]
+    _write_timeout: float | None
+    _current_timeout: float | None
     _force_close: Callable[[], None]
+    _write_bytes: Callable[[bytes], None]
     server_status: int
     server_version: str
     server_thread_id: tuple[int]
@@ -113,17 +124,71 @@ class Wire(_Driver):
             ssl_disabled=True if login.tls is None else None,
             defer_connect=True,
         )
+        self.takes_several = False
+        self._owed = False
         if self.client_flag & CLIENT.MULTI_STATEMENTS:
             raise RuntimeError("the driver asks for several statements a packet by default")
         self.connect(_open_socket(login))
 
     def wait_at_most(self, seconds: float) -> None:
         """Set how long each read may block; a read that passes it ends the connection."""
-        self._read_timeout = seconds
+        # Both alike: the driver sets the socket's own time anew whenever it turns from one to the other.
+        self._read_timeout = self._write_timeout = seconds
 
     def run(self, text: str) -> None:
         """Run one of the console's own statements and read all it returns."""
         self.query(text)
+
+    def run_unawaited(self, text: str) -> None:
+        """
+        Send one of the console's own statements that returns nothing, and read its answer before the next one is sent.
+
+        An error in that answer ends the connection.
+        """
+        self._execute_command(COMMAND.COM_QUERY, text)
+        self._owed = True
+
+    def answers(self, *questions: Question) -> Iterator[Packets]:
+        """
+        Ask some of the console's own questions, in one write where the server takes them so.
+
+        Yields:
+            For each question the packets that its answer is read from, whole, before the next one is asked for.
+        """
+        if not self.takes_several or any(len(text) > _LONGEST_TOGETHER for _, text in questions):
+            for command, text in questions:
+                self._execute_command(command, text)
+                yield self._packets(_DEFINITION_BYTES)
+            return
+        self._settle()
+        self._write_bytes(b"".join(_framed(command, text) for command, text in questions))
+        packets = self._packets(_DEFINITION_BYTES)
+        for _ in questions:
+            yield packets
+
+    def read_done(self, packets: Packets) -> None:
+        """Read the answer of a question that returns nothing."""
+        self.server_status = read_head(packets).status or 0
+
+    def read_texts(self, packets: Packets) -> list[tuple[str | None, ...]]:
+        """Read the answer of a question that returns rows, as `texts`."""
+        rows, self.server_status = read_texts(packets)
+        return rows
+
+    def _execute_command(self, command: int, sql: str | bytes) -> None:
+        self._settle()
+        super()._execute_command(command, sql)  # type: ignore[misc]
+
+    def _settle(self) -> None:
+        """Read the answer that is still owed. Raises DriverError, OSError: the connection is lost."""
+        if not self._owed:
+            return
+        self._owed = False
+        try:
+            self.read_done(self._packets(_DEFINITION_BYTES))
+        except (DriverError, ValueError, IndexError, AssertionError) as error:
+            self.discard()
+            raise pymysql.OperationalError(CR.CR_SERVER_LOST, f"lost before it was used again: {error}") from error
 
     def rows(self, text: str) -> list[tuple[Any, ...]]:
         """Run one of the console's own queries and return its rows, converted."""
@@ -161,17 +226,9 @@ class Wire(_Driver):
             self.server_status = head.status
         return packets, head
 
-    def prepare(self, text: str) -> int:
-        """Have the server prepare a statement, drop it again, and return how many columns it would give."""
-        self._execute_command(COMMAND.COM_STMT_PREPARE, text)
-        packets = self._packets(_DEFINITION_BYTES)
-        statement, columns, parameters = struct.unpack_from("<IHH", packets.next(), 1)
-        for count in (parameters, columns):
-            # Definitions and, after them, one end marker; nothing at all where there are none.
-            for _ in range(count + 1 if count else 0):
-                packets.next()
-        self._execute_command(COMMAND.COM_STMT_CLOSE, struct.pack("<I", statement))
-        return int(columns)
+    def drop_prepared(self, packets: Packets) -> None:
+        """Read what a server says of a statement that it prepared, and have it dropped; that has no answer."""
+        self._execute_command(COMMAND.COM_STMT_CLOSE, _prepared(packets))
 
     def _packets(self, ceiling_bytes: int) -> Packets:
         # Another thread may have cut the connection since the send.
@@ -179,8 +236,9 @@ class Wire(_Driver):
         if socket is None or reader is None:
             raise OSError(errno.ENOTCONN, "the connection was cut")
         # The driver sets this when it reads a packet; here packets are read around it.
-        socket.settimeout(self._read_timeout)
-        self._current_timeout = self._read_timeout
+        if self._current_timeout != self._read_timeout:
+            socket.settimeout(self._read_timeout)
+            self._current_timeout = self._read_timeout
         return Packets(reader.read1, ceiling_bytes=ceiling_bytes)
 
     @property
@@ -191,6 +249,15 @@ class Wire(_Driver):
     @property
     def has_ended(self) -> bool:
         """Whether the server has closed this idle connection, or said something unasked; no round trip."""
+        readable = self._is_readable()
+        if readable and self._owed:
+            # The answer that is owed was not unasked.
+            with contextlib.suppress(DriverError, OSError):
+                self._settle()
+            readable = self._is_readable()
+        return readable
+
+    def _is_readable(self) -> bool:
         if self._sock is None:
             return True
         try:
@@ -225,6 +292,23 @@ class Wire(_Driver):
         """Close without a word to the server; never raises, never reads."""
         self._result = None
         self._force_close()
+
+
+def _prepared(packets: Packets) -> bytes:
+    """Read what a server says of a statement that it prepared, and return its number there."""
+    first = packets.next()
+    columns, parameters = struct.unpack_from("<HH", first, 5)
+    for count in (parameters, columns):
+        # Definitions and, after them, one end marker; nothing at all where there are none.
+        for _ in range(count + 1 if count else 0):
+            packets.next()
+    return first[1:5]
+
+
+def _framed(command: int, text: str | bytes) -> bytes:
+    """Return one question as it stands in the stream."""
+    payload = bytes((command,)) + (text.encode() if isinstance(text, str) else text)
+    return struct.pack("<I", len(payload)) + payload
 
 
 def _open_socket(login: Login) -> socket.socket:
