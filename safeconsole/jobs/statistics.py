@@ -76,3 +76,11 @@ def indexes_sql(asker: Asker, schema: str, name: str) -> str:
         f" WHERE database_name = {asker.literal(schema)} AND table_name >= {asker.literal(name)}"
         f" AND table_name < {upper} AND stat_name = 'size' LIMIT 10000"
     )
+
+
+def partitions_sql(asker: Asker, schema: str, name: str, most: int) -> str:
+    """Return what reads the names of one table's partitions, `most` of them, by primary key."""
+    return (
+        f"SELECT table_name FROM {TABLE} WHERE database_name = {asker.literal(schema)}"  # noqa: S608
+        f" AND table_name >= {asker.literal(name + '#')} AND table_name < {asker.literal(name + '$')} LIMIT {most}"
+    )

@@ -1,20 +1,18 @@
 """
 Holds estimates to the tables themselves, for the few that matter: by keyed lookups, and by tablespaces where one may.
 
-Two witnesses. The table's own row of information_schema, by schema and name: it opens that one table, and its free
-space is read from the file. The tablespace's size on disk: one statement for all, which makes a row for every
-tablespace of the server, so that the policy decides, and the account needs PROCESS.
+Two witnesses. The tablespace's size on disk, where the account may see it (`tablespaces`). Else the table's own row of
+information_schema, by schema and name: it opens that one table, and its free space is read from the file.
 """
 
 from __future__ import annotations
-
-from collections.abc import Iterable
 
 from safeconsole.core.vocabulary import Flavour
 from safeconsole.jobs.asking import Asker
 from safeconsole.jobs.conduct import Conduct, Progress
 from safeconsole.jobs.pace import Pace
-from safeconsole.jobs.sizes import PARTITION, TableSize
+from safeconsole.jobs.sizes import TableSize
+from safeconsole.jobs.tablespaces import bytes_on_disk
 from safeconsole.values import dataclass
 
 
@@ -56,7 +54,7 @@ def verify(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> tuple[list
     if asker.flavour is Flavour.SQLITE:
         why = "this engine has no size of a table short of reading its pages"
         return [Verified(size=size, found_bytes=None, witness="", note=why) for size in sizes], why
-    on_disk, refused = _tablespaces(asker, sizes)
+    on_disk, refused = bytes_on_disk(asker, conduct, sizes)
     verified, pace = [], Pace()
     for number, size in enumerate(sizes, start=1):
         if size.key in on_disk:
@@ -67,48 +65,6 @@ def verify(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> tuple[list
         conduct.watcher.show(Progress(done=number, expected=len(sizes)))
         conduct.rest(pace.rest_seconds(asker.seconds() - started, 0.0))
     return verified, refused
-
-
-def _tablespaces(asker: Asker, sizes: list[TableSize]) -> tuple[dict[tuple[str, str], int], str]:
-    """Return the bytes on disk of tables that have a tablespace of their own, partitions added up."""
-    if not sizes:
-        return {}, ""
-    view = "innodb_sys_tablespaces" if asker.flavour is Flavour.MARIADB else "innodb_tablespaces"
-    conditions = " OR ".join(_names_of(asker, size) for size in sizes)
-    rows, refused = asker.ask_if_allowed(
-        f"SELECT name, file_size FROM information_schema.{view} WHERE {conditions} LIMIT 10000"  # noqa: S608
-    )
-    found: dict[tuple[str, str], int] = {}
-    for name, count in rows:
-        key = _table_of(str(name), sizes)
-        if key is not None:
-            found[key] = found.get(key, 0) + int(count)
-    return found, refused
-
-
-def _names_of(asker: Asker, size: TableSize) -> str:
-    path = f"{filename_of(size.schema)}/{filename_of(size.name)}"
-    if not size.partitions:
-        return f"name = {asker.literal(path)}"
-    return f"LEFT(name, {len(path) + 3}) IN ({asker.literal(path + '#p#')}, {asker.literal(path + '#P#')})"
-
-
-def _table_of(name: str, sizes: Iterable[TableSize]) -> tuple[str, str] | None:
-    path = PARTITION.split(name, maxsplit=1)[0]
-    return next((s.key for s in sizes if f"{filename_of(s.schema)}/{filename_of(s.name)}" == path), None)
-
-
-def filename_of(name: str) -> str:
-    """
-    Return a name as the server writes it in file names: what is no ASCII letter, digit or `_` is `@` and its code.
-
-    Source: MySQL 9.7 manual, "Mapping of Identifiers to File Names"; letters that it maps to shorter codes are not
-    found by this, and are verified by the table itself.
-    """
-    return "".join(
-        character if character.isascii() and (character.isalnum() or character == "_") else f"@{ord(character):04x}"
-        for character in name
-    )
 
 
 def _by_table(asker: Asker, conduct: Conduct, size: TableSize, number: int) -> Verified:

@@ -45,7 +45,7 @@ class Statistics:
     def get(self, text, default):
         if text.startswith("SELECT @@innodb_page_size"):
             return Planned(batches=([(PAGE_BYTES, SERVER_TIME)],))
-        if "mysql.innodb_table_stats" in text:
+        if "mysql.innodb_table_stats" in text and text not in self.others:
             self.pages.append(text)
             fault = self.faults.pop(len(self.pages), None)
             if fault is not None:

@@ -6,12 +6,15 @@ from dataclasses import replace
 import pytest
 
 from safeconsole.core.errors import OutcomeUnknownError, ServerError
+from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.vocabulary import Flavour
 from safeconsole.jobs.growth import latest_report, report_since
 from safeconsole.jobs.indexes import index_sizes
 from safeconsole.jobs.investigating import investigate
 from safeconsole.jobs.leftover_patterns import KNOWN_PATTERNS
 from safeconsole.jobs.leftovers import State, suspects_among
-from safeconsole.jobs.verifying import filename_of, verify
+from safeconsole.jobs.tablespaces import bytes_on_disk, filename_of
+from safeconsole.jobs.verifying import verify
 from safeconsole.core.errors import ConfigurationError
 from tests.fakes import Planned
 from tests.jobs.conftest import many
@@ -29,6 +32,10 @@ SIGHT = (
     "SELECT privilege_type FROM information_schema.user_privileges"
     " WHERE privilege_type IN ('PROCESS', 'TRIGGER') LIMIT 10"
 )
+
+
+MARIADB = LexicalRules(flavour=Flavour.MARIADB, version=101_100)
+MYSQL57 = LexicalRules(flavour=Flavour.MYSQL, version=50_744)
 
 
 def rows(*found):
@@ -120,29 +127,83 @@ def test_estimates_are_held_to_the_table_itself(there):
     assert found.error == pytest.approx((size.total_bytes - 123_000) / 123_000)
 
 
+FILE = "SELECT total_extents * extent_size FROM information_schema.files WHERE tablespace_name = '{}'"
+MIB = 1024 * 1024
+
+
 def test_estimates_are_held_to_their_tablespaces_where_the_account_may_see_them(there):
     sizes = [each for each in there.report.tables() if each.name in {"orders", "users"}]
-    query = (
-        "SELECT name, file_size FROM information_schema.innodb_tablespaces"
-        " WHERE name = 'shop/orders' OR name = 'shop/users' LIMIT 10000"
-    )
-    there.statistics.others[query] = rows(("shop/users", 131_072))
+    there.statistics.others[FILE.format("shop/users")] = rows((9 * MIB,))
+    # Smaller than an extent, so that its file has no size in extents.
+    there.statistics.others[FILE.format("shop/orders")] = rows((0,))
     there.statistics.others[TABLE.format("orders")] = rows(("InnoDB", 1, 0, 0))
-    # A server with few tables: on others the policy asks a person, and a job does not.
+    found, refused = verify(there.asker, there.conduct, sizes)
+    assert refused == ""
+    assert [(each.witness, each.found_bytes) for each in found] == [("table", 1), ("tablespace", 9 * MIB)]
+
+
+def test_partitions_of_a_table_are_added_up_and_too_many_are_not_asked_for(there):
+    part = next(each for each in there.report.tables() if each.name == "orders")
+    names = "SELECT table_name FROM mysql.innodb_table_stats WHERE database_name = 'shop' AND table_name >= '{0}#' AND table_name < '{0}$' LIMIT 65"
+    there.statistics.others[names.format("orders")] = rows(("orders#p#a",), ("orders#p#b",), ("orders#x",))
+    for name, extents in (("a", 3), ("b", 4)):
+        there.statistics.others[FILE.format(f"shop/orders#p#{name}")] = rows((extents * MIB,))
+    sent = len(there.sent())
+    assert bytes_on_disk(there.asker, there.conduct, [replace(part, partitions=2)]) == ({part.key: 7 * MIB}, "")
+    assert bytes_on_disk(there.asker, there.conduct, [replace(part, partitions=65)]) == ({}, "")
+    assert len(there.sent()) == sent + 3
+
+
+@pytest.mark.parametrize(("schema", "name"), [("a/b", "t"), ("a", "b/t")])
+def test_a_name_that_could_be_another_tables_is_not_looked_up(there, schema, name):
+    size = replace(next(there.report.tables()), schema=schema, name=name)
+    sent = len(there.sent())
+    assert bytes_on_disk(there.asker, there.conduct, [size]) == ({}, "")
+    assert len(there.sent()) == sent
+
+
+def test_older_servers_call_a_tablespace_as_its_file_is_called(there):
+    size = replace(next(there.report.tables()), schema="a-b", name="t x")
+    there.statistics.others[FILE.format("a@002db/t@0020x")] = rows((MIB,))
+    assert bytes_on_disk(there.asker, there.conduct, [size]) == ({size.key: MIB}, "")
+
+
+def test_an_account_that_may_not_see_tablespaces_is_asked_about_one_only(there):
+    for name in ("orders", "users"):
+        there.statistics.others[FILE.format(f"shop/{name}")] = Planned(refusal=ServerError(1227, "PROCESS"))
+    sent = len(there.sent())
+    _, refused = bytes_on_disk(there.asker, there.conduct, [each for each in there.report.tables() if each.name in {"orders", "users"}])
+    assert refused == "not granted"
+    assert len(there.sent()) == sent + 1
+
+
+@pytest.mark.parametrize("rules", [MARIADB, MYSQL57])
+def test_a_view_that_reads_every_tablespace_is_left_to_the_policy(bench, rules):
+    there = bench(ROWS, engine_rules=rules)
+    report = there.survey()
+    _, refused = bytes_on_disk(there.asker, there.conduct, list(report.tables())[:1])
+    assert "slow or hungry on a large server" in refused
+    assert not any("tablespaces" in permit.statement.text for permit in there.sent())
+
+
+def test_on_a_server_with_few_tables_the_view_is_asked_once_for_all(bench):
+    there = bench(ROWS, engine_rules=MARIADB)
+    report = there.survey()
     reading = type(there.engine.nodes[0]).reading
     there.engine.topology = lambda: tuple(
         replace(reading(node, there.clock.seconds), tables=10) for node in there.engine.nodes
     )
     there.gate._nodes.forget()
-    found, refused = verify(there.asker, there.conduct, sizes)
-    assert refused == ""
-    assert [(each.witness, each.found_bytes) for each in found] == [("table", 1), ("tablespace", 131_072)]
-
-
-def test_on_a_server_of_unknown_size_tablespaces_are_not_asked_for(there):
-    _, refused = verify(there.asker, there.conduct, list(there.report.tables())[:1])
-    assert "slow or hungry on a large server" in refused
-    assert not any("tablespaces" in permit.statement.text for permit in there.sent())
+    query = (
+        "SELECT name, file_size FROM information_schema.innodb_sys_tablespaces"
+        " WHERE name = 'shop/orders' OR name = 'shop/users' LIMIT 10000"
+    )
+    there.statistics.others[query] = rows(("shop/users", 131_072), ("shop/orders", 65_536))
+    sizes = [each for each in report.tables() if each.name in {"orders", "users"}]
+    assert bytes_on_disk(there.asker, there.conduct, sizes) == (
+        {("shop", "users"): 131_072, ("shop", "orders"): 65_536},
+        "",
+    )
 
 
 def test_statistics_that_outlived_their_table_are_told(there):

@@ -1,0 +1,141 @@
+"""
+Sizes of tablespaces on disk, for a few tables, from the cheapest place of each flavour; the account needs PROCESS.
+
+From MySQL 8 on, information_schema.files finds one tablespace by its name and opens no table. Source: MySQL 9.7,
+measured: the plan is a lookup in `mysql.tablespaces` by its unique name. Before, and on MariaDB, there is one view that
+makes a row for every tablespace whatever the filter: it is asked once for all, and the policy says whether at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+from safeconsole.core.vocabulary import Flavour
+from safeconsole.jobs import statistics
+from safeconsole.jobs.asking import Asker
+from safeconsole.jobs.conduct import Conduct
+from safeconsole.jobs.pace import Pace, pressure_of
+from safeconsole.jobs.sizes import PARTITION, TableSize
+
+MOST_PARTITIONS = 64
+"""Partitions of one table that are looked up one by one; a table with more is held to its own row."""
+
+_KEYED_SINCE = 80_000
+
+
+def bytes_on_disk(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> tuple[dict[tuple[str, str], int], str]:
+    """
+    Return the bytes on disk of those tables that have tablespaces of their own, partitions added up.
+
+    Files below one extent of 1 MiB are left out where the server does not tell their size.
+
+    Returns:
+        Bytes by schema and name; and why tablespaces were not asked for, or "".
+
+    Raises:
+        SafeConsoleError: a lookup was lost, or no node is fit for it.
+    """
+    if not sizes:
+        return {}, ""
+    if asker.flavour is Flavour.MARIADB or asker.rules().version < _KEYED_SINCE:
+        return _all_at_once(asker, sizes)
+    return _one_by_one(asker, conduct, sizes)
+
+
+def _one_by_one(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> tuple[dict[tuple[str, str], int], str]:
+    found: dict[tuple[str, str], int] = {}
+    pace = Pace()
+    for size in sizes:
+        parts = _parts_of(asker, conduct, size)
+        held = []
+        for part in parts:
+            started = asker.seconds()
+            count, refused = _by_name(asker, conduct, size.schema, part)
+            if refused:
+                return found, refused
+            pressure = pressure_of(asker.last, asker.gate.policy.gates) if asker.last else 0.0
+            conduct.rest(pace.rest_seconds(asker.seconds() - started, pressure))
+            held.append(count)
+        # One part that has no size makes a wrong sum.
+        if held and all(held):
+            found[size.key] = sum(held)
+    return found, ""
+
+
+def _parts_of(asker: Asker, conduct: Conduct, size: TableSize) -> tuple[str, ...]:
+    """Return the names of a table's partitions, or its own; none where they are too many or cannot be told apart."""
+    # A slash in a name could mean another schema's table.
+    if "/" in size.schema + size.name or size.partitions > MOST_PARTITIONS:
+        return ()
+    if not size.partitions:
+        return (size.name,)
+    sql = statistics.partitions_sql(asker, size.schema, size.name, MOST_PARTITIONS + 1)
+    rows = conduct.once_fit(asker.gate, 0, lambda: asker.ask(sql)).rows
+    parts = tuple(str(row[0]) for row in rows if PARTITION.split(str(row[0]), maxsplit=1)[0] == size.name)
+    return parts if len(parts) <= MOST_PARTITIONS else ()
+
+
+def _by_name(asker: Asker, conduct: Conduct, schema: str, name: str) -> tuple[int, str]:
+    """Return the bytes of one tablespace, 0 where it is not found or smaller than an extent; or why not."""
+    for spelt in _spellings(schema, name):
+        sql = (
+            "SELECT total_extents * extent_size FROM information_schema.files"  # noqa: S608
+            f" WHERE tablespace_name = {asker.literal(spelt)}"
+        )
+        rows, refused = conduct.once_fit(asker.gate, 0, partial(asker.ask_if_allowed, sql))
+        if rows or refused:
+            return sum(int(row[0] or 0) for row in rows), refused
+    return 0, ""
+
+
+def _spellings(schema: str, name: str) -> Iterator[str]:
+    """Yield a tablespace's name: as it is on newer servers, and as in file names on older ones, where that differs."""
+    plain, encoded = f"{schema}/{name}", f"{filename_of(schema)}/{_parts_encoded(name)}"
+    yield plain
+    if encoded != plain:
+        yield encoded
+
+
+def _parts_encoded(name: str) -> str:
+    base, *rest = PARTITION.split(name, maxsplit=1)
+    return filename_of(base) + "".join(f"#p#{part}" for part in rest)
+
+
+def _all_at_once(asker: Asker, sizes: list[TableSize]) -> tuple[dict[tuple[str, str], int], str]:
+    view = "innodb_sys_tablespaces"
+    conditions = " OR ".join(_condition(asker, size) for size in sizes)
+    rows, refused = asker.ask_if_allowed(
+        f"SELECT name, file_size FROM information_schema.{view} WHERE {conditions} LIMIT 10000"  # noqa: S608
+    )
+    found: dict[tuple[str, str], int] = {}
+    for name, count in rows:
+        key = _table_of(str(name), sizes)
+        if key is not None:
+            found[key] = found.get(key, 0) + int(count)
+    return found, refused
+
+
+def _condition(asker: Asker, size: TableSize) -> str:
+    path = f"{filename_of(size.schema)}/{filename_of(size.name)}"
+    if not size.partitions:
+        return f"name = {asker.literal(path)}"
+    return f"LEFT(name, {len(path) + 3}) IN ({asker.literal(path + '#p#')}, {asker.literal(path + '#P#')})"
+
+
+def _table_of(name: str, sizes: Iterable[TableSize]) -> tuple[str, str] | None:
+    path = PARTITION.split(name, maxsplit=1)[0]
+    return next((s.key for s in sizes if f"{filename_of(s.schema)}/{filename_of(s.name)}" == path), None)
+
+
+def filename_of(name: str) -> str:
+    """
+    Return a name as the server writes it in file names: what is no ASCII letter, digit or `_` is `@` and its code.
+
+    Source: MySQL 9.7 manual, "Mapping of Identifiers to File Names"; letters that it maps to shorter codes are not
+    found by this, and are verified by the table itself.
+    """
+    return "".join(
+        character if character.isascii() and (character.isalnum() or character == "_") else f"@{ord(character):04x}"
+        for character in name
+    )
