@@ -172,7 +172,9 @@ def test_an_account_that_may_not_see_tablespaces_is_asked_about_one_only(there):
     for name in ("orders", "users"):
         there.statistics.others[FILE.format(f"shop/{name}")] = Planned(refusal=ServerError(1227, "PROCESS"))
     sent = len(there.sent())
-    _, refused = bytes_on_disk(there.asker, there.conduct, [each for each in there.report.tables() if each.name in {"orders", "users"}])
+    _, refused = bytes_on_disk(
+        there.asker, there.conduct, [each for each in there.report.tables() if each.name in {"orders", "users"}]
+    )
     assert refused == "not granted"
     assert len(there.sent()) == sent + 1
 
