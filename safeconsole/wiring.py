@@ -88,6 +88,12 @@ class Program:
             self._settings = load_settings(self._config, self.environ)
         return self._settings
 
+    def add_cluster(self, name: str, cluster: ClusterSettings) -> str:
+        """Add a cluster to the person's configuration file."""
+        from safeconsole.adapters.local.configuration_writing import add_cluster
+
+        return str(add_cluster(self._config, self.environ, name, cluster))
+
     def archive(self) -> Archive:
         """The journals of this computer."""
         from safeconsole.adapters.local.archive import open_archive

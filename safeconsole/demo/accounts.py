@@ -11,6 +11,10 @@ import secrets
 from collections.abc import Mapping
 from typing import Final
 
+from safeconsole.core import vocabulary
+from safeconsole.core.grants import needed_grants
+from safeconsole.core.vocabulary import Account
+from safeconsole.demo import shop
 from safeconsole.demo.binaries import Flavour
 
 READ_ACCOUNT: Final = "console_read"
@@ -19,44 +23,16 @@ REPLICATION_ACCOUNT: Final = "replicator"
 
 # Ten would do for a person; test runs share one account between many sessions.
 _CONNECTIONS = 60
-_MEMORY_COLUMNS = "THREAD_ID, PROCESSLIST_ID, CONTROLLED_MEMORY, MAX_CONTROLLED_MEMORY, TOTAL_MEMORY, MAX_TOTAL_MEMORY"
-_CHANGE = "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, INDEX, ALTER, SHOW VIEW"
-_GRANTS: Mapping[Flavour, Mapping[str, tuple[str, ...]]] = {
-    "mysql": {
-        READ_ACCOUNT: (
-            "REPLICATION CLIENT ON *.*",
-            "SELECT, SHOW VIEW ON shop.*",
-            "SELECT ON mysql.innodb_table_stats",
-            "SELECT ON mysql.innodb_index_stats",
-            f"SELECT ({_MEMORY_COLUMNS}) ON performance_schema.threads",
-            "SELECT ON performance_schema.memory_summary_global_by_event_name",
-        ),
-        ELEVATED_ACCOUNT: (
-            "PROCESS, REPLICATION CLIENT ON *.*",
-            f"{_CHANGE} ON shop.*",
-            "SELECT ON mysql.innodb_table_stats",
-            "SELECT ON mysql.innodb_index_stats",
-            f"SELECT ({_MEMORY_COLUMNS}) ON performance_schema.threads",
-            "SELECT ON performance_schema.memory_summary_global_by_event_name",
-        ),
-        REPLICATION_ACCOUNT: ("REPLICATION SLAVE ON *.*",),
-    },
-    "mariadb": {
-        READ_ACCOUNT: (
-            "SLAVE MONITOR ON *.*",
-            "SELECT, SHOW VIEW ON shop.*",
-            "SELECT ON mysql.innodb_table_stats",
-            "SELECT ON mysql.innodb_index_stats",
-        ),
-        ELEVATED_ACCOUNT: (
-            "PROCESS, SLAVE MONITOR ON *.*",
-            f"{_CHANGE} ON shop.*",
-            "SELECT ON mysql.innodb_table_stats",
-            "SELECT ON mysql.innodb_index_stats",
-        ),
-        REPLICATION_ACCOUNT: ("REPLICATION SLAVE ON *.*",),
-    },
-}
+_ACCOUNTS = {READ_ACCOUNT: Account.READ, ELEVATED_ACCOUNT: Account.ELEVATED}
+# The shop's elevated account may try DDL too; in production that is granted for a change, and taken back.
+_DDL = "CREATE, DROP, INDEX, ALTER ON `shop`.*"
+
+
+def _grants(flavour: Flavour, account: str) -> tuple[str, ...]:
+    if account == REPLICATION_ACCOUNT:
+        return ("REPLICATION SLAVE ON *.*",)
+    needed = needed_grants(vocabulary.Flavour(flavour), _ACCOUNTS[account], schema=shop.SCHEMA)
+    return (*needed, _DDL) if account == ELEVATED_ACCOUNT else needed
 
 
 def new_passwords() -> dict[str, str]:
@@ -79,5 +55,5 @@ def account_statements(flavour: Flavour, passwords: Mapping[str, str]) -> tuple[
         statements.append(
             f"CREATE USER '{account}'@'%' IDENTIFIED BY '{password}' WITH MAX_USER_CONNECTIONS {_CONNECTIONS}{lid}"
         )
-        statements.extend(f"GRANT {privileges} TO '{account}'@'%'" for privileges in _GRANTS[flavour][account])
+        statements.extend(f"GRANT {privileges} TO '{account}'@'%'" for privileges in _grants(flavour, account))
     return tuple(statements)

@@ -44,9 +44,10 @@ def load_settings(path: str | None, environ: Mapping[str, str], *, system: Path 
         ConfigurationError: a file is missing that was named, cannot be read, is world-writable, is not TOML, or says
             something unknown; or the person's file changes what the system's sets.
     """
-    own = _own_file(path, environ)
+    own = own_file(path, environ)
+    named = bool(path or environ.get(FILE_VARIABLE, ""))
     system_table = _table(system) if system.exists() else {}
-    if own is None or (system.exists() and own.exists() and own.samefile(system)):
+    if not (named or own.exists()) or (system.exists() and own.exists() and own.samefile(system)):
         table, source = system_table, system
     else:
         table, source = merged(system_table, _table(own), own_name=str(own), system_name=str(system)), own
@@ -101,14 +102,14 @@ def _refuse_world_writable(path: Path, opened: os.stat_result) -> None:
         )
 
 
-def _own_file(path: str | None, environ: Mapping[str, str]) -> Path | None:
+def own_file(path: str | None, environ: Mapping[str, str]) -> Path:
+    """Return the person's configuration file, there or not: `--config`, $SAFECONSOLE_CONFIG, their own directory's."""
     named = path or environ.get(FILE_VARIABLE, "")
     if named:
         return _home_expanded(named, environ)
     base = environ.get("XDG_CONFIG_HOME", "")
     folder = Path(base) if Path(base).is_absolute() else _home(environ) / ".config"
-    own = folder / "safeconsole" / "config.toml"
-    return own if own.exists() else None
+    return folder / "safeconsole" / "config.toml"
 
 
 def _home(environ: Mapping[str, str]) -> Path:
@@ -121,7 +122,19 @@ def _home_expanded(text: str, environ: Mapping[str, str]) -> Path:
 
 def _table(path: Path) -> Table:
     """Return one file's table, checked on its own, with its paths made absolute."""
-    data = read_guarded(path)
+    return checked_table(read_guarded(path), path)
+
+
+def checked_table(data: bytes, path: Path) -> Table:
+    """
+    Return the table that a configuration's bytes say, checked on its own, with its paths made absolute.
+
+    Args:
+        path: the file that holds them, or will.
+
+    Raises:
+        ConfigurationError: it is not TOML, or says something unknown.
+    """
     try:
         table = tomllib.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:

@@ -152,9 +152,7 @@ _LISTS = (
     DangerousObject(
         id="information-schema-lists",
         schema=_I_S,
-        names=words(
-            "routines parameters events files sequences innodb_cmp_per_index table_privileges column_privileges"
-        ),
+        names=words("routines parameters events files sequences innodb_cmp_per_index"),
         keys=TABLE_KEYS,
         one_schema=CostClass.LOOKUP,
         cost=CostClass.LINEAR_IN_OBJECTS,
@@ -175,7 +173,8 @@ _LISTS = (
 
 CHEAP = words(
     "schemata engines plugins all_plugins character_sets collations collation_character_set_applicability keywords"
-    " processlist user_privileges schema_privileges applicable_roles enabled_roles optimizer_trace profiling"
+    " processlist user_privileges schema_privileges table_privileges column_privileges applicable_roles enabled_roles"
+    " optimizer_trace profiling"
     " sql_functions spatial_ref_sys geometry_columns system_variables global_status session_status global_variables"
     " session_variables innodb_trx innodb_metrics innodb_buffer_pool_stats innodb_cmp innodb_cmpmem innodb_locks"
     " innodb_lock_waits innodb_ft_default_stopword innodb_mutexes client_statistics index_statistics table_statistics"

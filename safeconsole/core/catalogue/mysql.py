@@ -222,8 +222,7 @@ _LISTS = (
         schema=_I_S,
         names=words(
             "views triggers routines parameters events view_table_usage view_routine_usage innodb_cmp_per_index"
-            " table_privileges column_privileges role_column_grants role_table_grants"
-            " role_routine_grants"
+            " role_column_grants role_table_grants role_routine_grants"
         ),
         keys=("TABLE_SCHEMA", "TABLE_NAME"),
         one_schema=CostClass.LOOKUP,
@@ -245,7 +244,8 @@ _LISTS = (
 
 CHEAP = words(
     "schemata schemata_extensions engines plugins character_sets collations collation_character_set_applicability"
-    " keywords processlist user_privileges schema_privileges user_attributes administrable_role_authorizations"
+    " keywords processlist user_privileges schema_privileges table_privileges column_privileges user_attributes"
+    " administrable_role_authorizations"
     " applicable_roles enabled_roles resource_groups st_spatial_reference_systems st_units_of_measure optimizer_trace"
     " profiling libraries routine_libraries innodb_trx innodb_metrics innodb_buffer_pool_stats innodb_cmp innodb_cmpmem"
     " innodb_temp_table_info innodb_ft_default_stopword global_status session_status global_variables session_variables"

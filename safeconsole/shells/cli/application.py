@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from safeconsole.core.approval import ApprovalRequest
     from safeconsole.core.decision import Considered
     from safeconsole.core.lexer import LexicalRules
-    from safeconsole.core.settings import Settings
+    from safeconsole.core.settings import ClusterSettings, Settings
     from safeconsole.core.statement import Statement
     from safeconsole.core.visit import Plea
     from safeconsole.gate import Gate
@@ -116,6 +116,10 @@ class Application(Protocol):
 
     def configure(self, path: str | None) -> None:
         """Read the configuration from this file from now on."""
+        ...
+
+    def add_cluster(self, name: str, cluster: ClusterSettings) -> str:
+        """Add a cluster to the person's configuration file, and return the file. Raises ConfigurationError."""
         ...
 
     def archive(self) -> Archive:

@@ -607,3 +607,54 @@ def test_the_tour_walks_to_its_end():
     assert said.code == 0
     assert "The tour is over" in said.err
     assert "everything holds" in said.out
+
+
+# Setting up.
+
+
+def test_init_writes_a_configuration_and_prints_the_accounts(tmp_path):
+    home = {**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": ""}
+    told = ask(None, "init", "orders", "--node", "10.0.0.5:3306", "--schema", "orders", environ=home)
+    assert told.code == 0
+    assert "GRANT SELECT, SHOW VIEW ON `orders`.* TO 'console_read'@'%';" in told.out
+    assert "safeconsole credentials set orders console_elevated" in told.err
+    assert "safeconsole doctor orders" in told.err
+    assert "orders" in ask(None, "sql", "nowhere", "-e", "SELECT 1", environ=home).err
+    again = ask(None, "init", "orders", "--node", "10.0.0.5:3306", environ=home)
+    assert (again.code, again.out) == (2, "")
+    assert "configured already" in again.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [(), ("orders",), ("orders", "--node", "a:1", "--policy", "no-such"), ("two words", "--node", "a:1")],
+)
+def test_init_with_too_little_writes_nothing(tmp_path, arguments):
+    told = ask(None, "init", *arguments, environ={**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": ""})
+    assert (told.code, told.out) == (2, "")
+    assert not list(tmp_path.rglob("*.toml"))
+
+
+def test_the_doctor_finds_the_embedded_cluster_well(shop):
+    told = ask(shop, "doctor", "shop", "--format", "json")
+    assert told.code == 0
+    assert {check["finding"] for check in json.loads(told.out)} == {"good"}
+
+
+def test_the_doctor_prints_grants_without_looking(tmp_path):
+    config = tmp_path / "c.toml"
+    config.write_text('[clusters.far]\nnodes = ["192.0.2.1:3306"]\nengine = "mariadb"\n')
+    told = ask(None, "--config", str(config), "doctor", "far", "--grants")
+    assert told.code == 0
+    assert "GRANT SLAVE MONITOR ON *.* TO 'console_read'@'%';" in told.out
+
+
+def test_the_doctor_says_what_is_wrong(tmp_path):
+    config = tmp_path / "c.toml"
+    config.write_text('[clusters.far]\nnodes = ["127.0.0.1:1"]\n[clusters.far.accounts]\nread = "x"\nelevated = "x"\n')
+    home = {**os.environ, "HOME": str(tmp_path), "SAFECONSOLE_PASSWORD_FAR_X": PASSWORD}
+    told = ask(None, "--config", str(config), "doctor", "far", "--format", "json", environ=home)
+    assert told.code == 2
+    wrong = {check["what"] for check in json.loads(told.out) if check["finding"] == "wrong"}
+    assert {"primary", "replicas fit for reads", "elevated account"} <= wrong
+    assert ask(None, "--config", str(config), "doctor", "near").code == 2

@@ -1,0 +1,108 @@
+"""The doctor on real servers: what it finds is so, and what it says mends it."""
+
+import json
+import os
+
+import pytest
+
+from safeconsole.core.grants import grant_statements
+from safeconsole.core.vocabulary import Account, Flavour
+from safeconsole.wiring import run
+
+USER, PASSWORD = "examined", "of-the-examined"
+WIDE = (
+    "GRANT SELECT ON *.* TO 'examined'@'%'",
+    "GRANT PROCESS ON *.* TO 'examined'@'%'",
+    "GRANT INSERT, SELECT ON shop.* TO 'examined'@'%' WITH GRANT OPTION",
+    "GRANT UPDATE (total) ON shop.orders TO 'examined'@'%'",
+)
+
+
+@pytest.fixture
+def tell(cluster):
+    """A function that lets the primary's owner say statements, which reach the replicas."""
+
+    def say(*statements):
+        with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+        cluster.wait_caught_up()
+
+    return say
+
+
+@pytest.fixture
+def examined(cluster, tell, tmp_path, capfd):
+    """A function that has the doctor examine the cluster as an account with these grants and no others."""
+    config = tmp_path / "config.toml"
+    nodes = ", ".join(f'"{node.host}:{node.port}"' for node in cluster.nodes)
+    config.write_text(
+        f'[clusters.shop]\nnodes = [{nodes}]\nschema = "shop"\n[clusters.shop.accounts]\nread = "{USER}"\n'
+        f'[clusters.shop.secrets]\nsources = ["command"]\ncommand = ["echo", "{PASSWORD}"]\n'
+        f'[clusters.shop.tls]\nmode = "disabled"\n[audit]\ndirectory = "{tmp_path / "audit"}"\n'
+    )
+
+    def examine():
+        capfd.readouterr()
+        code = run(
+            ["--config", str(config), "doctor", "shop", "--format", "json"], {**os.environ, "HOME": str(tmp_path)}
+        )
+        return code, json.loads(capfd.readouterr().out)
+
+    yield examine
+    tell(f"DROP USER IF EXISTS '{USER}'@'%'")
+
+
+def test_the_printed_grants_make_an_account_that_nothing_is_wrong_with(cluster, tell, examined):
+    tell(*_made(cluster))
+    code, checks = examined()
+    assert code == 0
+    grants = [check for check in checks if check["what"].startswith("grants of")]
+    assert [check["finding"] for check in grants] == ["good"] * len(cluster.nodes)
+
+
+def test_what_it_says_of_too_wide_an_account_mends_it(cluster, tell, examined):
+    tell(*_made(cluster), *WIDE)
+    code, checks = examined()
+    assert code == 2
+    wrong = [check for check in checks if check["finding"] == "wrong"]
+    assert {check["where"] for check in wrong} == {node.name for node in cluster.nodes}
+    told = {check["detail"].split(" ON ")[0] for check in wrong if ": wide" in check["what"]}
+    assert told >= {"SELECT", "PROCESS", "INSERT", "UPDATE (`total`)"}
+    tell(*dict.fromkeys(check["remedy"] for check in wrong if check["remedy"].startswith("REVOKE")))
+    code, checks = examined()
+    # The owner's REVOKE of SELECT on every schema and of what can be handed on leaves what is needed.
+    assert [check for check in checks if ": wide" in check["what"]] == []
+    assert code == 0
+
+
+def test_what_is_missing_is_said_with_the_grant_that_gives_it(cluster, tell, examined):
+    tell(*(line for line in _made(cluster) if "innodb_index_stats" not in line))
+    code, checks = examined()
+    assert code == 0
+    (remedy,) = {check["remedy"] for check in checks if ": missing" in check["what"]}
+    tell(remedy)
+    assert not [check for check in examined()[1] if ": missing" in check["what"]]
+
+
+def test_what_an_active_role_brings_is_seen_or_said_not_to_be(cluster, tell, examined):
+    default = {
+        "mysql": "SET DEFAULT ROLE too_much TO 'examined'@'%'",
+        "mariadb": "SET DEFAULT ROLE too_much FOR 'examined'@'%'",
+    }[cluster.flavour]
+    tell("CREATE ROLE too_much", "GRANT DELETE ON shop.* TO too_much", *_made(cluster))
+    try:
+        tell("GRANT too_much TO 'examined'@'%'", default)
+        _, checks = examined()
+    finally:
+        tell("DROP ROLE too_much")
+    told = [check for check in checks if check["what"].startswith("grants of")]
+    if cluster.flavour == "mysql":
+        assert any("DELETE" in check["detail"] and check["finding"] == "wrong" for check in told)
+    else:
+        assert any("too_much" in check["detail"] and check["finding"] != "good" for check in told)
+
+
+def _made(cluster):
+    lines = grant_statements(Flavour(cluster.flavour), Account.READ, user=USER, schema="shop")
+    return [line.replace("…", PASSWORD) for line in lines]
