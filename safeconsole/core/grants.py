@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 from safeconsole.core.vocabulary import Account, Flavour
+from safeconsole.values import dataclass
 
 MYSQL_FAMILY = (Flavour.MYSQL, Flavour.AURORA_MYSQL)
 OWN_SCHEMA = "{schema}"

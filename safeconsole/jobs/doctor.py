@@ -7,7 +7,6 @@ It asks as anybody would: every question walks the road on every node, with the 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 
@@ -17,6 +16,7 @@ from safeconsole.core.routing import Gates, Reading, unfit_reasons
 from safeconsole.core.settings import ClusterSettings
 from safeconsole.core.vocabulary import Account, Flavour, Role
 from safeconsole.jobs.asking import Asker
+from safeconsole.values import dataclass
 
 
 class Finding(StrEnum):
