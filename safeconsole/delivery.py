@@ -5,7 +5,7 @@ from __future__ import annotations
 from safeconsole.core.decision import Permit
 from safeconsole.core.errors import OutcomeUnknownError, RefusedError, SafeConsoleError, StoppedError
 from safeconsole.core.limits import Limits
-from safeconsole.interfaces import Answer, Clock, Completion, Connection, Presenter
+from safeconsole.interfaces import Answer, Clock, Completion, Connection, Presenter, stop_insistently
 
 
 class Tally:
@@ -59,23 +59,21 @@ def failure_of(error: BaseException, connection: Connection, permit: Permit) -> 
     """Return what a failure after the send means; a statement that may still run is stopped on the server first."""
     if isinstance(error, SafeConsoleError):
         return error
-    try:
-        verified = connection.stop()
-    except KeyboardInterrupt:
-        # Pressed again: the stop goes on without us, and nobody waited for its end.
-        verified = "missed"
+    verified, leaving = stop_insistently(connection.stop)
     by, what = "console", f"stopped: {type(error).__name__} while showing the result"
     if isinstance(error, KeyboardInterrupt):
         by, what = "person", "stopped by you"
     elif isinstance(error, BrokenPipeError):
         what = "stopped: nobody reads the output any more"
-    if permit.read_only:
-        return StoppedError(what, by=by, verified=verified)
-    return OutcomeUnknownError(
-        f"{what}; it was sent, and may have been done on {permit.node}",
-        evidence=(f"process list: {verified}",),
-        instead="look at the data before doing it again; it was not and will not be sent again by the console",
-    )
+    failure: SafeConsoleError = StoppedError(what, by=by, verified=verified)
+    if not permit.read_only:
+        failure = OutcomeUnknownError(
+            f"{what}; it was sent, and may have been done on {permit.node}",
+            evidence=(f"process list: {verified}",),
+            instead="look at the data before doing it again; it was not and will not be sent again by the console",
+        )
+    failure.leaving = leaving
+    return failure
 
 
 def unsent(error: BaseException) -> SafeConsoleError:

@@ -182,7 +182,7 @@ class Connection(Protocol):
 
     def stop(self) -> str:
         """
-        Stop what runs, on the server.
+        Stop what runs, on the server; called again, without waiting for it to end gently.
 
         Returns:
             What the process list says then: "killed", "already over", "missed" or "unreachable".
@@ -192,6 +192,27 @@ class Connection(Protocol):
     def close(self) -> None:
         """Close it and its watchdog; never raises."""
         ...
+
+
+def stop_insistently(stop: Callable[[], str]) -> tuple[str, bool]:
+    """
+    Stop what runs, while the person may press Ctrl-C again.
+
+    Args:
+        stop: as `Connection.stop`; called a second time, it no longer waits for a gentle end.
+
+    Returns:
+        What the process list says then, and whether the person asked again: they leave then. After a third time
+        nobody waits for an answer, and it is "missed".
+    """
+    try:
+        return stop(), False
+    except KeyboardInterrupt:
+        pass
+    try:
+        return stop(), True
+    except KeyboardInterrupt:
+        return "missed", True
 
 
 class Engine(Protocol):

@@ -19,6 +19,9 @@ class SafeConsoleError(Exception):
         message: one line, for the person.
         evidence: readings or facts behind it, one line each.
         instead: the next step that the person can take, or "".
+
+    Attributes:
+        leaving: the person asked again while it was being stopped: the face shows this, and leaves.
     """
 
     exit_code: ClassVar[int] = 2
@@ -28,6 +31,7 @@ class SafeConsoleError(Exception):
         self.message = message
         self.evidence = evidence
         self.instead = instead
+        self.leaving = False
 
     def reword(self, said: Callable[[str], str]) -> None:
         """Change what it says, and forget the error behind it, which says the same in other words."""

@@ -41,7 +41,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.RUNNING, Event.UNREACHABLE): State.KILLING_QUERY,
     (State.KILLING_QUERY, Event.FINISHED): State.OVER,
     (State.KILLING_QUERY, Event.GONE): State.OVER,
-    (State.KILLING_QUERY, Event.INTERRUPTED): State.KILLING_QUERY,
+    # Asked again: no more grace.
+    (State.KILLING_QUERY, Event.INTERRUPTED): State.KILLING_CONNECTION,
     (State.KILLING_QUERY, Event.GRACE_PASSED): State.KILLING_CONNECTION,
     (State.KILLING_QUERY, Event.UNREACHABLE): State.MISSED,
     (State.KILLING_CONNECTION, Event.FINISHED): State.OVER,

@@ -48,9 +48,15 @@ def test_a_statement_that_cannot_be_seen_is_killed_and_then_called_missed():
 
 def test_a_kill_that_does_not_help_becomes_a_harder_one():
     state = State.RUNNING
-    for event in (Event.INTERRUPTED, Event.INTERRUPTED, Event.GRACE_PASSED, Event.INTERRUPTED, Event.GRACE_PASSED):
+    for event in (Event.INTERRUPTED, Event.GRACE_PASSED, Event.INTERRUPTED, Event.GRACE_PASSED):
         state = next_state(state, event)
     assert state is State.MISSED
+
+
+def test_who_asks_again_gets_the_harder_kill_at_once():
+    state = next_state(next_state(State.RUNNING, Event.INTERRUPTED), Event.INTERRUPTED)
+    assert state is State.KILLING_CONNECTION
+    assert next_state(state, Event.INTERRUPTED) is State.KILLING_CONNECTION
 
 
 LIMITS = Limits(

@@ -496,10 +496,38 @@ def test_an_interrupt_of_the_stop_does_not_lose_the_record(walk):
         raise KeyboardInterrupt
 
     connection.stop = pressed_again
-    with pytest.raises(StoppedError):
+    with pytest.raises(StoppedError) as caught:
         road.run(READ, FakePresenter(road.events, faults={"rows": KeyboardInterrupt()}))
     ended = road.records("outcome")[-1]
     assert (ended.outcome, ended.stopped_by, ended.kill) == ("stopped", "person", "missed")
+    assert caught.value.leaving
+
+
+def test_who_presses_again_while_it_is_stopped_leaves_after_the_kill(walk):
+    road = walk()
+    road.engine.answers[READ] = ROWS
+    road.run("SELECT 1")
+    connection, stop, asked = road.engine.connections[0], road.engine.connections[0].stop, []
+
+    def pressed_again():
+        asked.append(True)
+        if len(asked) == 1:
+            raise KeyboardInterrupt
+        return stop()
+
+    connection.stop = pressed_again
+    with pytest.raises(StoppedError) as caught:
+        road.run(READ, FakePresenter(road.events, faults={"rows": KeyboardInterrupt()}))
+    assert caught.value.leaving
+    assert road.records("outcome")[-1].kill == "killed"
+
+
+def test_who_pressed_once_stays(walk):
+    road = walk()
+    road.engine.answers[READ] = ROWS
+    with pytest.raises(StoppedError) as caught:
+        road.run(READ, FakePresenter(road.events, faults={"rows": KeyboardInterrupt()}))
+    assert not caught.value.leaving
 
 
 def test_exactly_as_many_rows_as_allowed_is_a_whole_answer(walk):

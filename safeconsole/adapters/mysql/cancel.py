@@ -61,6 +61,7 @@ class Watched:
     peak_memory_bytes: int = 0
     finished: bool = False
     interrupted: bool = False
+    insisted: bool = False
     ending: bool = False
     state: State = State.RUNNING
     missing_readings: int = 0
@@ -119,11 +120,12 @@ class Watchdog:
 
     def stop(self, watched: Watched) -> str:
         """
-        End a statement now, for the person.
+        End a statement now, for the person; asked again, end its connection without any more grace.
 
         Returns:
             "killed", "already over", "missed" or "unreachable", as the process list says then.
         """
+        watched.insisted = watched.interrupted
         watched.interrupted = True
         watched.wake.set()
         if not watched.over.wait(_SETTLE_SECONDS):
@@ -269,6 +271,8 @@ class Watchdog:
                 return Event.FINISHED
             if not self._lookout.is_at_work():
                 return Event.GONE
+            if watched.insisted and watched.state is State.KILLING_QUERY:
+                return Event.INTERRUPTED
             time.sleep(_POLL_SECONDS)
         return Event.GRACE_PASSED
 

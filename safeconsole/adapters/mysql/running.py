@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 from safeconsole.adapters.mysql.bracket import Bracket, close_bracket, open_bracket
 from safeconsole.adapters.mysql.cancel import Watched
@@ -28,7 +29,7 @@ from safeconsole.core.errors import (
     UnreachableError,
 )
 from safeconsole.core.vocabulary import Effect
-from safeconsole.interfaces import Column, Completion, Row
+from safeconsole.interfaces import Column, Completion, Row, stop_insistently
 
 BREAKS = (DriverError, OSError, ValueError, IndexError, AssertionError, struct.error, PacketTooLargeError)
 """What a conversation with a server can end in, besides an interrupt."""
@@ -159,17 +160,21 @@ class Running:
         )
 
     def interrupted(self) -> SafeConsoleError:
-        """Stop it for the person and return what to raise; a second interrupt passes through, the kill goes on."""
-        try:
-            verified = self._link.watchdog.stop(self._watched) if self._watched else "already over"
-        finally:
-            self._link.give_up()
+        """Stop it for the person and return what to raise; who interrupts again leaves, killing first."""
+        verified, leaving = "already over", False
+        if self._watched is not None:
+            verified, leaving = stop_insistently(partial(self._link.watchdog.stop, self._watched))
+        self._link.give_up()
+        stopped: SafeConsoleError = StoppedError(
+            f"stopped on {self._link.address} at your word", by="person", verified=verified
+        )
         if self.changes and self._bracket is not Bracket.READ_WRITE:
-            return OutcomeUnknownError(
+            stopped = OutcomeUnknownError(
                 f"stopped on {self._link.address} at your word; it commits by itself, so part of it may have happened",
                 evidence=(f"process list: {verified}",),
             )
-        return StoppedError(f"stopped on {self._link.address} at your word", by="person", verified=verified)
+        stopped.leaving = leaving
+        return stopped
 
     def _came_to_its_end(self) -> None:
         """The last row was read: drain what follows it, and see whether it ended by itself. Raises as `batches`."""

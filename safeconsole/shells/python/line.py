@@ -131,6 +131,8 @@ class Line:
                 ended = self.gate.run(statement, collecting)
             except StoppedError as error:
                 # An ordinary error would be swallowed by the loop that the person wants to stop.
+                if error.leaving:
+                    raise SystemExit(130) from error
                 if error.by == "person":
                     raise KeyboardInterrupt(error.message) from error
                 raise

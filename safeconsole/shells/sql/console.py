@@ -32,6 +32,9 @@ from safeconsole.shells.sql.state import After, ConsoleState, Services, Streams
 from safeconsole.shells.sql.suggesting import ReadSuggest
 from safeconsole.values import dataclass
 
+INTERRUPTED = 130
+"""The exit code of who left by pressing Ctrl-C again: a shell's for an interrupt."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terminal:
@@ -63,7 +66,7 @@ def run_console(
         terminal: see `Terminal`.
 
     Returns:
-        The exit code: 0.
+        The exit code: 0, or `INTERRUPTED` for who left by pressing Ctrl-C again.
     """
     terminal = terminal or Terminal()
     rules = KnownRules(services.rules)
@@ -86,7 +89,7 @@ def run_console(
             _refresh(refresher, state)
     finally:
         live.close()
-    return 0
+    return INTERRUPTED if state.leaving else 0
 
 
 def _furnish(
@@ -131,7 +134,7 @@ def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, p
     after = dispatch(state, text)
     if after is None:
         run_text(state, text, pasted=pasted.yes)
-    return after or After.STAY
+    return After.LEAVE if state.leaving else after or After.STAY
 
 
 def _refresh(refresher: NameRefresher, state: ConsoleState) -> None:

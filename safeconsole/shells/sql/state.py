@@ -78,6 +78,7 @@ class ConsoleState:
         names: what completion knows of the session's schema.
         vi_keys: whether the keys are vi's.
         pager: the command line of what rows are handed to, "" for none.
+        leaving: whether the person pressed Ctrl-C again while a statement was being stopped.
     """
 
     gate: Gate
@@ -90,6 +91,7 @@ class ConsoleState:
     names: SchemaNames
     vi_keys: bool = False
     pager: str = ""
+    leaving: bool = False
 
     def screen(self) -> Screen:
         """Return where to write now; asked anew for each statement, for a window may have been resized."""
@@ -119,6 +121,7 @@ class ConsoleState:
 
     def refuse(self, error: SafeConsoleError) -> None:
         """Show an error with its evidence and the way out that this console offers."""
+        self.leaving |= error.leaving
         self.say(error_text(error, self.screen().messages_look, next_step=self._next_step(error)))
 
     def _next_step(self, error: SafeConsoleError) -> str:

@@ -9,6 +9,7 @@ import pytest
 
 from safeconsole.core.errors import StoppedError
 from safeconsole.core.limits import Limits
+from safeconsole.shells.sql.console import INTERRUPTED
 
 ROWS = [{"id": 1, "status": "new"}, {"id": 2, "status": None}]
 SELECT = "SELECT * FROM orders LIMIT 2"
@@ -143,6 +144,15 @@ def test_a_stopped_statement_leaves_the_console_open(sitting):
     console.type("SELECT 1;\rSELECT 2;\r")
     assert "safeconsole: stopped by you on replica-1\n" in console.messages.getvalue()
     assert console.gate.sent == ["SELECT 1", "SELECT 2"]
+
+
+def test_who_pressed_again_while_it_was_stopped_leaves(sitting):
+    stopped = StoppedError("stopped by you on replica-1", by="person", verified="killed")
+    stopped.leaving = True
+    console = sitting({**ANSWERS, "SELECT 1": stopped})
+    assert console.type("SELECT 1;\rSELECT 2;\r") == INTERRUPTED
+    assert "safeconsole: stopped by you on replica-1\n" in console.messages.getvalue()
+    assert console.gate.sent == ["SELECT 1"]
 
 
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), ZeroDivisionError("oops")])

@@ -1,0 +1,147 @@
+"""A person at a real terminal who presses Ctrl-C: once stops the statement, again leaves, and both kill on the server."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import subprocess
+import sys
+import termios
+import time
+
+import pytest
+
+from tests.servers.desk import Desk, seated
+from tests.servers.talking import threads_running, wait_for
+
+HEAVY = "SELECT COUNT(*) FROM orders a JOIN orders b JOIN orders c WHERE a.total + b.total + c.total < 0"
+BODY = "DECLARE n INT DEFAULT 0; WHILE n < 400 DO DO SLEEP(0.05); SET n = n + 1; END WHILE;"
+
+
+class Terminal:
+    """The console as a process on a terminal of its own."""
+
+    def __init__(self, config, *arguments):
+        self._ours, theirs = pty.openpty()
+
+        def take():
+            os.setsid()
+            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+        command = (sys.executable, "-m", "safeconsole", "--config", str(config), "sql", "shop", *arguments)
+        self.process = subprocess.Popen(
+            command,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            preexec_fn=take,
+            env={**os.environ, "HOME": str(config.parent), "USER": "ada", "TERM": "xterm"},
+        )
+        os.close(theirs)
+        self.text = ""
+
+    def type(self, text):
+        os.write(self._ours, text.encode())
+
+    def read(self, seconds):
+        """Take in what is shown for a while; the prompt asks the terminal where its cursor is."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            readable, _, _ = select.select([self._ours], [], [], left)
+            try:
+                shown = os.read(self._ours, 65536).decode(errors="replace") if readable else ""
+            except OSError:
+                return
+            if "\x1b[6n" in shown:
+                self.type("\x1b[1;1R")
+            self.text += shown
+
+    def wait_for(self, condition, *, at_most=30.0):
+        until = time.monotonic() + at_most
+        while not condition():
+            assert time.monotonic() < until, self.said()
+            self.read(0.02)
+
+    def said(self):
+        """What was shown, without the terminal's own language."""
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.text)
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+
+
+@pytest.fixture
+def sit_down(cluster, tmp_path):
+    """A function that opens a console at a terminal, with the baseline policy."""
+    terminals = []
+
+    def sit(*arguments):
+        with seated(cluster, tmp_path / "desk"):
+            pass
+        terminals.append(Terminal(tmp_path / "desk" / "config.toml", *arguments))
+        terminals[-1].wait_for(lambda: "shop" in terminals[-1].said())
+        return terminals[-1]
+
+    yield sit
+    for terminal in terminals:
+        terminal.close()
+
+
+def outcomes(tmp_path):
+    return Desk(None, None, tmp_path / "desk" / "audit").records("outcome")
+
+
+def test_once_stops_the_statement_and_keeps_the_console(cluster, sit_down, tmp_path):
+    terminal = sit_down("--to", "replica-1")
+    terminal.type(f"{HEAVY};\r")
+    terminal.wait_for(lambda: threads_running(cluster, cluster.replicas[0], "orders c"))
+    terminal.read(1.5)
+    terminal.type("\x03")
+    terminal.wait_for(lambda: "at your word" in terminal.said())
+    assert "Ctrl-C stops it on the server" in terminal.said()
+    assert threads_running(cluster, cluster.replicas[0], "orders c") == 0
+    terminal.type("SELECT 40 + 2;\r")
+    terminal.wait_for(lambda: "42" in terminal.said())
+    assert terminal.process.poll() is None
+    terminal.type("\\quit\r")
+    terminal.wait_for(lambda: terminal.process.poll() is not None)
+    assert terminal.process.returncode == 0
+    ended = [(each["outcome"], each["stopped_by"], each["kill"]) for each in outcomes(tmp_path)]
+    assert ("stopped", "person", "killed") in ended
+
+
+def test_again_while_it_is_being_stopped_leaves_and_kills_first(cluster, sit_down, tmp_path):
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("USE shop")
+        cursor.execute("DROP PROCEDURE IF EXISTS swallows_kills")
+        # It swallows KILL QUERY, so that the first Ctrl-C takes the whole grace.
+        cursor.execute(f"CREATE PROCEDURE swallows_kills() SQL SECURITY INVOKER BEGIN {BODY} END")
+        cursor.execute("GRANT EXECUTE ON shop.* TO console_elevated@'%'")
+    terminal = sit_down("--to", "primary", "--reason", "a test", "--ticket", "T-1", "--confirm", "shop")
+    terminal.type("CALL swallows_kills();\r")
+
+    def at_work():
+        with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+            cursor.execute(
+                "SELECT COUNT(*) FROM information_schema.processlist"
+                " WHERE user = 'console_elevated' AND command NOT IN ('Sleep', 'Daemon')"
+            )
+            return cursor.fetchone()[0]
+
+    terminal.wait_for(at_work)
+    terminal.read(0.5)
+    terminal.type("\x03")
+    terminal.read(0.15)
+    terminal.type("\x03")
+    terminal.wait_for(lambda: terminal.process.poll() is not None)
+    assert terminal.process.returncode == 130, terminal.said()
+    wait_for(lambda: not at_work(), at_most=3)
+    (ended,) = outcomes(tmp_path)
+    # It commits by itself, so nobody says that it did nothing.
+    assert ended["outcome"] == "unknown"
+    closed = Desk(None, None, tmp_path / "desk" / "audit").records("session-closed")
+    assert closed
