@@ -263,7 +263,12 @@ class Gate:
         self._custody.void(Event.STOOD_DOWN)
 
     def status(self) -> Status:
-        """What a prompt shows; never raises."""
+        """
+        What a prompt shows; never raises.
+
+        It lets go of what is over, so it is asked by the thread that runs statements, and by no other: an idle
+        connection with something to read is a broken one, unless somebody else is just being answered on it.
+        """
         elevated_seconds = 0.0
         with suppress(AuditUnavailableError):
             # An elevation that is over ends here too, so that nothing stays open at an idle prompt.
@@ -285,6 +290,16 @@ class Gate:
     def needs_a_person(self) -> bool:
         """Whether the person is an agent whose elevations somebody else has to approve."""
         return self._elevations.needs_a_person
+
+    @property
+    def to(self) -> str:
+        """Where the person sends what follows, see `Visit`; may be read from any thread, unlike `status`."""
+        return self._state.to
+
+    @property
+    def limits(self) -> Limits:
+        """What holds for a statement before its rules tighten it; may be read from any thread."""
+        return self._state.limits
 
     def last(self) -> Considered | None:
         r"""The last statement considered, for \why."""

@@ -87,7 +87,7 @@ class Conduct:
 
 
 def _is_fit(reading: Reading, gate: Gate) -> bool:
-    to = gate.status().to
+    to = gate.to
     wanted = Role.PRIMARY if to == Route.PRIMARY else Role.REPLICA
     named = to not in {"", Route.PRIMARY, Route.REPLICA}
     suits = reading.node == to if named else reading.role is wanted

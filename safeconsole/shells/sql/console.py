@@ -146,11 +146,12 @@ def _refresh(refresher: NameRefresher, state: ConsoleState) -> None:
 
 def _toolbar(session: PromptSession[str], state: ConsoleState, live: LiveVerdict) -> StyleAndTextTuples:
     columns = session.app.output.get_size().columns
-    return toolbar_parts(live.previews(), state.gate.status().limits, columns)
+    return toolbar_parts(live.previews(), state.gate.limits, columns)
 
 
 def _previews(state: ConsoleState, text: str) -> tuple[Preview, ...]:
-    to, judge = state.gate.status().to, state.services.preview
+    # In a thread of its own: the gate's status is for the one that runs statements.
+    to, judge = state.gate.to, state.services.preview
     return tuple(preview_of(statement, judge(statement), to=to) for statement in state.gate.split(text))
 
 

@@ -1,6 +1,7 @@
 """A console without servers: real analysis, a real policy, scripted rows, keys from a pipe."""
 
 import io
+import threading
 import json
 import sqlite3
 import time
@@ -60,7 +61,12 @@ class ScriptedGate:
         self.elevation = None
         self._last = None
 
+    @property
+    def limits(self):
+        return tighten(self.policy.limits, self.tight)
+
     def status(self):
+        assert threading.current_thread() is threading.main_thread(), "status lets go of connections"
         return Status(
             cluster="shop", environment="staging", node=self._last.node if self._last else "",
             role=str(self._last.route) if self._last else "", schema=self.schema,
