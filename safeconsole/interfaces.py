@@ -312,9 +312,12 @@ class Journal(Protocol):
 class Secrets(Protocol):
     """Where passwords come from."""
 
-    def password(self, cluster: str, account: str) -> str:
+    def password(self, cluster: str, account: str, node: str = "") -> str:
         """
         Return the password of an account.
+
+        Args:
+            node: the address that it is for, where a source makes one for each node; "" for the first configured.
 
         Raises:
             ConfigurationError: no source has one; the message names the sources tried and the command to set it.

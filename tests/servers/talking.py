@@ -18,7 +18,7 @@ class GivenSecrets:
     def __init__(self, passwords):
         self.passwords = dict(passwords)
 
-    def password(self, cluster, account):
+    def password(self, cluster, account, node=""):
         return self.passwords[account]
 
 

@@ -231,6 +231,11 @@ def _check_cluster(name: str, cluster: ClusterSettings, source: Path) -> None:
     strangers = sorted({*cluster.names, *cluster.tags} - {*cluster.nodes})
     if strangers:
         raise ConfigurationError(f"{at}: names and tags are by node address, and {strangers[0]} is none of its nodes")
+    if "aws-iam" in cluster.secrets.sources and cluster.tls.mode == "disabled":
+        raise ConfigurationError(
+            f"{at}.tls.mode: it is disabled, and a token of aws-iam may travel over verified TLS only",
+            instead='set it to "verify-identity", with tls.ca for the authority of RDS',
+        )
     if "command" in cluster.secrets.sources and not cluster.secrets.command:
         raise ConfigurationError(f"{at}.secrets.command: it is empty, and sources names it")
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from safeconsole.core.errors import ConfigurationError
-from safeconsole.core.settings import ClusterSettings, Settings
+from safeconsole.core.settings import Settings
 
 COMMAND_SECONDS = 10.0
 """How long a secret command may take."""
@@ -26,9 +26,9 @@ class LocalSecrets:
         self._settings = settings
         self._environ = environ
 
-    def password(self, cluster: str, account: str) -> str:
+    def password(self, cluster: str, account: str, node: str = "") -> str:
         """
-        Return the password of an account.
+        Return the password of an account; see `interfaces.Secrets`.
 
         Raises:
             ConfigurationError: no source has one; the message names the sources tried and the command to set it.
@@ -40,7 +40,7 @@ class LocalSecrets:
             "keyring": lambda: from_keyring(cluster, account),
             "command": lambda: _from_command(cluster_settings.secrets.command, cluster, account),
             "env": lambda: _from_environment(self._environ, cluster, account),
-            "aws-iam": lambda: _from_aws_iam(cluster_settings, account),
+            "aws-iam": lambda: _from_aws_iam(node or next(iter(cluster_settings.nodes), ""), account),
         }
         tried = []
         for source in cluster_settings.secrets.sources:
@@ -111,8 +111,11 @@ def _from_environment(environ: Mapping[str, str], cluster: str, account: str) ->
     return environ.get(variable), f"{variable} is not set"
 
 
-def _from_aws_iam(cluster: ClusterSettings, account: str) -> tuple[str | None, str]:
+def _from_aws_iam(node: str, account: str) -> tuple[str | None, str]:
+    """Return a token for one node: the host is signed with it, and no other endpoint takes it."""
     try:
+        import logging  # noqa: PLC0415
+
         import boto3  # type: ignore[import-not-found, import-untyped, unused-ignore] # noqa: PLC0415
     except ImportError:
         return None, "the aws extra is not installed (pipx inject safeconsole boto3)"
@@ -121,7 +124,9 @@ def _from_aws_iam(cluster: ClusterSettings, account: str) -> tuple[str | None, s
         ClientError,
     )
 
-    host, _, port = cluster.nodes[0].rpartition(":") if cluster.nodes else ("", "", "")
+    # At its lowest level the library logs the signature, which is the secret of the token.
+    logging.getLogger("botocore.auth").setLevel(logging.INFO)
+    host, _, port = node.rpartition(":") if ":" in node else (node, "", "")
     try:
         session = boto3.session.Session()
         client = session.client("rds", region_name=region_in(host) or session.region_name)
@@ -142,7 +147,7 @@ def _way_out(sources: tuple[str, ...], cluster: str, account: str, *, no_keyring
         "keyring": f"safeconsole credentials set {cluster} {account}",
         "env": f"set {variable_for(cluster, account)}",
         "command": f"let clusters.{cluster}.secrets.command print it",
-        "aws-iam": "install the aws extra and log in to aws",
+        "aws-iam": "install the aws extra, log in to aws, and set AWS_DEFAULT_REGION if no host name tells it",
     }
     if no_keyring:
         del ways["keyring"]

@@ -38,6 +38,12 @@ class Place:
         return bool(self.socket) or ipaddress.ip_address(self.ip).is_loopback
 
     @property
+    def named(self) -> str:
+        """The configured name and the port, or the socket's path."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.socket or f"{host}:{self.port}"
+
+    @property
     def address(self) -> str:
         """The resolved "ip:port", or the socket's path."""
         ip = f"[{self.ip}]" if ":" in self.ip else self.ip

@@ -55,7 +55,13 @@ class MySqlEngine:
         self._monitors: dict[str, Monitor] = {}
         self._seen: dict[NodeName, Seen] = {}
         self._expected: dict[str, str] = {}
-        self._read_password = HeldPassword(secrets, clock, cluster=name, account=settings.accounts.read)
+        self._read_password = HeldPassword(
+            secrets,
+            clock,
+            cluster=name,
+            account=settings.accounts.read,
+            is_by_node="aws-iam" in settings.secrets.sources,
+        )
         self._lock = threading.Lock()
         self._measuring = threading.Lock()
         self._ahead: tuple[float, tuple[Reading, ...]] | None = None
@@ -124,7 +130,7 @@ class MySqlEngine:
             seen.place,
             self._settings.tls,
             account=login_name,
-            password=self._password(account, login_name),
+            password=self._password(account, login_name, seen.place.named),
             connect_seconds=self._settings.connect_seconds,
         )
         return open_connection(
@@ -160,11 +166,11 @@ class MySqlEngine:
         for monitor in monitors:
             monitor.close()
 
-    def _password(self, account: Account, login_name: str) -> str:
+    def _password(self, account: Account, login_name: str, node: str) -> str:
         # An elevated account's is fetched for its connection and held for nothing else.
         if account is Account.ELEVATED:
-            return self._secrets.password(self._name, login_name)
-        return self._read_password.get()
+            return self._secrets.password(self._name, login_name, node)
+        return self._read_password.get(node)
 
     def _login_name(self, account: Account) -> str:
         accounts = self._settings.accounts

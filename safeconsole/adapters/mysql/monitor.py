@@ -52,7 +52,7 @@ class Monitor:
         node: the name that its readings carry.
         address: "host:port" or a socket's path; resolved anew whenever the connection is opened anew.
         account: login name of the read account.
-        password: fetches its secret, when a connection is opened.
+        password: fetches its secret for an address, when a connection is opened.
         free_memory: a source for the host's free memory, or None.
     """
 
@@ -63,7 +63,7 @@ class Monitor:
         address: str,
         settings: ClusterSettings,
         account: str,
-        password: Callable[[], str],
+        password: Callable[[str], str],
         free_memory: Sensor | None = None,
     ) -> None:
         self.node = node
@@ -168,7 +168,7 @@ class Monitor:
                 place,
                 self._settings.tls,
                 account=self._account,
-                password=self._password(),
+                password=self._password(place.named),
                 connect_seconds=self._settings.connect_seconds,
             )
             self._open = (open_own(login), place)

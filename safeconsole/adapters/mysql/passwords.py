@@ -16,20 +16,26 @@ class HeldPassword:
 
     A source may be a program that takes a second or asks for a touch of a key: every node's connection,
     and the one for the statement, would start it again.
+
+    Args:
+        is_by_node: whether a node's is good for that node alone, as an IAM token is.
     """
 
-    def __init__(self, secrets: Secrets, clock: Clock, *, cluster: str, account: str) -> None:
+    def __init__(self, secrets: Secrets, clock: Clock, *, cluster: str, account: str, is_by_node: bool = False) -> None:
         self._secrets = secrets
         self._clock = clock
         self._cluster = cluster
         self._account = account
+        self._is_by_node = is_by_node
         self._asking = threading.Lock()
-        self._held: tuple[float, str] | None = None
+        self._held: dict[str, tuple[float, str]] = {}
 
-    def get(self) -> str:
-        """Return it. Raises ConfigurationError, as `interfaces.Secrets`."""
+    def get(self, node: str = "") -> str:
+        """Return it, for the node at an address. Raises ConfigurationError, as `interfaces.Secrets`."""
+        place = node if self._is_by_node else ""
         with self._asking:
-            if self._held is None or self._clock.monotonic() - self._held[0] > HOLD_SECONDS:
-                password = self._secrets.password(self._cluster, self._account)
-                self._held = (self._clock.monotonic(), password)
-            return self._held[1]
+            held = self._held.get(place)
+            if held is None or self._clock.monotonic() - held[0] > HOLD_SECONDS:
+                password = self._secrets.password(self._cluster, self._account, place)
+                held = self._held[place] = (self._clock.monotonic(), password)
+            return held[1]

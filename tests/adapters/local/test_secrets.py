@@ -5,7 +5,7 @@ import subprocess
 import sys
 import time
 import traceback
-import types
+import urllib.parse
 from pathlib import Path
 
 import keyring
@@ -198,31 +198,64 @@ def test_the_region_is_read_from_an_rds_name():
     assert region_in("10.0.0.5") == ""
 
 
-def test_an_aws_token_is_asked_for_the_first_node_and_its_region(monkeypatch):
-    asked = []
+HOST = "shop.abc123.eu-west-1.rds.amazonaws.com"
+AWS = """
+import logging, sys, urllib.parse
+logging.basicConfig(filename=sys.argv[1], level=1)
+from safeconsole.adapters.local.secrets import LocalSecrets
+from safeconsole.core.settings import ClusterSettings, SecretSettings, Settings
+cluster = ClusterSettings(nodes=(sys.argv[2],), secrets=SecretSettings(sources=("aws-iam",)))
+try:
+    print(LocalSecrets(Settings(clusters={"shop": cluster}), {}).password("shop", "console_read", *sys.argv[3:]))
+except Exception as error:
+    print(error, error.evidence, error.instead)
+"""
 
-    class Session:
-        region_name = "eu-central-1"
 
-        def client(self, service, region_name):
-            asked.append((service, region_name))
-            return self
+def aws(tmp_path, *words, **environ):
+    """What the real library answers in a process of its own, and everything that was logged meanwhile."""
+    told = subprocess.run(
+        [sys.executable, "-c", AWS, str(tmp_path / "log"), *words], capture_output=True, text=True, check=True,
+        env={"PYTHONPATH": str(REPO), "PATH": os.environ["PATH"], "HOME": str(tmp_path), "AWS_EC2_METADATA_DISABLED": "true"} | environ,
+    )  # fmt: skip
+    return told.stdout.strip(), (tmp_path / "log").read_text() + told.stderr
 
-        def generate_db_auth_token(self, **what):
-            asked.append(what)
-            return "token"
 
-    boto3, exceptions = types.ModuleType("boto3"), types.ModuleType("botocore.exceptions")
-    boto3.session = types.SimpleNamespace(Session=Session)
-    exceptions.BotoCoreError = exceptions.ClientError = OSError
-    for name, module in {
-        "boto3": boto3,
-        "botocore": types.ModuleType("botocore"),
-        "botocore.exceptions": exceptions,
-    }.items():
-        monkeypatch.setitem(sys.modules, name, module)
-    host = "shop.abc.eu-west-1.rds.amazonaws.com"
-    assert secrets("aws-iam", nodes=(f"{host}:3307",)).password("shop-1", "console_read") == "token"
-    assert asked == [("rds", "eu-west-1"), {"DBHostname": host, "Port": 3307, "DBUsername": "console_read"}]
-    Session.generate_db_auth_token = lambda self, **_: (_ for _ in ()).throw(OSError(PLANTED))
-    assert refusal(secrets("aws-iam")).evidence == ("aws-iam: aws gave no token (OSError)",)
+STATIC = {"AWS_ACCESS_KEY_ID": "AKIAPLANTED", "AWS_SECRET_ACCESS_KEY": PLANTED}
+
+
+def test_an_aws_token_is_signed_here_for_the_first_node_and_its_region(tmp_path):
+    token, logged = aws(tmp_path, f"{HOST}:3307", **STATIC)
+    # Source: Amazon RDS user guide, "Connecting to your DB instance using IAM authentication".
+    assert token.startswith(f"{HOST}:3307/?")
+    signed = urllib.parse.parse_qs(token.partition("?")[2])
+    assert (signed["Action"], signed["DBUser"], signed["X-Amz-Expires"]) == (["connect"], ["console_read"], ["900"])
+    assert signed["X-Amz-Credential"][0].startswith("AKIAPLANTED/")
+    assert signed["X-Amz-Credential"][0].endswith("/eu-west-1/rds-db/aws4_request")
+    assert len(signed["X-Amz-Signature"][0]) == 64
+    assert PLANTED not in token
+    assert "botocore" in logged
+    assert PLANTED not in logged
+    assert signed["X-Amz-Signature"][0] not in logged
+
+
+def test_an_aws_token_is_signed_for_the_node_that_is_asked(tmp_path):
+    reader = HOST.replace("shop.", "shop-2.")
+    first, _ = aws(tmp_path, f"{HOST}:3306", **STATIC)
+    second, _ = aws(tmp_path, f"{HOST}:3306", f"{reader}:3306", **STATIC)
+    assert second.startswith(f"{reader}:3306/?")
+    assert first.partition("Signature=")[2] != second.partition("Signature=")[2]
+
+
+@pytest.mark.parametrize(
+    ("node", "environ", "why"),
+    [
+        (f"{HOST}:3306", {}, "aws gave no token (NoCredentialsError)"),
+        ("10.0.0.5:3306", STATIC, "aws gave no token (NoRegionError)"),
+    ],
+)
+def test_why_there_is_no_aws_token_is_said(tmp_path, node, environ, why):
+    told, _ = aws(tmp_path, node, **environ)
+    assert why in told
+    assert "AWS_DEFAULT_REGION" in told
+    assert PLANTED not in told

@@ -12,8 +12,8 @@ class Source:
     def __init__(self):
         self.asked = []
 
-    def password(self, cluster, account):
-        self.asked.append((cluster, account))
+    def password(self, cluster, account, node=""):
+        self.asked.append((cluster, account, node) if node else (cluster, account))
         return f"secret {len(self.asked)}"
 
 
@@ -21,7 +21,7 @@ class Locked:
     def __init__(self):
         self.asked = 0
 
-    def password(self, cluster, account):
+    def password(self, cluster, account, node=""):
         self.asked += 1
         raise ConfigurationError("locked")
 
@@ -64,6 +64,13 @@ def test_a_source_that_refuses_is_asked_again():
         with pytest.raises(ConfigurationError, match="locked"):
             password.get()
     assert source.asked == 2
+
+
+def test_what_is_good_for_one_node_is_fetched_for_each():
+    source = Source()
+    password = HeldPassword(source, Hand(), cluster="shop", account="reader", is_by_node=True)
+    assert [password.get(node) for node in ("a:1", "b:1", "a:1")] == ["secret 1", "secret 2", "secret 1"]
+    assert source.asked == [("shop", "reader", "a:1"), ("shop", "reader", "b:1")]
 
 
 def test_it_is_not_shown():
