@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from safeconsole.adapters.local.identity import NO_TERMINAL, who
 from safeconsole.adapters.local.journal import FileJournal, open_journal
 from safeconsole.adapters.local.literal_key import literal_key_for
 from safeconsole.adapters.local.policies import PolicyFiles
-from safeconsole.adapters.local.secrets import LocalSecrets
+from safeconsole.adapters.local.secrets import VARIABLE_PREFIX, LocalSecrets
 from safeconsole.core.approval import ApprovalRequest
 from safeconsole.core.decision import Considered
 from safeconsole.core.errors import ConfigurationError, RefusedError
@@ -56,7 +57,9 @@ COMBINED_MODES = frozenset({"ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRES
 
 def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
     """Run one command line and return its exit code."""
-    return main(arguments, Program(environ))
+    program = Program(dict(environ))
+    _keep_from_children(name for name in environ if name.startswith(VARIABLE_PREFIX))
+    return main(arguments, program)
 
 
 class Program:
@@ -86,6 +89,8 @@ class Program:
         """The configuration in force."""
         if self._settings is None:
             self._settings = load_settings(self._config, self.environ)
+            sinks = self._settings.audit.sinks.values()
+            _keep_from_children([self._settings.notices.secret_variable, *(sink.secret_variable for sink in sinks)])
         return self._settings
 
     def add_cluster(self, name: str, cluster: ClusterSettings) -> str:
@@ -161,8 +166,8 @@ class Program:
                     statement,
                     policy=policy,
                     circumstances=circumstances_of(visit, flavour=_known_flavour(cluster)),
-                    to=gate.status().to,
-                    limits=gate.status().limits,
+                    to=gate.to,
+                    limits=gate.limits,
                 ),
                 history_directory=str(self._state_directory() / "history"),
                 journal_directory=str(self._audit_directory()),
@@ -353,6 +358,12 @@ class Program:
             policy_hash=policy.hash,
             program=f"safeconsole {__version__}, Python {sys.version_info.major}.{sys.version_info.minor}",
         )
+
+
+def _keep_from_children(names: Iterable[str]) -> None:
+    """Take secrets out of what editors, pagers and secret commands inherit; the program has its own copy."""
+    for name in names:
+        os.environ.pop(name, None)
 
 
 def _known_flavour(cluster: ClusterSettings) -> Flavour:
