@@ -7,6 +7,7 @@ import heapq
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import Protocol
 
 from safeconsole.values import dataclass
 
@@ -95,11 +96,25 @@ def _by_size(size: TableSize) -> tuple[int, str, str]:
     return -size.total_bytes, size.schema, size.name
 
 
-def matching(pattern: str) -> Callable[[TableSize], bool]:
+class Named(Protocol):
+    """What has the name of a table."""
+
+    @property
+    def name(self) -> str:
+        """The table's own name."""
+        ...
+
+    @property
+    def label(self) -> str:
+        """Schema and name."""
+        ...
+
+
+def matching(pattern: str) -> Callable[[Named], bool]:
     """Return whether a table fits a shell pattern: `orders_*` for the name, `shop*.orders_*` with the schema."""
     fits = re.compile(fnmatch.translate(pattern)).match
     with_schema = "." in pattern
-    return lambda size: fits(size.label if with_schema else size.name) is not None
+    return lambda table: fits(table.label if with_schema else table.name) is not None
 
 
 @dataclass(slots=True, kw_only=True)

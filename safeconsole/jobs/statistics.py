@@ -19,7 +19,7 @@ OWN_SCHEMAS = frozenset({"mysql", "sys", "information_schema", "performance_sche
 """Schemas of the server's own; they are read like any other, and told apart when shown."""
 
 CAVEATS = (
-    "tables without persistent statistics (STATS_PERSISTENT=0) and of other engines than InnoDB are not counted",
+    "tables of other engines than InnoDB, or with STATS_PERSISTENT=0, are not counted: --unseen names them",
     "a dropped table can still be counted, since its statistics can outlive it: --verify looks at the tables",
     "ROW_FORMAT=COMPRESSED tables are counted uncompressed, so they look larger than on disk",
     "free space inside tablespaces, undo, redo and binary logs are not counted",

@@ -130,6 +130,23 @@ def test_an_account_with_process_is_told_the_size_of_the_files(typed, scratch, c
         assert min(abs(found[name]["found_bytes"] - size) for size in sizes) <= 2 * 1024 * 1024
 
 
+def test_tables_that_the_statistics_do_not_show_are_named(typed, scratch):
+    scratch(
+        "CREATE TABLE plain (id INT PRIMARY KEY)",
+        "CREATE TABLE parted (id INT PRIMARY KEY) PARTITION BY HASH (id) PARTITIONS 2",
+        "CREATE TABLE without_statistics (id INT PRIMARY KEY) STATS_PERSISTENT=0",
+        "CREATE TABLE `other engine` (id INT PRIMARY KEY) ENGINE=MyISAM",
+        "CREATE VIEW seen AS SELECT id FROM plain",
+    )
+    found = rows_of(typed("capacity", "shop", "--schema", "capacity_test", "--unseen", "--format", "json"))
+    assert {(row["table"], row["engine"]) for row in found} == {
+        ("without_statistics", "InnoDB"), ("other engine", "MyISAM"),
+    }  # fmt: skip
+    assert all(row["found_bytes"] > 0 for row in found)
+    everywhere = typed("capacity", "shop", "--unseen", "--format", "json")
+    assert {row["table"] for row in rows_of(everywhere)} >= {"without_statistics", "other engine"}
+
+
 def test_indexes_add_up_to_their_table(typed):
     sizes = {row["table"]: row for row in rows_of(typed("capacity", "shop", "--schema", "shop", "--format", "json"))}
     indexes = rows_of(typed("capacity", "shop", "--schema", "shop", "--indexes", "2", "--format", "json"))

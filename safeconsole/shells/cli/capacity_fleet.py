@@ -23,7 +23,7 @@ from safeconsole.shells.terminal.job_progress import JobProgress
 from safeconsole.shells.terminal.presenting import Screen
 from safeconsole.values import dataclass
 
-_ALONE = ("leftovers", "plan", "verify", "indexes", "since", "html", "last")
+_ALONE = ("leftovers", "plan", "verify", "indexes", "unseen", "since", "html", "last")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

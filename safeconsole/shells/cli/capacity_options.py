@@ -30,6 +30,7 @@ class Wish:
     plan: bool = False
     verify: int = 0
     indexes: int = 0
+    unseen: bool = False
     since: str = ""
     html: str = ""
     form: str = "table"
@@ -47,6 +48,7 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     click.option("--plan", is_flag=True, help="How to remove what looks abandoned, for review; never run by us."),
     click.option("--verify", type=click.IntRange(1, 1000), metavar="N", help="Hold the N largest to the tables."),
     click.option("--indexes", type=click.IntRange(1, 1000), metavar="N", help="The indexes of the N largest."),
+    click.option("--unseen", is_flag=True, help="Tables that the statistics do not show, by name."),
     click.option("--since", default="", metavar="WHEN", help="What grew since a kept report: 7d, 12h, 2026-01-31."),
     click.option("--html", default="", metavar="FILE", help="Also write a treemap, one page that loads nothing."),
     click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True),
@@ -67,9 +69,9 @@ def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def wish_of(given: Mapping[str, Any]) -> Wish:
     """Return the options as a value. Raises UsageError: some do not go together."""
     wish = Wish(**{**given, "verify": given["verify"] or 0, "indexes": given["indexes"] or 0})
-    views = [name for name in ("leftovers", "verify", "indexes", "since") if getattr(wish, name)]
+    views = [name for name in ("leftovers", "verify", "indexes", "unseen", "since") if getattr(wish, name)]
     if len(views) > 1:
         raise click.UsageError(f"--{' and --'.join(views)} do not go together")
-    if wish.last and (wish.verify or wish.indexes or wish.afresh):
-        raise click.UsageError("--last asks no server, so --verify, --indexes and --afresh do not go with it")
+    if wish.last and (wish.verify or wish.indexes or wish.unseen or wish.afresh):
+        raise click.UsageError("--last asks no server, so --verify, --indexes, --unseen and --afresh do not go with it")
     return wish

@@ -11,6 +11,7 @@ from safeconsole.jobs.investigating import server_time
 from safeconsole.jobs.leftovers import Leftover, State
 from safeconsole.jobs.reports import Report
 from safeconsole.jobs.sizes import SchemaSize, TableSize
+from safeconsole.jobs.unseen import Unseen
 from safeconsole.jobs.verifying import Verified
 from safeconsole.shells.terminal.bars import Bar, bars_text
 from safeconsole.shells.terminal.looks import Look
@@ -159,6 +160,17 @@ def verified_view(found: Sequence[Verified]) -> View:
         bars.append(Bar(label=size.label, first=size.data_bytes, second=size.index_bytes, note=said))
     columns = ("schema", "table", "total_bytes", "found_bytes", "witness", "error", "note")
     return View(columns=columns, rows=rows, bars=bars, title="the largest tables, held to the tables themselves")
+
+
+def unseen_view(found: Sequence[Unseen], *, of: int) -> View:
+    """Return tables that the statistics do not show, in order; `of` is how many there are."""
+    known = sum(each.found_bytes or 0 for each in found)
+    return View(
+        columns=("schema", "table", "engine", "found_bytes", "why"),
+        rows=[(each.schema, each.name, each.engine or None, each.found_bytes, each.why) for each in found],
+        bars=[Bar(label=each.label, first=each.found_bytes or 0, note=each.why) for each in found],
+        title=f"{counted(of, 'table')} that the statistics do not show, {size_text(known)} of them looked up",
+    )
 
 
 def growth_view(found: Sequence[Growth], days: float, *, title: str) -> View:
