@@ -15,9 +15,10 @@ from safeconsole.core.limits import Limits
 from safeconsole.core.policy import Policy, judge
 from safeconsole.core.redaction import redacted_message
 from safeconsole.core.routing import Choice, route_of
+from safeconsole.core.rows_sought import read_within
 from safeconsole.core.statement import Estimate, Statement, is_misspelt_perhaps
 from safeconsole.core.visit import Visit, circumstances_of
-from safeconsole.core.vocabulary import Account, Effect, Role, Route
+from safeconsole.core.vocabulary import Account, Effect, NodeName, Role, Route
 from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Clock, Connection, Engine
 from safeconsole.nodes import Nodes
@@ -104,6 +105,8 @@ class Considering:
             connection = self._nodes.connect(choice.reading.node, Account.READ)
             require_alike(statement, connection, rules=self._engine.rules, schema=self._nodes.schema)
             return self._opinion(statement, connection)
+        if statement.effects == {Effect.WRITE}:
+            return self._rows_sought(statement, choice.reading.node)
         if not is_misspelt_perhaps(statement):
             return Estimate()
         try:
@@ -112,6 +115,20 @@ class Considering:
             # It is refused anyway; the opinion would only have been a help.
             return Estimate()
         return Estimate(asked=True, objection=opinion.objection, objection_code=opinion.objection_code)
+
+    def _rows_sought(self, statement: Statement, node: NodeName) -> Estimate:
+        """Ask how many rows a change would look at: evidence for the person, and nothing that it hangs on."""
+        read = read_within(statement, self._engine.rules, schema=self._nodes.schema)
+        if read is None:
+            return Estimate()
+        try:
+            connection = self._nodes.connect(node, Account.READ)
+            require_alike(statement, connection, rules=self._engine.rules, schema=self._nodes.schema)
+            opinion = connection.estimate(read)
+        except SafeConsoleError:
+            return Estimate()
+        # What the reading account may not read, or is misspelt, the change itself is told.
+        return Estimate() if opinion.objection else opinion
 
     def _opinion(self, statement: Statement, connection: Connection) -> Estimate:
         """Return what a server says of a read, or said moments ago of one that differs in its values only."""

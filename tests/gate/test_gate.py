@@ -612,7 +612,7 @@ def test_the_status_is_told_when_the_end_of_an_elevation_cannot_be_recorded(walk
     road.clock.seconds += 901
     road.journal.fails_at = road.journal.appended + 1
     assert road.gate.status().elevated_seconds == 0
-    assert road.open_connections() == []
+    assert ("primary", "elevated") not in road.open_connections()
     with pytest.raises(AuditUnavailableError):
         road.run(READ)
 
@@ -622,7 +622,38 @@ def test_an_elevation_of_one_statement_leaves_no_connection_behind(walk):
     road.answers(True)
     road.run(WRITE)
     road.run(READ)
-    assert road.open_connections() == [("replica-1", "read")]
+    assert road.open_connections() == [("primary", "read"), ("replica-1", "read")]
+
+
+# What a change would look at.
+
+SOUGHT = "SELECT 1 FROM orders WHERE id = 1"
+
+
+def test_a_change_is_shown_with_the_rows_it_would_look_at(walk):
+    road = walk()
+    road.engine.estimates[SOUGHT] = Estimate(asked=True, rows=4_000_000, full_scans=("orders",))
+    with pytest.raises(RefusedError) as caught:
+        road.run(WRITE)
+    assert "the server expects to examine 4000000 rows" in caught.value.evidence
+    assert "read whole: orders" in caught.value.evidence
+    assert road.records("decided")[-1].facts["estimate.rows"] == 4_000_000
+    # Asked on the primary, as the account that cannot write.
+    assert ("estimate", "primary", SOUGHT) in road.events
+    assert road.open_connections() == [("primary", "read")]
+
+
+@pytest.mark.parametrize("trouble", ["objection", "refused"])
+def test_a_change_whose_rows_nobody_tells_is_judged_without_them(walk, trouble):
+    road = walk()
+    if trouble == "objection":
+        road.engine.estimates[SOUGHT] = Estimate(asked=True, objection="no such column", objection_code=1054)
+    else:
+        road.engine.node("primary").refuses = frozenset({Account.READ})
+    with pytest.raises(RefusedError, match="this writes"):
+        road.run(WRITE)
+    facts = road.records("decided")[-1].facts
+    assert (facts["estimate.asked"], facts["estimate.rows"], facts["estimate.objection"]) == (False, -1, "")
 
 
 def test_the_status_closes_nothing_under_a_statement_that_runs(walk):

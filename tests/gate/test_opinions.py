@@ -49,7 +49,7 @@ def test_it_is_asked_again_after_anything_that_is_no_plain_read(road):
     road.elevate()
     road.run(WRITE)
     road.run(by_key(3))
-    assert len([event for event in asked(road) if "WHERE id" in str(event)]) == 3
+    assert len([event for event in asked(road) if "SELECT id" in str(event) and "WHERE id" in str(event)]) == 3
 
 
 def test_it_is_asked_again_on_another_connection(road):
