@@ -145,7 +145,7 @@ class MailSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         server: "host:port" of an SMTP server that takes mail from this computer without a password.
         sender: the address they come from.
         recipients: the addresses they go to.
-        starttls: whether the connection must be encrypted.
+        starttls: whether the connection must be encrypted, to a server whose certificate holds.
     """
 
     server: str

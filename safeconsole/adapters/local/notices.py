@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import smtplib
+import ssl
 import threading
 import urllib.parse
 import urllib.request
@@ -188,7 +189,12 @@ def _webhook(settings: NoticeSettings, environ: Mapping[str, str]) -> Channel:
 
 
 def _syslog(address: str) -> Channel:
-    sink = SyslogSink(address)
+    try:
+        sink = SyslogSink(address)
+    except ConfigurationError:
+        raise ConfigurationError(
+            f"notices.syslog: {address} is no syslog address", instead="a path, udp://host:port or tcp://host:port"
+        ) from None
 
     def send(notice: Notice) -> None:
         line = msgspec.json.encode({"time": notice.time, "event": "notice", "text": notice_line(notice)})
@@ -210,7 +216,7 @@ def _mail(settings: MailSettings) -> Channel:
         try:
             with smtplib.SMTP(host, int(port), timeout=SEND_SECONDS) as server:
                 if settings.starttls:
-                    server.starttls()
+                    server.starttls(context=ssl.create_default_context())
                 server.send_message(message)
         except (OSError, smtplib.SMTPException) as error:
             raise SinkError(f"mail {settings.server}: {said(error)}") from None
