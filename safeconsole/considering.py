@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 
 from safeconsole.core.analysis import analyse
 from safeconsole.core.decision import Considered, addressed, with_disagreement
-from safeconsole.core.elevation import Event
+from safeconsole.core.elevation import Event as Ending
 from safeconsole.core.errors import DeniedError, SafeConsoleError
 from safeconsole.core.evidence import evidence_of
 from safeconsole.core.facts import facts_of
@@ -14,22 +15,32 @@ from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.limits import Limits
 from safeconsole.core.policy import Policy, judge
 from safeconsole.core.redaction import redacted_message
-from safeconsole.core.routing import Choice, route_of
+from safeconsole.core.routing import Choice, Gates
 from safeconsole.core.rows_sought import read_within
 from safeconsole.core.statement import Estimate, Statement, is_misspelt_perhaps
+from safeconsole.core.transactions import ENDS, Event
 from safeconsole.core.visit import Visit, circumstances_of
 from safeconsole.core.vocabulary import Account, Effect, NodeName, Role, Route
 from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Clock, Connection, Engine
 from safeconsole.nodes import Nodes
 from safeconsole.opinions import Opinions
+from safeconsole.transactions import Transactions
 
 
 class Considering:
     """Route, estimate, decide: for one session, over its measured nodes and the elevation in force."""
 
-    def __init__(
-        self, *, visit: Visit, policy: Policy, engine: Engine, nodes: Nodes, elevations: Elevations, clock: Clock
+    def __init__(  # noqa: PLR0913 (the parts that the gate brings together, each named)
+        self,
+        *,
+        visit: Visit,
+        policy: Policy,
+        engine: Engine,
+        nodes: Nodes,
+        elevations: Elevations,
+        transactions: Transactions,
+        clock: Clock,
     ) -> None:
         self._visit = visit
         self._policy = policy
@@ -38,6 +49,7 @@ class Considering:
         self._elevations = elevations
         self._opinions = Opinions(clock)
         self._clock = clock
+        self._transactions = transactions
 
     def consider(self, statement: Statement, *, to: str, limits: Limits, statements: int) -> Considered:
         """
@@ -51,17 +63,19 @@ class Considering:
         Raises:
             UnreachableError, ConfigurationError: the cluster cannot be asked at all.
         """
-        route = route_of(statement, to=to)
-        choice = self._choose(route, to, connected=statement.changes_nothing)
+        to = self._transactions.narrowed(statement, to)
+        route = self._transactions.route_of(statement, to=to)
+        choice = self._choose(statement, route, to, connected=statement.changes_nothing)
         if self._nodes.take_failover():
             # The elevation was asked for the cluster as it was.
+            self._transactions.end(Event.FAILED_OVER, account=Account.ELEVATED)
             self._nodes.drop_elevated()
-            self._elevations.end(Event.FAILED_OVER)
+            self._elevations.end(Ending.FAILED_OVER)
         estimate = _quoting_no_secret(self._estimate(statement, choice), statement)
         if estimate.disagrees and not to:
             # It is no read after all, and belongs where changes belong.
             route = Route.PRIMARY
-            choice = self._choose(route, to, connected=False)
+            choice = self._choose(statement, route, to, connected=False)
         server = choice.reading.identity.server if choice.reading and choice.reading.identity else ""
         circumstances = circumstances_of(
             self._visit,
@@ -71,6 +85,8 @@ class Considering:
         )
         facts = facts_of(statement, route=route, reading=choice.reading, estimate=estimate, circumstances=circumstances)
         decision = with_disagreement(judge(self._policy, facts, limits=limits), estimate, choice.route)
+        chosen = choice.reading.node if choice.reading else None
+        decision = self._transactions.decided(decision, statement, node=chosen, route=choice.route)
         decision = addressed(decision, self._visit.cluster, statement.hazards)
         return Considered(
             statement=statement,
@@ -84,13 +100,16 @@ class Considering:
             notes=choice.notes,
         )
 
-    def _choose(self, route: Route, to: str, *, connected: bool) -> Choice:
+    def _choose(self, statement: Statement, route: Route, to: str, *, connected: bool) -> Choice:
         """Choose the node; while a transaction is open, the one it is open on, as long as that is of the right kind."""
-        gates, held = self._policy.gates, self._nodes.transaction
+        gates, opened = self._policy.gates, self._transactions.opened
         if to not in {"", Route.PRIMARY, Route.REPLICA}:
             return self._nodes.choose(route, gates, node=to, connected=connected)
-        if held is not None:
-            choice = self._nodes.choose(route, gates, node=held[0], connected=connected)
+        if opened is not None:
+            # Whatever the load: what is open is ended where it is open.
+            ends = Gates(threads_running=sys.maxsize) if statement.kind in ENDS else gates
+            connected = connected and not opened.writes
+            choice = self._nodes.choose(route, ends, node=opened.node, connected=connected)
             if choice.reading is not None and choice.reading.role is Role(route):
                 return choice
         return self._nodes.choose(route, gates, node="", connected=connected)

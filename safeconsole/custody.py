@@ -6,10 +6,15 @@ from safeconsole.considering import require_alike
 from safeconsole.core.decision import Permit
 from safeconsole.core.elevation import Event
 from safeconsole.core.errors import RefusedError, SafeConsoleError, ServerError, UnreachableError
+from safeconsole.core.transactions import Event as Ending
 from safeconsole.core.vocabulary import Account, Role, Route
 from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Completion, Connection, Engine
 from safeconsole.nodes import Nodes
+from safeconsole.transactions import Transactions
+
+_ENDINGS = {Event.FAILED_OVER: Ending.FAILED_OVER, Event.RECONNECTED: Ending.CONNECTION_LOST}
+"""What the end of an elevation means for a transaction that it allowed."""
 
 
 class Custody:
@@ -20,11 +25,12 @@ class Custody:
         running: whether a statement is under way; nothing is let go then.
     """
 
-    def __init__(self, *, engine: Engine, nodes: Nodes, elevations: Elevations) -> None:
+    def __init__(self, *, engine: Engine, nodes: Nodes, elevations: Elevations, transactions: Transactions) -> None:
         self.running = False
         self._engine = engine
         self._nodes = nodes
         self._elevations = elevations
+        self._transactions = transactions
 
     def proven(self, permit: Permit) -> Connection:
         """
@@ -36,6 +42,8 @@ class Custody:
         """
         if self.settle() and permit.elevation:
             raise RefusedError("nothing was sent: the elevation ended", instead="look at the topology, then ask again")
+        if permit.within and self._transactions.opened is None:
+            raise RefusedError("nothing was sent: the transaction that it belongs to is over")
         connection = self._nodes.connect(permit.node, permit.account)
         require_alike(permit.statement, connection, rules=self._engine.rules, schema=self._nodes.schema)
         if connection.identity.server != permit.identity.server:
@@ -50,7 +58,8 @@ class Custody:
             role = "of unknown role" if reading.role is Role.UNKNOWN else f"a {reading.role}"
             found = f"{permit.node} is now {role}: {reading.proof}"
         # Kept, a connection that leads elsewhere would refuse everything that comes after.
-        self._nodes.drop(permit.node, permit.account)
+        self._transactions.end(Ending.FAILED_OVER)
+        self._nodes.drop_node(permit.node)
         self.void(Event.FAILED_OVER)
         raise RefusedError(
             f"nothing was sent: {found}",
@@ -59,18 +68,22 @@ class Custody:
 
     def was_done(self, permit: Permit, connection: Connection, completion: Completion) -> None:
         """Believe what the server did."""
-        self._nodes.was_used(permit.node, permit.account, permit.route, in_transaction=completion.in_transaction)
+        self._nodes.was_used(permit.node, permit.route)
+        self._transactions.went_on(permit, completion)
         if permit.statement.kind == "use":
             self._nodes.change_schema(connection.schema, keep=connection)
 
-    def has_failed(self, permit: Permit, failure: SafeConsoleError) -> None:
+    def has_failed(self, permit: Permit, connection: Connection, failure: SafeConsoleError) -> None:
         """Let go after a statement that did not end well; an elevation does not survive what broke."""
+        self._transactions.failed(permit, connection, failure)
         if isinstance(failure, ServerError):
             self.settle()
             return
         self._nodes.forget()
         self._nodes.drop(permit.node, permit.account)
         if isinstance(failure, RefusedError) and not isinstance(failure, UnreachableError):
+            # It is not what it was: nothing that was opened to it before is used again.
+            self._nodes.drop_node(permit.node)
             self.void(Event.FAILED_OVER)
         elif permit.account is Account.ELEVATED:
             self.void(Event.RECONNECTED)
@@ -80,6 +93,7 @@ class Custody:
         if self.running:
             return False
         was_elevated = self._elevations.is_held
+        self._transactions.settle()
         broken = self._nodes.discard_broken()
         if broken:
             self._nodes.forget()
@@ -89,11 +103,20 @@ class Custody:
             self._elevations.current()
         finally:
             if not self._elevations.is_held:
-                self._nodes.drop_elevated()
+                self._drop_elevated(Event.TIME_PASSED)
         return was_elevated and not self._elevations.is_held
 
     def void(self, event: Event) -> None:
         """End the elevation and what it opened; the cluster is not what it was."""
         self._nodes.forget()
-        self._nodes.drop_elevated()
-        self._elevations.end(event)
+        try:
+            self._drop_elevated(event)
+        finally:
+            self._elevations.end(event)
+
+    def _drop_elevated(self, event: Event) -> None:
+        """Close the elevated account's connections; what is open on them is undone, and that is told."""
+        try:
+            self._transactions.end(_ENDINGS.get(event, Ending.ELEVATION_ENDED), account=Account.ELEVATED)
+        finally:
+            self._nodes.drop_elevated()

@@ -66,7 +66,8 @@ def failure_of(error: BaseException, connection: Connection, permit: Permit) -> 
     elif isinstance(error, BrokenPipeError):
         what = "stopped: nobody reads the output any more"
     failure: SafeConsoleError = StoppedError(what, by=by, verified=verified)
-    if not permit.read_only:
+    # What belongs to an open transaction is undone with its connection.
+    if permit.changes and (permit.commits or not permit.within):
         failure = OutcomeUnknownError(
             f"{what}; it was sent, and may have been done on {permit.node}",
             evidence=(f"process list: {verified}",),

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from safeconsole.core.decision import Considered, Permit, permit_from_decision
-from safeconsole.core.elevation import Request, Scope
-from safeconsole.core.errors import DeniedError
+from safeconsole.core.elevation import Grant, Request, Scope
+from safeconsole.core.errors import RefusedError
 from safeconsole.core.policy import ElevationSettings
 from safeconsole.core.record import Confirmed
-from safeconsole.core.transactions import ENDS, objection, way_out
 from safeconsole.core.visit import Visit
-from safeconsole.core.vocabulary import Account, NodeName, Verdict
+from safeconsole.core.vocabulary import Verdict
 from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Clock, Confirmer
-from safeconsole.nodes import Nodes
 from safeconsole.recorder import Recorder
+from safeconsole.transactions import Transactions
 
 
 class Demands:
@@ -24,7 +23,7 @@ class Demands:
         *,
         visit: Visit,
         settings: ElevationSettings,
-        nodes: Nodes,
+        transactions: Transactions,
         elevations: Elevations,
         recorder: Recorder,
         clock: Clock,
@@ -32,7 +31,7 @@ class Demands:
     ) -> None:
         self._visit = visit
         self._settings = settings
-        self._nodes = nodes
+        self._transactions = transactions
         self._elevations = elevations
         self._recorder = recorder
         self._clock = clock
@@ -45,7 +44,7 @@ class Demands:
         Raises:
             DeniedError, RefusedError, NoFitNodeError: there is no permit; the message says why.
         """
-        self._require_together(considered)
+        self._transactions.require_together(considered)
         decision, identity, digest = considered.decision, considered.identity, considered.statement.digest
         confirmed = False
         grant = self._elevations.covering(digest, identity.server) if identity else None
@@ -63,30 +62,35 @@ class Demands:
                     window_seconds=self._settings.window_seconds,
                 )
                 grant = self._elevations.ask(request, considered, sql=self._recorder.readable(considered.statement))
-        return permit_from_decision(considered, grant=grant, confirmed=confirmed, now_seconds=self._clock.monotonic())
-
-    def _require_together(self, considered: Considered) -> None:
-        """Refuse what would not do what its transaction promises; nobody is asked about it first."""
-        kind, held = considered.statement.kind, self._nodes.transaction
-        if considered.node is None or considered.decision.verdict is Verdict.DENY:
-            return
-        elevates = considered.decision.verdict is Verdict.ELEVATE and not considered.decision.observed
-        goes_to = (considered.node, Account.ELEVATED if elevates else Account.READ)
-        open_on = _place(held) if held else ""
-        why = objection(
-            kind,
-            elevated=self._elevations.is_held or self._visit.plea is not None,
-            open_on=open_on,
-            goes_to=_place(goes_to),
+        return permit_from_decision(
+            considered,
+            grant=grant,
+            confirmed=confirmed,
+            now_seconds=self._clock.monotonic(),
+            within=self._transactions.is_within(considered),
+            idle_seconds=self._transactions.idle_seconds(considered),
         )
-        if held is not None and why and kind in ENDS:
-            self._nodes.drop(*held)
-            why, open_on = (
-                f"the transaction on {open_on} is over: its connection was closed, and nothing of it stays",
-                "",
+
+    def window(
+        self, last: Considered | None, *, reason: str, ticket: str = "", window_seconds: float | None = None
+    ) -> Grant:
+        """
+        Ask for a break-glass window; see `Gate.elevate`.
+
+        Args:
+            last: the statement considered last, which is shown with the question.
+        """
+        try:
+            request = Request(
+                cluster=self._visit.cluster,
+                scope=Scope.BREAK_GLASS,
+                reason=reason,
+                ticket=ticket,
+                window_seconds=self._settings.window_seconds if window_seconds is None else window_seconds,
             )
-        if why:
-            raise DeniedError(why, evidence=considered.evidence, instead=way_out(kind, open_on=open_on))
+        except ValueError as error:
+            raise RefusedError(str(error)) from None
+        return self._elevations.ask(request, last)
 
     def _is_confirmed(self, number: int, considered: Considered) -> bool:
         """Ask whether to run exactly this, and record the answer; who interrupts has not agreed."""
@@ -99,9 +103,3 @@ class Demands:
             digest = considered.statement.digest
             self._recorder.append(Confirmed(statement=number, digest=digest, answer=answer), durable=True)
         return answer == "yes"
-
-
-def _place(key: tuple[NodeName, Account]) -> str:
-    """Say where a connection leads; the reading account is the one that people know of."""
-    node, account = key
-    return node if account is Account.READ else f"{node} ({account})"

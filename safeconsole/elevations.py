@@ -47,6 +47,11 @@ class Elevations:
         """Whether an agent asks, whose requests wait for somebody else."""
         return self._agreements.needs_a_person
 
+    @property
+    def has_window(self) -> bool:
+        """Whether a break-glass window is held; its time may be over."""
+        return self._grant is not None and self._grant.request.scope is Scope.BREAK_GLASS
+
     def current(self) -> Grant | None:
         """The grant in force, or None; one whose time is over ends here, and is recorded."""
         grant = self._grant

@@ -14,10 +14,9 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 
-from safeconsole.considering import Considering
 from safeconsole.core.analysis import analyse, schema_after
 from safeconsole.core.decision import Considered, Permit
-from safeconsole.core.elevation import Event, Grant, Request, Scope
+from safeconsole.core.elevation import Event, Grant
 from safeconsole.core.errors import (
     AuditUnavailableError,
     OutcomeUnknownError,
@@ -30,18 +29,12 @@ from safeconsole.core.policy import Policy, session_limits
 from safeconsole.core.record import CodeEntered, CommandGiven, Ended, Noticed, SessionClosed
 from safeconsole.core.routing import Reading
 from safeconsole.core.statement import Statement
+from safeconsole.core.transactions import Event as Ending
 from safeconsole.core.visit import Status, Visit
 from safeconsole.core.vocabulary import Route, Verdict
-from safeconsole.custody import Custody
 from safeconsole.delivery import Tally, deliver, failure_of, unsent
-from safeconsole.demands import Demands
-from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Clock, Connection, Engine, Journal, People, Presenter
-from safeconsole.nodes import Nodes
-from safeconsole.own_writes import OwnWrites
-from safeconsole.recorder import Recorder
-from safeconsole.slots import SlotQueue
-from safeconsole.understanding import Understanding
+from safeconsole.parts import assemble
 from safeconsole.values import dataclass
 
 
@@ -71,28 +64,13 @@ class Gate:
         self.visit = visit
         self.policy = policy
         self._engine = engine
-        self._recorder = Recorder(journal, rules=lambda: engine.rules, literals=policy.literals)
         self._clock = clock
-        self._nodes = Nodes(engine, clock, visit.schema)
-        self._understanding = Understanding()
-        self._elevations = Elevations(
-            settings=policy.elevation, visit=visit, journal=self._recorder, clock=clock, people=people
-        )
-        self._considering = Considering(
-            visit=visit, policy=policy, engine=engine, nodes=self._nodes, elevations=self._elevations, clock=clock
-        )
-        self._demands = Demands(
-            visit=visit,
-            settings=policy.elevation,
-            nodes=self._nodes,
-            elevations=self._elevations,
-            recorder=self._recorder,
-            clock=clock,
-            confirmer=people.confirmer,
-        )
-        self._custody = Custody(engine=engine, nodes=self._nodes, elevations=self._elevations)
-        self._slots = SlotQueue(policy=policy, custody=self._custody, recorder=self._recorder, clock=clock)
-        self._own_writes = OwnWrites(engine, clock, self._nodes.shows_all_since)
+        parts = assemble(visit=visit, policy=policy, engine=engine, journal=journal, clock=clock, people=people)
+        self._recorder, self._nodes, self._elevations = parts.recorder, parts.nodes, parts.elevations
+        self._transactions, self._custody = parts.transactions, parts.custody
+        self._considering, self._demands = parts.considering, parts.demands
+        self._understanding, self._slots = parts.understanding, parts.slots
+        self._own_writes = parts.own_writes
         asked = dict(visit.limits)
         self._state = _State(to=visit.to, asked_limits=asked, limits=session_limits(policy, asked))
 
@@ -209,7 +187,7 @@ class Gate:
             if isinstance(failure, OutcomeUnknownError):
                 self._own_writes.wrote(permit)
             try:
-                self._custody.has_failed(permit, failure)
+                self._custody.has_failed(permit, connection, failure)
             finally:
                 self._end(self._recorder.failed(number, statement, failure, tally), presenter)
             if failure is error:
@@ -243,20 +221,10 @@ class Gate:
         Raises:
             RefusedError: the person did not grant it, or the policy forbids it.
         """
-        try:
-            request = Request(
-                cluster=self.visit.cluster,
-                scope=Scope.BREAK_GLASS,
-                reason=reason,
-                ticket=ticket,
-                window_seconds=self.policy.elevation.window_seconds if window_seconds is None else window_seconds,
-            )
-        except ValueError as error:
-            raise RefusedError(str(error)) from None
         # What is the primary now is what the elevation is for.
         self._nodes.measure()
         self._nodes.take_failover()
-        return self._elevations.ask(request, self._state.last)
+        return self._demands.window(self._state.last, reason=reason, ticket=ticket, window_seconds=window_seconds)
 
     def stand_down(self) -> None:
         """End the elevation, and close what it opened."""
@@ -284,6 +252,8 @@ class Gate:
             elevated_seconds=elevated_seconds,
             limits=self._state.limits,
             to=self._state.to,
+            transaction=self._transactions.opened,
+            transaction_seconds=self._transactions.open_seconds,
         )
 
     @property
@@ -316,8 +286,23 @@ class Gate:
         self._state.to = to
 
     def use_schema(self, schema: str) -> None:
-        """Change the session's schema; what it is, the next statement finds out."""
+        """
+        Change the session's schema; what it is, the next statement finds out.
+
+        Raises:
+            RefusedError: a transaction is open, whose connection is in the schema of now.
+        """
+        self._transactions.require_none("the schema is changed by opening connections anew")
         self._nodes.change_schema(schema)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What `take_told` would return."""
+        return self._transactions.told
+
+    def take_told(self) -> tuple[str, ...]:
+        """Return, once, what the person must be told that no statement of theirs said: how a transaction ended."""
+        return self._transactions.take_told()
 
     def tighten(self, name: str, value: float) -> Limits:
         """
@@ -354,14 +339,15 @@ class Gate:
         End the session: what runs is over, connections are closed, the journal is durable; never raises.
 
         Returns:
-            What the person should know: notices that were not delivered.
+            What the person should know: a transaction that was undone, notices that were not delivered.
         """
-        self._nodes.close()
         troubles: tuple[str, ...] = ()
         try:
+            self._let_go()
             self._elevations.end(Event.SESSION_ENDED)
-            troubles = self._elevations.settle()
-            for trouble in troubles:
+            undelivered = self._elevations.settle()
+            troubles = (*self._transactions.take_told(), *undelivered)
+            for trouble in undelivered:
                 self.note("notice not delivered", trouble)
             self._recorder.append(SessionClosed(statements=self._state.statements, reason=reason))
             self._recorder.close()
@@ -369,6 +355,12 @@ class Gate:
             # Nothing more will be sent; the archive shows a session that did not end in order.
             pass
         return troubles
+
+    def _let_go(self) -> None:
+        try:
+            self._transactions.end(Ending.LEFT)
+        finally:
+            self._nodes.close()
 
 
 def _require_allowed(considered: Considered) -> None:

@@ -127,6 +127,11 @@ class Connection(Protocol):
         """Whether it must be discarded."""
         ...
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open on it, as the server said last, also after an error of its own."""
+        ...
+
     def prove(self) -> Reading:
         """Read role and identity from the live session, now. Raises UnreachableError."""
         ...
@@ -145,7 +150,8 @@ class Connection(Protocol):
             as_text: leave values as the text the server sent (str or None, bytes for binary columns), for exports.
 
         Raises:
-            RefusedError: identity or role changed since the permit was made; nothing was sent.
+            RefusedError: identity or role changed since the permit was made, or the transaction that it belongs to
+                is not open here; nothing was sent.
             StoppedError, ServerError, OutcomeUnknownError: as `Answer.batches`.
         """
         ...
@@ -190,7 +196,7 @@ class Connection(Protocol):
         ...
 
     def close(self) -> None:
-        """Close it and its watchdog; never raises."""
+        """Undo what is open, and close it and its watchdog; never raises."""
         ...
 
 

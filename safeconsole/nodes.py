@@ -24,14 +24,12 @@ class Nodes:
         schema: the schema that connections are opened in, or "".
         used: the node that the last statement went to, None before the first.
         has_moved: whether the schema ever changed.
-        transaction: where the person has a transaction open, or None.
     """
 
     def __init__(self, engine: Engine, clock: Clock, schema: str) -> None:
         self.schema = schema
         self.used: NodeName | None = None
         self.has_moved = False
-        self.transaction: Key | None = None
         self._sticky: dict[Route, NodeName] = {}
         self._primaries: frozenset[str] = frozenset()
         self._failed_over = False
@@ -43,8 +41,12 @@ class Nodes:
 
     def measure(self) -> tuple[Reading, ...]:
         """Measure every node now."""
+        before = {reading.node: reading for reading in self._readings}
         self._readings = self._engine.topology()
         self._measured_seconds = self._clock.monotonic()
+        for reading in self._readings:
+            if _is_another(before.get(reading.node), reading):
+                self.drop_node(reading.node)
         primaries = frozenset(
             reading.identity.server for reading in self._readings if reading.role is Role.PRIMARY and reading.identity
         )
@@ -128,13 +130,14 @@ class Nodes:
         self._open[node, account] = opened
         return opened
 
-    def was_used(self, node: NodeName, account: Account, route: Route, *, in_transaction: bool) -> None:
-        """Prefer a node for what goes the same way, and know whether a transaction is open there now."""
+    def was_used(self, node: NodeName, route: Route) -> None:
+        """Prefer a node for what goes the same way."""
         self.used = self._sticky[route] = node
-        if in_transaction:
-            self.transaction = (node, account)
-        elif self.transaction == (node, account):
-            self.transaction = None
+
+    def is_lost(self, node: NodeName, account: Account) -> bool:
+        """Whether the connection that was open there is not, or cannot be used any more."""
+        held = self._open.get((node, account))
+        return held is None or held.broken
 
     def discard_broken(self) -> frozenset[Account]:
         """Close what is broken, and return the accounts that it was of."""
@@ -156,8 +159,11 @@ class Nodes:
         held = self._open.pop((node, account), None)
         if held is not None:
             held.close()
-        if self.transaction == (node, account):
-            self.transaction = None
+
+    def drop_node(self, node: NodeName) -> None:
+        """Close every connection to a node."""
+        for account in Account:
+            self.drop(node, account)
 
     def drop_elevated(self) -> None:
         """Close the elevated account's connections."""
@@ -169,6 +175,15 @@ class Nodes:
         """Close everything; never raises."""
         for key in list(self._open):
             self.drop(*key)
+
+
+def _is_another(before: Reading | None, now: Reading) -> bool:
+    """Whether a node proves to be another server, or of another role, than when it was measured before."""
+    if before is None or before.identity is None or now.identity is None:
+        return False
+    return before.identity.server != now.identity.server or (
+        before.role != now.role and before.role is not Role.UNKNOWN
+    )
 
 
 def _with_move(choice: Choice, before: NodeName | None) -> Choice:

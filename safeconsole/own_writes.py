@@ -41,6 +41,10 @@ class OwnWrites:
         One whose outcome is unknown counts: who is told to look at the data before doing it again must not look at
         data from before it.
         """
+        if permit.commits and self._tables:
+            # What was written before counts from now on: nobody else saw it before.
+            self._last, self._position = (permit.node, self._clock.monotonic()), None
+            self._arrived.clear()
         if permit.read_only:
             return
         named = [str(table) for table in permit.statement.tables]

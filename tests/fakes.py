@@ -234,6 +234,8 @@ class Planned:
         effect: called when a change is committed.
         writes: whether a read-only transaction refuses it.
         batch_bytes: what each batch counts.
+        undoes: whether its error ends the transaction, as a deadlock does.
+        vanishes: whether the transaction is not open any more after it, whatever it was.
     """
 
     batches: tuple = ()
@@ -246,6 +248,8 @@ class Planned:
     effect: object = None
     writes: bool = False
     batch_bytes: int = 100
+    undoes: bool = False
+    vanishes: bool = False
 
 
 @dataclass
@@ -327,6 +331,7 @@ class FakeConnection:
     broken: bool = False
     running: object = None
     in_transaction: bool = False
+    pending: list = field(default_factory=list)
 
     @property
     def identity(self):
@@ -360,11 +365,14 @@ class FakeConnection:
             raise ServerError(READ_ONLY_ERROR, "cannot execute statement in a READ ONLY transaction")
         if planned.refusal is not None:
             self.broken = self.broken or not isinstance(planned.refusal, ServerError)
+            self.in_transaction = self.in_transaction and not (self.broken or planned.undoes)
             raise planned.refusal
         self.running = FakeAnswer(self, permit, planned, watch, as_text)
         return self.running
 
     def _compare(self, permit):
+        if permit.within != self.in_transaction and (permit.within or not permit.read_only):
+            raise RefusedError(f"the transaction on {self.node.name} is not what it was: nothing was sent")
         if self.broken or (self.running is not None and not self.running.over):
             raise UnreachableError(f"the connection to {self.node.name} is not free: nothing was sent")
         if permit.account is not self.account:
@@ -418,7 +426,8 @@ class FakeConnection:
     def close(self):
         if not self.broken:
             self.stop()
-        self.broken = True
+        self.broken, self.in_transaction = True, False
+        self.pending.clear()
         self.free_slot()
         self.engine.events.append(("close", self.node.name, self.account))
 
@@ -450,15 +459,26 @@ class FakeAnswer:
     def finish(self):
         if self.planned.at_end is not None:
             raise self._ended(self.planned.at_end)
+        allowed = self.permit.limits.changed_rows
+        if self.planned.changed > allowed:
+            raise self._ended(StoppedError("too many rows", by="console", ceiling="changed_rows", verified="killed"))
         self.over = True
         words = self.permit.statement.kind.split(" ")
         if "begin" in words or "start" in words:
             self.connection.in_transaction = True
-        if words[0] in {"commit", "rollback"}:
+        if words[0] == "commit":
+            for effect in self.connection.pending:
+                effect()
+        if words[0] in {"commit", "rollback"} and " TO " not in self.permit.statement.text.upper():
+            self.connection.in_transaction = "CHAIN" in self.permit.statement.text.upper()
+            self.connection.pending.clear()
+        if self.planned.vanishes:
             self.connection.in_transaction = False
         if words[0] == "use":
             self.connection.schema = self.permit.statement.text.split()[-1].strip("`")
-        if self.planned.effect is not None:
+        if self.planned.effect is not None and self.connection.in_transaction:
+            self.connection.pending.append(self.planned.effect)
+        elif self.planned.effect is not None:
             self.planned.effect()
         return Completion(changed_rows=self.planned.changed, in_transaction=self.connection.in_transaction)
 

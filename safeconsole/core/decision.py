@@ -65,6 +65,8 @@ class Permit:
         read_only: whether it runs inside a read-only transaction.
         rules: ids of the rules behind it.
         elevation: id of the grant behind it, or "".
+        within: whether it belongs to a transaction that the person has open on that connection.
+        idle_seconds: how long the transaction that it opens may stand idle, 0 when it opens none.
     """
 
     statement: Statement
@@ -76,6 +78,18 @@ class Permit:
     read_only: bool
     rules: tuple[str, ...]
     elevation: str = ""
+    within: bool = False
+    idle_seconds: float = 0.0
+
+    @property
+    def commits(self) -> bool:
+        """Whether it keeps what a transaction of changes did so far."""
+        return self.within and self.account is Account.ELEVATED and self.statement.kind in {"commit", "end"}
+
+    @property
+    def changes(self) -> bool:
+        """Whether something may outlive its session once it was sent."""
+        return not self.read_only or self.commits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,7 +123,15 @@ class Considered:
 _STALE_READS = "a replica that you name, with --to NODE or \\use NODE, is read although it is stale, and that is said"
 
 
-def permit_from_decision(considered: Considered, *, grant: Grant | None, confirmed: bool, now_seconds: float) -> Permit:
+def permit_from_decision(
+    considered: Considered,
+    *,
+    grant: Grant | None,
+    confirmed: bool,
+    now_seconds: float,
+    within: bool = False,
+    idle_seconds: float = 0.0,
+) -> Permit:
     """
     Return the permit for a considered statement, or say why there is none.
 
@@ -117,6 +139,7 @@ def permit_from_decision(considered: Considered, *, grant: Grant | None, confirm
         grant: the elevation in force, if any.
         confirmed: whether the person answered the question for exactly this statement with yes.
         now_seconds: monotonic clock reading.
+        within, idle_seconds: see `Permit`.
 
     Raises:
         DeniedError: the verdict is deny.
@@ -149,6 +172,8 @@ def permit_from_decision(considered: Considered, *, grant: Grant | None, confirm
         read_only=reads,
         rules=decision.rules,
         elevation=grant.id if needs_elevated_account and grant else "",
+        within=within,
+        idle_seconds=idle_seconds,
     )
 
 

@@ -20,6 +20,7 @@ from safeconsole.core.literal_rules import LiteralRules
 from safeconsole.core.routing import Gates
 from safeconsole.core.rules import Match, Rule, filled, match, offered
 from safeconsole.core.slots import Slots
+from safeconsole.core.transactions import TransactionSettings
 from safeconsole.core.vocabulary import Effect, Verdict
 from safeconsole.values import dataclass
 
@@ -69,6 +70,7 @@ class Policy:
         elevation: how a person may go beyond it.
         literals: what the journal keeps of statements' literals.
         slots: how many heavy statements a node runs at a time.
+        transactions: how long one may stand idle.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Policy:
     elevation: ElevationSettings
     literals: LiteralRules
     slots: Slots = field(default_factory=Slots)
+    transactions: TransactionSettings = field(default_factory=TransactionSettings)
 
     @property
     def mode(self) -> str:

@@ -17,6 +17,7 @@ from safeconsole.core.policy import ElevationSettings, Policy, replaced
 from safeconsole.core.routing import Gates
 from safeconsole.core.rules import Rule, compile_condition, unknown_places
 from safeconsole.core.slots import MOST_SLOTS, Slots
+from safeconsole.core.transactions import LONGEST_IDLE_SECONDS, TransactionSettings
 from safeconsole.core.vocabulary import Verdict
 from safeconsole.values import dataclass
 
@@ -44,6 +45,7 @@ class _PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     limits: dict[str, float] = {}
     ceilings: dict[str, float] = {}
     elevation: ElevationSettings = ElevationSettings()
+    transactions: TransactionSettings = TransactionSettings()
     literals: Literal["keep", "hash", "drop"] = "keep"
     literals_of: dict[str, Literal["hash", "drop"]] = {}
     slots: _SlotsDocument | None = None
@@ -96,6 +98,10 @@ def policy_from_document(
     slots = _slots(place, problems, read.slots)
     if not 0 < read.elevation.window_seconds <= read.elevation.max_window_seconds < inf:
         problems.append(place.problem("elevation", "window_seconds must be over 0 and at most max_window_seconds"))
+    for key in read.transactions.__struct_fields__:
+        if not 0 < getattr(read.transactions, key) <= LONGEST_IDLE_SECONDS:
+            what = f"{key} must be over 0 and at most {LONGEST_IDLE_SECONDS:g}"
+            problems.append(place.problem(f"transactions.{key}", what))
     if problems:
         _refuse(problems)
     return Policy(
@@ -110,6 +116,7 @@ def policy_from_document(
         elevation=read.elevation,
         literals=literals,
         slots=slots,
+        transactions=read.transactions,
     )
 
 

@@ -9,6 +9,7 @@ from safeconsole.core.elevation import Grant
 from safeconsole.core.facts import Circumstances
 from safeconsole.core.limits import Limits
 from safeconsole.core.person import Person
+from safeconsole.core.transactions import Transaction
 from safeconsole.core.vocabulary import Flavour
 from safeconsole.values import dataclass
 
@@ -71,6 +72,8 @@ class Status:
         elevated_seconds: seconds left of an elevation, 0 when there is none.
         limits: what holds for a statement before its rules tighten it.
         to: "replica", "primary" or a node's name, "" when the console chooses.
+        transaction: what the person has open, or None.
+        transaction_seconds: how long it has been open, 0 without one.
     """
 
     cluster: str
@@ -81,6 +84,8 @@ class Status:
     elevated_seconds: float
     limits: Limits
     to: str
+    transaction: Transaction | None = None
+    transaction_seconds: float = 0.0
 
 
 def circumstances_of(

@@ -9,6 +9,7 @@ from safeconsole.core.decision import Permit
 from safeconsole.core.errors import RefusedError, SafeConsoleError, ServerError, StoppedError
 from safeconsole.core.limits import Limits
 from safeconsole.core.routing import Identity
+from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import Account, Effect, NodeName, Role, Route
 
 
@@ -27,7 +28,7 @@ def opened(subject):
         connection.close()
 
 
-def permit(connection, statement, *, primary=False, account=Account.READ, identity=None, **limits):
+def permit(connection, statement, *, primary=False, account=Account.READ, identity=None, within=False, **limits):
     return Permit(
         statement=statement,
         node=NodeName("any"),
@@ -37,6 +38,8 @@ def permit(connection, statement, *, primary=False, account=Account.READ, identi
         limits=Limits(**limits),
         read_only=statement.effects <= {Effect.READ, Effect.SESSION},
         rules=(),
+        within=within,
+        idle_seconds=30.0 if statement.kind == "begin" else 0.0,
     )
 
 
@@ -222,6 +225,104 @@ def test_an_estimate_runs_nothing_and_raises_nothing(subject, opened):
     connection.estimate(subject.slow)
     assert time.monotonic() - started < 2
     assert rows_of(connection, permit(connection, subject.read)) == [(1,), (2,), (3,)]
+
+
+# Transactions over several statements.
+
+BEGIN = Statement(text="BEGIN", kind="begin", effects=frozenset({Effect.SESSION}), digest="b")
+COMMIT = Statement(text="COMMIT", kind="commit", effects=frozenset({Effect.SESSION}), digest="c")
+ROLLBACK = Statement(text="ROLLBACK", kind="rollback", effects=frozenset({Effect.SESSION}), digest="r")
+
+
+@pytest.fixture
+def writing(opened):
+    """A function that runs a statement on one elevated connection of the primary."""
+    connection = opened(primary=True, account=Account.ELEVATED)
+
+    def run(statement, *, within=True, **limits):
+        answer = connection.send(
+            permit(connection, statement, primary=True, account=Account.ELEVATED, within=within, **limits)
+        )
+        list(answer.batches())
+        return answer.finish()
+
+    run.connection = connection
+    return run
+
+
+@pytest.fixture
+def status_now(subject, opened):
+    """A function that reads the status of order 1 on the primary, over a connection of its own."""
+
+    def read():
+        connection = opened(primary=True)
+        return rows_of(connection, permit(connection, subject.written, primary=True))[0][0]
+
+    return read
+
+
+@pytest.mark.parametrize(("end", "stays"), [(COMMIT, True), (ROLLBACK, False), (None, False)])
+def test_a_change_in_a_transaction_stays_when_it_is_committed_and_only_then(subject, writing, status_now, end, stays):
+    before = status_now()
+    assert writing(BEGIN, within=False).in_transaction
+    assert writing.connection.in_transaction
+    completion = writing(subject.write)
+    assert (completion.in_transaction, completion.changed_rows) == (True, 1)
+    assert status_now() == before
+    if end is None:
+        writing.connection.close()
+    else:
+        assert not writing(end).in_transaction
+    assert not writing.connection.in_transaction
+    assert status_now() == ("contract" if stays else before)
+    if stays:
+        writing(subject.undo, within=False)
+
+
+def test_an_error_of_the_servers_own_leaves_a_transaction_open(subject, writing, status_now):
+    before = status_now()
+    writing(BEGIN, within=False)
+    writing(subject.write)
+    with pytest.raises(ServerError):
+        writing(subject.wrong)
+    assert writing.connection.in_transaction
+    writing(ROLLBACK)
+    assert status_now() == before
+
+
+def test_what_belongs_to_a_transaction_is_not_sent_without_it(subject, writing, status_now):
+    """It would be committed by itself."""
+    before = status_now()
+    with pytest.raises(RefusedError):
+        writing(subject.write)
+    assert status_now() == before
+
+
+def test_what_belongs_to_none_is_not_sent_into_one(subject, writing):
+    """It would wait for somebody's COMMIT."""
+    writing(BEGIN, within=False)
+    with pytest.raises(RefusedError):
+        writing(subject.write, within=False)
+
+
+def test_too_many_rows_take_the_whole_transaction_along(subject, writing, status_now):
+    before = status_now()
+    writing(BEGIN, within=False)
+    with pytest.raises(StoppedError) as caught:
+        writing(subject.write, changed_rows=0)
+    assert caught.value.ceiling == "changed_rows"
+    assert writing.connection.broken
+    writing.connection.close()
+    assert status_now() == before
+
+
+def test_a_connection_serves_after_its_transaction(subject, writing):
+    for _ in range(2):
+        writing(BEGIN, within=False)
+        writing(ROLLBACK)
+    assert not writing.connection.broken
+    writing(subject.write, within=False)
+    writing(subject.undo, within=False)
 
 
 def test_closing_twice_is_quiet(subject):

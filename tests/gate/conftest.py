@@ -41,7 +41,7 @@ def policy_of(**document):
 class Walk:
     """One session and everything beside it; what happens goes into `events` in order."""
 
-    def __init__(self, *, policy=None, nodes=None, journal=None, **visit):
+    def __init__(self, *, policy=None, nodes=None, journal=None, second=None, **visit):
         self.events = []
         self.clock = FakeClock()
         self.journal = journal or FakeJournal(self.events)
@@ -56,7 +56,7 @@ class Walk:
             engine=self.engine,
             journal=self.journal,
             clock=self.clock,
-            people=People(confirmer=self.confirmer),
+            people=People(confirmer=self.confirmer, second=second),
         )
 
     def run(self, text, presenter=None, **how):

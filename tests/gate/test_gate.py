@@ -792,11 +792,39 @@ def test_a_connection_to_a_server_that_moved_is_replaced(walk, to):
     road = walk(to=to)
     road.run(READ)
     node = road.gate.last().node
+    (old,) = road.engine.connections
     road.engine.node(node).server = "u-9"
     road.clock.seconds += 6
+    assert road.run(READ).outcome == "done"
+    assert old.broken
+    assert road.records("intent")[-1].server == "u-9"
+
+
+def test_a_connection_that_answers_as_another_server_is_refused_and_replaced(walk):
+    road = walk()
+    road.run(READ)
+    road.engine.connections[0].server = "u-9"
     with pytest.raises(RefusedError, match="another server"):
         road.run(READ)
     assert road.run(READ).outcome == "done"
+
+
+@pytest.mark.parametrize("seen", ["by measuring", "by proving"])
+def test_every_connection_to_a_demoted_node_is_closed(walk, seen):
+    """Both the one that wrote and the one that reads: what it was opened to is not there any more."""
+    road = walk()
+    road.elevate()
+    road.gate.use("primary")
+    road.run(READ)
+    road.run(WRITE)
+    assert {("primary", "read"), ("primary", "elevated")} <= set(road.open_connections())
+    fail_over(road.engine)
+    if seen == "by measuring":
+        road.gate.topology()
+    else:
+        with pytest.raises(RefusedError, match="nothing was sent"):
+            road.run(WRITE)
+    assert not [each for each in road.open_connections() if each[0] == "primary"]
 
 
 def test_a_read_that_was_sent_to_the_primary_reaches_no_replica(walk):

@@ -160,24 +160,24 @@ def test_another_primary_is_noticed_once_and_none_is_no_other(cluster):
 
 def test_a_move_to_another_node_is_said_until_it_was_used(cluster):
     assert cluster.choose().notes == ()
-    cluster.nodes.was_used(FIRST, Account.READ, Route.REPLICA, in_transaction=False)
+    cluster.nodes.was_used(FIRST, Route.REPLICA)
     cluster.engine.node(FIRST).unreachable = "no route"
     cluster.nodes.forget()
     for _ in range(2):
         assert cluster.choose().notes == ("replica-2 takes the place of replica-1: unreachable: no route",)
-    cluster.nodes.was_used(SECOND, Account.READ, Route.REPLICA, in_transaction=False)
+    cluster.nodes.was_used(SECOND, Route.REPLICA)
     assert cluster.choose().notes == ()
 
 
 def test_who_names_a_node_is_not_told_that_it_is_another(cluster):
     cluster.choose()
-    cluster.nodes.was_used(FIRST, Account.READ, Route.REPLICA, in_transaction=False)
+    cluster.nodes.was_used(FIRST, Route.REPLICA)
     assert cluster.choose(node=SECOND).notes == ()
 
 
 def test_a_move_from_a_node_that_left_the_cluster_is_said(cluster):
     cluster.choose()
-    cluster.nodes.was_used(FIRST, Account.READ, Route.REPLICA, in_transaction=False)
+    cluster.nodes.was_used(FIRST, Route.REPLICA)
     cluster.engine.nodes.remove(cluster.engine.node(FIRST))
     cluster.nodes.forget()
     assert cluster.choose().notes == ("replica-2 takes the place of replica-1: not there any more",)

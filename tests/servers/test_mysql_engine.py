@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from safeconsole.core.errors import ConfigurationError, RefusedError, ServerError, StoppedError, UnreachableError
+from safeconsole.core.errors import (
+    ConfigurationError,
+    OutcomeUnknownError,
+    RefusedError,
+    ServerError,
+    StoppedError,
+    UnreachableError,
+)
 from safeconsole.core.settings import TlsSettings
 from safeconsole.core.statement import TableName
 from safeconsole.core.vocabulary import Account, Effect, Flavour, NodeName, Role, Route
@@ -31,6 +39,7 @@ from tests.servers.talking import (
     run,
     settings_for,
     statement,
+    wait_for,
     write,
 )
 from safeconsole.adapters.mysql.engine import open_engine
@@ -395,27 +404,105 @@ def test_a_failed_change_leaves_nothing_and_the_connection_whole(connect):
     assert (rows, completion.in_transaction) == ([(5000,)], False)
 
 
+def within(permit):
+    return replace(permit, within=True)
+
+
 def test_a_persons_own_transaction_stays_open_and_can_be_left(connect):
     connection = connect(PRIMARY, Account.ELEVATED)
     begin = statement("BEGIN", "begin", Effect.SESSION)
-    _, completion = run(connection, elevated(connection, begin))
+    _, completion = run(connection, replace(elevated(connection, begin), idle_seconds=7))
     assert completion.in_transaction
-    _, completion = run(connection, elevated(connection, write("UPDATE orders SET status = 'mine' WHERE id = 9")))
+    change = elevated(connection, write("UPDATE orders SET status = 'mine' WHERE id = 9"))
+    _, completion = run(connection, within(change))
     assert (completion.in_transaction, completion.changed_rows) == (True, 1)
-    rows, _ = run(connection, elevated(connection, statement("SELECT status FROM orders WHERE id = 9")))
-    assert rows == [("mine",)]
-    _, completion = run(connection, elevated(connection, statement("ROLLBACK", "rollback", Effect.SESSION)))
+    look = elevated(connection, statement("SELECT status FROM orders WHERE id = 9"))
+    assert run(connection, within(look))[0] == [("mine",)]
+    _, completion = run(connection, within(elevated(connection, statement("ROLLBACK", "rollback", Effect.SESSION))))
     assert not completion.in_transaction
     rows, _ = run(connection, elevated(connection, statement("SELECT status FROM orders WHERE id = 9")))
     assert rows != [("mine",)]
+
+
+def test_the_server_itself_ends_a_transaction_that_stands_idle(cluster, connect):
+    """The console is stopped, or cut off without a word: what it holds is let go all the same."""
+    connection = connect(PRIMARY, Account.ELEVATED)
+    begin = elevated(connection, statement("BEGIN", "begin", Effect.SESSION))
+    run(connection, replace(begin, idle_seconds=1))
+    run(connection, within(elevated(connection, write("UPDATE orders SET status = 'mine' WHERE id = 9"))))
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("SET SESSION innodb_lock_wait_timeout = 30")
+        # It waits for the row, and gets it when the server has ended the transaction.
+        cursor.execute("UPDATE shop.orders SET total = total WHERE id = 9")
+        cursor.execute("SELECT status FROM shop.orders WHERE id = 9")
+        assert cursor.fetchone()[0] != "mine"
+    wait_for(lambda: connection.broken, at_most=5)
+
+
+def test_a_connection_stands_idle_as_long_as_any_other_once_its_transaction_is_over(connect):
+    connection = connect(PRIMARY, Account.ELEVATED)
+    begin = elevated(connection, statement("BEGIN", "begin", Effect.SESSION))
+    run(connection, replace(begin, idle_seconds=1))
+    run(connection, within(elevated(connection, statement("COMMIT", "commit", Effect.SESSION))))
+    time.sleep(8)
+    assert not connection.broken
+    assert run(connection, elevated(connection, statement("SELECT 1")))[0] == [(1,)]
+
+
+def test_a_deadlock_is_told_from_a_duplicate_key(cluster, connect):
+    connection = connect(PRIMARY, Account.ELEVATED)
+    run(connection, elevated(connection, statement("BEGIN", "begin", Effect.SESSION)))
+    with pytest.raises(ServerError):
+        run(connection, within(elevated(connection, write("INSERT INTO orders SELECT * FROM orders WHERE id = 1"))))
+    assert connection.in_transaction
+    run(connection, within(elevated(connection, write("UPDATE orders SET status = status WHERE id = 21"))))
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("START TRANSACTION")
+        # Whoever changed more is spared.
+        cursor.execute("UPDATE shop.orders SET total = total + 1 WHERE id BETWEEN 22 AND 60")
+        waits = threading.Thread(target=cursor.execute, args=("UPDATE shop.orders SET total = 0 WHERE id = 21",))
+        waits.start()
+        time.sleep(0.3)
+        with pytest.raises(ServerError) as caught:
+            run(connection, within(elevated(connection, write("UPDATE orders SET status = 'x' WHERE id = 22"))))
+        waits.join()
+        cursor.execute("ROLLBACK")
+    assert caught.value.code == 1213
+    assert not connection.in_transaction
+    assert not connection.broken
+
+
+def test_a_connection_lost_in_a_transaction_leaves_no_doubt(connect):
+    connection = connect(PRIMARY, Account.ELEVATED)
+    run(connection, elevated(connection, statement("BEGIN", "begin", Effect.SESSION)))
+    threading.Timer(0.5, lambda: connection._link.wire.cut()).start()
+    slow = write("UPDATE orders SET status = IF(SLEEP(5) = 0, 'x', 'x') WHERE id = 9")
+    with pytest.raises(StoppedError) as caught:
+        run(connection, within(elevated(connection, slow)))
+    assert "the server undoes the whole transaction" in caught.value.instead
+    assert not connection.in_transaction
+
+
+def test_a_connection_lost_in_a_commit_does(cluster, connect):
+    connection = connect(PRIMARY, Account.ELEVATED)
+    run(connection, elevated(connection, statement("BEGIN", "begin", Effect.SESSION)))
+    run(connection, within(elevated(connection, write("UPDATE orders SET status = 'lost' WHERE id = 12"))))
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        # A commit waits for this lock, so that it is surely under way.
+        cursor.execute("FLUSH TABLES WITH READ LOCK")
+        threading.Timer(0.5, lambda: connection._link.wire.cut()).start()
+        with pytest.raises(OutcomeUnknownError, match="may or may not have run"):
+            run(connection, within(elevated(connection, statement("COMMIT", "commit", Effect.SESSION))))
+        cursor.execute("UNLOCK TABLES")
 
 
 def test_a_read_transaction_sees_one_state(connect):
     connection = connect()
     _, completion = run(connection, permit_for(connection, statement("BEGIN", "begin", Effect.SESSION)))
     assert completion.in_transaction
-    assert read(connection, "SELECT COUNT(*) FROM orders") == [(5000,)]
-    _, completion = run(connection, permit_for(connection, statement("COMMIT", "commit", Effect.SESSION)))
+    count = permit_for(connection, statement("SELECT COUNT(*) FROM orders"))
+    assert run(connection, within(count))[0] == [(5000,)]
+    _, completion = run(connection, within(permit_for(connection, statement("COMMIT", "commit", Effect.SESSION))))
     assert not completion.in_transaction
 
 

@@ -2,21 +2,26 @@
 What stands around one statement, so that it can do what it was permitted to do and nothing else.
 
 A read-only transaction for reads, a read-write one for changes to rows, the session's mode lifted
-for what commits by itself. Source: MySQL 9.7 and MariaDB 10.11, measured: the session's mode and
-the transaction's hold together what neither holds alone.
+for what commits by itself, and nothing for what belongs to a transaction that the person has open.
+Source: MySQL 9.7 and MariaDB 10.11, measured: the session's mode and the transaction's hold together
+what neither holds alone.
 """
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 
 from safeconsole.adapters.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, Wire
 from safeconsole.core.decision import Permit
+from safeconsole.core.transactions import begins
 from safeconsole.core.vocabulary import Account, Effect
+
+SERVER_SLACK_SECONDS = 5
+"""How much later than the console the server ends an idle transaction."""
 
 _ROW_KINDS = frozenset({"insert", "update", "delete", "replace", "select", "with", "table", "values", "load"})
 _BEGIN = "START TRANSACTION READ ONLY"
-_BEGIN_KINDS = frozenset({"begin", "start transaction"})
 
 
 class Bracket(StrEnum):
@@ -26,6 +31,7 @@ class Bracket(StrEnum):
     READ_ONLY = "read-only"
     READ_WRITE = "read-write"
     LIFTED = "lifted"
+    WITHIN = "within"
 
 
 def bracket_of(permit: Permit, *, in_transaction: bool) -> Bracket:
@@ -36,15 +42,17 @@ def bracket_of(permit: Permit, *, in_transaction: bool) -> Bracket:
         in_transaction: whether the person has a transaction open on this connection.
     """
     statement = permit.statement
+    if permit.within:
+        return Bracket.WITHIN
     if permit.read_only:
-        if statement.kind in _BEGIN_KINDS and permit.account is Account.ELEVATED:
+        if begins(statement) and permit.account is Account.ELEVATED:
             return Bracket.LIFTED
         needs_own = Effect.READ in statement.effects and not in_transaction
         return Bracket.READ_ONLY if needs_own else Bracket.NONE
     changes_rows = bool(statement.effects & {Effect.WRITE, Effect.LOCK})
     others = statement.effects - {Effect.READ, Effect.SESSION, Effect.WRITE, Effect.LOCK}
     if changes_rows and not others and statement.kind.split(" ", 1)[0] in _ROW_KINDS:
-        return Bracket.NONE if in_transaction else Bracket.READ_WRITE
+        return Bracket.READ_WRITE
     return Bracket.LIFTED
 
 
@@ -66,6 +74,9 @@ def open_bracket(wire: Wire, permit: Permit, *, read_only_variable: str, opened:
         DriverError, OSError: the connection is lost, or the server refused.
     """
     in_own = bool(wire.server_status & IN_TRANSACTION) and not opened
+    # What belongs to a transaction would be committed by itself without it, and what does not would wait in it.
+    if permit.within != in_own and (permit.within or not permit.read_only):
+        return None
     bracket = bracket_of(permit, in_transaction=in_own)
     match bracket:
         case Bracket.READ_ONLY:
@@ -75,11 +86,11 @@ def open_bracket(wire: Wire, permit: Permit, *, read_only_variable: str, opened:
             wire.run("START TRANSACTION READ WRITE")
         case Bracket.LIFTED:
             wire.run(f"SET SESSION {read_only_variable} = 0")
-        case Bracket.NONE:
+        case Bracket.NONE | Bracket.WITHIN:
             pass
     reads = permit.read_only and Effect.READ in permit.statement.effects
     # A person's own open write transaction is read in by its elevated account only.
-    exempt = bracket is Bracket.NONE and permit.account is Account.ELEVATED
+    exempt = bracket is Bracket.WITHIN and permit.account is Account.ELEVATED
     held = not reads or exempt or bool(wire.server_status & IN_TRANSACTION_READONLY)
     return bracket if held else None
 
@@ -103,5 +114,33 @@ def close_bracket(wire: Wire, bracket: Bracket, *, keep: bool, read_only_variabl
             wire.run("COMMIT" if keep else "ROLLBACK")
         case Bracket.LIFTED:
             wire.run(f"SET SESSION {read_only_variable} = 1")
+        case Bracket.WITHIN:
+            if not keep:
+                # An error does not say whether the transaction is open still: a deadlock ends it, a duplicate does not.
+                wire.run("DO 0")
         case Bracket.NONE:
             pass
+
+
+def hold_idle(wire: Wire, variables: tuple[str, ...], seconds: float) -> None:
+    """
+    Have the server itself end the transaction that is about to begin when it stands idle.
+
+    The console ends it a little before; this is for a console that was stopped, or cut off without a word.
+
+    Args:
+        variables: the session settings that hold an idle transaction.
+        seconds: how long it may stand idle, > 0.
+
+    Raises:
+        DriverError, OSError: the connection is lost, or the server refused.
+    """
+    whole = math.ceil(seconds) + SERVER_SLACK_SECONDS
+    wire.run(
+        "SET "
+        + ", ".join(
+            f"SESSION {variable} ="
+            f" CAST(IF(@@GLOBAL.{variable} BETWEEN 1 AND {whole}, @@GLOBAL.{variable}, {whole}) AS UNSIGNED)"
+            for variable in variables
+        )
+    )

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from safeconsole.adapters.mysql import user_locks
-from safeconsole.adapters.mysql.bracket import opened_with_reading
+from safeconsole.adapters.mysql.bracket import hold_idle, opened_with_reading
 from safeconsole.adapters.mysql.error_codes import is_lost, statement_error, text_of
 from safeconsole.adapters.mysql.estimate import estimate_of
 from safeconsole.adapters.mysql.guards import Session, enforce, first_open, guards_of, read_session, rules_of
@@ -15,6 +15,7 @@ from safeconsole.adapters.mysql.measuring import measure
 from safeconsole.adapters.mysql.running import BREAKS, Running
 from safeconsole.adapters.mysql.topology import prove_role
 from safeconsole.adapters.mysql.views import Views
+from safeconsole.adapters.mysql.wire import IN_TRANSACTION
 from safeconsole.core.decision import Permit
 from safeconsole.core.errors import RefusedError, UnreachableError
 from safeconsole.core.lexer import LexicalRules
@@ -78,6 +79,11 @@ class MySqlConnection:
         return self._link.broken
 
     @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open on it, as the server said last."""
+        return not self._link.broken and bool(self._link.wire.server_status & IN_TRANSACTION)
+
+    @property
     def _is_idle(self) -> bool:
         return self._running is None or self._running.over
 
@@ -123,7 +129,7 @@ class MySqlConnection:
     def send(self, permit: Permit, *, watch: Callable[[Sample], None] | None = None, as_text: bool = False) -> Answer:
         """Send the permitted text once; see `interfaces.Connection`."""
         self._check_permit(permit)
-        running = Running(self._link, permit, as_text=as_text)
+        running = Running(self._link, permit, self._guards, as_text=as_text)
         try:
             opening = opened_with_reading(self._link.wire, permit)
             self._make_ready(permit, then=opening)
@@ -262,6 +268,8 @@ class MySqlConnection:
             follow = tuple(guard for guard in self._guards if guard.follows_limits)
             enforce(link.wire, follow, permit.limits, server=link.address)
             self._limits = permit.limits
+        if permit.idle_seconds:
+            hold_idle(link.wire, link.variant.idle_variables, permit.idle_seconds)
         session = read_session(link.wire, link.variant, self._guards, then=then)
         open_guard = first_open(self._guards, session, permit.limits)
         if open_guard:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from safeconsole.adapters.mysql.cancel import Watchdog
 from safeconsole.adapters.mysql.variants import Variant
-from safeconsole.adapters.mysql.wire import Wire
+from safeconsole.adapters.mysql.wire import IN_TRANSACTION, DriverError, Wire
 from safeconsole.core.routing import Identity
 from safeconsole.core.vocabulary import Account, NodeName
 from safeconsole.values import dataclass
@@ -50,7 +52,12 @@ class Link:
         self.wire.discard()
 
     def close(self) -> None:
-        """Close the connection and its watchdog; never raises."""
+        """Undo what is open, and close the connection and its watchdog; never raises."""
+        if not self.broken and self.wire.server_status & IN_TRANSACTION:
+            # Closing alone undoes it too, but the server would say so only by its locks being gone.
+            with suppress(DriverError, OSError):
+                self.wire.wait_at_most(self.patience_seconds)
+                self.wire.run("ROLLBACK")
         if self.broken:
             self.wire.discard()
         else:

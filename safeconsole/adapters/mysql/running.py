@@ -15,14 +15,23 @@ from functools import partial
 from safeconsole.adapters.mysql.bracket import Bracket, close_bracket, open_bracket
 from safeconsole.adapters.mysql.cancel import Watched
 from safeconsole.adapters.mysql.columns import column_of, decoder_of
-from safeconsole.adapters.mysql.error_codes import CLOSES_CONNECTION, WAYS_OUT, code_of, is_lost, statement_error
+from safeconsole.adapters.mysql.error_codes import CLOSES_CONNECTION, code_of, is_lost, statement_error
+from safeconsole.adapters.mysql.guards import enforce
 from safeconsole.adapters.mysql.link import Link
 from safeconsole.adapters.mysql.packets import Packets, PacketTooLargeError, ResultEnd, ResultHead, drain, row_batches
-from safeconsole.adapters.mysql.verdicts import in_doubt_of, silent_cut, stop_of
+from safeconsole.adapters.mysql.variants import Guard
+from safeconsole.adapters.mysql.verdicts import (
+    in_doubt_of,
+    lost_at_end,
+    silent_cut,
+    stop_of,
+    stopped_at_word,
+    too_many_changed,
+    undone_of,
+)
 from safeconsole.adapters.mysql.wire import IN_TRANSACTION, DriverError
 from safeconsole.core.decision import Permit
 from safeconsole.core.errors import (
-    OutcomeUnknownError,
     SafeConsoleError,
     ServerError,
     StoppedError,
@@ -42,8 +51,9 @@ _SURE = frozenset({"killed", "already over"})
 class Running:
     """One permitted statement on one connection; also the `Answer` that the gate reads."""
 
-    def __init__(self, link: Link, permit: Permit, *, as_text: bool) -> None:
+    def __init__(self, link: Link, permit: Permit, guards: tuple[Guard, ...], *, as_text: bool) -> None:
         self._link = link
+        self._guards = guards
         self._permit = permit
         self._as_text = as_text
         self._bracket = Bracket.NONE
@@ -73,7 +83,17 @@ class Running:
     @property
     def changes(self) -> bool:
         """Whether it can have an effect that outlives it."""
-        return not self._permit.read_only
+        return self._permit.changes
+
+    @property
+    def _is_undone_with_its_connection(self) -> bool:
+        """Whether it is part of what only a COMMIT of the person's keeps."""
+        return self._bracket is Bracket.WITHIN and not self._permit.commits
+
+    @property
+    def _commits_by_itself(self) -> bool:
+        """Whether it may stay without a COMMIT of ours or of the person's."""
+        return self.changes and self._bracket is not Bracket.READ_WRITE and not self._is_undone_with_its_connection
 
     def open_bracket(self, *, opened: bool) -> None:
         """
@@ -90,8 +110,12 @@ class Running:
         bracket = open_bracket(
             link.wire, self._permit, read_only_variable=link.variant.read_only_variable, opened=opened
         )
+        if bracket is None and self._permit.within:
+            raise UnreachableError(f"the transaction on {link.address} is not open any more; nothing was sent")
         if bracket is None:
-            raise UnreachableError(f"{link.address} did not open a read-only transaction; nothing was sent")
+            raise UnreachableError(
+                f"{link.address} did not open the transaction that it was asked for; nothing was sent"
+            )
         self._bracket = bracket
 
     def send(self, watched: Watched) -> None:
@@ -144,7 +168,9 @@ class Running:
             changed = self._head.changed_rows
             self._hold_changed_rows(changed)
             self._close_bracket(keep=True)
-            if Effect.SESSION in self._permit.statement.effects:
+            if self._permit.within:
+                self._put_idle_back()
+            elif Effect.SESSION in self._permit.statement.effects:
                 self._link.schema = self._link.wire.rows("SELECT DATABASE()")[0][0] or ""
         except KeyboardInterrupt:
             raise self._lost_at_commit("interrupted") from None
@@ -165,14 +191,7 @@ class Running:
         if self._watched is not None:
             verified, leaving = stop_insistently(partial(self._link.watchdog.stop, self._watched))
         self._link.give_up()
-        stopped: SafeConsoleError = StoppedError(
-            f"stopped on {self._link.address} at your word", by="person", verified=verified
-        )
-        if self.changes and self._bracket is not Bracket.READ_WRITE:
-            stopped = OutcomeUnknownError(
-                f"stopped on {self._link.address} at your word; it commits by itself, so part of it may have happened",
-                evidence=(f"process list: {verified}",),
-            )
+        stopped = stopped_at_word(verified, commits=self._commits_by_itself, server=self._link.address)
         stopped.leaving = leaving
         return stopped
 
@@ -195,7 +214,7 @@ class Running:
             stopped = silent_cut(waited, watched.limits.run_seconds, server=self._link.address)
         if stopped is None:
             return
-        if self.changes and self._bracket is not Bracket.READ_WRITE:
+        if self._commits_by_itself:
             # It commits by itself and came to its end: done, although late.
             self._notes.append(f"the console had begun to stop it ({stopped.ceiling or stopped.by}); it was done first")
             return
@@ -227,7 +246,7 @@ class Running:
         if lost:
             self._link.give_up()
             verified = self._link.watchdog.still_there()
-        outcome = statement_error(error, server=self._link.address, changes=self.changes, verified=verified)
+        outcome = self._outcome_of(error, verified=verified)
         if not isinstance(outcome, ServerError) or code_of(error) in CLOSES_CONNECTION:
             self._link.give_up()
             return outcome
@@ -237,9 +256,14 @@ class Running:
             self._link.give_up()
         return outcome
 
+    def _outcome_of(self, error: BaseException, *, verified: str) -> SafeConsoleError:
+        undone, server = self._is_undone_with_its_connection, self._link.address
+        outcome = statement_error(error, server=server, changes=self.changes and not undone, verified=verified)
+        return undone_of(outcome) if undone and is_lost(error) else outcome
+
     def _doubted(self, stopped: StoppedError) -> SafeConsoleError:
         """Return a stop as unknown where the statement may have committed before its connection was ended."""
-        in_doubt = self.changes and (self._bracket is not Bracket.READ_WRITE or stopped.verified not in _SURE)
+        in_doubt = self._commits_by_itself or (self._bracket is Bracket.READ_WRITE and stopped.verified not in _SURE)
         return in_doubt_of(stopped) if in_doubt else stopped
 
     def _cut_short(self) -> StoppedError:
@@ -252,18 +276,15 @@ class Running:
 
     def _hold_changed_rows(self, changed: int) -> None:
         allowed = self._permit.limits.changed_rows
-        if not self.changes or changed <= allowed or self._bracket is not Bracket.READ_WRITE:
+        if not self.changes or changed <= allowed or self._commits_by_itself:
             return
-        self._close_bracket(keep=False)
+        within = self._bracket is Bracket.WITHIN
+        if within:
+            self._link.wire.run("ROLLBACK")
+        else:
+            self._close_bracket(keep=False)
         self._link.give_up()
-        raise StoppedError(
-            f"rolled back on {self._link.address}: {changed} rows changed, over {allowed}",
-            by="console",
-            ceiling="changed_rows",
-            verified="already over",
-            evidence=(f"the server reported {changed} changed rows, allowed {allowed}",),
-            instead=WAYS_OUT["changed_rows"],
-        )
+        raise too_many_changed(changed, allowed, within=within, server=self._link.address)
 
     def _warnings(self) -> tuple[str, ...]:
         if not self._end.warnings:
@@ -277,6 +298,18 @@ class Running:
         link.wire.wait_at_most(COMMIT_SECONDS)
         close_bracket(link.wire, self._bracket, keep=keep, read_only_variable=link.variant.read_only_variable)
 
+    def _put_idle_back(self) -> None:
+        """Let the connection stand idle as long as any other, once its transaction is over; never raises."""
+        link = self._link
+        shared = tuple(guard for guard in self._guards if guard.variable in link.variant.idle_variables)
+        if link.wire.server_status & IN_TRANSACTION or not shared:
+            return
+        try:
+            enforce(link.wire, shared, self._permit.limits, server=link.address)
+        except (UnreachableError, *BREAKS):
+            # The transaction is over, as it was asked; what is lost is its connection only.
+            link.give_up()
+
     def _failed_at_commit(self, error: BaseException) -> SafeConsoleError:
         if is_lost(error):
             return self._lost_at_commit("lost")
@@ -287,14 +320,5 @@ class Running:
     def _lost_at_commit(self, how: str) -> SafeConsoleError:
         self._link.give_up()
         verified = self._link.watchdog.still_there()
-        if self._bracket is Bracket.READ_WRITE:
-            return OutcomeUnknownError(
-                f"the connection to {self._link.address} was {how} while its transaction was being committed",
-                evidence=(f"process list: {verified}",),
-                instead="look at the data before doing it again; it was not and will not be sent again by the console",
-            )
-        return StoppedError(
-            f"the connection to {self._link.address} was {how} after the statement was over",
-            by="server",
-            verified=verified,
-        )
+        committing = self._bracket is Bracket.READ_WRITE
+        return lost_at_end(how, verified, committing=committing, server=self._link.address)

@@ -160,6 +160,7 @@ class Variant:
         wait: whether such a position is applied, 0 when it is; waits `{seconds}` at most for `{position}`.
         takes_several: whether it answers, in order, what it is sent in one write before it has answered. Source: MySQL
             9.7 and MariaDB 10.11, measured; Aurora is not asked to, since MariaDB Connector/J turned that off for it.
+        idle_variables: the session settings after which the server ends an idle transaction with its connection.
     """
 
     flavour: Flavour
@@ -174,6 +175,7 @@ class Variant:
     health: str
     position: str
     wait: str
+    idle_variables: tuple[str, ...]
     takes_several: bool = False
 
 
@@ -218,6 +220,8 @@ MYSQL = Variant(
     position="SELECT @@GLOBAL.gtid_executed",
     wait="SELECT WAIT_FOR_EXECUTED_GTID_SET('{position}', {seconds})",
     takes_several=True,
+    # It holds every idle connection, so it is put back when the transaction is over.
+    idle_variables=("wait_timeout",),
 )
 
 AURORA_MYSQL = Variant(
@@ -233,6 +237,7 @@ AURORA_MYSQL = Variant(
     health=MYSQL.health,
     position=MYSQL.position,
     wait=MYSQL.wait,
+    idle_variables=MYSQL.idle_variables,
 )
 
 MARIADB = Variant(
@@ -253,6 +258,7 @@ MARIADB = Variant(
     position="SELECT @@GLOBAL.gtid_current_pos",
     wait="SELECT MASTER_GTID_WAIT('{position}', {seconds})",
     takes_several=True,
+    idle_variables=("idle_write_transaction_timeout", "idle_readonly_transaction_timeout"),
 )
 
 VARIANTS: Mapping[Flavour, Variant] = {variant.flavour: variant for variant in (MYSQL, AURORA_MYSQL, MARIADB)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from safeconsole.adapters.mysql.cancel import Watched
 from safeconsole.adapters.mysql.error_codes import WAYS_OUT
-from safeconsole.core.errors import OutcomeUnknownError, StoppedError
+from safeconsole.core.errors import OutcomeUnknownError, SafeConsoleError, StoppedError
 from safeconsole.core.limits import FLOORS
 from safeconsole.core.watchdog import Breach
 
@@ -67,6 +67,54 @@ def in_doubt_of(stopped: StoppedError) -> OutcomeUnknownError:
         evidence=(*stopped.evidence, f"process list: {stopped.verified}"),
         instead="look at the data before doing it again; it was not and will not be sent again by the console",
     )
+
+
+def stopped_at_word(verified: str, *, commits: bool, server: str) -> SafeConsoleError:
+    """Return how a person's interrupt ended a statement; one that commits may have done so."""
+    if commits:
+        return OutcomeUnknownError(
+            f"stopped on {server} at your word; it commits, so part of it may have happened",
+            evidence=(f"process list: {verified}",),
+        )
+    return StoppedError(f"stopped on {server} at your word", by="person", verified=verified)
+
+
+def lost_at_end(how: str, verified: str, *, committing: bool, server: str) -> SafeConsoleError:
+    """
+    Return what became of a statement that was over when its connection went.
+
+    Args:
+        how: "lost" or "interrupted".
+        committing: whether its own transaction was being committed.
+    """
+    if committing:
+        return OutcomeUnknownError(
+            f"the connection to {server} was {how} while its transaction was being committed",
+            evidence=(f"process list: {verified}",),
+            instead="look at the data before doing it again; it was not and will not be sent again by the console",
+        )
+    return StoppedError(
+        f"the connection to {server} was {how} after the statement was over", by="server", verified=verified
+    )
+
+
+def too_many_changed(changed: int, allowed: int, *, within: bool, server: str) -> StoppedError:
+    """Return the stop of a change that was rolled back for its rows; `within` a transaction, all of that."""
+    whole = ", and with it the whole transaction" if within else ""
+    return StoppedError(
+        f"rolled back on {server}{whole}: {changed} rows changed, over {allowed}",
+        by="console",
+        ceiling="changed_rows",
+        verified="already over",
+        evidence=(f"the server reported {changed} changed rows, allowed {allowed}",),
+        instead=WAYS_OUT["changed_rows"],
+    )
+
+
+def undone_of(outcome: SafeConsoleError) -> SafeConsoleError:
+    """Return the loss of a statement inside a transaction that only a COMMIT keeps: nothing is in doubt."""
+    outcome.instead = "COMMIT was not sent, so the server undoes the whole transaction: begin it again"
+    return outcome
 
 
 def _figure(value: float) -> str:

@@ -83,6 +83,11 @@ class SqliteConnection:
         """Whether it must be discarded."""
         return self._link.broken
 
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open on it."""
+        return not self._link.broken and self._link.raw.in_transaction
+
     def prove(self) -> Reading:
         """Read role and identity from the sidecars, now. Raises UnreachableError."""
         if _file_of(self._link.place) != self._file:
@@ -162,6 +167,8 @@ class SqliteConnection:
             raise RefusedError(f"the connection to {node} is not free: nothing was sent")
         if permit.account is not self._account:
             raise RefusedError(f"the permit is for the {permit.account} account of {node}: nothing was sent")
+        if permit.within != self.in_transaction and (permit.within or not permit.read_only):
+            raise RefusedError(f"the transaction on {node} is not what the permit was made for: nothing was sent")
         reading = self.prove()
         if reading.identity != permit.identity:
             raise RefusedError(f"{node} is another file than the permit was made for: nothing was sent")

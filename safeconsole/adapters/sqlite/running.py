@@ -106,10 +106,15 @@ class Running:
         except sqlite3.Error as error:
             raise self._unknown(error) from None
         allowed = self._permit.limits.changed_rows
-        if self._bracketed and changed > allowed:
+        within = self._permit.within
+        if (self._bracketed or within) and changed > allowed:
             self._roll_back()
+            whole = ", and with it the whole transaction" if within else ""
+            if within:
+                # Closing the connection undoes it.
+                self._link.give_up()
             raise StoppedError(
-                f"rolled back on {self._link.place.node}: {changed} rows changed, over {allowed}",
+                f"rolled back on {self._link.place.node}{whole}: {changed} rows changed, over {allowed}",
                 by="console",
                 ceiling="changed_rows",
                 verified="already over",

@@ -115,19 +115,23 @@ def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, p
     live.typed("")
     pasted.yes = False
     draft, state.draft = state.draft, ""
-    elevated = state.gate.status().elevated_seconds > 0
+    _tell(state)
+    now = state.gate.status()
     try:
         text = session.prompt(
             lambda: prompt_parts(state.gate.status()),
             default=draft,
             # The clock in the prompt runs only while there is something to count.
-            refresh_interval=1.0 if elevated else 0.0,
+            refresh_interval=1.0 if now.elevated_seconds > 0 or now.transaction is not None else 0.0,
             editing_mode=EditingMode.VI if state.vi_keys else EditingMode.EMACS,
         )
     except KeyboardInterrupt:
         return After.STAY
     except EOFError:
         return After.LEAVE
+    finally:
+        # What ended while they typed is said before what they typed is run.
+        _tell(state)
     if not text.strip():
         return After.STAY
     state.asked.append(text.strip())
@@ -137,7 +141,16 @@ def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, p
     return After.LEAVE if state.leaving else after or After.STAY
 
 
+def _tell(state: ConsoleState) -> None:
+    """Say how a transaction ended, where no statement said it."""
+    for line in state.gate.take_told():
+        state.say(line)
+
+
 def _refresh(refresher: NameRefresher, state: ConsoleState) -> None:
+    if state.gate.status().transaction is not None:
+        # What the console asks for itself is no part of it.
+        return
     last = state.gate.last()
     state.names = refresher.refresh(
         state.names, state.gate.status(), state.services.rules().flavour, last.statement if last else None
@@ -146,7 +159,7 @@ def _refresh(refresher: NameRefresher, state: ConsoleState) -> None:
 
 def _toolbar(session: PromptSession[str], state: ConsoleState, live: LiveVerdict) -> StyleAndTextTuples:
     columns = session.app.output.get_size().columns
-    return toolbar_parts(live.previews(), state.gate.limits, columns)
+    return toolbar_parts(live.previews(), state.gate.limits, columns, told=state.gate.told)
 
 
 def _previews(state: ConsoleState, text: str) -> tuple[Preview, ...]:

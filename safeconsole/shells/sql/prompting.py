@@ -12,7 +12,7 @@ from safeconsole.core.visit import Status
 from safeconsole.core.vocabulary import Verdict
 from safeconsole.shells.sql.live_verdict import Preview
 from safeconsole.shells.terminal.cells import clipped, safe, width_of
-from safeconsole.shells.terminal.measures import clock_text, size_text
+from safeconsole.shells.terminal.measures import clock_text, counted, size_text
 
 # Only the sixteen colours that a theme defines, so that light and dark terminals both stay readable.
 STYLE = Style.from_dict(
@@ -22,6 +22,7 @@ STYLE = Style.from_dict(
         "prompt.node": "ansicyan",
         "prompt.primary": "bold ansiyellow",
         "prompt.elevated": "bold reverse ansired",
+        "prompt.transaction": "bold ansicyan",
         "bottom-toolbar": "noreverse",
         "toolbar.allow": "bold ansigreen",
         "toolbar.confirm": "bold ansiyellow",
@@ -48,7 +49,7 @@ _HINT = "\\help · ; ends a statement · Ctrl-D leaves"
 
 
 def prompt_parts(status: Status) -> StyleAndTextTuples:
-    """Return the prompt: cluster, schema, where the last statement went, an elevation and its seconds, and `> `."""
+    """Return the prompt: cluster, schema, the last node, an elevation, an open transaction, and `> `."""
     production = status.environment.lower() in {"production", "prod", "live"}
     parts: StyleAndTextTuples = [
         ("class:prompt.production" if production else "class:prompt.cluster", safe(status.cluster))
@@ -64,8 +65,23 @@ def prompt_parts(status: Status) -> StyleAndTextTuples:
         parts.append(("", f" to {safe(status.to)}"))
     if status.elevated_seconds > 0:
         parts += [("", " "), ("class:prompt.elevated", f" ELEVATED {clock_text(status.elevated_seconds)} ")]
+    if status.transaction is not None:
+        style = "class:prompt.elevated" if status.transaction.writes else "class:prompt.transaction"
+        parts += [("", " "), (style, f" {transaction_text(status)} ")]
     parts.append(("", "> "))
     return parts
+
+
+def transaction_text(status: Status) -> str:
+    """Return what is open, since when, and what was done in it; "" without a transaction."""
+    opened = status.transaction
+    if opened is None:
+        return ""
+    what = f"{counted(opened.statements, 'statement')}"
+    if opened.writes:
+        what = f"{what}, {counted(opened.changed_rows, 'row')} changed"
+    word = "TRANSACTION" if opened.writes else "transaction of reads"
+    return f"{word} on {safe(opened.node)} {clock_text(status.transaction_seconds)}: {what}"
 
 
 def continuation_text(width: int) -> str:
@@ -73,8 +89,16 @@ def continuation_text(width: int) -> str:
     return "-> ".rjust(width)
 
 
-def toolbar_parts(previews: Sequence[Preview], limits: Limits, columns: int) -> StyleAndTextTuples:
-    """Return the line below the prompt, at most so many cells wide: the verdict on what is typed, else the hint."""
+def toolbar_parts(
+    previews: Sequence[Preview], limits: Limits, columns: int, *, told: Sequence[str] = ()
+) -> StyleAndTextTuples:
+    """
+    Return the line below the prompt, at most so many cells wide.
+
+    What the person must know comes first, then the verdict on what is typed, else the hint.
+    """
+    if told:
+        return [("class:toolbar.deny", clipped(f" {safe(told[-1])}", columns))]
     if not previews:
         return [("", clipped(f" {_HINT} · {limits_text(limits)}", columns))]
     worst = max(previews, key=lambda preview: preview.verdict)
@@ -101,6 +125,7 @@ def status_text(status: Status, policy: str, format_name: str) -> str:
         ("next goes to", status.to or "what the statement and the measured nodes ask for"),
         ("schema", status.schema or "none"),
         ("elevated", elevated),
+        ("transaction", transaction_text(status) or "none is open"),
         ("time", f"{limits.run_seconds:g} s, {limits.lock_wait_seconds:g} s for a lock"),
         ("rows", f"{limits.shown_rows:,} shown, {limits.fetched_rows:,} fetched, {size_text(limits.fetched_bytes)}"),
         ("changes", f"{limits.changed_rows:,} rows"),

@@ -1,6 +1,7 @@
 """Plans of either flavour, what stands around a statement, and addresses."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -33,16 +34,16 @@ def permit(kind, *effects, account=Account.ELEVATED):
 
 
 @pytest.mark.parametrize(
-    ("permitted", "outside", "inside"),
+    ("permitted", "alone", "while_open"),
     [
         (permit("select", Effect.READ), Bracket.READ_ONLY, Bracket.NONE),
         (permit("select", Effect.READ, Effect.SESSION), Bracket.READ_ONLY, Bracket.NONE),
         (permit("set", Effect.SESSION), Bracket.NONE, Bracket.NONE),
         (permit("begin", Effect.SESSION), Bracket.LIFTED, Bracket.LIFTED),
         (permit("begin", Effect.SESSION, account=Account.READ), Bracket.NONE, Bracket.NONE),
-        (permit("update", Effect.WRITE), Bracket.READ_WRITE, Bracket.NONE),
-        (permit("load data", Effect.WRITE), Bracket.READ_WRITE, Bracket.NONE),
-        (permit("select", Effect.READ, Effect.LOCK), Bracket.READ_WRITE, Bracket.NONE),
+        (permit("update", Effect.WRITE), Bracket.READ_WRITE, Bracket.READ_WRITE),
+        (permit("load data", Effect.WRITE), Bracket.READ_WRITE, Bracket.READ_WRITE),
+        (permit("select", Effect.READ, Effect.LOCK), Bracket.READ_WRITE, Bracket.READ_WRITE),
         (permit("lock tables", Effect.LOCK), Bracket.LIFTED, Bracket.LIFTED),
         (permit("create table", Effect.DDL), Bracket.LIFTED, Bracket.LIFTED),
         (permit("create table", Effect.DDL, Effect.WRITE), Bracket.LIFTED, Bracket.LIFTED),
@@ -50,9 +51,11 @@ def permit(kind, *effects, account=Account.ELEVATED):
         (permit("flush", Effect.ADMIN), Bracket.LIFTED, Bracket.LIFTED),
     ],
 )
-def test_what_stands_around_a_statement(permitted, outside, inside):
-    assert bracket_of(permitted, in_transaction=False) is outside
-    assert bracket_of(permitted, in_transaction=True) is inside
+def test_what_stands_around_a_statement(permitted, alone, while_open):
+    assert bracket_of(permitted, in_transaction=False) is alone
+    assert bracket_of(permitted, in_transaction=True) is while_open
+    # What belongs to the person's own transaction has nothing around it: it is theirs to end.
+    assert bracket_of(replace(permitted, within=True), in_transaction=True) is Bracket.WITHIN
 
 
 @pytest.mark.parametrize("effects", [[a, b] for a in Effect for b in Effect])

@@ -200,12 +200,12 @@ def test_a_file_that_another_holds_is_waited_for_no_longer_than_allowed(talk):
 
 def test_a_change_in_the_persons_own_transaction_is_theirs_to_end(talk):
     connection = talk.elevated()
-    begun = talk.change("BEGIN", Effect.SESSION, Effect.WRITE, connection=connection)
+    begun = talk.change("BEGIN", Effect.SESSION, connection=connection)
     assert begun.in_transaction
-    assert talk.change("UPDATE orders SET status = 'x'", connection=connection).in_transaction
+    assert talk.change("UPDATE orders SET status = 'x'", connection=connection, within=True).in_transaction
     with pytest.raises(ServerError):
-        talk.change("UPDATE nothing SET status = 'x'", connection=connection)
-    assert not talk.change("ROLLBACK", Effect.SESSION, Effect.WRITE, connection=connection).in_transaction
+        talk.change("UPDATE nothing SET status = 'x'", connection=connection, within=True)
+    assert not talk.change("ROLLBACK", Effect.SESSION, connection=connection, within=True).in_transaction
     assert talk.rows(connection, "SELECT count(*) FROM orders WHERE status = 'x'") == [(0,)]
 
 

@@ -56,7 +56,7 @@ class ScriptedGate:
         self.policy = PolicyFiles().load("baseline")
         self.visit = types.SimpleNamespace(cluster="shop", person=None)
         self.answers = answers
-        self.sent, self.notes = [], []
+        self.sent, self.notes, self.told = [], [], []
         self.to, self.schema, self.tight = "", "", {}
         self.elevation = None
         self._last = None
@@ -72,6 +72,10 @@ class ScriptedGate:
             role=str(self._last.route) if self._last else "", schema=self.schema,
             elevated_seconds=871.0 if self.elevation else 0.0, limits=tighten(self.policy.limits, self.tight), to=self.to,
         )  # fmt: skip
+
+    def take_told(self):
+        told, self.told = tuple(self.told), []
+        return told
 
     def split(self, text):
         return analyse(text, RULES, schema=self.schema)

@@ -81,3 +81,34 @@ def test_leaving_the_pager_stops_the_statement_on_the_server(road):
     _, messages = road.type(f"\\rows 1000000\r\\pager true\r{endless}\\pager off\rSELECT 7;\r")
     assert "nobody reads the output any more" in messages
     assert road.data.getvalue() == "7\n-\n7\n"
+
+
+def test_a_transaction_is_the_persons_to_end(road):
+    before = road.status_of_order(1)
+    road.answers = ["INC-7", "shop"]
+    _, messages = road.type(f"\\elevate stuck order\rBEGIN;\r{UPDATE}\\status\rROLLBACK;\r")
+    assert "the transaction on primary (elevated) was rolled back: at your word; 1 statement, 1 row changed" in messages
+    assert " transaction  TRANSACTION on primary 0:0" in road.data.getvalue()
+    assert road.status_of_order(1) == before
+    _, messages = road.type(f"BEGIN;\r{UPDATE}SELECT status FROM orders WHERE id = 1;\rCOMMIT;\r")
+    assert "is committed: 2 statements, 1 row changed" in messages
+    assert road.status_of_order(1) == "x"
+
+
+def test_leaving_the_console_undoes_what_is_open_and_says_so(road):
+    before = road.status_of_order(1)
+    road.answers = ["INC-7", "shop"]
+    road.type(f"\\elevate stuck order\rBEGIN;\r{UPDATE}\\quit\r")
+    (line,) = road.gate.close()
+    assert line.startswith("the transaction on primary (elevated) was rolled back: the session ended; 1 statement")
+    assert road.status_of_order(1) == before
+    assert [each["what"] for each in road.records() if each["type"] == "notice"][-1] == "transaction rolled-back"
+
+
+def test_standing_down_undoes_what_is_open(road):
+    before = road.status_of_order(1)
+    road.answers = ["INC-7", "shop"]
+    _, messages = road.type(f"\\elevate stuck order\rBEGIN;\r{UPDATE}\\stand-down\rCOMMIT;\rROLLBACK;\r")
+    assert "was rolled back: the elevation ended" in messages
+    assert "nothing was sent: the transaction on primary (elevated) was rolled back" in messages
+    assert road.status_of_order(1) == before

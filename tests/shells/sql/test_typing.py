@@ -11,7 +11,8 @@ from prompt_toolkit.history import InMemoryHistory
 from safeconsole.core.errors import UnreachableError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.limits import Limits
-from safeconsole.core.vocabulary import Flavour, Route, Verdict
+from safeconsole.core.transactions import TransactionSettings, begun
+from safeconsole.core.vocabulary import Account, Flavour, Route, Verdict
 from safeconsole.core.visit import Status
 from safeconsole.shells.sql.commands import COMMANDS, help_text, is_bare_word
 from safeconsole.shells.sql.highlighting import COLOURED_CHARACTERS, SqlLexer
@@ -147,6 +148,11 @@ def status(**changes):
     return Status(**{**values, **changes})
 
 
+SETTINGS = TransactionSettings()
+READING = begun("replica-1", Account.READ, SETTINGS, now_seconds=0.0)
+WRITING = begun("primary", Account.ELEVATED, SETTINGS, now_seconds=0.0).went_on(1.0, changed_rows=12).went_on(2.0)
+
+
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
@@ -158,6 +164,14 @@ def status(**changes):
         ({"node": "primary", "role": "primary", "to": "primary"}, "shop primary to primary> "),
         ({"elevated_seconds": 871.3}, "shop  ELEVATED 14:32 > "),
         ({"schema": "x\x1b[2J"}, "shop/x\\x1b[2J> "),
+        (
+            {"transaction": WRITING, "transaction_seconds": 42.0},
+            "shop  TRANSACTION on primary 0:42: 2 statements, 12 rows changed > ",
+        ),
+        (
+            {"transaction": READING, "transaction_seconds": 1.0},
+            "shop  transaction of reads on replica-1 0:01: 0 statements > ",
+        ),
     ],
 )
 def test_the_prompt_says_where_one_is(changes, text):
@@ -195,6 +209,13 @@ ALLOW = Preview(kind="select", route=Route.REPLICA, verdict=Verdict.ALLOW, limit
 )
 def test_the_line_below_says_what_the_policy_will_say(previews, text):
     assert "".join(part for _, part in toolbar_parts(previews, Limits(), 200)) == text
+
+
+def test_how_a_transaction_ended_is_said_before_all_else():
+    told = ("the transaction on primary (elevated) was rolled back: it stood idle past its limit",)
+    for previews in ((), (ELEVATE,)):
+        assert "".join(part for _, part in toolbar_parts(previews, Limits(), 200, told=told)) == f" {told[0]}"
+        assert width_of("".join(part for _, part in toolbar_parts(previews, Limits(), 20, told=told))) <= 20
 
 
 @pytest.mark.parametrize("columns", [1, 5, 20, 40, 80])
