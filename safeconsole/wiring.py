@@ -14,34 +14,31 @@ from safeconsole import __version__
 from safeconsole.adapters.local.clock import SystemClock
 from safeconsole.adapters.local.configuration import journal_directory, load_settings
 from safeconsole.adapters.local.identity import NO_TERMINAL, who
-from safeconsole.adapters.local.journal import FileJournal, open_journal
-from safeconsole.adapters.local.literal_key import literal_key_for
-from safeconsole.adapters.local.policies import PolicyFiles
-from safeconsole.adapters.local.secrets import VARIABLE_PREFIX, LocalSecrets
-from safeconsole.core.approval import ApprovalRequest
-from safeconsole.core.decision import Considered
+from safeconsole.adapters.local.secrets import VARIABLE_PREFIX
 from safeconsole.core.errors import ConfigurationError, RefusedError
-from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.person import Person
-from safeconsole.core.policy import ElevationSettings, Policy, session_limits
-from safeconsole.core.preview import preview
-from safeconsole.core.record import SessionOpened
 from safeconsole.core.settings import ClusterSettings, NoticeSettings, Settings
-from safeconsole.core.statement import Statement
-from safeconsole.core.visit import Visit, circumstances_of
 from safeconsole.core.vocabulary import Flavour
-from safeconsole.gate import Gate
-from safeconsole.interfaces import Archive, People, SecondPerson
 from safeconsole.shells.cli.application import Door, Judge, Session, Stage
 from safeconsole.shells.cli.root import main
 
 if TYPE_CHECKING:
+    # A prompt stands before any of these is imported: each is where it is needed.
+    from safeconsole.adapters.local.journal import FileJournal
     from safeconsole.adapters.local.keeping import JournalKeeping
     from safeconsole.adapters.local.notices import LocalNotices
+    from safeconsole.adapters.local.policies import PolicyFiles
     from safeconsole.adapters.local.shelf import FileShelf
     from safeconsole.adapters.local.shipping import Shipping
     from safeconsole.adapters.mysql.engine import MySqlEngine
     from safeconsole.adapters.sqlite.engine import SqliteEngine
+    from safeconsole.core.approval import ApprovalRequest
+    from safeconsole.core.decision import Considered
+    from safeconsole.core.policy import ElevationSettings, Policy
+    from safeconsole.core.record import SessionOpened
+    from safeconsole.core.statement import Statement
+    from safeconsole.core.visit import Status, Visit
+    from safeconsole.interfaces import Archive, SecondPerson
     from safeconsole.shells.cli.audit_review import ReviewBook
 
 OFFLINE_VERSIONS = {Flavour.MYSQL: 90_700, Flavour.MARIADB: 101_100, Flavour.AURORA_MYSQL: 80_000, Flavour.SQLITE: 0}
@@ -74,6 +71,8 @@ class Program:
     @cached_property
     def policies(self) -> PolicyFiles:
         """Where policies come from."""
+        from safeconsole.adapters.local.policies import PolicyFiles
+
         return PolicyFiles()
 
     @cached_property
@@ -131,6 +130,12 @@ class Program:
     @contextmanager
     def open(self, door: Door) -> Iterator[Session]:
         """Open a session; it is closed and its journal durable when the context ends."""
+        from safeconsole.core.policy import session_limits
+        from safeconsole.core.preview import preview
+        from safeconsole.core.visit import Visit, circumstances_of
+        from safeconsole.gate import Gate
+        from safeconsole.interfaces import People
+
         cluster, policy = self._cluster(door.cluster), self._policy(door.cluster)
         visit = Visit(
             cluster=door.cluster,
@@ -169,7 +174,7 @@ class Program:
                     to=gate.to,
                     limits=gate.limits,
                 ),
-                history_directory=str(self._state_directory() / "history"),
+                history_directory=self.history_directory(),
                 journal_directory=str(self._audit_directory()),
             )
             reason = ""
@@ -181,8 +186,33 @@ class Program:
                 # What is not taken now stays in the journal's files, and the next session sends it.
                 shipping.stop(SHIPPING_SECONDS)
 
+    def standing(self, door: Door) -> Status:
+        """What a prompt shows before the session is open."""
+        from safeconsole.core.limits import Limits
+        from safeconsole.core.visit import Status
+
+        cluster = self._cluster(door.cluster)
+        return Status(
+            cluster=door.cluster,
+            environment=cluster.environment,
+            node="",
+            role="",
+            schema=door.schema or cluster.schema,
+            elevated_seconds=0.0,
+            limits=Limits(),
+            to=door.to,
+        )
+
+    def history_directory(self) -> str:
+        """Where this person's histories are kept."""
+        return str(self._state_directory() / "history")
+
     def judge(self, *, cluster: str, engine: str, policy: str, to: str, sql_mode: str = "") -> Judge:
         """Return what decides offline; opens no connection."""
+        from safeconsole.core.lexer import LexicalRules
+        from safeconsole.core.preview import preview
+        from safeconsole.core.visit import Visit, circumstances_of
+
         settings = self._cluster(cluster) if cluster else None
         flavour = Flavour(engine) if engine else _known_flavour(settings) if settings else Flavour.MYSQL
         rules = self.policies.load(policy or (settings.policy if settings else "baseline"))
@@ -289,6 +319,7 @@ class Program:
             from safeconsole.adapters.sqlite import engine as sqlite
 
             return sqlite.open_engine(name, cluster, self._clock)
+        from safeconsole.adapters.local.secrets import LocalSecrets
         from safeconsole.adapters.mysql import engine as mysql
 
         engine = mysql.open_engine(name, cluster, LocalSecrets(self.settings(), self.environ), self._clock)
@@ -297,6 +328,9 @@ class Program:
         return engine
 
     def _journal(self, policy: Policy) -> FileJournal:
+        from safeconsole.adapters.local.journal import open_journal
+        from safeconsole.adapters.local.literal_key import literal_key_for
+
         audit = self.settings().audit
         return open_journal(
             self._audit_directory(),
@@ -343,6 +377,8 @@ class Program:
         return journal_directory(Settings(), self.environ, login=self.person.login).parent
 
     def _opened(self, visit: Visit, policy: Policy) -> SessionOpened:
+        from safeconsole.core.record import SessionOpened
+
         person = visit.person
         return SessionOpened(
             person=person.name,

@@ -114,3 +114,9 @@ def test_every_value_is_made_by_the_programs_own_dataclass():
         if any(name.name == "dataclass" for name in node.names)
     ]
     assert not slow, "import dataclass from safeconsole.values"
+
+
+def test_a_prompt_stands_before_what_a_session_needs_is_imported():
+    modules = imported_after("import safeconsole.wiring, safeconsole.shells.cli.sql")
+    unwanted = {"prompt_toolkit", "pymysql", "cel_expr_python", "rich", "safeconsole.gate", "safeconsole.core.analysis"}
+    assert modules.isdisjoint(unwanted), sorted(modules & unwanted)

@@ -11,7 +11,7 @@ from safeconsole.wiring import Program, run
 from safeconsole.shells.cli.capacity import capacity_command
 from safeconsole.shells.cli.application import Door
 from safeconsole.shells.terminal.confirming import NoTerminal
-from safeconsole.shells.terminal.formats import FORMATS
+from safeconsole.shells.terminal.looks import FORMATS
 from safeconsole.core.errors import ConfigurationError
 
 

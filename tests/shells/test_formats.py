@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeconsole.interfaces import Column
-from safeconsole.shells.terminal.formats import FORMATS, render, writer_for
+from safeconsole.shells.terminal.formats import render, writer_for
+from safeconsole.shells.terminal.looks import FORMATS
 from safeconsole.shells.terminal.json_rows import unique_names
 from safeconsole.shells.terminal.looks import PLAIN, Look
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from safeconsole.core.lexer import LexicalRules
     from safeconsole.core.settings import ClusterSettings, Settings
     from safeconsole.core.statement import Statement
-    from safeconsole.core.visit import Plea
+    from safeconsole.core.visit import Plea, Status
     from safeconsole.gate import Gate
     from safeconsole.interfaces import Archive, Confirmer
     from safeconsole.jobs.reports import ReportShelf
@@ -142,6 +142,14 @@ class Application(Protocol):
             ConfigurationError: no such cluster, or something in its configuration is wrong.
             AuditUnavailableError: the journal cannot be written.
         """
+        ...
+
+    def standing(self, door: Door) -> Status:
+        """What a prompt shows before the session is open. Raises ConfigurationError: no such cluster."""
+        ...
+
+    def history_directory(self) -> str:
+        """Where this person's histories are kept."""
         ...
 
     def judge(self, *, cluster: str, engine: str, policy: str, to: str, sql_mode: str = "") -> Judge:

@@ -22,7 +22,7 @@ from safeconsole.shells.cli.audit_serve import serve_command
 from safeconsole.shells.cli.audit_ship import ship_command
 from safeconsole.shells.cli.output import format_option, write_rows
 from safeconsole.shells.terminal.cells import safe
-from safeconsole.shells.terminal.formats import FORMATS
+from safeconsole.shells.terminal.looks import FORMATS
 
 DOES_NOT_HOLD = 1
 """Exit code of `audit verify` when something does not hold."""

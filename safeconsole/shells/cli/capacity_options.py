@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from safeconsole.shells.terminal.formats import FORMATS
+from safeconsole.shells.terminal.looks import FORMATS
 from safeconsole.values import dataclass
 
 

@@ -20,7 +20,7 @@ from safeconsole.shells.cli.application import Application, Door, Judge
 from safeconsole.shells.cli.output import write_rows
 from safeconsole.shells.cli.sql import read_script
 from safeconsole.shells.terminal.confirming import NoTerminal
-from safeconsole.shells.terminal.formats import FORMATS
+from safeconsole.shells.terminal.looks import FORMATS
 
 COLUMNS = (
     "sql", "kind", "effects", "tables", "functions", "hazards", "verdict", "route", "rules", "limits", "message",

@@ -13,7 +13,7 @@ from safeconsole.shells.cli.application import Application, Door, Stage
 from safeconsole.shells.cli.sql import ask_on_terminal, open_console, run_scripts
 from safeconsole.shells.cli.tour import walk
 from safeconsole.shells.terminal.confirming import NoTerminal
-from safeconsole.shells.terminal.formats import FORMATS
+from safeconsole.shells.terminal.looks import FORMATS
 
 WELCOME = """\
 A shop of its own ({engine}): one primary, two replicas, nothing that can break. Try:
@@ -54,8 +54,7 @@ def demo(app: Application, engine: str, texts: tuple[str, ...], form: str, *, se
         if not sys.stdin.isatty():
             return walk(app, stage)
         click.echo(WELCOME.format(engine=engine), err=True)
-        with app.open(Door(cluster=stage.cluster, face="sql", confirmer=ask_on_terminal(app))) as session:
-            return open_console(app, session)
+        return open_console(app, Door(cluster=stage.cluster, face="sql", confirmer=ask_on_terminal(app)))
 
 
 def _serve(stage: Stage, leaving: threading.Event) -> int:

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Sequence
 import click
 
 from safeconsole.interfaces import Column, Row
-from safeconsole.shells.terminal.formats import FORMATS, render, writer_for
-from safeconsole.shells.terminal.looks import look_of
+from safeconsole.shells.terminal.formats import render, writer_for
+from safeconsole.shells.terminal.looks import FORMATS, look_of
 
 _WHOLE_FORMATS = frozenset({"table", "vertical", "markdown"})
 """Formats for a person: small, and measured as a whole."""

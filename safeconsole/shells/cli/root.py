@@ -12,7 +12,6 @@ import click
 from safeconsole import __version__
 from safeconsole.core.errors import SafeConsoleError
 from safeconsole.shells.cli.application import Application
-from safeconsole.shells.terminal.evidence import error_text
 from safeconsole.shells.terminal.looks import forgive_encoding, look_of
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -101,6 +100,9 @@ def main(arguments: Sequence[str], app: Application) -> int:
         code = root.main(list(arguments), prog_name="safeconsole", standalone_mode=False, obj=app)
         sys.stdout.flush()
     except SafeConsoleError as error:
+        # Imported for what went wrong; a prompt does not wait for it.
+        from safeconsole.shells.terminal.evidence import error_text
+
         _flush_what_can_be()
         sys.stderr.write(error_text(error, look_of(sys.stderr, app.environ)))
         return error.exit_code

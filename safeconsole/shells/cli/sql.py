@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sys
+from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from safeconsole.core.errors import ConfigurationError, DeniedError, RefusedError
-from safeconsole.core.statement import Statement
-from safeconsole.core.visit import Plea
-from safeconsole.core.vocabulary import Verdict
-from safeconsole.interfaces import Confirmer
 from safeconsole.shells.cli.application import Application, Door, Session
-from safeconsole.shells.terminal.confirming import GivenConfirmer, NoTerminal, TerminalConfirmer, terminal_confirmer
-from safeconsole.shells.terminal.formats import FORMATS
-from safeconsole.shells.terminal.looks import look_of
-from safeconsole.shells.terminal.presenting import Shape, StreamPresenter, screen_of
+from safeconsole.shells.cli.first_prompt import draw_first_prompt, step_aside
+from safeconsole.shells.terminal.looks import FORMATS, look_of
+
+if TYPE_CHECKING:
+    # A prompt stands before these are imported; a one-shot imports them when it is known to be one.
+    from safeconsole.core.statement import Statement
+    from safeconsole.interfaces import Confirmer
+    from safeconsole.shells.sql.opening import Opened
+    from safeconsole.shells.terminal.confirming import NoTerminal, TerminalConfirmer
 
 LARGEST_SCRIPT_BYTES = 64 * 1024 * 1024
 
@@ -47,6 +50,10 @@ def sql(
     with --reason, --ticket and --confirm CLUSTER. Rows go to standard output, everything else to standard error.
     """
     scripts = _scripts(texts, file)
+    if scripts is None:
+        draw_first_prompt(app, cluster, str(given["schema"]))
+    from safeconsole.core.visit import Plea
+
     plea = Plea(reason=str(given["reason"]), ticket=str(given["ticket"])) if str(given["reason"]).strip() else None
     if plea is None and given["ticket"]:
         raise click.UsageError("--ticket goes with --reason")
@@ -66,9 +73,9 @@ def sql(
         plea=plea,
         approval=str(given["approval"]),
     )
+    if scripts is None:
+        return open_console(app, door)
     with app.open(door) as session:
-        if scripts is None:
-            return open_console(app, session)
         try:
             run_scripts(app, session, scripts, form=form or "table")
         except RefusedError as error:
@@ -80,6 +87,8 @@ def sql(
 
 def _way_out(instead: str, session: Session, *, elevated: bool) -> str:
     """Return the next step of a one-shot that was refused."""
+    from safeconsole.core.vocabulary import Verdict
+
     last, cluster = session.gate.last(), session.gate.visit.cluster
     if elevated or last is None:
         return instead
@@ -98,6 +107,8 @@ def run_scripts(app: Application, session: Session, scripts: tuple[str, ...], *,
     Raises:
         SafeConsoleError: what went wrong.
     """
+    from safeconsole.shells.terminal.presenting import Shape, StreamPresenter, screen_of
+
     statements = session.gate.split(*scripts)
     if not statements:
         raise ConfigurationError("there is no statement to run", instead="give SQL with -e, -f or on standard input")
@@ -112,6 +123,8 @@ def run_scripts(app: Application, session: Session, scripts: tuple[str, ...], *,
 
 def _refuse_beforehand(session: Session, statements: tuple[Statement, ...]) -> None:
     """Refuse a whole script when one of its statements would be refused, before anything of it ran."""
+    from safeconsole.core.vocabulary import Verdict
+
     plea, alone = session.gate.visit.plea, session.gate.needs_a_person
     for number, statement in enumerate(statements, start=1):
         considered = session.preview(statement)
@@ -165,18 +178,42 @@ def read_script(file: str | None) -> str:
 
 def confirmer_of(app: Application, typed: str) -> Confirmer:
     """Return what answers for the person: with the name given on the command line, or by asking on the terminal."""
+    from safeconsole.shells.terminal.confirming import GivenConfirmer
+
     asking = ask_on_terminal(app)
     return GivenConfirmer(typed, asking) if typed else asking
 
 
 def ask_on_terminal(app: Application) -> TerminalConfirmer | NoTerminal:
     """Return what asks the person on this process's terminal; without one every answer is no."""
+    from safeconsole.shells.terminal.confirming import terminal_confirmer
+
     return terminal_confirmer(sys.stderr, sys.stdin, look_of(sys.stderr, app.environ))
 
 
-def open_console(app: Application, session: Session) -> int:
-    """Open the interactive console on a session and return its exit code."""
-    from safeconsole.shells.sql.console import Terminal, run_console
+def open_console(app: Application, door: Door) -> int:
+    """Open the interactive console, and its session behind the prompt; returns the exit code."""
+    from safeconsole.shells.sql.console import Terminal, talk
+    from safeconsole.shells.sql.opening import Opening
+
+    with ExitStack() as sessions:
+        opening = Opening(lambda: _opened(app, sessions.enter_context(app.open(door))))
+        standing = app.standing(door)
+        step_aside(app)
+        try:
+            return talk(
+                opening,
+                standing=standing,
+                history_directory=app.history_directory(),
+                terminal=Terminal(environ=app.environ),
+            )
+        finally:
+            # MUST come before the sessions are closed, for what is still being opened is one of them.
+            opening.settle()
+
+
+def _opened(app: Application, session: Session) -> Opened:
+    from safeconsole.shells.sql.opening import Opened
     from safeconsole.shells.sql.state import Services
 
     def capacity(argument: str) -> None:
@@ -190,9 +227,4 @@ def open_console(app: Application, session: Session) -> int:
         preview=lambda statement: session.preview(statement).decision,
         capacity=capacity,
     )
-    return run_console(
-        session.gate,
-        services=services,
-        history_directory=session.history_directory,
-        terminal=Terminal(environ=app.environ),
-    )
+    return Opened(gate=session.gate, services=services)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import field, replace
+from dataclasses import field
 from functools import partial
+from typing import TYPE_CHECKING
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.enums import EditingMode
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.history import History, InMemoryHistory
 from prompt_toolkit.input import Input
 from prompt_toolkit.output import Output
 
-from safeconsole.gate import Gate
+from safeconsole.core.errors import SafeConsoleError
+from safeconsole.core.lexer import LexicalRules
+from safeconsole.core.visit import Status
 from safeconsole.shells.sql.commands import command_names, dispatch
 from safeconsole.shells.sql.completing import SqlCompleter
 from safeconsole.shells.sql.highlighting import SqlLexer
@@ -24,13 +28,24 @@ from safeconsole.shells.sql.history import history_of
 from safeconsole.shells.sql.keys import Pasted, key_bindings
 from safeconsole.shells.sql.known_rules import KnownRules
 from safeconsole.shells.sql.live_verdict import LiveVerdict, Preview, preview_of
-from safeconsole.shells.sql.names import SchemaNames
-from safeconsole.shells.sql.prompting import PLAIN_STYLE, STYLE, continuation_text, prompt_parts, toolbar_parts
+from safeconsole.shells.sql.names import SchemaNames, load_names
+from safeconsole.shells.sql.opening import Opened, Opening
+from safeconsole.shells.sql.prompting import (
+    PLAIN_STYLE,
+    STYLE,
+    continuation_text,
+    opening_parts,
+    prompt_parts,
+    toolbar_parts,
+)
 from safeconsole.shells.sql.refreshing import NameRefresher, glance_through
 from safeconsole.shells.sql.running import run_text
 from safeconsole.shells.sql.state import After, ConsoleState, Services, Streams
 from safeconsole.shells.sql.suggesting import ReadSuggest
 from safeconsole.values import dataclass
+
+if TYPE_CHECKING:
+    from safeconsole.gate import Gate
 
 INTERRUPTED = 130
 """The exit code of who left by pressing Ctrl-C again: a shell's for an interrupt."""
@@ -56,21 +71,32 @@ class Terminal:
 def run_console(
     gate: Gate, *, services: Services, history_directory: str = "", terminal: Terminal | None = None
 ) -> int:
+    """Talk to the person on an open session until they leave; see `talk`."""
+    return talk(
+        Opening.of(Opened(gate=gate, services=services)),
+        standing=gate.status(),
+        history_directory=history_directory,
+        terminal=terminal,
+    )
+
+
+def talk(opening: Opening, *, standing: Status, history_directory: str = "", terminal: Terminal | None = None) -> int:
     """
-    Talk to the person until they leave; the gate is not closed.
+    Talk to the person until they leave; the session is begun when the prompt stands, and not closed.
 
     Args:
-        gate: the person's session.
-        services: see `Services`.
+        opening: the person's session.
+        standing: what the prompt shows until it is open.
         history_directory: where histories are kept, "" for nowhere.
         terminal: see `Terminal`.
 
     Returns:
         The exit code: 0, or `INTERRUPTED` for who left by pressing Ctrl-C again.
+
+    Raises:
+        SafeConsoleError: the session cannot be opened.
     """
     terminal = terminal or Terminal()
-    rules = KnownRules(services.rules)
-    services = replace(services, rules=rules.sure)
     session: PromptSession[str] = PromptSession(input=terminal.keys, output=terminal.drawing)
     streams = terminal.streams or Streams(
         data=sys.stdout,
@@ -78,18 +104,38 @@ def run_console(
         environ=terminal.environ,
         ask=lambda question: PromptSession[str](input=terminal.keys, output=terminal.drawing).prompt(question),
     )
-    state = ConsoleState(gate=gate, services=services, streams=streams, asked=[], names=SchemaNames())
+    state = ConsoleState(opening=opening, standing=standing, streams=streams, asked=[], names=SchemaNames())
+    rules = KnownRules(partial(_rules_of, opening), partial(_told_above, session, state))
     live = LiveVerdict(partial(_previews, state), partial(_redraw, session))
     pasted = Pasted()
     _furnish(session, state, live, pasted, rules)
     session.history = session.default_buffer.history = _history(state, history_directory)
-    refresher = NameRefresher(glance=glance_through(gate), directory=history_directory)
+    state.names = load_names(history_directory, standing.cluster, standing.schema)
+    session.app.after_render += lambda _app: _begin(session, opening, rules)
+    refresher: NameRefresher | None = None
     try:
         while _turn(session, state, live, pasted) is After.STAY:
+            refresher = refresher or NameRefresher(glance=glance_through(state.gate), directory=history_directory)
             _refresh(refresher, state)
     finally:
         live.close()
     return INTERRUPTED if state.leaving else 0
+
+
+def _rules_of(opening: Opening) -> LexicalRules:
+    return opening.get().services.rules()
+
+
+def _begin(session: PromptSession[str], opening: Opening, rules: KnownRules) -> None:
+    """Open the session behind the prompt that has just been drawn; what fails ends the prompt."""
+
+    def done() -> None:
+        if (failure := opening.failure) is not None:
+            _call(session, lambda: session.app.exit(exception=failure))
+        _redraw(session)
+
+    opening.begin(done)
+    rules.begin()
 
 
 def _furnish(
@@ -116,10 +162,10 @@ def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, p
     pasted.yes = False
     draft, state.draft = state.draft, ""
     _tell(state)
-    now = state.gate.status()
+    now = state.status()
     try:
         text = session.prompt(
-            lambda: prompt_parts(state.gate.status()),
+            lambda: prompt_parts(state.status()),
             default=draft,
             # The clock in the prompt runs only while there is something to count.
             refresh_interval=1.0 if now.elevated_seconds > 0 or now.transaction is not None else 0.0,
@@ -134,6 +180,10 @@ def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, p
         _tell(state)
     if not text.strip():
         return After.STAY
+    try:
+        state.opening.get()
+    except KeyboardInterrupt:
+        return After.STAY
     state.asked.append(text.strip())
     after = dispatch(state, text)
     if after is None:
@@ -143,7 +193,8 @@ def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, p
 
 def _tell(state: ConsoleState) -> None:
     """Say how a transaction ended, where no statement said it."""
-    for line in state.gate.take_told():
+    opened = state.opening.now()
+    for line in opened.gate.take_told() if opened else ():
         state.say(line)
 
 
@@ -159,7 +210,10 @@ def _refresh(refresher: NameRefresher, state: ConsoleState) -> None:
 
 def _toolbar(session: PromptSession[str], state: ConsoleState, live: LiveVerdict) -> StyleAndTextTuples:
     columns = session.app.output.get_size().columns
-    return toolbar_parts(live.previews(), state.gate.limits, columns, told=state.gate.told)
+    opened = state.opening.now()
+    if opened is None:
+        return opening_parts(state.standing.cluster, columns)
+    return toolbar_parts(live.previews(), opened.gate.limits, columns, told=opened.gate.told)
 
 
 def _previews(state: ConsoleState, text: str) -> tuple[Preview, ...]:
@@ -172,16 +226,32 @@ def _history(state: ConsoleState, directory: str) -> History:
     if not directory:
         return InMemoryHistory()
     try:
-        return history_of(directory, state.gate.visit.cluster)
+        return history_of(directory, state.standing.cluster)
     except OSError as error:
         state.say(f"no history is kept: {directory}: {error.strerror}")
         return InMemoryHistory()
 
 
+def _told_above(session: PromptSession[str], state: ConsoleState, error: SafeConsoleError) -> None:
+    """Show above the prompt that no server can be asked; called from another thread."""
+    if state.opening.now() is not None:
+        _call(session, lambda: run_in_terminal(lambda: state.refuse(error)))
+
+
 def _redraw(session: PromptSession[str]) -> None:
     """Ask the prompt to draw itself again; called from another thread, at any time."""
+    _call(session, session.app.invalidate)
+
+
+def _call(session: PromptSession[str], act: Callable[[], object]) -> None:
+    """Have the prompt's own thread do something, if there is a prompt."""
     loop = session.app.loop
-    # Between two prompts there is nothing to draw, and a loop that ends meanwhile says so by raising.
+
+    def act_if_running() -> None:
+        if session.app.is_running and not session.app.is_done:
+            act()
+
+    # Between two prompts there is nothing to do it, and a loop that ends meanwhile says so by raising.
     with suppress(RuntimeError):
         if loop is not None and session.app.is_running:
-            loop.call_soon_threadsafe(session.app.invalidate)
+            loop.call_soon_threadsafe(act_if_running)

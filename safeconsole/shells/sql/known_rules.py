@@ -19,33 +19,32 @@ class KnownRules:
 
     Args:
         read: asks the servers at its first call.
+        failed: called, in the asking thread, with why they could not be asked.
     """
 
-    def __init__(self, read: Callable[[], LexicalRules]) -> None:
+    def __init__(
+        self, read: Callable[[], LexicalRules], failed: Callable[[SafeConsoleError], None] = lambda _error: None
+    ) -> None:
         self._read = read
+        self._failed = failed
         self._known: LexicalRules | None = None
-        self._thread = threading.Thread(target=self._learn, name="known-rules", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
+
+    def begin(self) -> None:
+        """Begin to ask, once; returns at once."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._learn, name="known-rules", daemon=True)
+            self._thread.start()
 
     def now(self) -> LexicalRules:
         """Return the rules if they are known, else what is assumed; never waits."""
-        if self._known is None or self._thread.is_alive():
+        if self._known is None or self._thread is None or self._thread.is_alive():
             return self._known or ASSUMED
-        return self._read()
-
-    def sure(self) -> LexicalRules:
-        """
-        Return the rules; waits for them.
-
-        Raises:
-            SafeConsoleError: the servers cannot be asked.
-        """
-        self._thread.join()
         return self._read()
 
     def _learn(self) -> None:
         try:
             self._known = self._read()
-        except SafeConsoleError:
-            # The first statement meets the same error, and shows it.
-            return
+        except SafeConsoleError as error:
+            # The first statement meets the same error; the person need not type one to know.
+            self._failed(error)

@@ -12,6 +12,7 @@ from safeconsole.core.visit import Status
 from safeconsole.core.vocabulary import Verdict
 from safeconsole.shells.sql.live_verdict import Preview
 from safeconsole.shells.terminal.cells import clipped, safe, width_of
+from safeconsole.shells.terminal.looks import is_production
 from safeconsole.shells.terminal.measures import clock_text, counted, size_text
 
 # Only the sixteen colours that a theme defines, so that light and dark terminals both stay readable.
@@ -50,10 +51,8 @@ _HINT = "\\help · ; ends a statement · Ctrl-D leaves"
 
 def prompt_parts(status: Status) -> StyleAndTextTuples:
     """Return the prompt: cluster, schema, the last node, an elevation, an open transaction, and `> `."""
-    production = status.environment.lower() in {"production", "prod", "live"}
-    parts: StyleAndTextTuples = [
-        ("class:prompt.production" if production else "class:prompt.cluster", safe(status.cluster))
-    ]
+    style = "class:prompt.production" if is_production(status.environment) else "class:prompt.cluster"
+    parts: StyleAndTextTuples = [(style, safe(status.cluster))]
     if status.schema:
         parts.append(("", f"/{safe(status.schema)}"))
     if status.node:
@@ -106,6 +105,11 @@ def toolbar_parts(
     head = f" {count}{worst.verdict.word} "
     rest = clipped(safe(_explained(worst)), max(0, columns - width_of(head)))
     return [(f"class:toolbar.{worst.verdict.word}", clipped(head, columns)), ("", rest)]
+
+
+def opening_parts(cluster: str, columns: int) -> StyleAndTextTuples:
+    """Return the line below the prompt while the session is being opened."""
+    return [("", clipped(f" opening {safe(cluster)} … · type on: the first Enter waits for it", columns))]
 
 
 def limits_text(limits: Limits) -> str:

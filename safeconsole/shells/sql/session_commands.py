@@ -9,7 +9,7 @@ from safeconsole.shells.sql.paging import USUAL_PAGER
 from safeconsole.shells.sql.prompting import status_text
 from safeconsole.shells.sql.state import ConsoleState
 from safeconsole.shells.terminal.evidence import evidence_text, one_line
-from safeconsole.shells.terminal.formats import FORMATS
+from safeconsole.shells.terminal.looks import FORMATS
 from safeconsole.shells.terminal.measures import clock_text
 from safeconsole.shells.terminal.topology import topology_text
 

@@ -11,9 +11,11 @@ from safeconsole.core.decision import Decision
 from safeconsole.core.errors import DeniedError, RefusedError, SafeConsoleError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.statement import Statement
+from safeconsole.core.visit import Status
 from safeconsole.core.vocabulary import Verdict
 from safeconsole.gate import Gate
 from safeconsole.shells.sql.names import SchemaNames
+from safeconsole.shells.sql.opening import Opening
 from safeconsole.shells.terminal.evidence import error_text
 from safeconsole.shells.terminal.measures import clock_text
 from safeconsole.shells.terminal.presenting import Screen, Shape, StreamPresenter, screen_of
@@ -69,8 +71,9 @@ class ConsoleState:
     One open console.
 
     Attributes:
-        gate: the person's session.
-        services, streams: see there.
+        opening: the person's session, open or being opened.
+        standing: what the prompt shows until it is open.
+        streams: see there.
         format: how rows are written.
         draft: text that the next prompt starts with, or "".
         last_sql: the last statement typed, or "".
@@ -81,8 +84,8 @@ class ConsoleState:
         leaving: whether the person pressed Ctrl-C again while a statement was being stopped.
     """
 
-    gate: Gate
-    services: Services
+    opening: Opening
+    standing: Status
     streams: Streams
     format: str = "table"
     draft: str = ""
@@ -92,6 +95,21 @@ class ConsoleState:
     vi_keys: bool = False
     pager: str = ""
     leaving: bool = False
+
+    @property
+    def gate(self) -> Gate:
+        """The person's session; waits for it. Raises SafeConsoleError."""
+        return self.opening.get().gate
+
+    @property
+    def services(self) -> Services:
+        """What the console is given beside it; waits for it. Raises SafeConsoleError."""
+        return self.opening.get().services
+
+    def status(self) -> Status:
+        """What the prompt shows now; never waits."""
+        opened = self.opening.now()
+        return opened.gate.status() if opened else self.standing
 
     def screen(self) -> Screen:
         """Return where to write now; asked anew for each statement, for a window may have been resized."""

@@ -17,10 +17,7 @@ from typing import Protocol, TextIO
 
 from safeconsole.interfaces import Column, Row
 from safeconsole.shells.terminal.cells import safe, safe_lines, text_of
-from safeconsole.shells.terminal.looks import PLAIN, Look
-
-FORMATS: tuple[str, ...] = ("table", "vertical", "json", "jsonl", "csv", "tsv", "markdown")
-"""Every format that `--format` and `\\format` take."""
+from safeconsole.shells.terminal.looks import FORMATS, PLAIN, Look
 
 TEXT_FORMATS = frozenset({"csv", "tsv"})
 """Formats that want values as the text the server sent, unconverted."""

@@ -9,6 +9,9 @@ from typing import TextIO
 
 from safeconsole.values import dataclass
 
+FORMATS: tuple[str, ...] = ("table", "vertical", "json", "jsonl", "csv", "tsv", "markdown")
+"""Every format that `--format` and `\\format` take."""
+
 _BOX = "│─┼╭╯·"
 
 
@@ -30,6 +33,11 @@ class Look:
 
 PLAIN = Look()
 """A pipe or a file."""
+
+
+def is_production(environment: str) -> bool:
+    """Whether a cluster's environment is shown as the one where mistakes are dear."""
+    return environment.lower() in {"production", "prod", "live"}
 
 
 def look_of(stream: TextIO, environ: Mapping[str, str]) -> Look:
