@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from safeconsole.core.analysis import analyse
 from safeconsole.core.decision import Considered, addressed, with_disagreement

@@ -7,7 +7,7 @@ asked and interrupts has not granted.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from safeconsole.agreements import Agreements
 from safeconsole.core.decision import Considered

@@ -12,7 +12,9 @@ one error that says why; what was not recorded is not sent.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
+
+import msgspec
+from msgspec.structs import replace
 
 from safeconsole.core.analysis import analyse, schema_after
 from safeconsole.core.decision import Considered, Permit
@@ -35,11 +37,9 @@ from safeconsole.core.vocabulary import Route, Verdict
 from safeconsole.delivery import Tally, deliver, failure_of, unsent
 from safeconsole.interfaces import Clock, Connection, Engine, Journal, People, Presenter
 from safeconsole.parts import assemble
-from safeconsole.values import dataclass
 
 
-@dataclass(slots=True, kw_only=True)
-class _State:
+class _State(msgspec.Struct, kw_only=True):
     """What the person changes while the session lasts."""
 
     to: str

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
+import msgspec
+
 from safeconsole.core.approval import Approval, ApprovalRequest, Waiting
 from safeconsole.core.decision import Considered, Permit
 from safeconsole.core.elevation import Request
@@ -16,14 +18,12 @@ from safeconsole.core.routing import Identity, Reading
 from safeconsole.core.statement import Estimate, Statement
 from safeconsole.core.vocabulary import Account, Flavour, NodeName
 from safeconsole.core.watchdog import Sample
-from safeconsole.values import dataclass
 
 Row = tuple[Any, ...]
 """One tuple a row, in column order: None, str, bytes, int, float, Decimal, date, time or datetime."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Column:
+class Column(msgspec.Struct, frozen=True, kw_only=True):
     """
     One column of a result.
 
@@ -40,8 +40,7 @@ class Column:
     binary: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Completion:
+class Completion(msgspec.Struct, frozen=True, kw_only=True):
     """
     What the server said when a statement was over.
 
@@ -412,8 +411,7 @@ class Notifier(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class People:
+class People(msgspec.Struct, frozen=True, kw_only=True):
     """
     Who is asked, and who is told.
 

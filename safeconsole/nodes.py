@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from safeconsole.core.errors import ConfigurationError, UnreachableError
 from safeconsole.core.routing import Choice, Gates, Reading, choose

@@ -8,12 +8,13 @@ value. Everything else is asked anew each time: ranges, lists and patterns, whos
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
+
+import msgspec
+from msgspec.structs import replace
 
 from safeconsole.core.shapes import is_bound_by_key
 from safeconsole.core.statement import Estimate, Statement
 from safeconsole.interfaces import Clock, Connection
-from safeconsole.values import dataclass
 
 BELIEVED_SECONDS = 5.0
 """As long as measured roles are: an index that was dropped meanwhile is noticed as soon as a role that changed."""
@@ -21,8 +22,7 @@ BELIEVED_SECONDS = 5.0
 HELD_OPINIONS = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Opinion:
+class _Opinion(msgspec.Struct, frozen=True, kw_only=True):
     connection: Connection
     estimate: Estimate
     asked_seconds: float

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from safeconsole.considering import Considering
 from safeconsole.core.policy import Policy
 from safeconsole.core.visit import Visit
@@ -15,11 +17,9 @@ from safeconsole.recorder import Recorder
 from safeconsole.slots import SlotQueue
 from safeconsole.transactions import Transactions
 from safeconsole.understanding import Understanding
-from safeconsole.values import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parts:
+class Parts(msgspec.Struct, frozen=True, kw_only=True):
     """Each part once; see their own modules."""
 
     recorder: Recorder

@@ -7,7 +7,7 @@ The states are `core.transactions`' table.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from safeconsole.core.decision import Considered, Decision, Permit
 from safeconsole.core.errors import (

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from safeconsole.core.analysis import analyse
 from safeconsole.core.lexer import LexicalRules

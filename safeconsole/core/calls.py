@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+import msgspec
+
 from safeconsole.core.lexicon import Token, TokenKind
 from safeconsole.core.reserved import RESERVED_EVERYWHERE
 from safeconsole.core.structure import name_of
-from safeconsole.values import dataclass
 
 # Reserved words that are functions too when a parenthesis follows.
 _CALLABLE_RESERVED = frozenset({"INSERT", "REPLACE", "LEFT", "RIGHT", "REPEAT", "CHAR"})
@@ -28,8 +29,7 @@ _LONGEST_MATCH = 200
 _QUALIFIED = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """
     One call of a function.
 

@@ -20,7 +20,6 @@ from safeconsole.core.rules import Match, Rule, match, offered
 from safeconsole.core.slots import is_heavy
 from safeconsole.core.statement import Estimate, Statement
 from safeconsole.core.vocabulary import Effect, Flavour, Verdict
-from safeconsole.values import dataclass
 
 Analyse = Callable[[str, Flavour], tuple[Statement, ...]]
 """Turns a text into statements, as a server of the flavour would read it."""
@@ -62,8 +61,7 @@ class CasesDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     cases: tuple[Case, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
     """
     An example that a policy does not meet.
 

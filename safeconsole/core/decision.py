@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Mapping
-from dataclasses import field, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from safeconsole.core.elevation import Grant, covers
 from safeconsole.core.errors import DeniedError, NoFitNodeError, RefusedError
@@ -18,14 +20,12 @@ from safeconsole.core.limits import Limits
 from safeconsole.core.routing import Identity
 from safeconsole.core.statement import Estimate, Hazard, Statement
 from safeconsole.core.vocabulary import Account, NodeName, Route, Verdict
-from safeconsole.values import dataclass
 
 CAPACITY_COMMAND = "safeconsole capacity"
 """The command that hazards and rules point to for sizes; CLUSTER may follow it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """
     Whether a statement may run on a node, and within which limits.
 
@@ -50,8 +50,7 @@ class Decision:
     observed: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Permit:
+class Permit(msgspec.Struct, frozen=True, kw_only=True):
     """
     The only thing a connection will send; made by `permit_from_decision` alone.
 
@@ -92,8 +91,7 @@ class Permit:
         return not self.read_only or self.commits
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Considered:
+class Considered(msgspec.Struct, frozen=True, kw_only=True):
     """
     One statement with everything that was found out about it before anything ran.
 
@@ -116,7 +114,7 @@ class Considered:
     estimate: Estimate
     decision: Decision
     evidence: tuple[str, ...] = ()
-    facts: Mapping[str, object] = field(default_factory=dict)
+    facts: Mapping[str, object] = msgspec.field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 

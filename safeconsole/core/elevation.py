@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from safeconsole.values import dataclass
+import msgspec
 
 
 class Scope(StrEnum):
@@ -77,8 +77,7 @@ def next_state(state: State, event: Event) -> State:
         raise ValueError(f"an elevation that is {state} cannot meet {event}") from None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a person asks for.
 
@@ -112,8 +111,7 @@ class Request:
             raise ValueError("an elevation of one statement is bound to a digest and a server")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Grant:
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """
     An elevation in force.
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from enum import StrEnum
 
+import msgspec
+
 from safeconsole.core.routing import Reading
 from safeconsole.core.statement import Estimate, Hazard, Statement
 from safeconsole.core.vocabulary import CostClass, Effect, Flavour, Role, Route
-from safeconsole.values import dataclass
 
 
 class FactType(StrEnum):
@@ -26,8 +27,7 @@ class FactType(StrEnum):
     STRINGS = "list(string)"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """
     One fact that a rule may name.
 
@@ -102,8 +102,7 @@ FACTS: dict[str, Fact] = {
 """Every fact that a rule may name, in the order of the documentation."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Circumstances:
+class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     """
     Who asks, from where, about which cluster.
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+import msgspec
+from msgspec.structs import replace
 
 from safeconsole.core.catalogue.actions import ACTIONS
 from safeconsole.core.lexicon import LexicalRules, Token
 from safeconsole.core.statement import Hazard, TableName
 from safeconsole.core.vocabulary import Effect
-from safeconsole.values import dataclass
 
 
-@dataclass(slots=True, kw_only=True)
-class Findings:
+class Findings(msgspec.Struct, kw_only=True):
     """
     Collects what the readers of one statement find; only ever grows stricter.
 
@@ -25,12 +24,12 @@ class Findings:
     tokens: tuple[Token, ...]
     rules: LexicalRules
     schema: str
-    effects: set[Effect] = field(default_factory=set)
-    tables: dict[TableName, None] = field(default_factory=dict)
+    effects: set[Effect] = msgspec.field(default_factory=set)
+    tables: dict[TableName, None] = msgspec.field(default_factory=dict)
     tables_known: bool = True
-    functions: dict[str, None] = field(default_factory=dict)
-    hazards: dict[str, Hazard] = field(default_factory=dict)
-    reasons: dict[str, None] = field(default_factory=dict)
+    functions: dict[str, None] = msgspec.field(default_factory=dict)
+    hazards: dict[str, Hazard] = msgspec.field(default_factory=dict)
+    reasons: dict[str, None] = msgspec.field(default_factory=dict)
 
     def add(self, effect: Effect, reason: str = "") -> None:
         """Add an effect, and why."""

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Literal
 
+import msgspec
+from msgspec.structs import replace
+
 from safeconsole.core.vocabulary import Account, Flavour
-from safeconsole.values import dataclass
 
 MYSQL_FAMILY = (Flavour.MYSQL, Flavour.AURORA_MYSQL)
 OWN_SCHEMA = "{schema}"
@@ -31,8 +32,7 @@ _BOTH = (Account.READ, Account.ELEVATED)
 _EVERY = (*MYSQL_FAMILY, Flavour.MARIADB)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Privilege:
+class Privilege(msgspec.Struct, frozen=True, kw_only=True):
     """
     One privilege as a server tells it.
 
@@ -62,8 +62,7 @@ class Privilege:
         return f"{self.name}{f' ({names})' if names else ''} ON {self.place}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Need:
+class Need(msgspec.Struct, frozen=True, kw_only=True):
     """
     Something that an account cannot do without.
 
@@ -81,8 +80,7 @@ class Need:
     instead: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GrantFinding:
+class GrantFinding(msgspec.Struct, frozen=True, kw_only=True):
     """
     Something about an account that is not as it should be.
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import unicodedata
 
+import msgspec
+
 from safeconsole.core.catalogue import mariadb, mysql, sqlite
 from safeconsole.core.catalogue.objects import DangerousObject
 from safeconsole.core.filters import Filter, filter_on, schema_given
@@ -16,7 +18,6 @@ from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
 from safeconsole.core.statement import Hazard, TableName
 from safeconsole.core.structure import name_of
 from safeconsole.core.vocabulary import CostClass, Flavour
-from safeconsole.values import dataclass
 
 SYSTEM_SCHEMAS = frozenset({"information_schema", "performance_schema", "mysql", "sys"})
 """Schemas that belong to the server."""
@@ -26,8 +27,7 @@ STAR = "*"
 _BEFORE_STAR = frozenset({"", "SELECT", "DISTINCT", "DISTINCTROW", "ALL", ",", ".", "STRAIGHT_JOIN", "HIGH_PRIORITY"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Catalogue:
+class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     """
     What is known about the objects of one flavour.
 

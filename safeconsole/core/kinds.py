@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+import msgspec
+
 from safeconsole.core.lexicon import Token, TokenKind
 from safeconsole.core.vocabulary import Effect, Flavour
-from safeconsole.values import dataclass
 
 
 class Shape(StrEnum):
@@ -39,8 +40,7 @@ class Shape(StrEnum):
     BLOCK = "block"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class Kind(msgspec.Struct, frozen=True, kw_only=True):
     """
     One kind of statement.
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import NamedTuple
 
+import msgspec
+
 from safeconsole.core.vocabulary import Flavour
-from safeconsole.values import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LexicalRules:
+class LexicalRules(msgspec.Struct, frozen=True, kw_only=True):
     """
     How one server reads text; the client character set is utf8mb4 always.
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
-
-from safeconsole.values import dataclass
+import msgspec
+from msgspec.structs import fields, replace
 
 SMALLEST: dict[str, float] = {
     "run_seconds": 0.001,
@@ -21,8 +20,7 @@ SMALLEST: dict[str, float] = {
 """The smallest value of each ceiling."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """
     Ceilings for one statement.
 

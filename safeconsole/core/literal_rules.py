@@ -12,12 +12,12 @@ import hashlib
 import hmac
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import field
 from enum import IntEnum
+
+import msgspec
 
 from safeconsole.core.statement import Statement, TableName
 from safeconsole.core.vocabulary import Effect
-from safeconsole.values import dataclass
 
 HASH_DIGITS = 16
 """Of the keyed hash of a value: one chance in four billion that two of a billion billion values share them."""
@@ -38,8 +38,7 @@ class Treatment(IntEnum):
         return self.name.lower()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiteralRule:
+class LiteralRule(msgspec.Struct, frozen=True, kw_only=True):
     """
     One rule.
 
@@ -67,8 +66,7 @@ class LiteralRule:
         return _fits(self.column, column)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiteralRules:
+class LiteralRules(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a policy says of literals.
 
@@ -103,8 +101,7 @@ class LiteralRules:
         return not self.of_statement(statement).rules
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StatementLiterals:
+class StatementLiterals(msgspec.Struct, frozen=True, kw_only=True):
     """
     What becomes of one statement's literals.
 
@@ -135,8 +132,7 @@ HASHED = StatementLiterals(otherwise=Treatment.HASH)
 DROPPED = StatementLiterals(otherwise=Treatment.DROP)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LiteralKey:
+class LiteralKey(msgspec.Struct, frozen=True, kw_only=True):
     """
     What values are hashed with: without it no guess can be tried, and with it equal values can be joined.
 
@@ -144,7 +140,11 @@ class LiteralKey:
         secret: at least 16 bytes; b"" stands for a key that nobody has, and everything hashed is then dropped.
     """
 
-    secret: bytes = field(default=b"", repr=False)
+    secret: bytes = b""
+
+    def __repr__(self) -> str:
+        """Return what may be shown of it: not the key."""
+        return "LiteralKey(…)"
 
     def mark_of(self, value: str) -> str:
         """Return what stands for a value in a statement."""

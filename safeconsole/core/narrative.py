@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+import msgspec
+
 from safeconsole.core.record import (
     Approved,
     Asked,
@@ -22,11 +24,9 @@ from safeconsole.core.record import (
     SessionClosed,
     SessionOpened,
 )
-from safeconsole.values import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Passage:
+class Passage(msgspec.Struct, frozen=True, kw_only=True):
     """
     What one entry says.
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Protocol
+
+from msgspec.structs import asdict
 
 from safeconsole.core.decision import Considered, Permit
 from safeconsole.core.errors import OutcomeUnknownError, SafeConsoleError, ServerError, StoppedError

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from safeconsole.values import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Person:
+class Person(msgspec.Struct, frozen=True, kw_only=True):
     """
     Who asks, as found out from the computer, not as they say.
 

@@ -8,10 +8,10 @@ What no rule allows is denied; so is everything when a rule cannot be judged.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field, replace
 from math import isfinite
 
 import msgspec
+from msgspec.structs import replace
 
 from safeconsole.core.decision import Decision
 from safeconsole.core.errors import ConfigurationError
@@ -22,7 +22,6 @@ from safeconsole.core.rules import Match, Rule, filled, match, offered
 from safeconsole.core.slots import Slots
 from safeconsole.core.transactions import TransactionSettings
 from safeconsole.core.vocabulary import Effect, Verdict
-from safeconsole.values import dataclass
 
 
 class ElevationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -53,8 +52,7 @@ class ElevationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         return bool(agent) and agent not in self.agents_may_elevate.get(environment, ())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """
     What is allowed, where, and within which limits.
 
@@ -83,8 +81,8 @@ class Policy:
     ceilings: Limits
     elevation: ElevationSettings
     literals: LiteralRules
-    slots: Slots = field(default_factory=Slots)
-    transactions: TransactionSettings = field(default_factory=TransactionSettings)
+    slots: Slots = msgspec.field(default_factory=Slots)
+    transactions: TransactionSettings = msgspec.field(default_factory=TransactionSettings)
 
     @property
     def mode(self) -> str:
@@ -203,4 +201,4 @@ def replaced(limits: Limits, values: Mapping[str, float]) -> Limits:
         if not isfinite(value) or (isinstance(current, int) and value != int(value)):
             raise ValueError(f"{name} cannot be {value:g}")
         changes[name] = type(current)(value)
-    return replace(limits, **changes)  # type: ignore[arg-type]
+    return replace(limits, **changes)

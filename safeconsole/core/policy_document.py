@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, replace
 from math import inf, isfinite
 from typing import Literal, NoReturn
 
 import msgspec
+from msgspec.structs import fields, replace
 
 from safeconsole.core.errors import PolicyInvalidError
 from safeconsole.core.limits import FLOORS, LIMIT_NAMES, Limits
@@ -19,7 +19,6 @@ from safeconsole.core.rules import Rule, compile_condition, unknown_places
 from safeconsole.core.slots import MOST_SLOTS, Slots
 from safeconsole.core.transactions import LONGEST_IDLE_SECONDS, TransactionSettings
 from safeconsole.core.vocabulary import Verdict
-from safeconsole.values import dataclass
 
 
 class _RuleDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -51,8 +50,7 @@ class _PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     slots: _SlotsDocument | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Place:
+class _Place(msgspec.Struct, frozen=True, kw_only=True):
     """Where things stand in a document: its file, and lines by path ("rules[2].when")."""
 
     source: str
@@ -194,7 +192,7 @@ def _gates(place: _Place, problems: list[str], values: Mapping[str, float]) -> G
             problems.append(place.problem(f"gates.{name}", f"{name} cannot be {value:g}"))
         else:
             changes[name] = type(getattr(start, name))(value)
-    return replace(start, **changes)  # type: ignore[arg-type]
+    return replace(start, **changes)
 
 
 def _literals(place: _Place, problems: list[str], read: _PolicyDocument) -> LiteralRules:

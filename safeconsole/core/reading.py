@@ -7,7 +7,8 @@ Each shape has one reader, and each reader only adds to the findings.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from safeconsole.core.assignments import TRANSACTION_KINDS, read_set, read_transaction
 from safeconsole.core.catalogue.actions import ACTIONS

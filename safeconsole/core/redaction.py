@@ -14,12 +14,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+import msgspec
+
 from safeconsole.core.attribution import Attribution
 from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
 from safeconsole.core.literal_rules import KEPT, NO_KEY, LiteralKey, StatementLiterals, Treatment
 from safeconsole.core.scanning import scan
 from safeconsole.core.vocabulary import Flavour
-from safeconsole.values import dataclass
 
 SECRET = "'<secret>'"  # noqa: S105 - what stands in its place
 DROPPED = "?"
@@ -68,8 +69,7 @@ SHORTEST_QUOTED = 3
 _PLAIN_NUMBER = re.compile(r"[0-9.]+(?:[eE][+-]?[0-9]+)?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Handling:
+class Handling(msgspec.Struct, frozen=True, kw_only=True):
     """
     How one statement is written down.
 

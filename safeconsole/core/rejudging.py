@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
+import msgspec
+
 from safeconsole.core.decision import Decision, with_disagreement
 from safeconsole.core.facts import FACTS, FactType
 from safeconsole.core.policy import Policy, judge
@@ -17,11 +19,9 @@ from safeconsole.core.record import Decided
 from safeconsole.core.rules import facts_named
 from safeconsole.core.statement import Estimate
 from safeconsole.core.vocabulary import Role, Route, Verdict
-from safeconsole.values import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rejudged:
+class Rejudged(msgspec.Struct, frozen=True, kw_only=True):
     """
     One recorded decision, and what another policy says to the same facts.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import Flavour, NodeName, Role, Route
-from safeconsole.values import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Identity:
+class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """
     Which server instance answered, so that two connections can be compared.
 
@@ -21,8 +21,7 @@ class Identity:
     address: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reading:
+class Reading(msgspec.Struct, frozen=True, kw_only=True):
     """
     One node as it was last measured.
 
@@ -65,8 +64,7 @@ class Reading:
     measured_seconds: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Gates:
+class Gates(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a node must offer before a statement is sent to it.
 
@@ -83,8 +81,7 @@ class Gates:
     history_length: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """
     Where a statement goes.
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import field
 from enum import Enum
 from functools import cache
 
+import msgspec
 from cel_expr_python import cel
 
 from safeconsole.core.facts import FACTS, Fact, FactType
 from safeconsole.core.vocabulary import Verdict
-from safeconsole.values import dataclass
 
 
 class Match(Enum):
@@ -28,8 +27,7 @@ class Match(Enum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """
     One rule of a policy.
 
@@ -46,9 +44,9 @@ class Rule:
 
     id: str
     when: str
-    condition: cel.Expression = field(repr=False, compare=False)
+    condition: cel.Expression
     then: Verdict | None = None
-    limits: Mapping[str, float] = field(default_factory=dict)
+    limits: Mapping[str, float] = msgspec.field(default_factory=dict)
     message: str = ""
     instead: str = ""
     line: int = 0

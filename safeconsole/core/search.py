@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from safeconsole.core.story import StatementStory
-from safeconsole.values import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query:
+class Query(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a statement must be to be found; an empty field asks nothing. All fields must hold.
 

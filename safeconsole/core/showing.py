@@ -7,7 +7,7 @@ expression. A form that is not in the list is unknown.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from safeconsole.core.catalogue.actions import ACTIONS
 from safeconsole.core.clauses import read_calls, read_clauses

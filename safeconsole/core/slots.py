@@ -8,20 +8,18 @@ named locks, so that consoles that know nothing of each other count together.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
 
+import msgspec
 from cel_expr_python import cel
 
 from safeconsole.core.named_locks import PREFIX
 from safeconsole.core.rules import Match, match, offered
-from safeconsole.values import dataclass
 
 MOST_SLOTS = 64
 """The most that a policy may give one node: all are asked for in one question."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slots:
+class Slots(msgspec.Struct, frozen=True, kw_only=True):
     """
     How a policy counts heavy statements.
 
@@ -35,7 +33,7 @@ class Slots:
     at_once: int = 0
     wait_seconds: float = 30.0
     heavy: str = ""
-    condition: cel.Expression | None = field(default=None, repr=False, compare=False)
+    condition: cel.Expression | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+import msgspec
+
 from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
 from safeconsole.core.scanning import has_halves, scan
 from safeconsole.core.vocabulary import Flavour
-from safeconsole.values import dataclass
 
 _BODIES = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE", "LIBRARY"})
 _BLOCKS = frozenset({"BEGIN", "IF", "CASE", "LOOP", "REPEAT", "WHILE", "FOR"})
@@ -27,8 +28,7 @@ _SILENT = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
 _DEFAULT = ";"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Piece:
+class Piece(msgspec.Struct, frozen=True, kw_only=True):
     """
     One statement as tokens.
 
@@ -106,8 +106,7 @@ MAX_TOKENS = 200_000
 """Tokens, spaces and comments among them, after which a statement is not read further."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Text:
+class _Text(msgspec.Struct, frozen=True, kw_only=True):
     """A text and how it is read."""
 
     text: str

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+import msgspec
 
 from safeconsole.core.vocabulary import CostClass, Effect
-from safeconsole.values import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableName:
+class TableName(msgspec.Struct, frozen=True, kw_only=True):
     """
     One table or view that a statement names.
 
@@ -25,8 +23,7 @@ class TableName:
         return f"{self.schema}.{self.name}" if self.schema else self.name
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hazard:
+class Hazard(msgspec.Struct, frozen=True, kw_only=True):
     """
     A named danger that a statement carries.
 
@@ -47,8 +44,7 @@ class Hazard:
     schema: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Statement:
+class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """
     One statement, understood as far as it could be.
 
@@ -83,7 +79,7 @@ class Statement:
     reasons: tuple[str, ...] = ()
     returns_rows: bool = False
     vertical: bool = False
-    shape: str = field(default="", compare=False)
+    shape: str = ""
 
     def __post_init__(self) -> None:
         if not self.effects:
@@ -106,8 +102,7 @@ def is_misspelt_perhaps(statement: Statement) -> bool:
     return statement.kind == "unknown" and not unreadable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """
     The server's own opinion of a statement, asked for without running it.
 

@@ -11,12 +11,11 @@ what the servers accept, and dies on deep nesting; the tests compare this walk w
 
 from __future__ import annotations
 
-from dataclasses import field
+import msgspec
 
 from safeconsole.core.lexicon import Token, TokenKind
 from safeconsole.core.reserved import RESERVED_EVERYWHERE
 from safeconsole.core.statement import TableName
-from safeconsole.values import dataclass
 
 _JOINS = frozenset({"JOIN", "STRAIGHT_JOIN"})
 # The end of a list of tables: commas after these separate something else.
@@ -29,8 +28,7 @@ _FACTOR_WORDS = frozenset(
 _NAME_KINDS = frozenset({TokenKind.WORD, TokenKind.NAME})
 
 
-@dataclass(slots=True)
-class _Frame:
+class _Frame(msgspec.Struct):
     """What is known inside one open parenthesis."""
 
     query: bool = False
@@ -39,7 +37,7 @@ class _Frame:
     with_open: bool = False
     recursive: bool = False
     defining: str = ""
-    visible: set[str] = field(default_factory=set)
+    visible: set[str] = msgspec.field(default_factory=set)
 
 
 def name_of(token: Token) -> str:

@@ -8,14 +8,13 @@ ends it other than the person's own COMMIT undoes it.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 
 import msgspec
+from msgspec.structs import replace
 
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import Account, Effect, NodeName, Route
-from safeconsole.values import dataclass
 
 BEGINS = frozenset({"begin", "begin work", "start transaction"})
 ENDS = frozenset({"commit", "end", "rollback"})
@@ -115,8 +114,7 @@ def next_state(state: State, event: Event) -> State:
         raise ValueError(f"a transaction that is {state} cannot meet {event}") from None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transaction:
+class Transaction(msgspec.Struct, frozen=True, kw_only=True):
     """
     One transaction of the person's.
 

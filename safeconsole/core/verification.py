@@ -15,7 +15,6 @@ import msgspec
 from safeconsole.core.anchor import ENDS, Anchor, AnchorEvent, statement_to_sign
 from safeconsole.core.chain import GENESIS, hash_in_line
 from safeconsole.core.record import Finding
-from safeconsole.values import dataclass
 
 ASIDES = frozenset({AnchorEvent.PRUNED, AnchorEvent.REVIEWED})
 """Anchors whose head is not one of the session's entries."""
@@ -32,8 +31,7 @@ class _Place(msgspec.Struct, frozen=True):
 _PLACE = msgspec.json.Decoder(_Place)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Walked:
+class Walked(msgspec.Struct, frozen=True, kw_only=True):
     """
     One chain, read to its end or to the first line that does not hold.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+
+import msgspec
 
 from safeconsole.core.elevation import Grant
 from safeconsole.core.facts import Circumstances
@@ -11,11 +12,9 @@ from safeconsole.core.limits import Limits
 from safeconsole.core.person import Person
 from safeconsole.core.transactions import Transaction
 from safeconsole.core.vocabulary import Flavour
-from safeconsole.values import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plea:
+class Plea(msgspec.Struct, frozen=True, kw_only=True):
     """
     A reason and a ticket given beforehand, for every statement of a one-shot that needs an elevation.
 
@@ -35,8 +34,7 @@ class Plea:
             raise ValueError("a plea needs a reason")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
     """
     Who came, to which cluster, through which face, and what they said at the door.
 
@@ -56,12 +54,11 @@ class Visit:
     person: Person
     to: str = ""
     schema: str = ""
-    limits: Mapping[str, float] = field(default_factory=dict)
+    limits: Mapping[str, float] = msgspec.field(default_factory=dict)
     plea: Plea | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class Status(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a prompt shows.
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+import msgspec
+
 from safeconsole.core.limits import Limits
-from safeconsole.values import dataclass
 
 
 class State(StrEnum):
@@ -66,8 +67,7 @@ def next_state(state: State, event: Event) -> State:
         raise ValueError(f"a watched statement that is {state} cannot meet {event}") from None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sample:
+class Sample(msgspec.Struct, frozen=True, kw_only=True):
     """
     One look at a running statement and the instance it runs on.
 
@@ -90,8 +90,7 @@ class Sample:
     rows: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Breach:
+class Breach(msgspec.Struct, frozen=True, kw_only=True):
     """A ceiling that was passed: its name in `Limits`, what was read, and what was allowed."""
 
     ceiling: str

@@ -15,7 +15,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from safeconsole.values import dataclass
+import msgspec
 
 _APT_SECONDS = 900.0
 _APT_DIRECTORY = Path("/etc/apt")
@@ -31,8 +31,7 @@ class ArchiveError(Exception):
     """The machine's package archives could not give what was asked for."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Archive:
+class Archive(msgspec.Struct, frozen=True, kw_only=True):
     """
     One package archive the machine is configured for.
 
@@ -47,8 +46,7 @@ class Archive:
     components: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Distribution:
+class Distribution(msgspec.Struct, frozen=True, kw_only=True):
     """
     The distribution this machine runs.
 

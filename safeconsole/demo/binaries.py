@@ -21,8 +21,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
+import msgspec
+
 from safeconsole.demo import archives
-from safeconsole.values import dataclass
 
 Flavour = Literal["mariadb", "mysql"]
 FLAVOURS: Final[tuple[Flavour, ...]] = ("mariadb", "mysql")
@@ -52,8 +53,7 @@ class ServersUnavailableError(Exception):
         self.how_to_get = how_to_get
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerBinaries:
+class ServerBinaries(msgspec.Struct, frozen=True, kw_only=True):
     """
     A server that can be started here.
 

@@ -11,17 +11,17 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Self
 
+import msgspec
 import pymysql
+from msgspec.structs import replace
 
 from safeconsole.demo import replication, shop
 from safeconsole.demo.accounts import REPLICATION_ACCOUNT
 from safeconsole.demo.binaries import Flavour
 from safeconsole.demo.replication import Dba
-from safeconsole.values import dataclass
 
 Role = Literal["primary", "replica", "detached"]
 
@@ -34,8 +34,7 @@ class NotCaughtUpError(Exception):
     """A replica did not reach the primary's position in the time given."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunningNode:
+class RunningNode(msgspec.Struct, frozen=True, kw_only=True):
     """
     One server of a running cluster.
 

@@ -21,8 +21,9 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
+
 from safeconsole.demo.binaries import ServerBinaries, exclusive, servers_directory
-from safeconsole.values import dataclass
 
 _INITIALISE_SECONDS = 180.0
 # A primary would linger for ten seconds over connections of replicas that are gone.
@@ -93,8 +94,7 @@ class ServerStartError(Exception):
     """A daemon was there but did not come up; the message ends with its log's last lines."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, kw_only=True):
     """
     Where one daemon lives.
 

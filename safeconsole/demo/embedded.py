@@ -17,12 +17,13 @@ import sqlite3
 import threading
 import time
 import uuid
-from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal, Self
 
+import msgspec
+from msgspec.structs import asdict, replace
+
 from safeconsole.demo import shop
-from safeconsole.values import dataclass
 
 _POLL_SECONDS = 0.05
 # How often a replica that has nothing to copy is said to be up to date.
@@ -30,8 +31,7 @@ _HEARTBEAT_SECONDS = 0.5
 _BUSY_SECONDS = 5.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sidecar:
+class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
     """
     What is known of one file, kept beside it as JSON.
 
@@ -59,8 +59,7 @@ class Sidecar:
     running: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmbeddedNode:
+class EmbeddedNode(msgspec.Struct, frozen=True, kw_only=True):
     """
     One file of the cluster.
 
@@ -79,8 +78,7 @@ class EmbeddedNode:
         return Sidecar(**json.loads(self.sidecar.read_text(encoding="utf-8")))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmbeddedCluster:
+class EmbeddedCluster(msgspec.Struct, frozen=True, kw_only=True):
     """
     A directory with the files of one cluster.
 

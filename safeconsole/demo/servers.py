@@ -14,6 +14,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import msgspec
 import pymysql
 
 from safeconsole.demo import accounts as demo_accounts
@@ -26,7 +27,6 @@ from safeconsole.demo.cluster import (
     RunningNode,
     connect_root,
 )
-from safeconsole.values import dataclass
 
 __all__ = ["NotCaughtUpError", "RunningCluster", "RunningNode", "start_cluster"]
 
@@ -79,8 +79,7 @@ def start_cluster(flavour: Flavour, directory: Path, *, replicas: int = 2) -> Ru
     return cluster
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Starts:
+class _Starts(msgspec.Struct, frozen=True, kw_only=True):
     """Starts the nodes of one cluster; `start` may be called from several threads."""
 
     binaries: ServerBinaries

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from safeconsole.values import dataclass
+import msgspec
 
 Dialect = Literal["sqlite", "mysql"]
 Row = tuple[int | str, ...]
@@ -47,8 +47,7 @@ _ORDER = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Table:
+class Table(msgspec.Struct, frozen=True, kw_only=True):
     """
     One table of the shop.
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
-from safeconsole.values import dataclass
+import msgspec
 
 CLUSTER = "shop"
 
@@ -18,8 +18,7 @@ Engine = Literal["embedded", "mariadb", "mysql"]
 ENGINES: tuple[Engine, ...] = ("embedded", "mariadb", "mysql")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Staged:
+class Staged(msgspec.Struct, frozen=True, kw_only=True):
     """
     A cluster that is up.
 

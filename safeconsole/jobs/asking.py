@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import field
+
+import msgspec
 
 from safeconsole.core.decision import Considered
 from safeconsole.core.errors import DeniedError, RefusedError, ServerError, StoppedError
@@ -14,7 +15,6 @@ from safeconsole.core.vocabulary import Flavour
 from safeconsole.core.watchdog import Sample
 from safeconsole.gate import Gate
 from safeconsole.interfaces import Column, Row
-from safeconsole.values import dataclass
 
 NOT_GRANTED = frozenset({1044, 1142, 1143, 1227, 1370})
 """Error numbers that mean that the account may not read something. Source: MySQL 9.7 and MariaDB 10.11, measured."""
@@ -50,8 +50,7 @@ class CollectingPresenter:
         """Show nothing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Told(msgspec.Struct, frozen=True, kw_only=True):
     """
     One answer.
 
@@ -71,8 +70,7 @@ class Told:
         return self.considered.identity.server if self.considered.identity else ""
 
 
-@dataclass(slots=True, kw_only=True)
-class Asker:
+class Asker(msgspec.Struct, kw_only=True):
     """
     Asks statements of the tool's own on one session; each is split, considered, recorded and watched as any other.
 
@@ -87,8 +85,8 @@ class Asker:
     gate: Gate
     rules: Callable[[], LexicalRules]
     seconds: Callable[[], float] = time.monotonic
-    asked: int = field(default=0, init=False)
-    last: Considered | None = field(default=None, init=False)
+    asked: int = 0
+    last: Considered | None = None
 
     @property
     def flavour(self) -> Flavour:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import datetime as dt
 import hashlib
 from collections.abc import Iterator
-from dataclasses import field
+
+import msgspec
 
 from safeconsole.core.errors import StoppedError
 from safeconsole.core.vocabulary import Flavour
@@ -33,7 +34,6 @@ from safeconsole.jobs.reports import (
     read_draft,
 )
 from safeconsole.jobs.sizes import TableSize
-from safeconsole.values import dataclass
 
 DRAFT_HOLDS_SECONDS = 24 * 3600.0
 """How old a draft may be and still be gone on from: its first figures are as old."""
@@ -42,8 +42,7 @@ SMALLEST_PAGE = 10
 _AFTER_LIMIT_SECONDS = 1.0
 
 
-@dataclass(slots=True, kw_only=True)
-class _Run:
+class _Run(msgspec.Struct, kw_only=True):
     """One run under way."""
 
     asker: Asker
@@ -54,8 +53,8 @@ class _Run:
     draft: str
     tables: int = 0
     expected: int = 0
-    servers: set[str] = field(default_factory=set)
-    pace: Pace = field(default_factory=Pace)
+    servers: set[str] = msgspec.field(default_factory=set)
+    pace: Pace = msgspec.field(default_factory=Pace)
     page_tables: int = statistics.PAGE_TABLES
 
     def write(self, part: Head | Page | End) -> None:

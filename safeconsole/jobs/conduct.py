@@ -7,19 +7,19 @@ import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+import msgspec
+
 from safeconsole.core.errors import NoFitNodeError
 from safeconsole.core.routing import Reading, unfit_reasons
 from safeconsole.core.vocabulary import Role, Route
 from safeconsole.gate import Gate
-from safeconsole.values import dataclass
 
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 30.0
 
 Found = TypeVar("Found")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
     """
     How far a job is.
 
@@ -42,8 +42,7 @@ class Watcher(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Conduct:
+class Conduct(msgspec.Struct, frozen=True, kw_only=True):
     """
     How a job behaves.
 

@@ -10,13 +10,14 @@ from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from itertools import groupby
 
+import msgspec
+
 from safeconsole.core.errors import SafeConsoleError
 from safeconsole.core.grants import MYSQL_FAMILY, GrantFinding, Privilege, judged, privileges_of, quoted_account
 from safeconsole.core.routing import Gates, Reading, unfit_reasons
 from safeconsole.core.settings import ClusterSettings
 from safeconsole.core.vocabulary import Account, Flavour, Role
 from safeconsole.jobs.asking import Asker
-from safeconsole.values import dataclass
 
 
 class Finding(StrEnum):
@@ -28,8 +29,7 @@ class Finding(StrEnum):
     UNSEEN = "unseen"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Check:
+class Check(msgspec.Struct, frozen=True, kw_only=True):
     """
     One thing that was looked at.
 
@@ -213,8 +213,7 @@ _PRIVILEGE_TABLES: dict[str, tuple[str, ...]] = {
 """Lists of grants that show no password hash, as MariaDB's SHOW GRANTS does. Source: MariaDB 10.11, measured."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Setting:
+class _Setting(msgspec.Struct, frozen=True, kw_only=True):
     """A server's setting that the console's limits lean on."""
 
     name: str

@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Generic, TypeVar
 
+import msgspec
+
 from safeconsole.core.errors import ConfigurationError, OutcomeUnknownError, SafeConsoleError, StoppedError
-from safeconsole.values import dataclass
 
 AT_ONCE = 4
 """Clusters worked on at a time, if nothing else is asked for."""
@@ -22,8 +23,7 @@ AT_ONCE = 4
 Found = TypeVar("Found")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member(Generic[Found]):
+class Member(msgspec.Struct, Generic[Found], frozen=True, kw_only=True):
     """
     How one cluster ended.
 

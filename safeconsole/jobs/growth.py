@@ -11,17 +11,17 @@ import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 
+import msgspec
+
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.jobs.reports import Report, ReportShelf, open_report
 from safeconsole.jobs.sizes import TableSize
-from safeconsole.values import dataclass
 
 _SPAN = re.compile(r"(\d+)([mhdw])")
 _SPAN_SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Growth:
+class Growth(msgspec.Struct, frozen=True, kw_only=True):
     """
     One table in two reports.
 

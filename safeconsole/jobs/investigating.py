@@ -8,7 +8,9 @@ not see, or the policy does not let a job ask, is noted in the evidence.
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import field, replace
+
+import msgspec
+from msgspec.structs import replace
 
 from safeconsole.core.vocabulary import Flavour
 from safeconsole.interfaces import Row
@@ -18,7 +20,6 @@ from safeconsole.jobs.leftover_patterns import Part
 from safeconsole.jobs.leftovers import Evidence, Leftover, Suspect, judged, parsed, with_bases
 from safeconsole.jobs.pace import Pace, pressure_of
 from safeconsole.jobs.reports import Report
-from safeconsole.values import dataclass
 
 LOOKED_AT = 200
 """Suspects that are looked at, largest first; the others are judged by their names and the sizes alone."""
@@ -27,13 +28,12 @@ _LOG_ROWS = 3
 """gh-ost keeps heartbeat, state and throttle in its changelog's first rows. Source: gh-ost, go/logic/applier.go."""
 
 
-@dataclass(slots=True, kw_only=True)
-class _Sight:
+class _Sight(msgspec.Struct, kw_only=True):
     """What the account may see beside tables, asked once."""
 
     processes: bool
     every_trigger: bool
-    triggers_of: dict[str, bool] = field(default_factory=dict)
+    triggers_of: dict[str, bool] = msgspec.field(default_factory=dict)
 
 
 def investigate(

@@ -13,9 +13,10 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 
+import msgspec
+
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.settings import LeftoverSettings
-from safeconsole.values import dataclass
 
 
 class Part(StrEnum):
@@ -28,8 +29,7 @@ class Part(StrEnum):
     OTHER = "leftover"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pattern:
+class Pattern(msgspec.Struct, frozen=True, kw_only=True):
     """
     One kind of leftover.
 

@@ -12,9 +12,10 @@ import re
 from collections.abc import Iterable
 from enum import StrEnum
 
+import msgspec
+
 from safeconsole.jobs.leftover_patterns import Part, Pattern
 from safeconsole.jobs.sizes import TableSize
-from safeconsole.values import dataclass
 
 BUSY_SECONDS = 900.0
 """A table written to, or a changelog kept up, within this time belongs to a migration that runs."""
@@ -31,8 +32,7 @@ class State(StrEnum):
     UNCLEAR = "unclear"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Suspect:
+class Suspect(msgspec.Struct, frozen=True, kw_only=True):
     """
     A table whose name says leftover.
 
@@ -49,8 +49,7 @@ class Suspect:
     stamped: dt.datetime | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Evidence:
+class Evidence(msgspec.Struct, frozen=True, kw_only=True):
     """
     What was found out about one suspect; None and "" mean that it is not known.
 
@@ -75,8 +74,7 @@ class Evidence:
     unseen: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leftover:
+class Leftover(msgspec.Struct, frozen=True, kw_only=True):
     """
     One suspect, judged.
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from safeconsole.core.decision import Considered
 from safeconsole.core.routing import Gates
-from safeconsole.values import dataclass
 
 REST = 4.0
 """Seconds of rest for one second of work: a job takes at most a fifth of one connection's time."""
@@ -31,8 +32,7 @@ def pressure_of(considered: Considered, gates: Gates) -> float:
     return max(parts)
 
 
-@dataclass(slots=True, kw_only=True)
-class Pace:
+class Pace(msgspec.Struct, kw_only=True):
     """
     What pages usually cost, learnt while they come.
 

@@ -14,7 +14,6 @@ import msgspec
 
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.jobs.sizes import TableSize, folded
-from safeconsole.values import dataclass
 
 FORMAT = 1
 """Edition of the lines; another one is not read."""
@@ -102,8 +101,7 @@ def page_of(sizes: Iterable[TableSize]) -> Page:
     return Page([(s.schema, s.name, s.rows, s.data_bytes, s.index_bytes, s.updated) for s in sizes])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True, kw_only=True):
     """
     What an interrupted run left behind.
 
@@ -136,8 +134,7 @@ def read_draft(lines: Iterable[str]) -> Draft | None:
     return None if head is None or head.format != FORMAT else Draft(head=head, tables=tables, last=last)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
+class Report(msgspec.Struct, frozen=True, kw_only=True):
     """
     One kept report; its tables stream from the shelf each time they are asked for.
 

@@ -6,10 +6,10 @@ import fnmatch
 import heapq
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from typing import Protocol
 
-from safeconsole.values import dataclass
+import msgspec
+from msgspec.structs import replace
 
 PARTITION = re.compile(r"#p#", re.IGNORECASE)
 """
@@ -19,8 +19,7 @@ Source: MySQL 9.7 and MariaDB 10.11, measured: `t#p#p0`, `t#P#p0`, with `#sp#` b
 """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TableSize:
+class TableSize(msgspec.Struct, frozen=True, kw_only=True):
     """
     One table.
 
@@ -117,8 +116,7 @@ def matching(pattern: str) -> Callable[[Named], bool]:
     return lambda table: fits(table.label if with_schema else table.name) is not None
 
 
-@dataclass(slots=True, kw_only=True)
-class SchemaSize:
+class SchemaSize(msgspec.Struct, kw_only=True):
     """
     All tables of one schema.
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from itertools import groupby
+
+import msgspec
+from msgspec.structs import replace
 
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.vocabulary import Flavour
@@ -20,7 +22,6 @@ from safeconsole.jobs.conduct import Conduct, Progress
 from safeconsole.jobs.pace import Pace, pressure_of
 from safeconsole.jobs.reports import Report
 from safeconsole.jobs.sizes import Named
-from safeconsole.values import dataclass
 
 LOOKED_AT = 200
 """Names that are looked up; of the others only the names are told."""
@@ -29,8 +30,7 @@ MOST_NAMES = 10_000
 """Names of one schema that are read; of a schema with more the first so many."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Unseen:
+class Unseen(msgspec.Struct, frozen=True, kw_only=True):
     """
     One table without statistics.
 

@@ -7,17 +7,17 @@ information_schema, by schema and name: it opens that one table, and its free sp
 
 from __future__ import annotations
 
+import msgspec
+
 from safeconsole.core.vocabulary import Flavour
 from safeconsole.jobs.asking import Asker
 from safeconsole.jobs.conduct import Conduct, Progress
 from safeconsole.jobs.pace import Pace
 from safeconsole.jobs.sizes import TableSize
 from safeconsole.jobs.tablespaces import bytes_on_disk
-from safeconsole.values import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Verified:
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
     """
     One table, held to a witness.
 

@@ -1,6 +1,6 @@
 """A permit is made from a decision whose demands are met, and from nothing else."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 import pytest
 from hypothesis import given

@@ -1,7 +1,7 @@
 """The tightest ceiling wins, in whatever order, and nothing outside its range exists."""
 
 import math
-from dataclasses import fields
+from msgspec.structs import fields
 
 import pytest
 from hypothesis import given

@@ -1,6 +1,6 @@
 """Whom a ceiling stopped is told how far it can be raised, and by which lever of their face."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 import pytest
 

@@ -1,6 +1,6 @@
 """One session on a cluster in memory, under a policy small enough to read."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 import pytest
 

@@ -1,7 +1,7 @@
 """The road: what comes before what, what is sent and what never is."""
 
 import itertools
-from dataclasses import replace
+from msgspec.structs import replace
 
 import pytest
 

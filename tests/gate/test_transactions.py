@@ -1,6 +1,6 @@
 """BEGIN, COMMIT and ROLLBACK typed by a person do what they say, or say why not."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 import pytest
 

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from dataclasses import replace
+from msgspec.structs import replace
 
 import pytest
 

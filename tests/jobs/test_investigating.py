@@ -1,7 +1,7 @@
 """Evidence about leftovers and witnesses of sizes: keyed lookups on the road, and what was not seen is said."""
 
 import datetime as dt
-from dataclasses import replace
+from msgspec.structs import replace
 
 import pytest
 

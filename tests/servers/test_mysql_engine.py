@@ -8,7 +8,7 @@ import sys
 import textwrap
 import threading
 import time
-from dataclasses import replace
+from msgspec.structs import replace
 from pathlib import Path
 
 import pymysql

@@ -81,7 +81,9 @@ def test_a_long_statement_is_cut_for_the_eye():
 
 
 def test_evidence_without_a_node_says_where_it_belongs(considered):
-    import dataclasses
+    import msgspec
 
-    text = evidence_text(dataclasses.replace(considered(), node=None, evidence=("replica-1: unreachable: refused",)))
+    text = evidence_text(
+        msgspec.structs.replace(considered(), node=None, evidence=("replica-1: unreachable: refused",))
+    )
     assert "  node: none is fit; it belongs on a replica\n  replica-1: unreachable: refused\n" in text

@@ -1,6 +1,6 @@
 import io
 import threading
-from dataclasses import replace
+from msgspec.structs import replace
 
 import pytest
 

@@ -12,17 +12,17 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+import msgspec
+
 from safeconsole.adapters.local.appending import sync_directory, unavailable
 from safeconsole.adapters.local.archive import PACKED, LocalArchive
 from safeconsole.adapters.local.hostlog import HostLog
 from safeconsole.core.anchor import AnchorEvent
 from safeconsole.core.record import SessionSummary
 from safeconsole.core.review import Review, ReviewState, state_of
-from safeconsole.values import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pruned:
+class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     """
     What retention did, or would do, with one session.
 

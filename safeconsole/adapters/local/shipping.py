@@ -25,7 +25,6 @@ from safeconsole.adapters.local.journal import SESSIONS
 from safeconsole.adapters.local.sinks import Parcel, Sink, SinkError, sink_from
 from safeconsole.core.chain import hash_in_line
 from safeconsole.core.settings import AuditSettings
-from safeconsole.values import dataclass
 
 SINKS = "sinks"
 BATCH_LINES = 200
@@ -42,8 +41,7 @@ class Mark(msgspec.Struct):
     ended: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shipped:
+class Shipped(msgspec.Struct, frozen=True, kw_only=True):
     """
     What one pass did for one sink.
 

@@ -22,7 +22,6 @@ import msgspec
 
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.settings import SinkSettings
-from safeconsole.values import dataclass
 
 SEND_SECONDS = 5.0
 """How long one batch may take to connect to, and each answer to arrive."""
@@ -40,8 +39,7 @@ class SinkError(Exception):
     """A batch was not taken; the message holds no secret."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Parcel:
+class Parcel(msgspec.Struct, frozen=True, kw_only=True):
     """
     One line on its way.
 

@@ -11,14 +11,14 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import field
+
+import msgspec
 
 from safeconsole.adapters.mysql.lookout import ANSWER_SECONDS, Lookout
 from safeconsole.adapters.mysql.sensors import Numbers
 from safeconsole.core.errors import UnreachableError
 from safeconsole.core.limits import Limits
 from safeconsole.core.watchdog import Breach, Event, Sample, State, breach_of, next_state
-from safeconsole.values import dataclass
 
 SAMPLE_SECONDS = 0.2
 GRACE_SECONDS = 0.5
@@ -31,8 +31,7 @@ _SETTLE_SECONDS = 2 * GRACE_SECONDS + 3 * ANSWER_SECONDS
 _FINAL = frozenset({State.OVER, State.MISSED})
 
 
-@dataclass(slots=True, kw_only=True)
-class Watched:
+class Watched(msgspec.Struct, kw_only=True):
     """
     One statement under watch, shared by the person's thread and the watchdog's.
 
@@ -66,8 +65,8 @@ class Watched:
     state: State = State.RUNNING
     missing_readings: int = 0
     resume_seconds: float = 0.0
-    wake: threading.Event = field(default_factory=threading.Event)
-    over: threading.Event = field(default_factory=threading.Event)
+    wake: threading.Event = msgspec.field(default_factory=threading.Event)
+    over: threading.Event = msgspec.field(default_factory=threading.Event)
 
     @property
     def elapsed_seconds(self) -> float:

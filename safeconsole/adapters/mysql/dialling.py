@@ -6,17 +6,17 @@ import ipaddress
 import socket
 import ssl
 
+import msgspec
+
 from safeconsole.adapters.mysql.error_codes import connect_error
 from safeconsole.adapters.mysql.wire import DriverError, Login, Wire
 from safeconsole.core.errors import ConfigurationError, UnreachableError
 from safeconsole.core.settings import TlsSettings
-from safeconsole.values import dataclass
 
 DEFAULT_PORT = 3306
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, kw_only=True):
     """
     A node's address, resolved once.
 

@@ -10,6 +10,8 @@ import ssl
 from collections.abc import Mapping
 from enum import StrEnum
 
+import msgspec
+
 from safeconsole.adapters.mysql.packets import PacketTooLargeError
 from safeconsole.core.errors import (
     OutcomeUnknownError,
@@ -19,7 +21,6 @@ from safeconsole.core.errors import (
     StoppedError,
     UnreachableError,
 )
-from safeconsole.values import dataclass
 
 
 class Meaning(StrEnum):
@@ -31,8 +32,7 @@ class Meaning(StrEnum):
     SHUTDOWN = "shutdown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class Known(msgspec.Struct, frozen=True, kw_only=True):
     """One error number: its meaning, and the ceiling behind it where it is a cap."""
 
     meaning: Meaning

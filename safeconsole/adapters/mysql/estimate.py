@@ -8,8 +8,7 @@ What cannot be stopped once it runs is not planned at all.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
+from msgspec.structs import replace
 from pymysql.constants import COMMAND
 
 from safeconsole.adapters.mysql.error_codes import KNOWN, Meaning, code_of, is_lost, text_of

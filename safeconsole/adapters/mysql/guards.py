@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 from pymysql.constants import COMMAND
 
 from safeconsole.adapters.mysql.error_codes import code_of, text_of
@@ -11,11 +12,9 @@ from safeconsole.adapters.mysql.wire import DriverError, Wire
 from safeconsole.core.errors import UnreachableError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.limits import Limits
-from safeconsole.values import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a session says of itself.
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+import msgspec
+
 from safeconsole.adapters.mysql.cancel import Watchdog
 from safeconsole.adapters.mysql.variants import Variant
 from safeconsole.adapters.mysql.wire import IN_TRANSACTION, DriverError, Wire
 from safeconsole.core.routing import Identity
 from safeconsole.core.vocabulary import Account, NodeName
-from safeconsole.values import dataclass
 
 
-@dataclass(slots=True, kw_only=True)
-class Link:
+class Link(msgspec.Struct, kw_only=True):
     """
     One connection to one instance, and what is known of it.
 

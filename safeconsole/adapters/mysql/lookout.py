@@ -11,12 +11,13 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import msgspec
+
 from safeconsole.adapters.mysql.error_codes import code_of, is_lost
 from safeconsole.adapters.mysql.sensors import Numbers, Sensors
 from safeconsole.adapters.mysql.variants import Variant
 from safeconsole.adapters.mysql.wire import DriverError, Wire
 from safeconsole.core.errors import UnreachableError
-from safeconsole.values import dataclass
 
 Found = TypeVar("Found")
 
@@ -26,8 +27,7 @@ ANSWER_SECONDS = 2.0
 LEAST_ANSWER_SECONDS = 0.25
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class Target(msgspec.Struct, frozen=True, kw_only=True):
     """
     The connection that is watched.
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 
+import msgspec
+
 from safeconsole.adapters.mysql.error_codes import is_lost
 from safeconsole.adapters.mysql.membership import ask, member_of
 from safeconsole.adapters.mysql.sensors import numbers_of
 from safeconsole.adapters.mysql.topology import Channel, NodeFacts, channel_of, is_on
 from safeconsole.adapters.mysql.variants import AURORA_MYSQL, MARIADB, MYSQL, Variant
 from safeconsole.adapters.mysql.wire import DriverError, Wire
-from safeconsole.values import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
+class Measured(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a node said when it was asked.
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from safeconsole.adapters.mysql.dialling import Place, login_for, resolve
 from safeconsole.adapters.mysql.error_codes import is_lost, text_of
 from safeconsole.adapters.mysql.guards import rules_of
@@ -20,13 +22,11 @@ from safeconsole.core.routing import Identity, Reading
 from safeconsole.core.settings import ClusterSettings
 from safeconsole.core.vocabulary import NodeName
 from safeconsole.interfaces import Sensor
-from safeconsole.values import dataclass
 
 _POSITION = re.compile(r"[0-9A-Za-z_:,-]+", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class Seen(msgspec.Struct, frozen=True, kw_only=True):
     """
     A node that answered: where it is, who it is, and how it reads text.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from safeconsole.adapters.mysql.cancel import Watchdog
 from safeconsole.adapters.mysql.connection import MySqlConnection
 from safeconsole.adapters.mysql.dialling import dial
@@ -19,13 +21,11 @@ from safeconsole.core.limits import Limits
 from safeconsole.core.routing import Identity
 from safeconsole.core.vocabulary import Account, NodeName
 from safeconsole.interfaces import Sensor
-from safeconsole.values import dataclass
 
 _OWN_LIMITS = Limits(run_seconds=ANSWER_SECONDS, lock_wait_seconds=1)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guarded:
+class Guarded(msgspec.Struct, frozen=True, kw_only=True):
     """
     A connection whose guards were set and read back.
 

@@ -7,15 +7,14 @@ Rows are read here rather than by the driver: a million of them must not pass th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import field
 from typing import Any
 
+import msgspec
 from pymysql import err
 from pymysql.constants import SERVER_STATUS
 from pymysql.protocol import EOFPacketWrapper, MysqlPacket, OKPacketWrapper
 
 from safeconsole.adapters.mysql.rows import Decoder, decode_rows, text
-from safeconsole.values import dataclass
 
 CHUNK_BYTES = 64 * 1024
 BATCH_ROWS = 2_000
@@ -37,8 +36,7 @@ class PacketTooLargeError(Exception):
         self.read_bytes = read_bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
+class Field(msgspec.Struct, frozen=True, kw_only=True):
     """
     One column's definition.
 
@@ -55,8 +53,7 @@ class Field:
     character_set: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ResultHead:
+class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
     """
     The first thing the server says to a statement.
 
@@ -75,8 +72,7 @@ class ResultHead:
     status: int | None = None
 
 
-@dataclass(slots=True)
-class ResultEnd:
+class ResultEnd(msgspec.Struct):
     """
     What the server said after the last row; filled in by `row_batches`.
 
@@ -91,8 +87,7 @@ class ResultEnd:
     status: int = 0
 
 
-@dataclass(slots=True)
-class Packets:
+class Packets(msgspec.Struct):
     """
     Payloads out of a stream of bytes.
 
@@ -107,7 +102,7 @@ class Packets:
     taken_bytes: int = 0
     buffer: bytes = b""
     position: int = 0
-    _joined: list[bytes] = field(default_factory=list)
+    _joined: list[bytes] = msgspec.field(default_factory=list)
 
     def next(self) -> bytes:
         """

@@ -6,9 +6,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from safeconsole.core.statement import Hazard
 from safeconsole.core.vocabulary import CostClass
-from safeconsole.values import dataclass
 
 _FULL_SCANS = frozenset({"ALL", "index"})
 _BY_UNIQUE_KEY = frozenset({"const", "eq_ref"})
@@ -76,8 +77,7 @@ BUFFER = Hazard(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a plan says.
 

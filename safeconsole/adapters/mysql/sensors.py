@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import field
+import msgspec
 
 from safeconsole.adapters.mysql.error_codes import is_lost
 from safeconsole.adapters.mysql.variants import Probe, Variant
 from safeconsole.adapters.mysql.wire import DriverError, Wire
 from safeconsole.interfaces import Sensor
-from safeconsole.values import dataclass
 
 _INSTANCE_MEMORY = ("INSTANCE_MEMORY", "MEMORY_USED")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Numbers:
+class Numbers(msgspec.Struct, frozen=True, kw_only=True):
     """One look: each None where no sensor tells. Units as in `watchdog.Sample`."""
 
     session_memory_bytes: int | None = None
@@ -24,8 +22,7 @@ class Numbers:
     threads_running: int | None = None
 
 
-@dataclass(slots=True)
-class Sensors:
+class Sensors(msgspec.Struct):
     """
     The sensors of one watched connection; those that the account may not read drop out once and for all.
 
@@ -38,7 +35,7 @@ class Sensors:
     variant: Variant
     thread: int
     free_memory: Sensor | None = None
-    missing: list[str] = field(default_factory=list)
+    missing: list[str] = msgspec.field(default_factory=list)
     _probes: tuple[Probe, ...] | None = None
 
     def read(self, wire: Wire) -> Numbers:

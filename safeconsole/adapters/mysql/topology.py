@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
 from safeconsole.core.vocabulary import Role
-from safeconsole.values import dataclass
 
 _OFF = frozenset({"0", "OFF"})
 _ON = frozenset({"1", "ON", "NO_LOCK", "NO_LOCK_NO_ADMIN"})
@@ -28,8 +29,7 @@ def is_on(reading: object) -> bool:
     return word in _ON
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Channel:
+class Channel(msgspec.Struct, frozen=True, kw_only=True):
     """
     One replication channel of a replica.
 
@@ -51,8 +51,7 @@ class Channel:
     error: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Member:
+class Member(msgspec.Struct, frozen=True, kw_only=True):
     """
     A node's place in a group (group replication) or cluster (Galera, Aurora) that keeps its own roles.
 
@@ -71,8 +70,7 @@ class Member:
     words: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodeFacts:
+class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a node says of itself.
 
@@ -93,8 +91,7 @@ class NodeFacts:
     heartbeat_asked: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a node proved to be.
 

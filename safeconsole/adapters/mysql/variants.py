@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping
 from decimal import Decimal
 from enum import StrEnum
 
+import msgspec
+
 from safeconsole.core.limits import Limits
 from safeconsole.core.vocabulary import Flavour
-from safeconsole.values import dataclass
 
 _TEMPORARY_TABLE_BYTES = 16 * 1024 * 1024
 _TEMPORARY_DISK_BYTES = 1024 * 1024 * 1024
@@ -30,8 +31,7 @@ class Holds(StrEnum):
     AT_MOST = "at-most"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guard:
+class Guard(msgspec.Struct, frozen=True, kw_only=True):
     """
     One session setting that the console owns.
 
@@ -127,8 +127,7 @@ _MARIADB_GUARDS = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probe:
+class Probe(msgspec.Struct, frozen=True, kw_only=True):
     """
     One sensor: a query that returns rows of (name, number); `{thread}` is the watched connection's id.
 
@@ -141,8 +140,7 @@ class Probe:
     needs: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Variant:
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
     """
     One family member; `{thread}` in its texts is the watched connection's id.
 

@@ -8,12 +8,12 @@ A plan cannot be asked first: planning a view that holds an aggregate runs it. M
 from __future__ import annotations
 
 import time
-from dataclasses import field
+
+import msgspec
 
 from safeconsole.adapters.mysql.membership import ask
 from safeconsole.adapters.mysql.wire import Wire
 from safeconsole.core.statement import TableName
-from safeconsole.values import dataclass
 
 REMEMBER_SECONDS = 60.0
 _DEEPEST = 8
@@ -23,11 +23,10 @@ _SYSTEM = frozenset({"information_schema", "performance_schema", "mysql", "sys"}
 Name = tuple[str, str]
 
 
-@dataclass(slots=True)
-class Views:
+class Views(msgspec.Struct):
     """What is behind which name, remembered for a minute; one a connection."""
 
-    _known: dict[Name, tuple[float, frozenset[Name]]] = field(default_factory=dict)
+    _known: dict[Name, tuple[float, frozenset[Name]]] = msgspec.field(default_factory=dict)
 
     def behind(self, wire: Wire, tables: tuple[TableName, ...]) -> frozenset[Name]:
         """

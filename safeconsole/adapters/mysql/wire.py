@@ -17,13 +17,13 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pymysql
 from pymysql.connections import Connection, MySQLResult
 from pymysql.constants import CLIENT, COMMAND, CR, SERVER_STATUS
 from pymysql.cursors import Cursor
 
 from safeconsole.adapters.mysql.packets import CHUNK_BYTES, Packets, ResultHead, read_head, read_texts
-from safeconsole.values import dataclass
 
 IN_TRANSACTION_READONLY = 0x2000
 IN_TRANSACTION = SERVER_STATUS.SERVER_STATUS_IN_TRANS
@@ -41,8 +41,7 @@ Question = tuple[int, str | bytes]
 """One of the protocol's commands, and what it is about."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Login:
+class Login(msgspec.Struct, frozen=True, kw_only=True):
     """
     Everything that opening one more connection to the same place needs.
 

@@ -6,11 +6,12 @@ import sqlite3
 from collections.abc import Container
 from functools import partial
 
+import msgspec
+
 from safeconsole.adapters.sqlite.authorizing import Authorizer
 from safeconsole.adapters.sqlite.sidecar import Place
 from safeconsole.core.errors import UnreachableError
 from safeconsole.interfaces import Row
-from safeconsole.values import dataclass
 
 HEAP_BYTES = 256 * 1024 * 1024
 """
@@ -21,8 +22,7 @@ limit. Source: sqlite.org, "PRAGMA hard_heap_limit".
 """
 
 
-@dataclass(slots=True)
-class Link:
+class Link(msgspec.Struct):
     """
     One open file.
 

@@ -11,11 +11,12 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 
+import msgspec
+
 from safeconsole.adapters.sqlite.authorizing import Authorizer, Mode
 from safeconsole.adapters.sqlite.link import Link
 from safeconsole.core.catalogue.sqlite import OBJECTS
 from safeconsole.core.statement import Estimate, Hazard, Statement
-from safeconsole.values import dataclass
 
 PLAN_SECONDS = 1.0
 """Time for a plan; it needs well under a millisecond."""
@@ -24,8 +25,7 @@ _STEPS_BETWEEN_LOOKS = 4000
 _NOT_PLANNED = frozenset({"explain", "pragma", "unknown"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Step:
+class _Step(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a plan: the step it belongs to, and its words."""
 
     parent: int

@@ -22,7 +22,6 @@ from typing import Literal
 import msgspec
 
 from safeconsole.core.vocabulary import NodeName, Role
-from safeconsole.values import dataclass
 
 SILENT_SECONDS = 5.0
 """A replicator that wrote nothing for this long does not follow any more."""
@@ -39,8 +38,7 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
     running: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
+class Place(msgspec.Struct, frozen=True, kw_only=True):
     """
     One node of a cluster: a name and a file.
 
@@ -65,8 +63,7 @@ class Place:
         return self.path.as_uri()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proof:
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a file proved to be.
 

@@ -8,12 +8,12 @@ swallows what a callback raises, and an interrupt would be lost.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import field
+
+import msgspec
 
 from safeconsole.adapters.sqlite.sensors import free_memory_bytes, held_memory_bytes
 from safeconsole.core.limits import Limits
 from safeconsole.core.watchdog import Breach, Sample, breach_of
-from safeconsole.values import dataclass
 
 STEPS_BETWEEN_LOOKS = 4000
 """Machine steps between two looks: about a tenth of a millisecond."""
@@ -21,8 +21,7 @@ STEPS_BETWEEN_LOOKS = 4000
 SAMPLE_SECONDS = 0.2
 
 
-@dataclass(slots=True, kw_only=True)
-class Watch:
+class Watch(msgspec.Struct, kw_only=True):
     """
     What is seen of one statement.
 
@@ -45,9 +44,9 @@ class Watch:
     thrown: BaseException | None = None
     told_to_stop: bool = False
     peak_memory_bytes: int = 0
-    _began: float = field(init=False)
-    _next_sample: float = field(init=False)
-    _first: Sample = field(init=False)
+    _began: float = 0.0
+    _next_sample: float = 0.0
+    _first: Sample = Sample(elapsed_seconds=0.0)
 
     def __post_init__(self) -> None:
         self._began = self.monotonic()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from safeconsole.core.vocabulary import CostClass
-from safeconsole.values import dataclass
 
 CAPACITY = "safeconsole capacity CLUSTER (sizes from persistent statistics, page by page)"
 """The safe way to the sizes of tables."""
@@ -11,8 +12,7 @@ CAPACITY = "safeconsole capacity CLUSTER (sizes from persistent statistics, page
 EVERY_VERSION = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DangerousObject:
+class DangerousObject(msgspec.Struct, frozen=True, kw_only=True):
     """
     Objects of a server that are dangerous to read, when, and how.
 

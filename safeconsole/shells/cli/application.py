@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import field
 from typing import TYPE_CHECKING, Protocol
 
-from safeconsole.values import dataclass
+import msgspec
 
 if TYPE_CHECKING:
     # Named here only: what one command needs must not be imported for every other one.
@@ -24,8 +23,7 @@ if TYPE_CHECKING:
     from safeconsole.shells.cli.policy import PolicySource
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Door:
+class Door(msgspec.Struct, frozen=True, kw_only=True):
     """
     How a session is opened.
 
@@ -42,13 +40,12 @@ class Door:
     confirmer: Confirmer
     to: str = ""
     schema: str = ""
-    limits: Mapping[str, float] = field(default_factory=dict)
+    limits: Mapping[str, float] = msgspec.field(default_factory=dict)
     plea: Plea | None = None
     approval: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Session:
+class Session(msgspec.Struct, frozen=True, kw_only=True):
     """
     An open session.
 
@@ -67,8 +64,7 @@ class Session:
     journal_directory: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Judge:
+class Judge(msgspec.Struct, frozen=True, kw_only=True):
     """
     Decides offline, for `check`.
 
@@ -81,8 +77,7 @@ class Judge:
     consider: Callable[[Statement], Considered]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stage:
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
     """
     A cluster to try the console on, up until its context ends.
 

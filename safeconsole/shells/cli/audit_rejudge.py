@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 import click
+import msgspec
 
 from safeconsole.core.policy import Policy
 from safeconsole.core.record import Asked, Decided, Entry, SessionSummary
@@ -17,7 +18,6 @@ from safeconsole.shells.cli.audit_query import Moment
 from safeconsole.shells.cli.output import format_option, write_rows
 from safeconsole.shells.cli.policy import PolicySource
 from safeconsole.shells.terminal.cells import safe
-from safeconsole.values import dataclass
 
 REJUDGED_COLUMNS = (
     "asked", "session", "statement", "person", "cluster", "change", "was", "now", "rules", "message", "sql",
@@ -33,8 +33,7 @@ class Change(StrEnum):
     UNPROVEN = "unproven"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Span:
+class Span(msgspec.Struct, frozen=True, kw_only=True):
     """
     Which recorded decisions are judged again; "" is any.
 

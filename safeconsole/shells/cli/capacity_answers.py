@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import msgspec
+
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.settings import LeftoverSettings
 from safeconsole.jobs.asking import Asker
@@ -39,7 +41,6 @@ from safeconsole.shells.cli.output import write_rows
 from safeconsole.shells.terminal.job_progress import JobProgress
 from safeconsole.shells.terminal.measures import counted, size_text
 from safeconsole.shells.terminal.presenting import Screen
-from safeconsole.values import dataclass
 
 SHOWN_SCHEMAS = 10
 """Schemas shown above the tables when a person looks."""
@@ -56,8 +57,7 @@ class _Shown:
         self._progress.draw(progress.done, progress.expected, progress.waiting)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Work:
+class Work(msgspec.Struct, frozen=True, kw_only=True):
     """What one report is made with."""
 
     session: Session

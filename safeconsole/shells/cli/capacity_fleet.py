@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 import click
+import msgspec
+from msgspec.structs import replace
 
 from safeconsole.jobs.asking import Asker
 from safeconsole.jobs.capacity import survey
@@ -21,13 +22,11 @@ from safeconsole.shells.cli.fleet import exit_code_of, tell_members
 from safeconsole.shells.terminal.confirming import NoTerminal
 from safeconsole.shells.terminal.job_progress import JobProgress
 from safeconsole.shells.terminal.presenting import Screen
-from safeconsole.values import dataclass
 
 _ALONE = ("leftovers", "plan", "verify", "indexes", "unseen", "since", "html", "last")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Sized:
+class _Sized(msgspec.Struct, frozen=True, kw_only=True):
     """What is kept of one cluster's report."""
 
     report: Report

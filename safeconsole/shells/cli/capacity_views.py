@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from safeconsole.interfaces import Row
 from safeconsole.jobs.growth import Growth
 from safeconsole.jobs.investigating import server_time
@@ -17,7 +19,6 @@ from safeconsole.shells.terminal.bars import Bar, bars_text
 from safeconsole.shells.terminal.looks import Look
 from safeconsole.shells.terminal.measures import counted, size_text
 from safeconsole.shells.terminal.treemap import Branch, Leaf, treemap_page
-from safeconsole.values import dataclass
 
 MOST_LEAVES = 1_000
 """Tables drawn one by one in a treemap; the rest of each schema is one box."""
@@ -30,8 +31,7 @@ SOURCES = {
 _STATE_MARKS = {State.RUNNING: "RUNNING", State.ABANDONED: "abandoned", State.UNCLEAR: "unclear"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class View:
+class View(msgspec.Struct, frozen=True, kw_only=True):
     """
     One result.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
 from functools import lru_cache
 from typing import Any
 
 import click
+from msgspec.structs import asdict
 
 from safeconsole.core.analysis import analyse
 from safeconsole.core.decision import Considered

@@ -5,13 +5,13 @@ from __future__ import annotations
 import shlex
 import sys
 
+import msgspec
+
 from safeconsole.core.errors import SafeConsoleError
 from safeconsole.shells.cli.application import Application, Stage
-from safeconsole.values import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, kw_only=True):
     """
     One step.
 

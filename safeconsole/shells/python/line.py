@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NoReturn
 
+import msgspec
+
 from safeconsole.core.decision import Considered
 from safeconsole.core.elevation import Grant
 from safeconsole.core.errors import DeniedError, RefusedError, ServerError, StoppedError
@@ -27,7 +29,6 @@ from safeconsole.shells.python.templates import Parameters, Places, fill
 from safeconsole.shells.terminal.cells import clipped, safe
 from safeconsole.shells.terminal.presenting import Screen
 from safeconsole.shells.terminal.status_line import QUIET_SECONDS, StatusLine, status_text
-from safeconsole.values import dataclass
 
 _READS = frozenset({Effect.READ, Effect.SESSION})
 _BOUNDARIES = (
@@ -47,8 +48,7 @@ class SessionEndedError(SystemExit):
     """The session was ended by the console itself; no handler for ordinary errors may go on."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
     """
     What became of one statement.
 

@@ -12,10 +12,11 @@ from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 from functools import lru_cache
 
+import msgspec
+
 from safeconsole.core.lexer import LexicalRules, TokenKind, tokens
 from safeconsole.shells.python.faults import ProgrammingError
 from safeconsole.shells.python.literals import literal
-from safeconsole.values import dataclass
 
 HELD_TEMPLATES = 512
 
@@ -38,8 +39,7 @@ class Places(Enum):
     MARKS = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Template:
+class Template(msgspec.Struct, frozen=True, kw_only=True):
     """
     One text, cut at its places.
 

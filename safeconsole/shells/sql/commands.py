@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
+import msgspec
+
 from safeconsole.core.errors import SafeConsoleError
 from safeconsole.shells.sql import result_commands, session_commands
 from safeconsole.shells.sql.state import After, ConsoleState
 from safeconsole.shells.terminal.evidence import one_line
-from safeconsole.values import dataclass
 
 Run = Callable[[ConsoleState, str], After | None]
 """Carries a command out; takes what was typed after its name."""
@@ -18,8 +19,7 @@ _BARE_WORDS = {"quit": "\\quit", "exit": "\\quit", "help": "\\help", "?": "\\hel
 """What people type into the mysql client without a backslash."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Command:
+class Command(msgspec.Struct, frozen=True, kw_only=True):
     """
     One command.
 

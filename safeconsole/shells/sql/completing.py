@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
+import msgspec
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 
@@ -12,7 +13,6 @@ from safeconsole.core.lexer import LexicalRules, Token, TokenKind, tokens
 from safeconsole.core.reserved import RESERVED_EVERYWHERE
 from safeconsole.shells.sql.names import SchemaNames
 from safeconsole.shells.sql.words import FUNCTIONS, KEYWORDS
-from safeconsole.values import dataclass
 
 SHOWN_COMPLETIONS = 100
 """More than this nobody reads; the next letter narrows them."""
@@ -28,8 +28,7 @@ _SORTED_KEYWORDS = sorted(KEYWORDS)
 _SORTED_FUNCTIONS = sorted(FUNCTIONS)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scope:
+class Scope(msgspec.Struct, frozen=True, kw_only=True):
     """
     What the statement around the cursor names.
 

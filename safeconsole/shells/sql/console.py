@@ -6,10 +6,10 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import field
 from functools import partial
 from typing import TYPE_CHECKING
 
+import msgspec
 from prompt_toolkit import PromptSession
 from prompt_toolkit.application import run_in_terminal
 from prompt_toolkit.enums import EditingMode
@@ -42,7 +42,6 @@ from safeconsole.shells.sql.refreshing import NameRefresher, glance_through
 from safeconsole.shells.sql.running import run_text
 from safeconsole.shells.sql.state import After, ConsoleState, Services, Streams
 from safeconsole.shells.sql.suggesting import ReadSuggest
-from safeconsole.values import dataclass
 
 if TYPE_CHECKING:
     from safeconsole.gate import Gate
@@ -51,8 +50,7 @@ INTERRUPTED = 130
 """The exit code of who left by pressing Ctrl-C again: a shell's for an interrupt."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terminal:
+class Terminal(msgspec.Struct, frozen=True, kw_only=True):
     """
     The terminal a console runs on; the process's own by default.
 
@@ -65,7 +63,7 @@ class Terminal:
     keys: Input | None = None
     drawing: Output | None = None
     streams: Streams | None = None
-    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    environ: Mapping[str, str] = msgspec.field(default_factory=lambda: os.environ)
 
 
 def run_console(

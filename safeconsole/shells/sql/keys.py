@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import msgspec
 from prompt_toolkit.application import get_app
 from prompt_toolkit.filters import Condition, is_searching
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
@@ -11,11 +12,9 @@ from prompt_toolkit.keys import Keys
 
 from safeconsole.core.lexer import LexicalRules, is_complete
 from safeconsole.shells.sql.commands import is_bare_word
-from safeconsole.values import dataclass
 
 
-@dataclass(slots=True)
-class Pasted:
+class Pasted(msgspec.Struct):
     """Whether the text that stands at the prompt was pasted, at least in part."""
 
     yes: bool = False

@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+import msgspec
+
 from safeconsole.core.decision import Decision
 from safeconsole.core.limits import Limits
 from safeconsole.core.routing import route_of
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import CostClass, Route, Verdict
-from safeconsole.values import dataclass
 
 JUDGED_CHARACTERS = 100_000
 """A longer text is judged only when it is sent."""
@@ -19,8 +20,7 @@ PAUSE_SECONDS = 0.06
 """How long the typing must rest before it is judged."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Preview:
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """
     What the policy will say of a statement, as far as that can be known without asking a server.
 

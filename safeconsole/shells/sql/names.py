@@ -11,13 +11,10 @@ import bisect
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import field
 from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
-
-from safeconsole.values import dataclass
 
 HELD_TABLES = 200_000
 """Names of tables held for one schema; the rest is typed by hand."""
@@ -30,8 +27,7 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     columns: dict[str, tuple[str, ...]]
 
 
-@dataclass(slots=True)
-class SchemaNames:
+class SchemaNames(msgspec.Struct):
     """
     Tables of one schema, and the columns of those that were asked about.
 
@@ -40,9 +36,9 @@ class SchemaNames:
         columns: by table name, in table order.
     """
 
-    tables: list[str] = field(default_factory=list)
-    columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    folded: list[str] = field(default_factory=list)
+    tables: list[str] = msgspec.field(default_factory=list)
+    columns: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    folded: list[str] = msgspec.field(default_factory=list)
 
     def set_tables(self, names: Iterable[str]) -> None:
         """Take the names of all tables; columns of tables that are gone are dropped."""

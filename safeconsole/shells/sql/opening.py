@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from safeconsole.values import dataclass
+import msgspec
 
 if TYPE_CHECKING:
     # A prompt stands before these are imported.
@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from safeconsole.shells.sql.state import Services
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a console needs of an open session.
 

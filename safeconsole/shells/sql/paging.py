@@ -7,7 +7,8 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.shells.terminal.looks import PLAIN

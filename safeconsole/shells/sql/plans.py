@@ -11,16 +11,16 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import msgspec
+
 from safeconsole.shells.terminal.cells import safe
 from safeconsole.shells.terminal.measures import counted
-from safeconsole.values import dataclass
 
 DEAR_ROWS = 100_000
 """A step that expects more rows than this is marked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
+class Step(msgspec.Struct, frozen=True, kw_only=True):
     """
     One step of a plan.
 

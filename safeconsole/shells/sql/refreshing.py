@@ -8,7 +8,8 @@ road like any other and are recorded as what they are.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import field
+
+import msgspec
 
 from safeconsole.core.errors import SafeConsoleError
 from safeconsole.core.statement import Statement
@@ -19,7 +20,6 @@ from safeconsole.interfaces import Row
 from safeconsole.shells.sql.catalogue import columns_sql, name_column, names_sql
 from safeconsole.shells.sql.collecting import CollectingPresenter
 from safeconsole.shells.sql.names import HELD_TABLES, SchemaNames, load_names, save_names
-from safeconsole.values import dataclass
 
 PAGE_TABLES = 2_000
 """Names of tables asked for at a time."""
@@ -43,8 +43,7 @@ def glance_through(gate: Gate) -> Glance:
     return glance
 
 
-@dataclass(slots=True, kw_only=True)
-class NameRefresher:
+class NameRefresher(msgspec.Struct, kw_only=True):
     """
     Keeps the names of one schema after another.
 
@@ -59,7 +58,7 @@ class NameRefresher:
     glance: Glance
     directory: str
     schema: str | None = None
-    pages: list[str] = field(default_factory=list)
+    pages: list[str] = msgspec.field(default_factory=list)
     whole: bool = False
 
     def refresh(self, names: SchemaNames, status: Status, flavour: Flavour, last: Statement | None) -> SchemaNames:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import TextIO
 
+import msgspec
+
 from safeconsole.core.decision import Decision
 from safeconsole.core.errors import DeniedError, RefusedError, SafeConsoleError
 from safeconsole.core.lexer import LexicalRules
@@ -19,7 +21,6 @@ from safeconsole.shells.sql.opening import Opening
 from safeconsole.shells.terminal.evidence import error_text
 from safeconsole.shells.terminal.measures import clock_text
 from safeconsole.shells.terminal.presenting import Screen, Shape, StreamPresenter, screen_of
-from safeconsole.values import dataclass
 
 
 class After(Enum):
@@ -29,8 +30,7 @@ class After(Enum):
     LEAVE = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Services:
+class Services(msgspec.Struct, frozen=True, kw_only=True):
     """
     What the console is given beside the gate.
 
@@ -47,8 +47,7 @@ class Services:
     pause: Callable[[float], None] = time.sleep
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Streams:
+class Streams(msgspec.Struct, frozen=True, kw_only=True):
     """
     Where the console writes and what it asks.
 
@@ -65,8 +64,7 @@ class Streams:
     ask: Callable[[str], str]
 
 
-@dataclass(slots=True, kw_only=True)
-class ConsoleState:
+class ConsoleState(msgspec.Struct, kw_only=True):
     """
     One open console.
 

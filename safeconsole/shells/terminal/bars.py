@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from safeconsole.shells.terminal.cells import clipped, padded, safe, width_of
 from safeconsole.shells.terminal.looks import Look
 from safeconsole.shells.terminal.measures import size_text
-from safeconsole.values import dataclass
 
 _MOST_LABEL, _MOST_BAR, _LEAST_BAR = 48, 30, 6
 _DECORATED, _PLAIN = ("█", "▒"), ("#", "=")
 _FIRST_TONE, _SECOND_TONE, _DIM, _OFF = "\x1b[36m", "\x1b[34m", "\x1b[2m", "\x1b[0m"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
+class Bar(msgspec.Struct, frozen=True, kw_only=True):
     """
     One line.
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import TextIO
 
-from safeconsole.values import dataclass
+import msgspec
 
 FORMATS: tuple[str, ...] = ("table", "vertical", "json", "jsonl", "csv", "tsv", "markdown")
 """Every format that `--format` and `\\format` take."""
@@ -15,8 +15,7 @@ FORMATS: tuple[str, ...] = ("table", "vertical", "json", "jsonl", "csv", "tsv", 
 _BOX = "│─┼╭╯·"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Look:
+class Look(msgspec.Struct, frozen=True, kw_only=True):
     """
     How to write to one stream.
 

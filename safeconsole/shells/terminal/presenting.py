@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import TextIO
+
+import msgspec
+from msgspec.structs import replace
 
 from safeconsole.core.decision import Considered
 from safeconsole.core.record import Ended, Record
@@ -18,11 +20,9 @@ from safeconsole.shells.terminal.formats import TEXT_FORMATS, RowWriter, writer_
 from safeconsole.shells.terminal.looks import PLAIN, Look, forgive_encoding, look_of
 from safeconsole.shells.terminal.measures import counted, size_text, span_text
 from safeconsole.shells.terminal.status_line import QUIET_SECONDS, StatusLine, status_text
-from safeconsole.values import dataclass
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Screen:
+class Screen(msgspec.Struct, frozen=True, kw_only=True):
     """
     Where a face writes.
 
@@ -47,8 +47,7 @@ def screen_of(data: TextIO, messages: TextIO, environ: Mapping[str, str]) -> Scr
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class Shape(msgspec.Struct, frozen=True, kw_only=True):
     """
     How results are shown.
 

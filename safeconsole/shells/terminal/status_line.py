@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TextIO
 
+import msgspec
+
 from safeconsole.core.limits import Limits
 from safeconsole.core.watchdog import Sample
 from safeconsole.shells.terminal.cells import clipped, safe, width_of
 from safeconsole.shells.terminal.looks import Look
 from safeconsole.shells.terminal.measures import clock_text, counted, size_text
-from safeconsole.values import dataclass
 
 QUIET_SECONDS = 1.0
 """A statement that is quicker than this shows no status line."""
@@ -40,8 +41,7 @@ class StatusLine:
             self._drawn = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Part:
+class _Part(msgspec.Struct, frozen=True, kw_only=True):
     """One reading on the line; the lowest ranks stay when not all fit."""
 
     text: str

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+
+import msgspec
+from msgspec.structs import replace
 
 from safeconsole.shells.terminal.cells import safe
 from safeconsole.shells.terminal.measures import size_text
-from safeconsole.values import dataclass
 
 WIDTH, HEIGHT = 1600.0, 900.0
 _HEADING, _GAP = 18.0, 2.0
@@ -20,8 +21,7 @@ _LETTER_WIDTH, _LINE_HEIGHT = 6.6, 13.0
 _HUES = 12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leaf:
+class Leaf(msgspec.Struct, frozen=True, kw_only=True):
     """
     One box.
 
@@ -38,8 +38,7 @@ class Leaf:
     marked: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Branch:
+class Branch(msgspec.Struct, frozen=True, kw_only=True):
     """A box with boxes in it."""
 
     label: str
@@ -51,8 +50,7 @@ class Branch:
         return sum(leaf.weight for leaf in self.leaves)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Area:
+class Area(msgspec.Struct, frozen=True, kw_only=True):
     """A rectangle."""
 
     x: float

@@ -1,7 +1,7 @@
 """docs/limits.md says what the code does."""
 
 import re
-from dataclasses import fields
+from msgspec.structs import fields
 from pathlib import Path
 
 from safeconsole.adapters.mysql import cancel, lookout

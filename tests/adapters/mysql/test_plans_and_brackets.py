@@ -1,7 +1,7 @@
 """Plans of either flavour, what stands around a statement, and addresses."""
 
 import json
-from dataclasses import replace
+from msgspec.structs import replace
 
 import pytest
 

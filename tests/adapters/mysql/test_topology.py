@@ -1,6 +1,6 @@
 """What a node is, from what it says of itself; silence and contradiction prove nothing."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 import pytest
 

@@ -1,5 +1,5 @@
 # exit: 4 | says: tampered with | journal: tampering | why: somebody who always says yes
-import dataclasses
+import msgspec
 
 
 class Yes:
@@ -12,7 +12,7 @@ def forge(part, depth=0):
         if name == "_confirmer":
             setattr(part, name, Yes())
         elif name == "_people":
-            setattr(part, name, dataclasses.replace(value, confirmer=Yes()))
+            setattr(part, name, msgspec.structs.replace(value, confirmer=Yes()))
         elif depth < 2 and type(value).__module__.startswith("safeconsole."):
             forge(value, depth + 1)
 

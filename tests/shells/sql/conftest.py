@@ -7,7 +7,7 @@ import sqlite3
 import time
 import types
 from collections.abc import Iterator
-from dataclasses import replace
+from msgspec.structs import replace
 from functools import partial
 
 import pytest

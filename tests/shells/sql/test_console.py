@@ -3,7 +3,7 @@
 import json
 import os
 import stat
-from dataclasses import replace
+from msgspec.structs import replace
 
 import pytest
 

@@ -5,27 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from urllib.parse import quote
 
+import msgspec
+
 from safeconsole.core.narrative import Passage
 from safeconsole.core.record import Finding, SessionSummary
 from safeconsole.core.review import Review, ReviewState, reasons_for_review
 from safeconsole.core.story import StatementStory
 from safeconsole.shells.cli.web.markup import Child, Markup, tag, together
-from safeconsole.values import dataclass
 
 FILTERS = ("text", "person", "cluster", "table", "ticket", "verdict", "outcome", "since", "until")
 SEARCH_SHOWN = 500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
     """Who looks, and the word that their forms must carry."""
 
     by: str
     csrf: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Queued:
+class Queued(msgspec.Struct, frozen=True, kw_only=True):
     """One session with where it stands."""
 
     summary: SessionSummary
@@ -34,8 +33,7 @@ class Queued:
     waits_for: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
+class Told(msgspec.Struct, frozen=True, kw_only=True):
     """One session with all that its page shows."""
 
     summary: SessionSummary

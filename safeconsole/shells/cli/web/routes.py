@@ -7,9 +7,10 @@ import itertools
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import field
 from importlib import resources
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
+
+import msgspec
 
 from safeconsole.core.errors import ConfigurationError, SafeConsoleError
 from safeconsole.core.narrative import narrate
@@ -22,7 +23,6 @@ from safeconsole.shells.cli.audit_review import ReviewBook
 from safeconsole.shells.cli.web import pages
 from safeconsole.shells.cli.web.markup import Markup
 from safeconsole.shells.cli.web.plot import memory_plots
-from safeconsole.values import dataclass
 
 COOKIE = "safeconsole_audit"
 HTML, JSON = "text/html; charset=utf-8", "application/json"
@@ -30,8 +30,7 @@ STATIC = {"style.css": "text/css; charset=utf-8", "replay.js": "text/javascript;
 _SESSION_PATH = re.compile(r"/sessions/([^/]+)(/replay|/recording\.json|/review)?")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, kw_only=True):
     """What a browser asked: the headers' names are lower case."""
 
     method: str
@@ -40,8 +39,7 @@ class Request:
     body: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """What it gets."""
 
     status: int
@@ -50,8 +48,7 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(slots=True, kw_only=True)
-class Keys:
+class Keys(msgspec.Struct, kw_only=True):
     """
     The secrets of one run.
 
@@ -67,15 +64,18 @@ class Keys:
     csrf: str
     hosts: frozenset[str]
 
+    def __repr__(self) -> str:
+        """Return what may be shown of them: none."""
+        return "Keys(…)"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Desk:
+
+class Desk(msgspec.Struct, frozen=True, kw_only=True):
     """What the pages are made from."""
 
     archive: Callable[[], Archive]
     reviews: Callable[[], ReviewBook]
     recording: Callable[[str], Iterator[tuple[float, str]]]
-    keys: Keys = field(repr=False)
+    keys: Keys
 
 
 def respond(request: Request, desk: Desk) -> Answer:
