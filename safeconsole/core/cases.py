@@ -14,6 +14,7 @@ import msgspec
 from safeconsole.core.decision import Decision
 from safeconsole.core.errors import PolicyInvalidError
 from safeconsole.core.facts import FACTS, Circumstances, FactType, facts_of
+from safeconsole.core.limits import LIMIT_NAMES
 from safeconsole.core.policy import Policy, judge
 from safeconsole.core.routing import route_of
 from safeconsole.core.rules import Match, Rule, match, offered
@@ -39,6 +40,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         engines: the family members it is judged for.
         facts: facts that differ from those of an offline `check`.
         heavy: whether it needs a slot; None asks nothing about that.
+        limits: ceilings by name that it must run under; those not named may be anything.
     """
 
     verdict: Literal["allow", "confirm", "elevate", "deny"]
@@ -48,6 +50,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     engines: tuple[Flavour, ...] = (Flavour.MYSQL,)
     facts: dict[str, FactValue] = {}
     heavy: bool | None = None
+    limits: dict[str, float] = {}
 
     def __str__(self) -> str:
         where = f" to the {self.to}" if self.to else ""
@@ -91,6 +94,9 @@ def cases_from_document(document: object, *, source: str) -> tuple[Case, ...]:
         unknown = [name for name, value in case.facts.items() if not _fits(name, value)]
         if unknown:
             raise PolicyInvalidError(f"{source}: case {number}: no fact {unknown[0]} of that type")
+        strange = [name for name in case.limits if name not in LIMIT_NAMES]
+        if strange:
+            raise PolicyInvalidError(f"{source}: case {number}: unknown limit {strange[0]}")
     return cases
 
 
@@ -167,6 +173,14 @@ def _failure(policy: Policy, case: Case, engine: Flavour, analyse: Analyse) -> s
     heavy = any(is_heavy(policy.slots, facts) for facts in offered_facts)
     if case.heavy is not None and heavy is not case.heavy:
         return f"it is {'heavy' if heavy else 'not heavy'}, so that it takes {'a' if heavy else 'no'} slot"
+    return _wrong_limit(case, decisions)
+
+
+def _wrong_limit(case: Case, decisions: list[Decision]) -> str:
+    for name, wanted in case.limits.items():
+        found = {getattr(decision.limits, name) for decision in decisions}
+        if found != {wanted}:
+            return f"expected {name} {wanted:g}, found {', '.join(f'{value:g}' for value in sorted(found))}"
     return ""
 
 

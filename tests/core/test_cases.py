@@ -78,6 +78,14 @@ def test_it_goes_where_it_would_go_or_where_it_is_sent():
     assert failed(rules, {"sql": "select 1", "to": "primary", "verdict": "allow"}) == []
 
 
+def test_limits_are_held_to_where_a_case_names_them():
+    brief = {"id": "brief", "when": "stmt.known", "limits": {"run_seconds": 2}}
+    example = {"sql": "select 1", "verdict": "allow", "limits": {"run_seconds": 2}}
+    assert failed([READS, brief], example) == []
+    assert failed([READS], example) == [(Flavour.MYSQL, "expected run_seconds 2, found 30")]
+    assert failed([READS, brief], {"sql": "select 1", "verdict": "allow"}) == []
+
+
 def test_facts_may_differ_and_may_be_all_there_is():
     rules = [READS, {"id": "big", "when": "node.tables > 5", "then": "confirm"}]
     assert failed(rules, {"sql": "select 1", "facts": {"node.tables": 6}, "verdict": "confirm", "rule": "big"}) == []
@@ -97,6 +105,7 @@ def test_facts_may_differ_and_may_be_all_there_is():
             "case 2: no fact node.tables",
         ),
         ({"cases": [{"verdict": "deny", "facts": {"node.tables": True}}]}, "case 1: no fact node.tables"),
+        ({"cases": [{"verdict": "deny", "limits": {"run_second": 1}}]}, "case 1: unknown limit run_second"),
     ],
 )
 def test_a_bad_example_is_refused(document, complaint):

@@ -1,10 +1,12 @@
 """The shipped policies are sound, and do what their cases say."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from safeconsole.adapters.local.policies import READ_SUFFIX, PolicyFiles, read_form_of
 from safeconsole.core.analysis import analyse
@@ -35,6 +37,25 @@ def test_lint_has_nothing_to_say(name):
     policy, examples = FILES.load(name), FILES.cases(name)
     assert lint(policy, examples) == ()
     assert unmatched_rules(policy, examples) == ()
+
+
+def mutants():
+    """Each shipped policy without one of its rules, and without the limits of one."""
+    for name in FILES.names():
+        policy = FILES.load(name)
+        for rule in policy.rules:
+            others = tuple(each for each in policy.rules if each is not rule)
+            yield pytest.param(name, replace(policy, rules=others), rule.id, id=f"{name} without {rule.id}")
+            if rule.limits and rule.then is not None:
+                loose = tuple(replace(each, limits={}) if each is rule else each for each in policy.rules)
+                yield pytest.param(name, replace(policy, rules=loose), rule.id, id=f"{name}, no limits of {rule.id}")
+
+
+@pytest.mark.parametrize(("name", "policy", "gone"), list(mutants()))
+def test_without_a_rule_a_case_gets_another_answer(name, policy, gone):
+    """Not only that the rule matches in a case: there is one whose verdict or limits hang on it."""
+    examples = tuple(structs.replace(case, rule="") for case in FILES.cases(name))
+    assert list(failures(policy, examples, analysed)), gone
 
 
 @pytest.mark.parametrize("name", FILES.names())
