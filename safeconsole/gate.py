@@ -327,8 +327,12 @@ class Gate:
             sql: statements that it ends with, recorded as any other statement's text is.
         """
         if sql.strip():
-            detail = " ".join([detail, *map(self._recorder.text_of, self.split(sql))])
+            detail = f"{detail} {self.as_recorded(sql)}"
         self._recorder.append(CommandGiven(command=detail) if what == "command" else Noticed(what=what, detail=detail))
+
+    def as_recorded(self, sql: str) -> str:
+        """Return statements as the journal holds them, one after the other."""
+        return "; ".join(map(self._recorder.text_of, self.split(sql)))
 
     def enter_code(self, source: str, *, language: str = "python") -> None:
         """Record source that the person entered, durably, before it runs. Raises AuditUnavailableError."""

@@ -455,6 +455,19 @@ class Presenter(Protocol):
         ...
 
 
+class TerminalRecording(Protocol):
+    """A recording of one session's terminal: a convenience, which never fails whoever writes to it."""
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether rows are wanted in it."""
+        ...
+
+    def output(self, text: str) -> None:
+        """Add what was shown."""
+        ...
+
+
 class Archive(Protocol):
     """The journals kept on this computer, for reading."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from safeconsole.adapters.local.clock import SystemClock
 from safeconsole.adapters.local.configuration import journal_directory, load_settings
 from safeconsole.adapters.local.identity import NO_TERMINAL, who
 from safeconsole.adapters.local.secrets import VARIABLE_PREFIX
-from safeconsole.core.errors import ConfigurationError, RefusedError
+from safeconsole.core.errors import AuditUnavailableError, ConfigurationError, RefusedError
 from safeconsole.core.person import Person
 from safeconsole.core.settings import ClusterSettings, NoticeSettings, Settings
 from safeconsole.core.vocabulary import Flavour
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from safeconsole.adapters.local.keeping import JournalKeeping
     from safeconsole.adapters.local.notices import LocalNotices
     from safeconsole.adapters.local.policies import PolicyFiles
+    from safeconsole.adapters.local.recording import Recording
     from safeconsole.adapters.local.shelf import FileShelf
     from safeconsole.adapters.local.shipping import Shipping
     from safeconsole.adapters.mysql.engine import MySqlEngine
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from safeconsole.core.record import SessionOpened
     from safeconsole.core.statement import Statement
     from safeconsole.core.visit import Status, Visit
+    from safeconsole.gate import Gate
     from safeconsole.interfaces import Archive, SecondPerson
     from safeconsole.shells.cli.audit_review import ReviewBook
 
@@ -161,6 +163,7 @@ class Program:
             raise
         gate = Gate(visit=visit, policy=policy, engine=engine, journal=journal, clock=self._clock, people=people)
         shipping: Shipping | None = None
+        recordings: list[Recording] = []
         reason = "interrupted"
         try:
             shipping = self._shipping()
@@ -176,9 +179,12 @@ class Program:
                 ),
                 history_directory=self.history_directory(),
                 journal_directory=str(self._audit_directory()),
+                record_terminal=lambda: self._recording(gate, journal.session, recordings),
             )
             reason = ""
         finally:
+            for recording in recordings:
+                _note_recorded(gate, recording)
             for trouble in gate.close(reason):
                 sys.stderr.write(f"safeconsole: {trouble}\n")
             engine.close()
@@ -339,6 +345,24 @@ class Program:
             literal_key=literal_key_for(policy, audit.literal_key),
         )
 
+    def _recording(self, gate: Gate, session: str, begun: list[Recording]) -> Recording | None:
+        from shutil import get_terminal_size
+
+        from safeconsole.adapters.local.recording import open_recording
+
+        recording = open_recording(
+            self._audit_directory(),
+            session,
+            clock=self._clock,
+            size=get_terminal_size(),
+            settings=self.settings().audit.recordings,
+        )
+        if recording is None:
+            gate.note("terminal not recorded", f"there is no room for it in {self._audit_directory()}")
+        else:
+            begun.append(recording)
+        return recording
+
     def _shipping(self) -> Shipping | None:
         if not self.settings().audit.sinks:
             return None
@@ -400,6 +424,14 @@ def _keep_from_children(names: Iterable[str]) -> None:
     """Take secrets out of what editors, pagers and secret commands inherit; the program has its own copy."""
     for name in names:
         os.environ.pop(name, None)
+
+
+def _note_recorded(gate: Gate, recording: Recording) -> None:
+    from safeconsole.core.recordable import TERMINAL_RECORDED
+
+    digest = recording.close()
+    with suppress(AuditUnavailableError):
+        gate.note(TERMINAL_RECORDED, digest)
 
 
 def _known_flavour(cluster: ClusterSettings) -> Flavour:

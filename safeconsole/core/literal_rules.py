@@ -20,7 +20,7 @@ from safeconsole.core.statement import Statement, TableName
 from safeconsole.core.vocabulary import Effect
 
 HASH_DIGITS = 16
-"""Of the keyed hash of a value: one chance in four billion that two of a billion billion values share them."""
+"""Of the keyed hash of a value, 64 bits: among a million values two share one with a chance of 1 in 37 million."""
 
 _PART = re.compile(r"[^.\s`'\"]+")
 

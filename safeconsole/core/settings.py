@@ -84,6 +84,19 @@ class SinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     secret_variable: str = ""
 
 
+class RecordingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    Recordings of consoles' terminals, beside the journal.
+
+    Attributes:
+        keep: nothing; messages, which is all but rows; or rows too, as far as they may be kept.
+        largest_bytes: of one session's, > 0.
+    """
+
+    keep: Literal["nothing", "messages", "rows"] = "nothing"
+    largest_bytes: int = 16 * 1024 * 1024
+
+
 class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     The journal.
@@ -95,6 +108,7 @@ class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         public_keys: keys whose signatures are believed, 64 hexadecimal digits each; with one, an unsigned log does
             not hold.
         sinks: where copies go, by name.
+        recordings: what is kept of what consoles show.
     """
 
     directory: str = ""
@@ -102,6 +116,7 @@ class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     literal_key: str = ""
     public_keys: tuple[str, ...] = ()
     sinks: dict[str, SinkSettings] = {}
+    recordings: RecordingSettings = RecordingSettings()
 
 
 class LeftoverSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -32,6 +32,7 @@ from safeconsole.core.record import (
     SessionClosed,
     SessionOpened,
 )
+from safeconsole.core.settings import RecordingSettings
 from safeconsole.shells.cli.web.routes import Desk
 from safeconsole.shells.cli.web.server import PageServer, new_keys
 
@@ -178,7 +179,13 @@ def write(directory):
     )
     journal.append(SessionClosed(statements=2))
     journal.close()
-    recording = open_recording(directory, "hostile", clock=SystemClock(), columns=80, lines=24)
+    recording = open_recording(
+        directory,
+        "hostile",
+        clock=SystemClock(),
+        size=os.terminal_size((80, 24)),
+        settings=RecordingSettings(keep="rows"),
+    )
     for text in (
         "\x1b[1;31mshop primary\x1b[0m> ",
         "wrong\x1b[5D\x1b[K",

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 
 import pytest
 from click.testing import CliRunner
@@ -21,10 +22,12 @@ from safeconsole.core.record import (
     ElevationChanged,
     Ended,
     Intent,
+    Noticed,
     SessionClosed,
     SessionOpened,
 )
-from safeconsole.core.settings import AuditSettings
+from safeconsole.core.recordable import TERMINAL_RECORDED
+from safeconsole.core.settings import AuditSettings, RecordingSettings
 from safeconsole.shells.cli.audit import audit
 from safeconsole.shells.cli.audit_replay import tame
 
@@ -112,6 +115,7 @@ def run(tmp_path):
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert result.exit_code == code, result.output
+        invoke.messages = result.stderr
         return result.stdout
 
     invoke.directory = directory
@@ -349,12 +353,28 @@ def test_prune_packs_and_keeps_and_says_which(run):
 
 
 def test_replay_plays_what_the_terminal_showed(run):
-    recording = open_recording(run.directory, "aa11", clock=Clock(), columns=80, lines=24)
+    recording = open_recording(
+        run.directory, "aa11", clock=Clock(), size=os.terminal_size((80, 24)), settings=RecordingSettings(keep="rows")
+    )
     recording.output("\x1b[31mred\x1b[0m \x1b]0;owned\x07")
     recording.output("end")
     assert run("replay", "aa", "--speed", "1000") == "\x1b[31mred\x1b[0m end\n"
     with pytest.raises(ConfigurationError, match="no recording"):
         run("replay", "bb22")
+
+
+def test_replay_says_when_a_recording_is_not_the_one_that_the_session_closed_with(run):
+    settings = RecordingSettings(keep="rows")
+    recording = open_recording(run.directory, "cc33", clock=Clock(), size=os.terminal_size((80, 24)), settings=settings)
+    recording.output("shown")
+    journal = open_journal(run.directory, clock=Clock(), session="cc33")
+    journal.append(Noticed(what=TERMINAL_RECORDED, detail=recording.close()))
+    journal.close()
+    assert run("replay", "cc33", "--speed", "1000") == "shown\n"
+    path = run.directory / "recordings" / "cc33.cast"
+    path.write_text(path.read_text().replace("shown", "forged"))
+    assert run("replay", "cc33", "--speed", "1000") == "forged\n"
+    assert "somebody changed it" in run.messages
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from safeconsole.adapters.local.clock import SystemClock
 from safeconsole.adapters.local.journal import open_journal
 from safeconsole.adapters.local.recording import open_recording, played
 from safeconsole.adapters.local.reviews import open_reviews
+from safeconsole.core.settings import RecordingSettings
 from safeconsole.core.record import (
     Asked,
     Decided,
@@ -228,7 +229,13 @@ def test_a_journal_that_does_not_hold_says_so_on_the_page(ask, directory):
 
 def test_a_recording_is_played_tamed(ask, directory):
     assert ask("/sessions/denied/recording.json").status == 404
-    recording = open_recording(directory, "denied", clock=SystemClock(), columns=80, lines=24)
+    recording = open_recording(
+        directory,
+        "denied",
+        clock=SystemClock(),
+        size=os.terminal_size((80, 24)),
+        settings=RecordingSettings(keep="rows"),
+    )
     recording.output("\x1b[31mred\x1b[0m\x1b]0;owned\x07")
     assert [text for _, text in json.loads(ask("/sessions/denied/recording.json").body)] == ["\x1b[31mred\x1b[0m"]
     page = ask("/sessions/denied/replay").body

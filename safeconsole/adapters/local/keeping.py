@@ -48,6 +48,12 @@ class JournalKeeping:
 
         return played(self._directory, session)
 
+    def recording_digest(self, session: str) -> str:
+        """The hexadecimal SHA-256 of a session's recording. Raises ConfigurationError without one."""
+        from safeconsole.adapters.local.recording import digest_of  # noqa: PLC0415
+
+        return digest_of(self._directory, session)
+
     def new_signing_key(self, where: str) -> str:
         """Make a key in a file or the keyring, and return its public half. Raises ConfigurationError."""
         from safeconsole.adapters.local.signing import new_key  # noqa: PLC0415

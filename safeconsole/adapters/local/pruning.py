@@ -17,6 +17,7 @@ import msgspec
 from safeconsole.adapters.local.appending import sync_directory, unavailable
 from safeconsole.adapters.local.archive import PACKED, LocalArchive
 from safeconsole.adapters.local.hostlog import HostLog
+from safeconsole.adapters.local.recording import recording_file
 from safeconsole.core.anchor import AnchorEvent
 from safeconsole.core.record import SessionSummary
 from safeconsole.core.review import Review, ReviewState, state_of
@@ -87,11 +88,13 @@ def _keeps(summary: SessionSummary, reviews: tuple[Review, ...], broken: set[str
 
 
 def _remove(path: Path, host_log: HostLog, summary: SessionSummary, *, dry: bool) -> int:
-    size = path.stat().st_size
+    recording = recording_file(path.parent.parent, summary.session)
+    size = path.stat().st_size + (recording.stat().st_size if recording.exists() else 0)
     if not dry:
         # MUST be durable first: a removed file without its tombstone is a removed session.
         host_log.add(AnchorEvent.PRUNED, summary.session, count=summary.entries, head=summary.head, durable=True)
         path.unlink()
+        recording.unlink(missing_ok=True)
         sync_directory(path.parent)
     return size
 

@@ -2,7 +2,7 @@
 What the terminal showed, as asciicast v2 beside the journal: `<directory>/recordings/<session>.cast`.
 
 Convenience and no evidence: it is limited in size, it never stops the journal or the statement, and what a
-person types is not in it (a face pauses it while it reads, and puts in what the journal may hold).
+person types is not in it: the face leaves the echo out, and puts in what the journal holds of it.
 
 Source: asciinema documentation, "asciicast v2".
 """
@@ -13,53 +13,52 @@ import contextlib
 import hashlib
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
 
 from safeconsole.adapters.local.appending import make_private_directory, open_appending
 from safeconsole.core.errors import ConfigurationError
+from safeconsole.core.settings import RecordingSettings
 from safeconsole.interfaces import Clock
 
 RECORDINGS = "recordings"
-LARGEST_BYTES = 16 * 1024 * 1024
 ENOUGH = "\r\n[the recording ends here: it has reached its size; the journal goes on]\r\n"
 
 
 class Recording:
     """One session's terminal, as far as it fits."""
 
-    def __init__(self, descriptor: int, clock: Clock, *, largest_bytes: int) -> None:
+    def __init__(self, descriptor: int, clock: Clock, *, largest_bytes: int, keeps_rows: bool) -> None:
         self._descriptor = descriptor
         self._clock = clock
         self._began = clock.monotonic()
         self._left = largest_bytes
+        self._keeps_rows = keeps_rows
         self._hash = hashlib.sha256()
-        self._paused = 0
         self._over = False
+        # A running statement's status line is drawn by another thread.
+        self._lock = threading.Lock()
+
+    @property
+    def keeps_rows(self) -> bool:
+        """Whether rows are wanted in it."""
+        return self._keeps_rows
 
     def output(self, text: str) -> None:
         """Add what was shown; never raises."""
-        if self._paused or self._over or not text:
-            return
-        line = self._line(text)
-        if len(line) > self._left:
-            line, self._over = self._line(ENOUGH), True
-        self._write(line)
-
-    @contextlib.contextmanager
-    def paused(self) -> Iterator[None]:
-        """Leave out what is shown meanwhile: the echo of what a person types."""
-        self._paused += 1
-        try:
-            yield
-        finally:
-            self._paused -= 1
+        with self._lock:
+            if self._over or not text:
+                return
+            line = self._line(text)
+            if len(line) > self._left:
+                line, self._over = self._line(ENOUGH), True
+            self._write(line)
 
     def close(self) -> str:
         """End it, and return the hexadecimal SHA-256 of all that was written, for the journal; never raises."""
-        self._over = True
-        with contextlib.suppress(OSError):
+        with self._lock, contextlib.suppress(OSError):
+            self._over = True
             os.close(self._descriptor)
         return self._hash.hexdigest()
 
@@ -83,34 +82,28 @@ class Recording:
             self._hash.update(line)
 
 
-class RecordedStream:
-    """A terminal's stream that is recorded too; everything else is the stream's own."""
-
-    def __init__(self, stream: TextIO, recording: Recording) -> None:
-        self._stream = stream
-        self._recording = recording
-
-    def write(self, text: str) -> int:
-        """Write to the stream, and to the recording."""
-        self._recording.output(text)
-        return self._stream.write(text)
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
-        return getattr(self._stream, name)
-
-
 def open_recording(
-    directory: Path, session: str, *, clock: Clock, columns: int, lines: int, largest_bytes: int = LARGEST_BYTES
+    directory: Path, session: str, *, clock: Clock, size: os.terminal_size, settings: RecordingSettings
 ) -> Recording | None:
-    """Begin a session's recording, or return None where it cannot be had: a session does not depend on it."""
+    """
+    Begin a session's recording, or return None where it cannot be had: a session does not depend on it.
+
+    Args:
+        size: the terminal's, in character cells.
+    """
     try:
         make_private_directory(directory / RECORDINGS)
-        descriptor = open_appending(directory / RECORDINGS / f"{session}.cast", new=True)
+        descriptor = open_appending(recording_file(directory, session), new=True)
     except OSError:
         return None
-    recording = Recording(descriptor, clock, largest_bytes=largest_bytes)
-    recording.head(columns, lines, f"safeconsole {session}")
+    recording = Recording(descriptor, clock, largest_bytes=settings.largest_bytes, keeps_rows=settings.keep == "rows")
+    recording.head(size.columns, size.lines, f"safeconsole {session}")
     return recording
+
+
+def recording_file(directory: Path, session: str) -> Path:
+    """Return where a session's recording is, or would be."""
+    return directory / RECORDINGS / f"{session}.cast"
 
 
 def played(directory: Path, session: str) -> Iterator[tuple[float, str]]:
@@ -120,16 +113,24 @@ def played(directory: Path, session: str) -> Iterator[tuple[float, str]]:
     Raises:
         ConfigurationError: there is no recording of this session, or it cannot be read.
     """
-    path = directory / RECORDINGS / f"{session}.cast"
+    return _outputs(_content(directory, session).split(b"\n"))
+
+
+def digest_of(directory: Path, session: str) -> str:
+    """Return the hexadecimal SHA-256 of a recording. Raises ConfigurationError, as `played` does."""
+    return hashlib.sha256(_content(directory, session)).hexdigest()
+
+
+def _content(directory: Path, session: str) -> bytes:
+    path = recording_file(directory, session)
     try:
-        lines = path.read_bytes().split(b"\n")
+        return path.read_bytes()
     except FileNotFoundError:
         raise ConfigurationError(
             f"there is no recording of session {session}", instead=f"safeconsole audit show {session} tells it in words"
         ) from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {(error.strerror or '').lower()}") from error
-    return _outputs(lines)
 
 
 def _outputs(lines: list[bytes]) -> Iterator[tuple[float, str]]:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from safeconsole.core.statement import Statement
     from safeconsole.core.visit import Plea, Status
     from safeconsole.gate import Gate
-    from safeconsole.interfaces import Archive, Confirmer
+    from safeconsole.interfaces import Archive, Confirmer, TerminalRecording
     from safeconsole.jobs.reports import ReportShelf
     from safeconsole.shells.cli.audit_review import ReviewBook
     from safeconsole.shells.cli.policy import PolicySource
@@ -55,6 +55,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
         preview: what would be decided, without asking any server.
         history_directory: where this person's histories are kept.
         journal_directory: where the journals are kept, which code that the person runs must leave alone.
+        record_terminal: begins the session's recording; None where it cannot be had.
     """
 
     gate: Gate
@@ -62,6 +63,7 @@ class Session(msgspec.Struct, frozen=True, kw_only=True):
     preview: Callable[[Statement], Considered]
     history_directory: str
     journal_directory: str = ""
+    record_terminal: Callable[[], TerminalRecording | None] = lambda: None
 
 
 class Judge(msgspec.Struct, frozen=True, kw_only=True):

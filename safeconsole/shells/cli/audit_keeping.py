@@ -66,6 +66,10 @@ class Keeping(Protocol):
         """What a session's terminal showed, and at which second. Raises ConfigurationError without one."""
         ...
 
+    def recording_digest(self, session: str) -> str:
+        """The hexadecimal SHA-256 of a session's recording. Raises ConfigurationError without one."""
+        ...
+
     def new_signing_key(self, where: str) -> str:
         """Make a key in a file or the keyring, and return its public half. Raises ConfigurationError."""
         ...

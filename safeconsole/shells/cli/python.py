@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 import click
 
 from safeconsole.shells.cli.application import Application, Door, Session
-from safeconsole.shells.cli.sql import confirmer_of, read_script
+from safeconsole.shells.cli.sql import begin_recording, confirmer_of, read_script, taped_terminal
 from safeconsole.shells.terminal.presenting import screen_of
+
+if TYPE_CHECKING:
+    from safeconsole.shells.terminal.taping import Tape
 
 
 @click.command()
@@ -43,27 +47,30 @@ def python(app: Application, /, cluster: str, file: str | None, code: str | None
         for name, value in (("run_seconds", given["timeout"]), ("fetched_rows", given["max_rows"]))
         if value is not None
     }
-    door = Door(
-        cluster=cluster,
-        face="python",
-        confirmer=confirmer_of(app, confirm),
-        to=str(given["to"]),
-        schema=str(given["schema"]),
-        limits=limits,
-    )
-    with app.open(door) as session:
-        target = str(given["target"] or "")
-        return _run(app, session, target, source=source, name="<-c>" if code is not None else file or "")
+    with taped_terminal(app, wanted=source is None) as tape:
+        door = Door(
+            cluster=cluster,
+            face="python",
+            confirmer=confirmer_of(app, confirm),
+            to=str(given["to"]),
+            schema=str(given["schema"]),
+            limits=limits,
+        )
+        with app.open(door) as session:
+            begin_recording(session, tape)
+            target = str(given["target"] or "")
+            name = "<-c>" if code is not None else file or ""
+            return _run(app, session, target, source=source, name=name, tape=tape)
 
 
-def _run(app: Application, session: Session, target: str, *, source: str | None, name: str) -> int:
+def _run(app: Application, session: Session, target: str, *, source: str | None, name: str, tape: Tape | None) -> int:
     from safeconsole.shells.python.fences import Fences
     from safeconsole.shells.python.line import Line
     from safeconsole.shells.python.namespace import names_for
     from safeconsole.shells.python.sources import forget_current_directory
 
     forget_current_directory()
-    line = Line(session.gate, session.rules, screen_of(sys.stdout, sys.stderr, app.environ))
+    line = Line(session.gate, session.rules, screen_of(sys.stdout, sys.stderr, app.environ), tape)
     namespace = names_for(line, capacity=_capacity(app, session))
     fences = Fences(line, journal_directory=session.journal_directory, nodes=_nodes_of(app, session))
     fences.put_up()

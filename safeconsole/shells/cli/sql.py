@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from safeconsole.interfaces import Confirmer
     from safeconsole.shells.sql.opening import Opened
     from safeconsole.shells.terminal.confirming import NoTerminal, TerminalConfirmer
+    from safeconsole.shells.terminal.taping import Tape
 
 LARGEST_SCRIPT_BYTES = 64 * 1024 * 1024
 
@@ -63,26 +65,49 @@ def sql(
         if value is not None
     }
     interactive = scripts is None
-    door = Door(
-        cluster=cluster,
-        face="sql" if interactive else "one-shot",
-        confirmer=confirmer_of(app, str(given["confirm"])),
-        to=str(given["to"]),
-        schema=str(given["schema"]),
-        limits=limits,
-        plea=plea,
-        approval=str(given["approval"]),
-    )
-    if scripts is None:
-        return open_console(app, door)
+    with taped_terminal(app, wanted=interactive) as tape:
+        door = Door(
+            cluster=cluster,
+            face="sql" if interactive else "one-shot",
+            confirmer=confirmer_of(app, str(given["confirm"])),
+            to=str(given["to"]),
+            schema=str(given["schema"]),
+            limits=limits,
+            plea=plea,
+            approval=str(given["approval"]),
+        )
+        if scripts is None:
+            return open_console(app, door, tape)
+        _run_given(app, door, scripts, form=form or "table")
+    return 0
+
+
+def _run_given(app: Application, door: Door, scripts: tuple[str, ...], *, form: str) -> None:
     with app.open(door) as session:
         try:
-            run_scripts(app, session, scripts, form=form or "table")
+            run_scripts(app, session, scripts, form=form)
         except RefusedError as error:
             if error.exit_code == RefusedError.exit_code:
-                error.instead = _way_out(error.instead, session, elevated=plea is not None)
+                error.instead = _way_out(error.instead, session, elevated=door.plea is not None)
             raise
-    return 0
+
+
+@contextmanager
+def taped_terminal(app: Application, *, wanted: bool) -> Iterator[Tape | None]:
+    """Give what records a console's terminal, where it is wanted and configured; MUST come before who keeps streams."""
+    if not wanted or app.settings().audit.recordings.keep == "nothing":
+        yield None
+        return
+    from safeconsole.shells.terminal.taping import taped
+
+    with taped() as tape:
+        yield tape
+
+
+def begin_recording(session: Session, tape: Tape | None) -> None:
+    """Record the terminal from now on."""
+    if tape is not None:
+        tape.begin(session.record_terminal(), session.gate.policy.literals)
 
 
 def _way_out(instead: str, session: Session, *, elevated: bool) -> str:
@@ -191,13 +216,13 @@ def ask_on_terminal(app: Application) -> TerminalConfirmer | NoTerminal:
     return terminal_confirmer(sys.stderr, sys.stdin, look_of(sys.stderr, app.environ))
 
 
-def open_console(app: Application, door: Door) -> int:
+def open_console(app: Application, door: Door, tape: Tape | None = None) -> int:
     """Open the interactive console, and its session behind the prompt; returns the exit code."""
     from safeconsole.shells.sql.console import Terminal, talk
     from safeconsole.shells.sql.opening import Opening
 
     with ExitStack() as sessions:
-        opening = Opening(lambda: _opened(app, sessions.enter_context(app.open(door))))
+        opening = Opening(lambda: _opened(app, sessions.enter_context(app.open(door)), tape))
         standing = app.standing(door)
         step_aside(app)
         try:
@@ -205,14 +230,14 @@ def open_console(app: Application, door: Door) -> int:
                 opening,
                 standing=standing,
                 history_directory=app.history_directory(),
-                terminal=Terminal(environ=app.environ),
+                terminal=Terminal(environ=app.environ, tape=tape),
             )
         finally:
             # MUST come before the sessions are closed, for what is still being opened is one of them.
             opening.settle()
 
 
-def _opened(app: Application, session: Session) -> Opened:
+def _opened(app: Application, session: Session, tape: Tape | None) -> Opened:
     from safeconsole.shells.sql.opening import Opened
     from safeconsole.shells.sql.state import Services
 
@@ -227,4 +252,5 @@ def _opened(app: Application, session: Session) -> Opened:
         preview=lambda statement: session.preview(statement).decision,
         capacity=capacity,
     )
+    begin_recording(session, tape)
     return Opened(gate=session.gate, services=services)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +12,7 @@ from urllib.parse import quote
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory, ThreadedHistory
 from ptpython.repl import PythonRepl
 
+from safeconsole.core.literal_rules import Treatment
 from safeconsole.core.redaction import is_secret_bearing
 from safeconsole.shells.python.line import Line
 from safeconsole.shells.python.rows import Rows
@@ -44,6 +46,11 @@ class GuardedRepl(PythonRepl):
         # It evaluates what is being typed.
         self.enable_dictionary_completion = False
 
+    def read(self) -> str:
+        """Read an entry; its echo is not recorded."""
+        with self._line.tape.reading():
+            return super().read()
+
     def run_and_show_expression(self, expression: str) -> None:
         """Run an entry and show what came of it; only meanwhile are statements sent."""
         with self._line.at_work():
@@ -68,8 +75,11 @@ class GuardedRepl(PythonRepl):
             super()._show_result(result)
 
     def _handle_exception(self, e: BaseException) -> None:
-        self._line.screen.messages.write(failure_text(e, self._line.screen.messages_look))
-        self._line.screen.messages.flush()
+        tape, literals = self._line.tape, self._line.gate.policy.literals
+        # An error quotes values, and the line that it rose in.
+        with nullcontext() if literals.strictest is Treatment.KEEP else tape.reading():
+            self._line.screen.messages.write(failure_text(e, self._line.screen.messages_look))
+            self._line.screen.messages.flush()
 
     def _handle_keyboard_interrupt(self, e: KeyboardInterrupt) -> None:
         self._line.screen.messages.write(f"\rinterrupted{f': {e}' if str(e) else ''}\n")

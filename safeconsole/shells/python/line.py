@@ -29,6 +29,7 @@ from safeconsole.shells.python.templates import Parameters, Places, fill
 from safeconsole.shells.terminal.cells import clipped, safe
 from safeconsole.shells.terminal.presenting import Screen
 from safeconsole.shells.terminal.status_line import QUIET_SECONDS, StatusLine, status_text
+from safeconsole.shells.terminal.taping import Tape
 
 _READS = frozenset({Effect.READ, Effect.SESSION})
 _BOUNDARIES = (
@@ -80,11 +81,13 @@ class Line:
         gate: the person's session.
         rules: how the servers read text.
         screen: where a statement that takes its time shows how it is doing.
+        tape: what is recorded of the terminal.
     """
 
-    def __init__(self, gate: Gate, rules: Callable[[], LexicalRules], screen: Screen) -> None:
+    def __init__(self, gate: Gate, rules: Callable[[], LexicalRules], screen: Screen, tape: Tape | None = None) -> None:
         self.gate = gate
         self.screen = screen
+        self.tape = tape or Tape()
         self._rules = rules
         self._lock = threading.RLock()
         self._grant: Grant | None = None
@@ -126,6 +129,7 @@ class Line:
                 raise RefusedError("nothing is sent while the console waits for input")
             self.check()
             statement = self._one(fill(text, parameters, self._rules(), places))
+            self.tape.watch(statement)
             collecting = Collecting(self.screen, self.gate.last)
             try:
                 ended = self.gate.run(statement, collecting)

@@ -84,9 +84,15 @@ def enter(line: Line, source: str) -> None:
         SessionEndedError: the road is not what it was.
     """
     line.check()
-    line.gate.enter_code(
-        recorded_source(source, drop_literals=line.gate.policy.literals.strictest is not Treatment.KEEP)
-    )
+    dropped = line.gate.policy.literals.strictest is not Treatment.KEEP
+    recorded = recorded_source(source, drop_literals=dropped)
+    line.gate.enter_code(recorded)
+    line.tape.entered(">>> ", recorded)
+    if is_secret_bearing(source):
+        line.tape.mute("it is about a secret")
+    elif line.tape.has_left_out:
+        # What was read before is in the person's variables.
+        line.tape.mute("it may show again what was left out")
 
 
 def run_source(line: Line, source: str, namespace: dict[str, Any], *, name: str) -> object:

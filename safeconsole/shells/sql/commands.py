@@ -115,13 +115,10 @@ def dispatch(state: ConsoleState, text: str) -> After | None:
     Returns:
         None when the text is no command.
     """
-    line = text.strip()
-    bare = line.rstrip(";").strip().lower()
-    line = _BARE_WORDS.get(bare, line)
+    line = _line_of(text)
     if not line.startswith("\\"):
         return None
-    name, _, argument = line.partition(" ")
-    command = _BY_NAME.get(name) or _BY_NAME.get(name.rstrip(";"))
+    name, argument, command = _read(line)
     if command is None:
         state.say(f"safeconsole: no command {one_line(name)}: \\help lists them")
         return After.STAY
@@ -136,8 +133,26 @@ def dispatch(state: ConsoleState, text: str) -> After | None:
     return After.STAY
 
 
+def sql_in(text: str) -> tuple[str, str]:
+    """Return what was typed as a command's own part, "" where it is none, and the SQL at its end."""
+    line = _line_of(text)
+    if not line.startswith("\\"):
+        return "", text
+    name, argument, command = _read(line)
+    return (line, "") if command is None else _parted(command, name, argument)
+
+
+def _line_of(text: str) -> str:
+    line = text.strip()
+    return _BARE_WORDS.get(line.rstrip(";").strip().lower(), line)
+
+
+def _read(line: str) -> tuple[str, str, Command | None]:
+    name, _, argument = line.partition(" ")
+    return name, argument, _BY_NAME.get(name) or _BY_NAME.get(name.rstrip(";"))
+
+
 def _parted(command: Command, name: str, argument: str) -> tuple[str, str]:
-    """Return what was typed as the command's own part and the SQL at its end."""
     if "[SQL]" not in command.arguments:
         return f"{name} {argument}".rstrip(), ""
     words = command.arguments.split().index("[SQL]")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.visit import Status
 from safeconsole.shells.sql.commands import command_names, dispatch
 from safeconsole.shells.sql.completing import SqlCompleter
+from safeconsole.shells.sql.entering import tape_entry
 from safeconsole.shells.sql.highlighting import SqlLexer
 from safeconsole.shells.sql.history import history_of
 from safeconsole.shells.sql.keys import Pasted, key_bindings
@@ -42,6 +43,7 @@ from safeconsole.shells.sql.refreshing import NameRefresher, glance_through
 from safeconsole.shells.sql.running import run_text
 from safeconsole.shells.sql.state import After, ConsoleState, Services, Streams
 from safeconsole.shells.sql.suggesting import ReadSuggest
+from safeconsole.shells.terminal.taping import Tape
 
 if TYPE_CHECKING:
     from safeconsole.gate import Gate
@@ -58,12 +60,14 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True):
         keys, drawing: where keys come from and the prompt is drawn; None is the process's terminal.
         streams: where everything else goes; None is standard output, standard error and the prompt.
         environ: the environment.
+        tape: what records it, None for nothing.
     """
 
     keys: Input | None = None
     drawing: Output | None = None
     streams: Streams | None = None
     environ: Mapping[str, str] = msgspec.field(default_factory=lambda: os.environ)
+    tape: Tape | None = None
 
 
 def run_console(
@@ -100,9 +104,16 @@ def talk(opening: Opening, *, standing: Status, history_directory: str = "", ter
         data=sys.stdout,
         messages=sys.stderr,
         environ=terminal.environ,
-        ask=lambda question: PromptSession[str](input=terminal.keys, output=terminal.drawing).prompt(question),
+        ask=partial(_ask, terminal),
     )
-    state = ConsoleState(opening=opening, standing=standing, streams=streams, asked=[], names=SchemaNames())
+    state = ConsoleState(
+        opening=opening,
+        standing=standing,
+        streams=streams,
+        asked=[],
+        names=SchemaNames(),
+        tape=terminal.tape or Tape(),
+    )
     rules = KnownRules(partial(_rules_of, opening), partial(_told_above, session, state))
     live = LiveVerdict(partial(_previews, state), partial(_redraw, session))
     pasted = Pasted()
@@ -118,6 +129,11 @@ def talk(opening: Opening, *, standing: Status, history_directory: str = "", ter
     finally:
         live.close()
     return INTERRUPTED if state.leaving else 0
+
+
+def _ask(terminal: Terminal, question: str) -> str:
+    with terminal.tape.reading() if terminal.tape else nullcontext():
+        return PromptSession[str](input=terminal.keys, output=terminal.drawing).prompt(question)
 
 
 def _rules_of(opening: Opening) -> LexicalRules:
@@ -162,13 +178,14 @@ def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, p
     _tell(state)
     now = state.status()
     try:
-        text = session.prompt(
-            lambda: prompt_parts(state.status()),
-            default=draft,
-            # The clock in the prompt runs only while there is something to count.
-            refresh_interval=1.0 if now.elevated_seconds > 0 or now.transaction is not None else 0.0,
-            editing_mode=EditingMode.VI if state.vi_keys else EditingMode.EMACS,
-        )
+        with state.tape.reading():
+            text = session.prompt(
+                lambda: prompt_parts(state.status()),
+                default=draft,
+                # The clock in the prompt runs only while there is something to count.
+                refresh_interval=1.0 if now.elevated_seconds > 0 or now.transaction is not None else 0.0,
+                editing_mode=EditingMode.VI if state.vi_keys else EditingMode.EMACS,
+            )
     except KeyboardInterrupt:
         return After.STAY
     except EOFError:
@@ -183,6 +200,7 @@ def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, p
     except KeyboardInterrupt:
         return After.STAY
     state.asked.append(text.strip())
+    tape_entry(state, text)
     after = dispatch(state, text)
     if after is None:
         run_text(state, text, pasted=pasted.yes)

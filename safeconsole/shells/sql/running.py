@@ -55,6 +55,8 @@ def run_statement(state: ConsoleState, statement: Statement, presenter: Presente
 
 def _problem_of(state: ConsoleState, statement: Statement, presenter: Presenter) -> SafeConsoleError | str | None:
     """Run one statement and return why it did not end well, or None."""
+    # Commands have statements of their own.
+    state.tape.watch(statement)
     try:
         state.gate.run(statement, presenter)
     except SafeConsoleError as error:

@@ -21,6 +21,7 @@ from safeconsole.shells.sql.opening import Opening
 from safeconsole.shells.terminal.evidence import error_text
 from safeconsole.shells.terminal.measures import clock_text
 from safeconsole.shells.terminal.presenting import Screen, Shape, StreamPresenter, screen_of
+from safeconsole.shells.terminal.taping import Tape
 
 
 class After(Enum):
@@ -80,6 +81,7 @@ class ConsoleState(msgspec.Struct, kw_only=True):
         vi_keys: whether the keys are vi's.
         pager: the command line of what rows are handed to, "" for none.
         leaving: whether the person pressed Ctrl-C again while a statement was being stopped.
+        tape: what is recorded of the terminal.
     """
 
     opening: Opening
@@ -93,6 +95,7 @@ class ConsoleState(msgspec.Struct, kw_only=True):
     vi_keys: bool = False
     pager: str = ""
     leaving: bool = False
+    tape: Tape = msgspec.field(default_factory=Tape)
 
     @property
     def gate(self) -> Gate:

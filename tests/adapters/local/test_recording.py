@@ -1,18 +1,22 @@
 """What the terminal showed."""
 
-import io
 import json
+import os
 import stat
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from safeconsole.adapters.local.recording import RecordedStream, open_recording, played
+from safeconsole.adapters.local.recording import digest_of, open_recording, played
 from safeconsole.core.errors import ConfigurationError
+from safeconsole.core.settings import RecordingSettings
+
+SIZE = os.terminal_size((80, 24))
 
 
 @pytest.fixture
 def recording(directory, clock):
-    return open_recording(directory, "s", clock=clock, columns=80, lines=24)
+    return open_recording(directory, "s", clock=clock, size=SIZE, settings=RecordingSettings(keep="rows"))
 
 
 def shown(directory):
@@ -30,16 +34,10 @@ def test_a_recording_is_asciicast_version_2_for_the_account_alone(directory, rec
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_what_is_typed_is_left_out(directory, recording):
-    recording.output("> ")
-    with recording.paused():
-        recording.output("IDENTIFIED BY 'hunter2'")
-    recording.output("ok")
-    assert shown(directory) == ["> ", "ok"]
-
-
 def test_a_recording_ends_at_its_size_and_says_so(directory, clock):
-    recording = open_recording(directory, "s", clock=clock, columns=80, lines=24, largest_bytes=500)
+    recording = open_recording(
+        directory, "s", clock=clock, size=SIZE, settings=RecordingSettings(keep="rows", largest_bytes=500)
+    )
     for _ in range(100):
         recording.output("x" * 50)
     assert "recording ends here" in shown(directory)[-1]
@@ -48,8 +46,10 @@ def test_a_recording_ends_at_its_size_and_says_so(directory, clock):
 
 def test_a_recording_that_cannot_be_written_harms_nobody(directory, clock, recording, tmp_path):
     (tmp_path / "file").write_text("")
-    assert open_recording(tmp_path / "file", "s", clock=clock, columns=80, lines=24) is None
-    assert open_recording(directory, "s", clock=clock, columns=80, lines=24) is None
+    assert (
+        open_recording(tmp_path / "file", "s", clock=clock, size=SIZE, settings=RecordingSettings(keep="rows")) is None
+    )
+    assert open_recording(directory, "s", clock=clock, size=SIZE, settings=RecordingSettings(keep="rows")) is None
     recording.output("x")
     recording.close()
     recording.output("late")
@@ -57,12 +57,20 @@ def test_a_recording_that_cannot_be_written_harms_nobody(directory, clock, recor
     assert shown(directory) == ["x"]
 
 
-def test_a_stream_is_shown_and_recorded(directory, recording):
-    stream = io.StringIO()
-    recorded = RecordedStream(stream, recording)
-    recorded.write("hello")
-    recorded.flush()
-    assert (stream.getvalue(), shown(directory), recorded.isatty()) == ("hello", ["hello"], False)
+def test_what_it_closes_with_is_the_digest_of_the_whole_file(directory, recording):
+    recording.output("one")
+    closed = recording.close()
+    assert closed == digest_of(directory, "s")
+    with (directory / "recordings" / "s.cast").open("a") as file:
+        file.write('[9.0, "o", "forged"]\n')
+    assert closed != digest_of(directory, "s")
+
+
+def test_threads_write_whole_lines_and_the_digest_holds(directory, recording):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: recording.output(f"{number}" * 50), range(400)))
+    assert recording.close() == digest_of(directory, "s")
+    assert len(shown(directory)) == 400
 
 
 def test_a_recording_that_was_tampered_with_is_read_as_far_as_it_is_one(directory, recording):
