@@ -121,3 +121,11 @@ def test_the_processs_own_streams_are_taped_meanwhile(capsys):
     assert sys.stdout is before
     assert held.text == "a line\r\nsaid"
     assert capsys.readouterr().out == "too early\na line\n"
+
+
+def test_the_commands_that_the_recording_knows_are_commands():
+    from safeconsole.shells.sql.commands import command_names
+    from safeconsole.shells.sql.entering import SHOW_ALL_STATEMENTS, SHOW_NO_STATEMENT
+
+    assert set(command_names()) >= SHOW_NO_STATEMENT | SHOW_ALL_STATEMENTS
+    assert not SHOW_NO_STATEMENT & SHOW_ALL_STATEMENTS
