@@ -26,6 +26,7 @@ from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Clock, Connection, Engine
 from safeconsole.nodes import Nodes
 from safeconsole.opinions import Opinions
+from safeconsole.precedents import Precedents
 from safeconsole.transactions import Transactions
 
 
@@ -49,6 +50,7 @@ class Considering:
         self._nodes = nodes
         self._elevations = elevations
         self._opinions = Opinions(clock)
+        self._precedents = Precedents(policy)
         self._clock = clock
         self._transactions = transactions
 
@@ -77,19 +79,26 @@ class Considering:
             # It is no read after all, and belongs where changes belong.
             route = Route.PRIMARY
             choice = self._choose(statement, route, to, connected=False)
+        return self._judged(statement, (choice, estimate, route, limits), statements)
+
+    def _judged(
+        self, statement: Statement, found: tuple[Choice, Estimate, Route, Limits], statements: int
+    ) -> Considered:
+        """Return what the policy says of all that was found out; what was decided on the very same is not again."""
+        choice, estimate, route, limits = found
         server = choice.reading.identity.server if choice.reading and choice.reading.identity else ""
-        circumstances = circumstances_of(
-            self._visit,
-            flavour=self._engine.flavour,
-            statements=statements,
-            grant=self._elevations.covering(statement.digest, server),
-        )
+        grant = self._elevations.covering(statement.digest, server)
+        basis = (*found, grant, self._transactions.opened)
+        precedent = self._precedents.of(statement, basis, {"session.statements": statements})
+        if precedent is not None:
+            return precedent
+        circumstances = circumstances_of(self._visit, flavour=self._engine.flavour, statements=statements, grant=grant)
         facts = facts_of(statement, route=route, reading=choice.reading, estimate=estimate, circumstances=circumstances)
         decision = with_disagreement(judge(self._policy, facts, limits=limits), estimate, choice.route)
         chosen = choice.reading.node if choice.reading else None
         decision = self._transactions.decided(decision, statement, node=chosen, route=choice.route)
         decision = addressed(decision, self._visit.cluster, statement.hazards)
-        return Considered(
+        considered = Considered(
             statement=statement,
             route=choice.route if choice.reading else route,
             node=choice.reading.node if choice.reading else None,
@@ -100,6 +109,9 @@ class Considering:
             facts=facts,
             notes=choice.notes,
         )
+        if self._transactions.opened is None:
+            self._precedents.keep(considered, basis)
+        return considered
 
     def _choose(self, statement: Statement, route: Route, to: str, *, connected: bool) -> Choice:
         """Choose the node; while a transaction is open, the one it is open on, as long as that is of the right kind."""

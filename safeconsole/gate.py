@@ -134,7 +134,7 @@ class Gate:
         notes = (*considered.notes, note) if note else considered.notes
         for each in notes:
             self._recorder.append(Noticed(what=f"said beside statement {number}", detail=each))
-        return replace(considered, notes=notes)
+        return replace(considered, notes=notes) if note else considered
 
     def consider(self, statement: Statement) -> Considered:
         """
@@ -229,6 +229,11 @@ class Gate:
     def stand_down(self) -> None:
         """End the elevation, and close what it opened."""
         self._custody.void(Event.STOOD_DOWN)
+
+    @property
+    def is_elevated(self) -> bool:
+        """Whether an elevation is held; its time may be over."""
+        return self._elevations.is_held
 
     def status(self) -> Status:
         """

@@ -38,6 +38,7 @@ class Nodes:
         self._open: dict[Key, Connection] = {}
         self._readings: tuple[Reading, ...] = ()
         self._measured_seconds = float("-inf")
+        self._chosen: tuple[tuple[object, ...], Choice | None] = ((), None)
 
     def measure(self) -> tuple[Reading, ...]:
         """Measure every node now."""
@@ -104,7 +105,7 @@ class Nodes:
 
     def _choose(self, route: Route, gates: Gates, *, node: str, connected: bool) -> Choice:
         while True:
-            choice = choose(self._readings, gates, route, node=node, sticky=self._sticky.get(route))
+            choice = self._chosen_of(route, gates, node)
             if choice.reading is None or not connected:
                 return choice
             try:
@@ -114,6 +115,15 @@ class Nodes:
                 self._readings = tuple(refused if each is choice.reading else each for each in self._readings)
             else:
                 return choice
+
+    def _chosen_of(self, route: Route, gates: Gates, node: str) -> Choice:
+        """Return the choice among the readings; the same as before while nothing that it was made of is another."""
+        asked = (self._readings, gates, route, node, self._sticky.get(route))
+        before, choice = self._chosen
+        if choice is None or any(one is not other for one, other in zip(asked, before, strict=True)):
+            choice = choose(self._readings, gates, route, node=node, sticky=self._sticky.get(route))
+            self._chosen = (asked, choice)
+        return choice
 
     def connect(self, node: NodeName, account: Account) -> Connection:
         """

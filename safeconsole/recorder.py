@@ -42,6 +42,8 @@ class Recorder:
         self._rules = rules
         self._literals = literals
         self._failed: AuditUnavailableError | None = None
+        # A statement's text stands in two records, and in more where it elevates.
+        self._shown: tuple[Statement | None, str] = (None, "")
 
     @property
     def session(self) -> str:
@@ -153,9 +155,13 @@ class Recorder:
 
     def text_of(self, statement: Statement) -> str:
         """Return a statement as the journal may hold it."""
-        literals = self._literals.of_statement(statement)
-        handling = Handling(rules=self._rules(), literals=literals, key=self.literal_key)
-        return redacted(statement.text, statement.kind, handling)
+        held, shown = self._shown
+        if held is not statement:
+            literals = self._literals.of_statement(statement)
+            handling = Handling(rules=self._rules(), literals=literals, key=self.literal_key)
+            shown = redacted(statement.text, statement.kind, handling)
+            self._shown = (statement, shown)
+        return shown
 
     def readable(self, statement: Statement) -> str:
         """Return a statement as a second person reads it: nobody can approve what they are not shown."""

@@ -7,7 +7,7 @@ The slots are the server's own named locks, so that consoles that know nothing o
 
 from __future__ import annotations
 
-from safeconsole.core.decision import Considered, Permit
+from safeconsole.core.decision import Considered, Decision, Permit
 from safeconsole.core.errors import NoFitNodeError, UnreachableError
 from safeconsole.core.policy import Policy
 from safeconsole.core.record import Noticed
@@ -31,6 +31,7 @@ class SlotQueue:
         self._recorder = recorder
         self._clock = clock
         self._holding: Connection | None = None
+        self._light: Decision | None = None
 
     def proven(self, number: int, considered: Considered, permit: Permit, presenter: Presenter) -> Connection:
         """
@@ -41,7 +42,11 @@ class SlotQueue:
             RefusedError, UnreachableError, ConfigurationError: as `Custody.proven` and `Connection.take_slot`.
         """
         connection = self._custody.proven(permit)
-        if not self._counts or not is_heavy(self._slots, considered.facts):
+        if not self._counts or considered.decision is self._light:
+            return connection
+        if not is_heavy(self._slots, considered.facts):
+            # What is decided by a precedent carries its very decision.
+            self._light = considered.decision
             return connection
         if not connection.has_slots:
             self._note(number, f"{permit.node} has no slots, so that it is not counted")

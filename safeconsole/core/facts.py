@@ -102,6 +102,10 @@ FACTS: dict[str, Fact] = {
 """Every fact that a rule may name, in the order of the documentation."""
 
 
+COUNTED = ("session.statements",)
+"""Facts that are different for each statement of a session, whatever it says."""
+
+
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     """
     Who asks, from where, about which cluster.

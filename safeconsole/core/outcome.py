@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from msgspec.structs import asdict
-
 from safeconsole.core.decision import Considered, Permit
 from safeconsole.core.errors import OutcomeUnknownError, SafeConsoleError, ServerError, StoppedError
+from safeconsole.core.limits import LIMIT_NAMES, Limits
 from safeconsole.core.record import Asked, Decided, Ended, Intent, Sampled
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import OutcomeKind
@@ -31,6 +30,10 @@ class Done(Protocol):
     def inserted_id(self) -> int:
         """The number that the server gave to the first row inserted."""
         ...
+
+
+def _named(limits: Limits) -> dict[str, float]:
+    return {name: getattr(limits, name) for name in LIMIT_NAMES}
 
 
 def asked(number: int, statement: Statement, sql: str, *, by_console: bool = False) -> Asked:
@@ -59,7 +62,7 @@ def decided(number: int, considered: Considered) -> Decided:
         node=considered.node or "",
         server=considered.identity.server if considered.identity else "",
         facts=dict(considered.facts),
-        limits=asdict(decision.limits),
+        limits=_named(decision.limits),
         message=decision.message,
         observed=decision.observed,
     )
@@ -77,7 +80,7 @@ def intent(number: int, permit: Permit, sql: str, guards: dict[str, str]) -> Int
         account=permit.account,
         read_only=permit.read_only,
         guards=guards,
-        limits=asdict(permit.limits),
+        limits=_named(permit.limits),
         elevation=permit.elevation,
     )
 

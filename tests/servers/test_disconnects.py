@@ -268,7 +268,7 @@ def test_a_thousand_short_statements_leak_nothing(cluster):
                 read(connection, "SELECT SLEEP(5)", run_seconds=0.05)
         connection.close()
     engine.close()
-    assert threading.active_count() == threads_before
+    assert threading.active_count() <= threads_before
     assert len(os.listdir("/proc/self/fd")) <= files_before + 1
     wait_for(lambda: _sessions(cluster, node, threads) == 0, at_most=5)
 

@@ -2,7 +2,9 @@
 The watchdog: a thread on a second connection that ends a statement whose limit passed.
 
 What to do when is `core.watchdog`'s table; here is only how. The thread never waits for the person's
-thread, which may be blocked in a read, and kills nothing but the statement it was started for.
+thread, which may be blocked in a read, and kills nothing but the statement that is watched. It looks up five times a
+second while statements come and go, so that one which is over sooner costs it nothing; it is called earlier
+only for a deadline that comes before its next look.
 """
 
 from __future__ import annotations
@@ -12,10 +14,10 @@ import threading
 import time
 from collections.abc import Callable
 
-import msgspec
-
+from safeconsole.adapters.mysql.alarm import Alarm
 from safeconsole.adapters.mysql.lookout import ANSWER_SECONDS, Lookout
 from safeconsole.adapters.mysql.sensors import Numbers
+from safeconsole.adapters.mysql.watched import Watched
 from safeconsole.core.errors import UnreachableError
 from safeconsole.core.limits import Limits
 from safeconsole.core.watchdog import Breach, Event, Sample, State, breach_of, next_state
@@ -28,50 +30,10 @@ IDLE_LOOK_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 _SETTLE_SECONDS = 2 * GRACE_SECONDS + 3 * ANSWER_SECONDS
 
+_DOZES = 5
+"""Looks without a statement after which the thread goes; the next one starts another."""
+
 _FINAL = frozenset({State.OVER, State.MISSED})
-
-
-class Watched(msgspec.Struct, kw_only=True):
-    """
-    One statement under watch, shared by the person's thread and the watchdog's.
-
-    Attributes:
-        limits: ceilings in force.
-        sent_seconds: monotonic reading at the send.
-        first: the sample that growth is counted from.
-        report: called with each sample, or None.
-        rows: rows that reached the client; written by the person's thread.
-        breach: the ceiling behind the kill, or None.
-        verified: what the process list said in the end, "" while nobody had to look.
-        killed: whether a kill was sent for it.
-        blind: whether the watchdog could not look any more, and ended it for that.
-        peak_memory_bytes: highest session memory sampled.
-    """
-
-    limits: Limits
-    sent_seconds: float
-    first: Sample
-    report: Callable[[Sample], None] | None = None
-    rows: int = 0
-    breach: Breach | None = None
-    verified: str = ""
-    killed: bool = False
-    blind: bool = False
-    peak_memory_bytes: int = 0
-    finished: bool = False
-    interrupted: bool = False
-    insisted: bool = False
-    ending: bool = False
-    state: State = State.RUNNING
-    missing_readings: int = 0
-    resume_seconds: float = 0.0
-    wake: threading.Event = msgspec.field(default_factory=threading.Event)
-    over: threading.Event = msgspec.field(default_factory=threading.Event)
-
-    @property
-    def elapsed_seconds(self) -> float:
-        """Seconds since the send."""
-        return time.monotonic() - self.sent_seconds
 
 
 class Watchdog:
@@ -86,7 +48,12 @@ class Watchdog:
         self._lookout = lookout
         # Held while aiming and while a statement is declared over, so that no kill falls between two statements.
         self._aim = threading.Lock()
+        # Held while the second connection is used: it answers one thread at a time.
+        self._looking = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._current: Watched | None = None
+        self._alarm = Alarm()
+        self._closed = False
         self._baseline: tuple[float, Numbers] | None = None
 
     def watch(self, limits: Limits, *, report: Callable[[Sample], None] | None = None, fresh: bool = False) -> Watched:
@@ -99,21 +66,29 @@ class Watchdog:
         Raises:
             UnreachableError: the watchdog's connection is gone and does not come back; nothing may be sent.
         """
-        self._join()
+        before = self._current
+        if before is not None and not before.finished:
+            raise UnreachableError("the watchdog still watches another statement; nothing was sent")
         numbers = self._baseline_numbers(fresh=fresh)
         watched = Watched(
             limits=limits, sent_seconds=time.monotonic(), first=_sample_of(numbers, elapsed=0.0, rows=0), report=report
         )
-        # A daemon: a console that leaves must not wait for a server that does not answer.
-        self._thread = threading.Thread(target=self._run, args=(watched,), daemon=True, name="safeconsole-watchdog")
-        self._thread.start()
+        with self._aim:
+            # MUST come before the look at when it wakes: a thread that is about to sleep looks for work last.
+            self._current = watched
+            thread = self._thread
+            if thread is None or not thread.is_alive():
+                # A daemon: a console that leaves must not wait for a server that does not answer.
+                thread = self._thread = threading.Thread(target=self._live, daemon=True, name="safeconsole-watchdog")
+                thread.start()
+                return watched
+        self._alarm.ring_before(watched.sent_seconds + min(SAMPLE_SECONDS, limits.run_seconds))
         return watched
 
     def finish(self, watched: Watched) -> None:
         """Declare a statement over; returns when no kill can follow any more."""
         with self._aim:
             watched.finished = True
-        watched.wake.set()
         if watched.ending:
             watched.over.wait(_SETTLE_SECONDS)
 
@@ -126,46 +101,80 @@ class Watchdog:
         """
         watched.insisted = watched.interrupted
         watched.interrupted = True
-        watched.wake.set()
+        self._alarm.ring()
         if not watched.over.wait(_SETTLE_SECONDS):
             return "unreachable"
         return watched.verified or "already over"
 
     def still_there(self) -> str:
         """End the watched connection, which is lost to us, and say as `stop` what became of its statement."""
-        self._join()
         watched = Watched(limits=Limits(), sent_seconds=time.monotonic(), first=Sample(elapsed_seconds=0.0))
         watched.state = State.KILLING_CONNECTION
-        self._end(watched, self._lookout.kill_connection)
+        with self._looking:
+            self._end(watched, self._lookout.kill_connection)
         return watched.verified
 
     def close(self) -> None:
         """Stop watching and close the connection; never raises."""
-        self._join()
-        self._lookout.close()
-
-    def _join(self) -> None:
-        if self._thread is not None:
+        self._closed = True
+        self._alarm.ring()
+        thread, self._thread = self._thread, None
+        if thread is not None:
             # Every read of the watchdog's connection ends by itself, so this does too.
-            self._thread.join(_SETTLE_SECONDS)
-            self._thread = None
+            thread.join(_SETTLE_SECONDS)
+        self._lookout.close()
 
     def _baseline_numbers(self, *, fresh: bool) -> Numbers:
         now = time.monotonic()
         if self._baseline and not fresh and now - self._baseline[0] < BASELINE_SECONDS:
             return self._baseline[1]
-        numbers = self._lookout.numbers()
-        if numbers == Numbers():
-            # Its connection was gone and is new; growth needs a number to count from.
+        with self._looking:
             numbers = self._lookout.numbers()
+            if numbers == Numbers():
+                # Its connection was gone and is new; growth needs a number to count from.
+                numbers = self._lookout.numbers()
         self._baseline = (now, numbers)
         return numbers
 
-    def _run(self, watched: Watched) -> None:
+    def _live(self) -> None:
+        """See one statement after the other through; between them doze, and go when none comes for a while."""
+        rested = 0
+        while not self._closed:
+            watched = self._current
+            if watched is not None and not (watched.finished or watched.over.is_set()):
+                rested = 0
+                self._see_through(watched)
+                continue
+            if watched is not None:
+                watched.over.set()
+            if rested >= _DOZES and self._goes(watched):
+                return
+            self._doze(time.monotonic() + SAMPLE_SECONDS, watched)
+            rested += 1
+
+    def _goes(self, watched: Watched | None) -> bool:
+        """Take this thread's leave, unless there is another statement by now."""
+        with self._aim:
+            if self._current is not watched:
+                return False
+            self._thread = None
+            return True
+
+    def _doze(self, until_seconds: float, watched: Watched | None) -> None:
+        """Sleep until a moment, a call, or not at all where there is something to do that nobody will call for."""
+
+        def has_work() -> bool:
+            stopped = watched is not None and watched.interrupted and not watched.over.is_set()
+            return self._closed or self._current is not watched or stopped
+
+        self._alarm.sleep_until(until_seconds, unless=has_work)
+
+    def _see_through(self, watched: Watched) -> None:
         ended = False
         try:
             while (event := self._wait_for_event(watched)) is not Event.FINISHED:
-                self._pursue(watched, event)
+                with self._looking:
+                    self._pursue(watched, event)
                 if not self._resume(watched):
                     break
             ended = True
@@ -180,7 +189,7 @@ class Watchdog:
         next_look = max(SAMPLE_SECONDS, watched.resume_seconds)
         while True:
             due = max(min(next_look, watched.limits.run_seconds), watched.resume_seconds)
-            watched.wake.wait(max(due - watched.elapsed_seconds, 0.001))
+            self._doze(watched.sent_seconds + due, watched)
             if watched.finished:
                 return Event.FINISHED
             if watched.interrupted:
@@ -190,7 +199,8 @@ class Watchdog:
                 continue
             next_look = elapsed + SAMPLE_SECONDS
             try:
-                watched.breach = self._breach(watched)
+                with self._looking:
+                    watched.breach = self._breach(watched)
             except UnreachableError:
                 return Event.UNREACHABLE
             if watched.breach is not None:

@@ -9,7 +9,7 @@ from decimal import Decimal
 from pymysql.constants import FIELD_TYPE, FLAG
 from pymysql.converters import convert_date, convert_datetime
 
-from safeconsole.adapters.mysql.packets import Field
+from safeconsole.adapters.mysql.answers import Field
 from safeconsole.adapters.mysql.rows import Decoder, text
 from safeconsole.interfaces import Column
 

@@ -48,6 +48,7 @@ class MySqlConnection:
         self._limits = Limits()
         self._rules = rules_of(link.variant, link.version, session.sql_mode)
         self._running: Running | None = None
+        self._held: tuple[dict[str, str], str, Limits] | None = None
         self._views = Views()
         self._slot = ""
 
@@ -271,7 +272,7 @@ class MySqlConnection:
         if permit.idle_seconds:
             hold_idle(link.wire, link.variant.idle_variables, permit.idle_seconds)
         session = read_session(link.wire, link.variant, self._guards, then=then)
-        open_guard = first_open(self._guards, session, permit.limits)
+        open_guard = self._first_open(session, permit.limits)
         if open_guard:
             raise UnreachableError(f"{link.address} lost a guard: {open_guard}; nothing was sent")
         if session.server != permit.identity.server:
@@ -285,6 +286,15 @@ class MySqlConnection:
             )
         self._session = session
         link.schema = session.schema
+
+    def _first_open(self, session: Session, limits: Limits) -> str:
+        """Return the first guard that is not in force, or ""; the same reading as last time is judged the same."""
+        reading = (session.guards, session.character_set, limits)
+        if reading == self._held:
+            return ""
+        open_guard = first_open(self._guards, session, limits)
+        self._held = None if open_guard else reading
+        return open_guard
 
     def _unreachable(self, error: BaseException) -> UnreachableError:
         self._link.give_up()

@@ -12,13 +12,13 @@ import time
 from collections.abc import Iterator, Sequence
 from functools import partial
 
+from safeconsole.adapters.mysql.answers import ResultEnd, ResultHead, drain, row_batches
 from safeconsole.adapters.mysql.bracket import Bracket, close_bracket, open_bracket
-from safeconsole.adapters.mysql.cancel import Watched
 from safeconsole.adapters.mysql.columns import column_of, decoder_of
 from safeconsole.adapters.mysql.error_codes import CLOSES_CONNECTION, code_of, is_lost, statement_error
 from safeconsole.adapters.mysql.guards import enforce
 from safeconsole.adapters.mysql.link import Link
-from safeconsole.adapters.mysql.packets import Packets, PacketTooLargeError, ResultEnd, ResultHead, drain, row_batches
+from safeconsole.adapters.mysql.packets import Packets, PacketTooLargeError
 from safeconsole.adapters.mysql.variants import Guard
 from safeconsole.adapters.mysql.verdicts import (
     in_doubt_of,
@@ -29,6 +29,7 @@ from safeconsole.adapters.mysql.verdicts import (
     too_many_changed,
     undone_of,
 )
+from safeconsole.adapters.mysql.watched import Watched
 from safeconsole.adapters.mysql.wire import IN_TRANSACTION, DriverError
 from safeconsole.core.decision import Permit
 from safeconsole.core.errors import (

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from safeconsole.adapters.mysql.cancel import Watched
 from safeconsole.adapters.mysql.error_codes import WAYS_OUT
+from safeconsole.adapters.mysql.watched import Watched
 from safeconsole.core.errors import OutcomeUnknownError, SafeConsoleError, StoppedError
 from safeconsole.core.limits import FLOORS
 from safeconsole.core.watchdog import Breach

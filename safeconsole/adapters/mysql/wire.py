@@ -23,7 +23,8 @@ from pymysql.connections import Connection, MySQLResult
 from pymysql.constants import CLIENT, COMMAND, CR, SERVER_STATUS
 from pymysql.cursors import Cursor
 
-from safeconsole.adapters.mysql.packets import CHUNK_BYTES, Packets, ResultHead, read_head, read_texts
+from safeconsole.adapters.mysql.answers import ResultHead, read_head, read_texts
+from safeconsole.adapters.mysql.packets import CHUNK_BYTES, Packets
 
 IN_TRANSACTION_READONLY = 0x2000
 IN_TRANSACTION = SERVER_STATUS.SERVER_STATUS_IN_TRANS

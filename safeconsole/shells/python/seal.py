@@ -49,7 +49,7 @@ class Seal:
         for part in self._parts:
             if part.is_changed():
                 return f"{part.name} was changed"
-        if not self._elevated_by_us() and self._gate.status().elevated_seconds > 0:
+        if not self._elevated_by_us() and self._gate.is_elevated:
             return "an elevation is in force that nobody was asked for"
         return ""
 

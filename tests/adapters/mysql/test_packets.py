@@ -5,18 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymysql import err
 
-from safeconsole.adapters.mysql.columns import column_of, decoder_of
-from safeconsole.adapters.mysql.packets import (
+from safeconsole.adapters.mysql.answers import (
     BATCH_ROWS,
     Field,
-    Packets,
-    PacketTooLargeError,
     ResultEnd,
     drain,
     read_head,
     read_texts,
     row_batches,
 )
+from safeconsole.adapters.mysql.columns import column_of, decoder_of
+from safeconsole.adapters.mysql.packets import Packets, PacketTooLargeError
 from safeconsole.adapters.mysql.rows import decode_rows
 
 EOF = b"\xfe\x00\x00\x02\x00"
@@ -224,3 +223,138 @@ def test_columns_say_their_type():
     assert (named(245, character_set=63).type_name, named(245, character_set=63).binary) == ("json", False)
     assert named(16, character_set=63).binary
     assert named(199).type_name == "type 199"
+
+
+NUMBERS = st.integers(0, 250) | st.integers(0, 2**40)
+SHORTS = st.integers(0, 0xFFFF)
+
+
+def lenenc_number(value):
+    if value < 251:
+        return bytes([value])
+    if value < 1 << 16:
+        return b"\xfc" + value.to_bytes(2, "little")
+    if value < 1 << 24:
+        return b"\xfd" + value.to_bytes(3, "little")
+    return b"\xfe" + value.to_bytes(8, "little")
+
+
+@given(NUMBERS, NUMBERS, SHORTS, SHORTS, st.binary(max_size=20))
+def test_what_is_done_is_read_however_large_its_numbers(changed, inserted, status, warnings, info):
+    shorts = status.to_bytes(2, "little") + warnings.to_bytes(2, "little")
+    head = read_head(packets_of(framed(b"\x00" + lenenc_number(changed) + lenenc_number(inserted) + shorts + info)))
+    assert (head.changed_rows, head.inserted_id, head.status, head.warnings) == (changed, inserted, status, warnings)
+    assert head.fields == ()
+
+
+@given(st.text(max_size=400), st.integers(0, 255), SHORTS, SHORTS)
+def test_a_column_is_read_however_long_its_name(name, kind, flags, character_set):
+    encoded = name.encode()[:1024]
+    fixed = (
+        b"\x0c"
+        + character_set.to_bytes(2, "little")
+        + b"\0\0\0\0"
+        + bytes([kind])
+        + flags.to_bytes(2, "little")
+        + b"\0\0\0"
+    )
+    texts = b"".join(map(lenenc, (b"def", b"shop", b"o", b"orders", encoded, b"x" * 300)))
+    (field,) = read_head(packets_of(framed(b"\x01", texts + fixed, EOF))).fields
+    assert field.name == encoded.decode("utf-8", "backslashreplace")
+    assert (field.type_code, field.flags, field.character_set) == (kind, flags, character_set)
+
+
+def test_a_column_whose_name_is_nonsense_is_an_error():
+    with pytest.raises(ValueError, match="begins with 254"):
+        read_head(packets_of(framed(b"\x01", b"\xfe" * 40, EOF)))
+
+
+@given(st.lists(st.binary(min_size=1, max_size=300), max_size=30), st.integers(1, 90))
+def test_the_bytes_of_rows_are_counted_as_they_are_taken(rows, size):
+    payloads = [lenenc(row) for row in rows]
+    packets = packets_of(framed(*payloads, EOF), (size,))
+    taken = 0
+    for batch in row_batches(packets, [bytes], ResultEnd()):
+        taken += sum(len(lenenc(value)) for (value,) in batch)
+        assert packets.taken_bytes == taken
+
+
+def test_columns_say_their_type():
+    def named(code, flags=0, character_set=255):
+        return column_of(Field(name="c", type_code=code, flags=flags, character_set=character_set))
+
+    assert named(3).type_name == "int"
+    assert named(8, flags=32).type_name == "bigint unsigned"
+    assert named(246).numeric
+    assert (named(252, character_set=63).type_name, named(252, character_set=63).binary) == ("blob", True)
+    assert (named(252).type_name, named(252).binary) == ("text", False)
+    assert named(254, flags=256).type_name == "enum"
+    assert (named(245, character_set=63).type_name, named(245, character_set=63).binary) == ("json", False)
+    assert named(16, character_set=63).binary
+    assert named(199).type_name == "type 199"
+
+
+NUMBERS = st.integers(0, 250) | st.integers(0, 2**40)
+SHORTS = st.integers(0, 0xFFFF)
+
+
+def lenenc_number(value):
+    if value < 251:
+        return bytes([value])
+    if value < 1 << 16:
+        return b"\xfc" + value.to_bytes(2, "little")
+    if value < 1 << 24:
+        return b"\xfd" + value.to_bytes(3, "little")
+    return b"\xfe" + value.to_bytes(8, "little")
+
+
+@given(NUMBERS, NUMBERS, SHORTS, SHORTS, st.binary(max_size=20))
+def test_what_is_done_is_read_however_large_its_numbers(changed, inserted, status, warnings, info):
+    shorts = status.to_bytes(2, "little") + warnings.to_bytes(2, "little")
+    head = read_head(packets_of(framed(b"\x00" + lenenc_number(changed) + lenenc_number(inserted) + shorts + info)))
+    assert (head.changed_rows, head.inserted_id, head.status, head.warnings) == (changed, inserted, status, warnings)
+    assert head.fields == ()
+
+
+@given(st.text(max_size=400), st.integers(0, 255), SHORTS, SHORTS)
+def test_a_column_is_read_however_long_its_name(name, kind, flags, character_set):
+    encoded = name.encode()[:1024]
+    fixed = (
+        b"\x0c"
+        + character_set.to_bytes(2, "little")
+        + b"\0\0\0\0"
+        + bytes([kind])
+        + flags.to_bytes(2, "little")
+        + b"\0\0\0"
+    )
+    texts = b"".join(map(lenenc, (b"def", b"shop", b"o", b"orders", encoded, b"x" * 300)))
+    (field,) = read_head(packets_of(framed(b"\x01", texts + fixed, EOF))).fields
+    assert field.name == encoded.decode("utf-8", "backslashreplace")
+    assert (field.type_code, field.flags, field.character_set) == (kind, flags, character_set)
+
+
+def test_a_column_whose_name_is_nonsense_is_an_error():
+    with pytest.raises(ValueError, match="begins with 255"):
+        read_head(
+            packets_of(framed(b"\x01", b"\xff" * 40, EOF)[:4] + framed(b"\x01\xff")[4:5] + framed(b"\x03\xff" * 9))
+        )
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=40).filter(lambda each: each[0] != 0xFF), max_size=30),
+    st.lists(st.integers(1, 50), min_size=1, max_size=5),
+    st.data(),
+)
+def test_what_is_skipped_is_exactly_what_was_asked_for(payloads, sizes, data):
+    packets = packets_of(framed(*payloads), sizes)
+    count = data.draw(st.integers(0, len(payloads)))
+    packets.skip(count)
+    assert [packets.next() for _ in payloads[count:]] == payloads[count:]
+    assert packets.taken_bytes == sum(map(len, payloads))
+
+
+def test_an_error_among_what_is_skipped_is_raised():
+    packets = packets_of(framed(b"a", b"\xff\x28\x04#42000no", b"b"))
+    with pytest.raises(err.MySQLError):
+        packets.skip(3)
+    assert packets.next() == b"b"

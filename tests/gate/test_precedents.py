@@ -1,0 +1,92 @@
+"""What was decided on the very same is not decided again; whatever is another is."""
+
+import pytest
+
+from safeconsole import considering
+from safeconsole.core.errors import DeniedError
+from safeconsole.core.policy import judge
+from safeconsole.core.statement import Estimate
+from tests.gate.conftest import CLOSED, RULES, WRITE, Walk, policy_of
+
+KEYED = Estimate(asked=True, rows=1, keyed=True)
+
+
+def by_key(number):
+    return f"SELECT id FROM orders WHERE id = {number}"
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """The facts of each judgement that was really made."""
+    seen = []
+    monkeypatch.setattr(considering, "judge", lambda *given, **named: seen.append(given[1]) or judge(*given, **named))
+    return seen
+
+
+def road_of(**how):
+    walk = Walk(**how)
+    walk.engine.estimates.update({by_key(number): KEYED for number in range(50)})
+    return walk
+
+
+def test_a_loop_is_judged_twice_once_asked_and_once_recalled(judged):
+    road = road_of()
+    for number in range(10):
+        road.run(by_key(number))
+    assert len(judged) == 2
+    assert [record.facts["session.statements"] for record in road.records("decided")] == list(range(1, 11))
+    assert [record.sql for record in road.records("intent")] == [by_key(number) for number in range(10)]
+    assert [permit for permit, _, _ in road.sent()] == [by_key(number) for number in range(10)]
+    decided = road.records("decided")
+    assert decided[5].facts == {**decided[9].facts, "session.statements": 6}
+
+
+def test_a_policy_that_counts_is_asked_each_time(judged):
+    counting = {"id": "enough", "when": "session.statements > 5", "then": "deny", "message": "enough"}
+    road = road_of(policy=policy_of(rules=[*RULES, counting]))
+    for number in range(5):
+        road.run(by_key(number))
+    with pytest.raises(DeniedError):
+        road.run(by_key(6))
+    assert len(judged) == 6
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda road: road.gate.tighten("run_seconds", 1),
+        lambda road: road.elevate(),
+        lambda road: road.gate.use("primary"),
+        lambda road: road.gate.use_schema("other"),
+        lambda road: road.gate.topology(),
+        lambda road: setattr(road.clock, "seconds", road.clock.seconds + 60),
+    ],
+    ids=["limits", "elevation", "route", "schema", "measured", "time"],
+)
+def test_what_a_decision_is_made_of_makes_another(judged, change):
+    road = road_of()
+    for number in range(4):
+        road.run(by_key(number))
+    assert len(judged) == 2
+    change(road)
+    road.run(by_key(5))
+    assert len(judged) > 2
+
+
+def test_limits_that_were_tightened_hold_for_the_next_statement():
+    road = road_of()
+    for number in range(3):
+        road.run(by_key(number))
+    road.gate.tighten("run_seconds", 0.5)
+    road.run(by_key(4))
+    assert road.records("intent")[-1].limits["run_seconds"] == 0.5
+
+
+def test_nothing_but_reads_of_one_shape_is_ever_a_precedent(judged):
+    road = road_of()
+    road.elevate()
+    for _ in range(2):
+        road.run(WRITE)
+        with pytest.raises(DeniedError):
+            road.run(CLOSED)
+    assert len(judged) == 4
