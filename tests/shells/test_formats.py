@@ -179,3 +179,24 @@ def test_an_export_imports_no_terminal_library():
 def test_an_unknown_format_names_the_known_ones():
     with pytest.raises(ValueError, match="unknown format 'xml': one of table, vertical"):
         render(("a",), (), "xml")
+
+
+@given(
+    st.integers(1, 4).flatmap(
+        lambda width: st.lists(
+            st.tuples(*[st.none() | st.text(st.sampled_from('a",\n\r \0é1'), max_size=4)] * width), max_size=5
+        )
+    )
+)
+def test_csv_of_texts_is_what_the_csv_module_writes(rows):
+    columns = [Column(name=f"c{at}") for at in range(len(rows[0]) if rows else 2)]
+    ours, line = io.StringIO(), io.StringIO()
+    writer = writer_for("csv", columns, ours)
+    writer.rows(rows)
+    expected = io.StringIO()
+    # Lines end with a newline alone, but a return is quoted as where returns end lines.
+    for row in [tuple(column.name for column in columns), *rows]:
+        line = io.StringIO()
+        csv.writer(line).writerow(row)
+        expected.write(line.getvalue().removesuffix("\r\n") + "\n")
+    assert ours.getvalue() == expected.getvalue()

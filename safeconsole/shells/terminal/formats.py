@@ -13,7 +13,7 @@ import datetime as dt
 import io
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 from safeconsole.interfaces import Column, Row
 from safeconsole.shells.terminal.cells import safe, safe_lines, text_of
@@ -95,8 +95,11 @@ class CsvWriter:
         self.rows([tuple(column.name for column in columns)])
 
     def rows(self, batch: Sequence[Row]) -> None:
-        """Write more rows; batches of plain types go to the csv module untouched."""
-        if self._shield is None and _CSV_TYPES.issuperset(map(type, chain.from_iterable(batch))):
+        """Write more rows; batches of plain types go to the csv module untouched, plain texts need not even that."""
+        plain = None if self._shield else _plain_text(batch)
+        if plain is not None:
+            self._stream.write(plain)
+        elif self._shield is None and _CSV_TYPES.issuperset(map(type, chain.from_iterable(batch))):
             self._stream.write(_csv_text(batch))
         else:
             self._stream.write(_csv_text([[self._cell(value) for value in row] for row in batch]))
@@ -110,6 +113,29 @@ class CsvWriter:
         if value is None:
             return None
         return self._shield(text_of(value)) if self._shield else text_of(value)
+
+
+def _plain_text(rows: Sequence[Sequence[Any]]) -> str | None:
+    """
+    Return texts as CSV when none of them needs a quote, else None.
+
+    A fifth of the csv module's time, which looks at every character. Whether a value holds a comma or a newline shows
+    in how many the whole batch holds.
+    """
+    width = len(rows[0]) if rows else 0
+    if width < 2:
+        # A lone value that is empty is quoted, or its line would be an empty one.
+        return None
+    try:
+        lines = [
+            ",".join(row) if None not in row else ",".join(["" if value is None else value for value in row])
+            for row in rows
+        ]
+    except TypeError:
+        return None
+    text = "\n".join([*lines, ""])
+    is_plain = text.count("\n") == len(rows) and text.count(",") == len(rows) * (width - 1)
+    return text if is_plain and '"' not in text and "\r" not in text else None
 
 
 def _csv_text(rows: Sequence[Sequence[object]]) -> str:
