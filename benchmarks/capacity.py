@@ -20,6 +20,7 @@ import json
 import os
 import platform
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -28,7 +29,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks.cold_server import ColdServer, Cost, ask, measured, percentile
+from benchmarks.cold_server import ColdServer, Cost, ask, measured, on_processor, percentile
 from benchmarks.many_tables import SCHEMA, grow, writable
 from safeconsole.demo.cluster import RunningCluster, RunningNode, connect_root
 from safeconsole.demo.servers import start_cluster
@@ -65,8 +66,7 @@ class Console:
         """Run it and return its highest resident memory in bytes."""
         with self.output.open("wb") as output:
             process = subprocess.Popen(
-                # It stands on another computer than the server; here it must not take the server's processor.
-                ["nice", "-n", "19", sys.executable, "-m", "safeconsole", "--config", str(self.config), *arguments],
+                [*on_processor(-1), sys.executable, "-m", "safeconsole", "--config", str(self.config), *arguments],
                 stdout=output,
                 env=self.environ,
             )
@@ -128,17 +128,16 @@ def middle(costs: list[Cost]) -> Cost:
 
 def line_of(cost: Cost, tables: int) -> str:
     """Return a side as a line of a table in Markdown; megabytes, kilobytes, milliseconds."""
-    figures = (
-        cost.side, f"{tables:,}", f"{cost.wall:.1f} s", f"+{cost.grown / 2**20:.1f}", f"+{cost.own / 2**20:.1f}",
-        f"+{cost.kept / 2**20:.1f}", f"{cost.tables:,.0f}", f"{cost.definitions:,.0f}", f"{cost.redo / 1024:.1f}",
-        f"{cost.idle_p99:.2f} → {cost.p99:.2f} ({cost.p99 / cost.idle_p99 - 1:+.0%})", f"{cost.worst:.0f}",
-    )  # fmt: skip
+    memory = (f"+{count / 2**20:.1f}" for count in (cost.grown, cost.own, cost.accounted, cost.kept))
+    counts = f"{cost.tables:,.0f}", f"{cost.definitions:,.0f}", f"{cost.redo / 1024:.1f}"
+    reads = f"{cost.idle_p99:.2f} → {cost.p99:.2f} ({cost.p99 / cost.idle_p99 - 1:+.0%})", f"{cost.worst:.0f}"
+    figures = (cost.side, f"{tables:,}", f"{cost.wall:.1f} s", *memory, *counts, *reads)
     return f"| {' | '.join(figures)} |"
 
 
 HEAD = (
-    "| side | tables | time | memory, MB | its own, MB | kept, MB | tables opened | definitions | redo, KB"
-    " | p99 of the reads beside, without → with, ms | worst |\n|" + "---|" * 11
+    "| side | tables | time | memory, MB | its own, MB | by its account, MB | kept, MB | tables opened | definitions"
+    " | redo, KB | p99 of the reads beside, without → with, ms | worst |\n|" + "---|" * 12
 )
 
 
@@ -166,18 +165,32 @@ def compare(server: ColdServer, console: Console, given) -> None:
         for cost in costs.values():
             print(line_of(cost, tables), flush=True)
         tell_ratios(costs, WORST[flavour])
-        console.report()
-        tell_error("estimate", errors_of(console, server.node, "total_bytes"))
+        tell_errors(server, console)
+
+
+def tell_errors(server: ColdServer, console: Console) -> None:
+    console.report()
+    tell_error("estimate", errors_of(console, server.node, "total_bytes"))
+    for what, privilege in (("--verify", "SELECT"), ("--verify, with PROCESS", "PROCESS")):
+        with connect_root(server.node.socket) as dba:
+            writable(dba, value=True)
+            ask(dba, f"GRANT {privilege} ON *.* TO 'console_read'@'%'")
+            writable(dba, value=False)
         console.run("capacity", "bench", "--verify", "20", "--format", "json")
-        tell_error("--verify", errors_of(console, server.node, "found_bytes"))
+        tell_error(what, errors_of(console, server.node, "found_bytes"))
+    with connect_root(server.node.socket) as dba:
+        writable(dba, value=True)
+        ask(dba, "REVOKE PROCESS ON *.* FROM 'console_read'@'%'")
+        writable(dba, value=False)
 
 
 def tell_ratios(costs: dict[str, Cost], worst: str) -> None:
     ours, theirs, opening = costs["`capacity`"], costs[worst], costs["opening"]
     beside = ours.own - opening.own
     print(
-        f"\n  of {worst}: memory {ours.grown / theirs.grown:.1%}, its own {ours.own / max(theirs.own, 1):.1%}"
-        f" ({beside / max(theirs.own, 1):+.1%} without opening the console), definitions"
+        f"\n  of {worst}: memory {ours.grown / max(theirs.grown, 1):.1%}, its own {ours.own / max(theirs.own, 1):.1%}"
+        f" ({beside / max(theirs.own, 1):+.1%} without opening the console),"
+        f" by the server's account {ours.accounted / max(theirs.accounted, 1):.1%}, definitions"
         f" {ours.definitions / max(theirs.definitions, 1):.1%},"
         f" tables opened {ours.tables / max(theirs.tables, 1):.1%};"
         f" console {ours.console_bytes / 2**20:.0f} MB",
@@ -216,6 +229,8 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=1, help="of each side; the medians are told")
     parser.add_argument("--rows", type=int, nargs="*", default=[], help="made-up rows for the console's own cost")
     given = parser.parse_args()
+    # Ended from outside, it stops its servers as on any other end.
+    signal.signal(signal.SIGTERM, lambda *_signal: sys.exit(1))
     model = next(
         (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
         "",

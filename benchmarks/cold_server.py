@@ -2,7 +2,8 @@
 One server of a throw-away cluster, restarted cold before each side, and what a side does to it.
 
 Measured: memory of the process (resident at its highest, and what of it is the server's own and not its program's
-pages on disk), tables and definitions opened, redo written, and the latency of single reads beside it.
+pages on disk), memory by the server's own account, tables and definitions opened, redo written, and the latency of
+single reads beside it. Server and reads have one processor, the console has another: it lives on another computer.
 """
 
 from __future__ import annotations
@@ -34,8 +35,15 @@ CACHES = {
 }
 """The servers' own defaults, with `NORMAL` the settings of a server at work; the demo's are for throw-away data."""
 
+ACCOUNTS = {
+    "mysql": "SELECT SUM(current_number_of_bytes_used) FROM performance_schema.memory_summary_global_by_event_name",
+    "mariadb": "SELECT variable_value FROM information_schema.global_status WHERE variable_name = 'MEMORY_USED'",
+}
+"""What the server says that it holds; MariaDB's leaves out InnoDB."""
+
 SETTLE_SECONDS, WARM_SECONDS, IDLE_SECONDS, AFTER_SECONDS = 3.0, 2.0, 10.0, 0.5
 _LOOK_SECONDS = 0.02
+_ACCOUNTED_EVERY = 10
 _START_SECONDS = 600.0
 _LOAD = """
 import sys, time, random, pymysql
@@ -59,7 +67,8 @@ class Cost:
     What one side did: bytes, counts, milliseconds, seconds.
 
     Attributes:
-        grown: resident memory, at its highest.
+        grown: resident memory, at its highest; what a start freed is used again and does not show.
+        accounted: memory by the server's own account, at its highest; see `ACCOUNTS`.
         own: the same without pages of the server's program, which its first use of any code reads from disk.
         kept: resident memory still there afterwards.
         idle_p99: of the reads beside it, in a time without it, half before and half after.
@@ -70,6 +79,7 @@ class Cost:
     wall: float
     grown: int
     own: int
+    accounted: int
     kept: int
     tables: int
     definitions: int
@@ -98,10 +108,11 @@ class ColdServer:
         self.process: subprocess.Popen[bytes] | None = None
 
     def restart(self, *options: str) -> None:
-        """Stop it, start it with these options or those of a server at work, and wait until it answers."""
+        """Stop it, start it with these options or as a server at work, and wait until it answers."""
         self.stop()
         chosen = options or (*NORMAL, *CACHES[self.flavour])
-        command = [*self.command, *(option.encode() for option in chosen)]
+        before = ("nice", "-n", "10") if options else on_processor(0)
+        command = [*(word.encode() for word in before), *self.command, *(option.encode() for option in chosen)]
         with (self.node.datadir.parent / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=self.node.datadir.parent, stdin=subprocess.DEVNULL, stdout=log, stderr=log
@@ -149,6 +160,12 @@ class ColdServer:
         return {name: int(value) for name, value in rows}
 
 
+def on_processor(number: int) -> tuple[str, ...]:
+    """Return what runs a command on one processor, counted from 0, or -1 for the last."""
+    known = sorted(os.sched_getaffinity(0))
+    return ("taskset", "-c", str(known[number])) if len(known) > 1 else ()
+
+
 class _Highest:
     """Looks at the server's own memory while a side runs."""
 
@@ -156,6 +173,8 @@ class _Highest:
         self._server = server
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
+        self._dba = connect_root(server.node.socket)
+        self.begun = self.accounted = self._accounted()
         self.highest = 0
 
     def __enter__(self) -> Self:
@@ -165,11 +184,19 @@ class _Highest:
     def __exit__(self, *_ended: object) -> None:
         self._over.set()
         self._thread.join()
+        self._dba.close()
 
     def _look(self) -> None:
+        looks = 0
         while not self._over.is_set():
             self.highest = max(self.highest, self._server.memory()["RssAnon"])
+            looks += 1
+            if looks % _ACCOUNTED_EVERY == 0:
+                self.accounted = max(self.accounted, self._accounted())
             self._over.wait(_LOOK_SECONDS)
+
+    def _accounted(self) -> int:
+        return int(ask(self._dba, ACCOUNTS[self._server.flavour])[0][0])
 
 
 def measured(server: ColdServer, side: str, run: Callable[[], int]) -> Cost:
@@ -177,15 +204,17 @@ def measured(server: ColdServer, side: str, run: Callable[[], int]) -> Cost:
     server.restart()
     # A replica that has just begun catches up first.
     time.sleep(SETTLE_SECONDS)
-    load = subprocess.Popen([sys.executable, "-c", _LOAD, str(server.node.socket)], stdout=subprocess.PIPE, text=True)
+    reads = [*on_processor(0), sys.executable, "-c", _LOAD, str(server.node.socket)]
+    load = subprocess.Popen(reads, stdout=subprocess.PIPE, text=True)
     try:
         time.sleep(WARM_SECONDS)
         idle_from = time.monotonic()
         time.sleep(IDLE_SECONDS / 2)
+        own = _Highest(server)
         before, was = server.counters(), server.memory()
         server.forget_highest()
         begun = time.monotonic()
-        with _Highest(server) as own:
+        with own:
             console = run()
         ended = time.monotonic()
         time.sleep(AFTER_SECONDS)
@@ -201,7 +230,7 @@ def measured(server: ColdServer, side: str, run: Callable[[], int]) -> Cost:
     during = [took * 1000 for at, took in reads if begun - 0.1 <= at <= ended]
     return Cost(
         side=side, wall=ended - begun, grown=now["VmHWM"] - was["VmRSS"], kept=now["VmRSS"] - was["VmRSS"],
-        own=max(own.highest - was["RssAnon"], 0),
+        own=max(own.highest - was["RssAnon"], 0), accounted=own.accounted - own.begun,
         tables=after["Opened_tables"] - before["Opened_tables"],
         definitions=after.get("Opened_table_definitions", 0) - before.get("Opened_table_definitions", 0),
         redo=after["Innodb_os_log_written"] - before["Innodb_os_log_written"],

@@ -14,6 +14,8 @@ from safeconsole.jobs.asking import Asker
 from safeconsole.jobs.statistics import PAGE_TABLES, indexes_sql, page_sql
 from tests.jobs.conftest import PAGE_BYTES, many
 
+TWO_PAGES = PAGE_TABLES * 3 // 2
+
 
 def _sizes(report):
     return {size.key: (size.rows, size.data_bytes, size.index_bytes) for size in report.tables()}
@@ -45,7 +47,7 @@ def test_a_server_without_tables_gives_an_empty_report(bench):
 
 @pytest.mark.parametrize("policy", ["baseline", "strict"])
 def test_every_page_is_a_plain_read_that_the_shipped_policies_allow_on_a_replica(bench, policy):
-    there = bench(many(300), policy=policy)
+    there = bench(many(TWO_PAGES), policy=policy)
     there.survey()
     permits = there.sent()
     assert len(permits) == 3
@@ -55,7 +57,7 @@ def test_every_page_is_a_plain_read_that_the_shipped_policies_allow_on_a_replica
 
 
 def test_every_statement_is_journaled_as_the_tools_own(bench):
-    there = bench(many(300))
+    there = bench(many(TWO_PAGES))
     there.survey()
     asked = [record for record in there.journal.records if isinstance(record, Asked)]
     assert len(asked) == len(there.sent())
@@ -63,7 +65,7 @@ def test_every_statement_is_journaled_as_the_tools_own(bench):
 
 
 def test_one_schema_is_read_alone(bench):
-    there = bench(many(300))
+    there = bench(many(TWO_PAGES))
     report = there.survey(schema="shop0001")
     assert {size.schema for size in report.tables()} == {"shop0001"}
     assert all("database_name = 'shop0001' AND" in text for text in there.statistics.pages)
@@ -100,7 +102,7 @@ def _interrupted(bench, rows):
 
 
 def test_a_survey_begins_afresh_when_told_to(bench):
-    rows = many(300)
+    rows = many(TWO_PAGES)
     _interrupted(bench, rows)
     again = bench(rows)
     assert _sizes(again.survey(afresh=True)) == _expected(rows)
@@ -108,7 +110,7 @@ def test_a_survey_begins_afresh_when_told_to(bench):
 
 
 def test_the_draft_of_another_server_is_not_gone_on_from(bench):
-    rows = many(300)
+    rows = many(TWO_PAGES)
     _interrupted(bench, rows)
     again = bench(rows)
     for node in again.engine.nodes:
@@ -118,7 +120,7 @@ def test_the_draft_of_another_server_is_not_gone_on_from(bench):
 
 
 def test_a_draft_older_than_a_day_is_not_gone_on_from(bench):
-    rows = many(300)
+    rows = many(TWO_PAGES)
     _interrupted(bench, rows)
     again = bench(rows)
     again.now += dt.timedelta(hours=25)
@@ -127,7 +129,7 @@ def test_a_draft_older_than_a_day_is_not_gone_on_from(bench):
 
 
 def test_a_torn_draft_is_not_gone_on_from(bench):
-    rows = many(300)
+    rows = many(TWO_PAGES)
     there = _interrupted(bench, rows)
     there.shelf.append("shop", "all", '["page", [["shop')
     again = bench(rows)
@@ -186,7 +188,7 @@ def test_a_cluster_without_a_fit_node_to_begin_with_is_refused_at_once(bench):
 
 
 def test_a_page_that_hits_a_limit_is_asked_for_again_smaller(bench):
-    rows = many(300)
+    rows = many(TWO_PAGES)
     there = bench(rows)
     there.statistics.faults[1] = StoppedError("stopped", by="watchdog", ceiling="run_seconds")
     assert _sizes(there.survey()) == _expected(rows)
@@ -195,7 +197,7 @@ def test_a_page_that_hits_a_limit_is_asked_for_again_smaller(bench):
 
 
 def test_a_page_that_the_person_stopped_is_not_asked_for_again(bench):
-    there = bench(many(300))
+    there = bench(many(TWO_PAGES))
     there.statistics.faults[1] = StoppedError("stopped by you", by="person")
     with pytest.raises(StoppedError):
         there.survey()
