@@ -39,8 +39,9 @@ if TYPE_CHECKING:
     from safeconsole.core.record import SessionOpened
     from safeconsole.core.statement import Statement
     from safeconsole.core.visit import Status, Visit
+    from safeconsole.core.vocabulary import NodeName
     from safeconsole.gate import Gate
-    from safeconsole.interfaces import Archive, SecondPerson
+    from safeconsole.interfaces import Archive, SecondPerson, Sensor
     from safeconsole.shells.cli.audit_review import ReviewBook
 
 OFFLINE_VERSIONS = {Flavour.MYSQL: 90_700, Flavour.MARIADB: 101_100, Flavour.AURORA_MYSQL: 80_000, Flavour.SQLITE: 0}
@@ -328,7 +329,11 @@ class Program:
         from safeconsole.adapters.local.secrets import LocalSecrets
         from safeconsole.adapters.mysql import engine as mysql
 
-        engine = mysql.open_engine(name, cluster, LocalSecrets(self.settings(), self.environ), self._clock)
+        secrets = LocalSecrets(self.settings(), self.environ)
+        beforehand, while_running = _host_memory(name, cluster)
+        engine = mysql.open_engine(
+            name, cluster, secrets, self._clock, free_memory=beforehand, running_memory=while_running
+        )
         # Every session asks for this first; the network is waited for while policy and journal are opened.
         engine.measure_ahead()
         return engine
@@ -432,6 +437,16 @@ def _note_recorded(gate: Gate, recording: Recording) -> None:
     digest = recording.close()
     with suppress(AuditUnavailableError):
         gate.note(TERMINAL_RECORDED, digest)
+
+
+def _host_memory(name: str, cluster: ClusterSettings) -> tuple[Mapping[NodeName, Sensor], Mapping[NodeName, Sensor]]:
+    """Return the sources of the hosts' free memory: those asked before, and those asked while a statement runs."""
+    if not cluster.free_memory:
+        return {}, {}
+    from safeconsole.adapters.hosts.sources import host_sources
+
+    sources = host_sources(name, cluster)
+    return sources.beforehand, sources.while_running
 
 
 def _known_flavour(cluster: ClusterSettings) -> Flavour:

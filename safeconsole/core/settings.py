@@ -35,6 +35,23 @@ class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ca: str = ""
 
 
+class FreeMemorySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    Where the free memory of a node's host is read.
+
+    Attributes:
+        source: node-exporter is asked before and while a statement runs, the others before only.
+        url: a node exporter's metrics page.
+        instance: of cloudwatch the DBInstanceIdentifier, of enhanced-monitoring the DbiResourceId.
+        region: the AWS region, "" for the environment's.
+    """
+
+    source: Literal["node-exporter", "cloudwatch", "enhanced-monitoring"]
+    url: str = ""
+    instance: str = ""
+    region: str = ""
+
+
 class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     One cluster.
@@ -44,6 +61,7 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         nodes: "host:port", or file paths for sqlite; any order, roles are found out.
         names: node names by address; an address stands for itself where it has none.
         tags: words by node address ("console", "failover-target").
+        free_memory: sources of the hosts' free memory, by node address.
         policy: a shipped policy's name, or a path.
         environment: colours the prompt, available to rules.
         schema: the schema a session starts in, or "".
@@ -56,6 +74,7 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     engine: Literal["auto", "mysql", "mariadb", "aurora-mysql", "sqlite"] = "auto"
     names: dict[str, str] = {}
     tags: dict[str, tuple[str, ...]] = {}
+    free_memory: dict[str, FreeMemorySettings] = {}
     policy: str = "baseline"
     environment: str = "production"
     schema: str = ""

@@ -124,6 +124,8 @@ def seated(cluster, directory, *, nodes=None, gates=None, plea=PLEA, to="", **cl
 def _policy(directory, gates):
     text = (POLICIES / "baseline.yaml").read_text()
     for name, value in gates.items():
+        if f"\n  {name}:" not in text:
+            text = text.replace("gates:\n", f"gates:\n  {name}: 0\n", 1)
         lines = text.splitlines()
         (place,) = [number for number, line in enumerate(lines) if line.startswith(f"  {name}:")]
         lines[place] = f"  {name}: {value}"
@@ -145,7 +147,12 @@ def _configuration(cluster, directory, nodes, policy, settings):
         'schema = "shop"',
         f"policy = {json.dumps(str(policy))}",
         # Tests have no terminal, and baseline lets nobody without one elevate elsewhere.
-        *(f"{key} = {json.dumps(value)}" for key, value in {"environment": "demo", **settings}.items()),
+        *(
+            f"{key} = {json.dumps(value)}"
+            for key, value in {"environment": "demo", **settings}.items()
+            if not isinstance(value, dict)
+        ),
+        *_tables(settings),
         "[clusters.shop.names]",
         *(f"{json.dumps(address)} = {json.dumps(name)}" for address, name in names.items()),
         "[clusters.shop.accounts]",
@@ -163,6 +170,14 @@ def _configuration(cluster, directory, nodes, policy, settings):
     path.touch(mode=0o600)
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def _tables(settings):
+    """The lines of settings by node address."""
+    for key, tables in settings.items():
+        for name, table in tables.items() if isinstance(tables, dict) else ():
+            yield f"[clusters.shop.{key}.{json.dumps(name)}]"
+            yield from (f"{each} = {json.dumps(value)}" for each, value in table.items())
 
 
 def listen(cluster):

@@ -38,13 +38,19 @@ def settings_for(nodes, **changes):
     return ClusterSettings(**{"nodes": tuple(nodes), "accounts": accounts, **changes})
 
 
-def engine_of(cluster, *, through=None, **changes):
-    """An engine over a running cluster; `through` maps a node to the address of a proxy in front of it."""
+def engine_of(cluster, *, through=None, sensors=None, **changes):
+    """
+    An engine over a running cluster.
+
+    Args:
+        through: maps a node to the address of a proxy in front of it.
+        sensors: what `open_engine` takes as sources of free memory.
+    """
     places = {node.name: f"{node.host}:{node.port}" for node in cluster.nodes}
     places.update(through or {})
     names = {address: name for name, address in places.items()}
     settings = settings_for(places.values(), names=names, **changes)
-    return open_engine("shop", settings, GivenSecrets(cluster.accounts), RealClock())
+    return open_engine("shop", settings, GivenSecrets(cluster.accounts), RealClock(), **sensors or {})
 
 
 def statement(text, kind="select", *effects, hazards=()):

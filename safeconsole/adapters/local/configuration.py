@@ -228,9 +228,11 @@ def _check_cluster(name: str, cluster: ClusterSettings, source: Path) -> None:
     # `not >` rather than `<=`: a NaN must be refused too.
     if not 0 < cluster.connect_seconds < float("inf"):
         raise ConfigurationError(f"{at}.connect_seconds: it must be positive")
-    strangers = sorted({*cluster.names, *cluster.tags} - {*cluster.nodes})
+    strangers = sorted({*cluster.names, *cluster.tags, *cluster.free_memory} - {*cluster.nodes})
     if strangers:
-        raise ConfigurationError(f"{at}: names and tags are by node address, and {strangers[0]} is none of its nodes")
+        raise ConfigurationError(
+            f"{at}: names, tags and free_memory are by node address, and {strangers[0]} is none of its nodes"
+        )
     if "aws-iam" in cluster.secrets.sources and cluster.tls.mode == "disabled":
         raise ConfigurationError(
             f"{at}.tls.mode: it is disabled, and a token of aws-iam may travel over verified TLS only",

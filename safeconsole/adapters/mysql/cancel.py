@@ -219,8 +219,9 @@ class Watchdog:
             # A face that fails must not end the watch.
             with contextlib.suppress(Exception):
                 watched.report(sample)
-        if watched.limits.free_memory_bytes and sample.free_memory_bytes is None:
-            watched.missing_readings += 1
+        if watched.limits.free_memory_bytes:
+            # Three times running: one answer in between starts the count anew.
+            watched.missing_readings = watched.missing_readings + 1 if sample.free_memory_bytes is None else 0
             if watched.missing_readings >= MISSING_READINGS:
                 return Breach(ceiling="free_memory_bytes", read=-1, allowed=watched.limits.free_memory_bytes)
         return breach_of(watched.limits, watched.first, sample)

@@ -35,7 +35,8 @@ class MySqlEngine:
 
     Args:
         name: the cluster's, for its secrets.
-        free_memory: sources for the hosts' free memory, by node name.
+        free_memory: sources for the hosts' free memory, by node name, asked when nodes are measured.
+        running_memory: such sources, asked while a statement runs.
     """
 
     def __init__(
@@ -46,12 +47,14 @@ class MySqlEngine:
         clock: Clock,
         *,
         free_memory: Mapping[NodeName, Sensor] | None = None,
+        running_memory: Mapping[NodeName, Sensor] | None = None,
     ) -> None:
         self._name = name
         self._settings = settings
         self._secrets = secrets
         self._clock = clock
         self._free_memory = dict(free_memory or {})
+        self._running_memory = dict(running_memory or {})
         self._monitors: dict[str, Monitor] = {}
         self._seen: dict[NodeName, Seen] = {}
         self._expected: dict[str, str] = {}
@@ -139,7 +142,7 @@ class MySqlEngine:
             account=account,
             expected_server=seen.server,
             schema=schema or self._settings.schema,
-            free_memory=self._free_memory.get(node),
+            free_memory=self._running_memory.get(node),
         )
 
     def position(self, node: NodeName) -> str:
@@ -254,9 +257,10 @@ def open_engine(
     clock: Clock,
     *,
     free_memory: Mapping[NodeName, Sensor] | None = None,
+    running_memory: Mapping[NodeName, Sensor] | None = None,
 ) -> MySqlEngine:
     """Return the engine of one cluster; it connects to nothing before it is asked something."""
-    return MySqlEngine(name, settings, secrets, clock, free_memory=free_memory)
+    return MySqlEngine(name, settings, secrets, clock, free_memory=free_memory, running_memory=running_memory)
 
 
 def _is_meant_for_us(channel: Channel, seen: Seen) -> bool:

@@ -1,0 +1,128 @@
+"""The host's free memory on the road: chosen by before, killed by during, and missed when it falls silent."""
+
+import threading
+
+import pytest
+
+from safeconsole.core.errors import NoFitNodeError, StoppedError
+from safeconsole.core.vocabulary import Account, NodeName
+from tests.adapters.hosts.exporter import Exporter, page_of
+from tests.servers.desk import seated
+from tests.servers.talking import engine_of, permit_for, run, statement
+
+SLOW = "SELECT SLEEP(20)"
+GIB = 1024**3
+
+
+@pytest.fixture
+def exporters(cluster):
+    """A node exporter beside every node, by node name, each with 8 GiB free."""
+    made = {node.name: Exporter(page_of(8 * GIB)) for node in cluster.nodes}
+    yield made
+    for exporter in made.values():
+        exporter.close()
+
+
+@pytest.fixture
+def sit_down(cluster, exporters, tmp_path):
+    """A function that opens a console whose policy asks for 1 GiB before, and that reads the exporters."""
+    contexts = []
+
+    def sit(**gates):
+        sources = {
+            f"{node.host}:{node.port}": {"source": "node-exporter", "url": exporters[node.name].url}
+            for node in cluster.nodes
+        }
+        contexts.append(seated(cluster, tmp_path / "desk", gates=gates, free_memory=sources))
+        return contexts[-1].__enter__()
+
+    yield sit
+    for context in contexts:
+        context.__exit__(None, None, None)
+
+
+def test_the_next_replica_takes_what_a_host_without_memory_cannot(exporters, sit_down):
+    exporters["replica-1"].answer = page_of(GIB // 2)
+    desk = sit_down(free_memory_bytes=GIB)
+    assert desk.run("SELECT 1").where == "replica-2"
+    reading = {reading.node: reading.free_memory_bytes for reading in desk.gate.topology()}
+    assert reading == {"primary": 8 * GIB, "replica-1": GIB // 2, "replica-2": 8 * GIB}
+
+
+def test_where_no_host_has_memory_nothing_is_sent_and_the_readings_are_shown(exporters, sit_down):
+    for name in ("replica-1", "replica-2"):
+        exporters[name].answer = page_of(GIB // 2)
+    desk = sit_down(free_memory_bytes=GIB)
+    error = desk.error_of("SELECT 1")
+    assert isinstance(error, NoFitNodeError)
+    assert error.exit_code == 8
+    assert any(f"free memory {GIB // 2} under {GIB} bytes" in line for line in error.evidence)
+
+
+def test_a_host_that_does_not_tell_is_under_the_floor(exporters, sit_down):
+    for name in ("replica-1", "replica-2"):
+        exporters[name].answer = b"HTTP/1.0 500 no\r\n\r\n"
+    error = sit_down(free_memory_bytes=GIB).error_of("SELECT 1")
+    assert error.exit_code == 8
+    assert any("free memory unknown" in line for line in error.evidence)
+
+
+class Given:
+    """A sensor that gives planned numbers, the last one for ever."""
+
+    def __init__(self, *numbers):
+        self.numbers = list(numbers)
+
+    def read(self):
+        return self.numbers.pop(0) if len(self.numbers) > 1 else self.numbers[0]
+
+
+def stopped(cluster, sensor, **limits):
+    node = NodeName("replica-1")
+    engine = engine_of(cluster, sensors={"running_memory": {node: sensor}})
+    connection = engine.connect(node, Account.READ, schema="shop")
+    try:
+        with pytest.raises(StoppedError) as caught:
+            run(connection, permit_for(connection, statement(SLOW), **{"run_seconds": 8, **limits}))
+    finally:
+        connection.close()
+        engine.close()
+    return caught.value
+
+
+def test_a_statement_under_which_the_hosts_memory_falls_is_killed(cluster):
+    error = stopped(cluster, Given(3 * GIB, 2 * GIB, GIB // 2), free_memory_bytes=GIB)
+    assert (error.by, error.ceiling, error.verified) == ("watchdog", "free_memory_bytes", "killed")
+    assert "free_memory_bytes 5.36871e+08 under 1.07374e+09" in error.message
+
+
+def test_a_source_that_falls_silent_three_times_running_ends_the_statement(cluster):
+    error = stopped(cluster, Given(3 * GIB, 3 * GIB, None, None, None), free_memory_bytes=GIB)
+    assert (error.by, error.ceiling, error.verified) == ("watchdog", "free_memory_bytes", "killed")
+    assert "cannot be read" in error.message
+
+
+def test_a_source_that_answers_in_between_ends_nothing(cluster):
+    flaky = Given(*[3 * GIB, None, None] * 40, 3 * GIB)
+    error = stopped(cluster, flaky, free_memory_bytes=GIB, run_seconds=3)
+    assert error.ceiling == "run_seconds"
+
+
+def test_a_silent_source_is_nothing_to_a_statement_that_needs_none(cluster):
+    assert stopped(cluster, Given(None), run_seconds=1.5).ceiling == "run_seconds"
+
+
+def test_an_exporter_that_dies_while_a_statement_runs_ends_it(cluster, exporters):
+    from safeconsole.adapters.hosts.sources import host_sources
+    from safeconsole.core.settings import FreeMemorySettings
+    from tests.servers.talking import settings_for
+
+    exporter = exporters["replica-1"]
+    settings = settings_for(
+        ["replica-1"], free_memory={"replica-1": FreeMemorySettings(source="node-exporter", url=exporter.url)}
+    )
+    sensor = host_sources("shop", settings).while_running["replica-1"]
+    threading.Timer(1.0, lambda: setattr(exporter, "answer", b"")).start()
+    error = stopped(cluster, sensor, free_memory_bytes=GIB, run_seconds=15)
+    assert error.ceiling == "free_memory_bytes"
+    assert "cannot be read" in error.message
