@@ -52,7 +52,10 @@ def deliver(answer: Answer, connection: Connection, limits: Limits, presenter: P
                 verified=connection.stop(),
                 instead="narrow it with WHERE or LIMIT",
             )
-    return answer.finish()
+    completion = answer.finish()
+    if completion.warnings:
+        presenter.warned(completion.warnings)
+    return completion
 
 
 def failure_of(error: BaseException, connection: Connection, permit: Permit) -> SafeConsoleError:

@@ -450,6 +450,10 @@ class Presenter(Protocol):
         """The statement still runs; called from another thread."""
         ...
 
+    def warned(self, warnings: Sequence[str]) -> None:
+        """Take what the server warned of once all rows were read, one line each; `end` follows. MUST not fail."""
+        ...
+
     def end(self, ended: Record) -> None:
         """It is over; the outcome record says how."""
         ...

@@ -150,6 +150,7 @@ class FakePresenter:
         self.faults = faults or {}
         self.wants_text = wants_text
         self.columns, self.shown, self.samples, self.waited, self.ended = (), [], [], [], None
+        self.warnings = ()
 
     def begin(self, considered, columns):
         self._fail("begin")
@@ -166,6 +167,9 @@ class FakePresenter:
 
     def progress(self, sample):
         self.samples.append(sample)
+
+    def warned(self, warnings):
+        self.warnings = warnings
 
     def end(self, ended):
         self.ended = ended

@@ -46,6 +46,9 @@ class CollectingPresenter:
     def progress(self, _sample: Sample) -> None:
         """Show nothing."""
 
+    def warned(self, _warnings: Sequence[str]) -> None:
+        """Show nothing."""
+
     def end(self, _ended: Record) -> None:
         """Show nothing."""
 

@@ -52,6 +52,9 @@ class Shown:
     def progress(self, sample):
         pass
 
+    def warned(self, warnings):
+        self.warnings = warnings
+
     def end(self, ended):
         self.ended = ended
 

@@ -29,6 +29,7 @@ from safeconsole.core.errors import (
 from safeconsole.core.settings import TlsSettings
 from safeconsole.core.statement import TableName
 from safeconsole.core.vocabulary import Account, Effect, Flavour, NodeName, Role, Route
+from tests.servers.desk import seated
 from tests.servers.talking import (
     GivenSecrets,
     RealClock,
@@ -748,3 +749,11 @@ def test_leaving_does_not_wait_for_a_node_that_hangs(cluster):
         began = time.monotonic()
         engine.close()
         assert time.monotonic() - began < engine._settings.connect_seconds
+
+
+def test_warnings_reach_the_person_and_say_how_many_there_are(cluster, tmp_path):
+    with seated(cluster, tmp_path) as desk:
+        shown = desk.run("SELECT CAST('a' AS SIGNED) FROM orders LIMIT 30")
+    assert len(shown.warnings) == 21
+    assert shown.warnings[0].startswith("Warning 1292: ")
+    assert shown.warnings[-1] == "and 10 more"

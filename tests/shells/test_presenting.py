@@ -200,3 +200,27 @@ def test_a_stream_that_lacks_a_character_does_not_raise(considered):
     presenter.end(Ended(statement=1, outcome="done", rows=1))
     stream.flush()
     assert "\\u65e5\\u672c é".encode("latin-1") in raw.getvalue()
+
+
+def warned(considered, warnings, **given):
+    data, messages = io.StringIO(), io.StringIO()
+    presenter = StreamPresenter(Screen(data=data, messages=messages), Shape(header=False))
+    presenter.begin(considered(**given), COLUMNS)
+    presenter.rows(ROWS)
+    presenter.warned(warnings)
+    presenter.end(Ended(statement=1, outcome="done", rows=3, elapsed_seconds=0.003))
+    return messages.getvalue().splitlines()
+
+
+def test_what_the_server_warned_of_stands_below_the_result(considered):
+    lines = warned(considered, ("Warning 1292: not a number: 'a'", "Warning 1365: zero", "Warning 1365: zero"))
+    assert lines[1:] == ["  Warning 1292: not a number: 'a'", "  Warning 1365: zero (2 times)"]
+
+
+def test_a_warning_cannot_drive_the_terminal(considered):
+    assert "\x1b" not in "".join(warned(considered, ("Warning 1: \x1b]0;x\x07",)))
+
+
+@pytest.mark.parametrize("kind", ["show warnings", "show errors"])
+def test_a_statement_about_the_last_one_says_why_it_is_empty(kind, considered):
+    assert "stand below the statement" in warned(considered, (), text=kind, kind=kind)[-1]

@@ -291,7 +291,9 @@ class Running:
         if not self._end.warnings:
             return ()
         rows = self._link.wire.rows(f"SHOW WARNINGS LIMIT {_WARNINGS_SHOWN}")
-        return tuple(f"{level} {code}: {text}" for level, code, text in rows)
+        lines = [f"{level} {code}: {text}" for level, code, text in rows]
+        more = self._end.warnings - len(lines)
+        return (*lines, f"and {more:,} more") if more > 0 else tuple(lines)
 
     def _close_bracket(self, *, keep: bool) -> None:
         """End the bracket. Raises DriverError, OSError."""

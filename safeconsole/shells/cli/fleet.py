@@ -179,5 +179,8 @@ class _MemberPresenter:
     def progress(self, _sample: Sample) -> None:
         """Show nothing: many statements run at a time."""
 
+    def warned(self, _warnings: Sequence[str]) -> None:
+        """Show nothing."""
+
     def end(self, _ended: Record) -> None:
         """Show nothing: how it ended is told by the outcome of all."""

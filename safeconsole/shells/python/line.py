@@ -225,6 +225,7 @@ class Collecting:
         self._first: Sample | None = None
         self._lock = threading.Lock()
         self._over = False
+        self._warnings: tuple[str, ...] = ()
 
     @property
     def wants_text(self) -> bool:
@@ -257,8 +258,13 @@ class Collecting:
                 status_text(sample, self._first, node=considered.node or "", limits=limits, columns=columns)
             )
 
+    def warned(self, warnings: Sequence[str]) -> None:
+        """Keep what the server warned of."""
+        self._warnings = tuple(warnings)
+
     def end(self, _ended: Record) -> None:
-        """Take the line away."""
+        """Take the line away, and say what the server warned of."""
         with self._lock:
             self._over = True
             self._status.clear()
+            self._screen.messages.write("".join(f"{safe(line)}\n" for line in self._warnings))

@@ -47,5 +47,8 @@ class CollectingPresenter:
     def progress(self, _sample: Sample) -> None:
         """Show nothing."""
 
+    def warned(self, _warnings: Sequence[str]) -> None:
+        """Show nothing."""
+
     def end(self, _ended: Record) -> None:
         """Show nothing."""

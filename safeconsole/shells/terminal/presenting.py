@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TextIO
@@ -20,6 +21,12 @@ from safeconsole.shells.terminal.formats import TEXT_FORMATS, RowWriter, writer_
 from safeconsole.shells.terminal.looks import PLAIN, Look, forgive_encoding, look_of
 from safeconsole.shells.terminal.measures import counted, size_text, span_text
 from safeconsole.shells.terminal.status_line import QUIET_SECONDS, StatusLine, status_text
+
+_EMPTIED = dict.fromkeys(
+    ("show warnings", "show errors"),
+    "the console asks the server between two statements, so warnings stand below the statement that they are about",
+)
+"""Statements whose answer the console's own questions have emptied."""
 
 
 class Screen(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +90,7 @@ class StreamPresenter:
         self._over = self._waited = False
         self._writer: RowWriter | None = None
         self._rows = 0
+        self._warnings: tuple[str, ...] = ()
         self._first: Sample | None = None
         # Samples come from the watchdog's thread while rows come from this one.
         self._lock = threading.Lock()
@@ -144,6 +152,10 @@ class StreamPresenter:
                 )
             )
 
+    def warned(self, warnings: Sequence[str]) -> None:
+        """Keep what the server warned of, for the lines below the result."""
+        self._warnings = tuple(warnings)
+
     def end(self, ended: Record) -> None:
         """Close the format and say how it went: rows, time, node, and loudly when the answer is short."""
         with self._lock:
@@ -156,6 +168,10 @@ class StreamPresenter:
             if self._writer is not None:
                 self._close(self._writer, ended, note)
             self._say(self._footer(ended, considered), dim=True)
+            for warning, times in Counter(self._warnings).items():
+                self._say(f"  {warning}" + (f" ({times} times)" if times > 1 else ""))
+            if considered.statement.kind in _EMPTIED:
+                self._say(f"{considered.statement.kind} tells nothing here: {_EMPTIED[considered.statement.kind]}")
             if note:
                 self._say(f"{note}{self._way_to_more(ended)}", bold=True)
             if ended.outcome == OutcomeKind.DONE and ended.message:
