@@ -92,12 +92,12 @@ class SinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     Attributes:
         kind: what it is.
         address: a syslog socket's path, udp://host:port or tcp://host:port; a webhook's URL; a database's SQLAlchemy
-            URL.
-        header: a webhook's extra header, "Authorization: Bearer {secret}".
+            URL; the URL of an OpenTelemetry collector's logs, https://host:4318/v1/logs.
+        header: an extra header of a webhook or a collector, "Authorization: Bearer {secret}".
         secret_variable: the environment variable whose value stands for `{secret}` in address and header.
     """
 
-    kind: Literal["syslog", "webhook", "database"]
+    kind: Literal["syslog", "webhook", "database", "otel"]
     address: str
     header: str = ""
     secret_variable: str = ""

@@ -1,5 +1,5 @@
 """
-Where copies of the journal go: syslog, a webhook, a central database.
+Where copies of the journal go: syslog, a webhook, a central database, an OpenTelemetry collector.
 
 A sink takes whole batches and either takes them durably or fails. It may be given the same line twice; the
 pair of stream and number tells it so.
@@ -8,6 +8,7 @@ pair of stream and number tells it so.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import re
@@ -25,6 +26,9 @@ from safeconsole.core.settings import SinkSettings
 
 SEND_SECONDS = 5.0
 """How long one batch may take to connect to, and each answer to arrive."""
+
+LARGEST_ANSWER_BYTES = 64 * 1024
+"""Of what a receiver answers; the rest is not read."""
 
 FACILITY_AUDIT = 13
 SEVERITY_NOTICE = 5
@@ -141,8 +145,6 @@ class WebhookSink:
     """An HTTP receiver: each batch is one POST of `{"entries": [{stream, number, line}]}`; any 2xx takes it."""
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
-        if urllib.parse.urlsplit(url).scheme not in {"http", "https"}:
-            raise ConfigurationError("audit.sinks: a webhook's address begins with https:// or http://")
         self._url = url
         self._headers = dict(headers)
 
@@ -153,17 +155,32 @@ class WebhookSink:
         ]
         body = json.dumps({"entries": entries}).encode()
         headers = {"Content-Type": "application/json", **self._headers}
-        request = urllib.request.Request(self._url, data=body, headers=headers, method="POST")  # noqa: S310 - checked above
-        host = urllib.parse.urlsplit(self._url).hostname
-        try:
-            with OPENER.open(request, timeout=SEND_SECONDS):
-                pass
-        except urllib.error.HTTPError as error:
-            error.close()
-            raise SinkError(f"webhook {host}: it answered {error.code}") from None
-        except (OSError, ValueError) as error:
-            # `from None`: the address may carry a token.
-            raise SinkError(f"webhook {host}: {said(error)}") from None
+        post(self._url, body, headers, what="webhook")
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], *, what: str) -> bytes:
+    """
+    Send a body to a receiver over HTTP, and return what it answered.
+
+    Args:
+        url: it begins with http:// or https://.
+        what: what messages call the receiver.
+
+    Raises:
+        SinkError: it did not answer with a 2xx; the message holds neither the address nor a header.
+    """
+    request = urllib.request.Request(url, data=body, headers=dict(headers), method="POST")  # noqa: S310 - checked before
+    host = urllib.parse.urlsplit(url).hostname
+    try:
+        with OPENER.open(request, timeout=SEND_SECONDS) as answer:
+            taken: bytes = answer.read(LARGEST_ANSWER_BYTES)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise SinkError(f"{what} {host}: it answered {error.code}") from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        # `from None`: the address may carry a token.
+        raise SinkError(f"{what} {host}: {said(error)}") from None
+    return taken
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -194,14 +211,28 @@ def sink_from(settings: SinkSettings, environ: Mapping[str, str]) -> Sink:
     match settings.kind:
         case "syslog":
             return SyslogSink(address)
-        case "webhook":
+        case "webhook" | "otel":
+            if urllib.parse.urlsplit(address).scheme not in {"http", "https"}:
+                raise ConfigurationError(
+                    f"audit.sinks: the address of a {settings.kind} begins with https:// or http://"
+                )
             name, _, value = settings.header.replace("{secret}", secret).partition(":")
-            return WebhookSink(address, {name.strip(): value.strip()} if name else {})
+            headers = {name.strip(): value.strip()} if name else {}
+            return _http_sink(settings.kind, address, headers)
         case "database":
             # Imported here: only who has a central database pays for it.
             from safeconsole.adapters.local.central import DatabaseSink  # noqa: PLC0415
 
             return DatabaseSink(address)
+
+
+def _http_sink(kind: str, address: str, headers: Mapping[str, str]) -> Sink:
+    if kind == "webhook":
+        return WebhookSink(address, headers)
+    # Imported here: the extra is there for who sends there.
+    from safeconsole.adapters.local.telemetry import TelemetrySink  # noqa: PLC0415
+
+    return TelemetrySink(address, headers)
 
 
 def said(error: Exception) -> str:

@@ -5,11 +5,19 @@ import json
 import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import sqlalchemy
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsPartialSuccess,
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
 from sqlalchemy.dialects import mysql, postgresql
 
 from safeconsole.adapters.local import sinks as sinks_module
@@ -20,6 +28,7 @@ from safeconsole.adapters.local.hostlog import open_host_log
 from safeconsole.adapters.local.pruning import prune
 from safeconsole.adapters.local.shipping import Shipper, Shipping, open_shipper
 from safeconsole.adapters.local.sinks import Parcel, SinkError, SyslogSink, WebhookSink, sink_from, syslog_message
+from safeconsole.adapters.local.telemetry import request_of
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.record import Noticed
 from safeconsole.core.settings import AuditSettings, SinkSettings
@@ -245,7 +254,7 @@ def test_syslog_over_tcp_counts_its_octets():
 
 @pytest.fixture
 def receiver():
-    """A webhook receiver that answers as it is told: a status, or None to hang."""
+    """A receiver over HTTP that answers as it is told: a status, or None to hang."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
@@ -255,18 +264,20 @@ def receiver():
                 time.sleep(3)
                 return
             if answer == 200:
-                self.server.bodies.append((dict(self.headers), json.loads(body)))
+                self.server.bodies.append((dict(self.headers), body))
+            said = self.server.says.pop(0) if answer == 200 and self.server.says else b""
             self.send_response(answer)
             if answer == 302:
                 self.send_header("Location", "http://127.0.0.1:1/")
             self.end_headers()
+            self.wfile.write(said)
 
         def log_message(self, *_):
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
-    server.answers, server.bodies = [], []
+    server.answers, server.says, server.bodies = [], [], []
     threading.Thread(target=server.serve_forever, daemon=True).start()
     server.url = f"http://127.0.0.1:{server.server_port}/hunter2"
     yield server
@@ -293,11 +304,82 @@ def test_a_webhook_that_fails_hangs_and_recovers_gets_everything(directory, cloc
         "",
     ]
     assert not any("hunter2" in trouble or "t0ken" in trouble for trouble in troubles)
-    sent = [entry for _, body in receiver.bodies for entry in body["entries"]]
+    sent = [entry for _, body in receiver.bodies for entry in json.loads(body)["entries"]]
     assert [entry["line"].encode() for entry in sent if entry["stream"] == "s"] == [
         line for _, line in expected(directory)["s"]
     ]
     assert receiver.bodies[0][0]["Authorization"] == "Bearer t0ken"
+
+
+# OpenTelemetry
+
+
+def exported(bodies):
+    """The log records that a collector was sent, each with what it says of itself."""
+    found = []
+    for headers, body in bodies:
+        assert headers["Content-Type"] == "application/x-protobuf"
+        for logs in ExportLogsServiceRequest.FromString(body).resource_logs:
+            assert {pair.key: pair.value.string_value for pair in logs.resource.attributes}[
+                "service.name"
+            ] == "safeconsole"
+            for record in logs.scope_logs[0].log_records:
+                said = {pair.key: pair.value.string_value or pair.value.int_value for pair in record.attributes}
+                found.append((said, record))
+    return found
+
+
+def test_a_collector_that_fails_hangs_rejects_and_recovers_gets_everything(
+    directory, clock, told, receiver, monkeypatch
+):
+    monkeypatch.setattr(sinks_module, "SEND_SECONDS", 0.3)
+    told.write_session(directory, clock, session="s", statements=150)
+    settings = SinkSettings(
+        kind="otel", address=receiver.url, header="Authorization: Bearer {secret}", secret_variable="TOKEN"
+    )
+    shipper = Shipper(directory, {"otel": sink_from(settings, {"TOKEN": "t0ken"})})
+    receiver.answers = [503, None, 302, 200]
+    partial = ExportLogsPartialSuccess(rejected_log_records=2, error_message="too old")
+    receiver.says = [ExportLogsServiceResponse(partial_success=partial).SerializeToString(), b"<html>", b""]
+    troubles = [shipper.ship()[0].trouble for _ in range(5)]
+    assert [trouble.partition(": ")[2] for trouble in troubles] == [
+        "it answered 503", "timed out", "it answered 302", "it rejected 2 records: too old", "",
+    ]  # fmt: skip
+    assert not any("hunter2" in trouble or "t0ken" in trouble for trouble in troubles)
+    records = {said["log.record.uid"]: (said, record) for said, record in exported(receiver.bodies)}
+    for stream, lines in expected(directory).items():
+        of_stream = sorted(
+            (said["safeconsole.number"], record.body.string_value.encode())
+            for said, record in records.values()
+            if said["safeconsole.stream"].split("-")[0] == stream
+        )
+        assert [line for _, line in of_stream] == [line for _, line in lines]
+        assert [number for number, _ in of_stream] == list(range(len(lines)))
+    # Sent more than once, and the same each time: a receiver that goes by the id keeps each once.
+    sent = exported(receiver.bodies)
+    assert len(sent) > len(records)
+    assert all(records[said["log.record.uid"]][1] == record for said, record in sent)
+    assert receiver.bodies[0][0]["Authorization"] == "Bearer t0ken"
+
+
+def test_a_log_record_says_when_what_and_how_loud():
+    line = b'{"time":"2026-11-07T11:30:03.000001Z","hash":"ab","record":{"type":"elevation"}}'
+    (record,) = request_of([Parcel(stream="s", number=7, line=line)]).resource_logs[0].scope_logs[0].log_records
+    assert record.time_unix_nano == record.observed_time_unix_nano == 1_794_051_003_000_001_000
+    assert (record.event_name, record.severity_text) == ("safeconsole.elevation", "WARN")
+    (quiet,) = request_of([Parcel(stream="s", number=8, line=b"no json")]).resource_logs[0].scope_logs[0].log_records
+    assert (quiet.time_unix_nano, quiet.event_name, quiet.severity_text) == (0, "", "INFO")
+
+
+def test_without_its_extra_the_sink_says_which_it_needs(tmp_path):
+    code = (
+        "import sys; sys.modules['opentelemetry.proto.collector.logs.v1.logs_service_pb2'] = None\n"
+        "from safeconsole.adapters.local.sinks import sink_from; from safeconsole.core.settings import SinkSettings\n"
+        "sink_from(SinkSettings(kind='otel', address='https://x/v1/logs'), {})"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,
+                         env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])})  # fmt: skip
+    assert "a sink of the kind otel needs the extra otel" in out.stderr
 
 
 def test_a_webhook_that_is_not_there_is_said():
