@@ -17,6 +17,7 @@ from safeconsole.adapters.local.clock import SystemClock
 from safeconsole.adapters.local.journal import open_journal
 from safeconsole.adapters.local.shipping import Shipper, Shipping
 from safeconsole.core.record import Noticed
+from tests.servers.proxy import Proxy
 
 LONG = "x" * 1_000_000 + "ü\U0001f600"
 
@@ -67,6 +68,27 @@ def test_a_real_server_of_the_family_keeps_every_line_once_and_whole(cluster, tm
     finally:
         with cluster.dba_connect(node) as connection, connection.cursor() as cursor:
             cursor.execute("DROP DATABASE central_audit")
+
+
+def test_a_real_server_of_the_family_that_is_away_for_a_while_gets_everything_once(cluster, tmp_path):
+    node = cluster.primary
+    proxy = Proxy("127.0.0.1", node.port)
+
+    def away():
+        proxy.refuse()
+        proxy.cut()
+
+    with cluster.dba_connect(node) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE DATABASE central_audit CHARACTER SET utf8mb4")
+        cursor.execute("CREATE USER audit_sink@'%' IDENTIFIED BY 'a password of the test'")
+        cursor.execute("GRANT CREATE, INDEX, SELECT, INSERT, UPDATE ON central_audit.* TO audit_sink@'%'")
+    try:
+        url = f"mysql+pymysql://audit_sink:a%20password%20of%20the%20test@127.0.0.1:{proxy.port}/central_audit?charset=utf8mb4"
+        check_away_for_a_while(tmp_path / "audit", url, proxy.accept_again, away)
+    finally:
+        with cluster.dba_connect(node) as connection, connection.cursor() as cursor:
+            cursor.execute("DROP DATABASE central_audit")
+            cursor.execute("DROP USER audit_sink@'%'")
 
 
 def postgres_binaries():

@@ -55,11 +55,19 @@ class DatabaseSink:
                     connection.execute(insert_once(self._engine.dialect.name), rows)
             self._made = True
         except SQLAlchemyError as error:
-            raise SinkError(f"database {self._engine.url.host or 'file'}: {type(error).__name__}") from None
+            # `from None`: the driver's words may quote the address, a line, or both.
+            raise SinkError(f"database {self._engine.url.host or 'file'}: {_named(error)}") from None
 
     def close(self) -> None:
         """Let its connections go."""
         self._engine.dispose()
+
+
+def _named(error: SQLAlchemyError) -> str:
+    """Return an error's class and its number or SQLSTATE, which hold no secret."""
+    driver = getattr(error, "orig", None)
+    number = next((each for each in getattr(driver, "args", ())[:1] if isinstance(each, int)), "")
+    return f"{type(error).__name__} {number or getattr(driver, 'sqlstate', None) or ''}".rstrip()
 
 
 def insert_once(dialect: str) -> Insert:
