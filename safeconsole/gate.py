@@ -30,7 +30,7 @@ from safeconsole.core.loosening import say_how_to_loosen
 from safeconsole.core.policy import Policy, session_limits
 from safeconsole.core.record import CodeEntered, CommandGiven, Ended, Noticed, SessionClosed
 from safeconsole.core.routing import Reading
-from safeconsole.core.statement import Statement
+from safeconsole.core.statement import Statement, is_no_statement
 from safeconsole.core.transactions import Event as Ending
 from safeconsole.core.visit import Status, Visit
 from safeconsole.core.vocabulary import Route, Verdict
@@ -161,10 +161,11 @@ class Gate:
         """Record what was decided; what the server would answer with an error is answered with it now."""
         estimate = considered.estimate
         self._recorder.decided(number, considered)
+        would_fail = considered.statement.changes_nothing or is_no_statement(considered.statement, estimate)
         if (
             estimate.objection
             and not estimate.disagrees
-            and considered.statement.changes_nothing
+            and would_fail
             and considered.decision.verdict is not Verdict.DENY
         ):
             raise ServerError(estimate.objection_code, estimate.objection)

@@ -420,12 +420,20 @@ def test_what_the_server_quotes_of_a_statement_is_not_in_the_journal(walk, disag
     assert "ada@example" not in journal
 
 
-def test_what_nobody_understands_is_told_in_the_servers_words_too(walk):
+def test_what_is_no_statement_anywhere_is_the_servers_error(walk):
     road = walk()
     road.engine.estimates["SELEC 1"] = Estimate(asked=True, objection="syntax error", objection_code=1064)
+    with pytest.raises(ServerError, match="syntax error") as caught:
+        road.run("SELEC 1")
+    assert (caught.value.exit_code, road.sent()) == (1, [])
+
+
+def test_what_nobody_understands_is_told_in_the_servers_words_too(walk):
+    road = walk()
+    road.engine.estimates["SELEC 1"] = Estimate(asked=True, objection="cannot be prepared", objection_code=1295)
     with pytest.raises(RefusedError, match="this is no read"):
         road.run("SELEC 1")
-    assert road.gate.last().estimate.objection == "syntax error"
+    assert road.gate.last().estimate.objection == "cannot be prepared"
     road.engine.node("primary").refuses = {Account.READ}
     road.gate.use_schema("shop")
     with pytest.raises(RefusedError, match="this is no read"):
