@@ -1,12 +1,12 @@
 """The shipped policies are sound, and do what their cases say."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
 from msgspec import structs
+from msgspec.structs import replace
 
 from safeconsole.adapters.local.policies import READ_SUFFIX, PolicyFiles, read_form_of
 from safeconsole.core.analysis import analyse
