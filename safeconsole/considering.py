@@ -14,7 +14,6 @@ from safeconsole.core.evidence import evidence_of
 from safeconsole.core.facts import facts_of
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.limits import Limits
-from safeconsole.core.policy import Policy, judge
 from safeconsole.core.redaction import redacted_message
 from safeconsole.core.routing import Choice, Gates
 from safeconsole.core.rows_sought import read_within
@@ -26,6 +25,7 @@ from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Clock, Connection, Engine
 from safeconsole.nodes import Nodes
 from safeconsole.opinions import Opinions
+from safeconsole.policies_in_force import PoliciesInForce
 from safeconsole.precedents import Precedents
 from safeconsole.transactions import Transactions
 
@@ -37,7 +37,7 @@ class Considering:
         self,
         *,
         visit: Visit,
-        policy: Policy,
+        policies: PoliciesInForce,
         engine: Engine,
         nodes: Nodes,
         elevations: Elevations,
@@ -45,12 +45,12 @@ class Considering:
         clock: Clock,
     ) -> None:
         self._visit = visit
-        self._policy = policy
+        self._policies = policies
         self._engine = engine
         self._nodes = nodes
         self._elevations = elevations
         self._opinions = Opinions(clock)
-        self._precedents = Precedents(policy)
+        self._precedents = Precedents(policies.begun)
         self._clock = clock
         self._transactions = transactions
 
@@ -66,14 +66,16 @@ class Considering:
         Raises:
             UnreachableError, ConfigurationError: the cluster cannot be asked at all.
         """
+        news = self._policies.look()
+        if news and self._elevations.is_held:
+            # It was granted by what the policy said before.
+            self._lose_elevation(Event.ELEVATION_ENDED, Ending.POLICY_CHANGED)
         to = self._transactions.narrowed(statement, to)
         route = self._transactions.route_of(statement, to=to)
         choice = self._choose(statement, route, to, connected=statement.changes_nothing)
         if self._nodes.take_failover():
             # The elevation was asked for the cluster as it was.
-            self._transactions.end(Event.FAILED_OVER, account=Account.ELEVATED)
-            self._nodes.drop_elevated()
-            self._elevations.end(Ending.FAILED_OVER)
+            self._lose_elevation(Event.FAILED_OVER, Ending.FAILED_OVER)
         estimate = _quoting_no_secret(self._estimate(statement, choice), statement)
         if estimate.disagrees and not to:
             # It is no read after all, and belongs where changes belong.
@@ -86,15 +88,16 @@ class Considering:
     ) -> Considered:
         """Return what the policy says of all that was found out; what was decided on the very same is not again."""
         choice, estimate, route, limits = found
+        news = self._policies.news
         server = choice.reading.identity.server if choice.reading and choice.reading.identity else ""
         grant = self._elevations.covering(statement.digest, server)
-        basis = (*found, grant, self._transactions.opened)
+        basis = (*found, grant, self._transactions.opened, self._policies.held)
         precedent = self._precedents.of(statement, basis, {"session.statements": statements})
         if precedent is not None:
             return precedent
         circumstances = circumstances_of(self._visit, flavour=self._engine.flavour, statements=statements, grant=grant)
         facts = facts_of(statement, route=route, reading=choice.reading, estimate=estimate, circumstances=circumstances)
-        decision = with_disagreement(judge(self._policy, facts, limits=limits), estimate, choice.route)
+        decision = with_disagreement(self._policies.judge(facts, limits), estimate, choice.route)
         chosen = choice.reading.node if choice.reading else None
         decision = self._transactions.decided(decision, statement, node=chosen, route=choice.route)
         decision = addressed(decision, self._visit.cluster, statement.hazards)
@@ -107,15 +110,20 @@ class Considering:
             decision=decision,
             evidence=evidence_of(statement, choice, estimate, decision),
             facts=facts,
-            notes=choice.notes,
+            notes=(*choice.notes, f"{news}; the stricter of both holds here") if news else choice.notes,
         )
-        if self._transactions.opened is None:
+        if self._transactions.opened is None and not news:
             self._precedents.keep(considered, basis)
         return considered
 
+    def _lose_elevation(self, event: Event, ending: Ending) -> None:
+        self._transactions.end(event, account=Account.ELEVATED)
+        self._nodes.drop_elevated()
+        self._elevations.end(ending)
+
     def _choose(self, statement: Statement, route: Route, to: str, *, connected: bool) -> Choice:
         """Choose the node; while a transaction is open, the one it is open on, as long as that is of the right kind."""
-        gates, opened = self._policy.gates, self._transactions.opened
+        gates, opened = self._policies.gates, self._transactions.opened
         if to not in {"", Route.PRIMARY, Route.REPLICA}:
             return self._nodes.choose(route, gates, node=to, connected=connected)
         if opened is not None:

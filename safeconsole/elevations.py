@@ -7,6 +7,8 @@ asked and interrupts has not granted.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from safeconsole.agreements import Agreements
@@ -20,7 +22,12 @@ from safeconsole.interfaces import Clock, Journal, People
 
 
 class Elevations:
-    """At most one elevation at a time, for one session."""
+    """
+    At most one elevation at a time, for one session.
+
+    Args:
+        closed: says why no more are granted in this session, "" while they may be.
+    """
 
     def __init__(
         self,
@@ -30,10 +37,12 @@ class Elevations:
         journal: Journal,
         clock: Clock,
         people: People,
+        closed: Callable[[], str] = str,
     ) -> None:
         self._agreements = Agreements(settings=settings, visit=visit, journal=journal, clock=clock, people=people)
         self._journal = journal
         self._clock = clock
+        self._closed = closed
         self._grant: Grant | None = None
         self._asked = 0
 
@@ -82,6 +91,12 @@ class Elevations:
             RefusedError: policy forbids the request, or the person did not grant it.
             AuditUnavailableError: it could not be recorded; nothing is granted.
         """
+        closed = self._closed()
+        if closed:
+            raise RefusedError(
+                f"no elevation is granted any more: {closed}",
+                instead="open a new session: it begins with the policy as it is now",
+            )
         self._agreements.require_askable(request)
         self._asked += 1
         asked = Grant(

@@ -37,6 +37,7 @@ from safeconsole.core.vocabulary import Route, Verdict
 from safeconsole.delivery import Tally, deliver, failure_of, unsent
 from safeconsole.interfaces import Clock, Connection, Engine, Journal, People, Presenter
 from safeconsole.parts import assemble
+from safeconsole.policies_in_force import PoliciesInForce, Reread
 
 
 class _State(msgspec.Struct, kw_only=True):
@@ -58,14 +59,23 @@ class Gate:
         policy: the rules in force.
     """
 
-    def __init__(
-        self, *, visit: Visit, policy: Policy, engine: Engine, journal: Journal, clock: Clock, people: People
+    def __init__(  # noqa: PLR0913 (the parts that wiring brings together, each named)
+        self,
+        *,
+        visit: Visit,
+        policy: Policy,
+        engine: Engine,
+        journal: Journal,
+        clock: Clock,
+        people: People,
+        reread: Reread | None = None,
     ) -> None:
         self.visit = visit
         self.policy = policy
         self._engine = engine
         self._clock = clock
-        parts = assemble(visit=visit, policy=policy, engine=engine, journal=journal, clock=clock, people=people)
+        policies = PoliciesInForce(policy, reread)
+        parts = assemble(visit=visit, policies=policies, engine=engine, journal=journal, clock=clock, people=people)
         self._recorder, self._nodes, self._elevations = parts.recorder, parts.nodes, parts.elevations
         self._transactions, self._custody = parts.transactions, parts.custody
         self._considering, self._demands = parts.considering, parts.demands
@@ -148,6 +158,17 @@ class Gate:
             statement, to=self._state.to, limits=self._state.limits, statements=self._state.statements
         )
         return self._state.last
+
+    def check(self, statement: Statement) -> Considered:
+        """Consider a statement on record, and run nothing; raises as `consider`."""
+        self._state.statements += 1
+        number = self._state.statements
+        statement = self._as_read_now(statement)
+        self._recorder.asked(number, statement, by_console=False)
+        considered = self.consider(statement)
+        self._recorder.decided(number, considered)
+        self._recorder.append(Noticed(what=f"statement {number} was only checked", detail="it is not run"))
+        return considered
 
     def _as_read_now(self, statement: Statement) -> Statement:
         """Return a statement as the session reads it now: it may have been split while another schema was current."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 
 from safeconsole.considering import Considering
-from safeconsole.core.policy import Policy
 from safeconsole.core.visit import Visit
 from safeconsole.custody import Custody
 from safeconsole.demands import Demands
@@ -13,6 +12,7 @@ from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Clock, Engine, Journal, People
 from safeconsole.nodes import Nodes
 from safeconsole.own_writes import OwnWrites
+from safeconsole.policies_in_force import PoliciesInForce
 from safeconsole.recorder import Recorder
 from safeconsole.slots import SlotQueue
 from safeconsole.transactions import Transactions
@@ -34,11 +34,21 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     slots: SlotQueue
 
 
-def assemble(*, visit: Visit, policy: Policy, engine: Engine, journal: Journal, clock: Clock, people: People) -> Parts:
+def assemble(
+    *, visit: Visit, policies: PoliciesInForce, engine: Engine, journal: Journal, clock: Clock, people: People
+) -> Parts:
     """Return the parts of a new session; nothing is connected to or recorded yet."""
+    policy = policies.begun
     recorder = Recorder(journal, rules=lambda: engine.rules, literals=policy.literals)
     nodes = Nodes(engine, clock, visit.schema)
-    elevations = Elevations(settings=policy.elevation, visit=visit, journal=recorder, clock=clock, people=people)
+    elevations = Elevations(
+        settings=policy.elevation,
+        visit=visit,
+        journal=recorder,
+        clock=clock,
+        people=people,
+        closed=policies.look,
+    )
     transactions = Transactions(
         visit=visit, settings=policy.transactions, nodes=nodes, elevations=elevations, recorder=recorder, clock=clock
     )
@@ -50,7 +60,7 @@ def assemble(*, visit: Visit, policy: Policy, engine: Engine, journal: Journal, 
         transactions=transactions,
         considering=Considering(
             visit=visit,
-            policy=policy,
+            policies=policies,
             engine=engine,
             nodes=nodes,
             elevations=elevations,

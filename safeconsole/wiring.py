@@ -162,7 +162,15 @@ class Program:
         except BaseException:
             engine.close()
             raise
-        gate = Gate(visit=visit, policy=policy, engine=engine, journal=journal, clock=self._clock, people=people)
+        gate = Gate(
+            visit=visit,
+            policy=policy,
+            engine=engine,
+            journal=journal,
+            clock=self._clock,
+            people=people,
+            reread=self.policies.rereading(cluster.policy, policy),
+        )
         shipping: Shipping | None = None
         recordings: list[Recording] = []
         reason = "interrupted"

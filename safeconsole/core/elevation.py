@@ -42,6 +42,7 @@ class Event(StrEnum):
     FAILED_OVER = "failed-over"
     RECONNECTED = "reconnected"
     EDITED = "edited"
+    POLICY_CHANGED = "policy-changed"
     SESSION_ENDED = "session-ended"
 
 
@@ -60,6 +61,7 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.GRANTED, Event.FAILED_OVER): State.VOIDED,
     (State.GRANTED, Event.RECONNECTED): State.VOIDED,
     (State.GRANTED, Event.EDITED): State.VOIDED,
+    (State.GRANTED, Event.POLICY_CHANGED): State.VOIDED,
     (State.GRANTED, Event.SESSION_ENDED): State.VOIDED,
 }
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from math import isfinite
 
 import msgspec
-from msgspec.structs import replace
+from msgspec.structs import asdict, replace
 
 from safeconsole.core.decision import Decision
 from safeconsole.core.errors import ConfigurationError
@@ -135,6 +135,33 @@ def judge(policy: Policy, facts: Mapping[str, object], *, limits: Limits | None 
         empty = "it has no rules" if not policy.rules else "no rule allows this"
         return replace(decision, message=f"policy {policy.name} denies: {empty}")
     return _answer(decision, answers, facts)
+
+
+def judge_together(policies: tuple[Policy, ...], facts: Mapping[str, object], *, limits: Limits) -> Decision:
+    """
+    Return the strictest of several policies' decisions, under the tightest limits of all.
+
+    Args:
+        policies: at least one; the session's own first.
+        limits: the session's own; the others begin with theirs.
+    """
+    first, *others = policies
+    decisions = [judge(first, facts, limits=limits), *(judge(other, facts) for other in others)]
+    if not others:
+        return decisions[0]
+    # One that only observes has no say beside one that enforces.
+    enforcing = [decision for decision in decisions if not decision.observed] or decisions
+    strictest = max(enforcing, key=lambda decision: decision.verdict)
+    tightest = enforcing[0].limits
+    for decision in enforcing[1:]:
+        tightest = tighten(tightest, asdict(decision.limits))
+    return replace(
+        strictest,
+        rules=tuple(dict.fromkeys(rule for decision in enforcing for rule in decision.rules)),
+        limits=tightest,
+        limit_sources=tuple(dict.fromkeys(source for decision in enforcing for source in decision.limit_sources)),
+        policy=" and ".join(policy.label for policy in policies),
+    )
 
 
 def _answer(decision: Decision, answers: list[Rule], facts: Mapping[str, object]) -> Decision:

@@ -81,6 +81,18 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True):
     history_length: int = 0
 
 
+def tightest_gates(first: Gates, *others: Gates) -> Gates:
+    """Return gates that let nothing pass that one of several would not."""
+    every = (first, *others)
+    return Gates(
+        lag_seconds=min(gates.lag_seconds for gates in every),
+        threads_running=min(gates.threads_running for gates in every),
+        free_memory_bytes=max(gates.free_memory_bytes for gates in every),
+        # 0 asks nothing.
+        history_length=min((gates.history_length for gates in every if gates.history_length), default=0),
+    )
+
+
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
     """
     Where a statement goes.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeconsole.core.routing import Gates, Identity, Reading, choose, route_of, unfit_reasons
+from safeconsole.core.routing import tightest_gates, Gates, Identity, Reading, choose, route_of, unfit_reasons
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import Effect, NodeName, Role, Route
 
@@ -182,3 +182,12 @@ def test_what_is_chosen_is_always_proven_and_fit(nodes, route):
     else:
         assert choice.reading.role == Role(choice.route) == Role(route)
         assert not unfit_reasons(choice.reading, Gates())
+
+
+def test_the_tightest_gates_of_several_let_nothing_pass_that_one_would_not():
+    one = Gates(lag_seconds=5, threads_running=300, free_memory_bytes=0, history_length=0)
+    other = Gates(lag_seconds=60, threads_running=100, free_memory_bytes=7, history_length=9)
+    tightest = Gates(lag_seconds=5, threads_running=100, free_memory_bytes=7, history_length=9)
+    assert tightest_gates(one, other) == tightest_gates(other, one) == tightest
+    assert tightest_gates(one) == one
+    assert tightest_gates(other, Gates(history_length=3)).history_length == 3

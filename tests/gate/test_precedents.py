@@ -2,9 +2,9 @@
 
 import pytest
 
-from safeconsole import considering
+from safeconsole import policies_in_force
 from safeconsole.core.errors import DeniedError
-from safeconsole.core.policy import judge
+from safeconsole.core.policy import judge_together
 from safeconsole.core.statement import Estimate
 from tests.gate.conftest import CLOSED, RULES, WRITE, Walk, policy_of
 
@@ -19,7 +19,11 @@ def by_key(number):
 def judged(monkeypatch):
     """The facts of each judgement that was really made."""
     seen = []
-    monkeypatch.setattr(considering, "judge", lambda *given, **named: seen.append(given[1]) or judge(*given, **named))
+    monkeypatch.setattr(
+        policies_in_force,
+        "judge_together",
+        lambda *given, **named: seen.append(given[1]) or judge_together(*given, **named),
+    )
     return seen
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,36 @@ class PolicyFiles:
         read = self._read_form(path, digest) or read_form_of(text, str(path))
         return policy_from_document(_bare(name), read.document, source=str(path), text_hash=digest, lines=read.lines)
 
+    def rereading(self, name: str, policy: Policy) -> Callable[[], Policy]:
+        """
+        Return what looks at a policy's file again and returns it as it is then: the same object while it is the same.
+
+        Args:
+            policy: as it was loaded.
+        """
+        path = self._path(name)
+        seen = _state_of(path)
+        if hashlib.sha256(_read(path)).hexdigest() != policy.hash:
+            seen = ()
+        held = policy
+
+        def look() -> Policy:
+            nonlocal seen, held
+            found = _state_of(path)
+            if found != seen:
+                # The state is from before the reading: what changes in between is read again.
+                held, seen = self._again(name), found
+            return held
+
+        return look
+
+    def _again(self, name: str) -> Policy:
+        try:
+            return self.load(name)
+        except PolicyInvalidError as error:
+            message = f"the policy's file has changed, and is none any more: {error.message}"
+            raise PolicyInvalidError(message, evidence=error.evidence, instead=error.instead) from None
+
     def cases(self, name: str) -> tuple[Case, ...]:
         """Return the examples beside a policy, none when there is no such file; raises as `load`."""
         # Imported here: only those who test a policy read its examples.
@@ -115,6 +146,15 @@ class PolicyFiles:
             shipped = ", ".join(self.names())
             raise ConfigurationError(f"no policy {name}", instead=f"shipped policies: {shipped}; or give a file's path")
         return path
+
+
+def _state_of(path: Path) -> tuple[int, ...]:
+    """Return what changes with a file. Raises PolicyInvalidError: it is gone."""
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise PolicyInvalidError(f"{path} cannot be read any more: {(error.strerror or '').lower()}") from None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _is_path(name: str) -> bool:

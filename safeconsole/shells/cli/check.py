@@ -143,7 +143,7 @@ def _considered_there(app: Application, cluster: str, to: str, script: str) -> I
     door = Door(cluster=cluster, face="check", confirmer=NoTerminal(), to=to)
     with app.open(door) as session:
         for statement in session.gate.split(script):
-            yield session.gate.consider(statement)
+            yield session.gate.check(statement)
 
 
 def _cluster_and_text(app: Application, arguments: tuple[str, ...]) -> tuple[str, str | None]:

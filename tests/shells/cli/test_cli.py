@@ -563,6 +563,19 @@ def test_check_answers_half_a_character_too():
     assert said["verdict"] != "allow"
 
 
+def test_check_on_a_cluster_is_on_record_and_no_reason_for_a_review(shop):
+    assert ask(shop, "check", "shop", "SELECT 41; SELECT user, authentication_string FROM mysql.user").code == 0
+    newest = max((shop.config.parent / "audit" / "sessions").glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
+    records = [json.loads(line)["record"] for line in newest.read_text().splitlines()]
+    kinds = [record["type"] for record in records]
+    assert kinds == ["session-opened", *("asked", "decided", "notice") * 2, "session-closed"]
+    assert records[1]["sql"] == "SELECT 41"
+    assert records[-1]["statements"] == 2
+    pending = ask(shop, "audit", "list", "--format", "json")
+    (row,) = [row for row in json.loads(pending.out) if row["session"] in newest.name]
+    assert (row["refused"], row.get("denied", 0)) == (0, 0)
+
+
 def test_check_on_a_cluster_asks_its_servers_and_sends_nothing(shop):
     said = ask(shop, "check", "shop", "SELECT id FROM no_such_table; SELECT 1", "--format", "jsonl")
     assert [json.loads(line)["verdict"] for line in said.out.splitlines()] == ["allow", "allow"]
