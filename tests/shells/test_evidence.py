@@ -1,5 +1,8 @@
 import pytest
 
+from safeconsole.shells.terminal.panels import panel_text
+from safeconsole.shells.terminal.looks import Look
+
 from safeconsole.core.errors import (
     DeniedError,
     OutcomeUnknownError,
@@ -87,3 +90,13 @@ def test_evidence_without_a_node_says_where_it_belongs(considered):
         msgspec.structs.replace(considered(), node=None, evidence=("replica-1: unreachable: refused",))
     )
     assert "  node: none is fit; it belongs on a replica\n  replica-1: unreachable: refused\n" in text
+
+
+@pytest.mark.parametrize("columns", [40, 60, 100, 200])
+@pytest.mark.parametrize("length", range(1, 140, 3))
+def test_no_word_of_a_title_is_cut_off_however_narrow_the_terminal(columns, length):
+    title = " ".join(f"w{number}" for number in range(length))
+    shown = panel_text(title, (("instead", "wait"),), Look(decorated=True, terminal=True, columns=columns), style="red")
+    words = re.sub(r"\x1b\[[0-9;]*m", " ", shown).split()
+    assert [word for word in words if re.fullmatch(r"w\d+", word)] == title.split()
+    assert "…" not in shown

@@ -6,7 +6,7 @@ import io
 from collections.abc import Sequence
 
 from rich import box
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -17,9 +17,12 @@ from safeconsole.shells.terminal.looks import Look
 PANEL_COLUMNS = 100
 """Panels are not drawn wider than this: long lines are hard to read under stress."""
 
+FRAME_COLUMNS = 6
+"""What corners and the spaces around a title take of a panel's upper edge."""
+
 
 def panel_text(title: str, lines: Sequence[tuple[str, str]], look: Look, *, style: str) -> str:
-    """Return a framed panel of labelled lines that ends with a newline."""
+    """Return a framed panel of labelled lines that ends with a newline; a title too long for the frame stands in it."""
     grid = Table.grid(padding=(0, 2))
     grid.add_column(style="dim", no_wrap=True, justify="right")
     grid.add_column(overflow="fold")
@@ -28,8 +31,15 @@ def panel_text(title: str, lines: Sequence[tuple[str, str]], look: Look, *, styl
         strong = "bold" if label in {"instead", "or"} else ""
         grid.add_row(Text(label), Text(text, style=strong))
     width = min(look.columns, PANEL_COLUMNS)
+    heading = Text(title, style="bold")
+    fits = "\n" not in title and heading.cell_len <= width - FRAME_COLUMNS
     frame = Panel(
-        grid, title=Text(title, style="bold"), title_align="left", border_style=style, box=box.ROUNDED, width=width
+        grid if fits else Group(heading, grid),
+        title=heading if fits else None,
+        title_align="left",
+        border_style=style,
+        box=box.ROUNDED,
+        width=width,
     )
     return _drawn(frame, look)
 
