@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from safeconsole.core.decision import Decision
 from safeconsole.core.limits import Limits
 from safeconsole.core.policy import Policy, judge_together
-from safeconsole.core.routing import Gates, tightest_gates
+from safeconsole.core.routing import tightest_gates
 
 Reread = Callable[[], Policy]
 """Returns the policy as its file is now; the same object while nothing changed. Raises PolicyInvalidError."""
@@ -20,6 +20,7 @@ class PoliciesInForce:
     Attributes:
         begun: what it began with.
         held: that one, and what the file holds now if it is another; the same object while nothing changes.
+        gates: what a node must offer; the same object, too.
         news: what is to be said of a file that changed, as of the last look, or "".
 
     Args:
@@ -32,6 +33,7 @@ class PoliciesInForce:
         self._reread = reread
         self.held: tuple[Policy, ...] = (policy,)
         self.news = ""
+        self.gates = policy.gates
 
     def look(self) -> str:
         """
@@ -47,12 +49,8 @@ class PoliciesInForce:
             self.news = (
                 f"the policy's file has changed since this session began: it is {now.label} now" if changed else ""
             )
+            self.gates = tightest_gates(*(policy.gates for policy in self.held))
         return self.news
-
-    @property
-    def gates(self) -> Gates:
-        """What a node must offer."""
-        return tightest_gates(*(policy.gates for policy in self.held))
 
     def judge(self, facts: Mapping[str, object], limits: Limits) -> Decision:
         """Return the strictest of their decisions, under the tightest limits."""

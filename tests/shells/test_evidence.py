@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from safeconsole.shells.terminal.panels import panel_text
