@@ -1,8 +1,9 @@
 """
 PEP 249 over the gate: what SQLAlchemy, pandas and plain cursors use in place of a driver.
 
-Every statement is a transaction of its own, committed when it is over. `commit` has nothing left to do;
-`rollback` after a statement that changed something says that it came too late, and never pretends.
+A connection's first change inside `elevate()` begins a transaction, and `commit` and `rollback` end it. With
+`autocommit`, and for what no transaction can hold (DDL), a statement commits by itself; a `rollback` after it says
+that it came too late, and never pretends.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, ClassVar, Self
 
 from safeconsole.interfaces import Column, Row
 from safeconsole.shells.python import faults
+from safeconsole.shells.python.batches import batches_of
 from safeconsole.shells.python.faults import InterfaceError, NotSupportedError, ProgrammingError
 from safeconsole.shells.python.line import Answered, Line
 from safeconsole.shells.python.templates import Parameters, Places
@@ -49,6 +51,12 @@ class Connection:
         self._line: Line | None = line
         self._places = places
         self._changed = 0
+        self._autocommits = False
+
+    @property
+    def autocommits(self) -> bool:
+        """Whether each statement is a transaction of its own; see `autocommit`."""
+        return self._autocommits
 
     def cursor(self) -> Cursor:
         """Return a new cursor. Raises InterfaceError when the connection is closed."""
@@ -56,19 +64,27 @@ class Connection:
         return Cursor(self)
 
     def commit(self) -> None:
-        """Do nothing: what changed something was committed when it was over."""
-        self._open()
+        """
+        Commit the transaction that its changes are in; nothing after reads.
+
+        Raises:
+            SafeConsoleError: it was undone already, refused, or its end is not known; see `Line.end`.
+        """
+        line = self._open()
         self._changed = 0
+        line.end(self, "COMMIT")
 
     def rollback(self) -> None:
         """
-        Do nothing after reads.
+        Undo the transaction that its changes are in; nothing after reads.
 
         Raises:
-            NotSupportedError: statements since the last commit changed something, and stay.
+            NotSupportedError: statements since the last commit changed something by themselves, and stay.
+            SafeConsoleError: as `commit`.
         """
-        self._open()
+        line = self._open()
         changed, self._changed = self._changed, 0
+        line.end(self, "ROLLBACK")
         if changed:
             what = (
                 "1 statement that changed data was" if changed == 1 else f"{changed} statements that changed data were"
@@ -78,17 +94,20 @@ class Connection:
             )
 
     def close(self) -> None:
-        """Close it; the session goes on."""
-        self._line = None
+        """Close it, and roll back what it left open, as a server does; the session goes on."""
+        line, self._line = self._line, None
+        if line is not None:
+            line.end(self, "ROLLBACK")
 
     def autocommit(self, value: bool) -> None:  # noqa: FBT001 (the drivers' signature)
-        """Raise NotSupportedError for anything but True, which is always so."""
-        if not value:
-            raise NotSupportedError(0, "every statement is a transaction of its own here: autocommit stays on")
+        """Have each statement be a transaction of its own from now on, or not; what is open is committed first."""
+        if value:
+            self._open().end(self, "COMMIT")
+        self._autocommits = value
 
     def get_autocommit(self) -> bool:
-        """Whether every statement commits by itself: yes."""
-        return True
+        """Whether every statement commits by itself."""
+        return self._autocommits
 
     def ping(self, _reconnect: object = None) -> None:
         """Do nothing: the gate looks after its connections."""
@@ -100,9 +119,15 @@ class Connection:
 
     def run(self, text: str, parameters: Parameters | None) -> Answered:
         """Run one statement for a cursor. Raises as `Line.run`."""
-        answered = self._open().run(text, parameters, self._places)
-        self._changed += answered.changes
+        line = self._open()
+        answered = line.run(text, parameters, self._places, owner=self)
+        # What its transaction holds can be undone.
+        self._changed += answered.changes and not line.is_owner(self)
         return answered
+
+    def batches_of(self, operation: str, parameters: Iterable[Parameters]) -> Iterator[str] | None:
+        """Return the finished statements of an INSERT of many rows; see `batches.batches_of`."""
+        return batches_of(operation, parameters, self._open().rules, self._places)
 
     def _open(self) -> Line:
         if self._line is None:
@@ -156,13 +181,19 @@ class Cursor:
 
     def executemany(self, operation: str, parameters: Iterable[Parameters]) -> int:
         """
-        Run one statement for each set of parameters, and return the rows changed.
+        Run one statement for all sets of parameters, and return the rows changed.
 
-        Each is a transaction of its own: those before one that fails stay.
+        An INSERT or REPLACE of one row of places becomes statements of many rows, as the drivers do it; anything else
+        is one statement a set. In autocommit those before one that fails stay.
         """
         total = 0
-        for each in parameters:
-            total += self.execute(operation, each)
+        batches = self.connection.batches_of(operation, parameters)
+        if batches is not None:
+            for text in batches:
+                total += self.execute(text)
+        else:
+            for each in parameters:
+                total += self.execute(operation, each)
         self.rowcount = total
         return total
 

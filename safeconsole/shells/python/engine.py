@@ -1,7 +1,8 @@
 """
 SQLAlchemy on the guarded interface: the family's dialect and SQLite's, without their drivers.
 
-A statement commits by itself, so the engine's isolation level is AUTOCOMMIT and no other can be asked for.
+A transaction is the server's, with the server's own isolation level; the only other one that can be asked for is
+AUTOCOMMIT, where each statement is a transaction of its own.
 """
 
 from __future__ import annotations
@@ -23,11 +24,14 @@ from safeconsole.shells.python.database import Api, Connection
 from safeconsole.shells.python.line import Line
 from safeconsole.shells.python.templates import Places
 
-_ONLY: tuple[IsolationLevel, ...] = ("AUTOCOMMIT",)
+_AUTOCOMMIT: IsolationLevel = "AUTOCOMMIT"
 
 
 class _Guarded:
     """What both dialects do not do themselves, because the gate does it."""
+
+    # What servers of the family have by default; a transaction's level is the server's, whatever this says.
+    own_level: IsolationLevel = "REPEATABLE READ"
 
     # Rows changed, not rows found: the same value written again changes none.
     supports_sane_rowcount = False
@@ -41,22 +45,24 @@ class _Guarded:
         return [], {}
 
     def get_isolation_level_values(self, _connection: object) -> tuple[IsolationLevel, ...]:
-        """Return the only one there is."""
-        return _ONLY
+        """Return the two there are."""
+        return (_AUTOCOMMIT, self.own_level)
 
-    def get_isolation_level(self, _connection: object) -> IsolationLevel:
-        """Return the only one there is."""
-        return _ONLY[0]
+    def get_isolation_level(self, connection: Any) -> IsolationLevel:  # noqa: ANN401 (SQLAlchemy's or ours)
+        """Return AUTOCOMMIT where it was asked for."""
+        return _AUTOCOMMIT if connection.autocommits else self.own_level
 
     def get_default_isolation_level(self, _connection: object) -> IsolationLevel:
-        """Return the only one there is."""
-        return _ONLY[0]
+        """Return the server's own."""
+        return self.own_level
 
-    def set_isolation_level(self, _connection: object, _level: IsolationLevel) -> None:
-        """Do nothing: SQLAlchemy asks for no level that is not among the values."""
+    def set_isolation_level(self, connection: Any, level: IsolationLevel) -> None:  # noqa: ANN401
+        """Have each statement commit by itself, or not."""
+        connection.autocommit(level == _AUTOCOMMIT)
 
-    def reset_isolation_level(self, _connection: object) -> None:
-        """Do nothing: it never changed."""
+    def reset_isolation_level(self, connection: Any) -> None:  # noqa: ANN401
+        """Return to transactions."""
+        connection.autocommit(False)
 
     def is_disconnect(self, _error: object, _connection: object, _cursor: object) -> bool:
         """Return no: a lost connection is not this side's, and nothing is ever sent again."""
@@ -76,6 +82,7 @@ class GuardedSqlite(_Guarded, SQLiteDialect):
 
     driver = "safeconsole"
     supports_statement_cache = True
+    own_level: IsolationLevel = "SERIALIZABLE"
 
     def _get_server_version_info(self, _connection: object) -> tuple[int, ...]:
         version: tuple[int, ...] = self.loaded_dbapi.sqlite_version_info

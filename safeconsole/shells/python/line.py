@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import NoReturn, Protocol
 
 import msgspec
 
@@ -24,6 +24,7 @@ from safeconsole.core.watchdog import Sample
 from safeconsole.gate import Gate
 from safeconsole.interfaces import Column, Row
 from safeconsole.shells.python.faults import NotSupportedError, ProgrammingError, fault_of
+from safeconsole.shells.python.ownership import is_boundary, is_told_apart, needs_transaction
 from safeconsole.shells.python.seal import Seal
 from safeconsole.shells.python.templates import Parameters, Places, fill
 from safeconsole.shells.terminal.cells import clipped, safe
@@ -32,17 +33,6 @@ from safeconsole.shells.terminal.status_line import QUIET_SECONDS, StatusLine, s
 from safeconsole.shells.terminal.taping import Tape
 
 _READS = frozenset({Effect.READ, Effect.SESSION})
-_BOUNDARIES = (
-    "begin",
-    "start transaction",
-    "commit",
-    "end",
-    "rollback",
-    "savepoint",
-    "release",
-    "set transaction",
-    "xa",
-)
 
 
 class SessionEndedError(SystemExit):
@@ -73,6 +63,15 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
         return not self.statement.effects <= _READS
 
 
+class Owner(Protocol):
+    """Who can have a transaction: a connection."""
+
+    @property
+    def autocommits(self) -> bool:
+        """Whether each of its statements is to be a transaction of its own."""
+        ...
+
+
 class Line:
     """
     One person's gate, for the code that they run.
@@ -91,6 +90,7 @@ class Line:
         self._rules = rules
         self._lock = threading.RLock()
         self._grant: Grant | None = None
+        self._owner: Owner | None = None
         self._at_work = 0
         self._over = False
         self._seal = Seal(gate, lambda: self._grant is not None)
@@ -115,9 +115,19 @@ class Line:
         finally:
             self._at_work -= 1
 
-    def run(self, text: str, parameters: Parameters | None = None, places: Places = Places.FORMAT) -> Answered:
+    def run(
+        self,
+        text: str,
+        parameters: Parameters | None = None,
+        places: Places = Places.FORMAT,
+        *,
+        owner: Owner | None = None,
+    ) -> Answered:
         """
         Fill in the parameters, and walk the whole road with the one statement that comes of it.
+
+        Args:
+            owner: whose statement it is; one that changes rows while elevated begins the owner's transaction first.
 
         Raises:
             SafeConsoleError: it was refused, stopped or lost.
@@ -129,29 +139,75 @@ class Line:
                 raise RefusedError("nothing is sent while the console waits for input")
             self.check()
             statement = self._one(fill(text, parameters, self._rules(), places))
-            self.tape.watch(statement)
-            collecting = Collecting(self.screen, self.gate.last)
-            try:
-                ended = self.gate.run(statement, collecting)
-            except StoppedError as error:
-                # An ordinary error would be swallowed by the loop that the person wants to stop.
-                if error.leaving:
-                    raise SystemExit(130) from error
-                if error.by == "person":
-                    raise KeyboardInterrupt(error.message) from error
-                raise
-            except ServerError as error:
-                raise fault_of(error, self._rules().flavour) from error
-            except RefusedError as error:
-                self._refuse(error)
-            considered = self.gate.last()
-            return Answered(
-                statement=statement,
-                considered=considered,
-                columns=collecting.columns,
-                rows=collecting.held,
-                ended=ended,
+            if owner is not None:
+                self._bring_into(owner, statement)
+            return self._walk(statement)
+
+    def is_owner(self, owner: Owner) -> bool:
+        """Whether the transaction that is open, if one is, was begun for this owner."""
+        return self._owner is owner
+
+    def end(self, owner: Owner, word: str) -> None:
+        """
+        End the transaction that an owner began, if it began one.
+
+        Args:
+            word: "COMMIT" or "ROLLBACK".
+
+        Raises:
+            As `run`; DeniedError: it was undone before, by whatever ended it.
+        """
+        with self._lock:
+            if self._owner is owner:
+                self._owner = None
+                self.run(word)
+
+    def _bring_into(self, owner: Owner, statement: Statement) -> None:
+        """Begin the owner's transaction where the statement needs one; refuse what would run in somebody else's."""
+        if is_boundary(statement):
+            raise NotSupportedError(0, f"{statement.kind}: the connection's own methods begin and end its transaction")
+        if not is_told_apart(statement):
+            return
+        opened = self.gate.status().transaction
+        if opened is not None and self._owner is not owner:
+            raise NotSupportedError(
+                0, f"a transaction is open on {opened.place} that another connection, or db.sql, began: end it first"
             )
+        if opened is None and self._owner is not owner:
+            self._owner = None
+            if not owner.autocommits and needs_transaction(statement) and self.elevated:
+                self._walk(self._one("BEGIN"))
+                self._owner = owner
+
+    def _walk(self, statement: Statement) -> Answered:
+        self.tape.watch(statement)
+        collecting = Collecting(self.screen, self.gate.last)
+        try:
+            ended = self.gate.run(statement, collecting)
+        except StoppedError as error:
+            # An ordinary error would be swallowed by the loop that the person wants to stop.
+            if error.leaving:
+                raise SystemExit(130) from error
+            if error.by == "person":
+                raise KeyboardInterrupt(error.message) from error
+            raise
+        except ServerError as error:
+            raise fault_of(error, self._rules().flavour) from error
+        except RefusedError as error:
+            self._refuse(error)
+        return Answered(
+            statement=statement,
+            considered=self.gate.last(),
+            columns=collecting.columns,
+            rows=collecting.held,
+            ended=ended,
+        )
+
+    def tell(self) -> None:
+        """Show what the person must be told that no statement of theirs said: how a transaction ended."""
+        for each in self.gate.take_told():
+            self.screen.messages.write(f"{safe(each)}\n")
+        self.screen.messages.flush()
 
     def elevate(self, *, reason: str, ticket: str, window_seconds: float | None) -> None:
         """Ask the person, and hold what they granted. Raises RefusedError."""
@@ -166,6 +222,7 @@ class Line:
         with self._lock:
             self._grant = None
             self.gate.stand_down()
+            self.tell()
 
     def check(self) -> None:
         """
@@ -195,12 +252,6 @@ class Line:
             self.gate.note("not run", f"a text of {len(statements)} statements")
             what = "there is no statement in it" if not statements else f"it holds {len(statements)} statements"
             raise ProgrammingError(0, f"one statement at a time: {what}")
-        if statements[0].kind.startswith(_BOUNDARIES):
-            raise NotSupportedError(
-                0,
-                f"{statements[0].kind}: every statement here is a transaction of its own, so there is nothing to "
-                "begin, to roll back or to mark",
-            )
         return statements[0]
 
     def _refuse(self, error: RefusedError) -> NoReturn:

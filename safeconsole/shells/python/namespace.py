@@ -39,8 +39,9 @@ class Database:
         db.connect()                                  a plain PEP 249 connection
         db.use("primary")                             where reads go: replica, primary, a node's name, "" to choose
 
-    Each statement is a transaction of its own. Inside elevate() each write is committed when it is over: a rollback
-    after it is an error that says so. Two reads may see two moments, and a replica may be behind the primary.
+    Inside elevate() the first change of a session or a connection begins a transaction on the primary, and its commit()
+    or rollback() ends it; whatever else ends it undoes it. db.sql("UPDATE …") by itself commits when it is over, and
+    db.sql("BEGIN") … db.sql("COMMIT") is a transaction too. Outside, two reads may see two moments.
     """
 
     def __init__(self, line: Line) -> None:
@@ -116,8 +117,13 @@ class Database:
         )
         if written and self._line.elevated:
             parts = [f"{kind} {safe(table)}: {counted(number, 'row')}" for (kind, table), number in written.items()]
-            self._line.screen.messages.write(f"this flush writes, each statement by itself: {', '.join(parts)}\n")
+            how = ", each statement by itself" if self._autocommits(session) else ""
+            self._line.screen.messages.write(f"this flush writes{how}: {', '.join(parts)}\n")
             self._line.screen.messages.flush()
+
+    @staticmethod
+    def _autocommits(session: Session) -> bool:
+        return bool(session.connection().get_isolation_level() == "AUTOCOMMIT")
 
     def __repr__(self) -> str:
         visit = self._line.gate.visit
@@ -194,7 +200,8 @@ def names_for(line: Line, *, capacity: Callable[[str], None] | None = None) -> d
             with elevate(reason="stuck payments", ticket="INC-7"):
                 db.sql("UPDATE …")
 
-        Each write inside is a statement of its own, committed when it is over; none can be rolled back.
+        A session or connection that writes inside begins a transaction, and must commit it inside: leaving the block
+        undoes what is open.
         """
         line.elevate(reason=reason, ticket=ticket, window_seconds=None if minutes is None else minutes * 60)
         try:

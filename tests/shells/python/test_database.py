@@ -9,6 +9,7 @@ from safeconsole.core.errors import DeniedError, RefusedError, StoppedError
 from safeconsole.interfaces import Column
 from safeconsole.shells.python import database, faults
 
+STATUS = "SELECT status FROM orders WHERE id = 7"
 UPDATE = "UPDATE orders SET status = %s WHERE id = %s"
 
 
@@ -59,20 +60,97 @@ def test_a_declined_elevation_runs_nothing(declining):
         declining.db.sql(UPDATE, ["x", 1])
 
 
-def test_an_elevated_write_commits_by_itself_and_a_rollback_says_that_it_came_too_late(console):
+def test_an_elevated_write_stays_when_it_is_committed_and_goes_when_it_is_rolled_back(console):
     with console.elevate(ticket="T-1"):
         connection = console.db.connect()
         cursor = connection.cursor()
         assert cursor.execute(UPDATE, ["it's \\ held", 7]) == 1
         connection.commit()
+        # Nothing is open: nothing is undone.
         connection.rollback()
-        cursor.execute(UPDATE, ["paid", 7])
+        cursor.execute(UPDATE, ["gone", 7])
+        assert console.db.sql(STATUS).scalar() == "gone"
+        connection.rollback()
+        assert (cursor.execute(STATUS), cursor.fetchall()) == (1, [("it's \\ held",)])
+    with pytest.raises(RefusedError):
+        console.db.sql(UPDATE, ["x", 7])
+    kinds = [record["kind"] for record in console.records() if record["type"] == "asked"]
+    assert kinds == ["begin", "update", "commit", "begin", "update", "select", "rollback", "select", "update"]
+
+
+def test_with_autocommit_a_write_stays_and_a_rollback_says_that_it_came_too_late(console):
+    with console.elevate():
+        connection = console.db.connect()
+        connection.autocommit(True)
+        connection.cursor().execute(UPDATE, ["at once", 7])
         with pytest.raises(faults.NotSupportedError, match="cannot be rolled back"):
             connection.rollback()
         # It is said once.
         connection.rollback()
-    with pytest.raises(RefusedError):
-        console.db.sql(UPDATE, ["x", 7])
+        connection.autocommit(False)
+        assert not connection.get_autocommit()
+        assert console.db.sql(STATUS).scalar() == "at once"
+
+
+def test_what_is_open_when_the_elevation_ends_is_undone_and_said(console):
+    with console.elevate():
+        connection = console.db.connect()
+        connection.cursor().execute(UPDATE, ["forgotten", 7])
+    assert "was rolled back: the elevation ended" in console.messages.getvalue()
+    with pytest.raises(DeniedError, match="rolled back"):
+        connection.commit()
+    console.db.use("primary")
+    assert console.db.sql(STATUS).scalar() != "forgotten"
+
+
+def test_a_connection_that_is_closed_undoes_what_it_left_open(console):
+    with console.elevate(), console.db.connect() as connection:
+        connection.cursor().execute(UPDATE, ["left", 7])
+        connection.close()
+        assert console.db.sql(STATUS).scalar() != "left"
+
+
+def test_one_connection_does_not_change_rows_in_anothers_transaction(console):
+    with console.elevate():
+        first, second = console.db.connect(), console.db.connect()
+        first.cursor().execute(UPDATE, ["first", 7])
+        with pytest.raises(faults.NotSupportedError, match="another connection"):
+            second.cursor().execute(UPDATE, ["second", 8])
+        # Whose commit it is not ends nothing.
+        second.commit()
+        second.rollback()
+        first.rollback()
+        second.cursor().execute(UPDATE, ["second", 8])
+        second.rollback()
+
+
+def test_a_transaction_can_be_begun_and_ended_in_so_many_words(console):
+    with console.elevate():
+        console.db.sql("BEGIN")
+        console.db.sql(UPDATE, ["words", 7])
+        with pytest.raises(faults.NotSupportedError, match=r"db\.sql"):
+            console.db.connect().cursor().execute(UPDATE, ["other", 8])
+        console.db.sql("ROLLBACK")
+        assert console.db.sql(STATUS).scalar() != "words"
+
+
+def test_reads_begin_no_transaction(console):
+    connection = console.db.connect()
+    connection.cursor().execute("SELECT 1")
+    connection.rollback()
+    connection.commit()
+    assert [record["kind"] for record in console.records() if record["type"] == "asked"] == ["select"]
+
+
+def test_what_fails_leaves_the_transaction_to_the_person(console):
+    with console.elevate():
+        connection = console.db.connect()
+        cursor = connection.cursor()
+        cursor.execute(UPDATE, ["kept", 7])
+        with pytest.raises(faults.OperationalError):
+            cursor.execute("UPDATE nowhere SET a = 1")
+        connection.commit()
+        assert console.db.sql(STATUS).scalar() == "kept"
 
 
 def test_an_insert_tells_its_number_and_what_was_sent_stands_in_the_journal(console):
@@ -86,7 +164,7 @@ def test_an_insert_tells_its_number_and_what_was_sent_stands_in_the_journal(cons
         assert console.db.sql("DELETE FROM orders WHERE id = %s", [made]).changed_rows == 1
     outcomes = [record for record in console.records() if record["type"] == "outcome"]
     assert made > 5_000
-    assert outcomes[0]["inserted_id"] == made
+    assert made in [outcome["inserted_id"] for outcome in outcomes]
 
 
 def test_parameters_reach_the_journal_by_its_rules(console):
@@ -103,17 +181,16 @@ def test_a_text_that_is_not_one_statement_is_not_run(console, text):
         console.db.sql(text)
 
 
-@pytest.mark.parametrize("text", ["BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT a", "RELEASE a"])
+@pytest.mark.parametrize("text", ["BEGIN", "COMMIT", "ROLLBACK"])
+def test_a_cursor_leaves_the_ends_of_transactions_to_its_connection(console, text):
+    with pytest.raises(faults.NotSupportedError, match="own methods"):
+        console.db.connect().cursor().execute(text)
+
+
+@pytest.mark.parametrize("text", ["ROLLBACK", "SAVEPOINT a", "RELEASE a"])
 def test_no_transaction_is_pretended(console, text):
-    with pytest.raises(faults.NotSupportedError, match="transaction of its own"):
+    with pytest.raises(DeniedError, match="no transaction is open"):
         console.db.sql(text)
-
-
-def test_autocommit_cannot_be_switched_off(console):
-    connection = console.db.connect()
-    connection.autocommit(True)
-    with pytest.raises(faults.NotSupportedError):
-        connection.autocommit(False)
 
 
 def test_a_server_error_is_a_drivers_and_a_refusal_is_not(console):

@@ -69,7 +69,7 @@ def test_a_flush_that_writes_is_refused_outside_an_elevation(console):
     assert "writes" in " ".join(caught.value.evidence)
 
 
-def test_inside_it_a_flush_says_what_it_writes_and_each_statement_stays(console):
+def test_inside_it_a_flush_says_what_it_writes_and_the_end_is_the_persons(console):
     with console.elevate(), console.db.session() as session:
         order = an_order("it's")
         session.add(order)
@@ -77,23 +77,60 @@ def test_inside_it_a_flush_says_what_it_writes_and_each_statement_stays(console)
         assert order.id > 5_000
         session.delete(order)
         session.flush()
-        with pytest.raises(sa.exc.NotSupportedError, match="cannot be rolled back"):
-            session.rollback()
+        session.rollback()
+        assert session.get(Order, order.id) is order
+        session.delete(order)
+        session.commit()
     messages = console.messages.getvalue()
     assert "insert orders: 1 row" in messages
-    assert "delete orders: 1 row" in messages
+    assert messages.count("delete orders: 1 row") == 2
     console.db.use("primary")
     assert console.db.sql("SELECT count(*) FROM orders WHERE id > 5000").scalar() == 0
 
 
-def test_no_savepoint_and_no_other_isolation_is_offered(console):
-    with console.db.engine.connect() as connection, pytest.raises(sa.exc.NotSupportedError):
-        connection.begin_nested()
+def test_a_flush_that_fails_in_the_middle_leaves_nothing(console):
+    with console.elevate(), console.db.session() as session:
+        session.add_all([an_order("one"), an_order("two")])
+        session.flush()
+        with pytest.raises(sa.exc.OperationalError):
+            session.execute(sa.text("UPDATE nowhere SET a = 1"))
+        session.rollback()
+    console.db.use("primary")
+    assert console.db.sql("SELECT count(*) FROM orders WHERE id > 5000").scalar() == 0
+
+
+def test_a_session_that_is_left_without_a_commit_leaves_nothing(console):
+    with console.elevate(), console.db.session() as session:
+        session.add(an_order("left"))
+        session.flush()
+    console.db.use("primary")
+    assert console.db.sql("SELECT count(*) FROM orders WHERE id > 5000").scalar() == 0
+
+
+def test_savepoints_are_the_servers(console):
+    with console.elevate(), console.db.session() as session:
+        session.add(an_order("kept"))
+        session.flush()
+        with pytest.raises(ZeroDivisionError), session.begin_nested():
+            session.add(an_order("dropped"))
+            session.flush()
+            1 / 0  # noqa: B018
+        assert session.scalar(sa.select(sa.func.count()).where(Order.id > 5_000)) == 1
+        session.rollback()
+
+
+def test_autocommit_is_the_only_other_isolation_that_is_offered(console):
     with pytest.raises(sa.exc.ArgumentError):
-        console.db.engine.execution_options(isolation_level="SERIALIZABLE").connect()
+        console.db.engine.execution_options(isolation_level="READ COMMITTED").connect()
+    engine = console.db.engine.execution_options(isolation_level="AUTOCOMMIT")
+    with console.elevate(), engine.connect() as connection:
+        connection.execute(sa.text("UPDATE orders SET status = 'at once' WHERE id = 9"))
+        with pytest.raises(sa.exc.NotSupportedError, match="cannot be rolled back"):
+            connection.rollback()
+        assert connection.execute(sa.text("SELECT status FROM orders WHERE id = 9")).scalar() == "at once"
 
 
-def test_several_rows_are_each_a_statement_of_their_own(console):
+def test_several_rows_are_inserted_and_counted(console):
     with console.elevate(), console.db.engine.connect() as connection:
         insert = sa.insert(Order.__table__).values(customer_id=1, total=1, created_at=dt.datetime(2020, 1, 1))
         connection.execute(insert, [{"status": "many"}, {"status": "many"}])
@@ -120,8 +157,27 @@ def test_what_is_no_application_is_a_clear_error(console, target):
         load_application(target, console.db)
 
 
-def test_pandas_reads_through_the_engine_if_it_is_installed(console):
-    pandas = pytest.importorskip("pandas")
+def test_pandas_and_polars_read_through_the_engine(console):
+    import pandas
+    import polars
+
     frame = pandas.read_sql("SELECT id, status FROM orders WHERE id < 4", console.db.engine)
     assert list(frame["status"]) == ["shipped", "cancelled", "delivered"]
-    assert console.db.sql("SELECT id FROM orders WHERE id < 4").pandas()["id"].sum() == 6
+    rows = console.db.sql("SELECT id, status FROM orders WHERE id < 4")
+    assert rows.pandas()["id"].sum() == 6
+    assert rows.polars()["status"].to_list() == ["shipped", "cancelled", "delivered"]
+    assert polars.read_database("SELECT id FROM orders WHERE id < 4", console.db.engine)["id"].sum() == 6
+
+
+def test_pandas_writes_inside_an_elevation_only(console):
+    import pandas
+
+    frame = pandas.DataFrame(
+        {"customer_id": [1, 1], "status": ["frame"] * 2, "total": [1, 2], "created_at": [dt.datetime(2020, 1, 1)] * 2}
+    )
+    with pytest.raises(RefusedError):
+        frame.to_sql("orders", console.db.engine, if_exists="append", index=False)
+    with console.elevate(), console.db.engine.connect() as connection:
+        frame.to_sql("orders", connection, if_exists="append", index=False)
+        assert connection.execute(sa.text("SELECT COUNT(*) FROM orders WHERE status = 'frame'")).scalar() == 2
+        connection.rollback()
