@@ -22,12 +22,13 @@ from safeconsole.shells.cli.capacity_options import Wish, wish_of, with_options
 from safeconsole.shells.cli.capacity_views import (
     headline,
 )
+from safeconsole.shells.cli.completion import CLUSTER
 from safeconsole.shells.terminal.confirming import NoTerminal
 from safeconsole.shells.terminal.presenting import Screen, screen_of
 
 
 @click.command()
-@click.argument("cluster")
+@click.argument("cluster", type=CLUSTER)
 @click.option("--to", metavar="replica|primary|NODE", default="", help="Which node is asked; a replica if unset.")
 @with_options
 @click.pass_obj

@@ -8,6 +8,7 @@ import click
 
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.shells.cli.application import Application
+from safeconsole.shells.cli.completion import CLUSTER
 from safeconsole.shells.cli.output import format_option, write_rows
 
 
@@ -17,7 +18,7 @@ def credentials() -> None:
 
 
 @credentials.command("set")
-@click.argument("cluster")
+@click.argument("cluster", type=CLUSTER)
 @click.argument("account")
 @click.pass_obj
 def set_command(app: Application, cluster: str, account: str) -> None:
@@ -42,7 +43,7 @@ def list_command(app: Application, form: str) -> None:
 
 
 @credentials.command("delete")
-@click.argument("cluster")
+@click.argument("cluster", type=CLUSTER)
 @click.argument("account")
 @click.pass_obj
 def delete_command(app: Application, cluster: str, account: str) -> None:

@@ -14,6 +14,7 @@ from safeconsole.core.vocabulary import Account, Flavour
 from safeconsole.jobs.asking import Asker
 from safeconsole.jobs.doctor import Check, Finding, examine
 from safeconsole.shells.cli.application import Application, Door
+from safeconsole.shells.cli.completion import CLUSTER
 from safeconsole.shells.cli.output import format_option, write_rows
 from safeconsole.shells.terminal.confirming import NoTerminal
 
@@ -21,7 +22,7 @@ COLUMNS = ("where", "what", "finding", "detail", "remedy")
 
 
 @click.command()
-@click.argument("cluster")
+@click.argument("cluster", type=CLUSTER)
 @click.option("--grants", is_flag=True, help="Print the statements that make the accounts, and look at nothing.")
 @format_option
 @click.pass_obj

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from safeconsole.shells.cli.application import Application, Door, Session
+from safeconsole.shells.cli.completion import CLUSTER
 from safeconsole.shells.cli.sql import begin_recording, confirmer_of, read_script, taped_terminal
 from safeconsole.shells.terminal.presenting import screen_of
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("cluster")
+@click.argument("cluster", type=CLUSTER)
 @click.argument("file", required=False)
 @click.option("-c", "code", metavar="CODE", help="Run this and leave.")
 @click.option("--app", "target", metavar="MODULE:ATTR", help="Load an application's models; see docs/python.md.")

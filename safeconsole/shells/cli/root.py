@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,16 +15,21 @@ from safeconsole.core.errors import SafeConsoleError
 from safeconsole.shells.cli.application import Application
 from safeconsole.shells.terminal.looks import forgive_encoding, look_of
 
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
 COMMANDS: dict[str, tuple[str, str]] = {
     "approve": ("safeconsole.shells.cli.approve:approve", "Approve what somebody else asks for."),
     "audit": ("safeconsole.shells.cli.audit:audit", "Read, search and check the journals."),
     "capacity": ("safeconsole.shells.cli.capacity:capacity", "Show sizes and migration leftovers, asked safely."),
     "check": ("safeconsole.shells.cli.check:check", "Say what would be decided; run nothing."),
+    "completion": ("safeconsole.shells.cli.completion:completion", "Print what makes a shell complete our commands."),
     "credentials": ("safeconsole.shells.cli.credentials:credentials", "Keep passwords in this computer's keyring."),
     "demo": ("safeconsole.shells.cli.demo:demo", "Try the console on a cluster of its own."),
     "doctor": ("safeconsole.shells.cli.doctor:doctor", "Say what is wrong with a cluster, and what mends it."),
     "fleet": ("safeconsole.shells.cli.fleet:fleet", "Ask many clusters the same, on a replica of each."),
     "init": ("safeconsole.shells.cli.init:init", "Add a cluster to your configuration."),
+    "man": ("safeconsole.shells.cli.man:man", "Print the manual page."),
     "policy": ("safeconsole.shells.cli.policy:policy", "Look at policies, and hold them to their examples."),
     "python": ("safeconsole.shells.cli.python:python", "Work on a cluster from Python, with your own models."),
     "sql": ("safeconsole.shells.cli.sql:sql", "Ask a cluster: a console, or one statement with -e."),
@@ -65,6 +71,22 @@ class LazyGroup(click.Group):
             clusters = ", ".join(sorted(app.settings().clusters)) or "none"
             raise click.UsageError(f"{args[0]!r} is neither a command nor a configured cluster (those are: {clusters})")
         return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return the commands and the clusters that begin so: a cluster's name alone opens its console."""
+        # Imported for the shell that asks.
+        from click.shell_completion import CompletionItem
+
+        from safeconsole.shells.cli.completion import cluster_names
+
+        found = [
+            CompletionItem(name, help=text)
+            for name, (_, text) in sorted(COMMANDS.items())
+            if name.startswith(incomplete)
+        ]
+        clusters = cluster_names(ctx.obj, ctx.params.get("config"), incomplete)
+        options = click.Command.shell_complete(self, ctx, incomplete) if incomplete.startswith("-") else []
+        return [*options, *found, *(CompletionItem(name) for name in clusters if name not in COMMANDS)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list of commands without importing them."""

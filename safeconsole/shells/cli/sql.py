@@ -12,6 +12,7 @@ import click
 
 from safeconsole.core.errors import ConfigurationError, DeniedError, RefusedError
 from safeconsole.shells.cli.application import Application, Door, Session
+from safeconsole.shells.cli.completion import CLUSTER
 from safeconsole.shells.cli.first_prompt import draw_first_prompt, step_aside
 from safeconsole.shells.terminal.looks import FORMATS, look_of
 
@@ -27,7 +28,7 @@ LARGEST_SCRIPT_BYTES = 64 * 1024 * 1024
 
 
 @click.command()
-@click.argument("cluster")
+@click.argument("cluster", type=CLUSTER)
 @click.option("-e", "--execute", "texts", metavar="SQL", multiple=True, help="Run this and leave; may be repeated.")
 @click.option("-f", "--file", "file", metavar="FILE", help="Run the statements of a file, `-` for standard input.")
 @click.option(

@@ -10,6 +10,7 @@ from safeconsole.core.errors import NoFitNodeError
 from safeconsole.core.routing import unfit_reasons
 from safeconsole.core.vocabulary import Role
 from safeconsole.shells.cli.application import Application, Door
+from safeconsole.shells.cli.completion import CLUSTER
 from safeconsole.shells.cli.output import format_option, write_rows
 from safeconsole.shells.terminal.confirming import NoTerminal
 from safeconsole.shells.terminal.looks import look_of
@@ -17,7 +18,7 @@ from safeconsole.shells.terminal.topology import TOPOLOGY_COLUMNS, topology_rows
 
 
 @click.command()
-@click.argument("cluster")
+@click.argument("cluster", type=CLUSTER)
 @format_option
 @click.pass_obj
 def topology(app: Application, cluster: str, form: str) -> None:
