@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from safeconsole.interfaces import Column, Row
 from safeconsole.shells.terminal.cells import padded, safe, safe_lines, shown, width_of
+from safeconsole.shells.terminal.json_cells import coloured, is_document, pretty
 from safeconsole.shells.terminal.looks import Look
 
 SAMPLED_ROWS = 1_000
@@ -44,8 +45,10 @@ class TableWriter:
     def _start(self) -> _Grid | VerticalWriter:
         names = [safe(column.name) for column in self._columns]
         widths = [width_of(name) for name in names]
+        show = [_shower(column) for column in self._columns]
         for row in self._held[:SAMPLED_ROWS]:
-            widths = [max(width, width_of(shown(value))) for width, value in zip(widths, row, strict=True)]
+            cells = zip(widths, row, show, strict=True)
+            widths = [max(width, width_of(shown_as(value))) for width, value, shown_as in cells]
         total = sum(widths) + 3 * len(widths) - (1 if self._look.decorated else 2)
         self._body = (
             VerticalWriter(self._columns, self._stream, self._look)
@@ -64,6 +67,8 @@ class _Grid:
         self._stream = stream
         self._look = look
         self._right = [column.numeric for column in columns]
+        self._show = [_shower(column) for column in columns]
+        self._json = [look.decorated and column.type_name == "json" for column in columns]
         self._widths = widths
         self._gap = " │ " if look.decorated else "  "
         names = [
@@ -79,8 +84,9 @@ class _Grid:
     def rows(self, batch: Sequence[Row]) -> None:
         """Write more rows."""
         for row in batch:
-            cells = zip(row, self._widths, self._right, strict=True)
-            self._write([self._cell(value, width, right=right) for value, width, right in cells])
+            cells = zip(row, self._show, self._widths, self._right, strict=True)
+            texts = [self._cell(value, show(value), width, right=right) for value, show, width, right in cells]
+            self._write([coloured(text) if json else text for text, json in zip(texts, self._json, strict=True)])
 
     def end(self, note: str = "", /) -> None:
         """Say below the rows why there are no more."""
@@ -89,8 +95,8 @@ class _Grid:
 
     abandon = end
 
-    def _cell(self, value: object, width: int, *, right: bool) -> str:
-        text = padded(shown(value), width, right=right)
+    def _cell(self, value: object, shown_text: str, width: int, *, right: bool) -> str:
+        text = padded(shown_text, width, right=right)
         return f"{_DIM}{text}{_OFF}" if value is None and self._look.decorated else text
 
     def _bold(self, names: list[str]) -> list[str]:
@@ -110,6 +116,7 @@ class VerticalWriter:
         names = [safe(column.name) for column in columns]
         width = max(map(width_of, names), default=0)
         self._names = [padded(name, width, right=True) for name in names]
+        self._show = [_shower(column) for column in columns]
         self._indent = " " * (width + 2)
         self._number = 0
 
@@ -118,8 +125,8 @@ class VerticalWriter:
         for row in batch:
             self._number += 1
             self._stream.write(self._heading())
-            for name, value in zip(self._names, row, strict=True):
-                self._stream.write(f"{self._bold(name)}: {self._value(value)}\n")
+            for name, show, value in zip(self._names, self._show, row, strict=True):
+                self._stream.write(f"{self._bold(name)}: {self._value(value, show)}\n")
 
     def end(self, note: str = "", /) -> None:
         """Say below the rows why there are no more."""
@@ -136,8 +143,25 @@ class VerticalWriter:
     def _bold(self, name: str) -> str:
         return f"{_BOLD}{name}{_OFF}" if self._look.decorated else name
 
-    def _value(self, value: object) -> str:
+    def _value(self, value: object, show: Callable[[object], str]) -> str:
+        between = f"\n{self._indent}"
         if isinstance(value, str) and "\n" in value:
-            return f"\n{self._indent}".join(safe_lines(value))
-        text = shown(value)
+            return between.join(safe_lines(value))
+        # In MariaDB a JSON column is one of text: what is a document is shown as one, wherever it stands.
+        if isinstance(value, str) and is_document(value):
+            lines = [safe(line) for line in pretty(value)]
+            return between.join([coloured(line) for line in lines] if self._look.decorated else lines)
+        text = show(value)
         return f"{_DIM}{text}{_OFF}" if value is None and self._look.decorated else text
+
+
+def _shower(column: Column) -> Callable[[object], str]:
+    """Return what shows a column's values on one line."""
+    return _geometry if column.type_name == "geometry" else shown
+
+
+def _geometry(value: object) -> str:
+    # Imported for the few results that hold one.
+    from safeconsole.shells.terminal.geometry import geometry_text  # noqa: PLC0415
+
+    return (geometry_text(value) if isinstance(value, bytes) else None) or shown(value)
