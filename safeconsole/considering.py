@@ -11,7 +11,7 @@ from safeconsole.core.decision import Considered, addressed, with_disagreement
 from safeconsole.core.elevation import Event as Ending
 from safeconsole.core.errors import DeniedError, SafeConsoleError
 from safeconsole.core.evidence import evidence_of
-from safeconsole.core.facts import facts_of
+from safeconsole.core.facts import COUNTED, facts_of
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.limits import Limits
 from safeconsole.core.redaction import redacted_message
@@ -27,6 +27,7 @@ from safeconsole.nodes import Nodes
 from safeconsole.opinions import Opinions
 from safeconsole.policies_in_force import PoliciesInForce
 from safeconsole.precedents import Precedents
+from safeconsole.rate import Rate
 from safeconsole.transactions import Transactions
 
 
@@ -42,6 +43,7 @@ class Considering:
         nodes: Nodes,
         elevations: Elevations,
         transactions: Transactions,
+        rate: Rate,
         clock: Clock,
     ) -> None:
         self._visit = visit
@@ -53,6 +55,7 @@ class Considering:
         self._precedents = Precedents(policies.begun)
         self._clock = clock
         self._transactions = transactions
+        self._rate = rate
 
     def consider(self, statement: Statement, *, to: str, limits: Limits, statements: int) -> Considered:
         """
@@ -92,10 +95,14 @@ class Considering:
         server = choice.reading.identity.server if choice.reading and choice.reading.identity else ""
         grant = self._elevations.covering(statement.digest, server)
         basis = (*found, grant, self._transactions.opened, self._policies.held)
-        precedent = self._precedents.of(statement, basis, {"session.statements": statements})
+        rate = self._rate.read()
+        counted: dict[str, object] = dict(zip(COUNTED, (statements, *rate), strict=True))
+        precedent = self._precedents.of(statement, basis, counted)
         if precedent is not None:
             return precedent
-        circumstances = circumstances_of(self._visit, flavour=self._engine.flavour, statements=statements, grant=grant)
+        circumstances = circumstances_of(
+            self._visit, flavour=self._engine.flavour, statements=statements, rate=rate, grant=grant
+        )
         facts = facts_of(statement, route=route, reading=choice.reading, estimate=estimate, circumstances=circumstances)
         decision = with_disagreement(self._policies.judge(facts, limits), estimate, choice.route)
         chosen = choice.reading.node if choice.reading else None

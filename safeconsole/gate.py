@@ -80,7 +80,7 @@ class Gate:
         self._transactions, self._custody = parts.transactions, parts.custody
         self._considering, self._demands = parts.considering, parts.demands
         self._understanding, self._slots = parts.understanding, parts.slots
-        self._own_writes = parts.own_writes
+        self._own_writes, self._rate = parts.own_writes, parts.rate
         asked = dict(visit.limits)
         self._state = _State(to=visit.to, asked_limits=asked, limits=session_limits(policy, asked))
 
@@ -196,6 +196,7 @@ class Gate:
     ) -> Ended:
         tally, statement = Tally(self._clock), permit.statement
         self._custody.running = True
+        self._rate.sent()
         try:
             answer = connection.send(
                 permit, watch=self._recorder.watching(number, presenter.progress), as_text=presenter.wants_text

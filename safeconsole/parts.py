@@ -13,6 +13,7 @@ from safeconsole.interfaces import Clock, Engine, Journal, People
 from safeconsole.nodes import Nodes
 from safeconsole.own_writes import OwnWrites
 from safeconsole.policies_in_force import PoliciesInForce
+from safeconsole.rate import Rate
 from safeconsole.recorder import Recorder
 from safeconsole.slots import SlotQueue
 from safeconsole.transactions import Transactions
@@ -32,6 +33,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     own_writes: OwnWrites
     understanding: Understanding
     slots: SlotQueue
+    rate: Rate
 
 
 def assemble(
@@ -52,6 +54,7 @@ def assemble(
     transactions = Transactions(
         visit=visit, settings=policy.transactions, nodes=nodes, elevations=elevations, recorder=recorder, clock=clock
     )
+    rate = Rate(clock)
     custody = Custody(engine=engine, nodes=nodes, elevations=elevations, transactions=transactions)
     return Parts(
         recorder=recorder,
@@ -65,6 +68,7 @@ def assemble(
             nodes=nodes,
             elevations=elevations,
             transactions=transactions,
+            rate=rate,
             clock=clock,
         ),
         demands=Demands(
@@ -78,6 +82,7 @@ def assemble(
         ),
         custody=custody,
         understanding=Understanding(),
+        rate=rate,
         slots=SlotQueue(policy=policy, custody=custody, recorder=recorder, clock=clock),
         own_writes=OwnWrites(engine, clock, nodes.shows_all_since),
     )

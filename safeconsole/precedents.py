@@ -9,6 +9,7 @@ granted anew is another object, and is judged anew.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping
 
 import msgspec
 from msgspec.structs import replace
@@ -16,6 +17,7 @@ from msgspec.structs import replace
 from safeconsole.core.decision import Considered
 from safeconsole.core.facts import COUNTED
 from safeconsole.core.policy import Policy
+from safeconsole.core.rules import Match, match, offered
 from safeconsole.core.statement import Statement
 
 HELD_PRECEDENTS = 64
@@ -31,12 +33,15 @@ class Precedents:
     What one session decided, by shape.
 
     Args:
-        policy: the rules in force; where they look at how much was asked, nothing is decided twice alike.
+        policy: the rules in force; those that look at how much was asked are judged for each statement, and what one of
+            them has something to say to is no precedent.
     """
 
     def __init__(self, policy: Policy) -> None:
-        texts = [text for rule in policy.rules for text in (rule.when, rule.message, rule.instead)]
-        self._counts = any(name in text for text in (*texts, policy.slots.heavy) for name in COUNTED)
+        self._counting = tuple(rule for rule in policy.rules if _counts(rule.when))
+        others = [rule for rule in policy.rules if rule not in self._counting]
+        texts = [text for rule in others for text in (rule.message, rule.instead)]
+        self._never = any(map(_counts, (*texts, policy.slots.heavy)))
         self._held: OrderedDict[str, _Precedent] = OrderedDict()
 
     def of(self, statement: Statement, basis: tuple[object, ...], counted: dict[str, object]) -> Considered | None:
@@ -53,13 +58,25 @@ class Precedents:
             return None
         if len(basis) != len(held.basis) or any(one is not other for one, other in zip(basis, held.basis, strict=True)):
             return None
-        return replace(held.considered, statement=statement, facts={**held.considered.facts, **counted})
+        facts = {**held.considered.facts, **counted}
+        if self._counting and not self._are_silent(facts):
+            return None
+        return replace(held.considered, statement=statement, facts=facts)
+
+    def _are_silent(self, facts: Mapping[str, object]) -> bool:
+        """Whether no rule that counts has anything to say."""
+        activation = offered(facts)
+        return all(match(rule.condition, activation)[0] is Match.NO for rule in self._counting)
 
     def keep(self, considered: Considered, basis: tuple[object, ...]) -> None:
         """Keep a decision for its like."""
         shape = considered.statement.shape
-        if self._counts or not shape:
+        if self._never or not shape or (self._counting and not self._are_silent(considered.facts)):
             return
         self._held[shape] = _Precedent(basis=basis, considered=considered)
         if len(self._held) > HELD_PRECEDENTS:
             self._held.popitem(last=False)
+
+
+def _counts(text: str) -> bool:
+    return any(name in text for name in COUNTED)

@@ -85,6 +85,8 @@ _DECLARED: tuple[tuple[str, FactType, str, tuple[str, ...]], ...] = (
     ("session.face", _STRING, 'where it was typed: "sql", "one-shot", "python", "job", …', ()),
     ("session.interactive", _BOOL, "a person can be asked", ()),
     ("session.statements", _INT, "statements asked in this session before this one", ()),
+    ("session.statements_a_minute", _INT, "statements that it sent in the last 60 seconds", ()),
+    ("session.room_seconds", _DOUBLE, "seconds until the first of those is a minute old, 0.0 without any", ()),
     ("person.name", _STRING, "who logged in, whatever sudo or su say since", ()),
     ("person.groups", _STRINGS, "groups of the person on this computer", ()),
     ("person.agent", _BOOL, "a program types, for a person", ()),
@@ -102,7 +104,7 @@ FACTS: dict[str, Fact] = {
 """Every fact that a rule may name, in the order of the documentation."""
 
 
-COUNTED = ("session.statements",)
+COUNTED = ("session.statements", "session.statements_a_minute", "session.room_seconds")
 """Facts that are different for each statement of a session, whatever it says."""
 
 
@@ -112,7 +114,7 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         person, groups, agent: see `person.*` in `FACTS`.
-        face, interactive, statements: see `session.*`.
+        face, interactive, statements, statements_a_minute, room_seconds: see `session.*`.
         cluster, environment: see `cluster.*`.
         flavour: the cluster's family member.
         elevated, scope, ticket: see `elevation.*`.
@@ -125,6 +127,8 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     face: str = ""
     interactive: bool = False
     statements: int = 0
+    statements_a_minute: int = 0
+    room_seconds: float = 0.0
     cluster: str = ""
     environment: str = ""
     elevated: bool = False
@@ -220,6 +224,8 @@ def _circumstance_facts(circumstances: Circumstances) -> dict[str, object]:
         "session.face": circumstances.face,
         "session.interactive": circumstances.interactive,
         "session.statements": circumstances.statements,
+        "session.statements_a_minute": circumstances.statements_a_minute,
+        "session.room_seconds": circumstances.room_seconds,
         "person.name": circumstances.person,
         "person.groups": list(circumstances.groups),
         "person.agent": circumstances.agent,

@@ -86,7 +86,12 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def circumstances_of(
-    visit: Visit, *, flavour: Flavour, statements: int = 0, grant: Grant | None = None
+    visit: Visit,
+    *,
+    flavour: Flavour,
+    statements: int = 0,
+    rate: tuple[int, float] = (0, 0.0),
+    grant: Grant | None = None,
 ) -> Circumstances:
     """
     Return what policies may know of a visit.
@@ -94,6 +99,7 @@ def circumstances_of(
     Args:
         flavour: the cluster's family member.
         statements: how many were asked in the session.
+        rate: how many it sent in the last minute, and the seconds until the first of them is out of it.
         grant: the elevation that covers the statement in question, if any.
     """
     return Circumstances(
@@ -104,6 +110,8 @@ def circumstances_of(
         face=visit.face,
         interactive=visit.person.terminal,
         statements=statements,
+        statements_a_minute=rate[0],
+        room_seconds=rate[1],
         cluster=visit.cluster,
         environment=visit.environment,
         elevated=grant is not None,

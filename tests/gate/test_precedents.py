@@ -42,17 +42,54 @@ def test_a_loop_is_judged_twice_once_asked_and_once_recalled(judged):
     assert [record.sql for record in road.records("intent")] == [by_key(number) for number in range(10)]
     assert [permit for permit, _, _ in road.sent()] == [by_key(number) for number in range(10)]
     decided = road.records("decided")
-    assert decided[5].facts == {**decided[9].facts, "session.statements": 6}
+    counts = {"session.statements": 6, "session.statements_a_minute": 5}
+    assert decided[5].facts == {**decided[9].facts, **counts}
 
 
-def test_a_policy_that_counts_is_asked_each_time(judged):
+def test_a_rule_that_counts_is_judged_for_each_statement(judged):
     counting = {"id": "enough", "when": "session.statements > 5", "then": "deny", "message": "enough"}
     road = road_of(policy=policy_of(rules=[*RULES, counting]))
     for number in range(5):
         road.run(by_key(number))
-    with pytest.raises(DeniedError):
+    assert len(judged) == 2
+    with pytest.raises(DeniedError, match="enough"):
         road.run(by_key(6))
-    assert len(judged) == 6
+    assert len(judged) == 3
+
+
+def test_a_message_that_counts_is_written_for_each_statement(judged):
+    telling = {"id": "told", "when": "stmt.plain_read", "then": "allow", "message": "number {session.statements}"}
+    road = road_of(policy=policy_of(rules=[*RULES, telling]))
+    for number in range(3):
+        road.run(by_key(number))
+    assert len(judged) == 3
+    assert road.records("decided")[-1].message == "number 3"
+
+
+PACE = {
+    "id": "pace",
+    "when": "session.statements_a_minute >= 5",
+    "then": "deny",
+    "message": "{session.statements_a_minute} statements a minute are enough",
+    "instead": "go on in {session.room_seconds} s, or ask for all of it in one statement",
+}
+
+
+def test_statements_a_minute_are_bounded_and_the_refusal_says_when_to_go_on():
+    road = road_of(policy=policy_of(rules=[*RULES, PACE]))
+    for number in range(5):
+        road.run(by_key(number))
+        road.clock.seconds += 2
+    for _ in range(3):
+        # What is refused was not sent, and does not keep the minute full.
+        with pytest.raises(DeniedError, match="5 statements a minute are enough") as caught:
+            road.run(by_key(9))
+    assert caught.value.instead == "go on in 50.0 s, or ask for all of it in one statement"
+    road.clock.seconds += 50
+    road.run(by_key(9))
+    assert len(road.sent()) == 6
+    with pytest.raises(DeniedError):
+        road.run(by_key(10))
 
 
 @pytest.mark.parametrize(

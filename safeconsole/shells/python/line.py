@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import NoReturn, Protocol
 
 import msgspec
@@ -24,6 +24,7 @@ from safeconsole.core.watchdog import Sample
 from safeconsole.gate import Gate
 from safeconsole.interfaces import Column, Row
 from safeconsole.shells.python.faults import NotSupportedError, ProgrammingError, fault_of
+from safeconsole.shells.python.looping import Looping
 from safeconsole.shells.python.ownership import is_boundary, is_told_apart, needs_transaction
 from safeconsole.shells.python.seal import Seal
 from safeconsole.shells.python.templates import Parameters, Places, fill
@@ -92,6 +93,7 @@ class Line:
         self._grant: Grant | None = None
         self._owner: Owner | None = None
         self._at_work = 0
+        self._looping = Looping(screen)
         self._over = False
         self._seal = Seal(gate, lambda: self._grant is not None)
 
@@ -111,7 +113,8 @@ class Line:
         """Let code send statements while this holds; completion at a waiting prompt must send none."""
         self._at_work += 1
         try:
-            yield
+            with self._looping.counted() if self._at_work == 1 else nullcontext():
+                yield
         finally:
             self._at_work -= 1
 
@@ -195,9 +198,11 @@ class Line:
             raise fault_of(error, self._rules().flavour) from error
         except RefusedError as error:
             self._refuse(error)
+        considered = self.gate.last()
+        self._looping.sent(considered.node or "" if considered else "")
         return Answered(
             statement=statement,
-            considered=self.gate.last(),
+            considered=considered,
             columns=collecting.columns,
             rows=collecting.held,
             ended=ended,

@@ -7,7 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
+from safeconsole.core.policy_document import policy_from_document
 from safeconsole.shells.cli.python import python
 
 PAGE = Path(__file__).resolve().parents[3] / "docs" / "python.md"
@@ -33,3 +35,11 @@ def test_the_examples_say_what_happens(console):
 )
 def test_the_page_names_the_option(option):
     assert option in PAGE.read_text()
+
+
+def test_the_rule_for_loops_is_a_rule():
+    (block,) = re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    policy = policy_from_document(
+        "loops", {"rules": yaml.safe_load(block)}, source="loops.yaml", text_hash="ab" * 32, lines={}
+    )
+    assert [rule.id for rule in policy.rules] == ["python-loops"]
