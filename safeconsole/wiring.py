@@ -253,6 +253,7 @@ class Program:
                 oracle="ORACLE" in modes,
             ),
             consider=consider,
+            policy=rules,
         )
 
     @contextmanager

@@ -64,6 +64,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         rules: in the order of the file.
         gates: what a node must offer before a statement is sent to it.
         limits: ceilings that hold where no rule tightens them.
+        own_limits: names of those that its file sets; the others are built in.
         ceilings: how far a person may loosen them.
         elevation: how a person may go beyond it.
         literals: what the journal keeps of statements' literals.
@@ -83,6 +84,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     literals: LiteralRules
     slots: Slots = msgspec.field(default_factory=Slots)
     transactions: TransactionSettings = msgspec.field(default_factory=TransactionSettings)
+    own_limits: frozenset[str] = frozenset()
 
     @property
     def mode(self) -> str:

@@ -110,6 +110,7 @@ def policy_from_document(
         rules=rules,
         gates=gates,
         limits=limits,
+        own_limits=frozenset(read.limits),
         ceilings=ceilings,
         elevation=read.elevation,
         literals=literals,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from safeconsole.core.approval import ApprovalRequest
     from safeconsole.core.decision import Considered
     from safeconsole.core.lexer import LexicalRules
+    from safeconsole.core.policy import Policy
     from safeconsole.core.settings import ClusterSettings, Settings
     from safeconsole.core.statement import Statement
     from safeconsole.core.visit import Plea, Status
@@ -73,10 +74,12 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         rules: how the text is read.
         consider: what would be decided.
+        policy: by which rules.
     """
 
     rules: LexicalRules
     consider: Callable[[Statement], Considered]
+    policy: Policy
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):

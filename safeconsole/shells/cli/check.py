@@ -9,11 +9,13 @@ from functools import lru_cache
 from typing import Any
 
 import click
-from msgspec.structs import asdict
+from msgspec.structs import asdict, replace
 
 from safeconsole.core.analysis import analyse
-from safeconsole.core.decision import Considered
+from safeconsole.core.decision import Considered, addressed, with_disagreement
 from safeconsole.core.errors import ConfigurationError
+from safeconsole.core.explanation import facts_behind, limit_origins
+from safeconsole.core.policy import Policy, judge
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import Effect, Route, Verdict
 from safeconsole.shells.cli.application import Application, Door, Judge
@@ -61,25 +63,24 @@ def check(app: Application, /, arguments: tuple[str, ...], file: str | None, for
         return
     script = read_script(file) if text in {None, "-"} else str(text)
     if cluster and not engine:
-        found = list(_considered_there(app, cluster, to, script))
+        found = list(_considered_there(app, cluster, to, script, policy))
     else:
         judging = app.judge(cluster=cluster, engine=engine, policy=policy, to=to)
-        found = [judging.consider(statement) for statement in analyse(script, judging.rules)]
+        found = [checked(judging.consider(each), judging.policy) for each in analyse(script, judging.rules)]
     if not found:
         raise ConfigurationError("there is no statement to check")
     columns = TABLE_COLUMNS if form == "table" else COLUMNS
-    objects = [checked(considered) for considered in found]
     if form == "json":
-        click.echo(json.dumps(objects, ensure_ascii=False, indent=2))
+        click.echo(json.dumps(found, ensure_ascii=False, indent=2))
     elif form == "jsonl":
-        for each in objects:
+        for each in found:
             click.echo(json.dumps(each, ensure_ascii=False))
     else:
-        write_rows(columns, [tuple(_cell(each[name]) for name in columns) for each in objects], form)
+        write_rows(columns, [tuple(_cell(each[name]) for name in columns) for each in found], form)
 
 
-def checked(considered: Considered) -> dict[str, Any]:
-    """Return what is said of one statement, by the names of `COLUMNS`."""
+def checked(considered: Considered, policy: Policy) -> dict[str, Any]:
+    """Return what is said of one statement, by the names of `COLUMNS`, and why it is."""
     statement, decision = considered.statement, considered.decision
     hazards = (*statement.hazards, *considered.estimate.hazards)
     return {
@@ -95,6 +96,9 @@ def checked(considered: Considered) -> dict[str, Any]:
         "limits": asdict(decision.limits),
         "message": decision.message,
         "instead": decision.instead,
+        "policy": decision.policy,
+        "facts": facts_behind(considered, policy),
+        "limit_origins": limit_origins(decision, policy),
     }
 
 
@@ -102,9 +106,9 @@ def _checked_line(line: bytes, number: int, judge: Any) -> str:  # noqa: ANN401 
     """Check one line of JSON; several statements in it come back as one, the strictest."""
     text, sql_mode = _question(line, number)
     judging: Judge = judge(sql_mode)
-    found = [checked(judging.consider(statement)) for statement in analyse(text, judging.rules)]
+    found = [checked(judging.consider(each), judging.policy) for each in analyse(text, judging.rules)]
     if not found:
-        found = [checked(judging.consider(_nothing(text)))]
+        found = [checked(judging.consider(_nothing(text)), judging.policy)]
     return json.dumps(_strictest(found, text), ensure_ascii=False) + "\n"
 
 
@@ -139,11 +143,17 @@ def _strictest(found: list[dict[str, Any]], text: str) -> dict[str, Any]:
     return {**worst, **together, "sql": text, "statements": len(found)}
 
 
-def _considered_there(app: Application, cluster: str, to: str, script: str) -> Iterator[Considered]:
+def _considered_there(app: Application, cluster: str, to: str, script: str, policy: str) -> Iterator[dict[str, Any]]:
+    """Yield what is said of each statement on a cluster, by its own policy, or by another over the same facts."""
+    other = app.policies.load(policy) if policy else None
     door = Door(cluster=cluster, face="check", confirmer=NoTerminal(), to=to)
     with app.open(door) as session:
         for statement in session.gate.split(script):
-            yield session.gate.check(statement)
+            considered = session.gate.check(statement)
+            if other is not None:
+                decision = with_disagreement(judge(other, considered.facts), considered.estimate, considered.route)
+                considered = replace(considered, decision=addressed(decision, cluster, statement.hazards))
+            yield checked(considered, other or session.gate.policy)
 
 
 def _cluster_and_text(app: Application, arguments: tuple[str, ...]) -> tuple[str, str | None]:

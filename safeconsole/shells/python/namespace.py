@@ -15,7 +15,7 @@ from safeconsole.shells.python.line import Line
 from safeconsole.shells.python.rows import Rows
 from safeconsole.shells.python.templates import Parameters
 from safeconsole.shells.terminal.cells import safe
-from safeconsole.shells.terminal.evidence import evidence_text
+from safeconsole.shells.terminal.explanations import explanation_text
 from safeconsole.shells.terminal.measures import clock_text, counted
 from safeconsole.shells.terminal.topology import topology_text
 
@@ -214,7 +214,12 @@ def names_for(line: Line, *, capacity: Callable[[str], None] | None = None) -> d
     def why() -> None:
         """Show everything behind the last decision."""
         last = line.gate.last()
-        _show(line, "nothing was asked yet\n" if last is None else evidence_text(last, line.screen.data_look))
+        _show(
+            line,
+            "nothing was asked yet\n"
+            if last is None
+            else explanation_text(last, line.gate.policy, line.screen.data_look),
+        )
 
     def topology() -> None:
         """Measure the nodes now, and show which are fit for reads."""

@@ -8,7 +8,8 @@ from safeconsole.core.errors import ConfigurationError
 from safeconsole.shells.sql.paging import USUAL_PAGER
 from safeconsole.shells.sql.prompting import status_text
 from safeconsole.shells.sql.state import ConsoleState
-from safeconsole.shells.terminal.evidence import evidence_text, one_line
+from safeconsole.shells.terminal.evidence import one_line
+from safeconsole.shells.terminal.explanations import explanation_text
 from safeconsole.shells.terminal.looks import FORMATS
 from safeconsole.shells.terminal.measures import clock_text
 from safeconsole.shells.terminal.topology import topology_text
@@ -65,7 +66,7 @@ def why(state: ConsoleState, _argument: str) -> None:
     if last is None:
         state.say("nothing was asked yet")
     else:
-        state.answer(evidence_text(last, state.screen().data_look))
+        state.answer(explanation_text(last, state.gate.policy, state.screen().data_look))
 
 
 def elevate(state: ConsoleState, argument: str) -> None:

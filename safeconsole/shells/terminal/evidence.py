@@ -46,11 +46,21 @@ def evidence_lines(considered: Considered) -> Lines:
 
 def evidence_text(considered: Considered, look: Look = PLAIN) -> str:
     """Return the evidence as text that ends with a newline, in a panel where the look allows one."""
+    return block_text(title_of(considered), evidence_lines(considered), look, style=style_of(considered))
+
+
+def style_of(considered: Considered) -> str:
+    """Return the colour that a verdict is shown in."""
+    return _STYLES[considered.decision.verdict]
+
+
+def title_of(considered: Considered) -> str:
+    """Return what was decided of a statement, in a few words."""
     verdict = considered.decision.verdict
     title = f"{considered.statement.kind} {_TITLES[verdict]}"
     if considered.decision.observed and verdict is not Verdict.ALLOW:
         title += " (observed only: the policy lets it run)"
-    return block_text(title, evidence_lines(considered), look, style=_STYLES[verdict])
+    return title
 
 
 def error_text(error: SafeConsoleError, look: Look = PLAIN, *, next_step: str = "") -> str:

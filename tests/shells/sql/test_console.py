@@ -1,5 +1,6 @@
 """The console from the first key to the last, over a gate without servers."""
 
+import re
 import json
 import os
 import stat
@@ -216,7 +217,8 @@ def test_the_sql_of_a_command_is_recorded_as_what_it_is(sitting):
 def test_why_shows_the_evidence_of_the_last_decision(sitting, golden):
     console = sitting(ANSWERS)
     console.type("SELECT 1;\r\\why\r")
-    golden("console.why.txt", console.data.getvalue())
+    # Where a rule stands in its file is not what this is about.
+    golden("console.why.txt", re.sub(r"line \d+", "line N", console.data.getvalue()))
 
 
 def test_the_format_holds_for_what_follows(sitting):

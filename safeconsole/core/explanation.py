@@ -1,0 +1,70 @@
+"""Why a statement was decided as it was: the rules that matched, the facts they name, each limit and who set it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from safeconsole.core.decision import Considered, Decision
+from safeconsole.core.limits import LIMIT_NAMES
+from safeconsole.core.policy import Policy
+from safeconsole.core.rules import Rule, facts_named
+
+
+def limit_origins(decision: Decision, policy: Policy) -> dict[str, str]:
+    """
+    Return who set each limit that the statement runs under, by the limit's name.
+
+    Returns:
+        "rule ID", "this session" for what the configuration, a flag or a command asked for, "policy NAME", or
+        "built in".
+    """
+    sources = dict(line.split(": ", 1) for line in decision.limit_sources)
+    origins = {}
+    for name in LIMIT_NAMES:
+        source = sources.get(name, "")
+        if source == "session":
+            origins[name] = "this session"
+        elif source:
+            origins[name] = f"rule {source}"
+        else:
+            origins[name] = f"policy {policy.name}" if name in policy.own_limits else "built in"
+    return origins
+
+
+def matched_rules(decision: Decision, policy: Policy) -> tuple[Rule, ...]:
+    """Return the policy's rules behind a decision, in the order of its file."""
+    return tuple(rule for rule in policy.rules if rule.id in decision.rules)
+
+
+def facts_behind(considered: Considered, policy: Policy) -> dict[str, object]:
+    """Return the facts that the matched rules name, with their values, each once."""
+    names = (fact for rule in matched_rules(considered.decision, policy) for fact in facts_named(rule.when))
+    return {name: considered.facts[name] for name in names if name in considered.facts}
+
+
+def explanation_of(considered: Considered, policy: Policy) -> tuple[str, ...]:
+    """Return a decision's reasons as lines of evidence."""
+    decision, lines = considered.decision, []
+    for rule in matched_rules(decision, policy):
+        says = "limits only" if rule.then is None else rule.then.word
+        lines.append(f"matched: {rule.id} (line {rule.line}, {says}): {' '.join(rule.when.split())}")
+    facts = facts_behind(considered, policy)
+    if facts:
+        lines.append(f"facts: {', '.join(f'{name} = {_shown(value)}' for name, value in facts.items())}")
+    return (*lines, *_limit_lines(decision, policy))
+
+
+def _limit_lines(decision: Decision, policy: Policy) -> Iterator[str]:
+    """Yield one line for each that set limits; what is built in comes last."""
+    origins = limit_origins(decision, policy)
+    for origin in sorted(dict.fromkeys(origins.values()), key="built in".__eq__):
+        set_by = (name for name in LIMIT_NAMES if origins[name] == origin)
+        yield f"limits: {origin}: {', '.join(f'{name} {getattr(decision.limits, name):,.15g}' for name in set_by)}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(_shown(item) for item in value)}]"
+    return f"'{value}'" if isinstance(value, str) else str(value)
