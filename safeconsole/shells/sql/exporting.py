@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -24,6 +25,7 @@ ENDINGS = {
     ".json": "json",
     ".md": "markdown",
     ".txt": "table",
+    ".parquet": "parquet",
 }
 """Which format a file's ending asks for."""
 
@@ -38,6 +40,11 @@ def export_statement(state: ConsoleState, path: Path, statement: Statement) -> N
     format_name = ENDINGS.get(path.suffix.lower())
     if format_name is None:
         raise ConfigurationError(f"no format for {safe(path.name)}: the file's name ends in one of {' '.join(ENDINGS)}")
+    if format_name == "parquet" and find_spec("pyarrow") is None:
+        raise ConfigurationError(
+            "Parquet files are written by pyarrow, which is not installed here",
+            instead="install safeconsole[parquet], or export to .csv or .jsonl",
+        )
     if not statement.is_plain_read:
         raise ConfigurationError(f"only a read is exported, and this is {statement.kind}")
     part = path.with_name(f"{path.name}.part")

@@ -13,7 +13,7 @@ import datetime as dt
 import io
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
-from typing import Any, Protocol, TextIO
+from typing import Any, BinaryIO, Protocol, TextIO, cast
 
 from safeconsole.interfaces import Column, Row
 from safeconsole.shells.terminal.cells import safe, safe_lines, text_of
@@ -65,6 +65,11 @@ def writer_for(name: str, columns: Sequence[Column], stream: TextIO, look: Look 
             return CsvWriter(columns, stream, look)
         case "tsv":
             return TsvWriter(columns, stream, look)
+        case "parquet":
+            # Imported here: it is an optional extra, and only a file can hold it.
+            from safeconsole.shells.terminal.parquet_rows import ParquetWriter  # noqa: PLC0415
+
+            return ParquetWriter(columns, cast("BinaryIO", cast("io.TextIOWrapper", stream).buffer))
         case "markdown":
             return MarkdownWriter(columns, stream)
         case _:

@@ -352,3 +352,15 @@ def test_a_pager_that_is_not_there_is_told(sitting):
     console.type(f"\\pager /no/such/pager\r{SELECT};\r")
     assert "the pager '/no/such/pager' cannot be started" in console.messages.getvalue()
     assert console.gate.sent == []
+
+
+def test_parquet_is_written_where_its_library_is(sitting, tmp_path, monkeypatch):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    console = sitting({SELECT: [{"id": 1}, {"id": 2}]})
+    console.type(f"\\export {tmp_path}/a.parquet {SELECT}\r")
+    assert parquet.read_table(tmp_path / "a.parquet").num_rows == 2
+    monkeypatch.setattr("safeconsole.shells.sql.exporting.find_spec", lambda _name: None)
+    console.type(f"\\export {tmp_path}/b.parquet {SELECT}\r")
+    assert "install safeconsole[parquet]" in console.messages.getvalue()
+    assert not (tmp_path / "b.parquet").exists()
+    assert console.gate.sent == [SELECT]
