@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from safeconsole.core.approval import Approval, ApprovalRequest
+from safeconsole.core.approval import Approval, ApprovalRequest, any_of
 from safeconsole.core.decision import Considered
 from safeconsole.core.elevation import Grant, Request, Scope
 from safeconsole.core.errors import RefusedError
@@ -160,7 +160,7 @@ class Agreements:
         raise RefusedError(
             f"{refusal}; somebody else than {request.person} has to approve exactly this statement",
             evidence=request.evidence,
-            instead=f"one of {', '.join(second.approvers(request.person))} runs `{command}` before {until}; {again}",
+            instead=f"{any_of(second.approvers(request.person))} runs `{command}` before {until}; {again}",
         )
 
     def _may_be_skipped(self, request: ApprovalRequest, skipped: tuple[str, ...]) -> bool:

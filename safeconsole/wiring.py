@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -147,7 +147,7 @@ class Program:
             person=self.person,
             to=door.to,
             schema=door.schema or cluster.schema,
-            limits={**self.settings().limits, **door.limits},
+            limits=door.limits,
             plea=door.plea,
         )
         # What is configured or asked for wrongly opens no session, so that every journal has an end.
@@ -169,7 +169,7 @@ class Program:
             journal=journal,
             clock=self._clock,
             people=people,
-            reread=self.policies.rereading(cluster.policy, policy),
+            reread=self._rereading(cluster.policy, policy),
         )
         shipping: Shipping | None = None
         recordings: list[Recording] = []
@@ -225,12 +225,15 @@ class Program:
     def judge(self, *, cluster: str, engine: str, policy: str, to: str, sql_mode: str = "") -> Judge:
         """Return what decides offline; opens no connection."""
         from safeconsole.core.lexer import LexicalRules
+        from safeconsole.core.policy import capped
         from safeconsole.core.preview import preview
         from safeconsole.core.visit import Visit, circumstances_of
 
         settings = self._cluster(cluster) if cluster else None
         flavour = Flavour(engine) if engine else _known_flavour(settings) if settings else Flavour.MYSQL
         rules = self.policies.load(policy or (settings.policy if settings else "baseline"))
+        if settings:
+            rules = capped(rules, self.settings().limits)
         modes = frozenset(word.strip().upper() for word in sql_mode.split(",") if word.strip())
         visit = Visit(
             cluster=cluster,
@@ -327,7 +330,20 @@ class Program:
         return clusters[name]
 
     def _policy(self, cluster: str) -> Policy:
-        return self.policies.load(self._cluster(cluster).policy)
+        from safeconsole.core.policy import capped
+
+        return capped(self.policies.load(self._cluster(cluster).policy), self.settings().limits)
+
+    def _rereading(self, name: str, policy: Policy) -> Callable[[], Policy]:
+        from safeconsole.core.policy import capped
+
+        look = self.policies.rereading(name, policy)
+
+        def look_again() -> Policy:
+            found = look()
+            return policy if found.hash == policy.hash else capped(found, self.settings().limits)
+
+        return look_again
 
     def _engine(self, name: str, cluster: ClusterSettings) -> MySqlEngine | SqliteEngine:
         # Imported here: a driver that the moment does not need costs every start its import.

@@ -162,6 +162,11 @@ def objection_to(
     return ""
 
 
+def any_of(names: tuple[str, ...]) -> str:
+    """Return names as who could do something: `ben`, `one of ann, ben`."""
+    return names[0] if len(names) == 1 else f"one of {', '.join(names)}"
+
+
 def _packed(data: bytes) -> str:
     return base64.urlsafe_b64encode(zlib.compress(data, 9)).decode().rstrip("=")
 

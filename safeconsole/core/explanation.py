@@ -15,7 +15,7 @@ def limit_origins(decision: Decision, policy: Policy) -> dict[str, str]:
     Return who set each limit that the statement runs under, by the limit's name.
 
     Returns:
-        "rule ID", "this session" for what the configuration, a flag or a command asked for, "policy NAME", or
+        "rule ID", "this session" for what a flag or a command asked for, "the configuration", "policy NAME", or
         "built in".
     """
     sources = dict(line.split(": ", 1) for line in decision.limit_sources)
@@ -28,6 +28,9 @@ def limit_origins(decision: Decision, policy: Policy) -> dict[str, str]:
             origins[name] = f"rule {source}"
         else:
             origins[name] = f"policy {policy.name}" if name in policy.own_limits else "built in"
+            # Where it is the configuration's, it is as far as anybody may go, too.
+            if name in policy.configured and getattr(policy.limits, name) == getattr(policy.ceilings, name):
+                origins[name] = "the configuration"
     return origins
 
 

@@ -32,6 +32,6 @@ def _how(ceiling: str, decision: Decision, policy: Policy, *, face: str) -> str:
     if source != "session":
         return f"rule {source} holds {ceiling} at {holds:,.15g}"
     if holds <= most if ceiling in FLOORS else holds >= most:
-        return f"{holds:,.15g} is the most {ceiling} that policy {policy.name} allows"
+        return f"{holds:,.15g} is the most {ceiling} that {policy.may_be_loosened_by(ceiling)} allows"
     lever = LEVERS.get(face, {}).get(ceiling, "")
     return f"{lever} raises it, to at most {most:,.15g}" if lever else ""

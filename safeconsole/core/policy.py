@@ -65,6 +65,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         gates: what a node must offer before a statement is sent to it.
         limits: ceilings that hold where no rule tightens them.
         own_limits: names of those that its file sets; the others are built in.
+        configured: names of those that the configuration holds tighter than the file does, or their ceilings.
         ceilings: how far a person may loosen them.
         elevation: how a person may go beyond it.
         literals: what the journal keeps of statements' literals.
@@ -85,6 +86,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     slots: Slots = msgspec.field(default_factory=Slots)
     transactions: TransactionSettings = msgspec.field(default_factory=TransactionSettings)
     own_limits: frozenset[str] = frozenset()
+    configured: frozenset[str] = frozenset()
+
+    def may_be_loosened_by(self, name: str) -> str:
+        """Return who says how far a limit can be loosened."""
+        return "the configuration" if name in self.configured else f"policy {self.name}"
 
     @property
     def mode(self) -> str:
@@ -189,9 +195,30 @@ def _tightest(policy: Policy, start: Limits, matched: list[Rule]) -> tuple[Limit
     return limits, tuple(f"{name}: {source}" for name, source in sources.items())
 
 
+def capped(policy: Policy, caps: Mapping[str, float]) -> Policy:
+    """
+    Return a policy that lets no limit be looser than the configuration does, whoever asks.
+
+    Args:
+        caps: ceilings by name; one that is looser than the policy's changes nothing.
+
+    Raises:
+        ValueError: an unknown name, or a value outside its range.
+    """
+    tighter = dict(caps)
+    limits, ceilings = tighten(policy.limits, tighter), tighten(policy.ceilings, tighter)
+    configured = frozenset(
+        name
+        for name in caps
+        if (getattr(limits, name), getattr(ceilings, name))
+        != (getattr(policy.limits, name), getattr(policy.ceilings, name))
+    )
+    return replace(policy, limits=limits, ceilings=ceilings, configured=configured)
+
+
 def session_limits(policy: Policy, asked: Mapping[str, float]) -> Limits:
     """
-    Return the policy's limits with what a person, a flag or the configuration asks for.
+    Return the policy's limits with what a person or a flag asks for.
 
     Args:
         asked: ceilings by name; tighter ones always, looser ones up to the policy's ceilings.
@@ -205,8 +232,8 @@ def session_limits(policy: Policy, asked: Mapping[str, float]) -> Limits:
         ceiling = getattr(policy.ceilings, name)
         if not (value >= ceiling if name in FLOORS else value <= ceiling):
             raise ConfigurationError(
-                f"{name} {value:,.15g} is looser than policy {policy.name} allows",
-                instead=f"{'at least' if name in FLOORS else 'at most'} {ceiling:,.15g}, the ceiling in the policy",
+                f"{name} {value:,.15g} is looser than {policy.may_be_loosened_by(name)} allows",
+                instead=f"{'at least' if name in FLOORS else 'at most'} {ceiling:,.15g}, the ceiling there",
             )
     try:
         return replaced(policy.limits, asked)

@@ -214,7 +214,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         audit: the journal.
         approvals: second persons.
         notices: who is told of elevations.
-        limits: ceilings by name (`limits.LIMIT_NAMES`), tightened on top of every policy.
+        limits: ceilings by name (`limits.LIMIT_NAMES`), tightened on top of every policy; nobody loosens them.
         leftovers: patterns of names beside those that are known, by the tool's name.
         locked: in the system's file: a person's file can add no cluster.
     """

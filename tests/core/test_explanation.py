@@ -2,7 +2,7 @@
 
 from safeconsole.core.explanation import explanation_of, facts_behind, limit_origins
 from safeconsole.core.limits import LIMIT_NAMES
-from safeconsole.core.policy import judge, session_limits
+from safeconsole.core.policy import capped, judge, session_limits
 from safeconsole.core.policy_document import policy_from_document
 from tests.core.test_decision import considered as considered_of
 
@@ -39,6 +39,13 @@ def test_every_limit_says_who_set_it():
         "fetched_rows": "rule reads", "run_seconds": "rule brief", "changed_rows": "this session",
         "shown_rows": "policy mine", "lock_wait_seconds": "policy mine",
     }  # fmt: skip
+
+
+def test_the_configuration_is_named_where_it_is_tighter_than_the_policy():
+    policy = capped(POLICY, {"shown_rows": 20, "opened_tables": 9_999_999})
+    decision = judge(policy, FACTS)
+    origins = limit_origins(decision, policy)
+    assert (origins["shown_rows"], origins["opened_tables"]) == ("the configuration", "built in")
 
 
 def test_the_tightest_asker_is_the_one_that_is_named():

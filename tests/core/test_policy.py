@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from safeconsole.core.errors import ConfigurationError, PolicyInvalidError
 from safeconsole.core.facts import Circumstances, facts_of
 from safeconsole.core.limits import LIMIT_NAMES, Limits
-from safeconsole.core.policy import judge, replaced, session_limits
+from safeconsole.core.policy import capped, judge, replaced, session_limits
 from safeconsole.core.policy_document import policy_from_document
 from safeconsole.core.statement import Estimate, Hazard, Statement
 from safeconsole.core.vocabulary import CostClass, Effect, Flavour, Route, Verdict
@@ -300,3 +300,34 @@ def test_gates_limits_and_elevation_are_read():
     assert (read.limits.run_seconds, read.ceilings.run_seconds, read.ceilings.fetched_rows) == (3.0, 9.0, 10_000)
     assert read.elevation.two_persons == (Effect.DDL,)
     assert (read.name, read.source, read.hash, read.rules[0].line) == ("mine", "mine.yaml", HASH, 0)
+
+
+# The configuration.
+
+
+@given(
+    run=st.floats(0.5, 500),
+    caps=st.dictionaries(st.sampled_from(["run_seconds", "fetched_rows"]), st.integers(1, 50_000)),
+)
+def test_nobody_asks_for_more_than_the_configuration_allows(run, caps):
+    rules = policy(limits={"run_seconds": 20}, ceilings={"run_seconds": 300, "fetched_rows": 40_000})
+    held = capped(rules, caps)
+    for name, most in caps.items():
+        assert getattr(held.limits, name) <= most
+        assert getattr(held.ceilings, name) <= most
+        assert getattr(held.ceilings, name) <= getattr(rules.ceilings, name)
+        with pytest.raises(ConfigurationError, match="is looser than"):
+            session_limits(held, {name: min(most, getattr(rules.ceilings, name)) + 1})
+    assert session_limits(held, {}) == held.limits
+    try:
+        assert session_limits(held, {"run_seconds": run}).run_seconds <= caps.get("run_seconds", 300)
+    except ConfigurationError:
+        assert run > min(caps.get("run_seconds", 300), 300)
+
+
+def test_a_floor_of_the_configuration_is_not_lowered():
+    held = capped(policy(), {"free_memory_bytes": 1000})
+    assert held.limits.free_memory_bytes == 1000
+    with pytest.raises(ConfigurationError, match="looser than the configuration allows"):
+        session_limits(held, {"free_memory_bytes": 999})
+    assert session_limits(held, {"free_memory_bytes": 1001}).free_memory_bytes == 1001

@@ -20,6 +20,7 @@ from safeconsole.core.approval import (
     ApprovalRequest,
     Waiting,
     answer_code,
+    any_of,
     approval_from_code,
     objection_to,
     request_code,
@@ -91,7 +92,7 @@ class LocalApprovals:
         if not text.strip():
             raise RefusedError(
                 "no second person approved it",
-                instead=f"one of {', '.join(others)} can; without a terminal their answer comes by approvals.directory",
+                instead=f"{any_of(others)} can; without a terminal their answer comes by approvals.directory",
             )
         try:
             approval = approval_from_code(text)
@@ -101,7 +102,7 @@ class LocalApprovals:
             approval, request, approvers=self._settings.approvers, now_epoch=time.time(), holds=is_signed_by
         )
         if wrong:
-            raise RefusedError(f"the approval does not count: {wrong}", instead=f"one of {', '.join(others)} can")
+            raise RefusedError(f"the approval does not count: {wrong}", instead=f"{any_of(others)} can")
         return approval
 
     def _from_directory(self, request: ApprovalRequest, code: str) -> str:

@@ -563,6 +563,25 @@ def test_check_answers_half_a_character_too():
     assert said["verdict"] != "allow"
 
 
+def test_no_flag_loosens_what_the_configuration_holds_tighter(shop, tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(f"{shop.config.read_text()}[limits]\nfetched_rows = 50\nrun_seconds = 600\n")
+    config.chmod(0o600)
+    held = replace(shop, config=config)
+    for rows, code in ((49, 5), (50, 5), (51, 2)):
+        said = ask(held, "sql", "shop", "--max-rows", str(rows), "-e", "SELECT id FROM orders", "--format", "tsv")
+        assert said.code == code, said.err
+        assert len(said.out.splitlines()) == (rows + 1 if code == 5 else 0)
+    assert "fetched_rows 51 is looser than the configuration allows" in said.err
+    assert "at most 50" in said.err
+    # What it holds looser than the policy is the policy's, and a flag may still go up to the policy's ceiling.
+    (seen,) = json.loads(ask(held, "check", "shop", "SELECT 1", "--format", "json").out)
+    assert (seen["limits"]["run_seconds"], seen["limit_origins"]["run_seconds"]) == (30, "policy baseline")
+    assert (seen["limits"]["fetched_rows"], seen["limit_origins"]["fetched_rows"]) == (50, "the configuration")
+    assert ask(held, "sql", "shop", "--timeout", "599", "-e", "SELECT 1").code == 0
+    assert ask(held, "sql", "shop", "--timeout", "601", "-e", "SELECT 1").code == 2
+
+
 def test_check_on_a_cluster_is_on_record_and_no_reason_for_a_review(shop):
     assert ask(shop, "check", "shop", "SELECT 41; SELECT user, authentication_string FROM mysql.user").code == 0
     newest = max((shop.config.parent / "audit" / "sessions").glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
