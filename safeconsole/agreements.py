@@ -219,7 +219,7 @@ class Agreements:
             scope=request.scope,
             sql=sql if request.digest else "",
             digest=request.digest,
-            evidence=considered.evidence if considered and request.digest else (),
+            evidence=considered.evidence if considered and request.digest else request.evidence,
             window_seconds=request.window_seconds,
             expires_epoch=expires_epoch,
         )

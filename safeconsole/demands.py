@@ -72,13 +72,20 @@ class Demands:
         )
 
     def window(
-        self, last: Considered | None, *, reason: str, ticket: str = "", window_seconds: float | None = None
+        self,
+        last: Considered | None,
+        *,
+        evidence: tuple[str, ...],
+        reason: str,
+        ticket: str = "",
+        window_seconds: float | None = None,
     ) -> Grant:
         """
         Ask for a break-glass window; see `Gate.elevate`.
 
         Args:
             last: the statement considered last, which is shown with the question.
+            evidence: the nodes as they are now.
         """
         try:
             request = Request(
@@ -87,6 +94,7 @@ class Demands:
                 reason=reason,
                 ticket=ticket,
                 window_seconds=self._settings.window_seconds if window_seconds is None else window_seconds,
+                evidence=evidence,
             )
         except ValueError as error:
             raise RefusedError(str(error)) from None

@@ -25,6 +25,7 @@ from safeconsole.core.errors import (
     RefusedError,
     ServerError,
 )
+from safeconsole.core.evidence import evidence_of_nodes
 from safeconsole.core.limits import Limits
 from safeconsole.core.loosening import say_how_to_loosen
 from safeconsole.core.policy import Policy, session_limits
@@ -245,9 +246,11 @@ class Gate:
             RefusedError: the person did not grant it, or the policy forbids it.
         """
         # What is the primary now is what the elevation is for.
-        self._nodes.measure()
+        seen = evidence_of_nodes(self._nodes.measure())
         self._nodes.take_failover()
-        return self._demands.window(self._state.last, reason=reason, ticket=ticket, window_seconds=window_seconds)
+        return self._demands.window(
+            self._state.last, evidence=seen, reason=reason, ticket=ticket, window_seconds=window_seconds
+        )
 
     def stand_down(self) -> None:
         """End the elevation, and close what it opened."""

@@ -91,6 +91,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         digest: the statement's digest for scope STATEMENT, else "".
         server: the identity of the instance for scope STATEMENT, else "".
         window_seconds: how long it holds, > 0.
+        evidence: for a window, the nodes as they were measured for the question, one line each.
 
     Raises:
         ValueError: a blank reason, a window that is not positive, a statement scope bound to nothing.
@@ -103,6 +104,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     digest: str = ""
     server: str = ""
     window_seconds: float = 900.0
+    evidence: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.reason.strip():

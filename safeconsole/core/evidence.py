@@ -23,6 +23,14 @@ def evidence_of(statement: Statement, choice: Choice, estimate: Estimate, decisi
     return tuple(dict.fromkeys(lines))
 
 
+def evidence_of_nodes(readings: tuple[Reading, ...]) -> tuple[str, ...]:
+    """Return one line a node: what it proved to be, and how it is."""
+    return tuple(
+        f"node: {reading.node}: unreachable: {reading.unreachable}" if reading.unreachable else _node_line(reading)[0]
+        for reading in readings
+    )
+
+
 def _node_line(reading: Reading) -> tuple[str, ...]:
     parts = [f"node: {reading.node}, a {reading.role} ({reading.proof})"]
     if reading.lag_seconds is not None:

@@ -346,6 +346,12 @@ def test_a_second_person_is_not_left_out_otherwise(answer, person, settings):
     assert held.states()[-1][0] == "declined"
 
 
+def test_the_second_person_of_a_window_is_shown_the_nodes_too():
+    held = Held(second=FakeSecond, two_persons=("ddl",))
+    held.ask(evidence=("node: primary",))
+    assert held.events[2][1].evidence == ("node: primary",)
+
+
 def test_an_approval_that_does_not_count_is_no_reason_to_leave_the_journal_without_an_end():
     held = Held(second=lambda events: FakeSecond(events, refusal=KeyboardInterrupt()), two_persons=("write",))
     with pytest.raises(RefusedError, match="interrupted"):

@@ -1063,3 +1063,11 @@ def test_no_statement_is_sent_without_its_own_durable_intent_before_it(walk, see
             pass
     happened = [each for each in road.happened() if each in {"durable intent", "sent"}]
     assert happened == ["durable intent", "sent"] * (len(happened) // 2)
+
+
+def test_a_window_is_asked_for_with_every_node_as_it_is_now(walk):
+    road = walk()
+    road.run(READ)
+    road.elevate()
+    (request,) = [event[1] for event in road.events if event[0] == "elevate"]
+    assert [line.split(",")[0] for line in request.evidence] == ["node: primary", "node: replica-1", "node: replica-2"]

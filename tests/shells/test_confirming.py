@@ -3,6 +3,7 @@ import os
 import pty
 
 import pytest
+from msgspec.structs import replace
 
 from safeconsole.core.elevation import Request, Scope
 from safeconsole.core.vocabulary import Verdict
@@ -49,6 +50,20 @@ def test_the_name_elevates_after_the_request_stood_there(considered, golden):
     statement = Request(cluster="shop", scope=Scope.STATEMENT, reason="r", digest="d", server="u-1", window_seconds=60)
     assert confirmer.elevate(statement, considered(Verdict.ELEVATE, text="UPDATE t SET a = 1", kind="update")) is True
     golden("elevate.statement.txt", "".join(shown))
+
+
+def test_a_window_is_asked_for_with_the_nodes_as_they_are_now_and_not_as_a_statement_found_them(considered):
+    confirmer, shown = asked("shop")
+    request = replace(
+        REQUEST, evidence=("node: primary, a primary (proven), free memory 7 MiB", "node: b: unreachable: gone")
+    )
+    assert confirmer.elevate(request, considered(Verdict.ELEVATE, text="UPDATE t SET a = 1", kind="update")) is True
+    text = "".join(shown)
+    assert text.startswith(
+        "elevation\n  node: primary, a primary (proven), free memory 7 MiB\n  node: b: unreachable: gone\n"
+    )
+    assert text.count("node:") == 2
+    assert "UPDATE t SET a = 1" in text
 
 
 def test_without_a_terminal_every_answer_is_no(considered):

@@ -11,7 +11,7 @@ from safeconsole.core.approval import ApprovalRequest
 from safeconsole.core.decision import Considered
 from safeconsole.core.elevation import Request, Scope
 from safeconsole.shells.terminal.cells import safe
-from safeconsole.shells.terminal.evidence import Lines, block_text, evidence_lines, evidence_text
+from safeconsole.shells.terminal.evidence import Lines, block_text, evidence_lines, evidence_text, split_label
 from safeconsole.shells.terminal.looks import PLAIN, Look
 from safeconsole.shells.terminal.measures import clock_text, until_text
 
@@ -99,7 +99,10 @@ class TerminalConfirmer:
 
     def elevate(self, request: Request, considered: Considered | None) -> bool:
         """Show the evidence and what is asked for, and return whether the cluster's name was typed."""
-        evidence = evidence_lines(considered) if considered is not None else ()
+        nodes = tuple((label, safe(text)) for label, text in map(split_label, request.evidence))
+        found = evidence_lines(considered) if considered is not None else ()
+        # Where the nodes were measured for the question, what a statement found out earlier is old.
+        evidence = (*nodes, *(line for line in found if not nodes or line[0] != "node"))
         self._show(block_text("elevation", (*evidence, *_request_lines(request)), self._look, style="red"))
         return (
             self._answer(f'to elevate, type the name of the cluster ("{safe(request.cluster)}"): ') == request.cluster
