@@ -72,10 +72,10 @@ class Agreements:
             self._have_approved(asked, considered, sql)
         self._tell_first(asked)
 
-    def tell(self, grant: Grant, what: str, detail: str = "") -> None:
+    def tell(self, grant: Grant, what: str, detail: str = "", *, concerns: tuple[str, ...] = ()) -> None:
         """Tell others what became of an elevation; never waits, never raises."""
         if self._people.notifier is not None:
-            self._people.notifier.notify(self._notice(grant, what, detail))
+            self._people.notifier.notify(self._notice(grant, what, detail, concerns=concerns))
 
     def settle(self) -> tuple[str, ...]:
         """Give notices that are on their way a moment, and return what was not delivered."""
@@ -94,7 +94,7 @@ class Agreements:
                 instead="mend [notices] in the configuration, or its receiver",
             )
 
-    def _notice(self, grant: Grant, what: str, detail: str) -> Notice:
+    def _notice(self, grant: Grant, what: str, detail: str, *, concerns: tuple[str, ...] = ()) -> Notice:
         person, request = self._visit.person, grant.request
         return Notice(
             what=what,
@@ -109,6 +109,7 @@ class Agreements:
             reason=request.reason,
             ticket=request.ticket,
             detail=detail,
+            concerns=concerns,
         )
 
     def _needs_second(self, request: Request, considered: Considered | None) -> bool:
@@ -155,12 +156,13 @@ class Agreements:
         until = datetime.fromtimestamp(waiting.request.expires_epoch, UTC).strftime("%H:%M:%S UTC")
         command = f"safeconsole approve {waiting.code}"
         self._journal.append(Noticed(what="approval asked for", detail=waiting.request.id), durable=True)
-        self.tell(asked, "waits for a person", f"until {until}: {command}")
+        others = second.approvers(request.person)
+        self.tell(asked, "waits for a person", f"until {until}: {command}", concerns=others)
         again = "then run the same again, with --approval ANSWER" if waiting.by_hand else "then run the same again"
         raise RefusedError(
             f"{refusal}; somebody else than {request.person} has to approve exactly this statement",
             evidence=request.evidence,
-            instead=f"{any_of(second.approvers(request.person))} runs `{command}` before {until}; {again}",
+            instead=f"{any_of(others)} runs `{command}` before {until}; {again}",
         )
 
     def _may_be_skipped(self, request: ApprovalRequest, skipped: tuple[str, ...]) -> bool:
@@ -199,7 +201,7 @@ class Agreements:
             ),
             durable=True,
         )
-        self.tell(asked, "approval skipped", f"not waited for {names}")
+        self.tell(asked, "approval skipped", f"not waited for {names}", concerns=skipped)
 
     def _approval_request(
         self, asked: Grant, considered: Considered | None, sql: str, *, expires_epoch: int

@@ -19,6 +19,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
         scope: "statement" or "break-glass".
         reason, ticket: why.
         detail: the statement that used it, as the journal holds it; "" otherwise.
+        concerns: login identities of those whom it concerns more than everybody: who could approve it, or was skipped.
     """
 
     what: str
@@ -33,6 +34,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     ticket: str
     detail: str = ""
+    concerns: tuple[str, ...] = ()
 
 
 def notice_line(notice: Notice) -> str:

@@ -180,12 +180,14 @@ class MailSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         sender: the address they come from.
         recipients: the addresses they go to.
         starttls: whether the connection must be encrypted, to a server whose certificate holds.
+        addresses: by login identity, where those whom a notice concerns get it themselves.
     """
 
     server: str
     sender: str
     recipients: tuple[str, ...]
     starttls: bool = False
+    addresses: dict[str, str] = {}
 
 
 class NoticeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -201,8 +201,8 @@ def test_what_an_agent_asks_for_waits_for_somebody_else():
     assert (request.agent, request.sql, request.digest, request.server) == ("robot", "UPDATE t SET a = 1", "d", "s")
     assert held.states() == [("asked", "asked"), ("declined", "answered-no")]
     assert "second" not in [event[0] for event in held.events]
-    assert ("waits for a person", "until 03:33:20 UTC: safeconsole approve s1-1") in [
-        (each.what, each.detail) for each in told.notices
+    assert ("waits for a person", "until 03:33:20 UTC: safeconsole approve s1-1", ("grace", "linus")) in [
+        (each.what, each.detail, each.concerns) for each in told.notices
     ]
 
 
@@ -325,7 +325,9 @@ def test_a_second_person_is_left_out_only_where_the_policy_says_so_and_everybody
     assert (skipped.answer, skipped.approver, skipped.request, skipped.key, skipped.reason) == (
         "skipped", "grace, linus", "s1.1", "", "why",
     )  # fmt: skip
-    assert ("approval skipped", "not waited for grace, linus") in [(each.what, each.detail) for each in told.notices]
+    assert ("approval skipped", "not waited for grace, linus", ("grace", "linus")) in [
+        (each.what, each.detail, each.concerns) for each in told.notices
+    ]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import socketserver
 import ssl
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from safeconsole.adapters.local.policies import PolicyFiles
 from tests.people.test_notices_of_a_session import CHANGE, PLEA, spooled
 
 ALL = ["asked", "granted", "used", "ended (expired)"]
@@ -187,3 +189,28 @@ def test_mail_is_given_to_a_server_whose_certificate_holds_and_to_no_other(chang
     assert code == 0, messages
     assert [encrypted for encrypted, _ in box.got] == [True] * 4
     assert spooled(people) == []
+
+
+def test_mail_reaches_who_was_skipped_and_who_could_approve(people, receiver):
+    strict = Path(PolicyFiles().load("strict").source).read_text(encoding="utf-8")
+    policy = people.ann.home / "loud.yaml"
+    policy.write_text(strict.replace("approval_may_be_skipped: false", "approval_may_be_skipped: true"))
+    people.configure(keys="file", webhook=receiver.url, policy=str(policy))
+    with mail_receiver() as (server, box):
+        config = people.ann.config.read_text()
+        people.ann.write(
+            config + mail_settings(server) + 'addresses = {ben = "ben@example.net", eve = "eve@example.net"}\n'
+        )
+        console = people.ann.start("sql", "shop", "-e", "ALTER TABLE customers ADD COLUMN loud TEXT", *PLEA)
+        console.code()
+        console.interrupt()
+        console.until('type "skip shop"')
+        console.type("skip shop")
+        assert console.end()[0] == 0, console.messages
+    reached = {
+        email.message_from_bytes(envelope.content)["Subject"].split("elevation ")[1]: envelope.rcpt_tos
+        for _, envelope in box.got
+    }
+    everybody = ["oncall@example.net", "dba@example.net"]
+    assert reached["approval skipped on shop"] == [*everybody, "ben@example.net"]
+    assert reached["granted on shop"] == everybody

@@ -210,7 +210,9 @@ def _mail(settings: MailSettings) -> Channel:
 
     def send(notice: Notice) -> None:
         message = EmailMessage()
-        message["From"], message["To"] = settings.sender, ", ".join(settings.recipients)
+        own = (settings.addresses[name] for name in notice.concerns if name in settings.addresses)
+        message["From"] = settings.sender
+        message["To"] = ", ".join(dict.fromkeys((*settings.recipients, *own)))
         message["Subject"] = f"safeconsole: elevation {notice.what} on {notice.cluster}"
         message.set_content(notice_line(notice))
         try:
