@@ -27,11 +27,16 @@ def limit_origins(decision: Decision, policy: Policy) -> dict[str, str]:
         elif source:
             origins[name] = f"rule {source}"
         else:
-            origins[name] = f"policy {policy.name}" if name in policy.own_limits else "built in"
-            # Where it is the configuration's, it is as far as anybody may go, too.
-            if name in policy.configured and getattr(policy.limits, name) == getattr(policy.ceilings, name):
-                origins[name] = "the configuration"
+            origins[name] = standing_origin(policy, name)
     return origins
+
+
+def standing_origin(policy: Policy, name: str) -> str:
+    """Return who set a limit that no rule and no person tightened."""
+    # Where it is the configuration's, it is as far as anybody may go, too.
+    if name in policy.configured and getattr(policy.limits, name) == getattr(policy.ceilings, name):
+        return "the configuration"
+    return f"policy {policy.name}" if name in policy.own_limits else "built in"
 
 
 def matched_rules(decision: Decision, policy: Policy) -> tuple[Rule, ...]:

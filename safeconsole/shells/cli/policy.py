@@ -11,12 +11,14 @@ import msgspec
 
 from safeconsole.core.analysis import analyse
 from safeconsole.core.cases import Case, failures, lint, unmatched_rules
-from safeconsole.core.errors import PolicyInvalidError
+from safeconsole.core.errors import ConfigurationError, PolicyInvalidError
+from safeconsole.core.explanation import standing_origin
 from safeconsole.core.facts import FACTS
 from safeconsole.core.lexer import LexicalRules
-from safeconsole.core.limits import LIMIT_NAMES, Limits
-from safeconsole.core.policy import Policy
+from safeconsole.core.limits import LIMIT_NAMES
+from safeconsole.core.policy import Policy, capped
 from safeconsole.core.rules import Rule, facts_named
+from safeconsole.core.settings import Settings
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import Flavour
 
@@ -43,6 +45,10 @@ class HasPolicies(Protocol):
     @property
     def policies(self) -> PolicySource:
         """Where policies come from."""
+        ...
+
+    def settings(self) -> Settings:
+        """The configuration in force. Raises ConfigurationError."""
         ...
 
 
@@ -83,12 +89,15 @@ def test_command(app: HasPolicies, names: tuple[str, ...]) -> None:
 
 
 @policy.command("show")
-@click.argument("name", metavar="NAME|FILE")
+@click.argument("name", metavar="[NAME|FILE]", required=False)
+@click.option("--cluster", metavar="CLUSTER", help="The one in force there, under the configuration's limits.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
-def show_command(app: HasPolicies, name: str, form: str) -> None:
-    """Print what a policy holds, and where each rule stands."""
-    shown = app.policies.load(name)
+def show_command(app: HasPolicies, name: str | None, cluster: str | None, form: str) -> None:
+    """Print what a policy holds, where each rule stands, and who set each limit."""
+    if bool(name) == bool(cluster):
+        raise click.UsageError("give a policy's name or file, or --cluster")
+    shown = _in_force(app, cluster) if cluster else app.policies.load(str(name))
     if form == "json":
         click.echo(json.dumps(_as_json(shown), indent=2, ensure_ascii=False))
         return
@@ -132,9 +141,18 @@ def _counted(number: int, noun: str, rest: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'} {rest}".rstrip()
 
 
+def _in_force(app: HasPolicies, cluster: str) -> Policy:
+    settings = app.settings()
+    if cluster not in settings.clusters:
+        known = ", ".join(sorted(settings.clusters)) or "none"
+        raise ConfigurationError(f"cluster {cluster} is not in the configuration", instead=f"configured: {known}")
+    return capped(app.policies.load(settings.clusters[cluster].policy), settings.limits)
+
+
 def _as_text(shown: Policy) -> Iterator[str]:
     yield f"policy {shown.name}, {shown.mode}, from {shown.source}, {shown.hash[:12]}"
-    yield f"limits, and how far a person may loosen them: {', '.join(_limit_lines(shown.limits, shown.ceilings))}"
+    yield "limits, how far a person may loosen them, and who set them:"
+    yield from _limit_lines(shown)
     if shown.slots.at_once:
         slots = shown.slots
         heavy = " ".join(slots.heavy.split())
@@ -151,10 +169,11 @@ def _as_text(shown: Policy) -> Iterator[str]:
         yield from _rule_lines(rule)
 
 
-def _limit_lines(limits: Limits, ceilings: Limits) -> Iterator[str]:
+def _limit_lines(shown: Policy) -> Iterator[str]:
     for name in LIMIT_NAMES:
-        limit, ceiling = getattr(limits, name), getattr(ceilings, name)
-        yield f"{name} {limit:.15g}" + (f" to {ceiling:.15g}" if ceiling != limit else "")
+        limit, ceiling = getattr(shown.limits, name), getattr(shown.ceilings, name)
+        far = f" to {ceiling:,.15g}" if ceiling != limit else ""
+        yield f"  {name} {limit:,.15g}{far} ({standing_origin(shown, name)})"
 
 
 def _rule_lines(rule: Rule) -> Iterator[str]:
@@ -178,6 +197,7 @@ def _as_json(shown: Policy) -> dict[str, object]:
         "literals_of": {rule.name: rule.treatment.word for rule in shown.literals.rules},
         "gates": msgspec.to_builtins(shown.gates),
         "limits": msgspec.to_builtins(shown.limits),
+        "limit_origins": {name: standing_origin(shown, name) for name in LIMIT_NAMES},
         "ceilings": msgspec.to_builtins(shown.ceilings),
         "slots": {
             "at_once": shown.slots.at_once,

@@ -582,6 +582,23 @@ def test_no_flag_loosens_what_the_configuration_holds_tighter(shop, tmp_path):
     assert ask(held, "sql", "shop", "--timeout", "601", "-e", "SELECT 1").code == 2
 
 
+def test_the_policy_in_force_on_a_cluster_says_who_set_each_limit(shop, tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(f"{shop.config.read_text()}[limits]\nfetched_rows = 50\n")
+    config.chmod(0o600)
+    held = replace(shop, config=config)
+    said = ask(held, "policy", "show", "--cluster", "shop")
+    assert "  fetched_rows 50 (the configuration)\n" in said.out
+    assert "  run_seconds 30 to 3,600 (policy baseline)\n" in said.out
+    assert "  opened_tables 5,000 (built in)\n" in said.out
+    shown = json.loads(ask(held, "policy", "show", "--cluster", "shop", "--format", "json").out)
+    assert (shown["limits"]["fetched_rows"], shown["limit_origins"]["fetched_rows"]) == (50, "the configuration")
+    assert "fetched_rows 10,000 to" in ask(held, "policy", "show", "baseline").out
+    assert ask(held, "policy", "show", "--cluster", "nope").code == 2
+    assert ask(held, "policy", "show").code == 2
+    assert ask(held, "policy", "show", "baseline", "--cluster", "shop").code == 2
+
+
 def test_check_on_a_cluster_is_on_record_and_no_reason_for_a_review(shop):
     assert ask(shop, "check", "shop", "SELECT 41; SELECT user, authentication_string FROM mysql.user").code == 0
     newest = max((shop.config.parent / "audit" / "sessions").glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
