@@ -79,9 +79,11 @@ def _from_keyring(account: str, what: str) -> bytes:
 
 
 def _into_keyring(key: bytes, account: str) -> None:
-    from safeconsole.adapters.local.credentials import set_secret  # noqa: PLC0415 - as above
+    from safeconsole.adapters.local.credentials import backend_trouble, set_secret  # noqa: PLC0415 - as above
     from safeconsole.adapters.local.secrets import from_keyring  # noqa: PLC0415
 
+    if backend_trouble():
+        raise ConfigurationError("this computer has no keyring backend", instead="name a file that only you can read")
     if from_keyring("", account)[0] is not None:
         raise ConfigurationError(f"there is a key called {account} in the keyring already")
     set_secret("", account, key.decode())

@@ -4,6 +4,8 @@ import threading
 import time
 from pathlib import Path
 
+import keyring
+import keyring.backends.fail
 import msgspec
 import pytest
 
@@ -118,3 +120,14 @@ def test_an_approver_without_a_key_is_told_how_to_make_one(settings, tmp_path):
     with pytest.raises(ConfigurationError) as caught:
         sign(live(), msgspec.structs.replace(settings, key=str(tmp_path / "none")), approver="bob")
     assert "--new-key" in caught.value.instead
+
+
+def test_a_key_for_a_computer_without_a_keyring_goes_to_a_file():
+    before = keyring.get_keyring()
+    keyring.set_keyring(keyring.backends.fail.Keyring())
+    try:
+        with pytest.raises(ConfigurationError, match="no keyring backend") as caught:
+            new_key("keyring")
+    finally:
+        keyring.set_keyring(before)
+    assert caught.value.instead == "name a file that only you can read"
