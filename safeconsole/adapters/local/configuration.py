@@ -21,10 +21,13 @@ import msgspec
 from safeconsole.adapters.local.precedence import merged
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.limits import LIMIT_NAMES, Limits, tighten
-from safeconsole.core.settings import ClusterSettings, Settings
+from safeconsole.core.settings import ApprovalSettings, ClusterSettings, Settings
 
 SYSTEM_FILE = Path("/etc/safeconsole/config.toml")
 FILE_VARIABLE = "SAFECONSOLE_CONFIG"
+LONGEST_WAIT_SECONDS = 86_400.0
+"""A request that can be answered for longer than a day is one that nobody remembers."""
+
 LARGEST_FILE_BYTES = 4 * 1024 * 1024
 
 Table = dict[str, Any]
@@ -156,9 +159,10 @@ def _make_absolute(table: Table, folder: Path) -> None:
             cluster["policy"] = str(folder / Path(policy).expanduser())
         if ca:
             cluster["tls"]["ca"] = str(folder / Path(ca).expanduser())
-    directory = table.get("audit", {}).get("directory", "")
-    if directory:
-        table["audit"]["directory"] = str(folder / Path(directory).expanduser())
+    for section, key in (("audit", "directory"), ("approvals", "directory"), ("approvals", "key")):
+        named = table.get(section, {}).get(key, "")
+        if named and named != "keyring":
+            table[section][key] = str(folder / Path(named).expanduser())
 
 
 def _settings(table: Table, source: Path) -> Settings:
@@ -171,6 +175,7 @@ def _settings(table: Table, source: Path) -> Settings:
     for name, settings_of_one in settings.clusters.items():
         _check_cluster(name, settings_of_one, source)
     _check_limits(settings.limits, source)
+    _check_approvals(settings.approvals, source)
     for name in settings.audit.sinks:
         if not re.fullmatch(r"[0-9A-Za-z_-]+", name):
             raise ConfigurationError(f"{source}: audit.sinks.{name}: a name is letters, digits, dashes and underscores")
@@ -240,6 +245,18 @@ def _check_cluster(name: str, cluster: ClusterSettings, source: Path) -> None:
         )
     if "command" in cluster.secrets.sources and not cluster.secrets.command:
         raise ConfigurationError(f"{at}.secrets.command: it is empty, and sources names it")
+
+
+def _check_approvals(approvals: ApprovalSettings, source: Path) -> None:
+    # `not <` rather than `>=`: a NaN must be refused too.
+    if not 0 < approvals.wait_seconds <= LONGEST_WAIT_SECONDS:
+        raise ConfigurationError(f"{source}: approvals.wait_seconds: it is over 0 and at most {LONGEST_WAIT_SECONDS:g}")
+    for name, public in approvals.approvers.items():
+        if not re.fullmatch(r"[0-9a-fA-F]{64}", public):
+            raise ConfigurationError(
+                f"{source}: approvals.approvers.{name}: it is no public key of 64 hexadecimal digits",
+                instead="safeconsole approve --new-key FILE|keyring prints one",
+            )
 
 
 def _check_limits(limits: Mapping[str, float], source: Path) -> None:

@@ -200,14 +200,17 @@ def test_the_systems_journal_place_wins(home):
     assert home.load().audit.directory == "/var/log/safeconsole"
 
 
-APPROVALS = '[approvals]\napprovers = {ann = "aa", ben = "bb"}\ndirectory = "/srv/approvals"\n'
+APPROVALS = '[approvals]\napprovers = {ann = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", ben = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"}\ndirectory = "/srv/approvals"\n'
 
 
 def test_a_person_names_their_own_key_and_nothing_else_of_the_systems_approvals(home):
-    mine = '[approvals]\nkey = "/home/ann/key.pem"\napprovers = {ann = "cc", me = "dd"}\ndirectory = "/tmp"\nwait_seconds = 9e9\n'
+    approvers = f'{{ann = "{"cc" * 32}", me = "{"dd" * 32}"}}'
+    mine = (
+        f'[approvals]\nkey = "/home/ann/key.pem"\napprovers = {approvers}\ndirectory = "/tmp"\nwait_seconds = 86400\n'
+    )
     home.write(system=APPROVALS, own=mine)
     approvals = home.load().approvals
-    assert approvals.approvers == {"ann": "aa", "ben": "bb"}
+    assert approvals.approvers == {"ann": "aa" * 32, "ben": "bb" * 32}
     assert (approvals.key, approvals.directory, approvals.wait_seconds) == ("/home/ann/key.pem", "/srv/approvals", 900)
     home.write(system="[approvals]\napprovers = {}\n")
     assert home.load().approvals.approvers == {}
@@ -320,3 +323,26 @@ def test_the_journal_lives_in_the_state_directory_unless_configured(tmp_path):
     assert place("", {"HOME": "/home/ana", "XDG_STATE_HOME": "relative"}) == "/home/ana/.local/state/safeconsole/audit"
     assert place("/var/log/safeconsole/{login}") == "/var/log/safeconsole/ana"
     assert place("~/journal") == "/home/ana/journal"
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("wait_seconds = 0", "approvals.wait_seconds: it is over 0"),
+        ("wait_seconds = nan", "approvals.wait_seconds: it is over 0"),
+        ("wait_seconds = 1e9", "at most 86400"),
+        ('approvers = {ben = "abc"}', "approvals.approvers.ben: it is no public key of 64 hexadecimal digits"),
+    ],
+)
+def test_approvals_that_could_not_work_are_refused_at_the_start(home, line, why):
+    home.write(own=f"[approvals]\n{line}")
+    assert why in home.refusal()
+
+
+def test_paths_of_approvals_are_relative_to_the_file_that_names_them(home):
+    home.write(own='[approvals]\ndirectory = "shared"\nkey = "keys/mine.pem"')
+    approvals = home.load().approvals
+    folder = home.own.resolve().parent
+    assert (approvals.directory, approvals.key) == (str(folder / "shared"), str(folder / "keys/mine.pem"))
+    home.write(own='[approvals]\nkey = "keyring"')
+    assert home.load().approvals.key == "keyring"
