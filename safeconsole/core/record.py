@@ -155,7 +155,7 @@ class Approved(msgspec.Struct, frozen=True, kw_only=True, tag="approval"):
         answer: "approved", "declined" or "skipped".
         digest: what the answer is bound to.
         key: fingerprint of the key that signed it, "" when it was skipped.
-        reason: why it was declined or skipped.
+        reason: why it was declined or skipped, or as what an earlier session asked for it.
     """
 
     statement: int
