@@ -292,6 +292,12 @@ class Program:
 
         return request_text(code, self.settings().approvals)
 
+    def waiting_approvals(self) -> tuple[tuple[str, ApprovalRequest], ...]:
+        """Return the requests in the shared directory that nobody answered."""
+        from safeconsole.adapters.local.approvals import waiting_requests
+
+        return waiting_requests(self.settings().approvals)
+
     def sign_approval(self, request: ApprovalRequest) -> str:
         """Return this person's signed answer."""
         from safeconsole.adapters.local.approvals import sign

@@ -1,5 +1,6 @@
 """An agent's elevation becomes a request for a person: refused, approved by somebody else, then run exactly once."""
 
+import json
 import re
 
 import pytest
@@ -45,8 +46,17 @@ def test_an_agents_change_runs_once_when_somebody_else_approved_it(team, receive
     number = 11 if team.directory else 13
     code = waiting(by_agent(team, set_status(number)))
     assert waiting(by_agent(team, set_status(number))) == code
+    listed = team.ben.run("approve", "--list", "--format", "json")
+    if team.directory:
+        (waits,) = [row for row in json.loads(listed.stdout) if row["code"] == code]
+        assert (waits["person"], waits["agent"], waits["what"]) == (team.ann.name, "claude-code", set_status(number))
+    else:
+        assert listed.returncode == 2
+        assert "there is no approvals.directory" in listed.stderr
     shown = team.ben.run("approve", code, "--confirm", "shop")
     assert shown.returncode == 0, shown.stderr
+    if team.directory:
+        assert code not in team.ben.run("approve", "--list").stdout
     for part in ("by a program: claude-code", set_status(number), "clean up", "OPS-8", "until", ", once"):
         assert part in shown.stderr
     answer = () if team.directory else ("--approval", shown.stdout.strip())

@@ -7,6 +7,7 @@ signed, and this console believes only the keys in its configuration.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from safeconsole.core.approval import (
     approval_from_code,
     objection_to,
     request_code,
+    request_from_code,
     signed_bytes,
 )
 from safeconsole.core.approval import request_hash as hash_of_request
@@ -142,6 +144,34 @@ def request_text(code: str, settings: ApprovalSettings) -> str:
             f"there is no request {code} in {settings.directory}: {(error.strerror or '').lower()}",
             instead="it goes when it was answered, given up or has expired; the console that asks shows its name",
         ) from error
+
+
+def waiting_requests(settings: ApprovalSettings) -> tuple[tuple[str, ApprovalRequest], ...]:
+    """
+    Return the requests in the shared directory that nobody answered yet, each with its name, the oldest first.
+
+    Raises:
+        ConfigurationError: there is no shared directory, or it cannot be read.
+    """
+    if not settings.directory:
+        raise ConfigurationError(
+            "there is no approvals.directory, so that requests travel by hand",
+            instead="the console that asks shows its code: safeconsole approve CODE",
+        )
+    directory, found = Path(settings.directory), []
+    try:
+        names = [path.name for path in directory.iterdir() if path.suffix == ".request" and path.name[0] != "."]
+    except OSError as error:
+        raise ConfigurationError(f"approvals.directory {directory}: {(error.strerror or '').lower()}") from error
+    for name in names:
+        # What others put there may be anything, and may be gone by now.
+        with contextlib.suppress(OSError, ValueError):
+            request = request_from_code(text_of(directory / name))
+            stem = paths_of(directory, request.id)[0].stem
+            if stem == Path(name).stem and not paths_of(directory, request.id)[1].exists():
+                found.append((stem, request))
+    still = [each for each in found if time.time() < each[1].expires_epoch]
+    return tuple(sorted(still, key=lambda each: each[1].expires_epoch))
 
 
 def sign(request: ApprovalRequest, settings: ApprovalSettings, *, approver: str) -> str:

@@ -168,6 +168,10 @@ class Application(Protocol):
         """Return the text of a request, by its code or its name in the shared directory. Raises ConfigurationError."""
         ...
 
+    def waiting_approvals(self) -> tuple[tuple[str, ApprovalRequest], ...]:
+        """Return the requests in the shared directory that wait, by name. Raises ConfigurationError."""
+        ...
+
     def sign_approval(self, request: ApprovalRequest) -> str:
         """Return this person's signed answer. Raises RefusedError, ConfigurationError."""
         ...

@@ -9,18 +9,23 @@ import click
 from safeconsole.core.approval import ApprovalRequest, request_from_code
 from safeconsole.core.errors import ConfigurationError, RefusedError
 from safeconsole.shells.cli.application import Application
+from safeconsole.shells.cli.output import format_option, write_rows
 from safeconsole.shells.terminal.cells import safe
 from safeconsole.shells.terminal.evidence import Lines, block_text, split_label
 from safeconsole.shells.terminal.looks import look_of
 from safeconsole.shells.terminal.measures import clock_text, until_text
 
+COLUMNS = ("code", "person", "agent", "host", "cluster", "node", "scope", "reason", "ticket", "until", "what")
+
 
 @click.command()
 @click.argument("code", required=False)
 @click.option("--new-key", metavar="FILE|keyring", help="Make this account's key and print its public half.")
+@click.option("--list", "listed", is_flag=True, help="Show what waits in the shared directory, and approve nothing.")
+@format_option
 @click.option("--confirm", "typed", default="", metavar="CLUSTER", help="The cluster's name, typed to approve.")
 @click.pass_obj
-def approve(app: Application, code: str | None, new_key: str | None, typed: str) -> None:
+def approve(app: Application, /, code: str | None, typed: str, form: str, **asked: str | bool | None) -> None:
     """
     Look at the request in CODE and approve it with this account's key; the answer goes to standard output.
 
@@ -28,11 +33,14 @@ def approve(app: Application, code: str | None, new_key: str | None, typed: str)
     is put beside it too. The answer fits this request only, counts until the request expires, and is not one's own
     to give.
     """
-    if new_key:
-        click.echo(app.new_approval_key(new_key))
+    if asked["new_key"]:
+        click.echo(app.new_approval_key(str(asked["new_key"])))
+        return
+    if asked["listed"]:
+        write_rows(COLUMNS, [_row(name, request) for name, request in app.waiting_approvals()], form)
         return
     if not code:
-        raise click.UsageError("give the CODE that the person who asks was shown")
+        raise click.UsageError("give the CODE that the person who asks was shown; --list shows what waits")
     try:
         request = request_from_code(app.approval_request(code))
     except ValueError as error:
@@ -46,6 +54,13 @@ def approve(app: Application, code: str | None, new_key: str | None, typed: str)
             instead=f"type it at the question, or give --confirm {safe(request.cluster)}",
         )
     click.echo(app.sign_approval(request))
+
+
+def _row(name: str, request: ApprovalRequest) -> tuple[str, ...]:
+    """Return one request that waits, by `COLUMNS`."""
+    what = request.sql or "every statement that needs an elevation"
+    said = (name, request.person, request.agent, request.host, request.cluster, request.node, request.scope)
+    return (*said, request.reason, request.ticket, until_text(request.expires_epoch), what)
 
 
 def _lines(request: ApprovalRequest) -> Lines:

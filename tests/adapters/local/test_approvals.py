@@ -9,10 +9,10 @@ import keyring.backends.fail
 import msgspec
 import pytest
 
-from safeconsole.adapters.local.approvals import LocalApprovals, sign
+from safeconsole.adapters.local.approvals import LocalApprovals, sign, waiting_requests
 from safeconsole.adapters.local.signing import new_key
 from safeconsole.adapters.local.waiting_requests import WaitingRequests
-from safeconsole.core.approval import request_from_code
+from safeconsole.core.approval import request_code, request_from_code
 from safeconsole.core.errors import ConfigurationError, RefusedError
 from safeconsole.core.settings import ApprovalSettings
 from tests.core.test_approval import asked
@@ -131,3 +131,22 @@ def test_a_key_for_a_computer_without_a_keyring_goes_to_a_file():
     finally:
         keyring.set_keyring(before)
     assert caught.value.instead == "name a file that only you can read"
+
+
+def test_what_lies_in_the_shared_directory_is_listed_whatever_else_does(settings, tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    settings = msgspec.structs.replace(settings, directory=str(shared))
+    later, sooner = live(id="s1.1", sql="later"), live(id="s2.1", sql="sooner")
+    later = msgspec.structs.replace(later, expires_epoch=later.expires_epoch + 9)
+    answered, over = live(id="s3.1"), asked(id="s4.1", expires_epoch=1)
+    for request in (later, sooner, answered, over):
+        (shared / f"{request.id.replace('.', '-')}.request").write_text(request_code(request))
+    sign(answered, settings, approver="bob")
+    (shared / "junk.request").write_text("junk")
+    (shared / "other.request").write_text(request_code(live(id="s5.1")))
+    (shared / "link.request").symlink_to("/etc/passwd")
+    (shared / "folder.request").mkdir()
+    assert waiting_requests(settings) == (("s2-1", sooner), ("s1-1", later))
+    with pytest.raises(ConfigurationError, match="no such file"):
+        waiting_requests(msgspec.structs.replace(settings, directory=str(tmp_path / "gone")))
