@@ -91,6 +91,22 @@ def test_at_a_terminal_a_person_can_be_asked_and_is_no_agent():
     assert out.stdout.split() == ["True", "''", name]
 
 
+@pytest.mark.parametrize("stream", ["stdin", "stdout", "stderr"])
+def test_who_pipes_something_in_or_out_still_sits_at_a_terminal(stream):
+    """They cannot be asked where standard input is a script, but they are no program."""
+    ours, theirs = pty.openpty()
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE} | {stream: theirs}
+    read, write = os.pipe()
+    told = subprocess.run(
+        ask(f"os.write({write}, f'{{p.terminal}} {{p.agent!r}}'.encode())"), pass_fds=(write,), check=True,
+        env={**os.environ, "PYTHONPATH": str(REPO)}, **streams,
+    )  # fmt: skip
+    os.close(write)
+    assert os.read(read, 100) == b"False ''", told
+    for descriptor in (read, ours, theirs):
+        os.close(descriptor)
+
+
 def test_a_closed_standard_input_is_no_terminal():
     out = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", *ask("print(p.terminal)")], capture_output=True, text=True,
                          env={**os.environ, "PYTHONPATH": str(REPO)})  # fmt: skip
