@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from safeconsole.core.approval import Approval, ApprovalRequest, any_of
+from safeconsole.core.approval import Approval, ApprovalRequest, any_of, is_portable
 from safeconsole.core.decision import Considered
 from safeconsole.core.elevation import Grant, Request, Scope
 from safeconsole.core.errors import RefusedError
@@ -126,6 +126,8 @@ class Agreements:
         if second is None:
             raise RefusedError("the policy asks for a second person, and nobody can be asked from here")
         request = self._approval_request(asked, considered, sql, expires_epoch=second.expiry())
+        if not is_portable(request):
+            raise RefusedError("the statement is too long for a second person to read", instead="send it in parts")
         earlier = second.earlier(request)
         if earlier is not None:
             self._record_approved(asked, earlier[1], f"asked for as {earlier[0].id}")

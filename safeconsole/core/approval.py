@@ -120,6 +120,11 @@ def answer_code(approval: Approval) -> str:
     return ANSWER_MARK + _packed(msgspec.json.encode(approval))
 
 
+def is_portable(request: ApprovalRequest) -> bool:
+    """Return whether a request can be read again where it arrives; what is longer nobody would read either."""
+    return max(len(msgspec.json.encode(request)), len(request_code(request))) < LARGEST_BYTES
+
+
 def request_from_code(code: str) -> ApprovalRequest:
     """Return the request in a text. Raises ValueError: it holds none."""
     return msgspec.json.decode(_unpacked(code, REQUEST_MARK), type=ApprovalRequest)

@@ -1,5 +1,7 @@
 """A request travels as text, and an answer fits one request only."""
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,7 @@ from safeconsole.core.approval import (
     answer_code,
     approval_from_code,
     asks_the_same,
+    is_portable,
     objection_to,
     request_code,
     request_from_code,
@@ -109,3 +112,18 @@ def test_half_a_code_is_refused():
     code = request_code(asked())
     with pytest.raises(ValueError):
         request_from_code(code[: len(code) // 2])
+
+
+@pytest.mark.parametrize("alphabet", ["x", "\x01", "ж", "abcdefghijklmnopqrstuvwxyz0123456789_'(),= "])
+def test_what_is_portable_arrives_and_what_is_not_does_not(alphabet):
+    chance, sizes = Random(7), (10, 1_000, 8_000, 10_000, 30_000, 50_000, 64_000, 65_536, 70_000)
+    found = set()
+    for size in sizes:
+        request = asked(sql="".join(chance.choices(alphabet, k=size)))
+        found.add(is_portable(request))
+        if is_portable(request):
+            assert request_from_code(request_code(request)) == request
+        else:
+            with pytest.raises(ValueError, match="it is not whole|it does not begin|truncated"):
+                request_from_code(request_code(request))
+    assert found == {True, False}

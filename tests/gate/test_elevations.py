@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from safeconsole.core.approval import Approval
+from safeconsole.core.approval import LARGEST_BYTES, Approval
 from safeconsole.core.decision import Considered, Decision
 from safeconsole.core.elevation import Event, Request, Scope
 from safeconsole.core.errors import AuditUnavailableError, RefusedError
@@ -224,6 +224,15 @@ def test_nobody_is_handed_what_they_cannot_read_whole(sql):
     with pytest.raises(RefusedError, match="holds a secret"):
         held.ask(**STATEMENT, sql=sql)
     assert held.elevations._agreements._people.second.waiting == []
+
+
+@pytest.mark.parametrize("person", [AGENT, PERSON])
+def test_what_is_too_long_to_be_read_is_not_handed_to_anybody(person):
+    held = Held(person=person, second=FakeSecond, two_persons=("write",))
+    with pytest.raises(RefusedError, match="too long for a second person"):
+        held.ask(**STATEMENT, sql="x" * LARGEST_BYTES, considered=considered(Effect.WRITE))
+    assert held.states()[-1][0] == "declined"
+    assert "second" not in [event[0] for event in held.events]
 
 
 def test_an_agent_whom_nobody_could_approve_is_told_so():
