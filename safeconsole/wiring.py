@@ -423,12 +423,16 @@ class Program:
         environment = self._cluster(door.cluster).environment
         if not (elevation.two_persons or elevation.waits_for_a_person(self.person.agent, environment)):
             return None
-        from safeconsole.adapters.local.approvals import LocalApprovals
-        from safeconsole.adapters.local.waiting_requests import WaitingRequests
+        from safeconsole.adapters.local.late_approvals import LateApprovals
 
-        settings, asked = self.settings().approvals, door.confirmer
-        waiting = WaitingRequests(self._audit_directory(), settings, given=door.approval)
-        return LocalApprovals(settings, ask=asked.paste_approval, show=asked.show_approval, waiting=waiting)
+        asked = door.confirmer
+        return LateApprovals(
+            self._audit_directory(),
+            self.settings().approvals,
+            given=door.approval,
+            ask=asked.paste_approval,
+            show=asked.show_approval,
+        )
 
     def _audit_directory(self) -> Path:
         return journal_directory(self.settings(), self.environ, login=self.person.login)

@@ -582,6 +582,18 @@ def test_no_flag_loosens_what_the_configuration_holds_tighter(shop, tmp_path):
     assert ask(held, "sql", "shop", "--timeout", "601", "-e", "SELECT 1").code == 2
 
 
+def test_an_agents_read_waits_for_no_import_that_only_approvals_need(shop, tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(shop.config.read_text().replace('environment = "demo"', 'environment = "production"'))
+    config.chmod(0o600)
+    told = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "safeconsole", "--config", str(config), "sql", "shop", "-e", "SELECT 1"],
+        capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL, env={**os.environ, "CI": "1"},
+    )  # fmt: skip
+    assert "safeconsole.agreements" in told.stderr
+    assert "cryptography" not in told.stderr
+
+
 def test_the_policy_in_force_on_a_cluster_says_who_set_each_limit(shop, tmp_path):
     config = tmp_path / "config.toml"
     config.write_text(f"{shop.config.read_text()}[limits]\nfetched_rows = 50\n")
