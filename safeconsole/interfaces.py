@@ -15,6 +15,7 @@ from safeconsole.core.literal_rules import LiteralKey
 from safeconsole.core.notice import Notice
 from safeconsole.core.record import Entry, Finding, Record, SessionSummary
 from safeconsole.core.routing import Identity, Reading
+from safeconsole.core.search import Glance
 from safeconsole.core.statement import Estimate, Statement
 from safeconsole.core.vocabulary import Account, Flavour, NodeName
 from safeconsole.core.watchdog import Sample
@@ -477,6 +478,10 @@ class Archive(Protocol):
 
     def sessions(self) -> tuple[SessionSummary, ...]:
         """Every session found, oldest first; one that cannot be read is a summary that says so."""
+        ...
+
+    def glance(self) -> tuple[Glance, ...]:
+        """Every session by its first record alone, oldest first."""
         ...
 
     def entries(self, session: str) -> Iterator[Entry]:

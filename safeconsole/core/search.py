@@ -33,6 +33,30 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
     console: bool = False
 
 
+class Glance(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A session by its first record alone.
+
+    Attributes:
+        session: its id.
+        opened: UTC, "" where its first record cannot be read.
+        cluster: "" likewise.
+        live: whether a console still writes to it.
+    """
+
+    session: str
+    opened: str = ""
+    cluster: str = ""
+    live: bool = False
+
+
+def may_hold(query: Query, glance: Glance) -> bool:
+    """Return whether a session could hold what is meant; one of which nothing is known could."""
+    if query.until and glance.opened[: len(query.until)] > query.until:
+        return False
+    return not (query.cluster and glance.cluster) or query.cluster.casefold() == glance.cluster.casefold()
+
+
 def matches(query: Query, story: StatementStory) -> bool:
     """Return whether a statement is meant."""
     if story.by_console and not query.console:

@@ -8,7 +8,7 @@ import os
 import pytest
 from click.testing import CliRunner
 
-from safeconsole.adapters.local.archive import open_archive
+from safeconsole.adapters.local.archive import LocalArchive, open_archive
 from safeconsole.adapters.local.journal import open_journal
 from safeconsole.adapters.local.keeping import JournalKeeping
 from safeconsole.adapters.local.recording import open_recording
@@ -411,3 +411,19 @@ def test_ship_says_what_each_sink_took_and_fails_when_one_did_not(run):
     assert rows(run("ship", "--format", "jsonl")) == [{"sink": "siem", "lines": 3, "trouble": ""}]
     run.shipped.append(Shipped(sink="hook", lines=0, trouble="timed out"))
     assert "timed out" in run("ship", code=1)
+
+
+def test_a_search_reads_each_session_once_and_none_that_cannot_hold_it(run, monkeypatch):
+    read = []
+    whole = LocalArchive.entries
+    monkeypatch.setattr(
+        LocalArchive, "entries", lambda archive, session: read.append(session) or whole(archive, session)
+    )
+    monkeypatch.setattr(LocalArchive, "sessions", lambda _: pytest.fail("all of every session was read"))
+    assert len(rows(run("search", "--format", "jsonl"))) == 4
+    assert sorted(read) == ["aa11", "bb22"]
+    read.clear()
+    run("search", "--cluster", "till", "--format", "jsonl")
+    run("search", "--until", "2020-01-01", "--format", "jsonl")
+    run("search", "--session", "aa", "--format", "jsonl")
+    assert read == ["bb22", "aa"]

@@ -15,7 +15,8 @@ from safeconsole.adapters.local.journal import SESSIONS
 from safeconsole.adapters.local.reviews import REVIEWS
 from safeconsole.core.anchor import Anchor
 from safeconsole.core.errors import ConfigurationError
-from safeconsole.core.record import Entry, Finding, SessionSummary
+from safeconsole.core.record import Entry, Finding, SessionOpened, SessionSummary
+from safeconsole.core.search import Glance
 from safeconsole.core.story import summary_of
 from safeconsole.core.verification import (
     check_host_log,
@@ -41,6 +42,11 @@ class LocalArchive:
         """Every session found, oldest first; one that cannot be read is a summary that says so."""
         summaries = [self._summary(session, path) for session, path in self._files().items()]
         return tuple(sorted(summaries, key=lambda summary: (summary.opened, summary.session)))
+
+    def glance(self) -> tuple[Glance, ...]:
+        """Every session by its first record alone, oldest first."""
+        glances = [_glance(session, path) for session, path in self._files().items()]
+        return tuple(sorted(glances, key=lambda glance: (glance.opened, glance.session)))
 
     def entries(self, session: str) -> Iterator[Entry]:
         """
@@ -112,6 +118,18 @@ class LocalArchive:
         except ConfigurationError as error:
             trouble = error.message
         return summary_of(session, entries, live=_is_live(path), trouble=trouble)
+
+
+def _glance(session: str, path: Path) -> Glance:
+    live = _is_live(path)
+    try:
+        entry, _ = next(_readable(_lines(path)), (None, ""))
+    except ConfigurationError:
+        entry = None
+    if entry is None:
+        return Glance(session=session, live=live)
+    cluster = entry.record.cluster if isinstance(entry.record, SessionOpened) else ""
+    return Glance(session=session, opened=entry.time, cluster=cluster, live=live)
 
 
 def open_archive(directory: Path, *, public_keys: Sequence[str] = ()) -> LocalArchive:

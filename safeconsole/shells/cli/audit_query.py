@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -9,7 +10,7 @@ from typing import Any
 
 import click
 
-from safeconsole.core.search import Query, matches
+from safeconsole.core.search import Query, matches, may_hold
 from safeconsole.core.story import StatementStory, statements_of
 from safeconsole.interfaces import Archive
 
@@ -69,20 +70,13 @@ def query_of(text: str, fields: dict[str, object]) -> Query:
 
 def found(archive: Archive, query: Query, sessions: tuple[str, ...]) -> Iterator[StatementStory]:
     """Yield the statements that are meant, oldest session first. Raises ConfigurationError for an unknown session."""
-    summaries = archive.sessions()
-    live = {summary.session for summary in summaries if summary.live}
-    names = sessions or tuple(
-        summary.session for summary in summaries if _may_hold(query, summary.opened, summary.cluster)
-    )
-    for name in names:
-        entries = list(archive.entries(name))
-        whole_name = entries[0].session if entries else name
-        for story in statements_of(whole_name, entries, live=whole_name in live):
+    glances = archive.glance()
+    live = {glance.session for glance in glances if glance.live}
+    for name in sessions or (glance.session for glance in glances if may_hold(query, glance)):
+        entries = archive.entries(name)
+        first = next(entries, None)
+        whole_name = first.session if first else name
+        held = itertools.chain((first,) if first else (), entries)
+        for story in statements_of(whole_name, held, live=whole_name in live):
             if matches(query, story):
                 yield story
-
-
-def _may_hold(query: Query, opened: str, cluster: str) -> bool:
-    if query.until and opened[: len(query.until)] > query.until:
-        return False
-    return not query.cluster or query.cluster.casefold() == cluster.casefold()
