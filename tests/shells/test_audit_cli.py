@@ -7,6 +7,7 @@ import os
 
 import pytest
 from click.testing import CliRunner
+from pyarrow import parquet
 
 from safeconsole.adapters.local.archive import LocalArchive, open_archive
 from safeconsole.adapters.local.journal import open_journal
@@ -115,9 +116,14 @@ def run(tmp_path):
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert result.exit_code == code, result.output
-        invoke.messages = result.stderr
+        invoke.messages, invoke.written = result.stderr, result.stdout_bytes
         return result.stdout
 
+    def in_bytes(*args):
+        invoke(*args)
+        return invoke.written
+
+    invoke.bytes = in_bytes
     invoke.directory = directory
     invoke.shipped = shipped
     return invoke
@@ -427,3 +433,10 @@ def test_a_search_reads_each_session_once_and_none_that_cannot_hold_it(run, monk
     run("search", "--until", "2020-01-01", "--format", "jsonl")
     run("search", "--session", "aa", "--format", "jsonl")
     assert read == ["bb22", "aa"]
+
+
+def test_an_export_of_columns_holds_every_statement(run):
+    table = parquet.read_table(io.BytesIO(run.bytes("export", "--format", "parquet")))
+    assert [(row["session"], row["statement"], row["outcome"]) for row in table.to_pylist()] == [
+        (row["session"], row["statement"], row["outcome"]) for row in rows(run("export"))
+    ]

@@ -9,6 +9,7 @@ from typing import Protocol
 import click
 import msgspec
 
+from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.story import StatementStory
 from safeconsole.interfaces import Archive
 from safeconsole.shells.cli.audit_query import found, query_of, query_options
@@ -34,15 +35,22 @@ class HasArchive(Protocol):
 @click.option(
     "--format",
     "form",
-    type=click.Choice(["jsonl", "csv", "ocsf"]),
+    type=click.Choice(["jsonl", "csv", "ocsf", "parquet"]),
     default="jsonl",
     show_default=True,
-    help="One JSON object a line, comma-separated values, or OCSF Datastore Activity, one event a line.",
+    help="One JSON object a line, comma-separated values, OCSF Datastore Activity, one event a line, or Parquet.",
 )
 @click.pass_obj
 def export_command(app: HasArchive, /, text: str, sessions: tuple[str, ...], form: str, **fields: object) -> None:
     """Write the statements that hold TEXT, and all that the options say, with all that is known of them."""
     stories = found(app.archive(), query_of(text, fields), sessions)
+    if form == "parquet":
+        if sys.stdout.isatty():
+            raise ConfigurationError("a parquet file is no text for a terminal", instead="… --format parquet > FILE")
+        from safeconsole.shells.cli.audit_parquet import write_parquet
+
+        write_parquet(stories, sys.stdout.buffer)
+        return
     if form == "csv":
         write_rows(STORY_FIELDS, map(_row, stories), "csv")
         return
