@@ -45,6 +45,8 @@ class Elevations:
         self._closed = closed
         self._grant: Grant | None = None
         self._asked = 0
+        self.broke_the_glass = False
+        """Whether a break-glass window was granted in this session."""
 
     @property
     def is_held(self) -> bool:
@@ -125,6 +127,7 @@ class Elevations:
         granted = replace(asked, granted_seconds=now, ends_seconds=now + request.window_seconds)
         # MUST be durable before it is held: there is no elevation that the journal does not know.
         self._grant = self._move(granted, Event.RECORDED_YES)
+        self.broke_the_glass |= self.has_window
         return self._grant
 
     def end(self, event: Event) -> None:

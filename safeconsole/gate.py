@@ -374,14 +374,15 @@ class Gate:
         End the session: what runs is over, connections are closed, the journal is durable; never raises.
 
         Returns:
-            What the person should know: a transaction that was undone, notices that were not delivered.
+            What the person should know: a transaction that was undone, notices that were not delivered, and that a
+            session which broke the glass waits for their closing note.
         """
         troubles: tuple[str, ...] = ()
         try:
             self._let_go()
             self._elevations.end(Event.SESSION_ENDED)
             undelivered = self._elevations.settle()
-            troubles = (*self._transactions.take_told(), *undelivered)
+            troubles = (*self._transactions.take_told(), *undelivered, *self._owed())
             for trouble in undelivered:
                 self.note("notice not delivered", trouble)
             self._recorder.append(SessionClosed(statements=self._state.statements, reason=reason))
@@ -390,6 +391,12 @@ class Gate:
             # Nothing more will be sent; the archive shows a session that did not end in order.
             pass
         return troubles
+
+    def _owed(self) -> tuple[str, ...]:
+        if not self._elevations.broke_the_glass:
+            return ()
+        session = self._recorder.session
+        return (f"this session broke the glass: say what came of it, safeconsole audit review {session} --note TEXT",)
 
     def _let_go(self) -> None:
         try:

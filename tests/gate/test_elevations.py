@@ -20,7 +20,7 @@ from safeconsole.core.vocabulary import Effect, NodeName, Route, Verdict
 from safeconsole.elevations import Elevations
 from safeconsole.interfaces import People
 from tests.fakes import FakeClock, FakeConfirmer, FakeJournal, FakeSecond
-from tests.gate.conftest import PERSON
+from tests.gate.conftest import PERSON, PLEA, WRITE
 
 AGENT = Person(name="ada", login="ada", groups=(), host="laptop", terminal=False, agent="robot")
 
@@ -426,3 +426,19 @@ def test_using_what_is_not_held_tells_nobody():
 
 def test_where_others_must_be_told_first_a_notice_that_arrived_is_enough():
     assert Held(notifier=Told(), notice_required=True).ask()
+
+
+def test_a_session_that_broke_the_glass_asks_for_its_closing_note_when_it_ends(walk):
+    road = walk()
+    road.elevate()
+    road.gate.stand_down()
+    (owed,) = road.gate.close()
+    assert "safeconsole audit review s1 --note TEXT" in owed
+    assert walk().gate.close() == ()
+
+
+def test_an_elevation_for_one_statement_owes_no_note(walk):
+    road = walk(plea=PLEA)
+    road.answers(True)
+    road.run(WRITE)
+    assert road.gate.close() == ()

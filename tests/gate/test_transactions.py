@@ -353,7 +353,8 @@ def test_the_server_is_told_how_long_it_may_stand_idle(writing):
 
 def test_it_is_undone_by_leaving(writing):
     road = writing()
-    (line,) = road.gate.close()
+    line, owed = road.gate.close()
+    assert "broke the glass" in owed
     assert UNDONE.format(why="the session ended") in line
     assert road.done == []
     assert state_of(road) == ["transaction rolled-back"]
