@@ -14,10 +14,12 @@ import json
 import os
 import platform
 import shutil
+import subprocess
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+from benchmarks.keystrokes import keystroke_figures
 from benchmarks.peers import Commands, Cost, interleaved, peers_of, prompt_cost
 from benchmarks.road import road_figures
 from safeconsole.demo.binaries import FLAVOURS
@@ -76,16 +78,70 @@ def table(title: str, costs: dict[str, Cost], *, beside: str = BARE) -> list[str
     lines = [
         f"### {title}",
         "",
-        f"| | processor, s | wall, s (median) | memory, MB | processor beside {beside} |",
-        "|---|---:|---:|---:|---:|",
+        f"| | processor, s | wall, s (median) | memory, MB | processor beside {beside} | wall beside {beside} |",
+        "|---|---:|---:|---:|---:|---:|",
     ]
     for name, cost in costs.items():
         memory = f"{cost.memory_mb:.0f}" if cost.memory_mb else ""
-        lines.append(f"| {name} | {cost.cpu:.3f} | {cost.wall:.2f} | {memory} | {cost.cpu / base.cpu:.2f} |")
+        ratios = f"{cost.cpu / base.cpu:.2f} | {cost.wall / base.wall:.2f}"
+        lines.append(f"| {name} | {cost.cpu:.3f} | {cost.wall:.2f} | {memory} | {ratios} |")
     return [*lines, ""]
 
 
-def machine() -> list[str]:
+def prompt_table(costs: dict[str, Cost]) -> list[str]:
+    """Return the section on prompts: when one can type, and when everything of it is drawn."""
+    base = costs.get("mycli") or costs[OURS]
+    lines = [
+        "### From the start to the prompt",
+        "",
+        "| | seen and typed at, s | drawn whole, s | processor until left, s | seen, beside mycli |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, cost in costs.items():
+        lines.append(
+            f"| {name} | {cost.visible:.2f} | {cost.wall:.2f} | {cost.cpu:.3f} | {cost.visible / base.visible:.2f} |"
+        )
+    return [*lines, ""]
+
+
+def aims_table(aims: list[tuple[str, float, float]]) -> list[str]:
+    """Return the section that says which aims are met: what, its ratio, the most that it may be."""
+    lines = ["### Aims", "", "| | aim, at most | measured | |", "|---|---:|---:|---|"]
+    for what, most, found in aims:
+        lines.append(f"| {what} | {most:.2f} | {found:.2f} | {'met' if found <= most else '**missed**'} |")
+    return [*lines, ""]
+
+
+def aims_of(
+    starts: dict[str, Cost], prompts: dict[str, Cost], exports: dict[str, Cost]
+) -> list[tuple[str, float, float]]:
+    """Return the aims that can be judged with the peers that are here, all of them in wall time."""
+    found = [
+        ("a start beside the bare script", 1.3, starts[OURS].wall / starts[BARE].wall),
+        ("a million rows beside the bare script", 1 / 1.5, exports[OURS].wall / exports[BARE].wall),
+        ("a million rows, memory beside 80 MB", 1.0, exports[OURS].memory_mb / 80),
+    ]
+    if "mycli" in starts:
+        found += [
+            ("a start beside mycli", 0.35, starts[OURS].wall / starts["mycli"].wall),
+            ("a prompt that can be typed at, beside mycli", 1 / 3, prompts[OURS].visible / prompts["mycli"].visible),
+            ("a prompt drawn whole, beside mycli", 1 / 3, prompts[OURS].wall / prompts["mycli"].wall),
+            ("a million rows beside mycli", 1 / 3, exports[OURS].wall / exports["mycli"].wall),
+        ]
+    if "C client" in exports:
+        found.append(("a million rows beside the C client", 3.0, exports[OURS].wall / exports["C client"].wall))
+    return found
+
+
+def said_version(program: str | None) -> str:
+    """Return what a peer says of its version, "" where there is no such peer."""
+    if program is None:
+        return ""
+    said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
+    return f"; {said.strip().splitlines()[0].removeprefix(program).strip()}"
+
+
+def machine(given: argparse.Namespace) -> list[str]:
     """Return what the figures were measured on."""
     names = ("pymysql", "prompt-toolkit", "msgspec", "click")
     model = next(
@@ -99,7 +155,8 @@ def machine() -> list[str]:
     busy = os.getloadavg()[0]
     words = (
         f"Measured on {dt.datetime.now(dt.UTC).date()}, {os.cpu_count()} cpus of {model}, Linux {platform.release()},"
-        f" Python {platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in names)};"
+        f" Python {platform.python_version()}, {', '.join(f'{name} {version(name)}' for name in names)}"
+        f"{said_version(given.mycli)}{said_version(given.client)}; servers: {given.flavour};"
         f" load average {busy:.1f} at the end."
     )
     return [words, ""]
@@ -107,11 +164,17 @@ def machine() -> list[str]:
 
 def measured(cluster, commands: Commands, rows: int) -> list[str]:
     """Run everything; returns the sections of the page."""
-    lines = [*table("One statement: `-e 'SELECT 1'`", interleaved(commands.one_shots(), commands.environ, times=11))]
-    prompts = {name: prompt_cost(command, commands.environ, times=4) for name, command in commands.prompts().items()}
-    lines += table("From the start to the prompt", prompts, beside=OURS)
-    lines += table(f"{rows:,} rows of 5 columns to CSV", interleaved(commands.exports(), commands.environ, times=1))
-    return lines + road_figures(cluster, commands)
+    starts = interleaved(commands.one_shots(), commands.environ, times=15)
+    prompts = {name: prompt_cost(command, commands.environ, times=5) for name, command in commands.prompts().items()}
+    exports = interleaved(commands.exports(), commands.environ, times=1)
+    return [
+        *aims_table(aims_of(starts, prompts, exports)),
+        *table("One statement: `-e 'SELECT 1'`", starts),
+        *prompt_table(prompts),
+        *table(f"{rows:,} rows of 5 columns to CSV", exports),
+        *keystroke_figures(),
+        *road_figures(cluster, commands),
+    ]
 
 
 def arguments() -> argparse.Namespace:
@@ -135,7 +198,7 @@ def main() -> None:
             commands = peers_of(
                 cluster, directory, configured(directory, cluster), mycli=given.mycli, client=given.client
             )
-            lines = [*machine(), *measured(cluster, commands, given.rows)]
+            lines = [*machine(given), *measured(cluster, commands, given.rows)]
     text = "\n".join(lines)
     print(text)
     if given.write:

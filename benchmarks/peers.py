@@ -15,6 +15,9 @@ from safeconsole.adapters.local.secrets import variable_for
 READY = b"\x1b[?12l\x1b[?25h"
 """What prompt-toolkit sends when it has drawn a prompt: show the cursor. Both consoles are made with it."""
 
+SIGN = b"> "
+"""How our prompt ends. mycli's is drawn at once with what shows the cursor, so it is seen when it is ready."""
+
 LOOK_SECONDS = 0.02
 
 SCRIPT = """
@@ -42,11 +45,13 @@ class Cost:
         cpu: seconds of the processor, its own and the kernel's for it; the least of the runs.
         wall: seconds from start to end; the median.
         memory_mb: the most that was resident, 0 when not measured.
+        visible: seconds until a prompt could be seen and typed at, the median; 0 where there is none.
     """
 
     cpu: float
     wall: float
     memory_mb: float = 0.0
+    visible: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +153,7 @@ def _of(costs: list[Cost]) -> Cost:
         cpu=min(cost.cpu for cost in costs),
         wall=statistics.median(cost.wall for cost in costs),
         memory_mb=max(cost.memory_mb for cost in costs),
+        visible=statistics.median(cost.visible for cost in costs),
     )
 
 
@@ -181,7 +187,7 @@ def _prompted(command: list[str], environ: dict[str, str]) -> Cost:
     child, terminal = pty.fork()
     if not child:
         os.execvpe(command[0], command, environ)
-    seen = b""
+    seen, visible = b"", 0.0
     while READY not in seen:
         piece = _read(terminal, 60)
         if not piece:
@@ -189,6 +195,8 @@ def _prompted(command: list[str], environ: dict[str, str]) -> Cost:
         if b"\x1b[6n" in piece:
             os.write(terminal, b"\x1b[1;1R")
         seen += piece
+        if not visible and SIGN in seen:
+            visible = time.perf_counter() - started
     wall = time.perf_counter() - started
     # A console that is asked to leave while it still settles may miss it.
     time.sleep(0.5)
@@ -197,7 +205,7 @@ def _prompted(command: list[str], environ: dict[str, str]) -> Cost:
         pass
     os.close(terminal)
     _, _, usage = os.wait4(child, 0)
-    return Cost(cpu=usage.ru_utime + usage.ru_stime, wall=wall)
+    return Cost(cpu=usage.ru_utime + usage.ru_stime, wall=wall, visible=visible or wall)
 
 
 def _read(terminal: int, seconds: float) -> bytes:
