@@ -93,8 +93,10 @@ def _disk(names: SchemaNames) -> list[str]:
         assert load_names(directory, "shop", "shop").tables == names.tables
         loaded = time.perf_counter()
     return [
-        f"Names of {TABLES:,} tables on disk: kept in {(saved - started) * 1000:.0f} ms,"
-        f" read in {(loaded - saved) * 1000:.0f} ms.",
+        (
+            f"Names of {TABLES:,} tables on disk: kept in {(saved - started) * 1000:.0f} ms,"
+            f" read in {(loaded - saved) * 1000:.0f} ms."
+        ),
         "",
     ]
 
