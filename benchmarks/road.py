@@ -172,9 +172,9 @@ def _whole_and_parts(commands, audit: Path, bare) -> tuple[list[float], dict[str
             for _ in range(TIMES):
                 meter.seconds.clear()
                 walk()
-                for part in parts:
+                for part, times in parts.items():
                     # What a statement did without, it did for nothing: a plan that is known already, for one.
-                    parts[part].append(meter.seconds[part])
+                    times.append(meter.seconds[part])
     return whole, parts, plain
 
 
