@@ -93,11 +93,11 @@ class Custody:
         if self.running:
             return False
         was_elevated = self._elevations.is_held
-        self._transactions.settle()
+        lost = self._transactions.settle()
         broken = self._nodes.discard_broken()
         if broken:
             self._nodes.forget()
-        if Account.ELEVATED in broken:
+        if lost or Account.ELEVATED in broken:
             self.void(Event.RECONNECTED)
         try:
             self._elevations.current()

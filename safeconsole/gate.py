@@ -81,7 +81,7 @@ class Gate:
         self._transactions, self._custody = parts.transactions, parts.custody
         self._considering, self._demands = parts.considering, parts.demands
         self._understanding, self._slots = parts.understanding, parts.slots
-        self._own_writes, self._rate = parts.own_writes, parts.rate
+        self._own_writes, self._session_state, self._rate = parts.own_writes, parts.session_state, parts.rate
         asked = dict(visit.limits)
         self._state = _State(to=visit.to, asked_limits=asked, limits=session_limits(policy, asked))
 
@@ -126,7 +126,7 @@ class Gate:
                 _require_allowed(considered)
             permit = self._demands.permit(number, considered)
             connection = self._slots.proven(number, considered, permit, presenter)
-            considered = self._noted(number, considered, permit)
+            considered = self._noted(number, considered, permit, connection)
         except AuditUnavailableError:
             raise
         except BaseException as error:
@@ -139,13 +139,14 @@ class Gate:
             self._elevations.use(self._recorder.text_of(statement))
         return self._carry_out(number, considered, permit, connection, presenter)
 
-    def _noted(self, number: int, considered: Considered, permit: Permit) -> Considered:
-        """Wait for the session's own writes, and record what the person is told of the answer's age."""
-        note = self._own_writes.note_before(permit)
-        notes = (*considered.notes, note) if note else considered.notes
+    def _noted(self, number: int, considered: Considered, permit: Permit, connection: Connection) -> Considered:
+        """Wait for the session's own writes, and record what the person is told beside the answer."""
+        lost = self._session_state.note_before(permit, connection, connection.rules)
+        late = self._own_writes.note_before(permit)
+        notes = (*considered.notes, *(note for note in (lost, late) if note))
         for each in notes:
             self._recorder.append(Noticed(what=f"said beside statement {number}", detail=each))
-        return replace(considered, notes=notes) if note else considered
+        return replace(considered, notes=notes) if lost or late else considered
 
     def consider(self, statement: Statement) -> Considered:
         """
@@ -220,6 +221,7 @@ class Gate:
         self._custody.running = False
         # Before the record: what the server did is so, whatever fails after it.
         self._custody.was_done(permit, connection, completion)
+        self._session_state.was_done(permit, connection)
         self._own_writes.wrote(permit)
         ended = self._recorder.done(number, completion, tally)
         self._end(ended, presenter)
@@ -333,6 +335,8 @@ class Gate:
 
     def take_told(self) -> tuple[str, ...]:
         """Return, once, what the person must be told that no statement of theirs said: how a transaction ended."""
+        with suppress(AuditUnavailableError):
+            self._custody.settle()
         return self._transactions.take_told()
 
     def tighten(self, name: str, value: float) -> Limits:

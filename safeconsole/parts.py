@@ -15,6 +15,7 @@ from safeconsole.own_writes import OwnWrites
 from safeconsole.policies_in_force import PoliciesInForce
 from safeconsole.rate import Rate
 from safeconsole.recorder import Recorder
+from safeconsole.session_state import SessionState
 from safeconsole.slots import SlotQueue
 from safeconsole.transactions import Transactions
 from safeconsole.understanding import Understanding
@@ -31,6 +32,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     demands: Demands
     custody: Custody
     own_writes: OwnWrites
+    session_state: SessionState
     understanding: Understanding
     slots: SlotQueue
     rate: Rate
@@ -85,4 +87,5 @@ def assemble(
         rate=rate,
         slots=SlotQueue(policy=policy, custody=custody, recorder=recorder, clock=clock),
         own_writes=OwnWrites(engine, clock, nodes.shows_all_since),
+        session_state=SessionState(),
     )

@@ -221,15 +221,25 @@ class Transactions:
             event = Event.STOPPED
         self.end(event)
 
-    def settle(self) -> None:
-        """End what stood idle past its limit, and what lost its connection. Raises AuditUnavailableError."""
+    def settle(self) -> bool:
+        """
+        End what stood idle past its limit, and what lost its connection.
+
+        Returns:
+            Whether an elevated connection was lost.
+
+        Raises:
+            AuditUnavailableError: it is over all the same.
+        """
         opened = self._opened
         if opened is None:
-            return
+            return False
         if opened.is_idle_at(self._clock.monotonic()):
             self.end(Event.IDLED)
         elif self._nodes.is_lost(opened.node, opened.account):
             self.end(Event.CONNECTION_LOST)
+            return opened.writes
+        return False
 
     def end(self, event: Event, *, account: Account | None = None) -> None:
         """

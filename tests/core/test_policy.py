@@ -331,3 +331,13 @@ def test_a_floor_of_the_configuration_is_not_lowered():
     with pytest.raises(ConfigurationError, match="looser than the configuration allows"):
         session_limits(held, {"free_memory_bytes": 999})
     assert session_limits(held, {"free_memory_bytes": 1001}).free_memory_bytes == 1001
+
+
+@pytest.mark.parametrize("key", ["read_idle_seconds", "write_idle_seconds"])
+@pytest.mark.parametrize(("seconds", "fits"), [(0.0, False), (-1.0, False), (1.0, True), (300.0, True), (300.1, False)])
+def test_a_transaction_stands_idle_no_longer_than_the_servers_let_it(key, seconds, fits):
+    if fits:
+        assert getattr(policy(transactions={key: seconds}).transactions, key) == seconds
+    else:
+        with pytest.raises(PolicyInvalidError, match=f"{key} must be over 0 and at most 300"):
+            policy(transactions={key: seconds})

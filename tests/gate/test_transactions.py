@@ -395,6 +395,7 @@ def test_it_is_undone_with_its_connection_and_never_sent_again(writing):
     next(each for each in road.engine.connections if each.account == "elevated").broken = True
     road.gate.status()
     assert_undone(road, "its connection was lost and COMMIT was never sent, so the server undoes it")
+    assert road.elevation_events()[-1] == "reconnected"
     assert len(road.sent()) == 2
 
 
