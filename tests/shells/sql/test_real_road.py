@@ -99,7 +99,7 @@ def test_leaving_the_console_undoes_what_is_open_and_says_so(road):
     before = road.status_of_order(1)
     road.answers = ["INC-7", "shop"]
     road.type(f"\\elevate stuck order\rBEGIN;\r{UPDATE}\\quit\r")
-    (line,) = road.gate.close()
+    line, *_ = road.gate.close()
     assert line.startswith("the transaction on primary (elevated) was rolled back: the session ended; 1 statement")
     assert road.status_of_order(1) == before
     assert [each["what"] for each in road.records() if each["type"] == "notice"][-1] == "transaction rolled-back"
