@@ -2,20 +2,23 @@
 From the deadline to gone: how long a statement of each kind outlives its limit, on real servers.
 
     python -m benchmarks.limits [--flavour mysql|mariadb] [--repeat 20] [--uninterruptible TABLES]
+                                [--breach TABLES] [--soak STATEMENTS]
 
-Starts a throw-away cluster of each flavour. "freed" is when the person has the answer, "gone" when the
-server's process list no longer shows the statement, both in milliseconds after the deadline (0.5 s).
+Starts a throw-away cluster of each flavour. "freed" is when the person has the answer, "gone" when the server's process
+list no longer shows the statement, both in milliseconds after the deadline (0.5 s). With --breach it measures how long a
+statement outlives the first sample over a memory limit, with --soak what many short statements leave behind.
 """
 
 import argparse
-import statistics
-import subprocess
-import sys
+import os
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.breach import print_breaches
+from benchmarks.gone import Looker, rank
+from benchmarks.soak import print_soak
 from safeconsole.core.errors import SafeConsoleError
 from safeconsole.core.vocabulary import Account, Effect, NodeName
 from safeconsole.demo.binaries import FLAVOURS
@@ -33,13 +36,14 @@ DICTIONARY = ("INNODB_TABLES", "INNODB_TABLESTATS", "INNODB_INDEXES", "INNODB_CO
 
 @dataclass(frozen=True, kw_only=True)
 class Kind:
-    """One kind of statement: its name, text, effect, and the flavours that have it."""
+    """One kind of statement: its name, text, effect, the flavours that have it, and whether it swallows KILL QUERY."""
 
     name: str
     text: str
     kind: str = "select"
     effect: Effect = Effect.READ
     flavours: tuple = FLAVOURS
+    swallows: bool = False
 
 
 KINDS = (
@@ -69,8 +73,10 @@ KINDS = (
     Kind(name="CREATE TABLE ... SELECT", text=f"CREATE TABLE made AS {HEAVY}", kind="create table", effect=Effect.DDL),
     Kind(name="CALL, one slow SELECT", text="CALL one_select()", kind="call", effect=Effect.UNKNOWN),
     Kind(name="CALL, a loop", text="CALL spin()", kind="call", effect=Effect.UNKNOWN),
-    Kind(name="CALL, many short statements", text="CALL many_short()", kind="call", effect=Effect.UNKNOWN),
-    Kind(name="CALL that handles every error", text="CALL deaf()", kind="call", effect=Effect.UNKNOWN),
+    Kind(
+        name="CALL, many short statements", text="CALL many_short()", kind="call", effect=Effect.UNKNOWN, swallows=True
+    ),
+    Kind(name="CALL that handles every error", text="CALL deaf()", kind="call", effect=Effect.UNKNOWN, swallows=True),
 )
 PROCEDURES = {
     "one_select": f"{HEAVY.replace(' FROM', ' INTO @found FROM', 1)};",
@@ -81,29 +87,7 @@ PROCEDURES = {
 }
 
 
-LOOKER = """
-import sys, time, pymysql
-path, thread, start = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-connection = pymysql.connect(unix_socket=path, user="root", autocommit=True)
-cursor = connection.cursor()
-time.sleep(max(start - time.monotonic(), 0))
-while True:
-    cursor.execute("SHOW PROCESSLIST")
-    if not any(row[0] == thread and row[4] != "Sleep" for row in cursor.fetchall()):
-        break
-    time.sleep(0.002)
-print(time.monotonic())
-"""
-
-
-def look_until_gone(node, thread, start):
-    """Return a process that prints the clock reading at which the thread's statement left the process list."""
-    # Another process: in this one it would compete with what is measured.
-    arguments = [sys.executable, "-c", LOOKER, str(node.socket), str(thread), str(start)]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
-
-
-def measure(cluster, engine, kind):
+def measure(cluster, engine, kind, looker):
     """Return (freed, gone) in seconds after the deadline, and what was said."""
     primary = kind.effect is not Effect.READ
     node = cluster.primary if primary else cluster.replicas[0]
@@ -114,9 +98,7 @@ def measure(cluster, engine, kind):
         connection,
         permit_for(connection, statement("SELECT CONNECTION_ID()"), route=permit.route, account=permit.account),
     )[0][0][0]
-    start = time.monotonic() + 0.6
-    looker = look_until_gone(node, thread, start + RUN_SECONDS - 0.02)
-    time.sleep(max(start - time.monotonic(), 0))
+    looker.look(thread, time.monotonic() + RUN_SECONDS - 0.02)
     sent = time.monotonic()
     try:
         run(connection, permit)
@@ -124,8 +106,7 @@ def measure(cluster, engine, kind):
     except SafeConsoleError as error:
         said = type(error).__name__.removesuffix("Error").lower()
         said += f" by {error.by}" if hasattr(error, "by") else ""
-    freed = time.monotonic()
-    gone = float(looker.communicate()[0])
+    freed, gone = time.monotonic(), looker.gone()
     connection.close()
     deadline = sent + RUN_SECONDS
     return freed - deadline, gone - deadline, said
@@ -141,21 +122,35 @@ def print_table(flavour, repeat):
             cursor.execute("GRANT EXECUTE ON shop.* TO console_elevated@'%'")
         cluster.wait_caught_up()
         engine = engine_of(cluster)
-        print(f"\n{flavour}: milliseconds after a deadline of {RUN_SECONDS} s, {repeat} runs each\n")
-        print("| statement | gone p50 | gone worst | freed p50 | freed worst | said |")
-        print("|---|---|---|---|---|---|")
+        lookers = {node.name: Looker(node) for node in cluster.nodes}
+        print(f"\n{flavour}: milliseconds after a deadline of {RUN_SECONDS} s, {repeat} runs each, {load()}\n")
+        print("| statement | gone p50 | p99 | worst | freed p50 | p99 | worst | said |")
+        print("|---|---|---|---|---|---|---|---|")
+        obedient = []
         for kind in KINDS:
             if flavour not in kind.flavours:
                 continue
-            found = [measure(cluster, engine, kind) for _ in range(repeat)]
+            looker = lookers["primary" if kind.effect is not Effect.READ else cluster.replicas[0].name]
+            found = [measure(cluster, engine, kind, looker) for _ in range(repeat)]
             freed, gone = ([1000 * run[number] for run in found] for number in (0, 1))
+            obedient += [] if kind.swallows else gone
             said = ", ".join(sorted({run[2] for run in found}))
-            print(
-                f"| {kind.name} | {statistics.median(gone):.0f} | {max(gone):.0f} "
-                f"| {statistics.median(freed):.0f} | {max(freed):.0f} | {said} |",
-                flush=True,
-            )
+            print(f"| {kind.name} | {figures(gone)} | {figures(freed)} | {said} |", flush=True)
+        print(f"\nall but those that swallow a kill, {len(obedient)} runs: gone p50 | p99 | worst: {figures(obedient)}")
+        print(f"afterwards {load()}")
+        for looker in lookers.values():
+            looker.close()
         engine.close()
+
+
+def figures(values):
+    """Return p50, p99 and worst as cells."""
+    return " | ".join(f"{rank(values, part):.0f}" for part in (0.5, 0.99, 1))
+
+
+def load():
+    """How busy the machine is: a deadline is measured beside whatever else runs."""
+    return f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
 
 
 def print_uninterruptible(tables):
@@ -175,7 +170,9 @@ def print_uninterruptible(tables):
             kind = Kind(
                 name=view, text=f"SELECT COUNT(*), MAX(NAME) FROM information_schema.{view}", effect=Effect.LOCK
             )
-            freed, gone, said = measure(cluster, engine, kind)
+            looker = Looker(cluster.primary)
+            freed, gone, said = measure(cluster, engine, kind, looker)
+            looker.close()
             print(
                 f"{view}: gone {1000 * gone:.0f} ms, freed {1000 * freed:.0f} ms after the deadline, {said}", flush=True
             )
@@ -188,9 +185,16 @@ def main():
     parser.add_argument("--flavour", choices=FLAVOURS, action="append")
     parser.add_argument("--repeat", type=int, default=20)
     parser.add_argument("--uninterruptible", type=int, default=0, metavar="TABLES")
+    parser.add_argument("--breach", type=int, default=0, metavar="TABLES")
+    parser.add_argument("--soak", type=int, default=0, metavar="STATEMENTS")
     arguments = parser.parse_args()
     for flavour in arguments.flavour or FLAVOURS:
-        print_table(flavour, arguments.repeat)
+        if arguments.breach:
+            print_breaches(flavour, arguments.breach, arguments.repeat)
+        if arguments.soak:
+            print_soak(flavour, arguments.soak)
+        if not (arguments.breach or arguments.soak or arguments.uninterruptible):
+            print_table(flavour, arguments.repeat)
     if arguments.uninterruptible:
         print_uninterruptible(arguments.uninterruptible)
 
