@@ -4,9 +4,9 @@ From the deadline to gone: how long a statement of each kind outlives its limit,
     python -m benchmarks.limits [--flavour mysql|mariadb] [--repeat 20] [--uninterruptible TABLES]
                                 [--breach TABLES] [--soak STATEMENTS]
 
-Starts a throw-away cluster of each flavour. "freed" is when the person has the answer, "gone" when the server's process
-list no longer shows the statement, both in milliseconds after the deadline (0.5 s). With --breach it measures how long a
-statement outlives the first sample over a memory limit, with --soak what many short statements leave behind.
+Starts a throw-away cluster of each flavour. "freed" is when the person has the answer, "gone" when the server's
+process list no longer shows the statement, both in milliseconds after the deadline (0.5 s). With --breach it measures
+how long a statement outlives the first sample over a memory limit, with --soak what many short ones leave behind.
 """
 
 import argparse

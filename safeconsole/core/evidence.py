@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from safeconsole.core.decision import Decision
 from safeconsole.core.routing import Choice, Reading
+from safeconsole.core.server_caps import is_capped
 from safeconsole.core.statement import Estimate, Statement
+from safeconsole.core.vocabulary import Flavour
 
 
 def evidence_of(statement: Statement, choice: Choice, estimate: Estimate, decision: Decision) -> tuple[str, ...]:
@@ -19,7 +21,14 @@ def evidence_of(statement: Statement, choice: Choice, estimate: Estimate, decisi
     """
     node = _node_line(choice.reading) if choice.reading else ()
     nowhere = choice.reasons if choice.reading is None else ()
-    lines = (*node, *nowhere, *_statement_lines(statement), *_estimate_lines(estimate), *_rule_line(decision))
+    lines = (
+        *node,
+        *nowhere,
+        *_statement_lines(statement),
+        *(_cap_line(statement, choice.reading) if choice.reading else ()),
+        *_estimate_lines(estimate),
+        *_rule_line(decision),
+    )
     return tuple(dict.fromkeys(lines))
 
 
@@ -56,6 +65,13 @@ def _statement_lines(statement: Statement) -> tuple[str, ...]:
     lines += [f"hazard: {hazard.id} ({hazard.cost}): {hazard.why}" for hazard in statement.hazards]
     lines += [f"because: {reason}" for reason in statement.reasons]
     return tuple(lines)
+
+
+def _cap_line(statement: Statement, reading: Reading) -> tuple[str, ...]:
+    flavour = reading.flavour
+    if flavour in {None, Flavour.SQLITE} or is_capped(statement, flavour):
+        return ()
+    return (f"time limit: {flavour} has none of its own for this; the console's watchdog alone ends it",)
 
 
 def _estimate_lines(estimate: Estimate) -> tuple[str, ...]:
