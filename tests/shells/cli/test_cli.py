@@ -244,7 +244,7 @@ def test_a_transaction_that_would_not_hold_is_refused_in_words(shop):
     """Each elevated statement is committed by itself: a ROLLBACK after it would undo nothing."""
     said = sql(shop, *GRANTED, "-e", "BEGIN", "-e", UPDATE, "-e", "ROLLBACK")
     assert said.code == 4
-    assert "each is committed when it is over" in said.err
+    assert "an elevation for one statement does not cover a transaction" in said.err
     assert "intent" not in kinds(shop)
 
 
