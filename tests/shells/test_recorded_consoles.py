@@ -56,7 +56,8 @@ def sit(config, face, *entries):
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (30, 110))
     environ = {
-        **os.environ,
+        # A terminal's size is the terminal's, not what a test runner put into the environment.
+        **{name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")},
         "PYTHONPATH": str(ROOT),
         "HOME": str(config.parent),
         "TERM": "xterm",

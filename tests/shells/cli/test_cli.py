@@ -671,6 +671,14 @@ def test_the_tour_walks_to_its_end():
     assert "everything holds" in said.out
 
 
+def test_the_tour_walks_to_its_end_on_a_build_server():
+    told = subprocess.run(
+        [sys.executable, "-m", "safeconsole", "demo"],
+        capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL, env={**os.environ, "CI": "true"},
+    )  # fmt: skip
+    assert (told.returncode, "The tour is over" in told.stderr) == (0, True), told.stderr
+
+
 # Setting up.
 
 
