@@ -4,7 +4,7 @@ import re
 from msgspec.structs import fields
 from pathlib import Path
 
-from safeconsole.adapters.mysql import cancel, lookout
+from safeconsole.adapters.mysql import bracket, cancel, lookout
 from safeconsole.adapters.mysql.plans import BUFFER, DICTIONARY
 from safeconsole.adapters.mysql.variants import MARIADB, MYSQL, Holds
 from safeconsole.core.limits import Limits
@@ -32,6 +32,13 @@ def test_every_guard_is_named_and_nothing_else():
             cell = row[1] if row[column] == "the same" else row[column]
             written |= set(re.findall("`([a-z_]+)`", cell))
         assert written == {guard.variable for guard in variant.guards} - {"autocommit"}
+
+
+def test_what_ends_an_idle_transaction_is_named():
+    for variant in (MYSQL, MARIADB):
+        for variable in variant.idle_variables:
+            assert f"`{variable}`" in TEXT
+    assert f"itself {bracket.SERVER_SLACK_SECONDS} s after" in TEXT
 
 
 def test_the_guards_values_are_those_of_the_code():
