@@ -66,7 +66,7 @@ def test_what_it_says_of_too_wide_an_account_mends_it(cluster, tell, examined):
     code, checks = examined()
     assert code == 2
     wrong = [check for check in checks if check["finding"] == "wrong"]
-    assert {check["where"] for check in wrong} == {node.name for node in cluster.nodes}
+    assert {check["where"] for check in wrong} == {f"{node.host}:{node.port}" for node in cluster.nodes}
     told = {check["detail"].split(" ON ")[0] for check in wrong if ": wide" in check["what"]}
     assert told >= {"SELECT", "PROCESS", "INSERT", "UPDATE (`total`)"}
     tell(*dict.fromkeys(check["remedy"] for check in wrong if check["remedy"].startswith("REVOKE")))
