@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safeconsole import considering, gate
+from safeconsole import gate
 from safeconsole.adapters.local.journal import FileJournal
 from safeconsole.adapters.mysql.cancel import Watchdog
 from safeconsole.adapters.mysql.connection import MySqlConnection
 from safeconsole.adapters.mysql.running import Running
-from safeconsole.policies_in_force import PoliciesInForce
-from safeconsole.recorder import Recorder
+from safeconsole.road import considering
+from safeconsole.road.policies_in_force import PoliciesInForce
+from safeconsole.road.recorder import Recorder
 from safeconsole.shells.cli.application import Door
 from safeconsole.shells.terminal.confirming import NoTerminal
 from safeconsole.shells.terminal.presenting import Screen, Shape, StreamPresenter

@@ -35,10 +35,10 @@ from safeconsole.core.statement import Statement, is_no_statement
 from safeconsole.core.transactions import Event as Ending
 from safeconsole.core.visit import Status, Visit
 from safeconsole.core.vocabulary import Route, Verdict
-from safeconsole.delivery import Tally, deliver, failure_of, unsent
 from safeconsole.interfaces import Clock, Connection, Engine, Journal, People, Presenter
-from safeconsole.parts import assemble
-from safeconsole.policies_in_force import PoliciesInForce, Reread
+from safeconsole.road.delivery import Tally, deliver, failure_of, unsent
+from safeconsole.road.parts import assemble
+from safeconsole.road.policies_in_force import PoliciesInForce, Reread
 
 
 class _State(msgspec.Struct, kw_only=True):

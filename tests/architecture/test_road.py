@@ -26,9 +26,9 @@ SINKS = {"adapters/local/notices.py", "adapters/local/shipping.py"}
 MAY_NAME = {
     # What has an effect on a server.
     "send": {"gate.py", "adapters/mysql/connection.py", "adapters/sqlite/connection.py"} | SINKS,
-    "batches": {"delivery.py"},
-    "prove": {"custody.py"},
-    "estimate": {"considering.py"},
+    "batches": {"road/delivery.py"},
+    "prove": {"road/custody.py"},
+    "estimate": {"road/considering.py"},
     # What drivers are told with.
     "cursor": TALKS,
     "execute": TALKS | {"shells/python/database.py"},
@@ -39,7 +39,7 @@ MAY_NAME = {
     "begin_statement": TALKS,
     # What makes the only thing that is sent.
     "Permit": {"core/decision.py"},
-    "permit_from_decision": {"demands.py"},
+    "permit_from_decision": {"road/demands.py"},
 }
 """The only files that call, or name, each of these; facades of the Python console call their own."""
 

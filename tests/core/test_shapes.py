@@ -11,7 +11,7 @@ from safeconsole.core.analysis import analyse
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.shapes import is_bound_by_key, is_shared, shape_of
 from safeconsole.core.vocabulary import Flavour
-from safeconsole.understanding import HELD_SHAPES, Understanding
+from safeconsole.road.understanding import HELD_SHAPES, Understanding
 
 RULES = [
     LexicalRules(flavour=Flavour.MYSQL, version=90700),

@@ -17,7 +17,7 @@ from safeconsole.core.routing import Identity
 from safeconsole.core.statement import Estimate, Statement
 from safeconsole.core.visit import Visit
 from safeconsole.core.vocabulary import Effect, NodeName, Route, Verdict
-from safeconsole.elevations import Elevations
+from safeconsole.road.elevations import Elevations
 from safeconsole.interfaces import People
 from tests.fakes import FakeClock, FakeConfirmer, FakeJournal, FakeSecond
 from tests.gate.conftest import PERSON, PLEA, WRITE

@@ -5,7 +5,7 @@ import pytest
 from safeconsole.core.errors import ConfigurationError, UnreachableError
 from safeconsole.core.routing import Gates
 from safeconsole.core.vocabulary import Account, NodeName, Role, Route
-from safeconsole.nodes import READINGS_HOLD_SECONDS, Nodes
+from safeconsole.road.nodes import READINGS_HOLD_SECONDS, Nodes
 from tests.fakes import FakeClock, FakeEngine, three_nodes
 
 PRIMARY, FIRST, SECOND = NodeName("primary"), NodeName("replica-1"), NodeName("replica-2")

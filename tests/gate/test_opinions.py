@@ -3,7 +3,7 @@
 import pytest
 
 from safeconsole.core.statement import Estimate
-from safeconsole.opinions import BELIEVED_SECONDS
+from safeconsole.road.opinions import BELIEVED_SECONDS
 from tests.gate.conftest import WRITE, Walk
 
 KEYED = Estimate(asked=True, rows=1, keyed=True)

@@ -3,7 +3,7 @@
 import pytest
 
 from safeconsole.core.errors import OutcomeUnknownError
-from safeconsole.own_writes import WAIT_SECONDS
+from safeconsole.road.own_writes import WAIT_SECONDS
 from tests.fakes import Planned
 from tests.gate.conftest import PLEA, READ, WRITE
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from safeconsole import policies_in_force
+from safeconsole.road import policies_in_force
 from safeconsole.core.errors import DeniedError
 from safeconsole.core.policy import judge_together
 from safeconsole.core.statement import Estimate

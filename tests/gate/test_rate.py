@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeconsole.rate import Rate
+from safeconsole.road.rate import Rate
 from tests.fakes import FakeClock
 
 

@@ -590,7 +590,7 @@ def test_an_agents_read_waits_for_no_import_that_only_approvals_need(shop, tmp_p
         [sys.executable, "-X", "importtime", "-m", "safeconsole", "--config", str(config), "sql", "shop", "-e", "SELECT 1"],
         capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL, env={**os.environ, "CI": "1"},
     )  # fmt: skip
-    assert "safeconsole.agreements" in told.stderr
+    assert "safeconsole.road.agreements" in told.stderr
     assert "cryptography" not in told.stderr
 
 

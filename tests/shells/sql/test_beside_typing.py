@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from safeconsole.custody import Custody
+from safeconsole.road.custody import Custody
 from safeconsole.demo.stage import staged
 from safeconsole.shells.cli.application import Door
 from safeconsole.shells.sql.console import _previews

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import msgspec
 
-from safeconsole.considering import Considering
 from safeconsole.core.visit import Visit
-from safeconsole.custody import Custody
-from safeconsole.demands import Demands
-from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Clock, Engine, Journal, People
-from safeconsole.nodes import Nodes
-from safeconsole.own_writes import OwnWrites
-from safeconsole.policies_in_force import PoliciesInForce
-from safeconsole.rate import Rate
-from safeconsole.recorder import Recorder
-from safeconsole.session_state import SessionState
-from safeconsole.slots import SlotQueue
-from safeconsole.transactions import Transactions
-from safeconsole.understanding import Understanding
+from safeconsole.road.considering import Considering
+from safeconsole.road.custody import Custody
+from safeconsole.road.demands import Demands
+from safeconsole.road.elevations import Elevations
+from safeconsole.road.nodes import Nodes
+from safeconsole.road.own_writes import OwnWrites
+from safeconsole.road.policies_in_force import PoliciesInForce
+from safeconsole.road.rate import Rate
+from safeconsole.road.recorder import Recorder
+from safeconsole.road.session_state import SessionState
+from safeconsole.road.slots import SlotQueue
+from safeconsole.road.transactions import Transactions
+from safeconsole.road.understanding import Understanding
 
 
 class Parts(msgspec.Struct, frozen=True, kw_only=True):

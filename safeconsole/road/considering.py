@@ -21,14 +21,14 @@ from safeconsole.core.statement import Estimate, Statement, is_misspelt_perhaps
 from safeconsole.core.transactions import ENDS, Event
 from safeconsole.core.visit import Visit, circumstances_of
 from safeconsole.core.vocabulary import Account, Effect, NodeName, Role, Route
-from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Clock, Connection, Engine
-from safeconsole.nodes import Nodes
-from safeconsole.opinions import Opinions
-from safeconsole.policies_in_force import PoliciesInForce
-from safeconsole.precedents import Precedents
-from safeconsole.rate import Rate
-from safeconsole.transactions import Transactions
+from safeconsole.road.elevations import Elevations
+from safeconsole.road.nodes import Nodes
+from safeconsole.road.opinions import Opinions
+from safeconsole.road.policies_in_force import PoliciesInForce
+from safeconsole.road.precedents import Precedents
+from safeconsole.road.rate import Rate
+from safeconsole.road.transactions import Transactions
 
 
 class Considering:

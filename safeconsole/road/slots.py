@@ -12,9 +12,9 @@ from safeconsole.core.errors import NoFitNodeError, UnreachableError
 from safeconsole.core.policy import Policy
 from safeconsole.core.record import Noticed
 from safeconsole.core.slots import is_heavy
-from safeconsole.custody import Custody
 from safeconsole.interfaces import Clock, Connection, Presenter
-from safeconsole.recorder import Recorder
+from safeconsole.road.custody import Custody
+from safeconsole.road.recorder import Recorder
 
 LOOK_SECONDS = 1.0
 """Between two words to the person who waits."""

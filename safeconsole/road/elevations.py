@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from safeconsole.agreements import Agreements
 from safeconsole.core.decision import Considered
 from safeconsole.core.elevation import Event, Grant, Request, Scope, State, covers, next_state
 from safeconsole.core.errors import AuditUnavailableError, RefusedError, SafeConsoleError
@@ -19,6 +18,7 @@ from safeconsole.core.policy import ElevationSettings
 from safeconsole.core.record import ElevationChanged
 from safeconsole.core.visit import Visit
 from safeconsole.interfaces import Clock, Journal, People
+from safeconsole.road.agreements import Agreements
 
 
 class Elevations:

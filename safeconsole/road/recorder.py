@@ -17,8 +17,8 @@ from safeconsole.core.redaction import Handling, redacted, redacted_message
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import OutcomeKind
 from safeconsole.core.watchdog import Sample
-from safeconsole.delivery import Tally
 from safeconsole.interfaces import Completion, Journal
+from safeconsole.road.delivery import Tally
 
 SIGNALLED = 1644
 """The error of SIGNAL. Source: MySQL 9.7 and MariaDB 10.11 manuals, ER_SIGNAL_EXCEPTION."""

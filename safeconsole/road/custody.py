@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from safeconsole.considering import require_alike
 from safeconsole.core.decision import Permit
 from safeconsole.core.elevation import Event
 from safeconsole.core.errors import RefusedError, SafeConsoleError, ServerError, UnreachableError
 from safeconsole.core.transactions import Event as Ending
 from safeconsole.core.vocabulary import Account, Role, Route
-from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Completion, Connection, Engine
-from safeconsole.nodes import Nodes
-from safeconsole.transactions import Transactions
+from safeconsole.road.considering import require_alike
+from safeconsole.road.elevations import Elevations
+from safeconsole.road.nodes import Nodes
+from safeconsole.road.transactions import Transactions
 
 _ENDINGS = {Event.FAILED_OVER: Ending.FAILED_OVER, Event.RECONNECTED: Ending.CONNECTION_LOST}
 """What the end of an elevation means for a transaction that it allowed."""

@@ -9,10 +9,10 @@ from safeconsole.core.policy import ElevationSettings
 from safeconsole.core.record import Confirmed
 from safeconsole.core.visit import Visit
 from safeconsole.core.vocabulary import Verdict
-from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Clock, Confirmer
-from safeconsole.recorder import Recorder
-from safeconsole.transactions import Transactions
+from safeconsole.road.elevations import Elevations
+from safeconsole.road.recorder import Recorder
+from safeconsole.road.transactions import Transactions
 
 
 class Demands:

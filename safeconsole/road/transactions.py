@@ -39,10 +39,10 @@ from safeconsole.core.transactions import (
 )
 from safeconsole.core.visit import Visit
 from safeconsole.core.vocabulary import Account, NodeName, Route, Verdict
-from safeconsole.elevations import Elevations
 from safeconsole.interfaces import Clock, Completion, Connection
-from safeconsole.nodes import Nodes
-from safeconsole.recorder import Recorder
+from safeconsole.road.elevations import Elevations
+from safeconsole.road.nodes import Nodes
+from safeconsole.road.recorder import Recorder
 
 RULE = "write-transaction"
 """The rule that sends what belongs to a transaction of changes where it is open."""
