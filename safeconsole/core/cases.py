@@ -111,6 +111,8 @@ def failures(policy: Policy, cases: tuple[Case, ...], analyse: Analyse) -> Itera
 
 def lint(policy: Policy, cases: tuple[Case, ...]) -> tuple[str, ...]:
     """Return what is wrong with a policy that can be read, one line each, with the rule's line in its file."""
+    if not policy.rules:
+        return (f"{policy.source}: it has no rule, so it denies everything",)
     found = [f"{policy.source}:{rule.line}: rule {rule.id}: {what}" for rule, what in _complaints(policy, cases)]
     return (*found, *(f"{policy.source}: slots: {what}" for what in _slot_complaints(policy, cases)))
 

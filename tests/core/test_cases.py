@@ -123,6 +123,10 @@ def test_a_sound_policy_has_nothing_to_say():
     assert linted(READS, WRITES) == ()
 
 
+def test_lint_says_that_no_rule_at_all_denies_everything():
+    assert linted() == ("p.yaml: it has no rule, so it denies everything",)
+
+
 @pytest.mark.parametrize("when", ["false", "1 > 2", "stmt.plain_read && false"])
 def test_lint_finds_what_can_never_match(when):
     assert linted(READS, {"id": "never", "when": when, "then": "deny"}) == ("p.yaml:3: rule never: it can never match",)

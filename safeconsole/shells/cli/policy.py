@@ -62,11 +62,13 @@ def policy() -> None:
 @click.pass_obj
 def lint_command(app: HasPolicies, names: tuple[str, ...]) -> None:
     """Check policies: facts, types, rules that never decide, rules without a case."""
-    found = [line for name in names or app.policies.names() for line in _lint(app.policies, name)]
+    checked = names or app.policies.names()
+    found = [line for name in checked for line in _lint(app.policies, name)]
     for line in found:
         click.echo(line)
     if found:
         raise PolicyInvalidError(_counted(len(found), "problem", "found"))
+    click.echo(f"nothing wrong: {', '.join(checked)}", err=True)
 
 
 @policy.command("test")
