@@ -33,7 +33,7 @@ from safeconsole.core.record import CodeEntered, CommandGiven, Ended, Noticed, S
 from safeconsole.core.routing import Reading
 from safeconsole.core.statement import Statement, is_no_statement
 from safeconsole.core.transactions import Event as Ending
-from safeconsole.core.visit import Status, Visit
+from safeconsole.core.visit import Plea, Status, Visit
 from safeconsole.core.vocabulary import Route, Verdict
 from safeconsole.interfaces import Clock, Connection, Engine, Journal, People, Presenter
 from safeconsole.road.delivery import Tally, deliver, failure_of, unsent
@@ -96,23 +96,26 @@ class Gate:
             statements, schema = (*statements, *found), schema_after(found, rules, schema=schema)
         return statements
 
-    def run(self, statement: Statement, presenter: Presenter, *, by_console: bool = False) -> Ended:
+    def run(
+        self, statement: Statement, presenter: Presenter, *, by_console: bool = False, plea: Plea | None = None
+    ) -> Ended:
         """
         Walk the whole road with one statement.
 
         Args:
             by_console: the console asks for itself, such as for completion: recorded as that, refused where a person
                 would be asked, and no `last`.
+            plea: what an elevation of this statement alone is asked with; None: what was said at the door.
 
         Raises:
             SafeConsoleError: it was refused, stopped, lost or failed; the journal and the presenter know it already.
         """
         try:
-            return self._walk(statement, presenter, by_console=by_console)
+            return self._walk(statement, presenter, by_console=by_console, plea=plea or self.visit.plea)
         finally:
             self._slots.leave()
 
-    def _walk(self, statement: Statement, presenter: Presenter, *, by_console: bool) -> Ended:
+    def _walk(self, statement: Statement, presenter: Presenter, *, by_console: bool, plea: Plea | None) -> Ended:
         self._state.statements += 1
         number = self._state.statements
         statement = self._as_read_now(statement)
@@ -124,7 +127,7 @@ class Gate:
             self._record_decision(number, considered)
             if by_console:
                 _require_allowed(considered)
-            permit = self._demands.permit(number, considered)
+            permit = self._demands.permit(number, considered, plea)
             connection = self._slots.proven(number, considered, permit, presenter)
             considered = self._noted(number, considered, permit, connection)
         except AuditUnavailableError:

@@ -7,7 +7,7 @@ from safeconsole.core.elevation import Grant, Request, Scope
 from safeconsole.core.errors import RefusedError
 from safeconsole.core.policy import ElevationSettings
 from safeconsole.core.record import Confirmed
-from safeconsole.core.visit import Visit
+from safeconsole.core.visit import Plea, Visit
 from safeconsole.core.vocabulary import Verdict
 from safeconsole.interfaces import Clock, Confirmer
 from safeconsole.road.elevations import Elevations
@@ -37,26 +37,29 @@ class Demands:
         self._clock = clock
         self._confirmer = confirmer
 
-    def permit(self, number: int, considered: Considered) -> Permit:
+    def permit(self, number: int, considered: Considered, plea: Plea | None) -> Permit:
         """
         Ask the person where the verdict demands it, and make the permit of the answer.
+
+        Args:
+            plea: what an elevation of this statement alone is asked with, or None where none is.
 
         Raises:
             DeniedError, RefusedError, NoFitNodeError: there is no permit; the message says why.
         """
-        self._transactions.require_together(considered)
+        self._transactions.require_together(considered, alone=plea is not None)
         decision, identity, digest = considered.decision, considered.identity, considered.statement.digest
         confirmed = False
         grant = self._elevations.covering(digest, identity.server) if identity else None
         if grant is None and identity is not None and not decision.observed:
             if decision.verdict is Verdict.CONFIRM:
                 confirmed = self._is_confirmed(number, considered)
-            elif decision.verdict is Verdict.ELEVATE and self._visit.plea is not None:
+            elif decision.verdict is Verdict.ELEVATE and plea is not None:
                 request = Request(
                     cluster=self._visit.cluster,
                     scope=Scope.STATEMENT,
-                    reason=self._visit.plea.reason,
-                    ticket=self._visit.plea.ticket,
+                    reason=plea.reason,
+                    ticket=plea.ticket,
                     digest=digest,
                     server=identity.server,
                     window_seconds=self._settings.window_seconds,

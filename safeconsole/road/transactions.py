@@ -119,9 +119,12 @@ class Transactions:
         why = "it belongs to a transaction of changes"
         return replace(decision, verdict=Verdict.ELEVATE, rules=(*decision.rules, RULE), message=why)
 
-    def require_together(self, considered: Considered) -> None:
+    def require_together(self, considered: Considered, *, alone: bool) -> None:
         """
         Refuse what would not do what its transaction promises; nobody is asked about it first.
+
+        Args:
+            alone: an elevation is asked for this statement only, and ends with it.
 
         Raises:
             DeniedError: it would run beside the transaction, or commit it unasked.
@@ -131,7 +134,7 @@ class Transactions:
             return
         self._require_known(considered)
         goes_to = place_of(considered.node, _account_of(considered))
-        one_grant = self._visit.plea is not None or (self._elevations.is_held and not self._elevations.has_window)
+        one_grant = alone or (self._elevations.is_held and not self._elevations.has_window)
         why = objection(statement, opened=opened, goes_to=goes_to, one_grant=one_grant)
         if not why or (self._undone and statement.kind == "rollback"):
             return

@@ -61,6 +61,13 @@ _ROWS: tuple[tuple[str, str, str, str, Run], ...] = (
     ("\\why", "", "what may run", "evidence and rules behind the last decision", session_commands.why),
     ("\\explain", "[SQL]", "what may run", "the plan as a tree, without running it", result_commands.explain),
     (
+        "\\once",
+        "[--ticket ID] [REASON]",
+        "what may run",
+        "run what was refused, elevated for this one run",
+        session_commands.once,
+    ),
+    (
         "\\elevate",
         "[--ticket ID] [--for MINUTES] [REASON]",
         "what may run",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from safeconsole.core.errors import ConfigurationError, SafeConsoleError
 from safeconsole.core.statement import Statement
-from safeconsole.core.visit import Status
+from safeconsole.core.visit import Plea, Status
 from safeconsole.core.vocabulary import Verdict
 from safeconsole.interfaces import Presenter
 from safeconsole.shells.sql.paging import paged
@@ -36,12 +36,17 @@ def run_text(state: ConsoleState, text: str, *, pasted: bool = False) -> None:
             return
 
 
-def show_statement(state: ConsoleState, statement: Statement) -> bool:
-    """Run one statement and show its rows, in the pager when there is one; whether it ended well."""
+def show_statement(state: ConsoleState, statement: Statement, *, plea: Plea | None = None) -> bool:
+    """
+    Run one statement and show its rows, in the pager when there is one; whether it ended well.
+
+    Args:
+        plea: what an elevation of it alone is asked with.
+    """
     before = state.gate.status()
     try:
         with paged(state.screen(), state.pager) as screen:
-            problem = _problem_of(state, statement, state.presenter(screen))
+            problem = _problem_of(state, statement, state.presenter(screen), plea)
     except ConfigurationError as error:
         problem = error
     return _told(state, before, problem)
@@ -53,12 +58,14 @@ def run_statement(state: ConsoleState, statement: Statement, presenter: Presente
     return _told(state, before, _problem_of(state, statement, presenter))
 
 
-def _problem_of(state: ConsoleState, statement: Statement, presenter: Presenter) -> SafeConsoleError | str | None:
+def _problem_of(
+    state: ConsoleState, statement: Statement, presenter: Presenter, plea: Plea | None = None
+) -> SafeConsoleError | str | None:
     """Run one statement and return why it did not end well, or None."""
     # Commands have statements of their own.
     state.tape.watch(statement)
     try:
-        state.gate.run(statement, presenter)
+        state.gate.run(statement, presenter, plea=plea)
     except SafeConsoleError as error:
         return error
     except KeyboardInterrupt:

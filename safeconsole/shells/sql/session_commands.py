@@ -5,8 +5,11 @@ from __future__ import annotations
 import shlex
 
 from safeconsole.core.errors import ConfigurationError
+from safeconsole.core.visit import Plea
+from safeconsole.core.vocabulary import Verdict
 from safeconsole.shells.sql.paging import USUAL_PAGER
 from safeconsole.shells.sql.prompting import status_text
+from safeconsole.shells.sql.running import show_statement
 from safeconsole.shells.sql.state import ConsoleState
 from safeconsole.shells.terminal.evidence import one_line
 from safeconsole.shells.terminal.explanations import explanation_text
@@ -72,19 +75,26 @@ def why(state: ConsoleState, _argument: str) -> None:
 def elevate(state: ConsoleState, argument: str) -> None:
     """Ask for what an elevation needs, and open it."""
     settings = state.gate.policy.elevation
-    reason, ticket, minutes = _plea(argument)
-    reason = reason or state.streams.ask("reason: ").strip()
-    if not reason:
-        raise ConfigurationError("an elevation needs a reason")
-    if not ticket:
-        ticket = state.streams.ask("ticket: " if settings.ticket_required else "ticket (Enter for none): ").strip()
+    reason, ticket, minutes = _typed_plea(argument)
+    plea = _asked_plea(state, reason, ticket)
     grant = state.gate.elevate(
-        reason=reason, ticket=ticket, window_seconds=minutes * 60 if minutes else settings.window_seconds
+        reason=plea.reason, ticket=plea.ticket, window_seconds=minutes * 60 if minutes else settings.window_seconds
     )
     state.say(
         f"elevated on {state.gate.visit.cluster} for {clock_text(grant.request.window_seconds)}; \\stand-down ends it. "
         "what was refused is not run by itself: bring it back with the up arrow"
     )
+
+
+def once(state: ConsoleState, argument: str) -> None:
+    """Run the statement that was refused last, elevated for this one run."""
+    last = state.gate.last()
+    if last is None or last.decision.verdict is not Verdict.ELEVATE:
+        raise ConfigurationError("nothing was refused for want of an elevation", instead="type the statement first")
+    reason, ticket, minutes = _typed_plea(argument)
+    if minutes:
+        raise ConfigurationError("\\once is over when its statement is", instead="\\elevate --for opens a window")
+    show_statement(state, last.statement, plea=_asked_plea(state, reason, ticket))
 
 
 def stand_down(state: ConsoleState, _argument: str) -> None:
@@ -152,7 +162,18 @@ def _number(text: str, problem: str) -> float:
     return number
 
 
-def _plea(argument: str) -> tuple[str, str, float]:
+def _asked_plea(state: ConsoleState, reason: str, ticket: str) -> Plea:
+    """Ask for what was not typed after the command."""
+    reason = reason or state.streams.ask("reason: ").strip()
+    if not reason:
+        raise ConfigurationError("an elevation needs a reason")
+    if not ticket:
+        needed = state.gate.policy.elevation.ticket_required
+        ticket = state.streams.ask("ticket: " if needed else "ticket (Enter for none): ").strip()
+    return Plea(reason=reason, ticket=ticket)
+
+
+def _typed_plea(argument: str) -> tuple[str, str, float]:
     """Return reason, ticket and minutes of what was typed after the command."""
     try:
         words = shlex.split(argument)

@@ -149,5 +149,8 @@ class ConsoleState(msgspec.Struct, kw_only=True):
             return ""
         if last.decision.verdict is Verdict.ELEVATE and error.exit_code == RefusedError.exit_code:
             window = clock_text(self.gate.policy.elevation.window_seconds)
-            return f"\\elevate REASON opens a window of {window} on {self.gate.visit.cluster}; then run it again"
+            return (
+                f"\\once REASON runs exactly this; \\elevate REASON opens a window of {window} "
+                f"on {self.gate.visit.cluster}, then run it again"
+            )
         return ""

@@ -9,7 +9,7 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
 
 _HARMLESS = re.compile(
-    r"\s*(?:(?:select|show|desc|describe|explain\s+(?:format|select))\b[^;]*;?\s*|\\(?!elevate).*)", re.IGNORECASE
+    r"\s*(?:(?:select|show|desc|describe|explain\s+(?:format|select))\b[^;]*;?\s*|\\(?!elevate|once).*)", re.IGNORECASE
 )
 _LOOKED_AT = 5_000
 

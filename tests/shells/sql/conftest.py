@@ -88,7 +88,7 @@ class ScriptedGate:
     def last(self):
         return self._last
 
-    def run(self, statement, presenter, *, by_console=False):
+    def run(self, statement, presenter, *, by_console=False, plea=None):
         if by_console:
             raise RefusedError("not in a script")
         decision, route = self.preview(statement), route_of(statement, to=self.to)

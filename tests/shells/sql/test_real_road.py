@@ -14,7 +14,7 @@ def test_a_write_is_refused_with_evidence_and_changes_nothing(road):
     _, messages = road.type(UPDATE)
     assert messages.startswith("safeconsole: not run: ")
     assert "node: primary, a primary" in messages
-    assert "or: \\elevate REASON" in messages
+    assert "or: \\once REASON runs exactly this; \\elevate REASON opens" in messages
     assert road.status_of_order(1) == before
 
 
@@ -28,6 +28,29 @@ def test_an_elevated_write_runs_once_and_stands_in_the_journal(road):
     intents = [record for record in records if record["type"] == "intent"]
     assert [intent["elevation"] != "" for intent in intents] == [True]
     assert {"type": "command", "command": "\\elevate stuck order", "answer": ""} in records
+
+
+def test_what_was_refused_runs_once_elevated_for_itself_alone(road):
+    road.answers = ["shop"]
+    _, messages = road.type(f"{UPDATE}\\once --ticket INC-7 stuck order\r{UPDATE}")
+    assert "covers: exactly this statement, on this server" in messages
+    assert messages.count("done, 1 row changed") == 1
+    assert messages.count("not run: this writes") == 2
+    assert road.status_of_order(1) == "x"
+    records = road.records()
+    (granted,) = [record for record in records if record["type"] == "elevation" and record["state"] == "granted"]
+    assert (granted["scope"], granted["reason"], granted["ticket"]) == ("statement", "stuck order", "INC-7")
+
+
+def test_once_runs_nothing_without_the_name_and_nothing_that_was_not_refused(road):
+    road.answers = ["shopp"]
+    _, messages = road.type(f"{UPDATE}\\once --ticket INC-7 stuck order\r")
+    assert "the elevation was not granted" in messages
+    _, messages = road.type("SELECT 1;\r\\once --ticket INC-7 stuck order\r")
+    assert "nothing was refused for want of an elevation" in messages
+    _, messages = road.type(f"{UPDATE}\\once --for 5 stuck order\r")
+    assert "is over when its statement is" in messages
+    assert road.status_of_order(1) != "x"
 
 
 def test_a_wrong_name_elevates_nothing(road):
