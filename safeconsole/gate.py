@@ -113,6 +113,8 @@ class Gate:
         try:
             return self._walk(statement, presenter, by_console=by_console, plea=plea or self.visit.plea)
         finally:
+            # However it was left: what is over is let go of again.
+            self._custody.running = False
             self._slots.leave()
 
     def _walk(self, statement: Statement, presenter: Presenter, *, by_console: bool, plea: Plea | None) -> Ended:
@@ -176,10 +178,11 @@ class Gate:
         return considered
 
     def _as_read_now(self, statement: Statement) -> Statement:
-        """Return a statement as the session reads it now: it may have been split while another schema was current."""
-        if not self._nodes.has_moved:
+        """Return a statement as it is read now: it may have been split in another schema, or by other rules."""
+        rules = self._engine.rules
+        if not (self._nodes.has_moved or self._understanding.may_have_read_otherwise(rules)):
             return statement
-        again = analyse(statement.text, self._engine.rules, schema=self._nodes.schema)
+        again = analyse(statement.text, rules, schema=self._nodes.schema)
         # A text of several, under a delimiter of its own, is never a read and says its schemas itself.
         return replace(again[0], vertical=statement.vertical) if len(again) == 1 else statement
 
@@ -200,9 +203,9 @@ class Gate:
         self, number: int, considered: Considered, permit: Permit, connection: Connection, presenter: Presenter
     ) -> Ended:
         tally, statement = Tally(self._clock), permit.statement
-        self._custody.running = True
-        self._rate.sent()
         try:
+            self._custody.running = True
+            self._rate.sent()
             answer = connection.send(
                 permit, watch=self._recorder.watching(number, presenter.progress), as_text=presenter.wants_text
             )
@@ -252,7 +255,9 @@ class Gate:
         """
         # What is the primary now is what the elevation is for.
         seen = evidence_of_nodes(self._nodes.measure())
-        self._nodes.take_failover()
+        if self._nodes.take_failover() and self._elevations.is_held:
+            # Whatever is answered now: what is held was granted for the cluster as it was.
+            self._custody.void(Event.FAILED_OVER)
         return self._demands.window(
             self._state.last, evidence=seen, reason=reason, ticket=ticket, window_seconds=window_seconds
         )

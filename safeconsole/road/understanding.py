@@ -21,9 +21,15 @@ class Understanding:
 
     def __init__(self) -> None:
         self._held: OrderedDict[tuple[str, LexicalRules, str], Statement] = OrderedDict()
+        self._rules: set[LexicalRules] = set()
+
+    def may_have_read_otherwise(self, rules: LexicalRules) -> bool:
+        """Whether any text was read by other rules than these: a server was set otherwise, or another one answers."""
+        return not self._rules <= {rules}
 
     def statements(self, text: str, rules: LexicalRules, *, schema: str) -> tuple[Statement, ...]:
         """Return what `analyse` returns for the same arguments."""
+        self._rules.add(rules)
         body = text.strip(_SPACES).removesuffix(";").rstrip(_SPACES)
         shape = shape_of(body)
         if not shape:

@@ -729,6 +729,24 @@ def test_a_failover_before_the_elevation_does_not_end_it(walk):
     assert road.run(WRITE).outcome == "done"
 
 
+def test_a_failover_ends_what_is_held_also_when_another_elevation_is_declined(walk):
+    road = walk()
+    road.elevate()
+    road.run(WRITE)
+    fail_over(road.engine)
+    with pytest.raises(RefusedError, match="was not granted"):
+        road.gate.elevate(reason="incident 8")
+    assert not road.gate.is_elevated
+    with pytest.raises(RefusedError, match="this writes"):
+        road.run(WRITE)
+    assert [event for event in road.elevation_events() if event != "asked"] == [
+        "recorded-yes",
+        "failed-over",
+        "answered-no",
+    ]
+    assert len(road.sent()) == 1
+
+
 @pytest.mark.parametrize("text", [WRITE, "DELETE FROM orders WHERE id = 1 RETURNING id"])
 @pytest.mark.parametrize("fault", [KeyboardInterrupt(), BrokenPipeError()])
 def test_a_change_that_is_cut_off_while_it_is_shown_is_not_called_stopped(walk, fault, text):
@@ -991,6 +1009,46 @@ def test_a_statement_is_read_in_the_schema_that_it_runs_in(walk, change):
     with pytest.raises(DeniedError, match="this reads secrets"):
         road.gate.run(statement, FakePresenter())
     assert road.gate.last().statement.vertical is True
+
+
+def test_a_statement_is_read_by_the_rules_that_hold_when_it_runs(walk):
+    """It was split before the servers were set to ANSI_QUOTES: what looked like a text is a table now."""
+    road = walk(policy=policy_of(rules=SECRETS))
+    (statement,) = road.gate.split('SELECT 1 FROM orders WHERE EXISTS (SELECT "\\" FROM mysql.user -- ")')
+    assert [str(table) for table in statement.tables] == ["shop.orders"]
+    road.engine.rules = ANSI
+    for node in road.engine.nodes:
+        node.rules = ANSI
+    with pytest.raises(DeniedError, match="this reads secrets"):
+        road.gate.run(statement, FakePresenter())
+    assert road.sent() == []
+
+
+def test_an_interrupt_just_before_the_send_keeps_nothing_open(walk):
+    """What is over must be let go of afterwards, and the intent has its outcome."""
+    road = walk()
+    road.elevate()
+    (statement,) = road.gate.split(WRITE)
+    calls = iter([road.clock.seconds, KeyboardInterrupt()])
+    still = road.clock.monotonic
+
+    def interrupted():
+        if not road.records("intent"):
+            return still()
+        answer = next(calls, road.clock.seconds)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    road.clock.monotonic = interrupted
+    with pytest.raises(SafeConsoleError):
+        road.gate.run(statement, FakePresenter())
+    road.clock.monotonic = still
+    assert [record.statement for record in road.records("outcome")] == [1]
+    assert road.sent() == []
+    road.clock.pass_by(10_000)
+    road.gate.status()
+    assert not road.gate.is_elevated
 
 
 def test_texts_are_split_one_after_the_other(walk):
