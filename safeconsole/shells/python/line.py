@@ -95,7 +95,7 @@ class Line:
         self._at_work = 0
         self._looping = Looping(screen)
         self._over = False
-        self._seal = Seal(gate, lambda: self._grant is not None)
+        self._seal = Seal(gate, lambda: self._grant is not None, self)
 
     @property
     def rules(self) -> LexicalRules:
@@ -140,8 +140,10 @@ class Line:
         with self._lock:
             if not self._at_work:
                 raise RefusedError("nothing is sent while the console waits for input")
-            self.check()
+            Line.check(self, thoroughly=False)
             statement = self._one(fill(text, parameters, self._rules(), places))
+            if not statement.is_plain_read:
+                Line.check(self)
             if owner is not None:
                 self._bring_into(owner, statement)
             return self._walk(statement)
@@ -229,23 +231,26 @@ class Line:
             self.gate.stand_down()
             self.tell()
 
-    def check(self) -> None:
+    def check(self, *, thoroughly: bool = True) -> None:
         """
         End the session when the road is not what it was.
+
+        Args:
+            thoroughly: see `Seal.broken`.
 
         Raises:
             SessionEndedError: something was tampered with; it is recorded, and nothing more is sent.
         """
         if self._over:
             raise SessionEndedError(DeniedError.exit_code)
-        found = self._seal.broken()
+        # Not through the instance, here and where it is called: what was tampered with may be just that.
+        found = Seal.broken(self._seal, thoroughly=thoroughly)
         if found:
             self.end_session(found)
 
     def end_session(self, found: str) -> NoReturn:
         """Record what was found, close the gate and end the program."""
         self._over = True
-        # Not through the instance: what was tampered with may be just that.
         Gate.note(self.gate, "tampering", found)
         Gate.close(self.gate, f"ended: {found}")
         self.screen.messages.write(f"safeconsole: the session is over, and recorded as tampered with: {found}\n")

@@ -83,7 +83,7 @@ def enter(line: Line, source: str) -> None:
         AuditUnavailableError: it could not be recorded.
         SessionEndedError: the road is not what it was.
     """
-    line.check()
+    Line.check(line)
     dropped = line.gate.policy.literals.strictest is not Treatment.KEEP
     recorded = recorded_source(source, drop_literals=dropped)
     line.gate.enter_code(recorded)
@@ -104,15 +104,24 @@ def run_source(line: Line, source: str, namespace: dict[str, Any], *, name: str)
 
     Returns:
         The value of an expression, None for statements.
+
+    Raises:
+        SessionEndedError: the road is not what it was.
+        AuditUnavailableError: the source could not be recorded.
+        BaseException: whatever the code raises.
     """
     enter(line, source)
     # So that tracebacks can show the lines of what was typed.
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     code = _expression(source, name) or compile(source, name, "exec", flags=_TOP_LEVEL_AWAIT, dont_inherit=True)
-    # The whole purpose: the person's own code, in the person's own process.
-    result = eval(code, namespace)  # noqa: S307
-    if code.co_flags & inspect.CO_COROUTINE:
-        result = asyncio.run(result)
+    try:
+        # The whole purpose: the person's own code, in the person's own process.
+        result = eval(code, namespace)  # noqa: S307
+        if code.co_flags & inspect.CO_COROUTINE:
+            result = asyncio.run(result)
+    finally:
+        # What it tampered with is noticed, too, where it sent nothing after that.
+        Line.check(line)
     return result
 
 

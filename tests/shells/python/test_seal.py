@@ -1,0 +1,93 @@
+"""What the seal covers: the gate, each of its parts, and the code that decides."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+import safeconsole.road
+from safeconsole.shells.python.seal import Seal
+
+
+def parts_of(gate):
+    """The gate and every object of the road that hangs on it, with the path to it."""
+    waiting, seen = [("gate", gate)], {}
+    while waiting:
+        path, part = waiting.pop()
+        if id(part) in seen or not hasattr(part, "__dict__"):
+            continue
+        seen[id(part)] = (path, part)
+        for name, value in vars(part).items():
+            if type(value).__module__.startswith(("safeconsole.gate", "safeconsole.road.")):
+                waiting.append((f"{path}.{name}", value))
+    return list(seen.values())
+
+
+@pytest.fixture
+def seal(console):
+    return Seal(console.session.gate, lambda: False)
+
+
+def test_nothing_is_broken_while_nothing_is_touched(seal, console):
+    console.db.sql("SELECT 1")
+    assert seal.broken() == ""
+
+
+def test_a_replaced_part_of_any_part_breaks_it(seal, console):
+    parts = parts_of(console.session.gate)
+    assert {"gate", "gate._demands", "gate._considering", "gate._slots"} <= {path for path, _ in parts}
+    for path, part in parts:
+        for name, value in list(vars(part).items()):
+            if not type(value).__module__.startswith("safeconsole.road."):
+                continue
+            setattr(part, name, object())
+            assert seal.broken(), f"{path}.{name}"
+            setattr(part, name, value)
+            assert seal.broken() == ""
+
+
+def test_a_function_set_on_one_object_breaks_it(seal, console):
+    gate = console.session.gate
+    gate._record_decision = lambda *_: None
+    assert "safeconsole.gate.Gate" in seal.broken()
+    del gate._record_decision
+    assert seal.broken() == ""
+
+
+def test_an_entry_put_into_a_table_breaks_it(seal):
+    from safeconsole.core.kinds import FAMILY_KINDS
+
+    kinds = dict(FAMILY_KINDS)
+    FAMILY_KINDS["DELETE",] = FAMILY_KINDS["SELECT",]
+    assert seal.broken() == "the table safeconsole.core.kinds.FAMILY_KINDS was changed"
+    FAMILY_KINDS.update(kinds)
+    assert seal.broken() == ""
+
+
+def test_what_calls_itself_equal_is_noticed_at_a_thorough_look(seal, console):
+    class Alike:
+        def __eq__(self, other):
+            return True
+
+        __hash__ = None
+
+    gate = console.session.gate
+    demands, gate._demands = gate._demands, Alike()
+    assert seal.broken(thoroughly=False) == ""
+    assert seal.broken() == "an object of safeconsole.gate.Gate was changed"
+    gate._demands = demands
+
+
+def test_every_module_of_the_road_is_sealed(console):
+    for file in Path(safeconsole.road.__file__).parent.glob("[a-z]*.py"):
+        module = sys.modules.get(f"safeconsole.road.{file.stem}")
+        names = [name for name, value in vars(module).items() if _is_its_own(value, module)] if module else []
+        for name in names:
+            seal, value = Seal(console.session.gate, lambda: False), getattr(module, name)
+            setattr(module, name, type("Other", (), {}))
+            assert seal.broken(), f"{module.__name__}.{name}"
+            setattr(module, name, value)
+
+
+def _is_its_own(value, module):
+    return callable(value) and getattr(value, "__module__", "") == module.__name__
