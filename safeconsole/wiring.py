@@ -21,6 +21,7 @@ from safeconsole.core.settings import ClusterSettings, NoticeSettings, Settings
 from safeconsole.core.vocabulary import Flavour
 from safeconsole.shells.cli.application import Door, Judge, Session, Stage
 from safeconsole.shells.cli.root import main
+from safeconsole.shells.terminal.cells import safe
 
 if TYPE_CHECKING:
     # A prompt stands before any of these is imported: each is where it is needed.
@@ -195,7 +196,7 @@ class Program:
             for recording in recordings:
                 _note_recorded(gate, recording)
             for trouble in gate.close(reason):
-                sys.stderr.write(f"safeconsole: {trouble}\n")
+                sys.stderr.write(f"safeconsole: {safe(trouble)}\n")
             engine.close()
             if shipping is not None:
                 # What is not taken now stays in the journal's files, and the next session sends it.

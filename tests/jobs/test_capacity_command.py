@@ -1,5 +1,6 @@
 """`capacity` as it is typed, on a cluster of its own: every view, every format, and what goes wrong."""
 
+import io
 import json
 import os
 import time
@@ -10,8 +11,10 @@ from safeconsole.demo.stage import staged
 from safeconsole.wiring import Program, run
 from safeconsole.shells.cli.capacity import capacity_command
 from safeconsole.shells.cli.application import Door
+from safeconsole.shells.cli.capacity_answers import Work
 from safeconsole.shells.terminal.confirming import NoTerminal
 from safeconsole.shells.terminal.looks import FORMATS
+from safeconsole.shells.terminal.presenting import Screen
 from safeconsole.core.errors import ConfigurationError
 
 
@@ -156,3 +159,9 @@ def test_the_console_runs_it_on_its_own_session(stage, tmp_path, capfd):
         for wrong in ("--nonsense", "--top x", "'unclosed", "--leftovers --verify 3"):
             with pytest.raises(ConfigurationError):
                 command(wrong)
+
+
+def test_a_name_in_a_note_cannot_drive_the_terminal():
+    screen = Screen(data=io.StringIO(), messages=io.StringIO())
+    Work(session=None, asker=None, shelf=None, screen=screen, wish=None, leftovers={}).say("not seen: a\x1b[2Jb")
+    assert screen.messages.getvalue() == "not seen: a\\x1b[2Jb\n"

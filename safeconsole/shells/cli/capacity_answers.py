@@ -38,6 +38,7 @@ from safeconsole.shells.cli.capacity_views import (
     verified_view,
 )
 from safeconsole.shells.cli.output import write_rows
+from safeconsole.shells.terminal.cells import safe
 from safeconsole.shells.terminal.job_progress import JobProgress
 from safeconsole.shells.terminal.measures import counted, size_text
 from safeconsole.shells.terminal.presenting import Screen
@@ -73,8 +74,8 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         return self.session.gate.visit.cluster
 
     def say(self, text: str) -> None:
-        """Write one line that is no data."""
-        self.screen.messages.write(f"{text}\n")
+        """Write one line that is no data; names and errors in it are a server's."""
+        self.screen.messages.write(f"{safe(text)}\n")
 
     @contextmanager
     def conduct(self, noun: str) -> Iterator[Conduct]:

@@ -17,7 +17,7 @@ from safeconsole.core.redaction import is_secret_bearing
 from safeconsole.shells.python.line import Line
 from safeconsole.shells.python.rows import Rows
 from safeconsole.shells.python.sources import forget_current_directory, run_source
-from safeconsole.shells.python.tracebacks import failure_text
+from safeconsole.shells.python.tracebacks import failure_text, interrupted_text
 
 WELCOME = """\
 {cluster} ({environment}). Reads go to a proven replica under limits; what writes needs: with elevate(reason="…"): …
@@ -82,7 +82,7 @@ class GuardedRepl(PythonRepl):
             self._line.screen.messages.flush()
 
     def _handle_keyboard_interrupt(self, e: KeyboardInterrupt) -> None:
-        self._line.screen.messages.write(f"\rinterrupted{f': {e}' if str(e) else ''}\n")
+        self._line.screen.messages.write(f"\r{interrupted_text(e)}")
         self._line.screen.messages.flush()
 
 

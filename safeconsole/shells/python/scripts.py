@@ -8,7 +8,7 @@ from safeconsole.core.errors import SafeConsoleError
 from safeconsole.shells.python.line import Line
 from safeconsole.shells.python.rows import Rows
 from safeconsole.shells.python.sources import run_source
-from safeconsole.shells.python.tracebacks import console_error, failure_text
+from safeconsole.shells.python.tracebacks import console_error, failure_text, interrupted_text
 
 FAILED, INTERRUPTED = 1, 130
 
@@ -30,7 +30,7 @@ def run_script(line: Line, source: str, namespace: dict[str, Any], *, name: str)
             if result is not None:
                 screen.data.write(f"{result.text() if isinstance(result, Rows) else repr(result)}".rstrip("\n") + "\n")
     except KeyboardInterrupt as error:
-        screen.messages.write(f"interrupted{f': {error}' if str(error) else ''}\n")
+        screen.messages.write(interrupted_text(error))
         refusal = console_error(error)
         return refusal.exit_code if refusal else INTERRUPTED
     except Exception as error:  # noqa: BLE001 (it is the person's code that failed, and they are told)

@@ -9,6 +9,7 @@ from types import TracebackType
 
 import safeconsole
 from safeconsole.core.errors import SafeConsoleError
+from safeconsole.shells.terminal.cells import safe, safe_lines
 from safeconsole.shells.terminal.evidence import error_text
 from safeconsole.shells.terminal.looks import PLAIN, Look
 
@@ -21,13 +22,18 @@ def failure_text(error: BaseException, look: Look = PLAIN) -> str:
     Return a failure as text that ends with a newline.
 
     A refusal, a stop or a loss is shown with its evidence and the way out, below the person's own lines; anything
-    else as Python shows it, without this program's frames.
+    else as Python shows it, without this program's frames. What a server quoted cannot drive the terminal.
     """
     refusal = console_error(error)
     if refusal is None:
-        return "".join(_formatted(error))
-    lines = [f"  {where}\n" for where in _places(error.__traceback__)]
+        return "".join(f"{line}\n" for line in safe_lines("".join(_formatted(error)).rstrip("\n")))
+    lines = [f"  {safe(where)}\n" for where in _places(error.__traceback__)]
     return "".join(lines) + error_text(refusal, look)
+
+
+def interrupted_text(error: KeyboardInterrupt) -> str:
+    """Return the line that says that the person stopped what ran, and what came of it."""
+    return f"interrupted{f': {safe(str(error))}' if str(error) else ''}\n"
 
 
 def console_error(error: BaseException) -> SafeConsoleError | None:

@@ -43,6 +43,7 @@ from safeconsole.shells.sql.refreshing import NameRefresher, glance_through
 from safeconsole.shells.sql.running import run_text
 from safeconsole.shells.sql.state import After, ConsoleState, Services, Streams
 from safeconsole.shells.sql.suggesting import ReadSuggest
+from safeconsole.shells.terminal.cells import safe
 from safeconsole.shells.terminal.taping import Tape
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ def _tell(state: ConsoleState) -> None:
     """Say how a transaction ended, where no statement said it."""
     opened = state.opening.now()
     for line in opened.gate.take_told() if opened else ():
-        state.say(line)
+        state.say(safe(line))
 
 
 def _refresh(refresher: NameRefresher, state: ConsoleState) -> None:

@@ -11,6 +11,7 @@ from safeconsole.core.vocabulary import Verdict
 from safeconsole.interfaces import Presenter
 from safeconsole.shells.sql.paging import paged
 from safeconsole.shells.sql.state import ConsoleState
+from safeconsole.shells.terminal.cells import safe
 from safeconsole.shells.terminal.confirming import YES
 from safeconsole.shells.terminal.evidence import one_line
 from safeconsole.shells.terminal.measures import counted
@@ -72,7 +73,7 @@ def _problem_of(
         # Raised between statements, where there is nothing on a server to stop.
         return "interrupted"
     except Exception as error:  # noqa: BLE001 (the loop shows what broke and goes on)
-        return f"safeconsole: this is a fault of safeconsole: {type(error).__name__}: {error}"
+        return f"safeconsole: this is a fault of safeconsole: {type(error).__name__}: {safe(str(error))}"
     return None
 
 
@@ -84,7 +85,7 @@ def _told(state: ConsoleState, before: Status, problem: SafeConsoleError | str |
     after = state.gate.status()
     if problem is None and before.node != after.node and before.role == after.role:
         # The person did not ask for another node: the one they were on is no longer fit.
-        state.say(f"moved from {before.node} to {after.node}: \\topology says why")
+        state.say(safe(f"moved from {before.node} to {after.node}: \\topology says why"))
     return problem is None
 
 

@@ -16,8 +16,10 @@ import click
 import pytest
 
 from safeconsole.demo.stage import staged
+from safeconsole.shells.cli.application import Door
 from safeconsole.shells.cli.root import COMMANDS, root
-from safeconsole.wiring import run
+from safeconsole.shells.terminal.confirming import NoTerminal
+from safeconsole.wiring import Program, run
 
 PASSWORD = "hunter2-planted"
 UPDATE = "UPDATE orders SET status = 'cli' WHERE id = 7"
@@ -161,6 +163,15 @@ def test_2_a_session_that_cannot_be_opened_whole_is_closed(shop, tmp_path):
     said = sql(replace(shop, config=path), "-e", "SELECT 1")
     assert (said.code, "NOT_SET is not set" in said.err) == (2, True)
     assert kinds(shop) == ["session-opened", "session-closed"]
+
+
+def test_what_is_told_at_the_end_cannot_drive_the_terminal(shop, capsys):
+    program = Program(dict(os.environ))
+    program.configure(str(shop.config))
+    with program.open(Door(cluster="shop", face="one-shot", confirmer=NoTerminal())) as session:
+        close = session.gate.close
+        session.gate.close = lambda reason: (*close(reason), "the transaction on db\x1b]0;owned\x07 is over")
+    assert capsys.readouterr().err == "safeconsole: the transaction on db\\x1b]0;owned\\x07 is over\n"
 
 
 def test_5_nobody_reads_any_more(shop):

@@ -2,9 +2,11 @@
 
 import pytest
 
-from safeconsole.core.errors import RefusedError
+from safeconsole.core.errors import RefusedError, ServerError
+from safeconsole.core.vocabulary import Flavour
+from safeconsole.shells.python.faults import fault_of
 from safeconsole.shells.python.sources import recorded_source, run_source
-from safeconsole.shells.python.tracebacks import failure_text
+from safeconsole.shells.python.tracebacks import failure_text, interrupted_text
 
 
 def test_source_is_in_the_journal_before_its_statements(console):
@@ -82,3 +84,23 @@ def test_a_server_error_through_sqlalchemy_is_short(console):
     assert "nope" in text
     assert "sqlalchemy/engine" not in text
     assert "<entry 1>" in text
+
+
+HOSTILE = "duplicate entry '\x1b]0;owned\x07\x9b2J'"
+
+
+def test_what_a_server_quotes_cannot_drive_the_terminal_from_a_traceback():
+    try:
+        raise fault_of(ServerError(1062, HOSTILE), Flavour.MYSQL) from ServerError(1062, HOSTILE)
+    except Exception as error:
+        text = failure_text(error)
+    assert "duplicate entry '\\x1b]0;owned\\x07\\x9b2J'" in text
+    assert all(line.isprintable() for line in text.split("\n"))
+    assert text.endswith("\n")
+
+
+def test_what_a_server_quotes_cannot_drive_the_terminal_from_an_interrupt():
+    assert interrupted_text(KeyboardInterrupt(HOSTILE)) == (
+        "interrupted: duplicate entry '\\x1b]0;owned\\x07\\x9b2J'\n"
+    )
+    assert interrupted_text(KeyboardInterrupt()) == "interrupted\n"

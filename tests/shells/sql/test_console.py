@@ -324,6 +324,13 @@ def test_a_history_that_cannot_be_kept_is_told(sitting, tmp_path):
     assert "no history is kept" in console.messages.getvalue()
 
 
+def test_what_is_told_between_statements_cannot_drive_the_terminal(sitting):
+    console = sitting(ANSWERS)
+    console.gate.told = ["the transaction on db\x1b]0;owned\x07 is over"]
+    console.type("SELECT 1;\r")
+    assert "the transaction on db\\x1b]0;owned\\x07 is over\n" in console.messages.getvalue()
+
+
 def test_soft_limit_of_rows_is_told(sitting):
     console = sitting({SELECT: ROWS})
     console.type(f"\\rows 1\r{SELECT};\r")
