@@ -132,6 +132,7 @@ class Gate:
             permit = self._demands.permit(number, considered, plea)
             connection = self._slots.proven(number, considered, permit, presenter)
             considered = self._noted(number, considered, permit, connection)
+            self._custody.require_going()
         except AuditUnavailableError:
             raise
         except BaseException as error:
@@ -204,7 +205,7 @@ class Gate:
     ) -> Ended:
         tally, statement = Tally(self._clock), permit.statement
         try:
-            self._custody.running = True
+            self._custody.begin(connection)
             self._rate.sent()
             answer = connection.send(
                 permit, watch=self._recorder.watching(number, presenter.progress), as_text=presenter.wants_text
@@ -214,7 +215,7 @@ class Gate:
         except BaseException as error:
             failure = failure_of(error, connection, permit)
             say_how_to_loosen(failure, considered.decision, self.policy, face=self.visit.face)
-            self._custody.running = False
+            self._custody.end()
             if isinstance(failure, OutcomeUnknownError):
                 self._own_writes.wrote(permit)
             try:
@@ -224,7 +225,7 @@ class Gate:
             if failure is error:
                 raise
             raise failure from (error if isinstance(error, Exception) else None)
-        self._custody.running = False
+        self._custody.end()
         # Before the record: what the server did is so, whatever fails after it.
         self._custody.was_done(permit, connection, completion)
         self._session_state.was_done(permit, connection)
@@ -380,6 +381,10 @@ class Gate:
     def enter_code(self, source: str, *, language: str = "python") -> None:
         """Record source that the person entered, durably, before it runs. Raises AuditUnavailableError."""
         self._recorder.append(CodeEntered(language=language, source=source), durable=True)
+
+    def stop(self) -> str:
+        """Stop what runs, and send nothing further, from another thread than the session's; see `Custody.stop`."""
+        return self._custody.stop()
 
     def close(self, reason: str = "") -> tuple[str, ...]:
         """

@@ -2,23 +2,31 @@
 The same work on many clusters: a few at a time, each walking the whole road by itself, none of them lost.
 
 A breach (a limit that stopped one, or an outcome that nobody knows) begins no further cluster: what hurt one may hurt
-the next. What is under way ends under its own limits.
+the next. What is under way ends under its own limits, or is killed at the person's word. Who says it again leaves soon.
 """
 
 from __future__ import annotations
 
 import fnmatch
 import threading
+import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 import msgspec
 
 from safeconsole.core.errors import ConfigurationError, OutcomeUnknownError, SafeConsoleError, StoppedError
+from safeconsole.jobs.underway import Underway
 
 AT_ONCE = 4
 """Clusters worked on at a time, if nothing else is asked for."""
+
+LEAVE_SECONDS = 3.0
+"""How long who asked twice waits for the servers' word on what is left."""
+
+_LOOK_SECONDS = 0.2
 
 Found = TypeVar("Found")
 
@@ -60,7 +68,11 @@ def clusters_named(patterns: Iterable[str], known: Iterable[str]) -> tuple[str, 
 
 
 def over_clusters(
-    clusters: Iterable[str], work: Callable[[str], Found], *, at_once: int = AT_ONCE
+    clusters: Iterable[str],
+    work: Callable[[str], Found],
+    *,
+    at_once: int = AT_ONCE,
+    underway: Underway | None = None,
 ) -> Iterator[Member[Found]]:
     """
     Work on clusters, and yield how each ended, as they end; every cluster is yielded once.
@@ -68,30 +80,110 @@ def over_clusters(
     Args:
         work: is called in threads, once a cluster; a `SafeConsoleError` is how it says that it did not end well.
         at_once: how many at a time, > 0.
+        underway: holds what the work has under way, and brings the person's word to stop it.
 
     Raises:
-        Exception: the work raised something that is no `SafeConsoleError`; what is under way ends first.
+        Exception: the work raised something that is no `SafeConsoleError`; what is under way is stopped first.
     """
-    breached = threading.Event()
+    names, underway = tuple(clusters), underway or Underway()
+    crew = _Crew(names, work)
+    underway.wake = crew.wake
+    left = set(names)
+    crew.begin(min(at_once, len(names)))
+    try:
+        for ended in _as_they_end(crew, underway, left):
+            if isinstance(ended, BaseException):
+                raise ended
+            left.discard(ended.cluster)
+            yield ended
+    finally:
+        # The person left, or nobody takes the results any more: nothing further begins, and nothing runs on.
+        crew.hold_back()
+        underway.stop()
+        crew.await_end(until_seconds=time.monotonic() + LEAVE_SECONDS)
+    for cluster in sorted(left):
+        yield Member(cluster=cluster, error=_left_behind())
 
-    def one(cluster: str) -> Member[Found]:
-        if breached.is_set():
+
+def _as_they_end(crew: _Crew[Found], underway: Underway, left: set[str]) -> Iterator[Member[Found] | BaseException]:
+    """Yield what ended until nothing is left, or until the person leaves; at their word all of it is stopped."""
+    leave_seconds = float("inf")
+    while left and time.monotonic() < leave_seconds:
+        news = crew.news(within_seconds=_LOOK_SECONDS if leave_seconds < float("inf") else None)
+        if news is not None:
+            yield news
+        elif underway.words:
+            crew.hold_back()
+            underway.stop()
+            if underway.words > 1:
+                leave_seconds = min(leave_seconds, time.monotonic() + LEAVE_SECONDS)
+            if underway.words > 2:
+                return
+
+
+def _left_behind() -> StoppedError:
+    return StoppedError(
+        "left at your word before its server said that it is over",
+        by="person",
+        verified="missed",
+        instead="look at its process list; the server's own time limit ends a read that still runs",
+    )
+
+
+class _Crew(Generic[Found]):
+    """Threads that work clusters off; daemons, so that leaving waits for none of them."""
+
+    def __init__(self, clusters: tuple[str, ...], work: Callable[[str], Found]) -> None:
+        self._waiting = deque(clusters)
+        self._work = work
+        self._held_back = threading.Event()
+        self._news: SimpleQueue[Member[Found] | BaseException | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    def begin(self, count: int) -> None:
+        """Begin so many clusters; what ends is followed by the next."""
+        for number in range(count):
+            thread = threading.Thread(target=self._work_off, daemon=True, name=f"cluster-{number}")
+            self._threads.append(thread)
+            thread.start()
+
+    def news(self, *, within_seconds: float | None) -> Member[Found] | BaseException | None:
+        """Return what ended next, or None for a call of `wake` or when nothing came in time."""
+        try:
+            return self._news.get(timeout=within_seconds)
+        except Empty:
+            return None
+
+    def wake(self) -> None:
+        """Let who waits for news look up; safe in a signal handler, as `SimpleQueue.put` is."""
+        self._news.put(None)
+
+    def hold_back(self) -> None:
+        """Begin nothing further."""
+        self._held_back.set()
+
+    def await_end(self, *, until_seconds: float) -> None:
+        """Wait for the threads, up to a moment of the monotonic clock."""
+        for thread in self._threads:
+            thread.join(max(0.0, until_seconds - time.monotonic()))
+
+    def _work_off(self) -> None:
+        while True:
+            try:
+                cluster = self._waiting.popleft()
+            except IndexError:
+                return
+            self._news.put(self._one(cluster))
+
+    def _one(self, cluster: str) -> Member[Found] | BaseException:
+        if self._held_back.is_set():
             return Member(cluster=cluster, begun=False)
         try:
-            return Member(cluster=cluster, found=work(cluster))
+            return Member(cluster=cluster, found=self._work(cluster))
         except SafeConsoleError as error:
             if isinstance(error, StoppedError | OutcomeUnknownError):
-                breached.set()
+                self.hold_back()
             return Member(cluster=cluster, error=error)
-        except BaseException:
-            breached.set()
-            raise
-
-    with ThreadPoolExecutor(max_workers=at_once, thread_name_prefix="cluster") as pool:
-        running: list[Future[Member[Found]]] = [pool.submit(one, cluster) for cluster in clusters]
-        try:
-            for done in as_completed(running):
-                yield done.result()
-        finally:
-            # The person left, or nobody takes the results any more: nothing further begins.
-            breached.set()
+        except BaseException as error:  # noqa: BLE001 (raised again where the results are taken)
+            self.hold_back()
+            return error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from safeconsole.core.decision import Permit
 from safeconsole.core.elevation import Event
-from safeconsole.core.errors import RefusedError, SafeConsoleError, ServerError, UnreachableError
+from safeconsole.core.errors import RefusedError, SafeConsoleError, ServerError, StoppedError, UnreachableError
 from safeconsole.core.transactions import Event as Ending
 from safeconsole.core.vocabulary import Account, Role, Route
 from safeconsole.interfaces import Completion, Connection, Engine
@@ -21,16 +21,45 @@ class Custody:
     """
     The connections of a session and the elevation that some of them need: neither outlives the other.
 
-    Attributes:
-        running: whether a statement is under way; nothing is let go then.
+    What runs on them can be stopped from another thread than the one that walks the road.
     """
 
     def __init__(self, *, engine: Engine, nodes: Nodes, elevations: Elevations, transactions: Transactions) -> None:
-        self.running = False
+        self._at_work: Connection | None = None
+        self._stopped = False
         self._engine = engine
         self._nodes = nodes
         self._elevations = elevations
         self._transactions = transactions
+
+    def begin(self, connection: Connection) -> None:
+        """Take a statement as under way on a connection; nothing is let go then. Raises StoppedError as `stop` says."""
+        self._at_work = connection
+        # MUST come after it is held: whoever stops meanwhile finds either the word kept, or something to stop.
+        self.require_going()
+
+    def end(self) -> None:
+        """Take it as over."""
+        self._at_work = None
+
+    def require_going(self) -> None:
+        """Refuse to go on once the session was told to stop. Raises StoppedError."""
+        if self._stopped:
+            raise StoppedError("stopped at your word: nothing was sent", by="person", verified="already over")
+
+    def stop(self) -> str:
+        """
+        Stop what runs, and let nothing further be sent; for another thread than the one that walks the road.
+
+        Called again, it no longer waits for a gentle end. What is just about to be sent is not met by the first
+        call: it is called until that thread is through.
+
+        Returns:
+            As `Connection.stop`.
+        """
+        self._stopped = True
+        connection = self._at_work
+        return connection.stop() if connection is not None else "already over"
 
     def proven(self, permit: Permit) -> Connection:
         """
@@ -90,7 +119,7 @@ class Custody:
 
     def settle(self) -> bool:
         """Let go of what is broken or over; whether an elevation ended by that."""
-        if self.running:
+        if self._at_work is not None:
             return False
         was_elevated = self._elevations.is_held
         lost = self._transactions.settle()

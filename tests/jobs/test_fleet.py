@@ -9,7 +9,10 @@ import pytest
 
 from safeconsole.core.errors import ConfigurationError, NoFitNodeError, OutcomeUnknownError, ServerError, StoppedError
 from safeconsole.demo.stage import staged
+from safeconsole.jobs import fleet as fleet_module
+from safeconsole.jobs import underway as underway_module
 from safeconsole.jobs.fleet import clusters_named, over_clusters
+from safeconsole.jobs.underway import Underway
 from safeconsole.wiring import run
 
 KNOWN = ("orders-us", "orders-eu", "web")
@@ -86,6 +89,74 @@ def test_when_nobody_takes_the_results_any_more_nothing_further_begins():
     next(members)
     members.close()
     assert len(begun) <= 3
+
+
+def test_at_the_persons_word_what_is_under_way_is_stopped_and_told_and_nothing_further_begins():
+    underway, begun, stopped = Underway(), [], threading.Event()
+
+    def stop():
+        stopped.set()
+        return "killed"
+
+    def work(cluster):
+        begun.append(cluster)
+        if cluster == "a":
+            return 1
+        with underway.holding(stop):
+            underway.interrupt()
+            assert stopped.wait(10)
+            raise StoppedError("stopped", by="person", verified="killed")
+
+    found = {member.cluster: member for member in over_clusters("abcd", work, at_once=1, underway=underway)}
+    assert begun == ["a", "b"]
+    assert (found["a"].found, found["b"].error.verified) == (1, "killed")
+    assert not found["c"].begun
+    assert not found["d"].begun
+
+
+def test_what_was_opened_after_the_word_is_told_too():
+    underway, told = Underway(), []
+    underway.stop()
+    with underway.holding(lambda: told.append(1) or "already over"):
+        assert told == [1]
+    with pytest.raises(StoppedError):
+        underway.rest(60)
+
+
+def test_what_a_first_telling_did_not_meet_is_told_again_until_it_is_through(monkeypatch):
+    monkeypatch.setattr(underway_module, "INSIST_SECONDS", 0.01)
+    underway, tellings, met = Underway(), [], threading.Event()
+
+    def stop():
+        tellings.append(1)
+        if len(tellings) == 3:
+            met.set()
+        return "already over"
+
+    def work(_cluster):
+        with underway.holding(stop):
+            underway.interrupt()
+            assert met.wait(10)
+        return 1
+
+    assert [member.found for member in over_clusters("a", work, underway=underway)] == [1]
+
+
+def test_who_asks_again_leaves_what_does_not_end_and_it_is_named(monkeypatch):
+    monkeypatch.setattr(fleet_module, "LEAVE_SECONDS", 0.05)
+    underway, never = Underway(), threading.Event()
+
+    def work(cluster):
+        if cluster == "a":
+            return 1
+        underway.interrupt()
+        underway.interrupt()
+        never.wait(30)
+
+    found = {member.cluster: member for member in over_clusters("ab", work, underway=underway)}
+    never.set()
+    assert found["a"].found == 1
+    assert (found["b"].error.by, found["b"].error.verified) == ("person", "missed")
 
 
 def test_a_mistake_of_our_own_is_not_taken_for_a_cluster_that_failed():

@@ -15,10 +15,11 @@ from safeconsole.jobs.conduct import Conduct, Progress
 from safeconsole.jobs.fleet import Member, over_clusters
 from safeconsole.jobs.reports import Report
 from safeconsole.jobs.sizes import SchemaSize, TableSize, by_schema, largest, matching
+from safeconsole.jobs.underway import Underway
 from safeconsole.shells.cli.application import Application, Door
 from safeconsole.shells.cli.capacity_options import Wish
 from safeconsole.shells.cli.capacity_views import View, headline, schemas_view, tables_view
-from safeconsole.shells.cli.fleet import exit_code_of, tell_members
+from safeconsole.shells.cli.fleet import exit_code_of, stopped_by_the_person, tell_members
 from safeconsole.shells.terminal.confirming import NoTerminal
 from safeconsole.shells.terminal.job_progress import JobProgress
 from safeconsole.shells.terminal.presenting import Screen
@@ -87,12 +88,14 @@ def capacity_of_many(
         raise click.UsageError(f"--{alone[0]} is of one cluster at a time")
     app.policies.names()
     progress = JobProgress(screen.messages, screen.messages_look, noun="tables")
-    together = _Together(progress)
+    together, underway = _Together(progress), Underway()
 
     def work(cluster: str) -> _Sized:
-        with app.open(Door(cluster=cluster, face="job", confirmer=NoTerminal())) as session:
+        door = Door(cluster=cluster, face="job", confirmer=NoTerminal())
+        with app.open(door) as session, underway.holding(session.gate.stop):
             asker = Asker(gate=session.gate, rules=session.rules)
-            conduct = Conduct(watcher=together.watcher(cluster), patience_seconds=wish.patience * 60)
+            watcher = together.watcher(cluster)
+            conduct = Conduct(watcher=watcher, patience_seconds=wish.patience * 60, rest=underway.rest)
             report = survey(asker, app.reports(), conduct, schema=wish.schema, afresh=wish.afresh)
         fits = matching(wish.pattern) if wish.pattern else lambda _size: True
         return _Sized(
@@ -101,7 +104,12 @@ def capacity_of_many(
             tables=[] if wish.by == "schema" else largest(filter(fits, report.tables()), wish.top),
         )
 
-    members = tell_members(over_clusters(clusters, work), screen, before=progress.clear)
+    with stopped_by_the_person(underway):
+        members = tell_members(
+            over_clusters(clusters, work, underway=underway), screen, underway, before=progress.clear
+        )
+    if underway.words:
+        screen.messages.write("what was read is kept: the same command goes on from there\n")
     found = [member for member in members if member.found is not None]
     if wish.form == "table":
         for member in found:

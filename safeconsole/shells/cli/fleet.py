@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
@@ -15,6 +17,7 @@ from safeconsole.core.record import Record
 from safeconsole.core.watchdog import Sample
 from safeconsole.interfaces import Column, Row
 from safeconsole.jobs.fleet import AT_ONCE, Member, clusters_named, over_clusters
+from safeconsole.jobs.underway import Underway
 from safeconsole.shells.cli.application import Application, Door
 from safeconsole.shells.cli.output import format_option
 from safeconsole.shells.cli.sql import read_script
@@ -42,8 +45,9 @@ def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: in
     Run one statement on many CLUSTERS, named or as shell patterns, on a replica of each.
 
     Every cluster walks the whole road by itself: its policy, its limits, its journal. Rows come as they arrive, with
-    the cluster's name before them. When a limit stops one, no further cluster is begun. The exit code is that of the
-    clusters that did not end well, the highest when they differ.
+    the cluster's name before them. When a limit stops one, no further cluster is begun. Ctrl-C stops what runs, on the
+    servers too; a second one leaves. The exit code is that of the clusters that did not end well, the highest when they
+    differ.
     """
     text, file = given["text"], given["file"]
     if bool(text) == bool(file):
@@ -58,7 +62,7 @@ def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: in
     # Looked up before the threads begin: what is found out once is found out by one of them.
     app.policies.names()
     screen = screen_of(sys.stdout, sys.stderr, app.environ)
-    sink = _Sink(screen, form)
+    sink, underway = _Sink(screen, form), Underway()
 
     def work(cluster: str) -> int:
         door = Door(
@@ -69,7 +73,7 @@ def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: in
             schema=str(given["schema"]),
             limits=limits,
         )
-        with app.open(door) as session:
+        with app.open(door) as session, underway.holding(session.gate.stop):
             statements = session.gate.split(sql)
             if len(statements) != 1:
                 raise ConfigurationError(f"a fleet runs one statement at a time, and there are {len(statements)}")
@@ -77,9 +81,20 @@ def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: in
             session.gate.run(statements[0], presenter)
             return presenter.count
 
-    members = tell_members(over_clusters(clusters, work, at_once=at_once), screen)
+    with stopped_by_the_person(underway):
+        members = tell_members(over_clusters(clusters, work, at_once=at_once, underway=underway), screen, underway)
     sink.end()
     return exit_code_of(members)
+
+
+@contextmanager
+def stopped_by_the_person(underway: Underway) -> Iterator[None]:
+    """Have Ctrl-C stop what is under way, in place of interrupting whatever line is at work just then."""
+    before = signal.signal(signal.SIGINT, lambda *_: underway.interrupt())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def exit_code_of(members: Sequence[Member[Any]]) -> int:
@@ -90,12 +105,17 @@ def exit_code_of(members: Sequence[Member[Any]]) -> int:
 
 
 def tell_members(
-    members: Iterable[Member[Found]], screen: Screen, *, before: Callable[[], None] = lambda: None
+    members: Iterable[Member[Found]],
+    screen: Screen,
+    underway: Underway,
+    *,
+    before: Callable[[], None] = lambda: None,
 ) -> list[Member[Found]]:
     """
     Say of each cluster how it ended, as it ends, and of all how many did.
 
     Args:
+        underway: knows whether it was the person who stopped them.
         before: called before anything is said.
     """
     held: list[Member[Found]] = []
@@ -105,7 +125,8 @@ def tell_members(
         if member.error is not None:
             screen.messages.write(f"{member.cluster}: {error_text(member.error).removeprefix('safeconsole: ')}")
         elif not member.begun:
-            screen.messages.write(f"{member.cluster}: not begun, since another cluster ran into a limit\n")
+            why = "you stopped it" if underway.words else "another cluster ran into a limit"
+            screen.messages.write(f"{member.cluster}: not begun, since {why}\n")
     before()
     well = sum(member.error is None and member.begun for member in held)
     screen.messages.write(f"{well} of {counted(len(held), 'cluster')} answered\n")
