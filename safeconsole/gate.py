@@ -114,7 +114,7 @@ class Gate:
             return self._walk(statement, presenter, by_console=by_console, plea=plea or self.visit.plea)
         finally:
             # However it was left: what is over is let go of again.
-            self._custody.running = False
+            self._custody.end()
             self._slots.leave()
 
     def _walk(self, statement: Statement, presenter: Presenter, *, by_console: bool, plea: Plea | None) -> Ended:
