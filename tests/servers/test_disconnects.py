@@ -227,7 +227,8 @@ def test_a_server_that_dies_in_the_middle(private_cluster, flavour):
     later(0.4, lambda: cluster.kill(cluster.replicas[0]))
     with pytest.raises(StoppedError) as caught:
         run(reading, permit_for(reading, statement(HEAVY)))
-    assert (caught.value.by, caught.value.verified) == ("server", "unreachable")
+    # Both connections end at once: which is noticed first is the machine's affair.
+    assert (caught.value.by in {"server", "watchdog"}, caught.value.verified) == (True, "unreachable")
     later(0.4, lambda: os.kill(cluster.primary.pid, signal.SIGKILL))
     with pytest.raises(OutcomeUnknownError):
         run(writing, elevated(writing, write(SLOW_WRITE.format(mark="died"))))
