@@ -21,6 +21,7 @@ from safeconsole.core.rules import Match, Rule, match, offered
 from safeconsole.core.slots import is_heavy
 from safeconsole.core.statement import Estimate, Statement
 from safeconsole.core.vocabulary import Effect, Flavour, Verdict
+from safeconsole.core.watchdog import SensorName
 
 Analyse = Callable[[str, Flavour], tuple[Statement, ...]]
 """Turns a text into statements, as a server of the flavour would read it."""
@@ -41,6 +42,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         facts: facts that differ from those of an offline `check`.
         heavy: whether it needs a slot; None asks nothing about that.
         limits: ceilings by name that it must run under; those not named may be anything.
+        sensors: exactly what must be readable while it runs; None asks nothing about that.
     """
 
     verdict: Literal["allow", "confirm", "elevate", "deny"]
@@ -51,6 +53,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     facts: dict[str, FactValue] = {}
     heavy: bool | None = None
     limits: dict[str, float] = {}
+    sensors: tuple[SensorName, ...] | None = None
 
     def __str__(self) -> str:
         where = f" to the {self.to}" if self.to else ""
@@ -148,7 +151,7 @@ def _shadow(rule: Rule, rules: tuple[Rule, ...], position: int) -> Rule | None:
     """Return another rule that makes this one idle; of two equal ones, the later is idle."""
     for other_position, other in enumerate(rules):
         same = other is not rule and " ".join(other.when.split()) == " ".join(rule.when.split())
-        if not same or rule.limits or rule.then is None or other.then is None:
+        if not same or rule.limits or rule.sensors or rule.then is None or other.then is None:
             continue
         if other.then > rule.then or (other.then is rule.then and other_position < position):
             return other
@@ -175,7 +178,14 @@ def _failure(policy: Policy, case: Case, engine: Flavour, analyse: Analyse) -> s
     heavy = any(is_heavy(policy.slots, facts) for facts in offered_facts)
     if case.heavy is not None and heavy is not case.heavy:
         return f"it is {'heavy' if heavy else 'not heavy'}, so that it takes {'a' if heavy else 'no'} slot"
-    return _wrong_limit(case, decisions)
+    return _wrong_limit(case, decisions) or _wrong_sensors(case, decisions)
+
+
+def _wrong_sensors(case: Case, decisions: list[Decision]) -> str:
+    found = {name for decision in decisions for name in decision.sensors}
+    if case.sensors is None or found == set(case.sensors):
+        return ""
+    return f"expected sensors {', '.join(case.sensors) or 'none'}, found {', '.join(sorted(found)) or 'none'}"
 
 
 def _wrong_limit(case: Case, decisions: list[Decision]) -> str:

@@ -20,6 +20,7 @@ from safeconsole.core.limits import Limits
 from safeconsole.core.routing import Identity
 from safeconsole.core.statement import Estimate, Hazard, Statement
 from safeconsole.core.vocabulary import Account, NodeName, Route, Verdict
+from safeconsole.core.watchdog import SensorName
 
 CAPACITY_COMMAND = "safeconsole capacity"
 """The command that hazards and rules point to for sizes; CLUSTER may follow it."""
@@ -33,6 +34,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         verdict: the strictest of all rules that matched.
         rules: ids of the rules that matched, in policy order.
         limits: the tightest of all.
+        sensors: what must be readable while it runs, over all rules.
         limit_sources: for each ceiling that is not the default, "name: rule id".
         message: one line for the person, from the strictest rule.
         instead: the safer way, from the strictest rule or the first hazard, or "".
@@ -43,6 +45,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     rules: tuple[str, ...]
     limits: Limits
+    sensors: tuple[SensorName, ...] = ()
     limit_sources: tuple[str, ...] = ()
     message: str = ""
     instead: str = ""
@@ -61,6 +64,7 @@ class Permit(msgspec.Struct, frozen=True, kw_only=True):
         route: the role the instance must still hold.
         account: which account's connection may send it.
         limits: ceilings in force.
+        sensors: what must be readable before it is sent, and while it runs.
         read_only: whether it runs inside a read-only transaction.
         rules: ids of the rules behind it.
         elevation: id of the grant behind it, or "".
@@ -76,6 +80,7 @@ class Permit(msgspec.Struct, frozen=True, kw_only=True):
     limits: Limits
     read_only: bool
     rules: tuple[str, ...]
+    sensors: tuple[SensorName, ...] = ()
     elevation: str = ""
     within: bool = False
     idle_seconds: float = 0.0
@@ -167,6 +172,7 @@ def permit_from_decision(
         route=considered.route,
         account=Account.ELEVATED if needs_elevated_account else Account.READ,
         limits=decision.limits,
+        sensors=decision.sensors,
         read_only=reads,
         rules=decision.rules,
         elevation=grant.id if needs_elevated_account and grant else "",

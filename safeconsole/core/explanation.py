@@ -52,13 +52,16 @@ def facts_behind(considered: Considered, policy: Policy) -> dict[str, object]:
 
 def explanation_of(considered: Considered, policy: Policy) -> tuple[str, ...]:
     """Return a decision's reasons as lines of evidence."""
-    decision, lines = considered.decision, []
-    for rule in matched_rules(decision, policy):
-        says = "limits only" if rule.then is None else rule.then.word
-        lines.append(f"matched: {rule.id} (line {rule.line}, {says}): {' '.join(rule.when.split())}")
+    decision = considered.decision
+    lines = [
+        f"matched: {rule.id} (line {rule.line}, {rule.says}): {' '.join(rule.when.split())}"
+        for rule in matched_rules(decision, policy)
+    ]
     facts = facts_behind(considered, policy)
     if facts:
         lines.append(f"facts: {', '.join(f'{name} = {_shown(value)}' for name, value in facts.items())}")
+    if decision.sensors:
+        lines.append(f"sensors: must be readable while it runs: {', '.join(decision.sensors)}")
     return (*lines, *_limit_lines(decision, policy))
 
 

@@ -7,7 +7,7 @@ What no rule allows is denied; so is everything when a rule cannot be judged.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import isfinite
 
 import msgspec
@@ -22,6 +22,7 @@ from safeconsole.core.rules import Match, Rule, filled, match, offered
 from safeconsole.core.slots import Slots
 from safeconsole.core.transactions import TransactionSettings
 from safeconsole.core.vocabulary import Effect, Verdict
+from safeconsole.core.watchdog import SensorName
 
 
 class ElevationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -67,6 +68,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         own_limits: names of those that its file sets; the others are built in.
         configured: names of those that the configuration holds tighter than the file does, or their ceilings.
         ceilings: how far a person may loosen them.
+        sensors: what must be readable while any statement runs.
         elevation: how a person may go beyond it.
         literals: what the journal keeps of statements' literals.
         slots: how many heavy statements a node runs at a time.
@@ -85,6 +87,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     literals: LiteralRules
     slots: Slots = msgspec.field(default_factory=Slots)
     transactions: TransactionSettings = msgspec.field(default_factory=TransactionSettings)
+    sensors: tuple[SensorName, ...] = ()
     own_limits: frozenset[str] = frozenset()
     configured: frozenset[str] = frozenset()
 
@@ -131,6 +134,7 @@ def judge(policy: Policy, facts: Mapping[str, object], *, limits: Limits | None 
         rules=tuple(rule.id for rule in policy.rules if rule in matched or rule in [each for each, _ in failed]),
         # A policy that only observes must not stop a statement by a limit either.
         limits=start if policy.observe else tightest,
+        sensors=_needed(policy, start, ()) if policy.observe else _needed(policy, tightest, matched),
         limit_sources=sources,
         policy=policy.label,
         observed=policy.observe,
@@ -167,6 +171,7 @@ def judge_together(policies: tuple[Policy, ...], facts: Mapping[str, object], *,
         strictest,
         rules=tuple(dict.fromkeys(rule for decision in enforcing for rule in decision.rules)),
         limits=tightest,
+        sensors=_each_once(name for decision in enforcing for name in decision.sensors),
         limit_sources=tuple(dict.fromkeys(source for decision in enforcing for source in decision.limit_sources)),
         policy=" and ".join(policy.label for policy in policies),
     )
@@ -193,6 +198,17 @@ def _tightest(policy: Policy, start: Limits, matched: list[Rule]) -> tuple[Limit
         sources |= {name: rule.id for name in LIMIT_NAMES if getattr(tighter, name) != getattr(limits, name)}
         limits = tighter
     return limits, tuple(f"{name}: {source}" for name, source in sources.items())
+
+
+def _needed(policy: Policy, limits: Limits, matched: Iterable[Rule]) -> tuple[SensorName, ...]:
+    """Return the sensors that must be readable: those of the policy, of its rules, and behind a floor."""
+    floor = (SensorName.FREE_MEMORY,) if limits.free_memory_bytes else ()
+    return _each_once((*policy.sensors, *(name for rule in matched for name in rule.sensors), *floor))
+
+
+def _each_once(names: Iterable[SensorName]) -> tuple[SensorName, ...]:
+    named = frozenset(names)
+    return tuple(name for name in SensorName if name in named)
 
 
 def capped(policy: Policy, caps: Mapping[str, float]) -> Policy:

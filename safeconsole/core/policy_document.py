@@ -19,6 +19,7 @@ from safeconsole.core.rules import Rule, compile_condition, unknown_places
 from safeconsole.core.slots import MOST_SLOTS, Slots
 from safeconsole.core.transactions import LONGEST_IDLE_SECONDS, TransactionSettings
 from safeconsole.core.vocabulary import Verdict
+from safeconsole.core.watchdog import SensorName
 
 
 class _RuleDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -26,6 +27,7 @@ class _RuleDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     when: str
     then: Literal["allow", "confirm", "elevate", "deny"] | None = None
     limits: dict[str, float] = {}
+    sensors: tuple[SensorName, ...] = ()
     message: str = ""
     instead: str = ""
 
@@ -43,6 +45,7 @@ class _PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     gates: dict[str, float] = {}
     limits: dict[str, float] = {}
     ceilings: dict[str, float] = {}
+    sensors: tuple[SensorName, ...] = ()
     elevation: ElevationSettings = ElevationSettings()
     transactions: TransactionSettings = TransactionSettings()
     literals: Literal["keep", "hash", "drop"] = "keep"
@@ -111,6 +114,7 @@ def policy_from_document(
         gates=gates,
         limits=limits,
         own_limits=frozenset(read.limits),
+        sensors=read.sensors,
         ceilings=ceilings,
         elevation=read.elevation,
         literals=literals,
@@ -137,6 +141,7 @@ def _rules(read: _PolicyDocument, place: _Place, problems: list[str]) -> Iterato
                 condition=condition,
                 then=None if rule.then is None else Verdict[rule.then.upper()],
                 limits=rule.limits,
+                sensors=rule.sensors,
                 message=rule.message,
                 instead=rule.instead,
                 line=place.line(path),
@@ -148,8 +153,8 @@ def _rule_problems(rule: _RuleDocument, seen: set[str]) -> Iterator[tuple[str, s
         yield "id", "an id is lower-case words joined by hyphens"
     if rule.id in seen:
         yield "id", "another rule has the same id"
-    if rule.then is None and not rule.limits:
-        yield "then", "it says nothing: give it `then`, or `limits`"
+    if rule.then is None and not rule.limits and not rule.sensors:
+        yield "then", "it says nothing: give it `then`, `limits` or `sensors`"
     try:
         replaced(Limits(), rule.limits)
     except ValueError as error:

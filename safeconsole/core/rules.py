@@ -17,6 +17,7 @@ from cel_expr_python import cel
 
 from safeconsole.core.facts import FACTS, Fact, FactType
 from safeconsole.core.vocabulary import Verdict
+from safeconsole.core.watchdog import SensorName
 
 
 class Match(Enum):
@@ -35,8 +36,9 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         id: its name, kebab-case, unique in the policy.
         when: the condition's text.
         condition: the same, compiled by `compile_condition`.
-        then: its verdict, or None for a rule that only tightens limits and never answers.
+        then: its verdict, or None for a rule that only tightens limits or names sensors, and never answers.
         limits: ceilings it tightens, by name.
+        sensors: what must be readable while the statement runs.
         message: one line for the person; `{fact}` stands for that fact's value.
         instead: the safer way, or ""; facts as in `message`.
         line: where it stands in its file, from 1; 0 when unknown.
@@ -47,9 +49,18 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     condition: cel.Expression
     then: Verdict | None = None
     limits: Mapping[str, float] = msgspec.field(default_factory=dict)
+    sensors: tuple[SensorName, ...] = ()
     message: str = ""
     instead: str = ""
     line: int = 0
+
+    @property
+    def says(self) -> str:
+        """Its verdict's word, or what it does where it never answers."""
+        if self.then is not None:
+            return self.then.word
+        named = (("limits", self.limits), ("sensors", self.sensors))
+        return f"{' and '.join(word for word, given in named if given)} only"
 
 
 def compile_condition(when: str) -> cel.Expression:

@@ -6,6 +6,7 @@ The adapter feeds readings in and carries out what comes back.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 import msgspec
@@ -90,12 +91,67 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = 0
 
 
+class SensorName(StrEnum):
+    """What a policy may call indispensable to a statement; each is a field of `Sample`."""
+
+    SESSION_MEMORY = "session_memory_bytes"
+    INSTANCE_MEMORY = "instance_memory_bytes"
+    FREE_MEMORY = "free_memory_bytes"
+    OPENED_TABLES = "opened_tables"
+    THREADS_RUNNING = "threads_running"
+
+
+MISSING_READINGS = 3
+"""Looks in a row without a reading after which a statement that needs it may not go on."""
+
+
 class Breach(msgspec.Struct, frozen=True, kw_only=True):
-    """A ceiling that was passed: its name in `Limits`, what was read, and what was allowed."""
+    """
+    Why a statement may not go on.
+
+    Attributes:
+        ceiling: the ceiling that was passed, by its name in `Limits`, or `SENSOR_CEILING`.
+        read: what was read; of a sensor that cannot be read, the looks in a row that told nothing.
+        allowed: what was allowed.
+        sensor: the sensor that cannot be read, or "".
+    """
 
     ceiling: str
     read: float
     allowed: float
+    sensor: str = ""
+
+
+SENSOR_CEILING = "sensors"
+"""Stands in the place of a ceiling for a sensor that a statement needs and that cannot be read."""
+
+
+def unseen(needed: Iterable[SensorName], sample: Sample) -> tuple[SensorName, ...]:
+    """Return the needed sensors that a sample holds no reading of."""
+    return tuple(name for name in needed if getattr(sample, name) is None)
+
+
+def counted_misses(
+    misses: Mapping[SensorName, int], needed: Iterable[SensorName], sample: Sample
+) -> dict[SensorName, int]:
+    """Return how many looks in a row each needed sensor told nothing; one answer starts its count anew."""
+    return {name: misses.get(name, 0) + 1 for name in unseen(needed, sample)}
+
+
+def breach_of_misses(misses: Mapping[SensorName, int]) -> Breach | None:
+    """Return the sensor that told nothing for too many looks in a row, or None."""
+    for name, looks in misses.items():
+        if looks >= MISSING_READINGS:
+            return Breach(ceiling=SENSOR_CEILING, read=looks, allowed=MISSING_READINGS - 1, sensor=name)
+    return None
+
+
+def breach_words(breach: Breach, *, floors: Iterable[str]) -> str:
+    """Return what passed which ceiling, fell under which floor, or could not be read."""
+    if breach.sensor:
+        return f"{breach.sensor} cannot be read, {breach.read:g} times running, and the policy needs it"
+    side = "under" if breach.ceiling in floors else "over"
+    return f"{breach.ceiling} {breach.read:,.6g} {side} {breach.allowed:,.6g}"
 
 
 def breach_of(limits: Limits, first: Sample, now: Sample) -> Breach | None:

@@ -169,3 +169,20 @@ def test_an_example_tells_itself_in_one_line():
     )
     assert str(example) == "select 1 to the primary, node.tables=5"
     assert str(bare) == "(facts alone)"
+
+
+def test_a_case_may_say_exactly_which_sensors_are_needed():
+    rules = [READS, {"id": "seen", "when": "stmt.kind == 'select'", "sensors": ["opened_tables"]}]
+    example = {"sql": "select 1", "verdict": "allow"}
+    assert failed(rules, example) == []
+    assert failed(rules, {**example, "sensors": ["opened_tables"]}) == []
+    assert failed(rules, {**example, "sensors": []}) == [(Flavour.MYSQL, "expected sensors none, found opened_tables")]
+    assert failed([READS], {**example, "sensors": ["opened_tables"]}) == [
+        (Flavour.MYSQL, "expected sensors opened_tables, found none")
+    ]
+
+
+def test_a_rule_that_names_sensors_does_something_beside_its_twin():
+    twin = {**READS, "id": "twin", "sensors": ["opened_tables"]}
+    said = lint(policy(READS, twin), cases({"sql": "select 1", "verdict": "allow", "rule": "reads"}))
+    assert not [line for line in said if "never decides" in line]

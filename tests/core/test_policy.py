@@ -53,6 +53,34 @@ def test_a_rule_that_only_tightens_is_no_answer():
     assert decision.rules == ("a",)
 
 
+def needed(*rules, role=Route.REPLICA, **document):
+    return judge(policy(*rules, **document), facts(role=role)).sensors
+
+
+def test_a_statement_needs_the_sensors_of_the_policy_and_of_all_its_rules():
+    on_primary = {"id": "b", "when": "node.role == 'primary'", "sensors": ["session_memory_bytes", "opened_tables"]}
+    rules = [rule("a", sensors=["opened_tables"]), on_primary]
+    assert needed(*rules) == ("opened_tables",)
+    assert needed(*rules, role=Route.PRIMARY) == ("session_memory_bytes", "opened_tables")
+    assert needed(*rules, sensors=["threads_running"]) == ("opened_tables", "threads_running")
+    assert needed(rule("a")) == ()
+
+
+def test_a_floor_of_free_memory_needs_its_sensor():
+    assert needed(rule("a", limits={"free_memory_bytes": 5})) == ("free_memory_bytes",)
+    assert needed(rule("a"), limits={"free_memory_bytes": 5}) == ("free_memory_bytes",)
+
+
+def test_rules_that_only_observe_need_no_sensor():
+    assert needed(rule("a", sensors=["opened_tables"]), mode="observe") == ()
+
+
+def test_a_rule_may_only_name_sensors():
+    (only,) = policy({"id": "a", "when": "true", "sensors": ["opened_tables"]}).rules
+    both = policy({"id": "a", "when": "true", "sensors": ["opened_tables"], "limits": {"run_seconds": 1}}).rules[0]
+    assert (only.says, both.says) == ("sensors only", "limits and sensors only")
+
+
 @pytest.mark.parametrize("position", [0, 1, 2])
 def test_a_rule_that_cannot_be_judged_denies_wherever_it_stands(position):
     rules = [rule("a"), rule("b", then="elevate")]
@@ -241,6 +269,8 @@ def test_replacing_an_unknown_limit_is_refused():
         ({"rules": [rule("a"), rule("a")]}, "rule a: another rule has the same id"),
         ({"rules": [{"id": "a", "when": "true"}]}, "rule a: it says nothing"),
         ({"rules": [rule("a", "stmt.kindd == 'x'")]}, "rule a: unknown fact 'stmt.kindd'; perhaps 'stmt.kind'"),
+        ({"rules": [rule("a", sensors=["speed"])]}, "rule a: invalid enum value 'speed' at rules[0].sensors[0]"),
+        ({"rules": [], "sensors": ["speed"]}, "invalid enum value 'speed' at sensors[0]"),
         ({"rules": [rule("a", limits={"speed": 1})]}, "rule a: unknown limit speed"),
         ({"rules": [rule("a", limits={"run_seconds": 0})]}, "rule a: limits out of range"),
         ({"rules": [rule("a", limits={"run_seconds": math.inf})]}, "rule a: run_seconds cannot be inf"),

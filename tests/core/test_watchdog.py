@@ -5,7 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeconsole.core.limits import Limits
-from safeconsole.core.watchdog import TRANSITIONS, Breach, Event, Sample, State, breach_of, next_state
+from safeconsole.core.watchdog import (
+    TRANSITIONS,
+    Breach,
+    Event,
+    Sample,
+    SensorName,
+    State,
+    breach_of,
+    breach_of_misses,
+    breach_words,
+    counted_misses,
+    next_state,
+    unseen,
+)
 
 FINAL = {State.OVER, State.MISSED}
 
@@ -108,3 +121,43 @@ def test_growth_needs_both_readings():
 
 def test_a_floor_of_nothing_asks_nothing():
     assert breach_of(Limits(), FIRST, sample(free_memory_bytes=0)) is None
+
+
+def test_every_sensor_is_a_field_of_a_sample():
+    assert set(SensorName) < set(Sample.__struct_fields__)
+
+
+NEEDED = (SensorName.OPENED_TABLES, SensorName.FREE_MEMORY)
+SEEN = {"opened_tables": 0, "free_memory_bytes": 0}
+
+
+def after(*looks, needed=NEEDED):
+    misses = {}
+    for look in looks:
+        misses = counted_misses(misses, needed, sample(**look))
+    return misses
+
+
+def test_a_reading_of_nothing_is_a_reading():
+    assert unseen(NEEDED, sample(**SEEN)) == ()
+    assert unseen(NEEDED, sample(opened_tables=0)) == (SensorName.FREE_MEMORY,)
+
+
+def test_a_needed_sensor_may_miss_twice_and_not_three_times_running():
+    assert breach_of_misses(after({}, {})) is None
+    assert breach_of_misses(after({}, {}, SEEN, {}, {})) is None
+    assert breach_of_misses(after({}, {}, {})).sensor == "opened_tables"
+    assert breach_of_misses(after(SEEN, *[{"opened_tables": 4}] * 3)).sensor == "free_memory_bytes"
+
+
+@given(st.lists(st.sampled_from([{}, SEEN, {"opened_tables": 1}, {"free_memory_bytes": 1}])))
+def test_what_is_not_needed_is_never_missed(looks):
+    assert breach_of_misses(after(*looks, needed=())) is None
+
+
+def test_the_words_tell_a_sensor_from_a_ceiling_and_a_floor():
+    assert breach_words(Breach(ceiling="opened_tables", read=6, allowed=5), floors=()) == "opened_tables 6 over 5"
+    low = Breach(ceiling="free_memory_bytes", read=6, allowed=50)
+    assert breach_words(low, floors={"free_memory_bytes"}) == "free_memory_bytes 6 under 50"
+    unread = "opened_tables cannot be read, 3 times running, and the policy needs it"
+    assert breach_words(breach_of_misses(after({}, {}, {})), floors=()) == unread

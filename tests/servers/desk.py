@@ -106,7 +106,9 @@ class Desk:
 
 
 @contextmanager
-def seated(cluster, directory, *, nodes=None, gates=None, transactions=None, plea=PLEA, to="", **cluster_settings):
+def seated(
+    cluster, directory, *, nodes=None, gates=None, transactions=None, sensors=(), plea=PLEA, to="", **cluster_settings
+):
     """
     Sit down at a console on a cluster.
 
@@ -114,24 +116,20 @@ def seated(cluster, directory, *, nodes=None, gates=None, transactions=None, ple
         nodes: node name to address, where it is not the cluster's own.
         gates: what the policy asks of a node, over the shipped baseline.
         transactions: how long they may stand idle, over the shipped baseline.
+        sensors: what every statement needs, over the shipped baseline.
     """
     directory.mkdir(exist_ok=True)
     at = nodes or {node.name: f"{node.host}:{node.port}" for node in cluster.nodes}
     program = Program({"HOME": str(directory), "USER": "ada", "PATH": "/usr/bin:/bin"})
-    program.configure(
-        str(
-            _configuration(
-                cluster, directory, at, _policy(directory, gates or {}, transactions or {}), cluster_settings
-            )
-        )
-    )
+    policy = _policy(directory, gates or {}, transactions or {}, sensors)
+    program.configure(str(_configuration(cluster, directory, at, policy, cluster_settings)))
     answering = Answering()
     door = Door(cluster="shop", face="one-shot", confirmer=answering, plea=plea, to=to)
     with program.open(door) as session:
         yield Desk(session.gate, answering, directory / "audit")
 
 
-def _policy(directory, gates, transactions):
+def _policy(directory, gates, transactions, sensors):
     text = (POLICIES / "baseline.yaml").read_text()
     for name, value in gates.items():
         if f"\n  {name}:" not in text:
@@ -142,6 +140,8 @@ def _policy(directory, gates, transactions):
         text = "\n".join(lines) + "\n"
     if transactions:
         text += f"\ntransactions: {json.dumps(transactions)}\n"
+    if sensors:
+        text += f"\nsensors: {json.dumps(sensors)}\n"
     path = directory / "policy.yaml"
     path.write_text(text)
     return path

@@ -71,7 +71,7 @@ def write(text, kind="update"):
     return statement(text, kind, Effect.WRITE)
 
 
-def permit_for(connection, what, *, route=Route.REPLICA, account=Account.READ, identity=None, **limits):
+def permit_for(connection, what, *, route=Route.REPLICA, account=Account.READ, identity=None, sensors=(), **limits):
     """A permit as the decision would issue it."""
     return Permit(
         statement=what,
@@ -80,6 +80,7 @@ def permit_for(connection, what, *, route=Route.REPLICA, account=Account.READ, i
         route=route,
         account=account,
         limits=Limits(**limits),
+        sensors=sensors,
         read_only=what.effects <= {Effect.READ, Effect.SESSION},
         rules=(),
     )

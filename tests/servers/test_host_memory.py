@@ -6,6 +6,7 @@ import pytest
 
 from safeconsole.core.errors import NoFitNodeError, StoppedError
 from safeconsole.core.vocabulary import Account, NodeName
+from safeconsole.core.watchdog import SensorName
 from tests.adapters.hosts.exporter import Exporter, page_of
 from tests.servers.desk import seated
 from tests.servers.talking import engine_of, permit_for, run, statement
@@ -28,12 +29,12 @@ def sit_down(cluster, exporters, tmp_path):
     """A function that opens a console whose policy asks for 1 GiB before, and that reads the exporters."""
     contexts = []
 
-    def sit(**gates):
+    def sit(*, sensors=(), **gates):
         sources = {
             f"{node.host}:{node.port}": {"source": "node-exporter", "url": exporters[node.name].url}
             for node in cluster.nodes
         }
-        contexts.append(seated(cluster, tmp_path / "desk", gates=gates, free_memory=sources))
+        contexts.append(seated(cluster, tmp_path / "desk", gates=gates, sensors=sensors, free_memory=sources))
         return contexts[-1].__enter__()
 
     yield sit
@@ -77,13 +78,13 @@ class Given:
         return self.numbers.pop(0) if len(self.numbers) > 1 else self.numbers[0]
 
 
-def stopped(cluster, sensor, **limits):
+def stopped(cluster, sensor, *, sensors=(), **limits):
     node = NodeName("replica-1")
     engine = engine_of(cluster, sensors={"running_memory": {node: sensor}})
     connection = engine.connect(node, Account.READ, schema="shop")
     try:
         with pytest.raises(StoppedError) as caught:
-            run(connection, permit_for(connection, statement(SLOW), **{"run_seconds": 8, **limits}))
+            run(connection, permit_for(connection, statement(SLOW), sensors=sensors, **{"run_seconds": 8, **limits}))
     finally:
         connection.close()
         engine.close()
@@ -96,15 +97,18 @@ def test_a_statement_under_which_the_hosts_memory_falls_is_killed(cluster):
     assert "free_memory_bytes 5.36871e+08 under 1.07374e+09" in error.message
 
 
+NEEDED = (SensorName.FREE_MEMORY,)
+
+
 def test_a_source_that_falls_silent_three_times_running_ends_the_statement(cluster):
-    error = stopped(cluster, Given(3 * GIB, 3 * GIB, None, None, None), free_memory_bytes=GIB)
-    assert (error.by, error.ceiling, error.verified) == ("watchdog", "free_memory_bytes", "killed")
-    assert "cannot be read" in error.message
+    error = stopped(cluster, Given(3 * GIB, 3 * GIB, None, None, None), sensors=NEEDED)
+    assert (error.by, error.ceiling, error.verified) == ("watchdog", "sensors", "killed")
+    assert "free_memory_bytes cannot be read, 3 times running, and the policy needs it" in error.message
 
 
 def test_a_source_that_answers_in_between_ends_nothing(cluster):
     flaky = Given(*[3 * GIB, None, None] * 40, 3 * GIB)
-    error = stopped(cluster, flaky, free_memory_bytes=GIB, run_seconds=3)
+    error = stopped(cluster, flaky, sensors=NEEDED, run_seconds=3)
     assert error.ceiling == "run_seconds"
 
 
@@ -112,17 +116,25 @@ def test_a_silent_source_is_nothing_to_a_statement_that_needs_none(cluster):
     assert stopped(cluster, Given(None), run_seconds=1.5).ceiling == "run_seconds"
 
 
-def test_an_exporter_that_dies_while_a_statement_runs_ends_it(cluster, exporters):
-    from safeconsole.adapters.hosts.sources import host_sources
-    from safeconsole.core.settings import FreeMemorySettings
-    from tests.servers.talking import settings_for
+def test_what_needs_a_source_that_is_silent_is_not_sent(cluster):
+    node = NodeName("replica-1")
+    engine = engine_of(cluster, sensors={"running_memory": {node: Given(None)}})
+    connection = engine.connect(node, Account.READ, schema="shop")
+    try:
+        with pytest.raises(NoFitNodeError, match="free_memory_bytes cannot be read here") as caught:
+            run(connection, permit_for(connection, statement("SELECT 1 AS unsent"), sensors=NEEDED))
+    finally:
+        connection.close()
+        engine.close()
+    assert caught.value.exit_code == 8
 
+
+def test_an_exporter_that_dies_while_a_statement_runs_ends_it(cluster, exporters, sit_down):
     exporter = exporters["replica-1"]
-    settings = settings_for(
-        ["replica-1"], free_memory={"replica-1": FreeMemorySettings(source="node-exporter", url=exporter.url)}
-    )
-    sensor = host_sources("shop", settings).while_running["replica-1"]
+    desk = sit_down(sensors=["free_memory_bytes"])
+    assert desk.run("SELECT 1").where == "replica-1"
     threading.Timer(1.0, lambda: setattr(exporter, "answer", b"")).start()
-    error = stopped(cluster, sensor, free_memory_bytes=GIB, run_seconds=15)
-    assert error.ceiling == "free_memory_bytes"
-    assert "cannot be read" in error.message
+    error = desk.error_of("SELECT /* dying */ COUNT(*) FROM shop.orders a, shop.orders b, shop.orders c WHERE SLEEP(1)")
+    assert isinstance(error, StoppedError)
+    assert (error.by, error.ceiling, error.verified) == ("watchdog", "sensors", "killed")
+    assert desk.records("outcome")[-1]["ceiling"] == "sensors"

@@ -15,17 +15,25 @@ import time
 from collections.abc import Callable
 
 from safeconsole.adapters.mysql.alarm import Alarm
+from safeconsole.adapters.mysql.baseline import Baseline
 from safeconsole.adapters.mysql.lookout import ANSWER_SECONDS, Lookout
-from safeconsole.adapters.mysql.sensors import Numbers
-from safeconsole.adapters.mysql.watched import Watched
+from safeconsole.adapters.mysql.watched import Watched, sample_of
 from safeconsole.core.errors import UnreachableError
 from safeconsole.core.limits import Limits
-from safeconsole.core.watchdog import Breach, Event, Sample, State, breach_of, next_state
+from safeconsole.core.watchdog import (
+    Breach,
+    Event,
+    Sample,
+    SensorName,
+    State,
+    breach_of,
+    breach_of_misses,
+    counted_misses,
+    next_state,
+)
 
 SAMPLE_SECONDS = 0.2
 GRACE_SECONDS = 0.5
-BASELINE_SECONDS = 5.0
-MISSING_READINGS = 3
 IDLE_LOOK_SECONDS = 1.0
 _POLL_SECONDS = 0.02
 _SETTLE_SECONDS = 2 * GRACE_SECONDS + 3 * ANSWER_SECONDS
@@ -54,25 +62,34 @@ class Watchdog:
         self._current: Watched | None = None
         self._alarm = Alarm()
         self._closed = False
-        self._baseline: tuple[float, Numbers] | None = None
+        self._baseline = Baseline(lookout)
 
-    def watch(self, limits: Limits, *, report: Callable[[Sample], None] | None = None, fresh: bool = False) -> Watched:
+    def watch(
+        self,
+        limits: Limits,
+        *,
+        needed: tuple[SensorName, ...] = (),
+        report: Callable[[Sample], None] | None = None,
+        fresh: bool = False,
+    ) -> Watched:
         """
         Start watching; call right before the send.
 
         Args:
+            needed: the sensors that must be readable now, and while it runs.
             fresh: count growth from now rather than from a look of the last seconds.
 
         Raises:
+            NoFitNodeError: a needed sensor cannot be read; nothing may be sent.
             UnreachableError: the watchdog's connection is gone and does not come back; nothing may be sent.
         """
         before = self._current
         if before is not None and not before.finished:
             raise UnreachableError("the watchdog still watches another statement; nothing was sent")
-        numbers = self._baseline_numbers(fresh=fresh)
-        watched = Watched(
-            limits=limits, sent_seconds=time.monotonic(), first=_sample_of(numbers, elapsed=0.0, rows=0), report=report
-        )
+        with self._looking:
+            numbers = self._baseline.seen(needed, fresh=fresh)
+        first = sample_of(numbers, elapsed=0.0, rows=0)
+        watched = Watched(limits=limits, sent_seconds=time.monotonic(), first=first, needed=needed, report=report)
         with self._aim:
             # MUST come before the look at when it wakes: a thread that is about to sleep looks for work last.
             self._current = watched
@@ -123,18 +140,6 @@ class Watchdog:
             # Every read of the watchdog's connection ends by itself, so this does too.
             thread.join(_SETTLE_SECONDS)
         self._lookout.close()
-
-    def _baseline_numbers(self, *, fresh: bool) -> Numbers:
-        now = time.monotonic()
-        if self._baseline and not fresh and now - self._baseline[0] < BASELINE_SECONDS:
-            return self._baseline[1]
-        with self._looking:
-            numbers = self._lookout.numbers()
-            if numbers == Numbers():
-                # Its connection was gone and is new; growth needs a number to count from.
-                numbers = self._lookout.numbers()
-        self._baseline = (now, numbers)
-        return numbers
 
     def _live(self) -> None:
         """See one statement after the other through; between them doze, and go when none comes for a while."""
@@ -213,18 +218,14 @@ class Watchdog:
             # No sample first: a server in trouble may take long to answer it.
             return breach_of(watched.limits, watched.first, Sample(elapsed_seconds=elapsed))
         numbers = self._lookout.numbers(within_seconds=watched.limits.run_seconds - elapsed)
-        sample = _sample_of(numbers, elapsed=watched.elapsed_seconds, rows=watched.rows)
+        sample = sample_of(numbers, elapsed=watched.elapsed_seconds, rows=watched.rows)
         watched.peak_memory_bytes = max(watched.peak_memory_bytes, sample.session_memory_bytes or 0)
         if watched.report and not watched.finished:
             # A face that fails must not end the watch.
             with contextlib.suppress(Exception):
                 watched.report(sample)
-        if watched.limits.free_memory_bytes:
-            # Three times running: one answer in between starts the count anew.
-            watched.missing_readings = watched.missing_readings + 1 if sample.free_memory_bytes is None else 0
-            if watched.missing_readings >= MISSING_READINGS:
-                return Breach(ceiling="free_memory_bytes", read=-1, allowed=watched.limits.free_memory_bytes)
-        return breach_of(watched.limits, watched.first, sample)
+        watched.misses = counted_misses(watched.misses, watched.needed, sample)
+        return breach_of_misses(watched.misses) or breach_of(watched.limits, watched.first, sample)
 
     def _pursue(self, watched: Watched, event: Event) -> None:
         """Kill the query, then its connection, until it is over or missed."""
@@ -285,15 +286,3 @@ class Watchdog:
                 return Event.INTERRUPTED
             time.sleep(_POLL_SECONDS)
         return Event.GRACE_PASSED
-
-
-def _sample_of(numbers: Numbers, *, elapsed: float, rows: int) -> Sample:
-    return Sample(
-        elapsed_seconds=elapsed,
-        session_memory_bytes=numbers.session_memory_bytes,
-        instance_memory_bytes=numbers.instance_memory_bytes,
-        free_memory_bytes=numbers.free_memory_bytes,
-        opened_tables=numbers.opened_tables,
-        threads_running=numbers.threads_running,
-        rows=rows,
-    )

@@ -136,7 +136,7 @@ class MySqlConnection:
             self._make_ready(permit, then=opening)
             running.open_bracket(opened=bool(opening))
             fresh = bool(permit.statement.hazards)
-            watched = self._link.watchdog.watch(permit.limits, report=watch, fresh=fresh)
+            watched = self._link.watchdog.watch(permit.limits, needed=permit.sensors, report=watch, fresh=fresh)
         except (RefusedError, KeyboardInterrupt):
             self._link.give_up()
             raise

@@ -80,6 +80,7 @@ WAYS_OUT: Mapping[str, str] = {
     "grown_memory_bytes": "ask for less of it at a time; sizes come from safeconsole capacity",
     "opened_tables": "ask for fewer tables at a time; sizes come from safeconsole capacity",
     "free_memory_bytes": "try again on another node, or later",
+    "sensors": "look at why it cannot be read, or use another node",
     "fetched_bytes": "leave the large column out, or export in pieces",
     "changed_rows": "change the rows in pieces, by a range of the primary key",
     "max_join_size": "narrow it with a condition on an index",

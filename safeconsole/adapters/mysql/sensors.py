@@ -24,7 +24,7 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True):
 
 class Sensors(msgspec.Struct):
     """
-    The sensors of one watched connection; those that the account may not read drop out once and for all.
+    The sensors of one watched connection; those that the account may not read drop out until all are tried again.
 
     Attributes:
         thread: the watched connection's id on the server.
@@ -45,12 +45,14 @@ class Sensors(msgspec.Struct):
         Raises:
             DriverError, OSError: the connection is lost.
         """
-        if self._probes is None:
-            self._probes = tuple(probe for probe in self.variant.probes if self._works(wire, probe))
-        read: dict[str, int] = {}
-        if self._probes:
-            text = " UNION ALL ".join(f"({probe.sql})" for probe in self._probes).format(thread=self.thread)
-            read = numbers_of(wire.rows(text))
+        try:
+            read = self._ask(wire)
+        except DriverError as error:
+            if is_lost(error):
+                raise
+            # What worked is refused now, so a grant was taken away: the other sensors must not fall silent with it.
+            self.try_all_again()
+            read = self._ask(wire)
         return Numbers(
             session_memory_bytes=read.get("SESSION_MEMORY"),
             instance_memory_bytes=next((read[name] for name in _INSTANCE_MEMORY if name in read), None),
@@ -58,6 +60,19 @@ class Sensors(msgspec.Struct):
             opened_tables=read.get("OPENED_TABLE_DEFINITIONS"),
             threads_running=read.get("THREADS_RUNNING"),
         )
+
+    def try_all_again(self) -> None:
+        """Forget which sensors dropped out."""
+        self._probes = None
+        self.missing.clear()
+
+    def _ask(self, wire: Wire) -> dict[str, int]:
+        if self._probes is None:
+            self._probes = tuple(probe for probe in self.variant.probes if self._works(wire, probe))
+        if not self._probes:
+            return {}
+        text = " UNION ALL ".join(f"({probe.sql})" for probe in self._probes).format(thread=self.thread)
+        return numbers_of(wire.rows(text))
 
     def _works(self, wire: Wire, probe: Probe) -> bool:
         try:

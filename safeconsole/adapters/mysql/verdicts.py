@@ -6,7 +6,7 @@ from safeconsole.adapters.mysql.error_codes import WAYS_OUT
 from safeconsole.adapters.mysql.watched import Watched
 from safeconsole.core.errors import OutcomeUnknownError, SafeConsoleError, StoppedError
 from safeconsole.core.limits import FLOORS
-from safeconsole.core.watchdog import Breach
+from safeconsole.core.watchdog import breach_words
 
 
 def stop_of(watched: Watched, *, server: str) -> StoppedError | None:
@@ -26,21 +26,13 @@ def stop_of(watched: Watched, *, server: str) -> StoppedError | None:
             verified=watched.verified,
         )
     return StoppedError(
-        f"stopped on {server}: {words_of(breach)}",
+        f"stopped on {server}: {breach_words(breach, floors=FLOORS)}",
         by="watchdog",
         ceiling=breach.ceiling,
         verified=watched.verified or "already over",
         evidence=(f"read {breach.read:,.6g}, allowed {breach.allowed:,.6g}", f"process list: {watched.verified}"),
         instead=WAYS_OUT.get(breach.ceiling, ""),
     )
-
-
-def words_of(breach: Breach) -> str:
-    """Return what passed which ceiling, or fell under which floor."""
-    if breach.read < 0:
-        return f"{breach.ceiling} cannot be read, and is asked to be {breach.allowed:,.6g}"
-    side = "under" if breach.ceiling in FLOORS else "over"
-    return f"{breach.ceiling} {breach.read:,.6g} {side} {breach.allowed:,.6g}"
 
 
 def silent_cut(waited_seconds: float, cap_seconds: float, *, server: str) -> StoppedError:

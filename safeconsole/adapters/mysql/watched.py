@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from safeconsole.adapters.mysql.sensors import Numbers
 from safeconsole.core.limits import Limits
-from safeconsole.core.watchdog import Breach, Sample, State
+from safeconsole.core.watchdog import Breach, Sample, SensorName, State
 
 
 class Watched(msgspec.Struct, kw_only=True):
@@ -20,7 +21,9 @@ class Watched(msgspec.Struct, kw_only=True):
         limits: ceilings in force.
         sent_seconds: monotonic reading at the send.
         first: the sample that growth is counted from.
+        needed: the sensors that must be readable.
         report: called with each sample, or None.
+        misses: how many looks in a row each of those told nothing.
         rows: rows that reached the client; written by the person's thread.
         breach: the ceiling behind the kill, or None.
         verified: what the process list said in the end, "" while nobody had to look.
@@ -32,6 +35,7 @@ class Watched(msgspec.Struct, kw_only=True):
     limits: Limits
     sent_seconds: float
     first: Sample
+    needed: tuple[SensorName, ...] = ()
     report: Callable[[Sample], None] | None = None
     rows: int = 0
     breach: Breach | None = None
@@ -44,7 +48,7 @@ class Watched(msgspec.Struct, kw_only=True):
     insisted: bool = False
     ending: bool = False
     state: State = State.RUNNING
-    missing_readings: int = 0
+    misses: dict[SensorName, int] = msgspec.field(default_factory=dict)
     resume_seconds: float = 0.0
     over: threading.Event = msgspec.field(default_factory=threading.Event)
 
@@ -52,3 +56,16 @@ class Watched(msgspec.Struct, kw_only=True):
     def elapsed_seconds(self) -> float:
         """Seconds since the send."""
         return time.monotonic() - self.sent_seconds
+
+
+def sample_of(numbers: Numbers, *, elapsed: float, rows: int) -> Sample:
+    """Return a look at the server as a sample of a statement, `elapsed` seconds after its send."""
+    return Sample(
+        elapsed_seconds=elapsed,
+        session_memory_bytes=numbers.session_memory_bytes,
+        instance_memory_bytes=numbers.instance_memory_bytes,
+        free_memory_bytes=numbers.free_memory_bytes,
+        opened_tables=numbers.opened_tables,
+        threads_running=numbers.threads_running,
+        rows=rows,
+    )

@@ -21,6 +21,8 @@ from safeconsole.adapters.sqlite.link import Link
 from safeconsole.adapters.sqlite.watching import STEPS_BETWEEN_LOOKS, Watch
 from safeconsole.core.decision import Permit
 from safeconsole.core.errors import OutcomeUnknownError, SafeConsoleError, ServerError, StoppedError
+from safeconsole.core.limits import FLOORS
+from safeconsole.core.watchdog import breach_words
 from safeconsole.interfaces import Column, Completion, Row
 
 BATCH_BYTES = 1024 * 1024
@@ -194,7 +196,7 @@ class Running:
             self._link.give_up()
             breach = watch.breach
             return StoppedError(
-                f"stopped on {node}: {breach.ceiling} {breach.read:,.6g} over {breach.allowed:,.6g}",
+                f"stopped on {node}: {breach_words(breach, floors=FLOORS)}",
                 by="watchdog",
                 ceiling=breach.ceiling,
                 verified="killed",

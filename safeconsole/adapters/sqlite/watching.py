@@ -13,7 +13,15 @@ import msgspec
 
 from safeconsole.adapters.sqlite.sensors import free_memory_bytes, held_memory_bytes
 from safeconsole.core.limits import Limits
-from safeconsole.core.watchdog import Breach, Sample, breach_of
+from safeconsole.core.watchdog import (
+    Breach,
+    Sample,
+    SensorName,
+    breach_of,
+    breach_of_misses,
+    counted_misses,
+    unseen,
+)
 
 STEPS_BETWEEN_LOOKS = 4000
 """Machine steps between two looks: about a tenth of a millisecond."""
@@ -27,6 +35,7 @@ class Watch(msgspec.Struct, kw_only=True):
 
     Attributes:
         limits: its ceilings.
+        needed: the sensors that must be readable.
         monotonic: the clock.
         tell: called with each sample, or None.
         rows: rows that have reached the client.
@@ -38,6 +47,7 @@ class Watch(msgspec.Struct, kw_only=True):
 
     limits: Limits
     monotonic: Callable[[], float]
+    needed: tuple[SensorName, ...] = ()
     tell: Callable[[Sample], None] | None = None
     rows: int = 0
     breach: Breach | None = None
@@ -46,12 +56,18 @@ class Watch(msgspec.Struct, kw_only=True):
     peak_memory_bytes: int = 0
     _began: float = 0.0
     _next_sample: float = 0.0
+    _misses: dict[SensorName, int] = msgspec.field(default_factory=dict)
     _first: Sample = Sample(elapsed_seconds=0.0)
 
     def __post_init__(self) -> None:
         self._began = self.monotonic()
         self._next_sample = self._began + SAMPLE_SECONDS
         self._first = Sample(elapsed_seconds=0.0, instance_memory_bytes=held_memory_bytes())
+
+    @property
+    def blind(self) -> tuple[SensorName, ...]:
+        """The needed sensors that tell nothing now."""
+        return unseen(self.needed, self.sample(0.0))
 
     @property
     def elapsed_seconds(self) -> float:
@@ -81,7 +97,9 @@ class Watch(msgspec.Struct, kw_only=True):
             return
         self._next_sample = now + SAMPLE_SECONDS
         sample = self.sample(elapsed)
-        self.breach = self.breach or breach_of(self.limits, self._first, sample)
+        self._misses = counted_misses(self._misses, self.needed, sample)
+        breach = breach_of_misses(self._misses) or breach_of(self.limits, self._first, sample)
+        self.breach = self.breach or breach
         if self.tell is not None:
             self.tell(sample)
 

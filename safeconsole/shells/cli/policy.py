@@ -155,6 +155,8 @@ def _as_text(shown: Policy) -> Iterator[str]:
     yield f"policy {shown.name}, {shown.mode}, from {shown.source}, {shown.hash[:12]}"
     yield "limits, how far a person may loosen them, and who set them:"
     yield from _limit_lines(shown)
+    if shown.sensors:
+        yield f"sensors that every statement needs: {', '.join(shown.sensors)}"
     if shown.slots.at_once:
         slots = shown.slots
         heavy = " ".join(slots.heavy.split())
@@ -179,10 +181,12 @@ def _limit_lines(shown: Policy) -> Iterator[str]:
 
 
 def _rule_lines(rule: Rule) -> Iterator[str]:
-    yield f"{rule.id} (line {rule.line}): {'limits only' if rule.then is None else rule.then.word}"
+    yield f"{rule.id} (line {rule.line}): {rule.says}"
     yield f"  when    {' '.join(rule.when.split())}"
     if rule.limits:
         yield f"  limits  {', '.join(f'{name} {value:.15g}' for name, value in rule.limits.items())}"
+    if rule.sensors:
+        yield f"  sensors {', '.join(rule.sensors)}"
     if rule.message:
         yield f"  says    {rule.message}"
     if rule.instead:
@@ -201,6 +205,7 @@ def _as_json(shown: Policy) -> dict[str, object]:
         "limits": msgspec.to_builtins(shown.limits),
         "limit_origins": {name: standing_origin(shown, name) for name in LIMIT_NAMES},
         "ceilings": msgspec.to_builtins(shown.ceilings),
+        "sensors": list(shown.sensors),
         "slots": {
             "at_once": shown.slots.at_once,
             "wait_seconds": shown.slots.wait_seconds,
@@ -215,6 +220,7 @@ def _as_json(shown: Policy) -> dict[str, object]:
                 "facts": list(facts_named(rule.when)),
                 "then": None if rule.then is None else rule.then.word,
                 "limits": dict(rule.limits),
+                "sensors": list(rule.sensors),
                 "message": rule.message,
                 "instead": rule.instead,
             }

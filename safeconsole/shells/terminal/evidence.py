@@ -37,6 +37,8 @@ def evidence_lines(considered: Considered) -> Lines:
     lines += [split_label(line) for line in considered.evidence]
     if decision.limit_sources:
         lines.append(("limits", ", ".join(decision.limit_sources)))
+    if decision.sensors:
+        lines.append(("sensors", f"must be readable while it runs: {', '.join(decision.sensors)}"))
     if decision.message:
         lines.append(("because", decision.message))
     if decision.instead:
