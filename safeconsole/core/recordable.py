@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
+import msgspec
+
 from safeconsole.core.literal_rules import LiteralRules
+from safeconsole.core.record import Entry, Finding, Noticed
 from safeconsole.core.redaction import is_secret_bearing
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import Effect
@@ -12,6 +17,43 @@ TERMINAL_RECORDED = "terminal recorded"
 
 _ACCOUNT_KINDS = ("show grants", "show create user")
 _ACCOUNT_SCHEMA = "mysql"
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A recording, as it was read.
+
+    Attributes:
+        digest: hexadecimal SHA-256 of all of it.
+        columns, lines: the terminal's size, in character cells.
+        outputs: what was shown, and at which second.
+    """
+
+    digest: str
+    columns: int
+    lines: int
+    outputs: tuple[tuple[float, str], ...]
+
+
+def doubt_about(recorded: Recorded, entries: Iterable[Entry], findings: Iterable[Finding]) -> str:
+    """
+    Return why a recording is not to be believed, or "".
+
+    Args:
+        entries: its session's.
+        findings: what verifying that session found.
+    """
+    noted = ""
+    for entry in entries:
+        if isinstance(entry.record, Noticed) and entry.record.what == TERMINAL_RECORDED:
+            noted = entry.record.detail
+    if not noted:
+        return "nothing vouches for this recording: its session has not closed with the digest of one"
+    if recorded.digest != noted:
+        return "this is not the recording that the session closed with: somebody changed it"
+    if any(findings):
+        return "nothing vouches for this recording: the journal of its session does not hold"
+    return ""
 
 
 def why_left_out(statement: Statement, literals: LiteralRules) -> str:

@@ -20,7 +20,7 @@ import pytest
 from safeconsole.adapters.local.archive import open_archive
 from safeconsole.adapters.local.clock import SystemClock
 from safeconsole.adapters.local.journal import open_journal
-from safeconsole.adapters.local.recording import open_recording, played
+from safeconsole.adapters.local.recording import open_recording, read_recording
 from safeconsole.adapters.local.reviews import open_reviews
 from safeconsole.core.record import (
     Asked,
@@ -207,7 +207,7 @@ def page(tmp_path):
     keys = new_keys(server.server_port)
     server.desk = Desk(
         archive=lambda: open_archive(directory), reviews=lambda: open_reviews(directory, by="cleo", clock=SystemClock()),
-        recording=lambda session: played(directory, session), keys=keys,
+        recording=lambda session: read_recording(directory, session), keys=keys,
     )  # fmt: skip
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with contextlib.closing(Browser(tmp_path / "profile")) as browser:

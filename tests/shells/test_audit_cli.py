@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 
 import pytest
 from click.testing import CliRunner
@@ -377,10 +378,37 @@ def test_replay_says_when_a_recording_is_not_the_one_that_the_session_closed_wit
     journal.append(Noticed(what=TERMINAL_RECORDED, detail=recording.close()))
     journal.close()
     assert run("replay", "cc33", "--speed", "1000") == "shown\n"
+    assert run.messages == ""
     path = run.directory / "recordings" / "cc33.cast"
     path.write_text(path.read_text().replace("shown", "forged"))
     assert run("replay", "cc33", "--speed", "1000") == "forged\n"
-    assert "somebody changed it" in run.messages
+    assert run.messages.count("somebody changed it") == 2
+
+
+def test_replay_says_when_nothing_vouches_for_a_recording(run):
+    settings = RecordingSettings(keep="rows")
+    recording = open_recording(run.directory, "aa11", clock=Clock(), size=os.terminal_size((80, 24)), settings=settings)
+    recording.output("shown")
+    assert run("replay", "aa11", "--speed", "1000") == "shown\n"
+    assert "has not closed with the digest" in run.messages
+
+
+def test_replay_says_when_the_journal_that_vouches_for_it_does_not_hold(run):
+    settings = RecordingSettings(keep="rows")
+    recording = open_recording(run.directory, "cc33", clock=Clock(), size=os.terminal_size((80, 24)), settings=settings)
+    recording.output("shown")
+    journal = open_journal(run.directory, clock=Clock(), session="cc33")
+    journal.append(Noticed(what=TERMINAL_RECORDED, detail=recording.close()))
+    journal.close()
+    digest = open_recording(run.directory, "x", clock=Clock(), size=os.terminal_size((80, 24)), settings=settings)
+    digest.output("forged")
+    told = digest.close()
+    (run.directory / "recordings" / "x.cast").rename(run.directory / "recordings" / "cc33.cast")
+    journal.path.write_bytes(
+        re.sub(rb'"detail":"[0-9a-f]{64}"', b'"detail":"%b"' % told.encode(), journal.path.read_bytes())
+    )
+    assert run("replay", "cc33", "--speed", "1000") == "forged\n"
+    assert "the journal of its session does not hold" in run.messages
 
 
 @pytest.mark.parametrize(

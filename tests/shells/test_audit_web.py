@@ -16,7 +16,7 @@ import pytest
 from safeconsole.adapters.local.archive import open_archive
 from safeconsole.adapters.local.clock import SystemClock
 from safeconsole.adapters.local.journal import open_journal
-from safeconsole.adapters.local.recording import open_recording, played
+from safeconsole.adapters.local.recording import open_recording, read_recording
 from safeconsole.adapters.local.reviews import open_reviews
 from safeconsole.core.settings import RecordingSettings
 from safeconsole.core.record import (
@@ -25,10 +25,12 @@ from safeconsole.core.record import (
     ElevationChanged,
     Ended,
     Intent,
+    Noticed,
     Sampled,
     SessionClosed,
     SessionOpened,
 )
+from safeconsole.core.recordable import TERMINAL_RECORDED
 from safeconsole.shells.cli.web.markup import tag, together
 from safeconsole.shells.cli.web.plot import memory_plots
 from safeconsole.shells.cli.web.routes import Desk, Request, respond
@@ -77,7 +79,7 @@ def desk(directory):
     return Desk(
         archive=lambda: open_archive(directory),
         reviews=lambda: open_reviews(directory, by="cleo", clock=SystemClock()),
-        recording=lambda session: played(directory, session),
+        recording=lambda session: read_recording(directory, session),
         keys=new_keys(8000),
     )
 
@@ -237,10 +239,33 @@ def test_a_recording_is_played_tamed(ask, directory):
         settings=RecordingSettings(keep="rows"),
     )
     recording.output("\x1b[31mred\x1b[0m\x1b]0;owned\x07")
-    assert [text for _, text in json.loads(ask("/sessions/denied/recording.json").body)] == ["\x1b[31mred\x1b[0m"]
+    told = json.loads(ask("/sessions/denied/recording.json").body)
+    assert [text for _, text in told["outputs"]] == ["\x1b[31mred\x1b[0m"]
+    assert (told["columns"], told["lines"]) == (80, 24)
     page = ask("/sessions/denied/replay").body
     assert re.findall(r"<script[^>]*>", page) == ['<script src="/static/replay.js">']
     assert "Replay the terminal" in ask("/sessions/denied").body
+
+
+def test_a_recording_that_nothing_vouches_for_is_shown_with_a_warning(ask, directory):
+    def told():
+        shown = re.search(r'<p class="alarm" id="doubt"( hidden)?>(.*?)</p>', ask("/sessions/taped/replay").body)
+        assert bool(shown.group(1)) == (shown.group(2) == "")
+        assert json.loads(ask("/sessions/taped/recording.json").body)["doubt"] == shown.group(2)
+        return shown.group(2)
+
+    journal = open_journal(directory, clock=SystemClock(), session="taped")
+    recording = open_recording(
+        directory, "taped", clock=SystemClock(), size=os.terminal_size((80, 24)), settings=RecordingSettings(keep="rows")
+    )  # fmt: skip
+    recording.output("shown")
+    assert "has not closed with the digest" in told()
+    journal.append(Noticed(what=TERMINAL_RECORDED, detail=recording.close()))
+    journal.close()
+    assert told() == ""
+    path = directory / "recordings" / "taped.cast"
+    path.write_text(path.read_text().replace("shown", "forged"))
+    assert "somebody changed it" in told()
 
 
 def test_a_search_finds_and_says_when_it_shows_not_all(ask, monkeypatch):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from pathlib import Path
 from typing import NoReturn
 
@@ -72,6 +73,27 @@ def open_appending(path: Path, *, new: bool) -> int:
     """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     return os.open(path, flags | os.O_EXCL if new else flags, 0o600)
+
+
+def open_regular(path: Path) -> int:
+    """
+    Open a file for reading; what stands there instead of one stops nobody.
+
+    Raises:
+        OSError: it cannot be opened, or is a symbolic link, a pipe, a device or anything else than a file.
+    """
+    # Without O_NONBLOCK a named pipe would be waited for.
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+
+def read_regular(path: Path) -> bytes:
+    """Return what is in a file. Raises OSError, as `open_regular` does."""
+    with os.fdopen(open_regular(path), "rb") as file:
+        return file.read()
 
 
 def write_whole(descriptor: int, data: bytes) -> None:

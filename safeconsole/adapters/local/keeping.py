@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from safeconsole.interfaces import Clock
 if TYPE_CHECKING:
     from safeconsole.adapters.local.pruning import Pruned
     from safeconsole.adapters.local.shipping import Shipped
+    from safeconsole.core.recordable import Recorded
 
 
 class JournalKeeping:
@@ -42,17 +43,11 @@ class JournalKeeping:
         shipper = open_shipper(self._directory, self._settings, self._environ)
         return shipper.ship() if shipper else ()
 
-    def recording(self, session: str) -> Iterator[tuple[float, str]]:
-        """What a session's terminal showed, and at which second. Raises ConfigurationError without one."""
-        from safeconsole.adapters.local.recording import played  # noqa: PLC0415
+    def recording(self, session: str) -> Recorded:
+        """What a session's terminal showed. Raises ConfigurationError without one."""
+        from safeconsole.adapters.local.recording import read_recording  # noqa: PLC0415
 
-        return played(self._directory, session)
-
-    def recording_digest(self, session: str) -> str:
-        """The hexadecimal SHA-256 of a session's recording. Raises ConfigurationError without one."""
-        from safeconsole.adapters.local.recording import digest_of  # noqa: PLC0415
-
-        return digest_of(self._directory, session)
+        return read_recording(self._directory, session)
 
     def new_signing_key(self, where: str) -> str:
         """Make a key in a file or the keyring, and return its public half. Raises ConfigurationError."""

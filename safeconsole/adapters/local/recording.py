@@ -12,17 +12,20 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from safeconsole.adapters.local.appending import make_private_directory, open_appending
+from safeconsole.adapters.local.appending import make_private_directory, open_appending, read_regular
 from safeconsole.core.errors import ConfigurationError
+from safeconsole.core.recordable import Recorded
 from safeconsole.core.settings import RecordingSettings
 from safeconsole.interfaces import Clock
 
 RECORDINGS = "recordings"
+USUAL_SIZE, LARGEST_SIZE = (80, 24), 1000
 ENOUGH = "\r\n[the recording ends here: it has reached its size; the journal goes on]\r\n"
 
 
@@ -102,29 +105,31 @@ def open_recording(
 
 
 def recording_file(directory: Path, session: str) -> Path:
-    """Return where a session's recording is, or would be."""
+    """Return where a session's recording is, or would be. Raises ConfigurationError for what is no session's id."""
+    if "/" in session:
+        raise ConfigurationError(f"{session!r} is no session's id")
     return directory / RECORDINGS / f"{session}.cast"
 
 
-def played(directory: Path, session: str) -> Iterator[tuple[float, str]]:
+def read_recording(directory: Path, session: str) -> Recorded:
     """
-    Yield a recording's outputs with the second at which each was shown; lines that are none are left out.
+    Return a session's recording; lines that are no output are left out.
 
     Raises:
         ConfigurationError: there is no recording of this session, or it cannot be read.
     """
-    return _outputs(_content(directory, session).split(b"\n"))
-
-
-def digest_of(directory: Path, session: str) -> str:
-    """Return the hexadecimal SHA-256 of a recording. Raises ConfigurationError, as `played` does."""
-    return hashlib.sha256(_content(directory, session)).hexdigest()
+    content = _content(directory, session)
+    head, *lines = content.split(b"\n")
+    columns, height = _size(head)
+    return Recorded(
+        digest=hashlib.sha256(content).hexdigest(), columns=columns, lines=height, outputs=tuple(_outputs(lines))
+    )
 
 
 def _content(directory: Path, session: str) -> bytes:
     path = recording_file(directory, session)
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except FileNotFoundError:
         raise ConfigurationError(
             f"there is no recording of session {session}", instead=f"safeconsole audit show {session} tells it in words"
@@ -133,13 +138,24 @@ def _content(directory: Path, session: str) -> bytes:
         raise ConfigurationError(f"{path} cannot be read: {(error.strerror or '').lower()}") from error
 
 
+def _size(head: bytes) -> tuple[int, int]:
+    try:
+        match json.loads(head):
+            case {"width": int() as columns, "height": int() as lines}:
+                return min(max(columns, 20), LARGEST_SIZE), min(max(lines, 5), LARGEST_SIZE)
+            case _:
+                return USUAL_SIZE
+    except (ValueError, RecursionError):
+        return USUAL_SIZE
+
+
 def _outputs(lines: list[bytes]) -> Iterator[tuple[float, str]]:
-    for line in lines[1:]:
+    for line in lines:
         try:
             match json.loads(line):
-                case [int() | float() as moment, "o", str() as text]:
+                case [int() | float() as moment, "o", str() as text] if math.isfinite(moment):
                     yield float(moment), text
                 case _:
                     pass
-        except (ValueError, RecursionError):
+        except (ValueError, OverflowError, RecursionError):
             continue

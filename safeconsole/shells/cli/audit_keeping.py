@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Protocol
 
+from safeconsole.core.recordable import Recorded
 from safeconsole.interfaces import Archive
 
 
@@ -62,12 +63,8 @@ class Keeping(Protocol):
         """Send all that each sink has not taken yet; no sink, no result."""
         ...
 
-    def recording(self, session: str) -> Iterator[tuple[float, str]]:
-        """What a session's terminal showed, and at which second. Raises ConfigurationError without one."""
-        ...
-
-    def recording_digest(self, session: str) -> str:
-        """The hexadecimal SHA-256 of a session's recording. Raises ConfigurationError without one."""
+    def recording(self, session: str) -> Recorded:
+        """What a session's terminal showed. Raises ConfigurationError without one."""
         ...
 
     def new_signing_key(self, where: str) -> str:

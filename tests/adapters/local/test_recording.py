@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from safeconsole.adapters.local.recording import digest_of, open_recording, played
+from safeconsole.adapters.local.recording import open_recording, read_recording
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.settings import RecordingSettings
 
@@ -20,7 +20,11 @@ def recording(directory, clock):
 
 
 def shown(directory):
-    return [text for _, text in played(directory, "s")]
+    return [text for _, text in read_recording(directory, "s").outputs]
+
+
+def digest_of(directory, session):
+    return read_recording(directory, session).digest
 
 
 def test_a_recording_is_asciicast_version_2_for_the_account_alone(directory, recording):
@@ -79,6 +83,9 @@ def test_a_recording_that_was_tampered_with_is_read_as_far_as_it_is_one(director
     path.write_bytes(
         path.read_bytes()
         + b'garbage\n[1,"i","typed"]\n["x","o","y"]\n[5,"o",7]\n\xff\n'
+        + b'[NaN,"o","never"]\n[1e999,"o","never"]\n['
+        + b"9" * 400
+        + b',"o","never"]\n'
         + b"[" * 9999
         + b'\n[9,"o","two"]\n'
     )
@@ -87,5 +94,35 @@ def test_a_recording_that_was_tampered_with_is_read_as_far_as_it_is_one(director
 
 def test_a_session_without_a_recording_is_said(directory):
     with pytest.raises(ConfigurationError, match="no recording of session s") as caught:
-        played(directory, "s")
+        read_recording(directory, "s")
     assert "audit show s" in caught.value.instead
+
+
+def test_a_recording_says_how_large_its_terminal_was(directory, recording):
+    recording.output("one")
+    read = read_recording(directory, "s")
+    assert (read.columns, read.lines) == (80, 24)
+    path = directory / "recordings" / "s.cast"
+    for head, size in (
+        ('{"width":1e9,"height":2}', (80, 24)),
+        ('{"width":999999,"height":1}', (1000, 5)),
+        ("{", (80, 24)),
+    ):
+        path.write_text(f'{head}\n[1,"o","x"]\n')
+        assert (read_recording(directory, "s").columns, read_recording(directory, "s").lines) == size
+
+
+@pytest.mark.parametrize("plant", [lambda path, other: path.symlink_to(other), lambda path, _: os.mkfifo(path)])
+def test_what_is_planted_instead_of_a_recording_is_not_followed(directory, recording, tmp_path, plant):
+    other = tmp_path / "other"
+    other.write_text('{}\n[1,"o","of somebody else"]\n')
+    path = directory / "recordings" / "s.cast"
+    path.unlink()
+    plant(path, other)
+    with pytest.raises(ConfigurationError, match="cannot be read"):
+        read_recording(directory, "s")
+
+
+def test_a_sessions_id_leads_nowhere_else(directory):
+    with pytest.raises(ConfigurationError, match="no session's id"):
+        read_recording(directory, "../../etc/x")

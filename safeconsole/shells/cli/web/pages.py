@@ -131,11 +131,17 @@ def search_page(visit: Visit, wanted: dict[str, str], stories: Iterable[Statemen
     return page("Search", visit, form, _table(heads, rows), note)
 
 
-def replay_page(visit: Visit, session: str) -> str:
-    """Return the player of one session's terminal."""
+def replay_page(visit: Visit, session: str, doubt: str) -> str:
+    """
+    Return the player of one session's terminal.
+
+    Args:
+        doubt: why the recording is not to be believed, or "".
+    """
     return page(
         f"Replay of {session}",
         visit,
+        tag("p", doubt, class_="alarm", id="doubt", hidden=not doubt),
         tag(
             "p", tag("button", "Pause", id="play", type="button"), " ",
             tag("input", id="seek", type="range", min=0, max=1000, value=0), tag("span", "", id="clock"),

@@ -71,7 +71,7 @@ class Terminal {
   }
 }
 
-let events = [], at = 0, terminal = new Terminal(), playing = true, timer = 0;
+let events = [], size = { columns: 80, lines: 24 }, at = 0, terminal = new Terminal(), playing = true, timer = 0;
 
 function paint() {
   terminal.show();
@@ -93,5 +93,13 @@ function jump(to) {
 }
 play.addEventListener("click", () => { playing = !playing; if (playing) jump(at >= events.length ? 0 : at); else { clearTimeout(timer); paint(); } });
 seek.addEventListener("input", () => jump(Math.round(seek.value / 1000 * events.length)));
-fetch(screen.dataset.source).then((answer) => answer.json()).then((found) => { events = found; jump(0); })
+fetch(screen.dataset.source).then((answer) => answer.json()).then((found) => {
+  events = found.outputs; size = found;
+  // What is played may be another file than the one that the page was made from.
+  const doubt = document.getElementById("doubt");
+  doubt.textContent = found.doubt; doubt.hidden = !found.doubt;
+  screen.classList.toggle("doubtful", Boolean(found.doubt));
+  screen.style.setProperty("--columns", size.columns); screen.style.setProperty("--lines", size.lines);
+  jump(0);
+})
   .catch(() => { screen.textContent = "The recording cannot be read."; });

@@ -6,7 +6,7 @@ import hmac
 import itertools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
@@ -15,6 +15,7 @@ import msgspec
 from safeconsole.core.errors import ConfigurationError, SafeConsoleError
 from safeconsole.core.narrative import narrate
 from safeconsole.core.record import Entry, Intent, Sampled, SessionSummary
+from safeconsole.core.recordable import Recorded, doubt_about
 from safeconsole.core.review import Review, ReviewAct, ReviewState, lacks_closing_note, state_of
 from safeconsole.interfaces import Archive
 from safeconsole.shells.cli.audit_query import found, query_of
@@ -74,7 +75,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
 
     archive: Callable[[], Archive]
     reviews: Callable[[], ReviewBook]
-    recording: Callable[[str], Iterator[tuple[float, str]]]
+    recording: Callable[[str], Recorded]
     keys: Keys
 
 
@@ -150,10 +151,9 @@ def _got(path: str, query: dict[str, str], desk: Desk, visit: pages.Visit) -> An
     summary = _summary(desk, unquote(matched.group(1)))
     match matched.group(2):
         case "/replay":
-            return Answer(status=200, body=pages.replay_page(visit, summary.session))
+            return Answer(status=200, body=_replay(desk, visit, summary.session))
         case "/recording.json":
-            events = [[moment, tame(text)] for moment, text in desk.recording(summary.session)]
-            return Answer(status=200, body=json.dumps(events), kind=JSON)
+            return Answer(status=200, body=_recording(desk, summary.session), kind=JSON)
         case _:
             return Answer(status=200, body=_session(desk, visit, summary))
 
@@ -185,6 +185,7 @@ def _session(desk: Desk, visit: pages.Visit, summary: SessionSummary) -> str:
     reviews = desk.reviews().reviews()
     entries = list(desk.archive().entries(summary.session))
     state = state_of(summary, reviews)
+    findings = desk.archive().verify(summary.session)
     told = pages.Told(
         summary=summary,
         state=state,
@@ -192,7 +193,7 @@ def _session(desk: Desk, visit: pages.Visit, summary: SessionSummary) -> str:
         reviews=[review for review in reviews if review.session == summary.session],
         passages=[one for one in narrate(entries, live=summary.live) if one.lines],
         plots=_plots(entries),
-        findings=desk.archive().verify(summary.session),
+        findings=findings,
         recorded=_is_recorded(desk, summary.session),
     )
     return pages.session_page(visit, told)
@@ -219,6 +220,24 @@ def _is_recorded(desk: Desk, session: str) -> bool:
     except ConfigurationError:
         return False
     return True
+
+
+def _replay(desk: Desk, visit: pages.Visit, session: str) -> str:
+    recorded = desk.recording(session)
+    return pages.replay_page(visit, session, _doubt(desk, session, recorded))
+
+
+def _recording(desk: Desk, session: str) -> str:
+    # The doubt is said again: it belongs to what was read here, not to what the page was made from.
+    recorded = desk.recording(session)
+    outputs = [(moment, tame(text)) for moment, text in recorded.outputs]
+    told = {"columns": recorded.columns, "lines": recorded.lines, "outputs": outputs}
+    return json.dumps(told | {"doubt": _doubt(desk, session, recorded)})
+
+
+def _doubt(desk: Desk, session: str, recorded: Recorded) -> str:
+    archive = desk.archive()
+    return doubt_about(recorded, archive.entries(session), archive.verify(session))
 
 
 def _search(desk: Desk, visit: pages.Visit, query: dict[str, str]) -> str:
