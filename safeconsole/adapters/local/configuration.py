@@ -49,8 +49,9 @@ def load_settings(path: str | None, environ: Mapping[str, str], *, system: Path 
     """
     own = own_file(path, environ)
     named = bool(path or environ.get(FILE_VARIABLE, ""))
-    system_table = _table(system) if system.exists() else {}
-    if not (named or own.exists()) or (system.exists() and own.exists() and own.samefile(system)):
+    governed = is_there(system)
+    system_table = _table(system) if governed else {}
+    if not (named or own.exists()) or (governed and own.exists() and own.samefile(system)):
         table, source = system_table, system
     else:
         table, source = merged(system_table, _table(own), own_name=str(own), system_name=str(system)), own
@@ -70,6 +71,17 @@ def journal_directory(settings: Settings, environ: Mapping[str, str], *, login: 
     state = environ.get("XDG_STATE_HOME", "")
     base = Path(state) if Path(state).is_absolute() else _home(environ) / ".local" / "state"
     return base / "safeconsole" / "audit"
+
+
+def is_there(path: Path) -> bool:
+    """Whether anything stands under a file's name: what cannot be read or leads nowhere must not count as nothing."""
+    try:
+        path.lstat()
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def read_guarded(path: Path) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from safeconsole.adapters.local.configuration import SYSTEM_FILE, checked_table, own_file, read_guarded
+from safeconsole.adapters.local.configuration import SYSTEM_FILE, checked_table, is_there, own_file, read_guarded
 from safeconsole.adapters.local.precedence import merged
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.settings import ClusterSettings
@@ -34,7 +34,7 @@ def add_cluster(
     file = own_file(path, environ)
     file = file.resolve() if file.exists() else file
     before = read_guarded(file) if file.exists() else b""
-    system_table = checked_table(read_guarded(system), system) if system.exists() else {}
+    system_table = checked_table(read_guarded(system), system) if is_there(system) else {}
     known = {**checked_table(before, file).get("clusters", {}), **system_table.get("clusters", {})}
     if name in known:
         raise ConfigurationError(f"cluster {name} is configured already, in {file}", instead="edit it there")

@@ -305,6 +305,18 @@ def test_a_broken_system_file_stops_everything(home):
     assert str(home.system) in home.refusal()
 
 
+@pytest.mark.parametrize("leads", ["nowhere", "to itself", "through a file"])
+def test_a_system_file_that_leads_nowhere_does_not_count_as_none(home, leads):
+    """An unmounted share, or a loop: what it would say is not known, so nobody is let past it."""
+    home.write(own=SHOP)
+    if leads == "through a file":
+        home.system.parent.write_text("")
+    else:
+        home.system.parent.mkdir(parents=True)
+        home.system.symlink_to(home.path / "unmounted" if leads == "nowhere" else home.system)
+    assert f"{home.system} cannot be read" in home.refusal()
+
+
 def test_naming_the_systems_file_itself_changes_nothing(home):
     home.write(system="locked = true\n" + SHOP)
     assert home.load(str(home.system)).clusters["shop"].nodes
