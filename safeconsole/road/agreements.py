@@ -177,6 +177,13 @@ class Agreements:
         )
 
     def _record_approved(self, asked: Grant, approval: Approval, reason: str = "") -> None:
+        """Record a second person's yes; the name in the environment may hide that they are the first. RefusedError."""
+        login = self._visit.person.login
+        if approval.approver == login:
+            raise RefusedError(
+                f"the approval does not count: {login} is the account that asks",
+                instead="somebody else has to approve it",
+            )
         self._journal.append(
             Approved(
                 statement=-1,

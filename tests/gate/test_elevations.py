@@ -11,7 +11,7 @@ from safeconsole.core.errors import AuditUnavailableError, RefusedError
 from safeconsole.core.limits import Limits
 from safeconsole.core.person import Person
 from safeconsole.core.policy import ElevationSettings
-from safeconsole.core.record import ElevationChanged
+from safeconsole.core.record import Approved, ElevationChanged
 from safeconsole.core.redaction import LEFT_OUT
 from safeconsole.core.routing import Identity
 from safeconsole.core.statement import Estimate, Statement
@@ -294,6 +294,23 @@ def test_a_second_person_is_asked_after_the_first_and_recorded_before_the_grant(
     assert (request.evidence, request.expires_epoch) == (("seen",), 2_000_000_000)
     assert (approved.approver, approved.answer, approved.key, approved.request) == ("grace", "approved", "k-1", "s1.1")
     assert held.states()[-1] == ("granted", "recorded-yes")
+
+
+@pytest.mark.parametrize("earlier", [False, True])
+def test_who_asks_under_another_name_is_no_second_person(earlier):
+    """SUDO_USER can be set by anybody; the account that the console runs as cannot."""
+    hidden = Person(name="zed", login="grace", groups=(), host="laptop", terminal=True)
+    answer = Approval(request="h", approver="grace", key="k-1", signature="")
+    asked = SimpleNamespace(id="s0.1")
+    held = Held(
+        person=hidden,
+        second=lambda events: FakeSecond(events, answered=(asked, answer) if earlier else None),
+        two_persons=("write",),
+    )
+    with pytest.raises(RefusedError, match="grace is the account that asks"):
+        held.ask()
+    assert held.states()[-1] == ("declined", "answered-no")
+    assert not any(isinstance(record, Approved) for record in held.journal.records)
 
 
 def test_a_second_person_is_not_asked_for_what_the_policy_leaves_to_one():
