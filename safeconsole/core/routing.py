@@ -41,6 +41,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         tables: number of tables known to it, or None when counting was not cheap.
         history_length: InnoDB purge backlog, or None without the privilege.
         tags: words from the configuration ("console", "failover-target").
+        found: how it was found, "" for a node that the configuration names.
+        unseen: what it does not let this account see of its replicas, or "".
         unreachable: why it could not be measured, or "".
         measured_seconds: monotonic reading at which it was measured.
     """
@@ -60,6 +62,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     tables: int | None = None
     history_length: int | None = None
     tags: frozenset[str] = frozenset()
+    found: str = ""
+    unseen: str = ""
     unreachable: str = ""
     measured_seconds: float = 0.0
 

@@ -67,6 +67,8 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         schema: the schema a session starts in, or "".
         heartbeat: "schema.table" written by pt-heartbeat, or "".
         connect_seconds: time to connect to one node, > 0.
+        discovery: what becomes of nodes that others name and `nodes` does not: used like those; measured and shown,
+            and never used; or not looked for, so that a source outside of `nodes` is not found either.
         accounts, secrets, tls: see there.
     """
 
@@ -80,6 +82,7 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     schema: str = ""
     heartbeat: str = ""
     connect_seconds: float = 3.0
+    discovery: Literal["use", "show", "off"] = "use"
     accounts: Accounts = Accounts()
     secrets: SecretSettings = SecretSettings()
     tls: TlsSettings = TlsSettings()

@@ -144,6 +144,8 @@ def _node_check(reading: Reading, gates: Gates) -> Check:
     if reasons:
         finding = Finding.WRONG if reading.unreachable else Finding.ADVICE
         return Check(where=reading.node, what=what, finding=finding, detail="; ".join(reasons))
+    if reading.role is Role.UNKNOWN:
+        return Check(where=reading.node, what=what, finding=Finding.ADVICE, detail=f"role not proven: {reading.proof}")
     return Check(where=reading.node, what=what, finding=Finding.GOOD, detail=reading.proof)
 
 

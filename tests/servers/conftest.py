@@ -80,9 +80,9 @@ def private_cluster(tmp_path):
     """A function that starts a cluster this test alone has, and may break."""
     started = []
 
-    def start(flavour, *, replicas=2):
+    def start(flavour, *, replicas=2, name=""):
         _require(flavour)
-        started.append(start_cluster(flavour, tmp_path / flavour, replicas=replicas))
+        started.append(start_cluster(flavour, tmp_path / (name or flavour), replicas=replicas))
         return started[-1]
 
     yield start

@@ -14,12 +14,14 @@ READINGS = (
         identity=Identity(server="u-2", address="127.0.0.1:3307"), version="9.7.4", threads_running=2,
         used_memory_bytes=1 << 29, tags=frozenset({"console"}),
     ),
-    Reading(node=NodeName("replica-2"), role=Role.REPLICA, proof="replicates from primary", replicating=True, lag_seconds=95),
+    Reading(node=NodeName("replica-2"), role=Role.REPLICA, proof="replicates from primary", replicating=True, lag_seconds=95,
+            found="copies from primary"),
     Reading(node=NodeName("gone"), unreachable="connection refused \x1b[2J"),
     Reading(node=NodeName("odd"), proof="writable, and replicates"),
     Reading(
         node=NodeName("primary"), role=Role.PRIMARY, proof="writable, 2 replicas registered",
         identity=Identity(server="u-1", address="127.0.0.1:3306"), version="9.7.4", threads_running=3, free_memory_bytes=1 << 31,
+        unseen="whether others copy from it cannot be seen: list every node",
     ),
 )  # fmt: skip
 

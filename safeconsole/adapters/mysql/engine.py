@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 
 from safeconsole.adapters.mysql.connection import MySqlConnection
 from safeconsole.adapters.mysql.dialling import login_for
+from safeconsole.adapters.mysql.discovery import Met
+from safeconsole.adapters.mysql.found import Found
 from safeconsole.adapters.mysql.monitor import Monitor, Seen
 from safeconsole.adapters.mysql.opening import open_connection
 from safeconsole.adapters.mysql.passwords import HeldPassword
 from safeconsole.adapters.mysql.together import at_once
-from safeconsole.adapters.mysql.topology import Channel
 from safeconsole.core.errors import ConfigurationError, SafeConsoleError, UnreachableError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.routing import Reading
@@ -25,7 +26,9 @@ MOST_NODES = 32
 AHEAD_HOLDS_SECONDS = 1.0
 """How long a measurement that nobody has seen yet is handed out as new."""
 
-_ROUNDS = 3
+_ROUNDS = 6
+"""How many nodes on a way, each named by the one before, are followed."""
+
 _CLOSE_SECONDS = 0.2
 
 
@@ -57,7 +60,7 @@ class MySqlEngine:
         self._running_memory = dict(running_memory or {})
         self._monitors: dict[str, Monitor] = {}
         self._seen: dict[NodeName, Seen] = {}
-        self._expected: dict[str, str] = {}
+        self._found = Found(settings)
         self._read_password = HeldPassword(
             secrets,
             clock,
@@ -83,7 +86,7 @@ class MySqlEngine:
         return self._any_seen().rules
 
     def topology(self) -> tuple[Reading, ...]:
-        """Measure every node, in parallel, and those that they name as their sources."""
+        """Measure every node, in parallel, and those that they name."""
         with self._measuring:
             ahead, self._ahead = self._ahead, None
             if ahead is not None and self._clock.monotonic() - ahead[0] < AHEAD_HOLDS_SECONDS:
@@ -112,18 +115,36 @@ class MySqlEngine:
 
     def _measure_all(self) -> tuple[Reading, ...]:
         measured: dict[str, Reading] = {}
-        wave = tuple(dict.fromkeys(self._settings.nodes))
+        # Who was found before is measured with the others: a primary that died names nobody any more.
+        wave = (*dict.fromkeys(self._settings.nodes), *self._found.leads)
         for _ in range(_ROUNDS):
             if not wave:
                 break
             monitors = [self._monitor(address) for address in wave]
             readings = at_once([partial(monitor.measure, self._clock.monotonic()) for monitor in monitors])
             measured.update(zip(wave, readings, strict=True))
-            wave = self._unknown_sources(measured)[: MOST_NODES - len(measured)]
-        self._seen.update(
-            (reading.node, seen) for address, reading in measured.items() if (seen := self._monitors[address].seen)
-        )
-        return self._without_doubles(measured)
+            wave = self._found.follow(self._met(measured), measured, most=MOST_NODES - len(measured))
+        met = self._met(measured)
+        readings_in_force = self._found.judged(measured, met)
+        for address in met:
+            seen, node = self._monitors[address].seen, measured[address].node
+            if self._found.refuses(address):
+                self._seen.pop(node, None)
+            elif seen:
+                self._seen[node] = seen
+        self._let_go(address for address in measured if self._found.is_needless(address))
+        return readings_in_force
+
+    def _let_go(self, addresses: Iterable[str]) -> None:
+        """Close what measures a server that another monitor measures too."""
+        with self._lock:
+            needless = [self._monitors.pop(address) for address in addresses]
+        for monitor in needless:
+            monitor.close()
+
+    def _met(self, measured: Mapping[str, Reading]) -> dict[str, Met]:
+        """Return who answered, by address."""
+        return {address: seen.met for address in measured if (seen := self._monitors[address].seen)}
 
     def connect(self, node: NodeName, account: Account, *, schema: str = "") -> MySqlConnection:
         """Open a guarded connection to a node; see `interfaces.Engine`."""
@@ -202,32 +223,9 @@ class MySqlEngine:
                     account=account,
                     password=self._read_password.get,
                     free_memory=self._free_memory.get(node),
+                    lead=self._found.leads.get(address),
                 )
             return found
-
-    def _unknown_sources(self, measured: Mapping[str, Reading]) -> tuple[str, ...]:
-        """Return the addresses that the measured replicas copy from and that were not measured yet."""
-        found = {}
-        for address in measured:
-            seen = self._monitors[address].seen
-            for channel in seen.channels if seen else ():
-                if seen and channel.source not in measured and _is_meant_for_us(channel, seen):
-                    found[channel.source] = channel.source_id
-        self._expected.update(found)
-        return tuple(found)
-
-    def _without_doubles(self, measured: Mapping[str, Reading]) -> tuple[Reading, ...]:
-        """Return one reading an instance, and none of an address that turned out to be another than was meant."""
-        kept: dict[str, Reading] = {}
-        for address, reading in measured.items():
-            if reading.identity is None:
-                kept[address] = reading
-                continue
-            expected = self._expected.get(address, "")
-            if address not in self._settings.nodes and not _is_source(reading.identity.server, expected):
-                continue
-            kept.setdefault(reading.identity.server, reading)
-        return tuple(kept.values())
 
     def _any_seen(self) -> Seen:
         if not self._seen:
@@ -246,7 +244,7 @@ class MySqlEngine:
             reading = next((reading for reading in readings if reading.node == node), None)
             if reading is None:
                 raise ConfigurationError(f"cluster {self._name} has no node {node}")
-            raise UnreachableError(f"{node} does not answer: {reading.unreachable}")
+            raise UnreachableError(f"{node} does not answer: {reading.unreachable or reading.proof}")
         return seen
 
 
@@ -261,17 +259,3 @@ def open_engine(
 ) -> MySqlEngine:
     """Return the engine of one cluster; it connects to nothing before it is asked something."""
     return MySqlEngine(name, settings, secrets, clock, free_memory=free_memory, running_memory=running_memory)
-
-
-def _is_meant_for_us(channel: Channel, seen: Seen) -> bool:
-    """Whether a source's address, as its replica calls it, can mean the same here."""
-    host, _, port = channel.source.rpartition(":")
-    if not host or not port.isdecimal() or not int(port):
-        return False
-    # "localhost" said by another host is another host.
-    return seen.place.is_local or not (host == "localhost" or host.startswith("127.") or host == "::1")
-
-
-def _is_source(server: str, source_id: str) -> bool:
-    """Whether a server is the one that a replica calls its source: by uuid, or by server id where there is none."""
-    return bool(source_id) and (server == source_id or server.endswith(f"/{source_id}"))

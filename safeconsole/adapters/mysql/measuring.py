@@ -6,12 +6,16 @@ import json
 
 import msgspec
 
-from safeconsole.adapters.mysql.error_codes import is_lost
+from safeconsole.adapters.mysql.discovery import Followers, Peer, address_of, follower_of
+from safeconsole.adapters.mysql.error_codes import code_of, is_lost
 from safeconsole.adapters.mysql.membership import ask, member_of
 from safeconsole.adapters.mysql.sensors import numbers_of
 from safeconsole.adapters.mysql.topology import Channel, NodeFacts, channel_of, is_on
 from safeconsole.adapters.mysql.variants import AURORA_MYSQL, MARIADB, MYSQL, Variant
 from safeconsole.adapters.mysql.wire import DriverError, Wire
+
+_REFUSED = frozenset({1044, 1142, 1227})
+"""Errors by which an account may not ask; another form of the question is refused alike."""
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -21,11 +25,13 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         server: its identity.
         facts: what its role is proven from.
+        followers: what copies from it; not asked without health.
         threads_running, used_memory_bytes, history_length, tables: as in `Reading`, None where not told.
     """
 
     server: str
     facts: NodeFacts
+    followers: Followers = Followers()
     threads_running: int | None = None
     used_memory_bytes: int | None = None
     history_length: int | None = None
@@ -77,6 +83,7 @@ def measure(wire: Wire, variant: Variant, *, heartbeat: str = "", with_health: b
     return Measured(
         server=str(server),
         facts=facts,
+        followers=_followers(wire, variant, health.get("SLAVES_CONNECTED")) if with_health else Followers(),
         threads_running=health.get("THREADS_RUNNING"),
         used_memory_bytes=health.get("MEMORY_USED"),
         history_length=health.get("INNODB_HISTORY_LIST_LENGTH"),
@@ -99,6 +106,23 @@ def _channels(wire: Wire, variant: Variant) -> tuple[Channel, ...] | None:
             if channel.name not in ("group_replication_applier", "group_replication_recovery")
         )
     return None
+
+
+def _followers(wire: Wire, variant: Variant, count: int | None) -> Followers:
+    """Return what copies from a node; `count` is how many it says there are, where it says so to everybody."""
+    for form in variant.followers:
+        try:
+            rows = wire.named_rows(form)
+        except DriverError as error:
+            if is_lost(error):
+                raise
+            if code_of(error) in _REFUSED:
+                break
+            continue
+        return Followers(seen=tuple(map(follower_of, rows)), count=len(rows))
+    dumping = ask(wire, variant.dumping)
+    seen = tuple(Peer(address=address) for row in dumping or () if (address := address_of(row[0], row[1])))
+    return Followers(seen=seen, count=count if count is not None or dumping is None else len(dumping))
 
 
 def _heartbeat(wire: Wire, table: str) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from safeconsole.adapters.mysql.discovery import address_of
 from safeconsole.adapters.mysql.error_codes import is_lost
 from safeconsole.adapters.mysql.topology import Member
 from safeconsole.adapters.mysql.variants import Variant
@@ -12,6 +13,10 @@ from safeconsole.core.vocabulary import Flavour
 
 _GROUP_ONLINE = "ONLINE"
 _GALERA_SYNCED = "Synced"
+_GALERA_STATUS = (
+    "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_local_state_comment', 'wsrep_local_recv_queue',"
+    " 'wsrep_cluster_state_uuid', 'wsrep_incoming_addresses')"
+)
 _AURORA_WRITER = "MASTER_SESSION_ID"
 
 
@@ -40,8 +45,8 @@ def _group_member(wire: Wire, server: str) -> Member | None:
         return None
     rows = ask(
         wire,
-        "SELECT MEMBER_STATE, MEMBER_ROLE FROM performance_schema.replication_group_members"  # noqa: S608  (stripped of quotes)
-        f" WHERE MEMBER_ID = '{_plain(server)}'",
+        "SELECT MEMBER_STATE, MEMBER_ROLE, MEMBER_ID, MEMBER_HOST, MEMBER_PORT"
+        " FROM performance_schema.replication_group_members",
     )
     if rows is None:
         return Member(
@@ -51,9 +56,10 @@ def _group_member(wire: Wire, server: str) -> Member | None:
             lag_seconds=None,
             words="its members are not readable: grant SELECT ON performance_schema.replication_group_members",
         )
-    if not rows or rows[0][0] == "OFFLINE":
+    own = next((row for row in rows if str(row[2]) == server), None)
+    if own is None or own[0] == "OFFLINE":
         return None
-    state, role = str(rows[0][0]), str(rows[0][1])
+    state, role = str(own[0]), str(own[1])
     queue = ask(
         wire,
         "SELECT COUNT_TRANSACTIONS_REMOTE_IN_APPLIER_QUEUE FROM performance_schema.replication_group_member_stats"  # noqa: S608  (stripped of quotes)
@@ -66,6 +72,8 @@ def _group_member(wire: Wire, server: str) -> Member | None:
         # An empty queue means no lag; a queue has a length, and no age.
         lag_seconds=0.0 if queue and int(queue[0][0]) == 0 else None,
         words=f"{state.lower()} {role.lower()}",
+        group=str(name[0][0]),
+        members=tuple((address_of(row[3], row[4]), str(row[2])) for row in rows),
     )
 
 
@@ -73,35 +81,39 @@ def _galera_member(wire: Wire) -> Member | None:
     on = ask(wire, "SELECT @@wsrep_on, @@read_only")
     if not on or not int(on[0][0]):
         return None
-    rows = ask(wire, "SHOW GLOBAL STATUS LIKE 'wsrep_local_state_comment'") or []
-    queue = ask(wire, "SHOW GLOBAL STATUS LIKE 'wsrep_local_recv_queue'") or []
-    state = str(rows[0][1]) if rows else "state unknown"
+    status = {str(row[0]): str(row[1]) for row in ask(wire, _GALERA_STATUS) or []}
+    state, queue = status.get("wsrep_local_state_comment", "state unknown"), status.get("wsrep_local_recv_queue", "")
+    addresses = (address.rpartition(":") for address in status.get("wsrep_incoming_addresses", "").split(","))
     return Member(
         kind="galera",
         writes=not int(on[0][1]),
         online=state == _GALERA_SYNCED,
-        lag_seconds=0.0 if queue and int(queue[0][1]) == 0 else None,
+        lag_seconds=0.0 if queue == "0" else None,
         words=state.lower(),
+        group=status.get("wsrep_cluster_state_uuid", ""),
+        # A node that was not told its own address calls it AUTO.
+        members=tuple((found, "") for host, _, port in addresses if (found := address_of(host, port))),
     )
 
 
 def _aurora_member(wire: Wire, server: str) -> Member:
     rows = ask(
         wire,
-        "SELECT SESSION_ID, REPLICA_LAG_IN_MILLISECONDS FROM information_schema.replica_host_status"  # noqa: S608  (stripped of quotes)
-        f" WHERE SERVER_ID = '{_plain(server)}'",
+        "SELECT SERVER_ID, SESSION_ID, REPLICA_LAG_IN_MILLISECONDS FROM information_schema.replica_host_status",
     )
-    if not rows:
+    own = next((row for row in rows or [] if str(row[0]) == server), None)
+    if rows is None or own is None:
         words = "replica_host_status does not name this instance"
         return Member(kind="aurora", writes=False, online=False, lag_seconds=None, words=words)
-    writes = str(rows[0][0]) == _AURORA_WRITER
-    lag = rows[0][1]
+    writes, lag = str(own[1]) == _AURORA_WRITER, own[2]
     return Member(
         kind="aurora",
         writes=writes,
         online=True,
         lag_seconds=None if lag is None else float(lag) / 1000,
         words="writer" if writes else "reader",
+        # Nobody is told what the cluster is called: an instance is tied to it by the name that others have for it.
+        members=tuple(("", str(row[0])) for row in rows),
     )
 
 

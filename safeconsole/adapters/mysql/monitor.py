@@ -9,14 +9,15 @@ from typing import Any
 import msgspec
 
 from safeconsole.adapters.mysql.dialling import Place, login_for, resolve
+from safeconsole.adapters.mysql.discovery import Lead, Met, company_of, why_not_asked
 from safeconsole.adapters.mysql.error_codes import is_lost, text_of
 from safeconsole.adapters.mysql.guards import rules_of
 from safeconsole.adapters.mysql.measuring import measure
 from safeconsole.adapters.mysql.opening import Guarded, open_own
 from safeconsole.adapters.mysql.running import BREAKS
-from safeconsole.adapters.mysql.topology import Channel, prove_role
+from safeconsole.adapters.mysql.topology import prove_role
 from safeconsole.adapters.mysql.variants import Variant, number
-from safeconsole.core.errors import SafeConsoleError, UnreachableError
+from safeconsole.core.errors import ConfigurationError, SafeConsoleError, UnreachableError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.routing import Identity, Reading
 from safeconsole.core.settings import ClusterSettings
@@ -34,14 +35,14 @@ class Seen(msgspec.Struct, frozen=True, kw_only=True):
         place: its address as resolved then; connections go there.
         server: its identity; connections compare it.
         variant, rules: the family member and its lexical rules.
-        channels: its replication channels, empty when it has none or does not say.
+        met: the same as others find it, and whom it speaks of.
     """
 
     place: Place
     server: str
     variant: Variant
     rules: LexicalRules
-    channels: tuple[Channel, ...] = ()
+    met: Met
 
 
 class Monitor:
@@ -54,9 +55,10 @@ class Monitor:
         account: login name of the read account.
         password: fetches its secret for an address, when a connection is opened.
         free_memory: a source for the host's free memory, or None.
+        lead: how the address was found, None for a configured one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what one address is measured with, each named)
         self,
         *,
         node: NodeName,
@@ -65,6 +67,7 @@ class Monitor:
         account: str,
         password: Callable[[str], str],
         free_memory: Sensor | None = None,
+        lead: Lead | None = None,
     ) -> None:
         self.node = node
         self.address = address
@@ -73,6 +76,7 @@ class Monitor:
         self._account = account
         self._password = password
         self._free_memory = free_memory
+        self._lead = lead
         self._open: tuple[Guarded, Place] | None = None
 
     def measure(self, now_seconds: float) -> Reading:
@@ -80,7 +84,8 @@ class Monitor:
         Return the node as it is now; one that does not answer is a reading that says so.
 
         Raises:
-            ConfigurationError: the address, the account's secret or its TLS settings are wrong.
+            ConfigurationError: the address, the account's secret or its TLS settings are wrong; of a found address
+                that is a reading, since nobody configured it.
         """
         reused = self._open is not None
         try:
@@ -93,6 +98,10 @@ class Monitor:
             # The old connection had been closed while it was idle.
             return self._measure(now_seconds)
         except UnreachableError as error:
+            trouble = error.message
+        except ConfigurationError as error:
+            if self._lead is None:
+                raise
             trouble = error.message
         except BREAKS as error:
             trouble = f"lost while it was measured: {text_of(error).lower()}"
@@ -138,7 +147,7 @@ class Monitor:
             server=measured.server,
             variant=guarded.variant,
             rules=rules_of(guarded.variant, guarded.version, guarded.session.sql_mode),
-            channels=measured.facts.channels or (),
+            met=Met(server=measured.server, place=place, company=company_of(measured.facts, measured.followers)),
         )
         return Reading(
             node=self.node,
@@ -164,6 +173,8 @@ class Monitor:
             self.close()
         if self._open is None:
             place = resolve(self.address)
+            if self._lead and (why := why_not_asked(self._lead, place, self._settings)):
+                raise UnreachableError(f"it was not asked, since {why}")
             login = login_for(
                 place,
                 self._settings.tls,

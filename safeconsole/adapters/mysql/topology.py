@@ -61,6 +61,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         online: whether the group says that it takes part.
         lag_seconds: the group's figure, or None.
         words: what the group says, for the proof.
+        group: what the group is called, or "".
+        members: who takes part: (address or "", identity or "") of each.
     """
 
     kind: str
@@ -68,6 +70,8 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     online: bool
     lag_seconds: float | None
     words: str
+    group: str = ""
+    members: tuple[tuple[str, str], ...] = ()
 
 
 class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):

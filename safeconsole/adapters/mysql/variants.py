@@ -153,6 +153,10 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
         kill_query, kill_connection: forms of a kill, tried in order until one is not refused.
         identity: columns that say which server this is.
         replica_status: one row a replication channel; forms tried in order.
+        followers: one row a replica that registered here; forms tried in order.
+        dumping: one row (host, this server's port) a connection that reads the binary log; asked where `followers` is
+            refused. A replica's own port is in neither; most have the same.
+        asks_for: what lets an account see who copies from a server.
         health: global numbers for routing, rows of (name, number).
         position: how far the server's own history goes, one row, empty where it keeps no account of it.
         wait: whether such a position is applied, 0 when it is; waits `{seconds}` at most for `{position}`.
@@ -170,6 +174,9 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     kill_connection: tuple[str, ...]
     identity: str
     replica_status: tuple[str, ...]
+    followers: tuple[str, ...]
+    dumping: str
+    asks_for: str
     health: str
     position: str
     wait: str
@@ -213,6 +220,11 @@ MYSQL = Variant(
     kill_connection=("KILL {thread}", "CALL mysql.rds_kill({thread})"),
     identity="@@server_uuid",
     replica_status=("SHOW REPLICA STATUS", "SHOW SLAVE STATUS"),
+    followers=("SHOW REPLICAS", "SHOW SLAVE HOSTS"),
+    # Not the process list, which shows an account without PROCESS its own sessions only, and says nothing of others.
+    dumping="SELECT PROCESSLIST_HOST, @@port FROM performance_schema.threads"
+    " WHERE PROCESSLIST_COMMAND LIKE 'Binlog Dump%'",
+    asks_for="grant SELECT (PROCESSLIST_COMMAND, PROCESSLIST_HOST) ON performance_schema.threads, or list every node",
     health="SELECT VARIABLE_NAME, VARIABLE_VALUE FROM performance_schema.global_status"
     " WHERE VARIABLE_NAME IN ('Threads_running')",
     position="SELECT @@GLOBAL.gtid_executed",
@@ -232,6 +244,9 @@ AURORA_MYSQL = Variant(
     kill_connection=("CALL mysql.rds_kill({thread})", "KILL {thread}"),
     identity="@@aurora_server_id",
     replica_status=("SHOW REPLICA STATUS", "SHOW SLAVE STATUS"),
+    followers=MYSQL.followers,
+    dumping=MYSQL.dumping,
+    asks_for=MYSQL.asks_for,
     health=MYSQL.health,
     position=MYSQL.position,
     wait=MYSQL.wait,
@@ -251,8 +266,13 @@ MARIADB = Variant(
     kill_connection=("KILL {thread}", "CALL mysql.rds_kill({thread})"),
     identity="CONCAT(@@hostname, ':', @@port, '/', @@server_id)",
     replica_status=("SHOW ALL SLAVES STATUS",),
+    followers=("SHOW SLAVE HOSTS",),
+    dumping="SELECT LEFT(HOST, LENGTH(HOST) - LENGTH(SUBSTRING_INDEX(HOST, ':', -1)) - 1), @@port"
+    " FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'",
+    # What shows them, PROCESS or REPLICATION MASTER ADMIN, is more than an account for reading should have.
+    asks_for="list every node",
     health="SELECT VARIABLE_NAME, VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS"
-    " WHERE VARIABLE_NAME IN ('THREADS_RUNNING', 'MEMORY_USED', 'INNODB_HISTORY_LIST_LENGTH')",
+    " WHERE VARIABLE_NAME IN ('THREADS_RUNNING', 'MEMORY_USED', 'INNODB_HISTORY_LIST_LENGTH', 'SLAVES_CONNECTED')",
     position="SELECT @@GLOBAL.gtid_current_pos",
     wait="SELECT MASTER_GTID_WAIT('{position}', {seconds})",
     takes_several=True,

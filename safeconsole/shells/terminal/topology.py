@@ -25,6 +25,8 @@ TOPOLOGY_COLUMNS: tuple[Column, ...] = (
     Column(name="server"),
     Column(name="address"),
     Column(name="tags"),
+    Column(name="found"),
+    Column(name="unseen"),
     Column(name="why"),
 )
 """Columns of `topology_rows`: sizes in bytes, lag in seconds, NULL for what could not be measured."""
@@ -52,7 +54,8 @@ def topology_text(cluster: str, readings: Iterable[Reading], gates: Gates, look:
         for reading in ordered
     ]
     table = render(("node", "role", "fit", "lag", "threads", "free memory", "server memory"), rows, "table")
-    return table + "".join(f"{safe(str(reading.node))}: {safe(_why(reading, gates))}\n" for reading in ordered)
+    reasons = [(reading, line) for reading in ordered for line in (_why(reading, gates), *_told(reading))]
+    return table + "".join(f"{safe(str(reading.node))}: {safe(line)}\n" for reading, line in reasons)
 
 
 def _ordered(readings: Iterable[Reading]) -> list[Reading]:
@@ -74,6 +77,8 @@ def _row(reading: Reading, gates: Gates) -> Row:
         identity.server if identity else None,
         identity.address if identity else None,
         " ".join(sorted(reading.tags)) or None,
+        reading.found or None,
+        reading.unseen or None,
         _why(reading, gates),
     )
 
@@ -91,6 +96,12 @@ def _why(reading: Reading, gates: Gates) -> str:
     return f"fit {reading.role}: {reading.proof}"
 
 
+def _told(reading: Reading) -> list[str]:
+    """Return what is to be known of how a node was found, and of what it does not tell."""
+    found = [f"not in the configuration, but found: {reading.found}"] if reading.found else []
+    return [*found, *([reading.unseen] if reading.unseen else [])]
+
+
 def _heading(reading: Reading, gates: Gates) -> str:
     mark = "✓" if _fitness(reading, gates) == "yes" else "✗"
     return safe(f"{mark} {reading.node}  {reading.role}")
@@ -101,7 +112,7 @@ def _style(reading: Reading, gates: Gates) -> str:
 
 
 def _leaves(reading: Reading, gates: Gates) -> list[str]:
-    leaves = [_why(reading, gates)]
+    leaves = [_why(reading, gates), *_told(reading)]
     if not reading.unreachable:
         readings = (
             ("lag", _lag(reading)),

@@ -43,12 +43,12 @@ def aurora(server, *, innodb_read_only, status):
 @pytest.mark.parametrize(
     ("wire", "role", "lag_seconds"),
     [
-        (aurora("db-1", innodb_read_only=0, status=[("MASTER_SESSION_ID", 0.0)]), Role.PRIMARY, None),
-        (aurora("db-2", innodb_read_only=1, status=[("b1-f3", 17.5)]), Role.REPLICA, 0.0175),
-        (aurora("db-2", innodb_read_only=1, status=[("b1-f3", None)]), Role.REPLICA, None),
+        (aurora("db-1", innodb_read_only=0, status=[("db-1", "MASTER_SESSION_ID", 0.0)]), Role.PRIMARY, None),
+        (aurora("db-2", innodb_read_only=1, status=[("db-2", "b1-f3", 17.5)]), Role.REPLICA, 0.0175),
+        (aurora("db-2", innodb_read_only=1, status=[("db-2", "b1-f3", None)]), Role.REPLICA, None),
         # The cluster and the instance disagree: a failover is under way.
-        (aurora("db-1", innodb_read_only=1, status=[("MASTER_SESSION_ID", 0.0)]), Role.UNKNOWN, None),
-        (aurora("db-2", innodb_read_only=0, status=[("b1-f3", 17.5)]), Role.UNKNOWN, None),
+        (aurora("db-1", innodb_read_only=1, status=[("db-1", "MASTER_SESSION_ID", 0.0)]), Role.UNKNOWN, None),
+        (aurora("db-2", innodb_read_only=0, status=[("db-2", "b1-f3", 17.5)]), Role.UNKNOWN, None),
         (aurora("db-3", innodb_read_only=1, status=[]), Role.UNKNOWN, None),
     ],
 )
@@ -60,12 +60,6 @@ def test_an_aurora_instance_is_what_the_cluster_and_its_storage_both_say(wire, r
     assert proof.role is role
     assert role is Role.PRIMARY or proof.lag_seconds == lag_seconds
     assert (measured.server, measured.threads_running) == (measured.server, 4)
-
-
-def test_an_identity_cannot_break_out_of_its_quotes():
-    wire = aurora("db'; DROP", innodb_read_only=1, status=[])
-    member_of(wire, AURORA_MYSQL, "db'; DROP")
-    assert "'dbDROP'" in wire.asked[-1]
 
 
 @pytest.mark.parametrize(
@@ -82,21 +76,27 @@ def test_a_galera_node_is_what_its_state_and_its_mode_say(state, queue, read_onl
         {
             "@@wsrep_on": [(1, read_only)],
             "@@hostname": [("h:3306/1", read_only, 0)],
-            "wsrep_local_state_comment": [("wsrep_local_state_comment", state)],
-            "wsrep_local_recv_queue": [("wsrep_local_recv_queue", queue)],
+            "wsrep_local_state_comment": [
+                ("wsrep_local_state_comment", state),
+                ("wsrep_local_recv_queue", queue),
+                ("wsrep_cluster_state_uuid", "c-1"),
+                ("wsrep_incoming_addresses", "10.0.0.5:3306,AUTO"),
+            ],
         },
         version="5.5.5-10.11.6-MariaDB",
     )
     assert variant_of(wire) is MARIADB
-    proof = prove_role(measure(wire, MARIADB).facts)
+    facts = measure(wire, MARIADB).facts
+    proof = prove_role(facts)
     assert proof.role is role
+    assert (facts.member.group, facts.member.members) == ("c-1", (("10.0.0.5:3306", ""),))
     assert role is not Role.REPLICA or proof.lag_seconds == lag_seconds
 
 
 @pytest.mark.parametrize(
     ("members", "words"),
     [
-        ([("RECOVERING", "SECONDARY")], "recovering secondary"),
+        ([("RECOVERING", "SECONDARY", "u-1", "10.0.0.5", 3306)], "recovering secondary"),
         (None, "not readable"),
     ],
 )
@@ -107,3 +107,11 @@ def test_a_group_member_that_is_not_online_proves_nothing(members, words):
     proof = prove_role(measure(Recorded(answers), MYSQL).facts)
     assert proof.role is Role.UNKNOWN
     assert words in proof.words
+
+
+def test_an_identity_cannot_break_out_of_its_quotes():
+    server = "u'; DROP"
+    rows = [("ONLINE", "PRIMARY", server, "db-1", 3306)]
+    wire = Recorded({"group_replication_group_name": [("g",)], "replication_group_members": rows})
+    member_of(wire, MYSQL, server)
+    assert "'uDROP'" in wire.asked[-1]
