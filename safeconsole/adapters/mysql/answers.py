@@ -16,6 +16,7 @@ from pymysql import err
 from pymysql.constants import SERVER_STATUS
 from pymysql.protocol import MysqlPacket, OKPacketWrapper
 
+from safeconsole.adapters.mysql.c_rows import CRows
 from safeconsole.adapters.mysql.packets import Packets
 from safeconsole.adapters.mysql.rows import Decoder, decode_rows, text
 
@@ -126,7 +127,7 @@ def _field_of(payload: bytes) -> Field:
     )
 
 
-def row_batches(packets: Packets, decoders: Sequence[Decoder], end: ResultEnd) -> Iterator[list[tuple[Any, ...]]]:
+def row_batches(packets: Packets, decoders: Sequence[Decoder], end: ResultEnd) -> Iterator[Sequence[tuple[Any, ...]]]:
     """
     Yield rows in batches of at most BATCH_ROWS rows and about BATCH_BYTES bytes, as they arrive.
 
@@ -137,16 +138,30 @@ def row_batches(packets: Packets, decoders: Sequence[Decoder], end: ResultEnd) -
     Raises:
         DriverError, OSError, PacketTooLargeError: as `Packets.next`.
     """
-    while not end.reached:
-        payloads = packets.arrived(BATCH_ROWS, BATCH_BYTES)
-        if not payloads:
-            # Waits, and meets whatever is no ordinary row: an end, an error, a row in several packets.
-            payload = packets.next()
-            if payload[0] == _END and len(payload) < 9:
-                _note_end(payload, end)
-                return
-            payloads = [payload, *packets.arrived(BATCH_ROWS - 1, BATCH_BYTES - len(payload))]
-        yield decode_rows(payloads, decoders)
+    c_rows = CRows(decoders)
+    try:
+        while not end.reached:
+            rows = c_rows.next(packets)
+            if not rows:
+                payloads = _payloads(packets, end)
+                c_rows.passed_rows += len(payloads)
+                rows = decode_rows(payloads, decoders)
+            if rows:
+                yield rows
+    finally:
+        c_rows.close()
+
+
+def _payloads(packets: Packets, end: ResultEnd) -> list[bytes]:
+    payloads = packets.arrived(BATCH_ROWS, BATCH_BYTES)
+    if payloads:
+        return payloads
+    # Waits, and meets whatever is no ordinary row: an end, an error, a row in several packets.
+    payload = packets.next()
+    if payload[0] == _END and len(payload) < 9:
+        _note_end(payload, end)
+        return []
+    return [payload, *packets.arrived(BATCH_ROWS - 1, BATCH_BYTES - len(payload))]
 
 
 def read_texts(packets: Packets) -> tuple[list[tuple[str | None, ...]], int]:
