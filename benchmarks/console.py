@@ -27,7 +27,7 @@ from safeconsole.demo.servers import start_cluster
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
-OURS, BARE = "safeconsole", "PyMySQL script"
+OURS, FAST, BARE = "safeconsole", "safeconsole with mysqlclient", "PyMySQL script"
 
 
 def configured(directory: Path, cluster) -> Path:
@@ -128,8 +128,9 @@ def aims_of(
             ("a prompt drawn whole, beside mycli", 1 / 3, prompts[OURS].wall / prompts["mycli"].wall),
             ("a million rows beside mycli", 1 / 3, exports[OURS].wall / exports["mycli"].wall),
         ]
-    if "C client" in exports:
-        found.append(("a million rows beside the C client", 3.0, exports[OURS].wall / exports["C client"].wall))
+    if "C client" in exports and FAST in exports:
+        ratio = exports[FAST].wall / exports["C client"].wall
+        found.append(("a million rows with mysqlclient, beside the C client", 3.0, ratio))
     return found
 
 

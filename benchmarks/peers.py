@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from safeconsole.adapters.local.secrets import variable_for
@@ -19,6 +20,9 @@ SIGN = b"> "
 """How our prompt ends. mycli's is drawn at once with what shows the cursor, so it is seen when it is ready."""
 
 LOOK_SECONDS = 0.02
+
+WITHOUT_C_DRIVER = "import sys; sys.modules['MySQLdb'] = None; from safeconsole.__main__ import main; main()"
+"""Runs the console as where mysqlclient, the extra `fast`, is not installed."""
 
 SCRIPT = """
 import csv, os, sys, pymysql
@@ -89,7 +93,12 @@ class Commands:
         limits = ["--max-rows", "9000000", "--timeout", "600"]
         return {
             "PyMySQL script": [sys.executable, str(self.script), str(self.port), text, "stream"],
-            "safeconsole": [*self._ours(), "-e", text, "--format", "csv", *limits],
+            "safeconsole": [*self._ours("-c", WITHOUT_C_DRIVER), "-e", text, "--format", "csv", *limits],
+            **(
+                {"safeconsole with mysqlclient": [*self._ours(), "-e", text, "--format", "csv", *limits]}
+                if find_spec("MySQLdb")
+                else {}
+            ),
             **({"mycli": [*self._mycli(), "--csv", "-e", text]} if self.mycli else {}),
             **({"C client": [*self._client(), "--quick", "-e", text]} if self.client else {}),
         }
@@ -98,8 +107,8 @@ class Commands:
         """Return what opens a console."""
         return {"safeconsole": self._ours(), **({"mycli": self._mycli()} if self.mycli else {})}
 
-    def _ours(self) -> list[str]:
-        return [sys.executable, "-m", "safeconsole", "--config", str(self.config), "sql", "shop"]
+    def _ours(self, *program: str) -> list[str]:
+        return [sys.executable, *(program or ("-m", "safeconsole")), "--config", str(self.config), "sql", "shop"]
 
     def _mycli(self) -> list[str]:
         assert self.mycli
