@@ -359,6 +359,11 @@ class Gate:
         self._state.limits, self._state.asked_limits = session_limits(self.policy, asked), asked
         return self._state.limits
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where the cluster's nodes were when they were last measured; may be read from any thread."""
+        return self._nodes.addresses
+
     def topology(self) -> tuple[Reading, ...]:
         """Measure every node now."""
         return self._nodes.measure()

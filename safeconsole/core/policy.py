@@ -15,6 +15,7 @@ from msgspec.structs import asdict, replace
 
 from safeconsole.core.decision import Decision
 from safeconsole.core.errors import ConfigurationError
+from safeconsole.core.fencing import FenceSettings
 from safeconsole.core.limits import FLOORS, LIMIT_NAMES, Limits, tighten
 from safeconsole.core.literal_rules import LiteralRules
 from safeconsole.core.routing import Gates
@@ -73,6 +74,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         literals: what the journal keeps of statements' literals.
         slots: how many heavy statements a node runs at a time.
         transactions: how long one may stand idle.
+        fences: what code in the Python console may do beside the gate.
     """
 
     name: str
@@ -88,6 +90,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     slots: Slots = msgspec.field(default_factory=Slots)
     transactions: TransactionSettings = msgspec.field(default_factory=TransactionSettings)
     sensors: tuple[SensorName, ...] = ()
+    fences: FenceSettings = msgspec.field(default_factory=FenceSettings)
     own_limits: frozenset[str] = frozenset()
     configured: frozenset[str] = frozenset()
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import fields, replace
 
 from safeconsole.core.errors import PolicyInvalidError
+from safeconsole.core.fencing import FenceSettings
 from safeconsole.core.limits import FLOORS, LIMIT_NAMES, Limits
 from safeconsole.core.literal_rules import LiteralRules, literal_rules
 from safeconsole.core.policy import ElevationSettings, Policy, replaced
@@ -51,6 +52,7 @@ class _PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     literals: Literal["keep", "hash", "drop"] = "keep"
     literals_of: dict[str, Literal["hash", "drop"]] = {}
     slots: _SlotsDocument | None = None
+    fences: FenceSettings = FenceSettings()
 
 
 class _Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -120,6 +122,7 @@ def policy_from_document(
         literals=literals,
         slots=slots,
         transactions=read.transactions,
+        fences=read.fences,
     )
 
 

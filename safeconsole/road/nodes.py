@@ -62,6 +62,11 @@ class Nodes:
         found, self._failed_over = self._failed_over, False
         return found
 
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Where the nodes were when they were last measured."""
+        return tuple(reading.identity.address for reading in self._readings if reading.identity)
+
     def forget(self) -> None:
         """Believe nothing that was measured: the next choice measures again."""
         self._measured_seconds = float("-inf")

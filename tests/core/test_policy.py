@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from safeconsole.core.errors import ConfigurationError, PolicyInvalidError
 from safeconsole.core.facts import Circumstances, facts_of
+from safeconsole.core.fencing import FenceSettings, Fencing
 from safeconsole.core.limits import LIMIT_NAMES, Limits
 from safeconsole.core.policy import capped, judge, replaced, session_limits
 from safeconsole.core.policy_document import policy_from_document
@@ -371,3 +372,15 @@ def test_a_transaction_stands_idle_no_longer_than_the_servers_let_it(key, second
     else:
         with pytest.raises(PolicyInvalidError, match=f"{key} must be over 0 and at most 300"):
             policy(transactions={key: seconds})
+
+
+def test_fences_refuse_unless_the_policy_says_record():
+    assert {getattr(policy().fences, name) for name in FenceSettings.__struct_fields__} == {Fencing.REFUSE}
+    fences = policy(fences={"programs": "record"}).fences
+    assert (fences.programs, fences.sockets) == (Fencing.RECORD, Fencing.REFUSE)
+
+
+@pytest.mark.parametrize("fences", [{"sockets": "allow"}, {"doors": "record"}, {"sockets": True}])
+def test_a_fence_has_two_words_and_no_other_name(fences):
+    with pytest.raises(PolicyInvalidError, match=r"mine\.yaml.*fences"):
+        policy(fences=fences)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
 
@@ -129,6 +130,8 @@ class MySqlConnection:
 
     def send(self, permit: Permit, *, watch: Callable[[Sample], None] | None = None, as_text: bool = False) -> Answer:
         """Send the permitted text once; see `interfaces.Connection`."""
+        # A face that looks out for those who come past the gate hears of it.
+        sys.audit("safeconsole.send")
         self._check_permit(permit)
         running = Running(self._link, permit, self._guards, as_text=as_text)
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import sys
 from collections.abc import Callable
 from datetime import datetime
 
@@ -108,6 +109,8 @@ class SqliteConnection:
 
     def send(self, permit: Permit, *, watch: Callable[[Sample], None] | None = None, as_text: bool = False) -> Running:
         """Send the permitted text once; see `interfaces.Connection`."""
+        # A face that looks out for those who come past the gate hears of it.
+        sys.audit("safeconsole.send")
         self._compare(permit)
         looks = Watch(limits=permit.limits, needed=permit.sensors, monotonic=self._clock.monotonic, tell=watch)
         blind = looks.blind

@@ -168,6 +168,8 @@ def _as_text(shown: Policy) -> Iterator[str]:
     alone = (f"{', '.join(kinds)} in {where}" for where, kinds in elevation.agents_may_elevate.items())
     agents = ", and ".join(alone) or "none"
     yield f"elevation: {minutes}{ticket}{persons}; agents that may elevate by themselves: {agents}"
+    fences = (f"{name} {word}" for name, word in msgspec.to_builtins(shown.fences).items())
+    yield f"beside the gate, in the Python console: {', '.join(fences)}"
     for rule in shown.rules:
         yield ""
         yield from _rule_lines(rule)
@@ -212,6 +214,7 @@ def _as_json(shown: Policy) -> dict[str, object]:
             "heavy": shown.slots.heavy,
         },
         "elevation": msgspec.to_builtins(shown.elevation),
+        "fences": msgspec.to_builtins(shown.fences),
         "rules": [
             {
                 "id": rule.id,

@@ -104,12 +104,7 @@ def _capacity(app: Application, session: Session) -> Callable[[str], None]:
 
 
 def _nodes_of(app: Application, session: Session) -> Callable[[], Iterable[str]]:
-    """Return what tells the addresses that only the engine connects to: those configured, and the one last used."""
+    """Return what tells the addresses that only the engine connects to: those configured, and those found."""
     gate = session.gate
     configured = app.settings().clusters[gate.visit.cluster].nodes
-
-    def nodes() -> Iterable[str]:
-        last = gate.last()
-        return (*configured, last.identity.address) if last is not None and last.identity else configured
-
-    return nodes
+    return lambda: (*configured, *gate.addresses)

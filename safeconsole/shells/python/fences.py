@@ -9,7 +9,6 @@ cuts (a library with an engine of its own, a shell command, a hand in the journa
 from __future__ import annotations
 
 import os
-import socket
 import sys
 import threading
 from collections.abc import Callable, Iterable
@@ -18,11 +17,16 @@ from types import FrameType
 from typing import Any
 
 from safeconsole.core.errors import RefusedError
+from safeconsole.core.fencing import Fencing
+from safeconsole.shells.python.addresses import address_text, is_file_of, leads_to
+from safeconsole.shells.python.callers import (
+    frame_outside,
+    is_adapters_work,
+    is_called_by_person,
+    is_through_a_door,
+)
 from safeconsole.shells.python.line import Line
-from safeconsole.shells.python.tracebacks import is_theirs
 
-_ADAPTERS = "safeconsole.adapters."
-_DEFAULT_PORT = 3306
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 _PROGRAMS = frozenset(
     {
@@ -33,21 +37,41 @@ _PROGRAMS = frozenset(
 _FILES = frozenset(
     {
         "open", "os.remove", "os.rename", "os.truncate", "os.link", "os.symlink", "os.rmdir", "os.mkdir", "os.chmod",
-        "os.chown", "os.utime", "sqlite3.connect",
+        "os.chown", "os.utime", "shutil.rmtree",
     }
 )  # fmt: skip
+_SPAWNERS = frozenset({"multiprocessing.popen_spawn_posix", "multiprocessing.popen_forkserver"})
+"""They start programs without an audit event of their own."""
+
 _MEMORY = frozenset(
     {
         "ctypes.dlopen", "ctypes.dlsym", "ctypes.dlsym/handle", "ctypes.addressof", "ctypes.string_at",
         "ctypes.wstring_at", "ctypes.cdata", "ctypes.cdata/buffer", "ctypes.PyObj_FromPtr", "ctypes.call_function",
     }
 )  # fmt: skip
-_MACHINERY = ("ctypes", "_ctypes", "importlib", "_frozen_importlib")
+_WHOLE = frozenset({"os.rename", "shutil.rmtree"})
+"""What does to a directory's content what it does to the directory."""
+
+_NO_DIRECTORY = -1
+_DESCRIPTORS: dict[str, tuple[int, ...]] = {
+    "os.remove": (1,),
+    "os.rename": (2, 3),
+    "os.link": (2, 3),
+    "os.symlink": (2,),
+    "os.mkdir": (2,),
+    "os.rmdir": (1,),
+    "os.chmod": (2,),
+    "os.chown": (3,),
+    "os.utime": (3,),
+    "shutil.rmtree": (1,),
+}
+"""Where an event says which open directory its paths are relative to. Source: Python manual, "Audit events table"."""
+
 _INSTEAD = {
-    "program": "leave the console, or use another terminal",
+    "programs": "leave the console, or use another terminal",
     "journal": "safeconsole audit reads and exports the journals",
     "memory": "a library that needs it can be imported; code of your own cannot use it here",
-    "socket": "db.engine, db.session() and db.connect() lead to the cluster",
+    "sockets": "db.engine, db.session() and db.connect() lead to the cluster",
 }
 
 
@@ -90,46 +114,71 @@ class Fences:
             what, detail = found
             if what == "tampering":
                 self._line.end_session(detail)
+            if getattr(self._line.gate.policy.fences, what) is Fencing.RECORD:
+                self._line.gate.note("fence", f"let pass, as the policy says: {detail}")
+                return
             self._line.gate.note("fence", detail)
         finally:
             self._busy.now = False
-        raise RefusedError(f"not from this console: {detail}", instead=_INSTEAD[what])
+        raise RefusedError(
+            f"not from this console: {detail}",
+            evidence=(f"policy {self._line.gate.policy.label}: fences.{what} refuses",),
+            instead=_INSTEAD[what],
+        )
 
     def _program(self, event: str, args: tuple[Any, ...]) -> tuple[str, str] | None:
-        if _of_console(_frame()):
+        if is_adapters_work(_frame()):
             return None
         what = args[0] if args and isinstance(args[0], str) else ""
-        return "program", f"{event} starts another program{f' ({what[:80]})' if what else ''}"
+        return "programs", f"{event} starts another program{f' ({what[:80]})' if what else ''}"
 
     def _file(self, event: str, args: tuple[Any, ...]) -> tuple[str, str] | None:
-        if not self._journal or (event == "open" and not _is_writing(args)):
+        if event == "open" and not _is_writing(args):
             return None
-        for path in args[:2]:
-            if isinstance(path, str | bytes | os.PathLike) and self._is_in_journal(path) and not _of_console(_frame()):
+        for path in _paths(event, args):
+            if _is_memory(path):
+                return "memory", f"{event} of {path} reaches into memory"
+            if self._is_in_journal(path, whole=event in _WHOLE) and not is_adapters_work(_frame()):
                 return "journal", f"{event} would change the journal"
         return None
 
-    def _is_in_journal(self, path: str | bytes | os.PathLike[Any]) -> bool:
-        try:
-            place = os.path.realpath(os.fsdecode(path))
-        except (ValueError, OSError):
+    def _is_in_journal(self, path: str, *, whole: bool) -> bool:
+        if not self._journal:
             return False
-        return place == self._journal or place.startswith(self._journal + os.sep)
+        return (
+            path == self._journal
+            or path.startswith(self._journal + os.sep)
+            or (whole and self._journal.startswith(path + os.sep))
+        )
 
     def _memory(self, event: str, _args: tuple[Any, ...]) -> tuple[str, str] | None:
         # Libraries import ctypes for reasons of their own; only code of the person's own is held back.
-        return ("memory", f"{event} reaches into memory") if _is_called_by_person(_frame()) else None
+        return ("memory", f"{event} reaches into memory") if is_called_by_person(_frame()) else None
 
     def _import(self, _event: str, args: tuple[Any, ...]) -> tuple[str, str] | None:
-        if args[0] not in {"ctypes", "_ctypes", "cffi", "_cffi_backend"} or not _is_called_by_person(_frame()):
+        if args[0] in _SPAWNERS:
+            return "programs", f"import {args[0]} starts other programs"
+        if args[0] not in {"ctypes", "_ctypes", "cffi", "_cffi_backend"} or not is_called_by_person(_frame()):
             return None
         return "memory", f"import {args[0]} reaches into memory"
 
     def _socket(self, _event: str, args: tuple[Any, ...]) -> tuple[str, str] | None:
         address = args[1]
-        if not _leads_to(address, tuple(self._nodes())) or _of_console(_frame()):
+        if not leads_to(address, self._nodes()) or is_adapters_work(_frame()):
             return None
-        return "socket", f"a connection of its own to {_named(address)}, a node of this cluster"
+        return "sockets", f"a connection of its own to {address_text(address)}, a node of this cluster"
+
+    def _database(self, _event: str, args: tuple[Any, ...]) -> tuple[str, str] | None:
+        if is_adapters_work(_frame()):
+            return None
+        if is_file_of(args[0], self._nodes()):
+            return "sockets", "a connection of its own to the file of a node of this cluster"
+        return self._file("sqlite3.connect", args)
+
+    def _send(self, _event: str, _args: tuple[Any, ...]) -> tuple[str, str] | None:
+        if is_through_a_door(_frame()):
+            return None
+        return "tampering", "a statement was sent past the gate's doors"
 
     def _attribute(self, _event: str, args: tuple[Any, ...]) -> tuple[str, str] | None:
         # Raised for the attributes that make a function what it is: __code__, __defaults__, __kwdefaults__.
@@ -145,65 +194,39 @@ _LOOKS: dict[str, Callable[[Fences, str, tuple[Any, ...]], tuple[str, str] | Non
     **dict.fromkeys(_MEMORY, Fences._memory),  # noqa: SLF001
     "import": Fences._import,  # noqa: SLF001
     "socket.connect": Fences._socket,  # noqa: SLF001
+    "sqlite3.connect": Fences._database,  # noqa: SLF001
+    "safeconsole.send": Fences._send,  # noqa: SLF001
     "object.__setattr__": Fences._attribute,  # noqa: SLF001
 }
 
 
 def _frame() -> FrameType | None:
     """Return the frame that set off the hook."""
-    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 (nothing else is quick enough)
-    while frame is not None and frame.f_code.co_filename == __file__:
-        frame = frame.f_back
-    return frame
+    return frame_outside(__file__)
 
 
-def _of_console(frame: FrameType | None) -> bool:
-    """Whether the console's own adapters are at work: the engine, the journal, the secrets."""
-    while frame is not None:
-        if str(frame.f_globals.get("__name__", "")).startswith(_ADAPTERS):
-            return True
-        frame = frame.f_back
-    return False
+def _paths(event: str, args: tuple[Any, ...]) -> list[str]:
+    """Return the paths that an event names, without links, and the directories that they are relative to resolved."""
+    found = []
+    # Of "open" the second is the mode.
+    for at, path in enumerate(args[: 1 if event == "open" else 2]):
+        if not isinstance(path, str | bytes | os.PathLike):
+            continue
+        places = _DESCRIPTORS.get(event, ())
+        place = args[places[min(at, len(places) - 1)]] if places and len(args) > places[-1] else _NO_DIRECTORY
+        start = f"/proc/self/fd/{place}" if isinstance(place, int) and place >= 0 else ""
+        try:
+            found.append(os.path.realpath(os.path.join(start, os.fsdecode(path))))  # noqa: PTH118 (bytes, too)
+        except (ValueError, OSError):
+            continue
+    return found
 
 
-def _is_called_by_person(frame: FrameType | None) -> bool:
-    """Whether the first frame that is not Python's own machinery is the person's own code."""
-    while frame is not None and str(frame.f_globals.get("__name__", "")).partition(".")[0] in _MACHINERY:
-        frame = frame.f_back
-    return frame is not None and is_theirs(frame.f_code.co_filename)
+def _is_memory(path: str) -> bool:
+    return path.startswith("/proc/") and path.endswith("/mem")
 
 
 def _is_writing(args: tuple[Any, ...]) -> bool:
     mode = args[1] if isinstance(args[1], str) else ""
     flags = args[2] if len(args) > 2 and isinstance(args[2], int) else 0
     return bool(set(mode) & set("wax+")) or bool(flags & _WRITING)
-
-
-def _leads_to(address: object, nodes: tuple[str, ...]) -> bool:
-    """Whether a socket's address is a node's, by name or by any address that the name has."""
-    if isinstance(address, str | bytes):
-        return os.fsdecode(address) in nodes
-    if not isinstance(address, tuple) or len(address) < 2:
-        return False
-    host, port = str(address[0]), address[1]
-    for node in nodes:
-        name, wanted = _host_and_port(node)
-        if wanted == port and (host == name or _numbers(host) & _numbers(name)):
-            return True
-    return False
-
-
-def _host_and_port(node: str) -> tuple[str, int]:
-    host, colon, port = node.rpartition(":")
-    return (host.strip("[]"), int(port)) if colon and port.isdecimal() else (node.strip("[]"), _DEFAULT_PORT)
-
-
-def _numbers(host: str) -> set[str]:
-    try:
-        return {str(found[4][0]) for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)}
-    except (OSError, UnicodeError):
-        return {host}
-
-
-def _named(address: object) -> str:
-    return ":".join(map(str, address[:2])) if isinstance(address, tuple) else str(address)

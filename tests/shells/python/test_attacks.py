@@ -9,6 +9,8 @@ import pytest
 
 CASES = sorted((Path(__file__).resolve().parents[2] / "cases" / "python").glob("*.py"))
 ORDERS = 5_000
+WORDS = ("sockets", "programs", "memory", "journal")
+BASELINE = Path(__file__).resolve().parents[3] / "policies" / "baseline.yaml"
 
 
 def expectations(case):
@@ -44,6 +46,40 @@ def test_the_attack_ends_as_its_file_says(case, shop, tmp_path, run_program):
     assert expected["journal"] in {record.get("what", record["type"]) for record in records}
     assert not (tmp_path / "escaped").exists()
     assert orders(shop) == ORDERS
+
+
+def recording(shop, directory, words):
+    """The shop's configuration under the baseline policy with other fences."""
+    (directory / "policy.yaml").write_text(f"{BASELINE.read_text()}\nfences: {json.dumps(words)}\n")
+    config = configured(shop, CASES[0], directory)
+    named = f"[clusters.shop]\npolicy = {json.dumps(str(directory / 'policy.yaml'))}"
+    config.write_text(re.sub(r"^policy = .*\n", "", config.read_text(), flags=re.M).replace("[clusters.shop]", named))
+    return config
+
+
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [
+        ("programs", "import os; print(os.system('true'))"),
+        ("memory", "import ctypes; print(ctypes.CDLL(None).abs(0))"),
+        ("journal", "import pathlib; print(pathlib.Path(JOURNAL, 'mine').write_text(''))"),
+        ("sockets", "import socket; print(socket.socket().connect_ex(('localhost', 3399)) and 0)"),
+    ],
+)
+def test_a_policy_may_have_a_fence_record_only(shop, tmp_path, run_program, word, code):
+    config = recording(shop, tmp_path, {word: "record"})
+    config.write_text(config.read_text().replace("nodes = [", 'nodes = ["127.0.0.1:3399", '))
+    code = f"JOURNAL = {str(tmp_path / 'audit')!r}\n{code}"
+    ended = run_program("-c", code, config=config)
+    assert ended.stdout.startswith("0"), ended.stderr
+    assert "let pass, as the policy says" in notes(tmp_path)
+    others = recording(shop, tmp_path, {each: "record" for each in WORDS if each != word})
+    others.write_text(others.read_text().replace("nodes = [", 'nodes = ["127.0.0.1:3399", '))
+    assert run_program("-c", code, config=others).returncode == 3
+
+
+def notes(directory):
+    return "".join(path.read_text() for path in (directory / "audit" / "sessions").glob("*.jsonl"))
 
 
 def test_every_case_says_why():

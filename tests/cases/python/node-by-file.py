@@ -1,0 +1,6 @@
+# exit: 3 | says: the file of a node | journal: fence | why: an embedded node is a file, which has no socket
+import sqlite3
+
+db.sql("SELECT 1")
+(path,) = {reading.identity.address for reading in db._line.gate.topology() if reading.role == "primary"}
+sqlite3.connect(f"file:{path}?mode=rw", uri=True).execute("DELETE FROM orders")
