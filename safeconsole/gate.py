@@ -296,6 +296,7 @@ class Gate:
             to=self._state.to,
             transaction=self._transactions.opened,
             transaction_seconds=self._transactions.open_seconds,
+            servers=self._nodes.servers,
         )
 
     @property

@@ -66,6 +66,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         cluster, environment: from the configuration.
         node, role: where the last statement went; "" before the first.
         schema: the session's schema, or "".
+        servers: the identities of the cluster's nodes as last measured; empty before that.
         elevated_seconds: seconds left of an elevation, 0 when there is none.
         limits: what holds for a statement before its rules tighten it.
         to: "replica", "primary" or a node's name, "" when the console chooses.
@@ -83,6 +84,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     to: str
     transaction: Transaction | None = None
     transaction_seconds: float = 0.0
+    servers: frozenset[str] = frozenset()
 
 
 def circumstances_of(

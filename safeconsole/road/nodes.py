@@ -71,6 +71,11 @@ class Nodes:
         """Believe nothing that was measured: the next choice measures again."""
         self._measured_seconds = float("-inf")
 
+    @property
+    def servers(self) -> frozenset[str]:
+        """The identities of the nodes, as last measured."""
+        return frozenset(reading.identity.server for reading in self._readings if reading.identity)
+
     def role_of(self, node: NodeName | None) -> Role:
         """What a node proved to be when it was last measured."""
         return next((reading.role for reading in self._readings if reading.node == node), Role.UNKNOWN)

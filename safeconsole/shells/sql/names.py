@@ -21,8 +21,9 @@ HELD_TABLES = 200_000
 
 
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands on disk for one schema of one cluster."""
+    """What stands on disk for one schema of one cluster, and the identities of the servers that have it."""
 
+    servers: frozenset[str] = frozenset()
     tables: tuple[str, ...]
     columns: dict[str, tuple[str, ...]]
 
@@ -34,11 +35,13 @@ class SchemaNames(msgspec.Struct):
     Attributes:
         tables: their names in the order of their lower case.
         columns: by table name, in table order.
+        servers: identities of the servers that have it; empty when they are not known.
     """
 
     tables: list[str] = msgspec.field(default_factory=list)
     columns: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     folded: list[str] = msgspec.field(default_factory=list)
+    servers: frozenset[str] = frozenset()
 
     def set_tables(self, names: Iterable[str]) -> None:
         """Take the names of all tables; columns of tables that are gone are dropped."""
@@ -61,7 +64,11 @@ class SchemaNames(msgspec.Struct):
 
 
 def load_names(directory: str, cluster: str, schema: str) -> SchemaNames:
-    """Return what is kept on disk of a schema; nothing when there is none or it cannot be read."""
+    """
+    Return what is kept on disk of a schema; nothing when there is none or it cannot be read.
+
+    Whose names they are stands in `servers`: a cluster's name may lead to other servers by now.
+    """
     names = SchemaNames()
     if not directory:
         return names
@@ -69,6 +76,7 @@ def load_names(directory: str, cluster: str, schema: str) -> SchemaNames:
         stored = msgspec.json.decode(_path(directory, cluster, schema).read_bytes(), type=_Stored)
     except (OSError, msgspec.MsgspecError, UnicodeError):
         return names
+    names.servers = stored.servers
     names.columns = dict(stored.columns)
     names.set_tables(stored.tables)
     return names
@@ -80,7 +88,7 @@ def save_names(directory: str, cluster: str, schema: str, names: SchemaNames) ->
         return
     path = _path(directory, cluster, schema)
     part = path.with_name(f"{path.name}.{os.getpid()}")
-    text = msgspec.json.encode(_Stored(tables=tuple(names.tables), columns=names.columns))
+    text = msgspec.json.encode(_Stored(servers=names.servers, tables=tuple(names.tables), columns=names.columns))
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)

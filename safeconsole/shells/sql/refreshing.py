@@ -52,6 +52,7 @@ class NameRefresher(msgspec.Struct, kw_only=True):
         directory: where names are kept between sessions, "" for nowhere.
         schema: the schema that is being learnt, None before the first.
         pages: names learnt of it so far in this session.
+        servers: identities of the servers whose names they are, empty while they are not known.
         whole: whether all its tables are known, or asking for them failed.
     """
 
@@ -59,6 +60,7 @@ class NameRefresher(msgspec.Struct, kw_only=True):
     directory: str
     schema: str | None = None
     pages: list[str] = msgspec.field(default_factory=list)
+    servers: frozenset[str] = frozenset()
     whole: bool = False
 
     def refresh(self, names: SchemaNames, status: Status, flavour: Flavour, last: Statement | None) -> SchemaNames:
@@ -66,6 +68,11 @@ class NameRefresher(msgspec.Struct, kw_only=True):
         if self.schema != status.schema:
             self.schema, self.pages, self.whole = status.schema, [], False
             names = load_names(self.directory, status.cluster, status.schema)
+            self.servers = names.servers
+        if status.servers and self.servers.isdisjoint(status.servers):
+            # Kept of other servers under the same name, such as a test environment that was made anew.
+            names, self.pages, self.whole = SchemaNames(), [], False
+        self.servers = names.servers = status.servers or self.servers
         if status.role != Role.REPLICA or status.elevated_seconds > 0:
             return names
         try:

@@ -14,7 +14,7 @@ READ = Statement(
 )  # fmt: skip
 
 
-def status(role="replica", schema="shop", elevated=0.0):
+def status(role="replica", schema="shop", elevated=0.0, servers=("uuid-1", "uuid-2")):
     return Status(
         cluster="shop",
         environment="",
@@ -24,6 +24,7 @@ def status(role="replica", schema="shop", elevated=0.0):
         elevated_seconds=elevated,
         limits=Limits(),
         to="",
+        servers=frozenset(servers),
     )
 
 
@@ -54,6 +55,33 @@ def test_tables_are_learnt_a_page_at_a_time_then_columns(tmp_path):
         SchemaNames(), status(role=""), Flavour.MYSQL, None
     )
     assert later.columns == {"orders": ("id", "status")}
+
+
+def learnt(server, tmp_path, **where):
+    """The names that a new session knows after one statement."""
+    refresher = NameRefresher(glance=server, directory=str(tmp_path))
+    return refresher.refresh(SchemaNames(), status(**where), Flavour.MYSQL, None)
+
+
+def test_names_are_those_of_the_servers_that_have_them(tmp_path):
+    assert learnt(Server(["orders"]), tmp_path).tables == ["orders"]
+    # A node was replaced, another is the same; nothing is asked, since nobody runs a statement on a replica.
+    assert learnt(Server([]), tmp_path, role="", servers=("uuid-2", "uuid-3")).tables == ["orders"]
+    # Nothing is measured yet: what was known last is better than nothing.
+    assert learnt(Server([]), tmp_path, role="", servers=()).tables == ["orders"]
+    # The cluster's name leads to other servers.
+    assert learnt(Server([]), tmp_path, role="", servers=("uuid-9",)).tables == []
+    assert learnt(Server(["other"]), tmp_path, servers=("uuid-9",)).tables == ["other"]
+    assert learnt(Server([]), tmp_path, role="", servers=("uuid-1", "uuid-2")).tables == []
+
+
+def test_a_session_whose_cluster_becomes_another_forgets_its_names():
+    server = Server(["orders"])
+    refresher = NameRefresher(glance=server, directory="")
+    names = refresher.refresh(SchemaNames(), status(), Flavour.MYSQL, None)
+    server.tables = ["other"]
+    names = refresher.refresh(names, status(servers=("uuid-9",)), Flavour.MYSQL, None)
+    assert names.tables == ["other"]
 
 
 @pytest.mark.parametrize("where", [status(role="primary"), status(role=""), status(elevated=5.0)])
