@@ -64,6 +64,9 @@ STATEMENTS = [
     "INSERT INTO logins (token) VALUES ('hunter2'), ('hunter2')",
     "SET PASSWORD = _utf8mb4'hun' 'hunter2'",
     "SET GLOBAL bar_secret = 'hunter2'",
+    "SET GLOBAL wsrep_sst_auth = 'sst:hunter2'",
+    "SET PASSWORD TO 'hunter2'",
+    "ALTER USER bob PASSWORD TO 'hunter2'",
     "INSERT INTO t (api_key) VALUES (N'hunter2')",
 ]
 
