@@ -189,6 +189,10 @@ class MySqlConnection:
         except BREAKS:
             self._link.give_up()
             return ()
+        except KeyboardInterrupt:
+            # Its answer is still on the way, and would be taken for the next one's.
+            self._link.give_up()
+            raise
         return tuple(
             f"slot {name}: {'nobody' if by is None else f'connection {by}'}"
             for name, by in zip(names, held, strict=True)
@@ -207,6 +211,9 @@ class MySqlConnection:
             user_locks.free(self._link.wire, slot)
         except BREAKS:
             self._link.give_up()
+        except KeyboardInterrupt:
+            self._link.give_up()
+            raise
 
     def stop(self) -> str:
         """Stop what runs, on the server; see `interfaces.Connection`."""
