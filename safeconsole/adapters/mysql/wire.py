@@ -102,6 +102,7 @@ class Wire(_Driver):
     _current_timeout: float | None
     _force_close: Callable[[], None]
     _write_bytes: Callable[[bytes], None]
+    server_capabilities: int
     server_status: int
     server_version: str
     server_thread_id: tuple[int]
@@ -129,6 +130,12 @@ class Wire(_Driver):
         if self.client_flag & CLIENT.MULTI_STATEMENTS:
             raise RuntimeError("the driver asks for several statements a packet by default")
         self.connect(_open_socket(login))
+
+    def _request_authentication(self) -> None:
+        # The driver's older releases go on in clear where a server, or who stands before it, offers no TLS.
+        if self.ssl and not self.server_capabilities & CLIENT.SSL:
+            raise pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR, "the server offers no TLS")
+        super()._request_authentication()  # type: ignore[misc]
 
     def wait_at_most(self, seconds: float) -> None:
         """Set how long each read may block; a read that passes it ends the connection."""

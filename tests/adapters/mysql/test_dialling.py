@@ -1,0 +1,74 @@
+"""Nobody is told a password who did not prove who they are."""
+
+import socket
+import ssl
+import struct
+import threading
+
+import pytest
+
+from safeconsole.adapters.mysql.dialling import dial
+from safeconsole.adapters.mysql.wire import Login
+from safeconsole.core.errors import UnreachableError
+
+PASSWORD = "hunter2-planted"
+CAPABILITIES = 0x00000001 | 0x00000200 | 0x00008000 | 0x00080000
+"""Long passwords, protocol 4.1, secure connections, authentication by plugins; TLS (0x800) is not among them."""
+
+
+def greeting():
+    """What a server says first. Source: MySQL internals manual, "Protocol::HandshakeV10"."""
+    low, high = CAPABILITIES & 0xFFFF, CAPABILITIES >> 16
+    body = b"\x0a8.4.0\0" + struct.pack("<I", 7) + b"a" * 8 + b"\0"
+    body += struct.pack("<HBHHB", low, 45, 2, high, 21) + b"\0" * 10 + b"b" * 12 + b"\0" + b"caching_sha2_password\0"
+    return packet(0, body)
+
+
+def packet(number, body):
+    return struct.pack("<I", len(body))[:3] + bytes([number]) + body
+
+
+@pytest.fixture
+def man_between():
+    """Takes the place of a server, offers no TLS, and asks for the password in clear; keeps what it hears."""
+    heard = []
+    listening = socket.create_server(("127.0.0.1", 0))
+
+    def serve():
+        sock, _ = listening.accept()
+        with sock:
+            sock.settimeout(5)
+            sock.sendall(greeting())
+            try:
+                if first := sock.recv(4096):
+                    heard.append(first)
+                    sock.sendall(packet(2, b"\xfemysql_clear_password\0"))
+                    heard.append(sock.recv(4096))
+            except OSError:
+                return
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    yield listening.getsockname()[1], heard, thread
+    listening.close()
+    thread.join(10)
+
+
+def test_a_server_that_offers_no_tls_is_not_told_the_password(man_between):
+    port, heard, thread = man_between
+    login = Login(
+        host="db.example",
+        ip="127.0.0.1",
+        port=port,
+        socket="",
+        account="console_read",
+        password=PASSWORD,
+        tls=ssl.create_default_context(),
+        connect_seconds=5,
+    )
+    with pytest.raises(UnreachableError) as caught:
+        dial(login)
+    thread.join(10)
+    assert heard == []
+    assert "TLS" in caught.value.message or "SSL" in caught.value.message
+    assert PASSWORD not in str(caught.value)
