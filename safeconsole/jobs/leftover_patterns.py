@@ -18,6 +18,9 @@ import msgspec
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.settings import LeftoverSettings
 
+ASIDE = "zz_drop_"
+"""What a removal plan of ours puts before the name of a table that is to be dropped a day later."""
+
 
 class Part(StrEnum):
     """What a leftover was in its migration."""
@@ -54,12 +57,18 @@ _PT_TRIGGERS = tuple(f"pt_osc_{{schema}}_{{base}}_{event}" for event in ("ins", 
 _LHM_TRIGGERS = tuple(f"lhmt_{event}_{{base}}" for event in ("ins", "upd", "del"))
 _OSC_TRIGGERS = tuple(f"__osc_{event}_{{base}}" for event in ("ins", "upd", "del"))
 
+_UUID = r"[0-9a-f]{8}(?:_[0-9a-f]{4}){3}_[0-9a-f]{12}"
+
 _KNOWN: tuple[tuple[str, Part, str, bool, tuple[str, ...]], ...] = (
+    ("a removal plan", Part.OTHER, f"{ASIDE}.+", True, ()),
+    ("Vitess", Part.COPY, rf"_{_UUID}_(?P<stamp>\d{{14}})_(?:vrepl|gho|new)", True, ()),
+    ("Vitess", Part.LOG, rf"_{_UUID}_(?P<stamp>\d{{14}})_ghc", True, ()),
+    ("Vitess", Part.OLD, rf"_{_UUID}_(?P<stamp>\d{{14}})_(?:del|old)", True, ()),
     ("gh-ost", Part.OLD, r"_(?P<base>.+)_(?P<stamp>\d{14})_del", True, ()),
     ("gh-ost", Part.COPY, r"_(?P<base>.+)_gho", True, ()),
     ("gh-ost", Part.LOG, r"_(?P<base>.+)_ghc", True, ()),
     ("gh-ost", Part.OLD, r"_(?P<base>.+)_del", True, ()),
-    ("LHM", Part.OLD, r"lhma_(?P<stamp>\d{4}(?:_\d\d){5}_\d{3})_(?P<base>.+)", True, _LHM_TRIGGERS),
+    ("LHM", Part.OLD, r"lhma_(?P<stamp>\d{4}(?:_\d\d){5}(?:_\d{3})?)_(?P<base>.+)", True, _LHM_TRIGGERS),
     ("LHM", Part.COPY, r"lhmn_(?P<base>.+)", True, _LHM_TRIGGERS),
     ("Facebook OSC", Part.COPY, r"__osc_new_(?P<base>.+)", True, _OSC_TRIGGERS),
     ("Facebook OSC", Part.LOG, r"__osc_chg_(?P<base>.+)", True, _OSC_TRIGGERS),
@@ -67,8 +76,9 @@ _KNOWN: tuple[tuple[str, Part, str, bool, tuple[str, ...]], ...] = (
     ("Vitess", Part.COPY, r"_vt_(?:vrp|gho)_[0-9a-f]{32}_(?P<stamp>\d{14})_", True, ()),
     ("Vitess", Part.BIN, r"_vt_(?:hld|prg|evc|drp)_[0-9a-f]{32}_(?P<stamp>\d{14})_", True, ()),
     ("Vitess", Part.BIN, r"_vt_(?:HOLD|PURGE|EVAC|DROP)_[0-9a-f]{32}_(?P<stamp>\d{14})", True, ()),
-    ("Spirit", Part.LOG, r"_(?P<base>.+)_chkpnt", True, ()),
-    ("Spirit", Part.LOG, r"_spirit_sentinel", True, ()),
+    ("Spirit", Part.LOG, r"_spirit_(?:sentinel|checkpoint)", True, ()),
+    ("Spirit", Part.LOG, r"_(?P<base>.+)_(?:chkpnt|sentinel)", True, ()),
+    ("Spirit", Part.OLD, r"_(?P<base>.+)_old_(?P<stamp>\d{8}_\d{6})", True, ()),
     ("pt-online-schema-change or Spirit", Part.COPY, r"_{1,10}(?P<base>[^_].*)_new", True, _PT_TRIGGERS),
     ("pt-online-schema-change or Spirit", Part.OLD, r"_{1,10}(?P<base>[^_].*)_old", True, _PT_TRIGGERS),
     ("the server", Part.BIN, r"#sql.*", True, ()),

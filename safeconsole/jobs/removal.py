@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from safeconsole.jobs.leftover_patterns import Part
+from safeconsole.jobs.leftover_patterns import ASIDE, Part
 from safeconsole.jobs.leftovers import Leftover, State
 from safeconsole.jobs.sizes import TableSize
 
@@ -61,10 +61,12 @@ def _parts(leftover: Leftover) -> Iterator[str]:
 
 def _dropping(size: TableSize) -> Iterator[str]:
     table, aside = _name(size.schema, size.name), _name(size.schema, _aside(size.name))
-    yield (
-        "-- take it out of the way for a day; rename it back when anybody misses it\n"
-        f"SET SESSION lock_wait_timeout = 2;\nRENAME TABLE {table} TO {aside};\n"
-    )
+    yield "SET SESSION lock_wait_timeout = 2;\n"
+    if table != aside:
+        yield (
+            "-- take it out of the way for a day; rename it back when anybody misses it\n"
+            f"RENAME TABLE {table} TO {aside};\n"
+        )
     if size.total_bytes >= DRAINED_FROM_BYTES:
         yield (
             f"-- empty it in pieces until 0 rows, {_PIECE_REST_SECONDS} s of rest after each, while replicas keep up:\n"
@@ -83,8 +85,8 @@ def _advice(leftover: Leftover) -> str:
 
 
 def _aside(name: str) -> str:
-    # Names hold 64 characters.
-    return f"zz_drop_{name}"[:64]
+    # Names hold 64 characters. One that an earlier plan put aside stays where it is.
+    return name if name.startswith(ASIDE) else f"{ASIDE}{name}"[:64]
 
 
 def _name(*parts: str) -> str:

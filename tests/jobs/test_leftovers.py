@@ -42,7 +42,15 @@ def suspect(name, **how):
         ("__osc_new_orders", "Facebook OSC", Part.COPY, "orders"),
         ("__osc_chg_orders", "Facebook OSC", Part.LOG, "orders"),
         ("__osc_old_orders", "Facebook OSC", Part.OLD, "orders"),
+        ("lhma_2014_02_01_00_12_34_orders", "LHM", Part.OLD, "orders"),
         ("_orders_chkpnt", "Spirit", Part.LOG, "orders"),
+        ("_orders_sentinel", "Spirit", Part.LOG, "orders"),
+        ("_orders_old_20260131_154500", "Spirit", Part.OLD, "orders"),
+        ("_spirit_checkpoint", "Spirit", Part.LOG, ""),
+        ("_a2994c92_f1d4_11ea_afa3_f875a4d24e90_20201201103213_vrepl", "Vitess", Part.COPY, ""),
+        ("_a2994c92_f1d4_11ea_afa3_f875a4d24e90_20201201103213_gho", "Vitess", Part.COPY, ""),
+        ("_a2994c92_f1d4_11ea_afa3_f875a4d24e90_20201201103213_del", "Vitess", Part.OLD, ""),
+        ("zz_drop__orders_gho", "a removal plan", Part.OTHER, ""),
         ("_spirit_sentinel", "Spirit", Part.LOG, ""),
         ("_vt_HOLD_6ace8bcef73211ea87e9f875a4d24e90_20200915120410", "Vitess", Part.BIN, ""),
         ("_vt_prg_6ace8bcef73211ea87e9f875a4d24e90_20200915120410_", "Vitess", Part.BIN, ""),
@@ -185,3 +193,12 @@ def test_no_name_of_a_table_leaves_its_quotes():
     plan = plan_of([judged(suspect("_a`'\\; DROP TABLE users_gho"), QUIET, NOW)])
     assert "RENAME TABLE `shop`.`_a``'\\; DROP TABLE users_gho` TO" in plan
     assert "INSTR(info, '_a`''\\\\; DROP TABLE users_gho')" in plan
+
+
+def test_a_table_that_an_earlier_plan_put_aside_is_found_again_and_not_renamed_again():
+    found = judged(suspect("zz_drop__orders_gho"), Evidence(created=LONG_AGO), NOW)
+    assert found.state is State.ABANDONED
+    plan = plan_of([found])
+    assert "RENAME" not in plan
+    assert "DROP TABLE `shop`.`zz_drop__orders_gho`;" in plan
+    assert "lock_wait_timeout" in plan
