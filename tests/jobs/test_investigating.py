@@ -142,6 +142,35 @@ def test_estimates_are_held_to_their_tablespaces_where_the_account_may_see_them(
     assert [(each.witness, each.found_bytes) for each in found] == [("table", 1), ("tablespace", 9 * MIB)]
 
 
+def _in_turn(*answers):
+    """What is answered to one text, each time another one, and the last for good."""
+    left = list(answers)
+    return lambda: rows(left.pop(0) if len(left) > 1 else left[0])
+
+
+OPENING = "SELECT 1 FROM `shop`.`orders` LIMIT 0"
+
+
+def test_a_large_table_that_the_server_has_not_opened_is_opened_alone_and_looked_up_again(there):
+    size = replace(next(each for each in there.report.tables() if each.name == "orders"), data_bytes=90 * MIB)
+    there.statistics.others[FILE.format("shop/orders")] = _in_turn((0,), (97 * MIB,))
+    assert bytes_on_disk(there.asker, there.conduct, [size]) == ({size.key: 97 * MIB}, "")
+    assert [permit.statement.text for permit in there.sent()].count(OPENING) == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "refusal", "opened"), [(MIB // 2, None, 0), (MIB, ServerError(1146, "gone"), 1), (MIB, None, 1)]
+)
+def test_a_size_that_stays_unknown_is_not_guessed(there, data, refusal, opened):
+    size = replace(
+        next(each for each in there.report.tables() if each.name == "orders"), data_bytes=data, index_bytes=0
+    )
+    there.statistics.others[FILE.format("shop/orders")] = _in_turn((0,))
+    there.statistics.others[OPENING] = Planned(refusal=refusal) if refusal else rows()
+    assert bytes_on_disk(there.asker, there.conduct, [size]) == ({}, "")
+    assert [permit.statement.text for permit in there.sent()].count(OPENING) == opened
+
+
 def test_partitions_of_a_table_are_added_up_and_too_many_are_not_asked_for(there):
     part = next(each for each in there.report.tables() if each.name == "orders")
     names = "SELECT table_name FROM mysql.innodb_table_stats WHERE database_name = 'shop' AND table_name >= '{0}#' AND table_name < '{0}$' LIMIT 65"
