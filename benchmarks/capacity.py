@@ -170,7 +170,8 @@ def compare(server: ColdServer, console: Console, given) -> None:
 
 def tell_errors(server: ColdServer, console: Console) -> None:
     console.report()
-    tell_error("estimate", errors_of(console, server.node, "total_bytes"))
+    tell_error("estimate", errors_of(console, server.node, "file_bytes_estimated"))
+    tell_error("pages", errors_of(console, server.node, "total_bytes"))
     for what, privilege in (("--verify", "SELECT"), ("--verify, with PROCESS", "PROCESS")):
         with connect_root(server.node.socket) as dba:
             writable(dba, value=True)

@@ -60,7 +60,7 @@ _OSC_TRIGGERS = tuple(f"__osc_{event}_{{base}}" for event in ("ins", "upd", "del
 _UUID = r"[0-9a-f]{8}(?:_[0-9a-f]{4}){3}_[0-9a-f]{12}"
 
 _KNOWN: tuple[tuple[str, Part, str, bool, tuple[str, ...]], ...] = (
-    ("a removal plan", Part.OTHER, f"{ASIDE}.+", True, ()),
+    ("our own removal plan", Part.OTHER, f"{ASIDE}.+", True, ()),
     ("Vitess", Part.COPY, rf"_{_UUID}_(?P<stamp>\d{{14}})_(?:vrepl|gho|new)", True, ()),
     ("Vitess", Part.LOG, rf"_{_UUID}_(?P<stamp>\d{{14}})_ghc", True, ()),
     ("Vitess", Part.OLD, rf"_{_UUID}_(?P<stamp>\d{{14}})_(?:del|old)", True, ()),

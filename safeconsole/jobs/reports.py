@@ -14,6 +14,7 @@ import msgspec
 
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.jobs.sizes import TableSize, folded
+from safeconsole.jobs.statistics import OWN_SCHEMAS, file_bytes_of
 
 FORMAT = 1
 """Edition of the lines; another one is not read."""
@@ -156,8 +157,16 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         for part in _body(self.shelf.lines(self.head.cluster, self.name)):
             if isinstance(part, Page):
                 for schema, name, rows, data, index, updated in part.rows:
+                    # The server's own tables share files.
+                    has_file = self.head.source == "statistics" and schema not in OWN_SCHEMAS
                     yield TableSize(
-                        schema=schema, name=name, rows=rows, data_bytes=data, index_bytes=index, updated=updated
+                        schema=schema,
+                        name=name,
+                        rows=rows,
+                        data_bytes=data,
+                        index_bytes=index,
+                        file_bytes=file_bytes_of(data + index) if has_file else 0,
+                        updated=updated,
                     )
 
 

@@ -28,6 +28,7 @@ class TableSize(msgspec.Struct, frozen=True, kw_only=True):
         rows: an estimate, >= 0.
         data_bytes: rows with their primary key, an estimate, >= 0.
         index_bytes: the other indexes, an estimate, >= 0.
+        file_bytes: what its files should take on disk, free space in them included; 0 where nothing says.
         updated: when the estimate was made, in the server's time, "YYYY-MM-DD hh:mm:ss", or "".
         partitions: how many were folded into it, 0 for a table without.
     """
@@ -37,6 +38,7 @@ class TableSize(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     data_bytes: int
     index_bytes: int
+    file_bytes: int = 0
     updated: str = ""
     partitions: int = 0
 
@@ -78,6 +80,7 @@ def _added(left: TableSize, right: TableSize) -> TableSize:
         rows=left.rows + right.rows,
         data_bytes=left.data_bytes + right.data_bytes,
         index_bytes=left.index_bytes + right.index_bytes,
+        file_bytes=left.file_bytes + right.file_bytes,
         # The figure is as old as its oldest part.
         updated=min(left.updated, right.updated),
         partitions=left.partitions + right.partitions,
@@ -122,7 +125,7 @@ class SchemaSize(msgspec.Struct, kw_only=True):
 
     Attributes:
         tables: how many.
-        rows, data_bytes, index_bytes: their sums, estimates.
+        rows, data_bytes, index_bytes, file_bytes: their sums, estimates.
         oldest: when the oldest of their estimates was made, or "".
     """
 
@@ -131,6 +134,7 @@ class SchemaSize(msgspec.Struct, kw_only=True):
     rows: int = 0
     data_bytes: int = 0
     index_bytes: int = 0
+    file_bytes: int = 0
     oldest: str = ""
 
     @property
@@ -144,6 +148,7 @@ class SchemaSize(msgspec.Struct, kw_only=True):
         self.rows += size.rows
         self.data_bytes += size.data_bytes
         self.index_bytes += size.index_bytes
+        self.file_bytes += size.file_bytes
         self.oldest = min(filter(None, (self.oldest, size.updated)), default="")
 
 

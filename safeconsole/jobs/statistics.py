@@ -20,6 +20,10 @@ Source: MySQL 9.7 and MariaDB 10.11, measured over 20,000 tables: 0.14 and 0.19 
 200, 0.07 and 0.09 s by pages of 500: what stands around a page costs as much as 500 rows.
 """
 
+_EXTENT_BYTES = 1024 * 1024
+_BOOKKEEPING_BYTES = 80 * 1024
+_SPARE_BYTES, _SPARE_PART = 7.5 * _EXTENT_BYTES, 0.015
+
 OWN_SCHEMAS = frozenset({"mysql", "sys", "information_schema", "performance_schema"})
 """Schemas of the server's own; they are read like any other, and told apart when shown."""
 
@@ -27,9 +31,26 @@ CAVEATS = (
     "tables of other engines than InnoDB, or with STATS_PERSISTENT=0, are not counted: --unseen names them",
     "a dropped table can still be counted, since its statistics can outlive it: --verify looks at the tables",
     "ROW_FORMAT=COMPRESSED tables are counted uncompressed, so they look larger than on disk",
-    "free space inside tablespaces, undo, redo and binary logs are not counted",
+    "files are reckoned from the pages: one that lost many rows is larger; undo, redo and binary logs are not counted",
 )
 """What the statistics cannot show, one line each."""
+
+
+def file_bytes_of(pages_bytes: int) -> int:
+    """
+    Return what the file of a table, or of one partition, should take on disk.
+
+    From one extent of 1 MiB on InnoDB keeps whole extents free in every file, two and a part of the file, and adds four
+    at a time. Source: MySQL 9.7.4 and MariaDB 10.11.18, 96 tables of 0.1 to 240 MB measured, by ascending, random and
+    secondary keys: 64 to 80 KB beside the pages of those below an extent, 7.2 to 8.0 MB up to 10 MB, 7.9 to 12.7 MB up
+    to 240 MB; off by 6 % at most from 1 MB on. A table that lost many rows has more, one of compressed pages less.
+
+    Args:
+        pages_bytes: its pages and those of its indexes, >= 0.
+    """
+    if pages_bytes < _EXTENT_BYTES:
+        return pages_bytes + _BOOKKEEPING_BYTES
+    return round(pages_bytes * (1 + _SPARE_PART) + _SPARE_BYTES)
 
 
 def start_sql() -> str:

@@ -38,7 +38,13 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
         """How far the estimate is off, as a part of what was found: 0.05 is 5 % too large."""
         if not self.found_bytes:
             return None
-        return (self.size.total_bytes - self.found_bytes) / self.found_bytes
+        return (self.estimated_bytes - self.found_bytes) / self.found_bytes
+
+    @property
+    def estimated_bytes(self) -> int:
+        """What is held to the witness: the file to a tablespace, the pages to a table's own row."""
+        is_of_file = self.witness == "tablespace" and self.size.file_bytes
+        return self.size.file_bytes if is_of_file else self.size.total_bytes
 
 
 def verify(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> tuple[list[Verified], str]:

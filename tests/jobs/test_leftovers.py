@@ -50,7 +50,7 @@ def suspect(name, **how):
         ("_a2994c92_f1d4_11ea_afa3_f875a4d24e90_20201201103213_vrepl", "Vitess", Part.COPY, ""),
         ("_a2994c92_f1d4_11ea_afa3_f875a4d24e90_20201201103213_gho", "Vitess", Part.COPY, ""),
         ("_a2994c92_f1d4_11ea_afa3_f875a4d24e90_20201201103213_del", "Vitess", Part.OLD, ""),
-        ("zz_drop__orders_gho", "a removal plan", Part.OTHER, ""),
+        ("zz_drop__orders_gho", "our own removal plan", Part.OTHER, ""),
         ("_spirit_sentinel", "Spirit", Part.LOG, ""),
         ("_vt_HOLD_6ace8bcef73211ea87e9f875a4d24e90_20200915120410", "Vitess", Part.BIN, ""),
         ("_vt_prg_6ace8bcef73211ea87e9f875a4d24e90_20200915120410_", "Vitess", Part.BIN, ""),

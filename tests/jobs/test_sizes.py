@@ -9,6 +9,9 @@ from hypothesis import strategies as st
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.jobs.growth import growth, since
 from safeconsole.jobs.sizes import TableSize, by_schema, folded, largest, matching
+from safeconsole.jobs.statistics import file_bytes_of
+
+MIB = 1024 * 1024
 
 
 def size(schema, name, rows=1, data=10, index=5, updated="2026-01-01 00:00:00"):
@@ -50,6 +53,20 @@ def test_a_table_and_the_partitions_of_another_by_the_same_beginning_stay_apart(
 def test_the_largest_are_the_largest(found, most):
     ordered = sorted(found, key=lambda each: (-each.total_bytes, each.key))
     assert largest(found, most) == (ordered[:most] if most else ordered)
+
+
+# Pages and file, in MiB, as ANALYZE TABLE and the file system say it.
+MEASURED = (
+    (0.14, 0.22), (0.52, 0.59), (0.52, 0.58), (1.52, 9.0), (2.66, 10.0), (5.80, 13.0), (8.0, 16.0), (9.55, 17.0),
+    (10.55, 18.0), (35.64, 44.0), (33.56, 44.0), (66.59, 76.0), (71.77, 80.0), (71.11, 80.0), (108.0, 120.0),
+    (120.0, 132.0), (118.17, 128.0), (211.94, 224.0), (218.72, 228.0), (235.30, 248.0), (236.95, 248.0),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("pages", "file"), MEASURED)
+def test_a_file_is_reckoned_from_its_pages_as_servers_lay_it_out(pages, file):
+    """Both servers, three ways to fill a table; a server that lays files out in another way must not go unnoticed."""
+    assert file_bytes_of(round(pages * MIB)) == pytest.approx(file * MIB, rel=0.06)
 
 
 @given(sizes)

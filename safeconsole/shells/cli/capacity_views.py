@@ -76,7 +76,7 @@ def tables_view(sizes: Sequence[TableSize], report: Report, *, title: str) -> Vi
         rows.append(
             (
                 *(size.schema, size.name, size.rows, size.data_bytes, size.index_bytes, size.total_bytes),
-                *(size.partitions, age),
+                *(size.partitions, age, size.file_bytes or None),
             )
         )
         parts = [f"~{size.rows:,} rows"]
@@ -85,9 +85,12 @@ def tables_view(sizes: Sequence[TableSize], report: Report, *, title: str) -> Vi
         if size.partitions:
             parts.append(counted(size.partitions, "partition"))
         parts += [f"data {size_text(size.data_bytes)}", f"indexes {size_text(size.index_bytes)}"]
+        if size.file_bytes:
+            parts.append(f"file {size_text(size.file_bytes)}")
         bars.append(Bar(label=size.label, first=size.data_bytes, second=size.index_bytes, note=", ".join(parts)))
     columns = ("schema", "table", "rows_estimated", "data_bytes", "index_bytes", "total_bytes", "partitions")
-    return View(columns=(*columns, "figures_age_seconds"), rows=rows, bars=bars, title=title)
+    more = ("figures_age_seconds", "file_bytes_estimated")
+    return View(columns=(*columns, *more), rows=rows, bars=bars, title=title)
 
 
 def schemas_view(schemas: Sequence[SchemaSize], report: Report, *, title: str) -> View:
@@ -102,13 +105,14 @@ def schemas_view(schemas: Sequence[SchemaSize], report: Report, *, title: str) -
         "index_bytes",
         "total_bytes",
         "oldest_figure_seconds",
+        "file_bytes_estimated",
     )
     return View(
         columns=columns,
         rows=[
             (
                 *(each.schema, each.tables, each.rows, each.data_bytes, each.index_bytes, each.total_bytes),
-                age_seconds(each.oldest, now),
+                *(age_seconds(each.oldest, now), each.file_bytes or None),
             )
             for each in schemas
         ],
@@ -117,7 +121,8 @@ def schemas_view(schemas: Sequence[SchemaSize], report: Report, *, title: str) -
                 label=each.schema,
                 first=each.data_bytes,
                 second=each.index_bytes,
-                note=f"{100 * each.total_bytes / whole:.0f} %, {counted(each.tables, 'table')}",
+                note=f"{100 * each.total_bytes / whole:.0f} %, {counted(each.tables, 'table')}"
+                + (f", files {size_text(each.file_bytes)}" if each.file_bytes else ""),
             )
             for each in schemas
         ],
@@ -153,12 +158,14 @@ def verified_view(found: Sequence[Verified]) -> View:
     for each in found:
         error = None if each.error is None else round(each.error, 4)
         size = each.size
-        rows.append((size.schema, size.name, size.total_bytes, each.found_bytes, each.witness, error, each.note))
+        found_and_why = (each.found_bytes, each.witness, error, each.note)
+        rows.append((size.schema, size.name, size.total_bytes, *found_and_why, size.file_bytes or None))
         said = each.note or "nothing says"
         if each.found_bytes is not None and each.error is not None:
-            said = f"{each.witness} says {size_text(each.found_bytes)}: the estimate is {100 * each.error:+.1f} % off"
+            estimate = "the estimate of its file" if each.witness == "tablespace" else "the estimate"
+            said = f"{each.witness} says {size_text(each.found_bytes)}: {estimate} is {100 * each.error:+.1f} % off"
         bars.append(Bar(label=size.label, first=size.data_bytes, second=size.index_bytes, note=said))
-    columns = ("schema", "table", "total_bytes", "found_bytes", "witness", "error", "note")
+    columns = ("schema", "table", "total_bytes", "found_bytes", "witness", "error", "note", "file_bytes_estimated")
     return View(columns=columns, rows=rows, bars=bars, title="the largest tables, held to the tables themselves")
 
 
