@@ -234,6 +234,7 @@ class Planned:
         fault: raised after the batches were given.
         at_end: raised by `finish`.
         slow_seconds: how long it runs before its batches come.
+        bytes_a_second: by how much its session grows meanwhile.
         changed: rows changed.
         effect: called when a change is committed.
         writes: whether a read-only transaction refuses it.
@@ -248,6 +249,7 @@ class Planned:
     fault: BaseException | None = None
     at_end: BaseException | None = None
     slow_seconds: float = 0.0
+    bytes_a_second: int = 0
     changed: int = 0
     effect: object = None
     writes: bool = False
@@ -492,7 +494,8 @@ class FakeAnswer:
         started, limits = clock.monotonic(), self.permit.limits
         while (elapsed := clock.monotonic() - started) < self.planned.slow_seconds:
             if self.watch is not None and elapsed > 0:
-                self.watch(Sample(elapsed_seconds=elapsed))
+                held = round(elapsed * self.planned.bytes_a_second) or None
+                self.watch(Sample(elapsed_seconds=elapsed, session_memory_bytes=held))
             if elapsed > limits.run_seconds:
                 self.over = self.connection.broken = True
                 raise StoppedError("stopped", by="watchdog", ceiling="run_seconds", verified="killed")

@@ -151,7 +151,12 @@ def breach_words(breach: Breach, *, floors: Iterable[str]) -> str:
     if breach.sensor:
         return f"{breach.sensor} cannot be read, {breach.read:g} times running, and the policy needs it"
     side = "under" if breach.ceiling in floors else "over"
-    return f"{breach.ceiling} {breach.read:,.6g} {side} {breach.allowed:,.6g}"
+    return f"{breach.ceiling} {figure(breach.read)} {side} {figure(breach.allowed)}"
+
+
+def figure(value: float) -> str:
+    """Return a reading as people write it: whole with separators where it is large."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
 
 
 def breach_of(limits: Limits, first: Sample, now: Sample) -> Breach | None:

@@ -27,6 +27,29 @@ RECORDED_SAMPLE_SECONDS = 1.0
 """Between two recorded looks at a running statement."""
 
 
+class Looks:
+    """
+    What was seen of one running statement.
+
+    Attributes:
+        number: the statement's.
+        last: the latest sample, None before there was one.
+        peak_memory_bytes: highest session memory.
+        recorded_seconds: when the latest recorded sample was taken, 0 before there was one.
+    """
+
+    def __init__(self, *, number: int) -> None:
+        self.number = number
+        self.last: Sample | None = None
+        self.peak_memory_bytes = 0
+        self.recorded_seconds = 0.0
+
+    def take(self, sample: Sample) -> None:
+        """See one more."""
+        self.last = sample
+        self.peak_memory_bytes = max(self.peak_memory_bytes, sample.session_memory_bytes or 0)
+
+
 class Recorder:
     """
     The session's journal, as the road writes to it.
@@ -44,6 +67,7 @@ class Recorder:
         self._failed: AuditUnavailableError | None = None
         # A statement's text stands in two records, and in more where it elevates.
         self._shown: tuple[Statement | None, str] = (None, "")
+        self._looks = Looks(number=-1)
 
     @property
     def session(self) -> str:
@@ -107,6 +131,7 @@ class Recorder:
             AuditUnavailableError: it cannot be; what was sent was sent all the same, and the message says so.
         """
         try:
+            self._last_look(ended)
             self.append(ended, durable=durable)
         except AuditUnavailableError as error:
             if ended.outcome == OutcomeKind.REFUSED:
@@ -129,6 +154,7 @@ class Recorder:
             rows=tally.rows,
             bytes_=tally.bytes,
             elapsed=tally.elapsed_seconds,
+            peak_memory_bytes=self._looks.peak_memory_bytes if self._looks.number == number else 0,
         )
 
     def done(self, number: int, completion: Completion, tally: Tally) -> Ended:
@@ -139,19 +165,28 @@ class Recorder:
 
     def watching(self, number: int, show: Callable[[Sample], None]) -> Callable[[Sample], None]:
         """Return what takes a running statement's samples: shows all of them, and records one a second."""
-        recorded = 0.0
+        looks = self._looks = Looks(number=number)
 
         def watch(sample: Sample) -> None:
-            nonlocal recorded
+            looks.take(sample)
             show(sample)
-            if sample.elapsed_seconds - recorded < RECORDED_SAMPLE_SECONDS:
+            if sample.elapsed_seconds - looks.recorded_seconds < RECORDED_SAMPLE_SECONDS:
                 return
-            recorded = sample.elapsed_seconds
+            looks.recorded_seconds = sample.elapsed_seconds
             # A journal that cannot be written is found out by the outcome; the watchdog goes on.
             with suppress(AuditUnavailableError):
                 self.append(outcome.sampled(number, sample))
 
         return watch
+
+    def _last_look(self, ended: Ended) -> None:
+        """Record what was read last: of a statement that was stopped, it is why."""
+        looks = self._looks
+        wanted = looks.recorded_seconds > 0 or ended.outcome == OutcomeKind.STOPPED
+        if looks.number != ended.statement or looks.last is None or not wanted:
+            return
+        if looks.last.elapsed_seconds > looks.recorded_seconds:
+            self.append(outcome.sampled(looks.number, looks.last))
 
     def text_of(self, statement: Statement) -> str:
         """Return a statement as the journal may hold it."""

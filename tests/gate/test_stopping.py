@@ -78,3 +78,30 @@ def test_a_word_that_comes_with_the_send_is_met_when_it_is_repeated(walk):
     with pytest.raises(StoppedError):
         road.run(READ, Reader(road.events))
     assert said == ["already over", "killed"]
+
+
+def test_what_was_read_last_and_most_of_a_stopped_statement_is_on_record(walk):
+    road = walk()
+
+    class Growing(Planned):
+        @property
+        def slow_seconds(self):
+            road.clock.seconds += 0.4
+            return 1e9
+
+        @slow_seconds.setter
+        def slow_seconds(self, _):
+            pass
+
+    road.engine.answers[READ] = Growing(bytes_a_second=1_000_000)
+    presenter = FakePresenter(road.events)
+    with pytest.raises(StoppedError):
+        road.run(READ, presenter)
+    samples, (ended,) = road.records("sample"), road.records("outcome")
+    last = presenter.samples[-1]
+    assert samples[-1].elapsed_seconds == last.elapsed_seconds
+    assert ended.peak_memory_bytes == last.session_memory_bytes == samples[-1].session_memory_bytes > 0
+    assert len({sample.elapsed_seconds for sample in samples}) == len(samples)
+    # What the next one held is its own.
+    road.run("SELECT 1")
+    assert road.records("outcome")[-1].peak_memory_bytes == 0

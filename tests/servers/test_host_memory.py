@@ -94,7 +94,7 @@ def stopped(cluster, sensor, *, sensors=(), **limits):
 def test_a_statement_under_which_the_hosts_memory_falls_is_killed(cluster):
     error = stopped(cluster, Given(3 * GIB, 2 * GIB, GIB // 2), free_memory_bytes=GIB)
     assert (error.by, error.ceiling, error.verified) == ("watchdog", "free_memory_bytes", "killed")
-    assert "free_memory_bytes 5.36871e+08 under 1.07374e+09" in error.message
+    assert "free_memory_bytes 536,870,912 under 1,073,741,824" in error.message
 
 
 NEEDED = (SensorName.FREE_MEMORY,)

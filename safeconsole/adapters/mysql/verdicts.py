@@ -6,7 +6,7 @@ from safeconsole.adapters.mysql.error_codes import WAYS_OUT
 from safeconsole.adapters.mysql.watched import Watched
 from safeconsole.core.errors import OutcomeUnknownError, SafeConsoleError, StoppedError
 from safeconsole.core.limits import FLOORS
-from safeconsole.core.watchdog import breach_words
+from safeconsole.core.watchdog import breach_words, figure
 
 
 def stop_of(watched: Watched, *, server: str) -> StoppedError | None:
@@ -30,7 +30,7 @@ def stop_of(watched: Watched, *, server: str) -> StoppedError | None:
         by="watchdog",
         ceiling=breach.ceiling,
         verified=watched.verified or "already over",
-        evidence=(f"read {breach.read:,.6g}, allowed {breach.allowed:,.6g}", f"process list: {watched.verified}"),
+        evidence=(f"read {figure(breach.read)}, allowed {figure(breach.allowed)}", f"process list: {watched.verified}"),
         instead=WAYS_OUT.get(breach.ceiling, ""),
     )
 

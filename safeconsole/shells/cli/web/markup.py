@@ -7,7 +7,7 @@ from html import escape
 
 from safeconsole.shells.terminal.cells import safe, safe_lines
 
-VOID = frozenset({"input", "br", "meta", "link", "line", "rect", "polyline", "path"})
+VOID = frozenset({"input", "br", "meta", "link", "line", "rect", "polyline", "path", "circle"})
 """Elements without an end tag of their own."""
 
 
@@ -30,7 +30,9 @@ def tag(name: str, /, *children: Child, **attributes: str | float | bool) -> Mar
     """
     told = "".join(_attribute(key, value) for key, value in attributes.items())
     if name in VOID:
-        return Markup(f"<{name}{told}>" if name not in {"line", "rect", "polyline", "path"} else f"<{name}{told}/>")
+        return Markup(
+            f"<{name}{told}>" if name not in {"line", "rect", "polyline", "path", "circle"} else f"<{name}{told}/>"
+        )
     return Markup(f"<{name}{told}>{together(*children)}</{name}>")
 
 

@@ -8,7 +8,7 @@ from safeconsole.core.record import Sampled
 from safeconsole.shells.cli.web.markup import Markup, tag
 
 WIDTH, HEIGHT = 720, 150
-LEFT, TOP, BOTTOM = 80, 12, 24
+LEFT, RIGHT, TOP, BOTTOM = 80, 4, 12, 24
 HEADROOM = 1.15
 MIB = 1_048_576
 
@@ -54,12 +54,13 @@ def plot(points: Sequence[Point], limit_bytes: float, title: str) -> Markup:
     """
     seconds = max(moment for moment, _ in points) or 1.0
     top = max(limit_bytes, *(value for _, value in points), 1.0) * HEADROOM
-    line = " ".join(f"{LEFT + moment / seconds * (WIDTH - LEFT):.1f},{_y(value, top)}" for moment, value in points)
+    line = " ".join(f"{_x(moment, seconds):.1f},{_y(value, top)}" for moment, value in points)
     floor = HEIGHT - BOTTOM
     parts = [
         tag("line", x1=LEFT, y1=floor, x2=WIDTH, y2=floor, class_="axis"),
         tag("line", x1=LEFT, y1=TOP, x2=LEFT, y2=floor, class_="axis"),
         tag("polyline", points=line, fill="none"),
+        *(tag("circle", cx=round(_x(moment, seconds), 1), cy=_y(value, top), r=2.5) for moment, value in points),
         _label(LEFT - 6, TOP + 8, f"{top / MIB:.1f} MiB", "end"),
         _label(LEFT - 6, floor, "0", "end"),
         _label(WIDTH, HEIGHT - 6, f"{seconds:.1f} s", "end"),
@@ -73,6 +74,10 @@ def plot(points: Sequence[Point], limit_bytes: float, title: str) -> Markup:
 
 def _peak(points: Sequence[Point]) -> float:
     return max(value for _, value in points) / MIB
+
+
+def _x(moment: float, seconds: float) -> float:
+    return LEFT + moment / seconds * (WIDTH - LEFT - RIGHT)
 
 
 def _y(value: float, top: float) -> float:
