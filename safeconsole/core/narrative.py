@@ -122,9 +122,11 @@ def _sent(record: Intent) -> tuple[str, ...]:
     how = "read-only" if record.read_only else "able to write"
     elevation = f", elevated by {record.elevation}" if record.elevation else ""
     guards = ", ".join(f"{name}={value}" for name, value in record.guards.items())
+    limits = ", ".join(f"{name}={value:.15g}" for name, value in record.limits.items() if value)
     return (
         f"sent to {record.node} ({record.role}, {record.server}) as {record.account}, {how}{elevation}",
         *((f"guards read back: {guards}",) if guards else ()),
+        *((f"limits: {limits}",) if limits else ()),
     )
 
 
@@ -148,7 +150,8 @@ def _ended(record: Ended) -> tuple[str, tuple[str, ...]]:
 def _elevation(record: ElevationChanged) -> tuple[str, ...]:
     ticket = f" ({record.ticket})" if record.ticket else ""
     first = f"elevation {record.id} {record.state} for {record.scope}, {record.window_seconds:g} s, on {record.cluster}"
-    return (f"{first} by {record.event}", f"reason: {record.reason}{ticket}")
+    by = "" if record.event == record.state else f" by {record.event}"
+    return (f"{first}{by}", f"reason: {record.reason}{ticket}")
 
 
 def _aside(record: Record) -> tuple[str, tuple[str, ...]]:

@@ -117,16 +117,7 @@ def done(number: int, *, rows: int, bytes_: int, elapsed_seconds: float, complet
     )
 
 
-def failed(
-    number: int,
-    error: SafeConsoleError,
-    message: str,
-    *,
-    rows: int,
-    bytes_: int,
-    elapsed: float,
-    peak_memory_bytes: int = 0,
-) -> Ended:
+def failed(number: int, error: SafeConsoleError, message: str, *, rows: int, bytes_: int, elapsed: float) -> Ended:
     """Return the outcome of a statement that was sent and did not end well; `message` is the redacted text."""
     stopped = error if isinstance(error, StoppedError) else None
     kind = OutcomeKind.STOPPED if stopped else OutcomeKind.REFUSED
@@ -136,7 +127,6 @@ def failed(
         rows=rows,
         bytes=bytes_,
         elapsed_seconds=elapsed,
-        peak_memory_bytes=peak_memory_bytes,
         truncated=rows > 0,
         stopped_by=stopped.by if stopped else "",
         ceiling=stopped.ceiling if stopped else "",

@@ -147,15 +147,10 @@ class Recorder:
 
     def failed(self, number: int, statement: Statement, error: SafeConsoleError, tally: Tally) -> Ended:
         """Return the outcome of a statement that was sent and did not end well."""
-        return outcome.failed(
-            number,
-            error,
-            self._redacted_error(statement, error),
-            rows=tally.rows,
-            bytes_=tally.bytes,
-            elapsed=tally.elapsed_seconds,
-            peak_memory_bytes=self._looks.peak_memory_bytes if self._looks.number == number else 0,
-        )
+        said, seconds = self._redacted_error(statement, error), tally.elapsed_seconds
+        ended = outcome.failed(number, error, said, rows=tally.rows, bytes_=tally.bytes, elapsed=seconds)
+        peak = self._looks.peak_memory_bytes if self._looks.number == number else 0
+        return structs.replace(ended, peak_memory_bytes=peak)
 
     def done(self, number: int, completion: Completion, tally: Tally) -> Ended:
         """Return the outcome of a statement that ended well."""

@@ -33,6 +33,8 @@ from safeconsole.core.record import (
     SessionOpened,
 )
 from safeconsole.core.settings import RecordingSettings
+from tests.shells.test_recorded_consoles import embedded, shop, sit  # noqa: F401 - fixtures
+
 from safeconsole.shells.cli.web.routes import Desk
 from safeconsole.shells.cli.web.server import PageServer, new_keys
 
@@ -199,10 +201,16 @@ def write(directory):
 
 @pytest.fixture
 def page(tmp_path):
+    write(tmp_path / "audit")
+    with shown(tmp_path / "audit", tmp_path / "profile") as browser:
+        yield browser
+
+
+@contextlib.contextmanager
+def shown(directory, profile):
+    """The pages of an audit directory, in a browser that was let in."""
     if not CHROMIUM:
         pytest.skip("THE BROWSER TESTS DID NOT RUN: no chromium on the path; name one with SAFECONSOLE_CHROMIUM")
-    directory = tmp_path / "audit"
-    write(directory)
     server = PageServer(0)
     keys = new_keys(server.server_port)
     server.desk = Desk(
@@ -210,7 +218,7 @@ def page(tmp_path):
         recording=lambda session: read_recording(directory, session), keys=keys,
     )  # fmt: skip
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    with contextlib.closing(Browser(tmp_path / "profile")) as browser:
+    with contextlib.closing(Browser(profile)) as browser:
         browser.base, browser.directory = f"http://127.0.0.1:{server.server_port}", directory
         browser.token = keys.token
         browser.visit(f"{browser.base}/open?token={keys.token}")
@@ -257,6 +265,56 @@ def test_a_recording_plays_and_stays_text(page):
     page.evaluate("seek.value = 200; seek.dispatchEvent(new Event('input'))")
     page.wait("document.getElementById('screen').textContent.includes('shop primary')")
     assert page.complaints == []
+
+
+def test_a_real_consoles_recording_plays_as_its_terminal_showed_it(shop, tmp_path):
+    config = shop('\n[audit.recordings]\nkeep = "rows"\n')
+    long = "SELECT id, status, '" + "x" * 130 + "' AS wide FROM orders WHERE id < 3;"
+    sit(config, "sql", r"\status", "SELECT id, status FROM orders WHERE id = 2;", long, "DROP TABLE orders;")
+    with shown(tmp_path / "audit", tmp_path / "profile") as browser:
+        browser.visit(f"{browser.base}/?state=all")
+        browser.evaluate("document.querySelector('td a').click()")
+        browser.wait("document.querySelector('ol.story') !== null")
+        browser.evaluate("[...document.querySelectorAll('a')].find((a) => a.textContent.includes('Replay')).click()")
+        browser.wait("document.getElementById('seek')?.value === '1000'")
+        browser.picture("real-replay")
+        screen = browser.evaluate("document.getElementById('screen').textContent")
+        assert browser.evaluate("document.getElementById('doubt').hidden") is True
+        for line in ("cluster  shop (demo)", "> SELECT id, status FROM orders WHERE id = 2", "not run: it is no read"):
+            assert line in screen
+        # The terminal was 110 wide: what is longer stands on the next line, as it did there.
+        assert max(map(len, screen.splitlines())) == 110
+        (cast,) = (tmp_path / "audit" / "recordings").iterdir()
+        cast.write_bytes(cast.read_bytes().replace(b"it is no read", b"it was allowed"))
+        browser.visit(browser.evaluate("location.href"))
+        browser.wait("!document.getElementById('doubt').hidden")
+        browser.wait("document.getElementById('seek').value === '1000'")
+        browser.picture("forged-replay")
+        assert "somebody changed it" in browser.text()
+        assert (
+            browser.evaluate("getComputedStyle(document.getElementById('doubt')).backgroundColor") == "rgb(192, 57, 43)"
+        )
+        assert browser.complaints == []
+
+
+def test_a_recording_that_changes_while_it_is_looked_at_is_announced(page):
+    page.visit(f"{page.base}/sessions/hostile/replay")
+    page.wait("document.getElementById('screen').textContent.includes('over')")
+    # The page was made before; what it plays is what it says.
+    assert page.evaluate("document.getElementById('doubt').textContent") == (
+        "nothing vouches for this recording: its session has not closed with the digest of one"
+    )
+    assert page.evaluate("screen.classList.contains('doubtful')")
+
+
+def test_the_queue_is_filtered_by_its_form(page):
+    page.visit(page.base)
+    page.evaluate(
+        "document.querySelector('select[name=state]').value = 'approved'; document.querySelector('form').submit()"
+    )
+    page.wait("document.body.innerText.includes('No session is like that')")
+    page.evaluate("document.querySelector('select[name=state]').value = 'all'; document.querySelector('form').submit()")
+    page.wait("document.body.innerText.includes('hostile')")
 
 
 def test_a_search_finds_in_the_browser(page):

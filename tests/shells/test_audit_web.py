@@ -11,6 +11,7 @@ import threading
 from html.parser import HTMLParser
 from urllib.parse import quote, urlencode, urlsplit
 
+import msgspec
 import pytest
 
 from safeconsole.adapters.local.archive import open_archive
@@ -119,6 +120,64 @@ def test_the_queue_shows_what_waits_and_why(ask):
     assert "ben's closing note" in text
     assert "quiet" not in text
     assert "quiet" in Page(ask("/?state=all").body).text
+
+
+@pytest.mark.parametrize(
+    ("query", "shown"),
+    [
+        ("", {"denied", "glass"}),
+        ("?state=+", {"denied", "glass"}),
+        ("?state=all", {"denied", "glass", "quiet"}),
+        ("?state=none", {"quiet"}),
+        ("?state=approved", set()),
+        ("?state=nonsense", set()),
+        ("?person=BEN", {"glass"}),
+        ("?state=all&person=ana", {"denied", "quiet"}),
+        ("?cluster=till", set()),
+    ],
+)
+def test_the_queue_is_filtered(ask, query, shown):
+    body = ask(f"/{query}").body
+    assert set(re.findall(r'href="/sessions/([^"]+)"', body)) == shown
+    assert ("No session is like that" in body) == (not shown)
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("since=1d", 2),
+        ("since=2030-01-01", 0),
+        ("until=2030-01-01", 2),
+        ("verdict=allow", 2),
+        ("verdict=+&outcome=done", 2),
+    ],
+)
+def test_a_search_takes_times_as_the_command_does(ask, query, found):
+    text = Page(ask(f"/search?cluster=shop&text=SELECT+1&{query}").body).text
+    assert (f"{found} found." if found else "No statement is like that") in text
+
+
+def test_a_time_that_is_none_is_said_and_the_form_kept(ask):
+    body = ask("/search?since=nonsense&person=ana").body
+    assert "is no time" in Page(body).text
+    assert 'name="person" value="ana"' in body
+
+
+def test_what_one_may_not_do_is_no_button(ask, desk):
+    def possible(session):
+        buttons = re.findall(r'<button name="act" value="(\w+)"( disabled)?>', ask(f"/sessions/{session}").body)
+        return {act for act, disabled in buttons if not disabled}
+
+    assert possible("denied") == {"approve", "flag", "note"}
+    assert possible("glass") == {"flag", "note"}
+    assert "has not written its closing note yet" in ask("/sessions/glass").body
+    assert possible("quiet") == {"note"}
+
+
+def test_what_did_not_work_leads_back(ask, desk):
+    body = ask("/sessions/glass/review", form={"act": "approve", "csrf": desk.keys.csrf}).body
+    assert 'href="/sessions/glass">Back to its story' in body
+    assert "To the queue" in ask("/sessions/none").body
 
 
 def test_a_session_is_told_with_its_plot(ask):
@@ -281,11 +340,21 @@ def test_elements_escape_what_they_are_given():
     assert together("a\n\x00", tag("br")) == "a\n\\0<br>"
 
 
+def test_a_persons_own_page_asks_for_the_closing_note(directory, desk):
+    own = msgspec.structs.replace(desk, reviews=lambda: open_reviews(directory, by="ben", clock=SystemClock()))
+    told = {"host": "127.0.0.1:8000", "cookie": f"safeconsole_audit={desk.keys.cookie}"}
+    body = respond(Request(method="GET", target="/sessions/glass", headers=told), own).body
+    assert 'value="note">Closing note' in body
+    assert "what came of it" in body
+    assert "ben is its person" in body
+
+
 def test_a_plot_of_one_sample_and_without_a_limit_is_drawn():
     sample = Sampled(statement=1, elapsed_seconds=0.0, instance_memory_bytes=1 << 30)
     ((title, drawn),) = memory_plots([sample], {})
     assert title == "growth of the instance, peak 0.0 MiB over 1024.0 MiB"
     assert "nan" not in drawn
+    assert drawn.count("<circle") == 1
     assert "limit" not in drawn
 
 

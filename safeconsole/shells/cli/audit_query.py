@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.search import Query, matches, may_hold
 from safeconsole.core.story import StatementStory, statements_of
 from safeconsole.interfaces import Archive
@@ -25,29 +26,38 @@ class Moment(click.ParamType[str]):
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return it as the beginning of a journal's time."""
-        ago = _AGO.fullmatch(value)
+        try:
+            return moment_of(value)
+        except ConfigurationError as error:
+            self.fail(error.message, param, ctx)
+
+
+def moment_of(value: str) -> str:
+    """Return a time, or how long ago, as the beginning of a journal's time. Raises ConfigurationError."""
+    ago = _AGO.fullmatch(value.strip())
+    text = value.strip().replace(" ", "T").removesuffix("Z")
+    try:
         if ago:
             then = datetime.now(UTC) - timedelta(**{_UNITS[ago.group(2)]: int(ago.group(1))})
             return then.strftime("%Y-%m-%dT%H:%M:%S")
-        text = value.strip().replace(" ", "T").removesuffix("Z")
-        try:
-            datetime.fromisoformat(text)
-        except ValueError:
-            self.fail(
-                f"{value!r} is no time: give 2026-11-07, 2026-11-07T11:49 (UTC), or how long ago, as 2h or 7d",
-                param,
-                ctx,
-            )
-        return text
+        datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
+        raise ConfigurationError(
+            f"{value!r} is no time: give 2026-11-07, 2026-11-07T11:49 (UTC), or how long ago, as 2h or 7d"
+        ) from None
+    return text
 
+
+VERDICTS = ("allow", "confirm", "elevate", "deny")
+OUTCOMES = ("done", "refused", "stopped", "unknown", "running")
 
 QUERY_OPTIONS = (
     click.option("--person", help="Login identity or account."),
     click.option("--cluster", help="Cluster."),
     click.option("--table", help="A table it names: schema.table, or table."),
     click.option("--ticket", help="Ticket of the elevation it ran under."),
-    click.option("--verdict", type=click.Choice(["allow", "confirm", "elevate", "deny"])),
-    click.option("--outcome", type=click.Choice(["done", "refused", "stopped", "unknown", "running"])),
+    click.option("--verdict", type=click.Choice(VERDICTS)),
+    click.option("--outcome", type=click.Choice(OUTCOMES)),
     click.option("--kind", help='Kind of statement, as "select" or "alter table".'),
     click.option("--since", type=Moment(), help="From then on."),
     click.option("--until", type=Moment(), help="Until then."),

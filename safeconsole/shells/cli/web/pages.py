@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from urllib.parse import quote
 
 import msgspec
 
 from safeconsole.core.narrative import Passage
 from safeconsole.core.record import Finding, SessionSummary
-from safeconsole.core.review import Review, ReviewState, reasons_for_review
+from safeconsole.core.review import Review, ReviewAct, ReviewState, reasons_for_review
 from safeconsole.core.story import StatementStory
+from safeconsole.shells.cli.audit_query import OUTCOMES, VERDICTS
 from safeconsole.shells.cli.web.markup import Child, Markup, tag, together
 
 FILTERS = ("text", "person", "cluster", "table", "ticket", "verdict", "outcome", "since", "until")
 SEARCH_SHOWN = 500
+QUEUE_FILTERS = ("state", "person", "cluster")
+WAITING, ALL = "", "all"
+"""What a queue's `state` may be beside one state's name: all that somebody must still look at, and every session."""
+
+CHOICES: Mapping[str, Sequence[tuple[str, str]]] = {
+    "verdict": [("", "any"), *((name, name) for name in VERDICTS)],
+    "outcome": [("", "any"), *((name, name) for name in OUTCOMES)],
+    "state": [(WAITING, "waiting"), (ALL, "all"), *((state.value, state.value) for state in ReviewState)],
+}
+"""Filters of which only these values find anything: each with what it is called."""
+
+HINTS = {"since": "7d, 2026-11-07", "until": "2026-11-07T12"}
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +47,12 @@ class Queued(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Told(msgspec.Struct, frozen=True, kw_only=True):
-    """One session with all that its page shows."""
+    """
+    One session with all that its page shows.
+
+    Attributes:
+        objections: why who looks cannot do an act now; one that is possible is missing.
+    """
 
     summary: SessionSummary
     state: ReviewState
@@ -44,6 +62,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     plots: Sequence[tuple[str, Markup]]
     findings: Sequence[Finding]
     recorded: bool
+    objections: Mapping[ReviewAct, str]
 
 
 def page(title: str, visit: Visit, *children: Child) -> str:
@@ -63,10 +82,18 @@ def page(title: str, visit: Visit, *children: Child) -> str:
     )
 
 
-def queue_page(visit: Visit, queued: Sequence[Queued], *, state: str) -> str:
-    """Return the sessions that wait, or all."""
+def queue_page(visit: Visit, queued: Sequence[Queued], wanted: Mapping[str, str]) -> str:
+    """
+    Return the sessions that wait, or those that are meant.
+
+    Args:
+        wanted: the filters that are set, see `QUEUE_FILTERS`.
+    """
+    title = "Queue" if wanted.get("state", WAITING) == WAITING else "Sessions"
+    form = _filter_form("/", QUEUE_FILTERS, wanted, "Show")
     if not queued:
-        return page("Queue", visit, tag("p", "Nothing waits for a review.", class_="quiet"))
+        said = "No session is like that." if wanted else "Nothing waits for a review."
+        return page(title, visit, form, tag("p", said, class_="quiet"))
     heads = ("session", "opened (UTC)", "person", "cluster", "face", "statements", "state", "why", "waits for", "note")
     rows = [
         (
@@ -76,7 +103,7 @@ def queue_page(visit: Visit, queued: Sequence[Queued], *, state: str) -> str:
         )
         for one in queued
     ]  # fmt: skip
-    return page("All sessions" if state == "all" else "Queue", visit, _table(heads, rows))
+    return page(title, visit, form, _table(heads, rows, class_="queue"))
 
 
 def session_page(visit: Visit, told: Told) -> str:
@@ -93,7 +120,7 @@ def session_page(visit: Visit, told: Told) -> str:
         tag("p", summary.trouble, class_="alarm") if summary.trouble else "",
         tag("p", _badge(told.state), f" waits for {told.waits_for}" if told.waits_for else ""),
         [_review_line(review) for review in told.reviews],
-        _review_form(visit, summary.session),
+        _review_form(visit, told),
     ]
     if told.recorded:
         parts.append(tag("p", tag("a", "Replay the terminal", href=f"/sessions/{quote(summary.session)}/replay")))
@@ -102,9 +129,16 @@ def session_page(visit: Visit, told: Told) -> str:
     return page(f"Session {summary.session}", visit, *parts)
 
 
-def search_page(visit: Visit, wanted: dict[str, str], stories: Iterable[StatementStory], *, more: bool) -> str:
-    """Return the search form and the statements found."""
-    fields = [tag("label", name, tag("input", name=name, value=wanted.get(name, ""), size=12)) for name in FILTERS]
+def search_page(
+    visit: Visit, wanted: Mapping[str, str], stories: Iterable[StatementStory], *, more: bool, trouble: str = ""
+) -> str:
+    """
+    Return the search form and the statements found.
+
+    Args:
+        more: whether not all of them are given.
+        trouble: why there was no search, or "".
+    """
     heads = (
         "asked (UTC)",
         "session",
@@ -126,9 +160,13 @@ def search_page(visit: Visit, wanted: dict[str, str], stories: Iterable[Statemen
         )
         for story in stories
     ]  # fmt: skip
-    note = tag("p", f"Only the first {SEARCH_SHOWN} are shown.", class_="quiet") if more else ""
-    form = tag("form", fields, tag("button", "Search"), method="get", action="/search", class_="search")
-    return page("Search", visit, form, _table(heads, rows), note)
+    form = _filter_form("/search", FILTERS, wanted, "Search")
+    if trouble:
+        return page("Search", visit, form, tag("p", trouble, class_="alarm"))
+    if not rows:
+        return page("Search", visit, form, tag("p", "No statement is like that." if wanted else "", class_="quiet"))
+    found = f"Only the first {SEARCH_SHOWN} are shown." if more else f"{len(rows)} found."
+    return page("Search", visit, form, tag("p", found, class_="quiet"), _table(heads, rows, class_="found"))
 
 
 def replay_page(visit: Visit, session: str, doubt: str) -> str:
@@ -152,16 +190,39 @@ def replay_page(visit: Visit, session: str, doubt: str) -> str:
     )  # fmt: skip
 
 
-def message_page(visit: Visit, title: str, text: str) -> str:
-    """Return a page that says one thing."""
-    return page(title, visit, tag("p", text))
+def message_page(visit: Visit, title: str, text: str, *, instead: str = "", session: str = "") -> str:
+    """
+    Return a page that says one thing.
+
+    Args:
+        instead: the way out, or "".
+        session: whose page leads on, "" for none.
+    """
+    back = _session_link(session, "Back to its story") if session else tag("a", "To the queue", href="/")
+    return page(title, visit, tag("p", text), tag("p", instead) if instead else "", tag("p", back))
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[Child]]) -> Markup:
-    head = tag("tr", [tag("th", name) for name in heads])
-    return tag(
-        "table", tag("thead", head), tag("tbody", [tag("tr", [tag("td", cell) for cell in row]) for row in rows])
-    )
+def _filter_form(action: str, names: Sequence[str], wanted: Mapping[str, str], button: str) -> Markup:
+    fields = [tag("label", name, _filter(name, wanted.get(name, ""))) for name in names]
+    return tag("form", fields, tag("button", button), method="get", action=action, class_="search")
+
+
+def _filter(name: str, value: str) -> Markup:
+    if name not in CHOICES:
+        return tag("input", name=name, value=value, size=12, placeholder=HINTS.get(name, ""))
+    options = [_option(choice, called, chosen=choice == value) for choice, called in CHOICES[name]]
+    return tag("select", options, name=name)
+
+
+def _option(choice: str, called: str, *, chosen: bool) -> Markup:
+    # An option without a value would stand for its own text: a blank is what a filter that is not set sends.
+    return tag("option", called, selected=chosen, value=choice or " ")
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Child]], *, class_: str) -> Markup:
+    head = tag("thead", tag("tr", [tag("th", name) for name in heads]))
+    body = tag("tbody", [tag("tr", [tag("td", cell) for cell in row]) for row in rows])
+    return tag("table", head, body, class_=class_)
 
 
 def _session_link(session: str, text: str = "") -> Markup:
@@ -182,18 +243,28 @@ def _review_line(review: Review) -> Markup:
     return tag("p", f"{review.time[:19].replace('T', ' ')} {review.by} {review.act}{note}", class_="review")
 
 
-def _review_form(visit: Visit, session: str) -> Markup:
-    return tag(
+def _review_form(visit: Visit, told: Told) -> Markup:
+    owed = told.summary.person == visit.by and told.waits_for.endswith("closing note")
+    names = {
+        ReviewAct.APPROVE: "Approve",
+        ReviewAct.FLAG: "Flag",
+        ReviewAct.NOTE: "Closing note" if owed else "Note only",
+    }
+    buttons = [
+        tag("button", name, name="act", value=act.value, disabled=bool(told.objections.get(act)))
+        for act, name in names.items()
+    ]
+    whys = [tag("p", why, class_="quiet") for why in dict.fromkeys(filter(None, told.objections.values()))]
+    form = tag(
         "form",
         tag("input", type="hidden", name="csrf", value=visit.csrf),
-        tag("textarea", "", name="note", rows=2, placeholder="note"),
-        tag("button", "Approve", name="act", value="approve"),
-        tag("button", "Flag", name="act", value="flag"),
-        tag("button", "Note only", name="act", value="note"),
+        tag("textarea", "", name="note", rows=2, placeholder="what came of it" if owed else "note"),
+        buttons,
         method="post",
-        action=f"/sessions/{quote(session)}/review",
+        action=f"/sessions/{quote(told.summary.session)}/review",
         class_="review",
     )
+    return together(form, whys)
 
 
 def _passage(passage: Passage) -> Markup:

@@ -3,13 +3,14 @@
 // Everything is set as text, never as HTML.
 const screen = document.getElementById("screen"), play = document.getElementById("play");
 const seek = document.getElementById("seek"), clock = document.getElementById("clock");
-const MAX_IDLE = 2, COLOURS = ["#555", "#e06c75", "#98c379", "#e5c07b", "#61afef", "#c678dd", "#56b6c2", "#ddd"];
+const MAX_IDLE = 2, SHOWN_LINES = 2000, TOGETHER_SECONDS = 0.02, COLOURS = ["#555", "#e06c75", "#98c379", "#e5c07b", "#61afef", "#c678dd", "#56b6c2", "#ddd"];
 const SEQUENCE = /\x1b\[([0-9;?]*)([A-Za-z])|([\s\S])/gu;
 
 class Terminal {
-  constructor() { this.lines = [[]]; this.row = 0; this.column = 0; this.colour = ""; this.bold = false; }
+  constructor() { this.columns = size.columns; this.lines = [[]]; this.row = 0; this.column = 0; this.colour = ""; this.bold = false; }
   line() { while (this.lines.length <= this.row) this.lines.push([]); return this.lines[this.row]; }
   put(character) {
+    if (this.column >= this.columns) { this.column = 0; this.row++; }
     const line = this.line();
     while (line.length < this.column) line.push([" ", "", false]);
     line[this.column++] = [character, this.colour, this.bold];
@@ -55,7 +56,7 @@ class Terminal {
   }
   show() {
     const nodes = [];
-    for (const line of this.lines) {
+    for (const line of this.lines.slice(-SHOWN_LINES)) {
       let run = null;
       for (const [character, colour, bold] of line) {
         if (!run || run.colour !== colour || run.bold !== bold) {
@@ -68,10 +69,11 @@ class Terminal {
       nodes.push(document.createTextNode("\n"));
     }
     screen.replaceChildren(...nodes);
+    screen.scrollTop = screen.scrollHeight;
   }
 }
 
-let events = [], size = { columns: 80, lines: 24 }, at = 0, terminal = new Terminal(), playing = true, timer = 0;
+let events = [], size = { columns: 80, lines: 24 }, at = 0, terminal = null, playing = true, timer = 0;
 
 function paint() {
   terminal.show();
@@ -81,7 +83,9 @@ function paint() {
 }
 function step() {
   if (!playing || at >= events.length) { playing = playing && at < events.length; paint(); return; }
-  terminal.write(events[at][1]); at++;
+  // What came at once is painted once: a page full of lines is drawn anew each time.
+  const began = events[at][0];
+  do { terminal.write(events[at][1]); at++; } while (at < events.length && events[at][0] - began < TOGETHER_SECONDS);
   paint();
   const wait = at < events.length ? Math.max(0, Math.min(events[at][0] - events[at - 1][0], MAX_IDLE)) : 0;
   timer = setTimeout(step, wait * 1000);
@@ -99,7 +103,7 @@ fetch(screen.dataset.source).then((answer) => answer.json()).then((found) => {
   const doubt = document.getElementById("doubt");
   doubt.textContent = found.doubt; doubt.hidden = !found.doubt;
   screen.classList.toggle("doubtful", Boolean(found.doubt));
-  screen.style.setProperty("--columns", size.columns); screen.style.setProperty("--lines", size.lines);
+  screen.style.width = `${size.columns}ch`; screen.style.minHeight = `${size.lines * 1.4}em`;
   jump(0);
 })
   .catch(() => { screen.textContent = "The recording cannot be read."; });

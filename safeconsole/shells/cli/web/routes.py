@@ -16,9 +16,9 @@ from safeconsole.core.errors import ConfigurationError, SafeConsoleError
 from safeconsole.core.narrative import narrate
 from safeconsole.core.record import Entry, Intent, Sampled, SessionSummary
 from safeconsole.core.recordable import Recorded, doubt_about
-from safeconsole.core.review import Review, ReviewAct, ReviewState, lacks_closing_note, state_of
+from safeconsole.core.review import Review, ReviewAct, ReviewState, lacks_closing_note, objection_to, state_of
 from safeconsole.interfaces import Archive
-from safeconsole.shells.cli.audit_query import found, query_of
+from safeconsole.shells.cli.audit_query import found, moment_of, query_of
 from safeconsole.shells.cli.audit_replay import tame
 from safeconsole.shells.cli.audit_review import ReviewBook
 from safeconsole.shells.cli.web import pages
@@ -97,7 +97,10 @@ def respond(request: Request, desk: Desk) -> Answer:
         return _got(parts.path, query, desk, visit)
     except SafeConsoleError as error:
         status = 404 if isinstance(error, ConfigurationError) else 503
-        return Answer(status=status, body=pages.message_page(visit, "That did not work", error.message))
+        matched = _SESSION_PATH.fullmatch(parts.path)
+        session = unquote(matched.group(1)) if matched and matched.group(2) else ""
+        told = pages.message_page(visit, "That did not work", error.message, instead=error.instead, session=session)
+        return Answer(status=status, body=told)
 
 
 def _opened(token: str, keys: Keys) -> Answer:
@@ -139,7 +142,7 @@ def _posted(request: Request, path: str, desk: Desk, visit: pages.Visit) -> Answ
 
 def _got(path: str, query: dict[str, str], desk: Desk, visit: pages.Visit) -> Answer:
     if path == "/":
-        return Answer(status=200, body=_queue(desk, visit, query.get("state", "")))
+        return Answer(status=200, body=_queue(desk, visit, query))
     if path == "/search":
         return Answer(status=200, body=_search(desk, visit, query))
     if path.removeprefix("/static/") in STATIC and path.startswith("/static/"):
@@ -158,15 +161,26 @@ def _got(path: str, query: dict[str, str], desk: Desk, visit: pages.Visit) -> An
             return Answer(status=200, body=_session(desk, visit, summary))
 
 
-def _queue(desk: Desk, visit: pages.Visit, state: str) -> str:
+def _queue(desk: Desk, visit: pages.Visit, query: dict[str, str]) -> str:
+    wanted = {name: query[name].strip() for name in pages.QUEUE_FILTERS if query.get(name, "").strip()}
     reviews = desk.reviews().reviews()
-    shown = {ReviewState.PENDING, ReviewState.FLAGGED}
-    queued = [
-        _queued(summary, reviews)
-        for summary in desk.archive().sessions()
-        if state == "all" or (state_of(summary, reviews) in shown and not summary.live)
-    ]
-    return pages.queue_page(visit, list(reversed(queued)), state=state)
+    queued = [_queued(one, reviews) for one in desk.archive().sessions() if _is_meant(one, wanted)]
+    shown = [one for one in queued if _is_shown(one, wanted.get("state", pages.WAITING))]
+    return pages.queue_page(visit, list(reversed(shown)), wanted)
+
+
+def _is_meant(summary: SessionSummary, wanted: Mapping[str, str]) -> bool:
+    return all(
+        wanted[name].casefold() == held.casefold()
+        for name, held in (("person", summary.person), ("cluster", summary.cluster))
+        if name in wanted
+    )
+
+
+def _is_shown(queued: pages.Queued, state: str) -> bool:
+    if state == pages.WAITING:
+        return queued.state in {ReviewState.PENDING, ReviewState.FLAGGED} and not queued.summary.live
+    return state in {pages.ALL, queued.state.value}
 
 
 def _queued(summary: SessionSummary, reviews: tuple[Review, ...]) -> pages.Queued:
@@ -195,6 +209,8 @@ def _session(desk: Desk, visit: pages.Visit, summary: SessionSummary) -> str:
         plots=_plots(entries),
         findings=findings,
         recorded=_is_recorded(desk, summary.session),
+        # A note is asked for where one is given: its absence is no objection to the act.
+        objections={act: objection_to(act, summary, reviews, by=visit.by, note="x") for act in ReviewAct},
     )
     return pages.session_page(visit, told)
 
@@ -241,10 +257,14 @@ def _doubt(desk: Desk, session: str, recorded: Recorded) -> str:
 
 
 def _search(desk: Desk, visit: pages.Visit, query: dict[str, str]) -> str:
-    wanted = {name: query[name] for name in pages.FILTERS if query.get(name)}
+    wanted = {name: query[name].strip() for name in pages.FILTERS if query.get(name, "").strip()}
     if not wanted:
         return pages.search_page(visit, {}, (), more=False)
     fields: dict[str, object] = {name: value for name, value in wanted.items() if name != "text"}
+    try:
+        fields |= {name: moment_of(wanted[name]) for name in ("since", "until") if name in wanted}
+    except ConfigurationError as error:
+        return pages.search_page(visit, wanted, (), more=False, trouble=error.message)
     stories = found(desk.archive(), query_of(wanted.get("text", ""), fields), ())
     shown = list(itertools.islice(stories, pages.SEARCH_SHOWN + 1))
     return pages.search_page(visit, wanted, shown[: pages.SEARCH_SHOWN], more=len(shown) > pages.SEARCH_SHOWN)
