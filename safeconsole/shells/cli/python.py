@@ -10,10 +10,13 @@ import click
 
 from safeconsole.shells.cli.application import Application, Door, Session
 from safeconsole.shells.cli.completion import CLUSTER
+from safeconsole.shells.cli.first_prompt import BRACKETED_PASTE, drawable
 from safeconsole.shells.cli.sql import begin_recording, confirmer_of, read_script, taped_terminal
-from safeconsole.shells.terminal.presenting import screen_of
+from safeconsole.shells.python.welcome import PYTHON_PROMPT, welcome_text
 
 if TYPE_CHECKING:
+    # A prompt stands before these are imported.
+    from safeconsole.shells.python.line import Line
     from safeconsole.shells.terminal.taping import Tape
 
 
@@ -42,6 +45,8 @@ def python(app: Application, /, cluster: str, file: str | None, code: str | None
     if code is None and file is None and not sys.stdin.isatty():
         file = "-"
     source = code if code is not None else read_script(file) if file is not None else None
+    # What is typed from now on waits in the terminal; the session is opened behind it.
+    welcomed = source is None and _draw_first(app, cluster)
     confirm = str(given["confirm"])
     limits = {
         name: float(str(value))
@@ -61,17 +66,37 @@ def python(app: Application, /, cluster: str, file: str | None, code: str | None
             begin_recording(session, tape)
             target = str(given["target"] or "")
             name = "<-c>" if code is not None else file or ""
-            return _run(app, session, target, source=source, name=name, tape=tape)
+            line = _line_of(app, session, tape)
+            return _run(app, session, line, target, source=source, name=name, welcomed=welcomed)
 
 
-def _run(app: Application, session: Session, target: str, *, source: str | None, name: str, tape: Tape | None) -> int:
-    from safeconsole.shells.python.fences import Fences
+def _draw_first(app: Application, cluster: str) -> bool:
+    """Draw the welcome and a first prompt where a person can see them and type; returns whether it did."""
+    settings = drawable(app, cluster)
+    if settings is None:
+        return False
+    sys.stderr.write(welcome_text(cluster, settings.environment))
+    sys.stderr.flush()
+    sys.stdout.write(f"{BRACKETED_PASTE}{PYTHON_PROMPT}")
+    sys.stdout.flush()
+    return True
+
+
+def _line_of(app: Application, session: Session, tape: Tape | None) -> Line:
     from safeconsole.shells.python.line import Line
+    from safeconsole.shells.terminal.presenting import screen_of
+
+    return Line(session.gate, session.rules, screen_of(sys.stdout, sys.stderr, app.environ), tape)
+
+
+def _run(  # noqa: PLR0913 (what there is, what to run in it, and how)
+    app: Application, session: Session, line: Line, target: str, *, source: str | None, name: str, welcomed: bool
+) -> int:
+    from safeconsole.shells.python.fences import Fences
     from safeconsole.shells.python.namespace import names_for
     from safeconsole.shells.python.sources import forget_current_directory
 
     forget_current_directory()
-    line = Line(session.gate, session.rules, screen_of(sys.stdout, sys.stderr, app.environ), tape)
     namespace = names_for(line, capacity=_capacity(app, session))
     fences = Fences(line, journal_directory=session.journal_directory, nodes=_nodes_of(app, session))
     fences.put_up()
@@ -87,7 +112,7 @@ def _run(app: Application, session: Session, target: str, *, source: str | None,
                 return run_script(line, source, namespace, name=name)
         from safeconsole.shells.python.console import run_console
 
-        return run_console(line, namespace, history_directory=session.history_directory)
+        return run_console(line, namespace, history_directory=session.history_directory, welcomed=welcomed)
     finally:
         fences.take_down()
 

@@ -18,11 +18,7 @@ from safeconsole.shells.python.line import Line
 from safeconsole.shells.python.rows import Rows
 from safeconsole.shells.python.sources import forget_current_directory, run_source
 from safeconsole.shells.python.tracebacks import failure_text, interrupted_text
-
-WELCOME = """\
-{cluster} ({environment}). Reads go to a proven replica under limits; what writes needs: with elevate(reason="…"): …
-db.sql("SELECT …")   db.tables.NAME   db.session()   db.engine   why()   topology()   help(db)
-"""
+from safeconsole.shells.python.welcome import welcome_text
 
 
 class GuardedRepl(PythonRepl):
@@ -86,12 +82,20 @@ class GuardedRepl(PythonRepl):
         self._line.screen.messages.flush()
 
 
-def run_console(line: Line, namespace: dict[str, Any], *, history_directory: str = "", **terminal: Any) -> int:  # noqa: ANN401
+def run_console(
+    line: Line,
+    namespace: dict[str, Any],
+    *,
+    history_directory: str = "",
+    welcomed: bool = False,
+    **terminal: Any,  # noqa: ANN401 (ptpython's own)
+) -> int:
     """
     Talk to the person until they leave; the gate is not closed.
 
     Args:
         history_directory: where histories are kept, "" for nowhere.
+        welcomed: whether the welcome and a first prompt stand there already.
         terminal: ptpython's own options.
 
     Returns:
@@ -101,7 +105,12 @@ def run_console(line: Line, namespace: dict[str, Any], *, history_directory: str
     forget_current_directory()
     repl = GuardedRepl(line, namespace, **terminal)
     repl.history = repl.default_buffer.history = _history(line, history_directory)
-    line.screen.messages.write(WELCOME.format(cluster=visit.cluster, environment=visit.environment or "no environment"))
+    if welcomed:
+        # The real prompt is drawn over the first one.
+        line.screen.data.write("\r")
+        line.screen.data.flush()
+    else:
+        line.screen.messages.write(welcome_text(visit.cluster, visit.environment))
     repl.run()
     return 0
 

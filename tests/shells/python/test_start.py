@@ -1,0 +1,56 @@
+"""The Python console's start: the prompt stands before ptpython is imported, and what is typed there is run."""
+
+import os
+import pty
+import select
+import sys
+import time
+from pathlib import Path
+
+from tests.architecture.test_walls import imported_after
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def test_the_first_prompt_waits_for_no_import():
+    modules = imported_after("import safeconsole.wiring, safeconsole.shells.cli.python")
+    assert modules.isdisjoint({"ptpython", "prompt_toolkit", "rich", "sqlalchemy", "sqlglot", "safeconsole.gate"})
+
+
+def test_what_is_typed_at_the_first_prompt_is_run_when_the_session_is_open(shop, tmp_path):
+    command = [sys.executable, "-m", "safeconsole", "--config", str(shop), "python", "shop"]
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(tmp_path)
+        environ = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
+        os.execve(sys.executable, command, environ)
+    try:
+        seen = until(terminal, b">>> ")
+        assert seen.startswith(b"shop (demo). Reads go to a proven replica")
+        assert seen.count(b">>> ") == 1
+        os.write(terminal, b"db.sql('SELECT 271 * 31').scalar()\r")
+        seen = until(terminal, b"8401", seen)
+        assert seen.count(b"Reads go to") == 1
+        # Between two prompts the terminal would take the key for itself.
+        until(terminal, b">>> ", seen.partition(b"8401")[2])
+        os.write(terminal, b"\x04")
+        until(terminal, b"never")
+    finally:
+        os.close(terminal)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code == 0
+
+
+def until(terminal, wanted, seen=b""):
+    """Read until some text stands there or the terminal is closed; answers where the cursor is."""
+    started = time.monotonic()
+    while wanted not in seen and time.monotonic() - started < 30:
+        if select.select([terminal], [], [], 0.1)[0]:
+            try:
+                read = os.read(terminal, 65_536)
+            except OSError:
+                break
+            seen += read
+            if b"\x1b[6n" in read:
+                os.write(terminal, b"\x1b[1;1R")
+    return seen
