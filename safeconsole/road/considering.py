@@ -75,15 +75,12 @@ class Considering:
             self._lose_elevation(Event.ELEVATION_ENDED, Ending.POLICY_CHANGED)
         to = self._transactions.narrowed(statement, to)
         route = self._transactions.route_of(statement, to=to)
-        choice = self._choose(statement, route, to, connected=statement.changes_nothing)
-        if self._nodes.take_failover():
-            # The elevation was asked for the cluster as it was.
-            self._lose_elevation(Event.FAILED_OVER, Ending.FAILED_OVER)
+        choice = self._chosen(statement, route, to, connected=statement.changes_nothing)
         estimate = _quoting_no_secret(self._estimate(statement, choice), statement)
         if estimate.disagrees and not to:
             # It is no read after all, and belongs where changes belong.
             route = Route.PRIMARY
-            choice = self._choose(statement, route, to, connected=False)
+            choice = self._chosen(statement, route, to, connected=False)
         return self._judged(statement, (choice, estimate, route, limits), statements)
 
     def _judged(
@@ -127,6 +124,14 @@ class Considering:
         self._transactions.end(event, account=Account.ELEVATED)
         self._nodes.drop_elevated()
         self._elevations.end(ending)
+
+    def _chosen(self, statement: Statement, route: Route, to: str, *, connected: bool) -> Choice:
+        """Choose the node; what was measured for that may end the elevation."""
+        choice = self._choose(statement, route, to, connected=connected)
+        if self._nodes.take_failover():
+            # The elevation was asked for the cluster as it was.
+            self._lose_elevation(Event.FAILED_OVER, Ending.FAILED_OVER)
+        return choice
 
     def _choose(self, statement: Statement, route: Route, to: str, *, connected: bool) -> Choice:
         """Choose the node; while a transaction is open, the one it is open on, as long as that is of the right kind."""

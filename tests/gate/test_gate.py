@@ -386,6 +386,23 @@ def test_what_a_server_calls_no_read_runs_elevated_on_the_primary_and_not_as_a_r
     assert road.records("intent")[0].read_only is False
 
 
+def test_a_failover_while_the_server_was_asked_ends_the_elevation_before_it_is_used(walk):
+    road = walk()
+    road.elevate()
+    road.run(READ)
+
+    def slow():
+        fail_over(road.engine)
+        road.clock.pass_by(6)
+
+    road.engine.estimates[READ] = NO_READ
+    road.engine.hooks["estimate"] = slow
+    with pytest.raises(RefusedError, match="says: "):
+        road.run(READ)
+    assert road.elevation_events()[-1] == "failed-over"
+    assert len(road.sent()) == 1
+
+
 @pytest.mark.parametrize("to", ["replica", "replica-1"])
 def test_what_a_server_calls_no_read_is_denied_on_a_replica(walk, to):
     road = walk(to=to, plea=PLEA)
