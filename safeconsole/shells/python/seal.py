@@ -13,6 +13,9 @@ from operator import is_not, itemgetter
 from types import FunctionType
 from typing import Any
 
+_MOVING = frozenset({("Recorder", "_looks"), ("PoliciesInForce", "gates"), ("Gate", "_state")})
+"""Values that the road exchanges itself as it works: what the watchdog saw, gates of a policy file that was changed."""
+
 _OF_THIS_CONSOLE = frozenset(f"safeconsole.shells.python.{name}" for name in ("database", "fences", "line", "seal"))
 
 
@@ -108,7 +111,11 @@ def _sealed(objects: tuple[object, ...]) -> Iterator[tuple[str, Mapping[str, obj
     for part in objects:
         kind = type(part)
         # What lies behind the road (an engine's connections, the journal's file) changes as it works.
-        own = {name: value for name, value in vars(part).items() if _is_ours(value) or callable(value)}
+        own = {
+            name: value
+            for name, value in vars(part).items()
+            if (_is_ours(value) or callable(value)) and (kind.__name__, name) not in _MOVING
+        }
         yield f"an object of {kind.__module__}.{kind.__name__}", vars(part), tuple(own)
         for behind in {type(value) for value in own.values()}:
             if _is_ours(behind) and not _is_deciding(behind.__module__):

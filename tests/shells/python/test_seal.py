@@ -1,12 +1,18 @@
 """What the seal covers: the gate, each of its parts, and the code that decides."""
 
+import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
 
 import safeconsole.road
-from safeconsole.shells.python.seal import Seal
+from safeconsole.core.errors import RefusedError, StoppedError
+from safeconsole.shells.python.seal import _MOVING, Seal
+from tests.shells.python.conftest import ROOT, Console
+
+BASELINE = ROOT / "policies" / "baseline.yaml"
 
 
 def parts_of(gate):
@@ -33,12 +39,51 @@ def test_nothing_is_broken_while_nothing_is_touched(seal, console):
     assert seal.broken() == ""
 
 
+def test_a_slow_statement_breaks_nothing(seal, console):
+    with pytest.raises(StoppedError):
+        console.line.gate.tighten("run_seconds", 1.5)
+        console.db.sql("WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n")
+    assert seal.broken() == ""
+
+
+def test_a_write_a_refusal_and_a_transaction_break_nothing(console):
+    with pytest.raises(RefusedError):
+        console.db.sql("DELETE FROM orders")
+    console.db.sql("SELECT id FROM orders WHERE id = 1")
+    seal = console.line._seal
+    with console.elevate():
+        console.db.sql("UPDATE orders SET status = status WHERE id = 1")
+        connection = console.db.connect()
+        connection.cursor().execute("UPDATE orders SET status = status WHERE id = 1")
+        assert seal.broken() == ""
+        connection.rollback()
+    console.db.use("primary")
+    console.db.sql("SELECT 1")
+    assert seal.broken() == ""
+
+
+def test_a_policy_file_that_changes_breaks_nothing(shop, tmp_path):
+    policy = tmp_path / "policy.yaml"
+    policy.write_text(BASELINE.read_text())
+    config = tmp_path / "config.toml"
+    named = f"[clusters.shop]\npolicy = {json.dumps(str(policy))}"
+    config.write_text(re.sub(r"^policy = .*\n", "", shop.read_text(), flags=re.M).replace("[clusters.shop]", named))
+    config.chmod(0o600)
+    console = Console(config)
+    console.db.sql("SELECT 1")
+    policy.write_text(f"{BASELINE.read_text()}\n# changed\n")
+    console.db.sql("SELECT 1")
+    assert "changed since this session began" in console.session.gate.last().notes[-1]
+    console.db.sql("SELECT 1")
+    console.close()
+
+
 def test_a_replaced_part_of_any_part_breaks_it(seal, console):
     parts = parts_of(console.session.gate)
     assert {"gate", "gate._demands", "gate._considering", "gate._slots"} <= {path for path, _ in parts}
     for path, part in parts:
         for name, value in list(vars(part).items()):
-            if not type(value).__module__.startswith("safeconsole.road."):
+            if not type(value).__module__.startswith("safeconsole.road.") or (type(part).__name__, name) in _MOVING:
                 continue
             setattr(part, name, object())
             assert seal.broken(), f"{path}.{name}"
