@@ -42,3 +42,11 @@ def test_no_document_and_no_code_names_what_a_user_does_not_have():
                     f"{path}: {line}" for line in path.read_text(encoding="utf-8").splitlines() if words.search(line)
                 ]
     assert not found
+
+
+def test_every_decision_has_a_number_of_its_own_and_every_link_to_one_leads_there():
+    decisions = sorted(path.name for path in (REPOSITORY / "docs" / "decisions").iterdir())
+    assert [int(name[:4]) for name in decisions] == list(range(1, len(decisions) + 1))
+    for page in [*REPOSITORY.glob("*.md"), *(REPOSITORY / "docs").rglob("*.md")]:
+        for linked in re.findall(r"\((?:docs/)?decisions/([^)#]+)", page.read_text()):
+            assert linked in decisions, f"{page.name} links to {linked}"
