@@ -81,7 +81,7 @@ def test_what_could_never_work_is_refused_when_it_is_read(when, complaint):
     ],
 )
 def test_words_are_left_alone_where_they_may_be_right(when):
-    compile_condition(when)
+    assert judged(when)[0] in {Match.YES, Match.NO}
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,10 @@ def test_the_elevated_account_may_change_the_shop_and_its_tables(cluster):
     with cluster.account_connect(cluster.primary, "console_elevated") as connection:
         ask(connection, "CREATE TABLE try_out (id INT PRIMARY KEY, word VARCHAR(9))")
         ask(connection, "ALTER TABLE try_out ADD INDEX by_word (word)")
+        ask(connection, "INSERT INTO try_out VALUES (1, 'one')")
+        cluster.wait_caught_up()
+        for node in cluster.replicas:
+            assert ask_as(cluster, node, "console_read", "SELECT word FROM try_out WHERE word = 'one'") == (("one",),)
         ask(connection, "DROP TABLE try_out")
     cluster.wait_caught_up()
 

@@ -125,6 +125,9 @@ def test_warnings_of_a_read_are_still_told(cluster, tmp_path):
     with seated(cluster, tmp_path) as desk:
         shown = desk.run("SELECT CAST('7x' AS UNSIGNED) FROM orders WHERE id = 7")
         assert shown.table == [(7,)]
+        (warning,) = shown.warnings
+        assert "1292" in warning
+        assert "7x" in warning
         connection = next(iter(desk.gate._nodes._open.values()))
         assert connection._link.wire.rows("SELECT 1") == [(1,)]
 

@@ -13,7 +13,11 @@ def test_it_sleeps_until_its_moment():
 
 
 def test_it_does_not_sleep_where_there_is_work():
-    Alarm().sleep_until(time.monotonic() + 60, unless=lambda: True)
+    until = time.monotonic() + 60
+    thread = threading.Thread(target=Alarm().sleep_until, args=(until,), kwargs={"unless": lambda: True}, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
 
 
 def test_it_is_woken_by_a_ring_and_sleeps_again():
