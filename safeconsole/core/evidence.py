@@ -79,7 +79,7 @@ def _estimate_lines(estimate: Estimate) -> tuple[str, ...]:
         return ()
     lines = []
     if estimate.rows >= 0:
-        lines.append(f"the server expects to examine {estimate.rows} rows")
+        lines.append(f"estimate: the server expects to examine {estimate.rows:,} rows")
     if estimate.full_scans:
         lines.append(f"read whole: {', '.join(estimate.full_scans)}")
     if estimate.objects_opened >= 0:

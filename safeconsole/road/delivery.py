@@ -46,7 +46,7 @@ def deliver(answer: Answer, connection: Connection, limits: Limits, presenter: P
         ceiling = "fetched_rows" if len(batch) > room else over_bytes
         if ceiling:
             raise StoppedError(
-                f"stopped after {tally.rows} rows: {ceiling} is {getattr(limits, ceiling)}",
+                f"stopped after {tally.rows:,} rows: {ceiling} is {getattr(limits, ceiling):,}",
                 by="console",
                 ceiling=ceiling,
                 verified=connection.stop(),

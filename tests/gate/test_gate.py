@@ -660,7 +660,7 @@ def test_a_change_is_shown_with_the_rows_it_would_look_at(walk):
     road.engine.estimates[SOUGHT] = Estimate(asked=True, rows=4_000_000, full_scans=("orders",))
     with pytest.raises(RefusedError) as caught:
         road.run(WRITE)
-    assert "the server expects to examine 4000000 rows" in caught.value.evidence
+    assert "estimate: the server expects to examine 4,000,000 rows" in caught.value.evidence
     assert "read whole: orders" in caught.value.evidence
     assert road.records("decided")[-1].facts["estimate.rows"] == 4_000_000
     # Asked on the primary, as the account that cannot write.

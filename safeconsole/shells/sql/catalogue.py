@@ -32,6 +32,14 @@ def indexes_sql(flavour: Flavour, table: str) -> str:
     return f"SHOW INDEX FROM {quoted_name(table)}"
 
 
+def schema_sql(flavour: Flavour, schema: str) -> str:
+    """Return what finds one schema by its name, or "" where it cannot be asked for."""
+    if flavour is Flavour.SQLITE or {"'", "\\"} & set(schema):
+        return ""
+    # Its name alone, by equality: neither server opens a table for it.
+    return f"SELECT schema_name FROM information_schema.schemata WHERE schema_name = '{schema}'"  # noqa: S608
+
+
 def size_sql(flavour: Flavour, table: str) -> str:
     """
     Return what reads the size of one table; `table` may be `schema.table`.
@@ -69,6 +77,16 @@ def locks_sql(flavour: Flavour) -> str:
         "information_schema.innodb_lock_waits" if flavour is Flavour.MARIADB else "performance_schema.data_lock_waits"
     )
     return f"SELECT * FROM {table} LIMIT 100"  # noqa: S608
+
+
+def locks_grant(flavour: Flavour) -> str:
+    """Return what an account needs for `locks_sql`, for who was refused it."""
+    if flavour is Flavour.MARIADB:
+        return "\\locks asks InnoDB's list of lock waits, which an account with PROCESS may read"
+    return (
+        "\\locks needs GRANT SELECT ON performance_schema.data_lock_waits; "
+        "SHOW ENGINE INNODB STATUS tells of waits too, to an account with PROCESS"
+    )
 
 
 def explain_sql(flavour: Flavour, sql: str) -> str:

@@ -50,7 +50,7 @@ _ROWS: tuple[tuple[str, str, str, str, Run], ...] = (
     ("\\dt \\d", "", "look around", "names of the tables in this schema", result_commands.tables),
     ("\\d", "TABLE", "look around", "columns of a table", result_commands.tables),
     ("\\di", "TABLE", "look around", "indexes of a table", result_commands.indexes),
-    ("\\size", "TABLE", "look around", "size of one table, which opens that table alone", result_commands.size),
+    ("\\size", "TABLE", "look around", "size of one table, opening it alone", result_commands.size),
     ("\\processlist", "", "look around", "statements at work on the node", result_commands.processlist),
     ("\\locks", "", "look around", "who waits for whose row lock on the node", result_commands.locks),
     ("\\u", "SCHEMA", "look around", "change to another schema", session_commands.use_schema),
@@ -64,7 +64,7 @@ _ROWS: tuple[tuple[str, str, str, str, Run], ...] = (
         "\\once",
         "[--ticket ID] [REASON]",
         "what may run",
-        "run what was refused, elevated for this one run",
+        "run what was refused, elevated for it alone",
         session_commands.once,
     ),
     (
@@ -77,17 +77,17 @@ _ROWS: tuple[tuple[str, str, str, str, Run], ...] = (
     ("\\stand-down", "", "what may run", "end the elevation now", session_commands.stand_down),
     ("\\timeout", "[SECONDS]", "limits", "seconds that a statement may run", session_commands.timeout),
     ("\\rows", "[N]", "limits", "rows that are shown and fetched", session_commands.rows),
-    ("\\format", "[FORMAT]", "results", "table, vertical, json, jsonl, csv, tsv or markdown", session_commands.format_),
+    ("\\format", "[FORMAT]", "results", "table vertical json jsonl csv tsv markdown", session_commands.format_),
     ("\\G", "", "results", "the last statement again, one line a value", result_commands.again_vertical),
     (
         "\\export",
         "FILE [SQL]",
         "results",
-        "write all rows to a new file; its ending says the format",
+        "write all rows to a new file; x.csv is CSV",
         result_commands.export,
     ),
     ("\\pager", "[on|off|COMMAND]", "results", "hand rows to a pager, as wide as they are", session_commands.pager),
-    ("\\watch", "SECONDS", "results", "repeat the last read, changes marked, until Ctrl-C", result_commands.watch),
+    ("\\watch", "SECONDS", "results", "repeat the last read, changes marked", result_commands.watch),
     ("\\edit \\e", "[SQL]", "typing", "edit the statement in $VISUAL or $EDITOR", result_commands.edit),
     ("\\history", "[WORDS]", "typing", "what was typed in this console", session_commands.history),
     ("\\keys", "emacs|vi", "typing", "which editor's keys the prompt has", session_commands.keys),
@@ -181,7 +181,7 @@ def help_text(argument: str = "") -> str:
             lines.append(f"{task}\n")
         lines += _help_lines(command)
     if not chosen:
-        lines.append("Ctrl-C stops a running statement on the server; at the prompt it clears the line.\n")
+        lines.append("Ctrl-C stops a running statement on the server, and clears the line at a prompt.\n")
         lines.append("End a statement with ; or \\G; Esc Enter sends what stands there.\n")
     return "".join(lines)
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.statement import Statement
-from safeconsole.shells.sql import catalogue
+from safeconsole.core.vocabulary import Flavour
+from safeconsole.shells.sql import catalogue, shaping
 from safeconsole.shells.sql.explaining import explain_statement
 from safeconsole.shells.sql.exporting import export_statement
 from safeconsole.shells.sql.running import show_statement
@@ -30,7 +31,8 @@ def indexes(state: ConsoleState, argument: str) -> None:
     name = argument.rstrip(";").strip()
     if not name:
         raise ConfigurationError("\\di needs the name of a table")
-    _run(state, catalogue.indexes_sql(state.services.rules().flavour, name))
+    flavour = state.services.rules().flavour
+    _run(state, catalogue.indexes_sql(flavour, name), None if flavour is Flavour.SQLITE else shaping.indexes)
 
 
 def size(state: ConsoleState, argument: str) -> None:
@@ -38,17 +40,23 @@ def size(state: ConsoleState, argument: str) -> None:
     name = argument.rstrip(";").strip()
     if not name:
         raise ConfigurationError("\\size needs the name of a table", instead="\\capacity for all of them")
-    _run(state, catalogue.size_sql(state.services.rules().flavour, name))
+    flavour = state.services.rules().flavour
+    _run(state, catalogue.size_sql(flavour, name), None if flavour is Flavour.SQLITE else shaping.size)
 
 
 def processlist(state: ConsoleState, _argument: str) -> None:
     """List the statements at work on the node."""
-    _run(state, catalogue.processlist_sql(state.services.rules().flavour))
+    flavour = state.services.rules().flavour
+    shape = shaping.at_work(0 if state.pager else state.screen().data_look.columns)
+    if _run(state, catalogue.processlist_sql(flavour), shape):
+        state.say("an account without PROCESS sees its own statements alone")
 
 
 def locks(state: ConsoleState, _argument: str) -> None:
     """List who waits for whose row lock on the node."""
-    _run(state, catalogue.locks_sql(state.services.rules().flavour))
+    flavour = state.services.rules().flavour
+    if not _run(state, catalogue.locks_sql(flavour)):
+        state.say(catalogue.locks_grant(flavour))
 
 
 def again_vertical(state: ConsoleState, _argument: str) -> None:
@@ -105,6 +113,7 @@ def _statement(state: ConsoleState, sql: str) -> Statement:
     return statements[-1]
 
 
-def _run(state: ConsoleState, sql: str) -> None:
-    for statement in state.gate.split(sql):
-        show_statement(state, statement)
+def _run(state: ConsoleState, sql: str, shape: shaping.Reshape | None = None) -> bool:
+    """Run a command's own statement; whether it ended well. What a program reads is left as the server says it."""
+    shape = shape if state.format in {"table", "vertical"} else None
+    return all(show_statement(state, statement, shape=shape) for statement in state.gate.split(sql))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from safeconsole.core.errors import ConfigurationError, SafeConsoleError
+from safeconsole.core.errors import ConfigurationError, SafeConsoleError, StoppedError
 from safeconsole.core.statement import Statement
 from safeconsole.core.visit import Plea, Status
 from safeconsole.core.vocabulary import Verdict
 from safeconsole.interfaces import Presenter
 from safeconsole.shells.sql.paging import paged
+from safeconsole.shells.sql.shaping import Reshape, Shaped
 from safeconsole.shells.sql.state import ConsoleState
 from safeconsole.shells.terminal.cells import safe
 from safeconsole.shells.terminal.confirming import YES
@@ -37,26 +38,33 @@ def run_text(state: ConsoleState, text: str, *, pasted: bool = False) -> None:
             return
 
 
-def show_statement(state: ConsoleState, statement: Statement, *, plea: Plea | None = None) -> bool:
+def show_statement(
+    state: ConsoleState, statement: Statement, *, plea: Plea | None = None, shape: Reshape | None = None
+) -> bool:
     """
     Run one statement and show its rows, in the pager when there is one; whether it ended well.
 
     Args:
         plea: what an elevation of it alone is asked with.
+        shape: makes of its rows what is shown, or None.
     """
     before = state.gate.status()
+    told_already = False
     try:
         with paged(state.screen(), state.pager) as screen:
-            problem = _problem_of(state, statement, state.presenter(screen), plea)
+            presenter = state.presenter(screen)
+            problem = _problem_of(state, statement, presenter if shape is None else Shaped(presenter, shape), plea)
+            told_already = presenter.told_way_out and not state.pager
     except ConfigurationError as error:
         problem = error
-    return _told(state, before, problem)
+    return _told(state, before, problem, told_already=told_already)
 
 
 def run_statement(state: ConsoleState, statement: Statement, presenter: Presenter) -> bool:
     """Run one statement for a command that shows its rows itself; whether it ended well."""
     before = state.gate.status()
-    return _told(state, before, _problem_of(state, statement, presenter))
+    problem = _problem_of(state, statement, presenter)
+    return _told(state, before, problem, told_already=getattr(presenter, "told_way_out", False))
 
 
 def _problem_of(
@@ -77,8 +85,11 @@ def _problem_of(
     return None
 
 
-def _told(state: ConsoleState, before: Status, problem: SafeConsoleError | str | None) -> bool:
-    if isinstance(problem, SafeConsoleError):
+def _told(state: ConsoleState, before: Status, problem: SafeConsoleError | str | None, *, told_already: bool) -> bool:
+    if isinstance(problem, StoppedError) and told_already:
+        # The line below the rows says where it stopped and what to do: a panel would say it twice.
+        state.leaving |= problem.leaving
+    elif isinstance(problem, SafeConsoleError):
         state.refuse(problem)
     elif problem is not None:
         state.say(problem)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shlex
 
-from safeconsole.core.errors import ConfigurationError
+from safeconsole.core.errors import ConfigurationError, SafeConsoleError
 from safeconsole.core.visit import Plea
 from safeconsole.core.vocabulary import Verdict
+from safeconsole.shells.sql import catalogue
 from safeconsole.shells.sql.paging import USUAL_PAGER
 from safeconsole.shells.sql.prompting import status_text
+from safeconsole.shells.sql.refreshing import glance_through
 from safeconsole.shells.sql.running import show_statement
 from safeconsole.shells.sql.state import ConsoleState
+from safeconsole.shells.terminal.cells import safe
 from safeconsole.shells.terminal.evidence import one_line
 from safeconsole.shells.terminal.explanations import explanation_text
 from safeconsole.shells.terminal.looks import FORMATS
@@ -52,7 +55,24 @@ def use_schema(state: ConsoleState, argument: str) -> None:
     """Change the schema."""
     if not argument:
         raise ConfigurationError("\\u needs the name of a schema")
-    state.gate.use_schema(argument.rstrip(";").strip().strip("`"))
+    name = argument.rstrip(";").strip().strip("`")
+    if state.gate.status().transaction is None and _is_unknown(state, name):
+        raise ConfigurationError(
+            f"there is no schema {safe(name)} that this account may see",
+            instead="SHOW SCHEMAS; lists those that it may",
+        )
+    state.gate.use_schema(name)
+
+
+def _is_unknown(state: ConsoleState, schema: str) -> bool:
+    """Whether a server said that there is no such schema; one that cannot be asked says nothing."""
+    asked = catalogue.schema_sql(state.services.rules().flavour, schema)
+    if not asked:
+        return False
+    try:
+        return not glance_through(state.gate)(asked)
+    except SafeConsoleError:
+        return False
 
 
 def capacity(state: ConsoleState, argument: str) -> None:

@@ -22,6 +22,7 @@ from safeconsole.shells.terminal.evidence import error_text
 from safeconsole.shells.terminal.measures import clock_text
 from safeconsole.shells.terminal.presenting import Screen, Shape, StreamPresenter, screen_of
 from safeconsole.shells.terminal.taping import Tape
+from safeconsole.shells.terminal.wrapping import in_words
 
 
 class After(Enum):
@@ -130,6 +131,7 @@ class ConsoleState(msgspec.Struct, kw_only=True):
 
     def say(self, text: str) -> None:
         """Write lines that are no data."""
+        text = in_words(text, self.screen().messages_look)
         self.streams.messages.write(text if text.endswith("\n") else f"{text}\n")
         self.streams.messages.flush()
 

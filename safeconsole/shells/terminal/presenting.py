@@ -21,6 +21,7 @@ from safeconsole.shells.terminal.formats import TEXT_FORMATS, RowWriter, writer_
 from safeconsole.shells.terminal.looks import PLAIN, Look, forgive_encoding, look_of
 from safeconsole.shells.terminal.measures import counted, size_text, span_text
 from safeconsole.shells.terminal.status_line import QUIET_SECONDS, StatusLine, status_text
+from safeconsole.shells.terminal.wrapping import in_words
 
 _EMPTIED = dict.fromkeys(
     ("show warnings", "show errors"),
@@ -77,6 +78,9 @@ class StreamPresenter:
     """
     Shows one result; make a new one for each statement.
 
+    Attributes:
+        told_way_out: whether it said why the answer is short and how to get more.
+
     Args:
         last: says which statement is under way before its columns are known, for the status line (`Gate.last`).
     """
@@ -87,7 +91,7 @@ class StreamPresenter:
         self._status = StatusLine(screen.messages, screen.messages_look)
         self._last = last
         self._considered: Considered | None = None
-        self._over = self._waited = False
+        self._over = self._waited = self.told_way_out = False
         self._writer: RowWriter | None = None
         self._rows = 0
         self._warnings: tuple[str, ...] = ()
@@ -173,7 +177,9 @@ class StreamPresenter:
             if considered.statement.kind in _EMPTIED:
                 self._say(f"{considered.statement.kind} tells nothing here: {_EMPTIED[considered.statement.kind]}")
             if note:
-                self._say(f"{note}{self._way_to_more(ended)}", bold=True)
+                more = self._way_to_more(ended)
+                self._say(f"{note}{more}", bold=True)
+                self.told_way_out = bool(more)
             if ended.outcome == OutcomeKind.DONE and ended.message:
                 self._say(ended.message)
 
@@ -198,6 +204,9 @@ class StreamPresenter:
     def _footer(self, ended: Ended, considered: Considered) -> str:
         if self._writer is not None:
             amount = counted(max(ended.rows, self._rows), "row")
+            shown = self._soft_limit()
+            if self._shape.interactive and ended.outcome != OutcomeKind.DONE and self._rows > shown:
+                amount += f", the first {shown:,} shown"
         elif ended.outcome == OutcomeKind.DONE:
             amount = f"done, {counted(ended.changed_rows, 'row')} changed"
         else:
@@ -238,7 +247,7 @@ class StreamPresenter:
         return ""
 
     def _say(self, text: str, *, dim: bool = False, bold: bool = False) -> None:
-        text = safe(text)
+        text = in_words(safe(text), self._screen.messages_look)
         if self._screen.messages_look.decorated and (dim or bold):
             text = f"\x1b[{1 if bold else 2}m{text}\x1b[0m"
         self._screen.messages.write(text + "\n")
