@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from safeconsole.adapters.local.notices import LocalNotices
     from safeconsole.adapters.local.policies import PolicyFiles
     from safeconsole.adapters.local.recording import Recording
-    from safeconsole.adapters.local.shelf import FileShelf
     from safeconsole.adapters.local.shipping import Shipping
     from safeconsole.adapters.mysql.engine import MySqlEngine
     from safeconsole.adapters.sqlite.engine import SqliteEngine
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from safeconsole.core.vocabulary import NodeName
     from safeconsole.gate import Gate
     from safeconsole.interfaces import Archive, SecondPerson, Sensor
+    from safeconsole.jobs.reports import ReportShelf
     from safeconsole.shells.cli.audit_review import ReviewBook
 
 OFFLINE_VERSIONS = {Flavour.MYSQL: 90_700, Flavour.MARIADB: 101_100, Flavour.AURORA_MYSQL: 80_000, Flavour.SQLITE: 0}
@@ -93,7 +93,8 @@ class Program:
         if self._settings is None:
             self._settings = load_settings(self._config, self.environ)
             sinks = self._settings.audit.sinks.values()
-            _keep_from_children([self._settings.notices.secret_variable, *(sink.secret_variable for sink in sinks)])
+            others = (self._settings.notices.secret_variable, self._settings.capacity.secret_variable)
+            _keep_from_children([*others, *(sink.secret_variable for sink in sinks)])
         return self._settings
 
     def add_cluster(self, name: str, cluster: ClusterSettings) -> str:
@@ -125,11 +126,17 @@ class Program:
 
         return JournalKeeping(self._audit_directory(), self.settings().audit, self.environ, self._clock)
 
-    def reports(self) -> FileShelf:
-        """The capacity reports of this computer."""
+    def reports(self) -> ReportShelf:
+        """The capacity reports of this computer, or the team's."""
         from safeconsole.adapters.local.shelf import FileShelf
 
-        return FileShelf(self._state_directory() / "capacity")
+        here, settings = FileShelf(self._state_directory() / "capacity"), self.settings().capacity
+        if not settings.reports:
+            return here
+        # Imported here: only who shares their reports pays for it.
+        from safeconsole.adapters.local.shared_shelf import open_shared_shelf
+
+        return open_shared_shelf(settings, here, self.environ)
 
     @contextmanager
     def open(self, door: Door) -> Iterator[Session]:

@@ -157,6 +157,20 @@ class LeftoverSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     certain: bool = False
 
 
+class CapacitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    Where capacity reports are kept.
+
+    Attributes:
+        reports: a database's SQLAlchemy URL, that of a SQLite file included; "" keeps them as files in the person's
+            own state directory.
+        secret_variable: the environment variable whose value stands for `{secret}` in the URL.
+    """
+
+    reports: str = ""
+    secret_variable: str = ""
+
+
 class ApprovalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
     Second persons.
@@ -221,6 +235,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         notices: who is told of elevations.
         limits: ceilings by name (`limits.LIMIT_NAMES`), tightened on top of every policy; nobody loosens them.
         leftovers: patterns of names beside those that are known, by the tool's name.
+        capacity: where capacity reports are kept.
         locked: in the system's file: a person's file can add no cluster.
     """
 
@@ -230,4 +245,5 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     notices: NoticeSettings = NoticeSettings()
     limits: dict[str, float] = {}
     leftovers: dict[str, LeftoverSettings] = {}
+    capacity: CapacitySettings = CapacitySettings()
     locked: bool = False

@@ -15,10 +15,10 @@ DEMO = {str(path.relative_to(PACKAGE)) for path in (PACKAGE / "demo").rglob("*.p
 RECONNECT = {str(path.relative_to(PACKAGE)) for path in (PACKAGE / "reconnect").rglob("*.py")}
 """A library that applications import; no part of the console does (`pyproject.toml`)."""
 
-AUDIT_STORE = {"adapters/local/central.py"}
-"""Writes records to the central audit store."""
+STORES = {"adapters/local/central.py", "adapters/local/shared_shelf.py"}
+"""Write the console's own records and reports to a database of the team's, never a person's statement."""
 
-TALKS = ENGINES | DEMO | RECONNECT | AUDIT_STORE
+TALKS = ENGINES | DEMO | RECONNECT | STORES
 
 SINKS = {"adapters/local/notices.py", "adapters/local/shipping.py"}
 """Send records to others, never statements."""

@@ -110,6 +110,24 @@ def test_growth_needs_an_earlier_report_and_says_so(typed):
     assert "0 tables changed" in out
 
 
+def test_a_team_sees_what_grew_since_a_colleagues_report(stage, tmp_path, capfd):
+    config = tmp_path / "config.toml"
+    config.write_text(f'{stage.config.read_text()}\n[capacity]\nreports = "sqlite:///{tmp_path}/team.db"\n')
+    config.chmod(0o600)
+
+    def as_person(name, *arguments):
+        environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path / name)}
+        code = run(["--config", str(config), "capacity", "shop", *arguments], environ)
+        return code, *capfd.readouterr()
+
+    assert as_person("ada")[0] == 0
+    code, out, err = as_person("grace", "--since", "7d")
+    assert (code, "0 tables changed" in out) == (0, True), err
+    assert as_person("linus", "--last", "--format", "csv")[1].count("\n") > 10
+    assert not list(tmp_path.rglob("*.gz"))
+    assert not list(tmp_path.rglob("*.draft"))
+
+
 def test_the_last_report_is_shown_without_asking(typed):
     code, _, err = typed("--last")
     assert code == 2

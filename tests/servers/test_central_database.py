@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -15,8 +16,11 @@ import sqlalchemy
 from safeconsole.adapters.local.central import ENTRIES, DatabaseSink
 from safeconsole.adapters.local.clock import SystemClock
 from safeconsole.adapters.local.journal import open_journal
+from safeconsole.adapters.local.shared_shelf import open_shared_shelf
+from safeconsole.adapters.local.shelf import KEPT_REPORTS, FileShelf
 from safeconsole.adapters.local.shipping import Shipper, Shipping
 from safeconsole.core.record import Noticed
+from safeconsole.core.settings import CapacitySettings
 from tests.servers.proxy import Proxy
 
 LONG = "x" * 1_000_000 + "ü\U0001f600"
@@ -68,6 +72,39 @@ def test_a_real_server_of_the_family_keeps_every_line_once_and_whole(cluster, tm
     finally:
         with cluster.dba_connect(node) as connection, connection.cursor() as cursor:
             cursor.execute("DROP DATABASE central_audit")
+
+
+def test_a_real_server_of_the_family_keeps_the_teams_capacity_reports(cluster, tmp_path):
+    node = cluster.primary
+    with cluster.dba_connect(node) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE DATABASE central_capacity CHARACTER SET utf8mb4")
+        cursor.execute("CREATE USER reports@'%' IDENTIFIED BY 'a password: of/the test'")
+        cursor.execute("GRANT CREATE, SELECT, INSERT, DELETE ON central_capacity.* TO reports@'%'")
+    settings = CapacitySettings(
+        reports=f"mysql+pymysql://reports:{{secret}}@127.0.0.1:{node.port}/central_capacity", secret_variable="REPORTS"
+    )
+    try:
+        check_reports(settings, tmp_path)
+    finally:
+        with cluster.dba_connect(node) as connection, connection.cursor() as cursor:
+            cursor.execute("DROP DATABASE central_capacity")
+            cursor.execute("DROP USER reports@'%'")
+
+
+def check_reports(settings, directory):
+    environ = {"REPORTS": "a password: of/the test"}
+    mine, hers = (open_shared_shelf(settings, FileShelf(directory / name), environ) for name in ("mine", "hers"))
+    # A page that is larger than a BLOB may be on MySQL even when it is compressed.
+    noise = random.Random(1).randbytes(200_000).hex()
+    for number in range(KEPT_REPORTS + 1):
+        for line in (f"head {number}", noise if number == KEPT_REPORTS else "ü"):
+            mine.append("shop", "all", line)
+        mine.keep("shop", "all", f"{number:04d}")
+    kept = hers.kept("shop")
+    assert (len(kept), kept[0], kept[-1]) == (KEPT_REPORTS, "0001", f"{KEPT_REPORTS:04d}")
+    assert list(hers.lines("shop", kept[-1])) == [f"head {KEPT_REPORTS}\n", f"{noise}\n"]
+    # A report that is left after its first line leaves nothing behind.
+    assert next(hers.lines("shop", kept[0])) == "head 1\n"
 
 
 def test_a_real_server_of_the_family_that_is_away_for_a_while_gets_everything_once(cluster, tmp_path):
@@ -170,6 +207,10 @@ def check_away_for_a_while(directory, url, start, stop):
 def test_postgresql_keeps_every_line_once_and_gets_the_rest_when_it_is_back(postgres, tmp_path):
     url, start, stop = postgres
     check_away_for_a_while(tmp_path / "audit", url, start, stop)
+
+
+def test_postgresql_keeps_the_teams_capacity_reports(postgres, tmp_path):
+    check_reports(CapacitySettings(reports=postgres[0]), tmp_path)
 
 
 def test_a_database_that_dies_again_and_again_while_it_is_fed_misses_nothing_and_holds_nothing_twice(

@@ -131,7 +131,7 @@ class Application(Protocol):
         ...
 
     def reports(self) -> ReportShelf:
-        """The capacity reports of this computer."""
+        """The capacity reports of this computer, or those that the team shares. Raises ConfigurationError."""
         ...
 
     def open(self, door: Door) -> AbstractContextManager[Session]:

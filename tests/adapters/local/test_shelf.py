@@ -1,16 +1,25 @@
-"""The shelf of capacity reports: private files, whole or not at all, and not too many."""
+"""The shelves of capacity reports, of this computer and of a team: private, whole or not at all, and not too many."""
 
+import sqlite3
 import stat
 
 import pytest
 
+from safeconsole.adapters.local.shared_shelf import open_shared_shelf
 from safeconsole.adapters.local.shelf import KEPT_REPORTS, FileShelf
 from safeconsole.core.errors import ConfigurationError
+from safeconsole.core.settings import CapacitySettings
 
 
-@pytest.fixture
-def shelf(tmp_path):
-    return FileShelf(tmp_path / "capacity")
+def shared(drafts, address, environ=None, **settings):
+    return open_shared_shelf(CapacitySettings(reports=address, **settings), FileShelf(drafts), environ or {})
+
+
+@pytest.fixture(params=["files", "database"])
+def shelf(request, tmp_path):
+    if request.param == "files":
+        return FileShelf(tmp_path / "capacity")
+    return shared(tmp_path / "capacity", f"sqlite:///{tmp_path / 'capacity' / 'reports' / 'r.db'}")
 
 
 def test_a_draft_grows_by_lines_and_becomes_a_report(shelf):
@@ -21,6 +30,13 @@ def test_a_draft_grows_by_lines_and_becomes_a_report(shelf):
     assert list(shelf.lines("shop", "20260101")) == ["one\n", "zwei ü\n"]
     assert list(shelf.draft("shop", "d")) == []
     assert shelf.kept("shop") == ("20260101",)
+
+
+def test_a_report_of_another_cluster_is_none_of_this_ones(shelf):
+    for cluster in ("shop", "web"):
+        shelf.append(cluster, "d", cluster)
+        shelf.keep(cluster, "d", "r")
+    assert (shelf.kept("shop"), list(shelf.lines("web", "r"))) == (("r",), ["web\n"])
 
 
 def test_nobody_else_may_read_what_is_kept(shelf, tmp_path):
@@ -48,7 +64,8 @@ def test_the_oldest_reports_go(shelf):
     assert shelf.kept("shop")[0] == "00003"
 
 
-def test_a_report_that_was_cut_off_is_not_taken_for_a_short_one(shelf, tmp_path):
+def test_a_report_that_was_cut_off_is_not_taken_for_a_short_one(tmp_path):
+    shelf = FileShelf(tmp_path / "capacity")
     shelf.append("shop", "d", "x" * 10_000)
     shelf.keep("shop", "d", "r")
     (path,) = (tmp_path / "capacity").rglob("*.gz")
@@ -68,3 +85,55 @@ def test_a_place_that_cannot_be_written_is_a_clear_error(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigurationError, match="capacity cannot write"):
         FileShelf(tmp_path / "file").append("shop", "d", "one")
+
+
+@pytest.fixture
+def database(tmp_path):
+    """A SQLite file's path, a shelf in it, and a report there."""
+    path = tmp_path / "r.db"
+    made = shared(tmp_path / "capacity", f"sqlite:///{path}")
+    made.append("shop", "d", "one")
+    made.keep("shop", "d", "r")
+    return path, made
+
+
+def test_a_colleague_reads_the_same_reports(database, tmp_path):
+    path, _ = database
+    colleague = shared(tmp_path / "elsewhere", f"sqlite:///{path}")
+    assert list(colleague.lines("shop", colleague.kept("shop")[0])) == ["one\n"]
+
+
+def test_a_report_that_the_database_does_not_take_stays_a_draft(database):
+    path, made = database
+    with sqlite3.connect(path) as raw:
+        raw.execute("CREATE TRIGGER no BEFORE INSERT ON safeconsole_capacity BEGIN SELECT RAISE(FAIL, 'full'); END")
+    raw.close()
+    made.append("shop", "d", "two")
+    with pytest.raises(ConfigurationError, match=r"capacity reports in .*r\.db: IntegrityError") as caught:
+        made.keep("shop", "d", "later")
+    assert "goes on from there" in caught.value.instead
+    assert list(made.draft("shop", "d")) == ["two\n"]
+    assert made.kept("shop") == ("r",)
+
+
+def test_a_line_that_was_damaged_is_an_error(database):
+    path, made = database
+    with sqlite3.connect(path) as raw:
+        raw.execute("UPDATE safeconsole_capacity SET line = x'00'")
+    raw.close()
+    with pytest.raises(ConfigurationError, match="capacity reports in"):
+        list(made.lines("shop", "r"))
+
+
+@pytest.mark.parametrize(
+    ("address", "environ", "said"),
+    [
+        ("nonsense", {"SECRET": "hunter2"}, "the address is none that can be used here"),
+        ("nosuch://me:{secret}@host/d", {"SECRET": "hunter2"}, "the address is none that can be used here"),
+        ("sqlite:///x.db", {}, "SECRET is not set"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_named_without_its_secret(tmp_path, address, environ, said):
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        shared(tmp_path, address, environ, secret_variable="SECRET")
+    assert "hunter2" not in str(caught.value)
