@@ -11,6 +11,8 @@ from enum import StrEnum
 
 import msgspec
 
+from safeconsole.core.states import followed
+
 
 class Scope(StrEnum):
     """What a grant covers."""
@@ -67,16 +69,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 
 
 def next_state(state: State, event: Event) -> State:
-    """
-    Return the state after an event.
-
-    Raises:
-        ValueError: the event cannot happen in that state.
-    """
-    try:
-        return TRANSITIONS[state, event]
-    except KeyError:
-        raise ValueError(f"an elevation that is {state} cannot meet {event}") from None
+    """Return the state after an event. Raises ValueError: the event cannot happen in that state."""
+    return followed(TRANSITIONS, state, event, what="an elevation")
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,6 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from safeconsole.core.statement import Statement
+from safeconsole.core.states import followed
 from safeconsole.core.vocabulary import Account, Effect, NodeName, Route
 
 BEGINS = frozenset({"begin", "begin work", "start transaction"})
@@ -102,16 +103,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 
 
 def next_state(state: State, event: Event) -> State:
-    """
-    Return the state after an event.
-
-    Raises:
-        ValueError: the event cannot happen in that state.
-    """
-    try:
-        return TRANSITIONS[state, event]
-    except KeyError:
-        raise ValueError(f"a transaction that is {state} cannot meet {event}") from None
+    """Return the state after an event. Raises ValueError: the event cannot happen in that state."""
+    return followed(TRANSITIONS, state, event, what="a transaction")
 
 
 class Transaction(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,6 +12,7 @@ from enum import StrEnum
 import msgspec
 
 from safeconsole.core.limits import Limits
+from safeconsole.core.states import followed
 
 
 class State(StrEnum):
@@ -56,16 +57,8 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
 
 
 def next_state(state: State, event: Event) -> State:
-    """
-    Return the state after an event.
-
-    Raises:
-        ValueError: the event cannot happen in that state.
-    """
-    try:
-        return TRANSITIONS[state, event]
-    except KeyError:
-        raise ValueError(f"a watched statement that is {state} cannot meet {event}") from None
+    """Return the state after an event. Raises ValueError: the event cannot happen in that state."""
+    return followed(TRANSITIONS, state, event, what="a watched statement")
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stdout
 from typing import Any, TextIO
 
-from safeconsole.shells.terminal.cells import clipped
+from safeconsole.shells.terminal.cells import clipped, safe
 from safeconsole.shells.terminal.measures import clock_text
 from safeconsole.shells.terminal.presenting import Screen
 from safeconsole.shells.terminal.status_line import StatusLine
@@ -61,7 +61,7 @@ class Looping:
         self._drawn = now
         each = self._count / (now - self._began)
         text = f"{clock_text(now - self._began)}, {self._count:,} statements, {each:,.0f} a second"
-        where = f", {node}" if node else ""
+        where = f", {safe(node)}" if node else ""
         columns = max(1, self._screen.messages_look.columns - 1)
         self._status.draw(clipped(f"{text}{where}, Ctrl-C stops the loop and its statement", columns))
 
