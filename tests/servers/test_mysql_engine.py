@@ -561,6 +561,19 @@ def test_an_estimate_sees_what_hides_behind_aliases(cluster, connect):
     assert connect().estimate(statement("SELECT table_name FROM information_schema.tables")).hazards == ()
 
 
+def test_a_plan_through_a_view_is_never_told_of_other_values(mysql_cluster):
+    """It is asked anew for each value: the view may be another by then."""
+    with mysql_cluster.dba_connect(mysql_cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("CREATE VIEW shop.one_order AS SELECT id, status FROM shop.orders")
+    connection = engine_of(mysql_cluster).connect(PRIMARY, Account.READ, schema="shop")
+    assert connection.estimate(statement("SELECT status FROM orders WHERE id = 1")).keyed
+    named = statement("SELECT status FROM one_order WHERE id = 1")
+    through = connection.estimate(replace(named, tables=(TableName(name="one_order"),)))
+    assert (through.asked, through.rows, through.keyed) == (True, 1, False)
+    with mysql_cluster.dba_connect(mysql_cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("DROP VIEW shop.one_order")
+
+
 def test_an_estimate_sees_what_hides_behind_views_and_runs_none_of_it(mysql_cluster):
     with mysql_cluster.dba_connect(mysql_cluster.primary) as dba, dba.cursor() as cursor:
         cursor.execute("CREATE VIEW shop.sizes AS SELECT SUM(DATA_LENGTH) AS n FROM information_schema.TABLES")

@@ -15,7 +15,7 @@ from safeconsole.adapters.mysql.error_codes import KNOWN, Meaning, code_of, is_l
 from safeconsole.adapters.mysql.link import Link
 from safeconsole.adapters.mysql.packets import Packets
 from safeconsole.adapters.mysql.plans import RUNS_WHILE_PLANNED, UNREADABLE_PLAN, Plan, hazards_behind, read_plan
-from safeconsole.adapters.mysql.views import Views
+from safeconsole.adapters.mysql.views import Name, Views
 from safeconsole.adapters.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, DriverError, Wire
 from safeconsole.core.limits import Limits
 from safeconsole.core.statement import Estimate, Hazard, Statement
@@ -90,15 +90,17 @@ def _plan(link: Link, statement: Statement, views: Views) -> Plan:
     """Return the plan where it may be asked for: planning can run what it plans."""
     if not statement.is_plain_read or statement.kind.split(" ", 1)[0] not in _PLANNED:
         return Plan()
-    behind: tuple[Hazard, ...] = ()
+    names, behind = frozenset[Name](), tuple[Hazard, ...]()
     if link.variant.flavour is not Flavour.MARIADB:
         tables = tuple(replace(table, schema=table.schema or link.schema or None) for table in statement.tables)
-        behind = hazards_behind(views.behind(link.wire, tables))
+        names = views.behind(link.wire, tables)
+        behind = hazards_behind(names)
     if any(hazard.uninterruptible for hazard in (*statement.hazards, *behind)):
         return Plan(hazards=behind)
     plan = _watched_plan(link, statement)
     new = tuple(hazard for hazard in plan.hazards if hazard not in behind)
-    return replace(plan, hazards=(*behind, *new))
+    # What a view is can change without a word to its tables: a plan through one says nothing of the next moment.
+    return replace(plan, hazards=(*behind, *new), keyed=plan.keyed and not names)
 
 
 def _watched_plan(link: Link, statement: Statement) -> Plan:

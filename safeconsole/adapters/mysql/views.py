@@ -15,7 +15,9 @@ from safeconsole.adapters.mysql.membership import ask
 from safeconsole.adapters.mysql.wire import Wire
 from safeconsole.core.statement import TableName
 
-REMEMBER_SECONDS = 60.0
+REMEMBER_SECONDS = 5.0
+"""As long as anything else that a server said is believed: a view that became another is planned no later than that."""
+
 _DEEPEST = 8
 _MOST_NAMES = 200
 _SYSTEM = frozenset({"information_schema", "performance_schema", "mysql", "sys"})
@@ -24,7 +26,7 @@ Name = tuple[str, str]
 
 
 class Views(msgspec.Struct):
-    """What is behind which name, remembered for a minute; one a connection."""
+    """What is behind which name, remembered for a moment; one a connection."""
 
     _known: dict[Name, tuple[float, frozenset[Name]]] = msgspec.field(default_factory=dict)
 
