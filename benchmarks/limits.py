@@ -2,11 +2,12 @@
 From the deadline to gone: how long a statement of each kind outlives its limit, on real servers.
 
     python -m benchmarks.limits [--flavour mysql|mariadb] [--repeat 20] [--uninterruptible TABLES]
-                                [--breach TABLES] [--soak STATEMENTS]
+                                [--breach TABLES] [--soak STATEMENTS] [--disconnects]
 
 Starts a throw-away cluster of each flavour. "freed" is when the person has the answer, "gone" when the server's
 process list no longer shows the statement, both in milliseconds after the deadline (0.5 s). With --breach it measures
-how long a statement outlives the first sample over a memory limit, with --soak what many short ones leave behind.
+how long a statement outlives the first sample over a memory limit, with --soak what many short ones leave behind, with
+--disconnects what becomes of one whose client, network or server breaks in the middle.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.breach import print_breaches
+from benchmarks.disconnects import print_disconnects
 from benchmarks.gone import Looker, rank
 from benchmarks.soak import print_soak
 from safeconsole.core.errors import SafeConsoleError
@@ -187,13 +189,16 @@ def main():
     parser.add_argument("--uninterruptible", type=int, default=0, metavar="TABLES")
     parser.add_argument("--breach", type=int, default=0, metavar="TABLES")
     parser.add_argument("--soak", type=int, default=0, metavar="STATEMENTS")
+    parser.add_argument("--disconnects", action="store_true")
     arguments = parser.parse_args()
     for flavour in arguments.flavour or FLAVOURS:
         if arguments.breach:
             print_breaches(flavour, arguments.breach, arguments.repeat)
         if arguments.soak:
             print_soak(flavour, arguments.soak)
-        if not (arguments.breach or arguments.soak or arguments.uninterruptible):
+        if arguments.disconnects:
+            print_disconnects(flavour)
+        if not (arguments.breach or arguments.soak or arguments.uninterruptible or arguments.disconnects):
             print_table(flavour, arguments.repeat)
     if arguments.uninterruptible:
         print_uninterruptible(arguments.uninterruptible)
