@@ -13,9 +13,9 @@ from safeconsole.core.vocabulary import Verdict
 from safeconsole.shells.cli.ocsf import OCSF_VERSION, ocsf_event
 
 CLASS = "datastore_activity"
-NEWER = [
+NEWER = sorted(
     version for version in get_packaged_versions() if tuple(map(int, version.partition("-")[0].split("."))) > (1, 4, 0)
-]
+)
 
 
 def validator(version, profiles):
