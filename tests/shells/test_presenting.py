@@ -151,6 +151,20 @@ def test_a_slow_one_draws_it_before_its_first_row_and_clears_it(considered, deco
     assert "\r\x1b[2Kreplica-1 (replica)\n" in messages.getvalue()
 
 
+def test_progress_stays_on_the_screen_while_rows_go_elsewhere(considered, decorated):
+    statement = considered()
+    presenter, messages = waiting(statement, decorated)
+    presenter.begin(statement, COLUMNS)
+    presenter.progress(Sample(elapsed_seconds=2))
+    before = messages.getvalue()
+    presenter.rows(ROWS)
+    assert messages.getvalue() == before
+    presenter.progress(Sample(elapsed_seconds=3))
+    assert "3 rows" in messages.getvalue().rsplit("\r\x1b[2K", 1)[-1]
+    presenter.end(Ended(statement=1, outcome="done", rows=3))
+    assert "\r\x1b[2K3 rows" in messages.getvalue().replace("\x1b[2m", "")
+
+
 def test_nothing_is_drawn_after_the_end(considered, decorated):
     presenter, messages = waiting(considered(), decorated)
     presenter.progress(Sample(elapsed_seconds=2))

@@ -34,6 +34,11 @@ def test_on_a_narrow_terminal_time_and_the_way_to_stop_it_stay():
     )
 
 
+def test_the_rows_that_came_stay_longer_than_the_node_and_memory():
+    line = status_text(NOW, FIRST, node="replica-1", limits=Limits(), columns=60)
+    assert line == "0:04 of 0:30, 1,200 rows, Ctrl-C stops it on the server"
+
+
 def test_memory_that_shrinks_says_so():
     now = Sample(elapsed_seconds=2, instance_memory_bytes=(1 << 30) - (1 << 20))
     assert "(-1.0 MiB)" in status_text(now, FIRST, node="", limits=Limits(), columns=200)

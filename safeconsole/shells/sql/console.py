@@ -38,6 +38,7 @@ from safeconsole.shells.sql.prompting import (
     opening_parts,
     prompt_parts,
     toolbar_parts,
+    vi_mode_text,
 )
 from safeconsole.shells.sql.refreshing import NameRefresher, glance_through
 from safeconsole.shells.sql.running import run_text
@@ -230,7 +231,9 @@ def _toolbar(session: PromptSession[str], state: ConsoleState, live: LiveVerdict
     opened = state.opening.now()
     if opened is None:
         return opening_parts(state.standing.cluster, columns)
-    return toolbar_parts(live.previews(), opened.gate.limits, columns, told=opened.gate.told)
+    mode = vi_mode_text(session.app.vi_state.input_mode) if state.vi_keys else ""
+    parts = toolbar_parts(live.previews(), opened.gate.limits, columns - len(mode), told=opened.gate.told)
+    return [("bold", mode), *parts]
 
 
 def _previews(state: ConsoleState, text: str) -> tuple[Preview, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.styles import Style
 
 from safeconsole.core.limits import Limits
@@ -105,6 +106,13 @@ def toolbar_parts(
     head = f" {count}{worst.verdict.word} "
     rest = clipped(safe(_explained(worst)), max(0, columns - width_of(head)))
     return [(f"class:toolbar.{worst.verdict.word}", clipped(head, columns)), ("", rest)]
+
+
+def vi_mode_text(mode: InputMode) -> str:
+    """Return what the line below the prompt begins with where the keys are vi's: which of its modes they are in."""
+    return {InputMode.NAVIGATION: " normal", InputMode.INSERT: " insert"}.get(
+        mode, f" {mode.value.removeprefix('vi-')}"
+    )
 
 
 def opening_parts(cluster: str, columns: int) -> StyleAndTextTuples:

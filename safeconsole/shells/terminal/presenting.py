@@ -129,7 +129,9 @@ class StreamPresenter:
     def rows(self, batch: Sequence[Row]) -> None:
         """Write more rows, up to the soft limit when a person looks."""
         with self._lock:
-            self._status.clear()
+            if self._screen.data_look.terminal:
+                # Rows that go elsewhere leave the line where it is: cleared with each batch, nobody would see it.
+                self._status.clear()
             shown = batch[: max(0, self._soft_limit() - self._rows)] if self._shape.interactive else batch
             self._rows += len(batch)
             if shown and self._writer is not None:

@@ -59,18 +59,18 @@ def status_text(now: Sample, first: Sample, *, node: str, limits: Limits, column
     """
     parts = [
         _Part(text=f"{clock_text(now.elapsed_seconds)} of {clock_text(limits.run_seconds)}", rank=0),
-        _Part(text=safe(node), rank=2),
+        _Part(text=safe(node), rank=3),
     ]
     if now.session_memory_bytes is not None:
-        parts.append(_Part(text=f"session {size_text(now.session_memory_bytes)}", rank=3))
+        parts.append(_Part(text=f"session {size_text(now.session_memory_bytes)}", rank=4))
     if now.instance_memory_bytes is not None:
         trend = now.instance_memory_bytes - (first.instance_memory_bytes or now.instance_memory_bytes)
         arrow = f" ({'+' if trend >= 0 else ''}{size_text(trend)})"
-        parts.append(_Part(text=f"server {size_text(now.instance_memory_bytes)}{arrow}", rank=4))
+        parts.append(_Part(text=f"server {size_text(now.instance_memory_bytes)}{arrow}", rank=5))
     if now.free_memory_bytes is not None:
         parts.append(_Part(text=f"free {size_text(now.free_memory_bytes)}", rank=6))
     if now.rows:
-        parts.append(_Part(text=counted(now.rows, "row"), rank=5))
+        parts.append(_Part(text=counted(now.rows, "row"), rank=2))
     parts.append(_Part(text="Ctrl-C stops it on the server", rank=1))
     return _fitted(parts, columns, separator)
 

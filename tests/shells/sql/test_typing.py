@@ -4,6 +4,7 @@ import stat
 import threading
 
 import pytest
+from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import InMemoryHistory
@@ -20,7 +21,7 @@ from safeconsole.shells.sql.history import history_of
 from safeconsole.shells.sql.keys import is_ready
 from safeconsole.shells.sql.known_rules import ASSUMED, KnownRules
 from safeconsole.shells.sql.live_verdict import JUDGED_CHARACTERS, LiveVerdict, Preview
-from safeconsole.shells.sql.prompting import prompt_parts, status_text, toolbar_parts
+from safeconsole.shells.sql.prompting import prompt_parts, status_text, toolbar_parts, vi_mode_text
 from safeconsole.shells.sql.suggesting import ReadSuggest
 from safeconsole.shells.terminal.cells import width_of
 
@@ -209,6 +210,16 @@ ALLOW = Preview(kind="select", route=Route.REPLICA, verdict=Verdict.ALLOW, limit
 )
 def test_the_line_below_says_what_the_policy_will_say(previews, text):
     assert "".join(part for _, part in toolbar_parts(previews, Limits(), 200)) == text
+
+
+def test_the_line_below_says_which_of_vis_modes_the_keys_are_in():
+    assert [vi_mode_text(mode) for mode in InputMode] == [
+        " insert",
+        " insert-multiple",
+        " normal",
+        " replace",
+        " replace-single",
+    ]
 
 
 def test_how_a_transaction_ended_is_said_before_all_else():
