@@ -110,9 +110,12 @@ def _run(  # noqa: PLR0913 (what there is, what to run in it, and how)
                 from safeconsole.shells.python.scripts import run_script
 
                 return run_script(line, source, namespace, name=name)
+        from safeconsole.shells.cli.python_names import LearntNames
         from safeconsole.shells.python.console import run_console
 
-        return run_console(line, namespace, history_directory=session.history_directory, welcomed=welcomed)
+        directory = session.history_directory
+        names = LearntNames(session.gate, session.rules, directory)
+        return run_console(line, namespace, history_directory=directory, names=names, welcomed=welcomed)
     finally:
         fences.take_down()
 

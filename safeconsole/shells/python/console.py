@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -14,6 +14,7 @@ from ptpython.repl import PythonRepl
 
 from safeconsole.core.literal_rules import Treatment
 from safeconsole.core.redaction import is_secret_bearing
+from safeconsole.shells.python.completing import Names, NamesCompleter
 from safeconsole.shells.python.line import Line
 from safeconsole.shells.python.rows import Rows
 from safeconsole.shells.python.sources import forget_current_directory, run_source
@@ -28,12 +29,22 @@ class GuardedRepl(PythonRepl):
     Args:
         line: the way to the gate.
         namespace: what the person's code sees.
+        names: what completion knows of the schema, None for nothing.
         terminal: ptpython's own options, such as where keys come from.
     """
 
-    def __init__(self, line: Line, namespace: dict[str, Any], **terminal: Any) -> None:  # noqa: ANN401 (ptpython's)
+    def __init__(
+        self,
+        line: Line,
+        namespace: dict[str, Any],
+        names: Names | None = None,
+        **terminal: Any,  # noqa: ANN401 (ptpython's)
+    ) -> None:
         super().__init__(get_globals=lambda: namespace, **terminal)
         self._line = line
+        self._names = names
+        if names is not None:
+            self.completer = NamesCompleter(self.completer, names)
         self._namespace = namespace
         self._entered = 0
         self.confirm_exit = False
@@ -51,6 +62,9 @@ class GuardedRepl(PythonRepl):
         """Run an entry and show what came of it; only meanwhile are statements sent."""
         with self._line.at_work():
             super().run_and_show_expression(expression)
+        if self._names is not None:
+            with suppress(KeyboardInterrupt):
+                self._names.learn()
 
     def eval(self, line: str) -> object:
         """Record an entry, then run it."""
@@ -87,6 +101,7 @@ def run_console(
     namespace: dict[str, Any],
     *,
     history_directory: str = "",
+    names: Names | None = None,
     welcomed: bool = False,
     **terminal: Any,  # noqa: ANN401 (ptpython's own)
 ) -> int:
@@ -95,6 +110,7 @@ def run_console(
 
     Args:
         history_directory: where histories are kept, "" for nowhere.
+        names: what completion knows of the schema, None for nothing.
         welcomed: whether the welcome and a first prompt stand there already.
         terminal: ptpython's own options.
 
@@ -103,7 +119,7 @@ def run_console(
     """
     visit = line.gate.visit
     forget_current_directory()
-    repl = GuardedRepl(line, namespace, **terminal)
+    repl = GuardedRepl(line, namespace, names, **terminal)
     repl.history = repl.default_buffer.history = _history(line, history_directory)
     if welcomed:
         # The real prompt is drawn over the first one.
