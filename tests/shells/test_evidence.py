@@ -78,6 +78,8 @@ def test_a_label_is_a_short_word_before_a_colon():
         "the server expects to examine 1 rows: really",
     )
     assert split_label("no colon") == ("", "no colon")
+    assert split_label("\x1b[8A\x1b[J: \x1b[2J") == ("\\x1b[8A\\x1b[J", "\\x1b[2J")
+    assert split_label("\x9b2J") == ("", "\\x9b2J")
 
 
 def test_a_long_statement_is_cut_for_the_eye():

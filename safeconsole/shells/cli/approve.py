@@ -64,15 +64,16 @@ def _row(name: str, request: ApprovalRequest) -> tuple[str, ...]:
 
 
 def _lines(request: ApprovalRequest) -> Lines:
+    """Return a request in lines, what would run last: whoever asks chooses how much stands before it."""
     what = request.sql or "every statement that needs an elevation"
     said = (
         ("who", f"{request.person} on {request.host}{f', by a program: {request.agent}' if request.agent else ''}"),
         ("where", f"{request.cluster} ({request.environment}) {request.node}".rstrip()),
-        ("what", what),
-        ("for", clock_text(request.window_seconds)),
         ("reason", request.reason),
         ("ticket", request.ticket or "none"),
+        ("for", clock_text(request.window_seconds)),
         ("until", f"{until_text(request.expires_epoch)}, once"),
+        ("what", what),
     )
     evidence = tuple(split_label(line) for line in request.evidence)
-    return tuple((label, safe(text)) for label, text in (*said, *evidence))
+    return tuple((label, safe(text)) for label, text in (*evidence, *said))

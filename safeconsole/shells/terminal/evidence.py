@@ -101,9 +101,9 @@ def one_line(sql: str) -> str:
 
 
 def split_label(line: str) -> tuple[str, str]:
-    """Return an evidence line's label and text; a line without a short label has the label ""."""
+    """Return an evidence line's label and text, both safe; a line without a short label has the label ""."""
     label, colon, text = line.partition(": ")
-    return (label, text) if colon and len(label) <= 20 else ("", line)
+    return (safe(label), safe(text)) if colon and len(label) <= 20 else ("", safe(line))
 
 
 def _what_became_of_it(error: SafeConsoleError) -> str:
