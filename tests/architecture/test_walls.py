@@ -80,9 +80,11 @@ def test_a_one_shot_on_mysql_imports_the_driver_and_no_more():
         "from safeconsole.wiring import Program\n"
         "import safeconsole.shells.cli.sql, safeconsole.adapters.mysql.engine\n"
         "assert Program(dict(os.environ)).policies.load('baseline').rules\n"
+        "assert safeconsole.adapters.mysql.dialling.resolve('localhost:3306').ip\n"
     )
     assert "pymysql" in modules
     unwanted = {"prompt_toolkit", "ptpython", "rich", "sqlglot", "sqlalchemy", "keyring", "cryptography", "subprocess"}
+    unwanted |= {"MySQLdb", "tempfile", "encodings.idna"}
     unwanted |= ONLY_FOR_OTHER_MOMENTS
     assert modules.isdisjoint(unwanted), sorted(modules & unwanted)
 

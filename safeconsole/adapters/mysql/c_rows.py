@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -157,6 +156,9 @@ class _Driver:
 
 def _paired(driver: Any) -> tuple[socket.socket, Any]:  # noqa: ANN401  (the driver has no types)
     """Return our end of a connection within this process, and the driver's. Raises what the driver and sockets do."""
+    # Imported here: most sessions have no long result.
+    import tempfile  # noqa: PLC0415
+
     with (
         tempfile.TemporaryDirectory(prefix="safeconsole-rows-") as private,
         socket.socket(socket.AF_UNIX) as listening,

@@ -80,9 +80,12 @@ def resolve(address: str) -> Place:
         return Place(socket=address)
     host, port = split_address(address)
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except OSError as error:
-        raise UnreachableError(f"{host} does not resolve: {(error.strerror or str(error)).lower()}") from None
+        # As bytes where it can be: for text, Python loads the tables of international names first.
+        name = host.encode("ascii") if host.isascii() else host
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise UnreachableError(f"{host} does not resolve: {why.lower()}") from None
     # MySQL listens on IPv4 wherever a name has both; the first of those, else the first of all.
     v4 = [entry for entry in found if entry[0] is socket.AF_INET]
     return Place(host=host, ip=str((v4 or found)[0][4][0]), port=port)

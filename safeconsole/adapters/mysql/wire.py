@@ -329,7 +329,9 @@ def _open_socket(login: Login) -> socket.socket:
             plain.close()
             raise
         return plain
-    opened = socket.create_connection((login.ip, login.port), login.connect_seconds)
+    # As bytes: for text, Python loads the tables of international names first, even where it is an address.
+    place: Any = (login.ip.encode(), login.port)
+    opened = socket.create_connection(place, login.connect_seconds)
     opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     return opened

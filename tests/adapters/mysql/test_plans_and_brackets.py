@@ -191,9 +191,10 @@ def test_what_is_no_address_is_refused(address):
         split_address(address)
 
 
-def test_a_name_that_does_not_resolve_is_unreachable():
+@pytest.mark.parametrize("name", ["no-such-host.invalid", "x" * 64 + ".invalid", "bücher.invalid", "ü" * 64])
+def test_a_name_that_does_not_resolve_is_unreachable(name):
     with pytest.raises(UnreachableError, match="does not resolve"):
-        resolve("no-such-host.invalid:3306")
+        resolve(f"{name}:3306")
 
 
 @pytest.mark.parametrize(
