@@ -25,7 +25,7 @@ BATCH_BYTES = 512 * 1024
 _END = 0xFE
 _ONE_BYTE, _TWO_BYTES = 251, 252
 """Smaller numbers are written in one byte; what begins with the second is written in the two that follow.
-Source: MySQL internals manual, "Protocol::LengthEncodedInteger"."""
+Source: MySQL 8.4 source code documentation, "Integer Types", Protocol::LengthEncodedInteger."""
 
 _SHORT_OK = 6
 _COLUMN_NAME = 4

@@ -39,7 +39,7 @@ _UTF8, _BINARY = 45, 63
 
 _CAPABILITIES = 0x1 | 0x4 | 0x8 | 0x200 | 0x2000 | 0x8000 | 0x80000
 """Long passwords, long flags, a schema at login, the protocol of 4.1, transactions, its login, its plugins' names.
-Source: MySQL internals manual, "Capability Flags"."""
+Source: MySQL 9.1 source code documentation, "Capabilities Flags"."""
 
 
 class CRows(msgspec.Struct):

@@ -161,7 +161,8 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
         position: how far the server's own history goes, one row, empty where it keeps no account of it.
         wait: whether such a position is applied, 0 when it is; waits `{seconds}` at most for `{position}`.
         takes_several: whether it answers, in order, what it is sent in one write before it has answered. Source: MySQL
-            9.7 and MariaDB 10.11, measured; Aurora is not asked to, since MariaDB Connector/J turned that off for it.
+            9.7 and MariaDB 10.11, measured. Aurora is not asked to: MariaDB Connector/J 1.5.5 stopped sending it
+            batches so, which could hang a connection (its release notes, CONJ-386).
         idle_variables: the session settings after which the server ends an idle transaction with its connection.
     """
 

@@ -10,10 +10,11 @@ from safeconsole.shells.python.faults import ProgrammingError
 from safeconsole.shells.python.literals import literal
 from safeconsole.shells.python.templates import Parameters, Places, fill
 
-LARGEST_CHARACTERS = 1_024_000
-"""Of one statement. Source: PyMySQL, `Cursor.max_stmt_length`."""
+LARGEST_BYTES = 1_024_000
+"""Of one statement. Source: PyMySQL 1.2.4, `Cursor.max_stmt_length`."""
 
-# One row of places and nothing else: what stands around it is the same for all rows. Source: PyMySQL, RE_INSERT_VALUES.
+# One row of places and nothing else: what stands around it is the same for all rows. Less than PyMySQL 1.2.4 takes,
+# whose RE_INSERT_VALUES lets texts and percent signs stand before VALUES: those are sent row by row.
 _ONE_ROW = re.compile(
     r"\s*((?:INSERT|REPLACE)\b[^'\"`%]*(?:`[^`%]*`[^'\"`%]*)*?\bVALUES?\s*)"
     r"\((\s*(?:%s|%\([^()]+\)s)\s*(?:,\s*(?:%s|%\([^()]+\)s)\s*)*)\)"
@@ -53,12 +54,14 @@ def _row(names: tuple[str, ...], parameters: Parameters, rules: LexicalRules) ->
 
 def _joined(before: str, rows: Iterator[str], after: str) -> Iterator[str]:
     held: list[str] = []
-    size = len(before) + len(after)
+    around = len(before.encode()) + len(after.encode())
+    size = around
     for row in rows:
-        if held and size + len(row) + 1 > LARGEST_CHARACTERS:
+        row_bytes = len(row.encode()) + 1
+        if held and size + row_bytes > LARGEST_BYTES:
             yield f"{before}{','.join(held)}{after}"
-            held, size = [], len(before) + len(after)
+            held, size = [], around
         held.append(row)
-        size += len(row) + 1
+        size += row_bytes
     if held:
         yield f"{before}{','.join(held)}{after}"

@@ -72,13 +72,20 @@ def test_a_row_that_does_not_fit_is_an_error(operation, row):
 
 
 def test_a_statement_ends_before_it_is_too_large(monkeypatch):
-    monkeypatch.setattr(batches, "LARGEST_CHARACTERS", 200)
+    monkeypatch.setattr(batches, "LARGEST_BYTES", 200)
     made = texts(INSERT, [(number, "x" * 30) for number in range(20)])
     assert len(made) > 3
     assert all(len(each) <= 200 for each in made)
     assert sum(each.count("x" * 30) for each in made) == 20
     # One that is too large by itself is still sent, whole.
     assert len(texts(INSERT, [(1, "y" * 500)])) == 1
+
+
+def test_the_size_is_in_bytes(monkeypatch):
+    monkeypatch.setattr(batches, "LARGEST_BYTES", 200)
+    made = texts(INSERT, [(number, "€" * 30) for number in range(5)])
+    assert all(len(each.encode()) <= 200 for each in made)
+    assert len(made) == 5
 
 
 @given(st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=6), st.booleans())

@@ -4,10 +4,13 @@ import datetime as dt
 import threading
 
 import pytest
+from pymysql import err
 
-from safeconsole.core.errors import DeniedError, RefusedError, StoppedError
+from safeconsole.core.errors import DeniedError, RefusedError, ServerError, StoppedError
+from safeconsole.core.vocabulary import Flavour
 from safeconsole.interfaces import Column
 from safeconsole.shells.python import database, faults
+from safeconsole.shells.python.faults import fault_of
 
 STATUS = "SELECT status FROM orders WHERE id = 7"
 UPDATE = "UPDATE orders SET status = %s WHERE id = %s"
@@ -238,3 +241,9 @@ def test_times_are_spans_as_the_drivers_give_them():
         (-dt.timedelta(hours=838, minutes=59, seconds=59), 2),
         (None, 3),
     ]
+
+
+def test_errors_are_sorted_as_the_driver_sorts_them():
+    """Code that catches a driver's classes catches ours; what that driver leaves operational may be told better."""
+    for code, theirs in err.error_map.items():
+        assert fault_of(ServerError(code, "no"), Flavour.MYSQL).__class__.__name__ == theirs.__name__
