@@ -8,6 +8,8 @@ The system's configuration wins: what it sets, a person's may tighten, never loo
 * Limits: the tighter one of each.
 * Approvals: the system's alone, where it says anything of them, but for the person's own key.
 * Notices: the system's alone, where it says anything of them: nobody is told elsewhere, or nothing.
+* A sink that the system names, and recordings where it says something of them: the system's alone, so that no copy
+  goes elsewhere, is refused where it goes, or is cut short.
 * Everything else, such as the journal's place: the system's, key by key, wherever it says something.
 """
 
@@ -58,6 +60,8 @@ def merged(system: Table, own: Table, *, own_name: str, system_name: str) -> Tab
         result["approvals"] = {**own_key, **system["approvals"]}
     if "notices" in system:
         result["notices"] = system["notices"]
+    if "audit" in system:
+        result["audit"] = _audit(system["audit"], result["audit"])
     result["limits"] = _limits(system.get("limits", {}), own.get("limits", {}))
     return result
 
@@ -94,6 +98,16 @@ def _tls(system: Table, own: Table, *, where: str, system_name: str) -> Table:
     if "ca" in own and own["ca"] != system.get("ca", ""):
         raise ConfigurationError(f"{where}.tls.ca: whom to trust is set by {system_name}")
     return {**result, "mode": mode}
+
+
+def _audit(system: Table, overlaid: Table) -> Table:
+    """Return what is in force of the journal, with what is the system's alone as the system says it."""
+    result = dict(overlaid)
+    if "recordings" in system:
+        result["recordings"] = system["recordings"]
+    if "sinks" in system:
+        result["sinks"] = {**overlaid["sinks"], **system["sinks"]}
+    return result
 
 
 def _limits(system: dict[str, float], own: dict[str, float]) -> dict[str, float]:

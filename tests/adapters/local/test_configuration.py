@@ -6,7 +6,7 @@ import pytest
 
 from safeconsole.adapters.local.configuration import journal_directory, load_settings, read_guarded
 from safeconsole.core.errors import ConfigurationError
-from safeconsole.core.settings import AuditSettings, Settings
+from safeconsole.core.settings import AuditSettings, RecordingSettings, Settings, SinkSettings
 
 SHOP = '[clusters.shop]\nnodes = ["10.0.0.5:3306", "10.0.0.6:3306"]\n'
 
@@ -201,6 +201,27 @@ def test_the_systems_journal_place_wins(home):
 
 
 APPROVALS = '[approvals]\napprovers = {ann = "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", ben = "bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb"}\ndirectory = "/srv/approvals"\n'
+
+
+SIEM = '[audit.sinks.siem]\nkind = "webhook"\naddress = "https://siem.example/in"\n'
+
+
+@pytest.mark.parametrize("mine", ['header = "Authorization: Bearer {secret}"', 'secret_variable = "NOTHING"'])
+def test_a_sink_of_the_systems_is_its_alone(home, mine):
+    """One key that the system leaves open is enough to have every copy refused there."""
+    home.write(
+        system=SIEM,
+        own=f'[audit.sinks.siem]\nkind = "webhook"\naddress = "https://mine.example"\n{mine}\n'
+        '[audit.sinks.mine]\nkind = "syslog"\naddress = "/dev/log"\n',
+    )
+    sinks = home.load().audit.sinks
+    assert sinks["siem"] == SinkSettings(kind="webhook", address="https://siem.example/in")
+    assert sinks["mine"].kind == "syslog"
+
+
+def test_what_the_system_says_of_recordings_is_not_cut_short(home):
+    home.write(system='[audit.recordings]\nkeep = "rows"\n', own="[audit.recordings]\nlargest_bytes = 1\n")
+    assert home.load().audit.recordings == RecordingSettings(keep="rows")
 
 
 def test_a_person_names_their_own_key_and_nothing_else_of_the_systems_approvals(home):
