@@ -195,6 +195,7 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
         live: whether a console still writes to it; its last intent is then on its way, not unknown.
         trouble: why not all could be read, or "".
     """
+    # A lock that somebody else holds does not keep a session open that has closed.
     opened = closed = person = cluster = face = head = ""
     asked = elevated = denied = break_glass = held = 0
     open_intents: set[int] = set()
@@ -234,9 +235,9 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
         denied=denied,
         stopped=outcomes[OutcomeKind.STOPPED],
         elevated=elevated,
-        unknown=outcomes[OutcomeKind.UNKNOWN] + (0 if live else len(open_intents)),
+        unknown=outcomes[OutcomeKind.UNKNOWN] + (0 if live and not closed else len(open_intents)),
         break_glass=break_glass,
-        live=live,
+        live=live and not closed,
         entries=held,
         head=head,
         trouble=trouble,

@@ -216,7 +216,7 @@ def _loose_end(session: str, walked: Walked, anchors: Sequence[Anchor], *, live:
     if ends and held > ends[-1].count:
         return Finding(session=session, number=ends[-1].count, what="it was added after the session had ended")
     torn = hashlib.sha256(walked.torn).hexdigest() if walked.torn else ""
-    if live or (ends and torn == ends[-1].torn):
+    if (live and not ends) or (ends and torn == ends[-1].torn):
         return None
     if ends:
         return Finding(session=session, number=held, what="what stands behind the last record was changed")

@@ -129,7 +129,10 @@ def test_a_summary_counts():
     assert (found.elevated, found.break_glass, found.unknown) == (2, 1, 2)
     assert (found.opened[17:19], found.closed[17:19], found.entries, found.head) == ("00", "17", 18, "h17")
     assert found.trouble == "torn"
-    assert summary_of("s", entries(*records), live=True).unknown == 1
+    running = summary_of("s", entries(*records[:-1]), live=True)
+    assert (running.live, running.unknown) == (True, 1)
+    # What has closed is over, whoever holds its file.
+    assert summary_of("s", entries(*records), live=True) == summary_of("s", entries(*records))
     assert summary_of("s", []).head == ""
 
 

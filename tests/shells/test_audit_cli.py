@@ -468,3 +468,29 @@ def test_an_export_of_columns_holds_every_statement(run):
     assert [(row["session"], row["statement"], row["outcome"]) for row in table.to_pylist()] == [
         (row["session"], row["statement"], row["outcome"]) for row in rows(run("export"))
     ]
+
+
+def test_a_session_that_cannot_be_read_does_not_keep_the_others_from_being_found(run):
+    path = next((run.directory / "sessions").glob("*aa11*"))
+    whole = path.read_bytes()
+    path.write_bytes(b"".join(line for at, line in enumerate(whole.splitlines(keepends=True)) if at != 2))
+    assert len(rows(run("search", "--format", "jsonl"))) == 4
+    assert "session aa11 cannot be read whole, see audit verify: record 2 is not there" in run.messages
+    path.unlink()
+    path.mkdir()
+    assert {row["session"] for row in rows(run("search", "--format", "jsonl"))} == {"bb22"}
+    assert "session aa11 cannot be read whole" in run.messages
+    assert {row["session"] for row in rows(run("export"))} == {"bb22"}
+    assert "session aa11 cannot be read whole" in run.messages
+
+
+def test_an_open_session_is_in_the_queue_and_waits_for_its_end(run):
+    journal = open_journal(run.directory, clock=Clock(), session="cc33")
+    journal.append(opened("ben", "till"))
+    journal.append(ElevationChanged(id="e1", state="granted", event="recorded-yes", scope="break-glass", cluster="till",
+                                    reason="stuck", ticket="", digest="", server="", window_seconds=900.0))  # fmt: skip
+    waits = {row["session"]: row["waits_for"] for row in rows(run("review", "--format", "jsonl"))}
+    assert waits == {"aa11": "a reviewer", "bb22": "ben", "cc33": "its end"}
+    with pytest.raises(ConfigurationError, match="still open"):
+        run("review", "cc33", "--flag", "--note", "x")
+    journal.close()

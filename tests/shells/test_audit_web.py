@@ -157,6 +157,15 @@ def test_a_search_takes_times_as_the_command_does(ask, query, found):
     assert (f"{found} found." if found else "No statement is like that") in text
 
 
+def test_a_search_says_what_could_not_be_read(ask, directory):
+    path = next((directory / "sessions").glob("*glass*"))
+    path.unlink()
+    path.symlink_to("/dev/zero")
+    text = Page(ask("/search?cluster=shop").body).text
+    assert "session glass cannot be read whole" in text
+    assert "2 found." in text
+
+
 def test_a_time_that_is_none_is_said_and_the_form_kept(ask):
     body = ask("/search?since=nonsense&person=ana").body
     assert "is no time" in Page(body).text

@@ -6,11 +6,14 @@ Errors leave as `AuditUnavailableError`, with the directory, what the system sai
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import gzip
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import BinaryIO, NoReturn
 
 from safeconsole.core.errors import AuditUnavailableError
 
@@ -26,6 +29,9 @@ WAYS_OUT = {
     errno.ELOOP: "a symbolic link stands where the journal belongs: remove it, or point audit.directory at another",
 }
 OTHERWISE = "see that the directory can be written to, or point audit.directory at another"
+
+PACKED = ".gz"
+"""How the name of a packed file ends."""
 
 TAIL_BYTES = 64 * 1024
 """How much of a file's end is read at first to find its last line."""
@@ -72,7 +78,12 @@ def open_appending(path: Path, *, new: bool) -> int:
         OSError: it cannot be opened; FileExistsError when `new` and it is there.
     """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    return os.open(path, flags | os.O_EXCL if new else flags, 0o600)
+    found = path.parent.stat()
+    descriptor = os.open(path, flags | os.O_EXCL if new else flags, 0o600)
+    if os.geteuid() == 0 and os.fstat(descriptor).st_uid != found.st_uid:
+        # What root writes beside a person's journals stays theirs to go on with, or they could never answer a review.
+        os.fchown(descriptor, found.st_uid, found.st_gid)
+    return descriptor
 
 
 def open_regular(path: Path) -> int:
@@ -83,11 +94,27 @@ def open_regular(path: Path) -> int:
         OSError: it cannot be opened, or is a symbolic link, a pipe, a device or anything else than a file.
     """
     # Without O_NONBLOCK a named pipe would be waited for.
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it is a symbolic link", str(path)) from error
+        raise
     if stat.S_ISREG(os.fstat(descriptor).st_mode):
         return descriptor
     os.close(descriptor)
     raise OSError(errno.EINVAL, "it is no regular file", str(path))
+
+
+@contextlib.contextmanager
+def reading(path: Path) -> Iterator[BinaryIO]:
+    """Open a file to read lines from, unpacked where its name says so. Raises OSError, as `open_regular` does."""
+    with os.fdopen(open_regular(path), "rb") as file:
+        if path.suffix != PACKED:
+            yield file
+            return
+        with gzip.GzipFile(fileobj=file) as unpacked:
+            yield unpacked  # type: ignore[misc]
 
 
 def read_regular(path: Path) -> bytes:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import fcntl
-import gzip
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
+from safeconsole.adapters.local.appending import PACKED, open_regular, reading
 from safeconsole.adapters.local.hostlog import HOST_LOG, anchors_in
 from safeconsole.adapters.local.journal import SESSIONS
 from safeconsole.adapters.local.reviews import REVIEWS
@@ -26,7 +26,6 @@ from safeconsole.core.verification import (
     closes_without_anchor,
 )
 
-PACKED = ".gz"
 _DATE_LENGTH = len("2023-11-07-")
 _ENTRY = msgspec.json.Decoder(Entry)
 
@@ -65,15 +64,16 @@ class LocalArchive:
     def verify(self, session: str = "") -> tuple[Finding, ...]:
         """Check one session, or all and the host log; nothing found means that everything holds."""
         files = self._files()
-        host_lines = list(_lines(self._directory / HOST_LOG))
+        host_lines, host_trouble = _all_lines(self._directory / HOST_LOG)
+        reviews, review_trouble = _all_lines(self._directory / REVIEWS)
         held = anchors_in([line.rstrip(b"\n") for line in host_lines])
         anchors: dict[str, list[Anchor]] = {}
         for anchor in held:
             anchors.setdefault(anchor.session, []).append(anchor)
         anchors.pop("", None)
         wanted = {self._resolve(session, known=set(files) | set(anchors))} if session else set(files) | set(anchors)
-        findings = [check_host_log(host_lines) or self._check_signatures(held)]
-        findings.append(check_reviews(_lines(self._directory / REVIEWS), held))
+        findings = [_unreadable("host log", host_trouble) or check_host_log(host_lines) or self._check_signatures(held)]
+        findings.append(_unreadable("review book", review_trouble) or check_reviews(reviews, held))
         findings += [_check(name, files.get(name), anchors.get(name, [])) for name in sorted(wanted)]
         return tuple(finding for finding in findings if finding is not None)
 
@@ -158,6 +158,18 @@ def _check(session: str, path: Path | None, anchors: list[Anchor]) -> Finding | 
     return finding
 
 
+def _all_lines(path: Path) -> tuple[list[bytes], str]:
+    """Return a file's lines, or none and why it cannot be read."""
+    try:
+        return list(_lines(path)), ""
+    except ConfigurationError as error:
+        return [], error.message
+
+
+def _unreadable(book: str, trouble: str) -> Finding | None:
+    return Finding(session="", number=0, what=f"{book}: {trouble}") if trouble else None
+
+
 class _Tagged(msgspec.Struct):
     record: dict[str, msgspec.Raw]
 
@@ -172,12 +184,13 @@ def _tag(line: bytes) -> str:
 def _lines(path: Path) -> Iterator[bytes]:
     """Yield a file's lines with their newlines; a file that is not there has none. Raises ConfigurationError."""
     try:
-        with gzip.open(path) if path.suffix == PACKED else path.open("rb") as file:
+        with reading(path) as file:
             yield from file
     except FileNotFoundError:
         return
     except (OSError, EOFError) as error:
-        raise ConfigurationError(f"{path} cannot be read: {str(error).lower()}") from error
+        said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise ConfigurationError(f"{path} cannot be read: {said.lower()}") from error
 
 
 def _readable(lines: Iterator[bytes]) -> Iterator[tuple[Entry | None, str]]:
@@ -195,7 +208,7 @@ def _readable(lines: Iterator[bytes]) -> Iterator[tuple[Entry | None, str]]:
 def _is_live(path: Path) -> bool:
     """Return whether a console holds the session's file."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = open_regular(path)
     except OSError:
         return False
     try:

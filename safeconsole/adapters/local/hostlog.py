@@ -18,7 +18,7 @@ from typing import Protocol
 
 import msgspec
 
-from safeconsole.adapters.local.appending import last_line, open_appending, write_whole
+from safeconsole.adapters.local.appending import last_line, open_appending, open_regular, write_whole
 from safeconsole.core.anchor import ANCHOR_VERSION, Anchor, AnchorEvent, statement_to_sign
 from safeconsole.core.chain import GENESIS, hash_in_line, sealed_line
 from safeconsole.interfaces import Clock
@@ -85,7 +85,7 @@ class HostLog:
         """Return the anchors in the last bytes of the log, oldest first, without what does not hold. Raises OSError."""
         # Without the lock: a line that is being written is not whole yet, and is left out.
         try:
-            with self._path.open("rb") as file:
+            with os.fdopen(open_regular(self._path), "rb") as file:
                 size = os.fstat(file.fileno()).st_size
                 start = max(0, size - window_bytes)
                 lines = os.pread(file.fileno(), size - start, start).split(b"\n")

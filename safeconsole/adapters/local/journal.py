@@ -25,6 +25,7 @@ from safeconsole.adapters.local.appending import (
     last_line,
     make_private_directory,
     open_appending,
+    open_regular,
     sync_directory,
     unavailable,
     write_whole,
@@ -225,7 +226,7 @@ def _open_sessions(host_log: HostLog) -> dict[str, None]:
 def _settle_one(directory: Path, host_log: HostLog, session: str) -> bool:
     try:
         path = next((directory / SESSIONS).glob(f"????-??-??-{session}.jsonl"))
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = open_regular(path)
     except (OSError, StopIteration):
         return False  # gone or unreadable: `verify` says so, it does not stop a session
     try:

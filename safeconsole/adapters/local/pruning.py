@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
-from safeconsole.adapters.local.appending import sync_directory, unavailable
-from safeconsole.adapters.local.archive import PACKED, LocalArchive
+from safeconsole.adapters.local.appending import PACKED, read_regular, sync_directory, unavailable
+from safeconsole.adapters.local.archive import LocalArchive
 from safeconsole.adapters.local.hostlog import HostLog
 from safeconsole.adapters.local.recording import recording_file
 from safeconsole.core.anchor import AnchorEvent
@@ -102,7 +102,7 @@ def _remove(path: Path, host_log: HostLog, summary: SessionSummary, *, dry: bool
 def _pack(path: Path, _host_log: HostLog, _summary: SessionSummary, *, dry: bool) -> int:
     if dry:
         return 0
-    data = path.read_bytes()
+    data = read_regular(path)
     packed = gzip.compress(data, mtime=0)
     part = path.with_name(f".{path.name}.part")
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import msgspec
 
-from safeconsole.adapters.local.appending import last_line, open_appending, sync_directory, unavailable, write_whole
+from safeconsole.adapters.local.appending import (
+    last_line,
+    open_appending,
+    read_regular,
+    sync_directory,
+    unavailable,
+    write_whole,
+)
 from safeconsole.adapters.local.hostlog import HostLog, lock, open_host_log
 from safeconsole.core.anchor import AnchorEvent
 from safeconsole.core.chain import GENESIS, hash_in_line, sealed_line
@@ -97,7 +104,7 @@ def open_reviews(directory: Path, *, by: str, clock: Clock, signing_key: str = "
 def reviews_in(path: Path) -> tuple[Review, ...]:
     """Return the reviews in a file whose line holds, in order; a file that is not there has none."""
     try:
-        lines = path.read_bytes().split(b"\n")
+        lines = read_regular(path).split(b"\n")
     except FileNotFoundError:
         return ()
     except OSError as error:

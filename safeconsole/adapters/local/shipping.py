@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import gzip
 import os
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import IO
 
 import msgspec
 
-from safeconsole.adapters.local.appending import make_private_directory, sync_directory
-from safeconsole.adapters.local.archive import PACKED
+from safeconsole.adapters.local.appending import PACKED, make_private_directory, open_regular, reading, sync_directory
 from safeconsole.adapters.local.hostlog import HOST_LOG
 from safeconsole.adapters.local.journal import SESSIONS
 from safeconsole.adapters.local.sinks import Parcel, Sink, SinkError, sink_from
@@ -101,7 +98,7 @@ class Shipper:
 
     def _streams(self) -> Iterator[tuple[str, Path]]:
         log = self._directory / HOST_LOG
-        with contextlib.suppress(FileNotFoundError), log.open("rb") as file:
+        with contextlib.suppress(FileNotFoundError), reading(log) as file:
             first = hash_in_line(file.readline().rstrip(b"\n"))
             yield f"host-{(first or '')[:12]}", log
         for path in sorted((self._directory / SESSIONS).glob("*-*.jsonl*")):
@@ -194,7 +191,7 @@ def _marks(path: Path) -> Iterator[Marks | None]:
 
 def _batches(path: Path, start: int) -> Iterator[list[bytes]]:
     """Yield whole lines from an offset on, so many at a time; a torn last line waits."""
-    with _opened(path) as file:
+    with reading(path) as file:
         file.seek(start)
         batch: list[bytes] = []
         size = 0
@@ -210,13 +207,9 @@ def _batches(path: Path, start: int) -> Iterator[list[bytes]]:
             yield batch
 
 
-def _opened(path: Path) -> IO[bytes]:
-    return gzip.open(path) if path.suffix == PACKED else path.open("rb")  # type: ignore[return-value]
-
-
 def _is_over(path: Path) -> bool:
     """Return whether nobody writes to a session's file any more."""
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -14,7 +14,7 @@ from safeconsole.interfaces import Archive, Row
 from safeconsole.shells.cli.audit_export import export_command
 from safeconsole.shells.cli.audit_key import new_key_command
 from safeconsole.shells.cli.audit_prune import prune_command
-from safeconsole.shells.cli.audit_query import found, query_of, query_options
+from safeconsole.shells.cli.audit_query import complain, found, query_of, query_options
 from safeconsole.shells.cli.audit_rejudge import rejudge_command
 from safeconsole.shells.cli.audit_replay import replay_command
 from safeconsole.shells.cli.audit_review import review_command
@@ -92,7 +92,8 @@ def show_command(app: HasArchive, session: str, form: str) -> None:
 @click.pass_obj
 def search_command(app: HasArchive, /, text: str, sessions: tuple[str, ...], form: str, **fields: object) -> None:
     """Find statements that hold TEXT, and all that the options say."""
-    write_rows(STORY_COLUMNS, map(_story_row, found(app.archive(), query_of(text, fields), sessions)), form)
+    stories = found(app.archive(), query_of(text, fields), sessions, unread=complain)
+    write_rows(STORY_COLUMNS, map(_story_row, stories), form)
 
 
 @audit.command("verify")

@@ -12,7 +12,7 @@ import msgspec
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.story import StatementStory
 from safeconsole.interfaces import Archive
-from safeconsole.shells.cli.audit_query import found, query_of, query_options
+from safeconsole.shells.cli.audit_query import complain, found, query_of, query_options
 from safeconsole.shells.cli.ocsf import ocsf_event
 from safeconsole.shells.cli.output import write_rows
 
@@ -43,7 +43,7 @@ class HasArchive(Protocol):
 @click.pass_obj
 def export_command(app: HasArchive, /, text: str, sessions: tuple[str, ...], form: str, **fields: object) -> None:
     """Write the statements that hold TEXT, and all that the options say, with all that is known of them."""
-    stories = found(app.archive(), query_of(text, fields), sessions)
+    stories = found(app.archive(), query_of(text, fields), sessions, unread=complain)
     if form == "parquet":
         if sys.stdout.isatty():
             raise ConfigurationError("a parquet file is no text for a terminal", instead="… --format parquet > FILE")

@@ -11,9 +11,11 @@ from typing import Any
 import click
 
 from safeconsole.core.errors import ConfigurationError
+from safeconsole.core.record import Entry
 from safeconsole.core.search import Query, matches, may_hold
 from safeconsole.core.story import StatementStory, statements_of
 from safeconsole.interfaces import Archive
+from safeconsole.shells.terminal.cells import safe
 
 _AGO = re.compile(r"(\d+)([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -78,15 +80,48 @@ def query_of(text: str, fields: dict[str, object]) -> Query:
     return Query(text=text, **{name: value for name, value in fields.items() if value is not None})  # type: ignore[arg-type]
 
 
-def found(archive: Archive, query: Query, sessions: tuple[str, ...]) -> Iterator[StatementStory]:
-    """Yield the statements that are meant, oldest session first. Raises ConfigurationError for an unknown session."""
+def found(
+    archive: Archive, query: Query, sessions: tuple[str, ...], *, unread: Callable[[str], None]
+) -> Iterator[StatementStory]:
+    """
+    Yield the statements that are meant, oldest session first.
+
+    Args:
+        sessions: only these; all when there are none.
+        unread: told of each session that could not be read whole, where something may be missing.
+
+    Raises:
+        ConfigurationError: one of `sessions` is unknown.
+    """
     glances = archive.glance()
     live = {glance.session for glance in glances if glance.live}
     for name in sessions or (glance.session for glance in glances if may_hold(query, glance)):
-        entries = archive.entries(name)
+        troubles: list[str] = []
+        entries = _as_far_as_readable(archive.entries(name), troubles)
         first = next(entries, None)
         whole_name = first.session if first else name
         held = itertools.chain((first,) if first else (), entries)
         for story in statements_of(whole_name, held, live=whole_name in live):
             if matches(query, story):
                 yield story
+        for trouble in troubles:
+            unread(f"session {whole_name} cannot be read whole, see audit verify: {trouble}")
+
+
+def _as_far_as_readable(entries: Iterator[Entry], troubles: list[str]) -> Iterator[Entry]:
+    expected = 0
+    try:
+        for entry in entries:
+            if entry.number != expected and not troubles:
+                troubles.append(f"record {expected} is not there, or no record")
+            expected = entry.number + 1
+            yield entry
+    except ConfigurationError as error:
+        troubles.append(error.message)
+    if not expected and not troubles:
+        troubles.append("it has no record")
+
+
+def complain(what: str) -> None:
+    """Say on standard error what could not be read."""
+    click.echo(safe(what), err=True)

@@ -80,7 +80,8 @@ def review_command(app: HasReviews, session: str, act: str | None, note: str, *,
     summary = _summary(summaries, session)
     review = book.add(summary, ReviewAct(act or ReviewAct.NOTE), note)
     click.echo(safe(f"session {review.session}: {review.act} by {review.by}"))
-    waiting = [row[0] for row in _queue(summaries, book.reviews(), everything=False)]
+    ended = [summary for summary in summaries if not summary.live]
+    waiting = [row[0] for row in _queue(tuple(ended), book.reviews(), everything=False)]
     if waiting:
         click.echo(f"next: safeconsole audit show {waiting[0]}", err=True)
 
@@ -99,10 +100,11 @@ def _queue(summaries: tuple[SessionSummary, ...], reviews: tuple[Review, ...], *
     rows = []
     for summary in summaries:
         state = state_of(summary, reviews)
-        if state not in wanted or summary.live:
+        if state not in wanted:
             continue
         last = next((review for review in reversed(reviews) if review.session == summary.session), None)
-        waits = summary.person if lacks_closing_note(summary, reviews) else "a reviewer"
+        # Nobody keeps what they did from being seen by leaving the session open.
+        waits = "its end" if summary.live else summary.person if lacks_closing_note(summary, reviews) else "a reviewer"
         rows.append(
             (
                 summary.session,

@@ -1,5 +1,6 @@
 """Reading the journals, and finding what somebody changed."""
 
+import fcntl
 import gzip
 import hashlib
 import json
@@ -13,10 +14,12 @@ import pytest
 from safeconsole.adapters.local.archive import open_archive
 from safeconsole.adapters.local.hostlog import HostLog
 from safeconsole.adapters.local.journal import open_journal
+from safeconsole.adapters.local.reviews import open_reviews
 from safeconsole.core.anchor import Anchor, AnchorEvent
 from safeconsole.core.chain import GENESIS, hash_in_line, sealed_line
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.record import Entry, SessionSummary
+from safeconsole.core.review import ReviewAct
 
 TAMPERINGS = 200
 
@@ -291,3 +294,49 @@ def test_an_empty_file_of_a_console_that_died_while_opening_is_no_finding(direct
 def test_a_session_that_was_emptied_is_a_finding(directory, sessions):
     files(directory)[1].write_bytes(b"")
     assert [(finding.session, finding.number) for finding in sessions.verify()] == [("s0", 0)]
+
+
+PLANTED = {
+    "a link to a copy": lambda path: (path.rename(path.with_name("copy")), path.symlink_to(path.with_name("copy"))),
+    "a link to a device": lambda path: (path.unlink(), path.symlink_to("/dev/zero")),
+    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
+    "a directory": lambda path: (path.unlink(), path.mkdir()),
+}
+
+
+@pytest.mark.parametrize("plant", PLANTED.values(), ids=PLANTED)
+@pytest.mark.parametrize("which", ["session", "host log", "review book"])
+def test_what_is_planted_in_the_place_of_a_file_is_a_finding_and_stops_nobody(directory, sessions, plant, which):
+    (directory / "reviews.jsonl").touch()
+    session = "s2"
+    path = {
+        "session": open_archive(directory).file_of(session),
+        "host log": directory / "host.jsonl",
+        "review book": directory / "reviews.jsonl",
+    }[which]
+    plant(path)
+    archive = open_archive(directory)
+    found = {finding.session: finding.what for finding in archive.verify()}
+    assert "cannot be read: it is " in found[session if which == "session" else ""]
+    assert len(archive.sessions()) == len(archive.glance()) == 5
+
+
+def test_a_lock_that_somebody_holds_hides_nothing_behind_the_end_of_a_session(directory, sessions):
+    path = open_archive(directory).file_of("s2")
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(b"half a line")
+        file.flush()
+        archive = open_archive(directory)
+        assert [finding.session for finding in archive.verify()] == ["s2"]
+        assert not any(summary.live for summary in archive.sessions())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root writes beside others")
+def test_what_root_writes_beside_a_persons_journal_stays_the_persons(directory, sessions, clock):
+    for path in (directory, *directory.rglob("*")):
+        os.chown(path, 65534, 65534)
+    summary = open_archive(directory).sessions()[0]
+    open_reviews(directory, by="cleo", clock=clock).add(summary, ReviewAct.NOTE, "looked at")
+    open_journal(directory, clock=clock, session="of-root").close()
+    assert {path.stat().st_uid for path in directory.rglob("*")} == {65534}

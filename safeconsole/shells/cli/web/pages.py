@@ -130,14 +130,19 @@ def session_page(visit: Visit, told: Told) -> str:
 
 
 def search_page(
-    visit: Visit, wanted: Mapping[str, str], stories: Iterable[StatementStory], *, more: bool, trouble: str = ""
+    visit: Visit,
+    wanted: Mapping[str, str],
+    stories: Iterable[StatementStory],
+    *,
+    more: bool,
+    troubles: Sequence[str] = (),
 ) -> str:
     """
     Return the search form and the statements found.
 
     Args:
         more: whether not all of them are given.
-        trouble: why there was no search, or "".
+        troubles: why there was no search, or not of everything.
     """
     heads = (
         "asked (UTC)",
@@ -161,12 +166,12 @@ def search_page(
         for story in stories
     ]  # fmt: skip
     form = _filter_form("/search", FILTERS, wanted, "Search")
-    if trouble:
-        return page("Search", visit, form, tag("p", trouble, class_="alarm"))
+    alarms = [tag("p", trouble, class_="alarm") for trouble in troubles]
     if not rows:
-        return page("Search", visit, form, tag("p", "No statement is like that." if wanted else "", class_="quiet"))
+        said = "No statement is like that." if wanted and not troubles else ""
+        return page("Search", visit, form, alarms, tag("p", said, class_="quiet"))
     found = f"Only the first {SEARCH_SHOWN} are shown." if more else f"{len(rows)} found."
-    return page("Search", visit, form, tag("p", found, class_="quiet"), _table(heads, rows, class_="found"))
+    return page("Search", visit, form, alarms, tag("p", found, class_="quiet"), _table(heads, rows, class_="found"))
 
 
 def replay_page(visit: Visit, session: str, doubt: str) -> str:

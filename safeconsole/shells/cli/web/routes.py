@@ -179,7 +179,7 @@ def _is_meant(summary: SessionSummary, wanted: Mapping[str, str]) -> bool:
 
 def _is_shown(queued: pages.Queued, state: str) -> bool:
     if state == pages.WAITING:
-        return queued.state in {ReviewState.PENDING, ReviewState.FLAGGED} and not queued.summary.live
+        return queued.state in {ReviewState.PENDING, ReviewState.FLAGGED}
     return state in {pages.ALL, queued.state.value}
 
 
@@ -192,6 +192,8 @@ def _queued(summary: SessionSummary, reviews: tuple[Review, ...]) -> pages.Queue
 def _waits_for(summary: SessionSummary, state: ReviewState, reviews: tuple[Review, ...]) -> str:
     if state is not ReviewState.PENDING:
         return ""
+    if summary.live:
+        return "its end"
     return f"{summary.person}'s closing note" if lacks_closing_note(summary, reviews) else "a reviewer"
 
 
@@ -264,10 +266,12 @@ def _search(desk: Desk, visit: pages.Visit, query: dict[str, str]) -> str:
     try:
         fields |= {name: moment_of(wanted[name]) for name in ("since", "until") if name in wanted}
     except ConfigurationError as error:
-        return pages.search_page(visit, wanted, (), more=False, trouble=error.message)
-    stories = found(desk.archive(), query_of(wanted.get("text", ""), fields), ())
+        return pages.search_page(visit, wanted, (), more=False, troubles=[error.message])
+    troubles: list[str] = []
+    stories = found(desk.archive(), query_of(wanted.get("text", ""), fields), (), unread=troubles.append)
     shown = list(itertools.islice(stories, pages.SEARCH_SHOWN + 1))
-    return pages.search_page(visit, wanted, shown[: pages.SEARCH_SHOWN], more=len(shown) > pages.SEARCH_SHOWN)
+    more = len(shown) > pages.SEARCH_SHOWN
+    return pages.search_page(visit, wanted, shown[: pages.SEARCH_SHOWN], more=more, troubles=troubles)
 
 
 def _summary(desk: Desk, session: str) -> SessionSummary:
