@@ -33,7 +33,7 @@ def decode_rows(payloads: Sequence[bytes], decoders: Sequence[Decoder]) -> list[
         ValueError: a value is not what its column's type promises.
     """
     if all(decode is text for decode in decoders):
-        return [_text_row(payload, len(decoders)) for payload in payloads]
+        return _text_rows(payloads, len(decoders))
     return [_row(payload, decoders) for payload in payloads]
 
 
@@ -51,6 +51,25 @@ def _row(payload: bytes, decoders: Sequence[Decoder]) -> tuple[Any, ...]:
         row.append(decode(payload[position : position + size]))
         position += size
     return tuple(row)
+
+
+def _text_rows(payloads: Sequence[bytes], width: int) -> list[tuple[str | None, ...]]:
+    rows: list[tuple[str | None, ...]] = []
+    columns = range(width)
+    for payload in payloads:
+        if not payload.isascii():
+            rows.append(_text_row(payload, width))
+            continue
+        # Then none of its values is NULL or long either: both begin with what is no ASCII.
+        characters = str(payload, "ascii")
+        row: list[str] = []
+        stop = 0
+        for _ in columns:
+            start = stop + 1
+            stop = start + payload[stop]
+            row.append(characters[start:stop])
+        rows.append(tuple(row))
+    return rows
 
 
 def _text_row(payload: bytes, width: int) -> tuple[str | None, ...]:
