@@ -1,5 +1,6 @@
 """`capacity` as it is typed, on a cluster of its own: every view, every format, and what goes wrong."""
 
+import gzip
 import io
 import json
 import os
@@ -108,6 +109,26 @@ def test_growth_needs_an_earlier_report_and_says_so(typed):
     code, out, _ = typed("--since", "7d")
     assert code == 0
     assert "0 tables changed" in out
+
+
+def test_what_is_left_out_of_a_view_is_still_counted_in_its_title_and_its_parts(typed):
+    _, all_of_it, _ = typed("--leftovers")
+    _, out, err = typed("--leftovers", "--top", "1")
+    assert out.splitlines()[0] == all_of_it.splitlines()[0]
+    assert out.startswith("7 leftovers")
+    assert "6 more: --top 0 shows all" in err
+
+
+def test_a_schemas_part_is_of_all_schemas(stage, tmp_path, capfd):
+    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
+    run(["--config", str(stage.config), "capacity", "shop"], environ)
+    (kept,) = (tmp_path / "state").rglob("*.gz")
+    lines = gzip.decompress(kept.read_bytes()).decode().splitlines()
+    halves = '["page", [["a", "t", 1, 3000000, 0, ""], ["b", "t", 1, 1000000, 0, ""]]]'
+    kept.write_bytes(gzip.compress("\n".join((lines[0], halves, lines[-1])).encode()))
+    capfd.readouterr()
+    run(["--config", str(stage.config), "capacity", "shop", "--last", "--by", "schema", "--top", "1"], environ)
+    assert "75 %, 1 table" in capfd.readouterr().out
 
 
 def test_a_team_sees_what_grew_since_a_colleagues_report(stage, tmp_path, capfd):

@@ -19,7 +19,7 @@ _STYLE = re.compile(r"\x1b\[\d+m")
 
 
 def test_bars_are_drawn_to_the_largest_in_two_tones():
-    text = bars_text([Bar(label="a", first=750, second=250), Bar(label="bb", first=10, note="small")], PLAIN)
+    text = bars_text([Bar(label="a", first=750, second=250), Bar(label="bb", first=10, notes=("small",))], PLAIN)
     first, second = text.splitlines()
     assert (first.count("#"), first.count("=")) == (22, 8)
     assert second.count("#") == 1
@@ -38,7 +38,7 @@ def test_a_bar_of_nothing_is_empty_and_no_bars_are_no_text():
             label=st.text(max_size=80),
             first=st.integers(0, 2**60),
             second=st.integers(0, 2**60),
-            note=st.text(max_size=200),
+            notes=st.lists(st.text(max_size=60), max_size=4).map(tuple),
         ),
         max_size=5,
     )
@@ -48,8 +48,23 @@ def test_bars_keep_to_the_width_whatever_they_are_about(bars):
         assert width_of(_STYLE.sub("", line)) <= 80
 
 
+def test_a_note_is_shown_whole_or_not_at_all_and_the_first_ones_are_kept():
+    bars = [Bar(label="x" * 30, first=1, notes=("3 d old", "1,000,000,000 rows of it", "data"))]
+    assert bars_text(bars, Look(terminal=True, decorated=False, columns=80)).rstrip().endswith(" 3 d old")
+    assert bars_text(bars, PLAIN).rstrip().endswith("3 d old, 1,000,000,000 rows of it, data")
+
+
+def test_what_must_be_said_is_below_where_it_does_not_fit_on_the_line():
+    bars = [Bar(label="a", first=1, detail="short"), Bar(label="b", first=1, detail="a long " + "word " * 30)]
+    narrow = bars_text(bars, DECORATED).splitlines()
+    assert narrow[1] == "      short"
+    assert max(map(width_of, narrow[3:])) <= 80
+    assert " ".join(line.strip() for line in narrow[3:]) == bars[1].detail.strip()
+    assert bars_text(bars, PLAIN).count("\n") == 2
+
+
 def test_data_cannot_drive_the_terminal():
-    text = bars_text([Bar(label="\x1b]0;owned\a", first=1, note="\x1b[2J", detail="\r\x1b[A")], DECORATED)
+    text = bars_text([Bar(label="\x1b]0;owned\a", first=1, notes=("\x1b[2J",), detail="\r\x1b[A")], DECORATED)
     assert "\x1b]" not in text
     assert "\x1b[2J" not in text
     assert "\x1b[A" not in text
@@ -133,3 +148,14 @@ def test_the_page_is_whole_loads_nothing_runs_nothing_and_shows_names_as_text():
 
 def test_a_page_of_nothing_is_a_page():
     assert "<svg" in treemap_page("Capacity", [], [])
+
+
+def test_a_size_in_a_box_is_whole_or_not_there():
+    """`96.0…` of `96.0 MiB` would be read as another size."""
+    leaves = tuple(Leaf(label=f"table_{number}", weight=10**9 // (number + 1) + 7) for number in range(60))
+    page = treemap_page("Capacity", [], [Branch(label="shop", leaves=leaves)], key="left behind")
+    texts = re.findall(r"<text[^>]*>([^<]*)</text>", page)
+    assert sum(text.endswith("iB") for text in texts) > 5
+    assert not [text for text in texts if text[0].isdigit() and not text.endswith("iB")]
+    assert '<li class="key">left behind</li>' in page
+    assert 'class="key"' not in treemap_page("Capacity", [], [])

@@ -42,6 +42,7 @@ from safeconsole.shells.terminal.cells import safe
 from safeconsole.shells.terminal.job_progress import JobProgress
 from safeconsole.shells.terminal.measures import counted, size_text
 from safeconsole.shells.terminal.presenting import Screen
+from safeconsole.shells.terminal.wrapping import in_words
 
 SHOWN_SCHEMAS = 10
 """Schemas shown above the tables when a person looks."""
@@ -75,7 +76,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
     def say(self, text: str) -> None:
         """Write one line that is no data; names and errors in it are a server's."""
-        self.screen.messages.write(f"{safe(text)}\n")
+        self.screen.messages.write(f"{in_words(safe(text), self.screen.messages_look)}\n")
 
     @contextmanager
     def conduct(self, noun: str) -> Iterator[Conduct]:
@@ -110,6 +111,7 @@ def _show_verified(work: Work, chosen: list[TableSize]) -> None:
     write(work.screen, work.wish, verified_view(found))
     if refused:
         work.say(f"note: sizes on disk were not asked for: {refused}")
+    if any(each.witness == "table" for each in found):
         work.say("note: a table's own row holds the same statistics, and free space in its file where that is known")
 
 
@@ -132,12 +134,12 @@ def _show_unseen(work: Work, report: Report) -> None:
 def _show_sizes(work: Work, report: Report, wanted: Callable[[TableSize], bool]) -> None:
     wish = work.wish
     schemas = by_schema(filter(wanted, report.tables()))
-    shown = schemas[: wish.top or None]
+    whole = sum(each.total_bytes for each in schemas)
+    if wish.by == "schema" or (wish.form == "table" and len(schemas) > 1):
+        shown = schemas[: wish.top or None] if wish.by == "schema" else schemas[:SHOWN_SCHEMAS]
+        write(work.screen, wish, schemas_view(shown, report, title="the largest schemas", of_bytes=whole))
     if wish.by == "schema":
-        write(work.screen, work.wish, schemas_view(shown, report, title="the largest schemas"))
         return
-    if wish.form == "table" and len(schemas) > 1:
-        write(work.screen, work.wish, schemas_view(schemas[:SHOWN_SCHEMAS], report, title="the largest schemas"))
     sizes = largest(filter(wanted, report.tables()), wish.top)
     write(work.screen, work.wish, tables_view(sizes, report, title="the largest tables"))
     suspects = suspects_among(filter(wanted, report.tables()), patterns_of(work.leftovers))
@@ -157,7 +159,7 @@ def _show_leftovers(work: Work, report: Report, wanted: Callable[[TableSize], bo
     if wish.plan:
         work.screen.data.write(plan_of(found))
         return
-    write(work.screen, work.wish, leftovers_view(found[: wish.top or None]))
+    write(work.screen, work.wish, leftovers_view(found, most=wish.top))
     if wish.form == "table":
         if len(found) > len(found[: wish.top or None]):
             work.say(f"{len(found) - wish.top} more: --top 0 shows all")

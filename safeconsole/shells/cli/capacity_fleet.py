@@ -23,6 +23,7 @@ from safeconsole.shells.cli.fleet import exit_code_of, stopped_by_the_person, te
 from safeconsole.shells.terminal.confirming import NoTerminal
 from safeconsole.shells.terminal.job_progress import JobProgress
 from safeconsole.shells.terminal.presenting import Screen
+from safeconsole.shells.terminal.wrapping import in_words
 
 _ALONE = ("leftovers", "plan", "verify", "indexes", "unseen", "since", "html", "last")
 
@@ -122,7 +123,8 @@ def _say_headline(member: Member[_Sized], screen: Screen) -> None:
     assert member.found is not None
     schemas = member.found.schemas
     total, tables = sum(each.total_bytes for each in schemas), sum(each.tables for each in schemas)
-    screen.messages.write(f"{headline(member.found.report, tables, total, len(schemas))}\n")
+    said = headline(member.found.report, tables, total, len(schemas))
+    screen.messages.write(f"{in_words(said, screen.messages_look)}\n")
 
 
 def _merged(members: Iterable[Member[_Sized]], wish: Wish) -> View:
@@ -146,5 +148,6 @@ def _merged(members: Iterable[Member[_Sized]], wish: Wish) -> View:
 
 def _view(found: _Sized, wish: Wish) -> View:
     if wish.by == "schema":
-        return schemas_view(found.schemas, found.report, title="")
+        whole = sum(each.total_bytes for each in found.schemas)
+        return schemas_view(found.schemas, found.report, title="", of_bytes=whole)
     return tables_view(found.tables, found.report, title="")

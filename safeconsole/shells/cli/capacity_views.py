@@ -19,6 +19,7 @@ from safeconsole.shells.terminal.bars import Bar, bars_text
 from safeconsole.shells.terminal.looks import Look
 from safeconsole.shells.terminal.measures import counted, size_text
 from safeconsole.shells.terminal.treemap import Branch, Leaf, treemap_page
+from safeconsole.shells.terminal.wrapping import in_words
 
 MOST_LEAVES = 1_000
 """Tables drawn one by one in a treemap; the rest of each schema is one box."""
@@ -48,7 +49,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
     def text(self, look: Look) -> str:
         """Return it for a person, each line ending with a newline."""
-        return f"{self.title}\n{bars_text(self.bars, look)}"
+        return f"{in_words(self.title, look)}\n{bars_text(self.bars, look)}"
 
 
 def age_seconds(updated: str, now: dt.datetime) -> int | None:
@@ -79,24 +80,22 @@ def tables_view(sizes: Sequence[TableSize], report: Report, *, title: str) -> Vi
                 *(size.partitions, age, size.file_bytes or None),
             )
         )
-        parts = [f"~{size.rows:,} rows"]
-        if age is not None:
-            parts.append(f"as of {age_text(age)} ago")
+        notes = [f"{age_text(age)} old"] if age is not None else []
+        notes.append(f"~{size.rows:,} rows")
         if size.partitions:
-            parts.append(counted(size.partitions, "partition"))
-        parts += [f"data {size_text(size.data_bytes)}", f"indexes {size_text(size.index_bytes)}"]
+            notes.append(counted(size.partitions, "partition"))
         if size.file_bytes:
-            parts.append(f"file {size_text(size.file_bytes)}")
-        bars.append(Bar(label=size.label, first=size.data_bytes, second=size.index_bytes, note=", ".join(parts)))
+            notes.append(f"file {size_text(size.file_bytes)}")
+        notes += [f"data {size_text(size.data_bytes)}", f"indexes {size_text(size.index_bytes)}"]
+        bars.append(Bar(label=size.label, first=size.data_bytes, second=size.index_bytes, notes=tuple(notes)))
     columns = ("schema", "table", "rows_estimated", "data_bytes", "index_bytes", "total_bytes", "partitions")
     more = ("figures_age_seconds", "file_bytes_estimated")
     return View(columns=(*columns, *more), rows=rows, bars=bars, title=title)
 
 
-def schemas_view(schemas: Sequence[SchemaSize], report: Report, *, title: str) -> View:
-    """Return schemas, in order."""
+def schemas_view(schemas: Sequence[SchemaSize], report: Report, *, title: str, of_bytes: int) -> View:
+    """Return schemas, in order; `of_bytes` is the size of all, those that are not shown included."""
     now = server_time(report)
-    whole = sum(each.total_bytes for each in schemas) or 1
     columns = (
         "schema",
         "tables",
@@ -121,8 +120,11 @@ def schemas_view(schemas: Sequence[SchemaSize], report: Report, *, title: str) -
                 label=each.schema,
                 first=each.data_bytes,
                 second=each.index_bytes,
-                note=f"{100 * each.total_bytes / whole:.0f} %, {counted(each.tables, 'table')}"
-                + (f", files {size_text(each.file_bytes)}" if each.file_bytes else ""),
+                notes=(
+                    f"{100 * each.total_bytes / (of_bytes or 1):.0f} %",
+                    counted(each.tables, "table"),
+                    *((f"files {size_text(each.file_bytes)}",) if each.file_bytes else ()),
+                ),
             )
             for each in schemas
         ],
@@ -143,7 +145,7 @@ def indexes_view(found: Iterable[tuple[TableSize, dict[str, int]]]) -> View:
                     label=f"{size.label} {name}",
                     first=count if primary else 0,
                     second=0 if primary else count,
-                    note="the rows themselves" if primary else "",
+                    notes=("the rows themselves",) if primary else (),
                 )
             )
     return View(
@@ -164,7 +166,7 @@ def verified_view(found: Sequence[Verified]) -> View:
         if each.found_bytes is not None and each.error is not None:
             estimate = "the estimate of its file" if each.witness == "tablespace" else "the estimate"
             said = f"{each.witness} says {size_text(each.found_bytes)}: {estimate} is {100 * each.error:+.1f} % off"
-        bars.append(Bar(label=size.label, first=size.data_bytes, second=size.index_bytes, note=said))
+        bars.append(Bar(label=size.label, first=size.data_bytes, second=size.index_bytes, detail=said))
     columns = ("schema", "table", "total_bytes", "found_bytes", "witness", "error", "note", "file_bytes_estimated")
     return View(columns=columns, rows=rows, bars=bars, title="the largest tables, held to the tables themselves")
 
@@ -175,7 +177,7 @@ def unseen_view(found: Sequence[Unseen], *, of: int) -> View:
     return View(
         columns=("schema", "table", "engine", "found_bytes", "why"),
         rows=[(each.schema, each.name, each.engine or None, each.found_bytes, each.why) for each in found],
-        bars=[Bar(label=each.label, first=each.found_bytes or 0, note=each.why) for each in found],
+        bars=[Bar(label=each.label, first=each.found_bytes or 0, detail=each.why) for each in found],
         title=f"{counted(of, 'table')} that the statistics do not show, {size_text(known)} of them looked up",
     )
 
@@ -191,17 +193,18 @@ def growth_view(found: Sequence[Growth], days: float, *, title: str) -> View:
         rows.append((each.size.schema, each.size.name, before, after, each.grown_bytes, a_day, each.grown_rows))
         sign = "+" if each.grown_bytes >= 0 else "-"
         how = "new" if each.before is None else "gone" if each.after is None else f"was {size_text(before or 0)}"
-        note = f"{sign} {how}, {a_day / 1024**2:+,.1f} MiB a day, {each.grown_rows:+,} rows"
-        bars.append(Bar(label=each.size.label, first=abs(each.grown_bytes), note=note))
+        grown = abs(each.grown_bytes)
+        notes = (how, f"{a_day / 1024**2:+,.1f} MiB a day", f"{each.grown_rows:+,} rows")
+        bars.append(Bar(label=each.size.label, first=grown, size=f"{sign}{size_text(grown)}", notes=notes))
     columns = ("schema", "table", "before_bytes", "after_bytes", "grown_bytes", "grown_bytes_a_day", "grown_rows")
     return View(columns=columns, rows=rows, bars=bars, title=title)
 
 
-def leftovers_view(found: Sequence[Leftover]) -> View:
-    """Return leftovers, in order."""
+def leftovers_view(found: Sequence[Leftover], *, most: int) -> View:
+    """Return leftovers, in order, `most` of them or all where that is 0; the title is about all."""
     rows: list[Row] = []
     bars = []
-    for each in found:
+    for each in found[: most or None]:
         suspect, size = each.suspect, each.suspect.size
         what = suspect.pattern.what or suspect.pattern.part.value
         age = None if each.age_seconds is None else round(each.age_seconds)
@@ -212,8 +215,8 @@ def leftovers_view(found: Sequence[Leftover]) -> View:
             )
         )
         dated = f", {age_text(age)} old by its {each.age_from}" if age is not None else ""
-        note = f"{_STATE_MARKS[each.state]}: {suspect.pattern.tool}, {what}{dated}"
-        bars.append(Bar(label=size.label, first=size.data_bytes, second=size.index_bytes, note=note, detail=each.why))
+        said = f"{_STATE_MARKS[each.state]}: {suspect.pattern.tool}, {what}{dated}; {each.why}"
+        bars.append(Bar(label=size.label, first=size.data_bytes, second=size.index_bytes, detail=said))
     columns = ("schema", "table", "tool", "what", "base", "state", "total_bytes", "rows_estimated", "age_seconds")
     held = sum(each.suspect.size.total_bytes for each in found)
     by_state = ", ".join(
@@ -254,8 +257,9 @@ def page_of_report(report: Report, sizes: Iterable[TableSize], leftovers: frozen
         leaves.setdefault(schema, []).append(Leaf(label=f"{count} smaller tables", weight=weight))
     notes = (
         headline(report, len(ordered), sum(size.total_bytes for size in ordered), len(leaves)),
-        "red: named as schema-migration tools name what they leave behind",
         *(f"note: {caveat}" for caveat in report.end.caveats),
     )
+    left = [size.total_bytes for size in ordered if size.key in leftovers]
+    key = f"{counted(len(left), 'table')} with {size_text(sum(left))} named as migrations name what they leave behind"
     branches = tuple(Branch(label=schema, leaves=tuple(each)) for schema, each in leaves.items())
-    return treemap_page(f"Capacity of {report.head.cluster}", notes, branches)
+    return treemap_page(f"Capacity of {report.head.cluster}", notes, branches, key=key if left else "")

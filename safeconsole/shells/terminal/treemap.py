@@ -16,9 +16,8 @@ from safeconsole.shells.terminal.cells import safe
 from safeconsole.shells.terminal.measures import size_text
 
 WIDTH, HEIGHT = 1600.0, 900.0
-_HEADING, _GAP = 18.0, 2.0
+_HEADING, _GAP = 19.0, 3.0
 _LETTER_WIDTH, _LINE_HEIGHT = 6.6, 13.0
-_HUES = 12
 
 
 class Leaf(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,17 +58,24 @@ class Area(msgspec.Struct, frozen=True, kw_only=True):
     height: float
 
 
-def treemap_page(title: str, notes: Sequence[str], branches: Sequence[Branch]) -> str:
-    """Return a whole HTML page; what has no weight is left out."""
+def treemap_page(title: str, notes: Sequence[str], branches: Sequence[Branch], *, key: str = "") -> str:
+    """
+    Return a whole HTML page; what has no weight is left out.
+
+    Args:
+        key: says what is marked, or "" where nothing is.
+    """
     ordered = sorted((branch for branch in branches if branch.weight > 0), key=lambda branch: -branch.weight)
     whole = Area(x=0.0, y=0.0, width=WIDTH, height=HEIGHT)
     drawn = "".join(
-        _branch(branch, area, number % _HUES)
+        _branch(branch, area, number % len(_TONES))
         for number, (branch, area) in enumerate(
             zip(ordered, squarified([branch.weight for branch in ordered], whole), strict=True)
         )
     )
     listed = "".join(f"<li>{_text(note)}</li>" for note in notes)
+    if key:
+        listed += f'<li class="key">{_text(key)}</li>'
     return _PAGE.format(title=_text(title), notes=listed, width=WIDTH, height=HEIGHT, drawn=drawn)
 
 
@@ -115,7 +121,8 @@ def _remaining(rest: Area, depth: float) -> Area:
     return replace(rest, y=rest.y + depth, height=max(rest.height - depth, 0.0))
 
 
-def _branch(branch: Branch, area: Area, hue: int) -> str:
+def _branch(branch: Branch, area: Area, tone: int) -> str:
+    area = _within(area, _GAP / 2)
     inner = Area(
         x=area.x + _GAP,
         y=area.y + _HEADING,
@@ -124,22 +131,31 @@ def _branch(branch: Branch, area: Area, hue: int) -> str:
     )
     leaves = sorted((leaf for leaf in branch.leaves if leaf.weight > 0), key=lambda leaf: -leaf.weight)
     places = squarified([leaf.weight for leaf in leaves], inner)
-    boxes = "".join(_leaf(leaf, place, hue) for leaf, place in zip(leaves, places, strict=True))
-    heading = _fitting(f"{branch.label}  {size_text(branch.weight)}", area.width)
+    boxes = "".join(_leaf(leaf, place, tone) for leaf, place in zip(leaves, places, strict=True))
+    heading = _whole(f"{branch.label}  {size_text(branch.weight)}", area.width) or _fitting(branch.label, area.width)
     return (
-        f"<g>{_rectangle(area, 'branch')}"
-        f'<text x="{area.x + 4:.1f}" y="{area.y + 13:.1f}" class="heading">{heading}</text>{boxes}</g>'
+        f"<g><title>{_text(f'{branch.label}: {size_text(branch.weight)}')}</title>{_rectangle(area, 'branch')}"
+        f'<text x="{area.x + 5:.1f}" y="{area.y + 14:.1f}" class="heading">{heading}</text>{boxes}</g>'
     )
 
 
-def _leaf(leaf: Leaf, area: Area, hue: int) -> str:
-    kind = "leaf marked" if leaf.marked else f"leaf h{hue}"
+def _within(area: Area, margin: float) -> Area:
+    """Return an area without a margin on each side."""
+    width, height = max(area.width - 2 * margin, 0.0), max(area.height - 2 * margin, 0.0)
+    return Area(x=area.x + margin, y=area.y + margin, width=width, height=height)
+
+
+def _leaf(leaf: Leaf, area: Area, tone: int) -> str:
+    kind = "leaf marked" if leaf.marked else f"leaf t{tone}"
     tip = f"<title>{_text(f'{leaf.label}: {size_text(leaf.weight)}. {leaf.detail}')}</title>"
     words = ""
     if area.height > 2 * _LINE_HEIGHT:
+        # A size that is cut is another size.
+        lines = (_fitting(leaf.label, area.width), _whole(size_text(leaf.weight), area.width))
         words = "".join(
-            f'<text x="{area.x + 4:.1f}" y="{area.y + _LINE_HEIGHT * line:.1f}">{_fitting(text, area.width)}</text>'
-            for line, text in enumerate((leaf.label, size_text(leaf.weight)), start=1)
+            f'<text x="{area.x + 5:.1f}" y="{area.y + _LINE_HEIGHT * line + 1:.1f}">{text}</text>'
+            for line, text in enumerate(lines, start=1)
+            if text
         )
     return f"<g>{tip}{_rectangle(area, kind)}{words}</g>"
 
@@ -147,6 +163,11 @@ def _leaf(leaf: Leaf, area: Area, hue: int) -> str:
 def _rectangle(area: Area, kind: str) -> str:
     size = f'width="{area.width:.1f}" height="{area.height:.1f}"'
     return f'<rect x="{area.x:.1f}" y="{area.y:.1f}" {size} class="{kind}"/>'
+
+
+def _whole(text: str, width: float) -> str:
+    """Return a text where all of it fits, or nothing."""
+    return _text(text) if len(safe(text)) * _LETTER_WIDTH <= width - 8 else ""
 
 
 def _fitting(text: str, width: float) -> str:
@@ -162,24 +183,42 @@ def _text(text: str) -> str:
     return html.escape(safe(text))
 
 
-_COLOURS = "".join(f".h{hue}{{fill:hsl({hue * 360 // _HUES} 42% 42%)}}" for hue in range(_HUES))
+_TONES = (("#4a6a8a", "#2f4a66"), ("#50718c", "#354f68"), ("#5b6590", "#3d466e"), ("#48757f", "#2e545c"))
+_MARKED = ("#b4471c", "#a8431d")
+_LIGHT, _DARK = (
+    "".join(f".t{number}{{fill:{tone[at]}}}" for number, tone in enumerate(_TONES)) + f".marked{{fill:{_MARKED[at]}}}"
+    for at in (0, 1)
+)
+_STYLE = f"""
+:root{{color-scheme:light dark}}
+body{{margin:1.5rem;font:14px/1.5 system-ui,sans-serif;background:#fff;color:#1f2933}}
+h1{{font-size:1.3rem;font-weight:600;margin:0 0 .25rem}}
+ul{{list-style:none;margin:0 0 1rem;padding:0;color:#5a6672}}
+li.key::before{{content:"";display:inline-block;width:.8em;height:.8em;margin-right:.5em;background:{_MARKED[0]}}}
+svg{{width:100%;height:auto;display:block}}
+text{{font:11px system-ui,sans-serif;fill:#fff;pointer-events:none}}
+.heading{{fill:#1f2933;font-weight:600}}
+.branch{{fill:#e8ecf0}}
+.leaf{{stroke:#e8ecf0;stroke-width:1}}
+.leaf:hover{{stroke:#fff;stroke-width:2}}
+{_LIGHT}
+@media (prefers-color-scheme: dark){{
+body{{background:#14181d;color:#dfe5eb}}
+ul{{color:#93a0ad}}
+.heading{{fill:#dfe5eb}}
+.branch{{fill:#222a33}}
+.leaf{{stroke:#222a33}}
+{_DARK}
+}}
+"""
 _PAGE = (
     """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width">
 <meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<style>
-body{{margin:1rem;font:13px system-ui,sans-serif;background:#fff;color:#222}}
-svg{{width:100%;height:auto;border:1px solid #ccc}}
-text{{font:11px system-ui,sans-serif;fill:#fff;pointer-events:none}}
-.heading{{fill:#222;font-weight:600}}
-.branch{{fill:#eee;stroke:#bbb}}
-.leaf{{stroke:#fff;stroke-width:1}}
-.marked{{fill:#c0392b}}
-"""
-    + _COLOURS.replace("{", "{{").replace("}", "}}")
-    + """
-@media (prefers-color-scheme: dark){{body{{background:#181818;color:#ddd}}.branch{{fill:#2a2a2a}}.heading{{fill:#ddd}}}}
-</style></head><body>
+<style>"""
+    + _STYLE.replace("{", "{{").replace("}", "}}")
+    + """</style></head><body>
 <h1>{title}</h1><ul>{notes}</ul>
 <svg viewBox="0 0 {width:.0f} {height:.0f}" role="img" aria-label="{title}">{drawn}</svg>
 </body></html>
