@@ -4,7 +4,9 @@ The system's configuration wins: what it sets, a person's may tighten, never loo
 * A cluster that the system names: its keys are the system's. The person may add `OWN_KEYS` that the system
   leaves open, and a stricter `tls.mode`; anything else that differs is an error, since nobody should believe
   a setting that is not in force.
-* A cluster that the system does not name: the person's, unless the system says `locked = true`.
+* A cluster that the system does not name: the person's, unless the system says `locked = true`, or one of its nodes
+  is a node of a cluster of the system's: under another name it would have another policy. Names that resolve alike
+  are not compared: a system that must not be got round says `locked = true`.
 * Limits: the tighter one of each.
 * Approvals: the system's alone, where it says anything of them, but for the person's own key.
 * Notices: the system's alone, where it says anything of them: nobody is told elsewhere, or nothing.
@@ -28,6 +30,7 @@ OWN_KEYS = frozenset({"accounts", "secrets", "schema", "connect_seconds"})
 TLS_MODES = ("disabled", "verify-ca", "verify-identity")
 """From the loosest to the strictest."""
 
+DEFAULT_PORT = 3306
 DEFAULT_TLS_MODE = "verify-identity"
 
 
@@ -53,6 +56,7 @@ def merged(system: Table, own: Table, *, own_name: str, system_name: str) -> Tab
         elif system.get("locked", False):
             raise ConfigurationError(f"{where}: {system_name} is locked, so that no cluster can be added")
         else:
+            _refuse_nodes_of(clusters, cluster, where=where, system_name=system_name)
             result["clusters"][name] = cluster
     if "approvals" in system:
         # Whoever could add an approver, or wait longer than the system says, could approve what it does not let them.
@@ -87,6 +91,21 @@ def _cluster(system: Table, own: Table, *, where: str, system_name: str) -> Tabl
                 instead=f"remove it, or give the cluster another name; open to you are: {', '.join(sorted(OWN_KEYS))}",
             )
     return result
+
+
+def _refuse_nodes_of(clusters: Table, own: Table, *, where: str, system_name: str) -> None:
+    """Refuse a cluster that leads to a node of one of the system's."""
+    taken = {_plain(node): name for name, cluster in clusters.items() for node in cluster.get("nodes", ())}
+    for node in own.get("nodes", ()):
+        if _plain(node) in taken:
+            raise ConfigurationError(
+                f"{where}.nodes: {node} is a node of the cluster {taken[_plain(node)]}, which {system_name} sets",
+                instead=f"use {taken[_plain(node)]}; to ask one node of it, --to NODE",
+            )
+
+
+def _plain(address: str) -> str:
+    return address.lower().removesuffix(f":{DEFAULT_PORT}")
 
 
 def _tls(system: Table, own: Table, *, where: str, system_name: str) -> Table:

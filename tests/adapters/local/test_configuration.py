@@ -312,6 +312,17 @@ def test_tls_can_be_made_stricter_only(home):
     assert "verify-ca is looser than verify-identity" in home.refusal()
 
 
+def test_a_systems_node_is_not_reached_under_another_clusters_name(home):
+    """There it would have another policy, no environment, and limits of nobody's."""
+    home.write(
+        system=SHOP + 'policy = "strict"\n',
+        own='[clusters.mine]\nnodes = ["10.0.0.9:3306", "10.0.0.6"]\npolicy = "baseline"\n',
+    )
+    refusal = home.refusal()
+    assert "clusters.mine.nodes: 10.0.0.6 is a node of the cluster shop" in refusal
+    assert str(home.system) in refusal
+
+
 def test_a_person_may_add_clusters_until_the_system_locks_them(home):
     home.write(system=SHOP, own='[clusters.mine]\nnodes = ["x:1"]')
     assert sorted(home.load().clusters) == ["mine", "shop"]
