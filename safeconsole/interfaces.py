@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -19,6 +19,7 @@ from safeconsole.core.search import Glance
 from safeconsole.core.statement import Estimate, Statement
 from safeconsole.core.vocabulary import Account, Flavour, NodeName
 from safeconsole.core.watchdog import Sample
+from safeconsole.core.witness import Compared
 
 Row = tuple[Any, ...]
 """One tuple a row, in column order: None, str, bytes, int, float, Decimal, date, time or datetime."""
@@ -495,4 +496,8 @@ class Archive(Protocol):
 
     def verify(self, session: str = "") -> tuple[Finding, ...]:
         """Check one session, or all; nothing found means that everything holds."""
+        ...
+
+    def compare(self, copy: Iterable[bytes]) -> Compared:
+        """Look for each line of a copy that was kept elsewhere; a line that is not here any more is a finding."""
         ...

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import shutil
 
 import pytest
 from click.testing import CliRunner
@@ -494,3 +495,47 @@ def test_an_open_session_is_in_the_queue_and_waits_for_its_end(run):
     with pytest.raises(ConfigurationError, match="still open"):
         run("review", "cc33", "--flag", "--note", "x")
     journal.close()
+
+
+def everything_sent(directory):
+    """All lines, as a syslog daemon, a database and a careless pipe kept them."""
+    lines = [
+        line
+        for path in (directory / "host.jsonl", *sorted((directory / "sessions").iterdir()))
+        for line in path.read_bytes().splitlines()
+    ]
+    told = [
+        b'<109>1 2026-11-07T11:30:01Z laptop safeconsole 7 asked [safeconsole@32473 stream="aa11"] ' + line
+        for line in lines
+    ]
+    return [line + b"\n" for line in (*told[: len(told) // 2], *lines[len(told) // 2 :], b"", lines[0][:200])]
+
+
+def test_a_copy_elsewhere_shows_a_history_that_was_begun_anew(run, tmp_path):
+    copy = tmp_path / "copy"
+    copy.write_bytes(b"".join(everything_sent(run.directory)))
+    assert run("verify", "--against", str(copy)) == "everything holds: 2 sessions checked\n"
+    assert "lines of the copy; 1 line cannot be compared" in run.messages
+    shutil.rmtree(run.directory)
+    journal = open_journal(run.directory, clock=Clock(), session="dd44")
+    journal.append(opened("ana", "shop"))
+    journal.close()
+    assert run("verify") == "everything holds: 1 session checked\n"
+    told = run("verify", "--against", str(copy), code=1)
+    assert "line 0 of the host log does not hold: a copy elsewhere holds a line that is not here (opened aa11)" in told
+    assert "session bb22, record 0 does not hold: a copy elsewhere holds a record that is not here" in told
+
+
+def test_what_retention_took_is_not_missed_in_a_copy(run, tmp_path):
+    copy = tmp_path / "copy"
+    copy.write_bytes(b"".join(everything_sent(run.directory)))
+    run("review", "aa11", "--approve")
+    run("prune", "--remove-before", "2026-12-01")
+    assert rows(run("list", "--format", "jsonl"))[0]["session"] == "bb22"
+    assert run("verify", "--against", str(copy)) == "everything holds: 1 session checked\n"
+
+
+def test_a_copy_that_is_none_is_refused(run, tmp_path):
+    (tmp_path / "copy").write_text("hello\n{}\n")
+    with pytest.raises(ConfigurationError, match="no line of a journal"):
+        run("verify", "--against", str(tmp_path / "copy"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -13,7 +13,8 @@ from safeconsole.adapters.local.appending import PACKED, open_regular, reading
 from safeconsole.adapters.local.hostlog import HOST_LOG, anchors_in
 from safeconsole.adapters.local.journal import SESSIONS
 from safeconsole.adapters.local.reviews import REVIEWS
-from safeconsole.core.anchor import Anchor
+from safeconsole.core.anchor import Anchor, AnchorEvent
+from safeconsole.core.chain import hash_in_line
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.record import Entry, Finding, SessionOpened, SessionSummary
 from safeconsole.core.search import Glance
@@ -25,6 +26,7 @@ from safeconsole.core.verification import (
     check_signatures,
     closes_without_anchor,
 )
+from safeconsole.core.witness import Compared, compared
 
 _DATE_LENGTH = len("2023-11-07-")
 _ENTRY = msgspec.json.Decoder(Entry)
@@ -76,6 +78,14 @@ class LocalArchive:
         findings.append(_unreadable("review book", review_trouble) or check_reviews(reviews, held))
         findings += [_check(name, files.get(name), anchors.get(name, [])) for name in sorted(wanted)]
         return tuple(finding for finding in findings if finding is not None)
+
+    def compare(self, copy: Iterable[bytes]) -> Compared:
+        """Look for each line of a copy that was kept elsewhere; a line that is not here any more is a finding."""
+        paths = [self._directory / HOST_LOG, self._directory / REVIEWS, *self._files().values()]
+        held = {found for path in paths for line in _all_lines(path)[0] if (found := hash_in_line(line.rstrip(b"\n")))}
+        anchors = anchors_in([line.rstrip(b"\n") for line in _all_lines(self._directory / HOST_LOG)[0]])
+        pruned = {anchor.session for anchor in anchors if anchor.event is AnchorEvent.PRUNED}
+        return compared(copy, held=held, pruned=pruned)
 
     def _check_signatures(self, anchors: list[Anchor]) -> Finding | None:
         if not self._public_keys:

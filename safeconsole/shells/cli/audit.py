@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Protocol
+from typing import IO, Protocol
 
 import click
 
+from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.narrative import Passage, narrate, passage_of
 from safeconsole.core.record import Entry, Finding, SessionSummary
 from safeconsole.core.story import StatementStory
@@ -98,12 +99,19 @@ def search_command(app: HasArchive, /, text: str, sessions: tuple[str, ...], for
 
 @audit.command("verify")
 @click.argument("session", default="")
+@click.option(
+    "--against",
+    type=click.File("rb"),
+    help="A copy kept elsewhere, one line of the journal a line: what a sink of this host got. - is standard input.",
+)
 @format_option
 @click.pass_context
-def verify_command(ctx: click.Context, session: str, form: str) -> None:
+def verify_command(ctx: click.Context, session: str, against: IO[bytes] | None, form: str) -> None:
     """Check SESSION, or all: name the first record of each that does not hold. Exit 1 if one does not."""
     archive: Archive = ctx.obj.archive()
     findings = archive.verify(session)
+    if against is not None:
+        findings += _compared(archive, against)
     if form != "table":
         write_rows(FINDING_COLUMNS, map(_finding_row, findings), form)
     elif findings:
@@ -114,6 +122,18 @@ def verify_command(ctx: click.Context, session: str, form: str) -> None:
         click.echo(f"everything holds: {checked} checked")
     if findings:
         ctx.exit(DOES_NOT_HOLD)
+
+
+def _compared(archive: Archive, against: IO[bytes]) -> tuple[Finding, ...]:
+    found = archive.compare(against)
+    if not found.lines:
+        raise ConfigurationError(
+            f"{against.name} holds no line of a journal",
+            instead="give the lines as a sink got them, such as SELECT line FROM safeconsole_entries",
+        )
+    unreadable = f"; {_counted(found.unreadable, 'line')} cannot be compared" if found.unreadable else ""
+    click.echo(f"compared with {_counted(found.lines, 'line')} of the copy{unreadable}", err=True)
+    return found.findings
 
 
 SESSION_COLUMNS = (
