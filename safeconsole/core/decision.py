@@ -151,15 +151,8 @@ def permit_from_decision(
     """
     decision, statement = considered.decision, considered.statement
     verdict = Verdict.ALLOW if decision.observed else decision.verdict
-    if verdict is Verdict.DENY:
-        raise DeniedError(decision.message, evidence=considered.evidence, instead=decision.instead)
-    if considered.node is None or considered.identity is None:
-        raise NoFitNodeError(
-            "no node is proven and fit for this statement",
-            evidence=considered.evidence,
-            instead=_STALE_READS if considered.statement.is_plain_read else "",
-        )
-    elevated = grant is not None and covers(grant, statement.digest, considered.identity.server, now_seconds)
+    node, identity = _destination(considered, verdict)
+    elevated = grant is not None and covers(grant, statement.digest, identity.server, now_seconds)
     if not elevated and (verdict is Verdict.ELEVATE or (verdict is Verdict.CONFIRM and not confirmed)):
         raise RefusedError(decision.message, evidence=considered.evidence, instead=decision.instead)
     # What the server calls no read would only fail inside a read-only transaction.
@@ -167,8 +160,8 @@ def permit_from_decision(
     needs_elevated_account = elevated and verdict is Verdict.ELEVATE
     return Permit(
         statement=statement,
-        node=considered.node,
-        identity=considered.identity,
+        node=node,
+        identity=identity,
         route=considered.route,
         account=Account.ELEVATED if needs_elevated_account else Account.READ,
         limits=decision.limits,
@@ -179,6 +172,20 @@ def permit_from_decision(
         within=within,
         idle_seconds=idle_seconds,
     )
+
+
+def _destination(considered: Considered, verdict: Verdict) -> tuple[NodeName, Identity]:
+    """Return where a statement may go. Raises DeniedError, NoFitNodeError: nowhere, whoever agrees."""
+    decision = considered.decision
+    if verdict is Verdict.DENY:
+        raise DeniedError(decision.message, evidence=considered.evidence, instead=decision.instead)
+    if considered.node is None or considered.identity is None:
+        raise NoFitNodeError(
+            "no node is proven and fit for this statement",
+            evidence=considered.evidence,
+            instead=_STALE_READS if considered.statement.is_plain_read else "",
+        )
+    return considered.node, considered.identity
 
 
 def addressed(decision: Decision, cluster: str, hazards: Iterable[Hazard] = ()) -> Decision:

@@ -99,12 +99,7 @@ def policy_from_document(
     gates = _gates(place, problems, read.gates)
     literals = _literals(place, problems, read)
     slots = _slots(place, problems, read.slots)
-    if not 0 < read.elevation.window_seconds <= read.elevation.max_window_seconds < inf:
-        problems.append(place.problem("elevation", "window_seconds must be over 0 and at most max_window_seconds"))
-    for key in read.transactions.__struct_fields__:
-        if not 0 < getattr(read.transactions, key) <= LONGEST_IDLE_SECONDS:
-            what = f"{key} must be over 0 and at most {LONGEST_IDLE_SECONDS:g}"
-            problems.append(place.problem(f"transactions.{key}", what))
+    problems += _out_of_range(place, read)
     if problems:
         _refuse(problems)
     return Policy(
@@ -124,6 +119,15 @@ def policy_from_document(
         transactions=read.transactions,
         fences=read.fences,
     )
+
+
+def _out_of_range(place: _Place, read: _PolicyDocument) -> Iterator[str]:
+    """Yield what is wrong with the times that an elevation and a transaction may last."""
+    if not 0 < read.elevation.window_seconds <= read.elevation.max_window_seconds < inf:
+        yield place.problem("elevation", "window_seconds must be over 0 and at most max_window_seconds")
+    for key in read.transactions.__struct_fields__:
+        if not 0 < getattr(read.transactions, key) <= LONGEST_IDLE_SECONDS:
+            yield place.problem(f"transactions.{key}", f"{key} must be over 0 and at most {LONGEST_IDLE_SECONDS:g}")
 
 
 def _rules(read: _PolicyDocument, place: _Place, problems: list[str]) -> Iterator[Rule]:

@@ -195,50 +195,70 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
         live: whether a console still writes to it; its last intent is then on its way, not unknown.
         trouble: why not all could be read, or "".
     """
-    # A lock that somebody else holds does not keep a session open that has closed.
-    opened = closed = person = cluster = face = head = ""
-    asked = elevated = denied = break_glass = held = 0
-    open_intents: set[int] = set()
-    denials: set[int] = set()
-    outcomes: Counter[str] = Counter()
+    count = _Count()
     for entry in entries:
-        opened, head, held = opened or entry.time, entry.hash, held + 1
-        match entry.record:
-            case SessionOpened() as record:
-                person, cluster, face = record.person, record.cluster, record.face
-            case SessionClosed():
-                closed = entry.time
-            case Asked(by_console=False):
-                asked += 1
-            case Decided(verdict="deny", observed=False) as record:
-                denials.add(record.statement)
-            case ElevationChanged(state="granted") as record:
-                elevated += 1
-                break_glass += record.scope == Scope.BREAK_GLASS
-            case Intent() as record:
-                open_intents.add(record.statement)
-            case Ended() as record:
-                open_intents.discard(record.statement)
-                outcomes[record.outcome] += 1
-                denied += record.outcome == OutcomeKind.REFUSED and record.statement in denials
-            case _:
-                pass
+        count.read(entry)
+    # A lock that somebody else holds does not keep a session open that has closed.
+    live = live and not count.closed
     return SessionSummary(
         session=session,
-        opened=opened,
-        closed=closed,
-        person=person,
-        cluster=cluster,
-        face=face,
-        statements=asked,
-        refused=outcomes[OutcomeKind.REFUSED],
-        denied=denied,
-        stopped=outcomes[OutcomeKind.STOPPED],
-        elevated=elevated,
-        unknown=outcomes[OutcomeKind.UNKNOWN] + (0 if live and not closed else len(open_intents)),
-        break_glass=break_glass,
-        live=live and not closed,
-        entries=held,
-        head=head,
+        opened=count.opened,
+        closed=count.closed,
+        person=count.person,
+        cluster=count.cluster,
+        face=count.face,
+        statements=count.asked,
+        refused=count.outcomes[OutcomeKind.REFUSED],
+        denied=count.denied,
+        stopped=count.outcomes[OutcomeKind.STOPPED],
+        elevated=count.elevated,
+        unknown=count.outcomes[OutcomeKind.UNKNOWN] + (0 if live else len(count.open_intents)),
+        break_glass=count.break_glass,
+        live=live,
+        entries=count.entries,
+        head=count.head,
         trouble=trouble,
     )
+
+
+class _Count(msgspec.Struct):
+    """What is counted of one session while its entries are read, in order."""
+
+    opened: str = ""
+    closed: str = ""
+    person: str = ""
+    cluster: str = ""
+    face: str = ""
+    head: str = ""
+    entries: int = 0
+    asked: int = 0
+    elevated: int = 0
+    break_glass: int = 0
+    denied: int = 0
+    denials: set[int] = msgspec.field(default_factory=set)
+    open_intents: set[int] = msgspec.field(default_factory=set)
+    outcomes: Counter[str] = msgspec.field(default_factory=Counter)
+
+    def read(self, entry: Entry) -> None:
+        """Count one more entry."""
+        self.opened, self.head, self.entries = self.opened or entry.time, entry.hash, self.entries + 1
+        match entry.record:
+            case SessionOpened() as record:
+                self.person, self.cluster, self.face = record.person, record.cluster, record.face
+            case SessionClosed():
+                self.closed = entry.time
+            case Asked(by_console=False):
+                self.asked += 1
+            case Decided(verdict="deny", observed=False) as record:
+                self.denials.add(record.statement)
+            case ElevationChanged(state="granted") as record:
+                self.elevated += 1
+                self.break_glass += record.scope == Scope.BREAK_GLASS
+            case Intent() as record:
+                self.open_intents.add(record.statement)
+            case Ended() as record:
+                self.open_intents.discard(record.statement)
+                self.outcomes[record.outcome] += 1
+                self.denied += record.outcome == OutcomeKind.REFUSED and record.statement in self.denials
+            case _:
+                pass

@@ -15,7 +15,7 @@ import msgspec
 from safeconsole.core.errors import SafeConsoleError
 from safeconsole.core.grants import MYSQL_FAMILY, GrantFinding, Privilege, judged, privileges_of, quoted_account
 from safeconsole.core.routing import Gates, Reading, unfit_reasons
-from safeconsole.core.settings import ClusterSettings
+from safeconsole.core.settings import Accounts, ClusterSettings
 from safeconsole.core.vocabulary import Account, Flavour, Role
 from safeconsole.jobs.asking import Asker
 
@@ -94,31 +94,21 @@ def _cluster_checks(readings: tuple[Reading, ...], gates: Gates, cluster: Cluste
             detail="none: the files' permissions are the barrier",
         )
         return
-    accounts = cluster.accounts
+    yield _elevated_check(cluster.accounts)
+
+
+def _elevated_check(accounts: Accounts) -> Check:
+    """Return what the configuration alone says of the account that elevates."""
     if not accounts.elevated:
-        yield Check(
-            where="cluster",
-            what="elevated account",
-            finding=Finding.ADVICE,
-            detail="none is configured, so nothing can be elevated",
-            remedy="accounts.elevated, and `safeconsole credentials set`",
-        )
+        finding, detail = Finding.ADVICE, "none is configured, so nothing can be elevated"
+        remedy = "accounts.elevated, and `safeconsole credentials set`"
     elif accounts.elevated == accounts.read:
-        yield Check(
-            where="cluster",
-            what="elevated account",
-            finding=Finding.WRONG,
-            detail=f"{accounts.read} is used for reads too: its grants are no barrier to a write",
-            remedy="two accounts; `safeconsole doctor --grants` prints both",
-        )
+        finding, detail = Finding.WRONG, f"{accounts.read} is used for reads too: its grants are no barrier to a write"
+        remedy = "two accounts; `safeconsole doctor --grants` prints both"
     else:
-        yield Check(
-            where="cluster",
-            what="elevated account",
-            finding=Finding.UNSEEN,
-            detail=f"{accounts.elevated}: its password is fetched at an elevation only",
-            remedy="compare SHOW GRANTS with `safeconsole doctor --grants`",
-        )
+        finding, detail = Finding.UNSEEN, f"{accounts.elevated}: its password is fetched at an elevation only"
+        remedy = "compare SHOW GRANTS with `safeconsole doctor --grants`"
+    return Check(where="cluster", what="elevated account", finding=finding, detail=detail, remedy=remedy)
 
 
 def _counted(what: str, nodes: Sequence[str], *, wanted: str, at_most_one: bool = False) -> Check:

@@ -46,12 +46,7 @@ def assemble(
     recorder = Recorder(journal, rules=lambda: engine.rules, literals=policy.literals)
     nodes = Nodes(engine, clock, visit.schema)
     elevations = Elevations(
-        settings=policy.elevation,
-        visit=visit,
-        journal=recorder,
-        clock=clock,
-        people=people,
-        closed=policies.look,
+        settings=policy.elevation, visit=visit, journal=recorder, clock=clock, people=people, closed=policies.look
     )
     transactions = Transactions(
         visit=visit, settings=policy.transactions, nodes=nodes, elevations=elevations, recorder=recorder, clock=clock
