@@ -234,7 +234,16 @@ def names_for(line: Line, *, capacity: Callable[[str], None] | None = None) -> d
             )
         capacity(options)
 
+    def teach(*about: object) -> None:
+        """Show what something is and does: help(db). Without anything, asks what about."""
+        import pydoc  # noqa: PLC0415 (most sessions do without)
+
+        # Its pager is another program.
+        pydoc.pager = pydoc.plainpager
+        pydoc.help(*about)
+
     sizes.__name__ = sizes.__qualname__ = "capacity"
+    teach.__name__ = teach.__qualname__ = "help"
     return {
         "__name__": "__main__",
         "db": Database(line),
@@ -242,6 +251,7 @@ def names_for(line: Line, *, capacity: Callable[[str], None] | None = None) -> d
         "why": why,
         "topology": topology,
         "capacity": sizes,
+        "help": teach,
     }
 
 

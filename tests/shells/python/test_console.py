@@ -99,6 +99,15 @@ def test_help_teaches(console):
     assert "db.tables.orders" in text.getvalue()
 
 
+def test_help_starts_no_pager(run_program):
+    """On a terminal Python would start one, which the fences refuse."""
+    code = "import io, sys; sys.stdout.isatty = sys.stdin.isatty = lambda: True; help(db); help('if')"
+    ended = run_program("-c", code, PAGER="less", TERM="xterm")
+    assert ended.returncode == 0, ended.stderr
+    assert "with elevate(reason=" in ended.stdout
+    assert 'The "if" statement' in ended.stdout
+
+
 def test_a_one_shot_prints_its_value_and_leaves_with_the_reason(run_program):
     ended = run_program("-c", "db.sql('SELECT id FROM orders WHERE id = 1')")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "id\n--\n 1\n", "")
