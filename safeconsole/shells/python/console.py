@@ -62,6 +62,7 @@ class GuardedRepl(PythonRepl):
         """Run an entry and show what came of it; only meanwhile are statements sent."""
         with self._line.at_work():
             super().run_and_show_expression(expression)
+        self._line.tell()
         if self._names is not None:
             with suppress(KeyboardInterrupt):
                 self._names.learn()

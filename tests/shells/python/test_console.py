@@ -47,6 +47,17 @@ def test_a_refusal_shows_what_and_how_and_the_console_goes_on(sit, console):
     assert console.names["x"] == 1
 
 
+def test_how_a_transaction_ended_is_told_after_the_entry(sit):
+    _, messages = sit(
+        "e = elevate(reason='a test'); e.__enter__(); c = db.connect()",
+        "c.cursor().execute('UPDATE orders SET status = status WHERE id = 1')",
+        "c.rollback()",
+        "print('next')",
+        "e.__exit__(None, None, None)",
+    )
+    assert messages.count("was rolled back: at your word") == 1
+
+
 def test_nothing_runs_as_a_shell_command(sit, tmp_path):
     _, messages = sit(f"!touch {tmp_path}/escaped")
     assert "SyntaxError" in messages
