@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from operator import is_not, itemgetter
 from types import FunctionType
 from typing import Any
@@ -30,6 +31,9 @@ class Seal:
     """
 
     def __init__(self, gate: Any, elevated_by_us: Callable[[], bool], *way: object) -> None:  # noqa: ANN401 (any parts)
+        for name in _OF_THIS_CONSOLE:
+            # What is loaded later could be exchanged before it is seen.
+            import_module(name)
         self._gate = gate
         self._elevated_by_us = elevated_by_us
         objects = (*_objects(gate), *way)

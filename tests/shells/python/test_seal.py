@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -136,3 +137,14 @@ def test_every_module_of_the_road_is_sealed(console):
 
 def _is_its_own(value, module):
     return callable(value) and getattr(value, "__module__", "") == module.__name__
+
+
+def test_what_the_console_loads_late_is_sealed_too():
+    """In a process of its own: here, other tests loaded it already."""
+    told = subprocess.run(
+        [sys.executable, "-c", "from safeconsole.shells.python.seal import Seal\n"
+         "seal = Seal(object(), lambda: False)\nfrom safeconsole.shells.python import fences\n"
+         "fences._LOOKS.clear()\nclass Gate: is_elevated = False\nseal._gate = Gate\nprint(seal.broken())"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert told.stdout == "the table safeconsole.shells.python.fences._LOOKS was changed\n"
