@@ -22,7 +22,7 @@ WAYS_OUT = {
     errno.EDQUOT: "raise the quota, or point audit.directory at another file system",
     errno.EROFS: "mount that file system writable, or point audit.directory at another",
     errno.EACCES: "give this account the directory (mode 0700), or point audit.directory at another",
-    errno.EPERM: "give this account the directory (mode 0700), or point audit.directory at another",
+    errno.EPERM: "give it to this account alone (chmod -R go-w), or point audit.directory at another",
     errno.ENOENT: "put the directory back, then open a new session",
     errno.EFBIG: "raise the file size limit (ulimit -f), then open a new session",
     errno.EIO: "the disk failed to store it: do not go on here; point audit.directory at a healthy disk",
@@ -56,6 +56,20 @@ def make_private_directory(directory: Path) -> None:
         sync_directory(path.parent)
     if not directory.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
+
+
+def check_private(path: Path) -> None:
+    """
+    Check that only this account and root can change what is in a directory, or in a file.
+
+    Raises:
+        OSError: EPERM when others can; another when it cannot be looked at.
+    """
+    found = path.stat()
+    # Root may keep a person's journals; anybody else's are theirs to change.
+    foreign = os.geteuid() not in {0, found.st_uid} and found.st_uid != 0
+    if foreign or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise OSError(errno.EPERM, f"others than this account can change {path}", str(path))
 
 
 def sync_directory(directory: Path) -> None:

@@ -21,6 +21,7 @@ from typing import Any
 import msgspec
 
 from safeconsole.adapters.local.appending import (
+    check_private,
     check_still_named,
     last_line,
     make_private_directory,
@@ -30,7 +31,7 @@ from safeconsole.adapters.local.appending import (
     unavailable,
     write_whole,
 )
-from safeconsole.adapters.local.hostlog import HostLog, lock, open_host_log
+from safeconsole.adapters.local.hostlog import HOST_LOG, HostLog, lock, open_host_log
 from safeconsole.core.anchor import ENDS, AnchorEvent
 from safeconsole.core.chain import hash_in_line, sealed_line
 from safeconsole.core.errors import AuditUnavailableError
@@ -194,6 +195,9 @@ def open_journal(
         raise ValueError(f"a session's id is 1 to 64 letters, digits and dashes: {session!r}")
     try:
         make_private_directory(directory / SESSIONS)
+        for path in (directory, directory / SESSIONS, directory / HOST_LOG):
+            if path.exists():
+                check_private(path)
         settle(directory, host_log)
         journal = FileJournal.begin(directory, session, host_log, clock)
         journal.literal_key = literal_key

@@ -506,3 +506,16 @@ def test_an_open_session_is_settled_in_no_other_way_than_by_its_lock(directory, 
     for _ in range(3):
         told.write_session(directory, clock)
     assert [anchor.event for anchor in anchors(directory)] == [AnchorEvent.OPENED, AnchorEvent.CLOSED] * 3
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o702])
+@pytest.mark.parametrize("name", ["", "sessions", "host.jsonl"])
+def test_a_journal_that_others_can_change_is_not_begun(directory, clock, name, mode):
+    open_journal(directory, clock=clock).close()
+    place = directory / name if name else directory
+    place.chmod(mode)
+    with pytest.raises(AuditUnavailableError, match="others than this account can change") as caught:
+        open_journal(directory, clock=clock)
+    assert "go-w" in caught.value.instead
+    place.chmod(0o750 if place.is_dir() else 0o640)
+    open_journal(directory, clock=clock).close()
