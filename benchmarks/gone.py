@@ -14,7 +14,8 @@ for line in sys.stdin:
     time.sleep(max(float(start) - time.monotonic(), 0))
     while True:
         cursor.execute("SHOW PROCESSLIST")
-        if not any(row[0] == int(thread) and row[4] != "Sleep" for row in cursor.fetchall()):
+        # MariaDB says "Killed" of an idle thread too, when a kill came late; the text is gone with the statement.
+        if not any(row[0] == int(thread) and row[4] != "Sleep" and (row[6] or row[7]) for row in cursor.fetchall()):
             break
         time.sleep(0.002)
     print(time.monotonic(), flush=True)

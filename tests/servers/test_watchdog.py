@@ -335,6 +335,18 @@ def test_no_kill_ever_hits_the_next_statement(connect):
     assert survived > 0
 
 
+def test_an_idle_thread_that_a_kill_came_late_for_is_not_at_work(cluster, connect):
+    """MariaDB lists it as Killed until its next statement; a grace was waited for it, and its connection killed."""
+    connection = connect()
+    thread, lookout = connection._link.wire.thread, connection._link.watchdog._lookout
+    with cluster.dba_connect(cluster.replicas[0]) as dba, dba.cursor() as cursor:
+        cursor.execute(f"KILL QUERY {thread}")
+        cursor.execute("SHOW PROCESSLIST")
+        (listed,) = [row[4] for row in cursor.fetchall() if row[0] == thread]
+    assert listed == ("Killed" if cluster.flavour == "mariadb" else "Sleep")
+    assert not lookout.is_at_work()
+
+
 def test_a_watchdog_that_was_cut_off_while_idle_comes_back_before_the_send(cluster):
     proxy = Proxy("127.0.0.1", cluster.replicas[0].port)
     engine = engine_of(cluster, through={"replica-1": proxy.address})

@@ -22,7 +22,7 @@ from safeconsole.core.errors import UnreachableError
 Found = TypeVar("Found")
 
 _NO_SUCH_THREAD = 1094
-_IDLE = "Sleep"
+_IDLE, _KILLED = "Sleep", "Killed"
 ANSWER_SECONDS = 2.0
 LEAST_ANSWER_SECONDS = 0.25
 
@@ -83,7 +83,7 @@ class Lookout:
 
     def is_at_work(self) -> bool:
         """Whether the watched connection runs something; not when it is idle, gone, or not ours any more."""
-        return any(_port(host) == _port(self.target.host) and command != _IDLE for host, command in self._seen())
+        return any(_port(host) == _port(self.target.host) and at_work for host, at_work in self._seen())
 
     def host(self) -> str:
         """Return how the process list names the watched connection's end, "" when it does not show it."""
@@ -97,11 +97,17 @@ class Lookout:
         """End the connection itself; whether the server accepted a kill."""
         return self._first_accepted(self._variant.kill_connection)
 
-    def _seen(self) -> list[tuple[str, str]]:
-        """Return (host, command) of the watched thread: one row, or none."""
+    def _seen(self) -> list[tuple[str, bool]]:
+        """Return host, and whether it runs something, of the watched thread: one row, or none."""
         text = self._variant.process.format(thread=self.target.thread)
         rows: list[tuple[Any, ...]] = self._twice(lambda wire: wire.rows(text))
-        return [(str(row[2]), str(row[4])) for row in rows if row[0] == self.target.thread]
+        return [(str(row[2]), self._runs(row)) for row in rows if row[0] == self.target.thread]
+
+    def _runs(self, row: tuple[Any, ...]) -> bool:
+        if row[4] == _KILLED and self._variant.calls_idle_killed:
+            # A kill that came right after the end stays with the idle thread: what it runs, or does, tells.
+            return bool(row[6] or row[7])
+        return bool(row[4] != _IDLE)
 
     def close(self) -> None:
         """Close the connection; never raises."""

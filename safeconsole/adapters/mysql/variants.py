@@ -150,6 +150,9 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
         read_only_variable: the session setting that forbids writing.
         probes: sensors of a running statement, cheapest first.
         process: rows of (id, user, host, schema, command, ...), the watched thread's among them.
+        calls_idle_killed: whether that list says "Killed" also of a thread that is idle: one that a KILL QUERY reached
+            right after its statement's end. `process` then has state and text in its columns 6 and 7. Source: MariaDB
+            10.11, measured; MySQL 9.7 says so only of connections that were killed.
         kill_query, kill_connection: forms of a kill, tried in order until one is not refused.
         identity: columns that say which server this is.
         replica_status: one row a replication channel; forms tried in order.
@@ -183,6 +186,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     wait: str
     idle_variables: tuple[str, ...]
     takes_several: bool = False
+    calls_idle_killed: bool = False
 
 
 # Answered from counters; each costs 0.2-0.8 ms. The sums of `sys` cost 100 ms and are never asked.
@@ -263,6 +267,7 @@ MARIADB = Variant(
     # what a kill may be about. So its QUERY_ID is not known here; that a kill hits no later statement is
     # held by the watchdog's lock.
     process="SHOW PROCESSLIST",
+    calls_idle_killed=True,
     kill_query=("KILL QUERY {thread}", "CALL mysql.rds_kill_query({thread})"),
     kill_connection=("KILL {thread}", "CALL mysql.rds_kill({thread})"),
     identity="CONCAT(@@hostname, ':', @@port, '/', @@server_id)",
