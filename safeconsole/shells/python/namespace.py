@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -236,6 +238,10 @@ def names_for(line: Line, *, capacity: Callable[[str], None] | None = None) -> d
 
     def teach(*about: object) -> None:
         """Show what something is and does: help(db). Without anything, asks what about."""
+        text = _own_help(*about)
+        if text:
+            _show(line, text)
+            return
         import pydoc  # noqa: PLC0415 (most sessions do without)
 
         # Its pager is another program.
@@ -253,6 +259,22 @@ def names_for(line: Line, *, capacity: Callable[[str], None] | None = None) -> d
         "capacity": sizes,
         "help": teach,
     }
+
+
+def _own_help(*about: object) -> str:
+    """Return what the console itself teaches about one of its own things, "" for anything else."""
+    if len(about) != 1:
+        return ""
+    (thing,) = about
+    named = thing if callable(thing) else type(thing)
+    if not str(getattr(named, "__module__", "")).startswith("safeconsole."):
+        return ""
+    name = getattr(thing, "__name__", "") if callable(thing) else ""
+    signature = ""
+    if callable(thing) and name and not isinstance(thing, type):
+        # Annotations are texts here, and shown without their quotes.
+        signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", f"{name}{inspect.signature(thing)}\n\n")
+    return f"{signature}{inspect.getdoc(thing) or ''}\n"
 
 
 def _show(line: Line, text: str) -> None:

@@ -110,6 +110,17 @@ def test_help_teaches(console):
     assert "db.tables.orders" in text.getvalue()
 
 
+def test_help_on_the_consoles_own_is_what_it_teaches(console):
+    for about, first in ((console.db, "The cluster, from Python."), (console.db.sql, "sql(text: str, ")):
+        console.names["help"](about)
+        assert console.data.getvalue().startswith(first)
+        assert "__weakref__" not in console.data.getvalue()
+        console.data.seek(0)
+        console.data.truncate()
+    console.names["help"](console.names["elevate"])
+    assert console.data.getvalue().startswith("elevate(*, reason: str, ")
+
+
 def test_help_starts_no_pager(run_program):
     """On a terminal Python would start one, which the fences refuse."""
     code = "import io, sys; sys.stdout.isatty = sys.stdin.isatty = lambda: True; help(db); help('if')"
