@@ -9,13 +9,21 @@ import msgspec
 
 from safeconsole.core.errors import SafeConsoleError
 from safeconsole.shells.sql import result_commands, session_commands
+from safeconsole.shells.sql.elsewhere import done_here_by
 from safeconsole.shells.sql.state import After, ConsoleState
 from safeconsole.shells.terminal.evidence import one_line
 
 Run = Callable[[ConsoleState, str], After | None]
 """Carries a command out; takes what was typed after its name."""
 
-_BARE_WORDS = {"quit": "\\quit", "exit": "\\quit", "help": "\\help", "?": "\\help"}
+_BARE_WORDS = {
+    "quit": "\\quit",
+    "exit": "\\quit",
+    "help": "\\help",
+    "?": "\\help",
+    "status": "\\status",
+    "edit": "\\edit",
+}
 """What people type into the mysql client without a backslash."""
 
 
@@ -112,7 +120,7 @@ def command_names() -> tuple[str, ...]:
 def is_bare_word(text: str) -> bool:
     """Whether a text is something that people type without a semicolon: `exit`, `use shop`."""
     word = text.strip().rstrip(";").strip().lower()
-    return word in _BARE_WORDS or re.fullmatch(r"use\s+[`\w$-]+", word) is not None
+    return word in _BARE_WORDS or re.fullmatch(r"use\s+[`\w$-]+", word) is not None or bool(done_here_by(text))
 
 
 def dispatch(state: ConsoleState, text: str) -> After | None:
@@ -124,10 +132,18 @@ def dispatch(state: ConsoleState, text: str) -> After | None:
     """
     line = _line_of(text)
     if not line.startswith("\\"):
-        return None
+        instead = done_here_by(line)
+        if instead:
+            state.say(f"{one_line(line.split()[0])} is done here by: {instead}")
+        return After.STAY if instead else None
     name, argument, command = _read(line)
     if command is None:
-        state.say(f"safeconsole: no command {one_line(name)}: \\help lists them")
+        instead = done_here_by(name)
+        state.say(
+            f"{one_line(name)} is done here by: {instead}"
+            if instead
+            else f"safeconsole: no command {one_line(name)}: \\help lists them"
+        )
         return After.STAY
     try:
         shown, sql = _parted(command, name, argument)

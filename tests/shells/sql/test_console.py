@@ -169,6 +169,9 @@ def test_a_fault_is_shown_and_the_console_goes_on(fault, sitting):
     [
         ("\\why\r", "nothing was asked yet"),
         ("\\nonsense\r", "no command \\nonsense: \\help lists them"),
+        ("\\! ls\r", "\\! is done here by: a console on production is no shell"),
+        ("source /tmp/x.sql\r", "source is done here by: from a shell: safeconsole sql CLUSTER -f FILE"),
+        ("pager less -S\r", "pager is done here by: \\pager COMMAND"),
         ("\\use nowhere\r", "shop has no node nowhere"),
         ("\\use primary\r", "statements go to: primary"),
         ("\\use\r", "the console chooses"),

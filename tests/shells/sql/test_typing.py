@@ -16,6 +16,7 @@ from safeconsole.core.transactions import TransactionSettings, begun
 from safeconsole.core.vocabulary import Account, Flavour, Route, Verdict
 from safeconsole.core.visit import Status
 from safeconsole.shells.sql.commands import COMMANDS, help_text, is_bare_word
+from safeconsole.shells.sql.elsewhere import ELSEWHERE
 from safeconsole.shells.sql.highlighting import COLOURED_CHARACTERS, SqlLexer
 from safeconsole.shells.sql.history import history_of
 from safeconsole.shells.sql.keys import is_ready
@@ -54,7 +55,15 @@ def test_enter_sends_what_is_complete(text, ready):
 
 def test_bare_words_of_the_mysql_client_are_understood():
     assert all(map(is_bare_word, ("exit", "QUIT;", "help", "use `my-db`", "use shop;")))
-    assert not any(map(is_bare_word, ("use shop select", "exits", "select 1", "")))
+    assert all(map(is_bare_word, ("status", "edit", "source /tmp/x.sql", "Tee out.txt", "pager less -S", "system ls")))
+    assert not any(map(is_bare_word, ("use shop select", "exits", "select 1", "", "sources", "select\n1")))
+
+
+def test_habits_from_elsewhere_lead_to_commands_that_are_here():
+    named = {word.rstrip(";,") for hint in ELSEWHERE.values() for word in hint.split() if word.startswith("\\")}
+    assert named <= {name for command in COMMANDS for name in command.names}
+    # What is a command here is not explained away.
+    assert not ELSEWHERE.keys() & {name for command in COMMANDS for name in command.names}
 
 
 def coloured(text):
