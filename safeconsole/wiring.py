@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from safeconsole.adapters.local.notices import LocalNotices
     from safeconsole.adapters.local.policies import PolicyFiles
     from safeconsole.adapters.local.recording import Recording
-    from safeconsole.adapters.local.shipping import Shipping
     from safeconsole.adapters.mysql.engine import MySqlEngine
     from safeconsole.adapters.sqlite.engine import SqliteEngine
     from safeconsole.core.approval import ApprovalRequest
@@ -142,8 +141,7 @@ class Program:
     def open(self, door: Door) -> Iterator[Session]:
         """Open a session; it is closed and its journal durable when the context ends."""
         from safeconsole.core.policy import session_limits
-        from safeconsole.core.preview import preview
-        from safeconsole.core.visit import Visit, circumstances_of
+        from safeconsole.core.visit import Visit
         from safeconsole.gate import Gate
         from safeconsole.interfaces import People
 
@@ -163,51 +161,36 @@ class Program:
         people = People(
             confirmer=door.confirmer, second=self._second_person(policy.elevation, door), notifier=self._notices()
         )
-        engine = self._engine(door.cluster, cluster)
-        try:
+        # Left from the last to the first, each of them whatever becomes of the others.
+        with ExitStack() as leaving:
+            copies, recordings = ExitStack(), ExitStack()
+            leaving.push(copies)
+            engine = self._engine(door.cluster, cluster)
+            leaving.callback(engine.close)
             journal = self._journal(policy)
             journal.append(self._opened(visit, policy))
-        except BaseException:
-            engine.close()
-            raise
-        gate = Gate(
-            visit=visit,
-            policy=policy,
-            engine=engine,
-            journal=journal,
-            clock=self._clock,
-            people=people,
-            reread=self._rereading(cluster.policy, policy),
-        )
-        shipping: Shipping | None = None
-        recordings: list[Recording] = []
-        reason = "interrupted"
-        try:
-            shipping = self._shipping()
+            gate = Gate(
+                visit=visit,
+                policy=policy,
+                engine=engine,
+                journal=journal,
+                clock=self._clock,
+                people=people,
+                reread=self._rereading(cluster.policy, policy),
+            )
+            reason = "interrupted"
+            leaving.callback(lambda: _close(gate, reason))
+            leaving.push(recordings)
+            self._ship(copies)
             yield Session(
                 gate=gate,
                 rules=lambda: engine.rules,
-                preview=lambda statement: preview(
-                    statement,
-                    policy=policy,
-                    circumstances=circumstances_of(visit, flavour=_known_flavour(cluster)),
-                    to=gate.to,
-                    limits=gate.limits,
-                ),
+                preview=self._preview_of(gate, cluster),
                 history_directory=self.history_directory(),
                 journal_directory=str(self._audit_directory()),
                 record_terminal=lambda: self._recording(gate, journal.session, recordings),
             )
             reason = ""
-        finally:
-            for recording in recordings:
-                _note_recorded(gate, recording)
-            for trouble in gate.close(reason):
-                sys.stderr.write(f"safeconsole: {safe(trouble)}\n")
-            engine.close()
-            if shipping is not None:
-                # What is not taken now stays in the journal's files, and the next session sends it.
-                shipping.stop(SHIPPING_SECONDS)
 
     def standing(self, door: Door) -> Status:
         """What a prompt shows before the session is open."""
@@ -389,7 +372,17 @@ class Program:
             literal_key=literal_key_for(policy, audit.literal_key),
         )
 
-    def _recording(self, gate: Gate, session: str, begun: list[Recording]) -> Recording | None:
+    def _preview_of(self, gate: Gate, cluster: ClusterSettings) -> Callable[[Statement], Considered]:
+        """Return what judges a statement without a server, as the session stands."""
+        from safeconsole.core.preview import preview
+        from safeconsole.core.visit import circumstances_of
+
+        circumstances = circumstances_of(gate.visit, flavour=_known_flavour(cluster))
+        return lambda statement: preview(
+            statement, policy=gate.policy, circumstances=circumstances, to=gate.to, limits=gate.limits
+        )
+
+    def _recording(self, gate: Gate, session: str, recordings: ExitStack) -> Recording | None:
         from shutil import get_terminal_size
 
         from safeconsole.adapters.local.recording import open_recording
@@ -404,20 +397,21 @@ class Program:
         if recording is None:
             gate.note("terminal not recorded", f"there is no room for it in {self._audit_directory()}")
         else:
-            begun.append(recording)
+            recordings.callback(lambda: _note_recorded(gate, recording))
         return recording
 
-    def _shipping(self) -> Shipping | None:
+    def _ship(self, copies: ExitStack) -> None:
+        """Begin to send copies to the sinks, where there are any, until they are left."""
         if not self.settings().audit.sinks:
-            return None
+            return
         from safeconsole.adapters.local.shipping import Shipping, open_shipper
 
         shipper = open_shipper(self._audit_directory(), self.settings().audit, self.environ)
-        if shipper is None:
-            return None
-        shipping = Shipping(shipper)
-        shipping.start()
-        return shipping
+        if shipper is not None:
+            shipping = Shipping(shipper)
+            # What is not taken now stays in the journal's files, and the next session sends it.
+            copies.callback(shipping.stop, SHIPPING_SECONDS)
+            shipping.start()
 
     def _notices(self) -> LocalNotices | None:
         settings = self.settings().notices
@@ -472,6 +466,12 @@ def _keep_from_children(names: Iterable[str]) -> None:
     """Take secrets out of what editors, pagers and secret commands inherit; the program has its own copy."""
     for name in names:
         os.environ.pop(name, None)
+
+
+def _close(gate: Gate, reason: str) -> None:
+    """End a session, and tell what its person should know of the end."""
+    for trouble in gate.close(reason):
+        sys.stderr.write(f"safeconsole: {safe(trouble)}\n")
 
 
 def _note_recorded(gate: Gate, recording: Recording) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 import pytest
 
+from safeconsole.adapters.sqlite.engine import SqliteEngine
 from safeconsole.demo.stage import staged
 from safeconsole.shells.cli.application import Door
 from safeconsole.shells.cli.root import COMMANDS, root
@@ -172,6 +173,41 @@ def test_what_is_told_at_the_end_cannot_drive_the_terminal(shop, capsys):
         close = session.gate.close
         session.gate.close = lambda reason: (*close(reason), "the transaction on db\x1b]0;owned\x07 is over")
     assert capsys.readouterr().err == "safeconsole: the transaction on db\\x1b]0;owned\\x07 is over\n"
+
+
+@pytest.mark.parametrize("fault", [OSError(28, "no space left"), KeyboardInterrupt()])
+def test_whatever_breaks_at_the_end_the_session_is_closed_and_its_servers_left(shop, fault):
+    program, left = Program(dict(os.environ)), []
+    program.configure(str(shop.config))
+
+    def breaks():
+        raise fault
+
+    with pytest.raises(type(fault)):
+        with program.open(Door(cluster="shop", face="one-shot", confirmer=NoTerminal())) as session:
+            session.gate.consider(session.gate.split("SELECT id FROM orders LIMIT 1")[0])
+            session.gate._nodes.close = lambda: left.append("nodes")
+            session.record_terminal().close = breaks
+    assert left == ["nodes"]
+    assert kinds(shop)[-1] == "session-closed"
+
+
+def test_whoever_cannot_be_told_of_the_end_leaves_no_server_connected(shop, monkeypatch):
+    program, left = Program(dict(os.environ)), []
+    program.configure(str(shop.config))
+
+    class Gone(io.StringIO):
+        def write(self, _text):
+            raise BrokenPipeError
+
+    monkeypatch.setattr(SqliteEngine, "close", lambda _self: left.append("engine"))
+    with pytest.raises(BrokenPipeError):
+        with program.open(Door(cluster="shop", face="one-shot", confirmer=NoTerminal())) as session:
+            close = session.gate.close
+            session.gate.close = lambda reason: (*close(reason), "something to tell")
+            monkeypatch.setattr(sys, "stderr", Gone())
+    monkeypatch.undo()
+    assert left == ["engine"]
 
 
 def test_5_nobody_reads_any_more(shop):
