@@ -34,6 +34,8 @@ _LONGEST_TOGETHER = 1024 * 1024
 """Characters of a question that is sent together with others: it is one packet, and no pipe is full of it."""
 
 _DEFINITION_BYTES = 16 * 1024 * 1024
+_IN_CLEAR = frozenset({b"mysql_clear_password", b"dialog"})
+"""Ways to log in that hand the password over as it is."""
 
 DriverError = pymysql.MySQLError
 """What the driver raises; `error_codes` translates it."""
@@ -102,6 +104,7 @@ class Wire(_Driver):
     _current_timeout: float | None
     _force_close: Callable[[], None]
     _write_bytes: Callable[[bytes], None]
+    _secure: bool
     server_capabilities: int
     server_status: int
     server_version: str
@@ -126,6 +129,7 @@ class Wire(_Driver):
             defer_connect=True,
         )
         self.takes_several = False
+        self._is_socket = bool(login.socket)
         self._owed = False
         if self.client_flag & CLIENT.MULTI_STATEMENTS:
             raise RuntimeError("the driver asks for several statements a packet by default")
@@ -136,6 +140,12 @@ class Wire(_Driver):
         if self.ssl and not self.server_capabilities & CLIENT.SSL:
             raise pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR, "the server offers no TLS")
         super()._request_authentication()  # type: ignore[misc]
+
+    def _process_auth(self, plugin_name: bytes, *rest: object) -> object:
+        # Whoever has a loopback port while the server is down could ask for this, too.
+        if plugin_name in _IN_CLEAR and not (self._secure or self._is_socket):
+            raise pymysql.OperationalError(CR.CR_AUTH_PLUGIN_ERR, "the password is asked for in clear")
+        return super()._process_auth(plugin_name, *rest)  # type: ignore[misc]
 
     def wait_at_most(self, seconds: float) -> None:
         """Set how long each read may block; a read that passes it ends the connection."""

@@ -16,6 +16,9 @@ CAPABILITIES = 0x00000001 | 0x00000200 | 0x00008000 | 0x00080000
 """Long passwords, protocol 4.1, secure connections, authentication by plugins; TLS (0x800) is not among them."""
 
 
+PROMPT = {b"mysql_clear_password": b"", b"dialog": b"\x04Password: "}
+
+
 def greeting():
     """What a server says first. Source: MySQL internals manual, "Protocol::HandshakeV10"."""
     low, high = CAPABILITIES & 0xFFFF, CAPABILITIES >> 16
@@ -26,6 +29,12 @@ def greeting():
 
 def packet(number, body):
     return struct.pack("<I", len(body))[:3] + bytes([number]) + body
+
+
+class Between(tuple):
+    """The port, what was heard, the thread; and the way to log in that is asked for."""
+
+    asks = b"mysql_clear_password"
 
 
 @pytest.fixture
@@ -42,14 +51,15 @@ def man_between():
             try:
                 if first := sock.recv(4096):
                     heard.append(first)
-                    sock.sendall(packet(2, b"\xfemysql_clear_password\0"))
+                    sock.sendall(packet(2, b"\xfe" + between.asks + b"\0" + PROMPT[between.asks]))
                     heard.append(sock.recv(4096))
             except OSError:
                 return
 
     thread = threading.Thread(target=serve)
+    between = Between((listening.getsockname()[1], heard, thread))
     thread.start()
-    yield listening.getsockname()[1], heard, thread
+    yield between
     listening.close()
     thread.join(10)
 
@@ -71,4 +81,26 @@ def test_a_server_that_offers_no_tls_is_not_told_the_password(man_between):
     thread.join(10)
     assert heard == []
     assert "TLS" in caught.value.message or "SSL" in caught.value.message
+    assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize("plugin", [b"mysql_clear_password", b"dialog"])
+def test_whoever_has_the_loopback_port_is_not_told_the_password_in_clear(man_between, plugin):
+    port, heard, thread = man_between
+    man_between.asks = plugin
+    login = Login(
+        host="localhost",
+        ip="127.0.0.1",
+        port=port,
+        socket="",
+        account="console_read",
+        password=PASSWORD,
+        tls=None,
+        connect_seconds=5,
+    )
+    with pytest.raises(UnreachableError, match="asks for the password in clear") as caught:
+        dial(login)
+    thread.join(10)
+    assert heard
+    assert not any(PASSWORD.encode() in each for each in heard)
     assert PASSWORD not in str(caught.value)
