@@ -7,7 +7,8 @@ restarts the replica so that its caches are cold, reads single rows beside it al
 does to it (`cold_server`).
 
 Sides: `nothing`, which shows what the machine does to the figures by itself · `opening`, the console's SELECT 1 ·
-`capacity` · the raw queries, as an account that may do all. The error is that of the 20 largest tables' estimates
+`capacity` · the raw queries, as an account that may do all. `--shape` says how much definition each of the N tables
+has: that is what the raw queries load, and the console does not. The error is that of the 20 largest tables' estimates
 against their files on disk. `--rows N` also puts N made-up rows into the statistics and measures the console's own
 memory and time.
 """
@@ -30,7 +31,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.cold_server import ColdServer, Cost, ask, measured, on_processor, percentile
-from benchmarks.many_tables import SCHEMA, grow, writable
+from benchmarks.many_tables import SCHEMA, SHAPES, grow, writable
 from safeconsole.demo.cluster import RunningCluster, RunningNode, connect_root
 from safeconsole.demo.servers import start_cluster
 
@@ -145,12 +146,13 @@ def compare(server: ColdServer, console: Console, given) -> None:
     """Build up to each number of tables, and measure all sides there."""
     already, flavour = 0, server.flavour
     for tables in given.tables:
-        took = grow(server, already, tables)
+        took = grow(server, already, tables, given.shape)
         already = tables
         server.restart()
         with connect_root(server.node.socket) as dba:
             version = ask(dba, "SELECT VERSION()")[0][0]
-        print(f"\n{flavour} {version}, {tables} tables (built in {took:.0f} s), load {os.getloadavg()[0]:.1f}\n{HEAD}")
+        built = f"{tables} {given.shape} tables (built in {took:.0f} s)"
+        print(f"\n{flavour} {version}, {built}, load {os.getloadavg()[0]:.1f}\n{HEAD}")
         sides: dict[str, Callable[[], int]] = {
             "nothing": nothing,
             "opening": lambda: console.run("sql", "bench", "-e", "SELECT 1"),
@@ -227,6 +229,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--flavour", choices=("mysql", "mariadb"), action="append")
     parser.add_argument("--tables", type=int, nargs="*", default=[1_000, 10_000], help="ascending")
+    parser.add_argument("--shape", choices=tuple(SHAPES), default="small", help="of the many tables")
     parser.add_argument("--runs", type=int, default=1, help="of each side; the medians are told")
     parser.add_argument("--rows", type=int, nargs="*", default=[], help="made-up rows for the console's own cost")
     given = parser.parse_args()

@@ -16,6 +16,15 @@ from safeconsole.demo.cluster import connect_root
 SCHEMA = "bench"
 LARGE = 20
 PER_SCHEMA = 500
+SHAPES = {
+    "small": "id INT PRIMARY KEY, a INT, KEY (a)",
+    "application": "id BIGINT PRIMARY KEY AUTO_INCREMENT, account_id BIGINT NOT NULL, user_id BIGINT,"
+    " state VARCHAR(32), name VARCHAR(255), email VARCHAR(255), body TEXT, amount DECIMAL(12, 2), settings TEXT,"
+    " locale VARCHAR(8), created_at DATETIME(6) NOT NULL, updated_at DATETIME(6) NOT NULL, deleted_at DATETIME(6),"
+    " KEY (account_id), KEY (user_id, created_at), KEY (state), KEY (updated_at)",
+}
+"""Columns and keys of the many tables: the least there is, and what an application's frameworks make."""
+
 _AT_ONCE = 4
 _STATISTICS_SECONDS = 300.0
 _UNSAFE = (
@@ -28,8 +37,8 @@ _UNSAFE = (
 _LOG = {"mysql": "--innodb-redo-log-capacity=1G", "mariadb": "--innodb-log-file-size=1G"}
 
 
-def grow(server: ColdServer, already: int, wanted: int) -> float:
-    """Make tables number `already` to `wanted`, and the large ones at first; return the seconds that it took."""
+def grow(server: ColdServer, already: int, wanted: int, shape: str) -> float:
+    """Make tables number `already` to `wanted` of one of `SHAPES`, the large ones at first; return the seconds."""
     begun = time.monotonic()
     server.restart(*_UNSAFE, _LOG[server.flavour])
     with connect_root(server.node.socket) as dba:
@@ -38,7 +47,7 @@ def grow(server: ColdServer, already: int, wanted: int) -> float:
         _large(server)
     starts = range(already, wanted, PER_SCHEMA)
     with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
-        list(pool.map(lambda start: _schema(server, start, min(start + PER_SCHEMA, wanted)), starts))
+        list(pool.map(lambda start: _schema(server, start, min(start + PER_SCHEMA, wanted), SHAPES[shape]), starts))
     if not already:
         _wait_for_statistics(server)
     with connect_root(server.node.socket) as dba:
@@ -54,13 +63,13 @@ def writable(dba, *, value: bool) -> None:
     ask(dba, f"SET SESSION sql_log_bin = {int(not value)}")
 
 
-def _schema(server: ColdServer, start: int, end: int) -> None:
+def _schema(server: ColdServer, start: int, end: int, columns: str) -> None:
     schema = f"{SCHEMA}_{start // PER_SCHEMA:04d}"
     with connect_root(server.node.socket) as dba:
         ask(dba, "SET SESSION sql_log_bin = 0")
         ask(dba, f"CREATE DATABASE IF NOT EXISTS {schema}")
         for number in range(start, end):
-            ask(dba, f"CREATE TABLE {schema}.t{number:06d} (id INT PRIMARY KEY, a INT, KEY (a))")
+            ask(dba, f"CREATE TABLE {schema}.t{number:06d} ({columns})")
 
 
 def _large(server: ColdServer) -> None:

@@ -20,6 +20,7 @@ from safeconsole.jobs.leftover_patterns import Part
 from safeconsole.jobs.leftovers import Evidence, Leftover, Suspect, judged, parsed, with_bases
 from safeconsole.jobs.pace import Pace, pressure_of
 from safeconsole.jobs.reports import Report
+from safeconsole.jobs.sizes import LEFT_ALONE, is_in_the_making
 
 LOOKED_AT = 200
 """Suspects that are looked at, largest first; the others are judged by their names and the sizes alone."""
@@ -97,6 +98,8 @@ def _looked(asker: Asker, conduct: Conduct, suspect: Suspect, evidence: Evidence
 def _look_at_tables(asker: Asker, suspect: Suspect, evidence: Evidence) -> Evidence:
     """Look up the suspect, and the table it was made for where the sizes did not show it, each by schema and name."""
     schema, name = suspect.size.key
+    if is_in_the_making(name):
+        return replace(evidence, unseen=(*evidence.unseen, f"the table itself: {LEFT_ALONE}"))
     rows, refused = asker.ask_if_allowed(_lookup(asker, "create_time, update_time", schema, name))
     if not rows:
         why = refused or "the account may not see it, or it is gone and its statistics are still there"

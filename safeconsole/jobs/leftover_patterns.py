@@ -81,7 +81,8 @@ _KNOWN: tuple[tuple[str, Part, str, bool, tuple[str, ...]], ...] = (
     ("Spirit", Part.OLD, r"_(?P<base>.+)_old_(?P<stamp>\d{8}_\d{6})", True, ()),
     ("pt-online-schema-change or Spirit", Part.COPY, r"_{1,10}(?P<base>[^_].*)_new", True, _PT_TRIGGERS),
     ("pt-online-schema-change or Spirit", Part.OLD, r"_{1,10}(?P<base>[^_].*)_old", True, _PT_TRIGGERS),
-    ("the server", Part.BIN, r"#sql.*", True, ()),
+    # MariaDB's statistics name it as a table of before 5.1. Source: MySQL 9.7 and MariaDB 10.11, seen during an ALTER.
+    ("the server", Part.BIN, r"(?:#mysql50#)?#sql.*", True, ()),
     (
         "by hand, or a Rails migration",
         Part.OLD,
@@ -92,8 +93,17 @@ _KNOWN: tuple[tuple[str, Part, str, bool, tuple[str, ...]], ...] = (
     ("by hand, or a Rails migration", Part.OLD, r"(?:old|bak|backup|copy_of|tmp)_(?P<base>.+)", False, ()),
 )
 
+_WHAT = {"the server": "copy of an ALTER TABLE that runs, or that a crash ended"}
+
 KNOWN_PATTERNS: tuple[Pattern, ...] = tuple(
-    Pattern(tool=tool, part=part, name=re.compile(name, re.DOTALL), certain=certain, triggers=triggers)
+    Pattern(
+        tool=tool,
+        part=part,
+        name=re.compile(name, re.DOTALL),
+        certain=certain,
+        triggers=triggers,
+        what=_WHAT.get(tool, ""),
+    )
     for tool, part, name, certain, triggers in _KNOWN
 )
 """Every name known; the uncertain ones last."""

@@ -17,7 +17,7 @@ from safeconsole.jobs import statistics
 from safeconsole.jobs.asking import Asker
 from safeconsole.jobs.conduct import Conduct
 from safeconsole.jobs.pace import Pace, pressure_of
-from safeconsole.jobs.sizes import PARTITION, TableSize
+from safeconsole.jobs.sizes import PARTITION, TableSize, is_in_the_making
 
 MOST_PARTITIONS = 64
 """Partitions of one table that are looked up one by one; a table with more is held to its own row."""
@@ -92,7 +92,7 @@ def _opened(asker: Asker, conduct: Conduct, size: TableSize) -> bool:
 def _parts_of(asker: Asker, conduct: Conduct, size: TableSize) -> tuple[str, ...]:
     """Return the names of a table's partitions, or its own; none where they are too many or cannot be told apart."""
     # A slash in a name could mean another schema's table.
-    if "/" in size.schema + size.name or size.partitions > MOST_PARTITIONS:
+    if "/" in size.schema + size.name or size.partitions > MOST_PARTITIONS or is_in_the_making(size.name):
         return ()
     if not size.partitions:
         return (size.name,)

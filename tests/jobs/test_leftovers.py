@@ -57,6 +57,7 @@ def suspect(name, **how):
         ("_vt_vrp_6ace8bcef73211ea87e9f875a4d24e90_20200915120410_", "Vitess", Part.COPY, ""),
         ("#sql-ib1234", "the server", Part.BIN, ""),
         ("#sql2-1a2b-3c", "the server", Part.BIN, ""),
+        ("#mysql50##sql-alter-13b2-d", "the server", Part.BIN, ""),
         ("orders_backup_20240131", "by hand, or a Rails migration", Part.OLD, "orders"),
         ("old_orders", "by hand, or a Rails migration", Part.OLD, "orders"),
     ],

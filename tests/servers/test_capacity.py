@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from functools import partial
 
 import pytest
@@ -10,8 +11,10 @@ from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.vocabulary import Flavour
 from safeconsole.demo import shop
 from safeconsole.jobs.asking import Asker
+from safeconsole.jobs.sizes import LEFT_ALONE
 from safeconsole.jobs.statistics import page_sql
 from safeconsole.wiring import run
+from tests.servers.talking import wait_for
 
 ODD = ("it's", 'back\\slash"', "with space", "_ünïcode_gho", "-- x", "`tick`")
 
@@ -265,6 +268,39 @@ def test_a_migration_that_runs_is_told_from_one_that_is_over(typed, scratch, clu
     assert "pt_osc_capacity_test_orders_ins" in found["_orders_new"]["why"]
     assert "changelog" in found["_users_gho"]["why"]
     assert "only copy" in found["_gone_gho"]["why"]
+
+
+def test_the_copy_of_an_alter_table_that_runs_is_named_and_never_called_abandoned(typed, scratch, cluster):
+    scratch("CREATE TABLE big (id INT PRIMARY KEY)", "INSERT INTO big VALUES (1), (2)")
+    node = cluster.primary
+
+    def alter():
+        tell(cluster, node, "SET SESSION sql_log_bin = 0", "ALTER TABLE capacity_test.big ADD c INT, ALGORITHM=COPY")
+
+    def copies():
+        sql = "SELECT table_name FROM mysql.innodb_table_stats WHERE database_name = 'capacity_test'"
+        return [name for (name,) in tell(cluster, node, sql) if "#sql" in name]
+
+    with cluster.dba_connect(node) as reader, reader.cursor() as cursor:
+        # Its copy is made, and waits for who still reads the table.
+        cursor.execute("START TRANSACTION")
+        cursor.execute("SELECT id FROM capacity_test.big")
+        altering = threading.Thread(target=alter)
+        altering.start()
+        try:
+            wait_for(copies, at_most=30)
+            asked = ("capacity", "shop", "--to", "primary", "--schema", "capacity_test", "--format", "json")
+            answer = typed(*asked, "--leftovers")
+            held = rows_of(typed(*asked, "--verify", "5"))
+        finally:
+            reader.rollback()
+            altering.join()
+    (found,) = rows_of(answer)
+    assert (found["tool"], found["state"]) == ("the server", "unclear")
+    assert "removes it by itself" in found["why"]
+    assert [row["note"] for row in held if "#sql" in row["table"]] == [LEFT_ALONE]
+    # A look at it would leave MariaDB unable to drop the table that was altered.
+    tell(cluster, node, "DROP TABLE capacity_test.big")
 
 
 def test_without_the_grant_the_account_is_told_which_one_is_missing(typed, cluster):
