@@ -148,7 +148,7 @@ def _in_turn(*answers):
     return lambda: rows(left.pop(0) if len(left) > 1 else left[0])
 
 
-OPENING = "SELECT 1 FROM `shop`.`orders` LIMIT 0"
+OPENING = "SELECT 1 FROM `shop`.`orders` LIMIT 1"
 
 
 def test_a_large_table_that_the_server_has_not_opened_is_opened_alone_and_looked_up_again(there):

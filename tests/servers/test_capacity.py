@@ -2,20 +2,26 @@
 
 import json
 import os
+import signal
+import subprocess
 import threading
 from functools import partial
+from pathlib import Path
 
+import pymysql
 import pytest
 
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.vocabulary import Flavour
 from safeconsole.demo import shop
+from safeconsole.demo.cluster import connect_root, has_ended
 from safeconsole.jobs.asking import Asker
 from safeconsole.jobs.sizes import LEFT_ALONE
 from safeconsole.jobs.statistics import page_sql
 from safeconsole.wiring import run
 from tests.servers.talking import wait_for
 
+MIB = 1024 * 1024
 ODD = ("it's", 'back\\slash"', "with space", "_ünïcode_gho", "-- x", "`tick`")
 
 
@@ -32,6 +38,11 @@ def quoted(name):
 
 @pytest.fixture
 def typed(cluster, tmp_path, capfd):
+    """A function that types a command on the run's cluster."""
+    return typing_on(cluster, tmp_path, capfd)
+
+
+def typing_on(cluster, tmp_path, capfd):
     secrets = tmp_path / "secrets"
     secrets.mkdir()
     for account, password in cluster.accounts.items():
@@ -323,3 +334,48 @@ def test_a_size_scan_that_is_refused_names_the_command_that_answers_it(typed):
     assert code == 3
     assert out == ""
     assert "instead: safeconsole capacity shop (" in err
+
+
+def started_again(node):
+    """Stop a server and start it by its own command, so that it has opened nothing; its process."""
+    command = Path(f"/proc/{node.pid}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
+    os.kill(node.pid, signal.SIGTERM)
+    wait_for(lambda: has_ended(node.pid), at_most=60)
+    process = subprocess.Popen(command, cwd=node.datadir.parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def answers():
+        try:
+            connect_root(node.socket).close()
+        except (OSError, pymysql.MySQLError):
+            return False
+        return True
+
+    wait_for(answers, at_most=120)
+    return process
+
+
+def test_a_server_that_has_just_started_is_asked_for_the_size_of_files_too(private_cluster, tmp_path, capfd):
+    cluster = private_cluster("mysql", replicas=1)
+    (node,) = cluster.replicas
+    tell(
+        cluster,
+        cluster.primary,
+        "GRANT SELECT, PROCESS ON *.* TO 'console_read'@'%'",
+        "CREATE DATABASE cold",
+        "CREATE TABLE cold.big (id INT PRIMARY KEY AUTO_INCREMENT, b VARCHAR(2000))",
+        "INSERT INTO cold.big (b) SELECT REPEAT('x', 950) FROM shop.orders",
+        "ANALYZE TABLE cold.big",
+    )
+    cluster.wait_caught_up()
+    typed = typing_on(cluster, tmp_path, capfd)
+    process = started_again(node)
+    try:
+        # It is fit for reads when it follows again.
+        wait_for(lambda: typed("sql", "shop", "-e", "SELECT 1")[0] == 0, at_most=60)
+        (found,) = rows_of(typed("capacity", "shop", "--schema", "cold", "--verify", "1", "--format", "json"))
+    finally:
+        process.terminate()
+        process.wait(60)
+    file = (node.datadir / "cold" / "big.ibd").stat().st_size
+    assert (found["witness"], found["found_bytes"]) == ("tablespace", pytest.approx(file, abs=MIB))
+    assert found["file_bytes_estimated"] == pytest.approx(file, rel=0.1)
