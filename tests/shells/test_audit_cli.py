@@ -34,6 +34,9 @@ from safeconsole.core.settings import AuditSettings, RecordingSettings
 from safeconsole.shells.cli.audit import audit
 from safeconsole.shells.cli.audit_replay import tame
 
+# A command keeps what it was first asked under: another test must not find it without -h.
+AS_IN_THE_PROGRAM = {"help_option_names": ["-h", "--help"]}
+
 
 class Clock:
     """Half past eleven on the seventh; a second a look."""
@@ -114,7 +117,7 @@ def run(tmp_path):
     shipped = [Shipped(sink="siem", lines=3)]
 
     def invoke(*args, code=0, by="cleo"):
-        result = CliRunner().invoke(audit, args, obj=App(by))
+        result = CliRunner().invoke(audit, args, obj=App(by), **AS_IN_THE_PROGRAM)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         assert result.exit_code == code, result.output
@@ -219,7 +222,7 @@ def test_search_writes_csv_that_a_spreadsheet_reads(run):
 
 
 def test_a_time_that_is_none_is_said(run):
-    assert CliRunner().invoke(audit, ["search", "--since", "yesterday"], obj=None).exit_code == 2
+    assert CliRunner().invoke(audit, ["search", "--since", "yesterday"], obj=None, **AS_IN_THE_PROGRAM).exit_code == 2
 
 
 def test_verify_says_that_everything_holds(run):
@@ -539,3 +542,13 @@ def test_a_copy_that_is_none_is_refused(run, tmp_path):
     (tmp_path / "copy").write_text("hello\n{}\n")
     with pytest.raises(ConfigurationError, match="no line of a journal"):
         run("verify", "--against", str(tmp_path / "copy"))
+
+
+@pytest.mark.parametrize("form", ["csv", "tsv"])
+def test_what_was_asked_drives_no_terminal_and_reaches_a_program_as_it_was(run, monkeypatch, form):
+    assert "\x1b[31mred" in run("search", "DROP", "--format", form)
+    assert "\x1b[31mred" in run("export", "DROP", "--format", "csv")
+    monkeypatch.setattr("safeconsole.shells.cli.output._is_terminal", lambda: True)
+    for told in (run("search", "DROP", "--format", form), run("export", "DROP", "--format", "csv")):
+        assert "\x1b" not in told
+        assert r"\x1b[31mred" in told

@@ -9,11 +9,15 @@ from collections.abc import Iterable, Sequence
 import click
 
 from safeconsole.interfaces import Column, Row
+from safeconsole.shells.terminal.cells import safe
 from safeconsole.shells.terminal.formats import render, writer_for
 from safeconsole.shells.terminal.looks import FORMATS, look_of
 
 _WHOLE_FORMATS = frozenset({"table", "vertical", "markdown"})
 """Formats for a person: small, and measured as a whole."""
+
+_RAW_FORMATS = frozenset({"csv", "tsv"})
+"""Formats that hold control characters as they are: right for a program, and no text for a terminal."""
 
 _BATCH_ROWS = 500
 
@@ -28,6 +32,8 @@ def write_rows(columns: Sequence[str], rows: Iterable[Row], form: str) -> None:
     if form in _WHOLE_FORMATS:
         click.echo(render(columns, rows, form, look), nl=False)
         return
+    if form in _RAW_FORMATS and _is_terminal():
+        rows = map(_harmless, rows)
     writer = writer_for(form, [Column(name=name) for name in columns], sys.stdout, look)
     batch: list[Row] = []
     for row in rows:
@@ -37,3 +43,11 @@ def write_rows(columns: Sequence[str], rows: Iterable[Row], form: str) -> None:
             batch.clear()
     writer.rows(batch)
     writer.end()
+
+
+def _harmless(row: Row) -> Row:
+    return tuple(safe(value) if isinstance(value, str) else value for value in row)
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
