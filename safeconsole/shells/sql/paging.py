@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import shlex
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -16,6 +18,9 @@ from safeconsole.shells.terminal.presenting import Screen
 
 USUAL_PAGER = "less -SRFX"
 """Long lines are scrolled and not folded, colours pass, what fits on one screen needs no key."""
+
+_COLOURFUL = frozenset({"less", "more", "most", "cat", "bat", "moar", "moor", "ov"})
+"""Programs that colours are left to; another one, such as an editor, would show their escapes as text."""
 
 
 @contextmanager
@@ -34,15 +39,16 @@ def paged(screen: Screen, pager: str) -> Iterator[Screen]:
         yield screen
         return
     try:
-        process = subprocess.Popen(shlex.split(pager), stdin=subprocess.PIPE)
-    except (OSError, ValueError) as error:
+        words = shlex.split(pager)
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, env={**os.environ, "LESS": _less_options()})
+    except (OSError, ValueError, IndexError) as error:
         raise ConfigurationError(f"the pager {pager!r} cannot be started: {error}", instead="\\pager off") from error
     assert process.stdin is not None
     told = io.StringIO()
     rows = io.TextIOWrapper(process.stdin, encoding="utf-8", errors="backslashreplace")
     try:
         # Rows may be as wide as they are, and what is said meanwhile would be drawn over the pager's page.
-        look = replace(screen.data_look, columns=0)
+        look = replace(screen.data_look, columns=0, decorated=screen.data_look.decorated and _shows_colours(words[0]))
         yield replace(screen, data=rows, data_look=look, messages=told, messages_look=PLAIN)
     finally:
         with suppress(BrokenPipeError):
@@ -50,6 +56,15 @@ def paged(screen: Screen, pager: str) -> Iterator[Screen]:
         _wait_for(process)
         screen.messages.write(told.getvalue())
         screen.messages.flush()
+
+
+def _less_options() -> str:
+    """Return the person's own options of less, and that colours pass, which they may leave out of the command."""
+    return f"{os.environ.get('LESS', '')} -R".strip()
+
+
+def _shows_colours(program: str) -> bool:
+    return Path(program).name in _COLOURFUL
 
 
 def _wait_for(process: subprocess.Popen[bytes]) -> None:

@@ -1,5 +1,6 @@
 """The console from the first key to the last, over a gate without servers."""
 
+import io
 import re
 import json
 import os
@@ -11,6 +12,9 @@ import pytest
 from safeconsole.core.errors import StoppedError
 from safeconsole.core.limits import Limits
 from safeconsole.shells.sql.console import INTERRUPTED
+from safeconsole.shells.sql.paging import paged
+from safeconsole.shells.terminal.looks import Look
+from safeconsole.shells.terminal.presenting import Screen
 
 ROWS = [{"id": 1, "status": "new"}, {"id": 2, "status": None}]
 SELECT = "SELECT * FROM orders LIMIT 2"
@@ -349,6 +353,27 @@ def test_rows_go_through_a_pager_and_messages_come_after_it(sitting, tmp_path):
     assert console.data.getvalue() == "1\n-\n1\n"
     assert "rows are handed to tee" in console.messages.getvalue()
     assert "2 rows, 2 ms, replica-1 (replica)\n" in console.messages.getvalue()
+
+
+def pager_in(directory, name):
+    """A program of that name which keeps what it is handed, and the options of less that it was given."""
+    program = directory / name
+    program.write_text(f'#!/bin/sh\ncat > {directory}/rows\nprintf %s "$LESS" > {directory}/options\n')
+    program.chmod(0o755)
+    return program
+
+
+@pytest.mark.parametrize(("name", "coloured"), [("less", True), ("vim", False)])
+def test_colours_go_to_the_pagers_that_show_them(tmp_path, monkeypatch, name, coloured):
+    monkeypatch.setenv("LESS", "-i")
+    screen = Screen(
+        data=io.StringIO(), messages=io.StringIO(), data_look=Look(terminal=True, decorated=True, columns=80)
+    )
+    with paged(screen, f"{pager_in(tmp_path, name)} -S") as handed:
+        handed.data.write("row\n")
+    assert handed.data_look == Look(terminal=True, decorated=coloured)
+    assert (tmp_path / "rows").read_text() == "row\n"
+    assert (tmp_path / "options").read_text() == "-i -R"
 
 
 def test_a_pager_that_is_left_early_leaves_the_console_open(sitting):
