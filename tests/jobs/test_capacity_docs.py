@@ -17,7 +17,7 @@ def test_every_option_is_on_the_page_and_no_other():
     options = {option for parameter in capacity.params for option in parameter.opts if option.startswith("--")}
     assert (
         set(re.findall(r"(?<![\w-])--[a-z]+(?=[\s`.,])", PAGE))
-        - {"--tables", "--rows", "--at-once", "--flavour", "--at"}
+        - {"--tables", "--rows", "--shape", "--runs", "--at-once", "--flavour", "--at"}
         == options
     )
 
