@@ -79,7 +79,9 @@ def _estimate_lines(estimate: Estimate) -> tuple[str, ...]:
         return ()
     lines = []
     if estimate.rows >= 0:
-        lines.append(f"estimate: the server expects to examine {estimate.rows:,} rows")
+        lines.append(
+            f"estimate: the server expects to examine {estimate.rows:,} row{'' if estimate.rows == 1 else 's'}"
+        )
     if estimate.full_scans:
         lines.append(f"read whole: {', '.join(estimate.full_scans)}")
     if estimate.objects_opened >= 0:

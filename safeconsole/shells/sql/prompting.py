@@ -104,7 +104,7 @@ def toolbar_parts(
     worst = max(previews, key=lambda preview: preview.verdict)
     count = f"{len(previews)} statements, strictest: " if len(previews) > 1 else ""
     head = f" {count}{worst.verdict.word} "
-    rest = clipped(safe(_explained(worst)), max(0, columns - width_of(head)))
+    rest = _explained(worst, max(0, columns - width_of(head)))
     return [(f"class:toolbar.{worst.verdict.word}", clipped(head, columns)), ("", rest)]
 
 
@@ -151,11 +151,18 @@ def _memory(limits: Limits) -> str:
     return f"{size_text(limits.session_memory_bytes)} in the session, {size_text(limits.grown_memory_bytes)} of growth"
 
 
-def _explained(preview: Preview) -> str:
+def _explained(preview: Preview, room: int) -> str:
+    """Return what is behind a verdict in so many cells; where not all fits, the way out stays the longest."""
     route = f"{preview.kind} on a {preview.route}"
     if preview.verdict is Verdict.ALLOW:
-        return f"{route} · {limits_text(preview.limits)}"
-    parts = [route, preview.why]
-    if preview.instead:
-        parts.append(f"→ {preview.instead}")
-    return " · ".join(part for part in parts if part)
+        return clipped(safe(f"{route} · {limits_text(preview.limits)}"), room)
+    why, out = safe(preview.why), safe(f"→ {preview.instead}") if preview.instead else ""
+    whole = " · ".join(part for part in (safe(route), why, out) if part)
+    if width_of(whole) <= room or not (why and out):
+        return clipped(whole, room)
+    left = room - width_of(out) - 3
+    return clipped(f"{clipped(why, max(left, _LEAST_WHY))} · {out}", room)
+
+
+_LEAST_WHY = 24
+"""Cells of the reason that stay beside a long way out."""

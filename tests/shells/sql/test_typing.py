@@ -9,6 +9,7 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
 from prompt_toolkit.history import InMemoryHistory
 
+from msgspec.structs import replace
 from safeconsole.core.errors import UnreachableError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.limits import Limits
@@ -219,6 +220,15 @@ ALLOW = Preview(kind="select", route=Route.REPLICA, verdict=Verdict.ALLOW, limit
 )
 def test_the_line_below_says_what_the_policy_will_say(previews, text):
     assert "".join(part for _, part in toolbar_parts(previews, Limits(), 200)) == text
+
+
+def test_on_a_narrow_terminal_the_way_out_stays():
+    preview = replace(
+        ELEVATE, why="sizes of every table: the engine is asked for each, one after the other", instead="\\capacity"
+    )
+    text = "".join(part for _, part in toolbar_parts((preview,), Limits(), 60))
+    assert text.endswith("… · → \\capacity")
+    assert width_of(text) == 60
 
 
 def test_the_line_below_says_which_of_vis_modes_the_keys_are_in():
