@@ -105,10 +105,10 @@ def reading(directory: Path) -> None:
         "SHA-256 of its lines, nothing else": lambda: [hashlib.sha256(line).digest() for line in lines],
         "verify": archive.verify,
         "list": archive.sessions,
-        "search for a word": lambda: list(found(archive, Query(text="no such word"), ())),
-        "search by ticket": lambda: list(found(archive, Query(ticket="OPS-7"), ())),
-        "search in one session": lambda: list(found(archive, Query(text="no such word"), ("session7",))),
-        "search of a time before them all": lambda: list(found(archive, Query(until="2020-01-01"), ())),
+        "search for a word": lambda: list(found(archive, Query(text="no such word"), (), unread=print)),
+        "search by ticket": lambda: list(found(archive, Query(ticket="OPS-7"), (), unread=print)),
+        "search in one session": lambda: list(found(archive, Query(text="no such word"), ("session7",), unread=print)),
+        "search of a time before them all": lambda: list(found(archive, Query(until="2020-01-01"), (), unread=print)),
     }
     print(f"{RECORDS:,} records in {SESSIONS} sessions, {size:.0f} MB, median of three")
     alone = 0.0

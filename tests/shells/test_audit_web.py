@@ -445,7 +445,13 @@ def test_the_command_prints_its_address_serves_and_ends_with_an_interrupt(tmp_pa
     config.write_text(f'[audit]\ndirectory = "{tmp_path}/audit"\n')
     command = [sys.executable, "-m", "safeconsole", "--config", str(config), "audit", "serve"]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        # Whoever runs the tests in the background of a script hands on that interrupts are ignored.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         try:
             url = urlsplit(process.stdout.readline().strip())
