@@ -35,6 +35,18 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     outputs: tuple[tuple[float, str], ...]
 
 
+GONE = "the session closed with a recording, and it is gone: somebody removed it"
+
+
+def noted_digest(entries: Iterable[Entry]) -> str:
+    """Return the hexadecimal SHA-256 of the recording that a session closed with, as its journal says, or ""."""
+    noted = ""
+    for entry in entries:
+        if isinstance(entry.record, Noticed) and entry.record.what == TERMINAL_RECORDED:
+            noted = entry.record.detail
+    return noted
+
+
 def doubt_about(recorded: Recorded, entries: Iterable[Entry], findings: Iterable[Finding]) -> str:
     """
     Return why a recording is not to be believed, or "".
@@ -43,10 +55,7 @@ def doubt_about(recorded: Recorded, entries: Iterable[Entry], findings: Iterable
         entries: its session's.
         findings: what verifying that session found.
     """
-    noted = ""
-    for entry in entries:
-        if isinstance(entry.record, Noticed) and entry.record.what == TERMINAL_RECORDED:
-            noted = entry.record.detail
+    noted = noted_digest(entries)
     if not noted:
         return "nothing vouches for this recording: its session has not closed with the digest of one"
     if recorded.digest != noted:

@@ -387,6 +387,9 @@ def test_replay_says_when_a_recording_is_not_the_one_that_the_session_closed_wit
     path.write_text(path.read_text().replace("shown", "forged"))
     assert run("replay", "cc33", "--speed", "1000") == "forged\n"
     assert run.messages.count("somebody changed it") == 2
+    path.unlink()
+    with pytest.raises(ConfigurationError, match="it is gone: somebody removed it"):
+        run("replay", "cc33")
 
 
 def test_replay_says_when_nothing_vouches_for_a_recording(run):

@@ -334,6 +334,9 @@ def test_a_recording_that_nothing_vouches_for_is_shown_with_a_warning(ask, direc
     path = directory / "recordings" / "taped.cast"
     path.write_text(path.read_text().replace("shown", "forged"))
     assert "somebody changed it" in told()
+    assert "somebody removed it" not in ask("/sessions/taped").body
+    path.unlink()
+    assert "somebody removed it" in ask("/sessions/taped").body
 
 
 def test_a_search_finds_and_says_when_it_shows_not_all(ask, monkeypatch):

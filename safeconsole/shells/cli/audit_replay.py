@@ -9,7 +9,7 @@ import time
 import click
 
 from safeconsole.core.errors import ConfigurationError
-from safeconsole.core.recordable import doubt_about
+from safeconsole.core.recordable import GONE, doubt_about, noted_digest
 from safeconsole.shells.cli.audit_keeping import HasKeeping
 
 _ALLOWED_SEQUENCE = r"\x1b\[[0-9;]*[A-HJKSTfm]|\x1b\[\?(?:25|2004)[hl]"
@@ -37,7 +37,12 @@ def replay_command(app: HasKeeping, session: str, speed: float, max_idle: float)
     entries = list(archive.entries(session))
     if not entries:
         raise ConfigurationError(f"nothing of session {session} can be read")
-    recorded = app.keeping().recording(entries[0].session)
+    try:
+        recorded = app.keeping().recording(entries[0].session)
+    except ConfigurationError as error:
+        if noted_digest(entries):
+            raise ConfigurationError(GONE, instead=error.instead) from error
+        raise
     doubt = doubt_about(recorded, entries, archive.verify(entries[0].session))
     if doubt:
         click.echo(f"WARNING: {doubt}", err=True)

@@ -51,6 +51,8 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     One session with all that its page shows.
 
     Attributes:
+        recorded: whether there is a recording of its terminal.
+        troubles: what else is not as it was.
         objections: why who looks cannot do an act now; one that is possible is missing.
     """
 
@@ -62,6 +64,7 @@ class Told(msgspec.Struct, frozen=True, kw_only=True):
     plots: Sequence[tuple[str, Markup]]
     findings: Sequence[Finding]
     recorded: bool
+    troubles: Sequence[str]
     objections: Mapping[ReviewAct, str]
 
 
@@ -117,7 +120,7 @@ def session_page(visit: Visit, told: Told) -> str:
     parts: list[Child] = [
         tag("dl", [together(tag("dt", name), tag("dd", value)) for name, value in facts]),
         *(_finding(finding) for finding in told.findings),
-        tag("p", summary.trouble, class_="alarm") if summary.trouble else "",
+        [tag("p", trouble, class_="alarm") for trouble in told.troubles],
         tag("p", _badge(told.state), f" waits for {told.waits_for}" if told.waits_for else ""),
         [_review_line(review) for review in told.reviews],
         _review_form(visit, told),

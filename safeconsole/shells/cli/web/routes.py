@@ -15,7 +15,7 @@ import msgspec
 from safeconsole.core.errors import ConfigurationError, SafeConsoleError
 from safeconsole.core.narrative import narrate
 from safeconsole.core.record import Entry, Intent, Sampled, SessionSummary
-from safeconsole.core.recordable import Recorded, doubt_about
+from safeconsole.core.recordable import GONE, Recorded, doubt_about, noted_digest
 from safeconsole.core.review import Review, ReviewAct, ReviewState, lacks_closing_note, objection_to, state_of
 from safeconsole.interfaces import Archive
 from safeconsole.shells.cli.audit_query import found, moment_of, query_of
@@ -202,6 +202,7 @@ def _session(desk: Desk, visit: pages.Visit, summary: SessionSummary) -> str:
     entries = list(desk.archive().entries(summary.session))
     state = state_of(summary, reviews)
     findings = desk.archive().verify(summary.session)
+    recorded = _is_recorded(desk, summary.session)
     told = pages.Told(
         summary=summary,
         state=state,
@@ -210,7 +211,8 @@ def _session(desk: Desk, visit: pages.Visit, summary: SessionSummary) -> str:
         passages=[one for one in narrate(entries, live=summary.live) if one.lines],
         plots=_plots(entries),
         findings=findings,
-        recorded=_is_recorded(desk, summary.session),
+        recorded=recorded,
+        troubles=tuple(filter(None, (summary.trouble, GONE if noted_digest(entries) and not recorded else ""))),
         # A note is asked for where one is given: its absence is no objection to the act.
         objections={act: objection_to(act, summary, reviews, by=visit.by, note="x") for act in ReviewAct},
     )
