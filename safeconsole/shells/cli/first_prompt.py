@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 BRACKETED_PASTE = "\x1b[?2004h"
 """Switched on at once: lines that are pasted this early must not look like lines that were typed."""
 
+PLAIN_PASTE = "\x1b[?2004l"
+
 
 def draw_first_prompt(app: Application, cluster: str, schema: str) -> None:
     """Draw a cluster's prompt where a person can see it and type; what is wrong is told by what follows."""

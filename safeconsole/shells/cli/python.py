@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import click
 
 from safeconsole.shells.cli.application import Application, Door, Session
 from safeconsole.shells.cli.completion import CLUSTER
-from safeconsole.shells.cli.first_prompt import BRACKETED_PASTE, drawable
+from safeconsole.shells.cli.first_prompt import BRACKETED_PASTE, PLAIN_PASTE, drawable
 from safeconsole.shells.cli.sql import begin_recording, confirmer_of, read_script, taped_terminal
 from safeconsole.shells.python.welcome import PYTHON_PROMPT, welcome_text
 
@@ -53,7 +54,7 @@ def python(app: Application, /, cluster: str, file: str | None, code: str | None
         for name, value in (("run_seconds", given["timeout"]), ("fetched_rows", given["max_rows"]))
         if value is not None
     }
-    with taped_terminal(app, wanted=source is None) as tape:
+    with _first_prompt_cleared(drawn=welcomed), taped_terminal(app, wanted=source is None) as tape:
         door = Door(
             cluster=cluster,
             face="python",
@@ -80,6 +81,18 @@ def _draw_first(app: Application, cluster: str) -> bool:
     sys.stdout.write(f"{BRACKETED_PASTE}{PYTHON_PROMPT}")
     sys.stdout.flush()
     return True
+
+
+@contextmanager
+def _first_prompt_cleared(*, drawn: bool) -> Iterator[None]:
+    """Take the first prompt away where the session ends with an error: what is said of it begins a line."""
+    try:
+        yield
+    except BaseException:
+        if drawn:
+            sys.stdout.write(f"{PLAIN_PASTE}\r\x1b[K")
+            sys.stdout.flush()
+        raise
 
 
 def _line_of(app: Application, session: Session, tape: Tape | None) -> Line:

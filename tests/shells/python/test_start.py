@@ -2,6 +2,7 @@
 
 import os
 import pty
+import re
 import select
 import sys
 import time
@@ -18,12 +19,7 @@ def test_the_first_prompt_waits_for_no_import():
 
 
 def test_what_is_typed_at_the_first_prompt_is_run_when_the_session_is_open(shop, tmp_path):
-    command = [sys.executable, "-m", "safeconsole", "--config", str(shop), "python", "shop"]
-    child, terminal = pty.fork()
-    if child == 0:
-        os.chdir(tmp_path)
-        environ = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
-        os.execve(sys.executable, command, environ)
+    child, terminal = start(shop, tmp_path)
     try:
         seen = until(terminal, b">>> ")
         assert seen.startswith(b"shop (demo). Reads go to a proven replica")
@@ -36,6 +32,31 @@ def test_what_is_typed_at_the_first_prompt_is_run_when_the_session_is_open(shop,
         os.close(terminal)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     assert code == 0
+
+
+def test_what_is_wrong_is_said_on_a_line_of_its_own(shop, tmp_path):
+    config = tmp_path / "config.toml"
+    config.write_text(re.sub(r"^directory = .*$", 'directory = "/proc/nowhere"', shop.read_text(), flags=re.M))
+    config.chmod(0o600)
+    child, terminal = start(config, tmp_path)
+    try:
+        seen = until(terminal, b"open a new session")
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    finally:
+        os.close(terminal)
+    assert b">>> \x1b[?2004l\r\x1b[K" in seen
+    assert code == 7
+
+
+def start(config, directory):
+    """Start a console on a terminal of its own; returns its process and the terminal's other end."""
+    child, terminal = pty.fork()
+    if child == 0:
+        os.chdir(directory)
+        environ = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "HOME": str(directory)}
+        command = [sys.executable, "-m", "safeconsole", "--config", str(config), "python", "shop"]
+        os.execve(sys.executable, command, environ)
+    return child, terminal
 
 
 def leave(terminal):
