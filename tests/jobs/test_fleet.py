@@ -1,5 +1,6 @@
 """The same read on many clusters: each by itself, none lost, and none begun after one was hurt."""
 
+import io
 import json
 import os
 import threading
@@ -11,8 +12,11 @@ from safeconsole.core.errors import ConfigurationError, NoFitNodeError, OutcomeU
 from safeconsole.demo.stage import staged
 from safeconsole.jobs import fleet as fleet_module
 from safeconsole.jobs import underway as underway_module
-from safeconsole.jobs.fleet import clusters_named, over_clusters
+from safeconsole.jobs.fleet import Member, clusters_named, over_clusters
 from safeconsole.jobs.underway import Underway
+from safeconsole.shells.cli.fleet import tell_members
+from safeconsole.shells.terminal.looks import Look
+from safeconsole.shells.terminal.presenting import Screen
 from safeconsole.wiring import run
 
 KNOWN = ("orders-us", "orders-eu", "web")
@@ -165,6 +169,23 @@ def test_a_mistake_of_our_own_is_not_taken_for_a_cluster_that_failed():
 
     with pytest.raises(KeyError):
         list(over_clusters("abc", work))
+
+
+def test_what_is_told_after_ctrl_c_begins_on_a_line_of_its_own():
+    underway, messages = Underway(), io.StringIO()
+    screen = Screen(
+        data=io.StringIO(), messages=messages, messages_look=Look(terminal=True, decorated=False, columns=80)
+    )
+    members = [Member(cluster="a", found=1), Member(cluster="b", begun=False), Member(cluster="c", begun=False)]
+    tell_members(members, screen, underway)
+    assert messages.getvalue().startswith("b: not begun, since another cluster ran into a limit\n")
+    underway.interrupt()
+    messages.truncate(0)
+    messages.seek(0)
+    tell_members(members, screen, underway)
+    assert messages.getvalue().splitlines() == [
+        "", "b: not begun, since you stopped it", "c: not begun, since you stopped it", "1 of 3 clusters answered",
+    ]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

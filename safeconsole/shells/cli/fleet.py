@@ -119,9 +119,14 @@ def tell_members(
         before: called before anything is said.
     """
     held: list[Member[Found]] = []
+    echoed = False
     for member in members:
         held.append(member)
         before()
+        if underway.words and not echoed and screen.messages_look.terminal:
+            # The terminal has shown `^C` where the next line begins.
+            screen.messages.write("\n")
+            echoed = True
         if member.error is not None:
             screen.messages.write(f"{member.cluster}: {error_text(member.error).removeprefix('safeconsole: ')}")
         elif not member.begun:
