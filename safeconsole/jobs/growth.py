@@ -106,16 +106,17 @@ def report_since(
         ConfigurationError: there is none.
     """
     cluster, found, strangers = but.head.cluster, None, 0
-    for name in shelf.kept(cluster):
+    # From the newest on: what is older than the one that is sought is not even opened.
+    for name in reversed(shelf.kept(cluster)):
         report = open_report(shelf, cluster, name)
         if name == but.name or not _covers(report, schema):
             continue
         if report.head.server not in servers:
             strangers += 1
             continue
-        if found is not None and dt.datetime.fromisoformat(report.head.started) > when:
-            break
         found = report
+        if dt.datetime.fromisoformat(report.head.started) <= when:
+            break
     if found is None:
         others = f"; {strangers} are of servers that are not in it now" if strangers else ""
         raise ConfigurationError(

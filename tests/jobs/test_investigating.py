@@ -291,6 +291,21 @@ def test_growth_is_counted_from_the_newest_report_that_is_old_enough(bench):
     assert latest_report(there.shelf, "shop", schema="").name == third.name
 
 
+def test_reports_that_are_older_than_the_one_that_is_sought_are_not_opened(bench):
+    there = bench(many(3))
+    first, second, third = (_report_at(there, day) for day in (1, 10, 20))
+    opened, lines = [], there.shelf.lines
+
+    def watched(cluster, name):
+        opened.append(name)
+        return lines(cluster, name)
+
+    there.shelf.lines = watched
+    report_since(there.shelf, third, dt.datetime(2026, 1, 15, tzinfo=dt.UTC), servers=SERVERS, schema="")
+    assert second.name in opened
+    assert first.name not in opened
+
+
 def test_a_report_of_one_schema_is_no_report_of_all_but_one_of_all_is_of_each(bench):
     there = bench(many(300))
     whole, part = _report_at(there, 1), _report_at(there, 10, schema="shop0001")
