@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from safeconsole.core.analysis import analyse
 from safeconsole.core.decision import Considered, addressed, with_disagreement
 from safeconsole.core.elevation import Event as Ending
-from safeconsole.core.errors import DeniedError, SafeConsoleError
+from safeconsole.core.errors import DeniedError, SafeConsoleError, UnreachableError
 from safeconsole.core.evidence import evidence_of
 from safeconsole.core.facts import COUNTED, facts_of
 from safeconsole.core.lexer import LexicalRules
@@ -29,6 +29,9 @@ from safeconsole.road.policies_in_force import PoliciesInForce
 from safeconsole.road.precedents import Precedents
 from safeconsole.road.rate import Rate
 from safeconsole.road.transactions import Transactions
+
+_ASKED_AT_MOST = 2
+"""A connection may have been cut for reasons of its own, once."""
 
 
 class Considering:
@@ -154,9 +157,7 @@ class Considering:
         if choice.reading is None:
             return Estimate()
         if statement.changes_nothing and Effect.READ in statement.effects:
-            connection = self._nodes.connect(choice.reading.node, Account.READ)
-            require_alike(statement, connection, rules=self._engine.rules, schema=self._nodes.schema)
-            return self._opinion(statement, connection)
+            return self._opinion_of(statement, choice.reading.node)
         if statement.effects == {Effect.WRITE}:
             return self._rows_sought(statement, choice.reading.node)
         if not is_misspelt_perhaps(statement):
@@ -181,6 +182,24 @@ class Considering:
             return Estimate()
         # What the reading account may not read, or is misspelt, the change itself is told.
         return Estimate() if opinion.objection else opinion
+
+    def _opinion_of(self, statement: Statement, node: NodeName) -> Estimate:
+        """
+        Return what a node says of a read.
+
+        Raises:
+            UnreachableError: its connection was lost over the question, and once more: what is not known is no yes.
+        """
+        for _ in range(_ASKED_AT_MOST):
+            connection = self._nodes.connect(node, Account.READ)
+            require_alike(statement, connection, rules=self._engine.rules, schema=self._nodes.schema)
+            estimate = self._opinion(statement, connection)
+            if estimate.asked or not connection.broken:
+                return estimate
+        raise UnreachableError(
+            f"{node} was asked for its plan of this, and lost the connection over it; nothing was sent",
+            instead="look at the server, or use another node with --to NODE or \\use NODE",
+        )
 
     def _opinion(self, statement: Statement, connection: Connection) -> Estimate:
         """Return what a server says of a read, or said moments ago of one that differs in its values only."""

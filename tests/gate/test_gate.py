@@ -344,6 +344,29 @@ def test_reads_come_back_to_their_node_after_a_write(walk):
 # What the server says before anything runs.
 
 
+def test_an_opinion_that_was_lost_is_asked_for_again_and_is_no_yes(walk):
+    road, broken = walk(), []
+
+    def breaks():
+        if len(broken) < road.breaks:
+            broken.append(True)
+            road.engine.connections[-1].broken = True
+            road.engine.estimates[READ] = Estimate()
+        else:
+            road.engine.estimates.pop(READ, None)
+
+    road.engine.hooks["estimate"] = breaks
+    road.breaks = 1
+    assert road.run(READ).outcome == "done"
+    assert road.records("decided")[-1].facts["estimate.asked"] is True
+    road.breaks, sent = 3, len(road.sent())
+    with pytest.raises(UnreachableError, match="lost the connection over it; nothing was sent"):
+        road.run(READ)
+    assert len(road.sent()) == sent
+    assert len(broken) == 3
+    assert road.run(READ).outcome == "done"
+
+
 def test_the_servers_own_error_is_told_without_sending(walk):
     road = walk()
     road.engine.estimates[READ] = Estimate(asked=True, objection="no such table", objection_code=1146)
