@@ -12,6 +12,7 @@ one error that says why; what was not recorded is not sent.
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 
 import msgspec
 from msgspec.structs import replace
@@ -80,10 +81,10 @@ class Gate:
         self._recorder, self._nodes, self._elevations = parts.recorder, parts.nodes, parts.elevations
         self._transactions, self._custody = parts.transactions, parts.custody
         self._considering, self._demands = parts.considering, parts.demands
-        self._understanding, self._slots = parts.understanding, parts.slots
+        self._understanding, self._slots, self._again = parts.understanding, parts.slots, parts.again
         self._own_writes, self._session_state, self._rate = parts.own_writes, parts.session_state, parts.rate
-        asked = dict(visit.limits)
-        self._state = _State(to=visit.to, asked_limits=asked, limits=session_limits(policy, asked))
+        limits = session_limits(policy, visit.limits)
+        self._state = _State(to=visit.to, asked_limits=dict(visit.limits), limits=limits)
 
     # The road.
 
@@ -110,8 +111,9 @@ class Gate:
         Raises:
             SafeConsoleError: it was refused, stopped, lost or failed; the journal and the presenter know it already.
         """
+        walk = partial(self._walk, statement, by_console=by_console, plea=plea or self.visit.plea)
         try:
-            return self._walk(statement, presenter, by_console=by_console, plea=plea or self.visit.plea)
+            return walk(presenter) if by_console else self._again.walked(statement, presenter, walk, to=self._state.to)
         finally:
             # However it was left: what is over is let go of again.
             self._custody.end()
@@ -148,11 +150,11 @@ class Gate:
     def _noted(self, number: int, considered: Considered, permit: Permit, connection: Connection) -> Considered:
         """Wait for the session's own writes, and record what the person is told beside the answer."""
         lost = self._session_state.note_before(permit, connection, connection.rules)
-        late = self._own_writes.note_before(permit)
-        notes = (*considered.notes, *(note for note in (lost, late) if note))
+        told = (lost, self._own_writes.note_before(permit), self._again.note_before(considered, permit))
+        notes = (*considered.notes, *filter(None, told))
         for each in notes:
             self._recorder.append(Noticed(what=f"said beside statement {number}", detail=each))
-        return replace(considered, notes=notes) if lost or late else considered
+        return considered if notes == considered.notes else replace(considered, notes=notes)
 
     def consider(self, statement: Statement) -> Considered:
         """
@@ -320,12 +322,9 @@ class Gate:
 
     def use(self, to: str) -> None:
         """Send what follows to "replica", "primary", a node's name, or "" to let the console choose."""
-        if to not in {"", Route.PRIMARY, Route.REPLICA}:
-            known = [reading.node for reading in self._nodes.measure()]
-            if to not in known:
-                raise RefusedError(
-                    f"cluster {self.visit.cluster} has no node {to}", instead=f"one of {', '.join(known)}"
-                )
+        known = "", Route.PRIMARY, Route.REPLICA
+        if to not in known and to not in (nodes := [reading.node for reading in self._nodes.measure()]):
+            raise RefusedError(f"cluster {self.visit.cluster} has no node {to}", instead=f"one of {', '.join(nodes)}")
         self._state.to = to
 
     def use_schema(self, schema: str) -> None:

@@ -128,6 +128,10 @@ class StoppedError(SafeConsoleError):
         self.verified = verified
 
 
+class LostError(StoppedError):
+    """A read's connection was lost while it ran; whatever of it still runs on the server changes nothing there."""
+
+
 class OutcomeUnknownError(SafeConsoleError):
     """Sent, then the connection was lost; it may or may not have run. Never sent again by us."""
 

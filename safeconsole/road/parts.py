@@ -15,6 +15,7 @@ from safeconsole.road.own_writes import OwnWrites
 from safeconsole.road.policies_in_force import PoliciesInForce
 from safeconsole.road.rate import Rate
 from safeconsole.road.recorder import Recorder
+from safeconsole.road.sending_again import SendingAgain
 from safeconsole.road.session_state import SessionState
 from safeconsole.road.slots import SlotQueue
 from safeconsole.road.transactions import Transactions
@@ -36,6 +37,7 @@ class Parts(msgspec.Struct, frozen=True, kw_only=True):
     understanding: Understanding
     slots: SlotQueue
     rate: Rate
+    again: SendingAgain
 
 
 def assemble(
@@ -53,6 +55,7 @@ def assemble(
     )
     rate = Rate(clock)
     custody = Custody(engine=engine, nodes=nodes, elevations=elevations, transactions=transactions)
+    session_state = SessionState()
     return Parts(
         recorder=recorder,
         nodes=nodes,
@@ -82,5 +85,13 @@ def assemble(
         rate=rate,
         slots=SlotQueue(policy=policy, custody=custody, recorder=recorder, clock=clock),
         own_writes=OwnWrites(engine, clock, nodes.shows_all_since),
-        session_state=SessionState(),
+        session_state=session_state,
+        again=SendingAgain(
+            policies=policies,
+            engine=engine,
+            nodes=nodes,
+            transactions=transactions,
+            session_state=session_state,
+            recorder=recorder,
+        ),
     )

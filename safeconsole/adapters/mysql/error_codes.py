@@ -14,6 +14,7 @@ import msgspec
 
 from safeconsole.adapters.mysql.packets import PacketTooLargeError
 from safeconsole.core.errors import (
+    LostError,
     OutcomeUnknownError,
     RefusedError,
     SafeConsoleError,
@@ -219,7 +220,7 @@ def _lost(code: int, text: str, *, server: str, changes: bool, verified: str) ->
             evidence=evidence,
             instead="look at the data before doing it again; it was not and will not be sent again by the console",
         )
-    return StoppedError(
+    return LostError(
         f"the connection to {server} was lost while the statement ran",
         by="server",
         verified=verified or "unreachable",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -25,6 +26,9 @@ from safeconsole.core.vocabulary import NodeName
 from safeconsole.interfaces import Sensor
 
 _POSITION = re.compile(r"[0-9A-Za-z_:,-]+", re.ASCII)
+
+ANSWER_SECONDS = 2.0
+"""How long a node may take for one answer when it is measured; a position is waited for at most a second."""
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,6 +81,7 @@ class Monitor:
         self._password = password
         self._free_memory = free_memory
         self._lead = lead
+        self._answer_seconds = min(settings.connect_seconds, ANSWER_SECONDS)
         self._open: tuple[Guarded, Place] | None = None
 
     def measure(self, now_seconds: float) -> Reading:
@@ -87,13 +92,14 @@ class Monitor:
             ConfigurationError: the address, the account's secret or its TLS settings are wrong; of a found address
                 that is a reading, since nobody configured it.
         """
-        reused = self._open is not None
+        reused, started = self._open is not None, time.monotonic()
         try:
             try:
                 return self._measure(now_seconds)
             except BREAKS:
                 self.close()
-                if not reused:
+                # Who let an answer's whole time pass is deaf: nobody waits that long for it twice.
+                if not reused or time.monotonic() - started >= self._answer_seconds:
                     raise
             # The old connection had been closed while it was idle.
             return self._measure(now_seconds)
@@ -126,6 +132,7 @@ class Monitor:
     def _asked(self, question: Callable[[Variant], str]) -> list[tuple[Any, ...]]:
         try:
             guarded, _ = self._connected()
+            guarded.wire.wait_at_most(max(self._settings.connect_seconds, ANSWER_SECONDS))
             return guarded.wire.rows(question(guarded.variant))
         except (SafeConsoleError, *BREAKS) as error:
             if isinstance(error, SafeConsoleError) or is_lost(error):
@@ -140,6 +147,7 @@ class Monitor:
 
     def _measure(self, now_seconds: float) -> Reading:
         guarded, place = self._connected()
+        guarded.wire.wait_at_most(self._answer_seconds)
         measured = measure(guarded.wire, guarded.variant, heartbeat=self._settings.heartbeat)
         proof = prove_role(measured.facts)
         self.seen = Seen(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from safeconsole.adapters.mysql.error_codes import WAYS_OUT
 from safeconsole.adapters.mysql.watched import Watched
-from safeconsole.core.errors import OutcomeUnknownError, SafeConsoleError, StoppedError
+from safeconsole.core.errors import LostError, OutcomeUnknownError, SafeConsoleError, StoppedError
 from safeconsole.core.limits import FLOORS
 from safeconsole.core.watchdog import breach_words, figure
 
@@ -19,7 +19,7 @@ def stop_of(watched: Watched, *, server: str) -> StoppedError | None:
     if breach is None:
         if not watched.blind:
             return None
-        return StoppedError(
+        return LostError(
             f"the watchdog lost sight of {server} and ended the statement",
             by="watchdog",
             ceiling="watchdog",
