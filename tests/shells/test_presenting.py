@@ -165,6 +165,26 @@ def test_progress_stays_on_the_screen_while_rows_go_elsewhere(considered, decora
     assert "\r\x1b[2K3 rows" in messages.getvalue().replace("\x1b[2m", "")
 
 
+@pytest.mark.parametrize(
+    ("each", "told"), [(0.001, "2.50 s, replica-1"), (0.5, "2.50 s, 1.00 s of it the server's, replica-1")]
+)
+def test_time_here_and_on_the_server_are_told_apart(considered, each, told):
+    messages, moment = io.StringIO(), [0.0]
+
+    class Slow(io.StringIO):
+        def write(self, text):
+            moment[0] += each
+            return super().write(text)
+
+    screen = Screen(data=Slow(), messages=messages)
+    presenter = StreamPresenter(screen, Shape(format="csv", header=False), now_seconds=lambda: moment[0])
+    presenter.begin(considered(), COLUMNS)
+    for _ in range(3):
+        presenter.rows(ROWS)
+    presenter.end(Ended(statement=1, outcome="done", rows=9, elapsed_seconds=2.5))
+    assert told in messages.getvalue()
+
+
 def test_nothing_is_drawn_after_the_end(considered, decorated):
     presenter, messages = waiting(considered(), decorated)
     presenter.progress(Sample(elapsed_seconds=2))

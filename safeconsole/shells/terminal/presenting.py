@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -22,6 +23,9 @@ from safeconsole.shells.terminal.looks import PLAIN, Look, forgive_encoding, loo
 from safeconsole.shells.terminal.measures import counted, size_text, span_text
 from safeconsole.shells.terminal.status_line import QUIET_SECONDS, StatusLine, status_text
 from safeconsole.shells.terminal.wrapping import in_words
+
+TOLD_SHOWING_SECONDS = 0.02
+"""A result that took longer than this to show says how much of its time was not that, but the server's."""
 
 _EMPTIED = dict.fromkeys(
     ("show warnings", "show errors"),
@@ -83,9 +87,17 @@ class StreamPresenter:
 
     Args:
         last: says which statement is under way before its columns are known, for the status line (`Gate.last`).
+        now_seconds: a clock that only goes forward.
     """
 
-    def __init__(self, screen: Screen, shape: Shape, last: Callable[[], Considered | None] = lambda: None) -> None:
+    def __init__(
+        self,
+        screen: Screen,
+        shape: Shape,
+        last: Callable[[], Considered | None] = lambda: None,
+        *,
+        now_seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._screen = screen
         self._shape = shape
         self._status = StatusLine(screen.messages, screen.messages_look)
@@ -94,6 +106,8 @@ class StreamPresenter:
         self._over = self._waited = self.told_way_out = False
         self._writer: RowWriter | None = None
         self._rows = 0
+        self._now_seconds = now_seconds
+        self._showing_seconds = 0.0
         self._warnings: tuple[str, ...] = ()
         self._first: Sample | None = None
         # Samples come from the watchdog's thread while rows come from this one.
@@ -128,6 +142,11 @@ class StreamPresenter:
 
     def rows(self, batch: Sequence[Row]) -> None:
         """Write more rows, up to the soft limit when a person looks."""
+        began = self._now_seconds()
+        self._show(batch)
+        self._showing_seconds += self._now_seconds() - began
+
+    def _show(self, batch: Sequence[Row]) -> None:
         with self._lock:
             if self._screen.data_look.terminal:
                 # Rows that go elsewhere leave the line where it is: cleared with each batch, nobody would see it.
@@ -213,7 +232,10 @@ class StreamPresenter:
             amount = f"done, {counted(ended.changed_rows, 'row')} changed"
         else:
             amount = ended.outcome
-        parts = [amount, span_text(ended.elapsed_seconds), f"{considered.node} ({considered.route})"]
+        span = span_text(ended.elapsed_seconds)
+        if self._showing_seconds >= TOLD_SHOWING_SECONDS:
+            span += f", {span_text(max(0.0, ended.elapsed_seconds - self._showing_seconds))} of it the server's"
+        parts = [amount, span, f"{considered.node} ({considered.route})"]
         if ended.peak_memory_bytes:
             parts.append(f"session memory {size_text(ended.peak_memory_bytes)}")
         return (" · " if self._screen.messages_look.decorated else ", ").join(parts)
