@@ -87,6 +87,29 @@ def test_a_read_is_gone_within_moments_of_its_deadline(cluster, connect, kind):
 
 
 @pytest.mark.parametrize(
+    ("text", "kind", "effect"),
+    [
+        ("SELECT GET_LOCK('{name}', 20)", "select", Effect.LOCK),
+        ("DO GET_LOCK('{name}', 20)", "do", Effect.LOCK),
+        ("INSERT INTO orders SELECT {number}, GET_LOCK('{name}', 20), 'x', 1, NOW()", "insert", Effect.WRITE),
+    ],
+)
+def test_a_lock_that_did_not_come_in_time_is_no_success(cluster, connect, text, kind, effect):
+    """MariaDB cuts the wait at its cap, and answers as if all were well."""
+    holder, name = connect(PRIMARY), f"held_{kind}"
+    run(holder, permit_for(holder, statement(f"SELECT GET_LOCK('{name}', 0)"), route=Route.PRIMARY))
+    for number in range(910_000, 910_003):
+        connection = connect(PRIMARY, Account.ELEVATED)
+        what = statement(text.format(name=name, number=number), kind, effect, Effect.READ)
+        with pytest.raises((StoppedError, OutcomeUnknownError)):
+            run(connection, elevated(connection, what, run_seconds=0.4))
+        assert connection.broken
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM shop.orders WHERE id BETWEEN 910000 AND 910002")
+        assert cursor.fetchone() == (0,)
+
+
+@pytest.mark.parametrize(
     ("kind", "text"),
     [
         ("do", "DO SLEEP(20)"),

@@ -38,6 +38,7 @@ from safeconsole.core.errors import (
     StoppedError,
     UnreachableError,
 )
+from safeconsole.core.server_caps import is_capped
 from safeconsole.core.vocabulary import Effect
 from safeconsole.interfaces import Column, Completion, Row, stop_insistently
 
@@ -47,6 +48,7 @@ BREAKS = (DriverError, OSError, ValueError, IndexError, AssertionError, struct.e
 COMMIT_SECONDS = 10.0
 _WARNINGS_SHOWN = 20
 _SURE = frozenset({"killed", "already over"})
+_SWALLOWING_KINDS = frozenset({"do", "call"})
 
 
 class Running:
@@ -90,6 +92,19 @@ class Running:
     def _is_undone_with_its_connection(self) -> bool:
         """Whether it is part of what only a COMMIT of the person's keeps."""
         return self._bracket is Bracket.WITHIN and not self._permit.commits
+
+    @property
+    def _ends_alike(self) -> bool:
+        """Whether its end looks the same done and cut short: a function or a routine can swallow what ends it."""
+        return self._permit.statement.kind in _SWALLOWING_KINDS
+
+    @property
+    def _may_be_cut_silently(self) -> bool:
+        """Whether the server can have ended it at its cap without a word; other changes end with an error."""
+        if not self.changes:
+            return True
+        says_so = self._commits_by_itself and not self._ends_alike
+        return not says_so and is_capped(self._permit.statement, self._link.variant.flavour)
 
     @property
     def _commits_by_itself(self) -> bool:
@@ -211,16 +226,16 @@ class Running:
         waited = watched.elapsed_seconds - self._away_seconds
         self._link.watchdog.finish(watched)
         stopped = stop_of(watched, server=self._link.address)
-        if stopped is None and waited >= watched.limits.run_seconds and not self.changes:
+        if stopped is None and waited >= watched.limits.run_seconds and self._may_be_cut_silently:
             stopped = silent_cut(waited, watched.limits.run_seconds, server=self._link.address)
         if stopped is None:
             return
-        if self._commits_by_itself:
+        if self._commits_by_itself and not self._ends_alike:
             # It commits by itself and came to its end: done, although late.
             self._notes.append(f"the console had begun to stop it ({stopped.ceiling or stopped.by}); it was done first")
             return
         self._link.give_up()
-        raise stopped
+        raise in_doubt_of(stopped) if self._commits_by_itself else stopped
 
     def _swallowed(self, watched: Watched) -> SafeConsoleError:
         """
