@@ -599,6 +599,32 @@ def test_an_estimate_sees_what_hides_behind_views_and_runs_none_of_it(mysql_clus
     }
 
 
+def test_a_view_whose_plan_the_account_may_not_see_is_not_taken_for_harmless(cluster):
+    """A plan that is refused says nothing of what stands behind the view: here the sizes of all tables."""
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("CREATE DATABASE locked_away")
+        cursor.execute("CREATE TABLE locked_away.t (id INT)")
+        cursor.execute(
+            "CREATE SQL SECURITY DEFINER VIEW shop.hidden AS"
+            " SELECT (SELECT SUM(DATA_LENGTH) FROM information_schema.TABLES) AS n, COUNT(*) AS c FROM locked_away.t"
+        )
+    engine = engine_of(cluster)
+    connection = engine.connect(PRIMARY, Account.READ, schema="shop")
+    try:
+        estimate = connection.estimate(
+            replace(statement("SELECT * FROM hidden"), tables=(TableName(schema="shop", name="hidden"),))
+        )
+    finally:
+        connection.close()
+        engine.close()
+        with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+            cursor.execute("DROP VIEW shop.hidden")
+            cursor.execute("DROP DATABASE locked_away")
+    assert estimate.objection == ""
+    named = {Flavour.MARIADB: "hidden-plan"}.get(cluster.flavour, "information-schema-sizes")
+    assert [hazard.id for hazard in estimate.hazards] == [named]
+
+
 def test_an_estimate_that_would_run_long_is_ended(connect):
     connection = connect()
     started = time.monotonic()

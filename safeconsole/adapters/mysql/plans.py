@@ -62,6 +62,12 @@ RUNS_WHILE_PLANNED = Hazard(
     why="the server runs parts of it to plan it, and did not come to an end of that",
     instead="EXPLAIN its parts",
 )
+HIDDEN_PLAN = Hazard(
+    id="hidden-plan",
+    cost=CostClass.OPENS_EVERY_TABLE,
+    why="a view keeps what it reads, and so the plan, from this account: the server may open every table for it",
+    instead="run it on a replica, or ask for SELECT and SHOW VIEW on what the view reads",
+)
 UNREADABLE_PLAN = Hazard(
     id="unreadable-plan",
     cost=CostClass.UNREADABLE,
