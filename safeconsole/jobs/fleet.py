@@ -100,7 +100,8 @@ def over_clusters(
         # The person left, or nobody takes the results any more: nothing further begins, and nothing runs on.
         crew.hold_back()
         underway.stop()
-        crew.await_end(until_seconds=time.monotonic() + LEAVE_SECONDS)
+        # Who asked twice has waited already.
+        crew.await_end(until_seconds=time.monotonic() + (0.0 if underway.words > 1 else LEAVE_SECONDS))
     for cluster in sorted(left):
         yield Member(cluster=cluster, error=_left_behind())
 

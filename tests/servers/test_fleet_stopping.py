@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -149,6 +150,21 @@ def test_a_second_ctrl_c_leaves_a_server_that_does_not_answer(fleet, small, mysq
     assert "1 of 2 clusters answered" in err
     # The server's own cap ends it, which the console set before it was sent.
     wait_for(lambda: not runs_on(mysql_cluster), at_most=60)
+
+
+def test_a_second_ctrl_c_leaves_although_nobody_reads_the_output(fleet, mysql_cluster):
+    fleet.add("orders-a", mysql_cluster)
+    wide = "SELECT o.*, REPEAT('x', 400) AS wide FROM orders o"
+    process = fleet.begin("fleet", "orders-*", "-e", wide, "--timeout", "20", "--format", "csv")
+    # More than a pipe holds: what writes it waits for a reader who never comes.
+    assert process.stdout.readline() != ""
+    wait_for(lambda: fleet.records("intent"), at_most=30)
+    for _ in range(2):
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
+    assert process.wait(timeout=20) == 5
+    assert "orders-a: left at your word" in process.stderr.read()
 
 
 def test_after_a_limit_stopped_one_no_further_cluster_is_asked(fleet, mysql_cluster, mariadb_cluster):
