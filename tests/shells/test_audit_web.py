@@ -157,6 +157,22 @@ def test_a_search_takes_times_as_the_command_does(ask, query, found):
     assert (f"{found} found." if found else "No statement is like that") in text
 
 
+@pytest.mark.parametrize("name", [b"\xff\xfe", b'\x1b[31m"><img src=x>', b"..%2f..%2fetc", "\u202eabc".encode()])
+def test_a_planted_files_name_breaks_no_page(ask, directory, name):
+    path = next((directory / "sessions").glob("*denied*"))
+    with open(os.fsencode(path.parent) + b"/2026-11-23-" + name + b".jsonl", "wb") as file:
+        file.write(path.read_bytes())
+    body = ask("/?state=all").body
+    links = re.findall(r'href="(/sessions/[^"]+)"', body)
+    assert len(links) == 4
+    for page in (body, *(ask(link).body for link in links)):
+        assert "img" not in Page(page).elements
+        assert not set("\x1b\u202e") & set(page)
+    told = [ask(link) for link in links]
+    assert [answer.status for answer in told] == [200] * 4
+    assert sum("The journal does not hold" in answer.body for answer in told) == 1
+
+
 def test_a_search_says_what_could_not_be_read(ask, directory):
     path = next((directory / "sessions").glob("*glass*"))
     path.unlink()
@@ -392,6 +408,12 @@ def fetch(server, method, target, body=None, **headers):
         return answer, answer.read().decode()
     finally:
         connection.close()
+
+
+def test_a_page_that_fails_says_so(served):
+    served.desk = msgspec.structs.replace(served.desk, archive=lambda: None)
+    answer, text = fetch(served, "GET", "/", Cookie=f"safeconsole_audit={served.desk.keys.cookie}")
+    assert (answer.status, "This page failed" in text) == (500, True)
 
 
 def test_a_browsers_way_through_the_page(served):

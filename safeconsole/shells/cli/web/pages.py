@@ -85,6 +85,11 @@ def page(title: str, visit: Visit, *children: Child) -> str:
     )
 
 
+def session_path(session: str, below: str = "") -> str:
+    """Return where a session's page is, or what is below it; a file's name may be any bytes."""
+    return f"/sessions/{quote(session, safe='', errors='surrogateescape')}{below}"
+
+
 def queue_page(visit: Visit, queued: Sequence[Queued], wanted: Mapping[str, str]) -> str:
     """
     Return the sessions that wait, or those that are meant.
@@ -126,7 +131,7 @@ def session_page(visit: Visit, told: Told) -> str:
         _review_form(visit, told),
     ]
     if told.recorded:
-        parts.append(tag("p", tag("a", "Replay the terminal", href=f"/sessions/{quote(summary.session)}/replay")))
+        parts.append(tag("p", tag("a", "Replay the terminal", href=session_path(summary.session, "/replay"))))
     parts += [tag("figure", tag("figcaption", title), drawing) for title, drawing in told.plots]
     parts.append(tag("ol", [_passage(passage) for passage in told.passages], class_="story"))
     return page(f"Session {summary.session}", visit, *parts)
@@ -192,7 +197,7 @@ def replay_page(visit: Visit, session: str, doubt: str) -> str:
             "p", tag("button", "Pause", id="play", type="button"), " ",
             tag("input", id="seek", type="range", min=0, max=1000, value=0), tag("span", "", id="clock"),
         ),
-        tag("pre", "", id="screen", data_source=f"/sessions/{quote(session)}/recording.json"),
+        tag("pre", "", id="screen", data_source=session_path(session, "/recording.json")),
         tag("p", _session_link(session, "Back to its story")),
         tag("script", "", src="/static/replay.js"),
     )  # fmt: skip
@@ -234,7 +239,7 @@ def _table(heads: Sequence[str], rows: Sequence[Sequence[Child]], *, class_: str
 
 
 def _session_link(session: str, text: str = "") -> Markup:
-    return tag("a", text or session, href=f"/sessions/{quote(session)}")
+    return tag("a", text or session, href=session_path(session))
 
 
 def _badge(state: ReviewState) -> Markup:
@@ -269,7 +274,7 @@ def _review_form(visit: Visit, told: Told) -> Markup:
         tag("textarea", "", name="note", rows=2, placeholder="what came of it" if owed else "note"),
         buttons,
         method="post",
-        action=f"/sessions/{quote(told.summary.session)}/review",
+        action=session_path(told.summary.session, "/review"),
         class_="review",
     )
     return together(form, whys)

@@ -98,9 +98,13 @@ def respond(request: Request, desk: Desk) -> Answer:
     except SafeConsoleError as error:
         status = 404 if isinstance(error, ConfigurationError) else 503
         matched = _SESSION_PATH.fullmatch(parts.path)
-        session = unquote(matched.group(1)) if matched and matched.group(2) else ""
+        session = _session_of(matched) if matched and matched.group(2) else ""
         told = pages.message_page(visit, "That did not work", error.message, instead=error.instead, session=session)
         return Answer(status=status, body=told)
+
+
+def _session_of(matched: re.Match[str]) -> str:
+    return unquote(matched.group(1), errors="surrogateescape")
 
 
 def _opened(token: str, keys: Keys) -> Answer:
@@ -136,7 +140,7 @@ def _posted(request: Request, path: str, desk: Desk, visit: pages.Visit) -> Answ
         act = ReviewAct(form.get("act", ""))
     except ValueError:
         raise ConfigurationError("approve, flag or note?") from None
-    desk.reviews().add(_summary(desk, unquote(matched.group(1))), act, form.get("note", ""))
+    desk.reviews().add(_summary(desk, _session_of(matched)), act, form.get("note", ""))
     return Answer(status=303, body="", headers=(("Location", path.removesuffix("/review")),))
 
 
@@ -151,7 +155,7 @@ def _got(path: str, query: dict[str, str], desk: Desk, visit: pages.Visit) -> An
     matched = _SESSION_PATH.fullmatch(path)
     if matched is None or matched.group(2) == "/review":
         return Answer(status=404, body=pages.message_page(visit, "Not here", "There is no such page."))
-    summary = _summary(desk, unquote(matched.group(1)))
+    summary = _summary(desk, _session_of(matched))
     match matched.group(2):
         case "/replay":
             return Answer(status=200, body=_replay(desk, visit, summary.session))

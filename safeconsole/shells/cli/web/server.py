@@ -71,7 +71,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, body: bytes) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
         request = Request(method=self.command, target=self.path, headers=headers, body=body)
-        self._write(respond(request, self.server.desk))
+        try:
+            answer = respond(request, self.server.desk)
+        except Exception:  # noqa: BLE001 - one page that fails must not look like a server that is gone
+            text = "This page failed; the command safeconsole audit may still show what it should.\n"
+            answer = Answer(status=500, body=text, kind="text/plain; charset=utf-8")
+        self._write(answer)
 
     def _write(self, answer: Answer) -> None:
         data = answer.body.encode("utf-8", "backslashreplace")
