@@ -11,6 +11,7 @@ import errno
 import gzip
 import os
 import stat
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, NoReturn
@@ -127,8 +128,11 @@ def reading(path: Path) -> Iterator[BinaryIO]:
         if path.suffix != PACKED:
             yield file
             return
-        with gzip.GzipFile(fileobj=file) as unpacked:
-            yield unpacked  # type: ignore[misc]
+        try:
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                yield unpacked  # type: ignore[misc]
+        except (EOFError, zlib.error) as error:
+            raise OSError(errno.EIO, f"it does not unpack: {error}", str(path)) from error
 
 
 def read_regular(path: Path) -> bytes:

@@ -40,7 +40,9 @@ from safeconsole.core.record import SCHEMA_VERSION, Entry, Intent, Record
 from safeconsole.interfaces import Clock
 
 SESSIONS = "sessions"
-_SESSION_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+SESSION_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+"""What a session's id is."""
+
 CHECKPOINT_RECORDS = 64
 SETTLE_WINDOW_BYTES = 64 * 1024
 """How far back in the host log an opening session looks for sessions that crashed."""
@@ -191,7 +193,7 @@ def open_journal(
     """
     host_log = open_host_log(directory, clock, signing_key)
     session = session or os.urandom(6).hex()
-    if not _SESSION_ID.fullmatch(session):
+    if not SESSION_ID.fullmatch(session):
         raise ValueError(f"a session's id is 1 to 64 letters, digits and dashes: {session!r}")
     try:
         make_private_directory(directory / SESSIONS)

@@ -18,7 +18,7 @@ import msgspec
 
 from safeconsole.adapters.local.appending import PACKED, make_private_directory, open_regular, reading, sync_directory
 from safeconsole.adapters.local.hostlog import HOST_LOG
-from safeconsole.adapters.local.journal import SESSIONS
+from safeconsole.adapters.local.journal import SESSION_ID, SESSIONS
 from safeconsole.adapters.local.sinks import Parcel, Sink, SinkError, sink_from
 from safeconsole.core.chain import hash_in_line
 from safeconsole.core.settings import AuditSettings
@@ -66,15 +66,20 @@ class Shipper:
 
     def _ship_to(self, name: str, sink: Sink) -> Shipped:
         taken = 0
+        trouble = ""
         try:
             with _marks(self._directory / SINKS / f"{name}.json") as marks:
                 if marks is None:
                     return Shipped(sink=name, lines=0, trouble="another console is sending")
                 for stream, path in self._streams():
-                    taken += self._ship_stream(sink, stream, path, marks)
+                    try:
+                        taken += self._ship_stream(sink, stream, path, marks)
+                    except OSError as error:
+                        # Whoever plants a file that cannot be read must not keep the others here.
+                        trouble = trouble or str(error).lower()
         except (SinkError, OSError) as error:
             return Shipped(sink=name, lines=taken, trouble=str(error).lower())
-        return Shipped(sink=name, lines=taken)
+        return Shipped(sink=name, lines=taken, trouble=trouble)
 
     def _ship_stream(self, sink: Sink, stream: str, path: Path, marks: Marks) -> int:
         mark = marks.of(stream)
@@ -98,12 +103,13 @@ class Shipper:
 
     def _streams(self) -> Iterator[tuple[str, Path]]:
         log = self._directory / HOST_LOG
-        with contextlib.suppress(FileNotFoundError), reading(log) as file:
-            first = hash_in_line(file.readline().rstrip(b"\n"))
-            yield f"host-{(first or '')[:12]}", log
+        with contextlib.suppress(FileNotFoundError):
+            yield f"host-{_first_hash(log)[:12]}", log
         for path in sorted((self._directory / SESSIONS).glob("*-*.jsonl*")):
-            if path.suffix in {".jsonl", PACKED}:
-                yield path.name.removesuffix(PACKED).removesuffix(".jsonl")[11:], path
+            stream = path.name.removesuffix(PACKED).removesuffix(".jsonl")[11:]
+            # What no console calls a session is not sent: a sink that cannot hold its name would stop there for ever.
+            if path.suffix in {".jsonl", PACKED} and SESSION_ID.fullmatch(stream):
+                yield stream, path
 
 
 def open_shipper(directory: Path, settings: AuditSettings, environ: Mapping[str, str]) -> Shipper | None:
@@ -187,6 +193,17 @@ def _marks(path: Path) -> Iterator[Marks | None]:
             yield Marks(path)
     finally:
         os.close(descriptor)
+
+
+def _first_hash(path: Path) -> str:
+    """Return the hash of a file's first line, "" without one that holds. Raises FileNotFoundError."""
+    try:
+        with reading(path) as file:
+            return hash_in_line(file.readline().rstrip(b"\n")) or ""
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return ""
 
 
 def _batches(path: Path, start: int) -> Iterator[list[bytes]]:

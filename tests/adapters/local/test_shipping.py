@@ -1,5 +1,6 @@
 """Copies of the journal: at least once, in order, and nobody waits for them."""
 
+import gzip
 import http.server
 import json
 import os
@@ -152,6 +153,21 @@ def test_packed_sessions_are_sent_too(directory, clock, told):
     shelf = Shelf()
     Shipper(directory, {"shelf": shelf}).ship()
     assert by_name(shelf.parcels)["s"] == lines
+
+
+def test_what_somebody_plants_beside_the_sessions_keeps_nothing_here(directory, clock, told):
+    told.write_session(directory, clock, session="real")
+    folder = os.fsencode(directory / "sessions")
+    for name in (b"\xff\xfe", b"x" * 90, b"a;b"):
+        with open(folder + b"/1999-01-01-" + name + b".jsonl", "wb") as file:
+            file.write(b"{}\n")
+    os.mkfifo(folder + b"/1999-01-01-pipe.jsonl")
+    (directory / "sessions" / "1999-01-01-cut.jsonl.gz").write_bytes(gzip.compress(b"line\n" * 9999)[:-9])
+    shelf = Shelf()
+    (shipped,) = Shipper(directory, {"shelf": shelf}).ship()
+    assert "real" in streams(shelf.parcels)
+    assert set(by_name(shelf.parcels)) <= {"host", "real", "cut"}
+    assert "no regular file" in shipped.trouble or "does not unpack" in shipped.trouble
 
 
 def test_two_consoles_do_not_send_at_the_same_time(directory, clock, told):
