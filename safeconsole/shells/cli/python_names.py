@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from prompt_toolkit.completion import Completer
 
+from safeconsole.core.errors import SafeConsoleError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.gate import Gate
 from safeconsole.shells.sql.completing import SqlCompleter
@@ -34,7 +36,11 @@ class LearntNames:
         self._completer = SqlCompleter(rules, lambda: self._names, ())
 
     def learn(self) -> None:
-        """Learn a page more, where a replica was asked last."""
+        """Learn a page more, where a replica was asked last; what cannot be asked now is left for another time."""
+        with suppress(SafeConsoleError):
+            self._learn()
+
+    def _learn(self) -> None:
         last = self._gate.last()
         status = self._gate.status()
         # Who asked nothing yet waits for no server, and what the console asks is no part of a transaction.

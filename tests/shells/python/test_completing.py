@@ -4,6 +4,7 @@ import pytest
 from prompt_toolkit.completion import CompleteEvent, DummyCompleter
 from prompt_toolkit.document import Document
 
+from safeconsole.core.errors import UnreachableError
 from safeconsole.shells.cli.python_names import LearntNames
 from safeconsole.shells.python.completing import NamesCompleter
 
@@ -55,6 +56,16 @@ def test_nothing_is_learnt_while_elevated(names, console):
         console.db.sql("SELECT id FROM orders WHERE id = 1")
         names.learn()
     assert completed(names, "db.tables.ord") == []
+
+
+def test_a_cluster_that_cannot_be_asked_keeps_nobody_from_the_next_entry(console, tmp_path):
+    def unreachable():
+        raise UnreachableError("nobody answers")
+
+    console.db.sql("SELECT id FROM orders WHERE id = 1")
+    names = LearntNames(console.session.gate, unreachable, str(tmp_path / "names"))
+    names.learn()
+    assert completed(names, "db.tables.cust") == []
 
 
 @pytest.mark.parametrize("before", ["db.table", "x = 'SELECT * FROM ord", "# db.sql(", "db.sql('SELECT 1').dic"])
