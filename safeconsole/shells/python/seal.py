@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from importlib import import_module
 from operator import is_not, itemgetter
 from types import FunctionType
@@ -16,6 +17,8 @@ from typing import Any
 
 _MOVING = frozenset({("Recorder", "_looks"), ("PoliciesInForce", "gates"), ("Gate", "_state")})
 """Values that the road exchanges itself as it works: what the watchdog saw, gates of a policy file that was changed."""
+
+_ACTS = (FunctionType, property, cached_property, classmethod, staticmethod, type)
 
 _OF_THIS_CONSOLE = frozenset(f"safeconsole.shells.python.{name}" for name in ("database", "fences", "line", "seal"))
 
@@ -151,7 +154,7 @@ def _is_road(module: str) -> bool:
 
 def _methods(kind: type) -> tuple[str, ...]:
     """Return the names of what a class does; what it is called and documented as does nothing."""
-    return tuple(name for name, value in vars(kind).items() if callable(value) or hasattr(value, "__get__"))
+    return tuple(name for name, value in vars(kind).items() if isinstance(value, _ACTS))
 
 
 def _attributes(kind: type) -> frozenset[str]:
