@@ -183,8 +183,12 @@ def _paired(driver: Any) -> tuple[socket.socket, Any]:  # noqa: ANN401  (the dri
                 read_timeout=_PATIENCE_SECONDS,
                 write_timeout=_PATIENCE_SECONDS,
             )
-        finally:
+        except BaseException:
             greeter.join()
+            for end in ends:
+                end.close()
+            raise
+        greeter.join()
     return ends[0], connection
 
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 import threading
 
 import pytest
@@ -138,6 +139,17 @@ def test_letting_go_in_the_middle_waits_for_nothing_and_leaves_nothing():
     rows.close()
     assert threading.active_count() == threads
     assert rows.next(packets_of(framed(lenenc(b"abc")))) == ()
+
+
+def test_where_the_driver_cannot_be_reached_python_decodes(tmp_path, monkeypatch):
+    # The path of a socket is at most some hundred bytes long.
+    deep = tmp_path / ("x" * 120)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    rows = driven([decoder_of(TEXT, as_text=True)])
+    assert rows.next(packets_of(framed(lenenc(b"abc"), lenenc(b"def")))) == [("abc",), ("def",)]
+    assert rows.next(packets_of(framed(lenenc(b"abc")))) == ()
+    assert not list(deep.iterdir())
 
 
 def test_the_drivers_end_is_not_held_by_what_it_cannot_decode():
