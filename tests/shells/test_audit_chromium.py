@@ -307,6 +307,19 @@ def test_a_recording_that_changes_while_it_is_looked_at_is_announced(page):
     assert page.evaluate("screen.classList.contains('doubtful')")
 
 
+def test_a_long_recording_is_played_to_its_end(page):
+    path = page.directory / "recordings" / "hostile.cast"
+    lines = [json.dumps([at / 1000, "o", f"row {at} " + "x" * 90 + "\r\n"]) for at in range(20_000)]
+    path.write_text('{"version":2,"width":80,"height":24}\n' + "\n".join(lines) + "\n")
+    page.visit(f"{page.base}/sessions/hostile/replay")
+    page.wait("events.length === 20000")
+    page.evaluate("play.click(); seek.value = 1000; seek.dispatchEvent(new Event('input'))")
+    page.wait("document.getElementById('screen').textContent.includes('row 19999 ')")
+    # Only what fits a long look is drawn, and a line that is too wide goes on below.
+    assert page.evaluate("document.getElementById('screen').textContent.split('\\n').length") <= 2001
+    assert page.complaints == []
+
+
 def test_the_queue_is_filtered_by_its_form(page):
     page.visit(page.base)
     page.evaluate(

@@ -76,7 +76,7 @@ class Terminal {
 let events = [], size = { columns: 80, lines: 24 }, at = 0, terminal = null, playing = true, timer = 0;
 
 function paint() {
-  terminal.show();
+  if (terminal) terminal.show();
   seek.value = events.length ? Math.round(at / events.length * 1000) : 0;
   clock.textContent = at ? `${events[at - 1][0].toFixed(1)} s` : "";
   play.textContent = playing ? "Pause" : "Play";
