@@ -16,8 +16,8 @@ from safeconsole.shells.terminal.cells import safe
 from safeconsole.shells.terminal.measures import size_text
 
 WIDTH, HEIGHT = 1600.0, 900.0
-_HEADING, _GAP = 19.0, 3.0
-_LETTER_WIDTH, _LINE_HEIGHT = 6.6, 13.0
+_HEADING, _GAP = 23.0, 3.0
+_LETTER_WIDTH, _LINE_HEIGHT = 8.6, 16.5
 
 
 class Leaf(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,7 +135,7 @@ def _branch(branch: Branch, area: Area, tone: int) -> str:
     heading = _whole(f"{branch.label}  {size_text(branch.weight)}", area.width) or _fitting(branch.label, area.width)
     return (
         f"<g><title>{_text(f'{branch.label}: {size_text(branch.weight)}')}</title>{_rectangle(area, 'branch')}"
-        f'<text x="{area.x + 5:.1f}" y="{area.y + 14:.1f}" class="heading">{heading}</text>{boxes}</g>'
+        f'<text x="{area.x + 5:.1f}" y="{area.y + 17:.1f}" class="heading">{heading}</text>{boxes}</g>'
     )
 
 
@@ -196,7 +196,7 @@ h1{{font-size:1.3rem;font-weight:600;margin:0 0 .25rem}}
 ul{{list-style:none;margin:0 0 1rem;padding:0;color:#5a6672}}
 li.key::before{{content:"";display:inline-block;width:.8em;height:.8em;margin-right:.5em;background:{_MARKED[0]}}}
 svg{{width:100%;height:auto;display:block}}
-text{{font:11px system-ui,sans-serif;fill:#fff;pointer-events:none}}
+text{{font:14px system-ui,sans-serif;fill:#fff;pointer-events:none}}
 .heading{{fill:#1f2933;font-weight:600}}
 .branch{{fill:#e8ecf0}}
 .leaf{{stroke:#e8ecf0;stroke-width:1}}
