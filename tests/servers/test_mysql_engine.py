@@ -625,6 +625,35 @@ def test_a_view_whose_plan_the_account_may_not_see_is_not_taken_for_harmless(clu
     assert [hazard.id for hazard in estimate.hazards] == [named]
 
 
+def test_a_function_behind_a_view_is_not_run_to_be_planned_and_not_taken_for_harmless(mariadb_cluster):
+    cluster = mariadb_cluster
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("SET SESSION sql_log_bin = 0")
+        cursor.execute(
+            "CREATE FUNCTION shop.adds_up() RETURNS BIGINT READS SQL DATA"
+            " RETURN (SELECT SUM(DATA_LENGTH) FROM information_schema.TABLES)"
+        )
+        cursor.execute("CREATE VIEW shop.summed AS SELECT shop.adds_up() AS n")
+        cursor.execute("CREATE VIEW shop.`over it's` AS SELECT n FROM shop.summed")
+        cursor.execute("CREATE VIEW shop.plain AS SELECT COUNT(*) AS n, UPPER(MAX(status)) AS s FROM shop.orders")
+    engine = engine_of(cluster)
+    connection = engine.connect(PRIMARY, Account.READ, schema="shop")
+    found = {}
+    try:
+        for name in ("summed", "over it's", "plain", "orders"):
+            asked = replace(statement(f"SELECT * FROM `{name}`"), tables=(TableName(schema=None, name=name),))
+            found[name] = [hazard.id for hazard in connection.estimate(asked).hazards]
+    finally:
+        connection.close()
+        engine.close()
+        with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+            cursor.execute("SET SESSION sql_log_bin = 0")
+            cursor.execute("DROP VIEW shop.summed, shop.`over it's`, shop.plain")
+            cursor.execute("DROP FUNCTION shop.adds_up")
+    behind = ["calls-code-behind-a-view"]
+    assert found == {"summed": behind, "over it's": behind, "plain": [], "orders": []}
+
+
 def test_an_estimate_that_would_run_long_is_ended(connect):
     connection = connect()
     started = time.monotonic()

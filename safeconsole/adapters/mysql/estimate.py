@@ -24,6 +24,7 @@ from safeconsole.adapters.mysql.plans import (
 )
 from safeconsole.adapters.mysql.views import Name, Views
 from safeconsole.adapters.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, DriverError, Wire
+from safeconsole.core.lexicon import LexicalRules
 from safeconsole.core.limits import Limits
 from safeconsole.core.statement import Estimate, Hazard, Statement
 from safeconsole.core.vocabulary import Effect, Flavour
@@ -100,8 +101,13 @@ def _plan(link: Link, statement: Statement, views: Views) -> Plan:
     if not statement.is_plain_read or statement.kind.split(" ", 1)[0] not in _PLANNED:
         return Plan()
     names, behind = frozenset[Name](), tuple[Hazard, ...]()
-    if link.variant.flavour is not Flavour.MARIADB:
-        tables = tuple(replace(table, schema=table.schema or link.schema or None) for table in statement.tables)
+    tables = tuple(replace(table, schema=table.schema or link.schema or None) for table in statement.tables)
+    if link.variant.flavour is Flavour.MARIADB:
+        rules = LexicalRules(flavour=Flavour.MARIADB, version=link.version)
+        hazard = views.definitions.hazard_behind(link.wire, rules, tables)
+        if hazard is not None:
+            return Plan(hazards=(hazard,))
+    else:
         names = views.behind(link.wire, tables)
         behind = hazards_behind(names)
     if any(hazard.uninterruptible for hazard in (*statement.hazards, *behind)):

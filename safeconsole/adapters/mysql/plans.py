@@ -62,6 +62,12 @@ RUNS_WHILE_PLANNED = Hazard(
     why="the server runs parts of it to plan it, and did not come to an end of that",
     instead="EXPLAIN its parts",
 )
+CALLS_CODE = Hazard(
+    id="calls-code-behind-a-view",
+    cost=CostClass.CALLS_UNKNOWN_CODE,
+    why="a view behind it calls a stored function, and the server does not tell what that reads",
+    instead="ask the tables themselves",
+)
 HIDDEN_PLAN = Hazard(
     id="hidden-plan",
     cost=CostClass.OPENS_EVERY_TABLE,

@@ -11,6 +11,7 @@ import time
 
 import msgspec
 
+from safeconsole.adapters.mysql.definitions import Definitions
 from safeconsole.adapters.mysql.membership import ask
 from safeconsole.adapters.mysql.wire import Wire
 from safeconsole.core.statement import TableName
@@ -26,8 +27,14 @@ Name = tuple[str, str]
 
 
 class Views(msgspec.Struct):
-    """What is behind which name, remembered for a moment; one a connection."""
+    """
+    What is behind which name, remembered for a moment; one a connection.
 
+    Attributes:
+        definitions: the same for a server whose dictionary does not say it.
+    """
+
+    definitions: Definitions = msgspec.field(default_factory=Definitions)
     _known: dict[Name, tuple[float, frozenset[Name]]] = msgspec.field(default_factory=dict)
 
     def behind(self, wire: Wire, tables: tuple[TableName, ...]) -> frozenset[Name]:
