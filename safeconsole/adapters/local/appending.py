@@ -54,6 +54,11 @@ def make_private_directory(directory: Path) -> None:
         path = path.parent
     for path in reversed(missing):
         path.mkdir(mode=0o700, exist_ok=True)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            leave_to_owner(descriptor, path.parent)
+        finally:
+            os.close(descriptor)
         sync_directory(path.parent)
     if not directory.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(directory))
@@ -93,12 +98,29 @@ def open_appending(path: Path, *, new: bool) -> int:
         OSError: it cannot be opened; FileExistsError when `new` and it is there.
     """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-    found = path.parent.stat()
     descriptor = os.open(path, flags | os.O_EXCL if new else flags, 0o600)
-    if os.geteuid() == 0 and os.fstat(descriptor).st_uid != found.st_uid:
-        # What root writes beside a person's journals stays theirs to go on with, or they could never answer a review.
-        os.fchown(descriptor, found.st_uid, found.st_gid)
+    leave_to_owner(descriptor, path.parent)
     return descriptor
+
+
+def open_replacing(path: Path) -> int:
+    """Open a file for writing it anew, mode 0600, following no symbolic link. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    leave_to_owner(descriptor, path.parent)
+    return descriptor
+
+
+def leave_to_owner(descriptor: int, directory: Path) -> None:
+    """
+    Give what root made in a person's directory to the person. Raises OSError.
+
+    They go on writing and reading there: root's review must not keep them from answering it.
+    """
+    if os.geteuid() != 0:
+        return
+    owner = directory.stat()
+    if os.fstat(descriptor).st_uid != owner.st_uid:
+        os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def open_regular(path: Path) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from safeconsole.adapters.local.appending import PACKED, read_regular, sync_directory, unavailable
+from safeconsole.adapters.local.appending import PACKED, open_replacing, read_regular, sync_directory, unavailable
 from safeconsole.adapters.local.archive import LocalArchive
 from safeconsole.adapters.local.hostlog import HostLog
 from safeconsole.adapters.local.recording import recording_file
@@ -105,7 +105,7 @@ def _pack(path: Path, _host_log: HostLog, _summary: SessionSummary, *, dry: bool
     data = read_regular(path)
     packed = gzip.compress(data, mtime=0)
     part = path.with_name(f".{path.name}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    descriptor = open_replacing(part)
     with os.fdopen(descriptor, "wb") as file:
         file.write(packed)
         file.flush()

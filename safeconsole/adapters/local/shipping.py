@@ -16,7 +16,15 @@ from pathlib import Path
 
 import msgspec
 
-from safeconsole.adapters.local.appending import PACKED, make_private_directory, open_regular, reading, sync_directory
+from safeconsole.adapters.local.appending import (
+    PACKED,
+    make_private_directory,
+    open_appending,
+    open_regular,
+    open_replacing,
+    reading,
+    sync_directory,
+)
 from safeconsole.adapters.local.hostlog import HOST_LOG
 from safeconsole.adapters.local.journal import SESSION_ID, SESSIONS
 from safeconsole.adapters.local.sinks import Parcel, Sink, SinkError, sink_from
@@ -170,7 +178,7 @@ class Marks:
     def save(self) -> None:
         """Make the marks durable. Raises OSError."""
         part = self._path.with_suffix(".part")
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = open_replacing(part)
         with os.fdopen(descriptor, "wb") as file:
             file.write(msgspec.json.encode(self._marks))
             file.flush()
@@ -183,7 +191,7 @@ class Marks:
 def _marks(path: Path) -> Iterator[Marks | None]:
     """Yield a sink's marks for this process alone, or None when another has them. Raises OSError."""
     make_private_directory(path.parent)
-    descriptor = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    descriptor = open_appending(path.with_suffix(".lock"), new=False)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -12,14 +12,17 @@ import msgspec
 import pytest
 
 from safeconsole.adapters.local.archive import open_archive
-from safeconsole.adapters.local.hostlog import HostLog
+from safeconsole.adapters.local.hostlog import HostLog, open_host_log
 from safeconsole.adapters.local.journal import open_journal
+from safeconsole.adapters.local.pruning import prune
 from safeconsole.adapters.local.reviews import open_reviews
+from safeconsole.adapters.local.shipping import open_shipper
 from safeconsole.core.anchor import Anchor, AnchorEvent
 from safeconsole.core.chain import GENESIS, hash_in_line, sealed_line
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.record import Entry, SessionSummary
 from safeconsole.core.review import ReviewAct
+from safeconsole.core.settings import AuditSettings, SinkSettings
 
 TAMPERINGS = 200
 
@@ -339,7 +342,14 @@ def test_what_root_writes_beside_a_persons_journal_stays_the_persons(directory, 
     summary = open_archive(directory).sessions()[0]
     open_reviews(directory, by="cleo", clock=clock).add(summary, ReviewAct.NOTE, "looked at")
     open_journal(directory, clock=clock, session="of-root").close()
-    assert {path.stat().st_uid for path in directory.rglob("*")} == {65534}
+    sink = SinkSettings(kind="database", address=f"sqlite:///{directory.parent}/central.db")
+    (shipped,) = open_shipper(directory, AuditSettings(sinks={"central": sink}), {}).ship()
+    assert (shipped.trouble, shipped.lines > 0) == ("", True)
+    packed = prune(
+        open_archive(directory), open_host_log(directory, clock), (), remove_before="", pack_before="9", dry=False
+    )
+    assert any(one.act == "pack" for one in packed)
+    assert {path.name: path.stat().st_uid for path in directory.rglob("*") if path.stat().st_uid != 65534} == {}
 
 
 def test_any_single_flipped_bit_of_a_packed_session_is_found_and_stops_nobody(directory, sessions):
