@@ -83,6 +83,11 @@ def test_a_schema_that_nobody_may_see_is_not_moved_to(typed):
     ]
 
 
+def test_a_misspelt_table_is_answered_with_the_one_that_was_meant(typed):
+    _, messages = typed("SELECT id FROM orders WHERE id = 1;\rSELECT id FROM ordes;\r")
+    assert messages.endswith("doesn't exist (1146)\n  perhaps orders\n")
+
+
 def test_locks_that_an_account_may_not_see_say_what_it_needs(typed):
     _, messages = typed("\\locks\r")
     assert "the server says: " in messages

@@ -19,6 +19,12 @@ import msgspec
 HELD_TABLES = 200_000
 """Names of tables held for one schema; the rest is typed by hand."""
 
+_SLIPS = 2
+"""Characters by which a name that was meant is longer or shorter than the one written."""
+
+_LOOKED_AT = 500
+"""Names before and after one that is none, in order, which are compared with it: some 50 ms at most."""
+
 
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     """What stands on disk for one schema of one cluster, and the identities of the servers that have it."""
@@ -53,6 +59,18 @@ class SchemaNames(msgspec.Struct):
         """Return the table that is meant by a name in any case, or None."""
         at = bisect.bisect_left(self.folded, written.lower())
         return self.tables[at] if at < len(self.folded) and self.folded[at] == written.lower() else None
+
+    def nearest(self, written: str) -> str | None:
+        """Return the table that was perhaps meant by a name that is none, or None."""
+        # Imported here: only a mistake needs it.
+        from difflib import get_close_matches  # noqa: PLC0415
+
+        name = written.lower()
+        at = bisect.bisect_left(self.folded, name)
+        around = self.folded[max(0, at - _LOOKED_AT) : at + _LOOKED_AT]
+        alike = [folded for folded in around if abs(len(folded) - len(name)) <= _SLIPS]
+        found = get_close_matches(name, alike, n=1, cutoff=0.75)
+        return self.table_like(found[0]) if found else None
 
     def tables_from(self, prefix: str, most: int) -> Iterator[str]:
         """Yield the tables that begin with a prefix, in any case, at most so many."""

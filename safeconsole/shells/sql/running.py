@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from safeconsole.core.errors import ConfigurationError, SafeConsoleError, StoppedError
+from safeconsole.core.errors import ConfigurationError, SafeConsoleError, ServerError, StoppedError
 from safeconsole.core.statement import Statement
 from safeconsole.core.visit import Plea, Status
 from safeconsole.core.vocabulary import Verdict
@@ -19,6 +19,9 @@ from safeconsole.shells.terminal.measures import counted
 
 SHOWN_STATEMENTS = 20
 """Statements of a pasted script that are listed one by one."""
+
+_NO_SUCH_TABLE = frozenset({1146})
+"""Source: MySQL 9.7 and MariaDB 10.11, ER_NO_SUCH_TABLE."""
 
 
 def run_text(state: ConsoleState, text: str, *, pasted: bool = False) -> None:
@@ -91,6 +94,8 @@ def _told(state: ConsoleState, before: Status, problem: SafeConsoleError | str |
         state.leaving |= problem.leaving
     elif isinstance(problem, SafeConsoleError):
         state.refuse(problem)
+        if isinstance(problem, ServerError) and problem.code in _NO_SUCH_TABLE:
+            _say_what_was_meant(state)
     elif problem is not None:
         state.say(problem)
     after = state.gate.status()
@@ -98,6 +103,15 @@ def _told(state: ConsoleState, before: Status, problem: SafeConsoleError | str |
         # The person did not ask for another node: the one they were on is no longer fit.
         state.say(safe(f"moved from {before.node} to {after.node}: \\topology says why"))
     return problem is None
+
+
+def _say_what_was_meant(state: ConsoleState) -> None:
+    last = state.gate.last()
+    for table in last.statement.tables if last else ():
+        if table.schema in {None, "", state.gate.status().schema} and state.names.table_like(table.name) is None:
+            meant = state.names.nearest(table.name)
+            if meant:
+                state.say(f"  perhaps {safe(meant)}")
 
 
 def _agreed(state: ConsoleState, statements: Sequence[Statement], *, pasted: bool) -> bool:

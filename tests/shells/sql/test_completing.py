@@ -69,6 +69,18 @@ def test_what_fits_is_offered(text, expected, names):
     assert completed(names, text) == expected
 
 
+def test_a_name_that_is_none_leads_to_the_one_that_was_meant():
+    names = SchemaNames()
+    names.set_tables(["Orders", "order_items", "customers"])
+    assert [names.nearest(word) for word in ("ordes", "ODRERS", "customer", "nothing", "")] == [
+        "Orders",
+        "Orders",
+        "customers",
+        None,
+        None,
+    ]
+
+
 def test_nothing_typed_is_completed_only_when_asked(names):
     assert completed(names, "SELECT * FROM |", requested=True) == [
         "customers",
