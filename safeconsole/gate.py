@@ -135,16 +135,17 @@ class Gate:
             connection = self._slots.proven(number, considered, permit, presenter)
             considered = self._noted(number, considered, permit, connection)
             self._custody.require_going()
+            # MUST come before the send: after a crash there may be an intent without an outcome,
+            # never an outcome without an intent.
+            self._recorder.intent(number, permit, connection.guards)
+            if permit.elevation:
+                self._elevations.use(self._recorder.text_of(statement))
         except AuditUnavailableError:
             raise
         except BaseException as error:
+            # Interrupted while the intent went to disk, too: nothing was sent, and the record says so.
             self._end(self._recorder.refused(number, statement, unsent(error)), presenter, durable=True)
             raise
-        # MUST come before the send: after a crash there may be an intent without an outcome,
-        # never an outcome without an intent.
-        self._recorder.intent(number, permit, connection.guards)
-        if permit.elevation:
-            self._elevations.use(self._recorder.text_of(statement))
         return self._carry_out(number, considered, permit, connection, presenter)
 
     def _noted(self, number: int, considered: Considered, permit: Permit, connection: Connection) -> Considered:

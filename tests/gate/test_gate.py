@@ -17,6 +17,7 @@ from safeconsole.core.errors import (
     StoppedError,
     UnreachableError,
 )
+from safeconsole.core.record import Intent
 from safeconsole.core.statement import Estimate
 from safeconsole.core.vocabulary import Account
 from safeconsole.interfaces import People
@@ -115,6 +116,23 @@ def test_whatever_breaks_before_the_send_is_recorded_as_not_sent(walk, where, fa
     assert road.happened()[-2] == "durable outcome"
     assert (presenter.ended.outcome, road.sent()) == ("refused", [])
     assert presenter.ended.message.startswith("nothing was sent: ")
+
+
+def test_an_interrupt_while_the_intent_goes_to_disk_is_recorded_as_not_sent(walk):
+    road = walk()
+    append = road.journal.append
+
+    def interrupted(record, *, durable=False):
+        append(record, durable=durable)
+        if isinstance(record, Intent):
+            raise KeyboardInterrupt
+
+    road.journal.append = interrupted
+    presenter = FakePresenter(road.events)
+    with pytest.raises(KeyboardInterrupt):
+        road.run(READ, presenter)
+    assert (road.happened()[-2], road.sent()) == ("durable outcome", [])
+    assert (presenter.ended.outcome, presenter.ended.message) == ("refused", "nothing was sent: interrupted")
 
 
 def test_a_statement_whose_outcome_is_not_recorded_is_not_called_unsent(walk):

@@ -142,10 +142,16 @@ class FileJournal:
                 record=record,
             )
         )
-        write_whole(self._descriptor, line + b"\n")
-        self._size += len(line) + 1
-        self._number += 1
-        self._head = digest
+        size, number = self._size + len(line) + 1, self._number + 1
+        try:
+            write_whole(self._descriptor, line + b"\n")
+        except BaseException:
+            # An interrupt may come right after the line was written, and the next one MUST follow on it.
+            if os.fstat(self._descriptor).st_size == size:
+                self._size, self._number, self._head = size, number, digest
+            raise
+        # No call stands here: Python lets an interrupt in after calls only.
+        self._size, self._number, self._head = size, number, digest
 
     def _make_durable(self) -> None:
         if self._broken is not None:

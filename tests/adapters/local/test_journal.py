@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from safeconsole.adapters.local.appending import write_whole
 from safeconsole.adapters.local.archive import open_archive
 from safeconsole.adapters.local.clock import SystemClock
 from safeconsole.adapters.local.hostlog import HostLog
@@ -64,6 +65,29 @@ def test_a_record_is_in_the_file_before_append_returns(directory, clock):
     journal = open_journal(directory, clock=clock)
     journal.append(Noticed(what="one"))
     assert journal.path.read_bytes().count(b"\n") == 1
+
+
+@pytest.mark.parametrize("writes", [True, False])
+def test_an_interrupt_around_a_write_breaks_no_chain(directory, clock, told, monkeypatch, writes):
+    journal = open_journal(directory, clock=clock, session="abc")
+    journal.append(told.OPENED)
+    whole = write_whole
+
+    def interrupted(descriptor, data):
+        if writes:
+            whole(descriptor, data)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("safeconsole.adapters.local.journal.write_whole", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        journal.append(Noticed(what="interrupted"))
+    monkeypatch.undo()
+    journal.append(Noticed(what="next"))
+    journal.append(SessionClosed(statements=0))
+    journal.close()
+    archive = open_archive(directory)
+    assert [entry.number for entry in archive.entries("abc")] == list(range(4 if writes else 3))
+    assert archive.verify() == ()
 
 
 def test_one_sync_makes_a_statement_durable_and_other_records_cost_none(directory, clock, told, monkeypatch):
