@@ -246,6 +246,10 @@ def hash_of(entry: Entry) -> str:
     return chain.sealed_line(msgspec.structs.replace(entry, hash=""))[1]
 
 
+TAMPERING = "tampering"
+"""What a session notices when something of it was exchanged; it ends with that."""
+
+
 class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     """
     One session in a list.
@@ -259,6 +263,7 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
         denied: how many of the refused ones no elevation would have helped.
         stopped: how many were cut off.
         break_glass: how many of the elevations were a window and not one statement.
+        tampered: how often something was found exchanged in it.
         live: whether a console still writes to it.
         entries: how many entries could be read.
         head: the hash of the last one, "" without one.
@@ -278,6 +283,7 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     denied: int = 0
     stopped: int = 0
     break_glass: int = 0
+    tampered: int = 0
     live: bool = False
     entries: int = 0
     head: str = ""

@@ -1,8 +1,8 @@
 """
 Which sessions somebody else must look at, and what they said.
 
-A session enters the queue when it elevated, met a deny rule, ended with something unknown, or cannot be
-read whole. It leaves by a review of somebody else than the person; a break-glass session needs the
+A session enters the queue when it elevated, met a deny rule, ended with something unknown, was tampered with, or
+cannot be read whole. It leaves by a review of somebody else than the person; a break-glass session needs the
 person's closing note before that. A review is bound to what the session held then: a session that has
 changed since is pending again.
 """
@@ -75,6 +75,7 @@ def reasons_for_review(summary: SessionSummary) -> tuple[str, ...]:
         (summary.elevated, "elevated"),
         (summary.denied, "refused by a deny rule"),
         (summary.unknown, "outcome unknown"),
+        (summary.tampered, "tampered with"),
         (summary.trouble, "cannot be read whole"),
     )
     return tuple(reason for held, reason in told if held)

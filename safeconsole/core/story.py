@@ -9,6 +9,7 @@ import msgspec
 
 from safeconsole.core.elevation import Scope
 from safeconsole.core.record import (
+    TAMPERING,
     Approved,
     Asked,
     Confirmed,
@@ -18,6 +19,7 @@ from safeconsole.core.record import (
     Ended,
     Entry,
     Intent,
+    Noticed,
     SessionClosed,
     SessionOpened,
     SessionSummary,
@@ -214,6 +216,7 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
         elevated=count.elevated,
         unknown=count.outcomes[OutcomeKind.UNKNOWN] + (0 if live else len(count.open_intents)),
         break_glass=count.break_glass,
+        tampered=count.tampered,
         live=live,
         entries=count.entries,
         head=count.head,
@@ -234,6 +237,7 @@ class _Count(msgspec.Struct):
     asked: int = 0
     elevated: int = 0
     break_glass: int = 0
+    tampered: int = 0
     denied: int = 0
     denials: set[int] = msgspec.field(default_factory=set)
     open_intents: set[int] = msgspec.field(default_factory=set)
@@ -254,6 +258,8 @@ class _Count(msgspec.Struct):
             case ElevationChanged(state="granted") as record:
                 self.elevated += 1
                 self.break_glass += record.scope == Scope.BREAK_GLASS
+            case Noticed() as record if record.what == TAMPERING:
+                self.tampered += 1
             case Intent() as record:
                 self.open_intents.add(record.statement)
             case Ended() as record:

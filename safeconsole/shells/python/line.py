@@ -17,7 +17,7 @@ from safeconsole.core.decision import Considered
 from safeconsole.core.elevation import Grant
 from safeconsole.core.errors import DeniedError, RefusedError, ServerError, StoppedError
 from safeconsole.core.lexer import LexicalRules
-from safeconsole.core.record import Ended, Record
+from safeconsole.core.record import TAMPERING, Ended, Record
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import Effect, Verdict
 from safeconsole.core.watchdog import Sample
@@ -251,7 +251,7 @@ class Line:
     def end_session(self, found: str) -> NoReturn:
         """Record what was found, close the gate and end the program."""
         self._over = True
-        Gate.note(self.gate, "tampering", found)
+        Gate.note(self.gate, TAMPERING, found)
         Gate.close(self.gate, f"ended: {found}")
         self.screen.messages.write(f"safeconsole: the session is over, and recorded as tampered with: {found}\n")
         raise SessionEndedError(DeniedError.exit_code)

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from safeconsole.adapters.local.archive import open_archive
+from safeconsole.core.review import reasons_for_review
+
 CASES = sorted((Path(__file__).resolve().parents[2] / "cases" / "python").glob("*.py"))
 ORDERS = 5_000
 WORDS = ("sockets", "programs", "memory", "journal")
@@ -46,6 +49,18 @@ def test_the_attack_ends_as_its_file_says(case, shop, tmp_path, run_program):
     assert expected["journal"] in {record.get("what", record["type"]) for record in records}
     assert not (tmp_path / "escaped").exists()
     assert orders(shop) == ORDERS
+
+
+def test_a_session_that_was_tampered_with_waits_for_a_reviewer(shop, tmp_path, run_program):
+    config = configured(shop, CASES[0], tmp_path)
+    assert (
+        run_program(
+            "-c", "db._line.gate.__class__ = type('Open', (type(db._line.gate),), {})", config=config
+        ).returncode
+        == 4
+    )
+    (summary,) = open_archive(tmp_path / "audit").sessions()
+    assert reasons_for_review(summary) == ("tampered with",)
 
 
 def recording(shop, directory, words):
