@@ -1,6 +1,7 @@
 """The host's free memory on the road: chosen by before, killed by during, and missed when it falls silent."""
 
 import threading
+import time
 
 import pytest
 
@@ -138,3 +139,29 @@ def test_an_exporter_that_dies_while_a_statement_runs_ends_it(cluster, exporters
     assert isinstance(error, StoppedError)
     assert (error.by, error.ceiling, error.verified) == ("watchdog", "sensors", "killed")
     assert desk.records("outcome")[-1]["ceiling"] == "sensors"
+
+
+def test_a_console_sends_nothing_that_needs_a_source_which_is_silent(cluster, exporters, sit_down):
+    for exporter in exporters.values():
+        exporter.answer = b""
+    desk = sit_down(sensors=["free_memory_bytes"])
+    error = desk.error_of("SELECT 1 AS unsent")
+    assert isinstance(error, NoFitNodeError) and error.exit_code == 8
+    assert "free_memory_bytes cannot be read here" in error.message
+    assert error.instead.startswith("try another node")
+    assert {record["outcome"] for record in desk.records("outcome")} == {"refused"}
+    # It comes back by itself once the source answers.
+    for exporter in exporters.values():
+        exporter.answer = page_of(8 * GIB)
+    assert desk.run("SELECT 1").table == [(1,)]
+
+
+def test_a_silent_source_ends_no_elevation_of_a_read(exporters, sit_down):
+    desk = sit_down(sensors=["free_memory_bytes"])
+    desk.gate.elevate(reason="incident 7")
+    desk.run("SELECT 1")
+    for exporter in exporters.values():
+        exporter.answer = b""
+    time.sleep(6)
+    assert desk.error_of("SELECT 1").exit_code == 8
+    assert desk.gate.status().elevated_seconds > 0

@@ -9,7 +9,7 @@ import msgspec
 from safeconsole.adapters.mysql.lookout import Lookout
 from safeconsole.adapters.mysql.sensors import Numbers
 from safeconsole.adapters.mysql.watched import sample_of
-from safeconsole.core.errors import NoFitNodeError
+from safeconsole.core.errors import UnreachableError
 from safeconsole.core.watchdog import MISSING_READINGS, SensorName, unseen
 
 BASELINE_SECONDS = 5.0
@@ -40,8 +40,8 @@ class Baseline(msgspec.Struct):
             fresh: look anew in any case.
 
         Raises:
-            NoFitNodeError: a needed sensor told nothing, as often as it may while a statement runs.
-            UnreachableError: the connection is gone and does not come back.
+            UnreachableError: a needed sensor told nothing, as often as it may while a statement runs, or the connection
+                is gone and does not come back.
         """
         now = time.monotonic()
         if self.numbers is not None and not fresh and now - self.taken_seconds < BASELINE_SECONDS:
@@ -68,9 +68,9 @@ class Baseline(msgspec.Struct):
         self.numbers, self.taken_seconds = numbers, time.monotonic()
         return numbers
 
-    def _refusal(self, blind: tuple[SensorName, ...]) -> NoFitNodeError:
+    def _refusal(self, blind: tuple[SensorName, ...]) -> UnreachableError:
         grants = tuple(dict.fromkeys(needs for needs in self.lookout.sensors.missing if needs))
-        return NoFitNodeError(
+        return UnreachableError(
             f"{', '.join(blind)} cannot be read here, and the policy needs it for this statement; nothing was sent",
             evidence=tuple(f"refused to this account: {needs}" for needs in grants),
             instead="try another node" + (", or have that granted" if grants else ", or look at the sensor's source"),

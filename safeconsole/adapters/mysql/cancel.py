@@ -80,8 +80,8 @@ class Watchdog:
             fresh: count growth from now rather than from a look of the last seconds.
 
         Raises:
-            NoFitNodeError: a needed sensor cannot be read; nothing may be sent.
-            UnreachableError: the watchdog's connection is gone and does not come back; nothing may be sent.
+            UnreachableError: a needed sensor cannot be read, or the watchdog's connection is gone and does not come
+                back; nothing may be sent.
         """
         before = self._current
         if before is not None and not before.finished:

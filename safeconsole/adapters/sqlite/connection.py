@@ -14,7 +14,7 @@ from safeconsole.adapters.sqlite.sensors import free_memory_bytes, held_memory_b
 from safeconsole.adapters.sqlite.sidecar import Place, Proof, prove
 from safeconsole.adapters.sqlite.watching import Watch
 from safeconsole.core.decision import Permit
-from safeconsole.core.errors import NoFitNodeError, RefusedError, UnreachableError
+from safeconsole.core.errors import RefusedError, UnreachableError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.routing import Identity, Reading
 from safeconsole.core.statement import Estimate, Statement
@@ -115,7 +115,7 @@ class SqliteConnection:
         looks = Watch(limits=permit.limits, needed=permit.sensors, monotonic=self._clock.monotonic, tell=watch)
         blind = looks.blind
         if blind:
-            raise NoFitNodeError(
+            raise UnreachableError(
                 f"sqlite tells no {', '.join(blind)}, and the policy needs it for this statement; nothing was sent",
                 instead="have the rule that names the sensor leave sqlite out: node.flavour != 'sqlite'",
             )
