@@ -20,7 +20,7 @@ def statement(text, *effects):
     return Statement(text=text, kind=kind, effects=frozenset(effects or {Effect.READ}), digest="d")
 
 
-def permit(connection, what, *, account=Account.READ, route=Route.REPLICA, within=False, **limits):
+def permit(connection, what, *, account=Account.READ, route=Route.REPLICA, within=False, sensors=(), **limits):
     what = statement(what) if isinstance(what, str) else what
     return Permit(
         statement=what,
@@ -29,6 +29,7 @@ def permit(connection, what, *, account=Account.READ, route=Route.REPLICA, withi
         route=route,
         account=account,
         limits=Limits(**limits),
+        sensors=sensors,
         read_only=what.effects <= {Effect.READ, Effect.SESSION},
         rules=(),
         within=within,
