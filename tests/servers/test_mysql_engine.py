@@ -654,6 +654,15 @@ def test_a_function_behind_a_view_is_not_run_to_be_planned_and_not_taken_for_har
     assert found == {"summed": behind, "over it's": behind, "plain": [], "orders": []}
 
 
+@pytest.mark.parametrize("literal", ["'it''s'", "'a\\\\b'", "'\\n'", "'\\0'", '"q"', "'\u20ac'"])
+def test_no_literal_hides_the_plan(connect, literal):
+    connection = connect()
+    estimate = connection.estimate(statement(f"SELECT * FROM orders WHERE status = {literal}"))
+    assert (estimate.asked, estimate.full_scans, estimate.hazards) == (True, ("orders",), ())
+    assert estimate.rows > 1000
+    assert not connection.broken
+
+
 def test_an_estimate_that_would_run_long_is_ended(connect):
     connection = connect()
     started = time.monotonic()

@@ -220,3 +220,16 @@ def test_tls_is_not_turned_off_for_a_name_that_only_sounds_local():
 def test_an_authority_that_cannot_be_read_is_said_so(tmp_path):
     with pytest.raises(ConfigurationError, match="tls.ca"):
         tls_for(Place(host="db", ip="10.0.0.5", port=1), TlsSettings(ca=str(tmp_path / "none.pem")))
+
+
+@pytest.mark.parametrize("condition", ["'O\\'Brien'", "'a\\Zb'", "'a\\\\b'", "'tab\there'"])
+def test_a_plan_with_the_escapes_of_sql_in_it_is_read(condition):
+    """MariaDB writes conditions so: a quote in a literal must not hide what is read."""
+    plan = f'{{"query_block": {{"table": {{"table_name": "t", "access_type": "ALL", "rows": 7, "x": "a = {condition}"}}}}}}'
+    found = read_plan(plan)
+    assert (found.rows, found.full_scans, found.hazards) == (7, ("t",), ())
+
+
+@pytest.mark.parametrize("nonsense", ["", "{", '{"a": "\\u12"}', "EXPLAIN"])
+def test_a_plan_that_is_no_json_is_unreadable_and_not_missing(nonsense):
+    assert [hazard.id for hazard in read_plan(nonsense).hazards] == ["unreadable-plan"]
