@@ -1,0 +1,99 @@
+"""A replication group of three real servers, of which the configuration names one: found, proven, followed."""
+
+import time
+
+import pymysql
+import pytest
+
+from safeconsole.adapters.mysql.engine import open_engine
+from safeconsole.core.vocabulary import Role
+from safeconsole.demo import daemon, replication
+from tests.servers.desk import listen, seated, times_sent
+from tests.servers.talking import GivenSecrets, RealClock, settings_for, wait_for
+
+GROUP = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
+MEMBERS = "SELECT member_state FROM performance_schema.replication_group_members"
+
+pytestmark = pytest.mark.timeout(600)
+
+
+@pytest.fixture
+def group(private_cluster):
+    """Three servers in one group, writing on the first."""
+    cluster = private_cluster("mysql")
+    ports = daemon.free_ports(len(cluster.nodes))
+    seeds = ",".join(f"127.0.0.1:{port}" for port in ports)
+    for node, port in zip(cluster.nodes, ports, strict=True):
+        if node.role == "replica":
+            tell(cluster, node, "STOP REPLICA", "RESET REPLICA ALL")
+            tell(cluster, node, "SET GLOBAL super_read_only = 0", "SET GLOBAL read_only = 0")
+        try:
+            tell(cluster, node, "INSTALL PLUGIN group_replication SONAME 'group_replication.so'")
+        except pymysql.MySQLError as error:
+            pytest.skip(f"this server has no group replication: {error}")
+        settings = {
+            "group_name": GROUP,
+            "local_address": f"127.0.0.1:{port}",
+            "group_seeds": seeds,
+        }
+        tell(cluster, node, *(f"SET GLOBAL group_replication_{name} = '{value}'" for name, value in settings.items()))
+        tell(
+            cluster,
+            node,
+            "SET GLOBAL group_replication_recovery_use_ssl = 1",
+            "SET GLOBAL group_replication_member_expel_timeout = 0",
+        )
+    first, *others = cluster.nodes
+    tables = ("replication_group_members", "replication_group_member_stats")
+    tell(
+        cluster,
+        first,
+        "GRANT GROUP_REPLICATION_STREAM ON *.* TO replicator@'%'",
+        *(f"GRANT SELECT ON performance_schema.{table} TO console_read@'%', console_elevated@'%'" for table in tables),
+        "SET GLOBAL group_replication_bootstrap_group = ON",
+        "START GROUP_REPLICATION",
+        "SET GLOBAL group_replication_bootstrap_group = OFF",
+    )
+    for node in others:
+        tell(cluster, node, f"START GROUP_REPLICATION USER='replicator', PASSWORD='{cluster.accounts['replicator']}'")
+    wait_for(lambda: states(cluster, first) == ["ONLINE"] * 3, at_most=60)
+    return cluster
+
+
+def tell(cluster, node, *statements):
+    with cluster.dba_connect(node) as dba:
+        replication.tell(dba, *statements)
+
+
+def states(cluster, node):
+    with cluster.dba_connect(node) as dba, dba.cursor() as cursor:
+        cursor.execute(MEMBERS)
+        return [state for (state,) in cursor.fetchall()]
+
+
+def test_a_group_is_found_from_one_member_and_followed_when_its_primary_dies(group, tmp_path):
+    address = {node.name: f"{node.host}:{node.port}" for node in group.nodes}
+    names = {at: name for name, at in address.items()}
+    settings = settings_for([address["replica-1"]], names=names)
+    engine = open_engine("shop", settings, GivenSecrets(group.accounts), RealClock())
+    readings = {str(reading.node): reading for reading in engine.topology()}
+    engine.close()
+    # The group chose who writes.
+    assert sorted(reading.role for reading in readings.values()) == [Role.PRIMARY, Role.REPLICA, Role.REPLICA]
+    assert readings["replica-2"].found == readings["primary"].found == "in the group of replica-1"
+    assert readings["replica-1"].proof.startswith("group replication: online ")
+    primary = next(node for node in group.nodes if readings[node.name].role is Role.PRIMARY)
+    listen(group)
+    with seated(group, tmp_path / "desk", nodes={"replica-1": address["replica-1"]}, connect_seconds=1.5) as desk:
+        assert desk.port() != primary.port
+        change = "UPDATE orders SET total = total + 1 WHERE id = 1 AND 'mark {0}' = 'mark {0}'"
+        assert desk.run(change.format("before")).where in (primary.name, address[primary.name])
+        group.kill(primary)
+        started = time.monotonic()
+        seconds, errors, shown = desk.seconds_until(change.format("after"), at_most=60)
+        assert shown.where not in (primary.name, address[primary.name])
+        assert times_sent(group, "mark after") == 1
+        told = errors[0].message if errors else "nothing"
+        print(f"\n| group replication: kill -9 of the primary while nothing runs | {told} | 1 | {seconds:.1f} s |")
+        assert time.monotonic() - started < 60
+        assert desk.port() != primary.port
