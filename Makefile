@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 2
 
-.PHONY: demo test check servers setup dev clean
+.PHONY: demo test check servers failover setup dev clean
 
 # The console needs the package alone; tests and checks need the dev group too.
 $(VENV)/.installed: pyproject.toml
@@ -43,6 +43,10 @@ test: check
 	@$(BIN)/python -m safeconsole.demo.binaries mariadb mysql || true
 	@# Real servers, kills and deadlines on a busy machine: what fails once is tried once more, and shown as R.
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --reruns 1
+
+# The table in docs/routing.md: real failovers under a console and an application's pool, both flavours, about ten minutes.
+failover: $(VENV)/.developed
+	@$(BIN)/python -m pytest -q -s -p no:cacheprovider tests/servers/test_failover.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,11 +1,13 @@
 """
 A console session while the cluster under it fails over: what the person is told, what was sent, how soon it works again.
 
-Every test prints its line of the table in docs/routing.md (`pytest -s -k failover` shows them).
+An application's pool works on the same cluster all the while. `make failover` prints the table of docs/routing.md.
 """
 
+import os
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -15,7 +17,9 @@ from safeconsole.core.errors import (
     OutcomeUnknownError,
     RefusedError,
 )
+from safeconsole.core.vocabulary import Role
 from tests.servers.desk import listen, seated, times_sent
+from tests.servers.pool import Application
 from tests.servers.proxy import Proxy
 from tests.servers.talking import threads_running, wait_for
 from tests.servers.test_own_writes import delay
@@ -34,6 +38,13 @@ READ = "SELECT @@port, 'mark {mark}'"
 pytestmark = pytest.mark.timeout(600)
 
 
+HEAD = (
+    "| what happened | server | what the person saw | sent | again after"
+    " | the application: writes and reads that failed | without an answer, writes and reads | stored twice |"
+)
+LINES = []
+
+
 @pytest.fixture(params=FLAVOURS)
 def cluster(request, private_cluster):
     started = private_cluster(request.param)
@@ -41,13 +52,49 @@ def cluster(request, private_cluster):
     return started
 
 
-@pytest.fixture
-def told(request):
-    """A function that prints one line of the table."""
+@pytest.fixture(scope="module", autouse=True)
+def table():
+    """Print the whole table when all is over, and write it where SAFECONSOLE_FAILOVER_TABLE says."""
+    yield
+    text = "\n".join((HEAD, "|---|---|---|---|---|---|---|---|", *LINES))
+    print(f"\n{text}")
+    place = os.environ.get("SAFECONSOLE_FAILOVER_TABLE")
+    if place:
+        Path(place).write_text(f"{text}\n")
 
-    def line(error, *, sent, seconds):
-        what = f"{type(error).__name__} ({error.exit_code}): {error.message}" if error else "nothing"
-        print(f"\n| {request.node.name} | {what} | {sent} | {seconds:.1f} s |")
+
+@pytest.fixture
+def proxies(cluster):
+    """A proxy before each node, by its name."""
+    made = {node.name: Proxy(node.host, node.port) for node in cluster.nodes}
+    yield made
+    for proxy in made.values():
+        proxy.close()
+
+
+@pytest.fixture
+def application(cluster, proxies):
+    """An application that works on the cluster meanwhile, by way of the proxies."""
+    running = Application(cluster, [proxy.address for proxy in proxies.values()])
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def told(request, cluster, application):
+    """A function that writes one line of the table; what the application sent is stored once."""
+
+    def line(error, *, sent, seconds, awaits=True):
+        if awaits:
+            application.works_again()
+        writes, reads, write_gap, read_gap, twice = application.report()
+        assert twice == 0
+        what = f"{error.exit_code}: {error.message}" if error else "the answer"
+        name = request.node.originalname.removeprefix("test_").replace("_", " ")
+        LINES.append(
+            f"| {name} | {cluster.flavour} | {what} | {sent} | {seconds:.1f} s"
+            f" | {writes}, {reads} | {write_gap:.1f} s, {read_gap:.1f} s | {twice} |"
+        )
 
     return line
 
@@ -169,7 +216,7 @@ def test_a_read_is_sent_again_when_its_replica_is_killed_before_a_row_was_shown(
         seconds = shown.ended.elapsed_seconds
         assert [row[0] for row in shown.table] == [stays.port]
         (note,) = [note for note in shown.notes if note.startswith("asked again")]
-        assert f"asked again on {stays.name}: the connection to" in note and "no row of it had been shown" in note
+        assert f"asked again on {stays.name}: the " in note and "no row of it had been shown" in note
         # Each time it was on record before it was sent.
         intents = [record for record in desk.records("intent") if mark in record["sql"]]
         assert [record["node"] for record in intents] == [read_from.name, stays.name]
@@ -293,23 +340,53 @@ def test_an_endpoint_that_moves_to_the_primary_is_refused(cluster, tmp_path, tol
     proxy.close()
 
 
-def test_a_node_that_goes_deaf_is_left_for_one_that_answers(cluster, tmp_path, told):
-    proxies = {node.name: Proxy(node.host, node.port) for node in cluster.nodes}
+def test_a_replica_that_goes_deaf_is_left_for_one_that_answers(cluster, proxies, tmp_path, told):
     nodes = {name: proxy.address for name, proxy in proxies.items()}
     with seated(cluster, tmp_path / "desk", nodes=nodes, connect_seconds=1.5) as desk:
         first = desk.port()
         name = next(node.name for node in cluster.replicas if node.port == first)
         proxies[name].go_deaf()
         started = time.monotonic()
-        seconds, errors, shown = desk.seconds_until(READ.format(mark="deaf"))
+        shown = desk.run(READ.format(mark="deaf"))
+        seconds = time.monotonic() - started
         assert shown.table[0][0] != first
         # Nothing of it had been sent, so that the next replica was asked, and the person was not.
-        assert errors == []
         assert times_sent(cluster, "mark deaf") == 1
         assert any(name in note for note in shown.notes), shown.notes
-        told(None, sent=1, seconds=time.monotonic() - started)
-    for proxy in proxies.values():
-        proxy.close()
+        told(None, sent=1, seconds=seconds)
+
+
+def test_a_primary_that_is_cut_off_takes_no_change_and_another_does(cluster, proxies, tmp_path, told):
+    nodes, mark = {name: proxy.address for name, proxy in proxies.items()}, "cutoff"
+    with seated(cluster, tmp_path / "desk", nodes=nodes, connect_seconds=1.5) as desk:
+        desk.run("SELECT COUNT(*) FROM orders")
+        proxies["primary"].go_deaf()
+        error = desk.error_of(CHANGE.format(mark=mark))
+        assert error.exit_code == 8 and times_sent(cluster, f"mark {mark}") == 0
+        cluster.promote(cluster.replicas[0])
+        seconds, errors, shown = desk.seconds_until(CHANGE.format(mark=mark))
+        assert shown.where == "replica-1" and times_sent(cluster, f"mark {mark}") == 1
+        # Whoever was cut off and comes back is no second primary.
+        proxies["primary"].hear_again()
+        proxies["primary"].cut()
+        roles = {str(reading.node): reading.role for reading in desk.gate.topology()}
+        assert (roles["primary"], roles["replica-1"]) == (Role.UNKNOWN, Role.PRIMARY)
+        told(error, sent=0, seconds=seconds)
+
+
+def test_a_primary_that_is_cut_off_under_a_change_leaves_it_unknown(cluster, proxies, tmp_path, told):
+    nodes, mark = {name: proxy.address for name, proxy in proxies.items()}, "cutunder"
+    with seated(cluster, tmp_path / "desk", nodes=nodes, connect_seconds=1.5) as desk:
+        desk.run("SELECT COUNT(*) FROM orders")
+        later(1.0, proxies["primary"].go_deaf)
+        error = desk.error_of(SLOW_CHANGE.format(mark=mark))
+        assert isinstance(error, OutcomeUnknownError)
+        cluster.promote(cluster.replicas[0])
+        seconds, errors, shown = desk.seconds_until(CHANGE.format(mark="aftercut"))
+        assert shown.where == "replica-1" and times_sent(cluster, "mark aftercut") == 1
+        proxies["primary"].hear_again()
+        proxies["primary"].cut()
+        told(error, sent=1, seconds=seconds)
 
 
 def _touch(cluster):
