@@ -7,7 +7,14 @@ from pymysql import err
 
 from safeconsole.adapters.mysql.error_codes import KNOWN, connect_error, is_lost, statement_error
 from safeconsole.adapters.mysql.packets import PacketTooLargeError
-from safeconsole.core.errors import OutcomeUnknownError, RefusedError, ServerError, StoppedError, UnreachableError
+from safeconsole.core.errors import (
+    LostError,
+    OutcomeUnknownError,
+    RefusedError,
+    ServerError,
+    StoppedError,
+    UnreachableError,
+)
 
 
 def outcome(error, *, changes=False):
@@ -58,7 +65,7 @@ def test_a_lost_connection_is_unknown_for_a_change_and_over_for_a_read(error):
     assert is_lost(error)
     assert type(outcome(error, changes=True)) is OutcomeUnknownError
     read = outcome(error)
-    assert (type(read), read.by, read.verified) == (StoppedError, "server", "unreachable")
+    assert (type(read), read.by, read.verified) == (LostError, "server", "unreachable")
 
 
 def test_a_value_over_the_ceiling_is_a_stop_of_ours():
