@@ -75,6 +75,15 @@ class Driver:
         whole = max(round(seconds), 1)
         return {**parameters, self.connect_timeout: whole, "read_timeout": whole, "write_timeout": whole}
 
+    def limited(self, parameters: Mapping[str, Any], *, seconds: float) -> dict[str, Any]:
+        """Return the same with every read limited until `unlimit`, where the driver can take the limit back."""
+        return {**parameters, "read_timeout": max(round(seconds), 1)} if self.read_timeout else dict(parameters)
+
+    def unlimit(self, connection: object, parameters: Mapping[str, Any]) -> None:
+        """Give a new connection the limit of reads that the application gave it, if any."""
+        if self.read_timeout:
+            setattr(connection, self.read_timeout, parameters.get("read_timeout"))
+
     @contextlib.contextmanager
     def patience(self, connection: object, seconds: float) -> Iterator[None]:
         """Limit the reads of a connection for a while, where the driver can."""

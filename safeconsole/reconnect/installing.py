@@ -112,9 +112,12 @@ class Installed:
             except BaseException as error:
                 self._board.give_back(node)
                 self._board.count("connect_failures")
-                if code_of(error) not in UNREACHABLE | BUSY or time.monotonic() > until:
+                if code_of(error) not in UNREACHABLE | BUSY:
                     raise
+                # Before giving up, too: the next request must not try the same node again.
                 self._after_failure(node, error)
+                if time.monotonic() > until:
+                    raise
                 continue
             if (link := self._link(opened, node)) is not None:
                 record.info[_KEY] = link
@@ -123,8 +126,10 @@ class Installed:
                 return opened
 
     def _open(self, node: Node, args: Sequence[Any], parameters: dict[str, Any]) -> DBAPIConnection:
-        aimed = self._driver.towards(parameters, node.address, seconds=self._options.connect_seconds)
-        return self._dialect.connect(*args, **aimed)
+        """Open a connection; a node that takes it and then says nothing holds it up no longer than one that is gone."""
+        seconds = self._options.connect_seconds
+        aimed = self._driver.towards(parameters, node.address, seconds=seconds)
+        return self._dialect.connect(*args, **self._driver.limited(aimed, seconds=seconds))
 
     def _after_failure(self, node: Node, error: BaseException) -> None:
         if code_of(error) in BUSY:
@@ -136,6 +141,7 @@ class Installed:
     def _link(self, opened: DBAPIConnection, node: Node) -> Link | None:
         """Return what is known of a new connection, or None where it is of no use and was closed."""
         finding = self._ask(opened)
+        self._driver.unlimit(opened, self._parameters[1])
         # That there is no second one was seen by the look that made the node fit.
         wrong = unfit_reason(self._board.role, finding, writers=1)
         if wrong:

@@ -37,13 +37,14 @@ def application():
         account="console_elevated",
         pool=5,
         password="",
+        connect_args=None,
         **options,
     ):
         require(driver)
         at = nodes or [f"{node.host}:{node.port}" for node in cluster.nodes]
         host, _, port = at[0].rpartition(":")
         url = URL.create(f"mysql+{driver}", account, password or cluster.accounts[account], host, int(port), "shop")
-        engine = create_engine(url, pool_size=pool, max_overflow=0, pool_timeout=20)
+        engine = create_engine(url, pool_size=pool, max_overflow=0, pool_timeout=20, connect_args=connect_args or {})
         patient = {"patience_seconds": 8.0, "connect_seconds": 1.0, **options}
         installed = reconnect.install(engine, role=role, nodes=at, options=reconnect.Options(**patient))
         engines.append((engine, installed))

@@ -83,6 +83,40 @@ def test_requests_wait_for_the_new_primary_when_the_old_one_was_killed(private_c
     assert installed.counters().waits >= 1
 
 
+def test_a_primary_that_went_deaf_is_left_also_by_requests_of_little_patience(private_cluster, application, proxied):
+    """To connect to it takes longer than a request waits; still, only the first of them try."""
+    cluster = created(private_cluster("mariadb"))
+    proxies = proxied(cluster)
+    engine, _ = application(
+        cluster,
+        nodes=[proxies[node.name].address for node in cluster.nodes],
+        pool=1,
+        patience_seconds=0.5,
+        prove_seconds=30,
+        connect_args={"read_timeout": 1},
+    )
+    writer = Writer(engine)
+    writer.request(0)
+    cluster.wait_caught_up()
+    proxies[cluster.primary.name].go_deaf()
+    writer.request(1)
+    cluster.promote(cluster.replicas[0])
+    for number in range(2, 22):
+        writer.request(number)
+    assert writer.acknowledged[-10:] == list(range(12, 22)), writer.failed
+    assert stored(cluster) == writer.acknowledged
+
+
+@pytest.mark.parametrize("driver", ["pymysql", "mysqlconnector"])
+def test_a_connection_has_the_applications_own_limit_of_reads(shared_clusters, application, driver):
+    for given in (None, 7):
+        engine, _ = application(
+            shared_clusters("mariadb"), driver=driver, connect_args={"read_timeout": given} if given else None
+        )
+        with engine.connect() as connection:
+            assert connection.connection.driver_connection._read_timeout == given
+
+
 def test_two_nodes_that_take_writes_are_no_primary(private_cluster, application):
     cluster = created(private_cluster("mariadb", replicas=1))
     with cluster.dba_connect(cluster.replicas[0]) as dba, dba.cursor() as cursor:
