@@ -4,7 +4,8 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+# Real servers are waited for more than they compute: a third worker on two cores is not idle.
+WORKERS ?= 3
 
 .PHONY: demo test check servers failover setup dev clean
 

@@ -216,4 +216,4 @@ def test_surveys_that_were_stopped_go_on_from_where_they_stood(fleet, made_up, m
     ]  # fmt: skip
     # Each cluster's pages once, and at most the one again that was under way.
     assert 2 * (MADE_UP // 500 + 1) <= pages() <= 2 * (MADE_UP // 500 + 2)
-    assert pages() > before > 4
+    assert pages() > before >= 4
