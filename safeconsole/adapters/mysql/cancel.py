@@ -217,7 +217,9 @@ class Watchdog:
         if elapsed > watched.limits.run_seconds:
             # No sample first: a server in trouble may take long to answer it.
             return breach_of(watched.limits, watched.first, Sample(elapsed_seconds=elapsed))
-        numbers = self._lookout.numbers(within_seconds=watched.limits.run_seconds - elapsed)
+        # A server that says nothing is to be noticed long before a deadline that is far away.
+        within = min(ANSWER_SECONDS, watched.limits.run_seconds - elapsed)
+        numbers = self._lookout.numbers(within_seconds=within)
         sample = sample_of(numbers, elapsed=watched.elapsed_seconds, rows=watched.rows)
         watched.peak_memory_bytes = max(watched.peak_memory_bytes, sample.session_memory_bytes or 0)
         if watched.report and not watched.finished:
