@@ -43,7 +43,7 @@ servers: $(VENV)/.installed
 test: check
 	@$(BIN)/python -m safeconsole.demo.binaries mariadb mysql || true
 	@# Real servers, kills and deadlines on a busy machine: what fails once is tried once more, and shown as R.
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --reruns 1
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --reruns 1
 
 # The table in docs/routing.md: real failovers under a console and an application's pool, both flavours, about ten minutes.
 failover: $(VENV)/.developed
