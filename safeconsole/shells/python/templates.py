@@ -128,8 +128,8 @@ def _values(template: Template, parameters: Parameters) -> list[object]:
                 0, f"no parameter for {', '.join(f'%({name})s' if name else '%s' for name in missing)}"
             )
         return [parameters[name] for name in template.names]
-    if isinstance(parameters, str | bytes):
-        raise ProgrammingError(0, "parameters are a list or a mapping, not one text")
+    if isinstance(parameters, str | bytes) or not hasattr(parameters, "__len__"):
+        raise ProgrammingError(0, "parameters are a list or a mapping, not one value: put it into [ ]")
     if template.named:
         raise ProgrammingError(0, "the statement names its parameters: pass a mapping")
     if len(parameters) != len(template.names):

@@ -72,6 +72,12 @@ def test_places_and_parameters_that_do_not_fit_are_an_error(text, parameters):
         filled(text, parameters)
 
 
+@pytest.mark.parametrize("value", [3, 2.5, "three", b"three"])
+def test_one_value_alone_is_told_to_go_into_a_list(value):
+    with pytest.raises(ProgrammingError, match="not one value: put it into"):
+        filled("SELECT %s", value)
+
+
 def test_marks_are_places_only_outside_quotes():
     assert filled("a = ? AND b = '?' AND c % 2 = ?", (1, 2), Places.MARKS, SQLITE) == "a = 1 AND b = '?' AND c % 2 = 2"
 
