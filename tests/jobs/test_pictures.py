@@ -5,7 +5,7 @@ import re
 import xml.etree.ElementTree as ET
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from safeconsole.shells.terminal.bars import Bar, bars_text
@@ -109,19 +109,32 @@ weights = st.lists(st.integers(1, 10**12), min_size=1, max_size=40).map(lambda f
 
 
 @given(weights)
+@example([27435336399, 1, 1])
+@example([2**60, 2**40, 2**20, 1, 1, 1])
+@example([10**12] + [1] * 40)
+@example([2**200, 1, 1])
 def test_areas_are_as_large_as_their_weights_and_lie_within(found):
     whole = Area(x=0, y=0, width=1600, height=900)
     areas = list(squarified(found, whole))
     assert len(areas) == len(found)
     for weight, area in zip(found, areas, strict=True):
-        assert area.width * area.height == pytest.approx(weight / sum(found) * 1600 * 900, rel=1e-6, abs=1e-3)
-        assert area.x >= -1e-6
-        assert area.y >= -1e-6
-        assert area.x + area.width <= 1600 + 1e-3
-        assert area.y + area.height <= 900 + 1e-3
+        assert area.width * area.height == pytest.approx(weight / sum(found) * 1600 * 900, rel=1e-9)
+        assert area.x >= 0
+        assert area.y >= 0
+        assert area.x + area.width <= 1600 + 1e-9
+        assert area.y + area.height <= 900 + 1e-9
+
+
+@given(weights, st.sampled_from([(0.0, 0.0), (0.0, 900.0), (1600.0, 0.0)]))
+def test_an_area_without_room_is_divided_into_areas_without_room(found, size):
+    areas = list(squarified(found, Area(x=5, y=7, width=size[0], height=size[1])))
+    assert len(areas) == len(found)
+    assert all(5 <= each.x <= 5 + size[0] and 7 <= each.y <= 7 + size[1] for each in areas)
+    assert not any(each.width * each.height for each in areas)
 
 
 @given(weights)
+@example([27435336399, 1, 1])
 def test_areas_do_not_overlap(found):
     areas = list(squarified(found[:12], Area(x=0, y=0, width=1600, height=900)))
     for at, one in enumerate(areas):

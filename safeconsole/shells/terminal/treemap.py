@@ -81,18 +81,20 @@ def treemap_page(title: str, notes: Sequence[str], branches: Sequence[Branch], *
 
 def squarified(weights: Sequence[int], area: Area) -> Iterator[Area]:
     """Yield one area a weight, in order; weights are > 0 and fall."""
-    scale = area.width * area.height / sum(weights) if weights else 0.0
-    rest, at = area, 0
+    rest, left, at = area, sum(weights), 0
     while at < len(weights):
-        side = min(rest.width, rest.height)
+        side, scale = min(rest.width, rest.height), rest.width * rest.height / left
         end = at + 1
         while end < len(weights) and _worst(weights[at : end + 1], scale, side) <= _worst(weights[at:end], scale, side):
             end += 1
-        row = weights[at:end]
-        depth = sum(row) * scale / side if side > 0 else 0.0
-        yield from _laid(row, scale, rest, depth)
-        rest = _remaining(rest, depth)
-        at = end
+        row, sideways = weights[at:end], rest.width >= rest.height
+        taken = sum(row)
+        strip, before = _share(rest, 0, taken, left, sideways=sideways), 0
+        for weight in row:
+            yield _share(strip, before, weight, taken, sideways=not sideways)
+            before += weight
+        rest = _share(rest, taken, left - taken, left, sideways=sideways)
+        left, at = left - taken, end
 
 
 def _worst(row: Sequence[int], scale: float, side: float) -> float:
@@ -104,21 +106,17 @@ def _worst(row: Sequence[int], scale: float, side: float) -> float:
     return max(side * side * largest / (total * total), total * total / (side * side * smallest))
 
 
-def _laid(row: Sequence[int], scale: float, rest: Area, depth: float) -> Iterator[Area]:
-    offset = 0.0
-    for weight in row:
-        length = weight * scale / depth if depth > 0 else 0.0
-        if rest.width >= rest.height:
-            yield Area(x=rest.x, y=rest.y + offset, width=depth, height=length)
-        else:
-            yield Area(x=rest.x + offset, y=rest.y, width=length, height=depth)
-        offset += length
+def _share(area: Area, before: int, weight: int, whole: int, *, sideways: bool) -> Area:
+    """
+    Return the part of an area that a weight has of the whole, behind what comes before it.
 
-
-def _remaining(rest: Area, depth: float) -> Area:
-    if rest.width >= rest.height:
-        return replace(rest, x=rest.x + depth, width=max(rest.width - depth, 0.0))
-    return replace(rest, y=rest.y + depth, height=max(rest.height - depth, 0.0))
+    Every length is a share of whole numbers, so none is over 1. A length that was left by subtraction could be
+    nothing but rounding error, and an area that is divided by it lies outside.
+    """
+    start, share = before / whole, weight / whole
+    if sideways:
+        return replace(area, x=area.x + area.width * start, width=area.width * share)
+    return replace(area, y=area.y + area.height * start, height=area.height * share)
 
 
 def _branch(branch: Branch, area: Area, tone: int) -> str:
