@@ -32,3 +32,8 @@ def is_capped(statement: Statement, flavour: Flavour) -> bool:
             return verb not in _UNCAPPED_BY_MARIADB or statement.kind == "begin"
         case Flavour.SQLITE:
             return False
+
+
+def may_end_within(statement: Statement, flavour: Flavour) -> bool:
+    """Whether the time limit can end it or a part of it: MariaDB's holds for each statement of a routine too."""
+    return flavour is Flavour.MARIADB or is_capped(statement, flavour)

@@ -10,7 +10,7 @@ from safeconsole.core.decision import Decision
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.limits import Limits
 from safeconsole.core.routing import Choice, Reading
-from safeconsole.core.server_caps import is_capped
+from safeconsole.core.server_caps import is_capped, may_end_within
 from safeconsole.core.statement import Estimate
 from safeconsole.core.vocabulary import Flavour, NodeName, Role, Route, Verdict
 
@@ -51,6 +51,21 @@ def test_what_is_capped_is_what_was_measured(text, mysql, mariadb):
 
 def test_nothing_is_capped_where_there_is_no_server():
     assert not is_capped(one("SELECT 1", Flavour.SQLITE), Flavour.SQLITE)
+    assert not may_end_within(one("SELECT 1", Flavour.SQLITE), Flavour.SQLITE)
+
+
+@pytest.mark.parametrize(
+    ("text", "flavour", "may"),
+    [
+        ("CALL work()", Flavour.MARIADB, True),
+        ("UPDATE orders SET total = 1", Flavour.MARIADB, True),
+        ("CALL work()", Flavour.MYSQL, False),
+        ("UPDATE orders SET total = 1", Flavour.MYSQL, False),
+        ("SELECT 1", Flavour.MYSQL, True),
+    ],
+)
+def test_the_cap_may_end_what_is_inside_a_routine_on_mariadb_alone(text, flavour, may):
+    assert may_end_within(one(text, flavour), flavour) is may
 
 
 @pytest.mark.parametrize(

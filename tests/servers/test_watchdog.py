@@ -7,7 +7,7 @@ import time
 import pytest
 
 from safeconsole.adapters.mysql.cancel import GRACE_SECONDS, SAMPLE_SECONDS
-from safeconsole.core.errors import OutcomeUnknownError, SafeConsoleError, StoppedError
+from safeconsole.core.errors import OutcomeUnknownError, SafeConsoleError, ServerError, StoppedError
 from safeconsole.core.vocabulary import Account, Effect, NodeName, Route
 from tests.servers.proxy import Proxy
 from tests.servers.talking import (
@@ -107,6 +107,51 @@ def test_a_lock_that_did_not_come_in_time_is_no_success(cluster, connect, text, 
     with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
         cursor.execute("SELECT COUNT(*) FROM shop.orders WHERE id BETWEEN 910000 AND 910002")
         assert cursor.fetchone() == (0,)
+
+
+# What a server cuts at its cap returns 1, 0 or NULL, and the statement then fails over that value.
+DISGUISED = [
+    ("mysql", "select", "SELECT EXP(SLEEP(20) * 1000)"),
+    ("mysql", "select", "SELECT JSON_EXTRACT(IF(SLEEP(20) = 1, 'x{', '{}'), '$.a')"),
+    ("mysql", "select", "SELECT ST_X(IF(SLEEP(20), 'x', NULL))"),
+    ("mariadb", "select", "SELECT EXP(IFNULL(GET_LOCK('held_disguised', 20), 1) * 1000)"),
+    ("mariadb", "insert", "INSERT INTO orders SELECT 910000, GET_LOCK('held_disguised', 20), 'x', 1, NOW()"),
+    ("mariadb", "update", "UPDATE orders SET customer_id = GET_LOCK('held_disguised', 20) WHERE id = 1"),
+    ("mariadb", "create table", "CREATE TABLE cut AS SELECT EXP(IFNULL(GET_LOCK('held_disguised', 20), 1) * 1000) AS x"),
+    ("mariadb", "set", "SET @a = EXP(IFNULL(GET_LOCK('held_disguised', 20), 1) * 1000)"),
+]  # fmt: skip
+EFFECTS = {"insert": Effect.WRITE, "update": Effect.WRITE, "create table": Effect.DDL, "set": Effect.SESSION}
+
+
+@pytest.mark.parametrize(("flavour", "kind", "text"), DISGUISED)
+def test_a_time_limit_that_the_server_tells_as_another_error_is_told_as_the_limit(shared_clusters, flavour, kind, text):
+    engine = engine_of(shared_clusters(flavour))
+    holder = engine.connect(PRIMARY, Account.ELEVATED, schema="shop")
+    run(holder, elevated(holder, statement("SELECT GET_LOCK('held_disguised', 0)", "select", Effect.LOCK)))
+    # The watchdog looks at the same moment, and is the first now and then.
+    for _ in range(5):
+        connection = engine.connect(PRIMARY, Account.ELEVATED, schema="shop")
+        what = statement(text, kind, EFFECTS.get(kind, Effect.READ))
+        error, _ = stopped_at(connection, elevated(connection, what, run_seconds=0.4))
+        assert error.ceiling == "run_seconds"
+        assert error.by in ("server", "watchdog")
+        assert "narrow it" in error.instead
+        assert connection.broken
+        connection.close()
+    holder.close()
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    "text", ["SELECT EXP(SLEEP(0.1) + 1000)", "INSERT INTO orders SELECT id, NULL, 'x', 1, NOW() FROM orders"]
+)
+def test_an_error_within_the_time_limit_is_the_servers_own(connect, text):
+    connection = connect(PRIMARY, Account.ELEVATED)
+    kind, effect = ("insert", Effect.WRITE) if text.startswith("INSERT") else ("select", Effect.READ)
+    with pytest.raises(ServerError) as caught:
+        run(connection, elevated(connection, statement(text, kind, effect), run_seconds=30))
+    assert caught.value.code in (1690, 1048)
+    assert not connection.broken
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from safeconsole.adapters.mysql.link import Link
 from safeconsole.adapters.mysql.packets import Packets, PacketTooLargeError
 from safeconsole.adapters.mysql.variants import Guard
 from safeconsole.adapters.mysql.verdicts import (
+    disguised_cut,
     in_doubt_of,
     lost_at_end,
     silent_cut,
@@ -38,7 +39,7 @@ from safeconsole.core.errors import (
     StoppedError,
     UnreachableError,
 )
-from safeconsole.core.server_caps import is_capped
+from safeconsole.core.server_caps import is_capped, may_end_within
 from safeconsole.core.vocabulary import Effect
 from safeconsole.interfaces import Column, Completion, Row, stop_insistently
 
@@ -110,6 +111,11 @@ class Running:
     def _commits_by_itself(self) -> bool:
         """Whether it may stay without a COMMIT of ours or of the person's."""
         return self.changes and self._bracket is not Bracket.READ_WRITE and not self._is_undone_with_its_connection
+
+    @property
+    def _waited_seconds(self) -> float:
+        """Seconds that the server has had since the send; those that the person took to read rows do not count."""
+        return self._watched.elapsed_seconds - self._away_seconds if self._watched is not None else 0.0
 
     def open_bracket(self, *, opened: bool) -> None:
         """
@@ -223,7 +229,7 @@ class Running:
             if sets:
                 self._notes.append(f"{sets} further result sets were not shown")
         self._link.wire.server_status = self._end.status
-        waited = watched.elapsed_seconds - self._away_seconds
+        waited = self._waited_seconds
         self._link.watchdog.finish(watched)
         stopped = stop_of(watched, server=self._link.address)
         if stopped is None and waited >= watched.limits.run_seconds and self._may_be_cut_silently:
@@ -250,7 +256,7 @@ class Running:
     def _ended(self, error: BaseException) -> SafeConsoleError:
         """Return what became of a statement whose conversation ended with an error."""
         self.over = True
-        watched = self._watched
+        watched, waited = self._watched, self._waited_seconds
         assert watched is not None
         self._link.watchdog.finish(watched)
         lost = is_lost(error) or isinstance(error, PacketTooLargeError)
@@ -263,6 +269,8 @@ class Running:
             self._link.give_up()
             verified = self._link.watchdog.still_there()
         outcome = self._outcome_of(error, verified=verified)
+        if waited >= watched.limits.run_seconds and self._is_cut_at_cap(outcome):
+            outcome = disguised_cut(code_of(error), waited, watched.limits.run_seconds, server=self._link.address)
         if not isinstance(outcome, ServerError) or code_of(error) in CLOSES_CONNECTION:
             self._link.give_up()
             return outcome
@@ -271,6 +279,12 @@ class Running:
         except BREAKS:
             self._link.give_up()
         return outcome
+
+    def _is_cut_at_cap(self, outcome: SafeConsoleError) -> bool:
+        """Whether an error that comes no sooner than the cap can be the server's way of ending it there."""
+        named = isinstance(outcome, StoppedError) and outcome.ceiling
+        server_ends_it = isinstance(outcome, (ServerError, StoppedError)) and not named
+        return server_ends_it and may_end_within(self._permit.statement, self._link.variant.flavour)
 
     def _outcome_of(self, error: BaseException, *, verified: str) -> SafeConsoleError:
         undone, server = self._is_undone_with_its_connection, self._link.address

@@ -52,6 +52,24 @@ def silent_cut(waited_seconds: float, cap_seconds: float, *, server: str) -> Sto
     )
 
 
+def disguised_cut(code: int, waited_seconds: float, cap_seconds: float, *, server: str) -> StoppedError:
+    """
+    Return the stop that a server tells as another error.
+
+    What it cuts at its cap returns 1, 0 or NULL, and the rest of the statement fails over that: a column that cannot be
+    NULL (1048), a number out of range (1690). The server's text is not repeated: it names the wrong cause, and may
+    quote values.
+    """
+    return StoppedError(
+        f"{server} stopped the statement: run_seconds",
+        by="server",
+        ceiling="run_seconds",
+        verified="already over",
+        evidence=(f"it ended with error {code} after {waited_seconds:.3f} s of {cap_seconds:g} s",),
+        instead=WAYS_OUT["run_seconds"],
+    )
+
+
 def in_doubt_of(stopped: StoppedError) -> OutcomeUnknownError:
     """Return a stop as unknown: what commits by itself may have done so before its connection was ended."""
     return OutcomeUnknownError(
@@ -107,7 +125,3 @@ def undone_of(outcome: SafeConsoleError) -> SafeConsoleError:
     """Return the loss of a statement inside a transaction that only a COMMIT keeps: nothing is in doubt."""
     outcome.instead = "COMMIT was not sent, so the server undoes the whole transaction: begin it again"
     return outcome
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if value == int(value) or value > 1000 else f"{value:,.2f}"
