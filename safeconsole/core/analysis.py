@@ -43,8 +43,8 @@ def analyse(text: str, rules: LexicalRules, *, schema: str = "") -> tuple[Statem
     for piece in split(text, rules):
         statement = _statement(piece, rules, schema)
         found.append(statement)
-        if statement.kind == "use" and len(piece.tokens) > 1:
-            schema = name_of(piece.tokens[1])
+        if statement.kind == "use":
+            schema = _schema_used(piece, schema)
     return tuple(found)
 
 
@@ -53,8 +53,14 @@ def schema_after(statements: tuple[Statement, ...], rules: LexicalRules, *, sche
     for statement in statements:
         if statement.kind == "use":
             for piece in split(statement.text, rules):
-                schema = name_of(piece.tokens[1]) if len(piece.tokens) > 1 else schema
+                schema = _schema_used(piece, schema)
     return schema
+
+
+def _schema_used(piece: Piece, schema: str) -> str:
+    """Return the schema that a USE names, also behind an executable comment."""
+    tokens = tuple(_as_meant(piece.tokens))
+    return name_of(tokens[1]) if len(tokens) > 1 else schema
 
 
 def _statement(piece: Piece, rules: LexicalRules, schema: str) -> Statement:
