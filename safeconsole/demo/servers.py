@@ -35,13 +35,16 @@ _START_ATTEMPTS = 3
 _POLL_SECONDS = 0.05
 
 
-def start_cluster(flavour: Flavour, directory: Path, *, replicas: int = 2) -> RunningCluster:
+def start_cluster(
+    flavour: Flavour, directory: Path, *, replicas: int = 2, options: tuple[str, ...] = ()
+) -> RunningCluster:
     """
     Start a cluster with the shop on it, and return when every replica has all of it.
 
     Args:
         directory: made when missing; gets everything the servers write.
         replicas: how many, >= 0.
+        options: of every daemon, after the demo's own, so that they win.
 
     Raises:
         ServersUnavailableError: this machine has no such server and cannot fetch one.
@@ -68,6 +71,7 @@ def start_cluster(flavour: Flavour, directory: Path, *, replicas: int = 2) -> Ru
             sockets=sockets,
             launcher=launcher,
             processes=processes,
+            options=options,
         )
         with ThreadPoolExecutor(max_workers=len(names)) as pool:
             nodes = tuple(pool.map(starts.start, enumerate(names, start=1)))
@@ -87,6 +91,7 @@ class _Starts(msgspec.Struct, frozen=True, kw_only=True):
     sockets: Path
     launcher: daemon.Launcher
     processes: dict[str, subprocess.Popen[bytes]]
+    options: tuple[str, ...]
 
     def start(self, numbered: tuple[int, str]) -> RunningNode:
         """Start one node: (server id, name)."""
@@ -104,7 +109,7 @@ class _Starts(msgspec.Struct, frozen=True, kw_only=True):
             )
             role: Role = "primary" if server_id == 1 else "replica"
             command = daemon.run_options(self.binaries, place, server_id=server_id)
-            process = self.launcher.launch((*command, *self._role_options(role)), place)
+            process = self.launcher.launch((*command, *self._role_options(role), *self.options), place)
             self.processes[name] = process
             if _is_up(process, place):
                 break

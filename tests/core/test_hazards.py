@@ -3,8 +3,9 @@
 import pytest
 
 from safeconsole.core.analysis import analyse
-from safeconsole.core.catalogue import mariadb, mysql, sqlite
+from safeconsole.core.catalogue import sqlite
 from safeconsole.core.catalogue.actions import ACTIONS
+from safeconsole.core.catalogue.objects import DangerousObject, in_order
 from safeconsole.core.hazards import CATALOGUES, SYSTEM_SCHEMAS
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.vocabulary import CostClass, Effect, Flavour
@@ -146,6 +147,14 @@ def test_a_filtered_lookup_of_an_uninterruptible_object_can_be_stopped():
         ("select * from information_schema.innodb_trx", MYSQL, []),
         ("select * from information_schema.innodb_buffer_page", MARIADB, [("innodb-buffer-pages", "walks-buffer-pool")]),
         ("select * from information_schema.innodb_cmp_reset", MYSQL, [("innodb-counters-reset", "resets-counters")]),
+        ("select * from information_schema.geometry_columns", MARIADB, [("information-schema-geometry", "opens-every-table")]),
+        ("select * from information_schema.periods", MARIADB, [("information-schema-periods", "opens-every-table")]),
+        ("select * from information_schema.key_period_usage where table_schema = 'a'", MARIADB, [("information-schema-periods", "linear-in-objects")]),
+        ("select * from information_schema.sequences", MARIADB, [("information-schema-sequences", "opens-every-table")]),
+        ("select * from information_schema.sequences where sequence_schema = 'a' and sequence_name = 'b'", MARIADB, []),
+        ("select create_time from information_schema.tables", MARIADB, [("information-schema-sizes", "opens-every-table")]),
+        ("select engine from information_schema.tables", MARIADB, [("information-schema-definitions", "loads-every-table-definition")]),
+        ("select engine from information_schema.tables where table_schema = 'a'", MARIADB, [("information-schema-definitions", "linear-in-objects")]),
         ("select * from information_schema.never_heard_of", MYSQL, [("information-schema-unlisted", "opens-every-table")]),
         ("select * from sys.`x$innodb_buffer_stats_by_table`", MYSQL, [("sys-buffer-pages", "walks-buffer-pool")]),
         ("select * from SYS.schema_unused_indexes", MYSQL, [("sys-index-reports", "opens-every-table")]),
@@ -218,10 +227,51 @@ def test_every_row_of_the_catalogue_is_whole(flavour):
         assert row.schema in SYSTEM_SCHEMAS | {""}
 
 
-@pytest.mark.parametrize("catalogue", [mysql, mariadb])
-def test_nothing_is_both_cheap_and_dangerous(catalogue):
-    listed = {name for row in catalogue.OBJECTS if row.schema == "information_schema" for name in row.names}
-    assert not listed & catalogue.CHEAP
+def row(identifier, *names, columns=(), **more):
+    return DangerousObject(
+        id=identifier,
+        schema="information_schema",
+        names=frozenset(names),
+        columns=frozenset(columns),
+        cost=CostClass.LINEAR_IN_OBJECTS,
+        why="of a test",
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    "earlier, later",
+    [
+        (row("first", "a", "b"), row("second", "b", "c")),
+        (row("first", "a"), row("second", "a", columns=["X"])),
+        (row("first", "a", columns=["X", "Y"]), row("second", "a", columns=["X"])),
+        (row("first"), row("second", "a")),
+        (row("first"), row("second")),
+        (row("first", "a"), row("second", "a", since=80000)),
+    ],
+)
+def test_a_row_that_is_never_reached_fails_when_the_catalogue_is_loaded(earlier, later):
+    with pytest.raises(ValueError, match="second is never reached for .*: first stands before it"):
+        in_order((earlier,), (later,))
+
+
+@pytest.mark.parametrize(
+    "earlier, later",
+    [
+        (row("first", "a"), row("second")),
+        (row("first", "a", columns=["X"]), row("second", "a")),
+        (row("first", "a", columns=["X"]), row("second", "a", columns=["X", "Y"])),
+        (row("first", "a", until=79999), row("second", "a", since=80000)),
+        (row("first", "a", until=79999), row("second", "a")),
+    ],
+)
+def test_a_row_that_is_reached_for_something_is_taken(earlier, later):
+    assert in_order((earlier,), (later,)) == (earlier, later)
+
+
+def test_nothing_is_both_cheap_and_dangerous():
+    with pytest.raises(ValueError, match="first: a is called cheap, too"):
+        in_order((row("first", "a"),), cheap=frozenset({"a"}))
 
 
 def test_the_embedded_engine_has_its_twin_of_the_incident():

@@ -80,9 +80,10 @@ def private_cluster(tmp_path):
     """A function that starts a cluster this test alone has, and may break."""
     started = []
 
-    def start(flavour, *, replicas=2, name=""):
+    def start(flavour, *, replicas=2, name="", options=()):
         _require(flavour)
-        started.append(start_cluster(flavour, tmp_path / (name or flavour), replicas=replicas))
+        place = tmp_path / (name or flavour)
+        started.append(start_cluster(flavour, place, replicas=replicas, options=options))
         return started[-1]
 
     yield start

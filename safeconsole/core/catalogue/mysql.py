@@ -8,7 +8,15 @@ follow the manual of 5.7, "Optimizing INFORMATION_SCHEMA Queries": there sizes o
 
 from __future__ import annotations
 
-from safeconsole.core.catalogue.objects import CAPACITY, SECRETS, SIZE_COLUMNS, TABLE_KEYS, DangerousObject, words
+from safeconsole.core.catalogue.objects import (
+    CAPACITY,
+    SECRETS,
+    SIZE_COLUMNS,
+    TABLE_KEYS,
+    DangerousObject,
+    in_order,
+    words,
+)
 from safeconsole.core.vocabulary import CostClass
 
 _I_S = "information_schema"
@@ -310,5 +318,5 @@ _VIEWS = (
     ),
 )
 
-OBJECTS: tuple[DangerousObject, ...] = (*_SIZES, *_METADATA, *_INNODB, *_LISTS, *_VIEWS, *SECRETS)
+OBJECTS = in_order(_SIZES, _METADATA, _INNODB, _LISTS, _VIEWS, SECRETS, cheap=CHEAP)
 """The catalogue; the first row that fits decides."""

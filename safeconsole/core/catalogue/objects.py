@@ -48,6 +48,37 @@ class DangerousObject(msgspec.Struct, frozen=True, kw_only=True):
     measured: str = "not measured"
 
 
+def in_order(*groups: tuple[DangerousObject, ...], cheap: frozenset[str] = frozenset()) -> tuple[DangerousObject, ...]:
+    """
+    Return the rows of a catalogue; the first that fits decides.
+
+    Args:
+        cheap: names in information_schema that are found before any row.
+
+    Raises:
+        ValueError: a row is never reached for a name, because what stands before it fits wherever it does.
+    """
+    rows = tuple(row for group in groups for row in group)
+    reached: dict[tuple[str, str], list[DangerousObject]] = {}
+    for row in rows:
+        for name in row.names or ("",):
+            if row.schema == "information_schema" and name in cheap:
+                raise ValueError(f"{row.id}: {name} is called cheap, too")
+            earlier = reached.setdefault((row.schema, name), [])
+            everything = reached.get((row.schema, ""), []) if name else []
+            for other in (*earlier, *everything):
+                if _covers(other, row):
+                    raise ValueError(f"{row.id} is never reached for {name or row.schema}: {other.id} stands before it")
+            earlier.append(row)
+    return rows
+
+
+def _covers(earlier: DangerousObject, later: DangerousObject) -> bool:
+    """Whether the earlier of two rows of one name fits wherever the later one does."""
+    same_versions = earlier.since <= later.since and later.until <= earlier.until
+    return same_versions and (not earlier.columns or (bool(later.columns) and later.columns <= earlier.columns))
+
+
 def words(text: str) -> frozenset[str]:
     """Return the words of a text, as written."""
     return frozenset(text.split())
