@@ -115,7 +115,9 @@ class Gate:
         try:
             return walk(presenter) if by_console else self._again.walked(statement, presenter, walk, to=self._state.to)
         finally:
-            # However it was left: what is over is let go of again.
+            # However it was left: what is over is let go of again. A journal that cannot be written ends the session.
+            with suppress(AuditUnavailableError):
+                self._elevations.end_attempt()
             self._custody.end()
             self._slots.leave()
 

@@ -91,7 +91,7 @@ class FakeConfirmer:
         return self._answer("confirm", considered)
 
     def elevate(self, request, considered):
-        return self._answer("elevate", request)
+        return self._answer("elevate", request, considered)
 
     def show_approval(self, code, request):
         self.events.append(("shown code", request))
@@ -102,8 +102,8 @@ class FakeConfirmer:
     def skip_approval(self, request, skipped):
         return self._answer("skip", skipped)
 
-    def _answer(self, what, about):
-        self.events.append((what, about))
+    def _answer(self, what, *about):
+        self.events.append((what, *about))
         answer = self.answers.pop(0) if self.answers else False
         answer = answer() if callable(answer) else answer
         if isinstance(answer, BaseException):

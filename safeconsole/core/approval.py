@@ -34,7 +34,10 @@ class ApprovalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         reason, ticket: why.
         scope: "statement" or "break-glass".
         sql: the statement with its literals and without its secrets, "" for a window.
-        digest: the statement's digest, "" for a window.
+        digest: the statement's digest, "" for a window; statements that differ in literals share it.
+        exact: hexadecimal SHA-256 of the statement exactly as written; "" for a window, and for a statement of which
+            something is hidden in `sql`: an approval of that counts for the console that asked and is not carried.
+        schema: the schema that the session is in, "" for none and for a window.
         evidence: what the person who asks was shown, one line each.
         window_seconds: how long it would hold, > 0.
         expires_epoch: seconds since 1970, UTC, after which no answer counts.
@@ -53,6 +56,8 @@ class ApprovalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     scope: str
     sql: str
     digest: str
+    exact: str
+    schema: str
     evidence: tuple[str, ...]
     window_seconds: float
     expires_epoch: int

@@ -152,7 +152,7 @@ def permit_from_decision(
     decision, statement = considered.decision, considered.statement
     verdict = Verdict.ALLOW if decision.observed else decision.verdict
     node, identity = _destination(considered, verdict)
-    elevated = grant is not None and covers(grant, statement.digest, identity.server, now_seconds)
+    elevated = grant is not None and covers(grant, statement.text, identity.server, now_seconds)
     if not elevated and (verdict is Verdict.ELEVATE or (verdict is Verdict.CONFIRM and not confirmed)):
         raise RefusedError(decision.message, evidence=considered.evidence, instead=decision.instead)
     # What the server calls no read would only fail inside a read-only transaction.
@@ -168,7 +168,8 @@ def permit_from_decision(
         sensors=decision.sensors,
         read_only=reads,
         rules=decision.rules,
-        elevation=grant.id if needs_elevated_account and grant else "",
+        # It covers what it was not needed for the account of, too: without it a person would have been asked.
+        elevation=grant.id if grant and elevated and verdict is not Verdict.ALLOW else "",
         within=within,
         idle_seconds=idle_seconds,
     )

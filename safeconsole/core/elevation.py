@@ -2,11 +2,12 @@
 How a person goes beyond the policy: one table of states, one value that proves it.
 
 A grant exists only in state GRANTED, is bound to one cluster, and for the scope STATEMENT also to
-one statement digest and one server identity. Every way out of GRANTED is final.
+one exact text and one server identity, for one attempt. Every way out of GRANTED is final.
 """
 
 from __future__ import annotations
 
+import hashlib
 from enum import StrEnum
 
 import msgspec
@@ -39,6 +40,7 @@ class Event(StrEnum):
     ANSWERED_NO = "answered-no"
     INTERRUPTED = "interrupted"
     USED = "used"
+    ATTEMPT_OVER = "attempt-over"
     TIME_PASSED = "time-passed"
     STOOD_DOWN = "stood-down"
     FAILED_OVER = "failed-over"
@@ -56,8 +58,9 @@ TRANSITIONS: dict[tuple[State, Event], State] = {
     (State.ASKED, Event.TIME_PASSED): State.DECLINED,
     (State.ASKED, Event.SESSION_ENDED): State.DECLINED,
     (State.ASKED, Event.FAILED_OVER): State.DECLINED,
-    # A grant of one statement is for one run of it.
+    # A grant of one statement is for one attempt to run it, whether it was sent or not.
     (State.GRANTED, Event.USED): State.EXPIRED,
+    (State.GRANTED, Event.ATTEMPT_OVER): State.EXPIRED,
     (State.GRANTED, Event.TIME_PASSED): State.EXPIRED,
     (State.GRANTED, Event.STOOD_DOWN): State.STOOD_DOWN,
     (State.GRANTED, Event.FAILED_OVER): State.VOIDED,
@@ -73,6 +76,15 @@ def next_state(state: State, event: Event) -> State:
     return followed(TRANSITIONS, state, event, what="an elevation")
 
 
+def exact_of(text: str) -> str:
+    """
+    Return the hexadecimal SHA-256 of a statement exactly as written, which a grant of it is bound to.
+
+    It MUST NOT be written down where the text holds something that is hidden there: who has it can try guesses.
+    """
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """
     What a person asks for.
@@ -82,7 +94,10 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
         scope: one statement, or a window.
         reason: why, in the person's words, not blank.
         ticket: reference of the incident or change, or "".
-        digest: the statement's digest for scope STATEMENT, else "".
+        digest: the statement's digest for scope STATEMENT, else ""; statements that differ in literals share it.
+        exact: `exact_of` its text for scope STATEMENT, else "".
+        statement: its number in the session for scope STATEMENT, else -1.
+        schema: the schema that the session is in for scope STATEMENT, else "".
         server: the identity of the instance for scope STATEMENT, else "".
         window_seconds: how long it holds, > 0.
         evidence: for a window, the nodes as they were measured for the question, one line each.
@@ -96,6 +111,9 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
     ticket: str = ""
     digest: str = ""
+    exact: str = ""
+    statement: int = -1
+    schema: str = ""
     server: str = ""
     window_seconds: float = 900.0
     evidence: tuple[str, ...] = ()
@@ -105,8 +123,8 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
             raise ValueError("an elevation needs a reason")
         if not self.window_seconds > 0:
             raise ValueError(f"an elevation needs a positive window: {self.window_seconds}")
-        if self.scope is Scope.STATEMENT and not (self.digest and self.server):
-            raise ValueError("an elevation of one statement is bound to a digest and a server")
+        if self.scope is Scope.STATEMENT and not (self.digest and self.exact and self.server):
+            raise ValueError("an elevation of one statement is bound to its text and a server")
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,9 +146,9 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     state: State = State.GRANTED
 
 
-def covers(grant: Grant, digest: str, server: str, now_seconds: float) -> bool:
+def covers(grant: Grant, text: str, server: str, now_seconds: float) -> bool:
     """
-    Whether a grant is in force for a statement on an instance.
+    Whether a grant is in force for a statement, exactly as written, on an instance.
 
     Time that runs backwards ends it: a reading before the grant began proves nothing.
     """
@@ -138,4 +156,4 @@ def covers(grant: Grant, digest: str, server: str, now_seconds: float) -> bool:
         return False
     if grant.request.scope is Scope.BREAK_GLASS:
         return True
-    return grant.request.digest == digest and grant.request.server == server
+    return grant.request.server == server and grant.request.exact == exact_of(text)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from safeconsole.core.elevation import State
 from safeconsole.core.record import (
     Approved,
     Asked,
@@ -53,20 +54,31 @@ def narrate(entries: Iterable[Entry], *, live: bool = False) -> Iterator[Passage
         live: whether a console still writes; what has no end may then still run.
     """
     under_way: dict[int, Entry] = {}
+    covered: dict[str, list[str]] = {}
     for entry in entries:
         record = entry.record
         if isinstance(record, Intent):
             under_way[record.statement] = entry
+            if record.elevation:
+                covered.setdefault(record.elevation, []).append(f"#{record.statement} {' '.join(record.sql.split())}")
         elif isinstance(record, Ended):
             under_way.pop(record.statement, None)
         if not isinstance(record, Sampled):
-            yield passage_of(entry)
+            yield _with_cover(passage_of(entry), record, covered)
     for number, entry in under_way.items():
         state = "still running" if live else "no outcome is recorded: it may or may not have run (unknown)"
         yield Passage(
             number=-1, time="", offset_seconds=entry.offset_seconds, mark="plain" if live else "loud",
             lines=(f"#{number} was sent at {entry.time}; {state}",),
         )  # fmt: skip
+
+
+def _with_cover(passage: Passage, record: Record, covered: dict[str, list[str]]) -> Passage:
+    """Return the end of an elevation with every statement that was sent under it."""
+    if not isinstance(record, ElevationChanged) or record.state in {State.ASKED, State.GRANTED, State.DECLINED}:
+        return passage
+    sent = covered.pop(record.id, None) or ["nothing was sent under it"]
+    return msgspec.structs.replace(passage, lines=(*passage.lines, *(f"covered: {each}" for each in sent)))
 
 
 def passage_of(entry: Entry) -> Passage:
@@ -149,7 +161,8 @@ def _ended(record: Ended) -> tuple[str, tuple[str, ...]]:
 
 def _elevation(record: ElevationChanged) -> tuple[str, ...]:
     ticket = f" ({record.ticket})" if record.ticket else ""
-    first = f"elevation {record.id} {record.state} for {record.scope}, {record.window_seconds:g} s, on {record.cluster}"
+    scope = record.scope if record.statement < 0 else f"{record.scope} #{record.statement}"
+    first = f"elevation {record.id} {record.state} for {scope}, {record.window_seconds:g} s, on {record.cluster}"
     by = "" if record.event == record.state else f" by {record.event}"
     return (f"{first}{by}", f"reason: {record.reason}{ticket}")
 

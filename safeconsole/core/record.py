@@ -88,7 +88,12 @@ class Confirmed(msgspec.Struct, frozen=True, kw_only=True, tag="confirmed"):
 
 
 class ElevationChanged(msgspec.Struct, frozen=True, kw_only=True, tag="elevation"):
-    """An elevation was asked, granted, or ended."""
+    """
+    An elevation was asked, granted, or ended.
+
+    Attributes:
+        statement: the one statement that it is for, -1 for a window.
+    """
 
     id: str
     state: str
@@ -100,6 +105,7 @@ class ElevationChanged(msgspec.Struct, frozen=True, kw_only=True, tag="elevation
     digest: str
     server: str
     window_seconds: float
+    statement: int = -1
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
@@ -153,7 +159,7 @@ class Approved(msgspec.Struct, frozen=True, kw_only=True, tag="approval"):
         request: the id of the request.
         approver: who answered, or who was not waited for.
         answer: "approved", "declined" or "skipped".
-        digest: what the answer is bound to.
+        digest: of the statement that the answer is bound to the exact text of.
         key: fingerprint of the key that signed it, "" when it was skipped.
         reason: why it was declined or skipped, or as what an earlier session asked for it.
     """

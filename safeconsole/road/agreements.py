@@ -11,7 +11,7 @@ from safeconsole.core.errors import RefusedError
 from safeconsole.core.notice import Notice
 from safeconsole.core.policy import ElevationSettings
 from safeconsole.core.record import Approved, Noticed
-from safeconsole.core.redaction import hides_something
+from safeconsole.core.redaction import hides_something, is_secret_bearing
 from safeconsole.core.visit import Visit
 from safeconsole.interfaces import Clock, Journal, People, SecondPerson
 
@@ -128,7 +128,9 @@ class Agreements:
         request = self._approval_request(asked, considered, sql, expires_epoch=second.expiry())
         if not is_portable(request):
             raise RefusedError("the statement is too long for a second person to read", instead="send it in parts")
-        earlier = second.earlier(request)
+        # What one cannot be told from another by is not taken for the other.
+        told_apart = request.exact or request.scope == Scope.BREAK_GLASS
+        earlier = second.earlier(request) if told_apart else None
         if earlier is not None:
             self._record_approved(asked, earlier[1], f"asked for as {earlier[0].id}")
             return
@@ -152,7 +154,7 @@ class Agreements:
                 f"{refusal}, and nobody is configured who could approve it",
                 instead=f"{person}, or [approvals.approvers] names who may approve",
             )
-        if hides_something(request.sql):
+        if not request.exact:
             raise RefusedError(f"{refusal}, and what holds a secret is not handed to a second person", instead=person)
         waiting = second.put_down(request)
         until = datetime.fromtimestamp(waiting.request.expires_epoch, UTC).strftime("%H:%M:%S UTC")
@@ -186,7 +188,7 @@ class Agreements:
             )
         self._journal.append(
             Approved(
-                statement=-1,
+                statement=asked.request.statement,
                 request=asked.id,
                 approver=approval.approver,
                 answer="approved",
@@ -201,7 +203,7 @@ class Agreements:
         names = ", ".join(skipped)
         self._journal.append(
             Approved(
-                statement=-1,
+                statement=asked.request.statement,
                 request=asked.id,
                 approver=names,
                 answer="skipped",
@@ -230,7 +232,14 @@ class Agreements:
             scope=request.scope,
             sql=sql if request.digest else "",
             digest=request.digest,
+            exact=request.exact if considered and _is_shown_whole(considered.statement.text, sql) else "",
+            schema=request.schema,
             evidence=considered.evidence if considered and request.digest else request.evidence,
             window_seconds=request.window_seconds,
             expires_epoch=expires_epoch,
         )
+
+
+def _is_shown_whole(text: str, shown: str) -> bool:
+    """Whether a statement as a second person reads it lacks no secret; its comments may be gone, and hold none."""
+    return not hides_something(shown) and (shown == text.strip() or not is_secret_bearing(text))

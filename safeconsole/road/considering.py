@@ -93,7 +93,7 @@ class Considering:
         choice, estimate, route, limits = found
         news = self._policies.news
         server = choice.reading.identity.server if choice.reading and choice.reading.identity else ""
-        grant = self._elevations.covering(statement.digest, server)
+        grant = self._elevations.covering(statement.text, server)
         basis = (*found, grant, self._transactions.opened, self._policies.held)
         rate = self._rate.read()
         counted: dict[str, object] = dict(zip(COUNTED, (statements, *rate), strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from safeconsole.core.decision import Considered, Permit, permit_from_decision
-from safeconsole.core.elevation import Grant, Request, Scope
+from safeconsole.core.elevation import Grant, Request, Scope, exact_of
 from safeconsole.core.errors import RefusedError
 from safeconsole.core.policy import ElevationSettings
 from safeconsole.core.record import Confirmed
@@ -11,6 +11,7 @@ from safeconsole.core.visit import Plea, Visit
 from safeconsole.core.vocabulary import Verdict
 from safeconsole.interfaces import Clock, Confirmer
 from safeconsole.road.elevations import Elevations
+from safeconsole.road.nodes import Nodes
 from safeconsole.road.recorder import Recorder
 from safeconsole.road.transactions import Transactions
 
@@ -23,6 +24,7 @@ class Demands:
         *,
         visit: Visit,
         settings: ElevationSettings,
+        nodes: Nodes,
         transactions: Transactions,
         elevations: Elevations,
         recorder: Recorder,
@@ -31,6 +33,7 @@ class Demands:
     ) -> None:
         self._visit = visit
         self._settings = settings
+        self._nodes = nodes
         self._transactions = transactions
         self._elevations = elevations
         self._recorder = recorder
@@ -48,9 +51,9 @@ class Demands:
             DeniedError, RefusedError, NoFitNodeError: there is no permit; the message says why.
         """
         self._transactions.require_together(considered, alone=plea is not None)
-        decision, identity, digest = considered.decision, considered.identity, considered.statement.digest
+        decision, identity, statement = considered.decision, considered.identity, considered.statement
         confirmed = False
-        grant = self._elevations.covering(digest, identity.server) if identity else None
+        grant = self._elevations.covering(statement.text, identity.server) if identity else None
         if grant is None and identity is not None and not decision.observed:
             if decision.verdict is Verdict.CONFIRM:
                 confirmed = self._is_confirmed(number, considered)
@@ -60,11 +63,14 @@ class Demands:
                     scope=Scope.STATEMENT,
                     reason=plea.reason,
                     ticket=plea.ticket,
-                    digest=digest,
+                    digest=statement.digest,
+                    exact=exact_of(statement.text),
+                    statement=number,
+                    schema=self._nodes.schema,
                     server=identity.server,
                     window_seconds=self._settings.window_seconds,
                 )
-                grant = self._elevations.ask(request, considered, sql=self._recorder.readable(considered.statement))
+                grant = self._elevations.ask(request, considered, sql=self._recorder.readable(statement))
         return permit_from_decision(
             considered,
             grant=grant,

@@ -70,10 +70,10 @@ class Elevations:
             self.end(Event.TIME_PASSED)
         return self._grant
 
-    def covering(self, digest: str, server: str) -> Grant | None:
-        """The grant in force for a statement on an instance, or None."""
+    def covering(self, text: str, server: str) -> Grant | None:
+        """The grant in force for a statement, exactly as written, on an instance, or None."""
         grant = self.current()
-        return grant if grant is not None and covers(grant, digest, server, self._clock.monotonic()) else None
+        return grant if grant is not None and covers(grant, text, server, self._clock.monotonic()) else None
 
     def remaining_seconds(self) -> float:
         """Seconds left of the grant in force, 0 without one."""
@@ -145,6 +145,11 @@ class Elevations:
         if grant.request.scope is Scope.STATEMENT:
             self.end(Event.USED)
 
+    def end_attempt(self) -> None:
+        """End a grant for a single statement with the attempt to run it, whether it was sent or not."""
+        if self._grant is not None and self._grant.request.scope is Scope.STATEMENT:
+            self.end(Event.ATTEMPT_OVER)
+
     def settle(self) -> tuple[str, ...]:
         """Give notices that are on their way a moment, and return what was not delivered."""
         return self._agreements.settle()
@@ -166,6 +171,7 @@ class Elevations:
                 reason=request.reason,
                 ticket=request.ticket,
                 digest=request.digest,
+                statement=request.statement,
                 server=request.server,
                 window_seconds=request.window_seconds,
             ),

@@ -74,6 +74,7 @@ def assemble(
         demands=Demands(
             visit=visit,
             settings=policy.elevation,
+            nodes=nodes,
             transactions=transactions,
             elevations=elevations,
             recorder=recorder,

@@ -24,7 +24,7 @@ def asked(**changes):
     given = {
         "id": "abc.1", "cluster": "shop", "environment": "production", "server": "uuid", "node": "primary",
         "person": "ann", "host": "h", "agent": "", "reason": "why", "ticket": "T-1", "scope": "statement",
-        "sql": "DROP TABLE t", "digest": "d", "evidence": ("node: primary",), "window_seconds": 900.0,
+        "sql": "DROP TABLE t", "digest": "d", "exact": "e", "schema": "s", "evidence": ("node: primary",), "window_seconds": 900.0,
         "expires_epoch": 1000,
     }  # fmt: skip
     return ApprovalRequest(**{**given, **changes})

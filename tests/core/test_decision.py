@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeconsole.core.decision import Considered, Decision, permit_from_decision, with_disagreement
-from safeconsole.core.elevation import Grant, Request, Scope, State
+from safeconsole.core.elevation import Grant, Request, Scope, State, exact_of
 from safeconsole.core.errors import DeniedError, NoFitNodeError, RefusedError
 from safeconsole.core.limits import Limits
 from safeconsole.core.routing import Identity
@@ -26,8 +26,10 @@ def considered(verdict=Verdict.ALLOW, *effects, observed=False, **rest):
     return Considered(**{"statement": statement, "estimate": Estimate(), "decision": decision, **facts})
 
 
-def grant(*, digest="d", server="s", state=State.GRANTED):
-    request = Request(cluster="shop", scope=Scope.STATEMENT, reason="why", digest=digest, server=server)
+def grant(*, text="x", server="s", state=State.GRANTED):
+    request = Request(
+        cluster="shop", scope=Scope.STATEMENT, reason="why", digest="d", exact=exact_of(text), server=server
+    )
     return Grant(id="g1", request=request, granted_seconds=100, ends_seconds=200, state=state)
 
 
@@ -87,16 +89,16 @@ def test_an_elevation_permits_on_the_elevated_account_and_is_named():
     assert (made.account, made.read_only, made.elevation) == (Account.ELEVATED, False, "g1")
 
 
-@pytest.mark.parametrize("verdict", [Verdict.ALLOW, Verdict.CONFIRM])
-def test_an_elevation_is_not_used_where_none_is_needed(verdict):
+@pytest.mark.parametrize(("verdict", "named"), [(Verdict.ALLOW, ""), (Verdict.CONFIRM, "g1")])
+def test_an_elevation_is_named_where_a_person_would_be_asked_and_used_where_the_account_needs_it(verdict, named):
     made = permit(considered(verdict), grant=grant())
-    assert (made.account, made.elevation) == (Account.READ, "")
+    assert (made.account, made.elevation) == (Account.READ, named)
 
 
 @pytest.mark.parametrize(
     ("not_in_force", "now"),
     [
-        (grant(digest="other"), 150),
+        (grant(text="x "), 150),
         (grant(server="other"), 150),
         (grant(state=State.EXPIRED), 150),
         (grant(state=State.VOIDED), 150),
@@ -132,7 +134,7 @@ def test_only_reads_run_read_only(effects, read_only):
 
 
 GRANTS = (
-    st.builds(grant, digest=st.sampled_from("de"), server=st.sampled_from("st"), state=st.sampled_from(State))
+    st.builds(grant, text=st.sampled_from(["x", "x "]), server=st.sampled_from("st"), state=st.sampled_from(State))
     | st.none()
 )
 
@@ -145,7 +147,7 @@ def test_the_elevated_account_is_never_reached_without_a_grant_in_force(verdict,
         return
     assert verdict is not Verdict.DENY
     in_force = given_grant and given_grant.state is State.GRANTED and 100 <= now < 200
-    bound = given_grant and (given_grant.request.digest, given_grant.request.server) == ("d", "s")
+    bound = given_grant and (given_grant.request.exact, given_grant.request.server) == (exact_of("x"), "s")
     assert (made.account is Account.ELEVATED) == (verdict is Verdict.ELEVATE)
     if verdict is Verdict.ELEVATE:
         assert in_force

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from safeconsole.core.elevation import TRANSITIONS, Event, Grant, Request, Scope, State, covers, next_state
+from safeconsole.core.elevation import TRANSITIONS, Event, Grant, Request, Scope, State, covers, exact_of, next_state
 
 FINAL = {State.DECLINED, State.EXPIRED, State.STOOD_DOWN, State.VOIDED}
 
@@ -17,7 +17,7 @@ def request(**rest):
 
 
 def grant(*, scope=Scope.BREAK_GLASS, state=State.GRANTED, began=100.0, ends=200.0):
-    bound = {"digest": "d", "server": "s"} if scope is Scope.STATEMENT else {}
+    bound = {"digest": "d", "exact": exact_of("d"), "server": "s"} if scope is Scope.STATEMENT else {}
     return Grant(id="g", request=request(scope=scope, **bound), granted_seconds=began, ends_seconds=ends, state=state)
 
 
@@ -67,9 +67,9 @@ def test_a_step_that_is_not_in_the_table_is_refused(state, event):
         ({"window_seconds": 0}, "positive window"),
         ({"window_seconds": -1}, "positive window"),
         ({"window_seconds": math.nan}, "positive window"),
-        ({"scope": Scope.STATEMENT}, "bound to a digest and a server"),
-        ({"scope": Scope.STATEMENT, "digest": "d"}, "bound to a digest and a server"),
-        ({"scope": Scope.STATEMENT, "server": "s"}, "bound to a digest and a server"),
+        ({"scope": Scope.STATEMENT}, "bound to its text and a server"),
+        ({"scope": Scope.STATEMENT, "digest": "d", "exact": "e"}, "bound to its text and a server"),
+        ({"scope": Scope.STATEMENT, "digest": "d", "server": "s"}, "bound to its text and a server"),
     ],
 )
 def test_a_request_that_says_too_little_cannot_be_made(wrong, complaint):
@@ -90,9 +90,19 @@ def test_only_what_is_granted_covers(state):
     assert not covers(grant(state=state), "any", "any", 150.0)
 
 
-@pytest.mark.parametrize(("digest", "server", "covered"), [("d", "s", True), ("d", "x", False), ("x", "s", False)])
-def test_a_grant_of_one_statement_covers_it_on_its_server_only(digest, server, covered):
-    assert covers(grant(scope=Scope.STATEMENT), digest, server, 150.0) is covered
+@pytest.mark.parametrize(("text", "server", "covered"), [("d", "s", True), ("d", "x", False), ("x", "s", False)])
+def test_a_grant_of_one_statement_covers_it_on_its_server_only(text, server, covered):
+    assert covers(grant(scope=Scope.STATEMENT), text, server, 150.0) is covered
+
+
+TEXTS = st.from_regex(r"UPDATE orders SET status = '[a-c ]{0,2}' WHERE id [<=] [0-9]{1,3}( -- [xy])?", fullmatch=True)
+
+
+@given(TEXTS, TEXTS)
+def test_a_grant_of_one_text_covers_no_other_that_differs_in_a_value_a_space_or_a_comment(granted, asked):
+    one = request(scope=Scope.STATEMENT, digest="d", exact=exact_of(granted), server="s")
+    held = Grant(id="g", request=one, granted_seconds=100.0, ends_seconds=200.0)
+    assert covers(held, asked, "s", 150.0) is (granted == asked)
 
 
 class Elevation(RuleBasedStateMachine):

@@ -2,6 +2,7 @@
 
 import typing
 
+import msgspec
 import pytest
 
 from safeconsole.core.narrative import narrate, told
@@ -219,6 +220,18 @@ def test_a_story_ends_with_what_never_ended(live, mark, words):
     assert (last.number, last.mark) == (-1, mark)
     assert last.lines[0].startswith("#2 was sent at 2026-11-07T11:49:03")
     assert words in last.lines[0]
+
+
+def test_the_end_of_an_elevation_says_what_it_covered():
+    passages = list(
+        narrate(entries(elevation(), intent(elevation="e1"), ended(), intent(2), ended(2), elevation("expired")))
+    )
+    assert passages[-1].lines[-1] == "covered: #1 SELECT 1"
+    assert not any("covered" in line for passage in passages[:-1] for line in passage.lines)
+    *_, last = narrate(entries(elevation(), elevation("voided")))
+    assert last.lines[-1] == "covered: nothing was sent under it"
+    one = msgspec.structs.replace(elevation(scope="statement"), statement=4)
+    assert told(one)[1][0].startswith("elevation e1 granted for statement #4, 900 s, on shop")
 
 
 def test_an_approval_of_an_elevation_stands_with_every_statement_sent_under_it():

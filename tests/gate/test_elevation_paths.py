@@ -29,7 +29,20 @@ from tests.fakes import (
 )
 from tests.gate.conftest import ASKED, CLOSED, HELD, OTHER_WRITE, PERSON, PLEA, READ, RULES, WRITE, policy_of
 
-TEXTS = (READ, ASKED, HELD, CLOSED, WRITE, OTHER_WRITE, "ALTER TABLE orders ADD COLUMN a INT", "DROP TABLE orders")
+WIDER = (WRITE.replace("= 1", "< 4000"), WRITE.replace("1", "2"), f"{WRITE} ", f"{WRITE} -- all of them")
+"""What shares its digest with `WRITE`, and is another statement."""
+
+TEXTS = (
+    READ,
+    ASKED,
+    HELD,
+    CLOSED,
+    WRITE,
+    *WIDER,
+    OTHER_WRITE,
+    "ALTER TABLE orders ADD COLUMN a INT",
+    "DROP TABLE orders",
+)
 ANSWERS = st.lists(st.sampled_from([*[True] * 20, False, KeyboardInterrupt()]), min_size=2, max_size=3)
 SECOND = st.sampled_from([None, None, RefusedError("nobody approved it"), KeyboardInterrupt()])
 FAILS_IN = st.sampled_from([0] * 60 + list(range(1, 8)))
@@ -79,6 +92,7 @@ class Console:
             clock=clock,
             people=People(confirmer=self.confirmer, second=self.second),
         )
+        self.granted_text = {}
         self.name, self.live, self.used, self.asked, self.approved = name, {}, None, set(), set()
         self.read_so_far, self.intent, self.question, self.said = 0, None, "", {}
         self.troubles = 0
@@ -105,9 +119,14 @@ class Console:
                 self._sent(event[1])
             elif event[0] in {"elevate", "skip", "confirm"}:
                 self.question = event[0]
+                if event[0] == "elevate":
+                    self.shown = event[2].statement.text if event[2] else ""
             elif event[0] == "answered":
                 self.said[self.question] = event[1]
         self.read_so_far = len(self.events)
+        # Whatever became of the attempt, what was granted for it is over; a journal that failed says nothing more.
+        if not self.troubles:
+            assert all(record.scope == Scope.BREAK_GLASS for record, _ in self.live.values())
 
     def _recorded(self, record):
         match record:
@@ -126,6 +145,7 @@ class Console:
                 assert self.said.get("skip", True) is True
                 assert record.id.startswith(self.name)
                 self.live[record.id] = (record, self.clock.seconds)
+                self.granted_text[record.id] = self.shown
             case ElevationChanged():
                 ended = self.live.pop(record.id, None)
                 self.used = ended if record.event == "used" else None
@@ -134,7 +154,8 @@ class Console:
         assert self.intent is not None
         assert (self.intent.digest, self.intent.elevation) == (permit.statement.digest, permit.elevation)
         needs_grant = permit.account is Account.ELEVATED or not permit.read_only or permit.elevation
-        self.intent, used, self.used = None, self.used, None
+        intent, used = self.intent, self.used
+        self.intent, self.used = None, None
         if "delete" in permit.statement.kind:
             assert self.shelf.policy is not STRICTER
         if not needs_grant:
@@ -145,6 +166,9 @@ class Console:
         assert began <= self.clock.seconds < began + record.window_seconds
         if record.scope == Scope.STATEMENT:
             assert (record.digest, record.server) == (permit.statement.digest, permit.identity.server)
+            # What was shown with the question is what is sent, to the letter, and the journal says which it was.
+            assert self.granted_text[record.id] == permit.statement.text
+            assert record.statement == intent.statement
         if record.scope == Scope.BREAK_GLASS or "ddl" in permit.statement.effects or self.agent:
             assert record.id in self.approved
 
@@ -161,23 +185,26 @@ class Consoles(RuleBasedStateMachine):
     @rule(
         which=st.integers(0, 1), text=st.sampled_from(TEXTS), answers=ANSWERS, second=SECOND,
         fails_in=FAILS_IN, breaks=st.sampled_from([*[False] * 5, True]),
-        passes=st.sampled_from([0.0, 0.0, 0.0, 61.0, -5.0]), earlier=EARLIER,
+        passes=st.sampled_from([0.0, 0.0, 0.0, 61.0, -5.0]), earlier=EARLIER, restarts=st.booleans(),
     )  # fmt: skip
-    def run(self, which, text, answers, second, fails_in, breaks, passes, earlier):
+    def run(self, which, text, answers, second, fails_in, breaks, passes, earlier, restarts):  # noqa: PLR0913
         console = self._console(which)
         (statement,) = console.gate.split(text)
         lost = Planned(refusal=OutcomeUnknownError("the connection broke"))
         console.engine.answers = {text: lost} if breaks else {}
         # Time passes while the person reads the question.
-        late = [self._late(console, passes, answer) for answer in answers]
+        late = [self._late(console, passes, answer, restarts=restarts) for answer in answers]
         console.attempt(
             lambda: console.gate.run(statement, FakePresenter(console.events)),
             answers=late, second=second, fails_in=fails_in, earlier=earlier,
         )  # fmt: skip
 
-    def _late(self, console, seconds, answer):
+    def _late(self, console, seconds, answer, *, restarts=False):
         def say():
             self.clock.seconds += seconds
+            if restarts:
+                # What was granted does not reach the server.
+                self.restart(0)
             console.events.append(("answered", answer))
             return answer
 
@@ -267,7 +294,7 @@ def at_random(chance):
     steps = [
         (60, "run", {
             **asked, "text": chance.choice(TEXTS), "breaks": chance.random() < 0.05,
-            "passes": chance.choice([0.0] * 8 + [61.0, -5.0]),
+            "passes": chance.choice([0.0] * 8 + [61.0, -5.0]), "restarts": chance.random() < 0.05,
         }),
         (15, "elevate", {**asked, "window": chance.choice([1.0, 60.0, 60.0, 1e9])}),
         (3, "stand_down", {"which": which, "fails_in": 0}),

@@ -6,7 +6,7 @@ import pytest
 
 from safeconsole.core.approval import LARGEST_BYTES, Approval
 from safeconsole.core.decision import Considered, Decision
-from safeconsole.core.elevation import Event, Request, Scope
+from safeconsole.core.elevation import Event, Request, Scope, exact_of
 from safeconsole.core.errors import AuditUnavailableError, RefusedError
 from safeconsole.core.limits import Limits
 from safeconsole.core.person import Person
@@ -22,6 +22,7 @@ from safeconsole.interfaces import People
 from tests.fakes import FakeClock, FakeConfirmer, FakeJournal, FakeSecond
 from tests.gate.conftest import PERSON, PLEA, WRITE
 
+STATEMENT = {"scope": Scope.STATEMENT, "digest": "d", "exact": exact_of("x"), "server": "s", "statement": 3}
 AGENT = Person(name="ada", login="ada", groups=(), host="laptop", terminal=False, agent="robot")
 
 
@@ -41,6 +42,18 @@ class Told:
 
     def settle(self):
         return ()
+
+
+def of_text(text, *effects):
+    return Considered(
+        statement=Statement(text=text, kind="x", effects=frozenset(effects or {Effect.WRITE}), digest="d"),
+        route=Route.PRIMARY,
+        node=NodeName("primary"),
+        identity=Identity(server="s", address="a"),
+        estimate=Estimate(),
+        decision=Decision(verdict=Verdict.ELEVATE, rules=(), limits=Limits()),
+        evidence=("seen",),
+    )
 
 
 class Held:
@@ -64,6 +77,8 @@ class Held:
 
     def ask(self, *answers, considered=None, sql="", **request):
         self.confirmer.answers = list(answers) or [True]
+        if request.get("scope") is Scope.STATEMENT and considered is None:
+            considered = of_text(sql)
         request = {"cluster": "shop", "scope": Scope.BREAK_GLASS, "reason": "why", "window_seconds": 60.0, **request}
         return self.elevations.ask(Request(**request), considered, sql=sql)
 
@@ -132,10 +147,22 @@ def test_it_holds_until_its_end_and_not_before_its_beginning(passed, left):
 
 def test_one_of_a_statement_covers_that_statement_on_that_server_only():
     held = Held()
-    grant = held.ask(scope=Scope.STATEMENT, digest="d", server="s")
-    assert held.elevations.covering("d", "s") == grant
-    for digest, server in (("other", "s"), ("d", "other"), ("", ""), ("d", "")):
-        assert held.elevations.covering(digest, server) is None
+    grant = held.ask(**STATEMENT)
+    assert held.elevations.covering("x", "s") == grant
+    for text, server in (("other", "s"), ("x", "other"), ("", ""), ("x", ""), ("x ", "s"), ("X", "s")):
+        assert held.elevations.covering(text, server) is None
+    assert held.journal.records[-1].statement == 3
+
+
+def test_one_of_a_statement_ends_with_the_attempt_and_a_window_does_not():
+    held = Held()
+    held.ask(**STATEMENT)
+    held.elevations.end_attempt()
+    assert held.elevations.current() is None
+    assert held.states()[-1] == ("expired", "attempt-over")
+    window = held.ask()
+    held.elevations.end_attempt()
+    assert held.elevations.current() == window
 
 
 def test_a_window_covers_every_statement():
@@ -170,7 +197,6 @@ def test_it_ends_even_when_that_cannot_be_recorded():
 
 
 ALONE = {"staging": ("robot",)}
-STATEMENT = {"scope": Scope.STATEMENT, "digest": "d", "server": "s"}
 
 
 @pytest.mark.parametrize("alone", [{}, {"production": ("robot",)}, {"staging": ("ci", "no-terminal")}, {"staging": ()}])
@@ -210,12 +236,35 @@ def test_what_somebody_approved_before_is_granted_to_the_agent_on_record():
     answered = (SimpleNamespace(id="s0.1"), Approval(request="h", approver="grace", key="k-1", signature=""))
     held = Held(person=AGENT, second=lambda events: FakeSecond(events, answered=answered))
     grant = held.ask(**STATEMENT)
-    assert held.elevations.covering("d", "s") == grant
+    assert held.elevations.covering("x", "s") == grant
     approved = held.journal.records[1]
     assert (approved.approver, approved.request, approved.reason) == ("grace", "s1.1", "asked for as s0.1")
     held.elevations.use("x")
     with pytest.raises(RefusedError):
         held.ask(**STATEMENT)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown", "carried"),
+    [
+        ("UPDATE t SET a = 1", "UPDATE t SET a = 1", True),
+        ("UPDATE t SET a = 1 -- see the ticket", "UPDATE t SET a = 1", True),
+        ("UPDATE t SET password = 'one'", "UPDATE t SET password = '<secret>'", False),
+        ("UPDATE t SET a = 1 -- the password is one", "UPDATE t SET a = 1", False),
+    ],
+)
+def test_an_earlier_approval_counts_for_the_exact_text_and_schema_and_not_where_something_is_hidden(
+    text, shown, carried
+):
+    answered = (SimpleNamespace(id="s0.1"), Approval(request="h", approver="grace", key="k-1", signature=""))
+    held = Held(second=lambda events: FakeSecond(events, answered=answered), two_persons=("write",))
+    statement = STATEMENT | {"exact": exact_of(text), "schema": "shop"}
+    held.ask(**statement, sql=shown, considered=of_text(text, Effect.WRITE))
+    approved = next(record for record in held.journal.records if isinstance(record, Approved))
+    assert (approved.reason == "asked for as s0.1", approved.statement) == (carried, 3)
+    if not carried:
+        (request,) = [event[1] for event in held.events if event[0] == "second"]
+        assert (request.exact, request.schema) == ("", "shop")
 
 
 @pytest.mark.parametrize("sql", ["CREATE USER u IDENTIFIED BY '<secret>'", LEFT_OUT])
@@ -272,20 +321,12 @@ def test_ids_are_never_used_twice():
 
 
 def considered(*effects):
-    return Considered(
-        statement=Statement(text="x", kind="x", effects=frozenset(effects), digest="d"),
-        route=Route.PRIMARY,
-        node=NodeName("primary"),
-        identity=Identity(server="s", address="a"),
-        estimate=Estimate(),
-        decision=Decision(verdict=Verdict.ELEVATE, rules=(), limits=Limits()),
-        evidence=("seen",),
-    )
+    return of_text("x", *effects)
 
 
 def test_a_second_person_is_asked_after_the_first_and_recorded_before_the_grant():
     held = Held(second=FakeSecond, two_persons=("ddl",))
-    held.ask(scope=Scope.STATEMENT, digest="d", server="s", considered=considered(Effect.DDL), sql="ALTER ?")
+    held.ask(**STATEMENT, considered=considered(Effect.DDL), sql="ALTER ?")
     assert [event[0] for event in held.events] == ["durable", "elevate", "second", "durable", "durable"]
     request, approved = held.events[2][1], held.journal.records[1]
     assert (request.id, request.sql, request.digest, request.node, request.person) == (
@@ -315,7 +356,7 @@ def test_who_asks_under_another_name_is_no_second_person(earlier):
 
 def test_a_second_person_is_not_asked_for_what_the_policy_leaves_to_one():
     held = Held(second=FakeSecond, two_persons=("ddl",))
-    assert held.ask(scope=Scope.STATEMENT, digest="d", server="s", considered=considered(Effect.WRITE))
+    assert held.ask(**STATEMENT, considered=considered(Effect.WRITE))
     assert "second" not in [event[0] for event in held.events]
 
 

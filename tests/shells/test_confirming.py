@@ -47,7 +47,9 @@ def test_the_name_elevates_after_the_request_stood_there(considered, golden):
     assert confirmer.elevate(REQUEST, None) is True
     golden("elevate.window.txt", "".join(shown))
     confirmer, shown = asked("shop")
-    statement = Request(cluster="shop", scope=Scope.STATEMENT, reason="r", digest="d", server="u-1", window_seconds=60)
+    statement = Request(
+        cluster="shop", scope=Scope.STATEMENT, reason="r", digest="d", exact="e", server="u-1", window_seconds=60
+    )
     assert confirmer.elevate(statement, considered(Verdict.ELEVATE, text="UPDATE t SET a = 1", kind="update")) is True
     golden("elevate.statement.txt", "".join(shown))
 

@@ -69,6 +69,7 @@ def _lines(request: ApprovalRequest) -> Lines:
     said = (
         ("who", f"{request.person} on {request.host}{f', by a program: {request.agent}' if request.agent else ''}"),
         ("where", f"{request.cluster} ({request.environment}) {request.node}".rstrip()),
+        ("schema", request.schema or "none"),
         ("reason", request.reason),
         ("ticket", request.ticket or "none"),
         ("for", clock_text(request.window_seconds)),
