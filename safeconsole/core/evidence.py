@@ -51,8 +51,7 @@ def _node_line(reading: Reading) -> tuple[str, ...]:
         parts.append(f"server memory {_mib(reading.used_memory_bytes)}")
     if reading.threads_running is not None:
         parts.append(f"{reading.threads_running} threads running")
-    if reading.tables is not None:
-        parts.append(f"{reading.tables} tables")
+    parts.append("number of tables unknown" if reading.tables is None else f"at least {reading.tables:,} tables")
     return (", ".join(parts),)
 
 

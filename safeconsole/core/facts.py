@@ -70,7 +70,7 @@ _DECLARED: tuple[tuple[str, FactType, str, tuple[str, ...]], ...] = (
     ("node.lag_seconds", _DOUBLE, "replication lag in seconds, -1.0 unknown", ()),
     ("node.free_memory_bytes", _INT, "free memory of its host in bytes, -1 unknown", ()),
     ("node.threads_running", _INT, "statements at work on it, -1 unknown", ()),
-    ("node.tables", _INT, "tables known to it, -1 unknown", ()),
+    ("node.tables", _INT, "the least number of tables it has, counted up to 5,001, -1 unknown", ()),
     ("node.tags", _STRINGS, 'words from the configuration ("console", "failover-target")', ()),
     ("estimate.asked", _BOOL, "a server was asked; all other estimates hold their unknown value otherwise", ()),
     ("estimate.rows", _INT, "rows the server expects to examine, -1 unknown", ()),

@@ -7,6 +7,9 @@ import msgspec
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import Flavour, NodeName, Role, Route
 
+COUNTED_TABLES = 5_000
+"""How far the tables of a server are counted; what has one more has "at least" that many, and rules ask for no more."""
+
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
     """
@@ -38,7 +41,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         free_memory_bytes: free memory of the host, or None where no source tells.
         used_memory_bytes: memory the server says it holds, or None.
         threads_running: statements at work on it, or None.
-        tables: number of tables known to it, or None when counting was not cheap.
+        tables: the least number of tables it has, counted up to `COUNTED_TABLES` + 1, or None where that is not told.
         history_length: InnoDB purge backlog, or None without the privilege.
         tags: words from the configuration ("console", "failover-target").
         found: how it was found, "" for a node that the configuration names.

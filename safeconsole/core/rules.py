@@ -16,6 +16,7 @@ import msgspec
 from cel_expr_python import cel
 
 from safeconsole.core.facts import FACTS, Fact, FactType
+from safeconsole.core.routing import COUNTED_TABLES
 from safeconsole.core.vocabulary import Verdict
 from safeconsole.core.watchdog import SensorName
 
@@ -68,7 +69,8 @@ def compile_condition(when: str) -> cel.Expression:
     Return a condition, type-checked against `FACTS`.
 
     Raises:
-        ValueError: an unknown fact or word, a wrong type, a syntax error, a result that is not a bool; one line.
+        ValueError: an unknown fact or word, a wrong type, a syntax error, a result that is not a bool, more tables than
+            are counted; one line.
     """
     try:
         condition = _environment().compile(when)
@@ -81,6 +83,8 @@ def compile_condition(when: str) -> cel.Expression:
         raise ValueError(
             f"{strange[0]} compares with '{strange[1]}', which it never is{_guess(strange[1], strange[2])}"
         )
+    if any(int(number) > COUNTED_TABLES for pair in _TABLES_COMPARED.findall(when) for number in pair if number):
+        raise ValueError(f"tables are counted up to {COUNTED_TABLES}: compare node.tables with less")
     return condition
 
 
@@ -129,6 +133,7 @@ _NAME = re.compile(r"\b[a-z]+\.[a-z_]+\b")
 _QUOTED = re.compile(r"'([^'\\]*)'|\"([^\"\\]*)\"")
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _PARTIAL = re.compile(r"\.(?:startsWith|endsWith|contains|matches)\s*\(|\+")
+_TABLES_COMPARED = re.compile(r"\bnode\.tables\s*[<>=!]=?\s*(\d+)|(\d+)\s*[<>=!]=?\s*node\.tables\b")
 _UNDECLARED = re.compile(r"undeclared reference to '([^']+)'")
 
 

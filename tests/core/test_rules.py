@@ -129,3 +129,15 @@ def test_places_in_messages_are_filled_with_facts():
     text = "{stmt.kind} on {node.role} with {stmt.effects}, {no.fact}"
     assert filled(text, FACTS_OF_READ) == "select on replica with read, ?"
     assert unknown_places(text) == ("no.fact",)
+
+
+@pytest.mark.parametrize(
+    "when", ["node.tables > 5001", "5001 < node.tables", "node.role == 'primary' && node.tables>=9999"]
+)
+def test_no_rule_asks_for_more_tables_than_are_counted(when):
+    with pytest.raises(ValueError, match="counted up to 5000"):
+        compile_condition(when)
+
+
+def test_other_numbers_may_be_as_large_as_they_like():
+    compile_condition("estimate.rows > 1000000 || node.tables < 0 || node.tables > 5000 || 5000 <= node.tables")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import msgspec
 
 from safeconsole.adapters.mysql.discovery import Followers, Peer, address_of, follower_of
@@ -13,9 +11,16 @@ from safeconsole.adapters.mysql.sensors import numbers_of
 from safeconsole.adapters.mysql.topology import Channel, NodeFacts, channel_of, is_on
 from safeconsole.adapters.mysql.variants import AURORA_MYSQL, MARIADB, MYSQL, Variant
 from safeconsole.adapters.mysql.wire import DriverError, Wire
+from safeconsole.core.routing import COUNTED_TABLES
 
 _REFUSED = frozenset({1044, 1142, 1227})
 """Errors by which an account may not ask; another form of the question is refused alike."""
+
+# The count is a subquery of its own: beside an aggregate MariaDB 10.11 says 0 of a setting that is on, measured.
+_COUNT = (
+    "SELECT @@GLOBAL.innodb_stats_persistent, @@GLOBAL.default_storage_engine,"  # noqa: S608  (a number of ours)
+    f" (SELECT COUNT(*) FROM (SELECT 1 FROM mysql.innodb_table_stats LIMIT {COUNTED_TABLES + 1}) AS counted)"
+)
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +92,7 @@ def measure(wire: Wire, variant: Variant, *, heartbeat: str = "", with_health: b
         threads_running=health.get("THREADS_RUNNING"),
         used_memory_bytes=health.get("MEMORY_USED"),
         history_length=health.get("INNODB_HISTORY_LIST_LENGTH"),
-        tables=_tables(wire) if with_health else None,
+        tables=_tables(wire, health.get("OPEN_TABLE_DEFINITIONS")) if with_health else None,
     )
 
 
@@ -135,21 +140,20 @@ def _heartbeat(wire: Wire, table: str) -> float | None:
     return max(float(rows[0][0]) / 1e6, 0.0)
 
 
-def _tables(wire: Wire) -> int | None:
-    """Return about how many InnoDB tables there are: the plan's guess, since counting reads them all."""
-    rows = ask(wire, "EXPLAIN FORMAT=JSON SELECT COUNT(*) FROM mysql.innodb_table_stats")
-    if not rows:
+def _tables(wire: Wire, open_definitions: int | None) -> int | None:
+    """
+    Return the least number of tables there is, or None where it cannot be told.
+
+    The rows of persistent statistics are counted, one for each table or partition of InnoDB in every schema, whoever
+    may read the tables. The optimizer's guess of that number is no substitute: this table has no persistent statistics
+    of its own, and in a server where it was asked for once the guess stays as it was. Source: MySQL 9.7 and MariaDB
+    10.11, measured: 13 for over 20 minutes after 1,100 tables were made; the count of 1,213 rows took 1.2 and 0.4 ms.
+
+    Args:
+        open_definitions: definitions of tables of any engine that the server holds now, None where not told.
+    """
+    rows = ask(wire, _COUNT)
+    if not rows or str(rows[0][0]) != "1" or str(rows[0][1]).lower() != "innodb":
+        # Where tables are not counted by default, those that are say nothing of the others.
         return None
-    return rows_of_single_table(json.loads(rows[0][0]))
-
-
-def rows_of_single_table(plan: object) -> int | None:
-    """Return the row estimate of a plan over one table, or None where there is none."""
-    if isinstance(plan, dict):
-        for key in ("rows_examined_per_scan", "rows", "estimated_rows"):
-            if key in plan:
-                return int(plan[key])
-        plan = list(plan.values())
-    if isinstance(plan, list):
-        return next((rows for part in plan if (rows := rows_of_single_table(part)) is not None), None)
-    return None
+    return max(int(rows[0][2]), open_definitions or 0)

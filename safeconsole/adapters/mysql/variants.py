@@ -231,7 +231,7 @@ MYSQL = Variant(
     " WHERE PROCESSLIST_COMMAND LIKE 'Binlog Dump%'",
     asks_for="grant SELECT (PROCESSLIST_COMMAND, PROCESSLIST_HOST) ON performance_schema.threads, or list every node",
     health="SELECT VARIABLE_NAME, VARIABLE_VALUE FROM performance_schema.global_status"
-    " WHERE VARIABLE_NAME IN ('Threads_running')",
+    " WHERE VARIABLE_NAME IN ('Threads_running', 'Open_table_definitions')",
     position="SELECT @@GLOBAL.gtid_executed",
     wait="SELECT WAIT_FOR_EXECUTED_GTID_SET('{position}', {seconds})",
     takes_several=True,
@@ -278,7 +278,8 @@ MARIADB = Variant(
     # What shows them, PROCESS or REPLICATION MASTER ADMIN, is more than an account for reading should have.
     asks_for="list every node",
     health="SELECT VARIABLE_NAME, VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS"
-    " WHERE VARIABLE_NAME IN ('THREADS_RUNNING', 'MEMORY_USED', 'INNODB_HISTORY_LIST_LENGTH', 'SLAVES_CONNECTED')",
+    " WHERE VARIABLE_NAME IN ('THREADS_RUNNING', 'MEMORY_USED', 'INNODB_HISTORY_LIST_LENGTH', 'SLAVES_CONNECTED',"
+    " 'OPEN_TABLE_DEFINITIONS')",
     position="SELECT @@GLOBAL.gtid_current_pos",
     wait="SELECT MASTER_GTID_WAIT('{position}', {seconds})",
     takes_several=True,

@@ -1,0 +1,98 @@
+"""The facts that rules are judged on are the servers' own state, as it is now, whatever was asked before."""
+
+import pytest
+
+from safeconsole.demo.binaries import FLAVOURS
+from tests.servers.desk import seated
+from tests.servers.talking import engine_of
+
+LISTING = "SELECT COUNT(table_name) FROM information_schema.tables"
+MADE = 1_010
+
+
+def dba(cluster, *texts):
+    """Have the DBA say something on the primary alone."""
+    with cluster.dba_connect(cluster.primary) as connection, connection.cursor() as cursor:
+        cursor.execute("SET SESSION sql_log_bin = 0")
+        for text in texts:
+            cursor.execute(text)
+
+
+def tables_of(engine):
+    return engine.topology()[0].tables
+
+
+@pytest.fixture(params=FLAVOURS)
+def alone(request, private_cluster):
+    """A primary that this test may change."""
+    return private_cluster(request.param, replicas=0)
+
+
+def test_tables_made_after_the_first_question_count(alone, tmp_path):
+    with seated(alone, tmp_path / "desk", to="primary") as desk:
+        (listing,) = desk.gate.split(LISTING)
+        before = desk.gate.consider(listing)
+        assert before.decision.verdict.word == "allow"
+        assert before.facts["node.tables"] < MADE
+        # Whoever asked for the guess fixed it.
+        dba(alone, "EXPLAIN FORMAT=JSON SELECT COUNT(*) FROM mysql.innodb_table_stats")
+        dba(alone, "CREATE DATABASE many", *(f"CREATE TABLE many.t{n} (id INT PRIMARY KEY)" for n in range(MADE)))
+    with seated(alone, tmp_path / "desk", to="primary") as desk:
+        (listing,) = desk.gate.split(LISTING)
+        now = desk.gate.consider(listing)
+        assert now.decision.verdict.word == "elevate"
+        assert "many-objects-on-the-primary" in now.decision.rules
+        assert now.facts["node.tables"] >= MADE
+        assert f"at least {now.facts['node.tables']:,} tables" in now.evidence[0]
+
+
+def test_tables_that_cannot_be_counted_are_unknown_and_not_few(alone):
+    engine = engine_of(alone)
+    assert tables_of(engine) > 0
+    for off, on in (
+        ("SET GLOBAL innodb_stats_persistent = OFF", "SET GLOBAL innodb_stats_persistent = ON"),
+        ("SET GLOBAL default_storage_engine = MyISAM", "SET GLOBAL default_storage_engine = InnoDB"),
+        (
+            "REVOKE SELECT ON mysql.innodb_table_stats FROM 'console_read'@'%'",
+            "GRANT SELECT ON mysql.innodb_table_stats TO 'console_read'@'%'",
+        ),
+    ):
+        dba(alone, off)
+        assert tables_of(engine) is None, off
+        dba(alone, on)
+        assert tables_of(engine) > 0
+    engine.close()
+
+
+def test_open_tables_of_other_engines_count_too(alone):
+    engine = engine_of(alone)
+    before = tables_of(engine)
+    names = [f"other.t{n}" for n in range(200)]
+    dba(alone, "CREATE DATABASE other", *(f"CREATE TABLE {name} (id INT) ENGINE=MyISAM" for name in names))
+    dba(alone, *(f"SELECT * FROM {name}" for name in names))
+    assert tables_of(engine) >= max(before, len(names))
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    "begin", ["BEGIN", "START TRANSACTION READ ONLY", "START TRANSACTION WITH CONSISTENT SNAPSHOT"]
+)
+def test_an_open_transaction_hides_nothing_from_the_estimate(cluster, tmp_path, begin):
+    with cluster.dba_connect(cluster.primary) as connection, connection.cursor() as cursor:
+        cursor.execute(
+            "CREATE OR REPLACE VIEW shop.sized AS SELECT table_name, data_length FROM information_schema.tables"
+        )
+    cluster.wait_caught_up()
+    with seated(cluster, tmp_path / "desk", plea=None) as desk:
+        asked = desk.gate.split("SELECT SUM(data_length) FROM sized; SELECT * FROM orders")
+        outside = [desk.gate.consider(each).estimate for each in asked]
+        desk.run(begin)
+        within = [desk.gate.consider(each).estimate for each in asked]
+        assert [each.hazards for each in within] == [each.hazards for each in outside]
+        assert [each.full_scans for each in within] == [each.full_scans for each in outside]
+        assert within[0].hazards
+        assert within[1].rows > 4_000
+        assert desk.run("SELECT COUNT(*) FROM orders").table == [(5_000,)]
+        # What was asked in between left the transaction open, and it ends by the person's word.
+        assert desk.gate.status().transaction is not None
+        desk.run("COMMIT")
