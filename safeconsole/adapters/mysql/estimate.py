@@ -1,9 +1,9 @@
 """
 The server's own opinion of a statement, without running it: PREPARE, then the plan.
 
-Both inside a read-only transaction, under the session's caps and the watchdog's eye, since planning
-may run what it plans: a derived table of one row or a subquery on MySQL, a function too on MariaDB.
-What cannot be stopped once it runs is not planned at all.
+Both inside a read-only transaction, or in the one that the person opened, under the session's caps and
+the watchdog's eye, since planning may run what it plans: a derived table of one row or a subquery on
+MySQL, a function too on MariaDB. What cannot be stopped once it runs is not planned at all.
 """
 
 from __future__ import annotations
@@ -46,11 +46,13 @@ def estimate_of(link: Link, statement: Statement, views: Views) -> Estimate:
         DriverError, OSError: the connection is lost.
     """
     wire = link.wire
-    if statement.effects <= {Effect.SESSION} or wire.server_status & IN_TRANSACTION:
+    if statement.effects <= {Effect.SESSION}:
         return Estimate()
+    # What the person opened stays open; a read in it hurts no less than one outside.
+    is_within = bool(wire.server_status & IN_TRANSACTION)
     wire.wait_at_most(link.patience_seconds)
     try:
-        objection = _prepare(wire, statement.text)
+        objection = _prepare(wire, statement.text, is_within=is_within)
         if objection is not None:
             code, text = objection
             return Estimate(
@@ -58,7 +60,7 @@ def estimate_of(link: Link, statement: Statement, views: Views) -> Estimate:
             )
         plan = _plan(link, statement, views)
     finally:
-        if wire.open:
+        if wire.open and not is_within:
             wire.run_unawaited("ROLLBACK")
             wire.server_status &= ~(IN_TRANSACTION | IN_TRANSACTION_READONLY)
     return Estimate(
@@ -81,11 +83,12 @@ def _says_it_is_no_read(statement: Statement, code: int, text: str) -> bool:
     return known is not None and known.meaning is Meaning.READ_ONLY
 
 
-def _prepare(wire: Wire, text: str) -> tuple[int, str] | None:
-    """Open a read-only transaction, and return the server's objection (code, text) to the text in it, or None."""
-    begin = (COMMAND.COM_QUERY, "START TRANSACTION READ ONLY")
-    answers = wire.answers(begin, (COMMAND.COM_STMT_PREPARE, text))
-    wire.read_done(next(answers))
+def _prepare(wire: Wire, text: str, *, is_within: bool) -> tuple[int, str] | None:
+    """Return the server's objection (code, text) to a text in a transaction, the open one or a new one, or None."""
+    begin = () if is_within else ((COMMAND.COM_QUERY, "START TRANSACTION READ ONLY"),)
+    answers = wire.answers(*begin, (COMMAND.COM_STMT_PREPARE, text))
+    if begin:
+        wire.read_done(next(answers))
     try:
         wire.drop_prepared(next(answers))
     except DriverError as error:
