@@ -22,6 +22,8 @@ _TEMPORARY_DISK_BYTES = 1024 * 1024 * 1024
 _STALLED_WRITE_SECONDS = 30
 _IDLE_SECONDS = 3_600
 _IDLE_TRANSACTION_SECONDS = 300
+_NO_SELECT_LIMIT = 2**64 - 1
+_SORTED_BYTES = 1024
 
 
 class Holds(StrEnum):
@@ -29,6 +31,7 @@ class Holds(StrEnum):
 
     EQUAL = "equal"
     AT_MOST = "at-most"
+    AT_LEAST = "at-least"
 
 
 class Guard(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,37 +41,62 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         variable: its name.
         value: what it is set to, from the limits in force.
-        holds: how the reading is compared; AT_MOST never above the server's global value.
+        words: what it may be, where it holds a word: the server's global value if that is one of them, else the first
+            one; empty where it holds a number.
+        holds: how a number is compared; AT_MOST never above the server's global value, AT_LEAST never below it.
+        zero_lifts: whether zero means that nothing is held.
         since: first version that has it (`LexicalRules.version`), 0 for all.
         follows_limits: whether its value changes with the limits.
     """
 
     variable: str
-    value: Callable[[Limits], float]
+    value: Callable[[Limits], float] = lambda _limits: 0
+    words: tuple[str, ...] = ()
     holds: Holds = Holds.EQUAL
+    zero_lifts: bool = False
     since: int = 0
     follows_limits: bool = False
 
     def assignment(self, limits: Limits) -> str:
         """Return the part of a SET SESSION that puts it in force."""
-        wanted = number(self.value(limits))
-        if self.holds is Holds.AT_MOST:
-            wanted = f"CAST(LEAST(@@GLOBAL.{self.variable}, {wanted}) AS UNSIGNED)"
+        served, wanted = f"@@GLOBAL.{self.variable}", number(self.value(limits))
+        if len(self.words) > 1:
+            wanted = f"IF({served} IN ({', '.join(map(_quoted, self.words))}), {served}, {_quoted(self.words[0])})"
+        elif self.words:
+            wanted = _quoted(self.words[0])
+        elif self.zero_lifts:
+            wanted = f"CAST(IF({served} BETWEEN 1 AND {wanted}, {served}, {wanted}) AS UNSIGNED)"
+        elif self.holds is not Holds.EQUAL:
+            bound = "LEAST" if self.holds is Holds.AT_MOST else "GREATEST"
+            wanted = f"CAST({bound}({served}, {wanted}) AS UNSIGNED)"
         return f"SESSION {self.variable} = {wanted}"
 
     def is_in_force(self, reading: object, limits: Limits) -> bool:
         """Whether the value read back protects as asked."""
+        if self.words:
+            return str(reading).upper() in self.words
         try:
             read = Decimal(str(reading))
         except ArithmeticError:
             return False
         wanted = Decimal(number(self.value(limits)))
-        return read <= wanted if self.holds is Holds.AT_MOST else read == wanted
+        match self.holds:
+            case Holds.AT_MOST:
+                return read <= wanted and not (self.zero_lifts and not read)
+            case Holds.AT_LEAST:
+                return read >= wanted
+            case Holds.EQUAL:
+                return read == wanted
 
 
 def number(value: float) -> str:
     """Return a number as SQL, without an exponent: 30, 0.5."""
     return str(int(value)) if float(value).is_integer() else f"{value:.6f}".rstrip("0")
+
+
+def _quoted(word: str) -> str:
+    """Return a word of a setting as SQL; DEFAULT is a keyword there."""
+    return word if word == "DEFAULT" else f"'{word}'"
 
 
 def milliseconds(limits: Limits) -> float:
@@ -95,7 +123,23 @@ def _shared_guards() -> tuple[Guard, ...]:
         Guard(variable="net_write_timeout", value=_constant(_STALLED_WRITE_SECONDS), holds=Holds.AT_MOST),
         Guard(variable="wait_timeout", value=_constant(_IDLE_SECONDS), holds=Holds.AT_MOST),
         Guard(variable="autocommit", value=_constant(1)),
+        # CHAIN opens another transaction behind each that ends, and what follows would be part of it.
+        Guard(variable="completion_type", words=("NO_CHAIN",)),
+        # An answer that is cut short here is cut short without a word; the largest number is no limit.
+        Guard(variable="sql_select_limit", value=_constant(_NO_SELECT_LIMIT)),
+        # Texts that are alike up to here are not sorted, without a word.
+        Guard(variable="max_sort_length", value=_constant(_SORTED_BYTES), holds=Holds.AT_LEAST),
+        # `id IS NULL` would find the row that was inserted last.
+        Guard(variable="sql_auto_is_null", value=_constant(0)),
+        # A change that a constraint forbids is refused, and not let in because a global value says so.
+        Guard(variable="foreign_key_checks", value=_constant(1)),
+        Guard(variable="unique_checks", value=_constant(1)),
     )
+
+
+# SERIALIZABLE makes plain reads lock the rows they see, READ-UNCOMMITTED shows what may be rolled back. The other two
+# are the server's to choose: with READ-COMMITTED a change locks less.
+_ISOLATION = ("REPEATABLE-READ", "READ-COMMITTED")
 
 
 _MYSQL_GUARDS = (
@@ -103,6 +147,7 @@ _MYSQL_GUARDS = (
     Guard(variable="transaction_read_only", value=_constant(1)),
     Guard(variable="max_execution_time", value=milliseconds, follows_limits=True),
     *_shared_guards(),
+    Guard(variable="transaction_isolation", words=_ISOLATION),
     # Zero reads sizes live; any other value makes a read of information_schema write them down.
     Guard(variable="information_schema_stats_expiry", value=_constant(0)),
     # The plans are read in the older of its two shapes.
@@ -120,10 +165,23 @@ _MARIADB_GUARDS = (
         follows_limits=True,
     ),
     Guard(variable="tmp_disk_table_size", value=_constant(_TEMPORARY_DISK_BYTES), holds=Holds.AT_MOST),
+    # The same for temporary files of every kind; zero is no limit. Source: MariaDB manual, never met live.
+    Guard(
+        variable="max_tmp_session_space_usage",
+        value=_constant(_TEMPORARY_DISK_BYTES),
+        holds=Holds.AT_MOST,
+        zero_lifts=True,
+        since=110500,
+    ),
     Guard(
         variable="idle_transaction_timeout",
         value=_constant(_IDLE_TRANSACTION_SECONDS),
     ),
+    Guard(variable="tx_isolation", words=_ISOLATION),
+    Guard(variable="check_constraint_checks", value=_constant(1), since=100201),
+    # Else tables with a history would be read as they stood at that time. Source: MariaDB 10.11, measured: in a session
+    # the word stands for "as of now", not for the global value.
+    Guard(variable="system_versioning_asof", words=("DEFAULT",), since=100304),
 )
 
 

@@ -233,3 +233,48 @@ def test_a_plan_with_the_escapes_of_sql_in_it_is_read(condition):
 @pytest.mark.parametrize("nonsense", ["", "{", '{"a": "\\u12"}', "EXPLAIN"])
 def test_a_plan_that_is_no_json_is_unreadable_and_not_missing(nonsense):
     assert [hazard.id for hazard in read_plan(nonsense).hazards] == ["unreadable-plan"]
+
+
+GUARDS = {guard.variable: guard for variant in (MYSQL, MARIADB) for guard in variant.guards}
+
+
+@pytest.mark.parametrize(
+    ("variable", "assignment", "held", "not_held"),
+    [
+        ("autocommit", "SESSION autocommit = 1", ["1"], ["0"]),
+        ("completion_type", "SESSION completion_type = 'NO_CHAIN'", ["NO_CHAIN"], ["CHAIN", "RELEASE", "0"]),
+        (
+            "sql_select_limit",
+            "SESSION sql_select_limit = 18446744073709551615",
+            ["18446744073709551615"],
+            ["3", "18446744073709551614"],
+        ),
+        (
+            "max_tmp_session_space_usage",
+            "SESSION max_tmp_session_space_usage = CAST(IF(@@GLOBAL.max_tmp_session_space_usage BETWEEN 1 AND"
+            " 1073741824, @@GLOBAL.max_tmp_session_space_usage, 1073741824) AS UNSIGNED)",
+            ["65536", "1073741824"],
+            ["0", "1073741825"],
+        ),
+        (
+            "max_sort_length",
+            "SESSION max_sort_length = CAST(GREATEST(@@GLOBAL.max_sort_length, 1024) AS UNSIGNED)",
+            ["1024", "4096"],
+            ["64"],
+        ),
+        (
+            "tx_isolation",
+            "SESSION tx_isolation = IF(@@GLOBAL.tx_isolation IN ('REPEATABLE-READ', 'READ-COMMITTED'),"
+            " @@GLOBAL.tx_isolation, 'REPEATABLE-READ')",
+            ["REPEATABLE-READ", "READ-COMMITTED"],
+            ["SERIALIZABLE", "READ-UNCOMMITTED"],
+        ),
+        ("system_versioning_asof", "SESSION system_versioning_asof = DEFAULT", ["DEFAULT"], ["2001-01-01 00:00:00"]),
+    ],
+)
+def test_a_guard_is_put_in_force_and_known_to_be(variable, assignment, held, not_held):
+    guard, limits = GUARDS[variable], Limits()
+    assert guard.assignment(limits) == assignment
+    assert [guard.is_in_force(reading, limits) for reading in (*held, *not_held)] == [True] * len(held) + [False] * len(
+        not_held
+    )

@@ -1,0 +1,120 @@
+"""
+What a server's global values make of a session: nothing that an answer, a lock or a word of the console rests on.
+
+And every session variable of the servers is decided in `core/catalogue/session_variables.py`.
+"""
+
+import pytest
+
+from safeconsole.core.errors import ServerError
+from safeconsole.demo.binaries import FLAVOURS
+from tests.servers.desk import seated
+
+pytestmark = pytest.mark.timeout(300)
+
+GLOBALS = {
+    "mysql": {"transaction_isolation": "'SERIALIZABLE'", "max_sort_length": "4"},
+    "mariadb": {
+        "tx_isolation": "'SERIALIZABLE'",
+        "max_sort_length": "64",
+        "check_constraint_checks": "0",
+        "system_versioning_asof": "'2001-01-01 00:00:00'",
+    },
+}
+SHARED_GLOBALS = {
+    "completion_type": "'CHAIN'",
+    "sql_select_limit": "3",
+    "sql_auto_is_null": "1",
+    "foreign_key_checks": "0",
+    "unique_checks": "0",
+}
+SORTED = (
+    "SELECT RIGHT(x, 1) FROM (SELECT CAST(CONCAT(REPEAT('a', 100), 10 - id) AS CHAR CHARACTER SET latin1) AS x"
+    " FROM customers WHERE id < 4) longs ORDER BY x"
+)
+
+
+def told(cluster, sql, node=None):
+    """What a server answers to somebody who may do anything."""
+    with cluster.dba_connect(node or cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchall()
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_global_values_make_no_answer_short_no_read_lock_and_no_word_untrue(private_cluster, tmp_path, flavour):
+    cluster = private_cluster(flavour, replicas=1)
+    told(cluster, "CREATE TABLE shop.parents (id INT PRIMARY KEY)")
+    told(
+        cluster,
+        "CREATE TABLE shop.children (id INT AUTO_INCREMENT PRIMARY KEY, parent INT, much INT,"
+        " FOREIGN KEY (parent) REFERENCES shop.parents (id), CONSTRAINT few CHECK (much < 5))",
+    )
+    if flavour == "mariadb":
+        told(cluster, "CREATE TABLE shop.kept (id INT) WITH SYSTEM VERSIONING")
+        told(cluster, "INSERT INTO shop.kept VALUES (1), (2)")
+    cluster.wait_caught_up()
+    for node in cluster.nodes:
+        for name, value in {**SHARED_GLOBALS, **GLOBALS[flavour]}.items():
+            told(cluster, f"SET GLOBAL {name} = {value}", node)
+    no_answer_is_short(cluster, tmp_path)
+    constraints_hold(cluster, tmp_path)
+    a_commit_ends_its_transaction(cluster, tmp_path)
+    no_read_locks(cluster, tmp_path)
+
+
+def no_answer_is_short(cluster, tmp_path):
+    with seated(cluster, tmp_path / "reader") as desk:
+        assert len(desk.run("SELECT id FROM orders").table) == 5_000
+        assert desk.run(SORTED).table == [("7",), ("8",), ("9",)]
+        if cluster.flavour == "mariadb":
+            assert len(desk.run("SELECT id FROM kept").table) == 2
+
+
+def constraints_hold(cluster, tmp_path):
+    with seated(cluster, tmp_path / "writer", to="primary") as desk:
+        desk.run("INSERT INTO children (much) VALUES (1)")
+        assert isinstance(desk.error_of("INSERT INTO children (parent) VALUES (7)"), ServerError)
+        assert isinstance(desk.error_of("INSERT INTO children (much) VALUES (9)"), ServerError)
+    with seated(cluster, tmp_path / "window", plea=None) as desk:
+        desk.gate.elevate(reason="incident 7")
+        desk.run("BEGIN")
+        desk.run("INSERT INTO children (much) VALUES (2)")
+        assert desk.run("SELECT id FROM children WHERE id IS NULL").table == []
+
+
+def a_commit_ends_its_transaction(cluster, tmp_path):
+    with seated(cluster, tmp_path / "committer", plea=None) as desk:
+        desk.gate.elevate(reason="incident 7")
+        desk.run("BEGIN")
+        desk.run("UPDATE orders SET status = 'kept' WHERE id = 31")
+        desk.run("COMMIT")
+        assert desk.gate.status().transaction is None
+        assert [line.split(":")[0] for line in desk.gate.take_told()] == [
+            "the transaction on primary (elevated) is committed"
+        ]
+        desk.run("BEGIN")
+        desk.run("UPDATE orders SET status = 'undone' WHERE id = 31")
+        desk.run("ROLLBACK")
+        desk.run("UPDATE orders SET total = 7 WHERE id = 31")
+        assert desk.gate.status().transaction is None
+    assert told(cluster, "SELECT status, total FROM shop.orders WHERE id = 31") == (("kept", 7),)
+
+
+def no_read_locks(cluster, tmp_path):
+    with seated(cluster, tmp_path / "looker", to="primary") as desk:
+        desk.run("START TRANSACTION READ ONLY")
+        desk.run("SELECT id FROM orders WHERE id < 5")
+        # NOWAIT fails at once where somebody holds a lock.
+        told(cluster, "SELECT id FROM shop.orders WHERE id = 1 FOR UPDATE NOWAIT")
+
+
+@pytest.mark.parametrize("isolation", ["READ-COMMITTED", "READ-UNCOMMITTED"])
+def test_isolation_is_the_servers_own_where_it_neither_locks_nor_shows_what_may_go(
+    private_cluster, tmp_path, isolation
+):
+    cluster = private_cluster("mariadb", replicas=0)
+    told(cluster, f"SET GLOBAL tx_isolation = '{isolation}'")
+    held = {"READ-COMMITTED": "READ-COMMITTED", "READ-UNCOMMITTED": "REPEATABLE-READ"}[isolation]
+    with seated(cluster, tmp_path / "desk", to="primary") as desk:
+        assert desk.run("SELECT @@SESSION.tx_isolation").table == [(held,)]
