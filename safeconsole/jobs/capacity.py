@@ -62,13 +62,22 @@ class _Run(msgspec.Struct, kw_only=True):
         self.shelf.append(self.cluster, self.draft, line_of(part))
 
 
-def survey(asker: Asker, shelf: ReportShelf, conduct: Conduct, *, schema: str = "", afresh: bool = False) -> Report:
+def survey(
+    asker: Asker,
+    shelf: ReportShelf,
+    conduct: Conduct,
+    *,
+    schema: str = "",
+    afresh: bool = False,
+    nodes: tuple[str, ...] = (),
+) -> Report:
     """
     Read the sizes of all tables, or of one schema's, and keep them as a report.
 
     Args:
         schema: the only schema wanted, "" for all.
         afresh: do not go on from what an interrupted run left.
+        nodes: addresses that the configuration gives the cluster.
 
     Raises:
         NoFitNodeError: no node was fit for longer than the conduct's patience; the draft is kept.
@@ -76,26 +85,30 @@ def survey(asker: Asker, shelf: ReportShelf, conduct: Conduct, *, schema: str = 
         KeyboardInterrupt: the person left; the draft is kept.
     """
     cluster = asker.gate.visit.cluster
-    # Names of schemas can be longer than names of files.
-    draft = f"schema-{hashlib.sha256(schema.encode()).hexdigest()[:16]}" if schema else "all"
-    run = _Run(asker=asker, shelf=shelf, conduct=conduct, cluster=cluster, schema=schema, draft=draft)
     is_sqlite = asker.flavour is Flavour.SQLITE
     # A cluster that has no fit node to begin with is an answer, not something to wait for.
     begun = asker.ask("SELECT 1, ''" if is_sqlite else statistics.start_sql())
-    after = _resume(run, _head(run, begun), afresh=afresh)
-    pages = _sampled_pages(run, after) if is_sqlite else _statistics_pages(run, after, int(begun.rows[0][0]))
-    for page in pages:
-        run.write(page_of(page))
-        run.tables += len(page)
-        conduct.watcher.show(Progress(done=run.tables, expected=run.expected))
-    now = conduct.utc()
-    run.write(End(now.strftime("%Y-%m-%dT%H:%M:%SZ"), list(_caveats(run, is_sqlite=is_sqlite))))
-    name = f"{now:%Y%m%dT%H%M%S%f}Z"
-    shelf.keep(cluster, run.draft, name)
+    # Names of schemas can be longer than names of files, and names of clusters are not theirs alone.
+    with shelf.claimed(cluster, f"{'schema' if schema else 'all'}-{_digest(begun.server, schema)}") as draft:
+        run = _Run(asker=asker, shelf=shelf, conduct=conduct, cluster=cluster, schema=schema, draft=draft)
+        after = _resume(run, _head(run, begun, nodes), afresh=afresh)
+        pages = _sampled_pages(run, after) if is_sqlite else _statistics_pages(run, after, int(begun.rows[0][0]))
+        for page in pages:
+            run.write(page_of(page))
+            run.tables += len(page)
+            conduct.watcher.show(Progress(done=run.tables, expected=run.expected))
+        now = conduct.utc()
+        run.write(End(now.strftime("%Y-%m-%dT%H:%M:%SZ"), list(_caveats(run, is_sqlite=is_sqlite))))
+        name = f"{now:%Y%m%dT%H%M%S%f}Z-{_digest(draft)[:6]}"
+        shelf.keep(cluster, draft, name)
     return open_report(shelf, cluster, name)
 
 
-def _head(run: _Run, begun: Told) -> Head:
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+
+
+def _head(run: _Run, begun: Told, nodes: tuple[str, ...]) -> Head:
     run.servers.add(begun.server)
     return Head(
         cluster=run.cluster,
@@ -106,6 +119,7 @@ def _head(run: _Run, begun: Told) -> Head:
         source="sample" if run.asker.flavour is Flavour.SQLITE else "statistics",
         started=run.conduct.utc().strftime("%Y-%m-%dT%H:%M:%SZ"),
         server_time=str(begun.rows[0][1])[:19],
+        nodes=nodes,
     )
 
 

@@ -130,12 +130,26 @@ def _covers(report: Report, schema: str) -> bool:
     return report.head.schema in {"", schema}
 
 
-def latest_report(shelf: ReportShelf, cluster: str, *, schema: str) -> Report:
-    """Return the newest report that covers a schema. Raises ConfigurationError: there is none."""
+def latest_report(shelf: ReportShelf, cluster: str, *, schema: str, nodes: tuple[str, ...] = ()) -> Report:
+    """
+    Return the newest report that covers a schema.
+
+    Args:
+        nodes: addresses that the configuration gives the cluster; a report that names none of them is of another
+            cluster by the same name, and one that names no address at all is of an older program.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    strangers = 0
     for name in reversed(shelf.kept(cluster)):
         report = open_report(shelf, cluster, name)
-        if _covers(report, schema):
+        if not _covers(report, schema):
+            continue
+        if not report.head.nodes or not nodes or set(report.head.nodes) & set(nodes):
             return report
+        strangers += 1
+    others = f"; {strangers} are of another cluster by this name" if strangers else ""
     raise ConfigurationError(
-        f"there is no capacity report of {cluster} on this computer", instead=f"safeconsole capacity {cluster}"
+        f"there is no capacity report of {cluster} on this computer{others}", instead=f"safeconsole capacity {cluster}"
     )

@@ -8,6 +8,7 @@ is read as a stream: 100,000 tables cost the memory of the page at hand.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import msgspec
@@ -22,6 +23,15 @@ FORMAT = 1
 
 class ReportShelf(Protocol):
     """Where the lines of reports lie; drafts and kept reports have names of their own, for each cluster."""
+
+    def claimed(self, cluster: str, draft: str) -> AbstractContextManager[str]:
+        """
+        Give the name of a draft that no other run writes to meanwhile: this one, or one beside it where it is taken.
+
+        Raises:
+            ConfigurationError: too many runs have one already, or it cannot be written.
+        """
+        ...
 
     def append(self, cluster: str, draft: str, line: str) -> None:
         """Add a line to a draft, made when missing. Raises ConfigurationError: it cannot be written."""
@@ -62,6 +72,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
         source: where the figures come from: "statistics" or "sample".
         started: UTC by this computer, "YYYY-MM-DDTHH:MM:SSZ".
         server_time: the server's own time then, "YYYY-MM-DD hh:mm:ss", or ""; the age of figures counts from it.
+        nodes: addresses that the configuration gave the cluster, by which two of one name are told apart.
     """
 
     format: int = FORMAT
@@ -73,6 +84,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     started: str
     server_time: str
+    nodes: tuple[str, ...] = ()
 
 
 class Page(msgspec.Struct, frozen=True, array_like=True, tag="page"):

@@ -89,7 +89,7 @@ class Bench:
             people=People(confirmer=self.confirmer),
         )
         self.asker = Asker(gate=self.gate, rules=lambda: engine_rules, seconds=self.clock.monotonic)
-        self.shelf = FileShelf(directory)
+        self.directory, self.shelf = directory, FileShelf(directory)
         self.rests, self.progress = [], []
         self.now = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)
         self.conduct = Conduct(watcher=self, rest=self.rest, utc=lambda: self.now)

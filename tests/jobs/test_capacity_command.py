@@ -4,6 +4,8 @@ import gzip
 import io
 import json
 import os
+import subprocess
+import sys
 import time
 
 import pytest
@@ -41,6 +43,22 @@ def typed(stage, tmp_path, capfd):
         return code, out, err
 
     return type_it
+
+
+def test_three_at_the_same_time_each_get_their_report(stage, tmp_path):
+    environ = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
+    command = [sys.executable, "-m", "safeconsole", "--config", str(stage.config), "capacity", "shop", "--top", "0"]
+    running = [
+        subprocess.Popen(
+            [*command, "--format", "json"], env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    answers = [(*each.communicate(timeout=60), each.returncode) for each in running]
+    assert [code for *_, code in answers] == [0, 0, 0], answers
+    assert len({out for out, *_ in answers}) == 1
+    assert len(list((tmp_path / "state").rglob("*.jsonl.gz"))) == 3
+    assert not [*(tmp_path / "state").rglob("*.draft"), *(tmp_path / "state").rglob("*.partial")]
 
 
 def test_the_largest_tables_come_first_and_the_rest_of_the_message_goes_to_stderr(typed):

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeconsole.core.errors import NoFitNodeError, OutcomeUnknownError, ServerError, StoppedError
+from safeconsole.core.errors import ConfigurationError, NoFitNodeError, OutcomeUnknownError, ServerError, StoppedError
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.record import Asked, Decided
 from safeconsole.core.vocabulary import Account, Flavour, Role, Route
 from safeconsole.jobs.asking import Asker
+from safeconsole.jobs.growth import latest_report
 from safeconsole.jobs.statistics import PAGE_TABLES, indexes_sql, page_sql
 from tests.jobs.conftest import PAGE_BYTES, many
 
@@ -131,9 +132,54 @@ def test_a_draft_older_than_a_day_is_not_gone_on_from(bench):
 def test_a_torn_draft_is_not_gone_on_from(bench):
     rows = many(TWO_PAGES)
     there = _interrupted(bench, rows)
-    there.shelf.append("shop", "all", '["page", [["shop')
+    (draft,) = there.directory.rglob("*.draft")
+    there.shelf.append("shop", draft.stem, '["page", [["shop')
     again = bench(rows)
     assert _sizes(again.survey()) == _expected(rows)
+    assert len(again.statistics.pages) == 2
+
+
+@pytest.mark.parametrize("renamed", [False, True], ids=["one cluster", "two of one name"])
+def test_surveys_at_the_same_time_do_not_write_into_each_other(bench, renamed):
+    rows, others = many(3 * PAGE_TABLES), many(2 * PAGE_TABLES, per_schema=7)
+    there, another = bench(rows), bench(others)
+    if renamed:
+        for node in another.engine.nodes:
+            node.server = f"another-{node.server}"
+    within = []
+
+    def rest(seconds):
+        if not within:
+            within.append(another.survey(nodes=("b:1",)))
+        there.rest(seconds)
+
+    there.conduct = type(there.conduct)(watcher=there, rest=rest, utc=lambda: there.now)
+    report = there.survey(nodes=("a:1",))
+    assert _sizes(report) == _expected(rows)
+    assert _sizes(within[0]) == _expected(others)
+    assert not list(there.directory.rglob("*.draft"))
+    assert latest_report(there.shelf, "shop", schema="", nodes=("b:1", "c:1")).name == within[0].name
+    assert latest_report(there.shelf, "shop", schema="", nodes=("a:1",)).name == report.name
+    with pytest.raises(ConfigurationError, match="2 are of another cluster by this name"):
+        latest_report(there.shelf, "shop", schema="", nodes=("c:1",))
+
+
+def test_an_interrupted_survey_beside_another_is_gone_on_from_too(bench):
+    rows = many(3 * PAGE_TABLES)
+    there, another = bench(rows), bench(rows)
+    another.statistics.faults[3] = OutcomeUnknownError("lost")
+
+    def rest(seconds):
+        if not another.statistics.pages:
+            with pytest.raises(OutcomeUnknownError):
+                another.survey()
+        there.rest(seconds)
+
+    there.conduct = type(there.conduct)(watcher=there, rest=rest, utc=lambda: there.now)
+    there.survey()
+    with there.shelf.claimed("shop", next(there.directory.rglob("*-1.draft")).stem.removesuffix("-1")):
+        again = bench(rows)
+        assert _sizes(again.survey()) == _expected(rows)
     assert len(again.statistics.pages) == 2
 
 

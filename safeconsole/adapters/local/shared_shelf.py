@@ -84,7 +84,7 @@ class SharedShelf:
         self._engine = engine
         self._url = url
         self._drafts = drafts
-        self.append, self.draft, self.drop = drafts.append, drafts.draft, drafts.drop
+        self.claimed, self.append, self.draft, self.drop = drafts.claimed, drafts.append, drafts.draft, drafts.drop
 
     def keep(self, cluster: str, draft: str, name: str) -> None:
         """Make a draft a report, and remove the oldest reports over `KEPT_REPORTS`."""

@@ -87,7 +87,12 @@ def run_capacity(session: Session, wish: Wish, app: Application, screen: Screen)
         session=session, asker=asker, shelf=app.reports(), screen=screen, wish=wish, leftovers=settings
     )  # fmt: skip
     session.gate.note("command", f"capacity {wish}")
-    report = latest_report(work.shelf, work.cluster, schema=wish.schema) if wish.last else _surveyed(work)
+    nodes = app.settings().clusters[work.cluster].nodes
+    report = (
+        latest_report(work.shelf, work.cluster, schema=wish.schema, nodes=nodes)
+        if wish.last
+        else _surveyed(work, nodes)
+    )
     wanted = _wanted(wish)
     schemas = by_schema(size for size in report.tables() if wanted(size))
     total = sum(each.total_bytes for each in schemas)
@@ -98,10 +103,12 @@ def run_capacity(session: Session, wish: Wish, app: Application, screen: Screen)
         write_page(work, report, wanted)
 
 
-def _surveyed(work: Work) -> Report:
+def _surveyed(work: Work, nodes: tuple[str, ...]) -> Report:
     try:
         with work.conduct("tables") as conduct:
-            return survey(work.asker, work.shelf, conduct, schema=work.wish.schema, afresh=work.wish.afresh)
+            return survey(
+                work.asker, work.shelf, conduct, schema=work.wish.schema, afresh=work.wish.afresh, nodes=nodes
+            )
     except ServerError as error:
         if error.code not in NOT_GRANTED:
             raise

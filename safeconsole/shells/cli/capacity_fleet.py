@@ -97,7 +97,8 @@ def capacity_of_many(
             asker = Asker(gate=session.gate, rules=session.rules)
             watcher = together.watcher(cluster)
             conduct = Conduct(watcher=watcher, patience_seconds=wish.patience * 60, rest=underway.rest)
-            report = survey(asker, app.reports(), conduct, schema=wish.schema, afresh=wish.afresh)
+            nodes = app.settings().clusters[cluster].nodes
+            report = survey(asker, app.reports(), conduct, schema=wish.schema, afresh=wish.afresh, nodes=nodes)
         fits = matching(wish.pattern) if wish.pattern else lambda _size: True
         return _Sized(
             report=report,

@@ -2,11 +2,12 @@
 
 import sqlite3
 import stat
+from contextlib import ExitStack
 
 import pytest
 
 from safeconsole.adapters.local.shared_shelf import open_shared_shelf
-from safeconsole.adapters.local.shelf import KEPT_REPORTS, FileShelf
+from safeconsole.adapters.local.shelf import KEPT_REPORTS, MOST_RUNS, FileShelf
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.settings import CapacitySettings
 
@@ -42,7 +43,8 @@ def test_a_report_of_another_cluster_is_none_of_this_ones(shelf):
 def test_nobody_else_may_read_what_is_kept(shelf, tmp_path):
     shelf.append("shop", "d", "one")
     shelf.append("shop", "other", "one")
-    shelf.keep("shop", "d", "20260101")
+    with shelf.claimed("shop", "d"):
+        shelf.keep("shop", "d", "20260101")
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "capacity").rglob("*")}
     assert set(modes.values()) == {0o700, 0o600}
 
@@ -72,6 +74,29 @@ def test_a_report_that_was_cut_off_is_not_taken_for_a_short_one(tmp_path):
     path.write_bytes(path.read_bytes()[:-12])
     with pytest.raises(ConfigurationError, match="cannot be read"):
         list(shelf.lines("shop", "r"))
+
+
+def test_a_draft_belongs_to_one_run_at_a_time(shelf):
+    with ExitStack() as runs:
+        names = [runs.enter_context(shelf.claimed("shop", "d")) for _ in range(MOST_RUNS)]
+        assert names[0] == "d"
+        assert len(set(names)) == MOST_RUNS
+        with pytest.raises(ConfigurationError, match="are asking this of shop already") as caught:
+            runs.enter_context(shelf.claimed("shop", "d"))
+        assert "--last" in caught.value.instead
+        assert runs.enter_context(shelf.claimed("shop", "e")) == "e"
+    with shelf.claimed("shop", "d") as name:
+        assert name == "d"
+
+
+def test_a_report_that_could_not_be_kept_leaves_nothing_half_done(tmp_path):
+    shelf = FileShelf(tmp_path / "capacity")
+    shelf.append("shop", "d", "one")
+    (tmp_path / "capacity" / "of-shop" / "r.jsonl.gz").mkdir()
+    with pytest.raises(ConfigurationError, match="capacity cannot write"):
+        shelf.keep("shop", "d", "r")
+    assert list(shelf.draft("shop", "d")) == ["one\n"]
+    assert not list(tmp_path.rglob("*.partial"))
 
 
 def test_what_is_not_there_is_an_error_or_nothing(shelf):
