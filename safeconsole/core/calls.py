@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
+from safeconsole.core.catalogue.objects import words
 from safeconsole.core.lexicon import Token, TokenKind
 from safeconsole.core.reserved import RESERVED_EVERYWHERE
 from safeconsole.core.structure import name_of
@@ -19,8 +20,13 @@ from safeconsole.core.structure import name_of
 _CALLABLE_RESERVED = frozenset({"INSERT", "REPLACE", "LEFT", "RIGHT", "REPEAT", "CHAR"})
 _NAMES = frozenset({TokenKind.WORD, TokenKind.NAME})
 _QUERY_STARTS = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "("})
-# VALUES(column) is a function as well, so it does not prove that a query stands in a parenthesis.
-_SUBQUERY_STARTS = frozenset({"SELECT", "WITH"})
+# TABLE is reserved. VALUES(column) is a function as well, and proves no query but before ROW.
+_SUBQUERY_STARTS = frozenset({"SELECT", "WITH", "TABLE"})
+_LITERALS = frozenset({TokenKind.STRING, TokenKind.LIST})
+_SELECT_OPTIONS = words(
+    "ALL DISTINCT DISTINCTROW HIGH_PRIORITY STRAIGHT_JOIN SQL_SMALL_RESULT SQL_BIG_RESULT SQL_BUFFER_RESULT"
+    " SQL_CALC_FOUND_ROWS SQL_NO_CACHE"
+)
 _COMPARISONS = frozenset({"=", "<", ">", "<=", ">=", "<>", "!="})
 _BEFORE_TARGET = frozenset({"INTO", "INSERT", "REPLACE", "IGNORE", "TABLE"})
 # A MATCH names a handful of columns; the bound keeps the search linear.
@@ -131,15 +137,34 @@ def _follows_as_query(tokens: tuple[Token, ...], closing: int) -> bool:
 
 
 def _begins_subquery(tokens: tuple[Token, ...], opening: int) -> bool:
-    return opening + 1 < len(tokens) and tokens[opening + 1].word in _SUBQUERY_STARTS
+    following = [token.word for token in tokens[opening + 1 : opening + 3]]
+    return following == ["VALUES", "ROW"] or (following[:1] != [] and following[0] in _SUBQUERY_STARTS)
 
 
 def _is_quantifier(tokens: tuple[Token, ...], opening: int) -> bool:
-    return tokens[opening - 2].text in _COMPARISONS and _begins_subquery(tokens, opening)
+    return tokens[opening - 2].text in _COMPARISONS and (
+        _begins_subquery(tokens, opening) or (opening + 1 < len(tokens) and tokens[opening + 1].text == "(")
+    )
 
 
 def _is_materialised(tokens: tuple[Token, ...], opening: int) -> bool:
     return tokens[opening - 2].word in {"AS", "NOT"} and _begins_subquery(tokens, opening)
+
+
+def _ends_window_function(tokens: tuple[Token, ...], opening: int) -> bool:
+    """Whether OVER follows a call, perhaps with FROM FIRST and RESPECT NULLS between."""
+    before = [token.word or token.text for token in tokens[max(0, opening - 4) : opening - 1]]
+    if before[-2:] in (["RESPECT", "NULLS"], ["IGNORE", "NULLS"]):
+        return True
+    return before[-1:] == [")"] or before in ([")", "FROM", "FIRST"], [")", "FROM", "LAST"])
+
+
+def _is_select_option(tokens: tuple[Token, ...], opening: int) -> bool:
+    """Whether nothing but other options stands between SELECT and this one."""
+    index = opening - 2
+    while index > 0 and (tokens[index].word in _SELECT_OPTIONS or tokens[index].kind is TokenKind.HINT):
+        index -= 1
+    return tokens[index].word == "SELECT"
 
 
 _PLACES: dict[str, Callable[[tuple[Token, ...], int], bool]] = {
@@ -151,8 +176,16 @@ _PLACES: dict[str, Callable[[tuple[Token, ...], int], bool]] = {
     "MINUS": _begins_subquery,
     "MATERIALIZED": _is_materialised,
     "OF": lambda tokens, opening: tokens[opening - 2].word == "MEMBER",
-    "OVER": lambda tokens, opening: tokens[opening - 2].text == ")",
+    "OVER": _ends_window_function,
+    "SETS": lambda tokens, opening: tokens[opening - 2].word == "GROUPING",
+    "SYSTEM": lambda tokens, opening: tokens[opening - 2].word == "TABLESAMPLE",
+    "BERNOULLI": lambda tokens, opening: tokens[opening - 2].word == "TABLESAMPLE",
+    "OJ": lambda tokens, opening: tokens[opening - 2].text == "{",
+    "SQL_NO_CACHE": _is_select_option,
+    "SQL_BUFFER_RESULT": _is_select_option,
+    # A run of literals is one token, and the last of it is the literal before the word.
+    "ESCAPE": lambda tokens, opening: tokens[opening - 2].kind in _LITERALS,
     "AGAINST": lambda tokens, opening: _follows_match(tokens, opening - 1),
-    "COLUMNS": lambda tokens, opening: tokens[opening - 2].kind is TokenKind.STRING,
+    "COLUMNS": lambda tokens, opening: tokens[opening - 2].kind in _LITERALS,
 }
 """Words that only newer servers reserve, or none: they are no calls in these places."""

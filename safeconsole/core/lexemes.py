@@ -96,6 +96,9 @@ def family_pattern(
         ("OPERATOR", r":=|<=>|->>?|<=|>=|<>|!=|<<|>>|\|\||&&|(?!/\*)[-+*/%^&|~!=<>]"),
         ("PUNCTUATION", r"[(),.;{}\[\]:?@]"),
     ]
+    if mariadb:
+        # NULL; it ends after its two characters, whatever follows.
+        shapes.append(("NUMBER", r"\\N"))
     return _compile(shapes)
 
 

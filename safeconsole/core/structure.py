@@ -184,7 +184,11 @@ class TableWalk:
             self._change(position, word, frame)
 
     def _begins_tables(self, position: int, frame: _Frame) -> bool:
-        """Whether FROM is followed by tables: not inside SUBSTRING(x FROM 2), not in IS DISTINCT FROM."""
+        """Whether tables follow FROM: not in SUBSTRING(x FROM 2), in IS DISTINCT FROM, or in FROM FIRST OVER."""
+        if self._text(position + 1).upper() in {"FIRST", "LAST"}:
+            following = [self._text(position + further).upper() for further in (2, 3)]
+            if following == ["OVER", "("] or following[1] == "NULLS":
+                return False
         if self._text(position - 1).upper() == "DISTINCT" and self._text(position - 2).upper() in {"IS", "NOT"}:
             return False
         return frame.query or len(self._frames) == 1

@@ -329,7 +329,7 @@ def test_what_only_looks_like_a_call_of_foreign_code_is_a_read(text):
 @pytest.mark.parametrize(
     "text",
     ["select f(1)", "select f (1)", "select f/**/(1)", "select a.f(1)", "select a . f (1)", "select `f`(1)", "select `a`.`f`(1)", "select count(f(1))",
-     "select 1 from t where a = 1 and f(a)", "select datetime(1)", "select against(a)", "select over(1)", "select columns(1)", "select of(1)",
+     "select 1 from t where a = 1 and f(a)", "select datetimes(1)", "select against(a)", "select over(1)", "select columns(1)", "select of(1)",
      "select any(1)", "select 1 = any(f)", "select against(b, select a)", "select against(1, a)", "select materialized(1)", "select except(1)", "select größe(1)", "select `count`(1)", "select a, f(b) as (c)"],
 )  # fmt: skip
 def test_a_call_that_is_not_a_known_built_in_is_never_a_plain_read(text):
@@ -393,6 +393,92 @@ def test_no_function_is_both_pure_and_dangerous():
 def test_last_insert_id_with_an_argument_changes_the_session():
     assert effects("select last_insert_id()") == {"read"}
     assert effects("select last_insert_id(5)") == {"read", "session"}
+
+
+@pytest.mark.parametrize("rules", [MYSQL, MARIADB])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select * from json_table('[1,2]', '$[*]' columns (a int path '$')) jt",
+        "select * from t, json_table(t.doc->'$.a', '$[*]' columns (a datetime(6) path '$')) jt",
+        "select * from json_table('[1,2]', '$[*]' columns (nested path '$.b' columns (c nchar(4) path '$'))) jt",
+        "select i from t group by grouping sets ((i))",
+        "select json_arrayagg(i) over w from t window w as ()",
+        "select first_value(a) respect nulls over (order by a) from t",
+        "select nth_value(a, 2) from first ignore nulls over (order by a) from t",
+        "select nth_value(a, 2) from last over (order by a) from t",
+        "select sql_no_cache (a + 1) from t",
+        "select distinct sql_no_cache (a + 1) from t",
+        "select /*+ bka(t) */ sql_buffer_result (a) from t",
+        "select convert(c, datetime(6)), convert(c, nchar(4)), cast(c as nchar(4)) from t",
+        "select * from {oj (t1 left join t2 on t1.a = t2.a)}",
+        "select * from t where a = any ((select 1) union select 2)",
+        "select * from t where a < some (values row(1))",
+        "select * from t, lateral (values row(t.a)) v",
+        "select 1 except (table t)",
+        "select a like 'a%' escape ('|') from t",
+        "select * from t tablesample system (10)",
+        "select $1, $t.$a from $t",
+    ],
+)
+def test_a_word_of_the_grammar_before_a_parenthesis_is_no_call(text, rules):
+    assert effects(text, rules) == {"read"}
+
+
+@pytest.mark.parametrize(
+    "text, rules, read",
+    [
+        # Grammar since that version, a stored function's name before it and on the sister.
+        ("select grouping(i) from t group by rollup(i)", MYSQL, True),
+        ("select a from t group by cube(a)", MYSQL, True),
+        ("select a from t qualify (rank() over ()) > 1", MYSQL, True),
+        ("select a from t group by rollup(a)", MYSQL57, False),
+        ("select a from t group by rollup(a)", MARIADB, False),
+        ("select cube(a) from t", MARIADB, False),
+        ("select qualify(a) from t", MARIADB, False),
+        # The same words elsewhere are names of stored functions: MariaDB calls every one of them.
+        ("select 1, sql_no_cache(1)", MARIADB, False),
+        ("select sql_cache(1)", MYSQL, False),
+        ("select escape(1)", MARIADB, False),
+        ("select a escape(1)", MARIADB, False),
+        ("select columns(1)", MARIADB, False),
+        ("select system(1)", MARIADB, False),
+        ("select sets(1)", MARIADB, False),
+        ("select oj(1)", MARIADB, False),
+        ("select lateral((select 1))", MARIADB, False),
+        ("select lateral(values(a))", MARIADB, False),
+        ("select over(1)", MYSQL57, False),
+        ("select nulls over(1)", MYSQL57, False),
+        # NULL on MariaDB, two characters long whatever follows.
+        (r"select \N, 1, \N", MARIADB, True),
+        (r"select \Nfrom t", MARIADB, True),
+        (r"select \Ninto outfile 'x'", MARIADB, False),
+        (r"select \N", MYSQL, False),
+        (r"select \n", MARIADB, False),
+        # A second $ may open a quoted text.
+        ("select $a$ from t", MYSQL, False),
+        ("select $\u00e9$ from t", MYSQL, False),
+        ("select $a$ from t", MARIADB, True),
+    ],
+)
+def test_what_a_word_means_before_a_parenthesis_depends_on_its_place_and_the_server(text, rules, read):
+    assert (effects(text, rules) == {"read"}) is read
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ("select nth_value(a, 2) from first over (order by a), b from t", ["t"]),
+        ("select nth_value(a, 2) from last respect nulls over (order by a), b from t", ["t"]),
+        ("select f(a) from first over, information_schema.tables", ["first", "information_schema.tables"]),
+        ("select a from first, information_schema.tables", ["first", "information_schema.tables"]),
+        ("select * from {oj (t1 left join t2 on t1.a = t2.a)}, t3", ["t1", "t2", "t3"]),
+        ("select * from json_table('[1]', '$' columns (a int path '$')) j, t", ["t"]),
+    ],
+)
+def test_tables_are_found_around_words_of_the_grammar(text, expected):
+    (found,) = analyse(text, MYSQL)
+    assert [str(table) for table in found.tables] == expected
 
 
 # Clauses, hints, settings.

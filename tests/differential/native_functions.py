@@ -44,8 +44,11 @@ FORMS = (
     "{}(DATE, 'EUR')",
     "{}('{{}}', '$')",
 )
-# Known to the grammar in forms that are offered nowhere above.
-GRAMMAR = frozenset({"json_table", "default", "percentile_cont", "percentile_disc", "lastval", "column_get", "value"})
+# Known to the grammar in forms that are offered nowhere above, or only as something else than a call.
+GRAMMAR = frozenset(
+    "json_table default percentile_cont percentile_disc lastval column_get value datetime nchar rollup cube"
+    " qualify".split()
+)
 UNKNOWN_FUNCTION = frozenset({1305, 1630, 1046, 1370, 4045, 1128})
 SYNTAX = frozenset({1064, 1149, 1235})
 
