@@ -13,7 +13,7 @@ from tests.servers.desk import seated
 pytestmark = pytest.mark.timeout(300)
 
 GLOBALS = {
-    "mysql": {"transaction_isolation": "'SERIALIZABLE'", "max_sort_length": "4"},
+    "mysql": {"transaction_isolation": "'SERIALIZABLE'", "max_sort_length": "4", "end_markers_in_json": "1"},
     "mariadb": {
         "tx_isolation": "'SERIALIZABLE'",
         "max_sort_length": "64",
@@ -27,6 +27,8 @@ SHARED_GLOBALS = {
     "sql_auto_is_null": "1",
     "foreign_key_checks": "0",
     "unique_checks": "0",
+    "sql_notes": "0",
+    "lc_messages": "'de_DE'",
 }
 SORTED = (
     "SELECT RIGHT(x, 1) FROM (SELECT CAST(CONCAT(REPEAT('a', 100), 10 - id) AS CHAR CHARACTER SET latin1) AS x"
@@ -61,11 +63,18 @@ def test_global_values_make_no_answer_short_no_read_lock_and_no_word_untrue(priv
     constraints_hold(cluster, tmp_path)
     a_commit_ends_its_transaction(cluster, tmp_path)
     no_read_locks(cluster, tmp_path)
+    if flavour == "mysql":
+        a_plan_without_its_note_is_no_plan(cluster, tmp_path)
 
 
 def no_answer_is_short(cluster, tmp_path):
     with seated(cluster, tmp_path / "reader") as desk:
         assert len(desk.run("SELECT id FROM orders").table) == 5_000
+        assert desk.gate.last().estimate.hazards == ()
+        assert desk.gate.last().estimate.rows > 0
+        # In another language this would not be known to be a plain refusal.
+        assert "SELECT command denied" in desk.error_of("SELECT dearth FROM mysql.user").message
+        assert not desk.gate.last().estimate.disagrees
         assert desk.run(SORTED).table == [("7",), ("8",), ("9",)]
         if cluster.flavour == "mariadb":
             assert len(desk.run("SELECT id FROM kept").table) == 2
@@ -107,6 +116,14 @@ def no_read_locks(cluster, tmp_path):
         desk.run("SELECT id FROM orders WHERE id < 5")
         # NOWAIT fails at once where somebody holds a lock.
         told(cluster, "SELECT id FROM shop.orders WHERE id = 1 FOR UPDATE NOWAIT")
+
+
+def a_plan_without_its_note_is_no_plan(cluster, tmp_path):
+    for node in cluster.nodes:
+        told(cluster, "SET GLOBAL max_error_count = 0", node)
+    with seated(cluster, tmp_path / "planner") as desk:
+        desk.error_of("SELECT id FROM orders")
+        assert [hazard.id for hazard in desk.gate.last().estimate.hazards] == ["unreadable-plan"]
 
 
 @pytest.mark.parametrize("isolation", ["READ-COMMITTED", "READ-UNCOMMITTED"])

@@ -139,10 +139,11 @@ def _watched_plan(link: Link, statement: Statement) -> Plan:
         # Where the dictionary says what stands behind a view, that was looked at already.
         hidden = plan in _HIDES_THE_PLAN and link.variant.flavour is Flavour.MARIADB
         return Plan(hazards=(HIDDEN_PLAN,)) if hidden else Plan()
-    texts = [rows for rows in notes if not isinstance(rows, int)]
-    if len(texts) < len(notes):
+    texts = [str(note[2]) for rows in notes if not isinstance(rows, int) for note in rows]
+    if noted and not texts:
+        # Without the note it is not known what stands behind an alias; max_error_count = 0 keeps it back.
         return Plan(hazards=(UNREADABLE_PLAN,))
-    return read_plan(str(plan[0][0]), "\n".join(str(note[2]) for rows in texts for note in rows))
+    return read_plan(str(plan[0][0]), "\n".join(texts))
 
 
 def _rows_or_code(wire: Wire, packets: Packets) -> list[tuple[str | None, ...]] | int:

@@ -74,7 +74,7 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
     def is_in_force(self, reading: object, limits: Limits) -> bool:
         """Whether the value read back protects as asked."""
         if self.words:
-            return str(reading).upper() in self.words
+            return str(reading).upper() in map(str.upper, self.words)
         try:
             read = Decimal(str(reading))
         except ArithmeticError:
@@ -129,6 +129,10 @@ def _shared_guards() -> tuple[Guard, ...]:
         Guard(variable="sql_select_limit", value=_constant(_NO_SELECT_LIMIT)),
         # Texts that are alike up to here are not sorted, without a word.
         Guard(variable="max_sort_length", value=_constant(_SORTED_BYTES), holds=Holds.AT_LEAST),
+        # Analysis reads the server's notes, its quotes round names, and what some of its errors say.
+        Guard(variable="sql_notes", value=_constant(1)),
+        Guard(variable="sql_quote_show_create", value=_constant(1)),
+        Guard(variable="lc_messages", words=("en_US",)),
         # `id IS NULL` would find the row that was inserted last.
         Guard(variable="sql_auto_is_null", value=_constant(0)),
         # A change that a constraint forbids is refused, and not let in because a global value says so.
@@ -152,6 +156,8 @@ _MYSQL_GUARDS = (
     Guard(variable="information_schema_stats_expiry", value=_constant(0)),
     # The plans are read in the older of its two shapes.
     Guard(variable="explain_json_format_version", value=_constant(1), since=80300),
+    # With them a plan is not JSON.
+    Guard(variable="end_markers_in_json", value=_constant(0)),
 )
 
 _MARIADB_GUARDS = (

@@ -13,14 +13,14 @@ from safeconsole.core.catalogue.objects import words
 
 HARMLESS_SETTINGS = words(
     """
-    cte_max_recursion_depth default_week_format div_precision_increment end_markers_in_json eq_range_index_dive_limit
-    error_count expensive_subquery_limit explain_format explain_json_format_version group_concat_max_len
-    join_cache_level lc_messages lc_time_names max_error_count max_recursive_iterations old_mode_explain
+    cte_max_recursion_depth default_week_format div_precision_increment eq_range_index_dive_limit
+    error_count expensive_subquery_limit explain_format group_concat_max_len
+    join_cache_level lc_time_names max_error_count max_recursive_iterations old_mode_explain
     optimizer_prune_level optimizer_search_depth optimizer_switch optimizer_trace optimizer_trace_features
     optimizer_trace_limit optimizer_trace_max_mem_size optimizer_trace_offset optimizer_use_condition_selectivity
     print_identified_with_as_hex profiling profiling_history_size rand_seed1 rand_seed2
     show_create_table_skip_secondary_engine show_create_table_verbosity show_gipk_in_create_table_and_information_schema
-    sql_notes sql_quote_show_create sql_warnings time_zone timestamp use_stat_tables windowing_use_high_precision
+    sql_warnings time_zone timestamp use_stat_tables windowing_use_high_precision
     """
 )
 """Lower case; SET SESSION and SET_VAR of these changes the session and nothing that protects."""
