@@ -1,5 +1,8 @@
 """
-The read that finds the rows which a change would touch, so that their number can be asked without changing anything.
+How many rows a statement looks at, where the server's plan of it alone does not say.
+
+Of a change: the read that finds the rows which it would touch, so that their number can be asked without changing
+anything. Of a read that stops at its LIMIT: that number, which plans leave out.
 
 A server plans a change only where it may be made: MySQL 9.7 and MariaDB 10.11 refuse `EXPLAIN UPDATE` and `EXPLAIN
 DELETE` in a read-only session or transaction (error 1792), and to an account that may not write (1142), measured. So
@@ -8,7 +11,10 @@ the question is asked of the read inside the change, which is as safe to plan as
 
 from __future__ import annotations
 
+import re
+
 from safeconsole.core.analysis import analyse
+from safeconsole.core.catalogue.objects import words
 from safeconsole.core.lexer import tokens
 from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
 from safeconsole.core.statement import Statement
@@ -20,6 +26,42 @@ _TAILS = frozenset({"WHERE", "ORDER", "LIMIT"})
 _READ = "SELECT 1 FROM"
 _LONGEST_TARGET = 5
 """Tokens of `schema . table AS alias`."""
+
+_BARE = _NAMES | {
+    TokenKind.SPACE,
+    TokenKind.OPERATOR,
+    TokenKind.PUNCTUATION,
+    TokenKind.NUMBER,
+    TokenKind.LIST,
+    TokenKind.DELIMITER,
+}
+_READS_ON = words(
+    "WHERE DISTINCT DISTINCTROW GROUP HAVING ORDER UNION EXCEPT INTERSECT MINUS WINDOW JOIN STRAIGHT_JOIN PROCEDURE"
+    " SQL_CALC_FOUND_ROWS SQL_BUFFER_RESULT SQL_BIG_RESULT SQL_SMALL_RESULT INTO FOR EXAMINED FETCH"
+)
+"""Words after which more rows may be read than LIMIT lets out."""
+_LIMITED = re.compile(r"\s+(\d{1,18})(?:\s*,\s*(\d{1,18})|\s+OFFSET\s+(\d{1,18}))?\s*;?\s*", re.ASCII | re.IGNORECASE)
+
+
+def rows_until_limit(statement: Statement, rules: LexicalRules) -> int | None:
+    """
+    Return the rows that a bare `SELECT … FROM one_table LIMIT n` reads before it stops, or None for anything else.
+
+    A condition, a sort, a group, a function may read the whole table for one row, so with any of them there is no such
+    number; what a view adds must be looked for in the plan. Source: MySQL 9.7 and MariaDB 10.11, rows counted by
+    `Handler_read%`.
+    """
+    if statement.kind != "select" or len(statement.tables) != 1 or not statement.tables_known or statement.hazards:
+        return None
+    found = tokens(statement.text, rules)
+    said = [token.word for token in found if token.kind is TokenKind.WORD]
+    if any(token.kind not in _BARE or "(" in token.text for token in found) or _READS_ON & set(said):
+        return None
+    if said.count("SELECT") != 1 or said.count("LIMIT") != 1:
+        return None
+    ends = next(token.end for token in found if token.word == "LIMIT")
+    numbers = _LIMITED.fullmatch(statement.text, ends)
+    return sum(int(number) for number in numbers.groups() if number) if numbers else None
 
 
 def read_within(statement: Statement, rules: LexicalRules, *, schema: str) -> Statement | None:

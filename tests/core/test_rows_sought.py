@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from safeconsole.core.analysis import analyse
 from safeconsole.core.lexer import LexicalRules
-from safeconsole.core.rows_sought import read_within
+from safeconsole.core.rows_sought import read_within, rows_until_limit
 from safeconsole.core.vocabulary import Effect, Flavour
 
 RULES = LexicalRules(flavour=Flavour.MYSQL, version=90_704)
@@ -79,3 +79,63 @@ def test_whatever_the_text_what_is_found_is_a_plain_read_without_dangers(text):
     for statement in analyse(text, RULES, schema="shop"):
         found = read_within(statement, RULES, schema="shop")
         assert found is None or (found.effects == {Effect.READ} and not found.hazards)
+
+
+def rows_of(text, rules=RULES):
+    (statement,) = analyse(text, rules, schema="shop")
+    return rows_until_limit(statement, rules)
+
+
+@pytest.mark.parametrize(
+    ("read", "rows"),
+    [
+        ("SELECT * FROM orders LIMIT 3", 3),
+        ("select o.id, `status` s from shop.orders as o limit 10 offset 20;", 30),
+        ("SELECT id FROM orders LIMIT 20, 10", 30),
+        ("SELECT id FROM orders LIMIT 20,10", 30),
+        ("SELECT `where`, `order` FROM `group` LIMIT 0", 0),
+        ("SELECT 1 FROM orders LIMIT 3\n", 3),
+    ],
+)
+def test_a_bare_read_stops_at_its_limit(read, rows):
+    assert rows_of(read) == rows
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        "SELECT * FROM orders",
+        "SELECT * FROM orders WHERE total > 5 LIMIT 3",
+        "SELECT COUNT(*) FROM orders LIMIT 3",
+        "SELECT DISTINCT status FROM orders LIMIT 3",
+        "SELECT status FROM orders GROUP BY status LIMIT 3",
+        "SELECT id FROM orders HAVING id > 5 LIMIT 3",
+        "SELECT * FROM orders ORDER BY total LIMIT 3",
+        "SELECT SQL_CALC_FOUND_ROWS * FROM orders LIMIT 3",
+        "SELECT SQL_BUFFER_RESULT * FROM orders LIMIT 3",
+        "SELECT * FROM orders, customers LIMIT 3",
+        "SELECT * FROM orders JOIN customers USING (id) LIMIT 3",
+        "SELECT * FROM orders NATURAL JOIN customers LIMIT 3",
+        "SELECT id, (SELECT COUNT(*) FROM orders) FROM customers LIMIT 3",
+        "SELECT * FROM (SELECT * FROM orders ORDER BY total) o LIMIT 3",
+        "SELECT * FROM (SELECT id FROM orders LIMIT 3) o",
+        "SELECT id FROM orders UNION ALL SELECT id FROM customers LIMIT 3",
+        "(SELECT id FROM orders) LIMIT 3",
+        "WITH o AS (SELECT * FROM orders) SELECT * FROM o LIMIT 3",
+        "SELECT * FROM orders -- LIMIT 3",
+        "SELECT * FROM orders # LIMIT 3",
+        "SELECT * FROM orders /*!50000 WHERE id = 1 */ LIMIT 3",
+        "SELECT * FROM orders LIMIT ?",
+        "SELECT * FROM information_schema.tables LIMIT 3",
+        "SELECT * FROM orders LIMIT 3 FOR UPDATE",
+        "SELECT * FROM orders LIMIT 9999999999999999999",
+        "TABLE orders LIMIT 3",
+        "SHOW TABLES",
+    ],
+)
+def test_what_may_read_on_has_no_such_number(read):
+    assert rows_of(read) is None
+
+
+def test_marias_own_limit_of_examined_rows_is_no_number_of_rows():
+    assert rows_of("SELECT * FROM orders LIMIT 3 ROWS EXAMINED 5", LexicalRules(flavour=Flavour.MARIADB)) is None

@@ -96,3 +96,72 @@ def test_an_open_transaction_hides_nothing_from_the_estimate(cluster, tmp_path, 
         # What was asked in between left the transaction open, and it ends by the person's word.
         assert desk.gate.status().transaction is not None
         desk.run("COMMIT")
+
+
+VIEWS = (
+    ("plain", "SELECT id, status FROM orders"),
+    ("some", "SELECT id, status FROM orders WHERE total > 5000000"),
+    ("grouped", "SELECT status, COUNT(*) n FROM orders GROUP BY status"),
+    ("counted", "SELECT COUNT(*) n FROM orders"),
+    ("nested", "SELECT id, (SELECT COUNT(*) FROM orders p WHERE p.id < o.id) n FROM orders o"),
+    ("sorted", "SELECT id, status FROM orders ORDER BY total"),
+    ("joined", "SELECT o.id, c.country FROM orders o JOIN customers c ON c.id = o.customer_id"),
+)
+
+
+@pytest.fixture(scope="module")
+def views(cluster):
+    with cluster.dba_connect(cluster.primary) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE DATABASE limited")
+        cursor.execute("USE shop")
+        for name, text in VIEWS:
+            cursor.execute(f"CREATE VIEW limited.{name} AS {text}")
+        for account in ("console_read", "console_elevated"):
+            cursor.execute(f"GRANT SELECT, SHOW VIEW ON limited.* TO '{account}'@'%'")
+        yield connection
+        cursor.execute("DROP DATABASE limited")
+
+
+def rows_read(connection, text):
+    """The rows that the server's handlers read for a statement, by its own count."""
+    with connection.cursor() as cursor:
+        cursor.execute("FLUSH STATUS")
+        cursor.execute(text)
+        cursor.fetchall()
+        cursor.execute("SHOW SESSION STATUS LIKE 'Handler_read%'")
+        return sum(int(value) for _, value in cursor.fetchall())
+
+
+@pytest.mark.parametrize(
+    ("read", "rows"),
+    [
+        ("SELECT * FROM shop.orders LIMIT 3", 3),
+        ("SELECT id FROM shop.orders LIMIT 7 OFFSET 5", 12),
+        ("SELECT id FROM shop.orders LIMIT 5, 7", 12),
+        ("SELECT * FROM limited.plain LIMIT 3", 3),
+        ("SELECT * FROM shop.orders LIMIT 100000", None),
+        ("SELECT SQL_CALC_FOUND_ROWS id FROM shop.orders LIMIT 3", None),
+        ("SELECT COUNT(*) FROM shop.orders LIMIT 3", None),
+        ("SELECT id FROM shop.orders WHERE total < 0 LIMIT 3", None),
+        ("SELECT id FROM shop.orders ORDER BY total LIMIT 3", None),
+        *((f"SELECT * FROM limited.{name} LIMIT 3", None) for name, _ in VIEWS[1:]),
+    ],
+)
+def test_a_read_that_stops_at_its_limit_is_estimated_by_it_and_no_other(cluster, views, tmp_path, read, rows):
+    with seated(cluster, tmp_path / "desk", to="primary", plea=None) as desk:
+        (statement,) = desk.gate.split(read)
+        estimate = desk.gate.consider(statement).estimate
+    if rows is None:
+        assert estimate.full_scans
+        assert estimate.rows > 900
+    else:
+        assert (estimate.rows, estimate.full_scans) == (rows, ())
+        # A few more to begin with, and no whole table.
+        assert rows_read(views, read) <= rows + 5
+
+
+def test_a_change_that_stops_at_its_limit_is_shown_with_it(cluster, tmp_path):
+    with seated(cluster, tmp_path / "desk") as desk:
+        (change,) = desk.gate.split("DELETE FROM orders LIMIT 3")
+        estimate = desk.gate.consider(change).estimate
+        assert (estimate.rows, estimate.full_scans) == (3, ())

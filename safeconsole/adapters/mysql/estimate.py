@@ -26,6 +26,7 @@ from safeconsole.adapters.mysql.views import Name, Views
 from safeconsole.adapters.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, DriverError, Wire
 from safeconsole.core.lexicon import LexicalRules
 from safeconsole.core.limits import Limits
+from safeconsole.core.rows_sought import rows_until_limit
 from safeconsole.core.statement import Estimate, Hazard, Statement
 from safeconsole.core.vocabulary import Effect, Flavour
 
@@ -58,7 +59,7 @@ def estimate_of(link: Link, statement: Statement, views: Views) -> Estimate:
             return Estimate(
                 asked=True, objection=text, objection_code=code, disagrees=_says_it_is_no_read(statement, code, text)
             )
-        plan = _plan(link, statement, views)
+        plan = _until_limit(_plan(link, statement, views), link, statement)
     finally:
         if wire.open and not is_within:
             wire.run_unawaited("ROLLBACK")
@@ -71,6 +72,14 @@ def estimate_of(link: Link, statement: Statement, views: Views) -> Estimate:
         hazards=plan.hazards,
         keyed=plan.keyed and not plan.hazards,
     )
+
+
+def _until_limit(plan: Plan, link: Link, statement: Statement) -> Plan:
+    """Return a plan with the rows that are read when LIMIT ends the read: the server's counts the whole table."""
+    if not plan.plain or plan.hazards:
+        return plan
+    most = rows_until_limit(statement, LexicalRules(flavour=link.variant.flavour, version=link.version))
+    return replace(plan, rows=most, full_scans=()) if most is not None and most < plan.rows else plan
 
 
 def _says_it_is_no_read(statement: Statement, code: int, text: str) -> bool:

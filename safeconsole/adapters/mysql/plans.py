@@ -9,12 +9,18 @@ from typing import Any
 
 import msgspec
 
+from safeconsole.core.catalogue.objects import words
 from safeconsole.core.statement import Hazard
 from safeconsole.core.vocabulary import CostClass
 
 _FULL_SCANS = frozenset({"ALL", "index"})
 _BY_UNIQUE_KEY = frozenset({"const", "eq_ref"})
 _ROWS = ("rows_examined_per_scan", "rows")
+_PLAIN_BLOCK = frozenset({"select_id", "cost", "cost_info", "table", "nested_loop"})
+_PLAIN_TABLE = words(
+    "table_name partitions access_type possible_keys key key_length used_key_parts used_columns using_index cost"
+    " cost_info loops rows rows_examined_per_scan rows_produced_per_join filtered"
+)
 _TEMPORARY = frozenset({"using_temporary_table", "temporary_table"})
 _SIZE_FUNCTIONS = (
     "internal_data_length(",
@@ -103,6 +109,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         temporary_tables: how many it would build.
         hazards: dangers that show in it.
         keyed: every table is read by one whole unique key, and nothing was left out of the plan.
+        plain: it reads one table row by row, and nothing else is done: no condition, sort, group or subquery.
     """
 
     rows: int = -1
@@ -110,6 +117,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     temporary_tables: int = 0
     hazards: tuple[Hazard, ...] = ()
     keyed: bool = False
+    plain: bool = False
 
 
 def read_plan(text: str, rewritten: str = "") -> Plan:
@@ -142,7 +150,20 @@ def read_plan(text: str, rewritten: str = "") -> Plan:
         keyed=bool(tables)
         and not (silent or temporary or hazards)
         and all(table.get("access_type") in _BY_UNIQUE_KEY for table in tables),
+        plain=_is_plain(document) and not hazards,
     )
+
+
+def _is_plain(document: object) -> bool:
+    """Whether a plan names nothing but the read of one table; a key that is not known may be anything."""
+    block = document.get("query_block") if isinstance(document, dict) else None
+    if not isinstance(block, dict) or not set(block) <= _PLAIN_BLOCK:
+        return False
+    steps = [step for step in (block, *block.get("nested_loop", ())) if isinstance(step, dict) and "table" in step]
+    if len(steps) != 1 or len(block.get("nested_loop", ())) > 1:
+        return False
+    (step,) = steps
+    return set(step) <= _PLAIN_BLOCK and isinstance(step["table"], dict) and set(step["table"]) <= _PLAIN_TABLE
 
 
 def _document(text: str) -> object:

@@ -16,7 +16,10 @@ import msgspec
 from safeconsole.adapters.sqlite.authorizing import Authorizer, Mode
 from safeconsole.adapters.sqlite.link import Link
 from safeconsole.core.catalogue.sqlite import OBJECTS
+from safeconsole.core.lexicon import LexicalRules
+from safeconsole.core.rows_sought import rows_until_limit
 from safeconsole.core.statement import Estimate, Hazard, Statement
+from safeconsole.core.vocabulary import Flavour
 
 PLAN_SECONDS = 1.0
 """Time for a plan; it needs well under a millisecond."""
@@ -55,6 +58,9 @@ def estimate(link: Link, statement: Statement, monotonic: Callable[[], float]) -
         )
     finally:
         link.raw.set_progress_handler(None, 0)
+    most = _until_limit(statement, steps, scanned)
+    if most is not None and most < rows:
+        rows, scanned = most, {}
     return Estimate(
         asked=True,
         rows=rows,
@@ -62,6 +68,14 @@ def estimate(link: Link, statement: Statement, monotonic: Callable[[], float]) -
         temporary_tables=sum(step.words.startswith(("USE TEMP B-TREE", "MATERIALIZE")) for step in steps),
         hazards=tuple(_hazards(authorizer)),
     )
+
+
+def _until_limit(statement: Statement, steps: tuple[_Step, ...], scanned: dict[int, tuple[str, str]]) -> int | None:
+    """Return the rows that are read when LIMIT ends the scan of the very table that is named; a view may hide more."""
+    named = [table.name.lower() for table in statement.tables]
+    if len(steps) != 1 or [table for _, table in scanned.values()] != named:
+        return None
+    return rows_until_limit(statement, LexicalRules(flavour=Flavour.SQLITE))
 
 
 def _steps(link: Link, text: str) -> tuple[_Step, ...]:

@@ -2,7 +2,9 @@
 
 import pytest
 
-from safeconsole.core.vocabulary import CostClass, Effect
+from safeconsole.core.analysis import analyse
+from safeconsole.core.lexicon import LexicalRules
+from safeconsole.core.vocabulary import CostClass, Effect, Flavour
 from tests.adapters.sqlite.conftest import statement
 
 
@@ -40,6 +42,24 @@ def test_a_table_without_row_ids_has_an_unknown_number_of_rows(talk):
     talk.change("CREATE TABLE keyed (k TEXT PRIMARY KEY, v TEXT) WITHOUT ROWID", Effect.DDL)
     estimate = asked(talk, "SELECT v FROM keyed", "primary")
     assert (estimate.full_scans, estimate.rows) == (("keyed",), -1)
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "scans"),
+    [
+        ("SELECT * FROM orders AS o LIMIT 3 OFFSET 4", 7, ()),
+        ("SELECT * FROM orders LIMIT 9000", 5000, ("orders",)),
+        ("SELECT id FROM orders WHERE total < 0 LIMIT 3", 5000, ("orders",)),
+        ("SELECT count(total) FROM orders LIMIT 3", 5000, ("orders",)),
+        # A view's condition shows in no plan.
+        ("SELECT * FROM cheap LIMIT 3", 5000, ("orders",)),
+    ],
+)
+def test_a_read_that_stops_at_its_limit_is_foreseen_to(talk, text, rows, scans):
+    talk.change("CREATE VIEW cheap AS SELECT id FROM orders WHERE total < 0", Effect.DDL)
+    (read,) = analyse(text, LexicalRules(flavour=Flavour.SQLITE))
+    estimate = talk.open("primary").estimate(read)
+    assert (estimate.rows, estimate.full_scans) == (rows, scans)
 
 
 def test_tables_behind_a_view_are_foreseen(talk):
