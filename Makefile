@@ -42,8 +42,7 @@ servers: $(VENV)/.installed
 # Without server binaries the server tests skip with one loud line; SAFECONSOLE_REQUIRE_SERVERS=1 makes that a failure.
 test: check
 	@$(BIN)/python -m safeconsole.demo.binaries mariadb mysql || true
-	@# Real servers, kills and deadlines on a busy machine: what fails once is tried once more, and shown as R.
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --reruns 1
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # The table in docs/routing.md: real failovers under a console and an application's pool, both flavours, about ten minutes.
 failover: $(VENV)/.developed

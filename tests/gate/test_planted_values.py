@@ -43,7 +43,9 @@ def fates(text, said):
         yield f"objected {disagrees}", lambda engine, opinion=opinion: engine.estimates.update({text: opinion})
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(
     st.sampled_from(STATEMENTS),
     st.sampled_from(QUOTES),

@@ -1,5 +1,7 @@
 """What server tests need to talk to an engine as the gate would: secrets, a clock, statements, permits."""
 
+import signal
+import threading
 import time
 
 from safeconsole.adapters.mysql.engine import open_engine
@@ -8,6 +10,12 @@ from safeconsole.core.limits import Limits
 from safeconsole.core.settings import Accounts, ClusterSettings
 from safeconsole.core.statement import Hazard, Statement
 from safeconsole.core.vocabulary import Account, CostClass, Effect, NodeName, Route
+
+SOON_SECONDS = 20.0
+"""
+What happens at once has happened by then, also where every core is busy. What it must not be taken for lasts at least
+twice as long.
+"""
 
 HAZARD = Hazard(id="test", cost=CostClass.BURNS_TIME, why="a test says so")
 
@@ -129,3 +137,13 @@ def wait_for(condition, *, at_most):
     while not condition():
         assert time.monotonic() < until, "it did not happen in time"
         time.sleep(0.01)
+
+
+def interrupt_when(condition):
+    """Press Ctrl-C for the main thread as soon as a condition holds."""
+
+    def press():
+        wait_for(condition, at_most=SOON_SECONDS)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    threading.Thread(target=press, daemon=True).start()

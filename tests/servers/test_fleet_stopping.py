@@ -12,8 +12,10 @@ import pytest
 from tests.servers.proxy import Proxy
 from tests.servers.talking import threads_running, wait_for
 
-HEAVY = "SELECT COUNT(*) AS found FROM orders a JOIN orders b JOIN orders c WHERE a.total + b.total + c.total < 0"
-MARKER = "orders c"
+HEAVY = (
+    "SELECT COUNT(*) AS found FROM orders a JOIN orders b JOIN orders fleet WHERE a.total + b.total + fleet.total < 0"
+)
+MARKER = "JOIN orders fleet"
 STATISTICS = "mysql.innodb_table_stats"
 MADE_UP = 8_000
 

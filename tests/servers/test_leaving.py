@@ -15,7 +15,7 @@ import pytest
 from tests.servers.desk import Desk, seated
 from tests.servers.talking import threads_running, wait_for
 
-HEAVY = "SELECT COUNT(*) FROM orders a JOIN orders b JOIN orders c WHERE a.total + b.total + c.total < 0"
+HEAVY = "SELECT COUNT(*) FROM orders a JOIN orders b JOIN orders leaving WHERE a.total + b.total + leaving.total < 0"
 # Names itself in the process list, also while a statement of its own runs.
 BODY = (
     "DECLARE n INT DEFAULT 0; WHILE n < 400 DO DO SLEEP(0.05 + 0 * LENGTH('swallows_kills')); SET n = n + 1; END WHILE;"
@@ -108,12 +108,12 @@ def outcomes(tmp_path):
 def test_once_stops_the_statement_and_keeps_the_console(cluster, sit_down, tmp_path):
     terminal = sit_down("--to", "replica-1")
     terminal.type(f"{HEAVY};\r")
-    terminal.wait_for(lambda: threads_running(cluster, cluster.replicas[0], "orders c"))
+    terminal.wait_for(lambda: threads_running(cluster, cluster.replicas[0], "JOIN orders leaving"))
     terminal.wait_for(lambda: "Ctrl-C stops it on the server" in terminal.said())
     terminal.type("\x03")
     # The journal, not the screen: the status line is drawn until the very end.
     terminal.wait_for(lambda: outcomes(tmp_path))
-    assert threads_running(cluster, cluster.replicas[0], "orders c") == 0
+    assert threads_running(cluster, cluster.replicas[0], "JOIN orders leaving") == 0
     terminal.type("SELECT 'well, ' 'and alive';\r")
     terminal.wait_for(lambda: "well, and alive" in terminal.said())
     assert terminal.process.poll() is None

@@ -83,7 +83,9 @@ def test_values_arrive_as_they_were_given(db):
         assert found == value, value
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
 @given(value=st.text() | st.binary(), escapes=st.booleans())
 def test_any_text_arrives_whole_with_and_without_backslash_escapes(cluster, value, escapes):
     """And nothing after it is swallowed: the second column is still there."""

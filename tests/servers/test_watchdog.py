@@ -6,14 +6,16 @@ import time
 
 import pytest
 
-from safeconsole.adapters.mysql.cancel import GRACE_SECONDS, SAMPLE_SECONDS
+from safeconsole.adapters.mysql.cancel import SAMPLE_SECONDS
 from safeconsole.core.errors import OutcomeUnknownError, SafeConsoleError, ServerError, StoppedError
 from safeconsole.core.vocabulary import Account, Effect, NodeName, Route
 from tests.servers.proxy import Proxy
 from tests.servers.talking import (
     HAZARD,
+    SOON_SECONDS,
     elevated,
     engine_of,
+    interrupt_when,
     permit_for,
     read,
     run,
@@ -60,10 +62,10 @@ def stopped_at(connection, permit):
 
 READS = {
     "cpu-bound select": HEAVY,
-    "sleep": "SELECT SLEEP(20)",
+    "sleep": "SELECT SLEEP(40)",
     "sleep a row": "SELECT SLEEP(0.05) FROM orders",
     "benchmark": "SELECT BENCHMARK(2000000000, 1 + 1)",
-    "lock function": "SELECT GET_LOCK('{marker}', 20)",
+    "lock function": "SELECT GET_LOCK('{marker}', 40)",
     "recursive": "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i + 1 FROM n WHERE i < 900) "
     "SELECT COUNT(*) FROM n a, n b, n c, n d",
     "union": f"{HEAVY} UNION {HEAVY}",
@@ -82,16 +84,16 @@ def test_a_read_is_gone_within_moments_of_its_deadline(cluster, connect, kind):
     assert error.ceiling == "run_seconds"
     assert error.by in ("watchdog", "server")
     assert error.verified in ("killed", "already over")
-    assert 0.5 <= seconds < 0.5 + 5.0
-    assert seconds_until_gone(cluster, cluster.replicas[0], marker, at_most=5.0) < 5.0
+    assert 0.5 <= seconds < SOON_SECONDS
+    seconds_until_gone(cluster, cluster.replicas[0], marker, at_most=SOON_SECONDS)
 
 
 @pytest.mark.parametrize(
     ("text", "kind", "effect"),
     [
-        ("SELECT GET_LOCK('{name}', 20)", "select", Effect.LOCK),
-        ("DO GET_LOCK('{name}', 20)", "do", Effect.LOCK),
-        ("INSERT INTO orders SELECT {number}, GET_LOCK('{name}', 20), 'x', 1, NOW()", "insert", Effect.WRITE),
+        ("SELECT GET_LOCK('{name}', 40)", "select", Effect.LOCK),
+        ("DO GET_LOCK('{name}', 40)", "do", Effect.LOCK),
+        ("INSERT INTO orders SELECT {number}, GET_LOCK('{name}', 40), 'x', 1, NOW()", "insert", Effect.WRITE),
     ],
 )
 def test_a_lock_that_did_not_come_in_time_is_no_success(cluster, connect, text, kind, effect):
@@ -111,14 +113,14 @@ def test_a_lock_that_did_not_come_in_time_is_no_success(cluster, connect, text, 
 
 # What a server cuts at its cap returns 1, 0 or NULL, and the statement then fails over that value.
 DISGUISED = [
-    ("mysql", "select", "SELECT EXP(SLEEP(20) * 1000)"),
-    ("mysql", "select", "SELECT JSON_EXTRACT(IF(SLEEP(20) = 1, 'x{', '{}'), '$.a')"),
-    ("mysql", "select", "SELECT ST_X(IF(SLEEP(20), 'x', NULL))"),
-    ("mariadb", "select", "SELECT EXP(IFNULL(GET_LOCK('held_disguised', 20), 1) * 1000)"),
-    ("mariadb", "insert", "INSERT INTO orders SELECT 910000, GET_LOCK('held_disguised', 20), 'x', 1, NOW()"),
-    ("mariadb", "update", "UPDATE orders SET customer_id = GET_LOCK('held_disguised', 20) WHERE id = 1"),
-    ("mariadb", "create table", "CREATE TABLE cut AS SELECT EXP(IFNULL(GET_LOCK('held_disguised', 20), 1) * 1000) AS x"),
-    ("mariadb", "set", "SET @a = EXP(IFNULL(GET_LOCK('held_disguised', 20), 1) * 1000)"),
+    ("mysql", "select", "SELECT EXP(SLEEP(40) * 1000)"),
+    ("mysql", "select", "SELECT JSON_EXTRACT(IF(SLEEP(40) = 1, 'x{', '{}'), '$.a')"),
+    ("mysql", "select", "SELECT ST_X(IF(SLEEP(40), 'x', NULL))"),
+    ("mariadb", "select", "SELECT EXP(IFNULL(GET_LOCK('held_disguised', 40), 1) * 1000)"),
+    ("mariadb", "insert", "INSERT INTO orders SELECT 910000, GET_LOCK('held_disguised', 40), 'x', 1, NOW()"),
+    ("mariadb", "update", "UPDATE orders SET customer_id = GET_LOCK('held_disguised', 40) WHERE id = 1"),
+    ("mariadb", "create table", "CREATE TABLE cut AS SELECT EXP(IFNULL(GET_LOCK('held_disguised', 40), 1) * 1000) AS x"),
+    ("mariadb", "set", "SET @a = EXP(IFNULL(GET_LOCK('held_disguised', 40), 1) * 1000)"),
 ]  # fmt: skip
 EFFECTS = {"insert": Effect.WRITE, "update": Effect.WRITE, "create table": Effect.DDL, "set": Effect.SESSION}
 
@@ -157,7 +159,7 @@ def test_an_error_within_the_time_limit_is_the_servers_own(connect, text):
 @pytest.mark.parametrize(
     ("kind", "text"),
     [
-        ("do", "DO SLEEP(20)"),
+        ("do", "DO SLEEP(40)"),
         ("set", "SET @heavy = (" + HEAVY + ")"),
         ("show", "SHOW TABLES WHERE SLEEP(2)"),
     ],
@@ -168,8 +170,8 @@ def test_what_no_server_cap_stops_is_stopped_too(cluster, connect, kind, text):
         connection, permit_for(connection, statement(f"{text} -- watched_{kind}", kind), run_seconds=0.5)
     )
     assert error.ceiling == "run_seconds"
-    assert seconds < 0.5 + GRACE_SECONDS + 5.0
-    assert seconds_until_gone(cluster, cluster.replicas[0], f"watched_{kind}", at_most=5.0) < 5.0
+    assert seconds < SOON_SECONDS
+    seconds_until_gone(cluster, cluster.replicas[0], f"watched_{kind}", at_most=SOON_SECONDS)
 
 
 @pytest.mark.parametrize(
@@ -186,8 +188,8 @@ def test_a_change_is_stopped_and_leaves_nothing(cluster, connect, kind, text, ef
     with pytest.raises(SafeConsoleError) as caught:
         run(connection, elevated(connection, statement(f"{text} -- watched_{kind}", kind, effect), run_seconds=0.5))
     assert isinstance(caught.value, StoppedError), caught.value
-    assert time.monotonic() - started < 10
-    wait_for(lambda: not threads_running(cluster, cluster.primary, f"watched_{kind}"), at_most=10)
+    assert time.monotonic() - started < SOON_SECONDS
+    wait_for(lambda: not threads_running(cluster, cluster.primary, f"watched_{kind}"), at_most=SOON_SECONDS)
     with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
         cursor.execute("SELECT COUNT(*), SUM(status = 'slow') FROM shop.orders")
         assert cursor.fetchone() == (5000, 0)
@@ -199,9 +201,9 @@ def test_a_change_is_stopped_and_leaves_nothing(cluster, connect, kind, text, ef
 def procedures(cluster):
     """Procedures that swallow a kill, where the elevated account may call them."""
     bodies = {
-        "many_short": "DECLARE n INT DEFAULT 0; WHILE n < 400 DO DO SLEEP(0.05); SET n = n + 1; END WHILE;",
+        "many_short": "DECLARE n INT DEFAULT 0; WHILE n < 800 DO DO SLEEP(0.05); SET n = n + 1; END WHILE;",
         "deaf": "DECLARE n INT DEFAULT 0; DECLARE CONTINUE HANDLER FOR SQLEXCEPTION SET @ignored = 1; "
-        "WHILE n < 400 DO SELECT SLEEP(0.05) INTO @slept; SET n = n + 1; END WHILE;",
+        "WHILE n < 800 DO SELECT SLEEP(0.05) INTO @slept; SET n = n + 1; END WHILE;",
         "spin": "DECLARE n INT DEFAULT 0; WHILE n < 2000000000 DO SET n = n + 1; END WHILE;",
     }
     with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
@@ -216,16 +218,16 @@ def procedures(cluster):
 @pytest.mark.parametrize("name", ["many_short", "deaf", "spin"])
 def test_a_procedure_that_swallows_a_kill_loses_its_connection(cluster, connect, procedures, name):
     connection = connect(PRIMARY, Account.ELEVATED)
-    call = statement(f"CALL {name}()", "call", Effect.UNKNOWN)
+    call, thread = statement(f"CALL {name}()", "call", Effect.UNKNOWN), connection._link.wire.thread
     started = time.monotonic()
     with pytest.raises(SafeConsoleError) as caught:
         run(connection, elevated(connection, call, run_seconds=0.5))
-    assert time.monotonic() - started < 0.5 + 2 * GRACE_SECONDS + 8.0
+    assert time.monotonic() - started < SOON_SECONDS
     # What commits by itself may have done so; only a clean answer of the server's says otherwise.
     assert caught.value.exit_code in (5, 6)
     assert "run_seconds" in str(caught.value)
     with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
-        wait_for(lambda: not _console_threads_at_work(cursor), at_most=3)
+        wait_for(lambda: not _is_at_work(cursor, thread), at_most=SOON_SECONDS)
 
 
 def test_a_routine_that_runs_as_somebody_else_frees_the_person(mariadb_cluster):
@@ -236,7 +238,7 @@ def test_a_routine_that_runs_as_somebody_else_frees_the_person(mariadb_cluster):
         cursor.execute("DROP PROCEDURE IF EXISTS as_definer")
         cursor.execute(
             "CREATE PROCEDURE as_definer() SQL SECURITY DEFINER BEGIN DECLARE n INT DEFAULT 0;"
-            " WHILE n < 60 DO DO SLEEP(0.05); SET n = n + 1; END WHILE; END"
+            " WHILE n < 600 DO DO SLEEP(0.05); SET n = n + 1; END WHILE; END"
         )
         cursor.execute("GRANT EXECUTE ON shop.* TO console_elevated@'%'")
     engine = engine_of(cluster)
@@ -244,17 +246,14 @@ def test_a_routine_that_runs_as_somebody_else_frees_the_person(mariadb_cluster):
     started = time.monotonic()
     with pytest.raises(OutcomeUnknownError, match="run_seconds") as caught:
         run(connection, elevated(connection, statement("CALL as_definer()", "call", Effect.UNKNOWN), run_seconds=0.5))
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < SOON_SECONDS
     assert "process list: missed" in caught.value.evidence
     connection.close()
     engine.close()
 
 
-def _console_threads_at_work(cursor):
-    cursor.execute(
-        "SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'console_elevated' AND command <> 'Sleep'"
-    )
-    return cursor.fetchone()[0]
+def _is_at_work(cursor, thread):
+    return cursor.execute(f"SELECT id FROM information_schema.processlist WHERE id = {thread} AND command <> 'Sleep'")
 
 
 def test_samples_say_what_the_statement_holds(cluster, connect):
@@ -264,7 +263,7 @@ def test_samples_say_what_the_statement_holds(cluster, connect):
     run(connection, permit, watch=samples.append)
     assert len(samples) >= 3
     gaps = [after.elapsed_seconds - before.elapsed_seconds for before, after in zip(samples, samples[1:], strict=False)]
-    assert max(gaps) < 2 * SAMPLE_SECONDS + 5.0
+    assert max(gaps) < SOON_SECONDS
     assert all(sample.session_memory_bytes > 0 for sample in samples)
     assert all(sample.opened_tables > 0 and sample.threads_running > 0 for sample in samples)
     if cluster.flavour == "mariadb":
@@ -275,7 +274,7 @@ def test_memory_of_the_session_over_its_ceiling_ends_the_statement(cluster, conn
     connection = connect()
     text, kind, effect = {
         # A value that the server's own ceilings for temporary tables and sorts do not count.
-        "mysql": ("SET @held = REPEAT('x', 15000000), @again = CONCAT(@held, 'y'), @slept = SLEEP(10)", "set", Effect.SESSION),
+        "mysql": ("SET @held = REPEAT('x', 15000000), @again = CONCAT(@held, 'y'), @slept = SLEEP(40)", "set", Effect.SESSION),
         "mariadb": (
             "SELECT COUNT(*) FROM (SELECT DISTINCT o.id a, p.id b FROM orders o, orders p LIMIT 900000) t, orders q",
             "select",
@@ -285,7 +284,7 @@ def test_memory_of_the_session_over_its_ceiling_ends_the_statement(cluster, conn
     started = time.monotonic()
     with pytest.raises(StoppedError) as caught:
         run(connection, permit_for(connection, statement(text, kind, effect), session_memory_bytes=8_000_000))
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < SOON_SECONDS
     assert caught.value.ceiling == "session_memory_bytes"
     assert caught.value.by == {"mysql": "watchdog", "mariadb": "server"}[cluster.flavour]
 
@@ -311,18 +310,18 @@ def test_growth_of_the_instance_ends_the_statement_at_once(private_cluster, flav
         ((ceiling, allowed),) = limits.items()
         assert (caught.value.by, caught.value.ceiling, caught.value.verified) == ("watchdog", ceiling, "killed")
         # The last sample is the first that was over.
-        assert ended - samples[-1][0] < 2.5
+        assert ended - samples[-1][0] < SOON_SECONDS
         assert samples[-1][1].session_memory_bytes < 20_000_000
     engine.close()
 
 
 def _opens_tables(flavour):
-    """A statement that opens tables for a second or more, one after the other."""
+    """A statement that opens tables, one after the other, and goes on for longer than what is soon."""
     if flavour == "mariadb":
-        return "SELECT COUNT(*), SUM(DATA_LENGTH), SUM(SLEEP(0.001)) FROM information_schema.tables"
+        return "SELECT COUNT(*), SUM(DATA_LENGTH), SUM(SLEEP(0.02)) FROM information_schema.tables"
     counts = " UNION ALL ".join(f"SELECT COUNT(*) FROM many.t{number}" for number in range(600))
     # Opened before the first row; held for the watchdog to see.
-    return f"SELECT COUNT(*), SLEEP(3) FROM ({counts}) x"
+    return f"SELECT COUNT(*), SLEEP(40) FROM ({counts}) x"
 
 
 def _many_tables(cluster, count):
@@ -339,19 +338,17 @@ def _many_tables(cluster, count):
 
 def test_ctrl_c_stops_it_on_the_server(cluster, connect):
     connection = connect()
-    main = threading.main_thread().ident
-    timer = threading.Timer(0.4, lambda: signal.pthread_kill(main, signal.SIGINT))
-    timer.start()
+    interrupt_when(lambda: threads_running(cluster, cluster.replicas[0], "watched_ctrl_c"))
     error, seconds = stopped_at(connection, permit_for(connection, statement(f"{HEAVY} -- watched_ctrl_c")))
     assert (error.by, error.verified) == ("person", "killed")
-    assert seconds < 8
+    assert seconds < SOON_SECONDS
     assert connection.broken
     assert threads_running(cluster, cluster.replicas[0], "watched_ctrl_c") == 0
 
 
 def test_ctrl_c_between_rows_stops_it_on_the_server(cluster, connect):
     connection = connect()
-    answer = connection.send(permit_for(connection, statement("SELECT id, SLEEP(0.001) FROM orders -- watched_rows")))
+    answer = connection.send(permit_for(connection, statement("SELECT id, SLEEP(0.01) FROM orders -- watched_rows")))
     main = threading.main_thread().ident
     threading.Timer(0.4, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
     with pytest.raises(StoppedError) as caught:
@@ -368,8 +365,7 @@ def test_a_reader_that_does_not_read_is_ended_at_the_deadline(cluster, connect):
     batches = answer.batches()
     next(batches)
     # The person looks at the first rows; the server's send buffer is full.
-    time.sleep(2.5)
-    assert threads_running(cluster, cluster.replicas[0], "watched_stalled") == 0
+    seconds_until_gone(cluster, cluster.replicas[0], "watched_stalled", at_most=SOON_SECONDS)
     with pytest.raises(StoppedError) as caught:
         list(batches)
     assert caught.value.ceiling == "run_seconds"
@@ -377,10 +373,10 @@ def test_a_reader_that_does_not_read_is_ended_at_the_deadline(cluster, connect):
 
 def test_a_slow_reader_of_a_finished_statement_is_left_in_peace(connect):
     connection = connect()
-    answer = connection.send(permit_for(connection, statement("SELECT id FROM orders LIMIT 3000"), run_seconds=0.5))
+    answer = connection.send(permit_for(connection, statement("SELECT id FROM orders LIMIT 3000"), run_seconds=2))
     batches = answer.batches()
     first = next(batches)
-    time.sleep(0.8)
+    time.sleep(2.5)
     rest = [row for batch in batches for row in batch]
     assert len(first) + len(rest) == 3000
     answer.finish()
@@ -390,8 +386,8 @@ def test_no_kill_ever_hits_the_next_statement(connect):
     connection = connect()
     survived = 0
     for number in range(60):
-        # Ends about when its deadline passes, now a little before, now a little after.
-        seconds = 0.1 + (number % 7 - 3) / 1000
+        # Ends about when its deadline passes, now a little before, now a little after; one in seven in good time.
+        seconds = 0.1 + (number % 7 - 3) / 1000 if number % 7 else 0.02
         try:
             run(connection, permit_for(connection, statement(f"SELECT SLEEP({seconds})"), run_seconds=0.1))
         except StoppedError:
@@ -422,9 +418,9 @@ def test_a_watchdog_that_was_cut_off_while_idle_comes_back_before_the_send(clust
     assert read(connection, "SELECT 1") == [(1,)]
     # Made in this order: the monitor, the connection, its watchdog.
     proxy.cut(2)
-    hazardous = permit_for(connection, statement("SELECT SLEEP(9)", hazards=(HAZARD,)), run_seconds=0.5)
+    hazardous = permit_for(connection, statement("SELECT SLEEP(40)", hazards=(HAZARD,)), run_seconds=0.5)
     error, seconds = stopped_at(connection, hazardous)
-    assert (error.ceiling, seconds < 6) == ("run_seconds", True)
+    assert (error.ceiling, seconds < SOON_SECONDS) == ("run_seconds", True)
     connection.close()
     engine.close()
     proxy.close()
@@ -435,11 +431,11 @@ def test_a_watchdog_that_is_cut_off_during_a_statement_comes_back(cluster):
     engine = engine_of(cluster, through={"replica-1": proxy.address})
     connection = engine.connect(REPLICA, Account.READ, schema="shop")
     threading.Timer(0.3, lambda: proxy.cut(2)).start()
-    error, seconds = stopped_at(connection, permit_for(connection, statement("DO SLEEP(9)", "do"), run_seconds=1.0))
+    error, seconds = stopped_at(connection, permit_for(connection, statement("DO SLEEP(40)", "do"), run_seconds=1.0))
     # On a busy machine the server's own cap, set a moment later, may come first where it has one for this kind.
     assert error.ceiling == "run_seconds"
     assert (error.by, error.verified) in {("watchdog", "killed"), ("server", "already over")}
-    assert seconds < 7
+    assert seconds < SOON_SECONDS
     connection.close()
     engine.close()
     proxy.close()
@@ -455,9 +451,9 @@ def test_without_a_watchdog_the_statement_is_ended(cluster):
         proxy.cut(2)
 
     threading.Timer(0.3, blind).start()
-    error, seconds = stopped_at(connection, permit_for(connection, statement("SELECT SLEEP(15)"), run_seconds=20))
+    error, seconds = stopped_at(connection, permit_for(connection, statement("SELECT SLEEP(40)"), run_seconds=60))
     assert (error.by, error.ceiling, error.verified) == ("watchdog", "watchdog", "unreachable")
-    assert seconds < 3
+    assert seconds < SOON_SECONDS
     assert connection.broken
     engine.close()
     proxy.close()
