@@ -122,7 +122,7 @@ def a_plan_without_its_note_is_no_plan(cluster, tmp_path):
     for node in cluster.nodes:
         told(cluster, "SET GLOBAL max_error_count = 0", node)
     with seated(cluster, tmp_path / "planner") as desk:
-        desk.error_of("SELECT id FROM orders")
+        desk.run("SELECT id FROM orders LIMIT 1")
         assert [hazard.id for hazard in desk.gate.last().estimate.hazards] == ["unreadable-plan"]
 
 
