@@ -1,5 +1,6 @@
 """
-The tables of docs/analysis.md, made from the data: `python -m tests.core.analysis_page` writes them anew.
+The tables of docs/analysis.md, and one of docs/limits.md, made from the data: `python -m tests.core.analysis_page`
+writes them anew.
 """
 
 from pathlib import Path
@@ -7,12 +8,13 @@ from pathlib import Path
 from safeconsole.core.catalogue import functions as natives
 from safeconsole.core.catalogue.actions import ACTIONS
 from safeconsole.core.catalogue.objects import EVERY_VERSION
-from safeconsole.core.catalogue.settings import HARMLESS_HINTS, HARMLESS_SETTINGS
+from safeconsole.core.catalogue.settings import HARMLESS_HINTS, HARMLESS_SETTINGS, SESSION_VARIABLES
 from safeconsole.core.hazards import CATALOGUES
 from safeconsole.core.kinds import FAMILY_KINDS, SQLITE_KINDS
 from safeconsole.core.vocabulary import Flavour
 
-PAGE = Path(__file__).parents[2] / "docs" / "analysis.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, LIMITS_PAGE = DOCS / "analysis.md", DOCS / "limits.md"
 
 
 def kinds():
@@ -84,12 +86,20 @@ def settings():
     yield "Hints: " + ", ".join(f"`{name}`" for name in sorted(HARMLESS_HINTS)) + "."
 
 
+def session_variables():
+    yield "| | why | variables |"
+    yield "|---|---|---|"
+    for row in SESSION_VARIABLES:
+        yield f"| {row.ruling.value} | {row.why} | {', '.join(f'`{name}`' for name in sorted(row.names))} |"
+
+
 BLOCKS = {"kinds": kinds, "objects": objects, "actions": actions, "functions": functions, "settings": settings}
+LIMITS_BLOCKS = {"session variables": session_variables}
 
 
-def rendered(page):
+def rendered(page, blocks=BLOCKS):
     """Return the page with every block made anew."""
-    for name, make in BLOCKS.items():
+    for name, make in blocks.items():
         before, mark, rest = page.partition(f"<!-- {name} -->\n")
         _, end, after = rest.partition(f"<!-- end of {name} -->")
         assert mark and end, name
@@ -98,4 +108,5 @@ def rendered(page):
 
 
 if __name__ == "__main__":
-    PAGE.write_text(rendered(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for path, blocks in ((PAGE, BLOCKS), (LIMITS_PAGE, LIMITS_BLOCKS)):
+        path.write_text(rendered(path.read_text(encoding="utf-8"), blocks), encoding="utf-8")

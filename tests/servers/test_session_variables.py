@@ -1,11 +1,13 @@
 """
 What a server's global values make of a session: nothing that an answer, a lock or a word of the console rests on.
 
-And every session variable of the servers is decided in `core/catalogue/session_variables.py`.
+And every session variable of the servers is decided in `core/catalogue/settings.py`.
 """
 
+import pymysql
 import pytest
 
+from safeconsole.core.catalogue.settings import SESSION_VARIABLES
 from safeconsole.core.errors import ServerError
 from safeconsole.demo.binaries import FLAVOURS
 from tests.servers.desk import seated
@@ -135,3 +137,23 @@ def test_isolation_is_the_servers_own_where_it_neither_locks_nor_shows_what_may_
     held = {"READ-COMMITTED": "READ-COMMITTED", "READ-UNCOMMITTED": "REPEATABLE-READ"}[isolation]
     with seated(cluster, tmp_path / "desk", to="primary") as desk:
         assert desk.run("SELECT @@SESSION.tx_isolation").table == [(held,)]
+
+
+GLOBAL_ONLY = 1238
+
+
+def test_every_session_variable_that_the_server_lists_is_decided(cluster):
+    decided = frozenset().union(*(row.names for row in SESSION_VARIABLES))
+    undecided = []
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("SHOW VARIABLES")
+        names = [name for name, _ in cursor.fetchall()]
+        assert len(names) > 500
+        for name in names:
+            try:
+                cursor.execute(f"SELECT @@SESSION.`{name}`")
+            except pymysql.err.MySQLError as error:
+                assert error.args[0] == GLOBAL_ONLY, name
+                continue
+            undecided += [name] if name.lower() not in decided else []
+    assert undecided == []

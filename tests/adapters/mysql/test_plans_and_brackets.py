@@ -12,6 +12,7 @@ from safeconsole.adapters.mysql.plans import hazards_behind, read_plan
 from safeconsole.adapters.mysql.variants import AURORA_MYSQL, MARIADB, MYSQL, milliseconds, number
 from safeconsole.core.decision import Permit
 from safeconsole.core.errors import ConfigurationError, UnreachableError
+from safeconsole.core.catalogue.settings import SESSION_VARIABLES, Ruling
 from safeconsole.core.limits import Limits
 from safeconsole.core.routing import Identity
 from safeconsole.core.settings import TlsSettings
@@ -233,6 +234,14 @@ def test_a_plan_with_the_escapes_of_sql_in_it_is_read(condition):
 @pytest.mark.parametrize("nonsense", ["", "{", '{"a": "\\u12"}', "EXPLAIN"])
 def test_a_plan_that_is_no_json_is_unreadable_and_not_missing(nonsense):
     assert [hazard.id for hazard in read_plan(nonsense).hazards] == ["unreadable-plan"]
+
+
+def test_what_is_decided_to_be_owned_is_what_is_set_and_read_back():
+    decided = {name for row in SESSION_VARIABLES if row.ruling is Ruling.OWNED for name in row.names}
+    held = {"character_set_client", "character_set_connection", "character_set_results"}
+    for variant in (MYSQL, AURORA_MYSQL, MARIADB):
+        held |= {guard.variable for guard in variant.guards} | set(variant.idle_variables)
+    assert decided == held
 
 
 GUARDS = {guard.variable: guard for variant in (MYSQL, MARIADB) for guard in variant.guards}
