@@ -8,7 +8,7 @@ import msgspec
 
 from safeconsole.core.literal_rules import LiteralRules
 from safeconsole.core.record import Entry, Finding, Noticed
-from safeconsole.core.redaction import is_secret_bearing
+from safeconsole.core.redaction import may_hold_secret
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import Effect
 
@@ -71,7 +71,7 @@ def why_left_out(statement: Statement, literals: LiteralRules) -> str:
         return "it shows what accounts log in with"
     if any((table.schema or "").casefold() == _ACCOUNT_SCHEMA for table in statement.tables):
         return "it reads the accounts' own tables"
-    if is_secret_bearing(statement.text):
+    if may_hold_secret(statement.text):
         return "it is about a secret"
     if Effect.UNKNOWN in statement.effects or not statement.tables_known:
         return "nobody knows what it shows"

@@ -12,13 +12,16 @@ Source: MySQL 9.7 reference manual, "Passwords and Logging"; MariaDB knowledge b
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import msgspec
 
 from safeconsole.core.attribution import Attribution
 from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
 from safeconsole.core.literal_rules import KEPT, NO_KEY, LiteralKey, StatementLiterals, Treatment
+from safeconsole.core.reserved import RESERVED_EVERYWHERE
 from safeconsole.core.scanning import scan
 from safeconsole.core.vocabulary import Flavour
 
@@ -32,7 +35,7 @@ LARGE_CHARACTERS = 256 * 1024
 _SECRET_WORD = re.compile(
     r"PASSW|PASSPHRASE|IDENTIFIED|SECRET|CREDENTIAL|AUTHENTICATION_STRING|CHALLENGE_RESPONSE|GLOBAL_PRIV"
     r"|SLAVE_MASTER_INFO|SST_AUTH|(?:API|ACCESS|PRIVATE|ENCRYPTION|MASTER|SIGNING)_?KEY|(?:AUTH|ACCESS|REFRESH|SESSION|BEARER)_?TOKEN"
-    r"|(?<![A-Z])(?:PWD|PASS|TOKEN|CONNECTION|(?:AES|DES)_(?:EN|DE)CRYPT|(?:EN|DE)CRYPT|ENCODE|DECODE)(?![A-Z])"
+    r"|(?<![A-Z])(?:PWD|PASS|PINS?|CVV2?|CVC2?|T?OTP|SSN|TOKEN|CONNECTION|(?:AES|DES)_(?:EN|DE)CRYPT|(?:EN|DE)CRYPT|ENCODE|DECODE)(?![A-Z])"
     r"|MYSQL\W{1,8}USER(?![A-Z])",
     re.IGNORECASE,
 )
@@ -40,15 +43,59 @@ _SECRET_WORD = re.compile(
 
 _STEMS = (
     "PASS", "PWD", "IDENTIFIED", "SECRET", "CREDENTIAL", "AUTHENTICATION_STRING", "CHALLENGE_RESPONSE", "GLOBAL_PRIV",
-    "SLAVE_MASTER_INFO", "SST_AUTH", "KEY", "TOKEN", "CONNECTION", "CRYPT", "CODE", "MYSQL",
+    "SLAVE_MASTER_INFO", "SST_AUTH", "KEY", "TOKEN", "CONNECTION", "CRYPT", "CODE", "MYSQL", "PIN",
+    "CVV", "CVC", "OTP", "SSN",
 )  # fmt: skip
 """Every secret word holds one of these: looking for them first makes a text of megabytes cheap."""
 
 _ADDRESS = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 """An address with a password in it."""
 
+_HASHES = frozenset(
+    """
+    md5 sha sha1 sha2 kdf password old_password ed25519_password encrypt encode decode des_encrypt des_decrypt
+    aes_encrypt aes_decrypt create_digest asymmetric_encrypt asymmetric_decrypt asymmetric_sign asymmetric_verify
+    create_asymmetric_priv_key create_asymmetric_pub_key validate_password_strength
+    """.upper().split()
+)
+"""Functions that hash or encrypt: what they are given is what nobody should read."""
+
+_HASHING = re.compile(rf"(?<![\w$])(?:{'|'.join(sorted(_HASHES, key=len, reverse=True))})[`\s]*\(", re.IGNORECASE)
+_ASSIGNING = re.compile(r"@(?:[\w.$]+|`[^`]*`|'[^']*'|\"[^\"]*\")\s*:?=")
+"""A user variable is given a value: it may be what an account statement is put together of."""
+
+_QUIET_BEGINNINGS = frozenset(
+    {
+        "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "TABLE", "VALUES", "SHOW", "EXPLAIN", "DESC",
+        "DESCRIBE", "USE", "BEGIN", "COMMIT", "ROLLBACK",
+    }
+)  # fmt: skip
+"""What begins so is no account statement, however the rest is spelt."""
+
+_PREPARES = frozenset({"PREPARE", "EXECUTE"})
+_VERBS = ("CREATE", "ALTER", "DROP", "RENAME", "SET", "CHANGE", "START", "CLONE", "GRANT", "REVOKE")
+_OBJECTS = (
+    "USER", "ROLE", "PASSWORD", "SERVER", "MASTER", "REPLICATION", "SLAVE", "REPLICA", "INSTANCE", "GROUP_REPLICATION",
+)  # fmt: skip
+_MODIFIERS = frozenset({"OR", "REPLACE", "IF", "NOT", "EXISTS", "DEFAULT", "ALL"})
+_BARE = frozenset({TokenKind.WORD, TokenKind.NAME, TokenKind.VARIABLE, TokenKind.OPERATOR})
+_IN_FRONT = frozenset({"BY", "USING", "AS"})
+_BETWEEN = frozenset({"PASSWORD", "OLD_PASSWORD", "RANDOM", "(", "="})
+"""What may stand between one of these and the secret."""
+
+_GIVES = re.compile(r"(?<![A-Z_])(?:BY|USING|AS)(?![A-Z_])|OPTIONS|PAS\w*W|=", re.IGNORECASE)
+_COUNTED = re.compile(
+    r"MAX_\w+|INTERVAL|HISTORY|ADD|MODIFY|DROP|FAILED_LOGIN_ATTEMPTS|PASSWORD_LOCK_TIME|PORT|:", re.IGNORECASE
+)
+"""A number after one of these is a number of something."""
+
+_SPELT_WORDS = 6
+_NOWHERE = sys.maxsize
+_SHORT_WORD, _LONG_WORD = 3, 6
+_WORD = re.compile(r"[A-Za-z_]+")
+
 _INTRODUCES = re.compile(r"['\"=:]")
-_OPEN_OPTION = re.compile(r".*_(?:HOST|USER|LOG_FILE|BIND)", re.IGNORECASE)
+_OPEN_OPTION = re.compile(r".*_(?:HOST|USER|LOG_FILE|BIND|PORT|LOG_POS|ID)", re.IGNORECASE)
 """Options of replication whose value is no secret, and says what was pointed where."""
 
 _SECRET_KINDS = re.compile(r"user|password|grant|replication|master|slave|replica|server|clone|unknown")
@@ -95,13 +142,63 @@ def redacted(sql: str, kind: str, handling: Handling) -> str:
     """
     secret = is_secret_bearing(sql)
     kept = handling.literals.strictest is Treatment.KEEP
-    if kept and not secret and not _COMMENT_MARK.search(sql):
+    suspicious = _is_suspicious(sql)
+    if kept and not (secret or suspicious or _COMMENT_MARK.search(sql)):
         return sql
     tokens = list(scan(sql, handling.rules, whole=len(sql) > LARGE_CHARACTERS))
     if any(token.kind is TokenKind.UNREADABLE for token in tokens):
-        suspect = secret or not kept or (kind != "unknown" and bool(_SECRET_KINDS.search(kind)))
+        suspect = secret or suspicious or not kept or (kind != "unknown" and bool(_SECRET_KINDS.search(kind)))
         return LEFT_OUT if suspect else sql
     return "".join(_Writer(tokens, handling, secret=secret).written()).strip()
+
+
+def may_hold_secret(text: str) -> bool:
+    """Return whether a text names a secret, or does with something what is done with secrets."""
+    return is_secret_bearing(text) or _is_suspicious(text)
+
+
+def _is_suspicious(sql: str) -> bool:
+    """Return whether a statement without a word for secrets may hold one all the same, by what it does with it."""
+    first = _WORD.search(sql)
+    calm = first is None or first.group().upper() in _QUIET_BEGINNINGS
+    if not calm and is_about_accounts(_WORD.findall(sql[:LARGE_CHARACTERS])):
+        return True
+    if first is not None and first.group().upper() in _PREPARES:
+        return True
+    return bool(("(" in sql and _HASHING.search(sql)) or ("@" in sql and _ASSIGNING.search(sql)))
+
+
+def is_about_accounts(words: Sequence[str]) -> bool:
+    """Return whether a statement of these words begins like one that makes or changes accounts, also misspelt."""
+    upper = [word.upper() for word in words]
+    if not upper or upper[0] in _QUIET_BEGINNINGS:
+        return False
+    for place, word in enumerate(upper[:-1]):
+        if upper[place + 1] in {*_IN_FRONT, "WITH", "VIA"} and _is_nearly(word, "IDENTIFIED"):
+            return True
+    if not any(_is_nearly(upper[0], verb) for verb in _VERBS):
+        return False
+    if any(_is_nearly(upper[0], verb) for verb in ("GRANT", "REVOKE")):
+        return True
+    about = next((word for word in upper[1:_SPELT_WORDS] if word not in _MODIFIERS), "")
+    return any(_is_nearly(about, each) for each in _OBJECTS)
+
+
+def _is_nearly(word: str, right: str) -> bool:
+    """Return whether a word is another, or is it with a slip of the fingers; two slips in a long one."""
+    most = 2 if len(right) > _LONG_WORD else 1 if len(right) > _SHORT_WORD else 0
+    if word == right or abs(len(word) - len(right)) > most:
+        return word == right
+    above: list[int] = []
+    row = list(range(len(right) + 1))
+    for i, letter in enumerate(word, 1):
+        earlier, above, row = above, row, [i]
+        for j, other in enumerate(right, 1):
+            cost = min(above[j] + 1, row[-1] + 1, above[j - 1] + (letter != other))
+            if i > 1 and j > 1 and letter == right[j - 2] and word[i - 2] == other:
+                cost = min(cost, earlier[j - 2] + 1)
+            row.append(cost)
+    return row[-1] <= most
 
 
 def hides_something(shown: str) -> bool:
@@ -137,7 +234,8 @@ def redacted_message(message: str, sql: str, literals: StatementLiterals = KEPT)
         literals: as in `Handling`; of a message only "keep" keeps anything, since nobody can tell what it quotes.
     """
     kept = literals.strictest is Treatment.KEEP
-    if kept and not (_COMMENT_MARK.search(sql) or is_secret_bearing(sql) or is_secret_bearing(message)):
+    telling = _is_suspicious(sql) and (_GIVES.search(sql) is not None or not is_about_accounts(_WORD.findall(sql)))
+    if kept and not (telling or _COMMENT_MARK.search(sql) or is_secret_bearing(sql) or is_secret_bearing(message)):
         return message
     # From the first quote to the last one: what is quoted may hold quotes itself.
     message = re.sub(r"(['\"`]).*(['\"`])", f"'{DROPPED}'", message, flags=re.DOTALL)
@@ -156,9 +254,15 @@ class _Writer:
         self._tokens = tokens
         self._handling = handling
         self._secret = secret
+        told = [token for token in tokens if token.kind not in _MEANINGLESS]
+        accounts = is_about_accounts([token.word for token in told if token.kind is TokenKind.WORD])
+        self._gone = frozenset(
+            (*_hashed(told), *_assigned(told), *_prepared(told), *(_of_accounts(told) if accounts else ()))
+        )
+        self._cut = _cut(told) if accounts else _NOWHERE
         self._indexes: dict[int, int] = {}
         meant: list[Token] = []
-        if handling.literals.rules:
+        if handling.literals.rules or secret:
             for token in tokens:
                 if token.kind not in _MEANINGLESS:
                     self._indexes[token.start] = len(meant)
@@ -170,6 +274,9 @@ class _Writer:
         """Yield what stands for each token."""
         before: list[Token] = []
         for number, token in enumerate(self._tokens):
+            if token.start >= self._cut:
+                yield SECRET
+                return
             if token.kind is TokenKind.COMMENT:
                 yield " "
             elif token.kind is TokenKind.SPACE:
@@ -179,9 +286,9 @@ class _Writer:
                 before.append(token)
 
     def _one(self, token: Token, before: list[Token], after: list[Token]) -> str:
-        if _may_be_secret(token) and _is_secret_inside(token.text):
+        if token.start in self._gone or (_may_be_secret(token) and _is_secret_inside(token.text)):
             return SECRET
-        if self._secret and _holds_secret(token, before, after):
+        if self._secret and (_holds_secret(token, before, after) or self._is_secret_number(token)):
             return SECRET
         if not self._is_literal(token, before) or _is_account(token, before, after):
             return token.text
@@ -200,6 +307,13 @@ class _Writer:
         sqlite = self._handling.rules.flavour is Flavour.SQLITE
         quoted = sqlite and token.kind is TokenKind.NAME and token.text.startswith('"')
         return quoted and bool(before) and (before[-1].kind is TokenKind.OPERATOR or before[-1].word in _COMPARES)
+
+    def _is_secret_number(self, token: Token) -> bool:
+        """Return whether a number is a value of a column that is called as secrets are."""
+        if token.kind is not TokenKind.NUMBER or token.start not in self._indexes:
+            return False
+        columns = self._attribution.columns(self._indexes[token.start])
+        return any(_SECRET_WORD.search(column) for column in columns or ())
 
     def _treatment(self, token: Token) -> Treatment:
         literals = self._handling.literals
@@ -253,3 +367,92 @@ def _is_account(token: Token, before: list[Token], after: list[Token]) -> bool:
         # A misspelt SET PASSWORD is not run, and is recorded.
         return len(before) < 2 or before[-2].word != "PASSWORD" or before[-1].word == "FOR"
     return len(before) > 1 and before[-1].text == "=" and _OPEN_OPTION.fullmatch(before[-2].word) is not None
+
+
+def _is_value(token: Token) -> bool:
+    """Return whether a token is a literal, or could be one where our idea of the sql_mode is wrong."""
+    return token.kind is TokenKind.NUMBER or _may_be_secret(token)
+
+
+def _hashed(tokens: Sequence[Token]) -> Iterable[int]:
+    """Yield where the literals begin that a hashing or encrypting function is given."""
+    depth = inside = 0
+    for before, token in pairwise(tokens):
+        if token.text == "(":
+            depth += 1
+            if not inside and before.text.strip('`"').upper() in _HASHES:
+                inside = depth
+        elif token.text == ")":
+            inside = 0 if depth == inside else inside
+            depth -= 1
+        elif inside and _is_value(token):
+            yield token.start
+
+
+def _assigned(tokens: Sequence[Token]) -> Iterable[int]:
+    """Yield where the texts begin that a user variable is given, or compared with."""
+    for place, token in enumerate(tokens):
+        following = tokens[place + 1].text if place + 1 < len(tokens) else ""
+        if token.kind not in {TokenKind.VARIABLE, TokenKind.PARAMETER} or following not in {"=", ":="}:
+            continue
+        depth = 0
+        for other in tokens[place + 2 :]:
+            depth += (other.text == "(") - (other.text == ")")
+            ends = other.text in {",", ";"} or (other.kind is TokenKind.WORD and other.word in RESERVED_EVERYWHERE)
+            if depth < 0 or (depth == 0 and ends):
+                break
+            if _may_be_secret(other):
+                yield other.start
+
+
+def _prepared(tokens: Sequence[Token]) -> Iterable[int]:
+    """Yield where the texts begin that are prepared as statements and may hold a secret."""
+    if tokens and tokens[0].word in _PREPARES:
+        yield from (token.start for token in tokens if _may_be_secret(token) and _is_suspicious(token.text))
+
+
+def _of_accounts(tokens: Sequence[Token]) -> Iterable[int]:
+    """Yield where the literals of an account statement begin that are neither a name nor a number of something."""
+    for place, token in enumerate(tokens):
+        before = [*tokens[: min(place, 1)], *tokens[max(1, place - 2) : place]]
+        if token.kind is TokenKind.NUMBER:
+            previous = before[-1].text if before else ""
+            option = before[-2].text if previous == "=" and len(before) > 1 else ""
+            if _COUNTED.fullmatch(previous) or ("_" in option and not _is_called_secret(option)):
+                continue
+            yield token.start
+        elif _may_be_secret(token) and (
+            _is_given(tokens, place) or not _is_account(token, before, [*tokens[place + 1 : place + 2]])
+        ):
+            yield token.start
+
+
+def _is_given(tokens: Sequence[Token], place: int) -> bool:
+    """Return whether what stands at a place follows BY, USING or AS."""
+    place -= 1
+    while place >= 0 and (tokens[place].word or tokens[place].text) in _BETWEEN:
+        place -= 1
+    return place >= 0 and tokens[place].word in _IN_FRONT
+
+
+def _cut(tokens: Sequence[Token]) -> int:
+    """Return where a secret begins that is written as no literal, and with it all that is not kept; else `_NOWHERE`."""
+    words = [token.word for token in tokens[:_SPELT_WORDS]]
+    sets_password = len(words) > 1 and words[0] == "SET" and _is_nearly(words[1], "PASSWORD")
+    for place, token in enumerate(tokens):
+        option = tokens[place - 1].text if place else ""
+        gives = token.word in _IN_FRONT or (sets_password and (token.text == "=" or token.word == "TO"))
+        if not (gives or (token.text == "=" and _is_called_secret(option))):
+            continue
+        after = place + 1
+        while after < len(tokens) and (tokens[after].word or tokens[after].text) in _BETWEEN:
+            after += 1
+        if after < len(tokens) and tokens[after].kind in _BARE and not tokens[after].text.startswith("_"):
+            return tokens[after].start
+    return _NOWHERE
+
+
+def _is_called_secret(option: str) -> bool:
+    """Return whether an option is called as secrets are, also misspelt."""
+    parts = option.upper().split("_")
+    return _SECRET_WORD.search(option) is not None or any(_is_nearly(part, "PASSWORD") for part in parts)

@@ -11,7 +11,7 @@ from safeconsole.core.errors import RefusedError
 from safeconsole.core.notice import Notice
 from safeconsole.core.policy import ElevationSettings
 from safeconsole.core.record import Approved, Noticed
-from safeconsole.core.redaction import hides_something, is_secret_bearing
+from safeconsole.core.redaction import hides_something, may_hold_secret
 from safeconsole.core.visit import Visit
 from safeconsole.interfaces import Clock, Journal, People, SecondPerson
 
@@ -242,4 +242,4 @@ class Agreements:
 
 def _is_shown_whole(text: str, shown: str) -> bool:
     """Whether a statement as a second person reads it lacks no secret; its comments may be gone, and hold none."""
-    return not hides_something(shown) and (shown == text.strip() or not is_secret_bearing(text))
+    return not hides_something(shown) and (shown == text.strip() or not may_hold_secret(text))

@@ -48,9 +48,21 @@ STATEMENTS = (
     f"PREPARE p FROM 'CREATE USER planted IDENTIFIED BY \"{TYPED}\"'",
     f"START REPLICA USER = 'u' PASSWORD = '{TYPED}'",
     f"SET @password = '{TYPED}'",
+    f"CREATE USER planted IDENTIFED BY '{TYPED}'",
+    f"CRAETE USER planted IDENTIFED BY '{TYPED}'",
+    f"CREATE USER planted IDENTIFIED BY `{TYPED}`",
+    f"CREATE USER planted IDENTIFED BY {TYPED}",
+    f"SET PASWORD FOR planted = '{TYPED}'",
+    f"SELECT SHA2('{TYPED}', 256)",
+    f"SELECT MD5('{TYPED}')",
+    f"SET @p = '{TYPED}'",
+    f"SELECT id FROM orders WHERE pin IN ('{TYPED}')",
+    f"SELECT id FROM orders WHERE status = MD5('{TYPED}') AND nosuch = 1",
     f"CREATE USER planted IDENTIFIED BY '{TYPED}",
 )
-QUOTED = tuple(text for text in STATEMENTS if text.startswith(("CREATE USR", "GRANT", "INSERT")))
+QUOTED = tuple(
+    text for text in STATEMENTS if text.startswith(("CREATE USR", "CRAETE", "GRANT", "INSERT")) or "IDENTIFED" in text
+)
 """Those that a server quotes in its error; the console's terminal would show what was typed anyway."""
 
 PLEA = ("--reason", "r", "--ticket", "T", "--confirm", "shop")

@@ -13,7 +13,7 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory, Thread
 from ptpython.repl import PythonRepl
 
 from safeconsole.core.literal_rules import Treatment
-from safeconsole.core.redaction import is_secret_bearing
+from safeconsole.core.redaction import may_hold_secret
 from safeconsole.shells.python.completing import Names, NamesCompleter
 from safeconsole.shells.python.line import Line
 from safeconsole.shells.python.rows import Rows
@@ -137,7 +137,7 @@ class PythonHistory(FileHistory):
 
     def store_string(self, string: str) -> None:
         """Write an entry down, unless it holds a secret."""
-        if not is_secret_bearing(string):
+        if not may_hold_secret(string):
             super().store_string(string)
 
     def load_history_strings(self) -> Iterable[str]:

@@ -20,7 +20,7 @@ from typing import Any
 
 import safeconsole
 from safeconsole.core.literal_rules import Treatment
-from safeconsole.core.redaction import DROPPED, SECRET, is_secret_bearing
+from safeconsole.core.redaction import DROPPED, SECRET, may_hold_secret
 from safeconsole.shells.python.line import Line
 
 _LEFT_OUT = "<left out: it cannot be read, and may hold a secret>"
@@ -35,7 +35,7 @@ def recorded_source(source: str, *, drop_literals: bool) -> str:
         source: what was entered.
         drop_literals: whether the policy keeps literals out of the journal.
     """
-    secret = is_secret_bearing(source)
+    secret = may_hold_secret(source)
     if not secret and not drop_literals:
         return source
     try:
@@ -88,7 +88,7 @@ def enter(line: Line, source: str) -> None:
     recorded = recorded_source(source, drop_literals=dropped)
     line.gate.enter_code(recorded)
     line.tape.entered(">>> ", recorded)
-    if is_secret_bearing(source):
+    if may_hold_secret(source):
         line.tape.mute("it is about a secret")
     elif line.tape.has_left_out:
         # What was read before is in the person's variables.

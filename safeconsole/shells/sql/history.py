@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from prompt_toolkit.history import FileHistory
 
-from safeconsole.core.redaction import is_secret_bearing
+from safeconsole.core.redaction import may_hold_secret
 
 
 def history_of(directory: str, cluster: str) -> ClusterHistory:
@@ -33,7 +33,7 @@ class ClusterHistory(FileHistory):
 
     def append_string(self, string: str) -> None:
         """Remember what was typed, unless it holds a secret or repeats what came before it."""
-        if is_secret_bearing(string) or self.get_strings()[-1:] == [string]:
+        if may_hold_secret(string) or self.get_strings()[-1:] == [string]:
             return
         super().append_string(string)
 
