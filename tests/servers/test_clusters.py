@@ -96,6 +96,13 @@ def test_every_node_holds_the_whole_shop_and_the_leftovers(cluster):
     assert expected["_orders_gho"] > 0
 
 
+def test_no_server_holds_asynchronous_requests_of_the_kernel(cluster):
+    """The kernel has 65,536 of them for all programs, a MySQL server asks for thousands, and does not start without."""
+    for node in cluster.nodes:
+        with cluster.dba_connect(node) as connection:
+            assert ask(connection, "SELECT @@innodb_use_native_aio") == ((0,),)
+
+
 def test_orders_have_the_ids_one_to_five_thousand(cluster):
     bounds = ask_as(cluster, cluster.replicas[0], "console_read", "SELECT MIN(id), MAX(id), COUNT(*) FROM orders")
     assert bounds == ((1, 5_000, 5_000),)
