@@ -11,15 +11,35 @@ from __future__ import annotations
 from safeconsole.core.clauses import read_calls, read_clauses
 from safeconsole.core.findings import Findings
 from safeconsole.core.kinds import Kind, Shape, kind_of
-from safeconsole.core.lexicon import Token, TokenKind
+from safeconsole.core.lexer import tokens as tokens_of
+from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
 from safeconsole.core.reserved import RESERVED_EVERYWHERE
-from safeconsole.core.statement import TableName
+from safeconsole.core.statement import Statement, TableName
 from safeconsole.core.structure import name_of, tables_in
 from safeconsole.core.vocabulary import Effect, Flavour
 
 _MODIFIERS = frozenset({"EXTENDED", "PARTITIONS", "ANALYZE", "QUERY", "PLAN"})
 _NAMES = frozenset({TokenKind.WORD, TokenKind.NAME})
 _LONGEST_DESCRIPTION = 5
+
+
+_SKIPPED = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
+_PLANNED = frozenset({"select", "with", "table", "values"})
+_EXPLAINS = frozenset({"explain", "describe", "desc", "analyze"})
+
+
+def text_planned(statement: Statement, rules: LexicalRules) -> str:
+    """Return the query that a statement runs and a server plans: itself, or what ANALYZE explains; "" for none."""
+    if statement.kind.split(" ", 1)[0] in _PLANNED:
+        return statement.text
+    if statement.kind not in _EXPLAINS:
+        return ""
+    found = tuple(token for token in tokens_of(statement.text, rules) if token.kind not in _SKIPPED)
+    start, runs = _body(found)
+    body = found[start:]
+    if not runs or not body or "/*" in statement.text[: body[0].start]:
+        return ""
+    return statement.text[body[0].start :] if kind_of(body, rules.flavour).name in _PLANNED else ""
 
 
 def read_explain(findings: Findings) -> bool:

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeconsole.core.analysis import analyse
+from safeconsole.core.explaining import text_planned
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.rows_sought import read_within, rows_until_limit
 from safeconsole.core.vocabulary import Effect, Flavour
@@ -139,3 +140,31 @@ def test_what_may_read_on_has_no_such_number(read):
 
 def test_marias_own_limit_of_examined_rows_is_no_number_of_rows():
     assert rows_of("SELECT * FROM orders LIMIT 3 ROWS EXAMINED 5", LexicalRules(flavour=Flavour.MARIADB)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "planned"),
+    [
+        ("SELECT 1 FROM orders", "SELECT 1 FROM orders"),
+        ("TABLE orders", "TABLE orders"),
+        ("EXPLAIN ANALYZE SELECT 1 FROM orders", "SELECT 1 FROM orders"),
+        ("desc analyze format=tree\n with o as (select 1 x) select * from o", "with o as (select 1 x) select * from o"),
+        ("EXPLAIN ANALYZE /* why */ SELECT 1 FROM orders", ""),
+        ("EXPLAIN SELECT 1 FROM orders", ""),
+        ("EXPLAIN FORMAT=JSON SELECT 1 FROM orders", ""),
+        ("EXPLAIN analyze", ""),
+        ("EXPLAIN ANALYZE DELETE FROM orders", ""),
+        ("SHOW TABLES", ""),
+        ("SET @x = (SELECT 1 FROM orders)", ""),
+        ("ANALYZE TABLE orders", ""),
+    ],
+)
+def test_what_is_run_is_what_is_planned(text, planned):
+    (statement,) = analyse(text, RULES, schema="shop")
+    assert text_planned(statement, RULES) == planned
+
+
+def test_marias_analyze_is_planned_as_what_it_runs():
+    rules = LexicalRules(flavour=Flavour.MARIADB, version=101_118)
+    (statement,) = analyse("ANALYZE FORMAT=JSON SELECT 1 FROM orders", rules, schema="shop")
+    assert text_planned(statement, rules) == "SELECT 1 FROM orders"

@@ -165,3 +165,18 @@ def test_a_change_that_stops_at_its_limit_is_shown_with_it(cluster, tmp_path):
         (change,) = desk.gate.split("DELETE FROM orders LIMIT 3")
         estimate = desk.gate.consider(change).estimate
         assert (estimate.rows, estimate.full_scans) == (3, ())
+
+
+def test_an_analyze_that_runs_its_query_is_estimated_like_the_query(cluster, views, tmp_path):
+    analyze = "EXPLAIN ANALYZE" if cluster.flavour == "mysql" else "ANALYZE FORMAT=JSON"
+    with cluster.dba_connect(cluster.primary) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE OR REPLACE VIEW limited.sized AS SELECT data_length FROM information_schema.tables")
+    with seated(cluster, tmp_path / "desk", to="primary", plea=None) as desk:
+        for query in ("SELECT COUNT(*) FROM orders", "SELECT SUM(data_length) FROM limited.sized"):
+            plain, analyzed = (desk.gate.consider(each) for each in desk.gate.split(f"{query}; {analyze} {query}"))
+            assert analyzed.estimate.rows == plain.estimate.rows
+            assert analyzed.estimate.full_scans == plain.estimate.full_scans != ()
+            assert {each.id for each in plain.estimate.hazards} <= {each.id for each in analyzed.estimate.hazards}
+        # What is only explained reads nothing.
+        (explained,) = desk.gate.split("EXPLAIN SELECT COUNT(*) FROM orders")
+        assert desk.gate.consider(explained).estimate.rows == -1

@@ -24,6 +24,7 @@ from safeconsole.adapters.mysql.plans import (
 )
 from safeconsole.adapters.mysql.views import Name, Views
 from safeconsole.adapters.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, DriverError, Wire
+from safeconsole.core.explaining import text_planned
 from safeconsole.core.lexicon import LexicalRules
 from safeconsole.core.limits import Limits
 from safeconsole.core.rows_sought import rows_until_limit
@@ -36,7 +37,6 @@ _HIDES_THE_PLAN = frozenset({1345, 1142, 1143})
 """A view's tables are not this account's to see. Source: MariaDB 10.11, measured: 1345."""
 _READING_PRIVILEGES = ("SELECT command denied", "SHOW VIEW command denied", "EXPLAIN command denied")
 _PLAN_LIMITS = Limits(run_seconds=1.0)
-_PLANNED = frozenset({"select", "with", "table", "values"})
 
 
 def estimate_of(link: Link, statement: Statement, views: Views) -> Estimate:
@@ -110,12 +110,13 @@ def _prepare(wire: Wire, text: str, *, is_within: bool) -> tuple[int, str] | Non
 
 def _plan(link: Link, statement: Statement, views: Views) -> Plan:
     """Return the plan where it may be asked for: planning can run what it plans."""
-    if not statement.is_plain_read or statement.kind.split(" ", 1)[0] not in _PLANNED:
+    rules = LexicalRules(flavour=link.variant.flavour, version=link.version)
+    text = text_planned(statement, rules) if statement.is_plain_read else ""
+    if not text:
         return Plan()
     names, behind = frozenset[Name](), tuple[Hazard, ...]()
     tables = tuple(replace(table, schema=table.schema or link.schema or None) for table in statement.tables)
     if link.variant.flavour is Flavour.MARIADB:
-        rules = LexicalRules(flavour=Flavour.MARIADB, version=link.version)
         hazard = views.definitions.hazard_behind(link.wire, rules, tables)
         if hazard is not None:
             return Plan(hazards=(hazard,))
@@ -124,15 +125,15 @@ def _plan(link: Link, statement: Statement, views: Views) -> Plan:
         behind = hazards_behind(names)
     if any(hazard.uninterruptible for hazard in (*statement.hazards, *behind)):
         return Plan(hazards=behind)
-    plan = _watched_plan(link, statement)
+    plan = _watched_plan(link, text)
     new = tuple(hazard for hazard in plan.hazards if hazard not in behind)
     # What a view is can change without a word to its tables: a plan through one says nothing of the next moment.
     return replace(plan, hazards=(*behind, *new), keyed=plan.keyed and not names)
 
 
-def _watched_plan(link: Link, statement: Statement) -> Plan:
+def _watched_plan(link: Link, text: str) -> Plan:
     wire, watched = link.wire, link.watchdog.watch(_PLAN_LIMITS)
-    explain = f"EXPLAIN FORMAT=JSON {statement.text}"
+    explain = f"EXPLAIN FORMAT=JSON {text}"
     if link.variant.flavour is Flavour.MARIADB:
         explain = f"SET STATEMENT expensive_subquery_limit=0 FOR {explain}"
     # The note carries the statement as the server rewrote it.
