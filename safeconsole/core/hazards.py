@@ -12,8 +12,8 @@ import unicodedata
 import msgspec
 
 from safeconsole.core.catalogue import mariadb, mysql, sqlite
-from safeconsole.core.catalogue.objects import DangerousObject
-from safeconsole.core.filters import Filter, filter_on, schema_given
+from safeconsole.core.catalogue.objects import DangerousObject, keys_of
+from safeconsole.core.filters import Filter, filter_on
 from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
 from safeconsole.core.statement import Hazard, TableName
 from safeconsole.core.structure import name_of
@@ -54,8 +54,7 @@ def object_hazards(tokens: tuple[Token, ...], tables: tuple[TableName, ...], rul
     if not suspects:
         return ()
     columns = columns_in(tokens)
-    only = len(tables) == 1
-    found = (_hazard(table, columns, tokens if only else (), rules) for table in suspects)
+    found = (_hazard(table, columns, tokens, rules) for table in suspects)
     return tuple(hazard for hazard in found if hazard is not None)
 
 
@@ -115,7 +114,9 @@ def _hazard(table: TableName, columns: frozenset[str], tokens: tuple[Token, ...]
     row = _row(table, columns, rules)
     if row is None:
         return None
-    filtered = filter_on(tokens, table.name, row.keys) if row.keys and tokens else Filter.NONE
+    filtered, schema = Filter.NONE, ""
+    if keys := keys_of(row, table.name.lower()):
+        filtered, schema = filter_on(tokens, table.name, keys)
     cost = _cost(row, filtered)
     if cost is CostClass.LOOKUP:
         return None
@@ -125,7 +126,7 @@ def _hazard(table: TableName, columns: frozenset[str], tokens: tuple[Token, ...]
         why=row.why,
         instead=row.instead,
         uninterruptible=row.uninterruptible and cost is row.cost,
-        schema=schema_given(tokens, row.keys[0]) if row.keys and filtered is Filter.SCHEMA else "",
+        schema=schema if filtered is Filter.SCHEMA else "",
     )
 
 

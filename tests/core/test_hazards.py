@@ -106,7 +106,13 @@ def test_names_alone_are_the_milder_danger(text):
         ("where table_schema = table_name and table_name = table_schema", "writes", "opens-every-table"),
         ("where table_schema = 'a' = 0 and table_name = 'b' = 0", "writes", "opens-every-table"),
         ("where table_schema = 'a' is false and table_name = 'b' is false", "writes", "opens-every-table"),
-        ("where (table_schema = 'a' and table_name = 'b')", "writes", "opens-every-table"),
+        ("where (table_schema = 'a' and table_name = 'b')", None, None),
+        ("where (table_schema = 'a') and ((t.table_name = 'b') and (engine = 'x' or 1))", None, None),
+        ("where (table_schema = 'a' and table_name = 'b' or 1)", "writes", "opens-every-table"),
+        ("where not (table_schema = 'a' and table_name = 'b')", "writes", "opens-every-table"),
+        ("where (table_schema = 'a' and table_name = 'b') = 0", "writes", "opens-every-table"),
+        ("where table_schema = 'a' and table_name = 'b' or (1)", "writes", "opens-every-table"),
+        ("where o.table_schema = 'a' and o.table_name = 'b'", "writes", "opens-every-table"),
         ("where if(table_schema = 'a' and table_name = 'b', 1, 1)", "writes", "opens-every-table"),
         ("having table_schema = 'a' and table_name = 'b'", "writes", "opens-every-table"),
         (
@@ -127,6 +133,102 @@ def test_a_filter_counts_only_where_nothing_weakens_it(where, mysql_cost, mariad
     for rules, cost in ((MYSQL, mysql_cost), (MARIADB, mariadb_cost)):
         found = [hazard.cost.value for hazard in hazards(text, rules) if hazard.id == "information-schema-sizes"]
         assert found == ([cost] if cost else [])
+
+
+LOOKED_UP = "information_schema.tables t where t.table_schema = 'a' and t.table_name = 'b'"
+
+
+@pytest.mark.parametrize("rules", [MYSQL, MARIADB])
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"select data_length from {LOOKED_UP}",
+        f"select d.n from (select data_length as n from {LOOKED_UP}) d where d.n > 1 or 1",
+        f"select d.n from (select data_length as n from {LOOKED_UP}) d join orders o on o.id = d.n where o.id = 1",
+        f"select exists(select data_length from {LOOKED_UP})",
+        f"with c as (select data_length from {LOOKED_UP}) select * from c where 1 or 1",
+        f"(select data_length from {LOOKED_UP}) union all (select data_length from {LOOKED_UP})",
+        f"select data_length from {LOOKED_UP} union select data_length from {LOOKED_UP} order by 1",
+        "select t.data_length from orders o, information_schema.tables as t where t.table_schema = 'a' and t.table_name = 'b'",
+        "select t.data_length from orders left join information_schema.tables t on 1 where t.table_schema = 'a' and t.table_name in ('b')",
+        "select t.data_length from (information_schema.tables t, orders) where t.table_schema = 'a' and t.table_name = 'b'",
+        "select data_length as tables from information_schema.tables where table_schema = schema() and table_name = 'b'",
+        "select tables.data_length from information_schema.tables where tables.table_schema = 'a' and tables.table_name = 'b'",
+        # The same object inside itself, looked up once more for the one row.
+        f"select data_length from {LOOKED_UP} and t.table_name in (select table_name from {LOOKED_UP})",
+        # What clients ask: ActiveRecord, Connector/J.
+        "select rc.update_rule from information_schema.referential_constraints rc join information_schema.key_column_usage fk"
+        " using (constraint_schema, constraint_name) where fk.referenced_column_name is not null and fk.table_schema ="
+        " database() and fk.table_name = 'o' and rc.constraint_schema = database() and rc.table_name = 'o'",
+        "select table_schema as table_cat, null as table_schem, seq_in_index as key_seq from information_schema.statistics"
+        " where table_schema = 'a' and table_name = 'b' and index_name='PRIMARY' order by table_schema, seq_in_index",
+        # Objects whose columns of schema and name are called otherwise.
+        "select routine_name from information_schema.routines where routine_type=\"FUNCTION\" and routine_schema = 'a'",
+        "select data_type from information_schema.parameters where specific_schema = 'a' and specific_name = 'b'",
+        "select event_name from information_schema.events where event_schema = 'a'",
+        "select trigger_name from information_schema.triggers where event_object_schema = 'a' and event_object_table = 'b'",
+        "select check_clause from information_schema.check_constraints where constraint_schema = 'a' and table_name = 'b'",
+    ],
+)
+def test_a_lookup_is_found_where_it_stands(text, rules):
+    assert costs(text, rules) == []
+
+
+@pytest.mark.parametrize("rules", [MYSQL, MARIADB])
+@pytest.mark.parametrize(
+    "text",
+    [
+        # Once for each row of something else.
+        f"select (select data_length from {LOOKED_UP} and o.id > 0) from orders o",
+        f"select 1 union select (select data_length from {LOOKED_UP} and o.id > 0) from orders o",
+        f"select 1 from orders o, lateral (select data_length from {LOOKED_UP} and o.id > 0) x",
+        f"select 1 from orders o where o.id in (select n from (select data_length as n from {LOOKED_UP}) d)",
+        f"with c as (select data_length from {LOOKED_UP}) select (select data_length from c) from orders",
+        f"with recursive r as (select 1 as n union all select n + 1 from r, {LOOKED_UP} and data_length > n) select * from r",
+        f"show tables where (select data_length from {LOOKED_UP}) > 1",
+        f"update orders o set total = (select data_length from {LOOKED_UP} and o.id > 0)",
+        # Said of another table, of another mention, or of none.
+        "select data_length from information_schema.tables t, orders where table_schema = 'a' and table_name = 'b'",
+        "select data_length from information_schema.tables t, orders o where o.table_schema = 'a' and o.table_name = 'b'",
+        f"select data_length from {LOOKED_UP} and exists (select 1 from information_schema.tables)",
+        f"select data_length from {LOOKED_UP} union select data_length from information_schema.tables",
+        "select data_length from (select * from information_schema.tables) d where table_schema = 'a' and table_name = 'b'",
+        "select t.data_length from orders o join information_schema.tables t on t.table_schema = 'a' and t.table_name = 'b'",
+        # A column by the name of a clause hides nothing.
+        f"select data_length from (select 1 as window) d, {LOOKED_UP} and window = 1 or 1",
+        f"select data_length from (select 1 as minus) d, {LOOKED_UP} and minus = 1 or 1",
+        f"select data_length from (select 1 as qualify) d, {LOOKED_UP} and qualify = 1 or 1",
+        f"select data_length from (select 1 as `group`) d, {LOOKED_UP} and `group` = 1 or 1",
+    ],
+)
+def test_a_filter_that_may_not_hold_for_every_run_is_none(text, rules):
+    assert ("information-schema-sizes", "writes" if rules is MYSQL else "opens-every-table") in costs(text, rules)
+
+
+@pytest.mark.parametrize("rules, cost", [(MYSQL, "writes"), (MARIADB, "opens-every-table")])
+def test_a_part_of_a_union_that_names_no_columns_is_not_filtered_by_the_other(rules, cost):
+    text = f"select data_length from {LOOKED_UP} union table information_schema.tables"
+    assert costs(text, rules) == [("information-schema-sizes", cost)]
+
+
+@pytest.mark.parametrize(
+    "text, schema",
+    [
+        ("select data_length from information_schema.tables where table_schema = 'a'", "a"),
+        (
+            "select d.n from (select data_length as n from information_schema.tables where table_schema = 'a') d where 1",
+            "a",
+        ),
+        (
+            "select data_length from information_schema.tables where table_schema = 'a' union"
+            " select data_length from information_schema.tables where table_schema = 'b'",
+            "",
+        ),
+    ],
+)
+def test_the_schema_is_told_when_there_is_one(text, schema):
+    (hazard,) = hazards(text)
+    assert (hazard.cost, hazard.schema) == (CostClass.LINEAR_IN_OBJECTS, schema)
 
 
 @pytest.mark.parametrize("name", ["innodb_tables", "INNODB_TABLESTATS", "innodb_indexes", "innodb_columns"])

@@ -86,6 +86,28 @@ def words(text: str) -> frozenset[str]:
 
 TABLE_KEYS = ("TABLE_SCHEMA", "TABLE_NAME")
 
+_OTHER_KEYS = {
+    "routines": ("ROUTINE_SCHEMA", "ROUTINE_NAME"),
+    "parameters": ("SPECIFIC_SCHEMA", "SPECIFIC_NAME"),
+    "events": ("EVENT_SCHEMA", "EVENT_NAME"),
+    # The columns by which MariaDB finds one; TRIGGER_SCHEMA and TRIGGER_NAME are not.
+    "triggers": ("EVENT_OBJECT_SCHEMA", "EVENT_OBJECT_TABLE"),
+    "referential_constraints": ("CONSTRAINT_SCHEMA", "TABLE_NAME"),
+    "check_constraints": ("CONSTRAINT_SCHEMA", "TABLE_NAME"),
+    "table_constraints_extensions": ("CONSTRAINT_SCHEMA", "TABLE_NAME"),
+    "column_statistics": ("SCHEMA_NAME", "TABLE_NAME"),
+    "view_table_usage": ("VIEW_SCHEMA", "VIEW_NAME"),
+    "role_routine_grants": ("ROUTINE_SCHEMA", "ROUTINE_NAME"),
+    "innodb_cmp_per_index": ("DATABASE_NAME", "TABLE_NAME"),
+}
+"""Objects of information_schema whose columns of schema and object are called otherwise."""
+
+
+def keys_of(row: DangerousObject, name: str) -> tuple[str, str] | tuple[()]:
+    """Return the columns by which an object can be looked up, by its lower-case name."""
+    return _OTHER_KEYS.get(name, row.keys) if row.keys == TABLE_KEYS else row.keys
+
+
 SIZE_COLUMNS = words(
     "DATA_LENGTH INDEX_LENGTH TABLE_ROWS DATA_FREE AUTO_INCREMENT UPDATE_TIME CHECK_TIME CHECKSUM AVG_ROW_LENGTH"
     " MAX_DATA_LENGTH MAX_INDEX_LENGTH"

@@ -1,0 +1,2 @@
+-- allow | to: any | flavours: mysql, mariadb, aurora-mysql | effects: read | hazards: none | why: what an ORM asks for the foreign keys of a table
+SELECT fk.referenced_table_name AS 'to_table', rc.update_rule AS 'on_update' FROM information_schema.referential_constraints rc JOIN information_schema.key_column_usage fk USING (constraint_schema, constraint_name) WHERE fk.referenced_column_name IS NOT NULL AND fk.table_schema = database() AND fk.table_name = 'orders' AND rc.constraint_schema = database() AND rc.table_name = 'orders'
