@@ -102,6 +102,25 @@ def is_misspelt_perhaps(statement: Statement) -> bool:
     return statement.kind == "unknown" and not unreadable
 
 
+class Behind(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What stands behind the names that a statement uses: the definitions of its views, the engines of its tables.
+
+    Attributes:
+        effects: what the definitions do; UNKNOWN among them where one cannot be seen.
+        functions, hazards, reasons: as `Statement`, of the definitions and engines.
+        engines: storage engines of all tables read, as the server names them.
+        views: whether any of the names is a view.
+    """
+
+    effects: frozenset[Effect] = frozenset()
+    functions: tuple[str, ...] = ()
+    hazards: tuple[Hazard, ...] = ()
+    reasons: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ()
+    views: bool = False
+
+
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     """
     The server's own opinion of a statement, asked for without running it.
@@ -119,6 +138,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
         keyed: it finds one row at most in each table by a unique key, whatever the values it is asked with; False
             when the server did not say so.
         recalled: the server said it moments ago, of a statement that differs in its values only.
+        behind: what stands behind the names it uses; asked for even where no opinion is.
     """
 
     asked: bool = False
@@ -132,6 +152,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     disagrees: bool = False
     keyed: bool = False
     recalled: bool = False
+    behind: Behind = Behind()
 
 
 _SYNTAX_ERROR = 1064

@@ -7,6 +7,7 @@ import sys
 from msgspec.structs import replace
 
 from safeconsole.core.analysis import analyse
+from safeconsole.core.behind import with_behind
 from safeconsole.core.decision import Considered, addressed, with_disagreement
 from safeconsole.core.elevation import Event as Ending
 from safeconsole.core.errors import DeniedError, SafeConsoleError, UnreachableError
@@ -17,7 +18,7 @@ from safeconsole.core.limits import Limits
 from safeconsole.core.redaction import redacted_message
 from safeconsole.core.routing import Choice, Gates
 from safeconsole.core.rows_sought import read_within
-from safeconsole.core.statement import Estimate, Statement, is_misspelt_perhaps
+from safeconsole.core.statement import Behind, Estimate, Statement, is_misspelt_perhaps
 from safeconsole.core.transactions import ENDS, Event
 from safeconsole.core.visit import Visit, circumstances_of
 from safeconsole.core.vocabulary import Account, Effect, NodeName, Role, Route
@@ -29,6 +30,10 @@ from safeconsole.road.policies_in_force import PoliciesInForce
 from safeconsole.road.precedents import Precedents
 from safeconsole.road.rate import Rate
 from safeconsole.road.transactions import Transactions
+
+_NOT_ASKED = Behind(
+    effects=frozenset({Effect.UNKNOWN}), reasons=("the server could not be asked what stands behind its names",)
+)
 
 _ASKED_AT_MOST = 2
 """A connection may have been cut for reasons of its own, once."""
@@ -80,6 +85,12 @@ class Considering:
         route = self._transactions.route_of(statement, to=to)
         choice = self._chosen(statement, route, to, connected=statement.changes_nothing)
         estimate = _quoting_no_secret(self._estimate(statement, choice), statement)
+        through = with_behind(statement, estimate.behind)
+        if through.effects != statement.effects:
+            # It is what stands behind its names, and belongs where a text that says so belongs.
+            route = self._transactions.route_of(through, to=to)
+            choice = self._chosen(through, route, to, connected=through.changes_nothing)
+        statement = through
         if estimate.disagrees and not to:
             # It is no read after all, and belongs where changes belong.
             route = Route.PRIMARY
@@ -158,8 +169,9 @@ class Considering:
             return Estimate()
         if statement.changes_nothing and Effect.READ in statement.effects:
             return self._opinion_of(statement, choice.reading.node)
-        if statement.effects == {Effect.WRITE}:
-            return self._rows_sought(statement, choice.reading.node)
+        if {Effect.READ, Effect.WRITE} & statement.effects and statement.tables:
+            sought = self._rows_sought(statement, choice.reading.node)
+            return replace(sought, behind=self._behind_a_change(statement, choice.reading.node))
         if not is_misspelt_perhaps(statement):
             return Estimate()
         try:
@@ -169,9 +181,19 @@ class Considering:
             return Estimate()
         return Estimate(asked=True, objection=opinion.objection, objection_code=opinion.objection_code)
 
+    def _behind_a_change(self, statement: Statement, node: NodeName) -> Behind:
+        """Ask what stands behind the names in what is no read; it needs a person anyway, so silence is told to them."""
+        try:
+            connection = self._nodes.connect(node, Account.READ)
+            estimate = connection.estimate(statement)
+        except SafeConsoleError:
+            return _NOT_ASKED
+        return _NOT_ASKED if connection.broken else estimate.behind
+
     def _rows_sought(self, statement: Statement, node: NodeName) -> Estimate:
         """Ask how many rows a change would look at: evidence for the person, and nothing that it hangs on."""
-        read = read_within(statement, self._engine.rules, schema=self._nodes.schema)
+        changes_rows = statement.effects == {Effect.WRITE}
+        read = read_within(statement, self._engine.rules, schema=self._nodes.schema) if changes_rows else None
         if read is None:
             return Estimate()
         try:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from safeconsole.adapters.mysql import user_locks
 from safeconsole.adapters.mysql.bracket import hold_idle, opened_with_reading
+from safeconsole.adapters.mysql.dictionary import Dictionary
 from safeconsole.adapters.mysql.error_codes import is_lost, statement_error, text_of
 from safeconsole.adapters.mysql.estimate import estimate_of
 from safeconsole.adapters.mysql.guards import Session, enforce, first_open, guards_of, read_session, rules_of
@@ -15,7 +16,6 @@ from safeconsole.adapters.mysql.link import Link
 from safeconsole.adapters.mysql.measuring import measure
 from safeconsole.adapters.mysql.running import BREAKS, Running
 from safeconsole.adapters.mysql.topology import prove_role
-from safeconsole.adapters.mysql.views import Views
 from safeconsole.adapters.mysql.wire import IN_TRANSACTION
 from safeconsole.core.decision import Permit
 from safeconsole.core.errors import RefusedError, UnreachableError
@@ -50,7 +50,7 @@ class MySqlConnection:
         self._rules = rules_of(link.variant, link.version, session.sql_mode)
         self._running: Running | None = None
         self._held: tuple[dict[str, str], str, Limits] | None = None
-        self._views = Views()
+        self._dictionary = Dictionary()
         self._slot = ""
 
     @property
@@ -119,7 +119,7 @@ class MySqlConnection:
         if self.broken:
             return Estimate()
         try:
-            return estimate_of(self._link, statement, self._views)
+            return estimate_of(self._link, statement, self._dictionary)
         except BREAKS:
             self._link.give_up()
             return Estimate()

@@ -11,6 +11,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 from pymysql.constants import COMMAND
 
+from safeconsole.adapters.mysql.dictionary import MOST_NAMES, Dictionary, question
 from safeconsole.adapters.mysql.error_codes import KNOWN, Meaning, code_of, is_lost, text_of
 from safeconsole.adapters.mysql.link import Link
 from safeconsole.adapters.mysql.packets import Packets
@@ -19,16 +20,15 @@ from safeconsole.adapters.mysql.plans import (
     RUNS_WHILE_PLANNED,
     UNREADABLE_PLAN,
     Plan,
-    hazards_behind,
     read_plan,
 )
-from safeconsole.adapters.mysql.views import Name, Views
 from safeconsole.adapters.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, DriverError, Wire
+from safeconsole.core.behind import may_be_planned, names_run
 from safeconsole.core.explaining import text_planned
 from safeconsole.core.lexicon import LexicalRules
 from safeconsole.core.limits import Limits
 from safeconsole.core.rows_sought import rows_until_limit
-from safeconsole.core.statement import Estimate, Hazard, Statement
+from safeconsole.core.statement import Behind, Estimate, Statement, TableName, is_misspelt_perhaps
 from safeconsole.core.vocabulary import Effect, Flavour
 
 _NOT_PREPARABLE = 1295
@@ -39,27 +39,39 @@ _READING_PRIVILEGES = ("SELECT command denied", "SHOW VIEW command denied", "EXP
 _PLAN_LIMITS = Limits(run_seconds=1.0)
 
 
-def estimate_of(link: Link, statement: Statement, views: Views) -> Estimate:
+def estimate_of(link: Link, statement: Statement, dictionary: Dictionary) -> Estimate:
     """
-    Return what the server says of a statement.
+    Return what the server says of a statement; of what is no read, what stands behind its names alone.
 
     Raises:
         DriverError, OSError: the connection is lost.
     """
     wire = link.wire
+    rules = LexicalRules(flavour=link.variant.flavour, version=link.version)
+    names = tuple(replace(name, schema=name.schema or link.schema or None) for name in names_run(statement))
     if statement.effects <= {Effect.SESSION}:
         return Estimate()
     # What the person opened stays open; a read in it hurts no less than one outside.
     is_within = bool(wire.server_status & IN_TRANSACTION)
     wire.wait_at_most(link.patience_seconds)
+    prepared = statement.changes_nothing or is_misspelt_perhaps(statement)
+    if not prepared:
+        behind = dictionary.behind(wire, names, rules, must_exist=statement.changes_nothing)
+        return Estimate(hazards=behind.hazards, behind=behind)
     try:
-        objection = _prepare(wire, statement.text, is_within=is_within)
+        objection = _prepare(wire, statement.text, names, dictionary, rules)
+        behind = dictionary.behind(wire, names, rules, must_exist=objection is None)
         if objection is not None:
             code, text = objection
             return Estimate(
-                asked=True, objection=text, objection_code=code, disagrees=_says_it_is_no_read(statement, code, text)
+                asked=True,
+                objection=text,
+                objection_code=code,
+                disagrees=_says_it_is_no_read(statement, code, text),
+                hazards=behind.hazards,
+                behind=behind,
             )
-        plan = _until_limit(_plan(link, statement, views), link, statement)
+        plan = _until_limit(_plan(link, statement, behind), link, statement)
     finally:
         if wire.open and not is_within:
             wire.run_unawaited("ROLLBACK")
@@ -70,7 +82,9 @@ def estimate_of(link: Link, statement: Statement, views: Views) -> Estimate:
         full_scans=plan.full_scans,
         temporary_tables=plan.temporary_tables,
         hazards=plan.hazards,
-        keyed=plan.keyed and not plan.hazards,
+        # What a view is can change without a word to its tables: a plan through one says nothing of the next moment.
+        keyed=plan.keyed and not plan.hazards and not behind.views,
+        behind=behind,
     )
 
 
@@ -92,43 +106,49 @@ def _says_it_is_no_read(statement: Statement, code: int, text: str) -> bool:
     return known is not None and known.meaning is Meaning.READ_ONLY
 
 
-def _prepare(wire: Wire, text: str, *, is_within: bool) -> tuple[int, str] | None:
-    """Return the server's objection (code, text) to a text in a transaction, the open one or a new one, or None."""
+def _prepare(
+    wire: Wire, text: str, names: tuple[TableName, ...], dictionary: Dictionary, rules: LexicalRules
+) -> tuple[int, str] | None:
+    """
+    Return the server's objection (code, text) to a text in a transaction, the open one or a new one, or None.
+
+    What the dictionary does not know of the names is asked on the way.
+    """
+    is_within = wire.server_status & IN_TRANSACTION
     begin = () if is_within else ((COMMAND.COM_QUERY, "START TRANSACTION READ ONLY"),)
-    answers = wire.answers(*begin, (COMMAND.COM_STMT_PREPARE, text))
+    # A statement with more is unknown, and nothing more is asked for it.
+    unknown = dictionary.unknown(names)[:MOST_NAMES]
+    asked = ((COMMAND.COM_QUERY, question(unknown)),) if unknown else ()
+    answers = wire.answers(*begin, (COMMAND.COM_STMT_PREPARE, text), *asked)
     if begin:
         wire.read_done(next(answers))
+    objection = None
     try:
         wire.drop_prepared(next(answers))
     except DriverError as error:
         if is_lost(error):
             raise
         code = code_of(error)
-        return None if code == _NOT_PREPARABLE else (code, text_of(error))
-    return None
+        objection = None if code == _NOT_PREPARABLE else (code, text_of(error))
+    # Read whatever became of the one before: it is on its way.
+    for packets in answers:
+        rows = _rows_or_code(wire, packets)
+        dictionary.learn(unknown, [] if isinstance(rows, int) else rows, rules)
+    return objection
 
 
-def _plan(link: Link, statement: Statement, views: Views) -> Plan:
+def _plan(link: Link, statement: Statement, behind: Behind) -> Plan:
     """Return the plan where it may be asked for: planning can run what it plans."""
     rules = LexicalRules(flavour=link.variant.flavour, version=link.version)
     text = text_planned(statement, rules) if statement.is_plain_read else ""
-    if not text:
-        return Plan()
-    names, behind = frozenset[Name](), tuple[Hazard, ...]()
-    tables = tuple(replace(table, schema=table.schema or link.schema or None) for table in statement.tables)
-    if link.variant.flavour is Flavour.MARIADB:
-        hazard = views.definitions.hazard_behind(link.wire, rules, tables)
-        if hazard is not None:
-            return Plan(hazards=(hazard,))
-    else:
-        names = views.behind(link.wire, tables)
-        behind = hazards_behind(names)
-    if any(hazard.uninterruptible for hazard in (*statement.hazards, *behind)):
-        return Plan(hazards=behind)
+    known = (*statement.hazards, *behind.hazards)
+    if not text or not may_be_planned(behind) or any(hazard.uninterruptible for hazard in known):
+        return Plan(hazards=behind.hazards)
     plan = _watched_plan(link, text)
-    new = tuple(hazard for hazard in plan.hazards if hazard not in behind)
-    # What a view is can change without a word to its tables: a plan through one says nothing of the next moment.
-    return replace(plan, hazards=(*behind, *new), keyed=plan.keyed and not names)
+    judged = {hazard.id for hazard in known}
+    # What the text or a definition says of a danger is more exact than what shows in a plan.
+    new = tuple(hazard for hazard in plan.hazards if hazard.id not in judged)
+    return replace(plan, hazards=(*behind.hazards, *new))
 
 
 def _watched_plan(link: Link, text: str) -> Plan:
@@ -146,9 +166,7 @@ def _watched_plan(link: Link, text: str) -> Plan:
         # SLEEP and its like end without an error; the plan says nothing of them.
         return Plan(hazards=(RUNS_WHILE_PLANNED,))
     if isinstance(plan, int):
-        # Where the dictionary says what stands behind a view, that was looked at already.
-        hidden = plan in _HIDES_THE_PLAN and link.variant.flavour is Flavour.MARIADB
-        return Plan(hazards=(HIDDEN_PLAN,)) if hidden else Plan()
+        return Plan(hazards=(HIDDEN_PLAN,)) if plan in _HIDES_THE_PLAN else Plan()
     texts = [str(note[2]) for rows in notes if not isinstance(rows, int) for note in rows]
     if noted and not texts:
         # Without the note it is not known what stands behind an alias; max_error_count = 0 keeps it back.

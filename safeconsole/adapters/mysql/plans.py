@@ -39,15 +39,14 @@ _SIZE_FUNCTIONS = (
 
 _DICTIONARY_VIEWS = ("INNODB_TABLES", "INNODB_TABLESTATS", "INNODB_INDEXES", "INNODB_COLUMNS")
 _BUFFER_VIEWS = ("INNODB_BUFFER_PAGE", "INNODB_BUFFER_PAGE_LRU")
-_SIZED_VIEWS = ("TABLES", "PARTITIONS", "STATISTICS")
 
 _LOOKUP_ROWS = 20
 """Rows of dictionary tables behind one table's sizes: six where one table is looked up, a multiple in a join."""
 
 SIZES = Hazard(
     id="information-schema-sizes",
-    cost=CostClass.LINEAR_IN_OBJECTS,
-    why="the server computes sizes table by table for everything it finds",
+    cost=CostClass.WRITES,
+    why="sizes of every table: the engine is asked for each one, and expired figures are stored again row by row",
     instead="safeconsole capacity reads the same numbers from mysql.innodb_table_stats in pages",
 )
 OPENS_TABLES = Hazard(
@@ -57,7 +56,7 @@ OPENS_TABLES = Hazard(
     instead="safeconsole capacity reads the same numbers from mysql.innodb_table_stats in pages",
 )
 DICTIONARY = Hazard(
-    id="loads-every-table-definition",
+    id="innodb-dictionary",
     cost=CostClass.LOADS_EVERY_TABLE_DEFINITION,
     why="the server loads the definition of every table into memory, keeps it, and does not stop when told",
     instead="safeconsole capacity reads the same numbers from mysql.innodb_table_stats in pages",
@@ -68,12 +67,6 @@ RUNS_WHILE_PLANNED = Hazard(
     cost=CostClass.BURNS_TIME,
     why="the server runs parts of it to plan it, and did not come to an end of that",
     instead="EXPLAIN its parts",
-)
-CALLS_CODE = Hazard(
-    id="calls-code-behind-a-view",
-    cost=CostClass.CALLS_UNKNOWN_CODE,
-    why="a view behind it calls a stored function, and the server does not tell what that reads",
-    instead="ask the tables themselves",
 )
 HIDDEN_PLAN = Hazard(
     id="hidden-plan",
@@ -88,7 +81,7 @@ UNREADABLE_PLAN = Hazard(
     instead="write it with fewer nested queries",
 )
 BUFFER = Hazard(
-    id="walks-buffer-pool",
+    id="innodb-buffer-pages",
     cost=CostClass.WALKS_BUFFER_POOL,
     why="the server walks every page of its buffer pool, and does not stop when told",
     instead="information_schema.innodb_buffer_pool_stats",
@@ -209,17 +202,6 @@ def _examined(tables: list[dict[str, Any]]) -> int:
 
 def _number(table: dict[str, Any]) -> float | None:
     return next((float(table[key]) for key in _ROWS if key in table), None)
-
-
-def hazards_behind(names: frozenset[tuple[str, str]]) -> tuple[Hazard, ...]:
-    """Return the dangers of reading some (schema, table) names, whatever is read of them."""
-    system = {table.upper() for schema, table in names if schema.lower() == "information_schema"}
-    found = (
-        (system & {*_DICTIONARY_VIEWS}, DICTIONARY),
-        (system & {*_BUFFER_VIEWS}, BUFFER),
-        (system & {*_SIZED_VIEWS}, SIZES),
-    )
-    return tuple(hazard for hit, hazard in found if hit)
 
 
 def _hazards(tables: list[dict[str, Any]], rewritten: str) -> tuple[Hazard, ...]:

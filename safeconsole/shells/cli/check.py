@@ -82,7 +82,7 @@ def check(app: Application, /, arguments: tuple[str, ...], file: str | None, for
 def checked(considered: Considered, policy: Policy) -> dict[str, Any]:
     """Return what is said of one statement, by the names of `COLUMNS`, and why it is."""
     statement, decision = considered.statement, considered.decision
-    hazards = (*statement.hazards, *considered.estimate.hazards)
+    hazards = dict.fromkeys((*statement.hazards, *considered.estimate.hazards))
     return {
         "sql": statement.text,
         "kind": statement.kind,

@@ -8,7 +8,7 @@ import pytest
 from safeconsole.adapters.mysql.bracket import Bracket, bracket_of
 from safeconsole.adapters.mysql.dialling import Place, resolve, split_address, tls_for
 from safeconsole.adapters.mysql.measuring import version_of
-from safeconsole.adapters.mysql.plans import hazards_behind, read_plan
+from safeconsole.adapters.mysql.plans import read_plan
 from safeconsole.adapters.mysql.variants import AURORA_MYSQL, MARIADB, MYSQL, milliseconds, number
 from safeconsole.core.decision import Permit
 from safeconsole.core.errors import ConfigurationError, UnreachableError
@@ -121,22 +121,13 @@ def test_a_plan_that_is_too_deep_is_a_danger_and_no_failure():
         ),
         ({"table": {"table_name": "t", "open_full_table": True, "scanned_databases": "all"}}, "", ["opens-every-table"]),
         ({"table": {"table_name": "t", "open_full_table": True, "scanned_databases": 1}}, "", []),
-        ({}, "from `information_schema`.`INNODB_TABLESTATS` `x`", ["loads-every-table-definition"]),
-        ({}, "from `information_schema`.`INNODB_BUFFER_PAGE` `x`", ["walks-buffer-pool"]),
+        ({}, "from `information_schema`.`INNODB_TABLESTATS` `x`", ["innodb-dictionary"]),
+        ({}, "from `information_schema`.`INNODB_BUFFER_PAGE` `x`", ["innodb-buffer-pages"]),
         ({}, "select 1 from `shop`.`orders`", []),
     ],
 )  # fmt: skip
 def test_dangers_show_in_plans(plan, rewritten, found):
     assert [hazard.id for hazard in read_plan(json.dumps(plan), rewritten).hazards] == found
-
-
-def test_dangers_behind_views_are_known_by_name_whatever_the_case():
-    names = frozenset({("INFORMATION_SCHEMA", "innodb_tablestats"), ("information_schema", "TABLES"), ("shop", "x")})
-    assert [hazard.id for hazard in hazards_behind(names)] == [
-        "loads-every-table-definition",
-        "information-schema-sizes",
-    ]
-    assert hazards_behind(frozenset({("shop", "TABLES")})) == ()
 
 
 def test_every_variant_forbids_writing_first_and_has_a_cap():
