@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+
 import msgspec
+from msgspec.structs import replace
 
 from safeconsole.adapters.mysql.cancel import Watchdog
 from safeconsole.adapters.mysql.connection import MySqlConnection
@@ -22,6 +25,7 @@ from safeconsole.core.routing import Identity
 from safeconsole.core.vocabulary import Account, NodeName
 from safeconsole.interfaces import Sensor
 
+_LEAST_SECONDS = 0.1
 _OWN_LIMITS = Limits(run_seconds=ANSWER_SECONDS, lock_wait_seconds=1)
 
 
@@ -54,13 +58,15 @@ def open_guarded(login: Login, limits: Limits, *, expected_server: str = "", sch
     """
     wire = dial(login, schema=schema)
     try:
-        return _guard(wire, login, limits, expected_server=expected_server)
+        guarded = _guard(wire, login, limits, expected_server=expected_server)
     except SafeConsoleError:
         wire.discard()
         raise
     except BREAKS as error:
         wire.discard()
         raise UnreachableError(f"{login.address} was lost while its guards were set: {text_of(error)}") from None
+    wire.ready()
+    return guarded
 
 
 def open_own(login: Login, *, expected_server: str = "") -> Guarded:
@@ -77,11 +83,16 @@ def open_connection(
     schema: str = "",
     free_memory: Sensor | None = None,
 ) -> MySqlConnection:
-    """Open a guarded connection with its watchdog beside it. Raises as `open_guarded`."""
+    """
+    Open a guarded connection with its watchdog beside it, both within the login's `connect_seconds`.
+
+    Raises as `open_guarded`.
+    """
+    open_by = time.monotonic() + login.connect_seconds
     guarded = open_guarded(login, Limits(), expected_server=expected_server, schema=schema)
     server = guarded.session.server
     try:
-        watchdog = _watchdog_beside(guarded, login, free_memory=free_memory)
+        watchdog = _watchdog_beside(guarded, login, open_by=open_by, free_memory=free_memory)
     except SafeConsoleError:
         guarded.wire.discard()
         raise
@@ -113,16 +124,17 @@ def _guard(wire: Wire, login: Login, limits: Limits, *, expected_server: str) ->
     return Guarded(wire=wire, variant=variant, version=version, session=session)
 
 
-def _watchdog_beside(guarded: Guarded, login: Login, *, free_memory: Sensor | None) -> Watchdog:
+def _watchdog_beside(guarded: Guarded, login: Login, *, open_by: float, free_memory: Sensor | None) -> Watchdog:
     """Return the watchdog of a connection, on a second one to the same instance. Raises UnreachableError."""
     server, thread = guarded.session.server, guarded.wire.thread
 
     def open_watching() -> Wire:
         return open_own(login, expected_server=server).wire
 
+    within = replace(login, connect_seconds=max(open_by - time.monotonic(), _LEAST_SECONDS))
     lookout = Lookout(
         variant=guarded.variant,
-        wire=open_watching(),
+        wire=open_own(within, expected_server=server).wire,
         reopen=open_watching,
         target=Target(thread=thread, host="", cut=guarded.wire.cut),
         sensors=Sensors(variant=guarded.variant, thread=thread, free_memory=free_memory),

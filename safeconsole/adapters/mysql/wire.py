@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import math
 import select
 import socket
 import ssl
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +32,9 @@ IN_TRANSACTION_READONLY = 0x2000
 IN_TRANSACTION = SERVER_STATUS.SERVER_STATUS_IN_TRANS
 
 _SWALLOW_SECONDS = 0.02
+_LATE_SECONDS = 0.05
+"""How late a read may end: a socket's time is not set anew for less."""
+
 _LONGEST_TOGETHER = 1024 * 1024
 """Characters of a question that is sent together with others: it is one packet, and no pipe is full of it."""
 
@@ -56,7 +61,8 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
         account: login name.
         password: its secret; never shown.
         tls: how the server proves itself, or None where that is not asked.
-        connect_seconds: for the connection, its handshake, and each answer until `wait_at_most` says otherwise.
+        connect_seconds: for all of connecting together, until `Wire.ready`, and then for each answer until
+            `Wire.wait_at_most` says otherwise.
     """
 
     host: str
@@ -131,14 +137,18 @@ class Wire(_Driver):
         self.takes_several = False
         self._is_socket = bool(login.socket)
         self._owed = False
+        self._opened_by = self._answered_by = time.monotonic() + login.connect_seconds
         if self.client_flag & CLIENT.MULTI_STATEMENTS:
             raise RuntimeError("the driver asks for several statements a packet by default")
         self.connect(_open_socket(login))
+        self.wait_at_most(login.connect_seconds)
 
     def _request_authentication(self) -> None:
         # The driver's older releases go on in clear where a server, or who stands before it, offers no TLS.
         if self.ssl and not self.server_capabilities & CLIENT.SSL:
             raise pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR, "the server offers no TLS")
+        # The handshake of TLS is one step for the socket's time.
+        self.wait_at_most(max(self._opened_by - time.monotonic(), _LATE_SECONDS))
         super()._request_authentication()  # type: ignore[misc]
 
     def _process_auth(self, plugin_name: bytes, *rest: object) -> object:
@@ -147,8 +157,16 @@ class Wire(_Driver):
             raise pymysql.OperationalError(CR.CR_AUTH_PLUGIN_ERR, "the password is asked for in clear")
         return super()._process_auth(plugin_name, *rest)  # type: ignore[misc]
 
+    def ready(self) -> None:
+        """End connecting: whatever was asked until here had one time together, what follows has its own."""
+        self._opened_by = math.inf
+
     def wait_at_most(self, seconds: float) -> None:
-        """Set how long each read may block; a read that passes it ends the connection."""
+        """
+        Set how long each answer to the console's own questions may take; one that passes it ends the connection.
+
+        The answer to `begin_statement` may take longer as a whole, but no longer without a word.
+        """
         # Both alike: the driver sets the socket's own time anew whenever it turns from one to the other.
         self._read_timeout = self._write_timeout = seconds
 
@@ -181,6 +199,7 @@ class Wire(_Driver):
         self._write_bytes(b"".join(_framed(command, text) for command, text in questions))
         packets = self._packets(_DEFINITION_BYTES)
         for _ in questions:
+            self._time_answer()
             yield packets
 
     def read_done(self, packets: Packets) -> None:
@@ -194,7 +213,40 @@ class Wire(_Driver):
 
     def _execute_command(self, command: int, sql: str | bytes) -> None:
         self._settle()
+        self._time_answer()
         super()._execute_command(command, sql)  # type: ignore[misc]
+
+    def _time_answer(self) -> None:
+        self._answered_by = min(self._opened_by, time.monotonic() + (self._read_timeout or math.inf))
+
+    def _read_in_time(self, most: int) -> bytes:
+        """Read what is there, at most so many bytes, waiting no longer than the whole answer may take."""
+        # Another thread may have cut the connection since the send.
+        sock, reader = self._sock, self._rfile
+        if sock is None or reader is None:
+            raise OSError(errno.ENOTCONN, "the connection was cut")
+        left = self._answered_by - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(errno.ETIMEDOUT, "timed out")
+        # A server that sends a byte now and then would else have the whole time for each of them.
+        if self._current_timeout is None or left < self._current_timeout - _LATE_SECONDS:
+            sock.settimeout(left)
+            self._current_timeout = left
+        read: bytes = reader.read1(most)
+        return read
+
+    def _read_bytes(self, num_bytes: int) -> bytes:
+        parts, missing, why = [], num_bytes, "it was closed"
+        try:
+            while missing and (part := self._read_in_time(missing)):
+                parts.append(part)
+                missing -= len(part)
+        except OSError as error:
+            why = error.strerror or str(error)
+        if missing:
+            self._force_close()
+            raise pymysql.OperationalError(CR.CR_SERVER_LOST, f"Lost connection to the server during query ({why})")
+        return b"".join(parts)
 
     def _settle(self) -> None:
         """Read the answer that is still owed. Raises DriverError, OSError: the connection is lost."""
@@ -237,7 +289,8 @@ class Wire(_Driver):
             packet_bytes: the largest packet that is taken in, > 0.
         """
         self._execute_command(COMMAND.COM_QUERY, text)
-        packets = self._packets(packet_bytes)
+        # The watchdog has the time of a statement.
+        packets = self._packets(packet_bytes, timed=False)
         head = read_head(packets)
         if head.status is not None:
             self.server_status = head.status
@@ -247,7 +300,7 @@ class Wire(_Driver):
         """Read what a server says of a statement that it prepared, and have it dropped; that has no answer."""
         self._execute_command(COMMAND.COM_STMT_CLOSE, _prepared(packets))
 
-    def _packets(self, ceiling_bytes: int) -> Packets:
+    def _packets(self, ceiling_bytes: int, *, timed: bool = True) -> Packets:
         # Another thread may have cut the connection since the send.
         socket, reader = self._sock, self._rfile
         if socket is None or reader is None:
@@ -256,7 +309,7 @@ class Wire(_Driver):
         if self._current_timeout != self._read_timeout:
             socket.settimeout(self._read_timeout)
             self._current_timeout = self._read_timeout
-        return Packets(reader.read1, ceiling_bytes=ceiling_bytes)
+        return Packets(self._read_in_time if timed else reader.read1, ceiling_bytes=ceiling_bytes)
 
     @property
     def thread(self) -> int:

@@ -1,14 +1,16 @@
-"""Nobody is told a password who did not prove who they are."""
+"""Nobody is told a password who did not prove who they are, and nobody is waited for longer than was said."""
 
 import socket
 import ssl
 import struct
 import threading
+import time
 
 import pytest
 
 from safeconsole.adapters.mysql.dialling import dial
-from safeconsole.adapters.mysql.wire import Login
+from safeconsole.adapters.mysql.opening import open_own
+from safeconsole.adapters.mysql.wire import DriverError, Login, Wire
 from safeconsole.core.errors import UnreachableError
 
 PASSWORD = "hunter2-planted"
@@ -104,3 +106,100 @@ def test_whoever_has_the_loopback_port_is_not_told_the_password_in_clear(man_bet
     assert heard
     assert not any(PASSWORD.encode() in each for each in heard)
     assert PASSWORD not in str(caught.value)
+
+
+OK = b"\0\0\0\2\0\0\0"
+ROWS = b"\1"
+
+
+@pytest.fixture
+def dripping():
+    """A function from what a server answers in turn, each packet at once or byte by byte, to the port it is on."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    over = threading.Event()
+
+    def serve(answers):
+        sock, _ = listening.accept()
+        with sock:
+            sock.settimeout(5)
+            for slow, answer in answers:
+                for part in [answer[at : at + 1] for at in range(len(answer))] if slow else [answer]:
+                    try:
+                        sock.sendall(part)
+                    except OSError:
+                        return
+                    if slow and over.wait(0.2):
+                        return
+                sock.recv(4096)
+
+    def start(*answers):
+        thread = threading.Thread(target=serve, args=(answers,))
+        thread.start()
+        threads.append(thread)
+        return listening.getsockname()[1]
+
+    threads = []
+    yield start
+    over.set()
+    listening.close()
+    for thread in threads:
+        thread.join(10)
+
+
+def login_to(port, *, connect_seconds, tls=None):
+    return Login(
+        host="localhost",
+        ip="127.0.0.1",
+        port=port,
+        socket="",
+        account="console_read",
+        password="",
+        tls=tls,
+        connect_seconds=connect_seconds,
+    )
+
+
+HELLO, IN = (False, greeting()), (False, packet(2, OK))
+# The driver sets the character set; the greeting says that every statement is its own transaction.
+SETTLED = (IN, (False, packet(1, OK)))
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param([(True, greeting())], id="greeting"),
+        pytest.param([HELLO, (True, packet(2, OK * 20))], id="login"),
+        pytest.param([HELLO, IN, (True, packet(1, OK * 20))], id="character-set"),
+        pytest.param([HELLO, *SETTLED, (True, packet(1, b"\xff" + b"x" * 60))], id="guards"),
+    ],
+)
+def test_a_server_that_drips_while_it_is_connected_to_is_left_in_time(dripping, answers):
+    began = time.monotonic()
+    with pytest.raises(UnreachableError):
+        open_own(login_to(dripping(*answers), connect_seconds=1))
+    assert 0.9 < time.monotonic() - began < 1.6
+
+
+def test_a_handshake_of_tls_that_drips_is_left_in_time(dripping):
+    tls = ssl.create_default_context()
+    hello = bytearray(greeting())
+    # The first byte of the capabilities that says TLS.
+    hello[4 + 1 + len(b"8.4.0\0") + 4 + 8 + 1 + 1] |= 0x08
+    port = dripping((False, bytes(hello)), (True, b"\x16\x03\x03\x40\x00" + b"x" * 100))
+    began = time.monotonic()
+    with pytest.raises(UnreachableError):
+        open_own(login_to(port, connect_seconds=1, tls=tls))
+    assert 0.9 < time.monotonic() - began < 1.6
+
+
+@pytest.mark.parametrize("ask", [Wire.texts, Wire.rows])
+def test_an_answer_that_drips_ends_the_question_in_time(dripping, ask):
+    port = dripping(HELLO, *SETTLED, (True, packet(1, ROWS) + packet(2, b"x" * 100)))
+    wire = dial(login_to(port, connect_seconds=5))
+    wire.ready()
+    wire.wait_at_most(1)
+    began = time.monotonic()
+    with pytest.raises((DriverError, OSError)):
+        ask(wire, "SELECT 1")
+    wire.discard()
+    assert 0.9 < time.monotonic() - began < 1.6
