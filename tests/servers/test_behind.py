@@ -1,6 +1,9 @@
 """What stands behind a statement's names is its own: views are analysed like text, engines are asked for."""
 
 import contextlib
+import json
+import subprocess
+import sys
 
 import pytest
 
@@ -242,3 +245,30 @@ def test_a_statement_seen_before_is_asked_nothing_more(behind, tmp_path):
         # Asked for in the same flight.
         assert asked[0] == 3
         assert len([each for each in asked if isinstance(each, str)]) == 0
+
+
+def test_check_asks_the_nodes_for_each_line(behind, tmp_path):
+    lines = [
+        {"sql": "SELECT x FROM behind.v_lock"},
+        {"sql": "SELECT x FROM behind.v_plain"},
+        {"sql": "SELECT x FROM behind.v_plain", "sql_mode": "STRICT_ALL_TABLES"},
+        {"sql": "SELECT \"load_file\"('/etc/passwd')", "sql_mode": "ANSI_QUOTES"},
+        {"sql": ""},
+    ]
+    with seated(behind, tmp_path):
+        asked = subprocess.run(
+            (sys.executable, "-m", "safeconsole", "--config", str(tmp_path / "config.toml"), "check", "shop")
+            + ("--to", "primary", "--format", "jsonl"),
+            input="".join(json.dumps(line) + "\n" for line in lines),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert asked.returncode == 0, asked.stderr
+    lock, plain, strict, quoted, nothing = map(json.loads, asked.stdout.splitlines())
+    assert (lock["verdict"], set(lock["effects"])) == ("elevate", {"read", "lock"})
+    assert [hazard["id"] for hazard in lock["hazards"]] == ["user-lock"]
+    assert (plain["verdict"], strict["verdict"]) == ("allow", "allow")
+    assert quoted["verdict"] != "allow"
+    assert nothing["verdict"] != "allow"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from safeconsole.core.analysis import analyse
 from safeconsole.core.decision import Considered, addressed, with_disagreement
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.explanation import facts_behind, limit_origins
+from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.policy import Policy, judge
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import Effect, Route, Verdict
@@ -28,6 +30,11 @@ COLUMNS = (
     "sql", "kind", "effects", "tables", "functions", "hazards", "verdict", "route", "rules", "limits", "message",
 )  # fmt: skip
 """What is said of each statement."""
+
+There = Callable[[str, LexicalRules | None], list[dict[str, Any]]]
+"""What a cluster says of a text; see `_asked_there`."""
+
+_SQL_MODES = ("ansi_quotes", "no_backslash_escapes", "pipes_as_concat", "oracle")
 
 TABLE_COLUMNS = ("sql", "kind", "effects", "verdict", "route", "hazards", "message")
 """What of it fits a screen."""
@@ -55,15 +62,17 @@ def check(app: Application, /, arguments: tuple[str, ...], file: str | None, for
         judge = lru_cache(maxsize=64)(
             lambda sql_mode: app.judge(cluster=cluster, engine=engine, policy=policy, to=to, sql_mode=sql_mode)
         )
-        for number, line in enumerate(sys.stdin.buffer, start=1):
-            if line.strip():
-                sys.stdout.write(_checked_line(line, number, judge))
-                # Who asks line by line waits for each answer.
-                sys.stdout.flush()
+        with _asked_there(app, cluster, to, policy) if cluster and not engine else nullcontext() as there:
+            for number, line in enumerate(sys.stdin.buffer, start=1):
+                if line.strip():
+                    sys.stdout.write(_checked_line(line, number, judge, there))
+                    # Who asks line by line waits for each answer.
+                    sys.stdout.flush()
         return
     script = read_script(file) if text in {None, "-"} else str(text)
     if cluster and not engine:
-        found = list(_considered_there(app, cluster, to, script, policy))
+        with _asked_there(app, cluster, to, policy) as there:
+            found = there(script, None)
     else:
         judging = app.judge(cluster=cluster, engine=engine, policy=policy, to=to)
         found = [checked(judging.consider(each), judging.policy) for each in analyse(script, judging.rules)]
@@ -102,11 +111,14 @@ def checked(considered: Considered, policy: Policy) -> dict[str, Any]:
     }
 
 
-def _checked_line(line: bytes, number: int, judge: Any) -> str:  # noqa: ANN401 (a cached function)
+def _checked_line(line: bytes, number: int, judge: Callable[[str], Judge], there: There | None) -> str:
     """Check one line of JSON; several statements in it come back as one, the strictest."""
     text, sql_mode = _question(line, number)
-    judging: Judge = judge(sql_mode)
-    found = [checked(judging.consider(each), judging.policy) for each in analyse(text, judging.rules)]
+    judging = judge(sql_mode)
+    if there is not None:
+        found = there(text, judging.rules if sql_mode else None)
+    else:
+        found = [checked(judging.consider(each), judging.policy) for each in analyse(text, judging.rules)]
     if not found:
         found = [checked(judging.consider(_nothing(text)), judging.policy)]
     return json.dumps(_strictest(found, text), ensure_ascii=False) + "\n"
@@ -143,17 +155,38 @@ def _strictest(found: list[dict[str, Any]], text: str) -> dict[str, Any]:
     return {**worst, **together, "sql": text, "statements": len(found)}
 
 
-def _considered_there(app: Application, cluster: str, to: str, script: str, policy: str) -> Iterator[dict[str, Any]]:
-    """Yield what is said of each statement on a cluster, by its own policy, or by another over the same facts."""
+@contextmanager
+def _asked_there(app: Application, cluster: str, to: str, policy: str) -> Iterator[There]:
+    """
+    Say of texts what a cluster says of them, by its own policy, or by another over the same facts.
+
+    Yields:
+        A function of a text and the rules that its writer gave, if any. Where the text means something else by those
+        than by the servers' own, both readings are checked.
+    """
     other = app.policies.load(policy) if policy else None
     door = Door(cluster=cluster, face="check", confirmer=NoTerminal(), to=to)
     with app.open(door) as session:
-        for statement in session.gate.split(script):
-            considered = session.gate.check(statement)
+        gate = session.gate
+
+        def said(statement: Statement) -> dict[str, Any]:
+            considered = gate.check(statement)
             if other is not None:
                 decision = with_disagreement(judge(other, considered.facts), considered.estimate, considered.route)
-                considered = replace(considered, decision=addressed(decision, cluster, statement.hazards))
-            yield checked(considered, other or session.gate.policy)
+                hazards = considered.statement.hazards
+                considered = replace(considered, decision=addressed(decision, cluster, hazards))
+            return checked(considered, other or gate.policy)
+
+        def there(text: str, given: LexicalRules | None) -> list[dict[str, Any]]:
+            statements = gate.split(text)
+            if given is not None:
+                own = session.rules()
+                modes = {name: getattr(given, name) for name in _SQL_MODES}
+                read = analyse(text, replace(own, **modes), schema=gate.status().schema)
+                statements = (*statements, *(each for each in read if each not in statements))
+            return [said(each) for each in statements]
+
+        yield there
 
 
 def _cluster_and_text(app: Application, arguments: tuple[str, ...]) -> tuple[str, str | None]:

@@ -677,6 +677,21 @@ def test_check_on_a_cluster_asks_its_servers_and_sends_nothing(shop):
     assert "intent" not in kinds(shop)
 
 
+def test_check_on_a_cluster_asks_its_servers_for_each_line(shop):
+    lines = (
+        {"sql": "SELECT id FROM no_such_table"},
+        {"sql": "SELECT 1; SELECT 2"},
+        {"sql": "SELECT 'a", "sql_mode": ""},
+    )
+    stdin = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    said = ask(shop, "check", "shop", "--format", "jsonl", stdin=stdin)
+    found = [json.loads(line) for line in said.out.splitlines()]
+    assert [each["sql"] for each in found] == [line["sql"] for line in lines]
+    assert [each["verdict"] for each in found[:2]] == ["allow", "allow"]
+    assert found[2]["verdict"] != "allow"
+    assert kinds(shop) == ["session-opened", *("asked", "decided", "notice") * 4, "session-closed"]
+
+
 # Help, and the tour.
 
 
