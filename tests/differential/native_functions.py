@@ -60,8 +60,8 @@ def words_of(binary: Path) -> list[str]:
     Native functions are registered so; the linker keeps COS as the end of ACOS.
     """
     data = binary.read_bytes()
-    whole = {found.decode() for found in re.findall(rb"([A-Z][A-Z0-9_]{1,40})\0", data)}
-    ends = {word[start:] for word in whole for start in range(len(word) - 1)}
+    whole = {found.decode() for found in re.findall(rb"([A-Z][A-Z0-9_]{0,40})\0", data)}
+    ends = {word[start:] for word in whole for start in range(max(1, len(word) - 1))}
     return sorted(word for word in ends if word[0].isalpha())
 
 

@@ -159,7 +159,7 @@ PURE_MARIADB = words(
     touches trim truncate ucase uncompress uncompressed_length unhex unix_timestamp updatexml upper user utc_date
     utc_time utc_timestamp uuid uuid_short uuid_v4 uuid_v7 value var_pop var_samp variance vec_distance
     vec_distance_cosine vec_distance_euclidean vec_fromtext vec_totext version week weekday weekofyear
-    weight_string within wsrep_last_seen_gtid wsrep_last_written_gtid year yearweek
+    weight_string within wsrep_last_seen_gtid wsrep_last_written_gtid x y year yearweek
     """
 )
 """Pure in MariaDB; as PURE_MYSQL."""
