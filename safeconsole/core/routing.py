@@ -79,7 +79,7 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True):
         lag_seconds: highest lag of a replica, >= 0; an unknown lag is over it.
         threads_running: highest number of running statements, > 0.
         free_memory_bytes: lowest free memory; 0 asks nothing, otherwise an unknown reading is under it.
-        history_length: longest purge backlog; 0 asks nothing.
+        history_length: longest purge backlog; 0 asks nothing, otherwise an unknown reading is over it.
     """
 
     lag_seconds: float = 30.0
@@ -146,7 +146,9 @@ def _strained_reasons(reading: Reading, gates: Gates) -> tuple[str, ...]:
         reasons.append("free memory unknown, and the policy asks for a floor")
     elif (reading.free_memory_bytes or 0) < gates.free_memory_bytes:
         reasons.append(f"free memory {reading.free_memory_bytes} under {gates.free_memory_bytes} bytes")
-    if gates.history_length and (reading.history_length or 0) > gates.history_length:
+    if gates.history_length and reading.history_length is None:
+        reasons.append("history length unknown, and the policy asks for a ceiling")
+    elif gates.history_length and (reading.history_length or 0) > gates.history_length:
         reasons.append(f"history length {reading.history_length} over {gates.history_length}")
     return tuple(reasons)
 

@@ -59,10 +59,11 @@ def test_a_statement_belongs_where_its_effects_or_the_person_say(effects, to, ro
         ({"free_memory_bytes": None}, "free memory unknown, and the policy asks for a floor"),
         ({"free_memory_bytes": 999}, "free memory 999 under 1000 bytes"),
         ({"history_length": 51}, "history length 51 over 50"),
+        ({"history_length": None}, "history length unknown, and the policy asks for a ceiling"),
     ],
 )
 def test_each_closed_gate_is_a_reason(wrong, reason):
-    node = reading("r", **{"free_memory_bytes": 1000, **wrong})
+    node = reading("r", **{"free_memory_bytes": 1000, "history_length": 50, **wrong})
     assert unfit_reasons(node, GATES) == (reason,)
     assert choose((node,), GATES, Route.REPLICA).reading is None
 
@@ -127,7 +128,7 @@ def test_a_stale_replica_is_read_when_it_is_named_and_that_is_said(wrong, note):
 
 
 def test_naming_a_strained_node_opens_no_gate():
-    strained = reading("r", lag_seconds=99.0, threads_running=101, free_memory_bytes=2000)
+    strained = reading("r", lag_seconds=99.0, threads_running=101, free_memory_bytes=2000, history_length=1)
     choice = choose((strained,), GATES, Route.REPLICA, node="r")
     assert choice.reading is None and choice.reasons == ("r: 101 threads running, over 100",)
 
