@@ -83,8 +83,6 @@ def _estimate_lines(estimate: Estimate) -> tuple[str, ...]:
         )
     if estimate.full_scans:
         lines.append(f"read whole: {', '.join(estimate.full_scans)}")
-    if estimate.objects_opened >= 0:
-        lines.append(f"opens {estimate.objects_opened} objects")
     lines += [f"hazard: {hazard.id} ({hazard.cost}): {hazard.why}" for hazard in estimate.hazards]
     if estimate.objection:
         lines.append(f"the server objects: {estimate.objection}")

@@ -36,12 +36,14 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
         type: its type.
         meaning: what it says, with unit and the value for unknown; one line.
         words: the only values it takes, or empty when it is free.
+        source: where it is known from, how old it can be, and which way it can be wrong; one line.
     """
 
     name: str
     type: FactType
     meaning: str
     words: tuple[str, ...] = ()
+    source: str
 
 
 def _words(words: type[StrEnum]) -> tuple[str, ...]:
@@ -50,62 +52,224 @@ def _words(words: type[StrEnum]) -> tuple[str, ...]:
 
 _STRING, _BOOL, _INT, _DOUBLE, _STRINGS = FactType
 
-_DECLARED: tuple[tuple[str, FactType, str, tuple[str, ...]], ...] = (
-    ("stmt.kind", _STRING, 'lower-case words of the statement ("select", "alter table"), "unknown" when unread', ()),
-    ("stmt.effects", _STRINGS, "everything running it does to the world; never empty", _words(Effect)),
-    ("stmt.plain_read", _BOOL, "reading is all it does", ()),
-    ("stmt.known", _BOOL, "none of its effects is unknown", ()),
-    ("stmt.tables", _STRINGS, 'tables it names, "schema.table", or "table" without a schema', ()),
-    ("stmt.schemas", _STRINGS, "schemas of those tables, each once", ()),
-    ("stmt.tables_known", _BOOL, "its structure was read, so that stmt.tables is complete", ()),
-    ("stmt.functions", _STRINGS, "lower-case names of the functions it calls", ()),
+_DECLARED: tuple[tuple[str, FactType, str, tuple[str, ...], str], ...] = (
+    (
+        "stmt.kind",
+        _STRING,
+        'lower-case words of the statement ("select", "alter table"), "unknown" when unread',
+        (),
+        "the text",
+    ),
+    (
+        "stmt.effects",
+        _STRINGS,
+        "everything running it does to the world; never empty",
+        _words(Effect),
+        (
+            "the text, and definitions of views up to 5 s old; what is not seen or not read is `unknown`; triggers are "
+            "not in it"
+        ),
+    ),
+    ("stmt.plain_read", _BOOL, "reading is all it does", (), "`stmt.effects`"),
+    ("stmt.known", _BOOL, "none of its effects is unknown", (), "`stmt.effects`"),
+    (
+        "stmt.tables",
+        _STRINGS,
+        'tables it names, "schema.table", or "table" without a schema',
+        (),
+        "the text; too few where `stmt.tables_known` is false, and none behind a view",
+    ),
+    ("stmt.schemas", _STRINGS, "schemas of those tables, each once", (), "`stmt.tables`"),
+    ("stmt.tables_known", _BOOL, "its structure was read, so that stmt.tables is complete", (), "the text"),
+    (
+        "stmt.functions",
+        _STRINGS,
+        "lower-case names of the functions it calls",
+        (),
+        "the text, and definitions of views up to 5 s old",
+    ),
     (
         "stmt.engines",
         _STRINGS,
         "storage engines of the tables it reads, behind views too, lower case; empty when no server was asked",
         (),
+        "the server's dictionary, up to 5 s ago; too few where the account does not see a table, which is unknown then",
     ),
-    ("stmt.hazards", _STRINGS, "ids of its dangers, those that only the server saw included", ()),
-    ("stmt.hazard_costs", _STRINGS, "how those dangers hurt, each once", _words(CostClass)),
-    ("stmt.uninterruptible", _BOOL, "one of those dangers runs on after it was told to stop", ()),
-    ("stmt.danger", _STRING, 'why its first danger is one, one sentence, or ""', ()),
-    ("stmt.instead", _STRING, 'the safer way that its first danger names, or ""', ()),
-    ("node.name", _STRING, 'the node it would go to, "" when none was asked', ()),
-    ("node.role", _STRING, "the role the node proved; without a node, the role it would be sent to", _words(Role)),
-    ("node.flavour", _STRING, "the family member", _words(Flavour)),
-    ("node.lag_seconds", _DOUBLE, "replication lag in seconds, -1.0 unknown", ()),
-    ("node.free_memory_bytes", _INT, "free memory of its host in bytes, -1 unknown", ()),
-    ("node.threads_running", _INT, "statements at work on it, -1 unknown", ()),
-    ("node.tables", _INT, "the least number of tables it has, counted up to 5,001, -1 unknown", ()),
-    ("node.tags", _STRINGS, 'words from the configuration ("console", "failover-target")', ()),
-    ("estimate.asked", _BOOL, "a server was asked; all other estimates hold their unknown value otherwise", ()),
-    ("estimate.rows", _INT, "rows the server expects to examine, -1 unknown", ()),
-    ("estimate.full_scans", _INT, "tables it would read whole", ()),
-    ("estimate.temporary_tables", _INT, "temporary tables it would build", ()),
-    ("estimate.objects_opened", _INT, "tables whose definition it would open, -1 unknown", ()),
-    ("estimate.hazards", _STRINGS, "ids of dangers that only the server saw, behind views and aliases", ()),
-    ("estimate.objection", _STRING, 'why the server would not take it, or ""', ()),
-    ("estimate.objection_code", _INT, "the server's error number behind the objection, 0 without one", ()),
-    ("estimate.disagrees", _BOOL, "the objection says that it is not the read we take it for", ()),
-    ("estimate.recalled", _BOOL, "it was asked moments ago, for a read by key that differs in its values only", ()),
-    ("session.face", _STRING, 'where it was typed: "sql", "one-shot", "python", "job", …', ()),
-    ("session.interactive", _BOOL, "a person can be asked", ()),
-    ("session.statements", _INT, "statements asked in this session before this one", ()),
-    ("session.statements_a_minute", _INT, "statements that it sent in the last 60 seconds", ()),
-    ("session.room_seconds", _DOUBLE, "seconds until the first of those is a minute old, 0.0 without any", ()),
-    ("person.name", _STRING, "who logged in, whatever sudo or su say since", ()),
-    ("person.groups", _STRINGS, "groups of the person on this computer", ()),
-    ("person.agent", _BOOL, "a program types, for a person", ()),
-    ("cluster.name", _STRING, "the cluster's name in the configuration", ()),
-    ("cluster.environment", _STRING, "its environment in the configuration", ()),
-    ("cluster.engine", _STRING, "the family member its servers belong to", _words(Flavour)),
-    ("elevation.active", _BOOL, "an elevation is in force that covers this statement", ()),
-    ("elevation.scope", _STRING, 'its scope, or ""', ("", "statement", "break-glass")),
-    ("elevation.ticket", _STRING, 'its ticket, or ""', ()),
+    (
+        "stmt.hazards",
+        _STRINGS,
+        "ids of its dangers, those that only the server saw included",
+        (),
+        "the catalogue, for the text and for what stands behind it, and the plan; too few where no server was asked",
+    ),
+    ("stmt.hazard_costs", _STRINGS, "how those dangers hurt, each once", _words(CostClass), "`stmt.hazards`"),
+    ("stmt.uninterruptible", _BOOL, "one of those dangers runs on after it was told to stop", (), "`stmt.hazards`"),
+    ("stmt.danger", _STRING, 'why its first danger is one, one sentence, or ""', (), "`stmt.hazards`"),
+    ("stmt.instead", _STRING, 'the safer way that its first danger names, or ""', (), "`stmt.hazards`"),
+    ("node.name", _STRING, 'the node it would go to, "" when none was asked', (), "chosen for this statement"),
+    (
+        "node.role",
+        _STRING,
+        "the role the node proved; without a node, the role it would be sent to",
+        _words(Role),
+        (
+            "the node, up to 5 s ago; asked again on the connection for all but a read of a replica, where the "
+            "server's identity is compared"
+        ),
+    ),
+    ("node.flavour", _STRING, "the family member", _words(Flavour), "the node, when it was connected to"),
+    (
+        "node.lag_seconds",
+        _DOUBLE,
+        "replication lag in seconds, -1.0 unknown",
+        (),
+        (
+            "the replica, up to 5 s ago, in whole seconds rounded down, or the age of its heartbeat row; too low "
+            "without a heartbeat while what the primary wrote has not arrived"
+        ),
+    ),
+    (
+        "node.free_memory_bytes",
+        _INT,
+        "free memory of its host in bytes, -1 unknown",
+        (),
+        "the host, up to 7 s ago from a node exporter, up to 6 minutes from AWS; too high by what was taken since",
+    ),
+    (
+        "node.threads_running",
+        _INT,
+        "statements at work on it, -1 unknown",
+        (),
+        "the server's counter, up to 5 s ago; unknown passes the policy's gate",
+    ),
+    (
+        "node.tables",
+        _INT,
+        "the least number of tables it has, counted up to 5,001, -1 unknown",
+        (),
+        (
+            "counted up to 5 s ago: rows of InnoDB's persistent statistics (a partition is one), or definitions "
+            "held open where those are more; too low for closed tables of other engines and with "
+            "STATS_PERSISTENT=0; unknown where the account may not count or those are the server's default; exact "
+            "on SQLite"
+        ),
+    ),
+    ("node.tags", _STRINGS, 'words from the configuration ("console", "failover-target")', (), "the configuration"),
+    (
+        "estimate.asked",
+        _BOOL,
+        "a server was asked; all other estimates hold their unknown value otherwise",
+        (),
+        "this statement, now; false for changes, and for what needs no server",
+    ),
+    (
+        "estimate.rows",
+        _INT,
+        "rows the server expects to examine, -1 unknown",
+        (),
+        (
+            "the plan, made now by the server's own statistics; too low when those are old or a condition is "
+            "misjudged; unknown for all but SELECT, WITH, TABLE, VALUES and the query that ANALYZE runs"
+        ),
+    ),
+    (
+        "estimate.full_scans",
+        _INT,
+        "tables it would read whole",
+        (),
+        "the same plan; 0 also where there is none, so ask for `estimate.rows < 0` too",
+    ),
+    (
+        "estimate.temporary_tables",
+        _INT,
+        "temporary tables it would build",
+        (),
+        "the same plan; 0 also where there is none",
+    ),
+    (
+        "estimate.hazards",
+        _STRINGS,
+        "ids of dangers that only the server saw, behind views and aliases",
+        (),
+        "the same plan, and the server's dictionary; none also where there is no plan",
+    ),
+    ("estimate.objection", _STRING, 'why the server would not take it, or ""', (), "the server, preparing it now"),
+    (
+        "estimate.objection_code",
+        _INT,
+        "the server's error number behind the objection, 0 without one",
+        (),
+        "the server, preparing it now",
+    ),
+    (
+        "estimate.disagrees",
+        _BOOL,
+        "the objection says that it is not the read we take it for",
+        (),
+        "`estimate.objection_code`",
+    ),
+    (
+        "estimate.recalled",
+        _BOOL,
+        "it was asked moments ago, for a read by key that differs in its values only",
+        (),
+        "this session; what is recalled is up to 5 s old",
+    ),
+    ("session.face", _STRING, 'where it was typed: "sql", "one-shot", "python", "job", …', (), "the program"),
+    ("session.interactive", _BOOL, "a person can be asked", (), "the program"),
+    (
+        "session.statements",
+        _INT,
+        "statements asked in this session before this one",
+        (),
+        "this session alone; another one of the same person counts for itself",
+    ),
+    (
+        "session.statements_a_minute",
+        _INT,
+        "statements that it sent in the last 60 seconds",
+        (),
+        "this session alone; another one of the same person counts for itself",
+    ),
+    (
+        "session.room_seconds",
+        _DOUBLE,
+        "seconds until the first of those is a minute old, 0.0 without any",
+        (),
+        "this session alone",
+    ),
+    (
+        "person.name",
+        _STRING,
+        "who logged in, whatever sudo or su say since",
+        (),
+        'the computer: login uid, else SUDO_USER, which can be set, else the account; see "Who"',
+    ),
+    ("person.groups", _STRINGS, "groups of the person on this computer", (), "the computer, when the session began"),
+    (
+        "person.agent",
+        _BOOL,
+        "a program types, for a person",
+        (),
+        "marks in the environment and the streams, when the session began; false for who takes the marks away",
+    ),
+    ("cluster.name", _STRING, "the cluster's name in the configuration", (), "the configuration"),
+    ("cluster.environment", _STRING, "its environment in the configuration", (), "the configuration"),
+    (
+        "cluster.engine",
+        _STRING,
+        "the family member its servers belong to",
+        _words(Flavour),
+        "the configuration, or the first node that answered",
+    ),
+    ("elevation.active", _BOOL, "an elevation is in force that covers this statement", (), "this session, now"),
+    ("elevation.scope", _STRING, 'its scope, or ""', ("", "statement", "break-glass"), "this session, now"),
+    ("elevation.ticket", _STRING, 'its ticket, or ""', (), "what the person typed"),
 )
 
 FACTS: dict[str, Fact] = {
-    name: Fact(name=name, type=type_, meaning=meaning, words=words) for name, type_, meaning, words in _DECLARED
+    name: Fact(name=name, type=type_, meaning=meaning, words=words, source=source)
+    for name, type_, meaning, words, source in _DECLARED
 }
 """Every fact that a rule may name, in the order of the documentation."""
 
@@ -217,7 +381,6 @@ def _estimate_facts(estimate: Estimate) -> dict[str, object]:
         "estimate.rows": estimate.rows,
         "estimate.full_scans": len(estimate.full_scans),
         "estimate.temporary_tables": estimate.temporary_tables,
-        "estimate.objects_opened": estimate.objects_opened,
         "estimate.hazards": _once(hazard.id for hazard in estimate.hazards),
         "estimate.objection": estimate.objection,
         "estimate.objection_code": estimate.objection_code,

@@ -130,7 +130,6 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
         rows: rows it expects to examine, -1 when it did not say.
         full_scans: tables it would read whole.
         temporary_tables: temporary tables it would build.
-        objects_opened: tables whose definition it would open, -1 when it did not say.
         hazards: dangers that only the server could see (behind views and aliases).
         objection: why the server would not take it, or "".
         objection_code: the server's error number behind `objection`, 0 when there is none.
@@ -145,7 +144,6 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     rows: int = -1
     full_scans: tuple[str, ...] = ()
     temporary_tables: int = 0
-    objects_opened: int = -1
     hazards: tuple[Hazard, ...] = ()
     objection: str = ""
     objection_code: int = 0

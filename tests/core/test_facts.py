@@ -121,3 +121,7 @@ def test_tables_keep_their_order_and_schemas_stand_once():
     built = facts(statement(tables=tuple(TableName(schema=schema, name=name) for schema, name in names)))
     assert built["stmt.tables"] == ["shop.orders", "loose", "shop.items", "crm.people"]
     assert built["stmt.schemas"] == ["shop", "crm"]
+
+
+def test_every_fact_says_where_it_is_known_from():
+    assert all(fact.source and "|" not in fact.source for fact in FACTS.values())

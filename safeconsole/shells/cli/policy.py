@@ -116,11 +116,11 @@ def facts_command() -> None:
 
 def facts_table() -> Iterator[str]:
     """Yield the facts as the lines of a Markdown table."""
-    yield "| fact | type | meaning |"
-    yield "|---|---|---|"
+    yield "| fact | type | meaning | known from, how old, which way it can be wrong |"
+    yield "|---|---|---|---|"
     for fact in FACTS.values():
         words = ", ".join(f"`{word}`" for word in fact.words if word)
-        yield f"| `{fact.name}` | {fact.type} | {fact.meaning}{f': {words}' if words else ''} |"
+        yield f"| `{fact.name}` | {fact.type} | {fact.meaning}{f': {words}' if words else ''} | {fact.source} |"
 
 
 def _lint(source: PolicySource, name: str) -> Iterator[str]:
