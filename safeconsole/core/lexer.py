@@ -7,7 +7,7 @@ What a text means is `analysis`; the pass itself is `scanning`, the cut into sta
 from __future__ import annotations
 
 from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
-from safeconsole.core.scanning import has_halves, scan
+from safeconsole.core.scanning import scan_whole
 from safeconsole.core.splitting import split
 
 __all__ = ["LexicalRules", "Token", "TokenKind", "is_complete", "tokens"]
@@ -15,7 +15,7 @@ __all__ = ["LexicalRules", "Token", "TokenKind", "is_complete", "tokens"]
 
 def tokens(text: str, rules: LexicalRules) -> tuple[Token, ...]:
     """Return every token of a text, literals one by one, without a gap; never raises."""
-    return tuple(scan(text, rules, whole=False, broken=has_halves(text)))
+    return tuple(scan_whole(text, rules, whole=False))
 
 
 def is_complete(text: str, rules: LexicalRules) -> bool:

@@ -22,7 +22,7 @@ from safeconsole.core.attribution import Attribution
 from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
 from safeconsole.core.literal_rules import KEPT, NO_KEY, LiteralKey, StatementLiterals, Treatment
 from safeconsole.core.reserved import RESERVED_EVERYWHERE
-from safeconsole.core.scanning import scan
+from safeconsole.core.scanning import scan_whole
 from safeconsole.core.vocabulary import Flavour
 
 SECRET = "'<secret>'"  # noqa: S105 - what stands in its place
@@ -145,7 +145,7 @@ def redacted(sql: str, kind: str, handling: Handling) -> str:
     suspicious = _is_suspicious(sql)
     if kept and not (secret or suspicious or _COMMENT_MARK.search(sql)):
         return sql
-    tokens = list(scan(sql, handling.rules, whole=len(sql) > LARGE_CHARACTERS))
+    tokens = list(scan_whole(sql, handling.rules, whole=len(sql) > LARGE_CHARACTERS))
     if any(token.kind is TokenKind.UNREADABLE for token in tokens):
         suspect = secret or suspicious or not kept or (kind != "unknown" and bool(_SECRET_KINDS.search(kind)))
         return LEFT_OUT if suspect else sql

@@ -27,6 +27,9 @@ _PLAIN: dict[str | None, TokenKind] = {
 _NAMING = frozenset({TokenKind.WORD, TokenKind.SYSTEM, TokenKind.PARAMETER})
 # Names hold characters of the basic plane only.
 _LAST_IN_NAMES = "\uffff"
+_BORDERS = frozenset({TokenKind.OPENING, TokenKind.CLOSING})
+_SILENT = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
+_BEFORE_HINT = frozenset({"SELECT", "INSERT", "REPLACE", "UPDATE", "DELETE"})
 _VERSION = re.compile(r"/\*(M?)!(M?)([0-9]*)")
 
 
@@ -61,6 +64,28 @@ def scan(
                 break
     if inside:
         yield Token(TokenKind.UNREADABLE, "", "an executable comment is not closed", length, length)
+
+
+def takes_hint(meant: list[Token]) -> bool:
+    """
+    Whether a server takes `/*+ … */` behind tokens that mean something for a hint; anywhere else it is a comment.
+
+    A hint that is none MUST NOT stand between two tokens: `get_lock/*+ x */('a', 1)` is a call.
+    """
+    last = [token for token in meant[-4:] if token.kind not in _BORDERS][-2:]
+    return bool(last) and last[-1].word in _BEFORE_HINT and (len(last) == 1 or last[-2].text != ".")
+
+
+def scan_whole(text: str, rules: LexicalRules, *, whole: bool) -> Iterator[Token]:
+    """Yield the tokens of a whole text as `scan` does, misplaced hints as the comments that they are."""
+    meant: list[Token] = []
+    for token in scan(text, rules, whole=whole, broken=has_halves(text)):
+        if token.kind is TokenKind.HINT and not takes_hint(meant):
+            yield token._replace(kind=TokenKind.COMMENT)
+            continue
+        yield token
+        if token.kind not in _SILENT:
+            meant = [*meant[-3:], token]
 
 
 def has_halves(text: str) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import msgspec
 
 from safeconsole.core.lexicon import LexicalRules, Token, TokenKind
-from safeconsole.core.scanning import has_halves, scan
+from safeconsole.core.scanning import has_halves, scan, takes_hint
 from safeconsole.core.vocabulary import Flavour
 
 _BODIES = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE", "LIBRARY"})
@@ -25,8 +25,6 @@ _HOLDS_BLOCK = frozenset({"CREATE", "ALTER", "BODY"})
 _TOP_BLOCKS = frozenset({"IF", "LOOP", "REPEAT", "WHILE", "FOR", "CASE"})
 _DELIMITER_LINE = re.compile(r"[ \t]*([^\s\\]+)[^\n]*(?:\n|\Z)")
 _SILENT = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
-_BORDERS = frozenset({TokenKind.OPENING, TokenKind.CLOSING})
-_BEFORE_HINT = frozenset({"SELECT", "INSERT", "REPLACE", "UPDATE", "DELETE"})
 _DEFAULT = ";"
 
 
@@ -156,7 +154,7 @@ def _next_piece(source: _Text, position: int, delimiter: str) -> tuple[Piece | N
     follows = delimiter == _DEFAULT
     for count, token in enumerate(source.scan(position, delimiter)):
         kind = token.kind
-        if kind in _SILENT or (kind is TokenKind.HINT and not _takes_hint(found)):
+        if kind in _SILENT or (kind is TokenKind.HINT and not takes_hint(found)):
             continue
         if kind is TokenKind.DELIMITER and not (token.text == _DEFAULT and follows and block.depth):
             return _piece(source.text, found, terminated=True, vertical=token.text == "\\G"), token.end
@@ -167,16 +165,6 @@ def _next_piece(source: _Text, position: int, delimiter: str) -> tuple[Piece | N
             follows = block.read(token)
         found.append(token)
     return _piece(source.text, found, terminated=False), len(source.text)
-
-
-def _takes_hint(found: list[Token]) -> bool:
-    """
-    Whether the server takes `/*+ … */` after these tokens for a hint; anywhere else it is a comment.
-
-    A hint that is none MUST go: `get_lock/*+ x */('a', 1)` is a call.
-    """
-    meant = [token for token in found[-4:] if token.kind not in _BORDERS][-2:]
-    return bool(meant) and meant[-1].word in _BEFORE_HINT and (len(meant) == 1 or meant[-2].text != ".")
 
 
 def _rest(text: str, start: int) -> Token:

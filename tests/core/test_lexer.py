@@ -145,7 +145,13 @@ def test_completeness_is_decided_for_every_text(text, rules):
         ("#a\r1", [("comment", "#a\r1")]),
         ("/*/ */1", [("comment", "/*/ */"), ("number", "1")]),
         ("2*/*c*/3", [("number", "2"), ("operator", "*"), ("comment", "/*c*/"), ("number", "3")]),
-        ("/*+ a */", [("hint", "/*+ a */")]),
+        ("/*+ a */", [("comment", "/*+ a */")]),
+        ("select /*c*/ /*+ a */", [("word", "select"), ("comment", "/*c*/"), ("hint", "/*+ a */")]),
+        ("f/*+ a */(", [("word", "f"), ("comment", "/*+ a */"), ("punctuation", "(")]),
+        (
+            "a.select/*+ a */(",
+            [("word", "a"), ("punctuation", "."), ("word", "select"), ("comment", "/*+ a */"), ("punctuation", "(")],
+        ),
         ("a\x0bb", [("word", "a"), ("word", "b")]),
     ],
 )
