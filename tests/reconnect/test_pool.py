@@ -42,7 +42,7 @@ def kill(cluster, threads):
         for thread in threads:
             cursor.execute(f"KILL {thread}")
         gone = f"SELECT id FROM information_schema.processlist WHERE id IN ({listed})"
-        wait_for(lambda: not cursor.execute(gone), at_most=20)
+        wait_for(lambda: not cursor.execute(gone))
 
 
 @pytest.mark.parametrize("driver", DRIVERS)
@@ -165,7 +165,7 @@ def test_connections_spread_again_when_a_node_is_back(cluster, application, prox
         fill(engine, 6)
         return set(installed.counters().spread.values()) == {3}
 
-    wait_for(is_even, at_most=5)
+    wait_for(is_even)
     assert installed.counters().moved >= 3 and installed.counters().invalidations == 0
 
 

@@ -195,7 +195,7 @@ class _Breaker(threading.Thread):
         self.at = self.gone = 0.0
 
     def run(self):
-        wait_for(lambda: threads_running(self._broken.cluster, self._node, self._mark), at_most=20)
+        wait_for(lambda: threads_running(self._broken.cluster, self._node, self._mark))
         time.sleep(0.3)
         self.at = time.monotonic()
         if self._how in _SIGNALS:

@@ -122,7 +122,7 @@ def threads_running(cluster, node, marker):
         return cursor.fetchone()[0]
 
 
-def seconds_until_gone(cluster, node, marker, *, at_most):
+def seconds_until_gone(cluster, node, marker, *, at_most=SOON_SECONDS):
     """Seconds until no thread runs the marker any more."""
     started = time.monotonic()
     while threads_running(cluster, node, marker):
@@ -131,7 +131,7 @@ def seconds_until_gone(cluster, node, marker, *, at_most):
     return time.monotonic() - started
 
 
-def wait_for(condition, *, at_most):
+def wait_for(condition, *, at_most=SOON_SECONDS):
     """Wait until a condition holds."""
     until = time.monotonic() + at_most
     while not condition():
@@ -139,11 +139,17 @@ def wait_for(condition, *, at_most):
         time.sleep(0.01)
 
 
+def act_when(condition, act):
+    """Do something as soon as a condition holds, beside what the test waits for."""
+
+    def wait_and_act():
+        wait_for(condition)
+        act()
+
+    threading.Thread(target=wait_and_act, daemon=True).start()
+
+
 def interrupt_when(condition):
     """Press Ctrl-C for the main thread as soon as a condition holds."""
-
-    def press():
-        wait_for(condition, at_most=SOON_SECONDS)
-        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-
-    threading.Thread(target=press, daemon=True).start()
+    main = threading.main_thread().ident
+    act_when(condition, lambda: signal.pthread_kill(main, signal.SIGINT))

@@ -105,7 +105,7 @@ def test_the_deadline_ends_it_on_the_server(cluster, connection, decoding):
         answer.finish()
     assert caught.value.ceiling == "run_seconds"
     assert time.monotonic() - started < 10
-    seconds_until_gone(cluster, cluster.replicas[0], "c-deadline", at_most=5)
+    seconds_until_gone(cluster, cluster.replicas[0], "c-deadline")
 
 
 def test_rows_that_are_left_are_ended_on_the_server(cluster, connection, decoding):
@@ -117,7 +117,7 @@ def test_rows_that_are_left_are_ended_on_the_server(cluster, connection, decodin
         answer.finish()
     batches.close()
     assert connection.broken
-    seconds_until_gone(cluster, cluster.replicas[0], "c-left", at_most=5)
+    seconds_until_gone(cluster, cluster.replicas[0], "c-left")
 
 
 def test_a_stop_by_the_person_between_rows_ends_it_on_the_server(cluster, connection, decoding):
@@ -128,7 +128,7 @@ def test_a_stop_by_the_person_between_rows_ends_it_on_the_server(cluster, connec
     stopped = answer.interrupted()
     assert isinstance(stopped, StoppedError)
     batches.close()
-    seconds_until_gone(cluster, cluster.replicas[0], "c-word", at_most=5)
+    seconds_until_gone(cluster, cluster.replicas[0], "c-word")
 
 
 def test_a_value_over_the_ceiling_is_not_taken_in(connection, decoding):

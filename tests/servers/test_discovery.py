@@ -144,7 +144,7 @@ def test_one_that_follows_another_cluster_now_is_not_used_any_more(cluster, priv
         password = other.accounts["replicator"]
         port = other.primary.port
         replication.follow(connection, cluster.flavour, port=port, account="replicator", password=password)
-        wait_for(lambda: _source_id(connection), at_most=10)
+        wait_for(lambda: _source_id(connection))
     readings = {str(reading.node): reading for reading in engine.topology()}
     assert readings["replica-1"].role is Role.REPLICA
     assert readings["replica-2"].role is Role.UNKNOWN

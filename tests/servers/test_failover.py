@@ -191,7 +191,7 @@ def test_a_primary_that_is_killed_while_idle_ends_the_elevation(cluster, tmp_pat
         desk.gate.elevate(reason="incident 7")
         desk.run(CHANGE.format(mark="before"))
         cluster.kill(cluster.primary)
-        wait_for(lambda: desk.gate.status().elevated_seconds == 0, at_most=5)
+        wait_for(lambda: desk.gate.status().elevated_seconds == 0)
         error = desk.error_of(CHANGE.format(mark="idle"))
         assert isinstance(error, NoFitNodeError)
         cluster.promote(cluster.replicas[0])
@@ -254,7 +254,7 @@ def test_a_read_whose_connection_was_killed_is_not_sent_again(cluster, tmp_path,
 
 
 def kill_under(cluster, node, mark):
-    wait_for(lambda: threads_running(cluster, node, mark), at_most=20)
+    wait_for(lambda: threads_running(cluster, node, mark))
     cluster.kill(node)
 
 
@@ -274,7 +274,7 @@ def test_a_replica_that_stops_replicating_gets_no_reads(cluster, tmp_path, told)
         stopped = next(node for node in cluster.replicas if node.port == first)
         cluster.stop_replication(stopped)
         started = time.monotonic()
-        wait_for(lambda: desk.port() != first, at_most=15)
+        wait_for(lambda: desk.port() != first)
         noticed = time.monotonic() - started
         for node in cluster.replicas:
             cluster.stop_replication(node)

@@ -148,7 +148,7 @@ def test_again_while_it_is_being_stopped_leaves_and_kills_first(cluster, sit_dow
             break
     terminal.wait_for(lambda: terminal.process.poll() is not None)
     assert terminal.process.returncode == 130, terminal.said()
-    wait_for(lambda: not at_work(), at_most=3)
+    wait_for(lambda: not at_work())
     ended = outcomes(tmp_path)[-1]
     # It commits by itself, so nobody says that it did nothing.
     assert ended["outcome"] == "unknown"

@@ -31,6 +31,7 @@ from safeconsole.core.statement import TableName
 from safeconsole.core.vocabulary import Account, Effect, Flavour, NodeName, Role, Route
 from tests.servers.desk import seated
 from tests.servers.talking import (
+    SOON_SECONDS,
     GivenSecrets,
     RealClock,
     elevated,
@@ -437,7 +438,7 @@ def test_the_server_itself_ends_a_transaction_that_stands_idle(cluster, connect)
         cursor.execute("UPDATE shop.orders SET total = total WHERE id = 9")
         cursor.execute("SELECT status FROM shop.orders WHERE id = 9")
         assert cursor.fetchone()[0] != "mine"
-    wait_for(lambda: connection.broken, at_most=5)
+    wait_for(lambda: connection.broken)
 
 
 def test_a_connection_stands_idle_as_long_as_any_other_once_its_transaction_is_over(connect):
@@ -667,8 +668,8 @@ def test_no_literal_hides_the_plan(connect, literal):
 def test_an_estimate_that_would_run_long_is_ended(connect):
     connection = connect()
     started = time.monotonic()
-    estimate = connection.estimate(statement("SELECT * FROM (SELECT SLEEP(20)) x"))
-    assert time.monotonic() - started < 10
+    estimate = connection.estimate(statement("SELECT * FROM (SELECT SLEEP(60)) x"))
+    assert time.monotonic() - started < SOON_SECONDS
     assert [hazard.id for hazard in estimate.hazards] == ["runs-while-planned"]
     assert connection.broken or read(connection, "SELECT 1") == [(1,)]
 
@@ -770,7 +771,7 @@ def test_a_heartbeat_says_the_lag(private_cluster):
         reading = next(reading for reading in engine.topology() if reading.node == "replica-1")
         engine.close()
         assert (reading.lag_seconds is None) is (expected is None)
-        assert expected is None or 99 < reading.lag_seconds < 130
+        assert expected is None or 99 < reading.lag_seconds < 300
 
 
 def test_a_group_says_who_writes(private_cluster):
@@ -822,11 +823,13 @@ def test_what_is_wrong_ahead_is_said_to_whoever_asks(cluster):
 def test_leaving_does_not_wait_for_a_node_that_hangs(cluster):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
-        engine = open_engine("shop", settings_for([address]), GivenSecrets(cluster.accounts), RealClock())
+        engine = open_engine(
+            "shop", settings_for([address], connect_seconds=60), GivenSecrets(cluster.accounts), RealClock()
+        )
         engine.measure_ahead()
         began = time.monotonic()
         engine.close()
-        assert time.monotonic() - began < engine._settings.connect_seconds
+        assert time.monotonic() - began < SOON_SECONDS
 
 
 def test_warnings_reach_the_person_and_say_how_many_there_are(cluster, tmp_path):

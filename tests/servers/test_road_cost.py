@@ -96,7 +96,7 @@ def test_nothing_stays_open_after_a_read_whose_end_nobody_waited_for(cluster, tm
         desk.run("SELECT id, status FROM orders WHERE id = 7")
         node = next(each for each in cluster.nodes if each.name == desk.gate.status().node)
         with cluster.dba_connect(node) as dba, dba.cursor() as cursor:
-            wait_for(lambda: _transactions_of(cursor, "console_read") == 0, at_most=5)
+            wait_for(lambda: _transactions_of(cursor, "console_read") == 0)
         # And it is the same connection that goes on.
         assert desk.run("SELECT id FROM orders WHERE id = 8").table == [(8,)]
 
@@ -117,7 +117,7 @@ def test_a_connection_that_is_lost_between_two_reads_is_opened_again(cluster, tm
         node = next(each for each in cluster.nodes if each.name == desk.gate.status().node)
         with cluster.dba_connect(node) as dba, dba.cursor() as cursor:
             cursor.execute(f"KILL {connection._link.wire.thread}")
-        wait_for(lambda: connection.broken, at_most=5)
+        wait_for(lambda: connection.broken)
         assert desk.run("SELECT id FROM orders WHERE id = 8").table == [(8,)]
 
 

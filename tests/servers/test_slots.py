@@ -81,7 +81,7 @@ def test_who_waited_long_enough_is_told_who_is_in_the_way(cluster, sit_down):
     running = threading.Thread(target=lambda: first.error_of(LONG))
     first.gate.tighten("run_seconds", 5)
     running.start()
-    wait_for(lambda: threads_running(cluster, cluster.replicas[1], "JOIN orders slots"), at_most=10)
+    wait_for(lambda: threads_running(cluster, cluster.replicas[1], "JOIN orders slots"))
     with pytest.raises(NoFitNodeError, match="at 1 heavy statements already") as caught:
         ask(second, LONG)
     assert "slot safeconsole.heavy.1: connection " in caught.value.evidence[0]
@@ -103,7 +103,7 @@ def test_a_console_that_died_frees_its_slot_when_its_statement_is_over(cluster, 
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait_for(lambda: threads_running(cluster, cluster.replicas[1], "JOIN orders slots"), at_most=20)
+    wait_for(lambda: threads_running(cluster, cluster.replicas[1], "JOIN orders slots"))
     dying.send_signal(signal.SIGKILL)
     dying.wait()
     started = time.monotonic()

@@ -24,7 +24,7 @@ from safeconsole.core.errors import (
     StoppedError,
 )
 from tests.servers.desk import seated
-from tests.servers.talking import wait_for
+from tests.servers.talking import SOON_SECONDS, wait_for
 
 ROW = 31
 CHANGE = f"UPDATE orders SET status = '{{what}}' WHERE id = {ROW}"
@@ -51,8 +51,16 @@ def seconds_until_free(cluster, node=None):
 
 @pytest.fixture
 def desk(cluster, tmp_path):
+    """Somebody with a window open."""
+    with seated(cluster, tmp_path / "desk", plea=None, transactions={"write_idle_seconds": 120}) as seat:
+        seat.gate.elevate(reason="incident 7")
+        yield seat
+
+
+@pytest.fixture
+def hasty_desk(cluster, tmp_path):
     """Somebody with a window open, on a policy that lets transactions stand idle for 3 s."""
-    with seated(cluster, tmp_path / "desk", plea=None, transactions={"write_idle_seconds": 3}) as seat:
+    with seated(cluster, tmp_path / "hasty", plea=None, transactions={"write_idle_seconds": 3}) as seat:
         seat.gate.elevate(reason="incident 7")
         yield seat
 
@@ -90,30 +98,32 @@ def test_a_rollback_and_a_savepoint_undo_what_they_say(cluster, desk):
     assert status_of(cluster) == before
 
 
-def test_one_that_stands_idle_is_rolled_back_while_nobody_types(cluster, desk):
+def test_one_that_stands_idle_is_rolled_back_while_nobody_types(cluster, hasty_desk):
     before = status_of(cluster)
-    desk.run("BEGIN")
-    desk.run(CHANGE.format(what="idle"))
+    hasty_desk.run("BEGIN")
+    hasty_desk.run(CHANGE.format(what="idle"))
     # What a prompt does every second.
-    wait_for(lambda: desk.gate.status().transaction is None, at_most=10)
-    assert "it stood idle past its limit" in desk.gate.take_told()[0]
-    assert seconds_until_free(cluster) < 2
+    wait_for(lambda: hasty_desk.gate.status().transaction is None)
+    assert "it stood idle past its limit" in hasty_desk.gate.take_told()[0]
+    assert seconds_until_free(cluster) < SOON_SECONDS
     assert status_of(cluster) == before
     with pytest.raises(DeniedError, match="nothing was sent"):
-        desk.run("COMMIT")
-    assert desk.gate.status().elevated_seconds > 0
+        hasty_desk.run("COMMIT")
+    assert hasty_desk.gate.status().elevated_seconds > 0
 
 
-def test_what_the_server_ends_is_told_as_that(cluster, desk):
+def test_what_the_server_ends_is_told_as_that(cluster, hasty_desk):
     """A console that was stopped for a while: the server did not wait for it."""
     before = status_of(cluster)
-    desk.run("BEGIN")
-    desk.run(CHANGE.format(what="stopped"))
-    assert 2 < seconds_until_free(cluster) < 30
+    hasty_desk.run("BEGIN")
+    started = time.monotonic()
+    hasty_desk.run(CHANGE.format(what="stopped"))
+    assert seconds_until_free(cluster) < 60
+    assert time.monotonic() - started > 2.5
     assert status_of(cluster) == before
     with pytest.raises(RefusedError):
-        desk.run(CHANGE.format(what="on and on"))
-    (line,) = desk.gate.take_told()
+        hasty_desk.run(CHANGE.format(what="on and on"))
+    (line,) = hasty_desk.gate.take_told()
     assert "was rolled back" in line
     assert status_of(cluster) == before
 
@@ -129,7 +139,7 @@ def test_it_ends_with_the_elevation_and_with_the_session(cluster, desk, how):
         desk.gate.stand_down()
         (line,) = desk.gate.take_told()
     assert "was rolled back" in line
-    assert seconds_until_free(cluster) < 2
+    assert seconds_until_free(cluster) < SOON_SECONDS
     assert status_of(cluster) == before
 
 
@@ -141,7 +151,7 @@ def test_a_statement_at_its_limit_takes_it_along(cluster, desk):
     with pytest.raises(StoppedError):
         desk.run("UPDATE orders SET status = IF(SLEEP(0.02) = 0, 'slow', status) WHERE id BETWEEN 200 AND 400")
     assert "a statement of it was stopped" in desk.gate.take_told()[0]
-    assert seconds_until_free(cluster) < 5
+    assert seconds_until_free(cluster) < SOON_SECONDS
     assert status_of(cluster) == before
 
 
@@ -242,7 +252,7 @@ def test_a_console_that_is_killed_leaves_nothing_open(cluster, console):
     before = status_of(cluster)
     os.kill(console().pid, signal.SIGKILL)
     # The kernel closes its connections, and the server rolls back.
-    assert seconds_until_free(cluster) < 3
+    assert seconds_until_free(cluster) < SOON_SECONDS
     assert status_of(cluster) == before
 
 
@@ -253,7 +263,7 @@ def test_a_console_that_is_stopped_leaves_nothing_open_past_its_deadline(cluster
     os.kill(running.pid, signal.SIGSTOP)
     waited = seconds_until_free(cluster)
     os.kill(running.pid, signal.SIGCONT)
-    assert waited < 3 + 5 + 3
+    assert waited < 3 + SOON_SECONDS
     assert status_of(cluster) == before
 
 
