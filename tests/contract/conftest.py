@@ -35,7 +35,7 @@ class Subject:
         schema: where the shop is.
         read: returns ids 1, 2, 3 in one column.
         long_read: returns at least 20,000 rows.
-        slow: a read that runs for 20 s unless it is stopped.
+        slow: a read that runs for a minute unless it is stopped.
         wrong: names a table that is not there.
         write: sets the status of order 1 to "contract".
         written: returns the status of order 1.
@@ -74,7 +74,7 @@ def fake_subject():
 
     read = statement("SELECT id FROM orders WHERE id < 4 ORDER BY id")
     long_read = statement("SELECT o.id, p.id, o.status FROM orders o, orders p LIMIT 300000")
-    slow = statement("SELECT SLEEP(20)")
+    slow = statement("SELECT SLEEP(60)")
     wrong = statement("SELECT id FROM no_such_table")
     change = write("UPDATE orders SET status = 'contract' WHERE id = 1")
     written = statement("SELECT status FROM orders WHERE id = 1")
@@ -88,7 +88,7 @@ def fake_subject():
             answers={
                 read.text: Planned(batches=([(1,), (2,), (3,)],)),
                 long_read.text: Planned(batches=many()),
-                slow.text: Planned(batches=([(0,)],), slow_seconds=20.0),
+                slow.text: Planned(batches=([(0,)],), slow_seconds=60.0),
                 wrong.text: Planned(refusal=missing),
                 change.text: set_to("contract"),
                 written.text: lambda: Planned(batches=([(status["now"],)],)),
@@ -125,7 +125,7 @@ def sqlite_subject(tmp_path):
             read=statement("SELECT id FROM orders WHERE id < 4 ORDER BY id"),
             long_read=statement("SELECT o.id, p.id, o.status FROM orders o, shop.orders p LIMIT 300000"),
             slow=statement(
-                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 900000000)"
+                "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9000000000)"
                 " SELECT count(*) FROM n"
             ),
             wrong=statement("SELECT id FROM no_such_table"),
@@ -147,7 +147,7 @@ def mariadb_subject(tmp_path_factory):
     yield from _server_subject("mariadb", tmp_path_factory)
 
 
-def wait_until(fact, seconds=5.0):
+def wait_until(fact, seconds=20.0):
     """Wait for something that another thread is about to do."""
     deadline = time.monotonic() + seconds
     while not fact():
@@ -175,7 +175,7 @@ def _server_subject(flavour, tmp_path_factory):
         schema="shop",
         read=statement("SELECT id FROM orders WHERE id < 4 ORDER BY id"),
         long_read=statement("SELECT o.id, p.id, o.status FROM orders o, orders p LIMIT 300000"),
-        slow=statement("SELECT SLEEP(20)"),
+        slow=statement("SELECT SLEEP(60)"),
         wrong=statement("SELECT id FROM no_such_table"),
         write=write("UPDATE orders SET status = 'contract' WHERE id = 1"),
         written=statement("SELECT status FROM orders WHERE id = 1"),

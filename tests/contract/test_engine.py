@@ -11,6 +11,7 @@ from safeconsole.core.limits import Limits
 from safeconsole.core.routing import Identity
 from safeconsole.core.statement import Statement
 from safeconsole.core.vocabulary import Account, Effect, NodeName, Role, Route
+from tests.servers.talking import SOON_SECONDS
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_a_read_that_passes_its_deadline_is_stopped(subject, opened):
     started = time.monotonic()
     with pytest.raises(StoppedError) as caught:
         rows_of(connection, permit(connection, subject.slow, run_seconds=0.5))
-    assert 0.5 <= time.monotonic() - started < 3
+    assert 0.5 <= time.monotonic() - started < SOON_SECONDS
     assert caught.value.ceiling == "run_seconds"
     assert caught.value.verified in ("killed", "already over")
     assert connection.broken
@@ -130,7 +131,7 @@ def test_a_stop_ends_what_runs(subject, opened):
     with pytest.raises(SafeConsoleError):
         rows_of(connection, permit(connection, subject.slow))
     stopper.join()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < SOON_SECONDS
     assert said == ["killed"] or said == ["already over"]
     assert connection.broken
 
@@ -223,7 +224,7 @@ def test_an_estimate_runs_nothing_and_raises_nothing(subject, opened):
     assert connection.estimate(subject.wrong).objection
     started = time.monotonic()
     connection.estimate(subject.slow)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < SOON_SECONDS
     assert rows_of(connection, permit(connection, subject.read)) == [(1,), (2,), (3,)]
 
 
@@ -339,7 +340,7 @@ def test_watching_reports_samples_of_a_statement_that_lasts(subject, opened):
         answer = connection.send(permit(connection, subject.slow, run_seconds=1.0), watch=samples.append)
         list(answer.batches())
     assert samples
-    assert all(0 < sample.elapsed_seconds <= 1.5 for sample in samples)
+    assert all(0 < sample.elapsed_seconds < SOON_SECONDS for sample in samples)
 
 
 SLOTS = ("safeconsole.contract.1", "safeconsole.contract.2")
@@ -356,7 +357,7 @@ def test_a_slot_is_held_by_one_connection_at_a_time(opened):
     assert taken == set(SLOTS)
     started = time.monotonic()
     assert third.take_slot(SLOTS, within_seconds=0.5) == ""
-    assert 0.4 <= time.monotonic() - started < 3
+    assert 0.4 <= time.monotonic() - started < SOON_SECONDS
     assert not any("nobody" in line for line in third.slot_holders(SLOTS))
     first.free_slot()
     assert third.take_slot(SLOTS, within_seconds=0) == SLOTS[0]

@@ -70,7 +70,7 @@ def held(cluster):
     )
 
 
-def settled(cluster, wanted, *):
+def settled(cluster, wanted, *, at_most=10.0):
     """Look until what is held is no more than wanted; a server needs moments to see that a connection is gone."""
     until = time.monotonic() + at_most
     while True:

@@ -62,10 +62,10 @@ def test_who_asks_waits_no_longer_than_they_can_and_a_hanging_source_is_asked_on
     source.may_answer.clear()
     started = time.monotonic()
     assert [latest.read() for _ in range(5)] == [None] * 5
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
     assert source.asked == 1
     source.may_answer.set()
-    until = time.monotonic() + 5
+    until = time.monotonic() + 20
     while latest.read() is None:
         assert time.monotonic() < until
     assert latest.read() == 1

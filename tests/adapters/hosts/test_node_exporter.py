@@ -50,7 +50,7 @@ def test_who_hangs_drips_or_floods_is_given_up(behaviour):
     started = time.monotonic()
     with exporting(behaviour) as exporter:
         assert NodeExporter(exporter.url).fetch() is None
-    assert time.monotonic() - started < ANSWER_SECONDS + 2
+    assert time.monotonic() - started < ANSWER_SECONDS + 15
 
 
 def test_nobody_there_is_no_reading():

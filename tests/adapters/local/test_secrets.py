@@ -114,7 +114,7 @@ def test_a_command_that_is_not_there_or_hangs_is_said(monkeypatch):
     monkeypatch.setattr("safeconsole.adapters.local.secrets.COMMAND_SECONDS", 0.2)
     began = time.monotonic()
     assert "did not answer within 0.2 s" in refusal(secrets("command", command=["sleep", "30"])).evidence[0]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 15
 
 
 def test_sources_are_asked_in_their_order(use_keyring):
