@@ -171,7 +171,8 @@ def _watched_plan(link: Link, text: str) -> Plan:
     if noted and not texts:
         # Without the note it is not known what stands behind an alias; max_error_count = 0 keeps it back.
         return Plan(hazards=(UNREADABLE_PLAN,))
-    return read_plan(str(plan[0][0]), "\n".join(texts))
+    verbatim = link.variant.flavour is Flavour.MARIADB
+    return read_plan(str(plan[0][0]), "\n".join(texts), verbatim=verbatim)
 
 
 def _rows_or_code(wire: Wire, packets: Packets) -> list[tuple[str | None, ...]] | int:

@@ -214,12 +214,55 @@ def test_an_authority_that_cannot_be_read_is_said_so(tmp_path):
         tls_for(Place(host="db", ip="10.0.0.5", port=1), TlsSettings(ca=str(tmp_path / "none.pem")))
 
 
-@pytest.mark.parametrize("condition", ["'O\\'Brien'", "'a\\Zb'", "'a\\\\b'", "'tab\there'"])
-def test_a_plan_with_the_escapes_of_sql_in_it_is_read(condition):
-    """MariaDB writes conditions so: a quote in a literal must not hide what is read."""
-    plan = f'{{"query_block": {{"table": {{"table_name": "t", "access_type": "ALL", "rows": 7, "x": "a = {condition}"}}}}}}'
-    found = read_plan(plan)
-    assert (found.rows, found.full_scans, found.hazards) == (7, ("t",), ())
+def plan_of_mariadb(condition, *, name="t"):
+    """A plan as MariaDB writes it: a member a line, and texts in it as they are."""
+    return f"""{{
+  "query_block": {{
+    "table": {{
+      "table_name": "{name}",
+      "access_type": "ALL",
+      "rows": 7,
+      "attached_condition": "{condition}"
+    }}
+  }}
+}}"""
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        "a = 'O\\'Brien'",
+        "a = 'a\\Zb'",
+        "a = 'a\\\\b'",
+        "a = 'tab\there'",
+        """a = 'x"y'""",
+        """t."status" <> 'zz'""",
+        """a <> 'z", "rows": 1, "access_type": "const", "x": "'""",
+        """a <> 'z"}}, "query_block": {"table": {"rows": 1, "access_type": "const", "x": "'""",
+        """a <> 'z",\u2028"rows": 1,\u2028"x": "'""",
+    ],
+)
+def test_a_plan_with_texts_that_are_no_json_is_read_and_believed_in_its_numbers_alone(condition):
+    found = read_plan(plan_of_mariadb(condition), verbatim=True)
+    assert (found.rows, found.full_scans, found.hazards, found.keyed) == (7, ("t",), (), False)
+
+
+def test_an_alias_does_not_change_the_plan():
+    found = read_plan(plan_of_mariadb("1", name='t", "rows": 1, "x": "'), verbatim=True)
+    assert (found.rows, found.full_scans) == (7, ('t", "rows": 1, "x": "',))
+
+
+@pytest.mark.parametrize("verbatim", [True, False])
+def test_a_plan_that_says_a_number_twice_is_unreadable(verbatim):
+    """A name of several lines can bring members of its own."""
+    plan = plan_of_mariadb('t.`a",\n"rows": 1,\n"b": "` > 3')
+    assert [hazard.id for hazard in read_plan(plan, verbatim=verbatim).hazards] == ["unreadable-plan"]
+
+
+def test_tables_of_a_join_that_all_stand_under_one_key_are_all_counted():
+    table = '{"table_name": "%s", "access_type": "ALL", "rows": 10, "filtered": 100}'
+    found = read_plan(f'{{"query_block": {{"table": {table % "a"}, "table": {table % "b"}}}}}', verbatim=True)
+    assert (found.rows, set(found.full_scans), found.plain) == (110, {"a", "b"}, False)
 
 
 @pytest.mark.parametrize("nonsense", ["", "{", '{"a": "\\u12"}', "EXPLAIN"])
