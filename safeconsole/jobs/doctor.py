@@ -193,7 +193,7 @@ def _privileges(asker: Asker, flavour: Flavour, grantee: str) -> tuple[tuple[Pri
 
 def _is_role(line: str) -> bool:
     """Whether a line hands on a role; what an active one brings is listed as well. Source: MySQL 9.7, measured."""
-    return line.startswith("GRANT `") and " ON " not in line
+    return line.startswith("GRANT ") and " ON " not in line
 
 
 _PRIVILEGE_TABLES: dict[str, tuple[str, ...]] = {

@@ -130,6 +130,21 @@ def test_what_a_grant_says_is_read_back_whatever_the_names(names, schema, table,
 @pytest.mark.parametrize(
     "line",
     [
+        'GRANT SELECT ("a", "b""c"), INSERT ON "shop"."orders" TO "x"@"%"',
+        'GRANT SELECT (a, `b"c`), INSERT ON shop.orders TO x@"%"',
+    ],
+)
+def test_names_are_read_in_every_way_in_which_a_server_quotes_them(line):
+    place = {"schema": "shop", "table": "orders"}
+    assert privileges_of(line) == (
+        Privilege(name="SELECT", columns=("a", 'b"c'), **place),
+        Privilege(name="INSERT", **place),
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
         "GRANT PROXY ON ``@`` TO `root`@`localhost` WITH GRANT OPTION",
         "REVOKE SELECT ON `mysql`.* FROM `x`@`%`",
         "GRANT `role`@`%` TO `x`@`%`",
