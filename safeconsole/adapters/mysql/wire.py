@@ -39,6 +39,9 @@ _LONGEST_TOGETHER = 1024 * 1024
 """Characters of a question that is sent together with others: it is one packet, and no pipe is full of it."""
 
 _DEFINITION_BYTES = 16 * 1024 * 1024
+_PREPARED_BYTES = 12
+"""How long the answer to a prepared statement is. Source: MySQL manual, "COM_STMT_PREPARE Response"."""
+
 _IN_CLEAR = frozenset({b"mysql_clear_password", b"dialog"})
 """Ways to log in that hand the password over as it is."""
 
@@ -298,7 +301,9 @@ class Wire(_Driver):
 
     def drop_prepared(self, packets: Packets) -> None:
         """Read what a server says of a statement that it prepared, and have it dropped; that has no answer."""
-        self._execute_command(COMMAND.COM_STMT_CLOSE, _prepared(packets))
+        number = _prepared(packets)
+        if number:
+            self._execute_command(COMMAND.COM_STMT_CLOSE, number)
 
     def _packets(self, ceiling_bytes: int, *, timed: bool = True) -> Packets:
         # Another thread may have cut the connection since the send.
@@ -365,8 +370,15 @@ class Wire(_Driver):
 
 
 def _prepared(packets: Packets) -> bytes:
-    """Read what a server says of a statement that it prepared, and return its number there."""
+    """
+    Read what a server says of a statement that it prepared, and return its number there.
+
+    It is b"" where nothing stayed prepared: MariaDB 10.11 carries `HELP 'word'` out at once where there is no help on
+    the word, and says that it is done. Source: measured.
+    """
     first = packets.next()
+    if len(first) < _PREPARED_BYTES:
+        return b""
     columns, parameters = struct.unpack_from("<HH", first, 5)
     for count in (parameters, columns):
         # Definitions and, after them, one end marker; nothing at all where there are none.
