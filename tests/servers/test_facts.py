@@ -180,3 +180,17 @@ def test_an_analyze_that_runs_its_query_is_estimated_like_the_query(cluster, vie
         # What is only explained reads nothing.
         (explained,) = desk.gate.split("EXPLAIN SELECT COUNT(*) FROM orders")
         assert desk.gate.consider(explained).estimate.rows == -1
+
+
+def test_a_snapshot_hides_no_view_that_became_another(cluster, views, tmp_path):
+    """MySQL's dictionary shows a snapshot the definition of then, and the server runs the one of now."""
+    with cluster.dba_connect(cluster.primary) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE OR REPLACE VIEW limited.changing AS SELECT 1 AS x")
+        with seated(cluster, tmp_path / "desk", to="primary", plea=None) as desk:
+            desk.run("START TRANSACTION WITH CONSISTENT SNAPSHOT")
+            desk.run("SELECT COUNT(*) FROM orders")
+            cursor.execute("CREATE OR REPLACE VIEW limited.changing AS SELECT GET_LOCK('changed', 0) AS x")
+            (read,) = desk.gate.split("SELECT x FROM limited.changing")
+            considered = desk.gate.consider(read)
+            assert "lock" in considered.facts["stmt.effects"]
+            assert considered.decision.verdict.word != "allow"

@@ -16,8 +16,9 @@ from collections.abc import Callable
 
 from safeconsole.adapters.mysql.alarm import Alarm
 from safeconsole.adapters.mysql.baseline import Baseline
-from safeconsole.adapters.mysql.lookout import ANSWER_SECONDS, Lookout
+from safeconsole.adapters.mysql.lookout import ANSWER_SECONDS, Found, Lookout
 from safeconsole.adapters.mysql.watched import Watched, sample_of
+from safeconsole.adapters.mysql.wire import Wire
 from safeconsole.core.errors import UnreachableError
 from safeconsole.core.limits import Limits
 from safeconsole.core.watchdog import (
@@ -122,6 +123,11 @@ class Watchdog:
         if not watched.over.wait(_SETTLE_SECONDS):
             return "unreachable"
         return watched.verified or "already over"
+
+    def look(self, asked: Callable[[Wire, str], Found], text: str) -> Found:
+        """Ask something beside the watched connection. Raises UnreachableError: as every look."""
+        with self._looking:
+            return self._lookout.look(lambda wire: asked(wire, text))
 
     def still_there(self) -> str:
         """End the watched connection, which is lost to us, and say as `stop` what became of its statement."""

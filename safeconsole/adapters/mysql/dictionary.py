@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import msgspec
 
@@ -30,6 +30,8 @@ _VIEW = "VIEW"
 _DEFINITION = "DEFINITION"
 
 Rows = list[tuple[str | None, ...]]
+Ask = Callable[[str], Rows]
+"""Asks one `question`, and returns its answer, nothing where the server refuses it."""
 
 
 class Dictionary(msgspec.Struct):
@@ -61,11 +63,12 @@ class Dictionary(msgspec.Struct):
             found = told.get(((name.schema or "").lower(), name.name.lower()))
             self._known[name] = (now, None if found is None else _object(name, found, rules))
 
-    def behind(self, wire: Wire, names: Iterable[TableName], rules: LexicalRules, *, must_exist: bool) -> Behind:
+    def behind(self, ask: Ask, names: Iterable[TableName], rules: LexicalRules, *, must_exist: bool) -> Behind:
         """
         Return what stands behind some names, through views on views.
 
         Args:
+            ask: asks the server what it does not know yet.
             must_exist: what the dictionary does not show is unknown; otherwise it may be a table yet to be made.
 
         Raises:
@@ -78,7 +81,7 @@ class Dictionary(msgspec.Struct):
                 return behind_all(found.items())
             if len(found) + len(wave) > MOST_NAMES:
                 return behind_all(found.items(), unfinished=f"its views lead to more than {MOST_NAMES} names")
-            self._ask(wire, wave, rules)
+            self._ask(ask, wave, rules)
             for name in wave:
                 known = self._known[name][1]
                 if known is not None:
@@ -89,10 +92,10 @@ class Dictionary(msgspec.Struct):
             wave = [name for name in looked_at(table for tables in inner for table in tables) if name not in found]
         return behind_all(found.items(), unfinished=f"its views stand on views, more than {_DEEPEST} deep")
 
-    def _ask(self, wire: Wire, names: list[TableName], rules: LexicalRules) -> None:
+    def _ask(self, ask: Ask, names: list[TableName], rules: LexicalRules) -> None:
         unknown = self.unknown(names)
         if unknown:
-            self.learn(unknown, answered(wire, question(unknown)), rules)
+            self.learn(unknown, ask(question(unknown)), rules)
 
 
 def question(names: Iterable[TableName]) -> str:

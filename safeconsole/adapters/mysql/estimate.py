@@ -8,10 +8,12 @@ MySQL, a function too on MariaDB. What cannot be stopped once it runs is not pla
 
 from __future__ import annotations
 
+from functools import partial
+
 from msgspec.structs import replace
 from pymysql.constants import COMMAND
 
-from safeconsole.adapters.mysql.dictionary import MOST_NAMES, Dictionary, question
+from safeconsole.adapters.mysql.dictionary import MOST_NAMES, Dictionary, answered, question
 from safeconsole.adapters.mysql.error_codes import KNOWN, Meaning, code_of, is_lost, text_of
 from safeconsole.adapters.mysql.link import Link
 from safeconsole.adapters.mysql.packets import Packets
@@ -54,13 +56,15 @@ def estimate_of(link: Link, statement: Statement, dictionary: Dictionary) -> Est
     # What the person opened stays open; a read in it hurts no less than one outside.
     is_within = bool(wire.server_status & IN_TRANSACTION)
     wire.wait_at_most(link.patience_seconds)
+    # In a snapshot MySQL shows the dictionary as it was when that began, and runs a view as it is now.
+    ask = partial(link.watchdog.look, answered) if is_within else partial(answered, wire)
     prepared = statement.changes_nothing or is_misspelt_perhaps(statement)
     if not prepared:
-        behind = dictionary.behind(wire, names, rules, must_exist=statement.changes_nothing)
+        behind = dictionary.behind(ask, names, rules, must_exist=statement.changes_nothing)
         return Estimate(hazards=behind.hazards, behind=behind)
     try:
         objection = _prepare(wire, statement.text, names, dictionary, rules)
-        behind = dictionary.behind(wire, names, rules, must_exist=objection is None)
+        behind = dictionary.behind(ask, names, rules, must_exist=objection is None)
         if objection is not None:
             code, text = objection
             return Estimate(
@@ -112,12 +116,12 @@ def _prepare(
     """
     Return the server's objection (code, text) to a text in a transaction, the open one or a new one, or None.
 
-    What the dictionary does not know of the names is asked on the way.
+    What the dictionary does not know of the names is asked on the way, but for what would see a snapshot.
     """
     is_within = wire.server_status & IN_TRANSACTION
     begin = () if is_within else ((COMMAND.COM_QUERY, "START TRANSACTION READ ONLY"),)
     # A statement with more is unknown, and nothing more is asked for it.
-    unknown = dictionary.unknown(names)[:MOST_NAMES]
+    unknown = [] if is_within else dictionary.unknown(names)[:MOST_NAMES]
     asked = ((COMMAND.COM_QUERY, question(unknown)),) if unknown else ()
     answers = wire.answers(*begin, (COMMAND.COM_STMT_PREPARE, text), *asked)
     if begin:

@@ -100,7 +100,7 @@ class Lookout:
     def _seen(self) -> list[tuple[str, bool]]:
         """Return host, and whether it runs something, of the watched thread: one row, or none."""
         text = self._variant.process.format(thread=self.target.thread)
-        rows: list[tuple[Any, ...]] = self._twice(lambda wire: wire.rows(text))
+        rows: list[tuple[Any, ...]] = self.look(lambda wire: wire.rows(text))
         return [(str(row[2]), self._runs(row)) for row in rows if row[0] == self.target.thread]
 
     def _runs(self, row: tuple[Any, ...]) -> bool:
@@ -113,7 +113,8 @@ class Lookout:
         """Close the connection; never raises."""
         self._wire.quit()
 
-    def _twice(self, look: Callable[[Wire], Found]) -> Found:
+    def look(self, look: Callable[[Wire], Found]) -> Found:
+        """Ask something over the second connection, over a new one where it is gone."""
         self._wire.wait_at_most(ANSWER_SECONDS)
         try:
             return look(self._wire)
