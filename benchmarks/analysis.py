@@ -34,6 +34,13 @@ LARGE = {
     "rows with calls": "insert into t values " + ",".join(f"({n},'abc''d{n}',NULL,now())" for n in range(150_000)),
     "IN list": "select 1 from t where a in (" + ",".join(map(str, range(700_000))) + ")",
     "conditions": "select 1 from t where " + " and ".join(f"a{n}={n}" for n in range(250_000)),
+    "conditions on metadata": (
+        "select data_length from information_schema.tables where "
+        + "(" * 50
+        + "table_schema = 'a' and " * 40_000
+        + "1"
+        + ")" * 50
+    ),
     "one string": "select '" + "x''" * 1_600_000 + "'",
     "parentheses": "(" * 5_000_000,
     "open strings": "'a\\" * 1_600_000,

@@ -44,6 +44,9 @@ _PREFIX = re.compile(r"""['"][^%_'"\\]{3}""")
 # Means its own characters under every sql_mode.
 _PLAIN = re.compile(r"""(?P<quote>['"])(?P<value>[^'"\\]+)(?P=quote)""")
 _EQUALITY = 3
+# Each mention is looked for in its WHERE; the bound keeps that linear.
+_MOST_MENTIONS = 20
+_MOST_PARENTHESES = 4
 
 Clause = tuple[Token, ...]
 
@@ -64,12 +67,14 @@ class _Query(msgspec.Struct):
         once: it runs no more often than the query around it, as a derived table or a part of a UNION.
         factors: what stands in its FROM.
         where: the tokens of its WHERE.
+        conditions: those of it that must all hold, once they were asked for.
     """
 
     around: _Query | None
     once: bool
     factors: list[_Factor] = msgspec.field(default_factory=list)
     where: list[Token] = msgspec.field(default_factory=list)
+    conditions: tuple[Clause, ...] | None = None
 
 
 class _Frame(msgspec.Struct):
@@ -104,7 +109,7 @@ def filter_on(tokens: Clause, table: str, keys: tuple[str, str]) -> tuple[Filter
     queries = [] if words & _REPEATING else _queries(tokens)
     named = [(query, factor) for query in queries for factor in query.factors if factor.name]
     mentioned = [each for each in named if each[1].name == table.lower()]
-    if not mentioned or len(mentioned) != _mentions(tokens, table.lower()):
+    if not 0 < len(mentioned) <= _MOST_MENTIONS or len(mentioned) != _mentions(tokens, table.lower()):
         return Filter.NONE, ""
     if "WITH" in words and len(named) > len(mentioned) + 1:
         # A query by a name may stand where it runs once a row, unless it is named once and nothing else is.
@@ -150,7 +155,9 @@ def _schema_given(query: _Query, factor: _Factor, column: str) -> str:
 
 def _said_of(query: _Query, factor: _Factor) -> Iterator[Clause]:
     """Yield the conditions on columns of one table, from the column's name on."""
-    for condition in _conditions(tuple(query.where)):
+    if query.conditions is None:
+        query.conditions = tuple(_conditions(tuple(query.where), _MOST_PARENTHESES))
+    for condition in query.conditions:
         rest, qualifier = condition, ""
         while len(rest) > 2 and rest[1].text == "." and rest[0].kind in _NAMES:
             qualifier, rest = name_of(rest[0]).lower(), rest[2:]
@@ -158,8 +165,8 @@ def _said_of(query: _Query, factor: _Factor) -> Iterator[Clause]:
             yield rest
 
 
-def _conditions(clause: Clause) -> Iterator[Clause]:
-    """Yield the conditions that must all hold, those inside parentheses of their own too."""
+def _conditions(clause: Clause, deep: int) -> Iterator[Clause]:
+    """Yield the conditions that must all hold, those inside parentheses of their own too, so many deep."""
     parts: list[list[Token]] = [[]]
     depth = 0
     for token in clause:
@@ -173,8 +180,8 @@ def _conditions(clause: Clause) -> Iterator[Clause]:
         else:
             parts[-1].append(token)
     for part in filter(None, parts):
-        if _is_wrapped(part):
-            yield from _conditions(tuple(part[1:-1]))
+        if deep and _is_wrapped(part):
+            yield from _conditions(tuple(part[1:-1]), deep - 1)
         else:
             yield tuple(part)
 

@@ -194,6 +194,8 @@ def test_a_lookup_is_found_where_it_stands(text, rules):
         f"select data_length from {LOOKED_UP} union select data_length from information_schema.tables",
         "select data_length from (select * from information_schema.tables) d where table_schema = 'a' and table_name = 'b'",
         "select t.data_length from orders o join information_schema.tables t on t.table_schema = 'a' and t.table_name = 'b'",
+        # More mentions than are looked at.
+        " union all ".join([f"select data_length from {LOOKED_UP}"] * 21),
         # A column by the name of a clause hides nothing.
         f"select data_length from (select 1 as window) d, {LOOKED_UP} and window = 1 or 1",
         f"select data_length from (select 1 as minus) d, {LOOKED_UP} and minus = 1 or 1",
