@@ -234,10 +234,18 @@ class Gate:
         # Before the record: what the server did is so, whatever fails after it.
         self._custody.was_done(permit, connection, completion)
         self._session_state.was_done(permit, connection)
+        self._hold_asked(permit)
         self._own_writes.wrote(permit)
         ended = self._recorder.done(number, completion, tally)
         self._end(ended, presenter)
         return ended
+
+    def _hold_asked(self, permit: Permit) -> None:
+        """Hold for what follows, on every connection, the ceilings that a SET has set on the one it ran on."""
+        for ask in permit.statement.asks if permit.statement.kind == "set" else ():
+            # A policy that only observes lets more pass; the read-back of the guards then ends that connection.
+            if ask.value <= getattr(permit.limits, ask.limit):
+                self.tighten(ask.limit, ask.value)
 
     def _end(self, ended: Ended, presenter: Presenter, *, durable: bool = False) -> None:
         try:

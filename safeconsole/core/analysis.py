@@ -94,6 +94,9 @@ def _statement(piece: Piece, rules: LexicalRules, schema: str) -> Statement:
         reasons=tuple(findings.reasons),
         returns_rows=kind.rows,
         vertical=piece.vertical,
+        asks=tuple(findings.asks),
+        keeps_nothing=findings.keeps_nothing and not findings.hazards,
+        notes=tuple(findings.notes),
     )
 
 

@@ -8,7 +8,7 @@ the console: a limit, or how statements are read, may rest on it.
 from __future__ import annotations
 
 from safeconsole.core.catalogue.objects import words
-from safeconsole.core.catalogue.settings import HARMLESS_SETTINGS
+from safeconsole.core.catalogue.settings import HARMLESS_SETTINGS, HELD_VALUES, READ_ONLY_SETTINGS
 from safeconsole.core.clauses import read_calls, read_clauses
 from safeconsole.core.findings import Findings
 from safeconsole.core.lexicon import Token, TokenKind
@@ -18,6 +18,7 @@ from safeconsole.core.vocabulary import Effect, Flavour
 _GLOBAL_SCOPES = frozenset({"GLOBAL", "PERSIST", "PERSIST_ONLY"})
 _SCOPES = _GLOBAL_SCOPES | {"SESSION", "LOCAL"}
 _SIGNS = frozenset({"=", ":="})
+_PLAIN_VALUES = frozenset({TokenKind.WORD, TokenKind.NAME, TokenKind.STRING, TokenKind.NUMBER})
 _CHARACTERS = frozenset({"NAMES", "CHARSET", "CHARACTER"})
 
 
@@ -32,9 +33,12 @@ def read_set(findings: Findings) -> int:
     first = tokens[1].word if len(tokens) > 1 else ""
     if first == "STATEMENT":
         return _read_statement_settings(findings)
-    if not _read_special(findings, first):
-        for assignment in _assignments(tokens[1:]):
-            _read_assignment(assignment, findings)
+    if _sets_what_is_held(tokens):
+        findings.keeps_nothing = True
+    elif not _read_special(findings, first):
+        kept = [_read_assignment(assignment, findings) for assignment in _assignments(tokens[1:])]
+        findings.keeps_nothing = not any(kept)
+        _read_standing_asks(findings)
     read_calls(findings)
     read_clauses(findings)
     if any(token.word == "SELECT" for token in tokens):
@@ -43,6 +47,34 @@ def read_set(findings: Findings) -> int:
         if findings.rules.flavour is not Flavour.MARIADB:
             findings.action("outside-time-limit")
     return 0
+
+
+def _read_standing_asks(findings: Findings) -> None:
+    """Say of ceilings that a SET gives to what follows that they hold, unless it says two things of one ceiling."""
+    values: dict[str, set[float]] = {}
+    for ask in findings.asks:
+        values.setdefault(ask.limit, set()).add(ask.value)
+    for limit, asked in values.items():
+        if len(asked) > 1:
+            findings.action("console-owned-setting", f"two values of {limit}")
+        for value in asked:
+            findings.notes.setdefault(f"{limit} is {value:,.15g} for the session from here on, on every connection")
+
+
+def _sets_what_is_held(tokens: tuple[Token, ...]) -> bool:
+    """Whether a form without a sign sets what the console has set on every connection."""
+    words = [token.word for token in tokens]
+    if words[1:] in (["SESSION", "TRANSACTION", "READ", "ONLY"], ["LOCAL", "TRANSACTION", "READ", "ONLY"]):
+        return True
+    return words[1:2] == ["NAMES"] and len(tokens) == 3 and _value_of(tokens[2:]) in HELD_VALUES["character_set_client"]
+
+
+def _value_of(tokens: tuple[Token, ...]) -> str:
+    """Return a value of one plain word, number or text, upper case and without its quotes, or ""."""
+    if len(tokens) != 1 or tokens[0].kind not in _PLAIN_VALUES:
+        return ""
+    text = tokens[0].text
+    return (text[1:-1] if text[:1] in {"'", '"', "`"} else text).upper()
 
 
 def _read_special(findings: Findings, first: str) -> bool:
@@ -78,17 +110,17 @@ def _assignments(tokens: tuple[Token, ...]) -> list[tuple[Token, ...]]:
     return [tuple(part) for part in parts]
 
 
-def _read_assignment(assignment: tuple[Token, ...], findings: Findings) -> None:
-    """Judge the target of one assignment."""
+def _read_assignment(assignment: tuple[Token, ...], findings: Findings) -> bool:
+    """Judge one assignment, and return whether the connection then holds something of the person's own."""
     sign = next((place for place, token in enumerate(assignment) if token.text in _SIGNS), 0)
     target = assignment[:sign]
     if not target:
         # NAMES and the like may stand between assignments, and a form we do not know may too.
         findings.unknown("a form of SET that is not known")
         findings.action("console-owned-setting", " ".join(token.text for token in assignment[:3]))
-        return
+        return True
     if target[0].kind is TokenKind.VARIABLE:
-        return
+        return True
     names = [_plain(token) for token in target if token.text != "."]
     scope = names[0].upper() if len(names) > 1 else ""
     setting = names[-1].lower()
@@ -96,7 +128,22 @@ def _read_assignment(assignment: tuple[Token, ...], findings: Findings) -> None:
         findings.add(Effect.ADMIN, f"it changes {setting} for everybody")
         findings.action("global-setting", setting)
     elif setting not in HARMLESS_SETTINGS:
-        findings.action("console-owned-setting", setting)
+        return _read_owned(setting, scope, assignment[sign + 1 :], findings)
+    return True
+
+
+def _read_owned(setting: str, scope: str, tokens: tuple[Token, ...], findings: Findings) -> bool:
+    """Judge the value that is given to a setting of the console's; returns as `_read_assignment`."""
+    value = _value_of(tokens)
+    if value in HELD_VALUES.get(setting, frozenset()):
+        return False
+    # Without a scope it may be that of the next transaction alone.
+    if setting in READ_ONLY_SETTINGS and scope in {"SESSION", "LOCAL"} and value in HELD_VALUES["autocommit"]:
+        return False
+    if findings.ask(setting, value, words=f"{setting} = {value}", lifts="console-owned-setting"):
+        return False
+    findings.action("console-owned-setting", setting)
+    return True
 
 
 def _plain(token: Token) -> str:

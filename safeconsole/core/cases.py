@@ -6,14 +6,14 @@ A rule without an example is a rule that nobody has seen fire; `lint` says which
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 import msgspec
 
-from safeconsole.core.decision import Decision
+from safeconsole.core.decision import Decision, Facts, judged_as_asked
 from safeconsole.core.errors import PolicyInvalidError
-from safeconsole.core.facts import FACTS, Circumstances, FactType, facts_of
+from safeconsole.core.facts import FACTS, Circumstances, FactType, facts_of, statement_facts
 from safeconsole.core.limits import LIMIT_NAMES
 from safeconsole.core.policy import Policy, judge
 from safeconsole.core.routing import route_of
@@ -165,8 +165,8 @@ def unmatched_rules(policy: Policy, cases: tuple[Case, ...]) -> tuple[str, ...]:
 
 
 def _failure(policy: Policy, case: Case, engine: Flavour, analyse: Analyse) -> str:
-    offered_facts = list(_facts(case, engine, analyse))
-    decisions = [judge(policy, facts) for facts in offered_facts]
+    judged = list(_judged(policy, case, engine, analyse))
+    offered_facts, decisions = [facts for facts, _ in judged], [decision for _, decision in judged]
     if not decisions:
         return "it holds no statement"
     verdict = max(decision.verdict for decision in decisions)
@@ -201,12 +201,21 @@ def _strictest(decisions: list[Decision]) -> str:
     return f"{', '.join(decision.rules) or 'no rule'} ({decision.message})"
 
 
-def _facts(case: Case, engine: Flavour, analyse: Analyse) -> Iterator[Mapping[str, object]]:
+def _judged(policy: Policy, case: Case, engine: Flavour, analyse: Analyse) -> Iterator[tuple[Facts, Decision]]:
     for statement in analyse(case.sql, engine) if case.sql else (_NOTHING,):
         route = route_of(statement, to=case.to)
         circumstances = Circumstances(flavour=engine, face="one-shot", cluster="shop", environment="production")
-        facts = facts_of(statement, route=route, reading=None, estimate=Estimate(), circumstances=circumstances)
-        yield facts | case.facts
+        found = facts_of(statement, route=route, reading=None, estimate=Estimate(), circumstances=circumstances)
+        yield _judged_as_asked(policy, statement, found, case)
+
+
+def _judged_as_asked(policy: Policy, statement: Statement, found: Facts, case: Case) -> tuple[Facts, Decision]:
+    def judged(statement: Statement) -> tuple[Facts, Decision]:
+        facts = {**found, **statement_facts(statement, Estimate()), **case.facts}
+        return facts, judge(policy, facts)
+
+    _, facts, decision = judged_as_asked(statement, judged)
+    return facts, decision
 
 
 def _fits(name: str, value: FactValue) -> bool:

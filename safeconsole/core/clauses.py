@@ -10,7 +10,7 @@ import re
 
 from safeconsole.core.calls import Call, calls_in
 from safeconsole.core.catalogue.functions import SYS_FUNCTIONS
-from safeconsole.core.catalogue.settings import HARMLESS_HINTS, HARMLESS_SETTINGS
+from safeconsole.core.catalogue.settings import HARMLESS_HINTS, HARMLESS_SETTINGS, HELD_VALUES, HINTS_KNOWN_BELOW
 from safeconsole.core.findings import Findings
 from safeconsole.core.functions import danger_of, is_pure
 from safeconsole.core.lexicon import Token, TokenKind
@@ -23,7 +23,11 @@ _NOTHING = Token(TokenKind.SPACE, "", "", 0, 0)
 _FILES = frozenset({"OUTFILE", "DUMPFILE"})
 _CHANGING = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE", "MERGE"})
 _PRAGMA_FUNCTION = "pragma_"
-_HINT_NAME = re.compile(r"([A-Za-z_]+)\s*\(\s*([^\s(),=]*)")
+# What stands inside a hint is looked at as well.
+_HINT_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_$]*)\s*\((?=\s*([^\s(),=]*))")
+_HINTED_TIME = re.compile(r"\s*\(\s*([0-9]+)\s*\)", re.ASCII)
+_HINTED_VALUE = re.compile(r"\s*\(\s*`?\w+`?\s*=\s*([A-Za-z0-9_]+)\s*\)", re.ASCII)
+_LIFTING = "limit-lifting-hint"
 
 
 def read_calls(findings: Findings, *, start: int = 0) -> None:
@@ -120,12 +124,40 @@ def _read_into(following: Token, findings: Findings) -> None:
 
 
 def read_hints(findings: Findings) -> None:
-    """Judge the optimizer hints: what is not known to be harmless counts as lifting a limit."""
+    """Judge the optimizer hints: what is not known to be harmless, and not ignored, counts as lifting a limit."""
     for token in findings.tokens:
-        if token.kind is not TokenKind.HINT:
-            continue
-        for name, argument in _HINT_NAME.findall(token.text):
-            setting = argument.strip("`").lower()
-            if name.upper() in HARMLESS_HINTS or (name.upper() == "SET_VAR" and setting in HARMLESS_SETTINGS):
-                continue
-            findings.action("limit-lifting-hint", f"{name.upper()}({argument})")
+        if token.kind is TokenKind.HINT:
+            for found in _HINT_NAME.finditer(token.text):
+                _read_hint(found[1].upper(), found[2].strip("`").lower(), token.text[found.end(1) :], findings)
+
+
+def _read_hint(name: str, argument: str, rest: str, findings: Findings) -> None:
+    """
+    Judge one hint.
+
+    The place of a hint, and which of two counts, decide whether a server heeds it. Here every one is taken to be
+    heeded, and the tightest is what the console itself holds: a hint that the server ignores loosens nothing.
+
+    Args:
+        argument: its first one, lower case.
+        rest: of the text, behind its name.
+    """
+    rules, words = findings.rules, f"{name}({argument})"
+    if name == "MAX_EXECUTION_TIME":
+        number = _HINTED_TIME.match(rest)
+        if number is None or not findings.ask("max_execution_time", number[1], words=words, lifts=_LIFTING):
+            findings.action(_LIFTING, words)
+    elif name == "SET_VAR":
+        value = _HINTED_VALUE.match(rest)
+        given = value[1] if value else ""
+        if argument in HARMLESS_SETTINGS or given.upper() in HELD_VALUES.get(argument, frozenset()):
+            return
+        if not findings.ask(argument, given, words=f"SET_VAR({argument}={given})", lifts=_LIFTING):
+            findings.action(_LIFTING, words)
+    elif name == "RESOURCE_GROUP":
+        findings.action(_LIFTING, words)
+    elif name not in HARMLESS_HINTS:
+        if not 0 < rules.version < HINTS_KNOWN_BELOW.get(rules.flavour, 0):
+            findings.action(_LIFTING, words)
+        else:
+            findings.notes.setdefault(f"{name}() is no hint of this server, which ignores it")

@@ -9,14 +9,15 @@ only from a decision whose demands are met.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 from msgspec.structs import replace
 
+from safeconsole.core.catalogue.actions import ACTIONS
 from safeconsole.core.elevation import Grant, covers
 from safeconsole.core.errors import DeniedError, NoFitNodeError, RefusedError
-from safeconsole.core.limits import Limits
+from safeconsole.core.limits import Limits, tighten
 from safeconsole.core.routing import Identity
 from safeconsole.core.statement import Estimate, Hazard, Statement
 from safeconsole.core.vocabulary import Account, NodeName, Route, Verdict
@@ -24,6 +25,12 @@ from safeconsole.core.watchdog import SensorName
 
 CAPACITY_COMMAND = "safeconsole capacity"
 """The command that hazards and rules point to for sizes; CLUSTER may follow it."""
+
+
+ITS_OWN_TEXT = "statement"
+"""Who set a ceiling, where it was the statement itself."""
+
+Facts = Mapping[str, object]
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,6 +212,38 @@ def addressed(decision: Decision, cluster: str, hazards: Iterable[Hazard] = ()) 
     command = f"{CAPACITY_COMMAND} {shlex.quote(cluster)}{only}"
     plain = decision.instead.replace(f"{CAPACITY_COMMAND} CLUSTER", CAPACITY_COMMAND)
     return replace(decision, instead=plain.replace(CAPACITY_COMMAND, command))
+
+
+def judged_as_asked(
+    statement: Statement, judge: Callable[[Statement], tuple[Facts, Decision]]
+) -> tuple[Statement, Facts, Decision]:
+    """
+    Judge a statement whose own text may set ceilings: at or under what is in force they hold, more is a danger.
+
+    Args:
+        judge: by the policy, with the facts that it judges on.
+
+    Returns:
+        The statement, with that danger where it asks for more; its facts; and the decision under its own ceilings.
+    """
+    facts, decision = judge(statement)
+    excess = [ask for ask in statement.asks if ask.value > getattr(decision.limits, ask.limit)]
+    if excess:
+        known = {hazard.id for hazard in statement.hazards}
+        lifting = {
+            ask.lifts: replace(ACTIONS[ask.lifts], why=f"{ask.words}: {ACTIONS[ask.lifts].why}") for ask in excess
+        }
+        added = tuple(hazard for name, hazard in lifting.items() if name not in known)
+        statement = replace(statement, hazards=(*statement.hazards, *added))
+        return statement, *judge(statement)
+    limits = decision.limits
+    for ask in statement.asks:
+        limits = tighten(limits, {ask.limit: ask.value})
+    if limits == decision.limits:
+        return statement, facts, decision
+    named = {ask.limit: f"{ask.limit}: {ITS_OWN_TEXT}" for ask in statement.asks}
+    others = tuple(source for source in decision.limit_sources if source.split(": ", 1)[0] not in named)
+    return statement, facts, replace(decision, limits=limits, limit_sources=(*others, *named.values()))
 
 
 def with_disagreement(decision: Decision, estimate: Estimate, route: Route) -> Decision:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from safeconsole.core.decision import Considered, Decision
+from safeconsole.core.decision import ITS_OWN_TEXT, Considered, Decision
 from safeconsole.core.limits import LIMIT_NAMES
 from safeconsole.core.policy import Policy
 from safeconsole.core.rules import Rule, facts_named
@@ -15,8 +15,8 @@ def limit_origins(decision: Decision, policy: Policy) -> dict[str, str]:
     Return who set each limit that the statement runs under, by the limit's name.
 
     Returns:
-        "rule ID", "this session" for what a flag or a command asked for, "the configuration", "policy NAME", or
-        "built in".
+        "rule ID", "its own text", "this session" for what a flag or a command asked for, "the configuration",
+        "policy NAME", or "built in".
     """
     sources = dict(line.split(": ", 1) for line in decision.limit_sources)
     origins = {}
@@ -24,6 +24,8 @@ def limit_origins(decision: Decision, policy: Policy) -> dict[str, str]:
         source = sources.get(name, "")
         if source == "session":
             origins[name] = "this session"
+        elif source == ITS_OWN_TEXT:
+            origins[name] = "its own text"
         elif source:
             origins[name] = f"rule {source}"
         else:

@@ -322,14 +322,15 @@ def facts_of(
         One value a fact, of the fact's type; JSON can hold all of them.
     """
     return {
-        **_statement_facts(statement, estimate),
+        **statement_facts(statement, estimate),
         **_node_facts(route, reading, circumstances.flavour),
         **_estimate_facts(estimate),
         **_circumstance_facts(circumstances),
     }
 
 
-def _statement_facts(statement: Statement, estimate: Estimate) -> dict[str, object]:
+def statement_facts(statement: Statement, estimate: Estimate) -> dict[str, object]:
+    """Return the facts that are a statement's own; see `facts_of`."""
     hazards = (*statement.hazards, *estimate.hazards)
     dangers = tuple(hazard for hazard in hazards if hazard.cost is not CostClass.LOOKUP)
     return {

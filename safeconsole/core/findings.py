@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 from msgspec.structs import replace
 
 from safeconsole.core.catalogue.actions import ACTIONS
+from safeconsole.core.catalogue.settings import LIMIT_SETTINGS
 from safeconsole.core.lexicon import LexicalRules, Token
-from safeconsole.core.statement import Hazard, TableName
+from safeconsole.core.limits import SMALLEST
+from safeconsole.core.statement import Ask, Hazard, TableName
 from safeconsole.core.vocabulary import Effect
+
+_WHOLE = re.compile(r"[0-9]{1,10}")
+_SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,3})?")
 
 
 class Findings(msgspec.Struct, kw_only=True):
@@ -19,6 +26,7 @@ class Findings(msgspec.Struct, kw_only=True):
         tokens: of the statement, without the borders of executable comments.
         rules: how the server reads text.
         schema: the session's, or "".
+        asks, keeps_nothing, notes: as `Statement`.
     """
 
     tokens: tuple[Token, ...]
@@ -30,6 +38,9 @@ class Findings(msgspec.Struct, kw_only=True):
     functions: dict[str, None] = msgspec.field(default_factory=dict)
     hazards: dict[str, Hazard] = msgspec.field(default_factory=dict)
     reasons: dict[str, None] = msgspec.field(default_factory=dict)
+    asks: list[Ask] = msgspec.field(default_factory=list)
+    keeps_nothing: bool = False
+    notes: dict[str, None] = msgspec.field(default_factory=dict)
 
     def add(self, effect: Effect, reason: str = "") -> None:
         """Add an effect, and why."""
@@ -57,6 +68,23 @@ class Findings(msgspec.Struct, kw_only=True):
         """Add the danger of an action, naming what in the text carries it."""
         hazard = ACTIONS[identifier]
         self.danger(replace(hazard, why=f"{detail}: {hazard.why}") if detail else hazard)
+
+    def ask(self, setting: str, number: str, *, words: str, lifts: str) -> bool:
+        """
+        Add a ceiling that the text sets by a setting that follows one; return whether it is one, and can be held.
+
+        Args:
+            setting: lower case.
+            number: its value as written.
+            words, lifts: see `Ask`.
+        """
+        limit, units = LIMIT_SETTINGS.get(setting, ("", 0))
+        # A suffix, an exponent or a sign is read by servers as they please; whole milliseconds can be held.
+        pattern = _SECONDS if setting == "max_statement_time" else _WHOLE
+        if not limit or pattern.fullmatch(number) is None or float(number) / units < SMALLEST[limit]:
+            return False
+        self.asks.append(Ask(limit=limit, value=float(number) / units, words=words, lifts=lifts))
+        return True
 
     def name_tables(self, tables: tuple[TableName, ...]) -> None:
         """Add tables that the statement names."""

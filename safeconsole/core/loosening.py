@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from safeconsole.core.decision import Decision
+from safeconsole.core.decision import ITS_OWN_TEXT, Decision
 from safeconsole.core.errors import SafeConsoleError, StoppedError
 from safeconsole.core.limits import FLOORS, LIMIT_NAMES
 from safeconsole.core.policy import Policy
@@ -29,6 +29,8 @@ def say_how_to_loosen(failure: SafeConsoleError, decision: Decision, policy: Pol
 def _how(ceiling: str, decision: Decision, policy: Policy, *, face: str) -> str:
     holds, most = getattr(decision.limits, ceiling), getattr(policy.ceilings, ceiling)
     source = dict(line.split(": ", 1) for line in decision.limit_sources).get(ceiling, "session")
+    if source == ITS_OWN_TEXT:
+        return f"its own text holds {ceiling} at {holds:,.15g}"
     if source != "session":
         return f"rule {source} holds {ceiling} at {holds:,.15g}"
     if holds <= most if ceiling in FLOORS else holds >= most:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from safeconsole.core.decision import Considered, addressed
+from safeconsole.core.decision import Considered, Decision, Facts, addressed, judged_as_asked
 from safeconsole.core.evidence import evidence_of
 from safeconsole.core.facts import Circumstances, facts_of
 from safeconsole.core.limits import Limits
@@ -25,8 +25,13 @@ def preview(
         limits: the session's own; the policy's when None.
     """
     route, estimate = route_of(statement, to=to), Estimate()
-    facts = facts_of(statement, route=route, reading=None, estimate=estimate, circumstances=circumstances)
-    decision = addressed(judge(policy, facts, limits=limits), circumstances.cluster, statement.hazards)
+
+    def judged(statement: Statement) -> tuple[Facts, Decision]:
+        facts = facts_of(statement, route=route, reading=None, estimate=estimate, circumstances=circumstances)
+        return facts, judge(policy, facts, limits=limits)
+
+    statement, facts, decision = judged_as_asked(statement, judged)
+    decision = addressed(decision, circumstances.cluster, statement.hazards)
     return Considered(
         statement=statement,
         route=route,
@@ -36,4 +41,5 @@ def preview(
         decision=decision,
         evidence=evidence_of(statement, Choice(route=route, reading=None, reasons=()), estimate, decision),
         facts=facts,
+        notes=statement.notes,
     )

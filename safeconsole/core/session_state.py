@@ -16,7 +16,7 @@ _ELSEWHERE = BEGINS | ENDS | NEEDS_ONE | {"use", "deallocate prepare", "drop pre
 
 def sets_state(statement: Statement) -> bool:
     """Whether something stays set on the connection that a statement ran on."""
-    return Effect.SESSION in statement.effects and statement.kind not in _ELSEWHERE
+    return Effect.SESSION in statement.effects and statement.kind not in _ELSEWHERE and not statement.keeps_nothing
 
 
 def names_variable(statement: Statement, rules: LexicalRules) -> str:

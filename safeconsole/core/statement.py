@@ -44,6 +44,23 @@ class Hazard(msgspec.Struct, frozen=True, kw_only=True):
     schema: str = ""
 
 
+class Ask(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A ceiling that a statement's own text sets.
+
+    Attributes:
+        limit: its name, see `limits.LIMIT_NAMES`.
+        value: what it is set to, > 0.
+        words: the part of the text that says so.
+        lifts: id of the danger that it is where less is in force.
+    """
+
+    limit: str
+    value: float
+    words: str
+    lifts: str
+
+
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
     """
     One statement, understood as far as it could be.
@@ -63,6 +80,9 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
         reasons: why the effects are what they are, one line each; at least one when UNKNOWN is among them.
         returns_rows: whether a result set is expected.
         vertical: the person ended it with \\G.
+        asks: ceilings that the text sets: for itself, or as a plain SET for what follows.
+        keeps_nothing: a SET that changes nothing on its connection: all that it sets is held by the console anyway.
+        notes: what the person is told beside its result.
         shape: what it shares with texts that differ in plain literals only and are known to be analysed alike
             (`shapes`), "" otherwise.
     """
@@ -79,6 +99,9 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
     returns_rows: bool = False
     vertical: bool = False
+    asks: tuple[Ask, ...] = ()
+    keeps_nothing: bool = False
+    notes: tuple[str, ...] = ()
     shape: str = ""
 
     def __post_init__(self) -> None:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from safeconsole.core.analysis import analyse
 from safeconsole.core.behind import with_behind
-from safeconsole.core.decision import Considered, addressed, with_disagreement
+from safeconsole.core.decision import Considered, Decision, Facts, addressed, judged_as_asked, with_disagreement
 from safeconsole.core.elevation import Event as Ending
 from safeconsole.core.errors import DeniedError, SafeConsoleError, UnreachableError
 from safeconsole.core.evidence import evidence_of
@@ -114,11 +114,19 @@ class Considering:
         circumstances = circumstances_of(
             self._visit, flavour=self._engine.flavour, statements=statements, rate=rate, grant=grant
         )
-        facts = facts_of(statement, route=route, reading=choice.reading, estimate=estimate, circumstances=circumstances)
-        decision = with_disagreement(self._policies.judge(facts, limits), estimate, choice.route)
+
+        def judged(statement: Statement) -> tuple[Facts, Decision]:
+            facts = facts_of(
+                statement, route=route, reading=choice.reading, estimate=estimate, circumstances=circumstances
+            )
+            return facts, self._policies.judge(facts, limits)
+
+        statement, facts, decision = judged_as_asked(statement, judged)
+        decision = with_disagreement(decision, estimate, choice.route)
         chosen = choice.reading.node if choice.reading else None
         decision = self._transactions.decided(decision, statement, node=chosen, route=choice.route)
         decision = addressed(decision, self._visit.cluster, statement.hazards)
+        told = (f"{news}; the stricter of both holds here",) if news else ()
         considered = Considered(
             statement=statement,
             route=choice.route if choice.reading else route,
@@ -128,7 +136,7 @@ class Considering:
             decision=decision,
             evidence=evidence_of(statement, choice, estimate, decision),
             facts=facts,
-            notes=(*choice.notes, f"{news}; the stricter of both holds here") if news else choice.notes,
+            notes=(*choice.notes, *statement.notes, *told),
         )
         if self._transactions.opened is None and not news:
             self._precedents.keep(considered, basis)

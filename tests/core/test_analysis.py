@@ -11,7 +11,7 @@ from safeconsole.core.analysis import MAX_DEPTH, analyse
 from safeconsole.core.catalogue import functions as catalogue
 from safeconsole.core.kinds import FAMILY_KINDS, SQLITE_KINDS, Shape
 from safeconsole.core.lexer import LexicalRules
-from safeconsole.core.vocabulary import Effect, Flavour
+from safeconsole.core.vocabulary import CostClass, Effect, Flavour
 from tests.core.test_lexer import all_rules, texts
 
 MYSQL = LexicalRules(flavour=Flavour.MYSQL, version=90704)
@@ -547,7 +547,9 @@ def test_clauses_add_their_effects(text, rules, expected):
         ("set @@`max_execution_time` = 0", ["console-owned-setting"]),
         ("set @a = 1, autocommit = 0", ["console-owned-setting"]),
         ("set @a = (select 1, 2), autocommit = 0", ["console-owned-setting", "outside-time-limit"]),
-        ("set names utf8mb4", ["console-owned-setting"]),
+        ("set names utf8mb4", []),
+        ("set names utf8mb4 collate utf8mb4_bin", ["console-owned-setting"]),
+        ("set names default", ["console-owned-setting"]),
         ("set charset x", ["console-owned-setting"]),
         ("set time_zone = 'x', names utf8", ["console-owned-setting"]),
         ("set role none", ["console-owned-setting"]),
@@ -561,10 +563,11 @@ def test_clauses_add_their_effects(text, rules, expected):
         ("start transaction read write", ["console-owned-setting"]),
         ("start transaction read only", []),
         ("select /*+ set_var(time_zone='x') bka(t) */ 1", []),
-        ("select /*+ max_execution_time(1) */ 1", ["limit-lifting-hint"]),
-        ("/*! select */ /*+ max_execution_time(1) */ 1", ["limit-lifting-hint"]),
+        ("select /*+ max_execution_time(0) */ 1", ["limit-lifting-hint"]),
+        ("select /*+ max_execution_time(1) max_execution_time(0) */ 1", ["limit-lifting-hint"]),
+        ("/*! select */ /*+ max_execution_time(0) */ 1", ["limit-lifting-hint"]),
         ("/*+ max_execution_time(1) */ select 1", []),
-        ("select /*+ hint_of_a_coming_version(1) */ 1", ["limit-lifting-hint"]),
+        ("select /*+ hint_of_no_version(1) */ 1", []),
         ("delete /*+ set_var(sql_log_bin=0) */ from t", ["limit-lifting-hint"]),
         ("create table t as select /*+ set_var(sql_log_bin=0) */ 1", ["limit-lifting-hint"]),
     ],
@@ -652,3 +655,125 @@ def test_a_plain_read_loads_no_parser_library():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+RUNS, WAITS = "run_seconds", "lock_wait_seconds"
+
+
+@pytest.mark.parametrize(
+    "text, asked",
+    [
+        ("select /*+ max_execution_time(300) */ 1", [(RUNS, 0.3)]),
+        ("select /*+ Max_Execution_Time (\n300 ) */ 1", [(RUNS, 0.3)]),
+        ("select /*+ max_execution_time(300) max_execution_time(90000) */ 1", [(RUNS, 0.3), (RUNS, 90.0)]),
+        ("select (select /*+ max_execution_time(90000) */ 1)", [(RUNS, 90.0)]),
+        (
+            "select /*+ set_var(max_execution_time=300) set_var(`lock_wait_timeout` = 1) */ 1",
+            [(RUNS, 0.3), (WAITS, 1.0)],
+        ),
+        ("select /*+ unheard_of(max_execution_time(300)) */ 1", [(RUNS, 0.3)]),
+        ("set session max_execution_time = 1000", [(RUNS, 1.0)]),
+        ("set @@local . max_statement_time := 0.25", [(RUNS, 0.25)]),
+        ("set lock_wait_timeout = 1, innodb_lock_wait_timeout = 1", [(WAITS, 1.0), (WAITS, 1.0)]),
+    ],
+)
+def test_a_ceiling_that_a_text_sets_is_known(text, asked):
+    (found,) = analyse(text, MYSQL)
+    assert [(ask.limit, ask.value) for ask in found.asks] == asked
+    assert found.hazards == ()
+    assert not found.effects - {Effect.READ, Effect.SESSION}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "select /*+ max_execution_time(@a 300) */ 1",
+        "select /*+ max_execution_time(0x10) */ 1",
+        "select /*+ max_execution_time(300K) */ 1",
+        "select /*+ max_execution_time('300') */ 1",
+        "select /*+ max_execution_time(3e2) */ 1",
+        "select /*+ set_var(max_execution_time=300K) */ 1",
+        "select /*+ set_var(max_execution_time='300') */ 1",
+        "select /*+ set_var(max_execution_time=default) */ 1",
+        "select /*+ set_var(max_execution_time=99999999999) */ 1",
+        "set max_execution_time = 1000 * 1000",
+        "set max_execution_time = -1",
+        "set max_execution_time = 1e3",
+        "set max_execution_time = @a",
+        "set max_execution_time = (1000)",
+        "set max_execution_time = default",
+        "set max_statement_time = 0.0001",
+        "set max_statement_time = 0.0",
+        "set max_execution_time = 1000, max_execution_time = 2000",
+        "set lock_wait_timeout = 1, innodb_lock_wait_timeout = 2",
+        "set max_session_mem_used = 8192",
+        "set tmp_table_size = 1024",
+        "set wait_timeout = 10",
+    ],
+)
+def test_a_ceiling_that_cannot_be_held_exactly_lifts_a_limit(text):
+    assert [hazard.cost for hazard in analyse(text, MYSQL)[0].hazards] == [CostClass.LIFTS_LIMIT]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "set names utf8mb4",
+        "set names 'UTF8MB4'",
+        "/*!40101 set names utf8mb4 */",
+        "set autocommit = 1",
+        "set @@session.autocommit = ON, sql_auto_is_null = 0, foreign_key_checks = 1",
+        "set completion_type = 'NO_CHAIN'",
+        "set session transaction read only",
+        "set session transaction_read_only = 1",
+        "set character_set_results = utf8mb4",
+        "set max_execution_time = 1000",
+    ],
+)
+def test_a_set_of_what_is_held_anyway_keeps_nothing_on_its_connection(text):
+    (found,) = analyse(text, MYSQL)
+    assert (found.effects, found.hazards, found.keeps_nothing) == ({Effect.SESSION}, (), True)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "set autocommit = 0",
+        "set autocommit = 1 - 1",
+        "set autocommit = default",
+        "set transaction read only",
+        "set @@transaction_read_only = 1",
+        "set session transaction read only, isolation level serializable",
+        "set session transaction_read_only = 0",
+        "set foreign_key_checks = 0",
+        "set sql_select_limit = default",
+        "set character_set_results = null",
+        "set character set utf8mb4",
+        "set names latin1",
+    ],
+)
+def test_a_set_that_may_change_what_is_held_stays_the_consoles(text):
+    (found,) = analyse(text, MYSQL)
+    assert [hazard.id for hazard in found.hazards] == ["console-owned-setting"]
+    assert not found.keeps_nothing
+
+
+def test_what_a_person_keeps_on_a_connection_beside_it_is_known():
+    assert not analyse("set autocommit = 1, time_zone = 'UTC'", MYSQL)[0].keeps_nothing
+    assert not analyse("set @a = 1", MYSQL)[0].keeps_nothing
+
+
+@pytest.mark.parametrize(
+    "rules, ignored",
+    [
+        (MYSQL, True),
+        (LexicalRules(flavour=Flavour.MYSQL, version=90800), False),
+        (LexicalRules(flavour=Flavour.MYSQL, version=0), False),
+        (MARIADB, True),
+        (LexicalRules(flavour=Flavour.MARIADB, version=120001), False),
+    ],
+)
+def test_a_hint_that_nobody_knows_is_ignored_by_servers_whose_hints_are_all_known(rules, ignored):
+    (found,) = analyse("select /*+ hint_of_no_version(1) */ 1", rules)
+    assert [hazard.id for hazard in found.hazards] == ([] if ignored else ["limit-lifting-hint"])
+    assert found.notes == (("HINT_OF_NO_VERSION() is no hint of this server, which ignores it",) if ignored else ())

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeconsole.core.decision import Considered, Decision, permit_from_decision, with_disagreement
+from safeconsole.core.decision import Considered, Decision, judged_as_asked, permit_from_decision, with_disagreement
 from safeconsole.core.elevation import Grant, Request, Scope, State, exact_of
 from safeconsole.core.errors import DeniedError, NoFitNodeError, RefusedError
 from safeconsole.core.limits import Limits
 from safeconsole.core.routing import Identity
-from safeconsole.core.statement import Estimate, Statement
+from safeconsole.core.statement import Ask, Estimate, Statement
 from safeconsole.core.vocabulary import Account, Effect, NodeName, Route, Verdict
 
 IDENTITY = Identity(server="s", address="127.0.0.1:3306")
@@ -192,3 +192,38 @@ def test_what_the_server_calls_no_read_never_runs_on_a_replica(verdict, route):
 def test_what_the_server_calls_no_read_does_not_run_as_one():
     made = permit(considered(Verdict.ELEVATE, estimate=OBJECTION), grant=grant())
     assert made.read_only is False
+
+
+def asking(*values, lifts="limit-lifting-hint"):
+    asks = tuple(Ask(limit="run_seconds", value=value, words=f"T({value})", lifts=lifts) for value in values)
+    return Statement(text="x", kind="select", effects=frozenset({Effect.READ}), asks=asks)
+
+
+def lenient(statement):
+    """A policy that holds reads to 7 s, and denies what lifts a limit."""
+    verdict = Verdict.DENY if statement.hazards else Verdict.ALLOW
+    sources = ("run_seconds: r", "fetched_rows: session")
+    return {}, Decision(verdict=verdict, rules=("r",), limits=Limits(run_seconds=7.0), limit_sources=sources)
+
+
+@pytest.mark.parametrize("values, held", [((0.3,), 0.3), ((7,), 7), ((5, 0.3, 6), 0.3), ((), 7)])
+def test_what_a_text_asks_for_at_or_under_what_is_in_force_holds(values, held):
+    statement, _, decision = judged_as_asked(asking(*values), lenient)
+    assert (statement.hazards, decision.verdict, decision.limits.run_seconds) == ((), Verdict.ALLOW, held)
+    source = "run_seconds: statement" if held < 7 else "run_seconds: r"
+    assert set(decision.limit_sources) == {source, "fetched_rows: session"}
+
+
+@pytest.mark.parametrize("values", [(7.001,), (0.3, 30), (1e9,)])
+def test_what_a_text_asks_for_over_what_is_in_force_lifts_a_limit(values):
+    statement, _, decision = judged_as_asked(asking(*values), lenient)
+    assert [hazard.id for hazard in statement.hazards] == ["limit-lifting-hint"]
+    assert (decision.verdict, decision.limits.run_seconds) == (Verdict.DENY, 7)
+    assert statement.hazards[0].why.startswith(f"T({max(values)}): ")
+
+
+def test_two_forms_that_lift_a_limit_are_both_named():
+    both = asking(30)
+    both = replace(both, asks=(*both.asks, *asking(40, lifts="console-owned-setting").asks))
+    statement, _, _ = judged_as_asked(both, lenient)
+    assert [hazard.id for hazard in statement.hazards] == ["limit-lifting-hint", "console-owned-setting"]

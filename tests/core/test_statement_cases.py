@@ -11,6 +11,7 @@ import pytest
 
 from safeconsole.core.analysis import analyse
 from safeconsole.core.lexer import LexicalRules, TokenKind, tokens
+from safeconsole.core.limits import Limits
 from safeconsole.core.vocabulary import Flavour
 
 CASES = Path(__file__).parents[1] / "cases"
@@ -47,6 +48,8 @@ def test_a_case_has_the_effects_and_dangers_its_first_line_says(path, flavour):
     statements = analyse(text, rules, schema="shop")
     effects = {effect.value for statement in statements for effect in statement.effects}
     hazards = {hazard.id for statement in statements for hazard in statement.hazards}
+    asks = [ask for statement in statements for ask in statement.asks]
+    hazards |= {ask.lifts for ask in asks if ask.value > getattr(Limits(), ask.limit)}
     assert effects == set(lists["effects"])
     assert hazards == set(lists["hazards"]) - {"none"}
 

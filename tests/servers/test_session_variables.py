@@ -4,11 +4,13 @@ What a server's global values make of a session: nothing that an answer, a lock 
 And every session variable of the servers is decided in `core/catalogue/settings.py`.
 """
 
+import time
+
 import pymysql
 import pytest
 
 from safeconsole.core.catalogue.settings import SESSION_VARIABLES
-from safeconsole.core.errors import ServerError
+from safeconsole.core.errors import DeniedError, ServerError, StoppedError
 from safeconsole.demo.binaries import FLAVOURS
 from tests.servers.desk import seated
 
@@ -157,3 +159,54 @@ def test_every_session_variable_that_the_server_lists_is_decided(cluster):
                 continue
             undecided += [name] if name.lower() not in decided else []
     assert undecided == []
+
+
+def test_what_a_text_asks_for_under_its_limit_is_held_and_recorded(cluster, tmp_path):
+    name = {"mysql": "max_execution_time", "mariadb": "max_statement_time"}[cluster.flavour]
+    units = {"mysql": 1000, "mariadb": 1}[cluster.flavour]
+    with seated(cluster, tmp_path / "desk", plea=None) as desk:
+
+        def in_force():
+            return float(desk.run(f"SELECT @@SESSION.{name}, 'of {time.monotonic()}'").table[0][0]) / units
+
+        assert in_force() == 30
+        hinted = f"SELECT /*+ MAX_EXECUTION_TIME(300) */ @@SESSION.{name} FROM orders LIMIT 1"
+        assert float(desk.run(hinted).table[0][0]) / units == 0.3
+        assert dict(desk.records("decided")[-1]["limits"])["run_seconds"] == 0.3
+        assert in_force() == 30
+        assert isinstance(desk.error_of(hinted.replace("300", "30001")), DeniedError)
+        slow = "SELECT /*+ MAX_EXECUTION_TIME(300) */ COUNT(*) FROM orders a, orders b, orders c WHERE a.total + b.total < c.total"
+        stopped = desk.error_of(slow)
+        assert isinstance(stopped, StoppedError)
+        assert stopped.waited_seconds < 5
+        desk.run("SET NAMES utf8mb4; SET autocommit = 1; SET SESSION TRANSACTION READ ONLY; SET sql_auto_is_null = 0")
+        shown = desk.run(f"SET SESSION {name} = {2 * units}; SELECT 1 FROM orders LIMIT 1")
+        assert shown.table == [(1,)]
+        assert in_force() == desk.gate.limits.run_seconds == 2
+        assert [
+            record["detail"] for record in desk.records("notice") if "session from here on" in record["detail"]
+        ] == ["run_seconds is 2 for the session from here on, on every connection"]
+        assert isinstance(desk.error_of(f"SET SESSION {name} = {3 * units}"), DeniedError)
+        assert isinstance(desk.error_of(f"SET SESSION {name} = 0"), DeniedError)
+        desk.gate.use("primary")
+        assert in_force() == 2
+        desk.gate.tighten("run_seconds", 20)
+        # On the primary the policy holds reads to 10 s, whatever the session has.
+        assert isinstance(desk.error_of("SELECT /*+ MAX_EXECUTION_TIME(15000) */ 1"), DeniedError)
+        assert in_force() == 10
+
+
+def test_a_setting_for_one_statement_holds_for_it_alone(mariadb_cluster, tmp_path):
+    with seated(mariadb_cluster, tmp_path / "desk", plea=None, to="primary") as desk:
+        one = "SET STATEMENT max_statement_time = {} FOR SELECT @@max_statement_time"
+        assert [float(value) for (value,) in desk.run(one.format(1)).table] == [1]
+        assert isinstance(desk.error_of(one.format(11)), DeniedError)
+        assert isinstance(desk.error_of(one.format(0)), DeniedError)
+        assert desk.gate.limits.run_seconds == 30
+
+
+def test_a_hint_that_the_server_ignores_is_told(cluster, tmp_path):
+    with seated(cluster, tmp_path / "desk", plea=None) as desk:
+        shown = desk.run("SELECT /*+ HINT_OF_NO_VERSION(1) */ 1 FROM orders LIMIT 1")
+        assert shown.table == [(1,)]
+        assert shown.notes == ("HINT_OF_NO_VERSION() is no hint of this server, which ignores it",)

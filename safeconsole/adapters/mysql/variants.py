@@ -101,7 +101,8 @@ def _quoted(word: str) -> str:
 
 def milliseconds(limits: Limits) -> float:
     """Return the run limit in whole milliseconds, >= 1: zero would mean no limit."""
-    return max(1, math.floor(limits.run_seconds * 1000))
+    # A thousandth of a whole number is often a little less than that, as binary fractions are.
+    return max(1, math.floor(limits.run_seconds * 1000 + 1e-6))
 
 
 def lock_seconds(limits: Limits) -> float:

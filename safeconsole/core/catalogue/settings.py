@@ -9,11 +9,13 @@ Source: MySQL 9.7 and MariaDB 10.11 manuals, system variables with session scope
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
 
 import msgspec
 
 from safeconsole.core.catalogue.objects import words
+from safeconsole.core.vocabulary import Flavour
 
 HARMLESS_SETTINGS = words(
     """
@@ -39,6 +41,53 @@ HARMLESS_HINTS = words(
     """
 )
 """Optimizer hints that change a plan and nothing else."""
+
+HINTS_KNOWN_BELOW: Mapping[Flavour, int] = {
+    Flavour.MYSQL: 90800,
+    Flavour.AURORA_MYSQL: 90800,
+    Flavour.MARIADB: 120000,
+}
+"""Versions below which every hint of a flavour is known here, so that the server ignores every other one.
+
+Source: MySQL 9.7, measured; MariaDB has none before 12.0 (its manual), and reads them as comments.
+"""
+
+_ON, _OFF = words("1 ON TRUE"), words("0 OFF FALSE")
+_UTF8MB4 = words("UTF8MB4")
+
+HELD_VALUES: Mapping[str, frozenset[str]] = {
+    "autocommit": _ON,
+    "character_set_client": _UTF8MB4,
+    "character_set_connection": _UTF8MB4,
+    "character_set_results": _UTF8MB4,
+    "check_constraint_checks": _ON,
+    "completion_type": words("0 NO_CHAIN"),
+    "end_markers_in_json": _OFF,
+    "explain_json_format_version": words("1"),
+    "foreign_key_checks": _ON,
+    "information_schema_stats_expiry": words("0"),
+    "lc_messages": words("EN_US"),
+    "sql_auto_is_null": _OFF,
+    "sql_notes": _ON,
+    "sql_quote_show_create": _ON,
+    "sql_select_limit": words("18446744073709551615"),
+    "unique_checks": _ON,
+}
+"""What the console holds a setting at on every connection, in every spelling, upper case: to set that changes nothing.
+
+The read-only mode is not here: without a scope it is that of the next transaction alone.
+"""
+
+READ_ONLY_SETTINGS = words("transaction_read_only tx_read_only")
+"""Held at 1 for the session; to set them for the session changes nothing."""
+
+LIMIT_SETTINGS: Mapping[str, tuple[str, int]] = {
+    "max_execution_time": ("run_seconds", 1000),
+    "max_statement_time": ("run_seconds", 1),
+    "lock_wait_timeout": ("lock_wait_seconds", 1),
+    "innodb_lock_wait_timeout": ("lock_wait_seconds", 1),
+}
+"""Settings that follow a ceiling: which, and how many of the setting's units are one of the ceiling's."""
 
 
 class Ruling(StrEnum):

@@ -13,9 +13,10 @@ import click
 from msgspec.structs import asdict, replace
 
 from safeconsole.core.analysis import analyse
-from safeconsole.core.decision import Considered, addressed, with_disagreement
+from safeconsole.core.decision import Considered, Decision, Facts, addressed, judged_as_asked, with_disagreement
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.explanation import facts_behind, limit_origins
+from safeconsole.core.facts import statement_facts
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.policy import Policy, judge
 from safeconsole.core.statement import Statement
@@ -155,6 +156,19 @@ def _strictest(found: list[dict[str, Any]], text: str) -> dict[str, Any]:
     return {**worst, **together, "sql": text, "statements": len(found)}
 
 
+def _by(policy: Policy, considered: Considered, cluster: str) -> Considered:
+    """Return what another policy says of what was found out."""
+
+    def judged(statement: Statement) -> tuple[Facts, Decision]:
+        facts = {**considered.facts, **statement_facts(statement, considered.estimate)}
+        return facts, judge(policy, facts)
+
+    statement, facts, decision = judged_as_asked(considered.statement, judged)
+    decision = with_disagreement(decision, considered.estimate, considered.route)
+    decision = addressed(decision, cluster, statement.hazards)
+    return replace(considered, statement=statement, facts=facts, decision=decision)
+
+
 @contextmanager
 def _asked_there(app: Application, cluster: str, to: str, policy: str) -> Iterator[There]:
     """
@@ -172,9 +186,7 @@ def _asked_there(app: Application, cluster: str, to: str, policy: str) -> Iterat
         def said(statement: Statement) -> dict[str, Any]:
             considered = gate.check(statement)
             if other is not None:
-                decision = with_disagreement(judge(other, considered.facts), considered.estimate, considered.route)
-                hazards = considered.statement.hazards
-                considered = replace(considered, decision=addressed(decision, cluster, hazards))
+                considered = _by(other, considered, cluster)
             return checked(considered, other or gate.policy)
 
         def there(text: str, given: LexicalRules | None) -> list[dict[str, Any]]:

@@ -9,10 +9,10 @@ from safeconsole.adapters.mysql.bracket import Bracket, bracket_of
 from safeconsole.adapters.mysql.dialling import Place, resolve, split_address, tls_for
 from safeconsole.adapters.mysql.measuring import version_of
 from safeconsole.adapters.mysql.plans import read_plan
-from safeconsole.adapters.mysql.variants import AURORA_MYSQL, MARIADB, MYSQL, milliseconds, number
+from safeconsole.adapters.mysql.variants import AURORA_MYSQL, MARIADB, MYSQL, Holds, milliseconds, number
 from safeconsole.core.decision import Permit
 from safeconsole.core.errors import ConfigurationError, UnreachableError
-from safeconsole.core.catalogue.settings import SESSION_VARIABLES, Ruling
+from safeconsole.core.catalogue.settings import HELD_VALUES, LIMIT_SETTINGS, SESSION_VARIABLES, Ruling
 from safeconsole.core.limits import Limits
 from safeconsole.core.routing import Identity
 from safeconsole.core.settings import TlsSettings
@@ -141,6 +141,10 @@ def test_every_variant_forbids_writing_first_and_has_a_cap():
 @pytest.mark.parametrize(("seconds", "expected"), [(30.0, 30_000), (0.5, 500), (0.0019, 1), (1.2345, 1234)])
 def test_a_cap_is_never_longer_than_the_deadline_and_never_off(seconds, expected):
     assert milliseconds(Limits(run_seconds=seconds)) == expected
+
+
+def test_whole_milliseconds_stay_what_they_are():
+    assert [number for number in range(1, 40_000) if milliseconds(Limits(run_seconds=number / 1000)) != number] == []
 
 
 def test_numbers_are_written_without_exponents():
@@ -321,3 +325,22 @@ def test_a_guard_is_put_in_force_and_known_to_be(variable, assignment, held, not
     assert [guard.is_in_force(reading, limits) for reading in (*held, *not_held)] == [True] * len(held) + [False] * len(
         not_held
     )
+
+
+@pytest.mark.parametrize("setting", sorted(HELD_VALUES))
+def test_what_counts_as_held_is_what_the_guards_hold(setting):
+    if setting.startswith("character_set_"):
+        assert HELD_VALUES[setting] == {"UTF8MB4"}
+        return
+    guard, words = GUARDS[setting], {"ON": "1", "TRUE": "1", "OFF": "0", "FALSE": "0", "0": "0", "1": "1"}
+    for value in HELD_VALUES[setting] - ({"0"} if guard.words else set()):
+        assert guard.is_in_force(words.get(value, value), Limits()), value
+    assert guard.holds is Holds.EQUAL
+
+
+@pytest.mark.parametrize(("setting", "follows"), LIMIT_SETTINGS.items())
+def test_a_setting_that_follows_a_ceiling_is_set_to_what_the_ceiling_says(setting, follows):
+    limit, units = follows
+    limits = Limits(**{limit: 2.0})
+    assert GUARDS[setting].follows_limits
+    assert GUARDS[setting].value(limits) == 2 * units

@@ -1,2 +1,2 @@
--- deny | to: primary | flavours: mysql, mariadb | effects: session | hazards: console-owned-setting | why: more rows than allowed
-SET sql_select_limit = 18446744073709551615
+-- deny | to: primary | flavours: mysql, mariadb | effects: session | hazards: console-owned-setting | why: an answer cut short without a word
+SET sql_select_limit = 10

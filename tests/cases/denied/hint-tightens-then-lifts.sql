@@ -1,0 +1,2 @@
+-- deny | to: primary | flavours: mysql, mariadb, aurora-mysql | effects: read | hazards: limit-lifting-hint | why: which of two counts is the server's to say
+SELECT /*+ MAX_EXECUTION_TIME(300) MAX_EXECUTION_TIME(100000) */ * FROM t
