@@ -64,7 +64,7 @@ def ask_as(cluster, node, account, question):
         return ask(connection, question)
 
 
-def wait_until(fact, seconds=10.0):
+def wait_until(fact, seconds=30.0):
     deadline = time.monotonic() + seconds
     while not fact():
         assert time.monotonic() < deadline, "it did not become true"

@@ -37,7 +37,7 @@ class Receiver:
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
-    def wait(self, count, seconds=10):
+    def wait(self, count, seconds=30):
         until = time.monotonic() + seconds
         while len(self.got) < count and time.monotonic() < until:
             time.sleep(0.01)
@@ -61,11 +61,17 @@ def notice(what="granted", **changes):
     return Notice(**{**given, **changes})
 
 
+@pytest.fixture
+def patient(monkeypatch):
+    """Leaving waits for whatever is on its way, on a busy machine too."""
+    monkeypatch.setattr("safeconsole.adapters.local.notices.LEAVE_SECONDS", 30.0)
+
+
 def opened(tmp_path, receiver, **environ):
     return open_notices(tmp_path, NoticeSettings(webhook=receiver.url), environ)
 
 
-def test_a_webhook_gets_text_and_fields(tmp_path, receiver):
+def test_a_webhook_gets_text_and_fields(tmp_path, receiver, patient):
     notices = opened(tmp_path, receiver)
     notices.notify(notice())
     assert receiver.wait(1) == ["granted"]
@@ -74,7 +80,7 @@ def test_a_webhook_gets_text_and_fields(tmp_path, receiver):
     assert not list((tmp_path / SPOOL).iterdir())
 
 
-def test_a_receiver_that_fails_gets_it_when_it_is_back(tmp_path, receiver):
+def test_a_receiver_that_fails_gets_it_when_it_is_back(tmp_path, receiver, patient):
     receiver.status = 500
     notices = opened(tmp_path, receiver)
     notices.notify(notice())
@@ -95,7 +101,7 @@ def test_a_receiver_that_hangs_does_not_hold_the_console(tmp_path, receiver):
     assert len(list((tmp_path / SPOOL).iterdir())) == 1
 
 
-def test_what_one_console_left_the_next_delivers(tmp_path, receiver):
+def test_what_one_console_left_the_next_delivers(tmp_path, receiver, patient):
     receiver.status = 503
     first = opened(tmp_path, receiver)
     first.notify(notice("asked"))
@@ -107,7 +113,7 @@ def test_what_one_console_left_the_next_delivers(tmp_path, receiver):
     assert second.settle() == ()
 
 
-def test_what_is_put_down_while_others_are_delivered_is_delivered_before_leaving(tmp_path, receiver):
+def test_what_is_put_down_while_others_are_delivered_is_delivered_before_leaving(tmp_path, receiver, patient):
     receiver.hang.clear()
     notices = opened(tmp_path, receiver)
     notices.notify(notice("first"))
