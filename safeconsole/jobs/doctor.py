@@ -63,6 +63,11 @@ def examine(asker: Asker, cluster: ClusterSettings) -> Iterator[Check]:
         if reading.unreachable or reading.flavour is Flavour.SQLITE:
             continue
         gate.use(reading.node)
+        if not unfit_reasons(reading, gates):
+            ran = _statement_check(asker, reading)
+            yield ran
+            if ran.finding is not Finding.GOOD:
+                continue
         try:
             yield from _account_checks(asker, reading, cluster)
             yield from _server_checks(asker, reading)
@@ -137,6 +142,17 @@ def _node_check(reading: Reading, gates: Gates) -> Check:
     if reading.role is Role.UNKNOWN:
         return Check(where=reading.node, what=what, finding=Finding.ADVICE, detail=f"role not proven: {reading.proof}")
     return Check(where=reading.node, what=what, finding=Finding.GOOD, detail=reading.proof)
+
+
+def _statement_check(asker: Asker, reading: Reading) -> Check:
+    """Run the plainest read there is: what nothing runs on is wrong, however well it answers when it is measured."""
+    what = "a read"
+    try:
+        asker.ask("SELECT 1")
+    except SafeConsoleError as error:
+        detail = "; ".join((error.message, *error.evidence[:1]))
+        return Check(where=reading.node, what=what, finding=Finding.WRONG, detail=detail, remedy=error.instead)
+    return Check(where=reading.node, what=what, finding=Finding.GOOD, detail="SELECT 1 ran, watched")
 
 
 def _account_checks(asker: Asker, reading: Reading, cluster: ClusterSettings) -> Iterator[Check]:

@@ -5,10 +5,14 @@ import os
 
 import pytest
 
+from safeconsole.core.errors import StoppedError
 from safeconsole.core.grants import grant_statements
 from safeconsole.core.vocabulary import Account, Flavour
+from safeconsole.demo.binaries import FLAVOURS
 from safeconsole.wiring import run
 from tests.servers.desk import seated
+from tests.servers.talking import elevated, engine_of, write
+from tests.servers.talking import run as run_permit
 
 LITERALS = ["'zz'", "'x\"y'", "'O''Brien'", """'z", "rows": 1, "access_type": "const", "x": "'"""]
 
@@ -32,8 +36,8 @@ def tell(cluster, *statements):
 
 
 def examined(cluster, directory, *, account="console_read", password=None):
-    """The exit code and the checks of `doctor`."""
-    config, shown = directory / "config.toml", directory / "shown"
+    """Have the doctor examine a cluster, and return the exit code."""
+    config = directory / "config.toml"
     password = password or cluster.accounts[account]
     config.write_text(
         f'[clusters.shop]\nnodes = ["127.0.0.1:{cluster.primary.port}"]\nschema = "shop"\n'
@@ -42,7 +46,7 @@ def examined(cluster, directory, *, account="console_read", password=None):
         f'[clusters.shop.tls]\nmode = "disabled"\n[audit]\ndirectory = "{directory / "audit"}"\n'
     )
     command = ["--config", str(config), "doctor", "shop", "--format", "json"]
-    return run(command, {**os.environ, "HOME": str(directory)}), shown
+    return run(command, {**os.environ, "HOME": str(directory)})
 
 
 @pytest.mark.parametrize("mode", ["ANSI_QUOTES", "ORACLE"])
@@ -76,3 +80,39 @@ def test_the_doctor_reads_grants_however_names_are_quoted(set_globally, tmp_path
     examined(cluster, tmp_path, account="examined", password="of-the-examined")
     checks = json.loads(capfd.readouterr().out)
     assert [check["finding"] for check in checks if check["what"].startswith("grants of")] == ["good"]
+
+
+def test_without_a_performance_schema_statements_run_and_are_watched(set_globally, tmp_path, capfd):
+    cluster = set_globally("mysql", options=("--performance-schema=OFF",))
+    with seated(cluster, tmp_path / "desk", to="primary", plea=None) as desk:
+        assert desk.run("SELECT COUNT(*) FROM orders").table[0][0] > 0
+    engine = engine_of(cluster)
+    try:
+        connection = engine.connect("primary", Account.ELEVATED, schema="shop")
+        # No time limit of the server's own ends a write: the watchdog has to see it, and to kill it.
+        slow = elevated(connection, write("UPDATE orders SET status = status WHERE SLEEP(0.2) = 0"), run_seconds=1)
+        with pytest.raises(StoppedError) as caught:
+            run_permit(connection, slow)
+        assert caught.value.by == "watchdog"
+        connection.close()
+    finally:
+        engine.close()
+    examined(cluster, tmp_path)
+    checks = {check["what"]: check for check in json.loads(capfd.readouterr().out)}
+    assert checks["a read"]["finding"] == "good"
+    assert checks["performance_schema"]["finding"] == "advice"
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_too_few_connections_of_an_account_are_told_with_how_many_it_needs(set_globally, tmp_path, capfd, flavour):
+    cluster = set_globally(flavour, "ALTER USER 'console_read'@'%' WITH MAX_USER_CONNECTIONS 2")
+    with seated(cluster, tmp_path / "desk", to="primary", plea=None) as desk:
+        error = desk.error_of("SELECT 1")
+        assert "a console needs 3 at once" in "".join((error.message, *error.evidence))
+    assert examined(cluster, tmp_path) == 2
+    (ran,) = [check for check in json.loads(capfd.readouterr().out) if check["what"] == "a read"]
+    assert ran["finding"] == "wrong"
+    assert "a console needs 3 at once" in ran["detail"]
+    tell(cluster, "ALTER USER 'console_read'@'%' WITH MAX_USER_CONNECTIONS 3")
+    with seated(cluster, tmp_path / "desk", to="primary", plea=None) as desk:
+        assert desk.run("SELECT COUNT(*) FROM orders").table[0][0] > 0

@@ -6,6 +6,7 @@ Source: MySQL 9.7 and MariaDB 10.11, measured; the manuals' "Server Error Messag
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Mapping
 from enum import StrEnum
@@ -71,6 +72,7 @@ KNOWN: Mapping[int, Known] = {
     3501: _READ_ONLY,
 }
 
+_USED_UP = 1226
 CLOSES_CONNECTION = frozenset({4081, 4082})
 """Errors after which the server closes the connection."""
 
@@ -91,10 +93,20 @@ WAYS_OUT: Mapping[str, str] = {
 _MEMORY_CAP_TEXT = "max-session-mem-used"
 _INNODB_READ_ONLY_TEXTS = {1015: "errno: 165", 1036: "read only"}
 
+_TOO_FEW = (
+    "has no connection left for this account, and a console needs 3 at once for reading, 2 for what is elevated",
+    "close other consoles of this account, or raise its MAX_USER_CONNECTIONS",
+)
+"""One connection measures the node, one asks, one watches who asks; an elevated one is not measured with."""
+
+_BY_THE_HOUR = re.compile(r"'(max_[a-z_]+)' resource")
+"""What an account has used up; `max_user_connections` alone is about connections at one time. Source: MySQL 9.7 and
+MariaDB 10.11, error 1226."""
+
 _CONNECT: Mapping[int, tuple[str, str]] = {
     1040: ("has no connection left", "try another node, or wait"),
-    1203: ("has no connection left for this account", "close other consoles of this account"),
-    1226: ("has no connection left for this account", "close other consoles of this account"),
+    1203: _TOO_FEW,
+    1226: _TOO_FEW,
     1045: ("refused the account or its password", "set it with: safeconsole credentials set"),
     1698: ("refused the account or its password", "set it with: safeconsole credentials set"),
     1862: ("says that the account's password has expired", "ask the DBA for a new one"),
@@ -157,6 +169,12 @@ def connect_error(error: BaseException, *, server: str, account: str) -> Unreach
         return UnreachableError(
             f"{server} did not prove who it is: {original.verify_message}",
             instead="set clusters.*.tls.ca to the authority that signed its certificate",
+        )
+    used_up = _BY_THE_HOUR.search(text_of(error)) if code == _USED_UP else None
+    if used_up and used_up[1] != "max_user_connections":
+        return UnreachableError(
+            f"{server} lets this account do no more this hour: {used_up[1]} is used up (account {account}, {code})",
+            instead="wait, or ask the DBA to raise it: a console opens connections and asks short questions of its own",
         )
     if code in _CONNECT:
         what, instead = _CONNECT[code]

@@ -65,6 +65,7 @@ class Lookout:
         self._variant = variant
         self._wire = wire
         self._reopen = reopen
+        self._process = variant.process[0]
 
     def numbers(self, *, within_seconds: float = ANSWER_SECONDS) -> Numbers:
         """
@@ -86,8 +87,16 @@ class Lookout:
         return any(_port(host) == _port(self.target.host) and at_work for host, at_work in self._seen())
 
     def host(self) -> str:
-        """Return how the process list names the watched connection's end, "" when it does not show it."""
-        return next((host for host, _ in self._seen()), "")
+        """
+        Return how the process list names the watched connection's end, "" when none shows it.
+
+        The first form that shows it is the one that every later look asks.
+        """
+        for form in self._variant.process:
+            for host, _ in self._seen(form):
+                self._process = form
+                return host
+        return ""
 
     def kill_query(self) -> bool:
         """End what it runs; whether the server accepted a kill."""
@@ -97,11 +106,24 @@ class Lookout:
         """End the connection itself; whether the server accepted a kill."""
         return self._first_accepted(self._variant.kill_connection)
 
-    def _seen(self) -> list[tuple[str, bool]]:
-        """Return host, and whether it runs something, of the watched thread: one row, or none."""
-        text = self._variant.process.format(thread=self.target.thread)
-        rows: list[tuple[Any, ...]] = self.look(lambda wire: wire.rows(text))
-        return [(str(row[2]), self._runs(row)) for row in rows if row[0] == self.target.thread]
+    def _seen(self, form: str = "") -> list[tuple[str, bool]]:
+        """
+        Return host, and whether it runs something, of the watched thread: one row, or none.
+
+        Args:
+            form: one that is tried; a server that does not know it shows nothing.
+        """
+        text = (form or self._process).format(thread=self.target.thread)
+
+        def asked(wire: Wire) -> list[tuple[Any, ...]]:
+            try:
+                return wire.rows(text)
+            except DriverError as error:
+                if not form or is_lost(error):
+                    raise
+                return []
+
+        return [(str(row[2]), self._runs(row)) for row in self.look(asked) if row[0] == self.target.thread]
 
     def _runs(self, row: tuple[Any, ...]) -> bool:
         if row[4] == _KILLED and self._variant.calls_idle_killed:

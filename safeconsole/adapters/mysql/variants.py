@@ -214,7 +214,8 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
         guards: settings of every session, in the order in which they are put in force.
         read_only_variable: the session setting that forbids writing.
         probes: sensors of a running statement, cheapest first.
-        process: rows of (id, user, host, schema, command, ...), the watched thread's among them.
+        process: rows of (id, user, host, schema, command, ...), the watched thread's among them; forms tried in order
+            until one shows it. Source: MySQL 9.7, measured: performance_schema=OFF leaves its tables empty.
         calls_idle_killed: whether that list says "Killed" also of a thread that is idle: one that a KILL QUERY reached
             right after its statement's end. `process` then has state and text in its columns 6 and 7. Source: MariaDB
             10.11, measured; MySQL 9.7 says so only of connections that were killed.
@@ -238,7 +239,7 @@ class Variant(msgspec.Struct, frozen=True, kw_only=True):
     guards: tuple[Guard, ...]
     read_only_variable: str
     probes: tuple[Probe, ...]
-    process: str
+    process: tuple[str, ...]
     kill_query: tuple[str, ...]
     kill_connection: tuple[str, ...]
     identity: str
@@ -285,7 +286,10 @@ MYSQL = Variant(
     guards=_MYSQL_GUARDS,
     read_only_variable="transaction_read_only",
     probes=_MYSQL_PROBES,
-    process="SELECT ID, USER, HOST, DB, COMMAND FROM performance_schema.processlist WHERE ID = {thread}",
+    process=(
+        "SELECT ID, USER, HOST, DB, COMMAND FROM performance_schema.processlist WHERE ID = {thread}",
+        "SHOW PROCESSLIST",
+    ),
     kill_query=("KILL QUERY {thread}", "CALL mysql.rds_kill_query({thread})"),
     kill_connection=("KILL {thread}", "CALL mysql.rds_kill({thread})"),
     identity="@@server_uuid",
@@ -309,7 +313,7 @@ AURORA_MYSQL = Variant(
     guards=_MYSQL_GUARDS,
     read_only_variable="transaction_read_only",
     probes=_MYSQL_PROBES,
-    process="SHOW PROCESSLIST",
+    process=("SHOW PROCESSLIST",),
     kill_query=("CALL mysql.rds_kill_query({thread})", "KILL QUERY {thread}"),
     kill_connection=("CALL mysql.rds_kill({thread})", "KILL {thread}"),
     identity="@@aurora_server_id",
@@ -331,7 +335,7 @@ MARIADB = Variant(
     # Not information_schema.PROCESSLIST: its temporary table is made on disk, and a slow or full disk is
     # what a kill may be about. So its QUERY_ID is not known here; that a kill hits no later statement is
     # held by the watchdog's lock.
-    process="SHOW PROCESSLIST",
+    process=("SHOW PROCESSLIST",),
     calls_idle_killed=True,
     kill_query=("KILL QUERY {thread}", "CALL mysql.rds_kill_query({thread})"),
     kill_connection=("KILL {thread}", "CALL mysql.rds_kill({thread})"),

@@ -96,3 +96,11 @@ def test_no_message_ends_in_a_full_stop_or_has_two_lines():
             found = outcome(err.OperationalError(code, "text"), changes=changes)
             assert not found.message.endswith(".")
             assert "\n" not in found.message
+
+
+@pytest.mark.parametrize("resource", ["max_questions", "max_queries_per_hour", "max_connections_per_hour"])
+def test_what_is_used_up_for_an_hour_is_no_lack_of_connections(resource):
+    used_up = err.OperationalError(1226, f"User 'x' has exceeded the '{resource}' resource (current value: 1)")
+    error = connect_error(used_up, server="db:3306", account="x")
+    assert resource in error.message
+    assert "connection left" not in error.message
