@@ -154,14 +154,22 @@ def _plain(token: Token) -> str:
 
 def _read_statement_settings(findings: Findings) -> int:
     """Judge the settings of `SET STATEMENT a = 1, b = 2 FOR …`, and return where the statement begins."""
-    tokens, depth = findings.tokens, 0
+    start = settings_end(findings.tokens)
+    if not start:
+        findings.unknown("SET STATEMENT without FOR")
+        return 0
+    for assignment in _assignments(findings.tokens[2 : start - 1]):
+        _read_assignment(assignment, findings)
+    return start
+
+
+def settings_end(tokens: tuple[Token, ...]) -> int:
+    """Return where the statement begins that `SET STATEMENT a = 1, b = 2 FOR …` runs, 0 where none does."""
+    depth = 0
     for position in range(2, len(tokens)):
         depth += (tokens[position].text == "(") - (tokens[position].text == ")")
         if not depth and tokens[position].word == "FOR":
-            for assignment in _assignments(tokens[2:position]):
-                _read_assignment(assignment, findings)
             return position + 1
-    findings.unknown("SET STATEMENT without FOR")
     return 0
 
 

@@ -8,6 +8,7 @@ transaction.
 
 from __future__ import annotations
 
+from safeconsole.core.assignments import settings_end
 from safeconsole.core.clauses import read_calls, read_clauses
 from safeconsole.core.findings import Findings
 from safeconsole.core.kinds import Kind, Shape, kind_of
@@ -29,13 +30,13 @@ _EXPLAINS = frozenset({"explain", "describe", "desc", "analyze"})
 
 
 def text_planned(statement: Statement, rules: LexicalRules) -> str:
-    """Return the query that a statement runs and a server plans: itself, or what ANALYZE explains; "" for none."""
+    """Return the query that a statement runs and a server plans: itself, or the one in it; "" for none."""
     if statement.kind.split(" ", 1)[0] in _PLANNED:
         return statement.text
-    if statement.kind not in _EXPLAINS:
+    if statement.kind not in _EXPLAINS and statement.kind != "set statement":
         return ""
     found = tuple(token for token in tokens_of(statement.text, rules) if token.kind not in _SKIPPED)
-    start, runs = _body(found)
+    start, runs = (settings_end(found), True) if statement.kind == "set statement" else _body(found)
     body = found[start:]
     if not runs or not body or "/*" in statement.text[: body[0].start]:
         return ""

@@ -210,3 +210,15 @@ def test_a_hint_that_the_server_ignores_is_told(cluster, tmp_path):
         shown = desk.run("SELECT /*+ HINT_OF_NO_VERSION(1) */ 1 FROM orders LIMIT 1")
         assert shown.table == [(1,)]
         assert shown.notes == ("HINT_OF_NO_VERSION() is no hint of this server, which ignores it",)
+
+
+def test_a_query_is_planned_whatever_it_sets_beside(cluster, tmp_path):
+    crossed = "COUNT(*) FROM orders a, orders b, orders c"
+    texts = [f"SELECT {crossed}", f"SELECT @found := {crossed}", f"SELECT {crossed} INTO @found"]
+    if cluster.flavour == "mariadb":
+        texts.append(f"SET STATEMENT max_statement_time = 1 FOR SELECT {crossed}")
+    with seated(cluster, tmp_path / "desk", plea=None, to="primary") as desk:
+        for text in texts:
+            (statement,) = desk.gate.split(text)
+            considered = desk.gate.check(statement)
+            assert (considered.decision.verdict.word, considered.estimate.rows > 10**9) == ("confirm", True), text

@@ -144,7 +144,7 @@ def _prepare(
 def _plan(link: Link, statement: Statement, behind: Behind) -> Plan:
     """Return the plan where it may be asked for: planning can run what it plans."""
     rules = LexicalRules(flavour=link.variant.flavour, version=link.version)
-    text = text_planned(statement, rules) if statement.is_plain_read else ""
+    text = text_planned(statement, rules) if statement.changes_nothing else ""
     known = (*statement.hazards, *behind.hazards)
     if not text or not may_be_planned(behind) or any(hazard.uninterruptible for hazard in known):
         return Plan(hazards=behind.hazards)
