@@ -23,25 +23,57 @@ UNSET_UID = 2**32 - 1
 """What the kernel says when nobody logged in (a container, a service). Source: pam_loginuid(8)."""
 
 AGENT_MARKERS: tuple[tuple[str, str], ...] = (
+    ("CLAUDE_CODE_IS_COWORK", "cowork"),
     ("CLAUDECODE", "claude-code"),
+    ("CLAUDE_CODE", "claude-code"),
+    ("CLAUDE_CODE_ENTRYPOINT", "claude-code"),
     ("CODEX_THREAD_ID", "codex"),
     ("CODEX_SANDBOX", "codex"),
+    ("CODEX_SANDBOX_NETWORK_DISABLED", "codex"),
+    ("CODEX_CI", "codex"),
     ("CURSOR_AGENT", "cursor"),
     ("CURSOR_TRACE_ID", "cursor"),
+    ("CURSOR_EXTENSION_HOST_ROLE", "cursor"),
     ("GEMINI_CLI", "gemini-cli"),
+    ("QWEN_CODE", "qwen-code"),
+    ("ANTIGRAVITY_AGENT", "antigravity"),
     ("AIDER_MODEL", "aider"),
     ("OPENCODE", "opencode"),
+    ("OPENCODE_CLIENT", "opencode"),
     ("COPILOT_AGENT_SESSION_ID", "copilot"),
+    ("COPILOT_AGENT", "copilot"),
+    ("COPILOT_CLI", "copilot"),
+    ("COPILOT_MODEL", "copilot"),
+    ("COPILOT_ALLOW_ALL", "copilot"),
+    ("AUGMENT_AGENT", "augment"),
+    ("CLINE_ACTIVE", "cline"),
+    ("ROO_ACTIVE", "roo-code"),
+    ("CRUSH", "crush"),
+    ("GOOSE_TERMINAL", "goose"),
+    ("AMP_CURRENT_THREAD_ID", "amp"),
+    ("HERMES_SESSION_ID", "hermes"),
+    ("OPENCLAW_SHELL", "openclaw"),
+    ("PI_CODING_AGENT", "pi"),
+    ("TRAE_AI_SHELL_ID", "trae"),
+    ("REPL_ID", "replit"),
     ("AI_AGENT", "agent"),
+    ("AGENT", "agent"),
     ("GITHUB_ACTIONS", "github-actions"),
     ("GITLAB_CI", "gitlab-ci"),
     ("BUILDKITE", "buildkite"),
     ("CIRCLECI", "circleci"),
     ("JENKINS_URL", "jenkins"),
     ("TEAMCITY_VERSION", "teamcity"),
+    ("TF_BUILD", "azure-pipelines"),
+    ("BITBUCKET_BUILD_NUMBER", "bitbucket"),
+    ("CODEBUILD_BUILD_ID", "codebuild"),
     ("CI", "ci"),
 )
-"""Environment variables that programs set for what they start, and what we call the program; first found wins."""
+"""Environment variables that programs set for what they start, and what we call the program; first found wins.
+
+Sources: the agents' documentation, the lists of unjs/std-env and @vercel/detect-agent, and AGENTS.md's proposal of `AGENT`.
+A mark only tightens: coding agents stand before build servers, so that one inside a build is told as what it is.
+"""
 
 NO_TERMINAL = "no-terminal"
 """What an agent is called of which no more is known than that nobody can be asked."""
