@@ -6,7 +6,7 @@ The copy may be a database's column, a webhook's store or a syslog's file; what 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 
 import msgspec
@@ -32,15 +32,20 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         lines: how many lines of the copy could be compared, >= 0.
         unreadable: how many could not: cut on their way, changed there, or no line of a journal.
+        unproven: how many lines at the end of the host log here the copy does not reach; what is behind them, and
+            what may have stood there, is proven by nothing outside.
         findings: the first line of each session, and of the host log, that the copy holds and that is not here.
     """
 
     lines: int
     unreadable: int
+    unproven: int
     findings: tuple[Finding, ...]
 
 
-def compared(copy: Iterable[bytes], *, held: AbstractSet[str], pruned: AbstractSet[str]) -> Compared:
+def compared(
+    copy: Iterable[bytes], *, held: AbstractSet[str], pruned: AbstractSet[str], host_log: Sequence[str] = ()
+) -> Compared:
     """
     Look for each line of a copy among the lines that are here.
 
@@ -48,8 +53,10 @@ def compared(copy: Iterable[bytes], *, held: AbstractSet[str], pruned: AbstractS
         copy: as it was kept elsewhere, with or without newlines, in any order.
         held: the hashes of all lines here.
         pruned: sessions whose lines retention took away.
+        host_log: the hashes of the host log's lines here, in order.
     """
-    lines = unreadable = 0
+    lines = unreadable = reached = 0
+    places = {found: number for number, found in enumerate(host_log, start=1)}
     findings: dict[str, Finding] = {}
     for text in copy:
         line = text[max(text.find(_BEGINNING), 0) :].rstrip()
@@ -58,13 +65,15 @@ def compared(copy: Iterable[bytes], *, held: AbstractSet[str], pruned: AbstractS
             unreadable += bool(line)
             continue
         lines += 1
+        reached = max(reached, places.get(digest, 0))
         if digest in held:
             continue
         finding = _missing(line, pruned)
         first = findings.get(finding.session) if finding else None
         if finding and (first is None or finding.number < first.number):
             findings[finding.session] = finding
-    return Compared(lines=lines, unreadable=unreadable, findings=tuple(findings.values()))
+    unproven = len(host_log) - reached
+    return Compared(lines=lines, unreadable=unreadable, unproven=unproven, findings=tuple(findings.values()))
 
 
 def _missing(line: bytes, pruned: AbstractSet[str]) -> Finding | None:

@@ -532,6 +532,20 @@ def test_a_copy_elsewhere_shows_a_history_that_was_begun_anew(run, tmp_path):
     assert "session bb22, record 0 does not hold: a copy elsewhere holds a record that is not here" in told
 
 
+def test_an_end_that_nothing_outside_proves_is_told(run, tmp_path):
+    copy = tmp_path / "copy"
+    copy.write_bytes(b"".join(everything_sent(run.directory)))
+    assert run("verify", "--format", "jsonl") == ""
+    assert "nothing outside this journal proves its end" in run.messages
+    assert run("verify", "--against", str(copy)) == "everything holds: 2 sessions checked\n"
+    assert "proves" not in run.messages
+    journal = open_journal(run.directory, clock=Clock(), session="dd44")
+    journal.append(opened("ana", "shop"))
+    journal.close()
+    assert run("verify", "--against", str(copy)) == "everything holds: 3 sessions checked\n"
+    assert "the copy does not reach the last 2 lines of the host log: nothing outside proves them" in run.messages
+
+
 def test_what_retention_took_is_not_missed_in_a_copy(run, tmp_path):
     copy = tmp_path / "copy"
     copy.write_bytes(b"".join(everything_sent(run.directory)))

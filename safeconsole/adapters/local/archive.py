@@ -83,9 +83,11 @@ class LocalArchive:
         """Look for each line of a copy that was kept elsewhere; a line that is not here any more is a finding."""
         paths = [self._directory / HOST_LOG, self._directory / REVIEWS, *self._files().values()]
         held = {found for path in paths for line in _all_lines(path)[0] if (found := hash_in_line(line.rstrip(b"\n")))}
-        anchors = anchors_in([line.rstrip(b"\n") for line in _all_lines(self._directory / HOST_LOG)[0]])
+        host_log = [line.rstrip(b"\n") for line in _all_lines(self._directory / HOST_LOG)[0]]
+        anchors = anchors_in(host_log)
         pruned = {anchor.session for anchor in anchors if anchor.event is AnchorEvent.PRUNED}
-        return compared(copy, held=held, pruned=pruned)
+        hashes = [found for line in host_log if (found := hash_in_line(line))]
+        return compared(copy, held=held, pruned=pruned, host_log=hashes)
 
     def _check_signatures(self, anchors: list[Anchor]) -> Finding | None:
         if not self._public_keys:

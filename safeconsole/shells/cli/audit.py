@@ -97,6 +97,12 @@ def search_command(app: HasArchive, /, text: str, sessions: tuple[str, ...], for
     write_rows(STORY_COLUMNS, map(_story_row, stories), form)
 
 
+_UNPROVEN = (
+    "nothing outside this journal proves its end: what was cut off there, the host log's lines with it, does not show; "
+    "compare with what a sink got: --against COPY"
+)
+
+
 @audit.command("verify")
 @click.argument("session", default="")
 @click.option(
@@ -107,11 +113,18 @@ def search_command(app: HasArchive, /, text: str, sessions: tuple[str, ...], for
 @format_option
 @click.pass_context
 def verify_command(ctx: click.Context, session: str, against: IO[bytes] | None, form: str) -> None:
-    """Check SESSION, or all: name the first record of each that does not hold. Exit 1 if one does not."""
+    """
+    Check SESSION, or all: name the first record of each that does not hold. Exit 1 if one does not.
+
+    What was cut off the end of the host log, with the sessions that it told of, shows only in a copy kept elsewhere:
+    without --against, and where the copy ends earlier, that is said on standard error.
+    """
     archive: Archive = ctx.obj.archive()
     findings = archive.verify(session)
     if against is not None:
         findings += _compared(archive, against)
+    else:
+        click.echo(_UNPROVEN, err=True)
     if form != "table":
         write_rows(FINDING_COLUMNS, map(_finding_row, findings), form)
     elif findings:
@@ -131,6 +144,9 @@ def _compared(archive: Archive, against: IO[bytes]) -> tuple[Finding, ...]:
             f"{against.name} holds no line of a journal",
             instead="give the lines as a sink got them, such as SELECT line FROM safeconsole_entries",
         )
+    if found.unproven:
+        behind = f"the copy does not reach the last {_counted(found.unproven, 'line')} of the host log"
+        click.echo(f"{behind}: nothing outside proves them, nor that none is missing after them", err=True)
     unreadable = f"; {_counted(found.unreadable, 'line')} cannot be compared" if found.unreadable else ""
     click.echo(f"compared with {_counted(found.lines, 'line')} of the copy{unreadable}", err=True)
     return found.findings
