@@ -219,9 +219,9 @@ def shown(directory, profile):
     )  # fmt: skip
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with contextlib.closing(Browser(profile)) as browser:
-        browser.base, browser.directory = f"http://127.0.0.1:{server.server_port}", directory
-        browser.token = keys.token
-        browser.visit(f"{browser.base}/open?token={keys.token}")
+        browser.root, browser.directory = f"http://127.0.0.1:{server.server_port}", directory
+        browser.token, browser.base = keys.token, f"{browser.root}{keys.base}".removesuffix("/")
+        browser.visit(f"{browser.root}/open?token={keys.token}")
         yield browser
     server.shutdown()
     server.server_close()
@@ -245,7 +245,7 @@ def test_a_reviewer_reads_a_story_and_approves_it(page):
         "document.querySelector('textarea').value = 'looked at'; document.querySelector('button[value=approve]').click()"
     )
     page.wait("document.body.innerText.includes('cleo approve: looked at')")
-    page.visit(page.base)
+    page.visit(f"{page.base}/")
     assert "Nothing waits for a review" in page.text()
     assert open_archive(page.directory).verify() == ()
     assert page.complaints == []
@@ -321,7 +321,7 @@ def test_a_long_recording_is_played_to_its_end(page):
 
 
 def test_the_queue_is_filtered_by_its_form(page):
-    page.visit(page.base)
+    page.visit(f"{page.base}/")
     page.evaluate(
         "document.querySelector('select[name=state]').value = 'approved'; document.querySelector('form').submit()"
     )
@@ -351,6 +351,6 @@ def test_another_page_can_neither_read_nor_write_here(page):
     page.visit("data:text/html,<body>elsewhere")
     page.evaluate(other)
     page.wait("document.body.innerText.includes('Open the address')")
-    page.visit(f"{page.base}/open?token={page.token}")
+    page.visit(f"{page.root}/open?token={page.token}")
     assert "used already" in page.text()
     assert open_reviews(page.directory, by="x", clock=SystemClock()).reviews() == ()

@@ -90,7 +90,8 @@ def ask(desk):
     def ask(target, *, form=None, **headers):
         told = {"host": "127.0.0.1:8000", "cookie": f"safeconsole_audit={desk.keys.cookie}"} | headers
         body = urlencode(form).encode() if form is not None else b""
-        return respond(Request(method="GET" if form is None else "POST", target=target, headers=told, body=body), desk)
+        method, below = "GET" if form is None else "POST", desk.keys.base + target.removeprefix("/")
+        return respond(Request(method=method, target=below, headers=told, body=body), desk)
 
     return ask
 
@@ -138,7 +139,7 @@ def test_the_queue_shows_what_waits_and_why(ask):
 )
 def test_the_queue_is_filtered(ask, query, shown):
     body = ask(f"/{query}").body
-    assert set(re.findall(r'href="/sessions/([^"]+)"', body)) == shown
+    assert set(re.findall(r'href="sessions/([^"]+)"', body)) == shown
     assert ("No session is like that" in body) == (not shown)
 
 
@@ -163,7 +164,7 @@ def test_a_planted_files_name_breaks_no_page(ask, directory, name):
     with open(os.fsencode(path.parent) + b"/2026-11-23-" + name + b".jsonl", "wb") as file:
         file.write(path.read_bytes())
     body = ask("/?state=all").body
-    links = re.findall(r'href="(/sessions/[^"]+)"', body)
+    links = re.findall(r'href="(sessions/[^"]+)"', body)
     assert len(links) == 4
     for page in (body, *(ask(link).body for link in links)):
         assert "img" not in Page(page).elements
@@ -201,7 +202,7 @@ def test_what_one_may_not_do_is_no_button(ask, desk):
 
 def test_what_did_not_work_leads_back(ask, desk):
     body = ask("/sessions/glass/review", form={"act": "approve", "csrf": desk.keys.csrf}).body
-    assert 'href="/sessions/glass">Back to its story' in body
+    assert 'href="sessions/glass">Back to its story' in body
     assert "To the queue" in ask("/sessions/none").body
 
 
@@ -241,7 +242,7 @@ def test_a_review_needs_the_pages_own_form(ask, desk, directory):
     assert ask("/sessions/denied/review", form=form, cookie="").status == 403
     assert open_reviews(directory, by="x", clock=SystemClock()).reviews() == ()
     done = ask("/sessions/denied/review", form=form, origin="http://127.0.0.1:8000")
-    assert (done.status, dict(done.headers)["Location"]) == (303, "/sessions/denied")
+    assert (done.status, dict(done.headers)["Location"]) == (303, f"{desk.keys.base}sessions/denied")
     assert "cleo approve: harmless" in Page(ask("/sessions/denied").body).text
     assert "denied" not in Page(ask("/").body).text
     assert open_archive(directory).verify() == ()
@@ -272,7 +273,8 @@ def test_the_printed_address_works_once(desk):
     first = visit(token)
     cookie = dict(first.headers)["Set-Cookie"]
     assert first.status == 303
-    assert {"HttpOnly", "SameSite=Strict"} <= set(cookie.split("; "))
+    assert {"HttpOnly", "SameSite=Strict", f"Path={desk.keys.base}"} <= set(cookie.split("; "))
+    assert dict(first.headers)["Location"] == desk.keys.base
     assert visit(token).status == 403
     assert visit("").status == 403
 
@@ -283,6 +285,21 @@ def test_the_printed_address_works_once(desk):
 def test_nobody_gets_in_without_the_cookie(ask, cookie):
     for target in ("/", "/sessions/denied", "/static/style.css", "/sessions/denied/recording.json", "/nothing"):
         assert ask(target, cookie=cookie).status == 403
+
+
+def test_the_cookie_is_shown_to_no_other_port_and_is_not_enough_without_the_page(desk):
+    """A browser shows a cookie to every port of a computer, for the paths that it was set for."""
+    told = {"host": "127.0.0.1:8000", "cookie": f"safeconsole_audit={desk.keys.cookie}"}
+    for target in ("/", "/sessions/denied", new_keys(8000).base, f"{desk.keys.base[:-2]}/"):
+        assert respond(Request(method="GET", target=target, headers=told), desk).status == 403
+    assert new_keys(8000).base != desk.keys.base
+
+
+@pytest.mark.parametrize(
+    ("site", "status"), [("none", 200), ("same-origin", 200), ("same-site", 403), ("cross-site", 403)]
+)
+def test_a_page_on_another_port_cannot_have_the_browser_ask(ask, site, status):
+    assert ask("/", **{"sec-fetch-site": site}).status == status
 
 
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1", "", "127.0.0.1:8001"])
@@ -327,7 +344,7 @@ def test_a_recording_is_played_tamed(ask, directory):
     assert [text for _, text in told["outputs"]] == ["\x1b[31mred\x1b[0m"]
     assert (told["columns"], told["lines"]) == (80, 24)
     page = ask("/sessions/denied/replay").body
-    assert re.findall(r"<script[^>]*>", page) == ['<script src="/static/replay.js">']
+    assert re.findall(r"<script[^>]*>", page) == ['<script src="static/replay.js">']
     assert "Replay the terminal" in ask("/sessions/denied").body
 
 
@@ -371,7 +388,7 @@ def test_elements_escape_what_they_are_given():
 def test_a_persons_own_page_asks_for_the_closing_note(directory, desk):
     own = msgspec.structs.replace(desk, reviews=lambda: open_reviews(directory, by="ben", clock=SystemClock()))
     told = {"host": "127.0.0.1:8000", "cookie": f"safeconsole_audit={desk.keys.cookie}"}
-    body = respond(Request(method="GET", target="/sessions/glass", headers=told), own).body
+    body = respond(Request(method="GET", target=f"{desk.keys.base}sessions/glass", headers=told), own).body
     assert 'value="note">Closing note' in body
     assert "what came of it" in body
     assert "ben is its person" in body
@@ -412,7 +429,7 @@ def fetch(server, method, target, body=None, **headers):
 
 def test_a_page_that_fails_says_so(served):
     served.desk = msgspec.structs.replace(served.desk, archive=lambda: None)
-    answer, text = fetch(served, "GET", "/", Cookie=f"safeconsole_audit={served.desk.keys.cookie}")
+    answer, text = fetch(served, "GET", served.desk.keys.base, Cookie=f"safeconsole_audit={served.desk.keys.cookie}")
     assert (answer.status, "This page failed" in text) == (500, True)
 
 
@@ -420,20 +437,21 @@ def test_a_browsers_way_through_the_page(served):
     assert served.server_address[0] == "127.0.0.1"
     opened, _ = fetch(served, "GET", f"/open?token={served.desk.keys.token}")
     cookie = opened.headers["Set-Cookie"].split(";")[0]
-    answer, text = fetch(served, "GET", "/sessions/denied", Cookie=cookie)
+    base = opened.headers["Location"]
+    answer, text = fetch(served, "GET", f"{base}sessions/denied", Cookie=cookie)
     assert answer.status == 200
     (csrf,) = set(re.findall(r'name="csrf" value="([^"]+)"', text))
     form = urlencode({"csrf": csrf, "act": "flag", "note": "why?"})
     done, _ = fetch(
         served,
         "POST",
-        "/sessions/denied/review",
+        f"{base}sessions/denied/review",
         form,
         Cookie=cookie,
         **{"Content-Type": "application/x-www-form-urlencoded"},
     )
     assert done.status == 303
-    assert "flagged" in fetch(served, "GET", "/", Cookie=cookie)[1]
+    assert "flagged" in fetch(served, "GET", base, Cookie=cookie)[1]
 
 
 def test_every_answer_keeps_everything_else_out(served):

@@ -31,10 +31,11 @@ HINTS = {"since": "7d, 2026-11-07", "until": "2026-11-07T12"}
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
-    """Who looks, and the word that their forms must carry."""
+    """Who looks, the word that their forms must carry, and the path that all pages are below."""
 
     by: str
     csrf: str
+    base: str
 
 
 class Queued(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,11 +75,12 @@ def page(title: str, visit: Visit, *children: Child) -> str:
         "head",
         tag("meta", charset="utf-8"),
         tag("title", f"{title} · safeconsole audit"),
-        tag("link", rel="stylesheet", href="/static/style.css"),
+        tag("base", href=visit.base),
+        tag("link", rel="stylesheet", href="static/style.css"),
     )
     bar = tag(
-        "header", tag("a", "Queue", href="/"), tag("a", "All sessions", href="/?state=all"),
-        tag("a", "Search", href="/search"), tag("span", f"reviewing as {visit.by}", class_="who"),
+        "header", tag("a", "Queue", href="./"), tag("a", "All sessions", href="./?state=all"),
+        tag("a", "Search", href="search"), tag("span", f"reviewing as {visit.by}", class_="who"),
     )  # fmt: skip
     return "<!doctype html>\n" + tag(
         "html", head, tag("body", bar, tag("main", tag("h1", title), *children)), lang="en"
@@ -87,7 +89,7 @@ def page(title: str, visit: Visit, *children: Child) -> str:
 
 def session_path(session: str, below: str = "") -> str:
     """Return where a session's page is, or what is below it; a file's name may be any bytes."""
-    return f"/sessions/{quote(session, safe='', errors='surrogateescape')}{below}"
+    return f"sessions/{quote(session, safe='', errors='surrogateescape')}{below}"
 
 
 def queue_page(visit: Visit, queued: Sequence[Queued], wanted: Mapping[str, str]) -> str:
@@ -98,7 +100,7 @@ def queue_page(visit: Visit, queued: Sequence[Queued], wanted: Mapping[str, str]
         wanted: the filters that are set, see `QUEUE_FILTERS`.
     """
     title = "Queue" if wanted.get("state", WAITING) == WAITING else "Sessions"
-    form = _filter_form("/", QUEUE_FILTERS, wanted, "Show")
+    form = _filter_form("./", QUEUE_FILTERS, wanted, "Show")
     if not queued:
         said = "No session is like that." if wanted else "Nothing waits for a review."
         return page(title, visit, form, tag("p", said, class_="quiet"))
@@ -173,7 +175,7 @@ def search_page(
         )
         for story in stories
     ]  # fmt: skip
-    form = _filter_form("/search", FILTERS, wanted, "Search")
+    form = _filter_form("search", FILTERS, wanted, "Search")
     alarms = [tag("p", trouble, class_="alarm") for trouble in troubles]
     if not rows:
         said = "No statement is like that." if wanted and not troubles else ""
@@ -199,7 +201,7 @@ def replay_page(visit: Visit, session: str, doubt: str) -> str:
         ),
         tag("pre", "", id="screen", data_source=session_path(session, "/recording.json")),
         tag("p", _session_link(session, "Back to its story")),
-        tag("script", "", src="/static/replay.js"),
+        tag("script", "", src="static/replay.js"),
     )  # fmt: skip
 
 
@@ -211,7 +213,7 @@ def message_page(visit: Visit, title: str, text: str, *, instead: str = "", sess
         instead: the way out, or "".
         session: whose page leads on, "" for none.
     """
-    back = _session_link(session, "Back to its story") if session else tag("a", "To the queue", href="/")
+    back = _session_link(session, "Back to its story") if session else tag("a", "To the queue", href="./")
     return page(title, visit, tag("p", text), tag("p", instead) if instead else "", tag("p", back))
 
 

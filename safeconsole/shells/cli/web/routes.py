@@ -28,6 +28,9 @@ from safeconsole.shells.cli.web.plot import memory_plots
 COOKIE = "safeconsole_audit"
 HTML, JSON = "text/html; charset=utf-8", "application/json"
 STATIC = {"style.css": "text/css; charset=utf-8", "replay.js": "text/javascript; charset=utf-8"}
+_OWN_SITES = frozenset({"none", "same-origin"})
+"""Who a browser says has it ask: its person, or a page of this origin; a page on another port is "same-site"."""
+
 _SESSION_PATH = re.compile(r"/sessions/([^/]+)(/replay|/recording\.json|/review)?")
 
 
@@ -55,7 +58,9 @@ class Keys(msgspec.Struct, kw_only=True):
 
     Attributes:
         token: opens the page once; "" when it was used.
-        cookie: what the browser shows from then on.
+        cookie: what the browser shows from then on, below `base` alone.
+        base: the path that all pages are below, which nobody else knows: a browser shows a cookie to every port of a
+            computer, whoever serves there, and only to the paths that it was set for.
         csrf: what every form carries.
         hosts: the names under which the page may be asked for, so that no other name can be pointed at it.
     """
@@ -63,6 +68,7 @@ class Keys(msgspec.Struct, kw_only=True):
     token: str
     cookie: str
     csrf: str
+    base: str
     hosts: frozenset[str]
 
     def __repr__(self) -> str:
@@ -88,16 +94,19 @@ def respond(request: Request, desk: Desk) -> Answer:
         return _refused(421, "This page is asked for under another name than its own.")
     if request.method == "GET" and parts.path == "/open":
         return _opened(query.get("token", ""), keys)
-    if not _is_known(request, keys):
+    if not parts.path.startswith(keys.base) or not _is_known(request, keys):
         return _refused(403, "Open the address that safeconsole audit serve printed; it works once.")
-    visit = pages.Visit(by=desk.reviews().by, csrf=keys.csrf)
+    if request.headers.get("sec-fetch-site", "none") not in _OWN_SITES:
+        return _refused(403, "This page is not asked for by another one.")
+    path = f"/{parts.path.removeprefix(keys.base)}"
+    visit = pages.Visit(by=desk.reviews().by, csrf=keys.csrf, base=keys.base)
     try:
         if request.method == "POST":
-            return _posted(request, parts.path, desk, visit)
-        return _got(parts.path, query, desk, visit)
+            return _posted(request, path, desk, visit)
+        return _got(path, query, desk, visit)
     except SafeConsoleError as error:
         status = 404 if isinstance(error, ConfigurationError) else 503
-        matched = _SESSION_PATH.fullmatch(parts.path)
+        matched = _SESSION_PATH.fullmatch(path)
         session = _session_of(matched) if matched and matched.group(2) else ""
         told = pages.message_page(visit, "That did not work", error.message, instead=error.instead, session=session)
         return Answer(status=status, body=told)
@@ -111,8 +120,8 @@ def _opened(token: str, keys: Keys) -> Answer:
     if not keys.token or not hmac.compare_digest(token.encode(), keys.token.encode()):
         return _refused(403, "This address was used already, or is not the one that was printed.")
     keys.token = ""
-    cookie = f"{COOKIE}={keys.cookie}; HttpOnly; SameSite=Strict; Path=/"
-    return Answer(status=303, body="", headers=(("Location", "/"), ("Set-Cookie", cookie)))
+    cookie = f"{COOKIE}={keys.cookie}; HttpOnly; SameSite=Strict; Path={keys.base}"
+    return Answer(status=303, body="", headers=(("Location", keys.base), ("Set-Cookie", cookie)))
 
 
 def _is_known(request: Request, keys: Keys) -> bool:
@@ -141,7 +150,8 @@ def _posted(request: Request, path: str, desk: Desk, visit: pages.Visit) -> Answ
     except ValueError:
         raise ConfigurationError("approve, flag or note?") from None
     desk.reviews().add(_summary(desk, _session_of(matched)), act, form.get("note", ""))
-    return Answer(status=303, body="", headers=(("Location", path.removesuffix("/review")),))
+    back = visit.base + path.removesuffix("/review").removeprefix("/")
+    return Answer(status=303, body="", headers=(("Location", back),))
 
 
 def _got(path: str, query: dict[str, str], desk: Desk, visit: pages.Visit) -> Answer:

@@ -14,7 +14,7 @@ IDLE_SECONDS = 10
 
 POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; "
-    "frame-ancestors 'none'; base-uri 'none'"
+    "frame-ancestors 'none'; base-uri 'self'"
 )
 HEADERS = (
     ("Content-Security-Policy", POLICY),
@@ -31,8 +31,8 @@ HEADERS = (
 def new_keys(port: int) -> Keys:
     """Return fresh secrets for a page on a port."""
     hosts = frozenset({f"{LOOPBACK}:{port}", f"localhost:{port}"})
-    token, cookie, csrf = (secrets.token_urlsafe(32) for _ in range(3))
-    return Keys(token=token, cookie=cookie, csrf=csrf, hosts=hosts)
+    token, cookie, csrf, place = (secrets.token_urlsafe(32) for _ in range(4))
+    return Keys(token=token, cookie=cookie, csrf=csrf, base=f"/{place}/", hosts=hosts)
 
 
 class PageServer(ThreadingHTTPServer):
