@@ -110,7 +110,7 @@ class OnTerminal:
             text=True, cwd="/", env=account.environ | environ, **account.may(),
         )  # fmt: skip
         os.close(theirs)
-        self.messages = ""
+        self.messages, self._asked = "", 0
 
     def until(self, pattern):
         """Read messages until one matches, and return the match."""
@@ -125,6 +125,13 @@ class OnTerminal:
     def code(self):
         """What a second person is to be given."""
         return self.until(r"safeconsole approve (\S+)\s")[1]
+
+    def vouched(self, cluster="shop"):
+        """Type the cluster's name at the short question after `--confirm`, and return the process."""
+        self._asked += 1
+        self.until("(?s)" + ".*".join(["type the name of the cluster"] * self._asked))
+        self.type(cluster)
+        return self
 
     def type(self, line):
         time.sleep(SETTLE_SECONDS)

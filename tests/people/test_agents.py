@@ -121,10 +121,21 @@ def test_a_script_without_a_terminal_is_an_agent_but_in_the_demo(team):
     told = team.ann.run("sql", "shop", "-e", set_status(51), *PLEA)
     assert told.returncode == 0, told.stderr
     config = team.ann.config.read_text()
+    own = team.ann.home / "own"
+    own.mkdir(mode=0o700)
+    (own / "demo.key").touch(mode=0o600)
+    (own / "demo.key").write_text("a key of one's own")
+    (line,) = [line for line in config.splitlines() if line.startswith("demo = ")]
+    for other in ("", f'demo = "{own}"', f'demo = "{own}/none"'):
+        # It says that it is the demo, and its servers do not know the key.
+        team.ann.write(config.replace(line, other))
+        told = team.ann.run("sql", "shop", "-e", set_status(53), *PLEA)
+        assert told.returncode == 3
+        assert "an agent (no-terminal) cannot elevate by itself" in told.stderr
     team.ann.write(config.replace('environment = "demo"', 'environment = "production"'))
     told = team.ann.run("sql", "shop", "-e", set_status(52), *PLEA)
     assert told.returncode == 3
     assert "an agent (no-terminal) cannot elevate by itself" in told.stderr
     # A person who pipes something in still sits at a terminal.
-    console = team.ann.start("sql", "shop", "-e", set_status(52), *PLEA)
+    console = team.ann.start("sql", "shop", "-e", set_status(52), *PLEA).vouched()
     assert console.end()[0] == 0, console.messages

@@ -26,7 +26,7 @@ def change(people, receiver):
         policy.write_text(baseline.replace("elevation:\n", f"elevation:\n  notice_required: {str(required).lower()}\n"))
         people.configure(keys="file", webhook=receiver.url, policy=str(policy))
         began = time.monotonic()
-        console = people.ann.start("sql", "shop", "-e", CHANGE, *PLEA)
+        console = people.ann.start("sql", "shop", "-e", CHANGE, *PLEA).vouched()
         code, _ = console.end()
         return code, console.messages, time.monotonic() - began
 

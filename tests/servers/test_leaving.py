@@ -139,6 +139,8 @@ def test_again_while_it_is_being_stopped_leaves_and_kills_first(cluster, sit_dow
     # The second must come within the grace of the first: where the machine slept over that, both once more.
     for stopped_before in range(5):
         terminal.type("CALL swallows_kills();\r")
+        terminal.wait_for(lambda: terminal.said().count("type the name of the cluster") > stopped_before)  # noqa: B023
+        terminal.type("shop\r")
         terminal.wait_for(at_work)
         terminal.type("\x03")
         terminal.read(0.15)

@@ -15,6 +15,7 @@ import pytest
 from safeconsole.adapters.local.policies import PolicyFiles
 from safeconsole.core.approval import request_from_code
 from tests.adapters.local.test_notices import Receiver
+from tests.servers.desk import home_of
 from tests.people.accounts import KEYRING, Account
 
 TYPED = f"Planted-{uuid.uuid4().hex[:12]}"
@@ -129,6 +130,7 @@ class Desk:
         nodes = {f"{node.host}:{node.port}": node.name for node in self.cluster.nodes}
         self.ann.write(
             f'[clusters.shop]\nnodes = {json.dumps(list(nodes))}\nschema = "shop"\nenvironment = "demo"\n'
+            f'demo = "{home_of(self.cluster)}"\n'
             "[clusters.shop.names]\n" + "".join(f'"{address}" = "{name}"\n' for address, name in nodes.items()) +
             '[clusters.shop.accounts]\nread = "console_read"\nelevated = "console_elevated"\n'
             f'[clusters.shop.secrets]\nsources = ["{source}"]\n'
@@ -238,7 +240,7 @@ def test_what_a_second_person_is_handed_holds_no_password(desk, tmp_path):
     )
     script = tmp_path / "script.sql"
     script.write_text(STATEMENTS[0])
-    console = desk.ann.start("sql", "shop", "-f", str(script), *PLEA)
+    console = desk.ann.start("sql", "shop", "-f", str(script), *PLEA).vouched()
     request = request_from_code(console.code())
     console.until("paste their answer")
     console.type("")

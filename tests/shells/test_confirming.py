@@ -84,6 +84,21 @@ def test_a_name_on_the_command_line_must_be_whole_and_exact(given, elevates, con
     assert confirmer.confirm(considered(Verdict.CONFIRM)) is False
 
 
+@pytest.mark.parametrize(("answer", "elevates"), [("shop", True), ("", False), ("yes", False), ("Shop", False)])
+def test_at_a_terminal_the_name_on_the_command_line_is_typed_once_more(answer, elevates, considered):
+    terminal, shown = asked(answer)
+    statement = considered(Verdict.ELEVATE, text="UPDATE t SET a = 1", kind="update")
+    one = replace(REQUEST, scope=Scope.STATEMENT, digest="d", exact="e", server="u-1", reason="r")
+    assert GivenConfirmer("shop", terminal, seated=True).elevate(one, statement) is elevates
+    assert "elevation on shop, for: UPDATE t SET a = 1\n" in "".join(shown)
+    assert GivenConfirmer("till", terminal, seated=True).elevate(one, statement) is False
+
+
+def test_who_sits_at_a_terminal_that_cannot_be_asked_is_not_elevated_by_an_argument():
+    assert GivenConfirmer("shop", NoTerminal(), seated=True).elevate(REQUEST, None) is False
+    assert GivenConfirmer("shop", NoTerminal()).elevate(REQUEST, None) is True
+
+
 def test_what_was_typed_before_the_question_answers_nothing(considered):
     ours, theirs = pty.openpty()
     with open(theirs, closefd=True) as answers:

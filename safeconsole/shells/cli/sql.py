@@ -207,7 +207,25 @@ def confirmer_of(app: Application, typed: str) -> Confirmer:
     from safeconsole.shells.terminal.confirming import GivenConfirmer
 
     asking = ask_on_terminal(app)
-    return GivenConfirmer(typed, asking) if typed else asking
+    if not typed:
+        return asking
+    # Who pipes something in, or messages out, still sits at the terminal that the other streams are.
+    seated = any(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    return GivenConfirmer(typed, _ask_behind(app, asking) if seated else asking, seated=seated)
+
+
+def _ask_behind(app: Application, asking: TerminalConfirmer | NoTerminal) -> TerminalConfirmer | NoTerminal:
+    """Return what asks on the terminal that the process belongs to, where its streams are something else."""
+    from safeconsole.shells.terminal.confirming import NoTerminal, terminal_confirmer
+
+    if not isinstance(asking, NoTerminal):
+        return asking
+    try:
+        # Open for as long as the process is: it is asked whenever something has to be.
+        questions, answers = (Path("/dev/tty").open(mode, encoding="utf-8") for mode in ("w", "r"))  # noqa: SIM115
+    except OSError:
+        return asking
+    return terminal_confirmer(questions, answers, look_of(sys.stderr, app.environ))
 
 
 def ask_on_terminal(app: Application) -> TerminalConfirmer | NoTerminal:

@@ -11,7 +11,7 @@ from safeconsole.core.approval import ApprovalRequest
 from safeconsole.core.decision import Considered
 from safeconsole.core.elevation import Request, Scope
 from safeconsole.shells.terminal.cells import safe
-from safeconsole.shells.terminal.evidence import Lines, block_text, evidence_lines, evidence_text, split_label
+from safeconsole.shells.terminal.evidence import Lines, block_text, evidence_lines, evidence_text, one_line, split_label
 from safeconsole.shells.terminal.looks import PLAIN, Look
 from safeconsole.shells.terminal.measures import clock_text, until_text
 
@@ -44,24 +44,33 @@ class NoTerminal:
 
 class GivenConfirmer:
     """
-    Answers with what stood on the command line; what cannot stand there is asked on the terminal, if there is one.
+    Answers with what stood on the command line, where there is no terminal; on one the person types it once more.
+
+    An argument can be written by any program; who elevates from a terminal is a person only if they answer at it.
 
     Args:
         cluster: the cluster's name as the person typed it after `--confirm`, "" when they did not.
         terminal: asks the person; None where nobody can be asked.
+        seated: whether a person sits there, so that what nobody answers is not granted.
     """
 
-    def __init__(self, cluster: str, terminal: TerminalConfirmer | NoTerminal | None = None) -> None:
+    def __init__(
+        self, cluster: str, terminal: TerminalConfirmer | NoTerminal | None = None, *, seated: bool = False
+    ) -> None:
         self._cluster = cluster
         self._terminal = terminal or NoTerminal()
+        self._seated = seated
 
     def confirm(self, considered: Considered) -> bool:
         """Return whether the name given is exactly the cluster's: the person typed the statement beside it."""
         return bool(self._cluster) and self._cluster == considered.facts.get("cluster.name")
 
-    def elevate(self, request: Request, considered: Considered | None) -> bool:  # noqa: ARG002 (the protocol's signature)
-        """Return whether the name given is exactly the cluster's."""
-        return bool(self._cluster) and self._cluster == request.cluster
+    def elevate(self, request: Request, considered: Considered | None) -> bool:
+        """Return whether the name given is exactly the cluster's, and typed at the terminal too, if there is one."""
+        given = bool(self._cluster) and self._cluster == request.cluster
+        if given and isinstance(self._terminal, TerminalConfirmer):
+            return self._terminal.vouch(request, considered)
+        return given and not self._seated
 
     def show_approval(self, code: str, request: ApprovalRequest) -> None:
         """Show what a second person runs, to whoever reads the messages."""
@@ -107,6 +116,14 @@ class TerminalConfirmer:
         return (
             self._answer(f'to elevate, type the name of the cluster ("{safe(request.cluster)}"): ') == request.cluster
         )
+
+    def vouch(self, request: Request, considered: Considered | None) -> bool:
+        """Say in a line what is elevated, and return whether the cluster's name was typed."""
+        what = "every statement that needs an elevation"
+        if considered is not None and request.scope is Scope.STATEMENT:
+            what = one_line(considered.statement.text)
+        self._show(f"elevation on {safe(request.cluster)}, for: {what}\n")
+        return self._answer(f'type the name of the cluster ("{safe(request.cluster)}"): ') == request.cluster
 
     def show_approval(self, code: str, request: ApprovalRequest) -> None:
         """Show what a second person runs."""
