@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from safeconsole import __version__
 from safeconsole.adapters.local.clock import SystemClock
-from safeconsole.adapters.local.configuration import journal_directory, load_settings
-from safeconsole.adapters.local.identity import NO_TERMINAL, who
+from safeconsole.adapters.local.configuration import governed_clusters, journal_directory, load_settings
+from safeconsole.adapters.local.identity import NO_TERMINAL, demo_mark_of, who
 from safeconsole.adapters.local.secrets import VARIABLE_PREFIX
 from safeconsole.core.errors import AuditUnavailableError, ConfigurationError, RefusedError
 from safeconsole.core.person import Person
@@ -155,6 +155,8 @@ class Program:
             schema=door.schema or cluster.schema,
             limits=door.limits,
             plea=door.plea,
+            governed=door.cluster in governed_clusters(),
+            demo=demo_mark_of(cluster.demo),
         )
         # What is configured or asked for wrongly opens no session, so that every journal has an end.
         session_limits(policy, visit.limits)
@@ -422,8 +424,7 @@ class Program:
         return open_notices(self._audit_directory(), settings, self.environ)
 
     def _second_person(self, elevation: ElevationSettings, door: Door) -> SecondPerson | None:
-        environment = self._cluster(door.cluster).environment
-        if not (elevation.two_persons or elevation.waits_for_a_person(self.person.agent, environment)):
+        if not (elevation.two_persons or self.person.agent):
             return None
         from safeconsole.adapters.local.late_approvals import LateApprovals
 

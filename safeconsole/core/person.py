@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
+
+DEMO_KEY = "demo.key"
+"""The file in a demo's own directory, and nobody else's to read, that holds its key."""
+
+_DEMO_MARK = "safeconsole-demo-"
+
+
+def demo_mark(key: bytes) -> str:
+    """Return what the servers of the demo with a key say of themselves; it does not lead back to the key."""
+    return _DEMO_MARK + hashlib.sha256(b"safeconsole demo\n" + key).hexdigest()
+
+
+def demo_mark_in(name: str) -> str:
+    """Return the mark that a server's file name holds, "" where it holds none."""
+    last = name.rpartition("/")[2].removesuffix(".log")
+    return last if last.startswith(_DEMO_MARK) else ""
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):

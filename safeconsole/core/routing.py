@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from safeconsole.core.statement import Statement
@@ -44,6 +46,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         tables: the least number of tables it has, counted up to `COUNTED_TABLES` + 1, or None where that is not told.
         history_length: InnoDB purge backlog, or None without the privilege.
         tags: words from the configuration ("console", "failover-target").
+        mark: what the server of a demo says of itself and no other does, or "".
         found: how it was found, "" for a node that the configuration names.
         unseen: what it does not let this account see of its replicas, or "".
         unreachable: why it could not be measured, or "".
@@ -65,10 +68,17 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     tables: int | None = None
     history_length: int | None = None
     tags: frozenset[str] = frozenset()
+    mark: str = ""
     found: str = ""
     unseen: str = ""
     unreachable: str = ""
     measured_seconds: float = 0.0
+
+
+def is_the_demo(readings: Iterable[Reading], mark: str) -> bool:
+    """Return whether every node that answers is a server of the demo with a mark; silence proves nothing."""
+    answering = [reading for reading in readings if not reading.unreachable]
+    return bool(mark and answering) and all(reading.mark == mark for reading in answering)
 
 
 class Gates(msgspec.Struct, frozen=True, kw_only=True):

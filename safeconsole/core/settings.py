@@ -69,6 +69,7 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         connect_seconds: time to connect to one node, > 0.
         discovery: what becomes of nodes that others name and `nodes` does not: used like those; measured and shown,
             and never used; or not looked for, so that a source outside of `nodes` is not found either.
+        demo: the directory of the demo that put the cluster up, whose key its servers know; "" for any other cluster.
         accounts, secrets, tls: see there.
     """
 
@@ -83,6 +84,7 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     heartbeat: str = ""
     connect_seconds: float = 3.0
     discovery: Literal["use", "show", "off"] = "use"
+    demo: str = ""
     accounts: Accounts = Accounts()
     secrets: SecretSettings = SecretSettings()
     tls: TlsSettings = TlsSettings()

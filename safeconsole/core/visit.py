@@ -46,6 +46,8 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         schema: where the session starts, or "".
         limits: ceilings asked for, by name.
         plea: see `Plea`.
+        governed: whether the system's configuration sets the cluster, and with it the policy.
+        demo: the mark of the demo that the cluster is said to be, "" for none.
     """
 
     cluster: str
@@ -56,6 +58,8 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     schema: str = ""
     limits: Mapping[str, float] = msgspec.field(default_factory=dict)
     plea: Plea | None = None
+    governed: bool = False
+    demo: str = ""
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from safeconsole.core import vocabulary
 from safeconsole.core.grants import needed_grants
+from safeconsole.core.person import DEMO_KEY, demo_mark
 from safeconsole.core.vocabulary import Account
 from safeconsole.demo import shop
 from safeconsole.demo.binaries import Flavour
@@ -39,6 +41,21 @@ def new_passwords() -> dict[str, str]:
     """Return a fresh random password for each account."""
     accounts = (READ_ACCOUNT, ELEVATED_ACCOUNT, REPLICATION_ACCOUNT)
     return {account: secrets.token_urlsafe(18) for account in accounts}
+
+
+def new_mark(directory: Path) -> str:
+    """
+    Return what a new demo's servers say of themselves, and keep the key that proves it in the demo's own directory.
+
+    Args:
+        directory: nobody else's to enter.
+    """
+    key = secrets.token_hex(32)
+    path = directory / DEMO_KEY
+    path.unlink(missing_ok=True)
+    path.touch(mode=0o600, exist_ok=False)
+    path.write_text(key, encoding="ascii")
+    return demo_mark(key.encode())
 
 
 def account_statements(flavour: Flavour, passwords: Mapping[str, str]) -> tuple[str, ...]:

@@ -24,6 +24,7 @@ import msgspec
 from msgspec.structs import asdict, replace
 
 from safeconsole.demo import shop
+from safeconsole.demo.accounts import new_mark
 
 _POLL_SECONDS = 0.05
 # How often a replica that has nothing to copy is said to be up to date.
@@ -45,6 +46,7 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
         caught_up_at: when it was last seen to miss nothing, in the same unit. It is
             written twice a second, so an old one means the copying stopped or is behind.
         copies: how often it was copied since it was made.
+        mark: of the demo, see `accounts.new_mark`.
         running: whether a replicator follows for it; still true after a crash, hence
             `caught_up_at`.
     """
@@ -57,6 +59,7 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
     caught_up_at: float = 0.0
     copies: int = 0
     running: bool = False
+    mark: str = ""
 
 
 class EmbeddedNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -109,7 +112,7 @@ def create_embedded(directory: Path, *, replicas: int = 2) -> EmbeddedCluster:
     Raises:
         FileExistsError: there is a cluster already.
     """
-    directory.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     cluster = EmbeddedCluster(
         directory=directory,
         primary=_node(directory, "primary"),
@@ -126,10 +129,10 @@ def create_embedded(directory: Path, *, replicas: int = 2) -> EmbeddedCluster:
             for table in shop.TABLES:
                 insert = shop.insert_statement(table, "sqlite")
                 primary.executemany(insert, shop.rows(table.name))
-        source = str(uuid.uuid4())
-        _write(cluster.primary, Sidecar(identity=source, role="primary"))
+        source, mark = str(uuid.uuid4()), new_mark(directory)
+        _write(cluster.primary, Sidecar(identity=source, role="primary", mark=mark))
         for node in cluster.replicas:
-            empty = Sidecar(identity=str(uuid.uuid4()), role="replica", source=source)
+            empty = Sidecar(identity=str(uuid.uuid4()), role="replica", source=source, mark=mark)
             _write(node, _copy(cluster.primary, node, primary, empty))
     return cluster
 

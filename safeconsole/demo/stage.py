@@ -73,6 +73,7 @@ def _configured(directory: Path, nodes: dict[str, str], *, engine: str, password
         f'engine = "{engine}"',
         f"nodes = {json.dumps(list(nodes))}",
         'environment = "demo"',
+        f"demo = {json.dumps(str(directory / 'nodes'))}",
         f'schema = "{CLUSTER}"',
         f"[clusters.{CLUSTER}.names]",
         *(f"{json.dumps(address)} = {json.dumps(name)}" for address, name in nodes.items()),

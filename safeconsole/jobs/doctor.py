@@ -14,8 +14,9 @@ import msgspec
 
 from safeconsole.core.errors import SafeConsoleError
 from safeconsole.core.grants import MYSQL_FAMILY, GrantFinding, Privilege, judged, privileges_of, quoted_account
-from safeconsole.core.routing import Gates, Reading, unfit_reasons
+from safeconsole.core.routing import Gates, Reading, is_the_demo, unfit_reasons
 from safeconsole.core.settings import Accounts, ClusterSettings
+from safeconsole.core.visit import Visit
 from safeconsole.core.vocabulary import Account, Flavour, Role
 from safeconsole.jobs.asking import Asker
 
@@ -58,6 +59,7 @@ def examine(asker: Asker, cluster: ClusterSettings) -> Iterator[Check]:
     gate = asker.gate
     readings, gates = gate.topology(), gate.policy.gates
     yield from _cluster_checks(readings, gates, cluster)
+    yield _configuration_check(gate.visit, readings)
     for reading in readings:
         yield _node_check(reading, gates)
         if reading.unreachable or reading.flavour is Flavour.SQLITE:
@@ -100,6 +102,22 @@ def _cluster_checks(readings: tuple[Reading, ...], gates: Gates, cluster: Cluste
         )
         return
     yield _elevated_check(cluster.accounts)
+
+
+def _configuration_check(visit: Visit, readings: tuple[Reading, ...]) -> Check:
+    """Return who says what the cluster is: a person's file is as good as whoever writes it, a program too."""
+    remedy = ""
+    if visit.governed:
+        finding, detail = Finding.GOOD, "the system's configuration sets this cluster, and its policy"
+    elif is_the_demo(readings, visit.demo):
+        finding, detail = Finding.GOOD, "this is the demo, as its own nodes prove"
+    else:
+        finding = Finding.ADVICE
+        detail = (
+            "no system configuration locks this cluster: whoever runs the console, a program too, may choose its policy"
+        )
+        remedy = "set the cluster in /etc/safeconsole/config.toml, with locked = true"
+    return Check(where="cluster", what="configuration", finding=finding, detail=detail, remedy=remedy)
 
 
 def _elevated_check(accounts: Accounts) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from safeconsole.core.approval import Approval, ApprovalRequest, any_of, is_portable
@@ -20,14 +21,33 @@ class Agreements:
     """Gets every yes that one session's policy asks for, and tells others what becomes of it."""
 
     def __init__(
-        self, *, settings: ElevationSettings, visit: Visit, journal: Journal, clock: Clock, people: People
+        self,
+        *,
+        settings: ElevationSettings,
+        visit: Visit,
+        journal: Journal,
+        clock: Clock,
+        people: People,
+        is_the_demo: Callable[[], bool] = bool,
     ) -> None:
         self._settings = settings
         self._visit = visit
         self._journal = journal
         self._clock = clock
         self._people = people
-        self._agent = visit.person.agent if settings.waits_for_a_person(visit.person.agent, visit.environment) else ""
+        self._is_the_demo = is_the_demo
+
+    @property
+    def _agent(self) -> str:
+        """
+        The agent that asks and may not elevate by itself, or "".
+
+        What a person may write into their own configuration, an agent may write there too: an exception counts where
+        the system's configuration sets the cluster, and on a demo that its own servers prove.
+        """
+        agent, visit = self._visit.person.agent, self._visit
+        excepted = not self._settings.waits_for_a_person(agent, visit.environment)
+        return "" if excepted and (not agent or visit.governed or self._is_the_demo()) else agent
 
     @property
     def needs_a_person(self) -> bool:

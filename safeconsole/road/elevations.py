@@ -27,9 +27,10 @@ class Elevations:
 
     Args:
         closed: says why no more are granted in this session, "" while they may be.
+        is_the_demo: whether the cluster's own nodes prove that it is the demo that it is said to be.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (the parts that the gate brings together, each named)
         self,
         *,
         settings: ElevationSettings,
@@ -38,8 +39,11 @@ class Elevations:
         clock: Clock,
         people: People,
         closed: Callable[[], str] = str,
+        is_the_demo: Callable[[], bool] = bool,
     ) -> None:
-        self._agreements = Agreements(settings=settings, visit=visit, journal=journal, clock=clock, people=people)
+        self._agreements = Agreements(
+            settings=settings, visit=visit, journal=journal, clock=clock, people=people, is_the_demo=is_the_demo
+        )
         self._journal = journal
         self._clock = clock
         self._closed = closed

@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from safeconsole.core.errors import ConfigurationError, UnreachableError
-from safeconsole.core.routing import Choice, Gates, Reading, choose
+from safeconsole.core.routing import Choice, Gates, Reading, choose, is_the_demo
 from safeconsole.core.vocabulary import Account, NodeName, Role, Route
 from safeconsole.interfaces import Clock, Connection, Engine
 
@@ -79,6 +79,12 @@ class Nodes:
     def role_of(self, node: NodeName | None) -> Role:
         """What a node proved to be when it was last measured."""
         return next((reading.role for reading in self._readings if reading.node == node), Role.UNKNOWN)
+
+    def is_the_demo(self, mark: str) -> bool:
+        """Whether every node that answers now is a server of the demo with a mark."""
+        if self._clock.monotonic() - self._measured_seconds > READINGS_HOLD_SECONDS:
+            self.measure()
+        return is_the_demo(self._readings, mark)
 
     def shows_all_since(self, node: NodeName, seconds: float) -> bool:
         """Whether a node's last reading says that it has all that was written before this clock reading."""

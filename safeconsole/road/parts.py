@@ -48,7 +48,13 @@ def assemble(
     recorder = Recorder(journal, rules=lambda: engine.rules, literals=policy.literals)
     nodes = Nodes(engine, clock, visit.schema)
     elevations = Elevations(
-        settings=policy.elevation, visit=visit, journal=recorder, clock=clock, people=people, closed=policies.look
+        settings=policy.elevation,
+        visit=visit,
+        journal=recorder,
+        clock=clock,
+        people=people,
+        closed=policies.look,
+        is_the_demo=lambda: bool(visit.demo) and nodes.is_the_demo(visit.demo),
     )
     transactions = Transactions(
         visit=visit, settings=policy.transactions, nodes=nodes, elevations=elevations, recorder=recorder, clock=clock

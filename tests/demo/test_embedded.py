@@ -50,6 +50,7 @@ def test_every_file_holds_the_whole_shop(cluster):
 
 def test_the_files_are_named_as_promised(cluster):
     assert sorted(path.name for path in cluster.directory.iterdir()) == [
+        "demo.key",
         "primary.db",
         "primary.json",
         "replica-1.db",

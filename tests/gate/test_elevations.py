@@ -59,7 +59,7 @@ def of_text(text, *effects):
 class Held:
     """Elevations with everything beside them."""
 
-    def __init__(self, *, person=PERSON, second=None, notifier=None, **settings):
+    def __init__(self, *, person=PERSON, second=None, notifier=None, governed=False, is_the_demo=bool, **settings):
         self.notifier = notifier
         self.events = []
         self.clock = FakeClock(100.0)
@@ -67,12 +67,13 @@ class Held:
         self.confirmer = FakeConfirmer(self.events)
         self.elevations = Elevations(
             settings=ElevationSettings(**settings),
-            visit=Visit(cluster="shop", environment="staging", face="sql", person=person),
+            visit=Visit(cluster="shop", environment="staging", face="sql", person=person, governed=governed),
             journal=self.journal,
             clock=self.clock,
             people=People(
                 confirmer=self.confirmer, second=second(self.events) if second else None, notifier=self.notifier
             ),
+            is_the_demo=is_the_demo,
         )
 
     def ask(self, *answers, considered=None, sql="", **request):
@@ -206,8 +207,12 @@ def test_an_agent_elevates_by_itself_only_where_the_policy_names_it(alone):
     with pytest.raises(RefusedError, match="robot"):
         held.ask(**STATEMENT)
     assert held.elevations.current() is None
-    assert Held(person=AGENT, agents_may_elevate=ALONE).ask()
-    assert not Held(person=AGENT, agents_may_elevate=ALONE).elevations.needs_a_person
+    for trusted in ({"governed": True}, {"is_the_demo": lambda: True}):
+        assert Held(person=AGENT, agents_may_elevate=ALONE, **trusted).ask()
+        assert not Held(person=AGENT, agents_may_elevate=ALONE, **trusted).elevations.needs_a_person
+        assert Held(person=AGENT, agents_may_elevate=alone, **trusted).elevations.needs_a_person
+    # Whoever writes the configuration may name any environment in it, and any policy.
+    assert Held(person=AGENT, agents_may_elevate=ALONE).elevations.needs_a_person
 
 
 def test_no_window_is_opened_for_an_agent():
@@ -403,7 +408,11 @@ def test_a_second_person_is_left_out_only_where_the_policy_says_so_and_everybody
         (True, PERSON, {}),
         (False, PERSON, {"approval_may_be_skipped": True}),
         (KeyboardInterrupt(), PERSON, {"approval_may_be_skipped": True}),
-        (True, AGENT, {"approval_may_be_skipped": True, "agents_may_elevate": {"staging": ("robot",)}}),
+        (
+            True,
+            AGENT,
+            {"approval_may_be_skipped": True, "agents_may_elevate": {"staging": ("robot",)}, "governed": True},
+        ),
     ],
     ids=["policy", "answer", "interrupt", "agent"],
 )

@@ -31,6 +31,15 @@ class Answering:
         self.before_enter()
         return True
 
+    def show_approval(self, code, request):
+        """Nobody else is there."""
+
+    def paste_approval(self, code, request):
+        return ""
+
+    def skip_approval(self, request, skipped):
+        return False
+
 
 class Shown:
     """What reached the screen."""
@@ -161,7 +170,7 @@ def _configuration(cluster, directory, nodes, policy, settings):
         # Tests have no terminal, and baseline lets nobody without one elevate elsewhere.
         *(
             f"{key} = {json.dumps(value)}"
-            for key, value in {"environment": "demo", **settings}.items()
+            for key, value in {"environment": "demo", "demo": str(home_of(cluster)), **settings}.items()
             if not isinstance(value, dict)
         ),
         *_tables(settings),
@@ -182,6 +191,11 @@ def _configuration(cluster, directory, nodes, policy, settings):
     path.touch(mode=0o600)
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def home_of(cluster):
+    """The directory of a running cluster, with the key that proves it to be a demo."""
+    return cluster.primary.datadir.parents[1]
 
 
 def _tables(settings):

@@ -57,6 +57,8 @@ def test_the_printed_grants_make_an_account_that_nothing_is_wrong_with(cluster, 
     tell(*_made(cluster))
     code, checks = examined()
     assert code == 0
+    (locks,) = [check for check in checks if check["what"] == "configuration"]
+    assert (locks["finding"], "locked = true" in locks["remedy"]) == ("advice", True)
     grants = [check for check in checks if check["what"].startswith("grants of")]
     assert [check["finding"] for check in grants] == ["good"] * len(cluster.nodes)
 

@@ -16,6 +16,25 @@ def changed(cluster):
         return cursor.fetchone()[0]
 
 
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("flavour", ["mysql", "mariadb"])
+def test_a_program_elevates_alone_on_the_demo_that_its_servers_prove_and_on_no_other(
+    shared_clusters, tmp_path, flavour
+):
+    cluster, own = shared_clusters(flavour), tmp_path / "own"
+    own.mkdir(mode=0o700)
+    (own / "demo.key").touch(mode=0o600)
+    (own / "demo.key").write_text("a key of one's own")
+    for number, forged in enumerate(["", str(own), str(tmp_path / "none")]):
+        with seated(cluster, tmp_path / str(number), demo=forged) as desk:
+            with pytest.raises(RefusedError, match="an agent .* cannot elevate by itself"):
+                desk.run("UPDATE orders SET status = 'alone' WHERE id = 0")
+            assert not [record for record in desk.records("intent") if record["elevation"]]
+    with seated(cluster, tmp_path / "true") as desk:
+        desk.run("UPDATE orders SET status = 'alone' WHERE id = 0")
+        assert [record for record in desk.records("intent") if record["elevation"]]
+
+
 @pytest.fixture
 def through_proxy(private_cluster, tmp_path, flavour):
     """A desk without a plea at the door, whose primary is reached through a proxy."""

@@ -58,6 +58,11 @@ def load_settings(path: str | None, environ: Mapping[str, str], *, system: Path 
     return _settings(table, source)
 
 
+def governed_clusters(*, system: Path = SYSTEM_FILE) -> frozenset[str]:
+    """Return the names of the clusters that the system's configuration sets. Raises ConfigurationError as above."""
+    return frozenset(_table(system).get("clusters", {})) if is_there(system) else frozenset()
+
+
 def journal_directory(settings: Settings, environ: Mapping[str, str], *, login: str) -> Path:
     """
     Return where the journal lives.

@@ -11,12 +11,13 @@ import grp
 import os
 import pwd
 import socket
+import stat
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TextIO
 
-from safeconsole.core.person import Person
+from safeconsole.core.person import DEMO_KEY, Person, demo_mark
 
 LOGIN_UID = Path("/proc/self/loginuid")
 UNSET_UID = 2**32 - 1
@@ -71,12 +72,15 @@ AGENT_MARKERS: tuple[tuple[str, str], ...] = (
 )
 """Environment variables that programs set for what they start, and what we call the program; first found wins.
 
-Sources: the agents' documentation, the lists of unjs/std-env and @vercel/detect-agent, and AGENTS.md's proposal of `AGENT`.
+Sources: the agents' documentation, the lists of unjs/std-env and @vercel/detect-agent, and the AGENTS.md proposal of
+`AGENT`.
 A mark only tightens: coding agents stand before build servers, so that one inside a build is told as what it is.
 """
 
 NO_TERMINAL = "no-terminal"
 """What an agent is called of which no more is known than that nobody can be asked."""
+
+LONGEST_KEY = 1024
 
 FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
 
@@ -94,6 +98,25 @@ def who(environ: Mapping[str, str], *, login_uid: Path = LOGIN_UID) -> Person:
         agent=_agent(environ),
         terminal=terminal,
     )
+
+
+def demo_mark_of(directory: str) -> str:
+    """Return the mark of the demo in a directory, "" unless that and its key are this account's alone."""
+    if not directory:
+        return ""
+    place = Path(directory)
+    try:
+        private = stat.S_ISDIR(place.lstat().st_mode) and _is_ours_alone(place.lstat())
+        with open(place / DEMO_KEY, "rb", opener=lambda path, flags: os.open(path, flags | os.O_NOFOLLOW)) as file:
+            opened = os.fstat(file.fileno())
+            private = private and stat.S_ISREG(opened.st_mode) and _is_ours_alone(opened)
+            return demo_mark(file.read(LONGEST_KEY)) if private else ""
+    except OSError:
+        return ""
+
+
+def _is_ours_alone(found: os.stat_result) -> bool:
+    return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IRWXG | stat.S_IRWXO)
 
 
 def _login_name(path: Path) -> str:

@@ -111,6 +111,7 @@ class MySqlConnection:
             lag_seconds=proof.lag_seconds,
             replicating=proof.replicating,
             read_only=measured.facts.read_only or measured.facts.innodb_read_only,
+            mark=measured.mark,
             measured_seconds=started,
         )
 

@@ -11,6 +11,7 @@ from safeconsole.adapters.mysql.sensors import numbers_of
 from safeconsole.adapters.mysql.topology import Channel, NodeFacts, channel_of, is_on
 from safeconsole.adapters.mysql.variants import AURORA_MYSQL, MARIADB, MYSQL, Variant
 from safeconsole.adapters.mysql.wire import DriverError, Wire
+from safeconsole.core.person import demo_mark_in
 from safeconsole.core.routing import COUNTED_TABLES
 
 _REFUSED = frozenset({1044, 1142, 1227})
@@ -29,6 +30,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         server: its identity.
+        mark: as in `Reading`.
         facts: what its role is proven from.
         followers: what copies from it; not asked without health.
         threads_running, used_memory_bytes, history_length, tables: as in `Reading`, None where not told.
@@ -36,6 +38,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
     server: str
     facts: NodeFacts
+    mark: str = ""
     followers: Followers = Followers()
     threads_running: int | None = None
     used_memory_bytes: int | None = None
@@ -75,7 +78,8 @@ def measure(wire: Wire, variant: Variant, *, heartbeat: str = "", with_health: b
         DriverError, OSError: the connection is lost, or the node does not even say who it is.
         ValueError: it does not say clearly whether it takes writes.
     """
-    server, read_only, innodb_read_only = wire.rows(f"SELECT {variant.identity}, @@read_only, @@innodb_read_only")[0]
+    asked = f"SELECT {variant.identity}, @@read_only, @@innodb_read_only, @@slow_query_log_file"
+    server, read_only, innodb_read_only, log_file = wire.rows(asked)[0]
     health = numbers_of(ask(wire, variant.health) or []) if with_health else {}
     facts = NodeFacts(
         read_only=is_on(read_only),
@@ -87,6 +91,7 @@ def measure(wire: Wire, variant: Variant, *, heartbeat: str = "", with_health: b
     )
     return Measured(
         server=str(server),
+        mark=demo_mark_in(str(log_file)),
         facts=facts,
         followers=_followers(wire, variant, health.get("SLAVES_CONNECTED")) if with_health else Followers(),
         threads_running=health.get("THREADS_RUNNING"),

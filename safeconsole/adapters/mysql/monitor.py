@@ -167,6 +167,7 @@ class Monitor:
             lag_seconds=proof.lag_seconds,
             replicating=proof.replicating,
             read_only=measured.facts.read_only or measured.facts.innodb_read_only,
+            mark=measured.mark,
             free_memory_bytes=self._free_memory.read() if self._free_memory else None,
             used_memory_bytes=measured.used_memory_bytes,
             threads_running=measured.threads_running,

@@ -202,6 +202,7 @@ def reading_of(place: Place, cluster: tuple[Place, ...], *, clock: Clock, tables
         free_memory_bytes=free_memory_bytes(),
         used_memory_bytes=held_memory_bytes(),
         tables=tables,
+        mark=proof.mark,
         tags=place.tags,
         unreachable="" if proof.identity else proof.text,
         measured_seconds=clock.monotonic(),

@@ -11,6 +11,8 @@ Beside `NAME.db` stands `NAME.json`, replaced whole at every change, one JSON ob
     caught_up_at  when it was last seen to miss nothing, in seconds since 1970 in UTC, written twice a second
     running       whether a replicator follows; still true after it crashed, hence `caught_up_at`
 
+    mark          of the demo that made it, or nothing
+
 Other keys are left alone. What contradicts itself proves nothing: the role is then unknown.
 """
 
@@ -36,6 +38,7 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
     applied: int = 0
     caught_up_at: float = 0.0
     running: bool = False
+    mark: str = ""
 
 
 class Place(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,6 +76,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
         text: the facts behind the role, one line.
         lag_seconds: >= 0, None when unknown.
         replicating: whether it is followed, or misses nothing.
+        mark: of the demo that made it, or "".
     """
 
     identity: str
@@ -80,6 +84,7 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     lag_seconds: float | None = None
     replicating: bool = False
+    mark: str = ""
 
 
 def read_sidecar(place: Place) -> Sidecar | str:
@@ -113,7 +118,9 @@ def prove(place: Place, cluster: tuple[Place, ...], *, now_seconds: float) -> Pr
     if own.role == "primary":
         if own.source is not None:
             return Proof(identity=own.identity, role=Role.UNKNOWN, text="a primary that is copied from another file")
-        return Proof(identity=own.identity, role=Role.PRIMARY, text="copied from no other file", replicating=True)
+        return Proof(
+            identity=own.identity, role=Role.PRIMARY, text="copied from no other file", replicating=True, mark=own.mark
+        )
     sources = [other for other, sidecar in known.items() if sidecar.identity == own.source]
     if not sources or known[sources[0]].role != "primary":
         return Proof(identity=own.identity, role=Role.UNKNOWN, text="its source is no primary of this cluster")
@@ -136,4 +143,5 @@ def _replica(own: Sidecar, source: Place, now_seconds: float) -> Proof:
         text=f"copied from {source.node}, {state}{'' if follows else ', no replicator follows'}",
         lag_seconds=0.0 if complete else silent_seconds,
         replicating=follows,
+        mark=own.mark,
     )

@@ -33,7 +33,7 @@ def aurora(server, *, innodb_read_only, status):
     return Recorded(
         {
             "@@aurora_version": [("3.05.2",)],
-            "SELECT @@aurora_server_id": [(server, 0, innodb_read_only)],
+            "SELECT @@aurora_server_id": [(server, 0, innodb_read_only, "slow.log")],
             "replica_host_status": status,
             "global_status": [("Threads_running", "4")],
         }
@@ -75,7 +75,7 @@ def test_a_galera_node_is_what_its_state_and_its_mode_say(state, queue, read_onl
     wire = Recorded(
         {
             "@@wsrep_on": [(1, read_only)],
-            "@@hostname": [("h:3306/1", read_only, 0)],
+            "@@hostname": [("h:3306/1", read_only, 0, "slow.log")],
             "wsrep_local_state_comment": [
                 ("wsrep_local_state_comment", state),
                 ("wsrep_local_recv_queue", queue),
@@ -101,7 +101,7 @@ def test_a_galera_node_is_what_its_state_and_its_mode_say(state, queue, read_onl
     ],
 )
 def test_a_group_member_that_is_not_online_proves_nothing(members, words):
-    answers = {"group_replication_group_name": [("g",)], "@@server_uuid": [("u-1", 1, 0)]}
+    answers = {"group_replication_group_name": [("g",)], "@@server_uuid": [("u-1", 1, 0, "slow.log")]}
     if members is not None:
         answers["replication_group_members"] = members
     proof = prove_role(measure(Recorded(answers), MYSQL).facts)
