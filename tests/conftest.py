@@ -3,6 +3,7 @@
 import os
 import signal
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from safeconsole.adapters.local.identity import AGENT_MARKERS
@@ -23,3 +24,28 @@ def pytest_configure():
     # A shell starts what it puts in the background with Ctrl-C ignored, and every program under test would inherit that.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# What takes longest starts first, and what has servers of its own ends the run, one test at a time, so that no worker is
+# left alone with a long file while the others have nothing to do.
+LONG = ("servers/test_mysql_engine.py", "servers/test_watchdog.py", "servers/test_disconnect_matrix.py")
+BY_THEMSELVES = ("servers/test_failover.py", "servers/test_own_writes.py", "reconnect/test_promotion.py")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.path.as_posix().endswith(BY_THEMSELVES) - item.path.as_posix().endswith(LONG))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give a worker a whole file, as `--dist loadfile` does, but what has servers of its own one test at a time."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduling(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            path = nodeid.split("::", 1)[0]
+            return nodeid if path.endswith(BY_THEMSELVES) else path
+
+    return Scheduling(config, log)
