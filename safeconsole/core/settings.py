@@ -29,10 +29,19 @@ class SecretSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the server proves who it is; `disabled` is accepted for loopback and sockets only."""
+    """
+    How the server proves who it is.
+
+    Attributes:
+        mode: `disabled` is accepted for loopback and sockets only.
+        ca: file of the authority; with it loopback is encrypted too.
+        server_key: file of the server's public RSA key, which alone a password is then encrypted with where the
+            connection is not; "" takes, on loopback only, the key that whoever answers gives.
+    """
 
     mode: Literal["verify-identity", "verify-ca", "disabled"] = "verify-identity"
     ca: str = ""
+    server_key: str = ""
 
 
 class FreeMemorySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -4,9 +4,13 @@ import json
 import os
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from safeconsole.core.errors import StoppedError
+from safeconsole.adapters.mysql.dialling import dial, login_for, resolve
+from safeconsole.core.errors import StoppedError, UnreachableError
 from safeconsole.core.grants import grant_statements
+from safeconsole.core.settings import TlsSettings
 from safeconsole.core.vocabulary import Account, Flavour
 from safeconsole.demo.binaries import FLAVOURS
 from safeconsole.wiring import run
@@ -116,3 +120,27 @@ def test_too_few_connections_of_an_account_are_told_with_how_many_it_needs(set_g
     tell(cluster, "ALTER USER 'console_read'@'%' WITH MAX_USER_CONNECTIONS 3")
     with seated(cluster, tmp_path / "desk", to="primary", plea=None) as desk:
         assert desk.run("SELECT COUNT(*) FROM orders").table[0][0] > 0
+
+
+def test_a_password_is_encrypted_with_the_pinned_key_alone(set_globally, tmp_path):
+    cluster = set_globally("mysql")
+    own, other = (rsa_key(tmp_path / name) for name in ("own.pem", "other.pem"))
+    own.write_bytes((cluster.primary.datadir / "public_key.pem").read_bytes())
+    # What the server has seen since it started is not asked for in full.
+    for key, found in ((other, "refused the account or its password"), (own, "")):
+        tell(cluster, "FLUSH PRIVILEGES")
+        place = resolve(f"127.0.0.1:{cluster.primary.port}")
+        tls = TlsSettings(mode="disabled", server_key=str(key))
+        account = "console_elevated"
+        login = login_for(place, tls, account=account, password=cluster.accounts[account], connect_seconds=5)
+        if found:
+            with pytest.raises(UnreachableError, match=found):
+                dial(login)
+        else:
+            dial(login).quit()
+
+
+def rsa_key(path):
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
+    path.write_bytes(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    return path

@@ -171,11 +171,12 @@ def checked_table(data: bytes, path: Path) -> Table:
 def _make_absolute(table: Table, folder: Path) -> None:
     """Read relative paths as relative to the file that names them."""
     for cluster in table.get("clusters", {}).values():
-        policy, ca = cluster.get("policy", ""), cluster.get("tls", {}).get("ca", "")
+        policy, tls = cluster.get("policy", ""), cluster.get("tls", {})
         if "/" in policy or policy.endswith((".yaml", ".yml")):
             cluster["policy"] = str(folder / Path(policy).expanduser())
-        if ca:
-            cluster["tls"]["ca"] = str(folder / Path(ca).expanduser())
+        for key in ("ca", "server_key"):
+            if tls.get(key):
+                tls[key] = str(folder / Path(tls[key]).expanduser())
     for section, key in (("audit", "directory"), ("approvals", "directory"), ("approvals", "key")):
         named = table.get(section, {}).get(key, "")
         if named and named != "keyring":

@@ -114,8 +114,9 @@ def _tls(system: Table, own: Table, *, where: str, system_name: str) -> Table:
     mode = own.get("mode", required)
     if TLS_MODES.index(mode) < TLS_MODES.index(required):
         raise ConfigurationError(f"{where}.tls.mode: {mode} is looser than {required}, which {system_name} asks for")
-    if "ca" in own and own["ca"] != system.get("ca", ""):
-        raise ConfigurationError(f"{where}.tls.ca: whom to trust is set by {system_name}")
+    for key in ("ca", "server_key"):
+        if key in own and own[key] != system.get(key, ""):
+            raise ConfigurationError(f"{where}.tls.{key}: whom to trust is set by {system_name}")
     return {**result, "mode": mode}
 
 

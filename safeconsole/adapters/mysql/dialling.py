@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
+from pathlib import Path
 
 import msgspec
 
@@ -115,6 +116,21 @@ def tls_for(place: Place, settings: TlsSettings) -> ssl.SSLContext | None:
     return context
 
 
+def _server_key(settings: TlsSettings) -> bytes:
+    if not settings.server_key:
+        return b""
+    try:
+        key = Path(settings.server_key).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"clusters.*.tls.server_key cannot be read: {error}") from None
+    if b"-----BEGIN PUBLIC KEY-----" not in key:
+        raise ConfigurationError(
+            f"clusters.*.tls.server_key is no public key: {settings.server_key}",
+            instead="copy public_key.pem from the server's data directory",
+        )
+    return key
+
+
 def login_for(place: Place, settings: TlsSettings, *, account: str, password: str, connect_seconds: float) -> Login:
     """Return what opens connections of one account to one place. Raises ConfigurationError."""
     return Login(
@@ -125,6 +141,7 @@ def login_for(place: Place, settings: TlsSettings, *, account: str, password: st
         account=account,
         password=password,
         tls=tls_for(place, settings),
+        server_key=_server_key(settings),
         connect_seconds=connect_seconds,
     )
 

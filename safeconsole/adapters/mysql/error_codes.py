@@ -117,6 +117,10 @@ _CONNECT: Mapping[int, tuple[str, str]] = {
     1130: ("does not accept connections from this host", "ask the DBA for an account that may connect from here"),
     3032: ("is in offline mode", "try another node"),
     3159: ("insists on TLS", "set clusters.*.tls"),
+    2059: (
+        "asks for the password under a key that nothing vouches for, over a connection that is not encrypted",
+        "set clusters.*.tls.ca, or tls.server_key to a copy of the server's public_key.pem",
+    ),
     2061: (
         "asks for the password in clear, over a connection that is not encrypted",
         "set clusters.*.tls.ca: with it a loopback connection is encrypted too; or use the server's socket",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import ipaddress
 import math
 import select
 import socket
@@ -64,6 +65,8 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
         account: login name.
         password: its secret; never shown.
         tls: how the server proves itself, or None where that is not asked.
+        server_key: the public key that a password is encrypted with where the connection is not; b"" is, on loopback
+            alone, the one that is given there.
         connect_seconds: for all of connecting together, until `Wire.ready`, and then for each answer until
             `Wire.wait_at_most` says otherwise.
     """
@@ -76,6 +79,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     password: str
     tls: ssl.SSLContext | None
     connect_seconds: float
+    server_key: bytes = b""
 
     def __repr__(self) -> str:
         return f"Login({self.account}@{self.address})"
@@ -138,6 +142,9 @@ class Wire(_Driver):
             defer_connect=True,
         )
         self.takes_several = False
+        self._pinned_key = login.server_key
+        self._given_key = b""
+        self._takes_any_key = bool(login.socket) or ipaddress.ip_address(login.ip).is_loopback
         self._is_socket = bool(login.socket)
         self._owed = False
         self._opened_by = self._answered_by = time.monotonic() + login.connect_seconds
@@ -153,6 +160,24 @@ class Wire(_Driver):
         # The handshake of TLS is one step for the socket's time.
         self.wait_at_most(max(self._opened_by - time.monotonic(), _LATE_SECONDS))
         super()._request_authentication()  # type: ignore[misc]
+
+    @property
+    def server_public_key(self) -> bytes:
+        """
+        The key that the driver encrypts a password with, asked where the connection is not encrypted.
+
+        Raises:
+            DriverError: nothing vouches for any; whoever stands between could give one of their own.
+        """
+        if self._pinned_key:
+            return self._pinned_key
+        if not self._takes_any_key:
+            raise pymysql.OperationalError(CR.CR_AUTH_PLUGIN_CANNOT_LOAD, "no key is vouched for")
+        return self._given_key
+
+    @server_public_key.setter
+    def server_public_key(self, key: bytes | None) -> None:
+        self._given_key = key or b""
 
     def _process_auth(self, plugin_name: bytes, *rest: object) -> object:
         # Whoever has a loopback port while the server is down could ask for this, too.

@@ -174,11 +174,15 @@ def test_a_policy_file_that_anybody_may_write_to_is_refused(tmp_path):
 
 
 def test_paths_are_relative_to_the_file_that_names_them(home):
-    home.write(own=SHOP + 'policy = "policies/own.yaml"\ntls = {ca = "ca.pem"}\n[audit]\ndirectory = "journal"\n')
+    home.write(
+        own=SHOP
+        + 'policy = "policies/own.yaml"\ntls = {ca = "ca.pem", server_key = "key.pem"}\n[audit]\ndirectory = "journal"\n'
+    )
     settings = home.load()
     folder = home.own.parent
     assert settings.clusters["shop"].policy == str(folder / "policies/own.yaml")
     assert settings.clusters["shop"].tls.ca == str(folder / "ca.pem")
+    assert settings.clusters["shop"].tls.server_key == str(folder / "key.pem")
     assert settings.audit.directory == str(folder / "journal")
     home.write(own=SHOP + 'policy = "strict"')
     assert home.load().clusters["shop"].policy == "strict"
@@ -306,8 +310,9 @@ def test_tls_can_be_made_stricter_only(home):
     )
     home.write(own=SHOP + 'tls = {mode = "disabled"}')
     assert "disabled is looser than verify-ca" in home.refusal()
-    home.write(own=SHOP + 'tls = {ca = "/tmp/ca.pem"}')
-    assert "whom to trust is set by" in home.refusal()
+    for key in ("ca", "server_key"):
+        home.write(own=SHOP + f'tls = {{{key} = "/tmp/own.pem"}}')
+        assert f"tls.{key}: whom to trust is set by" in home.refusal()
     home.write(system=SHOP, own=SHOP + 'tls = {mode = "verify-ca"}')
     assert "verify-ca is looser than verify-identity" in home.refusal()
 

@@ -7,11 +7,16 @@ import threading
 import time
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from msgspec.structs import replace
 
-from safeconsole.adapters.mysql.dialling import dial
+from safeconsole.adapters.mysql.dialling import Place, dial, login_for
 from safeconsole.adapters.mysql.opening import open_own
 from safeconsole.adapters.mysql.wire import DriverError, Login, Wire
-from safeconsole.core.errors import UnreachableError
+from safeconsole.core.errors import ConfigurationError, UnreachableError
+from safeconsole.core.settings import TlsSettings
 
 PASSWORD = "hunter2-planted"
 CAPABILITIES = 0x00000001 | 0x00000200 | 0x00008000 | 0x00080000
@@ -118,7 +123,7 @@ def dripping():
     listening = socket.create_server(("127.0.0.1", 0))
     over = threading.Event()
 
-    def serve(answers):
+    def serve(answers, heard):
         sock, _ = listening.accept()
         with sock:
             sock.settimeout(5)
@@ -130,10 +135,10 @@ def dripping():
                         return
                     if slow and over.wait(0.2):
                         return
-                sock.recv(4096)
+                heard.append(sock.recv(4096))
 
-    def start(*answers):
-        thread = threading.Thread(target=serve, args=(answers,))
+    def start(*answers, heard=None):
+        thread = threading.Thread(target=serve, args=(answers, [] if heard is None else heard))
         thread.start()
         threads.append(thread)
         return listening.getsockname()[1]
@@ -203,3 +208,57 @@ def test_an_answer_that_drips_ends_the_question_in_time(dripping, ask):
         ask(wire, "SELECT 1")
     wire.discard()
     assert 0.9 < time.monotonic() - began < 1.6
+
+
+IN_FULL = b"\1\4"
+"""The account is not in the server's cache: it asks for the password. Source: MySQL manual, `caching_sha2_password`."""
+
+
+@pytest.fixture
+def wants_the_password(dripping):
+    """A server that asks for the password in full; the port, and what a client then said."""
+    heard = []
+    return dripping((False, greeting()), (False, packet(2, IN_FULL)), heard=heard), heard
+
+
+def test_beyond_loopback_no_password_is_encrypted_with_a_key_that_nothing_vouches_for(wants_the_password):
+    port, heard = wants_the_password
+    # On this computer and yet, as an address, not loopback.
+    login = replace(login_to(port, connect_seconds=5), ip="0.0.0.0", password=PASSWORD)  # noqa: S104
+    with pytest.raises(UnreachableError, match="a key that nothing vouches for") as caught:
+        dial(login)
+    assert "tls.server_key" in caught.value.instead
+    wait_until(lambda: len(heard) == 2)
+    # Neither the password, nor the question for a key.
+    assert heard[1] == b""
+
+
+def test_where_the_key_is_pinned_none_is_asked_for(wants_the_password):
+    port, heard = wants_the_password
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pinned = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    login = replace(login_to(port, connect_seconds=1), password=PASSWORD, server_key=pinned)
+    with pytest.raises(UnreachableError):
+        dial(login)
+    wait_until(lambda: len(heard) == 2)
+    sealed = heard[1][4:]
+    mangled = key.decrypt(sealed, padding.OAEP(padding.MGF1(hashes.SHA1()), hashes.SHA1(), None))  # noqa: S303
+    salt = b"a" * 8 + b"b" * 12
+    assert bytes(each ^ salt[at % 20] for at, each in enumerate(mangled)) == PASSWORD.encode() + b"\0"
+
+
+@pytest.mark.parametrize("content", [None, "-----BEGIN CERTIFICATE-----"])
+def test_a_key_that_is_none_is_an_error_of_the_configuration(tmp_path, content):
+    file = tmp_path / "key.pem"
+    if content is not None:
+        file.write_text(content)
+    place = Place(host="localhost", ip="127.0.0.1", port=1)
+    with pytest.raises(ConfigurationError, match="server_key"):
+        login_for(place, TlsSettings(server_key=str(file)), account="a", password="b", connect_seconds=1)
+
+
+def wait_until(happened):
+    until = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < until
+        time.sleep(0.01)
