@@ -68,7 +68,8 @@ def _named(form: str, findings: Findings) -> tuple[TableName, ...]:
     """Return the table that a SHOW is about."""
     tokens = findings.tokens
     if form in _OF_TABLE:
-        starts = [place for place, token in enumerate(tokens) if token.word in {"FROM", "IN"}]
+        ends = next((place for place, token in enumerate(tokens) if token.word in {"WHERE", "LIKE"}), len(tokens))
+        starts = [place for place, token in enumerate(tokens[:ends]) if token.word in {"FROM", "IN"}]
     elif form in _CREATES_TABLE:
         starts = [2]
     else:

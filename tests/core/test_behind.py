@@ -40,6 +40,8 @@ def through(definition, *, rules=MYSQL, name=VIEW, definer="dba@%"):
         ("show tables where (select x from v)", ["shop.v"]),
         ("show status where ( ( table v ) )", ["shop.v"]),
         ("set @q = (select x from v)", ["shop.v"]),
+        ("show columns from t where (select x from v)", ["shop.t", "shop.v"]),
+        ("show columns from t in s where field in (select x from v)", ["s.t", "shop.v"]),
         ("show create view v", []),
         ("show columns from v", []),
         ("show index from v", []),

@@ -3,7 +3,7 @@ What the names in a statement are, asked of the server's dictionary: views with 
 
 A plan cannot be asked first: planning a view may run what is in it. One question asks for many names at once and
 travels with the others. Source: MySQL 9.7 and MariaDB 10.11, measured: by schema and name `information_schema.TABLES`
-and `VIEWS` are looked up, at 0.2 to 1 ms a name, and no engine is opened for it.
+and `VIEWS` are looked up, at 0.4 to 1 ms a name, and no table is opened for it (on MariaDB its definition is).
 """
 
 from __future__ import annotations
