@@ -22,7 +22,7 @@ _NAMES = frozenset({TokenKind.WORD, TokenKind.NAME})
 _QUERY_STARTS = frozenset({"SELECT", "WITH", "VALUES", "TABLE", "("})
 # TABLE is reserved. VALUES(column) is a function as well, and proves no query but before ROW.
 _SUBQUERY_STARTS = frozenset({"SELECT", "WITH", "TABLE"})
-_LITERALS = frozenset({TokenKind.STRING, TokenKind.LIST})
+_LITERALS = frozenset({TokenKind.STRING, TokenKind.NUMBER, TokenKind.LIST})
 _SELECT_OPTIONS = words(
     "ALL DISTINCT DISTINCTROW HIGH_PRIORITY STRAIGHT_JOIN SQL_SMALL_RESULT SQL_BIG_RESULT SQL_BUFFER_RESULT"
     " SQL_CALC_FOUND_ROWS SQL_NO_CACHE"

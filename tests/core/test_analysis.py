@@ -417,7 +417,7 @@ def test_last_insert_id_with_an_argument_changes_the_session():
         "select * from t where a < some (values row(1))",
         "select * from t, lateral (values row(t.a)) v",
         "select 1 except (table t)",
-        "select a like 'a%' escape ('|') from t",
+        "select a like 'a%' escape ('|'), 2 like 2 escape (3 is false) from t",
         "select * from t tablesample system (10)",
         "select $1, $t.$a from $t",
     ],
