@@ -1,7 +1,12 @@
 """An agent's elevation becomes a request for a person: refused, approved by somebody else, then run exactly once."""
 
+import fcntl
 import json
+import os
+import pty
 import re
+import subprocess
+import termios
 
 import pytest
 
@@ -139,3 +144,28 @@ def test_a_script_without_a_terminal_is_an_agent_but_in_the_demo(team):
     # A person who pipes something in still sits at a terminal.
     console = team.ann.start("sql", "shop", "-e", set_status(52), *PLEA).vouched()
     assert console.end()[0] == 0, console.messages
+
+
+def test_who_sends_every_stream_elsewhere_but_one_is_asked_on_the_terminal_behind(team):
+    ours, theirs = pty.openpty()
+    words = team.ann.command("sql", "shop", "-e", set_status(61), *PLEA)
+
+    def start(*, controlling):
+        return subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.PIPE, text=True, cwd="/",
+            env=team.ann.environ, start_new_session=True,
+            preexec_fn=(lambda: fcntl.ioctl(1, termios.TIOCSCTTY, 0)) if controlling else None,
+        )  # fmt: skip
+
+    nobody = start(controlling=False)
+    assert "the elevation was not granted" in nobody.communicate(timeout=60)[1]
+    assert nobody.returncode == 3
+    seated = start(controlling=True)
+    shown = ""
+    while "type the name of the cluster" not in shown:
+        shown += os.read(ours, 4096).decode()
+    assert set_status(61) in shown
+    os.write(ours, b"shop\r")
+    assert (seated.communicate(timeout=60)[1].count("elevation"), seated.returncode) == (0, 0)
+    os.close(ours)
+    os.close(theirs)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from safeconsole.adapters.local.configuration import journal_directory, load_settings, read_guarded
+from safeconsole.adapters.local.configuration import journal_directory, load_settings, read_guarded, governed_clusters
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.settings import AuditSettings, RecordingSettings, Settings, SinkSettings
 
@@ -395,3 +395,10 @@ def test_paths_of_approvals_are_relative_to_the_file_that_names_them(home):
     assert (approvals.directory, approvals.key) == (str(folder / "shared"), str(folder / "keys/mine.pem"))
     home.write(own='[approvals]\nkey = "keyring"')
     assert home.load().approvals.key == "keyring"
+
+
+def test_what_the_systems_file_sets_is_governed_and_nothing_else(tmp_path):
+    system = tmp_path / "system.toml"
+    assert governed_clusters(system=system) == frozenset()
+    system.write_text('[clusters.shop]\nnodes = ["db1"]\n')
+    assert governed_clusters(system=system) == {"shop"}

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from safeconsole.adapters.local.clock import SystemClock
-from safeconsole.adapters.local.identity import AGENT_MARKERS, UNSET_UID, who
+from safeconsole.adapters.local.identity import AGENT_MARKERS, UNSET_UID, who, demo_mark_of
+from safeconsole.core.person import demo_mark, demo_mark_in
 
 REPO = Path(__file__).resolve().parents[3]
 ME = pwd.getpwuid(os.geteuid()).pw_name
@@ -124,3 +125,24 @@ def test_the_clock_tells_utc_with_microseconds_and_never_runs_backwards():
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", clock.utc())
     readings = [clock.monotonic() for _ in range(100)]
     assert readings == sorted(readings)
+
+
+def test_only_a_private_directory_with_a_private_key_has_a_mark(tmp_path):
+    place = tmp_path / "demo"
+    place.mkdir(mode=0o700)
+    assert demo_mark_of(str(place)) == demo_mark_of("") == demo_mark_of(str(tmp_path / "none")) == ""
+    key = place / "demo.key"
+    key.touch(mode=0o600)
+    key.write_bytes(b"k")
+    assert demo_mark_of(str(place)) == demo_mark(b"k")
+    assert demo_mark_in(f"/var/lib/{demo_mark(b'k')}.log") == demo_mark(b"k")
+    assert demo_mark_in("/var/lib/host-slow.log") == ""
+    for path, mode, private in ((key, 0o640, 0o600), (place, 0o755, 0o700)):
+        path.chmod(mode)
+        assert demo_mark_of(str(place)) == ""
+        path.chmod(private)
+    (tmp_path / "link").symlink_to(place)
+    assert demo_mark_of(str(tmp_path / "link")) == ""
+    key.rename(tmp_path / "elsewhere")
+    key.symlink_to(tmp_path / "elsewhere")
+    assert demo_mark_of(str(place)) == ""
