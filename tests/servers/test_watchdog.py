@@ -144,6 +144,19 @@ def test_a_time_limit_that_the_server_tells_as_another_error_is_told_as_the_limi
     engine.close()
 
 
+def test_a_change_that_stays_though_the_cap_cut_a_function_in_it_says_so(mariadb_cluster):
+    """MariaDB makes the table, with the 0 that BENCHMARK returns at the cap, and reports no error."""
+    engine = engine_of(mariadb_cluster)
+    connection = engine.connect(PRIMARY, Account.ELEVATED, schema="shop")
+    text = "CREATE TABLE cut_within AS SELECT BENCHMARK(2000000000, SHA2('x', 512)) AS x"
+    _, completion = run(connection, elevated(connection, statement(text, "create table", Effect.DDL), run_seconds=0.5))
+    assert "passed its limit (run_seconds), ended without an error and stays" in completion.warnings[0]
+    connection.close()
+    engine.close()
+    with mariadb_cluster.dba_connect(mariadb_cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("DROP TABLE IF EXISTS shop.cut_within")
+
+
 @pytest.mark.parametrize(
     "text", ["SELECT EXP(SLEEP(0.1) + 1000)", "INSERT INTO orders SELECT id, NULL, 'x', 1, NOW() FROM orders"]
 )

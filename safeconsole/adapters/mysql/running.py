@@ -25,6 +25,7 @@ from safeconsole.adapters.mysql.verdicts import (
     in_doubt_of,
     lost_at_end,
     silent_cut,
+    stays_though_late,
     stop_of,
     stopped_at_word,
     too_many_changed,
@@ -101,11 +102,8 @@ class Running:
 
     @property
     def _may_be_cut_silently(self) -> bool:
-        """Whether the server can have ended it at its cap without a word; other changes end with an error."""
-        if not self.changes:
-            return True
-        says_so = self._commits_by_itself and not self._ends_alike
-        return not says_so and is_capped(self._permit.statement, self._link.variant.flavour)
+        """Whether the server can have ended it, or a function in it, at its cap without a word."""
+        return not self.changes or is_capped(self._permit.statement, self._link.variant.flavour)
 
     @property
     def _commits_by_itself(self) -> bool:
@@ -238,7 +236,7 @@ class Running:
             return
         if self._commits_by_itself and not self._ends_alike:
             # It commits by itself and came to its end: done, although late.
-            self._notes.append(f"the console had begun to stop it ({stopped.ceiling or stopped.by}); it was done first")
+            self._notes.append(stays_though_late(stopped))
             return
         self._link.give_up()
         raise in_doubt_of(stopped) if self._commits_by_itself else stopped
