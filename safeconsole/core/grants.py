@@ -103,14 +103,18 @@ def _on(names: str, schema: str = "", table: str = "", columns: tuple[str, ...] 
 
 NEEDS: tuple[Need, ...] = (
     Need(
-        privileges=_on("SELECT, SHOW VIEW", OWN_SCHEMA),
+        privileges=_on("SELECT", OWN_SCHEMA),
         why="nothing of the schema can be read",
         accounts=(Account.READ,),
     ),
     Need(
-        privileges=_on("SELECT, INSERT, UPDATE, DELETE, SHOW VIEW", OWN_SCHEMA),
+        privileges=_on("SELECT, INSERT, UPDATE, DELETE", OWN_SCHEMA),
         why="an elevated write has no account",
         accounts=(Account.ELEVATED,),
+    ),
+    Need(
+        privileges=_on("SHOW VIEW", OWN_SCHEMA),
+        why="views cannot be looked behind, so that reading one needs an elevation",
     ),
     Need(
         privileges=_on("PROCESS"),

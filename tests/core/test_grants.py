@@ -49,6 +49,13 @@ def test_each_thing_that_is_needed_is_missed(flavour, account):
         assert (missing.kind, missing.remedy) == ("missing", f"GRANT {privilege.text} TO 'x'@'%'")
 
 
+@pytest.mark.parametrize("account", [READ, ELEVATED])
+def test_without_show_view_an_account_is_told_what_becomes_of_views(account):
+    rest = [privilege for privilege in needed(account=account) if privilege.name != "SHOW VIEW"]
+    (missing,) = findings(account=account, held=rest)
+    assert "an elevation" in missing.why
+
+
 @pytest.mark.parametrize(
     "line",
     [
