@@ -272,3 +272,15 @@ def test_check_asks_the_nodes_for_each_line(behind, tmp_path):
     assert (plain["verdict"], strict["verdict"]) == ("allow", "allow")
     assert quoted["verdict"] != "allow"
     assert nothing["verdict"] != "allow"
+
+
+def test_names_that_differ_in_case_only_are_not_taken_for_each_other(behind, tmp_path):
+    with behind.dba_connect(behind.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("CREATE VIEW behind.twin AS SELECT GET_LOCK('behind', 0) AS x")
+        cursor.execute("CREATE VIEW behind.Twin AS SELECT id AS x FROM behind.t")
+        cursor.execute("CREATE VIEW behind.TWIN AS SELECT id AS x FROM behind.t")
+    with seated(behind, tmp_path, to="primary") as desk:
+        found = considered(desk, "SELECT a.x FROM behind.Twin a JOIN behind.twin b JOIN behind.TWIN c")
+        assert Effect.LOCK in found.statement.effects
+    with seated(behind, tmp_path, to="primary") as desk:
+        assert considered(desk, "SELECT a.x FROM behind.Twin a JOIN behind.TWIN c").statement.is_plain_read

@@ -56,11 +56,13 @@ class Dictionary(msgspec.Struct):
         now = time.monotonic()
         told: dict[tuple[str, str], dict[str, tuple[str, str]]] = {}
         for schema, table, what, detail, definition in rows:
-            # The dictionary may spell a name in another case than the statement did.
-            key = (str(schema).lower(), str(table).lower())
-            told.setdefault(key, {})[str(what)] = (detail or "", definition or "")
+            exact = told.setdefault((str(schema), str(table)), {})
+            exact[str(what)] = (detail or "", definition or "")
+        # The dictionary may spell a name in another case than the statement did, where case makes no difference.
+        folded = {(schema.lower(), table.lower()): found for (schema, table), found in told.items()}
         for name in names:
-            found = told.get(((name.schema or "").lower(), name.name.lower()))
+            schema, table = name.schema or "", name.name
+            found = told.get((schema, table)) or folded.get((schema.lower(), table.lower()))
             self._known[name] = (now, None if found is None else _object(name, found, rules))
 
     def behind(self, ask: Ask, names: Iterable[TableName], rules: LexicalRules, *, must_exist: bool) -> Behind:
