@@ -7,10 +7,13 @@ files, so that the chain can be checked there as well.
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 from collections.abc import Sequence
 
 from sqlalchemy import BigInteger, Column, Engine, Insert, MetaData, String, Table, Text, create_engine, insert
 from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
 from safeconsole.adapters.local.sinks import Parcel, SinkError, kind_of
@@ -37,7 +40,8 @@ class DatabaseSink:
     def __init__(self, url: str) -> None:
         """Take an address of SQLAlchemy's; nothing is connected to yet. Raises ConfigurationError."""
         try:
-            self._engine: Engine = create_engine(url, pool_pre_ping=True, hide_parameters=True)
+            require_proof(made := make_url(url), setting="audit.sinks")
+            self._engine: Engine = create_engine(made, pool_pre_ping=True, hide_parameters=True)
         except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
             # `from None`: the error may quote the address with its password.
             message = f"audit.sinks: the database address is none that can be used here ({type(error).__name__})"
@@ -61,6 +65,28 @@ class DatabaseSink:
     def close(self) -> None:
         """Let its connections go."""
         self._engine.dispose()
+
+
+def require_proof(url: URL, *, setting: str) -> None:
+    """
+    Refuse a MySQL or MariaDB beyond this computer that need not prove who it is.
+
+    Without an authority the driver takes any certificate, or none, and any key to encrypt the password with.
+
+    Raises:
+        ConfigurationError: it names no authority.
+    """
+    if url.get_backend_name() not in {"mysql", "mariadb"} or {"unix_socket", "ssl_ca"} & set(url.query):
+        return
+    host = url.host or "localhost"
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return
+    if host != "localhost":
+        raise ConfigurationError(
+            f"{setting}: {host} is not this computer, and the address names no authority that proves it",
+            instead="add ?ssl_ca=FILE to the address: the certificate must then be of that host",
+        )
 
 
 def _named(error: SQLAlchemyError) -> str:

@@ -32,6 +32,7 @@ from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
+from safeconsole.adapters.local.central import require_proof
 from safeconsole.adapters.local.shelf import KEPT_REPORTS, FileShelf
 from safeconsole.core.errors import ConfigurationError
 from safeconsole.core.settings import CapacitySettings
@@ -67,12 +68,13 @@ def open_shared_shelf(settings: CapacitySettings, drafts: FileShelf, environ: Ma
         raise ConfigurationError(f"capacity.secret_variable: {settings.secret_variable} is not set")
     try:
         url = make_url(settings.reports.replace("{secret}", quote(secret, safe="")))
+        require_proof(url, setting="capacity.reports")
         engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         # `from None`: the error may quote the address with its password.
         raise ConfigurationError(
             f"capacity.reports: the address is none that can be used here ({type(error).__name__})",
-            instead="such as sqlite:////srv/safeconsole/capacity.db, mysql+pymysql://name:{secret}@host/database",
+            instead="such as sqlite:////srv/safeconsole/capacity.db, mysql+pymysql://name:{secret}@host/database?ssl_ca=FILE",
         ) from None
     return SharedShelf(engine, url, drafts)
 

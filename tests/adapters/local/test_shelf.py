@@ -155,6 +155,7 @@ def test_a_line_that_was_damaged_is_an_error(database):
     [
         ("nonsense", {"SECRET": "hunter2"}, "the address is none that can be used here"),
         ("nosuch://me:{secret}@host/d", {"SECRET": "hunter2"}, "the address is none that can be used here"),
+        ("mysql+pymysql://me:{secret}@db9/d", {"SECRET": "hunter2"}, "names no authority that proves it"),
         ("sqlite:///x.db", {}, "SECRET is not set"),
     ],
 )

@@ -409,6 +409,24 @@ def test_a_webhook_that_is_not_there_is_said():
 # The central database
 
 
+@pytest.mark.parametrize(
+    "address", ["mysql+pymysql://audit:hunter2@db9/audit", "mariadb+pymysql://audit:hunter2@10.0.0.5:3307/audit"]
+)
+def test_a_database_elsewhere_has_to_prove_who_it_is(address):
+    with pytest.raises(ConfigurationError, match="names no authority that proves it") as caught:
+        DatabaseSink(address)
+    assert "hunter2" not in str(caught.value)
+    DatabaseSink(f"{address}?ssl_ca=/etc/ssl/db.pem").close()
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["127.0.0.1:3306/a", "[::1]/a", "localhost/a", "/a?unix_socket=/run/db.sock", "db9/a?unix_socket=/run/db.sock"],
+)
+def test_a_database_of_this_computer_need_not(place):
+    DatabaseSink(f"mysql+pymysql://audit:hunter2@{place}").close()
+
+
 @pytest.fixture
 def central(tmp_path):
     url = f"sqlite:///{tmp_path}/central/audit.db"
