@@ -106,7 +106,7 @@ def filter_on(tokens: Clause, table: str, keys: tuple[str, str]) -> tuple[Filter
         The weakest filter of all mentions; "" where no schema is given by a plain literal, or several are.
     """
     words = {token.word for token in tokens}
-    queries = [] if words & _REPEATING else _queries(tokens)
+    queries = [] if words & _REPEATING or "WHERE" not in words else _queries(tokens)
     named = [(query, factor) for query in queries for factor in query.factors if factor.name]
     mentioned = [each for each in named if each[1].name == table.lower()]
     if not 0 < len(mentioned) <= _MOST_MENTIONS or len(mentioned) != _mentions(tokens, table.lower()):

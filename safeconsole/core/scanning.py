@@ -116,7 +116,7 @@ def _token(match: re.Match[str], text: str, rules: LexicalRules) -> Token:
     """Return the token that matched, or an unreadable one where what matched is not to be trusted."""
     kind, found = _KINDS.get(match.lastgroup or "", TokenKind.UNREADABLE), match.group()
     start, end = match.span()
-    if kind is TokenKind.WORD and found[0] == "$" and found.count("$") > 1 and rules.flavour is not Flavour.MARIADB:
+    if found[0] == "$" and kind is TokenKind.WORD and found.count("$") > 1 and rules.flavour is not Flavour.MARIADB:
         # With one more it may open a quoted text; with none it is a name.
         return Token(TokenKind.UNREADABLE, found, "a word that begins with $ and holds another", start, end)
     if kind is TokenKind.WORD and found.isascii():

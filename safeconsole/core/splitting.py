@@ -25,6 +25,7 @@ _HOLDS_BLOCK = frozenset({"CREATE", "ALTER", "BODY"})
 _TOP_BLOCKS = frozenset({"IF", "LOOP", "REPEAT", "WHILE", "FOR", "CASE"})
 _DELIMITER_LINE = re.compile(r"[ \t]*([^\s\\]+)[^\n]*(?:\n|\Z)")
 _SILENT = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
+_PERHAPS_SILENT = _SILENT | {TokenKind.HINT}
 _DEFAULT = ";"
 
 
@@ -154,7 +155,7 @@ def _next_piece(source: _Text, position: int, delimiter: str) -> tuple[Piece | N
     follows = delimiter == _DEFAULT
     for count, token in enumerate(source.scan(position, delimiter)):
         kind = token.kind
-        if kind in _SILENT or (kind is TokenKind.HINT and not takes_hint(found)):
+        if kind in _PERHAPS_SILENT and not (kind is TokenKind.HINT and takes_hint(found)):
             continue
         if kind is TokenKind.DELIMITER and not (token.text == _DEFAULT and follows and block.depth):
             return _piece(source.text, found, terminated=True, vertical=token.text == "\\G"), token.end
