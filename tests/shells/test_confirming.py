@@ -94,6 +94,21 @@ def test_at_a_terminal_the_name_on_the_command_line_is_typed_once_more(answer, e
     assert GivenConfirmer("till", terminal, seated=True).elevate(one, statement) is False
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("CREATE USER u IDENTIFED BY 'hunter2'", "for: update, which is not shown: it may hold a secret\n"),
+        (f"UPDATE t SET a = '{'x' * 400}' WHERE id = 1 OR 1 = 1", "… (441 characters in all)\n"),
+    ],
+)
+def test_the_short_question_shows_no_secret_and_says_what_it_does_not_show(text, said, considered):
+    terminal, shown = asked("shop")
+    one = replace(REQUEST, scope=Scope.STATEMENT, digest="d", exact="e", server="u-1", reason="r")
+    assert GivenConfirmer("shop", terminal).elevate(one, considered(Verdict.ELEVATE, text=text, kind="update"))
+    assert said in "".join(shown)
+    assert "hunter2" not in "".join(shown)
+
+
 def test_who_sits_at_a_terminal_that_cannot_be_asked_is_not_elevated_by_an_argument():
     assert GivenConfirmer("shop", NoTerminal(), seated=True).elevate(REQUEST, None) is False
     assert GivenConfirmer("shop", NoTerminal()).elevate(REQUEST, None) is True

@@ -10,8 +10,18 @@ from typing import TextIO
 from safeconsole.core.approval import ApprovalRequest
 from safeconsole.core.decision import Considered
 from safeconsole.core.elevation import Request, Scope
+from safeconsole.core.redaction import may_hold_secret
+from safeconsole.core.statement import Statement
 from safeconsole.shells.terminal.cells import safe
-from safeconsole.shells.terminal.evidence import Lines, block_text, evidence_lines, evidence_text, one_line, split_label
+from safeconsole.shells.terminal.evidence import (
+    SHOWN_STATEMENT,
+    Lines,
+    block_text,
+    evidence_lines,
+    evidence_text,
+    one_line,
+    split_label,
+)
 from safeconsole.shells.terminal.looks import PLAIN, Look
 from safeconsole.shells.terminal.measures import clock_text, until_text
 
@@ -121,7 +131,7 @@ class TerminalConfirmer:
         """Say in a line what is elevated, and return whether the cluster's name was typed."""
         what = "every statement that needs an elevation"
         if considered is not None and request.scope is Scope.STATEMENT:
-            what = one_line(considered.statement.text)
+            what = _named(considered.statement)
         self._show(f"elevation on {safe(request.cluster)}, for: {what}\n")
         return self._answer(f'type the name of the cluster ("{safe(request.cluster)}"): ') == request.cluster
 
@@ -174,6 +184,15 @@ def terminal_confirmer(questions: TextIO, answers: TextIO, look: Look = PLAIN) -
         questions.flush()
 
     return TerminalConfirmer(ask, show, look)
+
+
+def _named(statement: Statement) -> str:
+    """Return a statement on one line; one from a file may hold what its person never had on the screen."""
+    if may_hold_secret(statement.text):
+        return f"{statement.kind}, which is not shown: it may hold a secret"
+    shown = one_line(statement.text)
+    cut = len(statement.text) > SHOWN_STATEMENT
+    return f"{shown} ({len(statement.text):,} characters in all)" if cut else shown
 
 
 def _second_person_text(code: str, request: ApprovalRequest) -> str:
