@@ -361,7 +361,7 @@ def test_ctrl_c_stops_it_on_the_server(cluster, connect):
 
 def test_ctrl_c_between_rows_stops_it_on_the_server(cluster, connect):
     connection = connect()
-    answer = connection.send(permit_for(connection, statement("SELECT id, SLEEP(0.01) FROM orders -- watched_rows")))
+    answer = connection.send(permit_for(connection, statement("SELECT id, SLEEP(0.002) FROM orders -- watched_rows")))
     main = threading.main_thread().ident
     threading.Timer(0.4, lambda: signal.pthread_kill(main, signal.SIGINT)).start()
     with pytest.raises(StoppedError) as caught:
