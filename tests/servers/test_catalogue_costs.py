@@ -11,6 +11,8 @@ from safeconsole.core.hazards import CATALOGUES, SYSTEM_SCHEMAS
 from safeconsole.core.lexer import LexicalRules
 from safeconsole.core.vocabulary import CostClass, Flavour
 from safeconsole.demo.binaries import FLAVOURS
+from safeconsole.demo.servers import start_cluster
+from tests.servers.conftest import _require
 
 TABLES = 500
 MANY = 100
@@ -19,15 +21,16 @@ MANY = 100
 MILD = {CostClass.LOOKUP, CostClass.LINEAR_IN_OBJECTS}
 
 
-@pytest.fixture(params=FLAVOURS)
-def crowded(request, private_cluster):
+@pytest.fixture(scope="module", params=FLAVOURS)
+def crowded(request, tmp_path_factory):
     """A server of each flavour with many tables, as an object that tells what reading a text opens there."""
-    cluster = private_cluster(request.param, replicas=0)
-    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
-        cursor.execute("CREATE DATABASE many")
-        for number in range(TABLES):
-            cursor.execute(f"CREATE TABLE many.t{number} (id INT PRIMARY KEY)")
-        yield Crowded(cursor, Flavour(request.param), version_of(dba.get_server_info()))
+    _require(request.param)
+    with start_cluster(request.param, tmp_path_factory.mktemp("crowded") / "c", replicas=0) as cluster:
+        with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+            cursor.execute("CREATE DATABASE many")
+            for number in range(TABLES):
+                cursor.execute(f"CREATE TABLE many.t{number} (id INT PRIMARY KEY)")
+            yield Crowded(cursor, Flavour(request.param), version_of(dba.get_server_info()))
 
 
 class Crowded:
