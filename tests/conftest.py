@@ -29,7 +29,12 @@ def pytest_configure():
 # What takes longest starts first, and what has servers of its own ends the run, one test at a time, so that no worker is
 # left alone with a long file while the others have nothing to do.
 LONG = ("servers/test_mysql_engine.py", "servers/test_watchdog.py", "servers/test_disconnect_matrix.py")
-BY_THEMSELVES = ("servers/test_failover.py", "servers/test_own_writes.py", "reconnect/test_promotion.py")
+BY_THEMSELVES = (
+    "servers/test_discovery.py",
+    "servers/test_failover.py",
+    "servers/test_own_writes.py",
+    "reconnect/test_promotion.py",
+)
 
 
 def pytest_collection_modifyitems(items):
