@@ -12,9 +12,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from safeconsole.core.analysis import analyse
-from safeconsole.core.lexer import LexicalRules
-from safeconsole.core.vocabulary import Flavour
+from safeconsole.sqltext.analysis import analyse
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.vocabulary import Flavour
 
 RULES = LexicalRules(flavour=Flavour.MYSQL, version=90704)
 TYPICAL = (

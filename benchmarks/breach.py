@@ -5,10 +5,10 @@ import time
 from pathlib import Path
 
 from benchmarks.gone import Looker, rank
-from safeconsole.core.errors import StoppedError
-from safeconsole.core.vocabulary import Account, NodeName, Route
 from safeconsole.demo.servers import start_cluster
-from tests.servers.talking import HAZARD, engine_of, permit_for, run, statement
+from safeconsole.errors import StoppedError
+from safeconsole.sqltext.vocabulary import Account, NodeName, Route
+from tests.harness.talking import HAZARD, engine_of, permit_for, run, statement
 
 PRIMARY = NodeName("primary")
 SIZES = (

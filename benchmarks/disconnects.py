@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from safeconsole.demo.servers import start_cluster
-from tests.servers.breaking import BREAKS, DEEDS, RUN_SECONDS, breakable, seen
+from tests.harness.breaking import BREAKS, DEEDS, RUN_SECONDS, breakable, seen
 
 
 def print_disconnects(flavour):

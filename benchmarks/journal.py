@@ -19,13 +19,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from safeconsole.adapters.local.archive import open_archive
-from safeconsole.adapters.local.clock import SystemClock
-from safeconsole.adapters.local.journal import FileJournal, open_journal
-from safeconsole.core.limits import LIMIT_NAMES
-from safeconsole.core.record import Asked, Decided, Ended, Intent
-from safeconsole.core.search import Query
-from safeconsole.shells.cli.audit_query import found
+from safeconsole.audit.journal import FileJournal, open_journal
+from safeconsole.audit.record import Asked, Decided, Ended, Intent
+from safeconsole.audit.search import Query, found, open_archive
+from safeconsole.clock import SystemClock
+from safeconsole.policy.limits import LIMIT_NAMES
 
 RECORDS, SESSIONS = 100_000, 50
 

@@ -6,16 +6,15 @@ import time
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
-from safeconsole.adapters.local.policies import PolicyFiles
-from safeconsole.core.analysis import analyse
-from safeconsole.core.facts import Circumstances
-from safeconsole.core.lexer import LexicalRules
-from safeconsole.core.preview import preview
-from safeconsole.core.vocabulary import Flavour
-from safeconsole.shells.sql.completing import SqlCompleter
-from safeconsole.shells.sql.highlighting import SqlLexer
-from safeconsole.shells.sql.live_verdict import LiveVerdict, preview_of
-from safeconsole.shells.sql.names import SchemaNames, load_names, save_names
+from safeconsole.config.policies import PolicyFiles
+from safeconsole.console.completing import SqlCompleter, SqlLexer
+from safeconsole.console.names import SchemaNames, load_names, save_names
+from safeconsole.console.prompt import LiveVerdict, preview_of
+from safeconsole.policy.facts import Circumstances
+from safeconsole.session.evidence import preview
+from safeconsole.sqltext.analysis import analyse
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.vocabulary import Flavour
 
 TABLES = 50_000
 TYPED = (

@@ -21,11 +21,11 @@ from benchmarks.breach import print_breaches
 from benchmarks.disconnects import print_disconnects
 from benchmarks.gone import Looker, rank
 from benchmarks.soak import print_soak
-from safeconsole.core.errors import SafeConsoleError
-from safeconsole.core.vocabulary import Account, Effect, NodeName
 from safeconsole.demo.binaries import FLAVOURS
 from safeconsole.demo.servers import start_cluster
-from tests.servers.talking import elevated, engine_of, permit_for, run, statement
+from safeconsole.errors import SafeConsoleError
+from safeconsole.sqltext.vocabulary import Account, Effect, NodeName
+from tests.harness.talking import elevated, engine_of, permit_for, run, statement
 
 RUN_SECONDS = 0.5
 HEAVY = "SELECT COUNT(*) FROM orders a JOIN orders b JOIN orders c WHERE a.total + b.total + c.total < 0"

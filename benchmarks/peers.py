@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from safeconsole.adapters.local.secrets import variable_for
+from safeconsole.config.secrets import variable_for
 
 READY = b"\x1b[?12l\x1b[?25h"
 """What prompt-toolkit sends when it has drawn a prompt: show the cursor. Both consoles are made with it."""

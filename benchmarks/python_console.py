@@ -22,14 +22,14 @@ import pymysql
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
+from safeconsole.app import Program
+from safeconsole.cli.application import Door
 from safeconsole.demo.servers import start_cluster
 from safeconsole.demo.stage import _configured
-from safeconsole.shells.cli.application import Door
-from safeconsole.shells.python.line import Line
-from safeconsole.shells.python.namespace import names_for
-from safeconsole.shells.terminal.confirming import NoTerminal
-from safeconsole.shells.terminal.presenting import screen_of
-from safeconsole.wiring import Program
+from safeconsole.output.confirming import NoTerminal
+from safeconsole.output.presenting import screen_of
+from safeconsole.python.line import Line
+from safeconsole.python.namespace import names_for
 
 STARTS = 5
 

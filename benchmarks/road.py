@@ -11,18 +11,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from safeconsole import gate
-from safeconsole.adapters.local.journal import FileJournal
-from safeconsole.adapters.mysql.cancel import Watchdog
-from safeconsole.adapters.mysql.connection import MySqlConnection
-from safeconsole.adapters.mysql.running import Running
-from safeconsole.road import considering
-from safeconsole.road.policies_in_force import PoliciesInForce
-from safeconsole.road.recorder import Recorder
-from safeconsole.shells.cli.application import Door
-from safeconsole.shells.terminal.confirming import NoTerminal
-from safeconsole.shells.terminal.presenting import Screen, Shape, StreamPresenter
-from safeconsole.wiring import Program
+from safeconsole.app import Program
+from safeconsole.audit.journal import FileJournal
+from safeconsole.cli.application import Door
+from safeconsole.mysql.connection import MySqlConnection
+from safeconsole.mysql.running import MySqlRunning
+from safeconsole.mysql.watchdog import Watchdog
+from safeconsole.output.confirming import NoTerminal
+from safeconsole.output.presenting import ResultStyle, Screen, StreamPresenter
+from safeconsole.session import considering, gate
+from safeconsole.session.considering import PoliciesInForce
+from safeconsole.session.recorder import Recorder
 
 SQL = "SELECT * FROM orders WHERE id = 1"
 TIMES = 500
@@ -38,8 +37,8 @@ PARTS = (
     ("watchdog: start and end of its two watches", Watchdog, ("watch", "finish")),
     ("estimate: the server's opinion and plan", MySqlConnection, ("estimate",)),
     ("proof: guards read back", MySqlConnection, ("_make_ready",)),
-    ("bracket: read-only transaction", Running, ("open_bracket", "_close_bracket")),
-    ("the statement itself", Running, ("send", "batches")),
+    ("bracket: read-only transaction", MySqlRunning, ("open_bracket", "_close_bracket")),
+    ("the statement itself", MySqlRunning, ("send", "batches")),
     (REST, gate.Gate, ("run",)),
 )
 """Each part: its words, and the functions whose time is its own; time inside another part's is that part's."""
@@ -99,7 +98,7 @@ def road(commands, audit: Path) -> Iterator:
             def walk() -> None:
                 screen = Screen(data=io.StringIO(), messages=io.StringIO())
                 for statement in session.gate.split(SQL):
-                    session.gate.run(statement, StreamPresenter(screen, Shape(format="csv"), session.gate.last))
+                    session.gate.run(statement, StreamPresenter(screen, ResultStyle(format="csv"), session.gate.last))
 
             yield walk
 

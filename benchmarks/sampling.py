@@ -14,10 +14,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from safeconsole.core.vocabulary import Account, NodeName
 from safeconsole.demo.binaries import FLAVOURS
 from safeconsole.demo.servers import start_cluster
-from tests.servers.talking import engine_of, permit_for, run, statement
+from safeconsole.sqltext.vocabulary import Account, NodeName
+from tests.harness.talking import engine_of, permit_for, run, statement
 
 AIM_PERCENT = 1.0
 TICKS = os.sysconf("SC_CLK_TCK")

@@ -5,8 +5,8 @@ import time
 from pathlib import Path
 
 from safeconsole.demo.servers import start_cluster
-from tests.servers.desk import seated
-from tests.servers.soaking import held, settled, soak
+from tests.harness.desk import seated
+from tests.harness.soaking import held, settled, soak
 
 WARM = 500
 

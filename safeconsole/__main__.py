@@ -12,7 +12,7 @@ def main() -> None:
     _open_missing_streams()
     # Imported here, so that an interrupt during the imports is an interrupt and not a traceback.
     try:
-        from safeconsole.wiring import run
+        from safeconsole.app import run
 
         code = run(sys.argv[1:], os.environ)
     except KeyboardInterrupt:

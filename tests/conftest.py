@@ -6,7 +6,7 @@ import signal
 import pytest
 from hypothesis import HealthCheck, settings
 
-from safeconsole.adapters.local.identity import AGENT_MARKERS
+from safeconsole.config.identity import AGENT_MARKERS
 
 # The same examples in each run, so that a change is what turns a test red; new ones are searched for with
 # `pytest --hypothesis-profile=search`, which prints how to repeat what it finds. A busy machine breaks no deadline of
@@ -54,3 +54,6 @@ def pytest_xdist_make_scheduler(config, log):
             return nodeid if path.endswith(BY_THEMSELVES) else path
 
     return Scheduling(config, log)
+
+
+pytest_plugins = ["tests.harness.faces", "tests.harness.journals"]

@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
-from safeconsole.core import vocabulary
-from safeconsole.core.grants import needed_grants
-from safeconsole.core.person import DEMO_KEY, demo_mark
-from safeconsole.core.vocabulary import Account
+from safeconsole.config.identity import DEMO_KEY, demo_mark
 from safeconsole.demo import shop
 from safeconsole.demo.binaries import Flavour
+from safeconsole.dialects.grants import needed_grants
+from safeconsole.sqltext import vocabulary
+from safeconsole.sqltext.vocabulary import Account
 
 READ_ACCOUNT: Final = "console_read"
 ELEVATED_ACCOUNT: Final = "console_elevated"

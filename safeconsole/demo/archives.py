@@ -31,7 +31,7 @@ class ArchiveError(Exception):
     """The machine's package archives could not give what was asked for."""
 
 
-class Archive(msgspec.Struct, frozen=True, kw_only=True):
+class PackageArchive(msgspec.Struct, frozen=True, kw_only=True):
     """
     One package archive the machine is configured for.
 
@@ -68,7 +68,7 @@ def read_distribution(path: Path = Path("/etc/os-release")) -> Distribution:
     return Distribution(identifier=fields.get("ID", ""), codename=fields.get("VERSION_CODENAME", ""))
 
 
-def machine_archives(distribution: Distribution, directory: Path = _APT_DIRECTORY) -> tuple[Archive, ...]:
+def machine_archives(distribution: Distribution, directory: Path = _APT_DIRECTORY) -> tuple[PackageArchive, ...]:
     """
     Return the configured archives that carry the distribution's own release.
 
@@ -77,7 +77,7 @@ def machine_archives(distribution: Distribution, directory: Path = _APT_DIRECTOR
     """
     wanted = _MOVING_SUITES | {distribution.codename}
     files = [directory / "sources.list", *sorted((directory / "sources.list.d").glob("*"))]
-    found: dict[str, Archive] = {}
+    found: dict[str, PackageArchive] = {}
     for file in files:
         if not file.is_file():
             continue
@@ -91,16 +91,16 @@ def machine_archives(distribution: Distribution, directory: Path = _APT_DIRECTOR
     return tuple(found.values())
 
 
-def _read_lines(text: str) -> Iterator[Archive]:
+def _read_lines(text: str) -> Iterator[PackageArchive]:
     """Yield the archives of a one-line-style file."""
     for line in text.splitlines():
         match = re.match(r"\s*deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s+([^#]+)", line)
         if match:
             uri, suite, components = match.groups()
-            yield Archive(uri=uri, suite=suite, components=_own(components))
+            yield PackageArchive(uri=uri, suite=suite, components=_own(components))
 
 
-def _read_paragraphs(text: str) -> Iterator[Archive]:
+def _read_paragraphs(text: str) -> Iterator[PackageArchive]:
     """Yield the archives of a deb822-style file."""
     kept = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     for paragraph in re.split(r"\n\s*\n", kept):
@@ -112,14 +112,14 @@ def _read_paragraphs(text: str) -> Iterator[Archive]:
         for uri in fields.get("uris", "").split():
             for suite in fields.get("suites", "").split():
                 components = _own(fields.get("components", ""))
-                yield Archive(uri=uri, suite=suite, components=components)
+                yield PackageArchive(uri=uri, suite=suite, components=components)
 
 
 def _own(components: str) -> tuple[str, ...]:
     return tuple(name for name in components.split() if name in _COMPONENTS)
 
 
-def unpack_package(packages: tuple[str, ...], *, archive: Archive, keyring_of: str, into: Path) -> str:
+def unpack_package(packages: tuple[str, ...], *, archive: PackageArchive, keyring_of: str, into: Path) -> str:
     """
     Unpack the first package the archive has, with the libraries it needs.
 
@@ -166,7 +166,7 @@ def _first_closure(apt: Path, packages: tuple[str, ...]) -> list[tuple[str, str]
     raise ArchiveError(reason)
 
 
-def _lay_out_private_apt(apt: Path, archive: Archive, keyring_of: str) -> None:
+def _lay_out_private_apt(apt: Path, archive: PackageArchive, keyring_of: str) -> None:
     """Write apt's private directories, its one source, and its configuration."""
     for directory in ("lists/partial", "archives/partial", "packages"):
         (apt / directory).mkdir(parents=True)

@@ -176,10 +176,12 @@ def _fetch(flavour: Flavour, directory: Path) -> None:
     raise archives.ArchiveError("; ".join(failures))
 
 
-def _archive_with(flavour: Flavour, archive: archives.Archive, distribution: archives.Distribution) -> archives.Archive:
+def _archive_with(
+    flavour: Flavour, archive: archives.PackageArchive, distribution: archives.Distribution
+) -> archives.PackageArchive:
     """Return the archive to take it from: Debian has MySQL in its unstable release only."""
     if flavour == "mysql" and distribution.identifier == "debian":
-        return archives.Archive(uri=archive.uri, suite="sid", components=("main",))
+        return archives.PackageArchive(uri=archive.uri, suite="sid", components=("main",))
     return archive
 
 

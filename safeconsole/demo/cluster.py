@@ -1,8 +1,4 @@
-"""
-A cluster that is up, as its DBA sees it: connect, wait, stop copying, kill, promote.
-
-Nothing here starts a server, so a process may look after a cluster another one started.
-"""
+"""A primary and its replicas of real servers: replication, start and stop."""
 
 from __future__ import annotations
 
@@ -12,16 +8,84 @@ import socket
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeAlias
 
 import msgspec
 import pymysql
 from msgspec.structs import replace
+from pymysql.connections import Connection
+from pymysql.cursors import Cursor
 
-from safeconsole.demo import replication, shop
+from safeconsole.demo import shop
 from safeconsole.demo.accounts import REPLICATION_ACCOUNT
 from safeconsole.demo.binaries import Flavour
-from safeconsole.demo.replication import Dba
+
+# --------------------------------------------------------------------------------------------------------------------
+# The words in which each flavour is told to replicate, and asked how far it is.
+
+
+# Quoted: the driver is generic for type checkers only.
+Dba: TypeAlias = "Connection[Cursor]"
+
+
+def ask(connection: Dba, question: str, values: tuple[object, ...] = ()) -> object:
+    """Return the first column of the first row, or None when there is no row."""
+    with connection.cursor() as cursor:
+        cursor.execute(question, values)
+        row = cursor.fetchone()
+    return row[0] if row else None
+
+
+def tell(connection: Dba, *statements: str) -> None:
+    """Run statements one after the other and drop what they return."""
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def follow(replica: Dba, flavour: Flavour, *, port: int, account: str, password: str) -> None:
+    """Make a server, whose replication is not running, a replica of the one at `port`."""
+    if flavour == "mysql":
+        change = (
+            f"CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT={port}, "
+            f"SOURCE_USER='{account}', SOURCE_PASSWORD='{password}', SOURCE_AUTO_POSITION=1, "
+            # The account's password may only be sent over a secured connection.
+            "SOURCE_SSL=1, SOURCE_CONNECT_RETRY=1, SOURCE_RETRY_COUNT=86400"
+        )
+    else:
+        change = (
+            f"CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={port}, "
+            f"MASTER_USER='{account}', MASTER_PASSWORD='{password}', MASTER_USE_GTID=slave_pos, "
+            "MASTER_CONNECT_RETRY=1"
+        )
+    tell(replica, change, "START REPLICA")
+
+
+def position(server: Dba, flavour: Flavour) -> str:
+    """Return how far a server's own history goes, as its flavour writes it."""
+    variable = "@@GLOBAL.gtid_executed" if flavour == "mysql" else "@@GLOBAL.gtid_current_pos"
+    return str(ask(server, f"SELECT {variable}")).replace("\n", "")
+
+
+def has_reached(replica: Dba, flavour: Flavour, goal: str, *, seconds: float) -> bool:
+    """Wait until a replica has applied everything up to `goal`; False when time ran out."""
+    function = "WAIT_FOR_EXECUTED_GTID_SET" if flavour == "mysql" else "MASTER_GTID_WAIT"
+    return ask(replica, f"SELECT {function}(%s, %s)", (goal, seconds)) == 0
+
+
+def set_read_only(server: Dba, flavour: Flavour, *, value: bool) -> None:
+    """Let a server take writes, or not; on MySQL that binds administrators too."""
+    variable = "super_read_only" if flavour == "mysql" else "read_only"
+    tell(server, f"SET GLOBAL {variable} = {int(value)}")
+    if not value:
+        tell(server, "SET GLOBAL read_only = 0")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# A cluster that is up, as its DBA sees it: connect, wait, stop copying, kill, promote.
+#
+# Nothing here starts a server, so a process may look after a cluster another one started.
+
 
 Role = Literal["primary", "replica", "detached"]
 
@@ -123,11 +187,11 @@ class RunningCluster:
         """
         deadline = time.monotonic() + timeout_seconds
         with self.dba_connect(self.primary) as primary:
-            goal = replication.position(primary, self.flavour)
+            goal = position(primary, self.flavour)
         for node in self.replicas:
             left = max(deadline - time.monotonic(), 0.001)
             with self.dba_connect(node) as dba:
-                if not replication.has_reached(dba, self.flavour, goal, seconds=left):
+                if not has_reached(dba, self.flavour, goal, seconds=left):
                     raise NotCaughtUpError(f"{node.name} has not reached {goal}")
 
     def kill(self, node: RunningNode) -> None:
@@ -139,12 +203,12 @@ class RunningCluster:
     def stop_replication(self, node: RunningNode) -> None:
         """Let a replica fall behind."""
         with self.dba_connect(node) as dba:
-            replication.tell(dba, "STOP REPLICA")
+            tell(dba, "STOP REPLICA")
 
     def start_replication(self, node: RunningNode) -> None:
         """Let a replica follow again."""
         with self.dba_connect(node) as dba:
-            replication.tell(dba, "START REPLICA")
+            tell(dba, "START REPLICA")
 
     def promote(self, node: RunningNode) -> None:
         """
@@ -157,15 +221,15 @@ class RunningCluster:
         former = self.primary
         if _answers(former):
             with self.dba_connect(former) as dba:
-                replication.set_read_only(dba, self.flavour, value=True)
+                set_read_only(dba, self.flavour, value=True)
             self.wait_caught_up()
         with self.dba_connect(node) as dba:
-            replication.tell(dba, "STOP REPLICA", "RESET REPLICA ALL")
-            replication.set_read_only(dba, self.flavour, value=False)
+            tell(dba, "STOP REPLICA", "RESET REPLICA ALL")
+            set_read_only(dba, self.flavour, value=False)
         for other in self.replicas:
             if other.name != node.name and _answers(other):
                 with self.dba_connect(other) as dba:
-                    replication.tell(dba, "STOP REPLICA")
+                    tell(dba, "STOP REPLICA")
                 self.follow(other, port=node.port)
         roles: dict[str, Role] = {former.name: "detached", node.name: "primary"}
         self.nodes = tuple(replace(n, role=roles.get(n.name, n.role)) for n in self.nodes)
@@ -184,7 +248,7 @@ class RunningCluster:
     def follow(self, node: RunningNode, *, port: int) -> None:
         """Make a node, whose replication is not running, a replica of the one at `port`."""
         with self.dba_connect(node) as dba:
-            replication.follow(
+            follow(
                 dba,
                 self.flavour,
                 port=port,

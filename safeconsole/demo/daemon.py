@@ -94,7 +94,7 @@ class ServerStartError(Exception):
     """A daemon was there but did not come up; the message ends with its log's last lines."""
 
 
-class Place(msgspec.Struct, frozen=True, kw_only=True):
+class DaemonPlace(msgspec.Struct, frozen=True, kw_only=True):
     """
     Where one daemon lives.
 
@@ -127,7 +127,7 @@ class Launcher:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launcher")
 
-    def launch(self, command: tuple[str, ...], place: Place) -> subprocess.Popen[bytes]:
+    def launch(self, command: tuple[str, ...], place: DaemonPlace) -> subprocess.Popen[bytes]:
         """Start a daemon and return at once."""
         return self._thread.submit(_spawn, command, place).result()
 
@@ -136,7 +136,7 @@ class Launcher:
         self._thread.shutdown()
 
 
-def _spawn(command: tuple[str, ...], place: Place) -> subprocess.Popen[bytes]:
+def _spawn(command: tuple[str, ...], place: DaemonPlace) -> subprocess.Popen[bytes]:
     with place.log.open("ab") as log:
         return subprocess.Popen(
             command,
@@ -171,7 +171,7 @@ def stop_all(processes: Iterable[subprocess.Popen[bytes]], *, seconds: float = _
             process.wait()
 
 
-def run_options(binaries: ServerBinaries, place: Place, *, server_id: int) -> tuple[str, ...]:
+def run_options(binaries: ServerBinaries, place: DaemonPlace, *, server_id: int) -> tuple[str, ...]:
     """Return the whole command of a daemon; what differs by role comes after it."""
     return (
         *binaries.command,

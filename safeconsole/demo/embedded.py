@@ -32,7 +32,7 @@ _HEARTBEAT_SECONDS = 0.5
 _BUSY_SECONDS = 5.0
 
 
-class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
+class DemoSidecar(msgspec.Struct, frozen=True, kw_only=True):
     """
     What is known of one file, kept beside it as JSON.
 
@@ -76,9 +76,9 @@ class EmbeddedNode(msgspec.Struct, frozen=True, kw_only=True):
     path: Path
     sidecar: Path
 
-    def read_sidecar(self) -> Sidecar:
+    def read_sidecar(self) -> DemoSidecar:
         """Return what is known of the file now."""
-        return Sidecar(**json.loads(self.sidecar.read_text(encoding="utf-8")))
+        return DemoSidecar(**json.loads(self.sidecar.read_text(encoding="utf-8")))
 
 
 class EmbeddedCluster(msgspec.Struct, frozen=True, kw_only=True):
@@ -130,9 +130,9 @@ def create_embedded(directory: Path, *, replicas: int = 2) -> EmbeddedCluster:
                 insert = shop.insert_statement(table, "sqlite")
                 primary.executemany(insert, shop.rows(table.name))
         source, mark = str(uuid.uuid4()), new_mark(directory)
-        _write(cluster.primary, Sidecar(identity=source, role="primary", mark=mark))
+        _write(cluster.primary, DemoSidecar(identity=source, role="primary", mark=mark))
         for node in cluster.replicas:
-            empty = Sidecar(identity=str(uuid.uuid4()), role="replica", source=source, mark=mark)
+            empty = DemoSidecar(identity=str(uuid.uuid4()), role="replica", source=source, mark=mark)
             _write(node, _copy(cluster.primary, node, primary, empty))
     return cluster
 
@@ -244,7 +244,9 @@ def _modified(node: EmbeddedNode) -> int:
     return node.path.stat().st_mtime_ns
 
 
-def _copy(source: EmbeddedNode, target: EmbeddedNode, connection: sqlite3.Connection, known: Sidecar) -> Sidecar:
+def _copy(
+    source: EmbeddedNode, target: EmbeddedNode, connection: sqlite3.Connection, known: DemoSidecar
+) -> DemoSidecar:
     """
     Make one replica equal to the primary; readers see all of the change or none.
 
@@ -268,7 +270,7 @@ def _copy(source: EmbeddedNode, target: EmbeddedNode, connection: sqlite3.Connec
     return replace(known, applied=applied, copied_at=now, caught_up_at=now, copies=known.copies + 1)
 
 
-def _write(node: EmbeddedNode, sidecar: Sidecar) -> None:
+def _write(node: EmbeddedNode, sidecar: DemoSidecar) -> None:
     partial = node.sidecar.with_suffix(".json.partial")
     partial.write_text(json.dumps(asdict(sidecar)), encoding="utf-8")
     partial.replace(node.sidecar)

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import NoReturn
 
 from safeconsole.demo.binaries import FLAVOURS, Flavour, exclusive, provide_server
-from safeconsole.demo.cluster import has_ended
+from safeconsole.demo.cluster import RunningCluster, RunningNode, has_ended
 from safeconsole.demo.daemon import ServerStartError
-from safeconsole.demo.servers import RunningCluster, RunningNode, start_cluster
+from safeconsole.demo.servers import start_cluster
 
 _START_SECONDS = 300.0
 _POLL_SECONDS = 0.1

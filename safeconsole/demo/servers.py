@@ -18,15 +18,10 @@ import msgspec
 import pymysql
 
 from safeconsole.demo import accounts as demo_accounts
-from safeconsole.demo import daemon, replication, shop
+from safeconsole.demo import cluster as replication
+from safeconsole.demo import daemon, shop
 from safeconsole.demo.binaries import Flavour, ServerBinaries, provide_server
-from safeconsole.demo.cluster import (
-    NotCaughtUpError,
-    Role,
-    RunningCluster,
-    RunningNode,
-    connect_root,
-)
+from safeconsole.demo.cluster import NotCaughtUpError, Role, RunningCluster, RunningNode, connect_root
 
 __all__ = ["NotCaughtUpError", "RunningCluster", "RunningNode", "start_cluster"]
 
@@ -103,7 +98,7 @@ class _Starts(msgspec.Struct, frozen=True, kw_only=True):
         daemon.fresh_data_directory(self.binaries, home / "data")
         # Another program may take the port between our looking and the daemon's binding.
         for attempt in range(1, _START_ATTEMPTS + 1):
-            place = daemon.Place(
+            place = daemon.DaemonPlace(
                 data_directory=home / "data",
                 socket=self.sockets / f"{name}.sock",
                 port=daemon.free_ports(1)[0],
@@ -156,7 +151,7 @@ def _fill(cluster: RunningCluster) -> None:
     cluster.wait_caught_up()
 
 
-def _is_up(process: subprocess.Popen[bytes], place: daemon.Place) -> bool:
+def _is_up(process: subprocess.Popen[bytes], place: daemon.DaemonPlace) -> bool:
     """Wait until a daemon answers; False when it has ended or time ran out."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:

@@ -10,7 +10,7 @@ It needs SQLAlchemy and one of its drivers PyMySQL, mysqlclient and mysql-connec
 """
 
 from safeconsole.reconnect.board import Role
-from safeconsole.reconnect.installing import Installed, install
-from safeconsole.reconnect.values import Counters, Options
+from safeconsole.reconnect.options import Counters, Options
+from safeconsole.reconnect.pool import Installed, install
 
 __all__ = ["Counters", "Installed", "Options", "Role", "install"]

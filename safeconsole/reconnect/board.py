@@ -20,7 +20,7 @@ _NOT_YET = "not looked at yet"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class ProbeResult:
     """
     What one look at a node found.
 
@@ -52,7 +52,7 @@ class Node:
     address: tuple[str, int]
     open: int = 0
     unfit: str = _NOT_YET
-    finding: Finding | None = None
+    finding: ProbeResult | None = None
 
     @property
     def name(self) -> str:
@@ -62,7 +62,7 @@ class Node:
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
-class Link:
+class PooledConnection:
     """
     One open connection.
 
@@ -81,7 +81,7 @@ class Link:
     counted: bool = True
 
 
-def unfit_reason(role: Role, finding: Finding, *, writers: int) -> str:
+def unfit_reason(role: Role, finding: ProbeResult, *, writers: int) -> str:
     """
     Return why a node gets no connection, or "".
 
@@ -150,7 +150,7 @@ class Board:
         with self._changed:
             node.open -= 1
 
-    def release(self, link: Link) -> None:
+    def release(self, link: PooledConnection) -> None:
         """A connection is closed, or is not the pool's any more; twice does nothing more."""
         with self._changed:
             if link.counted:
@@ -182,7 +182,7 @@ class Board:
                 return self.nodes
             return tuple(node for node in self.nodes if node.unfit)
 
-    def report(self, node: Node, finding: Finding) -> None:
+    def report(self, node: Node, finding: ProbeResult) -> None:
         """Take in what a look found; whoever waits for a fit node goes on."""
         with self._changed:
             node.finding = finding

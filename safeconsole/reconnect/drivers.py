@@ -37,7 +37,7 @@ _READ_ONLY_TEXTS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Driver:
+class PoolDriver:
     """
     One driver.
 
@@ -127,10 +127,10 @@ def _connector_socket(connection: Any) -> int | None:  # noqa: ANN401
     return None if sock is None else int(sock.fileno())
 
 
-DRIVERS: Mapping[str, Driver] = {
-    "pymysql": Driver(connect_timeout="connect_timeout", socket_of=_pymysql_socket, read_timeout="_read_timeout"),
-    "mysqldb": Driver(connect_timeout="connect_timeout", socket_of=_mysqlclient_socket),
-    "mysqlconnector": Driver(
+DRIVERS: Mapping[str, PoolDriver] = {
+    "pymysql": PoolDriver(connect_timeout="connect_timeout", socket_of=_pymysql_socket, read_timeout="_read_timeout"),
+    "mysqldb": PoolDriver(connect_timeout="connect_timeout", socket_of=_mysqlclient_socket),
+    "mysqlconnector": PoolDriver(
         connect_timeout="connection_timeout", socket_of=_connector_socket, read_timeout="_read_timeout"
     ),
 }

@@ -6,40 +6,36 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "safeconsole"
-ENGINES = {
-    str(path.relative_to(PACKAGE))
-    for name in ("mysql", "sqlite")
-    for path in (PACKAGE / "adapters" / name).rglob("*.py")
-}
+ENGINES = {str(path.relative_to(PACKAGE)) for name in ("mysql", "sqlite") for path in (PACKAGE / name).rglob("*.py")}
 DEMO = {str(path.relative_to(PACKAGE)) for path in (PACKAGE / "demo").rglob("*.py")}
 RECONNECT = {str(path.relative_to(PACKAGE)) for path in (PACKAGE / "reconnect").rglob("*.py")}
 """A library that applications import; no part of the console does (`pyproject.toml`)."""
 
-STORES = {"adapters/local/central.py", "adapters/local/shared_shelf.py"}
+STORES = {"audit/central.py", "capacity/shared_shelf.py"}
 """Write the console's own records and reports to a database of the team's, never a person's statement."""
 
 TALKS = ENGINES | DEMO | RECONNECT | STORES
 
-SINKS = {"adapters/local/notices.py", "adapters/local/shipping.py"}
+SINKS = {"approvals/notices.py", "audit/shipping.py"}
 """Send records to others, never statements."""
 
 MAY_NAME = {
     # What has an effect on a server.
-    "send": {"gate.py", "adapters/mysql/connection.py", "adapters/sqlite/connection.py"} | SINKS,
-    "batches": {"road/delivery.py"},
-    "prove": {"road/custody.py"},
-    "estimate": {"road/considering.py"},
+    "send": {"session/gate.py", "mysql/connection.py", "sqlite/connection.py"} | SINKS,
+    "batches": {"session/result.py"},
+    "prove": {"session/custody.py"},
+    "estimate": {"session/considering.py"},
     # What drivers are told with.
     "cursor": TALKS,
-    "execute": TALKS | {"shells/python/database.py"},
+    "execute": TALKS | {"python/database.py"},
     "executemany": TALKS,
     "executescript": TALKS,
     "exec_driver_sql": TALKS,
     "prepare": TALKS,
     "begin_statement": TALKS,
     # What makes the only thing that is sent.
-    "Permit": {"core/decision.py"},
-    "permit_from_decision": {"road/demands.py"},
+    "Permit": {"policy/decision.py"},
+    "permit_from_decision": {"session/demands.py"},
 }
 """The only files that call, or name, each of these; facades of the Python console call their own."""
 
@@ -94,7 +90,7 @@ def test_the_search_finds_what_it_is_for():
 
 
 def test_the_gate_sends_in_one_place():
-    assert [name for name, _ in names_reached(SOURCES["gate.py"])].count("send") == 1
+    assert [name for name, _ in names_reached(SOURCES["session/gate.py"])].count("send") == 1
 
 
 def test_nobody_alters_a_permit():
@@ -116,11 +112,13 @@ def test_nobody_alters_a_permit():
 def test_the_intent_stands_before_the_send():
     """In the text of the road too: what is recorded after it was sent was not recorded in time."""
     (run,) = [
-        node for node in ast.walk(SOURCES["gate.py"]) if isinstance(node, ast.FunctionDef) and node.name == "_walk"
+        node
+        for node in ast.walk(SOURCES["session/gate.py"])
+        if isinstance(node, ast.FunctionDef) and node.name == "_walk"
     ]
     lines = {
         name: line for name, line in names_reached(run) if name in {"asked", "permit", "proven", "intent", "_carry_out"}
     }
     assert sorted(lines, key=lines.get) == ["asked", "permit", "proven", "intent", "_carry_out"]
     callers = [path for path, reached in REACHED.items() if "_carry_out" in reached]
-    assert callers == ["gate.py"]
+    assert callers == ["session/gate.py"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / "safeconsole"
-CORE = sorted((PACKAGE / "core").rglob("*.py"))
+PURE = sorted(path for name in ("sqltext", "dialects", "policy") for path in (PACKAGE / name).rglob("*.py"))
 BANNED_CALLS = {"open", "__import__", "eval", "exec", "compile", "input", "print", "breakpoint"}
 BANNED_ATTRIBUTES = {"now", "today", "utcnow", "import_module", "urandom", "getenv"}
 
@@ -30,8 +30,8 @@ def imported_after(code):
     return set(shown.stdout.split())
 
 
-@pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_the_core_calls_nothing_that_touches_the_world(path):
+@pytest.mark.parametrize("path", PURE, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_pure_packages_call_nothing_that_touches_the_world(path):
     found = []
     for call in calls(path):
         if isinstance(call.func, ast.Name) and call.func.id in BANNED_CALLS:
@@ -41,21 +41,21 @@ def test_the_core_calls_nothing_that_touches_the_world(path):
     assert not found
 
 
-@pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_the_core_keeps_no_state_of_its_own(path):
+@pytest.mark.parametrize("path", PURE, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_pure_packages_keep_no_state_of_their_own(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert not [node.lineno for node in ast.walk(tree) if isinstance(node, ast.Global)]
 
 
-def test_the_core_brings_no_driver_and_no_terminal():
-    modules = imported_after("import safeconsole.core.analysis, safeconsole.core.policy, safeconsole.core.record")
+def test_pure_packages_bring_no_driver_and_no_terminal():
+    modules = imported_after("import safeconsole.sqltext.analysis, safeconsole.policy.policy, safeconsole.audit.record")
     assert modules.isdisjoint({"pymysql", "sqlite3", "sqlalchemy", "prompt_toolkit", "ptpython", "rich", "click"})
 
 
 def test_a_one_shot_imports_only_what_it_needs():
     code = (
         "import os\n"
-        "from safeconsole.wiring import run\n"
+        "from safeconsole.app import run\n"
         "code = run(['demo', '-e', 'SELECT id FROM orders LIMIT 1', '--format', 'csv'], dict(os.environ))\n"
         "assert code == 0, code\n"
     )
@@ -66,10 +66,10 @@ def test_a_one_shot_imports_only_what_it_needs():
 
 ONLY_FOR_OTHER_MOMENTS = {
     "yaml", "difflib",
-    "safeconsole.core.cases", "safeconsole.core.verification", "safeconsole.core.review",
-    "safeconsole.adapters.local.policy_text", "safeconsole.adapters.local.signing",
-    "safeconsole.shells.cli.policy", "safeconsole.shells.cli.audit_review", "safeconsole.shells.cli.capacity",
-    "safeconsole.shells.cli.output", "safeconsole.jobs", "safeconsole.shells.sql", "safeconsole.shells.python",
+    "safeconsole.policy.cases", "safeconsole.audit.verification", "safeconsole.audit.review",
+    "safeconsole.config.policy_text", "safeconsole.audit.signing",
+    "safeconsole.cli.policy", "safeconsole.cli.audit_review", "safeconsole.cli.capacity",
+    "safeconsole.cli.rows", "safeconsole.capacity", "safeconsole.doctor", "safeconsole.fleet", "safeconsole.console", "safeconsole.python",
 }  # fmt: skip
 """What tests policies, checks journals, measures sizes, or talks: no start with a statement waits for it."""
 
@@ -77,22 +77,32 @@ ONLY_FOR_OTHER_MOMENTS = {
 def test_a_one_shot_on_mysql_imports_the_driver_and_no_more():
     modules = imported_after(
         "import os\n"
-        "from safeconsole.wiring import Program\n"
-        "import safeconsole.shells.cli.sql, safeconsole.adapters.mysql.engine\n"
+        "from safeconsole.app import Program\n"
+        "import safeconsole.cli.sql, safeconsole.mysql.engine\n"
         "assert Program(dict(os.environ)).policies.load('baseline').rules\n"
-        "assert safeconsole.adapters.mysql.dialling.resolve('localhost:3306').ip\n"
+        "assert safeconsole.mysql.dialling.resolve('localhost:3306').ip\n"
     )
     assert "pymysql" in modules
-    unwanted = {"prompt_toolkit", "ptpython", "rich", "sqlglot", "sqlalchemy", "keyring", "cryptography", "subprocess"}
+    unwanted = {"prompt_toolkit", "ptpython", "rich", "sqlglot", "sqlalchemy", "keyring", "subprocess"}
     unwanted |= {"MySQLdb", "tempfile", "encodings.idna"}
     unwanted |= ONLY_FOR_OTHER_MOMENTS
     assert modules.isdisjoint(unwanted), sorted(modules & unwanted)
 
 
 def test_a_console_imports_its_jobs_when_they_are_asked_for():
-    modules = imported_after("import safeconsole.wiring, safeconsole.shells.cli.sql, safeconsole.shells.sql.console")
+    modules = imported_after("import safeconsole.app, safeconsole.cli.sql, safeconsole.console.console")
     assert "prompt_toolkit" in modules
-    unwanted = {"ptpython", "rich", "sqlglot", "sqlalchemy", "keyring", "safeconsole.jobs", "yaml"}
+    unwanted = {
+        "ptpython",
+        "rich",
+        "sqlglot",
+        "sqlalchemy",
+        "keyring",
+        "safeconsole.capacity",
+        "safeconsole.doctor",
+        "safeconsole.fleet",
+        "yaml",
+    }
     assert modules.isdisjoint(unwanted), sorted(modules & unwanted)
 
 
@@ -118,6 +128,13 @@ def test_every_value_is_a_struct():
 
 
 def test_a_prompt_stands_before_what_a_session_needs_is_imported():
-    modules = imported_after("import safeconsole.wiring, safeconsole.shells.cli.sql")
-    unwanted = {"prompt_toolkit", "pymysql", "cel_expr_python", "rich", "safeconsole.gate", "safeconsole.core.analysis"}
+    modules = imported_after("import safeconsole.app, safeconsole.cli.sql")
+    unwanted = {
+        "prompt_toolkit",
+        "pymysql",
+        "cel_expr_python",
+        "rich",
+        "safeconsole.session.gate",
+        "safeconsole.sqltext.analysis",
+    }
     assert modules.isdisjoint(unwanted), sorted(modules & unwanted)

@@ -8,18 +8,18 @@ from dataclasses import dataclass
 
 import pytest
 
-from safeconsole.adapters.local.clock import SystemClock
-from safeconsole.adapters.sqlite.engine import open_engine
-from safeconsole.core.errors import ServerError
-from safeconsole.core.settings import ClusterSettings
-from safeconsole.core.statement import Estimate, Statement
-from safeconsole.core.vocabulary import NodeName
+from safeconsole.clock import SystemClock
+from safeconsole.sqlite.engine import open_engine
+from safeconsole.errors import ServerError
+from safeconsole.config.settings import ClusterSettings
+from safeconsole.sqltext.statement import Estimate, Statement
+from safeconsole.sqltext.vocabulary import NodeName
 from safeconsole.demo.binaries import ServersUnavailableError
 from safeconsole.demo.embedded import Replicator, create_embedded
 from safeconsole.demo.keeper import shared_cluster
-from safeconsole.interfaces import Engine
-from tests.fakes import FakeEngine, Planned, three_nodes
-from tests.servers.talking import engine_of, statement, write
+from safeconsole.cluster.engine import Engine
+from tests.harness.fakes import FakeEngine, Planned, three_nodes
+from tests.harness.talking import engine_of, statement, write
 
 ENGINES = ("fake", "sqlite", "mysql", "mariadb")
 

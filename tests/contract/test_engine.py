@@ -5,13 +5,13 @@ import time
 
 import pytest
 
-from safeconsole.core.decision import Permit
-from safeconsole.core.errors import RefusedError, SafeConsoleError, ServerError, StoppedError
-from safeconsole.core.limits import Limits
-from safeconsole.core.routing import Identity
-from safeconsole.core.statement import Statement
-from safeconsole.core.vocabulary import Account, Effect, NodeName, Role, Route
-from tests.servers.talking import SOON_SECONDS
+from safeconsole.policy.decision import Permit
+from safeconsole.errors import RefusedError, SafeConsoleError, ServerError, StoppedError
+from safeconsole.policy.limits import Limits
+from safeconsole.policy.readings import Identity
+from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.vocabulary import Account, Effect, NodeName, Role, Route
+from tests.harness.talking import SOON_SECONDS
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from safeconsole.demo import archives, binaries
+from safeconsole.demo import binaries
+from safeconsole.demo import archives
 
 PACKAGES = {
     "mariadb": ("mariadb-test-data",),
@@ -62,7 +63,7 @@ def _fetch(flavour: str, place: Path) -> None:
     for found in archives.machine_archives(distribution):
         archive = found
         if flavour == "mysql" and distribution.identifier == "debian":
-            archive = archives.Archive(uri=found.uri, suite="sid", components=("main",))
+            archive = archives.PackageArchive(uri=found.uri, suite="sid", components=("main",))
         partial = Path(tempfile.mkdtemp(prefix=f".partial-suite-{flavour}-", dir=place.parent))
         try:
             _unpack(flavour, archive, distribution.identifier, partial)
@@ -76,7 +77,7 @@ def _fetch(flavour: str, place: Path) -> None:
     raise archives.ArchiveError("; ".join(failures) or "no package archive")
 
 
-def _unpack(flavour: str, archive: archives.Archive, keyring_of: str, into: Path) -> None:
+def _unpack(flavour: str, archive: archives.PackageArchive, keyring_of: str, into: Path) -> None:
     apt = into / "apt"
     archives._lay_out_private_apt(apt, archive, keyring_of)
     archives._apt(apt, "update")

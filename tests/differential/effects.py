@@ -25,10 +25,10 @@ from pathlib import Path
 
 import pymysql
 
-from safeconsole.core.analysis import analyse
-from safeconsole.core.lexer import LexicalRules
-from safeconsole.core.statement import Statement
-from safeconsole.core.vocabulary import Effect, Flavour
+from safeconsole.sqltext.analysis import analyse
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.vocabulary import Effect, Flavour
 from safeconsole.demo.binaries import provide_server
 from safeconsole.demo.cluster import RunningCluster
 from safeconsole.demo.servers import start_cluster

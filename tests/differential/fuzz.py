@@ -13,10 +13,11 @@ import time
 import atheris
 
 with atheris.instrument_imports(include=["safeconsole"]):
-    from safeconsole.core.analysis import analyse
-    from safeconsole.core.lexer import LexicalRules, is_complete, tokens
-    from safeconsole.core.redaction import Handling, redacted
-    from safeconsole.core.vocabulary import Flavour
+    from safeconsole.sqltext.analysis import analyse
+    from safeconsole.sqltext.lexer import LexicalRules, tokens
+    from safeconsole.sqltext.splitting import is_complete
+    from safeconsole.sqltext.redaction import Handling, redacted
+    from safeconsole.sqltext.vocabulary import Flavour
 
 RULES = (
     LexicalRules(flavour=Flavour.MYSQL, version=90704),

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import pymysql
 
-from safeconsole.core.catalogue import functions as shipped
-from safeconsole.core.reserved import RESERVED_EVERYWHERE
+
+from safeconsole.sqltext.structure import RESERVED_EVERYWHERE
 from safeconsole.demo.binaries import provide_server
 from safeconsole.demo.servers import start_cluster
+from safeconsole.dialects import functions
 
 # Forms of calls that the grammar knows beside plain arguments; one that is not a syntax error is enough.
 FORMS = (
@@ -125,10 +126,10 @@ def native_functions(flavour: str) -> tuple[str, frozenset[str], list[str]]:
 
 def differences(flavour: str, native: frozenset[str]) -> tuple[list[str], list[str]]:
     """Return the native functions our table does not judge, and the pure ones the server does not have."""
-    pure = shipped.PURE_MYSQL if flavour == "mysql" else shipped.PURE_MARIADB
-    judged = pure | set(shipped.IMPURE) | shipped.WITHHELD
-    since, top = (shipped.SINCE_MYSQL, 90704) if flavour == "mysql" else (shipped.SINCE_MARIADB, 101199)
-    elsewhere = set(shipped.REMOVED_MYSQL) | {name for name, version in since.items() if version > top} | GRAMMAR
+    pure = functions.PURE_MYSQL if flavour == "mysql" else functions.PURE_MARIADB
+    judged = pure | set(functions.IMPURE) | functions.WITHHELD
+    since, top = (functions.SINCE_MYSQL, 90704) if flavour == "mysql" else (functions.SINCE_MARIADB, 101199)
+    elsewhere = set(functions.REMOVED_MYSQL) | {name for name, version in since.items() if version > top} | GRAMMAR
     return sorted(native - judged), sorted(pure - native - elsewhere)
 
 

@@ -26,12 +26,12 @@ from pathlib import Path
 
 import pymysql
 
-from safeconsole.core.analysis import analyse
-from safeconsole.core.calls import calls_in
-from safeconsole.core.lexer import LexicalRules
-from safeconsole.core.splitting import split
-from safeconsole.core.statement import Statement
-from safeconsole.core.vocabulary import Effect, Flavour
+from safeconsole.sqltext.analysis import analyse
+from safeconsole.sqltext.structure import calls_in
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.splitting import split
+from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.vocabulary import Effect, Flavour
 from safeconsole.demo.servers import start_cluster
 from tests.differential.corpus import statements_of, test_files
 from tests.differential.effects import REFUSED_AS_WRITE, server_version

@@ -18,11 +18,11 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.optimizer.scope import traverse_scope
 
-from safeconsole.core.analysis import analyse
-from safeconsole.core.lexer import LexicalRules
-from safeconsole.core.scanning import scan
-from safeconsole.core.statement import Statement
-from safeconsole.core.vocabulary import Effect, Flavour
+from safeconsole.sqltext.analysis import analyse
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.lexer import scan
+from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.vocabulary import Effect, Flavour
 from tests.differential.corpus import statements_of, test_files
 
 RULES = {

@@ -2,9 +2,9 @@
 
 import pytest
 
-from safeconsole.core.analysis import analyse
-from safeconsole.core.vocabulary import Effect
-from tests.core.test_statement_cases import FILES, read_case
+from safeconsole.sqltext.analysis import analyse
+from safeconsole.sqltext.vocabulary import Effect
+from tests.sqltext.test_statement_cases import FILES, read_case
 from tests.differential.structure import RULES, missing, parsed_tables
 
 

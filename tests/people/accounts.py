@@ -246,7 +246,7 @@ def python_for_others():
     for python in (sys.executable, f"/usr/bin/{version}", f"/usr/local/bin/{version}"):
         with contextlib.suppress(OSError):
             tried = subprocess.run(
-                [python, "-c", "import safeconsole.wiring, cryptography, sqlglot"], user=nobody.pw_uid, group=nobody.pw_gid,
+                [python, "-c", "import safeconsole.app, cryptography, sqlglot"], user=nobody.pw_uid, group=nobody.pw_gid,
                 extra_groups=[], env={"PYTHONPATH": f"{ROOT}:{LIBRARIES}", "PYTHONDONTWRITEBYTECODE": "1"}, cwd="/",
                 capture_output=True, check=False,
             )  # fmt: skip

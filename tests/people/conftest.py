@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.adapters.local.test_notices import Receiver
+from tests.approvals.test_notices import Receiver
 from tests.people.accounts import team, why_no_names, why_no_real_accounts
 
 

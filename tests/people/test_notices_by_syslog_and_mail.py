@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from safeconsole.adapters.local.policies import PolicyFiles
+from safeconsole.config.policies import PolicyFiles
 from tests.people.test_notices_of_a_session import CHANGE, PLEA, spooled
 
 ALL = ["asked", "granted", "used", "ended (expired)"]

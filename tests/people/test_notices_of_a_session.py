@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from safeconsole.adapters.local.policies import PolicyFiles
+from safeconsole.config.policies import PolicyFiles
 
 ALL = ["asked", "granted", "used", "ended (expired)"]
 CHANGE = "UPDATE orders SET status = 'paid' WHERE id = 3"

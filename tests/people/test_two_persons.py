@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from safeconsole.adapters.local.policies import PolicyFiles
+from safeconsole.config.policies import PolicyFiles
 
 PLEA = ("--reason", "slow report", "--ticket", "OPS-7", "--confirm", "shop")
 

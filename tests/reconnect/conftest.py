@@ -9,7 +9,7 @@ from sqlalchemy import URL, create_engine
 from safeconsole import reconnect
 from tests.servers.conftest import private_cluster, shared_clusters  # noqa: F401  (fixtures)
 from tests.servers.conftest import pytest_collection_modifyitems, pytest_runtest_makereport  # noqa: F401  (hooks)
-from tests.servers.proxy import Proxy
+from tests.harness.proxy import Proxy
 
 MODULES = {"pymysql": "pymysql", "mysqldb": "MySQLdb", "mysqlconnector": "mysql.connector"}
 

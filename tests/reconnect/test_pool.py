@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from safeconsole import reconnect
-from tests.servers.talking import wait_for
+from tests.harness.talking import wait_for
 
 DRIVERS = ("pymysql", "mysqldb", "mysqlconnector")
 

@@ -4,13 +4,13 @@ import time
 
 import pytest
 
-from safeconsole.reconnect.board import Finding, Link, board_for, unfit_reason
+from safeconsole.reconnect.board import ProbeResult, PooledConnection, board_for, unfit_reason
 from safeconsole.reconnect.drivers import code_of, is_lost, is_refused_for_role, text_of
-from safeconsole.reconnect.installing import _address
-from safeconsole.reconnect.values import Options
+from safeconsole.reconnect.pool import _address
+from safeconsole.reconnect.options import Options
 
-REPLICA, PRIMARY, GONE = Finding(server="r"), Finding(writes=True, server="p"), Finding(trouble="refused")
-DENIED = Finding(trouble="access denied", denied=True)
+REPLICA, PRIMARY, GONE = ProbeResult(server="r"), ProbeResult(writes=True, server="p"), ProbeResult(trouble="refused")
+DENIED = ProbeResult(trouble="access denied", denied=True)
 
 
 def board(role, *findings):
@@ -100,7 +100,7 @@ def test_a_server_is_asked_once_for_all_its_connections():
 
 def test_a_connection_is_let_go_once():
     made = board("replica", REPLICA)
-    link = Link(node=made.reserve(until_seconds=0), server="r", ends_seconds=1.0)
+    link = PooledConnection(node=made.reserve(until_seconds=0), server="r", ends_seconds=1.0)
     made.release(link)
     made.release(link)
     assert made.nodes[0].open == 0

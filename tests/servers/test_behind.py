@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from safeconsole.core.vocabulary import Effect, Verdict
-from tests.servers.desk import seated
+from safeconsole.sqltext.vocabulary import Effect, Verdict
+from tests.harness.desk import seated
 
 VIEWS = {
     "behind.v_lock": "SELECT GET_LOCK('behind', 0) AS x",

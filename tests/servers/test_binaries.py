@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from safeconsole.demo import archives, binaries
+from safeconsole.demo import binaries
+from safeconsole.demo import archives
 
 ROOT = Path(__file__).parents[2]
 DEBIAN = archives.Distribution(identifier="debian", codename="bookworm")
@@ -37,7 +38,7 @@ def test_one_line_sources_are_read(tmp_path):
         "deb http://mirror.test/debian bookworm-updates main\n",
     )
     found = archives.machine_archives(DEBIAN, tmp_path)
-    assert found == (archives.Archive(uri="http://mirror.test/debian", suite="bookworm", components=("main",)),)
+    assert found == (archives.PackageArchive(uri="http://mirror.test/debian", suite="bookworm", components=("main",)),)
 
 
 def test_paragraph_sources_are_read(tmp_path):

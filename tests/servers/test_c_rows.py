@@ -7,10 +7,11 @@ import time
 
 import pytest
 
-from safeconsole.adapters.mysql import c_rows
-from safeconsole.core.errors import StoppedError
-from safeconsole.core.vocabulary import Account, NodeName
-from tests.servers.talking import engine_of, permit_for, run, seconds_until_gone, statement
+
+from safeconsole.errors import StoppedError
+from safeconsole.sqltext.vocabulary import Account, NodeName
+from tests.harness.talking import engine_of, permit_for, run, seconds_until_gone, statement
+from safeconsole.mysql import c_rows
 
 REPLICA = NodeName("replica-1")
 MANY = "SELECT o.id, p.id, o.status, o.total, o.created_at FROM orders o, orders p"

@@ -5,11 +5,11 @@ import contextlib
 import pymysql
 import pytest
 
-from safeconsole.adapters.mysql.measuring import version_of
-from safeconsole.core.analysis import analyse
-from safeconsole.core.hazards import CATALOGUES, SYSTEM_SCHEMAS
-from safeconsole.core.lexer import LexicalRules
-from safeconsole.core.vocabulary import CostClass, Flavour
+from safeconsole.mysql.measuring import version_of
+from safeconsole.sqltext.analysis import analyse
+from safeconsole.sqltext.hazards import CATALOGUES, SYSTEM_SCHEMAS
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.vocabulary import CostClass, Flavour
 from safeconsole.demo.binaries import FLAVOURS
 from safeconsole.demo.servers import start_cluster
 from tests.servers.conftest import _require

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from safeconsole.adapters.local.central import ENTRIES, DatabaseSink
-from safeconsole.adapters.local.clock import SystemClock
-from safeconsole.adapters.local.journal import open_journal
-from safeconsole.adapters.local.shared_shelf import open_shared_shelf
-from safeconsole.adapters.local.shelf import KEPT_REPORTS, FileShelf
-from safeconsole.adapters.local.shipping import Shipper, Shipping
-from safeconsole.core.record import Noticed
-from safeconsole.core.settings import CapacitySettings
-from tests.servers.proxy import Proxy
+from safeconsole.audit.central import ENTRIES, DatabaseSink
+from safeconsole.clock import SystemClock
+from safeconsole.audit.journal import open_journal
+from safeconsole.capacity.shared_shelf import open_shared_shelf
+from safeconsole.capacity.shelf import KEPT_REPORTS, FileShelf
+from safeconsole.audit.shipping import Shipper, Shipping
+from safeconsole.audit.record import Noticed
+from safeconsole.config.settings import CapacitySettings
+from tests.harness.proxy import Proxy
 
 LONG = "x" * 1_000_000 + "ü\U0001f600"
 

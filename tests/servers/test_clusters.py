@@ -13,7 +13,7 @@ import pytest
 from safeconsole.demo import shop
 from safeconsole.demo.binaries import FLAVOURS
 from safeconsole.demo.cluster import has_ended
-from safeconsole.demo.servers import NotCaughtUpError
+from safeconsole.demo.cluster import NotCaughtUpError
 
 ROOT = Path(__file__).parents[2]
 READ_ONLY, DENIED = 1290, 1142

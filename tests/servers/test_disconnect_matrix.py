@@ -2,10 +2,10 @@
 
 import pytest
 
-from safeconsole.core.errors import OutcomeUnknownError, StoppedError
+from safeconsole.errors import OutcomeUnknownError, StoppedError
 from safeconsole.demo.binaries import FLAVOURS
 from safeconsole.demo.servers import start_cluster
-from tests.servers.breaking import BREAKS, DEEDS, RUN_SECONDS, breakable, seen
+from tests.harness.breaking import BREAKS, DEEDS, RUN_SECONDS, breakable, seen
 from tests.servers.conftest import _require
 
 pytestmark = pytest.mark.timeout(300)

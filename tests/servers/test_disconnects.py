@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from safeconsole.core.errors import OutcomeUnknownError, SafeConsoleError, StoppedError, UnreachableError
-from safeconsole.core.vocabulary import Account, NodeName
-from tests.servers.proxy import Proxy
-from tests.servers.talking import (
+from safeconsole.errors import OutcomeUnknownError, SafeConsoleError, StoppedError, UnreachableError
+from safeconsole.sqltext.vocabulary import Account, NodeName
+from tests.harness.proxy import Proxy
+from tests.harness.talking import (
     SOON_SECONDS,
     act_when,
     elevated,
@@ -79,8 +79,8 @@ def test_a_client_that_was_killed_leaves_no_read_past_its_deadline(cluster):
     node, marker = cluster.replicas[0], f"orphan_{os.getpid()}"
     program = textwrap.dedent(
         f"""
-        from safeconsole.core.vocabulary import Account, NodeName
-        from tests.servers.talking import *
+        from safeconsole.sqltext.vocabulary import Account, NodeName
+        from tests.harness.talking import *
         engine = open_engine("shop", settings_for(["{node.host}:{node.port}"]),
                              GivenSecrets({dict(cluster.accounts)!r}), RealClock())
         connection = engine.connect(NodeName("{node.host}:{node.port}"), Account.READ, schema="shop")
@@ -103,8 +103,8 @@ def test_a_client_that_was_killed_leaves_no_change(cluster):
     node, mark = cluster.primary, "orphaned"
     program = textwrap.dedent(
         f"""
-        from safeconsole.core.vocabulary import Account, NodeName
-        from tests.servers.talking import *
+        from safeconsole.sqltext.vocabulary import Account, NodeName
+        from tests.harness.talking import *
         engine = open_engine("shop", settings_for(["{node.host}:{node.port}"]),
                              GivenSecrets({dict(cluster.accounts)!r}), RealClock())
         connection = engine.connect(NodeName("{node.host}:{node.port}"), Account.ELEVATED, schema="shop")

@@ -3,12 +3,13 @@
 import pymysql
 import pytest
 
-from safeconsole.adapters.mysql.engine import open_engine
-from safeconsole.core.errors import ConfigurationError, UnreachableError
-from safeconsole.core.vocabulary import Account, NodeName, Role
-from safeconsole.demo import replication
-from tests.servers.desk import listen, seated, times_sent
-from tests.servers.talking import GivenSecrets, RealClock, settings_for, wait_for
+from safeconsole.mysql.engine import open_engine
+from safeconsole.errors import ConfigurationError, UnreachableError
+from safeconsole.sqltext.vocabulary import Account, NodeName, Role
+
+from tests.harness.desk import listen, seated, times_sent
+from tests.harness.talking import GivenSecrets, RealClock, settings_for, wait_for
+from safeconsole.demo import cluster as replication
 
 FLAVOURS = ("mysql", "mariadb")
 SEES = {

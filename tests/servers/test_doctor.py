@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from safeconsole.core.grants import grant_statements
-from safeconsole.core.vocabulary import Account, Flavour
-from safeconsole.wiring import run
+from safeconsole.dialects.grants import grant_statements
+from safeconsole.sqltext.vocabulary import Account, Flavour
+from safeconsole.app import run
 
 USER, PASSWORD = "examined", "of-the-examined"
 WIDE = (

@@ -2,9 +2,9 @@
 
 import pytest
 
-from safeconsole.core.errors import RefusedError, SafeConsoleError
-from tests.servers.desk import PLEA, Shown, seated
-from tests.servers.proxy import Proxy
+from safeconsole.errors import RefusedError, SafeConsoleError
+from tests.harness.desk import PLEA, Shown, seated
+from tests.harness.proxy import Proxy
 
 SHOWN = "UPDATE orders SET status = 'exact' WHERE id < 3"
 WIDER = "UPDATE orders SET status = 'exact' WHERE id < 4000"

@@ -3,8 +3,8 @@
 import pytest
 
 from safeconsole.demo.binaries import FLAVOURS
-from tests.servers.desk import seated
-from tests.servers.talking import engine_of
+from tests.harness.desk import seated
+from tests.harness.talking import engine_of
 
 LISTING = "SELECT COUNT(table_name) FROM information_schema.tables"
 MADE = 1_010

@@ -11,17 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from safeconsole.core.errors import (
-    LostError,
-    NoFitNodeError,
-    OutcomeUnknownError,
-    RefusedError,
-)
-from safeconsole.core.vocabulary import Role
-from tests.servers.desk import listen, seated, times_sent
-from tests.servers.pool import Application
-from tests.servers.proxy import Proxy
-from tests.servers.talking import threads_running, wait_for
+from safeconsole.errors import LostError, NoFitNodeError, OutcomeUnknownError, RefusedError
+from safeconsole.sqltext.vocabulary import Role
+from tests.harness.desk import listen, seated, times_sent
+from tests.harness.pool import Application
+from tests.harness.proxy import Proxy
+from tests.harness.talking import threads_running, wait_for
 from tests.servers.test_own_writes import delay
 
 FLAVOURS = ("mysql", "mariadb")

@@ -9,8 +9,8 @@ from contextlib import suppress
 
 import pytest
 
-from tests.servers.proxy import Proxy
-from tests.servers.talking import threads_running, wait_for
+from tests.harness.proxy import Proxy
+from tests.harness.talking import threads_running, wait_for
 
 HEAVY = (
     "SELECT COUNT(*) AS found FROM orders a JOIN orders b JOIN orders fleet WHERE a.total + b.total + fleet.total < 0"

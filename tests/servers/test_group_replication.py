@@ -5,11 +5,13 @@ import time
 import pymysql
 import pytest
 
-from safeconsole.adapters.mysql.engine import open_engine
-from safeconsole.core.vocabulary import Role
-from safeconsole.demo import daemon, replication
-from tests.servers.desk import listen, seated, times_sent
-from tests.servers.talking import GivenSecrets, RealClock, settings_for, wait_for
+from safeconsole.mysql.engine import open_engine
+from safeconsole.sqltext.vocabulary import Role
+
+from tests.harness.desk import listen, seated, times_sent
+from tests.harness.talking import GivenSecrets, RealClock, settings_for, wait_for
+from safeconsole.demo import cluster as replication
+from safeconsole.demo import daemon
 
 GROUP = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
 MEMBERS = "SELECT member_state FROM performance_schema.replication_group_members"

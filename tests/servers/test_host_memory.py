@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from safeconsole.core.errors import NoFitNodeError, StoppedError
-from safeconsole.core.vocabulary import Account, NodeName
-from safeconsole.core.watchdog import SensorName
-from tests.adapters.hosts.exporter import Exporter, page_of
-from tests.servers.desk import seated
-from tests.servers.talking import engine_of, permit_for, run, statement
+from safeconsole.errors import NoFitNodeError, StoppedError
+from safeconsole.sqltext.vocabulary import Account, NodeName
+from safeconsole.policy.watchdog import SensorName
+from tests.cluster.exporter import Exporter, page_of
+from tests.harness.desk import seated
+from tests.harness.talking import engine_of, permit_for, run, statement
 
 SLOW = "SELECT SLEEP(20)"
 GIB = 1024**3

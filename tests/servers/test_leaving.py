@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from tests.servers.desk import Desk, seated
-from tests.servers.talking import threads_running, wait_for
+from tests.harness.desk import Desk, seated
+from tests.harness.talking import threads_running, wait_for
 
 HEAVY = "SELECT COUNT(*) FROM orders a JOIN orders b JOIN orders leaving WHERE a.total + b.total + leaving.total < 0"
 # Names itself in the process list, also while a statement of its own runs.

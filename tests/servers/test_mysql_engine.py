@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from safeconsole.core.errors import (
+from safeconsole.errors import (
     ConfigurationError,
     OutcomeUnknownError,
     RefusedError,
@@ -26,11 +26,11 @@ from safeconsole.core.errors import (
     StoppedError,
     UnreachableError,
 )
-from safeconsole.core.settings import TlsSettings
-from safeconsole.core.statement import TableName
-from safeconsole.core.vocabulary import Account, Effect, Flavour, NodeName, Role, Route
-from tests.servers.desk import seated
-from tests.servers.talking import (
+from safeconsole.config.settings import TlsSettings
+from safeconsole.sqltext.statement import TableName
+from safeconsole.sqltext.vocabulary import Account, Effect, Flavour, NodeName, Role, Route
+from tests.harness.desk import seated
+from tests.harness.talking import (
     SOON_SECONDS,
     GivenSecrets,
     RealClock,
@@ -44,7 +44,7 @@ from tests.servers.talking import (
     wait_for,
     write,
 )
-from safeconsole.adapters.mysql.engine import open_engine
+from safeconsole.mysql.engine import open_engine
 
 ROOT = Path(__file__).parents[2]
 REPLICA, PRIMARY = NodeName("replica-1"), NodeName("primary")
@@ -334,8 +334,8 @@ def test_a_million_rows_pass_in_constant_memory(cluster):
         f"""
         import re
         from pathlib import Path
-        from safeconsole.core.vocabulary import Account, NodeName
-        from tests.servers.talking import *
+        from safeconsole.sqltext.vocabulary import Account, NodeName
+        from tests.harness.talking import *
         engine = open_engine("shop", settings_for(["{node.host}:{node.port}"]),
                              GivenSecrets({dict(cluster.accounts)!r}), RealClock())
         connection = engine.connect(NodeName("{node.host}:{node.port}"), Account.READ, schema="shop")

@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from safeconsole.core.errors import NoFitNodeError, StoppedError
-from safeconsole.core.vocabulary import Account, NodeName, Route
-from safeconsole.core.watchdog import SensorName
-from tests.servers.talking import engine_of, permit_for, run, statement
+from safeconsole.errors import NoFitNodeError, StoppedError
+from safeconsole.sqltext.vocabulary import Account, NodeName, Route
+from safeconsole.policy.watchdog import SensorName
+from tests.harness.talking import engine_of, permit_for, run, statement
 
 SLOW = "SELECT SLEEP(20)"
 GRANT = "SELECT (PROCESSLIST_ID, TOTAL_MEMORY) ON performance_schema.threads"

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from tests.servers.desk import seated
-from tests.servers.talking import SOON_SECONDS, engine_of, wait_for
+from tests.harness.desk import seated
+from tests.harness.talking import SOON_SECONDS, engine_of, wait_for
 
 CHANGE = "UPDATE orders SET status = 'mine' WHERE id = 7"
 READ = "SELECT status FROM orders WHERE id = 7"

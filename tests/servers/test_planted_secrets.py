@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from safeconsole.adapters.local.policies import PolicyFiles
-from safeconsole.core.approval import request_from_code
-from tests.adapters.local.test_notices import Receiver
-from tests.servers.desk import home_of
+from safeconsole.config.policies import PolicyFiles
+from safeconsole.approvals.requests import request_from_code
+from tests.approvals.test_notices import Receiver
+from tests.harness.desk import home_of
 from tests.people.accounts import KEYRING, Account
 
 TYPED = f"Planted-{uuid.uuid4().hex[:12]}"
@@ -266,7 +266,7 @@ def test_a_wrong_password_is_in_no_message(desk):
 BREAKING = """
 import sys
 from safeconsole import wiring
-from safeconsole.adapters.mysql import {module} as broken
+from safeconsole.mysql import {module} as broken
 
 def bang(*given, **named):
     local = (given, named)

@@ -12,19 +12,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from safeconsole.core.errors import RefusedError
-from safeconsole.core.lexer import LexicalRules
-from safeconsole.core.vocabulary import Flavour
+from safeconsole.errors import RefusedError
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.vocabulary import Flavour
 from safeconsole.demo.stage import _configured
-from safeconsole.shells.cli.application import Door
-from safeconsole.shells.python import faults
-from safeconsole.shells.python.line import Line
-from safeconsole.shells.python.literals import literal
-from safeconsole.shells.python.namespace import names_for
-from safeconsole.shells.terminal.confirming import NoTerminal
-from safeconsole.shells.terminal.presenting import screen_of
-from safeconsole.wiring import Program
-from tests.servers.talking import interrupt_when, threads_running
+from safeconsole.cli.application import Door
+
+from safeconsole.python.line import Line
+from safeconsole.python.parameters import literal
+from safeconsole.python.namespace import names_for
+from safeconsole.output.confirming import NoTerminal
+from safeconsole.output.presenting import screen_of
+from safeconsole.app import Program
+from tests.harness.talking import interrupt_when, threads_running
+from safeconsole.python import faults
 
 VALUES = [
     None, 0, -5, 2**63, 1.5, -1e-7, 1e300, Decimal("0.10"), Decimal("-12345678901234567890.123456789"), "", "it's \\ %s %%",

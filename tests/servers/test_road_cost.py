@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from safeconsole.adapters.mysql.plans import read_plan
-from tests.servers.desk import seated
-from tests.servers.talking import wait_for
+from safeconsole.mysql.plans import read_plan
+from tests.harness.desk import seated
+from tests.harness.talking import wait_for
 
 COLUMNS = {
     "whole": ("INT", "n"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.servers.desk import seated
+from tests.harness.desk import seated
 
 
 @pytest.fixture

@@ -7,16 +7,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from safeconsole.adapters.mysql.dialling import dial, login_for, resolve
-from safeconsole.core.errors import StoppedError, UnreachableError
-from safeconsole.core.grants import grant_statements
-from safeconsole.core.settings import TlsSettings
-from safeconsole.core.vocabulary import Account, Flavour
+from safeconsole.mysql.dialling import dial, login_for, resolve
+from safeconsole.errors import StoppedError, UnreachableError
+from safeconsole.dialects.grants import grant_statements
+from safeconsole.config.settings import TlsSettings
+from safeconsole.sqltext.vocabulary import Account, Flavour
 from safeconsole.demo.binaries import FLAVOURS
-from safeconsole.wiring import run
-from tests.servers.desk import seated
-from tests.servers.talking import elevated, engine_of, write
-from tests.servers.talking import run as run_permit
+from safeconsole.app import run
+from tests.harness.desk import seated
+from tests.harness.talking import elevated, engine_of, write
+from tests.harness.talking import run as run_permit
 
 LITERALS = ["'zz'", "'x\"y'", "'O''Brien'", """'z", "rows": 1, "access_type": "const", "x": "'"""]
 

@@ -1,7 +1,7 @@
 """
 What a server's global values make of a session: nothing that an answer, a lock or a word of the console rests on.
 
-And every session variable of the servers is decided in `core/catalogue/settings.py`.
+And every session variable of the servers is decided in `dialects/settings.py`.
 """
 
 import time
@@ -9,10 +9,10 @@ import time
 import pymysql
 import pytest
 
-from safeconsole.core.catalogue.settings import SESSION_VARIABLES
-from safeconsole.core.errors import DeniedError, ServerError, StoppedError
+from safeconsole.dialects.settings import SESSION_VARIABLES
+from safeconsole.errors import DeniedError, ServerError, StoppedError
 from safeconsole.demo.binaries import FLAVOURS
-from tests.servers.desk import seated
+from tests.harness.desk import seated
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from safeconsole.core.errors import DeniedError, NoFitNodeError
-from tests.servers.desk import Shown, seated
-from tests.servers.talking import threads_running, wait_for
+from safeconsole.errors import DeniedError, NoFitNodeError
+from tests.harness.desk import Shown, seated
+from tests.harness.talking import threads_running, wait_for
 
 # A plain read of some million rows: a second of work, and more than the baseline's million.
 # Their aliases are theirs alone: tests of other files run on the same servers at the same time.

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.servers.desk import seated
-from tests.servers.soaking import held, settled, soak
+from tests.harness.desk import seated
+from tests.harness.soaking import held, settled, soak
 
 
 @pytest.mark.parametrize("flavour", ["mysql", "mariadb"])

@@ -6,13 +6,13 @@ import pytest
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
-from safeconsole.core.facts import Circumstances
-from safeconsole.core.lexer import LexicalRules
-from safeconsole.core.preview import preview
-from safeconsole.core.vocabulary import Flavour
-from safeconsole.shells.sql.console import Terminal, run_console
-from safeconsole.shells.sql.state import Services, Streams
-from tests.servers.desk import seated
+from safeconsole.policy.facts import Circumstances
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.session.evidence import preview
+from safeconsole.sqltext.vocabulary import Flavour
+from safeconsole.console.console import Terminal, run_console
+from safeconsole.console.state import Services, Streams
+from tests.harness.desk import seated
 
 
 @pytest.fixture

@@ -15,16 +15,9 @@ import time
 
 import pytest
 
-from safeconsole.core.errors import (
-    DeniedError,
-    NoFitNodeError,
-    OutcomeUnknownError,
-    RefusedError,
-    ServerError,
-    StoppedError,
-)
-from tests.servers.desk import seated
-from tests.servers.talking import SOON_SECONDS, wait_for
+from safeconsole.errors import DeniedError, NoFitNodeError, OutcomeUnknownError, RefusedError, ServerError, StoppedError
+from tests.harness.desk import seated
+from tests.harness.talking import SOON_SECONDS, wait_for
 
 ROW = 31
 CHANGE = f"UPDATE orders SET status = '{{what}}' WHERE id = {ROW}"
@@ -213,7 +206,7 @@ CONSOLE = """
 import sys, time
 from pathlib import Path
 from types import SimpleNamespace
-from tests.servers.desk import seated
+from tests.harness.desk import seated
 
 cluster = SimpleNamespace(nodes=(), accounts={accounts!r})
 with seated(cluster, Path({directory!r}), nodes={nodes!r}, plea=None, transactions={{"write_idle_seconds": {idle}}}) as desk:

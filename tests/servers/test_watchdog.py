@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from safeconsole.adapters.mysql.cancel import SAMPLE_SECONDS
-from safeconsole.core.errors import OutcomeUnknownError, SafeConsoleError, ServerError, StoppedError
-from safeconsole.core.vocabulary import Account, Effect, NodeName, Route
-from tests.servers.proxy import Proxy
-from tests.servers.talking import (
+from safeconsole.mysql.watchdog import SAMPLE_SECONDS
+from safeconsole.errors import OutcomeUnknownError, SafeConsoleError, ServerError, StoppedError
+from safeconsole.sqltext.vocabulary import Account, Effect, NodeName, Route
+from tests.harness.proxy import Proxy
+from tests.harness.talking import (
     HAZARD,
     SOON_SECONDS,
     elevated,

@@ -10,9 +10,9 @@ import contextlib
 import pymysql
 import pytest
 
-from safeconsole.core.analysis import analyse
-from safeconsole.core.lexer import LexicalRules
-from safeconsole.core.vocabulary import Flavour
+from safeconsole.sqltext.analysis import analyse
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.vocabulary import Flavour
 
 SCHEMA = "words_of_the_grammar"
 NAMES = (

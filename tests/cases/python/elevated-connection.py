@@ -1,5 +1,5 @@
 # exit: 3 | says: a connection of its own | journal: fence | why: the engine opens connections for the gate, not for whoever asks
-from safeconsole.core.vocabulary import Account
+from safeconsole.sqltext.vocabulary import Account
 
 db.sql("SELECT 1")
 gate = db._line.gate

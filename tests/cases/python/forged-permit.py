@@ -1,6 +1,6 @@
 # exit: 4 | says: a statement was sent past the gate's doors | journal: tampering | why: a permit that nobody decided on
-from safeconsole.core.decision import Permit
-from safeconsole.core.vocabulary import Account
+from safeconsole.policy.decision import Permit
+from safeconsole.sqltext.vocabulary import Account
 
 db.sql("SELECT 1")
 gate = db._line.gate

@@ -1,5 +1,5 @@
 # exit: 4 | says: a statement was sent past the gate's doors | journal: tampering | why: half of the road is no road
-from safeconsole.core.decision import permit_from_decision
+from safeconsole.policy.decision import permit_from_decision
 
 db.sql("SELECT id FROM orders WHERE id = 1")
 gate = db._line.gate

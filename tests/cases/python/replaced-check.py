@@ -1,4 +1,4 @@
 # exit: 4 | says: tampered with | journal: tampering | why: who looks for tampering is looked at too
-import safeconsole.shells.python.fences as fences
+import safeconsole.python.fences as fences
 
 fences._LOOKS.clear()

@@ -1,4 +1,4 @@
 # exit: 4 | says: tampered with | journal: tampering | why: the same function with other code
-import safeconsole.core.policy
+import safeconsole.policy.policy
 
-safeconsole.core.policy.judge.__code__ = (lambda policy, facts, limits=None: None).__code__
+safeconsole.policy.policy.judge.__code__ = (lambda policy, facts, limits=None: None).__code__

@@ -1,4 +1,4 @@
 # exit: 4 | says: tampered with | journal: tampering | why: the same code with other defaults
-import safeconsole.core.analysis
+import safeconsole.sqltext.analysis
 
-safeconsole.core.analysis.analyse.__kwdefaults__ = {"schema": "mysql"}
+safeconsole.sqltext.analysis.analyse.__kwdefaults__ = {"schema": "mysql"}

@@ -12,14 +12,15 @@ import os
 
 from sqlalchemy.dialects import registry
 
-from safeconsole.shells.cli.application import Door
-from safeconsole.shells.python import faults
-from safeconsole.shells.python.database import Api, Connection
-from safeconsole.shells.python.engine import GuardedMySql
-from safeconsole.shells.python.line import Line
-from safeconsole.shells.terminal.confirming import NoTerminal
-from safeconsole.shells.terminal.presenting import screen_of
-from safeconsole.wiring import Program
+from safeconsole.cli.application import Door
+
+from safeconsole.python.database import Api, DbApiConnection
+from safeconsole.python.engine import GuardedMySql
+from safeconsole.python.line import Line
+from safeconsole.output.confirming import NoTerminal
+from safeconsole.output.presenting import screen_of
+from safeconsole.app import Program
+from safeconsole.python import faults
 
 opened = contextlib.ExitStack()
 
@@ -59,7 +60,7 @@ class SuiteDialect(GuardedMySql):
 
     def connect(self, *_args, **_options):
         SuiteDialect.line = SuiteDialect.line or open_line()
-        return Connection(SuiteDialect.line)
+        return DbApiConnection(SuiteDialect.line)
 
     def do_rollback(self, dbapi_connection):
         with contextlib.suppress(faults.NotSupportedError):

@@ -1,1 +1,0 @@
-"""Touches the world: database servers and this computer."""

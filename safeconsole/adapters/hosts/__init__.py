@@ -1,1 +1,0 @@
-"""The computers that the servers run on, asked beside the database: how much memory they have free."""

@@ -1,1 +1,0 @@
-"""The embedded engine, and the proof that the core knows no engine."""

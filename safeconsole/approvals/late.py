@@ -1,0 +1,66 @@
+"""A second person who is only got ready when one is asked for: what checks signatures is slow to import."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+from safeconsole.approvals.requests import Approval, ApprovalRequest, SecondPerson, Waiting
+from safeconsole.config.settings import ApprovalSettings
+
+
+class LateApprovals:
+    """
+    See `approvals.LocalApprovals`.
+
+    Args:
+        directory: the audit directory.
+        settings: see there.
+        given: an answer that was brought by hand, "" for none.
+        ask: shows a code and a request, and returns what the person pastes.
+        show: shows a code and a request.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        settings: ApprovalSettings,
+        *,
+        given: str,
+        ask: Callable[[str, ApprovalRequest], str],
+        show: Callable[[str, ApprovalRequest], None],
+    ) -> None:
+        self._directory = directory
+        self._settings = settings
+        self._given = given
+        self._ask = ask
+        self._show = show
+
+    @cached_property
+    def _ready(self) -> SecondPerson:
+        from safeconsole.approvals.carrying import LocalApprovals  # noqa: PLC0415 - as the module says
+        from safeconsole.approvals.waiting import WaitingRequests  # noqa: PLC0415
+
+        waiting = WaitingRequests(self._directory, self._settings, given=self._given)
+        return LocalApprovals(self._settings, ask=self._ask, show=self._show, waiting=waiting)
+
+    def expiry(self) -> int:
+        """See `interfaces.SecondPerson`."""
+        return self._ready.expiry()
+
+    def approvers(self, person: str) -> tuple[str, ...]:
+        """See `interfaces.SecondPerson`."""
+        return self._ready.approvers(person)
+
+    def earlier(self, request: ApprovalRequest) -> tuple[ApprovalRequest, Approval] | None:
+        """See `interfaces.SecondPerson`."""
+        return self._ready.earlier(request)
+
+    def put_down(self, request: ApprovalRequest) -> Waiting:
+        """See `interfaces.SecondPerson`."""
+        return self._ready.put_down(request)
+
+    def approve(self, request: ApprovalRequest) -> Approval:
+        """See `interfaces.SecondPerson`."""
+        return self._ready.approve(request)

@@ -1,0 +1,302 @@
+"""What is asked of a second person and what they answer, and what others are told. Pure."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import msgspec
+
+# --------------------------------------------------------------------------------------------------------------------
+# Two persons, without a service: a request that travels as text, and a signed answer that travels back.
+#
+# A request says what, where, who, why and until when. The answer is a signature over exactly that, so that it fits no
+# other request. The console that asked is the only one that takes the answer, once.
+
+
+REQUEST_MARK = "sc-request-"
+ANSWER_MARK = "sc-answer-"
+LARGEST_BYTES = 64 * 1024
+"""A request or an answer unpacks to no more than this."""
+
+
+class ApprovalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    What a second person is asked to approve.
+
+    Attributes:
+        id: the elevation's id in the journal of the console that asks.
+        cluster, environment: where.
+        server, node: identity and name of the instance; "" for a window on the whole cluster.
+        person, host: who asks, and from which computer.
+        agent: the program that asks for them, or "".
+        reason, ticket: why.
+        scope: "statement" or "break-glass".
+        sql: the statement with its literals and without its secrets, "" for a window.
+        digest: the statement's digest, "" for a window; statements that differ in literals share it.
+        exact: hexadecimal SHA-256 of the statement exactly as written; "" for a window, and for a statement of which
+            something is hidden in `sql`: an approval of that counts for the console that asked and is not carried.
+        schema: the schema that the session is in, "" for none and for a window.
+        evidence: what the person who asks was shown, one line each.
+        window_seconds: how long it would hold, > 0.
+        expires_epoch: seconds since 1970, UTC, after which no answer counts.
+    """
+
+    id: str
+    cluster: str
+    environment: str
+    server: str
+    node: str
+    person: str
+    host: str
+    agent: str
+    reason: str
+    ticket: str
+    scope: str
+    sql: str
+    digest: str
+    exact: str
+    schema: str
+    evidence: tuple[str, ...]
+    window_seconds: float
+    expires_epoch: int
+
+
+class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    A second person's yes.
+
+    Attributes:
+        request: `request_hash` of what was approved.
+        approver: who says so, as the configuration names their public key.
+        key: fingerprint of that key.
+        signature: hexadecimal Ed25519 signature over `signed_bytes`.
+    """
+
+    request: str
+    approver: str
+    key: str
+    signature: str
+
+
+class Waiting(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A request that lies there until somebody approves it.
+
+    Attributes:
+        request: what was asked for, perhaps by an earlier session.
+        code: what an approver is to be given.
+        by_hand: whether the answer has to be carried back.
+    """
+
+    request: ApprovalRequest
+    code: str
+    by_hand: bool
+
+
+OWN_TO_ONE_ASKING = frozenset({"id", "evidence", "expires_epoch"})
+"""What differs between two requests for the same: when it was asked, and what was measured then."""
+
+
+def asks_the_same(one: ApprovalRequest, other: ApprovalRequest) -> bool:
+    """Whether two requests ask for the same of the same server, for the same person and reason."""
+    names = (name for name in ApprovalRequest.__struct_fields__ if name not in OWN_TO_ONE_ASKING)
+    return all(getattr(one, name) == getattr(other, name) for name in names)
+
+
+def request_hash(request: ApprovalRequest) -> str:
+    """Return the hexadecimal SHA-256 of a request, every field of it."""
+    return hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
+
+
+def signed_bytes(request: ApprovalRequest, approver: str) -> bytes:
+    """Return what an approver signs."""
+    return f"safeconsole approval\n{request_hash(request)}\n{approver}".encode()
+
+
+def request_code(request: ApprovalRequest) -> str:
+    """Return a request as one word of text."""
+    return REQUEST_MARK + _packed(msgspec.json.encode(request))
+
+
+def answer_code(approval: Approval) -> str:
+    """Return an approval as one word of text."""
+    return ANSWER_MARK + _packed(msgspec.json.encode(approval))
+
+
+def is_portable(request: ApprovalRequest) -> bool:
+    """Return whether a request can be read again where it arrives; what is longer nobody would read either."""
+    return max(len(msgspec.json.encode(request)), len(request_code(request))) < LARGEST_BYTES
+
+
+def request_from_code(code: str) -> ApprovalRequest:
+    """Return the request in a text. Raises ValueError: it holds none."""
+    return msgspec.json.decode(_unpacked(code, REQUEST_MARK), type=ApprovalRequest)
+
+
+def approval_from_code(code: str) -> Approval:
+    """Return the approval in a text. Raises ValueError: it holds none."""
+    return msgspec.json.decode(_unpacked(code, ANSWER_MARK), type=Approval)
+
+
+def objection_to(
+    approval: Approval,
+    request: ApprovalRequest,
+    *,
+    approvers: Mapping[str, str],
+    now_epoch: float,
+    holds: Callable[[str, str, bytes, str], bool],
+) -> str:
+    """
+    Return why an approval does not count, or "".
+
+    Args:
+        approval: what came back.
+        request: what this console asked for.
+        approvers: public keys by person, from the configuration.
+        now_epoch: seconds since 1970, UTC.
+        holds: whether (public key, fingerprint, message, signature) belong together.
+    """
+    if approval.request != request_hash(request):
+        return "it answers another request"
+    if not now_epoch < request.expires_epoch:
+        return "the request has expired"
+    if approval.approver == request.person:
+        return f"{request.person} cannot approve what {request.person} asked for"
+    public = approvers.get(approval.approver)
+    if public is None:
+        return f"{approval.approver} is no approver in this console's configuration"
+    if not holds(public, approval.key, signed_bytes(request, approval.approver), approval.signature):
+        return f"the signature is not {approval.approver}'s"
+    return ""
+
+
+def any_of(names: tuple[str, ...]) -> str:
+    """Return names as who could do something: `ben`, `one of ann, ben`."""
+    return names[0] if len(names) == 1 else f"one of {', '.join(names)}"
+
+
+def _packed(data: bytes) -> str:
+    return base64.urlsafe_b64encode(zlib.compress(data, 9)).decode().rstrip("=")
+
+
+def _unpacked(code: str, mark: str) -> bytes:
+    text = "".join(code.split())
+    if not text.startswith(mark) or len(text) > LARGEST_BYTES:
+        raise ValueError(f"it does not begin with {mark}")
+    body = text.removeprefix(mark)
+    unpacker = zlib.decompressobj()
+    try:
+        data = unpacker.decompress(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)), LARGEST_BYTES)
+    except (binascii.Error, zlib.error, ValueError) as error:
+        raise ValueError(f"it is damaged: {error}") from None
+    if not unpacker.eof:
+        raise ValueError("it is not whole")
+    return data
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What others are told of an elevation, in one line.
+
+
+class Notice(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Something that became of an elevation.
+
+    Attributes:
+        what: "asked", "granted", "used", or how it ended.
+        elevation: its id in the journal.
+        time: UTC, ISO 8601.
+        person, host: who, and from which computer.
+        agent: the program that asked for them, or "".
+        cluster, environment: where.
+        scope: "statement" or "break-glass".
+        reason, ticket: why.
+        detail: the statement that used it, as the journal holds it; "" otherwise.
+        concerns: login identities of those whom it concerns more than everybody: who could approve it, or was skipped.
+    """
+
+    what: str
+    elevation: str
+    time: str
+    person: str
+    host: str
+    agent: str
+    cluster: str
+    environment: str
+    scope: str
+    reason: str
+    ticket: str
+    detail: str = ""
+    concerns: tuple[str, ...] = ()
+
+
+def notice_line(notice: Notice) -> str:
+    """Return a notice as one line of text, whatever its parts hold."""
+    who = f"{notice.person}@{notice.host}" + (f" by {notice.agent}" if notice.agent else "")
+    where = f"{notice.cluster} ({notice.environment})" if notice.environment else notice.cluster
+    ticket = f", ticket {notice.ticket}" if notice.ticket else ""
+    detail = f": {notice.detail}" if notice.detail else ""
+    line = f"elevation {notice.what} on {where}: {who}, {notice.scope}, reason: {notice.reason}{ticket}{detail}"
+    return "".join(each if each.isprintable() else " " for each in line)
+
+
+class SecondPerson(Protocol):
+    """Gets the approval of somebody else."""
+
+    def expiry(self) -> int:
+        """Seconds since 1970 after which a request made now counts no more."""
+        ...
+
+    def approvers(self, person: str) -> tuple[str, ...]:
+        """Return who could approve what a person asks for, sorted."""
+        ...
+
+    def earlier(self, request: ApprovalRequest) -> tuple[ApprovalRequest, Approval] | None:
+        """
+        Return a request put down before for exactly the same, with the approval that holds for it; it counts once.
+
+        Raises:
+            RefusedError: an answer was brought, and it does not count.
+            ConfigurationError: what was put down cannot be read.
+        """
+        ...
+
+    def put_down(self, request: ApprovalRequest) -> Waiting:
+        """
+        Keep a request until somebody approves it or its time is over, or find the one for the same that waits already.
+
+        Raises:
+            ConfigurationError: it cannot be kept.
+        """
+        ...
+
+    def approve(self, request: ApprovalRequest) -> Approval:
+        """
+        Wait for an approval that holds for exactly this request, and return it.
+
+        Raises:
+            RefusedError: nobody approved in time, or the answer does not count.
+            ConfigurationError: nobody could.
+        """
+        ...
+
+
+class Notifier(Protocol):
+    """Tells others what becomes of elevations."""
+
+    def notify(self, notice: Notice) -> None:
+        """Hand one notice over for delivery, now or later; never waits for a receiver, never raises."""
+        ...
+
+    def deliver(self, notice: Notice) -> str:
+        """Deliver one notice now, within seconds; returns why it was not, or ""."""
+        ...
+
+    def settle(self) -> tuple[str, ...]:
+        """Give what is left a moment, and return what was not delivered, one line a channel; never raises."""
+        ...

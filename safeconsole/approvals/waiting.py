@@ -1,0 +1,181 @@
+"""Requests as files: put down by whoever asks, found and answered by somebody else."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from safeconsole.approvals.requests import (
+    Approval,
+    ApprovalRequest,
+    Waiting,
+    approval_from_code,
+    asks_the_same,
+    objection_to,
+    request_code,
+    request_from_code,
+    request_hash,
+)
+from safeconsole.audit.files import make_private_directory, open_appending, sync_directory, write_whole
+from safeconsole.audit.signing import is_signed_by
+from safeconsole.config.settings import ApprovalSettings
+from safeconsole.errors import ConfigurationError, RefusedError
+
+# --------------------------------------------------------------------------------------------------------------------
+# Requests and answers as files, one word of text each, also in a directory that others write to.
+
+
+LARGEST_ANSWER_BYTES = 64 * 1024
+
+
+def paths_of(directory: Path, request: str) -> tuple[Path, Path]:
+    """Return where a request and its answer lie, by the request's id."""
+    # The id comes from another computer's text: it MUST not be able to name a path.
+    name = re.sub(r"[^A-Za-z0-9-]", "-", request)[:100]
+    return directory / f"{name}.request", directory / f"{name}.answer"
+
+
+def text_of(path: Path) -> str:
+    """Return a file's text, whatever lies there. Raises OSError."""
+    # What others put there may be no file at all; nobody is to wait for a pipe.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
+        return (file.read(LARGEST_ANSWER_BYTES) or b"").decode("ascii", "replace")
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that others of the group may read: whole or not at all, never over one that is there."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = open_appending(draft, new=True)
+    try:
+        write_whole(descriptor, f"{text}\n".encode())
+        os.fchmod(descriptor, 0o640)
+        os.link(draft, path)
+    finally:
+        os.close(descriptor)
+        draft.unlink()
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Requests that nobody waits for: an agent puts one down, a person approves it, and a later session uses the answer.
+#
+# What lies here is written by the agent's own account, so none of it is believed: the answer is a signature over
+# every field of the request, the request has to ask for exactly what is asked for now, and it counts once.
+
+
+FOLDER = "requests"
+
+
+class WaitingRequests:
+    """
+    The requests that one account put down on this computer.
+
+    Args:
+        directory: the audit directory.
+        settings: whose answers count, and where they are put.
+        given: an answer that was brought by hand, "" for none.
+    """
+
+    def __init__(self, directory: Path, settings: ApprovalSettings, *, given: str = "") -> None:
+        self._directory = directory / FOLDER
+        self._settings = settings
+        self._given = given
+
+    def earlier(self, request: ApprovalRequest) -> tuple[ApprovalRequest, Approval] | None:
+        """Return an earlier request for the same, and the approval of it; see `interfaces.SecondPerson`."""
+        for waiting in self._for_the_same(request):
+            answer = self._answer_to(waiting)
+            if answer is None or (self._used(waiting).exists() and not self._given):
+                continue
+            wrong = objection_to(
+                answer, waiting, approvers=self._settings.approvers, now_epoch=time.time(), holds=is_signed_by
+            )
+            if not wrong and not self._claim(waiting):
+                wrong = "it was used already, and an approval counts once"
+            if wrong:
+                raise RefusedError(f"the approval does not count: {wrong}", instead="ask for it again")
+            return waiting, answer
+        if self._given:
+            raise RefusedError(
+                "the approval given answers no request that waits here for exactly this statement, server and reason",
+                instead="run it without --approval: that asks for one",
+            )
+        return None
+
+    def put_down(self, request: ApprovalRequest) -> Waiting:
+        """Keep a request, or find the one for the same that waits already; see `interfaces.SecondPerson`."""
+        try:
+            make_private_directory(self._directory)
+            self._clear_away()
+            for waiting in self._for_the_same(request):
+                if not self._used(waiting).exists():
+                    return self._shown(waiting)
+            write_new(paths_of(self._directory, request.id)[0], request_code(request))
+            sync_directory(self._directory)
+            if self._settings.directory:
+                write_new(paths_of(Path(self._settings.directory), request.id)[0], request_code(request))
+        except OSError as error:
+            where = self._settings.directory or str(self._directory)
+            raise ConfigurationError(f"a request for approval cannot be put into {where}: {_said(error)}") from error
+        return self._shown(request)
+
+    def _shown(self, request: ApprovalRequest) -> Waiting:
+        by_hand = not self._settings.directory
+        code = request_code(request) if by_hand else paths_of(self._directory, request.id)[0].stem
+        return Waiting(request=request, code=code, by_hand=by_hand)
+
+    def _for_the_same(self, request: ApprovalRequest) -> Iterator[ApprovalRequest]:
+        """Yield what waits here for the same, and for no longer than the configuration lets it."""
+        for waiting in self._kept():
+            if asks_the_same(waiting, request) and time.time() < waiting.expires_epoch <= request.expires_epoch:
+                yield waiting
+
+    def _kept(self) -> Iterator[ApprovalRequest]:
+        for path in sorted(self._directory.glob("*.request")):
+            with contextlib.suppress(OSError, ValueError):
+                yield request_from_code(text_of(path))
+
+    def _answer_to(self, waiting: ApprovalRequest) -> Approval | None:
+        text = self._given
+        if not text and self._settings.directory:
+            with contextlib.suppress(FileNotFoundError):
+                text = text_of(paths_of(Path(self._settings.directory), waiting.id)[1])
+        if not text.strip():
+            return None
+        try:
+            answer = approval_from_code(text)
+        except ValueError as error:
+            raise RefusedError(f"that is no approval: {error}") from None
+        # One that was brought says itself which request it is for.
+        return None if self._given and answer.request != request_hash(waiting) else answer
+
+    def _used(self, waiting: ApprovalRequest) -> Path:
+        return paths_of(self._directory, waiting.id)[0].with_suffix(".used")
+
+    def _claim(self, waiting: ApprovalRequest) -> bool:
+        """Take an approval for this session alone; durable on return, whatever becomes of the session."""
+        try:
+            os.close(open_appending(self._used(waiting), new=True))
+            sync_directory(self._directory)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise ConfigurationError(f"an approval cannot be taken in {self._directory}: {_said(error)}") from error
+        return True
+
+    def _clear_away(self) -> None:
+        """Remove requests whose time is over, here and where others see them; no answer to them counts any more."""
+        for waiting in list(self._kept()):
+            if waiting.expires_epoch <= time.time():
+                here = paths_of(self._directory, waiting.id)[0]
+                shared = paths_of(Path(self._settings.directory), waiting.id)[0] if self._settings.directory else here
+                for path in (shared, self._used(waiting), here):
+                    with contextlib.suppress(OSError):
+                        path.unlink()
+
+
+def _said(error: OSError) -> str:
+    return (error.strerror or "unknown error").lower()

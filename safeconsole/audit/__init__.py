@@ -1,0 +1,1 @@
+"""The journal: written, verified, searched, reviewed, shipped."""

@@ -1,0 +1,119 @@
+"""
+The central database: every line of every journal, once, however often it is sent.
+
+Works with PostgreSQL, MySQL, MariaDB and SQLite through SQLAlchemy. The lines are kept as they are in the
+files, so that the chain can be checked there as well.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+from collections.abc import Sequence
+
+from sqlalchemy import BigInteger, Column, Engine, Insert, MetaData, String, Table, Text, create_engine, insert
+from sqlalchemy.dialects import mysql, postgresql, sqlite
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+
+from safeconsole.audit.sinks import Parcel, SinkError, kind_of
+from safeconsole.errors import ConfigurationError
+
+METADATA = MetaData()
+
+ENTRIES = Table(
+    "safeconsole_entries",
+    METADATA,
+    Column("stream", String(80), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("time", String(32), nullable=False, index=True),
+    Column("kind", String(40), nullable=False),
+    Column("hash", String(64), nullable=False),
+    # Sixteen MiB on MySQL, where Text alone ends at 64 KiB and cuts or refuses the rest.
+    Column("line", Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb"), nullable=False),
+)
+
+
+class DatabaseSink:
+    """One table in one database."""
+
+    def __init__(self, url: str) -> None:
+        """Take an address of SQLAlchemy's; nothing is connected to yet. Raises ConfigurationError."""
+        try:
+            require_proof(made := make_url(url), setting="audit.sinks")
+            self._engine: Engine = create_engine(made, pool_pre_ping=True, hide_parameters=True)
+        except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
+            # `from None`: the error may quote the address with its password.
+            message = f"audit.sinks: the database address is none that can be used here ({type(error).__name__})"
+            raise ConfigurationError(message) from None
+        self._made = False
+
+    def send(self, parcels: Sequence[Parcel]) -> None:
+        """Take a batch in one transaction, or raise SinkError and take nothing of it."""
+        rows = [_row(parcel) for parcel in parcels]
+        try:
+            with self._engine.begin() as connection:
+                if not self._made:
+                    METADATA.create_all(connection)
+                if rows:
+                    connection.execute(insert_once(self._engine.dialect.name), rows)
+            self._made = True
+        except SQLAlchemyError as error:
+            # `from None`: the driver's words may quote the address, a line, or both.
+            raise SinkError(f"database {self._engine.url.host or 'file'}: {_named(error)}") from None
+
+    def close(self) -> None:
+        """Let its connections go."""
+        self._engine.dispose()
+
+
+def require_proof(url: URL, *, setting: str) -> None:
+    """
+    Refuse a MySQL or MariaDB beyond this computer that need not prove who it is.
+
+    Without an authority the driver takes any certificate, or none, and any key to encrypt the password with.
+
+    Raises:
+        ConfigurationError: it names no authority.
+    """
+    if url.get_backend_name() not in {"mysql", "mariadb"} or {"unix_socket", "ssl_ca"} & set(url.query):
+        return
+    host = url.host or "localhost"
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return
+    if host != "localhost":
+        raise ConfigurationError(
+            f"{setting}: {host} is not this computer, and the address names no authority that proves it",
+            instead="add ?ssl_ca=FILE to the address: the certificate must then be of that host",
+        )
+
+
+def _named(error: SQLAlchemyError) -> str:
+    """Return an error's class and its number or SQLSTATE, which hold no secret."""
+    driver = getattr(error, "orig", None)
+    number = next((each for each in getattr(driver, "args", ())[:1] if isinstance(each, int)), "")
+    return f"{type(error).__name__} {number or getattr(driver, 'sqlstate', None) or ''}".rstrip()
+
+
+def insert_once(dialect: str) -> Insert:
+    """Return the statement that adds a line unless it is there: a line that was sent twice is there once."""
+    match dialect:
+        case "postgresql":
+            return postgresql.insert(ENTRIES).on_conflict_do_nothing()
+        case "sqlite":
+            return sqlite.insert(ENTRIES).on_conflict_do_nothing()
+        case "mysql" | "mariadb":
+            # An update that changes nothing, not IGNORE: IGNORE would also cut what is too long.
+            once = mysql.insert(ENTRIES)
+            return once.on_duplicate_key_update(number=once.inserted.number)
+        case _:
+            return insert(ENTRIES)
+
+
+def _row(parcel: Parcel) -> dict[str, object]:
+    time, digest, kind = kind_of(parcel.line)
+    line = parcel.line.decode("utf-8", "replace")
+    return {
+        "stream": parcel.stream, "number": parcel.number, "time": time, "kind": kind, "hash": digest, "line": line,
+    }  # fmt: skip

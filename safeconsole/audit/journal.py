@@ -1,0 +1,286 @@
+"""
+The session's append-only record: `<directory>/sessions/<UTC date>-<id>.jsonl`, one entry a line.
+
+The write path: the line is written at once, in one write; a durable record is followed by one sync that
+covers it and all before it, and by a look whether the path still names our file. Every
+`CHECKPOINT_RECORDS`, and after each elevated intent, the head is nailed down in the host log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from safeconsole.audit.files import (
+    check_private,
+    check_still_named,
+    last_line,
+    make_private_directory,
+    open_appending,
+    open_regular,
+    sync_directory,
+    unavailable,
+    write_whole,
+)
+from safeconsole.audit.host_log import ENDS, HOST_LOG, AnchorEvent, HostLog, lock, open_host_log
+from safeconsole.audit.record import SCHEMA_VERSION, Entry, Intent, Record, hash_in_line, sealed_line
+from safeconsole.clock import Clock
+from safeconsole.errors import AuditUnavailableError
+from safeconsole.sqltext.literal_rules import NO_KEY, LiteralKey
+
+SESSIONS = "sessions"
+SESSION_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
+"""What a session's id is."""
+
+CHECKPOINT_RECORDS = 64
+SETTLE_WINDOW_BYTES = 64 * 1024
+"""How far back in the host log an opening session looks for sessions that crashed."""
+
+
+class FileJournal:
+    """One session's file, open for appending; safe to use from several threads."""
+
+    literal_key: LiteralKey = NO_KEY
+
+    def __init__(self, descriptor: int, path: Path, session: str, host_log: HostLog, clock: Clock) -> None:
+        self._descriptor = descriptor
+        self._path = path
+        self._session = session
+        self._host_log = host_log
+        self._clock = clock
+        self._opened_seconds = clock.monotonic()
+        self._lock = threading.Lock()
+        self._size = 0
+        self._number = 0
+        self._head = ""
+        self._anchored = 0
+        self._broken: OSError | None = None
+        self._closed = False
+        self._synced_names = False
+
+    @classmethod
+    def begin(cls, directory: Path, session: str, host_log: HostLog, clock: Clock) -> FileJournal:
+        """Create the session's file and its opening anchor. Raises OSError."""
+        path = directory / SESSIONS / f"{clock.utc()[:10]}-{session}.jsonl"
+        descriptor = open_appending(path, new=True)
+        try:
+            # Held as long as the session lives: how others know that it does.
+            lock(descriptor, path)
+            journal = cls(descriptor, path, session, host_log, clock)
+            journal._head = host_log.add(AnchorEvent.OPENED, session, count=0, head="")
+        except OSError:
+            os.close(descriptor)
+            raise
+        return journal
+
+    @property
+    def session(self) -> str:
+        """The session's id."""
+        return self._session
+
+    @property
+    def path(self) -> Path:
+        """The session's file."""
+        return self._path
+
+    def append(self, record: Record, *, durable: bool = False) -> None:
+        """
+        Add one record; with `durable`, return only when it and all before it are on disk.
+
+        Raises:
+            AuditUnavailableError: it could not be written or made durable; nothing may be sent after that.
+        """
+        with self._lock:
+            try:
+                self._write(record)
+                if durable:
+                    self._make_durable()
+                    elevated = isinstance(record, Intent) and bool(record.elevation)
+                    if elevated or self._number - self._anchored >= CHECKPOINT_RECORDS:
+                        self._anchor(AnchorEvent.CHECKPOINT)
+            except OSError as error:
+                unavailable(self._path.parent, error)
+
+    def close(self) -> None:
+        """Make everything durable and close; a second call does nothing. Raises AuditUnavailableError."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            try:
+                self._make_durable()
+                self._anchor(AnchorEvent.CLOSED, durable=True)
+            except OSError as error:
+                unavailable(self._path.parent, error)
+            finally:
+                os.close(self._descriptor)
+
+    def _write(self, record: Record) -> None:
+        if self._closed:
+            raise OSError(errno.EBADF, "the session's journal is closed already")
+        if self._broken is not None:
+            raise self._broken
+        line, digest = _sealed(
+            Entry(
+                version=SCHEMA_VERSION,
+                session=self._session,
+                number=self._number,
+                time=self._clock.utc(),
+                offset_seconds=round(self._clock.monotonic() - self._opened_seconds, 6),
+                previous=self._head,
+                record=record,
+            )
+        )
+        size, number = self._size + len(line) + 1, self._number + 1
+        try:
+            write_whole(self._descriptor, line + b"\n")
+        except BaseException:
+            # An interrupt may come right after the line was written, and the next one MUST follow on it.
+            if os.fstat(self._descriptor).st_size == size:
+                self._size, self._number, self._head = size, number, digest
+            raise
+        # No call stands here: Python lets an interrupt in after calls only.
+        self._size, self._number, self._head = size, number, digest
+
+    def _make_durable(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+        check_still_named(self._descriptor, self._path, self._size)
+        try:
+            if not self._synced_names:
+                self._host_log.sync()
+                sync_directory(self._path.parent)
+                sync_directory(self._path.parent.parent)
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            # After a failed sync the kernel may have dropped what it could not store, and the next sync
+            # would succeed without it (Linux fsync(2), "Errors"): no later success proves anything.
+            self._broken = error
+            raise
+        self._synced_names = True
+
+    def _anchor(self, event: AnchorEvent, *, durable: bool = False) -> None:
+        # MUST follow a sync: the host log never knows of a record that a power loss could take back.
+        self._host_log.add(event, self._session, count=self._number, head=self._head, durable=durable)
+        self._anchored = self._number
+
+
+def open_journal(
+    directory: Path,
+    *,
+    clock: Clock,
+    session: str | None = None,
+    signing_key: str = "",
+    literal_key: LiteralKey = NO_KEY,
+) -> FileJournal:
+    """
+    Begin a session's journal; sessions of this directory that crashed are settled first.
+
+    Args:
+        directory: created with mode 0700 where it is missing.
+        session: the session's id; made up when None.
+        signing_key: the file of the key that signs the host log, or "keyring"; "" signs nothing.
+        literal_key: what literals are hashed with.
+
+    Raises:
+        AuditUnavailableError: the journal cannot be written there.
+        ValueError: the id is not one.
+    """
+    host_log = open_host_log(directory, clock, signing_key)
+    session = session or os.urandom(6).hex()
+    if not SESSION_ID.fullmatch(session):
+        raise ValueError(f"a session's id is 1 to 64 letters, digits and dashes: {session!r}")
+    try:
+        make_private_directory(directory / SESSIONS)
+        for path in (directory, directory / SESSIONS, directory / HOST_LOG):
+            if path.exists():
+                check_private(path)
+        settle(directory, host_log)
+        journal = FileJournal.begin(directory, session, host_log, clock)
+        journal.literal_key = literal_key
+    except FileExistsError as error:
+        raise AuditUnavailableError(f"there is a session {session} in {directory} already") from error
+    except OSError as error:
+        unavailable(directory, error)
+    return journal
+
+
+def settle(directory: Path, host_log: HostLog) -> int:
+    """
+    Nail down the heads of sessions that ended without closing, and return how many there were.
+
+    Looks at the sessions in the newest `SETTLE_WINDOW_BYTES` of the host log. Raises OSError.
+    """
+    return sum(_settle_one(directory, host_log, session) for session in _open_sessions(host_log))
+
+
+def _open_sessions(host_log: HostLog) -> dict[str, None]:
+    found: dict[str, None] = {}
+    for anchor in host_log.recent(SETTLE_WINDOW_BYTES):
+        if anchor.event in ENDS or anchor.event is AnchorEvent.PRUNED:
+            found.pop(anchor.session, None)
+        elif anchor.event is AnchorEvent.OPENED:
+            found[anchor.session] = None
+    return found
+
+
+def _settle_one(directory: Path, host_log: HostLog, session: str) -> bool:
+    try:
+        path = next((directory / SESSIONS).glob(f"????-??-??-{session}.jsonl"))
+        descriptor = open_regular(path)
+    except (OSError, StopIteration):
+        return False  # gone or unreadable: `verify` says so, it does not stop a session
+    try:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Asked again under the lock: it may have ended, or been settled by another, since we looked.
+            if session not in _open_sessions(host_log):
+                return False
+            line, torn = last_line(descriptor)
+            head = hash_in_line(line) if line else ""
+            if head is None:
+                return False  # its last record does not hold: `verify` names it
+            number = msgspec.json.decode(line, type=_Number).number + 1 if line else 0
+            torn_hash = hashlib.sha256(torn).hexdigest() if torn else ""
+            host_log.add(AnchorEvent.ABANDONED, session, count=number, head=head, torn=torn_hash)
+            return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+class _Number(msgspec.Struct, frozen=True):
+    number: int
+
+
+def _sealed(entry: Entry) -> tuple[bytes, str]:
+    try:
+        return sealed_line(entry)
+    except UnicodeEncodeError:
+        # Half a surrogate pair, as undecodable input leaves it: kept readable, never a reason not to record.
+        return sealed_line(msgspec.structs.replace(entry, record=_encodable(entry.record)))
+
+
+def _encodable(record: Record) -> Record:
+    def mended(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+        match value:
+            case str():
+                return value.encode("utf-8", "backslashreplace").decode()
+            case dict():
+                return {mended(key): mended(item) for key, item in value.items()}
+            case list() | tuple():
+                return [mended(item) for item in value]
+            case _:
+                return value
+
+    whole: Record = msgspec.convert(mended(msgspec.to_builtins(record)), type=Record)
+    return whole

@@ -1,0 +1,175 @@
+"""How long journals are kept: packed, removed, each leaving a tombstone; copies, recordings and keys beside them."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from safeconsole.audit.files import PACKED, open_replacing, read_regular, sync_directory, unavailable
+from safeconsole.audit.host_log import AnchorEvent, HostLog
+from safeconsole.audit.record import SessionSummary
+from safeconsole.audit.recording import recording_file
+from safeconsole.audit.review import Review, ReviewState, state_of
+from safeconsole.audit.search import LocalArchive
+from safeconsole.clock import Clock
+from safeconsole.config.settings import AuditSettings
+
+# --------------------------------------------------------------------------------------------------------------------
+# Keeping the journal small: old sessions are packed, older ones removed; what goes leaves a tombstone.
+#
+# A session that still needs a review is never removed, nor is one that does not verify: somebody may be counting on
+# that. Nothing is removed before its tombstone is durable in the host log.
+
+
+class Pruned(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What retention did, or would do, with one session.
+
+    Attributes:
+        session: its id.
+        act: "remove", "pack" or "keep".
+        why: why it is kept though it is old enough, or "".
+        freed_bytes: bytes of disk given back.
+    """
+
+    session: str
+    act: str
+    why: str = ""
+    freed_bytes: int = 0
+
+
+def prune(
+    archive: LocalArchive,
+    host_log: HostLog,
+    reviews: Iterable[Review],
+    *,
+    remove_before: str,
+    pack_before: str,
+    dry: bool,
+) -> tuple[Pruned, ...]:
+    """
+    Remove and pack sessions by age, and return what was done, oldest first.
+
+    Args:
+        remove_before, pack_before: UTC times; sessions opened before are removed, or packed. "" does neither.
+        dry: only say what would be done.
+
+    Raises:
+        AuditUnavailableError: a tombstone or a packed file could not be written; what came before it is done.
+    """
+    held = tuple(reviews)
+    broken = {finding.session for finding in archive.verify()}
+    done = []
+    for summary in archive.sessions():
+        path = archive.file_of(summary.session)
+        wanted = "remove" if summary.opened < remove_before else "pack" if summary.opened < pack_before else ""
+        if not wanted or summary.live or (wanted == "pack" and path.suffix == PACKED):
+            continue
+        why = _keeps(summary, held, broken, removing=wanted == "remove")
+        if why:
+            done.append(Pruned(session=summary.session, act="keep", why=why))
+            continue
+        try:
+            freed = (_remove if wanted == "remove" else _pack)(path, host_log, summary, dry=dry)
+        except OSError as error:
+            unavailable(path.parent, error)
+        done.append(Pruned(session=summary.session, act=wanted, freed_bytes=freed))
+    return tuple(done)
+
+
+def _keeps(summary: SessionSummary, reviews: tuple[Review, ...], broken: set[str], *, removing: bool) -> str:
+    # The empty name stands for the host log and the review book, which hold all the others.
+    if broken & {summary.session, ""}:
+        return "it does not verify"
+    state = state_of(summary, reviews)
+    return f"its review is {state}" if removing and state in {ReviewState.PENDING, ReviewState.FLAGGED} else ""
+
+
+def _remove(path: Path, host_log: HostLog, summary: SessionSummary, *, dry: bool) -> int:
+    recording = recording_file(path.parent.parent, summary.session)
+    size = path.stat().st_size + (recording.stat().st_size if recording.exists() else 0)
+    if not dry:
+        # MUST be durable first: a removed file without its tombstone is a removed session.
+        host_log.add(AnchorEvent.PRUNED, summary.session, count=summary.entries, head=summary.head, durable=True)
+        path.unlink()
+        recording.unlink(missing_ok=True)
+        sync_directory(path.parent)
+    return size
+
+
+def _pack(path: Path, _host_log: HostLog, _summary: SessionSummary, *, dry: bool) -> int:
+    if dry:
+        return 0
+    data = read_regular(path)
+    packed = gzip.compress(data, mtime=0)
+    part = path.with_name(f".{path.name}.part")
+    descriptor = open_replacing(part)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(packed)
+        file.flush()
+        os.fsync(file.fileno())
+    part.rename(path.with_name(path.name + PACKED))
+    sync_directory(path.parent)
+    path.unlink()
+    sync_directory(path.parent)
+    return len(data) - len(packed)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Keeping the journals of this computer: retention, copies, recordings, keys; each is imported when it is asked for.
+
+
+if TYPE_CHECKING:
+    from safeconsole.audit.record import Recorded
+    from safeconsole.audit.shipping import Shipped
+
+
+class JournalKeeping:
+    """One audit directory and what is configured for it."""
+
+    def __init__(self, directory: Path, settings: AuditSettings, environ: Mapping[str, str], clock: Clock) -> None:
+        self._directory = directory
+        self._settings = settings
+        self._environ = environ
+        self._clock = clock
+
+    def prune(self, *, remove_before: str, pack_before: str, dry: bool) -> tuple[Pruned, ...]:
+        """Remove and pack sessions opened before these UTC times; see `pruning.prune`."""
+        from safeconsole.audit.host_log import open_host_log  # noqa: PLC0415
+        from safeconsole.audit.review import REVIEWS, reviews_in  # noqa: PLC0415
+        from safeconsole.audit.search import open_archive  # noqa: PLC0415
+
+        archive = open_archive(self._directory, public_keys=self._settings.public_keys)
+        host_log = open_host_log(self._directory, self._clock, self._settings.signing_key)
+        reviews = reviews_in(self._directory / REVIEWS)
+        return prune(archive, host_log, reviews, remove_before=remove_before, pack_before=pack_before, dry=dry)
+
+    def ship(self) -> tuple[Shipped, ...]:
+        """Send all that the configured sinks have not taken yet. Raises ConfigurationError for a sink that is none."""
+        from safeconsole.audit.shipping import open_shipper  # noqa: PLC0415
+
+        shipper = open_shipper(self._directory, self._settings, self._environ)
+        return shipper.ship() if shipper else ()
+
+    def recording(self, session: str) -> Recorded:
+        """What a session's terminal showed. Raises ConfigurationError without one."""
+        from safeconsole.audit.recording import read_recording  # noqa: PLC0415
+
+        return read_recording(self._directory, session)
+
+    def new_signing_key(self, where: str) -> str:
+        """Make a key in a file or the keyring, and return its public half. Raises ConfigurationError."""
+        from safeconsole.audit.signing import new_key  # noqa: PLC0415
+
+        return new_key(where)
+
+    def new_literal_key(self, where: str) -> None:
+        """Make the key that literals are hashed with, in a file or the keyring. Raises ConfigurationError."""
+        from safeconsole.audit.keys import new_literal_key  # noqa: PLC0415
+
+        new_literal_key(where)

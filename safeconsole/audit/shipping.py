@@ -1,0 +1,242 @@
+"""
+Sends copies of the journal away, at least once, without the console waiting for it.
+
+The journal's own files are the spool: for each sink a small file remembers how far each stream was taken,
+and moves on only after the sink took the batch. A sink that is away for a week gets the week when it is back.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import msgspec
+
+from safeconsole.audit.files import (
+    PACKED,
+    make_private_directory,
+    open_appending,
+    open_regular,
+    open_replacing,
+    reading,
+    sync_directory,
+)
+from safeconsole.audit.host_log import HOST_LOG
+from safeconsole.audit.journal import SESSION_ID, SESSIONS
+from safeconsole.audit.record import hash_in_line
+from safeconsole.audit.sinks import Parcel, Sink, SinkError, sink_from
+from safeconsole.config.settings import AuditSettings
+
+SINKS = "sinks"
+BATCH_LINES = 200
+BATCH_BYTES = 1024 * 1024
+PAUSE_SECONDS = 5.0
+"""How long the background sender rests between two passes."""
+
+
+class Mark(msgspec.Struct):
+    """How far a stream was taken: lines, bytes, and whether there is no more to come."""
+
+    lines: int = 0
+    bytes: int = 0
+    ended: bool = False
+
+
+class Shipped(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What one pass did for one sink.
+
+    Attributes:
+        sink: its name.
+        lines: how many it took.
+        trouble: why it took no more, or "".
+    """
+
+    sink: str
+    lines: int
+    trouble: str = ""
+
+
+class Shipper:
+    """One audit directory and its sinks."""
+
+    def __init__(self, directory: Path, sinks: Mapping[str, Sink]) -> None:
+        self._directory = directory
+        self._sinks = sinks
+
+    def ship(self) -> tuple[Shipped, ...]:
+        """Send all that each sink has not taken yet; a sink in trouble does not keep another waiting."""
+        return tuple(self._ship_to(name, sink) for name, sink in self._sinks.items())
+
+    def _ship_to(self, name: str, sink: Sink) -> Shipped:
+        taken = 0
+        trouble = ""
+        try:
+            with _marks(self._directory / SINKS / f"{name}.json") as marks:
+                if marks is None:
+                    return Shipped(sink=name, lines=0, trouble="another console is sending")
+                for stream, path in self._streams():
+                    try:
+                        taken += self._ship_stream(sink, stream, path, marks)
+                    except OSError as error:
+                        # Whoever plants a file that cannot be read must not keep the others here.
+                        trouble = trouble or str(error).lower()
+        except (SinkError, OSError) as error:
+            return Shipped(sink=name, lines=taken, trouble=str(error).lower())
+        return Shipped(sink=name, lines=taken, trouble=trouble)
+
+    def _ship_stream(self, sink: Sink, stream: str, path: Path, marks: Marks) -> int:
+        mark = marks.of(stream)
+        if mark.ended:
+            return 0
+        # Asked before reading: what is written after the answer would be left out for ever.
+        over = path.name != HOST_LOG and _is_over(path)
+        taken = 0
+        for lines in _batches(path, mark.bytes):
+            parcels = [Parcel(stream=stream, number=mark.lines + at, line=line[:-1]) for at, line in enumerate(lines)]
+            sink.send(parcels)
+            mark.lines += len(lines)
+            mark.bytes += sum(map(len, lines))
+            taken += len(lines)
+            # MUST follow the send: a crash in between sends a batch twice, and never leaves one out.
+            marks.save()
+        if over:
+            mark.ended = True
+            marks.save()
+        return taken
+
+    def _streams(self) -> Iterator[tuple[str, Path]]:
+        log = self._directory / HOST_LOG
+        with contextlib.suppress(FileNotFoundError):
+            yield f"host-{_first_hash(log)[:12]}", log
+        for path in sorted((self._directory / SESSIONS).glob("*-*.jsonl*")):
+            stream = path.name.removesuffix(PACKED).removesuffix(".jsonl")[11:]
+            # What no console calls a session is not sent: a sink that cannot hold its name would stop there for ever.
+            if path.suffix in {".jsonl", PACKED} and SESSION_ID.fullmatch(stream):
+                yield stream, path
+
+
+def open_shipper(directory: Path, settings: AuditSettings, environ: Mapping[str, str]) -> Shipper | None:
+    """
+    Return the shipper of an audit directory, or None where no sink is configured.
+
+    Raises:
+        ConfigurationError: a sink's address or secret is none.
+    """
+    sinks = {name: sink_from(sink, environ) for name, sink in settings.sinks.items()}
+    return Shipper(directory, sinks) if sinks else None
+
+
+class Shipping:
+    """A thread that ships now and then, and never holds anybody up."""
+
+    def __init__(self, shipper: Shipper, *, pause_seconds: float = PAUSE_SECONDS) -> None:
+        self._shipper = shipper
+        self._pause_seconds = pause_seconds
+        self._stop = threading.Event()
+        self._last: tuple[Shipped, ...] = ()
+        self._thread = threading.Thread(target=self._run, name="audit-shipping", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def troubles(self) -> tuple[str, ...]:
+        """What kept sinks from taking everything in the last pass, one line each."""
+        return tuple(f"{one.sink}: {one.trouble}" for one in self._last if one.trouble)
+
+    def stop(self, wait_seconds: float) -> tuple[str, ...]:
+        """Make a last pass, wait for it so long, and return the troubles; the next session sends what is left."""
+        self._stop.set()
+        self._thread.join(wait_seconds)
+        return self.troubles()
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._pause_seconds):
+            self._last = self._shipper.ship()
+        self._last = self._shipper.ship()
+
+
+class Marks:
+    """How far one sink has taken each stream, in one file that is replaced as a whole."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._marks: dict[str, Mark] = {}
+        with contextlib.suppress(FileNotFoundError, msgspec.DecodeError):
+            # A file that cannot be read sends everything again: twice is allowed, never is not.
+            self._marks = msgspec.json.decode(path.read_bytes(), type=dict[str, Mark])
+
+    def of(self, stream: str) -> Mark:
+        """Return a stream's mark, to be changed in place."""
+        return self._marks.setdefault(stream, Mark())
+
+    def save(self) -> None:
+        """Make the marks durable. Raises OSError."""
+        part = self._path.with_suffix(".part")
+        descriptor = open_replacing(part)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(msgspec.json.encode(self._marks))
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(self._path)
+        sync_directory(self._path.parent)
+
+
+@contextlib.contextmanager
+def _marks(path: Path) -> Iterator[Marks | None]:
+    """Yield a sink's marks for this process alone, or None when another has them. Raises OSError."""
+    make_private_directory(path.parent)
+    descriptor = open_appending(path.with_suffix(".lock"), new=False)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield None
+        else:
+            yield Marks(path)
+    finally:
+        os.close(descriptor)
+
+
+def _first_hash(path: Path) -> str:
+    """Return the hash of a file's first line, "" without one that holds. Raises FileNotFoundError."""
+    try:
+        with reading(path) as file:
+            return hash_in_line(file.readline().rstrip(b"\n")) or ""
+    except FileNotFoundError:
+        raise
+    except OSError:
+        return ""
+
+
+def _batches(path: Path, start: int) -> Iterator[list[bytes]]:
+    """Yield whole lines from an offset on, so many at a time; a torn last line waits."""
+    with reading(path) as file:
+        file.seek(start)
+        batch: list[bytes] = []
+        size = 0
+        for line in file:
+            if not line.endswith(b"\n"):
+                break
+            batch.append(line)
+            size += len(line)
+            if len(batch) == BATCH_LINES or size >= BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+
+def _is_over(path: Path) -> bool:
+    """Return whether nobody writes to a session's file any more."""
+    with os.fdopen(open_regular(path), "rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True

@@ -1,0 +1,131 @@
+"""
+Signed checkpoints: Ed25519 over the host log's lines.
+
+The private key is in a file that only root (or the account itself) may read, or in the keyring; the public
+keys, which verifying needs, are in the configuration. Whoever can read the private key can sign what they
+like: a key that the person's own account can read tells accidents from intent, and no more.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from safeconsole.audit.keys import keep_key, read_key
+from safeconsole.errors import AuditUnavailableError, ConfigurationError
+
+KEYRING_ACCOUNT = "audit-signing-key"
+
+
+class KeySigner:
+    """Signs with one private key, which never leaves it."""
+
+    def __init__(self, private: Ed25519PrivateKey) -> None:
+        self._private = private
+        self.public = public_text(private)
+        self._key = fingerprint(self.public)
+
+    @property
+    def key(self) -> str:
+        """The fingerprint of the key."""
+        return self._key
+
+    def sign(self, message: bytes) -> str:
+        """Return the hexadecimal signature of a message."""
+        return self._private.sign(message).hex()
+
+    def __repr__(self) -> str:
+        return f"KeySigner({self._key})"
+
+
+class KeyRing:
+    """The public keys whose signatures are believed, by fingerprint."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        """Take public keys of 64 hexadecimal digits. Raises ConfigurationError for one that is none."""
+        self._keys: Mapping[str, Ed25519PublicKey] = {fingerprint(key): _public(key) for key in keys}
+
+    def holds(self, key: str, message: bytes, signature: str) -> bool:
+        """Return whether a signature is by a known key, and over this message."""
+        known = self._keys.get(key)
+        if known is None:
+            return False
+        try:
+            known.verify(bytes.fromhex(signature), message)
+        except (InvalidSignature, ValueError):
+            return False
+        return True
+
+
+def load_signer(where: str, *, account: str = KEYRING_ACCOUNT, what: str = "audit signing key") -> KeySigner:
+    """
+    Return the signer of a configured key.
+
+    Args:
+        where: a PEM file's path, or "keyring".
+        account: its name in the keyring.
+        what: what messages call it.
+
+    Raises:
+        AuditUnavailableError: the key cannot be had, or others may read or replace it.
+    """
+    try:
+        pem = read_key(where, account=account, what=what)
+        private = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        # `from None`: the text of the error may quote the key.
+        raise AuditUnavailableError(f"the {what} in {where} is no unencrypted PEM key") from None
+    if not isinstance(private, Ed25519PrivateKey):
+        raise AuditUnavailableError(f"the {what} in {where} is no Ed25519 key")
+    return KeySigner(private)
+
+
+def new_key(where: str, *, account: str = KEYRING_ACCOUNT) -> str:
+    """
+    Make a signing key, and return its public key.
+
+    Args:
+        where: a file that does not exist yet, or "keyring".
+        account: its name in the keyring.
+
+    Raises:
+        ConfigurationError: it cannot be stored there, or there is one already.
+    """
+    private = Ed25519PrivateKey.generate()
+    pem = private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    keep_key(pem, where, account=account)
+    return public_text(private)
+
+
+def public_text(private: Ed25519PrivateKey) -> str:
+    """Return a key's public half as 64 hexadecimal digits."""
+    return private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
+
+
+def fingerprint(public: str) -> str:
+    """Return the name of a public key: the first 16 digits of its SHA-256."""
+    return hashlib.sha256(public.lower().encode()).hexdigest()[:16]
+
+
+def is_signed_by(public: str, key: str, message: bytes, signature: str) -> bool:
+    """Return whether a signature over a message is that of a public key, and the key's fingerprint is as said."""
+    return fingerprint(public) == key and KeyRing((public,)).holds(key, message, signature)
+
+
+def _public(text: str) -> Ed25519PublicKey:
+    try:
+        return Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
+    except ValueError:
+        raise ConfigurationError(
+            f"audit.public_keys: {text[:70]!r} is no public key of 64 hexadecimal digits"
+        ) from None

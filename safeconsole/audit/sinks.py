@@ -1,0 +1,242 @@
+"""
+Where copies of the journal go: syslog, a webhook, a central database, an OpenTelemetry collector.
+
+A sink takes whole batches and either takes them durably or fails. It may be given the same line twice; the
+pair of stream and number tells it so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import socket
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from safeconsole.config.settings import SinkSettings
+from safeconsole.errors import ConfigurationError
+
+SEND_SECONDS = 5.0
+"""How long one batch may take to connect to, and each answer to arrive."""
+
+LARGEST_ANSWER_BYTES = 64 * 1024
+"""Of what a receiver answers; the rest is not read."""
+
+FACILITY_AUDIT = 13
+SEVERITY_NOTICE = 5
+ENTERPRISE = 32473
+"""The private enterprise number for documentation. Source: RFC 5612."""
+
+UDP_MESSAGE_BYTES = 8192
+"""A longer line is cut in a datagram; its hash and number stand before it."""
+
+
+class SinkError(Exception):
+    """A batch was not taken; the message holds no secret."""
+
+
+class Parcel(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One line on its way.
+
+    Attributes:
+        stream: the session's id, or "host-…" for the host log.
+        number: of the line in its stream, from 0.
+        line: exactly as in the file, without the newline.
+    """
+
+    stream: str
+    number: int
+    line: bytes
+
+
+class Sink(Protocol):
+    """One place that copies go to."""
+
+    def send(self, parcels: Sequence[Parcel]) -> None:
+        """Take a batch, or raise SinkError; part of it may have been taken then."""
+        ...
+
+
+class _LineName(msgspec.Struct):
+    """What a sink names a line by."""
+
+    time: str = ""
+    hash: str = ""
+    event: str = ""
+    record: dict[str, msgspec.Raw] = {}
+
+
+def kind_of(line: bytes) -> tuple[str, str, str]:
+    """Return a line's time, hash and kind, "" where it has none."""
+    try:
+        seen = msgspec.json.decode(line, type=_LineName)
+        kind = seen.event or str(msgspec.json.decode(seen.record.get("type", msgspec.Raw(b'""'))))
+    except (msgspec.DecodeError, ValueError):
+        return "", "", ""
+    return seen.time, seen.hash, kind
+
+
+class SyslogSink:
+    """Syslog of RFC 5424: a local socket's path, `udp://host:port`, or `tcp://host:port` (octet counting, RFC 6587)."""
+
+    def __init__(self, address: str) -> None:
+        parts = urllib.parse.urlsplit(address)
+        if parts.scheme not in {"", "udp", "tcp"} or not (parts.hostname or parts.path.startswith("/")):
+            raise ConfigurationError(
+                f"audit.sinks: {address} is no syslog address: a path, udp://host:port or tcp://host:port"
+            )
+        self._address = address
+        self._scheme = parts.scheme
+        self._place = (parts.hostname or "", parts.port or 514) if parts.scheme else parts.path
+
+    def send(self, parcels: Sequence[Parcel]) -> None:
+        """Take a batch, or raise SinkError; a datagram is gone when it was sent, which is all that UDP knows."""
+        try:
+            with contextlib.closing(self._connected()) as connection:
+                for parcel in parcels:
+                    message = syslog_message(parcel)
+                    if self._scheme == "tcp":
+                        message = b"%d %b" % (len(message), message)
+                    else:
+                        message = message[:UDP_MESSAGE_BYTES]
+                    connection.sendall(message)
+        except OSError as error:
+            raise SinkError(f"syslog {self._address}: {said(error)}") from error
+
+    def _connected(self) -> socket.socket:
+        if self._scheme == "tcp":
+            return socket.create_connection(self._place, timeout=SEND_SECONDS)  # type: ignore[arg-type]  # a pair then
+        family = socket.AF_INET if self._scheme else socket.AF_UNIX
+        if self._scheme and ":" in self._place[0]:
+            family = socket.AF_INET6
+        connection = socket.socket(family, socket.SOCK_DGRAM)
+        connection.settimeout(SEND_SECONDS)
+        try:
+            connection.connect(self._place)
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
+
+def syslog_message(parcel: Parcel) -> bytes:
+    """Return a line as an RFC 5424 message; the line itself stands at the end."""
+    time, digest, kind = kind_of(parcel.line)
+    priority = FACILITY_AUDIT * 8 + SEVERITY_NOTICE
+    data = f'[safeconsole@{ENTERPRISE} stream="{_parameter(parcel.stream)}" number="{parcel.number}" hash="{digest}"]'
+    head = f"<{priority}>1 {time or '-'} {socket.gethostname() or '-'} safeconsole {os.getpid()} {kind or '-'} {data} "
+    return head.encode() + parcel.line
+
+
+def _parameter(text: str) -> str:
+    return re.sub(r'(["\\\]])', r"\\\1", text)
+
+
+class WebhookSink:
+    """An HTTP receiver: each batch is one POST of `{"entries": [{stream, number, line}]}`; any 2xx takes it."""
+
+    def __init__(self, url: str, headers: Mapping[str, str]) -> None:
+        self._url = url
+        self._headers = dict(headers)
+
+    def send(self, parcels: Sequence[Parcel]) -> None:
+        """Take a batch, or raise SinkError."""
+        entries = [
+            {"stream": one.stream, "number": one.number, "line": one.line.decode("utf-8", "replace")} for one in parcels
+        ]
+        body = json.dumps({"entries": entries}).encode()
+        headers = {"Content-Type": "application/json", **self._headers}
+        post(self._url, body, headers, what="webhook")
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], *, what: str) -> bytes:
+    """
+    Send a body to a receiver over HTTP, and return what it answered.
+
+    Args:
+        url: it begins with http:// or https://.
+        what: what messages call the receiver.
+
+    Raises:
+        SinkError: it did not answer with a 2xx; the message holds neither the address nor a header.
+    """
+    request = urllib.request.Request(url, data=body, headers=dict(headers), method="POST")  # noqa: S310 - checked before
+    host = urllib.parse.urlsplit(url).hostname
+    try:
+        with OPENER.open(request, timeout=SEND_SECONDS) as answer:
+            taken: bytes = answer.read(LARGEST_ANSWER_BYTES)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise SinkError(f"{what} {host}: it answered {error.code}") from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        # `from None`: the address may carry a token.
+        raise SinkError(f"{what} {host}: {said(error)}") from None
+    return taken
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirect is refused: the receiver is the one that was configured."""
+
+    def redirect_request(self, *_: object) -> None:
+        """Follow none."""
+
+
+OPENER = urllib.request.build_opener(_NoRedirect)
+"""Opens what was configured, and nothing that it points to."""
+
+
+def sink_from(settings: SinkSettings, environ: Mapping[str, str]) -> Sink:
+    """
+    Return the sink that a configuration says.
+
+    Args:
+        environ: holds the secret, where one is named; `{secret}` stands for it in address and header.
+
+    Raises:
+        ConfigurationError: the secret is not set, or the address is none.
+    """
+    secret = environ.get(settings.secret_variable, "") if settings.secret_variable else ""
+    if settings.secret_variable and not secret:
+        raise ConfigurationError(f"audit.sinks: {settings.secret_variable} is not set")
+    address = settings.address.replace("{secret}", urllib.parse.quote(secret, safe=""))
+    match settings.kind:
+        case "syslog":
+            return SyslogSink(address)
+        case "webhook" | "otel":
+            if urllib.parse.urlsplit(address).scheme not in {"http", "https"}:
+                raise ConfigurationError(
+                    f"audit.sinks: the address of a {settings.kind} begins with https:// or http://"
+                )
+            name, _, value = settings.header.replace("{secret}", secret).partition(":")
+            headers = {name.strip(): value.strip()} if name else {}
+            return _http_sink(settings.kind, address, headers)
+        case "database":
+            # Imported here: only who has a central database pays for it.
+            from safeconsole.audit.central import DatabaseSink  # noqa: PLC0415
+
+            return DatabaseSink(address)
+
+
+def _http_sink(kind: str, address: str, headers: Mapping[str, str]) -> Sink:
+    if kind == "webhook":
+        return WebhookSink(address, headers)
+    # Imported here: the extra is there for who sends there.
+    from safeconsole.audit.telemetry import TelemetrySink  # noqa: PLC0415
+
+    return TelemetrySink(address, headers)
+
+
+def said(error: Exception) -> str:
+    """Return what an error says, in lower case and without what may be secret."""
+    reason = getattr(error, "reason", error)
+    text = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
+    return text.lower()

@@ -1,0 +1,1 @@
+"""Sizes and migration leftovers, asked safely."""

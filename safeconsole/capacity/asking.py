@@ -1,0 +1,297 @@
+"""How a capacity job asks: statement by statement through the gate, on a node that stays fit."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+import msgspec
+
+from safeconsole.audit.record import Record
+from safeconsole.cluster.engine import Column, Row
+from safeconsole.errors import DeniedError, NoFitNodeError, RefusedError, ServerError, StoppedError
+from safeconsole.policy.decision import Considered
+from safeconsole.policy.readings import Gates, Reading, unfit_reasons
+from safeconsole.policy.watchdog import Sample
+from safeconsole.session.gate import Gate
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.vocabulary import Flavour, Role, Route
+
+# --------------------------------------------------------------------------------------------------------------------
+# How a job asks: one statement of its own at a time down the road, its rows held, its considerations kept.
+
+
+NOT_GRANTED = frozenset({1044, 1142, 1143, 1227, 1370})
+"""Error numbers that mean that the account may not read something. Source: MySQL 9.7 and MariaDB 10.11, measured."""
+
+
+class CollectingPresenter:
+    """Holds one small result and what was considered before it; shows nothing."""
+
+    def __init__(self) -> None:
+        self.held: list[Row] = []
+        self.considered: Considered | None = None
+
+    @property
+    def wants_text(self) -> bool:
+        """Values are wanted as they are."""
+        return False
+
+    def begin(self, considered: Considered, _columns: tuple[Column, ...]) -> None:
+        """Keep what was considered."""
+        self.considered = considered
+
+    def rows(self, batch: Sequence[Row]) -> None:
+        """Hold more rows."""
+        self.held.extend(batch)
+
+    def waits(self, _what: str) -> None:
+        """Show nothing."""
+
+    def progress(self, _sample: Sample) -> None:
+        """Show nothing."""
+
+    def warned(self, _warnings: Sequence[str]) -> None:
+        """Show nothing."""
+
+    def end(self, _ended: Record) -> None:
+        """Show nothing."""
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One answer.
+
+    Attributes:
+        rows: all of it.
+        considered: what was found out before it was sent; names the node and its readings.
+        seconds: wall time of the whole road, from the question to the last row.
+    """
+
+    rows: list[Row]
+    considered: Considered
+    seconds: float
+
+    @property
+    def server(self) -> str:
+        """The instance that answered, or ""."""
+        return self.considered.identity.server if self.considered.identity else ""
+
+
+class Asker(msgspec.Struct, kw_only=True):
+    """
+    Asks statements of the tool's own on one session; each is split, considered, recorded and watched as any other.
+
+    Attributes:
+        gate: the session.
+        rules: how the servers read text; may ask them on the first call.
+        seconds: a monotonic clock.
+        asked: statements asked so far.
+        last: what was considered for the last answer, None before the first.
+    """
+
+    gate: Gate
+    rules: Callable[[], LexicalRules]
+    seconds: Callable[[], float] = time.monotonic
+    asked: int = 0
+    last: Considered | None = None
+
+    @property
+    def flavour(self) -> Flavour:
+        """The family member."""
+        return self.rules().flavour
+
+    def ask(self, sql: str) -> Reply:
+        """
+        Walk the road with one statement.
+
+        Raises:
+            SafeConsoleError: it was refused, stopped, lost or failed; the journal knows it already.
+        """
+        (statement,) = self.gate.split(sql)
+        presenter, started = CollectingPresenter(), self.seconds()
+        self.asked += 1
+        self.gate.run(statement, presenter, by_console=True)
+        assert presenter.considered is not None, "the road shows what it considered before it shows rows"
+        self.last = presenter.considered
+        return Reply(rows=presenter.held, considered=presenter.considered, seconds=self.seconds() - started)
+
+    def ask_if_allowed(self, sql: str) -> tuple[list[Row], str]:
+        """
+        Return the rows, or no rows and why not: the account, the policy or a limit of the watchdog said no.
+
+        Raises:
+            SafeConsoleError: anything else, such as a lost connection or no fit node.
+        """
+        try:
+            return self.ask(sql).rows, ""
+        except ServerError as error:
+            return [], "not granted" if error.code in NOT_GRANTED else error.message
+        except StoppedError as error:
+            if error.by == "person":
+                raise
+            return [], error.message
+        except RefusedError as error:
+            if type(error) not in {RefusedError, DeniedError}:
+                raise
+            return [], error.message
+
+    def literal(self, text: str) -> str:
+        """Return a text as a string literal that means it under the server's own sql_mode."""
+        rules = self.rules()
+        doubled = text.replace("'", "''")
+        keeps_backslashes = rules.flavour is Flavour.SQLITE or rules.no_backslash_escapes
+        return f"'{doubled}'" if keeps_backslashes else "'" + doubled.replace("\\", "\\\\") + "'"
+
+    def name(self, *parts: str) -> str:
+        """Return a name, its parts quoted: schema, table, column."""
+        return ".".join("`" + part.replace("`", "``") + "`" for part in parts)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# How a job behaves while it works: what it shows, how it rests, how long it waits for a fit node.
+
+
+_FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 30.0
+
+Found = TypeVar("Found")
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How far a job is.
+
+    Attributes:
+        done: of what it counts, an earlier run's included.
+        expected: how many there will be, by the server's own guess; 0 when it has none.
+        waiting: why it waits, or "".
+    """
+
+    done: int
+    expected: int = 0
+    waiting: str = ""
+
+
+class Watcher(Protocol):
+    """Shows how far a job is."""
+
+    def show(self, progress: Progress) -> None:
+        """Show it; called after every step and while waiting."""
+        ...
+
+
+class Conduct(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How a job behaves.
+
+    Attributes:
+        watcher: is shown the progress.
+        patience_seconds: how long it waits in one piece for a fit node, >= 0.
+        rest: waits so many seconds.
+        utc: the time by this computer.
+    """
+
+    watcher: Watcher
+    patience_seconds: float = 600.0
+    rest: Callable[[float], None] = time.sleep
+    utc: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
+
+    def once_fit(self, gate: Gate, done: int, step: Callable[[], Found]) -> Found:
+        """
+        Do a step; where no node is fit for it, wait until one is, and do it then.
+
+        Args:
+            done: shown while waiting.
+
+        Raises:
+            NoFitNodeError: none became fit in time; what the last one lacked is the evidence.
+        """
+        waited, wait = 0.0, _FIRST_WAIT_SECONDS
+        while True:
+            try:
+                return step()
+            except NoFitNodeError as error:
+                if waited >= self.patience_seconds:
+                    raise
+                closed = error
+            # Measured without asking the road again: each refusal is a record.
+            while waited < self.patience_seconds:
+                self.watcher.show(Progress(done=done, waiting=_why(closed)))
+                self.rest(wait)
+                waited, wait = waited + wait, min(wait * 2, _LONGEST_WAIT_SECONDS)
+                if any(_is_fit(reading, gate) for reading in gate.topology()):
+                    break
+
+
+def _is_fit(reading: Reading, gate: Gate) -> bool:
+    to = gate.to
+    wanted = Role.PRIMARY if to == Route.PRIMARY else Role.REPLICA
+    named = to not in {"", Route.PRIMARY, Route.REPLICA}
+    suits = reading.node == to if named else reading.role is wanted
+    return suits and not unfit_reasons(reading, gate.policy.gates)
+
+
+def _why(error: NoFitNodeError) -> str:
+    return "; ".join(error.evidence) or error.message
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# How long a job rests between two pages: by what the page cost, and by what the node was seen to bear.
+
+
+REST = 4.0
+"""Seconds of rest for one second of work: a job takes at most a fifth of one connection's time."""
+
+SHORTEST_SECONDS, LONGEST_SECONDS = 0.005, 5.0
+
+_USUAL_WEIGHT = 0.1
+_SLOW_FACTOR = 3.0
+
+
+def pressure_of(considered: Considered, gates: Gates) -> float:
+    """
+    Return how near the node is to the gates that would close it, >= 0; 1 is at a gate.
+
+    The readings are those that the statement was routed by, at most a few seconds old; what is not known presses not.
+    """
+    facts = considered.facts
+    lag, threads = _number(facts.get("node.lag_seconds")), _number(facts.get("node.threads_running"))
+    memory = _number(facts.get("node.free_memory_bytes"))
+    parts = [max(lag, 0.0) / gates.lag_seconds if gates.lag_seconds > 0 else 0.0]
+    parts.append(max(threads, 0.0) / gates.threads_running)
+    if gates.free_memory_bytes and memory > 0:
+        parts.append(gates.free_memory_bytes / memory)
+    return max(parts)
+
+
+class Pace(msgspec.Struct, kw_only=True):
+    """
+    What pages usually cost, learnt while they come.
+
+    Attributes:
+        usual_seconds: a slow mean of the pages so far, 0 before the first.
+    """
+
+    usual_seconds: float = 0.0
+
+    def rest_seconds(self, page_seconds: float, pressure: float) -> float:
+        """
+        Return the rest after a page, in seconds, and learn from the page.
+
+        Args:
+            page_seconds: what it took, >= 0.
+            pressure: see `pressure_of`; at a gate the rest is nine times that of an idle node.
+        """
+        slow = self.usual_seconds > 0 and page_seconds > _SLOW_FACTOR * self.usual_seconds
+        # A page that was slow says that others wait too; it must not become the usual.
+        if not slow:
+            old = self.usual_seconds or page_seconds
+            self.usual_seconds = old + _USUAL_WEIGHT * (page_seconds - old)
+        rest = page_seconds * REST * (1.0 + 8.0 * min(pressure, 1.0)) * (2.0 if slow else 1.0)
+        return min(max(rest, SHORTEST_SECONDS), LONGEST_SECONDS)
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else -1.0

@@ -1,0 +1,159 @@
+"""
+Capacity reports in a database that a team shares: a SQLite file, PostgreSQL, MySQL or MariaDB, through SQLAlchemy.
+
+Drafts stay on this computer, page by page; a report that is whole is kept in one transaction, compressed line by line.
+Until it is kept there its draft is here, so that a database which is away costs nothing but asking again.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from urllib.parse import quote
+
+from sqlalchemy import (
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    delete,
+    insert,
+    select,
+)
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
+
+from safeconsole.audit.central import require_proof
+from safeconsole.capacity.shelf import KEPT_REPORTS, FileShelf
+from safeconsole.config.settings import CapacitySettings
+from safeconsole.errors import ConfigurationError
+
+METADATA = MetaData()
+
+LINES = Table(
+    "safeconsole_capacity",
+    METADATA,
+    Column("cluster", String(190), primary_key=True),
+    Column("name", String(40), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    # Sixteen MiB on MySQL, where a plain one ends at 64 KiB.
+    Column("line", LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb"), nullable=False),
+)
+
+_LINES_AT_ONCE = 32
+
+
+def open_shared_shelf(settings: CapacitySettings, drafts: FileShelf, environ: Mapping[str, str]) -> SharedShelf:
+    """
+    Return the shelf that a configuration says.
+
+    Args:
+        drafts: where reports lie until they are whole.
+        environ: holds the secret, where one is named; `{secret}` stands for it in the address.
+
+    Raises:
+        ConfigurationError: the secret is not set, or the address is none that can be used here.
+    """
+    secret = environ.get(settings.secret_variable, "") if settings.secret_variable else ""
+    if settings.secret_variable and not secret:
+        raise ConfigurationError(f"capacity.secret_variable: {settings.secret_variable} is not set")
+    try:
+        url = make_url(settings.reports.replace("{secret}", quote(secret, safe="")))
+        require_proof(url, setting="capacity.reports")
+        engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
+    except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
+        # `from None`: the error may quote the address with its password.
+        raise ConfigurationError(
+            f"capacity.reports: the address is none that can be used here ({type(error).__name__})",
+            instead="such as sqlite:////srv/safeconsole/capacity.db, mysql+pymysql://name:{secret}@host/database?ssl_ca=FILE",
+        ) from None
+    return SharedShelf(engine, url, drafts)
+
+
+class SharedShelf:
+    """Reports in one table of one database; see `jobs.reports.ReportShelf`."""
+
+    def __init__(self, engine: Engine, url: URL, drafts: FileShelf) -> None:
+        self._engine = engine
+        self._url = url
+        self._drafts = drafts
+        self.claimed, self.append, self.draft, self.drop = drafts.claimed, drafts.append, drafts.draft, drafts.drop
+
+    def keep(self, cluster: str, draft: str, name: str) -> None:
+        """Make a draft a report, and remove the oldest reports over `KEPT_REPORTS`."""
+        rows = (
+            {"cluster": cluster, "name": name, "number": number, "line": zlib.compress(line.encode(), 5)}
+            for number, line in enumerate(self._drafts.draft(cluster, draft))
+        )
+        with self._connected() as connection:
+            while some := list(islice(rows, _LINES_AT_ONCE)):
+                connection.execute(insert(LINES), some)
+            for old in self._names(connection, cluster)[:-KEPT_REPORTS]:
+                connection.execute(delete(LINES).where(LINES.c.cluster == cluster, LINES.c.name == old))
+        self._drafts.drop(cluster, draft)
+
+    def kept(self, cluster: str) -> tuple[str, ...]:
+        """Names of the reports, oldest first."""
+        with self._connected() as connection:
+            return self._names(connection, cluster)
+
+    def lines(self, cluster: str, name: str) -> Iterator[str]:
+        """Yield a report's lines. Raises ConfigurationError: it cannot be read."""
+        wanted = select(LINES.c.line).where(LINES.c.cluster == cluster, LINES.c.name == name).order_by(LINES.c.number)
+        row = None
+        with (
+            self._connected() as connection,
+            # Who reads the first line only leaves a result that is still open.
+            connection.execution_options(yield_per=_LINES_AT_ONCE).execute(wanted) as found,
+        ):
+            for row in found:
+                yield zlib.decompress(row.line).decode()
+        if row is None:
+            raise ConfigurationError(f"capacity report {name} of {cluster} cannot be read: it is not there any more")
+
+    def _names(self, connection: Connection, cluster: str) -> tuple[str, ...]:
+        # The first line of each: one row a report.
+        wanted = select(LINES.c.name).where(LINES.c.cluster == cluster, LINES.c.number == 0).order_by(LINES.c.name)
+        return tuple(row.name for row in connection.execute(wanted))
+
+    @contextmanager
+    def _connected(self) -> Iterator[Connection]:
+        """Give a connection in a transaction of its own. Raises ConfigurationError: the database said no."""
+        self._make_file()
+        try:
+            with self._engine.begin() as connection:
+                METADATA.create_all(connection)
+                yield connection
+        except (SQLAlchemyError, zlib.error) as error:
+            # `from None`: the driver's words may quote the address.
+            raise ConfigurationError(
+                f"capacity reports in {self._url.host or self._url.database}: {_named(error)}",
+                instead="what was read is kept on this computer: the same command goes on from there",
+            ) from None
+
+    def _make_file(self) -> None:
+        """Make the file of a SQLite database, so that only its owner reads it; one that is there stays as it is."""
+        named = self._url.database if self._url.get_backend_name() == "sqlite" else None
+        if not named or named == ":memory:" or Path(named).exists():
+            return
+        try:
+            Path(named).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            Path(named).touch(mode=0o600)
+        except OSError as error:
+            raise ConfigurationError(f"capacity.reports: {named}: {(error.strerror or '').lower()}") from error
+
+
+def _named(error: Exception) -> str:
+    """Return an error's class and its number, which hold no secret."""
+    driver = getattr(error, "orig", None)
+    number = next((each for each in getattr(driver, "args", ())[:1] if isinstance(each, int)), "")
+    return f"{type(error).__name__} {number or getattr(driver, 'sqlstate', None) or ''}".rstrip()

@@ -1,0 +1,140 @@
+"""
+Capacity reports as files: drafts as plain lines, kept reports compressed, readable by their owner alone.
+
+A kept report is written whole beside its place and moved there, so that a crash leaves the draft or the report.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import gzip
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote, unquote
+
+from safeconsole.errors import ConfigurationError
+
+KEPT_REPORTS = 100
+"""Reports kept for one cluster; the oldest go."""
+
+MOST_RUNS = 8
+"""Runs that ask the same of one server at the same time, each with a draft of its own."""
+
+_SUFFIX = ".jsonl.gz"
+
+
+class FileShelf:
+    """Reports below one directory, a folder for each cluster; see `jobs.reports.ReportShelf`."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+
+    @contextmanager
+    def claimed(self, cluster: str, draft: str) -> Iterator[str]:
+        """
+        Give the name of a draft that no other run writes to meanwhile: this one, or one beside it where it is taken.
+
+        Raises:
+            ConfigurationError: too many runs have one already, or it cannot be written.
+        """
+        for number in range(MOST_RUNS):
+            name = f"{draft}-{number}" if number else draft
+            descriptor = self._lock(cluster, name)
+            if descriptor is None:
+                continue
+            try:
+                yield name
+            finally:
+                # The file stays: whoever waited to open it would lock one that is gone.
+                os.close(descriptor)
+            return
+        raise ConfigurationError(
+            f"{MOST_RUNS} runs of capacity are asking this of {cluster} already",
+            instead="wait for one of them; --last shows the last report",
+        )
+
+    def _lock(self, cluster: str, draft: str) -> int | None:
+        """Return a descriptor that holds a draft's lock until it is closed, or None where another run holds it."""
+        path = self._draft(cluster, draft).with_suffix(".lock")
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise ConfigurationError(f"capacity cannot write {path}: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(descriptor)
+            if isinstance(error, BlockingIOError):
+                return None
+            raise ConfigurationError(f"capacity cannot lock {path}: {error.strerror}") from error
+        return descriptor
+
+    def append(self, cluster: str, draft: str, line: str) -> None:
+        """Add a line to a draft, made when missing. Raises ConfigurationError: it cannot be written."""
+        path = self._draft(cluster, draft)
+        try:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            with path.open("a", encoding="utf-8") as stream:
+                stream.write(f"{line}\n")
+        except OSError as error:
+            raise ConfigurationError(f"capacity cannot write {path}: {error.strerror}") from error
+
+    def draft(self, cluster: str, draft: str) -> Iterator[str]:
+        """Yield a draft's lines; none when there is no such draft."""
+        with suppress(FileNotFoundError), self._draft(cluster, draft).open(encoding="utf-8", errors="replace") as lines:
+            yield from lines
+
+    def drop(self, cluster: str, draft: str) -> None:
+        """Forget a draft."""
+        self._draft(cluster, draft).unlink(missing_ok=True)
+
+    def keep(self, cluster: str, draft: str, name: str) -> None:
+        """Make a draft a report, and remove the oldest reports over `KEPT_REPORTS`."""
+        place = self._folder(cluster) / f"{quote(name, safe='')}{_SUFFIX}"
+        try:
+            with _partial(place.parent) as partial:
+                with gzip.open(partial, "wt", encoding="utf-8", compresslevel=5) as stream:
+                    stream.writelines(self.draft(cluster, draft))
+                partial.replace(place)
+            self.drop(cluster, draft)
+            for old in self.kept(cluster)[:-KEPT_REPORTS]:
+                (place.parent / f"{quote(old, safe='')}{_SUFFIX}").unlink(missing_ok=True)
+        except OSError as error:
+            raise ConfigurationError(f"capacity cannot write {place}: {error.strerror}") from error
+
+    def kept(self, cluster: str) -> tuple[str, ...]:
+        """Names of the reports, oldest first."""
+        found = self._folder(cluster).glob(f"*{_SUFFIX}")
+        return tuple(sorted(unquote(path.name.removesuffix(_SUFFIX)) for path in found))
+
+    def lines(self, cluster: str, name: str) -> Iterator[str]:
+        """Yield a report's lines. Raises ConfigurationError: it cannot be read."""
+        path = self._folder(cluster) / f"{quote(name, safe='')}{_SUFFIX}"
+        try:
+            with gzip.open(path, "rt", encoding="utf-8") as stream:
+                yield from stream
+        except (OSError, EOFError) as error:
+            raise ConfigurationError(f"capacity report {path} cannot be read: {error}") from error
+
+    def _folder(self, cluster: str) -> Path:
+        # The prefix keeps a cluster named `..` inside the directory.
+        return self._directory / f"of-{quote(cluster, safe='')}"
+
+    def _draft(self, cluster: str, draft: str) -> Path:
+        return self._folder(cluster) / f"{quote(draft, safe='')}.draft"
+
+
+@contextmanager
+def _partial(directory: Path) -> Iterator[Path]:
+    """Give a private file of nobody else's, which is gone in the end unless it was moved to its place."""
+    descriptor, name = tempfile.mkstemp(dir=directory, suffix=".partial")
+    os.close(descriptor)
+    try:
+        yield Path(name)
+    finally:
+        Path(name).unlink(missing_ok=True)

@@ -1,0 +1,254 @@
+"""Sizes from tablespace files, and a report checked against them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+
+import msgspec
+
+from safeconsole.capacity import sizes as statistics
+from safeconsole.capacity.asking import Asker, Conduct, Pace, Progress, pressure_of
+from safeconsole.capacity.sizes import LEFT_ALONE, PARTITION, TableSize, is_in_the_making
+from safeconsole.sqltext.vocabulary import Flavour
+
+# --------------------------------------------------------------------------------------------------------------------
+# Sizes of tablespaces on disk, for a few tables, from the cheapest place of each flavour; the account needs PROCESS.
+#
+# From MySQL 8 on, information_schema.files finds one tablespace by its name and opens no table. Source: MySQL 9.7,
+# measured: the plan is a lookup in `mysql.tablespaces` by its unique name. It knows the size of those that are open;
+# a large table that is not is opened, alone, and looked up again. Before, and on MariaDB, there is one view that
+# makes a row for every tablespace whatever the filter: it is asked once for all, and the policy says whether at all.
+
+
+MOST_PARTITIONS = 64
+"""Partitions of one table that are looked up one by one; a table with more is held to its own row."""
+
+EXTENT_BYTES = 1024 * 1024
+"""What information_schema.files counts in: a smaller file has no size there."""
+
+_KEYED_SINCE = 80_000
+
+
+def bytes_on_disk(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> tuple[dict[tuple[str, str], int], str]:
+    """
+    Return the bytes on disk of those tables that have tablespaces of their own, partitions added up.
+
+    Files below one extent of 1 MiB are left out where the server does not tell their size.
+
+    Returns:
+        Bytes by schema and name; and why tablespaces were not asked for, or "".
+
+    Raises:
+        SafeConsoleError: a lookup was lost, or no node is fit for it.
+    """
+    if not sizes:
+        return {}, ""
+    if asker.flavour is Flavour.MARIADB or asker.rules().version < _KEYED_SINCE:
+        return _all_at_once(asker, sizes)
+    return _one_by_one(asker, conduct, sizes)
+
+
+def _one_by_one(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> tuple[dict[tuple[str, str], int], str]:
+    found: dict[tuple[str, str], int] = {}
+    pace = Pace()
+    for size in sizes:
+        parts = _parts_of(asker, conduct, size)
+        held, refused = _held(asker, conduct, pace, size, parts)
+        if not refused and not all(held) and size.total_bytes >= EXTENT_BYTES and _opened(asker, conduct, size):
+            held, refused = _held(asker, conduct, pace, size, parts)
+        if refused:
+            return found, refused
+        # One part that has no size makes a wrong sum.
+        if held and all(held):
+            found[size.key] = sum(held)
+    return found, ""
+
+
+def _held(asker: Asker, conduct: Conduct, pace: Pace, size: TableSize, parts: tuple[str, ...]) -> tuple[list[int], str]:
+    """Return the bytes of each part's tablespace, 0 where the server tells none; or why it may not be asked."""
+    held = []
+    for part in parts:
+        started = asker.seconds()
+        count, refused = _by_name(asker, conduct, size.schema, part)
+        if refused:
+            return [], refused
+        pressure = pressure_of(asker.last, asker.gate.policy.gates) if asker.last else 0.0
+        conduct.rest(pace.rest_seconds(asker.seconds() - started, pressure))
+        held.append(count)
+    return held, ""
+
+
+def _opened(asker: Asker, conduct: Conduct, size: TableSize) -> bool:
+    """
+    Have the server open this one table's file by reading one row; whether it did.
+
+    Source: MySQL 9.7, measured: of a tablespace that it has not read from since it started, information_schema.files
+    says 0 extents; neither a look at the table's row in information_schema.tables changes that, nor LIMIT 0.
+    """
+    sql = f"SELECT 1 FROM {asker.name(*size.key)} LIMIT 1"  # noqa: S608
+    _, refused = conduct.once_fit(asker.gate, 0, lambda: asker.ask_if_allowed(sql))
+    return not refused
+
+
+def _parts_of(asker: Asker, conduct: Conduct, size: TableSize) -> tuple[str, ...]:
+    """Return the names of a table's partitions, or its own; none where they are too many or cannot be told apart."""
+    # A slash in a name could mean another schema's table.
+    if "/" in size.schema + size.name or size.partitions > MOST_PARTITIONS or is_in_the_making(size.name):
+        return ()
+    if not size.partitions:
+        return (size.name,)
+    sql = statistics.partitions_sql(asker, size.schema, size.name, MOST_PARTITIONS + 1)
+    rows = conduct.once_fit(asker.gate, 0, lambda: asker.ask(sql)).rows
+    parts = tuple(str(row[0]) for row in rows if PARTITION.split(str(row[0]), maxsplit=1)[0] == size.name)
+    return parts if len(parts) <= MOST_PARTITIONS else ()
+
+
+def _by_name(asker: Asker, conduct: Conduct, schema: str, name: str) -> tuple[int, str]:
+    """Return the bytes of one tablespace, 0 where it is not found or smaller than an extent; or why not."""
+    for spelt in _spellings(schema, name):
+        sql = (
+            "SELECT total_extents * extent_size FROM information_schema.files"  # noqa: S608
+            f" WHERE tablespace_name = {asker.literal(spelt)}"
+        )
+        rows, refused = conduct.once_fit(asker.gate, 0, partial(asker.ask_if_allowed, sql))
+        if rows or refused:
+            return sum(int(row[0] or 0) for row in rows), refused
+    return 0, ""
+
+
+def _spellings(schema: str, name: str) -> Iterator[str]:
+    """Yield a tablespace's name: as it is on newer servers, and as in file names on older ones, where that differs."""
+    plain, encoded = f"{schema}/{name}", f"{filename_of(schema)}/{_parts_encoded(name)}"
+    yield plain
+    if encoded != plain:
+        yield encoded
+
+
+def _parts_encoded(name: str) -> str:
+    base, *rest = PARTITION.split(name, maxsplit=1)
+    return filename_of(base) + "".join(f"#p#{part}" for part in rest)
+
+
+def _all_at_once(asker: Asker, sizes: list[TableSize]) -> tuple[dict[tuple[str, str], int], str]:
+    view = "innodb_sys_tablespaces"
+    conditions = " OR ".join(_condition(asker, size) for size in sizes)
+    rows, refused = asker.ask_if_allowed(
+        f"SELECT name, file_size FROM information_schema.{view} WHERE {conditions} LIMIT 10000"  # noqa: S608
+    )
+    found: dict[tuple[str, str], int] = {}
+    for name, count in rows:
+        key = _table_of(str(name), sizes)
+        if key is not None:
+            found[key] = found.get(key, 0) + int(count)
+    return found, refused
+
+
+def _condition(asker: Asker, size: TableSize) -> str:
+    path = f"{filename_of(size.schema)}/{filename_of(size.name)}"
+    if not size.partitions:
+        return f"name = {asker.literal(path)}"
+    return f"LEFT(name, {len(path) + 3}) IN ({asker.literal(path + '#p#')}, {asker.literal(path + '#P#')})"
+
+
+def _table_of(name: str, sizes: Iterable[TableSize]) -> tuple[str, str] | None:
+    path = PARTITION.split(name, maxsplit=1)[0]
+    return next((s.key for s in sizes if f"{filename_of(s.schema)}/{filename_of(s.name)}" == path), None)
+
+
+def filename_of(name: str) -> str:
+    """
+    Return a name as the server writes it in file names: what is no ASCII letter, digit or `_` is `@` and its code.
+
+    Source: MySQL 9.7 manual, "Mapping of Identifiers to File Names"; letters that it maps to shorter codes are not
+    found by this, and are verified by the table itself.
+    """
+    return "".join(
+        character if character.isascii() and (character.isalnum() or character == "_") else f"@{ord(character):04x}"
+        for character in name
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Holds estimates to the tables themselves, for the few that matter: by keyed lookups, and by tablespaces where one
+# may.
+#
+# Two witnesses. The tablespace's size on disk, where the account may see it (`tablespaces`). Else the table's own row
+# of information_schema, by schema and name: it opens that one table, and its free space is read from the file.
+
+
+class Verified(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One table, held to a witness.
+
+    Attributes:
+        size: the estimate.
+        found_bytes: what the witness says, data, indexes and free space; None when it says nothing.
+        witness: "tablespace", "table" or "".
+        note: why there is no witness, or what it said beside the size.
+    """
+
+    size: TableSize
+    found_bytes: int | None
+    witness: str
+    note: str = ""
+
+    @property
+    def error(self) -> float | None:
+        """How far the estimate is off, as a part of what was found: 0.05 is 5 % too large."""
+        if not self.found_bytes:
+            return None
+        return (self.estimated_bytes - self.found_bytes) / self.found_bytes
+
+    @property
+    def estimated_bytes(self) -> int:
+        """What is held to the witness: the file to a tablespace, the pages to a table's own row."""
+        is_of_file = self.witness == "tablespace" and self.size.file_bytes
+        return self.size.file_bytes if is_of_file else self.size.total_bytes
+
+
+def verify(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> tuple[list[Verified], str]:
+    """
+    Hold a few tables to witnesses.
+
+    Returns:
+        One value a table, in order; and why tablespaces were not asked, or "".
+
+    Raises:
+        SafeConsoleError: a lookup was lost, or no node is fit for it.
+    """
+    if asker.flavour is Flavour.SQLITE:
+        why = "this engine has no size of a table short of reading its pages"
+        return [Verified(size=size, found_bytes=None, witness="", note=why) for size in sizes], why
+    on_disk, refused = bytes_on_disk(asker, conduct, sizes)
+    verified, pace = [], Pace()
+    for number, size in enumerate(sizes, start=1):
+        if size.key in on_disk:
+            verified.append(Verified(size=size, found_bytes=on_disk[size.key], witness="tablespace"))
+            continue
+        started = asker.seconds()
+        verified.append(_by_table(asker, conduct, size, number))
+        conduct.watcher.show(Progress(done=number, expected=len(sizes)))
+        conduct.rest(pace.rest_seconds(asker.seconds() - started, 0.0))
+    return verified, refused
+
+
+def _by_table(asker: Asker, conduct: Conduct, size: TableSize, number: int) -> Verified:
+    if is_in_the_making(size.name):
+        return Verified(size=size, found_bytes=None, witness="", note=LEFT_ALONE)
+    sql = (
+        "SELECT engine, data_length, index_length, data_free FROM information_schema.tables"  # noqa: S608
+        f" WHERE table_schema = {asker.literal(size.schema)} AND table_name = {asker.literal(size.name)}"
+    )
+    rows, refused = conduct.once_fit(asker.gate, number, lambda: asker.ask_if_allowed(sql))
+    if refused:
+        return Verified(size=size, found_bytes=None, witness="", note=refused)
+    if not rows:
+        gone = "not there, or the account may not see it: its statistics can outlive a table"
+        return Verified(size=size, found_bytes=None, witness="", note=gone)
+    engine, data, index, free = rows[0]
+    if data is None:
+        return Verified(size=size, found_bytes=None, witness="", note=f"{engine or 'a view'}: it has no size")
+    # The free space of a shared tablespace is no table's.
+    own_free = int(free or 0) if int(free or 0) <= int(data) + int(index or 0) else 0
+    return Verified(size=size, found_bytes=int(data) + int(index or 0) + own_free, witness="table")

@@ -1,0 +1,191 @@
+"""What the commands need from the rest of the program; `wiring` gives it, tests may give their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+if TYPE_CHECKING:
+    # Named here only: what one command needs must not be imported for every other one.
+    from safeconsole.approvals.requests import ApprovalRequest
+    from safeconsole.audit.recording import TerminalRecording
+    from safeconsole.audit.review import ReviewBook
+    from safeconsole.audit.search import Archive
+    from safeconsole.capacity.reports import ReportShelf
+    from safeconsole.cli.policy import PolicySource
+    from safeconsole.config.settings import ClusterSettings, Settings
+    from safeconsole.policy.decision import Considered
+    from safeconsole.policy.policy import Policy
+    from safeconsole.session.gate import Gate, Status
+    from safeconsole.session.protocols import Confirmer
+    from safeconsole.session.visit import Plea
+    from safeconsole.sqltext.lexer import LexicalRules
+    from safeconsole.sqltext.statement import Statement
+
+
+class Door(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How a session is opened.
+
+    Attributes:
+        cluster: its name in the configuration.
+        face: "sql", "one-shot", "python", "job".
+        confirmer: asks the person.
+        to, schema, limits, plea: see `core.visit.Visit`.
+        approval: a second person's answer that was brought along, or "".
+    """
+
+    cluster: str
+    face: str
+    confirmer: Confirmer
+    to: str = ""
+    schema: str = ""
+    limits: Mapping[str, float] = msgspec.field(default_factory=dict)
+    plea: Plea | None = None
+    approval: str = ""
+
+
+class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    An open session.
+
+    Attributes:
+        gate: the road.
+        rules: how the cluster's servers read text; asks them on the first call.
+        preview: what would be decided, without asking any server.
+        history_directory: where this person's histories are kept.
+        journal_directory: where the journals are kept, which code that the person runs must leave alone.
+        record_terminal: begins the session's recording; None where it cannot be had.
+    """
+
+    gate: Gate
+    rules: Callable[[], LexicalRules]
+    preview: Callable[[Statement], Considered]
+    history_directory: str
+    journal_directory: str = ""
+    record_terminal: Callable[[], TerminalRecording | None] = lambda: None
+
+
+class Judge(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Decides offline, for `check`.
+
+    Attributes:
+        rules: how the text is read.
+        consider: what would be decided.
+        policy: by which rules.
+    """
+
+    rules: LexicalRules
+    consider: Callable[[Statement], Considered]
+    policy: Policy
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A cluster to try the console on, up until its context ends.
+
+    Attributes:
+        config: path of a configuration that names it.
+        cluster: its name there.
+        nodes: its nodes' addresses.
+    """
+
+    config: str
+    cluster: str
+    nodes: tuple[str, ...]
+
+
+class Application(Protocol):
+    """The program, as its commands see it."""
+
+    @property
+    def environ(self) -> Mapping[str, str]:
+        """The environment."""
+        ...
+
+    @property
+    def policies(self) -> PolicySource:
+        """Where policies come from."""
+        ...
+
+    def settings(self) -> Settings:
+        """The configuration in force. Raises ConfigurationError."""
+        ...
+
+    def configure(self, path: str | None) -> None:
+        """Read the configuration from this file from now on."""
+        ...
+
+    def add_cluster(self, name: str, cluster: ClusterSettings) -> str:
+        """Add a cluster to the person's configuration file, and return the file. Raises ConfigurationError."""
+        ...
+
+    def archive(self) -> Archive:
+        """The journals of this computer."""
+        ...
+
+    def reviews(self) -> ReviewBook:
+        """The review book of this computer's journals."""
+        ...
+
+    def reports(self) -> ReportShelf:
+        """The capacity reports of this computer, or those that the team shares. Raises ConfigurationError."""
+        ...
+
+    def open(self, door: Door) -> AbstractContextManager[OpenSession]:
+        """
+        Open a session.
+
+        Raises:
+            ConfigurationError: no such cluster, or something in its configuration is wrong.
+            AuditUnavailableError: the journal cannot be written.
+        """
+        ...
+
+    def standing(self, door: Door) -> Status:
+        """What a prompt shows before the session is open. Raises ConfigurationError: no such cluster."""
+        ...
+
+    def history_directory(self) -> str:
+        """Where this person's histories are kept."""
+        ...
+
+    def judge(self, *, cluster: str, engine: str, policy: str, to: str, sql_mode: str = "") -> Judge:
+        """Return what decides offline; opens no connection. Raises ConfigurationError, PolicyInvalidError."""
+        ...
+
+    def stage(self, engine: str) -> AbstractContextManager[Stage]:
+        """Put up a cluster of an engine: "embedded", "mariadb" or "mysql". Raises ConfigurationError."""
+        ...
+
+    def new_approval_key(self, where: str) -> str:
+        """Make this account's approval key in a file or the keyring; returns its public half."""
+        ...
+
+    def approval_request(self, code: str) -> str:
+        """Return the text of a request, by its code or its name in the shared directory. Raises ConfigurationError."""
+        ...
+
+    def waiting_approvals(self) -> tuple[tuple[str, ApprovalRequest], ...]:
+        """Return the requests in the shared directory that wait, by name. Raises ConfigurationError."""
+        ...
+
+    def sign_approval(self, request: ApprovalRequest) -> str:
+        """Return this person's signed answer. Raises RefusedError, ConfigurationError."""
+        ...
+
+    def set_password(self, cluster: str, account: str, password: str) -> None:
+        """Keep a password in the keyring. Raises ConfigurationError."""
+        ...
+
+    def kept_passwords(self) -> Iterable[tuple[str, str]]:
+        """Cluster and account of the passwords in the keyring, never the passwords."""
+        ...
+
+    def delete_password(self, cluster: str, account: str) -> None:
+        """Take a password out of the keyring. Raises ConfigurationError."""
+        ...

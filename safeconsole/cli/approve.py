@@ -1,0 +1,79 @@
+"""`safeconsole approve`: the second person sees what is asked, and signs it or does not."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from safeconsole.approvals.requests import ApprovalRequest, request_from_code
+from safeconsole.cli.application import Application
+from safeconsole.cli.rows import format_option, write_rows
+from safeconsole.errors import ConfigurationError, RefusedError
+from safeconsole.output.cells import clock_text, safe, until_text
+from safeconsole.output.evidence import Lines, block_text, split_label
+from safeconsole.output.style import look_of
+
+COLUMNS = ("code", "person", "agent", "host", "cluster", "node", "scope", "reason", "ticket", "until", "what")
+
+
+@click.command()
+@click.argument("code", required=False)
+@click.option("--new-key", metavar="FILE|keyring", help="Make this account's key and print its public half.")
+@click.option("--list", "listed", is_flag=True, help="Show what waits in the shared directory, and approve nothing.")
+@format_option
+@click.option("--confirm", "typed", default="", metavar="CLUSTER", help="The cluster's name, typed to approve.")
+@click.pass_obj
+def approve(app: Application, /, code: str | None, typed: str, form: str, **asked: str | bool | None) -> None:
+    """
+    Look at the request in CODE and approve it with this account's key; the answer goes to standard output.
+
+    CODE is what the console that asks shows; with approvals.directory it is the request's name there, and the answer
+    is put beside it too. The answer fits this request only, counts until the request expires, and is not one's own
+    to give.
+    """
+    if asked["new_key"]:
+        click.echo(app.new_approval_key(str(asked["new_key"])))
+        return
+    if asked["listed"]:
+        write_rows(COLUMNS, [_row(name, request) for name, request in app.waiting_approvals()], form)
+        return
+    if not code:
+        raise click.UsageError("give the CODE that the person who asks was shown; --list shows what waits")
+    try:
+        request = request_from_code(app.approval_request(code))
+    except ValueError as error:
+        raise ConfigurationError(f"that is no request: {error}") from None
+    click.echo(block_text("approval asked", _lines(request), look_of(sys.stderr, app.environ), style="red"), err=True)
+    if not typed and sys.stdin.isatty():
+        typed = click.prompt(f"to approve, type the name of the cluster ({safe(request.cluster)})", err=True)
+    if typed != request.cluster:
+        raise RefusedError(
+            f"not approved: the name typed is not {safe(request.cluster)}",
+            instead=f"type it at the question, or give --confirm {safe(request.cluster)}",
+        )
+    click.echo(app.sign_approval(request))
+
+
+def _row(name: str, request: ApprovalRequest) -> tuple[str, ...]:
+    """Return one request that waits, by `COLUMNS`."""
+    what = request.sql or "every statement that needs an elevation"
+    said = (name, request.person, request.agent, request.host, request.cluster, request.node, request.scope)
+    return (*said, request.reason, request.ticket, until_text(request.expires_epoch), what)
+
+
+def _lines(request: ApprovalRequest) -> Lines:
+    """Return a request in lines, what would run last: whoever asks chooses how much stands before it."""
+    what = request.sql or "every statement that needs an elevation"
+    said = (
+        ("who", f"{request.person} on {request.host}{f', by a program: {request.agent}' if request.agent else ''}"),
+        ("where", f"{request.cluster} ({request.environment}) {request.node}".rstrip()),
+        ("schema", request.schema or "none"),
+        ("reason", request.reason),
+        ("ticket", request.ticket or "none"),
+        ("for", clock_text(request.window_seconds)),
+        ("until", f"{until_text(request.expires_epoch)}, once"),
+        ("what", what),
+    )
+    evidence = tuple(split_label(line) for line in request.evidence)
+    return tuple((label, safe(text)) for label, text in (*evidence, *said))

@@ -1,0 +1,224 @@
+"""`safeconsole audit`: what was asked, refused and done, and whether the journal still says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import IO, Protocol
+
+import click
+
+from safeconsole.audit.record import Entry, Finding, SessionSummary
+from safeconsole.audit.search import Archive, found, query_of
+from safeconsole.audit.story import Passage, StatementStory, narrate, passage_of
+from safeconsole.cli.audit_keeping import new_key_command, prune_command, replay_command, serve_command, ship_command
+from safeconsole.cli.audit_query import complain, export_command, query_options
+from safeconsole.cli.audit_review import rejudge_command, review_command
+from safeconsole.cli.rows import format_option, write_rows
+from safeconsole.cluster.engine import Row
+from safeconsole.errors import ConfigurationError
+from safeconsole.output.cells import safe
+from safeconsole.output.style import FORMATS
+
+DOES_NOT_HOLD = 1
+"""Exit code of `audit verify` when something does not hold."""
+
+SHOWN_SESSIONS = 50
+
+
+class HasArchive(Protocol):
+    """What `ctx.obj` must offer to these commands."""
+
+    def archive(self) -> Archive:
+        """The journals of this computer."""
+        ...
+
+
+@click.group()
+def audit() -> None:
+    """Read, search and check the journals."""
+
+
+@audit.command("list")
+@click.option("--person", default="", help="Login identity.")
+@click.option("--cluster", default="", help="Cluster.")
+@click.option(
+    "--limit", type=click.IntRange(0), default=SHOWN_SESSIONS, show_default=True, help="Newest so many; 0 for all."
+)
+@format_option
+@click.pass_obj
+def list_command(app: HasArchive, person: str, cluster: str, limit: int, form: str) -> None:
+    """List sessions, the newest last."""
+    summaries = [
+        summary
+        for summary in app.archive().sessions()
+        if (not person or summary.person == person) and (not cluster or summary.cluster == cluster)
+    ]
+    shown = summaries[-limit:] if limit else summaries
+    write_rows(SESSION_COLUMNS, map(_session_row, shown), form)
+    if len(shown) < len(summaries):
+        click.echo(f"{len(summaries) - len(shown)} older sessions are not shown; see --limit", err=True)
+
+
+@audit.command("show")
+@click.argument("session")
+@click.option("--format", "form", type=click.Choice(("story", *FORMATS)), default="story", show_default=True)
+@click.pass_obj
+def show_command(app: HasArchive, session: str, form: str) -> None:
+    """Tell one SESSION as a story; the beginning of its id is enough."""
+    archive = app.archive()
+    entries = archive.entries(session)
+    if form != "story":
+        write_rows(ENTRY_COLUMNS, map(_entry_row, entries), form)
+        return
+    held = list(entries)
+    name = held[0].session if held else session
+    summary = next((summary for summary in archive.sessions() if summary.session == name), None)
+    for passage in narrate(held, live=summary is not None and summary.live):
+        for line in _passage_lines(passage):
+            click.echo(line)
+    if summary is not None and summary.trouble:
+        click.echo(f"not all of it can be read: {safe(summary.trouble)}", err=True)
+
+
+@audit.command("search")
+@click.argument("text", default="")
+@query_options
+@format_option
+@click.pass_obj
+def search_command(app: HasArchive, /, text: str, sessions: tuple[str, ...], form: str, **fields: object) -> None:
+    """Find statements that hold TEXT, and all that the options say."""
+    stories = found(app.archive(), query_of(text, fields), sessions, unread=complain)
+    write_rows(STORY_COLUMNS, map(_story_row, stories), form)
+
+
+_UNPROVEN = (
+    "nothing outside this journal proves its end: what was cut off there, the host log's lines with it, does not show; "
+    "compare with what a sink got: --against COPY"
+)
+
+
+@audit.command("verify")
+@click.argument("session", default="")
+@click.option(
+    "--against",
+    type=click.File("rb"),
+    help="A copy kept elsewhere, one line of the journal a line: what a sink of this host got. - is standard input.",
+)
+@format_option
+@click.pass_context
+def verify_command(ctx: click.Context, session: str, against: IO[bytes] | None, form: str) -> None:
+    """
+    Check SESSION, or all: name the first record of each that does not hold. Exit 1 if one does not.
+
+    What was cut off the end of the host log, with the sessions that it told of, shows only in a copy kept elsewhere:
+    without --against, and where the copy ends earlier, that is said on standard error.
+    """
+    archive: Archive = ctx.obj.archive()
+    findings = archive.verify(session)
+    if against is not None:
+        findings += _compared(archive, against)
+    else:
+        click.echo(_UNPROVEN, err=True)
+    if form != "table":
+        write_rows(FINDING_COLUMNS, map(_finding_row, findings), form)
+    elif findings:
+        for finding in findings:
+            click.echo(_finding_line(finding))
+    else:
+        checked = session or _counted(len(archive.sessions()), "session")
+        click.echo(f"everything holds: {checked} checked")
+    if findings:
+        ctx.exit(DOES_NOT_HOLD)
+
+
+def _compared(archive: Archive, against: IO[bytes]) -> tuple[Finding, ...]:
+    found = archive.compare(against)
+    if not found.lines:
+        raise ConfigurationError(
+            f"{against.name} holds no line of a journal",
+            instead="give the lines as a sink got them, such as SELECT line FROM safeconsole_entries",
+        )
+    if found.unproven:
+        behind = f"the copy does not reach the last {_counted(found.unproven, 'line')} of the host log"
+        click.echo(f"{behind}: nothing outside proves them, nor that none is missing after them", err=True)
+    unreadable = f"; {_counted(found.unreadable, 'line')} cannot be compared" if found.unreadable else ""
+    click.echo(f"compared with {_counted(found.lines, 'line')} of the copy{unreadable}", err=True)
+    return found.findings
+
+
+SESSION_COLUMNS = (
+    "session", "opened", "closed", "person", "cluster", "face",
+    "statements", "refused", "stopped", "elevated", "unknown", "trouble",
+)  # fmt: skip
+ENTRY_COLUMNS = ("number", "time", "offset_seconds", "type", "what", "hash")
+STORY_COLUMNS = (
+    "asked",
+    "session",
+    "statement",
+    "person",
+    "cluster",
+    "node",
+    "verdict",
+    "outcome",
+    "rows",
+    "seconds",
+    "ticket",
+    "sql",
+)
+FINDING_COLUMNS = ("session", "number", "what")
+
+
+def _session_row(summary: SessionSummary) -> Row:
+    closed = summary.closed or ("open" if summary.live else "never")
+    values = [getattr(summary, name) for name in SESSION_COLUMNS]
+    values[SESSION_COLUMNS.index("closed")] = closed
+    return tuple(values)
+
+
+def _entry_row(entry: Entry) -> Row:
+    passage = passage_of(entry)
+    kind = entry.record.__struct_config__.tag
+    return (entry.number, entry.time, entry.offset_seconds, kind, "\n".join(passage.lines), entry.hash)
+
+
+def _story_row(story: StatementStory) -> Row:
+    where = (story.asked, story.session, story.statement, story.person, story.cluster, story.node)
+    return (*where, story.verdict, story.outcome, story.rows, round(story.elapsed_seconds, 3), story.ticket, story.sql)
+
+
+def _finding_row(finding: Finding) -> Row:
+    return (finding.session, finding.number, finding.what)
+
+
+def _finding_line(finding: Finding) -> str:
+    if not finding.session:
+        book, _, what = finding.what.partition(": ")
+        return safe(f"line {finding.number} of the {book} does not hold: {what}")
+    if finding.number < 0:
+        return safe(f"session {finding.session}: {finding.what}")
+    return safe(f"session {finding.session}, record {finding.number} does not hold: {finding.what}")
+
+
+def _passage_lines(passage: Passage) -> Iterator[str]:
+    first, *rest = passage.lines
+    clock = passage.time[11:23] if passage.time else " " * 12
+    yield f"{clock} {passage.offset_seconds:>9.3f} s {_SIGNS[passage.mark]} {safe(first)}"
+    for line in rest:
+        yield f"{' ' * 27}{safe(line)}"
+
+
+_SIGNS = {"plain": " ", "asked": ">", "good": "+", "bad": "x", "loud": "!"}
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+audit.add_command(review_command)
+audit.add_command(export_command)
+audit.add_command(prune_command)
+audit.add_command(rejudge_command)
+audit.add_command(replay_command)
+audit.add_command(ship_command)
+audit.add_command(new_key_command)
+audit.add_command(serve_command)

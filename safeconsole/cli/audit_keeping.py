@@ -1,0 +1,248 @@
+"""`safeconsole audit new-key|prune|ship|replay|serve`: the journals' keys, age, copies, recordings and pages."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Iterable
+from typing import Protocol
+
+import click
+
+from safeconsole.audit.record import GONE, Recorded, doubt_about, noted_digest
+from safeconsole.audit.recording import tame
+from safeconsole.audit.search import Archive
+from safeconsole.cli.audit_query import Moment
+from safeconsole.cli.audit_review import HasReviews
+from safeconsole.cli.rows import format_option, write_rows
+from safeconsole.errors import ConfigurationError
+
+# --------------------------------------------------------------------------------------------------------------------
+# What the audit commands need that keep the journals: retention, copies, recordings, keys.
+
+
+class PrunedSession(Protocol):
+    """What retention did with one session."""
+
+    @property
+    def session(self) -> str:
+        """Its id."""
+        ...
+
+    @property
+    def act(self) -> str:
+        """Remove, pack or keep."""
+        ...
+
+    @property
+    def why(self) -> str:
+        """Why it is kept, or ""."""
+        ...
+
+    @property
+    def freed_bytes(self) -> int:
+        """Bytes of disk given back."""
+        ...
+
+
+class ShippedTo(Protocol):
+    """What one pass did for one sink."""
+
+    @property
+    def sink(self) -> str:
+        """Its name."""
+        ...
+
+    @property
+    def lines(self) -> int:
+        """How many it took."""
+        ...
+
+    @property
+    def trouble(self) -> str:
+        """Why it took no more, or ""."""
+        ...
+
+
+class Keeping(Protocol):
+    """Keeps the journals of this computer."""
+
+    def prune(self, *, remove_before: str, pack_before: str, dry: bool) -> Iterable[PrunedSession]:
+        """Remove and pack sessions opened before these times; "" does neither."""
+        ...
+
+    def ship(self) -> Iterable[ShippedTo]:
+        """Send all that each sink has not taken yet; no sink, no result."""
+        ...
+
+    def recording(self, session: str) -> Recorded:
+        """What a session's terminal showed. Raises ConfigurationError without one."""
+        ...
+
+    def new_signing_key(self, where: str) -> str:
+        """Make a key in a file or the keyring, and return its public half. Raises ConfigurationError."""
+        ...
+
+    def new_literal_key(self, where: str) -> None:
+        """Make the key that literals are hashed with, in a file or the keyring. Raises ConfigurationError."""
+        ...
+
+
+class HasKeeping(Protocol):
+    """What `ctx.obj` must offer to these commands."""
+
+    def archive(self) -> Archive:
+        """The journals of this computer."""
+        ...
+
+    def keeping(self) -> Keeping:
+        """How they are kept."""
+        ...
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# `safeconsole audit new-key`: the key that signs the host log, or the one that literals are hashed with.
+
+
+@click.command("new-key")
+@click.argument("where", metavar="FILE|keyring")
+@click.option(
+    "--for",
+    "use",
+    type=click.Choice(["signing", "literals"]),
+    default="signing",
+    show_default=True,
+    help="What it is for.",
+)
+@click.pass_obj
+def new_key_command(app: HasKeeping, where: str, use: str) -> None:
+    """Make a key, and print the lines for the configuration. Run it as root for a key that is root's."""
+    if use == "literals":
+        app.keeping().new_literal_key(where)
+        click.echo("[audit]")
+        click.echo(f'literal_key = "{where}"')
+        return
+    public = app.keeping().new_signing_key(where)
+    click.echo("[audit]")
+    click.echo(f'signing_key = "{where}"')
+    click.echo(f'public_keys = ["{public}"]')
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# `safeconsole audit prune`: old sessions are packed, older ones removed, each leaving a tombstone.
+
+
+PRUNED_COLUMNS = ("session", "act", "why", "freed_bytes")
+
+
+@click.command("prune")
+@click.option("--remove-before", type=Moment(), default=None, help="Remove sessions opened before, such as 365d.")
+@click.option("--pack-before", type=Moment(), default=None, help="Pack sessions opened before, such as 30d.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@format_option
+@click.pass_obj
+def prune_command(
+    app: HasKeeping, remove_before: str | None, pack_before: str | None, *, dry_run: bool, form: str
+) -> None:
+    """
+    Remove or pack old sessions.
+
+    What is removed leaves its head in the host log, so that `verify` still holds. A session whose
+    review is open, and one that does not verify, is kept.
+    """
+    if remove_before is None and pack_before is None:
+        raise ConfigurationError("nothing to do", instead="give --remove-before 365d, --pack-before 30d, or both")
+    done = app.keeping().prune(remove_before=remove_before or "", pack_before=pack_before or "", dry=dry_run)
+    write_rows(PRUNED_COLUMNS, [(one.session, one.act, one.why, one.freed_bytes) for one in done], form)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# `safeconsole audit ship`: send what the configured sinks have not taken yet.
+
+
+SHIPPED_COLUMNS = ("sink", "lines", "trouble")
+NOT_ALL_TAKEN = 1
+"""Exit code when a sink did not take everything."""
+
+
+@click.command("ship")
+@format_option
+@click.pass_context
+def ship_command(ctx: click.Context, form: str) -> None:
+    """Send copies to the configured sinks, once; a console does the same in the background."""
+    app: HasKeeping = ctx.obj
+    done = list(app.keeping().ship())
+    if not done:
+        click.echo("no sink is configured; see docs/audit.md, audit.sinks", err=True)
+    write_rows(SHIPPED_COLUMNS, [(one.sink, one.lines, one.trouble) for one in done], form)
+    if any(one.trouble for one in done):
+        ctx.exit(NOT_ALL_TAKEN)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# `safeconsole audit replay`: what the terminal showed, played back.
+
+
+@click.command("replay")
+@click.argument("session")
+@click.option("--speed", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True, help="Times as fast.")
+@click.option("--max-idle", type=click.FloatRange(0), default=2.0, show_default=True, help="Longest pause, in seconds.")
+@click.pass_obj
+def replay_command(app: HasKeeping, session: str, speed: float, max_idle: float) -> None:
+    """Play back what the terminal showed in SESSION; the beginning of its id is enough."""
+    archive = app.archive()
+    entries = list(archive.entries(session))
+    if not entries:
+        raise ConfigurationError(f"nothing of session {session} can be read")
+    try:
+        recorded = app.keeping().recording(entries[0].session)
+    except ConfigurationError as error:
+        if noted_digest(entries):
+            raise ConfigurationError(GONE, instead=error.instead) from error
+        raise
+    doubt = doubt_about(recorded, entries, archive.verify(entries[0].session))
+    if doubt:
+        click.echo(f"WARNING: {doubt}", err=True)
+    before = 0.0
+    for moment, text in recorded.outputs:
+        time.sleep(min(max(moment - before, 0.0), max_idle) / speed)
+        before = moment
+        sys.stdout.write(tame(text))
+        sys.stdout.flush()
+    sys.stdout.write("\x1b[0m\n" if sys.stdout.isatty() else "\n")
+    if doubt:
+        click.echo(f"WARNING: {doubt}", err=True)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# `safeconsole audit serve`: the review queue in a browser, on this computer only.
+
+
+class HasDesk(HasReviews, HasKeeping, Protocol):
+    """What `ctx.obj` must offer to this command."""
+
+
+@click.command("serve")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="On 127.0.0.1; one that is free when 0.")
+@click.pass_obj
+def serve_command(app: HasDesk, port: int) -> None:
+    """
+    Show the queue, the stories and the search as a web page.
+
+    Only on 127.0.0.1; the address that is printed works once, for one browser. Ends with Ctrl-C.
+    """
+    # Imported here: no other command needs a web server.
+    from safeconsole.web.routes import Desk
+    from safeconsole.web.server import LOOPBACK, PageServer, new_keys
+
+    try:
+        server = PageServer(port)
+    except OSError as error:
+        raise ConfigurationError(f"port {port} cannot be had: {(error.strerror or '').lower()}") from error
+    keys = new_keys(server.server_port)
+    server.desk = Desk(archive=app.archive, reviews=app.reviews, recording=app.keeping().recording, keys=keys)
+    click.echo(f"http://{LOOPBACK}:{server.server_port}/open?token={keys.token}")
+    click.echo("open it in a browser on this computer; Ctrl-C ends it", err=True)
+    with server, contextlib.suppress(KeyboardInterrupt):
+        server.serve_forever()

@@ -1,0 +1,114 @@
+"""`safeconsole audit export` and the options that say which statements are meant."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import click
+import msgspec
+
+from safeconsole.audit.export import ocsf_event
+from safeconsole.audit.search import OUTCOMES, VERDICTS, Archive, found, moment_of, query_of
+from safeconsole.audit.story import StatementStory
+from safeconsole.cli.rows import write_rows
+from safeconsole.errors import ConfigurationError
+from safeconsole.output.cells import safe
+
+# --------------------------------------------------------------------------------------------------------------------
+# The options by which `audit search` and `audit export` say which statements are meant.
+
+
+class Moment(click.ParamType[str]):
+    """A UTC time, the beginning of one, or how long ago (`90m`, `2h`, `7d`)."""
+
+    name = "TIME"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return it as the beginning of a journal's time."""
+        try:
+            return moment_of(value)
+        except ConfigurationError as error:
+            self.fail(error.message, param, ctx)
+
+
+QUERY_OPTIONS = (
+    click.option("--person", help="Login identity or account."),
+    click.option("--cluster", help="Cluster."),
+    click.option("--table", help="A table it names: schema.table, or table."),
+    click.option("--ticket", help="Ticket of the elevation it ran under."),
+    click.option("--verdict", type=click.Choice(VERDICTS)),
+    click.option("--outcome", type=click.Choice(OUTCOMES)),
+    click.option("--kind", help='Kind of statement, as "select" or "alter table".'),
+    click.option("--since", type=Moment(), help="From then on."),
+    click.option("--until", type=Moment(), help="Until then."),
+    click.option("--session", "sessions", multiple=True, help="Only this session; may be repeated."),
+    click.option("--console", is_flag=True, help="Also what the console asked by itself."),
+)
+
+
+def query_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options to a command, which gets them as keyword arguments."""
+    for option in reversed(QUERY_OPTIONS):
+        command = option(command)
+    return command
+
+
+def complain(what: str) -> None:
+    """Say on standard error what could not be read."""
+    click.echo(safe(what), err=True)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# `safeconsole audit export`: every field of every statement, for other programs.
+
+
+STORY_FIELDS = StatementStory.__struct_fields__
+
+_LINES: dict[str, Callable[[StatementStory], object]] = {"jsonl": lambda story: story, "ocsf": ocsf_event}
+
+
+class HasArchiveToExport(Protocol):
+    """What `ctx.obj` must offer to this command."""
+
+    def archive(self) -> Archive:
+        """The journals of this computer."""
+        ...
+
+
+@click.command("export")
+@click.argument("text", default="")
+@query_options
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jsonl", "csv", "ocsf", "parquet"]),
+    default="jsonl",
+    show_default=True,
+    help="One JSON object a line, comma-separated values, OCSF Datastore Activity, one event a line, or Parquet.",
+)
+@click.pass_obj
+def export_command(
+    app: HasArchiveToExport, /, text: str, sessions: tuple[str, ...], form: str, **fields: object
+) -> None:
+    """Write the statements that hold TEXT, and all that the options say, with all that is known of them."""
+    stories = found(app.archive(), query_of(text, fields), sessions, unread=complain)
+    if form == "parquet":
+        if sys.stdout.isatty():
+            raise ConfigurationError("a parquet file is no text for a terminal", instead="… --format parquet > FILE")
+        from safeconsole.audit.export import write_parquet
+
+        write_parquet(stories, sys.stdout.buffer)
+        return
+    if form == "csv":
+        write_rows(STORY_FIELDS, map(_row, stories), "csv")
+        return
+    encode, shape = msgspec.json.Encoder().encode, _LINES[form]
+    for story in stories:
+        sys.stdout.write(encode(shape(story)).decode() + "\n")
+
+
+def _row(story: StatementStory) -> tuple[object, ...]:
+    values = (getattr(story, name) for name in STORY_FIELDS)
+    return tuple(", ".join(value) if isinstance(value, tuple) else value for value in values)

@@ -1,0 +1,251 @@
+"""`safeconsole audit review` and `rejudge`: sessions to look at, and what another policy would have said."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Protocol
+
+import click
+import msgspec
+
+from safeconsole.audit.record import Asked, Decided, Entry, SessionSummary
+from safeconsole.audit.rejudging import Rejudged, rejudge
+from safeconsole.audit.review import (
+    Review,
+    ReviewAct,
+    ReviewBook,
+    ReviewState,
+    lacks_closing_note,
+    reasons_for_review,
+    state_of,
+)
+from safeconsole.audit.search import Archive
+from safeconsole.cli.audit_query import Moment
+from safeconsole.cli.policy import PolicySource
+from safeconsole.cli.rows import format_option, write_rows
+from safeconsole.cluster.engine import Row
+from safeconsole.errors import ConfigurationError
+from safeconsole.output.cells import safe
+from safeconsole.policy.policy import Policy
+
+# --------------------------------------------------------------------------------------------------------------------
+# `safeconsole audit review`: the sessions that somebody else must look at.
+
+
+QUEUE_COLUMNS = ("session", "opened", "person", "cluster", "state", "reasons", "waits_for", "by", "note")
+
+
+class HasReviews(Protocol):
+    """What `ctx.obj` must offer to this command."""
+
+    def archive(self) -> Archive:
+        """The journals of this computer."""
+        ...
+
+    def reviews(self) -> ReviewBook:
+        """The review book beside them."""
+        ...
+
+
+@click.command("review")
+@click.argument("session", default="")
+@click.option("--approve", "act", flag_value=ReviewAct.APPROVE.value, help="It was right.")
+@click.option("--flag", "act", flag_value=ReviewAct.FLAG.value, help="It needs to be talked about; with --note.")
+@click.option("--note", default="", help="What there is to say; alone, it is the person's own closing note.")
+@click.option("--all", "everything", is_flag=True, help="List reviewed sessions too.")
+@format_option
+@click.pass_obj
+def review_command(app: HasReviews, session: str, act: str | None, note: str, *, everything: bool, form: str) -> None:
+    """
+    List the sessions that wait for a review, or review SESSION.
+
+    Nobody reviews their own session. A break-glass session waits for its person's closing note first.
+    """
+    summaries, book = app.archive().sessions(), app.reviews()
+    if not session:
+        if act or note:
+            raise ConfigurationError("which session?", instead="safeconsole audit review SESSION --approve")
+        write_rows(QUEUE_COLUMNS, _queue(summaries, book.reviews(), everything=everything), form)
+        return
+    if act is None and not note:
+        raise ConfigurationError(
+            "say what you think of it: --approve, --flag or --note",
+            instead=f"safeconsole audit show {session} tells what was done",
+        )
+    summary = _summary(summaries, session)
+    review = book.add(summary, ReviewAct(act or ReviewAct.NOTE), note)
+    click.echo(safe(f"session {review.session}: {review.act} by {review.by}"))
+    ended = [summary for summary in summaries if not summary.live]
+    waiting = [row[0] for row in _queue(tuple(ended), book.reviews(), everything=False)]
+    if waiting:
+        click.echo(f"next: safeconsole audit show {waiting[0]}", err=True)
+
+
+def _summary(summaries: tuple[SessionSummary, ...], session: str) -> SessionSummary:
+    exact = [summary for summary in summaries if summary.session == session]
+    found = exact or [summary for summary in summaries if summary.session.startswith(session)]
+    if len(found) != 1:
+        what = "is ambiguous" if found else "does not exist"
+        raise ConfigurationError(f"session {session} {what}", instead="safeconsole audit list names them")
+    return found[0]
+
+
+def _queue(summaries: tuple[SessionSummary, ...], reviews: tuple[Review, ...], *, everything: bool) -> list[Row]:
+    wanted = {ReviewState.PENDING, ReviewState.FLAGGED} | ({ReviewState.APPROVED} if everything else set())
+    rows = []
+    for summary in summaries:
+        state = state_of(summary, reviews)
+        if state not in wanted:
+            continue
+        last = next((review for review in reversed(reviews) if review.session == summary.session), None)
+        # Nobody keeps what they did from being seen by leaving the session open.
+        waits = "its end" if summary.live else summary.person if lacks_closing_note(summary, reviews) else "a reviewer"
+        rows.append(
+            (
+                summary.session,
+                summary.opened,
+                summary.person,
+                summary.cluster,
+                state.value,
+                ", ".join(reasons_for_review(summary)),
+                waits if state is ReviewState.PENDING else "",
+                last.by if last else "",
+                last.note if last else "",
+            )
+        )
+    return rows
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# `safeconsole audit rejudge`: what another policy would have said to what was recorded; asks no server.
+
+
+REJUDGED_COLUMNS = (
+    "asked", "session", "statement", "person", "cluster", "change", "was", "now", "rules", "message", "sql",
+)  # fmt: skip
+
+
+class Change(StrEnum):
+    """What another policy makes of a recorded decision."""
+
+    STRICTER = "stricter"
+    LOOSER = "looser"
+    SAME = "same"
+    UNPROVEN = "unproven"
+
+
+class Span(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Which recorded decisions are judged again; "" is any.
+
+    Attributes:
+        sessions: ids or their beginnings, none for all.
+        person, cluster: whose, and where.
+        since, until: beginnings of UTC times, both included.
+        console: also what the console asked by itself.
+    """
+
+    sessions: tuple[str, ...] = ()
+    person: str = ""
+    cluster: str = ""
+    since: str = ""
+    until: str = ""
+    console: bool = False
+
+
+class HasJournalsAndPolicies(Protocol):
+    """What `ctx.obj` must offer to this command."""
+
+    @property
+    def policies(self) -> PolicySource:
+        """Where policies come from."""
+        ...
+
+    def archive(self) -> Archive:
+        """The journals of this computer."""
+        ...
+
+
+@click.command("rejudge")
+@click.option("--policy", "name", metavar="NAME|FILE", required=True, help="The policy to try.")
+@click.option("--since", type=Moment(), help="From then on.")
+@click.option("--until", type=Moment(), help="Until then.")
+@click.option("--person", default="", help="Login identity.")
+@click.option("--cluster", default="", help="Cluster.")
+@click.option("--session", "sessions", multiple=True, help="Only this session; may be repeated.")
+@click.option("--console", is_flag=True, help="Also what the console asked by itself.")
+@click.option("--all", "everything", is_flag=True, help="Also decisions that would stay as they were.")
+@format_option
+@click.pass_obj
+def rejudge_command(app: HasJournalsAndPolicies, /, name: str, *, everything: bool, form: str, **span: object) -> None:
+    """
+    Judge recorded statements again by another policy, from the facts recorded with them.
+
+    Nothing is asked of any server and nothing is run. Prints what would be decided otherwise; a decision is
+    "unproven" where the policy names a fact that was not recorded then. The counts go to standard error.
+    """
+    policy = app.policies.load(name)
+    counts: Counter[Change] = Counter()
+    given = {name: value for name, value in span.items() if value is not None}
+    found = _rejudged(app.archive(), policy, Span(**given), counts)  # type: ignore[arg-type]  # click has checked them
+    write_rows(REJUDGED_COLUMNS, (row for change, row in found if everything or change is not Change.SAME), form)
+    told = ", ".join(f"{counts[change]} {change}" for change in Change)
+    click.echo(f"{safe(policy.label)}: {counts.total()} decisions judged again: {told}", err=True)
+
+
+def _rejudged(archive: Archive, policy: Policy, span: Span, counts: Counter[Change]) -> Iterator[tuple[Change, Row]]:
+    for summary in _sessions(archive, span):
+        if summary.trouble:
+            click.echo(f"session {safe(summary.session)} cannot be read whole: {safe(summary.trouble)}", err=True)
+        asked: dict[int, Asked] = {}
+        held: list[tuple[Entry, Decided]] = []
+        for entry in archive.entries(summary.session):
+            if isinstance(entry.record, Asked):
+                asked[entry.record.statement] = entry.record
+            elif isinstance(entry.record, Decided) and _is_within(entry.time, span):
+                held.append((entry, entry.record))
+        for (entry, decided), again in zip(held, rejudge(policy, (each for _, each in held)), strict=True):
+            question = asked.get(decided.statement)
+            if question is not None and question.by_console and not span.console:
+                continue
+            change = _change(again)
+            counts[change] += 1
+            yield change, _row(summary, entry, question.sql if question else "", change, again)
+
+
+def _sessions(archive: Archive, span: Span) -> Iterator[SessionSummary]:
+    summaries = archive.sessions()
+    # A beginning that names none, or more than one, is refused by the archive, not passed over.
+    named = {next(archive.entries(each)).session for each in span.sessions}
+    for summary in summaries:
+        over = bool(span.since) and bool(summary.closed) and not _is_within(summary.closed, Span(since=span.since))
+        if (
+            (not named or summary.session in named)
+            and (not span.person or span.person == summary.person)
+            and (not span.cluster or span.cluster == summary.cluster)
+            and not over
+        ):
+            yield summary
+
+
+def _is_within(time: str, span: Span) -> bool:
+    return time >= span.since and (not span.until or time[: len(span.until)] <= span.until)
+
+
+def _change(again: Rejudged) -> Change:
+    if again.missing:
+        return Change.UNPROVEN
+    if again.is_stricter:
+        return Change.STRICTER
+    return Change.LOOSER if again.is_looser else Change.SAME
+
+
+def _row(summary: SessionSummary, entry: Entry, sql: str, change: Change, again: Rejudged) -> Row:
+    where = (entry.time, summary.session, again.statement, summary.person, summary.cluster)
+    if change is Change.UNPROVEN:
+        said: Row = ("", "", f"not recorded then: {', '.join(again.missing)}")
+    else:
+        said = (again.now.verdict.word, ", ".join(again.now.rules), again.now.message)
+    return (*where, change.value, again.was.word, *said, sql)

@@ -1,0 +1,219 @@
+"""`safeconsole check`: what would be decided, as data; no statement is run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import lru_cache
+from typing import Any
+
+import click
+from msgspec.structs import asdict, replace
+
+from safeconsole.cli.application import Application, Door, Judge
+from safeconsole.cli.rows import write_rows
+from safeconsole.cli.sql import read_script
+from safeconsole.errors import ConfigurationError
+from safeconsole.output.confirming import NoTerminal
+from safeconsole.output.style import FORMATS
+from safeconsole.policy.decision import Considered, Decision, Facts, addressed, judged_as_asked, with_disagreement
+from safeconsole.policy.explanation import facts_behind, limit_origins
+from safeconsole.policy.facts import statement_facts
+from safeconsole.policy.policy import Policy, judge
+from safeconsole.sqltext.analysis import analyse
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.vocabulary import Effect, Route, Verdict
+
+COLUMNS = (
+    "sql", "kind", "effects", "tables", "functions", "hazards", "verdict", "route", "rules", "limits", "message",
+)  # fmt: skip
+"""What is said of each statement."""
+
+There = Callable[[str, LexicalRules | None], list[dict[str, Any]]]
+"""What a cluster says of a text; see `_asked_there`."""
+
+_SQL_MODES = ("ansi_quotes", "no_backslash_escapes", "pipes_as_concat", "oracle")
+
+TABLE_COLUMNS = ("sql", "kind", "effects", "verdict", "route", "hazards", "message")
+"""What of it fits a screen."""
+
+
+@click.command()
+@click.argument("arguments", metavar="[CLUSTER] [SQL]", nargs=-1)
+@click.option("-f", "--file", "file", metavar="FILE", help="Check the statements of a file, `-` for standard input.")
+@click.option("--engine", type=click.Choice(("mysql", "mariadb", "sqlite")), help="Read it as this family member.")
+@click.option("--to", type=click.Choice(("replica", "primary")), help="As if it were sent there.")
+@click.option("--policy", default="", metavar="NAME|FILE", help="Judge by this policy.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.pass_obj
+def check(app: Application, /, arguments: tuple[str, ...], file: str | None, form: str, **given: str | None) -> None:
+    """
+    Say what would be decided for SQL, a file, or standard input (`-`), and run nothing.
+
+    With a CLUSTER its nodes are measured and asked for their opinion; without one no connection is opened.
+    With --format jsonl, standard input holds one {"sql": …, "sql_mode"?: …} a line, and one object comes back for
+    each, in order. Exits 0 whatever the verdicts are: they are the answer.
+    """
+    cluster, text = _cluster_and_text(app, arguments)
+    engine, to, policy = given["engine"] or "", given["to"] or "", given["policy"] or ""
+    if text in {None, "-"} and file is None and form == "jsonl":
+        judge = lru_cache(maxsize=64)(
+            lambda sql_mode: app.judge(cluster=cluster, engine=engine, policy=policy, to=to, sql_mode=sql_mode)
+        )
+        with _asked_there(app, cluster, to, policy) if cluster and not engine else nullcontext() as there:
+            for number, line in enumerate(sys.stdin.buffer, start=1):
+                if line.strip():
+                    sys.stdout.write(_checked_line(line, number, judge, there))
+                    # Who asks line by line waits for each answer.
+                    sys.stdout.flush()
+        return
+    script = read_script(file) if text in {None, "-"} else str(text)
+    if cluster and not engine:
+        with _asked_there(app, cluster, to, policy) as there:
+            found = there(script, None)
+    else:
+        judging = app.judge(cluster=cluster, engine=engine, policy=policy, to=to)
+        found = [checked(judging.consider(each), judging.policy) for each in analyse(script, judging.rules)]
+    if not found:
+        raise ConfigurationError("there is no statement to check")
+    columns = TABLE_COLUMNS if form == "table" else COLUMNS
+    if form == "json":
+        click.echo(json.dumps(found, ensure_ascii=False, indent=2))
+    elif form == "jsonl":
+        for each in found:
+            click.echo(json.dumps(each, ensure_ascii=False))
+    else:
+        write_rows(columns, [tuple(_cell(each[name]) for name in columns) for each in found], form)
+
+
+def checked(considered: Considered, policy: Policy) -> dict[str, Any]:
+    """Return what is said of one statement, by the names of `COLUMNS`, and why it is."""
+    statement, decision = considered.statement, considered.decision
+    hazards = dict.fromkeys((*statement.hazards, *considered.estimate.hazards))
+    return {
+        "sql": statement.text,
+        "kind": statement.kind,
+        "effects": sorted(statement.effects),
+        "tables": list(dict.fromkeys(str(table) for table in statement.tables)),
+        "functions": list(dict.fromkeys(statement.functions)),
+        "hazards": [{"id": each.id, "why": each.why, "instead": each.instead} for each in hazards],
+        "verdict": decision.verdict.word,
+        "route": Route.NONE.value if decision.verdict is Verdict.DENY else considered.route.value,
+        "rules": list(decision.rules),
+        "limits": asdict(decision.limits),
+        "message": decision.message,
+        "instead": decision.instead,
+        "policy": decision.policy,
+        "facts": facts_behind(considered, policy),
+        "limit_origins": limit_origins(decision, policy),
+    }
+
+
+def _checked_line(line: bytes, number: int, judge: Callable[[str], Judge], there: There | None) -> str:
+    """Check one line of JSON; several statements in it come back as one, the strictest."""
+    text, sql_mode = _question(line, number)
+    judging = judge(sql_mode)
+    if there is not None:
+        found = there(text, judging.rules if sql_mode else None)
+    else:
+        found = [checked(judging.consider(each), judging.policy) for each in analyse(text, judging.rules)]
+    if not found:
+        found = [checked(judging.consider(_nothing(text)), judging.policy)]
+    return json.dumps(_strictest(found, text), ensure_ascii=False) + "\n"
+
+
+def _question(line: bytes, number: int) -> tuple[str, str]:
+    try:
+        asked = json.loads(line)
+    except (ValueError, RecursionError):
+        # Not JSON, not UTF-8, or nested deeper than anything that could be meant.
+        asked = None
+    if isinstance(asked, dict):
+        text, sql_mode = asked.get("sql"), asked.get("sql_mode", "")
+        if isinstance(text, str) and isinstance(sql_mode, str):
+            return text, sql_mode
+    raise ConfigurationError(f'line {number} is not {{"sql": …, "sql_mode"?: …}}')
+
+
+def _nothing(text: str) -> Statement:
+    return Statement(
+        text=text, kind="unknown", effects=frozenset({Effect.UNKNOWN}), reasons=("there is no statement in it",)
+    )
+
+
+def _strictest(found: list[dict[str, Any]], text: str) -> dict[str, Any]:
+    if len(found) == 1:
+        return found[0]
+    order = [verdict.word for verdict in Verdict]
+    worst = max(found, key=lambda each: order.index(each["verdict"]))
+    together: dict[str, Any] = {
+        name: list({json.dumps(item): item for each in found for item in each[name]}.values())
+        for name in ("effects", "tables", "functions", "hazards", "rules")
+    }
+    return {**worst, **together, "sql": text, "statements": len(found)}
+
+
+def _by(policy: Policy, considered: Considered, cluster: str) -> Considered:
+    """Return what another policy says of what was found out."""
+
+    def judged(statement: Statement) -> tuple[Facts, Decision]:
+        facts = {**considered.facts, **statement_facts(statement, considered.estimate)}
+        return facts, judge(policy, facts)
+
+    statement, facts, decision = judged_as_asked(considered.statement, judged)
+    decision = with_disagreement(decision, considered.estimate, considered.route)
+    decision = addressed(decision, cluster, statement.hazards)
+    return replace(considered, statement=statement, facts=facts, decision=decision)
+
+
+@contextmanager
+def _asked_there(app: Application, cluster: str, to: str, policy: str) -> Iterator[There]:
+    """
+    Say of texts what a cluster says of them, by its own policy, or by another over the same facts.
+
+    Yields:
+        A function of a text and the rules that its writer gave, if any. Where the text means something else by those
+        than by the servers' own, both readings are checked.
+    """
+    other = app.policies.load(policy) if policy else None
+    door = Door(cluster=cluster, face="check", confirmer=NoTerminal(), to=to)
+    with app.open(door) as session:
+        gate = session.gate
+
+        def said(statement: Statement) -> dict[str, Any]:
+            considered = gate.check(statement)
+            if other is not None:
+                considered = _by(other, considered, cluster)
+            return checked(considered, other or gate.policy)
+
+        def there(text: str, given: LexicalRules | None) -> list[dict[str, Any]]:
+            statements = gate.split(text)
+            if given is not None:
+                own = session.rules()
+                modes = {name: getattr(given, name) for name in _SQL_MODES}
+                read = analyse(text, replace(own, **modes), schema=gate.status().schema)
+                statements = (*statements, *(each for each in read if each not in statements))
+            return [said(each) for each in statements]
+
+        yield there
+
+
+def _cluster_and_text(app: Application, arguments: tuple[str, ...]) -> tuple[str, str | None]:
+    match arguments:
+        case ():
+            return "", None
+        case (only,):
+            return (only, None) if only in app.settings().clusters else ("", only)
+        case (cluster, text):
+            return cluster, text
+        case _:
+            raise click.UsageError("give at most a cluster and one text; quote the text")
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401
+    if isinstance(value, list):
+        return ", ".join(str(item["id"]) if isinstance(item, dict) else str(item) for item in value)
+    return json.dumps(value) if isinstance(value, dict) else str(value)

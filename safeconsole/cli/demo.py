@@ -1,0 +1,144 @@
+"""`safeconsole demo`: the console on a cluster of its own, a scripted tour, or the cluster alone."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import sys
+import threading
+
+import click
+import msgspec
+
+from safeconsole.cli.application import Application, Door, Stage
+from safeconsole.cli.sql import ask_on_terminal, open_console, run_scripts
+from safeconsole.errors import SafeConsoleError
+from safeconsole.output.confirming import NoTerminal
+from safeconsole.output.style import FORMATS
+
+# --------------------------------------------------------------------------------------------------------------------
+# The scripted tour of the demo: every step is a real command line, run down the same road as any other.
+
+
+class TourStep(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One step.
+
+    Attributes:
+        says: what it shows.
+        arguments: the command line after `safeconsole --config FILE`.
+        expected: the exit code that proves it.
+    """
+
+    says: str
+    arguments: tuple[str, ...]
+    expected: int
+
+
+def steps(cluster: str, *, embedded: bool) -> tuple[TourStep, ...]:
+    """Return the tour of a cluster; the embedded engine has a twin of its own for the incident's query."""
+    sizes = (
+        "SELECT name, SUM(pgsize) FROM dbstat GROUP BY name"
+        if embedded
+        else "SELECT table_schema, table_name, data_length+index_length FROM information_schema.tables"
+    )
+    read = "SELECT status, COUNT(*) AS orders FROM orders GROUP BY status"
+    write = "UPDATE orders SET status='x' WHERE id=1"
+    elevation = ("--reason", "the tour", "--ticket", "DEMO-1", "--confirm", cluster)
+    return (
+        TourStep(
+            says="A read goes to a proven replica, under limits.", arguments=("sql", cluster, "-e", read), expected=0
+        ),
+        TourStep(says="A write is stopped, with evidence.", arguments=("sql", cluster, "-e", write), expected=3),
+        TourStep(
+            says="The incident's query, the size of all tables, is stopped on the primary and offered a safer way.",
+            arguments=("sql", cluster, "--to", "primary", "-e", sizes),
+            expected=3,
+        ),
+        TourStep(
+            says="The write runs once it is elevated: a reason, a ticket, the cluster's name.",
+            arguments=("sql", cluster, *elevation, "-e", write),
+            expected=0,
+        ),
+        TourStep(says="All of it is in a journal that shows tampering.", arguments=("audit", "list"), expected=0),
+        TourStep(says="", arguments=("audit", "verify"), expected=0),
+    )
+
+
+def walk(app: Application, stage: Stage) -> int:
+    """Walk the tour; 0 when every step ended as it should, 1 at the first that did not."""
+    from safeconsole.cli.root import main
+
+    embedded = all("/" in node for node in stage.nodes)
+    for step in steps(stage.cluster, embedded=embedded):
+        _say(f"\n# {step.says}" if step.says else "")
+        _say(f"$ safeconsole {shlex.join(step.arguments)}")
+        code = main(["--config", stage.config, *step.arguments], app)
+        if code:
+            _say(f"(exit {code})")
+        if code != step.expected:
+            raise SafeConsoleError(f"the tour expected exit {step.expected}, this is {code}")
+    _say("\nThe tour is over. In a terminal `safeconsole demo` opens the console on this cluster.")
+    return 0
+
+
+def _say(text: str) -> None:
+    sys.stdout.flush()
+    if text:
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# `safeconsole demo`: the console on a cluster of its own, a scripted tour, or the cluster alone.
+
+
+WELCOME = """\
+A shop of its own ({engine}): one primary, two replicas, nothing that can break. Try:
+  SELECT status, COUNT(*) FROM orders GROUP BY status;
+  UPDATE orders SET status = 'paid' WHERE id = 1;      stopped: it writes
+  \\elevate trying it out                               then run the update again
+  \\why  \\topology  \\help                               \\quit leaves
+"""
+
+
+@click.command()
+@click.option(
+    "--engine", type=click.Choice(("embedded", "mariadb", "mysql")), default="embedded", show_default=True,
+    help="Real servers are found on this machine or fetched; see `make servers`.",
+)  # fmt: skip
+@click.option("-e", "--execute", "texts", metavar="SQL", multiple=True, help="Run this and leave; may be repeated.")
+@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option("--serve", is_flag=True, help="Print one JSON line about the cluster and keep it up until a signal.")
+@click.pass_obj
+def demo(app: Application, engine: str, texts: tuple[str, ...], form: str, *, serve: bool) -> int:
+    """
+    Try the console on a cluster of its own, which is gone afterwards.
+
+    In a terminal it opens the console; without one it walks a short tour.
+    """
+    leaving = threading.Event()
+    if serve:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, lambda *_: leaving.set())
+    with app.stage(engine) as stage:
+        app.configure(stage.config)
+        if serve:
+            return _serve(stage, leaving)
+        if texts:
+            with app.open(Door(cluster=stage.cluster, face="one-shot", confirmer=NoTerminal())) as session:
+                run_scripts(app, session, texts, form=form)
+            return 0
+        if not sys.stdin.isatty():
+            return walk(app, stage)
+        click.echo(WELCOME.format(engine=engine), err=True)
+        return open_console(app, Door(cluster=stage.cluster, face="sql", confirmer=ask_on_terminal(app)))
+
+
+def _serve(stage: Stage, leaving: threading.Event) -> int:
+    described = {"config": stage.config, "cluster": stage.cluster, "nodes": list(stage.nodes)}
+    sys.stdout.write(json.dumps(described) + "\n")
+    sys.stdout.flush()
+    leaving.wait()
+    return 0

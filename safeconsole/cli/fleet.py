@@ -1,0 +1,358 @@
+"""`safeconsole fleet`, and `capacity` of many clusters: one read on many, with a column that says whose row it is."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from msgspec.structs import replace
+
+from safeconsole.audit.record import Record
+from safeconsole.capacity.asking import Asker, Conduct, Progress
+from safeconsole.capacity.reports import Report
+from safeconsole.capacity.sizes import SchemaSize, TableSize, by_schema, largest, matching
+from safeconsole.capacity.survey import survey
+from safeconsole.cli.application import Application, Door
+from safeconsole.cli.capacity import Wish
+from safeconsole.cli.capacity_views import View, headline, schemas_view, tables_view
+from safeconsole.cli.rows import format_option
+from safeconsole.cli.sql import read_script
+from safeconsole.cluster.engine import Column, Row
+from safeconsole.errors import ConfigurationError
+from safeconsole.fleet.asking import AT_ONCE, ClusterOutcome, Underway, clusters_named, over_clusters
+from safeconsole.output.cells import counted
+from safeconsole.output.confirming import NoTerminal
+from safeconsole.output.evidence import error_text
+from safeconsole.output.formats import TEXT_FORMATS, RowWriter, writer_for
+from safeconsole.output.presenting import Screen, screen_of
+from safeconsole.output.progress import JobProgress
+from safeconsole.output.style import in_words
+from safeconsole.policy.decision import Considered
+from safeconsole.policy.watchdog import Sample
+
+# --------------------------------------------------------------------------------------------------------------------
+# `safeconsole fleet`: one read on many clusters, with a column that says whose row it is.
+
+
+Found = TypeVar("Found")
+
+
+@click.command()
+@click.argument("patterns", nargs=-1, required=True, metavar="CLUSTERS...")
+@click.option("-e", "--execute", "text", metavar="SQL", help="The statement to run.")
+@click.option("-f", "--file", "file", metavar="FILE", help="Take it from a file, `-` for standard input.")
+@click.option("-D", "--schema", default="", help="Schema to start in.")
+@click.option("--timeout", type=float, metavar="S", help="Seconds it may run on each, up to the policy's ceiling.")
+@click.option("--max-rows", type=int, metavar="N", help="Rows that each may give, up to the policy's ceiling.")
+@click.option("--at-once", type=click.IntRange(1, 64), default=AT_ONCE, show_default=True, help="Clusters at a time.")
+@format_option
+@click.pass_obj
+def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: int, **given: object) -> int:
+    """
+    Run one statement on many CLUSTERS, named or as shell patterns, on a replica of each.
+
+    Every cluster walks the whole road by itself: its policy, its limits, its journal. Rows come as they arrive, with
+    the cluster's name before them. When a limit stops one, no further cluster is begun. Ctrl-C stops what runs, on the
+    servers too; a second one leaves. The exit code is that of the clusters that did not end well, the highest when they
+    differ.
+    """
+    text, file = given["text"], given["file"]
+    if bool(text) == bool(file):
+        raise click.UsageError("give one statement, with -e or -f")
+    sql = str(text) if text else read_script(str(file))
+    limits = {
+        name: float(str(value))
+        for name, value in (("run_seconds", given["timeout"]), ("fetched_rows", given["max_rows"]))
+        if value is not None
+    }
+    clusters = clusters_named(patterns, app.settings().clusters)
+    # Looked up before the threads begin: what is found out once is found out by one of them.
+    app.policies.names()
+    screen = screen_of(sys.stdout, sys.stderr, app.environ)
+    sink, underway = _FleetResult(screen, form), Underway()
+
+    def work(cluster: str) -> int:
+        door = Door(
+            cluster=cluster,
+            face="fleet",
+            confirmer=NoTerminal(),
+            to="replica",
+            schema=str(given["schema"]),
+            limits=limits,
+        )
+        with app.open(door) as session, underway.holding(session.gate.stop):
+            statements = session.gate.split(sql)
+            if len(statements) != 1:
+                raise ConfigurationError(f"a fleet runs one statement at a time, and there are {len(statements)}")
+            presenter = _MemberPresenter(cluster, sink)
+            session.gate.run(statements[0], presenter)
+            return presenter.count
+
+    with stopped_by_the_person(underway):
+        members = tell_members(over_clusters(clusters, work, at_once=at_once, underway=underway), screen, underway)
+    sink.end()
+    return exit_code_of(members)
+
+
+@contextmanager
+def stopped_by_the_person(underway: Underway) -> Iterator[None]:
+    """Have Ctrl-C stop what is under way, in place of interrupting whatever line is at work just then."""
+    before = signal.signal(signal.SIGINT, lambda *_: underway.interrupt())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def exit_code_of(members: Sequence[ClusterOutcome[Any]]) -> int:
+    """Return 0 when every cluster ended well; else the highest code of those that did not, 5 for one not begun."""
+    codes = [member.error.exit_code for member in members if member.error is not None]
+    codes += [5 for member in members if not member.begun]
+    return max(codes, default=0)
+
+
+def tell_members(
+    members: Iterable[ClusterOutcome[Found]],
+    screen: Screen,
+    underway: Underway,
+    *,
+    before: Callable[[], None] = lambda: None,
+) -> list[ClusterOutcome[Found]]:
+    """
+    Say of each cluster how it ended, as it ends, and of all how many did.
+
+    Args:
+        underway: knows whether it was the person who stopped them.
+        before: called before anything is said.
+    """
+    held: list[ClusterOutcome[Found]] = []
+    echoed = False
+    for member in members:
+        held.append(member)
+        before()
+        if underway.words and not echoed and screen.messages_look.terminal:
+            # The terminal has shown `^C` where the next line begins.
+            screen.messages.write("\n")
+            echoed = True
+        if member.error is not None:
+            screen.messages.write(f"{member.cluster}: {error_text(member.error).removeprefix('safeconsole: ')}")
+        elif not member.begun:
+            why = "you stopped it" if underway.words else "another cluster ran into a limit"
+            screen.messages.write(f"{member.cluster}: not begun, since {why}\n")
+    before()
+    well = sum(member.error is None and member.begun for member in held)
+    screen.messages.write(f"{well} of {counted(len(held), 'cluster')} answered\n")
+    return held
+
+
+class _FleetResult:
+    """One result made of many: rows of all clusters under one head, written by one at a time."""
+
+    def __init__(self, screen: Screen, form: str) -> None:
+        self._screen = screen
+        self._form = form
+        self._lock = threading.Lock()
+        self._columns: tuple[str, ...] | None = None
+        self._writer: RowWriter | None = None
+        self.wants_text = form in TEXT_FORMATS
+
+    def begin(self, cluster: str, columns: tuple[Column, ...]) -> None:
+        """Write the head; a cluster whose columns are other ones has no place here."""
+        names = tuple(column.name for column in columns)
+        with self._lock:
+            if self._columns is None:
+                self._columns = names
+                whole = (Column(name="cluster"), *columns)
+                self._writer = writer_for(self._form, whole, self._screen.data, self._screen.data_look)
+            elif names != self._columns:
+                raise ConfigurationError(
+                    f"{cluster} has other columns than the clusters before it: {', '.join(names)}",
+                    instead="name the columns in the statement",
+                )
+
+    def rows(self, cluster: str, batch: Sequence[Row]) -> None:
+        """Write rows of one cluster."""
+        with self._lock:
+            if self._writer is not None:
+                self._writer.rows([(cluster, *row) for row in batch])
+
+    def end(self) -> None:
+        """Close the format."""
+        if self._writer is not None:
+            self._writer.end()
+        self._screen.data.flush()
+
+
+class _MemberPresenter:
+    """Hands one cluster's rows to the sink of all."""
+
+    def __init__(self, cluster: str, sink: _FleetResult) -> None:
+        self._cluster = cluster
+        self._sink = sink
+        self.count = 0
+
+    @property
+    def wants_text(self) -> bool:
+        """Whether values are wanted as the text the server sent."""
+        return self._sink.wants_text
+
+    def begin(self, _considered: Considered, columns: tuple[Column, ...]) -> None:
+        """Take the columns."""
+        if columns:
+            self._sink.begin(self._cluster, columns)
+
+    def rows(self, batch: Sequence[Row]) -> None:
+        """Hand rows on."""
+        self._sink.rows(self._cluster, batch)
+        self.count += len(batch)
+
+    def waits(self, _what: str) -> None:
+        """Show nothing."""
+
+    def progress(self, _sample: Sample) -> None:
+        """Show nothing: many statements run at a time."""
+
+    def warned(self, _warnings: Sequence[str]) -> None:
+        """Show nothing."""
+
+    def end(self, _ended: Record) -> None:
+        """Show nothing: how it ended is told by the outcome of all."""
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# `safeconsole capacity 'orders-*'`: the reports of many clusters side by side, with a column that says whose.
+
+
+_ALONE = ("leftovers", "plan", "verify", "indexes", "unseen", "since", "html", "last")
+
+
+class _Sized(msgspec.Struct, frozen=True, kw_only=True):
+    """What is kept of one cluster's report."""
+
+    report: Report
+    schemas: list[SchemaSize]
+    tables: list[TableSize]
+
+
+class _Together:
+    """Shows the progress of many surveys as one."""
+
+    def __init__(self, progress: JobProgress) -> None:
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._of: dict[str, Progress] = {}
+
+    def watcher(self, cluster: str) -> _One:
+        """Return what one survey shows its progress to."""
+        return _One(cluster, self.take)
+
+    def take(self, cluster: str, progress: Progress) -> None:
+        """Redraw the line with one survey's progress."""
+        with self._lock:
+            self._of[cluster] = progress
+            waiting = "; ".join(f"{name}: {each.waiting}" for name, each in self._of.items() if each.waiting)
+            self._progress.draw(
+                sum(each.done for each in self._of.values()),
+                sum(max(each.expected, each.done) for each in self._of.values()),
+                waiting,
+            )
+
+
+class _One:
+    """One survey's part of the line."""
+
+    def __init__(self, cluster: str, take: Callable[[str, Progress], None]) -> None:
+        self._cluster = cluster
+        self._take = take
+
+    def show(self, progress: Progress) -> None:
+        """Hand it on."""
+        self._take(self._cluster, progress)
+
+
+def capacity_of_many(
+    app: Application, clusters: tuple[str, ...], wish: Wish, screen: Screen, write: Callable[[View], None]
+) -> int:
+    """
+    Survey clusters, a few at a time, and show their tables or schemas together, the largest first.
+
+    Returns:
+        The exit code, as of `fleet`.
+
+    Raises:
+        UsageError: what was asked for is of one cluster.
+    """
+    alone = [name for name in _ALONE if getattr(wish, name)]
+    if alone:
+        raise click.UsageError(f"--{alone[0]} is of one cluster at a time")
+    app.policies.names()
+    progress = JobProgress(screen.messages, screen.messages_look, noun="tables")
+    together, underway = _Together(progress), Underway()
+
+    def work(cluster: str) -> _Sized:
+        door = Door(cluster=cluster, face="job", confirmer=NoTerminal())
+        with app.open(door) as session, underway.holding(session.gate.stop):
+            asker = Asker(gate=session.gate, rules=session.rules)
+            watcher = together.watcher(cluster)
+            conduct = Conduct(watcher=watcher, patience_seconds=wish.patience * 60, rest=underway.rest)
+            nodes = app.settings().clusters[cluster].nodes
+            report = survey(asker, app.reports(), conduct, schema=wish.schema, afresh=wish.afresh, nodes=nodes)
+        fits = matching(wish.pattern) if wish.pattern else lambda _size: True
+        return _Sized(
+            report=report,
+            schemas=by_schema(filter(fits, report.tables())),
+            tables=[] if wish.by == "schema" else largest(filter(fits, report.tables()), wish.top),
+        )
+
+    with stopped_by_the_person(underway):
+        members = tell_members(
+            over_clusters(clusters, work, underway=underway), screen, underway, before=progress.clear
+        )
+    if underway.words:
+        screen.messages.write("what was read is kept: the same command goes on from there\n")
+    found = [member for member in members if member.found is not None]
+    if wish.form == "table":
+        for member in found:
+            _say_headline(member, screen)
+    write(_merged(found, wish))
+    return exit_code_of(members)
+
+
+def _say_headline(member: ClusterOutcome[_Sized], screen: Screen) -> None:
+    assert member.found is not None
+    schemas = member.found.schemas
+    total, tables = sum(each.total_bytes for each in schemas), sum(each.tables for each in schemas)
+    said = headline(member.found.report, tables, total, len(schemas))
+    screen.messages.write(f"{in_words(said, screen.messages_look)}\n")
+
+
+def _merged(members: Iterable[ClusterOutcome[_Sized]], wish: Wish) -> View:
+    """Return the views of all clusters as one, the largest first."""
+    parts = [(member.cluster, _view(member.found, wish)) for member in members if member.found is not None]
+    lines = [
+        ((cluster, *row), replace(bar, label=f"{cluster} {bar.label}"))
+        for cluster, view in parts
+        for row, bar in zip(view.rows, view.bars, strict=True)
+    ]
+    lines.sort(key=lambda line: -(line[1].first + line[1].second))
+    shown = lines[: wish.top or None]
+    columns = parts[0][1].columns if parts else ()
+    return View(
+        columns=("cluster", *columns),
+        rows=[row for row, _ in shown],
+        bars=[bar for _, bar in shown],
+        title=f"the largest {wish.by}s of {len(parts)} clusters",
+    )
+
+
+def _view(found: _Sized, wish: Wish) -> View:
+    if wish.by == "schema":
+        whole = sum(each.total_bytes for each in found.schemas)
+        return schemas_view(found.schemas, found.report, title="", of_bytes=whole)
+    return tables_view(found.tables, found.report, title="")

@@ -1,0 +1,232 @@
+"""`safeconsole policy lint|test|show|facts`: is it sound, does it meet its examples, what does it hold."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Protocol
+
+import click
+import msgspec
+
+from safeconsole.config.settings import Settings
+from safeconsole.errors import ConfigurationError, PolicyInvalidError
+from safeconsole.policy.cases import Case, failures, lint, unmatched_rules
+from safeconsole.policy.explanation import standing_origin
+from safeconsole.policy.facts import FACTS
+from safeconsole.policy.limits import LIMIT_NAMES
+from safeconsole.policy.policy import Policy, capped
+from safeconsole.policy.rules import Rule, facts_named
+from safeconsole.sqltext.analysis import analyse
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.vocabulary import Flavour
+
+
+class PolicySource(Protocol):
+    """Where policies come from."""
+
+    def names(self) -> tuple[str, ...]:
+        """The shipped policies."""
+        ...
+
+    def load(self, name: str) -> Policy:
+        """Return a policy by shipped name or path. Raises ConfigurationError, PolicyInvalidError."""
+        ...
+
+    def cases(self, name: str) -> tuple[Case, ...]:
+        """Return the examples beside it, none when it has no such file. Raises as `load`."""
+        ...
+
+
+class HasPolicies(Protocol):
+    """What `ctx.obj` must offer to these commands."""
+
+    @property
+    def policies(self) -> PolicySource:
+        """Where policies come from."""
+        ...
+
+    def settings(self) -> Settings:
+        """The configuration in force. Raises ConfigurationError."""
+        ...
+
+
+@click.group()
+def policy() -> None:
+    """Look at policies, and hold them to their examples."""
+
+
+@policy.command("lint")
+@click.argument("names", metavar="[NAME|FILE]...", nargs=-1)
+@click.pass_obj
+def lint_command(app: HasPolicies, names: tuple[str, ...]) -> None:
+    """Check policies: facts, types, rules that never decide, rules without a case."""
+    checked = names or app.policies.names()
+    found = [line for name in checked for line in _lint(app.policies, name)]
+    for line in found:
+        click.echo(line)
+    if found:
+        raise PolicyInvalidError(_counted(len(found), "problem", "found"))
+    click.echo(f"nothing wrong: {', '.join(checked)}", err=True)
+
+
+@policy.command("test")
+@click.argument("names", metavar="[NAME|FILE]...", nargs=-1)
+@click.pass_obj
+def test_command(app: HasPolicies, names: tuple[str, ...]) -> None:
+    """Judge the cases beside policies, offline; only what differs is printed in full."""
+    wrong = 0
+    for name in names or app.policies.names():
+        cases = app.policies.cases(name)
+        if not cases:
+            raise PolicyInvalidError(f"policy {name} has no cases", instead="write them beside it, in NAME.cases.yaml")
+        failed = list(failures(app.policies.load(name), cases, _analysed))
+        for failure in failed:
+            click.echo(f"{name}: {failure.engine}: {failure.case}: {failure.what}")
+        click.echo(f"{name}: {_counted(len(cases), 'case', '')}, {len(failed)} not as expected")
+        wrong += len(failed)
+    if wrong:
+        raise PolicyInvalidError(_counted(wrong, "case", "not as expected"))
+
+
+@policy.command("show")
+@click.argument("name", metavar="[NAME|FILE]", required=False)
+@click.option("--cluster", metavar="CLUSTER", help="The one in force there, under the configuration's limits.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.pass_obj
+def show_command(app: HasPolicies, name: str | None, cluster: str | None, form: str) -> None:
+    """Print what a policy holds, where each rule stands, and who set each limit."""
+    if bool(name) == bool(cluster):
+        raise click.UsageError("give a policy's name or file, or --cluster")
+    shown = _in_force(app, cluster) if cluster else app.policies.load(str(name))
+    if form == "json":
+        click.echo(json.dumps(_as_json(shown), indent=2, ensure_ascii=False))
+        return
+    for line in _as_text(shown):
+        click.echo(line)
+
+
+@policy.command("facts")
+def facts_command() -> None:
+    """Print every fact that a rule may name, as docs/policy.md lists them."""
+    for line in facts_table():
+        click.echo(line)
+
+
+def facts_table() -> Iterator[str]:
+    """Yield the facts as the lines of a Markdown table."""
+    yield "| fact | type | meaning | known from, how old, which way it can be wrong |"
+    yield "|---|---|---|---|"
+    for fact in FACTS.values():
+        words = ", ".join(f"`{word}`" for word in fact.words if word)
+        yield f"| `{fact.name}` | {fact.type} | {fact.meaning}{f': {words}' if words else ''} | {fact.source} |"
+
+
+def _lint(source: PolicySource, name: str) -> Iterator[str]:
+    try:
+        loaded, cases = source.load(name), source.cases(name)
+    except PolicyInvalidError as error:
+        yield error.message
+        yield from error.evidence
+        return
+    yield from lint(loaded, cases)
+    for rule in unmatched_rules(loaded, cases):
+        yield f"{loaded.source}: a case names rule {rule}, which does not exist"
+
+
+def _analysed(text: str, flavour: Flavour) -> tuple[Statement, ...]:
+    return tuple(analyse(text, LexicalRules(flavour=flavour)))
+
+
+def _counted(number: int, noun: str, rest: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'} {rest}".rstrip()
+
+
+def _in_force(app: HasPolicies, cluster: str) -> Policy:
+    settings = app.settings()
+    if cluster not in settings.clusters:
+        known = ", ".join(sorted(settings.clusters)) or "none"
+        raise ConfigurationError(f"cluster {cluster} is not in the configuration", instead=f"configured: {known}")
+    return capped(app.policies.load(settings.clusters[cluster].policy), settings.limits)
+
+
+def _as_text(shown: Policy) -> Iterator[str]:
+    yield f"policy {shown.name}, {shown.mode}, from {shown.source}, {shown.hash[:12]}"
+    yield "limits, how far a person may loosen them, and who set them:"
+    yield from _limit_lines(shown)
+    if shown.sensors:
+        yield f"sensors that every statement needs: {', '.join(shown.sensors)}"
+    if shown.slots.at_once:
+        slots = shown.slots
+        heavy = " ".join(slots.heavy.split())
+        yield f"slots: {slots.at_once} a node, {slots.wait_seconds:g} s of waiting; heavy: {heavy}"
+    elevation = shown.elevation
+    minutes = f"{elevation.window_seconds / 60:g} of at most {elevation.max_window_seconds / 60:g} minutes"
+    ticket = ", with a ticket" if elevation.ticket_required else ""
+    persons = f", two persons for {', '.join(elevation.two_persons)}" if elevation.two_persons else ""
+    alone = (f"{', '.join(kinds)} in {where}" for where, kinds in elevation.agents_may_elevate.items())
+    agents = ", and ".join(alone) or "none"
+    yield f"elevation: {minutes}{ticket}{persons}; agents that may elevate by themselves: {agents}"
+    fences = (f"{name} {word}" for name, word in msgspec.to_builtins(shown.fences).items())
+    yield f"beside the gate, in the Python console: {', '.join(fences)}"
+    for rule in shown.rules:
+        yield ""
+        yield from _rule_lines(rule)
+
+
+def _limit_lines(shown: Policy) -> Iterator[str]:
+    for name in LIMIT_NAMES:
+        limit, ceiling = getattr(shown.limits, name), getattr(shown.ceilings, name)
+        far = f" to {ceiling:,.15g}" if ceiling != limit else ""
+        yield f"  {name} {limit:,.15g}{far} ({standing_origin(shown, name)})"
+
+
+def _rule_lines(rule: Rule) -> Iterator[str]:
+    yield f"{rule.id} (line {rule.line}): {rule.says}"
+    yield f"  when    {' '.join(rule.when.split())}"
+    if rule.limits:
+        yield f"  limits  {', '.join(f'{name} {value:.15g}' for name, value in rule.limits.items())}"
+    if rule.sensors:
+        yield f"  sensors {', '.join(rule.sensors)}"
+    if rule.message:
+        yield f"  says    {rule.message}"
+    if rule.instead:
+        yield f"  instead {rule.instead}"
+
+
+def _as_json(shown: Policy) -> dict[str, object]:
+    return {
+        "name": shown.name,
+        "source": shown.source,
+        "hash": shown.hash,
+        "mode": shown.mode,
+        "literals": shown.literals.otherwise.word,
+        "literals_of": {rule.name: rule.treatment.word for rule in shown.literals.rules},
+        "gates": msgspec.to_builtins(shown.gates),
+        "limits": msgspec.to_builtins(shown.limits),
+        "limit_origins": {name: standing_origin(shown, name) for name in LIMIT_NAMES},
+        "ceilings": msgspec.to_builtins(shown.ceilings),
+        "sensors": list(shown.sensors),
+        "slots": {
+            "at_once": shown.slots.at_once,
+            "wait_seconds": shown.slots.wait_seconds,
+            "heavy": shown.slots.heavy,
+        },
+        "elevation": msgspec.to_builtins(shown.elevation),
+        "fences": msgspec.to_builtins(shown.fences),
+        "rules": [
+            {
+                "id": rule.id,
+                "line": rule.line,
+                "when": rule.when,
+                "facts": list(facts_named(rule.when)),
+                "then": None if rule.then is None else rule.then.word,
+                "limits": dict(rule.limits),
+                "sensors": list(rule.sensors),
+                "message": rule.message,
+                "instead": rule.instead,
+            }
+            for rule in shown.rules
+        ],
+    }

@@ -1,0 +1,158 @@
+"""`safeconsole python`: a Python console on a cluster, or code given on the command line or in a file."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from safeconsole.cli.application import Application, Door, OpenSession
+from safeconsole.cli.help import CLUSTER
+from safeconsole.cli.sql import (
+    BRACKETED_PASTE,
+    PLAIN_PASTE,
+    begin_recording,
+    confirmer_of,
+    drawable,
+    read_script,
+    taped_terminal,
+)
+from safeconsole.python.welcome import PYTHON_PROMPT, welcome_text
+
+if TYPE_CHECKING:
+    # A prompt stands before these are imported.
+    from safeconsole.output.taping import Tape
+    from safeconsole.python.line import Line
+
+
+@click.command()
+@click.argument("cluster", type=CLUSTER)
+@click.argument("file", required=False)
+@click.option("-c", "code", metavar="CODE", help="Run this and leave.")
+@click.option("--app", "target", metavar="MODULE:ATTR", help="Load an application's models; see docs/python.md.")
+@click.option("--to", metavar="replica|primary|NODE", default="", help="Where reads go; the console chooses if unset.")
+@click.option("-D", "--schema", default="", help="Schema to start in.")
+@click.option("--timeout", type=float, metavar="S", help="Seconds a statement may run, up to the policy's ceiling.")
+@click.option("--max-rows", type=int, metavar="N", help="Rows a statement may fetch, up to the policy's ceiling.")
+@click.option(
+    "--confirm", default="", metavar="CLUSTER", help="The cluster's name, typed to grant what elevate() asks."
+)
+@click.pass_obj
+def python(app: Application, /, cluster: str, file: str | None, code: str | None, **given: object) -> int:
+    """
+    Work on CLUSTER from Python: opens a console, or runs -c CODE, FILE or a pipe (-) and leaves.
+
+    `db.sql()`, SQLAlchemy and plain cursors all walk the same road as `safeconsole sql`: reads go to a proven
+    replica under limits, what writes needs `with elevate(reason=…):`. In the console, help(db) says more.
+    """
+    if code is not None and file is not None:
+        raise click.UsageError("-c and FILE do not go together")
+    if code is None and file is None and not sys.stdin.isatty():
+        file = "-"
+    source = code if code is not None else read_script(file) if file is not None else None
+    # What is typed from now on waits in the terminal; the session is opened behind it.
+    welcomed = source is None and _draw_first(app, cluster)
+    confirm = str(given["confirm"])
+    limits = {
+        name: float(str(value))
+        for name, value in (("run_seconds", given["timeout"]), ("fetched_rows", given["max_rows"]))
+        if value is not None
+    }
+    with _first_prompt_cleared(drawn=welcomed), taped_terminal(app, wanted=source is None) as tape:
+        door = Door(
+            cluster=cluster,
+            face="python",
+            confirmer=confirmer_of(app, confirm),
+            to=str(given["to"]),
+            schema=str(given["schema"]),
+            limits=limits,
+        )
+        with app.open(door) as session:
+            begin_recording(session, tape)
+            target = str(given["target"] or "")
+            name = "<-c>" if code is not None else file or ""
+            line = _line_of(app, session, tape)
+            return _run(app, session, line, target, source=source, name=name, welcomed=welcomed)
+
+
+def _draw_first(app: Application, cluster: str) -> bool:
+    """Draw the welcome and a first prompt where a person can see them and type; returns whether it did."""
+    settings = drawable(app, cluster)
+    if settings is None:
+        return False
+    sys.stderr.write(welcome_text(cluster, settings.environment))
+    sys.stderr.flush()
+    sys.stdout.write(f"{BRACKETED_PASTE}{PYTHON_PROMPT}")
+    sys.stdout.flush()
+    return True
+
+
+@contextmanager
+def _first_prompt_cleared(*, drawn: bool) -> Iterator[None]:
+    """Take the first prompt away where the session ends with an error: what is said of it begins a line."""
+    try:
+        yield
+    except BaseException:
+        if drawn:
+            sys.stdout.write(f"{PLAIN_PASTE}\r\x1b[K")
+            sys.stdout.flush()
+        raise
+
+
+def _line_of(app: Application, session: OpenSession, tape: Tape | None) -> Line:
+    from safeconsole.output.presenting import screen_of
+    from safeconsole.python.line import Line
+
+    return Line(session.gate, session.rules, screen_of(sys.stdout, sys.stderr, app.environ), tape)
+
+
+def _run(  # noqa: PLR0913 (what there is, what to run in it, and how)
+    app: Application, session: OpenSession, line: Line, target: str, *, source: str | None, name: str, welcomed: bool
+) -> int:
+    from safeconsole.python.fences import Fences
+    from safeconsole.python.namespace import names_for
+    from safeconsole.python.sources import forget_current_directory
+
+    forget_current_directory()
+    namespace = names_for(line, capacity=_capacity(app, session))
+    fences = Fences(line, journal_directory=session.journal_directory, nodes=_nodes_of(app, session))
+    fences.put_up()
+    try:
+        with line.at_work():
+            if target:
+                from safeconsole.python.models import load_application
+
+                namespace.update(load_application(target, namespace["db"]))
+            if source is not None:
+                from safeconsole.python.sources import run_script
+
+                return run_script(line, source, namespace, name=name)
+        from safeconsole.cli.python_names import LearntNames
+        from safeconsole.python.console import run_console
+
+        directory = session.history_directory
+        names = LearntNames(session.gate, session.rules, directory)
+        return run_console(line, namespace, history_directory=directory, names=names, welcomed=welcomed)
+    finally:
+        fences.take_down()
+
+
+def _capacity(app: Application, session: OpenSession) -> Callable[[str], None]:
+    """Return what shows the safe sizes; the job is imported when it is asked for."""
+
+    def show(options: str) -> None:
+        from safeconsole.cli.capacity import capacity_command
+
+        capacity_command(app, session)(options)
+
+    return show
+
+
+def _nodes_of(app: Application, session: OpenSession) -> Callable[[], Iterable[str]]:
+    """Return what tells the addresses that only the engine connects to: those configured, and those found."""
+    gate = session.gate
+    configured = app.settings().clusters[gate.visit.cluster].nodes
+    return lambda: (*configured, *gate.addresses)

@@ -1,0 +1,62 @@
+"""What completion in the Python console knows of the schema: learnt as the SQL console learns it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+from prompt_toolkit.completion import Completer
+
+from safeconsole.console.completing import SqlCompleter
+from safeconsole.console.names import NameRefresher, SchemaNames, glance_through
+from safeconsole.errors import SafeConsoleError
+from safeconsole.session.gate import Gate
+from safeconsole.sqltext.lexer import LexicalRules
+
+
+class LearntNames:
+    """
+    The names of the session's schema; see `shells.python.completing.Names`.
+
+    They are learnt in pages after what the person asked, while statements go to a replica, nothing is elevated and no
+    transaction is open; they are kept beside the SQL console's.
+
+    Args:
+        gate: the person's session.
+        rules: how the servers read text.
+        directory: where names are kept between sessions, "" for nowhere.
+    """
+
+    def __init__(self, gate: Gate, rules: Callable[[], LexicalRules], directory: str) -> None:
+        self._gate = gate
+        self._rules = rules
+        self._names = SchemaNames()
+        self._refresher = NameRefresher(glance=glance_through(gate), directory=directory)
+        self._completer = SqlCompleter(rules, lambda: self._names, ())
+
+    def learn(self) -> None:
+        """Learn a page more, where a replica was asked last; what cannot be asked now is left for another time."""
+        with suppress(SafeConsoleError):
+            self._learn()
+
+    def _learn(self) -> None:
+        last = self._gate.last()
+        status = self._gate.status()
+        # Who asked nothing yet waits for no server, and what the console asks is no part of a transaction.
+        if last is None or status.transaction is not None:
+            return
+        self._names = self._refresher.refresh(self._names, status, self._rules().flavour, last.statement)
+
+    def tables_from(self, prefix: str, most: int) -> Iterable[str]:
+        """The tables that begin so, in any case, at most so many."""
+        return self._names.tables_from(prefix, most)
+
+    def columns_of(self, table: str) -> Iterable[str]:
+        """The columns of a table, none while they are not known."""
+        known = self._names.table_like(table)
+        return self._names.columns.get(known, ()) if known else ()
+
+    @property
+    def in_statements(self) -> Completer:
+        """Completes a statement's text."""
+        return self._completer

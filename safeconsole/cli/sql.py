@@ -1,0 +1,322 @@
+"""`safeconsole sql`: the console, or statements given on the command line, in a file or on standard input."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from safeconsole.cli.application import Application, Door, OpenSession
+from safeconsole.cli.help import CLUSTER
+from safeconsole.errors import ConfigurationError, DeniedError, RefusedError
+from safeconsole.output.style import FORMATS, is_production, look_of
+
+# --------------------------------------------------------------------------------------------------------------------
+# The first prompt, drawn before what a prompt needs is imported.
+#
+# What is typed meanwhile waits in the terminal and is read by the real prompt, which is drawn over this one.
+
+
+if TYPE_CHECKING:
+    from safeconsole.config.settings import ClusterSettings
+
+BRACKETED_PASTE = "\x1b[?2004h"
+"""Switched on at once: lines that are pasted this early must not look like lines that were typed."""
+
+PLAIN_PASTE = "\x1b[?2004l"
+
+
+def draw_first_prompt(app: Application, cluster: str, schema: str) -> None:
+    """Draw a cluster's prompt where a person can see it and type; what is wrong is told by what follows."""
+    settings = drawable(app, cluster)
+    if settings is not None:
+        sys.stdout.write(first_prompt_text(cluster, schema or settings.schema, settings.environment))
+        sys.stdout.flush()
+
+
+def drawable(app: Application, cluster: str) -> ClusterSettings | None:
+    """Return the cluster's settings where there is one, and a prompt of it can be drawn before the real one."""
+    settings = app.settings().clusters.get(cluster)
+    return settings if sys.stdin.isatty() and look_of(sys.stdout, app.environ).decorated else None
+
+
+def first_prompt_text(cluster: str, schema: str, environment: str) -> str:
+    """Return the prompt as it is before anything was asked, for a terminal with colours."""
+    style = "1;31" if is_production(environment) else "1"
+    # Names come from the person's own configuration, but a terminal obeys whoever writes to it.
+    name, where = (text if text.isprintable() else "?" for text in (cluster, f"/{schema}" if schema else ""))
+    return f"{BRACKETED_PASTE}\x1b[{style}m{name}\x1b[0m{where}> "
+
+
+def step_aside(app: Application) -> None:
+    """Leave the line to the real prompt, which begins at its start."""
+    if sys.stdin.isatty() and look_of(sys.stdout, app.environ).decorated:
+        sys.stdout.write("\r")
+        sys.stdout.flush()
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# `safeconsole sql`: the console, or statements given on the command line, in a file or on standard input.
+
+
+if TYPE_CHECKING:
+    # A prompt stands before these are imported; a one-shot imports them when it is known to be one.
+    from safeconsole.console.opening import Opened
+    from safeconsole.output.confirming import NoTerminal, TerminalConfirmer
+    from safeconsole.output.taping import Tape
+    from safeconsole.session.protocols import Confirmer
+    from safeconsole.sqltext.statement import Statement
+
+LARGEST_SCRIPT_BYTES = 64 * 1024 * 1024
+
+
+@click.command()
+@click.argument("cluster", type=CLUSTER)
+@click.option("-e", "--execute", "texts", metavar="SQL", multiple=True, help="Run this and leave; may be repeated.")
+@click.option("-f", "--file", "file", metavar="FILE", help="Run the statements of a file, `-` for standard input.")
+@click.option(
+    "--to", metavar="replica|primary|NODE", default="", help="Where to send it; the console chooses if unset."
+)
+@click.option("-D", "--schema", default="", help="Schema to start in.")
+@click.option("--timeout", type=float, metavar="S", help="Seconds a statement may run, up to the policy's ceiling.")
+@click.option("--max-rows", type=int, metavar="N", help="Rows that may be fetched, up to the policy's ceiling.")
+@click.option("--format", "form", type=click.Choice(FORMATS), help="How rows are written [default: table].")
+@click.option("--reason", default="", metavar="TEXT", help="Why an elevation is needed.")
+@click.option("--ticket", default="", metavar="ID", help="Incident or change that it belongs to.")
+@click.option("--confirm", default="", metavar="CLUSTER", help="The cluster's name, typed to grant the elevation.")
+@click.option("--approval", default="", metavar="ANSWER", help="A second person's answer to what was asked before.")
+@click.pass_obj
+def sql(
+    app: Application, /, cluster: str, texts: tuple[str, ...], file: str | None, form: str | None, **given: object
+) -> int:
+    """
+    Ask CLUSTER: opens the console, or runs what -e, -f or a pipe gives and leaves.
+
+    Reads go to a proven replica under limits. What writes, or could hurt, exits 3 with the evidence; it runs
+    with --reason, --ticket and --confirm CLUSTER. Rows go to standard output, everything else to standard error.
+    """
+    scripts = _scripts(texts, file)
+    if scripts is None:
+        draw_first_prompt(app, cluster, str(given["schema"]))
+    from safeconsole.session.visit import Plea
+
+    plea = Plea(reason=str(given["reason"]), ticket=str(given["ticket"])) if str(given["reason"]).strip() else None
+    if plea is None and given["ticket"]:
+        raise click.UsageError("--ticket goes with --reason")
+    limits = {
+        name: float(str(value))
+        for name, value in (("run_seconds", given["timeout"]), ("fetched_rows", given["max_rows"]))
+        if value is not None
+    }
+    interactive = scripts is None
+    with taped_terminal(app, wanted=interactive) as tape:
+        door = Door(
+            cluster=cluster,
+            face="sql" if interactive else "one-shot",
+            confirmer=confirmer_of(app, str(given["confirm"])),
+            to=str(given["to"]),
+            schema=str(given["schema"]),
+            limits=limits,
+            plea=plea,
+            approval=str(given["approval"]),
+        )
+        if scripts is None:
+            return open_console(app, door, tape)
+        _run_given(app, door, scripts, form=form or "table")
+    return 0
+
+
+def _run_given(app: Application, door: Door, scripts: tuple[str, ...], *, form: str) -> None:
+    with app.open(door) as session:
+        try:
+            run_scripts(app, session, scripts, form=form)
+        except RefusedError as error:
+            if error.exit_code == RefusedError.exit_code:
+                error.instead = _way_out(error.instead, session, elevated=door.plea is not None)
+            raise
+
+
+@contextmanager
+def taped_terminal(app: Application, *, wanted: bool) -> Iterator[Tape | None]:
+    """Give what records a console's terminal, where it is wanted and configured; MUST come before who keeps streams."""
+    if not wanted or app.settings().audit.recordings.keep == "nothing":
+        yield None
+        return
+    from safeconsole.output.taping import taped
+
+    with taped() as tape:
+        yield tape
+
+
+def begin_recording(session: OpenSession, tape: Tape | None) -> None:
+    """Record the terminal from now on."""
+    if tape is not None:
+        tape.begin(session.record_terminal(), session.gate.policy.literals)
+
+
+def _way_out(instead: str, session: OpenSession, *, elevated: bool) -> str:
+    """Return the next step of a one-shot that was refused."""
+    from safeconsole.sqltext.vocabulary import Verdict
+
+    last, cluster = session.gate.last(), session.gate.visit.cluster
+    if elevated or last is None:
+        return instead
+    demand = "" if last.decision.verdict is Verdict.CONFIRM else "--reason TEXT --ticket ID "
+    then = "; then a person approves it" if demand and session.gate.needs_a_person else ""
+    go_on = f"if it must run as it is, add {demand}--confirm {cluster}{then}"
+    return f"{instead}; {go_on}" if instead else go_on
+
+
+def run_scripts(app: Application, session: OpenSession, scripts: tuple[str, ...], *, form: str) -> None:
+    """
+    Run every statement in order and stop at the first that does not end well.
+
+    Nothing runs when one of them could not: the strictest statement decides, wherever it stands.
+
+    Raises:
+        SafeConsoleError: what went wrong.
+    """
+    from safeconsole.output.presenting import ResultStyle, StreamPresenter, screen_of
+
+    statements = session.gate.split(*scripts)
+    if not statements:
+        raise ConfigurationError("there is no statement to run", instead="give SQL with -e, -f or on standard input")
+    if len(statements) > 1:
+        _refuse_beforehand(session, statements)
+    shape = ResultStyle(format=form, most_rows=session.gate.policy.ceilings.fetched_rows)
+    for statement in statements:
+        session.gate.run(
+            statement, StreamPresenter(screen_of(sys.stdout, sys.stderr, app.environ), shape, session.gate.last)
+        )
+
+
+def _refuse_beforehand(session: OpenSession, statements: tuple[Statement, ...]) -> None:
+    """Refuse a whole script when one of its statements would be refused, before anything of it ran."""
+    from safeconsole.sqltext.vocabulary import Verdict
+
+    plea, alone = session.gate.visit.plea, session.gate.needs_a_person
+    for number, statement in enumerate(statements, start=1):
+        considered = session.preview(statement)
+        decision = considered.decision
+        if decision.observed or not (
+            decision.verdict is Verdict.DENY or (decision.verdict is Verdict.ELEVATE and (plea is None or alone))
+        ):
+            continue
+        error = DeniedError if decision.verdict is Verdict.DENY else RefusedError
+        session.gate.note("script refused", f"statement {number} of {len(statements)}: {decision.message}")
+        # A person approves one statement of an agent at a time: a script would stop in its middle.
+        one_by_one = plea is not None and alone and error is RefusedError
+        raise error(
+            f"nothing of the script was run: statement {number} of {len(statements)}: {decision.message}",
+            evidence=considered.evidence,
+            instead="send it by itself: a person approves an agent's statements one by one"
+            if one_by_one
+            else decision.instead,
+        )
+
+
+def _scripts(texts: tuple[str, ...], file: str | None) -> tuple[str, ...] | None:
+    """Return what to run, or None for the console."""
+    if texts and file:
+        raise click.UsageError("-e and -f do not go together")
+    if texts:
+        return texts
+    if file is None and sys.stdin is not None and sys.stdin.isatty():
+        return None
+    return (read_script(file),)
+
+
+def read_script(file: str | None) -> str:
+    """Return the text of a file, `-` or None for standard input. Raises ConfigurationError."""
+    try:
+        if file is None or file == "-":
+            data = sys.stdin.buffer.read(LARGEST_SCRIPT_BYTES + 1)
+        else:
+            with Path(file).open("rb") as stream:
+                data = stream.read(LARGEST_SCRIPT_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}") from error
+    if len(data) > LARGEST_SCRIPT_BYTES:
+        raise ConfigurationError(f"{file or 'standard input'} is larger than {LARGEST_SCRIPT_BYTES} bytes")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        where = f"{file or 'standard input'} is not UTF-8 text: byte {error.start}"
+        raise ConfigurationError(where, instead="convert it, for example with iconv") from None
+
+
+def confirmer_of(app: Application, typed: str) -> Confirmer:
+    """Return what answers for the person: with the name given on the command line, or by asking on the terminal."""
+    from safeconsole.output.confirming import GivenConfirmer
+
+    asking = ask_on_terminal(app)
+    if not typed:
+        return asking
+    # Who pipes something in, or messages out, still sits at the terminal that the other streams are.
+    seated = any(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout, sys.stderr))
+    return GivenConfirmer(typed, _ask_behind(app, asking) if seated else asking, seated=seated)
+
+
+def _ask_behind(app: Application, asking: TerminalConfirmer | NoTerminal) -> TerminalConfirmer | NoTerminal:
+    """Return what asks on the terminal that the process belongs to, where its streams are something else."""
+    from safeconsole.output.confirming import NoTerminal, terminal_confirmer
+
+    if not isinstance(asking, NoTerminal):
+        return asking
+    try:
+        # Open for as long as the process is: it is asked whenever something has to be.
+        questions, answers = (Path("/dev/tty").open(mode, encoding="utf-8") for mode in ("w", "r"))  # noqa: SIM115
+    except OSError:
+        return asking
+    return terminal_confirmer(questions, answers, look_of(sys.stderr, app.environ))
+
+
+def ask_on_terminal(app: Application) -> TerminalConfirmer | NoTerminal:
+    """Return what asks the person on this process's terminal; without one every answer is no."""
+    from safeconsole.output.confirming import terminal_confirmer
+
+    return terminal_confirmer(sys.stderr, sys.stdin, look_of(sys.stderr, app.environ))
+
+
+def open_console(app: Application, door: Door, tape: Tape | None = None) -> int:
+    """Open the interactive console, and its session behind the prompt; returns the exit code."""
+    from safeconsole.console.console import Terminal, talk
+    from safeconsole.console.opening import Opening
+
+    with ExitStack() as sessions:
+        opening = Opening(lambda: _opened(app, sessions.enter_context(app.open(door)), tape))
+        standing = app.standing(door)
+        step_aside(app)
+        try:
+            return talk(
+                opening,
+                standing=standing,
+                history_directory=app.history_directory(),
+                terminal=Terminal(environ=app.environ, tape=tape),
+            )
+        finally:
+            # MUST come before the sessions are closed, for what is still being opened is one of them.
+            opening.settle()
+
+
+def _opened(app: Application, session: OpenSession, tape: Tape | None) -> Opened:
+    from safeconsole.console.opening import Opened
+    from safeconsole.console.state import Services
+
+    def capacity(argument: str) -> None:
+        # Imported when it is asked for: its jobs would keep every prompt waiting.
+        from safeconsole.cli.capacity import capacity_command
+
+        capacity_command(app, session)(argument)
+
+    services = Services(
+        rules=session.rules,
+        preview=lambda statement: session.preview(statement).decision,
+        capacity=capacity,
+    )
+    begin_recording(session, tape)
+    return Opened(gate=session.gate, services=services)

@@ -1,0 +1,1 @@
+"""Nodes, their roles and readings, and which of them a statement goes to."""

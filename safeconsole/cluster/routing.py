@@ -1,0 +1,80 @@
+"""Which node a statement goes to. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from safeconsole.policy.readings import Gates, Reading, stale_reasons, unfit_reasons
+from safeconsole.sqltext.vocabulary import NodeName, Role, Route
+
+
+class Choice(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Where a statement goes.
+
+    Attributes:
+        route: replica, primary, or none when no node is fit.
+        reading: the chosen node, or None.
+        reasons: one line a node: why it was or was not chosen.
+        notes: what the person must know of what they will read there.
+    """
+
+    route: Route
+    reading: Reading | None
+    reasons: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def choose(
+    readings: tuple[Reading, ...], gates: Gates, route: Route, *, node: str = "", sticky: NodeName | None = None
+) -> Choice:
+    """
+    Return the node for a statement.
+
+    Args:
+        readings: every node of the cluster, as measured.
+        gates: what a node must offer.
+        route: replica or primary, from `route_of`.
+        node: a node that the person named; only that one is considered, whatever its proven role, and a replica
+            also when it is stale, which a note then says: in an incident it may be all that is left to read.
+        sticky: the node this session used last, preferred while it is fit.
+
+    Returns:
+        The choice; `route` is NONE when nothing fits, and `reasons` then says why for each node.
+    """
+    role = Role.PRIMARY if route is Route.PRIMARY else Role.REPLICA
+    reasons, fit = [], []
+    for reading in readings:
+        if node and reading.node != node:
+            continue
+        stale = stale_reasons(reading, gates)
+        wrong = tuple(reason for reason in unfit_reasons(reading, gates) if not node or reason not in stale)
+        if not wrong and reading.role is Role.UNKNOWN:
+            wrong = (f"role not proven: {reading.proof}",)
+        if not wrong and not node and reading.role is not role:
+            wrong = (f"is a {reading.role}: {reading.proof}",)
+        reasons.append(f"{reading.node}: {'; '.join(wrong) or f'fit {reading.role}, {reading.proof}'}")
+        if not wrong:
+            fit.append(reading)
+    # Two proven primaries are a split brain: neither may be trusted with a write.
+    if not fit or (route is Route.PRIMARY and not node and len(fit) > 1):
+        return Choice(route=Route.NONE, reading=None, reasons=tuple(reasons))
+    best = min(fit, key=lambda reading: _rank(reading, sticky))
+    return Choice(
+        route=Route.PRIMARY if best.role is Role.PRIMARY else Route.REPLICA,
+        reading=best,
+        reasons=tuple(reasons),
+        notes=tuple(f"{best.node} may be stale: {reason}" for reason in stale_reasons(best, gates)),
+    )
+
+
+def _rank(reading: Reading, sticky: NodeName | None) -> tuple[bool, bool, bool, float, int, str]:
+    """Order fit nodes: the console's own first, the failover target last, then stickiness, lag and load."""
+    return (
+        "console" not in reading.tags,
+        "failover-target" in reading.tags,
+        reading.node != sticky,
+        reading.lag_seconds or 0.0,
+        reading.threads_running or 0,
+        reading.node,
+    )

@@ -1,0 +1,1 @@
+"""Settings, secrets, policies on file, and who the person is."""

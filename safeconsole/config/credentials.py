@@ -1,0 +1,110 @@
+"""What `credentials set|list|delete` do: passwords in the computer's keyring, never shown."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import NoReturn
+
+import keyring
+import msgspec
+from keyring.errors import KeyringError, PasswordDeleteError
+
+from safeconsole.errors import ConfigurationError
+
+SERVICE_PREFIX = "safeconsole/"
+INDEX_SERVICE = "safeconsole"
+INDEX_NAME = "accounts"
+"""The entry that lists what we stored, since keyrings cannot be listed; it holds names only."""
+
+OTHER_SOURCES = "use the sources command, env or aws-iam in clusters.*.secrets.sources"
+
+
+class Credential(msgspec.Struct, frozen=True, order=True):
+    """An account whose password is stored."""
+
+    cluster: str
+    account: str
+
+
+def service_for(cluster: str) -> str:
+    """Return the keyring service under which a cluster's passwords are stored."""
+    return f"{SERVICE_PREFIX}{cluster}"
+
+
+def backend_trouble() -> str:
+    """Return why this computer's keyring cannot be used, or ""."""
+    backend = keyring.get_keyring()
+    # The fail and null backends have no priority above 0; a chain of none is the same.
+    if getattr(backend, "priority", 0) <= 0 or not getattr(backend, "backends", (backend,)):
+        return f"this computer has no keyring backend; {OTHER_SOURCES}"
+    return ""
+
+
+def set_credential(cluster: str, account: str, password: str) -> None:
+    """
+    Store a password.
+
+    Raises:
+        ConfigurationError: there is no keyring, or it refused; never with the password in it.
+    """
+    set_secret(cluster, account, password)
+    try:
+        _write_index({*_index(), Credential(cluster, account)})
+    except KeyringError as error:
+        _refused(error)
+
+
+def set_secret(cluster: str, account: str, secret: str) -> None:
+    """Store a secret that `list_credentials` does not name. Raises ConfigurationError, never with the secret in it."""
+    _need_backend()
+    try:
+        keyring.set_password(service_for(cluster), account, secret)
+    except KeyringError as error:
+        _refused(error)
+
+
+def list_credentials() -> tuple[Credential, ...]:
+    """Return the accounts whose passwords are stored, sorted. Raises ConfigurationError."""
+    _need_backend()
+    try:
+        return tuple(sorted(_index()))
+    except KeyringError as error:
+        _refused(error)
+
+
+def delete_credential(cluster: str, account: str) -> None:
+    """Forget a password. Raises ConfigurationError when there was none."""
+    _need_backend()
+    try:
+        known = _index()
+        if keyring.get_password(service_for(cluster), account) is None and Credential(cluster, account) not in known:
+            raise ConfigurationError(f"there is no password stored for account {account} of cluster {cluster}")
+        with contextlib.suppress(PasswordDeleteError):
+            keyring.delete_password(service_for(cluster), account)
+        _write_index(known - {Credential(cluster, account)})
+    except KeyringError as error:
+        _refused(error)
+
+
+def _need_backend() -> None:
+    trouble = backend_trouble()
+    if trouble:
+        raise ConfigurationError(trouble.partition(";")[0], instead=OTHER_SOURCES)
+
+
+def _refused(error: KeyringError) -> NoReturn:
+    message = f"the keyring refused ({type(error).__name__})"
+    # `from None`: a backend's own error may quote what it was given.
+    raise ConfigurationError(message, instead="unlock the keyring, or " + OTHER_SOURCES) from None
+
+
+def _index() -> set[Credential]:
+    text = keyring.get_password(INDEX_SERVICE, INDEX_NAME)
+    try:
+        return set(msgspec.json.decode(text or "[]", type=list[Credential]))
+    except msgspec.DecodeError:
+        return set()
+
+
+def _write_index(credentials: set[Credential]) -> None:
+    keyring.set_password(INDEX_SERVICE, INDEX_NAME, msgspec.json.encode(sorted(credentials)).decode())

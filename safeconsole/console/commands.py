@@ -1,0 +1,314 @@
+"""The console's own commands: one table, from which help, completion and the documentation are made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from safeconsole.audit.record import why_left_out
+from safeconsole.console import result_commands, session_commands
+from safeconsole.console.prompt import prompt_parts
+from safeconsole.console.state import After, ConsoleState
+from safeconsole.errors import SafeConsoleError
+from safeconsole.output.evidence import one_line
+
+# --------------------------------------------------------------------------------------------------------------------
+# What people type out of habit from other clients, and how the same is done here.
+
+
+_SHELL = "a console on production is no shell: another window is one"
+_SCRIPT = "from a shell: safeconsole sql CLUSTER -f FILE; or paste it, and it is listed before anything runs"
+_PAGER = "\\pager COMMAND, \\pager on and \\pager off"
+_TEE = "every session is recorded already: safeconsole audit show; \\export FILE writes a result"
+_LINK = "a lost connection is opened again by itself, with every guard read back; \\use NODE chooses one"
+_WARNINGS = "warnings always stand below the statement that they are about"
+
+ELSEWHERE: Mapping[str, str] = {
+    "\\!": _SHELL,
+    "system": _SHELL,
+    "\\.": _SCRIPT,
+    "source": _SCRIPT,
+    "\\P": _PAGER,
+    "pager": _PAGER,
+    "\\n": _PAGER,
+    "nopager": _PAGER,
+    "\\T": "\\format NAME; " + _TEE,
+    "tee": _TEE,
+    "\\t": _TEE,
+    "notee": _TEE,
+    "\\r": _LINK,
+    "connect": _LINK,
+    "\\#": "names are learnt as you go",
+    "rehash": "names are learnt as you go",
+    "\\x": "a row wider than the terminal turns by itself; \\format vertical turns all",
+    "\\o": "\\export FILE",
+    "\\f": "\\history WORDS finds what was typed before; so does Ctrl-R",
+    "\\fs": "\\history WORDS finds what was typed before; so does Ctrl-R",
+    "\\c": "Ctrl-C clears the line",
+    "\\W": _WARNINGS,
+    "\\w": _WARNINGS,
+    "warnings": _WARNINGS,
+    "nowarning": _WARNINGS,
+    "\\timing": "the time stands below each result",
+    "\\l": "SHOW SCHEMAS;",
+    "\\df": "SHOW FUNCTION STATUS;",
+    "\\dv": "SHOW FULL TABLES WHERE Table_type = 'VIEW';",
+}
+"""By the first word, in its case: what to do here. Source: the manuals of mysql, mariadb, mycli and psql."""
+
+
+def done_here_by(text: str) -> str:
+    """Return how what was typed is done here, "" where it is no habit from elsewhere."""
+    line = text.strip()
+    if "\n" in line or not line:
+        return ""
+    word = line.split()[0].rstrip(";")
+    return ELSEWHERE.get(word if word.startswith("\\") else word.lower(), "")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The console's own commands: one table, from which help, completion and the documentation are made.
+
+
+Run = Callable[[ConsoleState, str], After | None]
+"""Carries a command out; takes what was typed after its name."""
+
+_BARE_WORDS = {
+    "quit": "\\quit",
+    "exit": "\\quit",
+    "help": "\\help",
+    "?": "\\help",
+    "status": "\\status",
+    "edit": "\\edit",
+}
+"""What people type into the mysql client without a backslash."""
+
+
+class Command(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One command.
+
+    Attributes:
+        names: with their backslash, the first one is taught.
+        arguments: as help shows them.
+        task: the heading it stands under in help.
+        help: what it does, one line.
+        run: see `Run`.
+    """
+
+    names: tuple[str, ...]
+    arguments: str
+    task: str
+    help: str
+    run: Run
+
+
+def _help(state: ConsoleState, argument: str) -> None:
+    state.answer(help_text(argument))
+
+
+def _leave(_state: ConsoleState, _argument: str) -> After:
+    return After.LEAVE
+
+
+_ROWS: tuple[tuple[str, str, str, str, Run], ...] = (
+    ("\\dt \\d", "", "look around", "names of the tables in this schema", result_commands.tables),
+    ("\\d", "TABLE", "look around", "columns of a table", result_commands.tables),
+    ("\\di", "TABLE", "look around", "indexes of a table", result_commands.indexes),
+    ("\\size", "TABLE", "look around", "size of one table, opening it alone", result_commands.size),
+    ("\\processlist", "", "look around", "statements at work on the node", result_commands.processlist),
+    ("\\locks", "", "look around", "who waits for whose row lock on the node", result_commands.locks),
+    ("\\u", "SCHEMA", "look around", "change to another schema", session_commands.use_schema),
+    ("\\capacity", "[OPTIONS]", "look around", "sizes of schemas and tables, asked safely", session_commands.capacity),
+    ("\\topology", "", "where it goes", "measure every node, and say which are fit", session_commands.topology),
+    ("\\use", "replica|primary|NODE|auto", "where it goes", "send what follows there", session_commands.use),
+    ("\\status \\s", "", "where it goes", "node, limits and elevation in force", session_commands.status),
+    ("\\why", "", "what may run", "evidence and rules behind the last decision", session_commands.why),
+    ("\\explain", "[SQL]", "what may run", "the plan as a tree, without running it", result_commands.explain),
+    (
+        "\\once",
+        "[--ticket ID] [REASON]",
+        "what may run",
+        "run what was refused, elevated for it alone",
+        session_commands.once,
+    ),
+    (
+        "\\elevate",
+        "[--ticket ID] [--for MINUTES] [REASON]",
+        "what may run",
+        "open a window for what the policy holds back",
+        session_commands.elevate,
+    ),
+    ("\\stand-down", "", "what may run", "end the elevation now", session_commands.stand_down),
+    ("\\timeout", "[SECONDS]", "limits", "seconds that a statement may run", session_commands.timeout),
+    ("\\rows", "[N]", "limits", "rows that are shown and fetched", session_commands.rows),
+    ("\\format", "[FORMAT]", "results", "table vertical json jsonl csv tsv markdown", session_commands.format_),
+    ("\\G", "", "results", "the last statement again, one line a value", result_commands.again_vertical),
+    (
+        "\\export",
+        "FILE [SQL]",
+        "results",
+        "write all rows to a new file; x.csv is CSV",
+        result_commands.export,
+    ),
+    ("\\pager", "[on|off|COMMAND]", "results", "hand rows to a pager, as wide as they are", session_commands.pager),
+    ("\\watch", "SECONDS", "results", "repeat the last read, changes marked", result_commands.watch),
+    ("\\edit \\e", "[SQL]", "typing", "edit the statement in $VISUAL or $EDITOR", result_commands.edit),
+    ("\\history", "[WORDS]", "typing", "what was typed in this console", session_commands.history),
+    ("\\keys", "emacs|vi", "typing", "which editor's keys the prompt has", session_commands.keys),
+    ("\\help \\h \\?", "[COMMAND]", "typing", "this page", _help),
+    ("\\quit \\q", "", "typing", "leave; so does Ctrl-D", _leave),
+)
+
+COMMANDS: tuple[Command, ...] = tuple(
+    Command(names=tuple(names.split()), arguments=arguments, task=task, help=text, run=run)
+    for names, arguments, task, text, run in _ROWS
+)
+"""Every command, in the order of help."""
+
+_BY_NAME = {name: command for command in COMMANDS for name in command.names}
+
+
+def command_names() -> tuple[str, ...]:
+    """Return every name of every command."""
+    return tuple(_BY_NAME)
+
+
+def is_bare_word(text: str) -> bool:
+    """Whether a text is something that people type without a semicolon: `exit`, `use shop`."""
+    word = text.strip().rstrip(";").strip().lower()
+    return word in _BARE_WORDS or re.fullmatch(r"use\s+[`\w$-]+", word) is not None or bool(done_here_by(text))
+
+
+def dispatch(state: ConsoleState, text: str) -> After | None:
+    """
+    Carry a command out, show what went wrong with it, and return what is next.
+
+    Returns:
+        None when the text is no command.
+    """
+    line = _line_of(text)
+    if not line.startswith("\\"):
+        instead = done_here_by(line)
+        if instead:
+            state.say(f"{one_line(line.split()[0])} is done here by: {instead}")
+        return After.STAY if instead else None
+    name, argument, command = _read(line)
+    if command is None:
+        instead = done_here_by(name)
+        state.say(
+            f"{one_line(name)} is done here by: {instead}"
+            if instead
+            else f"safeconsole: no command {one_line(name)}: \\help lists them"
+        )
+        return After.STAY
+    try:
+        shown, sql = _parted(command, name, argument)
+        state.gate.note("command", one_line(shown), sql=sql)
+        return command.run(state, argument.strip()) or After.STAY
+    except SafeConsoleError as error:
+        state.refuse(error)
+    except (EOFError, KeyboardInterrupt):
+        state.say("interrupted")
+    return After.STAY
+
+
+def sql_in(text: str) -> tuple[str, str]:
+    """Return what was typed as a command's own part, "" where it is none, and the SQL at its end."""
+    line = _line_of(text)
+    if not line.startswith("\\"):
+        return "", text
+    name, argument, command = _read(line)
+    return (line, "") if command is None else _parted(command, name, argument)
+
+
+def _line_of(text: str) -> str:
+    line = text.strip()
+    return _BARE_WORDS.get(line.rstrip(";").strip().lower(), line)
+
+
+def _read(line: str) -> tuple[str, str, Command | None]:
+    name, _, argument = line.partition(" ")
+    return name, argument, _BY_NAME.get(name) or _BY_NAME.get(name.rstrip(";"))
+
+
+def _parted(command: Command, name: str, argument: str) -> tuple[str, str]:
+    if "[SQL]" not in command.arguments:
+        return f"{name} {argument}".rstrip(), ""
+    words = command.arguments.split().index("[SQL]")
+    parts = argument.split(" ", words)
+    return " ".join([name, *parts[:words]]), " ".join(parts[words:])
+
+
+def help_text(argument: str = "") -> str:
+    """Return the help on one command, or on all by task."""
+    name = argument if argument.startswith("\\") else f"\\{argument}"
+    chosen = [command for command in COMMANDS if argument and name in command.names]
+    if argument and not chosen:
+        return f"no command {one_line(argument)}: \\help lists them\n"
+    lines: list[str] = []
+    task = ""
+    for command in chosen or COMMANDS:
+        if command.task != task:
+            task = command.task
+            lines.append(f"{task}\n")
+        lines += _help_lines(command)
+    if not chosen:
+        lines.append("Ctrl-C stops a running statement on the server, and clears the line at a prompt.\n")
+        lines.append("End a statement with ; or \\G; Esc Enter sends what stands there.\n")
+    return "".join(lines)
+
+
+def _help_lines(command: Command) -> Iterable[str]:
+    usage = f"{' '.join(command.names)} {command.arguments}".strip()
+    if len(usage) <= 32:
+        return (f"  {usage:<32}  {command.help}\n",)
+    return (f"  {usage}\n", f"  {'':<32}  {command.help}\n")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What goes into the recording of the terminal when something was entered.
+
+
+SHOW_NO_STATEMENT = frozenset(
+    {
+        "\\topology", "\\status", "\\s", "\\use", "\\u", "\\help", "\\h", "\\?", "\\timeout", "\\rows", "\\format",
+        "\\keys", "\\pager", "\\stand-down", "\\quit", "\\q",
+    }
+)  # fmt: skip
+"""Commands that show nothing of an earlier statement; any other may show the last one."""
+
+SHOW_ALL_STATEMENTS = frozenset({"\\history", "\\edit", "\\e"})
+
+
+def tape_entry(state: ConsoleState, text: str) -> None:
+    """Put the prompt and what was entered into the recording, as the journal holds it, and mute what must be."""
+    tape = state.tape
+    if not tape.is_on:
+        return
+    prompt = "".join(part for _, part, *_ in prompt_parts(state.gate.status()))
+    own, sql = sql_in(text)
+    try:
+        statements = state.gate.split(sql) if sql else ()
+        tape.entered(prompt, f"{own} {state.gate.as_recorded(sql) if sql else ''}".strip())
+    except SafeConsoleError as error:
+        tape.entered(prompt, "")
+        tape.mute(f"it cannot be read: {error.message}")
+        return
+    if _shows_again(state, own.split(" ")[0]):
+        tape.mute("it may show again what was left out")
+    for statement in statements:
+        tape.watch(statement)
+
+
+def _shows_again(state: ConsoleState, command: str) -> bool:
+    """Whether a command could show an earlier statement that was left out."""
+    if not command or command in SHOW_NO_STATEMENT or not state.tape.has_left_out:
+        return False
+    if command in SHOW_ALL_STATEMENTS:
+        return True
+    last = state.gate.last()
+    earlier = [*([last.statement] if last else []), *state.gate.split(state.last_sql)]
+    return any(why_left_out(statement, state.gate.policy.literals) for statement in earlier)

@@ -1,0 +1,273 @@
+"""The console's loop: read, carry out, show, until the person leaves."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext, suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import run_in_terminal
+from prompt_toolkit.enums import EditingMode
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.history import History, InMemoryHistory
+from prompt_toolkit.input import Input
+from prompt_toolkit.output import Output
+
+from safeconsole.console.commands import command_names, dispatch, tape_entry
+from safeconsole.console.completing import SqlCompleter, SqlLexer
+from safeconsole.console.input import Pasted, ReadSuggest, history_of, key_bindings
+from safeconsole.console.names import KnownRules, NameRefresher, SchemaNames, glance_through, load_names
+from safeconsole.console.opening import Opened, Opening
+from safeconsole.console.prompt import (
+    PLAIN_STYLE,
+    STYLE,
+    LiveVerdict,
+    Preview,
+    continuation_text,
+    opening_parts,
+    preview_of,
+    prompt_parts,
+    toolbar_parts,
+    vi_mode_text,
+)
+from safeconsole.console.running import run_text
+from safeconsole.console.state import After, ConsoleState, Services, Streams
+from safeconsole.errors import SafeConsoleError
+from safeconsole.output.cells import safe
+from safeconsole.output.taping import Tape
+from safeconsole.session.gate import Status
+from safeconsole.sqltext.lexer import LexicalRules
+
+if TYPE_CHECKING:
+    from safeconsole.session.gate import Gate
+
+INTERRUPTED = 130
+"""The exit code of who left by pressing Ctrl-C again: a shell's for an interrupt."""
+
+
+class Terminal(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The terminal a console runs on; the process's own by default.
+
+    Attributes:
+        keys, drawing: where keys come from and the prompt is drawn; None is the process's terminal.
+        streams: where everything else goes; None is standard output, standard error and the prompt.
+        environ: the environment.
+        tape: what records it, None for nothing.
+    """
+
+    keys: Input | None = None
+    drawing: Output | None = None
+    streams: Streams | None = None
+    environ: Mapping[str, str] = msgspec.field(default_factory=lambda: os.environ)
+    tape: Tape | None = None
+
+
+def run_console(
+    gate: Gate, *, services: Services, history_directory: str = "", terminal: Terminal | None = None
+) -> int:
+    """Talk to the person on an open session until they leave; see `talk`."""
+    return talk(
+        Opening.of(Opened(gate=gate, services=services)),
+        standing=gate.status(),
+        history_directory=history_directory,
+        terminal=terminal,
+    )
+
+
+def talk(opening: Opening, *, standing: Status, history_directory: str = "", terminal: Terminal | None = None) -> int:
+    """
+    Talk to the person until they leave; the session is begun when the prompt stands, and not closed.
+
+    Args:
+        opening: the person's session.
+        standing: what the prompt shows until it is open.
+        history_directory: where histories are kept, "" for nowhere.
+        terminal: see `Terminal`.
+
+    Returns:
+        The exit code: 0, or `INTERRUPTED` for who left by pressing Ctrl-C again.
+
+    Raises:
+        SafeConsoleError: the session cannot be opened.
+    """
+    terminal = terminal or Terminal()
+    session: PromptSession[str] = PromptSession(input=terminal.keys, output=terminal.drawing)
+    streams = terminal.streams or Streams(
+        data=sys.stdout,
+        messages=sys.stderr,
+        environ=terminal.environ,
+        ask=partial(_ask, terminal),
+    )
+    state = ConsoleState(
+        opening=opening,
+        standing=standing,
+        streams=streams,
+        asked=[],
+        names=SchemaNames(),
+        tape=terminal.tape or Tape(),
+    )
+    rules = KnownRules(partial(_rules_of, opening), partial(_told_above, session, state))
+    live = LiveVerdict(partial(_previews, state), partial(_redraw, session))
+    pasted = Pasted()
+    _furnish(session, state, live, pasted, rules)
+    session.history = session.default_buffer.history = _history(state, history_directory)
+    state.names = load_names(history_directory, standing.cluster, standing.schema)
+    session.app.after_render += lambda _app: _begin(session, opening, rules)
+    refresher: NameRefresher | None = None
+    try:
+        while _turn(session, state, live, pasted) is After.STAY:
+            refresher = refresher or NameRefresher(glance=glance_through(state.gate), directory=history_directory)
+            _refresh(refresher, state)
+    finally:
+        live.close()
+    return INTERRUPTED if state.leaving else 0
+
+
+def _ask(terminal: Terminal, question: str) -> str:
+    with terminal.tape.reading() if terminal.tape else nullcontext():
+        return PromptSession[str](input=terminal.keys, output=terminal.drawing).prompt(question)
+
+
+def _rules_of(opening: Opening) -> LexicalRules:
+    return opening.get().services.rules()
+
+
+def _begin(session: PromptSession[str], opening: Opening, rules: KnownRules) -> None:
+    """Open the session behind the prompt that has just been drawn; what fails ends the prompt."""
+
+    def done() -> None:
+        if (failure := opening.failure) is not None:
+            _call(session, lambda: session.app.exit(exception=failure))
+        _redraw(session)
+
+    opening.begin(done)
+    rules.begin()
+
+
+def _furnish(
+    session: PromptSession[str], state: ConsoleState, live: LiveVerdict, pasted: Pasted, rules: KnownRules
+) -> None:
+    """Give the prompt its keys, colours, suggestions and the line below it."""
+    decorated = state.screen().messages_look.decorated
+    session.style = STYLE if decorated else PLAIN_STYLE
+    session.lexer = SqlLexer(rules.now)
+    session.auto_suggest = ReadSuggest()
+    session.key_bindings = key_bindings(rules.now, pasted)
+    session.multiline = True
+    session.completer = SqlCompleter(rules.now, lambda: state.names, command_names())
+    session.complete_while_typing = True
+    session.complete_in_thread = True
+    session.prompt_continuation = lambda width, _line, wrapped: "" if wrapped else continuation_text(width)
+    session.bottom_toolbar = lambda: _toolbar(session, state, live)
+    session.default_buffer.on_text_changed += lambda buffer: live.typed(buffer.text)
+
+
+def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, pasted: Pasted) -> After:
+    """Read once and carry it out."""
+    live.typed("")
+    pasted.yes = False
+    draft, state.draft = state.draft, ""
+    _tell(state)
+    now = state.status()
+    try:
+        with state.tape.reading():
+            text = session.prompt(
+                lambda: prompt_parts(state.status()),
+                default=draft,
+                # The clock in the prompt runs only while there is something to count.
+                refresh_interval=1.0 if now.elevated_seconds > 0 or now.transaction is not None else 0.0,
+                editing_mode=EditingMode.VI if state.vi_keys else EditingMode.EMACS,
+            )
+    except KeyboardInterrupt:
+        return After.STAY
+    except EOFError:
+        return After.LEAVE
+    finally:
+        # What ended while they typed is said before what they typed is run.
+        _tell(state)
+    if not text.strip():
+        return After.STAY
+    try:
+        state.opening.get()
+    except KeyboardInterrupt:
+        return After.STAY
+    state.asked.append(text.strip())
+    tape_entry(state, text)
+    after = dispatch(state, text)
+    if after is None:
+        run_text(state, text, pasted=pasted.yes)
+    return After.LEAVE if state.leaving else after or After.STAY
+
+
+def _tell(state: ConsoleState) -> None:
+    """Say how a transaction ended, where no statement said it."""
+    opened = state.opening.now()
+    for line in opened.gate.take_told() if opened else ():
+        state.say(safe(line))
+
+
+def _refresh(refresher: NameRefresher, state: ConsoleState) -> None:
+    if state.gate.status().transaction is not None:
+        # What the console asks for itself is no part of it.
+        return
+    last = state.gate.last()
+    state.names = refresher.refresh(
+        state.names, state.gate.status(), state.services.rules().flavour, last.statement if last else None
+    )
+
+
+def _toolbar(session: PromptSession[str], state: ConsoleState, live: LiveVerdict) -> StyleAndTextTuples:
+    columns = session.app.output.get_size().columns
+    opened = state.opening.now()
+    if opened is None:
+        return opening_parts(state.standing.cluster, columns)
+    mode = vi_mode_text(session.app.vi_state.input_mode) if state.vi_keys else ""
+    parts = toolbar_parts(live.previews(), opened.gate.limits, columns - len(mode), told=opened.gate.told)
+    return [("bold", mode), *parts]
+
+
+def _previews(state: ConsoleState, text: str) -> tuple[Preview, ...]:
+    # In a thread of its own: the gate's status is for the one that runs statements.
+    to, judge = state.gate.to, state.services.preview
+    return tuple(preview_of(statement, judge(statement), to=to) for statement in state.gate.split(text))
+
+
+def _history(state: ConsoleState, directory: str) -> History:
+    if not directory:
+        return InMemoryHistory()
+    try:
+        return history_of(directory, state.standing.cluster)
+    except OSError as error:
+        state.say(f"no history is kept: {directory}: {error.strerror}")
+        return InMemoryHistory()
+
+
+def _told_above(session: PromptSession[str], state: ConsoleState, error: SafeConsoleError) -> None:
+    """Show above the prompt that no server can be asked; called from another thread."""
+    if state.opening.now() is not None:
+        _call(session, lambda: run_in_terminal(lambda: state.refuse(error)))
+
+
+def _redraw(session: PromptSession[str]) -> None:
+    """Ask the prompt to draw itself again; called from another thread, at any time."""
+    _call(session, session.app.invalidate)
+
+
+def _call(session: PromptSession[str], act: Callable[[], object]) -> None:
+    """Have the prompt's own thread do something, if there is a prompt."""
+    loop = session.app.loop
+
+    def act_if_running() -> None:
+        if session.app.is_running and not session.app.is_done:
+            act()
+
+    # Between two prompts there is nothing to do it, and a loop that ends meanwhile says so by raising.
+    with suppress(RuntimeError):
+        if loop is not None and session.app.is_running:
+            loop.call_soon_threadsafe(act_if_running)

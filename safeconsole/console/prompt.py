@@ -1,0 +1,287 @@
+"""The prompt, the line below it, and the verdict on what is being typed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+
+import msgspec
+from prompt_toolkit.formatted_text import StyleAndTextTuples
+from prompt_toolkit.key_binding.vi_state import InputMode
+from prompt_toolkit.styles import Style
+
+from safeconsole.output.cells import clipped, clock_text, counted, safe, size_text, width_of
+from safeconsole.output.style import is_production
+from safeconsole.policy.decision import Decision
+from safeconsole.policy.limits import Limits
+from safeconsole.policy.readings import route_of
+from safeconsole.session.gate import Status
+from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.vocabulary import CostClass, Route, Verdict
+
+# --------------------------------------------------------------------------------------------------------------------
+# Judges what is being typed, beside the typing: nothing here opens a connection or makes a key wait.
+
+
+JUDGED_CHARACTERS = 100_000
+"""A longer text is judged only when it is sent."""
+
+PAUSE_SECONDS = 0.06
+"""How long the typing must rest before it is judged."""
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What the policy will say of a statement, as far as that can be known without asking a server.
+
+    Attributes:
+        kind: the statement's kind.
+        route: where it belongs.
+        verdict: the verdict so far; a server's opinion may still make it stricter.
+        limits: ceilings it would run under.
+        why: the first danger, else the policy's message, or "".
+        instead: the safer way, or "".
+    """
+
+    kind: str
+    route: Route
+    verdict: Verdict
+    limits: Limits
+    why: str = ""
+    instead: str = ""
+
+
+def preview_of(statement: Statement, decision: Decision, *, to: str) -> Preview:
+    """
+    Return what the line below the prompt says of a statement that was judged offline.
+
+    Args:
+        to: where the person sends what follows, "" when the console chooses.
+    """
+    danger = next((hazard for hazard in statement.hazards if hazard.cost is not CostClass.LOOKUP), None)
+    return Preview(
+        kind=statement.kind,
+        route=route_of(statement, to=to),
+        verdict=decision.verdict,
+        limits=decision.limits,
+        why=danger.why if danger else decision.message,
+        instead=decision.instead or (danger.instead if danger else ""),
+    )
+
+
+class LiveVerdict:
+    """
+    The previews of the text typed last.
+
+    Args:
+        judge: turns a text into previews; runs in a thread of its own.
+        changed: called from that thread when there are new previews.
+    """
+
+    def __init__(self, judge: Callable[[str], tuple[Preview, ...]], changed: Callable[[], None]) -> None:
+        self._judge = judge
+        self._changed = changed
+        self._wake = threading.Condition()
+        self._text = ""
+        self._judged = ""
+        self._previews: tuple[Preview, ...] = ()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="live-verdict", daemon=True)
+        self._thread.start()
+
+    def typed(self, text: str) -> None:
+        """Take the text as it stands now; returns at once."""
+        with self._wake:
+            self._text = text if len(text) <= JUDGED_CHARACTERS and not text.lstrip().startswith("\\") else ""
+            if not self._text.strip():
+                self._judged, self._previews = self._text, ()
+            self._wake.notify()
+
+    def previews(self) -> tuple[Preview, ...]:
+        """Return the previews of the last text that was judged."""
+        return self._previews
+
+    def close(self) -> None:
+        """End the thread."""
+        self._stopped.set()
+        with self._wake:
+            self._wake.notify()
+        self._thread.join(timeout=1)
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._stopped.is_set() or self._text != self._judged)
+            if self._stopped.wait(PAUSE_SECONDS):
+                return
+            text = self._text
+            previews = self._judged_or_nothing(text)
+            with self._wake:
+                self._judged = text
+                # Typed further meanwhile: what was judged is still the best there is to show.
+                self._previews = previews if self._text.strip() else ()
+            self._changed()
+
+    def _judged_or_nothing(self, text: str) -> tuple[Preview, ...]:
+        if not text.strip():
+            return ()
+        try:
+            return self._judge(text)
+        except Exception:  # noqa: BLE001 (a thread that dies would print over the prompt; what is sent is judged again)
+            return ()
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The prompt and the line below it: where one is, what holds, and what the policy will say.
+
+
+# Only the sixteen colours that a theme defines, so that light and dark terminals both stay readable.
+STYLE = Style.from_dict(
+    {
+        "prompt.cluster": "bold",
+        "prompt.production": "bold ansired",
+        "prompt.node": "ansicyan",
+        "prompt.primary": "bold ansiyellow",
+        "prompt.elevated": "bold reverse ansired",
+        "prompt.transaction": "bold ansicyan",
+        "bottom-toolbar": "noreverse",
+        "toolbar.allow": "bold ansigreen",
+        "toolbar.confirm": "bold ansiyellow",
+        "toolbar.elevate": "bold ansired",
+        "toolbar.deny": "bold ansired",
+        "sql.keyword": "bold ansiblue",
+        "sql.function": "ansicyan",
+        "sql.string": "ansigreen",
+        "sql.number": "ansimagenta",
+        "sql.name": "ansicyan",
+        "sql.variable": "ansiyellow",
+        "sql.comment": "italic",
+        "sql.hint": "bold ansiyellow",
+        "sql.command": "bold ansimagenta",
+        "sql.unreadable": "reverse ansired",
+        "auto-suggestion": "ansibrightblack",
+    }
+)
+"""Colours of the console; PLAIN_STYLE stands in for it where colours are switched off."""
+
+PLAIN_STYLE = Style.from_dict({"bottom-toolbar": "noreverse", "auto-suggestion": "", "prompt.elevated": "bold"})
+
+_HINT = "\\help · ; ends a statement · Ctrl-D leaves"
+
+
+def prompt_parts(status: Status) -> StyleAndTextTuples:
+    """Return the prompt: cluster, schema, the last node, an elevation, an open transaction, and `> `."""
+    style = "class:prompt.production" if is_production(status.environment) else "class:prompt.cluster"
+    parts: StyleAndTextTuples = [(style, safe(status.cluster))]
+    if status.schema:
+        parts.append(("", f"/{safe(status.schema)}"))
+    if status.node:
+        style = "class:prompt.primary" if status.role == "primary" else "class:prompt.node"
+        # A name that says the role already needs it once; a name that lies is corrected.
+        role = "" if status.role in status.node else f" ({status.role})"
+        parts += [("", " "), (style, f"{safe(status.node)}{role}")]
+    if status.to:
+        parts.append(("", f" to {safe(status.to)}"))
+    if status.elevated_seconds > 0:
+        parts += [("", " "), ("class:prompt.elevated", f" ELEVATED {clock_text(status.elevated_seconds)} ")]
+    if status.transaction is not None:
+        style = "class:prompt.elevated" if status.transaction.writes else "class:prompt.transaction"
+        parts += [("", " "), (style, f" {transaction_text(status)} ")]
+    parts.append(("", "> "))
+    return parts
+
+
+def transaction_text(status: Status) -> str:
+    """Return what is open, since when, and what was done in it; "" without a transaction."""
+    opened = status.transaction
+    if opened is None:
+        return ""
+    what = f"{counted(opened.statements, 'statement')}"
+    if opened.writes:
+        what = f"{what}, {counted(opened.changed_rows, 'row')} changed"
+    word = "TRANSACTION" if opened.writes else "transaction of reads"
+    return f"{word} on {safe(opened.node)} {clock_text(status.transaction_seconds)}: {what}"
+
+
+def continuation_text(width: int) -> str:
+    """Return what stands before the second and further lines, as wide as the prompt."""
+    return "-> ".rjust(width)
+
+
+def toolbar_parts(
+    previews: Sequence[Preview], limits: Limits, columns: int, *, told: Sequence[str] = ()
+) -> StyleAndTextTuples:
+    """
+    Return the line below the prompt, at most so many cells wide.
+
+    What the person must know comes first, then the verdict on what is typed, else the hint.
+    """
+    if told:
+        return [("class:toolbar.deny", clipped(f" {safe(told[-1])}", columns))]
+    if not previews:
+        return [("", clipped(f" {_HINT} · {limits_text(limits)}", columns))]
+    worst = max(previews, key=lambda preview: preview.verdict)
+    count = f"{len(previews)} statements, strictest: " if len(previews) > 1 else ""
+    head = f" {count}{worst.verdict.word} "
+    rest = _explained(worst, max(0, columns - width_of(head)))
+    return [(f"class:toolbar.{worst.verdict.word}", clipped(head, columns)), ("", rest)]
+
+
+def vi_mode_text(mode: InputMode) -> str:
+    """Return what the line below the prompt begins with where the keys are vi's: which of its modes they are in."""
+    return {InputMode.NAVIGATION: " normal", InputMode.INSERT: " insert"}.get(
+        mode, f" {mode.value.removeprefix('vi-')}"
+    )
+
+
+def opening_parts(cluster: str, columns: int) -> StyleAndTextTuples:
+    """Return the line below the prompt while the session is being opened."""
+    return [("", clipped(f" opening {safe(cluster)} … · type on: the first Enter waits for it", columns))]
+
+
+def limits_text(limits: Limits) -> str:
+    """Return the ceilings that a person meets first: time and rows."""
+    return f"{limits.run_seconds:g} s · {limits.fetched_rows:,} rows"
+
+
+def status_text(status: Status, policy: str, format_name: str) -> str:
+    """Return everything that holds for the next statement, one line each."""
+    limits = status.limits
+    where = f"{status.node} ({status.role})" if status.node else "not chosen yet"
+    elevated = f"{clock_text(status.elevated_seconds)} left" if status.elevated_seconds > 0 else "no"
+    lines = (
+        ("cluster", f"{status.cluster} ({status.environment or 'no environment'})"),
+        ("policy", policy),
+        ("last node", where),
+        ("next goes to", status.to or "what the statement and the measured nodes ask for"),
+        ("schema", status.schema or "none"),
+        ("elevated", elevated),
+        ("transaction", transaction_text(status) or "none is open"),
+        ("time", f"{limits.run_seconds:g} s, {limits.lock_wait_seconds:g} s for a lock"),
+        ("rows", f"{limits.shown_rows:,} shown, {limits.fetched_rows:,} fetched, {size_text(limits.fetched_bytes)}"),
+        ("changes", f"{limits.changed_rows:,} rows"),
+        ("memory", _memory(limits)),
+        ("format", format_name),
+    )
+    return "".join(f"{label:>12}  {safe(text)}\n" for label, text in lines)
+
+
+def _memory(limits: Limits) -> str:
+    return f"{size_text(limits.session_memory_bytes)} in the session, {size_text(limits.grown_memory_bytes)} of growth"
+
+
+def _explained(preview: Preview, room: int) -> str:
+    """Return what is behind a verdict in so many cells; where not all fits, the way out stays the longest."""
+    route = f"{preview.kind} on a {preview.route}"
+    if preview.verdict is Verdict.ALLOW:
+        return clipped(safe(f"{route} · {limits_text(preview.limits)}"), room)
+    why, out = safe(preview.why), safe(f"→ {preview.instead}") if preview.instead else ""
+    whole = " · ".join(part for part in (safe(route), why, out) if part)
+    if width_of(whole) <= room or not (why and out):
+        return clipped(whole, room)
+    left = room - width_of(out) - 3
+    return clipped(f"{clipped(why, max(left, _LEAST_WHY))} · {out}", room)
+
+
+_LEAST_WHY = 24
+"""Cells of the reason that stay beside a long way out."""

@@ -1,0 +1,274 @@
+"""Commands that ask for, repeat or write results; each statement takes the whole road."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from safeconsole.cluster.engine import Column, Row
+from safeconsole.console import shaping
+from safeconsole.console.names import CollectingPresenter
+from safeconsole.console.plans import explain_statement
+from safeconsole.console.running import run_statement, show_statement
+from safeconsole.console.state import ConsoleState
+from safeconsole.dialects import queries
+from safeconsole.errors import ConfigurationError
+from safeconsole.output.cells import safe, shown, size_text
+from safeconsole.output.evidence import one_line
+from safeconsole.output.formats import render
+from safeconsole.output.presenting import ResultStyle, StreamPresenter
+from safeconsole.output.style import PLAIN
+from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.vocabulary import Flavour
+
+# --------------------------------------------------------------------------------------------------------------------
+# Writes a whole result to a new file, in the format that its ending names.
+
+
+ENDINGS = {
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".md": "markdown",
+    ".txt": "table",
+    ".parquet": "parquet",
+}
+"""Which format a file's ending asks for."""
+
+
+def export_statement(state: ConsoleState, path: Path, statement: Statement) -> None:
+    """
+    Run a statement that only reads, and write its rows to a new file that its owner alone can read.
+
+    Raises:
+        ConfigurationError: the file is there already or cannot be made, its ending names no format, or it is no read.
+    """
+    format_name = ENDINGS.get(path.suffix.lower())
+    if format_name is None:
+        raise ConfigurationError(f"no format for {safe(path.name)}: the file's name ends in one of {' '.join(ENDINGS)}")
+    if format_name == "parquet" and find_spec("pyarrow") is None:
+        raise ConfigurationError(
+            "Parquet files are written by pyarrow, which is not installed here",
+            instead="install safeconsole[parquet], or export to .csv or .jsonl",
+        )
+    if not statement.is_plain_read:
+        raise ConfigurationError(f"only a read is exported, and this is {statement.kind}")
+    part = path.with_name(f"{path.name}.part")
+    try:
+        if path.exists():
+            raise ConfigurationError(f"{safe(str(path))} is there already: choose another name")
+        descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise ConfigurationError(f"{safe(str(part))} cannot be made: {error.strerror}") from error
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="", errors="backslashreplace") as file:
+        screen = replace(state.screen(), data=file, data_look=PLAIN)
+        shape = ResultStyle(
+            format=format_name,
+            header=False,
+            more_rows="\\rows N",
+            most_rows=state.gate.policy.ceilings.fetched_rows,
+        )
+        done = run_statement(state, statement, StreamPresenter(screen, shape, state.gate.last))
+    _keep(state, part, path, done=done)
+
+
+def _keep(state: ConsoleState, part: Path, path: Path, *, done: bool) -> None:
+    """Give the file its name once it is whole; what is not whole never has it."""
+    try:
+        size = part.stat().st_size
+        if done:
+            # A link, not a rename: it fails where another file took the name meanwhile.
+            os.link(part, path)
+        if done or size == 0:
+            part.unlink()
+    except OSError as error:
+        state.say(f"the rows are in {safe(str(part))}: it could not be named {safe(path.name)}: {error.strerror}")
+        return
+    if done:
+        state.say(f"wrote {safe(str(path))}, {size_text(size)}")
+    elif size:
+        state.say(f"incomplete: what arrived is in {safe(str(part))}, {size_text(size)}")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Repeats a read and marks what changed, until it is interrupted.
+
+
+LEAST_SECONDS = 1.0
+"""A read that is repeated more often than this is a load test."""
+
+MARK = " *"
+
+
+def watch_statement(state: ConsoleState, statement: Statement, seconds: float) -> None:
+    """
+    Run a read every so many seconds; each time it walks the whole road, and an error or Ctrl-C ends it.
+
+    Raises:
+        ConfigurationError: the statement is no read, or the span is too short.
+    """
+    if not statement.is_plain_read:
+        raise ConfigurationError(f"only a read is repeated, and this is {statement.kind}")
+    if not LEAST_SECONDS <= seconds < float("inf"):
+        raise ConfigurationError(f"\\watch repeats at most once in {LEAST_SECONDS:g} s")
+    before: Sequence[Row] | None = None
+    try:
+        while True:
+            presenter = CollectingPresenter()
+            if not run_statement(state, statement, presenter):
+                return
+            state.answer(_page(state, statement, presenter, before, seconds))
+            before = presenter.held
+            state.services.pause(seconds)
+    except KeyboardInterrupt:
+        state.say("no longer watched")
+
+
+def marked(columns: Sequence[Column], rows: Sequence[Row], before: Sequence[Row] | None) -> list[Row]:
+    """Return the rows as text, with a mark behind each cell that differs from the one in its place before."""
+    return [
+        tuple(
+            _marked_cell(value, changed=_changed(value, before, at, place), numeric=columns[place].numeric)
+            for place, value in enumerate(row)
+        )
+        for at, row in enumerate(rows)
+    ]
+
+
+def _changed(value: object, before: Sequence[Row] | None, at: int, place: int) -> bool:
+    if before is None:
+        return False
+    return at >= len(before) or place >= len(before[at]) or before[at][place] != value
+
+
+def _marked_cell(value: object, *, changed: bool, numeric: bool) -> str:
+    # Numbers are aligned right: what carries no mark is moved by its width, so that digits stay below each other.
+    return shown(value) + (MARK if changed else " " * len(MARK) if numeric else "")
+
+
+def _page(
+    state: ConsoleState,
+    statement: Statement,
+    presenter: CollectingPresenter,
+    before: Sequence[Row] | None,
+    seconds: float,
+) -> str:
+    look = state.screen().data_look
+    clear = "\x1b[2J\x1b[H" if look.decorated else ""
+    title = f"{one_line(statement.text)} · every {seconds:g} s · Ctrl-C ends it\n"
+    rows = marked(presenter.columns, presenter.held, before)
+    more = f"({presenter.count - len(rows):,} more rows)\n" if presenter.count > len(rows) else ""
+    return clear + title + render(presenter.columns, rows, "table", look) + more
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Commands that ask for, repeat or write results; each statement walks the whole road.
+
+
+def tables(state: ConsoleState, argument: str) -> None:
+    """List tables, or the columns of one."""
+    flavour = state.services.rules().flavour
+    name = argument.rstrip(";").strip()
+    _run(state, queries.columns_sql(flavour, name) if name else queries.tables_sql(flavour))
+
+
+def indexes(state: ConsoleState, argument: str) -> None:
+    """List the indexes of a table."""
+    name = argument.rstrip(";").strip()
+    if not name:
+        raise ConfigurationError("\\di needs the name of a table")
+    flavour = state.services.rules().flavour
+    _run(state, queries.indexes_sql(flavour, name), None if flavour is Flavour.SQLITE else shaping.indexes)
+
+
+def size(state: ConsoleState, argument: str) -> None:
+    """Read the size of one table."""
+    name = argument.rstrip(";").strip()
+    if not name:
+        raise ConfigurationError("\\size needs the name of a table", instead="\\capacity for all of them")
+    flavour = state.services.rules().flavour
+    _run(state, queries.size_sql(flavour, name), None if flavour is Flavour.SQLITE else shaping.size)
+
+
+def processlist(state: ConsoleState, _argument: str) -> None:
+    """List the statements at work on the node."""
+    flavour = state.services.rules().flavour
+    shape = shaping.at_work(0 if state.pager else state.screen().data_look.columns)
+    if _run(state, queries.processlist_sql(flavour), shape):
+        state.say("an account without PROCESS sees its own statements alone")
+
+
+def locks(state: ConsoleState, _argument: str) -> None:
+    """List who waits for whose row lock on the node."""
+    flavour = state.services.rules().flavour
+    if not _run(state, queries.locks_sql(flavour)):
+        state.say(queries.locks_grant(flavour))
+
+
+def again_vertical(state: ConsoleState, _argument: str) -> None:
+    """Run the last statement again, vertically."""
+    statement = _statement(state, "")
+    _run(state, f"{statement.text}\\G")
+
+
+def explain(state: ConsoleState, argument: str) -> None:
+    """Show the plan of a statement."""
+    explain_statement(state, _statement(state, argument))
+
+
+def export(state: ConsoleState, argument: str) -> None:
+    """Write a result to a file."""
+    name, _, sql = argument.partition(" ")
+    if not name:
+        raise ConfigurationError("\\export needs the name of a file")
+    export_statement(state, Path(name).expanduser(), _statement(state, sql))
+
+
+def watch(state: ConsoleState, argument: str) -> None:
+    """Repeat the last read."""
+    try:
+        seconds = float(argument or "2")
+    except ValueError:
+        raise ConfigurationError("\\watch needs seconds") from None
+    watch_statement(state, _statement(state, ""), seconds)
+
+
+def edit(state: ConsoleState, argument: str) -> None:
+    """Open the statement in the person's editor, and put what they leave at the prompt."""
+    environ = state.streams.environ
+    editor = environ.get("VISUAL") or environ.get("EDITOR") or "vi"
+    with tempfile.TemporaryDirectory(prefix="safeconsole-") as folder:
+        path = Path(folder, "statement.sql")
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(argument or state.last_sql)
+        try:
+            subprocess.run([*shlex.split(editor), str(path)], check=True)
+        except (OSError, ValueError, subprocess.CalledProcessError) as error:
+            raise ConfigurationError(
+                f"the editor {editor!r} failed: {error}", instead="set $VISUAL or $EDITOR"
+            ) from error
+        state.draft = path.read_text(encoding="utf-8", errors="replace").strip()
+
+
+def _statement(state: ConsoleState, sql: str) -> Statement:
+    """Return the one statement that a command is about: the one given, or the last one typed."""
+    statements = state.gate.split(sql or state.last_sql)
+    if not statements:
+        raise ConfigurationError("there is no statement yet: type one, or give it after the command")
+    return statements[-1]
+
+
+def _run(state: ConsoleState, sql: str, shape: shaping.Reshape | None = None) -> bool:
+    """Run a command's own statement; whether it ended well. What a program reads is left as the server says it."""
+    shape = shape if state.format in {"table", "vertical"} else None
+    return all(show_statement(state, statement, shape=shape) for statement in state.gate.split(sql))

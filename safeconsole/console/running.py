@@ -1,0 +1,205 @@
+"""Runs what was typed, one statement after the other, and hands rows to a pager."""
+
+from __future__ import annotations
+
+import io
+import os
+import shlex
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from safeconsole.console.shaping import Reshape, Shaped
+from safeconsole.console.state import ConsoleState
+from safeconsole.errors import ConfigurationError, SafeConsoleError, ServerError, StoppedError
+from safeconsole.output.cells import counted, safe
+from safeconsole.output.confirming import YES
+from safeconsole.output.evidence import one_line
+from safeconsole.output.presenting import Screen
+from safeconsole.output.style import PLAIN
+from safeconsole.session.gate import Status
+from safeconsole.session.protocols import Presenter
+from safeconsole.session.visit import Plea
+from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.vocabulary import Verdict
+
+# --------------------------------------------------------------------------------------------------------------------
+# Hands rows to a pager as they arrive, so that a wide result is scrolled and none of it is held here.
+
+
+USUAL_PAGER = "less -SRFX"
+"""Long lines are scrolled and not folded, colours pass, what fits on one screen needs no key."""
+
+_COLOURFUL = frozenset({"less", "more", "most", "cat", "bat", "moar", "moor", "ov"})
+"""Programs that colours are left to; another one, such as an editor, would show their escapes as text."""
+
+
+@contextmanager
+def paged(screen: Screen, pager: str) -> Iterator[Screen]:
+    """
+    Give a screen whose rows go to a pager; leave when the person left it, and show the messages then.
+
+    Args:
+        screen: where to write without a pager.
+        pager: its command line, "" for none.
+
+    Raises:
+        ConfigurationError: it cannot be started.
+    """
+    if not pager:
+        yield screen
+        return
+    try:
+        words = shlex.split(pager)
+        process = subprocess.Popen(words, stdin=subprocess.PIPE, env={**os.environ, "LESS": _less_options()})
+    except (OSError, ValueError, IndexError) as error:
+        raise ConfigurationError(f"the pager {pager!r} cannot be started: {error}", instead="\\pager off") from error
+    assert process.stdin is not None
+    told = io.StringIO()
+    rows = io.TextIOWrapper(process.stdin, encoding="utf-8", errors="backslashreplace")
+    try:
+        # Rows may be as wide as they are, and what is said meanwhile would be drawn over the pager's page.
+        look = replace(screen.data_look, columns=0, decorated=screen.data_look.decorated and _shows_colours(words[0]))
+        yield replace(screen, data=rows, data_look=look, messages=told, messages_look=PLAIN)
+    finally:
+        with suppress(BrokenPipeError):
+            rows.close()
+        _wait_for(process)
+        screen.messages.write(told.getvalue())
+        screen.messages.flush()
+
+
+def _less_options() -> str:
+    """Return the person's own options of less, and that colours pass, which they may leave out of the command."""
+    return f"{os.environ.get('LESS', '')} -R".strip()
+
+
+def _shows_colours(program: str) -> bool:
+    return Path(program).name in _COLOURFUL
+
+
+def _wait_for(process: subprocess.Popen[bytes]) -> None:
+    """Wait until the person leaves the pager; Ctrl-C is the pager's there."""
+    while process.poll() is None:
+        with suppress(KeyboardInterrupt):
+            process.wait()
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Runs what was typed: one statement after the other, each down the whole road, stopping at the first that fails.
+
+
+SHOWN_STATEMENTS = 20
+"""Statements of a pasted script that are listed one by one."""
+
+_NO_SUCH_TABLE = frozenset({1146})
+"""Source: MySQL 9.7 and MariaDB 10.11, ER_NO_SUCH_TABLE."""
+
+
+def run_text(state: ConsoleState, text: str, *, pasted: bool = False) -> None:
+    """Run every statement of a text; several at once are shown before anything runs."""
+    statements = state.gate.split(text)
+    if not statements:
+        return
+    state.last_sql = text.strip()
+    if len(statements) > 1 and not _agreed(state, statements, pasted=pasted):
+        state.say("nothing was run")
+        return
+    for at, statement in enumerate(statements, start=1):
+        if not show_statement(state, statement):
+            left = len(statements) - at
+            if left:
+                state.say(f"{counted(left, 'statement')} after it {'was' if left == 1 else 'were'} not run")
+            return
+
+
+def show_statement(
+    state: ConsoleState, statement: Statement, *, plea: Plea | None = None, shape: Reshape | None = None
+) -> bool:
+    """
+    Run one statement and show its rows, in the pager when there is one; whether it ended well.
+
+    Args:
+        plea: what an elevation of it alone is asked with.
+        shape: makes of its rows what is shown, or None.
+    """
+    before = state.gate.status()
+    told_already = False
+    try:
+        with paged(state.screen(), state.pager) as screen:
+            presenter = state.presenter(screen)
+            problem = _problem_of(state, statement, presenter if shape is None else Shaped(presenter, shape), plea)
+            told_already = presenter.told_way_out and not state.pager
+    except ConfigurationError as error:
+        problem = error
+    return _told(state, before, problem, told_already=told_already)
+
+
+def run_statement(state: ConsoleState, statement: Statement, presenter: Presenter) -> bool:
+    """Run one statement for a command that shows its rows itself; whether it ended well."""
+    before = state.gate.status()
+    problem = _problem_of(state, statement, presenter)
+    return _told(state, before, problem, told_already=getattr(presenter, "told_way_out", False))
+
+
+def _problem_of(
+    state: ConsoleState, statement: Statement, presenter: Presenter, plea: Plea | None = None
+) -> SafeConsoleError | str | None:
+    """Run one statement and return why it did not end well, or None."""
+    # Commands have statements of their own.
+    state.tape.watch(statement)
+    try:
+        state.gate.run(statement, presenter, plea=plea)
+    except SafeConsoleError as error:
+        return error
+    except KeyboardInterrupt:
+        # Raised between statements, where there is nothing on a server to stop.
+        return "interrupted"
+    except Exception as error:  # noqa: BLE001 (the loop shows what broke and goes on)
+        return f"safeconsole: this is a fault of safeconsole: {type(error).__name__}: {safe(str(error))}"
+    return None
+
+
+def _told(state: ConsoleState, before: Status, problem: SafeConsoleError | str | None, *, told_already: bool) -> bool:
+    if isinstance(problem, StoppedError) and told_already:
+        # The line below the rows says where it stopped and what to do: a panel would say it twice.
+        state.leaving |= problem.leaving
+    elif isinstance(problem, SafeConsoleError):
+        state.refuse(problem)
+        if isinstance(problem, ServerError) and problem.code in _NO_SUCH_TABLE:
+            _say_what_was_meant(state)
+    elif problem is not None:
+        state.say(problem)
+    after = state.gate.status()
+    if problem is None and before.node != after.node and before.role == after.role:
+        # The person did not ask for another node: the one they were on is no longer fit.
+        state.say(safe(f"moved from {before.node} to {after.node}: \\topology says why"))
+    return problem is None
+
+
+def _say_what_was_meant(state: ConsoleState) -> None:
+    last = state.gate.last()
+    for table in last.statement.tables if last else ():
+        if table.schema in {None, "", state.gate.status().schema} and state.names.table_like(table.name) is None:
+            meant = state.names.nearest(table.name)
+            if meant:
+                state.say(f"  perhaps {safe(meant)}")
+
+
+def _agreed(state: ConsoleState, statements: Sequence[Statement], *, pasted: bool) -> bool:
+    """List the statements with what the policy says of each; whether they may run one after the other."""
+    verdicts = [state.services.preview(statement).verdict for statement in statements]
+    worst = max(verdicts)
+    state.say(f"{counted(len(statements), 'statement')}, the strictest verdict is {worst.word}:")
+    for number, (statement, verdict) in enumerate(zip(statements, verdicts, strict=True), start=1):
+        if number <= SHOWN_STATEMENTS or verdict is not Verdict.ALLOW:
+            state.say(f"  {number}. {verdict.word}: {statement.kind}: {one_line(statement.text)[:100]}")
+    if not pasted and worst is Verdict.ALLOW:
+        return True
+    try:
+        return state.streams.ask(f'run them in this order? type "{YES}": ').strip() == YES
+    except (EOFError, KeyboardInterrupt):
+        return False

@@ -1,0 +1,209 @@
+"""Commands about the session: where statements go, what holds, and elevations."""
+
+from __future__ import annotations
+
+import shlex
+
+from safeconsole.console.names import glance_through
+from safeconsole.console.prompt import status_text
+from safeconsole.console.running import USUAL_PAGER, show_statement
+from safeconsole.console.state import ConsoleState
+from safeconsole.dialects import queries
+from safeconsole.errors import ConfigurationError, SafeConsoleError
+from safeconsole.output.cells import clock_text, safe
+from safeconsole.output.evidence import explanation_text, one_line
+from safeconsole.output.style import FORMATS
+from safeconsole.output.topology import topology_text
+from safeconsole.session.visit import Plea
+from safeconsole.sqltext.vocabulary import Verdict
+
+SHOWN_HISTORY = 50
+"""Entries that \\history shows."""
+
+CAPACITY_HINT = "safe sizes come from another program: safeconsole capacity {cluster}"
+
+
+def status(state: ConsoleState, _argument: str) -> None:
+    """Show what holds for the next statement."""
+    state.answer(status_text(state.gate.status(), state.gate.policy.label, state.format))
+
+
+def topology(state: ConsoleState, _argument: str) -> None:
+    """Measure and show every node."""
+    readings = state.gate.topology()
+    state.answer(
+        topology_text(state.gate.visit.cluster, readings, state.gate.policy.gates, state.screen().data_look),
+    )
+
+
+def use(state: ConsoleState, argument: str) -> None:
+    """Say or change where statements go."""
+    if argument:
+        state.gate.use("" if argument == "auto" else argument)
+    to = state.gate.status().to
+    state.say(
+        f"statements go to: {to}"
+        if to
+        else "the console chooses: reads go to the fittest replica, writes to the primary"
+    )
+
+
+def use_schema(state: ConsoleState, argument: str) -> None:
+    """Change the schema."""
+    if not argument:
+        raise ConfigurationError("\\u needs the name of a schema")
+    name = argument.rstrip(";").strip().strip("`")
+    if state.gate.status().transaction is None and _is_unknown(state, name):
+        raise ConfigurationError(
+            f"there is no schema {safe(name)} that this account may see",
+            instead="SHOW SCHEMAS; lists those that it may",
+        )
+    state.gate.use_schema(name)
+
+
+def _is_unknown(state: ConsoleState, schema: str) -> bool:
+    """Whether a server said that there is no such schema; one that cannot be asked says nothing."""
+    asked = queries.schema_sql(state.services.rules().flavour, schema)
+    if not asked:
+        return False
+    try:
+        return not glance_through(state.gate)(asked)
+    except SafeConsoleError:
+        return False
+
+
+def capacity(state: ConsoleState, argument: str) -> None:
+    """Show the safe sizes, or what does."""
+    if state.services.capacity is None:
+        state.say(CAPACITY_HINT.format(cluster=state.gate.visit.cluster))
+    else:
+        state.services.capacity(argument)
+
+
+def why(state: ConsoleState, _argument: str) -> None:
+    """Show everything behind the last decision."""
+    last = state.gate.last()
+    if last is None:
+        state.say("nothing was asked yet")
+    else:
+        state.answer(explanation_text(last, state.gate.policy, state.screen().data_look))
+
+
+def elevate(state: ConsoleState, argument: str) -> None:
+    """Ask for what an elevation needs, and open it."""
+    settings = state.gate.policy.elevation
+    reason, ticket, minutes = _typed_plea(argument)
+    plea = _asked_plea(state, reason, ticket)
+    grant = state.gate.elevate(
+        reason=plea.reason, ticket=plea.ticket, window_seconds=minutes * 60 if minutes else settings.window_seconds
+    )
+    state.say(
+        f"elevated on {state.gate.visit.cluster} for {clock_text(grant.request.window_seconds)}; \\stand-down ends it. "
+        "what was refused is not run by itself: bring it back with the up arrow"
+    )
+
+
+def once(state: ConsoleState, argument: str) -> None:
+    """Run the statement that was refused last, elevated for this one run."""
+    last = state.gate.last()
+    if last is None or last.decision.verdict is not Verdict.ELEVATE:
+        raise ConfigurationError("nothing was refused for want of an elevation", instead="type the statement first")
+    reason, ticket, minutes = _typed_plea(argument)
+    if minutes:
+        raise ConfigurationError("\\once is over when its statement is", instead="\\elevate --for opens a window")
+    show_statement(state, last.statement, plea=_asked_plea(state, reason, ticket))
+
+
+def stand_down(state: ConsoleState, _argument: str) -> None:
+    """End the elevation."""
+    state.gate.stand_down()
+    state.say("not elevated")
+
+
+def timeout(state: ConsoleState, argument: str) -> None:
+    """Say or change how long a statement may run."""
+    if argument:
+        state.gate.tighten("run_seconds", _number(argument, "\\timeout needs seconds"))
+    state.say(f"a statement may run {state.gate.status().limits.run_seconds:g} s")
+
+
+def rows(state: ConsoleState, argument: str) -> None:
+    """Say or change how many rows are shown and fetched."""
+    if argument:
+        count = _number(argument, "\\rows needs a number of rows")
+        state.gate.tighten("fetched_rows", count)
+        state.gate.tighten("shown_rows", min(count, state.gate.policy.ceilings.shown_rows))
+    limits = state.gate.status().limits
+    state.say(f"{limits.shown_rows:,} rows are shown, {limits.fetched_rows:,} are fetched")
+
+
+def format_(state: ConsoleState, argument: str) -> None:
+    """Say or change how rows are written."""
+    if argument and argument not in FORMATS:
+        raise ConfigurationError(f"no format {one_line(argument)}: one of {', '.join(FORMATS)}")
+    state.format = argument or state.format
+    state.say(f"rows are written as {state.format}")
+
+
+def history(state: ConsoleState, argument: str) -> None:
+    """Show what was typed, newest last."""
+    found = [text for text in state.asked if argument.lower() in text.lower()]
+    state.answer("".join(f"{one_line(text)}\n" for text in found[-SHOWN_HISTORY:]) or "nothing\n")
+
+
+def keys(state: ConsoleState, argument: str) -> None:
+    """Say or change whose keys the prompt has."""
+    if argument not in {"", "emacs", "vi"}:
+        raise ConfigurationError(f"no keys {one_line(argument)}: emacs or vi")
+    if argument:
+        state.vi_keys = argument == "vi"
+    state.say(f"the prompt has the keys of {'vi' if state.vi_keys else 'emacs'}")
+
+
+def pager(state: ConsoleState, argument: str) -> None:
+    """Say or change what rows are handed to."""
+    if argument == "on":
+        state.pager = state.streams.environ.get("PAGER") or USUAL_PAGER
+    elif argument:
+        state.pager = "" if argument == "off" else argument
+    state.say(f"rows are handed to {state.pager}" if state.pager else "rows are written as they come, to no pager")
+
+
+def _number(text: str, problem: str) -> float:
+    try:
+        number = float(text.replace(",", "").replace("_", ""))
+    except ValueError:
+        raise ConfigurationError(f"{problem}, not {one_line(text)}") from None
+    if not number > 0 or number == float("inf"):
+        raise ConfigurationError(f"{problem}, not {one_line(text)}")
+    return number
+
+
+def _asked_plea(state: ConsoleState, reason: str, ticket: str) -> Plea:
+    """Ask for what was not typed after the command."""
+    reason = reason or state.streams.ask("reason: ").strip()
+    if not reason:
+        raise ConfigurationError("an elevation needs a reason")
+    if not ticket:
+        needed = state.gate.policy.elevation.ticket_required
+        ticket = state.streams.ask("ticket: " if needed else "ticket (Enter for none): ").strip()
+    return Plea(reason=reason, ticket=ticket)
+
+
+def _typed_plea(argument: str) -> tuple[str, str, float]:
+    """Return reason, ticket and minutes of what was typed after the command."""
+    try:
+        words = shlex.split(argument)
+    except ValueError:
+        # A reason such as "don't wait" is no shell text.
+        words = argument.split()
+    reason, ticket, minutes = [], "", 0.0
+    rest = iter(words)
+    for word in rest:
+        if word == "--ticket":
+            ticket = next(rest, "")
+        elif word == "--for":
+            minutes = _number(next(rest, ""), "--for needs minutes")
+        else:
+            reason.append(word)
+    return " ".join(reason), ticket, minutes

@@ -1,0 +1,157 @@
+"""What one console holds while it is open, and where its words go."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
+from typing import TextIO
+
+import msgspec
+
+from safeconsole.console.names import SchemaNames
+from safeconsole.console.opening import Opening
+from safeconsole.errors import DeniedError, RefusedError, SafeConsoleError
+from safeconsole.output.cells import clock_text
+from safeconsole.output.evidence import error_text
+from safeconsole.output.presenting import ResultStyle, Screen, StreamPresenter, screen_of
+from safeconsole.output.style import in_words
+from safeconsole.output.taping import Tape
+from safeconsole.policy.decision import Decision
+from safeconsole.session.gate import Gate, Status
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.vocabulary import Verdict
+
+
+class After(Enum):
+    """What the console does once a command is done."""
+
+    STAY = auto()
+    LEAVE = auto()
+
+
+class Services(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What the console is given beside the gate.
+
+    Attributes:
+        rules: how the servers read text now; may wait for them the first time.
+        preview: what would be decided of a statement without asking any server; it MUST open no connection.
+        capacity: prints the safe sizes; takes what the person typed after the command.
+        pause: waits so many seconds between two looks of \\watch.
+    """
+
+    rules: Callable[[], LexicalRules]
+    preview: Callable[[Statement], Decision]
+    capacity: Callable[[str], None] | None = None
+    pause: Callable[[float], None] = time.sleep
+
+
+class Streams(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Where the console writes and what it asks.
+
+    Attributes:
+        data: rows and the answers of commands.
+        messages: everything else.
+        environ: decides with the streams what they can show.
+        ask: asks the person for one line; raises EOFError or KeyboardInterrupt.
+    """
+
+    data: TextIO
+    messages: TextIO
+    environ: Mapping[str, str]
+    ask: Callable[[str], str]
+
+
+class ConsoleState(msgspec.Struct, kw_only=True):
+    """
+    One open console.
+
+    Attributes:
+        opening: the person's session, open or being opened.
+        standing: what the prompt shows until it is open.
+        streams: see there.
+        format: how rows are written.
+        draft: text that the next prompt starts with, or "".
+        last_sql: the last statement typed, or "".
+        asked: what was typed in this console, oldest first.
+        names: what completion knows of the session's schema.
+        vi_keys: whether the keys are vi's.
+        pager: the command line of what rows are handed to, "" for none.
+        leaving: whether the person pressed Ctrl-C again while a statement was being stopped.
+        tape: what is recorded of the terminal.
+    """
+
+    opening: Opening
+    standing: Status
+    streams: Streams
+    format: str = "table"
+    draft: str = ""
+    last_sql: str = ""
+    asked: list[str]
+    names: SchemaNames
+    vi_keys: bool = False
+    pager: str = ""
+    leaving: bool = False
+    tape: Tape = msgspec.field(default_factory=Tape)
+
+    @property
+    def gate(self) -> Gate:
+        """The person's session; waits for it. Raises SafeConsoleError."""
+        return self.opening.get().gate
+
+    @property
+    def services(self) -> Services:
+        """What the console is given beside it; waits for it. Raises SafeConsoleError."""
+        return self.opening.get().services
+
+    def status(self) -> Status:
+        """What the prompt shows now; never waits."""
+        opened = self.opening.now()
+        return opened.gate.status() if opened else self.standing
+
+    def screen(self) -> Screen:
+        """Return where to write now; asked anew for each statement, for a window may have been resized."""
+        return screen_of(self.streams.data, self.streams.messages, self.streams.environ)
+
+    def presenter(self, screen: Screen) -> StreamPresenter:
+        """Return what shows the next result on a screen."""
+        shape = ResultStyle(
+            format=self.format,
+            # A pager shows all that is fetched: the person leaves it when they have seen enough.
+            interactive=not self.pager,
+            header=False,
+            more_rows="\\rows N",
+            most_rows=self.gate.policy.ceilings.fetched_rows,
+        )
+        return StreamPresenter(screen, shape, self.gate.last)
+
+    def say(self, text: str) -> None:
+        """Write lines that are no data."""
+        text = in_words(text, self.screen().messages_look)
+        self.streams.messages.write(text if text.endswith("\n") else f"{text}\n")
+        self.streams.messages.flush()
+
+    def answer(self, text: str) -> None:
+        """Write what a command was asked for."""
+        self.streams.data.write(text if text.endswith("\n") else f"{text}\n")
+        self.streams.data.flush()
+
+    def refuse(self, error: SafeConsoleError) -> None:
+        """Show an error with its evidence and the way out that this console offers."""
+        self.leaving |= error.leaving
+        self.say(error_text(error, self.screen().messages_look, next_step=self._next_step(error)))
+
+    def _next_step(self, error: SafeConsoleError) -> str:
+        last = self.gate.last()
+        if not isinstance(error, RefusedError) or isinstance(error, DeniedError) or last is None:
+            return ""
+        if last.decision.verdict is Verdict.ELEVATE and error.exit_code == RefusedError.exit_code:
+            window = clock_text(self.gate.policy.elevation.window_seconds)
+            return (
+                f"\\once REASON runs exactly this; \\elevate REASON opens a window of {window} "
+                f"on {self.gate.visit.cluster}, then run it again"
+            )
+        return ""

@@ -1,1 +1,0 @@
-"""What is known about the servers, as data: dangerous objects, dangerous actions, pure functions."""

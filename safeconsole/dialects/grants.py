@@ -1,0 +1,396 @@
+"""
+What the console's accounts need on a server, and what would be more than that.
+
+The account is the barrier before all others, so what is granted is compared with what is needed: what is not
+known to be harmless is too wide. Source: MySQL 9.7 and MariaDB 10.11, each account made and tried.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+import msgspec
+from msgspec.structs import replace
+
+from safeconsole.sqltext.vocabulary import Account, Flavour
+
+MYSQL_FAMILY = (Flavour.MYSQL, Flavour.AURORA_MYSQL)
+OWN_SCHEMA = "{schema}"
+"""Stands for the application's schema in a need."""
+
+_MEMORY_COLUMNS = (
+    "THREAD_ID",
+    "PROCESSLIST_ID",
+    "CONTROLLED_MEMORY",
+    "MAX_CONTROLLED_MEMORY",
+    "TOTAL_MEMORY",
+    "MAX_TOTAL_MEMORY",
+)
+_BOTH = (Account.READ, Account.ELEVATED)
+_EVERY = (*MYSQL_FAMILY, Flavour.MARIADB)
+
+
+class Privilege(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One privilege as a server tells it.
+
+    Attributes:
+        name: in capitals ("SELECT", "REPLICATION CLIENT").
+        schema: where it holds; "" is every schema.
+        table: "" is every table of the schema.
+        columns: () is every column.
+        grantable: whether the account may hand it on.
+    """
+
+    name: str
+    schema: str = ""
+    table: str = ""
+    columns: tuple[str, ...] = ()
+    grantable: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where it holds, as GRANT writes it."""
+        return ".".join(_quoted(part) if part else "*" for part in (self.schema, self.table))
+
+    @property
+    def text(self) -> str:
+        """The privilege as GRANT and REVOKE write it: "SELECT (`a`, `b`) ON `s`.`t`"."""
+        names = ", ".join(_quoted(column) for column in self.columns)
+        return f"{self.name}{f' ({names})' if names else ''} ON {self.place}"
+
+
+class Need(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Something that an account cannot do without.
+
+    Attributes:
+        privileges: all of them, as they are granted; the schema may be `OWN_SCHEMA`.
+        flavours, accounts: for whom.
+        why: what is lost without it.
+        instead: names that serve as well, where a server has another word for it.
+    """
+
+    privileges: tuple[Privilege, ...]
+    why: str
+    flavours: tuple[Flavour, ...] = _EVERY
+    accounts: tuple[Account, ...] = _BOTH
+    instead: tuple[str, ...] = ()
+
+
+class GrantFinding(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Something about an account that is not as it should be.
+
+    Attributes:
+        kind: "wide" (it may more than the console needs), "missing", or "unclear" (not understood, so not vouched for).
+        what: the privilege.
+        why: what it means.
+        remedy: the statement that mends it, "" where a person must look.
+    """
+
+    kind: Literal["wide", "missing", "unclear"]
+    what: str
+    why: str
+    remedy: str = ""
+
+
+def _on(names: str, schema: str = "", table: str = "", columns: tuple[str, ...] = ()) -> tuple[Privilege, ...]:
+    return tuple(Privilege(name=name.strip(), schema=schema, table=table, columns=columns) for name in names.split(","))
+
+
+NEEDS: tuple[Need, ...] = (
+    Need(
+        privileges=_on("SELECT", OWN_SCHEMA),
+        why="nothing of the schema can be read",
+        accounts=(Account.READ,),
+    ),
+    Need(
+        privileges=_on("SELECT, INSERT, UPDATE, DELETE", OWN_SCHEMA),
+        why="an elevated write has no account",
+        accounts=(Account.ELEVATED,),
+    ),
+    Need(
+        privileges=_on("SHOW VIEW", OWN_SCHEMA),
+        why="views cannot be looked behind, so that reading one needs an elevation",
+    ),
+    Need(
+        privileges=_on("PROCESS"),
+        why="locks and other sessions' statements stay unseen in an incident",
+        accounts=(Account.ELEVATED,),
+    ),
+    Need(
+        privileges=_on("REPLICATION CLIENT"),
+        why="a replica's lag and its threads cannot be measured, so no replica is fit",
+        flavours=MYSQL_FAMILY,
+    ),
+    Need(
+        privileges=_on("SLAVE MONITOR"),
+        why="a replica's lag and its threads cannot be measured, so no replica is fit",
+        flavours=(Flavour.MARIADB,),
+        instead=("REPLICA MONITOR",),
+    ),
+    Need(
+        privileges=_on("SELECT", "performance_schema", "threads", _MEMORY_COLUMNS),
+        why="the memory of a running statement cannot be watched",
+        flavours=MYSQL_FAMILY,
+    ),
+    Need(
+        privileges=_on("SELECT", "performance_schema", "memory_summary_global_by_event_name"),
+        why="the memory of the whole instance cannot be watched",
+        flavours=MYSQL_FAMILY,
+    ),
+    Need(
+        privileges=_on("SELECT", "mysql", "innodb_table_stats"),
+        why="sizes have no cheap source, and tables cannot be counted, so that every server passes for a large one",
+    ),
+    Need(privileges=_on("SELECT", "mysql", "innodb_index_stats"), why="sizes of indexes have no cheap source"),
+)
+
+CONNECTIONS: dict[Account, int] = {Account.READ: 10, Account.ELEVATED: 3}
+"""MAX_USER_CONNECTIONS that suit one person: each session holds a connection and its watchdog's."""
+
+SERVER_SCHEMAS = frozenset({"mysql", "sys", "performance_schema", "information_schema"})
+
+_HARMLESS = frozenset(
+    {"USAGE", "SHOW VIEW", "SHOW DATABASES", "REPLICATION CLIENT", "BINLOG MONITOR", "SLAVE MONITOR", "REPLICA MONITOR"}
+)
+_CHANGING = frozenset(
+    {
+        "INSERT",
+        "UPDATE",
+        "DELETE",
+        "DELETE HISTORY",
+        "CREATE",
+        "DROP",
+        "INDEX",
+        "ALTER",
+        "CREATE VIEW",
+        "REFERENCES",
+        "TRIGGER",
+    }
+)
+_STATISTICS = (
+    "innodb_table_stats",
+    "innodb_index_stats",
+    "gtid_executed",
+    "gtid_slave_pos",
+    "time_zone",
+    "time_zone_name",
+)
+_READINGS = (
+    "memory_summary_global_by_event_name",
+    "global_status",
+    "replication_connection_status",
+    "replication_applier_status",
+    "replication_applier_status_by_worker",
+    "replication_applier_status_by_coordinator",
+    "replication_group_members",
+    "replication_group_member_stats",
+)
+_READABLE_OF_SERVER = frozenset(
+    {*(f"mysql.{table}" for table in _STATISTICS), *(f"performance_schema.{table}" for table in _READINGS)}
+)
+_WHY: dict[str, str] = {
+    "PROCESS": "it opens the buffer-pool and tablespace scans, and shows other people's statements",
+    "SUPER": "it passes every limit of the server, and changes its settings",
+    "FILE": "it reads and writes files of the server's computer",
+    "EXECUTE": "stored routines write with their definer's rights, whatever this account may do",
+    "CONNECTION_ADMIN": "it is exempt from the server's memory and connection limits, and kills other sessions",
+    "CONNECTION ADMIN": "it kills other sessions, and changes settings of the server",
+    "SYSTEM_VARIABLES_ADMIN": "it changes settings of the whole server",
+    "LOCK TABLES": "it can hold locks that stop the application",
+    "CREATE TEMPORARY TABLES": "temporary tables take the server's memory and disk",
+    "ALL PRIVILEGES": "it may do everything",
+    "GRANT OPTION": "it may hand its privileges on",
+    "CREATE USER": "it makes accounts that no console guards",
+}
+_NAME = r"(?:`(?:[^`]|``)*`|\"(?:[^\"]|\"\")*\"|[\w$]+)"
+"""
+In double quotes where sql_mode has ANSI_QUOTES, in none where sql_quote_show_create is off.
+
+Source: MySQL 9.7, measured.
+"""
+
+_GRANT = re.compile(
+    rf"GRANT (?P<what>.+) ON (?:TABLE )?(?P<schema>\*|{_NAME})\.(?P<table>\*|{_NAME}) TO .+?"
+    r"(?P<option> WITH GRANT OPTION)?",
+    re.DOTALL,
+)
+_PART = re.compile(rf"(?P<name>[A-Z_]+(?: [A-Z_]+)*)(?: \((?P<columns>{_NAME}(?:, ?{_NAME})*)\))?(?:, ?|$)")
+
+
+def privileges_of(grant: str) -> tuple[Privilege, ...] | None:
+    """
+    Return the privileges in one line of SHOW GRANTS, or None where it grants in a way that is not understood.
+
+    Args:
+        grant: such as "GRANT SELECT (`a`), INSERT ON `shop`.`orders` TO `u`@`%`". Source: MySQL 9.7, measured.
+    """
+    found = _GRANT.fullmatch(grant)
+    if not found:
+        return None
+    parts, end = [], 0
+    for part in _PART.finditer(found["what"]):
+        if part.start() != end:
+            return None
+        end = part.end()
+        parts.append(part)
+    if not parts or end != len(found["what"]):
+        return None
+    return tuple(
+        Privilege(
+            name=part["name"],
+            schema=_unquoted(found["schema"]),
+            table=_unquoted(found["table"]),
+            columns=tuple(_unquoted(name) for name in re.findall(_NAME, part["columns"] or "")),
+            grantable=bool(found["option"]),
+        )
+        for part in parts
+    )
+
+
+def _quoted(name: str) -> str:
+    return f"`{name.replace('`', '``')}`"
+
+
+def _unquoted(name: str) -> str:
+    quote = name[0]
+    if quote not in '`"':
+        return "" if name == "*" else name
+    return name[1:-1].replace(quote * 2, quote)
+
+
+def judged(
+    flavour: Flavour, account: Account, privileges: Iterable[Privilege], *, grantee: str, schema: str = ""
+) -> Iterator[GrantFinding]:
+    """
+    Yield what is too wide, then what is missing; nothing for an account that is just right.
+
+    Args:
+        account: what the console uses it for.
+        privileges: all that the server tells of it.
+        grantee: the account as GRANT writes it ("'console_read'@'%'").
+        schema: the application's schema; "" accepts any that is not the server's own.
+    """
+    held = tuple(privileges)
+    for privilege in held:
+        why = _too_wide(privilege, account)
+        if why:
+            yield GrantFinding(
+                kind="wide", what=privilege.text, why=why, remedy=f"REVOKE {privilege.text} FROM {grantee}"
+            )
+        if privilege.grantable:
+            option = replace(privilege, name="GRANT OPTION", columns=())
+            yield GrantFinding(
+                kind="wide",
+                what=f"{privilege.text} WITH GRANT OPTION",
+                why=_WHY["GRANT OPTION"],
+                remedy=f"REVOKE {option.text} FROM {grantee}",
+            )
+    for need, wanted in _needed(flavour, account, schema):
+        if not any(_covers(privilege, wanted, need.instead) for privilege in held):
+            told = _placed(wanted, "app") if wanted.schema == OWN_SCHEMA else wanted
+            yield GrantFinding(kind="missing", what=told.text, why=need.why, remedy=f"GRANT {told.text} TO {grantee}")
+
+
+def _needed(flavour: Flavour, account: Account, schema: str) -> Iterator[tuple[Need, Privilege]]:
+    for need in NEEDS:
+        if flavour in need.flavours and account in need.accounts:
+            for privilege in need.privileges:
+                yield need, _placed(privilege, schema) if schema and privilege.schema == OWN_SCHEMA else privilege
+
+
+def _placed(privilege: Privilege, schema: str) -> Privilege:
+    return replace(privilege, schema=schema)
+
+
+def _covers(held: Privilege, wanted: Privilege, others: tuple[str, ...]) -> bool:
+    """Whether a privilege meets a need; of the application's schema a part is enough: less is a choice, not a lack."""
+    if held.name not in {wanted.name, "ALL PRIVILEGES", *others}:
+        return False
+    if wanted.schema == OWN_SCHEMA:
+        return held.schema.lower() not in SERVER_SCHEMAS
+    if held.schema and not _schema_pattern(held.schema).fullmatch(wanted.schema):
+        return False
+    if wanted.schema.lower() not in SERVER_SCHEMAS:
+        return True
+    columns = {column.upper() for column in held.columns}
+    return held.table in {"", wanted.table} and (not columns or {*wanted.columns} <= columns)
+
+
+def _schema_pattern(granted: str) -> re.Pattern[str]:
+    """Return what a schema's name in a grant stands for: `%` and `_` are wildcards there, unless escaped."""
+    signs = {"%": ".*", "_": "."}
+    parts = re.findall(r"\\.|.", granted, re.DOTALL)
+    return re.compile("".join(signs.get(part) or re.escape(part[-1]) for part in parts), re.DOTALL)
+
+
+def _too_wide(privilege: Privilege, account: Account) -> str:
+    """Return why a privilege is more than an account should have, or ""."""
+    name, schema = privilege.name, privilege.schema.lower()
+    generic = _WHY.get(name, "the console never needs it")
+    if name in _HARMLESS:
+        return ""
+    if name == "SELECT":
+        return _reads_too_much(privilege)
+    if account is Account.READ:
+        return _WHY.get(name, "an account for reading changes nothing" if name in _CHANGING else generic)
+    if name == "PROCESS":
+        return ""
+    if name in _CHANGING:
+        return (
+            "it holds in every schema, the server's own among them"
+            if not schema
+            else ("it changes the server's own tables" if schema in SERVER_SCHEMAS else "")
+        )
+    return generic
+
+
+def _reads_too_much(privilege: Privilege) -> str:
+    schema, place = privilege.schema.lower(), f"{privilege.schema}.{privilege.table}".lower()
+    if not schema:
+        return "it reads every schema: password hashes, and what others are asking, among them"
+    if schema not in SERVER_SCHEMAS or place in _READABLE_OF_SERVER:
+        return ""
+    if place == "performance_schema.threads" and privilege.columns:
+        shows_text = {"PROCESSLIST_INFO", "PROCESSLIST_USER"} & {column.upper() for column in privilege.columns}
+        return "it shows other people's statements" if shows_text else ""
+    return "it reads the server's own tables: password hashes, or what others are asking"
+
+
+def grant_statements(flavour: Flavour, account: Account, *, user: str, schema: str = "") -> tuple[str, ...]:
+    """
+    Return the statements that make an account with exactly what the console needs.
+
+    Args:
+        user: its name, without host.
+        schema: the application's schema, "app" when "".
+
+    Returns:
+        Statements without a closing semicolon; the password is the sign "…", to be replaced.
+    """
+    grantee = quoted_account(user, "%")
+    # A default that the session may lift: it holds until the console has set its own.
+    lid = " MAX_STATEMENT_TIME 2" if flavour is Flavour.MARIADB and account is Account.READ else ""
+    created = f"CREATE USER {grantee} IDENTIFIED BY '…' WITH MAX_USER_CONNECTIONS {CONNECTIONS[account]}{lid}"
+    return (
+        created,
+        *(f"GRANT {what} TO {grantee}" for what in needed_grants(flavour, account, schema=schema or "app")),
+    )
+
+
+def needed_grants(flavour: Flavour, account: Account, *, schema: str) -> tuple[str, ...]:
+    """Return what an account needs, as GRANT writes it, one item a place: "SELECT, SHOW VIEW ON `shop`.*"."""
+    places: dict[tuple[str, tuple[str, ...]], list[str]] = {}
+    for _, privilege in _needed(flavour, account, schema):
+        names = places.setdefault((privilege.place, privilege.columns), [])
+        names.append(privilege.text.removesuffix(f" ON {privilege.place}"))
+    return tuple(f"{', '.join(names)} ON {place}" for (place, _), names in places.items())
+
+
+def quoted_account(user: str, host: str) -> str:
+    """Return an account as GRANT writes it."""
+    return "@".join("'" + part.replace("\\", "\\\\").replace("'", "''") + "'" for part in (user, host))

@@ -1,0 +1,297 @@
+"""
+Examines a cluster and the account that the console uses on it: what is wrong, why it matters, and what mends it.
+
+It asks as anybody would: every question walks the road on every node, with the account for reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from enum import StrEnum
+from itertools import groupby
+
+import msgspec
+
+from safeconsole.capacity.asking import Asker
+from safeconsole.config.settings import Accounts, ClusterSettings
+from safeconsole.dialects.grants import MYSQL_FAMILY, GrantFinding, Privilege, judged, privileges_of, quoted_account
+from safeconsole.errors import SafeConsoleError
+from safeconsole.policy.readings import Gates, Reading, is_the_demo, unfit_reasons
+from safeconsole.session.visit import Visit
+from safeconsole.sqltext.vocabulary import Account, Flavour, Role
+
+
+class CheckResult(StrEnum):
+    """How one check ended."""
+
+    GOOD = "good"
+    ADVICE = "advice"
+    WRONG = "wrong"
+    UNSEEN = "unseen"
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One thing that was looked at.
+
+    Attributes:
+        where: a node's name, or "cluster".
+        what: what was looked at.
+        finding: how it is.
+        detail: the reading, and why it matters.
+        remedy: what mends it: a statement, a line of configuration, a command; "" where nothing is to do.
+    """
+
+    where: str
+    what: str
+    finding: CheckResult
+    detail: str
+    remedy: str = ""
+
+
+def examine(asker: Asker, cluster: ClusterSettings) -> Iterator[Check]:
+    """
+    Yield what was found, as it is found: the cluster first, then each node that answers.
+
+    Raises:
+        SafeConsoleError: the cluster cannot be asked at all, or a person interrupted it.
+    """
+    gate = asker.gate
+    readings, gates = gate.topology(), gate.policy.gates
+    yield from _cluster_checks(readings, gates, cluster)
+    yield _configuration_check(gate.visit, readings)
+    for reading in readings:
+        yield _node_check(reading, gates)
+        if reading.unreachable or reading.flavour is Flavour.SQLITE:
+            continue
+        gate.use(reading.node)
+        if not unfit_reasons(reading, gates):
+            ran = _statement_check(asker, reading)
+            yield ran
+            if ran.finding is not CheckResult.GOOD:
+                continue
+        try:
+            yield from _account_checks(asker, reading, cluster)
+            yield from _server_checks(asker, reading)
+        except SafeConsoleError as error:
+            yield Check(where=reading.node, what="questions", finding=CheckResult.UNSEEN, detail=error.message)
+
+
+def _cluster_checks(readings: tuple[Reading, ...], gates: Gates, cluster: ClusterSettings) -> Iterator[Check]:
+    servers = sorted((reading.identity.server, reading.node) for reading in readings if reading.identity)
+    for server, group in groupby(servers, key=lambda pair: pair[0]):
+        nodes = [node for _, node in group]
+        if len(nodes) > 1:
+            yield Check(
+                where="cluster",
+                what="nodes",
+                finding=CheckResult.ADVICE,
+                detail=f"{' and '.join(nodes)} lead to the same server, {server}",
+                remedy="keep one of them in nodes",
+            )
+    primaries = [reading.node for reading in readings if reading.role is Role.PRIMARY]
+    fit = [reading.node for reading in readings if reading.role is Role.REPLICA and not unfit_reasons(reading, gates)]
+    yield _counted("primary", primaries, wanted="elevated statements have nowhere to go", at_most_one=True)
+    yield _counted("replicas fit for reads", fit, wanted="reads are refused: they are never sent to a primary instead")
+    if any(reading.flavour is Flavour.SQLITE for reading in readings):
+        yield Check(
+            where="cluster",
+            what="accounts",
+            finding=CheckResult.GOOD,
+            detail="none: the files' permissions are the barrier",
+        )
+        return
+    yield _elevated_check(cluster.accounts)
+
+
+def _configuration_check(visit: Visit, readings: tuple[Reading, ...]) -> Check:
+    """Return who says what the cluster is: a person's file is as good as whoever writes it, a program too."""
+    remedy = ""
+    if visit.governed:
+        finding, detail = CheckResult.GOOD, "the system's configuration sets this cluster, and its policy"
+    elif is_the_demo(readings, visit.demo):
+        finding, detail = CheckResult.GOOD, "this is the demo, as its own nodes prove"
+    else:
+        finding = CheckResult.ADVICE
+        detail = (
+            "no system configuration locks this cluster: whoever runs the console, a program too, may choose its policy"
+        )
+        remedy = "set the cluster in /etc/safeconsole/config.toml, with locked = true"
+    return Check(where="cluster", what="configuration", finding=finding, detail=detail, remedy=remedy)
+
+
+def _elevated_check(accounts: Accounts) -> Check:
+    """Return what the configuration alone says of the account that elevates."""
+    if not accounts.elevated:
+        finding, detail = CheckResult.ADVICE, "none is configured, so nothing can be elevated"
+        remedy = "accounts.elevated, and `safeconsole credentials set`"
+    elif accounts.elevated == accounts.read:
+        finding, detail = (
+            CheckResult.WRONG,
+            f"{accounts.read} is used for reads too: its grants are no barrier to a write",
+        )
+        remedy = "two accounts; `safeconsole doctor --grants` prints both"
+    else:
+        finding, detail = CheckResult.UNSEEN, f"{accounts.elevated}: its password is fetched at an elevation only"
+        remedy = "compare SHOW GRANTS with `safeconsole doctor --grants`"
+    return Check(where="cluster", what="elevated account", finding=finding, detail=detail, remedy=remedy)
+
+
+def _counted(what: str, nodes: Sequence[str], *, wanted: str, at_most_one: bool = False) -> Check:
+    if not nodes:
+        return Check(
+            where="cluster",
+            what=what,
+            finding=CheckResult.WRONG,
+            detail=f"none: {wanted}",
+            remedy="see `safeconsole topology`",
+        )
+    if at_most_one and len(nodes) > 1:
+        detail = f"{' and '.join(nodes)}: which one is meant cannot be told"
+        return Check(
+            where="cluster", what=what, finding=CheckResult.WRONG, detail=detail, remedy="one cluster, one primary"
+        )
+    return Check(where="cluster", what=what, finding=CheckResult.GOOD, detail=", ".join(nodes))
+
+
+def _node_check(reading: Reading, gates: Gates) -> Check:
+    what = f"{reading.role} {reading.version}".strip()
+    reasons = unfit_reasons(reading, gates)
+    if reasons:
+        finding = CheckResult.WRONG if reading.unreachable else CheckResult.ADVICE
+        return Check(where=reading.node, what=what, finding=finding, detail="; ".join(reasons))
+    if reading.role is Role.UNKNOWN:
+        return Check(
+            where=reading.node, what=what, finding=CheckResult.ADVICE, detail=f"role not proven: {reading.proof}"
+        )
+    return Check(where=reading.node, what=what, finding=CheckResult.GOOD, detail=reading.proof)
+
+
+def _statement_check(asker: Asker, reading: Reading) -> Check:
+    """Run the plainest read there is: what nothing runs on is wrong, however well it answers when it is measured."""
+    what = "a read"
+    try:
+        asker.ask("SELECT 1")
+    except SafeConsoleError as error:
+        detail = "; ".join((error.message, *error.evidence[:1]))
+        return Check(where=reading.node, what=what, finding=CheckResult.WRONG, detail=detail, remedy=error.instead)
+    return Check(where=reading.node, what=what, finding=CheckResult.GOOD, detail="SELECT 1 ran, watched")
+
+
+def _account_checks(asker: Asker, reading: Reading, cluster: ClusterSettings) -> Iterator[Check]:
+    rows = asker.ask("SELECT CURRENT_USER(), CURRENT_ROLE()").rows
+    user, _, host = str(rows[0][0]).rpartition("@")
+    grantee, role = quoted_account(user, host), str(rows[0][1] or "NONE")
+    flavour = reading.flavour or asker.flavour
+    what = f"grants of {grantee}"
+    privileges, unclear = _privileges(asker, flavour, grantee)
+    if role != "NONE" and flavour not in MYSQL_FAMILY:
+        unclear = (*unclear, f"the role {role} is active, and what it brings is not listed for this account")
+    findings = [
+        *judged(flavour, Account.READ, privileges, grantee=grantee, schema=cluster.schema),
+        *(GrantFinding(kind="unclear", what=line, why="not understood, so not vouched for") for line in unclear),
+    ]
+    for finding in findings:
+        state = {"wide": CheckResult.WRONG, "missing": CheckResult.ADVICE, "unclear": CheckResult.UNSEEN}[finding.kind]
+        yield Check(
+            where=reading.node,
+            what=f"{what}: {finding.kind}",
+            finding=state,
+            detail=f"{finding.what}: {finding.why}",
+            remedy=finding.remedy,
+        )
+    if not findings:
+        yield Check(where=reading.node, what=what, finding=CheckResult.GOOD, detail="what is needed, and nothing more")
+
+
+def _privileges(asker: Asker, flavour: Flavour, grantee: str) -> tuple[tuple[Privilege, ...], tuple[str, ...]]:
+    """Return what an account may do, and the lines that were not understood."""
+    if flavour in MYSQL_FAMILY:
+        lines = [str(row[0]) for row in asker.ask("SHOW GRANTS").rows]
+        read = [(line, privileges_of(line)) for line in lines if not _is_role(line)]
+        held = tuple(privilege for _, found in read for privilege in found or ())
+        return held, tuple(line for line, found in read if found is None)
+    held = ()
+    for table, places in _PRIVILEGE_TABLES.items():
+        columns = ", ".join(("privilege_type", "is_grantable", *places))
+        rows = asker.ask(
+            f"SELECT {columns} FROM information_schema.{table} WHERE grantee = {asker.literal(grantee)}"  # noqa: S608
+        ).rows
+        held += tuple(
+            Privilege(
+                name=str(name),
+                schema=str(where[0]) if where else "",
+                table=str(where[1]) if where[1:] else "",
+                columns=tuple(str(column) for column in where[2:]),
+                grantable=grantable == "YES",
+            )
+            for name, grantable, *where in rows
+        )
+    return held, ()
+
+
+def _is_role(line: str) -> bool:
+    """Whether a line hands on a role; what an active one brings is listed as well. Source: MySQL 9.7, measured."""
+    return line.startswith("GRANT ") and " ON " not in line
+
+
+_PRIVILEGE_TABLES: dict[str, tuple[str, ...]] = {
+    "user_privileges": (),
+    "schema_privileges": ("table_schema",),
+    "table_privileges": ("table_schema", "table_name"),
+    "column_privileges": ("table_schema", "table_name", "column_name"),
+}
+"""Lists of grants that show no password hash, as MariaDB's SHOW GRANTS does. Source: MariaDB 10.11, measured."""
+
+
+class _Setting(msgspec.Struct, frozen=True, kw_only=True):
+    """A server's setting that the console's limits lean on."""
+
+    name: str
+    wanted: tuple[str, ...]
+    why: str
+    remedy: str
+    flavours: tuple[Flavour, ...]
+
+
+_EVERY = (*MYSQL_FAMILY, Flavour.MARIADB)
+_SETTINGS = (
+    _Setting(
+        name="performance_schema",
+        wanted=("1", "ON"),
+        why="a statement's memory cannot be watched without it",
+        remedy="performance_schema=ON in the server's configuration, and a restart",
+        flavours=MYSQL_FAMILY,
+    ),
+    _Setting(
+        name="innodb_stats_on_metadata",
+        wanted=("0", "OFF"),
+        why="a look at metadata counts rows anew, in every table it opens",
+        remedy="SET GLOBAL innodb_stats_on_metadata = OFF",
+        flavours=_EVERY,
+    ),
+    _Setting(
+        name="innodb_stats_persistent",
+        wanted=("1", "ON"),
+        why="tables have no statistics to read sizes from without opening them",
+        remedy="SET GLOBAL innodb_stats_persistent = ON",
+        flavours=_EVERY,
+    ),
+)
+
+
+def _server_checks(asker: Asker, reading: Reading) -> Iterator[Check]:
+    flavour = reading.flavour or asker.flavour
+    for setting in _SETTINGS:
+        if flavour not in setting.flavours:
+            continue
+        rows, refused = asker.ask_if_allowed(f"SELECT @@global.{setting.name}")
+        found = str(rows[0][0]) if rows else refused
+        good = found.upper() in setting.wanted
+        yield Check(
+            where=reading.node,
+            what=setting.name,
+            finding=CheckResult.GOOD if good else CheckResult.ADVICE if rows else CheckResult.UNSEEN,
+            detail=found if good else f"{found}: {setting.why}",
+            remedy="" if good else setting.remedy,
+        )

@@ -1,1 +1,0 @@
-"""Programs that walk the road many times."""

@@ -1,0 +1,1 @@
+"""One family of servers: MySQL, MariaDB, Aurora MySQL, Percona."""

@@ -1,0 +1,337 @@
+"""The server's answer to a statement, and its columns: their words, their values."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import time
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from pymysql import err
+from pymysql.constants import FIELD_TYPE, FLAG, SERVER_STATUS
+from pymysql.converters import convert_date, convert_datetime
+from pymysql.protocol import MysqlPacket, OKPacketWrapper
+
+from safeconsole.cluster.engine import Column
+from safeconsole.mysql.c_rows import CRows
+from safeconsole.mysql.protocol import Decoder, Packets, decode_rows, text
+
+# --------------------------------------------------------------------------------------------------------------------
+# The server's answer to a statement: its head, its rows, its end.
+#
+# Read here rather than by the driver: a million rows must not pass through a million driver objects, and the short
+# answers, of which a statement has several, are read by hand.
+
+
+BATCH_ROWS = 2_000
+BATCH_BYTES = 512 * 1024
+_END = 0xFE
+_ONE_BYTE, _TWO_BYTES = 251, 252
+"""Smaller numbers are written in one byte; what begins with the second is written in the two that follow.
+Source: MySQL 8.4 source code documentation, "Integer Types", Protocol::LengthEncodedInteger."""
+
+_SHORT_OK = 6
+_COLUMN_NAME = 4
+_TWO_SHORTS = struct.Struct("<HH")
+_COLUMN = struct.Struct("<xHxxxxBH")
+
+
+class Field(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One column's definition.
+
+    Attributes:
+        name: as the server names it.
+        type_code: the protocol's number of its type.
+        flags: the protocol's bits (unsigned, enum, set, ...).
+        character_set: number of its collation, 63 for bytes.
+    """
+
+    name: str
+    type_code: int
+    flags: int
+    character_set: int
+
+
+class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The first thing the server says to a statement.
+
+    Attributes:
+        fields: one descriptor a column; empty when there is no result set.
+        changed_rows: rows changed, 0 with a result set.
+        inserted_id: the number given to the first row inserted, 0 when none was given.
+        warnings: how many warnings, known only without a result set.
+        status: the server's status bits, None with a result set.
+    """
+
+    fields: tuple[Field, ...] = ()
+    changed_rows: int = 0
+    inserted_id: int = 0
+    warnings: int = 0
+    status: int | None = None
+
+
+class ResultEnd(msgspec.Struct):
+    """
+    What the server said after the last row; filled in by `row_batches`.
+
+    Attributes:
+        reached: whether the last row was read.
+        warnings: how many warnings.
+        status: the server's status bits.
+    """
+
+    reached: bool = False
+    warnings: int = 0
+    status: int = 0
+
+
+def read_head(packets: Packets) -> ResultHead:
+    """Return the first answer to a statement. Raises as `Packets.next`."""
+    payload = packets.next()
+    if payload[0] == 0 and len(payload) > _SHORT_OK and max(payload[1:3]) < _ONE_BYTE:
+        status, warnings = _TWO_SHORTS.unpack_from(payload, 3)
+        return ResultHead(changed_rows=payload[1], inserted_id=payload[2], warnings=warnings, status=status)
+    first = MysqlPacket(payload, "utf8")
+    if first.is_load_local_packet():
+        raise err.OperationalError(2068, "the server asked for a local file")
+    if first.is_ok_packet():
+        done = OKPacketWrapper(first)
+        return ResultHead(
+            changed_rows=done.affected_rows,
+            inserted_id=int(done.insert_id or 0),
+            warnings=done.warning_count,
+            status=done.server_status,
+        )
+    count = first.read_length_encoded_integer()
+    fields = tuple(_field_of(packets.next()) for _ in range(int(count or 0)))
+    packets.next()  # the end marker of the definitions
+    return ResultHead(fields=fields)
+
+
+def _field_of(payload: bytes) -> Field:
+    # Six texts (catalogue, schema, table, original table, name, original name), then fixed fields.
+    name, position = b"", 0
+    for place in range(6):
+        size, position = payload[position], position + 1
+        if size == _TWO_BYTES:
+            size, position = int.from_bytes(payload[position : position + 2], "little"), position + 2
+        elif size >= _ONE_BYTE:
+            raise ValueError(f"a name in the description of a column begins with {size}")
+        name = payload[position : position + size] if place == _COLUMN_NAME else name
+        position += size
+    character_set, type_code, flags = _COLUMN.unpack_from(payload, position)
+    return Field(
+        name=str(name, "utf-8", "backslashreplace"),
+        type_code=type_code,
+        flags=flags,
+        character_set=character_set,
+    )
+
+
+def row_batches(packets: Packets, decoders: Sequence[Decoder], end: ResultEnd) -> Iterator[Sequence[tuple[Any, ...]]]:
+    """
+    Yield rows in batches of at most BATCH_ROWS rows and about BATCH_BYTES bytes, as they arrive.
+
+    Args:
+        decoders: one a column, in order.
+        end: filled in after the last row.
+
+    Raises:
+        DriverError, OSError, PacketTooLargeError: as `Packets.next`.
+    """
+    c_rows = CRows(decoders)
+    try:
+        while not end.reached:
+            rows = c_rows.next(packets)
+            if not rows:
+                payloads = _payloads(packets, end)
+                c_rows.passed_rows += len(payloads)
+                rows = decode_rows(payloads, decoders)
+            if rows:
+                yield rows
+    finally:
+        c_rows.close()
+
+
+def _payloads(packets: Packets, end: ResultEnd) -> list[bytes]:
+    payloads = packets.arrived(BATCH_ROWS, BATCH_BYTES)
+    if payloads:
+        return payloads
+    # Waits, and meets whatever is no ordinary row: an end, an error, a row in several packets.
+    payload = packets.next()
+    if payload[0] == _END and len(payload) < 9:
+        _note_end(payload, end)
+        return []
+    return [payload, *packets.arrived(BATCH_ROWS - 1, BATCH_BYTES - len(payload))]
+
+
+def read_texts(packets: Packets) -> tuple[list[tuple[str | None, ...]], int]:
+    """
+    Return the rows of a short answer, unconverted and without their description, and the server's status bits.
+
+    Raises:
+        DriverError, OSError, PacketTooLargeError: as `Packets.next`.
+        ValueError: it is no result set, or one of more than 250 columns.
+    """
+    first = packets.next()
+    count = first[0]
+    if len(first) != 1 or not count:
+        raise ValueError("the answer is no small result set")
+    packets.skip(count + 1)  # the definitions and their end marker
+    end = ResultEnd()
+    return [row for batch in row_batches(packets, [text] * count, end) for row in batch], end.status
+
+
+def drain(packets: Packets, end: ResultEnd) -> int:
+    """Read the result sets that follow the first one, keep nothing, and return how many there were."""
+    sets = 0
+    while end.status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS:
+        head = read_head(packets)
+        if head.status is not None:
+            end.status, end.warnings = head.status, head.warnings
+            continue
+        sets += 1
+        payload = packets.next()
+        while not (payload[0] == _END and len(payload) < 9):
+            payload = packets.next()
+        _note_end(payload, end)
+    return sets
+
+
+def _note_end(payload: bytes, end: ResultEnd) -> None:
+    end.warnings, end.status = _TWO_SHORTS.unpack_from(payload, 1)
+    end.reached = True
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Columns of a result: their words, their values. Pure.
+
+
+_BINARY_CHARACTER_SET = 63
+_VECTOR = 242
+
+_TYPE_NAMES: Mapping[int, str] = {
+    FIELD_TYPE.DECIMAL: "decimal",
+    FIELD_TYPE.NEWDECIMAL: "decimal",
+    FIELD_TYPE.TINY: "tinyint",
+    FIELD_TYPE.SHORT: "smallint",
+    FIELD_TYPE.INT24: "mediumint",
+    FIELD_TYPE.LONG: "int",
+    FIELD_TYPE.LONGLONG: "bigint",
+    FIELD_TYPE.FLOAT: "float",
+    FIELD_TYPE.DOUBLE: "double",
+    FIELD_TYPE.NULL: "null",
+    FIELD_TYPE.TIMESTAMP: "timestamp",
+    FIELD_TYPE.DATE: "date",
+    FIELD_TYPE.NEWDATE: "date",
+    FIELD_TYPE.TIME: "time",
+    FIELD_TYPE.DATETIME: "datetime",
+    FIELD_TYPE.YEAR: "year",
+    FIELD_TYPE.BIT: "bit",
+    FIELD_TYPE.JSON: "json",
+    FIELD_TYPE.ENUM: "enum",
+    FIELD_TYPE.SET: "set",
+    FIELD_TYPE.GEOMETRY: "geometry",
+    _VECTOR: "vector",
+}
+_INTEGERS = frozenset(
+    {
+        FIELD_TYPE.TINY,
+        FIELD_TYPE.SHORT,
+        FIELD_TYPE.INT24,
+        FIELD_TYPE.LONG,
+        FIELD_TYPE.LONGLONG,
+        FIELD_TYPE.YEAR,
+    }
+)
+_FRACTIONS = frozenset({FIELD_TYPE.DECIMAL, FIELD_TYPE.NEWDECIMAL, FIELD_TYPE.FLOAT, FIELD_TYPE.DOUBLE})
+_BLOBS = frozenset({FIELD_TYPE.BLOB, FIELD_TYPE.TINY_BLOB, FIELD_TYPE.MEDIUM_BLOB, FIELD_TYPE.LONG_BLOB})
+_STRINGS = frozenset({FIELD_TYPE.STRING, FIELD_TYPE.VAR_STRING, FIELD_TYPE.VARCHAR}) | _BLOBS
+_ALWAYS_BYTES = frozenset({FIELD_TYPE.BIT, FIELD_TYPE.GEOMETRY, _VECTOR})
+
+
+def column_of(field: Field) -> Column:
+    """Return what a face needs to know of a column."""
+    return Column(
+        name=field.name,
+        type_name=_type_name(field),
+        numeric=field.type_code in _INTEGERS | _FRACTIONS,
+        binary=_is_binary(field),
+    )
+
+
+def decoder_of(field: Field, *, as_text: bool) -> Decoder:
+    """
+    Return what turns a column's bytes into its value.
+
+    Args:
+        as_text: keep the text that the server sent; binary columns stay bytes either way.
+    """
+    if _is_binary(field):
+        return bytes
+    if as_text:
+        return text
+    return _DECODERS.get(field.type_code, text)
+
+
+def _is_binary(field: Field) -> bool:
+    # JSON says binary although it is text in the connection's character set.
+    is_bytes = field.type_code in _STRINGS and field.character_set == _BINARY_CHARACTER_SET
+    return is_bytes or field.type_code in _ALWAYS_BYTES
+
+
+def _type_name(field: Field) -> str:
+    code, flags = field.type_code, field.flags
+    if code in _STRINGS:
+        if flags & FLAG.ENUM:
+            return "enum"
+        if flags & FLAG.SET:
+            return "set"
+        binary = field.character_set == _BINARY_CHARACTER_SET
+        if code in _BLOBS:
+            return "blob" if binary else "text"
+        if code == FIELD_TYPE.STRING:
+            return "binary" if binary else "char"
+        return "varbinary" if binary else "varchar"
+    name = _TYPE_NAMES.get(code, f"type {code}")
+    return f"{name} unsigned" if flags & FLAG.UNSIGNED and code in _INTEGERS and code != FIELD_TYPE.YEAR else name
+
+
+def _time(raw: bytes) -> time | str:
+    """Return a time of day, or the server's text where it is a span (838:59:59, -01:00:00)."""
+    shown = raw.decode("ascii")
+    try:
+        return time.fromisoformat(shown)
+    except ValueError:
+        return shown
+
+
+def _date(raw: bytes) -> object:
+    # Zero dates stay the server's text.
+    return convert_date(raw.decode("ascii"))
+
+
+def _datetime(raw: bytes) -> object:
+    return convert_datetime(raw.decode("ascii"))
+
+
+def _decimal(raw: bytes) -> Decimal:
+    return Decimal(raw.decode("ascii"))
+
+
+_DECODERS: Mapping[int, Decoder] = {
+    **dict.fromkeys(_INTEGERS, int),
+    FIELD_TYPE.DECIMAL: _decimal,
+    FIELD_TYPE.NEWDECIMAL: _decimal,
+    FIELD_TYPE.FLOAT: float,
+    FIELD_TYPE.DOUBLE: float,
+    FIELD_TYPE.DATE: _date,
+    FIELD_TYPE.NEWDATE: _date,
+    FIELD_TYPE.DATETIME: _datetime,
+    FIELD_TYPE.TIMESTAMP: _datetime,
+    FIELD_TYPE.TIME: _time,
+}

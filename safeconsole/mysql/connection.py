@@ -1,0 +1,322 @@
+"""One guarded connection with its watchdog beside it: what the gate sends permits to."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+
+from safeconsole.cluster.engine import Answer
+from safeconsole.errors import RefusedError, UnreachableError
+from safeconsole.mysql import link as user_locks
+from safeconsole.mysql.dictionary import Dictionary
+from safeconsole.mysql.error_codes import is_lost, statement_error, text_of
+from safeconsole.mysql.estimate import estimate_of
+from safeconsole.mysql.guards import (
+    ServerSession,
+    enforce,
+    first_open,
+    guards_of,
+    hold_idle,
+    opened_with_reading,
+    read_session,
+    rules_of,
+)
+from safeconsole.mysql.link import MySqlLink
+from safeconsole.mysql.measuring import measure
+from safeconsole.mysql.running import BREAKS, MySqlRunning
+from safeconsole.mysql.topology import prove_role
+from safeconsole.mysql.wire import IN_TRANSACTION
+from safeconsole.policy.decision import Permit
+from safeconsole.policy.limits import Limits
+from safeconsole.policy.readings import Identity, Reading
+from safeconsole.policy.watchdog import Sample
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.statement import Estimate, Statement
+from safeconsole.sqltext.vocabulary import Account, Role, Route
+
+LAST_RESORT_SECONDS = 15.0
+"""How long after the deadline a read that nothing ended is given up: the watchdog acts long before."""
+
+_ROLES = {Route.PRIMARY: Role.PRIMARY, Route.REPLICA: Role.REPLICA}
+
+
+class MySqlConnection:
+    """
+    One connection; see `interfaces.Connection`.
+
+    Args:
+        link: the connection and its watchdog, guards in force for the default limits.
+        session: what the session said when they were read back.
+    """
+
+    def __init__(self, link: MySqlLink, session: ServerSession) -> None:
+        self._link = link
+        self._session = session
+        self._guards = guards_of(link.variant, link.version)
+        self._limits = Limits()
+        self._rules = rules_of(link.variant, link.version, session.sql_mode)
+        self._running: MySqlRunning | None = None
+        self._held: tuple[dict[str, str], str, Limits] | None = None
+        self._dictionary = Dictionary()
+        self._slot = ""
+
+    @property
+    def identity(self) -> Identity:
+        """The instance it is connected to."""
+        return self._link.identity
+
+    @property
+    def rules(self) -> LexicalRules:
+        """How this server reads text."""
+        return self._rules
+
+    @property
+    def guards(self) -> dict[str, str]:
+        """The settings that protect the server, as last read back."""
+        return {**self._session.guards, "sql_mode": self._session.sql_mode, "charset": self._session.character_set}
+
+    @property
+    def schema(self) -> str:
+        """The session's current schema, or ""."""
+        return self._link.schema
+
+    @property
+    def broken(self) -> bool:
+        """Whether it must be discarded; an idle connection that the server closed is."""
+        if self._is_idle and not self._link.broken and self._link.wire.has_ended:
+            self._link.give_up()
+        return self._link.broken
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether a transaction is open on it, as the server said last."""
+        return not self._link.broken and bool(self._link.wire.server_status & IN_TRANSACTION)
+
+    @property
+    def _is_idle(self) -> bool:
+        return self._running is None or self._running.over
+
+    def prove(self) -> Reading:
+        """Read role and identity from the live session; see `interfaces.Connection`."""
+        link = self._link
+        started = time.monotonic()
+        try:
+            measured = measure(link.wire, link.variant, with_health=False)
+        except BREAKS as error:
+            raise self._unreachable(error) from None
+        except KeyboardInterrupt:
+            link.give_up()
+            raise
+        proof = prove_role(measured.facts)
+        return Reading(
+            node=link.node,
+            role=proof.role,
+            proof=proof.words,
+            identity=Identity(server=measured.server, address=link.address),
+            flavour=link.variant.flavour,
+            version=link.wire.server_version,
+            lag_seconds=proof.lag_seconds,
+            replicating=proof.replicating,
+            read_only=measured.facts.read_only or measured.facts.innodb_read_only,
+            mark=measured.mark,
+            measured_seconds=started,
+        )
+
+    def estimate(self, statement: Statement) -> Estimate:
+        """Ask the server's opinion without running the statement; see `interfaces.Connection`."""
+        if self.broken:
+            return Estimate()
+        try:
+            return estimate_of(self._link, statement, self._dictionary)
+        except BREAKS:
+            self._link.give_up()
+            return Estimate()
+        except KeyboardInterrupt:
+            # Its answer is still on the way; the watchdog ends what runs.
+            self._link.give_up()
+            raise
+
+    def send(self, permit: Permit, *, watch: Callable[[Sample], None] | None = None, as_text: bool = False) -> Answer:
+        """Send the permitted text once; see `interfaces.Connection`."""
+        # A face that looks out for those who come past the gate hears of it.
+        sys.audit("safeconsole.send")
+        self._check_permit(permit)
+        running = MySqlRunning(self._link, permit, self._guards, as_text=as_text)
+        try:
+            opening = opened_with_reading(self._link.wire, permit)
+            self._make_ready(permit, then=opening)
+            running.open_bracket(opened=bool(opening))
+            fresh = bool(permit.statement.hazards)
+            watched = self._link.watchdog.watch(permit.limits, needed=permit.sensors, report=watch, fresh=fresh)
+        except (RefusedError, KeyboardInterrupt):
+            self._link.give_up()
+            raise
+        except BREAKS as error:
+            if is_lost(error):
+                raise self._unreachable(error) from None
+            self._link.give_up()
+            raise statement_error(error, server=self._link.address, changes=False) from None
+        self._running = running
+        self._link.wire.wait_at_most(permit.limits.run_seconds + LAST_RESORT_SECONDS)
+        try:
+            running.send(watched)
+        finally:
+            if self._link.broken:
+                self._running = None
+        return running
+
+    @property
+    def has_slots(self) -> bool:
+        """Whether its server keeps locks that all consoles see."""
+        return True
+
+    def take_slot(self, names: tuple[str, ...], *, within_seconds: float) -> str:
+        """Take one of the server's named locks for what is sent next; see `interfaces.Connection`."""
+        if self.broken:
+            raise UnreachableError(f"the connection to {self._link.address} is closed")
+        self._link.wire.wait_at_most(self._link.patience_seconds)
+        try:
+            self._slot = user_locks.take_one(self._link.wire, names, within_seconds=within_seconds)
+        except BREAKS as error:
+            if is_lost(error):
+                raise self._unreachable(error) from None
+            raise RefusedError(
+                f"{self._link.address} gives no slot for a heavy statement: {text_of(error)}; nothing was sent",
+                instead="where a server knows no GET_LOCK, have the policy say slots.at_once: 0",
+            ) from None
+        except KeyboardInterrupt:
+            # Its answer may still be on the way, and the slot with it: the end of the connection frees both.
+            self._link.give_up()
+            raise
+        return self._slot
+
+    def slot_holders(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Say who holds each slot; see `interfaces.Connection`."""
+        try:
+            held = user_locks.holders(self._link.wire, names)
+        except BREAKS:
+            self._link.give_up()
+            return ()
+        except KeyboardInterrupt:
+            # Its answer is still on the way, and would be taken for the next one's.
+            self._link.give_up()
+            raise
+        return tuple(
+            f"slot {name}: {'nobody' if by is None else f'connection {by}'}"
+            for name, by in zip(names, held, strict=True)
+        )
+
+    def free_slot(self) -> None:
+        """Free the slot, if there is one; see `interfaces.Connection`."""
+        slot, self._slot = self._slot, ""
+        if not slot or self._link.broken:
+            return
+        if not self._is_idle:
+            self._link.give_up()
+            return
+        try:
+            self._link.wire.wait_at_most(self._link.patience_seconds)
+            user_locks.free(self._link.wire, slot)
+        except BREAKS:
+            self._link.give_up()
+        except KeyboardInterrupt:
+            self._link.give_up()
+            raise
+
+    def stop(self) -> str:
+        """Stop what runs, on the server; see `interfaces.Connection`."""
+        running = self._running
+        watched = running.watched if running else None
+        if watched is None or watched.finished:
+            return "already over"
+        try:
+            return self._link.watchdog.stop(watched)
+        finally:
+            # Cut, not closed: the thread that reads from it may be another one.
+            self._link.broken = True
+            self._link.wire.cut()
+
+    def close(self) -> None:
+        """Close it and its watchdog; never raises."""
+        self.stop()
+        self._link.close()
+
+    def _check_permit(self, permit: Permit) -> None:
+        """Refuse a permit for somewhere else, or for a role that is not held any more."""
+        if self.broken:
+            raise UnreachableError(f"the connection to {self._link.address} is closed")
+        if not self._is_idle:
+            self._link.give_up()
+            raise UnreachableError(f"the connection to {self._link.address} still runs another statement")
+        if permit.identity.server != self._link.identity.server:
+            raise RefusedError(
+                f"the permit is for another server than {self._link.address}",
+                evidence=(f"permit: {permit.identity.server}", f"connected: {self._link.identity.server}"),
+            )
+        if permit.account is not self._link.account:
+            raise RefusedError(f"the permit is for the {permit.account} account, not {self._link.account}")
+        if permit.account is Account.ELEVATED or not permit.read_only:
+            self._check_role(permit)
+
+    def _check_role(self, permit: Permit) -> None:
+        reading = self.prove()
+        moved = reading.identity is None or reading.identity.server != permit.identity.server
+        if moved or reading.role is not _ROLES.get(permit.route):
+            self._link.give_up()
+            raise RefusedError(
+                f"{self._link.address} is not the {permit.route} any more: nothing was sent",
+                evidence=(f"it proves to be: {reading.role}, {reading.proof}",),
+                instead="look at the topology, then ask again",
+            )
+
+    def _make_ready(self, permit: Permit, *, then: str) -> None:
+        """
+        Put the permit's limits in force, and read back that all guards hold.
+
+        Args:
+            then: as in `read_session`.
+
+        Raises:
+            UnreachableError: a guard is not in force.
+            RefusedError: the server or its session is not what the permit was made for.
+            DriverError, OSError: the connection is lost.
+        """
+        link = self._link
+        link.wire.wait_at_most(link.patience_seconds)
+        if permit.limits != self._limits:
+            follow = tuple(guard for guard in self._guards if guard.follows_limits)
+            enforce(link.wire, follow, permit.limits, server=link.address)
+            self._limits = permit.limits
+        if permit.idle_seconds:
+            hold_idle(link.wire, link.variant.idle_variables, permit.idle_seconds)
+        session = read_session(link.wire, link.variant, self._guards, then=then)
+        open_guard = self._first_open(session, permit.limits)
+        if open_guard:
+            raise UnreachableError(f"{link.address} lost a guard: {open_guard}; nothing was sent")
+        if session.server != permit.identity.server:
+            raise RefusedError(f"{link.address} answers as another server now: nothing was sent")
+        if session.sql_mode != self._session.sql_mode:
+            raise RefusedError(f"{link.address} reads text by another sql_mode now: nothing was sent")
+        if permit.route is Route.REPLICA and session.writable:
+            raise RefusedError(
+                f"{link.address} is no longer a replica: it takes writes; nothing was sent",
+                instead="look at the topology, then ask again",
+            )
+        self._session = session
+        link.schema = session.schema
+
+    def _first_open(self, session: ServerSession, limits: Limits) -> str:
+        """Return the first guard that is not in force, or ""; the same reading as last time is judged the same."""
+        reading = (session.guards, session.character_set, limits)
+        if reading == self._held:
+            return ""
+        open_guard = first_open(self._guards, session, limits)
+        self._held = None if open_guard else reading
+        return open_guard
+
+    def _unreachable(self, error: BaseException) -> UnreachableError:
+        self._link.give_up()
+        return UnreachableError(
+            f"the connection to {self._link.address} is lost: {text_of(error).lower()}; nothing was sent"
+        )

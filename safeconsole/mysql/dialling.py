@@ -1,0 +1,162 @@
+"""Where a node is and how it proves itself: addresses resolved once, TLS, one login after another."""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+from pathlib import Path
+
+import msgspec
+
+from safeconsole.config.settings import TlsSettings
+from safeconsole.errors import ConfigurationError, UnreachableError
+from safeconsole.mysql.error_codes import connect_error
+from safeconsole.mysql.wire import DriverError, Login, Wire
+
+DEFAULT_PORT = 3306
+
+
+class NodeAddress(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A node's address, resolved once.
+
+    Attributes:
+        host: the configured name, "" for a socket.
+        ip: what it resolved to, "" for a socket.
+        port: TCP port, 0 for a socket.
+        socket: path, or "".
+    """
+
+    host: str = ""
+    ip: str = ""
+    port: int = 0
+    socket: str = ""
+
+    @property
+    def is_local(self) -> bool:
+        """Whether nobody can stand between: a socket, or a loopback address."""
+        return bool(self.socket) or ipaddress.ip_address(self.ip).is_loopback
+
+    @property
+    def named(self) -> str:
+        """The configured name and the port, or the socket's path."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.socket or f"{host}:{self.port}"
+
+    @property
+    def address(self) -> str:
+        """The resolved "ip:port", or the socket's path."""
+        ip = f"[{self.ip}]" if ":" in self.ip else self.ip
+        return self.socket or f"{ip}:{self.port}"
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """
+    Return host and port of "host", "host:port", "[v6]:port".
+
+    Raises:
+        ConfigurationError: it is neither of these.
+    """
+    host, port = address, str(DEFAULT_PORT)
+    if address.startswith("["):
+        host, _, rest = address[1:].partition("]")
+        port = rest.removeprefix(":") or port
+    elif address.count(":") == 1:
+        host, _, port = address.partition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ConfigurationError(f"not a node's address: {address}", instead="write host:port, or a socket's path")
+    return host, int(port)
+
+
+def resolve(address: str) -> NodeAddress:
+    """
+    Return where an address is now; later connections use the answer, not the name.
+
+    Raises:
+        ConfigurationError: it is not an address.
+        UnreachableError: the name does not resolve.
+    """
+    if address.startswith("/"):
+        return NodeAddress(socket=address)
+    host, port = split_address(address)
+    try:
+        # As bytes where it can be: for text, Python loads the tables of international names first.
+        name = host.encode("ascii") if host.isascii() else host
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise UnreachableError(f"{host} does not resolve: {why.lower()}") from None
+    # MySQL listens on IPv4 wherever a name has both; the first of those, else the first of all.
+    v4 = [entry for entry in found if entry[0] is socket.AF_INET]
+    return NodeAddress(host=host, ip=str((v4 or found)[0][4][0]), port=port)
+
+
+def tls_for(place: NodeAddress, settings: TlsSettings) -> ssl.SSLContext | None:
+    """
+    Return how a server must prove itself, or None where nobody can stand between.
+
+    Raises:
+        ConfigurationError: TLS is disabled for a place that needs it, or the authority cannot be read.
+    """
+    if settings.mode == "disabled" and not place.is_local:
+        raise ConfigurationError(
+            f"TLS is disabled, and {place.address} is neither loopback nor a socket",
+            instead='set clusters.*.tls.mode to "verify-identity", and tls.ca where the authority is private',
+        )
+    if settings.mode == "disabled" or (place.is_local and not settings.ca):
+        return None
+    try:
+        context = ssl.create_default_context(cafile=settings.ca or None)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"clusters.*.tls.ca cannot be read: {settings.ca} ({error})") from None
+    # Certificates that MySQL makes for itself lack what RFC 5280 asks of an authority.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
+    context.check_hostname = settings.mode == "verify-identity"
+    return context
+
+
+def _server_key(settings: TlsSettings) -> bytes:
+    if not settings.server_key:
+        return b""
+    try:
+        key = Path(settings.server_key).read_bytes()
+    except OSError as error:
+        raise ConfigurationError(f"clusters.*.tls.server_key cannot be read: {error}") from None
+    if b"-----BEGIN PUBLIC KEY-----" not in key:
+        raise ConfigurationError(
+            f"clusters.*.tls.server_key is no public key: {settings.server_key}",
+            instead="copy public_key.pem from the server's data directory",
+        )
+    return key
+
+
+def login_for(
+    place: NodeAddress, settings: TlsSettings, *, account: str, password: str, connect_seconds: float
+) -> Login:
+    """Return what opens connections of one account to one place. Raises ConfigurationError."""
+    return Login(
+        host=place.host or "localhost",
+        ip=place.ip,
+        port=place.port,
+        socket=place.socket,
+        account=account,
+        password=password,
+        tls=tls_for(place, settings),
+        server_key=_server_key(settings),
+        connect_seconds=connect_seconds,
+    )
+
+
+def dial(login: Login, *, schema: str = "") -> Wire:
+    """
+    Open one connection.
+
+    Raises:
+        UnreachableError: it did not come up; the message says why and carries no secret.
+    """
+    try:
+        return Wire(login, schema=schema)
+    except (DriverError, OSError, ValueError, IndexError, AssertionError) as error:
+        # Without the chain: the driver's error keeps a formatted traceback of its frames.
+        raise connect_error(error, server=login.address, account=login.account) from None

@@ -1,0 +1,275 @@
+"""The server's bytes: packets, rows of the text protocol, the answer to a statement."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from pymysql import err
+
+# --------------------------------------------------------------------------------------------------------------------
+# Packets out of the stream of bytes that a server sends. Pure but for the read function.
+
+
+CHUNK_BYTES = 64 * 1024
+_LONGEST = 0xFFFFFF
+_END, _ERROR = 0xFE, 0xFF
+_SIZE = struct.Struct("<I").unpack_from
+"""A packet's size in three bytes, and its number in the fourth."""
+
+
+class PacketTooLargeError(Exception):
+    """
+    A packet is larger than the ceiling; none of it was taken in.
+
+    Attributes:
+        read_bytes: its announced size.
+    """
+
+    def __init__(self, read_bytes: int) -> None:
+        super().__init__(f"a packet of {read_bytes} bytes")
+        self.read_bytes = read_bytes
+
+
+class Packets(msgspec.Struct):
+    """
+    Payloads out of a stream of bytes.
+
+    Attributes:
+        read: returns at most that many bytes, b"" at the end of the connection.
+        ceiling_bytes: the largest packet taken in.
+        taken_bytes: payload bytes handed out so far.
+    """
+
+    read: Callable[[int], bytes]
+    ceiling_bytes: int
+    taken_bytes: int = 0
+    buffer: bytes = b""
+    position: int = 0
+    _joined: list[bytes] = msgspec.field(default_factory=list)
+
+    def next(self) -> bytes:
+        """
+        Return the next payload.
+
+        Raises:
+            DriverError, OSError: the connection ended, or the packet is the server's error.
+            PacketTooLargeError: the packet is over the ceiling.
+        """
+        payload = self._next_part()
+        if len(payload) == _LONGEST:
+            payload = self._join(payload)
+        self.taken_bytes += len(payload)
+        if payload[:1] == b"\xff":
+            err.raise_mysql_exception(payload)
+        return payload
+
+    def skip(self, count: int) -> None:
+        """Read that many payloads that are of no use, such as the descriptions of columns. Raises as `next`."""
+        while count:
+            buffer, position = self.buffer, self.position
+            have = len(buffer)
+            while count and position + 4 < have:
+                end = position + 4 + int.from_bytes(buffer[position : position + 3], "little")
+                if end > have or buffer[position + 4] == _ERROR:
+                    break
+                self.taken_bytes += end - position - 4
+                position, count = end, count - 1
+            self.position = position
+            if count:
+                # Waits, and meets whatever is no ordinary payload.
+                self.next()
+                count -= 1
+
+    def arrived(self, most: int, most_bytes: int) -> list[bytes]:
+        """
+        Return the next payloads of ordinary rows that are in the buffer already; reads nothing and never fails.
+
+        Args:
+            most: how many at most.
+            most_bytes: no more are taken once they hold so many.
+        """
+        found: list[bytes] = []
+        buffer, have = self.buffer, len(self.buffer)
+        position, first = self.position, self.position
+        until = position + most_bytes
+        while len(found) < most and position < until:
+            start = position + 4
+            size = int.from_bytes(buffer[position : start - 1], "little")
+            stop = start + size
+            # Ends, errors and packets that are continued begin with what no short row begins with.
+            if stop > have or not 0 < size <= self.ceiling_bytes or size == _LONGEST or buffer[start] >= _END:
+                break
+            found.append(buffer[start:stop])
+            position = stop
+        self.position = position
+        self.taken_bytes += position - first - 4 * len(found)
+        return found
+
+    def stretch(self, most: int, most_bytes: int) -> tuple[bytes, int]:
+        """
+        Return ordinary rows that are in the buffer already, as they stand in the stream, and how many they are.
+
+        Reads nothing and never fails.
+
+        Args:
+            most: how many at most.
+            most_bytes: no more than so many bytes.
+        """
+        buffer, first = self.buffer, self.position
+        until = min(len(buffer), first + most_bytes)
+        position, count = first, 0
+        while count < most and position + 4 < until:
+            size = _SIZE(buffer, position)[0] & _LONGEST
+            stop = position + 4 + size
+            # As in `arrived`.
+            if stop > until or not 0 < size <= self.ceiling_bytes or size == _LONGEST or buffer[position + 4] >= _END:
+                break
+            position, count = stop, count + 1
+        self.position = position
+        self.taken_bytes += position - first - 4 * count
+        return buffer[first:position], count
+
+    def await_whole(self) -> None:
+        """Read until the next packet is in the buffer, unless it is over the ceiling. Raises as `next`."""
+        self._have(4)
+        size = _SIZE(self.buffer, self.position)[0] & _LONGEST
+        if size <= self.ceiling_bytes:
+            self._have(4 + size)
+
+    def _next_part(self) -> bytes:
+        header = self._take(4)
+        size = int.from_bytes(header[:3], "little")
+        if size > self.ceiling_bytes:
+            raise PacketTooLargeError(size)
+        return self._take(size)
+
+    def _join(self, first: bytes) -> bytes:
+        parts, total = [first], len(first)
+        while len(parts[-1]) == _LONGEST:
+            parts.append(self._next_part())
+            total += len(parts[-1])
+            if total > self.ceiling_bytes:
+                raise PacketTooLargeError(total)
+        return b"".join(parts)
+
+    def _take(self, count: int) -> bytes:
+        self._have(count)
+        taken = self.buffer[self.position : self.position + count]
+        self.position += count
+        return taken
+
+    def _have(self, count: int) -> None:
+        if len(self.buffer) - self.position < count:
+            self.fill(count)
+
+    def fill(self, count: int) -> None:
+        """Read until at least `count` unread bytes are in the buffer. Raises as `next`."""
+        parts = [self.buffer[self.position :]]
+        have = len(parts[0])
+        while have < count:
+            part = self.read(max(count - have, CHUNK_BYTES))
+            if not part:
+                raise err.OperationalError(2013, "Lost connection to MySQL server during query")
+            parts.append(part)
+            have += len(part)
+        self.buffer, self.position = b"".join(parts), 0
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Rows of the text protocol: each value a length and its bytes. Pure.
+#
+# Every row of every result passes here, so these loops are written for speed.
+
+
+Decoder = Callable[[bytes], Any]
+"""Turns a value's bytes into the value; never asked about NULL."""
+
+_NULL = 251
+_WIDTHS = {252: 2, 253: 3, 254: 8}
+
+
+def text(raw: bytes) -> str:
+    r"""Return the text the server sent: never a failure, never silently different, what is no UTF-8 shows as \xNN."""
+    return str(raw, "utf-8", "backslashreplace")
+
+
+def decode_rows(payloads: Sequence[bytes], decoders: Sequence[Decoder]) -> list[tuple[Any, ...]]:
+    """
+    Return one tuple a payload.
+
+    Args:
+        decoders: one a column, in order.
+
+    Raises:
+        IndexError: a payload is shorter than its lengths say.
+        ValueError: a value is not what its column's type promises.
+    """
+    if all(decode is text for decode in decoders):
+        return _text_rows(payloads, len(decoders))
+    return [_row(payload, decoders) for payload in payloads]
+
+
+def _row(payload: bytes, decoders: Sequence[Decoder]) -> tuple[Any, ...]:
+    row: list[Any] = []
+    position = 0
+    for decode in decoders:
+        size = payload[position]
+        position += 1
+        if size >= _NULL:
+            if size == _NULL:
+                row.append(None)
+                continue
+            size, position = _long_size(payload, size, position)
+        row.append(decode(payload[position : position + size]))
+        position += size
+    return tuple(row)
+
+
+def _text_rows(payloads: Sequence[bytes], width: int) -> list[tuple[str | None, ...]]:
+    rows: list[tuple[str | None, ...]] = []
+    columns = range(width)
+    for payload in payloads:
+        if not payload.isascii():
+            rows.append(_text_row(payload, width))
+            continue
+        # Then none of its values is NULL or long either: both begin with what is no ASCII.
+        characters = str(payload, "ascii")
+        row: list[str] = []
+        stop = 0
+        for _ in columns:
+            start = stop + 1
+            stop = start + payload[stop]
+            row.append(characters[start:stop])
+        rows.append(tuple(row))
+    return rows
+
+
+def _text_row(payload: bytes, width: int) -> tuple[str | None, ...]:
+    # One conversion a row instead of one a value: latin-1 keeps every byte in its place, and ASCII is the same in both.
+    characters = str(payload, "latin-1")
+    row: list[str | None] = []
+    position = 0
+    for _ in range(width):
+        size = payload[position]
+        position += 1
+        if size >= _NULL:
+            if size == _NULL:
+                row.append(None)
+                continue
+            size, position = _long_size(payload, size, position)
+        stop = position + size
+        value = characters[position:stop]
+        row.append(value if value.isascii() else text(payload[position:stop]))
+        position = stop
+    return tuple(row)
+
+
+def _long_size(payload: bytes, mark: int, position: int) -> tuple[int, int]:
+    """Return a value's size and where it begins; the mark says how many bytes tell the size. Raises ValueError."""
+    if mark not in _WIDTHS:
+        raise ValueError(f"a value's length cannot begin with {mark}")
+    begin = position + _WIDTHS[mark]
+    return int.from_bytes(payload[position:begin], "little"), begin

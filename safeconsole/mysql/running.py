@@ -1,0 +1,480 @@
+"""One statement from its send to its end: its bracket, its watch, its rows, and what became of it."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from safeconsole.cluster.engine import Column, Completion, Row, stop_insistently
+from safeconsole.errors import (
+    LostError,
+    OutcomeUnknownError,
+    SafeConsoleError,
+    ServerError,
+    StoppedError,
+    UnreachableError,
+)
+from safeconsole.mysql.answers import ResultEnd, ResultHead, column_of, decoder_of, drain, row_batches
+from safeconsole.mysql.error_codes import CLOSES_CONNECTION, WAYS_OUT, code_of, is_lost, statement_error
+from safeconsole.mysql.guards import Bracket, close_bracket, enforce, open_bracket
+from safeconsole.mysql.link import MySqlLink
+from safeconsole.mysql.protocol import Packets, PacketTooLargeError
+from safeconsole.mysql.variants import Guard
+from safeconsole.mysql.watchdog import Watched
+from safeconsole.mysql.wire import IN_TRANSACTION, DriverError
+from safeconsole.policy.decision import Permit
+from safeconsole.policy.limits import FLOORS, is_capped, may_end_within
+from safeconsole.policy.watchdog import breach_words, figure
+from safeconsole.sqltext.vocabulary import Effect
+
+# --------------------------------------------------------------------------------------------------------------------
+# What to tell the person about a statement that the console itself ended. Pure.
+
+
+def stop_of(watched: Watched, *, server: str) -> StoppedError | None:
+    """Return how the console stopped a statement, or None when it did not."""
+    if watched.interrupted:
+        return StoppedError(
+            f"stopped on {server} at your word", by="person", verified=watched.verified or "already over"
+        )
+    breach = watched.breach
+    if breach is None:
+        if not watched.blind:
+            return None
+        return LostError(
+            f"the watchdog lost sight of {server} and ended the statement",
+            by="watchdog",
+            ceiling="watchdog",
+            verified=watched.verified,
+        )
+    return StoppedError(
+        f"stopped on {server}: {breach_words(breach, floors=FLOORS)}",
+        by="watchdog",
+        ceiling=breach.ceiling,
+        verified=watched.verified or "already over",
+        evidence=(f"read {figure(breach.read)}, allowed {figure(breach.allowed)}", f"process list: {watched.verified}"),
+        instead=WAYS_OUT.get(breach.ceiling, ""),
+    )
+
+
+def silent_cut(waited_seconds: float, cap_seconds: float, *, server: str) -> StoppedError:
+    """
+    Return the stop that a server does not mention.
+
+    At its cap SLEEP returns 1, BENCHMARK 0, GET_LOCK NULL and EXPLAIN ANALYZE half a plan, all without
+    an error. Source: MySQL 9.7 and MariaDB 10.11, measured.
+    """
+    return StoppedError(
+        f"{server} cut the statement short at its cap: what it returned is not whole",
+        by="server",
+        ceiling="run_seconds",
+        verified="already over",
+        evidence=(f"{waited_seconds:.3f} s of {cap_seconds:g} s",),
+        instead=WAYS_OUT["run_seconds"],
+    )
+
+
+def stays_though_late(stopped: StoppedError) -> str:
+    """
+    Return the note on a change that commits by itself and ended without an error as its limit passed.
+
+    BENCHMARK in CREATE TABLE ... AS SELECT is cut to 0, and MariaDB makes the table. Source: MariaDB 10.11, measured.
+    """
+    return (
+        f"it passed its limit ({stopped.ceiling or stopped.by}), ended without an error and stays: a function that is"
+        " cut returns 0 or NULL, so look at what it wrote"
+    )
+
+
+def disguised_cut(code: int, waited_seconds: float, cap_seconds: float, *, server: str) -> StoppedError:
+    """
+    Return the stop that a server tells as another error.
+
+    What it cuts at its cap returns 1, 0 or NULL, and the rest of the statement fails over that: a column that cannot be
+    NULL (1048), a number out of range (1690). The server's text is not repeated: it names the wrong cause, and may
+    quote values.
+    """
+    return StoppedError(
+        f"{server} stopped the statement: run_seconds",
+        by="server",
+        ceiling="run_seconds",
+        verified="already over",
+        evidence=(f"it ended with error {code} after {waited_seconds:.3f} s of {cap_seconds:g} s",),
+        instead=WAYS_OUT["run_seconds"],
+    )
+
+
+def in_doubt_of(stopped: StoppedError) -> OutcomeUnknownError:
+    """Return a stop as unknown: what commits by itself may have done so before its connection was ended."""
+    return OutcomeUnknownError(
+        f"{stopped.message}; its connection ended with it, so it may or may not have run",
+        evidence=(*stopped.evidence, f"process list: {stopped.verified}"),
+        instead="look at the data before doing it again; it was not and will not be sent again by the console",
+    )
+
+
+def stopped_at_word(verified: str, *, commits: bool, server: str) -> SafeConsoleError:
+    """Return how a person's interrupt ended a statement; one that commits may have done so."""
+    if commits:
+        return OutcomeUnknownError(
+            f"stopped on {server} at your word; it commits, so part of it may have happened",
+            evidence=(f"process list: {verified}",),
+        )
+    return StoppedError(f"stopped on {server} at your word", by="person", verified=verified)
+
+
+def lost_at_end(how: str, verified: str, *, committing: bool, server: str) -> SafeConsoleError:
+    """
+    Return what became of a statement that was over when its connection went.
+
+    Args:
+        how: "lost" or "interrupted".
+        committing: whether its own transaction was being committed.
+    """
+    if committing:
+        return OutcomeUnknownError(
+            f"the connection to {server} was {how} while its transaction was being committed",
+            evidence=(f"process list: {verified}",),
+            instead="look at the data before doing it again; it was not and will not be sent again by the console",
+        )
+    return StoppedError(
+        f"the connection to {server} was {how} after the statement was over", by="server", verified=verified
+    )
+
+
+def too_many_changed(changed: int, allowed: int, *, within: bool, server: str) -> StoppedError:
+    """Return the stop of a change that was rolled back for its rows; `within` a transaction, all of that."""
+    whole = ", and with it the whole transaction" if within else ""
+    return StoppedError(
+        f"rolled back on {server}{whole}: {changed} rows changed, over {allowed}",
+        by="console",
+        ceiling="changed_rows",
+        verified="already over",
+        evidence=(f"the server reported {changed} changed rows, allowed {allowed}",),
+        instead=WAYS_OUT["changed_rows"],
+    )
+
+
+def undone_of(outcome: SafeConsoleError) -> SafeConsoleError:
+    """Return the loss of a statement inside a transaction that only a COMMIT keeps: nothing is in doubt."""
+    outcome.instead = "COMMIT was not sent, so the server undoes the whole transaction: begin it again"
+    return outcome
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# One statement from its send to its end: its bracket, its watch, its rows, and what became of it.
+#
+# Whatever happens to the conversation comes out as one of the console's own errors, named by what happened to the
+# data.
+
+
+BREAKS = (DriverError, OSError, ValueError, IndexError, AssertionError, struct.error, PacketTooLargeError)
+"""What a conversation with a server can end in, besides an interrupt."""
+
+COMMIT_SECONDS = 10.0
+_WARNINGS_SHOWN = 20
+_SURE = frozenset({"killed", "already over"})
+_SWALLOWING_KINDS = frozenset({"do", "call"})
+
+
+class MySqlRunning:
+    """One permitted statement on one connection; also the `Answer` that the gate reads."""
+
+    def __init__(self, link: MySqlLink, permit: Permit, guards: tuple[Guard, ...], *, as_text: bool) -> None:
+        self._link = link
+        self._guards = guards
+        self._permit = permit
+        self._as_text = as_text
+        self._bracket = Bracket.NONE
+        self._watched: Watched | None = None
+        self._packets: Packets | None = None
+        self._head = ResultHead()
+        self._end = ResultEnd()
+        self._away_seconds = 0.0
+        self._notes: list[str] = []
+        self.over = False
+
+    @property
+    def watched(self) -> Watched | None:
+        """The watch over it, None before the send."""
+        return self._watched
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The result's columns, empty when the statement returns none."""
+        return tuple(column_of(field) for field in self._head.fields)
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of rows that have reached this process so far."""
+        return self._packets.taken_bytes if self._packets is not None else 0
+
+    @property
+    def changes(self) -> bool:
+        """Whether it can have an effect that outlives it."""
+        return self._permit.changes
+
+    @property
+    def _is_undone_with_its_connection(self) -> bool:
+        """Whether it is part of what only a COMMIT of the person's keeps."""
+        return self._bracket is Bracket.WITHIN and not self._permit.commits
+
+    @property
+    def _ends_alike(self) -> bool:
+        """Whether its end looks the same done and cut short: a function or a routine can swallow what ends it."""
+        return self._permit.statement.kind in _SWALLOWING_KINDS
+
+    @property
+    def _may_be_cut_silently(self) -> bool:
+        """Whether the server can have ended it, or a function in it, at its cap without a word."""
+        return not self.changes or is_capped(self._permit.statement, self._link.variant.flavour)
+
+    @property
+    def _commits_by_itself(self) -> bool:
+        """Whether it may stay without a COMMIT of ours or of the person's."""
+        return self.changes and self._bracket is not Bracket.READ_WRITE and not self._is_undone_with_its_connection
+
+    @property
+    def _waited_seconds(self) -> float:
+        """Seconds that the server has had since the send; those that the person took to read rows do not count."""
+        return self._watched.elapsed_seconds - self._away_seconds if self._watched is not None else 0.0
+
+    def open_bracket(self, *, opened: bool) -> None:
+        """
+        Put the bracket around the statement.
+
+        Args:
+            opened: as in `bracket.open_bracket`.
+
+        Raises:
+            UnreachableError: the transaction is not what it was asked to be; nothing was sent.
+            DriverError, OSError: the connection is lost, or the server refused.
+        """
+        link = self._link
+        bracket = open_bracket(
+            link.wire, self._permit, read_only_variable=link.variant.read_only_variable, opened=opened
+        )
+        if bracket is None and self._permit.within:
+            raise UnreachableError(f"the transaction on {link.address} is not open any more; nothing was sent")
+        if bracket is None:
+            raise UnreachableError(
+                f"{link.address} did not open the transaction that it was asked for; nothing was sent"
+            )
+        self._bracket = bracket
+
+    def send(self, watched: Watched) -> None:
+        """Send the text, once. Raises as `Answer.batches`."""
+        self._watched = watched
+        limits = self._permit.limits
+        try:
+            self._packets, self._head = self._link.wire.begin_statement(
+                self._permit.statement.text, packet_bytes=max(limits.fetched_bytes, 1024 * 1024)
+            )
+        except KeyboardInterrupt:
+            raise self.interrupted() from None
+        except BREAKS as error:
+            raise self._ended(error) from None
+        if not self._head.fields:
+            self._end = ResultEnd(reached=True, warnings=self._head.warnings, status=self._head.status or 0)
+            self._came_to_its_end()
+
+    def batches(self) -> Iterator[Sequence[Row]]:
+        """Yield rows as they arrive; see `interfaces.Answer`."""
+        watched, packets = self._watched, self._packets
+        if self._end.reached or watched is None or packets is None:
+            return
+        decoders = [decoder_of(field, as_text=self._as_text) for field in self._head.fields]
+        rows = row_batches(packets, decoders, self._end)
+        while True:
+            try:
+                batch = next(rows, None)
+            except KeyboardInterrupt:
+                raise self.interrupted() from None
+            except BREAKS as error:
+                raise self._ended(error) from None
+            if batch is None:
+                break
+            if watched.killed:
+                raise self._swallowed(watched)
+            watched.rows += len(batch)
+            left = time.monotonic()
+            yield batch
+            self._away_seconds += time.monotonic() - left
+        self._came_to_its_end()
+
+    def finish(self) -> Completion:
+        """Close the bracket and say what was done; see `interfaces.Answer`."""
+        watched = self._watched
+        if watched is None or not self._end.reached:
+            raise self._cut_short()
+        try:
+            warnings = self._warnings()
+            changed = self._head.changed_rows
+            self._hold_changed_rows(changed)
+            self._close_bracket(keep=True)
+            if self._permit.within:
+                self._put_idle_back()
+            elif Effect.SESSION in self._permit.statement.effects:
+                self._link.schema = self._link.wire.rows("SELECT DATABASE()")[0][0] or ""
+        except KeyboardInterrupt:
+            raise self._lost_at_commit("interrupted") from None
+        except BREAKS as error:
+            raise self._failed_at_commit(error) from None
+        self.over = True
+        return Completion(
+            changed_rows=changed if self.changes else 0,
+            warnings=(*self._notes, *warnings),
+            peak_memory_bytes=watched.peak_memory_bytes,
+            in_transaction=bool(self._link.wire.server_status & IN_TRANSACTION),
+            inserted_id=self._head.inserted_id if self.changes else 0,
+        )
+
+    def interrupted(self) -> SafeConsoleError:
+        """Stop it for the person and return what to raise; who interrupts again leaves, killing first."""
+        verified, leaving = "already over", False
+        if self._watched is not None:
+            verified, leaving = stop_insistently(partial(self._link.watchdog.stop, self._watched))
+        self._link.give_up()
+        stopped = stopped_at_word(verified, commits=self._commits_by_itself, server=self._link.address)
+        stopped.leaving = leaving
+        return stopped
+
+    def _came_to_its_end(self) -> None:
+        """The last row was read: drain what follows it, and see whether it ended by itself. Raises as `batches`."""
+        watched = self._watched
+        assert watched is not None
+        if self._packets is not None:
+            try:
+                sets = drain(self._packets, self._end)
+            except BREAKS as error:
+                raise self._ended(error) from None
+            if sets:
+                self._notes.append(f"{sets} further result sets were not shown")
+        self._link.wire.server_status = self._end.status
+        waited = self._waited_seconds
+        self._link.watchdog.finish(watched)
+        stopped = stop_of(watched, server=self._link.address)
+        if stopped is None and waited >= watched.limits.run_seconds and self._may_be_cut_silently:
+            stopped = silent_cut(waited, watched.limits.run_seconds, server=self._link.address)
+        if stopped is None:
+            return
+        if self._commits_by_itself and not self._ends_alike:
+            # It commits by itself and came to its end: done, although late.
+            self._notes.append(stays_though_late(stopped))
+            return
+        self._link.give_up()
+        raise in_doubt_of(stopped) if self._commits_by_itself else stopped
+
+    def _swallowed(self, watched: Watched) -> SafeConsoleError:
+        """
+        Return the stop of a statement that the watchdog ends while its rows still arrive.
+
+        They are taken in, so that the server can send its last word, but not decoded: that would keep the
+        watchdog's thread from running, and the person waiting for rows of an answer that is not whole.
+        """
+        self._link.wire.swallow(watched.over)
+        return self._ended(ConnectionAbortedError("its rows were given up"))
+
+    def _ended(self, error: BaseException) -> SafeConsoleError:
+        """Return what became of a statement whose conversation ended with an error."""
+        self.over = True
+        watched, waited = self._watched, self._waited_seconds
+        assert watched is not None
+        self._link.watchdog.finish(watched)
+        lost = is_lost(error) or isinstance(error, PacketTooLargeError)
+        stopped = stop_of(watched, server=self._link.address)
+        if stopped is not None:
+            self._link.give_up()
+            return self._doubted(stopped) if lost else stopped
+        verified = ""
+        if lost:
+            self._link.give_up()
+            verified = self._link.watchdog.still_there()
+        outcome = self._outcome_of(error, verified=verified)
+        if waited >= watched.limits.run_seconds and self._is_cut_at_cap(outcome):
+            outcome = disguised_cut(code_of(error), waited, watched.limits.run_seconds, server=self._link.address)
+        if not isinstance(outcome, ServerError) or code_of(error) in CLOSES_CONNECTION:
+            self._link.give_up()
+            return outcome
+        try:
+            self._close_bracket(keep=False)
+        except BREAKS:
+            self._link.give_up()
+        return outcome
+
+    def _is_cut_at_cap(self, outcome: SafeConsoleError) -> bool:
+        """Whether an error that comes no sooner than the cap can be the server's way of ending it there."""
+        named = isinstance(outcome, StoppedError) and outcome.ceiling
+        server_ends_it = isinstance(outcome, (ServerError, StoppedError)) and not named
+        return server_ends_it and may_end_within(self._permit.statement, self._link.variant.flavour)
+
+    def _outcome_of(self, error: BaseException, *, verified: str) -> SafeConsoleError:
+        undone, server = self._is_undone_with_its_connection, self._link.address
+        outcome = statement_error(error, server=server, changes=self.changes and not undone, verified=verified)
+        return undone_of(outcome) if undone and is_lost(error) else outcome
+
+    def _doubted(self, stopped: StoppedError) -> SafeConsoleError:
+        """Return a stop as unknown where the statement may have committed before its connection was ended."""
+        in_doubt = self._commits_by_itself or (self._bracket is Bracket.READ_WRITE and stopped.verified not in _SURE)
+        return in_doubt_of(stopped) if in_doubt else stopped
+
+    def _cut_short(self) -> StoppedError:
+        """Not all rows were read: nothing is drained and nothing is kept."""
+        verified = self._link.watchdog.stop(self._watched) if self._watched else "already over"
+        self._link.give_up()
+        return StoppedError(
+            f"stopped on {self._link.address}: its rows were not all read", by="console", verified=verified
+        )
+
+    def _hold_changed_rows(self, changed: int) -> None:
+        allowed = self._permit.limits.changed_rows
+        if not self.changes or changed <= allowed or self._commits_by_itself:
+            return
+        within = self._bracket is Bracket.WITHIN
+        if within:
+            self._link.wire.run("ROLLBACK")
+        else:
+            self._close_bracket(keep=False)
+        self._link.give_up()
+        raise too_many_changed(changed, allowed, within=within, server=self._link.address)
+
+    def _warnings(self) -> tuple[str, ...]:
+        if not self._end.warnings:
+            return ()
+        rows = self._link.wire.rows(f"SHOW WARNINGS LIMIT {_WARNINGS_SHOWN}")
+        lines = [f"{level} {code}: {text}" for level, code, text in rows]
+        more = self._end.warnings - len(lines)
+        return (*lines, f"and {more:,} more") if more > 0 else tuple(lines)
+
+    def _close_bracket(self, *, keep: bool) -> None:
+        """End the bracket. Raises DriverError, OSError."""
+        link = self._link
+        link.wire.wait_at_most(COMMIT_SECONDS)
+        close_bracket(link.wire, self._bracket, keep=keep, read_only_variable=link.variant.read_only_variable)
+
+    def _put_idle_back(self) -> None:
+        """Let the connection stand idle as long as any other, once its transaction is over; never raises."""
+        link = self._link
+        shared = tuple(guard for guard in self._guards if guard.variable in link.variant.idle_variables)
+        if link.wire.server_status & IN_TRANSACTION or not shared:
+            return
+        try:
+            enforce(link.wire, shared, self._permit.limits, server=link.address)
+        except (UnreachableError, *BREAKS):
+            # The transaction is over, as it was asked; what is lost is its connection only.
+            link.give_up()
+
+    def _failed_at_commit(self, error: BaseException) -> SafeConsoleError:
+        if is_lost(error):
+            return self._lost_at_commit("lost")
+        self._link.give_up()
+        # The server refused the commit, and ends the transaction with the connection.
+        return statement_error(error, server=self._link.address, changes=self.changes)
+
+    def _lost_at_commit(self, how: str) -> SafeConsoleError:
+        self._link.give_up()
+        verified = self._link.watchdog.still_there()
+        committing = self._bracket is Bracket.READ_WRITE
+        return lost_at_end(how, verified, committing=committing, server=self._link.address)

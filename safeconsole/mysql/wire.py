@@ -1,0 +1,437 @@
+"""
+One connection of the driver, and the few things that its public face cannot do.
+
+The only module that touches the driver's protected members: packets read straight from the
+socket, `COM_STMT_PREPARE`, and ending a read from another thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import ipaddress
+import math
+import select
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pymysql
+from pymysql.connections import Connection, MySQLResult
+from pymysql.constants import CLIENT, COMMAND, CR, SERVER_STATUS
+from pymysql.cursors import Cursor
+
+from safeconsole.mysql.answers import ResultHead, read_head, read_texts
+from safeconsole.mysql.protocol import CHUNK_BYTES, Packets
+
+IN_TRANSACTION_READONLY = 0x2000
+IN_TRANSACTION = SERVER_STATUS.SERVER_STATUS_IN_TRANS
+
+_SWALLOW_SECONDS = 0.02
+_LATE_SECONDS = 0.05
+"""How late a read may end: a socket's time is not set anew for less."""
+
+_LONGEST_TOGETHER = 1024 * 1024
+"""Characters of a question that is sent together with others: it is one packet, and no pipe is full of it."""
+
+_DEFINITION_BYTES = 16 * 1024 * 1024
+_PREPARED_BYTES = 12
+"""How long the answer to a prepared statement is. Source: MySQL manual, "COM_STMT_PREPARE Response"."""
+
+_IN_CLEAR = frozenset({b"mysql_clear_password", b"dialog"})
+"""Ways to log in that hand the password over as it is."""
+
+DriverError = pymysql.MySQLError
+"""What the driver raises; `error_codes` translates it."""
+
+Question = tuple[int, str | bytes]
+"""One of the protocol's commands, and what it is about."""
+
+
+class Login(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Everything that opening one more connection to the same place needs.
+
+    Attributes:
+        host: the configured name, which a certificate must carry.
+        ip: what it resolved to, once; "" for a socket.
+        port: TCP port.
+        socket: path of a Unix socket, or "".
+        account: login name.
+        password: its secret; never shown.
+        tls: how the server proves itself, or None where that is not asked.
+        server_key: the public key that a password is encrypted with where the connection is not; b"" is, on loopback
+            alone, the one that is given there.
+        connect_seconds: for all of connecting together, until `Wire.ready`, and then for each answer until
+            `Wire.wait_at_most` says otherwise.
+    """
+
+    host: str
+    ip: str
+    port: int
+    socket: str
+    account: str
+    password: str
+    tls: ssl.SSLContext | None
+    connect_seconds: float
+    server_key: bytes = b""
+
+    def __repr__(self) -> str:
+        return f"Login({self.account}@{self.address})"
+
+    @property
+    def address(self) -> str:
+        """The resolved "ip:port", or the socket's path."""
+        ip = f"[{self.ip}]" if ":" in self.ip else self.ip
+        return self.socket or f"{ip}:{self.port}"
+
+
+if TYPE_CHECKING:
+    _Driver = Connection[Cursor]
+else:
+    # Generic for type checkers only.
+    _Driver = Connection
+
+
+class Wire(_Driver):
+    """
+    One open connection: utf8mb4, autocommit, one statement a packet, no local files.
+
+    Attributes:
+        takes_several: whether the server answers questions in order that came in one write.
+
+    Raises:
+        DriverError, OSError: from every method that talks to the server.
+    """
+
+    _sock: Any
+    _rfile: Any
+    _result: Any
+    _read_timeout: float | None
+    _write_timeout: float | None
+    _current_timeout: float | None
+    _force_close: Callable[[], None]
+    _write_bytes: Callable[[bytes], None]
+    _secure: bool
+    server_capabilities: int
+    server_status: int
+    server_version: str
+    server_thread_id: tuple[int]
+
+    def __init__(self, login: Login, *, schema: str = "") -> None:
+        super().__init__(
+            user=login.account,
+            password=login.password.encode(),
+            host=login.host,
+            port=login.port,
+            database=schema or None,
+            charset="utf8mb4",
+            autocommit=True,
+            local_infile=False,
+            connect_timeout=login.connect_seconds,
+            read_timeout=login.connect_seconds,
+            write_timeout=login.connect_seconds,
+            program_name="safeconsole",
+            ssl=login.tls,
+            ssl_disabled=True if login.tls is None else None,
+            defer_connect=True,
+        )
+        self.takes_several = False
+        self._pinned_key = login.server_key
+        self._given_key = b""
+        self._takes_any_key = bool(login.socket) or ipaddress.ip_address(login.ip).is_loopback
+        self._is_socket = bool(login.socket)
+        self._owed = False
+        self._opened_by = self._answered_by = time.monotonic() + login.connect_seconds
+        if self.client_flag & CLIENT.MULTI_STATEMENTS:
+            raise RuntimeError("the driver asks for several statements a packet by default")
+        self.connect(_open_socket(login))
+        self.wait_at_most(login.connect_seconds)
+
+    def _request_authentication(self) -> None:
+        # The driver's older releases go on in clear where a server, or who stands before it, offers no TLS.
+        if self.ssl and not self.server_capabilities & CLIENT.SSL:
+            raise pymysql.OperationalError(CR.CR_SSL_CONNECTION_ERROR, "the server offers no TLS")
+        # The handshake of TLS is one step for the socket's time.
+        self.wait_at_most(max(self._opened_by - time.monotonic(), _LATE_SECONDS))
+        super()._request_authentication()  # type: ignore[misc]
+
+    @property
+    def server_public_key(self) -> bytes:
+        """
+        The key that the driver encrypts a password with, asked where the connection is not encrypted.
+
+        Raises:
+            DriverError: nothing vouches for any; whoever stands between could give one of their own.
+        """
+        if self._pinned_key:
+            return self._pinned_key
+        if not self._takes_any_key:
+            raise pymysql.OperationalError(CR.CR_AUTH_PLUGIN_CANNOT_LOAD, "no key is vouched for")
+        return self._given_key
+
+    @server_public_key.setter
+    def server_public_key(self, key: bytes | None) -> None:
+        self._given_key = key or b""
+
+    def _process_auth(self, plugin_name: bytes, *rest: object) -> object:
+        # Whoever has a loopback port while the server is down could ask for this, too.
+        if plugin_name in _IN_CLEAR and not (self._secure or self._is_socket):
+            raise pymysql.OperationalError(CR.CR_AUTH_PLUGIN_ERR, "the password is asked for in clear")
+        return super()._process_auth(plugin_name, *rest)  # type: ignore[misc]
+
+    def ready(self) -> None:
+        """End connecting: whatever was asked until here had one time together, what follows has its own."""
+        self._opened_by = math.inf
+
+    def wait_at_most(self, seconds: float) -> None:
+        """
+        Set how long each answer to the console's own questions may take; one that passes it ends the connection.
+
+        The answer to `begin_statement` may take longer as a whole, but no longer without a word.
+        """
+        # Both alike: the driver sets the socket's own time anew whenever it turns from one to the other.
+        self._read_timeout = self._write_timeout = seconds
+
+    def run(self, text: str) -> None:
+        """Run one of the console's own statements and read all it returns."""
+        self.query(text)
+
+    def run_unawaited(self, text: str) -> None:
+        """
+        Send one of the console's own statements that returns nothing, and read its answer before the next one is sent.
+
+        An error in that answer ends the connection.
+        """
+        self._execute_command(COMMAND.COM_QUERY, text)
+        self._owed = True
+
+    def answers(self, *questions: Question) -> Iterator[Packets]:
+        """
+        Ask some of the console's own questions, in one write where the server takes them so.
+
+        Yields:
+            For each question the packets that its answer is read from, whole, before the next one is asked for.
+        """
+        if not self.takes_several or any(len(text) > _LONGEST_TOGETHER for _, text in questions):
+            for command, text in questions:
+                self._execute_command(command, text)
+                yield self._packets(_DEFINITION_BYTES)
+            return
+        self._settle()
+        self._write_bytes(b"".join(_framed(command, text) for command, text in questions))
+        packets = self._packets(_DEFINITION_BYTES)
+        for _ in questions:
+            self._time_answer()
+            yield packets
+
+    def read_done(self, packets: Packets) -> None:
+        """Read the answer of a question that returns nothing."""
+        self.server_status = read_head(packets).status or 0
+
+    def read_texts(self, packets: Packets) -> list[tuple[str | None, ...]]:
+        """Read the answer of a question that returns rows, as `texts`."""
+        rows, self.server_status = read_texts(packets)
+        return rows
+
+    def _execute_command(self, command: int, sql: str | bytes) -> None:
+        self._settle()
+        self._time_answer()
+        super()._execute_command(command, sql)  # type: ignore[misc]
+
+    def _time_answer(self) -> None:
+        self._answered_by = min(self._opened_by, time.monotonic() + (self._read_timeout or math.inf))
+
+    def _read_in_time(self, most: int) -> bytes:
+        """Read what is there, at most so many bytes, waiting no longer than the whole answer may take."""
+        # Another thread may have cut the connection since the send.
+        sock, reader = self._sock, self._rfile
+        if sock is None or reader is None:
+            raise OSError(errno.ENOTCONN, "the connection was cut")
+        left = self._answered_by - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(errno.ETIMEDOUT, "timed out")
+        # A server that sends a byte now and then would else have the whole time for each of them.
+        if self._current_timeout is None or left < self._current_timeout - _LATE_SECONDS:
+            sock.settimeout(left)
+            self._current_timeout = left
+        read: bytes = reader.read1(most)
+        return read
+
+    def _read_bytes(self, num_bytes: int) -> bytes:
+        parts, missing, why = [], num_bytes, "it was closed"
+        try:
+            while missing and (part := self._read_in_time(missing)):
+                parts.append(part)
+                missing -= len(part)
+        except OSError as error:
+            why = error.strerror or str(error)
+        if missing:
+            self._force_close()
+            raise pymysql.OperationalError(CR.CR_SERVER_LOST, f"Lost connection to the server during query ({why})")
+        return b"".join(parts)
+
+    def _settle(self) -> None:
+        """Read the answer that is still owed. Raises DriverError, OSError: the connection is lost."""
+        if not self._owed:
+            return
+        self._owed = False
+        try:
+            self.read_done(self._packets(_DEFINITION_BYTES))
+        except (DriverError, ValueError, IndexError, AssertionError) as error:
+            self.discard()
+            raise pymysql.OperationalError(CR.CR_SERVER_LOST, f"lost before it was used again: {error}") from error
+
+    def rows(self, text: str) -> list[tuple[Any, ...]]:
+        """Run one of the console's own queries and return its rows, converted."""
+        self.query(text)
+        return list(self._result.rows or ())
+
+    def texts(self, text: str) -> list[tuple[str | None, ...]]:
+        """
+        Run one of the console's own queries and return its values as the server wrote them.
+
+        Half the time of `rows`, which reads the description of each column.
+        """
+        self._execute_command(COMMAND.COM_QUERY, text)
+        rows, self.server_status = read_texts(self._packets(_DEFINITION_BYTES))
+        return rows
+
+    def named_rows(self, text: str) -> list[dict[str, Any]]:
+        """Run one of the console's own queries and return its rows by column name."""
+        self.query(text)
+        result: MySQLResult = self._result
+        names = [column[0] for column in getattr(result, "description", None) or ()]
+        return [dict(zip(names, row, strict=True)) for row in result.rows or ()]
+
+    def begin_statement(self, text: str, *, packet_bytes: int) -> tuple[Packets, ResultHead]:
+        """
+        Send a statement and return its first answer; its rows are read from the packets.
+
+        Args:
+            packet_bytes: the largest packet that is taken in, > 0.
+        """
+        self._execute_command(COMMAND.COM_QUERY, text)
+        # The watchdog has the time of a statement.
+        packets = self._packets(packet_bytes, timed=False)
+        head = read_head(packets)
+        if head.status is not None:
+            self.server_status = head.status
+        return packets, head
+
+    def drop_prepared(self, packets: Packets) -> None:
+        """Read what a server says of a statement that it prepared, and have it dropped; that has no answer."""
+        number = _prepared(packets)
+        if number:
+            self._execute_command(COMMAND.COM_STMT_CLOSE, number)
+
+    def _packets(self, ceiling_bytes: int, *, timed: bool = True) -> Packets:
+        # Another thread may have cut the connection since the send.
+        socket, reader = self._sock, self._rfile
+        if socket is None or reader is None:
+            raise OSError(errno.ENOTCONN, "the connection was cut")
+        # The driver sets this when it reads a packet; here packets are read around it.
+        if self._current_timeout != self._read_timeout:
+            socket.settimeout(self._read_timeout)
+            self._current_timeout = self._read_timeout
+        return Packets(self._read_in_time if timed else reader.read1, ceiling_bytes=ceiling_bytes)
+
+    @property
+    def thread(self) -> int:
+        """The connection's id on the server."""
+        return self.server_thread_id[0]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the server has closed this idle connection, or said something unasked; no round trip."""
+        readable = self._is_readable()
+        if readable and self._owed:
+            # The answer that is owed was not unasked.
+            with contextlib.suppress(DriverError, OSError):
+                self._settle()
+            readable = self._is_readable()
+        return readable
+
+    def _is_readable(self) -> bool:
+        if self._sock is None:
+            return True
+        try:
+            readable, _, _ = select.select([self._sock], [], [], 0)
+        except (OSError, ValueError):
+            return True
+        return bool(readable)
+
+    def swallow(self, over: threading.Event) -> None:
+        """Take in and forget what the server still sends, until something is over; never raises."""
+        sock = self._sock
+        with contextlib.suppress(OSError, ValueError):
+            while sock is not None and not over.is_set():
+                readable, _, _ = select.select([sock], [], [], _SWALLOW_SECONDS)
+                if readable and not sock.recv(CHUNK_BYTES):
+                    over.wait(_SWALLOW_SECONDS)
+
+    def cut(self) -> None:
+        """End the connection from any thread; a read that blocks in another one ends too."""
+        sock = self._sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                # The plain socket's method: the encrypted one would drop its state under the reader's feet.
+                socket.socket.shutdown(sock, socket.SHUT_RDWR)
+
+    def quit(self) -> None:
+        """Close in good order; never raises."""
+        with contextlib.suppress(DriverError, OSError):
+            self.close()
+
+    def discard(self) -> None:
+        """Close without a word to the server; never raises, never reads."""
+        self._result = None
+        self._force_close()
+
+
+def _prepared(packets: Packets) -> bytes:
+    """
+    Read what a server says of a statement that it prepared, and return its number there.
+
+    It is b"" where nothing stayed prepared: MariaDB 10.11 carries `HELP 'word'` out at once where there is no help on
+    the word, and says that it is done. Source: measured.
+    """
+    first = packets.next()
+    if len(first) < _PREPARED_BYTES:
+        return b""
+    columns, parameters = struct.unpack_from("<HH", first, 5)
+    for count in (parameters, columns):
+        # Definitions and, after them, one end marker; nothing at all where there are none.
+        for _ in range(count + 1 if count else 0):
+            packets.next()
+    return first[1:5]
+
+
+def _framed(command: int, text: str | bytes) -> bytes:
+    """Return one question as it stands in the stream."""
+    payload = bytes((command,)) + (text.encode() if isinstance(text, str) else text)
+    return struct.pack("<I", len(payload)) + payload
+
+
+def _open_socket(login: Login) -> socket.socket:
+    """Return a connected socket. Raises OSError."""
+    if login.socket:
+        plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        plain.settimeout(login.connect_seconds)
+        try:
+            plain.connect(login.socket)
+        except OSError:
+            plain.close()
+            raise
+        return plain
+    # As bytes: for text, Python loads the tables of international names first, even where it is an address.
+    place: Any = (login.ip.encode(), login.port)
+    opened = socket.create_connection(place, login.connect_seconds)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return opened

@@ -1,0 +1,1 @@
+"""Rows and messages to a terminal or a file."""

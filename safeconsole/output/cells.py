@@ -1,0 +1,146 @@
+"""Values and numbers as text that cannot act on a terminal; wrapping."""
+
+from __future__ import annotations
+
+import datetime as dt
+import unicodedata
+from datetime import UTC, datetime
+
+# --------------------------------------------------------------------------------------------------------------------
+# One value as text: escaped so that data cannot drive a terminal, and measured in character cells.
+#
+# Data is hostile: a row may hold escape sequences that retitle a window, hide text or answer a question. Everything
+# that is shown to a person passes `safe`.
+
+
+NULL = "NULL"
+SHOWN_BYTES = 32
+"""Bytes of a binary value shown to a person before only its size is told."""
+
+# Joiners shape Indic and Arabic words and emoji; the other format characters only hide or reorder text.
+_HARMLESS = frozenset("\u200c\u200d")
+_NAMES = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"}
+
+
+def safe(text: str) -> str:
+    """Return the text with control, reordering and invisible characters written as escapes."""
+    return text if text.isprintable() else "".join(map(_safe_character, text))
+
+
+def safe_lines(text: str) -> list[str]:
+    """Return the text's lines, each of them safe."""
+    return [safe(line) for line in text.replace("\r\n", "\n").split("\n")]
+
+
+def text_of(value: object) -> str:
+    """Return a value as the server would write it; NULL as `NULL`, bytes as `0x` and hexadecimal digits."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return NULL
+    if isinstance(value, bytes | bytearray | memoryview):
+        return "0x" + bytes(value).hex()
+    if isinstance(value, dt.datetime):
+        return value.isoformat(sep=" ")
+    if isinstance(value, dt.timedelta):
+        return _time_of(value)
+    return str(value)
+
+
+def shown(value: object) -> str:
+    """Return a value for a person on one line: safe, long binary values as their beginning and size."""
+    if isinstance(value, bytes | bytearray | memoryview) and len(value) > SHOWN_BYTES:
+        return f"0x{bytes(value[:8]).hex()}… ({len(value):,} bytes)"
+    return safe(text_of(value))
+
+
+def width_of(text: str) -> int:
+    """Return how many character cells a safe text takes."""
+    if text.isascii():
+        return len(text)
+    # Imported here: few results need it, and a one-shot must start quickly.
+    from rich.cells import cell_len  # noqa: PLC0415
+
+    return cell_len(text)
+
+
+def clipped(text: str, width: int) -> str:
+    """Return a safe text cut to a width in cells, with `…` where something was cut."""
+    if width_of(text) <= width:
+        return text
+    if width < 1:
+        return ""
+    end = min(len(text), width)
+    while end and width_of(text[:end]) > width - 1:
+        end -= 1
+    return text[:end] + "…"
+
+
+def padded(text: str, width: int, *, right: bool = False) -> str:
+    """Return a safe text filled with blanks to a width in cells."""
+    blanks = " " * (width - width_of(text))
+    return blanks + text if right else text + blanks
+
+
+def _safe_character(character: str) -> str:
+    category = unicodedata.category(character)
+    if category not in {"Cc", "Cf", "Cs", "Zl", "Zp"} or character in _HARMLESS:
+        return character
+    if character in _NAMES:
+        return _NAMES[character]
+    code = ord(character)
+    if code < 0x100:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _time_of(span: dt.timedelta) -> str:
+    sign, span = ("-", -span) if span < dt.timedelta(0) else ("", span)
+    minutes, seconds = divmod(span.days * 86_400 + span.seconds, 60)
+    fraction = f".{span.microseconds:06d}" if span.microseconds else ""
+    return f"{sign}{minutes // 60:02d}:{minutes % 60:02d}:{seconds:02d}{fraction}"
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Spans, sizes and counts as a person reads them.
+
+
+_UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def span_text(seconds: float) -> str:
+    """Return a span of time >= 0: `3 ms`, `1.25 s`, `14:59` from a minute on, `1:02:03` from an hour on."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.2f} s"
+    return clock_text(seconds)
+
+
+def clock_text(seconds: float) -> str:
+    """Return a span as a clock shows it: `0:07`, `14:59`, `1:02:03`; a part of a second counts as a whole one."""
+    whole = -int(-max(seconds, 0.0) // 1)
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+
+
+def until_text(epoch: int) -> str:
+    """Return a moment, in seconds since 1970: `2026-01-31 03:04:05 UTC`; whatever number somebody else sent."""
+    try:
+        return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):
+        return f"second {epoch}"
+
+
+def size_text(size: int) -> str:
+    """Return a number of bytes: `512 B`, `1.5 MiB`; negative for what shrank."""
+    value, at = float(size), 0
+    while abs(value) >= 1024 and at < len(_UNITS) - 1:
+        value, at = value / 1024, at + 1
+    unit = _UNITS[at]
+    return f"{value:.0f} {unit}" if unit == "B" or abs(value) >= 100 else f"{value:.1f} {unit}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return a count with its noun: `1 row`, `2,000 rows`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

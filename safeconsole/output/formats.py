@@ -1,0 +1,226 @@
+"""
+The formats that data is written in, as streaming writers: a million rows cost constant memory.
+
+Values are the same in every format: bytes are `0x…`, times are ISO 8601. NULL is `NULL` for a person,
+null in JSON, nothing in CSV, and `\\N` in TSV, which `LOAD DATA` reads back. On a terminal, control
+characters in data are escaped; in a pipe, CSV and TSV carry them as their format says.
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
+from typing import Any, BinaryIO, Protocol, TextIO, cast
+
+from safeconsole.cluster.engine import Column, Row
+from safeconsole.output.cells import safe, safe_lines, text_of
+from safeconsole.output.style import FORMATS, PLAIN, Look
+
+TEXT_FORMATS = frozenset({"csv", "tsv"})
+"""Formats that want values as the text the server sent, unconverted."""
+
+_TSV_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
+
+# What csv writes as the server would; everything else passes `text_of` first.
+_CSV_TYPES = frozenset({str, int, float, type(None), dt.date, dt.time})
+
+
+class RowWriter(Protocol):
+    """Writes one result as it arrives; its head is written when it is made."""
+
+    def rows(self, batch: Sequence[Row]) -> None:
+        """Write more rows."""
+        ...
+
+    def end(self, note: str = "", /) -> None:
+        """Write what closes the format, and the note where there is a place for it: why the result is short, or ""."""
+        ...
+
+    def abandon(self, note: str, /) -> None:
+        """Write what is held of a result that did not end well; a JSON array stays open, so as not to look whole."""
+        ...
+
+
+def writer_for(name: str, columns: Sequence[Column], stream: TextIO, look: Look = PLAIN) -> RowWriter:
+    """
+    Return a writer of one result.
+
+    Raises:
+        ValueError: there is no such format.
+    """
+    match name:
+        case "table" | "vertical":
+            # Imported here: an export needs no widths.
+            from safeconsole.output.tables import TableWriter, VerticalWriter  # noqa: PLC0415
+
+            return (TableWriter if name == "table" else VerticalWriter)(columns, stream, look)
+        case "json" | "jsonl":
+            from safeconsole.output.json import JsonWriter  # noqa: PLC0415
+
+            return JsonWriter(columns, stream, look, array=name == "json")
+        case "csv":
+            return CsvWriter(columns, stream, look)
+        case "tsv":
+            return TsvWriter(columns, stream, look)
+        case "parquet":
+            # Imported here: it is an optional extra, and only a file can hold it.
+            from safeconsole.output.parquet import ParquetWriter  # noqa: PLC0415
+
+            return ParquetWriter(columns, cast("BinaryIO", cast("io.TextIOWrapper", stream).buffer))
+        case "markdown":
+            return MarkdownWriter(columns, stream)
+        case _:
+            raise ValueError(f"unknown format {name!r}: one of {', '.join(FORMATS)}")
+
+
+def render(columns: Sequence[Column | str], rows: Iterable[Row], name: str, look: Look = PLAIN) -> str:
+    """
+    Return a small result as text that ends with a newline.
+
+    Args:
+        columns: columns, or their names; a column known by name only is a number when all its values are.
+    """
+    held = [tuple(row) for row in rows]
+    stream = io.StringIO()
+    writer = writer_for(name, [_column_of(column, at, held) for at, column in enumerate(columns)], stream, look)
+    writer.rows(held)
+    writer.end()
+    return stream.getvalue()
+
+
+class CsvWriter:
+    """Comma-separated values of RFC 4180 with a header line and newlines alone between lines."""
+
+    def __init__(self, columns: Sequence[Column], stream: TextIO, look: Look) -> None:
+        self._stream = stream
+        self._shield = safe if look.terminal else None
+        self.rows([tuple(column.name for column in columns)])
+
+    def rows(self, batch: Sequence[Row]) -> None:
+        """Write more rows; batches of plain types go to the csv module untouched, plain texts need not even that."""
+        plain = None if self._shield else _plain_text(batch)
+        if plain is not None:
+            self._stream.write(plain)
+        elif self._shield is None and _CSV_TYPES.issuperset(map(type, chain.from_iterable(batch))):
+            self._stream.write(_csv_text(batch))
+        else:
+            self._stream.write(_csv_text([[self._cell(value) for value in row] for row in batch]))
+
+    def end(self, _note: str = "", /) -> None:
+        """Nothing closes CSV, and nothing in it can say that it is short."""
+
+    abandon = end
+
+    def _cell(self, value: object) -> str | None:
+        if value is None:
+            return None
+        return self._shield(text_of(value)) if self._shield else text_of(value)
+
+
+def _plain_text(rows: Sequence[Sequence[Any]]) -> str | None:
+    """
+    Return texts as CSV when none of them needs a quote, else None.
+
+    A fifth of the csv module's time, which looks at every character. Whether a value holds a comma or a newline shows
+    in how many the whole batch holds.
+    """
+    width = len(rows[0]) if rows else 0
+    if width < 2:
+        # A lone value that is empty is quoted, or its line would be an empty one.
+        return None
+    try:
+        lines = [
+            ",".join(row) if None not in row else ",".join(["" if value is None else value for value in row])
+            for row in rows
+        ]
+    except TypeError:
+        return None
+    text = "\n".join([*lines, ""])
+    is_plain = text.count("\n") == len(rows) and text.count(",") == len(rows) * (width - 1)
+    return text if is_plain and '"' not in text and "\r" not in text else None
+
+
+def _csv_text(rows: Sequence[Sequence[object]]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerows(rows)
+    text = buffer.getvalue()
+    if "\r" not in text:
+        return text
+    # The csv module quotes a return only where returns end lines.
+    return "".join([_csv_line(row) for row in rows])
+
+
+def _csv_line(row: Sequence[object]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\r\n").writerow(row)
+    return buffer.getvalue().removesuffix("\r\n") + "\n"
+
+
+class TsvWriter:
+    """Tab-separated values with a header line; tab, newline, return, NUL and backslash are escaped by a backslash."""
+
+    def __init__(self, columns: Sequence[Column], stream: TextIO, look: Look) -> None:
+        self._stream = stream
+        self._shield: Callable[[str], str] = safe if look.terminal else str
+        self.rows([tuple(column.name for column in columns)])
+
+    def rows(self, batch: Sequence[Row]) -> None:
+        """Write more rows."""
+        self._stream.write("".join(["\t".join(map(self._cell, row)) + "\n" for row in batch]))
+
+    def end(self, _note: str = "", /) -> None:
+        """Nothing closes TSV, and nothing in it can say that it is short."""
+
+    abandon = end
+
+    def _cell(self, value: object) -> str:
+        if value is None:
+            return "\\N"
+        text = value if isinstance(value, str) else text_of(value)
+        if text.isprintable() and "\\" not in text:
+            return text
+        return self._shield(text.translate(_TSV_ESCAPES))
+
+
+class MarkdownWriter:
+    """A table of GitHub-flavoured Markdown."""
+
+    def __init__(self, columns: Sequence[Column], stream: TextIO) -> None:
+        self._stream = stream
+        stream.write(_markdown_line(column.name for column in columns))
+        stream.write(_markdown_rule(columns))
+
+    def rows(self, batch: Sequence[Row]) -> None:
+        """Write more rows."""
+        self._stream.write("".join([_markdown_line(map(text_of, row)) for row in batch]))
+
+    def end(self, note: str = "", /) -> None:
+        """Say below the table why it is short."""
+        if note:
+            self._stream.write(f"\n*{note}*\n")
+
+    abandon = end
+
+
+def _markdown_line(texts: Iterable[str]) -> str:
+    return "| " + " | ".join(_markdown_cell(text) for text in texts) + " |\n"
+
+
+def _markdown_rule(columns: Sequence[Column]) -> str:
+    return "|" + "|".join("---:" if column.numeric else "---" for column in columns) + "|\n"
+
+
+def _markdown_cell(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("`", "\\`")
+    return "<br>".join(safe_lines(escaped))
+
+
+def _column_of(column: Column | str, at: int, rows: Sequence[Row]) -> Column:
+    if isinstance(column, Column):
+        return column
+    values = [row[at] for row in rows if row[at] is not None]
+    numeric = bool(values) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return Column(name=column, numeric=numeric)

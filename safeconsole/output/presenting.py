@@ -1,0 +1,276 @@
+"""Shows one statement's result: data on one stream, everything that is said about it on another."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import TextIO
+
+import msgspec
+from msgspec.structs import replace
+
+from safeconsole.audit.record import Ended, Record
+from safeconsole.cluster.engine import Column, Row
+from safeconsole.output.cells import clipped, counted, safe, size_text, span_text
+from safeconsole.output.formats import TEXT_FORMATS, RowWriter, writer_for
+from safeconsole.output.progress import QUIET_SECONDS, StatusLine, status_text
+from safeconsole.output.style import PLAIN, Look, forgive_encoding, in_words, look_of
+from safeconsole.policy.decision import Considered
+from safeconsole.policy.watchdog import Sample
+from safeconsole.sqltext.vocabulary import OutcomeKind
+
+TOLD_SHOWING_SECONDS = 0.02
+"""A result that took longer than this to show says how much of its time was not that, but the server's."""
+
+_EMPTIED = dict.fromkeys(
+    ("show warnings", "show errors"),
+    "the console asks the server between two statements, so warnings stand below the statement that they are about",
+)
+"""Statements whose answer the console's own questions have emptied."""
+
+
+class Screen(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Where a face writes.
+
+    Attributes:
+        data: rows go here, and nothing else.
+        messages: everything else.
+        data_look, messages_look: what each of them can show.
+    """
+
+    data: TextIO
+    messages: TextIO
+    data_look: Look = PLAIN
+    messages_look: Look = PLAIN
+
+
+def screen_of(data: TextIO, messages: TextIO, environ: Mapping[str, str]) -> Screen:
+    """Return the screen made of two streams, which from then on never raise for a character they cannot encode."""
+    forgive_encoding(data)
+    forgive_encoding(messages)
+    return Screen(
+        data=data, messages=messages, data_look=look_of(data, environ), messages_look=look_of(messages, environ)
+    )
+
+
+class ResultStyle(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How results are shown.
+
+    Attributes:
+        format: one of `FORMATS`.
+        interactive: a person pages through it: rows over the soft limit are counted and not shown, values may be cut.
+        header: name the node before the rows.
+        more_rows: how this face raises the row limit, such as "--max-rows", or "".
+        most_rows: the highest row limit that the policy allows, 0 when that is not known.
+    """
+
+    format: str = "table"
+    interactive: bool = False
+    header: bool = True
+    more_rows: str = "--max-rows"
+    most_rows: int = 0
+
+
+class StreamPresenter:
+    """
+    Shows one result; make a new one for each statement.
+
+    Attributes:
+        told_way_out: whether it said why the answer is short and how to get more.
+
+    Args:
+        last: says which statement is under way before its columns are known, for the status line (`Gate.last`).
+        now_seconds: a clock that only goes forward.
+    """
+
+    def __init__(
+        self,
+        screen: Screen,
+        shape: ResultStyle,
+        last: Callable[[], Considered | None] = lambda: None,
+        *,
+        now_seconds: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._screen = screen
+        self._shape = shape
+        self._status = StatusLine(screen.messages, screen.messages_look)
+        self._last = last
+        self._considered: Considered | None = None
+        self._over = self._waited = self.told_way_out = False
+        self._writer: RowWriter | None = None
+        self._rows = 0
+        self._now_seconds = now_seconds
+        self._showing_seconds = 0.0
+        self._warnings: tuple[str, ...] = ()
+        self._first: Sample | None = None
+        # Samples come from the watchdog's thread while rows come from this one.
+        self._lock = threading.Lock()
+
+    @property
+    def wants_text(self) -> bool:
+        """Whether values are wanted as the text the server sent."""
+        return self._shape.format in TEXT_FORMATS
+
+    def waits(self, what: str) -> None:
+        """Show on the status line what the statement waits for; where there is none, say it once."""
+        with self._lock:
+            look = self._screen.messages_look
+            if look.terminal:
+                self._status.draw(clipped(safe(what), look.columns - 1))
+            elif not self._waited:
+                self._say(what)
+            self._waited = True
+
+    def begin(self, considered: Considered, columns: tuple[Column, ...]) -> None:
+        """Name the node, and write the head of the result."""
+        with self._lock:
+            self._status.clear()
+            self._considered = considered
+            if self._shape.header and considered.node:
+                self._say(f"{considered.node} ({considered.route})")
+            for note in considered.notes:
+                self._say(note, bold=True)
+            if columns:
+                self._writer = writer_for(self._format(considered), columns, self._screen.data, self._screen.data_look)
+
+    def rows(self, batch: Sequence[Row]) -> None:
+        """Write more rows, up to the soft limit when a person looks."""
+        began = self._now_seconds()
+        self._show(batch)
+        self._showing_seconds += self._now_seconds() - began
+
+    def _show(self, batch: Sequence[Row]) -> None:
+        with self._lock:
+            if self._screen.data_look.terminal:
+                # Rows that go elsewhere leave the line where it is: cleared with each batch, nobody would see it.
+                self._status.clear()
+            shown = batch[: max(0, self._soft_limit() - self._rows)] if self._shape.interactive else batch
+            self._rows += len(batch)
+            if shown and self._writer is not None:
+                self._writer.rows(shown)
+                if self._screen.data_look.terminal:
+                    self._screen.data.flush()
+
+    def progress(self, sample: Sample) -> None:
+        """Redraw the status line of a statement that takes its time."""
+        with self._lock:
+            self._first = self._first or sample
+            considered, look = self._considered or self._last(), self._screen.messages_look
+            # Nothing is drawn after `end`: the line would stay.
+            if self._over or considered is None or not look.terminal or sample.elapsed_seconds < QUIET_SECONDS:
+                return
+            self._status.draw(
+                status_text(
+                    replace(sample, rows=max(sample.rows, self._rows)),
+                    self._first,
+                    node=considered.node or "",
+                    limits=considered.decision.limits,
+                    columns=look.columns - 1,
+                    separator=" · " if look.decorated else ", ",
+                )
+            )
+
+    def warned(self, warnings: Sequence[str]) -> None:
+        """Keep what the server warned of, for the lines below the result."""
+        self._warnings = tuple(warnings)
+
+    def end(self, ended: Record) -> None:
+        """Close the format and say how it went: rows, time, node, and loudly when the answer is short."""
+        with self._lock:
+            self._status.clear()
+            considered, self._over = self._considered, True
+            # What ended before it began is told by the error alone.
+            if considered is None or not isinstance(ended, Ended):
+                return
+            note = self._shortfall(ended, considered)
+            if self._writer is not None:
+                self._close(self._writer, ended, note)
+            self._say(self._footer(ended, considered), dim=True)
+            for warning, times in Counter(self._warnings).items():
+                self._say(f"  {warning}" + (f" ({times} times)" if times > 1 else ""))
+            if considered.statement.kind in _EMPTIED:
+                self._say(f"{considered.statement.kind} tells nothing here: {_EMPTIED[considered.statement.kind]}")
+            if note:
+                more = self._way_to_more(ended)
+                self._say(f"{note}{more}", bold=True)
+                self.told_way_out = bool(more)
+            if ended.outcome == OutcomeKind.DONE and ended.message:
+                self._say(ended.message)
+
+    def _close(self, writer: RowWriter, ended: Ended, note: str) -> None:
+        # Where data and messages share a terminal, the message below says it already.
+        told = "" if self._screen.data_look.terminal and self._screen.messages_look.terminal else note
+        # A reader that left is no second failure; what it missed stands in the outcome.
+        with suppress(BrokenPipeError):
+            if ended.outcome == OutcomeKind.DONE:
+                writer.end(told)
+            else:
+                writer.abandon(told)
+            self._screen.data.flush()
+
+    def _format(self, considered: Considered) -> str:
+        vertical = considered.statement.vertical and self._shape.format == "table"
+        return "vertical" if vertical else self._shape.format
+
+    def _soft_limit(self) -> int:
+        return self._considered.decision.limits.shown_rows if self._considered else 0
+
+    def _footer(self, ended: Ended, considered: Considered) -> str:
+        if self._writer is not None:
+            amount = counted(max(ended.rows, self._rows), "row")
+            shown = self._soft_limit()
+            if self._shape.interactive and ended.outcome != OutcomeKind.DONE and self._rows > shown:
+                amount += f", the first {shown:,} shown"
+        elif ended.outcome == OutcomeKind.DONE:
+            amount = f"done, {counted(ended.changed_rows, 'row')} changed"
+        else:
+            amount = ended.outcome
+        span = span_text(ended.elapsed_seconds)
+        if self._showing_seconds >= TOLD_SHOWING_SECONDS:
+            span += f", {span_text(max(0.0, ended.elapsed_seconds - self._showing_seconds))} of it the server's"
+        parts = [amount, span, f"{considered.node} ({considered.route})"]
+        if ended.peak_memory_bytes:
+            parts.append(f"session memory {size_text(ended.peak_memory_bytes)}")
+        return (" · " if self._screen.messages_look.decorated else ", ").join(parts)
+
+    def _shortfall(self, ended: Ended, considered: Considered) -> str:
+        """Why what was shown is not the whole answer, or nothing."""
+        limits = considered.decision.limits
+        if ended.outcome == OutcomeKind.UNKNOWN:
+            return "incomplete: the connection was lost, and what happened on the server is not known"
+        if ended.ceiling == "fetched_rows":
+            return f"incomplete: stopped at {counted(limits.fetched_rows, 'row')}"
+        if ended.ceiling == "fetched_bytes":
+            return f"incomplete: stopped at {size_text(limits.fetched_bytes)}"
+        if ended.outcome == OutcomeKind.STOPPED:
+            at = f" at {ended.ceiling}" if ended.ceiling else ""
+            return f"incomplete: stopped by the {ended.stopped_by or 'console'}{at}"
+        if ended.outcome == OutcomeKind.REFUSED:
+            return "incomplete: the server ended it with an error"
+        if ended.truncated:
+            return "incomplete: it was cut short"
+        if self._shape.interactive and self._rows > limits.shown_rows:
+            return f"{limits.shown_rows:,} of {counted(self._rows, 'row')} shown"
+        return ""
+
+    def _way_to_more(self, ended: Ended) -> str:
+        if ended.ceiling == "fetched_rows" and self._shape.more_rows:
+            most = f" up to {self._shape.most_rows:,}" if self._shape.most_rows else ""
+            return f": raise with {self._shape.more_rows}{most}, or narrow the statement"
+        if ended.ceiling == "fetched_bytes":
+            return ": ask for fewer or narrower columns"
+        if ended.outcome == OutcomeKind.DONE and not ended.truncated:
+            return ": \\rows N shows more, \\export FILE writes all"
+        return ""
+
+    def _say(self, text: str, *, dim: bool = False, bold: bool = False) -> None:
+        text = in_words(safe(text), self._screen.messages_look)
+        if self._screen.messages_look.decorated and (dim or bold):
+            text = f"\x1b[{1 if bold else 2}m{text}\x1b[0m"
+        self._screen.messages.write(text + "\n")
+        self._screen.messages.flush()

@@ -1,0 +1,150 @@
+"""The terminal's last line: how a statement or a job is doing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+import msgspec
+
+from safeconsole.output.cells import clipped, clock_text, counted, safe, size_text, width_of
+from safeconsole.output.style import Look
+from safeconsole.policy.limits import Limits
+from safeconsole.policy.watchdog import Sample
+
+# --------------------------------------------------------------------------------------------------------------------
+# One line at the bottom of a terminal that says how a running statement is doing.
+
+
+QUIET_SECONDS = 1.0
+"""A statement that is quicker than this shows no status line."""
+
+_ERASE = "\r\x1b[2K"
+
+
+class StatusLine:
+    """Draws over itself; on anything but a terminal it draws nothing."""
+
+    def __init__(self, stream: TextIO, look: Look) -> None:
+        self._stream = stream
+        self._look = look
+        self._drawn = False
+
+    def draw(self, text: str) -> None:
+        """Show the text in place of the last one."""
+        if self._look.terminal:
+            self._stream.write(_erasure(self._look) + text)
+            self._stream.flush()
+            self._drawn = True
+
+    def clear(self) -> None:
+        """Leave the line as it was before."""
+        if self._drawn:
+            self._stream.write(_erasure(self._look))
+            self._stream.flush()
+            self._drawn = False
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One reading on the line; the lowest ranks stay when not all fit."""
+
+    text: str
+    rank: int
+
+
+def status_text(now: Sample, first: Sample, *, node: str, limits: Limits, columns: int, separator: str = ", ") -> str:
+    """
+    Return what a status line says, in at most so many columns; what fits least is left out.
+
+    Args:
+        now: the latest sample.
+        first: the first sample of the same statement; trends are counted from it.
+        columns: width in cells, > 0.
+    """
+    parts = [
+        _Part(text=f"{clock_text(now.elapsed_seconds)} of {clock_text(limits.run_seconds)}", rank=0),
+        _Part(text=safe(node), rank=3),
+    ]
+    if now.session_memory_bytes is not None:
+        parts.append(_Part(text=f"session {size_text(now.session_memory_bytes)}", rank=4))
+    if now.instance_memory_bytes is not None:
+        trend = now.instance_memory_bytes - (first.instance_memory_bytes or now.instance_memory_bytes)
+        arrow = f" ({'+' if trend >= 0 else ''}{size_text(trend)})"
+        parts.append(_Part(text=f"server {size_text(now.instance_memory_bytes)}{arrow}", rank=5))
+    if now.free_memory_bytes is not None:
+        parts.append(_Part(text=f"free {size_text(now.free_memory_bytes)}", rank=6))
+    if now.rows:
+        parts.append(_Part(text=counted(now.rows, "row"), rank=2))
+    parts.append(_Part(text="Ctrl-C stops it on the server", rank=1))
+    return _fitted(parts, columns, separator)
+
+
+def _fitted(parts: list[_Part], columns: int, separator: str) -> str:
+    kept = list(parts)
+    while len(kept) > 1 and width_of(separator.join(part.text for part in kept)) > columns:
+        kept.remove(max(kept, key=lambda part: part.rank))
+    return clipped(separator.join(part.text for part in kept), columns)
+
+
+def _erasure(look: Look) -> str:
+    # A dumb terminal knows no erase sequence; blanks over the old text do the same.
+    return _ERASE if look.decorated else "\r" + " " * (look.columns - 1) + "\r"
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# How far a job is, on one line of the terminal: a bar, the rate, the time that remains.
+
+
+REDRAWN_SECONDS = 0.1
+_BAR_WIDTH = 24
+
+
+class JobProgress:
+    """
+    Draws the progress of one job; on a pipe it says nothing.
+
+    Args:
+        noun: what is counted, in the plural.
+        seconds: a monotonic clock.
+    """
+
+    def __init__(self, stream: TextIO, look: Look, *, noun: str, seconds: Callable[[], float] = time.monotonic) -> None:
+        self._line = StatusLine(stream, look)
+        self._look = look
+        self._noun = noun
+        self._seconds = seconds
+        self._begun: tuple[float, int] | None = None
+        self._drawn_seconds = float("-inf")
+
+    def draw(self, done: int, expected: int, waiting: str = "") -> None:
+        """Redraw the line, a few times a second at most."""
+        now = self._seconds()
+        # An earlier run's part took no time of this one.
+        self._begun = self._begun or (now, done)
+        if self._look.terminal and (waiting or now - self._drawn_seconds >= REDRAWN_SECONDS):
+            self._drawn_seconds = now
+            self._line.draw(clipped(self._text(now, done, expected, waiting), self._look.columns - 1))
+
+    def clear(self) -> None:
+        """Take the line away."""
+        self._line.clear()
+
+    def _text(self, now: float, done: int, expected: int, waiting: str) -> str:
+        if waiting:
+            return f"{done:,} {self._noun}, waiting for a fit node: {safe(waiting)}"
+        begun_seconds, begun_done = self._begun or (now, done)
+        rate = (done - begun_done) / (now - begun_seconds) if now > begun_seconds else 0.0
+        parts = [f"{done:,} {self._noun}"]
+        if expected >= done > 0:
+            parts[0] = f"{self._bar(done / expected)} {done:,} of about {expected:,} {self._noun}"
+        if rate > 0:
+            parts.append(f"{rate:,.0f}/s")
+            if expected > done:
+                parts.append(f"{clock_text((expected - done) / rate)} left")
+        return (" · " if self._look.decorated else ", ").join(parts)
+
+    def _bar(self, part: float) -> str:
+        cells = round(_BAR_WIDTH * min(part, 1.0))
+        full, empty = ("█", "░") if self._look.decorated else ("#", ".")
+        return full * cells + empty * (_BAR_WIDTH - cells)

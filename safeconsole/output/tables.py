@@ -1,0 +1,269 @@
+"""Rows as tables a person reads, geometry included."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Sequence
+from typing import TextIO
+
+from safeconsole.cluster.engine import Column, Row
+from safeconsole.output.cells import padded, safe, safe_lines, shown, width_of
+from safeconsole.output.json import coloured, is_document, pretty
+from safeconsole.output.style import Look
+
+# --------------------------------------------------------------------------------------------------------------------
+# A geometry as people write it: the server's own form is a number of the reference system, then well-known binary.
+#
+# Source: MySQL 9.7 reference manual, "Internal Geometry Storage Format"; OGC 06-103r4, "Well-known Binary"; MySQL 9.7
+# and MariaDB 10.11, measured. Coordinates stand in the order in which they are stored, which for system 4326 is
+# longitude first; `ST_AsText` of MySQL turns them round there.
+
+
+SHOWN_CHARACTERS = 200
+"""A longer text is cut: who wants every corner of a coast line exports it."""
+
+_NAMES = {
+    1: "POINT",
+    2: "LINESTRING",
+    3: "POLYGON",
+    4: "MULTIPOINT",
+    5: "MULTILINESTRING",
+    6: "MULTIPOLYGON",
+    7: "GEOMETRYCOLLECTION",
+}
+_DEEPEST = 16
+
+
+def geometry_text(value: bytes) -> str | None:
+    """Return a geometry as well-known text, its reference system before it unless it has none; None when it is none."""
+    if len(value) < 9:
+        return None
+    (system,) = struct.unpack_from("<I", value)
+    try:
+        text, end = _geometry(value, 4, 0)
+    except (struct.error, ValueError):
+        return None
+    if end != len(value):
+        return None
+    if len(text) > SHOWN_CHARACTERS:
+        text = f"{text[:SHOWN_CHARACTERS]}… ({len(value):,} bytes)"
+    return f"SRID={system};{text}" if system else text
+
+
+def _geometry(value: bytes, at: int, depth: int) -> tuple[str, int]:
+    """Return a geometry's text and where it ends. Raises struct.error, ValueError."""
+    order = {0: ">", 1: "<"}.get(value[at] if at < len(value) else -1)
+    if order is None or depth > _DEEPEST:
+        raise ValueError("no well-known binary")
+    (kind,) = struct.unpack_from(f"{order}I", value, at + 1)
+    name = _NAMES.get(kind)
+    if name is None:
+        raise ValueError(f"no geometry is of kind {kind}")
+    at += 5
+    if kind == 1:
+        inner, at = _points(value, at, order, 1)
+    elif kind == 2:
+        inner, at = _line(value, at, order)
+    elif kind == 3:
+        inner, at = _rings(value, at, order)
+    else:
+        inner, at = _parts(value, at, order, depth, bare=kind != 7)
+    return (f"{name}({inner})" if inner else f"{name} EMPTY"), at
+
+
+def _count(value: bytes, at: int, order: str, smallest: int) -> int:
+    """Return how many things follow; more than there is room for is no geometry."""
+    (count,) = struct.unpack_from(f"{order}I", value, at)
+    if count * smallest > len(value) - at - 4:
+        raise ValueError("it says to hold more than it does")
+    return int(count)
+
+
+def _points(value: bytes, at: int, order: str, count: int) -> tuple[str, int]:
+    numbers = struct.unpack_from(f"{order}{2 * count}d", value, at)
+    pairs = zip(numbers[::2], numbers[1::2], strict=True)
+    return ",".join(f"{_number(x)} {_number(y)}" for x, y in pairs), at + 16 * count
+
+
+def _line(value: bytes, at: int, order: str) -> tuple[str, int]:
+    return _points(value, at + 4, order, _count(value, at, order, 16))
+
+
+def _rings(value: bytes, at: int, order: str) -> tuple[str, int]:
+    count, at, rings = _count(value, at, order, 4), at + 4, []
+    for _ in range(count):
+        ring, at = _line(value, at, order)
+        rings.append(f"({ring})")
+    return ",".join(rings), at
+
+
+def _parts(value: bytes, at: int, order: str, depth: int, *, bare: bool) -> tuple[str, int]:
+    count, at, parts = _count(value, at, order, 5), at + 4, []
+    for _ in range(count):
+        part, at = _geometry(value, at, depth + 1)
+        parts.append(part[part.index("(") :] if bare and "(" in part else part)
+    return ",".join(parts), at
+
+
+def _number(value: float) -> str:
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Rows for a person: an aligned table, or one line a value where rows are wider than the terminal.
+
+
+SAMPLED_ROWS = 1_000
+"""Rows held back to find the columns' widths; later rows that are wider stand out of line, and nothing is cut."""
+
+_BOLD, _DIM, _OFF = "\x1b[1m", "\x1b[2m", "\x1b[0m"
+
+
+class TableWriter:
+    """Aligned columns; turns vertical when the sampled rows do not fit the terminal."""
+
+    def __init__(self, columns: Sequence[Column], stream: TextIO, look: Look) -> None:
+        self._columns = columns
+        self._stream = stream
+        self._look = look
+        self._held: list[Row] = []
+        self._body: _Grid | VerticalWriter | None = None
+
+    def rows(self, batch: Sequence[Row]) -> None:
+        """Write more rows, or hold them until enough are there to find the widths."""
+        if self._body is not None:
+            self._body.rows(batch)
+            return
+        self._held.extend(batch)
+        if len(self._held) >= SAMPLED_ROWS:
+            self._start()
+
+    def end(self, note: str = "", /) -> None:
+        """Write what was held, and why the result is short."""
+        body = self._body or self._start()
+        body.end(note)
+
+    abandon = end
+
+    def _start(self) -> _Grid | VerticalWriter:
+        names = [safe(column.name) for column in self._columns]
+        widths = [width_of(name) for name in names]
+        show = [_shower(column) for column in self._columns]
+        for row in self._held[:SAMPLED_ROWS]:
+            cells = zip(widths, row, show, strict=True)
+            widths = [max(width, width_of(shown_as(value))) for width, value, shown_as in cells]
+        total = sum(widths) + 3 * len(widths) - (1 if self._look.decorated else 2)
+        self._body = (
+            VerticalWriter(self._columns, self._stream, self._look)
+            if self._look.columns and total > self._look.columns and self._held
+            else _Grid(self._columns, widths, self._stream, self._look)
+        )
+        self._body.rows(self._held)
+        self._held = []
+        return self._body
+
+
+class _Grid:
+    """Aligned rows of known widths."""
+
+    def __init__(self, columns: Sequence[Column], widths: Sequence[int], stream: TextIO, look: Look) -> None:
+        self._stream = stream
+        self._look = look
+        self._right = [column.numeric for column in columns]
+        self._show = [_shower(column) for column in columns]
+        self._json = [look.decorated and column.type_name == "json" for column in columns]
+        self._widths = widths
+        self._gap = " │ " if look.decorated else "  "
+        names = [
+            padded(safe(column.name), width, right=column.numeric)
+            for column, width in zip(columns, widths, strict=True)
+        ]
+        self._write(self._bold(names))
+        rule = "─" if look.decorated else "-"
+        cross = "─┼─" if look.decorated else "  "
+        edge = rule if look.decorated else ""
+        stream.write(edge + cross.join(rule * width for width in widths) + edge + "\n")
+
+    def rows(self, batch: Sequence[Row]) -> None:
+        """Write more rows."""
+        for row in batch:
+            cells = zip(row, self._show, self._widths, self._right, strict=True)
+            texts = [self._cell(value, show(value), width, right=right) for value, show, width, right in cells]
+            self._write([coloured(text) if json else text for text, json in zip(texts, self._json, strict=True)])
+
+    def end(self, note: str = "", /) -> None:
+        """Say below the rows why there are no more."""
+        if note:
+            self._stream.write(f"({note})\n")
+
+    abandon = end
+
+    def _cell(self, value: object, shown_text: str, width: int, *, right: bool) -> str:
+        text = padded(shown_text, width, right=right)
+        return f"{_DIM}{text}{_OFF}" if value is None and self._look.decorated else text
+
+    def _bold(self, names: list[str]) -> list[str]:
+        return [f"{_BOLD}{name}{_OFF}" for name in names] if self._look.decorated else names
+
+    def _write(self, cells: list[str]) -> None:
+        edge = " " if self._look.decorated else ""
+        self._stream.write((edge + self._gap.join(cells)).rstrip(" ") + "\n")
+
+
+class VerticalWriter:
+    """One line a value, under a line that numbers the row; lines of a long text stay below each other."""
+
+    def __init__(self, columns: Sequence[Column], stream: TextIO, look: Look) -> None:
+        self._stream = stream
+        self._look = look
+        names = [safe(column.name) for column in columns]
+        width = max(map(width_of, names), default=0)
+        self._names = [padded(name, width, right=True) for name in names]
+        self._show = [_shower(column) for column in columns]
+        self._indent = " " * (width + 2)
+        self._number = 0
+
+    def rows(self, batch: Sequence[Row]) -> None:
+        """Write more rows."""
+        for row in batch:
+            self._number += 1
+            self._stream.write(self._heading())
+            for name, show, value in zip(self._names, self._show, row, strict=True):
+                self._stream.write(f"{self._bold(name)}: {self._value(value, show)}\n")
+
+    def end(self, note: str = "", /) -> None:
+        """Say below the rows why there are no more."""
+        if note:
+            self._stream.write(f"({note})\n")
+
+    abandon = end
+
+    def _heading(self) -> str:
+        if self._look.decorated:
+            return f"{_DIM}{f'── row {self._number} '.ljust(40, '─')}{_OFF}\n"
+        return f"{'*' * 15} {self._number}. row {'*' * 15}\n"
+
+    def _bold(self, name: str) -> str:
+        return f"{_BOLD}{name}{_OFF}" if self._look.decorated else name
+
+    def _value(self, value: object, show: Callable[[object], str]) -> str:
+        between = f"\n{self._indent}"
+        if isinstance(value, str) and "\n" in value:
+            return between.join(safe_lines(value))
+        # In MariaDB a JSON column is one of text: what is a document is shown as one, wherever it stands.
+        if isinstance(value, str) and is_document(value):
+            lines = [safe(line) for line in pretty(value)]
+            return between.join([coloured(line) for line in lines] if self._look.decorated else lines)
+        text = show(value)
+        return f"{_DIM}{text}{_OFF}" if value is None and self._look.decorated else text
+
+
+def _shower(column: Column) -> Callable[[object], str]:
+    """Return what shows a column's values on one line."""
+    return _geometry_text if column.type_name == "geometry" else shown
+
+
+def _geometry_text(value: object) -> str:
+    # Imported for the few results that hold one.
+
+    return (geometry_text(value) if isinstance(value, bytes) else None) or shown(value)

@@ -1,0 +1,1 @@
+"""May this run? Facts, rules, limits, decision. Pure."""

@@ -1,0 +1,375 @@
+"""
+May this run? The one answer, from facts alone.
+
+The order: policy rules judge the facts (`policy.judge`); the strictest verdict and the tightest
+limits win; what a rule could not judge is denied. A `Permit` is made here and nowhere else, and
+only from a decision whose demands are met.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
+
+import msgspec
+from msgspec.structs import replace
+
+from safeconsole.errors import DeniedError, NoFitNodeError, RefusedError
+from safeconsole.policy.limits import Limits, tighten
+from safeconsole.policy.readings import Identity
+from safeconsole.policy.watchdog import SensorName
+from safeconsole.sqltext.findings import ACTIONS
+from safeconsole.sqltext.statement import Estimate, Hazard, Statement
+from safeconsole.sqltext.vocabulary import Account, NodeName, Route, Verdict
+
+CAPACITY_COMMAND = "safeconsole capacity"
+"""The command that hazards and rules point to for sizes; CLUSTER may follow it."""
+
+
+ITS_OWN_TEXT = "statement"
+"""Who set a ceiling, where it was the statement itself."""
+
+Facts = Mapping[str, object]
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Whether a statement may run on a node, and within which limits.
+
+    Attributes:
+        verdict: the strictest of all rules that matched.
+        rules: ids of the rules that matched, in policy order.
+        limits: the tightest of all.
+        sensors: what must be readable while it runs, over all rules.
+        limit_sources: for each ceiling that is not the default, "name: rule id".
+        message: one line for the person, from the strictest rule.
+        instead: the safer way, from the strictest rule or the first hazard, or "".
+        policy: "name@first 12 digits of the hash".
+        observed: the policy only observes; the verdict is what would have happened.
+    """
+
+    verdict: Verdict
+    rules: tuple[str, ...]
+    limits: Limits
+    sensors: tuple[SensorName, ...] = ()
+    limit_sources: tuple[str, ...] = ()
+    message: str = ""
+    instead: str = ""
+    policy: str = ""
+    observed: bool = False
+
+
+class Permit(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    The only thing a connection will send; made by `permit_from_decision` alone.
+
+    Attributes:
+        statement: what will be sent, exactly its `text`.
+        node: where.
+        identity: which instance; the connection compares it before sending.
+        route: the role the instance must still hold.
+        account: which account's connection may send it.
+        limits: ceilings in force.
+        sensors: what must be readable before it is sent, and while it runs.
+        read_only: whether it runs inside a read-only transaction.
+        rules: ids of the rules behind it.
+        elevation: id of the grant behind it, or "".
+        within: whether it belongs to a transaction that the person has open on that connection.
+        idle_seconds: how long the transaction that it opens may stand idle, 0 when it opens none.
+    """
+
+    statement: Statement
+    node: NodeName
+    identity: Identity
+    route: Route
+    account: Account
+    limits: Limits
+    read_only: bool
+    rules: tuple[str, ...]
+    sensors: tuple[SensorName, ...] = ()
+    elevation: str = ""
+    within: bool = False
+    idle_seconds: float = 0.0
+
+    @property
+    def commits(self) -> bool:
+        """Whether it keeps what a transaction of changes did so far."""
+        return self.within and self.account is Account.ELEVATED and self.statement.kind in {"commit", "end"}
+
+    @property
+    def changes(self) -> bool:
+        """Whether something may outlive its session once it was sent."""
+        return not self.read_only or self.commits
+
+
+class Considered(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One statement with everything that was found out about it before anything ran.
+
+    Attributes:
+        statement: the analysed text.
+        route: where it belongs.
+        node: the chosen node, or None when none was asked or none is fit.
+        identity: the chosen instance, or None.
+        estimate: the server's opinion.
+        decision: the answer.
+        evidence: readings and facts for the person, one line each.
+        facts: what the policy's rules were judged on, by the names of `facts.FACTS`.
+        notes: what the person is told beside the result, such as that it may be stale.
+    """
+
+    statement: Statement
+    route: Route
+    node: NodeName | None
+    identity: Identity | None
+    estimate: Estimate
+    decision: Decision
+    evidence: tuple[str, ...] = ()
+    facts: Mapping[str, object] = msgspec.field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+_STALE_READS = "a replica that you name, with --to NODE or \\use NODE, is read although it is stale, and that is said"
+
+
+def permit_from_decision(
+    considered: Considered,
+    *,
+    grant: Grant | None,
+    confirmed: bool,
+    now_seconds: float,
+    within: bool = False,
+    idle_seconds: float = 0.0,
+) -> Permit:
+    """
+    Return the permit for a considered statement, or say why there is none.
+
+    Args:
+        grant: the elevation in force, if any.
+        confirmed: whether the person answered the question for exactly this statement with yes.
+        now_seconds: monotonic clock reading.
+        within, idle_seconds: see `Permit`.
+
+    Raises:
+        DeniedError: the verdict is deny.
+        NoFitNodeError: no node was chosen.
+        RefusedError: it needs an elevation or a confirmation that is not there.
+    """
+    decision, statement = considered.decision, considered.statement
+    verdict = Verdict.ALLOW if decision.observed else decision.verdict
+    node, identity = _destination(considered, verdict)
+    elevated = grant is not None and covers(grant, statement.text, identity.server, now_seconds)
+    if not elevated and (verdict is Verdict.ELEVATE or (verdict is Verdict.CONFIRM and not confirmed)):
+        raise RefusedError(decision.message, evidence=considered.evidence, instead=decision.instead)
+    # What the server calls no read would only fail inside a read-only transaction.
+    reads = statement.changes_nothing and not considered.estimate.disagrees
+    needs_elevated_account = elevated and verdict is Verdict.ELEVATE
+    return Permit(
+        statement=statement,
+        node=node,
+        identity=identity,
+        route=considered.route,
+        account=Account.ELEVATED if needs_elevated_account else Account.READ,
+        limits=decision.limits,
+        sensors=decision.sensors,
+        read_only=reads,
+        rules=decision.rules,
+        # It covers what it was not needed for the account of, too: without it a person would have been asked.
+        elevation=grant.id if grant and elevated and verdict is not Verdict.ALLOW else "",
+        within=within,
+        idle_seconds=idle_seconds,
+    )
+
+
+def _destination(considered: Considered, verdict: Verdict) -> tuple[NodeName, Identity]:
+    """Return where a statement may go. Raises DeniedError, NoFitNodeError: nowhere, whoever agrees."""
+    decision = considered.decision
+    if verdict is Verdict.DENY:
+        raise DeniedError(decision.message, evidence=considered.evidence, instead=decision.instead)
+    if considered.node is None or considered.identity is None:
+        raise NoFitNodeError(
+            "no node is proven and fit for this statement",
+            evidence=considered.evidence,
+            instead=_STALE_READS if considered.statement.is_plain_read else "",
+        )
+    return considered.node, considered.identity
+
+
+def addressed(decision: Decision, cluster: str, hazards: Iterable[Hazard] = ()) -> Decision:
+    """
+    Return the decision with the command for safe sizes spelt out for its cluster, ready to be copied.
+
+    Args:
+        hazards: the statement's own; when all of them are about one schema, the command is.
+    """
+    if not cluster or CAPACITY_COMMAND not in decision.instead:
+        return decision
+    schemas = {hazard.schema for hazard in hazards}
+    schema = schemas.pop() if len(schemas) == 1 else ""
+    # A name that does not show must not be copied.
+    only = f" --schema {shlex.quote(schema)}" if schema.isprintable() and schema else ""
+    command = f"{CAPACITY_COMMAND} {shlex.quote(cluster)}{only}"
+    plain = decision.instead.replace(f"{CAPACITY_COMMAND} CLUSTER", CAPACITY_COMMAND)
+    return replace(decision, instead=plain.replace(CAPACITY_COMMAND, command))
+
+
+def judged_as_asked(
+    statement: Statement, judge: Callable[[Statement], tuple[Facts, Decision]]
+) -> tuple[Statement, Facts, Decision]:
+    """
+    Judge a statement whose own text may set ceilings: at or under what is in force they hold, more is a danger.
+
+    Args:
+        judge: by the policy, with the facts that it judges on.
+
+    Returns:
+        The statement, with that danger where it asks for more; its facts; and the decision under its own ceilings.
+    """
+    facts, decision = judge(statement)
+    excess = [ask for ask in statement.asks if ask.value > getattr(decision.limits, ask.limit)]
+    if excess:
+        known = {hazard.id for hazard in statement.hazards}
+        lifting = {
+            ask.lifts: replace(ACTIONS[ask.lifts], why=f"{ask.words}: {ACTIONS[ask.lifts].why}") for ask in excess
+        }
+        added = tuple(hazard for name, hazard in lifting.items() if name not in known)
+        statement = replace(statement, hazards=(*statement.hazards, *added))
+        return statement, *judge(statement)
+    limits = decision.limits
+    for ask in statement.asks:
+        limits = tighten(limits, {ask.limit: ask.value})
+    if limits == decision.limits:
+        return statement, facts, decision
+    named = {ask.limit: f"{ask.limit}: {ITS_OWN_TEXT}" for ask in statement.asks}
+    others = tuple(source for source in decision.limit_sources if source.split(": ", 1)[0] not in named)
+    return statement, facts, replace(decision, limits=limits, limit_sources=(*others, *named.values()))
+
+
+def with_disagreement(decision: Decision, estimate: Estimate, route: Route) -> Decision:
+    """
+    Return the decision with the server's contradiction counted: what it calls no read needs an elevation.
+
+    Args:
+        route: where it would go; what changes things never runs on a replica, whoever elevates.
+    """
+    verdict = Verdict.ELEVATE if route is Route.PRIMARY else Verdict.DENY
+    if not estimate.disagrees or decision.verdict >= verdict:
+        return decision
+    look = "look at the views and functions it uses"
+    return replace(
+        decision,
+        verdict=verdict,
+        rules=(*decision.rules, "server-disagrees"),
+        message=f"this reads like a read, but the server says: {estimate.objection}",
+        instead=f"{look}; if it must run, elevate" if route is Route.PRIMARY else f"{look}; send it to the primary",
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# How a person goes beyond the policy: one table of states, one value that proves it.
+#
+# A grant exists only in state GRANTED, is bound to one cluster, and for the scope STATEMENT also to one exact text
+# and one server identity, for one attempt. Every way out of GRANTED is final.
+
+
+class Scope(StrEnum):
+    """What a grant covers."""
+
+    STATEMENT = "statement"
+    BREAK_GLASS = "break-glass"
+
+
+class ElevationState(StrEnum):
+    """Where one request for elevation stands."""
+
+    ASKED = "asked"
+    GRANTED = "granted"
+    DECLINED = "declined"
+    EXPIRED = "expired"
+    STOOD_DOWN = "stood-down"
+    VOIDED = "voided"
+
+
+def exact_of(text: str) -> str:
+    """
+    Return the hexadecimal SHA-256 of a statement exactly as written, which a grant of it is bound to.
+
+    It MUST NOT be written down where the text holds something that is hidden there: who has it can try guesses.
+    """
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+class ElevationRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a person asks for.
+
+    Attributes:
+        cluster: the cluster it is for.
+        scope: one statement, or a window.
+        reason: why, in the person's words, not blank.
+        ticket: reference of the incident or change, or "".
+        digest: the statement's digest for scope STATEMENT, else ""; statements that differ in literals share it.
+        exact: `exact_of` its text for scope STATEMENT, else "".
+        statement: its number in the session for scope STATEMENT, else -1.
+        schema: the schema that the session is in for scope STATEMENT, else "".
+        server: the identity of the instance for scope STATEMENT, else "".
+        window_seconds: how long it holds, > 0.
+        evidence: for a window, the nodes as they were measured for the question, one line each.
+
+    Raises:
+        ValueError: a blank reason, a window that is not positive, a statement scope bound to nothing.
+    """
+
+    cluster: str
+    scope: Scope
+    reason: str
+    ticket: str = ""
+    digest: str = ""
+    exact: str = ""
+    statement: int = -1
+    schema: str = ""
+    server: str = ""
+    window_seconds: float = 900.0
+    evidence: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.reason.strip():
+            raise ValueError("an elevation needs a reason")
+        if not self.window_seconds > 0:
+            raise ValueError(f"an elevation needs a positive window: {self.window_seconds}")
+        if self.scope is Scope.STATEMENT and not (self.digest and self.exact and self.server):
+            raise ValueError("an elevation of one statement is bound to its text and a server")
+
+
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    An elevation in force.
+
+    Attributes:
+        id: its id in the journal.
+        request: what was asked.
+        granted_seconds: monotonic reading at which it began.
+        ends_seconds: monotonic reading after which it holds no more.
+        state: GRANTED, or how it ended.
+    """
+
+    id: str
+    request: ElevationRequest
+    granted_seconds: float
+    ends_seconds: float
+    state: ElevationState = ElevationState.GRANTED
+
+
+def covers(grant: Grant, text: str, server: str, now_seconds: float) -> bool:
+    """
+    Whether a grant is in force for a statement, exactly as written, on an instance.
+
+    Time that runs backwards ends it: a reading before the grant began proves nothing.
+    """
+    if grant.state is not ElevationState.GRANTED or not grant.granted_seconds <= now_seconds < grant.ends_seconds:
+        return False
+    if grant.request.scope is Scope.BREAK_GLASS:
+        return True
+    return grant.request.server == server and grant.request.exact == exact_of(text)

@@ -1,0 +1,266 @@
+"""How a policy's document is read: strictly, with file, line and rule in every complaint."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from math import inf, isfinite
+from typing import Literal, NoReturn
+
+import msgspec
+from msgspec.structs import fields, replace
+
+from safeconsole.errors import PolicyInvalidError
+from safeconsole.policy.limits import FLOORS, LIMIT_NAMES, Limits
+from safeconsole.policy.policy import (
+    LONGEST_IDLE_SECONDS,
+    MOST_SLOTS,
+    ElevationSettings,
+    FenceSettings,
+    Policy,
+    Slots,
+    TransactionSettings,
+    replaced,
+)
+from safeconsole.policy.readings import Gates
+from safeconsole.policy.rules import Rule, compile_condition, unknown_places
+from safeconsole.policy.watchdog import SensorName
+from safeconsole.sqltext.literal_rules import LiteralRules, literal_rules
+from safeconsole.sqltext.vocabulary import Verdict
+
+
+class _RuleDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    id: str
+    when: str
+    then: Literal["allow", "confirm", "elevate", "deny"] | None = None
+    limits: dict[str, float] = {}
+    sensors: tuple[SensorName, ...] = ()
+    message: str = ""
+    instead: str = ""
+
+
+class _SlotsDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    heavy: str
+    at_once: int = 2
+    wait_seconds: float = 30.0
+
+
+class _PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    rules: tuple[_RuleDocument, ...]
+    description: str = ""
+    mode: Literal["enforce", "observe"] = "enforce"
+    gates: dict[str, float] = {}
+    limits: dict[str, float] = {}
+    ceilings: dict[str, float] = {}
+    sensors: tuple[SensorName, ...] = ()
+    elevation: ElevationSettings = ElevationSettings()
+    transactions: TransactionSettings = TransactionSettings()
+    literals: Literal["keep", "hash", "drop"] = "keep"
+    literals_of: dict[str, Literal["hash", "drop"]] = {}
+    slots: _SlotsDocument | None = None
+    fences: FenceSettings = FenceSettings()
+
+
+class _DocumentPlace(msgspec.Struct, frozen=True, kw_only=True):
+    """Where things stand in a document: its file, and lines by path ("rules[2].when")."""
+
+    source: str
+    lines: Mapping[str, int]
+
+    def line(self, path: str) -> int:
+        while path and path not in self.lines:
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return self.lines.get(path, 0)
+
+    def problem(self, path: str, what: str, *, rule: str = "") -> str:
+        line = self.line(path)
+        return f"{self.source}{f':{line}' if line else ''}: {f'rule {rule}: ' if rule else ''}{what}"
+
+
+def policy_from_document(
+    name: str, document: object, *, source: str, text_hash: str, lines: Mapping[str, int] | None = None
+) -> Policy:
+    """
+    Return the policy that a document describes.
+
+    Args:
+        name: as the configuration calls it.
+        document: what the file holds: mappings, sequences and scalars.
+        source: the file, for messages.
+        text_hash: hexadecimal SHA-256 of the file's bytes.
+        lines: line numbers from 1 by path ("mode", "rules[2].when"), for messages.
+
+    Raises:
+        PolicyInvalidError: with file, line and rule of the first problem; the others are its evidence.
+    """
+    place = _DocumentPlace(source=source, lines=lines or {})
+    try:
+        read = msgspec.convert(document, _PolicyDocument, strict=True)
+    except msgspec.ValidationError as error:
+        _refuse([_structural(place, document, str(error))])
+    problems: list[str] = []
+    rules = tuple(_rules(read, place, problems))
+    limits = _limits(place, problems, "limits", Limits(), read.limits)
+    ceilings = _ceilings(place, problems, limits, read.ceilings)
+    gates = _gates(place, problems, read.gates)
+    literals = _literals(place, problems, read)
+    slots = _slots(place, problems, read.slots)
+    problems += _out_of_range(place, read)
+    if problems:
+        _refuse(problems)
+    return Policy(
+        name=name,
+        source=source,
+        hash=text_hash,
+        observe=read.mode == "observe",
+        rules=rules,
+        gates=gates,
+        limits=limits,
+        own_limits=frozenset(read.limits),
+        sensors=read.sensors,
+        ceilings=ceilings,
+        elevation=read.elevation,
+        literals=literals,
+        slots=slots,
+        transactions=read.transactions,
+        fences=read.fences,
+    )
+
+
+def _out_of_range(place: _DocumentPlace, read: _PolicyDocument) -> Iterator[str]:
+    """Yield what is wrong with the times that an elevation and a transaction may last."""
+    if not 0 < read.elevation.window_seconds <= read.elevation.max_window_seconds < inf:
+        yield place.problem("elevation", "window_seconds must be over 0 and at most max_window_seconds")
+    for key in read.transactions.__struct_fields__:
+        if not 0 < getattr(read.transactions, key) <= LONGEST_IDLE_SECONDS:
+            yield place.problem(f"transactions.{key}", f"{key} must be over 0 and at most {LONGEST_IDLE_SECONDS:g}")
+
+
+def _rules(read: _PolicyDocument, place: _DocumentPlace, problems: list[str]) -> Iterator[Rule]:
+    seen: set[str] = set()
+    for index, rule in enumerate(read.rules):
+        path = f"rules[{index}]"
+        found = list(_rule_problems(rule, seen))
+        seen.add(rule.id)
+        try:
+            condition = compile_condition(rule.when)
+        except ValueError as error:
+            found.append(("when", str(error)))
+        problems.extend(place.problem(f"{path}.{key}", what, rule=rule.id) for key, what in found)
+        if not found:
+            yield Rule(
+                id=rule.id,
+                when=rule.when,
+                condition=condition,
+                then=None if rule.then is None else Verdict[rule.then.upper()],
+                limits=rule.limits,
+                sensors=rule.sensors,
+                message=rule.message,
+                instead=rule.instead,
+                line=place.line(path),
+            )
+
+
+def _rule_problems(rule: _RuleDocument, seen: set[str]) -> Iterator[tuple[str, str]]:
+    if not _ID.fullmatch(rule.id):
+        yield "id", "an id is lower-case words joined by hyphens"
+    if rule.id in seen:
+        yield "id", "another rule has the same id"
+    if rule.then is None and not rule.limits and not rule.sensors:
+        yield "then", "it says nothing: give it `then`, `limits` or `sensors`"
+    try:
+        replaced(Limits(), rule.limits)
+    except ValueError as error:
+        yield "limits", str(error)
+    for key, text in (("message", rule.message), ("instead", rule.instead)):
+        if "\n" in text.strip():
+            yield key, f"`{key}` is one line"
+        for name in unknown_places(text):
+            yield key, f"unknown fact {{{name}}} in `{key}`"
+
+
+def _limits(place: _DocumentPlace, problems: list[str], key: str, start: Limits, values: Mapping[str, float]) -> Limits:
+    """Return `start` with the values, or `start` and one more problem a value."""
+    limits = start
+    for name, value in values.items():
+        try:
+            limits = replaced(limits, {name: value})
+        except ValueError as error:
+            problems.append(place.problem(f"{key}.{name}", str(error)))
+    return limits
+
+
+def _ceilings(place: _DocumentPlace, problems: list[str], limits: Limits, values: Mapping[str, float]) -> Limits:
+    ceilings = _limits(place, problems, "ceilings", limits, values)
+    for name in LIMIT_NAMES:
+        ceiling, limit = getattr(ceilings, name), getattr(limits, name)
+        if ceiling > limit if name in FLOORS else ceiling < limit:
+            what = f"the ceiling of {name}, {ceiling:g}, is tighter than its limit, {limit:g}"
+            problems.append(place.problem(f"ceilings.{name}", what))
+    return ceilings
+
+
+def _gates(place: _DocumentPlace, problems: list[str], values: Mapping[str, float]) -> Gates:
+    start = Gates()
+    known = [gate.name for gate in fields(Gates)]
+    changes: dict[str, float] = {}
+    for name, value in values.items():
+        if name not in known:
+            problems.append(place.problem(f"gates.{name}", f"unknown gate {name}: one of {', '.join(known)}"))
+        elif not (isfinite(value) and value >= 0):
+            problems.append(place.problem(f"gates.{name}", f"{name} cannot be {value:g}"))
+        else:
+            changes[name] = type(getattr(start, name))(value)
+    return replace(start, **changes)
+
+
+def _literals(place: _DocumentPlace, problems: list[str], read: _PolicyDocument) -> LiteralRules:
+    for name, word in read.literals_of.items():
+        try:
+            literal_rules(read.literals, {name: word})
+        except ValueError as error:
+            problems.append(place.problem("literals_of", f"literals_of: {error}"))
+            return LiteralRules()
+    return literal_rules(read.literals, read.literals_of)
+
+
+def _slots(place: _DocumentPlace, problems: list[str], read: _SlotsDocument | None) -> Slots:
+    """Return how heavy statements are counted, or one more problem a mistake."""
+    if read is None:
+        return Slots()
+    condition = None
+    try:
+        condition = compile_condition(read.heavy)
+    except ValueError as error:
+        problems.append(place.problem("slots.heavy", str(error)))
+    if not 0 <= read.at_once <= MOST_SLOTS:
+        problems.append(place.problem("slots.at_once", f"at_once is 0 to {MOST_SLOTS}, not {read.at_once}"))
+    if not 0 <= read.wait_seconds < inf:
+        problems.append(place.problem("slots.wait_seconds", f"wait_seconds cannot be {read.wait_seconds:g}"))
+    return Slots(at_once=read.at_once, wait_seconds=read.wait_seconds, heavy=read.heavy, condition=condition)
+
+
+def _structural(place: _DocumentPlace, document: object, error: str) -> str:
+    """Return msgspec's complaint ("Expected `str`, got `bool` - at `$.rules[0].when`") with its line and rule."""
+    what, _, path = error.partition(" - at `$")
+    path = path.rstrip("`").lstrip(".")
+    return place.problem(
+        path, f"{what[:1].lower()}{what[1:]}{f' at {path}' if path else ''}", rule=_id_at(document, path)
+    )
+
+
+def _id_at(document: object, path: str) -> str:
+    """Return the id of the rule that a path leads through, or ""."""
+    found = re.match(r"rules\[(\d+)\]", path)
+    rules = document.get("rules") if isinstance(document, dict) else None
+    if not found or not isinstance(rules, list) or int(found[1]) >= len(rules):
+        return ""
+    rule = rules[int(found[1])]
+    return str(rule.get("id", "")) if isinstance(rule, dict) else ""
+
+
+def _refuse(problems: list[str]) -> NoReturn:
+    raise PolicyInvalidError(problems[0], evidence=tuple(problems[1:]))
+
+
+_ID = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")

@@ -1,0 +1,121 @@
+"""Why a statement was decided as it was, and how a limit is loosened. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from safeconsole.errors import SafeConsoleError, StoppedError
+from safeconsole.policy.decision import ITS_OWN_TEXT, Considered, Decision
+from safeconsole.policy.limits import FLOORS, LIMIT_NAMES
+from safeconsole.policy.policy import Policy
+from safeconsole.policy.rules import Rule, facts_named
+
+# --------------------------------------------------------------------------------------------------------------------
+# Why a statement was decided as it was: the rules that matched, the facts they name, each limit and who set it.
+
+
+def limit_origins(decision: Decision, policy: Policy) -> dict[str, str]:
+    """
+    Return who set each limit that the statement runs under, by the limit's name.
+
+    Returns:
+        "rule ID", "its own text", "this session" for what a flag or a command asked for, "the configuration",
+        "policy NAME", or "built in".
+    """
+    sources = dict(line.split(": ", 1) for line in decision.limit_sources)
+    origins = {}
+    for name in LIMIT_NAMES:
+        source = sources.get(name, "")
+        if source == "session":
+            origins[name] = "this session"
+        elif source == ITS_OWN_TEXT:
+            origins[name] = "its own text"
+        elif source:
+            origins[name] = f"rule {source}"
+        else:
+            origins[name] = standing_origin(policy, name)
+    return origins
+
+
+def standing_origin(policy: Policy, name: str) -> str:
+    """Return who set a limit that no rule and no person tightened."""
+    # Where it is the configuration's, it is as far as anybody may go, too.
+    if name in policy.configured and getattr(policy.limits, name) == getattr(policy.ceilings, name):
+        return "the configuration"
+    return f"policy {policy.name}" if name in policy.own_limits else "built in"
+
+
+def matched_rules(decision: Decision, policy: Policy) -> tuple[Rule, ...]:
+    """Return the policy's rules behind a decision, in the order of its file."""
+    return tuple(rule for rule in policy.rules if rule.id in decision.rules)
+
+
+def facts_behind(considered: Considered, policy: Policy) -> dict[str, object]:
+    """Return the facts that the matched rules name, with their values, each once."""
+    names = (fact for rule in matched_rules(considered.decision, policy) for fact in facts_named(rule.when))
+    return {name: considered.facts[name] for name in names if name in considered.facts}
+
+
+def explanation_of(considered: Considered, policy: Policy) -> tuple[str, ...]:
+    """Return a decision's reasons as lines of evidence."""
+    decision = considered.decision
+    lines = [
+        f"matched: {rule.id} (line {rule.line}, {rule.says}): {' '.join(rule.when.split())}"
+        for rule in matched_rules(decision, policy)
+    ]
+    facts = facts_behind(considered, policy)
+    if facts:
+        lines.append(f"facts: {', '.join(f'{name} = {_shown(value)}' for name, value in facts.items())}")
+    if decision.sensors:
+        lines.append(f"sensors: must be readable while it runs: {', '.join(decision.sensors)}")
+    return (*lines, *_limit_lines(decision, policy))
+
+
+def _limit_lines(decision: Decision, policy: Policy) -> Iterator[str]:
+    """Yield one line for each that set limits; what is built in comes last."""
+    origins = limit_origins(decision, policy)
+    for origin in sorted(dict.fromkeys(origins.values()), key="built in".__eq__):
+        set_by = (name for name in LIMIT_NAMES if origins[name] == origin)
+        yield f"limits: {origin}: {', '.join(f'{name} {getattr(decision.limits, name):,.15g}' for name in set_by)}"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return f"[{', '.join(_shown(item) for item in value)}]"
+    return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What a person whom a ceiling stopped can do about the ceiling, in the words of the face they use.
+
+
+_FLAGS = {"run_seconds": "--timeout S", "fetched_rows": "--max-rows N"}
+LEVERS: Mapping[str, Mapping[str, str]] = {
+    "sql": {"run_seconds": "\\timeout S", "fetched_rows": "\\rows N"},
+    "one-shot": _FLAGS,
+    "python": {name: f"{flag} when you open it" for name, flag in _FLAGS.items()},
+}
+"""How each face loosens a ceiling; what is not here cannot be loosened there."""
+
+
+def say_how_to_loosen(failure: SafeConsoleError, decision: Decision, policy: Policy, *, face: str) -> None:
+    """Add to the way out of a statement that a ceiling stopped how far that ceiling can be raised, and how."""
+    if not isinstance(failure, StoppedError) or failure.ceiling not in LIMIT_NAMES:
+        return
+    how = _how(failure.ceiling, decision, policy, face=face)
+    failure.instead = "; ".join(part for part in (failure.instead, how) if part)
+
+
+def _how(ceiling: str, decision: Decision, policy: Policy, *, face: str) -> str:
+    holds, most = getattr(decision.limits, ceiling), getattr(policy.ceilings, ceiling)
+    source = dict(line.split(": ", 1) for line in decision.limit_sources).get(ceiling, "session")
+    if source == ITS_OWN_TEXT:
+        return f"its own text holds {ceiling} at {holds:,.15g}"
+    if source != "session":
+        return f"rule {source} holds {ceiling} at {holds:,.15g}"
+    if holds <= most if ceiling in FLOORS else holds >= most:
+        return f"{holds:,.15g} is the most {ceiling} that {policy.may_be_loosened_by(ceiling)} allows"
+    lever = LEVERS.get(face, {}).get(ceiling, "")
+    return f"{lever} raises it, to at most {most:,.15g}" if lever else ""

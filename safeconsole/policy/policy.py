@@ -1,0 +1,374 @@
+"""What a policy is: its rules, limits and settings. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from math import isfinite
+
+import msgspec
+from cel_expr_python import cel
+from msgspec.structs import asdict, replace
+
+from safeconsole.errors import ConfigurationError
+from safeconsole.policy.decision import Decision
+from safeconsole.policy.limits import FLOORS, LIMIT_NAMES, Limits, tighten
+from safeconsole.policy.readings import Gates
+from safeconsole.policy.rules import Match, Rule, filled, match, offered
+from safeconsole.policy.watchdog import SensorName
+from safeconsole.sqltext.clauses import PREFIX
+from safeconsole.sqltext.literal_rules import LiteralRules
+from safeconsole.sqltext.vocabulary import Effect, Verdict
+
+# --------------------------------------------------------------------------------------------------------------------
+# Slots: how many heavy statements run on one node at a time, across all consoles.
+#
+# What is heavy is a condition of the policy, over the same facts as its rules. A slot is one of the server's own
+# named locks, so that consoles that know nothing of each other count together.
+
+
+MOST_SLOTS = 64
+"""The most that a policy may give one node: all are asked for in one question."""
+
+
+class Slots(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How a policy counts heavy statements.
+
+    Attributes:
+        at_once: how many may run on a node at a time, 0 to `MOST_SLOTS`; 0 counts nothing.
+        wait_seconds: how long one waits for a slot at most, >= 0.
+        heavy: the condition's text, "" when nothing is counted.
+        condition: the same, compiled by `rules.compile_condition`.
+    """
+
+    at_once: int = 0
+    wait_seconds: float = 30.0
+    heavy: str = ""
+    condition: cel.Expression | None = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The named locks that are the slots of one node, the first tried first."""
+        return tuple(f"{PREFIX}heavy.{number}" for number in range(1, self.at_once + 1))
+
+
+def is_heavy(slots: Slots, facts: Mapping[str, object]) -> bool:
+    """Whether a statement needs a slot; what cannot be judged does."""
+    if not slots.at_once or slots.condition is None:
+        return False
+    outcome, _ = match(slots.condition, offered(facts))
+    return outcome is not Match.NO
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What a policy says of what code in the Python console does beside the gate.
+
+
+class Fencing(StrEnum):
+    """What a fence does."""
+
+    REFUSE = "refuse"
+    RECORD = "record"
+
+
+class FenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    What each fence does; refusing is recorded too. Tampering with the gate always ends the session.
+
+    Attributes:
+        sockets: connections to the cluster's nodes that are not the engine's.
+        programs: other programs, and copies of this process.
+        memory: code of the person's own that reaches into memory.
+        journal: changes in the journal's directory.
+    """
+
+    sockets: Fencing = Fencing.REFUSE
+    programs: Fencing = Fencing.REFUSE
+    memory: Fencing = Fencing.REFUSE
+    journal: Fencing = Fencing.REFUSE
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# A transaction over several statements: what belongs to it, how it goes on, and how it ends.
+#
+# It lives on one connection: one of reads on a replica, one of changes on the primary, as the elevated account.
+# Nothing else may look as if it were part of it, nothing in it may commit it unasked, and whatever ends it other than
+# the person's own COMMIT undoes it.
+
+
+LONGEST_IDLE_SECONDS = 300.0
+"""What the servers' own guard holds an idle transaction to, docs/limits.md."""
+
+
+class TransactionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    How long a transaction may stand idle before it is rolled back.
+
+    Attributes:
+        read_idle_seconds: one of reads, over 0 and at most 300.
+        write_idle_seconds: one of changes, which holds locks, over 0 and at most 300.
+    """
+
+    read_idle_seconds: float = 300.0
+    write_idle_seconds: float = 60.0
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# What a policy is, and how it judges one statement's facts.
+#
+# Rules only tighten: the strictest verdict and the tightest limits win, so their order means nothing. What no rule
+# allows is denied; so is everything when a rule cannot be judged.
+
+
+class ElevationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """
+    How a person may go beyond the policy.
+
+    Attributes:
+        window_seconds: how long a break-glass window holds unless the person asks for less, > 0.
+        max_window_seconds: the longest window, >= `window_seconds`.
+        ticket_required: whether a reason alone is not enough.
+        two_persons: effects that a second person must approve.
+        approval_may_be_skipped: whether an emergency may go without the second person, loudly.
+        notice_required: whether an elevation waits until its notice was handed over.
+        agents_may_elevate: by environment, kinds of program ("no-terminal", "gitlab-ci") that may elevate with a
+            reason, a ticket and the cluster's name given for them; the request of any other waits for a person.
+    """
+
+    window_seconds: float = 900.0
+    max_window_seconds: float = 3600.0
+    ticket_required: bool = False
+    two_persons: tuple[Effect, ...] = ()
+    approval_may_be_skipped: bool = False
+    notice_required: bool = False
+    agents_may_elevate: dict[str, tuple[str, ...]] = {}
+
+    def waits_for_a_person(self, agent: str, environment: str) -> bool:
+        """Return whether somebody else has to approve what an agent asks for; "" is a person."""
+        return bool(agent) and agent not in self.agents_may_elevate.get(environment, ())
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What is allowed, where, and within which limits.
+
+    Attributes:
+        name: as the configuration calls it.
+        source: the file it was read from.
+        hash: hexadecimal SHA-256 of that file's bytes.
+        observe: it records what it would have said and stops nothing that the account may do.
+        rules: in the order of the file.
+        gates: what a node must offer before a statement is sent to it.
+        limits: ceilings that hold where no rule tightens them.
+        own_limits: names of those that its file sets; the others are built in.
+        configured: names of those that the configuration holds tighter than the file does, or their ceilings.
+        ceilings: how far a person may loosen them.
+        sensors: what must be readable while any statement runs.
+        elevation: how a person may go beyond it.
+        literals: what the journal keeps of statements' literals.
+        slots: how many heavy statements a node runs at a time.
+        transactions: how long one may stand idle.
+        fences: what code in the Python console may do beside the gate.
+    """
+
+    name: str
+    source: str
+    hash: str
+    observe: bool
+    rules: tuple[Rule, ...]
+    gates: Gates
+    limits: Limits
+    ceilings: Limits
+    elevation: ElevationSettings
+    literals: LiteralRules
+    slots: Slots = msgspec.field(default_factory=Slots)
+    transactions: TransactionSettings = msgspec.field(default_factory=TransactionSettings)
+    sensors: tuple[SensorName, ...] = ()
+    fences: FenceSettings = msgspec.field(default_factory=FenceSettings)
+    own_limits: frozenset[str] = frozenset()
+    configured: frozenset[str] = frozenset()
+
+    def may_be_loosened_by(self, name: str) -> str:
+        """Return who says how far a limit can be loosened."""
+        return "the configuration" if name in self.configured else f"policy {self.name}"
+
+    @property
+    def mode(self) -> str:
+        """The word of its file: "observe" or "enforce"."""
+        return "observe" if self.observe else "enforce"
+
+    @property
+    def label(self) -> str:
+        """Name and the first twelve digits of the hash, as decisions and records carry it."""
+        return f"{self.name}@{self.hash[:12]}"
+
+
+def judge(policy: Policy, facts: Mapping[str, object], *, limits: Limits | None = None) -> Decision:
+    """
+    Return whether a statement may run, and within which limits.
+
+    Args:
+        policy: the rules.
+        facts: one value for every name in `facts.FACTS`, from `facts_of`.
+        limits: the session's own, from `session_limits`; the policy's when None.
+
+    Returns:
+        The decision. Nothing matched, no rules, a rule that fails: DENY, and the message says so.
+    """
+    matched: list[Rule] = []
+    failed: list[tuple[Rule, str]] = []
+    activation = offered(facts)
+    for rule in policy.rules:
+        outcome, why = match(rule.condition, activation)
+        if outcome is Match.YES:
+            matched.append(rule)
+        elif outcome is Match.FAILED:
+            failed.append((rule, why))
+    start = policy.limits if limits is None else limits
+    tightest, sources = _tightest(policy, start, matched)
+    decision = Decision(
+        verdict=Verdict.DENY,
+        rules=tuple(rule.id for rule in policy.rules if rule in matched or rule in [each for each, _ in failed]),
+        # A policy that only observes must not stop a statement by a limit either.
+        limits=start if policy.observe else tightest,
+        sensors=_needed(policy, start, ()) if policy.observe else _needed(policy, tightest, matched),
+        limit_sources=sources,
+        policy=policy.label,
+        observed=policy.observe,
+    )
+    if failed:
+        rule, why = failed[0]
+        return replace(decision, message=f"rule {rule.id} cannot be judged, so nothing is allowed: {why}")
+    answers = [rule for rule in matched if rule.then is not None]
+    if not answers:
+        empty = "it has no rules" if not policy.rules else "no rule allows this"
+        return replace(decision, message=f"policy {policy.name} denies: {empty}")
+    return _answer(decision, answers, facts)
+
+
+def judge_together(policies: tuple[Policy, ...], facts: Mapping[str, object], *, limits: Limits) -> Decision:
+    """
+    Return the strictest of several policies' decisions, under the tightest limits of all.
+
+    Args:
+        policies: at least one; the session's own first.
+        limits: the session's own; the others begin with theirs.
+    """
+    first, *others = policies
+    decisions = [judge(first, facts, limits=limits), *(judge(other, facts) for other in others)]
+    if not others:
+        return decisions[0]
+    # One that only observes has no say beside one that enforces.
+    enforcing = [decision for decision in decisions if not decision.observed] or decisions
+    strictest = max(enforcing, key=lambda decision: decision.verdict)
+    tightest = enforcing[0].limits
+    for decision in enforcing[1:]:
+        tightest = tighten(tightest, asdict(decision.limits))
+    return replace(
+        strictest,
+        rules=tuple(dict.fromkeys(rule for decision in enforcing for rule in decision.rules)),
+        limits=tightest,
+        sensors=_each_once(name for decision in enforcing for name in decision.sensors),
+        limit_sources=tuple(dict.fromkeys(source for decision in enforcing for source in decision.limit_sources)),
+        policy=" and ".join(policy.label for policy in policies),
+    )
+
+
+def _answer(decision: Decision, answers: list[Rule], facts: Mapping[str, object]) -> Decision:
+    verdict = max(rule.then for rule in answers if rule.then is not None)
+    strictest = [rule for rule in answers if rule.then is verdict]
+    message = next((text for rule in strictest if (text := filled(rule.message, facts))), "")
+    instead = ""
+    if verdict is not Verdict.ALLOW:
+        # The danger's own alternative answers the question that was asked; a rule's can only be general.
+        own = (filled(rule.instead, facts) for rule in strictest)
+        instead = str(facts.get("stmt.instead", "")) or next((text for text in own if text), "")
+        message = message or f"rule {strictest[0].id} says {verdict.word}"
+    return replace(decision, verdict=verdict, message=message, instead=instead)
+
+
+def _tightest(policy: Policy, start: Limits, matched: list[Rule]) -> tuple[Limits, tuple[str, ...]]:
+    limits = start
+    sources = {name: "session" for name in LIMIT_NAMES if getattr(start, name) != getattr(policy.limits, name)}
+    for rule in matched:
+        tighter = tighten(limits, dict(rule.limits))
+        sources |= {name: rule.id for name in LIMIT_NAMES if getattr(tighter, name) != getattr(limits, name)}
+        limits = tighter
+    return limits, tuple(f"{name}: {source}" for name, source in sources.items())
+
+
+def _needed(policy: Policy, limits: Limits, matched: Iterable[Rule]) -> tuple[SensorName, ...]:
+    """Return the sensors that must be readable: those of the policy, of its rules, and behind a floor."""
+    floor = (SensorName.FREE_MEMORY,) if limits.free_memory_bytes else ()
+    return _each_once((*policy.sensors, *(name for rule in matched for name in rule.sensors), *floor))
+
+
+def _each_once(names: Iterable[SensorName]) -> tuple[SensorName, ...]:
+    named = frozenset(names)
+    return tuple(name for name in SensorName if name in named)
+
+
+def capped(policy: Policy, caps: Mapping[str, float]) -> Policy:
+    """
+    Return a policy that lets no limit be looser than the configuration does, whoever asks.
+
+    Args:
+        caps: ceilings by name; one that is looser than the policy's changes nothing.
+
+    Raises:
+        ValueError: an unknown name, or a value outside its range.
+    """
+    tighter = dict(caps)
+    limits, ceilings = tighten(policy.limits, tighter), tighten(policy.ceilings, tighter)
+    configured = frozenset(
+        name
+        for name in caps
+        if (getattr(limits, name), getattr(ceilings, name))
+        != (getattr(policy.limits, name), getattr(policy.ceilings, name))
+    )
+    return replace(policy, limits=limits, ceilings=ceilings, configured=configured)
+
+
+def session_limits(policy: Policy, asked: Mapping[str, float]) -> Limits:
+    """
+    Return the policy's limits with what a person or a flag asks for.
+
+    Args:
+        asked: ceilings by name; tighter ones always, looser ones up to the policy's ceilings.
+
+    Raises:
+        ConfigurationError: an unknown ceiling, a value outside its range, or looser than the policy allows.
+    """
+    for name, value in asked.items():
+        if name not in LIMIT_NAMES:
+            raise ConfigurationError(f"unknown limit {name}", instead=f"one of {', '.join(LIMIT_NAMES)}")
+        ceiling = getattr(policy.ceilings, name)
+        if not (value >= ceiling if name in FLOORS else value <= ceiling):
+            raise ConfigurationError(
+                f"{name} {value:,.15g} is looser than {policy.may_be_loosened_by(name)} allows",
+                instead=f"{'at least' if name in FLOORS else 'at most'} {ceiling:,.15g}, the ceiling there",
+            )
+    try:
+        return replaced(policy.limits, asked)
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from None
+
+
+def replaced(limits: Limits, values: Mapping[str, float]) -> Limits:
+    """
+    Return the limits with each named ceiling replaced, tighter or looser.
+
+    Raises:
+        ValueError: an unknown name, or a value outside its range.
+    """
+    changes: dict[str, float] = {}
+    for name, value in values.items():
+        if name not in LIMIT_NAMES:
+            raise ValueError(f"unknown limit {name}")
+        current = getattr(limits, name)
+        # An int() of infinity or of a NaN raises errors of other kinds.
+        if not isfinite(value) or (isinstance(current, int) and value != int(value)):
+            raise ValueError(f"{name} cannot be {value:g}")
+        changes[name] = type(current)(value)
+    return replace(limits, **changes)

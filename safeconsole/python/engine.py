@@ -1,0 +1,109 @@
+"""SQLAlchemy on the guarded interface: dialects without their drivers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from sqlalchemy import create_engine
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
+from sqlalchemy.dialects.sqlite.base import SQLiteDialect
+from sqlalchemy.engine import Engine
+from sqlalchemy.engine.interfaces import IsolationLevel
+from sqlalchemy.pool import NullPool
+
+from safeconsole.python.database import Api, DbApiConnection
+from safeconsole.python.line import Line
+from safeconsole.python.parameters import Places
+from safeconsole.sqltext.vocabulary import Flavour
+
+_AUTOCOMMIT: IsolationLevel = "AUTOCOMMIT"
+
+
+class _GuardedDialect:
+    """What both dialects do not do themselves, because the gate does it."""
+
+    # What servers of the family have by default; a transaction's level is the server's, whatever this says.
+    own_level: IsolationLevel = "REPEATABLE READ"
+
+    # Rows changed, not rows found: the same value written again changes none.
+    supports_sane_rowcount = False
+    supports_sane_multi_rowcount = False
+
+    def on_connect(self) -> None:
+        """Set nothing: the session's settings belong to the console."""
+
+    def create_connect_args(self, _url: object) -> tuple[list[str], dict[str, Any]]:
+        """Return nothing: there is nobody to log in."""
+        return [], {}
+
+    def get_isolation_level_values(self, _connection: object) -> tuple[IsolationLevel, ...]:
+        """Return the two there are."""
+        return (_AUTOCOMMIT, self.own_level)
+
+    def get_isolation_level(self, connection: Any) -> IsolationLevel:  # noqa: ANN401 (SQLAlchemy's or ours)
+        """Return AUTOCOMMIT where it was asked for."""
+        return _AUTOCOMMIT if connection.autocommits else self.own_level
+
+    def get_default_isolation_level(self, _connection: object) -> IsolationLevel:
+        """Return the server's own."""
+        return self.own_level
+
+    def set_isolation_level(self, connection: Any, level: IsolationLevel) -> None:  # noqa: ANN401
+        """Have each statement commit by itself, or not."""
+        connection.autocommit(level == _AUTOCOMMIT)
+
+    def reset_isolation_level(self, connection: Any) -> None:  # noqa: ANN401
+        """Return to transactions."""
+        connection.autocommit(False)
+
+    def is_disconnect(self, _error: object, _connection: object, _cursor: object) -> bool:
+        """Return no: a lost connection is not this side's, and nothing is ever sent again."""
+        return False
+
+
+class GuardedMySql(_GuardedDialect, MySQLDialect_pymysql):  # type: ignore[misc]
+    """MySQL, MariaDB and their sisters."""
+
+    driver = "safeconsole"
+    supports_statement_cache = True
+    supports_server_side_cursors = False
+
+
+class GuardedSqlite(_GuardedDialect, SQLiteDialect):
+    """SQLite, for the embedded cluster."""
+
+    driver = "safeconsole"
+    supports_statement_cache = True
+    own_level: IsolationLevel = "SERIALIZABLE"
+
+    def _get_server_version_info(self, _connection: object) -> tuple[int, ...]:
+        version: tuple[int, ...] = self.loaded_dbapi.sqlite_version_info
+        return version
+
+
+def guarded_engine(line: Line) -> Engine:
+    """
+    Return a SQLAlchemy engine whose every statement walks the road.
+
+    Nothing is asked of any server before its first statement; then it reads the server's version, schema and
+    sql_mode, each down the same road.
+    """
+    registry.register("mysql.safeconsole", __name__, "GuardedMySql")
+    registry.register("sqlite.safeconsole", __name__, "GuardedSqlite")
+    sqlite = line.rules.flavour is Flavour.SQLITE
+    creator: Callable[[], Any] = partial(DbApiConnection, line, Places.MARKS if sqlite else Places.FORMAT)
+    return create_engine(
+        "sqlite+safeconsole://" if sqlite else "mysql+safeconsole://",
+        module=Api(_sqlite_version(line) if sqlite else ""),
+        creator=creator,
+        # A connection here is a few words of memory; nothing is gained by keeping one.
+        poolclass=NullPool,
+        pool_reset_on_return=None,
+    )
+
+
+def _sqlite_version(line: Line) -> str:
+    return next((reading.version for reading in line.gate.topology() if reading.version), "3.35.0")

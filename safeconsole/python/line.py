@@ -1,0 +1,447 @@
+"""The one way from Python code to the gate: text in, rows out, one statement at a time."""
+
+from __future__ import annotations
+
+import io
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from typing import Any, NoReturn, Protocol, TextIO
+
+import msgspec
+
+from safeconsole.audit.record import TAMPERING, Ended, Record
+from safeconsole.cluster.engine import Column, Row
+from safeconsole.errors import DeniedError, RefusedError, ServerError, StoppedError
+from safeconsole.output.cells import clipped, clock_text, safe
+from safeconsole.output.presenting import Screen
+from safeconsole.output.progress import QUIET_SECONDS, StatusLine, status_text
+from safeconsole.output.taping import Tape
+from safeconsole.policy.decision import Considered, Grant
+from safeconsole.policy.watchdog import Sample
+from safeconsole.python.faults import NotSupportedError, ProgrammingError, fault_of
+from safeconsole.python.parameters import Parameters, Places, fill
+from safeconsole.python.seal import Seal
+from safeconsole.session.gate import Gate
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.statement import BEGINS, ENDS, Statement
+from safeconsole.sqltext.vocabulary import Effect, Verdict
+
+# --------------------------------------------------------------------------------------------------------------------
+# Whose transaction is open: the session has one at a time, and only who began it may end it.
+#
+# A connection's first change inside `elevate()` begins a transaction, and `commit` and `rollback` end it. Reads
+# before it begin none: they roam over the replicas, each by itself.
+
+
+_ROW_CHANGES = frozenset({Effect.WRITE, Effect.LOCK})
+_IN_TRANSACTIONS = frozenset({Effect.READ, Effect.SESSION, *_ROW_CHANGES})
+_MARKS = frozenset({"savepoint"})
+
+
+def is_boundary(statement: Statement) -> bool:
+    """Whether a statement begins or ends a transaction, which a connection does with its own methods."""
+    # ROLLBACK TO a savepoint is within one.
+    ends = statement.kind in ENDS and "TO" not in statement.normalised.upper().split()
+    return ends or statement.kind in BEGINS or statement.kind.startswith("xa")
+
+
+def needs_transaction(statement: Statement) -> bool:
+    """Whether a statement is what a transaction is begun for: it changes rows, locks them, or marks a point in one."""
+    changes = bool(statement.effects & _ROW_CHANGES) and statement.effects <= _IN_TRANSACTIONS
+    return changes or statement.kind in _MARKS
+
+
+def is_told_apart(statement: Statement) -> bool:
+    """Whether it matters which transaction a statement runs in: all but reads."""
+    return not statement.changes_nothing or statement.kind in _MARKS
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Says how a loop of statements is doing, on the terminal's last line, while the code that sends them runs.
+
+
+LOOP_QUIET_SECONDS = 2.0
+"""Code that is done sooner says nothing of its statements."""
+
+DRAWN_SECONDS = 0.25
+"""Between two looks at the line."""
+
+_FEWEST = 3
+
+
+class Looping:
+    """
+    The statements of one entry, counted.
+
+    Args:
+        screen: where the line is drawn, if it is a terminal.
+        now: reads a monotonic clock, in seconds.
+    """
+
+    def __init__(self, screen: Screen, now: Callable[[], float] = time.monotonic) -> None:
+        self._screen = screen
+        self._now = now
+        self._status = StatusLine(screen.messages, screen.messages_look)
+        self._began = self._drawn = 0.0
+        self._count = 0
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count what is sent until the context ends; what the code prints takes the line's place."""
+        self._began, self._drawn, self._count = self._now(), 0.0, 0
+        if not self._screen.messages_look.terminal:
+            yield
+            return
+        try:
+            with redirect_stdout(_Printing(sys.stdout, self.clear)):
+                yield
+        finally:
+            self.clear()
+
+    def sent(self, node: str) -> None:
+        """Count one statement, and say so where there is time for it."""
+        self._count += 1
+        now = self._now()
+        if self._count < _FEWEST or now - self._began < LOOP_QUIET_SECONDS or now - self._drawn < DRAWN_SECONDS:
+            return
+        self._drawn = now
+        each = self._count / (now - self._began)
+        text = f"{clock_text(now - self._began)}, {self._count:,} statements, {each:,.0f} a second"
+        where = f", {safe(node)}" if node else ""
+        columns = max(1, self._screen.messages_look.columns - 1)
+        self._status.draw(clipped(f"{text}{where}, Ctrl-C stops the loop and its statement", columns))
+
+    def clear(self) -> None:
+        """Take the line away."""
+        self._status.clear()
+
+
+class _Printing(io.TextIOBase):
+    """Standard output that first takes the line away."""
+
+    def __init__(self, stream: TextIO, clear: Callable[[], None]) -> None:
+        self._stream = stream
+        self._clear = clear
+
+    def write(self, text: str) -> int:
+        self._clear()
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (whatever the stream has)
+        return getattr(self._stream, name)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The one way from Python code to the gate: text in, rows out, one statement at a time.
+#
+# Cursors, the SQLAlchemy engine, `db.sql` and the reflected tables all end here, whatever thread they run on.
+
+
+_READS = frozenset({Effect.READ, Effect.SESSION})
+
+
+class SessionEndedError(SystemExit):
+    """The session was ended by the console itself; no handler for ordinary errors may go on."""
+
+
+class Answered(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What became of one statement.
+
+    Attributes:
+        statement: what was sent.
+        considered: everything known before it ran.
+        columns: the result's columns, empty when it has none.
+        rows: one tuple a row, in column order.
+        ended: the record of its end.
+    """
+
+    statement: Statement
+    considered: Considered | None
+    columns: tuple[Column, ...]
+    rows: list[Row]
+    ended: Ended
+
+    @property
+    def changes(self) -> bool:
+        """Whether it may have changed something."""
+        return not self.statement.effects <= _READS
+
+
+class Owner(Protocol):
+    """Who can have a transaction: a connection."""
+
+    @property
+    def autocommits(self) -> bool:
+        """Whether each of its statements is to be a transaction of its own."""
+        ...
+
+
+class Line:
+    """
+    One person's gate, for the code that they run.
+
+    Args:
+        gate: the person's session.
+        rules: how the servers read text.
+        screen: where a statement that takes its time shows how it is doing.
+        tape: what is recorded of the terminal.
+    """
+
+    def __init__(self, gate: Gate, rules: Callable[[], LexicalRules], screen: Screen, tape: Tape | None = None) -> None:
+        self.gate = gate
+        self.screen = screen
+        self.tape = tape or Tape()
+        self._rules = rules
+        self._lock = threading.RLock()
+        self._grant: Grant | None = None
+        self._owner: Owner | None = None
+        self._at_work = 0
+        self._looping = Looping(screen)
+        self._over = False
+        self._seal = Seal(gate, lambda: self._grant is not None, self)
+
+    @property
+    def rules(self) -> LexicalRules:
+        """How the servers read text; asks them the first time."""
+        with self._lock:
+            return self._rules()
+
+    @property
+    def elevated(self) -> bool:
+        """Whether an elevation is in force."""
+        return self._grant is not None and self.gate.status().elevated_seconds > 0
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Let code send statements while this holds; completion at a waiting prompt must send none."""
+        self._at_work += 1
+        try:
+            with self._looping.counted() if self._at_work == 1 else nullcontext():
+                yield
+        finally:
+            self._at_work -= 1
+
+    def run(
+        self,
+        text: str,
+        parameters: Parameters | None = None,
+        places: Places = Places.FORMAT,
+        *,
+        owner: Owner | None = None,
+    ) -> Answered:
+        """
+        Fill in the parameters, and walk the whole road with the one statement that comes of it.
+
+        Args:
+            owner: whose statement it is; one that changes rows while elevated begins the owner's transaction first.
+
+        Raises:
+            SafeConsoleError: it was refused, stopped or lost.
+            faults.DatabaseError: the server's own error, or a text that is not one statement.
+            KeyboardInterrupt: the person stopped it, on the server too.
+        """
+        with self._lock:
+            if not self._at_work:
+                raise RefusedError("nothing is sent while the console waits for input")
+            Line.check(self, thoroughly=False)
+            statement = self._one(fill(text, parameters, self._rules(), places))
+            if not statement.is_plain_read:
+                Line.check(self)
+            if owner is not None:
+                self._bring_into(owner, statement)
+            return self._walk(statement)
+
+    def is_owner(self, owner: Owner) -> bool:
+        """Whether the transaction that is open, if one is, was begun for this owner."""
+        return self._owner is owner
+
+    def end(self, owner: Owner, word: str) -> None:
+        """
+        End the transaction that an owner began, if it began one.
+
+        Args:
+            word: "COMMIT" or "ROLLBACK".
+
+        Raises:
+            As `run`; DeniedError: it was undone before, by whatever ended it.
+        """
+        with self._lock:
+            if self._owner is owner:
+                self._owner = None
+                self.run(word)
+
+    def _bring_into(self, owner: Owner, statement: Statement) -> None:
+        """Begin the owner's transaction where the statement needs one; refuse what would run in somebody else's."""
+        if is_boundary(statement):
+            raise NotSupportedError(0, f"{statement.kind}: the connection's own methods begin and end its transaction")
+        if not is_told_apart(statement):
+            return
+        opened = self.gate.status().transaction
+        if opened is not None and self._owner is not owner:
+            raise NotSupportedError(
+                0, f"a transaction is open on {opened.place} that another connection, or db.sql, began: end it first"
+            )
+        if opened is None and self._owner is not owner:
+            self._owner = None
+            if not owner.autocommits and needs_transaction(statement) and self.elevated:
+                self._walk(self._one("BEGIN"))
+                self._owner = owner
+
+    def _walk(self, statement: Statement) -> Answered:
+        self.tape.watch(statement)
+        collecting = Collecting(self.screen, self.gate.last)
+        try:
+            ended = self.gate.run(statement, collecting)
+        except StoppedError as error:
+            # An ordinary error would be swallowed by the loop that the person wants to stop.
+            if error.leaving:
+                raise SystemExit(130) from error
+            if error.by == "person":
+                raise KeyboardInterrupt(error.message) from error
+            raise
+        except ServerError as error:
+            raise fault_of(error, self._rules().flavour) from error
+        except RefusedError as error:
+            self._refuse(error)
+        considered = self.gate.last()
+        self._looping.sent(considered.node or "" if considered else "")
+        return Answered(
+            statement=statement,
+            considered=considered,
+            columns=collecting.columns,
+            rows=collecting.held,
+            ended=ended,
+        )
+
+    def tell(self) -> None:
+        """Show what the person must be told that no statement of theirs said: how a transaction ended."""
+        for each in self.gate.take_told():
+            self.screen.messages.write(f"{safe(each)}\n")
+        self.screen.messages.flush()
+
+    def elevate(self, *, reason: str, ticket: str, window_seconds: float | None) -> None:
+        """Ask the person, and hold what they granted. Raises RefusedError."""
+        with self._lock:
+            self.check()
+            if self.elevated:
+                raise RefusedError("an elevation is in force already", instead="leave its block first")
+            self._grant = self.gate.elevate(reason=reason, ticket=ticket, window_seconds=window_seconds)
+
+    def stand_down(self) -> None:
+        """End the elevation."""
+        with self._lock:
+            self._grant = None
+            self.gate.stand_down()
+            self.tell()
+
+    def check(self, *, thoroughly: bool = True) -> None:
+        """
+        End the session when the road is not what it was.
+
+        Args:
+            thoroughly: see `Seal.broken`.
+
+        Raises:
+            SessionEndedError: something was tampered with; it is recorded, and nothing more is sent.
+        """
+        if self._over:
+            raise SessionEndedError(DeniedError.exit_code)
+        # Not through the instance, here and where it is called: what was tampered with may be just that.
+        found = Seal.broken(self._seal, thoroughly=thoroughly)
+        if found:
+            self.end_session(found)
+
+    def end_session(self, found: str) -> NoReturn:
+        """Record what was found, close the gate and end the program."""
+        self._over = True
+        Gate.note(self.gate, TAMPERING, found)
+        Gate.close(self.gate, f"ended: {found}")
+        self.screen.messages.write(f"safeconsole: the session is over, and recorded as tampered with: {found}\n")
+        raise SessionEndedError(DeniedError.exit_code)
+
+    def _one(self, text: str) -> Statement:
+        statements = self.gate.split(text)
+        if len(statements) != 1:
+            self.gate.note("not run", f"a text of {len(statements)} statements")
+            what = "there is no statement in it" if not statements else f"it holds {len(statements)} statements"
+            raise ProgrammingError(0, f"one statement at a time: {what}")
+        return statements[0]
+
+    def _refuse(self, error: RefusedError) -> NoReturn:
+        """Say how this console elevates."""
+        last = self.gate.last()
+        demands = last is not None and last.decision.verdict is Verdict.ELEVATE and type(error) is RefusedError
+        if demands and not isinstance(error, DeniedError) and not self.elevated:
+            way = 'if it must run as it is: with elevate(reason="…", ticket="…"): …'
+            error.instead = f"{error.instead}; {way}" if error.instead else way
+        raise error
+
+
+class Collecting:
+    """Keeps one result, which the gate's limits bound, and shows how a slow one is doing."""
+
+    def __init__(self, screen: Screen, last: Callable[[], Considered | None]) -> None:
+        self.columns: tuple[Column, ...] = ()
+        self.held: list[Row] = []
+        self._screen = screen
+        self._last = last
+        self._status = StatusLine(screen.messages, screen.messages_look)
+        self._first: Sample | None = None
+        self._lock = threading.Lock()
+        self._over = False
+        self._warnings: tuple[str, ...] = ()
+
+    @property
+    def wants_text(self) -> bool:
+        """Values are wanted as they are."""
+        return False
+
+    def begin(self, _considered: Considered, columns: tuple[Column, ...]) -> None:
+        """Take the columns."""
+        self.columns = columns
+
+    def rows(self, batch: Sequence[Row]) -> None:
+        """Take more rows."""
+        self.held.extend(batch)
+
+    def waits(self, what: str) -> None:
+        """Show what the statement waits for."""
+        with self._lock:
+            self._status.draw(clipped(safe(what), max(1, self._screen.messages_look.columns - 1)))
+
+    def progress(self, sample: Sample) -> None:
+        """Redraw the status line; called from another thread."""
+        look, considered = self._screen.messages_look, self._last()
+        with self._lock:
+            self._first = self._first or sample
+            if self._over or considered is None or not look.terminal or sample.elapsed_seconds < QUIET_SECONDS:
+                return
+            limits = considered.decision.limits
+            columns = max(1, look.columns - 1)
+            self._status.draw(
+                status_text(sample, self._first, node=considered.node or "", limits=limits, columns=columns)
+            )
+
+    def warned(self, warnings: Sequence[str]) -> None:
+        """Keep what the server warned of."""
+        self._warnings = tuple(warnings)
+
+    def end(self, _ended: Record) -> None:
+        """Take the line away, and say what the server warned of."""
+        with self._lock:
+            self._over = True
+            self._status.clear()
+            self._screen.messages.write("".join(f"{safe(line)}\n" for line in self._warnings))

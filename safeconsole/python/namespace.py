@@ -1,0 +1,286 @@
+"""What a person finds when the Python console opens: `db`, `elevate`, `why`, `topology`, `capacity`."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from safeconsole.errors import RefusedError
+from safeconsole.output.cells import clock_text, counted, safe
+from safeconsole.output.evidence import explanation_text
+from safeconsole.output.topology import topology_text
+from safeconsole.python.database import DbApiConnection
+from safeconsole.python.line import Line
+from safeconsole.python.parameters import Parameters
+from safeconsole.python.rows import Rows
+
+if TYPE_CHECKING:
+    from sqlalchemy import MetaData, Table
+    from sqlalchemy.engine import Engine
+    from sqlalchemy.orm import Session, sessionmaker
+
+
+class Database:
+    r"""
+    The cluster, from Python. Reads go to a proven replica, under limits; what writes is refused, with the evidence,
+    until it stands inside `with elevate(reason="…", ticket="…"):`. Every statement is in the journal.
+
+        db.sql("SELECT id, total FROM orders WHERE status = %s", ["paid"])     rows, printed as a table
+        db.sql("SELECT …").dicts()   .scalars()   .pandas()   .polars()        the same, as something else
+        db.tables.orders                              one table, reflected when you name it
+        with db.session() as session:                 SQLAlchemy's ORM; --app MODULE:ATTR brings your models
+            session.get(Order, 1)
+        db.engine                                     SQLAlchemy's engine, for pandas.read_sql and the like
+        db.connect()                                  a plain PEP 249 connection
+        db.use("primary")                             where reads go: replica, primary, a node's name, "" to choose
+
+    Inside elevate() the first change of a session or a connection begins a transaction on the primary, and its commit()
+    or rollback() ends it; whatever else ends it undoes it. db.sql("UPDATE …") by itself commits when it is over, and
+    db.sql("BEGIN") … db.sql("COMMIT") is a transaction too. Outside, two reads may see two moments.
+    """
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._sessions: sessionmaker[Session] | None = None
+
+    def sql(self, text: str, parameters: Parameters | None = None) -> Rows:
+        """
+        Run one statement and return its rows.
+
+        Args:
+            text: one statement; `%s` and `%(name)s` are places for parameters, when there are any.
+            parameters: a list for `%s`, a dictionary for `%(name)s`; never put values into the text yourself.
+
+        Raises:
+            RefusedError: it needs an elevation or a confirmation; nothing was sent.
+            StoppedError: a limit was reached.
+        """
+        answered = self._line.run(text, parameters)
+        return Rows(
+            answered.columns,
+            answered.rows,
+            changed_rows=answered.ended.changed_rows,
+            node=answered.considered.node or "" if answered.considered else "",
+            seconds=answered.ended.elapsed_seconds,
+        )
+
+    def connect(self) -> DbApiConnection:
+        """Return a PEP 249 connection; it holds no socket."""
+        return DbApiConnection(self._line)
+
+    @cached_property
+    def engine(self) -> Engine:
+        """SQLAlchemy's engine; its every statement walks the same road."""
+        from safeconsole.python.engine import guarded_engine  # noqa: PLC0415 (most sessions start without it)
+
+        return guarded_engine(self._line)
+
+    def session(self, **options: Any) -> Session:  # noqa: ANN401 (SQLAlchemy's options)
+        """
+        Return an ORM session; use it in a `with`.
+
+        Objects stay loaded after a commit: what would load them again may be behind the primary.
+        """
+        if self._sessions is None:
+            from sqlalchemy.orm import sessionmaker  # noqa: PLC0415
+
+            self._sessions = sessionmaker(self.engine, expire_on_commit=False)
+            self.announce_flushes(self._sessions)
+        return self._sessions(**options)
+
+    def announce_flushes(self, sessions: Any) -> None:  # noqa: ANN401 (a sessionmaker, a scoped session or a class)
+        """Have sessions say what they are about to write before the first write of each flush."""
+        from sqlalchemy import event  # noqa: PLC0415
+
+        event.listen(sessions, "before_flush", self._announce)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The tables, each reflected when it is named: `db.tables.orders`."""
+        return Tables(lambda: self.engine)
+
+    def use(self, to: str) -> None:
+        """Send what follows to "replica", "primary", a node's name, or "" to let the console choose."""
+        self._line.gate.use(to)
+
+    def _announce(self, session: Session, _context: object, _instances: object) -> None:
+        written = Counter(
+            (kind, _table_of(each))
+            for kind, each_of in (("insert", session.new), ("update", session.dirty), ("delete", session.deleted))
+            for each in each_of
+            if kind != "update" or session.is_modified(each)
+        )
+        if written and self._line.elevated:
+            parts = [f"{kind} {safe(table)}: {counted(number, 'row')}" for (kind, table), number in written.items()]
+            how = ", each statement by itself" if self._autocommits(session) else ""
+            self._line.screen.messages.write(f"this flush writes{how}: {', '.join(parts)}\n")
+            self._line.screen.messages.flush()
+
+    @staticmethod
+    def _autocommits(session: Session) -> bool:
+        return bool(session.connection().get_isolation_level() == "AUTOCOMMIT")
+
+    def __repr__(self) -> str:
+        visit = self._line.gate.visit
+        return f"<db: {visit.cluster} ({visit.environment or 'no environment'}); help(db) says what it does>"
+
+
+class Tables:
+    """The cluster's tables: `tables.orders`, `tables["order"]`; each is reflected when it is first named."""
+
+    def __init__(self, engine: Callable[[], Engine]) -> None:
+        self._engine = engine
+        self._metadata: MetaData | None = None
+
+    def add(self, metadata: MetaData) -> None:
+        """Take an application's tables: they need no reflecting."""
+        for table in metadata.tables.values():
+            table.to_metadata(self._held())
+
+    def __getitem__(self, name: str) -> Table:
+        from sqlalchemy import Table  # noqa: PLC0415
+        from sqlalchemy.exc import NoSuchTableError  # noqa: PLC0415
+
+        known = self._held().tables.get(name)
+        if known is not None:
+            return known
+        # Completion looks at attributes from a thread of its own, and must send nothing.
+        if threading.current_thread() is not threading.main_thread():
+            raise KeyError(name)
+        schema, _, table = name.rpartition(".")
+        try:
+            # Nothing that the table refers to is reflected with it: one table at a time.
+            return Table(table, self._held(), schema=schema or None, autoload_with=self._engine(), resolve_fks=False)
+        except NoSuchTableError:
+            raise KeyError(name) from None
+
+    def __getattr__(self, name: str) -> Table:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(f"there is no table {name}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._held().tables))
+
+    def __dir__(self) -> list[str]:
+        return [name for name in self if name.isidentifier()]
+
+    def __repr__(self) -> str:
+        return f"<tables known so far: {', '.join(self) or 'none'}; tables.NAME reflects one>"
+
+    def _held(self) -> MetaData:
+        if self._metadata is None:
+            from sqlalchemy import MetaData  # noqa: PLC0415
+
+            self._metadata = MetaData()
+        return self._metadata
+
+
+def names_for(line: Line, *, capacity: Callable[[str], None] | None = None) -> dict[str, Any]:
+    """
+    Return the namespace of a new console.
+
+    Args:
+        capacity: prints the safe sizes; takes the command's options as text; None says which command does.
+    """
+
+    @contextmanager
+    def elevate(*, reason: str, ticket: str = "", minutes: float | None = None) -> Iterator[None]:
+        """
+        Ask for an elevation, and end it when the block is left.
+
+            with elevate(reason="stuck payments", ticket="INC-7"):
+                db.sql("UPDATE …")
+
+        A session or connection that writes inside begins a transaction, and must commit it inside: leaving the block
+        undoes what is open.
+        """
+        line.elevate(reason=reason, ticket=ticket, window_seconds=None if minutes is None else minutes * 60)
+        try:
+            left = clock_text(line.gate.status().elevated_seconds)
+            line.screen.messages.write(f"elevated on {line.gate.visit.cluster} for {left} at most\n")
+            yield
+        finally:
+            line.stand_down()
+
+    def why() -> None:
+        """Show everything behind the last decision."""
+        last = line.gate.last()
+        _show(
+            line,
+            "nothing was asked yet\n"
+            if last is None
+            else explanation_text(last, line.gate.policy, line.screen.data_look),
+        )
+
+    def topology() -> None:
+        """Measure the nodes now, and show which are fit for reads."""
+        gate = line.gate
+        _show(line, topology_text(gate.visit.cluster, gate.topology(), gate.policy.gates, line.screen.data_look))
+
+    def sizes(options: str = "") -> None:
+        """Show the safe sizes of schemas and tables: capacity(), capacity("--leftovers")."""
+        if capacity is None:
+            raise RefusedError(
+                "safe sizes come from another command", instead=f"safeconsole capacity {line.gate.visit.cluster}"
+            )
+        capacity(options)
+
+    def teach(*about: object) -> None:
+        """Show what something is and does: help(db). Without anything, asks what about."""
+        text = _own_help(*about)
+        if text:
+            _show(line, text)
+            return
+        import pydoc  # noqa: PLC0415 (most sessions do without)
+
+        # Its pager is another program.
+        pydoc.pager = pydoc.plainpager
+        pydoc.help(*about)
+
+    sizes.__name__ = sizes.__qualname__ = "capacity"
+    teach.__name__ = teach.__qualname__ = "help"
+    return {
+        "__name__": "__main__",
+        "db": Database(line),
+        "elevate": elevate,
+        "why": why,
+        "topology": topology,
+        "capacity": sizes,
+        "help": teach,
+    }
+
+
+def _own_help(*about: object) -> str:
+    """Return what the console itself teaches about one of its own things, "" for anything else."""
+    if len(about) != 1:
+        return ""
+    (thing,) = about
+    named = thing if callable(thing) else type(thing)
+    if not str(getattr(named, "__module__", "")).startswith("safeconsole."):
+        return ""
+    name = getattr(thing, "__name__", "") if callable(thing) else ""
+    signature = ""
+    if callable(thing) and name and not isinstance(thing, type):
+        # Annotations are texts here, and shown without their quotes.
+        signature = re.sub(r"(: |-> )'([^']*)'", r"\1\2", f"{name}{inspect.signature(thing)}\n\n")
+    return f"{signature}{inspect.getdoc(thing) or ''}\n"
+
+
+def _show(line: Line, text: str) -> None:
+    line.screen.data.write(text if text.endswith("\n") else f"{text}\n")
+    line.screen.data.flush()
+
+
+def _table_of(instance: object) -> str:
+    table: Mapping[str, object] | object = getattr(type(instance), "__table__", None)
+    return str(getattr(table, "name", type(instance).__name__))

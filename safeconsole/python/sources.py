@@ -1,0 +1,185 @@
+"""Source that a person enters, or gives as a file: recorded, then run."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import io
+import linecache
+import os
+import sys
+import tokenize
+from types import CodeType
+from typing import Any
+
+import safeconsole
+from safeconsole.errors import SafeConsoleError
+from safeconsole.python.line import Line
+from safeconsole.python.rows import Rows
+from safeconsole.python.tracebacks import console_error, failure_text, interrupted_text
+from safeconsole.sqltext.literal_rules import Treatment
+from safeconsole.sqltext.redaction import DROPPED, SECRET, may_hold_secret
+
+# --------------------------------------------------------------------------------------------------------------------
+# Source that a person enters: recorded, then run.
+#
+# What the journal gets is the source with the values that its rules take out of statements taken out of it too: the
+# statements it sends have records of their own.
+
+
+_LEFT_OUT = "<left out: it cannot be read, and may hold a secret>"
+_TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+
+
+def recorded_source(source: str, *, drop_literals: bool) -> str:
+    """
+    Return source as the journal may hold it; never raises for what it says.
+
+    Args:
+        source: what was entered.
+        drop_literals: whether the policy keeps literals out of the journal.
+    """
+    secret = may_hold_secret(source)
+    if not secret and not drop_literals:
+        return source
+    try:
+        tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
+    except (tokenize.TokenError, SyntaxError):
+        return _LEFT_OUT
+    if any(token.type == tokenize.ERRORTOKEN for token in tokens):
+        return _LEFT_OUT
+    return "".join(_without_values(source, tokens, instead=SECRET if secret else DROPPED, numbers=drop_literals))
+
+
+def _without_values(source: str, tokens: list[tokenize.TokenInfo], *, instead: str, numbers: bool) -> list[str]:
+    lines = source.splitlines(keepends=True)
+    starts = [0]
+    for line in lines:
+        starts.append(starts[-1] + len(line))
+    parts, done = [], 0
+    for token in tokens:
+        taken = token.type in _TEXTS or (numbers and token.type == tokenize.NUMBER)
+        if not taken or token.start[0] > len(lines):
+            continue
+        start, end = (starts[row - 1] + column for row, column in (token.start, token.end))
+        if start < done:
+            continue
+        parts += [source[done:start], instead if token.type != tokenize.COMMENT else "#"]
+        done = end
+    return [*parts, source[done:]]
+
+
+# Before Python 3.12 an f-string is one STRING token; since then its pieces are tokens of their own.
+_TEXTS = frozenset(
+    {
+        tokenize.STRING,
+        tokenize.COMMENT,
+        *(getattr(tokenize, name) for name in ("FSTRING_MIDDLE", "TSTRING_MIDDLE") if hasattr(tokenize, name)),
+    }
+)
+
+
+def enter(line: Line, source: str) -> None:
+    """
+    Put source into the journal; it runs only after that.
+
+    Raises:
+        AuditUnavailableError: it could not be recorded.
+        SessionEndedError: the road is not what it was.
+    """
+    Line.check(line)
+    dropped = line.gate.policy.literals.strictest is not Treatment.KEEP
+    recorded = recorded_source(source, drop_literals=dropped)
+    line.gate.enter_code(recorded)
+    line.tape.entered(">>> ", recorded)
+    if may_hold_secret(source):
+        line.tape.mute("it is about a secret")
+    elif line.tape.has_left_out:
+        # What was read before is in the person's variables.
+        line.tape.mute("it may show again what was left out")
+
+
+def run_source(line: Line, source: str, namespace: dict[str, Any], *, name: str) -> object:
+    """
+    Record source and run it.
+
+    Args:
+        name: what tracebacks call it, such as a file's path.
+
+    Returns:
+        The value of an expression, None for statements.
+
+    Raises:
+        SessionEndedError: the road is not what it was.
+        AuditUnavailableError: the source could not be recorded.
+        BaseException: whatever the code raises.
+    """
+    enter(line, source)
+    # So that tracebacks can show the lines of what was typed.
+    linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
+    code = _expression(source, name) or compile(source, name, "exec", flags=_TOP_LEVEL_AWAIT, dont_inherit=True)
+    try:
+        # The whole purpose: the person's own code, in the person's own process.
+        result = eval(code, namespace)  # noqa: S307
+        if code.co_flags & inspect.CO_COROUTINE:
+            result = asyncio.run(result)
+    finally:
+        # What it tampered with is noticed, too, where it sent nothing after that.
+        Line.check(line)
+    return result
+
+
+def _expression(source: str, name: str) -> CodeType | None:
+    try:
+        code: CodeType = compile(source.strip(), name, "eval", flags=_TOP_LEVEL_AWAIT, dont_inherit=True)
+    except SyntaxError:
+        return None
+    return code
+
+
+def forget_current_directory() -> None:
+    """Import nothing from wherever the console happens to be started, unless PYTHONPATH names it."""
+    here = os.path.realpath(os.curdir)
+    wanted = {os.path.realpath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}
+    # The console's own code may lie there, where it is run from its source.
+    wanted.add(os.path.dirname(os.path.dirname(os.path.realpath(safeconsole.__file__))))  # noqa: PTH120
+    sys.path[:] = [path for path in sys.path if os.path.realpath(path or os.curdir) != here or here in wanted]
+    sys.path[:] = [path for path in sys.path if path not in {"", "."}]
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# One-shots: code from the command line, a file or a pipe, run once.
+
+
+FAILED, INTERRUPTED = 1, 130
+
+
+def run_script(line: Line, source: str, namespace: dict[str, Any], *, name: str) -> int:
+    """
+    Run code once; a last expression that has a value is printed.
+
+    Args:
+        name: what tracebacks call it.
+
+    Returns:
+        The exit code: 0, the console's own for what it refused or stopped, 1 for any other failure.
+    """
+    screen = line.screen
+    try:
+        with line.at_work():
+            result = run_source(line, source, namespace, name=name)
+            if result is not None:
+                screen.data.write(f"{result.text() if isinstance(result, Rows) else repr(result)}".rstrip("\n") + "\n")
+    except KeyboardInterrupt as error:
+        screen.messages.write(interrupted_text(error))
+        refusal = console_error(error)
+        return refusal.exit_code if refusal else INTERRUPTED
+    except Exception as error:  # noqa: BLE001 (it is the person's code that failed, and they are told)
+        screen.messages.write(failure_text(error, screen.messages_look))
+        refusal = console_error(error)
+        return refusal.exit_code if isinstance(refusal, SafeConsoleError) else FAILED
+    finally:
+        screen.data.flush()
+        screen.messages.flush()
+    return 0

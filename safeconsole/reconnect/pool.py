@@ -1,0 +1,369 @@
+"""Listens to one engine: opens its connections, looks at each before it is handed out, and at each error."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from sqlalchemy import event, exc
+from sqlalchemy.engine import Dialect, Engine, ExceptionContext
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from safeconsole.reconnect.board import Board, Node, PooledConnection, ProbeResult, Role, board_for, unfit_reason
+from safeconsole.reconnect.drivers import BUSY, DRIVERS, UNREACHABLE, code_of, is_lost, is_refused_for_role, text_of
+from safeconsole.reconnect.options import Counters, Options
+
+# --------------------------------------------------------------------------------------------------------------------
+# Ask a server who it is and whether it takes writes: one row, no privilege, no table.
+
+
+# On Aurora a reader reports innodb_read_only; everywhere else a replica must have read_only on.
+QUESTION = "SELECT @@read_only, @@innodb_read_only, @@hostname, @@port, @@server_id"
+
+
+def ask(connection: Any) -> ProbeResult:  # noqa: ANN401  (a connection of any driver)
+    """
+    Return what the server at the other end says of itself.
+
+    Raises:
+        Exception: the driver's own, when the connection does not answer.
+    """
+    cursor = connection.cursor()
+    try:
+        cursor.execute(QUESTION)
+        read_only, innodb_read_only, host, port, number = cursor.fetchone()
+    finally:
+        cursor.close()
+    return ProbeResult(writes=not (int(read_only) or int(innodb_read_only)), server=f"{host}:{port}/{number}")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Looks at the nodes that are not fit, from a thread of its own that lives only while there are some.
+
+
+FIRST_SECONDS = 0.05
+"""How soon the second look follows the first; each later one waits twice as long."""
+
+
+class Prober:
+    """
+    One engine's looks.
+
+    Args:
+        board: takes in what is found.
+        look: looks at one node; never raises.
+        longest_seconds: the longest wait between two looks.
+    """
+
+    def __init__(self, board: Board, look: Callable[[Node], ProbeResult], *, longest_seconds: float) -> None:
+        self._board = board
+        self._look = look
+        self._longest_seconds = longest_seconds
+        self._lock = threading.Lock()
+        self._alarm = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+
+    def alarm(self) -> None:
+        """Look now, and then often."""
+        with self._lock:
+            self._alarm.set()
+            # A process that was forked has the object, but not the thread.
+            if not self._stopped and (self._thread is None or not self._thread.is_alive()):
+                # A daemon: an application that leaves must not wait for a server that does not answer.
+                self._thread = threading.Thread(target=self._run, daemon=True, name="safeconsole-reconnect")
+                self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopped = True
+        self._alarm.set()
+
+    def _run(self) -> None:
+        wait_seconds = FIRST_SECONDS
+        while not self._stopped:
+            self._alarm.clear()
+            nodes = self._board.to_look_at()
+            self._look_at(nodes)
+            if not nodes and self._leave():
+                return
+            if self._alarm.wait(_about(wait_seconds)):
+                # Many alarms at once are one: what they are about is looked at together.
+                time.sleep(_about(FIRST_SECONDS))
+                wait_seconds = FIRST_SECONDS
+            else:
+                wait_seconds = min(wait_seconds * 2, self._longest_seconds)
+
+    def _look_at(self, nodes: tuple[Node, ...]) -> None:
+        """Look at nodes beside each other; each is reported at once: one that does not answer holds up no other."""
+        looks = [threading.Thread(target=self._look_at_one, args=(node,), daemon=True) for node in nodes]
+        for look in looks:
+            look.start()
+        for look in looks:
+            look.join()
+
+    def _look_at_one(self, node: Node) -> None:
+        self._board.report(node, self._look(node))
+
+    def _leave(self) -> bool:
+        with self._lock:
+            if self._alarm.is_set():
+                return False
+            self._thread = None
+            return True
+
+
+def _about(seconds: float) -> float:
+    """Return a time that many processes do not share."""
+    return seconds * random.uniform(0.5, 1.0)  # noqa: S311  (no secret)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Listens to one engine: opens its connections, looks at each before it is handed out, and at each error.
+#
+# Nothing that an application sent is ever sent again: whether a request is repeated, only the application knows.
+
+
+_KEY = "safeconsole.reconnect"
+_DEFAULT_PORT = 3306
+
+
+def install(
+    engine: Engine, *, role: Role = "primary", nodes: Sequence[str] = (), options: Options | None = None
+) -> Installed:
+    """
+    Make an engine's pool survive failovers.
+
+    Once for each engine, in the process that uses it (after a fork), and after listeners of `do_connect` of one's own,
+    such as one that fetches a token for each connection.
+
+    Args:
+        role: what its servers must be: "primary" for an engine that writes, "replica", or "any".
+        nodes: "host:port" of every node that may have the role, roles are found out; without them, the URL's host.
+        options: times.
+
+    Raises:
+        ValueError: another driver, another role, or an address that is not one.
+    """
+    if engine.dialect.driver not in DRIVERS:
+        raise ValueError(f"no reconnect for the driver {engine.dialect.driver}, only for {', '.join(DRIVERS)}")
+    if role not in ("primary", "replica", "any"):
+        raise ValueError(f"no such role: {role}")
+    board = board_for(role, [_address(node) for node in nodes] or [("", 0)])
+    return Installed(engine, board, options or Options())
+
+
+class Installed:
+    """One engine with its listeners; see `install`."""
+
+    def __init__(self, engine: Engine, board: Board, options: Options) -> None:
+        self._board = board
+        self._options = options
+        self._driver = DRIVERS[engine.dialect.driver]
+        self._dialect = engine.dialect
+        self._parameters: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+        self._prober = Prober(board, self._look, longest_seconds=options.probe_seconds)
+        self._engine = weakref.ref(engine)
+        weakref.finalize(engine, self._prober.stop)
+        for name, listener in self._listeners():
+            event.listen(engine, name, listener)
+
+    def counters(self) -> Counters:
+        """What happened since `install`."""
+        board = self._board
+        return Counters(**dict(board.counts), spread=board.spread(), unfit=board.unfit())
+
+    def uninstall(self) -> None:
+        """Stop listening; open connections stay, later ones go where the URL says; twice does nothing more."""
+        self._prober.stop()
+        engine = self._engine()
+        for name, listener in self._listeners():
+            if engine is not None and event.contains(engine, name, listener):
+                event.remove(engine, name, listener)
+
+    def _listeners(self) -> tuple[tuple[str, Any], ...]:
+        return (
+            ("do_connect", self._connect),
+            ("checkout", self._check),
+            ("close", self._closed),
+            ("detach", self._closed),
+            ("handle_error", self._failed),
+        )
+
+    # Opening.
+
+    def _connect(
+        self, dialect: Dialect, record: ConnectionPoolEntry, args: Sequence[Any], parameters: dict[str, Any]
+    ) -> DBAPIConnection:
+        """Open a connection to a fit node and prove it; waits for one as long as patience lasts."""
+        self._parameters = (tuple(args), dict(parameters))
+        options = self._options
+        until = time.monotonic() + options.patience_seconds
+        if time.monotonic() - self._board.troubled_seconds < options.jitter_seconds:
+            # All of a pool reconnects now, and so does every other process.
+            time.sleep(random.uniform(0, options.jitter_seconds))  # noqa: S311  (no secret)
+        while True:
+            if not self._board.has_fit():
+                self._prober.alarm()
+            node = self._board.reserve(until_seconds=until)
+            if node is None:
+                raise self._nowhere(dialect)
+            try:
+                opened = self._open(node, args, parameters)
+            except BaseException as error:
+                self._board.give_back(node)
+                self._board.count("connect_failures")
+                if code_of(error) not in UNREACHABLE | BUSY:
+                    raise
+                # Before giving up, too: the next request must not try the same node again.
+                self._after_failure(node, error)
+                if time.monotonic() > until:
+                    raise
+                continue
+            if (link := self._link(opened, node)) is not None:
+                record.info[_KEY] = link
+                # For a connection that is dropped without a word, which no event tells of.
+                weakref.finalize(opened, self._board.release, link)
+                return opened
+
+    def _open(self, node: Node, args: Sequence[Any], parameters: dict[str, Any]) -> DBAPIConnection:
+        """Open a connection; a node that takes it and then says nothing holds it up no longer than one that is gone."""
+        seconds = self._options.connect_seconds
+        aimed = self._driver.towards(parameters, node.address, seconds=seconds)
+        return self._dialect.connect(*args, **self._driver.limited(aimed, seconds=seconds))
+
+    def _after_failure(self, node: Node, error: BaseException) -> None:
+        if code_of(error) in BUSY:
+            time.sleep(random.uniform(0, FIRST_SECONDS * 4))  # noqa: S311
+            return
+        self._board.suspect(node, text_of(error))
+        self._prober.alarm()
+
+    def _link(self, opened: DBAPIConnection, node: Node) -> PooledConnection | None:
+        """Return what is known of a new connection, or None where it is of no use and was closed."""
+        finding = self._ask(opened)
+        self._driver.unlimit(opened, self._parameters[1])
+        # That there is no second one was seen by the look that made the node fit.
+        wrong = unfit_reason(self._board.role, finding, writers=1)
+        if wrong:
+            opened.close()
+            self._board.give_back(node)
+            self._board.count("connect_failures")
+            self._board.suspect(node, wrong)
+            return None
+        self._driver.keep_alive(opened)
+        self._board.count("connects")
+        now = time.monotonic()
+        self._board.proven(finding.server, now)
+        age = self._options.max_age_seconds * random.uniform(0.9, 1.0)  # noqa: S311
+        return PooledConnection(node=node, server=finding.server, ends_seconds=now + age)
+
+    def _nowhere(self, dialect: Dialect) -> Exception:
+        reasons = "; ".join(f"{name}: {why}" for name, why in self._board.unfit().items())
+        error: Exception = dialect.loaded_dbapi.OperationalError(
+            2003, f"no fit node as {self._board.role} in {self._options.patience_seconds:g} s: {reasons}"
+        )
+        return error
+
+    # Handing out.
+
+    def _check(self, opened: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
+        """Look at a connection before the application gets it; microseconds when nothing changed."""
+        board = self._board
+        link: PooledConnection | None = record.info.get(_KEY)
+        board.count("checkouts")
+        if link is None:
+            raise exc.DisconnectionError("opened before reconnect was installed")
+        if link.fresh:
+            link.fresh = False
+            return
+        now = time.monotonic()
+        if now >= link.ends_seconds:
+            board.count("too_old")
+            raise exc.DisconnectionError(f"older than {self._options.max_age_seconds:g} s")
+        if self._driver.has_ended(opened):
+            board.count("closed")
+            raise exc.DisconnectionError(f"closed by {link.node.name}")
+        if board.needs_proof(link.server, now, every_seconds=self._options.prove_seconds):
+            self._prove(opened, link)
+        if board.may_move(link.node, now, every_seconds=self._options.move_seconds):
+            board.count("moved")
+            raise exc.DisconnectionError(f"{link.node.name} has more connections than its share")
+
+    def _prove(self, opened: DBAPIConnection, link: PooledConnection) -> None:
+        board = self._board
+        board.count("proofs")
+        with self._driver.patience(opened, self._options.connect_seconds):
+            finding = self._ask(opened)
+        if finding.trouble:
+            board.count("closed")
+            self._suspect(link.node, finding.trouble)
+            raise exc.DisconnectionError(f"{link.node.name} does not answer: {finding.trouble}")
+        wrong = unfit_reason(board.role, finding, writers=1)
+        if wrong:
+            board.count("wrong_role")
+            board.trouble()
+            self._suspect(link.node, wrong)
+            raise exc.InvalidatePoolError(f"{link.node.name}: {wrong}")
+
+    def _suspect(self, node: Node, why: str) -> None:
+        self._board.suspect(node, why)
+        self._prober.alarm()
+
+    def _ask(self, opened: DBAPIConnection) -> ProbeResult:
+        """Ask a connection who is there; what goes wrong is what was found."""
+        try:
+            return ask(opened)
+        except Exception as error:  # noqa: BLE001  (of a driver that is not imported here)
+            return ProbeResult(trouble=text_of(error))
+
+    # Errors, ends, looks.
+
+    def _failed(self, context: ExceptionContext) -> None:
+        """Empty the pool after an error of the failover class; the error itself goes on to the application."""
+        error = context.original_exception
+        if context.connection is None:
+            return
+        refused = self._board.role == "primary" and is_refused_for_role(error)
+        if refused or context.is_disconnect or is_lost(error):
+            context.is_disconnect = True
+            context.invalidate_pool_on_disconnect = True
+            self._board.trouble()
+
+    def _closed(self, _opened: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        link: PooledConnection | None = record.info.pop(_KEY, None)
+        if link is not None:
+            self._board.release(link)
+
+    def _look(self, node: Node) -> ProbeResult:
+        args, parameters = self._parameters
+        seconds = self._options.connect_seconds
+        try:
+            aimed = self._driver.probing(
+                self._driver.towards(parameters, node.address, seconds=seconds), seconds=seconds
+            )
+            opened = self._dialect.connect(*args, **aimed)
+        except Exception as error:  # noqa: BLE001  (of a driver that is not imported here)
+            return ProbeResult(trouble=text_of(error), denied=code_of(error) not in UNREACHABLE | BUSY)
+        try:
+            return self._ask(opened)
+        finally:
+            opened.close()
+
+
+def _address(node: str) -> tuple[str, int]:
+    """Return host and port of "host", "host:port" or "[v6]:port". Raises ValueError."""
+    host, port = node, str(_DEFAULT_PORT)
+    if node.startswith("["):
+        host, _, rest = node[1:].partition("]")
+        port = rest.removeprefix(":") or port
+    elif ":" in node:
+        host, _, port = node.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ValueError(f"not a node's address: {node}")
+    return host, int(port)

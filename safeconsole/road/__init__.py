@@ -1,1 +1,0 @@
-"""What the road's one file stands on: the nodes, the considering, the agreements and the state of one session."""

@@ -1,0 +1,1 @@
+"""One person on one cluster: the gate, and what it stands on."""

@@ -1,0 +1,131 @@
+"""Admission: slots for heavy statements, and how many statements a minute."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from safeconsole.audit.record import Noticed
+from safeconsole.clock import Clock
+from safeconsole.cluster.engine import Connection
+from safeconsole.errors import NoFitNodeError, UnreachableError
+from safeconsole.policy.decision import Considered, Decision, Permit
+from safeconsole.policy.policy import Policy, is_heavy
+from safeconsole.session.custody import Custody
+from safeconsole.session.protocols import Presenter
+from safeconsole.session.recorder import Recorder
+
+# --------------------------------------------------------------------------------------------------------------------
+# How many statements one session sends a minute, so that a policy can bound its loops.
+
+
+MINUTE_SECONDS = 60
+
+
+class Rate:
+    """Counts by whole seconds: a quick loop of a minute is sixty numbers, not sixty thousand."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._counts: deque[list[int]] = deque()
+        self._total = 0
+
+    def sent(self) -> None:
+        """Count one statement, now."""
+        second = int(self._clock.monotonic())
+        if self._counts and self._counts[-1][0] == second:
+            self._counts[-1][1] += 1
+        else:
+            self._counts.append([second, 1])
+        self._total += 1
+
+    def read(self) -> tuple[int, float]:
+        """Return the statements sent in the last minute, and the seconds until the first of them is out of it."""
+        now = self._clock.monotonic()
+        while self._counts and int(now) - self._counts[0][0] >= MINUTE_SECONDS:
+            self._total -= self._counts.popleft()[1]
+        room_seconds = self._counts[0][0] + MINUTE_SECONDS - now if self._counts else 0.0
+        return self._total, round(max(room_seconds, 0.0), 1)
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The queue before a node: a heavy statement is sent only while it holds one of the node's slots.
+#
+# The slots are the server's own named locks, so that consoles that know nothing of each other count together
+# (`core.slots` says what is heavy and what the slots are called). Waiting is shown, bounded, and left with Ctrl-C.
+
+
+LOOK_SECONDS = 1.0
+"""Between two words to the person who waits."""
+
+
+class SlotQueue:
+    """One session's place in the queues of its nodes."""
+
+    def __init__(self, *, policy: Policy, custody: Custody, recorder: Recorder, clock: Clock) -> None:
+        self._slots = policy.slots
+        # A policy that only observes stops nothing, and so keeps nobody waiting.
+        self._counts = bool(policy.slots.at_once) and not policy.observe
+        self._custody = custody
+        self._recorder = recorder
+        self._clock = clock
+        self._holding: Connection | None = None
+        self._light: Decision | None = None
+
+    def proven(self, number: int, considered: Considered, permit: Permit, presenter: Presenter) -> Connection:
+        """
+        Return the proven connection for a permit, with a slot on its node where the statement is heavy.
+
+        Raises:
+            NoFitNodeError: no slot came free in time.
+            RefusedError, UnreachableError, ConfigurationError: as `Custody.proven` and `Connection.take_slot`.
+        """
+        connection = self._custody.proven(permit)
+        if not self._counts or considered.decision is self._light:
+            return connection
+        if not is_heavy(self._slots, considered.facts):
+            # What is decided by a precedent carries its very decision.
+            self._light = considered.decision
+            return connection
+        if not connection.has_slots:
+            self._note(number, f"{permit.node} has no slots, so that it is not counted")
+            return connection
+        self._holding = connection
+        if not self._take(number, permit, connection, presenter):
+            return connection
+        # Who waited was proven long ago, and an elevation may have ended since.
+        again = self._custody.proven(permit)
+        if again is not connection:
+            raise UnreachableError(f"the connection to {permit.node} was lost while it waited for a slot")
+        return again
+
+    def leave(self) -> None:
+        """Free what is held; never raises."""
+        holding, self._holding = self._holding, None
+        if holding is not None:
+            holding.free_slot()
+
+    def _take(self, number: int, permit: Permit, connection: Connection, presenter: Presenter) -> bool:
+        """Take a slot, waiting for it; whether it had to wait."""
+        names, most = self._slots.names, self._slots.wait_seconds
+        started, within = self._clock.monotonic(), 0.0
+        while not (name := connection.take_slot(names, within_seconds=within)):
+            waited = self._clock.monotonic() - started
+            if waited >= most:
+                raise NoFitNodeError(
+                    f"{permit.node} is at {len(names)} heavy statements already, as many as the policy lets run at a"
+                    f" time; none ended within {most:g} s, and nothing was sent",
+                    evidence=connection.slot_holders(names),
+                    instead="make it lighter, try again later, or use another node with --to NODE or \\use NODE",
+                )
+            if not within:
+                self._note(number, f"waits for one of {len(names)} slots on {permit.node}")
+            presenter.waits(
+                f"waits for one of {len(names)} slots on {permit.node}: {waited:.0f} of {most:g} s; Ctrl-C leaves"
+            )
+            within = min(LOOK_SECONDS, most - waited)
+        waited = self._clock.monotonic() - started
+        self._note(number, f"{name} on {permit.node}, {f'waited {waited:.1f} s' if within else 'at once'}")
+        return bool(within)
+
+    def _note(self, number: int, what: str) -> None:
+        self._recorder.append(Noticed(what=f"slot for statement {number}", detail=what))

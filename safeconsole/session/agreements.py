@@ -1,0 +1,264 @@
+"""Who has to agree to an elevation before it is granted: the person, a second one, and whoever must be told first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from safeconsole.approvals.requests import Approval, ApprovalRequest, Notice, SecondPerson, any_of, is_portable
+from safeconsole.audit.record import Approved, Journal, Noticed
+from safeconsole.clock import Clock
+from safeconsole.errors import RefusedError
+from safeconsole.policy.decision import Considered, ElevationRequest, Grant, Scope
+from safeconsole.policy.policy import ElevationSettings
+from safeconsole.session.protocols import People
+from safeconsole.session.visit import Visit
+from safeconsole.sqltext.redaction import hides_something, may_hold_secret
+
+
+class Agreements:
+    """Gets every yes that one session's policy asks for, and tells others what becomes of it."""
+
+    def __init__(
+        self,
+        *,
+        settings: ElevationSettings,
+        visit: Visit,
+        journal: Journal,
+        clock: Clock,
+        people: People,
+        is_the_demo: Callable[[], bool] = bool,
+    ) -> None:
+        self._settings = settings
+        self._visit = visit
+        self._journal = journal
+        self._clock = clock
+        self._people = people
+        self._is_the_demo = is_the_demo
+
+    @property
+    def _agent(self) -> str:
+        """
+        The agent that asks and may not elevate by itself, or "".
+
+        What a person may write into their own configuration, an agent may write there too: an exception counts where
+        the system's configuration sets the cluster, and on a demo that its own servers prove.
+        """
+        agent, visit = self._visit.person.agent, self._visit
+        excepted = not self._settings.waits_for_a_person(agent, visit.environment)
+        return "" if excepted and (not agent or visit.governed or self._is_the_demo()) else agent
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether an agent asks that may not elevate by itself."""
+        return bool(self._agent)
+
+    def require_askable(self, request: ElevationRequest) -> None:
+        """Refuse what the policy does not let anybody ask for. Raises RefusedError."""
+        cluster = self._visit.cluster
+        if self._agent and request.scope is Scope.BREAK_GLASS:
+            raise RefusedError(
+                f"an agent ({self._agent}) cannot elevate by itself, and no window is opened for one",
+                instead="a person opens it at a terminal, or approves one statement: "
+                f"safeconsole sql {cluster} -e SQL --reason TEXT --ticket ID --confirm {cluster}",
+            )
+        if self._settings.ticket_required and not request.ticket.strip():
+            raise RefusedError("the policy asks for a ticket", instead="give one with --ticket ID")
+        if request.window_seconds > self._settings.max_window_seconds:
+            raise RefusedError(
+                f"the policy allows {self._settings.max_window_seconds:.0f} s of elevation at most, "
+                f"{request.window_seconds:.0f} s were asked for",
+                instead="ask for less; a window can be asked for again when it is over",
+            )
+
+    def obtain(self, asked: Grant, considered: Considered | None, sql: str) -> None:
+        """
+        Get every yes.
+
+        Args:
+            sql: the statement as a second person may read it, "" for a window.
+
+        Raises:
+            SafeConsoleError: somebody did not give theirs.
+        """
+        cluster = asked.request.cluster
+        if not self._people.confirmer.elevate(asked.request, considered):
+            raise RefusedError(
+                f"the elevation was not granted: the name typed is not {cluster}",
+                instead=f"type the cluster's name at the question, or give --confirm {cluster}",
+            )
+        if self._needs_second(asked.request, considered):
+            self._have_approved(asked, considered, sql)
+        self._tell_first(asked)
+
+    def tell(self, grant: Grant, what: str, detail: str = "", *, concerns: tuple[str, ...] = ()) -> None:
+        """Tell others what became of an elevation; never waits, never raises."""
+        if self._people.notifier is not None:
+            self._people.notifier.notify(self._notice(grant, what, detail, concerns=concerns))
+
+    def settle(self) -> tuple[str, ...]:
+        """Give notices that are on their way a moment, and return what was not delivered."""
+        return self._people.notifier.settle() if self._people.notifier is not None else ()
+
+    def _tell_first(self, asked: Grant) -> None:
+        """Where the policy asks for it, nothing is granted before others know."""
+        if not self._settings.notice_required:
+            return
+        notifier = self._people.notifier
+        trouble = notifier.deliver(self._notice(asked, "about to be granted", "")) if notifier else "none is configured"
+        if trouble:
+            self._journal.append(Noticed(what="notice not delivered", detail=trouble), durable=True)
+            raise RefusedError(
+                f"the policy asks that others are told first, and the notice was not delivered: {trouble}",
+                instead="mend [notices] in the configuration, or its receiver",
+            )
+
+    def _notice(self, grant: Grant, what: str, detail: str, *, concerns: tuple[str, ...] = ()) -> Notice:
+        person, request = self._visit.person, grant.request
+        return Notice(
+            what=what,
+            elevation=grant.id,
+            time=self._clock.utc(),
+            person=person.name,
+            host=person.host,
+            agent=person.agent,
+            cluster=request.cluster,
+            environment=self._visit.environment,
+            scope=request.scope,
+            reason=request.reason,
+            ticket=request.ticket,
+            detail=detail,
+            concerns=concerns,
+        )
+
+    def _needs_second(self, request: ElevationRequest, considered: Considered | None) -> bool:
+        """Whether it needs two; a window covers every effect, so it needs what any of them needs."""
+        if self._agent:
+            return True
+        if request.scope is Scope.BREAK_GLASS or considered is None:
+            return bool(self._settings.two_persons)
+        return not considered.statement.effects.isdisjoint(self._settings.two_persons)
+
+    def _have_approved(self, asked: Grant, considered: Considered | None, sql: str) -> None:
+        """Get the second person's yes and record it, or that the policy lets this one go without."""
+        second = self._people.second
+        if second is None:
+            raise RefusedError("the policy asks for a second person, and nobody can be asked from here")
+        request = self._approval_request(asked, considered, sql, expires_epoch=second.expiry())
+        if not is_portable(request):
+            raise RefusedError("the statement is too long for a second person to read", instead="send it in parts")
+        # What one cannot be told from another by is not taken for the other.
+        told_apart = request.exact or request.scope == Scope.BREAK_GLASS
+        earlier = second.earlier(request) if told_apart else None
+        if earlier is not None:
+            self._record_approved(asked, earlier[1], f"asked for as {earlier[0].id}")
+            return
+        if self._agent:
+            self._leave_for_a_person(asked, request, second)
+        try:
+            approval = second.approve(request)
+        except RefusedError:
+            if not self._may_be_skipped(request, second.approvers(request.person)):
+                raise
+            self._record_skipped(asked, second.approvers(request.person))
+            return
+        self._record_approved(asked, approval)
+
+    def _leave_for_a_person(self, asked: Grant, request: ApprovalRequest, second: SecondPerson) -> None:
+        """Put an agent's request down for a person, and refuse until they have answered. Raises RefusedError."""
+        refusal = f"an agent ({self._agent}) cannot elevate by itself"
+        person = f"{request.person} runs it at a terminal"
+        if not second.approvers(request.person):
+            raise RefusedError(
+                f"{refusal}, and nobody is configured who could approve it",
+                instead=f"{person}, or [approvals.approvers] names who may approve",
+            )
+        if not request.exact:
+            raise RefusedError(f"{refusal}, and what holds a secret is not handed to a second person", instead=person)
+        waiting = second.put_down(request)
+        until = datetime.fromtimestamp(waiting.request.expires_epoch, UTC).strftime("%H:%M:%S UTC")
+        command = f"safeconsole approve {waiting.code}"
+        self._journal.append(Noticed(what="approval asked for", detail=waiting.request.id), durable=True)
+        others = second.approvers(request.person)
+        self.tell(asked, "waits for a person", f"until {until}: {command}", concerns=others)
+        again = "then run the same again, with --approval ANSWER" if waiting.by_hand else "then run the same again"
+        raise RefusedError(
+            f"{refusal}; somebody else than {request.person} has to approve exactly this statement",
+            evidence=request.evidence,
+            instead=f"{any_of(others)} runs `{command}` before {until}; {again}",
+        )
+
+    def _may_be_skipped(self, request: ApprovalRequest, skipped: tuple[str, ...]) -> bool:
+        """Whether the policy lets an emergency go without the second person, and the person says that this is one."""
+        return (
+            self._settings.approval_may_be_skipped
+            and not self._visit.person.agent
+            and bool(skipped)
+            and self._people.confirmer.skip_approval(request, skipped)
+        )
+
+    def _record_approved(self, asked: Grant, approval: Approval, reason: str = "") -> None:
+        """Record a second person's yes; the name in the environment may hide that they are the first. RefusedError."""
+        login = self._visit.person.login
+        if approval.approver == login:
+            raise RefusedError(
+                f"the approval does not count: {login} is the account that asks",
+                instead="somebody else has to approve it",
+            )
+        self._journal.append(
+            Approved(
+                statement=asked.request.statement,
+                request=asked.id,
+                approver=approval.approver,
+                answer="approved",
+                digest=asked.request.digest,
+                key=approval.key,
+                reason=reason,
+            ),
+            durable=True,
+        )
+
+    def _record_skipped(self, asked: Grant, skipped: tuple[str, ...]) -> None:
+        names = ", ".join(skipped)
+        self._journal.append(
+            Approved(
+                statement=asked.request.statement,
+                request=asked.id,
+                approver=names,
+                answer="skipped",
+                digest=asked.request.digest,
+                reason=asked.request.reason,
+            ),
+            durable=True,
+        )
+        self.tell(asked, "approval skipped", f"not waited for {names}", concerns=skipped)
+
+    def _approval_request(
+        self, asked: Grant, considered: Considered | None, sql: str, *, expires_epoch: int
+    ) -> ApprovalRequest:
+        request, person = asked.request, self._visit.person
+        return ApprovalRequest(
+            id=asked.id,
+            cluster=request.cluster,
+            environment=self._visit.environment,
+            server=request.server,
+            node=(considered.node or "") if considered and request.server else "",
+            person=person.name,
+            host=person.host,
+            agent=person.agent,
+            reason=request.reason,
+            ticket=request.ticket,
+            scope=request.scope,
+            sql=sql if request.digest else "",
+            digest=request.digest,
+            exact=request.exact if considered and _is_shown_whole(considered.statement.text, sql) else "",
+            schema=request.schema,
+            evidence=considered.evidence if considered and request.digest else request.evidence,
+            window_seconds=request.window_seconds,
+            expires_epoch=expires_epoch,
+        )
+
+
+def _is_shown_whole(text: str, shown: str) -> bool:
+    """Whether a statement as a second person reads it lacks no secret; its comments may be gone, and hold none."""
+    return not hides_something(shown) and (shown == text.strip() or not may_hold_secret(text))

@@ -1,0 +1,241 @@
+"""Elevation: the states it goes through, and how a session is elevated and stops being it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+from msgspec.structs import replace
+
+from safeconsole.audit.record import ElevationChanged, Journal
+from safeconsole.clock import Clock
+from safeconsole.errors import AuditUnavailableError, RefusedError, SafeConsoleError
+from safeconsole.policy.decision import Considered, ElevationRequest, ElevationState, Grant, Scope, covers
+from safeconsole.policy.policy import ElevationSettings
+from safeconsole.policy.watchdog import followed
+from safeconsole.session.agreements import Agreements
+from safeconsole.session.protocols import People
+from safeconsole.session.visit import Visit
+
+# --------------------------------------------------------------------------------------------------------------------
+# How a person goes beyond the policy: one table of states, one value that proves it.
+#
+# A grant exists only in state GRANTED, is bound to one cluster, and for the scope STATEMENT also to one exact text
+# and one server identity, for one attempt. Every way out of GRANTED is final.
+
+
+class ElevationEvent(StrEnum):
+    """What can happen to it."""
+
+    RECORDED_YES = "recorded-yes"
+    ANSWERED_NO = "answered-no"
+    INTERRUPTED = "interrupted"
+    USED = "used"
+    ATTEMPT_OVER = "attempt-over"
+    TIME_PASSED = "time-passed"
+    STOOD_DOWN = "stood-down"
+    FAILED_OVER = "failed-over"
+    RECONNECTED = "reconnected"
+    EDITED = "edited"
+    POLICY_CHANGED = "policy-changed"
+    SESSION_ENDED = "session-ended"
+
+
+ELEVATION_TRANSITIONS: dict[tuple[ElevationState, ElevationEvent], ElevationState] = {
+    # RECORDED_YES MUST mean that the grant is durable in the journal already.
+    (ElevationState.ASKED, ElevationEvent.RECORDED_YES): ElevationState.GRANTED,
+    (ElevationState.ASKED, ElevationEvent.ANSWERED_NO): ElevationState.DECLINED,
+    (ElevationState.ASKED, ElevationEvent.INTERRUPTED): ElevationState.DECLINED,
+    (ElevationState.ASKED, ElevationEvent.TIME_PASSED): ElevationState.DECLINED,
+    (ElevationState.ASKED, ElevationEvent.SESSION_ENDED): ElevationState.DECLINED,
+    (ElevationState.ASKED, ElevationEvent.FAILED_OVER): ElevationState.DECLINED,
+    # A grant of one statement is for one attempt to run it, whether it was sent or not.
+    (ElevationState.GRANTED, ElevationEvent.USED): ElevationState.EXPIRED,
+    (ElevationState.GRANTED, ElevationEvent.ATTEMPT_OVER): ElevationState.EXPIRED,
+    (ElevationState.GRANTED, ElevationEvent.TIME_PASSED): ElevationState.EXPIRED,
+    (ElevationState.GRANTED, ElevationEvent.STOOD_DOWN): ElevationState.STOOD_DOWN,
+    (ElevationState.GRANTED, ElevationEvent.FAILED_OVER): ElevationState.VOIDED,
+    (ElevationState.GRANTED, ElevationEvent.RECONNECTED): ElevationState.VOIDED,
+    (ElevationState.GRANTED, ElevationEvent.EDITED): ElevationState.VOIDED,
+    (ElevationState.GRANTED, ElevationEvent.POLICY_CHANGED): ElevationState.VOIDED,
+    (ElevationState.GRANTED, ElevationEvent.SESSION_ENDED): ElevationState.VOIDED,
+}
+
+
+def next_state(state: ElevationState, event: ElevationEvent) -> ElevationState:
+    """Return the state after an event. Raises ValueError: the event cannot happen in that state."""
+    return followed(ELEVATION_TRANSITIONS, state, event, what="an elevation")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# How a session is elevated and stops being it: ask, record, only then hold.
+#
+# The states are `core.elevation`'s table. A state changes after its record is durable; a person who is asked and
+# interrupts has not granted.
+
+
+class Elevations:
+    """
+    At most one elevation at a time, for one session.
+
+    Args:
+        closed: says why no more are granted in this session, "" while they may be.
+        is_the_demo: whether the cluster's own nodes prove that it is the demo that it is said to be.
+    """
+
+    def __init__(  # noqa: PLR0913 (the parts that the gate brings together, each named)
+        self,
+        *,
+        settings: ElevationSettings,
+        visit: Visit,
+        journal: Journal,
+        clock: Clock,
+        people: People,
+        closed: Callable[[], str] = str,
+        is_the_demo: Callable[[], bool] = bool,
+    ) -> None:
+        self._agreements = Agreements(
+            settings=settings, visit=visit, journal=journal, clock=clock, people=people, is_the_demo=is_the_demo
+        )
+        self._journal = journal
+        self._clock = clock
+        self._closed = closed
+        self._grant: Grant | None = None
+        self._asked = 0
+        self.broke_the_glass = False
+        """Whether a break-glass window was granted in this session."""
+
+    @property
+    def is_held(self) -> bool:
+        """Whether a grant is held; its time may be over."""
+        return self._grant is not None
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether an agent asks, whose requests wait for somebody else."""
+        return self._agreements.needs_a_person
+
+    @property
+    def has_window(self) -> bool:
+        """Whether a break-glass window is held; its time may be over."""
+        return self._grant is not None and self._grant.request.scope is Scope.BREAK_GLASS
+
+    def current(self) -> Grant | None:
+        """The grant in force, or None; one whose time is over ends here, and is recorded."""
+        grant = self._grant
+        if grant is not None and not grant.granted_seconds <= self._clock.monotonic() < grant.ends_seconds:
+            self.end(ElevationEvent.TIME_PASSED)
+        return self._grant
+
+    def covering(self, text: str, server: str) -> Grant | None:
+        """The grant in force for a statement, exactly as written, on an instance, or None."""
+        grant = self.current()
+        return grant if grant is not None and covers(grant, text, server, self._clock.monotonic()) else None
+
+    def remaining_seconds(self) -> float:
+        """Seconds left of the grant in force, 0 without one."""
+        grant = self.current()
+        return grant.ends_seconds - self._clock.monotonic() if grant is not None else 0.0
+
+    def ask(self, request: ElevationRequest, considered: Considered | None, *, sql: str = "") -> Grant:
+        """
+        Ask the person, and a second one where the policy says so; hold the grant when the yes is on disk.
+
+        Args:
+            request: what is asked for.
+            considered: the statement behind it, if there is one.
+            sql: its text as a second person may read it.
+
+        Raises:
+            RefusedError: policy forbids the request, or the person did not grant it.
+            AuditUnavailableError: it could not be recorded; nothing is granted.
+        """
+        closed = self._closed()
+        if closed:
+            raise RefusedError(
+                f"no elevation is granted any more: {closed}",
+                instead="open a new session: it begins with the policy as it is now",
+            )
+        self._agreements.require_askable(request)
+        self._asked += 1
+        asked = Grant(
+            id=f"{self._journal.session}.{self._asked}",
+            request=request,
+            granted_seconds=self._clock.monotonic(),
+            ends_seconds=self._clock.monotonic(),
+            state=ElevationState.ASKED,
+        )
+        self._record(asked, "asked")
+        try:
+            self._agreements.obtain(asked, considered, sql)
+        except AuditUnavailableError:
+            raise
+        except KeyboardInterrupt:
+            self._move(asked, ElevationEvent.INTERRUPTED)
+            raise RefusedError("the elevation was not granted: interrupted", instead="ask again") from None
+        except BaseException as error:
+            # A question that broke was not answered.
+            refused = isinstance(error, SafeConsoleError)
+            self._move(asked, ElevationEvent.ANSWERED_NO if refused else ElevationEvent.INTERRUPTED)
+            raise
+        # One at a time: what was granted before ends with its own record, and is not quietly prolonged.
+        self.end(ElevationEvent.STOOD_DOWN)
+        now = self._clock.monotonic()
+        granted = replace(asked, granted_seconds=now, ends_seconds=now + request.window_seconds)
+        # MUST be durable before it is held: there is no elevation that the journal does not know.
+        self._grant = self._move(granted, ElevationEvent.RECORDED_YES)
+        self.broke_the_glass |= self.has_window
+        return self._grant
+
+    def end(self, event: ElevationEvent) -> None:
+        """End the grant in force, if there is one; it ends even when that cannot be recorded."""
+        grant, self._grant = self._grant, None
+        if grant is not None:
+            self._move(grant, event)
+
+    def use(self, sql: str) -> None:
+        """Tell that the grant in force is used for a statement; one for a single statement ends with it."""
+        grant = self._grant
+        if grant is None:
+            return
+        self._agreements.tell(grant, "used", sql)
+        if grant.request.scope is Scope.STATEMENT:
+            self.end(ElevationEvent.USED)
+
+    def end_attempt(self) -> None:
+        """End a grant for a single statement with the attempt to run it, whether it was sent or not."""
+        if self._grant is not None and self._grant.request.scope is Scope.STATEMENT:
+            self.end(ElevationEvent.ATTEMPT_OVER)
+
+    def settle(self) -> tuple[str, ...]:
+        """Give notices that are on their way a moment, and return what was not delivered."""
+        return self._agreements.settle()
+
+    def _move(self, grant: Grant, event: ElevationEvent) -> Grant:
+        moved = replace(grant, state=next_state(grant.state, event))
+        self._record(moved, event)
+        return moved
+
+    def _record(self, grant: Grant, event: str) -> None:
+        request = grant.request
+        self._journal.append(
+            ElevationChanged(
+                id=grant.id,
+                state=grant.state,
+                event=event,
+                scope=request.scope,
+                cluster=request.cluster,
+                reason=request.reason,
+                ticket=request.ticket,
+                digest=request.digest,
+                statement=request.statement,
+                server=request.server,
+                window_seconds=request.window_seconds,
+            ),
+            durable=True,
+        )
+        # Told after it is durable, and only what others need: what they are told of is in the journal.
+        told = {ElevationState.ASKED: "asked", ElevationState.GRANTED: "granted"}.get(
+            grant.state, f"ended ({grant.state})"
+        )
+        self._agreements.tell(grant, told)

@@ -1,0 +1,86 @@
+"""What a session needs from the face that opened it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from safeconsole.approvals.requests import ApprovalRequest, Notifier, SecondPerson
+from safeconsole.audit.record import Record
+from safeconsole.cluster.engine import Column, Row
+from safeconsole.policy.decision import Considered, ElevationRequest
+from safeconsole.policy.watchdog import Sample
+
+
+class Confirmer(Protocol):
+    """Asks the person; without a terminal every answer is no."""
+
+    def confirm(self, considered: Considered) -> bool:
+        """Show the evidence and ask whether to run exactly this statement."""
+        ...
+
+    def elevate(self, request: ElevationRequest, considered: Considered | None) -> bool:
+        """Show the evidence and have the cluster's name typed; an interrupt is a no."""
+        ...
+
+    def show_approval(self, code: str, request: ApprovalRequest) -> None:
+        """Show what a second person runs; their answer comes by itself."""
+        ...
+
+    def paste_approval(self, code: str, request: ApprovalRequest) -> str:
+        """Show what a second person runs and return the answer that the person pastes, "" for none."""
+        ...
+
+    def skip_approval(self, request: ApprovalRequest, skipped: tuple[str, ...]) -> bool:
+        """Say who would be left out and that they are told, and have it asked for by name; an interrupt is a no."""
+        ...
+
+
+class People(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Who is asked, and who is told.
+
+    Attributes:
+        confirmer: asks the person.
+        second: gets somebody else's approval, or None where nobody can be asked.
+        notifier: tells others, or None where nobody is to be told.
+    """
+
+    confirmer: Confirmer
+    second: SecondPerson | None = None
+    notifier: Notifier | None = None
+
+
+class Presenter(Protocol):
+    """Shows one statement's result as it arrives."""
+
+    @property
+    def wants_text(self) -> bool:
+        """Whether values are wanted as the text the server sent (exports)."""
+        ...
+
+    def waits(self, what: str) -> None:
+        """A statement is not sent yet, because it waits: for `what`, which is said again while it lasts."""
+        ...
+
+    def begin(self, considered: Considered, columns: tuple[Column, ...]) -> None:
+        """A statement was sent; its rows follow."""
+        ...
+
+    def rows(self, batch: Sequence[Row]) -> None:
+        """More rows."""
+        ...
+
+    def progress(self, sample: Sample) -> None:
+        """The statement still runs; called from another thread."""
+        ...
+
+    def warned(self, warnings: Sequence[str]) -> None:
+        """Take what the server warned of once all rows were read, one line each; `end` follows. MUST not fail."""
+        ...
+
+    def end(self, ended: Record) -> None:
+        """It is over; the outcome record says how."""
+        ...

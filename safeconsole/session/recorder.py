@@ -1,0 +1,342 @@
+"""Which record each step of the road leaves in the journal, and what of a text may stand in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+from msgspec import structs
+
+from safeconsole.audit.record import Asked, Decided, Disagreed, Ended, Intent, Journal, Record, Sampled
+from safeconsole.cluster.engine import Completion
+from safeconsole.errors import AuditUnavailableError, OutcomeUnknownError, SafeConsoleError, ServerError, StoppedError
+from safeconsole.policy.decision import Considered, Permit
+from safeconsole.policy.limits import LIMIT_NAMES, Limits
+from safeconsole.policy.watchdog import Sample
+from safeconsole.session.result import Tally
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.literal_rules import LiteralKey, LiteralRules, Treatment
+from safeconsole.sqltext.redaction import Handling, redacted, redacted_message
+from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.vocabulary import OutcomeKind
+
+# --------------------------------------------------------------------------------------------------------------------
+# The records of one statement's way, made from the values that the road hands along.
+
+
+class Done(Protocol):
+    """What the record needs of a completion."""
+
+    @property
+    def changed_rows(self) -> int:
+        """Rows changed."""
+        ...
+
+    @property
+    def peak_memory_bytes(self) -> int:
+        """Highest session memory."""
+        ...
+
+    @property
+    def inserted_id(self) -> int:
+        """The number that the server gave to the first row inserted."""
+        ...
+
+
+def _named(limits: Limits) -> dict[str, float]:
+    return {name: getattr(limits, name) for name in LIMIT_NAMES}
+
+
+def asked(number: int, statement: Statement, sql: str, *, by_console: bool = False) -> Asked:
+    """Return the record of a statement that was asked for; `sql` is its redacted text."""
+    return Asked(
+        statement=number,
+        sql=sql,
+        digest=statement.digest,
+        kind=statement.kind,
+        effects=tuple(sorted(statement.effects)),
+        tables=tuple(str(table) for table in statement.tables),
+        hazards=tuple(hazard.id for hazard in statement.hazards),
+        by_console=by_console,
+    )
+
+
+def decided(number: int, considered: Considered) -> Decided:
+    """Return the record of a decision, with the facts it was made on."""
+    decision = considered.decision
+    return Decided(
+        statement=number,
+        verdict=decision.verdict.word,
+        rules=decision.rules,
+        policy=decision.policy,
+        route=considered.route,
+        node=considered.node or "",
+        server=considered.identity.server if considered.identity else "",
+        facts=dict(considered.facts),
+        limits=_named(decision.limits),
+        message=decision.message,
+        observed=decision.observed,
+    )
+
+
+def intent(number: int, permit: Permit, sql: str, guards: dict[str, str]) -> Intent:
+    """Return the record of what is about to be sent; `guards` as read back from the server."""
+    return Intent(
+        statement=number,
+        sql=sql,
+        digest=permit.statement.digest,
+        node=permit.node,
+        server=permit.identity.server,
+        role=permit.route,
+        account=permit.account,
+        read_only=permit.read_only,
+        guards=guards,
+        limits=_named(permit.limits),
+        elevation=permit.elevation,
+    )
+
+
+def sampled(number: int, sample: Sample) -> Sampled:
+    """Return the record of one look at a running statement."""
+    return Sampled(
+        statement=number,
+        elapsed_seconds=sample.elapsed_seconds,
+        session_memory_bytes=sample.session_memory_bytes,
+        instance_memory_bytes=sample.instance_memory_bytes,
+        free_memory_bytes=sample.free_memory_bytes,
+        rows=sample.rows,
+    )
+
+
+def refused(number: int, error: SafeConsoleError, message: str) -> Ended:
+    """Return the outcome of a statement that was not sent; `message` is the error's redacted text."""
+    code = error.code if isinstance(error, ServerError) else 0
+    return Ended(statement=number, outcome=OutcomeKind.REFUSED, server_error=code, message=message)
+
+
+def done(number: int, *, rows: int, bytes_: int, elapsed_seconds: float, completion: Done) -> Ended:
+    """Return the outcome of a statement that ended well."""
+    return Ended(
+        statement=number,
+        outcome=OutcomeKind.DONE,
+        rows=rows,
+        bytes=bytes_,
+        changed_rows=completion.changed_rows,
+        elapsed_seconds=elapsed_seconds,
+        peak_memory_bytes=completion.peak_memory_bytes,
+        inserted_id=completion.inserted_id,
+    )
+
+
+def failed(number: int, error: SafeConsoleError, message: str, *, rows: int, bytes_: int, elapsed: float) -> Ended:
+    """Return the outcome of a statement that was sent and did not end well; `message` is the redacted text."""
+    stopped = error if isinstance(error, StoppedError) else None
+    kind = OutcomeKind.STOPPED if stopped else OutcomeKind.REFUSED
+    return Ended(
+        statement=number,
+        outcome=OutcomeKind.UNKNOWN if isinstance(error, OutcomeUnknownError) else kind,
+        rows=rows,
+        bytes=bytes_,
+        elapsed_seconds=elapsed,
+        truncated=rows > 0,
+        stopped_by=stopped.by if stopped else "",
+        ceiling=stopped.ceiling if stopped else "",
+        kill=stopped.verified if stopped else "",
+        server_error=error.code if isinstance(error, ServerError) else 0,
+        message=message,
+    )
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Writes the road's steps into the journal: which record a step leaves, and what of a text may stand in it.
+
+
+SIGNALLED = 1644
+"""The error of SIGNAL. Source: MySQL 9.7 and MariaDB 10.11 manuals, ER_SIGNAL_EXCEPTION."""
+
+RECORDED_SAMPLE_SECONDS = 1.0
+"""Between two recorded looks at a running statement."""
+
+
+class Looks:
+    """
+    What was seen of one running statement.
+
+    Attributes:
+        number: the statement's.
+        last: the latest sample, None before there was one.
+        peak_memory_bytes: highest session memory.
+        recorded_seconds: when the latest recorded sample was taken, 0 before there was one.
+    """
+
+    def __init__(self, *, number: int) -> None:
+        self.number = number
+        self.last: Sample | None = None
+        self.peak_memory_bytes = 0
+        self.recorded_seconds = 0.0
+
+    def take(self, sample: Sample) -> None:
+        """See one more."""
+        self.last = sample
+        self.peak_memory_bytes = max(self.peak_memory_bytes, sample.session_memory_bytes or 0)
+
+
+class Recorder:
+    """
+    The session's journal, as the road writes to it.
+
+    Args:
+        journal: where records go.
+        rules: how the servers read text.
+        literals: what the policy says of statements' literals.
+    """
+
+    def __init__(self, journal: Journal, *, rules: Callable[[], LexicalRules], literals: LiteralRules) -> None:
+        self._journal = journal
+        self._rules = rules
+        self._literals = literals
+        self._failed: AuditUnavailableError | None = None
+        # A statement's text stands in two records, and in more where it elevates.
+        self._shown: tuple[Statement | None, str] = (None, "")
+        self._looks = Looks(number=-1)
+
+    @property
+    def session(self) -> str:
+        """The session's id."""
+        return self._journal.session
+
+    @property
+    def literal_key(self) -> LiteralKey:
+        """What literals are hashed with."""
+        return self._journal.literal_key
+
+    def append(self, record: Record, *, durable: bool = False) -> None:
+        """
+        Add one record; see `interfaces.Journal`.
+
+        Raises:
+            AuditUnavailableError: it cannot be written, or one before it could not: a journal with a hole proves
+                nothing, so the session is over as far as sending goes.
+        """
+        if self._failed is not None:
+            raise AuditUnavailableError(
+                f"{self._failed.message}; nothing more is sent in this session",
+                instead=f"{self._failed.instead}, then open a new session",
+            )
+        try:
+            self._journal.append(record, durable=durable)
+        except AuditUnavailableError as error:
+            self._failed = error
+            raise
+
+    def close(self) -> None:
+        """Make everything durable and close; see `interfaces.Journal`."""
+        self._journal.close()
+
+    def asked(self, number: int, statement: Statement, *, by_console: bool) -> None:
+        """Record that a statement was asked for."""
+        self.append(asked(number, statement, self.text_of(statement), by_console=by_console))
+
+    def decided(self, number: int, considered: Considered) -> None:
+        """Record what was decided, and what the server said of it; servers quote the statement."""
+        said = considered.estimate.objection
+        record = decided(number, considered)
+        if said:
+            shown = self._message(said, considered.statement)
+            facts = {**record.facts, "estimate.objection": shown}
+            record = structs.replace(record, facts=facts, message=record.message.replace(said, shown))
+        self.append(record)
+        if considered.estimate.disagrees:
+            code, servers = considered.estimate.objection_code, record.facts["estimate.objection"]
+            self.append(Disagreed(statement=number, ours="read", servers=servers, code=code))
+
+    def intent(self, number: int, permit: Permit, guards: dict[str, str]) -> None:
+        """Record what is about to be sent; durable on return."""
+        self.append(intent(number, permit, self.text_of(permit.statement), guards), durable=True)
+
+    def ended(self, ended: Ended, *, durable: bool) -> None:
+        """
+        Record how a statement ended.
+
+        Raises:
+            AuditUnavailableError: it cannot be; what was sent was sent all the same, and the message says so.
+        """
+        try:
+            self._last_look(ended)
+            self.append(ended, durable=durable)
+        except AuditUnavailableError as error:
+            if ended.outcome == OutcomeKind.REFUSED:
+                raise
+            raise AuditUnavailableError(
+                f"the statement was sent, and how it ended ({ended.outcome}) is not on record: {error.message}",
+                instead=error.instead,
+            ) from error
+
+    def refused(self, number: int, statement: Statement, error: SafeConsoleError) -> Ended:
+        """Return the outcome of a statement that was not sent."""
+        return refused(number, error, self._redacted_error(statement, error))
+
+    def failed(self, number: int, statement: Statement, error: SafeConsoleError, tally: Tally) -> Ended:
+        """Return the outcome of a statement that was sent and did not end well."""
+        said, seconds = self._redacted_error(statement, error), tally.elapsed_seconds
+        ended = failed(number, error, said, rows=tally.rows, bytes_=tally.bytes, elapsed=seconds)
+        peak = self._looks.peak_memory_bytes if self._looks.number == number else 0
+        return structs.replace(ended, peak_memory_bytes=peak)
+
+    def done(self, number: int, completion: Completion, tally: Tally) -> Ended:
+        """Return the outcome of a statement that ended well."""
+        return done(
+            number, rows=tally.rows, bytes_=tally.bytes, elapsed_seconds=tally.elapsed_seconds, completion=completion
+        )
+
+    def watching(self, number: int, show: Callable[[Sample], None]) -> Callable[[Sample], None]:
+        """Return what takes a running statement's samples: shows all of them, and records one a second."""
+        looks = self._looks = Looks(number=number)
+
+        def watch(sample: Sample) -> None:
+            looks.take(sample)
+            show(sample)
+            if sample.elapsed_seconds - looks.recorded_seconds < RECORDED_SAMPLE_SECONDS:
+                return
+            looks.recorded_seconds = sample.elapsed_seconds
+            # A journal that cannot be written is found out by the outcome; the watchdog goes on.
+            with suppress(AuditUnavailableError):
+                self.append(sampled(number, sample))
+
+        return watch
+
+    def _last_look(self, ended: Ended) -> None:
+        """Record what was read last: of a statement that was stopped, it is why."""
+        looks = self._looks
+        wanted = looks.recorded_seconds > 0 or ended.outcome == OutcomeKind.STOPPED
+        if looks.number != ended.statement or looks.last is None or not wanted:
+            return
+        if looks.last.elapsed_seconds > looks.recorded_seconds:
+            self.append(sampled(looks.number, looks.last))
+
+    def text_of(self, statement: Statement) -> str:
+        """Return a statement as the journal may hold it."""
+        held, shown = self._shown
+        if held is not statement:
+            literals = self._literals.of_statement(statement)
+            handling = Handling(rules=self._rules(), literals=literals, key=self.literal_key)
+            shown = redacted(statement.text, statement.kind, handling)
+            self._shown = (statement, shown)
+        return shown
+
+    def readable(self, statement: Statement) -> str:
+        """Return a statement as a second person reads it: nobody can approve what they are not shown."""
+        return redacted(statement.text, statement.kind, Handling(rules=self._rules()))
+
+    def _redacted_error(self, statement: Statement, error: SafeConsoleError) -> str:
+        if redacted_message(error.message, statement.text) != error.message:
+            # What is shown ends up in logs and tracebacks: a server's quotation of a password is not handed on at all.
+            error.reword(lambda said: redacted_message(said, statement.text))
+        return self._message(error.message, statement, code=error.code if isinstance(error, ServerError) else 0)
+
+    def _message(self, said: str, statement: Statement, *, code: int = 0) -> str:
+        literals = self._literals.of_statement(statement)
+        if code == SIGNALLED and literals.strictest is not Treatment.KEEP:
+            return f"<left out: the words of a trigger or a routine, which may quote values> ({code})"
+        return redacted_message(said, statement.text, literals)

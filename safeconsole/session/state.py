@@ -1,0 +1,155 @@
+"""What a session set on its connections: variables, settings, and its own writes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from safeconsole.clock import Clock
+from safeconsole.cluster.engine import Connection, Engine
+from safeconsole.errors import DeniedError
+from safeconsole.policy.decision import Permit
+from safeconsole.session.transactions import place_of
+from safeconsole.sqltext.lexer import LexicalRules, TokenKind, tokens
+from safeconsole.sqltext.statement import BEGINS, ENDS, NEEDS_ONE, Statement
+from safeconsole.sqltext.vocabulary import Effect, NodeName, Route
+
+# --------------------------------------------------------------------------------------------------------------------
+# What a person set that lives on one connection only: user variables, harmless settings, prepared counts.
+#
+# The schema is no part of it: every connection is opened in the session's own.
+
+
+_ELSEWHERE = BEGINS | ENDS | NEEDS_ONE | {"use", "deallocate prepare", "drop prepare", "unlock table", "unlock tables"}
+
+
+def sets_state(statement: Statement) -> bool:
+    """Whether something stays set on the connection that a statement ran on."""
+    return Effect.SESSION in statement.effects and statement.kind not in _ELSEWHERE and not statement.keeps_nothing
+
+
+def names_variable(statement: Statement, rules: LexicalRules) -> str:
+    """Return the first user variable that a statement names, or ""."""
+    if "@" not in statement.text:
+        return ""
+    named = (token.text for token in tokens(statement.text, rules) if token.kind is TokenKind.VARIABLE)
+    return next(named, "")
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Knows where the person's variables and settings live, and says when a statement runs where they are not set.
+#
+# They stay on the connection that they were set on. Lost in silence, the next statement would mean something else: a
+# time zone is the server's again, a variable is NULL.
+
+
+class SessionState:
+    """Where one session's variables and settings live: on the connection of the statement that set one last."""
+
+    def __init__(self) -> None:
+        self._held_by: Connection | None = None
+        self._place = ""
+        self._told: set[int] = set()
+
+    @property
+    def is_set(self) -> bool:
+        """Whether anything was set in this session that is not known to be gone."""
+        return self._held_by is not None
+
+    def was_done(self, permit: Permit, connection: Connection) -> None:
+        """Remember where a statement set something, if it did."""
+        if sets_state(permit.statement):
+            self._held_by, self._place = connection, place_of(permit.node, permit.account)
+            self._told.clear()
+
+    def note_before(self, permit: Permit, connection: Connection, rules: LexicalRules) -> str:
+        """
+        Return what to tell the person of what is not set where a statement is about to run, or "".
+
+        Raises:
+            DeniedError: it changes something by a variable that is not set there.
+        """
+        holder, place = self._held_by, self._place
+        if holder is None or holder is connection:
+            return ""
+        variable = names_variable(permit.statement, rules)
+        here = place_of(permit.node, permit.account)
+        if variable and permit.changes:
+            raise DeniedError(
+                f"nothing was sent: {variable} was set on {place}, and is not set on {here}: it would be NULL there",
+                instead="write the value itself, or set the variable inside the transaction",
+            )
+        if holder.broken:
+            self._held_by = None
+            return f"what you set on {place} is gone with its connection: variables and settings start anew on {here}"
+        if id(connection) in self._told and not variable:
+            return ""
+        self._told.add(id(connection))
+        return f"variables and settings that you set on {place} are not set on {here}"
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# Reading one's own writes: a read on a replica waits for what this session changed on the primary, or is said to be
+# old.
+#
+# Every read of tables waits, not only one that names what was changed: a view may stand between.
+
+
+WAIT_SECONDS = 1.0
+"""How long a read waits at most; replicas that are fit are mostly milliseconds behind."""
+
+
+class OwnWrites:
+    """
+    What one session wrote, and which replicas have it.
+
+    Args:
+        shows_all_since: whether a node's last reading says that it has all that was written before a clock reading;
+            asked where servers keep no account of their history.
+    """
+
+    def __init__(self, engine: Engine, clock: Clock, shows_all_since: Callable[[NodeName, float], bool]) -> None:
+        self._engine = engine
+        self._clock = clock
+        self._shows_all_since = shows_all_since
+        self._tables: dict[str, None] = {}
+        self._last: tuple[NodeName, float] | None = None
+        self._position: str | None = None
+        self._arrived: set[NodeName] = set()
+
+    def wrote(self, permit: Permit) -> None:
+        """
+        Remember a change, if it was one; asks no server.
+
+        One whose outcome is unknown counts: who is told to look at the data before doing it again must not look at
+        data from before it.
+        """
+        if permit.commits and self._tables:
+            # What was written before counts from now on: nobody else saw it before.
+            self._last, self._position = (permit.node, self._clock.monotonic()), None
+            self._arrived.clear()
+        if permit.read_only:
+            return
+        named = [str(table) for table in permit.statement.tables]
+        self._tables.update(dict.fromkeys(named or [f"what {permit.statement.kind} changed"]))
+        self._last, self._position = (permit.node, self._clock.monotonic()), None
+        self._arrived.clear()
+
+    def note_before(self, permit: Permit) -> str:
+        """Wait until a read's replica has what was written, and return what to tell the person if it has not, or ""."""
+        statement = permit.statement
+        if self._last is None or permit.route is not Route.REPLICA or not permit.read_only:
+            return ""
+        if permit.node in self._arrived or (statement.tables_known and not statement.tables):
+            return ""
+        if self._has(permit.node, *self._last):
+            self._arrived.add(permit.node)
+            return ""
+        return f"{permit.node} may not have your change of {', '.join(self._tables)} yet: what it shows may be older"
+
+    def _has(self, node: NodeName, wrote_on: NodeName, wrote_seconds: float) -> bool:
+        if self._position is None:
+            # What it tells now includes what was written before.
+            self._position = self._engine.position(wrote_on)
+        if self._position:
+            return self._engine.has_reached(node, self._position, within_seconds=WAIT_SECONDS)
+        return self._shows_all_since(node, wrote_seconds)

@@ -1,0 +1,504 @@
+"""The transaction that a session has open: its states, what belongs to it, and who is told how it ended."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+from msgspec.structs import replace
+
+from safeconsole.audit.record import Noticed
+from safeconsole.clock import Clock
+from safeconsole.cluster.engine import Completion, Connection
+from safeconsole.errors import (
+    DeniedError,
+    OutcomeUnknownError,
+    RefusedError,
+    SafeConsoleError,
+    ServerError,
+    UnreachableError,
+)
+from safeconsole.policy.decision import Considered, Decision, Permit
+from safeconsole.policy.policy import TransactionSettings
+from safeconsole.policy.readings import route_of
+from safeconsole.policy.watchdog import followed
+from safeconsole.session.connections import Nodes
+from safeconsole.session.elevation import Elevations
+from safeconsole.session.recorder import Recorder
+from safeconsole.session.visit import Visit
+from safeconsole.sqltext.statement import ENDS, NEEDS_ONE, Statement, begins, begins_anew, begins_writing
+from safeconsole.sqltext.vocabulary import Account, Effect, NodeName, Route, Verdict
+
+# --------------------------------------------------------------------------------------------------------------------
+# A transaction over several statements: what belongs to it, how it goes on, and how it ends.
+#
+# It lives on one connection: one of reads on a replica, one of changes on the primary, as the elevated account.
+# Nothing else may look as if it were part of it, nothing in it may commit it unasked, and whatever ends it other than
+# the person's own COMMIT undoes it.
+
+
+_COMMITS_FIRST = frozenset({Effect.DDL, Effect.ADMIN, Effect.UNKNOWN})
+_LOCKS_WHOLE_TABLES = frozenset({"lock table", "lock tables", "unlock table", "unlock tables", "xa"})
+
+
+class TransactionState(StrEnum):
+    """Where a transaction stands; the last four are final."""
+
+    NONE = "none"
+    READING = "reading"
+    WRITING = "writing"
+    OVER = "over"
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled-back"
+    UNKNOWN = "unknown"
+
+
+class TransactionEvent(StrEnum):
+    """What can happen to it."""
+
+    BEGAN_READING = "began-reading"
+    BEGAN_WRITING = "began-writing"
+    WENT_ON = "went-on"
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled-back"
+    COMMIT_LOST = "commit-lost"
+    VANISHED = "vanished"
+    SERVER_ENDED = "server-ended"
+    STOPPED = "stopped"
+    IDLED = "idled"
+    CONNECTION_LOST = "connection-lost"
+    ELEVATION_ENDED = "elevation-ended"
+    FAILED_OVER = "failed-over"
+    LEFT = "left"
+
+
+UNDOING: dict[TransactionEvent, str] = {
+    TransactionEvent.ROLLED_BACK: "at your word",
+    TransactionEvent.SERVER_ENDED: "the server ended it, as after a deadlock",
+    TransactionEvent.STOPPED: "a statement of it was stopped",
+    TransactionEvent.IDLED: "it stood idle past its limit",
+    TransactionEvent.CONNECTION_LOST: "its connection was lost and COMMIT was never sent, so the server undoes it",
+    TransactionEvent.ELEVATION_ENDED: "the elevation ended",
+    TransactionEvent.FAILED_OVER: "the cluster is not what it was",
+    TransactionEvent.LEFT: "the session ended",
+}
+"""What undoes a transaction of changes, and why in words."""
+
+TRANSITIONS: dict[tuple[TransactionState, TransactionEvent], TransactionState] = {
+    (TransactionState.NONE, TransactionEvent.BEGAN_READING): TransactionState.READING,
+    (TransactionState.NONE, TransactionEvent.BEGAN_WRITING): TransactionState.WRITING,
+    (TransactionState.READING, TransactionEvent.WENT_ON): TransactionState.READING,
+    (TransactionState.READING, TransactionEvent.COMMITTED): TransactionState.OVER,
+    (TransactionState.READING, TransactionEvent.COMMIT_LOST): TransactionState.OVER,
+    (TransactionState.READING, TransactionEvent.VANISHED): TransactionState.OVER,
+    **{(TransactionState.READING, event): TransactionState.OVER for event in UNDOING},
+    (TransactionState.WRITING, TransactionEvent.WENT_ON): TransactionState.WRITING,
+    (TransactionState.WRITING, TransactionEvent.COMMITTED): TransactionState.COMMITTED,
+    # Only a COMMIT that was sent, or an end that nobody asked for, leaves a doubt.
+    (TransactionState.WRITING, TransactionEvent.COMMIT_LOST): TransactionState.UNKNOWN,
+    (TransactionState.WRITING, TransactionEvent.VANISHED): TransactionState.UNKNOWN,
+    **{(TransactionState.WRITING, event): TransactionState.ROLLED_BACK for event in UNDOING},
+}
+
+
+def next_state(state: TransactionState, event: TransactionEvent) -> TransactionState:
+    """Return the state after an event. Raises ValueError: the event cannot happen in that state."""
+    return followed(TRANSITIONS, state, event, what="a transaction")
+
+
+class Transaction(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One transaction of the person's.
+
+    Attributes:
+        node, account: the connection that it lives on.
+        state: READING or WRITING, or how it ended.
+        began_seconds: monotonic reading at its begin.
+        last_seconds: monotonic reading at which its last statement ended.
+        idle_seconds: how long it may stand idle, > 0.
+        statements: statements that ran in it so far.
+        changed_rows: rows that they changed, as the server counted; a ROLLBACK TO does not lower it.
+    """
+
+    node: NodeName
+    account: Account
+    state: TransactionState
+    began_seconds: float
+    last_seconds: float
+    idle_seconds: float
+    statements: int = 0
+    changed_rows: int = 0
+
+    @property
+    def writes(self) -> bool:
+        """Whether changes may run in it."""
+        return self.account is Account.ELEVATED
+
+    @property
+    def place(self) -> str:
+        """Where it is open, in the words of `place_of`."""
+        return place_of(self.node, self.account)
+
+    def is_idle_at(self, now_seconds: float) -> bool:
+        """Whether it stood idle past its limit."""
+        return now_seconds - self.last_seconds > self.idle_seconds
+
+    def went_on(self, now_seconds: float, *, changed_rows: int = 0) -> Transaction:
+        """Return it with one more statement."""
+        return replace(
+            self,
+            state=next_state(self.state, TransactionEvent.WENT_ON),
+            last_seconds=now_seconds,
+            statements=self.statements + 1,
+            changed_rows=self.changed_rows + changed_rows,
+        )
+
+    def ended(self, event: TransactionEvent) -> Transaction:
+        """Return it as it ended. Raises ValueError for an event that ends nothing."""
+        return replace(self, state=next_state(self.state, event))
+
+
+def begun(node: NodeName, account: Account, settings: TransactionSettings, *, now_seconds: float) -> Transaction:
+    """Return a transaction that begins now: of changes as the elevated account, else of reads."""
+    writes = account is Account.ELEVATED
+    return Transaction(
+        node=node,
+        account=account,
+        state=next_state(
+            TransactionState.NONE, TransactionEvent.BEGAN_WRITING if writes else TransactionEvent.BEGAN_READING
+        ),
+        began_seconds=now_seconds,
+        last_seconds=now_seconds,
+        idle_seconds=settings.write_idle_seconds if writes else settings.read_idle_seconds,
+    )
+
+
+def place_of(node: NodeName, account: Account) -> str:
+    """Say where a connection leads; the reading account is the one that people know of."""
+    return node if account is Account.READ else f"{node} ({account})"
+
+
+def told(transaction: Transaction, event: TransactionEvent) -> str:
+    """Return what the person is told of a transaction that ended, one line."""
+    what = f"{_counted(transaction.statements, 'statement')}, {_counted(transaction.changed_rows, 'row')} changed"
+    match transaction.ended(event).state:
+        case TransactionState.COMMITTED:
+            return f"the transaction on {transaction.place} is committed: {what}"
+        case TransactionState.ROLLED_BACK:
+            return f"the transaction on {transaction.place} was rolled back: {UNDOING[event]}; {what}, none of it stays"
+        case TransactionState.UNKNOWN:
+            return (
+                f"whether the transaction on {transaction.place} was committed is not known: {what}; look at the data "
+                "before doing any of it again"
+            )
+        case _:
+            return f"the transaction of reads on {transaction.place} is over: {UNDOING.get(event, event)}"
+
+
+def objection(statement: Statement, *, opened: Transaction | None, goes_to: str, one_grant: bool) -> str:
+    """
+    Return why a statement would not do what its transaction promises, or "".
+
+    Args:
+        statement: the one in question.
+        opened: what is open.
+        goes_to: where it would be sent, in the words of `place_of`.
+        one_grant: whether elevations are asked for one statement at a time.
+    """
+    kind = statement.kind
+    if opened is not None:
+        return _objection_inside(statement, opened, goes_to)
+    if one_grant and begins_writing(statement):
+        return "an elevation for one statement does not cover a transaction: each would be committed when it is over"
+    if kind in NEEDS_ONE:
+        return f"no transaction is open, so {kind} would undo nothing: each statement was committed when it was over"
+    return ""
+
+
+def _objection_inside(statement: Statement, opened: Transaction, goes_to: str) -> str:
+    kind = statement.kind
+    if opened.place != goes_to:
+        return f"a transaction is open on {opened.place}, and this would run outside it, on {goes_to}"
+    if begins(statement):
+        return f"a transaction is open on {opened.place} already, and {kind} would commit it"
+    if statement.effects & _COMMITS_FIRST or kind in _LOCKS_WHOLE_TABLES:
+        return f"a transaction is open on {opened.place}, and servers commit what is open before they run {kind}"
+    return ""
+
+
+def way_out(statement: Statement, *, opened: Transaction | None) -> str:
+    """Return what to do instead, for a statement that `objection` objects to."""
+    if opened is not None:
+        return "end the transaction first, with COMMIT or ROLLBACK"
+    if begins(statement):
+        return "open a break-glass window (\\elevate), or leave BEGIN and COMMIT out; START TRANSACTION READ ONLY reads"
+    return "undo a change with a statement that changes it back"
+
+
+def route_within(statement: Statement, route: Route, *, opened: Transaction | None, window: bool) -> Route:
+    """
+    Return where a statement goes when the person names no node: with its transaction.
+
+    Args:
+        route: where it would go by itself.
+        opened: what is open.
+        window: whether a break-glass window is in force: then BEGIN is meant for changes.
+    """
+    if opened is not None:
+        return Route.PRIMARY if opened.writes else route
+    return Route.PRIMARY if window and begins_writing(statement) else route
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# The transaction that a session has open: what belongs to it, and who is told how it ended.
+#
+# What is open is ended by letting go of its connection: the server undoes what was not committed. The states are
+# `core.transactions`' table.
+
+
+RULE = "write-transaction"
+"""The rule that sends what belongs to a transaction of changes where it is open."""
+
+_QUIET = frozenset({TransactionEvent.COMMITTED, TransactionEvent.ROLLED_BACK, TransactionEvent.LEFT})
+_ABOUT_ONE = frozenset({"commit", "end", "savepoint", "release", "release savepoint"})
+
+
+class Transactions:
+    """At most one transaction at a time, for one session."""
+
+    def __init__(
+        self,
+        *,
+        visit: Visit,
+        settings: TransactionSettings,
+        nodes: Nodes,
+        elevations: Elevations,
+        recorder: Recorder,
+        clock: Clock,
+    ) -> None:
+        self._visit = visit
+        self._settings = settings
+        self._nodes = nodes
+        self._elevations = elevations
+        self._recorder = recorder
+        self._clock = clock
+        self._opened: Transaction | None = None
+        self._told: list[str] = []
+        self._undone = ""
+
+    @property
+    def opened(self) -> Transaction | None:
+        """What is open, or None."""
+        return self._opened
+
+    @property
+    def open_seconds(self) -> float:
+        """How long it has been open, 0 when nothing is."""
+        return self._clock.monotonic() - self._opened.began_seconds if self._opened is not None else 0.0
+
+    def take_told(self) -> tuple[str, ...]:
+        """Return what the person must be told of transactions that ended, once."""
+        lines, self._told[:] = tuple(self._told), []
+        return lines
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What `take_told` would return."""
+        return tuple(self._told)
+
+    # Before the send.
+
+    def narrowed(self, statement: Statement, to: str) -> str:
+        """Return where the person wants a statement: the end of a transaction of changes goes where it is open."""
+        return "" if self._opened is not None and self._opened.writes and statement.kind in ENDS else to
+
+    def route_of(self, statement: Statement, *, to: str) -> Route:
+        """Return the kind of node for a statement; see `routing.route_of`."""
+        route = route_of(statement, to=to)
+        if to:
+            return route
+        return route_within(statement, route, opened=self._opened, window=self._elevations.has_window)
+
+    def decided(self, decision: Decision, statement: Statement, *, node: NodeName | None, route: Route) -> Decision:
+        """Return a decision as what belongs to a transaction of changes needs it: with the elevated account."""
+        opened = self._opened
+        if opened is not None:
+            belongs = opened.writes and opened.node == node
+        else:
+            belongs = route is Route.PRIMARY and self._elevations.has_window and begins_writing(statement)
+        if not belongs or decision.verdict >= Verdict.ELEVATE:
+            return decision
+        why = "it belongs to a transaction of changes"
+        return replace(decision, verdict=Verdict.ELEVATE, rules=(*decision.rules, RULE), message=why)
+
+    def require_together(self, considered: Considered, *, alone: bool) -> None:
+        """
+        Refuse what would not do what its transaction promises; nobody is asked about it first.
+
+        Args:
+            alone: an elevation is asked for this statement only, and ends with it.
+
+        Raises:
+            DeniedError: it would run beside the transaction, or commit it unasked.
+        """
+        statement, opened = considered.statement, self._opened
+        if considered.node is None or considered.decision.verdict is Verdict.DENY:
+            return
+        self._require_known(considered)
+        goes_to = place_of(considered.node, _account_of(considered))
+        one_grant = alone or (self._elevations.is_held and not self._elevations.has_window)
+        why = objection(statement, opened=opened, goes_to=goes_to, one_grant=one_grant)
+        if not why or (self._undone and statement.kind == "rollback"):
+            return
+        if opened is not None and statement.kind in ENDS:
+            # It cannot be ended where it is open: that is left, and told by itself.
+            self.end(TransactionEvent.FAILED_OVER if opened.writes else TransactionEvent.ROLLED_BACK)
+            why, opened = (
+                f"the transaction on {opened.place} is over: its connection was closed, nothing of it stays",
+                None,
+            )
+        raise DeniedError(why, evidence=considered.evidence, instead=way_out(statement, opened=opened))
+
+    def _require_known(self, considered: Considered) -> None:
+        """
+        Refuse a change or a COMMIT after a transaction was undone, until the person says ROLLBACK or BEGIN.
+
+        They may think that it is open still: what they type next would be committed by itself.
+        """
+        statement = considered.statement
+        if not self._undone or (statement.changes_nothing and statement.kind not in _ABOUT_ONE):
+            return
+        raise DeniedError(
+            f"nothing was sent: {self._undone}",
+            evidence=considered.evidence,
+            instead="ROLLBACK says that you know; then begin again",
+        )
+
+    def require_none(self, why: str) -> None:
+        """Refuse what would end the open transaction by the way. Raises RefusedError."""
+        if self._opened is not None:
+            raise RefusedError(
+                f"a transaction is open on {self._opened.place}, and {why}",
+                instead="end the transaction first, with COMMIT or ROLLBACK",
+            )
+
+    def is_within(self, considered: Considered) -> bool:
+        """Whether a statement would run in what is open."""
+        opened = self._opened
+        return opened is not None and (opened.node, opened.account) == (considered.node, _account_of(considered))
+
+    def idle_seconds(self, considered: Considered) -> float:
+        """Return how long what a statement opens may stand idle, 0 when it opens nothing."""
+        if not begins(considered.statement):
+            return 0.0
+        writes = _account_of(considered) is Account.ELEVATED
+        return self._settings.write_idle_seconds if writes else self._settings.read_idle_seconds
+
+    # After it.
+
+    def went_on(self, permit: Permit, completion: Completion) -> None:
+        """Believe what the server says of a statement that ended well."""
+        opened, now = self._opened, self._clock.monotonic()
+        if permit.statement.kind == "rollback":
+            self._undone = ""
+        if opened is not None and (opened.node, opened.account) != (permit.node, permit.account):
+            return
+        kind = permit.statement.kind
+        if opened is not None and (not completion.in_transaction or begins_anew(permit.statement)):
+            self._over(TransactionEvent.VANISHED if kind not in ENDS else _ending(kind))
+            opened = None
+        if not completion.in_transaction:
+            return
+        self._undone = ""
+        if opened is None:
+            self._opened = begun(permit.node, permit.account, self._settings, now_seconds=now)
+        else:
+            self._opened = opened.went_on(now, changed_rows=completion.changed_rows)
+
+    def failed(self, permit: Permit, connection: Connection, failure: SafeConsoleError) -> None:
+        """Say what becomes of what is open when a statement of it did not end well."""
+        opened = self._opened
+        if opened is None or (opened.node, opened.account) != (permit.node, permit.account):
+            return
+        if isinstance(failure, ServerError) and not connection.broken:
+            if connection.in_transaction:
+                self._opened = opened.went_on(self._clock.monotonic())
+            else:
+                self._over(TransactionEvent.SERVER_ENDED)
+            return
+        if isinstance(failure, RefusedError):
+            event = (
+                TransactionEvent.CONNECTION_LOST
+                if isinstance(failure, UnreachableError)
+                else TransactionEvent.FAILED_OVER
+            )
+        elif permit.commits:
+            event = TransactionEvent.COMMIT_LOST
+        elif isinstance(failure, OutcomeUnknownError):
+            event = TransactionEvent.CONNECTION_LOST
+        else:
+            event = TransactionEvent.STOPPED
+        self.end(event)
+
+    def settle(self) -> bool:
+        """
+        End what stood idle past its limit, and what lost its connection.
+
+        Returns:
+            Whether an elevated connection was lost.
+
+        Raises:
+            AuditUnavailableError: it is over all the same.
+        """
+        opened = self._opened
+        if opened is None:
+            return False
+        if opened.is_idle_at(self._clock.monotonic()):
+            self.end(TransactionEvent.IDLED)
+        elif self._nodes.is_lost(opened.node, opened.account):
+            self.end(TransactionEvent.CONNECTION_LOST)
+            return opened.writes
+        return False
+
+    def end(self, event: TransactionEvent, *, account: Account | None = None) -> None:
+        """
+        Let go of what is open, if anything is: the server undoes what was not committed.
+
+        Args:
+            account: only when it lives on this account's connection; None for any.
+
+        Raises:
+            AuditUnavailableError: it is over all the same.
+        """
+        opened = self._opened
+        if opened is None or (account is not None and opened.account is not account):
+            return
+        self._nodes.drop(opened.node, opened.account)
+        self._over(event)
+
+    def _over(self, event: TransactionEvent) -> None:
+        opened, self._opened = self._opened, None
+        assert opened is not None
+        line, state = told(opened, event), opened.ended(event).state
+        if opened.writes or event not in _QUIET:
+            self._told.append(line)
+        if (
+            state in {TransactionState.ROLLED_BACK, TransactionState.UNKNOWN}
+            and event is not TransactionEvent.ROLLED_BACK
+        ):
+            self._undone = line
+        self._recorder.append(Noticed(what=f"transaction {state}", detail=line), durable=True)
+
+
+def _account_of(considered: Considered) -> Account:
+    """Return the account whose connection a statement would be sent on."""
+    decision = considered.decision
+    return Account.ELEVATED if decision.verdict is Verdict.ELEVATE and not decision.observed else Account.READ
+
+
+def _ending(kind: str) -> TransactionEvent:
+    return TransactionEvent.ROLLED_BACK if kind == "rollback" else TransactionEvent.COMMITTED

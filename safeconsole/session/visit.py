@@ -1,0 +1,95 @@
+"""Who came to which cluster and what they said at the door, and what a prompt shows of their session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from safeconsole.config.identity import Person
+from safeconsole.policy.decision import Grant
+from safeconsole.policy.facts import Circumstances
+from safeconsole.sqltext.vocabulary import Flavour
+
+
+class Plea(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A reason and a ticket given beforehand, for every statement of a one-shot that needs an elevation.
+
+    Attributes:
+        reason: why, in the person's words, not blank.
+        ticket: reference of the incident or change, or "".
+
+    Raises:
+        ValueError: a blank reason.
+    """
+
+    reason: str
+    ticket: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.reason.strip():
+            raise ValueError("a plea needs a reason")
+
+
+class Visit(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Who came, to which cluster, through which face, and what they said at the door.
+
+    Attributes:
+        cluster, environment: from the configuration.
+        face: "sql", "one-shot", "python", "job".
+        person: who they are.
+        to: "replica", "primary", a node's name, or "" to let the console choose.
+        schema: where the session starts, or "".
+        limits: ceilings asked for, by name.
+        plea: see `Plea`.
+        governed: whether the system's configuration sets the cluster, and with it the policy.
+        demo: the mark of the demo that the cluster is said to be, "" for none.
+    """
+
+    cluster: str
+    environment: str
+    face: str
+    person: Person
+    to: str = ""
+    schema: str = ""
+    limits: Mapping[str, float] = msgspec.field(default_factory=dict)
+    plea: Plea | None = None
+    governed: bool = False
+    demo: str = ""
+
+
+def circumstances_of(
+    visit: Visit,
+    *,
+    flavour: Flavour,
+    statements: int = 0,
+    rate: tuple[int, float] = (0, 0.0),
+    grant: Grant | None = None,
+) -> Circumstances:
+    """
+    Return what policies may know of a visit.
+
+    Args:
+        flavour: the cluster's family member.
+        statements: how many were asked in the session.
+        rate: how many it sent in the last minute, and the seconds until the first of them is out of it.
+        grant: the elevation that covers the statement in question, if any.
+    """
+    return Circumstances(
+        flavour=flavour,
+        person=visit.person.name,
+        groups=visit.person.groups,
+        agent=bool(visit.person.agent),
+        face=visit.face,
+        interactive=visit.person.terminal,
+        statements=statements,
+        statements_a_minute=rate[0],
+        room_seconds=rate[1],
+        cluster=visit.cluster,
+        environment=visit.environment,
+        elevated=grant is not None,
+        scope=grant.request.scope if grant else "",
+        ticket=grant.request.ticket if grant else "",
+    )

@@ -1,1 +1,0 @@
-"""Talks to the person; knows no driver."""

@@ -1,1 +1,0 @@
-"""What every face writes to a terminal or a pipe: rows, evidence, questions, the status line."""

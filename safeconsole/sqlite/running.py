@@ -1,0 +1,294 @@
+"""
+One statement from its send to its end: its bracket, its watch, its rows, and what became of it.
+
+Changes run in a transaction of their own, so that one that is stopped or changes too many rows leaves
+nothing behind. SQLite always knows the end of a statement; only a commit that fails in an unknown
+way is unknown.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import chain
+from typing import Any, TypeVar
+
+from safeconsole.cluster.engine import Column, Completion, Row
+from safeconsole.errors import OutcomeUnknownError, SafeConsoleError, ServerError, StoppedError
+from safeconsole.policy.decision import Permit
+from safeconsole.policy.limits import FLOORS
+from safeconsole.policy.watchdog import breach_words
+from safeconsole.sqlite.authorizing import Authorizer, Mode
+from safeconsole.sqlite.link import SqliteLink
+from safeconsole.sqlite.watchdog import STEPS_BETWEEN_LOOKS, Watch
+
+BATCH_BYTES = 1024 * 1024
+BATCH_ROWS = 1000
+FIRST_ROWS = 16
+"""Rows read before the columns are described: their values tell which columns hold numbers."""
+
+_Result = TypeVar("_Result")
+_BRACKETED = frozenset(
+    {"insert", "replace", "update", "delete", "with", "create", "drop", "alter", "reindex", "analyze"}
+)
+_SMALLEST_VALUE_BYTES = 1024 * 1024
+
+
+class SqliteRunning:
+    """
+    One permitted statement on one file; also the `Answer` that the gate reads.
+
+    Attributes:
+        watch: what is seen of it.
+        over: whether it was let go: finished, stopped or failed.
+        ended: set when the file was let go.
+    """
+
+    def __init__(self, link: SqliteLink, permit: Permit, watch: Watch, *, as_text: bool) -> None:
+        self.watch = watch
+        self._stepping = False
+        self.over = False
+        self.ended = threading.Event()
+        self._link = link
+        self._permit = permit
+        self._as_text = as_text
+        self._authorizer = Authorizer(Mode.READS if permit.read_only else Mode.CHANGES)
+        self._cursor = link.raw.cursor()
+        self._batch: Sequence[Row] = ()
+        self._bracketed = False
+        self._complete = False
+        self._changes_before = 0
+        self._received_bytes = 0
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The result's columns, described by the first rows."""
+        return _columns(self._cursor.description, self._batch)
+
+    def send(self) -> None:
+        """Send the text, once, and read its first rows. Raises as `Answer.batches`."""
+        raw, limits = self._link.raw, self._permit.limits
+        raw.set_progress_handler(self.watch, STEPS_BETWEEN_LOOKS)
+        self._step(self._open_bracket)
+        # MUST come after the last statement of our own, which lifts it.
+        self._link.authorize(self._authorizer)
+        raw.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, max(limits.fetched_bytes, _SMALLEST_VALUE_BYTES))
+        self._step(partial(self._cursor.execute, self._permit.statement.text))
+        self._batch = self._step(partial(self._cursor.fetchmany, FIRST_ROWS))
+        self._complete = not self._batch
+        self.watch.rows += len(self._batch)
+
+    @property
+    def received_bytes(self) -> int:
+        """Bytes of rows that have reached this process so far: texts and bytes whole, other values as eight."""
+        return self._received_bytes
+
+    def batches(self) -> Iterator[Sequence[Row]]:
+        """Yield rows as they arrive; see `interfaces.Answer`."""
+        batch = self._batch
+        while batch:
+            wanted = _next_rows(batch)
+            self._received_bytes += sum(map(_size, chain.from_iterable(batch)))
+            yield [_as_text(row) for row in batch] if self._as_text else batch
+            batch = self._step(partial(self._cursor.fetchmany, wanted))
+            self.watch.rows += len(batch)
+        self._complete = True
+
+    def finish(self) -> Completion:
+        """Close the bracket and say what was done; see `interfaces.Answer`."""
+        if self.watch.must_end:
+            raise self._ended(None)
+        if self.over or not self._complete:
+            raise self.cut_short()
+        try:
+            changed = self._link.raw.total_changes - self._changes_before
+        except sqlite3.Error as error:
+            raise self._unknown(error) from None
+        allowed = self._permit.limits.changed_rows
+        within = self._permit.within
+        if (self._bracketed or within) and changed > allowed:
+            self._roll_back()
+            whole = ", and with it the whole transaction" if within else ""
+            if within:
+                # Closing the connection undoes it.
+                self._link.give_up()
+            raise StoppedError(
+                f"rolled back on {self._link.place.node}{whole}: {changed} rows changed, over {allowed}",
+                by="console",
+                ceiling="changed_rows",
+                verified="already over",
+            )
+        self._commit()
+        self.release()
+        return Completion(
+            changed_rows=0 if self._permit.read_only else changed,
+            peak_memory_bytes=self.watch.peak_memory_bytes,
+            in_transaction=self._link.raw.in_transaction,
+            inserted_id=0 if self._permit.read_only else self._cursor.lastrowid or 0,
+        )
+
+    def is_at_work(self) -> bool:
+        """Whether SQLite is inside one of its steps right now."""
+        return self._stepping
+
+    def abandon(self) -> str:
+        """End it from its own thread, between two steps, and return what is certain then."""
+        already = self.over
+        self._roll_back()
+        return "already over" if already else "killed"
+
+    def cut_short(self) -> StoppedError:
+        """End it because its rows were not all read, and return what to raise."""
+        verified = self.abandon()
+        self._link.give_up()
+        return StoppedError(
+            f"stopped on {self._link.place.node}: its rows were not all read", by="console", verified=verified
+        )
+
+    def release(self) -> None:
+        """Let the file go: no cursor holds a lock, nothing watches any more."""
+        self.over = True
+        # A connection that was closed meanwhile has let go of everything already.
+        with contextlib.suppress(sqlite3.ProgrammingError):
+            self._cursor.close()
+            self._link.raw.set_progress_handler(None, 0)
+        self.ended.set()
+
+    def _open_bracket(self) -> None:
+        self._changes_before = self._link.raw.total_changes
+        first = self._permit.statement.kind.split(" ", 1)[0]
+        if self._link.writable:
+            self._link.own(f"PRAGMA query_only = {int(self._permit.read_only)}")
+        wait_seconds = min(self._permit.limits.lock_wait_seconds, self._permit.limits.run_seconds)
+        self._link.own(f"PRAGMA busy_timeout = {max(1, round(wait_seconds * 1000))}")
+        if not self._permit.read_only and first in _BRACKETED and not self._link.raw.in_transaction:
+            # Not IMMEDIATE: that would lock the file under both its names, each against the other.
+            self._link.own("BEGIN")
+            self._bracketed = True
+
+    def _step(self, action: Callable[[], _Result]) -> _Result:
+        """Let SQLite work once. Raises what `Answer.batches` may raise."""
+        # A short step may be over before SQLite looks, and a person may have been away since the last one.
+        if self.watch():
+            raise self._ended(None)
+        self._stepping = True
+        try:
+            return action()
+        except KeyboardInterrupt as error:
+            self.watch.thrown = error
+            raise self._ended(error) from None
+        except (sqlite3.Error, sqlite3.Warning, MemoryError, ValueError, OverflowError) as error:
+            raise self._ended(error) from None
+        finally:
+            self._stepping = False
+
+    def _ended(self, error: BaseException | None) -> BaseException:
+        """Clean up after an end that is not the statement's own, and return what to raise."""
+        self._roll_back()
+        watch, node = self.watch, self._link.place.node
+        if watch.thrown is not None and not isinstance(watch.thrown, KeyboardInterrupt):
+            self._link.give_up()
+            return watch.thrown
+        if watch.breach is not None:
+            self._link.give_up()
+            breach = watch.breach
+            return StoppedError(
+                f"stopped on {node}: {breach_words(breach, floors=FLOORS)}",
+                by="watchdog",
+                ceiling=breach.ceiling,
+                verified="killed",
+            )
+        interrupted = isinstance(error, sqlite3.Error) and _code(error) == sqlite3.SQLITE_INTERRUPT
+        # An interrupt that reached the driver between our own lines is swallowed there, and leaves this trace only.
+        if watch.told_to_stop or watch.thrown is not None or interrupted:
+            self._link.give_up()
+            return StoppedError(f"stopped on {node} at your word", by="person", verified="killed")
+        return self._failed(error)
+
+    def _failed(self, error: BaseException | None) -> SafeConsoleError:
+        node = self._link.place.node
+        code = _code(error)
+        if isinstance(error, MemoryError) or code in {sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_TOOBIG}:
+            self._link.give_up()
+            ceiling = "fetched_bytes" if code == sqlite3.SQLITE_TOOBIG else "session_memory_bytes"
+            return StoppedError(
+                f"stopped on {node}: over {ceiling}", by="server", ceiling=ceiling, verified="already over"
+            )
+        if self._authorizer.denied:
+            return ServerError(code, f"not authorized: {self._authorizer.denied}")
+        return ServerError(code, str(error))
+
+    def _commit(self) -> None:
+        if not self._bracketed:
+            return
+        # What is done is kept, however late.
+        self._link.raw.set_progress_handler(None, 0)
+        try:
+            self._link.own("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            self._link.give_up()
+            if _code(error) & 0xFF in _NOT_COMMITTED:
+                raise ServerError(_code(error), str(error), instead="nothing was changed: ask again") from None
+            raise self._unknown(error) from None
+        except KeyboardInterrupt as error:
+            raise self._unknown(error) from None
+
+    def _unknown(self, error: BaseException) -> OutcomeUnknownError:
+        self._link.give_up()
+        why = "it was interrupted" if isinstance(error, KeyboardInterrupt) else str(error)
+        return OutcomeUnknownError(
+            f"the end on {self._link.place.node} was lost: {why}; it may or may not have happened"
+        )
+
+    def _roll_back(self) -> None:
+        """Let the file go, and undo the statement's own transaction; a person's own stays theirs to end."""
+        self.release()
+        try:
+            if self._bracketed and self._link.raw.in_transaction:
+                self._link.own("ROLLBACK")
+        except sqlite3.Error:
+            # Closing the connection rolls back too.
+            self._link.give_up()
+
+
+def _code(error: BaseException | None) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0) or 0)
+
+
+def _next_rows(batch: Sequence[Row]) -> int:
+    """Return how many rows to read next, so that a batch stays about as large as `BATCH_BYTES`."""
+    held = sum(len(value) for row in batch for value in row if isinstance(value, (str, bytes)))
+    return max(1, min(BATCH_ROWS, BATCH_BYTES * len(batch) // max(held, 1)))
+
+
+def _as_text(row: Row) -> Row:
+    return tuple(value if value is None or isinstance(value, (str, bytes)) else str(value) for value in row)
+
+
+def _columns(description: Sequence[tuple[Any, ...]] | None, batch: Sequence[Row]) -> tuple[Column, ...]:
+    columns = []
+    for index, (name, *_) in enumerate(description or ()):
+        found = {type(row[index]) for row in batch} - {type(None)}
+        columns.append(
+            Column(
+                name=name,
+                type_name=_TYPE_NAMES.get(next(iter(found)), "") if len(found) == 1 else "",
+                numeric=bool(found) and found <= {int, float},
+                binary=found == {bytes},
+            )
+        )
+    return tuple(columns)
+
+
+_NOT_COMMITTED = frozenset(
+    {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_INTERRUPT}
+)
+_TYPE_NAMES = {int: "integer", float: "real", str: "text", bytes: "blob"}
+
+
+def _size(value: object) -> int:
+    return len(value) if isinstance(value, (str, bytes)) else 8

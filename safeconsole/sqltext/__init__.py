@@ -1,0 +1,1 @@
+"""What a text is: tokens, statements, kinds, tables, functions, effects, hazards, redaction. Pure."""

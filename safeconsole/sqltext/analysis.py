@@ -1,0 +1,269 @@
+"""What a text is: its statements, and for each what it does, touches and could hurt. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from safeconsole.dialects.catalogue import words
+from safeconsole.sqltext.effects import read_shape
+from safeconsole.sqltext.findings import ACTIONS, Findings
+from safeconsole.sqltext.kinds import Kind, KindShape, kind_of
+from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind, tokens
+from safeconsole.sqltext.shapes import digest_of, normalise
+from safeconsole.sqltext.splitting import Piece, split
+from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.structure import name_of
+from safeconsole.sqltext.vocabulary import Effect
+
+# --------------------------------------------------------------------------------------------------------------------
+# What a text is: its statements, and for each what it does, touches and could hurt.
+#
+# The order: our own lexer cuts the text and reads executable comments as code; the table of kinds gives each
+# statement its floor; its tokens can only add to it. A statement is a read when its kind is, no token says otherwise
+# and every function it calls is a built-in known to be pure. Whatever is not recognised is UNKNOWN, and says why.
+# Nothing here raises, whatever the text.
+
+
+_BORDERS = frozenset({TokenKind.OPENING, TokenKind.CLOSING})
+
+MAX_DEPTH = 60
+"""Parentheses inside one another beyond which a statement is not read; the servers' own limit is not far."""
+
+
+def analyse(text: str, rules: LexicalRules, *, schema: str = "") -> tuple[Statement, ...]:
+    """
+    Return the statements of a text, in order; never raises.
+
+    Args:
+        rules: how the server reads text.
+        schema: the session's current schema, or ""; a USE in the text changes it for what follows.
+
+    Returns:
+        Nothing only for a text with nothing in it.
+    """
+    found = []
+    for piece in split(text, rules):
+        statement = _statement(piece, rules, schema)
+        found.append(statement)
+        if statement.kind == "use":
+            schema = _schema_used(piece, schema)
+    return tuple(found)
+
+
+def schema_after(statements: tuple[Statement, ...], rules: LexicalRules, *, schema: str = "") -> str:
+    """Return the schema that a session is in after these statements; see `analyse`."""
+    for statement in statements:
+        if statement.kind == "use":
+            for piece in split(statement.text, rules):
+                schema = _schema_used(piece, schema)
+    return schema
+
+
+def _schema_used(piece: Piece, schema: str) -> str:
+    """Return the schema that a USE names, also behind an executable comment."""
+    tokens = tuple(_as_meant(piece.tokens))
+    return name_of(tokens[1]) if len(tokens) > 1 else schema
+
+
+def _statement(piece: Piece, rules: LexicalRules, schema: str) -> Statement:
+    """Return one statement from its tokens."""
+    tokens = tuple(_as_meant(piece.tokens))
+    kind = kind_of(tokens, rules.flavour)
+    findings = Findings(tokens=tokens, rules=rules, schema=schema)
+    findings.effects.update(kind.effects)
+    problems = _problems(piece, kind)
+    if problems:
+        kind = Kind(
+            name="unknown" if kind.effects == {Effect.READ} else kind.name, effects=kind.effects, shape=KindShape.FIXED
+        )
+        findings.effects.discard(Effect.READ)
+        findings.unknown(*problems)
+        findings.danger(ACTIONS["unreadable"])
+        findings.tables_known = False
+    else:
+        kind = read_shape(kind, findings)
+    normalised = normalise(tokens)
+    return Statement(
+        text=piece.text,
+        kind=kind.name,
+        effects=frozenset(findings.effects),
+        tables=tuple(findings.tables),
+        tables_known=findings.tables_known,
+        functions=tuple(findings.functions),
+        hazards=tuple(findings.hazards.values()),
+        normalised=normalised,
+        digest=digest_of(normalised),
+        reasons=tuple(findings.reasons),
+        returns_rows=kind.rows,
+        vertical=piece.vertical,
+        asks=tuple(findings.asks),
+        keeps_nothing=findings.keeps_nothing and not findings.hazards,
+        notes=tuple(findings.notes),
+    )
+
+
+def _as_meant(tokens: tuple[Token, ...]) -> Iterator[Token]:
+    """
+    Yield the tokens without the borders of executable comments, and with names for words after a dot.
+
+    `a.group` names a column: it MUST NOT be taken for the end of a list of tables or of a condition.
+    """
+    after_dot = False
+    for token in tokens:
+        if token.kind in _BORDERS:
+            continue
+        yield token._replace(word="") if after_dot and token.kind is TokenKind.WORD else token
+        after_dot = token.text == "."
+
+
+def _problems(piece: Piece, kind: Kind) -> tuple[str, ...]:
+    """Return why the text cannot be read, if it cannot."""
+    problems = [token.word for token in piece.tokens if token.kind is TokenKind.UNREADABLE]
+    depth = deepest = 0
+    for token in piece.tokens:
+        if token.kind is TokenKind.PUNCTUATION:
+            depth += (token.text == "(") - (token.text == ")")
+            deepest = max(deepest, depth)
+    if deepest > MAX_DEPTH:
+        problems.append(f"parentheses nested {deepest} deep, over {MAX_DEPTH}")
+    if kind.shape in {KindShape.QUERY, KindShape.SHOW, KindShape.EXPLAIN} and any(
+        token.text == ";" and token.kind is not TokenKind.STRING for token in piece.tokens[:-1]
+    ):
+        problems.append("a second statement inside the first")
+    return tuple(dict.fromkeys(problems))
+
+
+# --------------------------------------------------------------------------------------------------------------------
+# How many rows a statement looks at, where the server's plan of it alone does not say.
+#
+# Of a change: the read that finds the rows which it would touch, so that their number can be asked without changing
+# anything. Of a read that stops at its LIMIT: that number, which plans leave out.
+#
+# A server plans a change only where it may be made: MySQL 9.7 and MariaDB 10.11 refuse `EXPLAIN UPDATE` and `EXPLAIN
+# DELETE` in a read-only session or transaction (error 1792), and to an account that may not write (1142), measured.
+# So the question is asked of the read inside the change, which is as safe to plan as any read of a person's.
+
+
+_SKIPPED = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
+_MODIFIERS = frozenset({"LOW_PRIORITY", "IGNORE", "QUICK"})
+_NAMES = frozenset({TokenKind.WORD, TokenKind.NAME})
+_TAILS = frozenset({"WHERE", "ORDER", "LIMIT"})
+_READ = "SELECT 1 FROM"
+_LONGEST_TARGET = 5
+"""Tokens of `schema . table AS alias`."""
+
+_BARE = _NAMES | {
+    TokenKind.SPACE,
+    TokenKind.OPERATOR,
+    TokenKind.PUNCTUATION,
+    TokenKind.NUMBER,
+    TokenKind.LIST,
+    TokenKind.DELIMITER,
+}
+_READS_ON = words(
+    "WHERE DISTINCT DISTINCTROW GROUP HAVING ORDER UNION EXCEPT INTERSECT MINUS WINDOW JOIN STRAIGHT_JOIN PROCEDURE"
+    " SQL_CALC_FOUND_ROWS SQL_BUFFER_RESULT SQL_BIG_RESULT SQL_SMALL_RESULT INTO FOR EXAMINED FETCH"
+)
+"""Words after which more rows may be read than LIMIT lets out."""
+_LIMITED = re.compile(r"\s+(\d{1,18})(?:\s*,\s*(\d{1,18})|\s+OFFSET\s+(\d{1,18}))?\s*;?\s*", re.ASCII | re.IGNORECASE)
+
+
+def rows_until_limit(statement: Statement, rules: LexicalRules) -> int | None:
+    """
+    Return the rows that a bare `SELECT … FROM one_table LIMIT n` reads before it stops, or None for anything else.
+
+    A condition, a sort, a group, a function may read the whole table for one row, so with any of them there is no such
+    number; what a view adds must be looked for in the plan. Source: MySQL 9.7 and MariaDB 10.11, rows counted by
+    `Handler_read%`.
+    """
+    if statement.kind != "select" or len(statement.tables) != 1 or not statement.tables_known or statement.hazards:
+        return None
+    found = tokens(statement.text, rules)
+    said = [token.word for token in found if token.kind is TokenKind.WORD]
+    if any(token.kind not in _BARE or "(" in token.text for token in found) or _READS_ON & set(said):
+        return None
+    if said.count("SELECT") != 1 or said.count("LIMIT") != 1:
+        return None
+    ends = next(token.end for token in found if token.word == "LIMIT")
+    numbers = _LIMITED.fullmatch(statement.text, ends)
+    return sum(int(number) for number in numbers.groups() if number) if numbers else None
+
+
+def read_within(statement: Statement, rules: LexicalRules, *, schema: str) -> Statement | None:
+    """
+    Return the read that finds the rows of a change of one table, or None where none is sure to.
+
+    Args:
+        statement: an UPDATE or DELETE of one table, or an INSERT or REPLACE of a query's rows; anything else has none.
+        rules: how the server reads it.
+        schema: the session's.
+    """
+    if "/*" in statement.text:
+        # A comment may be code for some servers, and half of one is another text.
+        return None
+    found = [token for token in tokens(statement.text, rules) if token.kind not in _SKIPPED]
+    text = _READS.get(statement.kind, _none)(statement.text, found)
+    read = analyse(text, rules, schema=schema) if text else ()
+    if len(read) != 1 or not read[0].is_plain_read or not read[0].tables_known or read[0].hazards:
+        return None
+    return read[0] if set(read[0].tables) <= set(statement.tables) else None
+
+
+def _none(_text: str, _found: list[Token]) -> str:
+    return ""
+
+
+def _of_update(text: str, found: list[Token]) -> str:
+    start = _after_modifiers(found, 1)
+    ends = next((at for at, token in enumerate(found) if token.word == "SET"), start)
+    return _read_of(text, found, start, ends)
+
+
+def _of_delete(text: str, found: list[Token]) -> str:
+    start = _after_modifiers(found, 1)
+    if start >= len(found) or found[start].word != "FROM":
+        return ""
+    ends = next((at for at in range(start, len(found)) if found[at].word in _TAILS), len(found))
+    return _read_of(text, found, start + 1, ends)
+
+
+def _of_insert(text: str, found: list[Token]) -> str:
+    """Return the query behind INSERT or REPLACE; with ON DUPLICATE KEY it is none of its own."""
+    depth = 0
+    words = {token.word for token in found}
+    if words & {"DUPLICATE", "RETURNING", "CONFLICT"}:
+        return ""
+    for token in found:
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if depth == 0 and token.word == "SELECT":
+            return text[token.start :]
+    return ""
+
+
+def _after_modifiers(found: list[Token], at: int) -> int:
+    while at < len(found) and found[at].word in _MODIFIERS:
+        at += 1
+    return at
+
+
+def _read_of(text: str, found: list[Token], start: int, ends: int) -> str:
+    """Return a read of the one table that some tokens name, under the conditions that follow; "" for more tables."""
+    target = found[start:ends]
+    if not 0 < len(target) <= _LONGEST_TARGET or any(
+        token.kind not in _NAMES and token.text != "." for token in target
+    ):
+        return ""
+    depth = 0
+    for token in found[ends:]:
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        if depth == 0 and token.word in _TAILS:
+            return f"{_READ} {_slice(text, target)} {text[token.start :]}"
+    return f"{_READ} {_slice(text, target)}"
+
+
+def _slice(text: str, part: list[Token]) -> str:
+    return text[part[0].start : part[-1].end]
+
+
+_READS = {"update": _of_update, "delete": _of_delete, "insert": _of_insert, "replace": _of_insert}

@@ -1,0 +1,171 @@
+"""
+What a statement does through the views and tables that it names, as the servers describe those.
+
+A view's definition is analysed like any text; what it does, calls and could hurt is the statement's own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+from msgspec.structs import replace
+
+from safeconsole.dialects.engines import engine_hazard
+from safeconsole.sqltext.analysis import analyse
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.statement import Behind, Hazard, Statement, TableName
+from safeconsole.sqltext.vocabulary import CostClass, Effect, Flavour
+
+NEVER_SEES = frozenset({"information_schema", "performance_schema"})
+"""Schemas that hold the server's own objects alone: their dangers are in the catalogue."""
+
+_SERVERS_OWN = frozenset({"mysql", "sys"})
+_SERVERS_ACCOUNTS = frozenset({"mysql.sys@localhost", "mariadb.sys@localhost", "mysql.infoschema@localhost"})
+"""Who defines the views that a server brings along; nobody can log in as them."""
+
+_DESCRIBES = frozenset({"describe", "desc", "explain"})
+_QUERY_IN_SHOW = re.compile(r"\(\s*(?:select|with|values|table)\b", re.IGNORECASE)
+_QUERY = re.compile(r"\b(?:select|with|values|table|insert|update|delete|replace)\b", re.IGNORECASE)
+
+_ROLLED_UP = re.compile(r"\brollup_(?:group_item|sum_switcher)\(")
+"""How MySQL writes the columns of GROUP BY … WITH ROLLUP into a view; a stored function has its schema before it."""
+
+_NEVER_PLANNED = frozenset({CostClass.CALLS_UNKNOWN_CODE, CostClass.HOLDS_LOCKS, CostClass.READS_FILES})
+
+
+class Object(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What one name stands for.
+
+    Attributes:
+        engine: a table's storage engine, "" where the server names none.
+        brought_along: a view that came with the server; the catalogue knows it by name.
+        definition: a view's query, analysed; None for a table, and for what cannot be seen.
+        unseen: why nothing is known of it, "" when something is.
+        grant: what the account lacks to see it, as GRANT writes it, or "".
+    """
+
+    engine: str = ""
+    brought_along: bool = False
+    definition: Statement | None = None
+    unseen: str = ""
+    grant: str = ""
+
+
+def names_run(statement: Statement) -> tuple[TableName, ...]:
+    """Return the names that running a statement reads through; SHOW and DESCRIBE of a name look at it from outside."""
+    kind = statement.kind
+    if kind.startswith("show ") and not _QUERY_IN_SHOW.search(statement.normalised):
+        return ()
+    first, _, rest = statement.normalised.partition(" ")
+    if first.lower() in _DESCRIBES and not _QUERY.search(rest):
+        return ()
+    return statement.tables
+
+
+def view_object(definition: str, definer: str, name: TableName, rules: LexicalRules) -> Object:
+    """Return what a view stands for; the server says nothing of its definition to who lacks the privilege."""
+    if (name.schema or "").lower() in _SERVERS_OWN and definer.lower() in _SERVERS_ACCOUNTS:
+        return Object(brought_along=True)
+    if not definition:
+        return hidden_object(name)
+    if rules.flavour is not Flavour.MARIADB:
+        definition = _ROLLED_UP.sub("coalesce(", definition)
+    found = analyse(definition, rules, schema=name.schema or "")
+    if len(found) != 1:
+        return Object(unseen=f"the definition of the view {name} is not one query")
+    return Object(definition=found[0])
+
+
+def hidden_object(name: TableName) -> Object:
+    """Return what a name is that the account may not look behind."""
+    place = ".".join(f"`{part.replace('`', '``')}`" for part in (name.schema or "", name.name))
+    return Object(
+        unseen=f"this account may not see what {name} is",
+        grant=f"GRANT SELECT, SHOW VIEW ON {place} to the read account",
+    )
+
+
+def behind_all(found: Iterable[tuple[TableName, Object]], *, unfinished: str = "") -> Behind:
+    """
+    Return what stands behind some names together.
+
+    Args:
+        found: every name that is reached, through views on views, and what it is.
+        unfinished: why not every name was looked at, or "".
+    """
+    effects: set[Effect] = set()
+    functions: dict[str, None] = {}
+    hazards: dict[Hazard, None] = {}
+    reasons: list[str] = []
+    engines: dict[str, None] = {}
+    views = False
+    for name, each in found:
+        inner = each.definition
+        views = views or each.brought_along or inner is not None
+        if inner is not None:
+            effects |= inner.effects
+            functions.update(dict.fromkeys(inner.functions))
+            hazards.update(dict.fromkeys(inner.hazards))
+            reasons += _reasons(name, inner)
+        elif each.unseen:
+            effects.add(Effect.UNKNOWN)
+            hazards[_hidden(each)] = None
+            reasons.append(each.unseen)
+        elif not each.brought_along:
+            engines[each.engine] = None
+            hazard = engine_hazard(each.engine)
+            if hazard is not None:
+                hazards[hazard] = None
+                reasons.append(f"{name} is a table of the engine {each.engine or 'that nobody names'}")
+    if unfinished:
+        effects.add(Effect.UNKNOWN)
+        reasons.append(unfinished)
+    return Behind(
+        effects=frozenset(effects),
+        functions=tuple(functions),
+        hazards=tuple(hazards),
+        reasons=tuple(dict.fromkeys(reasons)),
+        engines=tuple(engines),
+        views=views,
+    )
+
+
+def _reasons(view: TableName, inner: Statement) -> list[str]:
+    if inner.is_plain_read and not inner.hazards:
+        return []
+    why = inner.reasons if not inner.is_plain_read else ()
+    return [f"behind the view {view}: {each}" for each in (*why, *(hazard.id for hazard in inner.hazards))]
+
+
+def _hidden(unseen: Object) -> Hazard:
+    return Hazard(
+        id="hidden-definition",
+        cost=CostClass.CALLS_UNKNOWN_CODE,
+        why=f"{unseen.unseen}: it may be a view that does anything",
+        instead=f"{unseen.grant}, so that it can be looked at" if unseen.grant else "ask the tables themselves",
+    )
+
+
+def may_be_planned(behind: Behind) -> bool:
+    """Whether asking for a plan is as harmless as reading: planning can run what stands behind a view."""
+    return behind.effects <= {Effect.READ} and not any(hazard.cost in _NEVER_PLANNED for hazard in behind.hazards)
+
+
+def with_behind(statement: Statement, behind: Behind) -> Statement:
+    """Return a statement with what it does through the names in it; the very same where that adds nothing."""
+    effects = statement.effects | (behind.effects - {Effect.READ})
+    functions = tuple(dict.fromkeys((*statement.functions, *behind.functions)))
+    hazards = tuple(dict.fromkeys((*statement.hazards, *behind.hazards)))
+    found = (effects, functions, hazards)
+    if found == (statement.effects, tuple(dict.fromkeys(statement.functions)), statement.hazards):
+        return statement
+    return replace(
+        statement,
+        effects=effects,
+        functions=functions,
+        hazards=hazards,
+        reasons=tuple(dict.fromkeys((*statement.reasons, *behind.reasons))),
+    )

@@ -1,0 +1,457 @@
+"""
+What a statement may say in the journal: no password, no comment, and literals as the policy wants them.
+
+Works on tokens and never on guesses about where a text ends: a text that cannot be read as tokens and
+mentions a password is left out as a whole. Too much is taken rather than too little; the digest of the
+statement stands beside it in the record, so that nothing is lost for telling statements apart.
+
+Source: MySQL 9.7 reference manual, "Passwords and Logging"; MariaDB knowledge base, "CREATE USER",
+"CHANGE MASTER TO", "CREATE SERVER", "wsrep_sst_auth".
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+import msgspec
+
+from safeconsole.sqltext.attribution import Attribution
+from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind, scan_whole
+from safeconsole.sqltext.literal_rules import KEPT, NO_KEY, LiteralKey, StatementLiterals, Treatment
+from safeconsole.sqltext.structure import RESERVED_EVERYWHERE
+from safeconsole.sqltext.vocabulary import Flavour
+
+SECRET = "'<secret>'"  # noqa: S105 - what stands in its place
+DROPPED = "?"
+LEFT_OUT = "<left out: it cannot be read, and may hold a password>"
+
+LARGE_CHARACTERS = 256 * 1024
+"""Above this, runs of literals are read and replaced as a whole."""
+
+_SECRET_WORD = re.compile(
+    r"PASSW|PASSPHRASE|IDENTIFIED|SECRET|CREDENTIAL|AUTHENTICATION_STRING|CHALLENGE_RESPONSE|GLOBAL_PRIV"
+    r"|SLAVE_MASTER_INFO|SST_AUTH|(?:API|ACCESS|PRIVATE|ENCRYPTION|MASTER|SIGNING)_?KEY|(?:AUTH|ACCESS|REFRESH|SESSION|BEARER)_?TOKEN"
+    r"|(?<![A-Z])(?:PWD|PASS|PINS?|CVV2?|CVC2?|T?OTP|SSN|TOKEN|CONNECTION|(?:AES|DES)_(?:EN|DE)CRYPT|(?:EN|DE)CRYPT|ENCODE|DECODE)(?![A-Z])"
+    r"|MYSQL\W{1,8}USER(?![A-Z])",
+    re.IGNORECASE,
+)
+"""In a name or a keyword: the statement holds a secret, or is about one."""
+
+_STEMS = (
+    "PASS", "PWD", "IDENTIFIED", "SECRET", "CREDENTIAL", "AUTHENTICATION_STRING", "CHALLENGE_RESPONSE", "GLOBAL_PRIV",
+    "SLAVE_MASTER_INFO", "SST_AUTH", "KEY", "TOKEN", "CONNECTION", "CRYPT", "CODE", "MYSQL", "PIN",
+    "CVV", "CVC", "OTP", "SSN",
+)  # fmt: skip
+"""Every secret word holds one of these: looking for them first makes a text of megabytes cheap."""
+
+_ADDRESS = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
+"""An address with a password in it."""
+
+_HASHES = frozenset(
+    """
+    md5 sha sha1 sha2 kdf password old_password ed25519_password encrypt encode decode des_encrypt des_decrypt
+    aes_encrypt aes_decrypt create_digest asymmetric_encrypt asymmetric_decrypt asymmetric_sign asymmetric_verify
+    create_asymmetric_priv_key create_asymmetric_pub_key validate_password_strength
+    """.upper().split()
+)
+"""Functions that hash or encrypt: what they are given is what nobody should read."""
+
+_HASHING = re.compile(rf"(?<![\w$])(?:{'|'.join(sorted(_HASHES, key=len, reverse=True))})[`\s]*\(", re.IGNORECASE)
+_ASSIGNING = re.compile(r"@(?:[\w.$]+|`[^`]*`|'[^']*'|\"[^\"]*\")\s*:?=")
+"""A user variable is given a value: it may be what an account statement is put together of."""
+
+_QUIET_BEGINNINGS = frozenset(
+    {
+        "SELECT", "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH", "TABLE", "VALUES", "SHOW", "EXPLAIN", "DESC",
+        "DESCRIBE", "USE", "BEGIN", "COMMIT", "ROLLBACK",
+    }
+)  # fmt: skip
+"""What begins so is no account statement, however the rest is spelt."""
+
+_PREPARES = frozenset({"PREPARE", "EXECUTE"})
+_VERBS = ("CREATE", "ALTER", "DROP", "RENAME", "SET", "CHANGE", "START", "CLONE", "GRANT", "REVOKE")
+_OBJECTS = (
+    "USER", "ROLE", "PASSWORD", "SERVER", "MASTER", "REPLICATION", "SLAVE", "REPLICA", "INSTANCE", "GROUP_REPLICATION",
+)  # fmt: skip
+_MODIFIERS = frozenset({"OR", "REPLACE", "IF", "NOT", "EXISTS", "DEFAULT", "ALL"})
+_BARE = frozenset({TokenKind.WORD, TokenKind.NAME, TokenKind.VARIABLE, TokenKind.OPERATOR})
+_IN_FRONT = frozenset({"BY", "USING", "AS"})
+_BETWEEN = frozenset({"PASSWORD", "OLD_PASSWORD", "RANDOM", "(", "="})
+"""What may stand between one of these and the secret."""
+
+_GIVES = re.compile(r"(?<![A-Z_])(?:BY|USING|AS)(?![A-Z_])|OPTIONS|PAS\w*W|=", re.IGNORECASE)
+_COUNTED = re.compile(
+    r"MAX_\w+|INTERVAL|HISTORY|ADD|MODIFY|DROP|FAILED_LOGIN_ATTEMPTS|PASSWORD_LOCK_TIME|PORT|:", re.IGNORECASE
+)
+"""A number after one of these is a number of something."""
+
+_SPELT_WORDS = 6
+_NOWHERE = sys.maxsize
+_SHORT_WORD, _LONG_WORD = 3, 6
+_WORD = re.compile(r"[A-Za-z_]+")
+
+_INTRODUCES = re.compile(r"['\"=:]")
+_OPEN_OPTION = re.compile(r".*_(?:HOST|USER|LOG_FILE|BIND|PORT|LOG_POS|ID)", re.IGNORECASE)
+"""Options of replication whose value is no secret, and says what was pointed where."""
+
+_SECRET_KINDS = re.compile(r"user|password|grant|replication|master|slave|replica|server|clone|unknown")
+_COMMENT_MARK = re.compile(r"--|#|/\*")
+_NAMES_AN_ACCOUNT = frozenset({"USER", "ROLE", "EXISTS", "FOR", "TO", "FROM"})
+_ACCOUNT_STATEMENTS = frozenset({"CREATE", "ALTER", "DROP", "GRANT", "REVOKE", "RENAME", "SET", "SHOW", "CHANGE"})
+_SILENT = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
+_LITERALS = frozenset({TokenKind.STRING, TokenKind.NUMBER, TokenKind.LIST})
+_MEANINGLESS = frozenset({*_SILENT, TokenKind.OPENING, TokenKind.CLOSING, TokenKind.HINT})
+_COMPARES = frozenset({"LIKE", "GLOB", "REGEXP", "MATCH", "IS", "NOT", "BETWEEN"})
+_ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
+"""Source: MySQL 9.7 reference manual, "String Literals"."""
+
+_VALUE = re.compile(r"'([^']*)'|\"([^\"]*)\"|(?<![\w.])([0-9][0-9.]*)")
+SHORTEST_QUOTED = 3
+"""Characters of a value that is looked for in a message outside quotes: a shorter one is in every second message."""
+
+_PLAIN_NUMBER = re.compile(r"[0-9.]+(?:[eE][+-]?[0-9]+)?")
+
+
+class Handling(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    How one statement is written down.
+
+    Attributes:
+        rules: how its server reads text.
+        literals: what becomes of those that are no secret: a hashed one can be followed, a dropped one leaves `?`.
+        key: what they are hashed with.
+    """
+
+    rules: LexicalRules
+    literals: StatementLiterals = KEPT
+    key: LiteralKey = NO_KEY
+
+
+def redacted(sql: str, kind: str, handling: Handling) -> str:
+    """
+    Return a statement as the journal may hold it; never raises for what it says.
+
+    Args:
+        sql: one statement, exactly as written.
+        kind: its kind, "unknown" when it was not recognised.
+        handling: how it is written down.
+    """
+    secret = is_secret_bearing(sql)
+    kept = handling.literals.strictest is Treatment.KEEP
+    suspicious = _is_suspicious(sql)
+    if kept and not (secret or suspicious or _COMMENT_MARK.search(sql)):
+        return sql
+    tokens = list(scan_whole(sql, handling.rules, whole=len(sql) > LARGE_CHARACTERS))
+    if any(token.kind is TokenKind.UNREADABLE for token in tokens):
+        suspect = secret or suspicious or not kept or (kind != "unknown" and bool(_SECRET_KINDS.search(kind)))
+        return LEFT_OUT if suspect else sql
+    return "".join(_Writer(tokens, handling, secret=secret).written()).strip()
+
+
+def may_hold_secret(text: str) -> bool:
+    """Return whether a text names a secret, or does with something what is done with secrets."""
+    return is_secret_bearing(text) or _is_suspicious(text)
+
+
+def _is_suspicious(sql: str) -> bool:
+    """Return whether a statement without a word for secrets may hold one all the same, by what it does with it."""
+    first = _WORD.search(sql)
+    calm = first is None or first.group().upper() in _QUIET_BEGINNINGS
+    if not calm and is_about_accounts(_WORD.findall(sql[:LARGE_CHARACTERS])):
+        return True
+    if first is not None and first.group().upper() in _PREPARES:
+        return True
+    return bool(("(" in sql and _HASHING.search(sql)) or ("@" in sql and _ASSIGNING.search(sql)))
+
+
+def is_about_accounts(words: Sequence[str]) -> bool:
+    """Return whether a statement of these words begins like one that makes or changes accounts, also misspelt."""
+    upper = [word.upper() for word in words]
+    if not upper or upper[0] in _QUIET_BEGINNINGS:
+        return False
+    for place, word in enumerate(upper[:-1]):
+        if upper[place + 1] in {*_IN_FRONT, "WITH", "VIA"} and _is_nearly(word, "IDENTIFIED"):
+            return True
+    if not any(_is_nearly(upper[0], verb) for verb in _VERBS):
+        return False
+    if any(_is_nearly(upper[0], verb) for verb in ("GRANT", "REVOKE")):
+        return True
+    about = next((word for word in upper[1:_SPELT_WORDS] if word not in _MODIFIERS), "")
+    return any(_is_nearly(about, each) for each in _OBJECTS)
+
+
+def _is_nearly(word: str, right: str) -> bool:
+    """Return whether a word is another, or is it with a slip of the fingers; two slips in a long one."""
+    most = 2 if len(right) > _LONG_WORD else 1 if len(right) > _SHORT_WORD else 0
+    if word == right or abs(len(word) - len(right)) > most:
+        return word == right
+    above: list[int] = []
+    row = list(range(len(right) + 1))
+    for i, letter in enumerate(word, 1):
+        earlier, above, row = above, row, [i]
+        for j, other in enumerate(right, 1):
+            cost = min(above[j] + 1, row[-1] + 1, above[j - 1] + (letter != other))
+            if i > 1 and j > 1 and letter == right[j - 2] and word[i - 2] == other:
+                cost = min(cost, earlier[j - 2] + 1)
+            row.append(cost)
+    return row[-1] <= most
+
+
+def hides_something(shown: str) -> bool:
+    """Return whether a statement from `redacted` lacks something that the server would read, with literals kept."""
+    return SECRET in shown or shown == LEFT_OUT
+
+
+def is_secret_bearing(sql: str) -> bool:
+    """Return whether a statement mentions what passwords and keys are called."""
+    return _secret_word_in(sql) is not None or ("://" in sql and _ADDRESS.search(sql) is not None)
+
+
+def _secret_word_in(text: str) -> re.Match[str] | None:
+    upper = text.upper()
+    return _SECRET_WORD.search(text) if any(stem in upper for stem in _STEMS) else None
+
+
+def _is_secret_inside(literal: str) -> bool:
+    """Return whether a literal is itself a statement, a document or an address that carries a secret."""
+    found = _secret_word_in(literal)
+    if found is not None and _INTRODUCES.search(literal, found.end(), len(literal) - 1):
+        return True
+    return "://" in literal and _ADDRESS.search(literal) is not None
+
+
+def redacted_message(message: str, sql: str, literals: StatementLiterals = KEPT) -> str:
+    """
+    Return a server's error message as the journal may hold it: servers quote the statement, and values, in it.
+
+    Args:
+        message: the server's text.
+        sql: the statement it is about.
+        literals: as in `Handling`; of a message only "keep" keeps anything, since nobody can tell what it quotes.
+    """
+    kept = literals.strictest is Treatment.KEEP
+    telling = _is_suspicious(sql) and (_GIVES.search(sql) is not None or not is_about_accounts(_WORD.findall(sql)))
+    if kept and not (telling or _COMMENT_MARK.search(sql) or is_secret_bearing(sql) or is_secret_bearing(message)):
+        return message
+    # From the first quote to the last one: what is quoted may hold quotes itself.
+    message = re.sub(r"(['\"`]).*(['\"`])", f"'{DROPPED}'", message, flags=re.DOTALL)
+    if kept:
+        return message
+    values = {value for found in _VALUE.findall(sql) for value in found if len(value) >= SHORTEST_QUOTED}
+    return (
+        re.sub("|".join(map(re.escape, sorted(values, key=len, reverse=True))), DROPPED, message) if values else message
+    )
+
+
+class _Writer:
+    """Writes one statement's tokens down again, each as the journal may hold it."""
+
+    def __init__(self, tokens: list[Token], handling: Handling, *, secret: bool) -> None:
+        self._tokens = tokens
+        self._handling = handling
+        self._secret = secret
+        told = [token for token in tokens if token.kind not in _MEANINGLESS]
+        accounts = is_about_accounts([token.word for token in told if token.kind is TokenKind.WORD])
+        self._gone = frozenset(
+            (*_hashed(told), *_assigned(told), *_prepared(told), *(_of_accounts(told) if accounts else ()))
+        )
+        self._cut = _cut(told) if accounts else _NOWHERE
+        self._indexes: dict[int, int] = {}
+        meant: list[Token] = []
+        if handling.literals.rules or secret:
+            for token in tokens:
+                if token.kind not in _MEANINGLESS:
+                    self._indexes[token.start] = len(meant)
+                    after_dot = bool(meant) and meant[-1].text == "."
+                    meant.append(token._replace(word="") if after_dot and token.kind is TokenKind.WORD else token)
+        self._attribution = Attribution(meant)
+
+    def written(self) -> Iterable[str]:
+        """Yield what stands for each token."""
+        before: list[Token] = []
+        for number, token in enumerate(self._tokens):
+            if token.start >= self._cut:
+                yield SECRET
+                return
+            if token.kind is TokenKind.COMMENT:
+                yield " "
+            elif token.kind is TokenKind.SPACE:
+                yield token.text
+            else:
+                yield self._one(token, before, self._tokens[number + 1 : number + 2])
+                before.append(token)
+
+    def _one(self, token: Token, before: list[Token], after: list[Token]) -> str:
+        if token.start in self._gone or (_may_be_secret(token) and _is_secret_inside(token.text)):
+            return SECRET
+        if self._secret and (_holds_secret(token, before, after) or self._is_secret_number(token)):
+            return SECRET
+        if not self._is_literal(token, before) or _is_account(token, before, after):
+            return token.text
+        match self._treatment(token):
+            case Treatment.KEEP:
+                return token.text
+            case Treatment.HASH:
+                return self._handling.key.mark_of(_value(token, self._handling.rules))
+            case Treatment.DROP:
+                return DROPPED
+
+    def _is_literal(self, token: Token, before: list[Token]) -> bool:
+        if token.kind in _LITERALS:
+            return True
+        # SQLite takes a quoted name that is no column for a text.
+        sqlite = self._handling.rules.flavour is Flavour.SQLITE
+        quoted = sqlite and token.kind is TokenKind.NAME and token.text.startswith('"')
+        return quoted and bool(before) and (before[-1].kind is TokenKind.OPERATOR or before[-1].word in _COMPARES)
+
+    def _is_secret_number(self, token: Token) -> bool:
+        """Return whether a number is a value of a column that is called as secrets are."""
+        if token.kind is not TokenKind.NUMBER or token.start not in self._indexes:
+            return False
+        columns = self._attribution.columns(self._indexes[token.start])
+        return any(_SECRET_WORD.search(column) for column in columns or ())
+
+    def _treatment(self, token: Token) -> Treatment:
+        literals = self._handling.literals
+        if not literals.rules:
+            return literals.otherwise
+        columns = None if token.kind is TokenKind.LIST else self._attribution.columns(self._indexes[token.start])
+        return literals.strictest if columns is None else literals.of_columns(columns)
+
+
+def _value(token: Token, rules: LexicalRules) -> str:
+    """Return what a literal says, so that the same value has one hash however it was written."""
+    text = token.text[1:] if token.text[:1] in {"n", "N"} and token.kind is TokenKind.STRING else token.text
+    if token.kind is TokenKind.LIST or text[:1] not in {"'", '"'}:
+        return text
+    quote, inner = text[0], text[1:-1]
+    if rules.no_backslash_escapes or rules.flavour is Flavour.SQLITE:
+        return inner.replace(quote * 2, quote)
+    return re.sub(
+        rf"\\([\s\S])|{quote}{quote}", lambda found: _ESCAPES.get(found[1], found[1]) if found[1] else quote, inner
+    )
+
+
+def _may_be_secret(token: Token) -> bool:
+    """Return whether a token could be a text literal, also where our idea of the sql_mode is wrong."""
+    quoted_as_name = token.kind is TokenKind.NAME and token.text.startswith('"')
+    return token.kind in {TokenKind.STRING, TokenKind.LIST} or quoted_as_name
+
+
+def _holds_secret(token: Token, before: list[Token], after: list[Token]) -> bool:
+    if token.kind is TokenKind.NUMBER:
+        return not _PLAIN_NUMBER.fullmatch(token.text) or _compared_with_secret(before)
+    return _may_be_secret(token) and not _is_account(token, before, after)
+
+
+def _compared_with_secret(before: list[Token]) -> bool:
+    """Return whether what stands before is a name of a secret and an operator, as in `pin_password = `."""
+    operators = 0
+    while operators < min(2, len(before)) and before[-1 - operators].kind is TokenKind.OPERATOR:
+        operators += 1
+    named = before[-1 - operators] if 0 < operators < len(before) else None
+    return named is not None and _SECRET_WORD.search(named.text) is not None
+
+
+def _is_account(token: Token, before: list[Token], after: list[Token]) -> bool:
+    """Return whether a text is the name of an account, or of a host, which an auditor needs: `FOR 'bob'@'%'`."""
+    if token.kind is not TokenKind.STRING or not before or before[0].word not in _ACCOUNT_STATEMENTS:
+        return False
+    if after and after[0].text.startswith("@"):
+        return True
+    if before[-1].word in _NAMES_AN_ACCOUNT:
+        # A misspelt SET PASSWORD is not run, and is recorded.
+        return len(before) < 2 or before[-2].word != "PASSWORD" or before[-1].word == "FOR"
+    return len(before) > 1 and before[-1].text == "=" and _OPEN_OPTION.fullmatch(before[-2].word) is not None
+
+
+def _is_value(token: Token) -> bool:
+    """Return whether a token is a literal, or could be one where our idea of the sql_mode is wrong."""
+    return token.kind is TokenKind.NUMBER or _may_be_secret(token)
+
+
+def _hashed(tokens: Sequence[Token]) -> Iterable[int]:
+    """Yield where the literals begin that a hashing or encrypting function is given."""
+    depth = inside = 0
+    for before, token in pairwise(tokens):
+        if token.text == "(":
+            depth += 1
+            if not inside and before.text.strip('`"').upper() in _HASHES:
+                inside = depth
+        elif token.text == ")":
+            inside = 0 if depth == inside else inside
+            depth -= 1
+        elif inside and _is_value(token):
+            yield token.start
+
+
+def _assigned(tokens: Sequence[Token]) -> Iterable[int]:
+    """Yield where the texts begin that a user variable is given, or compared with."""
+    for place, token in enumerate(tokens):
+        following = tokens[place + 1].text if place + 1 < len(tokens) else ""
+        if token.kind not in {TokenKind.VARIABLE, TokenKind.PARAMETER} or following not in {"=", ":="}:
+            continue
+        depth = 0
+        for other in tokens[place + 2 :]:
+            depth += (other.text == "(") - (other.text == ")")
+            ends = other.text in {",", ";"} or (other.kind is TokenKind.WORD and other.word in RESERVED_EVERYWHERE)
+            if depth < 0 or (depth == 0 and ends):
+                break
+            if _may_be_secret(other):
+                yield other.start
+
+
+def _prepared(tokens: Sequence[Token]) -> Iterable[int]:
+    """Yield where the texts begin that are prepared as statements and may hold a secret."""
+    if tokens and tokens[0].word in _PREPARES:
+        yield from (token.start for token in tokens if _may_be_secret(token) and _is_suspicious(token.text))
+
+
+def _of_accounts(tokens: Sequence[Token]) -> Iterable[int]:
+    """Yield where the literals of an account statement begin that are neither a name nor a number of something."""
+    for place, token in enumerate(tokens):
+        before = [*tokens[: min(place, 1)], *tokens[max(1, place - 2) : place]]
+        if token.kind is TokenKind.NUMBER:
+            previous = before[-1].text if before else ""
+            option = before[-2].text if previous == "=" and len(before) > 1 else ""
+            if _COUNTED.fullmatch(previous) or ("_" in option and not _is_called_secret(option)):
+                continue
+            yield token.start
+        elif _may_be_secret(token) and (
+            _is_given(tokens, place) or not _is_account(token, before, [*tokens[place + 1 : place + 2]])
+        ):
+            yield token.start
+
+
+def _is_given(tokens: Sequence[Token], place: int) -> bool:
+    """Return whether what stands at a place follows BY, USING or AS."""
+    place -= 1
+    while place >= 0 and (tokens[place].word or tokens[place].text) in _BETWEEN:
+        place -= 1
+    return place >= 0 and tokens[place].word in _IN_FRONT
+
+
+def _cut(tokens: Sequence[Token]) -> int:
+    """Return where a secret begins that is written as no literal, and with it all that is not kept; else `_NOWHERE`."""
+    words = [token.word for token in tokens[:_SPELT_WORDS]]
+    sets_password = len(words) > 1 and words[0] == "SET" and _is_nearly(words[1], "PASSWORD")
+    for place, token in enumerate(tokens):
+        option = tokens[place - 1].text if place else ""
+        gives = token.word in _IN_FRONT or (sets_password and (token.text == "=" or token.word == "TO"))
+        if not (gives or (token.text == "=" and _is_called_secret(option))):
+            continue
+        after = place + 1
+        while after < len(tokens) and (tokens[after].word or tokens[after].text) in _BETWEEN:
+            after += 1
+        if after < len(tokens) and tokens[after].kind in _BARE and not tokens[after].text.startswith("_"):
+            return tokens[after].start
+    return _NOWHERE
+
+
+def _is_called_secret(option: str) -> bool:
+    """Return whether an option is called as secrets are, also misspelt."""
+    parts = option.upper().split("_")
+    return _SECRET_WORD.search(option) is not None or any(_is_nearly(part, "PASSWORD") for part in parts)

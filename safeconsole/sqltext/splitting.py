@@ -1,0 +1,186 @@
+"""
+Cuts a text into statements, right inside strings, comments and compound blocks.
+
+A cut in the wrong place is never dangerous: every piece is analysed and sent by itself, and the
+server takes one statement at a time. It would only be refused, so blocks are followed by their
+words and not by the whole grammar.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+
+from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind, has_halves, scan, takes_hint
+from safeconsole.sqltext.vocabulary import Flavour
+
+_BODIES = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE", "LIBRARY"})
+_BLOCKS = frozenset({"BEGIN", "IF", "CASE", "LOOP", "REPEAT", "WHILE", "FOR"})
+# After these a statement of a block begins, so that IF there opens a block and is not the function.
+_BEFORE_STATEMENT = frozenset({"THEN", "ELSE", "BEGIN", "DO", "LOOP", "REPEAT", "AS", "IS"})
+_HOLDS_BLOCK = frozenset({"CREATE", "ALTER", "BODY"})
+_TOP_BLOCKS = frozenset({"IF", "LOOP", "REPEAT", "WHILE", "FOR", "CASE"})
+_DELIMITER_LINE = re.compile(r"[ \t]*([^\s\\]+)[^\n]*(?:\n|\Z)")
+_SILENT = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
+_PERHAPS_SILENT = _SILENT | {TokenKind.HINT}
+_DEFAULT = ";"
+
+
+class Piece(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One statement as tokens.
+
+    Attributes:
+        text: exactly as written, from its first to its last token.
+        tokens: those that mean something to the server; their offsets count in the whole text.
+        terminated: whether its delimiter was there.
+        vertical: whether that was `\\G`.
+    """
+
+    text: str
+    tokens: tuple[Token, ...]
+    terminated: bool
+    vertical: bool = False
+
+
+class _Block:
+    """
+    Follows the words of one statement to know whether a `;` stands inside a block.
+
+    Only statements that can hold a block are followed past their second word.
+    """
+
+    __slots__ = ("depth", "ending", "first", "follows", "previous", "second")
+
+    def __init__(self, rules: LexicalRules) -> None:
+        self.follows = rules.flavour is Flavour.MARIADB or rules.oracle
+        self.first = self.second = self.previous = ""
+        self.depth = 0
+        self.ending = False
+
+    def read(self, token: Token) -> bool:
+        """Take one meaningful token and return whether the next one is wanted too."""
+        word = token.word or token.text[:1]
+        if not self.first:
+            self.first = word
+            self.depth = int(self.follows and word in _TOP_BLOCKS)
+        elif not self.second:
+            self.second = word
+            self._start_compound(word)
+        else:
+            self._step(word)
+        self.previous = word
+        return not self.second or self.depth > 0 or self.first in _HOLDS_BLOCK
+
+    def _start_compound(self, word: str) -> None:
+        if self.first == "BEGIN" and (word == "NOT" or (self.follows and word not in {"WORK", ";"})):
+            self.depth = 1
+        elif word in _BODIES and self.first in {"CREATE", "ALTER"}:
+            self.first = "BODY"
+        elif self.follows and word == ":":
+            self.first = ""
+            self.second = ""
+
+    def _step(self, word: str) -> None:
+        if self.ending:
+            self.ending = False
+            if word in _BLOCKS:
+                return
+        if word in _BODIES and self.first in {"CREATE", "ALTER"} and not self.depth:
+            self.first = "BODY"
+        if self.first != "BODY" and not self.depth:
+            return
+        if word == "END":
+            self.depth = max(self.depth - 1, 0)
+            self.ending = True
+        elif word in _BLOCKS and (word in {"BEGIN", "CASE"} or self._begins_statement()):
+            self.depth += 1
+
+    def _begins_statement(self) -> bool:
+        return self.previous in _BEFORE_STATEMENT or self.previous in {";", ":"}
+
+
+MAX_TOKENS = 200_000
+"""Tokens, spaces and comments among them, after which a statement is not read further."""
+
+
+class _Text(msgspec.Struct, frozen=True, kw_only=True):
+    """A text and how it is read."""
+
+    text: str
+    rules: LexicalRules
+    broken: bool
+
+    def scan(self, start: int, delimiter: str) -> Iterator[Token]:
+        return scan(self.text, self.rules, start=start, delimiter=delimiter, broken=self.broken)
+
+
+def split(text: str, rules: LexicalRules) -> tuple[Piece, ...]:
+    """Return the statements of a text, empty ones left out; never raises."""
+    return tuple(_pieces(_Text(text=text, rules=rules, broken=has_halves(text))))
+
+
+def _pieces(source: _Text) -> Iterator[Piece]:
+    position, delimiter = 0, _DEFAULT
+    while position < len(source.text):
+        command = _delimiter_command(source, position)
+        if command is not None:
+            delimiter, position = command
+            continue
+        piece, position = _next_piece(source, position, delimiter)
+        if piece is not None:
+            yield piece
+
+
+def _delimiter_command(source: _Text, position: int) -> tuple[str, int] | None:
+    """Return the new delimiter and where the text goes on, when the next statement is that client command."""
+    for count, token in enumerate(source.scan(position, _DEFAULT)):
+        if token.kind in _SILENT and count < MAX_TOKENS:
+            continue
+        if token.word != "DELIMITER":
+            return None
+        line = _DELIMITER_LINE.match(source.text, token.end)
+        return (line.group(1), line.end()) if line else None
+    return None
+
+
+def _next_piece(source: _Text, position: int, delimiter: str) -> tuple[Piece | None, int]:
+    """Return the next statement, None when nothing stands before the delimiter, and where the text goes on."""
+    found: list[Token] = []
+    block = _Block(source.rules)
+    # With a delimiter of its own, the person says where a statement ends.
+    follows = delimiter == _DEFAULT
+    for count, token in enumerate(source.scan(position, delimiter)):
+        kind = token.kind
+        if kind in _PERHAPS_SILENT and not (kind is TokenKind.HINT and takes_hint(found)):
+            continue
+        if kind is TokenKind.DELIMITER and not (token.text == _DEFAULT and follows and block.depth):
+            return _piece(source.text, found, terminated=True, vertical=token.text == "\\G"), token.end
+        if count > MAX_TOKENS:
+            found.append(_rest(source.text, token.start))
+            break
+        if follows:
+            follows = block.read(token)
+        found.append(token)
+    return _piece(source.text, found, terminated=False), len(source.text)
+
+
+def _rest(text: str, start: int) -> Token:
+    """Return what was not read of a statement that is too long, up to the end of the text."""
+    return Token(TokenKind.UNREADABLE, text[start:], f"longer than {MAX_TOKENS} tokens", start, len(text))
+
+
+def _piece(text: str, found: list[Token], *, terminated: bool, vertical: bool = False) -> Piece | None:
+    if not found:
+        return None
+    return Piece(
+        text=text[found[0].start : found[-1].end], tokens=tuple(found), terminated=terminated, vertical=vertical
+    )
+
+
+def is_complete(text: str, rules: LexicalRules) -> bool:
+    """Whether a text holds at least one statement and its last one was ended by its delimiter."""
+    pieces = split(text, rules)
+    return bool(pieces) and pieces[-1].terminated

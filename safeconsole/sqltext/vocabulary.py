@@ -1,0 +1,120 @@
+"""The words of the product as closed sets: what the rest of the code may say."""
+
+from __future__ import annotations
+
+from enum import IntEnum, StrEnum
+from typing import NewType
+
+NodeName = NewType("NodeName", str)
+"""The name of one server inside its cluster, as shown to the person."""
+
+Seconds = NewType("Seconds", float)
+"""A reading of, or a span on, the monotonic clock, in seconds."""
+
+
+class Flavour(StrEnum):
+    """A family member whose rules differ from its sisters'."""
+
+    MYSQL = "mysql"
+    MARIADB = "mariadb"
+    AURORA_MYSQL = "aurora-mysql"
+    SQLITE = "sqlite"
+
+
+class Role(StrEnum):
+    """What a node proved to be when it was last measured."""
+
+    PRIMARY = "primary"
+    REPLICA = "replica"
+    UNKNOWN = "unknown"
+
+
+class Effect(StrEnum):
+    """What running a statement does to the world; UNKNOWN is never a READ."""
+
+    READ = "read"
+    SESSION = "session"
+    LOCK = "lock"
+    WRITE = "write"
+    DDL = "ddl"
+    ADMIN = "admin"
+    UNKNOWN = "unknown"
+
+
+class Verdict(IntEnum):
+    """Whether a statement may run; ordered, the strictest wins."""
+
+    ALLOW = 0
+    CONFIRM = 1
+    ELEVATE = 2
+    DENY = 3
+
+    @property
+    def word(self) -> str:
+        """The verdict as policies, records and `check` spell it."""
+        return self.name.lower()
+
+
+class Route(StrEnum):
+    """Which kind of node a statement belongs on."""
+
+    REPLICA = "replica"
+    PRIMARY = "primary"
+    NONE = "none"
+
+
+class Account(StrEnum):
+    """Which of a cluster's accounts a connection logs in with."""
+
+    READ = "read"
+    ELEVATED = "elevated"
+
+
+class CostClass(StrEnum):
+    """How a hazard hurts the server it runs on."""
+
+    LOOKUP = "lookup"
+    LINEAR_IN_OBJECTS = "linear-in-objects"
+    OPENS_EVERY_TABLE = "opens-every-table"
+    LOADS_EVERY_TABLE_DEFINITION = "loads-every-table-definition"
+    WALKS_BUFFER_POOL = "walks-buffer-pool"
+    READS_EVERY_PAGE = "reads-every-page"
+    WRITES = "writes"
+    RESETS_COUNTERS = "resets-counters"
+    HOLDS_LOCKS = "holds-locks"
+    BURNS_TIME = "burns-time"
+    READS_SECRETS = "reads-secrets"
+    READS_FILES = "reads-files"
+    LIFTS_LIMIT = "lifts-limit"
+    CHANGES_SESSION = "changes-session"
+    CALLS_UNKNOWN_CODE = "calls-unknown-code"
+    UNREADABLE = "unreadable"
+
+
+class OutcomeKind(StrEnum):
+    """
+    How a statement ended.
+
+    REFUSED: by us nothing was sent; by the server, `server_error` says why.
+    UNKNOWN: sent, then lost; it may or may not have run.
+    """
+
+    DONE = "done"
+    REFUSED = "refused"
+    STOPPED = "stopped"
+    UNKNOWN = "unknown"
+
+
+SMALLEST: dict[str, float] = {
+    "run_seconds": 0.001,
+    "lock_wait_seconds": 1,
+    "shown_rows": 0,
+    "fetched_rows": 0,
+    "fetched_bytes": 0,
+    "changed_rows": 0,
+    "session_memory_bytes": 1,
+    "grown_memory_bytes": 1,
+    "free_memory_bytes": 0,
+    "opened_tables": 1,
+}
+"""The smallest value of each ceiling."""

@@ -1,0 +1,288 @@
+"""The pages, as HTML; they are made from values alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from urllib.parse import quote
+
+import msgspec
+
+from safeconsole.audit.record import Finding, SessionSummary
+from safeconsole.audit.review import Review, ReviewAct, ReviewState, reasons_for_review
+from safeconsole.audit.search import OUTCOMES, VERDICTS
+from safeconsole.audit.story import Passage, StatementStory
+from safeconsole.web.markup import Child, Markup, tag, together
+
+FILTERS = ("text", "person", "cluster", "table", "ticket", "verdict", "outcome", "since", "until")
+SEARCH_SHOWN = 500
+QUEUE_FILTERS = ("state", "person", "cluster")
+WAITING, ALL = "", "all"
+"""What a queue's `state` may be beside one state's name: all that somebody must still look at, and every session."""
+
+CHOICES: Mapping[str, Sequence[tuple[str, str]]] = {
+    "verdict": [("", "any"), *((name, name) for name in VERDICTS)],
+    "outcome": [("", "any"), *((name, name) for name in OUTCOMES)],
+    "state": [(WAITING, "waiting"), (ALL, "all"), *((state.value, state.value) for state in ReviewState)],
+}
+"""Filters of which only these values find anything: each with what it is called."""
+
+HINTS = {"since": "7d, 2026-11-07", "until": "2026-11-07T12"}
+
+
+class Viewer(msgspec.Struct, frozen=True, kw_only=True):
+    """Who looks, the word that their forms must carry, and the path that all pages are below."""
+
+    by: str
+    csrf: str
+    base: str
+
+
+class Queued(msgspec.Struct, frozen=True, kw_only=True):
+    """One session with where it stands."""
+
+    summary: SessionSummary
+    state: ReviewState
+    note: str
+    waits_for: str
+
+
+class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One session with all that its page shows.
+
+    Attributes:
+        recorded: whether there is a recording of its terminal.
+        troubles: what else is not as it was.
+        objections: why who looks cannot do an act now; one that is possible is missing.
+    """
+
+    summary: SessionSummary
+    state: ReviewState
+    waits_for: str
+    reviews: Sequence[Review]
+    passages: Sequence[Passage]
+    plots: Sequence[tuple[str, Markup]]
+    findings: Sequence[Finding]
+    recorded: bool
+    troubles: Sequence[str]
+    objections: Mapping[ReviewAct, str]
+
+
+def page(title: str, visit: Viewer, *children: Child) -> str:
+    """Return a whole page."""
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("title", f"{title} · safeconsole audit"),
+        tag("base", href=visit.base),
+        tag("link", rel="stylesheet", href="static/style.css"),
+    )
+    bar = tag(
+        "header", tag("a", "Queue", href="./"), tag("a", "All sessions", href="./?state=all"),
+        tag("a", "Search", href="search"), tag("span", f"reviewing as {visit.by}", class_="who"),
+    )  # fmt: skip
+    return "<!doctype html>\n" + tag(
+        "html", head, tag("body", bar, tag("main", tag("h1", title), *children)), lang="en"
+    )
+
+
+def session_path(session: str, below: str = "") -> str:
+    """Return where a session's page is, or what is below it; a file's name may be any bytes."""
+    return f"sessions/{quote(session, safe='', errors='surrogateescape')}{below}"
+
+
+def queue_page(visit: Viewer, queued: Sequence[Queued], wanted: Mapping[str, str]) -> str:
+    """
+    Return the sessions that wait, or those that are meant.
+
+    Args:
+        wanted: the filters that are set, see `QUEUE_FILTERS`.
+    """
+    title = "Queue" if wanted.get("state", WAITING) == WAITING else "Sessions"
+    form = _filter_form("./", QUEUE_FILTERS, wanted, "Show")
+    if not queued:
+        said = "No session is like that." if wanted else "Nothing waits for a review."
+        return page(title, visit, form, tag("p", said, class_="quiet"))
+    heads = ("session", "opened (UTC)", "person", "cluster", "face", "statements", "state", "why", "waits for", "note")
+    rows = [
+        (
+            _session_link(one.summary.session), one.summary.opened[:19].replace("T", " "), one.summary.person,
+            one.summary.cluster, one.summary.face, str(one.summary.statements), _badge(one.state),
+            ", ".join(reasons_for_review(one.summary)), one.waits_for, one.note,
+        )
+        for one in queued
+    ]  # fmt: skip
+    return page(title, visit, form, _table(heads, rows, class_="queue"))
+
+
+def session_page(visit: Viewer, told: SessionPage) -> str:
+    """Return one session's story, its plots, and what can be said about it."""
+    summary = told.summary
+    facts = [
+        ("person", summary.person), ("cluster", summary.cluster), ("opened", summary.opened),
+        ("closed", summary.closed or ("still open" if summary.live else "never")),
+        ("statements", f"{summary.statements}; {summary.refused} refused, {summary.unknown} unknown"),
+    ]  # fmt: skip
+    parts: list[Child] = [
+        tag("dl", [together(tag("dt", name), tag("dd", value)) for name, value in facts]),
+        *(_finding(finding) for finding in told.findings),
+        [tag("p", trouble, class_="alarm") for trouble in told.troubles],
+        tag("p", _badge(told.state), f" waits for {told.waits_for}" if told.waits_for else ""),
+        [_review_line(review) for review in told.reviews],
+        _review_form(visit, told),
+    ]
+    if told.recorded:
+        parts.append(tag("p", tag("a", "Replay the terminal", href=session_path(summary.session, "/replay"))))
+    parts += [tag("figure", tag("figcaption", title), drawing) for title, drawing in told.plots]
+    parts.append(tag("ol", [_passage(passage) for passage in told.passages], class_="story"))
+    return page(f"Session {summary.session}", visit, *parts)
+
+
+def search_page(
+    visit: Viewer,
+    wanted: Mapping[str, str],
+    stories: Iterable[StatementStory],
+    *,
+    more: bool,
+    troubles: Sequence[str] = (),
+) -> str:
+    """
+    Return the search form and the statements found.
+
+    Args:
+        more: whether not all of them are given.
+        troubles: why there was no search, or not of everything.
+    """
+    heads = (
+        "asked (UTC)",
+        "session",
+        "person",
+        "cluster",
+        "node",
+        "verdict",
+        "outcome",
+        "rows",
+        "seconds",
+        "ticket",
+        "statement",
+    )
+    rows = [
+        (
+            story.asked[:19].replace("T", " "), _session_link(story.session), story.person, story.cluster, story.node,
+            story.verdict, story.outcome, str(story.rows), f"{story.elapsed_seconds:.3f}", story.ticket,
+            tag("code", story.sql),
+        )
+        for story in stories
+    ]  # fmt: skip
+    form = _filter_form("search", FILTERS, wanted, "Search")
+    alarms = [tag("p", trouble, class_="alarm") for trouble in troubles]
+    if not rows:
+        said = "No statement is like that." if wanted and not troubles else ""
+        return page("Search", visit, form, alarms, tag("p", said, class_="quiet"))
+    found = f"Only the first {SEARCH_SHOWN} are shown." if more else f"{len(rows)} found."
+    return page("Search", visit, form, alarms, tag("p", found, class_="quiet"), _table(heads, rows, class_="found"))
+
+
+def replay_page(visit: Viewer, session: str, doubt: str) -> str:
+    """
+    Return the player of one session's terminal.
+
+    Args:
+        doubt: why the recording is not to be believed, or "".
+    """
+    return page(
+        f"Replay of {session}",
+        visit,
+        tag("p", doubt, class_="alarm", id="doubt", hidden=not doubt),
+        tag(
+            "p", tag("button", "Pause", id="play", type="button"), " ",
+            tag("input", id="seek", type="range", min=0, max=1000, value=0), tag("span", "", id="clock"),
+        ),
+        tag("pre", "", id="screen", data_source=session_path(session, "/recording.json")),
+        tag("p", _session_link(session, "Back to its story")),
+        tag("script", "", src="static/replay.js"),
+    )  # fmt: skip
+
+
+def message_page(visit: Viewer, title: str, text: str, *, instead: str = "", session: str = "") -> str:
+    """
+    Return a page that says one thing.
+
+    Args:
+        instead: the way out, or "".
+        session: whose page leads on, "" for none.
+    """
+    back = _session_link(session, "Back to its story") if session else tag("a", "To the queue", href="./")
+    return page(title, visit, tag("p", text), tag("p", instead) if instead else "", tag("p", back))
+
+
+def _filter_form(action: str, names: Sequence[str], wanted: Mapping[str, str], button: str) -> Markup:
+    fields = [tag("label", name, _filter(name, wanted.get(name, ""))) for name in names]
+    return tag("form", fields, tag("button", button), method="get", action=action, class_="search")
+
+
+def _filter(name: str, value: str) -> Markup:
+    if name not in CHOICES:
+        return tag("input", name=name, value=value, size=12, placeholder=HINTS.get(name, ""))
+    options = [_option(choice, called, chosen=choice == value) for choice, called in CHOICES[name]]
+    return tag("select", options, name=name)
+
+
+def _option(choice: str, called: str, *, chosen: bool) -> Markup:
+    # An option without a value would stand for its own text: a blank is what a filter that is not set sends.
+    return tag("option", called, selected=chosen, value=choice or " ")
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[Child]], *, class_: str) -> Markup:
+    head = tag("thead", tag("tr", [tag("th", name) for name in heads]))
+    body = tag("tbody", [tag("tr", [tag("td", cell) for cell in row]) for row in rows])
+    return tag("table", head, body, class_=class_)
+
+
+def _session_link(session: str, text: str = "") -> Markup:
+    return tag("a", text or session, href=session_path(session))
+
+
+def _badge(state: ReviewState) -> Markup:
+    return tag("span", state.value, class_=f"badge {state.value}")
+
+
+def _finding(finding: Finding) -> Markup:
+    where = f"record {finding.number} " if finding.number >= 0 else ""
+    return tag("p", f"The journal does not hold: {where}{finding.what}", class_="alarm")
+
+
+def _review_line(review: Review) -> Markup:
+    note = f": {review.note}" if review.note else ""
+    return tag("p", f"{review.time[:19].replace('T', ' ')} {review.by} {review.act}{note}", class_="review")
+
+
+def _review_form(visit: Viewer, told: SessionPage) -> Markup:
+    owed = told.summary.person == visit.by and told.waits_for.endswith("closing note")
+    names = {
+        ReviewAct.APPROVE: "Approve",
+        ReviewAct.FLAG: "Flag",
+        ReviewAct.NOTE: "Closing note" if owed else "Note only",
+    }
+    buttons = [
+        tag("button", name, name="act", value=act.value, disabled=bool(told.objections.get(act)))
+        for act, name in names.items()
+    ]
+    whys = [tag("p", why, class_="quiet") for why in dict.fromkeys(filter(None, told.objections.values()))]
+    form = tag(
+        "form",
+        tag("input", type="hidden", name="csrf", value=visit.csrf),
+        tag("textarea", "", name="note", rows=2, placeholder="what came of it" if owed else "note"),
+        buttons,
+        method="post",
+        action=session_path(told.summary.session, "/review"),
+        class_="review",
+    )
+    return together(form, whys)
+
+
+def _passage(passage: Passage) -> Markup:
+    first, *rest = passage.lines
+    clock = passage.time[11:23] if passage.time else ""
+    more = tag("pre", "\n".join(rest)) if rest else ""
+    return tag("li", tag("time", clock), tag("span", first), more, class_=passage.mark)

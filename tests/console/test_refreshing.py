@@ -1,0 +1,123 @@
+import pytest
+
+from safeconsole.errors import RefusedError
+from safeconsole.policy.limits import Limits
+from safeconsole.sqltext.statement import Statement, TableName
+from safeconsole.sqltext.vocabulary import Effect, Flavour
+from safeconsole.session.gate import Status
+from safeconsole.console.names import SchemaNames
+from safeconsole.console.names import PAGE_TABLES, NameRefresher
+
+READ = Statement(
+    text="SELECT 1", kind="select", effects=frozenset({Effect.READ}),
+    tables=(TableName(schema="shop", name="ORDERS"), TableName(schema="elsewhere", name="t0001"), TableName(schema=None, name="nosuch")),
+)  # fmt: skip
+
+
+def status(role="replica", schema="shop", elevated=0.0, servers=("uuid-1", "uuid-2")):
+    return Status(
+        cluster="shop",
+        environment="",
+        node="n",
+        role=role,
+        schema=schema,
+        elevated_seconds=elevated,
+        limits=Limits(),
+        to="",
+        servers=frozenset(servers),
+    )
+
+
+class Server:
+    def __init__(self, tables):
+        self.tables = sorted(tables)
+        self.asked = []
+
+    def __call__(self, sql):
+        self.asked.append(sql)
+        if sql.startswith("DESCRIBE"):
+            return [("id", "int"), ("status", "text")]
+        after = sql.split("> '")[1].split("'")[0]
+        return [(name,) for name in self.tables if name > after][:PAGE_TABLES]
+
+
+def test_tables_are_learnt_a_page_at_a_time_then_columns(tmp_path):
+    server = Server(["orders", *(f"t{number:04d}" for number in range(PAGE_TABLES + 10))])
+    refresher = NameRefresher(glance=server, directory=str(tmp_path))
+    names = SchemaNames()
+    for turn in range(5):
+        names = refresher.refresh(names, status(), Flavour.MYSQL, READ)
+        assert len(server.asked) == min(turn + 1, 3)
+    assert len(names.tables) == PAGE_TABLES + 11
+    assert server.asked[2] == "DESCRIBE `orders`"
+    assert names.columns == {"orders": ("id", "status")}
+    later = NameRefresher(glance=server, directory=str(tmp_path)).refresh(
+        SchemaNames(), status(role=""), Flavour.MYSQL, None
+    )
+    assert later.columns == {"orders": ("id", "status")}
+
+
+def learnt(server, tmp_path, **where):
+    """The names that a new session knows after one statement."""
+    refresher = NameRefresher(glance=server, directory=str(tmp_path))
+    return refresher.refresh(SchemaNames(), status(**where), Flavour.MYSQL, None)
+
+
+def test_names_are_those_of_the_servers_that_have_them(tmp_path):
+    assert learnt(Server(["orders"]), tmp_path).tables == ["orders"]
+    # A node was replaced, another is the same; nothing is asked, since nobody runs a statement on a replica.
+    assert learnt(Server([]), tmp_path, role="", servers=("uuid-2", "uuid-3")).tables == ["orders"]
+    # Nothing is measured yet: what was known last is better than nothing.
+    assert learnt(Server([]), tmp_path, role="", servers=()).tables == ["orders"]
+    # The cluster's name leads to other servers.
+    assert learnt(Server([]), tmp_path, role="", servers=("uuid-9",)).tables == []
+    assert learnt(Server(["other"]), tmp_path, servers=("uuid-9",)).tables == ["other"]
+    assert learnt(Server([]), tmp_path, role="", servers=("uuid-1", "uuid-2")).tables == []
+
+
+def test_a_session_whose_cluster_becomes_another_forgets_its_names():
+    server = Server(["orders"])
+    refresher = NameRefresher(glance=server, directory="")
+    names = refresher.refresh(SchemaNames(), status(), Flavour.MYSQL, None)
+    server.tables = ["other"]
+    names = refresher.refresh(names, status(servers=("uuid-9",)), Flavour.MYSQL, None)
+    assert names.tables == ["other"]
+
+
+@pytest.mark.parametrize("where", [status(role="primary"), status(role=""), status(elevated=5.0)])
+def test_nothing_is_asked_of_a_primary_or_during_an_elevation(where):
+    server = Server(["orders"])
+    NameRefresher(glance=server, directory="").refresh(SchemaNames(), where, Flavour.MYSQL, READ)
+    assert server.asked == []
+
+
+def test_another_schema_is_learnt_anew():
+    server = Server(["orders"])
+    refresher = NameRefresher(glance=server, directory="")
+    names = refresher.refresh(SchemaNames(), status(), Flavour.MYSQL, None)
+    server.tables = ["other"]
+    names = refresher.refresh(names, status(schema="else"), Flavour.MYSQL, None)
+    assert names.tables == ["other"]
+
+
+def test_what_is_refused_once_is_not_asked_again():
+    asked = []
+
+    def refuse(sql):
+        asked.append(sql)
+        raise RefusedError("no")
+
+    refresher = NameRefresher(glance=refuse, directory="")
+    for _ in range(3):
+        refresher.refresh(SchemaNames(), status(), Flavour.MYSQL, None)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("name", ["it's", "back\\slash"])
+def test_a_name_that_needs_escaping_is_never_put_into_a_statement(name):
+    server = Server([f"a{number:04d}" for number in range(PAGE_TABLES - 1)])
+    server.tables.append(name)
+    refresher = NameRefresher(glance=server, directory="")
+    names = refresher.refresh(SchemaNames(), status(), Flavour.MYSQL, None)
+    refresher.refresh(names, status(), Flavour.MYSQL, None)
+    assert len(server.asked) == 1

@@ -1,0 +1,79 @@
+"""What a server answers to SHOW, as a person reads it at a glance."""
+
+import pytest
+
+from safeconsole.cluster.engine import Column
+from safeconsole.console.shaping import Shaped, at_work, indexes, size
+
+# As MySQL 9.7 and MariaDB 10.11 say it.
+INDEX = {
+    "table": "t", "non_unique": 1, "key_name": "k", "seq_in_index": 1, "column_name": "a", "collation": "A",
+    "cardinality": 40, "sub_part": None, "packed": None, "null": "", "index_type": "BTREE", "comment": "",
+    "index_comment": "",
+}  # fmt: skip
+PROCESS = {
+    "id": 1,
+    "user": "u",
+    "host": "h",
+    "db": "shop",
+    "command": "Query",
+    "time": 3,
+    "state": "s",
+    "info": "SELECT 1",
+}
+
+
+def test_parts_of_an_index_stand_together():
+    rows = [
+        INDEX,
+        INDEX | {"column_name": "b", "sub_part": 10, "cardinality": 90},
+        INDEX | {"key_name": "f", "column_name": None, "expression": "lower(`b`)", "visible": "NO", "non_unique": 0},
+        INDEX | {"key_name": "g", "ignored": "YES"},
+    ]
+    assert indexes(rows)[1] == [
+        ("k", "a, b(10)", "", "BTREE", 90),
+        ("f", "(lower(`b`))", "yes", "BTREE, invisible", 40),
+        ("g", "a", "", "BTREE, invisible", 40),
+    ]
+
+
+def test_a_size_that_is_not_known_stays_unknown():
+    row = {"table_schema": "s", "table_name": "v", "engine": None, "estimated_rows": None}
+    row |= {"data_length": None, "index_length": None, "data_free": None}
+    assert size([row])[1] == [("s.v", None, None, None, None, None)]
+
+
+@pytest.mark.parametrize("columns", [0, 60, 80])
+def test_who_is_at_work_stands_in_the_order_of_time_and_fits(columns):
+    rows = [
+        PROCESS,
+        PROCESS | {"id": 2, "command": "Sleep", "info": None},
+        PROCESS | {"id": 3, "time": 50, "state": "", "info": "SELECT *\n  FROM orders WHERE " + "x" * 200},
+        PROCESS | {"id": 4, "info": "SHOW PROCESSLIST"},
+        PROCESS | {"id": 5, "time": 2, "command": "Binlog Dump", "state": None, "info": None, "db": None},
+    ]
+    found = at_work(columns)(rows)[1]
+    assert [line[0] for line in found] == [3, 1, 5]
+    assert found[0][4:] == ("Query", found[0][5])
+    assert found[2][4:] == ("Binlog Dump", None)
+    assert found[0][5].startswith("SELECT * FR")
+    if columns:
+        assert sum(max(len(str(line[at])) for line in found) + 3 for at in range(6)) <= columns + 1
+
+
+class Kept:
+    def __init__(self):
+        self.said = []
+
+    def __getattr__(self, name):
+        return lambda *given: self.said.append((name, *given))
+
+
+def test_an_answer_that_is_shaped_otherwise_is_shown_as_it_came():
+    kept = Kept()
+    shaped = Shaped(kept, indexes)
+    columns = (Column(name="something"), Column(name="else"))
+    shaped.begin("considered", columns)
+    shaped.rows([(1, 2)])
+    shaped.end("over")
+    assert kept.said == [("begin", "considered", columns), ("rows", [(1, 2)]), ("end", "over")]

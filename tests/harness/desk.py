@@ -1,0 +1,232 @@
+"""A person at the console on a real cluster: the program as wiring builds it, and the servers' own word of what came."""
+
+import json
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from safeconsole.errors import SafeConsoleError
+from safeconsole.session.visit import Plea
+from safeconsole.cli.application import Door
+from safeconsole.app import Program
+
+POLICIES = Path(__file__).parents[2] / "policies"
+PLEA = Plea(reason="incident 7", ticket="OPS-7")
+
+
+class Answering:
+    """Says yes to everything, and does first what happens between the prompt and Enter."""
+
+    def __init__(self):
+        self.before_enter = lambda: None
+        self.asked = 0
+
+    def confirm(self, considered):
+        self.asked += 1
+        self.before_enter()
+        return True
+
+    def elevate(self, request, considered):
+        self.asked += 1
+        self.before_enter()
+        return True
+
+    def show_approval(self, code, request):
+        """Nobody else is there."""
+
+    def paste_approval(self, code, request):
+        return ""
+
+    def skip_approval(self, request, skipped):
+        return False
+
+
+class Shown:
+    """What reached the screen."""
+
+    wants_text = False
+
+    def __init__(self):
+        self.table, self.ended, self.where, self.notes, self.waited = [], None, "", (), []
+
+    def begin(self, considered, columns):
+        self.where, self.notes = considered.node, considered.notes
+
+    def rows(self, batch):
+        self.table += batch
+
+    def waits(self, what):
+        self.waited.append(what)
+
+    def progress(self, sample):
+        pass
+
+    def warned(self, warnings):
+        self.warnings = warnings
+
+    def end(self, ended):
+        self.ended = ended
+
+
+class Desk:
+    """One session; `run` returns what was shown."""
+
+    def __init__(self, gate, answering, journals):
+        self.gate, self.answering, self._journals = gate, answering, journals
+
+    def run(self, text):
+        shown = Shown()
+        for statement in self.gate.split(text):
+            self.gate.run(statement, shown)
+        return shown
+
+    def error_of(self, text):
+        """What the person is told instead of a result, and how long they waited for it."""
+        started = time.monotonic()
+        try:
+            shown = self.run(text)
+        except SafeConsoleError as error:
+            error.waited_seconds = time.monotonic() - started
+            return error
+        raise AssertionError(f"it ran on {shown.where}: {shown.table}")
+
+    def port(self):
+        """The server that answers a plain read now."""
+        return self.run("SELECT @@port").table[0][0]
+
+    def seconds_until(self, text, *, at_most=30.0):
+        """Ask again and again, as a person would; seconds until it ran, and the errors on the way."""
+        started, errors = time.monotonic(), []
+        while True:
+            try:
+                shown = self.run(text)
+            except SafeConsoleError as error:
+                errors.append(error)
+                assert time.monotonic() - started < at_most, error.message
+                time.sleep(0.1)
+            else:
+                return time.monotonic() - started, errors, shown
+
+    def records(self, kind):
+        """The journal's records of one kind, of all sessions at this desk."""
+        sessions = sorted((self._journals / "sessions").glob("*.jsonl"))
+        records = [json.loads(line)["record"] for path in sessions for line in path.read_text().splitlines()]
+        return [record for record in records if record["type"] == kind]
+
+
+@contextmanager
+def seated(
+    cluster, directory, *, nodes=None, gates=None, transactions=None, sensors=(), plea=PLEA, to="", **cluster_settings
+):
+    """
+    Sit down at a console on a cluster.
+
+    Args:
+        nodes: node name to address, where it is not the cluster's own.
+        gates: what the policy asks of a node, over the shipped baseline.
+        transactions: how long they may stand idle, over the shipped baseline.
+        sensors: what every statement needs, over the shipped baseline.
+    """
+    directory.mkdir(exist_ok=True)
+    at = nodes or {node.name: f"{node.host}:{node.port}" for node in cluster.nodes}
+    program = Program({"HOME": str(directory), "USER": "ada", "PATH": "/usr/bin:/bin"})
+    policy = _policy(directory, gates or {}, transactions or {}, sensors)
+    program.configure(str(_configuration(cluster, directory, at, policy, cluster_settings)))
+    answering = Answering()
+    door = Door(cluster="shop", face="one-shot", confirmer=answering, plea=plea, to=to)
+    with program.open(door) as session:
+        yield Desk(session.gate, answering, directory / "audit")
+
+
+def _policy(directory, gates, transactions, sensors):
+    text = (POLICIES / "baseline.yaml").read_text()
+    for name, value in gates.items():
+        if f"\n  {name}:" not in text:
+            text = text.replace("gates:\n", f"gates:\n  {name}: 0\n", 1)
+        lines = text.splitlines()
+        (place,) = [number for number, line in enumerate(lines) if line.startswith(f"  {name}:")]
+        lines[place] = f"  {name}: {value}"
+        text = "\n".join(lines) + "\n"
+    if transactions:
+        text += f"\ntransactions: {json.dumps(transactions)}\n"
+    if sensors:
+        text += f"\nsensors: {json.dumps(sensors)}\n"
+    path = directory / "policy.yaml"
+    path.write_text(text)
+    return path
+
+
+def _configuration(cluster, directory, nodes, policy, settings):
+    names = {address: name for name, address in nodes.items()}
+    secrets = directory / "secrets"
+    secrets.mkdir(mode=0o700, exist_ok=True)
+    for account, password in cluster.accounts.items():
+        (secrets / account).write_text(f"{password}\n")
+    lines = [
+        "[clusters.shop]",
+        f"nodes = {json.dumps(list(names))}",
+        'schema = "shop"',
+        f"policy = {json.dumps(str(policy))}",
+        # Tests have no terminal, and baseline lets nobody without one elevate elsewhere.
+        *(
+            f"{key} = {json.dumps(value)}"
+            for key, value in {"environment": "demo", "demo": str(home_of(cluster)), **settings}.items()
+            if not isinstance(value, dict)
+        ),
+        *_tables(settings),
+        "[clusters.shop.names]",
+        *(f"{json.dumps(address)} = {json.dumps(name)}" for address, name in names.items()),
+        "[clusters.shop.accounts]",
+        'read = "console_read"',
+        'elevated = "console_elevated"',
+        "[clusters.shop.secrets]",
+        'sources = ["command"]',
+        f"command = {json.dumps(['cat', f'{secrets}/{{account}}'])}",
+        "[clusters.shop.tls]",
+        'mode = "disabled"',
+        "[audit]",
+        f"directory = {json.dumps(str(directory / 'audit'))}",
+    ]
+    path = directory / "config.toml"
+    path.touch(mode=0o600)
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def home_of(cluster):
+    """The directory of a running cluster, with the key that proves it to be a demo."""
+    return cluster.primary.datadir.parents[1]
+
+
+def _tables(settings):
+    """The lines of settings by node address."""
+    for key, tables in settings.items():
+        for name, table in tables.items() if isinstance(tables, dict) else ():
+            yield f"[clusters.shop.{key}.{json.dumps(name)}]"
+            yield from (f"{each} = {json.dumps(value)}" for each, value in table.items())
+
+
+def listen(cluster):
+    """Have every server write down each text that it is sent."""
+    for node in cluster.nodes:
+        with cluster.dba_connect(node) as dba, dba.cursor() as cursor:
+            cursor.execute("SET GLOBAL log_output = 'TABLE'")
+            cursor.execute("SET GLOBAL general_log = 1")
+
+
+def times_sent(cluster, marker):
+    """How often the servers that still live were sent a text to run that contains the marker."""
+    total = 0
+    for node in cluster.nodes:
+        try:
+            dba = cluster.dba_connect(node)
+        except Exception:
+            continue
+        with dba, dba.cursor() as cursor:
+            cursor.execute(
+                "SELECT COUNT(*) FROM mysql.general_log WHERE command_type = 'Query'"
+                " AND argument LIKE %s AND argument NOT LIKE '%%general_log%%' AND argument NOT LIKE '%%EXPLAIN FORMAT%%'",
+                (f"%{marker}%",),
+            )
+            total += cursor.fetchone()[0]
+    return total

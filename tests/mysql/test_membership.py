@@ -1,0 +1,117 @@
+"""Groups that keep their own roles, from recorded answers: no Aurora or Galera was ever met here."""
+
+import pytest
+from pymysql import err
+
+from safeconsole.mysql.measuring import measure, variant_of
+from safeconsole.mysql.measuring import member_of
+from safeconsole.mysql.topology import prove_role
+from safeconsole.mysql.variants import AURORA_MYSQL, MARIADB, MYSQL
+from safeconsole.sqltext.vocabulary import Role
+
+
+class Recorded:
+    """A connection that answers what was recorded: the first question whose words occur in the text."""
+
+    def __init__(self, answers, version="8.0.28"):
+        self.answers = answers
+        self.server_version = version
+        self.asked = []
+
+    def rows(self, text):
+        self.asked.append(text)
+        for words, rows in self.answers.items():
+            if words in text:
+                return rows
+        raise err.OperationalError(1193, f"Unknown: {text}")
+
+    def named_rows(self, text):
+        raise err.OperationalError(1227, "Access denied")
+
+
+def aurora(server, *, innodb_read_only, status):
+    return Recorded(
+        {
+            "@@aurora_version": [("3.05.2",)],
+            "SELECT @@aurora_server_id": [(server, 0, innodb_read_only, "slow.log")],
+            "replica_host_status": status,
+            "global_status": [("Threads_running", "4")],
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("wire", "role", "lag_seconds"),
+    [
+        (aurora("db-1", innodb_read_only=0, status=[("db-1", "MASTER_SESSION_ID", 0.0)]), Role.PRIMARY, None),
+        (aurora("db-2", innodb_read_only=1, status=[("db-2", "b1-f3", 17.5)]), Role.REPLICA, 0.0175),
+        (aurora("db-2", innodb_read_only=1, status=[("db-2", "b1-f3", None)]), Role.REPLICA, None),
+        # The cluster and the instance disagree: a failover is under way.
+        (aurora("db-1", innodb_read_only=1, status=[("db-1", "MASTER_SESSION_ID", 0.0)]), Role.UNKNOWN, None),
+        (aurora("db-2", innodb_read_only=0, status=[("db-2", "b1-f3", 17.5)]), Role.UNKNOWN, None),
+        (aurora("db-3", innodb_read_only=1, status=[]), Role.UNKNOWN, None),
+    ],
+)
+def test_an_aurora_instance_is_what_the_cluster_and_its_storage_both_say(wire, role, lag_seconds):
+    variant = variant_of(wire)
+    assert variant is AURORA_MYSQL
+    measured = measure(wire, variant)
+    proof = prove_role(measured.facts)
+    assert proof.role is role
+    assert role is Role.PRIMARY or proof.lag_seconds == lag_seconds
+    assert (measured.server, measured.threads_running) == (measured.server, 4)
+
+
+@pytest.mark.parametrize(
+    ("state", "queue", "read_only", "role", "lag_seconds"),
+    [
+        ("Synced", "0", 0, Role.PRIMARY, None),
+        ("Synced", "0", 1, Role.REPLICA, 0.0),
+        ("Synced", "12", 1, Role.REPLICA, None),
+        ("Donor/Desynced", "0", 1, Role.UNKNOWN, None),
+    ],
+)
+def test_a_galera_node_is_what_its_state_and_its_mode_say(state, queue, read_only, role, lag_seconds):
+    wire = Recorded(
+        {
+            "@@wsrep_on": [(1, read_only)],
+            "@@hostname": [("h:3306/1", read_only, 0, "slow.log")],
+            "wsrep_local_state_comment": [
+                ("wsrep_local_state_comment", state),
+                ("wsrep_local_recv_queue", queue),
+                ("wsrep_cluster_state_uuid", "c-1"),
+                ("wsrep_incoming_addresses", "10.0.0.5:3306,AUTO"),
+            ],
+        },
+        version="5.5.5-10.11.6-MariaDB",
+    )
+    assert variant_of(wire) is MARIADB
+    facts = measure(wire, MARIADB).facts
+    proof = prove_role(facts)
+    assert proof.role is role
+    assert (facts.member.group, facts.member.members) == ("c-1", (("10.0.0.5:3306", ""),))
+    assert role is not Role.REPLICA or proof.lag_seconds == lag_seconds
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ([("RECOVERING", "SECONDARY", "u-1", "10.0.0.5", 3306)], "recovering secondary"),
+        (None, "not readable"),
+    ],
+)
+def test_a_group_member_that_is_not_online_proves_nothing(members, words):
+    answers = {"group_replication_group_name": [("g",)], "@@server_uuid": [("u-1", 1, 0, "slow.log")]}
+    if members is not None:
+        answers["replication_group_members"] = members
+    proof = prove_role(measure(Recorded(answers), MYSQL).facts)
+    assert proof.role is Role.UNKNOWN
+    assert words in proof.words
+
+
+def test_an_identity_cannot_break_out_of_its_quotes():
+    server = "u'; DROP"
+    rows = [("ONLINE", "PRIMARY", server, "db-1", 3306)]
+    wire = Recorded({"group_replication_group_name": [("g",)], "replication_group_members": rows})
+    member_of(wire, MYSQL, server)
+    assert "'uDROP'" in wire.asked[-1]

@@ -1,0 +1,281 @@
+"""The server's answer out of a stream of bytes, however the stream is cut."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pymysql import err
+
+from safeconsole.mysql.answers import BATCH_ROWS, Field, ResultEnd, drain, read_head, read_texts, row_batches
+from safeconsole.mysql.answers import column_of, decoder_of
+from safeconsole.mysql.protocol import Packets, PacketTooLargeError
+from safeconsole.mysql.protocol import decode_rows
+
+EOF = b"\xfe\x00\x00\x02\x00"
+MORE = b"\xfe\x00\x00\x0a\x00"
+TEXT = Field(name="t", type_code=253, flags=0, character_set=255)
+
+
+def framed(*payloads):
+    """Payloads as packets."""
+    out = b""
+    for number, payload in enumerate(payloads):
+        while len(payload) >= 0xFFFFFF:
+            out += b"\xff\xff\xff" + bytes([number % 256]) + payload[:0xFFFFFF]
+            payload = payload[0xFFFFFF:]
+        out += len(payload).to_bytes(3, "little") + bytes([number % 256]) + payload
+    return out
+
+
+def lenenc(value):
+    if value is None:
+        return b"\xfb"
+    size = len(value)
+    if size < 251:
+        return bytes([size]) + value
+    if size < 1 << 16:
+        return b"\xfc" + size.to_bytes(2, "little") + value
+    if size < 1 << 24:
+        return b"\xfd" + size.to_bytes(3, "little") + value
+    return b"\xfe" + size.to_bytes(8, "little") + value
+
+
+def packets_of(data, sizes=(65_536,), ceiling_bytes=64 * 1024 * 1024):
+    """Packets over bytes that arrive in pieces of the given sizes, over and over."""
+    state = {"at": 0, "turn": 0}
+
+    def read(count):
+        size = max(1, min(sizes[state["turn"] % len(sizes)], count))
+        state["turn"] += 1
+        piece = data[state["at"] : state["at"] + size]
+        state["at"] += len(piece)
+        return piece
+
+    return Packets(read, ceiling_bytes=ceiling_bytes)
+
+
+values = st.one_of(st.none(), st.text(max_size=400).map(str.encode))
+tables = st.integers(1, 4).flatmap(lambda width: st.lists(st.tuples(*[values] * width), max_size=20))
+
+
+@given(tables, st.lists(st.integers(1, 70), min_size=1, max_size=5))
+def test_rows_come_out_as_they_went_in_however_the_bytes_arrive(rows, sizes):
+    data = framed(*(b"".join(map(lenenc, row)) for row in rows), EOF)
+    end = ResultEnd()
+    width = len(rows[0]) if rows else 1
+    decoders = [decoder_of(TEXT, as_text=True)] * width
+    found = [row for batch in row_batches(packets_of(data, sizes), decoders, end) for row in batch]
+    assert found == [tuple(None if value is None else value.decode() for value in row) for row in rows]
+    assert (end.reached, end.status) == (True, 2)
+
+
+def test_batches_are_bounded_by_rows_and_by_bytes():
+    data = framed(*[lenenc(b"x")] * (BATCH_ROWS + 10), EOF)
+    sizes = [len(batch) for batch in row_batches(packets_of(data), [bytes], ResultEnd())]
+    assert max(sizes) <= BATCH_ROWS
+    assert sum(sizes) == BATCH_ROWS + 10
+    wide = framed(*[lenenc(b"x" * 200_000)] * 10, EOF)
+    assert max(len(batch) for batch in row_batches(packets_of(wide), [bytes], ResultEnd())) <= 4
+
+
+def test_a_row_of_many_megabytes_is_joined():
+    value = b"y" * 0xFFFFFF + b"end"
+    data = framed(lenenc(value), EOF)
+    (batch,) = row_batches(packets_of(data), [bytes], ResultEnd())
+    assert batch == [(value,)]
+
+
+def test_a_row_that_looks_like_an_end_is_a_row():
+    # The length of a 16 MB value begins with the byte of an end marker.
+    value = b"z" * (1 << 24)
+    data = framed(lenenc(value), EOF)
+    (batch,) = row_batches(packets_of(data), [bytes], ResultEnd())
+    assert len(batch[0][0]) == 1 << 24
+
+
+@pytest.mark.parametrize("size", [1_001, 0xFFFFFF + 5])
+def test_a_packet_over_the_ceiling_is_not_taken_in(size):
+    packets = packets_of(framed(b"x" * size), ceiling_bytes=1_000 if size < 9_999 else 0xFFFFFF + 1)
+    with pytest.raises(PacketTooLargeError):
+        packets.next()
+
+
+def test_the_servers_error_in_the_middle_of_rows_is_raised():
+    data = framed(lenenc(b"a"), b"\xff\xd0\x0b#70100interrupted")
+    rows = row_batches(packets_of(data), [bytes], ResultEnd())
+    found = []
+    with pytest.raises(err.OperationalError) as caught:
+        for batch in rows:
+            found += batch
+    assert caught.value.args[0] == 3024
+    assert found in ([], [(b"a",)])
+
+
+@given(st.integers(0, 60))
+def test_a_stream_that_breaks_off_is_a_lost_connection(cut):
+    data = framed(lenenc(b"abcdefgh" * 5), lenenc(b"abc"), EOF)
+    rows = row_batches(packets_of(data[: min(cut, len(data) - 1)]), [bytes], ResultEnd())
+    with pytest.raises(err.OperationalError) as caught:
+        list(rows)
+    assert caught.value.args[0] == 2013
+
+
+def test_further_result_sets_are_read_and_counted():
+    column = (
+        b"".join(map(lenenc, (b"def", b"", b"", b"", b"n", b"")))
+        + b"\x0c\xff\x00\x01\x00\x00\x00\xfd\x00\x00\x00\x00\x00"
+    )
+    one_set = (b"\x01", column, EOF, lenenc(b"1"))
+    ok = b"\x00\x00\x00\x02\x00\x00\x00"
+    end = ResultEnd(reached=True, status=0x0A)
+    assert drain(packets_of(framed(*one_set, MORE, *one_set, MORE, ok)), end) == 2
+    assert end.status == 2
+
+
+def test_a_short_answer_is_read_as_texts_without_its_description():
+    rows = (lenenc(b"30") + lenenc(None), lenenc(b"") + lenenc("ü".encode()))
+    answer = framed(b"\x02", b"a definition", b"another one", EOF, *rows, EOF)
+    assert read_texts(packets_of(answer, (7,))) == ([("30", None), ("", "ü")], 2)
+
+
+@pytest.mark.parametrize("first", [b"\x00\x00\x00\x02\x00\x00\x00", b"\xfc\x00\x01", b"\xfb/etc/passwd"])
+def test_what_is_no_short_answer_is_refused(first):
+    with pytest.raises(ValueError, match="no small result set"):
+        read_texts(packets_of(framed(first)))
+
+
+def test_the_servers_error_to_a_short_question_is_raised():
+    with pytest.raises(err.MySQLError):
+        read_texts(packets_of(framed(b"\xff\x48\x04#HY000unknown")))
+
+
+def test_a_request_for_a_local_file_is_not_met():
+    with pytest.raises(err.OperationalError):
+        read_head(packets_of(framed(b"\xfb/etc/passwd")))
+
+
+def test_bytes_that_are_no_text_are_shown_and_never_fail():
+    assert decode_rows([lenenc(b"a\xffb")], [decoder_of(TEXT, as_text=True)]) == [("a\\xffb",)]
+
+
+NUMBER = Field(name="n", type_code=3, flags=0, character_set=63)
+
+
+@given(st.lists(st.one_of(values, st.binary(max_size=300)), min_size=1, max_size=6))
+def test_a_row_of_texts_is_read_as_beside_a_number(row):
+    """Rows of nothing but texts take a way of their own."""
+    texts = [decoder_of(TEXT, as_text=True)] * len(row)
+    payload = b"".join(map(lenenc, row))
+    (alone,) = decode_rows([payload], texts)
+    (beside,) = decode_rows([payload + lenenc(b"7")], [*texts, decoder_of(NUMBER, as_text=False)])
+    assert (*alone, 7) == beside
+
+
+@pytest.mark.parametrize("decoders", [[decoder_of(TEXT, as_text=True)], [bytes]])
+@pytest.mark.parametrize(("payload", "error"), [(b"", IndexError), (b"\xff\x01x", ValueError)])
+def test_a_row_that_is_no_row_is_refused(payload, error, decoders):
+    with pytest.raises(error):
+        decode_rows([payload], decoders)
+
+
+def test_what_has_arrived_is_handed_over_before_more_is_waited_for():
+    data = framed(*[lenenc(b"abc")] * 3, EOF)
+    pieces = iter([data[:20], data[20:]])
+    read = []
+
+    def waiting(_count):
+        read.append(next(pieces))
+        return read[-1]
+
+    batches = row_batches(Packets(waiting, ceiling_bytes=1_000), [bytes], ResultEnd())
+    assert (next(batches), len(read)) == ([(b"abc",), (b"abc",)], 1)
+    assert (next(batches), len(read)) == ([(b"abc",)], 2)
+    assert list(batches) == []
+
+
+@given(st.lists(st.binary(min_size=1, max_size=300), max_size=30), st.integers(1, 90))
+def test_the_bytes_of_rows_are_counted_as_they_are_taken(rows, size):
+    payloads = [lenenc(row) for row in rows]
+    packets = packets_of(framed(*payloads, EOF), (size,))
+    taken = 0
+    for batch in row_batches(packets, [bytes], ResultEnd()):
+        taken += sum(len(lenenc(value)) for (value,) in batch)
+        assert packets.taken_bytes == taken
+
+
+def test_columns_say_their_type():
+    def named(code, flags=0, character_set=255):
+        return column_of(Field(name="c", type_code=code, flags=flags, character_set=character_set))
+
+    assert named(3).type_name == "int"
+    assert named(8, flags=32).type_name == "bigint unsigned"
+    assert named(246).numeric
+    assert (named(252, character_set=63).type_name, named(252, character_set=63).binary) == ("blob", True)
+    assert (named(252).type_name, named(252).binary) == ("text", False)
+    assert named(254, flags=256).type_name == "enum"
+    assert (named(245, character_set=63).type_name, named(245, character_set=63).binary) == ("json", False)
+    assert named(16, character_set=63).binary
+    assert named(199).type_name == "type 199"
+
+
+NUMBERS = st.integers(0, 250) | st.integers(0, 2**40)
+SHORTS = st.integers(0, 0xFFFF)
+
+
+def lenenc_number(value):
+    if value < 251:
+        return bytes([value])
+    if value < 1 << 16:
+        return b"\xfc" + value.to_bytes(2, "little")
+    if value < 1 << 24:
+        return b"\xfd" + value.to_bytes(3, "little")
+    return b"\xfe" + value.to_bytes(8, "little")
+
+
+@given(NUMBERS, NUMBERS, SHORTS, SHORTS, st.binary(max_size=20))
+def test_what_is_done_is_read_however_large_its_numbers(changed, inserted, status, warnings, info):
+    shorts = status.to_bytes(2, "little") + warnings.to_bytes(2, "little")
+    head = read_head(packets_of(framed(b"\x00" + lenenc_number(changed) + lenenc_number(inserted) + shorts + info)))
+    assert (head.changed_rows, head.inserted_id, head.status, head.warnings) == (changed, inserted, status, warnings)
+    assert head.fields == ()
+
+
+@given(st.text(max_size=400), st.integers(0, 255), SHORTS, SHORTS)
+def test_a_column_is_read_however_long_its_name(name, kind, flags, character_set):
+    encoded = name.encode()[:1024]
+    fixed = (
+        b"\x0c"
+        + character_set.to_bytes(2, "little")
+        + b"\0\0\0\0"
+        + bytes([kind])
+        + flags.to_bytes(2, "little")
+        + b"\0\0\0"
+    )
+    texts = b"".join(map(lenenc, (b"def", b"shop", b"o", b"orders", encoded, b"x" * 300)))
+    (field,) = read_head(packets_of(framed(b"\x01", texts + fixed, EOF))).fields
+    assert field.name == encoded.decode("utf-8", "backslashreplace")
+    assert (field.type_code, field.flags, field.character_set) == (kind, flags, character_set)
+
+
+def test_a_column_whose_name_is_nonsense_is_an_error():
+    with pytest.raises(ValueError, match="begins with 254"):
+        read_head(packets_of(framed(b"\x01", b"\xfe" * 40, EOF)))
+
+
+@given(
+    st.lists(st.binary(min_size=1, max_size=40).filter(lambda each: each[0] != 0xFF), max_size=30),
+    st.lists(st.integers(1, 50), min_size=1, max_size=5),
+    st.data(),
+)
+def test_what_is_skipped_is_exactly_what_was_asked_for(payloads, sizes, data):
+    packets = packets_of(framed(*payloads), sizes)
+    count = data.draw(st.integers(0, len(payloads)))
+    packets.skip(count)
+    assert [packets.next() for _ in payloads[count:]] == payloads[count:]
+    assert packets.taken_bytes == sum(map(len, payloads))
+
+
+def test_an_error_among_what_is_skipped_is_raised():
+    packets = packets_of(framed(b"a", b"\xff\x28\x04#42000no", b"b"))
+    with pytest.raises(err.MySQLError):
+        packets.skip(3)
+    assert packets.next() == b"b"

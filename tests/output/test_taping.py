@@ -1,0 +1,131 @@
+"""What of a terminal is recorded."""
+
+import io
+import sys
+
+import pytest
+
+from safeconsole.sqltext.analysis import analyse
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.literal_rules import LiteralRules, literal_rules
+from safeconsole.audit.record import why_left_out
+from safeconsole.sqltext.vocabulary import Flavour
+from safeconsole.output.taping import Tape, taped
+
+RULES = literal_rules("keep", {"shop.customers": "drop"})
+
+
+def statement(sql):
+    return analyse(sql, LexicalRules(flavour=Flavour.MYSQL, version=90704), schema="shop")[0]
+
+
+class Held:
+    """Keeps what it is given."""
+
+    def __init__(self, *, keeps_rows=True):
+        self.keeps_rows = keeps_rows
+        self.text = ""
+
+    def output(self, text):
+        self.text += text
+
+
+@pytest.fixture
+def tape():
+    tape = Tape()
+    tape.held = Held()
+    tape.begin(tape.held, RULES)
+    return tape
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("SELECT id FROM orders", ""),
+        ("UPDATE orders SET status = 'paid' WHERE id = 1", ""),
+        ("SHOW TABLES", "the policy keeps values"),
+        ("SHOW GRANTS FOR 'ada'@'%'", "log in with"),
+        ("show /* c */ create user ada", "log in with"),
+        ("SELECT * FROM mysql.user", "accounts' own tables"),
+        ("SELECT * FROM `mysql`.`global_priv`", "accounts' own tables"),
+        ("SELECT api_token FROM orders", "about a secret"),
+        ("SELECT * FROM customers", "the policy keeps values"),
+        ("SELECT o.id FROM orders o JOIN customers c ON c.id = o.customer_id", "the policy keeps values"),
+        ("CALL p()", "nobody knows"),
+        ("EXECUTE s", "nobody knows"),
+        ("SELECT own_function() FROM orders", "nobody knows"),
+    ],
+)
+def test_what_a_statement_shows_is_recorded_only_where_the_journal_could_hold_it(sql, why):
+    found = why_left_out(statement(sql), RULES)
+    assert bool(found) == bool(why)
+    assert why in found
+
+
+def test_without_rules_a_statement_about_no_table_is_recorded():
+    assert why_left_out(statement("SHOW TABLES"), LiteralRules()) == ""
+    assert why_left_out(statement("SHOW GRANTS"), LiteralRules())
+
+
+def test_streams_are_shown_and_recorded_with_the_lines_of_a_terminal(tape):
+    shown = io.StringIO()
+    stream = tape.messages(shown)
+    stream.write("one\ntwo\r\n")
+    stream.writelines(["three", "\n"])
+    stream.flush()
+    assert shown.getvalue() == "one\ntwo\r\nthree\n"
+    assert tape.held.text == "one\r\ntwo\r\nthree\r\n"
+    assert not stream.isatty()
+    assert not hasattr(tape.messages(sys.stdout), "buffer")
+
+
+def test_rows_are_recorded_only_where_they_are_kept(tape):
+    held = Held(keeps_rows=False)
+    tape.begin(held, RULES)
+    tape.data(io.StringIO()).write("a row\n")
+    tape.messages(io.StringIO()).write("1 row\n")
+    assert held.text == "1 row\r\n"
+
+
+def test_a_tape_is_mute_from_what_must_not_be_kept_until_something_else_is_entered(tape):
+    out = tape.data(io.StringIO())
+    tape.entered("shop> ", "SELECT id FROM customers WHERE name = ?")
+    assert not tape.watch(statement("SELECT id FROM customers WHERE name = 'planted'"))
+    out.write("planted\n")
+    assert tape.watch(statement("SELECT id FROM orders"))
+    out.write("planted again\n")
+    tape.entered("shop> ", "SELECT id FROM orders")
+    out.write("17\n")
+    assert "planted" not in tape.held.text
+    assert tape.held.text.count("left out: the policy keeps values of its tables out") == 1
+    assert tape.held.text.endswith("shop> SELECT id FROM orders\r\n17\r\n")
+    assert tape.has_left_out
+
+
+def test_the_echo_of_what_is_typed_is_left_out(tape):
+    out = tape.messages(io.StringIO())
+    out.write("before ")
+    with tape.reading():
+        out.write("IDENTIFIED BY 'hunter2'")
+    out.write("after")
+    assert tape.held.text == "before after"
+
+
+def test_the_processs_own_streams_are_taped_meanwhile(capsys):
+    held, before = Held(), sys.stdout
+    with taped() as tape:
+        print("too early")
+        tape.begin(held, LiteralRules())
+        print("a line")
+        sys.stderr.write("said")
+    assert sys.stdout is before
+    assert held.text == "a line\r\nsaid"
+    assert capsys.readouterr().out == "too early\na line\n"
+
+
+def test_the_commands_that_the_recording_knows_are_commands():
+    from safeconsole.console.commands import command_names
+    from safeconsole.console.commands import SHOW_ALL_STATEMENTS, SHOW_NO_STATEMENT
+
+    assert set(command_names()) >= SHOW_NO_STATEMENT | SHOW_ALL_STATEMENTS
+    assert not SHOW_NO_STATEMENT & SHOW_ALL_STATEMENTS

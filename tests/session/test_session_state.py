@@ -1,0 +1,92 @@
+"""Variables and settings live on one connection: where they are not set, that is said before anything is misread."""
+
+import pytest
+
+from safeconsole.errors import DeniedError
+from tests.harness.fakes import FakePresenter
+from tests.session.conftest import READ, WRITE
+
+SET = "SET @a = 7"
+USES = "SELECT id FROM orders WHERE id = @a"
+
+
+def notes_of(road, text):
+    presenter = FakePresenter([])
+    road.run(text, presenter)
+    (begun,) = [event[1] for event in presenter.events if event[0] == "begin"]
+    return begun.notes
+
+
+def test_where_they_were_set_nothing_is_said(walk):
+    road = walk()
+    road.run(SET)
+    assert notes_of(road, READ) == notes_of(road, USES) == ()
+
+
+def test_without_any_nothing_is_said(walk):
+    road = walk()
+    for text in (READ, "BEGIN", READ, "COMMIT", "USE shop", READ):
+        road.run(text)
+    road.engine.connections[0].broken = True
+    assert notes_of(road, READ) == ()
+
+
+def test_a_lost_connection_takes_them_along_and_that_is_said_once(walk):
+    road = walk()
+    road.run(SET)
+    road.engine.connections[0].broken = True
+    assert notes_of(road, READ) == (
+        "what you set on replica-1 is gone with its connection: variables and settings start anew on replica-1",
+    )
+    assert notes_of(road, READ) == ()
+    assert [record.detail for record in road.records("notice")] == [
+        "what you set on replica-1 is gone with its connection: variables and settings start anew on replica-1"
+    ]
+
+
+@pytest.mark.parametrize("text", ["SET time_zone = '+00:00'", "SELECT 1 INTO @a", "DO @a := 1", SET])
+def test_another_node_does_not_have_them_and_that_is_said(walk, text):
+    road = walk()
+    road.run(text)
+    road.engine.node("replica-1").unreachable = "no route"
+    road.clock.seconds += 6
+    (moved, *rest) = notes_of(road, READ)
+    assert "takes the place of" in moved
+    assert rest == ["variables and settings that you set on replica-1 are not set on replica-2"]
+
+
+def test_what_uses_a_variable_is_told_each_time(walk):
+    road = walk()
+    road.run(SET)
+    road.gate.use("primary")
+    for _ in range(2):
+        assert notes_of(road, USES) == ("variables and settings that you set on replica-1 are not set on primary",)
+    assert notes_of(road, READ) == ()
+
+
+def test_a_change_by_a_variable_that_is_set_elsewhere_is_refused(walk):
+    """It would write NULL, or find no row, without a word."""
+    road = walk()
+    road.run(SET)
+    road.elevate()
+    with pytest.raises(DeniedError, match="@a was set on replica-1, and is not set on primary") as caught:
+        road.run("UPDATE orders SET status = 'x' WHERE id = @a")
+    assert "inside the transaction" in caught.value.instead
+    assert len(road.sent()) == 1
+    assert road.run(WRITE).outcome == "done"
+
+
+def test_inside_a_transaction_they_are_where_its_changes_are(walk):
+    road = walk()
+    road.elevate()
+    for text in ("BEGIN", SET, "UPDATE orders SET status = 'x' WHERE id = @a", "COMMIT"):
+        road.run(text)
+    assert [account for _, _, account in road.sent()] == ["elevated"] * 4
+
+
+def test_setting_them_again_is_enough(walk):
+    road = walk()
+    road.run(SET)
+    road.gate.use("primary")
+    road.run(SET)
+    assert notes_of(road, USES) == ()

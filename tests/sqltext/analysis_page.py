@@ -1,0 +1,113 @@
+"""
+The tables of docs/analysis.md, and one of docs/limits.md, made from the data: `python -m tests.sqltext.analysis_page`
+writes them anew.
+"""
+
+from pathlib import Path
+
+
+from safeconsole.sqltext.findings import ACTIONS
+from safeconsole.dialects.catalogue import EVERY_VERSION
+from safeconsole.dialects.settings import HARMLESS_HINTS, HARMLESS_SETTINGS, SESSION_VARIABLES
+from safeconsole.sqltext.hazards import CATALOGUES
+from safeconsole.sqltext.kinds import FAMILY_KINDS, SQLITE_KINDS
+from safeconsole.sqltext.vocabulary import Flavour
+from safeconsole.dialects import functions as natives
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE, LIMITS_PAGE = DOCS / "analysis.md", DOCS / "limits.md"
+
+
+def kinds():
+    rows = {}
+    for column, table in enumerate((FAMILY_KINDS, SQLITE_KINDS)):
+        for kind in table.values():
+            rows.setdefault(kind.name, ["", ""])[column] = ", ".join(sorted(effect.value for effect in kind.effects))
+    yield "| kind | MySQL, MariaDB, Aurora | SQLite |"
+    yield "|---|---|---|"
+    for name, (family, sqlite) in rows.items():
+        yield f"| {name} | {family or '–'} | {sqlite or '–'} |"
+
+
+def version(number):
+    return f"{number // 10000}.{number // 100 % 100}"
+
+
+def versions(row):
+    if row.since:
+        return f"{version(row.since)} and later"
+    return f"up to {version(row.until)}" if row.until != EVERY_VERSION else "all"
+
+
+def objects():
+    for flavour in (Flavour.MYSQL, Flavour.MARIADB, Flavour.SQLITE):
+        yield f"**{flavour.value}**" + (", and aurora-mysql" if flavour is Flavour.MYSQL else "")
+        yield ""
+        yield "| id | objects | when | cost | one schema | versions | stops when told | why | instead | measured | source |"
+        yield "|---|---|---|---|---|---|---|---|---|---|---|"
+        for row in CATALOGUES[flavour].objects:
+            names = ", ".join(f"`{name}`" for name in sorted(row.names)) or "every other object"
+            schema = f"{row.schema}: " if row.schema else ""
+            when = (
+                ", ".join(f"`{column.lower()}`" for column in sorted(row.columns)) + " or `*`"
+                if row.columns
+                else "always"
+            )
+            one = row.one_schema.value if row.keys else "–"
+            stops = "no" if row.uninterruptible else "yes"
+            yield (
+                f"| {row.id} | {schema}{names} | {when} | {row.cost.value} | {one} | {versions(row)} | {stops} | {row.why}"
+                f" | {row.instead} | {row.measured} | {row.source} |"
+            )
+        yield ""
+
+
+def actions():
+    yield "| id | cost | why | instead |"
+    yield "|---|---|---|---|"
+    for hazard in ACTIONS.values():
+        yield f"| {hazard.id} | {hazard.cost.value} | {hazard.why} | {hazard.instead.replace('|', '/')} |"
+
+
+def functions():
+    yield "| flavour | pure built-ins | version-bound among them |"
+    yield "|---|---|---|"
+    yield f"| mysql, aurora-mysql | {len(natives.PURE_MYSQL)} | {len(natives.SINCE_MYSQL) + len(natives.REMOVED_MYSQL)} |"
+    yield f"| mariadb | {len(natives.PURE_MARIADB)} | {len(natives.SINCE_MARIADB)} |"
+    yield f"| sqlite | {len(natives.PURE_SQLITE)} | 0 |"
+    yield ""
+    yield (
+        "Native, and not pure: " + ", ".join(f"`{name}()` ({danger})" for name, danger in natives.IMPURE.items()) + "."
+    )
+
+
+def settings():
+    yield "Settings: " + ", ".join(f"`{name}`" for name in sorted(HARMLESS_SETTINGS)) + "."
+    yield ""
+    yield "Hints: " + ", ".join(f"`{name}`" for name in sorted(HARMLESS_HINTS)) + "."
+
+
+def session_variables():
+    yield "| | why | variables |"
+    yield "|---|---|---|"
+    for row in SESSION_VARIABLES:
+        yield f"| {row.ruling.value} | {row.why} | {', '.join(f'`{name}`' for name in sorted(row.names))} |"
+
+
+BLOCKS = {"kinds": kinds, "objects": objects, "actions": actions, "functions": functions, "settings": settings}
+LIMITS_BLOCKS = {"session variables": session_variables}
+
+
+def rendered(page, blocks=BLOCKS):
+    """Return the page with every block made anew."""
+    for name, make in blocks.items():
+        before, mark, rest = page.partition(f"<!-- {name} -->\n")
+        _, end, after = rest.partition(f"<!-- end of {name} -->")
+        assert mark and end, name
+        page = before + mark + "\n".join(make()).rstrip("\n") + "\n" + end + after
+    return page
+
+
+if __name__ == "__main__":
+    for path, blocks in ((PAGE, BLOCKS), (LIMITS_PAGE, LIMITS_BLOCKS)):
+        path.write_text(rendered(path.read_text(encoding="utf-8"), blocks), encoding="utf-8")
