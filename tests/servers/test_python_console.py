@@ -15,7 +15,6 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from safeconsole.errors import RefusedError
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Flavour
-from safeconsole.demo.stage import _configured
 from safeconsole.cli.application import Door
 
 from safeconsole.python.line import Line
@@ -26,6 +25,7 @@ from safeconsole.output.presenting import screen_of
 from safeconsole.app import Program
 from tests.harness.talking import interrupt_when, threads_running
 from safeconsole.python import faults
+from tests.harness.desk import demo_configuration
 
 VALUES = [
     None, 0, -5, 2**63, 1.5, -1e-7, 1e300, Decimal("0.10"), Decimal("-12345678901234567890.123456789"), "", "it's \\ %s %%",
@@ -58,10 +58,9 @@ class Order(Base):
 @pytest.fixture
 def names(cluster, tmp_path):
     """The namespace of a console on a cluster, whose person grants what is asked."""
-    nodes = {f"{node.host}:{node.port}": node.name for node in cluster.nodes}
-    up = _configured(tmp_path, nodes, engine="auto", passwords=dict(cluster.accounts))
+    config = demo_configuration(cluster, tmp_path)
     program = Program({**os.environ, "HOME": str(tmp_path)})
-    program.configure(str(up.config))
+    program.configure(str(config))
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(program.open(Door(cluster="shop", face="python", confirmer=Granting())))
         line = Line(session.gate, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
