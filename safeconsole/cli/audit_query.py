@@ -97,7 +97,7 @@ def export_command(
     if form == "parquet":
         if sys.stdout.isatty():
             raise ConfigurationError("a parquet file is no text for a terminal", instead="… --format parquet > FILE")
-        from safeconsole.audit.export import write_parquet
+        from safeconsole.audit.parquet import write_parquet
 
         write_parquet(stories, sys.stdout.buffer)
         return

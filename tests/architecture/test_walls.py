@@ -138,3 +138,19 @@ def test_a_prompt_stands_before_what_a_session_needs_is_imported():
         "safeconsole.sqltext.analysis",
     }
     assert modules.isdisjoint(unwanted), sorted(modules & unwanted)
+
+
+def test_no_command_waits_for_an_extra_that_is_not_installed():
+    """Extras are imported when what they are for is asked for: a plain installation has every command."""
+    imported_after(
+        "import sys\n"
+        "for extra in ('pyarrow', 'boto3', 'opentelemetry', 'pandas', 'polars'):\n"
+        "    sys.modules[extra] = None\n"
+        "import safeconsole.app\n"
+        "from importlib import import_module\n"
+        "from pkgutil import walk_packages\n"
+        "import safeconsole.cli as cli, safeconsole.console as console, safeconsole.python as python\n"
+        "for face in (cli, console, python):\n"
+        "    for module in walk_packages(face.__path__, face.__name__ + '.'):\n"
+        "        import_module(module.name)\n"
+    )

@@ -11,7 +11,7 @@ import pyarrow
 from pyarrow import parquet
 
 from safeconsole.audit.story import StatementStory
-from safeconsole.audit.export import GROUP_ROWS, columns, write_parquet
+from safeconsole.audit.parquet import GROUP_ROWS, columns, write_parquet
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "audit.md"
@@ -70,7 +70,7 @@ def test_the_page_lists_every_column():
 
 
 def test_without_its_extra_the_command_says_which_it_needs():
-    code = "import sys; sys.modules['pyarrow'] = None; import safeconsole.audit.export"
+    code = "import sys; sys.modules['pyarrow'] = None; import safeconsole.audit.parquet"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT)
     assert "needs the extra parquet" in out.stderr
 
