@@ -27,7 +27,7 @@ from safeconsole.demo.servers import start_cluster
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
-OURS, FAST, BARE = "safeconsole", "safeconsole with mysqlclient", "PyMySQL script"
+OURS, BARE = "safeconsole", "PyMySQL script"
 
 
 def configured(directory: Path, cluster) -> Path:
@@ -133,9 +133,6 @@ def aims_of(
             ("a prompt drawn whole, beside mycli", 1 / 3, prompts[OURS].wall / prompts["mycli"].wall),
             ("a million rows beside mycli", 1 / 3, exports[OURS].wall / exports["mycli"].wall),
         ]
-    if "C client" in exports and FAST in exports:
-        ratio = exports[FAST].wall / exports["C client"].wall
-        found.append(("a million rows with mysqlclient, beside the C client", 3.0, ratio))
     return found
 
 

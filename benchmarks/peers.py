@@ -8,7 +8,6 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from safeconsole.config.secrets import variable_for
@@ -21,8 +20,6 @@ SIGN = b"> "
 
 LOOK_SECONDS = 0.02
 
-WITHOUT_C_DRIVER = "import sys; sys.modules['MySQLdb'] = None; from safeconsole.__main__ import main; main()"
-"""Runs the console as where mysqlclient, the extra `fast`, is not installed."""
 
 SCRIPT = """
 import csv, os, sys, pymysql
@@ -93,12 +90,7 @@ class Commands:
         limits = ["--max-rows", "9000000", "--timeout", "600"]
         return {
             "PyMySQL script": [sys.executable, str(self.script), str(self.port), text, "stream"],
-            "safeconsole": [*self._ours("-c", WITHOUT_C_DRIVER), "-e", text, "--format", "csv", *limits],
-            **(
-                {"safeconsole with mysqlclient": [*self._ours(), "-e", text, "--format", "csv", *limits]}
-                if find_spec("MySQLdb")
-                else {}
-            ),
+            "safeconsole": [*self._ours(), "-e", text, "--format", "csv", *limits],
             **({"mycli": [*self._mycli(), "--csv", "-e", text]} if self.mycli else {}),
             **({"C client": [*self._client(), "--quick", "-e", text]} if self.client else {}),
         }
@@ -107,8 +99,8 @@ class Commands:
         """Return what opens a console."""
         return {"safeconsole": self._ours(), **({"mycli": self._mycli()} if self.mycli else {})}
 
-    def _ours(self, *program: str) -> list[str]:
-        return [sys.executable, *(program or ("-m", "safeconsole")), "--config", str(self.config), "sql", "shop"]
+    def _ours(self) -> list[str]:
+        return [sys.executable, "-m", "safeconsole", "--config", str(self.config), "sql", "shop"]
 
     def _mycli(self) -> list[str]:
         assert self.mycli

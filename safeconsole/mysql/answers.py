@@ -15,7 +15,6 @@ from pymysql.converters import convert_date, convert_datetime
 from pymysql.protocol import MysqlPacket, OKPacketWrapper
 
 from safeconsole.cluster.engine import Column
-from safeconsole.mysql.c_rows import CRows
 from safeconsole.mysql.protocol import Decoder, Packets, decode_rows, text
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -143,18 +142,10 @@ def row_batches(packets: Packets, decoders: Sequence[Decoder], end: ResultEnd) -
     Raises:
         DriverError, OSError, PacketTooLargeError: as `Packets.next`.
     """
-    c_rows = CRows(decoders)
-    try:
-        while not end.reached:
-            rows = c_rows.next(packets)
-            if not rows:
-                payloads = _payloads(packets, end)
-                c_rows.passed_rows += len(payloads)
-                rows = decode_rows(payloads, decoders)
-            if rows:
-                yield rows
-    finally:
-        c_rows.close()
+    while not end.reached:
+        rows = decode_rows(_payloads(packets, end), decoders)
+        if rows:
+            yield rows
 
 
 def _payloads(packets: Packets, end: ResultEnd) -> list[bytes]:

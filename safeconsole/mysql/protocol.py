@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,8 +15,6 @@ from pymysql import err
 CHUNK_BYTES = 64 * 1024
 _LONGEST = 0xFFFFFF
 _END, _ERROR = 0xFE, 0xFF
-_SIZE = struct.Struct("<I").unpack_from
-"""A packet's size in three bytes, and its number in the fourth."""
 
 
 class PacketTooLargeError(Exception):
@@ -107,37 +104,6 @@ class Packets(msgspec.Struct):
         self.position = position
         self.taken_bytes += position - first - 4 * len(found)
         return found
-
-    def stretch(self, most: int, most_bytes: int) -> tuple[bytes, int]:
-        """
-        Return ordinary rows that are in the buffer already, as they stand in the stream, and how many they are.
-
-        Reads nothing and never fails.
-
-        Args:
-            most: how many at most.
-            most_bytes: no more than so many bytes.
-        """
-        buffer, first = self.buffer, self.position
-        until = min(len(buffer), first + most_bytes)
-        position, count = first, 0
-        while count < most and position + 4 < until:
-            size = _SIZE(buffer, position)[0] & _LONGEST
-            stop = position + 4 + size
-            # As in `arrived`.
-            if stop > until or not 0 < size <= self.ceiling_bytes or size == _LONGEST or buffer[position + 4] >= _END:
-                break
-            position, count = stop, count + 1
-        self.position = position
-        self.taken_bytes += position - first - 4 * count
-        return buffer[first:position], count
-
-    def await_whole(self) -> None:
-        """Read until the next packet is in the buffer, unless it is over the ceiling. Raises as `next`."""
-        self._have(4)
-        size = _SIZE(self.buffer, self.position)[0] & _LONGEST
-        if size <= self.ceiling_bytes:
-            self._have(4 + size)
 
     def _next_part(self) -> bytes:
         header = self._take(4)
