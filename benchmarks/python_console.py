@@ -25,7 +25,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 from safeconsole.app import Program
 from safeconsole.cli.application import Door
 from safeconsole.demo.servers import start_cluster
-from safeconsole.demo.stage import _configured
+from safeconsole.demo.stage import configured
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.presenting import screen_of
 from safeconsole.python.line import Line
@@ -126,7 +126,7 @@ def main():
         start_cluster(given.engine, Path(directory) / "nodes", replicas=1) as cluster,
     ):
         nodes = {f"{node.host}:{node.port}": node.name for node in cluster.nodes}
-        up = _configured(Path(directory), nodes, engine="auto", passwords=dict(cluster.accounts))
+        up = configured(Path(directory), nodes, passwords=cluster.accounts)
         replica = cluster.nodes[1]
         plain = sa.create_engine(
             "mysql+pymysql://",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import msgspec
@@ -55,7 +56,7 @@ def _embedded(directory: Path) -> Iterator[Staged]:
     with Replicator(cluster) as replicator:
         # A replica that is not followed for yet is not fit, and the first read would say so.
         replicator.wait_caught_up()
-        yield _configured(directory, nodes, engine="sqlite", passwords={})
+        yield configured(directory, nodes, engine="sqlite")
 
 
 def _servers(engine: Literal["mariadb", "mysql"], directory: Path) -> Iterator[Staged]:
@@ -63,17 +64,32 @@ def _servers(engine: Literal["mariadb", "mysql"], directory: Path) -> Iterator[S
 
     with start_cluster(engine, directory / "nodes") as cluster:
         nodes = {f"{node.host}:{node.port}": node.name for node in cluster.nodes}
-        yield _configured(directory, nodes, engine="auto", passwords=dict(cluster.accounts))
+        yield configured(directory, nodes, passwords=cluster.accounts)
 
 
-def _configured(directory: Path, nodes: dict[str, str], *, engine: str, passwords: dict[str, str]) -> Staged:
-    """Write the configuration; passwords go to files that only their owner reads, never into it."""
+def configured(
+    directory: Path,
+    nodes: Mapping[str, str],
+    *,
+    engine: str = "auto",
+    passwords: Mapping[str, str] = MappingProxyType({}),
+    demo: Path | None = None,
+) -> Staged:
+    """
+    Write a configuration for a demo's cluster; passwords go to files that only their owner reads.
+
+    Args:
+        directory: gets the configuration, the secrets and the journal.
+        nodes: address to name.
+        passwords: by account; none for the embedded engine.
+        demo: the directory that holds the demo's key, `directory`/nodes unless given.
+    """
     lines = [
         f"[clusters.{CLUSTER}]",
         f'engine = "{engine}"',
         f"nodes = {json.dumps(list(nodes))}",
         'environment = "demo"',
-        f"demo = {json.dumps(str(directory / 'nodes'))}",
+        f"demo = {json.dumps(str(demo or directory / 'nodes'))}",
         f'schema = "{CLUSTER}"',
         f"[clusters.{CLUSTER}.names]",
         *(f"{json.dumps(address)} = {json.dumps(name)}" for address, name in nodes.items()),

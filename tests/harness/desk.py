@@ -9,7 +9,7 @@ from safeconsole.errors import SafeConsoleError
 from safeconsole.session.visit import Plea
 from safeconsole.cli.application import Door
 from safeconsole.app import Program
-from safeconsole.demo.stage import _configured
+from safeconsole.demo.stage import configured
 
 POLICIES = Path(__file__).parents[2] / "policies"
 PLEA = Plea(reason="incident 7", ticket="OPS-7")
@@ -202,9 +202,7 @@ def home_of(cluster):
 def demo_configuration(cluster, directory):
     """Write the demo's own configuration for a cluster that stands elsewhere, as does what proves it to be a demo."""
     nodes = {f"{node.host}:{node.port}": node.name for node in cluster.nodes}
-    config = _configured(directory, nodes, engine="auto", passwords=dict(cluster.accounts)).config
-    config.write_text(config.read_text().replace(str(directory / "nodes"), str(home_of(cluster))))
-    return config
+    return configured(directory, nodes, passwords=cluster.accounts, demo=home_of(cluster)).config
 
 
 def _tables(settings):

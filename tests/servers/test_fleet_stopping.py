@@ -9,6 +9,7 @@ from contextlib import suppress
 
 import pytest
 
+from tests.harness.desk import home_of
 from tests.harness.proxy import Proxy
 from tests.harness.talking import threads_running, wait_for
 
@@ -43,6 +44,7 @@ class Fleet:
         addresses = nodes or [f"{node.host}:{node.port}" for node in cluster.nodes]
         self._text += (
             f'[clusters.{name}]\nnodes = {json.dumps(addresses)}\nenvironment = "demo"\nschema = "{schema}"\n'
+            f'demo = "{home_of(cluster)}"\n'
             f'[clusters.{name}.accounts]\nread = "console_read"\nelevated = "console_elevated"\n'
             f'[clusters.{name}.secrets]\nsources = ["command"]\ncommand = ["cat", "{secrets}/{{account}}"]\n'
             f'[clusters.{name}.tls]\nmode = "disabled"\n'
