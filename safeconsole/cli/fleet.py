@@ -22,7 +22,7 @@ from safeconsole.cli.application import Application, Door
 from safeconsole.cli.capacity import Wish
 from safeconsole.cli.capacity_views import View, headline, schemas_view, tables_view
 from safeconsole.cli.rows import format_option
-from safeconsole.cli.sql import read_script
+from safeconsole.cli.sql import limit_options, limits_of, read_script
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.errors import ConfigurationError
 from safeconsole.fleet.asking import AT_ONCE, ClusterOutcome, Underway, clusters_named, over_clusters
@@ -48,8 +48,7 @@ Found = TypeVar("Found")
 @click.option("-e", "--execute", "text", metavar="SQL", help="The statement to run.")
 @click.option("-f", "--file", "file", metavar="FILE", help="Take it from a file, `-` for standard input.")
 @click.option("-D", "--schema", default="", help="Schema to start in.")
-@click.option("--timeout", type=float, metavar="S", help="Seconds it may run on each, up to the policy's ceiling.")
-@click.option("--max-rows", type=int, metavar="N", help="Rows that each may give, up to the policy's ceiling.")
+@limit_options
 @click.option("--at-once", type=click.IntRange(1, 64), default=AT_ONCE, show_default=True, help="Clusters at a time.")
 @format_option
 @click.pass_obj
@@ -66,11 +65,7 @@ def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: in
     if bool(text) == bool(file):
         raise click.UsageError("give one statement, with -e or -f")
     sql = str(text) if text else read_script(str(file))
-    limits = {
-        name: float(str(value))
-        for name, value in (("run_seconds", given["timeout"]), ("fetched_rows", given["max_rows"]))
-        if value is not None
-    }
+    limits = limits_of(given)
     clusters = clusters_named(patterns, app.settings().clusters)
     # Looked up before the threads begin: what is found out once is found out by one of them.
     app.policies.names()

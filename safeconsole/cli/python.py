@@ -17,6 +17,8 @@ from safeconsole.cli.sql import (
     begin_recording,
     confirmer_of,
     drawable,
+    limit_options,
+    limits_of,
     read_script,
     taped_terminal,
 )
@@ -35,8 +37,7 @@ if TYPE_CHECKING:
 @click.option("--app", "target", metavar="MODULE:ATTR", help="Load an application's models; see docs/python.md.")
 @click.option("--to", metavar="replica|primary|NODE", default="", help="Where reads go; the console chooses if unset.")
 @click.option("-D", "--schema", default="", help="Schema to start in.")
-@click.option("--timeout", type=float, metavar="S", help="Seconds a statement may run, up to the policy's ceiling.")
-@click.option("--max-rows", type=int, metavar="N", help="Rows a statement may fetch, up to the policy's ceiling.")
+@limit_options
 @click.option(
     "--confirm", default="", metavar="CLUSTER", help="The cluster's name, typed to grant what elevate() asks."
 )
@@ -56,11 +57,7 @@ def python(app: Application, /, cluster: str, file: str | None, code: str | None
     # What is typed from now on waits in the terminal; the session is opened behind it.
     welcomed = source is None and _draw_first(app, cluster)
     confirm = str(given["confirm"])
-    limits = {
-        name: float(str(value))
-        for name, value in (("run_seconds", given["timeout"]), ("fetched_rows", given["max_rows"]))
-        if value is not None
-    }
+    limits = limits_of(given)
     with _first_prompt_cleared(drawn=welcomed), taped_terminal(app, wanted=source is None) as tape:
         door = Door(
             cluster=cluster,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from safeconsole.cli.application import Application, Door, OpenSession
 from safeconsole.cli.help import CLUSTER
 from safeconsole.errors import ConfigurationError, DeniedError, RefusedError
+from safeconsole.output.cells import size_of
 from safeconsole.output.style import FORMATS, is_production, look_of
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -74,6 +75,39 @@ if TYPE_CHECKING:
 LARGEST_SCRIPT_BYTES = 64 * 1024 * 1024
 
 
+class ByteSize(click.ParamType[int]):
+    """A number of bytes, with or without a unit."""
+
+    name = "BYTES"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the bytes."""
+        try:
+            return size_of(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+_LIMIT_FLAGS = {"run_seconds": "timeout", "fetched_rows": "max_rows", "fetched_bytes": "max_bytes"}
+
+
+def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that set ceilings for each statement of a command."""
+    upto = "up to the policy's ceiling."
+    for option in (
+        click.option("--max-bytes", type=ByteSize(), metavar="N", help=f"Bytes it may fetch, as 500M or 2G, {upto}"),
+        click.option("--max-rows", type=int, metavar="N", help=f"Rows a statement may fetch, {upto}"),
+        click.option("--timeout", type=float, metavar="S", help=f"Seconds a statement may run, {upto}"),
+    ):
+        command = option(command)
+    return command
+
+
+def limits_of(given: Mapping[str, object]) -> dict[str, float]:
+    """Return the ceilings that `limit_options` were given, by name."""
+    return {name: float(str(given[flag])) for name, flag in _LIMIT_FLAGS.items() if given[flag] is not None}
+
+
 @click.command()
 @click.argument("cluster", type=CLUSTER)
 @click.option("-e", "--execute", "texts", metavar="SQL", multiple=True, help="Run this and leave; may be repeated.")
@@ -82,8 +116,7 @@ LARGEST_SCRIPT_BYTES = 64 * 1024 * 1024
     "--to", metavar="replica|primary|NODE", default="", help="Where to send it; the console chooses if unset."
 )
 @click.option("-D", "--schema", default="", help="Schema to start in.")
-@click.option("--timeout", type=float, metavar="S", help="Seconds a statement may run, up to the policy's ceiling.")
-@click.option("--max-rows", type=int, metavar="N", help="Rows that may be fetched, up to the policy's ceiling.")
+@limit_options
 @click.option("--format", "form", type=click.Choice(FORMATS), help="How rows are written [default: table].")
 @click.option("--reason", default="", metavar="TEXT", help="Why an elevation is needed.")
 @click.option("--ticket", default="", metavar="ID", help="Incident or change that it belongs to.")
@@ -107,11 +140,7 @@ def sql(
     plea = Plea(reason=str(given["reason"]), ticket=str(given["ticket"])) if str(given["reason"]).strip() else None
     if plea is None and given["ticket"]:
         raise click.UsageError("--ticket goes with --reason")
-    limits = {
-        name: float(str(value))
-        for name, value in (("run_seconds", given["timeout"]), ("fetched_rows", given["max_rows"]))
-        if value is not None
-    }
+    limits = limits_of(given)
     interactive = scripts is None
     with taped_terminal(app, wanted=interactive) as tape:
         door = Door(

@@ -144,6 +144,7 @@ _ROWS: tuple[tuple[str, str, str, str, Run], ...] = (
     ("\\stand-down", "", "what may run", "end the elevation now", session_commands.stand_down),
     ("\\timeout", "[SECONDS]", "limits", "seconds that a statement may run", session_commands.timeout),
     ("\\rows", "[N]", "limits", "rows that are shown and fetched", session_commands.rows),
+    ("\\bytes", "[SIZE]", "limits", "bytes that are fetched, as 500M or 2G", session_commands.bytes_),
     ("\\format", "[FORMAT]", "results", "table vertical json jsonl csv tsv markdown", session_commands.format_),
     ("\\G", "", "results", "the last statement again, one line a value", result_commands.again_vertical),
     (
@@ -274,7 +275,8 @@ def _help_lines(command: Command) -> Iterable[str]:
 
 SHOW_NO_STATEMENT = frozenset(
     {
-        "\\topology", "\\status", "\\s", "\\use", "\\u", "\\help", "\\h", "\\?", "\\timeout", "\\rows", "\\format",
+        "\\topology", "\\status", "\\s", "\\use", "\\u", "\\help", "\\h", "\\?", "\\timeout", "\\rows", "\\bytes",
+        "\\format",
         "\\keys", "\\pager", "\\stand-down", "\\quit", "\\q",
     }
 )  # fmt: skip

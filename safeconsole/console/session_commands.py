@@ -10,7 +10,7 @@ from safeconsole.console.running import USUAL_PAGER, show_statement
 from safeconsole.console.state import ConsoleState
 from safeconsole.dialects import queries
 from safeconsole.errors import ConfigurationError, SafeConsoleError
-from safeconsole.output.cells import clock_text, safe
+from safeconsole.output.cells import clock_text, safe, size_of, size_text
 from safeconsole.output.evidence import explanation_text, one_line
 from safeconsole.output.style import FORMATS
 from safeconsole.output.topology import topology_text
@@ -135,6 +135,16 @@ def rows(state: ConsoleState, argument: str) -> None:
         state.gate.tighten("shown_rows", min(count, state.gate.policy.ceilings.shown_rows))
     limits = state.gate.status().limits
     state.say(f"{limits.shown_rows:,} rows are shown, {limits.fetched_rows:,} are fetched")
+
+
+def bytes_(state: ConsoleState, argument: str) -> None:
+    """Say or change how many bytes of values are fetched."""
+    if argument:
+        try:
+            state.gate.tighten("fetched_bytes", size_of(argument))
+        except ValueError as error:
+            raise ConfigurationError(one_line(str(error))) from None
+    state.say(f"{size_text(state.gate.status().limits.fetched_bytes)} are fetched")
 
 
 def format_(state: ConsoleState, argument: str) -> None:

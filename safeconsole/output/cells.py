@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 import unicodedata
 from datetime import UTC, datetime
 
@@ -139,6 +140,22 @@ def size_text(size: int) -> str:
         value, at = value / 1024, at + 1
     unit = _UNITS[at]
     return f"{value:.0f} {unit}" if unit == "B" or abs(value) >= 100 else f"{value:.1f} {unit}"
+
+
+_SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+
+
+def size_of(text: str) -> int:
+    """
+    Return the bytes that a person wrote: `500000`, `64M`, `1.5 GiB`; every unit is a power of 1024.
+
+    Raises:
+        ValueError: it is no size.
+    """
+    found = _SIZE.fullmatch(text.strip())
+    if not found:
+        raise ValueError(f"{text!r} is no size: give bytes, or a number with K, M, G or T")
+    return int(float(found[1]) * 1024 ** " kmgt".index(found[2].lower() or " "))
 
 
 def counted(number: int, noun: str) -> str:

@@ -91,9 +91,9 @@ def _shown(value: object) -> str:
 # What a person whom a ceiling stopped can do about the ceiling, in the words of the face they use.
 
 
-_FLAGS = {"run_seconds": "--timeout S", "fetched_rows": "--max-rows N"}
+_FLAGS = {"run_seconds": "--timeout S", "fetched_rows": "--max-rows N", "fetched_bytes": "--max-bytes N"}
 LEVERS: Mapping[str, Mapping[str, str]] = {
-    "sql": {"run_seconds": "\\timeout S", "fetched_rows": "\\rows N"},
+    "sql": {"run_seconds": "\\timeout S", "fetched_rows": "\\rows N", "fetched_bytes": "\\bytes N"},
     "one-shot": _FLAGS,
     "python": {name: f"{flag} when you open it" for name, flag in _FLAGS.items()},
 }

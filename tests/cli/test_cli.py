@@ -149,6 +149,14 @@ def test_5_a_limit_that_was_reached(shop):
     assert "narrow it with WHERE or LIMIT; --max-rows N raises it, to at most 10,000,000" in said.err
 
 
+def test_bytes_over_the_limit_stop_it_and_say_how_to_raise_them(shop):
+    said = sql(shop, "--max-bytes", "1K", "-e", "SELECT * FROM orders", "--format", "csv")
+    assert said.code == 5
+    assert "--max-bytes N raises it, to at most 17,179,869,184" in said.err
+    assert sql(shop, "--max-bytes", "1M", "-e", "SELECT id FROM orders LIMIT 3", "--format", "csv").code == 0
+    assert sql(shop, "--max-bytes", "some", "-e", "SELECT 1").code == 2
+
+
 def test_2_a_limit_looser_than_the_policy_allows_says_how_far_it_goes(shop):
     said = sql(shop, "--timeout", "99999", "-e", "SELECT 1")
     assert said.code == 2

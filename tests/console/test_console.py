@@ -184,6 +184,8 @@ def test_a_fault_is_shown_and_the_console_goes_on(fault, sitting):
         ("\\timeout nan\r", "\\timeout needs seconds, not nan"),
         ("\\timeout 1e9\r", "run_seconds: the policy allows 3600.0 at most"),
         ("\\rows 50\r", "50 rows are shown, 50 are fetched"),
+        ("\\bytes 1.5M\r", "1.5 MiB are fetched"),
+        ("\\bytes many\r", "no size: give bytes, or a number with K, M, G or T"),
         ("\\format csv\r", "rows are written as csv"),
         ("\\format xml\r", "no format xml: one of table"),
         ("\\capacity\r", "safeconsole capacity shop"),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeconsole.output.cells import clipped, padded, safe, safe_lines, shown, text_of, width_of
+from safeconsole.output.cells import clipped, padded, safe, safe_lines, shown, size_of, text_of, width_of
 
 
 @pytest.mark.parametrize(
@@ -83,3 +83,17 @@ def test_padding_fills_by_cells():
 
 def test_lines_of_a_text_are_safe_each():
     assert safe_lines("a\r\nb\x1b\nc") == ["a", "b\\x1b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("500", 500), ("64M", 64 << 20), ("64 MiB", 64 << 20), ("1.5g", 3 << 29), ("2tb", 2 << 40), ("10k", 10 << 10)],
+)
+def test_a_size_is_read_as_people_write_it(text, size):
+    assert size_of(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "many", "-1", "1x", "M", "1e9", "0x10", "٣"])
+def test_what_is_no_size_is_refused(text):
+    with pytest.raises(ValueError, match="is no size"):
+        size_of(text)
