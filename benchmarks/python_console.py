@@ -66,7 +66,6 @@ def parts(line, loads):
     text = "SELECT id, customer_id, status FROM orders WHERE id = 7"
     (statement,) = line.gate.split(text)
     for name, step in (
-        ("seal", lambda: line.check(thoroughly=False)),
         ("split and analyse", lambda: line.gate.split(text)),
         ("decide, with the server's estimate", lambda: line.gate.consider(statement)),
     ):

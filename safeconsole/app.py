@@ -189,7 +189,6 @@ class Program:
                 rules=lambda: engine.rules,
                 preview=self._preview_of(gate, cluster),
                 history_directory=self.history_directory(),
-                journal_directory=str(self._audit_directory()),
                 record_terminal=lambda: self._recording(gate, journal.session, recordings),
             )
             reason = ""

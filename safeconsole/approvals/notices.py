@@ -103,7 +103,7 @@ class LocalNotices:
 
     def _start(self) -> None:
         if self._thread is None and self._channels:
-            self._thread = threading.Thread(target=self._run, name="safeconsole notices", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="safeconsole-notices", daemon=True)
             self._thread.start()
 
     def _run(self) -> None:

@@ -139,7 +139,7 @@ class Shipping:
         self._pause_seconds = pause_seconds
         self._stop = threading.Event()
         self._last: tuple[Shipped, ...] = ()
-        self._thread = threading.Thread(target=self._run, name="audit-shipping", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="safeconsole-shipping", daemon=True)
 
     def start(self) -> None:
         """Begin."""

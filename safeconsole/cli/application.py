@@ -57,7 +57,6 @@ class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
         rules: how the cluster's servers read text; asks them on the first call.
         preview: what would be decided, without asking any server.
         history_directory: where this person's histories are kept.
-        journal_directory: where the journals are kept, which code that the person runs must leave alone.
         record_terminal: begins the session's recording; None where it cannot be had.
     """
 
@@ -65,7 +64,6 @@ class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
     rules: Callable[[], LexicalRules]
     preview: Callable[[Statement], Considered]
     history_directory: str
-    journal_directory: str = ""
     record_terminal: Callable[[], TerminalRecording | None] = lambda: None
 
 

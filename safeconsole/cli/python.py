@@ -109,14 +109,15 @@ def _line_of(app: Application, session: OpenSession, tape: Tape | None) -> Line:
 def _run(  # noqa: PLR0913 (what there is, what to run in it, and how)
     app: Application, session: OpenSession, line: Line, target: str, *, source: str | None, name: str, welcomed: bool
 ) -> int:
-    from safeconsole.python.fences import Fences
+    from safeconsole.python.audit_hook import AuditHook
     from safeconsole.python.namespace import names_for
     from safeconsole.python.sources import forget_current_directory
 
     forget_current_directory()
     namespace = names_for(line, capacity=_capacity(app, session))
-    fences = Fences(line, journal_directory=session.journal_directory, nodes=_nodes_of(app, session))
-    fences.put_up()
+    gate = session.gate
+    hook = AuditHook(lambda: gate.policy.fences, line.note_finding, _nodes_of(app, session))
+    hook.install()
     try:
         with line.at_work():
             if target:
@@ -134,7 +135,7 @@ def _run(  # noqa: PLR0913 (what there is, what to run in it, and how)
         names = LearntNames(session.gate, session.rules, directory)
         return run_console(line, namespace, history_directory=directory, names=names, welcomed=welcomed)
     finally:
-        fences.take_down()
+        hook.remove()
 
 
 def _capacity(app: Application, session: OpenSession) -> Callable[[str], None]:

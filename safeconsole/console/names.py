@@ -100,7 +100,7 @@ class KnownRules:
     def begin(self) -> None:
         """Begin to ask, once; returns at once."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._learn, name="known-rules", daemon=True)
+            self._thread = threading.Thread(target=self._learn, name="safeconsole-known-rules", daemon=True)
             self._thread.start()
 
     def now(self) -> LexicalRules:

@@ -58,7 +58,9 @@ class Opening:
         """
         with self._begun:
             if self._opened is None and self._thread is None:
-                self._thread = threading.Thread(target=self._work, args=(done,), name="opening", daemon=True)
+                self._thread = threading.Thread(
+                    target=self._work, args=(done,), name="safeconsole-opening", daemon=True
+                )
                 self._thread.start()
 
     def now(self) -> Opened | None:

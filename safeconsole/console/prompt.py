@@ -86,7 +86,7 @@ class LiveVerdict:
         self._judged = ""
         self._previews: tuple[Preview, ...] = ()
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="live-verdict", daemon=True)
+        self._thread = threading.Thread(target=self._work, name="safeconsole-live-verdict", daemon=True)
         self._thread.start()
 
     def typed(self, text: str) -> None:

@@ -77,7 +77,7 @@ class Underway:
             held = tuple(self._held)
         for stop in held:
             # A daemon: leaving must not wait for a server that does not answer.
-            threading.Thread(target=self._insist, args=(stop,), daemon=True, name="stop").start()
+            threading.Thread(target=self._insist, args=(stop,), daemon=True, name="safeconsole-stop").start()
 
     def _insist(self, stop: Callable[[], str]) -> None:
         """Tell one to stop until it is through."""
@@ -227,7 +227,7 @@ class _Crew(Generic[Found]):
     def begin(self, count: int) -> None:
         """Begin so many clusters; what ends is followed by the next."""
         for number in range(count):
-            thread = threading.Thread(target=self._work_off, daemon=True, name=f"cluster-{number}")
+            thread = threading.Thread(target=self._work_off, daemon=True, name=f"safeconsole-cluster-{number}")
             self._threads.append(thread)
             thread.start()
 

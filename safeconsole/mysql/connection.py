@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 
@@ -140,7 +139,6 @@ class MySqlConnection:
     def send(self, permit: Permit, *, watch: Callable[[Sample], None] | None = None, as_text: bool = False) -> Answer:
         """Send the permitted text once; see `interfaces.Connection`."""
         # A face that looks out for those who come past the gate hears of it.
-        sys.audit("safeconsole.send")
         self._check_permit(permit)
         running = MySqlRunning(self._link, permit, self._guards, as_text=as_text)
         try:

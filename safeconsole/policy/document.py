@@ -244,6 +244,10 @@ def _structural(place: _DocumentPlace, document: object, error: str) -> str:
     """Return msgspec's complaint ("Expected `str`, got `bool` - at `$.rules[0].when`") with its line and rule."""
     what, _, path = error.partition(" - at `$")
     path = path.rstrip("`").lstrip(".")
+    if path == "fences" and "`journal`" in what:
+        return place.problem(
+            "fences.journal", "there is no fence `journal`: delete the line; `safeconsole audit verify` shows changes"
+        )
     return place.problem(
         path, f"{what[:1].lower()}{what[1:]}{f' at {path}' if path else ''}", rule=_id_at(document, path)
     )

@@ -74,19 +74,17 @@ class Fencing(StrEnum):
 
 class FenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """
-    What each fence does; refusing is recorded too. Tampering with the gate always ends the session.
+    What each fence does; refusing is recorded too.
 
     Attributes:
         sockets: connections to the cluster's nodes that are not the engine's.
         programs: other programs, and copies of this process.
-        memory: code of the person's own that reaches into memory.
-        journal: changes in the journal's directory.
+        memory: ctypes in code of the person's own.
     """
 
     sockets: Fencing = Fencing.REFUSE
     programs: Fencing = Fencing.REFUSE
     memory: Fencing = Fencing.REFUSE
-    journal: Fencing = Fencing.REFUSE
 
 
 # --------------------------------------------------------------------------------------------------------------------

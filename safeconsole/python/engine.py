@@ -14,6 +14,7 @@ from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.pool import NullPool
 
+from safeconsole.python.audit_hook import marked
 from safeconsole.python.database import Api, DbApiConnection
 from safeconsole.python.line import Line
 from safeconsole.python.parameters import Places
@@ -84,6 +85,7 @@ class GuardedSqlite(_GuardedDialect, SQLiteDialect):
         return version
 
 
+@marked(console=True)
 def guarded_engine(line: Line) -> Engine:
     """
     Return a SQLAlchemy engine whose every statement walks the road.

@@ -12,7 +12,7 @@ from typing import Any, NoReturn, Protocol, TextIO
 
 import msgspec
 
-from safeconsole.audit.record import TAMPERING, Ended, Record
+from safeconsole.audit.record import Ended, Record
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.errors import DeniedError, RefusedError, ServerError, StoppedError
 from safeconsole.output.cells import clipped, clock_text, safe
@@ -21,9 +21,9 @@ from safeconsole.output.progress import QUIET_SECONDS, StatusLine, status_text
 from safeconsole.output.taping import Tape
 from safeconsole.policy.decision import Considered, Grant
 from safeconsole.policy.watchdog import Sample
+from safeconsole.python.audit_hook import marked
 from safeconsole.python.faults import NotSupportedError, ProgrammingError, fault_of
 from safeconsole.python.parameters import Parameters, Places, fill
-from safeconsole.python.seal import Seal
 from safeconsole.session.gate import Gate
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import BEGINS, ENDS, Statement
@@ -152,10 +152,6 @@ class _Printing(io.TextIOBase):
 _READS = frozenset({Effect.READ, Effect.SESSION})
 
 
-class SessionEndedError(SystemExit):
-    """The session was ended by the console itself; no handler for ordinary errors may go on."""
-
-
 class Answered(msgspec.Struct, frozen=True, kw_only=True):
     """
     What became of one statement.
@@ -210,10 +206,9 @@ class Line:
         self._owner: Owner | None = None
         self._at_work = 0
         self._looping = Looping(screen)
-        self._over = False
-        self._seal = Seal(gate, lambda: self._grant is not None, self)
 
     @property
+    @marked(console=True)
     def rules(self) -> LexicalRules:
         """How the servers read text; asks them the first time."""
         with self._lock:
@@ -226,14 +221,15 @@ class Line:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Let code send statements while this holds; completion at a waiting prompt must send none."""
+        """Let the person's code run, and send statements; completion at a waiting prompt must send none."""
         self._at_work += 1
         try:
-            with self._looping.counted() if self._at_work == 1 else nullcontext():
+            with marked(console=False), self._looping.counted() if self._at_work == 1 else nullcontext():
                 yield
         finally:
             self._at_work -= 1
 
+    @marked(console=True)
     def run(
         self,
         text: str,
@@ -256,10 +252,7 @@ class Line:
         with self._lock:
             if not self._at_work:
                 raise RefusedError("nothing is sent while the console waits for input")
-            Line.check(self, thoroughly=False)
             statement = self._one(fill(text, parameters, self._rules(), places))
-            if not statement.is_plain_read:
-                Line.check(self)
             if owner is not None:
                 self._bring_into(owner, statement)
             return self._walk(statement)
@@ -326,51 +319,34 @@ class Line:
             ended=ended,
         )
 
+    @marked(console=True)
+    def note_finding(self, finding: str) -> None:
+        """Record what the audit hook found, on whatever thread."""
+        with self._lock:
+            self.gate.note("fence", finding)
+
+    @marked(console=True)
     def tell(self) -> None:
         """Show what the person must be told that no statement of theirs said: how a transaction ended."""
         for each in self.gate.take_told():
             self.screen.messages.write(f"{safe(each)}\n")
         self.screen.messages.flush()
 
+    @marked(console=True)
     def elevate(self, *, reason: str, ticket: str, window_seconds: float | None) -> None:
         """Ask the person, and hold what they granted. Raises RefusedError."""
         with self._lock:
-            self.check()
             if self.elevated:
                 raise RefusedError("an elevation is in force already", instead="leave its block first")
             self._grant = self.gate.elevate(reason=reason, ticket=ticket, window_seconds=window_seconds)
 
+    @marked(console=True)
     def stand_down(self) -> None:
         """End the elevation."""
         with self._lock:
             self._grant = None
             self.gate.stand_down()
             self.tell()
-
-    def check(self, *, thoroughly: bool = True) -> None:
-        """
-        End the session when the road is not what it was.
-
-        Args:
-            thoroughly: see `Seal.broken`.
-
-        Raises:
-            SessionEndedError: something was tampered with; it is recorded, and nothing more is sent.
-        """
-        if self._over:
-            raise SessionEndedError(DeniedError.exit_code)
-        # Not through the instance, here and where it is called: what was tampered with may be just that.
-        found = Seal.broken(self._seal, thoroughly=thoroughly)
-        if found:
-            self.end_session(found)
-
-    def end_session(self, found: str) -> NoReturn:
-        """Record what was found, close the gate and end the program."""
-        self._over = True
-        Gate.note(self.gate, TAMPERING, found)
-        Gate.close(self.gate, f"ended: {found}")
-        self.screen.messages.write(f"safeconsole: the session is over, and recorded as tampered with: {found}\n")
-        raise SessionEndedError(DeniedError.exit_code)
 
     def _one(self, text: str) -> Statement:
         statements = self.gate.split(text)

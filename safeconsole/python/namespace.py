@@ -15,6 +15,7 @@ from safeconsole.errors import RefusedError
 from safeconsole.output.cells import clock_text, counted, safe
 from safeconsole.output.evidence import explanation_text
 from safeconsole.output.topology import topology_text
+from safeconsole.python.audit_hook import marked
 from safeconsole.python.database import DbApiConnection
 from safeconsole.python.line import Line
 from safeconsole.python.parameters import Parameters
@@ -105,6 +106,7 @@ class Database:
         """The tables, each reflected when it is named: `db.tables.orders`."""
         return Tables(lambda: self.engine)
 
+    @marked(console=True)
     def use(self, to: str) -> None:
         """Send what follows to "replica", "primary", a node's name, or "" to let the console choose."""
         self._line.gate.use(to)
@@ -222,6 +224,7 @@ def names_for(line: Line, *, capacity: Callable[[str], None] | None = None) -> d
             else explanation_text(last, line.gate.policy, line.screen.data_look),
         )
 
+    @marked(console=True)
     def topology() -> None:
         """Measure the nodes now, and show which are fit for reads."""
         gate = line.gate
@@ -233,7 +236,8 @@ def names_for(line: Line, *, capacity: Callable[[str], None] | None = None) -> d
             raise RefusedError(
                 "safe sizes come from another command", instead=f"safeconsole capacity {line.gate.visit.cluster}"
             )
-        capacity(options)
+        with marked(console=True):
+            capacity(options)
 
     def teach(*about: object) -> None:
         """Show what something is and does: help(db). Without anything, asks what about."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-import sys
 from collections.abc import Callable
 from datetime import datetime
 
@@ -111,7 +110,6 @@ class SqliteConnection:
     ) -> SqliteRunning:
         """Send the permitted text once; see `interfaces.Connection`."""
         # A face that looks out for those who come past the gate hears of it.
-        sys.audit("safeconsole.send")
         self._compare(permit)
         looks = Watch(limits=permit.limits, needed=permit.sensors, monotonic=self._clock.monotonic, tell=watch)
         blind = looks.blind

@@ -115,6 +115,19 @@ def test_every_public_thing_says_what_it_is():
     assert not silent
 
 
+def test_the_console_s_own_threads_have_names_that_the_audit_hook_knows():
+    """In the Python console a thread of another name is taken for the person's own."""
+    names = {}
+    for path in PACKAGE.rglob("*.py"):
+        for call in calls(path):
+            if isinstance(call.func, ast.Attribute) and call.func.attr == "Thread":
+                name = next((ast.unparse(word.value) for word in call.keywords if word.arg == "name"), "")
+                names[f"{path.relative_to(PACKAGE)}:{call.lineno}"] = name.lstrip("f").strip("'")
+    started_elsewhere = ("demo/", "reconnect/")
+    strange = {where: name for where, name in names.items() if not name.startswith("safeconsole-")}
+    assert not {where: name for where, name in strange.items() if not where.startswith(started_elsewhere)}
+
+
 def test_every_value_is_a_struct():
     """A class of the standard library's costs every start 0.7 ms; applications that reconnect get it with no more of us."""
     slow = [

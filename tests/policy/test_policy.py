@@ -384,3 +384,10 @@ def test_fences_refuse_unless_the_policy_says_record():
 def test_a_fence_has_two_words_and_no_other_name(fences):
     with pytest.raises(PolicyInvalidError, match=r"mine\.yaml.*fences"):
         policy(fences=fences)
+
+
+def test_a_policy_that_fences_the_journal_is_told_what_to_delete():
+    with pytest.raises(PolicyInvalidError) as refused:
+        policy(fences={"journal": "refuse"})
+    assert "there is no fence `journal`: delete the line" in refused.value.message
+    assert "\n" not in refused.value.message

@@ -7,12 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from safeconsole.audit.search import open_archive
-from safeconsole.audit.review import reasons_for_review
-
 CASES = sorted((Path(__file__).resolve().parents[1] / "cases" / "python").glob("*.py"))
 ORDERS = 5_000
-WORDS = ("sockets", "programs", "memory", "journal")
+WORDS = ("sockets", "programs", "memory")
 BASELINE = Path(__file__).resolve().parents[2] / "policies" / "baseline.yaml"
 
 
@@ -40,7 +37,7 @@ def test_the_attack_ends_as_its_file_says(case, shop, tmp_path, run_program):
     expected = expectations(case)
     config = configured(shop, case, tmp_path)
     script = tmp_path / "attack.py"
-    script.write_text(f"JOURNAL = {str(tmp_path / 'audit')!r}\n{case.read_text()}")
+    script.write_text(case.read_text())
     ended = run_program(str(script), config=config)
     assert expected["says"] in ended.stdout + ended.stderr
     assert ended.returncode == int(expected["exit"]), ended.stderr
@@ -49,18 +46,6 @@ def test_the_attack_ends_as_its_file_says(case, shop, tmp_path, run_program):
     assert expected["journal"] in {record.get("what", record["type"]) for record in records}
     assert not (tmp_path / "escaped").exists()
     assert orders(shop) == ORDERS
-
-
-def test_a_session_that_was_tampered_with_waits_for_a_reviewer(shop, tmp_path, run_program):
-    config = configured(shop, CASES[0], tmp_path)
-    assert (
-        run_program(
-            "-c", "db._line.gate.__class__ = type('Open', (type(db._line.gate),), {})", config=config
-        ).returncode
-        == 4
-    )
-    (summary,) = open_archive(tmp_path / "audit").sessions()
-    assert reasons_for_review(summary) == ("tampered with",)
 
 
 def recording(shop, directory, words):
@@ -77,14 +62,12 @@ def recording(shop, directory, words):
     [
         ("programs", "import os; print(os.system('true'))"),
         ("memory", "import ctypes; print(ctypes.CDLL(None).abs(0))"),
-        ("journal", "import pathlib; print(pathlib.Path(JOURNAL, 'mine').write_text(''))"),
         ("sockets", "import socket; print(socket.socket().connect_ex(('localhost', 3399)) and 0)"),
     ],
 )
 def test_a_policy_may_have_a_fence_record_only(shop, tmp_path, run_program, word, code):
     config = recording(shop, tmp_path, {word: "record"})
     config.write_text(config.read_text().replace("nodes = [", 'nodes = ["127.0.0.1:3399", '))
-    code = f"JOURNAL = {str(tmp_path / 'audit')!r}\n{code}"
     ended = run_program("-c", code, config=config)
     assert ended.stdout.startswith("0"), ended.stderr
     assert "let pass, as the policy says" in notes(tmp_path)
