@@ -1,5 +1,4 @@
-"""
-Carries requests to a second person and their answers back: by hand, or through a shared directory.
+"""Carries requests to a second person and their answers back: by hand, or through a shared directory.
 
 Whoever can write to the directory can take a request away or bring an answer, but not make one: answers are
 signed, and this console believes only the keys in its configuration.
@@ -42,13 +41,10 @@ Show = Callable[[str, ApprovalRequest], None]
 
 
 class LocalApprovals:
-    """
-    Gets a second person's signed yes for the console on this computer.
+    """Gets a second person's signed yes for the console on this computer.
 
     Args:
-        settings: see there.
         ask: used where no directory is configured.
-        show: used where one is.
         waiting: the requests that nobody waits for.
     """
 
@@ -75,8 +71,7 @@ class LocalApprovals:
         return self._waiting.put_down(request)
 
     def approve(self, request: ApprovalRequest) -> Approval:
-        """
-        Return an approval that holds for exactly this request.
+        """Return an approval that holds for exactly this request.
 
         Raises:
             RefusedError: nobody approved in time, or the answer does not count; the message says why.
@@ -128,8 +123,7 @@ class LocalApprovals:
 
 
 def request_text(code: str, settings: ApprovalSettings) -> str:
-    """
-    Return a request's text: the code itself, or what lies under that name in the shared directory.
+    """Return a request's text: the code itself, or what lies under that name in the shared directory.
 
     Raises:
         ConfigurationError: it is neither.
@@ -146,8 +140,7 @@ def request_text(code: str, settings: ApprovalSettings) -> str:
 
 
 def waiting_requests(settings: ApprovalSettings) -> tuple[tuple[str, ApprovalRequest], ...]:
-    """
-    Return the requests in the shared directory that nobody answered yet, each with its name, the oldest first.
+    """Return the requests in the shared directory that nobody answered yet, each with its name, the oldest first.
 
     Raises:
         ConfigurationError: there is no shared directory, or it cannot be read.
@@ -174,8 +167,7 @@ def waiting_requests(settings: ApprovalSettings) -> tuple[tuple[str, ApprovalReq
 
 
 def sign(request: ApprovalRequest, settings: ApprovalSettings, *, approver: str) -> str:
-    """
-    Return an approver's signed answer as text; with a shared directory it is put there too.
+    """Return an approver's signed answer as text; with a shared directory it is put there too.
 
     Raises:
         RefusedError: it is the approver's own request, or it has expired.

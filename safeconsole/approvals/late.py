@@ -11,12 +11,10 @@ from safeconsole.config.settings import ApprovalSettings
 
 
 class LateApprovals:
-    """
-    See `approvals.LocalApprovals`.
+    """See `approvals.LocalApprovals`.
 
     Args:
         directory: the audit directory.
-        settings: see there.
         given: an answer that was brought by hand, "" for none.
         ask: shows a code and a request, and returns what the person pastes.
         show: shows a code and a request.
@@ -46,21 +44,16 @@ class LateApprovals:
         return LocalApprovals(self._settings, ask=self._ask, show=self._show, waiting=waiting)
 
     def expiry(self) -> int:
-        """See `interfaces.SecondPerson`."""
         return self._ready.expiry()
 
     def approvers(self, person: str) -> tuple[str, ...]:
-        """See `interfaces.SecondPerson`."""
         return self._ready.approvers(person)
 
     def earlier(self, request: ApprovalRequest) -> tuple[ApprovalRequest, Approval] | None:
-        """See `interfaces.SecondPerson`."""
         return self._ready.earlier(request)
 
     def put_down(self, request: ApprovalRequest) -> Waiting:
-        """See `interfaces.SecondPerson`."""
         return self._ready.put_down(request)
 
     def approve(self, request: ApprovalRequest) -> Approval:
-        """See `interfaces.SecondPerson`."""
         return self._ready.approve(request)

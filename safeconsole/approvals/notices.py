@@ -1,5 +1,4 @@
-"""
-Delivers notices: webhook, syslog, e-mail. The console never waits for a receiver.
+"""Delivers notices: webhook, syslog, e-mail. The console never waits for a receiver.
 
 Each notice lies in a spool, one file a channel, until the channel took it. What is still there when a console
 ends, the next one delivers; a notice may arrive twice, and its elevation's id tells.
@@ -42,12 +41,10 @@ Channel = Callable[[Notice], None]
 
 
 class LocalNotices:
-    """
-    Sends notices over every configured channel, from a durable spool, in a thread of its own.
+    """Sends notices over every configured channel, from a durable spool, in a thread of its own.
 
     Args:
         directory: the audit directory; the spool is in it.
-        channels: by name.
     """
 
     def __init__(self, directory: Path, channels: Mapping[str, Channel]) -> None:
@@ -148,8 +145,7 @@ class LocalNotices:
 
 
 def open_notices(directory: Path, settings: NoticeSettings, environ: Mapping[str, str]) -> LocalNotices | None:
-    """
-    Return what sends notices, or None when none is configured.
+    """Return what sends notices, or None when none is configured.
 
     Raises:
         ConfigurationError: an address is none, or the secret is not set.

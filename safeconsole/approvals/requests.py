@@ -25,16 +25,13 @@ LARGEST_BYTES = 64 * 1024
 
 
 class ApprovalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """
-    What a second person is asked to approve.
+    """What a second person is asked to approve.
 
     Attributes:
         id: the elevation's id in the journal of the console that asks.
-        cluster, environment: where.
         server, node: identity and name of the instance; "" for a window on the whole cluster.
         person, host: who asks, and from which computer.
         agent: the program that asks for them, or "".
-        reason, ticket: why.
         scope: "statement" or "break-glass".
         sql: the statement with its literals and without its secrets, "" for a window.
         digest: the statement's digest, "" for a window; statements that differ in literals share it.
@@ -67,8 +64,7 @@ class ApprovalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """
-    A second person's yes.
+    """A second person's yes.
 
     Attributes:
         request: `request_hash` of what was approved.
@@ -84,12 +80,10 @@ class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A request that lies there until somebody approves it.
+    """A request that lies there until somebody approves it.
 
     Attributes:
         request: what was asked for, perhaps by an earlier session.
-        code: what an approver is to be given.
         by_hand: whether the answer has to be carried back.
     """
 
@@ -109,22 +103,18 @@ def asks_the_same(one: ApprovalRequest, other: ApprovalRequest) -> bool:
 
 
 def request_hash(request: ApprovalRequest) -> str:
-    """Return the hexadecimal SHA-256 of a request, every field of it."""
     return hashlib.sha256(msgspec.json.encode(request, order="deterministic")).hexdigest()
 
 
 def signed_bytes(request: ApprovalRequest, approver: str) -> bytes:
-    """Return what an approver signs."""
     return f"safeconsole approval\n{request_hash(request)}\n{approver}".encode()
 
 
 def request_code(request: ApprovalRequest) -> str:
-    """Return a request as one word of text."""
     return REQUEST_MARK + _packed(msgspec.json.encode(request))
 
 
 def answer_code(approval: Approval) -> str:
-    """Return an approval as one word of text."""
     return ANSWER_MARK + _packed(msgspec.json.encode(approval))
 
 
@@ -151,11 +141,9 @@ def objection_to(
     now_epoch: float,
     holds: Callable[[str, str, bytes, str], bool],
 ) -> str:
-    """
-    Return why an approval does not count, or "".
+    """Return why an approval does not count, or "".
 
     Args:
-        approval: what came back.
         request: what this console asked for.
         approvers: public keys by person, from the configuration.
         now_epoch: seconds since 1970, UTC.
@@ -204,8 +192,7 @@ def _unpacked(code: str, mark: str) -> bytes:
 
 
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Something that became of an elevation.
+    """Something that became of an elevation.
 
     Attributes:
         what: "asked", "granted", "used", or how it ended.
@@ -213,9 +200,7 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
         time: UTC, ISO 8601.
         person, host: who, and from which computer.
         agent: the program that asked for them, or "".
-        cluster, environment: where.
         scope: "statement" or "break-glass".
-        reason, ticket: why.
         detail: the statement that used it, as the journal holds it; "" otherwise.
         concerns: login identities of those whom it concerns more than everybody: who could approve it, or was skipped.
     """
@@ -236,7 +221,6 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def notice_line(notice: Notice) -> str:
-    """Return a notice as one line of text, whatever its parts hold."""
     who = f"{notice.person}@{notice.host}" + (f" by {notice.agent}" if notice.agent else "")
     where = f"{notice.cluster} ({notice.environment})" if notice.environment else notice.cluster
     ticket = f", ticket {notice.ticket}" if notice.ticket else ""
@@ -257,8 +241,7 @@ class SecondPerson(Protocol):
         ...
 
     def earlier(self, request: ApprovalRequest) -> tuple[ApprovalRequest, Approval] | None:
-        """
-        Return a request put down before for exactly the same, with the approval that holds for it; it counts once.
+        """Return a request put down before for exactly the same, with the approval that holds for it; it counts once.
 
         Raises:
             RefusedError: an answer was brought, and it does not count.
@@ -267,8 +250,7 @@ class SecondPerson(Protocol):
         ...
 
     def put_down(self, request: ApprovalRequest) -> Waiting:
-        """
-        Keep a request until somebody approves it or its time is over, or find the one for the same that waits already.
+        """Store a request until it is approved or expires, or return the one for the same statement that waits already.
 
         Raises:
             ConfigurationError: it cannot be kept.
@@ -276,8 +258,7 @@ class SecondPerson(Protocol):
         ...
 
     def approve(self, request: ApprovalRequest) -> Approval:
-        """
-        Wait for an approval that holds for exactly this request, and return it.
+        """Wait for an approval that holds for exactly this request, and return it.
 
         Raises:
             RefusedError: nobody approved in time, or the answer does not count.

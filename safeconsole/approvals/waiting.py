@@ -70,8 +70,7 @@ FOLDER = "requests"
 
 
 class WaitingRequests:
-    """
-    The requests that one account put down on this computer.
+    """The requests that one account put down on this computer.
 
     Args:
         directory: the audit directory.
@@ -128,7 +127,6 @@ class WaitingRequests:
         return Waiting(request=request, code=code, by_hand=by_hand)
 
     def _for_the_same(self, request: ApprovalRequest) -> Iterator[ApprovalRequest]:
-        """Yield what waits here for the same, and for no longer than the configuration lets it."""
         for waiting in self._kept():
             if asks_the_same(waiting, request) and time.time() < waiting.expires_epoch <= request.expires_epoch:
                 yield waiting

@@ -1,5 +1,4 @@
-"""
-The central database: every line of every journal, once, however often it is sent.
+"""The central database: every line of every journal, once, however often it is sent.
 
 Works with PostgreSQL, MySQL, MariaDB and SQLite through SQLAlchemy. The lines are kept as they are in the
 files, so that the chain can be checked there as well.
@@ -35,8 +34,6 @@ ENTRIES = Table(
 
 
 class DatabaseSink:
-    """One table in one database."""
-
     def __init__(self, url: str) -> None:
         """Take an address of SQLAlchemy's; nothing is connected to yet. Raises ConfigurationError."""
         try:
@@ -63,13 +60,11 @@ class DatabaseSink:
             raise SinkError(f"database {self._engine.url.host or 'file'}: {_named(error)}") from None
 
     def close(self) -> None:
-        """Let its connections go."""
         self._engine.dispose()
 
 
 def require_proof(url: URL, *, setting: str) -> None:
-    """
-    Refuse a MySQL or MariaDB beyond this computer that need not prove who it is.
+    """Refuse a MySQL or MariaDB beyond this computer that need not prove who it is.
 
     Without an authority the driver takes any certificate, or none, and any key to encrypt the password with.
 
@@ -90,7 +85,6 @@ def require_proof(url: URL, *, setting: str) -> None:
 
 
 def _named(error: SQLAlchemyError) -> str:
-    """Return an error's class and its number or SQLSTATE, which hold no secret."""
     driver = getattr(error, "orig", None)
     number = next((each for each in getattr(driver, "args", ())[:1] if isinstance(each, int)), "")
     return f"{type(error).__name__} {number or getattr(driver, 'sqlstate', None) or ''}".rstrip()

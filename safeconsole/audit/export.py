@@ -1,5 +1,4 @@
-"""
-Statements as OCSF events of the class Datastore Activity (6005).
+"""Statements as OCSF events of the class Datastore Activity (6005).
 
 Source: Open Cybersecurity Schema Framework 1.4.0, class "datastore_activity" with the profile "security_control",
 objects "query_info", "database", "network_endpoint", "actor" and "metadata".

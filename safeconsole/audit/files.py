@@ -1,5 +1,4 @@
-"""
-A file that only grows: opened for appending, private, checked to be still the one its path names.
+"""A file that only grows: opened for appending, private, checked to be still the one its path names.
 
 Errors leave as `AuditUnavailableError`, with the directory, what the system said, and the way out.
 """
@@ -39,7 +38,6 @@ TAIL_BYTES = 64 * 1024
 
 
 def unavailable(directory: Path, error: OSError) -> NoReturn:
-    """Raise the error that stops the road, for one of the system's."""
     said = (error.strerror or str(error)).lower()
     message = f"the audit journal in {directory} cannot be written: {said}"
     raise AuditUnavailableError(message, instead=WAYS_OUT.get(error.errno or 0, OTHERWISE)) from error
@@ -65,8 +63,7 @@ def make_private_directory(directory: Path) -> None:
 
 
 def check_private(path: Path) -> None:
-    """
-    Check that only this account and root can change what is in a directory, or in a file.
+    """Check that only this account and root can change what is in a directory, or in a file.
 
     Raises:
         OSError: EPERM when others can; another when it cannot be looked at.
@@ -88,11 +85,7 @@ def sync_directory(directory: Path) -> None:
 
 
 def open_appending(path: Path, *, new: bool) -> int:
-    """
-    Open a file for appending and reading its end, mode 0600, following no symbolic link.
-
-    Args:
-        new: it must not be there yet.
+    """Open a file for appending and reading its end, mode 0600, following no symbolic link.
 
     Raises:
         OSError: it cannot be opened; FileExistsError when `new` and it is there.
@@ -111,8 +104,7 @@ def open_replacing(path: Path) -> int:
 
 
 def leave_to_owner(descriptor: int, directory: Path) -> None:
-    """
-    Give what root made in a person's directory to the person. Raises OSError.
+    """Give what root made in a person's directory to the person. Raises OSError.
 
     They go on writing and reading there: root's review must not keep them from answering it.
     """
@@ -124,8 +116,7 @@ def leave_to_owner(descriptor: int, directory: Path) -> None:
 
 
 def open_regular(path: Path) -> int:
-    """
-    Open a file for reading; what stands there instead of one stops nobody.
+    """Open a file for reading; what stands there instead of one stops nobody.
 
     Raises:
         OSError: it cannot be opened, or is a symbolic link, a pipe, a device or anything else than a file.
@@ -164,8 +155,7 @@ def read_regular(path: Path) -> bytes:
 
 
 def write_whole(descriptor: int, data: bytes) -> None:
-    """
-    Append all of the data, or leave the file as it was.
+    """Append all of the data, or leave the file as it was.
 
     Raises:
         OSError: it was not written; what was written of it was cut off again, unless that failed too.
@@ -182,8 +172,7 @@ def write_whole(descriptor: int, data: bytes) -> None:
 
 
 def check_still_named(descriptor: int, path: Path, size: int) -> None:
-    """
-    Check that a path still names the open file, and that nobody else wrote to it.
+    """Check that a path still names the open file, and that nobody else wrote to it.
 
     Args:
         size: bytes that it must have.

@@ -30,8 +30,7 @@ ANCHOR_VERSION = 1
 
 
 class AnchorEvent(StrEnum):
-    """
-    Why a head was nailed down.
+    """Why a head was nailed down.
 
     ABANDONED: the session ended without closing; a later session found it so.
     PRUNED: retention removed the session's file; the anchor is its tombstone.
@@ -53,14 +52,12 @@ ENDS = frozenset({AnchorEvent.CLOSED, AnchorEvent.ABANDONED})
 
 
 class Anchor(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One line of the host log.
+    """One line of the host log.
 
     Attributes:
         version: `ANCHOR_VERSION` at writing.
         number: 0 for the first line, then one more each.
         time: UTC, ISO 8601 with microseconds.
-        event: why.
         session: the session's id, "" for RECOVERED.
         count: how many entries the session has, >= 0.
         head: the hash of its last entry; for OPENED "", since it has none.
@@ -120,13 +117,9 @@ class Signer(Protocol):
     """Signs anchors with a private key."""
 
     @property
-    def key(self) -> str:
-        """The fingerprint of the key."""
-        ...
+    def key(self) -> str: ...
 
-    def sign(self, message: bytes) -> str:
-        """Return the hexadecimal signature of a message."""
-        ...
+    def sign(self, message: bytes) -> str: ...
 
 
 class _LogTail(msgspec.Struct, frozen=True):
@@ -146,8 +139,7 @@ class HostLog:
     def add(
         self, event: AnchorEvent, session: str, *, count: int, head: str, torn: str = "", durable: bool = False
     ) -> str:
-        """
-        Append one anchor and return its hash.
+        """Append one anchor and return its hash.
 
         Args:
             durable: return only when it is on disk.
@@ -190,7 +182,6 @@ class HostLog:
             os.close(descriptor)
 
     def _recovered_end(self, descriptor: int) -> tuple[str, int]:
-        """Return the hash to follow and the next number, after mending a half line at the end."""
         line, torn = last_line(descriptor)
         if torn:
             os.write(descriptor, b"\n")
@@ -234,8 +225,7 @@ class HostLog:
 
 
 def open_host_log(directory: Path, clock: Clock, signing_key: str = "") -> HostLog:
-    """
-    Return an audit directory's host log for this account to add to.
+    """Return an audit directory's host log for this account to add to.
 
     Args:
         signing_key: the file of the key that signs it, or "keyring"; "" signs nothing.
@@ -276,7 +266,6 @@ def _end_after(line: bytes) -> tuple[str, int]:
 
 
 def anchors_in(lines: list[bytes]) -> list[Anchor]:
-    """Return the anchors among the lines whose hash holds."""
     found = []
     for line in lines:
         if hash_in_line(line) is not None:

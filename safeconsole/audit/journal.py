@@ -1,5 +1,4 @@
-"""
-The session's append-only record: `<directory>/sessions/<UTC date>-<id>.jsonl`, one entry a line.
+"""The session's append-only record: `<directory>/sessions/<UTC date>-<id>.jsonl`, one entry a line.
 
 The write path: the line is written at once, in one write; a durable record is followed by one sync that
 covers it and all before it, and by a look whether the path still names our file. Every
@@ -84,17 +83,14 @@ class FileJournal:
 
     @property
     def session(self) -> str:
-        """The session's id."""
         return self._session
 
     @property
     def path(self) -> Path:
-        """The session's file."""
         return self._path
 
     def append(self, record: Record, *, durable: bool = False) -> None:
-        """
-        Add one record; with `durable`, return only when it and all before it are on disk.
+        """Add one record; with `durable`, return only when it and all before it are on disk.
 
         Raises:
             AuditUnavailableError: it could not be written or made durable; nothing may be sent after that.
@@ -182,8 +178,7 @@ def open_journal(
     signing_key: str = "",
     literal_key: LiteralKey = NO_KEY,
 ) -> FileJournal:
-    """
-    Begin a session's journal; sessions of this directory that crashed are settled first.
+    """Begin a session's journal; sessions of this directory that crashed are settled first.
 
     Args:
         directory: created with mode 0700 where it is missing.
@@ -215,8 +210,7 @@ def open_journal(
 
 
 def settle(directory: Path, host_log: HostLog) -> int:
-    """
-    Nail down the heads of sessions that ended without closing, and return how many there were.
+    """Nail down the heads of sessions that ended without closing, and return how many there were.
 
     Looks at the sessions in the newest `SETTLE_WINDOW_BYTES` of the host log. Raises OSError.
     """

@@ -20,13 +20,10 @@ KEYRING = "keyring"
 
 
 def read_key(where: str, *, account: str, what: str) -> bytes:
-    """
-    Return a configured key's bytes.
+    """Return a configured key's bytes.
 
     Args:
         where: a file's path, or "keyring".
-        account: its name in the keyring.
-        what: what messages call it.
 
     Raises:
         AuditUnavailableError: it cannot be had, or others may read or replace it.
@@ -42,12 +39,10 @@ def read_key(where: str, *, account: str, what: str) -> bytes:
 
 
 def keep_key(key: bytes, where: str, *, account: str) -> None:
-    """
-    Store a new key, and never over another.
+    """Store a new key, and never over another.
 
     Args:
         where: a file that does not exist yet, or "keyring".
-        account: its name in the keyring.
 
     Raises:
         ConfigurationError: it cannot be stored there, or there is one already.
@@ -105,8 +100,7 @@ KEY_BYTES = 32
 
 
 def literal_key_for(policy: Policy, where: str) -> LiteralKey:
-    """
-    Return the key that a session under a policy needs.
+    """Return the key that a session under a policy needs.
 
     Args:
         where: what `audit.literal_key` says: a file's path, "keyring", or "".

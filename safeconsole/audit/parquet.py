@@ -1,5 +1,4 @@
-"""
-Statements as a Parquet file: one column a field of `StatementStory`, flat, in its order.
+"""Statements as a Parquet file: one column a field of `StatementStory`, flat, in its order.
 
 The schema follows the fields' types alone, so that files of different days and computers can be read as one. The
 module needs the extra `parquet`: commands import it when they write such a file.
@@ -40,7 +39,6 @@ _TIME = ("timestamp, microseconds, UTC", pa.timestamp("us", tz="UTC"))
 
 
 def columns() -> tuple[tuple[str, str], ...]:
-    """Return each column's name and its type in words."""
     return tuple((name, kind[0]) for name, kind in _columns())
 
 

@@ -32,8 +32,7 @@ _ENCODER = msgspec.json.Encoder(order="deterministic", enc_hook=str)
 
 
 def sealed_line(value: msgspec.Struct) -> tuple[bytes, str]:
-    """
-    Return the JSON of a value with its hash filled in, and the hash.
+    """Return the JSON of a value with its hash filled in, and the hash.
 
     Args:
         value: its last field is `hash`, and that is empty.
@@ -142,8 +141,7 @@ class Confirmed(msgspec.Struct, frozen=True, kw_only=True, tag="confirmed"):
 
 
 class ElevationChanged(msgspec.Struct, frozen=True, kw_only=True, tag="elevation"):
-    """
-    An elevation was asked, granted, or ended.
+    """An elevation was asked, granted, or ended.
 
     Attributes:
         statement: the one statement that it is for, -1 for a window.
@@ -205,8 +203,7 @@ class Noticed(msgspec.Struct, frozen=True, kw_only=True, tag="notice"):
 
 
 class Approved(msgspec.Struct, frozen=True, kw_only=True, tag="approval"):
-    """
-    A second person answered, or was left out.
+    """A second person answered, or was left out.
 
     Attributes:
         statement: the statement it is for, -1 for an elevation's window.
@@ -272,17 +269,14 @@ Record = (
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One line of a session's journal.
+    """One line of a session's journal.
 
     Attributes:
         version: `SCHEMA_VERSION` at writing.
-        session: the session's id.
         number: 0 for the first line, then one more each.
         time: UTC, ISO 8601 with microseconds.
         offset_seconds: monotonic time since the session opened, >= 0.
         previous: hash of the line before.
-        record: what happened.
         hash: hexadecimal SHA-256 over all of the above; "" before it is sealed.
     """
 
@@ -297,7 +291,6 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def sealed(entry: Entry) -> Entry:
-    """Return the entry with the hash that belongs to it."""
     return msgspec.structs.replace(entry, hash=hash_of(entry))
 
 
@@ -311,14 +304,10 @@ TAMPERING = "tampering"
 
 
 class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One session in a list.
+    """One session in a list.
 
     Attributes:
-        session: its id.
         opened, closed: UTC times, "" when there is none.
-        person, cluster, face: from its first entry.
-        statements: how many were asked.
         refused, elevated, unknown: how many of them ended that way; an intent without an outcome counts as unknown.
         denied: how many of the refused ones no elevation would have helped.
         stopped: how many were cut off.
@@ -351,11 +340,9 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    The first record of a session that does not hold.
+    """The first record of a session that does not hold.
 
     Attributes:
-        session: the session's id.
         number: the entry's number, -1 when the session itself is missing.
         what: what is wrong with it, one line.
     """
@@ -377,8 +364,7 @@ _ACCOUNT_SCHEMA = "mysql"
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A recording, as it was read.
+    """A recording, as it was read.
 
     Attributes:
         digest: hexadecimal SHA-256 of all of it.
@@ -405,11 +391,9 @@ def noted_digest(entries: Iterable[Entry]) -> str:
 
 
 def doubt_about(recorded: Recorded, entries: Iterable[Entry], findings: Iterable[Finding]) -> str:
-    """
-    Return why a recording is not to be believed, or "".
+    """Return why a recording is not to be believed, or "".
 
     Args:
-        entries: its session's.
         findings: what verifying that session found.
     """
     noted = noted_digest(entries)
@@ -441,9 +425,7 @@ class Journal(Protocol):
     """The session's append-only record."""
 
     @property
-    def session(self) -> str:
-        """The session's id."""
-        ...
+    def session(self) -> str: ...
 
     @property
     def literal_key(self) -> LiteralKey:
@@ -451,8 +433,7 @@ class Journal(Protocol):
         ...
 
     def append(self, record: Record, *, durable: bool = False) -> None:
-        """
-        Add one record; with `durable`, return only when it and all before it are on disk.
+        """Add one record; with `durable`, return only when it and all before it are on disk.
 
         Raises:
             AuditUnavailableError: it could not be written or made durable; nothing may be sent after that.

@@ -1,5 +1,4 @@
-"""
-What the terminal showed, as asciicast v2 beside the journal: `<directory>/recordings/<session>.cast`.
+"""What the terminal showed, as asciicast v2 beside the journal: `<directory>/recordings/<session>.cast`.
 
 Convenience and no evidence: it is limited in size, it never stops the journal or the statement, and what a
 person types is not in it: the face leaves the echo out, and puts in what the journal holds of it.
@@ -47,7 +46,6 @@ class Recording:
 
     @property
     def keeps_rows(self) -> bool:
-        """Whether rows are wanted in it."""
         return self._keeps_rows
 
     def output(self, text: str) -> None:
@@ -90,8 +88,7 @@ class Recording:
 def open_recording(
     directory: Path, session: str, *, clock: Clock, size: os.terminal_size, settings: RecordingSettings
 ) -> Recording | None:
-    """
-    Begin a session's recording, or return None where it cannot be had: a session does not depend on it.
+    """Begin a session's recording, or return None where it cannot be had: a session does not depend on it.
 
     Args:
         size: the terminal's, in character cells.
@@ -114,8 +111,7 @@ def recording_file(directory: Path, session: str) -> Path:
 
 
 def read_recording(directory: Path, session: str) -> Recorded:
-    """
-    Return a session's recording; lines that are no output are left out.
+    """Return a session's recording; lines that are no output are left out.
 
     Raises:
         ConfigurationError: there is no recording of this session, or it cannot be read.
@@ -167,13 +163,9 @@ class TerminalRecording(Protocol):
     """A recording of one session's terminal: a convenience, which never fails whoever writes to it."""
 
     @property
-    def keeps_rows(self) -> bool:
-        """Whether rows are wanted in it."""
-        ...
+    def keeps_rows(self) -> bool: ...
 
-    def output(self, text: str) -> None:
-        """Add what was shown."""
-        ...
+    def output(self, text: str) -> None: ...
 
 
 _ALLOWED_SEQUENCE = r"\x1b\[[0-9;]*[A-HJKSTfm]|\x1b\[\?(?:25|2004)[hl]"

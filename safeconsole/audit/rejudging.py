@@ -1,5 +1,4 @@
-"""
-Recorded decisions judged again by another policy, from the facts that were recorded with them.
+"""Recorded decisions judged again by another policy, from the facts that were recorded with them.
 
 Answers "what would this policy have refused last week?" without a server, a statement's text or an
 analysis: the facts are all that a policy sees. A fact that an older program did not record is
@@ -22,13 +21,9 @@ from safeconsole.sqltext.vocabulary import Role, Route, Verdict
 
 
 class Rejudged(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One recorded decision, and what another policy says to the same facts.
+    """One recorded decision, and what another policy says to the same facts.
 
     Attributes:
-        statement: its number in its session.
-        was: the recorded verdict.
-        now: the other policy's answer.
         missing: facts that its rules name and that were not recorded; when there are any, `now` proves nothing.
     """
 
@@ -39,12 +34,10 @@ class Rejudged(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_stricter(self) -> bool:
-        """Whether the other policy is known to be stricter."""
         return not self.missing and self.now.verdict > self.was
 
     @property
     def is_looser(self) -> bool:
-        """Whether the other policy is known to be looser."""
         return not self.missing and self.now.verdict < self.was
 
 

@@ -27,11 +27,9 @@ from safeconsole.config.settings import AuditSettings
 
 
 class Pruned(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What retention did, or would do, with one session.
+    """What retention did, or would do, with one session.
 
     Attributes:
-        session: its id.
         act: "remove", "pack" or "keep".
         why: why it is kept though it is old enough, or "".
         freed_bytes: bytes of disk given back.
@@ -52,8 +50,7 @@ def prune(
     pack_before: str,
     dry: bool,
 ) -> tuple[Pruned, ...]:
-    """
-    Remove and pack sessions by age, and return what was done, oldest first.
+    """Remove and pack sessions by age, and return what was done, oldest first.
 
     Args:
         remove_before, pack_before: UTC times; sessions opened before are removed, or packed. "" does neither.

@@ -50,16 +50,13 @@ STATE_AFTER = {ReviewAct.APPROVE: ReviewState.APPROVED, ReviewAct.FLAG: ReviewSt
 
 
 class Review(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One line of the review book.
+    """One line of the review book.
 
     Attributes:
         version: `REVIEW_VERSION` at writing.
         number: 0 for the first line, then one more each.
         time: UTC, ISO 8601 with microseconds.
-        session: the session it is about.
         head: the hash of the session's last entry as it was read.
-        act: what was done.
         by: the login identity of who did it.
         note: what they said, not blank for a flag or a note.
         previous: hash of the line before.
@@ -91,8 +88,7 @@ def reasons_for_review(summary: SessionSummary) -> tuple[str, ...]:
 
 
 def state_of(summary: SessionSummary, reviews: Iterable[Review]) -> ReviewState:
-    """
-    Return where a session stands.
+    """Return where a session stands.
 
     Args:
         reviews: of any session, in order.
@@ -150,7 +146,6 @@ class LocalReviews:
 
     @property
     def by(self) -> str:
-        """The login identity under which reviews are written."""
         return self._by
 
     def reviews(self) -> tuple[Review, ...]:
@@ -158,8 +153,7 @@ class LocalReviews:
         return reviews_in(self._path)
 
     def add(self, summary: SessionSummary, act: ReviewAct, note: str = "") -> Review:
-        """
-        Write one review; on return it is on disk.
+        """Write one review; on return it is on disk.
 
         Args:
             summary: the session as it was read by the reviewer.
@@ -204,8 +198,7 @@ class LocalReviews:
 
 
 def open_reviews(directory: Path, *, by: str, clock: Clock, signing_key: str = "") -> LocalReviews:
-    """
-    Return the review book of an audit directory.
+    """Return the review book of an audit directory.
 
     Args:
         by: the reviewer's login identity (`identity.who(...).name`).
@@ -247,13 +240,9 @@ class ReviewBook(Protocol):
     """What was said about sessions, and where to say it."""
 
     @property
-    def by(self) -> str:
-        """The login identity under which reviews are written."""
-        ...
+    def by(self) -> str: ...
 
-    def reviews(self) -> tuple[Review, ...]:
-        """All reviews, in order."""
-        ...
+    def reviews(self) -> tuple[Review, ...]: ...
 
     def add(self, summary: SessionSummary, act: ReviewAct, note: str = "") -> Review:
         """Write one. Raises ConfigurationError when it is not possible now, AuditUnavailableError."""

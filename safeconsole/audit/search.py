@@ -35,8 +35,7 @@ from safeconsole.errors import ConfigurationError
 
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What a statement must be to be found; an empty field asks nothing. All fields must hold.
+    """What a statement must be to be found; an empty field asks nothing. All fields must hold.
 
     Attributes:
         text: somewhere in the statement, its reason or its messages, whatever the case.
@@ -61,11 +60,9 @@ class Query(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Glance(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A session by its first record alone.
+    """A session by its first record alone.
 
     Attributes:
-        session: its id.
         opened: UTC, "" where its first record cannot be read.
         cluster: "" likewise.
         live: whether a console still writes to it.
@@ -85,7 +82,6 @@ def may_hold(query: Query, glance: Glance) -> bool:
 
 
 def matches(query: Query, story: StatementStory) -> bool:
-    """Return whether a statement is meant."""
     if story.by_console and not query.console:
         return False
     if query.since and story.asked < query.since:
@@ -141,8 +137,7 @@ class LocalArchive:
         return tuple(sorted(glances, key=lambda glance: (glance.opened, glance.session)))
 
     def entries(self, session: str) -> Iterator[Entry]:
-        """
-        Yield one session's entries in order, as far as they can be read; a unique prefix of its id is enough.
+        """Yield one session's entries in order, as far as they can be read; a unique prefix of its id is enough.
 
         Raises:
             ConfigurationError: no such session, the prefix is ambiguous, or the file cannot be read.
@@ -236,8 +231,7 @@ def _glance(session: str, path: Path) -> Glance:
 
 
 def open_archive(directory: Path, *, public_keys: Sequence[str] = ()) -> LocalArchive:
-    """
-    Return the archive of an audit directory; one that does not exist yet has no sessions.
+    """Return the archive of an audit directory; one that does not exist yet has no sessions.
 
     Args:
         public_keys: keys whose signatures are believed; with one, a host log that is not signed does not hold.
@@ -262,7 +256,6 @@ def _check(session: str, path: Path | None, anchors: list[Anchor]) -> Finding | 
 
 
 def _all_lines(path: Path) -> tuple[list[bytes], str]:
-    """Return a file's lines, or none and why it cannot be read."""
     try:
         return list(_lines(path)), ""
     except ConfigurationError as error:
@@ -309,7 +302,6 @@ def _readable(lines: Iterator[bytes]) -> Iterator[tuple[Entry | None, str]]:
 
 
 def _is_live(path: Path) -> bool:
-    """Return whether a console holds the session's file."""
     try:
         descriptor = open_regular(path)
     except OSError:
@@ -335,8 +327,7 @@ class Archive(Protocol):
         ...
 
     def entries(self, session: str) -> Iterator[Entry]:
-        """
-        Yield one session's entries in order; a unique prefix of its id is enough.
+        """Yield one session's entries in order; a unique prefix of its id is enough.
 
         Raises:
             ConfigurationError: no such session, or the prefix is ambiguous.
@@ -384,8 +375,7 @@ def query_of(text: str, fields: dict[str, object]) -> Query:
 def found(
     archive: Archive, query: Query, sessions: tuple[str, ...], *, unread: Callable[[str], None]
 ) -> Iterator[StatementStory]:
-    """
-    Yield the statements that are meant, oldest session first.
+    """Yield the statements that are meant, oldest session first.
 
     Args:
         sessions: only these; all when there are none.

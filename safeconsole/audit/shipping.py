@@ -1,5 +1,4 @@
-"""
-Sends copies of the journal away, at least once, without the console waiting for it.
+"""Sends copies of the journal away, at least once, without the console waiting for it.
 
 The journal's own files are the spool: for each sink a small file remembers how far each stream was taken,
 and moves on only after the sink took the batch. A sink that is away for a week gets the week when it is back.
@@ -47,12 +46,9 @@ class Mark(msgspec.Struct):
 
 
 class Shipped(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What one pass did for one sink.
+    """What one pass did for one sink.
 
     Attributes:
-        sink: its name.
-        lines: how many it took.
         trouble: why it took no more, or "".
     """
 
@@ -121,8 +117,7 @@ class Shipper:
 
 
 def open_shipper(directory: Path, settings: AuditSettings, environ: Mapping[str, str]) -> Shipper | None:
-    """
-    Return the shipper of an audit directory, or None where no sink is configured.
+    """Return the shipper of an audit directory, or None where no sink is configured.
 
     Raises:
         ConfigurationError: a sink's address or secret is none.
@@ -142,7 +137,6 @@ class Shipping:
         self._thread = threading.Thread(target=self._run, name="safeconsole-shipping", daemon=True)
 
     def start(self) -> None:
-        """Begin."""
         self._thread.start()
 
     def troubles(self) -> tuple[str, ...]:
@@ -172,7 +166,6 @@ class Marks:
             self._marks = msgspec.json.decode(path.read_bytes(), type=dict[str, Mark])
 
     def of(self, stream: str) -> Mark:
-        """Return a stream's mark, to be changed in place."""
         return self._marks.setdefault(stream, Mark())
 
     def save(self) -> None:
@@ -233,7 +226,6 @@ def _batches(path: Path, start: int) -> Iterator[list[bytes]]:
 
 
 def _is_over(path: Path) -> bool:
-    """Return whether nobody writes to a session's file any more."""
     with os.fdopen(open_regular(path), "rb") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

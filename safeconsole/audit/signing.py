@@ -1,5 +1,4 @@
-"""
-Signed checkpoints: Ed25519 over the host log's lines.
+"""Signed checkpoints: Ed25519 over the host log's lines.
 
 The private key is in a file that only root (or the account itself) may read, or in the keyring; the public
 keys, which verifying needs, are in the configuration. Whoever can read the private key can sign what they
@@ -37,11 +36,9 @@ class KeySigner:
 
     @property
     def key(self) -> str:
-        """The fingerprint of the key."""
         return self._key
 
     def sign(self, message: bytes) -> str:
-        """Return the hexadecimal signature of a message."""
         return self._private.sign(message).hex()
 
     def __repr__(self) -> str:
@@ -56,7 +53,6 @@ class KeyRing:
         self._keys: Mapping[str, Ed25519PublicKey] = {fingerprint(key): _public(key) for key in keys}
 
     def holds(self, key: str, message: bytes, signature: str) -> bool:
-        """Return whether a signature is by a known key, and over this message."""
         known = self._keys.get(key)
         if known is None:
             return False
@@ -68,13 +64,10 @@ class KeyRing:
 
 
 def load_signer(where: str, *, account: str = KEYRING_ACCOUNT, what: str = "audit signing key") -> KeySigner:
-    """
-    Return the signer of a configured key.
+    """Return the signer of a configured key.
 
     Args:
         where: a PEM file's path, or "keyring".
-        account: its name in the keyring.
-        what: what messages call it.
 
     Raises:
         AuditUnavailableError: the key cannot be had, or others may read or replace it.
@@ -91,12 +84,10 @@ def load_signer(where: str, *, account: str = KEYRING_ACCOUNT, what: str = "audi
 
 
 def new_key(where: str, *, account: str = KEYRING_ACCOUNT) -> str:
-    """
-    Make a signing key, and return its public key.
+    """Make a signing key, and return its public key.
 
     Args:
         where: a file that does not exist yet, or "keyring".
-        account: its name in the keyring.
 
     Raises:
         ConfigurationError: it cannot be stored there, or there is one already.
@@ -108,7 +99,6 @@ def new_key(where: str, *, account: str = KEYRING_ACCOUNT) -> str:
 
 
 def public_text(private: Ed25519PrivateKey) -> str:
-    """Return a key's public half as 64 hexadecimal digits."""
     return private.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw).hex()
 
 

@@ -1,5 +1,4 @@
-"""
-Where copies of the journal go: syslog, a webhook, a central database, an OpenTelemetry collector.
+"""Where copies of the journal go: syslog, a webhook, a central database, an OpenTelemetry collector.
 
 A sink takes whole batches and either takes them durably or fails. It may be given the same line twice; the
 pair of stream and number tells it so.
@@ -44,8 +43,7 @@ class SinkError(Exception):
 
 
 class Parcel(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One line on its way.
+    """One line on its way.
 
     Attributes:
         stream: the session's id, or "host-…" for the host log.
@@ -67,8 +65,6 @@ class Sink(Protocol):
 
 
 class _LineName(msgspec.Struct):
-    """What a sink names a line by."""
-
     time: str = ""
     hash: str = ""
     event: str = ""
@@ -149,7 +145,6 @@ class WebhookSink:
         self._headers = dict(headers)
 
     def send(self, parcels: Sequence[Parcel]) -> None:
-        """Take a batch, or raise SinkError."""
         entries = [
             {"stream": one.stream, "number": one.number, "line": one.line.decode("utf-8", "replace")} for one in parcels
         ]
@@ -159,8 +154,7 @@ class WebhookSink:
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], *, what: str) -> bytes:
-    """
-    Send a body to a receiver over HTTP, and return what it answered.
+    """Send a body to a receiver over HTTP, and return what it answered.
 
     Args:
         url: it begins with http:// or https://.
@@ -186,8 +180,7 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, what: str) -> byt
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """A redirect is refused: the receiver is the one that was configured."""
 
-    def redirect_request(self, *_: object) -> None:
-        """Follow none."""
+    def redirect_request(self, *_: object) -> None: ...
 
 
 OPENER = urllib.request.build_opener(_NoRedirect)
@@ -195,8 +188,7 @@ OPENER = urllib.request.build_opener(_NoRedirect)
 
 
 def sink_from(settings: SinkSettings, environ: Mapping[str, str]) -> Sink:
-    """
-    Return the sink that a configuration says.
+    """Return the sink that a configuration says.
 
     Args:
         environ: holds the secret, where one is named; `{secret}` stands for it in address and header.

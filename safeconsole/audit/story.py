@@ -35,24 +35,16 @@ from safeconsole.sqltext.vocabulary import OutcomeKind
 
 
 class StatementStory(msgspec.Struct, kw_only=True):
-    """
-    All that a session's journal holds about one statement.
+    """All that a session's journal holds about one statement.
 
     Attributes:
-        session, person, login, host, origin, agent, face, cluster, environment: from the session's opening.
-        statement: its number in the session.
         asked, sent, ended: UTC times, "" where it did not come so far.
         by_console: the console asked, not the person.
-        sql, digest, kind, effects, tables, hazards: what was asked.
-        verdict, rules, policy, message, observed: what was decided.
-        route, node, server, role, account, read_only: where it went.
         confirmed: the person's answer, "" when nothing was asked.
         elevation, reason, ticket: the elevation it ran under.
         approver: who approved it as the second person, or who was skipped.
         outcome: "done", "refused", "stopped", "unknown", or "running" while the console lives; "" when nothing was sent
             and no end is recorded.
-        rows, bytes, changed_rows, elapsed_seconds, truncated, peak_memory_bytes: what came of it.
-        stopped_by, ceiling, kill: how it was stopped.
         server_error, end_message: what the server, or the console, said at the end.
     """
 
@@ -127,7 +119,6 @@ class StoryReader:
         self.stories: dict[int, StatementStory] = {}
 
     def read(self, entry: Entry) -> None:
-        """Take one entry in."""
         match entry.record:
             case SessionOpened() as record:
                 self._opening = {name: getattr(record, name) for name in _OPENING}
@@ -180,8 +171,7 @@ class StoryReader:
 
 
 def statements_of(session: str, entries: Iterable[Entry], *, live: bool = False) -> Iterator[StatementStory]:
-    """
-    Yield the story of each statement of a session, in the order of asking.
+    """Yield the story of each statement of a session, in the order of asking.
 
     Args:
         live: whether a console still writes; a statement that was sent and has no end is then running, else unknown.
@@ -196,8 +186,7 @@ def statements_of(session: str, entries: Iterable[Entry], *, live: bool = False)
 
 
 def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, trouble: str = "") -> SessionSummary:
-    """
-    Return one session as a line of a list.
+    """Return one session as a line of a list.
 
     Args:
         entries: those that could be read, in order.
@@ -251,7 +240,6 @@ class _Count(msgspec.Struct):
     outcomes: Counter[str] = msgspec.field(default_factory=Counter)
 
     def read(self, entry: Entry) -> None:
-        """Count one more entry."""
         self.opened, self.head, self.entries = self.opened or entry.time, entry.hash, self.entries + 1
         match entry.record:
             case SessionOpened() as record:
@@ -282,13 +270,11 @@ class _Count(msgspec.Struct):
 
 
 class Passage(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What one entry says.
+    """What one entry says.
 
     Attributes:
         number: the entry's number, -1 for what follows from the whole.
         time: UTC, "" for what follows from the whole.
-        offset_seconds: since the session opened.
         mark: how it is to be taken: "plain", "asked", "good", "bad" or "loud".
         lines: the first stands alone, the others belong to it; hostile text is not escaped.
     """
@@ -301,8 +287,7 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def narrate(entries: Iterable[Entry], *, live: bool = False) -> Iterator[Passage]:
-    """
-    Yield a session's passages in order, without single samples, and at the end what was sent and never ended.
+    """Yield a session's passages in order, without single samples, and at the end what was sent and never ended.
 
     Args:
         live: whether a console still writes; what has no end may then still run.
@@ -328,7 +313,6 @@ def narrate(entries: Iterable[Entry], *, live: bool = False) -> Iterator[Passage
 
 
 def _with_cover(passage: Passage, record: Record, covered: dict[str, list[str]]) -> Passage:
-    """Return the end of an elevation with every statement that was sent under it."""
     if not isinstance(record, ElevationChanged) or record.state in {
         ElevationState.ASKED,
         ElevationState.GRANTED,
@@ -340,13 +324,11 @@ def _with_cover(passage: Passage, record: Record, covered: dict[str, list[str]])
 
 
 def passage_of(entry: Entry) -> Passage:
-    """Return what one entry says by itself."""
     mark, lines = told(entry.record)
     return Passage(number=entry.number, time=entry.time, offset_seconds=entry.offset_seconds, mark=mark, lines=lines)
 
 
 def told(record: Record) -> tuple[str, tuple[str, ...]]:
-    """Return how a record is to be taken, and its lines."""
     match record:
         case SessionOpened() | SessionClosed():
             return "plain", _of_session(record)

@@ -1,5 +1,4 @@
-"""
-OpenTelemetry logs: each line of the journal as one log record, by OTLP over HTTP.
+"""OpenTelemetry logs: each line of the journal as one log record, by OTLP over HTTP.
 
 The line itself is the body, so that the chain can be checked wherever it ends up; `log.record.uid` names it,
 the same however often it is sent, so that a receiver can tell what it has already.
@@ -48,7 +47,6 @@ class TelemetrySink:
         self._headers = {"Content-Type": PROTOBUF, **headers}
 
     def send(self, parcels: Sequence[Parcel]) -> None:
-        """Take a batch, or raise SinkError."""
         said = post(self._url, request_of(parcels).SerializeToString(), self._headers, what="collector")
         try:
             answer = ExportLogsServiceResponse.FromString(said)
@@ -61,7 +59,6 @@ class TelemetrySink:
 
 
 def request_of(parcels: Sequence[Parcel]) -> ExportLogsServiceRequest:
-    """Return a batch as one request."""
     resource = Resource(attributes=[_text("service.name", "safeconsole"), _text("host.name", gethostname())])
     scope = InstrumentationScope(name=SCOPE, version=__version__)
     records = [_record(parcel) for parcel in parcels]

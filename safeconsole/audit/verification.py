@@ -31,8 +31,7 @@ class _WitnessedLine(msgspec.Struct, frozen=True):
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What comparing with a copy found.
+    """What comparing with a copy found.
 
     Attributes:
         lines: how many lines of the copy could be compared, >= 0.
@@ -51,8 +50,7 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 def compared(
     copy: Iterable[bytes], *, held: AbstractSet[str], pruned: AbstractSet[str], host_log: Sequence[str] = ()
 ) -> Compared:
-    """
-    Look for each line of a copy among the lines that are here.
+    """Look for each line of a copy among the lines that are here.
 
     Args:
         copy: as it was kept elsewhere, with or without newlines, in any order.
@@ -116,8 +114,7 @@ _LINE_PLACE = msgspec.json.Decoder(_LinePlace)
 
 
 class Walked(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One chain, read to its end or to the first line that does not hold.
+    """One chain, read to its end or to the first line that does not hold.
 
     Attributes:
         hashes: of the lines that hold, in order.
@@ -133,8 +130,7 @@ class Walked(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def walk(lines: Iterable[bytes], *, first: str = GENESIS, session: str = "") -> Walked:
-    """
-    Follow a chain.
+    """Follow a chain.
 
     Args:
         lines: with their newlines; a last one without is torn.
@@ -172,8 +168,7 @@ def _misplaced(line: bytes, number: int, previous: str, session: str) -> str:
 
 
 def check_host_log(lines: Iterable[bytes]) -> Finding | None:
-    """
-    Check the host log's own chain.
+    """Check the host log's own chain.
 
     A half line is forgiven when the anchor after it says RECOVERED and carries its hash.
     """
@@ -199,14 +194,11 @@ def check_host_log(lines: Iterable[bytes]) -> Finding | None:
 class Signatures(Protocol):
     """The public keys that are believed."""
 
-    def holds(self, key: str, message: bytes, signature: str) -> bool:
-        """Return whether a signature is by a known key, and over this message."""
-        ...
+    def holds(self, key: str, message: bytes, signature: str) -> bool: ...
 
 
 def check_signatures(anchors: Sequence[Anchor], signatures: Signatures) -> Finding | None:
-    """
-    Check that the host log is signed: from its first line with a good signature on, every one.
+    """Check that the host log is signed: from its first line with a good signature on, every one.
 
     What stands before that line is held by its hash, which the signature covers. A log without any is a finding.
     """
@@ -250,11 +242,9 @@ def _recovers(line: bytes, torn: bytes) -> bool:
 def check_session(
     session: str, lines: Iterable[bytes] | None, anchors: Sequence[Anchor], *, live: bool
 ) -> Finding | None:
-    """
-    Check one session against itself and the host log.
+    """Check one session against itself and the host log.
 
     Args:
-        session: its id.
         lines: its file, with newlines; None when there is no file.
         anchors: its lines of the host log, in order.
         live: whether a console still writes to it; what is only half done is then no finding.

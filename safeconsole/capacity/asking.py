@@ -36,36 +36,27 @@ class CollectingPresenter:
 
     @property
     def wants_text(self) -> bool:
-        """Values are wanted as they are."""
         return False
 
     def begin(self, considered: Considered, _columns: tuple[Column, ...]) -> None:
-        """Keep what was considered."""
         self.considered = considered
 
     def rows(self, batch: Sequence[Row]) -> None:
-        """Hold more rows."""
         self.held.extend(batch)
 
-    def waits(self, _what: str) -> None:
-        """Show nothing."""
+    def waits(self, _what: str) -> None: ...
 
-    def progress(self, _sample: Sample) -> None:
-        """Show nothing."""
+    def progress(self, _sample: Sample) -> None: ...
 
-    def warned(self, _warnings: Sequence[str]) -> None:
-        """Show nothing."""
+    def warned(self, _warnings: Sequence[str]) -> None: ...
 
-    def end(self, _ended: Record) -> None:
-        """Show nothing."""
+    def end(self, _ended: Record) -> None: ...
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One answer.
+    """One answer.
 
     Attributes:
-        rows: all of it.
         considered: what was found out before it was sent; names the node and its readings.
         seconds: wall time of the whole road, from the question to the last row.
     """
@@ -81,14 +72,11 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Asker(msgspec.Struct, kw_only=True):
-    """
-    Asks statements of the tool's own on one session; each is split, considered, recorded and watched as any other.
+    """Asks statements of the tool's own on one session; each is split, considered, recorded and watched as any other.
 
     Attributes:
-        gate: the session.
         rules: how the servers read text; may ask them on the first call.
         seconds: a monotonic clock.
-        asked: statements asked so far.
         last: what was considered for the last answer, None before the first.
     """
 
@@ -100,12 +88,10 @@ class Asker(msgspec.Struct, kw_only=True):
 
     @property
     def flavour(self) -> Flavour:
-        """The family member."""
         return self.rules().flavour
 
     def ask(self, sql: str) -> Reply:
-        """
-        Walk the road with one statement.
+        """Walk the road with one statement.
 
         Raises:
             SafeConsoleError: it was refused, stopped, lost or failed; the journal knows it already.
@@ -119,8 +105,7 @@ class Asker(msgspec.Struct, kw_only=True):
         return Reply(rows=presenter.held, considered=presenter.considered, seconds=self.seconds() - started)
 
     def ask_if_allowed(self, sql: str) -> tuple[list[Row], str]:
-        """
-        Return the rows, or no rows and why not: the account, the policy or a limit of the watchdog said no.
+        """Return the rows, or no rows and why not: the account, the policy or a limit of the watchdog said no.
 
         Raises:
             SafeConsoleError: anything else, such as a lost connection or no fit node.
@@ -160,8 +145,7 @@ Found = TypeVar("Found")
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    How far a job is.
+    """How far a job is.
 
     Attributes:
         done: of what it counts, an earlier run's included.
@@ -183,11 +167,9 @@ class Watcher(Protocol):
 
 
 class Conduct(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    How a job behaves.
+    """How a job behaves.
 
     Attributes:
-        watcher: is shown the progress.
         patience_seconds: how long it waits in one piece for a fit node, >= 0.
         rest: waits so many seconds.
         utc: the time by this computer.
@@ -199,11 +181,7 @@ class Conduct(msgspec.Struct, frozen=True, kw_only=True):
     utc: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
 
     def once_fit(self, gate: Gate, done: int, step: Callable[[], Found]) -> Found:
-        """
-        Do a step; where no node is fit for it, wait until one is, and do it then.
-
-        Args:
-            done: shown while waiting.
+        """Do a step; where no node is fit for it, wait until one is, and do it then.
 
         Raises:
             NoFitNodeError: none became fit in time; what the last one lacked is the evidence.
@@ -251,8 +229,7 @@ _SLOW_FACTOR = 3.0
 
 
 def pressure_of(considered: Considered, gates: Gates) -> float:
-    """
-    Return how near the node is to the gates that would close it, >= 0; 1 is at a gate.
+    """Return how near the node is to the gates that would close it, >= 0; 1 is at a gate.
 
     The readings are those that the statement was routed by, at most a few seconds old; what is not known presses not.
     """
@@ -267,8 +244,7 @@ def pressure_of(considered: Considered, gates: Gates) -> float:
 
 
 class Pace(msgspec.Struct, kw_only=True):
-    """
-    What pages usually cost, learnt while they come.
+    """What pages usually cost, learnt while they come.
 
     Attributes:
         usual_seconds: a slow mean of the pages so far, 0 before the first.
@@ -277,8 +253,7 @@ class Pace(msgspec.Struct, kw_only=True):
     usual_seconds: float = 0.0
 
     def rest_seconds(self, page_seconds: float, pressure: float) -> float:
-        """
-        Return the rest after a page, in seconds, and learn from the page.
+        """Return the rest after a page, in seconds, and learn from the page.
 
         Args:
             page_seconds: what it took, >= 0.

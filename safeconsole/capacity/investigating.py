@@ -44,8 +44,7 @@ class _Sight(msgspec.Struct, kw_only=True):
 def investigate(
     asker: Asker, conduct: Conduct, report: Report, suspects: list[Suspect], *, most: int = LOOKED_AT
 ) -> list[Leftover]:
-    """
-    Judge suspects, largest first, by what lookups of at most `most` of them show.
+    """Judge suspects, largest first, by what lookups of at most `most` of them show.
 
     Raises:
         SafeConsoleError: a lookup was lost, or no node is fit for it.
@@ -151,7 +150,6 @@ def _sees_triggers(asker: Asker, schema: str, sight: _Sight) -> bool:
 
 
 def _look_at_log(asker: Asker, suspect: Suspect, evidence: Evidence) -> Evidence:
-    """Read the heartbeat of a gh-ost changelog, by its primary key."""
     if suspect.pattern.tool != "gh-ost" or suspect.pattern.part is not LeftoverPart.LOG:
         return evidence
     log = asker.name(*suspect.size.key)
@@ -221,8 +219,7 @@ MOST_NAMES = 10_000
 
 
 class Unseen(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One table without statistics.
+    """One table without statistics.
 
     Attributes:
         schema, name: as the server spells them.
@@ -239,19 +236,16 @@ class Unseen(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """How it is shown."""
         return f"{self.schema}.{self.name}"
 
 
 def unseen_tables(
     asker: Asker, conduct: Conduct, report: Report, *, schema: str = "", wanted: Callable[[Named], bool]
 ) -> tuple[list[Unseen], list[str]]:
-    """
-    Find the tables that a report does not hold, in the schemas that the account sees.
+    """Find the tables that a report does not hold, in the schemas that the account sees.
 
     Args:
         schema: the only schema wanted, "" for all but the server's own.
-        wanted: which names are.
 
     Returns:
         The tables, those looked up first, the largest before the others; and what was not looked at, one line each.

@@ -27,8 +27,6 @@ ASIDE = "zz_drop_"
 
 
 class LeftoverPart(StrEnum):
-    """What a leftover was in its migration."""
-
     COPY = "copy being filled"
     OLD = "the table as it was"
     LOG = "log of the migration"
@@ -37,12 +35,9 @@ class LeftoverPart(StrEnum):
 
 
 class Pattern(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One kind of leftover.
+    """One kind of leftover.
 
     Attributes:
-        tool: who makes it.
-        part: what it was in the migration.
         name: fits the whole name; its groups `base` and `stamp` may be missing.
         certain: the name alone proves whose it is; else a table of the application may be called so.
         triggers: names of the triggers that the running tool has on the base table, `{schema}` and `{base}` filled in.
@@ -114,8 +109,7 @@ KNOWN_PATTERNS: tuple[Pattern, ...] = tuple(
 
 
 def patterns_of(configured: Mapping[str, LeftoverSettings]) -> tuple[Pattern, ...]:
-    """
-    Return the team's own patterns, and after them the known ones.
+    """Return the team's own patterns, and after them the known ones.
 
     Raises:
         ConfigurationError: a pattern is no regular expression.
@@ -156,12 +150,9 @@ class LeftoverState(StrEnum):
 
 
 class Suspect(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A table whose name says leftover.
+    """A table whose name says leftover.
 
     Attributes:
-        size: the table.
-        pattern: what its name fits.
         base: the table it was made for, "" when the name does not say.
         stamped: the time in its name, or None.
     """
@@ -173,12 +164,10 @@ class Suspect(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What was found out about one suspect; None and "" mean that it is not known.
+    """What was found out about one suspect; None and "" mean that it is not known.
 
     Attributes:
         looked_at: whether the table itself was; without it nothing is called abandoned.
-        base_exists: whether the table it was made for is there.
         created: when it was created; for a table as it was, that is before the migration.
         written: its last write that the server remembers; nothing after a restart is remembered as nothing.
         triggers: triggers of the tool on the base table.
@@ -198,11 +187,9 @@ class Evidence(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Leftover(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One suspect, judged.
+    """One suspect, judged.
 
     Attributes:
-        suspect, evidence: see there.
         state, why: what it looks like, and one line of reasons.
         age_seconds: since it came to be, None when nothing says.
         age_from: "name" or "created", "" without an age.
@@ -217,7 +204,6 @@ class Leftover(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def suspect_of(size: TableSize, patterns: Iterable[Pattern]) -> Suspect | None:
-    """Return a table as a suspect when its name fits a pattern."""
     for pattern in patterns:
         found = pattern.name.fullmatch(size.name)
         if found is None:
@@ -258,8 +244,7 @@ def stamped(digits: str) -> dt.datetime | None:
 
 
 def judged(suspect: Suspect, evidence: Evidence, now: dt.datetime) -> Leftover:
-    """
-    Say what a suspect looks like.
+    """Say what a suspect looks like.
 
     Args:
         now: the server's own time, without a zone, as its times are.
@@ -318,8 +303,7 @@ def _age(suspect: Suspect, evidence: Evidence, now: dt.datetime) -> tuple[float 
 
 
 def _quiet_seconds(suspect: Suspect, evidence: Evidence, now: dt.datetime) -> float | None:
-    """
-    Return how long nothing is known to have touched it.
+    """Return how long nothing is known to have touched it.
 
     gh-ost writes its changelog ten times a second, even while it is paused, and a table with a time in its name was
     put aside when its migration was over: these say when. Else it is the latest time that anything names.
@@ -439,5 +423,4 @@ def _text(text: str) -> str:
 
 
 def _comment(text: str) -> str:
-    """Return a text that cannot leave its comment line."""
     return "".join(character if character.isprintable() else "?" for character in text)

@@ -29,8 +29,7 @@ class ReportShelf(Protocol):
     """Where the lines of reports lie; drafts and kept reports have names of their own, for each cluster."""
 
     def claimed(self, cluster: str, draft: str) -> AbstractContextManager[str]:
-        """
-        Give the name of a draft that no other run writes to meanwhile: this one, or one beside it where it is taken.
+        """Give the name of a draft that no other run writes to meanwhile: this one, or one beside it where it is taken.
 
         Raises:
             ConfigurationError: too many runs have one already, or it cannot be written.
@@ -45,9 +44,7 @@ class ReportShelf(Protocol):
         """Yield a draft's lines; none when there is no such draft."""
         ...
 
-    def drop(self, cluster: str, draft: str) -> None:
-        """Forget a draft."""
-        ...
+    def drop(self, cluster: str, draft: str) -> None: ...
 
     def keep(self, cluster: str, draft: str, name: str) -> None:
         """Make a draft a report, and remove the oldest reports over the shelf's length."""
@@ -63,16 +60,11 @@ class ReportShelf(Protocol):
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    The first line: what was asked of whom.
+    """The first line: what was asked of whom.
 
     Attributes:
         format: see `FORMAT`.
-        cluster: its name in the configuration.
         schema: the only schema asked for, "" for all.
-        server: identity of the instance.
-        node: its name in the cluster.
-        flavour: the family member.
         source: where the figures come from: "statistics" or "sample".
         started: UTC by this computer, "YYYY-MM-DDTHH:MM:SSZ".
         server_time: the server's own time then, "YYYY-MM-DD hh:mm:ss", or ""; the age of figures counts from it.
@@ -109,21 +101,17 @@ _ENCODER = msgspec.json.Encoder()
 
 
 def line_of(part: Head | Page | End) -> str:
-    """Return one part of a report as a line without its newline."""
     return _ENCODER.encode(part).decode("utf-8")
 
 
 def page_of(sizes: Iterable[TableSize]) -> Page:
-    """Return tables as a page."""
     return Page([(s.schema, s.name, s.rows, s.data_bytes, s.index_bytes, s.updated) for s in sizes])
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What an interrupted run left behind.
+    """What an interrupted run left behind.
 
     Attributes:
-        head: what it asked.
         tables: how many it had read, partitions counted one by one.
         last: schema and name of the last of them.
     """
@@ -152,11 +140,9 @@ def read_draft(lines: Iterable[str]) -> Draft | None:
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One kept report; its tables stream from the shelf each time they are asked for.
+    """One kept report; its tables stream from the shelf each time they are asked for.
 
     Attributes:
-        shelf, name: where it lies.
         head, end: its first and last line.
     """
 
@@ -187,12 +173,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def open_report(shelf: ReportShelf, cluster: str, name: str) -> Report:
-    """
-    Open a kept report.
-
-    Raises:
-        ConfigurationError: it cannot be read, or is not whole.
-    """
+    """Open a kept report. Raises ConfigurationError: it cannot be read, or is not whole."""
     try:
         head = _HEAD.decode(next(iter(shelf.lines(cluster, name)), ""))
         end = next((part for part in _body(shelf.lines(cluster, name)) if isinstance(part, End)), None)
@@ -219,8 +200,7 @@ _SPAN_SECONDS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 class Growth(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One table in two reports.
+    """One table in two reports.
 
     Attributes:
         before, after: its sizes; None where it is not in that report.
@@ -231,7 +211,6 @@ class Growth(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def size(self) -> TableSize:
-        """The later of the two."""
         found = self.after or self.before
         assert found is not None, "a table stands in one of the reports"
         return found
@@ -243,12 +222,10 @@ class Growth(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def grown_rows(self) -> int:
-        """How many rows more it has now."""
         return (self.after.rows if self.after else 0) - (self.before.rows if self.before else 0)
 
 
 def growth(before: Iterable[TableSize], after: Iterable[TableSize]) -> Iterator[Growth]:
-    """Yield every table of two sorted reports."""
     old, new = iter(before), iter(after)
     left, right = next(old, None), next(new, None)
     while left is not None or right is not None:
@@ -264,14 +241,12 @@ def growth(before: Iterable[TableSize], after: Iterable[TableSize]) -> Iterator[
 
 
 def days_between(before: Report, after: Report) -> float:
-    """Return the time from one report to the other in days, > 0."""
     begun, ended = (dt.datetime.fromisoformat(each.head.started) for each in (before, after))
     return max((ended - begun).total_seconds(), 1.0) / 86_400
 
 
 def since(text: str, now: dt.datetime) -> dt.datetime:
-    """
-    Return the time that a person means: "7d", "12h", "30m", "2w", or a date or time in UTC.
+    """Return the time that a person means: "7d", "12h", "30m", "2w", or a date or time in UTC.
 
     Raises:
         ConfigurationError: it is neither.
@@ -291,8 +266,7 @@ def since(text: str, now: dt.datetime) -> dt.datetime:
 def report_since(
     shelf: ReportShelf, but: Report, when: dt.datetime, *, servers: AbstractSet[str], schema: str
 ) -> Report:
-    """
-    Return the newest report that is at least as old, or else the oldest there is.
+    """Return the newest report that is at least as old, or else the oldest there is.
 
     Args:
         but: the report that it is compared with.
@@ -328,8 +302,7 @@ def _covers(report: Report, schema: str) -> bool:
 
 
 def latest_report(shelf: ReportShelf, cluster: str, *, schema: str, nodes: tuple[str, ...] = ()) -> Report:
-    """
-    Return the newest report that covers a schema.
+    """Return the newest report that covers a schema.
 
     Args:
         nodes: addresses that the configuration gives the cluster; a report that names none of them is of another

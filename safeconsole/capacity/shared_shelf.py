@@ -1,5 +1,4 @@
-"""
-Capacity reports in a database that a team shares: a SQLite file, PostgreSQL, MySQL or MariaDB, through SQLAlchemy.
+"""Capacity reports in a database that a team shares: a SQLite file, PostgreSQL, MySQL or MariaDB, through SQLAlchemy.
 
 Drafts stay on this computer, page by page; a report that is whole is kept in one transaction, compressed line by line.
 Until it is kept there its draft is here, so that a database which is away costs nothing but asking again.
@@ -53,8 +52,7 @@ _LINES_AT_ONCE = 32
 
 
 def open_shared_shelf(settings: CapacitySettings, drafts: FileShelf, environ: Mapping[str, str]) -> SharedShelf:
-    """
-    Return the shelf that a configuration says.
+    """Return the shelf that a configuration says.
 
     Args:
         drafts: where reports lie until they are whole.
@@ -153,7 +151,6 @@ class SharedShelf:
 
 
 def _named(error: Exception) -> str:
-    """Return an error's class and its number, which hold no secret."""
     driver = getattr(error, "orig", None)
     number = next((each for each in getattr(driver, "args", ())[:1] if isinstance(each, int)), "")
     return f"{type(error).__name__} {number or getattr(driver, 'sqlstate', None) or ''}".rstrip()

@@ -1,5 +1,4 @@
-"""
-Capacity reports as files: drafts as plain lines, kept reports compressed, readable by their owner alone.
+"""Capacity reports as files: drafts as plain lines, kept reports compressed, readable by their owner alone.
 
 A kept report is written whole beside its place and moved there, so that a crash leaves the draft or the report.
 """
@@ -34,8 +33,7 @@ class FileShelf:
 
     @contextmanager
     def claimed(self, cluster: str, draft: str) -> Iterator[str]:
-        """
-        Give the name of a draft that no other run writes to meanwhile: this one, or one beside it where it is taken.
+        """Give the name of a draft that no other run writes to meanwhile: this one, or one beside it where it is taken.
 
         Raises:
             ConfigurationError: too many runs have one already, or it cannot be written.
@@ -90,7 +88,6 @@ class FileShelf:
             yield from lines
 
     def drop(self, cluster: str, draft: str) -> None:
-        """Forget a draft."""
         self._draft(cluster, draft).unlink(missing_ok=True)
 
     def keep(self, cluster: str, draft: str, name: str) -> None:

@@ -19,8 +19,7 @@ from safeconsole.cluster.engine import Row
 
 
 PARTITION = re.compile(r"#p#", re.IGNORECASE)
-"""
-What stands between a table's name and its partition's in the statistics.
+"""What stands between a table's name and its partition's in the statistics.
 
 Source: MySQL 9.7 and MariaDB 10.11, measured: `t#p#p0`, `t#P#p0`, with `#sp#` before a subpartition.
 """
@@ -33,8 +32,7 @@ LEFT_ALONE = "the copy of an ALTER TABLE: a look at it could disturb the one tha
 
 
 def is_in_the_making(name: str) -> bool:
-    """
-    Whether a table is the server's own copy for an ALTER TABLE, which MUST NOT be looked up by its name.
+    """Whether a table is the server's own copy for an ALTER TABLE, which MUST NOT be looked up by its name.
 
     Source: MariaDB 10.11.18, measured: one lookup of `#mysql50##sql-alter-…` in information_schema.tables while the
     ALTER TABLE waits, and the table that it altered can be neither dropped nor altered afterwards (1205).
@@ -43,8 +41,7 @@ def is_in_the_making(name: str) -> bool:
 
 
 class TableSize(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One table.
+    """One table.
 
     Attributes:
         schema, name: as the server's statistics spell them; a partition's own name before folding.
@@ -67,17 +64,14 @@ class TableSize(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def total_bytes(self) -> int:
-        """Data and indexes together."""
         return self.data_bytes + self.index_bytes
 
     @property
     def key(self) -> tuple[str, str]:
-        """What it is found by."""
         return self.schema, self.name
 
     @property
     def label(self) -> str:
-        """How it is shown."""
         return f"{self.schema}.{self.name}"
 
 
@@ -122,17 +116,11 @@ def _by_size(size: TableSize) -> tuple[int, str, str]:
 
 
 class Named(Protocol):
-    """What has the name of a table."""
+    @property
+    def name(self) -> str: ...
 
     @property
-    def name(self) -> str:
-        """The table's own name."""
-        ...
-
-    @property
-    def label(self) -> str:
-        """Schema and name."""
-        ...
+    def label(self) -> str: ...
 
 
 def matching(pattern: str) -> Callable[[Named], bool]:
@@ -143,11 +131,9 @@ def matching(pattern: str) -> Callable[[Named], bool]:
 
 
 class SchemaSize(msgspec.Struct, kw_only=True):
-    """
-    All tables of one schema.
+    """All tables of one schema.
 
     Attributes:
-        tables: how many.
         rows, data_bytes, index_bytes, file_bytes: their sums, estimates.
         oldest: when the oldest of their estimates was made, or "".
     """
@@ -162,11 +148,9 @@ class SchemaSize(msgspec.Struct, kw_only=True):
 
     @property
     def total_bytes(self) -> int:
-        """Data and indexes together."""
         return self.data_bytes + self.index_bytes
 
     def add(self, size: TableSize) -> None:
-        """Count one more table."""
         self.tables += 1
         self.rows += size.rows
         self.data_bytes += size.data_bytes
@@ -192,8 +176,7 @@ def by_schema(sizes: Iterable[TableSize]) -> list[SchemaSize]:
 
 TABLE = "mysql.innodb_table_stats"
 PAGE_TABLES = 500
-"""
-Tables a page: a few leaves of the statistics' primary key, and two to three milliseconds of a server's processor.
+"""Tables a page: a few leaves of the statistics' primary key, and two to three milliseconds of a server's processor.
 
 Source: MySQL 9.7 and MariaDB 10.11, measured over 20,000 tables: 0.14 and 0.19 s of the server's processor by pages of
 200, 0.07 and 0.09 s by pages of 500: what stands around a page costs as much as 500 rows.
@@ -216,8 +199,7 @@ CAVEATS = (
 
 
 def file_bytes_of(pages_bytes: int) -> int:
-    """
-    Return what the file of a table, or of one partition, should take on disk.
+    """Return what the file of a table, or of one partition, should take on disk.
 
     From one extent of 1 MiB on InnoDB keeps whole extents free in every file, two and a part of the file, and adds four
     at a time. Source: MySQL 9.7.4 and MariaDB 10.11.18, 96 tables of 0.1 to 240 MB measured, by ascending, random and
@@ -239,8 +221,7 @@ def start_sql() -> str:
 
 
 def page_sql(asker: Asker, *, schema: str, after: tuple[str, str], most: int = PAGE_TABLES) -> str:
-    """
-    Return what reads the next page by primary key.
+    """Return what reads the next page by primary key.
 
     Args:
         schema: the only schema wanted, "" for all.
@@ -261,7 +242,6 @@ def page_sql(asker: Asker, *, schema: str, after: tuple[str, str], most: int = P
 
 
 def size_of(row: Row, page_bytes: int) -> TableSize:
-    """Return a row of the statistics as a size."""
     schema, name, rows, data_pages, index_pages, updated = row
     return TableSize(
         schema=str(schema),

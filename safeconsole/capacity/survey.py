@@ -54,7 +54,6 @@ CAVEATS = (
 
 
 def names_sql(asker: Asker, after: str) -> str:
-    """Return what lists the next tables."""
     return (
         "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"  # noqa: S608
         f" AND name > {asker.literal(after)} ORDER BY name LIMIT {PAGE_TABLES}"
@@ -62,8 +61,7 @@ def names_sql(asker: Asker, after: str) -> str:
 
 
 def size_of(asker: Asker, name: str) -> TableSize:
-    """
-    Estimate one table by lookups and a bounded sample.
+    """Estimate one table by lookups and a bounded sample.
 
     Raises:
         SafeConsoleError: a lookup was refused, stopped or lost.
@@ -114,8 +112,7 @@ def _indexes(asker: Asker, name: str) -> list[tuple[str, ...]]:
 
 
 def index_sizes(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> list[dict[str, int]]:
-    """
-    Return the bytes of each index by its name, one mapping a table, in order; partitions added up.
+    """Return the bytes of each index by its name, one mapping a table, in order; partitions added up.
 
     Raises:
         ConfigurationError: the engine keeps no such statistics, or the account may not read them.
@@ -169,8 +166,6 @@ _AFTER_LIMIT_SECONDS = 1.0
 
 
 class _Run(msgspec.Struct, kw_only=True):
-    """One run under way."""
-
     asker: Asker
     shelf: ReportShelf
     conduct: Conduct
@@ -184,7 +179,6 @@ class _Run(msgspec.Struct, kw_only=True):
     page_tables: int = statistics.PAGE_TABLES
 
     def write(self, part: Head | Page | End) -> None:
-        """Add a line to the draft."""
         self.shelf.append(self.cluster, self.draft, line_of(part))
 
 
@@ -197,8 +191,7 @@ def survey(
     afresh: bool = False,
     nodes: tuple[str, ...] = (),
 ) -> Report:
-    """
-    Read the sizes of all tables, or of one schema's, and keep them as a report.
+    """Read the sizes of all tables, or of one schema's, and keep them as a report.
 
     Args:
         schema: the only schema wanted, "" for all.
@@ -250,7 +243,6 @@ def _head(run: _Run, begun: Reply, nodes: tuple[str, ...]) -> Head:
 
 
 def _resume(run: _Run, head: Head, *, afresh: bool) -> tuple[str, str]:
-    """Return the last table that an interrupted run has read, or begin a new draft."""
     found = None if afresh else _draft_to_resume(run, head)
     if found is not None:
         run.tables = found.tables

@@ -31,8 +31,7 @@ _KEYED_SINCE = 80_000
 
 
 def bytes_on_disk(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> tuple[dict[tuple[str, str], int], str]:
-    """
-    Return the bytes on disk of those tables that have tablespaces of their own, partitions added up.
+    """Return the bytes on disk of those tables that have tablespaces of their own, partitions added up.
 
     Files below one extent of 1 MiB are left out where the server does not tell their size.
 
@@ -80,8 +79,7 @@ def _held(asker: Asker, conduct: Conduct, pace: Pace, size: TableSize, parts: tu
 
 
 def _opened(asker: Asker, conduct: Conduct, size: TableSize) -> bool:
-    """
-    Have the server open this one table's file by reading one row; whether it did.
+    """Have the server open this one table's file by reading one row; whether it did.
 
     Source: MySQL 9.7, measured: of a tablespace that it has not read from since it started, information_schema.files
     says 0 extents; neither a look at the table's row in information_schema.tables changes that, nor LIMIT 0.
@@ -157,8 +155,7 @@ def _table_of(name: str, sizes: Iterable[TableSize]) -> tuple[str, str] | None:
 
 
 def filename_of(name: str) -> str:
-    """
-    Return a name as the server writes it in file names: what is no ASCII letter, digit or `_` is `@` and its code.
+    """Return a name as the server writes it in file names: what is no ASCII letter, digit or `_` is `@` and its code.
 
     Source: MySQL 9.7 manual, "Mapping of Identifiers to File Names"; letters that it maps to shorter codes are not
     found by this, and are verified by the table itself.
@@ -178,11 +175,9 @@ def filename_of(name: str) -> str:
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One table, held to a witness.
+    """One table, held to a witness.
 
     Attributes:
-        size: the estimate.
         found_bytes: what the witness says, data, indexes and free space; None when it says nothing.
         witness: "tablespace", "table" or "".
         note: why there is no witness, or what it said beside the size.
@@ -208,8 +203,7 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verify(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> tuple[list[Verified], str]:
-    """
-    Hold a few tables to witnesses.
+    """Hold a few tables to witnesses.
 
     Returns:
         One value a table, in order; and why tablespaces were not asked, or "".

@@ -27,13 +27,10 @@ if TYPE_CHECKING:
 
 
 class Door(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    How a session is opened.
+    """How a session is opened.
 
     Attributes:
-        cluster: its name in the configuration.
         face: "sql", "one-shot", "python", "job".
-        confirmer: asks the person.
         to, schema, limits, plea: see `core.visit.Visit`.
         approval: a second person's answer that was brought along, or "".
     """
@@ -49,11 +46,9 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    An open session.
+    """An open session.
 
     Attributes:
-        gate: the road.
         rules: how the cluster's servers read text; asks them on the first call.
         preview: what would be decided, without asking any server.
         history_directory: where this person's histories are kept.
@@ -68,13 +63,10 @@ class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Judge(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Decides offline, for `check`.
+    """Decides offline, for `check`.
 
     Attributes:
         rules: how the text is read.
-        consider: what would be decided.
-        policy: by which rules.
     """
 
     rules: LexicalRules
@@ -83,13 +75,10 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A cluster to try the console on, up until its context ends.
+    """A cluster to try the console on, up until its context ends.
 
     Attributes:
         config: path of a configuration that names it.
-        cluster: its name there.
-        nodes: its nodes' addresses.
     """
 
     config: str
@@ -101,42 +90,31 @@ class Application(Protocol):
     """The program, as its commands see it."""
 
     @property
-    def environ(self) -> Mapping[str, str]:
-        """The environment."""
-        ...
+    def environ(self) -> Mapping[str, str]: ...
 
     @property
-    def policies(self) -> PolicySource:
-        """Where policies come from."""
-        ...
+    def policies(self) -> PolicySource: ...
 
     def settings(self) -> Settings:
         """The configuration in force. Raises ConfigurationError."""
         ...
 
-    def configure(self, path: str | None) -> None:
-        """Read the configuration from this file from now on."""
-        ...
+    def configure(self, path: str | None) -> None: ...
 
     def add_cluster(self, name: str, cluster: ClusterSettings) -> str:
         """Add a cluster to the person's configuration file, and return the file. Raises ConfigurationError."""
         ...
 
-    def archive(self) -> Archive:
-        """The journals of this computer."""
-        ...
+    def archive(self) -> Archive: ...
 
-    def reviews(self) -> ReviewBook:
-        """The review book of this computer's journals."""
-        ...
+    def reviews(self) -> ReviewBook: ...
 
     def reports(self) -> ReportShelf:
         """The capacity reports of this computer, or those that the team shares. Raises ConfigurationError."""
         ...
 
     def open(self, door: Door) -> AbstractContextManager[OpenSession]:
-        """
-        Open a session.
+        """Open a session.
 
         Raises:
             ConfigurationError: no such cluster, or something in its configuration is wrong.
@@ -148,9 +126,7 @@ class Application(Protocol):
         """What a prompt shows before the session is open. Raises ConfigurationError: no such cluster."""
         ...
 
-    def history_directory(self) -> str:
-        """Where this person's histories are kept."""
-        ...
+    def history_directory(self) -> str: ...
 
     def judge(self, *, cluster: str, engine: str, policy: str, to: str, sql_mode: str = "") -> Judge:
         """Return what decides offline; opens no connection. Raises ConfigurationError, PolicyInvalidError."""

@@ -25,8 +25,7 @@ COLUMNS = ("code", "person", "agent", "host", "cluster", "node", "scope", "reaso
 @click.option("--confirm", "typed", default="", metavar="CLUSTER", help="The cluster's name, typed to approve.")
 @click.pass_obj
 def approve(app: Application, /, code: str | None, typed: str, form: str, **asked: str | bool | None) -> None:
-    """
-    Look at the request in CODE and approve it with this account's key; the answer goes to standard output.
+    """Look at the request in CODE and approve it with this account's key; the answer goes to standard output.
 
     CODE is what the console that asks shows; with approvals.directory it is the request's name there, and the answer
     is put beside it too. The answer fits this request only, counts until the request expires, and is not one's own
@@ -56,7 +55,6 @@ def approve(app: Application, /, code: str | None, typed: str, form: str, **aske
 
 
 def _row(name: str, request: ApprovalRequest) -> tuple[str, ...]:
-    """Return one request that waits, by `COLUMNS`."""
     what = request.sql or "every statement that needs an elevation"
     said = (name, request.person, request.agent, request.host, request.cluster, request.node, request.scope)
     return (*said, request.reason, request.ticket, until_text(request.expires_epoch), what)

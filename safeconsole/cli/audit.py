@@ -28,9 +28,7 @@ SHOWN_SESSIONS = 50
 class HasArchive(Protocol):
     """What `ctx.obj` must offer to these commands."""
 
-    def archive(self) -> Archive:
-        """The journals of this computer."""
-        ...
+    def archive(self) -> Archive: ...
 
 
 @click.group()
@@ -107,8 +105,7 @@ _UNPROVEN = (
 @format_option
 @click.pass_context
 def verify_command(ctx: click.Context, session: str, against: IO[bytes] | None, form: str) -> None:
-    """
-    Check SESSION, or all: name the first record of each that does not hold. Exit 1 if one does not.
+    """Check SESSION, or all: name the first record of each that does not hold. Exit 1 if one does not.
 
     What was cut off the end of the host log, with the sessions that it told of, shows only in a copy kept elsewhere:
     without --against, and where the copy ends earlier, that is said on standard error.

@@ -26,38 +26,26 @@ class PrunedSession(Protocol):
     """What retention did with one session."""
 
     @property
-    def session(self) -> str:
-        """Its id."""
-        ...
+    def session(self) -> str: ...
 
     @property
-    def act(self) -> str:
-        """Remove, pack or keep."""
-        ...
+    def act(self) -> str: ...
 
     @property
-    def why(self) -> str:
-        """Why it is kept, or ""."""
-        ...
+    def why(self) -> str: ...
 
     @property
-    def freed_bytes(self) -> int:
-        """Bytes of disk given back."""
-        ...
+    def freed_bytes(self) -> int: ...
 
 
 class ShippedTo(Protocol):
     """What one pass did for one sink."""
 
     @property
-    def sink(self) -> str:
-        """Its name."""
-        ...
+    def sink(self) -> str: ...
 
     @property
-    def lines(self) -> int:
-        """How many it took."""
-        ...
+    def lines(self) -> int: ...
 
     @property
     def trouble(self) -> str:
@@ -92,13 +80,9 @@ class Keeping(Protocol):
 class HasKeeping(Protocol):
     """What `ctx.obj` must offer to these commands."""
 
-    def archive(self) -> Archive:
-        """The journals of this computer."""
-        ...
+    def archive(self) -> Archive: ...
 
-    def keeping(self) -> Keeping:
-        """How they are kept."""
-        ...
+    def keeping(self) -> Keeping: ...
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -145,8 +129,7 @@ PRUNED_COLUMNS = ("session", "act", "why", "freed_bytes")
 def prune_command(
     app: HasKeeping, remove_before: str | None, pack_before: str | None, *, dry_run: bool, form: str
 ) -> None:
-    """
-    Remove or pack old sessions.
+    """Remove or pack old sessions.
 
     What is removed leaves its head in the host log, so that `verify` still holds. A session whose
     review is open, and one that does not verify, is kept.
@@ -227,8 +210,7 @@ class HasDesk(HasReviews, HasKeeping, Protocol):
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="On 127.0.0.1; one that is free when 0.")
 @click.pass_obj
 def serve_command(app: HasDesk, port: int) -> None:
-    """
-    Show the queue, the stories and the search as a web page.
+    """Show the queue, the stories and the search as a web page.
 
     Only on 127.0.0.1; the address that is printed works once, for one browser. Ends with Ctrl-C.
     """

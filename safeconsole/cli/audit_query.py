@@ -26,7 +26,6 @@ class Moment(click.ParamType[str]):
     name = "TIME"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return it as the beginning of a journal's time."""
         try:
             return moment_of(value)
         except ConfigurationError as error:
@@ -49,14 +48,12 @@ QUERY_OPTIONS = (
 
 
 def query_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options to a command, which gets them as keyword arguments."""
     for option in reversed(QUERY_OPTIONS):
         command = option(command)
     return command
 
 
 def complain(what: str) -> None:
-    """Say on standard error what could not be read."""
     click.echo(safe(what), err=True)
 
 
@@ -72,9 +69,7 @@ _LINES: dict[str, Callable[[StatementStory], object]] = {"jsonl": lambda story: 
 class HasArchiveToExport(Protocol):
     """What `ctx.obj` must offer to this command."""
 
-    def archive(self) -> Archive:
-        """The journals of this computer."""
-        ...
+    def archive(self) -> Archive: ...
 
 
 @click.command("export")

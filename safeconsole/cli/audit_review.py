@@ -40,13 +40,9 @@ QUEUE_COLUMNS = ("session", "opened", "person", "cluster", "state", "reasons", "
 class HasReviews(Protocol):
     """What `ctx.obj` must offer to this command."""
 
-    def archive(self) -> Archive:
-        """The journals of this computer."""
-        ...
+    def archive(self) -> Archive: ...
 
-    def reviews(self) -> ReviewBook:
-        """The review book beside them."""
-        ...
+    def reviews(self) -> ReviewBook: ...
 
 
 @click.command("review")
@@ -58,8 +54,7 @@ class HasReviews(Protocol):
 @format_option
 @click.pass_obj
 def review_command(app: HasReviews, session: str, act: str | None, note: str, *, everything: bool, form: str) -> None:
-    """
-    List the sessions that wait for a review, or review SESSION.
+    """List the sessions that wait for a review, or review SESSION.
 
     Nobody reviews their own session. A break-glass session waits for its person's closing note first.
     """
@@ -137,8 +132,7 @@ class Change(StrEnum):
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Which recorded decisions are judged again; "" is any.
+    """Which recorded decisions are judged again; "" is any.
 
     Attributes:
         sessions: ids or their beginnings, none for all.
@@ -159,13 +153,9 @@ class HasJournalsAndPolicies(Protocol):
     """What `ctx.obj` must offer to this command."""
 
     @property
-    def policies(self) -> PolicySource:
-        """Where policies come from."""
-        ...
+    def policies(self) -> PolicySource: ...
 
-    def archive(self) -> Archive:
-        """The journals of this computer."""
-        ...
+    def archive(self) -> Archive: ...
 
 
 @click.command("rejudge")
@@ -180,8 +170,7 @@ class HasJournalsAndPolicies(Protocol):
 @format_option
 @click.pass_obj
 def rejudge_command(app: HasJournalsAndPolicies, /, name: str, *, everything: bool, form: str, **span: object) -> None:
-    """
-    Judge recorded statements again by another policy, from the facts recorded with them.
+    """Judge recorded statements again by another policy, from the facts recorded with them.
 
     Nothing is asked of any server and nothing is run. Prints what would be decided otherwise; a decision is
     "unproven" where the policy names a fact that was not recorded then. The counts go to standard error.

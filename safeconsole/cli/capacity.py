@@ -49,8 +49,7 @@ from safeconsole.output.style import FORMATS, in_words
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What is asked for; see `capacity --help`.
+    """What is asked for; see `capacity --help`.
 
     Attributes:
         top, verify, indexes: numbers of tables; `top` 0 is all, the others 0 are none.
@@ -96,7 +95,6 @@ _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
 
 
 def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options of a capacity report."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
@@ -128,13 +126,10 @@ class _Shown:
         self._progress = progress
 
     def show(self, progress: Progress) -> None:
-        """Redraw the line."""
         self._progress.draw(progress.done, progress.expected, progress.waiting)
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
-    """What one report is made with."""
-
     session: OpenSession
     asker: Asker
     shelf: ReportShelf
@@ -144,7 +139,6 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cluster(self) -> str:
-        """The cluster's name."""
         return self.session.gate.visit.cluster
 
     def say(self, text: str) -> None:
@@ -260,7 +254,6 @@ def _show_growth(work: Work, report: Report, wanted: Callable[[TableSize], bool]
 
 
 def write(screen: Screen, wish: Wish, view: View) -> None:
-    """Write a view in the format that was asked for."""
     if wish.form == "table":
         screen.data.write(view.text(screen.data_look))
         screen.data.flush()
@@ -289,8 +282,7 @@ def write_page(work: Work, report: Report, wanted: Callable[[TableSize], bool]) 
 @with_options
 @click.pass_obj
 def capacity(app: Application, /, cluster: str, to: str, **given: Any) -> int:  # noqa: ANN401 (options by name)
-    """
-    Show how large CLUSTER's schemas and tables are, and what schema migrations left behind.
+    """Show how large CLUSTER's schemas and tables are, and what schema migrations left behind.
 
     Reads persistent statistics in small pages on a replica, resting between them, and opens no table. Figures are
     estimates, and say how old they are. An interrupted run goes on where it stood; each whole one is kept for --since.
@@ -331,8 +323,7 @@ def capacity_command(app: Application, session: OpenSession) -> Callable[[str], 
 
 
 def run_capacity(session: OpenSession, wish: Wish, app: Application, screen: Screen) -> None:
-    """
-    Make a report, or take the last one, and show what was asked for.
+    """Make a report, or take the last one, and show what was asked for.
 
     Raises:
         SafeConsoleError: a statement was refused, failed, or no node was fit for long.

@@ -33,13 +33,11 @@ _STATE_MARKS = {
 
 
 class View(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One result.
+    """One result.
 
     Attributes:
         columns, rows: for programs; sizes are bytes, ages are seconds.
         bars: the same for a person, a line each.
-        title: above the bars.
     """
 
     columns: tuple[str, ...]
@@ -48,7 +46,6 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     title: str
 
     def text(self, look: Look) -> str:
-        """Return it for a person, each line ending with a newline."""
         return f"{in_words(self.title, look)}\n{bars_text(self.bars, look)}"
 
 
@@ -68,7 +65,6 @@ def age_text(seconds: float | None) -> str:
 
 
 def tables_view(sizes: Sequence[TableSize], report: Report, *, title: str) -> View:
-    """Return tables, in order."""
     now = server_time(report)
     rows: list[Row] = []
     bars = []
@@ -154,7 +150,6 @@ def indexes_view(found: Iterable[tuple[TableSize, dict[str, int]]]) -> View:
 
 
 def verified_view(found: Sequence[Verified]) -> View:
-    """Return estimates beside what their witnesses said."""
     rows: list[Row] = []
     bars = []
     for each in found:
@@ -231,7 +226,6 @@ def leftovers_view(found: Sequence[Leftover], *, most: int) -> View:
 
 
 def headline(report: Report, tables: int, total_bytes: int, schemas: int) -> str:
-    """Return one line that says what the figures are."""
     head = report.head
     scope = f"{counted(tables, 'table')} in {counted(schemas, 'schema')}"
     return (

@@ -50,8 +50,7 @@ TABLE_COLUMNS = ("sql", "kind", "effects", "verdict", "route", "hazards", "messa
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.pass_obj
 def check(app: Application, /, arguments: tuple[str, ...], file: str | None, form: str, **given: str | None) -> None:
-    """
-    Say what would be decided for SQL, a file, or standard input (`-`), and run nothing.
+    """Say what would be decided for SQL, a file, or standard input (`-`), and run nothing.
 
     With a CLUSTER its nodes are measured and asked for their opinion; without one no connection is opened.
     With --format jsonl, standard input holds one {"sql": …, "sql_mode"?: …} a line, and one object comes back for
@@ -157,8 +156,6 @@ def _strictest(found: list[dict[str, Any]], text: str) -> dict[str, Any]:
 
 
 def _by(policy: Policy, considered: Considered, cluster: str) -> Considered:
-    """Return what another policy says of what was found out."""
-
     def judged(statement: Statement) -> tuple[Facts, Decision]:
         facts = {**considered.facts, **statement_facts(statement, considered.estimate)}
         return facts, judge(policy, facts)
@@ -171,8 +168,7 @@ def _by(policy: Policy, considered: Considered, cluster: str) -> Considered:
 
 @contextmanager
 def _asked_there(app: Application, cluster: str, to: str, policy: str) -> Iterator[There]:
-    """
-    Say of texts what a cluster says of them, by its own policy, or by another over the same facts.
+    """Say of texts what a cluster says of them, by its own policy, or by another over the same facts.
 
     Yields:
         A function of a text and the rules that its writer gave, if any. Where the text means something else by those

@@ -35,8 +35,7 @@ COLUMNS = ("where", "what", "finding", "detail", "remedy")
 @format_option
 @click.pass_obj
 def doctor(app: Application, cluster: str, form: str, *, grants: bool) -> int:
-    """
-    Examine CLUSTER and the account it is read with: what is wrong, why it matters, what mends it.
+    """Examine CLUSTER and the account it is read with: what is wrong, why it matters, what mends it.
 
     Looks at roles and fitness, at what the account may do on each node (too wide, or missing), and at the settings
     that the limits lean on. Every question walks the road, on the account for reading. Exits 2 when something is wrong.
@@ -102,8 +101,7 @@ ENGINES = get_args(get_type_hints(ClusterSettings)["engine"])
 @click.option("--environment", default="production", show_default=True, help="Colours the prompt; rules can use it.")
 @click.pass_obj
 def init(app: Application, /, cluster: str | None, nodes: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401
-    """
-    Add CLUSTER to your configuration, and print the statements that make its accounts.
+    """Add CLUSTER to your configuration, and print the statements that make its accounts.
 
     Opens no connection. What is not given is asked for in a terminal.
     """

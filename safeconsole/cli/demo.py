@@ -22,11 +22,9 @@ from safeconsole.output.style import FORMATS
 
 
 class TourStep(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One step.
+    """One step.
 
     Attributes:
-        says: what it shows.
         arguments: the command line after `safeconsole --config FILE`.
         expected: the exit code that proves it.
     """
@@ -113,8 +111,7 @@ A shop of its own ({engine}): one primary, two replicas, nothing that can break.
 @click.option("--serve", is_flag=True, help="Print one JSON line about the cluster and keep it up until a signal.")
 @click.pass_obj
 def demo(app: Application, engine: str, texts: tuple[str, ...], form: str, *, serve: bool) -> int:
-    """
-    Try the console on a cluster of its own, which is gone afterwards.
+    """Try the console on a cluster of its own, which is gone afterwards.
 
     In a terminal it opens the console; without one it walks a short tour.
     """

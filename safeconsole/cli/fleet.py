@@ -53,8 +53,7 @@ Found = TypeVar("Found")
 @format_option
 @click.pass_obj
 def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: int, **given: object) -> int:
-    """
-    Run one statement on many CLUSTERS, named or as shell patterns, on a replica of each.
+    """Run one statement on many CLUSTERS, named or as shell patterns, on a replica of each.
 
     Every cluster walks the whole road by itself: its policy, its limits, its journal. Rows come as they arrive, with
     the cluster's name before them. When a limit stops one, no further cluster is begun. Ctrl-C stops what runs, on the
@@ -119,8 +118,7 @@ def tell_members(
     *,
     before: Callable[[], None] = lambda: None,
 ) -> list[ClusterOutcome[Found]]:
-    """
-    Say of each cluster how it ended, as it ends, and of all how many did.
+    """Say of each cluster how it ended, as it ends, and of all how many did.
 
     Args:
         underway: knows whether it was the person who stopped them.
@@ -172,13 +170,11 @@ class _FleetResult:
                 )
 
     def rows(self, cluster: str, batch: Sequence[Row]) -> None:
-        """Write rows of one cluster."""
         with self._lock:
             if self._writer is not None:
                 self._writer.rows([(cluster, *row) for row in batch])
 
     def end(self) -> None:
-        """Close the format."""
         if self._writer is not None:
             self._writer.end()
         self._screen.data.flush()
@@ -194,27 +190,22 @@ class _MemberPresenter:
 
     @property
     def wants_text(self) -> bool:
-        """Whether values are wanted as the text the server sent."""
         return self._sink.wants_text
 
     def begin(self, _considered: Considered, columns: tuple[Column, ...]) -> None:
-        """Take the columns."""
         if columns:
             self._sink.begin(self._cluster, columns)
 
     def rows(self, batch: Sequence[Row]) -> None:
-        """Hand rows on."""
         self._sink.rows(self._cluster, batch)
         self.count += len(batch)
 
-    def waits(self, _what: str) -> None:
-        """Show nothing."""
+    def waits(self, _what: str) -> None: ...
 
     def progress(self, _sample: Sample) -> None:
         """Show nothing: many statements run at a time."""
 
-    def warned(self, _warnings: Sequence[str]) -> None:
-        """Show nothing."""
+    def warned(self, _warnings: Sequence[str]) -> None: ...
 
     def end(self, _ended: Record) -> None:
         """Show nothing: how it ended is told by the outcome of all."""
@@ -244,11 +235,9 @@ class _Together:
         self._of: dict[str, Progress] = {}
 
     def watcher(self, cluster: str) -> _One:
-        """Return what one survey shows its progress to."""
         return _One(cluster, self.take)
 
     def take(self, cluster: str, progress: Progress) -> None:
-        """Redraw the line with one survey's progress."""
         with self._lock:
             self._of[cluster] = progress
             waiting = "; ".join(f"{name}: {each.waiting}" for name, each in self._of.items() if each.waiting)
@@ -267,15 +256,13 @@ class _One:
         self._take = take
 
     def show(self, progress: Progress) -> None:
-        """Hand it on."""
         self._take(self._cluster, progress)
 
 
 def capacity_of_many(
     app: Application, clusters: tuple[str, ...], wish: Wish, screen: Screen, write: Callable[[View], None]
 ) -> int:
-    """
-    Survey clusters, a few at a time, and show their tables or schemas together, the largest first.
+    """Survey clusters, a few at a time, and show their tables or schemas together, the largest first.
 
     Returns:
         The exit code, as of `fleet`.

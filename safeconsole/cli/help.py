@@ -59,8 +59,7 @@ def cluster_names(app: Application, config: str | None, beginning: str) -> list[
 @click.command()
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
-    """
-    Print what makes SHELL complete commands, options and the names of clusters.
+    """Print what makes SHELL complete commands, options and the names of clusters.
 
     \b
     bash: safeconsole completion bash > ~/.local/share/bash-completion/completions/safeconsole
@@ -83,8 +82,7 @@ def completion(shell: str) -> None:
 
 @click.command()
 def man() -> None:
-    """
-    Print the manual page, in roff.
+    """Print the manual page, in roff.
 
     \b
     safeconsole man > ~/.local/share/man/man1/safeconsole.1
@@ -96,7 +94,6 @@ def man() -> None:
 
 
 def manual_page(root: click.Group) -> str:
-    """Return the manual page of a program and of every command below it."""
     context = click.Context(root, info_name=root.name, **root.context_settings)
     lines = [
         f'.TH SAFECONSOLE 1 "" "safeconsole {_text(__version__)}" "User Commands"',
@@ -119,7 +116,6 @@ def manual_page(root: click.Group) -> str:
 
 
 def _commands(group: click.Group, context: click.Context) -> Iterator[str]:
-    """Yield the section of each command of a group, and of each below it."""
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         if command is None or command.hidden:

@@ -26,9 +26,7 @@ from safeconsole.sqltext.vocabulary import Flavour
 class PolicySource(Protocol):
     """Where policies come from."""
 
-    def names(self) -> tuple[str, ...]:
-        """The shipped policies."""
-        ...
+    def names(self) -> tuple[str, ...]: ...
 
     def load(self, name: str) -> Policy:
         """Return a policy by shipped name or path. Raises ConfigurationError, PolicyInvalidError."""
@@ -43,9 +41,7 @@ class HasPolicies(Protocol):
     """What `ctx.obj` must offer to these commands."""
 
     @property
-    def policies(self) -> PolicySource:
-        """Where policies come from."""
-        ...
+    def policies(self) -> PolicySource: ...
 
     def settings(self) -> Settings:
         """The configuration in force. Raises ConfigurationError."""
@@ -115,7 +111,6 @@ def facts_command() -> None:
 
 
 def facts_table() -> Iterator[str]:
-    """Yield the facts as the lines of a Markdown table."""
     yield "| fact | type | meaning | known from, how old, which way it can be wrong |"
     yield "|---|---|---|---|"
     for fact in FACTS.values():

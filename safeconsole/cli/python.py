@@ -43,8 +43,7 @@ if TYPE_CHECKING:
 )
 @click.pass_obj
 def python(app: Application, /, cluster: str, file: str | None, code: str | None, **given: object) -> int:
-    """
-    Work on CLUSTER from Python: opens a console, or runs -c CODE, FILE or a pipe (-) and leaves.
+    """Work on CLUSTER from Python: opens a console, or runs -c CODE, FILE or a pipe (-) and leaves.
 
     `db.sql()`, SQLAlchemy and plain cursors all walk the same road as `safeconsole sql`: reads go to a proven
     replica under limits, what writes needs `with elevate(reason=…):`. In the console, help(db) says more.

@@ -15,14 +15,12 @@ from safeconsole.sqltext.lexer import LexicalRules
 
 
 class LearntNames:
-    """
-    The names of the session's schema; see `shells.python.completing.Names`.
+    """The names of the session's schema; see `shells.python.completing.Names`.
 
     They are learnt in pages after what the person asked, while statements go to a replica, nothing is elevated and no
     transaction is open; they are kept beside the SQL console's.
 
     Args:
-        gate: the person's session.
         rules: how the servers read text.
         directory: where names are kept between sessions, "" for nowhere.
     """
@@ -48,15 +46,12 @@ class LearntNames:
         self._names = self._refresher.refresh(self._names, status, self._rules().flavour, last.statement)
 
     def tables_from(self, prefix: str, most: int) -> Iterable[str]:
-        """The tables that begin so, in any case, at most so many."""
         return self._names.tables_from(prefix, most)
 
     def columns_of(self, table: str) -> Iterable[str]:
-        """The columns of a table, none while they are not known."""
         known = self._names.table_like(table)
         return self._names.columns.get(known, ()) if known else ()
 
     @property
     def in_statements(self) -> Completer:
-        """Completes a statement's text."""
         return self._completer

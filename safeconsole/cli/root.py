@@ -50,7 +50,6 @@ class LazyGroup(click.Group):
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Return a command, imported now."""
         if cmd_name not in COMMANDS:
             return None
         module, _, name = COMMANDS[cmd_name][0].partition(":")
@@ -89,7 +88,6 @@ class LazyGroup(click.Group):
         return [*options, *found, *(CompletionItem(name) for name in clusters if name not in COMMANDS)]
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """Write the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in sorted(COMMANDS.items())])
 
@@ -104,8 +102,7 @@ class LazyGroup(click.Group):
 @click.option("--config", metavar="FILE", help="Configuration; else $SAFECONSOLE_CONFIG, the user's, the system's.")
 @click.pass_obj
 def root(app: Application, config: str | None) -> None:
-    """
-    Ask production databases without hurting them.
+    """Ask production databases without hurting them.
 
     Reads go to a proven replica, under limits. What could hurt is stopped, explained, and runs only after
     an elevation. Everything is in an audit journal. `safeconsole CLUSTER` opens the console; `safeconsole demo`

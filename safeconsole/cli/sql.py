@@ -54,7 +54,6 @@ def first_prompt_text(cluster: str, schema: str, environment: str) -> str:
 
 
 def step_aside(app: Application) -> None:
-    """Leave the line to the real prompt, which begins at its start."""
     if sys.stdin.isatty() and look_of(sys.stdout, app.environ).decorated:
         sys.stdout.write("\r")
         sys.stdout.flush()
@@ -126,8 +125,7 @@ def limits_of(given: Mapping[str, object]) -> dict[str, float]:
 def sql(
     app: Application, /, cluster: str, texts: tuple[str, ...], file: str | None, form: str | None, **given: object
 ) -> int:
-    """
-    Ask CLUSTER: opens the console, or runs what -e, -f or a pipe gives and leaves.
+    """Ask CLUSTER: opens the console, or runs what -e, -f or a pipe gives and leaves.
 
     Reads go to a proven replica under limits. What writes, or could hurt, exits 3 with the evidence; it runs
     with --reason, --ticket and --confirm CLUSTER. Rows go to standard output, everything else to standard error.
@@ -182,13 +180,11 @@ def taped_terminal(app: Application, *, wanted: bool) -> Iterator[Tape | None]:
 
 
 def begin_recording(session: OpenSession, tape: Tape | None) -> None:
-    """Record the terminal from now on."""
     if tape is not None:
         tape.begin(session.record_terminal(), session.gate.policy.literals)
 
 
 def _way_out(instead: str, session: OpenSession, *, elevated: bool) -> str:
-    """Return the next step of a one-shot that was refused."""
     from safeconsole.sqltext.vocabulary import Verdict
 
     last, cluster = session.gate.last(), session.gate.visit.cluster
@@ -201,8 +197,7 @@ def _way_out(instead: str, session: OpenSession, *, elevated: bool) -> str:
 
 
 def run_scripts(app: Application, session: OpenSession, scripts: tuple[str, ...], *, form: str) -> None:
-    """
-    Run every statement in order and stop at the first that does not end well.
+    """Run every statement in order and stop at the first that does not end well.
 
     Nothing runs when one of them could not: the strictest statement decides, wherever it stands.
 

@@ -19,11 +19,9 @@ Row = tuple[Any, ...]
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One column of a result.
+    """One column of a result.
 
     Attributes:
-        name: as the server names it.
         type_name: the family's word for its type ("int", "varchar", "blob", "json", …).
         numeric: whether values are aligned as numbers.
         binary: whether values are bytes without a character set.
@@ -36,8 +34,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What the server said when a statement was over.
+    """What the server said when a statement was over.
 
     Attributes:
         changed_rows: rows changed, as the server reports them; 0 for a read.
@@ -68,8 +65,7 @@ class Answer(Protocol):
         ...
 
     def batches(self) -> Iterator[Sequence[Row]]:
-        """
-        Yield rows as they arrive, in batches of at most a few thousand.
+        """Yield rows as they arrive, in batches of at most a few thousand.
 
         Raises:
             StoppedError: a limit fired and the statement is over.
@@ -79,8 +75,7 @@ class Answer(Protocol):
         ...
 
     def finish(self) -> Completion:
-        """
-        End the statement's own transaction and say what was done; call once, after the last batch.
+        """End the statement's own transaction and say what was done; call once, after the last batch.
 
         Raises:
             StoppedError, ServerError, OutcomeUnknownError: as `batches`.
@@ -89,27 +84,20 @@ class Answer(Protocol):
 
 
 class Connection(Protocol):
-    """
-    One open connection with its guards in force and read back, and its watchdog beside it.
+    """One open connection with its guards in force and read back, and its watchdog beside it.
 
     Implemented by adapters. Only the gate calls `send`. After a `stop`, an error that is not a
     `ServerError`, or a `send` whose rows were not all read, the connection is `broken` and is closed.
     """
 
     @property
-    def identity(self) -> Identity:
-        """The instance it is connected to."""
-        ...
+    def identity(self) -> Identity: ...
 
     @property
-    def rules(self) -> LexicalRules:
-        """How this server reads text, from its version and its live sql_mode."""
-        ...
+    def rules(self) -> LexicalRules: ...
 
     @property
-    def guards(self) -> dict[str, str]:
-        """The settings that protect the server, as read back from it."""
-        ...
+    def guards(self) -> dict[str, str]: ...
 
     @property
     def schema(self) -> str:
@@ -117,9 +105,7 @@ class Connection(Protocol):
         ...
 
     @property
-    def broken(self) -> bool:
-        """Whether it must be discarded."""
-        ...
+    def broken(self) -> bool: ...
 
     @property
     def in_transaction(self) -> bool:
@@ -135,8 +121,7 @@ class Connection(Protocol):
         ...
 
     def send(self, permit: Permit, *, watch: Callable[[Sample], None] | None = None, as_text: bool = False) -> Answer:
-        """
-        Send the permitted text once.
+        """Send the permitted text once.
 
         Args:
             permit: what to send; identity and role are compared with the live session first when it elevates.
@@ -156,8 +141,7 @@ class Connection(Protocol):
         ...
 
     def take_slot(self, names: tuple[str, ...], *, within_seconds: float) -> str:
-        """
-        Take one of the server's named locks for what is sent next, held until `free_slot` or this connection's end.
+        """Take one of the server's named locks for what is sent next, held until `free_slot` or this connection's end.
 
         Args:
             names: the slots, the first free one is taken.
@@ -181,8 +165,7 @@ class Connection(Protocol):
         ...
 
     def stop(self) -> str:
-        """
-        Stop what runs, on the server; called again, without waiting for it to end gently.
+        """Stop what runs, on the server; called again, without waiting for it to end gently.
 
         Returns:
             What the process list says then: "killed", "already over", "missed" or "unreachable".
@@ -195,8 +178,7 @@ class Connection(Protocol):
 
 
 def stop_insistently(stop: Callable[[], str]) -> tuple[str, bool]:
-    """
-    Stop what runs, while the person may press Ctrl-C again.
+    """Stop what runs, while the person may press Ctrl-C again.
 
     Args:
         stop: as `Connection.stop`; called a second time, it no longer waits for a gentle end.
@@ -224,17 +206,14 @@ class Engine(Protocol):
         ...
 
     @property
-    def rules(self) -> LexicalRules:
-        """How its servers read text, before a connection says so itself."""
-        ...
+    def rules(self) -> LexicalRules: ...
 
     def topology(self) -> tuple[Reading, ...]:
         """Measure every node, in parallel; a node that cannot be reached is a reading that says so."""
         ...
 
     def connect(self, node: NodeName, account: Account, *, schema: str = "") -> Connection:
-        """
-        Open a guarded connection to a node.
+        """Open a guarded connection to a node.
 
         Raises:
             UnreachableError: no connection, a wrong password, or a guard that did not hold; the message says which.
@@ -247,8 +226,7 @@ class Engine(Protocol):
         ...
 
     def has_reached(self, node: NodeName, position: str, *, within_seconds: float) -> bool:
-        """
-        Tell whether a replica has applied all up to a position, waiting for it; never raises.
+        """Tell whether a replica has applied all up to a position, waiting for it; never raises.
 
         It is asked over another connection than those that statements are sent on.
 

@@ -26,8 +26,7 @@ from safeconsole.sqltext.vocabulary import NodeName
 
 
 class LatestReading:
-    """
-    The latest number of one source; see `interfaces.Sensor`.
+    """The latest number of one source; see `interfaces.Sensor`.
 
     At most one thread reads it at a time; a source that hangs is not asked again before it came back.
 
@@ -36,7 +35,6 @@ class LatestReading:
         wait_seconds: how long `read` waits for a number, >= 0.
         keep_seconds: how long a number is given again without asking, >= 0.
         fresh_seconds: how old a number may be that a source which is late or silent now gave before, >= `keep_seconds`.
-        monotonic: the clock.
     """
 
     def __init__(
@@ -138,11 +136,9 @@ def client_of(service: str, region: str) -> Client:
 
 
 class FreeableMemory:
-    """
-    CloudWatch's `FreeableMemory` of one instance.
+    """CloudWatch's `FreeableMemory` of one instance.
 
     Args:
-        instance: its DBInstanceIdentifier.
         client: returns boto3's client of CloudWatch.
         now: the time, with its zone.
     """
@@ -175,8 +171,7 @@ class FreeableMemory:
 
 
 class EnhancedMonitoring:
-    """
-    Enhanced monitoring of one instance: what its operating system says is free, or used for files only.
+    """Enhanced monitoring of one instance: what its operating system says is free, or used for files only.
 
     Args:
         resource: its DbiResourceId ("db-ABC…"), which names its log.
@@ -246,8 +241,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class NodeExporter:
-    """
-    One exporter.
+    """One exporter.
 
     Args:
         url: its metrics page, such as `http://10.0.0.5:9100/metrics`.
@@ -337,8 +331,7 @@ def _left(until_seconds: float) -> float:
 
 
 class HostSources(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Sources of free memory by node name.
+    """Sources of free memory by node name.
 
     Attributes:
         beforehand: asked when a node is chosen; may be minutes old.
@@ -350,8 +343,7 @@ class HostSources(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def host_sources(name: str, settings: ClusterSettings) -> HostSources:
-    """
-    Return the sources of a cluster; nothing is asked yet.
+    """Return the sources of a cluster; nothing is asked yet.
 
     Args:
         name: the cluster's, for messages.

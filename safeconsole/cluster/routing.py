@@ -9,8 +9,7 @@ from safeconsole.sqltext.vocabulary import NodeName, Role, Route
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Where a statement goes.
+    """Where a statement goes.
 
     Attributes:
         route: replica, primary, or none when no node is fit.
@@ -28,8 +27,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 def choose(
     readings: tuple[Reading, ...], gates: Gates, route: Route, *, node: str = "", sticky: NodeName | None = None
 ) -> Choice:
-    """
-    Return the node for a statement.
+    """Return the node for a statement.
 
     Args:
         readings: every node of the cluster, as measured.

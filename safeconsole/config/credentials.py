@@ -41,8 +41,7 @@ def backend_trouble() -> str:
 
 
 def set_credential(cluster: str, account: str, password: str) -> None:
-    """
-    Store a password.
+    """Store a password.
 
     Raises:
         ConfigurationError: there is no keyring, or it refused; never with the password in it.

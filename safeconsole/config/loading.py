@@ -47,8 +47,7 @@ DEFAULT_TLS_MODE = "verify-identity"
 
 
 def merged(system: Table, own: Table, *, own_name: str, system_name: str) -> Table:
-    """
-    Return the table in force; both are valid on their own.
+    """Return the table in force; both are valid on their own.
 
     Args:
         own_name, system_name: the files' names, for messages.
@@ -106,7 +105,6 @@ def _cluster(system: Table, own: Table, *, where: str, system_name: str) -> Tabl
 
 
 def _refuse_nodes_of(clusters: Table, own: Table, *, where: str, system_name: str) -> None:
-    """Refuse a cluster that leads to a node of one of the system's."""
     taken = {_plain(node): name for name, cluster in clusters.items() for node in cluster.get("nodes", ())}
     for node in own.get("nodes", ()):
         if _plain(node) in taken:
@@ -133,7 +131,6 @@ def _tls(system: Table, own: Table, *, where: str, system_name: str) -> Table:
 
 
 def _audit(system: Table, overlaid: Table) -> Table:
-    """Return what is in force of the journal, with what is the system's alone as the system says it."""
     result = dict(overlaid)
     if "recordings" in system:
         result["recordings"] = system["recordings"]
@@ -169,8 +166,7 @@ _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
 
 
 def load_settings(path: str | None, environ: Mapping[str, str], *, system: Path = SYSTEM_FILE) -> Settings:
-    """
-    Return the configuration in force; no file at all is an empty one.
+    """Return the configuration in force; no file at all is an empty one.
 
     Args:
         path: the file of `--config`, or None.
@@ -197,8 +193,7 @@ def governed_clusters(*, system: Path = SYSTEM_FILE) -> frozenset[str]:
 
 
 def journal_directory(settings: Settings, environ: Mapping[str, str], *, login: str) -> Path:
-    """
-    Return where the journal lives.
+    """Return where the journal lives.
 
     Args:
         login: the account; it replaces `{login}` in `audit.directory`, for a directory a person under one parent.
@@ -223,8 +218,7 @@ def is_there(path: Path) -> bool:
 
 
 def read_guarded(path: Path) -> bytes:
-    """
-    Return a configuration or policy file's bytes.
+    """Return a configuration or policy file's bytes.
 
     Raises:
         ConfigurationError: it cannot be read, is too large, or anybody may write to it or swap it.
@@ -274,13 +268,11 @@ def _home_expanded(text: str, environ: Mapping[str, str]) -> Path:
 
 
 def _table(path: Path) -> Table:
-    """Return one file's table, checked on its own, with its paths made absolute."""
     return checked_table(read_guarded(path), path)
 
 
 def checked_table(data: bytes, path: Path) -> Table:
-    """
-    Return the table that a configuration's bytes say, checked on its own, with its paths made absolute.
+    """Return the table that a configuration's bytes say, checked on its own, with its paths made absolute.
 
     Args:
         path: the file that holds them, or will.
@@ -302,7 +294,6 @@ def checked_table(data: bytes, path: Path) -> Table:
 
 
 def _make_absolute(table: Table, folder: Path) -> None:
-    """Read relative paths as relative to the file that names them."""
     for cluster in table.get("clusters", {}).values():
         policy, tls = cluster.get("policy", ""), cluster.get("tls", {})
         if "/" in policy or policy.endswith((".yaml", ".yml")):

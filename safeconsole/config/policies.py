@@ -1,5 +1,4 @@
-"""
-Policy files of this computer: shipped ones by name, others by path.
+"""Policy files of this computer: shipped ones by name, others by path.
 
 A file is refused when others may write to it, when it is larger than a policy can be, or when it is not the
 plain YAML that `policy_text` reads. Beside a shipped file stands its read form, which saves a start the
@@ -32,8 +31,7 @@ READ_SUFFIX = ".read.json"
 
 
 class ReadForm(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What a policy's text holds.
+    """What a policy's text holds.
 
     Attributes:
         text_hash: hexadecimal SHA-256 of the text.
@@ -56,8 +54,7 @@ def read_form_of(text: bytes, source: str) -> ReadForm:
 
 
 class PolicyFiles:
-    """
-    Finds and reads policies and their cases.
+    """Finds and reads policies and their cases.
 
     Args:
         shipped: the directory of the shipped policies; found by itself when None.
@@ -72,8 +69,7 @@ class PolicyFiles:
         return tuple(sorted(name for name in found if not name.endswith(".cases")))
 
     def load(self, name: str) -> Policy:
-        """
-        Return a policy.
+        """Return a policy.
 
         Args:
             name: a shipped policy's name, or a path.
@@ -89,11 +85,8 @@ class PolicyFiles:
         return policy_from_document(_bare(name), read.document, source=str(path), text_hash=digest, lines=read.lines)
 
     def rereading(self, name: str, policy: Policy) -> Callable[[], Policy]:
-        """
-        Return what looks at a policy's file again and returns it as it is then: the same object while it is the same.
-
-        Args:
-            policy: as it was loaded.
+        """Return what looks at a policy's file again and returns it as it is then: the same object while it is the
+        same.
         """
         path = self._path(name)
         seen = _state_of(path)
@@ -173,8 +166,7 @@ def _shipped_directory() -> Path:
 
 
 def _read(path: Path) -> bytes:
-    """
-    Return a file's bytes.
+    """Return a file's bytes.
 
     Raises:
         PolicyInvalidError: it cannot be read, is no regular file, is too large, or others may write to it.

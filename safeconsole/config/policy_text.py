@@ -1,5 +1,4 @@
-"""
-A policy's YAML, read strictly: plain mappings, sequences and scalars, each key once, with the line of each.
+"""A policy's YAML, read strictly: plain mappings, sequences and scalars, each key once, with the line of each.
 
 Aliases, tags, keys that are no text, and scalars that YAML reads as dates or the like are refused.
 """
@@ -15,8 +14,7 @@ DEEPEST = 20
 
 
 def document_of(text: bytes, source: str) -> tuple[object, dict[str, int]]:
-    """
-    Return what a YAML text holds, and the line of each of its keys and items by path.
+    """Return what a YAML text holds, and the line of each of its keys and items by path.
 
     Raises:
         PolicyInvalidError: it is not plain YAML; the message names file and line.

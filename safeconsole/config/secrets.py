@@ -1,5 +1,4 @@
-"""
-Where passwords come from: keyring, a command, the environment, an AWS IAM token, in the configured order.
+"""Where passwords come from: keyring, a command, the environment, an AWS IAM token, in the configured order.
 
 No message, no error and no log line carries a password; what a source printed is never repeated.
 """
@@ -28,8 +27,7 @@ class LocalSecrets:
         self._environ = environ
 
     def password(self, cluster: str, account: str, node: str = "") -> str:
-        """
-        Return the password of an account; see `interfaces.Secrets`.
+        """Return the password of an account; see `interfaces.Secrets`.
 
         Raises:
             ConfigurationError: no source has one; the message names the sources tried and the command to set it.
@@ -59,7 +57,6 @@ class LocalSecrets:
 
 
 def variable_for(cluster: str, account: str) -> str:
-    """Return the environment variable that holds an account's password."""
     return VARIABLE_PREFIX + re.sub(r"[^0-9A-Za-z]", "_", f"{cluster}_{account}").upper()
 
 
@@ -162,8 +159,7 @@ class Secrets(Protocol):
     """Where passwords come from."""
 
     def password(self, cluster: str, account: str, node: str = "") -> str:
-        """
-        Return the password of an account.
+        """Return the password of an account.
 
         Args:
             node: the address that it is for, where a source makes one for each node; "" for the first configured.

@@ -15,8 +15,7 @@ class Accounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class SecretSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """
-    Where passwords come from.
+    """Where passwords come from.
 
     Attributes:
         sources: tried in this order: keyring, command, env, aws-iam.
@@ -29,8 +28,7 @@ class SecretSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """
-    How the server proves who it is.
+    """How the server proves who it is.
 
     Attributes:
         mode: `disabled` is accepted for loopback and sockets only.
@@ -45,8 +43,7 @@ class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
 
 
 class FreeMemorySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """
-    Where the free memory of a node's host is read.
+    """Where the free memory of a node's host is read.
 
     Attributes:
         source: node-exporter is asked before and while a statement runs, the others before only.
@@ -62,8 +59,7 @@ class FreeMemorySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
 
 class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """
-    One cluster.
+    """One cluster.
 
     Attributes:
         engine: the family, or auto to find the flavour out.
@@ -79,7 +75,6 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         discovery: what becomes of nodes that others name and `nodes` does not: used like those; measured and shown,
             and never used; or not looked for, so that a source outside of `nodes` is not found either.
         demo: the directory of the demo that put the cluster up, whose key its servers know; "" for any other cluster.
-        accounts, secrets, tls: see there.
     """
 
     nodes: tuple[str, ...]
@@ -100,11 +95,9 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class SinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """
-    A place that copies of the journal go to.
+    """A place that copies of the journal go to.
 
     Attributes:
-        kind: what it is.
         address: a syslog socket's path, udp://host:port or tcp://host:port; a webhook's URL; a database's SQLAlchemy
             URL; the URL of an OpenTelemetry collector's logs, https://host:4318/v1/logs.
         header: an extra header of a webhook or a collector, "Authorization: Bearer {secret}".
@@ -118,8 +111,7 @@ class SinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class RecordingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """
-    Recordings of consoles' terminals, beside the journal.
+    """Recordings of consoles' terminals, beside the journal.
 
     Attributes:
         keep: nothing; messages, which is all but rows; or rows too, as far as they may be kept.
@@ -131,8 +123,7 @@ class RecordingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 
 
 class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """
-    The journal.
+    """The journal.
 
     Attributes:
         directory: where it lives; "" is the user's state directory, `{login}` stands for the account.
@@ -153,8 +144,7 @@ class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class LeftoverSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    r"""
-    Names that a migration tool of the team's own leaves behind, for `capacity --leftovers`.
+    r"""Names that a migration tool of the team's own leaves behind, for `capacity --leftovers`.
 
     Attributes:
         pattern: a regular expression for the whole name of a table; the group `base` is the table it was made for,
@@ -169,8 +159,7 @@ class LeftoverSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
 
 class CapacitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """
-    Where capacity reports are kept.
+    """Where capacity reports are kept.
 
     Attributes:
         reports: a database's SQLAlchemy URL, that of a SQLite file included; "" keeps them as files in the person's
@@ -183,8 +172,7 @@ class CapacitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
 
 class ApprovalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """
-    Second persons.
+    """Second persons.
 
     Attributes:
         key: the file of this account's own Ed25519 key, or "keyring"; needed to approve, not to ask.
@@ -200,8 +188,7 @@ class ApprovalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
 
 class MailSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """
-    Notices by e-mail.
+    """Notices by e-mail.
 
     Attributes:
         server: "host:port" of an SMTP server that takes mail from this computer without a password.
@@ -219,8 +206,7 @@ class MailSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class NoticeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """
-    Who is told of elevations, and how.
+    """Who is told of elevations, and how.
 
     Attributes:
         webhook: a URL that takes `{"text": …}`, as Slack's incoming webhooks do, or "".
@@ -236,12 +222,9 @@ class NoticeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """
-    A whole configuration.
+    """A whole configuration.
 
     Attributes:
-        clusters: by name.
-        audit: the journal.
         approvals: second persons.
         notices: who is told of elevations.
         limits: ceilings by name (`limits.LIMIT_NAMES`), tightened on top of every policy; nobody loosens them.

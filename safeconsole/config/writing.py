@@ -18,8 +18,7 @@ from safeconsole.errors import ConfigurationError
 def add_cluster(
     path: str | None, environ: Mapping[str, str], name: str, cluster: ClusterSettings, *, system: Path = SYSTEM_FILE
 ) -> Path:
-    """
-    Add a cluster to the person's configuration file, and return the file; a new one is theirs alone to read.
+    """Add a cluster to the person's configuration file, and return the file; a new one is theirs alone to read.
 
     Args:
         path: the file of `--config`, or None.
@@ -45,7 +44,6 @@ def add_cluster(
 
 
 def _text(name: str, cluster: ClusterSettings) -> str:
-    """Return a cluster's tables in TOML, without what is as it would be anyway."""
     plain = msgspec.to_builtins(cluster)
     usual = msgspec.to_builtins(ClusterSettings(nodes=()))
     said = {key: value for key, value in plain.items() if key == "nodes" or value != usual[key]}

@@ -1,5 +1,4 @@
-"""
-The accounts of the demo: what a person's console, an elevated one, and a replica may do.
+"""The accounts of the demo: what a person's console, an elevated one, and a replica may do.
 
 None of the console's accounts may read another session's text, change a setting, or
 grant anything: the account is the barrier, and the console's own rules come before it.
@@ -38,18 +37,12 @@ def _grants(flavour: Flavour, account: str) -> tuple[str, ...]:
 
 
 def new_passwords() -> dict[str, str]:
-    """Return a fresh random password for each account."""
     accounts = (READ_ACCOUNT, ELEVATED_ACCOUNT, REPLICATION_ACCOUNT)
     return {account: secrets.token_urlsafe(18) for account in accounts}
 
 
 def new_mark(directory: Path) -> str:
-    """
-    Return what a new demo's servers say of themselves, and keep the key that proves it in the demo's own directory.
-
-    Args:
-        directory: nobody else's to enter.
-    """
+    """Return the mark of a new demo's servers, and store the key that proves it in the demo's directory."""
     key = secrets.token_hex(32)
     path = directory / DEMO_KEY
     path.unlink(missing_ok=True)
@@ -59,8 +52,7 @@ def new_mark(directory: Path) -> str:
 
 
 def account_statements(flavour: Flavour, passwords: Mapping[str, str]) -> tuple[str, ...]:
-    """
-    Return the statements that create the accounts with exactly their grants.
+    """Return the statements that create the accounts with exactly their grants.
 
     Args:
         passwords: one for each account, without quotes or backslashes.

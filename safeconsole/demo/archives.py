@@ -1,5 +1,4 @@
-"""
-Fetch a package from the archives this machine already trusts, without root.
+"""Fetch a package from the archives this machine already trusts, without root.
 
 apt runs with its own lists, cache and empty package status, so nothing on the
 machine changes; signatures are checked against the distribution's keyring.
@@ -32,8 +31,7 @@ class ArchiveError(Exception):
 
 
 class PackageArchive(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One package archive the machine is configured for.
+    """One package archive the machine is configured for.
 
     Attributes:
         uri: as configured, with its scheme.
@@ -47,8 +45,7 @@ class PackageArchive(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    The distribution this machine runs.
+    """The distribution this machine runs.
 
     Attributes:
         identifier: "debian", "ubuntu", ...
@@ -69,8 +66,7 @@ def read_distribution(path: Path = Path("/etc/os-release")) -> Distribution:
 
 
 def machine_archives(distribution: Distribution, directory: Path = _APT_DIRECTORY) -> tuple[PackageArchive, ...]:
-    """
-    Return the configured archives that carry the distribution's own release.
+    """Return the configured archives that carry the distribution's own release.
 
     Third-party archives use another suite or component; one that does not is
     still refused later, since only the distribution's keyring is accepted.
@@ -92,7 +88,6 @@ def machine_archives(distribution: Distribution, directory: Path = _APT_DIRECTOR
 
 
 def _read_lines(text: str) -> Iterator[PackageArchive]:
-    """Yield the archives of a one-line-style file."""
     for line in text.splitlines():
         match = re.match(r"\s*deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s+([^#]+)", line)
         if match:
@@ -101,7 +96,6 @@ def _read_lines(text: str) -> Iterator[PackageArchive]:
 
 
 def _read_paragraphs(text: str) -> Iterator[PackageArchive]:
-    """Yield the archives of a deb822-style file."""
     kept = "\n".join(line for line in text.splitlines() if not line.startswith("#"))
     for paragraph in re.split(r"\n\s*\n", kept):
         fields = {name.lower(): value for name, value in re.findall(r"^([\w-]+):[ \t]*(.*)$", paragraph, re.MULTILINE)}
@@ -120,8 +114,7 @@ def _own(components: str) -> tuple[str, ...]:
 
 
 def unpack_package(packages: tuple[str, ...], *, archive: PackageArchive, keyring_of: str, into: Path) -> str:
-    """
-    Unpack the first package the archive has, with the libraries it needs.
+    """Unpack the first package the archive has, with the libraries it needs.
 
     Args:
         packages: names to try, best first.
@@ -153,7 +146,6 @@ def unpack_package(packages: tuple[str, ...], *, archive: PackageArchive, keyrin
 
 
 def _first_closure(apt: Path, packages: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Return (name, version) of everything to install, the package itself last."""
     reason = "no package was named"
     for package in packages:
         try:
@@ -167,7 +159,6 @@ def _first_closure(apt: Path, packages: tuple[str, ...]) -> list[tuple[str, str]
 
 
 def _lay_out_private_apt(apt: Path, archive: PackageArchive, keyring_of: str) -> None:
-    """Write apt's private directories, its one source, and its configuration."""
     for directory in ("lists/partial", "archives/partial", "packages"):
         (apt / directory).mkdir(parents=True)
     (apt / "status").touch()
@@ -198,7 +189,6 @@ def _lay_out_private_apt(apt: Path, archive: PackageArchive, keyring_of: str) ->
 
 
 def _signed_by(distribution: str) -> str:
-    """Return the source option that pins the distribution's archive keyring."""
     for suffix in ("pgp", "gpg"):
         keyring = _KEYRINGS / f"{distribution}-archive-keyring.{suffix}"
         if keyring.exists():

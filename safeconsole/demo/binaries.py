@@ -1,5 +1,4 @@
-"""
-Find or fetch `mariadbd` and `mysqld`, without root and without containers.
+"""Find or fetch `mariadbd` and `mysqld`, without root and without containers.
 
 Looked for in this order: the environment, the search path, a cache outside the
 project, and last the package archives this machine is configured for. A fetched
@@ -39,8 +38,7 @@ _VERSION_SECONDS = 30.0
 
 
 class ServersUnavailableError(Exception):
-    """
-    A server binary can neither be found nor fetched.
+    """A server binary can neither be found nor fetched.
 
     Attributes:
         reason: what was tried and how it failed.
@@ -54,11 +52,9 @@ class ServersUnavailableError(Exception):
 
 
 class ServerBinaries(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A server that can be started here.
+    """A server that can be started here.
 
     Attributes:
-        flavour: which family member.
         version: as the daemon prints it, e.g. "9.7.4-2".
         command: words that run the daemon, to be followed by its options.
         base_directory: what `--basedir` must be.
@@ -93,8 +89,7 @@ def exclusive(lock: Path) -> Iterator[None]:
 
 
 def find_server(flavour: Flavour) -> ServerBinaries | None:
-    """
-    Return a server that is already on this machine, or None.
+    """Return a server that is already on this machine, or None.
 
     Raises:
         ServersUnavailableError: the environment names a daemon that does not run.
@@ -116,8 +111,7 @@ def find_server(flavour: Flavour) -> ServerBinaries | None:
 
 
 def provide_server(flavour: Flavour) -> ServerBinaries:
-    """
-    Return a server, fetching it into the cache when it is not here yet.
+    """Return a server, fetching it into the cache when it is not here yet.
 
     Raises:
         ServersUnavailableError: it can neither be found nor fetched.
@@ -148,7 +142,6 @@ def _how_to_get(flavour: Flavour) -> str:
 
 
 def _fetch(flavour: Flavour, directory: Path) -> None:
-    """Unpack the server beside its final place and move it there whole."""
     distribution = archives.read_distribution()
     candidates = archives.machine_archives(distribution)
     if not candidates:

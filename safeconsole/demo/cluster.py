@@ -37,7 +37,6 @@ def ask(connection: Dba, question: str, values: tuple[object, ...] = ()) -> obje
 
 
 def tell(connection: Dba, *statements: str) -> None:
-    """Run statements one after the other and drop what they return."""
     with connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
@@ -62,7 +61,6 @@ def follow(replica: Dba, flavour: Flavour, *, port: int, account: str, password:
 
 
 def position(server: Dba, flavour: Flavour) -> str:
-    """Return how far a server's own history goes, as its flavour writes it."""
     variable = "@@GLOBAL.gtid_executed" if flavour == "mysql" else "@@GLOBAL.gtid_current_pos"
     return str(ask(server, f"SELECT {variable}")).replace("\n", "")
 
@@ -99,15 +97,13 @@ class NotCaughtUpError(Exception):
 
 
 class RunningNode(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One server of a running cluster.
+    """One server of a running cluster.
 
     Attributes:
         name: "primary", "replica-1", ... as it was started; a promotion keeps it.
         host: always 127.0.0.1.
         port: on that host.
         role: what it was last told to be; detached: a former primary that follows nobody.
-        pid: of the daemon.
         socket: unix socket, in a directory only this user may enter.
         datadir: its data directory.
     """
@@ -122,8 +118,7 @@ class RunningNode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunningCluster:
-    """
-    A cluster that is up, seen by its DBA.
+    """A cluster that is up, seen by its DBA.
 
     Attributes:
         flavour: which family member all its nodes are.
@@ -153,12 +148,10 @@ class RunningCluster:
 
     @property
     def primary(self) -> RunningNode:
-        """The node that takes writes."""
         return next(node for node in self.nodes if node.role == "primary")
 
     @property
     def replicas(self) -> tuple[RunningNode, ...]:
-        """The nodes that follow the primary."""
         return tuple(node for node in self.nodes if node.role == "replica")
 
     def dba_connect(self, node: RunningNode) -> Dba:
@@ -179,8 +172,7 @@ class RunningCluster:
         )
 
     def wait_caught_up(self, timeout_seconds: float = _CATCH_UP_SECONDS) -> None:
-        """
-        Wait until every replica has applied what the primary has committed by now.
+        """Wait until every replica has applied what the primary has committed by now.
 
         Raises:
             NotCaughtUpError: one had not in `timeout_seconds`.
@@ -195,24 +187,20 @@ class RunningCluster:
                     raise NotCaughtUpError(f"{node.name} has not reached {goal}")
 
     def kill(self, node: RunningNode) -> None:
-        """Kill a node as a crash would, and wait until it is gone."""
         os.kill(node.pid, signal.SIGKILL)
         while not has_ended(node.pid):
             time.sleep(_POLL_SECONDS)
 
     def stop_replication(self, node: RunningNode) -> None:
-        """Let a replica fall behind."""
         with self.dba_connect(node) as dba:
             tell(dba, "STOP REPLICA")
 
     def start_replication(self, node: RunningNode) -> None:
-        """Let a replica follow again."""
         with self.dba_connect(node) as dba:
             tell(dba, "START REPLICA")
 
     def promote(self, node: RunningNode) -> None:
-        """
-        Make a replica the primary and let the other replicas follow it.
+        """Make a replica the primary and let the other replicas follow it.
 
         A former primary that is still up first stops taking writes, so nothing is lost;
         it is not made a replica but left detached. Without it, what the node had not
@@ -235,8 +223,7 @@ class RunningCluster:
         self.nodes = tuple(replace(n, role=roles.get(n.name, n.role)) for n in self.nodes)
 
     def stop(self) -> None:
-        """
-        End every node and delete its data; twice does nothing more.
+        """End every node and delete its data; twice does nothing more.
 
         Raises:
             RuntimeError: another process started this cluster, and only it can.
@@ -276,8 +263,7 @@ def has_ended(pid: int) -> bool:
 
 
 def connect_root(path: Path) -> Dba:
-    """
-    Return a connection that may do anything, over a private socket.
+    """Return a connection that may do anything, over a private socket.
 
     Raises:
         OSError: nobody listens there.

@@ -1,5 +1,4 @@
-"""
-Run one database daemon for a while: its options, its data directory, its process.
+"""Run one database daemon for a while: its options, its data directory, its process.
 
 A daemon never outlives the process that started it, even when that is killed: the
 kernel kills it then. Durability is switched off; this is for throw-away data only.
@@ -95,8 +94,7 @@ class ServerStartError(Exception):
 
 
 class DaemonPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Where one daemon lives.
+    """Where one daemon lives.
 
     Attributes:
         data_directory: its own, already initialised.
@@ -111,14 +109,12 @@ class DaemonPlace(msgspec.Struct, frozen=True, kw_only=True):
     log: Path
 
     def last_words(self) -> str:
-        """Return the end of the log, for a message."""
         text = self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
         return "\n".join(text.splitlines()[-8:])
 
 
 class Launcher:
-    """
-    Starts daemons that the kernel kills when this process, or this launcher, ends.
+    """Starts daemons that the kernel kills when this process, or this launcher, ends.
 
     The kernel's rule follows the *thread* that started the child, so one thread of the
     launcher's own does all the starting and lives until `close`.
@@ -128,7 +124,6 @@ class Launcher:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="launcher")
 
     def launch(self, command: tuple[str, ...], place: DaemonPlace) -> subprocess.Popen[bytes]:
-        """Start a daemon and return at once."""
         return self._thread.submit(_spawn, command, place).result()
 
     def close(self) -> None:
@@ -209,7 +204,6 @@ def _basic_options(binaries: ServerBinaries, data_directory: Path) -> tuple[str,
 
 
 def free_ports(count: int) -> tuple[int, ...]:
-    """Return ports of 127.0.0.1 that nothing listens on now."""
     held: list[socket.socket] = []
     try:
         while len(held) < count:
@@ -235,8 +229,7 @@ def socket_directory(directory: Path) -> Path:
 
 
 def fresh_data_directory(binaries: ServerBinaries, destination: Path) -> None:
-    """
-    Put an initialised data directory at `destination`, which must not exist.
+    """Put an initialised data directory at `destination`, which must not exist.
 
     Raises:
         ServerStartError: the daemon could not initialise one.
@@ -248,7 +241,6 @@ def fresh_data_directory(binaries: ServerBinaries, destination: Path) -> None:
 
 
 def _template(binaries: ServerBinaries) -> Path:
-    """Return the prepared data directory for this version, making it once per machine."""
     version = binaries.version.replace("/", "_")
     directory = servers_directory() / "templates"
     template = directory / f"{binaries.flavour}-{version}-{_TEMPLATE_EDITION}"

@@ -1,5 +1,4 @@
-"""
-A cluster without servers: one SQLite file that takes writes, and copies that follow it.
+"""A cluster without servers: one SQLite file that takes writes, and copies that follow it.
 
 The copying is real: a thread sees that the primary changed and copies it into the live
 replica files, in one transaction each, while others read them. What it knows it writes
@@ -33,12 +32,10 @@ _BUSY_SECONDS = 5.0
 
 
 class DemoSidecar(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What is known of one file, kept beside it as JSON.
+    """What is known of one file, kept beside it as JSON.
 
     Attributes:
         identity: of the file, stable for its life; a UUID.
-        role: what it is.
         source: identity of the file it is copied from; None for the primary.
         applied: `st_mtime_ns` of the source just before the copy: while the source
             still has it, nothing is missing here. 0 for the primary.
@@ -63,8 +60,7 @@ class DemoSidecar(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EmbeddedNode(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One file of the cluster.
+    """One file of the cluster.
 
     Attributes:
         name: "primary", "replica-1", ...
@@ -77,16 +73,13 @@ class EmbeddedNode(msgspec.Struct, frozen=True, kw_only=True):
     sidecar: Path
 
     def read_sidecar(self) -> DemoSidecar:
-        """Return what is known of the file now."""
         return DemoSidecar(**json.loads(self.sidecar.read_text(encoding="utf-8")))
 
 
 class EmbeddedCluster(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A directory with the files of one cluster.
+    """A directory with the files of one cluster.
 
     Attributes:
-        directory: holds nothing else.
         primary: the file that takes writes.
         replicas: its copies, at least one.
     """
@@ -97,13 +90,11 @@ class EmbeddedCluster(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def nodes(self) -> tuple[EmbeddedNode, ...]:
-        """The primary and its replicas."""
         return (self.primary, *self.replicas)
 
 
 def create_embedded(directory: Path, *, replicas: int = 2) -> EmbeddedCluster:
-    """
-    Create a cluster with the shop in it; nothing follows until a `Replicator` starts.
+    """Create a cluster with the shop in it; nothing follows until a `Replicator` starts.
 
     Args:
         directory: made when missing.
@@ -138,8 +129,7 @@ def create_embedded(directory: Path, *, replicas: int = 2) -> EmbeddedCluster:
 
 
 class Replicator:
-    """
-    Copies the primary's changes to the replicas, in a thread of its own.
+    """Copies the primary's changes to the replicas, in a thread of its own.
 
     One replicator for a cluster. `start` and `stop` belong to one thread; `pause` and
     `resume` may be called from any.
@@ -160,12 +150,7 @@ class Replicator:
         self.stop()
 
     def start(self) -> None:
-        """
-        Begin to follow the primary.
-
-        Raises:
-            RuntimeError: it is following already.
-        """
+        """Begin to follow the primary. Raises RuntimeError: it is following already."""
         if self._thread is not None:
             raise RuntimeError("the replicator is running already")
         self._stopping.clear()
@@ -180,11 +165,9 @@ class Replicator:
             self._thread = None
 
     def pause(self, name: str) -> None:
-        """Let the replica of that name fall behind."""
         self._paused |= {self._known(name)}
 
     def resume(self, name: str) -> None:
-        """Let it follow again."""
         self._paused -= {self._known(name)}
 
     def wait_caught_up(self, timeout_seconds: float = 10.0) -> bool:
@@ -247,8 +230,7 @@ def _modified(node: EmbeddedNode) -> int:
 def _copy(
     source: EmbeddedNode, target: EmbeddedNode, connection: sqlite3.Connection, known: DemoSidecar
 ) -> DemoSidecar:
-    """
-    Make one replica equal to the primary; readers see all of the change or none.
+    """Make one replica equal to the primary; readers see all of the change or none.
 
     Returns:
         What is known of the replica now.

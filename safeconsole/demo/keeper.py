@@ -1,5 +1,4 @@
-"""
-Keep a cluster for processes that come and go, until the one they all serve ends.
+"""Keep a cluster for processes that come and go, until the one they all serve ends.
 
 Test workers share one cluster in this way: the first that needs it starts a keeper,
 the others read what the keeper wrote down. The keeper stops the cluster when the
@@ -28,8 +27,7 @@ _POLL_SECONDS = 0.1
 
 
 def shared_cluster(flavour: Flavour, directory: Path, *, while_pid: int) -> RunningCluster:
-    """
-    Return the cluster kept in `directory`, starting its keeper when there is none.
+    """Return the cluster kept in `directory`, starting its keeper when there is none.
 
     Args:
         directory: the same for all that share; made when missing.
@@ -83,7 +81,6 @@ def _start_keeper(flavour: Flavour, directory: Path, while_pid: int) -> None:
 
 
 def _write_down(cluster: RunningCluster, document: Path) -> None:
-    """Write the cluster for `read_cluster`, whole or not at all, for this user alone."""
     nodes = [
         {
             "name": node.name,

@@ -1,5 +1,4 @@
-"""
-Start a real cluster on this computer: one primary, replicas that really replicate, the shop.
+"""Start a real cluster on this computer: one primary, replicas that really replicate, the shop.
 
 Everything is private to one directory and to 127.0.0.1, is started without root, and
 ends with the process that started it. Its durability is off: for throw-away data only.
@@ -33,8 +32,7 @@ _POLL_SECONDS = 0.05
 def start_cluster(
     flavour: Flavour, directory: Path, *, replicas: int = 2, options: tuple[str, ...] = ()
 ) -> RunningCluster:
-    """
-    Start a cluster with the shop on it, and return when every replica has all of it.
+    """Start a cluster with the shop on it, and return when every replica has all of it.
 
     Args:
         directory: made when missing; gets everything the servers write.
@@ -130,7 +128,6 @@ class _Starts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _fill(cluster: RunningCluster) -> None:
-    """Create the accounts and the shop on the primary, and let the replicas copy them."""
     with cluster.dba_connect(cluster.primary) as dba:
         replication.tell(
             dba,

@@ -1,5 +1,4 @@
-"""
-The shop: the small production database every demo and server test is about.
+"""The shop: the small production database every demo and server test is about.
 
 The same tables and rows for SQLite and for the MySQL family, computed from row
 numbers alone, so that every run and every engine sees the same data. Beside the
@@ -48,11 +47,9 @@ _ORDER = (
 
 
 class Table(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One table of the shop.
+    """One table of the shop.
 
     Attributes:
-        name: without schema.
         columns: (name, type) after the integer primary key `id`.
         indexed: columns with an index of their own: the ones that point elsewhere.
             There are no foreign key constraints, as is usual where tables are
@@ -126,8 +123,7 @@ def insert_statement(table: Table, dialect: Dialect) -> str:
 
 
 def rows(table: str) -> Iterator[Row]:
-    """
-    Yield every row of the table with that name, in key order.
+    """Yield every row of the table with that name, in key order.
 
     Yields:
         One tuple a row, in column order; times as "YYYY-MM-DD hh:mm:ss", money as text.

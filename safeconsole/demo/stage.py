@@ -20,12 +20,10 @@ ENGINES: tuple[Engine, ...] = ("embedded", "mariadb", "mysql")
 
 
 class Staged(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A cluster that is up.
+    """A cluster that is up.
 
     Attributes:
         config: the configuration's path.
-        nodes: addresses of its nodes.
     """
 
     config: Path
@@ -34,8 +32,7 @@ class Staged(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def staged(engine: Engine) -> Iterator[Staged]:
-    """
-    Put up a cluster of one primary and two replicas with the shop in it, in a directory of its own.
+    """Put up a cluster of one primary and two replicas with the shop in it, in a directory of its own.
 
     Raises:
         ServersUnavailableError: the engine's server cannot be had on this machine.

@@ -1,5 +1,4 @@
-"""
-Examines a cluster and the account that the console uses on it: what is wrong, why it matters, and what mends it.
+"""Examines a cluster and the account that the console uses on it: what is wrong, why it matters, and what mends it.
 
 It asks as anybody would: every question walks the road on every node, with the account for reading.
 """
@@ -31,13 +30,10 @@ class CheckResult(StrEnum):
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One thing that was looked at.
+    """One thing that was looked at.
 
     Attributes:
         where: a node's name, or "cluster".
-        what: what was looked at.
-        finding: how it is.
         detail: the reading, and why it matters.
         remedy: what mends it: a statement, a line of configuration, a command; "" where nothing is to do.
     """
@@ -50,8 +46,7 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def examine(asker: Asker, cluster: ClusterSettings) -> Iterator[Check]:
-    """
-    Yield what was found, as it is found: the cluster first, then each node that answers.
+    """Yield what was found, as it is found: the cluster first, then each node that answers.
 
     Raises:
         SafeConsoleError: the cluster cannot be asked at all, or a person interrupted it.
@@ -121,7 +116,6 @@ def _configuration_check(visit: Visit, readings: tuple[Reading, ...]) -> Check:
 
 
 def _elevated_check(accounts: Accounts) -> Check:
-    """Return what the configuration alone says of the account that elevates."""
     if not accounts.elevated:
         finding, detail = CheckResult.ADVICE, "none is configured, so nothing can be elevated"
         remedy = "accounts.elevated, and `safeconsole credentials set`"
@@ -205,7 +199,6 @@ def _account_checks(asker: Asker, reading: Reading, cluster: ClusterSettings) ->
 
 
 def _privileges(asker: Asker, flavour: Flavour, grantee: str) -> tuple[tuple[Privilege, ...], tuple[str, ...]]:
-    """Return what an account may do, and the lines that were not understood."""
     if flavour in MYSQL_FAMILY:
         lines = [str(row[0]) for row in asker.ask("SHOW GRANTS").rows]
         read = [(line, privileges_of(line)) for line in lines if not _is_role(line)]

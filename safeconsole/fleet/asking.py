@@ -27,8 +27,7 @@ INSIST_SECONDS = 0.5
 
 
 class Underway:
-    """
-    What is under way, held so that another thread than the one that works can stop it.
+    """What is under way, held so that another thread than the one that works can stop it.
 
     Attributes:
         words: how often the person asked to stop.
@@ -44,7 +43,6 @@ class Underway:
 
     @property
     def is_told(self) -> bool:
-        """Whether everything was told to stop."""
         return self._told.is_set()
 
     def interrupt(self) -> None:
@@ -80,7 +78,6 @@ class Underway:
             threading.Thread(target=self._insist, args=(stop,), daemon=True, name="safeconsole-stop").start()
 
     def _insist(self, stop: Callable[[], str]) -> None:
-        """Tell one to stop until it is through."""
         while True:
             stop()
             threading.Event().wait(INSIST_SECONDS)
@@ -89,8 +86,7 @@ class Underway:
                     return
 
 
-def _nothing() -> None:
-    """Nobody waits for the person's word yet."""
+def _nothing() -> None: ...
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -113,8 +109,7 @@ Found = TypeVar("Found")
 
 
 class ClusterOutcome(msgspec.Struct, Generic[Found], frozen=True, kw_only=True):
-    """
-    How one cluster ended.
+    """How one cluster ended.
 
     Attributes:
         found: what the work gave, None when it did not end well.
@@ -129,8 +124,7 @@ class ClusterOutcome(msgspec.Struct, Generic[Found], frozen=True, kw_only=True):
 
 
 def clusters_named(patterns: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
-    """
-    Return the clusters that shell patterns name, each once, in alphabetical order.
+    """Return the clusters that shell patterns name, each once, in alphabetical order.
 
     Raises:
         ConfigurationError: a pattern names none.
@@ -155,8 +149,7 @@ def over_clusters(
     at_once: int = AT_ONCE,
     underway: Underway | None = None,
 ) -> Iterator[ClusterOutcome[Found]]:
-    """
-    Work on clusters, and yield how each ended, as they end; every cluster is yielded once.
+    """Work on clusters, and yield how each ended, as they end; every cluster is yielded once.
 
     Args:
         work: is called in threads, once a cluster; a `SafeConsoleError` is how it says that it did not end well.
@@ -243,11 +236,9 @@ class _Crew(Generic[Found]):
         self._news.put(None)
 
     def hold_back(self) -> None:
-        """Begin nothing further."""
         self._held_back.set()
 
     def await_end(self, *, until_seconds: float) -> None:
-        """Wait for the threads, up to a moment of the monotonic clock."""
         for thread in self._threads:
             thread.join(max(0.0, until_seconds - time.monotonic()))
 

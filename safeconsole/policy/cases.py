@@ -1,5 +1,4 @@
-"""
-Policies held to examples: a statement, where it goes, and the verdict it must get.
+"""Policies held to examples: a statement, where it goes, and the verdict it must get.
 
 A rule without an example is a rule that nobody has seen fire; `lint` says which those are.
 """
@@ -29,12 +28,10 @@ FactValue = bool | int | float | str | list[str]
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """
-    One example.
+    """One example.
 
     Attributes:
         sql: the statement; "" when the facts alone say everything.
-        verdict: what the policy must say.
         rule: id of the rule that it is an example of, which must be among those that match; "" for none in particular.
         to: where the person sends it, "" leaves that to the statement.
         engines: the family members it is judged for.
@@ -61,18 +58,13 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class CasesDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A whole cases file."""
-
     cases: tuple[Case, ...]
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    An example that a policy does not meet.
+    """An example that a policy does not meet.
 
     Attributes:
-        case: which.
-        engine: for which family member.
         what: expected and found, one line.
     """
 
@@ -82,8 +74,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def cases_from_document(document: object, *, source: str) -> tuple[Case, ...]:
-    """
-    Return the examples that a document holds.
+    """Return the examples that a document holds.
 
     Raises:
         PolicyInvalidError: it is not one; the message names the file and the place.
@@ -158,7 +149,6 @@ def _shadow(rule: Rule, rules: tuple[Rule, ...], position: int) -> Rule | None:
 
 
 def unmatched_rules(policy: Policy, cases: tuple[Case, ...]) -> tuple[str, ...]:
-    """Return the rules that cases name and that the policy has not."""
     known = {rule.id for rule in policy.rules}
     return tuple(dict.fromkeys(case.rule for case in cases if case.rule and case.rule not in known))
 

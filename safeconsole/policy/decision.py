@@ -1,5 +1,4 @@
-"""
-May this run? The one answer, from facts alone.
+"""May this run? The one answer, from facts alone.
 
 The order: policy rules judge the facts (`policy.judge`); the strictest verdict and the tightest
 limits win; what a rule could not judge is denied. A `Permit` is made here and nowhere else, and
@@ -35,13 +34,11 @@ Facts = Mapping[str, object]
 
 
 class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Whether a statement may run on a node, and within which limits.
+    """Whether a statement may run on a node, and within which limits.
 
     Attributes:
         verdict: the strictest of all rules that matched.
         rules: ids of the rules that matched, in policy order.
-        limits: the tightest of all.
         sensors: what must be readable while it runs, over all rules.
         limit_sources: for each ceiling that is not the default, "name: rule id".
         message: one line for the person, from the strictest rule.
@@ -62,16 +59,13 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Permit(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    The only thing a connection will send; made by `permit_from_decision` alone.
+    """The only thing a connection will send; made by `permit_from_decision` alone.
 
     Attributes:
         statement: what will be sent, exactly its `text`.
-        node: where.
         identity: which instance; the connection compares it before sending.
         route: the role the instance must still hold.
         account: which account's connection may send it.
-        limits: ceilings in force.
         sensors: what must be readable before it is sent, and while it runs.
         read_only: whether it runs inside a read-only transaction.
         rules: ids of the rules behind it.
@@ -95,26 +89,19 @@ class Permit(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def commits(self) -> bool:
-        """Whether it keeps what a transaction of changes did so far."""
         return self.within and self.account is Account.ELEVATED and self.statement.kind in {"commit", "end"}
 
     @property
     def changes(self) -> bool:
-        """Whether something may outlive its session once it was sent."""
         return not self.read_only or self.commits
 
 
 class Considered(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One statement with everything that was found out about it before anything ran.
+    """One statement with everything that was found out about it before anything ran.
 
     Attributes:
-        statement: the analysed text.
-        route: where it belongs.
         node: the chosen node, or None when none was asked or none is fit.
         identity: the chosen instance, or None.
-        estimate: the server's opinion.
-        decision: the answer.
         evidence: readings and facts for the person, one line each.
         facts: what the policy's rules were judged on, by the names of `facts.FACTS`.
         notes: what the person is told beside the result, such as that it may be stale.
@@ -143,8 +130,7 @@ def permit_from_decision(
     within: bool = False,
     idle_seconds: float = 0.0,
 ) -> Permit:
-    """
-    Return the permit for a considered statement, or say why there is none.
+    """Return the permit for a considered statement, or say why there is none.
 
     Args:
         grant: the elevation in force, if any.
@@ -198,8 +184,7 @@ def _destination(considered: Considered, verdict: Verdict) -> tuple[NodeName, Id
 
 
 def addressed(decision: Decision, cluster: str, hazards: Iterable[Hazard] = ()) -> Decision:
-    """
-    Return the decision with the command for safe sizes spelt out for its cluster, ready to be copied.
+    """Return the decision with the command for safe sizes spelt out for its cluster, ready to be copied.
 
     Args:
         hazards: the statement's own; when all of them are about one schema, the command is.
@@ -218,8 +203,7 @@ def addressed(decision: Decision, cluster: str, hazards: Iterable[Hazard] = ()) 
 def judged_as_asked(
     statement: Statement, judge: Callable[[Statement], tuple[Facts, Decision]]
 ) -> tuple[Statement, Facts, Decision]:
-    """
-    Judge a statement whose own text may set ceilings: at or under what is in force they hold, more is a danger.
+    """Judge a statement whose own text may set ceilings: at or under what is in force they hold, more is a danger.
 
     Args:
         judge: by the policy, with the facts that it judges on.
@@ -248,8 +232,7 @@ def judged_as_asked(
 
 
 def with_disagreement(decision: Decision, estimate: Estimate, route: Route) -> Decision:
-    """
-    Return the decision with the server's contradiction counted: what it calls no read needs an elevation.
+    """Return the decision with the server's contradiction counted: what it calls no read needs an elevation.
 
     Args:
         route: where it would go; what changes things never runs on a replica, whoever elevates.
@@ -293,8 +276,7 @@ class ElevationState(StrEnum):
 
 
 def exact_of(text: str) -> str:
-    """
-    Return the hexadecimal SHA-256 of a statement exactly as written, which a grant of it is bound to.
+    """Return the hexadecimal SHA-256 of a statement exactly as written, which a grant of it is bound to.
 
     It MUST NOT be written down where the text holds something that is hidden there: who has it can try guesses.
     """
@@ -302,11 +284,9 @@ def exact_of(text: str) -> str:
 
 
 class ElevationRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What a person asks for.
+    """What a person asks for.
 
     Attributes:
-        cluster: the cluster it is for.
         scope: one statement, or a window.
         reason: why, in the person's words, not blank.
         ticket: reference of the incident or change, or "".
@@ -344,12 +324,9 @@ class ElevationRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    An elevation in force.
+    """An elevation in force.
 
     Attributes:
-        id: its id in the journal.
-        request: what was asked.
         granted_seconds: monotonic reading at which it began.
         ends_seconds: monotonic reading after which it holds no more.
         state: GRANTED, or how it ended.
@@ -363,8 +340,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def covers(grant: Grant, text: str, server: str, now_seconds: float) -> bool:
-    """
-    Whether a grant is in force for a statement, exactly as written, on an instance.
+    """Whether a grant is in force for a statement, exactly as written, on an instance.
 
     Time that runs backwards ends it: a reading before the grant began proves nothing.
     """

@@ -80,8 +80,7 @@ class _DocumentPlace(msgspec.Struct, frozen=True, kw_only=True):
 def policy_from_document(
     name: str, document: object, *, source: str, text_hash: str, lines: Mapping[str, int] | None = None
 ) -> Policy:
-    """
-    Return the policy that a document describes.
+    """Return the policy that a document describes.
 
     Args:
         name: as the configuration calls it.
@@ -128,7 +127,6 @@ def policy_from_document(
 
 
 def _out_of_range(place: _DocumentPlace, read: _PolicyDocument) -> Iterator[str]:
-    """Yield what is wrong with the times that an elevation and a transaction may last."""
     if not 0 < read.elevation.window_seconds <= read.elevation.max_window_seconds < inf:
         yield place.problem("elevation", "window_seconds must be over 0 and at most max_window_seconds")
     for key in read.transactions.__struct_fields__:
@@ -180,7 +178,6 @@ def _rule_problems(rule: _RuleDocument, seen: set[str]) -> Iterator[tuple[str, s
 
 
 def _limits(place: _DocumentPlace, problems: list[str], key: str, start: Limits, values: Mapping[str, float]) -> Limits:
-    """Return `start` with the values, or `start` and one more problem a value."""
     limits = start
     for name, value in values.items():
         try:
@@ -225,7 +222,6 @@ def _literals(place: _DocumentPlace, problems: list[str], read: _PolicyDocument)
 
 
 def _slots(place: _DocumentPlace, problems: list[str], read: _SlotsDocument | None) -> Slots:
-    """Return how heavy statements are counted, or one more problem a mistake."""
     if read is None:
         return Slots()
     condition = None
@@ -241,7 +237,6 @@ def _slots(place: _DocumentPlace, problems: list[str], read: _SlotsDocument | No
 
 
 def _structural(place: _DocumentPlace, document: object, error: str) -> str:
-    """Return msgspec's complaint ("Expected `str`, got `bool` - at `$.rules[0].when`") with its line and rule."""
     what, _, path = error.partition(" - at `$")
     path = path.rstrip("`").lstrip(".")
     if path == "fences" and "`journal`" in what:

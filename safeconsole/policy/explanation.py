@@ -15,8 +15,7 @@ from safeconsole.policy.rules import Rule, facts_named
 
 
 def limit_origins(decision: Decision, policy: Policy) -> dict[str, str]:
-    """
-    Return who set each limit that the statement runs under, by the limit's name.
+    """Return who set each limit that the statement runs under, by the limit's name.
 
     Returns:
         "rule ID", "its own text", "this session" for what a flag or a command asked for, "the configuration",
@@ -38,7 +37,6 @@ def limit_origins(decision: Decision, policy: Policy) -> dict[str, str]:
 
 
 def standing_origin(policy: Policy, name: str) -> str:
-    """Return who set a limit that no rule and no person tightened."""
     # Where it is the configuration's, it is as far as anybody may go, too.
     if name in policy.configured and getattr(policy.limits, name) == getattr(policy.ceilings, name):
         return "the configuration"
@@ -57,7 +55,6 @@ def facts_behind(considered: Considered, policy: Policy) -> dict[str, object]:
 
 
 def explanation_of(considered: Considered, policy: Policy) -> tuple[str, ...]:
-    """Return a decision's reasons as lines of evidence."""
     decision = considered.decision
     lines = [
         f"matched: {rule.id} (line {rule.line}, {rule.says}): {' '.join(rule.when.split())}"

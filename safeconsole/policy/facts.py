@@ -1,5 +1,4 @@
-"""
-The facts that policy rules are judged on: declared once, built once.
+"""The facts that policy rules are judged on: declared once, built once.
 
 Every fact has one type and one meaning, and a value of its own for "unknown", so that a rule can
 always be judged. `docs/policy.md` prints this table; a test holds the page to it.
@@ -28,12 +27,9 @@ class FactType(StrEnum):
 
 
 class Fact(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One fact that a rule may name.
+    """One fact that a rule may name.
 
     Attributes:
-        name: its dotted name.
-        type: its type.
         meaning: what it says, with unit and the value for unknown; one line.
         words: the only values it takes, or empty when it is free.
         source: where it is known from, how old it can be, and which way it can be wrong; one line.
@@ -279,14 +275,12 @@ COUNTED = ("session.statements", "session.statements_a_minute", "session.room_se
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Who asks, from where, about which cluster.
+    """Who asks, from where, about which cluster.
 
     Attributes:
         person, groups, agent: see `person.*` in `FACTS`.
         face, interactive, statements, statements_a_minute, room_seconds: see `session.*`.
         cluster, environment: see `cluster.*`.
-        flavour: the cluster's family member.
         elevated, scope, ticket: see `elevation.*`.
     """
 
@@ -309,8 +303,7 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
 def facts_of(
     statement: Statement, *, route: Route, reading: Reading | None, estimate: Estimate, circumstances: Circumstances
 ) -> dict[str, object]:
-    """
-    Return every fact of `FACTS` for one statement.
+    """Return every fact of `FACTS` for one statement.
 
     Args:
         route: where the statement belongs; it stands for the role when there is no reading.

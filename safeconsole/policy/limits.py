@@ -13,8 +13,7 @@ from safeconsole.sqltext.vocabulary import SMALLEST, Effect, Flavour
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Ceilings for one statement.
+    """Ceilings for one statement.
 
     Attributes:
         run_seconds: wall time from send to the last row, >= 0.001.
@@ -61,11 +60,9 @@ FLOORS = frozenset({"free_memory_bytes"})
 
 
 def tighten(limits: Limits, tighter: dict[str, float]) -> Limits:
-    """
-    Return the limits with each named ceiling lowered where the other is lower.
+    """Return the limits with each named ceiling lowered where the other is lower.
 
     Args:
-        limits: what is in force.
         tighter: ceilings by name; a looser one changes nothing.
 
     Raises:
@@ -96,12 +93,7 @@ _UNCAPPED_BY_MARIADB = frozenset({"call", "begin", "if", "while", "for", "loop",
 
 
 def is_capped(statement: Statement, flavour: Flavour) -> bool:
-    """
-    Whether the server ends a statement at its time limit by itself, the console alive or not.
-
-    Args:
-        flavour: the node's family member.
-    """
+    """Whether the server ends a statement at its time limit by itself, the console alive or not."""
     verb = statement.kind.split(" ", 1)[0]
     match flavour:
         case Flavour.MYSQL | Flavour.AURORA_MYSQL:

@@ -32,8 +32,7 @@ MOST_SLOTS = 64
 
 
 class Slots(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    How a policy counts heavy statements.
+    """How a policy counts heavy statements.
 
     Attributes:
         at_once: how many may run on a node at a time, 0 to `MOST_SLOTS`; 0 counts nothing.
@@ -66,15 +65,12 @@ def is_heavy(slots: Slots, facts: Mapping[str, object]) -> bool:
 
 
 class Fencing(StrEnum):
-    """What a fence does."""
-
     REFUSE = "refuse"
     RECORD = "record"
 
 
 class FenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """
-    What each fence does; refusing is recorded too.
+    """What each fence does; refusing is recorded too.
 
     Attributes:
         sockets: connections to the cluster's nodes that are not the engine's.
@@ -100,8 +96,7 @@ LONGEST_IDLE_SECONDS = 300.0
 
 
 class TransactionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """
-    How long a transaction may stand idle before it is rolled back.
+    """How long a transaction may stand idle before it is rolled back.
 
     Attributes:
         read_idle_seconds: one of reads, over 0 and at most 300.
@@ -120,8 +115,7 @@ class TransactionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
 
 
 class ElevationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """
-    How a person may go beyond the policy.
+    """How a person may go beyond the policy.
 
     Attributes:
         window_seconds: how long a break-glass window holds unless the person asks for less, > 0.
@@ -148,8 +142,7 @@ class ElevationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What is allowed, where, and within which limits.
+    """What is allowed, where, and within which limits.
 
     Attributes:
         name: as the configuration calls it.
@@ -188,7 +181,6 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     configured: frozenset[str] = frozenset()
 
     def may_be_loosened_by(self, name: str) -> str:
-        """Return who says how far a limit can be loosened."""
         return "the configuration" if name in self.configured else f"policy {self.name}"
 
     @property
@@ -203,11 +195,9 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge(policy: Policy, facts: Mapping[str, object], *, limits: Limits | None = None) -> Decision:
-    """
-    Return whether a statement may run, and within which limits.
+    """Return whether a statement may run, and within which limits.
 
     Args:
-        policy: the rules.
         facts: one value for every name in `facts.FACTS`, from `facts_of`.
         limits: the session's own, from `session_limits`; the policy's when None.
 
@@ -246,8 +236,7 @@ def judge(policy: Policy, facts: Mapping[str, object], *, limits: Limits | None 
 
 
 def judge_together(policies: tuple[Policy, ...], facts: Mapping[str, object], *, limits: Limits) -> Decision:
-    """
-    Return the strictest of several policies' decisions, under the tightest limits of all.
+    """Return the strictest of several policies' decisions, under the tightest limits of all.
 
     Args:
         policies: at least one; the session's own first.
@@ -308,8 +297,7 @@ def _each_once(names: Iterable[SensorName]) -> tuple[SensorName, ...]:
 
 
 def capped(policy: Policy, caps: Mapping[str, float]) -> Policy:
-    """
-    Return a policy that lets no limit be looser than the configuration does, whoever asks.
+    """Return a policy that lets no limit be looser than the configuration does, whoever asks.
 
     Args:
         caps: ceilings by name; one that is looser than the policy's changes nothing.
@@ -329,8 +317,7 @@ def capped(policy: Policy, caps: Mapping[str, float]) -> Policy:
 
 
 def session_limits(policy: Policy, asked: Mapping[str, float]) -> Limits:
-    """
-    Return the policy's limits with what a person or a flag asks for.
+    """Return the policy's limits with what a person or a flag asks for.
 
     Args:
         asked: ceilings by name; tighter ones always, looser ones up to the policy's ceilings.
@@ -354,8 +341,7 @@ def session_limits(policy: Policy, asked: Mapping[str, float]) -> Limits:
 
 
 def replaced(limits: Limits, values: Mapping[str, float]) -> Limits:
-    """
-    Return the limits with each named ceiling replaced, tighter or looser.
+    """Return the limits with each named ceiling replaced, tighter or looser.
 
     Raises:
         ValueError: an unknown name, or a value outside its range.

@@ -14,8 +14,7 @@ COUNTED_TABLES = 5_000
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Which server instance answered, so that two connections can be compared.
+    """Which server instance answered, so that two connections can be compared.
 
     Attributes:
         server: `@@server_uuid`, `@@aurora_server_id`, or `@@hostname`+`@@server_id` (facts: MariaDB has no uuid).
@@ -27,16 +26,12 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One node as it was last measured.
+    """One node as it was last measured.
 
     Attributes:
-        node: its name in the cluster.
-        role: what it proved to be.
         proof: the facts that prove the role, one line.
         identity: None when it could not be reached.
         flavour: None when it could not be reached.
-        version: the server's version text.
         lag_seconds: replication lag >= 0, or None when unknown; unknown is not zero.
         replicating: whether every replication thread it should run is running.
         read_only: whether the server itself refuses writes from this account.
@@ -82,8 +77,7 @@ def is_the_demo(readings: Iterable[Reading], mark: str) -> bool:
 
 
 class Gates(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What a node must offer before a statement is sent to it.
+    """What a node must offer before a statement is sent to it.
 
     Attributes:
         lag_seconds: highest lag of a replica, >= 0; an unknown lag is over it.
@@ -99,7 +93,6 @@ class Gates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def tightest_gates(first: Gates, *others: Gates) -> Gates:
-    """Return gates that let nothing pass that one of several would not."""
     every = (first, *others)
     return Gates(
         lag_seconds=min(gates.lag_seconds for gates in every),
@@ -111,8 +104,7 @@ def tightest_gates(first: Gates, *others: Gates) -> Gates:
 
 
 def route_of(statement: Statement, *, to: str = "") -> Route:
-    """
-    Return the kind of node a statement belongs on.
+    """Return the kind of node a statement belongs on.
 
     Args:
         to: "replica" or "primary" when the person asked for one; anything else leaves it to the statement.

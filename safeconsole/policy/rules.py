@@ -1,5 +1,4 @@
-"""
-One policy rule: a condition over facts, type-checked when it is read, and judged without ever raising.
+"""One policy rule: a condition over facts, type-checked when it is read, and judged without ever raising.
 
 Conditions are CEL (Common Expression Language). Every fact is declared under its dotted name, so a
 misspelt fact or a comparison of two types is an error at load, never a rule that does not fire.
@@ -30,12 +29,10 @@ class Match(Enum):
 
 
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One rule of a policy.
+    """One rule of a policy.
 
     Attributes:
         id: its name, kebab-case, unique in the policy.
-        when: the condition's text.
         condition: the same, compiled by `compile_condition`.
         then: its verdict, or None for a rule that only tightens limits or names sensors, and never answers.
         limits: ceilings it tightens, by name.
@@ -65,8 +62,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def compile_condition(when: str) -> cel.Expression:
-    """
-    Return a condition, type-checked against `FACTS`.
+    """Return a condition, type-checked against `FACTS`.
 
     Raises:
         ValueError: an unknown fact or word, a wrong type, a syntax error, a result that is not a bool, more tables than
@@ -113,12 +109,10 @@ def facts_named(text: str) -> tuple[str, ...]:
 
 
 def filled(text: str, facts: Mapping[str, object]) -> str:
-    """Return a message with each `{fact}` replaced by its value."""
     return _PLACE.sub(lambda found: _shown(facts.get(found[1], "?")), text)
 
 
 def unknown_places(text: str) -> tuple[str, ...]:
-    """Return what stands in braces in a message and is no fact."""
     return tuple(name for name in _PLACE.findall(text) if name not in FACTS)
 
 
@@ -143,7 +137,6 @@ def _environment() -> cel.Env:
 
 
 def _complaint(error: str) -> str:
-    """Return the library's message as one line that names what is wrong, and what was perhaps meant."""
     undeclared = _UNDECLARED.search(error)
     if undeclared:
         return f"unknown fact '{undeclared[1]}'{_guess(undeclared[1], tuple(FACTS))}"

@@ -21,8 +21,7 @@ EventType = TypeVar("EventType", bound=StrEnum)
 def followed(
     table: Mapping[tuple[StateType, EventType], StateType], state: StateType, event: EventType, *, what: str
 ) -> StateType:
-    """
-    Return the state after an event.
+    """Return the state after an event.
 
     Args:
         what: whose state it is, with its article, for the message.
@@ -53,8 +52,6 @@ class WatchState(StrEnum):
 
 
 class WatchEvent(StrEnum):
-    """What can be seen of it."""
-
     FINISHED = "finished"
     LIMIT_PASSED = "limit-passed"
     INTERRUPTED = "interrupted"
@@ -89,11 +86,9 @@ def next_state(state: WatchState, event: WatchEvent) -> WatchState:
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One look at a running statement and the instance it runs on.
+    """One look at a running statement and the instance it runs on.
 
     Attributes:
-        elapsed_seconds: since the send.
         session_memory_bytes: held by the session, or None where no sensor tells.
         instance_memory_bytes: held by the instance, or None.
         free_memory_bytes: free on the host, or None.
@@ -126,13 +121,11 @@ MISSING_READINGS = 3
 
 
 class Breach(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Why a statement may not go on.
+    """Why a statement may not go on.
 
     Attributes:
         ceiling: the ceiling that was passed, by its name in `Limits`, or `SENSOR_CEILING`.
         read: what was read; of a sensor that cannot be read, the looks in a row that told nothing.
-        allowed: what was allowed.
         sensor: the sensor that cannot be read, or "".
     """
 
@@ -147,7 +140,6 @@ SENSOR_CEILING = "sensors"
 
 
 def unseen(needed: Iterable[SensorName], sample: Sample) -> tuple[SensorName, ...]:
-    """Return the needed sensors that a sample holds no reading of."""
     return tuple(name for name in needed if getattr(sample, name) is None)
 
 
@@ -180,13 +172,10 @@ def figure(value: float) -> str:
 
 
 def breach_of(limits: Limits, first: Sample, now: Sample) -> Breach | None:
-    """
-    Return the first ceiling that the latest sample passes, or None.
+    """Return the first ceiling that the latest sample passes, or None.
 
     Args:
-        limits: ceilings in force.
         first: the sample taken before the send; growth is counted from it.
-        now: the latest sample.
     """
     grown = _growth(first.instance_memory_bytes, now.instance_memory_bytes)
     opened = _growth(first.opened_tables, now.opened_tables)

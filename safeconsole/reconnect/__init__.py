@@ -1,5 +1,4 @@
-"""
-For applications: a SQLAlchemy pool that survives a failover without a redeploy.
+"""For applications: a SQLAlchemy pool that survives a failover without a redeploy.
 
     from safeconsole import reconnect
 

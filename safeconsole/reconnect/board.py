@@ -1,5 +1,4 @@
-"""
-The nodes of one engine: which are fit, how many connections each has, where the next one goes.
+"""The nodes of one engine: which are fit, how many connections each has, where the next one goes.
 
 Knows no driver and opens nothing; safe for threads.
 """
@@ -21,13 +20,11 @@ _NOT_YET = "not looked at yet"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
-    """
-    What one look at a node found.
+    """What one look at a node found.
 
     Attributes:
         trouble: why it cannot be used, or "".
         denied: whether the trouble is the account's or the schema's, which waiting does not cure.
-        writes: whether it takes writes.
         server: which server answered, or "".
     """
 
@@ -39,8 +36,7 @@ class ProbeResult:
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Node:
-    """
-    One address.
+    """One address.
 
     Attributes:
         address: host and port; an empty host is whatever the engine's URL says.
@@ -56,22 +52,17 @@ class Node:
 
     @property
     def name(self) -> str:
-        """The address in words."""
         host, port = self.address
         return f"{host}:{port}" if host else "the engine's URL"
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class PooledConnection:
-    """
-    One open connection.
+    """One open connection.
 
     Attributes:
-        node: where it goes.
-        server: which server answered.
         ends_seconds: monotonic reading at which it is too old.
         fresh: whether it has not been handed out yet.
-        counted: whether it is in its node's number.
     """
 
     node: Node
@@ -82,8 +73,7 @@ class PooledConnection:
 
 
 def unfit_reason(role: Role, finding: ProbeResult, *, writers: int) -> str:
-    """
-    Return why a node gets no connection, or "".
+    """Return why a node gets no connection, or "".
 
     Args:
         writers: how many nodes were found to take writes.
@@ -100,12 +90,9 @@ def unfit_reason(role: Role, finding: ProbeResult, *, writers: int) -> str:
 
 @dataclass(slots=True, kw_only=True)
 class Board:
-    """
-    The nodes, as one engine's connections see them.
+    """The nodes, as one engine's connections see them.
 
     Attributes:
-        role: what its servers must be.
-        nodes: all of them.
         counts: what happened, by the names of `Counters`.
         troubled_seconds: monotonic reading of the last invalidation.
     """
@@ -119,7 +106,6 @@ class Board:
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def count(self, name: str) -> None:
-        """Add one to a counter."""
         with self._changed:
             self.counts[name] += 1
 
@@ -128,8 +114,7 @@ class Board:
         return bool(self._fit())
 
     def reserve(self, *, until_seconds: float) -> Node | None:
-        """
-        Return the fit node with the fewest connections, this one counted; waits for one until a time is over.
+        """Return the fit node with the fewest connections, this one counted; waits for one until a time is over.
 
         Ties are broken by chance, so that many processes together spread evenly too.
         """
@@ -146,7 +131,6 @@ class Board:
             return chosen
 
     def give_back(self, node: Node) -> None:
-        """Undo a reservation that led to no connection."""
         with self._changed:
             node.open -= 1
 
@@ -165,7 +149,6 @@ class Board:
             self._proven.clear()
 
     def trouble(self) -> None:
-        """Note that the pool was invalidated."""
         with self._changed:
             self.counts["invalidations"] += 1
             self.troubled_seconds = time.monotonic()
@@ -218,11 +201,9 @@ class Board:
         return True
 
     def unfit(self) -> dict[str, str]:
-        """Why nodes get no connection now."""
         return {node.name: node.unfit for node in self.nodes if node.unfit}
 
     def spread(self) -> dict[str, int]:
-        """Open connections by node."""
         return {node.name: node.open for node in self.nodes}
 
     def _fit(self) -> list[Node]:
@@ -235,5 +216,4 @@ class Board:
 
 
 def board_for(role: Role, addresses: Iterable[tuple[str, int]]) -> Board:
-    """Return a board on which nothing was looked at yet."""
     return Board(role=role, nodes=tuple(Node(address=address) for address in dict.fromkeys(addresses)))

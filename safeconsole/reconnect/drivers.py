@@ -1,5 +1,4 @@
-"""
-What differs between the drivers, as data, and what their error numbers mean for a pool.
+"""What differs between the drivers, as data, and what their error numbers mean for a pool.
 
 Source: PyMySQL 1.2, mysqlclient 2.3, mysql-connector-python 26.10 against MySQL 9.7 and MariaDB 10.11, measured;
 the numbers from the manuals' "Server Error Message Reference"; those of Aurora from its manual, never met live.
@@ -38,8 +37,7 @@ _READ_ONLY_TEXTS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolDriver:
-    """
-    One driver.
+    """One driver.
 
     Attributes:
         connect_timeout: its word for the time that connecting may take.
@@ -143,13 +141,11 @@ def code_of(error: BaseException) -> int:
 
 
 def text_of(error: BaseException) -> str:
-    """Return one line of a driver's error."""
     text = str(error.args[1]) if len(error.args) > 1 else str(error)
     return (text.splitlines() or [type(error).__name__])[0][:200]
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the connection is gone."""
     return code_of(error) in _LOST
 
 

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """
-    Times, all in seconds and > 0.
+    """Times, all in seconds and > 0.
 
     Attributes:
         max_age_seconds: age at which a connection is replaced; each connection gets its own, up to a tenth less.
@@ -41,8 +40,7 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
-    """
-    What happened to one engine's connections since `install`.
+    """What happened to one engine's connections since `install`.
 
     Attributes:
         checkouts: connections handed to the application.
@@ -55,7 +53,6 @@ class Counters:
         moved: connections replaced to spread them evenly.
         invalidations: errors of the failover class, each of which empties the pool.
         waits: connections that had to wait for a fit node.
-        spread: open connections by node.
         unfit: nodes that get no connection now, and why.
     """
 

@@ -27,8 +27,7 @@ QUESTION = "SELECT @@read_only, @@innodb_read_only, @@hostname, @@port, @@server
 
 
 def ask(connection: Any) -> ProbeResult:  # noqa: ANN401  (a connection of any driver)
-    """
-    Return what the server at the other end says of itself.
+    """Return what the server at the other end says of itself.
 
     Raises:
         Exception: the driver's own, when the connection does not answer.
@@ -51,11 +50,9 @@ FIRST_SECONDS = 0.05
 
 
 class Prober:
-    """
-    One engine's looks.
+    """One engine's looks.
 
     Args:
-        board: takes in what is found.
         look: looks at one node; never raises.
         longest_seconds: the longest wait between two looks.
     """
@@ -70,7 +67,6 @@ class Prober:
         self._stopped = False
 
     def alarm(self) -> None:
-        """Look now, and then often."""
         with self._lock:
             self._alarm.set()
             # A process that was forked has the object, but not the thread.
@@ -80,7 +76,6 @@ class Prober:
                 self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
         self._stopped = True
         self._alarm.set()
 
@@ -119,7 +114,6 @@ class Prober:
 
 
 def _about(seconds: float) -> float:
-    """Return a time that many processes do not share."""
     return seconds * random.uniform(0.5, 1.0)  # noqa: S311  (no secret)
 
 
@@ -136,8 +130,7 @@ _DEFAULT_PORT = 3306
 def install(
     engine: Engine, *, role: Role = "primary", nodes: Sequence[str] = (), options: Options | None = None
 ) -> Installed:
-    """
-    Make an engine's pool survive failovers.
+    """Make an engine's pool survive failovers.
 
     Once for each engine, in the process that uses it (after a fork), and after listeners of `do_connect` of one's own,
     such as one that fetches a token for each connection.
@@ -145,7 +138,6 @@ def install(
     Args:
         role: what its servers must be: "primary" for an engine that writes, "replica", or "any".
         nodes: "host:port" of every node that may have the role, roles are found out; without them, the URL's host.
-        options: times.
 
     Raises:
         ValueError: another driver, another role, or an address that is not one.

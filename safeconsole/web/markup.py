@@ -26,8 +26,7 @@ Child = str | Iterable[str]
 
 
 def tag(name: str, /, *children: Child, **attributes: str | float | bool) -> Markup:
-    """
-    Return an element.
+    """Return an element.
 
     Args:
         children: texts, which are escaped, and elements, which are not.
@@ -42,7 +41,6 @@ def tag(name: str, /, *children: Child, **attributes: str | float | bool) -> Mar
 
 
 def together(*children: Child) -> Markup:
-    """Return children beside each other, texts escaped."""
     return Markup("".join(_child(child) for child in children))
 
 
@@ -75,8 +73,7 @@ Point = tuple[float, float]
 
 
 def memory_plots(samples: Sequence[Sampled], limits: Mapping[str, float]) -> list[tuple[str, Markup]]:
-    """
-    Return what a statement's session held, and by how much its instance grew, each with its title.
+    """Return what a statement's session held, and by how much its instance grew, each with its title.
 
     Args:
         samples: of one statement, in order; at least one.
@@ -104,8 +101,7 @@ def memory_plots(samples: Sequence[Sampled], limits: Mapping[str, float]) -> lis
 
 
 def plot(points: Sequence[Point], limit_bytes: float, title: str) -> Markup:
-    """
-    Return a drawing of MiB over seconds.
+    """Return a drawing of MiB over seconds.
 
     Args:
         points: seconds and bytes, in order; at least one.

@@ -47,12 +47,9 @@ class Queued(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One session with all that its page shows.
+    """One session with all that its page shows.
 
     Attributes:
-        recorded: whether there is a recording of its terminal.
-        troubles: what else is not as it was.
         objections: why who looks cannot do an act now; one that is possible is missing.
     """
 
@@ -69,7 +66,6 @@ class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def page(title: str, visit: Viewer, *children: Child) -> str:
-    """Return a whole page."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -92,8 +88,7 @@ def session_path(session: str, below: str = "") -> str:
 
 
 def queue_page(visit: Viewer, queued: Sequence[Queued], wanted: Mapping[str, str]) -> str:
-    """
-    Return the sessions that wait, or those that are meant.
+    """Return the sessions that wait, or those that are meant.
 
     Args:
         wanted: the filters that are set, see `QUEUE_FILTERS`.
@@ -116,7 +111,6 @@ def queue_page(visit: Viewer, queued: Sequence[Queued], wanted: Mapping[str, str
 
 
 def session_page(visit: Viewer, told: SessionPage) -> str:
-    """Return one session's story, its plots, and what can be said about it."""
     summary = told.summary
     facts = [
         ("person", summary.person), ("cluster", summary.cluster), ("opened", summary.opened),
@@ -146,11 +140,9 @@ def search_page(
     more: bool,
     troubles: Sequence[str] = (),
 ) -> str:
-    """
-    Return the search form and the statements found.
+    """Return the search form and the statements found.
 
     Args:
-        more: whether not all of them are given.
         troubles: why there was no search, or not of everything.
     """
     heads = (
@@ -184,8 +176,7 @@ def search_page(
 
 
 def replay_page(visit: Viewer, session: str, doubt: str) -> str:
-    """
-    Return the player of one session's terminal.
+    """Return the player of one session's terminal.
 
     Args:
         doubt: why the recording is not to be believed, or "".
@@ -205,8 +196,7 @@ def replay_page(visit: Viewer, session: str, doubt: str) -> str:
 
 
 def message_page(visit: Viewer, title: str, text: str, *, instead: str = "", session: str = "") -> str:
-    """
-    Return a page that says one thing.
+    """Return a page that says one thing.
 
     Args:
         instead: the way out, or "".

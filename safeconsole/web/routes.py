@@ -48,8 +48,6 @@ class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Response(msgspec.Struct, frozen=True, kw_only=True):
-    """What it gets."""
-
     status: int
     body: str
     kind: str = HTML
@@ -57,15 +55,13 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Keys(msgspec.Struct, kw_only=True):
-    """
-    The secrets of one run.
+    """The secrets of one run.
 
     Attributes:
         token: opens the page once; "" when it was used.
         cookie: what the browser shows from then on, below `base` alone.
         base: the path that all pages are below, which nobody else knows: a browser shows a cookie to every port of a
             computer, whoever serves there, and only to the paths that it was set for.
-        csrf: what every form carries.
         hosts: the names under which the page may be asked for, so that no other name can be pointed at it.
     """
 
@@ -76,13 +72,10 @@ class Keys(msgspec.Struct, kw_only=True):
     hosts: frozenset[str]
 
     def __repr__(self) -> str:
-        """Return what may be shown of them: none."""
         return "Keys(…)"
 
 
 class Desk(msgspec.Struct, frozen=True, kw_only=True):
-    """What the pages are made from."""
-
     archive: Callable[[], Archive]
     reviews: Callable[[], ReviewBook]
     recording: Callable[[str], Recorded]

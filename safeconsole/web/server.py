@@ -29,7 +29,6 @@ HEADERS = (
 
 
 def new_keys(port: int) -> Keys:
-    """Return fresh secrets for a page on a port."""
     hosts = frozenset({f"{LOOPBACK}:{port}", f"localhost:{port}"})
     token, cookie, csrf, place = (secrets.token_urlsafe(32) for _ in range(4))
     return Keys(token=token, cookie=cookie, csrf=csrf, base=f"/{place}/", hosts=hosts)
