@@ -14,7 +14,9 @@ $(VENV)/.installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "safeconsole needs Python 3.11 or newer; say which with make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { echo "python venv is missing: apt-get install python3-venv" >&2; exit 1; }
 	@echo "setting up $(VENV) (once)" >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@# Where PYTHONDONTWRITEBYTECODE is set, as in many containers, every start would compile the program anew.
+	@$(BIN)/python -m compileall -q safeconsole
 	@touch $@
 
 $(VENV)/.developed: $(VENV)/.installed
