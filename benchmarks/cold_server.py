@@ -21,7 +21,8 @@ from typing import Self
 
 import pymysql
 
-from safeconsole.demo.cluster import RunningNode, connect_root, has_ended
+from safeconsole.demo.cluster import RunningNode, connect_root
+from tests.harness.clusters import has_ended
 
 NORMAL = (
     "--innodb-doublewrite=1",

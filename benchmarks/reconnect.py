@@ -38,6 +38,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from safeconsole import reconnect
 from safeconsole.demo.binaries import FLAVOURS
 from safeconsole.demo.servers import start_cluster
+from tests.harness.clusters import kill, promote
 
 BEFORE_SECONDS = 3.0
 NAMES_MOVE_SECONDS = 3.0
@@ -131,9 +132,9 @@ def is_even(pool, ports):
 def fail_over(cluster, how):
     former, new = cluster.primary, cluster.replicas[0]
     if how == "kill":
-        cluster.kill(former)
+        kill(former)
         time.sleep(1.0)
-    cluster.promote(new)
+    promote(cluster, new)
     if how == "promote":
         cluster.follow(former, port=new.port)
     return {node.port for node in cluster.nodes if node.port != new.port and (how == "promote" or node != former)} - (

@@ -22,6 +22,7 @@ from safeconsole.output.presenting import ResultStyle, Screen, StreamPresenter
 from safeconsole.session import considering, gate
 from safeconsole.session.considering import PoliciesInForce
 from safeconsole.session.recorder import Recorder
+from tests.harness.clusters import account_connect
 
 SQL = "SELECT * FROM orders WHERE id = 1"
 TIMES = 500
@@ -117,7 +118,7 @@ def clocked(act) -> float:
 
 def road_figures(cluster, commands) -> list[str]:
     """Return the sections on the cost of safety."""
-    connection = cluster.account_connect(cluster.replicas[0], "console_read")
+    connection = account_connect(cluster, cluster.replicas[0], "console_read")
 
     def bare() -> None:
         with connection.cursor() as cursor:

@@ -1,9 +1,7 @@
-"""A primary and its replicas of real servers: replication, start and stop."""
+"""A primary and its replicas that are up, as their administrator sees them: connect, replicate, wait, stop."""
 
 from __future__ import annotations
 
-import os
-import signal
 import socket
 import time
 from collections.abc import Callable, Mapping
@@ -12,11 +10,9 @@ from typing import Literal, Self, TypeAlias
 
 import msgspec
 import pymysql
-from msgspec.structs import replace
 from pymysql.connections import Connection
 from pymysql.cursors import Cursor
 
-from safeconsole.demo import shop
 from safeconsole.demo.accounts import REPLICATION_ACCOUNT
 from safeconsole.demo.binaries import Flavour
 
@@ -71,21 +67,13 @@ def has_reached(replica: Dba, flavour: Flavour, goal: str, *, seconds: float) ->
     return ask(replica, f"SELECT {function}(%s, %s)", (goal, seconds)) == 0
 
 
-def set_read_only(server: Dba, flavour: Flavour, *, value: bool) -> None:
-    """Let a server take writes, or not; on MySQL that binds administrators too."""
-    variable = "super_read_only" if flavour == "mysql" else "read_only"
-    tell(server, f"SET GLOBAL {variable} = {int(value)}")
-    if not value:
-        tell(server, "SET GLOBAL read_only = 0")
-
-
 # --------------------------------------------------------------------------------------------------------------------
 # A cluster that is up, as its DBA sees it: connect, wait, stop copying, kill, promote.
 #
 # Nothing here starts a server, so a process may look after a cluster another one started.
 
 
-Role = Literal["primary", "replica", "detached"]
+Role = Literal["primary", "replica"]
 
 _CATCH_UP_SECONDS = 30.0
 _POLL_SECONDS = 0.05
@@ -100,10 +88,10 @@ class RunningNode(msgspec.Struct, frozen=True, kw_only=True):
     """One server of a running cluster.
 
     Attributes:
-        name: "primary", "replica-1", ... as it was started; a promotion keeps it.
+        name: "primary", "replica-1", ... as it was started.
         host: always 127.0.0.1.
         port: on that host.
-        role: what it was last told to be; detached: a former primary that follows nobody.
+        role: what it was last told to be.
         socket: unix socket, in a directory only this user may enter.
         datadir: its data directory.
     """
@@ -158,19 +146,6 @@ class RunningCluster:
         """Return a connection that may do anything, over the node's private socket."""
         return connect_root(node.socket)
 
-    def account_connect(self, node: RunningNode, account: str) -> Dba:
-        """Return a connection of one of `accounts`, over TCP, autocommitting, in the shop."""
-        return pymysql.connect(
-            host=node.host,
-            port=node.port,
-            user=account,
-            password=self.accounts[account],
-            database=shop.SCHEMA,
-            charset="utf8mb4",
-            autocommit=True,
-            connect_timeout=_CONNECT_SECONDS,
-        )
-
     def wait_caught_up(self, timeout_seconds: float = _CATCH_UP_SECONDS) -> None:
         """Wait until every replica has applied what the primary has committed by now.
 
@@ -185,42 +160,6 @@ class RunningCluster:
             with self.dba_connect(node) as dba:
                 if not has_reached(dba, self.flavour, goal, seconds=left):
                     raise NotCaughtUpError(f"{node.name} has not reached {goal}")
-
-    def kill(self, node: RunningNode) -> None:
-        os.kill(node.pid, signal.SIGKILL)
-        while not has_ended(node.pid):
-            time.sleep(_POLL_SECONDS)
-
-    def stop_replication(self, node: RunningNode) -> None:
-        with self.dba_connect(node) as dba:
-            tell(dba, "STOP REPLICA")
-
-    def start_replication(self, node: RunningNode) -> None:
-        with self.dba_connect(node) as dba:
-            tell(dba, "START REPLICA")
-
-    def promote(self, node: RunningNode) -> None:
-        """Make a replica the primary and let the other replicas follow it.
-
-        A former primary that is still up first stops taking writes, so nothing is lost;
-        it is not made a replica but left detached. Without it, what the node had not
-        received is gone, as in a real failover.
-        """
-        former = self.primary
-        if _answers(former):
-            with self.dba_connect(former) as dba:
-                set_read_only(dba, self.flavour, value=True)
-            self.wait_caught_up()
-        with self.dba_connect(node) as dba:
-            tell(dba, "STOP REPLICA", "RESET REPLICA ALL")
-            set_read_only(dba, self.flavour, value=False)
-        for other in self.replicas:
-            if other.name != node.name and _answers(other):
-                with self.dba_connect(other) as dba:
-                    tell(dba, "STOP REPLICA")
-                self.follow(other, port=node.port)
-        roles: dict[str, Role] = {former.name: "detached", node.name: "primary"}
-        self.nodes = tuple(replace(n, role=roles.get(n.name, n.role)) for n in self.nodes)
 
     def stop(self) -> None:
         """End every node and delete its data; twice does nothing more.
@@ -244,24 +183,6 @@ class RunningCluster:
             )
 
 
-def has_ended(pid: int) -> bool:
-    """Tell whether a process is gone, or dead and only waiting to be reaped."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        # It is there, and another user's.
-        pass
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-    except (FileNotFoundError, ProcessLookupError):
-        # It went in between, or this system has no such files.
-        return Path("/proc/self/stat").exists()
-    # The state follows the name, which is in brackets and may hold anything.
-    return stat.rpartition(")")[2].split()[0] in {"Z", "X"}
-
-
 def connect_root(path: Path) -> Dba:
     """Return a connection that may do anything, over a private socket.
 
@@ -279,13 +200,3 @@ def connect_root(path: Path) -> Dba:
         autocommit=True,
         connect_timeout=_CONNECT_SECONDS,
     )
-
-
-def _answers(node: RunningNode) -> bool:
-    if has_ended(node.pid):
-        return False
-    try:
-        connect_root(node.socket).close()
-    except (OSError, pymysql.MySQLError):
-        return False
-    return True

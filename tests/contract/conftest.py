@@ -16,7 +16,7 @@ from safeconsole.sqltext.statement import Estimate, Statement
 from safeconsole.sqltext.vocabulary import NodeName
 from safeconsole.demo.binaries import ServersUnavailableError
 from safeconsole.demo.embedded import Replicator, create_embedded
-from safeconsole.demo.keeper import shared_cluster
+from tests.harness.keeper import shared_cluster
 from safeconsole.cluster.engine import Engine
 from tests.harness.fakes import FakeEngine, Planned, three_nodes
 from tests.harness.talking import engine_of, statement, write

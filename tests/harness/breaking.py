@@ -20,7 +20,8 @@ from msgspec.structs import replace
 
 from safeconsole.errors import RefusedError, SafeConsoleError, StoppedError
 
-from safeconsole.demo.cluster import connect_root, has_ended
+from safeconsole.demo.cluster import connect_root
+from tests.harness.clusters import has_ended, start_replication, stop_replication
 from tests.harness.desk import Desk, seated
 from tests.harness.proxy import Proxy
 from tests.harness.talking import threads_running, wait_for
@@ -139,8 +140,8 @@ class Breakable:
         self._listen()
         for node in self.cluster.replicas:
             # It would look for its primary once a minute.
-            self.cluster.stop_replication(node)
-            self.cluster.start_replication(node)
+            stop_replication(self.cluster, node)
+            start_replication(self.cluster, node)
         self.cluster.wait_caught_up()
 
     def _listen(self):

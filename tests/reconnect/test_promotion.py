@@ -6,6 +6,7 @@ import time
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
+from tests.harness.clusters import kill, promote
 
 CREATE = "CREATE TABLE shop.acknowledged (id INT PRIMARY KEY)"
 
@@ -49,7 +50,7 @@ def test_after_a_promotion_the_pool_writes_to_the_new_primary(private_cluster, a
     writer = Writer(engine)
     for number in range(20):
         writer.request(number)
-    cluster.promote(cluster.replicas[0])
+    promote(cluster, cluster.replicas[0])
     for number in range(20, 60):
         writer.request(number)
         time.sleep(0.02)
@@ -67,8 +68,8 @@ def test_requests_wait_for_the_new_primary_when_the_old_one_was_killed(private_c
     for number in range(20):
         writer.request(number)
     cluster.wait_caught_up()
-    cluster.kill(cluster.primary)
-    promotion = threading.Timer(1.0, lambda: cluster.promote(cluster.replicas[0]))
+    kill(cluster.primary)
+    promotion = threading.Timer(1.0, lambda: promote(cluster, cluster.replicas[0]))
     promotion.start()
     started = time.monotonic()
     for number in range(20, 40):
@@ -100,7 +101,7 @@ def test_a_primary_that_went_deaf_is_left_also_by_requests_of_little_patience(pr
     cluster.wait_caught_up()
     proxies[cluster.primary.name].go_deaf()
     writer.request(1)
-    cluster.promote(cluster.replicas[0])
+    promote(cluster, cluster.replicas[0])
     for number in range(2, 22):
         writer.request(number)
     assert writer.acknowledged[-10:] == list(range(12, 22)), writer.failed

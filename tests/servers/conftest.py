@@ -10,7 +10,7 @@ import os
 import pytest
 
 from safeconsole.demo.binaries import FLAVOURS, ServersUnavailableError, provide_server
-from safeconsole.demo.keeper import shared_cluster
+from tests.harness.keeper import shared_cluster
 from safeconsole.demo.servers import start_cluster
 
 MISSING = "NO REAL SERVERS"

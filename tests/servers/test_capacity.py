@@ -14,7 +14,8 @@ import pytest
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Flavour
 from safeconsole.demo import shop
-from safeconsole.demo.cluster import connect_root, has_ended
+from safeconsole.demo.cluster import connect_root
+from tests.harness.clusters import has_ended
 from safeconsole.capacity.asking import Asker
 from safeconsole.capacity.sizes import LEFT_ALONE
 from safeconsole.capacity.sizes import page_sql

@@ -12,7 +12,7 @@ import pytest
 
 from safeconsole.demo import shop
 from safeconsole.demo.binaries import FLAVOURS
-from safeconsole.demo.cluster import has_ended
+from tests.harness.clusters import account_connect, has_ended, kill, promote, start_replication, stop_replication
 from safeconsole.demo.cluster import NotCaughtUpError
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +60,7 @@ def ask(connection, question):
 
 
 def ask_as(cluster, node, account, question):
-    with cluster.account_connect(node, account) as connection:
+    with account_connect(cluster, node, account) as connection:
         return ask(connection, question)
 
 
@@ -133,7 +133,7 @@ def test_the_primary_refuses_writes_of_the_read_account(cluster):
 
 
 def test_the_elevated_account_may_change_the_shop_and_its_tables(cluster):
-    with cluster.account_connect(cluster.primary, "console_elevated") as connection:
+    with account_connect(cluster, cluster.primary, "console_elevated") as connection:
         ask(connection, "CREATE TABLE try_out (id INT PRIMARY KEY, word VARCHAR(9))")
         ask(connection, "ALTER TABLE try_out ADD INDEX by_word (word)")
         ask(connection, "INSERT INTO try_out VALUES (1, 'one')")
@@ -193,14 +193,14 @@ def test_a_cluster_survives_failures_and_a_promotion(flavour, private_cluster):
     former = cluster.primary
     write = "INSERT INTO products (id, name, price, stock) VALUES ({}, 'x', 1, 1)"
 
-    cluster.stop_replication(first)
+    stop_replication(cluster, first)
     ask_as(cluster, former, "console_elevated", write.format(901))
     with pytest.raises(NotCaughtUpError):
         cluster.wait_caught_up(timeout_seconds=0.5)
-    cluster.start_replication(first)
+    start_replication(cluster, first)
     cluster.wait_caught_up()
 
-    cluster.promote(first)
+    promote(cluster, first)
     assert [node.role for node in cluster.nodes] == ["detached", "primary", "replica"]
     with pytest.raises(pymysql.MySQLError) as refused:
         ask_as(cluster, former, "console_elevated", write.format(902))
@@ -210,10 +210,10 @@ def test_a_cluster_survives_failures_and_a_promotion(flavour, private_cluster):
     arrived = "SELECT id FROM products WHERE id > 900 ORDER BY id"
     assert ask_as(cluster, second, "console_read", arrived) == ((901,), (903,))
 
-    cluster.kill(first)
+    kill(first)
     with pytest.raises(pymysql.OperationalError):
-        cluster.account_connect(first, "console_read")
-    cluster.promote(second)
+        account_connect(cluster, first, "console_read")
+    promote(cluster, second)
     ask_as(cluster, second, "console_elevated", write.format(904))
 
     cluster.stop()
@@ -247,7 +247,7 @@ def test_no_server_outlives_a_killed_parent(flavour, tmp_path, private_cluster, 
 def test_a_keeper_ends_its_cluster_when_the_watched_process_is_killed(tmp_path, shared_clusters):
     shared_clusters("mariadb")
     starter = (
-        "import sys, os, time; from pathlib import Path; from safeconsole.demo.keeper import shared_cluster\n"
+        "import sys, os, time; from pathlib import Path; from tests.harness.keeper import shared_cluster\n"
         "first = shared_cluster('mariadb', Path(sys.argv[1]), while_pid=os.getpid())\n"
         "again = shared_cluster('mariadb', Path(sys.argv[1]), while_pid=1)\n"
         "assert first.nodes == again.nodes\n"

@@ -14,6 +14,7 @@ import pytest
 from safeconsole.errors import OutcomeUnknownError, SafeConsoleError, StoppedError, UnreachableError
 from safeconsole.sqltext.vocabulary import Account, NodeName
 from tests.harness.proxy import Proxy
+from tests.harness.clusters import kill
 from tests.harness.talking import (
     SOON_SECONDS,
     act_when,
@@ -226,7 +227,7 @@ def test_a_server_that_dies_in_the_middle(private_cluster, flavour):
     writing = engine.connect(PRIMARY, Account.ELEVATED, schema="shop")
     act_when(
         lambda: threads_running(cluster, cluster.replicas[0], "JOIN orders c"),
-        lambda: cluster.kill(cluster.replicas[0]),
+        lambda: kill(cluster.replicas[0]),
     )
     with pytest.raises(StoppedError) as caught:
         run(reading, permit_for(reading, statement(HEAVY)))

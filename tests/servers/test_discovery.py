@@ -10,6 +10,7 @@ from safeconsole.sqltext.vocabulary import Account, NodeName, Role
 from tests.harness.desk import listen, seated, times_sent
 from tests.harness.talking import GivenSecrets, RealClock, settings_for, wait_for
 from safeconsole.demo import cluster as replication
+from tests.harness.clusters import kill, promote
 
 FLAVOURS = ("mysql", "mariadb")
 SEES = {
@@ -106,8 +107,8 @@ def test_a_found_node_is_read_changed_and_followed_through_a_failover(cluster, t
     only = {"primary": address(cluster.primary)}
     with seated(cluster, tmp_path / "desk", nodes=only, connect_seconds=1.5) as desk:
         assert desk.port() in {node.port for node in cluster.replicas}
-        cluster.kill(cluster.primary)
-        cluster.promote(cluster.replicas[0])
+        kill(cluster.primary)
+        promote(cluster, cluster.replicas[0])
         # The one node that is configured is dead; those that it named are remembered.
         change = "UPDATE orders SET total = total + 1 WHERE id = 1 AND 'mark found' = 'mark found'"
         seconds, errors, shown = desk.seconds_until(change)

@@ -18,6 +18,7 @@ from tests.harness.pool import Application
 from tests.harness.proxy import Proxy
 from tests.harness.talking import threads_running, wait_for
 from tests.servers.test_own_writes import delay
+from tests.harness.clusters import kill, promote, start_replication, stop_replication
 
 FLAVOURS = ("mysql", "mariadb")
 CHANGE = "UPDATE orders SET total = total + 1 WHERE id = 1 AND 'mark {mark}' = 'mark {mark}'"
@@ -111,7 +112,7 @@ def test_a_promotion_between_the_prompt_and_enter_is_caught(cluster, tmp_path, t
     before, mark = total_of(cluster), "between"
     with seated(cluster, tmp_path / "desk") as desk:
         desk.run("SELECT COUNT(*) FROM orders")
-        desk.answering.before_enter = lambda: cluster.promote(cluster.replicas[0])
+        desk.answering.before_enter = lambda: promote(cluster, cluster.replicas[0])
         error = desk.error_of(CHANGE.format(mark=mark))
         assert isinstance(error, RefusedError) and "nothing was sent" in error.message
         sent = times_sent(cluster, f"mark {mark}")
@@ -131,7 +132,7 @@ def test_an_elevation_does_not_survive_a_promotion(cluster, tmp_path, told):
     with seated(cluster, tmp_path / "desk", plea=None) as desk:
         desk.gate.elevate(reason="incident 7")
         desk.run(CHANGE.format(mark="before"))
-        cluster.promote(cluster.replicas[0])
+        promote(cluster, cluster.replicas[0])
         error = desk.error_of(CHANGE.format(mark=mark))
         assert isinstance(error, RefusedError)
         assert desk.gate.status().elevated_seconds == 0
@@ -148,7 +149,7 @@ def test_a_replica_that_is_promoted_gets_no_more_reads(cluster, tmp_path, told):
         first = desk.port()
         promoted = next(node for node in cluster.replicas if node.port == first)
         stays = next(node for node in cluster.replicas if node.port != first)
-        cluster.promote(promoted)
+        promote(cluster, promoted)
         mark = "onpromoted"
         # Measured or not since: the live session is looked at before each send.
         seconds, errors, shown = desk.seconds_until(READ.format(mark=mark))
@@ -161,7 +162,7 @@ def test_a_primary_that_is_killed_under_a_change_leaves_it_unknown(cluster, tmp_
     mark = "killedunder"
     with seated(cluster, tmp_path / "desk", connect_seconds=1.5) as desk:
         desk.run("SELECT COUNT(*) FROM orders")
-        later(1.0, lambda: cluster.kill(cluster.primary))
+        later(1.0, lambda: kill(cluster.primary))
         error = desk.error_of(SLOW_CHANGE.format(mark=mark))
         assert isinstance(error, OutcomeUnknownError) and "may or may not have run" in error.message
         lost = desk.error_of(CHANGE.format(mark="nowhere"))
@@ -174,7 +175,7 @@ def test_a_primary_that_is_killed_under_a_change_leaves_it_unknown(cluster, tmp_
         shown = desk.run("SELECT COUNT(*) FROM orders")
         assert shown.table and any("may be stale" in note for note in shown.notes)
         desk.gate.use("")
-        cluster.promote(cluster.replicas[0])
+        promote(cluster, cluster.replicas[0])
         seconds, errors, shown = desk.seconds_until(CHANGE.format(mark="after"))
         assert shown.where == "replica-1"
         assert times_sent(cluster, f"mark {mark}") == 0
@@ -186,11 +187,11 @@ def test_a_primary_that_is_killed_while_idle_ends_the_elevation(cluster, tmp_pat
     with seated(cluster, tmp_path / "desk", plea=None, connect_seconds=1.5) as desk:
         desk.gate.elevate(reason="incident 7")
         desk.run(CHANGE.format(mark="before"))
-        cluster.kill(cluster.primary)
+        kill(cluster.primary)
         wait_for(lambda: desk.gate.status().elevated_seconds == 0)
         error = desk.error_of(CHANGE.format(mark="idle"))
         assert isinstance(error, NoFitNodeError)
-        cluster.promote(cluster.replicas[0])
+        promote(cluster, cluster.replicas[0])
         refused = desk.error_of(CHANGE.format(mark="idle"))
         assert isinstance(refused, RefusedError)
         desk.gate.elevate(reason="incident 7")
@@ -227,7 +228,7 @@ def test_a_read_is_not_sent_again_once_a_row_was_shown(cluster, tmp_path, told):
     with seated(cluster, tmp_path / "desk", connect_seconds=1.5) as desk:
         first = desk.port()
         read_from = next(node for node in cluster.replicas if node.port == first)
-        later(1.0, lambda: cluster.kill(read_from))
+        later(1.0, lambda: kill(read_from))
         # Rows fill the server's buffer and come while it still runs.
         error = desk.error_of(f"SELECT REPEAT('x', 20000), SLEEP(0.02), 'mark {mark}' FROM orders WHERE id <= 400")
         assert isinstance(error, LostError) and "lost" in error.message
@@ -251,7 +252,7 @@ def test_a_read_whose_connection_was_killed_is_not_sent_again(cluster, tmp_path,
 
 def kill_under(cluster, node, mark):
     wait_for(lambda: threads_running(cluster, node, mark))
-    cluster.kill(node)
+    kill(node)
 
 
 def end_whoever_runs(cluster, node, mark):
@@ -268,18 +269,18 @@ def test_a_replica_that_stops_replicating_gets_no_reads(cluster, tmp_path, told)
     with seated(cluster, tmp_path / "desk") as desk:
         first = desk.port()
         stopped = next(node for node in cluster.replicas if node.port == first)
-        cluster.stop_replication(stopped)
+        stop_replication(cluster, stopped)
         started = time.monotonic()
         wait_for(lambda: desk.port() != first)
         noticed = time.monotonic() - started
         for node in cluster.replicas:
-            cluster.stop_replication(node)
+            stop_replication(cluster, node)
         desk.gate.topology()
         error = desk.error_of(READ.format(mark="stopped"))
         assert isinstance(error, NoFitNodeError) and error.exit_code == 8
         assert sum("replication is not running" in line for line in error.evidence) == 2
         assert times_sent(cluster, "mark stopped") == 0
-        cluster.start_replication(stopped)
+        start_replication(cluster, stopped)
         seconds, _, shown = desk.seconds_until("SELECT @@port")
         assert shown.table == [(stopped.port,)]
         told(error, sent=0, seconds=max(seconds, noticed))
@@ -359,7 +360,7 @@ def test_a_primary_that_is_cut_off_takes_no_change_and_another_does(cluster, pro
         proxies["primary"].go_deaf()
         error = desk.error_of(CHANGE.format(mark=mark))
         assert error.exit_code == 8 and times_sent(cluster, f"mark {mark}") == 0
-        cluster.promote(cluster.replicas[0])
+        promote(cluster, cluster.replicas[0])
         seconds, errors, shown = desk.seconds_until(CHANGE.format(mark=mark))
         assert shown.where == "replica-1" and times_sent(cluster, f"mark {mark}") == 1
         told(error, sent=0, seconds=seconds)
@@ -380,7 +381,7 @@ def test_a_primary_that_is_cut_off_under_a_change_leaves_it_unknown(cluster, pro
         assert isinstance(error, OutcomeUnknownError)
         # The watchdog gets no answer either, and does not wait for the deadline to say so.
         assert time.monotonic() - started < desk.gate.status().limits.run_seconds
-        cluster.promote(cluster.replicas[0])
+        promote(cluster, cluster.replicas[0])
         seconds, errors, shown = desk.seconds_until(CHANGE.format(mark="aftercut"))
         assert shown.where == "replica-1" and times_sent(cluster, "mark aftercut") == 1
         told(error, sent=1, seconds=seconds)

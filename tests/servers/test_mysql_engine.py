@@ -45,6 +45,7 @@ from tests.harness.talking import (
     write,
 )
 from safeconsole.mysql.engine import open_engine
+from tests.harness.clusters import promote, stop_replication
 
 ROOT = Path(__file__).parents[2]
 REPLICA, PRIMARY = NodeName("replica-1"), NodeName("primary")
@@ -729,7 +730,7 @@ def test_a_replica_that_takes_writes_now_is_sent_nothing(private_cluster):
     engine = engine_of(cluster)
     connection = engine.connect(REPLICA, Account.READ, schema="shop")
     assert read(connection, "SELECT 1") == [(1,)]
-    cluster.promote(cluster.replicas[0])
+    promote(cluster, cluster.replicas[0])
     with pytest.raises(RefusedError, match="no longer a replica"):
         read(connection, "SELECT 1")
     roles = {reading.node: reading.role for reading in engine.topology()}
@@ -742,7 +743,7 @@ def test_an_elevated_statement_is_not_sent_after_a_failover(private_cluster):
     engine = engine_of(cluster)
     connection = engine.connect(PRIMARY, Account.ELEVATED, schema="shop")
     permit = elevated(connection, write("UPDATE orders SET status = 'late' WHERE id = 1"))
-    cluster.promote(cluster.replicas[0])
+    promote(cluster, cluster.replicas[0])
     with pytest.raises(RefusedError, match="is not the primary any more"):
         run(connection, permit)
     assert connection.broken
@@ -753,7 +754,7 @@ def test_an_elevated_statement_is_not_sent_after_a_failover(private_cluster):
 def test_a_replica_that_stopped_is_one_with_unknown_lag(private_cluster):
     cluster = private_cluster("mysql", replicas=1)
     engine = engine_of(cluster)
-    cluster.stop_replication(cluster.replicas[0])
+    stop_replication(cluster, cluster.replicas[0])
     reading = next(reading for reading in engine.topology() if reading.node == "replica-1")
     engine.close()
     assert (reading.role, reading.replicating, reading.lag_seconds) == (Role.REPLICA, False, None)

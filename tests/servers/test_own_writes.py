@@ -6,6 +6,7 @@ import pytest
 
 from tests.harness.desk import seated
 from tests.harness.talking import SOON_SECONDS, engine_of, wait_for
+from tests.harness.clusters import kill
 
 CHANGE = "UPDATE orders SET status = 'mine' WHERE id = 7"
 READ = "SELECT status FROM orders WHERE id = 7"
@@ -54,7 +55,7 @@ def test_a_server_that_tells_nonsense_has_no_position(private_cluster, tmp_path,
         assert not engine.has_reached("replica-1", wrong, within_seconds=0.1)
     # What was refused left the connection whole.
     assert engine.has_reached("replica-1", position, within_seconds=0.5)
-    cluster.kill(cluster.replicas[0])
+    kill(cluster.replicas[0])
     assert engine.position("replica-1") == ""
     assert not engine.has_reached("replica-1", position, within_seconds=0.1)
     engine.close()

@@ -16,6 +16,7 @@ import time
 import pytest
 
 from safeconsole.errors import DeniedError, NoFitNodeError, OutcomeUnknownError, RefusedError, ServerError, StoppedError
+from tests.harness.clusters import kill, promote
 from tests.harness.desk import seated
 from tests.harness.talking import SOON_SECONDS, wait_for
 
@@ -279,13 +280,13 @@ def test_a_primary_that_dies_under_it_leaves_no_doubt_and_nothing(breakable, tmp
         desk.gate.elevate(reason="incident 7")
         desk.run("BEGIN")
         desk.run(CHANGE.format(what="lost"))
-        breakable.kill(breakable.primary)
+        kill(breakable.primary)
         error = desk.error_of("COMMIT")
         assert not isinstance(error, OutcomeUnknownError), error.message
         assert isinstance(error, (NoFitNodeError, DeniedError, RefusedError))
         assert "COMMIT was never sent" in desk.gate.take_told()[0]
         assert desk.gate.status().elevated_seconds == 0
-        breakable.promote(breakable.replicas[0])
+        promote(breakable, breakable.replicas[0])
         assert status_of(breakable, breakable.replicas[0]) == before
         # Nothing goes on in what was lost.
         desk.gate.elevate(reason="incident 7")
@@ -303,7 +304,7 @@ def test_a_failover_under_it_undoes_it(breakable, tmp_path):
         desk.gate.elevate(reason="incident 7")
         desk.run("BEGIN")
         desk.run(CHANGE.format(what="lost"))
-        breakable.promote(breakable.replicas[0])
+        promote(breakable, breakable.replicas[0])
         error = desk.error_of("COMMIT")
         assert isinstance(error, RefusedError)
         assert "was rolled back" in desk.gate.take_told()[0]

@@ -18,9 +18,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from safeconsole.demo.binaries import FLAVOURS, Flavour, exclusive, provide_server
-from safeconsole.demo.cluster import RunningCluster, RunningNode, has_ended
+from safeconsole.demo.cluster import RunningCluster, RunningNode
 from safeconsole.demo.daemon import ServerStartError
 from safeconsole.demo.servers import start_cluster
+from tests.harness.clusters import has_ended
 
 _START_SECONDS = 300.0
 _POLL_SECONDS = 0.1
@@ -106,7 +107,7 @@ def _end(*_: object) -> NoReturn:
 
 def main(arguments: Sequence[str]) -> int:
     """Keep one cluster until the watched process ends; return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m safeconsole.demo.keeper")
+    parser = argparse.ArgumentParser(prog="python -m tests.harness.keeper")
     parser.add_argument("flavour", choices=FLAVOURS)
     parser.add_argument("directory", type=Path)
     parser.add_argument("while_pid", type=int)
