@@ -412,10 +412,10 @@ def why_left_out(statement: Statement, literals: LiteralRules) -> str:
         return "it shows what accounts log in with"
     if any((table.schema or "").casefold() == _ACCOUNT_SCHEMA for table in statement.tables):
         return "it reads the accounts' own tables"
-    if may_hold_secret(statement.text):
-        return "it is about a secret"
     if Effect.UNKNOWN in statement.effects or not statement.tables_known:
         return "nobody knows what it shows"
+    if may_hold_secret(statement.text):
+        return "it is about a secret"
     if not literals.keeps_rows_of(statement):
         return "the policy keeps values of its tables out"
     return ""

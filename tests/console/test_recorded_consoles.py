@@ -75,14 +75,19 @@ def sit(config, face, *entries):
             at = len(terminal.shown)
             os.write(ours, entry.encode() + b"\r")
             terminal.wait(lambda shown, at=at: READS in shown[at:])
-        os.write(ours, b"\x04")
-        terminal.wait(lambda _: process.poll() is not None)
+        terminal.wait(lambda _: process.poll() is not None or leave(ours))
     finally:
         process.kill()
         process.wait()
         os.close(ours)
     assert process.returncode == 0, plain(terminal.shown)
     return plain(terminal.shown)
+
+
+def leave(terminal):
+    """Press Ctrl-D; again and again, since the terminal itself takes one that is pressed between two prompts."""
+    with contextlib.suppress(OSError):
+        os.write(terminal, b"\x04")
 
 
 class Terminal:
