@@ -16,10 +16,6 @@ from pymysql.cursors import Cursor
 from safeconsole.demo.accounts import REPLICATION_ACCOUNT
 from safeconsole.demo.binaries import Flavour
 
-# --------------------------------------------------------------------------------------------------------------------
-# The words in which each flavour is told to replicate, and asked how far it is.
-
-
 # Quoted: the driver is generic for type checkers only.
 Dba: TypeAlias = "Connection[Cursor]"
 
@@ -67,12 +63,6 @@ def has_reached(replica: Dba, flavour: Flavour, goal: str, *, seconds: float) ->
     return ask(replica, f"SELECT {function}(%s, %s)", (goal, seconds)) == 0
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# A cluster that is up, as its DBA sees it: connect, wait, stop copying, kill, promote.
-#
-# Nothing here starts a server, so a process may look after a cluster another one started.
-
-
 Role = Literal["primary", "replica"]
 
 _CATCH_UP_SECONDS = 30.0
@@ -110,7 +100,7 @@ class RunningCluster:
 
     Attributes:
         flavour: which family member all its nodes are.
-        nodes: the primary first as started; roles change with `promote`.
+        nodes: the primary first as started.
         accounts: password of each account, the same on every node.
     """
 
