@@ -19,7 +19,7 @@ from safeconsole.config.loading import governed_clusters, journal_directory, loa
 from safeconsole.config.secrets import VARIABLE_PREFIX
 from safeconsole.config.settings import ClusterSettings, NoticeSettings, Settings
 from safeconsole.errors import AuditUnavailableError, ConfigurationError, RefusedError
-from safeconsole.output.cells import safe
+from safeconsole.output.text import safe
 from safeconsole.sqltext.vocabulary import Flavour
 
 if TYPE_CHECKING:

@@ -10,9 +10,8 @@ from safeconsole.approvals.requests import ApprovalRequest, request_from_code
 from safeconsole.cli.application import Application
 from safeconsole.cli.rows import format_option, write_rows
 from safeconsole.errors import ConfigurationError, RefusedError
-from safeconsole.output.cells import clock_text, safe, until_text
 from safeconsole.output.evidence import Lines, block_text, split_label
-from safeconsole.output.style import look_of
+from safeconsole.output.text import clock_text, look_of, safe, until_text
 
 COLUMNS = ("code", "person", "agent", "host", "cluster", "node", "scope", "reason", "ticket", "until", "what")
 

@@ -16,8 +16,7 @@ from safeconsole.cli.audit_review import rejudge_command, review_command
 from safeconsole.cli.rows import format_option, write_rows
 from safeconsole.cluster.engine import Row
 from safeconsole.errors import ConfigurationError
-from safeconsole.output.cells import safe
-from safeconsole.output.style import FORMATS
+from safeconsole.output.text import FORMATS, safe
 
 DOES_NOT_HOLD = 1
 """Exit code of `audit verify` when something does not hold."""

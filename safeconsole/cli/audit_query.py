@@ -14,7 +14,7 @@ from safeconsole.audit.search import OUTCOMES, VERDICTS, Archive, found, moment_
 from safeconsole.audit.story import StatementStory
 from safeconsole.cli.rows import write_rows
 from safeconsole.errors import ConfigurationError
-from safeconsole.output.cells import safe
+from safeconsole.output.text import safe
 
 # --------------------------------------------------------------------------------------------------------------------
 # The options by which `audit search` and `audit export` say which statements are meant.

@@ -27,7 +27,7 @@ from safeconsole.cli.policy import PolicySource
 from safeconsole.cli.rows import format_option, write_rows
 from safeconsole.cluster.engine import Row
 from safeconsole.errors import ConfigurationError
-from safeconsole.output.cells import safe
+from safeconsole.output.text import safe
 from safeconsole.policy.policy import Policy
 
 # --------------------------------------------------------------------------------------------------------------------

@@ -38,11 +38,10 @@ from safeconsole.cli.rows import write_rows
 from safeconsole.config.settings import LeftoverSettings
 from safeconsole.errors import ConfigurationError, SafeConsoleError, ServerError
 from safeconsole.fleet.asking import clusters_named
-from safeconsole.output.cells import counted, safe, size_text
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.presenting import Screen, screen_of
 from safeconsole.output.progress import JobProgress
-from safeconsole.output.style import FORMATS, in_words
+from safeconsole.output.text import FORMATS, counted, in_words, safe, size_text
 
 # --------------------------------------------------------------------------------------------------------------------
 # What can be asked of a capacity report: the options, and their values as one.

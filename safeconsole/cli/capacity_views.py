@@ -13,9 +13,8 @@ from safeconsole.capacity.reports import Growth, Report
 from safeconsole.capacity.sizes import SchemaSize, TableSize
 from safeconsole.capacity.tablespaces import Verified
 from safeconsole.cluster.engine import Row
-from safeconsole.output.cells import counted, size_text
 from safeconsole.output.charts import Bar, Branch, Leaf, bars_text, treemap_page
-from safeconsole.output.style import Look, in_words
+from safeconsole.output.text import Look, counted, in_words, size_text
 
 MOST_LEAVES = 1_000
 """Tables drawn one by one in a treemap; the rest of each schema is one box."""

@@ -17,7 +17,7 @@ from safeconsole.cli.rows import write_rows
 from safeconsole.cli.sql import read_script
 from safeconsole.errors import ConfigurationError
 from safeconsole.output.confirming import NoTerminal
-from safeconsole.output.style import FORMATS
+from safeconsole.output.text import FORMATS
 from safeconsole.policy.decision import Considered, Decision, Facts, addressed, judged_as_asked, with_disagreement
 from safeconsole.policy.explanation import facts_behind, limit_origins
 from safeconsole.policy.facts import statement_facts

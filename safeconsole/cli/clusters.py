@@ -17,7 +17,7 @@ from safeconsole.dialects.grants import grant_statements
 from safeconsole.doctor.checks import Check, CheckResult, examine
 from safeconsole.errors import ConfigurationError, NoFitNodeError
 from safeconsole.output.confirming import NoTerminal
-from safeconsole.output.style import look_of
+from safeconsole.output.text import look_of
 from safeconsole.output.topology import TOPOLOGY_COLUMNS, topology_rows, topology_text
 from safeconsole.policy.readings import unfit_reasons
 from safeconsole.sqltext.vocabulary import Account, Flavour, Role

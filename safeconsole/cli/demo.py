@@ -15,7 +15,7 @@ from safeconsole.cli.application import Application, Door, Stage
 from safeconsole.cli.sql import ask_on_terminal, open_console, run_scripts
 from safeconsole.errors import SafeConsoleError
 from safeconsole.output.confirming import NoTerminal
-from safeconsole.output.style import FORMATS
+from safeconsole.output.text import FORMATS
 
 # --------------------------------------------------------------------------------------------------------------------
 # The scripted tour of the demo: every step is a real command line, run down the same road as any other.

@@ -26,13 +26,12 @@ from safeconsole.cli.sql import limit_options, limits_of, read_script
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.errors import ConfigurationError
 from safeconsole.fleet.asking import AT_ONCE, ClusterOutcome, Underway, clusters_named, over_clusters
-from safeconsole.output.cells import counted
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.evidence import error_text
 from safeconsole.output.formats import TEXT_FORMATS, RowWriter, writer_for
 from safeconsole.output.presenting import Screen, screen_of
 from safeconsole.output.progress import JobProgress
-from safeconsole.output.style import in_words
+from safeconsole.output.text import counted, in_words
 from safeconsole.policy.decision import Considered
 from safeconsole.policy.watchdog import Sample
 

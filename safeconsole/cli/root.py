@@ -13,7 +13,7 @@ import click
 from safeconsole import __version__
 from safeconsole.cli.application import Application
 from safeconsole.errors import SafeConsoleError
-from safeconsole.output.style import forgive_encoding, look_of
+from safeconsole.output.text import forgive_encoding, look_of
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem

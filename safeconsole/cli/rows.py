@@ -9,9 +9,8 @@ from collections.abc import Iterable, Sequence
 import click
 
 from safeconsole.cluster.engine import Column, Row
-from safeconsole.output.cells import safe
 from safeconsole.output.formats import render, writer_for
-from safeconsole.output.style import FORMATS, look_of
+from safeconsole.output.text import FORMATS, look_of, safe
 
 _WHOLE_FORMATS = frozenset({"table", "vertical", "markdown"})
 """Formats for a person: small, and measured as a whole."""

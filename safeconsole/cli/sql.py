@@ -13,8 +13,7 @@ import click
 from safeconsole.cli.application import Application, Door, OpenSession
 from safeconsole.cli.help import CLUSTER
 from safeconsole.errors import ConfigurationError, DeniedError, RefusedError
-from safeconsole.output.cells import size_of
-from safeconsole.output.style import FORMATS, is_production, look_of
+from safeconsole.output.text import FORMATS, is_production, look_of, size_of
 
 # --------------------------------------------------------------------------------------------------------------------
 # The first prompt, drawn before what a prompt needs is imported.

@@ -38,8 +38,8 @@ from safeconsole.console.prompt import (
 from safeconsole.console.running import run_text
 from safeconsole.console.state import After, ConsoleState, Services, Streams
 from safeconsole.errors import SafeConsoleError
-from safeconsole.output.cells import safe
 from safeconsole.output.taping import Tape
+from safeconsole.output.text import safe
 from safeconsole.session.gate import Status
 from safeconsole.sqltext.lexer import LexicalRules
 

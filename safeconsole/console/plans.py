@@ -13,8 +13,8 @@ from safeconsole.console.running import run_statement
 from safeconsole.console.state import ConsoleState
 from safeconsole.dialects.queries import explain_sql
 from safeconsole.errors import ConfigurationError
-from safeconsole.output.cells import counted, safe
 from safeconsole.output.formats import render
+from safeconsole.output.text import counted, safe
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Flavour
 

@@ -10,8 +10,7 @@ from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding.vi_state import InputMode
 from prompt_toolkit.styles import Style
 
-from safeconsole.output.cells import clipped, clock_text, counted, safe, size_text, width_of
-from safeconsole.output.style import is_production
+from safeconsole.output.text import clipped, clock_text, counted, is_production, safe, size_text, width_of
 from safeconsole.policy.decision import Decision
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.readings import route_of

@@ -20,11 +20,10 @@ from safeconsole.console.running import run_statement, show_statement
 from safeconsole.console.state import ConsoleState
 from safeconsole.dialects import queries
 from safeconsole.errors import ConfigurationError
-from safeconsole.output.cells import safe, shown, size_text
 from safeconsole.output.evidence import one_line
 from safeconsole.output.formats import render
 from safeconsole.output.presenting import ResultStyle, StreamPresenter
-from safeconsole.output.style import PLAIN
+from safeconsole.output.text import PLAIN, safe, shown, size_text
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Flavour
 

@@ -15,11 +15,10 @@ from msgspec.structs import replace
 from safeconsole.console.shaping import Reshape, Shaped
 from safeconsole.console.state import ConsoleState
 from safeconsole.errors import ConfigurationError, SafeConsoleError, ServerError, StoppedError
-from safeconsole.output.cells import counted, safe
 from safeconsole.output.confirming import YES
 from safeconsole.output.evidence import one_line
 from safeconsole.output.presenting import Screen
-from safeconsole.output.style import PLAIN
+from safeconsole.output.text import PLAIN, counted, safe
 from safeconsole.session.gate import Status
 from safeconsole.session.protocols import Presenter
 from safeconsole.session.visit import Plea

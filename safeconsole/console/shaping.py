@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from safeconsole.audit.record import Ended, Record
 from safeconsole.cluster.engine import Column, Row
-from safeconsole.output.cells import clipped, safe, size_text, width_of
+from safeconsole.output.text import clipped, safe, size_text, width_of
 from safeconsole.policy.decision import Considered
 from safeconsole.policy.watchdog import Sample
 from safeconsole.session.protocols import Presenter

@@ -12,11 +12,10 @@ import msgspec
 from safeconsole.console.names import SchemaNames
 from safeconsole.console.opening import Opening
 from safeconsole.errors import DeniedError, RefusedError, SafeConsoleError
-from safeconsole.output.cells import clock_text
 from safeconsole.output.evidence import error_text
 from safeconsole.output.presenting import ResultStyle, Screen, StreamPresenter, screen_of
-from safeconsole.output.style import in_words
 from safeconsole.output.taping import Tape
+from safeconsole.output.text import clock_text, in_words
 from safeconsole.policy.decision import Decision
 from safeconsole.session.gate import Gate, Status
 from safeconsole.sqltext.lexer import LexicalRules

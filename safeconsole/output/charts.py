@@ -8,8 +8,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from safeconsole.output.cells import clipped, padded, safe, size_text, width_of
-from safeconsole.output.style import Look, in_words
+from safeconsole.output.text import Look, clipped, in_words, padded, safe, size_text, width_of
 
 # --------------------------------------------------------------------------------------------------------------------
 # Sizes as bars: one line each, two tones for what a size is made of, to the width of the terminal.

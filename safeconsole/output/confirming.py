@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import TextIO
 
 from safeconsole.approvals.requests import ApprovalRequest
-from safeconsole.output.cells import clock_text, safe, until_text
 from safeconsole.output.evidence import (
     SHOWN_STATEMENT,
     Lines,
@@ -18,7 +17,7 @@ from safeconsole.output.evidence import (
     one_line,
     split_label,
 )
-from safeconsole.output.style import PLAIN, Look
+from safeconsole.output.text import PLAIN, Look, clock_text, safe, until_text
 from safeconsole.policy.decision import Considered, ElevationRequest, Scope
 from safeconsole.sqltext.redaction import may_hold_secret
 from safeconsole.sqltext.statement import Statement

@@ -1,21 +1,20 @@
-"""Errors, evidence and explanations as a person reads them."""
+"""Errors, evidence and explanations for a person: plain lines, or panels and trees on a decorated terminal."""
 
 from __future__ import annotations
 
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 from safeconsole.errors import DeniedError, OutcomeUnknownError, RefusedError, SafeConsoleError
-from safeconsole.output.cells import clipped, safe
-from safeconsole.output.style import PLAIN, Look
+from safeconsole.output.text import PLAIN, Look, clipped, safe
 from safeconsole.policy.decision import Considered
 from safeconsole.policy.explanation import explanation_of
 from safeconsole.policy.policy import Policy
 from safeconsole.sqltext.vocabulary import Verdict
 
-# --------------------------------------------------------------------------------------------------------------------
-# What a person is shown when the answer is not a plain yes: the message, the facts, the rule, the way out.
-#
-# Plain text first: it is what stands on stderr beside an exit code. A decorated terminal gets the same lines in a
-# panel.
-
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 SHOWN_STATEMENT = 300
 """Characters of a statement shown as evidence; the journal holds it whole."""
@@ -92,9 +91,6 @@ def error_text(error: SafeConsoleError, look: Look = PLAIN, *, next_step: str = 
 def block_text(title: str, lines: Lines, look: Look = PLAIN, *, style: str = "") -> str:
     """Return a title and labelled lines as text that ends with a newline, in a panel where the look allows one."""
     if look.decorated and lines:
-        # Imported here: a pipe and a plain terminal never need it.
-        from safeconsole.output.panels import panel_text  # noqa: PLC0415
-
         return panel_text(title, lines, look, style=style)
     return "".join([f"{title}\n", *(f"  {label}: {text}\n" if label else f"  {text}\n" for label, text in lines)])
 
@@ -117,13 +113,80 @@ def _what_became_of_it(error: SafeConsoleError) -> str:
     return "not run: " if type(error) is RefusedError else ""
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Everything behind one decision: the evidence, the rules that matched, their facts, and who set each limit.
-
-
 def explanation_text(considered: Considered, policy: Policy, look: Look = PLAIN) -> str:
     """Return a decision explained, as text that ends with a newline, in a panel where the look allows one."""
     # The explanation names every limit, where the evidence names those that are not the policy's.
     evidence = tuple(line for line in evidence_lines(considered) if line[0] not in {"limits", "sensors"})
     reasons = tuple(split_label(safe(line)) for line in explanation_of(considered, policy))
     return block_text(title_of(considered), (*evidence, *reasons), look, style=style_of(considered))
+
+
+PANEL_COLUMNS = 100
+"""Panels are not drawn wider than this: long lines are hard to read under stress."""
+
+FRAME_COLUMNS = 6
+"""What corners and the spaces around a title take of a panel's upper edge."""
+
+
+def panel_text(title: str, lines: Sequence[tuple[str, str]], look: Look, *, style: str) -> str:
+    """Return a framed panel of labelled lines that ends with a newline; a title too long for the frame stands in it."""
+    # Imported here, as in the next two: a pipe and a plain terminal never need it, and it takes long.
+    from rich import box  # noqa: PLC0415
+    from rich.console import Group  # noqa: PLC0415
+    from rich.panel import Panel  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+    from rich.text import Text  # noqa: PLC0415
+
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim", no_wrap=True, justify="right")
+    grid.add_column(overflow="fold")
+    for label, text in lines:
+        # Text, never markup: brackets in data must not become styles.
+        strong = "bold" if label in {"instead", "or"} else ""
+        grid.add_row(Text(label), Text(text, style=strong))
+    width = min(look.columns, PANEL_COLUMNS)
+    heading = Text(title, style="bold")
+    fits = "\n" not in title and heading.cell_len <= width - FRAME_COLUMNS
+    frame = Panel(
+        grid if fits else Group(heading, grid),
+        title=heading if fits else None,
+        title_align="left",
+        border_style=style,
+        box=box.ROUNDED,
+        width=width,
+    )
+    return _drawn(frame, look)
+
+
+def tree_text(title: str, branches: Sequence[tuple[str, str, Sequence[str]]], look: Look) -> str:
+    """
+    Return a tree of one level that ends with a newline.
+
+    Args:
+        branches: a branch's heading, its style, and its leaves.
+    """
+    from rich.text import Text  # noqa: PLC0415
+    from rich.tree import Tree  # noqa: PLC0415
+
+    tree = Tree(Text(title, style="bold"), guide_style="dim")
+    for heading, style, leaves in branches:
+        branch = tree.add(Text(heading, style=style))
+        for leaf in leaves:
+            branch.add(Text(leaf))
+    return _drawn(tree, look)
+
+
+def _drawn(renderable: RenderableType, look: Look) -> str:
+    from rich.console import Console  # noqa: PLC0415
+
+    stream = io.StringIO()
+    console = Console(
+        file=stream,
+        width=look.columns,
+        force_terminal=True,
+        color_system="standard",
+        legacy_windows=False,
+        highlight=False,
+    )
+    console.print(renderable)
+    return stream.getvalue()

@@ -14,10 +14,20 @@ from msgspec.structs import replace
 
 from safeconsole.audit.record import Ended, Record
 from safeconsole.cluster.engine import Column, Row
-from safeconsole.output.cells import clipped, counted, safe, size_text, span_text
 from safeconsole.output.formats import TEXT_FORMATS, RowWriter, writer_for
 from safeconsole.output.progress import QUIET_SECONDS, StatusLine, status_text
-from safeconsole.output.style import PLAIN, Look, forgive_encoding, in_words, look_of
+from safeconsole.output.text import (
+    PLAIN,
+    Look,
+    clipped,
+    counted,
+    forgive_encoding,
+    in_words,
+    look_of,
+    safe,
+    size_text,
+    span_text,
+)
 from safeconsole.policy.decision import Considered
 from safeconsole.policy.watchdog import Sample
 from safeconsole.sqltext.vocabulary import OutcomeKind

@@ -8,8 +8,7 @@ from typing import TextIO
 
 import msgspec
 
-from safeconsole.output.cells import clipped, clock_text, counted, safe, size_text, width_of
-from safeconsole.output.style import Look
+from safeconsole.output.text import Look, clipped, clock_text, counted, safe, size_text, width_of
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.watchdog import Sample
 

@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from safeconsole.cluster.engine import Column, Row
-from safeconsole.output.cells import padded, safe, safe_lines, shown, width_of
-from safeconsole.output.json import coloured, is_document, pretty
-from safeconsole.output.style import Look
+from safeconsole.output.formats import coloured, is_document, pretty
+from safeconsole.output.text import Look, padded, safe, safe_lines, shown, width_of
 
 # --------------------------------------------------------------------------------------------------------------------
 # A geometry as people write it: the server's own form is a number of the reference system, then well-known binary.

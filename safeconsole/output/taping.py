@@ -14,7 +14,7 @@ from typing import Any, TextIO, cast
 
 from safeconsole.audit.record import why_left_out
 from safeconsole.audit.recording import TerminalRecording
-from safeconsole.output.style import forgive_encoding
+from safeconsole.output.text import forgive_encoding
 from safeconsole.sqltext.literal_rules import LiteralRules
 from safeconsole.sqltext.statement import Statement
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from safeconsole.cluster.engine import Column, Row
-from safeconsole.output.cells import safe, size_text
+from safeconsole.output.evidence import tree_text
 from safeconsole.output.formats import render
-from safeconsole.output.style import PLAIN, Look
+from safeconsole.output.text import PLAIN, Look, safe, size_text
 from safeconsole.policy.readings import Gates, Reading, unfit_reasons
 from safeconsole.sqltext.vocabulary import Role
 
@@ -43,9 +43,6 @@ def topology_text(cluster: str, readings: Iterable[Reading], gates: Gates, look:
     """Return the nodes as a tree on a decorated terminal, else as a plain table with the reasons below it."""
     ordered = _ordered(readings)
     if look.decorated:
-        # Imported here: a pipe and a plain terminal never need it.
-        from safeconsole.output.panels import tree_text  # noqa: PLC0415
-
         branches = [(_heading(reading, gates), _style(reading, gates), _leaves(reading, gates)) for reading in ordered]
         return tree_text(safe(cluster), branches, look)
     rows = [

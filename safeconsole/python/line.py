@@ -15,10 +15,10 @@ import msgspec
 from safeconsole.audit.record import Ended, Record
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.errors import DeniedError, RefusedError, ServerError, StoppedError
-from safeconsole.output.cells import clipped, clock_text, safe
 from safeconsole.output.presenting import Screen
 from safeconsole.output.progress import QUIET_SECONDS, StatusLine, status_text
 from safeconsole.output.taping import Tape
+from safeconsole.output.text import clipped, clock_text, safe
 from safeconsole.policy.decision import Considered, Grant
 from safeconsole.policy.watchdog import Sample
 from safeconsole.python.audit_hook import marked

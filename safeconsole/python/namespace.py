@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from safeconsole.errors import RefusedError
-from safeconsole.output.cells import clock_text, counted, safe
 from safeconsole.output.evidence import explanation_text
+from safeconsole.output.text import clock_text, counted, safe
 from safeconsole.output.topology import topology_text
 from safeconsole.python.audit_hook import marked
 from safeconsole.python.database import DbApiConnection

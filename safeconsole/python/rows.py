@@ -8,9 +8,8 @@ from typing import Any, overload
 
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.errors import ConfigurationError
-from safeconsole.output.cells import counted, safe, span_text
 from safeconsole.output.formats import render
-from safeconsole.output.style import Look
+from safeconsole.output.text import Look, counted, safe, span_text
 
 SHOWN_ROWS = 50
 """Rows that a result prints; it holds all of them."""

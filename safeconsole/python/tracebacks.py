@@ -9,9 +9,8 @@ from types import TracebackType
 
 import safeconsole
 from safeconsole.errors import SafeConsoleError
-from safeconsole.output.cells import safe, safe_lines
 from safeconsole.output.evidence import error_text
-from safeconsole.output.style import PLAIN, Look
+from safeconsole.output.text import PLAIN, Look, safe, safe_lines
 
 _OURS = os.path.dirname(os.path.abspath(safeconsole.__file__)) + os.sep  # noqa: PTH100, PTH120 (compared with strings)
 _LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from safeconsole.audit.record import Sampled
-from safeconsole.output.cells import safe, safe_lines
+from safeconsole.output.text import safe, safe_lines
 
 # --------------------------------------------------------------------------------------------------------------------
 # HTML in which text can only be text: whatever is not made by `tag` is escaped.

@@ -16,7 +16,7 @@ from safeconsole.cli.capacity import capacity_command
 from safeconsole.cli.application import Door
 from safeconsole.cli.capacity import Work
 from safeconsole.output.confirming import NoTerminal
-from safeconsole.output.style import FORMATS
+from safeconsole.output.text import FORMATS
 from safeconsole.output.presenting import Screen
 from safeconsole.errors import ConfigurationError
 

@@ -15,7 +15,7 @@ from safeconsole.demo.stage import staged
 from safeconsole.fleet.asking import ClusterOutcome, clusters_named, over_clusters
 from safeconsole.fleet.asking import Underway
 from safeconsole.cli.fleet import tell_members
-from safeconsole.output.style import Look
+from safeconsole.output.text import Look
 from safeconsole.output.presenting import Screen
 from safeconsole.app import run
 from safeconsole.fleet import asking as fleet_module

@@ -9,9 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from safeconsole.output.charts import Bar, bars_text
-from safeconsole.output.cells import width_of
+from safeconsole.output.text import width_of
 from safeconsole.output.progress import JobProgress
-from safeconsole.output.style import PLAIN, Look
+from safeconsole.output.text import PLAIN, Look
 from safeconsole.output.charts import Area, Branch, Leaf, squarified, treemap_page
 
 DECORATED = Look(terminal=True, decorated=True, columns=80)

@@ -13,7 +13,7 @@ from safeconsole.errors import StoppedError
 from safeconsole.policy.limits import Limits
 from safeconsole.console.console import INTERRUPTED
 from safeconsole.console.running import paged
-from safeconsole.output.style import Look
+from safeconsole.output.text import Look
 from safeconsole.output.presenting import Screen
 
 ROWS = [{"id": 1, "status": "new"}, {"id": 2, "status": None}]

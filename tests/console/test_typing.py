@@ -26,7 +26,7 @@ from safeconsole.console.names import ASSUMED, KnownRules
 from safeconsole.console.prompt import JUDGED_CHARACTERS, LiveVerdict, Preview
 from safeconsole.console.prompt import prompt_parts, status_text, toolbar_parts, vi_mode_text
 from safeconsole.console.input import ReadSuggest
-from safeconsole.output.cells import width_of
+from safeconsole.output.text import width_of
 
 MYSQL = LexicalRules(flavour=Flavour.MYSQL)
 

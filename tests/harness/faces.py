@@ -10,7 +10,7 @@ from safeconsole.policy.limits import Limits
 from safeconsole.policy.readings import Identity
 from safeconsole.sqltext.statement import Estimate, Statement
 from safeconsole.sqltext.vocabulary import Effect, NodeName, Route, Verdict
-from safeconsole.output.style import Look
+from safeconsole.output.text import Look
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
 DECORATED = Look(terminal=True, decorated=True, columns=80)

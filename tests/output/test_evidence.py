@@ -2,8 +2,8 @@ import re
 
 import pytest
 
-from safeconsole.output.panels import panel_text
-from safeconsole.output.style import Look
+from safeconsole.output.evidence import panel_text
+from safeconsole.output.text import Look
 
 from safeconsole.errors import (
     DeniedError,

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from safeconsole.cluster.engine import Column
 from safeconsole.output.formats import render, writer_for
-from safeconsole.output.style import FORMATS
-from safeconsole.output.json import unique_names
-from safeconsole.output.style import PLAIN, Look
+from safeconsole.output.text import FORMATS
+from safeconsole.output.formats import unique_names
+from safeconsole.output.text import PLAIN, Look
 
 COLUMNS = (
     Column(name="id", numeric=True),

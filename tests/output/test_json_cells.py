@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from safeconsole.cluster.engine import Column
 from safeconsole.output.formats import writer_for
 from safeconsole.output.tables import SHOWN_CHARACTERS, geometry_text
-from safeconsole.output.json import coloured, is_document, pretty
-from safeconsole.output.style import Look
+from safeconsole.output.formats import coloured, is_document, pretty
+from safeconsole.output.text import Look
 
 COLOUR = re.compile(r"\x1b\[\d+m")
 documents = st.recursive(

@@ -7,7 +7,7 @@ import pytest
 from safeconsole.audit.record import Ended, SessionClosed
 from safeconsole.policy.watchdog import Sample
 from safeconsole.cluster.engine import Column
-from safeconsole.output.style import PLAIN
+from safeconsole.output.text import PLAIN
 from safeconsole.output.presenting import Screen, ResultStyle, StreamPresenter, screen_of
 
 COLUMNS = (Column(name="id", numeric=True), Column(name="name"))

@@ -2,7 +2,7 @@ import pytest
 
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.watchdog import Sample
-from safeconsole.output.cells import clock_text, counted, size_text, span_text
+from safeconsole.output.text import clock_text, counted, size_text, span_text
 from safeconsole.output.progress import status_text
 
 FIRST = Sample(elapsed_seconds=0.2, instance_memory_bytes=1 << 30)

@@ -5,7 +5,7 @@ import pytest
 from safeconsole.policy.readings import Gates, Identity, Reading
 from safeconsole.sqltext.vocabulary import NodeName, Role
 from safeconsole.output.formats import render
-from safeconsole.output.style import Look, look_of
+from safeconsole.output.text import Look, look_of
 from safeconsole.output.topology import TOPOLOGY_COLUMNS, topology_rows, topology_text
 
 READINGS = (

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeconsole.output.style import PLAIN, Look
-from safeconsole.output.style import in_words
+from safeconsole.output.text import PLAIN, Look
+from safeconsole.output.text import in_words
 
 NARROW = Look(terminal=True, columns=30)
 LINE = "the server says: SELECT command denied to user 'console_read'"

@@ -3,7 +3,7 @@
 import io
 
 from safeconsole.python.line import Looping
-from safeconsole.output.style import Look
+from safeconsole.output.text import Look
 from safeconsole.output.presenting import Screen
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeconsole.output.cells import clipped, padded, safe, safe_lines, shown, size_of, text_of, width_of
+from safeconsole.output.text import clipped, padded, safe, safe_lines, shown, size_of, text_of, width_of
 
 
 @pytest.mark.parametrize(
