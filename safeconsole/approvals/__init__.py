@@ -1,1 +1,1 @@
-"""A second person's yes, and notices."""
+"""Approvals by a second person, and notices."""

@@ -1,7 +1,7 @@
-"""Carries requests to a second person and their answers back: by hand, or through a shared directory.
+"""Delivers requests to a second person and their answers back: by hand, or through a shared directory.
 
-Whoever can write to the directory can take a request away or bring an answer, but not make one: answers are
-signed, and this console believes only the keys in its configuration.
+Whoever can write to the directory can remove a request or add an answer, but cannot forge one: answers are signed, and
+the console trusts only the keys in its configuration.
 """
 
 from __future__ import annotations
@@ -37,15 +37,14 @@ Ask = Callable[[str, ApprovalRequest], str]
 """Shows a code and a request to the person who asks, and returns the answer that they paste, "" for none."""
 
 Show = Callable[[str, ApprovalRequest], None]
-"""Shows a code and a request to the person who asks."""
 
 
 class LocalApprovals:
-    """Gets a second person's signed yes for the console on this computer.
+    """Obtains a second person's signed approval on this computer.
 
     Args:
-        ask: used where no directory is configured.
-        waiting: the requests that nobody waits for.
+        ask: used when no directory is configured.
+        waiting: the stored requests of agents.
     """
 
     def __init__(self, settings: ApprovalSettings, *, ask: Ask, show: Show, waiting: WaitingRequests) -> None:
@@ -55,26 +54,24 @@ class LocalApprovals:
         self._waiting = waiting
 
     def expiry(self) -> int:
-        """Seconds since 1970 after which a request made now counts no more."""
+        """Seconds since 1970 at which a request made now expires."""
         return int(time.time() + self._settings.wait_seconds)
 
     def approvers(self, person: str) -> tuple[str, ...]:
-        """Return who could approve what a person asks for, sorted."""
+        """Return who could approve a person's requests, sorted."""
         return tuple(sorted(name for name in self._settings.approvers if name != person))
 
     def earlier(self, request: ApprovalRequest) -> tuple[ApprovalRequest, Approval] | None:
-        """Return an earlier request for the same, and its approval; see `interfaces.SecondPerson`."""
         return self._waiting.earlier(request)
 
     def put_down(self, request: ApprovalRequest) -> Waiting:
-        """Keep a request until it is approved; see `interfaces.SecondPerson`."""
         return self._waiting.put_down(request)
 
     def approve(self, request: ApprovalRequest) -> Approval:
-        """Return an approval that holds for exactly this request.
+        """Return an approval that is valid for exactly this request.
 
         Raises:
-            RefusedError: nobody approved in time, or the answer does not count; the message says why.
+            RefusedError: nobody approved in time, or the answer is invalid; the message says why.
             ConfigurationError: no approver is configured, or the directory cannot be used.
         """
         others = self.approvers(request.person)
@@ -102,7 +99,7 @@ class LocalApprovals:
         return approval
 
     def _from_directory(self, request: ApprovalRequest, code: str) -> str:
-        """Put the request down and wait for its answer; the request is taken away again, the answer stays."""
+        """Store the request, wait for its answer, and remove the request again; the answer stays."""
         asked, answered = paths_of(Path(self._settings.directory), request.id)
         try:
             write_new(asked, code)
@@ -123,11 +120,7 @@ class LocalApprovals:
 
 
 def request_text(code: str, settings: ApprovalSettings) -> str:
-    """Return a request's text: the code itself, or what lies under that name in the shared directory.
-
-    Raises:
-        ConfigurationError: it is neither.
-    """
+    """Return a request's text: the code itself, or the file of that name. Raises ConfigurationError: it is neither."""
     if code.lstrip().startswith(REQUEST_MARK) or not settings.directory:
         return code
     try:
@@ -140,10 +133,9 @@ def request_text(code: str, settings: ApprovalSettings) -> str:
 
 
 def waiting_requests(settings: ApprovalSettings) -> tuple[tuple[str, ApprovalRequest], ...]:
-    """Return the requests in the shared directory that nobody answered yet, each with its name, the oldest first.
+    """Return unanswered requests in the shared directory by name, oldest first.
 
-    Raises:
-        ConfigurationError: there is no shared directory, or it cannot be read.
+    Raises ConfigurationError: there is no shared directory, or it cannot be read.
     """
     if not settings.directory:
         raise ConfigurationError(
@@ -167,7 +159,7 @@ def waiting_requests(settings: ApprovalSettings) -> tuple[tuple[str, ApprovalReq
 
 
 def sign(request: ApprovalRequest, settings: ApprovalSettings, *, approver: str) -> str:
-    """Return an approver's signed answer as text; with a shared directory it is put there too.
+    """Return an approver's signed answer as text, and store it in the shared directory if there is one.
 
     Raises:
         RefusedError: it is the approver's own request, or it has expired.

@@ -1,4 +1,4 @@
-"""A second person who is only got ready when one is asked for: what checks signatures is slow to import."""
+"""Builds `LocalApprovals` when first needed: importing the signature code is slow."""
 
 from __future__ import annotations
 
@@ -11,15 +11,6 @@ from safeconsole.config.settings import ApprovalSettings
 
 
 class LateApprovals:
-    """See `approvals.LocalApprovals`.
-
-    Args:
-        directory: the audit directory.
-        given: an answer that was brought by hand, "" for none.
-        ask: shows a code and a request, and returns what the person pastes.
-        show: shows a code and a request.
-    """
-
     def __init__(
         self,
         directory: Path,

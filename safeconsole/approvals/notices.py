@@ -1,7 +1,7 @@
-"""Delivers notices: webhook, syslog, e-mail. The console never waits for a receiver.
+"""Delivers notices by webhook, syslog and e-mail, without delaying the console.
 
-Each notice lies in a spool, one file a channel, until the channel took it. What is still there when a console
-ends, the next one delivers; a notice may arrive twice, and its elevation's id tells.
+A notice stays in a spool, one file per channel, until the channel accepted it; the next console delivers what is left.
+A notice may arrive twice; its elevation's id identifies it.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ from safeconsole.errors import ConfigurationError
 
 SPOOL = "notices"
 SEND_SECONDS = 5.0
-"""How long one delivery may take to connect, and to be answered."""
+"""Timeout for connecting, and for each answer."""
 
 FIRST_PAUSE_SECONDS = 0.5
 LONGEST_PAUSE_SECONDS = 60.0
 LEAVE_SECONDS = 2.0
-"""How long leaving waits for what is still to be delivered."""
+"""How long leaving the console waits for pending deliveries."""
 
 Channel = Callable[[Notice], None]
-"""Takes one notice, or raises SinkError without a secret in its text."""
+"""Sends one notice, or raises SinkError without a secret in its text."""
 
 
 class LocalNotices:
-    """Sends notices over every configured channel, from a durable spool, in a thread of its own.
+    """Sends notices over every configured channel, from a durable spool, in its own thread.
 
     Args:
         directory: the audit directory; the spool is in it.
@@ -56,7 +56,6 @@ class LocalNotices:
         self._thread: threading.Thread | None = None
 
     def notify(self, notice: Notice) -> None:
-        """Put a notice into the spool and let the thread deliver it; see `interfaces.Notifier`."""
         for name in self._channels:
             try:
                 self._put(name, notice)
@@ -66,7 +65,6 @@ class LocalNotices:
         self._wake.set()
 
     def deliver(self, notice: Notice) -> str:
-        """Deliver one notice over every channel now; see `interfaces.Notifier`."""
         wrong = []
         for name, channel in self._channels.items():
             try:
@@ -76,7 +74,6 @@ class LocalNotices:
         return "; ".join(wrong) if self._channels else "no channel for notices is configured"
 
     def settle(self) -> tuple[str, ...]:
-        """Give what is left a moment, and leave the rest in the spool; see `interfaces.Notifier`."""
         if self._thread is not None:
             self._leaving.set()
             self._wake.set()
@@ -117,7 +114,7 @@ class LocalNotices:
             self._wake.clear()
 
     def _pass(self) -> int:
-        """Try every notice in the spool, in order; a channel in trouble is left for the next pass."""
+        """Send every notice in the spool, in order; a failing channel is left for the next pass."""
         failed: set[str] = set()
         left = 0
         for path in sorted(self._spool.glob("[!.]*")):
@@ -145,11 +142,7 @@ class LocalNotices:
 
 
 def open_notices(directory: Path, settings: NoticeSettings, environ: Mapping[str, str]) -> LocalNotices | None:
-    """Return what sends notices, or None when none is configured.
-
-    Raises:
-        ConfigurationError: an address is none, or the secret is not set.
-    """
+    """Return the notifier, or None without channels. Raises ConfigurationError: an address or secret is missing."""
     channels: dict[str, Channel] = {}
     if settings.webhook:
         channels["webhook"] = _webhook(settings, environ)

@@ -1,4 +1,8 @@
-"""What is asked of a second person and what they answer, and what others are told. Pure."""
+"""Approval requests, signed answers, and notices as values. Pure.
+
+A request says what, where, who, why and until when. The answer is a signature over exactly that, so that it fits no
+other request; only the console that asked accepts it, once.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +15,6 @@ from typing import Protocol
 
 import msgspec
 
-# --------------------------------------------------------------------------------------------------------------------
-# Two persons, without a service: a request that travels as text, and a signed answer that travels back.
-#
 # A request says what, where, who, why and until when. The answer is a signature over exactly that, so that it fits no
 # other request. The console that asked is the only one that takes the answer, once.
 
@@ -21,7 +22,7 @@ import msgspec
 REQUEST_MARK = "sc-request-"
 ANSWER_MARK = "sc-answer-"
 LARGEST_BYTES = 64 * 1024
-"""A request or an answer unpacks to no more than this."""
+"""Maximum size of an unpacked request or answer."""
 
 
 class ApprovalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -35,11 +36,11 @@ class ApprovalRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         scope: "statement" or "break-glass".
         sql: the statement with its literals and without its secrets, "" for a window.
         digest: the statement's digest, "" for a window; statements that differ in literals share it.
-        exact: hexadecimal SHA-256 of the statement exactly as written; "" for a window, and for a statement of which
-            something is hidden in `sql`: an approval of that counts for the console that asked and is not carried.
-        schema: the schema that the session is in, "" for none and for a window.
+        exact: hexadecimal SHA-256 of the exact statement; "" for a window, and for a statement of which something is
+            hidden in `sql`: its approval is valid for the console that asked and is not carried over.
+        schema: the session's schema, "" for none and for a window.
         evidence: what the person who asks was shown, one line each.
-        window_seconds: how long it would hold, > 0.
+        window_seconds: duration, > 0.
         expires_epoch: seconds since 1970, UTC, after which no answer counts.
     """
 
@@ -68,7 +69,7 @@ class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
     Attributes:
         request: `request_hash` of what was approved.
-        approver: who says so, as the configuration names their public key.
+        approver: the name that the configuration gives to their public key.
         key: fingerprint of that key.
         signature: hexadecimal Ed25519 signature over `signed_bytes`.
     """
@@ -80,11 +81,11 @@ class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
-    """A request that lies there until somebody approves it.
+    """A stored request that waits for approval.
 
     Attributes:
-        request: what was asked for, perhaps by an earlier session.
-        by_hand: whether the answer has to be carried back.
+        request: may have been made by an earlier session.
+        by_hand: whether the answer must be carried back by hand.
     """
 
     request: ApprovalRequest
@@ -93,11 +94,11 @@ class Waiting(msgspec.Struct, frozen=True, kw_only=True):
 
 
 OWN_TO_ONE_ASKING = frozenset({"id", "evidence", "expires_epoch"})
-"""What differs between two requests for the same: when it was asked, and what was measured then."""
+"""Fields that differ between two requests for the same: times and measurements."""
 
 
 def asks_the_same(one: ApprovalRequest, other: ApprovalRequest) -> bool:
-    """Whether two requests ask for the same of the same server, for the same person and reason."""
+    """Return whether two requests ask for the same on the same server, for the same person and reason."""
     names = (name for name in ApprovalRequest.__struct_fields__ if name not in OWN_TO_ONE_ASKING)
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
@@ -119,17 +120,17 @@ def answer_code(approval: Approval) -> str:
 
 
 def is_portable(request: ApprovalRequest) -> bool:
-    """Return whether a request can be read again where it arrives; what is longer nobody would read either."""
+    """Return whether a request is small enough to be read where it arrives."""
     return max(len(msgspec.json.encode(request)), len(request_code(request))) < LARGEST_BYTES
 
 
 def request_from_code(code: str) -> ApprovalRequest:
-    """Return the request in a text. Raises ValueError: it holds none."""
+    """Return the request in a text. Raises ValueError: it contains none."""
     return msgspec.json.decode(_unpacked(code, REQUEST_MARK), type=ApprovalRequest)
 
 
 def approval_from_code(code: str) -> Approval:
-    """Return the approval in a text. Raises ValueError: it holds none."""
+    """Return the approval in a text. Raises ValueError: it contains none."""
     return msgspec.json.decode(_unpacked(code, ANSWER_MARK), type=Approval)
 
 
@@ -141,7 +142,7 @@ def objection_to(
     now_epoch: float,
     holds: Callable[[str, str, bytes, str], bool],
 ) -> str:
-    """Return why an approval does not count, or "".
+    """Return why an approval is invalid, or "".
 
     Args:
         request: what this console asked for.
@@ -164,7 +165,7 @@ def objection_to(
 
 
 def any_of(names: tuple[str, ...]) -> str:
-    """Return names as who could do something: `ben`, `one of ann, ben`."""
+    """Return names as alternatives: `ben`, `one of ann, ben`."""
     return names[0] if len(names) == 1 else f"one of {', '.join(names)}"
 
 
@@ -187,12 +188,8 @@ def _unpacked(code: str, mark: str) -> bytes:
     return data
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# What others are told of an elevation, in one line.
-
-
 class Notice(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that became of an elevation.
+    """An event of an elevation.
 
     Attributes:
         what: "asked", "granted", "used", or how it ended.
@@ -201,8 +198,8 @@ class Notice(msgspec.Struct, frozen=True, kw_only=True):
         person, host: who, and from which computer.
         agent: the program that asked for them, or "".
         scope: "statement" or "break-glass".
-        detail: the statement that used it, as the journal holds it; "" otherwise.
-        concerns: login identities of those whom it concerns more than everybody: who could approve it, or was skipped.
+        detail: the statement that used it, as the journal holds it, or "".
+        concerns: login identities of people who could approve it, or were skipped.
     """
 
     what: str
@@ -230,54 +227,53 @@ def notice_line(notice: Notice) -> str:
 
 
 class SecondPerson(Protocol):
-    """Gets the approval of somebody else."""
+    """Obtains the approval of somebody else."""
 
     def expiry(self) -> int:
-        """Seconds since 1970 after which a request made now counts no more."""
+        """Seconds since 1970 at which a request made now expires."""
         ...
 
     def approvers(self, person: str) -> tuple[str, ...]:
-        """Return who could approve what a person asks for, sorted."""
+        """Return who could approve a person's requests, sorted."""
         ...
 
     def earlier(self, request: ApprovalRequest) -> tuple[ApprovalRequest, Approval] | None:
-        """Return a request put down before for exactly the same, with the approval that holds for it; it counts once.
+        """Return an earlier request for exactly the same and its valid approval, which can be used once.
 
         Raises:
-            RefusedError: an answer was brought, and it does not count.
-            ConfigurationError: what was put down cannot be read.
+            RefusedError: an answer was given, and it is invalid.
+            ConfigurationError: the stored request cannot be read.
         """
         ...
 
     def put_down(self, request: ApprovalRequest) -> Waiting:
         """Store a request until it is approved or expires, or return the one for the same statement that waits already.
 
-        Raises:
-            ConfigurationError: it cannot be kept.
+        Raises ConfigurationError: it cannot be stored.
         """
         ...
 
     def approve(self, request: ApprovalRequest) -> Approval:
-        """Wait for an approval that holds for exactly this request, and return it.
+        """Wait for an approval that is valid for exactly this request, and return it.
 
         Raises:
-            RefusedError: nobody approved in time, or the answer does not count.
-            ConfigurationError: nobody could.
+            RefusedError: nobody approved in time, or the answer is invalid.
+            ConfigurationError: there is no approver.
         """
         ...
 
 
 class Notifier(Protocol):
-    """Tells others what becomes of elevations."""
+    """Tells other people about elevations."""
 
     def notify(self, notice: Notice) -> None:
-        """Hand one notice over for delivery, now or later; never waits for a receiver, never raises."""
+        """Queue one notice; never blocks, never raises."""
         ...
 
     def deliver(self, notice: Notice) -> str:
-        """Deliver one notice now, within seconds; returns why it was not, or ""."""
+        """Deliver one notice now, within seconds; returns why it failed, or ""."""
         ...
 
     def settle(self) -> tuple[str, ...]:
-        """Give what is left a moment, and return what was not delivered, one line a channel; never raises."""
+        """Wait briefly for pending notices, and return what was not delivered, one line a channel; never raises."""
         ...

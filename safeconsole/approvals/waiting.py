@@ -1,4 +1,8 @@
-"""Requests as files: put down by whoever asks, found and answered by somebody else."""
+"""Stored requests: an agent stores one, a person approves it, and a later session uses the answer.
+
+The files are written by the agent's own account, so none of it is trusted: the answer is a signature over every field,
+the request must ask for exactly what is asked for now, and it is used once.
+"""
 
 from __future__ import annotations
 
@@ -25,29 +29,24 @@ from safeconsole.audit.signing import is_signed_by
 from safeconsole.config.settings import ApprovalSettings
 from safeconsole.errors import ConfigurationError, RefusedError
 
-# --------------------------------------------------------------------------------------------------------------------
-# Requests and answers as files, one word of text each, also in a directory that others write to.
-
-
 LARGEST_ANSWER_BYTES = 64 * 1024
 
 
 def paths_of(directory: Path, request: str) -> tuple[Path, Path]:
-    """Return where a request and its answer lie, by the request's id."""
+    """Return the paths of a request and its answer, by the request's id."""
     # The id comes from another computer's text: it MUST not be able to name a path.
     name = re.sub(r"[^A-Za-z0-9-]", "-", request)[:100]
     return directory / f"{name}.request", directory / f"{name}.answer"
 
 
 def text_of(path: Path) -> str:
-    """Return a file's text, whatever lies there. Raises OSError."""
     # What others put there may be no file at all; nobody is to wait for a pipe.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
         return (file.read(LARGEST_ANSWER_BYTES) or b"").decode("ascii", "replace")
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write a file that others of the group may read: whole or not at all, never over one that is there."""
+    """Write a file that the group may read: completely or not at all, never replacing one."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     descriptor = open_appending(draft, new=True)
     try:
@@ -59,9 +58,6 @@ def write_new(path: Path, text: str) -> None:
         draft.unlink()
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Requests that nobody waits for: an agent puts one down, a person approves it, and a later session uses the answer.
-#
 # What lies here is written by the agent's own account, so none of it is believed: the answer is a signature over
 # every field of the request, the request has to ask for exactly what is asked for now, and it counts once.
 
@@ -70,11 +66,11 @@ FOLDER = "requests"
 
 
 class WaitingRequests:
-    """The requests that one account put down on this computer.
+    """The stored requests of one account on this computer.
 
     Args:
         directory: the audit directory.
-        settings: whose answers count, and where they are put.
+        settings: trusted approvers, and where answers are stored.
         given: an answer that was brought by hand, "" for none.
     """
 
@@ -84,7 +80,6 @@ class WaitingRequests:
         self._given = given
 
     def earlier(self, request: ApprovalRequest) -> tuple[ApprovalRequest, Approval] | None:
-        """Return an earlier request for the same, and the approval of it; see `interfaces.SecondPerson`."""
         for waiting in self._for_the_same(request):
             answer = self._answer_to(waiting)
             if answer is None or (self._used(waiting).exists() and not self._given):
@@ -105,7 +100,6 @@ class WaitingRequests:
         return None
 
     def put_down(self, request: ApprovalRequest) -> Waiting:
-        """Keep a request, or find the one for the same that waits already; see `interfaces.SecondPerson`."""
         try:
             make_private_directory(self._directory)
             self._clear_away()
@@ -154,7 +148,7 @@ class WaitingRequests:
         return paths_of(self._directory, waiting.id)[0].with_suffix(".used")
 
     def _claim(self, waiting: ApprovalRequest) -> bool:
-        """Take an approval for this session alone; durable on return, whatever becomes of the session."""
+        """Use up an approval for this session alone; durable on return."""
         try:
             os.close(open_appending(self._used(waiting), new=True))
             sync_directory(self._directory)
@@ -165,7 +159,7 @@ class WaitingRequests:
         return True
 
     def _clear_away(self) -> None:
-        """Remove requests whose time is over, here and where others see them; no answer to them counts any more."""
+        """Remove expired requests, here and in the shared directory."""
         for waiting in list(self._kept()):
             if waiting.expires_epoch <= time.time():
                 here = paths_of(self._directory, waiting.id)[0]

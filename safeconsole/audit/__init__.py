@@ -1,1 +1,1 @@
-"""The journal: written, verified, searched, reviewed, shipped."""
+"""The audit journal: written, verified, searched, reviewed, shipped."""

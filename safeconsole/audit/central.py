@@ -1,7 +1,7 @@
-"""The central database: every line of every journal, once, however often it is sent.
+"""The central database: a table that receives every journal line exactly once, however often it is sent.
 
-Works with PostgreSQL, MySQL, MariaDB and SQLite through SQLAlchemy. The lines are kept as they are in the
-files, so that the chain can be checked there as well.
+PostgreSQL, MySQL, MariaDB and SQLite, through SQLAlchemy. Lines are stored unchanged, so that their hash chain can be
+verified there as well.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ENTRIES = Table(
 
 class DatabaseSink:
     def __init__(self, url: str) -> None:
-        """Take an address of SQLAlchemy's; nothing is connected to yet. Raises ConfigurationError."""
+        """Prepare an engine for a SQLAlchemy URL; connects later. Raises ConfigurationError."""
         try:
             require_proof(made := make_url(url), setting="audit.sinks")
             self._engine: Engine = create_engine(made, pool_pre_ping=True, hide_parameters=True)
@@ -46,7 +46,7 @@ class DatabaseSink:
         self._made = False
 
     def send(self, parcels: Sequence[Parcel]) -> None:
-        """Take a batch in one transaction, or raise SinkError and take nothing of it."""
+        """Store a batch in one transaction, or raise SinkError and store none of it."""
         rows = [_row(parcel) for parcel in parcels]
         try:
             with self._engine.begin() as connection:
@@ -64,12 +64,10 @@ class DatabaseSink:
 
 
 def require_proof(url: URL, *, setting: str) -> None:
-    """Refuse a MySQL or MariaDB beyond this computer that need not prove who it is.
+    """Refuse a MySQL or MariaDB URL to another host that does not verify the server's certificate.
 
-    Without an authority the driver takes any certificate, or none, and any key to encrypt the password with.
-
-    Raises:
-        ConfigurationError: it names no authority.
+    Without an authority the driver accepts any certificate, or none, and any key to encrypt the password with.
+    Raises ConfigurationError.
     """
     if url.get_backend_name() not in {"mysql", "mariadb"} or {"unix_socket", "ssl_ca"} & set(url.query):
         return
@@ -91,7 +89,7 @@ def _named(error: SQLAlchemyError) -> str:
 
 
 def insert_once(dialect: str) -> Insert:
-    """Return the statement that adds a line unless it is there: a line that was sent twice is there once."""
+    """Return an INSERT that ignores a line which is stored already."""
     match dialect:
         case "postgresql":
             return postgresql.insert(ENTRIES).on_conflict_do_nothing()

@@ -29,14 +29,14 @@ _ACTIVITIES: dict[str, tuple[int, str]] = {
     "create": (6, "Create"),
     "show": (8, "List"),
 }
-"""By the beginning of a statement's kind; any other read is Query, anything else Other."""
+"""By the first words of a statement's kind; any other read is Query, anything else Other."""
 
 _STATUS = {"done": (1, "Success"), "refused": (2, "Failure"), "stopped": (2, "Failure"), "unknown": (0, "Unknown")}
 _SEVERITY = {"allow": (1, "Informational"), "confirm": (2, "Low"), "elevate": (3, "Medium"), "deny": (3, "Medium")}
 
 
 def ocsf_event(story: StatementStory) -> dict[str, Any]:
-    """Return one statement as an event; its `metadata.uid` is the same whenever it is exported."""
+    """Return one statement as an OCSF event; the same statement always has the same `metadata.uid`."""
     return {**_classified(story), **_timed(story), **_judged(story), **_placed(story), "unmapped": _unmapped(story)}
 
 

@@ -1,6 +1,6 @@
-"""A file that only grows: opened for appending, private, checked to be still the one its path names.
+"""Append-only files: private, opened without following links, checked to be the file that the path still names.
 
-Errors leave as `AuditUnavailableError`, with the directory, what the system said, and the way out.
+Errors leave as `AuditUnavailableError`, with the directory, the system's message and what to do.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ WAYS_OUT = {
 OTHERWISE = "see that the directory can be written to, or point audit.directory at another"
 
 PACKED = ".gz"
-"""How the name of a packed file ends."""
+"""Suffix of a compressed file."""
 
 TAIL_BYTES = 64 * 1024
-"""How much of a file's end is read at first to find its last line."""
+"""Bytes read at first from a file's end to find its last line."""
 
 
 def unavailable(directory: Path, error: OSError) -> NoReturn:
@@ -44,7 +44,7 @@ def unavailable(directory: Path, error: OSError) -> NoReturn:
 
 
 def make_private_directory(directory: Path) -> None:
-    """Create a directory with mode 0700, and its parents; a new one is on disk on return. Raises OSError."""
+    """Create a directory and its parents with mode 0700, durably. Raises OSError."""
     missing = []
     path = directory
     while not path.exists():
@@ -63,11 +63,7 @@ def make_private_directory(directory: Path) -> None:
 
 
 def check_private(path: Path) -> None:
-    """Check that only this account and root can change what is in a directory, or in a file.
-
-    Raises:
-        OSError: EPERM when others can; another when it cannot be looked at.
-    """
+    """Raise OSError (EPERM) if anyone but this account and root can change a file or directory."""
     found = path.stat()
     # Root may keep a person's journals; anybody else's are theirs to change.
     foreign = os.geteuid() not in {0, found.st_uid} and found.st_uid != 0
@@ -85,10 +81,9 @@ def sync_directory(directory: Path) -> None:
 
 
 def open_appending(path: Path, *, new: bool) -> int:
-    """Open a file for appending and reading its end, mode 0600, following no symbolic link.
+    """Open a file for reading and appending, mode 0600, following no symbolic link.
 
-    Raises:
-        OSError: it cannot be opened; FileExistsError when `new` and it is there.
+    Raises OSError: it cannot be opened; FileExistsError when `new` and it exists.
     """
     flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
     descriptor = os.open(path, flags | os.O_EXCL if new else flags, 0o600)
@@ -97,17 +92,14 @@ def open_appending(path: Path, *, new: bool) -> int:
 
 
 def open_replacing(path: Path) -> int:
-    """Open a file for writing it anew, mode 0600, following no symbolic link. Raises OSError."""
+    """Open a file for overwriting, mode 0600, following no symbolic link. Raises OSError."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     leave_to_owner(descriptor, path.parent)
     return descriptor
 
 
 def leave_to_owner(descriptor: int, directory: Path) -> None:
-    """Give what root made in a person's directory to the person. Raises OSError.
-
-    They go on writing and reading there: root's review must not keep them from answering it.
-    """
+    """Give a file that root created in a person's directory to that person, who goes on writing it. Raises OSError."""
     if os.geteuid() != 0:
         return
     owner = directory.stat()
@@ -116,11 +108,7 @@ def leave_to_owner(descriptor: int, directory: Path) -> None:
 
 
 def open_regular(path: Path) -> int:
-    """Open a file for reading; what stands there instead of one stops nobody.
-
-    Raises:
-        OSError: it cannot be opened, or is a symbolic link, a pipe, a device or anything else than a file.
-    """
+    """Open a regular file for reading without blocking. Raises OSError for a link, pipe, device or anything else."""
     # Without O_NONBLOCK a named pipe would be waited for.
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
@@ -136,7 +124,7 @@ def open_regular(path: Path) -> int:
 
 @contextlib.contextmanager
 def reading(path: Path) -> Iterator[BinaryIO]:
-    """Open a file to read lines from, unpacked where its name says so. Raises OSError, as `open_regular` does."""
+    """Open a file for reading, decompressed where its name says so. Raises OSError as `open_regular` does."""
     with os.fdopen(open_regular(path), "rb") as file:
         if path.suffix != PACKED:
             yield file
@@ -149,7 +137,6 @@ def reading(path: Path) -> Iterator[BinaryIO]:
 
 
 def read_regular(path: Path) -> bytes:
-    """Return what is in a file. Raises OSError, as `open_regular` does."""
     with os.fdopen(open_regular(path), "rb") as file:
         return file.read()
 
@@ -157,8 +144,7 @@ def read_regular(path: Path) -> bytes:
 def write_whole(descriptor: int, data: bytes) -> None:
     """Append all of the data, or leave the file as it was.
 
-    Raises:
-        OSError: it was not written; what was written of it was cut off again, unless that failed too.
+    Raises OSError: it was not written; a partial write was truncated again, unless that failed too.
     """
     written = 0
     try:
@@ -175,10 +161,10 @@ def check_still_named(descriptor: int, path: Path, size: int) -> None:
     """Check that a path still names the open file, and that nobody else wrote to it.
 
     Args:
-        size: bytes that it must have.
+        size: expected size in bytes.
 
     Raises:
-        OSError: ENOENT when it is gone or another file stands there, ESTALE when its size is not ours.
+        OSError: ENOENT when the file is gone or replaced, ESTALE when its size differs.
     """
     named, opened = path.lstat(), os.fstat(descriptor)
     if (named.st_dev, named.st_ino) != (opened.st_dev, opened.st_ino):
@@ -190,7 +176,7 @@ def check_still_named(descriptor: int, path: Path, size: int) -> None:
 
 
 def last_line(descriptor: int) -> tuple[bytes, bytes]:
-    """Return a file's last whole line, without its newline, and what stands torn behind it. Raises OSError."""
+    """Return a file's last whole line without its newline, and the partial line after it. Raises OSError."""
     size = os.fstat(descriptor).st_size
     window = TAIL_BYTES
     while True:

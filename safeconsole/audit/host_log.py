@@ -1,4 +1,7 @@
-"""The host log: `<directory>/host.jsonl`, the chain of all sessions' heads on this computer."""
+"""The host log: `<directory>/host.jsonl`, one anchor per session event, chained over all sessions of this computer.
+
+A session's own chain shows a change inside it; the host log shows that a session was truncated or removed.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +22,6 @@ from safeconsole.audit.files import last_line, open_appending, open_regular, wri
 from safeconsole.audit.record import GENESIS, hash_in_line, sealed_line
 from safeconsole.clock import Clock
 
-# --------------------------------------------------------------------------------------------------------------------
-# What the host log holds: one line each time a session's head is nailed down.
-#
 # A session's own chain shows a change inside it; the host log shows that a session was cut short or is gone. Anchors
 # are chained among themselves over all sessions of the computer, and signed where a key is configured.
 
@@ -30,12 +30,12 @@ ANCHOR_VERSION = 1
 
 
 class AnchorEvent(StrEnum):
-    """Why a head was nailed down.
+    """Why an anchor was written.
 
-    ABANDONED: the session ended without closing; a later session found it so.
+    ABANDONED: the session ended without closing; a later session found it.
     PRUNED: retention removed the session's file; the anchor is its tombstone.
     REVIEWED: somebody reviewed it; count and head are the review book's.
-    RECOVERED: the host log itself ended in half a line, after a crash.
+    RECOVERED: the host log itself ended in a partial line, after a crash.
     """
 
     OPENED = "opened"
@@ -55,15 +55,14 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the host log.
 
     Attributes:
-        version: `ANCHOR_VERSION` at writing.
-        number: 0 for the first line, then one more each.
+        number: 0 for the first line, increasing by 1.
         time: UTC, ISO 8601 with microseconds.
-        session: the session's id, "" for RECOVERED.
-        count: how many entries the session has, >= 0.
-        head: the hash of its last entry; for OPENED "", since it has none.
-        torn: hexadecimal SHA-256 of the half line behind the last entry, "" when there is none.
+        session: "" for RECOVERED.
+        count: entries in the session, >= 0.
+        head: hash of its last entry; "" for OPENED.
+        torn: hexadecimal SHA-256 of a partial line after the last entry, or "".
         by: the account that wrote it.
-        key: fingerprint of the key that signs it, "" when none is configured.
+        key: fingerprint of the signing key, "" when none is configured.
         previous: hash of the anchor before.
         signature: hexadecimal Ed25519 signature of `statement_to_sign`, "" without a key.
         hash: hexadecimal SHA-256 over all of the above.
@@ -85,7 +84,7 @@ class Anchor(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def statement_to_sign(anchor: Anchor) -> bytes:
-    """Return what a signature of the anchor is over; it holds everything but signature and hash."""
+    """Return the bytes that a signature covers: everything but signature and hash."""
     fields = (
         f"safeconsole anchor {anchor.version}",
         str(anchor.number),
@@ -102,9 +101,6 @@ def statement_to_sign(anchor: Anchor) -> bytes:
     return "\n".join(fields).encode()
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The host log: `<directory>/host.jsonl`, the chain of all sessions' heads on this computer.
-#
 # Every console appends to it, a few lines a session, each under the file's lock for some microseconds.
 
 
@@ -114,8 +110,6 @@ LOCK_SECONDS = 5.0
 
 
 class Signer(Protocol):
-    """Signs anchors with a private key."""
-
     @property
     def key(self) -> str: ...
 
@@ -128,7 +122,7 @@ class _LogTail(msgspec.Struct, frozen=True):
 
 
 class HostLog:
-    """One audit directory's host log, for adding to; it holds nothing open in between."""
+    """The host log of one audit directory, for appending; keeps no file open between calls."""
 
     def __init__(self, directory: Path, clock: Clock, *, by: str = "", signer: Signer | None = None) -> None:
         self._path = directory / HOST_LOG
@@ -139,13 +133,9 @@ class HostLog:
     def add(
         self, event: AnchorEvent, session: str, *, count: int, head: str, torn: str = "", durable: bool = False
     ) -> str:
-        """Append one anchor and return its hash.
+        """Append one anchor, on disk on return if `durable`, and return its hash.
 
-        Args:
-            durable: return only when it is on disk.
-
-        Raises:
-            OSError: it could not be written, or another process holds the lock.
+        Raises OSError: it could not be written, or another process holds the lock.
         """
         descriptor = open_appending(self._path, new=False)
         try:
@@ -162,7 +152,7 @@ class HostLog:
         return digest
 
     def recent(self, window_bytes: int) -> list[Anchor]:
-        """Return the anchors in the last bytes of the log, oldest first, without what does not hold. Raises OSError."""
+        """Return the valid anchors in the last bytes of the log, oldest first. Raises OSError."""
         # Without the lock: a line that is being written is not whole yet, and is left out.
         try:
             with os.fdopen(open_regular(self._path), "rb") as file:
@@ -174,7 +164,6 @@ class HostLog:
         return anchors_in(lines[1:] if start else lines)
 
     def sync(self) -> None:
-        """Make all anchors durable. Raises OSError."""
         descriptor = open_appending(self._path, new=False)
         try:
             os.fdatasync(descriptor)
@@ -225,13 +214,13 @@ class HostLog:
 
 
 def open_host_log(directory: Path, clock: Clock, signing_key: str = "") -> HostLog:
-    """Return an audit directory's host log for this account to add to.
+    """Return the host log of an audit directory.
 
     Args:
-        signing_key: the file of the key that signs it, or "keyring"; "" signs nothing.
+        signing_key: a key file, or "keyring"; "" signs nothing.
 
     Raises:
-        AuditUnavailableError: the key cannot be had.
+        AuditUnavailableError: the key is unavailable.
     """
     return HostLog(directory, clock, by=_account(), signer=_signer(signing_key))
 
@@ -275,7 +264,7 @@ def anchors_in(lines: list[bytes]) -> list[Anchor]:
 
 
 def lock(descriptor: int, path: Path) -> None:
-    """Take a file's lock for this process alone; readers and writers hold it for microseconds. Raises OSError."""
+    """Lock a file exclusively; readers and writers hold the lock for microseconds. Raises OSError."""
     deadline = time.monotonic() + LOCK_SECONDS
     while True:
         try:

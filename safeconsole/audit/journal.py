@@ -1,8 +1,8 @@
-"""The session's append-only record: `<directory>/sessions/<UTC date>-<id>.jsonl`, one entry a line.
+"""The journal of one session: `<directory>/sessions/<UTC date>-<id>.jsonl`, one entry a line, append-only.
 
-The write path: the line is written at once, in one write; a durable record is followed by one sync that
-covers it and all before it, and by a look whether the path still names our file. Every
-`CHECKPOINT_RECORDS`, and after each elevated intent, the head is nailed down in the host log.
+Each line is one write. A durable record is followed by one sync that covers it and all before it, and by a check that
+the path still names our file. Every `CHECKPOINT_RECORDS`, and after each elevated intent, the head is anchored in the
+host log.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ from safeconsole.sqltext.literal_rules import NO_KEY, LiteralKey
 
 SESSIONS = "sessions"
 SESSION_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
-"""What a session's id is."""
+"""Pattern of a session's id."""
 
 CHECKPOINT_RECORDS = 64
 SETTLE_WINDOW_BYTES = 64 * 1024
-"""How far back in the host log an opening session looks for sessions that crashed."""
+"""How far back in the host log an opening session looks for crashed sessions."""
 
 
 class FileJournal:
-    """One session's file, open for appending; safe to use from several threads."""
+    """One session's file, open for appending; thread-safe."""
 
     literal_key: LiteralKey = NO_KEY
 
@@ -90,10 +90,9 @@ class FileJournal:
         return self._path
 
     def append(self, record: Record, *, durable: bool = False) -> None:
-        """Add one record; with `durable`, return only when it and all before it are on disk.
+        """Append one record; with `durable`, it and all before it are on disk on return.
 
-        Raises:
-            AuditUnavailableError: it could not be written or made durable; nothing may be sent after that.
+        Raises AuditUnavailableError: not written or not durable; nothing may be sent after that.
         """
         with self._lock:
             try:
@@ -107,7 +106,7 @@ class FileJournal:
                 unavailable(self._path.parent, error)
 
     def close(self) -> None:
-        """Make everything durable and close; a second call does nothing. Raises AuditUnavailableError."""
+        """Sync and close; a second call does nothing. Raises AuditUnavailableError."""
         with self._lock:
             if self._closed:
                 return
@@ -178,17 +177,16 @@ def open_journal(
     signing_key: str = "",
     literal_key: LiteralKey = NO_KEY,
 ) -> FileJournal:
-    """Begin a session's journal; sessions of this directory that crashed are settled first.
+    """Begin a session's journal, after settling crashed sessions of the directory.
 
     Args:
-        directory: created with mode 0700 where it is missing.
-        session: the session's id; made up when None.
-        signing_key: the file of the key that signs the host log, or "keyring"; "" signs nothing.
-        literal_key: what literals are hashed with.
+        directory: created with mode 0700 when missing.
+        session: the session's id; generated when None.
+        signing_key: key file that signs the host log, or "keyring"; "" signs nothing.
 
     Raises:
         AuditUnavailableError: the journal cannot be written there.
-        ValueError: the id is not one.
+        ValueError: the id is invalid.
     """
     host_log = open_host_log(directory, clock, signing_key)
     session = session or os.urandom(6).hex()
@@ -210,9 +208,9 @@ def open_journal(
 
 
 def settle(directory: Path, host_log: HostLog) -> int:
-    """Nail down the heads of sessions that ended without closing, and return how many there were.
+    """Anchor sessions that ended without closing, and return how many there were.
 
-    Looks at the sessions in the newest `SETTLE_WINDOW_BYTES` of the host log. Raises OSError.
+    Looks at sessions in the newest `SETTLE_WINDOW_BYTES` of the host log. Raises OSError.
     """
     return sum(_settle_one(directory, host_log, session) for session in _open_sessions(host_log))
 

@@ -1,4 +1,4 @@
-"""The journal's keys: where they are kept, and the key that literals are hashed with."""
+"""Keys of the journal: reading and storing them in private files or the keyring, and the key that hashes literals."""
 
 from __future__ import annotations
 
@@ -11,22 +11,18 @@ from safeconsole.errors import AuditUnavailableError, ConfigurationError
 from safeconsole.policy.policy import Policy
 from safeconsole.sqltext.literal_rules import NO_KEY, LiteralKey
 
-# --------------------------------------------------------------------------------------------------------------------
-# Where the journal's keys are kept: a file that others can neither read nor replace, or the keyring.
-
-
 KEYRING = "keyring"
-"""What a configuration says for a key in the keyring."""
+"""The configured value for a key in the keyring."""
 
 
 def read_key(where: str, *, account: str, what: str) -> bytes:
-    """Return a configured key's bytes.
+    """Return the bytes of a configured key.
 
     Args:
-        where: a file's path, or "keyring".
+        where: a path, or "keyring".
 
     Raises:
-        AuditUnavailableError: it cannot be had, or others may read or replace it.
+        AuditUnavailableError: it is unavailable, or others may read or replace it.
     """
     try:
         return _from_keyring(account, what) if where == KEYRING else _from_file(Path(where), what)
@@ -39,10 +35,10 @@ def read_key(where: str, *, account: str, what: str) -> bytes:
 
 
 def keep_key(key: bytes, where: str, *, account: str) -> None:
-    """Store a new key, and never over another.
+    """Store a new key, never replacing one.
 
     Args:
-        where: a file that does not exist yet, or "keyring".
+        where: a new file's path, or "keyring".
 
     Raises:
         ConfigurationError: it cannot be stored there, or there is one already.
@@ -91,23 +87,19 @@ def _into_keyring(key: bytes, account: str) -> None:
     set_secret("", account, key.decode())
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The key that literals are hashed with: 32 random bytes, as hexadecimal digits, in a file or in the keyring.
-
-
 LITERAL_KEYRING_ACCOUNT = "audit-literal-key"
 KEY_BYTES = 32
 
 
 def literal_key_for(policy: Policy, where: str) -> LiteralKey:
-    """Return the key that a session under a policy needs.
+    """Return the key that a policy needs for hashing literals.
 
     Args:
-        where: what `audit.literal_key` says: a file's path, "keyring", or "".
+        where: `audit.literal_key`: a path, "keyring", or "".
 
     Raises:
         ConfigurationError: the policy hashes literals, and no key is configured.
-        AuditUnavailableError: the key cannot be had, or others may read or replace it.
+        AuditUnavailableError: the key is unavailable, or others may read or replace it.
     """
     if not policy.literals.needs_key:
         return NO_KEY
@@ -127,5 +119,5 @@ def literal_key_for(policy: Policy, where: str) -> LiteralKey:
 
 
 def new_literal_key(where: str) -> None:
-    """Make a key in a file that does not exist yet, or in the keyring. Raises ConfigurationError."""
+    """Create a key of 32 random bytes in a new file, or in the keyring. Raises ConfigurationError."""
     keep_key(f"{secrets.token_hex(KEY_BYTES)}\n".encode(), where, account=LITERAL_KEYRING_ACCOUNT)

@@ -1,6 +1,6 @@
-"""Statements as a Parquet file: one column a field of `StatementStory`, flat, in its order.
+"""Statements as a Parquet file: one flat column per field of `StatementStory`, in its order.
 
-The schema follows the fields' types alone, so that files of different days and computers can be read as one. The
+The schema depends on the fields' types alone, so that files of different days and computers can be read together. The
 module needs the extra `parquet`: commands import it when they write such a file.
 """
 
@@ -26,7 +26,7 @@ except ImportError as missing:
 
 GROUP_ROWS = 10_000
 TIMES = frozenset({"asked", "sent", "ended"})
-"""Fields that hold a UTC time, or "" where there is none: null in the file."""
+"""Fields that hold a UTC time, or "", which is null in the file."""
 
 _TYPES: dict[object, tuple[str, Any]] = {
     str: ("string", pa.string()),
@@ -43,7 +43,7 @@ def columns() -> tuple[tuple[str, str], ...]:
 
 
 def write_parquet(stories: Iterable[StatementStory], file: BinaryIO) -> None:
-    """Write statements to a file, so many at a time."""
+    """Write statements to a file in row groups."""
     schema = pa.schema([pa.field(name, kind[1]) for name, kind in _columns()])
     held = iter(stories)
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:

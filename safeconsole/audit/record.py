@@ -1,4 +1,9 @@
-"""The records of a journal: each kind, and how lines are chained so that a change to one of them shows. Pure."""
+"""The records of a journal, and the hash chain that makes a change to a line visible. Pure.
+
+The hash of a line covers its bytes with an empty hash in it, so that a line is verified as it was written, whatever a
+later version would write. A session's first entry carries the hash of its opening anchor in the host log, so that
+neither can be rewritten alone; a chain without a host log starts from `GENESIS`.
+"""
 
 from __future__ import annotations
 
@@ -14,15 +19,12 @@ from safeconsole.sqltext.redaction import may_hold_secret
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Effect
 
-# --------------------------------------------------------------------------------------------------------------------
-# How lines are chained so that a change to one of them shows.
-#
 # A sealed line is the JSON of a value whose last field is `hash`. The hash covers the line's bytes with an empty hash
 # in it, so that a line is checked as it was written, whatever a later version would write.
 
 
 GENESIS = "0" * 64
-"""Stands before the first line of a chain that hangs on nothing."""
+"""The previous hash of the first line of a chain that follows nothing."""
 
 _BLANK_END = b'"hash":""}'
 _SEALED_END = re.compile(rb'"hash":"([0-9a-f]{64})"\}')
@@ -35,7 +37,7 @@ def sealed_line(value: msgspec.Struct) -> tuple[bytes, str]:
     """Return the JSON of a value with its hash filled in, and the hash.
 
     Args:
-        value: its last field is `hash`, and that is empty.
+        value: its last field is `hash`, and empty.
 
     Raises:
         ValueError: it is not such a value.
@@ -49,7 +51,7 @@ def sealed_line(value: msgspec.Struct) -> tuple[bytes, str]:
 
 
 def hash_in_line(line: bytes) -> str | None:
-    """Return the hash that a line carries if it is the right one, else None; the line has no newline at its end."""
+    """Return a line's hash if it is the right one, else None; the line comes without its newline."""
     # Its end only: a search would read a line of megabytes twice.
     found = _SEALED_END.fullmatch(line[-_SEALED_END_BYTES:])
     if found is None:
@@ -60,9 +62,6 @@ def hash_in_line(line: bytes) -> str | None:
     return carried if blank.hexdigest() == carried else None
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# What the journal holds: one value a thing that happened, chained to the one before it (`chain`).
-#
 # The first entry of a session carries the hash of the line by which the host log opened the session, so that neither
 # can be rewritten alone. A chain without a host log starts from `GENESIS`.
 
@@ -144,7 +143,7 @@ class ElevationChanged(msgspec.Struct, frozen=True, kw_only=True, tag="elevation
     """An elevation was asked, granted, or ended.
 
     Attributes:
-        statement: the one statement that it is for, -1 for a window.
+        statement: the statement it is for, -1 for a window.
     """
 
     id: str
@@ -203,16 +202,15 @@ class Noticed(msgspec.Struct, frozen=True, kw_only=True, tag="notice"):
 
 
 class Approved(msgspec.Struct, frozen=True, kw_only=True, tag="approval"):
-    """A second person answered, or was left out.
+    """A second person answered, or was skipped.
 
     Attributes:
-        statement: the statement it is for, -1 for an elevation's window.
-        request: the id of the request.
-        approver: who answered, or who was not waited for.
+        statement: the statement it is for, -1 for a window.
+        approver: who answered, or who was skipped.
         answer: "approved", "declined" or "skipped".
-        digest: of the statement that the answer is bound to the exact text of.
-        key: fingerprint of the key that signed it, "" when it was skipped.
-        reason: why it was declined or skipped, or as what an earlier session asked for it.
+        digest: of the statement whose exact text the answer is bound to.
+        key: fingerprint of the signing key, "" when skipped.
+        reason: why it was declined or skipped, or how an earlier session asked for it.
     """
 
     statement: int
@@ -225,7 +223,7 @@ class Approved(msgspec.Struct, frozen=True, kw_only=True, tag="approval"):
 
 
 class Sampled(msgspec.Struct, frozen=True, kw_only=True, tag="sample"):
-    """One look at a statement that runs, see `watchdog.Sample`; only long ones are looked at."""
+    """One sample of a statement that runs long; see `watchdog.Sample`."""
 
     statement: int
     elapsed_seconds: float
@@ -236,7 +234,7 @@ class Sampled(msgspec.Struct, frozen=True, kw_only=True, tag="sample"):
 
 
 class CodeEntered(msgspec.Struct, frozen=True, kw_only=True, tag="code"):
-    """Source that the person entered in a console that runs code; its statements have records of their own."""
+    """Source entered in the Python console; its statements have records of their own."""
 
     language: str
     source: str
@@ -265,15 +263,14 @@ Record = (
     | CodeEntered
     | CommandGiven
 )
-"""Anything that may stand in the journal."""
+"""Anything that may stand in a journal."""
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
     """One line of a session's journal.
 
     Attributes:
-        version: `SCHEMA_VERSION` at writing.
-        number: 0 for the first line, then one more each.
+        number: 0 for the first line, increasing by 1.
         time: UTC, ISO 8601 with microseconds.
         offset_seconds: monotonic time since the session opened, >= 0.
         previous: hash of the line before.
@@ -295,7 +292,7 @@ def sealed(entry: Entry) -> Entry:
 
 
 def hash_of(entry: Entry) -> str:
-    """Return the hexadecimal SHA-256 of an entry, whatever its own `hash` says."""
+    """Return the hexadecimal SHA-256 of an entry, ignoring its own `hash`."""
     return sealed_line(msgspec.structs.replace(entry, hash=""))[1]
 
 
@@ -308,15 +305,14 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         opened, closed: UTC times, "" when there is none.
-        refused, elevated, unknown: how many of them ended that way; an intent without an outcome counts as unknown.
-        denied: how many of the refused ones no elevation would have helped.
-        stopped: how many were cut off.
-        break_glass: how many of the elevations were a window and not one statement.
-        tampered: how often something was found exchanged in it.
+        refused, elevated, unknown: statements that ended that way; an intent without an outcome counts as unknown.
+        denied: refused statements that no elevation would have allowed.
+        break_glass: elevations for a time window.
+        tampered: times that an exchanged part was found.
         live: whether a console still writes to it.
-        entries: how many entries could be read.
-        head: the hash of the last one, "" without one.
-        trouble: why it cannot be read whole, or "".
+        entries: readable entries.
+        head: hash of the last entry, or "".
+        trouble: why it cannot be read completely, or "".
     """
 
     session: str
@@ -340,11 +336,11 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """The first record of a session that does not hold.
+    """The first invalid record of a session.
 
     Attributes:
-        number: the entry's number, -1 when the session itself is missing.
-        what: what is wrong with it, one line.
+        number: -1 when the session itself is missing.
+        what: the fault, one line.
     """
 
     session: str
@@ -352,24 +348,20 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     what: str
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Recordings of the terminal: what of a statement may be in one, and what the journal says of it.
-
-
 TERMINAL_RECORDED = "terminal recorded"
-"""`record.Noticed.what` of the notice whose detail is the SHA-256 of a session's recording."""
+"""`Noticed.what` of the notice whose detail is the SHA-256 of the session's recording."""
 
 _ACCOUNT_KINDS = ("show grants", "show create user")
 _ACCOUNT_SCHEMA = "mysql"
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
-    """A recording, as it was read.
+    """A recording, as read.
 
     Attributes:
         digest: hexadecimal SHA-256 of all of it.
         columns, lines: the terminal's size, in character cells.
-        outputs: what was shown, and at which second.
+        outputs: text, and the second at which it was shown.
     """
 
     digest: str
@@ -382,7 +374,7 @@ GONE = "the session closed with a recording, and it is gone: somebody removed it
 
 
 def noted_digest(entries: Iterable[Entry]) -> str:
-    """Return the hexadecimal SHA-256 of the recording that a session closed with, as its journal says, or ""."""
+    """Return the SHA-256 (hexadecimal) of the session's recording as the journal has it, or ""."""
     noted = ""
     for entry in entries:
         if isinstance(entry.record, Noticed) and entry.record.what == TERMINAL_RECORDED:
@@ -391,11 +383,7 @@ def noted_digest(entries: Iterable[Entry]) -> str:
 
 
 def doubt_about(recorded: Recorded, entries: Iterable[Entry], findings: Iterable[Finding]) -> str:
-    """Return why a recording is not to be believed, or "".
-
-    Args:
-        findings: what verifying that session found.
-    """
+    """Return why a recording cannot be trusted, given its session's entries and verification findings, or ""."""
     noted = noted_digest(entries)
     if not noted:
         return "nothing vouches for this recording: its session has not closed with the digest of one"
@@ -407,7 +395,7 @@ def doubt_about(recorded: Recorded, entries: Iterable[Entry], findings: Iterable
 
 
 def why_left_out(statement: Statement, literals: LiteralRules) -> str:
-    """Return why nothing of what a statement shows may be recorded, or ""."""
+    """Return why a statement's output must not be recorded, or ""."""
     if statement.kind.startswith(_ACCOUNT_KINDS):
         return "it shows what accounts log in with"
     if any((table.schema or "").casefold() == _ACCOUNT_SCHEMA for table in statement.tables):
@@ -422,24 +410,19 @@ def why_left_out(statement: Statement, literals: LiteralRules) -> str:
 
 
 class Journal(Protocol):
-    """The session's append-only record."""
-
     @property
     def session(self) -> str: ...
 
     @property
-    def literal_key(self) -> LiteralKey:
-        """What literals in it are hashed with, where the policy says so."""
-        ...
+    def literal_key(self) -> LiteralKey: ...
 
     def append(self, record: Record, *, durable: bool = False) -> None:
-        """Add one record; with `durable`, return only when it and all before it are on disk.
+        """Append one record; with `durable`, it and all before it are on disk on return.
 
-        Raises:
-            AuditUnavailableError: it could not be written or made durable; nothing may be sent after that.
+        Raises AuditUnavailableError: not written or not durable; nothing may be sent after that.
         """
         ...
 
     def close(self) -> None:
-        """Make everything durable and close. Raises AuditUnavailableError."""
+        """Sync and close. Raises AuditUnavailableError."""
         ...

@@ -1,7 +1,7 @@
-"""What the terminal showed, as asciicast v2 beside the journal: `<directory>/recordings/<session>.cast`.
+"""Terminal recordings: asciicast v2 files beside the journal, `<directory>/recordings/<session>.cast`.
 
-Convenience and no evidence: it is limited in size, it never stops the journal or the statement, and what a
-person types is not in it: the face leaves the echo out, and puts in what the journal holds of it.
+A recording is a convenience, not evidence: it is limited in size and never stops the journal or a statement. Typed
+text is not in it: the face leaves out the echo and inserts what the journal holds.
 
 Source: asciinema documentation, "asciicast v2".
 """
@@ -31,7 +31,7 @@ ENOUGH = "\r\n[the recording ends here: it has reached its size; the journal goe
 
 
 class Recording:
-    """One session's terminal, as far as it fits."""
+    """One session's terminal output, up to a maximum size."""
 
     def __init__(self, descriptor: int, clock: Clock, *, largest_bytes: int, keeps_rows: bool) -> None:
         self._descriptor = descriptor
@@ -49,7 +49,7 @@ class Recording:
         return self._keeps_rows
 
     def output(self, text: str) -> None:
-        """Add what was shown; never raises."""
+        """Append output; never raises."""
         with self._lock:
             if self._over or not text:
                 return
@@ -59,14 +59,14 @@ class Recording:
             self._write(line)
 
     def close(self) -> str:
-        """End it, and return the hexadecimal SHA-256 of all that was written, for the journal; never raises."""
+        """Close the file and return its SHA-256 (hexadecimal) for the journal; never raises."""
         with self._lock, contextlib.suppress(OSError):
             self._over = True
             os.close(self._descriptor)
         return self._hash.hexdigest()
 
     def head(self, columns: int, lines: int, title: str) -> None:
-        """Write the first line: the terminal's size in character cells."""
+        """Write the header: the terminal's size in character cells, and a title."""
         head = {"version": 2, "width": columns, "height": lines, "title": title}
         self._write(json.dumps(head).encode() + b"\n")
 
@@ -88,7 +88,7 @@ class Recording:
 def open_recording(
     directory: Path, session: str, *, clock: Clock, size: os.terminal_size, settings: RecordingSettings
 ) -> Recording | None:
-    """Begin a session's recording, or return None where it cannot be had: a session does not depend on it.
+    """Begin a session's recording, or return None when that fails: a session does not depend on it.
 
     Args:
         size: the terminal's, in character cells.
@@ -104,18 +104,14 @@ def open_recording(
 
 
 def recording_file(directory: Path, session: str) -> Path:
-    """Return where a session's recording is, or would be. Raises ConfigurationError for what is no session's id."""
+    """Return the path of a session's recording. Raises ConfigurationError: not a session id."""
     if "/" in session:
         raise ConfigurationError(f"{session!r} is no session's id")
     return directory / RECORDINGS / f"{session}.cast"
 
 
 def read_recording(directory: Path, session: str) -> Recorded:
-    """Return a session's recording; lines that are no output are left out.
-
-    Raises:
-        ConfigurationError: there is no recording of this session, or it cannot be read.
-    """
+    """Return a session's recording without invalid lines. Raises ConfigurationError: missing or unreadable."""
     content = _content(directory, session)
     head, *lines = content.split(b"\n")
     columns, height = _size(head)
@@ -160,7 +156,7 @@ def _outputs(lines: list[bytes]) -> Iterator[tuple[float, str]]:
 
 
 class TerminalRecording(Protocol):
-    """A recording of one session's terminal: a convenience, which never fails whoever writes to it."""
+    """A recording of one session's terminal; its methods never raise."""
 
     @property
     def keeps_rows(self) -> bool: ...
@@ -178,5 +174,5 @@ _SEQUENCE = re.compile(
 
 
 def tame(text: str) -> str:
-    """Return terminal output with nothing in it but text, movement, erasure and colour: a recording is data."""
+    """Return terminal output reduced to text, movement, erasure and colour: a recording is untrusted data."""
     return _SEQUENCE.sub(lambda found: found.group(1) or "", text)

@@ -1,8 +1,7 @@
-"""Recorded decisions judged again by another policy, from the facts that were recorded with them.
+"""Recorded decisions evaluated again by another policy, from the facts that were recorded with them.
 
-Answers "what would this policy have refused last week?" without a server, a statement's text or an
-analysis: the facts are all that a policy sees. A fact that an older program did not record is
-unknown here too; a rule that names it cannot be judged, which is said and not taken for a refusal.
+Answers "what would this policy have refused last week?" without a server or a statement's text. A fact that an older
+version did not record is unknown; a rule that names it cannot be evaluated, which is reported, not counted as refusal.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from safeconsole.sqltext.vocabulary import Role, Route, Verdict
 
 
 class Rejudged(msgspec.Struct, frozen=True, kw_only=True):
-    """One recorded decision, and what another policy says to the same facts.
+    """One recorded decision, and another policy's verdict on the same facts.
 
     Attributes:
-        missing: facts that its rules name and that were not recorded; when there are any, `now` proves nothing.
+        missing: facts that its rules name and that were not recorded; if any, `now` proves nothing.
     """
 
     statement: int
@@ -42,7 +41,7 @@ class Rejudged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rejudge(policy: Policy, decided: Iterable[Decided]) -> Iterator[Rejudged]:
-    """Yield each recorded decision with what the policy says now, in the order given."""
+    """Yield each recorded decision with the policy's present verdict, in the order given."""
     named = tuple(dict.fromkeys(fact for rule in policy.rules for fact in facts_named(rule.when)))
     for recorded in decided:
         facts = facts_from_record(recorded.facts)
@@ -56,7 +55,7 @@ def rejudge(policy: Policy, decided: Iterable[Decided]) -> Iterator[Rejudged]:
 
 
 def _judged(policy: Policy, facts: Mapping[str, object]) -> Decision:
-    """Return what the road would have decided: a contradiction of the server counts under every policy."""
+    """Return the decision; a contradiction by the server counts under every policy."""
     estimate = Estimate(
         asked=facts.get("estimate.asked") is True,
         objection=str(facts.get("estimate.objection", "")),
@@ -67,7 +66,7 @@ def _judged(policy: Policy, facts: Mapping[str, object]) -> Decision:
 
 
 def facts_from_record(recorded: Mapping[str, object]) -> dict[str, object]:
-    """Return recorded facts as rules take them: known names only, and numbers of the declared type."""
+    """Return recorded facts as rules need them: known names only, numbers converted to the declared type."""
     facts: dict[str, object] = {}
     for name, value in recorded.items():
         fact = FACTS.get(name)

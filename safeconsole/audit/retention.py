@@ -1,4 +1,8 @@
-"""How long journals are kept: packed, removed, each leaving a tombstone; copies, recordings and keys beside them."""
+"""Retention of journals: old sessions are compressed, older ones removed; each removal leaves a tombstone.
+
+A session that needs a review, or fails verification, is never removed. Nothing is removed before its tombstone is
+durable in the host log.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +23,6 @@ from safeconsole.audit.search import LocalArchive
 from safeconsole.clock import Clock
 from safeconsole.config.settings import AuditSettings
 
-# --------------------------------------------------------------------------------------------------------------------
-# Keeping the journal small: old sessions are packed, older ones removed; what goes leaves a tombstone.
-#
 # A session that still needs a review is never removed, nor is one that does not verify: somebody may be counting on
 # that. Nothing is removed before its tombstone is durable in the host log.
 
@@ -31,8 +32,8 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         act: "remove", "pack" or "keep".
-        why: why it is kept though it is old enough, or "".
-        freed_bytes: bytes of disk given back.
+        why: why an old session is kept, or "".
+        freed_bytes: disk space freed.
     """
 
     session: str
@@ -54,10 +55,10 @@ def prune(
 
     Args:
         remove_before, pack_before: UTC times; sessions opened before are removed, or packed. "" does neither.
-        dry: only say what would be done.
+        dry: report only.
 
     Raises:
-        AuditUnavailableError: a tombstone or a packed file could not be written; what came before it is done.
+        AuditUnavailableError: a tombstone or packed file could not be written; earlier ones are done.
     """
     held = tuple(reviews)
     broken = {finding.session for finding in archive.verify()}
@@ -117,18 +118,12 @@ def _pack(path: Path, _host_log: HostLog, _summary: SessionSummary, *, dry: bool
     return len(data) - len(packed)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Keeping the journals of this computer: retention, copies, recordings, keys; each is imported when it is asked for.
-
-
 if TYPE_CHECKING:
     from safeconsole.audit.record import Recorded
     from safeconsole.audit.shipping import Shipped
 
 
 class JournalKeeping:
-    """One audit directory and what is configured for it."""
-
     def __init__(self, directory: Path, settings: AuditSettings, environ: Mapping[str, str], clock: Clock) -> None:
         self._directory = directory
         self._settings = settings
@@ -136,7 +131,6 @@ class JournalKeeping:
         self._clock = clock
 
     def prune(self, *, remove_before: str, pack_before: str, dry: bool) -> tuple[Pruned, ...]:
-        """Remove and pack sessions opened before these UTC times; see `pruning.prune`."""
         from safeconsole.audit.host_log import open_host_log  # noqa: PLC0415
         from safeconsole.audit.review import REVIEWS, reviews_in  # noqa: PLC0415
         from safeconsole.audit.search import open_archive  # noqa: PLC0415
@@ -147,26 +141,24 @@ class JournalKeeping:
         return prune(archive, host_log, reviews, remove_before=remove_before, pack_before=pack_before, dry=dry)
 
     def ship(self) -> tuple[Shipped, ...]:
-        """Send all that the configured sinks have not taken yet. Raises ConfigurationError for a sink that is none."""
+        """Send what the configured sinks have not received yet. Raises ConfigurationError for an invalid sink."""
         from safeconsole.audit.shipping import open_shipper  # noqa: PLC0415
 
         shipper = open_shipper(self._directory, self._settings, self._environ)
         return shipper.ship() if shipper else ()
 
     def recording(self, session: str) -> Recorded:
-        """What a session's terminal showed. Raises ConfigurationError without one."""
         from safeconsole.audit.recording import read_recording  # noqa: PLC0415
 
         return read_recording(self._directory, session)
 
     def new_signing_key(self, where: str) -> str:
-        """Make a key in a file or the keyring, and return its public half. Raises ConfigurationError."""
+        """Create a key in a file or the keyring, and return the public key. Raises ConfigurationError."""
         from safeconsole.audit.signing import new_key  # noqa: PLC0415
 
         return new_key(where)
 
     def new_literal_key(self, where: str) -> None:
-        """Make the key that literals are hashed with, in a file or the keyring. Raises ConfigurationError."""
         from safeconsole.audit.keys import new_literal_key  # noqa: PLC0415
 
         new_literal_key(where)

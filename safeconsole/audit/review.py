@@ -1,4 +1,9 @@
-"""Sessions that somebody else must look at, and the book of reviews."""
+"""The review queue and the review book, `<directory>/reviews.jsonl`: chained lines, each anchored in the host log.
+
+A session needs a review when it elevated, met a deny rule, ended with an unknown outcome, was tampered with, or cannot
+be read completely. Somebody other than the person reviews it; a break-glass session needs the person's closing note
+first. A review is bound to the session's content: a session that changed since is pending again.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +21,6 @@ from safeconsole.audit.record import GENESIS, SessionSummary, hash_in_line, seal
 from safeconsole.clock import Clock
 from safeconsole.errors import AuditUnavailableError, ConfigurationError
 
-# --------------------------------------------------------------------------------------------------------------------
-# Which sessions somebody else must look at, and what they said.
-#
 # A session enters the queue when it elevated, met a deny rule, ended with something unknown, was tampered with, or
 # cannot be read whole. It leaves by a review of somebody else than the person; a break-glass session needs the
 # person's closing note before that. A review is bound to what the session held then: a session that has changed since
@@ -29,7 +31,7 @@ REVIEW_VERSION = 1
 
 
 class ReviewState(StrEnum):
-    """Where a session stands in the queue; NONE needs no review."""
+    """A session's place in the queue; NONE needs no review."""
 
     NONE = "none"
     PENDING = "pending"
@@ -38,27 +40,24 @@ class ReviewState(StrEnum):
 
 
 class ReviewAct(StrEnum):
-    """What somebody may do about a session."""
-
     APPROVE = "approve"
     FLAG = "flag"
     NOTE = "note"
 
 
 STATE_AFTER = {ReviewAct.APPROVE: ReviewState.APPROVED, ReviewAct.FLAG: ReviewState.FLAGGED}
-"""A note changes no state."""
+"""The state that each act leads to; a note changes none."""
 
 
 class Review(msgspec.Struct, frozen=True, kw_only=True):
     """One line of the review book.
 
     Attributes:
-        version: `REVIEW_VERSION` at writing.
-        number: 0 for the first line, then one more each.
+        number: 0 for the first line, increasing by 1.
         time: UTC, ISO 8601 with microseconds.
-        head: the hash of the session's last entry as it was read.
-        by: the login identity of who did it.
-        note: what they said, not blank for a flag or a note.
+        head: hash of the session's last entry at the time of reading.
+        by: the reviewer's login identity.
+        note: not blank for a flag or a note.
         previous: hash of the line before.
         hash: hexadecimal SHA-256 over all of the above.
     """
@@ -76,7 +75,7 @@ class Review(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def reasons_for_review(summary: SessionSummary) -> tuple[str, ...]:
-    """Return why somebody else must look at a session; nothing means that nobody must."""
+    """Return why a session needs a review; empty when it needs none."""
     told = (
         (summary.elevated, "elevated"),
         (summary.denied, "refused by a deny rule"),
@@ -88,11 +87,7 @@ def reasons_for_review(summary: SessionSummary) -> tuple[str, ...]:
 
 
 def state_of(summary: SessionSummary, reviews: Iterable[Review]) -> ReviewState:
-    """Return where a session stands.
-
-    Args:
-        reviews: of any session, in order.
-    """
+    """Return a session's state, from reviews of any session in order."""
     if not reasons_for_review(summary):
         return ReviewState.NONE
     state = ReviewState.PENDING
@@ -103,7 +98,7 @@ def state_of(summary: SessionSummary, reviews: Iterable[Review]) -> ReviewState:
 
 
 def lacks_closing_note(summary: SessionSummary, reviews: Iterable[Review]) -> bool:
-    """Return whether a break-glass session still waits for its person's own words."""
+    """Return whether a break-glass session still needs its person's closing note."""
     noted = any(
         review.session == summary.session and review.act is ReviewAct.NOTE and review.by == summary.person
         for review in reviews
@@ -128,16 +123,10 @@ def objection_to(act: ReviewAct, summary: SessionSummary, reviews: Iterable[Revi
     return ""
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The review book: `<directory>/reviews.jsonl`, one chained line a review, each anchored in the host log.
-
-
 REVIEWS = "reviews.jsonl"
 
 
 class LocalReviews:
-    """One audit directory's review book, for one reviewer."""
-
     def __init__(self, directory: Path, host_log: HostLog, clock: Clock, *, by: str) -> None:
         self._path = directory / REVIEWS
         self._host_log = host_log
@@ -149,18 +138,18 @@ class LocalReviews:
         return self._by
 
     def reviews(self) -> tuple[Review, ...]:
-        """Return all reviews whose line holds, in order. Raises ConfigurationError."""
+        """Return all valid reviews, in order. Raises ConfigurationError."""
         return reviews_in(self._path)
 
     def add(self, summary: SessionSummary, act: ReviewAct, note: str = "") -> Review:
-        """Write one review; on return it is on disk.
+        """Write one review, durable on return.
 
         Args:
-            summary: the session as it was read by the reviewer.
+            summary: the session as the reviewer read it.
             note: not blank for a flag or a note.
 
         Raises:
-            ConfigurationError: it is not possible now, such as by the person themself.
+            ConfigurationError: not possible now, for example because the reviewer is the person themself.
             AuditUnavailableError: it could not be written.
         """
         objection = objection_to(act, summary, self.reviews(), by=self._by, note=note)
@@ -198,17 +187,12 @@ class LocalReviews:
 
 
 def open_reviews(directory: Path, *, by: str, clock: Clock, signing_key: str = "") -> LocalReviews:
-    """Return the review book of an audit directory.
-
-    Args:
-        by: the reviewer's login identity (`identity.who(...).name`).
-        signing_key: as for `journal.open_journal`.
-    """
+    """Return the review book of an audit directory for one reviewer, by login identity."""
     return LocalReviews(directory, open_host_log(directory, clock, signing_key), clock, by=by)
 
 
 def reviews_in(path: Path) -> tuple[Review, ...]:
-    """Return the reviews in a file whose line holds, in order; a file that is not there has none."""
+    """Return a file's valid reviews, in order; a missing file has none."""
     try:
         lines = read_regular(path).split(b"\n")
     except FileNotFoundError:
@@ -237,13 +221,11 @@ def _end(descriptor: int, path: Path) -> tuple[str, int]:
 
 
 class ReviewBook(Protocol):
-    """What was said about sessions, and where to say it."""
-
     @property
     def by(self) -> str: ...
 
     def reviews(self) -> tuple[Review, ...]: ...
 
     def add(self, summary: SessionSummary, act: ReviewAct, note: str = "") -> Review:
-        """Write one. Raises ConfigurationError when it is not possible now, AuditUnavailableError."""
+        """Write one review. Raises ConfigurationError: not possible now; AuditUnavailableError."""
         ...

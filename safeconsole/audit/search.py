@@ -1,4 +1,4 @@
-"""The journals kept on this computer, for reading and searching: nothing read is trusted."""
+"""Search in the journals of this computer. Reads only, and trusts nothing that it reads."""
 
 from __future__ import annotations
 
@@ -30,20 +30,17 @@ from safeconsole.audit.verification import (
 )
 from safeconsole.errors import ConfigurationError
 
-# --------------------------------------------------------------------------------------------------------------------
-# Which of the recorded statements are meant.
-
 
 class Query(msgspec.Struct, frozen=True, kw_only=True):
-    """What a statement must be to be found; an empty field asks nothing. All fields must hold.
+    """What to search for; all non-empty fields must match.
 
     Attributes:
-        text: somewhere in the statement, its reason or its messages, whatever the case.
+        text: part of the statement, its reason or its messages, ignoring case.
         person: the login identity or the account.
-        cluster, ticket, verdict, outcome, kind: exactly, whatever the case.
+        cluster, ticket, verdict, outcome, kind: equal, ignoring case.
         table: "schema.table" or "table".
-        since, until: UTC times; the beginning of one ("2026-11-07") is enough; `until` is included.
-        console: also what the console asked by itself.
+        since, until: UTC times or prefixes of one ("2026-11-07"); `until` is included.
+        console: include what the console itself asked.
     """
 
     text: str = ""
@@ -63,8 +60,7 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
     """A session by its first record alone.
 
     Attributes:
-        opened: UTC, "" where its first record cannot be read.
-        cluster: "" likewise.
+        opened, cluster: "" where the first record cannot be read; `opened` is UTC.
         live: whether a console still writes to it.
     """
 
@@ -75,7 +71,7 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def may_hold(query: Query, glance: Glance) -> bool:
-    """Return whether a session could hold what is meant; one of which nothing is known could."""
+    """Return whether a session could hold matching statements; an unreadable one could."""
     if query.until and glance.opened[: len(query.until)] > query.until:
         return False
     return not (query.cluster and glance.cluster) or query.cluster.casefold() == glance.cluster.casefold()
@@ -111,46 +107,39 @@ def _holds_text(text: str, story: StatementStory) -> bool:
     return any(wanted in held.casefold() for held in (story.sql, story.reason, story.message, story.end_message))
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The journals kept on this computer, for reading: it writes nothing and trusts nothing it reads.
-
-
 _DATE_LENGTH = len("2023-11-07-")
 _ENTRY = msgspec.json.Decoder(Entry)
 
 
 class LocalArchive:
-    """One audit directory."""
-
     def __init__(self, directory: Path, *, public_keys: Sequence[str] = ()) -> None:
         self._directory = directory
         self._public_keys = public_keys
 
     def sessions(self) -> tuple[SessionSummary, ...]:
-        """Every session found, oldest first; one that cannot be read is a summary that says so."""
+        """Return a summary of every session, oldest first; an unreadable one says why."""
         summaries = [self._summary(session, path) for session, path in self._files().items()]
         return tuple(sorted(summaries, key=lambda summary: (summary.opened, summary.session)))
 
     def glance(self) -> tuple[Glance, ...]:
-        """Every session by its first record alone, oldest first."""
+        """Return every session by its first record alone, oldest first."""
         glances = [_glance(session, path) for session, path in self._files().items()]
         return tuple(sorted(glances, key=lambda glance: (glance.opened, glance.session)))
 
     def entries(self, session: str) -> Iterator[Entry]:
-        """Yield one session's entries in order, as far as they can be read; a unique prefix of its id is enough.
+        """Yield a session's readable entries in order; a unique prefix of its id is enough.
 
-        Raises:
-            ConfigurationError: no such session, the prefix is ambiguous, or the file cannot be read.
+        Raises ConfigurationError: no such session, the prefix is ambiguous, or the file cannot be read.
         """
         found = self._resolve(session)
         return (entry for entry, _ in _readable(_lines(self._files()[found])) if entry is not None)
 
     def file_of(self, session: str) -> Path:
-        """Return the file of a session; a unique prefix of its id is enough. Raises ConfigurationError."""
+        """Return a session's file; a unique prefix of its id is enough. Raises ConfigurationError."""
         return self._files()[self._resolve(session)]
 
     def verify(self, session: str = "") -> tuple[Finding, ...]:
-        """Check one session, or all and the host log; nothing found means that everything holds."""
+        """Verify one session, or all and the host log; an empty result means that all are intact."""
         files = self._files()
         host_lines, host_trouble = _all_lines(self._directory / HOST_LOG)
         reviews, review_trouble = _all_lines(self._directory / REVIEWS)
@@ -166,7 +155,7 @@ class LocalArchive:
         return tuple(finding for finding in findings if finding is not None)
 
     def compare(self, copy: Iterable[bytes]) -> Compared:
-        """Look for each line of a copy that was kept elsewhere; a line that is not here any more is a finding."""
+        """Compare with a copy kept elsewhere; each of its lines that is missing here is a finding."""
         paths = [self._directory / HOST_LOG, self._directory / REVIEWS, *self._files().values()]
         held = {found for path in paths for line in _all_lines(path)[0] if (found := hash_in_line(line.rstrip(b"\n")))}
         host_log = [line.rstrip(b"\n") for line in _all_lines(self._directory / HOST_LOG)[0]]
@@ -184,7 +173,6 @@ class LocalArchive:
         return check_signatures(anchors, KeyRing(self._public_keys))
 
     def _files(self) -> dict[str, Path]:
-        """Return the session files by id, oldest first."""
         folder = self._directory / SESSIONS
         names = sorted(path for path in folder.glob("*-*.jsonl*") if path.suffix in {".jsonl", PACKED})
         return {path.name.removesuffix(PACKED).removesuffix(".jsonl")[_DATE_LENGTH:]: path for path in names}
@@ -231,10 +219,10 @@ def _glance(session: str, path: Path) -> Glance:
 
 
 def open_archive(directory: Path, *, public_keys: Sequence[str] = ()) -> LocalArchive:
-    """Return the archive of an audit directory; one that does not exist yet has no sessions.
+    """Return the archive of an audit directory; a missing directory has no sessions.
 
     Args:
-        public_keys: keys whose signatures are believed; with one, a host log that is not signed does not hold.
+        public_keys: trusted signing keys; with one, an unsigned host log is invalid.
     """
     return LocalArchive(directory, public_keys=public_keys)
 
@@ -278,7 +266,7 @@ def _tag(line: bytes) -> str:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """Yield a file's lines with their newlines; a file that is not there has none. Raises ConfigurationError."""
+    """Yield a file's lines with their newlines; a missing file has none. Raises ConfigurationError."""
     try:
         with reading(path) as file:
             yield from file
@@ -316,30 +304,23 @@ def _is_live(path: Path) -> bool:
 
 
 class Archive(Protocol):
-    """The journals kept on this computer, for reading."""
+    def sessions(self) -> tuple[SessionSummary, ...]: ...
 
-    def sessions(self) -> tuple[SessionSummary, ...]:
-        """Every session found, oldest first; one that cannot be read is a summary that says so."""
-        ...
-
-    def glance(self) -> tuple[Glance, ...]:
-        """Every session by its first record alone, oldest first."""
-        ...
+    def glance(self) -> tuple[Glance, ...]: ...
 
     def entries(self, session: str) -> Iterator[Entry]:
-        """Yield one session's entries in order; a unique prefix of its id is enough.
+        """Yield a session's entries in order; a unique prefix of its id is enough.
 
-        Raises:
-            ConfigurationError: no such session, or the prefix is ambiguous.
+        Raises ConfigurationError: no such session, or the prefix is ambiguous.
         """
         ...
 
     def verify(self, session: str = "") -> tuple[Finding, ...]:
-        """Check one session, or all; nothing found means that everything holds."""
+        """Verify one session, or all; an empty result means that all are intact."""
         ...
 
     def compare(self, copy: Iterable[bytes]) -> Compared:
-        """Look for each line of a copy that was kept elsewhere; a line that is not here any more is a finding."""
+        """Compare with a copy kept elsewhere; each of its lines that is missing here is a finding."""
         ...
 
 
@@ -348,7 +329,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 
 def moment_of(value: str) -> str:
-    """Return a time, or how long ago, as the beginning of a journal's time. Raises ConfigurationError."""
+    """Return a time, or an age such as "2h", as a prefix of a journal time. Raises ConfigurationError."""
     ago = _AGO.fullmatch(value.strip())
     text = value.strip().replace(" ", "T").removesuffix("Z")
     try:
@@ -368,18 +349,18 @@ OUTCOMES = ("done", "refused", "stopped", "unknown", "running")
 
 
 def query_of(text: str, fields: dict[str, object]) -> Query:
-    """Return the query that the options say; click has checked them."""
+    """Return the query for command-line options that click has checked."""
     return Query(text=text, **{name: value for name, value in fields.items() if value is not None})  # type: ignore[arg-type]
 
 
 def found(
     archive: Archive, query: Query, sessions: tuple[str, ...], *, unread: Callable[[str], None]
 ) -> Iterator[StatementStory]:
-    """Yield the statements that are meant, oldest session first.
+    """Yield matching statements, oldest session first.
 
     Args:
-        sessions: only these; all when there are none.
-        unread: told of each session that could not be read whole, where something may be missing.
+        sessions: search only these; all when empty.
+        unread: called for each session that cannot be read completely.
 
     Raises:
         ConfigurationError: one of `sessions` is unknown.

@@ -1,7 +1,7 @@
-"""Sends copies of the journal away, at least once, without the console waiting for it.
+"""Ships copies of the journal to sinks, at least once, without delaying the console.
 
-The journal's own files are the spool: for each sink a small file remembers how far each stream was taken,
-and moves on only after the sink took the batch. A sink that is away for a week gets the week when it is back.
+The journal's own files are the spool: a small file per sink remembers how far each stream was sent, and advances only
+after the sink accepted a batch. A sink that was down for a week receives the week when it is back.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ SINKS = "sinks"
 BATCH_LINES = 200
 BATCH_BYTES = 1024 * 1024
 PAUSE_SECONDS = 5.0
-"""How long the background sender rests between two passes."""
+"""Pause of the background thread between two passes."""
 
 
 class Mark(msgspec.Struct):
-    """How far a stream was taken: lines, bytes, and whether there is no more to come."""
+    """How far a stream was sent: lines, bytes, and whether it is complete."""
 
     lines: int = 0
     bytes: int = 0
@@ -46,10 +46,10 @@ class Mark(msgspec.Struct):
 
 
 class Shipped(msgspec.Struct, frozen=True, kw_only=True):
-    """What one pass did for one sink.
+    """The result of one pass for one sink.
 
     Attributes:
-        trouble: why it took no more, or "".
+        trouble: why the sink accepted no more, or "".
     """
 
     sink: str
@@ -58,14 +58,12 @@ class Shipped(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Shipper:
-    """One audit directory and its sinks."""
-
     def __init__(self, directory: Path, sinks: Mapping[str, Sink]) -> None:
         self._directory = directory
         self._sinks = sinks
 
     def ship(self) -> tuple[Shipped, ...]:
-        """Send all that each sink has not taken yet; a sink in trouble does not keep another waiting."""
+        """Send what each sink has not received yet; a failing sink does not delay the others."""
         return tuple(self._ship_to(name, sink) for name, sink in self._sinks.items())
 
     def _ship_to(self, name: str, sink: Sink) -> Shipped:
@@ -117,17 +115,13 @@ class Shipper:
 
 
 def open_shipper(directory: Path, settings: AuditSettings, environ: Mapping[str, str]) -> Shipper | None:
-    """Return the shipper of an audit directory, or None where no sink is configured.
-
-    Raises:
-        ConfigurationError: a sink's address or secret is none.
-    """
+    """Return an audit directory's shipper, or None without sinks. Raises ConfigurationError: an invalid sink."""
     sinks = {name: sink_from(sink, environ) for name, sink in settings.sinks.items()}
     return Shipper(directory, sinks) if sinks else None
 
 
 class Shipping:
-    """A thread that ships now and then, and never holds anybody up."""
+    """A background thread that ships periodically."""
 
     def __init__(self, shipper: Shipper, *, pause_seconds: float = PAUSE_SECONDS) -> None:
         self._shipper = shipper
@@ -140,11 +134,11 @@ class Shipping:
         self._thread.start()
 
     def troubles(self) -> tuple[str, ...]:
-        """What kept sinks from taking everything in the last pass, one line each."""
+        """The errors of the last pass, one line per sink."""
         return tuple(f"{one.sink}: {one.trouble}" for one in self._last if one.trouble)
 
     def stop(self, wait_seconds: float) -> tuple[str, ...]:
-        """Make a last pass, wait for it so long, and return the troubles; the next session sends what is left."""
+        """Make a last pass, wait at most so many seconds, and return the errors; the next session sends the rest."""
         self._stop.set()
         self._thread.join(wait_seconds)
         return self.troubles()
@@ -156,7 +150,7 @@ class Shipping:
 
 
 class Marks:
-    """How far one sink has taken each stream, in one file that is replaced as a whole."""
+    """How far one sink has received each stream, in a file that is replaced atomically."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -169,7 +163,6 @@ class Marks:
         return self._marks.setdefault(stream, Mark())
 
     def save(self) -> None:
-        """Make the marks durable. Raises OSError."""
         part = self._path.with_suffix(".part")
         descriptor = open_replacing(part)
         with os.fdopen(descriptor, "wb") as file:
@@ -182,7 +175,7 @@ class Marks:
 
 @contextlib.contextmanager
 def _marks(path: Path) -> Iterator[Marks | None]:
-    """Yield a sink's marks for this process alone, or None when another has them. Raises OSError."""
+    """Yield a sink's marks under a lock, or None when another process holds it. Raises OSError."""
     make_private_directory(path.parent)
     descriptor = open_appending(path.with_suffix(".lock"), new=False)
     try:
@@ -197,7 +190,7 @@ def _marks(path: Path) -> Iterator[Marks | None]:
 
 
 def _first_hash(path: Path) -> str:
-    """Return the hash of a file's first line, "" without one that holds. Raises FileNotFoundError."""
+    """Return the hash of a file's first line, "" if that is invalid. Raises FileNotFoundError."""
     try:
         with reading(path) as file:
             return hash_in_line(file.readline().rstrip(b"\n")) or ""
@@ -208,7 +201,7 @@ def _first_hash(path: Path) -> str:
 
 
 def _batches(path: Path, start: int) -> Iterator[list[bytes]]:
-    """Yield whole lines from an offset on, so many at a time; a torn last line waits."""
+    """Yield whole lines from an offset on, in batches; a partial last line waits."""
     with reading(path) as file:
         file.seek(start)
         batch: list[bytes] = []

@@ -1,8 +1,8 @@
-"""Signed checkpoints: Ed25519 over the host log's lines.
+"""Ed25519 signatures over the lines of the host log.
 
-The private key is in a file that only root (or the account itself) may read, or in the keyring; the public
-keys, which verifying needs, are in the configuration. Whoever can read the private key can sign what they
-like: a key that the person's own account can read tells accidents from intent, and no more.
+The private key is in a file that only root (or the account itself) may read, or in the keyring; the public keys for
+verification are in the configuration. Whoever can read the private key can sign anything: a key that the person's own
+account can read detects accidents, not intent.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ KEYRING_ACCOUNT = "audit-signing-key"
 
 
 class KeySigner:
-    """Signs with one private key, which never leaves it."""
-
     def __init__(self, private: Ed25519PrivateKey) -> None:
         self._private = private
         self.public = public_text(private)
@@ -46,10 +44,10 @@ class KeySigner:
 
 
 class KeyRing:
-    """The public keys whose signatures are believed, by fingerprint."""
+    """Trusted public keys, by fingerprint."""
 
     def __init__(self, keys: Sequence[str]) -> None:
-        """Take public keys of 64 hexadecimal digits. Raises ConfigurationError for one that is none."""
+        """Take public keys of 64 hexadecimal digits. Raises ConfigurationError for an invalid one."""
         self._keys: Mapping[str, Ed25519PublicKey] = {fingerprint(key): _public(key) for key in keys}
 
     def holds(self, key: str, message: bytes, signature: str) -> bool:
@@ -64,13 +62,13 @@ class KeyRing:
 
 
 def load_signer(where: str, *, account: str = KEYRING_ACCOUNT, what: str = "audit signing key") -> KeySigner:
-    """Return the signer of a configured key.
+    """Return the signer for a configured key.
 
     Args:
         where: a PEM file's path, or "keyring".
 
     Raises:
-        AuditUnavailableError: the key cannot be had, or others may read or replace it.
+        AuditUnavailableError: the key is unavailable, or others may read or replace it.
     """
     try:
         pem = read_key(where, account=account, what=what)
@@ -84,10 +82,10 @@ def load_signer(where: str, *, account: str = KEYRING_ACCOUNT, what: str = "audi
 
 
 def new_key(where: str, *, account: str = KEYRING_ACCOUNT) -> str:
-    """Make a signing key, and return its public key.
+    """Create a signing key, and return its public key.
 
     Args:
-        where: a file that does not exist yet, or "keyring".
+        where: a new file's path, or "keyring".
 
     Raises:
         ConfigurationError: it cannot be stored there, or there is one already.
@@ -103,12 +101,12 @@ def public_text(private: Ed25519PrivateKey) -> str:
 
 
 def fingerprint(public: str) -> str:
-    """Return the name of a public key: the first 16 digits of its SHA-256."""
+    """Return the first 16 digits of the SHA-256 of a public key."""
     return hashlib.sha256(public.lower().encode()).hexdigest()[:16]
 
 
 def is_signed_by(public: str, key: str, message: bytes, signature: str) -> bool:
-    """Return whether a signature over a message is that of a public key, and the key's fingerprint is as said."""
+    """Return whether a signature over a message is valid, and `key` is the public key's fingerprint."""
     return fingerprint(public) == key and KeyRing((public,)).holds(key, message, signature)
 
 

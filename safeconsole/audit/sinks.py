@@ -1,7 +1,6 @@
-"""Where copies of the journal go: syslog, a webhook, a central database, an OpenTelemetry collector.
+"""Sinks for copies of the journal: syslog, a webhook, a central database, an OpenTelemetry collector.
 
-A sink takes whole batches and either takes them durably or fails. It may be given the same line twice; the
-pair of stream and number tells it so.
+A sink accepts a whole batch durably, or fails. It may receive the same line twice; stream and number identify it.
 """
 
 from __future__ import annotations
@@ -24,10 +23,10 @@ from safeconsole.config.settings import SinkSettings
 from safeconsole.errors import ConfigurationError
 
 SEND_SECONDS = 5.0
-"""How long one batch may take to connect to, and each answer to arrive."""
+"""Timeout for connecting, and for each answer."""
 
 LARGEST_ANSWER_BYTES = 64 * 1024
-"""Of what a receiver answers; the rest is not read."""
+"""Bytes read of a receiver's answer."""
 
 FACILITY_AUDIT = 13
 SEVERITY_NOTICE = 5
@@ -35,15 +34,15 @@ ENTERPRISE = 32473
 """The private enterprise number for documentation. Source: RFC 5612."""
 
 UDP_MESSAGE_BYTES = 8192
-"""A longer line is cut in a datagram; its hash and number stand before it."""
+"""A longer line is truncated in a datagram; its hash and number come before it."""
 
 
 class SinkError(Exception):
-    """A batch was not taken; the message holds no secret."""
+    """A batch was not accepted; the message contains no secret."""
 
 
 class Parcel(msgspec.Struct, frozen=True, kw_only=True):
-    """One line on its way.
+    """One journal line to send.
 
     Attributes:
         stream: the session's id, or "host-…" for the host log.
@@ -57,10 +56,8 @@ class Parcel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sink(Protocol):
-    """One place that copies go to."""
-
     def send(self, parcels: Sequence[Parcel]) -> None:
-        """Take a batch, or raise SinkError; part of it may have been taken then."""
+        """Accept a batch, or raise SinkError, perhaps after accepting a part."""
         ...
 
 
@@ -72,7 +69,7 @@ class _LineName(msgspec.Struct):
 
 
 def kind_of(line: bytes) -> tuple[str, str, str]:
-    """Return a line's time, hash and kind, "" where it has none."""
+    """Return a line's time, hash and kind, each "" where missing."""
     try:
         seen = msgspec.json.decode(line, type=_LineName)
         kind = seen.event or str(msgspec.json.decode(seen.record.get("type", msgspec.Raw(b'""'))))
@@ -95,7 +92,7 @@ class SyslogSink:
         self._place = (parts.hostname or "", parts.port or 514) if parts.scheme else parts.path
 
     def send(self, parcels: Sequence[Parcel]) -> None:
-        """Take a batch, or raise SinkError; a datagram is gone when it was sent, which is all that UDP knows."""
+        """Send a batch, or raise SinkError; UDP does not confirm delivery."""
         try:
             with contextlib.closing(self._connected()) as connection:
                 for parcel in parcels:
@@ -138,7 +135,7 @@ def _parameter(text: str) -> str:
 
 
 class WebhookSink:
-    """An HTTP receiver: each batch is one POST of `{"entries": [{stream, number, line}]}`; any 2xx takes it."""
+    """An HTTP receiver: each batch is one POST of `{"entries": [{stream, number, line}]}`; any 2xx accepts it."""
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         self._url = url
@@ -154,14 +151,14 @@ class WebhookSink:
 
 
 def post(url: str, body: bytes, headers: Mapping[str, str], *, what: str) -> bytes:
-    """Send a body to a receiver over HTTP, and return what it answered.
+    """Send a body by HTTP POST, and return the answer.
 
     Args:
-        url: it begins with http:// or https://.
-        what: what messages call the receiver.
+        url: begins with http:// or https://.
+        what: the receiver's name in messages.
 
     Raises:
-        SinkError: it did not answer with a 2xx; the message holds neither the address nor a header.
+        SinkError: no 2xx answer; the message contains neither the address nor a header.
     """
     request = urllib.request.Request(url, data=body, headers=dict(headers), method="POST")  # noqa: S310 - checked before
     host = urllib.parse.urlsplit(url).hostname
@@ -178,23 +175,23 @@ def post(url: str, body: bytes, headers: Mapping[str, str], *, what: str) -> byt
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirect is refused: the receiver is the one that was configured."""
+    """Refuses redirects: only the configured receiver gets data."""
 
     def redirect_request(self, *_: object) -> None: ...
 
 
 OPENER = urllib.request.build_opener(_NoRedirect)
-"""Opens what was configured, and nothing that it points to."""
+"""Opens the configured URL and follows no redirect."""
 
 
 def sink_from(settings: SinkSettings, environ: Mapping[str, str]) -> Sink:
-    """Return the sink that a configuration says.
+    """Return the sink for a configuration.
 
     Args:
         environ: holds the secret, where one is named; `{secret}` stands for it in address and header.
 
     Raises:
-        ConfigurationError: the secret is not set, or the address is none.
+        ConfigurationError: the secret is not set, or the address is invalid.
     """
     secret = environ.get(settings.secret_variable, "") if settings.secret_variable else ""
     if settings.secret_variable and not secret:
@@ -228,7 +225,7 @@ def _http_sink(kind: str, address: str, headers: Mapping[str, str]) -> Sink:
 
 
 def said(error: Exception) -> str:
-    """Return what an error says, in lower case and without what may be secret."""
+    """Return an error's message in lower case, without what may be secret."""
     reason = getattr(error, "reason", error)
     text = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
     return text.lower()

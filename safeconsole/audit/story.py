@@ -1,4 +1,4 @@
-"""A session told as a story: its statements, and a sentence for each record. Pure."""
+"""Sessions summarised and narrated: their statements, and a sentence for each record. Pure."""
 
 from __future__ import annotations
 
@@ -30,22 +30,19 @@ from safeconsole.audit.record import (
 from safeconsole.policy.decision import ElevationState, Scope
 from safeconsole.sqltext.vocabulary import OutcomeKind
 
-# --------------------------------------------------------------------------------------------------------------------
-# What a session's entries say when they are read together: a line of a list, and each statement's own story.
-
 
 class StatementStory(msgspec.Struct, kw_only=True):
     """All that a session's journal holds about one statement.
 
     Attributes:
-        asked, sent, ended: UTC times, "" where it did not come so far.
-        by_console: the console asked, not the person.
+        asked, sent, ended: UTC times, "" for a step that was not reached.
+        by_console: asked by the console, not the person.
         confirmed: the person's answer, "" when nothing was asked.
         elevation, reason, ticket: the elevation it ran under.
-        approver: who approved it as the second person, or who was skipped.
+        approver: who approved it as second person, or who was skipped.
         outcome: "done", "refused", "stopped", "unknown", or "running" while the console lives; "" when nothing was sent
             and no end is recorded.
-        server_error, end_message: what the server, or the console, said at the end.
+        server_error, end_message: the last message of the server, or of the console.
     """
 
     session: str
@@ -109,7 +106,7 @@ _ENDED = (
 
 
 class StoryReader:
-    """Reads one session's entries in order and keeps each statement's story; holds no more than the stories."""
+    """Reads one session's entries in order and keeps each statement's story."""
 
     def __init__(self, session: str) -> None:
         self._session = session
@@ -171,10 +168,10 @@ class StoryReader:
 
 
 def statements_of(session: str, entries: Iterable[Entry], *, live: bool = False) -> Iterator[StatementStory]:
-    """Yield the story of each statement of a session, in the order of asking.
+    """Yield the story of each statement of a session, in order.
 
     Args:
-        live: whether a console still writes; a statement that was sent and has no end is then running, else unknown.
+        live: whether a console still writes; a statement without an end is then running, else unknown.
     """
     reader = StoryReader(session)
     for entry in entries:
@@ -186,11 +183,11 @@ def statements_of(session: str, entries: Iterable[Entry], *, live: bool = False)
 
 
 def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, trouble: str = "") -> SessionSummary:
-    """Return one session as a line of a list.
+    """Return the summary of one session.
 
     Args:
-        entries: those that could be read, in order.
-        live: whether a console still writes to it; its last intent is then on its way, not unknown.
+        entries: the readable ones, in order.
+        live: whether a console still writes; its last intent is then running, not unknown.
         trouble: why not all could be read, or "".
     """
     count = _Count()
@@ -221,7 +218,7 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
 
 
 class _Count(msgspec.Struct):
-    """What is counted of one session while its entries are read, in order."""
+    """Counters for one session, updated entry by entry."""
 
     opened: str = ""
     closed: str = ""
@@ -265,18 +262,14 @@ class _Count(msgspec.Struct):
                 pass
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# A session told as a story: what each entry means, in words, for somebody who was not there.
-
-
 class Passage(msgspec.Struct, frozen=True, kw_only=True):
     """What one entry says.
 
     Attributes:
-        number: the entry's number, -1 for what follows from the whole.
-        time: UTC, "" for what follows from the whole.
-        mark: how it is to be taken: "plain", "asked", "good", "bad" or "loud".
-        lines: the first stands alone, the others belong to it; hostile text is not escaped.
+        number: -1 for what follows from the whole session.
+        time: UTC, "" for what follows from the whole session.
+        mark: "plain", "asked", "good", "bad" or "loud".
+        lines: a headline and its details; hostile text is not escaped.
     """
 
     number: int
@@ -287,10 +280,10 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def narrate(entries: Iterable[Entry], *, live: bool = False) -> Iterator[Passage]:
-    """Yield a session's passages in order, without single samples, and at the end what was sent and never ended.
+    """Yield a session's passages in order without single samples, and at the end statements that have no outcome.
 
     Args:
-        live: whether a console still writes; what has no end may then still run.
+        live: whether a console still writes; such statements may then still run.
     """
     under_way: dict[int, Entry] = {}
     covered: dict[str, list[str]] = {}

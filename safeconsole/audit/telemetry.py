@@ -1,7 +1,7 @@
-"""OpenTelemetry logs: each line of the journal as one log record, by OTLP over HTTP.
+"""OpenTelemetry logs: each journal line as one log record, by OTLP over HTTP.
 
-The line itself is the body, so that the chain can be checked wherever it ends up; `log.record.uid` names it,
-the same however often it is sent, so that a receiver can tell what it has already.
+The line is the body, so that the chain can be verified at the receiver; `log.record.uid` stays the same however often
+it is sent.
 
 Source: OpenTelemetry Protocol 1.7, "OTLP/HTTP" and "Partial Success"; Logs Data Model, "Log and Event Record
 Definition"; Semantic Conventions 1.36, "log.record.uid".
@@ -36,11 +36,11 @@ SCOPE = "safeconsole.audit"
 PROTOBUF = "application/x-protobuf"
 
 _LOUD = frozenset({"elevation", "disagreed", "approval", "abandoned"})
-"""Kinds of records that somebody may want to be told of."""
+"""Kinds of records with a higher severity."""
 
 
 class TelemetrySink:
-    """A collector's logs endpoint; any 2xx that rejects nothing takes a batch."""
+    """A collector's logs endpoint; any 2xx that rejects nothing accepts a batch."""
 
     def __init__(self, url: str, headers: Mapping[str, str]) -> None:
         self._url = url
@@ -90,7 +90,7 @@ def _text(key: str, value: str) -> KeyValue:
 
 
 def _nanoseconds(time: str) -> int:
-    """Return a time of the journal as nanoseconds since 1970, 0 where it is none."""
+    """Return a journal time as nanoseconds since 1970, 0 if it is invalid."""
     try:
         since = datetime.fromisoformat(time).astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     except ValueError:

@@ -1,4 +1,7 @@
-"""Whether a journal still says what was written: chains, anchors, and a copy kept elsewhere. Pure."""
+"""Verification of journals: chains, anchors, and copies kept elsewhere. Pure.
+
+For each session the first invalid entry is named; an empty result means that all of it is intact.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,6 @@ import msgspec
 from safeconsole.audit.host_log import ENDS, Anchor, AnchorEvent, statement_to_sign
 from safeconsole.audit.record import GENESIS, Finding, hash_in_line
 
-# --------------------------------------------------------------------------------------------------------------------
-# What a copy of the journal elsewhere saw: every line of it must still be here.
-#
 # The copy may be a database's column, a webhook's store or a syslog's file; what stands before the line is left
 # aside.
 
@@ -23,7 +23,7 @@ _BEGINNING = b'{"version":'
 
 
 class _WitnessedLine(msgspec.Struct, frozen=True):
-    """Where a line belongs; an anchor's has an event."""
+    """The fields that identify a line in a copy; an anchor has an event."""
 
     number: int
     session: str = ""
@@ -31,14 +31,13 @@ class _WitnessedLine(msgspec.Struct, frozen=True):
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
-    """What comparing with a copy found.
+    """The result of comparing with a copy.
 
     Attributes:
-        lines: how many lines of the copy could be compared, >= 0.
-        unreadable: how many could not: cut on their way, changed there, or no line of a journal.
-        unproven: how many lines at the end of the host log here the copy does not reach; what is behind them, and
-            what may have stood there, is proven by nothing outside.
-        findings: the first line of each session, and of the host log, that the copy holds and that is not here.
+        lines: lines of the copy that could be compared, >= 0.
+        unreadable: lines that could not: truncated, changed, or not of a journal.
+        unproven: lines at the end of this host log that the copy does not reach and so does not prove.
+        findings: the first line of each session, and of the host log, that the copy holds and that is missing here.
     """
 
     lines: int
@@ -50,13 +49,13 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 def compared(
     copy: Iterable[bytes], *, held: AbstractSet[str], pruned: AbstractSet[str], host_log: Sequence[str] = ()
 ) -> Compared:
-    """Look for each line of a copy among the lines that are here.
+    """Look up each line of a copy among the lines that are here.
 
     Args:
-        copy: as it was kept elsewhere, with or without newlines, in any order.
-        held: the hashes of all lines here.
-        pruned: sessions whose lines retention took away.
-        host_log: the hashes of the host log's lines here, in order.
+        copy: lines with or without newlines, in any order; what stands before a line's JSON is ignored.
+        held: hashes of all lines here.
+        pruned: sessions whose lines retention removed.
+        host_log: hashes of the host log's lines here, in order.
     """
     lines = unreadable = reached = 0
     places = {found: number for number, found in enumerate(host_log, start=1)}
@@ -92,9 +91,6 @@ def _missing(line: bytes, pruned: AbstractSet[str]) -> Finding | None:
     return Finding(session=seen.session, number=seen.number, what="a copy elsewhere holds a record that is not here")
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Does a session still say what was written? Pure checks over lines and anchors.
-#
 # For each session the first entry that does not hold is named; nothing found means that all of it holds.
 
 
@@ -103,7 +99,7 @@ ASIDES = frozenset({AnchorEvent.PRUNED, AnchorEvent.REVIEWED})
 
 
 class _LinePlace(msgspec.Struct, frozen=True):
-    """The fields by which any chained line says where it belongs."""
+    """The fields that place a line in its chain."""
 
     number: int
     previous: str
@@ -114,13 +110,13 @@ _LINE_PLACE = msgspec.json.Decoder(_LinePlace)
 
 
 class Walked(msgspec.Struct, frozen=True, kw_only=True):
-    """One chain, read to its end or to the first line that does not hold.
+    """One chain, read to its end or to the first invalid line.
 
     Attributes:
-        hashes: of the lines that hold, in order.
+        hashes: of the valid lines, in order.
         torn: bytes behind the last newline.
-        number: of the line that does not hold, -1 when all do.
-        what: what is wrong with it, or "".
+        number: of the invalid line, -1 when there is none.
+        what: the fault, or "".
     """
 
     hashes: tuple[str, ...]
@@ -133,8 +129,8 @@ def walk(lines: Iterable[bytes], *, first: str = GENESIS, session: str = "") -> 
     """Follow a chain.
 
     Args:
-        lines: with their newlines; a last one without is torn.
-        first: what the first line hangs on.
+        lines: with their newlines; a last one without is partial.
+        first: the hash that the first line must carry as `previous`.
         session: the id that every line must carry.
     """
     hashes: list[str] = []
@@ -170,7 +166,7 @@ def _misplaced(line: bytes, number: int, previous: str, session: str) -> str:
 def check_host_log(lines: Iterable[bytes]) -> Finding | None:
     """Check the host log's own chain.
 
-    A half line is forgiven when the anchor after it says RECOVERED and carries its hash.
+    A partial line is accepted when the anchor after it says RECOVERED and carries its hash.
     """
     whole: list[bytes] = []
     torn = b""
@@ -192,15 +188,13 @@ def check_host_log(lines: Iterable[bytes]) -> Finding | None:
 
 
 class Signatures(Protocol):
-    """The public keys that are believed."""
-
     def holds(self, key: str, message: bytes, signature: str) -> bool: ...
 
 
 def check_signatures(anchors: Sequence[Anchor], signatures: Signatures) -> Finding | None:
-    """Check that the host log is signed: from its first line with a good signature on, every one.
+    """Check that the host log is signed: from its first line with a valid signature on, every one.
 
-    What stands before that line is held by its hash, which the signature covers. A log without any is a finding.
+    Earlier lines are protected by their hash, which the signature covers. A log without any signature is a finding.
     """
     started = False
     for anchor in anchors:
@@ -216,7 +210,7 @@ def check_signatures(anchors: Sequence[Anchor], signatures: Signatures) -> Findi
 
 
 def check_reviews(lines: Iterable[bytes], anchors: Sequence[Anchor]) -> Finding | None:
-    """Check the review book's own chain, and that every review that the host log saw is in it."""
+    """Check the review book's chain, and that every review anchored in the host log is in it."""
     walked = walk(lines)
     held = len(walked.hashes)
     for anchor in anchors:
@@ -247,7 +241,7 @@ def check_session(
     Args:
         lines: its file, with newlines; None when there is no file.
         anchors: its lines of the host log, in order.
-        live: whether a console still writes to it; what is only half done is then no finding.
+        live: whether a console still writes to it; incomplete work is then no finding.
     """
     if lines is None:
         if any(anchor.event is AnchorEvent.PRUNED for anchor in anchors):
@@ -301,5 +295,5 @@ def _loose_end(session: str, walked: Walked, anchors: Sequence[Anchor], *, live:
 
 
 def closes_without_anchor(last_tag: str, anchors: Sequence[Anchor]) -> bool:
-    """Return whether a session ended in order, by its last record, while the host log never saw that."""
+    """Return whether a session's last record closes it while the host log has no closing anchor."""
     return last_tag == "session-closed" and not any(anchor.event in ENDS for anchor in anchors)
