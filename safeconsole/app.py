@@ -252,7 +252,7 @@ class Program:
         )
 
     @contextmanager
-    def stage(self, engine: str) -> Iterator[Stage]:
+    def stage(self, engine: str, release: str = "") -> Iterator[Stage]:
         """Put up a cluster to try the console on, and take it down when the context ends."""
         from safeconsole.demo.binaries import ServersUnavailableError
         from safeconsole.demo.daemon import ServerStartError
@@ -262,7 +262,7 @@ class Program:
         if known is None:
             raise ConfigurationError(f"there is no demo on {engine}", instead=f"one of {', '.join(ENGINES)}")
         try:
-            with staged(known) as up:
+            with staged(known, release) as up:
                 yield Stage(config=str(up.config), cluster=CLUSTER, nodes=up.nodes)
         except ServersUnavailableError as error:
             raise ConfigurationError(

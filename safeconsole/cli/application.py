@@ -132,7 +132,7 @@ class Application(Protocol):
         """Return what decides offline; opens no connection. Raises ConfigurationError, PolicyInvalidError."""
         ...
 
-    def stage(self, engine: str) -> AbstractContextManager[Stage]:
+    def stage(self, engine: str, release: str = "") -> AbstractContextManager[Stage]:
         """Put up a cluster of an engine: "embedded", "mariadb" or "mysql". Raises ConfigurationError."""
         ...
 

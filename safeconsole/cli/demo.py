@@ -106,20 +106,23 @@ A shop of its own ({engine}): one primary, two replicas, nothing that can break.
     "--engine", type=click.Choice(("embedded", "mariadb", "mysql")), default="embedded", show_default=True,
     help="Real servers are found on this machine or fetched; see `make servers`.",
 )  # fmt: skip
+@click.option("--release", default="", metavar="N", help="Release of the server, such as 11.8 of mariadb.")
 @click.option("-e", "--execute", "texts", metavar="SQL", multiple=True, help="Run this and leave; may be repeated.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.option("--serve", is_flag=True, help="Print one JSON line about the cluster and keep it up until a signal.")
 @click.pass_obj
-def demo(app: Application, engine: str, texts: tuple[str, ...], form: str, *, serve: bool) -> int:
+def demo(app: Application, engine: str, release: str, texts: tuple[str, ...], form: str, *, serve: bool) -> int:
     """Try the console on a cluster of its own, which is gone afterwards.
 
     In a terminal it opens the console; without one it walks a short tour.
     """
     leaving = threading.Event()
+    if release and engine == "embedded":
+        raise click.UsageError("--release goes with --engine mariadb or mysql")
     if serve:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: leaving.set())
-    with app.stage(engine) as stage:
+    with app.stage(engine, release) as stage:
         app.configure(stage.config)
         if serve:
             return _serve(stage, leaving)

@@ -33,6 +33,13 @@ _PACKAGES = {
     "mariadb": ("mariadb-server-core",),
     "mysql": ("mysql-server-core", "mysql-server-core-8.4", "mysql-server-core-8.0"),
 }
+RELEASES: dict[tuple[Flavour, str], tuple[str, tuple[str, ...]]] = {
+    ("mariadb", "10.5"): ("bullseye", ("mariadb-server-core-10.5",)),
+    ("mariadb", "10.11"): ("bookworm", ("mariadb-server-core",)),
+    ("mariadb", "11.8"): ("trixie", ("mariadb-server-core",)),
+}
+"""Releases that can be asked for by number: the suite of Debian's archive, and the packages to try there."""
+
 _SYSTEM_DIRECTORIES = ("/usr/sbin", "/usr/local/sbin")
 _VERSION_SECONDS = 30.0
 
@@ -88,12 +95,18 @@ def exclusive(lock: Path) -> Iterator[None]:
         yield
 
 
-def find_server(flavour: Flavour) -> ServerBinaries | None:
-    """Return a server that is already on this machine, or None.
+def find_server(flavour: Flavour, release: str = "") -> ServerBinaries | None:
+    """
+    Return a server that is already on this machine, or None.
+
+    Args:
+        release: only this one, of those that were fetched; "" takes what the machine has.
 
     Raises:
         ServersUnavailableError: the environment names a daemon that does not run.
     """
+    if release:
+        return _from_cache(flavour, release)
     named = os.environ.get(_ENVIRONMENT[flavour])
     if named:
         found = _from_executable(flavour, Path(named))
@@ -110,22 +123,35 @@ def find_server(flavour: Flavour) -> ServerBinaries | None:
     return _from_cache(flavour)
 
 
-def provide_server(flavour: Flavour) -> ServerBinaries:
-    """Return a server, fetching it into the cache when it is not here yet.
+def release_wanted(flavour: Flavour) -> str:
+    """Return the release that the environment asks for (`SAFECONSOLE_MARIADB_RELEASE`), or ""."""
+    return os.environ.get(f"SAFECONSOLE_{flavour.upper()}_RELEASE", "")
+
+
+def provide_server(flavour: Flavour, release: str = "") -> ServerBinaries:
+    """
+    Return a server, fetching it into the cache when it is not here yet.
+
+    Args:
+        release: one of `RELEASES`, such as "11.8"; "" takes what the environment or the machine has.
 
     Raises:
         ServersUnavailableError: it can neither be found nor fetched.
     """
-    found = find_server(flavour)
+    release = release or release_wanted(flavour)
+    if release and (flavour, release) not in RELEASES:
+        known = ", ".join(each for of, each in RELEASES if of == flavour) or "none by number"
+        raise ServersUnavailableError(f"{flavour} {release} is in no archive known here", f"known releases: {known}")
+    found = find_server(flavour, release)
     if found is not None:
         return found
     directory = servers_directory()
     try:
         with exclusive(directory / f"{flavour}.lock"):
-            found = _from_cache(flavour)
+            found = _from_cache(flavour, release)
             if found is None:
-                _fetch(flavour, directory)
-                found = _from_cache(flavour)
+                _fetch(flavour, directory, release)
+                found = _from_cache(flavour, release)
     except (OSError, archives.ArchiveError) as error:
         raise ServersUnavailableError(f"no {flavour} server: {error}", _how_to_get(flavour)) from error
     if found is None:
@@ -141,7 +167,12 @@ def _how_to_get(flavour: Flavour) -> str:
     )
 
 
-def _fetch(flavour: Flavour, directory: Path) -> None:
+def _cached_name(flavour: Flavour, release: str) -> str:
+    """Return how the directory of a fetched server begins; a release by number is never taken for the machine's own."""
+    return f"{flavour}@{release}-" if release else f"{flavour}-"
+
+
+def _fetch(flavour: Flavour, directory: Path, release: str) -> None:
     distribution = archives.read_distribution()
     candidates = archives.machine_archives(distribution)
     if not candidates:
@@ -150,16 +181,17 @@ def _fetch(flavour: Flavour, directory: Path) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
     failures: list[str] = []
     for archive in candidates:
-        _say(f"fetching {flavour} from this machine's package archive")
+        _say(f"fetching {flavour}{f' {release}' if release else ''} from this machine's package archive")
         partial = Path(tempfile.mkdtemp(prefix=f".partial-{flavour}-", dir=directory))
         try:
+            suite, packages = RELEASES.get((flavour, release), ("", _PACKAGES[flavour]))
             version = archives.unpack_package(
-                _PACKAGES[flavour],
-                archive=_archive_with(flavour, archive, distribution),
+                packages,
+                archive=_archive_with(flavour, archive, distribution, suite),
                 keyring_of=distribution.identifier,
                 into=partial,
             )
-            (partial / "tree").rename(directory / f"{flavour}-{version.replace(':', '_')}")
+            (partial / "tree").rename(directory / f"{_cached_name(flavour, release)}{version.replace(':', '_')}")
         except archives.ArchiveError as error:
             failures.append(str(error))
         else:
@@ -170,18 +202,20 @@ def _fetch(flavour: Flavour, directory: Path) -> None:
 
 
 def _archive_with(
-    flavour: Flavour, archive: archives.PackageArchive, distribution: archives.Distribution
+    flavour: Flavour, archive: archives.PackageArchive, distribution: archives.Distribution, suite: str
 ) -> archives.PackageArchive:
     """Return the archive to take it from: Debian has MySQL in its unstable release only."""
+    if suite and distribution.identifier == "debian":
+        return archives.PackageArchive(uri=archive.uri, suite=suite, components=("main",))
     if flavour == "mysql" and distribution.identifier == "debian":
         return archives.PackageArchive(uri=archive.uri, suite="sid", components=("main",))
     return archive
 
 
-def _from_cache(flavour: Flavour) -> ServerBinaries | None:
+def _from_cache(flavour: Flavour, release: str = "") -> ServerBinaries | None:
     """Return the newest unpacked server; a tree is moved into place complete or not at all."""
     trees = sorted(
-        (path for path in servers_directory().glob(f"{flavour}-*") if path.is_dir()),
+        (path for path in servers_directory().glob(f"{_cached_name(flavour, release)}*") if path.is_dir()),
         key=lambda path: path.stat().st_mtime,
         reverse=True,
     )

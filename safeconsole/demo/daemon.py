@@ -79,12 +79,13 @@ _SMALL_FILES: Mapping[str, tuple[str, ...]] = {
     "mariadb": ("--innodb-log-file-size=8M", "--innodb-data-file-path=ibdata1:5M:autoextend"),
 }
 _BOOTSTRAP_SCRIPTS = (
-    "mysql_system_tables.sql",
-    "mysql_performance_tables.sql",
-    "mysql_system_tables_data.sql",
-    "maria_add_gis_sp_bootstrap.sql",
-    "mysql_sys_schema.sql",
+    ("mariadb_system_tables.sql", "mysql_system_tables.sql"),
+    ("mariadb_performance_tables.sql", "mysql_performance_tables.sql"),
+    ("mariadb_system_tables_data.sql", "mysql_system_tables_data.sql"),
+    ("maria_add_gis_sp_bootstrap.sql",),
+    ("mariadb_sys_schema.sql", "mysql_sys_schema.sql"),
 )
+"""MariaDB's own, under the names from 11 on and before; 10.5 has no schema sys."""
 # Root may then log in over the socket only, whose directory is private.
 _BOOTSTRAP_END = "DELETE FROM mysql.global_priv WHERE User='root' AND Host<>'localhost';\n"
 
@@ -283,5 +284,7 @@ def _bootstrap_script(binaries: ServerBinaries) -> str:
     if binaries.share_directory is None:
         raise ServerStartError(f"no system table scripts beside {binaries.command[-1]}")
     start = "CREATE DATABASE IF NOT EXISTS mysql;\nUSE mysql;\nSET @auth_root_socket=NULL;\n"
-    scripts = ((binaries.share_directory / name).read_text(encoding="utf-8") for name in _BOOTSTRAP_SCRIPTS)
+    share = binaries.share_directory
+    found = (next((share / name for name in names if (share / name).exists()), None) for names in _BOOTSTRAP_SCRIPTS)
+    scripts = [path.read_text(encoding="utf-8") for path in found if path is not None]
     return start + "\n".join(scripts) + "\n" + _BOOTSTRAP_END

@@ -30,7 +30,7 @@ _POLL_SECONDS = 0.05
 
 
 def start_cluster(
-    flavour: Flavour, directory: Path, *, replicas: int = 2, options: tuple[str, ...] = ()
+    flavour: Flavour, directory: Path, *, replicas: int = 2, options: tuple[str, ...] = (), release: str = ""
 ) -> RunningCluster:
     """Start a cluster with the shop on it, and return when every replica has all of it.
 
@@ -38,13 +38,14 @@ def start_cluster(
         directory: made when missing; gets everything the servers write.
         replicas: how many, >= 0.
         options: of every daemon, after the demo's own, so that they win.
+        release: of the server, as `provide_server` takes it.
 
     Raises:
         ServersUnavailableError: this machine has no such server and cannot fetch one.
         ServerStartError: a server did not come up.
         NotCaughtUpError: replication did not get going.
     """
-    binaries = provide_server(flavour)
+    binaries = provide_server(flavour, release)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     # Nobody but the demo can have a server say it: it takes an administrator of the server.
     marked = f"--slow-query-log-file={demo_accounts.new_mark(directory)}.log"

@@ -31,7 +31,7 @@ class Staged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def staged(engine: Engine) -> Iterator[Staged]:
+def staged(engine: Engine, release: str = "") -> Iterator[Staged]:
     """Put up a cluster of one primary and two replicas with the shop in it, in a directory of its own.
 
     Raises:
@@ -40,7 +40,7 @@ def staged(engine: Engine) -> Iterator[Staged]:
     """
     directory = Path(tempfile.mkdtemp(prefix="safeconsole-demo-"))
     try:
-        yield from _embedded(directory) if engine == "embedded" else _servers(engine, directory)
+        yield from _embedded(directory) if engine == "embedded" else _servers(engine, directory, release)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
@@ -56,10 +56,10 @@ def _embedded(directory: Path) -> Iterator[Staged]:
         yield configured(directory, nodes, engine="sqlite")
 
 
-def _servers(engine: Literal["mariadb", "mysql"], directory: Path) -> Iterator[Staged]:
+def _servers(engine: Literal["mariadb", "mysql"], directory: Path, release: str) -> Iterator[Staged]:
     from safeconsole.demo.servers import start_cluster
 
-    with start_cluster(engine, directory / "nodes") as cluster:
+    with start_cluster(engine, directory / "nodes", release=release) as cluster:
         nodes = {f"{node.host}:{node.port}": node.name for node in cluster.nodes}
         yield configured(directory, nodes, passwords=cluster.accounts)
 
