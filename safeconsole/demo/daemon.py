@@ -33,7 +33,7 @@ _PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2)
 _FIRST_PORT, _PORT_COUNT = 20_000, 12_000
 _LONGEST_SOCKET_PATH = 100
 # Part of a prepared data directory's name: one made in another way is not reused.
-_TEMPLATE_EDITION = 1
+_TEMPLATE_EDITION = 2
 
 _COMMON = (
     "--skip-name-resolve",
@@ -192,6 +192,8 @@ def _basic_options(binaries: ServerBinaries, data_directory: Path) -> tuple[str,
         f"--datadir={data_directory}",
         # The kernel has so many asynchronous requests for all programs: MySQL does not start where others hold them.
         "--innodb-use-native-aio=OFF",
+        # The system tablespace would grow by 64 MiB at a time, and is copied for every node.
+        "--innodb-autoextend-increment=1",
         *_SMALL_FILES[binaries.flavour],
     ]
     if binaries.share_directory is not None:
