@@ -1,1 +1,1 @@
-"""Sizes and migration leftovers, asked safely."""
+"""Sizes of tables, leftovers of schema migrations, and growth, measured without loading the server."""

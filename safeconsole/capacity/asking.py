@@ -1,4 +1,4 @@
-"""How a capacity job asks: statement by statement through the gate, on a node that stays fit."""
+"""Runs the statements of a capacity job through the gate, one at a time, on a node that stays fit."""
 
 from __future__ import annotations
 
@@ -19,17 +19,11 @@ from safeconsole.session.gate import Gate
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Flavour, Role, Route
 
-# --------------------------------------------------------------------------------------------------------------------
-# How a job asks: one statement of its own at a time down the road, its rows held, its considerations kept.
-
-
 NOT_GRANTED = frozenset({1044, 1142, 1143, 1227, 1370})
-"""Error numbers that mean that the account may not read something. Source: MySQL 9.7 and MariaDB 10.11, measured."""
+"""Error numbers of missing privileges. Source: MySQL 9.7 and MariaDB 10.11, measured."""
 
 
 class CollectingPresenter:
-    """Holds one small result and what was considered before it; shows nothing."""
-
     def __init__(self) -> None:
         self.held: list[Row] = []
         self.considered: Considered | None = None
@@ -57,8 +51,8 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """One answer.
 
     Attributes:
-        considered: what was found out before it was sent; names the node and its readings.
-        seconds: wall time of the whole road, from the question to the last row.
+        considered: the decision and what it was based on; names the node and its readings.
+        seconds: wall time from the question to the last row.
     """
 
     rows: list[Row]
@@ -67,12 +61,11 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def server(self) -> str:
-        """The instance that answered, or ""."""
         return self.considered.identity.server if self.considered.identity else ""
 
 
 class Asker(msgspec.Struct, kw_only=True):
-    """Asks statements of the tool's own on one session; each is split, considered, recorded and watched as any other.
+    """Runs the console's own statements on one session; each is decided, recorded and watched like any other.
 
     Attributes:
         rules: how the servers read text; may ask them on the first call.
@@ -91,10 +84,9 @@ class Asker(msgspec.Struct, kw_only=True):
         return self.rules().flavour
 
     def ask(self, sql: str) -> Reply:
-        """Walk the road with one statement.
+        """Run one statement.
 
-        Raises:
-            SafeConsoleError: it was refused, stopped, lost or failed; the journal knows it already.
+        Raises SafeConsoleError: it was refused, stopped, lost or failed; the journal has it already.
         """
         (statement,) = self.gate.split(sql)
         presenter, started = CollectingPresenter(), self.seconds()
@@ -105,10 +97,9 @@ class Asker(msgspec.Struct, kw_only=True):
         return Reply(rows=presenter.held, considered=presenter.considered, seconds=self.seconds() - started)
 
     def ask_if_allowed(self, sql: str) -> tuple[list[Row], str]:
-        """Return the rows, or no rows and why not: the account, the policy or a limit of the watchdog said no.
+        """Return the rows, or no rows and why the account, the policy or a limit did not allow them.
 
-        Raises:
-            SafeConsoleError: anything else, such as a lost connection or no fit node.
+        Raises SafeConsoleError: anything else, such as a lost connection or no fit node.
         """
         try:
             return self.ask(sql).rows, ""
@@ -124,19 +115,15 @@ class Asker(msgspec.Struct, kw_only=True):
             return [], error.message
 
     def literal(self, text: str) -> str:
-        """Return a text as a string literal that means it under the server's own sql_mode."""
+        """Return a text as a string literal under the server's own sql_mode."""
         rules = self.rules()
         doubled = text.replace("'", "''")
         keeps_backslashes = rules.flavour is Flavour.SQLITE or rules.no_backslash_escapes
         return f"'{doubled}'" if keeps_backslashes else "'" + doubled.replace("\\", "\\\\") + "'"
 
     def name(self, *parts: str) -> str:
-        """Return a name, its parts quoted: schema, table, column."""
+        """Return a quoted name of schema, table, column."""
         return ".".join("`" + part.replace("`", "``") + "`" for part in parts)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# How a job behaves while it works: what it shows, how it rests, how long it waits for a fit node.
 
 
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 30.0
@@ -145,11 +132,11 @@ Found = TypeVar("Found")
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a job is.
+    """The progress of a job.
 
     Attributes:
-        done: of what it counts, an earlier run's included.
-        expected: how many there will be, by the server's own guess; 0 when it has none.
+        done: items done, an earlier run's included.
+        expected: the server's own estimate of all items; 0 when it has none.
         waiting: why it waits, or "".
     """
 
@@ -159,20 +146,18 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Watcher(Protocol):
-    """Shows how far a job is."""
-
     def show(self, progress: Progress) -> None:
-        """Show it; called after every step and while waiting."""
+        """Show progress; called after every step and while waiting."""
         ...
 
 
 class Conduct(msgspec.Struct, frozen=True, kw_only=True):
-    """How a job behaves.
+    """How a job behaves while it runs.
 
     Attributes:
-        patience_seconds: how long it waits in one piece for a fit node, >= 0.
+        patience_seconds: longest wait for a fit node, >= 0.
         rest: waits so many seconds.
-        utc: the time by this computer.
+        utc: this computer's time.
     """
 
     watcher: Watcher
@@ -181,10 +166,9 @@ class Conduct(msgspec.Struct, frozen=True, kw_only=True):
     utc: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
 
     def once_fit(self, gate: Gate, done: int, step: Callable[[], Found]) -> Found:
-        """Do a step; where no node is fit for it, wait until one is, and do it then.
+        """Run a step; while no node is fit for it, wait and try again.
 
-        Raises:
-            NoFitNodeError: none became fit in time; what the last one lacked is the evidence.
+        Raises NoFitNodeError: none became fit in time; its evidence is what the last one lacked.
         """
         waited, wait = 0.0, _FIRST_WAIT_SECONDS
         while True:
@@ -215,12 +199,8 @@ def _why(error: NoFitNodeError) -> str:
     return "; ".join(error.evidence) or error.message
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# How long a job rests between two pages: by what the page cost, and by what the node was seen to bear.
-
-
 REST = 4.0
-"""Seconds of rest for one second of work: a job takes at most a fifth of one connection's time."""
+"""Seconds of rest per second of work: a job takes at most a fifth of one connection's time."""
 
 SHORTEST_SECONDS, LONGEST_SECONDS = 0.005, 5.0
 
@@ -229,9 +209,9 @@ _SLOW_FACTOR = 3.0
 
 
 def pressure_of(considered: Considered, gates: Gates) -> float:
-    """Return how near the node is to the gates that would close it, >= 0; 1 is at a gate.
+    """Return how near the node is to the readings that would make it unfit, >= 0; 1 is at a bound.
 
-    The readings are those that the statement was routed by, at most a few seconds old; what is not known presses not.
+    Uses the readings that the statement was routed by, at most a few seconds old; an unknown one counts as 0.
     """
     facts = considered.facts
     lag, threads = _number(facts.get("node.lag_seconds")), _number(facts.get("node.threads_running"))
@@ -244,20 +224,20 @@ def pressure_of(considered: Considered, gates: Gates) -> float:
 
 
 class Pace(msgspec.Struct, kw_only=True):
-    """What pages usually cost, learnt while they come.
+    """The pause between pages, adapted to what pages cost and what the node bears.
 
     Attributes:
-        usual_seconds: a slow mean of the pages so far, 0 before the first.
+        usual_seconds: moving average of the pages so far, 0 before the first.
     """
 
     usual_seconds: float = 0.0
 
     def rest_seconds(self, page_seconds: float, pressure: float) -> float:
-        """Return the rest after a page, in seconds, and learn from the page.
+        """Return the pause after a page, in seconds, and learn from the page.
 
         Args:
-            page_seconds: what it took, >= 0.
-            pressure: see `pressure_of`; at a gate the rest is nine times that of an idle node.
+            page_seconds: duration of the page, >= 0.
+            pressure: see `pressure_of`; at 1 the pause is nine times that of an idle node.
         """
         slow = self.usual_seconds > 0 and page_seconds > _SLOW_FACTOR * self.usual_seconds
         # A page that was slow says that others wait too; it must not become the usual.

@@ -1,4 +1,8 @@
-"""What a survey cannot see by itself: leftovers under suspicion, space that no table accounts for."""
+"""Looks up what the statistics do not show: evidence about leftovers, and tables without statistics.
+
+Each lookup opens one table at most, by schema and name. What the account may not see, or the policy does not let a job
+ask, is noted in the evidence.
+"""
 
 from __future__ import annotations
 
@@ -19,15 +23,12 @@ from safeconsole.cluster.engine import Row
 from safeconsole.errors import ConfigurationError
 from safeconsole.sqltext.vocabulary import Flavour
 
-# --------------------------------------------------------------------------------------------------------------------
-# Collects the evidence about leftovers, by lookups of single tables that walk the road.
-#
 # Each opens one table at most, on any server of the family: schema and name are given by equality. What the account
 # may not see, or the policy does not let a job ask, is noted in the evidence.
 
 
 LOOKED_AT = 200
-"""Suspects that are looked at, largest first; the others are judged by their names and the sizes alone."""
+"""Suspects that are looked up, largest first; the others are judged by name and size alone."""
 
 _LOG_ROWS = 3
 """gh-ost keeps heartbeat, state and throttle in its changelog's first rows. Source: gh-ost, go/logic/applier.go."""
@@ -44,10 +45,9 @@ class _Sight(msgspec.Struct, kw_only=True):
 def investigate(
     asker: Asker, conduct: Conduct, report: Report, suspects: list[Suspect], *, most: int = LOOKED_AT
 ) -> list[Leftover]:
-    """Judge suspects, largest first, by what lookups of at most `most` of them show.
+    """Judge suspects, largest first, with lookups of at most `most` of them.
 
-    Raises:
-        SafeConsoleError: a lookup was lost, or no node is fit for it.
+    Raises SafeConsoleError: a lookup was lost, or no node is fit for it.
     """
     known = with_bases(suspects, report.tables())
     looked_at = [] if asker.flavour is Flavour.SQLITE else suspects[:most]
@@ -99,7 +99,7 @@ def _looked(asker: Asker, conduct: Conduct, suspect: Suspect, evidence: Evidence
 
 
 def _look_at_tables(asker: Asker, suspect: Suspect, evidence: Evidence) -> Evidence:
-    """Look up the suspect, and the table it was made for where the sizes did not show it, each by schema and name."""
+    """Look up the suspect, and its base table where the sizes did not show it, each by schema and name."""
     schema, name = suspect.size.key
     if is_in_the_making(name):
         return replace(evidence, unseen=(*evidence.unseen, f"the table itself: {LEFT_ALONE}"))
@@ -123,7 +123,7 @@ def _lookup(asker: Asker, columns: str, schema: str, name: str) -> str:
 
 
 def _look_at_triggers(asker: Asker, suspect: Suspect, evidence: Evidence, sight: _Sight) -> Evidence:
-    """Look for the triggers of a tool that works by triggers, where the account may see triggers at all."""
+    """Look for triggers of a migration tool, if the account may see triggers at all."""
     schema, base = suspect.size.schema, suspect.base
     if not suspect.pattern.triggers or not base:
         return evidence
@@ -163,7 +163,7 @@ def _look_at_log(asker: Asker, suspect: Suspect, evidence: Evidence) -> Evidence
 
 
 def _look_at_processes(asker: Asker, suspect: Suspect, evidence: Evidence, sight: _Sight) -> Evidence:
-    """Count the statements that name the suspect, where the account sees those of others."""
+    """Count running statements that name the suspect, if the account sees those of others."""
     if not sight.processes:
         return replace(evidence, unseen=(*evidence.unseen, "running statements: the account lacks PROCESS"))
     name = suspect.size.name
@@ -182,7 +182,7 @@ def _look_at_processes(asker: Asker, suspect: Suspect, evidence: Evidence, sight
 
 
 def _share_signs(suspects: list[Suspect], known: dict[tuple[str, str], Evidence]) -> None:
-    """Count what was seen of one table of a migration for all of them: they live and end together."""
+    """Share what was seen of one table of a migration with its other tables: they begin and end together."""
     logs: dict[tuple[str, str, str], dt.datetime] = {}
     for suspect in suspects:
         beat = known[suspect.size.key].changelog
@@ -203,19 +203,16 @@ def _count(rows: list[Row]) -> int:
     return int(rows[0][0]) if rows else 0
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Tables that the statistics do not show: names of one schema at a time beside the report, then a few lookups.
-#
 # The names alone open no table: they come from the dictionary, or from the directory of the schema. What a name is,
 # and how large, is looked up by schema and name, which opens that one table. Source: MySQL 9.7 and MariaDB 10.11,
 # measured.
 
 
 UNSEEN_LOOKED_AT = 200
-"""Names that are looked up; of the others only the names are told."""
+"""Names that are looked up; the others are only listed."""
 
 MOST_NAMES = 10_000
-"""Names of one schema that are read; of a schema with more the first so many."""
+"""Names read per schema."""
 
 
 class Unseen(msgspec.Struct, frozen=True, kw_only=True):
@@ -224,8 +221,8 @@ class Unseen(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         schema, name: as the server spells them.
         engine: its storage engine, "" where it was not looked up.
-        found_bytes: data and indexes by its own row, or None where nobody looked or nothing says.
-        why: what keeps it out of the statistics, one line.
+        found_bytes: data and indexes by its own row, None if unknown.
+        why: why it has no statistics, one line.
     """
 
     schema: str
@@ -248,7 +245,7 @@ def unseen_tables(
         schema: the only schema wanted, "" for all but the server's own.
 
     Returns:
-        The tables, those looked up first, the largest before the others; and what was not looked at, one line each.
+        The tables, looked-up ones first and largest first; and what was not looked at, one line each.
 
     Raises:
         ConfigurationError: the engine keeps no statistics that a table could be missing from.
@@ -281,7 +278,7 @@ def unseen_tables(
 
 
 def _with_known(report: Report, visible: list[str]) -> Iterator[tuple[str, AbstractSet[str]]]:
-    """Yield each schema with the names that the report holds of it; one schema's names are held at a time."""
+    """Yield each schema with the report's names in it; one schema's names are held at a time."""
     left = set(visible)
     for schema, sizes in groupby(report.tables(), key=lambda size: size.schema):
         if schema in left:
@@ -318,7 +315,7 @@ def _names(asker: Asker, conduct: Conduct, pace: Pace, schema: str) -> list[str]
 
 
 def _looked_up(asker: Asker, conduct: Conduct, pace: Pace, named: Unseen) -> Unseen | None:
-    """Return what a name turned out to be; None for what is no table."""
+    """Return what a name is; None if it is no table."""
     rows = _paced(
         asker,
         conduct,

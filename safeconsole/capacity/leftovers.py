@@ -1,4 +1,8 @@
-"""What schema migrations left behind: patterns, findings, and how to remove it."""
+"""Tables left behind by schema migrations: found by name, judged by evidence, with a plan for removing them.
+
+A name alone is only a suspicion. It becomes a finding by whether the base table exists, whether anything still writes
+to it, and how long it has been quiet. What could not be seen is reported, never guessed.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +17,6 @@ from safeconsole.capacity.sizes import TableSize
 from safeconsole.config.settings import LeftoverSettings
 from safeconsole.errors import ConfigurationError
 
-# --------------------------------------------------------------------------------------------------------------------
-# Names that schema-migration tools leave behind, as data.
-#
 # The first pattern that fits decides. Sources: gh-ost, "Cheatsheet" and its --timestamp-old-table; Percona Toolkit
 # manual, pt-online-schema-change; LHM's source, `Lhm.cleanup`; OnlineSchemaChange's constants; Vitess, "Table
 # lifecycle" and its schema package; Spirit's source; MySQL 9.7 manual, "Troubleshooting InnoDB Data Dictionary
@@ -23,7 +24,7 @@ from safeconsole.errors import ConfigurationError
 
 
 ASIDE = "zz_drop_"
-"""What a removal plan of ours puts before the name of a table that is to be dropped a day later."""
+"""Prefix that a removal plan gives to a table that is to be dropped a day later."""
 
 
 class LeftoverPart(StrEnum):
@@ -38,10 +39,10 @@ class Pattern(msgspec.Struct, frozen=True, kw_only=True):
     """One kind of leftover.
 
     Attributes:
-        name: fits the whole name; its groups `base` and `stamp` may be missing.
-        certain: the name alone proves whose it is; else a table of the application may be called so.
-        triggers: names of the triggers that the running tool has on the base table, `{schema}` and `{base}` filled in.
-        what: what such a table is, where it is more than its part.
+        name: matches the whole name; the groups `base` and `stamp` are optional.
+        certain: the name alone proves the tool; otherwise an application's table may be called so.
+        triggers: names of the running tool's triggers on the base table, with `{schema}` and `{base}`.
+        what: what such a table is.
     """
 
     tool: str
@@ -105,15 +106,11 @@ KNOWN_PATTERNS: tuple[Pattern, ...] = tuple(
     )
     for tool, part, name, certain, triggers in _KNOWN
 )
-"""Every name known; the uncertain ones last."""
+"""All known patterns; the uncertain ones last."""
 
 
 def patterns_of(configured: Mapping[str, LeftoverSettings]) -> tuple[Pattern, ...]:
-    """Return the team's own patterns, and after them the known ones.
-
-    Raises:
-        ConfigurationError: a pattern is no regular expression.
-    """
+    """Return the team's own patterns, then the known ones. Raises ConfigurationError: an invalid regular expression."""
     own = []
     for tool, settings in configured.items():
         try:
@@ -127,33 +124,28 @@ def patterns_of(configured: Mapping[str, LeftoverSettings]) -> tuple[Pattern, ..
     return (*own, *KNOWN_PATTERNS)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Tables that schema migrations left behind: found by name, judged by evidence.
-#
 # A name is a suspicion only. What turns it into a finding is whether the table it was made for is there, whether
 # anything still writes to it, and how long it has been quiet. What could not be seen is said, never guessed.
 
 
 BUSY_SECONDS = 900.0
-"""A table written to, or a changelog kept up, within this time belongs to a migration that runs."""
+"""A table written to, or a changelog updated, within this time belongs to a running migration."""
 
 QUIET_SECONDS = 24 * 3600.0
-"""A leftover that has been quiet for less may belong to a migration that is paused, or just over."""
+"""A leftover that has been quiet for less may belong to a paused or just finished migration."""
 
 
 class LeftoverState(StrEnum):
-    """What a leftover looks like."""
-
     RUNNING = "running"
     ABANDONED = "abandoned"
     UNCLEAR = "unclear"
 
 
 class Suspect(msgspec.Struct, frozen=True, kw_only=True):
-    """A table whose name says leftover.
+    """A table whose name matches a pattern.
 
     Attributes:
-        base: the table it was made for, "" when the name does not say.
+        base: the table it was made for, or "".
         stamped: the time in its name, or None.
     """
 
@@ -164,14 +156,14 @@ class Suspect(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What was found out about one suspect; None and "" mean that it is not known.
+    """What is known about one suspect; None and "" mean unknown.
 
     Attributes:
-        looked_at: whether the table itself was; without it nothing is called abandoned.
-        created: when it was created; for a table as it was, that is before the migration.
-        written: its last write that the server remembers; nothing after a restart is remembered as nothing.
+        looked_at: whether the table itself was looked up; without it nothing is called abandoned.
+        created: creation time; for the original table of a migration that is before the migration.
+        written: its last write since the server started, if any.
         triggers: triggers of the tool on the base table.
-        changelog: the last sign of life in the migration's own log.
+        changelog: the last entry of the migration's own log.
         statements: running statements that name it.
         unseen: what could not be looked at, and why, one line each.
     """
@@ -190,8 +182,8 @@ class Leftover(msgspec.Struct, frozen=True, kw_only=True):
     """One suspect, judged.
 
     Attributes:
-        state, why: what it looks like, and one line of reasons.
-        age_seconds: since it came to be, None when nothing says.
+        state, why: the judgement, and one line of reasons.
+        age_seconds: None if unknown.
         age_from: "name" or "created", "" without an age.
     """
 
@@ -216,13 +208,13 @@ def suspect_of(size: TableSize, patterns: Iterable[Pattern]) -> Suspect | None:
 
 
 def suspects_among(sizes: Iterable[TableSize], patterns: tuple[Pattern, ...]) -> list[Suspect]:
-    """Return every suspect, largest first."""
+    """Return all suspects, largest first."""
     found = (suspect_of(size, patterns) for size in sizes)
     return sorted((each for each in found if each is not None), key=lambda each: -each.size.total_bytes)
 
 
 def with_bases(suspects: list[Suspect], sizes: Iterable[TableSize]) -> dict[tuple[str, str], Evidence]:
-    """Return the evidence that the sizes alone give: which of the tables they were made for are there."""
+    """Return evidence from the sizes alone: which base tables exist."""
     wanted = {(suspect.size.schema, suspect.base) for suspect in suspects if suspect.base}
     there = {size.key for size in sizes if size.key in wanted}
     return {
@@ -232,7 +224,7 @@ def with_bases(suspects: list[Suspect], sizes: Iterable[TableSize]) -> dict[tupl
 
 
 def stamped(digits: str) -> dt.datetime | None:
-    """Return the time in a name, "YYYYMMDD" or longer with or without underscores, or None when it is none."""
+    """Return the time in a name ("YYYYMMDD" or longer, with or without underscores), or None."""
     plain = re.sub(r"\D", "", digits)[:14]
     for length, form in ((14, "%Y%m%d%H%M%S"), (8, "%Y%m%d")):
         if len(plain) == length:
@@ -244,7 +236,7 @@ def stamped(digits: str) -> dt.datetime | None:
 
 
 def judged(suspect: Suspect, evidence: Evidence, now: dt.datetime) -> Leftover:
-    """Say what a suspect looks like.
+    """Judge a suspect.
 
     Args:
         now: the server's own time, without a zone, as its times are.
@@ -303,10 +295,10 @@ def _age(suspect: Suspect, evidence: Evidence, now: dt.datetime) -> tuple[float 
 
 
 def _quiet_seconds(suspect: Suspect, evidence: Evidence, now: dt.datetime) -> float | None:
-    """Return how long nothing is known to have touched it.
+    """Return for how long nothing is known to have touched it.
 
-    gh-ost writes its changelog ten times a second, even while it is paused, and a table with a time in its name was
-    put aside when its migration was over: these say when. Else it is the latest time that anything names.
+    gh-ost writes its changelog ten times a second, even while paused, and a table with a time in its name was renamed
+    when its migration ended. Otherwise it is the latest known time.
     """
     is_put_aside = suspect.pattern.part is LeftoverPart.OLD and suspect.stamped is not None
     if evidence.changelog is not None:
@@ -320,7 +312,7 @@ def _quiet_seconds(suspect: Suspect, evidence: Evidence, now: dt.datetime) -> fl
 
 
 def parsed(text: str) -> dt.datetime | None:
-    """Return a server's time, or None where it has none."""
+    """Return a server's time, or None."""
     try:
         return dt.datetime.fromisoformat(text) if text else None
     except ValueError:
@@ -331,16 +323,13 @@ def _since(time: dt.datetime, now: dt.datetime) -> float:
     return max((now - time).total_seconds(), 0.0)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# How a leftover is removed without hurting anybody, as a plan for a person to review; nothing here is ever run by us.
-#
 # A large table is emptied in small pieces before it is dropped: DROP TABLE of a large one holds locks while its pages
 # leave the buffer pool and its file is unlinked, and stalls the replicas in the same way. Source: MySQL 9.7 manual,
 # "DROP TABLE Statement" and innodb_buffer_pool; gh-ost and pt-archiver do the same in pieces.
 
 
 DRAINED_FROM_BYTES = 1024**3
-"""Tables from this size on are emptied first."""
+"""Tables from this size on are emptied before they are dropped."""
 
 PIECE_ROWS = 5_000
 _PIECE_REST_SECONDS = 1
@@ -352,7 +341,7 @@ HEAD = """\
 
 
 def plan_of(leftovers: Iterable[Leftover]) -> str:
-    """Return the plan as text that a person reads, and that a server would take piece by piece."""
+    """Return a removal plan as text: comments for a person, statements for the server."""
     return HEAD + "".join("\n" + "".join(_parts(leftover)) for leftover in leftovers)
 
 

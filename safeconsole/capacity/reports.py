@@ -1,4 +1,8 @@
-"""Capacity reports: what they hold, and growth between two of them."""
+"""Capacity reports: their lines, drafts of interrupted runs, and growth between two reports.
+
+Reports are read as streams: 100,000 tables need the memory of one page. Two reports are sorted alike (by the codes of
+characters, as the statistics' binary collation), so growth reads them side by side.
+"""
 
 from __future__ import annotations
 
@@ -14,40 +18,36 @@ import msgspec
 from safeconsole.capacity.sizes import OWN_SCHEMAS, TableSize, file_bytes_of, folded
 from safeconsole.errors import ConfigurationError
 
-# --------------------------------------------------------------------------------------------------------------------
-# Capacity reports on this computer: written page by page while the job runs, kept when it is done.
-#
 # A draft that was interrupted holds every page that was read, so the job goes on where it stood. A report is read as
 # a stream: 100,000 tables cost the memory of the page at hand.
 
 
 FORMAT = 1
-"""Edition of the lines; another one is not read."""
+"""Format version of the lines; others are not read."""
 
 
 class ReportShelf(Protocol):
-    """Where the lines of reports lie; drafts and kept reports have names of their own, for each cluster."""
+    """Storage for the lines of drafts and kept reports of each cluster."""
 
     def claimed(self, cluster: str, draft: str) -> AbstractContextManager[str]:
-        """Give the name of a draft that no other run writes to meanwhile: this one, or one beside it where it is taken.
+        """Lock a draft for this run, or a numbered one beside it where another run has it, and give its name.
 
-        Raises:
-            ConfigurationError: too many runs have one already, or it cannot be written.
+        Raises ConfigurationError: too many runs have one already, or it cannot be written.
         """
         ...
 
     def append(self, cluster: str, draft: str, line: str) -> None:
-        """Add a line to a draft, made when missing. Raises ConfigurationError: it cannot be written."""
+        """Append a line to a draft, created when missing. Raises ConfigurationError: it cannot be written."""
         ...
 
     def draft(self, cluster: str, draft: str) -> Iterator[str]:
-        """Yield a draft's lines; none when there is no such draft."""
+        """Yield a draft's lines; a missing draft has none."""
         ...
 
     def drop(self, cluster: str, draft: str) -> None: ...
 
     def keep(self, cluster: str, draft: str, name: str) -> None:
-        """Make a draft a report, and remove the oldest reports over the shelf's length."""
+        """Turn a draft into a report, and remove the oldest reports above the maximum."""
         ...
 
     def kept(self, cluster: str) -> tuple[str, ...]:
@@ -60,15 +60,14 @@ class ReportShelf(Protocol):
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """The first line: what was asked of whom.
+    """The first line: the question, and whom it was asked.
 
     Attributes:
-        format: see `FORMAT`.
         schema: the only schema asked for, "" for all.
-        source: where the figures come from: "statistics" or "sample".
+        source: "statistics" or "sample".
         started: UTC by this computer, "YYYY-MM-DDTHH:MM:SSZ".
         server_time: the server's own time then, "YYYY-MM-DD hh:mm:ss", or ""; the age of figures counts from it.
-        nodes: addresses that the configuration gave the cluster, by which two of one name are told apart.
+        nodes: the cluster's configured addresses, which tell apart two clusters of one name.
     """
 
     format: int = FORMAT
@@ -90,7 +89,7 @@ class Page(msgspec.Struct, frozen=True, array_like=True, tag="page"):
 
 
 class End(msgspec.Struct, frozen=True, array_like=True, tag="end"):
-    """The last line: when it was done, and what it could not see, one line each."""
+    """The last line: when it was finished, and what could not be seen, one line each."""
 
     finished: str
     caveats: list[str]
@@ -109,10 +108,10 @@ def page_of(sizes: Iterable[TableSize]) -> Page:
 
 
 class Draft(msgspec.Struct, frozen=True, kw_only=True):
-    """What an interrupted run left behind.
+    """The state of an interrupted run.
 
     Attributes:
-        tables: how many it had read, partitions counted one by one.
+        tables: tables read, partitions counted one by one.
         last: schema and name of the last of them.
     """
 
@@ -122,7 +121,7 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_draft(lines: Iterable[str]) -> Draft | None:
-    """Return what a draft holds, or None when there is nothing sound to go on from."""
+    """Return a draft's content, or None when nothing valid can be resumed."""
     head: Head | None = None
     tables, last = 0, ("", "")
     for line in lines:
@@ -140,7 +139,7 @@ def read_draft(lines: Iterable[str]) -> Draft | None:
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """One kept report; its tables stream from the shelf each time they are asked for.
+    """One kept report; its tables are streamed from storage each time.
 
     Attributes:
         head, end: its first and last line.
@@ -173,7 +172,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def open_report(shelf: ReportShelf, cluster: str, name: str) -> Report:
-    """Open a kept report. Raises ConfigurationError: it cannot be read, or is not whole."""
+    """Open a kept report. Raises ConfigurationError: it cannot be read, or is incomplete."""
     try:
         head = _HEAD.decode(next(iter(shelf.lines(cluster, name)), ""))
         end = next((part for part in _body(shelf.lines(cluster, name)) if isinstance(part, End)), None)
@@ -189,9 +188,6 @@ def _body(lines: Iterator[str]) -> Iterator[Page | End]:
     return (_LINE.decode(line) for line in lines)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# What grew between two reports: both are sorted by schema and name, so they are read side by side as streams.
-#
 # The order of the names is that of the statistics' binary collation, which is the order of the characters' codes.
 
 
@@ -217,7 +213,7 @@ class Growth(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def grown_bytes(self) -> int:
-        """How much larger it is now; negative for what shrank or went."""
+        """Bytes gained; negative for a table that shrank or was removed."""
         return (self.after.total_bytes if self.after else 0) - (self.before.total_bytes if self.before else 0)
 
     @property
@@ -246,11 +242,7 @@ def days_between(before: Report, after: Report) -> float:
 
 
 def since(text: str, now: dt.datetime) -> dt.datetime:
-    """Return the time that a person means: "7d", "12h", "30m", "2w", or a date or time in UTC.
-
-    Raises:
-        ConfigurationError: it is neither.
-    """
+    """Return a time given as "7d", "12h", "30m", "2w", or as a date or time in UTC. Raises ConfigurationError."""
     span = _SPAN.fullmatch(text.strip())
     if span is not None:
         return now - dt.timedelta(seconds=int(span[1]) * _SPAN_SECONDS[span[2]])
@@ -266,11 +258,11 @@ def since(text: str, now: dt.datetime) -> dt.datetime:
 def report_since(
     shelf: ReportShelf, but: Report, when: dt.datetime, *, servers: AbstractSet[str], schema: str
 ) -> Report:
-    """Return the newest report that is at least as old, or else the oldest there is.
+    """Return the newest report that is at least as old as a time, or else the oldest one.
 
     Args:
         but: the report that it is compared with.
-        servers: instances that are in the cluster; a report of any other is of another cluster by the same name.
+        servers: instances of the cluster; a report of any other is of another cluster of the same name.
         schema: what it must cover; a report of everything covers each schema.
 
     Raises:
@@ -305,8 +297,8 @@ def latest_report(shelf: ReportShelf, cluster: str, *, schema: str, nodes: tuple
     """Return the newest report that covers a schema.
 
     Args:
-        nodes: addresses that the configuration gives the cluster; a report that names none of them is of another
-            cluster by the same name, and one that names no address at all is of an older program.
+        nodes: the cluster's configured addresses; a report that names none of them is of another cluster of the same
+            name, and one without addresses was written by an older version.
 
     Raises:
         ConfigurationError: there is none.

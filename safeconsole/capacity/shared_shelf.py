@@ -1,7 +1,7 @@
-"""Capacity reports in a database that a team shares: a SQLite file, PostgreSQL, MySQL or MariaDB, through SQLAlchemy.
+"""Capacity reports in a team's database: SQLite, PostgreSQL, MySQL or MariaDB, through SQLAlchemy.
 
-Drafts stay on this computer, page by page; a report that is whole is kept in one transaction, compressed line by line.
-Until it is kept there its draft is here, so that a database which is away costs nothing but asking again.
+Drafts stay on this computer; a finished report is stored in one transaction, compressed line by line. If the database
+is unreachable, only storing must be repeated.
 """
 
 from __future__ import annotations
@@ -52,14 +52,14 @@ _LINES_AT_ONCE = 32
 
 
 def open_shared_shelf(settings: CapacitySettings, drafts: FileShelf, environ: Mapping[str, str]) -> SharedShelf:
-    """Return the shelf that a configuration says.
+    """Return the configured shared storage.
 
     Args:
-        drafts: where reports lie until they are whole.
+        drafts: storage for unfinished reports.
         environ: holds the secret, where one is named; `{secret}` stands for it in the address.
 
     Raises:
-        ConfigurationError: the secret is not set, or the address is none that can be used here.
+        ConfigurationError: the secret is not set, or the address cannot be used.
     """
     secret = environ.get(settings.secret_variable, "") if settings.secret_variable else ""
     if settings.secret_variable and not secret:
@@ -78,8 +78,6 @@ def open_shared_shelf(settings: CapacitySettings, drafts: FileShelf, environ: Ma
 
 
 class SharedShelf:
-    """Reports in one table of one database; see `jobs.reports.ReportShelf`."""
-
     def __init__(self, engine: Engine, url: URL, drafts: FileShelf) -> None:
         self._engine = engine
         self._url = url
@@ -87,7 +85,7 @@ class SharedShelf:
         self.claimed, self.append, self.draft, self.drop = drafts.claimed, drafts.append, drafts.draft, drafts.drop
 
     def keep(self, cluster: str, draft: str, name: str) -> None:
-        """Make a draft a report, and remove the oldest reports over `KEPT_REPORTS`."""
+        """Turn a draft into a report, and remove the oldest above `KEPT_REPORTS`."""
         rows = (
             {"cluster": cluster, "name": name, "number": number, "line": zlib.compress(line.encode(), 5)}
             for number, line in enumerate(self._drafts.draft(cluster, draft))
@@ -100,12 +98,10 @@ class SharedShelf:
         self._drafts.drop(cluster, draft)
 
     def kept(self, cluster: str) -> tuple[str, ...]:
-        """Names of the reports, oldest first."""
         with self._connected() as connection:
             return self._names(connection, cluster)
 
     def lines(self, cluster: str, name: str) -> Iterator[str]:
-        """Yield a report's lines. Raises ConfigurationError: it cannot be read."""
         wanted = select(LINES.c.line).where(LINES.c.cluster == cluster, LINES.c.name == name).order_by(LINES.c.number)
         row = None
         with (
@@ -125,7 +121,7 @@ class SharedShelf:
 
     @contextmanager
     def _connected(self) -> Iterator[Connection]:
-        """Give a connection in a transaction of its own. Raises ConfigurationError: the database said no."""
+        """Open a connection in its own transaction. Raises ConfigurationError: the database failed."""
         self._make_file()
         try:
             with self._engine.begin() as connection:
@@ -139,7 +135,7 @@ class SharedShelf:
             ) from None
 
     def _make_file(self) -> None:
-        """Make the file of a SQLite database, so that only its owner reads it; one that is there stays as it is."""
+        """Create a SQLite file that only its owner can read; an existing one is left as it is."""
         named = self._url.database if self._url.get_backend_name() == "sqlite" else None
         if not named or named == ":memory:" or Path(named).exists():
             return

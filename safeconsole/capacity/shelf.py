@@ -1,6 +1,6 @@
-"""Capacity reports as files: drafts as plain lines, kept reports compressed, readable by their owner alone.
+"""Capacity reports as private files: drafts as plain lines, kept reports compressed.
 
-A kept report is written whole beside its place and moved there, so that a crash leaves the draft or the report.
+A kept report is written to a temporary file and renamed, so that a crash leaves the draft or the report.
 """
 
 from __future__ import annotations
@@ -17,27 +17,22 @@ from urllib.parse import quote, unquote
 from safeconsole.errors import ConfigurationError
 
 KEPT_REPORTS = 100
-"""Reports kept for one cluster; the oldest go."""
+"""Reports kept per cluster; the oldest are removed."""
 
 MOST_RUNS = 8
-"""Runs that ask the same of one server at the same time, each with a draft of its own."""
+"""Concurrent runs that may ask the same of one server, each with its own draft."""
 
 _SUFFIX = ".jsonl.gz"
 
 
 class FileShelf:
-    """Reports below one directory, a folder for each cluster; see `jobs.reports.ReportShelf`."""
+    """Reports below one directory, a folder for each cluster; see `ReportShelf`."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
 
     @contextmanager
     def claimed(self, cluster: str, draft: str) -> Iterator[str]:
-        """Give the name of a draft that no other run writes to meanwhile: this one, or one beside it where it is taken.
-
-        Raises:
-            ConfigurationError: too many runs have one already, or it cannot be written.
-        """
         for number in range(MOST_RUNS):
             name = f"{draft}-{number}" if number else draft
             descriptor = self._lock(cluster, name)
@@ -55,7 +50,7 @@ class FileShelf:
         )
 
     def _lock(self, cluster: str, draft: str) -> int | None:
-        """Return a descriptor that holds a draft's lock until it is closed, or None where another run holds it."""
+        """Return a descriptor that locks a draft until it is closed, or None where another run holds the lock."""
         path = self._draft(cluster, draft).with_suffix(".lock")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -72,7 +67,6 @@ class FileShelf:
         return descriptor
 
     def append(self, cluster: str, draft: str, line: str) -> None:
-        """Add a line to a draft, made when missing. Raises ConfigurationError: it cannot be written."""
         path = self._draft(cluster, draft)
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -83,7 +77,6 @@ class FileShelf:
             raise ConfigurationError(f"capacity cannot write {path}: {error.strerror}") from error
 
     def draft(self, cluster: str, draft: str) -> Iterator[str]:
-        """Yield a draft's lines; none when there is no such draft."""
         with suppress(FileNotFoundError), self._draft(cluster, draft).open(encoding="utf-8", errors="replace") as lines:
             yield from lines
 
@@ -91,7 +84,7 @@ class FileShelf:
         self._draft(cluster, draft).unlink(missing_ok=True)
 
     def keep(self, cluster: str, draft: str, name: str) -> None:
-        """Make a draft a report, and remove the oldest reports over `KEPT_REPORTS`."""
+        """Turn a draft into a report, and remove the oldest above `KEPT_REPORTS`."""
         place = self._folder(cluster) / f"{quote(name, safe='')}{_SUFFIX}"
         try:
             with _partial(place.parent) as partial:
@@ -105,12 +98,10 @@ class FileShelf:
             raise ConfigurationError(f"capacity cannot write {place}: {error.strerror}") from error
 
     def kept(self, cluster: str) -> tuple[str, ...]:
-        """Names of the reports, oldest first."""
         found = self._folder(cluster).glob(f"*{_SUFFIX}")
         return tuple(sorted(unquote(path.name.removesuffix(_SUFFIX)) for path in found))
 
     def lines(self, cluster: str, name: str) -> Iterator[str]:
-        """Yield a report's lines. Raises ConfigurationError: it cannot be read."""
         path = self._folder(cluster) / f"{quote(name, safe='')}{_SUFFIX}"
         try:
             with gzip.open(path, "rt", encoding="utf-8") as stream:
@@ -128,7 +119,7 @@ class FileShelf:
 
 @contextmanager
 def _partial(directory: Path) -> Iterator[Path]:
-    """Give a private file of nobody else's, which is gone in the end unless it was moved to its place."""
+    """Give a private temporary file, removed at the end unless it was renamed."""
     descriptor, name = tempfile.mkstemp(dir=directory, suffix=".partial")
     os.close(descriptor)
     try:

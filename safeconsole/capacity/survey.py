@@ -1,4 +1,10 @@
-"""The capacity survey: every table's size, a page at a time, on a replica."""
+"""The capacity survey: the sizes of all tables, read page by page from a replica.
+
+    resume a draft, or begin ─► page by primary key ─► write it down ─► rest ─► … ─► keep the report
+
+Every page is a small plain read through the gate. While no node is fit the job waits; when it gives up, everything
+that was read is kept for the next run.
+"""
 
 from __future__ import annotations
 
@@ -27,10 +33,6 @@ from safeconsole.cluster.engine import Row
 from safeconsole.errors import ConfigurationError, ServerError, StoppedError
 from safeconsole.sqltext.vocabulary import Flavour
 
-# --------------------------------------------------------------------------------------------------------------------
-# Sizes of the embedded engine's tables, estimated: it keeps no statistics of sizes, and reading them reads every
-# page.
-#
 # Rows come from the last rowid, which is one lookup, or from `sqlite_stat1` where ANALYZE left it; the length of a
 # row from the first `SAMPLE_ROWS` rows. Source: sqlite.org, "Database File Format": a record's header takes about one
 # byte a column, a cell about four, and an index entry holds the indexed columns and the rowid.
@@ -50,7 +52,7 @@ CAVEATS = (
     "text is measured in characters: beyond ASCII it is larger than shown",
     "free pages and the overhead of the file are not counted",
 )
-"""What these estimates cannot see, one line each."""
+"""What these estimates cannot show, one line each."""
 
 
 def names_sql(asker: Asker, after: str) -> str:
@@ -61,10 +63,8 @@ def names_sql(asker: Asker, after: str) -> str:
 
 
 def size_of(asker: Asker, name: str) -> TableSize:
-    """Estimate one table by lookups and a bounded sample.
-
-    Raises:
-        SafeConsoleError: a lookup was refused, stopped or lost.
+    """Estimate one table by lookups and a bounded sample. Raises SafeConsoleError: a lookup was refused, stopped or
+    lost.
     """
     columns = tuple(str(row[1]) for row in asker.ask(f"PRAGMA table_info({asker.name(name)})").rows)
     lengths = _lengths(asker, name, columns)
@@ -84,7 +84,7 @@ def size_of(asker: Asker, name: str) -> TableSize:
 
 
 def _lengths(asker: Asker, name: str, columns: tuple[str, ...]) -> dict[str, float]:
-    """Return the mean length of each column over a sample: bytes of blobs, characters of text, digits of numbers."""
+    """Return each column's mean length over a sample: bytes of blobs, characters of text, digits of numbers."""
     means = ", ".join(f"AVG(LENGTH({asker.name(column)}))" for column in columns)
     sample = f"SELECT * FROM {asker.name(name)} LIMIT {SAMPLE_ROWS}"  # noqa: S608
     (found,) = asker.ask(f"SELECT {means} FROM ({sample})").rows  # noqa: S608
@@ -107,16 +107,12 @@ def _indexes(asker: Asker, name: str) -> list[tuple[str, ...]]:
     return [tuple(str(row[2]) for row in asker.ask(f"PRAGMA index_info({asker.name(index)})").rows) for index in names]
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Sizes of single indexes, from the persistent statistics of the tables that matter, a table at a time.
-
-
 def index_sizes(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> list[dict[str, int]]:
-    """Return the bytes of each index by its name, one mapping a table, in order; partitions added up.
+    """Return the bytes of each index by name, one mapping per table in order, partitions added up.
 
     Raises:
         ConfigurationError: the engine keeps no such statistics, or the account may not read them.
-        SafeConsoleError: a lookup failed, was lost, or no node is fit for it.
+        SafeConsoleError: a lookup failed or was lost, or no node is fit for it.
     """
     if asker.flavour is Flavour.SQLITE:
         raise ConfigurationError("this engine keeps no sizes of indexes", instead="capacity without --indexes")
@@ -149,9 +145,6 @@ def _of_table(asker: Asker, conduct: Conduct, size: TableSize, page_bytes: int) 
     return indexes
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Sizes of all tables, asked so that the server does not notice.
-#
 #     resume a draft, or begin ─► page by primary key ─► write it down ─► rest ─► … ─► keep the report
 #
 # Every page is a small plain read that walks the road by itself. When no node is fit the job waits until one is, and
@@ -159,7 +152,7 @@ def _of_table(asker: Asker, conduct: Conduct, size: TableSize, page_bytes: int) 
 
 
 DRAFT_HOLDS_SECONDS = 24 * 3600.0
-"""How old a draft may be and still be gone on from: its first figures are as old."""
+"""The greatest age of a draft that is resumed: its first figures are as old."""
 
 SMALLEST_PAGE = 10
 _AFTER_LIMIT_SECONDS = 1.0
@@ -191,17 +184,17 @@ def survey(
     afresh: bool = False,
     nodes: tuple[str, ...] = (),
 ) -> Report:
-    """Read the sizes of all tables, or of one schema's, and keep them as a report.
+    """Read the sizes of all tables, or of one schema's, and keep them as a report. The draft is kept on every error.
 
     Args:
         schema: the only schema wanted, "" for all.
-        afresh: do not go on from what an interrupted run left.
-        nodes: addresses that the configuration gives the cluster.
+        afresh: do not resume an interrupted run.
+        nodes: the cluster's configured addresses.
 
     Raises:
-        NoFitNodeError: no node was fit for longer than the conduct's patience; the draft is kept.
-        SafeConsoleError: a page was refused, failed or lost; the draft is kept.
-        KeyboardInterrupt: the person left; the draft is kept.
+        NoFitNodeError: no node was fit for longer than the conduct's patience.
+        SafeConsoleError: a page was refused, failed or lost.
+        KeyboardInterrupt: the person left.
     """
     cluster = asker.gate.visit.cluster
     is_sqlite = asker.flavour is Flavour.SQLITE

@@ -1,4 +1,13 @@
-"""Sizes from tablespace files, and a report checked against them."""
+"""Sizes of tablespaces on disk for a few tables, and estimates checked against them. The account needs PROCESS.
+
+From MySQL 8 on, information_schema.files finds one tablespace by name and opens no table. Source: MySQL 9.7, measured:
+the plan is a lookup in `mysql.tablespaces` by its unique name. It knows the size of open tables; a large table that is
+not open is opened, alone, and looked up again. Earlier, and on MariaDB, one view makes a row for every tablespace
+whatever the filter: it is asked once for all, if the policy allows it.
+
+Where the tablespace is not visible, a table's own row of information_schema is the witness: reading it by schema and
+name opens that one table.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +21,6 @@ from safeconsole.capacity.asking import Asker, Conduct, Pace, Progress, pressure
 from safeconsole.capacity.sizes import LEFT_ALONE, PARTITION, TableSize, is_in_the_making
 from safeconsole.sqltext.vocabulary import Flavour
 
-# --------------------------------------------------------------------------------------------------------------------
-# Sizes of tablespaces on disk, for a few tables, from the cheapest place of each flavour; the account needs PROCESS.
-#
 # From MySQL 8 on, information_schema.files finds one tablespace by its name and opens no table. Source: MySQL 9.7,
 # measured: the plan is a lookup in `mysql.tablespaces` by its unique name. It knows the size of those that are open;
 # a large table that is not is opened, alone, and looked up again. Before, and on MariaDB, there is one view that
@@ -22,24 +28,19 @@ from safeconsole.sqltext.vocabulary import Flavour
 
 
 MOST_PARTITIONS = 64
-"""Partitions of one table that are looked up one by one; a table with more is held to its own row."""
+"""Partitions of one table that are looked up; a table with more is compared with its own row."""
 
 EXTENT_BYTES = 1024 * 1024
-"""What information_schema.files counts in: a smaller file has no size there."""
+"""The unit of information_schema.files: a smaller file has no size there."""
 
 _KEYED_SINCE = 80_000
 
 
 def bytes_on_disk(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> tuple[dict[tuple[str, str], int], str]:
-    """Return the bytes on disk of those tables that have tablespaces of their own, partitions added up.
+    """Return the bytes on disk of tables with tablespaces of their own, by schema and name, partitions added up.
 
-    Files below one extent of 1 MiB are left out where the server does not tell their size.
-
-    Returns:
-        Bytes by schema and name; and why tablespaces were not asked for, or "".
-
-    Raises:
-        SafeConsoleError: a lookup was lost, or no node is fit for it.
+    Files below one extent of 1 MiB are left out where the server does not tell their size. The second value is why
+    tablespaces were not asked for, or "". Raises SafeConsoleError: a lookup was lost, or no node is fit for it.
     """
     if not sizes:
         return {}, ""
@@ -65,7 +66,7 @@ def _one_by_one(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> tuple
 
 
 def _held(asker: Asker, conduct: Conduct, pace: Pace, size: TableSize, parts: tuple[str, ...]) -> tuple[list[int], str]:
-    """Return the bytes of each part's tablespace, 0 where the server tells none; or why it may not be asked."""
+    """Return the bytes of each part's tablespace, 0 where unknown; or why it may not be asked."""
     held = []
     for part in parts:
         started = asker.seconds()
@@ -79,10 +80,10 @@ def _held(asker: Asker, conduct: Conduct, pace: Pace, size: TableSize, parts: tu
 
 
 def _opened(asker: Asker, conduct: Conduct, size: TableSize) -> bool:
-    """Have the server open this one table's file by reading one row; whether it did.
+    """Have the server open one table's file by reading one row; return whether it did.
 
-    Source: MySQL 9.7, measured: of a tablespace that it has not read from since it started, information_schema.files
-    says 0 extents; neither a look at the table's row in information_schema.tables changes that, nor LIMIT 0.
+    Source: MySQL 9.7, measured: of a tablespace that was not read since the start information_schema.files says 0
+    extents; neither the table's row in information_schema.tables nor LIMIT 0 changes that.
     """
     sql = f"SELECT 1 FROM {asker.name(*size.key)} LIMIT 1"  # noqa: S608
     _, refused = conduct.once_fit(asker.gate, 0, lambda: asker.ask_if_allowed(sql))
@@ -90,7 +91,7 @@ def _opened(asker: Asker, conduct: Conduct, size: TableSize) -> bool:
 
 
 def _parts_of(asker: Asker, conduct: Conduct, size: TableSize) -> tuple[str, ...]:
-    """Return the names of a table's partitions, or its own; none where they are too many or cannot be told apart."""
+    """Return the names of a table's partitions, or its own; none where there are too many or they are ambiguous."""
     # A slash in a name could mean another schema's table.
     if "/" in size.schema + size.name or size.partitions > MOST_PARTITIONS or is_in_the_making(size.name):
         return ()
@@ -116,7 +117,7 @@ def _by_name(asker: Asker, conduct: Conduct, schema: str, name: str) -> tuple[in
 
 
 def _spellings(schema: str, name: str) -> Iterator[str]:
-    """Yield a tablespace's name: as it is on newer servers, and as in file names on older ones, where that differs."""
+    """Yield a tablespace's name as on newer servers, and as in file names on older ones where that differs."""
     plain, encoded = f"{schema}/{name}", f"{filename_of(schema)}/{_parts_encoded(name)}"
     yield plain
     if encoded != plain:
@@ -155,7 +156,7 @@ def _table_of(name: str, sizes: Iterable[TableSize]) -> tuple[str, str] | None:
 
 
 def filename_of(name: str) -> str:
-    """Return a name as the server writes it in file names: what is no ASCII letter, digit or `_` is `@` and its code.
+    """Return a name as in the server's file names: anything but ASCII letters, digits and `_` is `@` and its code.
 
     Source: MySQL 9.7 manual, "Mapping of Identifiers to File Names"; letters that it maps to shorter codes are not
     found by this, and are verified by the table itself.
@@ -166,21 +167,17 @@ def filename_of(name: str) -> str:
     )
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Holds estimates to the tables themselves, for the few that matter: by keyed lookups, and by tablespaces where one
-# may.
-#
 # Two witnesses. The tablespace's size on disk, where the account may see it (`tablespaces`). Else the table's own row
 # of information_schema, by schema and name: it opens that one table, and its free space is read from the file.
 
 
 class Verified(msgspec.Struct, frozen=True, kw_only=True):
-    """One table, held to a witness.
+    """One table, compared with a second source.
 
     Attributes:
-        found_bytes: what the witness says, data, indexes and free space; None when it says nothing.
+        found_bytes: data, indexes and free space by that source; None if it says nothing.
         witness: "tablespace", "table" or "".
-        note: why there is no witness, or what it said beside the size.
+        note: why there is no second source, or what it said beside the size.
     """
 
     size: TableSize
@@ -190,26 +187,22 @@ class Verified(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def error(self) -> float | None:
-        """How far the estimate is off, as a part of what was found: 0.05 is 5 % too large."""
+        """Relative error of the estimate: 0.05 is 5 % too large."""
         if not self.found_bytes:
             return None
         return (self.estimated_bytes - self.found_bytes) / self.found_bytes
 
     @property
     def estimated_bytes(self) -> int:
-        """What is held to the witness: the file to a tablespace, the pages to a table's own row."""
+        """What is compared: the file with a tablespace, the pages with a table's own row."""
         is_of_file = self.witness == "tablespace" and self.size.file_bytes
         return self.size.file_bytes if is_of_file else self.size.total_bytes
 
 
 def verify(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> tuple[list[Verified], str]:
-    """Hold a few tables to witnesses.
+    """Compare a few tables with a second source, in order; the second value is why tablespaces were not asked, or "".
 
-    Returns:
-        One value a table, in order; and why tablespaces were not asked, or "".
-
-    Raises:
-        SafeConsoleError: a lookup was lost, or no node is fit for it.
+    Raises SafeConsoleError: a lookup was lost, or no node is fit for it.
     """
     if asker.flavour is Flavour.SQLITE:
         why = "this engine has no size of a table short of reading its pages"

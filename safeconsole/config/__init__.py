@@ -1,1 +1,1 @@
-"""Settings, secrets, policies on file, and who the person is."""
+"""Settings, secrets, policy files, and the person's identity."""

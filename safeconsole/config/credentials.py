@@ -1,4 +1,4 @@
-"""What `credentials set|list|delete` do: passwords in the computer's keyring, never shown."""
+"""Passwords in the computer's keyring for `credentials set|list|delete`; they are never shown."""
 
 from __future__ import annotations
 
@@ -14,20 +14,18 @@ from safeconsole.errors import ConfigurationError
 SERVICE_PREFIX = "safeconsole/"
 INDEX_SERVICE = "safeconsole"
 INDEX_NAME = "accounts"
-"""The entry that lists what we stored, since keyrings cannot be listed; it holds names only."""
+"""The entry that lists stored names, since keyrings cannot be listed."""
 
 OTHER_SOURCES = "use the sources command, env or aws-iam in clusters.*.secrets.sources"
 
 
 class Credential(msgspec.Struct, frozen=True, order=True):
-    """An account whose password is stored."""
-
     cluster: str
     account: str
 
 
 def service_for(cluster: str) -> str:
-    """Return the keyring service under which a cluster's passwords are stored."""
+    """Return the keyring service of a cluster's passwords."""
     return f"{SERVICE_PREFIX}{cluster}"
 
 
@@ -41,11 +39,7 @@ def backend_trouble() -> str:
 
 
 def set_credential(cluster: str, account: str, password: str) -> None:
-    """Store a password.
-
-    Raises:
-        ConfigurationError: there is no keyring, or it refused; never with the password in it.
-    """
+    """Store a password. Raises ConfigurationError (never with the password): no keyring, or it refused."""
     set_secret(cluster, account, password)
     try:
         _write_index({*_index(), Credential(cluster, account)})
@@ -63,7 +57,7 @@ def set_secret(cluster: str, account: str, secret: str) -> None:
 
 
 def list_credentials() -> tuple[Credential, ...]:
-    """Return the accounts whose passwords are stored, sorted. Raises ConfigurationError."""
+    """Return the accounts with stored passwords, sorted. Raises ConfigurationError."""
     _need_backend()
     try:
         return tuple(sorted(_index()))
@@ -72,7 +66,7 @@ def list_credentials() -> tuple[Credential, ...]:
 
 
 def delete_credential(cluster: str, account: str) -> None:
-    """Forget a password. Raises ConfigurationError when there was none."""
+    """Delete a password. Raises ConfigurationError when there was none."""
     _need_backend()
     try:
         known = _index()

@@ -1,4 +1,8 @@
-"""Who sits at the console: found out from the computer, in the order in which it is hard to fake."""
+"""The person's identity, from the sources that are hardest to forge.
+
+The kernel's login uid survives sudo and su; SUDO_USER survives sudo; the account of the process is what remains.
+The environment can be set by the person, and is only a hint.
+"""
 
 from __future__ import annotations
 
@@ -15,36 +19,32 @@ from typing import TextIO
 
 import msgspec
 
-# --------------------------------------------------------------------------------------------------------------------
-# Who sits at the console.
-
-
 DEMO_KEY = "demo.key"
-"""The file in a demo's own directory, and nobody else's to read, that holds its key."""
+"""The private file in a demo's directory that holds its key."""
 
 _DEMO_MARK = "safeconsole-demo-"
 
 
 def demo_mark(key: bytes) -> str:
-    """Return what the servers of the demo with a key say of themselves; it does not lead back to the key."""
+    """Return the mark that a demo's servers carry, from its key; the key cannot be derived from it."""
     return _DEMO_MARK + hashlib.sha256(b"safeconsole demo\n" + key).hexdigest()
 
 
 def demo_mark_in(name: str) -> str:
-    """Return the mark that a server's file name holds, "" where it holds none."""
+    """Return the mark in a server's file name, or ""."""
     last = name.rpartition("/")[2].removesuffix(".log")
     return last if last.startswith(_DEMO_MARK) else ""
 
 
 class Person(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks, as found out from the computer, not as they say.
+    """The person, as the computer knows them, not as they say.
 
     Attributes:
-        name: the login identity that sudo and su do not hide, else the account the process runs as.
-        login: the account the process runs as.
+        name: the login identity that sudo and su do not hide, else the account of the process.
+        login: the account of the process.
         groups: names of that account's groups, sorted.
         origin: where the person came from ("10.0.0.9" over ssh, a terminal's name), or "".
-        agent: what kind of program asks for them ("ci", "claude-code", …), "" for a person at a terminal.
+        agent: the kind of program that asks for them ("ci", "claude-code", …), "" for a person at a terminal.
         terminal: whether a person can be asked, on standard input and standard error.
     """
 
@@ -57,16 +57,13 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     terminal: bool = False
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Who sits at the console: found out from the computer, in the order in which it is hard to fake.
-#
 # The kernel's login uid survives sudo and su; SUDO_USER survives sudo; the account the process runs as is what
 # remains. Everything from the environment can be set by the person, and is kept as a hint.
 
 
 LOGIN_UID = Path("/proc/self/loginuid")
 UNSET_UID = 2**32 - 1
-"""What the kernel says when nobody logged in (a container, a service). Source: pam_loginuid(8)."""
+"""The kernel's login uid when nobody logged in (a container, a service). Source: pam_loginuid(8)."""
 
 AGENT_MARKERS: tuple[tuple[str, str], ...] = (
     ("CLAUDE_CODE_IS_COWORK", "cowork"),
@@ -115,15 +112,14 @@ AGENT_MARKERS: tuple[tuple[str, str], ...] = (
     ("CODEBUILD_BUILD_ID", "codebuild"),
     ("CI", "ci"),
 )
-"""Environment variables that programs set for what they start, and what we call the program; first found wins.
+"""Environment variables that programs set for their children, and our names for the programs; the first found wins.
 
 Sources: the agents' documentation, the lists of unjs/std-env and @vercel/detect-agent, and the AGENTS.md proposal of
-`AGENT`.
-A mark only tightens: coding agents stand before build servers, so that one inside a build is told as what it is.
+`AGENT`. A marker only tightens. Coding agents stand before build servers, so that an agent inside a build is named.
 """
 
 NO_TERMINAL = "no-terminal"
-"""What an agent is called of which no more is known than that nobody can be asked."""
+"""The agent's name when nobody can be asked and nothing else is known."""
 
 LONGEST_KEY = 1024
 
@@ -131,7 +127,7 @@ FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
 
 
 def who(environ: Mapping[str, str], *, login_uid: Path = LOGIN_UID) -> Person:
-    """Return who asks; never raises, a fact that cannot be had is left empty."""
+    """Return the person; never raises, unknown facts are empty."""
     terminal = _has_terminal()
     login = _name_of(os.geteuid())
     return Person(
@@ -146,7 +142,7 @@ def who(environ: Mapping[str, str], *, login_uid: Path = LOGIN_UID) -> Person:
 
 
 def demo_mark_of(directory: str) -> str:
-    """Return the mark of the demo in a directory, "" unless that and its key are this account's alone."""
+    """Return the mark of the demo in a directory, "" unless that and its key belong to this account alone."""
     if not directory:
         return ""
     place = Path(directory)

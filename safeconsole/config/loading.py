@@ -17,9 +17,6 @@ from safeconsole.config.settings import ApprovalSettings, ClusterSettings, Setti
 from safeconsole.errors import ConfigurationError
 from safeconsole.policy.limits import FLOORS, LIMIT_NAMES, Limits, tighten
 
-# --------------------------------------------------------------------------------------------------------------------
-# The system's configuration wins: what it sets, a person's may tighten, never loosen.
-#
 # * A cluster that the system names: its keys are the system's. The person may add `OWN_KEYS` that the system
 #   leaves open, and a stricter `tls.mode`; anything else that differs is an error, since nobody should believe
 #   a setting that is not in force.
@@ -37,7 +34,7 @@ from safeconsole.policy.limits import FLOORS, LIMIT_NAMES, Limits, tighten
 Table = dict[str, Any]
 
 OWN_KEYS = frozenset({"accounts", "secrets", "schema", "connect_seconds"})
-"""What a person may say of a system cluster: who they log in as, how the secret is fetched, where they start."""
+"""Keys of a system cluster that a person may set: their account, the source of the secret, the first schema."""
 
 TLS_MODES = ("disabled", "verify-ca", "verify-identity")
 """From the loosest to the strictest."""
@@ -47,7 +44,7 @@ DEFAULT_TLS_MODE = "verify-identity"
 
 
 def merged(system: Table, own: Table, *, own_name: str, system_name: str) -> Table:
-    """Return the table in force; both are valid on their own.
+    """Return the effective table of two valid ones.
 
     Args:
         own_name, system_name: the files' names, for messages.
@@ -147,9 +144,6 @@ def _limits(system: dict[str, float], own: dict[str, float]) -> dict[str, float]
     return result
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Reads the configuration: TOML, strict, one line an error.
-#
 # The person's file is the first of `--config`, `$SAFECONSOLE_CONFIG` and the one in their configuration directory;
 # `/etc/safeconsole/config.toml` is read as well, and wins (`precedence`).
 
@@ -157,7 +151,7 @@ def _limits(system: dict[str, float], own: dict[str, float]) -> dict[str, float]
 SYSTEM_FILE = Path("/etc/safeconsole/config.toml")
 FILE_VARIABLE = "SAFECONSOLE_CONFIG"
 LONGEST_WAIT_SECONDS = 86_400.0
-"""A request that can be answered for longer than a day is one that nobody remembers."""
+"""Longest time that a request may wait for approval: one day."""
 
 LARGEST_FILE_BYTES = 4 * 1024 * 1024
 
@@ -166,15 +160,15 @@ _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
 
 
 def load_settings(path: str | None, environ: Mapping[str, str], *, system: Path = SYSTEM_FILE) -> Settings:
-    """Return the configuration in force; no file at all is an empty one.
+    """Return the effective configuration; without any file it is empty.
 
     Args:
         path: the file of `--config`, or None.
         system: the file that wins.
 
     Raises:
-        ConfigurationError: a file is missing that was named, cannot be read, is world-writable, is not TOML, or says
-            something unknown; or the person's file changes what the system's sets.
+        ConfigurationError: a named file is missing, cannot be read, is world-writable, is not TOML, or has an unknown
+            key; or the person's file changes what the system's sets.
     """
     own = own_file(path, environ)
     named = bool(path or environ.get(FILE_VARIABLE, ""))
@@ -188,16 +182,12 @@ def load_settings(path: str | None, environ: Mapping[str, str], *, system: Path 
 
 
 def governed_clusters(*, system: Path = SYSTEM_FILE) -> frozenset[str]:
-    """Return the names of the clusters that the system's configuration sets. Raises ConfigurationError as above."""
+    """Return the names of the clusters that the system's configuration sets. Raises ConfigurationError."""
     return frozenset(_table(system).get("clusters", {})) if is_there(system) else frozenset()
 
 
 def journal_directory(settings: Settings, environ: Mapping[str, str], *, login: str) -> Path:
-    """Return where the journal lives.
-
-    Args:
-        login: the account; it replaces `{login}` in `audit.directory`, for a directory a person under one parent.
-    """
+    """Return the journal's directory; the account's login replaces `{login}` in `audit.directory`."""
     configured = settings.audit.directory.replace("{login}", login)
     if configured:
         return _home_expanded(configured, environ)
@@ -207,7 +197,7 @@ def journal_directory(settings: Settings, environ: Mapping[str, str], *, login: 
 
 
 def is_there(path: Path) -> bool:
-    """Whether anything stands under a file's name: what cannot be read or leads nowhere must not count as nothing."""
+    """Whether anything exists under a name: an unreadable file or a dangling link must not count as nothing."""
     try:
         path.lstat()
     except FileNotFoundError:
@@ -218,10 +208,9 @@ def is_there(path: Path) -> bool:
 
 
 def read_guarded(path: Path) -> bytes:
-    """Return a configuration or policy file's bytes.
+    """Return the bytes of a configuration or policy file.
 
-    Raises:
-        ConfigurationError: it cannot be read, is too large, or anybody may write to it or swap it.
+    Raises ConfigurationError: it cannot be read, is too large, or others may write to it or replace it.
     """
     try:
         with path.open("rb") as file:
@@ -250,7 +239,7 @@ def _refuse_world_writable(path: Path, opened: os.stat_result) -> None:
 
 
 def own_file(path: str | None, environ: Mapping[str, str]) -> Path:
-    """Return the person's configuration file, there or not: `--config`, $SAFECONSOLE_CONFIG, their own directory's."""
+    """Return the person's file, existing or not: `--config`, $SAFECONSOLE_CONFIG, or their directory's."""
     named = path or environ.get(FILE_VARIABLE, "")
     if named:
         return _home_expanded(named, environ)
@@ -272,13 +261,9 @@ def _table(path: Path) -> Table:
 
 
 def checked_table(data: bytes, path: Path) -> Table:
-    """Return the table that a configuration's bytes say, checked on its own, with its paths made absolute.
+    """Return a validated configuration table with absolute paths, given the file that holds it or will.
 
-    Args:
-        path: the file that holds them, or will.
-
-    Raises:
-        ConfigurationError: it is not TOML, or says something unknown.
+    Raises ConfigurationError: it is not TOML, or has an unknown key.
     """
     try:
         table = tomllib.loads(data.decode("utf-8"))

@@ -1,8 +1,8 @@
-"""Policy files of this computer: shipped ones by name, others by path.
+"""Policy files: shipped ones by name, others by path.
 
-A file is refused when others may write to it, when it is larger than a policy can be, or when it is not the
-plain YAML that `policy_text` reads. Beside a shipped file stands its read form, which saves a start the
-import of a YAML parser; it counts only while it was made of exactly the bytes of the file.
+A file is refused when others may write to it, when it is too large, or when it is not the plain YAML that `policy_text`
+reads. Beside a shipped file stands its parsed form, which saves the import of a YAML parser at start; it is used only
+if it was made from exactly the bytes of the file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ READ_SUFFIX = ".read.json"
 
 
 class ReadForm(msgspec.Struct, frozen=True, kw_only=True):
-    """What a policy's text holds.
+    """The parsed form of a policy's text.
 
     Attributes:
         text_hash: hexadecimal SHA-256 of the text.
@@ -45,7 +45,7 @@ class ReadForm(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_form_of(text: bytes, source: str) -> ReadForm:
-    """Return what a policy's text holds. Raises PolicyInvalidError."""
+    """Parse a policy's text. Raises PolicyInvalidError."""
     # Imported here: a start that finds a read form needs no YAML parser.
     from safeconsole.config.policy_text import document_of  # noqa: PLC0415
 
@@ -57,26 +57,22 @@ class PolicyFiles:
     """Finds and reads policies and their cases.
 
     Args:
-        shipped: the directory of the shipped policies; found by itself when None.
+        shipped: the directory of the shipped policies; None finds it.
     """
 
     def __init__(self, shipped: Path | None = None) -> None:
         self._shipped = _shipped_directory() if shipped is None else shipped
 
     def names(self) -> tuple[str, ...]:
-        """Return the names of the shipped policies, in alphabetical order."""
         found = (path.name.removesuffix(".yaml") for path in self._shipped.glob("*.yaml"))
         return tuple(sorted(name for name in found if not name.endswith(".cases")))
 
     def load(self, name: str) -> Policy:
-        """Return a policy.
-
-        Args:
-            name: a shipped policy's name, or a path.
+        """Return a policy by a shipped name or a path.
 
         Raises:
             ConfigurationError: there is no such policy.
-            PolicyInvalidError: its file cannot be read, may be written by others, or says nonsense.
+            PolicyInvalidError: its file cannot be read, may be written by others, or is invalid.
         """
         path = self._path(name)
         text = _read(path)
@@ -85,9 +81,7 @@ class PolicyFiles:
         return policy_from_document(_bare(name), read.document, source=str(path), text_hash=digest, lines=read.lines)
 
     def rereading(self, name: str, policy: Policy) -> Callable[[], Policy]:
-        """Return what looks at a policy's file again and returns it as it is then: the same object while it is the
-        same.
-        """
+        """Return a function that returns the file's present policy: the same object while the file is unchanged."""
         path = self._path(name)
         seen = _state_of(path)
         if hashlib.sha256(_read(path)).hexdigest() != policy.hash:
@@ -112,7 +106,7 @@ class PolicyFiles:
             raise PolicyInvalidError(message, evidence=error.evidence, instead=error.instead) from None
 
     def cases(self, name: str) -> tuple[Case, ...]:
-        """Return the examples beside a policy, none when there is no such file; raises as `load`."""
+        """Return the cases of a policy, none without a file; raises as `load`."""
         # Imported here: only those who test a policy read its examples.
         from safeconsole.policy.cases import cases_from_document  # noqa: PLC0415
 
@@ -123,7 +117,7 @@ class PolicyFiles:
         return cases_from_document(read_form_of(_read(path), str(path)).document, source=str(path))
 
     def _read_form(self, path: Path, digest: str) -> ReadForm | None:
-        """Return the read form beside a shipped policy, None where there is none of exactly this text."""
+        """Return the parsed form beside a shipped policy, or None if it does not match the text."""
         beside = path.with_suffix(READ_SUFFIX)
         if path.parent != self._shipped or not beside.exists():
             return None
@@ -159,18 +153,14 @@ def _bare(name: str) -> str:
 
 
 def _shipped_directory() -> Path:
-    """Return where the shipped policies are: in the installed package, or beside it in a checkout."""
+    """Return the directory of the shipped policies: in the installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "_policies"
     return installed if installed.is_dir() else package.parent / "policies"
 
 
 def _read(path: Path) -> bytes:
-    """Return a file's bytes.
-
-    Raises:
-        PolicyInvalidError: it cannot be read, is no regular file, is too large, or others may write to it.
-    """
+    """Return a file's bytes. Raises PolicyInvalidError: unreadable, not regular, too large, or writable by others."""
     try:
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             # The opened file is looked at, not its name: what is read is what was judged.

@@ -1,6 +1,6 @@
-"""A policy's YAML, read strictly: plain mappings, sequences and scalars, each key once, with the line of each.
+"""Strict YAML for policies: plain mappings, sequences and scalars, unique keys, with the line of each.
 
-Aliases, tags, keys that are no text, and scalars that YAML reads as dates or the like are refused.
+Aliases, tags, keys that are not text, and scalars that YAML reads as dates or the like are refused.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ import yaml
 from safeconsole.errors import PolicyInvalidError
 
 DEEPEST = 20
-"""A policy nests its collections four deep."""
+"""Collections in a policy nest four deep."""
 
 
 def document_of(text: bytes, source: str) -> tuple[object, dict[str, int]]:
-    """Return what a YAML text holds, and the line of each of its keys and items by path.
+    """Return the document in a YAML text, and the line of each of its keys and items by path.
 
-    Raises:
-        PolicyInvalidError: it is not plain YAML; the message names file and line.
+    Raises PolicyInvalidError: it is not plain YAML; the message names file and line.
     """
     try:
         _require_shallow(text, source)

@@ -1,6 +1,6 @@
-"""Where passwords come from: keyring, a command, the environment, an AWS IAM token, in the configured order.
+"""Passwords from the keyring, a command, the environment, or an AWS IAM token, in the configured order.
 
-No message, no error and no log line carries a password; what a source printed is never repeated.
+No message, error or log line contains a password or the output of a source.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from safeconsole.config.settings import Settings
 from safeconsole.errors import ConfigurationError
 
 COMMAND_SECONDS = 10.0
-"""How long a secret command may take."""
+"""Timeout of a secret command."""
 
 _NO_BACKEND = "no keyring backend"
 VARIABLE_PREFIX = "SAFECONSOLE_PASSWORD_"
@@ -27,11 +27,6 @@ class LocalSecrets:
         self._environ = environ
 
     def password(self, cluster: str, account: str, node: str = "") -> str:
-        """Return the password of an account; see `interfaces.Secrets`.
-
-        Raises:
-            ConfigurationError: no source has one; the message names the sources tried and the command to set it.
-        """
         cluster_settings = self._settings.clusters.get(cluster)
         if cluster_settings is None:
             raise ConfigurationError(f"cluster {cluster} is not in the configuration")
@@ -110,7 +105,7 @@ def _from_environment(environ: Mapping[str, str], cluster: str, account: str) ->
 
 
 def _from_aws_iam(node: str, account: str) -> tuple[str | None, str]:
-    """Return a token for one node: the host is signed with it, and no other endpoint takes it."""
+    """Return a token for one node; the host is signed with it, so no other endpoint accepts it."""
     try:
         import logging  # noqa: PLC0415
 
@@ -156,13 +151,11 @@ def _way_out(sources: tuple[str, ...], cluster: str, account: str, *, no_keyring
 
 
 class Secrets(Protocol):
-    """Where passwords come from."""
-
     def password(self, cluster: str, account: str, node: str = "") -> str:
         """Return the password of an account.
 
         Args:
-            node: the address that it is for, where a source makes one for each node; "" for the first configured.
+            node: the address, where a source makes one for each node; "" for the first configured.
 
         Raises:
             ConfigurationError: no source has one; the message names the sources tried and the command to set it.

@@ -1,4 +1,4 @@
-"""What a configuration says, as values: strict, so that a misspelt key is an error and not a default."""
+"""The configuration as strict values: a misspelt key is an error, not a default."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class SecretSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How the server proves who it is.
+    """How the server proves its identity.
 
     Attributes:
         mode: `disabled` is accepted for loopback and sockets only.
         ca: file of the authority; with it loopback is encrypted too.
-        server_key: file of the server's public RSA key, which alone a password is then encrypted with where the
-            connection is not; "" takes, on loopback only, the key that whoever answers gives.
+        server_key: file of the server's public RSA key, the only one that a password is encrypted with on an
+            unencrypted connection; "" accepts, on loopback only, the key that the server sends.
     """
 
     mode: Literal["verify-identity", "verify-ca", "disabled"] = "verify-identity"
@@ -63,8 +63,8 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     Attributes:
         engine: the family, or auto to find the flavour out.
-        nodes: "host:port", or file paths for sqlite; any order, roles are found out.
-        names: node names by address; an address stands for itself where it has none.
+        nodes: "host:port", or file paths for sqlite; any order, roles are measured.
+        names: node names by address; the default is the address.
         tags: words by node address ("console", "failover-target").
         free_memory: sources of the hosts' free memory, by node address.
         policy: a shipped policy's name, or a path.
@@ -72,9 +72,9 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         schema: the schema a session starts in, or "".
         heartbeat: "schema.table" written by pt-heartbeat, or "".
         connect_seconds: time to connect to one node, > 0.
-        discovery: what becomes of nodes that others name and `nodes` does not: used like those; measured and shown,
-            and never used; or not looked for, so that a source outside of `nodes` is not found either.
-        demo: the directory of the demo that put the cluster up, whose key its servers know; "" for any other cluster.
+        discovery: nodes that others name and `nodes` does not are: used like those; measured and shown, but never used;
+            or not looked for, so that a source outside of `nodes` is not found either.
+        demo: the directory of the demo that started the cluster, whose key its servers know; "" for any other cluster.
     """
 
     nodes: tuple[str, ...]
@@ -95,13 +95,13 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class SinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A place that copies of the journal go to.
+    """A sink for copies of the journal.
 
     Attributes:
         address: a syslog socket's path, udp://host:port or tcp://host:port; a webhook's URL; a database's SQLAlchemy
             URL; the URL of an OpenTelemetry collector's logs, https://host:4318/v1/logs.
         header: an extra header of a webhook or a collector, "Authorization: Bearer {secret}".
-        secret_variable: the environment variable whose value stands for `{secret}` in address and header.
+        secret_variable: the environment variable whose value replaces `{secret}` in address and header.
     """
 
     kind: Literal["syslog", "webhook", "database", "otel"]
@@ -111,7 +111,7 @@ class SinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 
 class RecordingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Recordings of consoles' terminals, beside the journal.
+    """Recordings of terminals, beside the journal.
 
     Attributes:
         keep: nothing; messages, which is all but rows; or rows too, as far as they may be kept.
@@ -126,13 +126,11 @@ class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """The journal.
 
     Attributes:
-        directory: where it lives; "" is the user's state directory, `{login}` stands for the account.
-        signing_key: the file of the Ed25519 key that signs the host log, or "keyring"; "" signs nothing.
-        literal_key: the file of the key that literals are hashed with where a policy says so, or "keyring".
-        public_keys: keys whose signatures are believed, 64 hexadecimal digits each; with one, an unsigned log does
-            not hold.
-        sinks: where copies go, by name.
-        recordings: what is kept of what consoles show.
+        directory: "" is the user's state directory; `{login}` is replaced by the account.
+        signing_key: file of the Ed25519 key that signs the host log, or "keyring"; "" signs nothing.
+        literal_key: file of the key that hashes literals where a policy says so, or "keyring".
+        public_keys: trusted signing keys, 64 hexadecimal digits each; with one, an unsigned log is invalid.
+        sinks: by name.
     """
 
     directory: str = ""
@@ -144,13 +142,13 @@ class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class LeftoverSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    r"""Names that a migration tool of the team's own leaves behind, for `capacity --leftovers`.
+    r"""A pattern of a team's own migration tool, for `capacity --leftovers`.
 
     Attributes:
-        pattern: a regular expression for the whole name of a table; the group `base` is the table it was made for,
+        pattern: a regular expression for the whole table name; the group `base` is the table it was made for,
             the group `stamp` the digits of a time in it ("20260131", "20260131154500").
         what: what such a table is, in a few words.
-        certain: whether the name alone proves whose it is.
+        certain: whether the name alone proves the tool.
     """
 
     pattern: str
@@ -162,9 +160,8 @@ class CapacitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     """Where capacity reports are kept.
 
     Attributes:
-        reports: a database's SQLAlchemy URL, that of a SQLite file included; "" keeps them as files in the person's
-            own state directory.
-        secret_variable: the environment variable whose value stands for `{secret}` in the URL.
+        reports: a database's SQLAlchemy URL, also of a SQLite file; "" keeps them as files in the state directory.
+        secret_variable: the environment variable whose value replaces `{secret}` in the URL.
     """
 
     reports: str = ""
@@ -172,12 +169,12 @@ class CapacitySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
 
 
 class ApprovalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Second persons.
+    """Approvals by a second person.
 
     Attributes:
-        key: the file of this account's own Ed25519 key, or "keyring"; needed to approve, not to ask.
+        key: file of this account's own Ed25519 key, or "keyring"; needed to approve, not to ask.
         approvers: public keys of 64 hexadecimal digits, by login identity.
-        directory: where requests and answers are put for each other; "" means that they are pasted.
+        directory: shared directory for requests and answers; "" means that they are pasted.
         wait_seconds: how long a request can be answered, > 0.
     """
 
@@ -191,11 +188,10 @@ class MailSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     """Notices by e-mail.
 
     Attributes:
-        server: "host:port" of an SMTP server that takes mail from this computer without a password.
-        sender: the address they come from.
-        recipients: the addresses they go to.
-        starttls: whether the connection must be encrypted, to a server whose certificate holds.
-        addresses: by login identity, where those whom a notice concerns get it themselves.
+        server: "host:port" of an SMTP server that accepts mail from this computer without a password.
+        sender: the From address.
+        starttls: whether the connection must be encrypted, with a valid certificate.
+        addresses: by login identity, for people whom a notice concerns.
     """
 
     server: str
@@ -209,10 +205,10 @@ class NoticeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     """Who is told of elevations, and how.
 
     Attributes:
-        webhook: a URL that takes `{"text": …}`, as Slack's incoming webhooks do, or "".
-        secret_variable: the environment variable whose value stands for `{secret}` in the URL.
+        webhook: a URL that accepts `{"text": …}`, as Slack's incoming webhooks do, or "".
+        secret_variable: the environment variable whose value replaces `{secret}` in the URL.
         syslog: a local socket's path, udp://host:port or tcp://host:port, or "".
-        mail: e-mail, or None.
+        mail: None for none.
     """
 
     webhook: str = ""
@@ -222,14 +218,11 @@ class NoticeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A whole configuration.
+    """The whole configuration.
 
     Attributes:
-        approvals: second persons.
-        notices: who is told of elevations.
-        limits: ceilings by name (`limits.LIMIT_NAMES`), tightened on top of every policy; nobody loosens them.
-        leftovers: patterns of names beside those that are known, by the tool's name.
-        capacity: where capacity reports are kept.
+        limits: ceilings by name (`limits.LIMIT_NAMES`), tightened on top of every policy.
+        leftovers: additional patterns, by the tool's name.
         locked: in the system's file: a person's file can add no cluster.
     """
 

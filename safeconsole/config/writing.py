@@ -1,4 +1,4 @@
-"""Adds a cluster to the person's configuration: the rest of the file stays as it was written, comments too."""
+"""Adds a cluster to the person's configuration file, keeping the rest of it and its comments unchanged."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from safeconsole.errors import ConfigurationError
 def add_cluster(
     path: str | None, environ: Mapping[str, str], name: str, cluster: ClusterSettings, *, system: Path = SYSTEM_FILE
 ) -> Path:
-    """Add a cluster to the person's configuration file, and return the file; a new one is theirs alone to read.
+    """Add a cluster to the person's configuration file, and return the file; a new one is private.
 
     Args:
         path: the file of `--config`, or None.
         system: the file that wins.
 
     Raises:
-        ConfigurationError: the cluster is configured already, its settings are wrong, the file that is there is, or
-            the system's file lets nobody add one.
+        ConfigurationError: the cluster exists, its settings or the existing file are invalid, or the system's file
+            forbids adding one.
         OSError: it cannot be written.
     """
     file = own_file(path, environ)
@@ -68,7 +68,7 @@ def _value(value: object) -> str:
 
 
 def _replace(file: Path, data: bytes) -> None:
-    """Put the bytes in the file's place, all of them or none."""
+    """Replace a file's content atomically."""
     mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
     handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:

@@ -1,1 +1,1 @@
-"""What is wrong with a cluster, and how to fix it."""
+"""Checks of a cluster and its accounts, and how to fix what fails."""

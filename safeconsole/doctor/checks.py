@@ -1,6 +1,6 @@
-"""Examines a cluster and the account that the console uses on it: what is wrong, why it matters, and what mends it.
+"""Examines a cluster and the console's read account: what is wrong, why it matters, and how to fix it.
 
-It asks as anybody would: every question walks the road on every node, with the account for reading.
+Every question passes the gate, on every node, with the account for reading.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from safeconsole.sqltext.vocabulary import Account, Flavour, Role
 
 
 class CheckResult(StrEnum):
-    """How one check ended."""
-
     GOOD = "good"
     ADVICE = "advice"
     WRONG = "wrong"
@@ -30,12 +28,12 @@ class CheckResult(StrEnum):
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing that was looked at.
+    """One check.
 
     Attributes:
         where: a node's name, or "cluster".
         detail: the reading, and why it matters.
-        remedy: what mends it: a statement, a line of configuration, a command; "" where nothing is to do.
+        remedy: how to fix it: a statement, a line of configuration, a command; or "".
     """
 
     where: str
@@ -46,10 +44,9 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def examine(asker: Asker, cluster: ClusterSettings) -> Iterator[Check]:
-    """Yield what was found, as it is found: the cluster first, then each node that answers.
+    """Yield findings as they are made: the cluster first, then each node that answers.
 
-    Raises:
-        SafeConsoleError: the cluster cannot be asked at all, or a person interrupted it.
+    Raises SafeConsoleError: the cluster cannot be asked at all, or a person interrupted it.
     """
     gate = asker.gate
     readings, gates = gate.topology(), gate.policy.gates
@@ -100,7 +97,7 @@ def _cluster_checks(readings: tuple[Reading, ...], gates: Gates, cluster: Cluste
 
 
 def _configuration_check(visit: Visit, readings: tuple[Reading, ...]) -> Check:
-    """Return who says what the cluster is: a person's file is as good as whoever writes it, a program too."""
+    """Check who can change the cluster's configuration: a person's file is as good as who can write it."""
     remedy = ""
     if visit.governed:
         finding, detail = CheckResult.GOOD, "the system's configuration sets this cluster, and its policy"
@@ -162,7 +159,7 @@ def _node_check(reading: Reading, gates: Gates) -> Check:
 
 
 def _statement_check(asker: Asker, reading: Reading) -> Check:
-    """Run the plainest read there is: what nothing runs on is wrong, however well it answers when it is measured."""
+    """Run the simplest read: a node on which that fails is faulty, however well its readings are."""
     what = "a read"
     try:
         asker.ask("SELECT 1")
@@ -224,7 +221,7 @@ def _privileges(asker: Asker, flavour: Flavour, grantee: str) -> tuple[tuple[Pri
 
 
 def _is_role(line: str) -> bool:
-    """Whether a line hands on a role; what an active one brings is listed as well. Source: MySQL 9.7, measured."""
+    """Whether a grant line grants a role; what an active one brings is listed as well. Source: MySQL 9.7, measured."""
     return line.startswith("GRANT ") and " ON " not in line
 
 
@@ -234,11 +231,11 @@ _PRIVILEGE_TABLES: dict[str, tuple[str, ...]] = {
     "table_privileges": ("table_schema", "table_name"),
     "column_privileges": ("table_schema", "table_name", "column_name"),
 }
-"""Lists of grants that show no password hash, as MariaDB's SHOW GRANTS does. Source: MariaDB 10.11, measured."""
+"""Lists of grants without password hashes, which MariaDB's SHOW GRANTS shows. Source: MariaDB 10.11, measured."""
 
 
 class _Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """A server's setting that the console's limits lean on."""
+    """A server setting that the console's limits depend on."""
 
     name: str
     wanted: tuple[str, ...]

@@ -1,4 +1,9 @@
-"""Many clusters asked side by side, each bounded and stoppable."""
+"""Runs the same work on many clusters, a few at a time, each through its own gate, bounded and stoppable.
+
+After a limit stopped one, or an outcome is unknown, no further cluster is begun: what hurt one may hurt the next. What
+is running ends under its own limits, or is killed when the person interrupts; a second interrupt kills at once and
+leaves soon.
+"""
 
 from __future__ import annotations
 
@@ -15,23 +20,20 @@ import msgspec
 
 from safeconsole.errors import ConfigurationError, OutcomeUnknownError, SafeConsoleError, StoppedError
 
-# --------------------------------------------------------------------------------------------------------------------
-# What a job has under way on many clusters, and the person's word to stop it on all of their servers.
-#
 #     going ─► told to stop: nothing begins, what runs is killed ─► told again: killed without grace, and soon left
 #     behind
 
 
 INSIST_SECONDS = 0.5
-"""Between two tellings to stop: one that comes right before a statement is sent does not meet it."""
+"""Pause between repeated stops: one that comes right before a statement is sent misses it."""
 
 
 class Underway:
-    """What is under way, held so that another thread than the one that works can stop it.
+    """Running work that another thread can stop.
 
     Attributes:
-        words: how often the person asked to stop.
-        wake: is called at each of their words; MUST be safe in a signal handler.
+        words: how often the person interrupted.
+        wake: called at each interrupt; MUST be safe in a signal handler.
     """
 
     def __init__(self) -> None:
@@ -46,13 +48,13 @@ class Underway:
         return self._told.is_set()
 
     def interrupt(self) -> None:
-        """Take the person's word; it takes no lock, so that a signal handler may call it."""
+        """Count an interrupt; takes no lock, so that a signal handler may call it."""
         self.words += 1
         self.wake()
 
     @contextmanager
     def holding(self, stop: Callable[[], str]) -> Iterator[None]:
-        """Hold what stops one cluster's work, as `Gate.stop` does, while that is under way."""
+        """Register a function that stops one cluster's work, while that runs."""
         with self._lock:
             self._held.append(stop)
         try:
@@ -64,12 +66,12 @@ class Underway:
                 self._held.remove(stop)
 
     def rest(self, seconds: float) -> None:
-        """Wait, unless told to stop. Raises StoppedError: it was told to."""
+        """Wait, unless stopped. Raises StoppedError."""
         if self._told.wait(seconds):
             raise StoppedError("stopped at your word, between two statements", by="person", verified="already over")
 
     def stop(self) -> None:
-        """Tell all of it to stop, each from a thread of its own; told again, it ends without grace."""
+        """Stop all work, each from its own thread; called again, it kills without grace."""
         self._told.set()
         with self._lock:
             held = tuple(self._held)
@@ -89,19 +91,16 @@ class Underway:
 def _nothing() -> None: ...
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The same work on many clusters: a few at a time, each walking the whole road by itself, none of them lost.
-#
 # A breach (a limit that stopped one, or an outcome that nobody knows) begins no further cluster: what hurt one may
 # hurt the next. What is under way ends under its own limits, or is killed at the person's word. Who says it again
 # leaves soon.
 
 
 AT_ONCE = 4
-"""Clusters worked on at a time, if nothing else is asked for."""
+"""Default number of clusters worked on at a time."""
 
 LEAVE_SECONDS = 3.0
-"""How long who asked twice waits for the servers' word on what is left."""
+"""How long leaving waits for the servers' confirmation after a second interrupt."""
 
 _LOOK_SECONDS = 0.2
 
@@ -112,9 +111,9 @@ class ClusterOutcome(msgspec.Struct, Generic[Found], frozen=True, kw_only=True):
     """How one cluster ended.
 
     Attributes:
-        found: what the work gave, None when it did not end well.
-        error: why it did not, or None.
-        begun: whether it was begun at all; without a beginning nothing was sent there.
+        found: the result, None on failure.
+        error: the failure, or None.
+        begun: whether it was begun; otherwise nothing was sent there.
     """
 
     cluster: str
@@ -124,11 +123,7 @@ class ClusterOutcome(msgspec.Struct, Generic[Found], frozen=True, kw_only=True):
 
 
 def clusters_named(patterns: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
-    """Return the clusters that shell patterns name, each once, in alphabetical order.
-
-    Raises:
-        ConfigurationError: a pattern names none.
-    """
+    """Return the clusters that match shell patterns, sorted. Raises ConfigurationError: a pattern matches none."""
     names = sorted(known)
     found: set[str] = set()
     for pattern in patterns:
@@ -149,15 +144,15 @@ def over_clusters(
     at_once: int = AT_ONCE,
     underway: Underway | None = None,
 ) -> Iterator[ClusterOutcome[Found]]:
-    """Work on clusters, and yield how each ended, as they end; every cluster is yielded once.
+    """Run work on clusters, and yield each outcome as it ends, once per cluster.
 
     Args:
-        work: is called in threads, once a cluster; a `SafeConsoleError` is how it says that it did not end well.
-        at_once: how many at a time, > 0.
-        underway: holds what the work has under way, and brings the person's word to stop it.
+        work: called in threads, once per cluster; it fails by raising SafeConsoleError.
+        at_once: concurrency, > 0.
+        underway: registers running work, and carries the person's interrupts.
 
     Raises:
-        Exception: the work raised something that is no `SafeConsoleError`; what is under way is stopped first.
+        Exception: the work raised something else; all running work is stopped first.
     """
     names, underway = tuple(clusters), underway or Underway()
     crew = _Crew(names, work)
@@ -183,7 +178,7 @@ def over_clusters(
 def _as_they_end(
     crew: _Crew[Found], underway: Underway, left: set[str]
 ) -> Iterator[ClusterOutcome[Found] | BaseException]:
-    """Yield what ended until nothing is left, or until the person leaves; at their word all of it is stopped."""
+    """Yield outcomes until nothing is left or the person leaves; an interrupt stops all work."""
     leave_seconds = float("inf")
     while left and time.monotonic() < leave_seconds:
         news = crew.news(within_seconds=_LOOK_SECONDS if leave_seconds < float("inf") else None)
@@ -208,7 +203,7 @@ def _left_behind() -> StoppedError:
 
 
 class _Crew(Generic[Found]):
-    """Threads that work clusters off; daemons, so that leaving waits for none of them."""
+    """Daemon worker threads, so that leaving waits for none of them."""
 
     def __init__(self, clusters: tuple[str, ...], work: Callable[[str], Found]) -> None:
         self._waiting = deque(clusters)
@@ -218,21 +213,21 @@ class _Crew(Generic[Found]):
         self._threads: list[threading.Thread] = []
 
     def begin(self, count: int) -> None:
-        """Begin so many clusters; what ends is followed by the next."""
+        """Begin so many clusters; each that ends is followed by the next."""
         for number in range(count):
             thread = threading.Thread(target=self._work_off, daemon=True, name=f"safeconsole-cluster-{number}")
             self._threads.append(thread)
             thread.start()
 
     def news(self, *, within_seconds: float | None) -> ClusterOutcome[Found] | BaseException | None:
-        """Return what ended next, or None for a call of `wake` or when nothing came in time."""
+        """Return the next outcome, or None for a call of `wake` or after the timeout."""
         try:
             return self._news.get(timeout=within_seconds)
         except Empty:
             return None
 
     def wake(self) -> None:
-        """Let who waits for news look up; safe in a signal handler, as `SimpleQueue.put` is."""
+        """Wake the waiting thread; safe in a signal handler, as `SimpleQueue.put` is."""
         self._news.put(None)
 
     def hold_back(self) -> None:
