@@ -82,7 +82,7 @@ class _Query(msgspec.Struct):
     conditions: tuple[Clause, ...] | None = None
 
 
-class _Frame(msgspec.Struct):
+class _Parenthesis(msgspec.Struct):
     """
     What is known inside one open parenthesis.
 
@@ -214,7 +214,7 @@ def _mentions(tokens: Clause, lowered: str) -> int:
 def _queries(tokens: Clause) -> list[_Query]:
     """Return every SELECT of a statement with its tables and its WHERE."""
     found: list[_Query] = []
-    frames = [_Frame(query=None, once=True)]
+    frames = [_Parenthesis(query=None, once=True)]
     position = 0
     while position < len(tokens):
         token, frame = tokens[position], frames[-1]
@@ -236,12 +236,12 @@ def _queries(tokens: Clause) -> list[_Query]:
     return found
 
 
-def _around(frames: list[_Frame]) -> _Query | None:
+def _around(frames: list[_Parenthesis]) -> _Query | None:
     """Return the query that a SELECT in the last frame stands in."""
     return next((frame.query for frame in reversed(frames[:-1]) if frame.query is not None), None)
 
 
-def _read_parenthesis(tokens: Clause, position: int, frames: list[_Frame]) -> None:
+def _read_parenthesis(tokens: Clause, position: int, frames: list[_Parenthesis]) -> None:
     """Open a frame, of tables, of a query that runs once, or of an expression; or close one."""
     frame = frames[-1]
     if tokens[position].text == ")":
@@ -253,14 +253,14 @@ def _read_parenthesis(tokens: Clause, position: int, frames: list[_Frame]) -> No
         frame.expecting = False
         # A query, or tables: one more beside what is named, so that names without a qualifier count no longer.
         frame.query.factors.append(_Factor())
-        frames.append(_Frame(query=frame.query, once=before[1] != "LATERAL", expecting=True, listing=True))
+        frames.append(_Parenthesis(query=frame.query, once=before[1] != "LATERAL", expecting=True, listing=True))
         return
     united = before[1] in _SETS or (before[0] in _SETS and before[1] in {"ALL", "DISTINCT"})
     once = united or before[1] in {"", "AS"} or (before[1] == "(" and frame.once and not frame.own)
-    frames.append(_Frame(query=None, once=once))
+    frames.append(_Parenthesis(query=None, once=once))
 
 
-def _read_factor(tokens: Clause, position: int, frame: _Frame) -> int:
+def _read_factor(tokens: Clause, position: int, frame: _Parenthesis) -> int:
     """Read a table and what it is called, and return where to go on."""
     frame.expecting = False
     name = name_of(tokens[position])
@@ -277,7 +277,7 @@ def _read_factor(tokens: Clause, position: int, frame: _Frame) -> int:
     return position
 
 
-def _read_word(token: Token, frame: _Frame) -> None:
+def _read_word(token: Token, frame: _Parenthesis) -> None:
     """Read a word, or a comma, outside the names of tables."""
     word = token.word
     if word == "FROM" and frame.own and not frame.filtering:

@@ -128,6 +128,18 @@ def test_the_console_s_own_threads_have_names_that_the_audit_hook_knows():
     assert not {where: name for where, name in strange.items() if not where.startswith(started_elsewhere)}
 
 
+def test_a_class_name_occurs_once():
+    """Whoever searches for a name finds one thing."""
+    places = {}
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
+    # The results that are pulled will do without these.
+    places.pop("CollectingPresenter", None)
+    assert not {name: where for name, where in places.items() if len(where) > 1}
+
+
 def test_every_value_is_a_struct():
     """A class of the standard library's costs every start 0.7 ms; applications that reconnect get it with no more of us."""
     slow = [
