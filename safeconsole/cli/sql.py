@@ -64,7 +64,7 @@ def step_aside(app: Application) -> None:
 
 if TYPE_CHECKING:
     # A prompt stands before these are imported; a one-shot imports them when it is known to be one.
-    from safeconsole.console.opening import Opened
+    from safeconsole.console.state import Opened
     from safeconsole.output.confirming import NoTerminal, TerminalConfirmer
     from safeconsole.output.taping import Tape
     from safeconsole.session.protocols import Confirmer
@@ -308,7 +308,7 @@ def ask_on_terminal(app: Application) -> TerminalConfirmer | NoTerminal:
 def open_console(app: Application, door: Door, tape: Tape | None = None) -> int:
     """Open the interactive console, and its session behind the prompt; returns the exit code."""
     from safeconsole.console.console import Terminal, talk
-    from safeconsole.console.opening import Opening
+    from safeconsole.console.state import Opening
 
     with ExitStack() as sessions:
         opening = Opening(lambda: _opened(app, sessions.enter_context(app.open(door)), tape))
@@ -327,8 +327,7 @@ def open_console(app: Application, door: Door, tape: Tape | None = None) -> int:
 
 
 def _opened(app: Application, session: OpenSession, tape: Tape | None) -> Opened:
-    from safeconsole.console.opening import Opened
-    from safeconsole.console.state import Services
+    from safeconsole.console.state import Opened, Services
 
     def capacity(argument: str) -> None:
         # Imported when it is asked for: its jobs would keep every prompt waiting.

@@ -12,7 +12,7 @@ from safeconsole.policy.limits import Limits
 from safeconsole.session.gate import Status
 from safeconsole.cli.sql import first_prompt_text
 from safeconsole.console.console import Terminal, talk
-from safeconsole.console.opening import Opened, Opening
+from safeconsole.console.state import Opened, Opening
 from safeconsole.console.prompt import opening_parts, prompt_parts
 from safeconsole.console.state import Services, Streams
 

@@ -20,12 +20,12 @@ from safeconsole.session.gate import Status
 from safeconsole.console.commands import COMMANDS, help_text, is_bare_word
 from safeconsole.console.commands import ELSEWHERE
 from safeconsole.console.completing import COLOURED_CHARACTERS, SqlLexer
-from safeconsole.console.input import history_of
-from safeconsole.console.input import is_ready
+from safeconsole.console.console import history_of
+from safeconsole.console.console import is_ready
 from safeconsole.console.names import ASSUMED, KnownRules
 from safeconsole.console.prompt import JUDGED_CHARACTERS, LiveVerdict, Preview
 from safeconsole.console.prompt import prompt_parts, status_text, toolbar_parts, vi_mode_text
-from safeconsole.console.input import ReadSuggest
+from safeconsole.console.console import ReadSuggest
 from safeconsole.output.text import width_of
 
 MYSQL = LexicalRules(flavour=Flavour.MYSQL)
