@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from safeconsole.output.confirming import NoTerminal, TerminalConfirmer
     from safeconsole.output.taping import Tape
     from safeconsole.session.protocols import Confirmer
+    from safeconsole.sqltext.lexer import LexicalRules
     from safeconsole.sqltext.statement import Statement
 
 LARGEST_SCRIPT_BYTES = 64 * 1024 * 1024
@@ -152,14 +153,15 @@ def sql(
         )
         if scripts is None:
             return open_console(app, door, tape)
-        _run_given(app, door, scripts, form=form or "table")
+        folder = Path(file).parent if file and file != "-" else None
+        _run_given(app, door, scripts, form=form or "table", folder=folder)
     return 0
 
 
-def _run_given(app: Application, door: Door, scripts: tuple[str, ...], *, form: str) -> None:
+def _run_given(app: Application, door: Door, scripts: tuple[str, ...], *, form: str, folder: Path | None) -> None:
     with app.open(door) as session:
         try:
-            run_scripts(app, session, scripts, form=form)
+            run_scripts(app, session, scripts, form=form, folder=folder)
         except RefusedError as error:
             if error.exit_code == RefusedError.exit_code:
                 error.instead = _way_out(error.instead, session, elevated=door.plea is not None)
@@ -195,17 +197,22 @@ def _way_out(instead: str, session: OpenSession, *, elevated: bool) -> str:
     return f"{instead}; {go_on}" if instead else go_on
 
 
-def run_scripts(app: Application, session: OpenSession, scripts: tuple[str, ...], *, form: str) -> None:
+def run_scripts(
+    app: Application, session: OpenSession, scripts: tuple[str, ...], *, form: str, folder: Path | None = None
+) -> None:
     """Run every statement in order and stop at the first that does not end well.
 
     Nothing runs when one of them could not: the strictest statement decides, wherever it stands.
+
+    Args:
+        folder: where the script's file is, None for a text that is in no file.
 
     Raises:
         SafeConsoleError: what went wrong.
     """
     from safeconsole.output.presenting import ResultStyle, StreamPresenter, screen_of
 
-    statements = session.gate.split(*scripts)
+    statements = session.gate.split(*_with_inclusions(scripts, session.rules(), folder=folder))
     if not statements:
         raise ConfigurationError("there is no statement to run", instead="give SQL with -e, -f or on standard input")
     if len(statements) > 1:
@@ -222,6 +229,7 @@ def _refuse_beforehand(session: OpenSession, statements: tuple[Statement, ...]) 
     from safeconsole.sqltext.vocabulary import Verdict
 
     plea, alone = session.gate.visit.plea, session.gate.needs_a_person
+    _refuse_what_stays_apart(session, statements)
     for number, statement in enumerate(statements, start=1):
         considered = session.preview(statement)
         decision = considered.decision
@@ -240,6 +248,27 @@ def _refuse_beforehand(session: OpenSession, statements: tuple[Statement, ...]) 
             if one_by_one
             else decision.instead,
         )
+
+
+def _refuse_what_stays_apart(session: OpenSession, statements: tuple[Statement, ...]) -> None:
+    """Refuse a script whose statements lean on one connection, where each is elevated by itself."""
+    from safeconsole.session.state import VARIABLE_IS_ELSEWHERE, WITHOUT_VARIABLE, lost_variable
+    from safeconsole.sqltext.statement import begins_writing
+
+    begun = next((number for number, each in enumerate(statements, start=1) if begins_writing(each)), 0)
+    lost = lost_variable(statements, session.rules(), opened=False)
+    if lost is not None:
+        number, what = lost[0], f"it needs {lost[1]}: {VARIABLE_IS_ELSEWHERE}"
+        instead = WITHOUT_VARIABLE
+    elif begun and session.gate.visit.plea is not None:
+        number, what = begun, "it opens a transaction, and each statement here is elevated and committed by itself"
+        instead = "leave BEGIN and COMMIT out; or paste the script into the console after \\elevate"
+    else:
+        return
+    session.gate.note("script refused", f"statement {number} of {len(statements)}: {what}")
+    raise DeniedError(
+        f"nothing of the script was run: statement {number} of {len(statements)}: {what}", instead=instead
+    )
 
 
 def _scripts(texts: tuple[str, ...], file: str | None) -> tuple[str, ...] | None:
@@ -270,6 +299,72 @@ def read_script(file: str | None) -> str:
     except UnicodeDecodeError as error:
         where = f"{file or 'standard input'} is not UTF-8 text: byte {error.start}"
         raise ConfigurationError(where, instead="convert it, for example with iconv") from None
+
+
+DEEPEST_INCLUSION = 16
+"""Files that may include one another, one inside the other."""
+
+
+def _with_inclusions(scripts: tuple[str, ...], rules: LexicalRules, *, folder: Path | None) -> tuple[str, ...]:
+    """Return the texts of a script with those of the files that `source FILE` and `\\. FILE` name, in their order."""
+    from safeconsole.sqltext.splitting import may_include
+
+    if not any(map(may_include, scripts)):
+        return scripts
+    inclusion = _Inclusions(rules)
+    for script in scripts:
+        inclusion.take(script, folder)
+    return tuple(inclusion.texts)
+
+
+class _Inclusions:
+    """The texts of a script, files included, in the order in which they are read."""
+
+    def __init__(self, rules: LexicalRules) -> None:
+        self.texts: list[str] = []
+        self._rules = rules
+        self._open: list[Path] = []
+        self._bytes = 0
+
+    def take(self, script: str, folder: Path | None, delimiter: str = ";") -> str:
+        """Add a text and what it includes; returns the delimiter in force at its end. Raises ConfigurationError."""
+        from safeconsole.sqltext.splitting import next_inclusion
+
+        position = 0
+        while True:
+            found, after = next_inclusion(script, self._rules, position, delimiter)
+            # Lines before the piece are left empty, so that its own keep their numbers.
+            before = "\n" * script.count("\n", 0, position)
+            self.texts.append(_delimited(before + script[position : found.start if found else None], delimiter))
+            if found is None:
+                return after
+            position, delimiter = found.end, self._read(found.name, folder, after)
+
+    def _read(self, name: str, folder: Path | None, delimiter: str) -> str:
+        path = _included_file(name, folder)
+        if path in self._open or len(self._open) >= DEEPEST_INCLUSION:
+            chain = " includes ".join(map(str, (*self._open, path)))
+            raise ConfigurationError(f"the script never ends: {chain}", instead="take out one of the source lines")
+        text = read_script(str(path))
+        self._bytes += len(text)
+        if self._bytes > LARGEST_SCRIPT_BYTES:
+            raise ConfigurationError(f"the script and its files are larger than {LARGEST_SCRIPT_BYTES} bytes")
+        self._open.append(path)
+        delimiter = self.take(text, path.parent, delimiter)
+        self._open.pop()
+        return delimiter
+
+
+def _delimited(text: str, delimiter: str) -> str:
+    return text if delimiter == ";" else f"DELIMITER {delimiter}\n{text}"
+
+
+def _included_file(name: str, folder: Path | None) -> Path:
+    """Return the file that a script names: from the working directory, as in the C client, else beside the script."""
+    if not name:
+        raise ConfigurationError("a source line names no file", instead="source FILE")
+    places = [Path(name).expanduser(), *([folder / name] if folder else [])]
+    return next((place for place in places if place.exists()), places[0]).resolve()
 
 
 def confirmer_of(app: Application, typed: str) -> Confirmer:

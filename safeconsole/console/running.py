@@ -14,13 +14,14 @@ from msgspec.structs import replace
 
 from safeconsole.console.shaping import Reshape, Shaped
 from safeconsole.console.state import ConsoleState
-from safeconsole.errors import ConfigurationError, SafeConsoleError, ServerError, StoppedError
+from safeconsole.errors import ConfigurationError, DeniedError, SafeConsoleError, ServerError, StoppedError
 from safeconsole.output.confirming import YES
 from safeconsole.output.evidence import one_line
 from safeconsole.output.presenting import Screen
 from safeconsole.output.text import PLAIN, counted, safe
 from safeconsole.session.gate import Status
 from safeconsole.session.protocols import Presenter
+from safeconsole.session.state import VARIABLE_IS_ELSEWHERE, WITHOUT_VARIABLE, lost_variable
 from safeconsole.session.visit import Plea
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Verdict
@@ -104,6 +105,12 @@ def run_text(state: ConsoleState, text: str, *, pasted: bool = False) -> None:
     if not statements:
         return
     state.last_sql = text.strip()
+    opened = state.gate.status().transaction is not None
+    lost = lost_variable(statements, state.services.rules(), opened=opened)
+    if lost is not None:
+        what = f"nothing was run: statement {lost[0]} needs {lost[1]}: {VARIABLE_IS_ELSEWHERE}"
+        state.refuse(DeniedError(what, instead=WITHOUT_VARIABLE))
+        return
     if len(statements) > 1 and not _agreed(state, statements, pasted=pasted):
         state.say("nothing was run")
         return

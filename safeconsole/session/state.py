@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Connection, Engine
@@ -22,6 +22,9 @@ from safeconsole.sqltext.vocabulary import Effect, NodeName, Route
 _ELSEWHERE = BEGINS | ENDS | NEEDS_ONE | {"use", "deallocate prepare", "drop prepare", "unlock table", "unlock tables"}
 
 
+_CHANGES = frozenset({Effect.WRITE, Effect.DDL})
+
+
 def sets_state(statement: Statement) -> bool:
     """Whether something stays set on the connection that a statement ran on."""
     return Effect.SESSION in statement.effects and statement.kind not in _ELSEWHERE and not statement.keeps_nothing
@@ -29,10 +32,46 @@ def sets_state(statement: Statement) -> bool:
 
 def names_variable(statement: Statement, rules: LexicalRules) -> str:
     """Return the first user variable that a statement names, or ""."""
+    return next(iter(_variables(statement, rules)), "")
+
+
+def _variables(statement: Statement, rules: LexicalRules) -> tuple[str, ...]:
     if "@" not in statement.text:
-        return ""
-    named = (token.text for token in tokens(statement.text, rules) if token.kind is TokenKind.VARIABLE)
-    return next(named, "")
+        return ()
+    return tuple(token.text for token in tokens(statement.text, rules) if token.kind is TokenKind.VARIABLE)
+
+
+VARIABLE_IS_ELSEWHERE = "what changes data runs on a connection of its own, where the variable is NULL"
+WITHOUT_VARIABLE = (
+    "write the value itself; or, in the console, set the variable inside the transaction that changes something"
+)
+
+
+def lost_variable(statements: Sequence[Statement], rules: LexicalRules, *, opened: bool) -> tuple[int, str] | None:
+    """
+    Return the first statement of a script that changes something by a variable set on another connection.
+
+    Args:
+        opened: whether the script begins inside a transaction.
+
+    Returns:
+        The statement's number, from 1, and the variable; None where there is no such statement.
+    """
+    set_in: dict[str, int] = {}
+    transaction = int(opened)
+    for number, statement in enumerate(statements, start=1):
+        if statement.kind in BEGINS:
+            transaction = number + 1
+        elif statement.kind in ENDS:
+            transaction = 0
+        named = {name.lower(): name for name in _variables(statement, rules)}
+        if statement.effects & _CHANGES:
+            lost = [name for key, name in named.items() if set_in.get(key, transaction or -1) != (transaction or -1)]
+            if lost:
+                return number, lost[0]
+        elif sets_state(statement):
+            set_in.update(dict.fromkeys(named, transaction))
+    return None
 
 
 # --------------------------------------------------------------------------------------------------------------------

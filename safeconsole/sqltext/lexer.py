@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from enum import StrEnum
 from functools import cache
@@ -352,8 +353,8 @@ def _token(match: re.Match[str], text: str, rules: LexicalRules) -> Token:
         return _unreadable(text, start, end)
     if SURROGATE.search(found):
         return Token(TokenKind.UNREADABLE, found, "half a character", start, end)
-    if kind in _NAMING and INVISIBLE.search(found):
-        return Token(TokenKind.UNREADABLE, found, "a character that cannot be seen", start, end)
+    if kind in _NAMING and (invisible := INVISIBLE.search(found)):
+        return Token(TokenKind.UNREADABLE, found, _invisible(text, start + invisible.start()), start, end)
     if kind in _NAMING and max(found) > _LAST_IN_NAMES:
         return Token(TokenKind.UNREADABLE, found, "a character that names cannot have", start, end)
     if kind is TokenKind.OPENING:
@@ -380,6 +381,15 @@ def _unreadable(text: str, start: int, end: int) -> Token:
     character = text[start]
     reason = "a backslash outside quotes" if character == "\\" else f"the character U+{ord(character):04X}"
     return Token(TokenKind.UNREADABLE, character, reason, start, start + 1)
+
+
+def _invisible(text: str, at: int) -> str:
+    """Return which character cannot be seen, and where it is: a line and a column, from 1."""
+    line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
+    character = text[at]
+    name = unicodedata.name(character, "an invisible character").lower()
+    remedy = "type a plain space" if unicodedata.category(character) == "Zs" else "remove it"
+    return f"the character U+{ord(character):04X} ({name}) at line {line}, column {column}: {remedy}"
 
 
 def _opened(token: Token, text: str, rules: LexicalRules) -> Token:

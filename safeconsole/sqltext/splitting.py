@@ -23,6 +23,10 @@ _BEFORE_STATEMENT = frozenset({"THEN", "ELSE", "BEGIN", "DO", "LOOP", "REPEAT", 
 _HOLDS_BLOCK = frozenset({"CREATE", "ALTER", "BODY"})
 _TOP_BLOCKS = frozenset({"IF", "LOOP", "REPEAT", "WHILE", "FOR", "CASE"})
 _DELIMITER_LINE = re.compile(r"[ \t]*([^\s\\]+)[^\n]*(?:\n|\Z)")
+# In the middle of a statement the word may be a name: only a line that can be nothing else is the client command.
+_DELIMITER_ALONE = re.compile(r"[ \t]+[^\w\s\\]+[ \t\r]*(?:\n|\Z)")
+_INCLUSION = re.compile(r"(?:source(?=[ \t])|\\\.)[ \t]*([^\n]*)(?:\n|\Z)", re.IGNORECASE)
+_INCLUSION_LINE = re.compile(r"(?:source[ \t]|\\\.)", re.IGNORECASE)
 _SILENT = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
 _PERHAPS_SILENT = _SILENT | {TokenKind.HINT}
 _DEFAULT = ";"
@@ -154,6 +158,8 @@ def _next_piece(source: _Text, position: int, delimiter: str) -> tuple[Piece | N
     follows = delimiter == _DEFAULT
     for count, token in enumerate(source.scan(position, delimiter)):
         kind = token.kind
+        if _ends_before(source.text, found, token):
+            return _piece(source.text, found, terminated=True), token.start
         if kind in _PERHAPS_SILENT and not (kind is TokenKind.HINT and takes_hint(found)):
             continue
         if kind is TokenKind.DELIMITER and not (token.text == _DEFAULT and follows and block.depth):
@@ -167,6 +173,22 @@ def _next_piece(source: _Text, position: int, delimiter: str) -> tuple[Piece | N
     return _piece(source.text, found, terminated=False), len(source.text)
 
 
+def _ends_before(text: str, found: list[Token], token: Token) -> bool:
+    """Whether a statement ends without a delimiter: `use db` at the end of its line, or before a DELIMITER line."""
+    if not found:
+        return False
+    if token.word == "DELIMITER":
+        starts_line = not text[text.rfind("\n", 0, token.start) + 1 : token.start].strip()
+        return starts_line and _DELIMITER_ALONE.match(text, token.end) is not None
+    return (
+        len(found) == 2
+        and found[0].word == "USE"
+        and token.kind in _SILENT
+        and "\n" in token.text
+        and "\n" not in text[found[0].end : found[1].start]
+    )
+
+
 def _rest(text: str, start: int) -> Token:
     """Return what was not read of a statement that is too long, up to the end of the text."""
     return Token(TokenKind.UNREADABLE, text[start:], f"longer than {MAX_TOKENS} tokens", start, len(text))
@@ -178,6 +200,63 @@ def _piece(text: str, found: list[Token], *, terminated: bool, vertical: bool = 
     return Piece(
         text=text[found[0].start : found[-1].end], tokens=tuple(found), terminated=terminated, vertical=vertical
     )
+
+
+class Inclusion(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A line `source FILE` or `\\. FILE` of a script.
+
+    Attributes:
+        start, end: its offsets in the text, its line's end included.
+        name: the file's, as written; "" where there is none.
+    """
+
+    start: int
+    end: int
+    name: str
+
+
+def next_inclusion(text: str, rules: LexicalRules, position: int, delimiter: str) -> tuple[Inclusion | None, str]:
+    """
+    Return the first inclusion that stands where a statement begins, and the delimiter in force there.
+
+    Args:
+        position: where in the text a statement begins.
+        delimiter: what ends a statement there.
+
+    Returns:
+        None, and the delimiter at the end of the text, when there is no further one.
+    """
+    source = _Text(text=text, rules=rules, broken=has_halves(text))
+    while position < len(text):
+        command = _delimiter_command(source, position)
+        if command is not None:
+            delimiter, position = command
+            continue
+        included = _inclusion_at(source, position, delimiter)
+        if included is not None:
+            return included, delimiter
+        _, position = _next_piece(source, position, delimiter)
+    return None, delimiter
+
+
+def _inclusion_at(source: _Text, position: int, delimiter: str) -> Inclusion | None:
+    """Return the inclusion that the next statement is, if it is one."""
+    for count, token in enumerate(source.scan(position, delimiter)):
+        if token.kind in _SILENT and count < MAX_TOKENS:
+            continue
+        line = _INCLUSION.match(source.text, token.start)
+        if line is None:
+            return None
+        name, ended, _ = line.group(1).partition(delimiter)
+        end = line.start(1) + len(name + ended) if ended else line.end()
+        return Inclusion(start=token.start, end=end, name=name.strip().strip("'\""))
+    return None
+
+
+def may_include(text: str) -> bool:
+    """Whether a text has words that could be an inclusion, which spares the others a second reading."""
+    return _INCLUSION_LINE.search(text) is not None
 
 
 def is_complete(text: str, rules: LexicalRules) -> bool:

@@ -299,8 +299,37 @@ def test_a_transaction_that_would_not_hold_is_refused_in_words(shop):
     """Each elevated statement is committed by itself: a ROLLBACK after it would undo nothing."""
     said = sql(shop, *GRANTED, "-e", "BEGIN", "-e", UPDATE, "-e", "ROLLBACK")
     assert said.code == 4
-    assert "an elevation for one statement does not cover a transaction" in said.err
+    assert "statement 1 of 3: it opens a transaction, and each statement here is elevated" in said.err
     assert "intent" not in kinds(shop)
+
+
+def test_a_script_includes_files_from_here_or_beside_it(shop, tmp_path):
+    (tmp_path / "main.sql").write_text("source a.sql\n\\. b.sql\nSELECT 4;\nsource a.sql;SELECT 5\n")
+    (tmp_path / "a.sql").write_text("SELECT 1;\nSELECT 2")
+    (tmp_path / "b.sql").write_text("delimiter //\nSELECT 3//\ndelimiter ;")
+    said = sql(shop, "--format", "tsv", "-f", str(tmp_path / "main.sql"))
+    assert (said.code, said.out.split()[1::2]) == (0, ["1", "2", "3", "4", "1", "2", "5"])
+
+
+def test_nothing_runs_of_a_script_whose_file_is_missing_or_includes_itself(shop, tmp_path):
+    script = tmp_path / "main.sql"
+    for text, words in (
+        ("SELECT 1;\nsource nosuch.sql", "nosuch.sql cannot be read: No such file"),
+        ("SELECT 1;\nsource main.sql", "the script never ends"),
+        ("SELECT 1;\nsource ;", "a source line names no file"),
+    ):
+        script.write_text(text)
+        said = sql(shop, "-f", str(script))
+        assert (said.code, said.out) == (2, "")
+        assert words in said.err
+
+
+def test_a_place_in_a_script_counts_its_own_lines_behind_an_inclusion(shop, tmp_path):
+    (tmp_path / "a.sql").write_text("SELECT 1;\nSELECT 2;\n")
+    (tmp_path / "main.sql").write_text("SELECT 1;\nsource a.sql\nSELECT 1;\nSELECT\u00a02;\n")
+    said = sql(shop, "-f", str(tmp_path / "main.sql"))
+    assert (said.code, said.out) == (3, "")
+    assert "U+00A0 (no-break space) at line 4, column 7" in said.err
 
 
 def test_a_transaction_of_reads_is_one(shop):

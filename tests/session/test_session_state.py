@@ -3,6 +3,10 @@
 import pytest
 
 from safeconsole.errors import DeniedError
+from safeconsole.session.state import lost_variable
+from safeconsole.sqltext.analysis import analyse
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.vocabulary import Flavour
 from tests.harness.fakes import FakePresenter
 from tests.session.conftest import READ, WRITE
 
@@ -90,3 +94,26 @@ def test_setting_them_again_is_enough(walk):
     road.gate.use("primary")
     road.run(SET)
     assert notes_of(road, USES) == ()
+
+
+@pytest.mark.parametrize(
+    ("script", "lost"),
+    [
+        ("SET @x = 5; UPDATE t SET a = @x", (2, "@x")),
+        ("SELECT 1 INTO @X; SELECT 2; DELETE FROM t WHERE id = @x", (3, "@x")),
+        ("SET @x = 5; BEGIN; UPDATE t SET a = @x; COMMIT", (3, "@x")),
+        ("BEGIN; SET @x = 5; COMMIT; UPDATE t SET a = @x", (4, "@x")),
+        ("BEGIN; SET @x = 5; UPDATE t SET a = @x; COMMIT", None),
+        ("SET @x = 5; SELECT @x", None),
+        ("UPDATE t SET a = @x", None),
+        ("SET @x = 5; UPDATE t SET a = '@x'", None),
+    ],
+)
+def test_a_script_that_loses_a_variable_is_known_beforehand(script, lost):
+    rules = LexicalRules(flavour=Flavour.MYSQL, version=90704)
+    assert lost_variable(analyse(script, rules), rules, opened=False) == lost
+
+
+def test_inside_a_transaction_a_script_keeps_its_variables():
+    rules = LexicalRules(flavour=Flavour.MYSQL, version=90704)
+    assert lost_variable(analyse("SET @x = 5; UPDATE t SET a = @x", rules), rules, opened=True) is None

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from safeconsole.sqltext.lexer import LexicalRules, TokenKind, tokens
 from safeconsole.sqltext.splitting import is_complete
-from safeconsole.sqltext.splitting import MAX_TOKENS, split
+from safeconsole.sqltext.splitting import MAX_TOKENS, next_inclusion, split
 from safeconsole.sqltext.vocabulary import Flavour
 
 MYSQL = LexicalRules(flavour=Flavour.MYSQL, version=90704)
@@ -339,3 +339,67 @@ def test_a_statement_of_too_many_tokens_says_so():
 def test_a_bulk_of_literals_is_a_handful_of_tokens():
     rows = ",".join(f"({number}, 'it''s', NULL, -1.5)" for number in range(5000))
     assert len(split(f"insert into t values {rows}", MYSQL)[0].tokens) < 20
+
+
+# Scripts as the C client reads them.
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("use db\nselect 1;", ["use db", "select 1"]),
+        ("USE `odd db`  -- the main one\nselect 1", ["USE `odd db`", "select 1"]),
+        ("use db\n;\nselect 1", ["use db", "select 1"]),
+        ("use\ndb;select 1", ["use\ndb", "select 1"]),
+        ("delimiter //\nuse db\nselect 1//", ["use db", "select 1"]),
+        ("select 1 from t use\nindex (a)", ["select 1 from t use\nindex (a)"]),
+        ("delimiter //\nselect 1\ndelimiter ;\nselect 2;", ["select 1", "select 2"]),
+        ("delimiter //\nselect 1//\ndelimiter ;", ["select 1"]),
+        ("delimiter ;;\nselect 1;;\n  DELIMITER ;\nselect 2;", ["select 1", "select 2"]),
+        ("select 1 as\ndelimiter from t;", ["select 1 as\ndelimiter from t"]),
+    ],
+)
+@pytest.mark.parametrize("rules", ALL)
+def test_a_statement_ends_where_the_c_client_ends_it(text, found, rules):
+    assert [piece.text for piece in split(text, rules)] == found
+
+
+@pytest.mark.parametrize("rules", ALL)
+@pytest.mark.parametrize(
+    ("text", "name", "rest"),
+    [
+        ("select 1;\nsource x.sql\nselect 2;", "x.sql", "select 2;"),
+        ("\\. dir/x y.sql\nselect 2", "dir/x y.sql", "select 2"),
+        ("SOURCE 'x.sql';\nselect 2", "x.sql", "\nselect 2"),
+        ("source a.sql; select 2;", "a.sql", " select 2;"),
+        ("delimiter //\nsource x;y.sql\n", "x;y.sql", ""),
+        ("source", None, ""),
+        ("select 1\nsource x.sql", None, ""),
+        ("select '\nsource x.sql\n'", None, ""),
+        ("-- source x.sql\nselect 1", None, ""),
+    ],
+)
+def test_a_file_is_included_where_a_statement_begins(text, name, rest, rules):
+    found, _ = next_inclusion(text, rules, 0, ";")
+    assert (found.name if found else None) == name
+    assert found is None or text[found.end :] == rest
+
+
+def test_a_delimiter_stays_in_force_behind_an_inclusion():
+    found, delimiter = next_inclusion("delimiter //\nselect 1//\nsource x.sql\n", MYSQL, 0, ";")
+    assert (found.name, delimiter) == ("x.sql", "//")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("select 1;\nselect\u00a0 2", "the character U+00A0 (no-break space) at line 2, column 7: type a plain space"),
+        ("\ufeffselect 1", "the character U+FEFF (zero width no-break space) at line 1, column 1: remove it"),
+        ("select a\u200b from t", "the character U+200B (zero width space) at line 1, column 9: remove it"),
+    ],
+)
+@pytest.mark.parametrize("rules", ALL)
+def test_an_invisible_character_is_named_with_its_place(text, reason, rules):
+    assert [token.word for piece in split(text, rules) for token in piece.tokens if token.kind == "unreadable"] == [
+        reason
+    ]
