@@ -42,9 +42,10 @@ servers: $(VENV)/.installed
 	@$(BIN)/python -m safeconsole.demo.binaries mariadb mysql
 
 # Without server binaries the server tests skip with one loud line; SAFECONSOLE_REQUIRE_SERVERS=1 makes that a failure.
+# What `check` has run is not run again.
 test: check
 	@$(BIN)/python -m safeconsole.demo.binaries mariadb mysql || true
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/architecture
 
 # The table in docs/routing.md: real failovers under a console and an application's pool, both flavours, about ten minutes.
 failover: $(VENV)/.developed
