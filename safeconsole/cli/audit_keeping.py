@@ -18,9 +18,6 @@ from safeconsole.cli.audit_review import HasReviews
 from safeconsole.cli.rows import format_option, write_rows
 from safeconsole.errors import ConfigurationError
 
-# --------------------------------------------------------------------------------------------------------------------
-# What the audit commands need that keep the journals: retention, copies, recordings, keys.
-
 
 class PrunedSession(Protocol):
     """What retention did with one session."""
@@ -85,10 +82,6 @@ class HasKeeping(Protocol):
     def keeping(self) -> Keeping: ...
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# `safeconsole audit new-key`: the key that signs the host log, or the one that literals are hashed with.
-
-
 @click.command("new-key")
 @click.argument("where", metavar="FILE|keyring")
 @click.option(
@@ -111,10 +104,6 @@ def new_key_command(app: HasKeeping, where: str, use: str) -> None:
     click.echo("[audit]")
     click.echo(f'signing_key = "{where}"')
     click.echo(f'public_keys = ["{public}"]')
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# `safeconsole audit prune`: old sessions are packed, older ones removed, each leaving a tombstone.
 
 
 PRUNED_COLUMNS = ("session", "act", "why", "freed_bytes")
@@ -140,10 +129,6 @@ def prune_command(
     write_rows(PRUNED_COLUMNS, [(one.session, one.act, one.why, one.freed_bytes) for one in done], form)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# `safeconsole audit ship`: send what the configured sinks have not taken yet.
-
-
 SHIPPED_COLUMNS = ("sink", "lines", "trouble")
 NOT_ALL_TAKEN = 1
 """Exit code when a sink did not take everything."""
@@ -161,10 +146,6 @@ def ship_command(ctx: click.Context, form: str) -> None:
     write_rows(SHIPPED_COLUMNS, [(one.sink, one.lines, one.trouble) for one in done], form)
     if any(one.trouble for one in done):
         ctx.exit(NOT_ALL_TAKEN)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# `safeconsole audit replay`: what the terminal showed, played back.
 
 
 @click.command("replay")
@@ -196,10 +177,6 @@ def replay_command(app: HasKeeping, session: str, speed: float, max_idle: float)
     sys.stdout.write("\x1b[0m\n" if sys.stdout.isatty() else "\n")
     if doubt:
         click.echo(f"WARNING: {doubt}", err=True)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# `safeconsole audit serve`: the review queue in a browser, on this computer only.
 
 
 class HasDesk(HasReviews, HasKeeping, Protocol):

@@ -16,9 +16,6 @@ from safeconsole.cli.rows import write_rows
 from safeconsole.errors import ConfigurationError
 from safeconsole.output.text import safe
 
-# --------------------------------------------------------------------------------------------------------------------
-# The options by which `audit search` and `audit export` say which statements are meant.
-
 
 class Moment(click.ParamType[str]):
     """A UTC time, the beginning of one, or how long ago (`90m`, `2h`, `7d`)."""
@@ -55,10 +52,6 @@ def query_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def complain(what: str) -> None:
     click.echo(safe(what), err=True)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# `safeconsole audit export`: every field of every statement, for other programs.
 
 
 STORY_FIELDS = StatementStory.__struct_fields__

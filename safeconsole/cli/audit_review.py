@@ -30,10 +30,6 @@ from safeconsole.errors import ConfigurationError
 from safeconsole.output.text import safe
 from safeconsole.policy.policy import Policy
 
-# --------------------------------------------------------------------------------------------------------------------
-# `safeconsole audit review`: the sessions that somebody else must look at.
-
-
 QUEUE_COLUMNS = ("session", "opened", "person", "cluster", "state", "reasons", "waits_for", "by", "note")
 
 
@@ -111,10 +107,6 @@ def _queue(summaries: tuple[SessionSummary, ...], reviews: tuple[Review, ...], *
             )
         )
     return rows
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# `safeconsole audit rejudge`: what another policy would have said to what was recorded; asks no server.
 
 
 REJUDGED_COLUMNS = (

@@ -43,9 +43,6 @@ from safeconsole.output.presenting import Screen, screen_of
 from safeconsole.output.progress import JobProgress
 from safeconsole.output.text import FORMATS, counted, in_words, safe, size_text
 
-# --------------------------------------------------------------------------------------------------------------------
-# What can be asked of a capacity report: the options, and their values as one.
-
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
     """What is asked for; see `capacity --help`.
@@ -108,10 +105,6 @@ def wish_of(given: Mapping[str, Any]) -> Wish:
     if wish.last and (wish.verify or wish.indexes or wish.unseen or wish.afresh):
         raise click.UsageError("--last asks no server, so --verify, --indexes, --unseen and --afresh do not go with it")
     return wish
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# What is shown of a capacity report: each thing that can be asked of it, one function each.
 
 
 SHOWN_SCHEMAS = 10
@@ -269,10 +262,6 @@ def write_page(work: Work, report: Report, wanted: Callable[[TableSize], bool]) 
     except OSError as error:
         raise ConfigurationError(f"{work.wish.html} cannot be written: {error.strerror}") from error
     work.say(f"treemap: {work.wish.html}")
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# `safeconsole capacity`: the sizes that one wants to know, asked so that the server does not notice.
 
 
 @click.command()

@@ -22,10 +22,6 @@ from safeconsole.output.topology import TOPOLOGY_COLUMNS, topology_rows, topolog
 from safeconsole.policy.readings import unfit_reasons
 from safeconsole.sqltext.vocabulary import Account, Flavour, Role
 
-# --------------------------------------------------------------------------------------------------------------------
-# `safeconsole doctor`: what is wrong with a cluster and its accounts, and what mends it.
-
-
 COLUMNS = ("where", "what", "finding", "detail", "remedy")
 
 
@@ -75,10 +71,6 @@ def _summary(checks: list[Check]) -> str:
     counts = Counter(check.finding for check in checks)
     said = [f"{counts[finding]} {finding.value}" for finding in CheckResult if counts[finding]]
     return f"{len(checks)} looked at: {', '.join(said)}"
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# `safeconsole init`: the first lines of a configuration, and the accounts that they need.
 
 
 ENGINES = get_args(get_type_hints(ClusterSettings)["engine"])
@@ -141,10 +133,6 @@ def _asked(cluster: str | None, nodes: tuple[str, ...]) -> tuple[str, tuple[str,
     return cluster, nodes
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# `safeconsole topology`: the nodes as they were just measured.
-
-
 @click.command()
 @click.argument("cluster", type=CLUSTER)
 @format_option
@@ -159,10 +147,6 @@ def topology(app: Application, cluster: str, form: str) -> None:
         write_rows([column.name for column in TOPOLOGY_COLUMNS], topology_rows(readings, gates), form)
     if not any(reading.role is Role.REPLICA and not unfit_reasons(reading, gates) for reading in readings):
         raise NoFitNodeError(f"cluster {cluster} has no replica fit for reads")
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# `safeconsole credentials`: passwords in this computer's keyring; they are never shown.
 
 
 @click.group()

@@ -17,9 +17,6 @@ from safeconsole.errors import SafeConsoleError
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.text import FORMATS
 
-# --------------------------------------------------------------------------------------------------------------------
-# The scripted tour of the demo: every step is a real command line, run down the same road as any other.
-
 
 class TourStep(msgspec.Struct, frozen=True, kw_only=True):
     """One step.
@@ -86,10 +83,6 @@ def _say(text: str) -> None:
     if text:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# `safeconsole demo`: the console on a cluster of its own, a scripted tour, or the cluster alone.
 
 
 WELCOME = """\

@@ -35,10 +35,6 @@ from safeconsole.output.text import counted, in_words
 from safeconsole.policy.decision import Considered
 from safeconsole.policy.watchdog import Sample
 
-# --------------------------------------------------------------------------------------------------------------------
-# `safeconsole fleet`: one read on many clusters, with a column that says whose row it is.
-
-
 Found = TypeVar("Found")
 
 
@@ -208,10 +204,6 @@ class _MemberPresenter:
 
     def end(self, _ended: Record) -> None:
         """Show nothing: how it ended is told by the outcome of all."""
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# `safeconsole capacity 'orders-*'`: the reports of many clusters side by side, with a column that says whose.
 
 
 _ALONE = ("leftovers", "plan", "verify", "indexes", "unseen", "since", "html", "last")

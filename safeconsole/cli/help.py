@@ -12,10 +12,6 @@ from safeconsole import __version__
 from safeconsole.cli.application import Application
 from safeconsole.errors import SafeConsoleError
 
-# --------------------------------------------------------------------------------------------------------------------
-# `safeconsole completion`: what a shell needs to complete commands, options and the names of clusters.
-
-
 SHELLS: tuple[str, ...] = ("bash", "zsh", "fish")
 PROGRAM = "safeconsole"
 VARIABLE = "_SAFECONSOLE_COMPLETE"
@@ -74,10 +70,6 @@ def completion(shell: str) -> None:
     found = get_completion_class(shell)
     assert found is not None
     click.echo(found(root, {}, PROGRAM, VARIABLE).source())
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# `safeconsole man`: the manual page, made of the same help that the commands print.
 
 
 @click.command()

@@ -15,9 +15,6 @@ from safeconsole.cli.help import CLUSTER
 from safeconsole.errors import ConfigurationError, DeniedError, RefusedError
 from safeconsole.output.text import FORMATS, is_production, look_of, size_of
 
-# --------------------------------------------------------------------------------------------------------------------
-# The first prompt, drawn before what a prompt needs is imported.
-#
 # What is typed meanwhile waits in the terminal and is read by the real prompt, which is drawn over this one.
 
 
@@ -56,10 +53,6 @@ def step_aside(app: Application) -> None:
     if sys.stdin.isatty() and look_of(sys.stdout, app.environ).decorated:
         sys.stdout.write("\r")
         sys.stdout.flush()
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# `safeconsole sql`: the console, or statements given on the command line, in a file or on standard input.
 
 
 if TYPE_CHECKING:

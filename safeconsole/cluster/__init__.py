@@ -1,1 +1,1 @@
-"""Nodes, their roles and readings, and which of them a statement goes to."""
+"""The nodes of a cluster, their roles and readings, and the routing of statements to them."""

@@ -1,4 +1,4 @@
-"""What a session needs from a database engine: connections, answers, results."""
+"""The interface of a database engine: connections, answers, results."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     """One column of a result.
 
     Attributes:
-        type_name: the family's word for its type ("int", "varchar", "blob", "json", …).
+        type_name: the family's name of the type ("int", "varchar", "blob", "json", …).
         numeric: whether values are aligned as numbers.
         binary: whether values are bytes without a character set.
     """
@@ -34,14 +34,14 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
-    """What the server said when a statement was over.
+    """The server's report at the end of a statement.
 
     Attributes:
         changed_rows: rows changed, as the server reports them; 0 for a read.
-        warnings: its warnings, one line each.
+        warnings: one line each.
         peak_memory_bytes: highest session memory sampled, 0 when it was too quick to sample.
         in_transaction: whether a transaction is open on this connection.
-        inserted_id: the number that the server gave to the first row inserted, 0 when it gave none.
+        inserted_id: the number that the server generated for the first row inserted, or 0.
     """
 
     changed_rows: int = 0
@@ -52,7 +52,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(Protocol):
-    """A statement that was sent; rows stream from the server as they are asked for."""
+    """A statement that was sent; rows are streamed from the server on request."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -61,7 +61,7 @@ class Answer(Protocol):
 
     @property
     def received_bytes(self) -> int:
-        """Bytes of rows that have reached this process so far, counted where they arrive."""
+        """Bytes of rows received by this process so far."""
         ...
 
     def batches(self) -> Iterator[Sequence[Row]]:
@@ -75,19 +75,18 @@ class Answer(Protocol):
         ...
 
     def finish(self) -> Completion:
-        """End the statement's own transaction and say what was done; call once, after the last batch.
+        """End the statement's own transaction and return the completion; call once, after the last batch.
 
-        Raises:
-            StoppedError, ServerError, OutcomeUnknownError: as `batches`.
+        Raises StoppedError, ServerError, OutcomeUnknownError as `batches`.
         """
         ...
 
 
 class Connection(Protocol):
-    """One open connection with its guards in force and read back, and its watchdog beside it.
+    """One open connection with its guards in force and read back, and its watchdog.
 
-    Implemented by adapters. Only the gate calls `send`. After a `stop`, an error that is not a
-    `ServerError`, or a `send` whose rows were not all read, the connection is `broken` and is closed.
+    Only the gate calls `send`. After a `stop`, an error that is not a `ServerError`, or a `send` whose rows were not
+    all read, the connection is `broken` and is closed.
     """
 
     @property
@@ -109,15 +108,15 @@ class Connection(Protocol):
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open on it, as the server said last, also after an error of its own."""
+        """Whether a transaction is open, as the server last said, also after an error of its own."""
         ...
 
     def prove(self) -> Reading:
-        """Read role and identity from the live session, now. Raises UnreachableError."""
+        """Read role and identity from the live session. Raises UnreachableError."""
         ...
 
     def estimate(self, statement: Statement) -> Estimate:
-        """Ask the server's opinion without running the statement; never raises for what the server says of it."""
+        """Ask the server's estimate without running the statement; an error of the server's is part of it."""
         ...
 
     def send(self, permit: Permit, *, watch: Callable[[Sample], None] | None = None, as_text: bool = False) -> Answer:
@@ -137,18 +136,18 @@ class Connection(Protocol):
 
     @property
     def has_slots(self) -> bool:
-        """Whether its server keeps locks that all consoles see; without them nothing can be counted across consoles."""
+        """Whether the server has locks that all consoles see, so that slots can be counted across consoles."""
         ...
 
     def take_slot(self, names: tuple[str, ...], *, within_seconds: float) -> str:
-        """Take one of the server's named locks for what is sent next, held until `free_slot` or this connection's end.
+        """Take the first free named lock on the server for the next statement, held until `free_slot` or the
+        connection's end.
 
         Args:
-            names: the slots, the first free one is taken.
-            within_seconds: how long to wait for one at most, >= 0; 0 looks once.
+            within_seconds: longest wait, >= 0; 0 tries once.
 
         Returns:
-            Its name, or "" when none came free in time.
+            Its name, or "" when none became free in time.
 
         Raises:
             RefusedError: the server gives no such locks; the message says why.
@@ -157,35 +156,35 @@ class Connection(Protocol):
         ...
 
     def slot_holders(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Say who holds each slot, one line each; never raises."""
+        """Return who holds each slot, one line each; never raises."""
         ...
 
     def free_slot(self) -> None:
-        """Free the slot, if there is one; never raises: a connection that cannot be told is ended, which frees it."""
+        """Free the slot, if any; never raises: if the server cannot be told, closing the connection frees it."""
         ...
 
     def stop(self) -> str:
-        """Stop what runs, on the server; called again, without waiting for it to end gently.
+        """Kill the running statement on the server; a second call does not wait for a graceful end.
 
         Returns:
-            What the process list says then: "killed", "already over", "missed" or "unreachable".
+            The process list's answer: "killed", "already over", "missed" or "unreachable".
         """
         ...
 
     def close(self) -> None:
-        """Undo what is open, and close it and its watchdog; never raises."""
+        """Roll back what is open, and close the connection and its watchdog; never raises."""
         ...
 
 
 def stop_insistently(stop: Callable[[], str]) -> tuple[str, bool]:
-    """Stop what runs, while the person may press Ctrl-C again.
+    """Stop the running statement while the person may press Ctrl-C again.
 
     Args:
-        stop: as `Connection.stop`; called a second time, it no longer waits for a gentle end.
+        stop: as `Connection.stop`; a second call no longer waits for a graceful end.
 
     Returns:
-        What the process list says then, and whether the person asked again: they leave then. After a third time
-        nobody waits for an answer, and it is "missed".
+        The process list's answer, and whether the person interrupted again and leaves. A third interrupt waits for no
+        answer, which is then "missed".
     """
     try:
         return stop(), False
@@ -202,47 +201,44 @@ class Engine(Protocol):
 
     @property
     def flavour(self) -> Flavour:
-        """The family member, found out where the configuration says auto."""
+        """The flavour; measured where the configuration says auto."""
         ...
 
     @property
     def rules(self) -> LexicalRules: ...
 
     def topology(self) -> tuple[Reading, ...]:
-        """Measure every node, in parallel; a node that cannot be reached is a reading that says so."""
+        """Measure every node, in parallel; an unreachable node is a reading that says so."""
         ...
 
     def connect(self, node: NodeName, account: Account, *, schema: str = "") -> Connection:
         """Open a guarded connection to a node.
 
         Raises:
-            UnreachableError: no connection, a wrong password, or a guard that did not hold; the message says which.
+            UnreachableError: no connection, a wrong password, or a guard that is not in force; the message says which.
             ConfigurationError: the account or its secret is not configured.
         """
         ...
 
     def position(self, node: NodeName) -> str:
-        """Return how far a node's own history goes, "" where it keeps no account of that; never raises."""
+        """Return a node's own replication position, "" where it keeps none; never raises."""
         ...
 
     def has_reached(self, node: NodeName, position: str, *, within_seconds: float) -> bool:
-        """Tell whether a replica has applied all up to a position, waiting for it; never raises.
+        """Return whether a replica has applied everything up to a position, waiting for it; never raises.
 
-        It is asked over another connection than those that statements are sent on.
+        Uses another connection than those that statements are sent on. False also when the replica cannot tell.
 
         Args:
             position: as `position` returned it.
-            within_seconds: how long to wait at most, > 0 and at most 1.
-
-        Returns:
-            False also when the replica cannot tell.
+            within_seconds: longest wait, > 0 and at most 1.
         """
         ...
 
 
 class Sensor(Protocol):
-    """Reads one number from the world beside the connection, such as the host's free memory."""
+    """A source of one number beside the connection, such as the host's free memory."""
 
     def read(self) -> int | None:
-        """Return the reading in bytes, or None when it cannot be had now."""
+        """Return the reading in bytes, or None when it is unavailable now."""
         ...

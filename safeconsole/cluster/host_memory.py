@@ -1,4 +1,4 @@
-"""The computers that the servers run on, asked beside the database: how much memory they have free."""
+"""Free memory of the servers' hosts: AWS CloudWatch, RDS enhanced monitoring, or a Prometheus node exporter."""
 
 from __future__ import annotations
 
@@ -21,20 +21,17 @@ from safeconsole.config.settings import ClusterSettings, FreeMemorySettings
 from safeconsole.errors import ConfigurationError
 from safeconsole.sqltext.vocabulary import NodeName
 
-# --------------------------------------------------------------------------------------------------------------------
-# A slow source, read by a thread of its own, so that who asks never waits longer than they can.
-
 
 class LatestReading:
-    """The latest number of one source; see `interfaces.Sensor`.
+    """The latest number of a slow source, read in its own thread so that callers wait for a bounded time.
 
-    At most one thread reads it at a time; a source that hangs is not asked again before it came back.
+    At most one thread reads at a time; a hanging source is not asked again before it returns.
 
     Args:
         fetch: reads the source once, within bounded time; returns None when it cannot, and never raises.
         wait_seconds: how long `read` waits for a number, >= 0.
-        keep_seconds: how long a number is given again without asking, >= 0.
-        fresh_seconds: how old a number may be that a source which is late or silent now gave before, >= `keep_seconds`.
+        keep_seconds: how long a number is reused without asking, >= 0.
+        fresh_seconds: greatest age of an earlier number when the source is late or silent, >= `keep_seconds`.
     """
 
     def __init__(
@@ -56,7 +53,7 @@ class LatestReading:
         self._held: tuple[float, int] | None = None
 
     def read(self) -> int | None:
-        """Return the latest number, or None when there is none that is fresh enough."""
+        """Return the latest number, or None when none is fresh enough."""
         with self._lock:
             if self._held is not None and self._monotonic() - self._held[0] < self._keep_seconds:
                 return self._held[1]
@@ -80,16 +77,13 @@ class LatestReading:
                 self._held = (asked_seconds, found)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Free memory of an RDS or Aurora instance from AWS: the metric `FreeableMemory`, or enhanced monitoring.
-#
 # One number a minute, some time after it was true: good enough to choose a node by, far too late to stop a statement
 # with. Never met live: written from the manuals and tested against recorded answers. Source: Amazon RDS User Guide,
 # "Amazon CloudWatch metrics for Amazon RDS" and "OS metrics in Enhanced Monitoring".
 
 
 OLDEST_SECONDS = 300.0
-"""A number that is older says nothing of now."""
+"""Greatest age of a usable number."""
 
 ANSWER_SECONDS = 1.5
 _LARGEST_MEMORY_BYTES = 2**50
@@ -99,7 +93,7 @@ Client = Callable[[], Any]
 
 
 def require_boto3() -> None:
-    """Say that the extra is missing before anything hangs on it. Raises ConfigurationError."""
+    """Check that the extra is installed. Raises ConfigurationError."""
     if not _is_installed("boto3"):
         raise ConfigurationError(
             "free memory is to come from AWS, and the aws extra is not installed",
@@ -116,7 +110,7 @@ def _is_installed(name: str) -> bool:
 
 
 def client_of(service: str, region: str) -> Client:
-    """Return what makes a client when it is first needed, with bounded waits; it is made once."""
+    """Return a function that creates a client once, with bounded timeouts, when first needed."""
     made: list[Any] = []
 
     def client() -> Any:  # noqa: ANN401 (boto3 has no types)
@@ -151,7 +145,7 @@ class FreeableMemory:
         self._now = now
 
     def fetch(self) -> int | None:
-        """Return the lowest value of the latest minute, None when there is none of the last minutes; never raises."""
+        """Return the lowest value of the latest minute, None without a recent one; never raises."""
         now = self._now()
         try:
             answer = self._client().get_metric_statistics(
@@ -171,7 +165,7 @@ class FreeableMemory:
 
 
 class EnhancedMonitoring:
-    """Enhanced monitoring of one instance: what its operating system says is free, or used for files only.
+    """Free and cached memory of one instance from RDS enhanced monitoring.
 
     Args:
         resource: its DbiResourceId ("db-ABC…"), which names its log.
@@ -187,7 +181,7 @@ class EnhancedMonitoring:
         self._now = now
 
     def fetch(self) -> int | None:
-        """Return free and cached memory of the latest record, None when there is none that is new; never raises."""
+        """Return free and cached memory of the latest record, None without a recent one; never raises."""
         try:
             events = self._client().get_log_events(
                 logGroupName=_LOG_GROUP, logStreamName=self._resource, limit=1, startFromHead=False
@@ -203,7 +197,7 @@ class EnhancedMonitoring:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """Return what a call can end in: an error of the library's, or an answer that is none."""
+    """Return the exceptions of a call: the library's errors, and those of an invalid answer."""
     from botocore.exceptions import (  # type: ignore[import-not-found, import-untyped, unused-ignore] # noqa: PLC0415
         BotoCoreError,
         ClientError,
@@ -217,13 +211,10 @@ def _age(then: datetime, now: datetime) -> float:
 
 
 def _bytes(number: float) -> int | None:
-    """Return a number that can be a size of a memory, else None."""
+    """Return a plausible memory size, else None."""
     return int(number) if 0 <= number <= _LARGEST_MEMORY_BYTES else None
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Free memory of a host from a Prometheus node exporter: `node_memory_MemAvailable_bytes`, over HTTP.
-#
 # What answers is not trusted: it is read for a bounded time and up to a bounded size, whatever it says of its length;
 # nothing is followed, decoded or unpacked; a number that is none, or no size of a memory, is no reading. The request
 # is HTTP 1.0, which leaves nothing to unpack. Source: Linux, Documentation/filesystems/proc.rst ("MemAvailable");
@@ -241,20 +232,20 @@ _PORTS = {"http": 80, "https": 443}
 
 
 class NodeExporter:
-    """One exporter.
+    """One node exporter.
 
     Args:
         url: its metrics page, such as `http://10.0.0.5:9100/metrics`.
 
     Raises:
-        ConfigurationError: it is no URL of one.
+        ConfigurationError: an invalid URL.
     """
 
     def __init__(self, url: str) -> None:
         self._url = _checked(url)
 
     def fetch(self) -> int | None:
-        """Return the bytes that programs could have without swapping, None when they cannot be had; never raises."""
+        """Return the bytes available without swapping, None when unavailable; never raises."""
         try:
             return available_bytes(_get(self._url, until_seconds=time.monotonic() + SCRAPE_SECONDS))
         except (OSError, ValueError):
@@ -262,7 +253,7 @@ class NodeExporter:
 
 
 def available_bytes(answer: bytes) -> int | None:
-    """Return the number in an HTTP answer, None where it holds none that can be true."""
+    """Return the number in an HTTP answer, None if it is missing or implausible."""
     head, _, body = answer.partition(b"\r\n\r\n")
     if head.split(b" ", 2)[1:2] != [b"200"] or not head.startswith(b"HTTP/1."):
         return None
@@ -292,7 +283,7 @@ def _checked(url: str) -> SplitResult:
 
 
 def _get(url: SplitResult, *, until_seconds: float) -> bytes:
-    """Return an HTTP answer as it came. Raises OSError, ValueError."""
+    """Return a raw HTTP answer. Raises OSError, ValueError."""
     host = url.hostname or ""
     port = url.port or _PORTS[url.scheme]
     plain = socket.create_connection((host, port), timeout=_left(until_seconds))
@@ -326,10 +317,6 @@ def _left(until_seconds: float) -> float:
     return left
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Which source tells of each node's host, as the configuration says.
-
-
 class HostSources(msgspec.Struct, frozen=True, kw_only=True):
     """Sources of free memory by node name.
 
@@ -343,14 +330,7 @@ class HostSources(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def host_sources(name: str, settings: ClusterSettings) -> HostSources:
-    """Return the sources of a cluster; nothing is asked yet.
-
-    Args:
-        name: the cluster's, for messages.
-
-    Raises:
-        ConfigurationError: a source is told too little, or its extra is not installed.
-    """
+    """Return a cluster's sources without asking them. Raises ConfigurationError: incomplete settings, or no extra."""
     beforehand: dict[NodeName, Sensor] = {}
     while_running: dict[NodeName, Sensor] = {}
     for address, source in settings.free_memory.items():

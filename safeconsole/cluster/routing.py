@@ -1,4 +1,4 @@
-"""Which node a statement goes to. Pure."""
+"""Routing: which node a statement goes to. Pure."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from safeconsole.sqltext.vocabulary import NodeName, Role, Route
 
 
 class Choice(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a statement goes.
+    """The chosen node, and the reasons.
 
     Attributes:
         route: replica, primary, or none when no node is fit.
         reading: the chosen node, or None.
         reasons: one line a node: why it was or was not chosen.
-        notes: what the person must know of what they will read there.
+        notes: what the person must know about data read there, such as that it may be stale.
     """
 
     route: Route
@@ -27,18 +27,15 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 def choose(
     readings: tuple[Reading, ...], gates: Gates, route: Route, *, node: str = "", sticky: NodeName | None = None
 ) -> Choice:
-    """Return the node for a statement.
+    """Return the node for a statement; `route` is NONE when nothing fits, and `reasons` then says why for each node.
 
     Args:
         readings: every node of the cluster, as measured.
-        gates: what a node must offer.
+        gates: the bounds that a fit node must be within.
         route: replica or primary, from `route_of`.
         node: a node that the person named; only that one is considered, whatever its proven role, and a replica
-            also when it is stale, which a note then says: in an incident it may be all that is left to read.
+            also when it is stale, with a note: in an incident it may be all that is left to read.
         sticky: the node this session used last, preferred while it is fit.
-
-    Returns:
-        The choice; `route` is NONE when nothing fits, and `reasons` then says why for each node.
     """
     role = Role.PRIMARY if route is Route.PRIMARY else Role.REPLICA
     reasons, fit = [], []

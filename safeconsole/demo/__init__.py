@@ -1,1 +1,1 @@
-"""A cluster to try the console on: embedded, or real servers started without root."""
+"""A cluster for trying the console: embedded, or real servers started without root."""

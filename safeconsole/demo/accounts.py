@@ -1,7 +1,7 @@
-"""The accounts of the demo: what a person's console, an elevated one, and a replica may do.
+"""The accounts of the demo: for reading, for elevated statements, and for replication.
 
-None of the console's accounts may read another session's text, change a setting, or
-grant anything: the account is the barrier, and the console's own rules come before it.
+None of the console's accounts may read another session's statements, change a setting, or grant anything: the account
+is the barrier, and the console's own rules come before it.
 """
 
 from __future__ import annotations
@@ -52,11 +52,7 @@ def new_mark(directory: Path) -> str:
 
 
 def account_statements(flavour: Flavour, passwords: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the statements that create the accounts with exactly their grants.
-
-    Args:
-        passwords: one for each account, without quotes or backslashes.
-    """
+    """Return the statements that create the accounts with exactly their grants."""
     statements: list[str] = []
     for account, password in passwords.items():
         # A default that a session may lift; the console sets its own for each statement.

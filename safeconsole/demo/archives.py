@@ -1,8 +1,7 @@
-"""Fetch a package from the archives this machine already trusts, without root.
+"""Fetches a package from the package archives that the machine is configured for, without root.
 
-apt runs with its own lists, cache and empty package status, so nothing on the
-machine changes; signatures are checked against the distribution's keyring.
-The mirror is whatever the machine is configured for.
+apt runs with its own lists, cache and empty package status, so nothing on the machine changes; signatures are verified
+with the distribution's keyring.
 """
 
 from __future__ import annotations
@@ -27,14 +26,13 @@ _LIBRARY = re.compile(r"(lib|zlib)(?!perl|gdbm|c-gconv)")
 
 
 class ArchiveError(Exception):
-    """The machine's package archives could not give what was asked for."""
+    """The package archives cannot provide a package."""
 
 
 class PackageArchive(msgspec.Struct, frozen=True, kw_only=True):
-    """One package archive the machine is configured for.
+    """One configured package archive.
 
     Attributes:
-        uri: as configured, with its scheme.
         suite: the release as the source names it, e.g. a code name.
         components: the configured ones that belong to the distribution.
     """
@@ -45,11 +43,7 @@ class PackageArchive(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Distribution(msgspec.Struct, frozen=True, kw_only=True):
-    """The distribution this machine runs.
-
-    Attributes:
-        identifier: "debian", "ubuntu", ...
-        codename: of its release; empty when it has none.
+    """The distribution of this machine, "debian", "ubuntu", …, and its release's code name, or "".
 
     Source: os-release(5), ID and VERSION_CODENAME.
     """
@@ -59,17 +53,17 @@ class Distribution(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_distribution(path: Path = Path("/etc/os-release")) -> Distribution:
-    """Return what the machine says it is; empty fields when it says nothing."""
+    """Return the machine's distribution; unknown fields are empty."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     fields = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', text, flags=re.MULTILINE))
     return Distribution(identifier=fields.get("ID", ""), codename=fields.get("VERSION_CODENAME", ""))
 
 
 def machine_archives(distribution: Distribution, directory: Path = _APT_DIRECTORY) -> tuple[PackageArchive, ...]:
-    """Return the configured archives that carry the distribution's own release.
+    """Return the configured archives with the distribution's own release.
 
-    Third-party archives use another suite or component; one that does not is
-    still refused later, since only the distribution's keyring is accepted.
+    Third-party archives use another suite or component; any other is refused later, since only the distribution's
+    keyring is accepted.
     """
     wanted = _MOVING_SUITES | {distribution.codename}
     files = [directory / "sources.list", *sorted((directory / "sources.list.d").glob("*"))]
@@ -114,19 +108,16 @@ def _own(components: str) -> tuple[str, ...]:
 
 
 def unpack_package(packages: tuple[str, ...], *, archive: PackageArchive, keyring_of: str, into: Path) -> str:
-    """Unpack the first package the archive has, with the libraries it needs.
+    """Unpack the first package the archive has, with the libraries it needs, and return its version.
 
     Args:
         packages: names to try, best first.
         keyring_of: distribution whose archive keyring must have signed the index.
         into: an empty directory; gets `tree/` and, while running, `apt/`.
 
-    Returns:
-        The version of the package.
-
     Raises:
-        ArchiveError: apt is missing, the archive is out of reach, its signature
-            does not verify, or it has none of the packages.
+        ArchiveError: apt is missing, the archive is unreachable, its signature is invalid, or it has none of the
+            packages.
     """
     apt = into / "apt"
     _lay_out_private_apt(apt, archive, keyring_of)

@@ -1,9 +1,8 @@
-"""Find or fetch `mariadbd` and `mysqld`, without root and without containers.
+"""Finds or fetches `mariadbd` and `mysqld`, without root and without containers.
 
-Looked for in this order: the environment, the search path, a cache outside the
-project, and last the package archives this machine is configured for. A fetched
-server runs through the loader and libraries unpacked with it, so its release need
-not be the machine's.
+Searched in this order: the environment, the search path, a cache outside the project, and the package archives this
+machine is configured for. A fetched server runs with the loader and libraries unpacked with it, so its release may
+differ from the machine's.
 """
 
 from __future__ import annotations
@@ -59,12 +58,12 @@ class ServersUnavailableError(Exception):
 
 
 class ServerBinaries(msgspec.Struct, frozen=True, kw_only=True):
-    """A server that can be started here.
+    """An installed server.
 
     Attributes:
         version: as the daemon prints it, e.g. "9.7.4-2".
         command: words that run the daemon, to be followed by its options.
-        base_directory: what `--basedir` must be.
+        base_directory: value of `--basedir`.
         share_directory: character sets and messages; None: compiled-in place.
         plugin_directory: None: compiled-in place.
     """
@@ -88,7 +87,7 @@ def servers_directory() -> Path:
 
 @contextmanager
 def exclusive(lock: Path) -> Iterator[None]:
-    """Hold `lock` against every other process; the system frees it if we die."""
+    """Hold a lock file against every other process; the system frees it if we die."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -96,15 +95,7 @@ def exclusive(lock: Path) -> Iterator[None]:
 
 
 def find_server(flavour: Flavour, release: str = "") -> ServerBinaries | None:
-    """
-    Return a server that is already on this machine, or None.
-
-    Args:
-        release: only this one, of those that were fetched; "" takes what the machine has.
-
-    Raises:
-        ServersUnavailableError: the environment names a daemon that does not run.
-    """
+    """Return a server on this machine, or None. Raises ServersUnavailableError: the environment names a broken one."""
     if release:
         return _from_cache(flavour, release)
     named = os.environ.get(_ENVIRONMENT[flavour])
@@ -129,15 +120,7 @@ def release_wanted(flavour: Flavour) -> str:
 
 
 def provide_server(flavour: Flavour, release: str = "") -> ServerBinaries:
-    """
-    Return a server, fetching it into the cache when it is not here yet.
-
-    Args:
-        release: one of `RELEASES`, such as "11.8"; "" takes what the environment or the machine has.
-
-    Raises:
-        ServersUnavailableError: it can neither be found nor fetched.
-    """
+    """Return a server, fetched into the cache if needed. Raises ServersUnavailableError."""
     release = release or release_wanted(flavour)
     if release and (flavour, release) not in RELEASES:
         known = ", ".join(each for of, each in RELEASES if of == flavour) or "none by number"
@@ -204,7 +187,7 @@ def _fetch(flavour: Flavour, directory: Path, release: str) -> None:
 def _archive_with(
     flavour: Flavour, archive: archives.PackageArchive, distribution: archives.Distribution, suite: str
 ) -> archives.PackageArchive:
-    """Return the archive to take it from: Debian has MySQL in its unstable release only."""
+    """Return the archive to use: Debian has MySQL in its unstable release only."""
     if suite and distribution.identifier == "debian":
         return archives.PackageArchive(uri=archive.uri, suite=suite, components=("main",))
     if flavour == "mysql" and distribution.identifier == "debian":
@@ -271,7 +254,7 @@ def _say(text: str) -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Provide the named flavours (both when none is named); return the exit code."""
+    """Provide the named flavours, or both; return the exit code."""
     wanted = [flavour for flavour in FLAVOURS if not arguments or flavour in arguments]
     if unknown := set(arguments) - set(FLAVOURS):
         _say(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(FLAVOURS)}")

@@ -1,4 +1,4 @@
-"""A primary and its replicas that are up, as their administrator sees them: connect, replicate, wait, stop."""
+"""A running cluster of real servers: a primary and its replicas, their replication, promotion and stop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ Dba: TypeAlias = "Connection[Cursor]"
 
 
 def ask(connection: Dba, question: str, values: tuple[object, ...] = ()) -> object:
-    """Return the first column of the first row, or None when there is no row."""
     with connection.cursor() as cursor:
         cursor.execute(question, values)
         row = cursor.fetchone()
@@ -58,7 +57,7 @@ def position(server: Dba, flavour: Flavour) -> str:
 
 
 def has_reached(replica: Dba, flavour: Flavour, goal: str, *, seconds: float) -> bool:
-    """Wait until a replica has applied everything up to `goal`; False when time ran out."""
+    """Wait until a replica has applied everything up to `goal`; False after the timeout."""
     function = "WAIT_FOR_EXECUTED_GTID_SET" if flavour == "mysql" else "MASTER_GTID_WAIT"
     return ask(replica, f"SELECT {function}(%s, %s)", (goal, seconds)) == 0
 
@@ -71,19 +70,17 @@ _CONNECT_SECONDS = 10
 
 
 class NotCaughtUpError(Exception):
-    """A replica did not reach the primary's position in the time given."""
+    """A replica did not reach the primary's position in time."""
 
 
 class RunningNode(msgspec.Struct, frozen=True, kw_only=True):
     """One server of a running cluster.
 
     Attributes:
-        name: "primary", "replica-1", ... as it was started.
-        host: always 127.0.0.1.
-        port: on that host.
-        role: what it was last told to be.
+        name: "primary", "replica-1", … as it was started; a promotion keeps it.
+        port: on 127.0.0.1.
+        role: its last assigned role; detached: a former primary that follows nobody.
         socket: unix socket, in a directory only this user may enter.
-        datadir: its data directory.
     """
 
     name: str
@@ -96,11 +93,10 @@ class RunningNode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RunningCluster:
-    """A cluster that is up, seen by its DBA.
+    """A running cluster, as its DBA sees it.
 
     Attributes:
-        flavour: which family member all its nodes are.
-        nodes: the primary first as started.
+        nodes: the primary first as started; roles change with `promote`.
         accounts: password of each account, the same on every node.
     """
 
@@ -133,15 +129,11 @@ class RunningCluster:
         return tuple(node for node in self.nodes if node.role == "replica")
 
     def dba_connect(self, node: RunningNode) -> Dba:
-        """Return a connection that may do anything, over the node's private socket."""
+        """Return a connection with all privileges, over the node's private socket."""
         return connect_root(node.socket)
 
     def wait_caught_up(self, timeout_seconds: float = _CATCH_UP_SECONDS) -> None:
-        """Wait until every replica has applied what the primary has committed by now.
-
-        Raises:
-            NotCaughtUpError: one had not in `timeout_seconds`.
-        """
+        """Wait until every replica has applied what is committed now. Raises NotCaughtUpError."""
         deadline = time.monotonic() + timeout_seconds
         with self.dba_connect(self.primary) as primary:
             goal = position(primary, self.flavour)
@@ -152,17 +144,12 @@ class RunningCluster:
                     raise NotCaughtUpError(f"{node.name} has not reached {goal}")
 
     def stop(self) -> None:
-        """End every node and delete its data; twice does nothing more.
-
-        Raises:
-            RuntimeError: another process started this cluster, and only it can.
-        """
+        """End every node and delete its data, once. Raises RuntimeError: another process started this cluster."""
         if self._close is None:
             raise RuntimeError("this cluster belongs to the process that started it")
         self._close()
 
     def follow(self, node: RunningNode, *, port: int) -> None:
-        """Make a node, whose replication is not running, a replica of the one at `port`."""
         with self.dba_connect(node) as dba:
             follow(
                 dba,
@@ -174,11 +161,11 @@ class RunningCluster:
 
 
 def connect_root(path: Path) -> Dba:
-    """Return a connection that may do anything, over a private socket.
+    """Return a connection with all privileges, over a private socket.
 
     Raises:
         OSError: nobody listens there.
-        pymysql.MySQLError: the server that listens does not let us in, or not yet.
+        pymysql.MySQLError: the server refuses us, or is not ready yet.
     """
     # Tried first, since the driver leaves its own socket open when nobody listens.
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:

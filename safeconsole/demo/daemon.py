@@ -1,7 +1,7 @@
-"""Run one database daemon for a while: its options, its data directory, its process.
+"""Runs a database daemon for a while: its options, its data directory, its process.
 
-A daemon never outlives the process that started it, even when that is killed: the
-kernel kills it then. Durability is switched off; this is for throw-away data only.
+A daemon never outlives the process that started it, even when that is killed: the kernel kills it then. Durability is
+off; this is for throw-away data only.
 """
 
 from __future__ import annotations
@@ -91,17 +91,17 @@ _BOOTSTRAP_END = "DELETE FROM mysql.global_priv WHERE User='root' AND Host<>'loc
 
 
 class ServerStartError(Exception):
-    """A daemon was there but did not come up; the message ends with its log's last lines."""
+    """A daemon did not start; the message ends with its log's last lines."""
 
 
 class DaemonPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one daemon lives.
+    """The files and the port of one daemon.
 
     Attributes:
-        data_directory: its own, already initialised.
+        data_directory: already initialised.
         socket: its unix socket; at most 100 bytes, since the system limits the length.
         port: on 127.0.0.1.
-        log: gets what the daemon prints.
+        log: receives the daemon's output.
     """
 
     data_directory: Path
@@ -117,8 +117,8 @@ class DaemonPlace(msgspec.Struct, frozen=True, kw_only=True):
 class Launcher:
     """Starts daemons that the kernel kills when this process, or this launcher, ends.
 
-    The kernel's rule follows the *thread* that started the child, so one thread of the
-    launcher's own does all the starting and lives until `close`.
+    The kernel's rule follows the *thread* that started the child, so one thread of the launcher does all the starting
+    and lives until `close`.
     """
 
     def __init__(self) -> None:
@@ -154,7 +154,7 @@ def _die_with_parent() -> None:
 
 
 def stop_all(processes: Iterable[subprocess.Popen[bytes]], *, seconds: float = _STOP_SECONDS) -> None:
-    """Ask daemons to end, kill those that have not within `seconds`, and reap all."""
+    """Terminate daemons, kill those that have not ended within `seconds`, and reap all."""
     running = tuple(processes)
     deadline = time.monotonic() + seconds
     for process in running:
@@ -168,7 +168,7 @@ def stop_all(processes: Iterable[subprocess.Popen[bytes]], *, seconds: float = _
 
 
 def run_options(binaries: ServerBinaries, place: DaemonPlace, *, server_id: int) -> tuple[str, ...]:
-    """Return the whole command of a daemon; what differs by role comes after it."""
+    """Return a daemon's complete command; options that differ by role are appended."""
     return (
         *binaries.command,
         *_basic_options(binaries, place.data_directory),
@@ -223,7 +223,7 @@ def free_ports(count: int) -> tuple[int, ...]:
 
 
 def socket_directory(directory: Path) -> Path:
-    """Return a private directory whose sockets have paths the system accepts."""
+    """Return a private directory whose path is short enough for sockets."""
     wished = directory / "sockets"
     if len(os.fsencode(wished)) < _LONGEST_SOCKET_PATH - len("/replica-99.sock"):
         wished.mkdir(mode=0o700, parents=True)
@@ -232,11 +232,7 @@ def socket_directory(directory: Path) -> Path:
 
 
 def fresh_data_directory(binaries: ServerBinaries, destination: Path) -> None:
-    """Put an initialised data directory at `destination`, which must not exist.
-
-    Raises:
-        ServerStartError: the daemon could not initialise one.
-    """
+    """Create an initialised data directory at a new path. Raises ServerStartError."""
     template = _template(binaries)
     shutil.copytree(template, destination)
     # The server makes a new identity at its first start when it finds none.
@@ -282,7 +278,7 @@ def _initialise(binaries: ServerBinaries, destination: Path) -> None:
 
 
 def _bootstrap_script(binaries: ServerBinaries) -> str:
-    """Return what MariaDB's own installer feeds to the daemon; one statement a line at first."""
+    """Return the bootstrap input of MariaDB's own installer."""
     if binaries.share_directory is None:
         raise ServerStartError(f"no system table scripts beside {binaries.command[-1]}")
     start = "CREATE DATABASE IF NOT EXISTS mysql;\nUSE mysql;\nSET @auth_root_socket=NULL;\n"

@@ -1,11 +1,9 @@
-"""A cluster without servers: one SQLite file that takes writes, and copies that follow it.
+"""A cluster without servers: one SQLite file for writes, and copies that follow it.
 
-The copying is real: a thread sees that the primary changed and copies it into the live
-replica files, in one transaction each, while others read them. What it knows it writes
-beside each file, so that a role and a lag can be proven and not guessed from a name.
+The copying is real: a thread notices changes of the primary and copies them into the live replica files, in one
+transaction each, while others read them. It writes its state beside each file, so that role and lag can be proven.
 
-Every file uses a rollback journal: a reader without write permission could not open a
-file with a write-ahead log.
+Every file uses a rollback journal: a reader without write permission could not open a file with a write-ahead log.
 """
 
 from __future__ import annotations
@@ -32,20 +30,19 @@ _BUSY_SECONDS = 5.0
 
 
 class DemoSidecar(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one file, kept beside it as JSON.
+    """The state of one file, kept beside it as JSON.
 
     Attributes:
-        identity: of the file, stable for its life; a UUID.
+        identity: UUID of the file, stable for its life.
         source: identity of the file it is copied from; None for the primary.
-        applied: `st_mtime_ns` of the source just before the copy: while the source
-            still has it, nothing is missing here. 0 for the primary.
-        copied_at: when it was last copied, seconds since 1970 in UTC; 0 for the primary.
-        caught_up_at: when it was last seen to miss nothing, in the same unit. It is
-            written twice a second, so an old one means the copying stopped or is behind.
-        copies: how often it was copied since it was made.
+        applied: `st_mtime_ns` of the source just before the copy: while the source has it, nothing is missing here. 0
+            for the primary.
+        copied_at: time of the last copy, seconds since 1970 in UTC; 0 for the primary.
+        caught_up_at: when nothing was missing last, in the same unit. Written twice a second, so an old one means that
+            the copying stopped or is behind.
+        copies: number of copies since it was created.
         mark: of the demo, see `accounts.new_mark`.
-        running: whether a replicator follows for it; still true after a crash, hence
-            `caught_up_at`.
+        running: whether a replicator serves it; still true after a crash, hence `caught_up_at`.
     """
 
     identity: str
@@ -63,9 +60,9 @@ class EmbeddedNode(msgspec.Struct, frozen=True, kw_only=True):
     """One file of the cluster.
 
     Attributes:
-        name: "primary", "replica-1", ...
+        name: "primary", "replica-1", …
         path: the database; its tables are in the file's main schema.
-        sidecar: the JSON file beside it, replaced whole at every change.
+        sidecar: the JSON file beside it, replaced atomically.
     """
 
     name: str
@@ -77,12 +74,7 @@ class EmbeddedNode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EmbeddedCluster(msgspec.Struct, frozen=True, kw_only=True):
-    """A directory with the files of one cluster.
-
-    Attributes:
-        primary: the file that takes writes.
-        replicas: its copies, at least one.
-    """
+    """The files of one cluster in a directory: the primary, and at least one copy."""
 
     directory: Path
     primary: EmbeddedNode
@@ -94,14 +86,9 @@ class EmbeddedCluster(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def create_embedded(directory: Path, *, replicas: int = 2) -> EmbeddedCluster:
-    """Create a cluster with the shop in it; nothing follows until a `Replicator` starts.
+    """Create a cluster with the shop in it; nothing is copied until a `Replicator` starts.
 
-    Args:
-        directory: made when missing.
-        replicas: how many, >= 1.
-
-    Raises:
-        FileExistsError: there is a cluster already.
+    Raises FileExistsError: there is a cluster already.
     """
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     cluster = EmbeddedCluster(
@@ -129,14 +116,12 @@ def create_embedded(directory: Path, *, replicas: int = 2) -> EmbeddedCluster:
 
 
 class Replicator:
-    """Copies the primary's changes to the replicas, in a thread of its own.
+    """Copies the primary's changes to the replicas, in its own thread; one per cluster.
 
-    One replicator for a cluster. `start` and `stop` belong to one thread; `pause` and
-    `resume` may be called from any.
+    `start` and `stop` belong to one thread; `pause` and `resume` may be called from any.
     """
 
     def __init__(self, cluster: EmbeddedCluster) -> None:
-        """Prepare to follow; nothing runs before `start`."""
         self._cluster = cluster
         self._paused: frozenset[str] = frozenset()
         self._stopping = threading.Event()
@@ -150,7 +135,7 @@ class Replicator:
         self.stop()
 
     def start(self) -> None:
-        """Begin to follow the primary. Raises RuntimeError: it is following already."""
+        """Start copying. Raises RuntimeError: it is running already."""
         if self._thread is not None:
             raise RuntimeError("the replicator is running already")
         self._stopping.clear()
@@ -158,7 +143,7 @@ class Replicator:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after the copy in progress; the replicas stay as they are."""
+        """Stop after the copy in progress."""
         if self._thread is not None:
             self._stopping.set()
             self._thread.join()
@@ -171,7 +156,7 @@ class Replicator:
         self._paused -= {self._known(name)}
 
     def wait_caught_up(self, timeout_seconds: float = 10.0) -> bool:
-        """Wait until every unpaused replica is followed for and misses nothing that is committed now; False if not."""
+        """Wait until every unpaused replica has all that is committed now; False after the timeout."""
         goal = _modified(self._cluster.primary)
         deadline = time.monotonic() + timeout_seconds
         waiting = [node for node in self._cluster.replicas if node.name not in self._paused]
@@ -230,13 +215,9 @@ def _modified(node: EmbeddedNode) -> int:
 def _copy(
     source: EmbeddedNode, target: EmbeddedNode, connection: sqlite3.Connection, known: DemoSidecar
 ) -> DemoSidecar:
-    """Make one replica equal to the primary; readers see all of the change or none.
+    """Make one replica equal to the primary, atomically for readers, and return its new state.
 
-    Returns:
-        What is known of the replica now.
-
-    Raises:
-        sqlite3.OperationalError: somebody held one of the files for too long.
+    Raises sqlite3.OperationalError: somebody held one of the files for too long.
     """
     # MUST be read before the copy: a change during it then shows as missing.
     applied = _modified(source)

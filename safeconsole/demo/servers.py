@@ -1,7 +1,7 @@
-"""Start a real cluster on this computer: one primary, replicas that really replicate, the shop.
+"""Starts a real cluster on this computer: one primary, replicas with real replication, and the shop.
 
-Everything is private to one directory and to 127.0.0.1, is started without root, and
-ends with the process that started it. Its durability is off: for throw-away data only.
+Everything is private to one directory and to 127.0.0.1, runs without root, and ends with the process that started it.
+Durability is off: for throw-away data only.
 """
 
 from __future__ import annotations
@@ -32,18 +32,16 @@ _POLL_SECONDS = 0.05
 def start_cluster(
     flavour: Flavour, directory: Path, *, replicas: int = 2, options: tuple[str, ...] = (), release: str = ""
 ) -> RunningCluster:
-    """Start a cluster with the shop on it, and return when every replica has all of it.
+    """Start a cluster with the shop, and return when every replica has all of it.
 
     Args:
-        directory: made when missing; gets everything the servers write.
-        replicas: how many, >= 0.
+        directory: created when missing; gets everything the servers write.
         options: of every daemon, after the demo's own, so that they win.
-        release: of the server, as `provide_server` takes it.
 
     Raises:
         ServersUnavailableError: this machine has no such server and cannot fetch one.
-        ServerStartError: a server did not come up.
-        NotCaughtUpError: replication did not get going.
+        ServerStartError: a server did not start.
+        NotCaughtUpError: replication did not start.
     """
     binaries = provide_server(flavour, release)
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -80,8 +78,6 @@ def start_cluster(
 
 
 class _Starts(msgspec.Struct, frozen=True, kw_only=True):
-    """Starts the nodes of one cluster; `start` may be called from several threads."""
-
     binaries: ServerBinaries
     directory: Path
     sockets: Path
@@ -90,7 +86,7 @@ class _Starts(msgspec.Struct, frozen=True, kw_only=True):
     options: tuple[str, ...]
 
     def start(self, numbered: tuple[int, str]) -> RunningNode:
-        """Start one node: (server id, name)."""
+        """Start one node by (server id, name); may be called from several threads."""
         server_id, name = numbered
         home = self.directory / name
         home.mkdir(mode=0o700)
@@ -150,7 +146,7 @@ def _fill(cluster: RunningCluster) -> None:
 
 
 def _is_up(process: subprocess.Popen[bytes], place: daemon.DaemonPlace) -> bool:
-    """Wait until a daemon answers; False when it has ended or time ran out."""
+    """Wait until a daemon answers; False when it has ended, or after the timeout."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError, pymysql.MySQLError):

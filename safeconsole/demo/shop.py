@@ -1,8 +1,7 @@
-"""The shop: the small production database every demo and server test is about.
+"""The shop: the small production database of every demo and server test.
 
-The same tables and rows for SQLite and for the MySQL family, computed from row
-numbers alone, so that every run and every engine sees the same data. Beside the
-four live tables stand what three schema-migration tools leave behind: gh-ost's
+The same tables and rows for SQLite and for the MySQL family, computed from row numbers alone, so that every run and
+every engine has the same data. Beside the four live tables stand leftovers of three schema-migration tools: gh-ost's
 `_gho`, `_ghc`, `_del`; LHM's `lhma_`, `lhmn_`; pt-online-schema-change's `_old`, `_new`.
 """
 
@@ -51,8 +50,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         columns: (name, type) after the integer primary key `id`.
-        indexed: columns with an index of their own: the ones that point elsewhere.
-            There are no foreign key constraints, as is usual where tables are
+        indexed: columns with an index: the references. There are no foreign key constraints, as is usual where tables
+            are
             migrated online: the migration tools cannot carry them over.
     """
 
@@ -103,7 +102,7 @@ TABLES: Final = (*LIVE_TABLES, *LEFTOVER_TABLES)
 
 
 def create_statements(dialect: Dialect) -> tuple[str, ...]:
-    """Return the statements that create every table, in order, each one complete."""
+    """Return the statements that create every table, in order."""
     key = "INTEGER PRIMARY KEY" if dialect == "sqlite" else "INTEGER PRIMARY KEY AUTO_INCREMENT"
     statements: list[str] = []
     for table in TABLES:
@@ -123,19 +122,15 @@ def insert_statement(table: Table, dialect: Dialect) -> str:
 
 
 def rows(table: str) -> Iterator[Row]:
-    """Yield every row of the table with that name, in key order.
+    """Yield the rows of a table in key order, as tuples; times as "YYYY-MM-DD hh:mm:ss", money as text.
 
-    Yields:
-        One tuple a row, in column order; times as "YYYY-MM-DD hh:mm:ss", money as text.
-
-    Raises:
-        KeyError: the shop has no such table.
+    Raises KeyError: the shop has no such table.
     """
     return _ROWS[table]()
 
 
 def _spread(number: int, *, salt: int, below: int) -> int:
-    """Return a number in [0, below) that looks unrelated to `number` but is always the same."""
+    """Return a pseudo-random number in [0, below), always the same for the same arguments."""
     mixed = (number * 2_654_435_761 + salt * 40_503) & 0xFFFFFFFF
     return ((mixed ^ (mixed >> 15)) * 2_246_822_519 & 0xFFFFFFFF) % below
 

@@ -1,4 +1,4 @@
-"""A cluster put up with a configuration that points at it, and taken down without a trace."""
+"""A temporary cluster with a configuration that points at it."""
 
 from __future__ import annotations
 
@@ -20,23 +20,17 @@ ENGINES: tuple[Engine, ...] = ("embedded", "mariadb", "mysql")
 
 
 class Staged(msgspec.Struct, frozen=True, kw_only=True):
-    """A cluster that is up.
-
-    Attributes:
-        config: the configuration's path.
-    """
-
     config: Path
     nodes: tuple[str, ...]
 
 
 @contextmanager
 def staged(engine: Engine, release: str = "") -> Iterator[Staged]:
-    """Put up a cluster of one primary and two replicas with the shop in it, in a directory of its own.
+    """Start a temporary cluster of one primary and two replicas with the shop.
 
     Raises:
-        ServersUnavailableError: the engine's server cannot be had on this machine.
-        ServerStartError: a server did not come up.
+        ServersUnavailableError: the engine's server is not available on this machine.
+        ServerStartError: a server did not start.
     """
     directory = Path(tempfile.mkdtemp(prefix="safeconsole-demo-"))
     try:
@@ -72,8 +66,7 @@ def configured(
     passwords: Mapping[str, str] = MappingProxyType({}),
     demo: Path | None = None,
 ) -> Staged:
-    """
-    Write a configuration for a demo's cluster; passwords go to files that only their owner reads.
+    """Write a configuration for a demo's cluster; passwords go to private files.
 
     Args:
         directory: gets the configuration, the secrets and the journal.

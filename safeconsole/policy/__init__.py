@@ -1,1 +1,1 @@
-"""May this run? Facts, rules, limits, decision. Pure."""
+"""Whether a statement may run: facts, rules, limits, decision. Pure."""

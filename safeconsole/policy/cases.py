@@ -1,6 +1,6 @@
-"""Policies held to examples: a statement, where it goes, and the verdict it must get.
+"""Policy cases: a statement, where it goes, and the expected verdict.
 
-A rule without an example is a rule that nobody has seen fire; `lint` says which those are.
+A rule without a case has never been seen to match; `lint` lists those.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ FactValue = bool | int | float | str | list[str]
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One example.
+    """One case.
 
     Attributes:
-        sql: the statement; "" when the facts alone say everything.
-        rule: id of the rule that it is an example of, which must be among those that match; "" for none in particular.
+        sql: the statement; "" when the facts alone suffice.
+        rule: id of a rule that must be among those that match; "" for any.
         to: where the person sends it, "" leaves that to the statement.
-        engines: the family members it is judged for.
+        engines: flavours that it is judged for.
         facts: facts that differ from those of an offline `check`.
-        heavy: whether it needs a slot; None asks nothing about that.
+        heavy: whether it needs a slot; None checks nothing.
         limits: ceilings by name that it must run under; those not named may be anything.
-        sensors: exactly what must be readable while it runs; None asks nothing about that.
+        sensors: exactly what must be readable while it runs; None checks nothing.
     """
 
     verdict: Literal["allow", "confirm", "elevate", "deny"]
@@ -62,11 +62,7 @@ class CasesDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class Failure(msgspec.Struct, frozen=True, kw_only=True):
-    """An example that a policy does not meet.
-
-    Attributes:
-        what: expected and found, one line.
-    """
+    """A case that a policy does not meet, with expected and found in one line."""
 
     case: Case
     engine: Flavour
@@ -74,11 +70,7 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def cases_from_document(document: object, *, source: str) -> tuple[Case, ...]:
-    """Return the examples that a document holds.
-
-    Raises:
-        PolicyInvalidError: it is not one; the message names the file and the place.
-    """
+    """Return the cases in a document. Raises PolicyInvalidError: the message names the file and the place."""
     try:
         cases = msgspec.convert(document, CasesDocument, strict=True).cases
     except msgspec.ValidationError as error:
@@ -94,7 +86,7 @@ def cases_from_document(document: object, *, source: str) -> tuple[Case, ...]:
 
 
 def failures(policy: Policy, cases: tuple[Case, ...], analyse: Analyse) -> Iterator[Failure]:
-    """Yield every example that the policy does not meet, in order."""
+    """Yield every case that the policy does not meet, in order."""
     for case in cases:
         for engine in case.engines:
             what = _failure(policy, case, engine, analyse)
@@ -103,7 +95,7 @@ def failures(policy: Policy, cases: tuple[Case, ...], analyse: Analyse) -> Itera
 
 
 def lint(policy: Policy, cases: tuple[Case, ...]) -> tuple[str, ...]:
-    """Return what is wrong with a policy that can be read, one line each, with the rule's line in its file."""
+    """Return the faults of a valid policy, one line each, with the rule's line in its file."""
     if not policy.rules:
         return (f"{policy.source}: it has no rule, so it denies everything",)
     found = [f"{policy.source}:{rule.line}: rule {rule.id}: {what}" for rule, what in _complaints(policy, cases)]
@@ -138,7 +130,7 @@ def _complaints(policy: Policy, cases: tuple[Case, ...]) -> Iterator[tuple[Rule,
 
 
 def _shadow(rule: Rule, rules: tuple[Rule, ...], position: int) -> Rule | None:
-    """Return another rule that makes this one idle; of two equal ones, the later is idle."""
+    """Return another rule that makes this one ineffective; of two equal ones, the later is."""
     for other_position, other in enumerate(rules):
         same = other is not rule and " ".join(other.when.split()) == " ".join(rule.when.split())
         if not same or rule.limits or rule.sensors or rule.then is None or other.then is None:

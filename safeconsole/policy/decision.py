@@ -1,8 +1,7 @@
-"""May this run? The one answer, from facts alone.
+"""Whether a statement may run, decided from facts alone.
 
-The order: policy rules judge the facts (`policy.judge`); the strictest verdict and the tightest
-limits win; what a rule could not judge is denied. A `Permit` is made here and nowhere else, and
-only from a decision whose demands are met.
+The rules judge the facts (`policy.judge`); the strictest verdict and the tightest limits win; what a rule could not
+judge is denied. A `Permit` is made here alone, and only from a decision whose demands are met.
 """
 
 from __future__ import annotations
@@ -24,11 +23,11 @@ from safeconsole.sqltext.statement import Estimate, Hazard, Statement
 from safeconsole.sqltext.vocabulary import Account, NodeName, Route, Verdict
 
 CAPACITY_COMMAND = "safeconsole capacity"
-"""The command that hazards and rules point to for sizes; CLUSTER may follow it."""
+"""The command that hazards and rules recommend for sizes; CLUSTER may follow it."""
 
 
 ITS_OWN_TEXT = "statement"
-"""Who set a ceiling, where it was the statement itself."""
+"""The source of a ceiling that the statement itself set."""
 
 Facts = Mapping[str, object]
 
@@ -42,7 +41,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         sensors: what must be readable while it runs, over all rules.
         limit_sources: for each ceiling that is not the default, "name: rule id".
         message: one line for the person, from the strictest rule.
-        instead: the safer way, from the strictest rule or the first hazard, or "".
+        instead: a safer way, from the strictest rule or the first hazard, or "".
         policy: "name@first 12 digits of the hash".
         observed: the policy only observes; the verdict is what would have happened.
     """
@@ -59,19 +58,19 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Permit(msgspec.Struct, frozen=True, kw_only=True):
-    """The only thing a connection will send; made by `permit_from_decision` alone.
+    """The only thing that a connection sends; made by `permit_from_decision` alone.
 
     Attributes:
         statement: what will be sent, exactly its `text`.
-        identity: which instance; the connection compares it before sending.
-        route: the role the instance must still hold.
-        account: which account's connection may send it.
+        identity: the instance; the connection compares it before sending.
+        route: the role the instance must still have.
+        account: the account that may send it.
         sensors: what must be readable before it is sent, and while it runs.
         read_only: whether it runs inside a read-only transaction.
         rules: ids of the rules behind it.
         elevation: id of the grant behind it, or "".
         within: whether it belongs to a transaction that the person has open on that connection.
-        idle_seconds: how long the transaction that it opens may stand idle, 0 when it opens none.
+        idle_seconds: how long the transaction that it opens may be idle, 0 when it opens none.
     """
 
     statement: Statement
@@ -103,7 +102,7 @@ class Considered(msgspec.Struct, frozen=True, kw_only=True):
         node: the chosen node, or None when none was asked or none is fit.
         identity: the chosen instance, or None.
         evidence: readings and facts for the person, one line each.
-        facts: what the policy's rules were judged on, by the names of `facts.FACTS`.
+        facts: the facts that the policy's rules were judged on, by the names of `facts.FACTS`.
         notes: what the person is told beside the result, such as that it may be stale.
     """
 
@@ -130,18 +129,18 @@ def permit_from_decision(
     within: bool = False,
     idle_seconds: float = 0.0,
 ) -> Permit:
-    """Return the permit for a considered statement, or say why there is none.
+    """Return the permit for a considered statement, or raise the reason why there is none.
 
     Args:
         grant: the elevation in force, if any.
-        confirmed: whether the person answered the question for exactly this statement with yes.
+        confirmed: whether the person confirmed exactly this statement.
         now_seconds: monotonic clock reading.
         within, idle_seconds: see `Permit`.
 
     Raises:
         DeniedError: the verdict is deny.
         NoFitNodeError: no node was chosen.
-        RefusedError: it needs an elevation or a confirmation that is not there.
+        RefusedError: it needs an elevation or a confirmation that is missing.
     """
     decision, statement = considered.decision, considered.statement
     verdict = Verdict.ALLOW if decision.observed else decision.verdict
@@ -170,7 +169,7 @@ def permit_from_decision(
 
 
 def _destination(considered: Considered, verdict: Verdict) -> tuple[NodeName, Identity]:
-    """Return where a statement may go. Raises DeniedError, NoFitNodeError: nowhere, whoever agrees."""
+    """Return where a statement may go. Raises DeniedError, NoFitNodeError: nowhere, with any elevation."""
     decision = considered.decision
     if verdict is Verdict.DENY:
         raise DeniedError(decision.message, evidence=considered.evidence, instead=decision.instead)
@@ -184,10 +183,10 @@ def _destination(considered: Considered, verdict: Verdict) -> tuple[NodeName, Id
 
 
 def addressed(decision: Decision, cluster: str, hazards: Iterable[Hazard] = ()) -> Decision:
-    """Return the decision with the command for safe sizes spelt out for its cluster, ready to be copied.
+    """Return the decision with its command for safe sizes completed for its cluster, ready to be copied.
 
     Args:
-        hazards: the statement's own; when all of them are about one schema, the command is.
+        hazards: the statement's own; if all concern one schema, the command does too.
     """
     if not cluster or CAPACITY_COMMAND not in decision.instead:
         return decision
@@ -203,13 +202,13 @@ def addressed(decision: Decision, cluster: str, hazards: Iterable[Hazard] = ()) 
 def judged_as_asked(
     statement: Statement, judge: Callable[[Statement], tuple[Facts, Decision]]
 ) -> tuple[Statement, Facts, Decision]:
-    """Judge a statement whose own text may set ceilings: at or under what is in force they hold, more is a danger.
+    """Judge a statement whose own text may set ceilings: tighter ones are in force, looser ones are a hazard.
 
     Args:
         judge: by the policy, with the facts that it judges on.
 
     Returns:
-        The statement, with that danger where it asks for more; its facts; and the decision under its own ceilings.
+        The statement, with that hazard if any; its facts; and the decision under its own ceilings.
     """
     facts, decision = judge(statement)
     excess = [ask for ask in statement.asks if ask.value > getattr(decision.limits, ask.limit)]
@@ -235,7 +234,7 @@ def with_disagreement(decision: Decision, estimate: Estimate, route: Route) -> D
     """Return the decision with the server's contradiction counted: what it calls no read needs an elevation.
 
     Args:
-        route: where it would go; what changes things never runs on a replica, whoever elevates.
+        route: where it would go; a change never runs on a replica, with any elevation.
     """
     verdict = Verdict.ELEVATE if route is Route.PRIMARY else Verdict.DENY
     if not estimate.disagrees or decision.verdict >= verdict:
@@ -250,22 +249,17 @@ def with_disagreement(decision: Decision, estimate: Estimate, route: Route) -> D
     )
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# How a person goes beyond the policy: one table of states, one value that proves it.
-#
 # A grant exists only in state GRANTED, is bound to one cluster, and for the scope STATEMENT also to one exact text
 # and one server identity, for one attempt. Every way out of GRANTED is final.
 
 
 class Scope(StrEnum):
-    """What a grant covers."""
-
     STATEMENT = "statement"
     BREAK_GLASS = "break-glass"
 
 
 class ElevationState(StrEnum):
-    """Where one request for elevation stands."""
+    """The state of one request for elevation."""
 
     ASKED = "asked"
     GRANTED = "granted"
@@ -284,18 +278,18 @@ def exact_of(text: str) -> str:
 
 
 class ElevationRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a person asks for.
+    """A person's request for an elevation.
 
     Attributes:
         scope: one statement, or a window.
-        reason: why, in the person's words, not blank.
+        reason: in the person's words, not blank.
         ticket: reference of the incident or change, or "".
         digest: the statement's digest for scope STATEMENT, else ""; statements that differ in literals share it.
         exact: `exact_of` its text for scope STATEMENT, else "".
         statement: its number in the session for scope STATEMENT, else -1.
-        schema: the schema that the session is in for scope STATEMENT, else "".
+        schema: the session's schema for scope STATEMENT, else "".
         server: the identity of the instance for scope STATEMENT, else "".
-        window_seconds: how long it holds, > 0.
+        window_seconds: duration, > 0.
         evidence: for a window, the nodes as they were measured for the question, one line each.
 
     Raises:
@@ -327,8 +321,8 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """An elevation in force.
 
     Attributes:
-        granted_seconds: monotonic reading at which it began.
-        ends_seconds: monotonic reading after which it holds no more.
+        granted_seconds: monotonic reading at its begin.
+        ends_seconds: monotonic reading at its end.
         state: GRANTED, or how it ended.
     """
 

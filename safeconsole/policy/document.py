@@ -1,4 +1,4 @@
-"""How a policy's document is read: strictly, with file, line and rule in every complaint."""
+"""Strict reading of a policy's document; every error names file, line and rule."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class _PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class _DocumentPlace(msgspec.Struct, frozen=True, kw_only=True):
-    """Where things stand in a document: its file, and lines by path ("rules[2].when")."""
+    """The position in a document: its file, and lines by path ("rules[2].when")."""
 
     source: str
     lines: Mapping[str, int]
@@ -84,7 +84,7 @@ def policy_from_document(
 
     Args:
         name: as the configuration calls it.
-        document: what the file holds: mappings, sequences and scalars.
+        document: mappings, sequences and scalars.
         source: the file, for messages.
         text_hash: hexadecimal SHA-256 of the file's bytes.
         lines: line numbers from 1 by path ("mode", "rules[2].when"), for messages.
@@ -249,7 +249,7 @@ def _structural(place: _DocumentPlace, document: object, error: str) -> str:
 
 
 def _id_at(document: object, path: str) -> str:
-    """Return the id of the rule that a path leads through, or ""."""
+    """Return the id of the rule that a path is in, or ""."""
     found = re.match(r"rules\[(\d+)\]", path)
     rules = document.get("rules") if isinstance(document, dict) else None
     if not found or not isinstance(rules, list) or int(found[1]) >= len(rules):

@@ -1,4 +1,4 @@
-"""Why a statement was decided as it was, and how a limit is loosened. Pure."""
+"""Explains a decision: matched rules, their facts, the source of each limit, and how a limit is raised. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from safeconsole.policy.limits import FLOORS, LIMIT_NAMES
 from safeconsole.policy.policy import Policy
 from safeconsole.policy.rules import Rule, facts_named
 
-# --------------------------------------------------------------------------------------------------------------------
-# Why a statement was decided as it was: the rules that matched, the facts they name, each limit and who set it.
-
 
 def limit_origins(decision: Decision, policy: Policy) -> dict[str, str]:
-    """Return who set each limit that the statement runs under, by the limit's name.
+    """Return the source of each limit that the statement runs under, by the limit's name.
 
     Returns:
         "rule ID", "its own text", "this session" for what a flag or a command asked for, "the configuration",
@@ -69,7 +66,7 @@ def explanation_of(considered: Considered, policy: Policy) -> tuple[str, ...]:
 
 
 def _limit_lines(decision: Decision, policy: Policy) -> Iterator[str]:
-    """Yield one line for each that set limits; what is built in comes last."""
+    """Yield one line for each source of limits; what is built in comes last."""
     origins = limit_origins(decision, policy)
     for origin in sorted(dict.fromkeys(origins.values()), key="built in".__eq__):
         set_by = (name for name in LIMIT_NAMES if origins[name] == origin)
@@ -84,17 +81,13 @@ def _shown(value: object) -> str:
     return f"'{value}'" if isinstance(value, str) else str(value)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# What a person whom a ceiling stopped can do about the ceiling, in the words of the face they use.
-
-
 _FLAGS = {"run_seconds": "--timeout S", "fetched_rows": "--max-rows N", "fetched_bytes": "--max-bytes N"}
 LEVERS: Mapping[str, Mapping[str, str]] = {
     "sql": {"run_seconds": "\\timeout S", "fetched_rows": "\\rows N", "fetched_bytes": "\\bytes N"},
     "one-shot": _FLAGS,
     "python": {name: f"{flag} when you open it" for name, flag in _FLAGS.items()},
 }
-"""How each face loosens a ceiling; what is not here cannot be loosened there."""
+"""How each face raises a ceiling; what is not here cannot be raised there."""
 
 
 def say_how_to_loosen(failure: SafeConsoleError, decision: Decision, policy: Policy, *, face: str) -> None:

@@ -1,7 +1,7 @@
-"""The facts that policy rules are judged on: declared once, built once.
+"""The facts that policy rules are judged on.
 
-Every fact has one type and one meaning, and a value of its own for "unknown", so that a rule can
-always be judged. `docs/policy.md` prints this table; a test holds the page to it.
+Every fact has one type, one meaning, and a value for "unknown", so that a rule can always be judged. `docs/policy.md`
+prints this table; a test compares the page with it.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """One fact that a rule may name.
 
     Attributes:
-        meaning: what it says, with unit and the value for unknown; one line.
-        words: the only values it takes, or empty when it is free.
-        source: where it is known from, how old it can be, and which way it can be wrong; one line.
+        meaning: with unit and the value for unknown; one line.
+        words: its possible values, or empty when they are free.
+        source: where it comes from, its greatest age, and in which direction it can be wrong; one line.
     """
 
     name: str
@@ -267,15 +267,15 @@ FACTS: dict[str, Fact] = {
     name: Fact(name=name, type=type_, meaning=meaning, words=words, source=source)
     for name, type_, meaning, words, source in _DECLARED
 }
-"""Every fact that a rule may name, in the order of the documentation."""
+"""Every fact, in the order of the documentation."""
 
 
 COUNTED = ("session.statements", "session.statements_a_minute", "session.room_seconds")
-"""Facts that are different for each statement of a session, whatever it says."""
+"""Facts that differ for each statement of a session, whatever it says."""
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
-    """Who asks, from where, about which cluster.
+    """The session's part of the facts.
 
     Attributes:
         person, groups, agent: see `person.*` in `FACTS`.
@@ -303,16 +303,12 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
 def facts_of(
     statement: Statement, *, route: Route, reading: Reading | None, estimate: Estimate, circumstances: Circumstances
 ) -> dict[str, object]:
-    """Return every fact of `FACTS` for one statement.
+    """Return every fact of `FACTS` for one statement, each of its type and representable in JSON.
 
     Args:
         route: where the statement belongs; it stands for the role when there is no reading.
         reading: the chosen node, or None when no cluster is asked.
         estimate: the server's opinion; `Estimate()` when none was asked.
-        circumstances: who asks, from where, about which cluster.
-
-    Returns:
-        One value a fact, of the fact's type; JSON can hold all of them.
     """
     return {
         **statement_facts(statement, estimate),
@@ -323,7 +319,7 @@ def facts_of(
 
 
 def statement_facts(statement: Statement, estimate: Estimate) -> dict[str, object]:
-    """Return the facts that are a statement's own; see `facts_of`."""
+    """Return the facts that depend on the statement alone; see `facts_of`."""
     hazards = (*statement.hazards, *estimate.hazards)
     dangers = tuple(hazard for hazard in hazards if hazard.cost is not CostClass.LOOKUP)
     return {

@@ -1,4 +1,4 @@
-"""Ceilings for one statement: who sets them, how they combine, which the server holds itself. Pure."""
+"""Ceilings for one statement: how they combine, and which of them the server itself enforces. Pure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from msgspec.structs import fields, replace
 
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import SMALLEST, Effect, Flavour
-
-# --------------------------------------------------------------------------------------------------------------------
-# Ceilings for one statement, and how two sets of them combine: the tightest wins.
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +21,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
         changed_rows: rows the server may report as changed, >= 0.
         session_memory_bytes: memory the session may hold on the server, > 0.
         grown_memory_bytes: growth of the instance's memory since the send, > 0.
-        free_memory_bytes: floor of the node's free memory, >= 0; 0 asks nothing.
+        free_memory_bytes: floor of the node's free memory, >= 0; 0 checks nothing.
         opened_tables: tables that may be opened on the instance since the send, > 0.
 
     Raises:
@@ -53,20 +50,16 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 LIMIT_NAMES: tuple[str, ...] = tuple(field.name for field in fields(Limits))
-"""Every ceiling a policy, a flag or a console command may name."""
+"""Every ceiling that a policy, a flag or a console command may name."""
 
 FLOORS = frozenset({"free_memory_bytes"})
-"""Ceilings that are floors: the larger one is the tighter one."""
+"""Ceilings that are floors: the larger one is tighter."""
 
 
 def tighten(limits: Limits, tighter: dict[str, float]) -> Limits:
     """Return the limits with each named ceiling lowered where the other is lower.
 
-    Args:
-        tighter: ceilings by name; a looser one changes nothing.
-
-    Raises:
-        ValueError: an unknown name, or a value outside its range.
+    Raises ValueError: an unknown name, or a value outside its range.
     """
     unknown = set(tighter) - set(LIMIT_NAMES)
     if unknown:
@@ -79,9 +72,6 @@ def tighten(limits: Limits, tighter: dict[str, float]) -> Limits:
     return replace(limits, **changes)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Which statements the server's own time limit ends, and for which the console's watchdog is the only one.
-#
 # Source: MySQL 9.7 and MariaDB 10.11, measured (docs/limits.md, "What a server's own cap does not stop"); Aurora
 # MySQL by its kinship with MySQL.
 
@@ -93,7 +83,7 @@ _UNCAPPED_BY_MARIADB = frozenset({"call", "begin", "if", "while", "for", "loop",
 
 
 def is_capped(statement: Statement, flavour: Flavour) -> bool:
-    """Whether the server ends a statement at its time limit by itself, the console alive or not."""
+    """Whether the server itself ends a statement at its time limit, even without the console."""
     verb = statement.kind.split(" ", 1)[0]
     match flavour:
         case Flavour.MYSQL | Flavour.AURORA_MYSQL:

@@ -1,4 +1,8 @@
-"""What a policy is: its rules, limits and settings. Pure."""
+"""A policy: its rules, limits and settings, and how it judges one statement's facts. Pure.
+
+Rules only tighten: the strictest verdict and the tightest limits win, so their order is irrelevant. What no rule allows
+is denied; so is everything when a rule cannot be judged.
+"""
 
 from __future__ import annotations
 
@@ -20,23 +24,20 @@ from safeconsole.sqltext.clauses import PREFIX
 from safeconsole.sqltext.literal_rules import LiteralRules
 from safeconsole.sqltext.vocabulary import Effect, Verdict
 
-# --------------------------------------------------------------------------------------------------------------------
-# Slots: how many heavy statements run on one node at a time, across all consoles.
-#
 # What is heavy is a condition of the policy, over the same facts as its rules. A slot is one of the server's own
 # named locks, so that consoles that know nothing of each other count together.
 
 
 MOST_SLOTS = 64
-"""The most that a policy may give one node: all are asked for in one question."""
+"""The most slots of one node: all are asked for in one question."""
 
 
 class Slots(msgspec.Struct, frozen=True, kw_only=True):
-    """How a policy counts heavy statements.
+    """Slots for heavy statements on one node, shared by all consoles as named locks of the server.
 
     Attributes:
-        at_once: how many may run on a node at a time, 0 to `MOST_SLOTS`; 0 counts nothing.
-        wait_seconds: how long one waits for a slot at most, >= 0.
+        at_once: number of slots per node, 0 to `MOST_SLOTS`; 0 counts nothing.
+        wait_seconds: longest wait for a slot, >= 0.
         heavy: the condition's text, "" when nothing is counted.
         condition: the same, compiled by `rules.compile_condition`.
     """
@@ -48,7 +49,7 @@ class Slots(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The named locks that are the slots of one node, the first tried first."""
+        """The named locks that are the slots of one node, in order of trying."""
         return tuple(f"{PREFIX}heavy.{number}" for number in range(1, self.at_once + 1))
 
 
@@ -60,22 +61,18 @@ def is_heavy(slots: Slots, facts: Mapping[str, object]) -> bool:
     return outcome is not Match.NO
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# What a policy says of what code in the Python console does beside the gate.
-
-
 class Fencing(StrEnum):
     REFUSE = "refuse"
     RECORD = "record"
 
 
 class FenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What each fence does; refusing is recorded too.
+    """What each fence of the Python console does; a refusal is recorded too.
 
     Attributes:
-        sockets: connections to the cluster's nodes that are not the engine's.
+        sockets: connections to the cluster's nodes outside of the engine.
         programs: other programs, and copies of this process.
-        memory: ctypes in code of the person's own.
+        memory: ctypes in the person's own code.
     """
 
     sockets: Fencing = Fencing.REFUSE
@@ -83,49 +80,43 @@ class FenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     memory: Fencing = Fencing.REFUSE
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# A transaction over several statements: what belongs to it, how it goes on, and how it ends.
-#
 # It lives on one connection: one of reads on a replica, one of changes on the primary, as the elevated account.
 # Nothing else may look as if it were part of it, nothing in it may commit it unasked, and whatever ends it other than
 # the person's own COMMIT undoes it.
 
 
 LONGEST_IDLE_SECONDS = 300.0
-"""What the servers' own guard holds an idle transaction to, docs/limits.md."""
+"""Longest idle time that the servers' own guard enforces, docs/limits.md."""
 
 
 class TransactionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How long a transaction may stand idle before it is rolled back.
+    """How long a transaction may be idle before it is rolled back.
 
     Attributes:
-        read_idle_seconds: one of reads, over 0 and at most 300.
-        write_idle_seconds: one of changes, which holds locks, over 0 and at most 300.
+        read_idle_seconds: for one of reads, over 0 and at most 300.
+        write_idle_seconds: for one of changes, which holds locks, over 0 and at most 300.
     """
 
     read_idle_seconds: float = 300.0
     write_idle_seconds: float = 60.0
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# What a policy is, and how it judges one statement's facts.
-#
 # Rules only tighten: the strictest verdict and the tightest limits win, so their order means nothing. What no rule
 # allows is denied; so is everything when a rule cannot be judged.
 
 
 class ElevationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """How a person may go beyond the policy.
+    """How a person may exceed the policy.
 
     Attributes:
-        window_seconds: how long a break-glass window holds unless the person asks for less, > 0.
+        window_seconds: default duration of a break-glass window, > 0.
         max_window_seconds: the longest window, >= `window_seconds`.
         ticket_required: whether a reason alone is not enough.
         two_persons: effects that a second person must approve.
-        approval_may_be_skipped: whether an emergency may go without the second person, loudly.
-        notice_required: whether an elevation waits until its notice was handed over.
+        approval_may_be_skipped: whether the second person may be skipped in an emergency, with notices.
+        notice_required: whether an elevation waits until its notice was delivered.
         agents_may_elevate: by environment, kinds of program ("no-terminal", "gitlab-ci") that may elevate with a
-            reason, a ticket and the cluster's name given for them; the request of any other waits for a person.
+            reason, a ticket and the cluster's name given for them; any other needs an approval.
     """
 
     window_seconds: float = 900.0
@@ -137,12 +128,12 @@ class ElevationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     agents_may_elevate: dict[str, tuple[str, ...]] = {}
 
     def waits_for_a_person(self, agent: str, environment: str) -> bool:
-        """Return whether somebody else has to approve what an agent asks for; "" is a person."""
+        """Return whether an agent's request needs a person's approval; "" is a person."""
         return bool(agent) and agent not in self.agents_may_elevate.get(environment, ())
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """What is allowed, where, and within which limits.
+    """A policy.
 
     Attributes:
         name: as the configuration calls it.
@@ -150,17 +141,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         hash: hexadecimal SHA-256 of that file's bytes.
         observe: it records what it would have said and stops nothing that the account may do.
         rules: in the order of the file.
-        gates: what a node must offer before a statement is sent to it.
+        gates: the bounds of a fit node.
         limits: ceilings that hold where no rule tightens them.
         own_limits: names of those that its file sets; the others are built in.
-        configured: names of those that the configuration holds tighter than the file does, or their ceilings.
-        ceilings: how far a person may loosen them.
+        configured: names of those that the configuration tightens, or whose ceilings it does.
+        ceilings: how far a person may raise them.
         sensors: what must be readable while any statement runs.
-        elevation: how a person may go beyond it.
         literals: what the journal keeps of statements' literals.
-        slots: how many heavy statements a node runs at a time.
-        transactions: how long one may stand idle.
-        fences: what code in the Python console may do beside the gate.
     """
 
     name: str
@@ -190,19 +177,16 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def label(self) -> str:
-        """Name and the first twelve digits of the hash, as decisions and records carry it."""
+        """Name and the first twelve digits of the hash, as in decisions and records."""
         return f"{self.name}@{self.hash[:12]}"
 
 
 def judge(policy: Policy, facts: Mapping[str, object], *, limits: Limits | None = None) -> Decision:
-    """Return whether a statement may run, and within which limits.
+    """Return the decision. Nothing matched, no rules, a rule that fails: DENY, and the message says so.
 
     Args:
         facts: one value for every name in `facts.FACTS`, from `facts_of`.
         limits: the session's own, from `session_limits`; the policy's when None.
-
-    Returns:
-        The decision. Nothing matched, no rules, a rule that fails: DENY, and the message says so.
     """
     matched: list[Rule] = []
     failed: list[tuple[Rule, str]] = []
@@ -297,13 +281,9 @@ def _each_once(names: Iterable[SensorName]) -> tuple[SensorName, ...]:
 
 
 def capped(policy: Policy, caps: Mapping[str, float]) -> Policy:
-    """Return a policy that lets no limit be looser than the configuration does, whoever asks.
+    """Return a policy whose limits and ceilings are no looser than the configuration's.
 
-    Args:
-        caps: ceilings by name; one that is looser than the policy's changes nothing.
-
-    Raises:
-        ValueError: an unknown name, or a value outside its range.
+    Raises ValueError: an unknown name, or a value outside its range.
     """
     tighter = dict(caps)
     limits, ceilings = tighten(policy.limits, tighter), tighten(policy.ceilings, tighter)
@@ -323,7 +303,7 @@ def session_limits(policy: Policy, asked: Mapping[str, float]) -> Limits:
         asked: ceilings by name; tighter ones always, looser ones up to the policy's ceilings.
 
     Raises:
-        ConfigurationError: an unknown ceiling, a value outside its range, or looser than the policy allows.
+        ConfigurationError: an unknown ceiling, a value outside its range, or above the policy's maximum.
     """
     for name, value in asked.items():
         if name not in LIMIT_NAMES:
@@ -341,11 +321,7 @@ def session_limits(policy: Policy, asked: Mapping[str, float]) -> Limits:
 
 
 def replaced(limits: Limits, values: Mapping[str, float]) -> Limits:
-    """Return the limits with each named ceiling replaced, tighter or looser.
-
-    Raises:
-        ValueError: an unknown name, or a value outside its range.
-    """
+    """Return the limits with the named ceilings replaced. Raises ValueError: an unknown name or invalid value."""
     changes: dict[str, float] = {}
     for name, value in values.items():
         if name not in LIMIT_NAMES:

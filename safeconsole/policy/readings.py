@@ -1,4 +1,4 @@
-"""What was measured of a node, and whether that makes it fit. Pure."""
+"""Measurements of a node, and whether they make it fit. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Flavour, NodeName, Role, Route
 
 COUNTED_TABLES = 5_000
-"""How far the tables of a server are counted; what has one more has "at least" that many, and rules ask for no more."""
+"""How far a server's tables are counted; a larger count is "at least", and rules ask for no more."""
 
 
 class Identity(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,26 +26,25 @@ class Identity(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
-    """One node as it was last measured.
+    """One measurement of a node.
 
     Attributes:
         proof: the facts that prove the role, one line.
-        identity: None when it could not be reached.
-        flavour: None when it could not be reached.
+        identity, flavour: None when it could not be reached.
         lag_seconds: replication lag >= 0, or None when unknown; unknown is not zero.
         replicating: whether every replication thread it should run is running.
         read_only: whether the server itself refuses writes from this account.
-        free_memory_bytes: free memory of the host, or None where no source tells.
+        free_memory_bytes: free memory of the host, or None without a source.
         used_memory_bytes: memory the server says it holds, or None.
-        threads_running: statements at work on it, or None.
-        tables: the least number of tables it has, counted up to `COUNTED_TABLES` + 1, or None where that is not told.
+        threads_running: running statements, or None.
+        tables: the least number of tables, counted up to `COUNTED_TABLES` + 1, or None if unknown.
         history_length: InnoDB purge backlog, or None without the privilege.
         tags: words from the configuration ("console", "failover-target").
-        mark: what the server of a demo says of itself and no other does, or "".
-        found: how it was found, "" for a node that the configuration names.
-        unseen: what it does not let this account see of its replicas, or "".
+        mark: the mark of a demo's server, or "".
+        found: how it was discovered, "" for a configured node.
+        unseen: what this account cannot see of its replicas, or "".
         unreachable: why it could not be measured, or "".
-        measured_seconds: monotonic reading at which it was measured.
+        measured_seconds: monotonic time of the measurement.
     """
 
     node: NodeName
@@ -77,13 +76,13 @@ def is_the_demo(readings: Iterable[Reading], mark: str) -> bool:
 
 
 class Gates(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node must offer before a statement is sent to it.
+    """Bounds that a node's readings must be within before a statement is sent to it.
 
     Attributes:
         lag_seconds: highest lag of a replica, >= 0; an unknown lag is over it.
         threads_running: highest number of running statements, > 0.
-        free_memory_bytes: lowest free memory; 0 asks nothing, otherwise an unknown reading is under it.
-        history_length: longest purge backlog; 0 asks nothing, otherwise an unknown reading is over it.
+        free_memory_bytes: lowest free memory; 0 checks nothing, otherwise an unknown reading is under it.
+        history_length: longest purge backlog; 0 checks nothing, otherwise an unknown reading is over it.
     """
 
     lag_seconds: float = 30.0
@@ -117,7 +116,7 @@ def route_of(statement: Statement, *, to: str = "") -> Route:
 
 
 def unfit_reasons(reading: Reading, gates: Gates) -> tuple[str, ...]:
-    """Return why a node may not be sent a statement now; nothing means fit."""
+    """Return why a node may not be sent a statement now; empty means fit."""
     if reading.unreachable:
         return (f"unreachable: {reading.unreachable}",)
     return (*stale_reasons(reading, gates), *_strained_reasons(reading, gates))
@@ -139,7 +138,7 @@ def _strained_reasons(reading: Reading, gates: Gates) -> tuple[str, ...]:
 
 
 def stale_reasons(reading: Reading, gates: Gates) -> tuple[str, ...]:
-    """Return why what a replica shows may be too old; nothing for a fresh one, and for any other role."""
+    """Return why a replica's data may be too old; empty for a fresh one, and for any other role."""
     if reading.role is not Role.REPLICA or reading.unreachable:
         return ()
     if not reading.replicating:

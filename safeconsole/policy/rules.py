@@ -1,7 +1,7 @@
-"""One policy rule: a condition over facts, type-checked when it is read, and judged without ever raising.
+"""One policy rule: a condition over facts, type-checked when it is read, and judged without raising.
 
-Conditions are CEL (Common Expression Language). Every fact is declared under its dotted name, so a
-misspelt fact or a comparison of two types is an error at load, never a rule that does not fire.
+Conditions are CEL (Common Expression Language). Every fact is declared under its dotted name, so a misspelt fact or a
+comparison of two types is an error at load, never a rule that does not match.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from safeconsole.sqltext.vocabulary import Verdict
 
 
 class Match(Enum):
-    """What a condition came to; FAILED is never a no."""
+    """The result of a condition; FAILED is never a no."""
 
     YES = "yes"
     NO = "no"
@@ -32,14 +32,14 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One rule of a policy.
 
     Attributes:
-        id: its name, kebab-case, unique in the policy.
-        condition: the same, compiled by `compile_condition`.
-        then: its verdict, or None for a rule that only tightens limits or names sensors, and never answers.
+        id: kebab-case, unique in the policy.
+        condition: `when`, compiled by `compile_condition`.
+        then: its verdict, or None for a rule that only tightens limits or names sensors.
         limits: ceilings it tightens, by name.
         sensors: what must be readable while the statement runs.
         message: one line for the person; `{fact}` stands for that fact's value.
-        instead: the safer way, or ""; facts as in `message`.
-        line: where it stands in its file, from 1; 0 when unknown.
+        instead: a safer way, or ""; facts as in `message`.
+        line: its line in the file, from 1; 0 when unknown.
     """
 
     id: str
@@ -54,7 +54,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def says(self) -> str:
-        """Its verdict's word, or what it does where it never answers."""
+        """Its verdict's word, or its effect when it has none."""
         if self.then is not None:
             return self.then.word
         named = (("limits", self.limits), ("sensors", self.sensors))
@@ -85,7 +85,7 @@ def compile_condition(when: str) -> cel.Expression:
 
 
 def offered(facts: Mapping[str, object]) -> cel.Activation:
-    """Return facts as conditions take them; made once for all rules, since it costs more than judging does."""
+    """Return facts in the form that conditions take; made once for all rules, since it costs more than judging."""
     return _environment().Activation(dict(facts))
 
 
@@ -153,7 +153,7 @@ def _guess(word: str, words: tuple[str, ...]) -> str:
 
 
 def _strange_words(when: str) -> tuple[str, str, tuple[str, ...]] | None:
-    """Return a fact, a quoted word and the fact's words, where no fact of the condition can ever be that word."""
+    """Return a fact, a quoted word and the fact's words, where no fact of the condition can be that word."""
     named = [FACTS[name] for name in facts_named(when) if FACTS[name].type in {FactType.STRING, FactType.STRINGS}]
     if not named or not all(fact.words for fact in named) or _PARTIAL.search(when):
         return None

@@ -1,4 +1,7 @@
-"""When a running statement must be ended: states, samples, breaches. Pure."""
+"""When a running statement must be stopped: states, samples, breaches. Pure.
+
+The engine passes readings in and carries out what is returned.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,6 @@ from typing import TypeVar
 import msgspec
 
 from safeconsole.policy.limits import Limits
-
-# --------------------------------------------------------------------------------------------------------------------
-# A state machine is a table: what is not in it cannot happen.
-
 
 StateType = TypeVar("StateType", bound=StrEnum)
 EventType = TypeVar("EventType", bound=StrEnum)
@@ -35,15 +34,10 @@ def followed(
         raise ValueError(f"{what} that is {state} cannot meet {event}") from None
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# When a running statement is stopped, as a table; no thread, no clock, no connection here.
-#
 # The adapter feeds readings in and carries out what comes back.
 
 
 class WatchState(StrEnum):
-    """Where one watched statement stands."""
-
     RUNNING = "running"
     KILLING_QUERY = "killing-query"
     KILLING_CONNECTION = "killing-connection"
@@ -86,14 +80,14 @@ def next_state(state: WatchState, event: WatchEvent) -> WatchState:
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One look at a running statement and the instance it runs on.
+    """One sample of a running statement and its instance.
 
     Attributes:
-        session_memory_bytes: held by the session, or None where no sensor tells.
+        session_memory_bytes: held by the session, or None without a sensor.
         instance_memory_bytes: held by the instance, or None.
         free_memory_bytes: free on the host, or None.
         opened_tables: tables opened on the instance since its start, or None.
-        threads_running: statements at work on the instance, or None.
+        threads_running: running statements on the instance, or None.
         rows: rows that have reached the client so far.
     """
 
@@ -107,7 +101,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SensorName(StrEnum):
-    """What a policy may call indispensable to a statement; each is a field of `Sample`."""
+    """Readings that a policy may require for a statement; each is a field of `Sample`."""
 
     SESSION_MEMORY = "session_memory_bytes"
     INSTANCE_MEMORY = "instance_memory_bytes"
@@ -117,15 +111,15 @@ class SensorName(StrEnum):
 
 
 MISSING_READINGS = 3
-"""Looks in a row without a reading after which a statement that needs it may not go on."""
+"""Consecutive samples without a required reading after which a statement is stopped."""
 
 
 class Breach(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a statement may not go on.
+    """Why a statement is stopped.
 
     Attributes:
         ceiling: the ceiling that was passed, by its name in `Limits`, or `SENSOR_CEILING`.
-        read: what was read; of a sensor that cannot be read, the looks in a row that told nothing.
+        read: the reading; for an unreadable sensor, the number of consecutive samples without one.
         sensor: the sensor that cannot be read, or "".
     """
 
@@ -136,7 +130,7 @@ class Breach(msgspec.Struct, frozen=True, kw_only=True):
 
 
 SENSOR_CEILING = "sensors"
-"""Stands in the place of a ceiling for a sensor that a statement needs and that cannot be read."""
+"""Replaces a ceiling's name for a required sensor that cannot be read."""
 
 
 def unseen(needed: Iterable[SensorName], sample: Sample) -> tuple[SensorName, ...]:
@@ -146,12 +140,12 @@ def unseen(needed: Iterable[SensorName], sample: Sample) -> tuple[SensorName, ..
 def counted_misses(
     misses: Mapping[SensorName, int], needed: Iterable[SensorName], sample: Sample
 ) -> dict[SensorName, int]:
-    """Return how many looks in a row each needed sensor told nothing; one answer starts its count anew."""
+    """Return how many consecutive samples each required sensor was unreadable."""
     return {name: misses.get(name, 0) + 1 for name in unseen(needed, sample)}
 
 
 def breach_of_misses(misses: Mapping[SensorName, int]) -> Breach | None:
-    """Return the sensor that told nothing for too many looks in a row, or None."""
+    """Return the sensor that was unreadable for too long, or None."""
     for name, looks in misses.items():
         if looks >= MISSING_READINGS:
             return Breach(ceiling=SENSOR_CEILING, read=looks, allowed=MISSING_READINGS - 1, sensor=name)
@@ -159,7 +153,7 @@ def breach_of_misses(misses: Mapping[SensorName, int]) -> Breach | None:
 
 
 def breach_words(breach: Breach, *, floors: Iterable[str]) -> str:
-    """Return what passed which ceiling, fell under which floor, or could not be read."""
+    """Describe which ceiling or floor was passed, or which sensor could not be read."""
     if breach.sensor:
         return f"{breach.sensor} cannot be read, {breach.read:g} times running, and the policy needs it"
     side = "under" if breach.ceiling in floors else "over"
@@ -167,7 +161,7 @@ def breach_words(breach: Breach, *, floors: Iterable[str]) -> str:
 
 
 def figure(value: float) -> str:
-    """Return a reading as people write it: whole with separators where it is large."""
+    """Return a reading for people: whole, with separators where it is large."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
 
 

@@ -1,7 +1,4 @@
-"""The nodes of one engine: which are fit, how many connections each has, where the next one goes.
-
-Knows no driver and opens nothing; safe for threads.
-"""
+"""The nodes of one engine: which are fit, how many connections each has, where the next one goes. Thread-safe."""
 
 from __future__ import annotations
 
@@ -20,11 +17,11 @@ _NOT_YET = "not looked at yet"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
-    """What one look at a node found.
+    """The result of one probe of a node.
 
     Attributes:
         trouble: why it cannot be used, or "".
-        denied: whether the trouble is the account's or the schema's, which waiting does not cure.
+        denied: whether account or schema are the cause, which waiting does not cure.
         server: which server answered, or "".
     """
 
@@ -39,10 +36,10 @@ class Node:
     """One address.
 
     Attributes:
-        address: host and port; an empty host is whatever the engine's URL says.
+        address: host and port; an empty host is the one of the engine's URL.
         open: connections to it, those being opened included.
         unfit: why it gets no connection now, or "".
-        finding: what the last look found, None before it.
+        finding: the last probe's result, None before it.
     """
 
     address: tuple[str, int]
@@ -73,11 +70,7 @@ class PooledConnection:
 
 
 def unfit_reason(role: Role, finding: ProbeResult, *, writers: int) -> str:
-    """Return why a node gets no connection, or "".
-
-    Args:
-        writers: how many nodes were found to take writes.
-    """
+    """Return why a node gets no connection, or ""; `writers` is the number of nodes that accept writes."""
     if finding.trouble or role == "any":
         return finding.trouble
     if role == "replica":
@@ -93,7 +86,7 @@ class Board:
     """The nodes, as one engine's connections see them.
 
     Attributes:
-        counts: what happened, by the names of `Counters`.
+        counts: events, by the names of `Counters`.
         troubled_seconds: monotonic reading of the last invalidation.
     """
 
@@ -110,13 +103,12 @@ class Board:
             self.counts[name] += 1
 
     def has_fit(self) -> bool:
-        """Whether a connection can go somewhere now."""
         return bool(self._fit())
 
     def reserve(self, *, until_seconds: float) -> Node | None:
-        """Return the fit node with the fewest connections, this one counted; waits for one until a time is over.
+        """Return the fit node with the fewest connections, counting this one, waiting for one until a deadline.
 
-        Ties are broken by chance, so that many processes together spread evenly too.
+        Ties are broken randomly, so that many processes together spread evenly too.
         """
         with self._changed:
             if not self._fit():
@@ -135,14 +127,14 @@ class Board:
             node.open -= 1
 
     def release(self, link: PooledConnection) -> None:
-        """A connection is closed, or is not the pool's any more; twice does nothing more."""
+        """Uncount a connection that is closed or left the pool; idempotent."""
         with self._changed:
             if link.counted:
                 link.counted = False
                 link.node.open -= 1
 
     def suspect(self, node: Node, why: str) -> None:
-        """Give a node no connection before it was looked at again, and believe nothing that was proven."""
+        """Mark a node unfit until its next probe, and discard what was proven."""
         with self._changed:
             node.unfit = why
             node.finding = None
@@ -155,7 +147,7 @@ class Board:
             self._proven.clear()
 
     def to_look_at(self) -> tuple[Node, ...]:
-        """The nodes that a look may make fit; for a primary all of them, or none once it is known."""
+        """The nodes that a probe may make fit; for a primary all of them, or none once it is known."""
         with self._changed:
             if self.role == "primary":
                 if self._fit():
@@ -166,7 +158,7 @@ class Board:
             return tuple(node for node in self.nodes if node.unfit)
 
     def report(self, node: Node, finding: ProbeResult) -> None:
-        """Take in what a look found; whoever waits for a fit node goes on."""
+        """Store a probe's result, and wake who waits for a fit node."""
         with self._changed:
             node.finding = finding
             findings = [each.finding for each in self.nodes]
@@ -180,18 +172,17 @@ class Board:
             self._changed.notify_all()
 
     def proven(self, server: str, now_seconds: float) -> None:
-        """A server was just asked and is what it must be."""
         self._proven[server] = now_seconds
 
     def needs_proof(self, server: str, now_seconds: float, *, every_seconds: float) -> bool:
-        """Whether to ask a server for its role now; whoever is told yes asks for all."""
+        """Whether to ask a server for its role now; one caller asks for all."""
         if now_seconds - self._proven.get(server, float("-inf")) < every_seconds:
             return False
         self._proven[server] = now_seconds
         return True
 
     def may_move(self, node: Node, now_seconds: float, *, every_seconds: float) -> bool:
-        """Whether a connection to this node should go to another that has at least two fewer; one at a time."""
+        """Whether a connection to this node should move to one that has at least two fewer; one at a time."""
         if self.role == "primary" or now_seconds < self._next_move_seconds:
             return False
         fit = self._fit()

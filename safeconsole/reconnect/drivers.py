@@ -1,4 +1,4 @@
-"""What differs between the drivers, as data, and what their error numbers mean for a pool.
+"""Differences between the drivers, as data, and the meaning of their error numbers for a pool.
 
 Source: PyMySQL 1.2, mysqlclient 2.3, mysql-connector-python 26.10 against MySQL 9.7 and MariaDB 10.11, measured;
 the numbers from the manuals' "Server Error Message Reference"; those of Aurora from its manual, never met live.
@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from typing import Any
 
 CLOSED = -1
-"""Stands for the socket of a connection that has none any more."""
+"""Stands for the socket of a closed connection."""
 
 _KEEPALIVE = {"TCP_KEEPIDLE": 5, "TCP_KEEPINTVL": 2, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 10_000}
 
 UNREACHABLE = frozenset({2002, 2003, 2005, 2006, 2012, 2013, 2055, 1053, 3032})
-"""Errors at connecting that say nothing against the account: the node is gone, or going."""
+"""Connect errors that are not the account's: the node is gone, or going."""
 
 BUSY = frozenset({1040, 1203, 1226})
-"""Errors at connecting of a node that is there, and full."""
+"""Connect errors of a node that is full."""
 
 _LOST = frozenset({2006, 2013, 2055, 1053, 1927})
 _READ_ONLY = frozenset({1836, 1874, 3604, 3501})
@@ -40,9 +40,9 @@ class PoolDriver:
     """One driver.
 
     Attributes:
-        connect_timeout: its word for the time that connecting may take.
+        connect_timeout: name of its connect timeout parameter.
         socket_of: file number of a connection's socket, CLOSED, or None where the driver does not show it.
-        read_timeout: its attribute for the time that a read may take, or "" where it is fixed at connecting.
+        read_timeout: name of its read timeout attribute, or "" where it is fixed at connecting.
     """
 
     connect_timeout: str
@@ -50,7 +50,7 @@ class PoolDriver:
     read_timeout: str = ""
 
     def has_ended(self, connection: object) -> bool:
-        """Whether the server has closed an idle connection; no round trip, False where it cannot be seen."""
+        """Whether the server closed an idle connection; no round trip, False where it cannot be seen."""
         number = self.socket_of(connection)
         if number is None:
             return False
@@ -63,28 +63,28 @@ class PoolDriver:
             return True
 
     def towards(self, parameters: Mapping[str, Any], address: tuple[str, int], *, seconds: float) -> dict[str, Any]:
-        """Return connect parameters for one node; the application's own time limit stands."""
+        """Return connect parameters for one node; the application's own timeout has priority."""
         host, port = address
         aimed = {self.connect_timeout: max(round(seconds), 1), **parameters}
         return {**aimed, "host": host, "port": port} if host else aimed
 
     def probing(self, parameters: Mapping[str, Any], *, seconds: float) -> dict[str, Any]:
-        """Return the same with every read and write limited, for a connection that only asks who is there."""
+        """Return connect parameters with limited reads and writes, for a probe."""
         whole = max(round(seconds), 1)
         return {**parameters, self.connect_timeout: whole, "read_timeout": whole, "write_timeout": whole}
 
     def limited(self, parameters: Mapping[str, Any], *, seconds: float) -> dict[str, Any]:
-        """Return the same with every read limited until `unlimit`, where the driver can take the limit back."""
+        """Return connect parameters with limited reads until `unlimit`, where the driver can undo the limit."""
         return {**parameters, "read_timeout": max(round(seconds), 1)} if self.read_timeout else dict(parameters)
 
     def unlimit(self, connection: object, parameters: Mapping[str, Any]) -> None:
-        """Give a new connection the limit of reads that the application gave it, if any."""
+        """Give a new connection the application's own read timeout, if any."""
         if self.read_timeout:
             setattr(connection, self.read_timeout, parameters.get("read_timeout"))
 
     @contextlib.contextmanager
     def patience(self, connection: object, seconds: float) -> Iterator[None]:
-        """Limit the reads of a connection for a while, where the driver can."""
+        """Limit the reads of a connection temporarily, where the driver can."""
         if not self.read_timeout:
             yield
             return
@@ -96,7 +96,7 @@ class PoolDriver:
             setattr(connection, self.read_timeout, before)
 
     def keep_alive(self, connection: object) -> None:
-        """Have the kernel find out within about ten seconds that the peer is gone, also while a read waits."""
+        """Have the kernel detect within about ten seconds that the peer is gone, also while a read waits."""
         number = self.socket_of(connection)
         if number is None or number == CLOSED:
             return
@@ -132,11 +132,11 @@ DRIVERS: Mapping[str, PoolDriver] = {
         connect_timeout="connection_timeout", socket_of=_connector_socket, read_timeout="_read_timeout"
     ),
 }
-"""By SQLAlchemy's name for the driver."""
+"""By SQLAlchemy's name of the driver."""
 
 
 def code_of(error: BaseException) -> int:
-    """Return the error number of a driver's error, 0 when it has none."""
+    """Return the error number of a driver's error, or 0."""
     return error.args[0] if error.args and isinstance(error.args[0], int) else 0
 
 
@@ -150,7 +150,7 @@ def is_lost(error: BaseException) -> bool:
 
 
 def is_refused_for_role(error: BaseException) -> bool:
-    """Whether a server refused to write because it is not, or not any more, a primary."""
+    """Whether a server refused to write because it is not a primary."""
     code = code_of(error)
     text = text_of(error).lower()
     return code in _READ_ONLY or any(part in text for part in _READ_ONLY_TEXTS.get(code, ()))

@@ -1,4 +1,4 @@
-"""What an application says to `install`, and what it can read back."""
+"""The options of `install`, and its counters."""
 
 from __future__ import annotations
 
@@ -8,19 +8,16 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """Times, all in seconds and > 0.
+    """Times, all in seconds and > 0; else ValueError.
 
     Attributes:
-        max_age_seconds: age at which a connection is replaced; each connection gets its own, up to a tenth less.
-        prove_seconds: how long the proven role of a server is believed.
+        max_age_seconds: age at which a connection is replaced, individually reduced by up to a tenth.
+        prove_seconds: how long the proven role of a server is trusted.
         patience_seconds: how long a request waits for a fit node before it fails.
         connect_seconds: for opening a connection, where the URL does not say, and for each question asked of a node.
-        jitter_seconds: the most that a new connection is held back after the pool was invalidated.
-        move_seconds: about how long between two connections that are moved to a node with fewer of them.
-        probe_seconds: the longest wait between two looks at a node that is not fit; the first follow at once.
-
-    Raises:
-        ValueError: one of them is not above zero.
+        jitter_seconds: greatest delay of a new connection after the pool was invalidated.
+        move_seconds: about the time between two connections that are moved to a node with fewer of them.
+        probe_seconds: longest time between two probes of an unfit node; the first follow at once.
     """
 
     max_age_seconds: float = 900.0
@@ -40,14 +37,14 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counters:
-    """What happened to one engine's connections since `install`.
+    """Events of one engine's connections since `install`.
 
     Attributes:
         checkouts: connections handed to the application.
         connects: connections opened, and proven to be what was asked for.
-        connect_failures: attempts that did not come up, or came up at a server of another role.
-        proofs: times that a pooled connection was asked for its role.
-        wrong_role: times that the server had another role than before.
+        connect_failures: attempts that failed, or reached a server of another role.
+        proofs: role checks of pooled connections.
+        wrong_role: servers found with another role than before.
         closed: pooled connections found closed by the server, or lost when asked for their role.
         too_old: connections replaced for their age.
         moved: connections replaced to spread them evenly.

@@ -1,4 +1,7 @@
-"""Listens to one engine: opens its connections, looks at each before it is handed out, and at each error."""
+"""Listens to one engine: opens its connections, checks each before it is handed out, and at each error.
+
+Nothing that an application sent is ever sent again: only the application knows whether a request may be repeated.
+"""
 
 from __future__ import annotations
 
@@ -18,20 +21,12 @@ from safeconsole.reconnect.board import Board, Node, PooledConnection, ProbeResu
 from safeconsole.reconnect.drivers import BUSY, DRIVERS, UNREACHABLE, code_of, is_lost, is_refused_for_role, text_of
 from safeconsole.reconnect.options import Counters, Options
 
-# --------------------------------------------------------------------------------------------------------------------
-# Ask a server who it is and whether it takes writes: one row, no privilege, no table.
-
-
 # On Aurora a reader reports innodb_read_only; everywhere else a replica must have read_only on.
 QUESTION = "SELECT @@read_only, @@innodb_read_only, @@hostname, @@port, @@server_id"
 
 
 def ask(connection: Any) -> ProbeResult:  # noqa: ANN401  (a connection of any driver)
-    """Return what the server at the other end says of itself.
-
-    Raises:
-        Exception: the driver's own, when the connection does not answer.
-    """
+    """Ask a server for its identity and whether it accepts writes; raises the driver's own error."""
     cursor = connection.cursor()
     try:
         cursor.execute(QUESTION)
@@ -41,20 +36,16 @@ def ask(connection: Any) -> ProbeResult:  # noqa: ANN401  (a connection of any d
     return ProbeResult(writes=not (int(read_only) or int(innodb_read_only)), server=f"{host}:{port}/{number}")
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Looks at the nodes that are not fit, from a thread of its own that lives only while there are some.
-
-
 FIRST_SECONDS = 0.05
-"""How soon the second look follows the first; each later one waits twice as long."""
+"""Delay of the second probe; each later one doubles it."""
 
 
 class Prober:
-    """One engine's looks.
+    """Probes unfit nodes of one engine, in a thread that lives only while there are any.
 
     Args:
-        look: looks at one node; never raises.
-        longest_seconds: the longest wait between two looks.
+        look: probes one node; never raises.
+        longest_seconds: the longest wait between two probes.
     """
 
     def __init__(self, board: Board, look: Callable[[Node], ProbeResult], *, longest_seconds: float) -> None:
@@ -95,7 +86,7 @@ class Prober:
                 wait_seconds = min(wait_seconds * 2, self._longest_seconds)
 
     def _look_at(self, nodes: tuple[Node, ...]) -> None:
-        """Look at nodes beside each other; each is reported at once: one that does not answer holds up no other."""
+        """Probe nodes in parallel, and report each at once: an unresponsive one does not delay the others."""
         looks = [threading.Thread(target=self._look_at_one, args=(node,), daemon=True) for node in nodes]
         for look in looks:
             look.start()
@@ -117,9 +108,6 @@ def _about(seconds: float) -> float:
     return seconds * random.uniform(0.5, 1.0)  # noqa: S311  (no secret)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Listens to one engine: opens its connections, looks at each before it is handed out, and at each error.
-#
 # Nothing that an application sent is ever sent again: whether a request is repeated, only the application knows.
 
 
@@ -136,11 +124,11 @@ def install(
     such as one that fetches a token for each connection.
 
     Args:
-        role: what its servers must be: "primary" for an engine that writes, "replica", or "any".
-        nodes: "host:port" of every node that may have the role, roles are found out; without them, the URL's host.
+        role: required role of its servers: "primary" for an engine that writes, "replica", or "any".
+        nodes: "host:port" of every node that may have the role, roles are measured; without them, the URL's host.
 
     Raises:
-        ValueError: another driver, another role, or an address that is not one.
+        ValueError: an unsupported driver or role, or an invalid address.
     """
     if engine.dialect.driver not in DRIVERS:
         raise ValueError(f"no reconnect for the driver {engine.dialect.driver}, only for {', '.join(DRIVERS)}")
@@ -166,12 +154,12 @@ class Installed:
             event.listen(engine, name, listener)
 
     def counters(self) -> Counters:
-        """What happened since `install`."""
+        """Return the events since `install`."""
         board = self._board
         return Counters(**dict(board.counts), spread=board.spread(), unfit=board.unfit())
 
     def uninstall(self) -> None:
-        """Stop listening; open connections stay, later ones go where the URL says; twice does nothing more."""
+        """Stop listening; open connections stay, later ones go where the URL says; idempotent."""
         self._prober.stop()
         engine = self._engine()
         for name, listener in self._listeners():
@@ -192,7 +180,7 @@ class Installed:
     def _connect(
         self, dialect: Dialect, record: ConnectionPoolEntry, args: Sequence[Any], parameters: dict[str, Any]
     ) -> DBAPIConnection:
-        """Open a connection to a fit node and prove it; waits for one as long as patience lasts."""
+        """Open a connection to a fit node and prove it, waiting for one as long as patience lasts."""
         self._parameters = (tuple(args), dict(parameters))
         options = self._options
         until = time.monotonic() + options.patience_seconds
@@ -224,7 +212,7 @@ class Installed:
                 return opened
 
     def _open(self, node: Node, args: Sequence[Any], parameters: dict[str, Any]) -> DBAPIConnection:
-        """Open a connection; a node that takes it and then says nothing holds it up no longer than one that is gone."""
+        """Open a connection; a silent node delays it no longer than one that is gone."""
         seconds = self._options.connect_seconds
         aimed = self._driver.towards(parameters, node.address, seconds=seconds)
         return self._dialect.connect(*args, **self._driver.limited(aimed, seconds=seconds))
@@ -237,7 +225,7 @@ class Installed:
         self._prober.alarm()
 
     def _link(self, opened: DBAPIConnection, node: Node) -> PooledConnection | None:
-        """Return what is known of a new connection, or None where it is of no use and was closed."""
+        """Return the record of a new connection, or None where it was useless and is closed."""
         finding = self._ask(opened)
         self._driver.unlimit(opened, self._parameters[1])
         # That there is no second one was seen by the look that made the node fit.
@@ -265,7 +253,7 @@ class Installed:
     # Handing out.
 
     def _check(self, opened: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
-        """Look at a connection before the application gets it; microseconds when nothing changed."""
+        """Check a connection before the application gets it; takes microseconds when nothing changed."""
         board = self._board
         link: PooledConnection | None = record.info.get(_KEY)
         board.count("checkouts")
@@ -308,7 +296,7 @@ class Installed:
         self._prober.alarm()
 
     def _ask(self, opened: DBAPIConnection) -> ProbeResult:
-        """Ask a connection who is there; what goes wrong is what was found."""
+        """Probe a connection; a failure is a result."""
         try:
             return ask(opened)
         except Exception as error:  # noqa: BLE001  (of a driver that is not imported here)

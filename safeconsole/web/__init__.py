@@ -1,1 +1,1 @@
-"""The review page of `audit serve`: server-rendered, on loopback, with nothing from elsewhere."""
+"""The review page of `audit serve`: rendered on the server, on loopback, without external resources."""

@@ -1,4 +1,4 @@
-"""HTML in which text can only be text, and readings over time as a drawing."""
+"""HTML built from escaped text, and plots of readings over time."""
 
 from __future__ import annotations
 
@@ -8,17 +8,11 @@ from html import escape
 from safeconsole.audit.record import Sampled
 from safeconsole.output.text import safe, safe_lines
 
-# --------------------------------------------------------------------------------------------------------------------
-# HTML in which text can only be text: whatever is not made by `tag` is escaped.
-
-
 VOID = frozenset({"input", "br", "meta", "link", "line", "rect", "polyline", "path", "circle"})
-"""Elements without an end tag of their own."""
+"""Elements without an end tag."""
 
 
 class Markup(str):
-    """HTML that `tag` made."""
-
     __slots__ = ()
 
 
@@ -30,7 +24,7 @@ def tag(name: str, /, *children: Child, **attributes: str | float | bool) -> Mar
 
     Args:
         children: texts, which are escaped, and elements, which are not.
-        attributes: `class_` is `class`, `_` in a name is `-`; True stands for a bare attribute, False and "" for none.
+        attributes: `class_` is `class`, `_` in a name is `-`; True is a bare attribute, False and "" omit it.
     """
     told = "".join(_attribute(key, value) for key, value in attributes.items())
     if name in VOID:
@@ -60,10 +54,6 @@ def _attribute(key: str, value: str | float | bool) -> str:  # noqa: FBT001 - an
     return f" {name}" if value is True else f' {name}="{escape(safe(str(value)), quote=True)}"'
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# A reading over time as a drawing, with the limit that was in force.
-
-
 WIDTH, HEIGHT = 720, 150
 LEFT, RIGHT, TOP, BOTTOM = 80, 4, 12, 24
 HEADROOM = 1.15
@@ -73,7 +63,7 @@ Point = tuple[float, float]
 
 
 def memory_plots(samples: Sequence[Sampled], limits: Mapping[str, float]) -> list[tuple[str, Markup]]:
-    """Return what a statement's session held, and by how much its instance grew, each with its title.
+    """Return titled plots of a statement's session memory and its instance's growth.
 
     Args:
         samples: of one statement, in order; at least one.
@@ -101,11 +91,11 @@ def memory_plots(samples: Sequence[Sampled], limits: Mapping[str, float]) -> lis
 
 
 def plot(points: Sequence[Point], limit_bytes: float, title: str) -> Markup:
-    """Return a drawing of MiB over seconds.
+    """Return a plot of MiB over seconds.
 
     Args:
         points: seconds and bytes, in order; at least one.
-        limit_bytes: the ceiling, 0 when it is not known.
+        limit_bytes: the ceiling, 0 when unknown.
     """
     seconds = max(moment for moment, _ in points) or 1.0
     top = max(limit_bytes, *(value for _, value in points), 1.0) * HEADROOM

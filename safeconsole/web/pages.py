@@ -1,4 +1,4 @@
-"""The pages, as HTML; they are made from values alone."""
+"""The HTML pages, made from values alone."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ CHOICES: Mapping[str, Sequence[tuple[str, str]]] = {
     "outcome": [("", "any"), *((name, name) for name in OUTCOMES)],
     "state": [(WAITING, "waiting"), (ALL, "all"), *((state.value, state.value) for state in ReviewState)],
 }
-"""Filters of which only these values find anything: each with what it is called."""
+"""Filters with a fixed set of values, and the labels of these."""
 
 HINTS = {"since": "7d, 2026-11-07", "until": "2026-11-07T12"}
 
 
 class Viewer(msgspec.Struct, frozen=True, kw_only=True):
-    """Who looks, the word that their forms must carry, and the path that all pages are below."""
+    """The reviewer, their form token, and the path below which all pages are."""
 
     by: str
     csrf: str
@@ -38,8 +38,6 @@ class Viewer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Queued(msgspec.Struct, frozen=True, kw_only=True):
-    """One session with where it stands."""
-
     summary: SessionSummary
     state: ReviewState
     note: str
@@ -47,10 +45,10 @@ class Queued(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
-    """One session with all that its page shows.
+    """The content of one session's page.
 
     Attributes:
-        objections: why who looks cannot do an act now; one that is possible is missing.
+        objections: acts that the viewer cannot do now, and why.
     """
 
     summary: SessionSummary
@@ -83,16 +81,12 @@ def page(title: str, visit: Viewer, *children: Child) -> str:
 
 
 def session_path(session: str, below: str = "") -> str:
-    """Return where a session's page is, or what is below it; a file's name may be any bytes."""
+    """Return the path of a session's page, or of one below it; a file's name may be any bytes."""
     return f"sessions/{quote(session, safe='', errors='surrogateescape')}{below}"
 
 
 def queue_page(visit: Viewer, queued: Sequence[Queued], wanted: Mapping[str, str]) -> str:
-    """Return the sessions that wait, or those that are meant.
-
-    Args:
-        wanted: the filters that are set, see `QUEUE_FILTERS`.
-    """
+    """Return the page of sessions that wait for a review, or that match the filters (see `QUEUE_FILTERS`)."""
     title = "Queue" if wanted.get("state", WAITING) == WAITING else "Sessions"
     form = _filter_form("./", QUEUE_FILTERS, wanted, "Show")
     if not queued:
@@ -143,7 +137,7 @@ def search_page(
     """Return the search form and the statements found.
 
     Args:
-        troubles: why there was no search, or not of everything.
+        troubles: why the search failed or is incomplete.
     """
     heads = (
         "asked (UTC)",
@@ -176,11 +170,7 @@ def search_page(
 
 
 def replay_page(visit: Viewer, session: str, doubt: str) -> str:
-    """Return the player of one session's terminal.
-
-    Args:
-        doubt: why the recording is not to be believed, or "".
-    """
+    """Return the player of one session's recording; `doubt` says why it cannot be trusted, or ""."""
     return page(
         f"Replay of {session}",
         visit,
@@ -196,11 +186,11 @@ def replay_page(visit: Viewer, session: str, doubt: str) -> str:
 
 
 def message_page(visit: Viewer, title: str, text: str, *, instead: str = "", session: str = "") -> str:
-    """Return a page that says one thing.
+    """Return a page with one message.
 
     Args:
-        instead: the way out, or "".
-        session: whose page leads on, "" for none.
+        instead: what to do, or "".
+        session: the session to link to, "" for none.
     """
     back = _session_link(session, "Back to its story") if session else tag("a", "To the queue", href="./")
     return page(title, visit, tag("p", text), tag("p", instead) if instead else "", tag("p", back))

@@ -1,4 +1,4 @@
-"""Which page answers which request: a pure step from a request to an answer, but for what the archive reads."""
+"""Maps requests to pages: a function from a request to a response, except for what the archive reads."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ COOKIE = "safeconsole_audit"
 HTML, JSON = "text/html; charset=utf-8", "application/json"
 STATIC = {"style.css": "text/css; charset=utf-8", "replay.js": "text/javascript; charset=utf-8"}
 _OWN_SITES = frozenset({"none", "same-origin"})
-"""Who a browser says has it ask: its person, or a page of this origin; a page on another port is "same-site"."""
+"""`Sec-Fetch-Site` of the person and of this origin's pages; a page on another port is "same-site"."""
 
 _SESSION_PATH = re.compile(r"/sessions/([^/]+)(/replay|/recording\.json|/review)?")
 
 
 class HttpRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a browser asked: the headers' names are lower case."""
+    """A browser's request, with header names in lower case."""
 
     method: str
     target: str
@@ -58,11 +58,11 @@ class Keys(msgspec.Struct, kw_only=True):
     """The secrets of one run.
 
     Attributes:
-        token: opens the page once; "" when it was used.
-        cookie: what the browser shows from then on, below `base` alone.
-        base: the path that all pages are below, which nobody else knows: a browser shows a cookie to every port of a
-            computer, whoever serves there, and only to the paths that it was set for.
-        hosts: the names under which the page may be asked for, so that no other name can be pointed at it.
+        token: opens the page once; "" when used.
+        cookie: identifies the browser from then on, below `base` alone.
+        base: the secret path below which all pages are: a browser sends a cookie to every port of a computer, whoever
+            serves there, and only to the paths that it was set for.
+        hosts: accepted Host headers, so that no other name can be pointed at the page.
     """
 
     token: str
@@ -83,7 +83,7 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def respond(request: HttpRequest, desk: Desk) -> Response:
-    """Return the answer to a request; never raises for what it says."""
+    """Return the response to a request; never raises for its content."""
     parts = urlsplit(request.target)
     query = {name: values[0] for name, values in parse_qs(parts.query).items()}
     keys = desk.keys

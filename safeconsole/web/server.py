@@ -1,4 +1,4 @@
-"""The page's door: HTTP on loopback, every answer with headers that let nothing in from elsewhere."""
+"""The HTTP server on loopback; every response carries headers that forbid external content."""
 
 from __future__ import annotations
 
@@ -35,17 +35,15 @@ def new_keys(port: int) -> Keys:
 
 
 class PageServer(ThreadingHTTPServer):
-    """Serves the pages of one desk on loopback until it is shut down."""
-
     daemon_threads = True
     desk: Desk
 
     def __init__(self, port: int) -> None:
-        """Take a port of the computer's own choice when it is 0. Raises OSError when it is taken."""
+        """Listen on a port; 0 picks a free one. Raises OSError when it is in use."""
         super().__init__((LOOPBACK, port), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - the standard library's own
-        """A browser that goes away is no error; a page that fails has answered 500 already."""
+        """Ignore a browser that goes away; a failing page has answered 500 already."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -65,7 +63,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(self.rfile.read(int(length)))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - the standard library's own
-        """Standard error is the person's; who looked at what stands in the review book."""
+        """Log nothing: standard error belongs to the person, and reviews are in the review book."""
 
     def _answer(self, body: bytes) -> None:
         headers = {name.lower(): value for name, value in self.headers.items()}
