@@ -211,13 +211,26 @@ def fill(text: str, parameters: Parameters | None, rules: LexicalRules, places: 
         ProgrammingError: places and parameters do not fit together.
         DataError: as `literal`.
     """
-    if parameters is None:
+    if parameters is None or (places is Places.FORMAT and _is_plain(text, parameters, rules)):
         return text
     template = template_of(text, rules, places)
     parts = [template.pieces[0]]
     for value, piece in zip(_values(template, parameters), template.pieces[1:], strict=True):
         parts += (literal(value, rules), piece)
     return "".join(parts)
+
+
+def _is_plain(text: str, parameters: Parameters, rules: LexicalRules) -> bool:
+    """
+    Whether no parameters were given for a text that was not written for any, such as `LIKE 'a%'`.
+
+    Where each percent sign is doubled the text was written for them: that is how SQLAlchemy writes every text.
+    """
+    if not hasattr(parameters, "__len__") or len(parameters):
+        return False
+    found = [match for match in _PLACE.finditer(text) if not match[1]]
+    opaque = _opaque(text, rules) if found else []
+    return bool(found) and all(match.group() == "%" or _is_inside(match, opaque) for match in found)
 
 
 @lru_cache(maxsize=HELD_TEMPLATES)
@@ -246,15 +259,24 @@ def _marked(text: str, rules: LexicalRules) -> list[Cut]:
 
 def _formatted(text: str, rules: LexicalRules) -> list[Cut]:
     found = list(_PLACE.finditer(text))
-    opaque = [(token.start, token.end) for token in tokens(text, rules) if token.kind in _OPAQUE] if found else []
+    opaque = _opaque(text, rules) if found else []
     cuts: list[Cut] = []
     for match in found:
         if match.group() == "%":
             raise ProgrammingError(0, "a % stands alone in a statement with parameters: write %%, or pass none")
-        if not match[1] and any(start < match.end() and match.start() < end for start, end in opaque):
+        if not match[1] and _is_inside(match, opaque):
             raise ProgrammingError(0, f"{match.group()} stands inside quotes or a comment: leave the quotes out")
         cuts.append((match.start(), match.end(), None if match[1] else match[2] or ""))
     return cuts
+
+
+def _opaque(text: str, rules: LexicalRules) -> list[tuple[int, int]]:
+    """Return where quotes and comments start and end: nothing can be put in there."""
+    return [(token.start, token.end) for token in tokens(text, rules) if token.kind in _OPAQUE]
+
+
+def _is_inside(match: re.Match[str], opaque: list[tuple[int, int]]) -> bool:
+    return any(start < match.end() and match.start() < end for start, end in opaque)
 
 
 def _apart(piece: str) -> str:

@@ -165,6 +165,8 @@ def test_pandas_and_polars_read_through_the_engine(console):
     assert list(frame["status"]) == ["shipped", "cancelled", "delivered"]
     rows = console.db.sql("SELECT id, status FROM orders WHERE id < 4")
     assert rows.pandas()["id"].sum() == 6
+    like = pandas.read_sql("SELECT id FROM orders WHERE id < 4 AND status LIKE '%' ORDER BY id", console.db.engine)
+    assert list(like["id"]) == [1, 2, 3]
     assert rows.polars()["status"].to_list() == ["shipped", "cancelled", "delivered"]
     assert polars.read_database("SELECT id FROM orders WHERE id < 4", console.db.engine)["id"].sum() == 6
 

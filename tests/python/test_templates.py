@@ -24,6 +24,28 @@ def test_without_parameters_a_text_is_left_alone():
     assert filled("a LIKE '%s%%' % 2", None) == "a LIKE '%s%%' % 2"
 
 
+@pytest.mark.parametrize("parameters", [(), [], {}])
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("a LIKE 'x%'", "a LIKE 'x%'"),
+        ("DATE_FORMAT(d, '%Y-%m-%d %s')", "DATE_FORMAT(d, '%Y-%m-%d %s')"),
+        ("a % 2 = 0 -- 100%", "a % 2 = 0 -- 100%"),
+        ("a LIKE '%some' AND b LIKE 'x%%'", "a LIKE '%some' AND b LIKE 'x%%'"),
+        ("a LIKE 'x%%' AND b %% 2", "a LIKE 'x%' AND b % 2"),
+        ("a = 1", "a = 1"),
+    ],
+)
+def test_without_a_value_a_percent_sign_needs_no_doubling(text, parameters, result):
+    assert filled(text, parameters) == result
+
+
+@pytest.mark.parametrize("text", ["a = %s", "a LIKE 'x%' AND b = %s", "a = %(x)s AND b LIKE 'x%'"])
+def test_a_place_without_its_value_is_an_error_beside_a_percent_sign_too(text):
+    with pytest.raises(ProgrammingError):
+        filled(text, ())
+
+
 def test_a_doubled_percent_sign_is_one_inside_quotes_too():
     assert filled("a LIKE '%%x' AND b %% 2 = %s", (1,)) == "a LIKE '%x' AND b % 2 = 1"
 
@@ -63,7 +85,6 @@ def test_a_place_inside_quotes_or_a_comment_is_an_error(text):
         ("%s", {"a": 1}),
         ("%s, %(a)s", {"a": 1}),
         ("%d", [1]),
-        ("5 % 2", []),
         ("%s", "x"),
     ],
 )

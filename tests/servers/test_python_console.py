@@ -6,6 +6,7 @@ import io
 import os
 from decimal import Decimal
 
+import pandas
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -97,6 +98,19 @@ def test_any_text_arrives_whole_with_and_without_backslash_escapes(cluster, valu
 
 def test_a_list_is_a_list(db):
     assert db.sql("SELECT id FROM orders WHERE id IN %s ORDER BY id", [[3, 1, 2]]).scalars() == [1, 2, 3]
+
+
+def test_a_percent_sign_needs_no_doubling_where_there_are_no_parameters(db):
+    text = "SELECT id FROM orders WHERE id < 4 AND DATE_FORMAT(created_at, '%Y-%m-%s') LIKE '2%' ORDER BY id"
+    assert list(pandas.read_sql(text, db.engine)["id"]) == [1, 2, 3]
+    connection = db.engine.raw_connection()
+    with contextlib.closing(connection), contextlib.closing(connection.cursor()) as cursor:
+        cursor.execute("SELECT 'a%' LIKE '%a%', 5 % 3", ())
+        assert cursor.fetchall() in ([(1, 2)], ((1, 2),))
+        cursor.execute("SELECT 'a%%', 5 %% 3, %s", (1,))
+        assert list(cursor.fetchall()) == [("a%", 2, 1)]
+    with db.engine.connect() as asked:
+        assert asked.execute(sa.text("SELECT 'a%', 'b%%'")).fetchall() == [("a%", "b%%")]
 
 
 def test_a_table_is_reflected_and_read(db):
