@@ -22,12 +22,32 @@ from safeconsole.cli.sql import (
     read_script,
     taped_terminal,
 )
-from safeconsole.python.welcome import PYTHON_PROMPT, welcome_text
 
 if TYPE_CHECKING:
     # A prompt stands before these are imported.
     from safeconsole.output.taping import Tape
     from safeconsole.python.line import Line
+
+PYTHON_PROMPT = ">>> "
+"""ptpython's own."""
+
+_WELCOME = """\
+{cluster} ({environment}). Reads go to a proven replica under limits; what writes needs: with elevate(reason="…"): …
+db.sql("SELECT …")   db.tables.NAME   db.session()   db.engine   why()   topology()   help(db)
+"""
+
+
+def welcome_text(cluster: str, environment: str) -> str:
+    """
+    Return the console's first lines.
+
+    Args:
+        cluster: its name in the person's configuration.
+        environment: as configured, or "".
+    """
+    # A terminal obeys whoever writes to it.
+    name, where = (text if text.isprintable() else "?" for text in (cluster, environment or "no environment"))
+    return _WELCOME.format(cluster=name, environment=where)
 
 
 @click.command()
@@ -120,7 +140,7 @@ def _run(  # noqa: PLR0913 (what there is, what to run in it, and how)
     try:
         with line.at_work():
             if target:
-                from safeconsole.python.models import load_application
+                from safeconsole.python.engine import load_application
 
                 namespace.update(load_application(target, namespace["db"]))
             if source is not None:
@@ -132,7 +152,14 @@ def _run(  # noqa: PLR0913 (what there is, what to run in it, and how)
 
         directory = session.history_directory
         names = LearntNames(session.gate, session.rules, directory)
-        return run_console(line, namespace, history_directory=directory, names=names, welcomed=welcomed)
+        visit = session.gate.visit
+        if welcomed:
+            # The real prompt is drawn over the first one.
+            line.screen.data.write("\r")
+            line.screen.data.flush()
+        else:
+            line.screen.messages.write(welcome_text(visit.cluster, visit.environment))
+        return run_console(line, namespace, history_directory=directory, names=names)
     finally:
         hook.remove()
 

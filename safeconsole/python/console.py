@@ -19,7 +19,6 @@ from safeconsole.python.line import Line
 from safeconsole.python.rows import Rows
 from safeconsole.python.sources import forget_current_directory, run_source
 from safeconsole.python.tracebacks import failure_text, interrupted_text
-from safeconsole.python.welcome import welcome_text
 from safeconsole.sqltext.literal_rules import Treatment
 from safeconsole.sqltext.redaction import may_hold_secret
 
@@ -186,7 +185,6 @@ def run_console(
     *,
     history_directory: str = "",
     names: Names | None = None,
-    welcomed: bool = False,
     **terminal: Any,  # noqa: ANN401 (ptpython's own)
 ) -> int:
     """
@@ -195,22 +193,14 @@ def run_console(
     Args:
         history_directory: where histories are kept, "" for nowhere.
         names: what completion knows of the schema, None for nothing.
-        welcomed: whether the welcome and a first prompt stand there already.
         terminal: ptpython's own options.
 
     Returns:
         The exit code.
     """
-    visit = line.gate.visit
     forget_current_directory()
     repl = GuardedRepl(line, namespace, names, **terminal)
     repl.history = repl.default_buffer.history = _history(line, history_directory)
-    if welcomed:
-        # The real prompt is drawn over the first one.
-        line.screen.data.write("\r")
-        line.screen.data.flush()
-    else:
-        line.screen.messages.write(welcome_text(visit.cluster, visit.environment))
     repl.run()
     return 0
 

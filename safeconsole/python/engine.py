@@ -1,24 +1,31 @@
-"""SQLAlchemy on the guarded interface: dialects without their drivers."""
+"""SQLAlchemy on the guarded interface: dialects without their drivers, an application's own models bound to it."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import create_engine
-from sqlalchemy.dialects import registry
+from sqlalchemy import MetaData, create_engine
+from sqlalchemy.dialects import registry as dialect_registry
 from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import IsolationLevel
+from sqlalchemy.orm import DeclarativeMeta, registry, scoped_session, sessionmaker
 from sqlalchemy.pool import NullPool
 
+from safeconsole.errors import ConfigurationError
 from safeconsole.python.audit_hook import marked
 from safeconsole.python.database import Api, DbApiConnection
 from safeconsole.python.line import Line
 from safeconsole.python.parameters import Places
 from safeconsole.sqltext.vocabulary import Flavour
+
+if TYPE_CHECKING:
+    from safeconsole.python.namespace import Database
+
 
 _AUTOCOMMIT: IsolationLevel = "AUTOCOMMIT"
 
@@ -93,8 +100,8 @@ def guarded_engine(line: Line) -> Engine:
     Nothing is asked of any server before its first statement; then it reads the server's version, schema and
     sql_mode, each down the same road.
     """
-    registry.register("mysql.safeconsole", __name__, "GuardedMySql")
-    registry.register("sqlite.safeconsole", __name__, "GuardedSqlite")
+    dialect_registry.register("mysql.safeconsole", __name__, "GuardedMySql")
+    dialect_registry.register("sqlite.safeconsole", __name__, "GuardedSqlite")
     sqlite = line.rules.flavour is Flavour.SQLITE
     creator: Callable[[], Any] = partial(DbApiConnection, line, Places.MARKS if sqlite else Places.FORMAT)
     return create_engine(
@@ -109,3 +116,51 @@ def guarded_engine(line: Line) -> Engine:
 
 def _sqlite_version(line: Line) -> str:
     return next((reading.version for reading in line.gate.topology() if reading.version), "3.35.0")
+
+
+TAKEN = "a declarative base, a registry, a MetaData, a sessionmaker or a scoped_session"
+
+
+def load_application(target: str, db: Database) -> dict[str, Any]:
+    """
+    Import an application's models and bind what sends statements to the guarded engine.
+
+    Args:
+        target: "module:attribute", such as "shop.models:Base".
+
+    Returns:
+        Names for the console: the attribute, and every mapped class.
+
+    Raises:
+        ConfigurationError: it cannot be imported, has no such attribute, or is none of what can be taken.
+    """
+    module_name, colon, attribute = target.partition(":")
+    if not colon or not module_name or not attribute:
+        raise ConfigurationError(f"{target} is not MODULE:ATTR", instead="for example shop.models:Base")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{module_name} cannot be imported: {error}",
+            instead="the current directory is not searched: set PYTHONPATH to where the application is",
+        ) from error
+    for name in attribute.split("."):
+        if not hasattr(found, name):
+            raise ConfigurationError(f"{module_name} has no {attribute}")
+        found = getattr(found, name)
+    return {attribute.rpartition(".")[2]: found, **_bind(found, db, target)}
+
+
+def _bind(found: Any, db: Database, target: str) -> dict[str, Any]:  # noqa: ANN401 (whatever the application has)
+    if isinstance(found, sessionmaker | scoped_session):
+        found.configure(bind=db.engine)
+        db.announce_flushes(found)
+        return {}
+    if isinstance(found, MetaData):
+        db.tables.add(found)
+        return {}
+    models = found if isinstance(found, registry) else getattr(found, "registry", None)
+    if isinstance(models, registry) and (models is found or isinstance(found, type | DeclarativeMeta)):
+        db.tables.add(models.metadata)
+        return {mapper.class_.__name__: mapper.class_ for mapper in models.mappers}
+    raise ConfigurationError(f"{target} is {type(found).__name__}", instead=f"name {TAKEN}")

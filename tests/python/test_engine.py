@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 
 from safeconsole.errors import ConfigurationError, RefusedError
-from safeconsole.python.models import load_application
+from safeconsole.python.engine import load_application
 
 
 class Base(DeclarativeBase):
