@@ -22,7 +22,7 @@ from safeconsole.errors import RefusedError, SafeConsoleError, StoppedError
 
 from safeconsole.demo.cluster import connect_root
 from tests.harness.clusters import has_ended, start_replication, stop_replication
-from tests.harness.desk import Desk, seated
+from tests.harness.desk import Desk, home_of, seated
 from tests.harness.proxy import Proxy
 from tests.harness.talking import threads_running, wait_for
 from safeconsole.demo import daemon
@@ -50,7 +50,7 @@ from types import SimpleNamespace
 from tests.harness.desk import seated
 
 cluster = SimpleNamespace(nodes=(), accounts={accounts!r})
-with seated(cluster, Path({directory!r}), nodes={nodes!r}, plea=None) as desk:
+with seated(cluster, Path({directory!r}), nodes={nodes!r}, plea=None, demo={home!r}) as desk:
     desk.gate.elevate(reason="incident 7")
     desk.gate.tighten("run_seconds", {run_seconds})
     for text in {texts!r}:
@@ -274,6 +274,7 @@ def _kill_client(broken, directory, how, node, mark, texts):
         accounts=dict(broken.cluster.accounts),
         directory=str(directory),
         nodes=broken.nodes,
+        home=str(home_of(broken.cluster)),
         run_seconds=RUN_SECONDS,
         texts=texts,
     )

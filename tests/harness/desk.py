@@ -127,12 +127,15 @@ def seated(
         gates: what the policy asks of a node, over the shipped baseline.
         transactions: how long they may stand idle, over the shipped baseline.
         sensors: what every statement needs, over the shipped baseline.
+        cluster_settings: of the cluster; `demo` where the cluster does not say where it lives.
     """
     directory.mkdir(exist_ok=True)
+    # Tests have no terminal, and the baseline lets nobody without one elevate elsewhere than on a demo.
+    demo = {"environment": "demo", "demo": cluster_settings.get("demo") or str(home_of(cluster))}
     at = nodes or {node.name: f"{node.host}:{node.port}" for node in cluster.nodes}
     program = Program({"HOME": str(directory), "USER": "ada", "PATH": "/usr/bin:/bin"})
     policy = _policy(directory, gates or {}, transactions or {}, sensors)
-    program.configure(str(_configuration(cluster, directory, at, policy, cluster_settings)))
+    program.configure(str(_configuration(cluster, directory, at, policy, {**demo, **cluster_settings})))
     answering = Answering()
     door = Door(cluster="shop", face="one-shot", confirmer=answering, plea=plea, to=to)
     with program.open(door) as session:
@@ -168,12 +171,7 @@ def _configuration(cluster, directory, nodes, policy, settings):
         f"nodes = {json.dumps(list(names))}",
         'schema = "shop"',
         f"policy = {json.dumps(str(policy))}",
-        # Tests have no terminal, and baseline lets nobody without one elevate elsewhere.
-        *(
-            f"{key} = {json.dumps(value)}"
-            for key, value in {"environment": "demo", "demo": str(home_of(cluster)), **settings}.items()
-            if not isinstance(value, dict)
-        ),
+        *(f"{key} = {json.dumps(value)}" for key, value in settings.items() if not isinstance(value, dict)),
         *_tables(settings),
         "[clusters.shop.names]",
         *(f"{json.dumps(address)} = {json.dumps(name)}" for address, name in names.items()),

@@ -77,8 +77,8 @@ def test_a_connection_that_the_server_closed_reaches_no_request(shared_clusters,
 
 def test_a_replica_alone_is_not_taken_for_a_primary(cluster, application):
     replica = cluster.replicas[0]
-    engine, _ = application(cluster, nodes=[f"{replica.host}:{replica.port}"], patience_seconds=0.3)
-    with pytest.raises(OperationalError, match="no fit node as primary in 0.3 s: .*it refuses writes"):
+    engine, _ = application(cluster, nodes=[f"{replica.host}:{replica.port}"], patience_seconds=2)
+    with pytest.raises(OperationalError, match="no fit node as primary in 2 s: .*it refuses writes"):
         engine.connect()
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from safeconsole.errors import DeniedError, NoFitNodeError, OutcomeUnknownError, RefusedError, ServerError, StoppedError
 from tests.harness.clusters import kill, promote
-from tests.harness.desk import seated
+from tests.harness.desk import home_of, seated
 from tests.harness.talking import SOON_SECONDS, wait_for
 
 ROW = 31
@@ -210,7 +210,8 @@ from types import SimpleNamespace
 from tests.harness.desk import seated
 
 cluster = SimpleNamespace(nodes=(), accounts={accounts!r})
-with seated(cluster, Path({directory!r}), nodes={nodes!r}, plea=None, transactions={{"write_idle_seconds": {idle}}}) as desk:
+settings = {{"demo": {home!r}, "transactions": {{"write_idle_seconds": {idle}}}}}
+with seated(cluster, Path({directory!r}), nodes={nodes!r}, plea=None, **settings) as desk:
     desk.gate.elevate(reason="incident 7")
     desk.run("BEGIN")
     desk.run({change!r})
@@ -226,7 +227,7 @@ def console(cluster, tmp_path):
 
     def start(*, idle=3, nodes=None):
         text = CONSOLE.format(
-            accounts=dict(cluster.accounts), directory=str(tmp_path / "gone"), idle=idle,
+            accounts=dict(cluster.accounts), directory=str(tmp_path / "gone"), idle=idle, home=str(home_of(cluster)),
             nodes=nodes or {node.name: f"{node.host}:{node.port}" for node in cluster.nodes},
             change=CHANGE.format(what="gone"),
         )  # fmt: skip
