@@ -18,7 +18,7 @@ from safeconsole.mysql.connection import MySqlConnection
 from safeconsole.mysql.running import MySqlRunning
 from safeconsole.mysql.watchdog import Watchdog
 from safeconsole.output.confirming import NoTerminal
-from safeconsole.output.presenting import ResultStyle, Screen, StreamPresenter
+from safeconsole.output.presenting import ResultPrinter, ResultStyle, Screen
 from safeconsole.session import considering, gate
 from safeconsole.session.considering import PoliciesInForce
 from safeconsole.session.recorder import Recorder
@@ -40,7 +40,7 @@ PARTS = (
     ("proof: guards read back", MySqlConnection, ("_make_ready",)),
     ("bracket: read-only transaction", MySqlRunning, ("open_bracket", "_close_bracket")),
     ("the statement itself", MySqlRunning, ("send", "batches")),
-    (REST, gate.Gate, ("run",)),
+    (REST, gate.Gate, ("execute",)),
 )
 """Each part: its words, and the functions whose time is its own; time inside another part's is that part's."""
 
@@ -99,7 +99,8 @@ def road(commands, audit: Path) -> Iterator:
             def walk() -> None:
                 screen = Screen(data=io.StringIO(), messages=io.StringIO())
                 for statement in session.gate.split(SQL):
-                    session.gate.run(statement, StreamPresenter(screen, ResultStyle(format="csv"), session.gate.last))
+                    printer = ResultPrinter(screen, ResultStyle(format="csv"), session.gate.last)
+                    printer.show(session.gate.execute(statement, as_text=True))
 
             yield walk
 

@@ -4,47 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import msgspec
 
-from safeconsole.audit.record import Record
-from safeconsole.cluster.engine import Column, Row
+from safeconsole.cluster.engine import Row
 from safeconsole.errors import DeniedError, NoFitNodeError, RefusedError, ServerError, StoppedError
 from safeconsole.policy.decision import Considered
 from safeconsole.policy.readings import Gates, Reading, unfit_reasons
-from safeconsole.policy.watchdog import Sample
 from safeconsole.session.gate import Gate
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Flavour, Role, Route
 
 NOT_GRANTED = frozenset({1044, 1142, 1143, 1227, 1370})
 """Error numbers of missing privileges. Source: MySQL 9.7 and MariaDB 10.11, measured."""
-
-
-class CollectingPresenter:
-    def __init__(self) -> None:
-        self.held: list[Row] = []
-        self.considered: Considered | None = None
-
-    @property
-    def wants_text(self) -> bool:
-        return False
-
-    def begin(self, considered: Considered, _columns: tuple[Column, ...]) -> None:
-        self.considered = considered
-
-    def rows(self, batch: Sequence[Row]) -> None:
-        self.held.extend(batch)
-
-    def waits(self, _what: str) -> None: ...
-
-    def progress(self, _sample: Sample) -> None: ...
-
-    def warned(self, _warnings: Sequence[str]) -> None: ...
-
-    def end(self, _ended: Record) -> None: ...
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,12 +63,12 @@ class Asker(msgspec.Struct, kw_only=True):
         Raises SafeConsoleError: it was refused, stopped, lost or failed; the journal has it already.
         """
         (statement,) = self.gate.split(sql)
-        presenter, started = CollectingPresenter(), self.seconds()
+        started = self.seconds()
         self.asked += 1
-        self.gate.run(statement, presenter, by_console=True)
-        assert presenter.considered is not None, "the road shows what it considered before it shows rows"
-        self.last = presenter.considered
-        return Reply(rows=presenter.held, considered=presenter.considered, seconds=self.seconds() - started)
+        result = self.gate.execute(statement, by_console=True)
+        rows = result.take()
+        self.last = result.considered
+        return Reply(rows=rows, considered=result.considered, seconds=self.seconds() - started)
 
     def ask_if_allowed(self, sql: str) -> tuple[list[Row], str]:
         """Return the rows, or no rows and why the account, the policy or a limit did not allow them.

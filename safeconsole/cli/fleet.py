@@ -13,7 +13,6 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from safeconsole.audit.record import Record
 from safeconsole.capacity.asking import Asker, Conduct, Progress
 from safeconsole.capacity.reports import Report
 from safeconsole.capacity.sizes import SchemaSize, TableSize, by_schema, largest, matching
@@ -32,8 +31,7 @@ from safeconsole.output.formats import TEXT_FORMATS, RowWriter, writer_for
 from safeconsole.output.presenting import Screen, screen_of
 from safeconsole.output.progress import JobProgress
 from safeconsole.output.text import counted, in_words
-from safeconsole.policy.decision import Considered
-from safeconsole.policy.watchdog import Sample
+from safeconsole.session.result import Result
 
 Found = TypeVar("Found")
 
@@ -79,9 +77,7 @@ def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: in
             statements = session.gate.split(sql)
             if len(statements) != 1:
                 raise ConfigurationError(f"a fleet runs one statement at a time, and there are {len(statements)}")
-            presenter = _MemberPresenter(cluster, sink)
-            session.gate.run(statements[0], presenter)
-            return presenter.count
+            return sink.take(cluster, session.gate.execute(statements[0], as_text=form in TEXT_FORMATS))
 
     with stopped_by_the_person(underway):
         members = tell_members(over_clusters(clusters, work, at_once=at_once, underway=underway), screen, underway)
@@ -148,9 +144,19 @@ class _FleetResult:
         self._lock = threading.Lock()
         self._columns: tuple[str, ...] | None = None
         self._writer: RowWriter | None = None
-        self.wants_text = form in TEXT_FORMATS
 
-    def begin(self, cluster: str, columns: tuple[Column, ...]) -> None:
+    def take(self, cluster: str, result: Result) -> int:
+        """Write the rows of one cluster as they arrive, and return how many they were."""
+        count = 0
+        with result:
+            if result.columns:
+                self._begin(cluster, result.columns)
+            for batch in result:
+                self._rows(cluster, batch)
+                count += len(batch)
+        return count
+
+    def _begin(self, cluster: str, columns: tuple[Column, ...]) -> None:
         """Write the head; a cluster whose columns are other ones has no place here."""
         names = tuple(column.name for column in columns)
         with self._lock:
@@ -164,7 +170,8 @@ class _FleetResult:
                     instead="name the columns in the statement",
                 )
 
-    def rows(self, cluster: str, batch: Sequence[Row]) -> None:
+    def _rows(self, cluster: str, batch: Sequence[Row]) -> None:
+        """Write rows of one cluster."""
         with self._lock:
             if self._writer is not None:
                 self._writer.rows([(cluster, *row) for row in batch])
@@ -173,37 +180,6 @@ class _FleetResult:
         if self._writer is not None:
             self._writer.end()
         self._screen.data.flush()
-
-
-class _MemberPresenter:
-    """Hands one cluster's rows to the sink of all."""
-
-    def __init__(self, cluster: str, sink: _FleetResult) -> None:
-        self._cluster = cluster
-        self._sink = sink
-        self.count = 0
-
-    @property
-    def wants_text(self) -> bool:
-        return self._sink.wants_text
-
-    def begin(self, _considered: Considered, columns: tuple[Column, ...]) -> None:
-        if columns:
-            self._sink.begin(self._cluster, columns)
-
-    def rows(self, batch: Sequence[Row]) -> None:
-        self._sink.rows(self._cluster, batch)
-        self.count += len(batch)
-
-    def waits(self, _what: str) -> None: ...
-
-    def progress(self, _sample: Sample) -> None:
-        """Show nothing: many statements run at a time."""
-
-    def warned(self, _warnings: Sequence[str]) -> None: ...
-
-    def end(self, _ended: Record) -> None:
-        """Show nothing: how it ended is told by the outcome of all."""
 
 
 _ALONE = ("leftovers", "plan", "verify", "indexes", "unseen", "since", "html", "last")

@@ -203,7 +203,7 @@ def run_scripts(
     Raises:
         SafeConsoleError: what went wrong.
     """
-    from safeconsole.output.presenting import ResultStyle, StreamPresenter, screen_of
+    from safeconsole.output.presenting import ResultPrinter, ResultStyle, screen_of
 
     statements = session.gate.split(*_with_inclusions(scripts, session.rules(), folder=folder))
     if not statements:
@@ -212,9 +212,11 @@ def run_scripts(
         _refuse_beforehand(session, statements)
     shape = ResultStyle(format=form, most_rows=session.gate.policy.ceilings.fetched_rows)
     for statement in statements:
-        session.gate.run(
-            statement, StreamPresenter(screen_of(sys.stdout, sys.stderr, app.environ), shape, session.gate.last)
-        )
+        printer = ResultPrinter(screen_of(sys.stdout, sys.stderr, app.environ), shape, session.gate.last)
+        try:
+            printer.show(session.gate.execute(statement, as_text=printer.as_text, progress=printer.progress))
+        finally:
+            printer.progress.end()
 
 
 def _refuse_beforehand(session: OpenSession, statements: tuple[Statement, ...]) -> None:

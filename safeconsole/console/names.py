@@ -12,65 +12,13 @@ from urllib.parse import quote
 
 import msgspec
 
-from safeconsole.audit.record import Record
-from safeconsole.cluster.engine import Column, Row
+from safeconsole.cluster.engine import Row
 from safeconsole.dialects.queries import columns_sql, name_column, names_sql
 from safeconsole.errors import SafeConsoleError
-from safeconsole.policy.decision import Considered
-from safeconsole.policy.watchdog import Sample
 from safeconsole.session.gate import Gate, Status
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Flavour, Role
-
-# --------------------------------------------------------------------------------------------------------------------
-# Holds a small result for a command that shows it in its own way.
-
-
-HELD_ROWS = 1_000
-"""Rows held where a command does not say otherwise."""
-
-
-class CollectingPresenter:
-    """
-    Keeps the first rows of one result and shows nothing.
-
-    Args:
-        most: rows after which the rest is counted and not held.
-    """
-
-    def __init__(self, most: int = HELD_ROWS) -> None:
-        self._most = most
-        self.columns: tuple[Column, ...] = ()
-        self.held: list[Row] = []
-        self.count = 0
-
-    @property
-    def wants_text(self) -> bool:
-        """Values are wanted as they are."""
-        return False
-
-    def begin(self, _considered: Considered, columns: tuple[Column, ...]) -> None:
-        """Take the columns."""
-        self.columns = columns
-
-    def rows(self, batch: Sequence[Row]) -> None:
-        """Take more rows."""
-        self.held.extend(batch[: self._most - len(self.held)])
-        self.count += len(batch)
-
-    def waits(self, _what: str) -> None:
-        """Show nothing."""
-
-    def progress(self, _sample: Sample) -> None:
-        """Show nothing."""
-
-    def warned(self, _warnings: Sequence[str]) -> None:
-        """Show nothing."""
-
-    def end(self, _ended: Record) -> None:
-        """Show nothing."""
-
 
 # --------------------------------------------------------------------------------------------------------------------
 # How the servers read text, asked for behind the prompt: nothing that is typed waits for a connection.
@@ -252,10 +200,8 @@ def glance_through(gate: Gate) -> Glance:
     """Return what runs the console's own reads down the same road, recorded as its own."""
 
     def glance(sql: str) -> Sequence[Row]:
-        presenter = CollectingPresenter(PAGE_TABLES)
-        for statement in gate.split(sql):
-            gate.run(statement, presenter, by_console=True)
-        return presenter.held
+        (statement,) = gate.split(sql)
+        return gate.execute(statement, by_console=True).take(PAGE_TABLES)
 
     return glance
 

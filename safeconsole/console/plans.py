@@ -8,8 +8,7 @@ from typing import Any
 
 import msgspec
 
-from safeconsole.console.names import CollectingPresenter
-from safeconsole.console.running import run_statement
+from safeconsole.console.running import Held, held_result
 from safeconsole.console.state import ConsoleState
 from safeconsole.dialects.queries import explain_sql
 from safeconsole.errors import ConfigurationError
@@ -208,24 +207,21 @@ def explain_statement(state: ConsoleState, statement: Statement) -> None:
     if statement.kind.startswith("explain"):
         raise ConfigurationError("that explains already: give the statement itself")
     flavour = state.services.rules().flavour
-    presenter = CollectingPresenter()
-    for asked in state.gate.split(explain_sql(flavour, statement.text)):
-        if not run_statement(state, asked, presenter):
-            return
-    state.answer(_drawn(state, presenter, flavour))
+    (asked,) = state.gate.split(explain_sql(flavour, statement.text))
+    held = held_result(state, asked)
+    if held is None:
+        return
+    state.answer(_drawn(state, held, flavour))
     for hazard in statement.hazards:
         state.say(safe(f"hazard: {hazard.id} ({hazard.cost}): {hazard.why}"))
         if hazard.instead:
             state.say(safe(f"  instead: {hazard.instead}"))
 
 
-def _drawn(state: ConsoleState, presenter: CollectingPresenter, flavour: Flavour) -> str:
+def _drawn(state: ConsoleState, held: Held, flavour: Flavour) -> str:
     look = state.screen().data_look
     try:
-        if flavour is Flavour.SQLITE:
-            steps = steps_from_rows(presenter.held)
-        else:
-            steps = steps_from_json(str(presenter.held[0][0]))
+        steps = steps_from_rows(held.rows) if flavour is Flavour.SQLITE else steps_from_json(str(held.rows[0][0]))
     except (ValueError, IndexError, TypeError):
-        return render(presenter.columns, presenter.held, "vertical", look)
+        return render(held.columns, held.rows, "vertical", look)
     return plan_text(steps, decorated=look.decorated)

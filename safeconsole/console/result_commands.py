@@ -14,15 +14,14 @@ from msgspec.structs import replace
 
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.console import shaping
-from safeconsole.console.names import CollectingPresenter
 from safeconsole.console.plans import explain_statement
-from safeconsole.console.running import run_statement, show_statement
+from safeconsole.console.running import Held, held_result, show_statement, write_statement
 from safeconsole.console.state import ConsoleState
 from safeconsole.dialects import queries
 from safeconsole.errors import ConfigurationError
 from safeconsole.output.evidence import one_line
 from safeconsole.output.formats import render
-from safeconsole.output.presenting import ResultStyle, StreamPresenter
+from safeconsole.output.presenting import ResultPrinter, ResultStyle
 from safeconsole.output.text import PLAIN, safe, shown, size_text
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Flavour
@@ -76,7 +75,7 @@ def export_statement(state: ConsoleState, path: Path, statement: Statement) -> N
             more_rows="\\rows N",
             most_rows=state.gate.policy.ceilings.fetched_rows,
         )
-        done = run_statement(state, statement, StreamPresenter(screen, shape, state.gate.last))
+        done = write_statement(state, statement, ResultPrinter(screen, shape, state.gate.last))
     _keep(state, part, path, done=done)
 
 
@@ -122,11 +121,11 @@ def watch_statement(state: ConsoleState, statement: Statement, seconds: float) -
     before: Sequence[Row] | None = None
     try:
         while True:
-            presenter = CollectingPresenter()
-            if not run_statement(state, statement, presenter):
+            held = held_result(state, statement)
+            if held is None:
                 return
-            state.answer(_page(state, statement, presenter, before, seconds))
-            before = presenter.held
+            state.answer(_page(state, statement, held, before, seconds))
+            before = held.rows
             state.services.pause(seconds)
     except KeyboardInterrupt:
         state.say("no longer watched")
@@ -157,16 +156,16 @@ def _marked_cell(value: object, *, changed: bool, numeric: bool) -> str:
 def _page(
     state: ConsoleState,
     statement: Statement,
-    presenter: CollectingPresenter,
+    held: Held,
     before: Sequence[Row] | None,
     seconds: float,
 ) -> str:
     look = state.screen().data_look
     clear = "\x1b[2J\x1b[H" if look.decorated else ""
     title = f"{one_line(statement.text)} · every {seconds:g} s · Ctrl-C ends it\n"
-    rows = marked(presenter.columns, presenter.held, before)
-    more = f"({presenter.count - len(rows):,} more rows)\n" if presenter.count > len(rows) else ""
-    return clear + title + render(presenter.columns, rows, "table", look) + more
+    rows = marked(held.columns, held.rows, before)
+    more = f"({held.count - len(rows):,} more rows)\n" if held.count > len(rows) else ""
+    return clear + title + render(held.columns, rows, "table", look) + more
 
 
 # --------------------------------------------------------------------------------------------------------------------

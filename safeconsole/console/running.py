@@ -6,21 +6,24 @@ import io
 import os
 import shlex
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 
-from safeconsole.console.shaping import Reshape, Shaped
+from safeconsole.cluster.engine import Column, Row
+from safeconsole.console.shaping import Reshape, show_shaped
 from safeconsole.console.state import ConsoleState
 from safeconsole.errors import ConfigurationError, DeniedError, SafeConsoleError, ServerError, StoppedError
 from safeconsole.output.confirming import YES
 from safeconsole.output.evidence import one_line
-from safeconsole.output.presenting import Screen
+from safeconsole.output.presenting import ResultPrinter, Screen
 from safeconsole.output.text import PLAIN, counted, safe
 from safeconsole.session.gate import Status
-from safeconsole.session.protocols import Presenter
+from safeconsole.session.result import Result
 from safeconsole.session.state import VARIABLE_IS_ELSEWHERE, WITHOUT_VARIABLE, lost_variable
 from safeconsole.session.visit import Plea
 from safeconsole.sqltext.statement import Statement
@@ -92,6 +95,9 @@ def _wait_for(process: subprocess.Popen[bytes]) -> None:
 # Runs what was typed: one statement after the other, each down the whole road, stopping at the first that fails.
 
 
+HELD_ROWS = 1_000
+"""Rows held for a command that shows a result in its own way."""
+
 SHOWN_STATEMENTS = 20
 """Statements of a pasted script that are listed one by one."""
 
@@ -136,29 +142,73 @@ def show_statement(
     told_already = False
     try:
         with paged(state.screen(), state.pager) as screen:
-            presenter = state.presenter(screen)
-            problem = _problem_of(state, statement, presenter if shape is None else Shaped(presenter, shape), plea)
-            told_already = presenter.told_way_out and not state.pager
+            printer = state.printer(screen)
+            show = printer.show if shape is None else partial(show_shaped, printer, shape=shape)
+            problem = _problem_of(state, statement, show, printer=printer, as_text=shape is None, plea=plea)
+            told_already = printer.told_way_out and not state.pager
     except ConfigurationError as error:
         problem = error
     return _told(state, before, problem, told_already=told_already)
 
 
-def run_statement(state: ConsoleState, statement: Statement, presenter: Presenter) -> bool:
-    """Run one statement for a command that shows its rows itself; whether it ended well."""
+def write_statement(state: ConsoleState, statement: Statement, printer: ResultPrinter) -> bool:
+    """Run one statement and write its rows elsewhere than to the console's screen; whether it ended well."""
     before = state.gate.status()
-    problem = _problem_of(state, statement, presenter)
-    return _told(state, before, problem, told_already=getattr(presenter, "told_way_out", False))
+    problem = _problem_of(state, statement, printer.show, printer=printer)
+    return _told(state, before, problem, told_already=printer.told_way_out)
+
+
+class Held(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A small result, for a command that shows it in its own way.
+
+    Attributes:
+        rows: the first ones.
+        count: how many there were.
+    """
+
+    columns: tuple[Column, ...]
+    rows: list[Row]
+    count: int
+
+
+def held_result(state: ConsoleState, statement: Statement) -> Held | None:
+    """Run one statement and hold its first rows; None when it did not end well, which the person is told."""
+    before = state.gate.status()
+    found: list[Held] = []
+
+    def hold(result: Result) -> None:
+        rows = result.take(HELD_ROWS)
+        found.append(Held(columns=result.columns, rows=rows, count=result.ended.rows if result.ended else len(rows)))
+
+    problem = _problem_of(state, statement, hold)
+    return found[0] if _told(state, before, problem, told_already=False) else None
 
 
 def _problem_of(
-    state: ConsoleState, statement: Statement, presenter: Presenter, plea: Plea | None = None
+    state: ConsoleState,
+    statement: Statement,
+    show: Callable[[Result], None],
+    *,
+    printer: ResultPrinter | None = None,
+    as_text: bool = True,
+    plea: Plea | None = None,
 ) -> SafeConsoleError | str | None:
-    """Run one statement and return why it did not end well, or None."""
+    """
+    Run one statement and return why it did not end well, or None.
+
+    Args:
+        printer: shows how it is doing, and says whether its format wants values as text; None shows nothing.
+        as_text: whether they may be left as text.
+    """
     # Commands have statements of their own.
     state.tape.watch(statement)
     try:
-        state.gate.run(statement, presenter, plea=plea)
+        if printer is None:
+            show(state.gate.execute(statement, plea=plea))
+        else:
+            text = as_text and printer.as_text
+            show(state.gate.execute(statement, plea=plea, as_text=text, progress=printer.progress))
     except SafeConsoleError as error:
         return error
     except KeyboardInterrupt:
@@ -166,6 +216,9 @@ def _problem_of(
         return "interrupted"
     except Exception as error:  # noqa: BLE001 (the loop shows what broke and goes on)
         return f"safeconsole: this is a fault of safeconsole: {type(error).__name__}: {safe(str(error))}"
+    finally:
+        if printer is not None:
+            printer.progress.end()
     return None
 
 

@@ -7,12 +7,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from safeconsole.audit.record import Ended, Record
 from safeconsole.cluster.engine import Column, Row
+from safeconsole.output.presenting import ResultPrinter
 from safeconsole.output.text import clipped, safe, size_text, width_of
-from safeconsole.policy.decision import Considered
-from safeconsole.policy.watchdog import Sample
-from safeconsole.session.protocols import Presenter
+from safeconsole.session.result import Result
 
 HELD_ROWS = 5_000
 """Rows of a server's answer that are looked at; the rest is not shown."""
@@ -22,64 +20,32 @@ Reshape = Callable[[Sequence[Mapping[str, Any]]], Table]
 """Takes the rows by the lower-case names of their columns."""
 
 
-class Shaped:
+def show_shaped(printer: ResultPrinter, result: Result, shape: Reshape) -> None:
     """
-    Holds a small answer, and shows it in another shape when it is whole.
+    Read a small answer whole, and show it in another shape; how it went is said as for any statement.
 
-    Args:
-        shown: shows it.
-        shape: see `Reshape`.
+    What the server warned of is left out: what it thinks of the console's own statement is no news to the person.
     """
+    rows: list[Row] = []
+    try:
+        with result:
+            for batch in result:
+                rows += batch[: HELD_ROWS - len(rows)]
+    finally:
+        columns, shaped = _shaped(result.columns, rows, shape)
+        printer.begin(result.considered, columns)
+        printer.rows(shaped)
+        printer.end(replace(result.ended, rows=len(shaped)) if result.ended else None)
 
-    def __init__(self, shown: Presenter, shape: Reshape) -> None:
-        self._shown = shown
-        self._shape = shape
-        self._considered: Considered | None = None
-        self._columns: tuple[Column, ...] = ()
-        self._held: list[Row] = []
 
-    @property
-    def wants_text(self) -> bool:
-        """Values are wanted as they are."""
-        return False
-
-    def waits(self, what: str) -> None:
-        """Show what it waits for."""
-        self._shown.waits(what)
-
-    def begin(self, considered: Considered, columns: tuple[Column, ...]) -> None:
-        """Take the columns."""
-        self._considered = considered
-        self._columns = columns
-
-    def rows(self, batch: Sequence[Row]) -> None:
-        """Take more rows."""
-        self._held += batch[: HELD_ROWS - len(self._held)]
-
-    def progress(self, sample: Sample) -> None:
-        """Show how it is doing."""
-        self._shown.progress(sample)
-
-    def warned(self, _warnings: Sequence[str]) -> None:
-        """Say nothing: what the server thinks of the console's own statement is no news to the person."""
-
-    def end(self, ended: Record) -> None:
-        """Show all of it."""
-        if self._considered is not None:
-            columns, rows = self._shaped()
-            self._shown.begin(self._considered, columns)
-            self._shown.rows(rows)
-            if isinstance(ended, Ended):
-                ended = replace(ended, rows=len(rows))
-        self._shown.end(ended)
-
-    def _shaped(self) -> Table:
-        names = [column.name.lower() for column in self._columns]
-        try:
-            return self._shape([dict(zip(names, row, strict=True)) for row in self._held])
-        except (KeyError, ValueError, TypeError):
-            # A server that answers otherwise than those it was tried with: as it came is better than not at all.
-            return self._columns, self._held
+def _shaped(columns: tuple[Column, ...], held: Sequence[Row], shape: Reshape) -> Table:
+    """Return the answer in its other shape; as it came, when it is shaped otherwise than was thought."""
+    names = [column.name.lower() for column in columns]
+    try:
+        return shape([dict(zip(names, row, strict=True)) for row in held])
+    except (KeyError, ValueError, TypeError):
+        # A server that answers otherwise than those it was tried with: as it came is better than not at all.
+        return columns, held
 
 
 def indexes(rows: Sequence[Mapping[str, Any]]) -> Table:

@@ -13,7 +13,7 @@ import msgspec
 from safeconsole.console.names import SchemaNames
 from safeconsole.errors import DeniedError, RefusedError, SafeConsoleError
 from safeconsole.output.evidence import error_text
-from safeconsole.output.presenting import ResultStyle, Screen, StreamPresenter, screen_of
+from safeconsole.output.presenting import ResultPrinter, ResultStyle, Screen, screen_of
 from safeconsole.output.taping import Tape
 from safeconsole.output.text import clock_text, in_words
 from safeconsole.policy.decision import Decision
@@ -201,7 +201,7 @@ class ConsoleState(msgspec.Struct, kw_only=True):
         """Return where to write now; asked anew for each statement, for a window may have been resized."""
         return screen_of(self.streams.data, self.streams.messages, self.streams.environ)
 
-    def presenter(self, screen: Screen) -> StreamPresenter:
+    def printer(self, screen: Screen) -> ResultPrinter:
         """Return what shows the next result on a screen."""
         shape = ResultStyle(
             format=self.format,
@@ -211,7 +211,7 @@ class ConsoleState(msgspec.Struct, kw_only=True):
             more_rows="\\rows N",
             most_rows=self.gate.policy.ceilings.fetched_rows,
         )
-        return StreamPresenter(screen, shape, self.gate.last)
+        return ResultPrinter(screen, shape, self.gate.last)
 
     def say(self, text: str) -> None:
         """Write lines that are no data."""

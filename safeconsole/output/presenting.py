@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -10,16 +9,14 @@ from contextlib import suppress
 from typing import TextIO
 
 import msgspec
-from msgspec.structs import replace
 
-from safeconsole.audit.record import Ended, Record
+from safeconsole.audit.record import Ended
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.output.formats import TEXT_FORMATS, RowWriter, writer_for
-from safeconsole.output.progress import QUIET_SECONDS, StatusLine, status_text
+from safeconsole.output.progress import StatementProgress
 from safeconsole.output.text import (
     PLAIN,
     Look,
-    clipped,
     counted,
     forgive_encoding,
     in_words,
@@ -29,7 +26,7 @@ from safeconsole.output.text import (
     span_text,
 )
 from safeconsole.policy.decision import Considered
-from safeconsole.policy.watchdog import Sample
+from safeconsole.session.result import Result
 from safeconsole.sqltext.vocabulary import OutcomeKind
 
 TOLD_SHOWING_SECONDS = 0.02
@@ -86,11 +83,12 @@ class ResultStyle(msgspec.Struct, frozen=True, kw_only=True):
     most_rows: int = 0
 
 
-class StreamPresenter:
+class ResultPrinter:
     """
     Shows one result; make a new one for each statement.
 
     Attributes:
+        progress: what the session tells of the statement before its first rows.
         told_way_out: whether it said why the answer is short and how to get more.
 
     Args:
@@ -108,38 +106,35 @@ class StreamPresenter:
     ) -> None:
         self._screen = screen
         self._shape = shape
-        self._status = StatusLine(screen.messages, screen.messages_look)
-        self._last = last
         self._considered: Considered | None = None
-        self._over = self._waited = self.told_way_out = False
+        self.progress = StatementProgress(
+            screen.messages, screen.messages_look, lambda: self._considered or last(), self._say
+        )
+        self.told_way_out = False
         self._writer: RowWriter | None = None
         self._rows = 0
         self._now_seconds = now_seconds
         self._showing_seconds = 0.0
-        self._warnings: tuple[str, ...] = ()
-        self._first: Sample | None = None
-        # Samples come from the watchdog's thread while rows come from this one.
-        self._lock = threading.Lock()
 
     @property
-    def wants_text(self) -> bool:
+    def as_text(self) -> bool:
         """Whether values are wanted as the text the server sent."""
         return self._shape.format in TEXT_FORMATS
 
-    def waits(self, what: str) -> None:
-        """Show on the status line what the statement waits for; where there is none, say it once."""
-        with self._lock:
-            look = self._screen.messages_look
-            if look.terminal:
-                self._status.draw(clipped(safe(what), look.columns - 1))
-            elif not self._waited:
-                self._say(what)
-            self._waited = True
+    def show(self, result: Result) -> None:
+        """Show a result as it arrives, and how it ended. Raises as iterating it does."""
+        try:
+            with result:
+                self.begin(result.considered, result.columns)
+                for batch in result:
+                    self.rows(batch)
+        finally:
+            self.end(result.ended, result.warnings)
 
     def begin(self, considered: Considered, columns: tuple[Column, ...]) -> None:
         """Name the node, and write the head of the result."""
-        with self._lock:
-            self._status.clear()
+        with self.progress.lock:
+            self.progress.clear()
             self._considered = considered
             if self._shape.header and considered.node:
                 self._say(f"{considered.node} ({considered.route})")
@@ -155,53 +150,31 @@ class StreamPresenter:
         self._showing_seconds += self._now_seconds() - began
 
     def _show(self, batch: Sequence[Row]) -> None:
-        with self._lock:
+        with self.progress.lock:
             if self._screen.data_look.terminal:
                 # Rows that go elsewhere leave the line where it is: cleared with each batch, nobody would see it.
-                self._status.clear()
+                self.progress.clear()
             shown = batch[: max(0, self._soft_limit() - self._rows)] if self._shape.interactive else batch
             self._rows += len(batch)
+            self.progress.rows = self._rows
             if shown and self._writer is not None:
                 self._writer.rows(shown)
                 if self._screen.data_look.terminal:
                     self._screen.data.flush()
 
-    def progress(self, sample: Sample) -> None:
-        """Redraw the status line of a statement that takes its time."""
-        with self._lock:
-            self._first = self._first or sample
-            considered, look = self._considered or self._last(), self._screen.messages_look
-            # Nothing is drawn after `end`: the line would stay.
-            if self._over or considered is None or not look.terminal or sample.elapsed_seconds < QUIET_SECONDS:
-                return
-            self._status.draw(
-                status_text(
-                    replace(sample, rows=max(sample.rows, self._rows)),
-                    self._first,
-                    node=considered.node or "",
-                    limits=considered.decision.limits,
-                    columns=look.columns - 1,
-                    separator=" · " if look.decorated else ", ",
-                )
-            )
-
-    def warned(self, warnings: Sequence[str]) -> None:
-        """Keep what the server warned of, for the lines below the result."""
-        self._warnings = tuple(warnings)
-
-    def end(self, ended: Record) -> None:
+    def end(self, ended: Ended | None, warnings: Sequence[str] = ()) -> None:
         """Close the format and say how it went: rows, time, node, and loudly when the answer is short."""
-        with self._lock:
-            self._status.clear()
-            considered, self._over = self._considered, True
+        with self.progress.lock:
+            self.progress.end()
+            considered = self._considered
             # What ended before it began is told by the error alone.
-            if considered is None or not isinstance(ended, Ended):
+            if considered is None or ended is None:
                 return
             note = self._shortfall(ended, considered)
             if self._writer is not None:
                 self._close(self._writer, ended, note)
             self._say(self._footer(ended, considered), dim=True)
-            for warning, times in Counter(self._warnings).items():
+            for warning, times in Counter(warnings).items():
                 self._say(f"  {warning}" + (f" ({times} times)" if times > 1 else ""))
             if considered.statement.kind in _EMPTIED:
                 self._say(f"{considered.statement.kind} tells nothing here: {_EMPTIED[considered.statement.kind]}")

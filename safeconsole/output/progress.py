@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import TextIO
 
 import msgspec
+from msgspec.structs import replace
 
 from safeconsole.output.text import Look, clipped, clock_text, counted, safe, size_text, width_of
+from safeconsole.policy.decision import Considered
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.watchdog import Sample
 
@@ -43,6 +46,81 @@ class StatusLine:
             self._stream.write(_erasure(self._look))
             self._stream.flush()
             self._drawn = False
+
+
+class StatementProgress:
+    """
+    Shows on the status line what a statement waits for, and how it is doing; `Gate.execute` calls it.
+
+    Samples come from the watchdog's thread while rows come from another one.
+
+    Attributes:
+        lock: held while anything is written where the line is.
+        rows: rows that reached the person, once that is more than the samples tell.
+
+    Args:
+        last: says which statement is under way (`Gate.last`).
+        waits: says once what is waited for, where there is no line; None for nothing.
+    """
+
+    def __init__(
+        self,
+        stream: TextIO,
+        look: Look,
+        last: Callable[[], Considered | None],
+        waits: Callable[[str], None] | None = None,
+    ) -> None:
+        self.lock = threading.RLock()
+        self.rows = 0
+        self._line = StatusLine(stream, look)
+        self._look = look
+        self._last = last
+        self._waits = waits
+        self._first: Sample | None = None
+        self._over = False
+
+    def __call__(self, what: Sample | str) -> None:
+        """Redraw the line."""
+        with self.lock:
+            if isinstance(what, str):
+                self._wait(what)
+            else:
+                self._draw(what)
+
+    def _wait(self, what: str) -> None:
+        if self._look.terminal:
+            self._line.draw(clipped(safe(what), max(1, self._look.columns - 1)))
+        elif self._waits is not None:
+            self._waits(what)
+        self._waits = None
+
+    def _draw(self, sample: Sample) -> None:
+        self._first = self._first or sample
+        considered = self._last()
+        # Nothing is drawn once it is over: the line would stay.
+        if self._over or considered is None or not self._look.terminal or sample.elapsed_seconds < QUIET_SECONDS:
+            return
+        self._line.draw(
+            status_text(
+                replace(sample, rows=max(sample.rows, self.rows)),
+                self._first,
+                node=considered.node or "",
+                limits=considered.decision.limits,
+                columns=max(1, self._look.columns - 1),
+                separator=" · " if self._look.decorated else ", ",
+            )
+        )
+
+    def clear(self) -> None:
+        """Take the line away."""
+        with self.lock:
+            self._line.clear()
+
+    def end(self) -> None:
+        """Take the line away for good."""
+        with self.lock:
+            self._over = True
+            self._line.clear()
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,21 +6,20 @@ import io
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
 from typing import Any, NoReturn, Protocol, TextIO
 
 import msgspec
 
-from safeconsole.audit.record import Ended, Record
+from safeconsole.audit.record import Ended
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.errors import DeniedError, RefusedError, ServerError, StoppedError
 from safeconsole.output.presenting import Screen
-from safeconsole.output.progress import QUIET_SECONDS, StatusLine, status_text
+from safeconsole.output.progress import StatementProgress, StatusLine
 from safeconsole.output.taping import Tape
 from safeconsole.output.text import clipped, clock_text, safe
 from safeconsole.policy.decision import Considered, Grant
-from safeconsole.policy.watchdog import Sample
 from safeconsole.python.audit_hook import marked
 from safeconsole.python.faults import NotSupportedError, ProgrammingError, fault_of
 from safeconsole.python.parameters import Parameters, Places, fill
@@ -165,7 +164,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     statement: Statement
-    considered: Considered | None
+    considered: Considered
     columns: tuple[Column, ...]
     rows: list[Row]
     ended: Ended
@@ -295,9 +294,10 @@ class Line:
 
     def _walk(self, statement: Statement) -> Answered:
         self.tape.watch(statement)
-        collecting = Collecting(self.screen, self.gate.last)
+        progress = StatementProgress(self.screen.messages, self.screen.messages_look, self.gate.last)
         try:
-            ended = self.gate.run(statement, collecting)
+            result = self.gate.execute(statement, progress=progress)
+            rows = result.take()
         except StoppedError as error:
             # An ordinary error would be swallowed by the loop that the person wants to stop.
             if error.leaving:
@@ -309,13 +309,17 @@ class Line:
             raise fault_of(error, self._rules().flavour) from error
         except RefusedError as error:
             self._refuse(error)
-        considered = self.gate.last()
-        self._looping.sent(considered.node or "" if considered else "")
+        finally:
+            progress.end()
+        self.screen.messages.write("".join(f"{safe(line)}\n" for line in result.warnings))
+        considered, ended = result.considered, result.ended
+        assert ended is not None, "a result that was read to its end knows how it ended"
+        self._looping.sent(considered.node or "")
         return Answered(
             statement=statement,
             considered=considered,
-            columns=collecting.columns,
-            rows=collecting.held,
+            columns=result.columns,
+            rows=rows,
             ended=ended,
         )
 
@@ -364,60 +368,3 @@ class Line:
             way = 'if it must run as it is: with elevate(reason="…", ticket="…"): …'
             error.instead = f"{error.instead}; {way}" if error.instead else way
         raise error
-
-
-class Collecting:
-    """Keeps one result, which the gate's limits bound, and shows how a slow one is doing."""
-
-    def __init__(self, screen: Screen, last: Callable[[], Considered | None]) -> None:
-        self.columns: tuple[Column, ...] = ()
-        self.held: list[Row] = []
-        self._screen = screen
-        self._last = last
-        self._status = StatusLine(screen.messages, screen.messages_look)
-        self._first: Sample | None = None
-        self._lock = threading.Lock()
-        self._over = False
-        self._warnings: tuple[str, ...] = ()
-
-    @property
-    def wants_text(self) -> bool:
-        """Values are wanted as they are."""
-        return False
-
-    def begin(self, _considered: Considered, columns: tuple[Column, ...]) -> None:
-        """Take the columns."""
-        self.columns = columns
-
-    def rows(self, batch: Sequence[Row]) -> None:
-        """Take more rows."""
-        self.held.extend(batch)
-
-    def waits(self, what: str) -> None:
-        """Show what the statement waits for."""
-        with self._lock:
-            self._status.draw(clipped(safe(what), max(1, self._screen.messages_look.columns - 1)))
-
-    def progress(self, sample: Sample) -> None:
-        """Redraw the status line; called from another thread."""
-        look, considered = self._screen.messages_look, self._last()
-        with self._lock:
-            self._first = self._first or sample
-            if self._over or considered is None or not look.terminal or sample.elapsed_seconds < QUIET_SECONDS:
-                return
-            limits = considered.decision.limits
-            columns = max(1, look.columns - 1)
-            self._status.draw(
-                status_text(sample, self._first, node=considered.node or "", limits=limits, columns=columns)
-            )
-
-    def warned(self, warnings: Sequence[str]) -> None:
-        """Keep what the server warned of."""
-        self._warnings = tuple(warnings)
-
-    def end(self, _ended: Record) -> None:
-        """Take the line away, and say what the server warned of."""
-        with self._lock:
-            self._over = True
-            self._status.clear()
-            self._screen.messages.write("".join(f"{safe(line)}\n" for line in self._warnings))

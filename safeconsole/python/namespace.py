@@ -67,7 +67,7 @@ class Database:
             answered.columns,
             answered.rows,
             changed_rows=answered.ended.changed_rows,
-            node=answered.considered.node or "" if answered.considered else "",
+            node=answered.considered.node or "",
             seconds=answered.ended.elapsed_seconds,
         )
 

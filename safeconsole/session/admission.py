@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from safeconsole.audit.record import Noticed
 from safeconsole.clock import Clock
@@ -11,7 +12,6 @@ from safeconsole.errors import NoFitNodeError, UnreachableError
 from safeconsole.policy.decision import Considered, Decision, Permit
 from safeconsole.policy.policy import Policy, is_heavy
 from safeconsole.session.custody import Custody
-from safeconsole.session.protocols import Presenter
 from safeconsole.session.recorder import Recorder
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -71,7 +71,9 @@ class SlotQueue:
         self._holding: Connection | None = None
         self._light: Decision | None = None
 
-    def proven(self, number: int, considered: Considered, permit: Permit, presenter: Presenter) -> Connection:
+    def proven(
+        self, number: int, considered: Considered, permit: Permit, progress: Callable[[str], None]
+    ) -> Connection:
         """
         Return the proven connection for a permit, with a slot on its node where the statement is heavy.
 
@@ -90,7 +92,7 @@ class SlotQueue:
             self._note(number, f"{permit.node} has no slots, so that it is not counted")
             return connection
         self._holding = connection
-        if not self._take(number, permit, connection, presenter):
+        if not self._take(number, permit, connection, progress):
             return connection
         # Who waited was proven long ago, and an elevation may have ended since.
         again = self._custody.proven(permit)
@@ -104,7 +106,7 @@ class SlotQueue:
         if holding is not None:
             holding.free_slot()
 
-    def _take(self, number: int, permit: Permit, connection: Connection, presenter: Presenter) -> bool:
+    def _take(self, number: int, permit: Permit, connection: Connection, progress: Callable[[str], None]) -> bool:
         """Take a slot, waiting for it; whether it had to wait."""
         names, most = self._slots.names, self._slots.wait_seconds
         started, within = self._clock.monotonic(), 0.0
@@ -119,9 +121,7 @@ class SlotQueue:
                 )
             if not within:
                 self._note(number, f"waits for one of {len(names)} slots on {permit.node}")
-            presenter.waits(
-                f"waits for one of {len(names)} slots on {permit.node}: {waited:.0f} of {most:g} s; Ctrl-C leaves"
-            )
+            progress(f"waits for one of {len(names)} slots on {permit.node}: {waited:.0f} of {most:g} s; Ctrl-C leaves")
             within = min(LOOK_SECONDS, most - waited)
         waited = self._clock.monotonic() - started
         self._note(number, f"{name} on {permit.node}, {f'waited {waited:.1f} s' if within else 'at once'}")

@@ -3,7 +3,7 @@ The one road that every statement walks, readable top to bottom.
 
     ask ─► consider (route, estimate, decide) ─► answer the demand (confirm, elevate) ─► prove the role
 (and take a slot, where it is heavy)
-        ─► record the intent ─► send, watched ─► show ─► record the outcome
+        ─► record the intent ─► send, watched ─► rows, as they are pulled ─► record the outcome
 
 Nothing else in the program sends a statement to a server. What fails on the way leaves a record and
 one error that says why; what was not recorded is not sent.
@@ -11,27 +11,38 @@ one error that says why; what was not recorded is not sent.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator
 from contextlib import suppress
 from functools import partial
 
 import msgspec
 from msgspec.structs import replace
 
-from safeconsole.audit.record import CodeEntered, CommandGiven, Ended, Journal, Noticed, SessionClosed
+from safeconsole.audit.record import CodeEntered, CommandGiven, Journal, Noticed, SessionClosed
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Connection, Engine
-from safeconsole.errors import AuditUnavailableError, OutcomeUnknownError, RefusedError, ServerError
+from safeconsole.errors import (
+    AuditUnavailableError,
+    LostError,
+    OutcomeUnknownError,
+    RefusedError,
+    SafeConsoleError,
+    ServerError,
+    StoppedError,
+    UnreachableError,
+)
 from safeconsole.policy.decision import Considered, Grant, Permit
 from safeconsole.policy.explanation import say_how_to_loosen
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.policy import Policy, session_limits
 from safeconsole.policy.readings import Reading
+from safeconsole.policy.watchdog import Sample
 from safeconsole.session.considering import PoliciesInForce, Reread
 from safeconsole.session.elevation import ElevationEvent
 from safeconsole.session.evidence import evidence_of_nodes
 from safeconsole.session.parts import assemble
-from safeconsole.session.protocols import People, Presenter
-from safeconsole.session.result import Tally, deliver, failure_of, unsent
+from safeconsole.session.protocols import People
+from safeconsole.session.result import Batch, Progress, Result, Tally, delivered, failure_of, unseen, unsent
 from safeconsole.session.transactions import Transaction
 from safeconsole.session.transactions import TransactionEvent as Ending
 from safeconsole.session.visit import Plea, Visit
@@ -82,6 +93,7 @@ class Gate:
         self._understanding, self._slots, self._again = parts.understanding, parts.slots, parts.again
         self._own_writes, self._session_state, self._rate = parts.own_writes, parts.session_state, parts.rate
         limits = session_limits(policy, visit.limits)
+        self._result: Result | None = None
         self._state = _SessionSettings(to=visit.to, asked_limits=dict(visit.limits), limits=limits)
 
     # The road.
@@ -95,31 +107,59 @@ class Gate:
             statements, schema = (*statements, *found), schema_after(found, rules, schema=schema)
         return statements
 
-    def run(
-        self, statement: Statement, presenter: Presenter, *, by_console: bool = False, plea: Plea | None = None
-    ) -> Ended:
+    def execute(
+        self,
+        statement: Statement,
+        *,
+        by_console: bool = False,
+        plea: Plea | None = None,
+        as_text: bool = False,
+        progress: Progress = unseen,
+    ) -> Result:
         """
-        Walk the whole road with one statement.
+        Take one statement down the whole road, until its first rows are here.
+
+        A read that was lost with its replica is sent once more, to another one, where that is safe.
 
         Args:
             by_console: the console asks for itself, such as for completion: recorded as that, refused where a person
                 would be asked, and no `last`.
             plea: what an elevation of this statement alone is asked with; None: what was said at the door.
+            as_text: leave values as the text that the server sent (exports).
+            progress: see `Progress`.
 
         Raises:
-            SafeConsoleError: it was refused, stopped, lost or failed; the journal and the presenter know it already.
+            SafeConsoleError: nothing was sent, or the send itself failed; the journal knows it already. What fails
+                later is raised by the result.
         """
-        walk = partial(self._walk, statement, by_console=by_console, plea=plea or self.visit.plea)
+        self._end_result()
+        walk = partial(
+            self._walk,
+            statement,
+            by_console=by_console,
+            plea=plea or self.visit.plea,
+            as_text=as_text,
+            progress=progress,
+        )
+        if not self._again.may_be_tried(statement, to=self._state.to) or by_console:
+            return walk()[0]
+        result: Result | None = None
+        failure: SafeConsoleError | None
         try:
-            return walk(presenter) if by_console else self._again.walked(statement, presenter, walk, to=self._state.to)
-        finally:
-            # However it was left: what is over is let go of again. A journal that cannot be written ends the session.
-            with suppress(AuditUnavailableError):
-                self._elevations.end_attempt()
-            self._custody.end()
-            self._slots.leave()
+            result, failure = walk()
+        except (LostError, UnreachableError) as error:
+            failure = error
+        if isinstance(failure, LostError | UnreachableError) and self._again.helps(failure):
+            return walk()[0]
+        if result is None:
+            assert failure is not None
+            raise failure
+        return result
 
-    def _walk(self, statement: Statement, presenter: Presenter, *, by_console: bool, plea: Plea | None) -> Ended:
+    def _walk(
+        self, statement: Statement, *, by_console: bool, plea: Plea | None, as_text: bool, progress: Progress
+    ) -> tuple[Result, SafeConsoleError | None]:
+        """Return the result, and the failure that its iteration raises, if there is one already."""
         self._state.statements += 1
         number = self._state.statements
         statement = self._as_read_now(statement)
@@ -132,7 +172,7 @@ class Gate:
             if by_console:
                 _require_allowed(considered)
             permit = self._demands.permit(number, considered, plea)
-            connection = self._slots.proven(number, considered, permit, presenter)
+            connection = self._slots.proven(number, considered, permit, progress)
             considered = self._noted(number, considered, permit, connection)
             self._custody.require_going()
             # MUST come before the send: after a crash there may be an intent without an outcome,
@@ -141,12 +181,33 @@ class Gate:
             if permit.elevation:
                 self._elevations.use(self._recorder.text_of(statement))
         except AuditUnavailableError:
+            self._leave()
             raise
         except BaseException as error:
             # Interrupted while the intent went to disk, too: nothing was sent, and the record says so.
-            self._end(self._recorder.refused(number, statement, unsent(error)), presenter, durable=True)
+            try:
+                self._recorder.ended(self._recorder.refused(number, statement, unsent(error)), durable=True)
+            finally:
+                self._leave()
             raise
-        return self._carry_out(number, considered, permit, connection, presenter)
+        tally = Tally(self._clock)
+        watch = self._recorder.watching(number, progress)
+        answered = self._answered(number, considered, permit, connection, tally, watch=watch, as_text=as_text)
+        self._result = result = Result(considered, answered, tally)
+        return result, result.begin()
+
+    def _end_result(self) -> None:
+        """Stop the statement whose result nobody read to its end: a session has one at a time."""
+        result, self._result = self._result, None
+        if result is not None:
+            result.close()
+
+    def _leave(self) -> None:
+        """Let go of what one attempt held, however it was left; a journal that cannot be written ends the session."""
+        with suppress(AuditUnavailableError):
+            self._elevations.end_attempt()
+        self._custody.end()
+        self._slots.leave()
 
     def _noted(self, number: int, considered: Considered, permit: Permit, connection: Connection) -> Considered:
         """Wait for the session's own writes, and record what the person is told beside the answer."""
@@ -203,40 +264,67 @@ class Gate:
         ):
             raise ServerError(estimate.objection_code, estimate.objection)
 
-    def _carry_out(
-        self, number: int, considered: Considered, permit: Permit, connection: Connection, presenter: Presenter
-    ) -> Ended:
-        tally, statement = Tally(self._clock), permit.statement
+    def _answered(  # noqa: PLR0913 (the way's own values, each named)
+        self,
+        number: int,
+        considered: Considered,
+        permit: Permit,
+        connection: Connection,
+        tally: Tally,
+        *,
+        watch: Callable[[Sample], None],
+        as_text: bool,
+    ) -> Generator[Batch]:
+        """Send, yield once when the statement is sent and then its rows, and record how it ended."""
         try:
-            self._custody.begin(connection)
-            self._rate.sent()
-            answer = connection.send(
-                permit, watch=self._recorder.watching(number, presenter.progress), as_text=presenter.wants_text
-            )
-            presenter.begin(considered, answer.columns)
-            completion = deliver(answer, connection, permit.limits, presenter, tally)
-        except BaseException as error:
-            failure = failure_of(error, connection, permit)
-            say_how_to_loosen(failure, considered.decision, self.policy, face=self.visit.face)
-            self._custody.end()
-            if isinstance(failure, OutcomeUnknownError):
-                self._own_writes.wrote(permit)
             try:
-                self._custody.has_failed(permit, connection, failure)
-            finally:
-                self._end(self._recorder.failed(number, statement, failure, tally), presenter)
-            if failure is error:
-                raise
-            raise failure from (error if isinstance(error, Exception) else None)
+                self._custody.begin(connection)
+                self._rate.sent()
+                answer = connection.send(permit, watch=watch, as_text=as_text)
+                tally.columns = answer.columns
+                yield ()
+                yield from delivered(answer, connection, permit.limits, tally)
+                completion = answer.finish()
+            except BaseException as error:
+                failure = self._failed(number, considered, permit, connection, tally, error)
+                if isinstance(error, GeneratorExit) and isinstance(failure, StoppedError):
+                    return
+                if failure is error:
+                    raise
+                raise failure from (error if isinstance(error, Exception) else None)
+            tally.warnings = completion.warnings
+            self._custody.end()
+            # Before the record: what the server did is so, whatever fails after it.
+            self._custody.was_done(permit, connection, completion)
+            self._session_state.was_done(permit, connection)
+            self._hold_asked(permit)
+            self._own_writes.wrote(permit)
+            tally.ended = self._recorder.done(number, completion, tally)
+            self._recorder.ended(tally.ended)
+        finally:
+            self._leave()
+
+    def _failed(
+        self,
+        number: int,
+        considered: Considered,
+        permit: Permit,
+        connection: Connection,
+        tally: Tally,
+        error: BaseException,
+    ) -> SafeConsoleError:
+        """Return what a failure after the send means, once it is recorded."""
+        failure = failure_of(error, connection, permit)
+        say_how_to_loosen(failure, considered.decision, self.policy, face=self.visit.face)
         self._custody.end()
-        # Before the record: what the server did is so, whatever fails after it.
-        self._custody.was_done(permit, connection, completion)
-        self._session_state.was_done(permit, connection)
-        self._hold_asked(permit)
-        self._own_writes.wrote(permit)
-        ended = self._recorder.done(number, completion, tally)
-        self._end(ended, presenter)
-        return ended
+        if isinstance(failure, OutcomeUnknownError):
+            self._own_writes.wrote(permit)
+        try:
+            self._custody.has_failed(permit, connection, failure)
+        finally:
+            tally.ended = self._recorder.failed(number, permit.statement, failure, tally)
+            self._recorder.ended(tally.ended)
+        return failure
 
     def _hold_asked(self, permit: Permit) -> None:
         """Hold for what follows, on every connection, the ceilings that a SET has set on the one it ran on."""
@@ -244,12 +332,6 @@ class Gate:
             # A policy that only observes lets more pass; the read-back of the guards then ends that connection.
             if ask.value <= getattr(permit.limits, ask.limit):
                 self.tighten(ask.limit, ask.value)
-
-    def _end(self, ended: Ended, presenter: Presenter, *, durable: bool = False) -> None:
-        try:
-            self._recorder.ended(ended, durable=durable)
-        finally:
-            presenter.end(ended)
 
     # The doors beside it: none of them sends what a person wrote.
 
@@ -431,6 +513,8 @@ class Gate:
 
     def _let_go(self) -> None:
         try:
+            with suppress(SafeConsoleError):
+                self._end_result()
             self._transactions.end(Ending.LEFT)
         finally:
             self._nodes.close()

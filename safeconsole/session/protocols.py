@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Protocol
 
 import msgspec
 
 from safeconsole.approvals.requests import ApprovalRequest, Notifier, SecondPerson
-from safeconsole.audit.record import Record
-from safeconsole.cluster.engine import Column, Row
 from safeconsole.policy.decision import Considered, ElevationRequest
-from safeconsole.policy.watchdog import Sample
 
 
 class Confirmer(Protocol):
@@ -51,36 +47,3 @@ class People(msgspec.Struct, frozen=True, kw_only=True):
     confirmer: Confirmer
     second: SecondPerson | None = None
     notifier: Notifier | None = None
-
-
-class Presenter(Protocol):
-    """Shows one statement's result as it arrives."""
-
-    @property
-    def wants_text(self) -> bool:
-        """Whether values are wanted as the text the server sent (exports)."""
-        ...
-
-    def waits(self, what: str) -> None:
-        """A statement is not sent yet, because it waits: for `what`, which is said again while it lasts."""
-        ...
-
-    def begin(self, considered: Considered, columns: tuple[Column, ...]) -> None:
-        """A statement was sent; its rows follow."""
-        ...
-
-    def rows(self, batch: Sequence[Row]) -> None:
-        """More rows."""
-        ...
-
-    def progress(self, sample: Sample) -> None:
-        """The statement still runs; called from another thread."""
-        ...
-
-    def warned(self, warnings: Sequence[str]) -> None:
-        """Take what the server warned of once all rows were read, one line each; `end` follows. MUST not fail."""
-        ...
-
-    def end(self, ended: Record) -> None:
-        """It is over; the outcome record says how."""
-        ...

@@ -255,7 +255,7 @@ class Recorder:
         """Record what is about to be sent; durable on return."""
         self.append(intent(number, permit, self.text_of(permit.statement), guards), durable=True)
 
-    def ended(self, ended: Ended, *, durable: bool) -> None:
+    def ended(self, ended: Ended, *, durable: bool = False) -> None:
         """
         Record how a statement ended.
 

@@ -1,27 +1,52 @@
-"""Hands a statement's rows on as they come, under the limits that hold here, and says what cut them off."""
+"""A statement's result: columns and batches that the reader pulls, and how the statement ended."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Iterator, Sequence
+from types import TracebackType
+from typing import Self
+
+from safeconsole.audit.record import Ended
 from safeconsole.clock import Clock
-from safeconsole.cluster.engine import Answer, Completion, Connection, stop_insistently
+from safeconsole.cluster.engine import Answer, Column, Connection, Row, stop_insistently
 from safeconsole.errors import OutcomeUnknownError, RefusedError, SafeConsoleError, StoppedError
-from safeconsole.policy.decision import Permit
+from safeconsole.policy.decision import Considered, Permit
 from safeconsole.policy.limits import Limits
-from safeconsole.session.protocols import Presenter
+from safeconsole.policy.watchdog import Sample
+
+Batch = Sequence[Row]
+"""A few thousand rows at most."""
+
+Progress = Callable[[Sample | str], None]
+"""
+Takes what can be told of a statement before its first rows: what it waits for, in words, or how it is doing.
+
+Samples come from the watchdog's thread.
+"""
+
+
+def unseen(_what: Sample | str) -> None:
+    """Show nothing."""
 
 
 class Tally:
     """
-    What has reached the person so far.
+    What is known of a statement that was sent, so far.
 
     Attributes:
-        rows: rows handed on.
+        columns: empty when the statement returns no rows.
+        rows: rows that the reader took.
         bytes: bytes of rows that reached this process.
+        warnings: the server's, one line each, once the statement is done.
+        ended: the record of its end, None while it runs.
     """
 
     def __init__(self, clock: Clock) -> None:
+        self.columns: tuple[Column, ...] = ()
         self.rows = 0
         self.bytes = 0
+        self.warnings: tuple[str, ...] = ()
+        self.ended: Ended | None = None
         self._clock = clock
         self._started_seconds = clock.monotonic()
 
@@ -31,17 +56,117 @@ class Tally:
         return self._clock.monotonic() - self._started_seconds
 
 
-def deliver(answer: Answer, connection: Connection, limits: Limits, presenter: Presenter, tally: Tally) -> Completion:
+class Result:
     """
-    Hand every row on, and finish the statement; a hard limit stops it on the server.
+    The answer to one statement; a context manager, and an iterator over batches of rows.
+
+    The statement is over when the last batch was taken. Whoever leaves the context earlier stops it on the server,
+    and the journal says so. An error inside the context, such as Ctrl-C or a reader that is gone, stops it too.
+
+    Iterating raises StoppedError, ServerError or OutcomeUnknownError, after the journal knows how it ended.
+
+    Attributes:
+        considered: everything known before it ran.
+    """
+
+    def __init__(self, considered: Considered, batches: Generator[Batch], tally: Tally) -> None:
+        self.considered = considered
+        self._batches = batches
+        self._tally = tally
+        self._first: Batch | None = None
+        self._failure: SafeConsoleError | None = None
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns as the server describes them, empty for a statement that returns no rows."""
+        return self._tally.columns
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the server warned of, one line each; known when it is done."""
+        return self._tally.warnings
+
+    @property
+    def ended(self) -> Ended | None:
+        """The record of how it ended, None while it runs."""
+        return self._tally.ended
+
+    def begin(self) -> SafeConsoleError | None:
+        """
+        Send the statement and wait for its first batch.
+
+        Returns:
+            The failure that came after the send, which the iteration raises; None without one.
+
+        Raises:
+            SafeConsoleError: the send itself failed.
+        """
+        try:
+            next(self._batches)
+            try:
+                self._first = next(self._batches, None)
+            except SafeConsoleError as error:
+                self._failure = error
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+        return self._failure
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self
+
+    def __next__(self) -> Batch:
+        first, self._first = self._first, None
+        if first is not None:
+            return first
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        return next(self._batches)
+
+    def take(self, most: int | None = None) -> list[Row]:
+        """Read to the end, and return the first rows, at most so many; None for all of them."""
+        held: list[Row] = []
+        with self:
+            for batch in self:
+                held += batch if most is None else batch[: most - len(held)]
+        return held
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.ended is not None:
+            return
+        if error is None:
+            self.close()
+            return
+        try:
+            self._batches.throw(error)
+        except BaseException as raised:
+            # What was raised here already goes on by itself.
+            if raised is not error:
+                raise
+
+    def close(self) -> None:
+        """Stop the statement on the server unless it is over. Raises OutcomeUnknownError of a change."""
+        self._batches.close()
+
+
+def delivered(answer: Answer, connection: Connection, limits: Limits, tally: Tally) -> Iterator[Batch]:
+    """
+    Yield the rows of an answer; a limit stops the statement on the server.
 
     Raises:
         StoppedError: a limit was reached.
-        SafeConsoleError: as `Answer.batches` and `Answer.finish`.
+        SafeConsoleError: as `Answer.batches`.
     """
     for batch in answer.batches():
         room = limits.fetched_rows - tally.rows
-        presenter.rows(batch[:room] if len(batch) > room else batch)
+        yield batch[:room] if len(batch) > room else batch
+        # MUST come after the reader took them: what it could not take was not handed on.
         tally.rows += min(len(batch), room)
         tally.bytes = answer.received_bytes
         over_bytes = "fetched_bytes" if tally.bytes > limits.fetched_bytes else ""
@@ -54,10 +179,6 @@ def deliver(answer: Answer, connection: Connection, limits: Limits, presenter: P
                 verified=connection.stop(),
                 instead="narrow it with WHERE or LIMIT",
             )
-    completion = answer.finish()
-    if completion.warnings:
-        presenter.warned(completion.warnings)
-    return completion
 
 
 def failure_of(error: BaseException, connection: Connection, permit: Permit) -> SafeConsoleError:
@@ -70,6 +191,8 @@ def failure_of(error: BaseException, connection: Connection, permit: Permit) -> 
         by, what = "person", "stopped by you"
     elif isinstance(error, BrokenPipeError):
         what = "stopped: nobody reads the output any more"
+    elif isinstance(error, GeneratorExit):
+        what = "stopped: the rest of the result was not read"
     failure: SafeConsoleError = StoppedError(what, by=by, verified=verified)
     # What belongs to an open transaction is undone with its connection.
     if permit.changes and (permit.commits or not permit.within):

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
-from safeconsole.audit.record import Ended, Noticed, Record
-from safeconsole.cluster.engine import Column, Engine, Row
-from safeconsole.errors import LostError, SafeConsoleError, UnreachableError
+from safeconsole.audit.record import Noticed
+from safeconsole.cluster.engine import Engine
+from safeconsole.errors import LostError, SafeConsoleError
 from safeconsole.policy.decision import Considered, Permit
 from safeconsole.policy.policy import Slots, is_heavy
-from safeconsole.policy.watchdog import Sample
 from safeconsole.session.connections import Nodes
 from safeconsole.session.considering import PoliciesInForce
-from safeconsole.session.protocols import Presenter
 from safeconsole.session.recorder import Recorder
 from safeconsole.session.state import SessionState, names_variable
 from safeconsole.session.transactions import Transactions
@@ -71,10 +67,6 @@ def may_be_sent_again(considered: Considered, permit: Permit, slots: Slots) -> b
 # The second time it walks the whole road, with a number, a decision, an intent and an outcome of its own.
 
 
-Walk = Callable[[Presenter], Ended]
-"""Walks the road with one statement and shows it, as `Gate.run` describes."""
-
-
 class SendingAgain:
     """One session's second tries."""
 
@@ -97,41 +89,19 @@ class SendingAgain:
         self._sent: tuple[Considered, Permit] | None = None
         self._note = ""
 
-    def walked(self, statement: Statement, presenter: Presenter, walk: Walk, *, to: str) -> Ended:
-        """
-        Walk the road with a statement, and once more where that is safe and may help.
-
-        Args:
-            to: where the person sends what they ask; see `Visit`.
-
-        Raises:
-            SafeConsoleError: as `Gate.run`; of the second walk where there was one.
-        """
-        self._sent, self._note = None, ""
-        if not self._could(statement, to):
-            return walk(presenter)
-        first = FirstTry(presenter)
-        try:
-            ended = walk(first)
-        except (LostError, UnreachableError) as error:
-            if first.has_shown or not self._helps(error):
-                first.show()
-                raise
-            self._recorder.append(Noticed(what="a read is sent again", detail=self._note))
-        except BaseException:
-            first.show()
-            raise
-        else:
-            first.show()
-            return ended
-        return walk(presenter)
-
     def note_before(self, considered: Considered, permit: Permit) -> str:
         """Take note of what is about to be sent, and return what to tell the person of an earlier try, or ""."""
         self._sent = (considered, permit)
         return self._note
 
-    def _could(self, statement: Statement, to: str) -> bool:
+    def may_be_tried(self, statement: Statement, *, to: str) -> bool:
+        """
+        Begin a statement, and say whether it may be sent a second time at all.
+
+        Args:
+            to: where the person sends what they ask; see `Visit`.
+        """
+        self._sent, self._note = None, ""
         return (
             to in {"", Route.REPLICA}
             and self._transactions.opened is None
@@ -139,8 +109,8 @@ class SendingAgain:
             and stands_alone(statement, self._engine.rules)
         )
 
-    def _helps(self, error: SafeConsoleError) -> bool:
-        """Whether another replica is fit, and the one that was asked is gone and not only its connection."""
+    def helps(self, error: SafeConsoleError) -> bool:
+        """Whether another replica is fit, and the one that was asked is gone and not only its connection; recorded."""
         lost_with: NodeName | None = None
         if isinstance(error, LostError):
             if self._sent is None or not may_be_sent_again(*self._sent, self._policies.begun.slots):
@@ -157,58 +127,5 @@ class SendingAgain:
             return False
         what = "nothing of it had been sent" if lost_with is None else "no row of it had been shown"
         self._note = f"asked again on {choice.reading.node}: {error.message}; {what}"
+        self._recorder.append(Noticed(what="a read is sent again", detail=self._note))
         return True
-
-
-class FirstTry:
-    """A presenter that shows nothing of a statement before its first row, so that another try can take its place."""
-
-    def __init__(self, presenter: Presenter) -> None:
-        self.has_shown = False
-        self._presenter = presenter
-        self._begun: tuple[Considered, tuple[Column, ...]] | None = None
-        self._ended: Record | None = None
-
-    @property
-    def wants_text(self) -> bool:
-        """As the presenter behind it."""
-        return self._presenter.wants_text
-
-    def waits(self, what: str) -> None:
-        """As the presenter behind it."""
-        self._presenter.waits(what)
-
-    def begin(self, considered: Considered, columns: tuple[Column, ...]) -> None:
-        """Keep what it begins with until there is something to show."""
-        self._begun = (considered, columns)
-
-    def rows(self, batch: Sequence[Row]) -> None:
-        """Show rows."""
-        self._show_begin()
-        self._presenter.rows(batch)
-
-    def progress(self, sample: Sample) -> None:
-        """As the presenter behind it."""
-        self._presenter.progress(sample)
-
-    def warned(self, warnings: Sequence[str]) -> None:
-        """Show what the server warned of."""
-        self._show_begin()
-        self._presenter.warned(warnings)
-
-    def end(self, ended: Record) -> None:
-        """Keep how it ended until nothing can take its place."""
-        self._ended = ended
-
-    def show(self) -> None:
-        """Show what was kept: this try is the one that counts."""
-        self._show_begin()
-        ended, self._ended = self._ended, None
-        if ended is not None:
-            self._presenter.end(ended)
-
-    def _show_begin(self) -> None:
-        begun, self._begun = self._begun, None
-        if begun is not None:
-            self.has_shown = True
-            self._presenter.begin(*begun)

@@ -52,6 +52,9 @@ def names_reached(tree):
         if id(node) in annotations:
             continue
         match node:
+            # A session's `execute` is the road itself; a driver's is what must not be reached beside it.
+            case ast.Attribute(value=ast.Attribute(attr="gate") | ast.Name(id="gate"), attr="execute"):
+                pass
             case ast.Attribute(attr=name) if name not in READ_AS_DATA or id(node) in called:
                 yield name, node.lineno
             case ast.Call(func=ast.Name(id="getattr" | "methodcaller"), args=[*_, ast.Constant(value=str(name))]):
@@ -117,8 +120,8 @@ def test_the_intent_stands_before_the_send():
         if isinstance(node, ast.FunctionDef) and node.name == "_walk"
     ]
     lines = {
-        name: line for name, line in names_reached(run) if name in {"asked", "permit", "proven", "intent", "_carry_out"}
+        name: line for name, line in names_reached(run) if name in {"asked", "permit", "proven", "intent", "_answered"}
     }
-    assert sorted(lines, key=lines.get) == ["asked", "permit", "proven", "intent", "_carry_out"]
-    callers = [path for path, reached in REACHED.items() if "_carry_out" in reached]
+    assert sorted(lines, key=lines.get) == ["asked", "permit", "proven", "intent", "_answered"]
+    callers = [path for path, reached in REACHED.items() if "_answered" in reached]
     assert callers == ["session/gate.py"]

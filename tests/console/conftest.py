@@ -38,11 +38,20 @@ from safeconsole.session.visit import Visit
 from safeconsole.session.protocols import People
 from safeconsole.session.gate import Gate
 from safeconsole.cluster.engine import Column
+from safeconsole.session.result import Result, Tally, unseen
 from safeconsole.console.console import Terminal, run_console
 from safeconsole.console.state import Services, Streams
 from safeconsole.output.confirming import TerminalConfirmer
 
 RULES = LexicalRules(flavour=Flavour.SQLITE)
+
+
+def _answered(tally, first, rows):
+    tally.columns = tuple(Column(name=name, numeric=isinstance(first[name], int)) for name in first)
+    yield ()
+    if rows:
+        yield rows
+    tally.ended = Ended(statement=1, outcome="done", rows=len(rows), elapsed_seconds=0.002)
 
 
 class ScriptedGate:
@@ -89,7 +98,7 @@ class ScriptedGate:
     def last(self):
         return self._last
 
-    def run(self, statement, presenter, *, by_console=False, plea=None):
+    def execute(self, statement, *, by_console=False, plea=None, as_text=False, progress=unseen):
         if by_console:
             raise RefusedError("not in a script")
         decision, route = self.preview(statement), route_of(statement, to=self.to)
@@ -109,11 +118,10 @@ class ScriptedGate:
             raise found
         rows = [tuple(row.values()) for row in found]
         first = found[0] if found else {}
-        presenter.begin(self._last, tuple(Column(name=name, numeric=isinstance(first[name], int)) for name in first))
-        presenter.rows(rows)
-        ended = Ended(statement=1, outcome="done", rows=len(rows), elapsed_seconds=0.002)
-        presenter.end(ended)
-        return ended
+        tally = Tally(SystemClock())
+        result = Result(self._last, _answered(tally, first, rows), tally)
+        result.begin()
+        return result
 
     def elevate(self, *, reason, ticket="", window_seconds=900.0):
         request = ElevationRequest(

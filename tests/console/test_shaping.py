@@ -3,7 +3,10 @@
 import pytest
 
 from safeconsole.cluster.engine import Column
-from safeconsole.console.shaping import Shaped, at_work, indexes, size
+from safeconsole.audit.record import Ended
+from safeconsole.clock import SystemClock
+from safeconsole.console.shaping import at_work, indexes, show_shaped, size
+from safeconsole.session.result import Result, Tally
 
 # As MySQL 9.7 and MariaDB 10.11 say it.
 INDEX = {
@@ -69,11 +72,17 @@ class Kept:
         return lambda *given: self.said.append((name, *given))
 
 
+def answered(tally, columns, rows):
+    tally.columns = columns
+    yield ()
+    yield rows
+    tally.ended = Ended(statement=1, outcome="done", rows=len(rows))
+
+
 def test_an_answer_that_is_shaped_otherwise_is_shown_as_it_came():
-    kept = Kept()
-    shaped = Shaped(kept, indexes)
+    kept, tally = Kept(), Tally(SystemClock())
     columns = (Column(name="something"), Column(name="else"))
-    shaped.begin("considered", columns)
-    shaped.rows([(1, 2)])
-    shaped.end("over")
-    assert kept.said == [("begin", "considered", columns), ("rows", [(1, 2)]), ("end", "over")]
+    result = Result("considered", answered(tally, columns, [(1, 2)]), tally)
+    result.begin()
+    show_shaped(kept, result, indexes)
+    assert kept.said == [("begin", "considered", columns), ("rows", [(1, 2)]), ("end", tally.ended)]

@@ -45,28 +45,22 @@ class Answering:
 class Shown:
     """What reached the screen."""
 
-    wants_text = False
-
     def __init__(self):
-        self.table, self.ended, self.where, self.notes, self.waited = [], None, "", (), []
+        self.table, self.ended, self.where, self.notes, self.waited, self.warnings = [], None, "", (), [], ()
 
-    def begin(self, considered, columns):
-        self.where, self.notes = considered.node, considered.notes
+    def run(self, gate, statement, **how):
+        """Take a statement down the road and keep its result."""
+        result = gate.execute(statement, progress=self.progress, **how)
+        self.where, self.notes = result.considered.node, result.considered.notes
+        with result:
+            for batch in result:
+                self.table += batch
+        self.ended, self.warnings = result.ended, result.warnings
+        return self
 
-    def rows(self, batch):
-        self.table += batch
-
-    def waits(self, what):
-        self.waited.append(what)
-
-    def progress(self, sample):
-        pass
-
-    def warned(self, warnings):
-        self.warnings = warnings
-
-    def end(self, ended):
-        self.ended = ended
+    def progress(self, what):
+        if isinstance(what, str):
+            self.waited.append(what)
 
 
 class Desk:
@@ -78,7 +72,7 @@ class Desk:
     def run(self, text):
         shown = Shown()
         for statement in self.gate.split(text):
-            self.gate.run(statement, shown)
+            shown.run(self.gate, statement)
         return shown
 
     def error_of(self, text):

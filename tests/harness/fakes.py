@@ -142,15 +142,32 @@ class FakeSecond:
         return Approval(request="hash", approver="grace", key="k-1", signature="")
 
 
-class FakePresenter:
-    """Keeps what it is shown; `faults` maps "begin", "rows" or "end" to an exception that it raises there."""
+class FakeFace:
+    """
+    Pulls a result as a face does and keeps what it is shown.
 
-    def __init__(self, events=None, *, faults=None, wants_text=False):
+    `faults` maps "begin", "rows", "waits" or "end" to an exception that it raises there.
+    """
+
+    def __init__(self, events=None, *, faults=None, as_text=False):
         self.events = [] if events is None else events
         self.faults = faults or {}
-        self.wants_text = wants_text
+        self.as_text = as_text
         self.columns, self.shown, self.samples, self.waited, self.ended = (), [], [], [], None
         self.warnings = ()
+
+    def run(self, gate, statement, **how):
+        """Take a statement down the road and show its result; returns the record of its end."""
+        result = gate.execute(statement, as_text=self.as_text, progress=self.progress, **how)
+        try:
+            with result:
+                self.begin(result.considered, result.columns)
+                for batch in result:
+                    self.rows(batch)
+        finally:
+            self.warnings = result.warnings
+            self.end(result.ended)
+        return result.ended
 
     def begin(self, considered, columns):
         self._fail("begin")
@@ -161,15 +178,12 @@ class FakePresenter:
         self._fail("rows")
         self.shown += batch
 
-    def waits(self, what):
-        self._fail("waits")
-        self.waited.append(what)
-
-    def progress(self, sample):
-        self.samples.append(sample)
-
-    def warned(self, warnings):
-        self.warnings = warnings
+    def progress(self, what):
+        if isinstance(what, str):
+            self._fail("waits")
+            self.waited.append(what)
+        else:
+            self.samples.append(what)
 
     def end(self, ended):
         self.ended = ended

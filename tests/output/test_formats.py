@@ -165,7 +165,7 @@ def test_a_long_result_costs_constant_memory(name):
 def test_an_export_imports_no_terminal_library():
     program = (
         "import io, sys\n"
-        "from safeconsole.output.presenting import StreamPresenter\n"
+        "from safeconsole.output.presenting import ResultPrinter\n"
         "from safeconsole.output.evidence import error_text\n"
         "from safeconsole.output.confirming import terminal_confirmer\n"
         "from safeconsole.output.formats import render, FORMATS\n"

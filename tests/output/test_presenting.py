@@ -4,11 +4,11 @@ from msgspec.structs import replace
 
 import pytest
 
-from safeconsole.audit.record import Ended, SessionClosed
+from safeconsole.audit.record import Ended
 from safeconsole.policy.watchdog import Sample
 from safeconsole.cluster.engine import Column
 from safeconsole.output.text import PLAIN
-from safeconsole.output.presenting import Screen, ResultStyle, StreamPresenter, screen_of
+from safeconsole.output.presenting import Screen, ResultStyle, ResultPrinter, screen_of
 
 COLUMNS = (Column(name="id", numeric=True), Column(name="name"))
 ROWS = [(1, "a"), (2, None), (3, "c")]
@@ -16,10 +16,10 @@ ROWS = [(1, "a"), (2, None), (3, "c")]
 
 def shown(considered, ended, *, shape=ResultStyle(), look=PLAIN, columns=COLUMNS, rows=ROWS):
     data, messages = io.StringIO(), io.StringIO()
-    presenter = StreamPresenter(Screen(data=data, messages=messages, data_look=look, messages_look=look), shape)
-    presenter.begin(considered, columns)
-    presenter.rows(rows)
-    presenter.end(ended)
+    printer = ResultPrinter(Screen(data=data, messages=messages, data_look=look, messages_look=look), shape)
+    printer.begin(considered, columns)
+    printer.rows(rows)
+    printer.end(ended)
     return data.getvalue(), messages.getvalue()
 
 
@@ -120,50 +120,50 @@ def test_backslash_g_turns_a_table_only(considered):
 
 def test_what_ended_before_it_began_is_left_to_its_error(considered):
     data, messages = io.StringIO(), io.StringIO()
-    presenter = StreamPresenter(Screen(data=data, messages=messages), ResultStyle())
-    presenter.end(Ended(statement=1, outcome="refused"))
-    presenter.end(SessionClosed(statements=0))
+    printer = ResultPrinter(Screen(data=data, messages=messages), ResultStyle())
+    printer.end(Ended(statement=1, outcome="refused"))
+    printer.end(None)
     assert (data.getvalue(), messages.getvalue()) == ("", "")
 
 
 @pytest.mark.parametrize(("name", "text"), [("csv", True), ("tsv", True), ("table", False), ("json", False)])
 def test_exports_want_values_as_the_server_sent_them(name, text):
     screen = Screen(data=io.StringIO(), messages=io.StringIO())
-    assert StreamPresenter(screen, ResultStyle(format=name)).wants_text is text
+    assert ResultPrinter(screen, ResultStyle(format=name)).as_text is text
 
 
 def waiting(considered, look):
     messages = io.StringIO()
     screen = Screen(data=io.StringIO(), messages=messages, messages_look=look)
-    return StreamPresenter(screen, ResultStyle(), lambda: considered), messages
+    return ResultPrinter(screen, ResultStyle(), lambda: considered), messages
 
 
 def test_a_quick_statement_draws_no_status_line(considered, decorated):
-    presenter, messages = waiting(considered(), decorated)
-    presenter.progress(Sample(elapsed_seconds=0.9))
+    printer, messages = waiting(considered(), decorated)
+    printer.progress(Sample(elapsed_seconds=0.9))
     assert messages.getvalue() == ""
 
 
 def test_a_slow_one_draws_it_before_its_first_row_and_clears_it(considered, decorated):
     statement = considered()
-    presenter, messages = waiting(statement, decorated)
-    presenter.progress(Sample(elapsed_seconds=1.2, session_memory_bytes=1 << 20))
+    printer, messages = waiting(statement, decorated)
+    printer.progress(Sample(elapsed_seconds=1.2, session_memory_bytes=1 << 20))
     assert messages.getvalue() == "\r\x1b[2K0:02 of 0:30 · replica-1 · session 1.0 MiB · Ctrl-C stops it on the server"
-    presenter.begin(statement, COLUMNS)
+    printer.begin(statement, COLUMNS)
     assert "\r\x1b[2Kreplica-1 (replica)\n" in messages.getvalue()
 
 
 def test_progress_stays_on_the_screen_while_rows_go_elsewhere(considered, decorated):
     statement = considered()
-    presenter, messages = waiting(statement, decorated)
-    presenter.begin(statement, COLUMNS)
-    presenter.progress(Sample(elapsed_seconds=2))
+    printer, messages = waiting(statement, decorated)
+    printer.begin(statement, COLUMNS)
+    printer.progress(Sample(elapsed_seconds=2))
     before = messages.getvalue()
-    presenter.rows(ROWS)
+    printer.rows(ROWS)
     assert messages.getvalue() == before
-    presenter.progress(Sample(elapsed_seconds=3))
+    printer.progress(Sample(elapsed_seconds=3))
     assert "3 rows" in messages.getvalue().rsplit("\r\x1b[2K", 1)[-1]
-    presenter.end(Ended(statement=1, outcome="done", rows=3))
+    printer.end(Ended(statement=1, outcome="done", rows=3))
     assert "\r\x1b[2K3 rows" in messages.getvalue().replace("\x1b[2m", "")
 
 
@@ -179,34 +179,34 @@ def test_time_here_and_on_the_server_are_told_apart(considered, each, told):
             return super().write(text)
 
     screen = Screen(data=Slow(), messages=messages)
-    presenter = StreamPresenter(screen, ResultStyle(format="csv", header=False), now_seconds=lambda: moment[0])
-    presenter.begin(considered(), COLUMNS)
+    printer = ResultPrinter(screen, ResultStyle(format="csv", header=False), now_seconds=lambda: moment[0])
+    printer.begin(considered(), COLUMNS)
     for _ in range(3):
-        presenter.rows(ROWS)
-    presenter.end(Ended(statement=1, outcome="done", rows=9, elapsed_seconds=2.5))
+        printer.rows(ROWS)
+    printer.end(Ended(statement=1, outcome="done", rows=9, elapsed_seconds=2.5))
     assert told in messages.getvalue()
 
 
 def test_nothing_is_drawn_after_the_end(considered, decorated):
-    presenter, messages = waiting(considered(), decorated)
-    presenter.progress(Sample(elapsed_seconds=2))
-    presenter.end(Ended(statement=1, outcome="stopped"))
+    printer, messages = waiting(considered(), decorated)
+    printer.progress(Sample(elapsed_seconds=2))
+    printer.end(Ended(statement=1, outcome="stopped"))
     before = messages.getvalue()
     assert before.endswith("\r\x1b[2K")
-    presenter.progress(Sample(elapsed_seconds=3))
+    printer.progress(Sample(elapsed_seconds=3))
     assert messages.getvalue() == before
 
 
 def test_a_pipe_gets_no_status_line(considered):
-    presenter, messages = waiting(considered(), PLAIN)
-    presenter.progress(Sample(elapsed_seconds=5))
+    printer, messages = waiting(considered(), PLAIN)
+    printer.progress(Sample(elapsed_seconds=5))
     assert messages.getvalue() == ""
 
 
 def test_a_dumb_terminal_is_cleared_without_escapes(considered, dumb):
-    presenter, messages = waiting(considered(), dumb)
-    presenter.progress(Sample(elapsed_seconds=2))
-    presenter.end(Ended(statement=1, outcome="stopped"))
+    printer, messages = waiting(considered(), dumb)
+    printer.progress(Sample(elapsed_seconds=2))
+    printer.end(Ended(statement=1, outcome="stopped"))
     assert "\x1b" not in messages.getvalue()
     assert messages.getvalue().endswith("\r" + " " * 79 + "\r")
 
@@ -215,14 +215,14 @@ def test_samples_from_another_thread_leave_whole_lines(considered, decorated):
     stream = io.StringIO()
     statement = considered()
     screen = Screen(data=stream, messages=stream, data_look=decorated, messages_look=decorated)
-    presenter = StreamPresenter(screen, ResultStyle(format="csv"), lambda: statement)
-    presenter.begin(statement, COLUMNS)
-    sampler = threading.Thread(target=lambda: [presenter.progress(Sample(elapsed_seconds=2)) for _ in range(200)])
+    printer = ResultPrinter(screen, ResultStyle(format="csv"), lambda: statement)
+    printer.begin(statement, COLUMNS)
+    sampler = threading.Thread(target=lambda: [printer.progress(Sample(elapsed_seconds=2)) for _ in range(200)])
     sampler.start()
     for _ in range(200):
-        presenter.rows(ROWS)
+        printer.rows(ROWS)
     sampler.join()
-    presenter.end(Ended(statement=1, outcome="done", rows=600))
+    printer.end(Ended(statement=1, outcome="done", rows=600))
     visible = [line.rsplit("\r\x1b[2K", 1)[-1] for line in stream.getvalue().split("\n")]
     assert visible.count("1,a") == visible.count("2,") == visible.count("3,c") == 200
 
@@ -230,21 +230,20 @@ def test_samples_from_another_thread_leave_whole_lines(considered, decorated):
 def test_a_stream_that_lacks_a_character_does_not_raise(considered):
     raw = io.BytesIO()
     stream = io.TextIOWrapper(raw, encoding="latin-1")
-    presenter = StreamPresenter(screen_of(stream, stream, {}), ResultStyle(header=False))
-    presenter.begin(considered(), COLUMNS)
-    presenter.rows([(1, "日本 é")])
-    presenter.end(Ended(statement=1, outcome="done", rows=1))
+    printer = ResultPrinter(screen_of(stream, stream, {}), ResultStyle(header=False))
+    printer.begin(considered(), COLUMNS)
+    printer.rows([(1, "日本 é")])
+    printer.end(Ended(statement=1, outcome="done", rows=1))
     stream.flush()
     assert "\\u65e5\\u672c é".encode("latin-1") in raw.getvalue()
 
 
 def warned(considered, warnings, **given):
     data, messages = io.StringIO(), io.StringIO()
-    presenter = StreamPresenter(Screen(data=data, messages=messages), ResultStyle(header=False))
-    presenter.begin(considered(**given), COLUMNS)
-    presenter.rows(ROWS)
-    presenter.warned(warnings)
-    presenter.end(Ended(statement=1, outcome="done", rows=3, elapsed_seconds=0.003))
+    printer = ResultPrinter(Screen(data=data, messages=messages), ResultStyle(header=False))
+    printer.begin(considered(**given), COLUMNS)
+    printer.rows(ROWS)
+    printer.end(Ended(statement=1, outcome="done", rows=3, elapsed_seconds=0.003), warnings)
     return messages.getvalue().splitlines()
 
 

@@ -61,7 +61,7 @@ def test_what_was_granted_and_did_not_reach_the_server_covers_nothing_after(thro
 
     desk.answering.before_enter = cut_off
     with pytest.raises(SafeConsoleError):
-        desk.gate.run(shown, Shown(), plea=PLEA)
+        Shown().run(desk.gate, shown, plea=PLEA)
     assert desk.answering.asked == 1
     assert not desk.gate.is_elevated
     desk.answering.before_enter = lambda: None
@@ -70,13 +70,13 @@ def test_what_was_granted_and_did_not_reach_the_server_covers_nothing_after(thro
     # Neither its like with another value, nor the very same: each attempt is asked for.
     for later in (wider, again):
         with pytest.raises(RefusedError):
-            desk.gate.run(later, Shown())
+            Shown().run(desk.gate, later)
     assert changed(cluster) == 0
-    desk.gate.run(again, Shown(), plea=PLEA)
+    Shown().run(desk.gate, again, plea=PLEA)
     assert desk.answering.asked == 2
     assert changed(cluster) == 2
     with pytest.raises(RefusedError):
-        desk.gate.run(wider, Shown())
+        Shown().run(desk.gate, wider)
     assert changed(cluster) == 2
     events = [(record["event"], record["statement"]) for record in desk.records("elevation")]
     first, second = events[0][1], events[-1][1]

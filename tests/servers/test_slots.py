@@ -39,7 +39,7 @@ def ask(desk, text):
     """Run one statement and return what was shown."""
     shown = Shown()
     (statement,) = desk.gate.split(text)
-    desk.gate.run(statement, shown)
+    shown.run(desk.gate, statement)
     return shown
 
 

@@ -9,7 +9,7 @@ from safeconsole.policy.document import policy_from_document
 from safeconsole.session.visit import Plea, Visit
 from safeconsole.session.protocols import People
 from safeconsole.session.gate import Gate
-from tests.harness.fakes import FakeClock, FakeConfirmer, FakeEngine, FakeJournal, FakePresenter, three_nodes
+from tests.harness.fakes import FakeClock, FakeConfirmer, FakeEngine, FakeJournal, FakeFace, three_nodes
 
 RULES = [
     {"id": "reads", "when": "stmt.effects.all(each, each in ['read', 'session'])", "then": "allow"},
@@ -59,9 +59,9 @@ class Walk:
             people=People(confirmer=self.confirmer, second=second),
         )
 
-    def run(self, text, presenter=None, **how):
+    def run(self, text, face=None, **how):
         (statement,) = self.gate.split(text)
-        return self.gate.run(statement, presenter or FakePresenter(self.events), **how)
+        return (face or FakeFace(self.events)).run(self.gate, statement, **how)
 
     def answers(self, *answers):
         self.confirmer.answers += answers

@@ -22,7 +22,7 @@ from tests.harness.fakes import (
     FakeConfirmer,
     FakeEngine,
     FakeJournal,
-    FakePresenter,
+    FakeFace,
     FakeSecond,
     Planned,
     three_nodes,
@@ -195,7 +195,7 @@ class Consoles(RuleBasedStateMachine):
         # Time passes while the person reads the question.
         late = [self._late(console, passes, answer, restarts=restarts) for answer in answers]
         console.attempt(
-            lambda: console.gate.run(statement, FakePresenter(console.events)),
+            lambda: FakeFace(console.events).run(console.gate, statement),
             answers=late, second=second, fails_in=fails_in, earlier=earlier,
         )  # fmt: skip
 

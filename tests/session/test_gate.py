@@ -21,7 +21,7 @@ from safeconsole.audit.record import Intent
 from safeconsole.sqltext.statement import Estimate
 from safeconsole.sqltext.vocabulary import Account
 from safeconsole.session.protocols import People
-from tests.harness.fakes import RULES, FakePresenter, Planned, fail_over
+from tests.harness.fakes import RULES, FakeFace, Planned, fail_over
 from tests.session.conftest import ASKED, CLOSED, HELD, PLEA, READ, WRITE, policy_of
 
 ROWS = Planned(batches=([(1,), (2,)], [(3,)]))
@@ -33,13 +33,13 @@ ROWS = Planned(batches=([(1,), (2,)], [(3,)]))
 def test_a_read_is_recorded_before_it_is_sent_and_after_it_ended(walk):
     road = walk()
     road.engine.answers[READ] = ROWS
-    presenter = FakePresenter(road.events)
-    ended = road.run(READ, presenter)
+    face = FakeFace(road.events)
+    ended = road.run(READ, face)
     assert [each for each in road.happened() if not each.startswith(("topology", "connect", "estimate"))] == [
         "append asked", "append decided", "durable intent", "sent", "begin", "append outcome", "shown outcome",
     ]  # fmt: skip
     assert (ended.outcome, ended.rows, ended.bytes) == ("done", 3, 200)
-    assert presenter.shown == [(1,), (2,), (3,)]
+    assert face.shown == [(1,), (2,), (3,)]
     assert road.sent() == [(READ, "replica-1", "read")]
     intent = road.records("intent")[0]
     assert (intent.sql, intent.node, intent.server, intent.account) == (READ, "replica-1", "u-1", "read")
@@ -53,14 +53,14 @@ def test_statements_are_numbered(walk):
     assert [record.statement for record in road.records("outcome")] == [1, 2]
 
 
-def test_a_refusal_is_durable_and_shown(walk):
+def test_a_refusal_is_durable_before_it_is_raised(walk):
     road = walk()
-    presenter = FakePresenter(road.events)
     with pytest.raises(DeniedError, match="this is closed"):
-        road.run(CLOSED, presenter)
+        road.run(CLOSED)
     assert road.sent() == []
-    assert road.happened()[-2:] == ["durable outcome", "shown outcome"]
-    assert (presenter.ended.outcome, presenter.ended.message) == ("refused", "this is closed")
+    assert road.happened()[-1] == "durable outcome"
+    (ended,) = road.records("outcome")
+    assert (ended.outcome, ended.message) == ("refused", "this is closed")
     assert road.gate.last().decision.message == "this is closed"
 
 
@@ -110,12 +110,12 @@ def test_whatever_breaks_before_the_send_is_recorded_as_not_sent(walk, where, fa
         raise fault
 
     road.engine.hooks[where] = breaks
-    presenter = FakePresenter(road.events)
     with pytest.raises(type(fault)):
-        road.run(READ, presenter)
-    assert road.happened()[-2] == "durable outcome"
-    assert (presenter.ended.outcome, road.sent()) == ("refused", [])
-    assert presenter.ended.message.startswith("nothing was sent: ")
+        road.run(READ)
+    assert road.happened()[-1] == "durable outcome"
+    (ended,) = road.records("outcome")
+    assert (ended.outcome, road.sent()) == ("refused", [])
+    assert ended.message.startswith("nothing was sent: ")
 
 
 def test_an_interrupt_while_the_intent_goes_to_disk_is_recorded_as_not_sent(walk):
@@ -128,11 +128,11 @@ def test_an_interrupt_while_the_intent_goes_to_disk_is_recorded_as_not_sent(walk
             raise KeyboardInterrupt
 
     road.journal.append = interrupted
-    presenter = FakePresenter(road.events)
     with pytest.raises(KeyboardInterrupt):
-        road.run(READ, presenter)
-    assert (road.happened()[-2], road.sent()) == ("durable outcome", [])
-    assert (presenter.ended.outcome, presenter.ended.message) == ("refused", "nothing was sent: interrupted")
+        road.run(READ)
+    assert (road.happened()[-1], road.sent()) == ("durable outcome", [])
+    (ended,) = road.records("outcome")
+    assert (ended.outcome, ended.message) == ("refused", "nothing was sent: interrupted")
 
 
 def test_a_statement_whose_outcome_is_not_recorded_is_not_called_unsent(walk):
@@ -473,7 +473,7 @@ def test_what_the_server_quotes_of_a_statement_is_not_in_the_journal(walk, disag
         asked=True, objection=f"syntax error near '{text[31:]}'", objection_code=1064, disagrees=disagrees
     )
     with pytest.raises(SafeConsoleError, match=r"ada@example\.org"):
-        road.gate.run(statement, FakePresenter())
+        FakeFace().run(road.gate, statement)
     journal = "\n".join(map(str, road.records()))
     assert "near '?'" in journal
     assert "ada@example" not in journal
@@ -515,10 +515,10 @@ def test_a_statement_that_lasts_leaves_a_sample_a_second(walk):
             pass
 
     road.engine.answers[READ] = Lasting(batches=([(1,)],))
-    presenter = FakePresenter(road.events)
-    road.run(READ, presenter)
+    face = FakeFace(road.events)
+    road.run(READ, face)
     recorded = [record.elapsed_seconds for record in road.records("sample")]
-    assert len(presenter.samples) > len(recorded) == 2
+    assert len(face.samples) > len(recorded) == 2
     assert recorded[1] - recorded[0] >= 1.0
 
 
@@ -540,11 +540,11 @@ def test_consider_sends_nothing(walk):
 def test_a_limit_stops_it_on_the_server(walk, limit, value, rows):
     road = walk(limits={limit: value})
     road.engine.answers[READ] = Planned(batches=([(1,), (2,)], [(3,), (4,)], [(5,), (6,)]))
-    presenter = FakePresenter(road.events)
+    face = FakeFace(road.events)
     with pytest.raises(StoppedError, match=limit) as caught:
-        road.run(READ, presenter)
+        road.run(READ, face)
     assert (caught.value.ceiling, caught.value.verified, caught.value.by) == (limit, "killed", "console")
-    assert len(presenter.shown) == rows
+    assert len(face.shown) == rows
     assert "stop replica-1" in road.happened()
     ended = road.records("outcome")[0]
     assert (ended.outcome, ended.rows, ended.ceiling, ended.kill) == ("stopped", rows, limit, "killed")
@@ -564,7 +564,7 @@ def test_an_interrupt_of_the_stop_does_not_lose_the_record(walk):
 
     connection.stop = pressed_again
     with pytest.raises(StoppedError) as caught:
-        road.run(READ, FakePresenter(road.events, faults={"rows": KeyboardInterrupt()}))
+        road.run(READ, FakeFace(road.events, faults={"rows": KeyboardInterrupt()}))
     ended = road.records("outcome")[-1]
     assert (ended.outcome, ended.stopped_by, ended.kill) == ("stopped", "person", "missed")
     assert caught.value.leaving
@@ -584,7 +584,7 @@ def test_who_presses_again_while_it_is_stopped_leaves_after_the_kill(walk):
 
     connection.stop = pressed_again
     with pytest.raises(StoppedError) as caught:
-        road.run(READ, FakePresenter(road.events, faults={"rows": KeyboardInterrupt()}))
+        road.run(READ, FakeFace(road.events, faults={"rows": KeyboardInterrupt()}))
     assert caught.value.leaving
     assert road.records("outcome")[-1].kill == "killed"
 
@@ -593,7 +593,7 @@ def test_who_pressed_once_stays(walk):
     road = walk()
     road.engine.answers[READ] = ROWS
     with pytest.raises(StoppedError) as caught:
-        road.run(READ, FakePresenter(road.events, faults={"rows": KeyboardInterrupt()}))
+        road.run(READ, FakeFace(road.events, faults={"rows": KeyboardInterrupt()}))
     assert not caught.value.leaving
 
 
@@ -611,7 +611,7 @@ def test_a_face_that_breaks_stops_the_statement_on_the_server(walk, where, fault
     road = walk()
     road.engine.answers[READ] = ROWS
     with pytest.raises(StoppedError) as caught:
-        road.run(READ, FakePresenter(road.events, faults={where: fault}))
+        road.run(READ, FakeFace(road.events, faults={where: fault}))
     assert (caught.value.by, caught.value.verified) == (by, "killed")
     assert road.happened().index("stop replica-1") < road.happened().index("append outcome")
     assert road.open_connections() == []
@@ -727,7 +727,7 @@ def test_the_status_closes_nothing_under_a_statement_that_runs(walk):
     road = walk(plea=PLEA)
     road.answers(True)
 
-    class Looking(FakePresenter):
+    class Looking(FakeFace):
         def begin(self, considered, columns):
             road.gate.status()
 
@@ -812,14 +812,14 @@ def test_a_change_that_is_cut_off_while_it_is_shown_is_not_called_stopped(walk, 
     road = walk()
     road.elevate()
     with pytest.raises(OutcomeUnknownError, match="may have been done on primary"):
-        road.run(text, FakePresenter(road.events, faults={"begin": fault}))
+        road.run(text, FakeFace(road.events, faults={"begin": fault}))
     assert road.records("outcome")[0].outcome == "unknown"
 
 
 def test_a_face_that_breaks_at_the_end_does_not_hide_what_the_server_did(walk):
     road = walk()
     with pytest.raises(BrokenPipeError):
-        road.run("USE archive", FakePresenter(road.events, faults={"end": BrokenPipeError()}))
+        road.run("USE archive", FakeFace(road.events, faults={"end": BrokenPipeError()}))
     assert road.gate.status().schema == "archive"
     assert road.records("outcome")[0].outcome == "done"
 
@@ -1066,7 +1066,7 @@ def test_a_statement_is_read_in_the_schema_that_it_runs_in(walk, change):
     else:
         road.gate.use_schema("mysql")
     with pytest.raises(DeniedError, match="this reads secrets"):
-        road.gate.run(statement, FakePresenter())
+        FakeFace().run(road.gate, statement)
     assert road.gate.last().statement.vertical is True
 
 
@@ -1079,7 +1079,7 @@ def test_a_statement_is_read_by_the_rules_that_hold_when_it_runs(walk):
     for node in road.engine.nodes:
         node.rules = ANSI
     with pytest.raises(DeniedError, match="this reads secrets"):
-        road.gate.run(statement, FakePresenter())
+        FakeFace().run(road.gate, statement)
     assert road.sent() == []
 
 
@@ -1101,7 +1101,7 @@ def test_an_interrupt_just_before_the_send_keeps_nothing_open(walk):
 
     road.clock.monotonic = interrupted
     with pytest.raises(SafeConsoleError):
-        road.gate.run(statement, FakePresenter())
+        FakeFace().run(road.gate, statement)
     road.clock.monotonic = still
     assert [record.statement for record in road.records("outcome")] == [1]
     assert road.sent() == []
@@ -1124,7 +1124,7 @@ def test_a_body_with_a_delimiter_of_its_own_is_not_cut_by_reading_it_again(walk)
     (statement,) = road.gate.split(f"DELIMITER //\n{body} //\n")
     road.gate.use_schema("archive")
     road.elevate()
-    road.gate.run(statement, FakePresenter())
+    FakeFace().run(road.gate, statement)
     assert road.sent()[-1][0] == body
 
 

@@ -11,7 +11,7 @@ from safeconsole.audit.journal import open_journal
 from safeconsole.errors import SafeConsoleError, ServerError
 from safeconsole.sqltext.literal_rules import LiteralKey
 from safeconsole.sqltext.statement import Estimate
-from tests.harness.fakes import FakePresenter, Planned
+from tests.harness.fakes import FakeFace, Planned
 from tests.session.conftest import PLEA, policy_of
 
 PLANTED = "planted-4711-value"
@@ -62,7 +62,7 @@ def test_the_planted_value_is_in_no_byte_of_the_journal(walk, tmp_path_factory, 
         plan(road.engine)
         for statement in road.gate.split(text):
             with contextlib.suppress(SafeConsoleError):
-                road.gate.run(statement, FakePresenter())
+                FakeFace().run(road.gate, statement)
         road.gate.note("command", r"\explain", sql=text)
         road.gate.close()
         written = b"".join(path.read_bytes() for path in directory.rglob("*") if path.is_file())

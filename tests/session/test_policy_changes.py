@@ -9,7 +9,7 @@ from safeconsole.errors import DeniedError, PolicyInvalidError, RefusedError
 from safeconsole.audit.record import ElevationChanged, Intent, Noticed
 from safeconsole.session.gate import Gate
 from safeconsole.session.protocols import People
-from tests.harness.fakes import FakePresenter
+from tests.harness.fakes import FakeFace
 from tests.session.conftest import READ, WRITE, Walk
 
 FIRST = """
@@ -72,8 +72,8 @@ def test_what_the_file_forbids_now_is_refused_at_once(file):
 
 def test_limits_are_the_tightest_of_both_and_it_is_said(file):
     file.write(FIRST.replace("run_seconds: 20", "run_seconds: 5"))
-    presenter = FakePresenter(file.walk.events)
-    file.walk.run(READ, presenter)
+    face = FakeFace(file.walk.events)
+    file.walk.run(READ, face)
     assert file.records(Intent)[-1].limits["run_seconds"] == 5
     assert any("the policy's file has changed" in record.detail for record in file.records(Noticed))
 

@@ -5,7 +5,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from safeconsole.errors import LostError, OutcomeUnknownError, SafeConsoleError, StoppedError, UnreachableError
-from tests.harness.fakes import FakePresenter, Planned
+from tests.harness.fakes import FakeFace, Planned
 from tests.session.conftest import ASKED, READ, WRITE, Walk, policy_of
 
 ALONE = (READ, "SELECT COUNT(*) FROM orders", "SELECT NOW()", "SHOW TABLES")
@@ -43,7 +43,7 @@ def _falls(walk, dead, planned):
 
 @pytest.fixture
 def screen(walk):
-    return FakePresenter([])
+    return FakeFace([])
 
 
 def test_a_read_that_was_lost_with_its_replica_is_sent_to_another(screen):
@@ -238,7 +238,7 @@ def test_whatever_happens_a_text_is_sent_twice_only_where_that_is_safe(world):
     walk.answers(True, True)
     batches = ([(1,)],) if world["shown"] else ()
     dies(walk, world["text"], batches=batches, dead=world["dead"], then=then[world["second"]])
-    screen = FakePresenter([])
+    screen = FakeFace([])
     try:
         walk.run(world["text"], screen)
     except SafeConsoleError:
@@ -256,5 +256,4 @@ def test_whatever_happens_a_text_is_sent_twice_only_where_that_is_safe(world):
     assert len(set(sent)) == len(sent)
     # What was sent was on record first, each time.
     assert len([1 for intent in walk.records("intent") if intent.digest]) == len(walk.sent())
-    assert [event[0] for event in screen.events].count("shown") == 1
-    assert [event[0] for event in screen.events].count("begin") <= 1
+    assert [event[0] for event in screen.events] in ([], ["begin", "shown"])

@@ -7,7 +7,7 @@ from safeconsole.session.state import lost_variable
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Flavour
-from tests.harness.fakes import FakePresenter
+from tests.harness.fakes import FakeFace
 from tests.session.conftest import READ, WRITE
 
 SET = "SET @a = 7"
@@ -15,9 +15,9 @@ USES = "SELECT id FROM orders WHERE id = @a"
 
 
 def notes_of(road, text):
-    presenter = FakePresenter([])
-    road.run(text, presenter)
-    (begun,) = [event[1] for event in presenter.events if event[0] == "begin"]
+    face = FakeFace([])
+    road.run(text, face)
+    (begun,) = [event[1] for event in face.events if event[0] == "begin"]
     return begun.notes
 
 

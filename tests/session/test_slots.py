@@ -4,7 +4,7 @@ import pytest
 
 from safeconsole.errors import AuditUnavailableError, NoFitNodeError, RefusedError, UnreachableError
 from safeconsole.policy.policy import MOST_SLOTS
-from tests.harness.fakes import FakePresenter, Planned
+from tests.harness.fakes import FakeFace, Planned
 from tests.session.conftest import HELD, PLEA, READ, policy_of
 
 SLOTS = {"heavy": "'orders' in stmt.tables || 'shop.orders' in stmt.tables", "at_once": 1, "wait_seconds": 5}
@@ -66,10 +66,10 @@ def test_who_waits_is_told_and_goes_on_when_the_slot_comes_free(road):
             road.engine.held["u-1"].clear()
 
     road.engine.hooks["waiting"] = pass_time
-    presenter = FakePresenter(road.events)
-    assert road.run(READ, presenter).outcome == "done"
-    assert presenter.waited[0] == "waits for one of 1 slots on replica-1: 0 of 5 s; Ctrl-C leaves"
-    assert len(presenter.waited) == 2
+    face = FakeFace(road.events)
+    assert road.run(READ, face).outcome == "done"
+    assert face.waited[0] == "waits for one of 1 slots on replica-1: 0 of 5 s; Ctrl-C leaves"
+    assert len(face.waited) == 2
     assert details(road) == ["waits for one of 1 slots on replica-1", f"{SLOT} on replica-1, waited 1.5 s"]
     # Proven once more after the wait.
     assert road.sent() == [(READ, "replica-1", "read")]
@@ -77,16 +77,15 @@ def test_who_waits_is_told_and_goes_on_when_the_slot_comes_free(road):
 
 def test_waiting_ends_and_says_who_holds_the_slots(road):
     taken_by_another(road)
-    presenter = FakePresenter(road.events)
     before = road.clock.seconds
     with pytest.raises(NoFitNodeError, match="replica-1 is at 1 heavy statements already") as caught:
-        road.run(READ, presenter)
+        road.run(READ)
     assert 5 <= road.clock.seconds - before < 6
     assert caught.value.exit_code == 8
     assert caught.value.evidence == (f"slot {SLOT}: somebody",)
     assert "--to NODE" in caught.value.instead
     assert road.sent() == []
-    assert presenter.ended.outcome == "refused"
+    assert road.records("outcome")[-1].outcome == "refused"
     assert road.engine.held["u-1"] == {SLOT: "another console"}
 
 
@@ -97,11 +96,10 @@ def test_an_interrupt_leaves_the_queue_and_sends_nothing(road):
         raise KeyboardInterrupt
 
     road.engine.hooks["waiting"] = interrupt
-    presenter = FakePresenter(road.events)
     with pytest.raises(KeyboardInterrupt):
-        road.run(READ, presenter)
+        road.run(READ)
     assert road.sent() == []
-    assert presenter.ended.message == "nothing was sent: interrupted"
+    assert road.records("outcome")[-1].message == "nothing was sent: interrupted"
     road.engine.hooks.clear()
     road.engine.held.clear()
     assert road.run(READ).outcome == "done"

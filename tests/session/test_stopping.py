@@ -4,7 +4,7 @@ import pytest
 
 from safeconsole.errors import StoppedError
 from safeconsole.audit.record import Intent
-from tests.harness.fakes import FakePresenter, Planned
+from tests.harness.fakes import FakeFace, Planned
 from tests.session.conftest import READ
 
 ROWS = Planned(batches=([(1,), (2,)], [(3,)]))
@@ -25,16 +25,16 @@ def test_what_runs_is_killed_and_its_rows_so_far_are_kept(walk):
     road = walk()
     road.engine.answers[READ] = ROWS
 
-    class Reader(FakePresenter):
+    class Reader(FakeFace):
         def rows(self, batch):
             super().rows(batch)
             assert road.gate.stop() == "killed"
 
-    presenter = Reader(road.events)
+    face = Reader(road.events)
     with pytest.raises(StoppedError) as caught:
-        road.run(READ, presenter)
+        road.run(READ, face)
     assert (caught.value.by, caught.value.exit_code) == ("person", 5)
-    assert presenter.shown == [(1,), (2,)]
+    assert face.shown == [(1,), (2,)]
     assert outcomes(road) == [("stopped", "person", "killed", 2)]
 
 
@@ -71,7 +71,7 @@ def test_a_word_that_comes_with_the_send_is_met_when_it_is_repeated(walk):
     road.engine.answers[READ] = ROWS
     road.engine.hooks["send"] = lambda: said.append(road.gate.stop())
 
-    class Reader(FakePresenter):
+    class Reader(FakeFace):
         def rows(self, batch):
             said.append(road.gate.stop())
 
@@ -94,11 +94,11 @@ def test_what_was_read_last_and_most_of_a_stopped_statement_is_on_record(walk):
             pass
 
     road.engine.answers[READ] = Growing(bytes_a_second=1_000_000)
-    presenter = FakePresenter(road.events)
+    face = FakeFace(road.events)
     with pytest.raises(StoppedError):
-        road.run(READ, presenter)
+        road.run(READ, face)
     samples, (ended,) = road.records("sample"), road.records("outcome")
-    last = presenter.samples[-1]
+    last = face.samples[-1]
     assert samples[-1].elapsed_seconds == last.elapsed_seconds
     assert ended.peak_memory_bytes == last.session_memory_bytes == samples[-1].session_memory_bytes > 0
     assert len({sample.elapsed_seconds for sample in samples}) == len(samples)
