@@ -50,12 +50,23 @@ def test_what_is_wrong_is_said_on_a_line_of_its_own(shop, tmp_path):
     assert code == 7
 
 
-def start(config, directory):
+def test_a_terminal_without_colours_is_told_the_same_once(shop, tmp_path):
+    child, terminal = start(shop, tmp_path, term="dumb")
+    try:
+        seen = until(terminal, b"help(db)")
+        assert seen.startswith(b"shop (demo). Reads go to a proven replica")
+        leave(terminal)
+    finally:
+        os.close(terminal)
+        os.waitpid(child, 0)
+
+
+def start(config, directory, term="xterm-256color"):
     """Start a console on a terminal of its own; returns its process and the terminal's other end."""
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(directory)
-        environ = {**os.environ, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), "HOME": str(directory)}
+        environ = {**os.environ, "TERM": term, "PYTHONPATH": str(ROOT), "HOME": str(directory)}
         command = [sys.executable, "-m", "safeconsole", "--config", str(config), "python", "shop"]
         os.execve(sys.executable, command, environ)
     return child, terminal
