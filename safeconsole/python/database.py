@@ -14,10 +14,9 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from safeconsole.cluster.engine import Column, Row
-from safeconsole.python import faults
-from safeconsole.python.faults import InterfaceError, NotSupportedError, ProgrammingError
+from safeconsole.python import dbapi
+from safeconsole.python.dbapi import InterfaceError, NotSupportedError, Parameters, Places, ProgrammingError, batches_of
 from safeconsole.python.line import Answered, Line
-from safeconsole.python.parameters import Parameters, Places, batches_of
 
 apilevel = "2.0"
 threadsafety = 1
@@ -35,16 +34,16 @@ class DbApiConnection:
         places: how statements write the places of their parameters.
     """
 
-    Warning = faults.Warning
-    Error = faults.Error
-    InterfaceError = faults.InterfaceError
-    DatabaseError = faults.DatabaseError
-    DataError = faults.DataError
-    OperationalError = faults.OperationalError
-    IntegrityError = faults.IntegrityError
-    InternalError = faults.InternalError
-    ProgrammingError = faults.ProgrammingError
-    NotSupportedError = faults.NotSupportedError
+    Warning = dbapi.Warning
+    Error = dbapi.Error
+    InterfaceError = dbapi.InterfaceError
+    DatabaseError = dbapi.DatabaseError
+    DataError = dbapi.DataError
+    OperationalError = dbapi.OperationalError
+    IntegrityError = dbapi.IntegrityError
+    InternalError = dbapi.InternalError
+    ProgrammingError = dbapi.ProgrammingError
+    NotSupportedError = dbapi.NotSupportedError
 
     def __init__(self, line: Line, places: Places = Places.FORMAT) -> None:
         self._line: Line | None = line
@@ -267,16 +266,16 @@ class Api:
     __version__ = "2.0"
     apilevel = apilevel
     threadsafety = threadsafety
-    Warning: ClassVar[Any] = faults.Warning
-    Error: ClassVar[Any] = faults.Error
-    InterfaceError: ClassVar[Any] = faults.InterfaceError
-    DatabaseError: ClassVar[Any] = faults.DatabaseError
-    DataError: ClassVar[Any] = faults.DataError
-    OperationalError: ClassVar[Any] = faults.OperationalError
-    IntegrityError: ClassVar[Any] = faults.IntegrityError
-    InternalError: ClassVar[Any] = faults.InternalError
-    ProgrammingError: ClassVar[Any] = faults.ProgrammingError
-    NotSupportedError: ClassVar[Any] = faults.NotSupportedError
+    Warning: ClassVar[Any] = dbapi.Warning
+    Error: ClassVar[Any] = dbapi.Error
+    InterfaceError: ClassVar[Any] = dbapi.InterfaceError
+    DatabaseError: ClassVar[Any] = dbapi.DatabaseError
+    DataError: ClassVar[Any] = dbapi.DataError
+    OperationalError: ClassVar[Any] = dbapi.OperationalError
+    IntegrityError: ClassVar[Any] = dbapi.IntegrityError
+    InternalError: ClassVar[Any] = dbapi.InternalError
+    ProgrammingError: ClassVar[Any] = dbapi.ProgrammingError
+    NotSupportedError: ClassVar[Any] = dbapi.NotSupportedError
     Binary = bytes
     Date, Time, Timestamp = dt.date, dt.time, dt.datetime
 

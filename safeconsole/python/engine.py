@@ -19,8 +19,8 @@ from sqlalchemy.pool import NullPool
 from safeconsole.errors import ConfigurationError
 from safeconsole.python.audit_hook import marked
 from safeconsole.python.database import Api, DbApiConnection
+from safeconsole.python.dbapi import Places
 from safeconsole.python.line import Line
-from safeconsole.python.parameters import Places
 from safeconsole.sqltext.vocabulary import Flavour
 
 if TYPE_CHECKING:

@@ -21,8 +21,7 @@ from safeconsole.output.taping import Tape
 from safeconsole.output.text import clipped, clock_text, safe
 from safeconsole.policy.decision import Considered, Grant
 from safeconsole.python.audit_hook import marked
-from safeconsole.python.faults import NotSupportedError, ProgrammingError, fault_of
-from safeconsole.python.parameters import Parameters, Places, fill
+from safeconsole.python.dbapi import NotSupportedError, Parameters, Places, ProgrammingError, dbapi_error_of, fill
 from safeconsole.session.gate import Gate
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import BEGINS, ENDS, Statement
@@ -245,7 +244,7 @@ class Line:
 
         Raises:
             SafeConsoleError: it was refused, stopped or lost.
-            faults.DatabaseError: the server's own error, or a text that is not one statement.
+            dbapi.DatabaseError: the server's own error, or a text that is not one statement.
             KeyboardInterrupt: the person stopped it, on the server too.
         """
         with self._lock:
@@ -306,7 +305,7 @@ class Line:
                 raise KeyboardInterrupt(error.message) from error
             raise
         except ServerError as error:
-            raise fault_of(error, self._rules().flavour) from error
+            raise dbapi_error_of(error, self._rules().flavour) from error
         except RefusedError as error:
             self._refuse(error)
         finally:

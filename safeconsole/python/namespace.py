@@ -17,8 +17,8 @@ from safeconsole.output.text import clock_text, counted, safe
 from safeconsole.output.topology import topology_text
 from safeconsole.python.audit_hook import marked
 from safeconsole.python.database import DbApiConnection
+from safeconsole.python.dbapi import Parameters
 from safeconsole.python.line import Line
-from safeconsole.python.parameters import Parameters
 from safeconsole.python.rows import Rows
 
 if TYPE_CHECKING:

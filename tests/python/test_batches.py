@@ -8,10 +8,9 @@ from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules, TokenKind, tokens
 from safeconsole.sqltext.vocabulary import Flavour
 
-from safeconsole.python.parameters import batches_of
-from safeconsole.python.parameters import Places, fill
-from safeconsole.python import faults
-from safeconsole.python import parameters as batches
+from safeconsole.python.dbapi import batches_of
+from safeconsole.python.dbapi import Places, fill
+from safeconsole.python import dbapi
 
 RULES = LexicalRules(flavour=Flavour.MYSQL, version=90700)
 INSERT = "INSERT INTO orders (id, status) VALUES (%s, %s)"
@@ -69,12 +68,12 @@ def test_places_of_another_kind_go_one_by_one():
     ],
 )
 def test_a_row_that_does_not_fit_is_an_error(operation, row):
-    with pytest.raises(faults.ProgrammingError):
+    with pytest.raises(dbapi.ProgrammingError):
         texts(operation, [row])
 
 
 def test_a_statement_ends_before_it_is_too_large(monkeypatch):
-    monkeypatch.setattr(batches, "LARGEST_BYTES", 200)
+    monkeypatch.setattr(dbapi, "LARGEST_BYTES", 200)
     made = texts(INSERT, [(number, "x" * 30) for number in range(20)])
     assert len(made) > 3
     assert all(len(each) <= 200 for each in made)
@@ -84,7 +83,7 @@ def test_a_statement_ends_before_it_is_too_large(monkeypatch):
 
 
 def test_the_size_is_in_bytes(monkeypatch):
-    monkeypatch.setattr(batches, "LARGEST_BYTES", 200)
+    monkeypatch.setattr(dbapi, "LARGEST_BYTES", 200)
     made = texts(INSERT, [(number, "€" * 30) for number in range(5)])
     assert all(len(each.encode()) <= 200 for each in made)
     assert len(made) == 5

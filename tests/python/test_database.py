@@ -10,9 +10,9 @@ from safeconsole.errors import DeniedError, RefusedError, ServerError, StoppedEr
 from safeconsole.sqltext.vocabulary import Flavour
 from safeconsole.cluster.engine import Column
 
-from safeconsole.python.faults import fault_of
+from safeconsole.python.dbapi import dbapi_error_of
 from safeconsole.python import database
-from safeconsole.python import faults
+from safeconsole.python import dbapi
 
 STATUS = "SELECT status FROM orders WHERE id = 7"
 UPDATE = "UPDATE orders SET status = %s WHERE id = %s"
@@ -39,12 +39,12 @@ def test_a_closed_cursor_and_connection_say_so(console):
     connection = console.db.connect()
     cursor = connection.cursor()
     cursor.close()
-    with pytest.raises(faults.InterfaceError):
+    with pytest.raises(dbapi.InterfaceError):
         cursor.execute("SELECT 1")
     connection.close()
-    with pytest.raises(faults.InterfaceError):
+    with pytest.raises(dbapi.InterfaceError):
         connection.cursor()
-    with pytest.raises(faults.ProgrammingError):
+    with pytest.raises(dbapi.ProgrammingError):
         console.db.connect().cursor().fetchone()
 
 
@@ -88,7 +88,7 @@ def test_with_autocommit_a_write_stays_and_a_rollback_says_that_it_came_too_late
         connection = console.db.connect()
         connection.autocommit(True)
         connection.cursor().execute(UPDATE, ["at once", 7])
-        with pytest.raises(faults.NotSupportedError, match="cannot be rolled back"):
+        with pytest.raises(dbapi.NotSupportedError, match="cannot be rolled back"):
             connection.rollback()
         # It is said once.
         connection.rollback()
@@ -119,7 +119,7 @@ def test_one_connection_does_not_change_rows_in_anothers_transaction(console):
     with console.elevate():
         first, second = console.db.connect(), console.db.connect()
         first.cursor().execute(UPDATE, ["first", 7])
-        with pytest.raises(faults.NotSupportedError, match="another connection"):
+        with pytest.raises(dbapi.NotSupportedError, match="another connection"):
             second.cursor().execute(UPDATE, ["second", 8])
         # Whose commit it is not ends nothing.
         second.commit()
@@ -133,7 +133,7 @@ def test_a_transaction_can_be_begun_and_ended_in_so_many_words(console):
     with console.elevate():
         console.db.sql("BEGIN")
         console.db.sql(UPDATE, ["words", 7])
-        with pytest.raises(faults.NotSupportedError, match=r"db\.sql"):
+        with pytest.raises(dbapi.NotSupportedError, match=r"db\.sql"):
             console.db.connect().cursor().execute(UPDATE, ["other", 8])
         console.db.sql("ROLLBACK")
         assert console.db.sql(STATUS).scalar() != "words"
@@ -152,7 +152,7 @@ def test_what_fails_leaves_the_transaction_to_the_person(console):
         connection = console.db.connect()
         cursor = connection.cursor()
         cursor.execute(UPDATE, ["kept", 7])
-        with pytest.raises(faults.OperationalError):
+        with pytest.raises(dbapi.OperationalError):
             cursor.execute("UPDATE nowhere SET a = 1")
         connection.commit()
         assert console.db.sql(STATUS).scalar() == "kept"
@@ -182,13 +182,13 @@ def test_parameters_reach_the_journal_by_its_rules(console):
 
 @pytest.mark.parametrize("text", ["SELECT 1; SELECT 2", "", "-- nothing\n", "SELECT 1; DELETE FROM orders"])
 def test_a_text_that_is_not_one_statement_is_not_run(console, text):
-    with pytest.raises(faults.ProgrammingError, match="one statement at a time"):
+    with pytest.raises(dbapi.ProgrammingError, match="one statement at a time"):
         console.db.sql(text)
 
 
 @pytest.mark.parametrize("text", ["BEGIN", "COMMIT", "ROLLBACK"])
 def test_a_cursor_leaves_the_ends_of_transactions_to_its_connection(console, text):
-    with pytest.raises(faults.NotSupportedError, match="own methods"):
+    with pytest.raises(dbapi.NotSupportedError, match="own methods"):
         console.db.connect().cursor().execute(text)
 
 
@@ -199,10 +199,10 @@ def test_no_transaction_is_pretended(console, text):
 
 
 def test_a_server_error_is_a_drivers_and_a_refusal_is_not(console):
-    with pytest.raises(faults.OperationalError) as caught:
+    with pytest.raises(dbapi.OperationalError) as caught:
         console.db.sql("SELECT nope FROM orders")
     assert caught.value.args[0] == 1
-    assert not issubclass(RefusedError, faults.Error)
+    assert not issubclass(RefusedError, dbapi.Error)
     with pytest.raises(DeniedError):
         console.db.use("replica")
         console.db.sql(UPDATE, ["x", 1])
@@ -248,4 +248,4 @@ def test_times_are_spans_as_the_drivers_give_them():
 def test_errors_are_sorted_as_the_driver_sorts_them():
     """Code that catches a driver's classes catches ours; what that driver leaves operational may be told better."""
     for code, theirs in err.error_map.items():
-        assert fault_of(ServerError(code, "no"), Flavour.MYSQL).__class__.__name__ == theirs.__name__
+        assert dbapi_error_of(ServerError(code, "no"), Flavour.MYSQL).__class__.__name__ == theirs.__name__

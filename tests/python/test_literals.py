@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from safeconsole.sqltext.lexer import LexicalRules, TokenKind, tokens
 from safeconsole.sqltext.vocabulary import Flavour
-from safeconsole.python.faults import DataError, ProgrammingError
-from safeconsole.python.parameters import literal
+from safeconsole.python.dbapi import DataError, ProgrammingError
+from safeconsole.python.dbapi import literal
 
 MYSQL = LexicalRules(flavour=Flavour.MYSQL, version=90_704)
 PLAIN = LexicalRules(flavour=Flavour.MARIADB, version=101_100, no_backslash_escapes=True)

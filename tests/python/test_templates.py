@@ -4,8 +4,8 @@ import pytest
 
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Flavour
-from safeconsole.python.faults import ProgrammingError
-from safeconsole.python.parameters import Places, fill
+from safeconsole.python.dbapi import ProgrammingError
+from safeconsole.python.dbapi import Places, fill
 
 MYSQL = LexicalRules(flavour=Flavour.MYSQL, version=90_704)
 SQLITE = LexicalRules(flavour=Flavour.SQLITE)

@@ -19,13 +19,13 @@ from safeconsole.sqltext.vocabulary import Flavour
 from safeconsole.cli.application import Door
 
 from safeconsole.python.line import Line
-from safeconsole.python.parameters import literal
+from safeconsole.python.dbapi import literal
 from safeconsole.python.namespace import names_for
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.presenting import screen_of
 from safeconsole.app import Program
 from tests.harness.talking import interrupt_when, threads_running
-from safeconsole.python import faults
+from safeconsole.python import dbapi
 from tests.harness.desk import demo_configuration
 
 VALUES = [
@@ -143,7 +143,7 @@ def test_the_orm_reads_a_replica_and_writes_inside_an_elevation(names):
 
 def test_the_servers_errors_are_a_drivers(names):
     db = names["db"]
-    with pytest.raises(faults.ProgrammingError) as caught:
+    with pytest.raises(dbapi.ProgrammingError) as caught:
         db.sql("SELECT * FROM nope")
     assert caught.value.args[0] == 1146
     with names["elevate"](reason="a test"), db.engine.connect() as connection, pytest.raises(sa.exc.IntegrityError):

@@ -20,7 +20,7 @@ from safeconsole.python.line import Line
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.presenting import screen_of
 from safeconsole.app import Program
-from safeconsole.python import faults
+from safeconsole.python import dbapi
 
 opened = contextlib.ExitStack()
 
@@ -63,7 +63,7 @@ class SuiteDialect(GuardedMySql):
         return DbApiConnection(SuiteDialect.line)
 
     def do_rollback(self, dbapi_connection):
-        with contextlib.suppress(faults.NotSupportedError):
+        with contextlib.suppress(dbapi.NotSupportedError):
             super().do_rollback(dbapi_connection)
 
 
