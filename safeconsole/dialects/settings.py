@@ -78,6 +78,14 @@ HELD_VALUES: Mapping[str, frozenset[str]] = {
 The read-only mode is not here: without a scope it is that of the next transaction alone.
 """
 
+LOAD_SETTINGS = words(
+    """
+    check_constraint_checks default_storage_engine foreign_key_checks note_verbosity storage_engine
+    unique_checks
+    """
+)
+"""What the head of a dump sets, so that its file loads whole. Source: mysqldump 9.7, mariadb-dump 10.11, mydumper."""
+
 READ_ONLY_SETTINGS = words("transaction_read_only tx_read_only")
 """Held at 1 for the session; to set them for the session changes nothing."""
 

@@ -8,7 +8,7 @@ the console: a limit, or how statements are read, may rest on it.
 from __future__ import annotations
 
 from safeconsole.dialects.catalogue import words
-from safeconsole.dialects.settings import HARMLESS_SETTINGS, HELD_VALUES, READ_ONLY_SETTINGS
+from safeconsole.dialects.settings import HARMLESS_SETTINGS, HELD_VALUES, LOAD_SETTINGS, READ_ONLY_SETTINGS
 from safeconsole.sqltext.clauses import read_calls, read_clauses
 from safeconsole.sqltext.findings import Findings
 from safeconsole.sqltext.lexer import Token, TokenKind
@@ -142,7 +142,7 @@ def _read_owned(setting: str, scope: str, tokens: tuple[Token, ...], findings: F
         return False
     if findings.ask(setting, value, words=f"{setting} = {value}", lifts="console-owned-setting"):
         return False
-    findings.action("console-owned-setting", setting)
+    findings.action("load-setting" if setting in LOAD_SETTINGS else "console-owned-setting", setting)
     return True
 
 

@@ -29,7 +29,13 @@ _ROWS: tuple[tuple[str, CostClass, str, str], ...] = (
         "console-owned-setting",
         CostClass.LIFTS_LIMIT,
         "the console owns this setting, because a limit or the reading of statements rests on it",
-        "\\timeout, \\rows, \\use and --to change what may be changed, and are recorded",
+        "leave it out; \\timeout, \\rows, \\use and --to change what may be changed, and are recorded",
+    ),
+    (
+        "load-setting",
+        CostClass.LIFTS_LIMIT,
+        "it prepares a connection to load a dump, and here each change runs on a connection that the console prepared",
+        "leave it out, or load the dump with the server's own client",
     ),
     ("global-setting", CostClass.CHANGES_SESSION, "it changes the server for everybody", "change the configuration"),
     (

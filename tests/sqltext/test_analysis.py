@@ -549,6 +549,9 @@ def test_clauses_add_their_effects(text, rules, expected):
         ("set @@`max_execution_time` = 0", ["console-owned-setting"]),
         ("set @a = 1, autocommit = 0", ["console-owned-setting"]),
         ("set @a = (select 1, 2), autocommit = 0", ["console-owned-setting", "outside-time-limit"]),
+        ("set @old = @@unique_checks, unique_checks = 0", ["load-setting"]),
+        ("/*!40014 set foreign_key_checks = @old */", ["load-setting"]),
+        ("set foreign_key_checks = 1, unique_checks = 0, autocommit = 0", ["load-setting", "console-owned-setting"]),
         ("set names utf8mb4", []),
         ("set names utf8mb4 collate utf8mb4_bin", ["console-owned-setting"]),
         ("set names default", ["console-owned-setting"]),
@@ -758,7 +761,9 @@ def test_a_set_of_what_is_held_anyway_keeps_nothing_on_its_connection(text):
 )
 def test_a_set_that_may_change_what_is_held_stays_the_consoles(text):
     (found,) = analyse(text, MYSQL)
-    assert [hazard.id for hazard in found.hazards] == ["console-owned-setting"]
+    loads = "foreign_key_checks" in text
+    assert [hazard.id for hazard in found.hazards] == ["load-setting" if loads else "console-owned-setting"]
+    assert {hazard.cost for hazard in found.hazards} == {CostClass.LIFTS_LIMIT}
     assert not found.keeps_nothing
 
 
