@@ -747,7 +747,6 @@ def test_an_elevated_statement_is_not_sent_after_a_failover(private_cluster):
     with pytest.raises(RefusedError, match="is not the primary any more"):
         run(connection, permit)
     assert connection.broken
-    cluster.stop_replication
     engine.close()
 
 
