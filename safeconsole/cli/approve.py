@@ -11,7 +11,7 @@ from safeconsole.cli.application import Application
 from safeconsole.cli.rows import format_option, write_rows
 from safeconsole.errors import ConfigurationError, RefusedError
 from safeconsole.output.evidence import Lines, block_text, split_label
-from safeconsole.output.text import clock_text, look_of, safe, until_text
+from safeconsole.output.text import clock_text, safe, stream_style, until_text
 
 COLUMNS = ("code", "person", "agent", "host", "cluster", "node", "scope", "reason", "ticket", "until", "what")
 
@@ -42,7 +42,9 @@ def approve(app: Application, /, code: str | None, typed: str, form: str, **aske
         request = request_from_code(app.approval_request(code))
     except ValueError as error:
         raise ConfigurationError(f"that is no request: {error}") from None
-    click.echo(block_text("approval asked", _lines(request), look_of(sys.stderr, app.environ), style="red"), err=True)
+    click.echo(
+        block_text("approval asked", _lines(request), stream_style(sys.stderr, app.environ), colour="red"), err=True
+    )
     if not typed and sys.stdin.isatty():
         typed = click.prompt(f"to approve, type the name of the cluster ({safe(request.cluster)})", err=True)
     if typed != request.cluster:

@@ -135,12 +135,12 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
     def say(self, text: str) -> None:
         """Write one line that is no data; names and errors in it are a server's."""
-        self.screen.messages.write(f"{in_words(safe(text), self.screen.messages_look)}\n")
+        self.screen.messages.write(f"{in_words(safe(text), self.screen.messages_style)}\n")
 
     @contextmanager
     def conduct(self, noun: str) -> Iterator[Conduct]:
         """Give how a job behaves; the line that shows how far it is goes away with it."""
-        progress = JobProgress(self.screen.messages, self.screen.messages_look, noun=noun)
+        progress = JobProgress(self.screen.messages, self.screen.messages_style, noun=noun)
         try:
             yield Conduct(watcher=_Shown(progress), patience_seconds=self.wish.patience * 60)
         finally:
@@ -247,7 +247,7 @@ def _show_growth(work: Work, report: Report, wanted: Callable[[TableSize], bool]
 
 def write(screen: Screen, wish: Wish, view: View) -> None:
     if wish.form == "table":
-        screen.data.write(view.text(screen.data_look))
+        screen.data.write(view.text(screen.data_style))
         screen.data.flush()
     else:
         write_rows(view.columns, view.rows, wish.form)

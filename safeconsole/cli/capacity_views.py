@@ -14,7 +14,7 @@ from safeconsole.capacity.sizes import SchemaSize, TableSize
 from safeconsole.capacity.tablespaces import Verified
 from safeconsole.cluster.engine import Row
 from safeconsole.output.charts import Bar, Branch, Leaf, bars_text, treemap_page
-from safeconsole.output.text import Look, counted, in_words, size_text
+from safeconsole.output.text import StreamStyle, counted, in_words, size_text
 
 MOST_LEAVES = 1_000
 """Tables drawn one by one in a treemap; the rest of each schema is one box."""
@@ -44,8 +44,8 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     bars: list[Bar]
     title: str
 
-    def text(self, look: Look) -> str:
-        return f"{in_words(self.title, look)}\n{bars_text(self.bars, look)}"
+    def text(self, style: StreamStyle) -> str:
+        return f"{in_words(self.title, style)}\n{bars_text(self.bars, style)}"
 
 
 def age_seconds(updated: str, now: dt.datetime) -> int | None:

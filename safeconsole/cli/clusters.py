@@ -17,7 +17,7 @@ from safeconsole.dialects.grants import grant_statements
 from safeconsole.doctor.checks import Check, CheckResult, examine
 from safeconsole.errors import ConfigurationError, NoFitNodeError
 from safeconsole.output.confirming import NoTerminal
-from safeconsole.output.text import look_of
+from safeconsole.output.text import stream_style
 from safeconsole.output.topology import TOPOLOGY_COLUMNS, topology_rows, topology_text
 from safeconsole.policy.readings import unfit_reasons
 from safeconsole.sqltext.vocabulary import Account, Flavour, Role
@@ -142,7 +142,7 @@ def topology(app: Application, cluster: str, form: str) -> None:
     with app.open(Door(cluster=cluster, face="topology", confirmer=NoTerminal())) as session:
         readings, gates = session.gate.topology(), session.gate.policy.gates
     if form == "table":
-        click.echo(topology_text(cluster, readings, gates, look_of(sys.stdout, app.environ)))
+        click.echo(topology_text(cluster, readings, gates, stream_style(sys.stdout, app.environ)))
     else:
         write_rows([column.name for column in TOPOLOGY_COLUMNS], topology_rows(readings, gates), form)
     if not any(reading.role is Role.REPLICA and not unfit_reasons(reading, gates) for reading in readings):

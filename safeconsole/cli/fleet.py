@@ -120,7 +120,7 @@ def tell_members(
     for member in members:
         held.append(member)
         before()
-        if underway.words and not echoed and screen.messages_look.terminal:
+        if underway.words and not echoed and screen.messages_style.terminal:
             # The terminal has shown `^C` where the next line begins.
             screen.messages.write("\n")
             echoed = True
@@ -163,7 +163,7 @@ class _FleetResult:
             if self._columns is None:
                 self._columns = names
                 whole = (Column(name="cluster"), *columns)
-                self._writer = writer_for(self._form, whole, self._screen.data, self._screen.data_look)
+                self._writer = writer_for(self._form, whole, self._screen.data, self._screen.data_style)
             elif names != self._columns:
                 raise ConfigurationError(
                     f"{cluster} has other columns than the clusters before it: {', '.join(names)}",
@@ -241,7 +241,7 @@ def capacity_of_many(
     if alone:
         raise click.UsageError(f"--{alone[0]} is of one cluster at a time")
     app.policies.names()
-    progress = JobProgress(screen.messages, screen.messages_look, noun="tables")
+    progress = JobProgress(screen.messages, screen.messages_style, noun="tables")
     together, underway = _Together(progress), Underway()
 
     def work(cluster: str) -> _Sized:
@@ -278,7 +278,7 @@ def _say_headline(member: ClusterOutcome[_Sized], screen: Screen) -> None:
     schemas = member.found.schemas
     total, tables = sum(each.total_bytes for each in schemas), sum(each.tables for each in schemas)
     said = headline(member.found.report, tables, total, len(schemas))
-    screen.messages.write(f"{in_words(said, screen.messages_look)}\n")
+    screen.messages.write(f"{in_words(said, screen.messages_style)}\n")
 
 
 def _merged(members: Iterable[ClusterOutcome[_Sized]], wish: Wish) -> View:

@@ -20,12 +20,12 @@ from safeconsole.cli.sql import (
     limit_options,
     limits_of,
     read_script,
-    taped_terminal,
+    recorded_terminal,
 )
 
 if TYPE_CHECKING:
     # A prompt stands before these are imported.
-    from safeconsole.output.taping import Tape
+    from safeconsole.output.recording import TerminalRecorder
     from safeconsole.python.line import Line
 
 PYTHON_PROMPT = ">>> "
@@ -77,7 +77,7 @@ def python(app: Application, /, cluster: str, file: str | None, code: str | None
     welcomed = source is None and _draw_first(app, cluster)
     confirm = str(given["confirm"])
     limits = limits_of(given)
-    with _first_prompt_cleared(drawn=welcomed), taped_terminal(app, wanted=source is None) as tape:
+    with _first_prompt_cleared(drawn=welcomed), recorded_terminal(app, wanted=source is None) as recorder:
         door = Door(
             cluster=cluster,
             face="python",
@@ -87,10 +87,10 @@ def python(app: Application, /, cluster: str, file: str | None, code: str | None
             limits=limits,
         )
         with app.open(door) as session:
-            begin_recording(session, tape)
+            begin_recording(session, recorder)
             target = str(given["target"] or "")
             name = "<-c>" if code is not None else file or ""
-            line = _line_of(app, session, tape)
+            line = _line_of(app, session, recorder)
             return _run(app, session, line, target, source=source, name=name, welcomed=welcomed)
 
 
@@ -118,11 +118,11 @@ def _first_prompt_cleared(*, drawn: bool) -> Iterator[None]:
         raise
 
 
-def _line_of(app: Application, session: OpenSession, tape: Tape | None) -> Line:
+def _line_of(app: Application, session: OpenSession, recorder: TerminalRecorder | None) -> Line:
     from safeconsole.output.presenting import screen_of
     from safeconsole.python.line import Line
 
-    return Line(session.gate, session.rules, screen_of(sys.stdout, sys.stderr, app.environ), tape)
+    return Line(session.gate, session.rules, screen_of(sys.stdout, sys.stderr, app.environ), recorder)
 
 
 def _run(  # noqa: PLR0913 (what there is, what to run in it, and how)

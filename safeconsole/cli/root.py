@@ -13,7 +13,7 @@ import click
 from safeconsole import __version__
 from safeconsole.cli.application import Application
 from safeconsole.errors import SafeConsoleError
-from safeconsole.output.text import forgive_encoding, look_of
+from safeconsole.output.text import forgive_encoding, stream_style
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -123,7 +123,7 @@ def main(arguments: Sequence[str], app: Application) -> int:
         from safeconsole.output.evidence import error_text
 
         _flush_what_can_be()
-        sys.stderr.write(error_text(error, look_of(sys.stderr, app.environ)))
+        sys.stderr.write(error_text(error, stream_style(sys.stderr, app.environ)))
         return error.exit_code
     except click.ClickException as error:
         hint = f"\n  see: {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""

@@ -10,7 +10,7 @@ import click
 
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.output.formats import render, writer_for
-from safeconsole.output.text import FORMATS, look_of, safe
+from safeconsole.output.text import FORMATS, safe, stream_style
 
 _WHOLE_FORMATS = frozenset({"table", "vertical", "markdown"})
 """Formats for a person: small, and measured as a whole."""
@@ -27,13 +27,13 @@ format_option = click.option(
 
 def write_rows(columns: Sequence[str], rows: Iterable[Row], form: str) -> None:
     """Write rows in a format; the formats for programs stream, so that years of journals are not held in memory."""
-    look = look_of(sys.stdout, os.environ)
+    style = stream_style(sys.stdout, os.environ)
     if form in _WHOLE_FORMATS:
-        click.echo(render(columns, rows, form, look), nl=False)
+        click.echo(render(columns, rows, form, style), nl=False)
         return
     if form in _RAW_FORMATS and _is_terminal():
         rows = map(_harmless, rows)
-    writer = writer_for(form, [Column(name=name) for name in columns], sys.stdout, look)
+    writer = writer_for(form, [Column(name=name) for name in columns], sys.stdout, style)
     batch: list[Row] = []
     for row in rows:
         batch.append(row)

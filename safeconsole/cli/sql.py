@@ -13,7 +13,7 @@ import click
 from safeconsole.cli.application import Application, Door, OpenSession
 from safeconsole.cli.help import CLUSTER
 from safeconsole.errors import ConfigurationError, DeniedError, RefusedError
-from safeconsole.output.text import FORMATS, is_production, look_of, size_of
+from safeconsole.output.text import FORMATS, is_production, size_of, stream_style
 
 # What is typed meanwhile waits in the terminal and is read by the real prompt, which is drawn over this one.
 
@@ -38,7 +38,7 @@ def draw_first_prompt(app: Application, cluster: str, schema: str) -> None:
 def drawable(app: Application, cluster: str) -> ClusterSettings | None:
     """Return the cluster's settings where there is one, and a prompt of it can be drawn before the real one."""
     settings = app.settings().clusters.get(cluster)
-    return settings if sys.stdin.isatty() and look_of(sys.stdout, app.environ).decorated else None
+    return settings if sys.stdin.isatty() and stream_style(sys.stdout, app.environ).decorated else None
 
 
 def first_prompt_text(cluster: str, schema: str, environment: str) -> str:
@@ -50,7 +50,7 @@ def first_prompt_text(cluster: str, schema: str, environment: str) -> str:
 
 
 def step_aside(app: Application) -> None:
-    if sys.stdin.isatty() and look_of(sys.stdout, app.environ).decorated:
+    if sys.stdin.isatty() and stream_style(sys.stdout, app.environ).decorated:
         sys.stdout.write("\r")
         sys.stdout.flush()
 
@@ -59,7 +59,7 @@ if TYPE_CHECKING:
     # A prompt stands before these are imported; a one-shot imports them when it is known to be one.
     from safeconsole.console.state import Opened
     from safeconsole.output.confirming import NoTerminal, TerminalConfirmer
-    from safeconsole.output.taping import Tape
+    from safeconsole.output.recording import TerminalRecorder
     from safeconsole.session.protocols import Confirmer
     from safeconsole.sqltext.lexer import LexicalRules
     from safeconsole.sqltext.statement import Statement
@@ -133,7 +133,7 @@ def sql(
         raise click.UsageError("--ticket goes with --reason")
     limits = limits_of(given)
     interactive = scripts is None
-    with taped_terminal(app, wanted=interactive) as tape:
+    with recorded_terminal(app, wanted=interactive) as recorder:
         door = Door(
             cluster=cluster,
             face="sql" if interactive else "one-shot",
@@ -145,7 +145,7 @@ def sql(
             approval=str(given["approval"]),
         )
         if scripts is None:
-            return open_console(app, door, tape)
+            return open_console(app, door, recorder)
         folder = Path(file).parent if file and file != "-" else None
         _run_given(app, door, scripts, form=form or "table", folder=folder)
     return 0
@@ -162,20 +162,20 @@ def _run_given(app: Application, door: Door, scripts: tuple[str, ...], *, form: 
 
 
 @contextmanager
-def taped_terminal(app: Application, *, wanted: bool) -> Iterator[Tape | None]:
+def recorded_terminal(app: Application, *, wanted: bool) -> Iterator[TerminalRecorder | None]:
     """Give what records a console's terminal, where it is wanted and configured; MUST come before who keeps streams."""
     if not wanted or app.settings().audit.recordings.keep == "nothing":
         yield None
         return
-    from safeconsole.output.taping import taped
+    from safeconsole.output.recording import recorded_streams
 
-    with taped() as tape:
-        yield tape
+    with recorded_streams() as recorder:
+        yield recorder
 
 
-def begin_recording(session: OpenSession, tape: Tape | None) -> None:
-    if tape is not None:
-        tape.begin(session.record_terminal(), session.gate.policy.literals)
+def begin_recording(session: OpenSession, recorder: TerminalRecorder | None) -> None:
+    if recorder is not None:
+        recorder.begin(session.record_terminal(), session.gate.policy.literals)
 
 
 def _way_out(instead: str, session: OpenSession, *, elevated: bool) -> str:
@@ -385,23 +385,23 @@ def _ask_behind(app: Application, asking: TerminalConfirmer | NoTerminal) -> Ter
         questions, answers = (Path("/dev/tty").open(mode, encoding="utf-8") for mode in ("w", "r"))  # noqa: SIM115
     except OSError:
         return asking
-    return terminal_confirmer(questions, answers, look_of(sys.stderr, app.environ))
+    return terminal_confirmer(questions, answers, stream_style(sys.stderr, app.environ))
 
 
 def ask_on_terminal(app: Application) -> TerminalConfirmer | NoTerminal:
     """Return what asks the person on this process's terminal; without one every answer is no."""
     from safeconsole.output.confirming import terminal_confirmer
 
-    return terminal_confirmer(sys.stderr, sys.stdin, look_of(sys.stderr, app.environ))
+    return terminal_confirmer(sys.stderr, sys.stdin, stream_style(sys.stderr, app.environ))
 
 
-def open_console(app: Application, door: Door, tape: Tape | None = None) -> int:
+def open_console(app: Application, door: Door, recorder: TerminalRecorder | None = None) -> int:
     """Open the interactive console, and its session behind the prompt; returns the exit code."""
     from safeconsole.console.console import Terminal, talk
     from safeconsole.console.state import Opening
 
     with ExitStack() as sessions:
-        opening = Opening(lambda: _opened(app, sessions.enter_context(app.open(door)), tape))
+        opening = Opening(lambda: _opened(app, sessions.enter_context(app.open(door)), recorder))
         standing = app.standing(door)
         step_aside(app)
         try:
@@ -409,14 +409,14 @@ def open_console(app: Application, door: Door, tape: Tape | None = None) -> int:
                 opening,
                 standing=standing,
                 history_directory=app.history_directory(),
-                terminal=Terminal(environ=app.environ, tape=tape),
+                terminal=Terminal(environ=app.environ, recorder=recorder),
             )
         finally:
             # MUST come before the sessions are closed, for what is still being opened is one of them.
             opening.settle()
 
 
-def _opened(app: Application, session: OpenSession, tape: Tape | None) -> Opened:
+def _opened(app: Application, session: OpenSession, recorder: TerminalRecorder | None) -> Opened:
     from safeconsole.console.state import Opened, Services
 
     def capacity(argument: str) -> None:
@@ -430,5 +430,5 @@ def _opened(app: Application, session: OpenSession, tape: Tape | None) -> Opened
         preview=lambda statement: session.preview(statement).decision,
         capacity=capacity,
     )
-    begin_recording(session, tape)
+    begin_recording(session, recorder)
     return Opened(gate=session.gate, services=services)

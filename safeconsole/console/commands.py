@@ -285,29 +285,29 @@ SHOW_NO_STATEMENT = frozenset(
 SHOW_ALL_STATEMENTS = frozenset({"\\history", "\\edit", "\\e"})
 
 
-def tape_entry(state: ConsoleState, text: str) -> None:
+def record_entry(state: ConsoleState, text: str) -> None:
     """Put the prompt and what was entered into the recording, as the journal holds it, and mute what must be."""
-    tape = state.tape
-    if not tape.is_on:
+    recorder = state.recorder
+    if not recorder.is_on:
         return
     prompt = "".join(part for _, part, *_ in prompt_parts(state.gate.status()))
     own, sql = sql_in(text)
     try:
         statements = state.gate.split(sql) if sql else ()
-        tape.entered(prompt, f"{own} {state.gate.as_recorded(sql) if sql else ''}".strip())
+        recorder.entered(prompt, f"{own} {state.gate.as_recorded(sql) if sql else ''}".strip())
     except SafeConsoleError as error:
-        tape.entered(prompt, "")
-        tape.mute(f"it cannot be read: {error.message}")
+        recorder.entered(prompt, "")
+        recorder.mute(f"it cannot be read: {error.message}")
         return
     if _shows_again(state, own.split(" ")[0]):
-        tape.mute("it may show again what was left out")
+        recorder.mute("it may show again what was left out")
     for statement in statements:
-        tape.watch(statement)
+        recorder.watch(statement)
 
 
 def _shows_again(state: ConsoleState, command: str) -> bool:
     """Whether a command could show an earlier statement that was left out."""
-    if not command or command in SHOW_NO_STATEMENT or not state.tape.has_left_out:
+    if not command or command in SHOW_NO_STATEMENT or not state.recorder.has_left_out:
         return False
     if command in SHOW_ALL_STATEMENTS:
         return True

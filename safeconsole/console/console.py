@@ -27,7 +27,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import Output
 
-from safeconsole.console.commands import command_names, dispatch, is_bare_word, tape_entry
+from safeconsole.console.commands import command_names, dispatch, is_bare_word, record_entry
 from safeconsole.console.completing import SqlCompleter, SqlLexer
 from safeconsole.console.names import KnownRules, NameRefresher, SchemaNames, glance_through, load_names
 from safeconsole.console.prompt import (
@@ -45,7 +45,7 @@ from safeconsole.console.prompt import (
 from safeconsole.console.running import run_text
 from safeconsole.console.state import After, ConsoleState, Opened, Opening, Services, Streams
 from safeconsole.errors import SafeConsoleError
-from safeconsole.output.taping import Tape
+from safeconsole.output.recording import TerminalRecorder
 from safeconsole.output.text import safe
 from safeconsole.session.gate import Status
 from safeconsole.sqltext.lexer import LexicalRules
@@ -68,14 +68,14 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True):
         keys, drawing: where keys come from and the prompt is drawn; None is the process's terminal.
         streams: where everything else goes; None is standard output, standard error and the prompt.
         environ: the environment.
-        tape: what records it, None for nothing.
+        recorder: what records it, None for nothing.
     """
 
     keys: Input | None = None
     drawing: Output | None = None
     streams: Streams | None = None
     environ: Mapping[str, str] = msgspec.field(default_factory=lambda: os.environ)
-    tape: Tape | None = None
+    recorder: TerminalRecorder | None = None
 
 
 def run_console(
@@ -120,7 +120,7 @@ def talk(opening: Opening, *, standing: Status, history_directory: str = "", ter
         streams=streams,
         asked=[],
         names=SchemaNames(),
-        tape=terminal.tape or Tape(),
+        recorder=terminal.recorder or TerminalRecorder(),
     )
     rules = KnownRules(partial(_rules_of, opening), partial(_told_above, session, state))
     live = LiveVerdict(partial(_previews, state), partial(_redraw, session))
@@ -140,7 +140,7 @@ def talk(opening: Opening, *, standing: Status, history_directory: str = "", ter
 
 
 def _ask(terminal: Terminal, question: str) -> str:
-    with terminal.tape.reading() if terminal.tape else nullcontext():
+    with terminal.recorder.reading() if terminal.recorder else nullcontext():
         return PromptSession[str](input=terminal.keys, output=terminal.drawing).prompt(question)
 
 
@@ -164,7 +164,7 @@ def _furnish(
     session: PromptSession[str], state: ConsoleState, live: LiveVerdict, pasted: Pasted, rules: KnownRules
 ) -> None:
     """Give the prompt its keys, colours, suggestions and the line below it."""
-    decorated = state.screen().messages_look.decorated
+    decorated = state.screen().messages_style.decorated
     session.style = STYLE if decorated else PLAIN_STYLE
     session.lexer = SqlLexer(rules.now)
     session.auto_suggest = ReadSuggest()
@@ -186,7 +186,7 @@ def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, p
     _tell(state)
     now = state.status()
     try:
-        with state.tape.reading():
+        with state.recorder.reading():
             text = session.prompt(
                 lambda: prompt_parts(state.status()),
                 default=draft,
@@ -208,7 +208,7 @@ def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, p
     except KeyboardInterrupt:
         return After.STAY
     state.asked.append(text.strip())
-    tape_entry(state, text)
+    record_entry(state, text)
     after = dispatch(state, text)
     if after is None:
         run_text(state, text, pasted=pasted.yes)

@@ -219,9 +219,9 @@ def explain_statement(state: ConsoleState, statement: Statement) -> None:
 
 
 def _drawn(state: ConsoleState, held: Held, flavour: Flavour) -> str:
-    look = state.screen().data_look
+    style = state.screen().data_style
     try:
         steps = steps_from_rows(held.rows) if flavour is Flavour.SQLITE else steps_from_json(str(held.rows[0][0]))
     except (ValueError, IndexError, TypeError):
-        return render(held.columns, held.rows, "vertical", look)
-    return plan_text(steps, decorated=look.decorated)
+        return render(held.columns, held.rows, "vertical", style)
+    return plan_text(steps, decorated=style.decorated)

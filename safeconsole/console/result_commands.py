@@ -68,7 +68,7 @@ def export_statement(state: ConsoleState, path: Path, statement: Statement) -> N
     except OSError as error:
         raise ConfigurationError(f"{safe(str(part))} cannot be made: {error.strerror}") from error
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="", errors="backslashreplace") as file:
-        screen = replace(state.screen(), data=file, data_look=PLAIN)
+        screen = replace(state.screen(), data=file, data_style=PLAIN)
         shape = ResultStyle(
             format=format_name,
             header=False,
@@ -160,12 +160,12 @@ def _page(
     before: Sequence[Row] | None,
     seconds: float,
 ) -> str:
-    look = state.screen().data_look
-    clear = "\x1b[2J\x1b[H" if look.decorated else ""
+    style = state.screen().data_style
+    clear = "\x1b[2J\x1b[H" if style.decorated else ""
     title = f"{one_line(statement.text)} · every {seconds:g} s · Ctrl-C ends it\n"
     rows = marked(held.columns, held.rows, before)
     more = f"({held.count - len(rows):,} more rows)\n" if held.count > len(rows) else ""
-    return clear + title + render(held.columns, rows, "table", look) + more
+    return clear + title + render(held.columns, rows, "table", style) + more
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -200,7 +200,7 @@ def size(state: ConsoleState, argument: str) -> None:
 def processlist(state: ConsoleState, _argument: str) -> None:
     """List the statements at work on the node."""
     flavour = state.services.rules().flavour
-    shape = shaping.at_work(0 if state.pager else state.screen().data_look.columns)
+    shape = shaping.at_work(0 if state.pager else state.screen().data_style.columns)
     if _run(state, queries.processlist_sql(flavour), shape):
         state.say("an account without PROCESS sees its own statements alone")
 

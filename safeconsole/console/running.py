@@ -65,8 +65,10 @@ def paged(screen: Screen, pager: str) -> Iterator[Screen]:
     rows = io.TextIOWrapper(process.stdin, encoding="utf-8", errors="backslashreplace")
     try:
         # Rows may be as wide as they are, and what is said meanwhile would be drawn over the pager's page.
-        look = replace(screen.data_look, columns=0, decorated=screen.data_look.decorated and _shows_colours(words[0]))
-        yield replace(screen, data=rows, data_look=look, messages=told, messages_look=PLAIN)
+        style = replace(
+            screen.data_style, columns=0, decorated=screen.data_style.decorated and _shows_colours(words[0])
+        )
+        yield replace(screen, data=rows, data_style=style, messages=told, messages_style=PLAIN)
     finally:
         with suppress(BrokenPipeError):
             rows.close()
@@ -202,7 +204,7 @@ def _problem_of(
         as_text: whether they may be left as text.
     """
     # Commands have statements of their own.
-    state.tape.watch(statement)
+    state.recorder.watch(statement)
     try:
         if printer is None:
             show(state.gate.execute(statement, plea=plea))

@@ -31,7 +31,7 @@ def topology(state: ConsoleState, _argument: str) -> None:
     """Measure and show every node."""
     readings = state.gate.topology()
     state.answer(
-        topology_text(state.gate.visit.cluster, readings, state.gate.policy.gates, state.screen().data_look),
+        topology_text(state.gate.visit.cluster, readings, state.gate.policy.gates, state.screen().data_style),
     )
 
 
@@ -85,7 +85,7 @@ def why(state: ConsoleState, _argument: str) -> None:
     if last is None:
         state.say("nothing was asked yet")
     else:
-        state.answer(explanation_text(last, state.gate.policy, state.screen().data_look))
+        state.answer(explanation_text(last, state.gate.policy, state.screen().data_style))
 
 
 def elevate(state: ConsoleState, argument: str) -> None:

@@ -14,7 +14,7 @@ from safeconsole.console.names import SchemaNames
 from safeconsole.errors import DeniedError, RefusedError, SafeConsoleError
 from safeconsole.output.evidence import error_text
 from safeconsole.output.presenting import ResultPrinter, ResultStyle, Screen, screen_of
-from safeconsole.output.taping import Tape
+from safeconsole.output.recording import TerminalRecorder
 from safeconsole.output.text import clock_text, in_words
 from safeconsole.policy.decision import Decision
 from safeconsole.session.gate import Gate, Status
@@ -166,7 +166,7 @@ class ConsoleState(msgspec.Struct, kw_only=True):
         vi_keys: whether the keys are vi's.
         pager: the command line of what rows are handed to, "" for none.
         leaving: whether the person pressed Ctrl-C again while a statement was being stopped.
-        tape: what is recorded of the terminal.
+        recorder: what is recorded of the terminal.
     """
 
     opening: Opening
@@ -180,7 +180,7 @@ class ConsoleState(msgspec.Struct, kw_only=True):
     vi_keys: bool = False
     pager: str = ""
     leaving: bool = False
-    tape: Tape = msgspec.field(default_factory=Tape)
+    recorder: TerminalRecorder = msgspec.field(default_factory=TerminalRecorder)
 
     @property
     def gate(self) -> Gate:
@@ -215,7 +215,7 @@ class ConsoleState(msgspec.Struct, kw_only=True):
 
     def say(self, text: str) -> None:
         """Write lines that are no data."""
-        text = in_words(text, self.screen().messages_look)
+        text = in_words(text, self.screen().messages_style)
         self.streams.messages.write(text if text.endswith("\n") else f"{text}\n")
         self.streams.messages.flush()
 
@@ -227,7 +227,7 @@ class ConsoleState(msgspec.Struct, kw_only=True):
     def refuse(self, error: SafeConsoleError) -> None:
         """Show an error with its evidence and the way out that this console offers."""
         self.leaving |= error.leaving
-        self.say(error_text(error, self.screen().messages_look, next_step=self._next_step(error)))
+        self.say(error_text(error, self.screen().messages_style, next_step=self._next_step(error)))
 
     def _next_step(self, error: SafeConsoleError) -> str:
         last = self.gate.last()

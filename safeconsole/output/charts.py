@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from safeconsole.output.text import Look, clipped, in_words, padded, safe, size_text, width_of
+from safeconsole.output.text import StreamStyle, clipped, in_words, padded, safe, size_text, width_of
 
 # --------------------------------------------------------------------------------------------------------------------
 # Sizes as bars: one line each, two tones for what a size is made of, to the width of the terminal.
@@ -40,28 +40,28 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
     detail: str = ""
 
 
-def bars_text(bars: Sequence[Bar], look: Look) -> str:
+def bars_text(bars: Sequence[Bar], style: StreamStyle) -> str:
     """Return bars as lines, drawn to the largest of them; each line ends with a newline."""
     if not bars:
         return ""
-    most_label = max(_MOST_LABEL, look.columns // 2) if look.columns else _LONGEST_NAME
+    most_label = max(_MOST_LABEL, style.columns // 2) if style.columns else _LONGEST_NAME
     label_width = min(max(width_of(safe(bar.label)) for bar in bars), most_label)
     sizes = [bar.size or size_text(bar.first + bar.second) for bar in bars]
     size_width = max(map(len, sizes))
-    room = (look.columns or 120) - label_width - size_width - 6
+    room = (style.columns or 120) - label_width - size_width - 6
     bar_width = max(_LEAST_BAR, min(_MOST_BAR, room // 3))
-    notes = [_said(bar, room - bar_width if look.columns else _LONGEST_LINE) for bar in bars]
+    notes = [_said(bar, room - bar_width if style.columns else _LONGEST_LINE) for bar in bars]
     below = not all(bar.detail in note for bar, note in zip(bars, notes, strict=True))
     largest = max(bar.first + bar.second for bar in bars)
     lines = []
     for bar, size, note in zip(bars, sizes, notes, strict=True):
         label = padded(clipped(safe(bar.label), label_width), label_width)
         shown = "" if below else safe(note)
-        shown = f"{_DIM}{shown}{_OFF}" if look.decorated and shown else shown
-        line = f"  {label}  {size:>{size_width}} {_drawn(bar, largest, bar_width, look)} {shown}"
+        shown = f"{_DIM}{shown}{_OFF}" if style.decorated and shown else shown
+        line = f"  {label}  {size:>{size_width}} {_drawn(bar, largest, bar_width, style)} {shown}"
         lines.append(line.rstrip() + "\n")
         if below and bar.detail:
-            lines.append(in_words(f"      {safe(bar.detail)}", look) + "\n")
+            lines.append(in_words(f"      {safe(bar.detail)}", style) + "\n")
     return "".join(lines)
 
 
@@ -76,14 +76,14 @@ def _said(bar: Bar, width: int) -> str:
     return said
 
 
-def _drawn(bar: Bar, largest: int, width: int, look: Look) -> str:
+def _drawn(bar: Bar, largest: int, width: int, style: StreamStyle) -> str:
     """Return the bar itself, filled with blanks; what is not nothing shows at least a sliver."""
     total = bar.first + bar.second
     cells = max(1, round(width * total / largest)) if total else 0
     first = round(cells * bar.first / total) if total else 0
-    marks = _DECORATED if look.decorated else _PLAIN
+    marks = _DECORATED if style.decorated else _PLAIN
     blanks = " " * (width - cells)
-    if not look.decorated:
+    if not style.decorated:
         return marks[0] * first + marks[1] * (cells - first) + blanks
     return f"{_FIRST_TONE}{marks[0] * first}{_SECOND_TONE}{marks[1] * (cells - first)}{_OFF}{blanks}"
 

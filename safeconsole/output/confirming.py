@@ -17,7 +17,7 @@ from safeconsole.output.evidence import (
     one_line,
     split_label,
 )
-from safeconsole.output.text import PLAIN, Look, clock_text, safe, until_text
+from safeconsole.output.text import PLAIN, StreamStyle, clock_text, safe, until_text
 from safeconsole.policy.decision import Considered, ElevationRequest, Scope
 from safeconsole.sqltext.redaction import may_hold_secret
 from safeconsole.sqltext.statement import Statement
@@ -100,17 +100,17 @@ class TerminalConfirmer:
     Args:
         ask: writes a question and returns the typed line without its newline; raises EOFError when there is none.
         show: writes text that ends with a newline.
-        look: what the terminal can show.
+        style: what the terminal can show.
     """
 
-    def __init__(self, ask: Callable[[str], str], show: Callable[[str], None], look: Look = PLAIN) -> None:
+    def __init__(self, ask: Callable[[str], str], show: Callable[[str], None], style: StreamStyle = PLAIN) -> None:
         self._ask = ask
         self._show = show
-        self._look = look
+        self._style = style
 
     def confirm(self, considered: Considered) -> bool:
         """Show the evidence and return whether `yes` was typed."""
-        self._show(evidence_text(considered, self._look))
+        self._show(evidence_text(considered, self._style))
         return self._answer(f'run exactly this on {safe(considered.node or "")}? type "{YES}" to run it: ') == YES
 
     def elevate(self, request: ElevationRequest, considered: Considered | None) -> bool:
@@ -119,7 +119,7 @@ class TerminalConfirmer:
         found = evidence_lines(considered) if considered is not None else ()
         # Where the nodes were measured for the question, what a statement found out earlier is old.
         evidence = (*nodes, *(line for line in found if not nodes or line[0] != "node"))
-        self._show(block_text("elevation", (*evidence, *_request_lines(request)), self._look, style="red"))
+        self._show(block_text("elevation", (*evidence, *_request_lines(request)), self._style, colour="red"))
         return (
             self._answer(f'to elevate, type the name of the cluster ("{safe(request.cluster)}"): ') == request.cluster
         )
@@ -149,7 +149,9 @@ class TerminalConfirmer:
             ("told", f"the journal, and everybody who gets notices, name you and {names}"),
             ("reason", safe(request.reason)),
         )
-        self._show(block_text("nobody approved it; in an emergency it can go without", lines, self._look, style="red"))
+        self._show(
+            block_text("nobody approved it; in an emergency it can go without", lines, self._style, colour="red")
+        )
         words = f"skip {safe(request.cluster)}"
         return self._answer(f'to go without a second person, type "{words}" (Enter gives up): ') == words
 
@@ -162,7 +164,9 @@ class TerminalConfirmer:
             return ""
 
 
-def terminal_confirmer(questions: TextIO, answers: TextIO, look: Look = PLAIN) -> TerminalConfirmer | NoTerminal:
+def terminal_confirmer(
+    questions: TextIO, answers: TextIO, style: StreamStyle = PLAIN
+) -> TerminalConfirmer | NoTerminal:
     """Return one that asks on two streams, or one that always says no when either is not a terminal."""
     if not (questions.isatty() and answers.isatty()):
         return NoTerminal()
@@ -180,7 +184,7 @@ def terminal_confirmer(questions: TextIO, answers: TextIO, look: Look = PLAIN) -
         questions.write(text)
         questions.flush()
 
-    return TerminalConfirmer(ask, show, look)
+    return TerminalConfirmer(ask, show, style)
 
 
 def _named(statement: Statement) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from safeconsole.errors import DeniedError, OutcomeUnknownError, RefusedError, SafeConsoleError
-from safeconsole.output.text import PLAIN, Look, clipped, safe
+from safeconsole.output.text import PLAIN, StreamStyle, clipped, safe
 from safeconsole.policy.decision import Considered
 from safeconsole.policy.explanation import explanation_of
 from safeconsole.policy.policy import Policy
@@ -49,12 +49,12 @@ def evidence_lines(considered: Considered) -> Lines:
     return tuple((safe(label), safe(text)) for label, text in lines)
 
 
-def evidence_text(considered: Considered, look: Look = PLAIN) -> str:
-    """Return the evidence as text that ends with a newline, in a panel where the look allows one."""
-    return block_text(title_of(considered), evidence_lines(considered), look, style=style_of(considered))
+def evidence_text(considered: Considered, style: StreamStyle = PLAIN) -> str:
+    """Return the evidence as text that ends with a newline, in a panel where the style allows one."""
+    return block_text(title_of(considered), evidence_lines(considered), style, colour=colour_of(considered))
 
 
-def style_of(considered: Considered) -> str:
+def colour_of(considered: Considered) -> str:
     """Return the colour that a verdict is shown in."""
     return _STYLES[considered.decision.verdict]
 
@@ -68,7 +68,7 @@ def title_of(considered: Considered) -> str:
     return title
 
 
-def error_text(error: SafeConsoleError, look: Look = PLAIN, *, next_step: str = "") -> str:
+def error_text(error: SafeConsoleError, style: StreamStyle = PLAIN, *, next_step: str = "") -> str:
     """
     Return an error as text that ends with a newline: one clear line, the evidence, the way out.
 
@@ -82,16 +82,16 @@ def error_text(error: SafeConsoleError, look: Look = PLAIN, *, next_step: str = 
         lines.append(("or", next_step))
     shown = tuple((safe(label), safe(text)) for label, text in lines)
     title = f"{_what_became_of_it(error)}{safe(error.message)}"
-    if not look.decorated:
-        return block_text(f"safeconsole: {title}", shown, look)
-    style = "red" if isinstance(error, DeniedError | OutcomeUnknownError) else "yellow"
-    return block_text(title, shown, look, style=style)
+    if not style.decorated:
+        return block_text(f"safeconsole: {title}", shown, style)
+    colour = "red" if isinstance(error, DeniedError | OutcomeUnknownError) else "yellow"
+    return block_text(title, shown, style, colour=colour)
 
 
-def block_text(title: str, lines: Lines, look: Look = PLAIN, *, style: str = "") -> str:
-    """Return a title and labelled lines as text that ends with a newline, in a panel where the look allows one."""
-    if look.decorated and lines:
-        return panel_text(title, lines, look, style=style)
+def block_text(title: str, lines: Lines, style: StreamStyle = PLAIN, *, colour: str = "") -> str:
+    """Return a title and labelled lines as text that ends with a newline, in a panel where the style allows one."""
+    if style.decorated and lines:
+        return panel_text(title, lines, style, colour=colour)
     return "".join([f"{title}\n", *(f"  {label}: {text}\n" if label else f"  {text}\n" for label, text in lines)])
 
 
@@ -113,12 +113,12 @@ def _what_became_of_it(error: SafeConsoleError) -> str:
     return "not run: " if type(error) is RefusedError else ""
 
 
-def explanation_text(considered: Considered, policy: Policy, look: Look = PLAIN) -> str:
-    """Return a decision explained, as text that ends with a newline, in a panel where the look allows one."""
+def explanation_text(considered: Considered, policy: Policy, style: StreamStyle = PLAIN) -> str:
+    """Return a decision explained, as text that ends with a newline, in a panel where the style allows one."""
     # The explanation names every limit, where the evidence names those that are not the policy's.
     evidence = tuple(line for line in evidence_lines(considered) if line[0] not in {"limits", "sensors"})
     reasons = tuple(split_label(safe(line)) for line in explanation_of(considered, policy))
-    return block_text(title_of(considered), (*evidence, *reasons), look, style=style_of(considered))
+    return block_text(title_of(considered), (*evidence, *reasons), style, colour=colour_of(considered))
 
 
 PANEL_COLUMNS = 100
@@ -128,7 +128,7 @@ FRAME_COLUMNS = 6
 """What corners and the spaces around a title take of a panel's upper edge."""
 
 
-def panel_text(title: str, lines: Sequence[tuple[str, str]], look: Look, *, style: str) -> str:
+def panel_text(title: str, lines: Sequence[tuple[str, str]], style: StreamStyle, *, colour: str) -> str:
     """Return a framed panel of labelled lines that ends with a newline; a title too long for the frame stands in it."""
     # Imported here, as in the next two: a pipe and a plain terminal never need it, and it takes long.
     from rich import box  # noqa: PLC0415
@@ -144,45 +144,45 @@ def panel_text(title: str, lines: Sequence[tuple[str, str]], look: Look, *, styl
         # Text, never markup: brackets in data must not become styles.
         strong = "bold" if label in {"instead", "or"} else ""
         grid.add_row(Text(label), Text(text, style=strong))
-    width = min(look.columns, PANEL_COLUMNS)
+    width = min(style.columns, PANEL_COLUMNS)
     heading = Text(title, style="bold")
     fits = "\n" not in title and heading.cell_len <= width - FRAME_COLUMNS
     frame = Panel(
         grid if fits else Group(heading, grid),
         title=heading if fits else None,
         title_align="left",
-        border_style=style,
+        border_style=colour,
         box=box.ROUNDED,
         width=width,
     )
-    return _drawn(frame, look)
+    return _drawn(frame, style)
 
 
-def tree_text(title: str, branches: Sequence[tuple[str, str, Sequence[str]]], look: Look) -> str:
+def tree_text(title: str, branches: Sequence[tuple[str, str, Sequence[str]]], style: StreamStyle) -> str:
     """
     Return a tree of one level that ends with a newline.
 
     Args:
-        branches: a branch's heading, its style, and its leaves.
+        branches: a branch's heading, its colour, and its leaves.
     """
     from rich.text import Text  # noqa: PLC0415
     from rich.tree import Tree  # noqa: PLC0415
 
     tree = Tree(Text(title, style="bold"), guide_style="dim")
-    for heading, style, leaves in branches:
-        branch = tree.add(Text(heading, style=style))
+    for heading, colour, leaves in branches:
+        branch = tree.add(Text(heading, style=colour))
         for leaf in leaves:
             branch.add(Text(leaf))
-    return _drawn(tree, look)
+    return _drawn(tree, style)
 
 
-def _drawn(renderable: RenderableType, look: Look) -> str:
+def _drawn(renderable: RenderableType, style: StreamStyle) -> str:
     from rich.console import Console  # noqa: PLC0415
 
     stream = io.StringIO()
     console = Console(
         file=stream,
-        width=look.columns,
+        width=style.columns,
         force_terminal=True,
         color_system="standard",
         legacy_windows=False,

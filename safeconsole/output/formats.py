@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, Protocol, TextIO, cast
 import msgspec
 
 from safeconsole.cluster.engine import Column, Row
-from safeconsole.output.text import FORMATS, PLAIN, Look, safe, safe_lines, text_of
+from safeconsole.output.text import FORMATS, PLAIN, StreamStyle, safe, safe_lines, text_of
 
 TEXT_FORMATS = frozenset({"csv", "tsv"})
 """Formats that want values as the text the server sent, unconverted."""
@@ -47,7 +47,7 @@ class RowWriter(Protocol):
         ...
 
 
-def writer_for(name: str, columns: Sequence[Column], stream: TextIO, look: Look = PLAIN) -> RowWriter:
+def writer_for(name: str, columns: Sequence[Column], stream: TextIO, style: StreamStyle = PLAIN) -> RowWriter:
     """
     Return a writer of one result.
 
@@ -59,13 +59,13 @@ def writer_for(name: str, columns: Sequence[Column], stream: TextIO, look: Look 
             # Imported here: an export needs no widths.
             from safeconsole.output.tables import TableWriter, VerticalWriter  # noqa: PLC0415
 
-            return (TableWriter if name == "table" else VerticalWriter)(columns, stream, look)
+            return (TableWriter if name == "table" else VerticalWriter)(columns, stream, style)
         case "json" | "jsonl":
-            return JsonWriter(columns, stream, look, array=name == "json")
+            return JsonWriter(columns, stream, style, array=name == "json")
         case "csv":
-            return CsvWriter(columns, stream, look)
+            return CsvWriter(columns, stream, style)
         case "tsv":
-            return TsvWriter(columns, stream, look)
+            return TsvWriter(columns, stream, style)
         case "parquet":
             # Imported here: it is an optional extra, and only a file can hold it.
             from safeconsole.output.parquet import ParquetWriter  # noqa: PLC0415
@@ -77,7 +77,7 @@ def writer_for(name: str, columns: Sequence[Column], stream: TextIO, look: Look 
             raise ValueError(f"unknown format {name!r}: one of {', '.join(FORMATS)}")
 
 
-def render(columns: Sequence[Column | str], rows: Iterable[Row], name: str, look: Look = PLAIN) -> str:
+def render(columns: Sequence[Column | str], rows: Iterable[Row], name: str, style: StreamStyle = PLAIN) -> str:
     """
     Return a small result as text that ends with a newline.
 
@@ -86,7 +86,7 @@ def render(columns: Sequence[Column | str], rows: Iterable[Row], name: str, look
     """
     held = [tuple(row) for row in rows]
     stream = io.StringIO()
-    writer = writer_for(name, [_column_of(column, at, held) for at, column in enumerate(columns)], stream, look)
+    writer = writer_for(name, [_column_of(column, at, held) for at, column in enumerate(columns)], stream, style)
     writer.rows(held)
     writer.end()
     return stream.getvalue()
@@ -95,9 +95,9 @@ def render(columns: Sequence[Column | str], rows: Iterable[Row], name: str, look
 class CsvWriter:
     """Comma-separated values of RFC 4180 with a header line and newlines alone between lines."""
 
-    def __init__(self, columns: Sequence[Column], stream: TextIO, look: Look) -> None:
+    def __init__(self, columns: Sequence[Column], stream: TextIO, style: StreamStyle) -> None:
         self._stream = stream
-        self._shield = safe if look.terminal else None
+        self._shield = safe if style.terminal else None
         self.rows([tuple(column.name for column in columns)])
 
     def rows(self, batch: Sequence[Row]) -> None:
@@ -163,9 +163,9 @@ def _csv_line(row: Sequence[object]) -> str:
 class TsvWriter:
     """Tab-separated values with a header line; tab, newline, return, NUL and backslash are escaped by a backslash."""
 
-    def __init__(self, columns: Sequence[Column], stream: TextIO, look: Look) -> None:
+    def __init__(self, columns: Sequence[Column], stream: TextIO, style: StreamStyle) -> None:
         self._stream = stream
-        self._shield: Callable[[str], str] = safe if look.terminal else str
+        self._shield: Callable[[str], str] = safe if style.terminal else str
         self.rows([tuple(column.name for column in columns)])
 
     def rows(self, batch: Sequence[Row]) -> None:
@@ -325,9 +325,9 @@ _TERMINAL_CONTROL = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\
 class JsonWriter:
     """Writes each row as an object whose keys are the column names, made different by a number where they repeat."""
 
-    def __init__(self, columns: Sequence[Column], stream: TextIO, look: Look, *, array: bool) -> None:
+    def __init__(self, columns: Sequence[Column], stream: TextIO, style: StreamStyle, *, array: bool) -> None:
         self._stream = stream
-        self._terminal = look.terminal
+        self._terminal = style.terminal
         self._keys = unique_names([column.name for column in columns])
         self._separator = ",\n" if array else "\n"
         self._before = ""

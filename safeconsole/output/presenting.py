@@ -16,14 +16,14 @@ from safeconsole.output.formats import TEXT_FORMATS, RowWriter, writer_for
 from safeconsole.output.progress import StatementProgress
 from safeconsole.output.text import (
     PLAIN,
-    Look,
+    StreamStyle,
     counted,
     forgive_encoding,
     in_words,
-    look_of,
     safe,
     size_text,
     span_text,
+    stream_style,
 )
 from safeconsole.policy.decision import Considered
 from safeconsole.session.result import Result
@@ -51,8 +51,8 @@ class Screen(msgspec.Struct, frozen=True, kw_only=True):
 
     data: TextIO
     messages: TextIO
-    data_look: Look = PLAIN
-    messages_look: Look = PLAIN
+    data_style: StreamStyle = PLAIN
+    messages_style: StreamStyle = PLAIN
 
 
 def screen_of(data: TextIO, messages: TextIO, environ: Mapping[str, str]) -> Screen:
@@ -60,7 +60,10 @@ def screen_of(data: TextIO, messages: TextIO, environ: Mapping[str, str]) -> Scr
     forgive_encoding(data)
     forgive_encoding(messages)
     return Screen(
-        data=data, messages=messages, data_look=look_of(data, environ), messages_look=look_of(messages, environ)
+        data=data,
+        messages=messages,
+        data_style=stream_style(data, environ),
+        messages_style=stream_style(messages, environ),
     )
 
 
@@ -108,7 +111,7 @@ class ResultPrinter:
         self._shape = shape
         self._considered: Considered | None = None
         self.progress = StatementProgress(
-            screen.messages, screen.messages_look, lambda: self._considered or last(), self._say
+            screen.messages, screen.messages_style, lambda: self._considered or last(), self._say
         )
         self.told_way_out = False
         self._writer: RowWriter | None = None
@@ -141,7 +144,7 @@ class ResultPrinter:
             for note in considered.notes:
                 self._say(note, bold=True)
             if columns:
-                self._writer = writer_for(self._format(considered), columns, self._screen.data, self._screen.data_look)
+                self._writer = writer_for(self._format(considered), columns, self._screen.data, self._screen.data_style)
 
     def rows(self, batch: Sequence[Row]) -> None:
         """Write more rows, up to the soft limit when a person looks."""
@@ -151,7 +154,7 @@ class ResultPrinter:
 
     def _show(self, batch: Sequence[Row]) -> None:
         with self.progress.lock:
-            if self._screen.data_look.terminal:
+            if self._screen.data_style.terminal:
                 # Rows that go elsewhere leave the line where it is: cleared with each batch, nobody would see it.
                 self.progress.clear()
             shown = batch[: max(0, self._soft_limit() - self._rows)] if self._shape.interactive else batch
@@ -159,7 +162,7 @@ class ResultPrinter:
             self.progress.rows = self._rows
             if shown and self._writer is not None:
                 self._writer.rows(shown)
-                if self._screen.data_look.terminal:
+                if self._screen.data_style.terminal:
                     self._screen.data.flush()
 
     def end(self, ended: Ended | None, warnings: Sequence[str] = ()) -> None:
@@ -187,7 +190,7 @@ class ResultPrinter:
 
     def _close(self, writer: RowWriter, ended: Ended, note: str) -> None:
         # Where data and messages share a terminal, the message below says it already.
-        told = "" if self._screen.data_look.terminal and self._screen.messages_look.terminal else note
+        told = "" if self._screen.data_style.terminal and self._screen.messages_style.terminal else note
         # A reader that left is no second failure; what it missed stands in the outcome.
         with suppress(BrokenPipeError):
             if ended.outcome == OutcomeKind.DONE:
@@ -219,7 +222,7 @@ class ResultPrinter:
         parts = [amount, span, f"{considered.node} ({considered.route})"]
         if ended.peak_memory_bytes:
             parts.append(f"session memory {size_text(ended.peak_memory_bytes)}")
-        return (" · " if self._screen.messages_look.decorated else ", ").join(parts)
+        return (" · " if self._screen.messages_style.decorated else ", ").join(parts)
 
     def _shortfall(self, ended: Ended, considered: Considered) -> str:
         """Why what was shown is not the whole answer, or nothing."""
@@ -252,8 +255,8 @@ class ResultPrinter:
         return ""
 
     def _say(self, text: str, *, dim: bool = False, bold: bool = False) -> None:
-        text = in_words(safe(text), self._screen.messages_look)
-        if self._screen.messages_look.decorated and (dim or bold):
+        text = in_words(safe(text), self._screen.messages_style)
+        if self._screen.messages_style.decorated and (dim or bold):
             text = f"\x1b[{1 if bold else 2}m{text}\x1b[0m"
         self._screen.messages.write(text + "\n")
         self._screen.messages.flush()

@@ -10,7 +10,7 @@ from typing import TextIO
 import msgspec
 from msgspec.structs import replace
 
-from safeconsole.output.text import Look, clipped, clock_text, counted, safe, size_text, width_of
+from safeconsole.output.text import StreamStyle, clipped, clock_text, counted, safe, size_text, width_of
 from safeconsole.policy.decision import Considered
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.watchdog import Sample
@@ -28,22 +28,22 @@ _ERASE = "\r\x1b[2K"
 class StatusLine:
     """Draws over itself; on anything but a terminal it draws nothing."""
 
-    def __init__(self, stream: TextIO, look: Look) -> None:
+    def __init__(self, stream: TextIO, style: StreamStyle) -> None:
         self._stream = stream
-        self._look = look
+        self._style = style
         self._drawn = False
 
     def draw(self, text: str) -> None:
         """Show the text in place of the last one."""
-        if self._look.terminal:
-            self._stream.write(_erasure(self._look) + text)
+        if self._style.terminal:
+            self._stream.write(_erasure(self._style) + text)
             self._stream.flush()
             self._drawn = True
 
     def clear(self) -> None:
         """Leave the line as it was before."""
         if self._drawn:
-            self._stream.write(_erasure(self._look))
+            self._stream.write(_erasure(self._style))
             self._stream.flush()
             self._drawn = False
 
@@ -66,14 +66,14 @@ class StatementProgress:
     def __init__(
         self,
         stream: TextIO,
-        look: Look,
+        style: StreamStyle,
         last: Callable[[], Considered | None],
         waits: Callable[[str], None] | None = None,
     ) -> None:
         self.lock = threading.RLock()
         self.rows = 0
-        self._line = StatusLine(stream, look)
-        self._look = look
+        self._line = StatusLine(stream, style)
+        self._style = style
         self._last = last
         self._waits = waits
         self._first: Sample | None = None
@@ -88,8 +88,8 @@ class StatementProgress:
                 self._draw(what)
 
     def _wait(self, what: str) -> None:
-        if self._look.terminal:
-            self._line.draw(clipped(safe(what), max(1, self._look.columns - 1)))
+        if self._style.terminal:
+            self._line.draw(clipped(safe(what), max(1, self._style.columns - 1)))
         elif self._waits is not None:
             self._waits(what)
         self._waits = None
@@ -98,7 +98,7 @@ class StatementProgress:
         self._first = self._first or sample
         considered = self._last()
         # Nothing is drawn once it is over: the line would stay.
-        if self._over or considered is None or not self._look.terminal or sample.elapsed_seconds < QUIET_SECONDS:
+        if self._over or considered is None or not self._style.terminal or sample.elapsed_seconds < QUIET_SECONDS:
             return
         self._line.draw(
             status_text(
@@ -106,8 +106,8 @@ class StatementProgress:
                 self._first,
                 node=considered.node or "",
                 limits=considered.decision.limits,
-                columns=max(1, self._look.columns - 1),
-                separator=" · " if self._look.decorated else ", ",
+                columns=max(1, self._style.columns - 1),
+                separator=" · " if self._style.decorated else ", ",
             )
         )
 
@@ -164,9 +164,9 @@ def _fitted(parts: list[_Part], columns: int, separator: str) -> str:
     return clipped(separator.join(part.text for part in kept), columns)
 
 
-def _erasure(look: Look) -> str:
+def _erasure(style: StreamStyle) -> str:
     # A dumb terminal knows no erase sequence; blanks over the old text do the same.
-    return _ERASE if look.decorated else "\r" + " " * (look.columns - 1) + "\r"
+    return _ERASE if style.decorated else "\r" + " " * (style.columns - 1) + "\r"
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -186,9 +186,11 @@ class JobProgress:
         seconds: a monotonic clock.
     """
 
-    def __init__(self, stream: TextIO, look: Look, *, noun: str, seconds: Callable[[], float] = time.monotonic) -> None:
-        self._line = StatusLine(stream, look)
-        self._look = look
+    def __init__(
+        self, stream: TextIO, style: StreamStyle, *, noun: str, seconds: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._line = StatusLine(stream, style)
+        self._style = style
         self._noun = noun
         self._seconds = seconds
         self._begun: tuple[float, int] | None = None
@@ -199,9 +201,9 @@ class JobProgress:
         now = self._seconds()
         # An earlier run's part took no time of this one.
         self._begun = self._begun or (now, done)
-        if self._look.terminal and (waiting or now - self._drawn_seconds >= REDRAWN_SECONDS):
+        if self._style.terminal and (waiting or now - self._drawn_seconds >= REDRAWN_SECONDS):
             self._drawn_seconds = now
-            self._line.draw(clipped(self._text(now, done, expected, waiting), self._look.columns - 1))
+            self._line.draw(clipped(self._text(now, done, expected, waiting), self._style.columns - 1))
 
     def clear(self) -> None:
         """Take the line away."""
@@ -219,9 +221,9 @@ class JobProgress:
             parts.append(f"{rate:,.0f}/s")
             if expected > done:
                 parts.append(f"{clock_text((expected - done) / rate)} left")
-        return (" · " if self._look.decorated else ", ").join(parts)
+        return (" · " if self._style.decorated else ", ").join(parts)
 
     def _bar(self, part: float) -> str:
         cells = round(_BAR_WIDTH * min(part, 1.0))
-        full, empty = ("█", "░") if self._look.decorated else ("#", ".")
+        full, empty = ("█", "░") if self._style.decorated else ("#", ".")
         return full * cells + empty * (_BAR_WIDTH - cells)

@@ -8,7 +8,7 @@ from typing import TextIO
 
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.output.formats import coloured, is_document, pretty
-from safeconsole.output.text import Look, padded, safe, safe_lines, shown, width_of
+from safeconsole.output.text import StreamStyle, padded, safe, safe_lines, shown, width_of
 
 # --------------------------------------------------------------------------------------------------------------------
 # A geometry as people write it: the server's own form is a number of the reference system, then well-known binary.
@@ -121,10 +121,10 @@ _BOLD, _DIM, _OFF = "\x1b[1m", "\x1b[2m", "\x1b[0m"
 class TableWriter:
     """Aligned columns; turns vertical when the sampled rows do not fit the terminal."""
 
-    def __init__(self, columns: Sequence[Column], stream: TextIO, look: Look) -> None:
+    def __init__(self, columns: Sequence[Column], stream: TextIO, style: StreamStyle) -> None:
         self._columns = columns
         self._stream = stream
-        self._look = look
+        self._style = style
         self._held: list[Row] = []
         self._body: _Grid | VerticalWriter | None = None
 
@@ -151,11 +151,11 @@ class TableWriter:
         for row in self._held[:SAMPLED_ROWS]:
             cells = zip(widths, row, show, strict=True)
             widths = [max(width, width_of(shown_as(value))) for width, value, shown_as in cells]
-        total = sum(widths) + 3 * len(widths) - (1 if self._look.decorated else 2)
+        total = sum(widths) + 3 * len(widths) - (1 if self._style.decorated else 2)
         self._body = (
-            VerticalWriter(self._columns, self._stream, self._look)
-            if self._look.columns and total > self._look.columns and self._held
-            else _Grid(self._columns, widths, self._stream, self._look)
+            VerticalWriter(self._columns, self._stream, self._style)
+            if self._style.columns and total > self._style.columns and self._held
+            else _Grid(self._columns, widths, self._stream, self._style)
         )
         self._body.rows(self._held)
         self._held = []
@@ -165,22 +165,22 @@ class TableWriter:
 class _Grid:
     """Aligned rows of known widths."""
 
-    def __init__(self, columns: Sequence[Column], widths: Sequence[int], stream: TextIO, look: Look) -> None:
+    def __init__(self, columns: Sequence[Column], widths: Sequence[int], stream: TextIO, style: StreamStyle) -> None:
         self._stream = stream
-        self._look = look
+        self._style = style
         self._right = [column.numeric for column in columns]
         self._show = [_shower(column) for column in columns]
-        self._json = [look.decorated and column.type_name == "json" for column in columns]
+        self._json = [style.decorated and column.type_name == "json" for column in columns]
         self._widths = widths
-        self._gap = " │ " if look.decorated else "  "
+        self._gap = " │ " if style.decorated else "  "
         names = [
             padded(safe(column.name), width, right=column.numeric)
             for column, width in zip(columns, widths, strict=True)
         ]
         self._write(self._bold(names))
-        rule = "─" if look.decorated else "-"
-        cross = "─┼─" if look.decorated else "  "
-        edge = rule if look.decorated else ""
+        rule = "─" if style.decorated else "-"
+        cross = "─┼─" if style.decorated else "  "
+        edge = rule if style.decorated else ""
         stream.write(edge + cross.join(rule * width for width in widths) + edge + "\n")
 
     def rows(self, batch: Sequence[Row]) -> None:
@@ -199,22 +199,22 @@ class _Grid:
 
     def _cell(self, value: object, shown_text: str, width: int, *, right: bool) -> str:
         text = padded(shown_text, width, right=right)
-        return f"{_DIM}{text}{_OFF}" if value is None and self._look.decorated else text
+        return f"{_DIM}{text}{_OFF}" if value is None and self._style.decorated else text
 
     def _bold(self, names: list[str]) -> list[str]:
-        return [f"{_BOLD}{name}{_OFF}" for name in names] if self._look.decorated else names
+        return [f"{_BOLD}{name}{_OFF}" for name in names] if self._style.decorated else names
 
     def _write(self, cells: list[str]) -> None:
-        edge = " " if self._look.decorated else ""
+        edge = " " if self._style.decorated else ""
         self._stream.write((edge + self._gap.join(cells)).rstrip(" ") + "\n")
 
 
 class VerticalWriter:
     """One line a value, under a line that numbers the row; lines of a long text stay below each other."""
 
-    def __init__(self, columns: Sequence[Column], stream: TextIO, look: Look) -> None:
+    def __init__(self, columns: Sequence[Column], stream: TextIO, style: StreamStyle) -> None:
         self._stream = stream
-        self._look = look
+        self._style = style
         names = [safe(column.name) for column in columns]
         width = max(map(width_of, names), default=0)
         self._names = [padded(name, width, right=True) for name in names]
@@ -238,12 +238,12 @@ class VerticalWriter:
     abandon = end
 
     def _heading(self) -> str:
-        if self._look.decorated:
+        if self._style.decorated:
             return f"{_DIM}{f'── row {self._number} '.ljust(40, '─')}{_OFF}\n"
         return f"{'*' * 15} {self._number}. row {'*' * 15}\n"
 
     def _bold(self, name: str) -> str:
-        return f"{_BOLD}{name}{_OFF}" if self._look.decorated else name
+        return f"{_BOLD}{name}{_OFF}" if self._style.decorated else name
 
     def _value(self, value: object, show: Callable[[object], str]) -> str:
         between = f"\n{self._indent}"
@@ -252,9 +252,9 @@ class VerticalWriter:
         # In MariaDB a JSON column is one of text: what is a document is shown as one, wherever it stands.
         if isinstance(value, str) and is_document(value):
             lines = [safe(line) for line in pretty(value)]
-            return between.join([coloured(line) for line in lines] if self._look.decorated else lines)
+            return between.join([coloured(line) for line in lines] if self._style.decorated else lines)
         text = show(value)
-        return f"{_DIM}{text}{_OFF}" if value is None and self._look.decorated else text
+        return f"{_DIM}{text}{_OFF}" if value is None and self._style.decorated else text
 
 
 def _shower(column: Column) -> Callable[[object], str]:

@@ -169,7 +169,7 @@ FORMATS: tuple[str, ...] = ("table", "vertical", "json", "jsonl", "csv", "tsv", 
 _BOX = "│─┼╭╯·"
 
 
-class Look(msgspec.Struct, frozen=True, kw_only=True):
+class StreamStyle(msgspec.Struct, frozen=True, kw_only=True):
     """
     How to write to one stream.
 
@@ -184,7 +184,7 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     columns: int = 0
 
 
-PLAIN = Look()
+PLAIN = StreamStyle()
 """A pipe or a file."""
 
 
@@ -193,7 +193,7 @@ def is_production(environment: str) -> bool:
     return environment.lower() in {"production", "prod", "live"}
 
 
-def look_of(stream: TextIO, environ: Mapping[str, str]) -> Look:
+def stream_style(stream: TextIO, environ: Mapping[str, str]) -> StreamStyle:
     """
     Return how to write to a stream.
 
@@ -205,7 +205,7 @@ def look_of(stream: TextIO, environ: Mapping[str, str]) -> Look:
     switched_off = (
         environ.get("NO_COLOR") or environ.get("SAFECONSOLE_PLAIN") or environ.get("TERM", "") in {"", "dumb"}
     )
-    return Look(
+    return StreamStyle(
         terminal=True,
         decorated=not switched_off and _can_encode(stream, _BOX),
         columns=_columns_of(stream, environ),
@@ -242,15 +242,15 @@ NARROWEST_COLUMNS = 20
 _HANG = "  "
 
 
-def in_words(text: str, look: Look) -> str:
+def in_words(text: str, style: StreamStyle) -> str:
     """
     Return lines of words turned at a terminal's width, what follows a turn indented; a pipe's are left as they are.
 
     Words that are wider than the terminal stay whole, so that a path can be copied; so does what is drawn already.
     """
-    if not look.terminal or look.columns < NARROWEST_COLUMNS or "\x1b" in text:
+    if not style.terminal or style.columns < NARROWEST_COLUMNS or "\x1b" in text:
         return text
-    return "\n".join(piece for line in text.split("\n") for piece in _turned(line, look.columns))
+    return "\n".join(piece for line in text.split("\n") for piece in _turned(line, style.columns))
 
 
 def _turned(line: str, columns: int) -> Iterator[str]:

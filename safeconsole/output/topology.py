@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.output.evidence import tree_text
 from safeconsole.output.formats import render
-from safeconsole.output.text import PLAIN, Look, safe, size_text
+from safeconsole.output.text import PLAIN, StreamStyle, safe, size_text
 from safeconsole.policy.readings import Gates, Reading, unfit_reasons
 from safeconsole.sqltext.vocabulary import Role
 
@@ -39,12 +39,12 @@ def topology_rows(readings: Iterable[Reading], gates: Gates) -> tuple[Row, ...]:
     return tuple(_row(reading, gates) for reading in _ordered(readings))
 
 
-def topology_text(cluster: str, readings: Iterable[Reading], gates: Gates, look: Look = PLAIN) -> str:
+def topology_text(cluster: str, readings: Iterable[Reading], gates: Gates, style: StreamStyle = PLAIN) -> str:
     """Return the nodes as a tree on a decorated terminal, else as a plain table with the reasons below it."""
     ordered = _ordered(readings)
-    if look.decorated:
+    if style.decorated:
         branches = [(_heading(reading, gates), _style(reading, gates), _leaves(reading, gates)) for reading in ordered]
-        return tree_text(safe(cluster), branches, look)
+        return tree_text(safe(cluster), branches, style)
     rows = [
         (str(reading.node), str(reading.role), _fitness(reading, gates), _lag(reading), *_measured(reading))
         for reading in ordered

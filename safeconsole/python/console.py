@@ -137,7 +137,7 @@ class GuardedRepl(PythonRepl):
 
     def read(self) -> str:
         """Read an entry; its echo is not recorded."""
-        with self._line.tape.reading():
+        with self._line.recorder.reading():
             return super().read()
 
     def run_and_show_expression(self, expression: str) -> None:
@@ -168,10 +168,10 @@ class GuardedRepl(PythonRepl):
             super()._show_result(result)
 
     def _handle_exception(self, e: BaseException) -> None:
-        tape, literals = self._line.tape, self._line.gate.policy.literals
+        recorder, literals = self._line.recorder, self._line.gate.policy.literals
         # An error quotes values, and the line that it rose in.
-        with nullcontext() if literals.strictest is Treatment.KEEP else tape.reading():
-            self._line.screen.messages.write(failure_text(e, self._line.screen.messages_look))
+        with nullcontext() if literals.strictest is Treatment.KEEP else recorder.reading():
+            self._line.screen.messages.write(failure_text(e, self._line.screen.messages_style))
             self._line.screen.messages.flush()
 
     def _handle_keyboard_interrupt(self, e: KeyboardInterrupt) -> None:

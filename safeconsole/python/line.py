@@ -17,7 +17,7 @@ from safeconsole.cluster.engine import Column, Row
 from safeconsole.errors import DeniedError, RefusedError, ServerError, StoppedError
 from safeconsole.output.presenting import Screen
 from safeconsole.output.progress import StatementProgress, StatusLine
-from safeconsole.output.taping import Tape
+from safeconsole.output.recording import TerminalRecorder
 from safeconsole.output.text import clipped, clock_text, safe
 from safeconsole.policy.decision import Considered, Grant
 from safeconsole.python.audit_hook import marked
@@ -82,7 +82,7 @@ class Looping:
     def __init__(self, screen: Screen, now: Callable[[], float] = time.monotonic) -> None:
         self._screen = screen
         self._now = now
-        self._status = StatusLine(screen.messages, screen.messages_look)
+        self._status = StatusLine(screen.messages, screen.messages_style)
         self._began = self._drawn = 0.0
         self._count = 0
 
@@ -90,7 +90,7 @@ class Looping:
     def counted(self) -> Iterator[None]:
         """Count what is sent until the context ends; what the code prints takes the line's place."""
         self._began, self._drawn, self._count = self._now(), 0.0, 0
-        if not self._screen.messages_look.terminal:
+        if not self._screen.messages_style.terminal:
             yield
             return
         try:
@@ -109,7 +109,7 @@ class Looping:
         each = self._count / (now - self._began)
         text = f"{clock_text(now - self._began)}, {self._count:,} statements, {each:,.0f} a second"
         where = f", {safe(node)}" if node else ""
-        columns = max(1, self._screen.messages_look.columns - 1)
+        columns = max(1, self._screen.messages_style.columns - 1)
         self._status.draw(clipped(f"{text}{where}, Ctrl-C stops the loop and its statement", columns))
 
     def clear(self) -> None:
@@ -191,13 +191,15 @@ class Line:
         gate: the person's session.
         rules: how the servers read text.
         screen: where a statement that takes its time shows how it is doing.
-        tape: what is recorded of the terminal.
+        recorder: what is recorded of the terminal.
     """
 
-    def __init__(self, gate: Gate, rules: Callable[[], LexicalRules], screen: Screen, tape: Tape | None = None) -> None:
+    def __init__(
+        self, gate: Gate, rules: Callable[[], LexicalRules], screen: Screen, recorder: TerminalRecorder | None = None
+    ) -> None:
         self.gate = gate
         self.screen = screen
-        self.tape = tape or Tape()
+        self.recorder = recorder or TerminalRecorder()
         self._rules = rules
         self._lock = threading.RLock()
         self._grant: Grant | None = None
@@ -292,8 +294,8 @@ class Line:
                 self._owner = owner
 
     def _walk(self, statement: Statement) -> Answered:
-        self.tape.watch(statement)
-        progress = StatementProgress(self.screen.messages, self.screen.messages_look, self.gate.last)
+        self.recorder.watch(statement)
+        progress = StatementProgress(self.screen.messages, self.screen.messages_style, self.gate.last)
         try:
             result = self.gate.execute(statement, progress=progress)
             rows = result.take()

@@ -221,14 +221,14 @@ def names_for(line: Line, *, capacity: Callable[[str], None] | None = None) -> d
             line,
             "nothing was asked yet\n"
             if last is None
-            else explanation_text(last, line.gate.policy, line.screen.data_look),
+            else explanation_text(last, line.gate.policy, line.screen.data_style),
         )
 
     @marked(console=True)
     def topology() -> None:
         """Measure the nodes now, and show which are fit for reads."""
         gate = line.gate
-        _show(line, topology_text(gate.visit.cluster, gate.topology(), gate.policy.gates, line.screen.data_look))
+        _show(line, topology_text(gate.visit.cluster, gate.topology(), gate.policy.gates, line.screen.data_style))
 
     def sizes(options: str = "") -> None:
         """Show the safe sizes of schemas and tables: capacity(), capacity("--leftovers")."""

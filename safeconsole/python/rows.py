@@ -9,12 +9,12 @@ from typing import Any, overload
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.errors import ConfigurationError
 from safeconsole.output.formats import render
-from safeconsole.output.text import Look, counted, safe, span_text
+from safeconsole.output.text import StreamStyle, counted, safe, span_text
 
 SHOWN_ROWS = 50
 """Rows that a result prints; it holds all of them."""
 
-_TERMINAL = Look(terminal=True)
+_TERMINAL = StreamStyle(terminal=True)
 """A person reads it: control characters in data are escaped."""
 
 

@@ -92,12 +92,12 @@ def enter(line: Line, source: str) -> None:
     dropped = line.gate.policy.literals.strictest is not Treatment.KEEP
     recorded = recorded_source(source, drop_literals=dropped)
     line.gate.enter_code(recorded)
-    line.tape.entered(">>> ", recorded)
+    line.recorder.entered(">>> ", recorded)
     if may_hold_secret(source):
-        line.tape.mute("it is about a secret")
-    elif line.tape.has_left_out:
+        line.recorder.mute("it is about a secret")
+    elif line.recorder.has_left_out:
         # What was read before is in the person's variables.
-        line.tape.mute("it may show again what was left out")
+        line.recorder.mute("it may show again what was left out")
 
 
 def run_source(line: Line, source: str, namespace: dict[str, Any], *, name: str) -> object:
@@ -169,7 +169,7 @@ def run_script(line: Line, source: str, namespace: dict[str, Any], *, name: str)
         refusal = console_error(error)
         return refusal.exit_code if refusal else INTERRUPTED
     except Exception as error:  # noqa: BLE001 (it is the person's code that failed, and they are told)
-        screen.messages.write(failure_text(error, screen.messages_look))
+        screen.messages.write(failure_text(error, screen.messages_style))
         refusal = console_error(error)
         return refusal.exit_code if isinstance(refusal, SafeConsoleError) else FAILED
     finally:

@@ -10,13 +10,13 @@ from types import TracebackType
 import safeconsole
 from safeconsole.errors import SafeConsoleError
 from safeconsole.output.evidence import error_text
-from safeconsole.output.text import PLAIN, Look, safe, safe_lines
+from safeconsole.output.text import PLAIN, StreamStyle, safe, safe_lines
 
 _OURS = os.path.dirname(os.path.abspath(safeconsole.__file__)) + os.sep  # noqa: PTH100, PTH120 (compared with strings)
 _LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
-def failure_text(error: BaseException, look: Look = PLAIN) -> str:
+def failure_text(error: BaseException, style: StreamStyle = PLAIN) -> str:
     """
     Return a failure as text that ends with a newline.
 
@@ -27,7 +27,7 @@ def failure_text(error: BaseException, look: Look = PLAIN) -> str:
     if refusal is None:
         return "".join(f"{line}\n" for line in safe_lines("".join(_formatted(error)).rstrip("\n")))
     lines = [f"  {safe(where)}\n" for where in _places(error.__traceback__)]
-    return "".join(lines) + error_text(refusal, look)
+    return "".join(lines) + error_text(refusal, style)
 
 
 def interrupted_text(error: KeyboardInterrupt) -> str:

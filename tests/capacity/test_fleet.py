@@ -15,7 +15,7 @@ from safeconsole.demo.stage import staged
 from safeconsole.fleet.asking import ClusterOutcome, clusters_named, over_clusters
 from safeconsole.fleet.asking import Underway
 from safeconsole.cli.fleet import tell_members
-from safeconsole.output.text import Look
+from safeconsole.output.text import StreamStyle
 from safeconsole.output.presenting import Screen
 from safeconsole.app import run
 from safeconsole.fleet import asking as fleet_module
@@ -176,7 +176,7 @@ def test_a_mistake_of_our_own_is_not_taken_for_a_cluster_that_failed():
 def test_what_is_told_after_ctrl_c_begins_on_a_line_of_its_own():
     underway, messages = Underway(), io.StringIO()
     screen = Screen(
-        data=io.StringIO(), messages=messages, messages_look=Look(terminal=True, decorated=False, columns=80)
+        data=io.StringIO(), messages=messages, messages_style=StreamStyle(terminal=True, decorated=False, columns=80)
     )
     members = [
         ClusterOutcome(cluster="a", found=1),

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from safeconsole.output.charts import Bar, bars_text
 from safeconsole.output.text import width_of
 from safeconsole.output.progress import JobProgress
-from safeconsole.output.text import PLAIN, Look
+from safeconsole.output.text import PLAIN, StreamStyle
 from safeconsole.output.charts import Area, Branch, Leaf, squarified, treemap_page
 
-DECORATED = Look(terminal=True, decorated=True, columns=80)
+DECORATED = StreamStyle(terminal=True, decorated=True, columns=80)
 _STYLE = re.compile(r"\x1b\[\d+m")
 
 
@@ -50,7 +50,7 @@ def test_bars_keep_to_the_width_whatever_they_are_about(bars):
 
 def test_a_note_is_shown_whole_or_not_at_all_and_the_first_ones_are_kept():
     bars = [Bar(label="x" * 30, first=1, notes=("3 d old", "1,000,000,000 rows of it", "data"))]
-    assert bars_text(bars, Look(terminal=True, decorated=False, columns=80)).rstrip().endswith(" 3 d old")
+    assert bars_text(bars, StreamStyle(terminal=True, decorated=False, columns=80)).rstrip().endswith(" 3 d old")
     assert bars_text(bars, PLAIN).rstrip().endswith("3 d old, 1,000,000,000 rows of it, data")
 
 
@@ -79,7 +79,9 @@ class Clock:
 
 def test_the_progress_line_says_how_many_how_fast_and_how_long():
     stream, clock = io.StringIO(), Clock()
-    progress = JobProgress(stream, Look(terminal=True, decorated=False, columns=120), noun="tables", seconds=clock)
+    progress = JobProgress(
+        stream, StreamStyle(terminal=True, decorated=False, columns=120), noun="tables", seconds=clock
+    )
     progress.draw(200, 1000)
     clock.seconds = 2.0
     progress.draw(600, 1000)
@@ -90,7 +92,9 @@ def test_the_progress_line_says_how_many_how_fast_and_how_long():
 
 def test_the_progress_of_an_earlier_run_counts_for_no_speed():
     stream, clock = io.StringIO(), Clock()
-    progress = JobProgress(stream, Look(terminal=True, decorated=False, columns=120), noun="tables", seconds=clock)
+    progress = JobProgress(
+        stream, StreamStyle(terminal=True, decorated=False, columns=120), noun="tables", seconds=clock
+    )
     progress.draw(5_000, 6_000)
     clock.seconds = 1.0
     progress.draw(5_100, 6_000)

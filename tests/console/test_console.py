@@ -13,7 +13,7 @@ from safeconsole.errors import StoppedError
 from safeconsole.policy.limits import Limits
 from safeconsole.console.console import INTERRUPTED
 from safeconsole.console.running import paged
-from safeconsole.output.text import Look
+from safeconsole.output.text import StreamStyle
 from safeconsole.output.presenting import Screen
 
 ROWS = [{"id": 1, "status": "new"}, {"id": 2, "status": None}]
@@ -369,11 +369,11 @@ def pager_in(directory, name):
 def test_colours_go_to_the_pagers_that_show_them(tmp_path, monkeypatch, name, coloured):
     monkeypatch.setenv("LESS", "-i")
     screen = Screen(
-        data=io.StringIO(), messages=io.StringIO(), data_look=Look(terminal=True, decorated=True, columns=80)
+        data=io.StringIO(), messages=io.StringIO(), data_style=StreamStyle(terminal=True, decorated=True, columns=80)
     )
     with paged(screen, f"{pager_in(tmp_path, name)} -S") as handed:
         handed.data.write("row\n")
-    assert handed.data_look == Look(terminal=True, decorated=coloured)
+    assert handed.data_style == StreamStyle(terminal=True, decorated=coloured)
     assert (tmp_path / "rows").read_text() == "row\n"
     assert (tmp_path / "options").read_text() == "-i -R"
 

@@ -10,11 +10,11 @@ from safeconsole.policy.limits import Limits
 from safeconsole.policy.readings import Identity
 from safeconsole.sqltext.statement import Estimate, Statement
 from safeconsole.sqltext.vocabulary import Effect, NodeName, Route, Verdict
-from safeconsole.output.text import Look
+from safeconsole.output.text import StreamStyle
 
 GOLDEN = pathlib.Path(__file__).parents[1] / "golden"
-DECORATED = Look(terminal=True, decorated=True, columns=80)
-DUMB = Look(terminal=True, decorated=False, columns=80)
+DECORATED = StreamStyle(terminal=True, decorated=True, columns=80)
+DUMB = StreamStyle(terminal=True, decorated=False, columns=80)
 
 
 def _considered(verdict=Verdict.ALLOW, *, text="SELECT 1", kind="select", vertical=False, observed=False, **limits):

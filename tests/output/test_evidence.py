@@ -3,7 +3,7 @@ import re
 import pytest
 
 from safeconsole.output.evidence import panel_text
-from safeconsole.output.text import Look
+from safeconsole.output.text import StreamStyle
 
 from safeconsole.errors import (
     DeniedError,
@@ -100,7 +100,9 @@ def test_evidence_without_a_node_says_where_it_belongs(considered):
 @pytest.mark.parametrize("length", range(1, 140, 3))
 def test_no_word_of_a_title_is_cut_off_however_narrow_the_terminal(columns, length):
     title = " ".join(f"w{number}" for number in range(length))
-    shown = panel_text(title, (("instead", "wait"),), Look(decorated=True, terminal=True, columns=columns), style="red")
+    shown = panel_text(
+        title, (("instead", "wait"),), StreamStyle(decorated=True, terminal=True, columns=columns), colour="red"
+    )
     words = re.sub(r"\x1b\[[0-9;]*m", " ", shown).split()
     assert [word for word in words if re.fullmatch(r"w\d+", word)] == title.split()
     assert "…" not in shown

@@ -15,7 +15,7 @@ from safeconsole.cluster.engine import Column
 from safeconsole.output.formats import render, writer_for
 from safeconsole.output.text import FORMATS
 from safeconsole.output.formats import unique_names
-from safeconsole.output.text import PLAIN, Look
+from safeconsole.output.text import PLAIN, StreamStyle
 
 COLUMNS = (
     Column(name="id", numeric=True),
@@ -45,27 +45,29 @@ def test_an_empty_result_still_has_its_shape(name, golden):
 def test_a_decorated_table_matches_its_golden_text(golden):
     golden(
         "format.decorated.txt",
-        render(COLUMNS[:2], [row[:2] for row in ROWS], "table", Look(terminal=True, decorated=True, columns=80)),
+        render(COLUMNS[:2], [row[:2] for row in ROWS], "table", StreamStyle(terminal=True, decorated=True, columns=80)),
     )
 
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_on_a_terminal_no_format_lets_data_drive_it(name):
     hostile = "\x1b[2J\x9b31m\x07\r\u202e"
-    text = render((hostile,), ((hostile,),), name, Look(terminal=True, columns=80))
+    text = render((hostile,), ((hostile,),), name, StreamStyle(terminal=True, columns=80))
     assert not set(text) & set(hostile.replace("[2J", "").replace("31m", ""))
 
 
 def test_rows_wider_than_the_terminal_turn_vertical():
     row = ("x" * 50, "y" * 50)
-    assert "1. row" in render(("a", "b"), (row,), "table", Look(terminal=True, columns=80))
-    assert "1. row" not in render(("a", "b"), (row,), "table", Look(terminal=True, columns=120))
+    assert "1. row" in render(("a", "b"), (row,), "table", StreamStyle(terminal=True, columns=80))
+    assert "1. row" not in render(("a", "b"), (row,), "table", StreamStyle(terminal=True, columns=120))
     assert "1. row" not in render(("a", "b"), (row,), "table", PLAIN)
 
 
 @pytest.mark.parametrize("decorated", [False, True])
 def test_a_table_that_just_fits_is_not_turned(decorated):
-    text = render(("a", "b"), (("x" * 38, "y" * 37),), "table", Look(terminal=True, decorated=decorated, columns=80))
+    text = render(
+        ("a", "b"), (("x" * 38, "y" * 37),), "table", StreamStyle(terminal=True, decorated=decorated, columns=80)
+    )
     assert "row" not in text
     assert max(map(len, text.replace("\x1b[1m", "").replace("\x1b[0m", "").splitlines())) <= 80
 

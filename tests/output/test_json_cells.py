@@ -13,7 +13,7 @@ from safeconsole.cluster.engine import Column
 from safeconsole.output.formats import writer_for
 from safeconsole.output.tables import SHOWN_CHARACTERS, geometry_text
 from safeconsole.output.formats import coloured, is_document, pretty
-from safeconsole.output.text import Look
+from safeconsole.output.text import StreamStyle
 
 COLOUR = re.compile(r"\x1b\[\d+m")
 documents = st.recursive(
@@ -66,8 +66,8 @@ def test_what_is_no_document_on_one_line_is_left_alone(text):
 @pytest.mark.parametrize("decorated", [True, False])
 def test_a_vertical_row_shows_documents_and_drives_no_terminal(decorated):
     stream = io.StringIO()
-    look = Look(terminal=True, decorated=decorated, columns=80)
-    writer = writer_for("vertical", (Column(name="doc", type_name="json"),), stream, look)
+    style = StreamStyle(terminal=True, decorated=decorated, columns=80)
+    writer = writer_for("vertical", (Column(name="doc", type_name="json"),), stream, style)
     # Turns the reading direction round, and JSON allows it.
     writer.rows([(json.dumps({"a": ["\u202e"] * 9, "b": 1}, ensure_ascii=False),)])
     assert "\u202e" not in stream.getvalue()

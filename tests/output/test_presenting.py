@@ -14,9 +14,9 @@ COLUMNS = (Column(name="id", numeric=True), Column(name="name"))
 ROWS = [(1, "a"), (2, None), (3, "c")]
 
 
-def shown(considered, ended, *, shape=ResultStyle(), look=PLAIN, columns=COLUMNS, rows=ROWS):
+def shown(considered, ended, *, shape=ResultStyle(), style=PLAIN, columns=COLUMNS, rows=ROWS):
     data, messages = io.StringIO(), io.StringIO()
-    printer = ResultPrinter(Screen(data=data, messages=messages, data_look=look, messages_look=look), shape)
+    printer = ResultPrinter(Screen(data=data, messages=messages, data_style=style, messages_style=style), shape)
     printer.begin(considered, columns)
     printer.rows(rows)
     printer.end(ended)
@@ -107,7 +107,7 @@ def test_a_pipe_knows_no_soft_limit(considered):
 
 def test_on_one_terminal_the_shortfall_is_said_once(considered, decorated):
     ended = Ended(statement=1, outcome="stopped", rows=3, ceiling="fetched_rows")
-    data, messages = shown(considered(), ended, look=decorated)
+    data, messages = shown(considered(), ended, style=decorated)
     assert "incomplete" not in data
     assert "incomplete" in messages
 
@@ -132,9 +132,9 @@ def test_exports_want_values_as_the_server_sent_them(name, text):
     assert ResultPrinter(screen, ResultStyle(format=name)).as_text is text
 
 
-def waiting(considered, look):
+def waiting(considered, style):
     messages = io.StringIO()
-    screen = Screen(data=io.StringIO(), messages=messages, messages_look=look)
+    screen = Screen(data=io.StringIO(), messages=messages, messages_style=style)
     return ResultPrinter(screen, ResultStyle(), lambda: considered), messages
 
 
@@ -214,7 +214,7 @@ def test_a_dumb_terminal_is_cleared_without_escapes(considered, dumb):
 def test_samples_from_another_thread_leave_whole_lines(considered, decorated):
     stream = io.StringIO()
     statement = considered()
-    screen = Screen(data=stream, messages=stream, data_look=decorated, messages_look=decorated)
+    screen = Screen(data=stream, messages=stream, data_style=decorated, messages_style=decorated)
     printer = ResultPrinter(screen, ResultStyle(format="csv"), lambda: statement)
     printer.begin(statement, COLUMNS)
     sampler = threading.Thread(target=lambda: [printer.progress(Sample(elapsed_seconds=2)) for _ in range(200)])

@@ -5,7 +5,7 @@ import pytest
 from safeconsole.policy.readings import Gates, Identity, Reading
 from safeconsole.sqltext.vocabulary import NodeName, Role
 from safeconsole.output.formats import render
-from safeconsole.output.text import Look, look_of
+from safeconsole.output.text import StreamStyle, stream_style
 from safeconsole.output.topology import TOPOLOGY_COLUMNS, topology_rows, topology_text
 
 READINGS = (
@@ -62,10 +62,12 @@ class Latin1(Terminal):
     ],
 )
 def test_a_terminal_is_decorated_only_where_it_may_and_can_be(environ, stream, decorated):
-    assert look_of(stream, environ).decorated is decorated
+    assert stream_style(stream, environ).decorated is decorated
 
 
 def test_the_width_comes_from_the_environment_or_is_eighty():
-    assert look_of(Terminal(), {"TERM": "xterm", "COLUMNS": "132"}) == Look(terminal=True, decorated=True, columns=132)
-    assert look_of(Terminal(), {"COLUMNS": "0"}).columns == 80
-    assert look_of(io.StringIO(), {"COLUMNS": "132"}).columns == 0
+    assert stream_style(Terminal(), {"TERM": "xterm", "COLUMNS": "132"}) == StreamStyle(
+        terminal=True, decorated=True, columns=132
+    )
+    assert stream_style(Terminal(), {"COLUMNS": "0"}).columns == 80
+    assert stream_style(io.StringIO(), {"COLUMNS": "132"}).columns == 0

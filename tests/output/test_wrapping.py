@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeconsole.output.text import PLAIN, Look
+from safeconsole.output.text import PLAIN, StreamStyle
 from safeconsole.output.text import in_words
 
-NARROW = Look(terminal=True, columns=30)
+NARROW = StreamStyle(terminal=True, columns=30)
 LINE = "the server says: SELECT command denied to user 'console_read'"
 
 
@@ -37,5 +37,5 @@ def test_a_path_stays_whole():
 
 @given(st.text(st.sampled_from("ab üñ字\n "), max_size=200), st.integers(20, 60))
 def test_no_word_is_lost_and_none_is_cut(text, columns):
-    wrapped = in_words(text, Look(terminal=True, columns=columns))
+    wrapped = in_words(text, StreamStyle(terminal=True, columns=columns))
     assert wrapped.split() == text.split()

@@ -3,14 +3,16 @@
 import io
 
 from safeconsole.python.line import Looping
-from safeconsole.output.text import Look
+from safeconsole.output.text import StreamStyle
 from safeconsole.output.presenting import Screen
 
 
 def looping_on(terminal):
     messages, clock = io.StringIO(), {"now": 100.0}
     screen = Screen(
-        data=io.StringIO(), messages=messages, messages_look=Look(terminal=terminal, decorated=True, columns=100)
+        data=io.StringIO(),
+        messages=messages,
+        messages_style=StreamStyle(terminal=terminal, decorated=True, columns=100),
     )
     return Looping(screen, lambda: clock["now"]), messages, clock
 

@@ -10,7 +10,7 @@ from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.literal_rules import LiteralRules, literal_rules
 from safeconsole.audit.record import why_left_out
 from safeconsole.sqltext.vocabulary import Flavour
-from safeconsole.output.taping import Tape, taped
+from safeconsole.output.recording import TerminalRecorder, recorded_streams
 
 RULES = literal_rules("keep", {"shop.customers": "drop"})
 
@@ -31,11 +31,11 @@ class Held:
 
 
 @pytest.fixture
-def tape():
-    tape = Tape()
-    tape.held = Held()
-    tape.begin(tape.held, RULES)
-    return tape
+def recorder():
+    recorder = TerminalRecorder()
+    recorder.held = Held()
+    recorder.begin(recorder.held, RULES)
+    return recorder
 
 
 @pytest.mark.parametrize(
@@ -67,55 +67,55 @@ def test_without_rules_a_statement_about_no_table_is_recorded():
     assert why_left_out(statement("SHOW GRANTS"), LiteralRules())
 
 
-def test_streams_are_shown_and_recorded_with_the_lines_of_a_terminal(tape):
+def test_streams_are_shown_and_recorded_with_the_lines_of_a_terminal(recorder):
     shown = io.StringIO()
-    stream = tape.messages(shown)
+    stream = recorder.messages(shown)
     stream.write("one\ntwo\r\n")
     stream.writelines(["three", "\n"])
     stream.flush()
     assert shown.getvalue() == "one\ntwo\r\nthree\n"
-    assert tape.held.text == "one\r\ntwo\r\nthree\r\n"
+    assert recorder.held.text == "one\r\ntwo\r\nthree\r\n"
     assert not stream.isatty()
-    assert not hasattr(tape.messages(sys.stdout), "buffer")
+    assert not hasattr(recorder.messages(sys.stdout), "buffer")
 
 
-def test_rows_are_recorded_only_where_they_are_kept(tape):
+def test_rows_are_recorded_only_where_they_are_kept(recorder):
     held = Held(keeps_rows=False)
-    tape.begin(held, RULES)
-    tape.data(io.StringIO()).write("a row\n")
-    tape.messages(io.StringIO()).write("1 row\n")
+    recorder.begin(held, RULES)
+    recorder.data(io.StringIO()).write("a row\n")
+    recorder.messages(io.StringIO()).write("1 row\n")
     assert held.text == "1 row\r\n"
 
 
-def test_a_tape_is_mute_from_what_must_not_be_kept_until_something_else_is_entered(tape):
-    out = tape.data(io.StringIO())
-    tape.entered("shop> ", "SELECT id FROM customers WHERE name = ?")
-    assert not tape.watch(statement("SELECT id FROM customers WHERE name = 'planted'"))
+def test_a_tape_is_mute_from_what_must_not_be_kept_until_something_else_is_entered(recorder):
+    out = recorder.data(io.StringIO())
+    recorder.entered("shop> ", "SELECT id FROM customers WHERE name = ?")
+    assert not recorder.watch(statement("SELECT id FROM customers WHERE name = 'planted'"))
     out.write("planted\n")
-    assert tape.watch(statement("SELECT id FROM orders"))
+    assert recorder.watch(statement("SELECT id FROM orders"))
     out.write("planted again\n")
-    tape.entered("shop> ", "SELECT id FROM orders")
+    recorder.entered("shop> ", "SELECT id FROM orders")
     out.write("17\n")
-    assert "planted" not in tape.held.text
-    assert tape.held.text.count("left out: the policy keeps values of its tables out") == 1
-    assert tape.held.text.endswith("shop> SELECT id FROM orders\r\n17\r\n")
-    assert tape.has_left_out
+    assert "planted" not in recorder.held.text
+    assert recorder.held.text.count("left out: the policy keeps values of its tables out") == 1
+    assert recorder.held.text.endswith("shop> SELECT id FROM orders\r\n17\r\n")
+    assert recorder.has_left_out
 
 
-def test_the_echo_of_what_is_typed_is_left_out(tape):
-    out = tape.messages(io.StringIO())
+def test_the_echo_of_what_is_typed_is_left_out(recorder):
+    out = recorder.messages(io.StringIO())
     out.write("before ")
-    with tape.reading():
+    with recorder.reading():
         out.write("IDENTIFIED BY 'hunter2'")
     out.write("after")
-    assert tape.held.text == "before after"
+    assert recorder.held.text == "before after"
 
 
 def test_the_processs_own_streams_are_taped_meanwhile(capsys):
     held, before = Held(), sys.stdout
-    with taped() as tape:
+    with recorded_streams() as recorder:
         print("too early")
-        tape.begin(held, LiteralRules())
+        recorder.begin(held, LiteralRules())
         print("a line")
         sys.stderr.write("said")
     assert sys.stdout is before

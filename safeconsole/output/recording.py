@@ -2,7 +2,7 @@
 What of a terminal goes into its recording, where the configuration keeps one.
 
 Never what is typed: a face puts in the text as the journal holds it. Nothing of what a statement shows that
-the journal must not know of either: the tape is mute then, and says so once.
+the journal must not know of either: the recorder is silent then, and says so once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from safeconsole.sqltext.literal_rules import LiteralRules
 from safeconsole.sqltext.statement import Statement
 
 
-class Tape:
+class TerminalRecorder:
     """
     One face's recording; without one it does nothing.
 
@@ -57,12 +57,12 @@ class Tape:
     def data(self, stream: TextIO) -> TextIO:
         """Return a stream whose rows are recorded, where rows are kept."""
         forgive_encoding(stream)
-        return cast("TextIO", TapedStream(stream, self, rows=True))
+        return cast("TextIO", RecordedStream(stream, self, rows=True))
 
     def messages(self, stream: TextIO) -> TextIO:
         """Return a stream that is recorded."""
         forgive_encoding(stream)
-        return cast("TextIO", TapedStream(stream, self, rows=False))
+        return cast("TextIO", RecordedStream(stream, self, rows=False))
 
     def entered(self, prompt: str, text: str) -> None:
         """Put in what was entered, as the journal holds it; what is shown from now on is recorded again."""
@@ -102,17 +102,17 @@ class Tape:
             self._recording.output(text.replace("\r\n", "\n").replace("\n", "\r\n"))
 
 
-class TapedStream:
+class RecordedStream:
     """A stream that is recorded too; everything else is the stream's own."""
 
-    def __init__(self, stream: TextIO, tape: Tape, *, rows: bool) -> None:
+    def __init__(self, stream: TextIO, recorder: TerminalRecorder, *, rows: bool) -> None:
         self._stream = stream
-        self._tape = tape
+        self._recorder = recorder
         self._rows = rows
 
     def write(self, text: str) -> int:
         """Write to the stream, and to the recording."""
-        self._tape.show(text, rows=self._rows)
+        self._recorder.show(text, rows=self._rows)
         return self._stream.write(text)
 
     def writelines(self, lines: list[str]) -> None:
@@ -128,12 +128,12 @@ class TapedStream:
 
 
 @contextmanager
-def taped() -> Iterator[Tape]:
+def recorded_streams() -> Iterator[TerminalRecorder]:
     """
-    Give a tape that the process's own streams are recorded on, once it begins.
+    Give a recorder that the process's own streams are recorded on, once it begins.
 
     Whoever keeps a stream keeps the one that stands there when they ask: this MUST come before they do.
     """
-    tape = Tape()
-    with redirect_stdout(tape.data(sys.stdout)), redirect_stderr(tape.messages(sys.stderr)):
-        yield tape
+    recorder = TerminalRecorder()
+    with redirect_stdout(recorder.data(sys.stdout)), redirect_stderr(recorder.messages(sys.stderr)):
+        yield recorder
