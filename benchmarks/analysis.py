@@ -12,11 +12,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Flavour
 
-RULES = LexicalRules(flavour=Flavour.MYSQL, version=90704)
+RULES = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90704)
 TYPICAL = (
     (
         "SELECT o.id, o.total, c.name FROM orders o JOIN customers c ON c.id = o.customer_id"

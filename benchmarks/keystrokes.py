@@ -10,6 +10,7 @@ from safeconsole.config.policies import PolicyFiles
 from safeconsole.console.completing import SqlCompleter, SqlLexer
 from safeconsole.console.names import SchemaNames, load_names, save_names
 from safeconsole.console.prompt import LiveVerdict, preview_of
+from safeconsole.dialects import DIALECTS
 from safeconsole.policy.facts import Circumstances
 from safeconsole.session.evidence import preview
 from safeconsole.sqltext.analysis import analyse
@@ -49,7 +50,7 @@ def keystrokes(act) -> str:
 
 def keystroke_figures() -> list[str]:
     """Return the section of the page."""
-    rules, names = LexicalRules(flavour=Flavour.MYSQL, version=90_700), names_of(TABLES)
+    rules, names = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90_700), names_of(TABLES)
     completer = SqlCompleter(lambda: rules, lambda: names, ())
     lexer = SqlLexer(lambda: rules)
     policy, circumstances = PolicyFiles().load("baseline"), Circumstances(flavour=Flavour.MYSQL, cluster="shop")

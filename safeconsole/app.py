@@ -44,7 +44,6 @@ if TYPE_CHECKING:
     from safeconsole.sqltext.statement import Statement
     from safeconsole.sqltext.vocabulary import NodeName
 
-OFFLINE_VERSIONS = {Flavour.MYSQL: 90_700, Flavour.MARIADB: 101_100, Flavour.AURORA_MYSQL: 80_000, Flavour.SQLITE: 0}
 """How texts are read when no server says its version: as the releases that most of the facts were measured on."""
 
 
@@ -216,6 +215,7 @@ class Program:
 
     def judge(self, *, cluster: str, engine: str, policy: str, to: str, sql_mode: str = "") -> Judge:
         """Return what decides offline; opens no connection."""
+        from safeconsole.dialects import DIALECTS
         from safeconsole.policy.policy import capped
         from safeconsole.session.evidence import preview
         from safeconsole.session.visit import Visit, circumstances_of
@@ -240,8 +240,8 @@ class Program:
 
         return Judge(
             rules=LexicalRules(
-                flavour=flavour,
-                version=OFFLINE_VERSIONS[flavour],
+                dialect=DIALECTS[flavour],
+                version=DIALECTS[flavour].assumed_version,
                 ansi_quotes=not modes.isdisjoint({"ANSI_QUOTES", *COMBINED_MODES}),
                 no_backslash_escapes="NO_BACKSLASH_ESCAPES" in modes,
                 pipes_as_concat=not modes.isdisjoint({"PIPES_AS_CONCAT", *COMBINED_MODES}),

@@ -14,8 +14,9 @@ from safeconsole.errors import DeniedError, NoFitNodeError, RefusedError, Server
 from safeconsole.policy.decision import Considered
 from safeconsole.policy.readings import Gates, Reading, unfit_reasons
 from safeconsole.session.gate import Gate
+from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.lexer import LexicalRules
-from safeconsole.sqltext.vocabulary import Flavour, Role, Route
+from safeconsole.sqltext.vocabulary import Role, Route
 
 NOT_GRANTED = frozenset({1044, 1142, 1143, 1227, 1370})
 """Error numbers of missing privileges. Source: MySQL 9.7 and MariaDB 10.11, measured."""
@@ -54,8 +55,8 @@ class Asker(msgspec.Struct, kw_only=True):
     last: Considered | None = None
 
     @property
-    def flavour(self) -> Flavour:
-        return self.rules().flavour
+    def dialect(self) -> Dialect:
+        return self.rules().dialect
 
     def ask(self, sql: str) -> Reply:
         """Run one statement.
@@ -90,10 +91,8 @@ class Asker(msgspec.Struct, kw_only=True):
 
     def literal(self, text: str) -> str:
         """Return a text as a string literal under the server's own sql_mode."""
-        rules = self.rules()
         doubled = text.replace("'", "''")
-        keeps_backslashes = rules.flavour is Flavour.SQLITE or rules.no_backslash_escapes
-        return f"'{doubled}'" if keeps_backslashes else "'" + doubled.replace("\\", "\\\\") + "'"
+        return "'" + (doubled.replace("\\", "\\\\") if self.rules().escapes else doubled) + "'"
 
     def name(self, *parts: str) -> str:
         """Return a quoted name of schema, table, column."""

@@ -21,7 +21,7 @@ from safeconsole.capacity.reports import Report
 from safeconsole.capacity.sizes import LEFT_ALONE, Named, is_in_the_making
 from safeconsole.cluster.engine import Row
 from safeconsole.errors import ConfigurationError
-from safeconsole.sqltext.vocabulary import Flavour
+from safeconsole.sqltext.dialect import Dialect
 
 # Each opens one table at most, on any server of the family: schema and name are given by equality. What the account
 # may not see, or the policy does not let a job ask, is noted in the evidence.
@@ -50,7 +50,7 @@ def investigate(
     Raises SafeConsoleError: a lookup was lost, or no node is fit for it.
     """
     known = with_bases(suspects, report.tables())
-    looked_at = [] if asker.flavour is Flavour.SQLITE else suspects[:most]
+    looked_at = suspects[:most] if asker.dialect.has_statistics else []
     sight, pace = _sight(asker) if looked_at else None, Pace()
     for number, suspect in enumerate(looked_at, start=1):
         assert sight is not None
@@ -60,7 +60,7 @@ def investigate(
         pressure = pressure_of(asker.last, asker.gate.policy.gates) if asker.last else 0.0
         conduct.rest(pace.rest_seconds(asker.seconds() - started, pressure))
     for suspect in suspects[len(looked_at) :]:
-        known[suspect.size.key] = _by_sizes_alone(known[suspect.size.key], asker.flavour, most)
+        known[suspect.size.key] = _by_sizes_alone(known[suspect.size.key], asker.dialect, most)
     _share_signs(suspects, known)
     return [judged(suspect, known[suspect.size.key], server_time(report)) for suspect in suspects]
 
@@ -71,8 +71,8 @@ def server_time(report: Report) -> dt.datetime:
     return parsed(report.head.server_time) or own
 
 
-def _by_sizes_alone(evidence: Evidence, flavour: Flavour, most: int) -> Evidence:
-    if flavour is Flavour.SQLITE:
+def _by_sizes_alone(evidence: Evidence, dialect: Dialect, most: int) -> Evidence:
+    if not dialect.has_statistics:
         # Every table is in the report, so that one which is not there is missing.
         no_times = "its last write: this engine does not keep it"
         return replace(evidence, looked_at=True, base_exists=bool(evidence.base_exists), unseen=(no_times,))
@@ -251,7 +251,7 @@ def unseen_tables(
         ConfigurationError: the engine keeps no statistics that a table could be missing from.
         SafeConsoleError: a statement was refused, stopped or lost, or no node is fit for it.
     """
-    if asker.flavour is Flavour.SQLITE:
+    if not asker.dialect.has_statistics:
         raise ConfigurationError("this engine keeps no statistics: every table is in the report")
     pace, notes = Pace(), []
     visible = [schema] if schema else _schemas(asker, conduct, pace)
@@ -261,7 +261,7 @@ def unseen_tables(
         names = _names(asker, conduct, pace, each)
         if len(names) == MOST_NAMES:
             notes.append(f"{each} has {MOST_NAMES:,} names or more: the rest of them was not read")
-        # Views of MariaDB are among them until they are looked up.
+        # Views may be among them until they are looked up.
         for named in filter(wanted, (Unseen(schema=each, name=name) for name in names if name not in known)):
             looked_at += 1
             if looked_at > UNSEEN_LOOKED_AT:
@@ -302,8 +302,9 @@ def _schemas(asker: Asker, conduct: Conduct, pace: Pace) -> list[str]:
 
 
 def _names(asker: Asker, conduct: Conduct, pace: Pace, schema: str) -> list[str]:
-    # What a name is costs nothing on MySQL; on MariaDB it reads the definition of every table of the schema.
-    tables_only = "" if asker.flavour is Flavour.MARIADB else " AND table_type = 'BASE TABLE'"
+    # What a name is costs nothing where a dictionary knows; else it reads the definition of every table of the schema.
+    opens_each = asker.rules().version < asker.dialect.dictionary_since
+    tables_only = "" if opens_each else " AND table_type = 'BASE TABLE'"
     rows = _paced(
         asker,
         conduct,

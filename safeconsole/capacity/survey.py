@@ -31,7 +31,6 @@ from safeconsole.capacity.reports import (
 from safeconsole.capacity.sizes import PARTITION, TableSize
 from safeconsole.cluster.engine import Row
 from safeconsole.errors import ConfigurationError, ServerError, StoppedError
-from safeconsole.sqltext.vocabulary import Flavour
 
 # Rows come from the last rowid, which is one lookup, or from `sqlite_stat1` where ANALYZE left it; the length of a
 # row from the first `SAMPLE_ROWS` rows. Source: sqlite.org, "Database File Format": a record's header takes about one
@@ -114,7 +113,7 @@ def index_sizes(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> list[
         ConfigurationError: the engine keeps no such statistics, or the account may not read them.
         SafeConsoleError: a lookup failed or was lost, or no node is fit for it.
     """
-    if asker.flavour is Flavour.SQLITE:
+    if not asker.dialect.has_statistics:
         raise ConfigurationError("this engine keeps no sizes of indexes", instead="capacity without --indexes")
     page_bytes = int(asker.ask(statistics.start_sql()).rows[0][0])
     found, pace = [], Pace()
@@ -197,20 +196,20 @@ def survey(
         KeyboardInterrupt: the person left.
     """
     cluster = asker.gate.visit.cluster
-    is_sqlite = asker.flavour is Flavour.SQLITE
+    sampled = not asker.dialect.has_statistics
     # A cluster that has no fit node to begin with is an answer, not something to wait for.
-    begun = asker.ask("SELECT 1, ''" if is_sqlite else statistics.start_sql())
+    begun = asker.ask("SELECT 1, ''" if sampled else statistics.start_sql())
     # Names of schemas can be longer than names of files, and names of clusters are not theirs alone.
     with shelf.claimed(cluster, f"{'schema' if schema else 'all'}-{_digest(begun.server, schema)}") as draft:
         run = _Run(asker=asker, shelf=shelf, conduct=conduct, cluster=cluster, schema=schema, draft=draft)
         after = _resume(run, _head(run, begun, nodes), afresh=afresh)
-        pages = _sampled_pages(run, after) if is_sqlite else _statistics_pages(run, after, int(begun.rows[0][0]))
+        pages = _sampled_pages(run, after) if sampled else _statistics_pages(run, after, int(begun.rows[0][0]))
         for page in pages:
             run.write(page_of(page))
             run.tables += len(page)
             conduct.watcher.show(Progress(done=run.tables, expected=run.expected))
         now = conduct.utc()
-        run.write(End(now.strftime("%Y-%m-%dT%H:%M:%SZ"), list(_caveats(run, is_sqlite=is_sqlite))))
+        run.write(End(now.strftime("%Y-%m-%dT%H:%M:%SZ"), list(_caveats(run, sampled=sampled))))
         name = f"{now:%Y%m%dT%H%M%S%f}Z-{_digest(draft)[:6]}"
         shelf.keep(cluster, draft, name)
     return open_report(shelf, cluster, name)
@@ -227,8 +226,8 @@ def _head(run: _Run, begun: Reply, nodes: tuple[str, ...]) -> Head:
         schema=run.schema,
         server=begun.server,
         node=begun.considered.node or "",
-        flavour=run.asker.flavour.value,
-        source="sample" if run.asker.flavour is Flavour.SQLITE else "statistics",
+        flavour=run.asker.dialect.flavour.value,
+        source="statistics" if run.asker.dialect.has_statistics else "sample",
         started=run.conduct.utc().strftime("%Y-%m-%dT%H:%M:%SZ"),
         server_time=str(begun.rows[0][1])[:19],
         nodes=nodes,
@@ -313,7 +312,7 @@ def _sampled(run: _Run, name: str) -> TableSize:
     return size
 
 
-def _caveats(run: _Run, *, is_sqlite: bool) -> Iterator[str]:
-    yield from CAVEATS if is_sqlite else statistics.CAVEATS
+def _caveats(run: _Run, *, sampled: bool) -> Iterator[str]:
+    yield from CAVEATS if sampled else statistics.CAVEATS
     if len(run.servers) > 1:
         yield f"{len(run.servers)} nodes were asked in turn, and each has estimates of its own"

@@ -19,7 +19,6 @@ import msgspec
 from safeconsole.capacity import sizes as statistics
 from safeconsole.capacity.asking import Asker, Conduct, Pace, Progress, pressure_of
 from safeconsole.capacity.sizes import LEFT_ALONE, PARTITION, TableSize, is_in_the_making
-from safeconsole.sqltext.vocabulary import Flavour
 
 # From MySQL 8 on, information_schema.files finds one tablespace by its name and opens no table. Source: MySQL 9.7,
 # measured: the plan is a lookup in `mysql.tablespaces` by its unique name. It knows the size of those that are open;
@@ -33,8 +32,6 @@ MOST_PARTITIONS = 64
 EXTENT_BYTES = 1024 * 1024
 """The unit of information_schema.files: a smaller file has no size there."""
 
-_KEYED_SINCE = 80_000
-
 
 def bytes_on_disk(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> tuple[dict[tuple[str, str], int], str]:
     """Return the bytes on disk of tables with tablespaces of their own, by schema and name, partitions added up.
@@ -44,7 +41,7 @@ def bytes_on_disk(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> tup
     """
     if not sizes:
         return {}, ""
-    if asker.flavour is Flavour.MARIADB or asker.rules().version < _KEYED_SINCE:
+    if asker.rules().version < asker.dialect.dictionary_since:
         return _all_at_once(asker, sizes)
     return _one_by_one(asker, conduct, sizes)
 
@@ -204,7 +201,7 @@ def verify(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> tuple[list
 
     Raises SafeConsoleError: a lookup was lost, or no node is fit for it.
     """
-    if asker.flavour is Flavour.SQLITE:
+    if not asker.dialect.has_statistics:
         why = "this engine has no size of a table short of reading its pages"
         return [Verified(size=size, found_bytes=None, witness="", note=why) for size in sizes], why
     on_disk, refused = bytes_on_disk(asker, conduct, sizes)

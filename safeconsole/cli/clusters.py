@@ -13,6 +13,7 @@ from safeconsole.cli.application import Application, Door
 from safeconsole.cli.help import CLUSTER
 from safeconsole.cli.rows import format_option, write_rows
 from safeconsole.config.settings import Accounts, ClusterSettings
+from safeconsole.dialects import DIALECTS
 from safeconsole.dialects.grants import grant_statements
 from safeconsole.doctor.checks import Check, CheckResult, examine
 from safeconsole.errors import ConfigurationError, NoFitNodeError
@@ -20,6 +21,7 @@ from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.text import stream_style
 from safeconsole.output.topology import TOPOLOGY_COLUMNS, topology_rows, topology_text
 from safeconsole.policy.readings import unfit_reasons
+from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.vocabulary import Account, Flavour, Role
 
 COLUMNS = ("where", "what", "finding", "detail", "remedy")
@@ -41,11 +43,11 @@ def doctor(app: Application, cluster: str, form: str, *, grants: bool) -> int:
         known = ", ".join(sorted(app.settings().clusters)) or "none"
         raise ConfigurationError(f"no cluster {cluster} is configured", instead=f"configured clusters: {known}")
     if grants and settings.engine != "auto":
-        write_grants(Flavour(settings.engine), settings)
+        write_grants(DIALECTS[Flavour(settings.engine)], settings)
         return 0
     with app.open(Door(cluster=cluster, face="job", confirmer=NoTerminal())) as session:
         if grants:
-            write_grants(session.rules().flavour, settings)
+            write_grants(session.rules().dialect, settings)
             return 0
         checks = list(examine(Asker(gate=session.gate, rules=session.rules), settings))
     write_rows(COLUMNS, [(c.where, c.what, c.finding.value, c.detail, c.remedy) for c in checks], form)
@@ -53,9 +55,9 @@ def doctor(app: Application, cluster: str, form: str, *, grants: bool) -> int:
     return 2 if any(check.finding is CheckResult.WRONG for check in checks) else 0
 
 
-def write_grants(flavour: Flavour, cluster: ClusterSettings) -> None:
+def write_grants(dialect: Dialect, cluster: ClusterSettings) -> None:
     """Write the statements that make a cluster's accounts to standard output."""
-    if flavour is Flavour.SQLITE:
+    if not dialect.has_accounts:
         sys.stderr.write("sqlite has no accounts: the files' permissions are the barrier\n")
         return
     users = {
@@ -63,7 +65,7 @@ def write_grants(flavour: Flavour, cluster: ClusterSettings) -> None:
         Account.ELEVATED: cluster.accounts.elevated or "console_elevated",
     }
     for account, user in users.items():
-        for statement in grant_statements(flavour, account, user=user, schema=cluster.schema):
+        for statement in grant_statements(dialect, account, user=user, schema=cluster.schema):
             click.echo(f"{statement};")
 
 
@@ -100,24 +102,25 @@ def init(app: Application, /, cluster: str | None, nodes: tuple[str, ...], **giv
     if not cluster or not nodes:
         cluster, nodes = _asked(cluster, nodes)
     accounts = Accounts(read=given["read"], elevated=given["elevated"])
+    dialect = DIALECTS[Flavour.MYSQL if given["engine"] == "auto" else Flavour(given["engine"])]
     settings = ClusterSettings(
         nodes=nodes,
         engine=given["engine"],
         schema=given["schema"],
         policy=given["policy"],
         environment=given["environment"],
-        accounts=Accounts() if given["engine"] == "sqlite" else accounts,
+        accounts=accounts if dialect.has_accounts else Accounts(),
     )
     # Before the file: a name that names no policy is found now, not at three in the morning.
     app.policies.load(settings.policy)
     file = app.add_cluster(cluster, settings)
     sys.stderr.write(f"wrote cluster {cluster} to {file}\n")
-    if settings.engine == "sqlite":
+    if not dialect.has_accounts:
         sys.stderr.write(f"next: safeconsole doctor {cluster}\n")
         return
     if settings.engine == "auto":
         sys.stderr.write("the accounts, for MySQL; `safeconsole doctor --grants` knows once a server has answered:\n")
-    write_grants(Flavour.MYSQL if settings.engine == "auto" else Flavour(settings.engine), settings)
+    write_grants(dialect, settings)
     for account in (given["read"], given["elevated"]):
         sys.stderr.write(f"next: safeconsole credentials set {cluster} {account}\n")
     sys.stderr.write(f"then: safeconsole doctor {cluster}\n")

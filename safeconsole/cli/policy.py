@@ -10,6 +10,7 @@ import click
 import msgspec
 
 from safeconsole.config.settings import Settings
+from safeconsole.dialects import DIALECTS
 from safeconsole.errors import ConfigurationError, PolicyInvalidError
 from safeconsole.policy.cases import Case, failures, lint, unmatched_rules
 from safeconsole.policy.explanation import standing_origin
@@ -131,7 +132,7 @@ def _lint(source: PolicySource, name: str) -> Iterator[str]:
 
 
 def _analysed(text: str, flavour: Flavour) -> tuple[Statement, ...]:
-    return tuple(analyse(text, LexicalRules(flavour=flavour)))
+    return tuple(analyse(text, LexicalRules(dialect=DIALECTS[flavour])))
 
 
 def _counted(number: int, noun: str, rest: str) -> str:

@@ -43,7 +43,7 @@ class LearntNames:
         # Who asked nothing yet waits for no server, and what the console asks is no part of a transaction.
         if last is None or status.transaction is not None:
             return
-        self._names = self._refresher.refresh(self._names, status, self._rules().flavour, last.statement)
+        self._names = self._refresher.refresh(self._names, status, self._rules().dialect, last.statement)
 
     def tables_from(self, prefix: str, most: int) -> Iterable[str]:
         return self._names.tables_from(prefix, most)

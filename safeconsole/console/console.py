@@ -228,7 +228,7 @@ def _refresh(refresher: NameRefresher, state: ConsoleState) -> None:
         return
     last = state.gate.last()
     state.names = refresher.refresh(
-        state.names, state.gate.status(), state.services.rules().flavour, last.statement if last else None
+        state.names, state.gate.status(), state.services.rules().dialect, last.statement if last else None
     )
 
 

@@ -13,18 +13,20 @@ from urllib.parse import quote
 import msgspec
 
 from safeconsole.cluster.engine import Row
-from safeconsole.dialects.queries import columns_sql, name_column, names_sql
+from safeconsole.dialects.mysql import MYSQL
+from safeconsole.dialects.queries import columns_sql, names_sql
 from safeconsole.errors import SafeConsoleError
 from safeconsole.session.gate import Gate, Status
+from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement
-from safeconsole.sqltext.vocabulary import Flavour, Role
+from safeconsole.sqltext.vocabulary import Role
 
 # --------------------------------------------------------------------------------------------------------------------
 # How the servers read text, asked for behind the prompt: nothing that is typed waits for a connection.
 
 
-ASSUMED = LexicalRules(flavour=Flavour.MYSQL)
+ASSUMED = LexicalRules(dialect=MYSQL)
 """What is coloured by until the servers said more; nothing is sent by it."""
 
 
@@ -226,7 +228,7 @@ class NameRefresher(msgspec.Struct, kw_only=True):
     servers: frozenset[str] = frozenset()
     whole: bool = False
 
-    def refresh(self, names: SchemaNames, status: Status, flavour: Flavour, last: Statement | None) -> SchemaNames:
+    def refresh(self, names: SchemaNames, status: Status, dialect: Dialect, last: Statement | None) -> SchemaNames:
         """Return the names of the session's schema, with one more page or a few more columns learnt."""
         if self.schema != status.schema:
             self.schema, self.pages, self.whole = status.schema, [], False
@@ -240,7 +242,7 @@ class NameRefresher(msgspec.Struct, kw_only=True):
             return names
         try:
             most = min(PAGE_TABLES, status.limits.fetched_rows)
-            changed = self._learn_tables(names, flavour, most) or self._learn_columns(names, flavour, last)
+            changed = self._learn_tables(names, dialect, most) or self._learn_columns(names, dialect, last)
         except SafeConsoleError:
             # Completion is a comfort: what a server or a policy refuses is not asked for again.
             self.whole = True
@@ -249,11 +251,11 @@ class NameRefresher(msgspec.Struct, kw_only=True):
             save_names(self.directory, status.cluster, status.schema, names)
         return names
 
-    def _learn_tables(self, names: SchemaNames, flavour: Flavour, most: int) -> bool:
+    def _learn_tables(self, names: SchemaNames, dialect: Dialect, most: int) -> bool:
         if self.whole:
             return False
         after = self.pages[-1] if self.pages else ""
-        page = [str(row[0]) for row in self.glance(names_sql(flavour, after=after, most=most))]
+        page = [str(row[0]) for row in self.glance(names_sql(dialect, after=after, most=most))]
         self.pages += page
         # A name that would need escaping ends the paging: its text could be read differently by sql_mode.
         self.whole = len(page) < max(1, most) or len(self.pages) >= HELD_TABLES or bool({"'", "\\"} & set(page[-1]))
@@ -263,13 +265,13 @@ class NameRefresher(msgspec.Struct, kw_only=True):
             names.set_tables([*names.tables, *page])
         return True
 
-    def _learn_columns(self, names: SchemaNames, flavour: Flavour, last: Statement | None) -> bool:
+    def _learn_columns(self, names: SchemaNames, dialect: Dialect, last: Statement | None) -> bool:
         unknown = []
         for table in last.tables if last else ():
             known = names.table_like(table.name)
             if known is not None and known not in names.columns and table.schema in {None, "", self.schema}:
                 unknown.append(known)
-        place = name_column(flavour)
+        place = dialect.queries.name_column
         for name in dict.fromkeys(unknown[:TABLES_EACH_TIME]):
-            names.columns[name] = tuple(str(row[place]) for row in self.glance(columns_sql(flavour, name)))
+            names.columns[name] = tuple(str(row[place]) for row in self.glance(columns_sql(dialect, name)))
         return bool(unknown)

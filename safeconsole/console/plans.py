@@ -14,8 +14,8 @@ from safeconsole.dialects.queries import explain_sql
 from safeconsole.errors import ConfigurationError
 from safeconsole.output.formats import render
 from safeconsole.output.text import counted, safe
+from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.statement import Statement
-from safeconsole.sqltext.vocabulary import Flavour
 
 # --------------------------------------------------------------------------------------------------------------------
 # A server's plan as a tree: what is read, how, how many rows it expects, and what is dear about it.
@@ -206,22 +206,22 @@ def explain_statement(state: ConsoleState, statement: Statement) -> None:
     """
     if statement.kind.startswith("explain"):
         raise ConfigurationError("that explains already: give the statement itself")
-    flavour = state.services.rules().flavour
-    (asked,) = state.gate.split(explain_sql(flavour, statement.text))
+    dialect = state.services.rules().dialect
+    (asked,) = state.gate.split(explain_sql(dialect, statement.text))
     held = held_result(state, asked)
     if held is None:
         return
-    state.answer(_drawn(state, held, flavour))
+    state.answer(_drawn(state, held, dialect))
     for hazard in statement.hazards:
         state.say(safe(f"hazard: {hazard.id} ({hazard.cost}): {hazard.why}"))
         if hazard.instead:
             state.say(safe(f"  instead: {hazard.instead}"))
 
 
-def _drawn(state: ConsoleState, held: Held, flavour: Flavour) -> str:
+def _drawn(state: ConsoleState, held: Held, dialect: Dialect) -> str:
     style = state.screen().data_style
     try:
-        steps = steps_from_rows(held.rows) if flavour is Flavour.SQLITE else steps_from_json(str(held.rows[0][0]))
+        steps = steps_from_json(str(held.rows[0][0])) if dialect.plans_in_json else steps_from_rows(held.rows)
     except (ValueError, IndexError, TypeError):
         return render(held.columns, held.rows, "vertical", style)
     return plan_text(steps, decorated=style.decorated)

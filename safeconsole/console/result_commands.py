@@ -24,7 +24,6 @@ from safeconsole.output.formats import render
 from safeconsole.output.presenting import ResultPrinter, ResultStyle
 from safeconsole.output.text import PLAIN, safe, shown, size_text
 from safeconsole.sqltext.statement import Statement
-from safeconsole.sqltext.vocabulary import Flavour
 
 # --------------------------------------------------------------------------------------------------------------------
 # Writes a whole result to a new file, in the format that its ending names.
@@ -174,9 +173,9 @@ def _page(
 
 def tables(state: ConsoleState, argument: str) -> None:
     """List tables, or the columns of one."""
-    flavour = state.services.rules().flavour
+    dialect = state.services.rules().dialect
     name = argument.rstrip(";").strip()
-    _run(state, queries.columns_sql(flavour, name) if name else queries.tables_sql(flavour))
+    _run(state, queries.columns_sql(dialect, name) if name else dialect.queries.tables)
 
 
 def indexes(state: ConsoleState, argument: str) -> None:
@@ -184,8 +183,8 @@ def indexes(state: ConsoleState, argument: str) -> None:
     name = argument.rstrip(";").strip()
     if not name:
         raise ConfigurationError("\\di needs the name of a table")
-    flavour = state.services.rules().flavour
-    _run(state, queries.indexes_sql(flavour, name), None if flavour is Flavour.SQLITE else shaping.indexes)
+    dialect = state.services.rules().dialect
+    _run(state, queries.indexes_sql(dialect, name), shaping.indexes if dialect.queries.in_show_words else None)
 
 
 def size(state: ConsoleState, argument: str) -> None:
@@ -193,23 +192,23 @@ def size(state: ConsoleState, argument: str) -> None:
     name = argument.rstrip(";").strip()
     if not name:
         raise ConfigurationError("\\size needs the name of a table", instead="\\capacity for all of them")
-    flavour = state.services.rules().flavour
-    _run(state, queries.size_sql(flavour, name), None if flavour is Flavour.SQLITE else shaping.size)
+    dialect = state.services.rules().dialect
+    _run(state, queries.size_sql(dialect, name), shaping.size if dialect.queries.in_show_words else None)
 
 
 def processlist(state: ConsoleState, _argument: str) -> None:
     """List the statements at work on the node."""
-    flavour = state.services.rules().flavour
+    dialect = state.services.rules().dialect
     shape = shaping.at_work(0 if state.pager else state.screen().data_style.columns)
-    if _run(state, queries.processlist_sql(flavour), shape):
+    if _run(state, queries.processlist_sql(dialect), shape):
         state.say("an account without PROCESS sees its own statements alone")
 
 
 def locks(state: ConsoleState, _argument: str) -> None:
     """List who waits for whose row lock on the node."""
-    flavour = state.services.rules().flavour
-    if not _run(state, queries.locks_sql(flavour)):
-        state.say(queries.locks_grant(flavour))
+    dialect = state.services.rules().dialect
+    if not _run(state, queries.locks_sql(dialect)):
+        state.say(dialect.queries.locks_grant)
 
 
 def again_vertical(state: ConsoleState, _argument: str) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 from safeconsole.config.identity import DEMO_KEY, demo_mark
 from safeconsole.demo import shop
 from safeconsole.demo.binaries import Flavour
+from safeconsole.dialects import DIALECTS
 from safeconsole.dialects.grants import needed_grants
 from safeconsole.sqltext import vocabulary
 from safeconsole.sqltext.vocabulary import Account
@@ -32,7 +33,7 @@ _DDL = "CREATE, DROP, INDEX, ALTER ON `shop`.*"
 def _grants(flavour: Flavour, account: str) -> tuple[str, ...]:
     if account == REPLICATION_ACCOUNT:
         return ("REPLICATION SLAVE ON *.*",)
-    needed = needed_grants(vocabulary.Flavour(flavour), _ACCOUNTS[account], schema=shop.SCHEMA)
+    needed = needed_grants(DIALECTS[vocabulary.Flavour(flavour)], _ACCOUNTS[account], schema=shop.SCHEMA)
     return (*needed, _DDL) if account == ELEVATED_ACCOUNT else needed
 
 
@@ -55,8 +56,7 @@ def account_statements(flavour: Flavour, passwords: Mapping[str, str]) -> tuple[
     """Return the statements that create the accounts with exactly their grants."""
     statements: list[str] = []
     for account, password in passwords.items():
-        # A default that a session may lift; the console sets its own for each statement.
-        lid = " MAX_STATEMENT_TIME 2" if (flavour, account) == ("mariadb", READ_ACCOUNT) else ""
+        lid = DIALECTS[vocabulary.Flavour(flavour)].account_lid if account == READ_ACCOUNT else ""
         statements.append(
             f"CREATE USER '{account}'@'%' IDENTIFIED BY '{password}' WITH MAX_USER_CONNECTIONS {_CONNECTIONS}{lid}"
         )

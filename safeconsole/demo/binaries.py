@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
@@ -92,6 +92,10 @@ def exclusive(lock: Path) -> Iterator[None]:
     with lock.open("a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+_SAYS_MARIADB: Final[Mapping[Flavour, bool]] = {"mysql": False, "mariadb": True}
+_DEBIAN_SUITES: Final[Mapping[Flavour, str]] = {"mysql": "sid"}
 
 
 def find_server(flavour: Flavour, release: str = "") -> ServerBinaries | None:
@@ -188,10 +192,9 @@ def _archive_with(
     flavour: Flavour, archive: archives.PackageArchive, distribution: archives.Distribution, suite: str
 ) -> archives.PackageArchive:
     """Return the archive to use: Debian has MySQL in its unstable release only."""
-    if suite and distribution.identifier == "debian":
-        return archives.PackageArchive(uri=archive.uri, suite=suite, components=("main",))
-    if flavour == "mysql" and distribution.identifier == "debian":
-        return archives.PackageArchive(uri=archive.uri, suite="sid", components=("main",))
+    if distribution.identifier == "debian":
+        suite = suite or _DEBIAN_SUITES.get(flavour, "")
+        return archives.PackageArchive(uri=archive.uri, suite=suite, components=("main",)) if suite else archive
     return archive
 
 
@@ -235,7 +238,7 @@ def _from_command(flavour: Flavour, command: tuple[str, ...], base_directory: Pa
         return None
     version = re.search(r"Ver (\S+)", done.stdout)
     # A `mysqld` on the search path is often MariaDB under its old name.
-    if version is None or ("MariaDB" in done.stdout) != (flavour == "mariadb"):
+    if version is None or ("MariaDB" in done.stdout) != _SAYS_MARIADB[flavour]:
         return None
     shares = (base_directory / "share" / name for name in ("mysql", "mariadb", "."))
     plugins = base_directory / "lib" / "mysql" / "plugin"

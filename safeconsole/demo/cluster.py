@@ -15,6 +15,22 @@ from pymysql.cursors import Cursor
 
 from safeconsole.demo.accounts import REPLICATION_ACCOUNT
 from safeconsole.demo.binaries import Flavour
+from safeconsole.dialects import DIALECTS
+from safeconsole.sqltext import vocabulary
+
+_FOLLOW: Mapping[Flavour, str] = {
+    "mysql": (
+        "CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT={port}, "
+        "SOURCE_USER='{account}', SOURCE_PASSWORD='{password}', SOURCE_AUTO_POSITION=1, "
+        # The account's password may only be sent over a secured connection.
+        "SOURCE_SSL=1, SOURCE_CONNECT_RETRY=1, SOURCE_RETRY_COUNT=86400"
+    ),
+    "mariadb": (
+        "CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={port}, "
+        "MASTER_USER='{account}', MASTER_PASSWORD='{password}', MASTER_USE_GTID=slave_pos, "
+        "MASTER_CONNECT_RETRY=1"
+    ),
+}
 
 # Quoted: the driver is generic for type checkers only.
 Dba: TypeAlias = "Connection[Cursor]"
@@ -35,31 +51,18 @@ def tell(connection: Dba, *statements: str) -> None:
 
 def follow(replica: Dba, flavour: Flavour, *, port: int, account: str, password: str) -> None:
     """Make a server, whose replication is not running, a replica of the one at `port`."""
-    if flavour == "mysql":
-        change = (
-            f"CHANGE REPLICATION SOURCE TO SOURCE_HOST='127.0.0.1', SOURCE_PORT={port}, "
-            f"SOURCE_USER='{account}', SOURCE_PASSWORD='{password}', SOURCE_AUTO_POSITION=1, "
-            # The account's password may only be sent over a secured connection.
-            "SOURCE_SSL=1, SOURCE_CONNECT_RETRY=1, SOURCE_RETRY_COUNT=86400"
-        )
-    else:
-        change = (
-            f"CHANGE MASTER TO MASTER_HOST='127.0.0.1', MASTER_PORT={port}, "
-            f"MASTER_USER='{account}', MASTER_PASSWORD='{password}', MASTER_USE_GTID=slave_pos, "
-            "MASTER_CONNECT_RETRY=1"
-        )
+    change = _FOLLOW[flavour].format(port=port, account=account, password=password)
     tell(replica, change, "START REPLICA")
 
 
 def position(server: Dba, flavour: Flavour) -> str:
-    variable = "@@GLOBAL.gtid_executed" if flavour == "mysql" else "@@GLOBAL.gtid_current_pos"
-    return str(ask(server, f"SELECT {variable}")).replace("\n", "")
+    return str(ask(server, DIALECTS[vocabulary.Flavour(flavour)].server.position)).replace("\n", "")
 
 
 def has_reached(replica: Dba, flavour: Flavour, goal: str, *, seconds: float) -> bool:
     """Wait until a replica has applied everything up to `goal`; False after the timeout."""
-    function = "WAIT_FOR_EXECUTED_GTID_SET" if flavour == "mysql" else "MASTER_GTID_WAIT"
-    return ask(replica, f"SELECT {function}(%s, %s)", (goal, seconds)) == 0
+    waits = DIALECTS[vocabulary.Flavour(flavour)].server.wait
+    return ask(replica, waits.format(position=goal, seconds=seconds)) == 0
 
 
 Role = Literal["primary", "replica"]

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -257,13 +257,8 @@ def _template(binaries: ServerBinaries) -> Path:
 def _initialise(binaries: ServerBinaries, destination: Path) -> None:
     destination.mkdir(mode=0o700)
     basic = _basic_options(binaries, destination)
-    if binaries.flavour == "mysql":
-        command = (*binaries.command, *basic, "--mysqlx=0", "--secure-file-priv=NULL")
-        command = (*command, "--initialize-insecure")
-        script = ""
-    else:
-        command = (*binaries.command, *basic, "--bootstrap", "--enforce-storage-engine=")
-        script = _bootstrap_script(binaries)
+    options, script_of = _INITIALISERS[binaries.flavour]
+    command, script = (*binaries.command, *basic, *options), script_of(binaries)
     done = subprocess.run(
         command,
         input=script,
@@ -286,3 +281,10 @@ def _bootstrap_script(binaries: ServerBinaries) -> str:
     found = (next((share / name for name in names if (share / name).exists()), None) for names in _BOOTSTRAP_SCRIPTS)
     scripts = [path.read_text(encoding="utf-8") for path in found if path is not None]
     return start + "\n".join(scripts) + "\n" + _BOOTSTRAP_END
+
+
+_INITIALISERS: Mapping[str, tuple[tuple[str, ...], Callable[[ServerBinaries], str]]] = {
+    "mysql": (("--mysqlx=0", "--secure-file-priv=NULL", "--initialize-insecure"), lambda _binaries: ""),
+    "mariadb": (("--bootstrap", "--enforce-storage-engine="), _bootstrap_script),
+}
+"""Options of the run that makes a data directory, and what it reads."""

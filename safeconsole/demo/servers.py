@@ -10,6 +10,7 @@ import contextlib
 import shutil
 import subprocess
 import time
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -120,8 +121,13 @@ class _Starts(msgspec.Struct, frozen=True, kw_only=True):
     def _role_options(self, role: Role) -> tuple[str, ...]:
         if role == "primary":
             return ()
-        is_mysql = self.binaries.flavour == "mysql"
-        return ("--read-only=1", *(("--super-read-only=1",) if is_mysql else ()))
+        return _READ_ONLY[self.binaries.flavour]
+
+
+_READ_ONLY: Mapping[Flavour, tuple[str, ...]] = {
+    "mysql": ("--read-only=1", "--super-read-only=1"),
+    "mariadb": ("--read-only=1",),
+}
 
 
 def _fill(cluster: RunningCluster) -> None:

@@ -7,7 +7,7 @@ every engine has the same data. Beside the four live tables stand leftovers of t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
@@ -101,9 +101,13 @@ LEFTOVER_TABLES: Final = (
 TABLES: Final = (*LIVE_TABLES, *LEFTOVER_TABLES)
 
 
+_KEYS: Mapping[Dialect, str] = {"sqlite": "INTEGER PRIMARY KEY", "mysql": "INTEGER PRIMARY KEY AUTO_INCREMENT"}
+_MARKS: Mapping[Dialect, str] = {"sqlite": "?", "mysql": "%s"}
+
+
 def create_statements(dialect: Dialect) -> tuple[str, ...]:
     """Return the statements that create every table, in order."""
-    key = "INTEGER PRIMARY KEY" if dialect == "sqlite" else "INTEGER PRIMARY KEY AUTO_INCREMENT"
+    key = _KEYS[dialect]
     statements: list[str] = []
     for table in TABLES:
         columns = "".join(f", {name} {kind}" for name, kind in table.columns)
@@ -115,7 +119,7 @@ def create_statements(dialect: Dialect) -> tuple[str, ...]:
 
 def insert_statement(table: Table, dialect: Dialect) -> str:
     """Return the insert for one row of `table`, for the driver's `executemany`."""
-    mark = "?" if dialect == "sqlite" else "%s"
+    mark = _MARKS[dialect]
     names = ("id", *(name for name, _ in table.columns))
     marks = ", ".join(mark for _ in names)
     return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})"

@@ -1,51 +1,13 @@
-"""One row of the catalogue of dangerous objects, and how a row is written."""
+"""What the catalogues of MySQL and MariaDB share: how rows are put in order, secrets, storage engines."""
 
 from __future__ import annotations
 
-import msgspec
-
-from safeconsole.sqltext.vocabulary import CostClass
+from safeconsole.sqltext.dialect import DangerousObject
+from safeconsole.sqltext.statement import Hazard
+from safeconsole.sqltext.vocabulary import CostClass, words
 
 CAPACITY = "safeconsole capacity CLUSTER (sizes from persistent statistics, page by page)"
 """The safe way to the sizes of tables."""
-
-EVERY_VERSION = 1_000_000_000
-
-
-class DangerousObject(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Objects of a server that are dangerous to read, when, and how.
-
-    Attributes:
-        id: of the hazard.
-        schema: lower case.
-        names: lower case; empty means every object of the schema that no row before names.
-        cost: read without a filter.
-        why, instead, uninterruptible: as `Hazard`.
-        columns: upper case; it is dangerous only when one of these is asked for, or `*`; empty means always.
-        keys: columns of schema and object by which it can be looked up; empty when no filter helps.
-        one_schema: cost when the schema is given by equality.
-        one_name: cost when only the object is, by equality or by a prefix.
-        since, until: versions it is true for, inclusive, as `LexicalRules.version`; an unknown version meets every row.
-        source: where the facts come from.
-        measured: the cost, measured, or "not measured".
-    """
-
-    id: str
-    schema: str
-    names: frozenset[str]
-    cost: CostClass
-    why: str
-    instead: str = ""
-    uninterruptible: bool = False
-    columns: frozenset[str] = frozenset()
-    keys: tuple[str, str] | tuple[()] = ()
-    one_schema: CostClass = CostClass.LINEAR_IN_OBJECTS
-    one_name: CostClass = CostClass.LINEAR_IN_OBJECTS
-    since: int = 0
-    until: int = EVERY_VERSION
-    source: str = ""
-    measured: str = "not measured"
 
 
 def in_order(*groups: tuple[DangerousObject, ...], cheap: frozenset[str] = frozenset()) -> tuple[DangerousObject, ...]:
@@ -79,14 +41,10 @@ def _covers(earlier: DangerousObject, later: DangerousObject) -> bool:
     return same_versions and (not earlier.columns or (bool(later.columns) and later.columns <= earlier.columns))
 
 
-def words(text: str) -> frozenset[str]:
-    """Return the words of a text, as written."""
-    return frozenset(text.split())
+SYSTEM_SCHEMAS = frozenset({"information_schema", "performance_schema", "mysql", "sys"})
+"""Schemas that belong to the server."""
 
-
-TABLE_KEYS = ("TABLE_SCHEMA", "TABLE_NAME")
-
-_OTHER_KEYS = {
+OTHER_KEYS: dict[str, tuple[str, str]] = {
     "routines": ("ROUTINE_SCHEMA", "ROUTINE_NAME"),
     "parameters": ("SPECIFIC_SCHEMA", "SPECIFIC_NAME"),
     "events": ("EVENT_SCHEMA", "EVENT_NAME"),
@@ -101,11 +59,6 @@ _OTHER_KEYS = {
     "innodb_cmp_per_index": ("DATABASE_NAME", "TABLE_NAME"),
 }
 """Objects of information_schema whose columns of schema and object are called otherwise."""
-
-
-def keys_of(row: DangerousObject, name: str) -> tuple[str, str] | tuple[()]:
-    """Return the columns by which an object can be looked up, by its lower-case name."""
-    return _OTHER_KEYS.get(name, row.keys) if row.keys == TABLE_KEYS else row.keys
 
 
 SIZE_COLUMNS = words(
@@ -146,3 +99,53 @@ SECRETS = (
     ),
 )
 """Objects with secrets in them, the same in the whole family."""
+
+_ORDINARY = words(
+    "innodb xtradb myisam mrg_myisam memory heap aria csv archive sequence performance_schema rocksdb tokudb"
+    " columnstore mroonga ndbcluster ndb ndbinfo"
+)
+"""Engines whose tables are rows that the server keeps, or counts out itself; lower case."""
+
+_ELSEWHERE: dict[str, str] = {
+    "connect": "a CONNECT table is a program that the server runs, a file that it opens, or another database",
+    "federated": "a FEDERATED table is a table of another server, which is asked with a password kept here",
+    "federatedx": "a FEDERATED table is a table of another server, which is asked with a password kept here",
+    "spider": "a SPIDER table sends statements to other servers",
+    "s3": "an S3 table is fetched from an object store",
+    "sphinx": "a SPHINX table asks a search server",
+    "cassandra": "a CASSANDRA table asks another cluster",
+    "oqgraph": "an OQGRAPH table computes a graph out of another table, as long as that takes",
+    "example": "an EXAMPLE table is a stub for developers of engines",
+}
+
+
+def engine_hazard(engine: str) -> Hazard | None:
+    """
+    Return the danger of reading a table of an engine, or None for an ordinary one.
+
+    Args:
+        engine: as the server names it; "" where it does not say.
+    """
+    name = engine.lower()
+    if name in _ORDINARY:
+        return None
+    if name == "blackhole":
+        return Hazard(
+            id="engine-keeps-nothing",
+            cost=CostClass.CALLS_UNKNOWN_CODE,
+            why="a BLACKHOLE table keeps no row: it answers every read with none, and passes on what is written",
+            instead="read the table on a node where it has another engine",
+        )
+    if name in _ELSEWHERE:
+        return Hazard(
+            id="engine-reaches-elsewhere",
+            cost=CostClass.CALLS_UNKNOWN_CODE,
+            why=_ELSEWHERE[name],
+            instead="ask the place that the table stands for, or elevate",
+        )
+    return Hazard(
+        id="unknown-engine",
+        cost=CostClass.CALLS_UNKNOWN_CODE,
+        why=f"nothing is known of the storage engine {engine or 'of a table, which the server does not name'}",
+        instead="see its engine with SHOW CREATE TABLE; if it must be read, elevate",
+    )

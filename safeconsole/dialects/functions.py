@@ -1,16 +1,15 @@
 """
-Native functions, by flavour: which are pure, which carry a danger, which nobody looked at.
+Native functions of MySQL and MariaDB: which are pure, which carry a danger, which nobody looked at.
 
 The lists of MySQL and MariaDB come from the servers: `python -m tests.differential.native_functions`
 offers a server every word of its own binary as a function and compares the answers with these.
 
-Source: MySQL 9.7.4 and MariaDB 10.11.18, asked; versions before and after them by their manuals;
-SQLite, "Built-In Scalar SQL Functions" and its sister pages.
+Source: MySQL 9.7.4 and MariaDB 10.11.18, asked; versions before and after them by their manuals.
 """
 
 from __future__ import annotations
 
-from safeconsole.dialects.catalogue import words
+from safeconsole.sqltext.vocabulary import words
 
 IMPURE: dict[str, str] = {
     "sleep": "sleeps",
@@ -163,22 +162,6 @@ PURE_MARIADB = words(
     """
 )
 """Pure in MariaDB; as PURE_MYSQL."""
-
-PURE_SQLITE = words(
-    """
-    abs acos acosh asin asinh atan atan2 atanh avg cast ceil ceiling changes char coalesce concat concat_ws cos
-    cosh count cume_dist date datetime degrees dense_rank exp first_value floor format glob group_concat hex
-    ifnull iif instr json json_array json_array_length json_each json_extract json_group_array json_group_object
-    json_insert json_object json_patch json_pretty json_quote json_remove json_replace json_set json_tree
-    json_type json_valid julianday lag last_insert_rowid last_value lead length like likelihood likely ln log
-    log10 log2 lower ltrim max min mod nth_value ntile nullif octet_length percent_rank pi pow power printf
-    quote radians random randomblob rank replace round row_number rtrim sign sin sinh soundex
-    sqlite_compileoption_get sqlite_compileoption_used sqlite_source_id sqlite_version sqrt strftime string_agg
-    substr substring sum tan tanh time timediff total total_changes trim trunc typeof unhex unicode unixepoch
-    unlikely upper zeroblob
-    """
-)
-"""Pure in SQLite; table functions that read their argument only are among them."""
 
 SINCE_MYSQL: dict[str, int] = {
     name: version

@@ -14,9 +14,9 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
-from safeconsole.sqltext.vocabulary import Account, Flavour
+from safeconsole.sqltext.dialect import Dialect, Need, Privilege
+from safeconsole.sqltext.vocabulary import Account
 
-MYSQL_FAMILY = (Flavour.MYSQL, Flavour.AURORA_MYSQL)
 OWN_SCHEMA = "{schema}"
 """Stands for the application's schema in a need."""
 
@@ -28,56 +28,6 @@ _MEMORY_COLUMNS = (
     "TOTAL_MEMORY",
     "MAX_TOTAL_MEMORY",
 )
-_BOTH = (Account.READ, Account.ELEVATED)
-_EVERY = (*MYSQL_FAMILY, Flavour.MARIADB)
-
-
-class Privilege(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One privilege as a server tells it.
-
-    Attributes:
-        name: in capitals ("SELECT", "REPLICATION CLIENT").
-        schema: where it holds; "" is every schema.
-        table: "" is every table of the schema.
-        columns: () is every column.
-        grantable: whether the account may hand it on.
-    """
-
-    name: str
-    schema: str = ""
-    table: str = ""
-    columns: tuple[str, ...] = ()
-    grantable: bool = False
-
-    @property
-    def place(self) -> str:
-        """Where it holds, as GRANT writes it."""
-        return ".".join(_quoted(part) if part else "*" for part in (self.schema, self.table))
-
-    @property
-    def text(self) -> str:
-        """The privilege as GRANT and REVOKE write it: "SELECT (`a`, `b`) ON `s`.`t`"."""
-        names = ", ".join(_quoted(column) for column in self.columns)
-        return f"{self.name}{f' ({names})' if names else ''} ON {self.place}"
-
-
-class Need(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Something that an account cannot do without.
-
-    Attributes:
-        privileges: all of them, as they are granted; the schema may be `OWN_SCHEMA`.
-        flavours, accounts: for whom.
-        why: what is lost without it.
-        instead: names that serve as well, where a server has another word for it.
-    """
-
-    privileges: tuple[Privilege, ...]
-    why: str
-    flavours: tuple[Flavour, ...] = _EVERY
-    accounts: tuple[Account, ...] = _BOTH
-    instead: tuple[str, ...] = ()
 
 
 class GrantFinding(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +51,9 @@ def _on(names: str, schema: str = "", table: str = "", columns: tuple[str, ...] 
     return tuple(Privilege(name=name.strip(), schema=schema, table=table, columns=columns) for name in names.split(","))
 
 
-NEEDS: tuple[Need, ...] = (
+_REPLICA_UNFIT = "a replica's lag and its threads cannot be measured, so no replica is fit"
+
+_SHARED_NEEDS: tuple[Need, ...] = (
     Need(
         privileges=_on("SELECT", OWN_SCHEMA),
         why="nothing of the schema can be read",
@@ -121,32 +73,32 @@ NEEDS: tuple[Need, ...] = (
         why="locks and other sessions' statements stay unseen in an incident",
         accounts=(Account.ELEVATED,),
     ),
-    Need(
-        privileges=_on("REPLICATION CLIENT"),
-        why="a replica's lag and its threads cannot be measured, so no replica is fit",
-        flavours=MYSQL_FAMILY,
-    ),
-    Need(
-        privileges=_on("SLAVE MONITOR"),
-        why="a replica's lag and its threads cannot be measured, so no replica is fit",
-        flavours=(Flavour.MARIADB,),
-        instead=("REPLICA MONITOR",),
-    ),
-    Need(
-        privileges=_on("SELECT", "performance_schema", "threads", _MEMORY_COLUMNS),
-        why="the memory of a running statement cannot be watched",
-        flavours=MYSQL_FAMILY,
-    ),
-    Need(
-        privileges=_on("SELECT", "performance_schema", "memory_summary_global_by_event_name"),
-        why="the memory of the whole instance cannot be watched",
-        flavours=MYSQL_FAMILY,
-    ),
+)
+_STATISTICS_NEEDS: tuple[Need, ...] = (
     Need(
         privileges=_on("SELECT", "mysql", "innodb_table_stats"),
         why="sizes have no cheap source, and tables cannot be counted, so that every server passes for a large one",
     ),
     Need(privileges=_on("SELECT", "mysql", "innodb_index_stats"), why="sizes of indexes have no cheap source"),
+)
+
+MYSQL_NEEDS: tuple[Need, ...] = (
+    *_SHARED_NEEDS,
+    Need(privileges=_on("REPLICATION CLIENT"), why=_REPLICA_UNFIT),
+    Need(
+        privileges=_on("SELECT", "performance_schema", "threads", _MEMORY_COLUMNS),
+        why="the memory of a running statement cannot be watched",
+    ),
+    Need(
+        privileges=_on("SELECT", "performance_schema", "memory_summary_global_by_event_name"),
+        why="the memory of the whole instance cannot be watched",
+    ),
+    *_STATISTICS_NEEDS,
+)
+MARIADB_NEEDS: tuple[Need, ...] = (
+    *_SHARED_NEEDS,
+    Need(privileges=_on("SLAVE MONITOR"), why=_REPLICA_UNFIT, instead=("REPLICA MONITOR",)),
+    *_STATISTICS_NEEDS,
 )
 
 CONNECTIONS: dict[Account, int] = {Account.READ: 10, Account.ELEVATED: 3}
@@ -252,10 +204,6 @@ def privileges_of(grant: str) -> tuple[Privilege, ...] | None:
     )
 
 
-def _quoted(name: str) -> str:
-    return f"`{name.replace('`', '``')}`"
-
-
 def _unquoted(name: str) -> str:
     quote = name[0]
     if quote not in '`"':
@@ -264,7 +212,7 @@ def _unquoted(name: str) -> str:
 
 
 def judged(
-    flavour: Flavour, account: Account, privileges: Iterable[Privilege], *, grantee: str, schema: str = ""
+    dialect: Dialect, account: Account, privileges: Iterable[Privilege], *, grantee: str, schema: str = ""
 ) -> Iterator[GrantFinding]:
     """
     Yield what is too wide, then what is missing; nothing for an account that is just right.
@@ -290,15 +238,15 @@ def judged(
                 why=_WHY["GRANT OPTION"],
                 remedy=f"REVOKE {option.text} FROM {grantee}",
             )
-    for need, wanted in _needed(flavour, account, schema):
+    for need, wanted in _needed(dialect, account, schema):
         if not any(_covers(privilege, wanted, need.instead) for privilege in held):
             told = _placed(wanted, "app") if wanted.schema == OWN_SCHEMA else wanted
             yield GrantFinding(kind="missing", what=told.text, why=need.why, remedy=f"GRANT {told.text} TO {grantee}")
 
 
-def _needed(flavour: Flavour, account: Account, schema: str) -> Iterator[tuple[Need, Privilege]]:
-    for need in NEEDS:
-        if flavour in need.flavours and account in need.accounts:
+def _needed(dialect: Dialect, account: Account, schema: str) -> Iterator[tuple[Need, Privilege]]:
+    for need in dialect.needs:
+        if account in need.accounts:
             for privilege in need.privileges:
                 yield need, _placed(privilege, schema) if schema and privilege.schema == OWN_SCHEMA else privilege
 
@@ -361,7 +309,7 @@ def _reads_too_much(privilege: Privilege) -> str:
     return "it reads the server's own tables: password hashes, or what others are asking"
 
 
-def grant_statements(flavour: Flavour, account: Account, *, user: str, schema: str = "") -> tuple[str, ...]:
+def grant_statements(dialect: Dialect, account: Account, *, user: str, schema: str = "") -> tuple[str, ...]:
     """
     Return the statements that make an account with exactly what the console needs.
 
@@ -373,19 +321,18 @@ def grant_statements(flavour: Flavour, account: Account, *, user: str, schema: s
         Statements without a closing semicolon; the password is the sign "…", to be replaced.
     """
     grantee = quoted_account(user, "%")
-    # A default that the session may lift: it holds until the console has set its own.
-    lid = " MAX_STATEMENT_TIME 2" if flavour is Flavour.MARIADB and account is Account.READ else ""
+    lid = dialect.account_lid if account is Account.READ else ""
     created = f"CREATE USER {grantee} IDENTIFIED BY '…' WITH MAX_USER_CONNECTIONS {CONNECTIONS[account]}{lid}"
     return (
         created,
-        *(f"GRANT {what} TO {grantee}" for what in needed_grants(flavour, account, schema=schema or "app")),
+        *(f"GRANT {what} TO {grantee}" for what in needed_grants(dialect, account, schema=schema or "app")),
     )
 
 
-def needed_grants(flavour: Flavour, account: Account, *, schema: str) -> tuple[str, ...]:
+def needed_grants(dialect: Dialect, account: Account, *, schema: str) -> tuple[str, ...]:
     """Return what an account needs, as GRANT writes it, one item a place: "SELECT, SHOW VIEW ON `shop`.*"."""
     places: dict[tuple[str, tuple[str, ...]], list[str]] = {}
-    for _, privilege in _needed(flavour, account, schema):
+    for _, privilege in _needed(dialect, account, schema):
         names = places.setdefault((privilege.place, privilege.columns), [])
         names.append(privilege.text.removesuffix(f" ON {privilege.place}"))
     return tuple(f"{', '.join(names)} ON {place}" for (place, _), names in places.items())

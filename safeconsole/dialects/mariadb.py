@@ -1,13 +1,50 @@
 """
-Dangerous objects of MariaDB.
+MariaDB: dangerous objects, guards, sensors, kill forms.
 
 Source unless a row says otherwise: MariaDB 10.11.19, measured on 2,000 tables.
 """
 
 from __future__ import annotations
 
-from safeconsole.dialects.catalogue import CAPACITY, SECRETS, SIZE_COLUMNS, TABLE_KEYS, DangerousObject, in_order, words
-from safeconsole.sqltext.vocabulary import CostClass
+from msgspec.structs import replace
+
+from safeconsole.dialects.catalogue import (
+    CAPACITY,
+    OTHER_KEYS,
+    SECRETS,
+    SIZE_COLUMNS,
+    SYSTEM_SCHEMAS,
+    engine_hazard,
+    in_order,
+)
+from safeconsole.dialects.functions import IMPURE, PURE_MARIADB, SINCE_MARIADB, SYS_FUNCTIONS
+from safeconsole.dialects.grants import MARIADB_NEEDS
+from safeconsole.dialects.kinds import FAMILY_KINDS
+from safeconsole.dialects.queries import FAMILY_QUERIES
+from safeconsole.dialects.settings import (
+    ERROR_CLASSES,
+    ISOLATION,
+    LEANS_ON,
+    SHARED_GUARDS,
+    TEMPORARY_DISK_BYTES,
+    family_settings,
+)
+from safeconsole.dialects.tokens import mariadb_pattern
+from safeconsole.sqltext.dialect import (
+    EVERY_VERSION,
+    TABLE_KEYS,
+    Catalogue,
+    DangerousObject,
+    Dialect,
+    Functions,
+    Guard,
+    Holds,
+    Lexis,
+    Probe,
+    Server,
+)
+from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.vocabulary import CostClass, Flavour, words
 
 _I_S = "information_schema"
 _MEASURED = "MariaDB 10.11.19, measured"
@@ -202,7 +239,7 @@ _LISTS = (
     ),
 )
 
-CHEAP = words(
+_CHEAP = words(
     "schemata engines plugins all_plugins character_sets collations collation_character_set_applicability keywords"
     " processlist user_privileges schema_privileges table_privileges column_privileges applicable_roles enabled_roles"
     " optimizer_trace profiling"
@@ -253,5 +290,124 @@ _VIEWS = (
     ),
 )
 
-OBJECTS = in_order(_TABLES, _INNODB, _LISTS, _VIEWS, SECRETS, cheap=CHEAP)
+_OBJECTS = in_order(_TABLES, _INNODB, _LISTS, _VIEWS, SECRETS, cheap=_CHEAP)
 """The catalogue; the first row that fits decides."""
+
+_GUARDS = (
+    Guard(variable="tx_read_only", value=1),
+    Guard(variable="max_statement_time", limit="run_seconds", fractions=True),
+    *SHARED_GUARDS,
+    Guard(
+        variable="max_session_mem_used",
+        limit="session_memory_bytes",
+        holds=Holds.AT_MOST,
+    ),
+    Guard(variable="tmp_disk_table_size", value=TEMPORARY_DISK_BYTES, holds=Holds.AT_MOST),
+    # The same for temporary files of every kind; zero is no limit. Source: MariaDB 11.8, measured.
+    Guard(
+        variable="max_tmp_session_space_usage",
+        value=TEMPORARY_DISK_BYTES,
+        holds=Holds.AT_MOST,
+        zero_lifts=True,
+        since=110500,
+    ),
+    Guard(
+        variable="idle_transaction_timeout",
+        value=300,
+    ),
+    Guard(variable="tx_isolation", words=ISOLATION),
+    Guard(variable="check_constraint_checks", value=1, since=100201),
+    # Else tables with a history would be read as they stood at that time. Source: MariaDB 10.11, measured: in a session
+    # the word stands for "as of now", not for the global value.
+    Guard(variable="system_versioning_asof", words=("DEFAULT",), since=100304),
+)
+
+_PROBES = (
+    Probe(
+        sql="SELECT 'SESSION_MEMORY', MEMORY_USED FROM information_schema.PROCESSLIST WHERE ID = {thread}",
+    ),
+    Probe(
+        sql="SELECT VARIABLE_NAME, VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS"
+        " WHERE VARIABLE_NAME IN ('THREADS_RUNNING', 'OPENED_TABLE_DEFINITIONS', 'MEMORY_USED')",
+    ),
+)
+
+_SERVER = Server(
+    guards=_GUARDS,
+    read_only_variable="tx_read_only",
+    probes=_PROBES,
+    # Not information_schema.PROCESSLIST: its temporary table is made on disk, and a slow or full disk is
+    # what a kill may be about. So its QUERY_ID is not known here; that a kill hits no later statement is
+    # held by the watchdog's lock.
+    process=("SHOW PROCESSLIST",),
+    calls_idle_killed=True,
+    kill_query=("KILL QUERY {thread}", "CALL mysql.rds_kill_query({thread})"),
+    kill_connection=("KILL {thread}", "CALL mysql.rds_kill({thread})"),
+    identity="CONCAT(@@hostname, ':', @@port, '/', @@server_id)",
+    replica_status=("SHOW ALL SLAVES STATUS",),
+    followers=("SHOW SLAVE HOSTS",),
+    dumping="SELECT LEFT(HOST, LENGTH(HOST) - LENGTH(SUBSTRING_INDEX(HOST, ':', -1)) - 1), @@port"
+    " FROM information_schema.PROCESSLIST WHERE COMMAND LIKE 'Binlog Dump%'",
+    # What shows them, PROCESS or REPLICATION MASTER ADMIN, is more than an account for reading should have.
+    asks_for="list every node",
+    health="SELECT VARIABLE_NAME, VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS"
+    " WHERE VARIABLE_NAME IN ('THREADS_RUNNING', 'MEMORY_USED', 'INNODB_HISTORY_LIST_LENGTH', 'SLAVES_CONNECTED',"
+    " 'OPEN_TABLE_DEFINITIONS')",
+    position="SELECT @@GLOBAL.gtid_current_pos",
+    wait="SELECT MASTER_GTID_WAIT('{position}', {seconds})",
+    takes_several=True,
+    idle_variables=("idle_write_transaction_timeout", "idle_readonly_transaction_timeout"),
+    # A cheap subquery would be run while it is planned.
+    plan="SET STATEMENT expensive_subquery_limit=0 FOR EXPLAIN FORMAT=JSON {sql}",
+    plan_is_noted=False,
+    plan_is_verbatim=True,
+)
+
+# max_statement_time starts anew with each statement of a routine or a block.
+_UNCAPPED = frozenset({"call", "begin", "if", "while", "for", "loop", "repeat", "case", "unknown"})
+
+
+def _ends_by_itself(statement: Statement) -> bool:
+    """
+    Whether max_statement_time ends a statement.
+
+    Source: MariaDB 10.11, measured (docs/limits.md, "What a server's own cap does not stop").
+    """
+    return statement.kind.split(" ", 1)[0] not in _UNCAPPED or statement.kind == "begin"
+
+
+def _runs_comment(digits: str, version: int) -> set[bool]:
+    """See `Lexis`; MariaDB 10.11 runs five digits and six up to its version, but ignores 50700 to 99999."""
+    asked = int(digits or 0)
+    return {asked <= version and not 50700 <= asked <= 99999}
+
+
+MARIADB = Dialect(
+    flavour=Flavour.MARIADB,
+    lexis=Lexis(pattern=mariadb_pattern, runs_comment=_runs_comment, blocks=True),
+    kinds=FAMILY_KINDS,
+    functions=Functions(
+        pure=PURE_MARIADB, since=SINCE_MARIADB, impure=IMPURE, of_sys=SYS_FUNCTIONS, default_takes_sequence=True
+    ),
+    catalogue=Catalogue(objects=_OBJECTS, schemas=SYSTEM_SCHEMAS, cheap=_CHEAP, other_keys=OTHER_KEYS),
+    # It has none before 12.0 (its manual), and reads them as comments.
+    settings=family_settings(hints_known_below=120000),
+    queries=replace(
+        FAMILY_QUERIES,
+        locks="SELECT * FROM information_schema.innodb_lock_waits LIMIT 100",
+        locks_grant="\\locks asks InnoDB's list of lock waits, which an account with PROCESS may read",
+    ),
+    assumed_version=101_100,
+    needs=MARIADB_NEEDS,
+    # A default that the session may lift: it holds until the console has set its own.
+    account_lid=" MAX_STATEMENT_TIME 2",
+    leans_on=LEANS_ON,
+    server=_SERVER,
+    engine_hazard=engine_hazard,
+    ends_by_itself=_ends_by_itself,
+    limits_each_part=True,
+    dictionary_since=EVERY_VERSION,
+    grants_show_hashes=True,
+    error_classes=ERROR_CLASSES,
+    sqlalchemy="mysql",
+)

@@ -1,15 +1,52 @@
 """
-Dangerous objects of MySQL and Aurora MySQL.
+MySQL, and Aurora MySQL where it differs: dangerous objects, guards, sensors, kill forms.
 
 Source unless a row says otherwise: MySQL 9.7.4 and 8.0.36, measured on 50,000 tables with a
 128 MB buffer pool, cold, beside a light load. Rows for versions before 8.0 (and Aurora MySQL 2)
 follow the manual of 5.7, "Optimizing INFORMATION_SCHEMA Queries": there sizes open every table.
+Aurora MySQL and the RDS procedures from their manuals ("Ending a session or query", "Aurora MySQL
+information_schema tables"), never met live.
 """
 
 from __future__ import annotations
 
-from safeconsole.dialects.catalogue import CAPACITY, SECRETS, SIZE_COLUMNS, TABLE_KEYS, DangerousObject, in_order, words
-from safeconsole.sqltext.vocabulary import CostClass
+from msgspec.structs import replace
+
+from safeconsole.dialects.catalogue import (
+    CAPACITY,
+    OTHER_KEYS,
+    SECRETS,
+    SIZE_COLUMNS,
+    SYSTEM_SCHEMAS,
+    engine_hazard,
+    in_order,
+)
+from safeconsole.dialects.functions import IMPURE, PURE_MYSQL, REMOVED_MYSQL, SINCE_MYSQL, SYS_FUNCTIONS
+from safeconsole.dialects.grants import MYSQL_NEEDS
+from safeconsole.dialects.kinds import FAMILY_KINDS
+from safeconsole.dialects.queries import FAMILY_QUERIES
+from safeconsole.dialects.settings import (
+    ERROR_CLASSES,
+    ISOLATION,
+    LEANS_ON,
+    PERFORMANCE_SCHEMA,
+    SHARED_GUARDS,
+    family_settings,
+)
+from safeconsole.dialects.tokens import mysql_pattern
+from safeconsole.sqltext.dialect import (
+    TABLE_KEYS,
+    Catalogue,
+    DangerousObject,
+    Dialect,
+    Functions,
+    Guard,
+    Lexis,
+    Probe,
+    Server,
+)
+from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.vocabulary import CostClass, Effect, Flavour, words
 
 _I_S = "information_schema"
 _MEASURED = "MySQL 9.7.4 and 8.0.36, measured"
@@ -242,7 +279,7 @@ _LISTS = (
     ),
 )
 
-CHEAP = words(
+_CHEAP = words(
     "schemata schemata_extensions engines plugins character_sets collations collation_character_set_applicability"
     " keywords processlist user_privileges schema_privileges table_privileges column_privileges user_attributes"
     " administrable_role_authorizations"
@@ -310,5 +347,140 @@ _VIEWS = (
     ),
 )
 
-OBJECTS = in_order(_SIZES, _METADATA, _INNODB, _LISTS, _VIEWS, SECRETS, cheap=CHEAP)
+_OBJECTS = in_order(_SIZES, _METADATA, _INNODB, _LISTS, _VIEWS, SECRETS, cheap=_CHEAP)
 """The catalogue; the first row that fits decides."""
+
+_MYSQL_GUARDS = (
+    # MUST be first: every guard after it is set inside a session that can no longer write.
+    Guard(variable="transaction_read_only", value=1),
+    Guard(variable="max_execution_time", limit="run_seconds", units=1000),
+    *SHARED_GUARDS,
+    Guard(variable="transaction_isolation", words=ISOLATION),
+    # Zero reads sizes live; any other value makes a read of information_schema write them down.
+    Guard(variable="information_schema_stats_expiry"),
+    # The plans are read in the older of its two shapes.
+    Guard(variable="explain_json_format_version", value=1, since=80300),
+    # With them a plan is not JSON.
+    Guard(variable="end_markers_in_json"),
+)
+
+# Answered from counters; each costs 0.2-0.8 ms. The sums of `sys` cost 100 ms and are never asked.
+_MYSQL_PROBES = (
+    Probe(
+        sql="SELECT 'SESSION_MEMORY', TOTAL_MEMORY FROM performance_schema.threads WHERE PROCESSLIST_ID = {thread}",
+        needs="SELECT (PROCESSLIST_ID, TOTAL_MEMORY) ON performance_schema.threads",
+    ),
+    Probe(
+        sql="SELECT VARIABLE_NAME, VARIABLE_VALUE FROM performance_schema.global_status"
+        " WHERE VARIABLE_NAME IN ('Threads_running', 'Opened_table_definitions')",
+    ),
+    Probe(
+        sql="SELECT 'INSTANCE_MEMORY', SUM(CURRENT_NUMBER_OF_BYTES_USED)"
+        " FROM performance_schema.memory_summary_global_by_event_name",
+        needs="SELECT ON performance_schema.memory_summary_global_by_event_name",
+    ),
+)
+
+_SERVER = Server(
+    guards=_MYSQL_GUARDS,
+    read_only_variable="transaction_read_only",
+    probes=_MYSQL_PROBES,
+    process=(
+        "SELECT ID, USER, HOST, DB, COMMAND FROM performance_schema.processlist WHERE ID = {thread}",
+        "SHOW PROCESSLIST",
+    ),
+    kill_query=("KILL QUERY {thread}", "CALL mysql.rds_kill_query({thread})"),
+    kill_connection=("KILL {thread}", "CALL mysql.rds_kill({thread})"),
+    identity="@@server_uuid",
+    replica_status=("SHOW REPLICA STATUS", "SHOW SLAVE STATUS"),
+    followers=("SHOW REPLICAS", "SHOW SLAVE HOSTS"),
+    # Not the process list, which shows an account without PROCESS its own sessions only, and says nothing of others.
+    dumping="SELECT PROCESSLIST_HOST, @@port FROM performance_schema.threads"
+    " WHERE PROCESSLIST_COMMAND LIKE 'Binlog Dump%'",
+    asks_for="grant SELECT (PROCESSLIST_COMMAND, PROCESSLIST_HOST) ON performance_schema.threads, or list every node",
+    health="SELECT VARIABLE_NAME, VARIABLE_VALUE FROM performance_schema.global_status"
+    " WHERE VARIABLE_NAME IN ('Threads_running', 'Open_table_definitions')",
+    position="SELECT @@GLOBAL.gtid_executed",
+    wait="SELECT WAIT_FOR_EXECUTED_GTID_SET('{position}', {seconds})",
+    takes_several=True,
+    # It holds every idle connection, so it is put back when the transaction is over.
+    idle_variables=("wait_timeout",),
+)
+
+_AURORA_SERVER = Server(
+    guards=_MYSQL_GUARDS,
+    read_only_variable="transaction_read_only",
+    probes=_MYSQL_PROBES,
+    process=("SHOW PROCESSLIST",),
+    kill_query=("CALL mysql.rds_kill_query({thread})", "KILL QUERY {thread}"),
+    kill_connection=("CALL mysql.rds_kill({thread})", "KILL {thread}"),
+    identity="@@aurora_server_id",
+    replica_status=("SHOW REPLICA STATUS", "SHOW SLAVE STATUS"),
+    followers=_SERVER.followers,
+    dumping=_SERVER.dumping,
+    asks_for=_SERVER.asks_for,
+    health=_SERVER.health,
+    position=_SERVER.position,
+    wait=_SERVER.wait,
+    idle_variables=_SERVER.idle_variables,
+)
+
+# max_execution_time holds for what reads rows, and for nothing else.
+_CAPPED = frozenset({"select", "with", "table", "values", "explain", "describe", "desc"})
+
+
+def _ends_by_itself(statement: Statement) -> bool:
+    """
+    Whether max_execution_time ends a statement.
+
+    Source: MySQL 9.7, measured (docs/limits.md, "What a server's own cap does not stop"); Aurora MySQL by its kinship.
+    """
+    # A function that is not known may change rows, and then nothing ends the SELECT that calls it.
+    changes = statement.effects & {Effect.UNKNOWN, Effect.WRITE}
+    return statement.kind.split(" ", 1)[0] in _CAPPED and not changes
+
+
+def _runs_comment(digits: str, version: int) -> set[bool]:
+    """See `Lexis`; MySQL 9.7 runs five digits and six up to its version."""
+    asked = int(digits or 0)
+    if len(digits) == 6 and version < 90000:
+        # Which release learnt six digits was not measured; before it the sixth is code.
+        return {False} if min(asked, int(digits[:5])) > version else {True, False}
+    return {asked <= version}
+
+
+MYSQL = Dialect(
+    flavour=Flavour.MYSQL,
+    lexis=Lexis(pattern=mysql_pattern, runs_comment=_runs_comment, dollar_quotes=True),
+    kinds=FAMILY_KINDS,
+    functions=Functions(pure=PURE_MYSQL, since=SINCE_MYSQL, removed=REMOVED_MYSQL, impure=IMPURE, of_sys=SYS_FUNCTIONS),
+    catalogue=Catalogue(objects=_OBJECTS, schemas=SYSTEM_SCHEMAS, cheap=_CHEAP, other_keys=OTHER_KEYS),
+    # Every hint of 9.7 is known, measured.
+    settings=family_settings(hints_known_below=90800),
+    queries=replace(
+        FAMILY_QUERIES,
+        locks="SELECT * FROM performance_schema.data_lock_waits LIMIT 100",
+        locks_grant=(
+            "\\locks needs GRANT SELECT ON performance_schema.data_lock_waits; "
+            "SHOW ENGINE INNODB STATUS tells of waits too, to an account with PROCESS"
+        ),
+    ),
+    assumed_version=90_700,
+    needs=MYSQL_NEEDS,
+    leans_on=(PERFORMANCE_SCHEMA, *LEANS_ON),
+    server=_SERVER,
+    engine_hazard=engine_hazard,
+    ends_by_itself=_ends_by_itself,
+    dictionary_since=80000,
+    rewrites_rollup=True,
+    error_classes=ERROR_CLASSES,
+    sqlalchemy="mysql",
+)
+
+AURORA_MYSQL = replace(
+    MYSQL,
+    flavour=Flavour.AURORA_MYSQL,
+    assumed_version=80_000,
+    functions=replace(MYSQL.functions, pure=PURE_MYSQL | {"aurora_version"}),
+    server=_AURORA_SERVER,
+)

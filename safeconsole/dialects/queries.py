@@ -1,5 +1,5 @@
 """
-The statements behind \\d, \\dt, \\di, \\size, \\processlist and \\locks: the cheapest that answer, for each family.
+The statements behind \\d, \\dt, \\di, \\size, \\processlist and \\locks, filled in: the cheapest that answer.
 
 `SHOW TABLES` reads names only; `SHOW TABLE STATUS` and the size columns of `information_schema` open
 every table, and are never used here. Source: MySQL 9.7 and MariaDB 10.11, measured.
@@ -8,43 +8,47 @@ every table, and are never used here. Source: MySQL 9.7 and MariaDB 10.11, measu
 from __future__ import annotations
 
 from safeconsole.errors import ConfigurationError
-from safeconsole.sqltext.vocabulary import Flavour
+from safeconsole.sqltext.dialect import Dialect, Queries
 
-
-def tables_sql(flavour: Flavour) -> str:
-    """Return what lists the names of the tables in the session's schema."""
-    if flavour is Flavour.SQLITE:
-        return "SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') ORDER BY name"
-    return "SHOW TABLES"
-
-
-def columns_sql(flavour: Flavour, table: str) -> str:
-    """Return what lists the columns of one table; `table` may be `schema.table`."""
-    if flavour is Flavour.SQLITE:
-        return f"PRAGMA table_info({quoted_name(table)})"
-    return f"DESCRIBE {quoted_name(table)}"
-
-
-def indexes_sql(flavour: Flavour, table: str) -> str:
-    """Return what lists the indexes of one table; `table` may be `schema.table`."""
-    if flavour is Flavour.SQLITE:
-        return f"PRAGMA index_list({quoted_name(table)})"
-    return f"SHOW INDEX FROM {quoted_name(table)}"
-
-
-def schema_sql(flavour: Flavour, schema: str) -> str:
-    """Return what finds one schema by its name, or "" where it cannot be asked for."""
-    if flavour is Flavour.SQLITE or {"'", "\\"} & set(schema):
-        return ""
+FAMILY_QUERIES = Queries(
+    tables="SHOW TABLES",
+    columns="DESCRIBE {table}",
+    indexes="SHOW INDEX FROM {table}",
+    # Both names by equality open that one table: 2 ms on MySQL 9.7 and 0.6 ms on MariaDB 10.11, measured.
+    size=(
+        "SELECT table_schema, table_name, engine, table_rows AS estimated_rows, data_length, index_length, data_free "
+        "FROM information_schema.tables WHERE table_schema = {schema} AND table_name = '{name}'"
+    ),
     # Its name alone, by equality: neither server opens a table for it.
-    return f"SELECT schema_name FROM information_schema.schemata WHERE schema_name = '{schema}'"  # noqa: S608
+    schema="SELECT schema_name FROM information_schema.schemata WHERE schema_name = '{schema}'",
+    names=(
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() "
+        "AND table_name > '{after}' ORDER BY table_name LIMIT {most}"
+    ),
+    processlist="SHOW PROCESSLIST",
+    explain="EXPLAIN FORMAT=JSON {sql}",
+)
+"""What MySQL and MariaDB are asked alike."""
 
 
-def size_sql(flavour: Flavour, table: str) -> str:
+def columns_sql(dialect: Dialect, table: str) -> str:
+    """Return what lists the columns of one table; `table` may be `schema.table`."""
+    return dialect.queries.columns.format(table=quoted_name(table))
+
+
+def indexes_sql(dialect: Dialect, table: str) -> str:
+    """Return what lists the indexes of one table; `table` may be `schema.table`."""
+    return dialect.queries.indexes.format(table=quoted_name(table))
+
+
+def schema_sql(dialect: Dialect, schema: str) -> str:
+    """Return what finds one schema by its name, or "" where it cannot be asked for."""
+    return "" if {"'", "\\"} & set(schema) else dialect.queries.schema.format(schema=schema)
+
+
+def size_sql(dialect: Dialect, table: str) -> str:
     """
     Return what reads the size of one table; `table` may be `schema.table`.
-
-    Both names by equality open that one table: 2 ms on MySQL 9.7 and 0.6 ms on MariaDB 10.11, measured.
 
     Raises:
         ConfigurationError: a name that would need escaping, whose text could be read differently by sql_mode.
@@ -53,55 +57,32 @@ def size_sql(flavour: Flavour, table: str) -> str:
     schema, name = schema.strip().strip("`"), name.strip().strip("`")
     if {"'", "\\"} & set(schema + name):
         raise ConfigurationError("the name of that table holds a quote or a backslash: ask in SQL")
-    if flavour is Flavour.SQLITE:
-        return f"SELECT name, SUM(pgsize) AS bytes, COUNT(*) AS pages FROM dbstat WHERE name = '{name}'"  # noqa: S608
-    where = f"'{schema}'" if schema else "DATABASE()"
-    return (
-        "SELECT table_schema, table_name, engine, table_rows AS estimated_rows, data_length, index_length, data_free "  # noqa: S608
-        f"FROM information_schema.tables WHERE table_schema = {where} AND table_name = '{name}'"
-    )
+    return dialect.queries.size.format(schema=f"'{schema}'" if schema else "DATABASE()", name=name)
 
 
-def processlist_sql(flavour: Flavour) -> str:
+def processlist_sql(dialect: Dialect) -> str:
     """Return what lists the statements at work. Raises ConfigurationError where there is no such thing."""
-    if flavour is Flavour.SQLITE:
-        raise ConfigurationError("a file has no process list: each program that opens it is on its own")
-    return "SHOW PROCESSLIST"
+    return _had(dialect, "processlist")
 
 
-def locks_sql(flavour: Flavour) -> str:
+def locks_sql(dialect: Dialect) -> str:
     """Return what lists who waits for whose row lock. Raises ConfigurationError where there is no such thing."""
-    if flavour is Flavour.SQLITE:
-        raise ConfigurationError("a file has one lock, and no list of who waits for it")
-    table = (
-        "information_schema.innodb_lock_waits" if flavour is Flavour.MARIADB else "performance_schema.data_lock_waits"
-    )
-    return f"SELECT * FROM {table} LIMIT 100"  # noqa: S608
+    return _had(dialect, "locks")
 
 
-def locks_grant(flavour: Flavour) -> str:
-    """Return what an account needs for `locks_sql`, for who was refused it."""
-    if flavour is Flavour.MARIADB:
-        return "\\locks asks InnoDB's list of lock waits, which an account with PROCESS may read"
-    return (
-        "\\locks needs GRANT SELECT ON performance_schema.data_lock_waits; "
-        "SHOW ENGINE INNODB STATUS tells of waits too, to an account with PROCESS"
-    )
+def _had(dialect: Dialect, name: str) -> str:
+    if name in dialect.queries.lacks:
+        raise ConfigurationError(dialect.queries.lacks[name])
+    text: str = getattr(dialect.queries, name)
+    return text
 
 
-def explain_sql(flavour: Flavour, sql: str) -> str:
+def explain_sql(dialect: Dialect, sql: str) -> str:
     """Return what asks for the plan of a statement without running it."""
-    if flavour is Flavour.SQLITE:
-        return f"EXPLAIN QUERY PLAN {sql}"
-    return f"EXPLAIN FORMAT=JSON {sql}"
+    return dialect.queries.explain.format(sql=sql)
 
 
-def quoted_name(table: str) -> str:
-    """Return a table's name, with its schema when it has one, quoted for any server of the family."""
-    return ".".join("`" + part.strip().strip("`").replace("`", "``") + "`" for part in table.split(".", 1))
-
-
-def names_sql(flavour: Flavour, *, after: str, most: int) -> str:
+def names_sql(dialect: Dialect, *, after: str, most: int) -> str:
     """
     Return what lists the next names of tables in the session's schema, names alone.
 
@@ -109,17 +90,9 @@ def names_sql(flavour: Flavour, *, after: str, most: int) -> str:
         after: the last name that is known, "" at the beginning; it MUST hold no quote and no backslash.
         most: names wanted, > 0.
     """
-    if flavour is Flavour.SQLITE:
-        return (
-            f"SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name > '{after}' "  # noqa: S608
-            f"ORDER BY name LIMIT {most}"
-        )
-    return (
-        "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() "  # noqa: S608
-        f"AND table_name > '{after}' ORDER BY table_name LIMIT {most}"
-    )
+    return dialect.queries.names.format(after=after, most=most)
 
 
-def name_column(flavour: Flavour) -> int:
-    """Return which column of the answer to `columns_sql` holds the name, counted from 0."""
-    return 1 if flavour is Flavour.SQLITE else 0
+def quoted_name(table: str) -> str:
+    """Return a table's name, with its schema when it has one, quoted for any server of the family."""
+    return ".".join("`" + part.strip().strip("`").replace("`", "``") + "`" for part in table.split(".", 1))

@@ -14,8 +14,8 @@ from enum import StrEnum
 
 import msgspec
 
-from safeconsole.dialects.catalogue import words
-from safeconsole.sqltext.vocabulary import Flavour
+from safeconsole.sqltext.dialect import AllowedSettings, Guard, Holds, ServerSetting
+from safeconsole.sqltext.vocabulary import words
 
 HARMLESS_SETTINGS = words(
     """
@@ -41,16 +41,6 @@ HARMLESS_HINTS = words(
     """
 )
 """Optimizer hints that change a plan and nothing else."""
-
-HINTS_KNOWN_BELOW: Mapping[Flavour, int] = {
-    Flavour.MYSQL: 90800,
-    Flavour.AURORA_MYSQL: 90800,
-    Flavour.MARIADB: 120000,
-}
-"""Versions below which every hint of a flavour is known here, so that the server ignores every other one.
-
-Source: MySQL 9.7, measured; MariaDB has none before 12.0 (its manual), and reads them as comments.
-"""
 
 _ON, _OFF = words("1 ON TRUE"), words("0 OFF FALSE")
 _UTF8MB4 = words("UTF8MB4")
@@ -96,6 +86,24 @@ LIMIT_SETTINGS: Mapping[str, tuple[str, int]] = {
     "innodb_lock_wait_timeout": ("lock_wait_seconds", 1),
 }
 """Settings that follow a ceiling: which, and how many of the setting's units are one of the ceiling's."""
+
+
+def family_settings(*, hints_known_below: int) -> AllowedSettings:
+    """
+    Return what a text may set on a server of the family.
+
+    Args:
+        hints_known_below: see `AllowedSettings`.
+    """
+    return AllowedSettings(
+        harmless=HARMLESS_SETTINGS,
+        harmless_hints=HARMLESS_HINTS,
+        hints_known_below=hints_known_below,
+        held=HELD_VALUES,
+        of_dumps=LOAD_SETTINGS,
+        read_only=READ_ONLY_SETTINGS,
+        limits=LIMIT_SETTINGS,
+    )
 
 
 class Ruling(StrEnum):
@@ -287,3 +295,78 @@ SESSION_VARIABLES: tuple[SessionVariables, ...] = tuple(
 
 Source: MySQL 9.7, MariaDB 10.11 and 11.8, asked for each variable that SHOW VARIABLES lists.
 """
+
+_TEMPORARY_TABLE_BYTES = 16 * 1024 * 1024
+TEMPORARY_DISK_BYTES = 1024 * 1024 * 1024
+_STALLED_WRITE_SECONDS = 30
+_IDLE_SECONDS = 3_600
+_NO_SELECT_LIMIT = 2**64 - 1
+_SORTED_BYTES = 1024
+
+SHARED_GUARDS: tuple[Guard, ...] = (
+    Guard(variable="lock_wait_timeout", limit="lock_wait_seconds"),
+    Guard(variable="innodb_lock_wait_timeout", limit="lock_wait_seconds"),
+    Guard(variable="tmp_table_size", value=_TEMPORARY_TABLE_BYTES, holds=Holds.AT_MOST),
+    Guard(variable="max_heap_table_size", value=_TEMPORARY_TABLE_BYTES, holds=Holds.AT_MOST),
+    # A client that vanished without a word, or stopped reading, holds the server no longer than this.
+    Guard(variable="net_write_timeout", value=_STALLED_WRITE_SECONDS, holds=Holds.AT_MOST),
+    Guard(variable="wait_timeout", value=_IDLE_SECONDS, holds=Holds.AT_MOST),
+    Guard(variable="autocommit", value=1),
+    # CHAIN opens another transaction behind each that ends, and what follows would be part of it.
+    Guard(variable="completion_type", words=("NO_CHAIN",)),
+    # An answer that is cut short here is cut short without a word; the largest number is no limit.
+    Guard(variable="sql_select_limit", value=_NO_SELECT_LIMIT),
+    # Texts that are alike up to here are not sorted, without a word.
+    Guard(variable="max_sort_length", value=_SORTED_BYTES, holds=Holds.AT_LEAST),
+    # Analysis reads the server's notes, its quotes round names, and what some of its errors say.
+    Guard(variable="sql_notes", value=1),
+    Guard(variable="sql_quote_show_create", value=1),
+    Guard(variable="lc_messages", words=("en_US",)),
+    # `id IS NULL` would find the row that was inserted last.
+    Guard(variable="sql_auto_is_null"),
+    # A change that a constraint forbids is refused, and not let in because a global value says so.
+    Guard(variable="foreign_key_checks", value=1),
+    Guard(variable="unique_checks", value=1),
+)
+"""What the console sets on every connection, on MySQL and on MariaDB."""
+
+ISOLATION = ("REPEATABLE-READ", "READ-COMMITTED")
+"""
+SERIALIZABLE makes plain reads lock the rows they see, READ-UNCOMMITTED shows what may be rolled back. The other two are
+the server's to choose: with READ-COMMITTED a change locks less.
+"""
+
+PERFORMANCE_SCHEMA = ServerSetting(
+    name="performance_schema",
+    wanted=("1", "ON"),
+    why="a statement's memory cannot be watched without it",
+    remedy="performance_schema=ON in the server's configuration, and a restart",
+)
+LEANS_ON: tuple[ServerSetting, ...] = (
+    ServerSetting(
+        name="innodb_stats_on_metadata",
+        wanted=("0", "OFF"),
+        why="a look at metadata counts rows anew, in every table it opens",
+        remedy="SET GLOBAL innodb_stats_on_metadata = OFF",
+    ),
+    ServerSetting(
+        name="innodb_stats_persistent",
+        wanted=("1", "ON"),
+        why="tables have no statistics to read sizes from without opening them",
+        remedy="SET GLOBAL innodb_stats_persistent = ON",
+    ),
+)
+"""Global settings that the console's limits lean on, on MySQL and on MariaDB."""
+
+ERROR_CLASSES: Mapping[int, str] = {
+    **dict.fromkeys((1022, 1048, 1062, 1215, 1216, 1217, 1451, 1452, 1557, 1586, 3819), "IntegrityError"),
+    **dict.fromkeys(
+        (1007, 1008, 1049, 1050, 1051, 1052, 1054, 1064, 1091, 1102, 1103, 1109, 1110, 1111, 1112, 1113, 1146, 1149,
+         1166, 1179, 1305),
+        "ProgrammingError",
+    ),
+    **dict.fromkeys((1171, 1230, 1263, 1264, 1265, 1292, 1366, 1367, 1406, 1441, 1690), "DataError"),
+    **dict.fromkeys((1196, 1235, 1286, 1289), "NotSupportedError"),
+}  # fmt: skip
+"""Source: PyMySQL 1.2.4, `err.error_map`; and by MySQL 9.7's manual, "Server Error Message Reference", what means
+the same and that driver calls operational: a wrong name, a constraint, a value out of range."""

@@ -13,11 +13,13 @@ import msgspec
 
 from safeconsole.capacity.asking import Asker
 from safeconsole.config.settings import Accounts, ClusterSettings
-from safeconsole.dialects.grants import MYSQL_FAMILY, GrantFinding, Privilege, judged, privileges_of, quoted_account
+from safeconsole.dialects import DIALECTS
+from safeconsole.dialects.grants import GrantFinding, judged, privileges_of, quoted_account
 from safeconsole.errors import SafeConsoleError
 from safeconsole.policy.readings import Gates, Reading, is_the_demo, unfit_reasons
 from safeconsole.session.visit import Visit
-from safeconsole.sqltext.vocabulary import Account, Flavour, Role
+from safeconsole.sqltext.dialect import Dialect, Privilege
+from safeconsole.sqltext.vocabulary import Account, Role
 
 
 class CheckResult(StrEnum):
@@ -54,7 +56,7 @@ def examine(asker: Asker, cluster: ClusterSettings) -> Iterator[Check]:
     yield _configuration_check(gate.visit, readings)
     for reading in readings:
         yield _node_check(reading, gates)
-        if reading.unreachable or reading.flavour is Flavour.SQLITE:
+        if reading.unreachable or not _dialect(asker, reading).has_accounts:
             continue
         gate.use(reading.node)
         if not unfit_reasons(reading, gates):
@@ -67,6 +69,10 @@ def examine(asker: Asker, cluster: ClusterSettings) -> Iterator[Check]:
             yield from _server_checks(asker, reading)
         except SafeConsoleError as error:
             yield Check(where=reading.node, what="questions", finding=CheckResult.UNSEEN, detail=error.message)
+
+
+def _dialect(asker: Asker, reading: Reading) -> Dialect:
+    return DIALECTS[reading.flavour] if reading.flavour else asker.rules().dialect
 
 
 def _cluster_checks(readings: tuple[Reading, ...], gates: Gates, cluster: ClusterSettings) -> Iterator[Check]:
@@ -85,7 +91,7 @@ def _cluster_checks(readings: tuple[Reading, ...], gates: Gates, cluster: Cluste
     fit = [reading.node for reading in readings if reading.role is Role.REPLICA and not unfit_reasons(reading, gates)]
     yield _counted("primary", primaries, wanted="elevated statements have nowhere to go", at_most_one=True)
     yield _counted("replicas fit for reads", fit, wanted="reads are refused: they are never sent to a primary instead")
-    if any(reading.flavour is Flavour.SQLITE for reading in readings):
+    if any(reading.flavour and not DIALECTS[reading.flavour].has_accounts for reading in readings):
         yield Check(
             where="cluster",
             what="accounts",
@@ -173,13 +179,13 @@ def _account_checks(asker: Asker, reading: Reading, cluster: ClusterSettings) ->
     rows = asker.ask("SELECT CURRENT_USER(), CURRENT_ROLE()").rows
     user, _, host = str(rows[0][0]).rpartition("@")
     grantee, role = quoted_account(user, host), str(rows[0][1] or "NONE")
-    flavour = reading.flavour or asker.flavour
+    dialect = _dialect(asker, reading)
     what = f"grants of {grantee}"
-    privileges, unclear = _privileges(asker, flavour, grantee)
-    if role != "NONE" and flavour not in MYSQL_FAMILY:
+    privileges, unclear = _privileges(asker, dialect, grantee)
+    if role != "NONE" and dialect.grants_show_hashes:
         unclear = (*unclear, f"the role {role} is active, and what it brings is not listed for this account")
     findings = [
-        *judged(flavour, Account.READ, privileges, grantee=grantee, schema=cluster.schema),
+        *judged(dialect, Account.READ, privileges, grantee=grantee, schema=cluster.schema),
         *(GrantFinding(kind="unclear", what=line, why="not understood, so not vouched for") for line in unclear),
     ]
     for finding in findings:
@@ -195,8 +201,8 @@ def _account_checks(asker: Asker, reading: Reading, cluster: ClusterSettings) ->
         yield Check(where=reading.node, what=what, finding=CheckResult.GOOD, detail="what is needed, and nothing more")
 
 
-def _privileges(asker: Asker, flavour: Flavour, grantee: str) -> tuple[tuple[Privilege, ...], tuple[str, ...]]:
-    if flavour in MYSQL_FAMILY:
+def _privileges(asker: Asker, dialect: Dialect, grantee: str) -> tuple[tuple[Privilege, ...], tuple[str, ...]]:
+    if not dialect.grants_show_hashes:
         lines = [str(row[0]) for row in asker.ask("SHOW GRANTS").rows]
         read = [(line, privileges_of(line)) for line in lines if not _is_role(line)]
         held = tuple(privilege for _, found in read for privilege in found or ())
@@ -234,47 +240,8 @@ _PRIVILEGE_TABLES: dict[str, tuple[str, ...]] = {
 """Lists of grants without password hashes, which MariaDB's SHOW GRANTS shows. Source: MariaDB 10.11, measured."""
 
 
-class _Setting(msgspec.Struct, frozen=True, kw_only=True):
-    """A server setting that the console's limits depend on."""
-
-    name: str
-    wanted: tuple[str, ...]
-    why: str
-    remedy: str
-    flavours: tuple[Flavour, ...]
-
-
-_EVERY = (*MYSQL_FAMILY, Flavour.MARIADB)
-_SETTINGS = (
-    _Setting(
-        name="performance_schema",
-        wanted=("1", "ON"),
-        why="a statement's memory cannot be watched without it",
-        remedy="performance_schema=ON in the server's configuration, and a restart",
-        flavours=MYSQL_FAMILY,
-    ),
-    _Setting(
-        name="innodb_stats_on_metadata",
-        wanted=("0", "OFF"),
-        why="a look at metadata counts rows anew, in every table it opens",
-        remedy="SET GLOBAL innodb_stats_on_metadata = OFF",
-        flavours=_EVERY,
-    ),
-    _Setting(
-        name="innodb_stats_persistent",
-        wanted=("1", "ON"),
-        why="tables have no statistics to read sizes from without opening them",
-        remedy="SET GLOBAL innodb_stats_persistent = ON",
-        flavours=_EVERY,
-    ),
-)
-
-
 def _server_checks(asker: Asker, reading: Reading) -> Iterator[Check]:
-    flavour = reading.flavour or asker.flavour
-    for setting in _SETTINGS:
-        if flavour not in setting.flavours:
-            continue
+    for setting in _dialect(asker, reading).leans_on:
         rows, refused = asker.ask_if_allowed(f"SELECT @@global.{setting.name}")
         found = str(rows[0][0]) if rows else refused
         good = found.upper() in setting.wanted

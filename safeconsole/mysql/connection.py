@@ -52,9 +52,9 @@ class MySqlConnection:
     def __init__(self, link: MySqlLink, session: ServerSession) -> None:
         self._link = link
         self._session = session
-        self._guards = guards_of(link.variant, link.version)
+        self._guards = guards_of(link.dialect, link.version)
         self._limits = Limits()
-        self._rules = rules_of(link.variant, link.version, session.sql_mode)
+        self._rules = rules_of(link.dialect, link.version, session.sql_mode)
         self._running: MySqlRunning | None = None
         self._held: tuple[dict[str, str], str, Limits] | None = None
         self._dictionary = Dictionary()
@@ -101,7 +101,7 @@ class MySqlConnection:
         link = self._link
         started = time.monotonic()
         try:
-            measured = measure(link.wire, link.variant, with_health=False)
+            measured = measure(link.wire, link.dialect, with_health=False)
         except BREAKS as error:
             raise self._unreachable(error) from None
         except KeyboardInterrupt:
@@ -113,7 +113,7 @@ class MySqlConnection:
             role=proof.role,
             proof=proof.words,
             identity=Identity(server=measured.server, address=link.address),
-            flavour=link.variant.flavour,
+            flavour=link.dialect.flavour,
             version=link.wire.server_version,
             lag_seconds=proof.lag_seconds,
             replicating=proof.replicating,
@@ -283,12 +283,12 @@ class MySqlConnection:
         link = self._link
         link.wire.wait_at_most(link.patience_seconds)
         if permit.limits != self._limits:
-            follow = tuple(guard for guard in self._guards if guard.follows_limits)
+            follow = tuple(guard for guard in self._guards if guard.limit)
             enforce(link.wire, follow, permit.limits, server=link.address)
             self._limits = permit.limits
         if permit.idle_seconds:
-            hold_idle(link.wire, link.variant.idle_variables, permit.idle_seconds)
-        session = read_session(link.wire, link.variant, self._guards, then=then)
+            hold_idle(link.wire, link.dialect.server.idle_variables, permit.idle_seconds)
+        session = read_session(link.wire, link.dialect, self._guards, then=then)
         open_guard = self._first_open(session, permit.limits)
         if open_guard:
             raise UnreachableError(f"{link.address} lost a guard: {open_guard}; nothing was sent")

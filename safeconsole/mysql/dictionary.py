@@ -77,12 +77,14 @@ class Dictionary(msgspec.Struct):
             DriverError, OSError: the connection is lost.
         """
         found: dict[TableName, Object] = {}
-        wave = looked_at(names)
+        wave, dialect = looked_at(names), rules.dialect
         for depth in range(_DEEPEST):
             if not wave:
-                return behind_all(found.items())
+                return behind_all(found.items(), dialect)
             if len(found) + len(wave) > MOST_NAMES:
-                return behind_all(found.items(), unfinished=f"its views lead to more than {MOST_NAMES} names")
+                return behind_all(
+                    found.items(), rules.dialect, unfinished=f"its views lead to more than {MOST_NAMES} names"
+                )
             self._ask(ask, wave, rules)
             for name in wave:
                 known = self._known[name][1]
@@ -92,7 +94,9 @@ class Dictionary(msgspec.Struct):
                     found[name] = hidden_object(name)
             inner = [each.definition.tables for name in wave if (each := found.get(name)) and each.definition]
             wave = [name for name in looked_at(table for tables in inner for table in tables) if name not in found]
-        return behind_all(found.items(), unfinished=f"its views stand on views, more than {_DEEPEST} deep")
+        return behind_all(
+            found.items(), rules.dialect, unfinished=f"its views stand on views, more than {_DEEPEST} deep"
+        )
 
     def _ask(self, ask: Ask, names: list[TableName], rules: LexicalRules) -> None:
         unknown = self.unknown(names)

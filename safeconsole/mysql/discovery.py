@@ -10,10 +10,10 @@ import msgspec
 from msgspec.structs import replace
 
 from safeconsole.config.settings import ClusterSettings
+from safeconsole.dialects import DIALECTS
 from safeconsole.errors import ConfigurationError
 from safeconsole.mysql.dialling import NodeAddress, split_address
 from safeconsole.mysql.topology import NodeFacts
-from safeconsole.mysql.variants import VARIANTS
 from safeconsole.policy.readings import Reading
 from safeconsole.sqltext.vocabulary import Role
 
@@ -348,5 +348,5 @@ class Found:
             )
         if reading.role is not Role.PRIMARY or reading.flavour is None or self._settings.discovery == "off":
             return reading
-        asks_for = VARIANTS[reading.flavour].asks_for
+        asks_for = DIALECTS[reading.flavour].server.asks_for
         return replace(reading, unseen=unseen_followers(met[address], met.values(), asks_for=asks_for))

@@ -117,7 +117,7 @@ class MySqlEngine:
         """The family member, found out by asking where the configuration says auto."""
         if self._settings.engine != "auto":
             return Flavour(self._settings.engine)
-        return self._any_seen().variant.flavour
+        return self._any_seen().dialect.flavour
 
     @property
     def rules(self) -> LexicalRules:

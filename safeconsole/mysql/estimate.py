@@ -13,10 +13,10 @@ from functools import partial
 from msgspec.structs import replace
 from pymysql.constants import COMMAND
 
+from safeconsole.dialects.plans import HIDDEN_PLAN, RUNS_WHILE_PLANNED, UNREADABLE_PLAN, Plan, read_plan
 from safeconsole.mysql.dictionary import MOST_NAMES, Dictionary, answered, question
 from safeconsole.mysql.error_codes import KNOWN, Meaning, code_of, is_lost, text_of
 from safeconsole.mysql.link import MySqlLink
-from safeconsole.mysql.plans import HIDDEN_PLAN, RUNS_WHILE_PLANNED, UNREADABLE_PLAN, Plan, read_plan
 from safeconsole.mysql.protocol import Packets
 from safeconsole.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, DriverError, Wire
 from safeconsole.policy.limits import Limits
@@ -25,7 +25,7 @@ from safeconsole.sqltext.behind import may_be_planned, names_run
 from safeconsole.sqltext.effects import text_planned
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Behind, Estimate, Statement, TableName, is_misspelt_perhaps
-from safeconsole.sqltext.vocabulary import Effect, Flavour
+from safeconsole.sqltext.vocabulary import Effect
 
 _NOT_PREPARABLE = 1295
 _COMMAND_DENIED = 1142
@@ -43,7 +43,7 @@ def estimate_of(link: MySqlLink, statement: Statement, dictionary: Dictionary) -
         DriverError, OSError: the connection is lost.
     """
     wire = link.wire
-    rules = LexicalRules(flavour=link.variant.flavour, version=link.version)
+    rules = LexicalRules(dialect=link.dialect, version=link.version)
     names = tuple(replace(name, schema=name.schema or link.schema or None) for name in names_run(statement))
     if statement.effects <= {Effect.SESSION}:
         return Estimate()
@@ -90,7 +90,7 @@ def _until_limit(plan: Plan, link: MySqlLink, statement: Statement) -> Plan:
     """Return a plan with the rows that are read when LIMIT ends the read: the server's counts the whole table."""
     if not plan.plain or plan.hazards:
         return plan
-    most = rows_until_limit(statement, LexicalRules(flavour=link.variant.flavour, version=link.version))
+    most = rows_until_limit(statement, LexicalRules(dialect=link.dialect, version=link.version))
     return replace(plan, rows=most, full_scans=()) if most is not None and most < plan.rows else plan
 
 
@@ -137,7 +137,7 @@ def _prepare(
 
 def _plan(link: MySqlLink, statement: Statement, behind: Behind) -> Plan:
     """Return the plan where it may be asked for: planning can run what it plans."""
-    rules = LexicalRules(flavour=link.variant.flavour, version=link.version)
+    rules = LexicalRules(dialect=link.dialect, version=link.version)
     text = text_planned(statement, rules) if statement.changes_nothing else ""
     known = (*statement.hazards, *behind.hazards)
     if not text or not may_be_planned(behind) or any(hazard.uninterruptible for hazard in known):
@@ -151,11 +151,9 @@ def _plan(link: MySqlLink, statement: Statement, behind: Behind) -> Plan:
 
 def _watched_plan(link: MySqlLink, text: str) -> Plan:
     wire, watched = link.wire, link.watchdog.watch(_PLAN_LIMITS)
-    explain = f"EXPLAIN FORMAT=JSON {text}"
-    if link.variant.flavour is Flavour.MARIADB:
-        explain = f"SET STATEMENT expensive_subquery_limit=0 FOR {explain}"
-    # The note carries the statement as the server rewrote it.
-    noted = ("SHOW WARNINGS",) if link.variant.flavour is not Flavour.MARIADB else ()
+    server = link.dialect.server
+    explain = server.plan.format(sql=text)
+    noted = ("SHOW WARNINGS",) if server.plan_is_noted else ()
     answers = wire.answers(*((COMMAND.COM_QUERY, text) for text in (explain, *noted)))
     # Each is read whatever became of the one before: it is on its way.
     plan, *notes = [_rows_or_code(wire, packets) for packets in answers]
@@ -169,8 +167,7 @@ def _watched_plan(link: MySqlLink, text: str) -> Plan:
     if noted and not texts:
         # Without the note it is not known what stands behind an alias; max_error_count = 0 keeps it back.
         return Plan(hazards=(UNREADABLE_PLAN,))
-    verbatim = link.variant.flavour is Flavour.MARIADB
-    return read_plan(str(plan[0][0]), "\n".join(texts), verbatim=verbatim)
+    return read_plan(str(plan[0][0]), "\n".join(texts), verbatim=server.plan_is_verbatim)
 
 
 def _rows_or_code(wire: Wire, packets: Packets) -> list[tuple[str | None, ...]] | int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
@@ -11,10 +12,10 @@ from pymysql.constants import COMMAND
 from safeconsole.errors import UnreachableError
 from safeconsole.mysql.error_codes import code_of, text_of
 from safeconsole.mysql.topology import is_on
-from safeconsole.mysql.variants import Guard, Variant
 from safeconsole.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, DriverError, Wire
 from safeconsole.policy.decision import Permit
 from safeconsole.policy.limits import Limits
+from safeconsole.sqltext.dialect import Dialect, Guard, Holds
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import begins
 from safeconsole.sqltext.vocabulary import Account, Effect
@@ -44,9 +45,61 @@ class ServerSession(msgspec.Struct, frozen=True, kw_only=True):
     writable: bool
 
 
-def guards_of(variant: Variant, version: int) -> tuple[Guard, ...]:
+def assignment(guard: Guard, limits: Limits) -> str:
+    """Return the part of a SET SESSION that puts a guard in force."""
+    served, wanted = f"@@GLOBAL.{guard.variable}", number(wanted_of(guard, limits))
+    if len(guard.words) > 1:
+        wanted = f"IF({served} IN ({', '.join(map(_quoted, guard.words))}), {served}, {_quoted(guard.words[0])})"
+    elif guard.words:
+        wanted = _quoted(guard.words[0])
+    elif guard.zero_lifts:
+        wanted = f"CAST(IF({served} BETWEEN 1 AND {wanted}, {served}, {wanted}) AS UNSIGNED)"
+    elif guard.holds is not Holds.EQUAL:
+        bound = "LEAST" if guard.holds is Holds.AT_MOST else "GREATEST"
+        wanted = f"CAST({bound}({served}, {wanted}) AS UNSIGNED)"
+    return f"SESSION {guard.variable} = {wanted}"
+
+
+def is_in_force(guard: Guard, reading: object, limits: Limits) -> bool:
+    """Whether the value read back protects as asked."""
+    if guard.words:
+        return str(reading).upper() in map(str.upper, guard.words)
+    try:
+        read = Decimal(str(reading))
+    except ArithmeticError:
+        return False
+    wanted = Decimal(number(wanted_of(guard, limits)))
+    match guard.holds:
+        case Holds.AT_MOST:
+            return read <= wanted and not (guard.zero_lifts and not read)
+        case Holds.AT_LEAST:
+            return read >= wanted
+        case Holds.EQUAL:
+            return read == wanted
+
+
+def wanted_of(guard: Guard, limits: Limits) -> float:
+    """Return the number that a guard is set to under some limits."""
+    if not guard.limit:
+        return guard.value
+    asked: float = getattr(limits, guard.limit) * guard.units
+    # A thousandth of a whole number is often a little less than that, as binary fractions are.
+    return asked if guard.fractions else max(1, math.floor(asked + 1e-6))
+
+
+def number(value: float) -> str:
+    """Return a number as SQL, without an exponent: 30, 0.5."""
+    return str(int(value)) if float(value).is_integer() else f"{value:.6f}".rstrip("0")
+
+
+def _quoted(word: str) -> str:
+    """Return a word of a setting as SQL; DEFAULT is a keyword there."""
+    return word if word == "DEFAULT" else f"'{word}'"
+
+
+def guards_of(dialect: Dialect, version: int) -> tuple[Guard, ...]:
     """Return the guards that a server of this version has."""
-    return tuple(guard for guard in variant.guards if guard.since <= version)
+    return tuple(guard for guard in dialect.server.guards if guard.since <= version)
 
 
 def enforce(wire: Wire, guards: tuple[Guard, ...], limits: Limits, *, server: str) -> None:
@@ -58,18 +111,18 @@ def enforce(wire: Wire, guards: tuple[Guard, ...], limits: Limits, *, server: st
     """
     try:
         # One round trip; on a refusal once more one by one, to say which.
-        wire.run("SET " + ", ".join(guard.assignment(limits) for guard in guards))
+        wire.run("SET " + ", ".join(assignment(guard, limits) for guard in guards))
     except DriverError:
         for guard in guards:
             try:
-                wire.run(f"SET {guard.assignment(limits)}")
+                wire.run(f"SET {assignment(guard, limits)}")
             except DriverError as error:
                 raise UnreachableError(
                     f"{server} refused the guard {guard.variable}: {text_of(error)} ({code_of(error)})"
                 ) from None
 
 
-def read_session(wire: Wire, variant: Variant, guards: tuple[Guard, ...], *, then: str = "") -> ServerSession:
+def read_session(wire: Wire, dialect: Dialect, guards: tuple[Guard, ...], *, then: str = "") -> ServerSession:
     """
     Read all of it in one round trip (0.2 ms on loopback).
 
@@ -82,7 +135,8 @@ def read_session(wire: Wire, variant: Variant, guards: tuple[Guard, ...], *, the
     variables = ", ".join(f"@@SESSION.{guard.variable}" for guard in guards)
     reading = (
         "SELECT @@SESSION.sql_mode, CONCAT_WS(',', @@character_set_client, @@character_set_connection,"
-        f" @@character_set_results), DATABASE(), {variant.identity}, @@read_only, @@innodb_read_only, {variables}"
+        f" @@character_set_results), DATABASE(), {dialect.server.identity},"
+        f" @@read_only, @@innodb_read_only, {variables}"
     )
     answers = wire.answers(*((COMMAND.COM_QUERY, text) for text in (reading, then) if text))
     row = wire.read_texts(next(answers))[0]
@@ -105,16 +159,16 @@ def first_open(guards: tuple[Guard, ...], session: ServerSession, limits: Limits
         return f"the character set is {session.character_set}, not utf8mb4"
     for guard in guards:
         read = session.guards[guard.variable]
-        if not guard.is_in_force(read, limits):
+        if not is_in_force(guard, read, limits):
             return f"{guard.variable} is {read}, not as the console set it"
     return ""
 
 
-def rules_of(variant: Variant, version: int, sql_mode: str) -> LexicalRules:
+def rules_of(dialect: Dialect, version: int, sql_mode: str) -> LexicalRules:
     """Return how a session reads text."""
     words = frozenset(sql_mode.upper().split(","))
     return LexicalRules(
-        flavour=variant.flavour,
+        dialect=dialect,
         version=version,
         ansi_quotes=bool(words & {"ANSI_QUOTES", "ANSI"}),
         no_backslash_escapes="NO_BACKSLASH_ESCAPES" in words,

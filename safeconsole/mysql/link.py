@@ -7,10 +7,10 @@ from contextlib import suppress
 
 import msgspec
 
-from safeconsole.mysql.variants import Variant
 from safeconsole.mysql.watchdog import Watchdog
 from safeconsole.mysql.wire import IN_TRANSACTION, DriverError, Wire
 from safeconsole.policy.readings import Identity
+from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.vocabulary import Account, NodeName
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -24,7 +24,7 @@ class MySqlLink(msgspec.Struct, kw_only=True):
     Attributes:
         node: its node's name.
         account: which account it is logged in with.
-        variant: the family member.
+        dialect: the family member.
         version: as in `LexicalRules.version`.
         wire: the connection that statements are sent on.
         watchdog: watches them from a second one.
@@ -36,7 +36,7 @@ class MySqlLink(msgspec.Struct, kw_only=True):
 
     node: NodeName
     account: Account
-    variant: Variant
+    dialect: Dialect
     version: int
     wire: Wire
     watchdog: Watchdog

@@ -7,14 +7,15 @@ from typing import Any
 import msgspec
 
 from safeconsole.config.identity import demo_mark_in
+from safeconsole.dialects.mariadb import MARIADB
+from safeconsole.dialects.mysql import AURORA_MYSQL, MYSQL
 from safeconsole.mysql.discovery import Followers, Peer, address_of, follower_of
 from safeconsole.mysql.error_codes import code_of, is_lost
 from safeconsole.mysql.sensors import numbers_of
 from safeconsole.mysql.topology import Channel, Member, NodeFacts, channel_of, is_on
-from safeconsole.mysql.variants import AURORA_MYSQL, MARIADB, MYSQL, Variant
 from safeconsole.mysql.wire import DriverError, Wire
 from safeconsole.policy.readings import COUNTED_TABLES
-from safeconsole.sqltext.vocabulary import Flavour
+from safeconsole.sqltext.dialect import Dialect
 
 # --------------------------------------------------------------------------------------------------------------------
 # A node's place in a group that keeps its own roles: group replication, Galera, Aurora.
@@ -39,11 +40,11 @@ def ask(wire: Wire, text: str) -> list[tuple[Any, ...]] | None:
         return None
 
 
-def member_of(wire: Wire, variant: Variant, server: str) -> Member | None:
+def member_of(wire: Wire, dialect: Dialect, server: str) -> Member | None:
     """Return the node's place in its group, or None when it is in none. Raises DriverError, OSError."""
-    if variant.flavour is Flavour.AURORA_MYSQL:
+    if dialect is AURORA_MYSQL:
         return _aurora_member(wire, server)
-    if variant.flavour is Flavour.MARIADB:
+    if dialect is MARIADB:
         return _galera_member(wire)
     return _group_member(wire, server)
 
@@ -167,7 +168,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     tables: int | None = None
 
 
-def variant_of(wire: Wire) -> Variant:
+def dialect_of(wire: Wire) -> Dialect:
     """Return the family member at the other end. Raises DriverError, OSError."""
     if "mariadb" in wire.server_version.lower():
         return MARIADB
@@ -187,7 +188,7 @@ def version_of(text: str) -> int:
     return major * 10000 + minor * 100 + patch
 
 
-def measure(wire: Wire, variant: Variant, *, heartbeat: str = "", with_health: bool = True) -> Measured:
+def measure(wire: Wire, dialect: Dialect, *, heartbeat: str = "", with_health: bool = True) -> Measured:
     """
     Ask a node what it is and how it is.
 
@@ -199,14 +200,14 @@ def measure(wire: Wire, variant: Variant, *, heartbeat: str = "", with_health: b
         DriverError, OSError: the connection is lost, or the node does not even say who it is.
         ValueError: it does not say clearly whether it takes writes.
     """
-    asked = f"SELECT {variant.identity}, @@read_only, @@innodb_read_only, @@slow_query_log_file"
+    asked = f"SELECT {dialect.server.identity}, @@read_only, @@innodb_read_only, @@slow_query_log_file"
     server, read_only, innodb_read_only, log_file = wire.rows(asked)[0]
-    health = numbers_of(ask(wire, variant.health) or []) if with_health else {}
+    health = numbers_of(ask(wire, dialect.server.health) or []) if with_health else {}
     facts = NodeFacts(
         read_only=is_on(read_only),
         innodb_read_only=is_on(innodb_read_only),
-        channels=_channels(wire, variant),
-        member=member_of(wire, variant, str(server)),
+        channels=_channels(wire, dialect),
+        member=member_of(wire, dialect, str(server)),
         heartbeat_lag_seconds=_heartbeat(wire, heartbeat) if heartbeat else None,
         heartbeat_asked=bool(heartbeat),
     )
@@ -214,7 +215,7 @@ def measure(wire: Wire, variant: Variant, *, heartbeat: str = "", with_health: b
         server=str(server),
         mark=demo_mark_in(str(log_file)),
         facts=facts,
-        followers=_followers(wire, variant, health.get("SLAVES_CONNECTED")) if with_health else Followers(),
+        followers=_followers(wire, dialect, health.get("SLAVES_CONNECTED")) if with_health else Followers(),
         threads_running=health.get("THREADS_RUNNING"),
         used_memory_bytes=health.get("MEMORY_USED"),
         history_length=health.get("INNODB_HISTORY_LIST_LENGTH"),
@@ -222,8 +223,8 @@ def measure(wire: Wire, variant: Variant, *, heartbeat: str = "", with_health: b
     )
 
 
-def _channels(wire: Wire, variant: Variant) -> tuple[Channel, ...] | None:
-    for form in variant.replica_status:
+def _channels(wire: Wire, dialect: Dialect) -> tuple[Channel, ...] | None:
+    for form in dialect.server.replica_status:
         try:
             rows = wire.named_rows(form)
         except DriverError as error:
@@ -239,9 +240,9 @@ def _channels(wire: Wire, variant: Variant) -> tuple[Channel, ...] | None:
     return None
 
 
-def _followers(wire: Wire, variant: Variant, count: int | None) -> Followers:
+def _followers(wire: Wire, dialect: Dialect, count: int | None) -> Followers:
     """Return what copies from a node; `count` is how many it says there are, where it says so to everybody."""
-    for form in variant.followers:
+    for form in dialect.server.followers:
         try:
             rows = wire.named_rows(form)
         except DriverError as error:
@@ -251,7 +252,7 @@ def _followers(wire: Wire, variant: Variant, count: int | None) -> Followers:
                 break
             continue
         return Followers(seen=tuple(map(follower_of, rows)), count=len(rows))
-    dumping = ask(wire, variant.dumping)
+    dumping = ask(wire, dialect.server.dumping)
     seen = tuple(Peer(address=address) for row in dumping or () if (address := address_of(row[0], row[1])))
     return Followers(seen=seen, count=count if count is not None or dumping is None else len(dumping))
 

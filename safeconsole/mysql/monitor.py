@@ -15,13 +15,13 @@ from safeconsole.errors import ConfigurationError, SafeConsoleError, Unreachable
 from safeconsole.mysql.dialling import NodeAddress, login_for, resolve
 from safeconsole.mysql.discovery import Lead, Met, company_of, why_not_asked
 from safeconsole.mysql.error_codes import is_lost, text_of
-from safeconsole.mysql.guards import rules_of
+from safeconsole.mysql.guards import number, rules_of
 from safeconsole.mysql.measuring import measure
 from safeconsole.mysql.opening import Guarded, open_own
 from safeconsole.mysql.running import BREAKS
 from safeconsole.mysql.topology import prove_role
-from safeconsole.mysql.variants import Variant, number
 from safeconsole.policy.readings import Identity, Reading
+from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import NodeName
 
@@ -38,13 +38,13 @@ class MeasuredNode(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         place: its address as resolved then; connections go there.
         server: its identity; connections compare it.
-        variant, rules: the family member and its lexical rules.
+        dialect, rules: the family member and its lexical rules.
         met: the same as others find it, and whom it speaks of.
     """
 
     place: NodeAddress
     server: str
-    variant: Variant
+    dialect: Dialect
     rules: LexicalRules
     met: Met
 
@@ -117,7 +117,7 @@ class Monitor:
 
     def position(self) -> str:
         """How far the node's own history goes, "" where it does not tell; never raises."""
-        rows = self._asked(lambda variant: variant.position)
+        rows = self._asked(lambda dialect: dialect.server.position)
         found = "".join(str(rows[0][0] or "").split()) if rows else ""
         # It is put into a text again; what a server says is not trusted for that.
         return found if _POSITION.fullmatch(found) else ""
@@ -126,14 +126,16 @@ class Monitor:
         """Whether the node has applied a position, waiting for it; False when it does not tell; never raises."""
         if not _POSITION.fullmatch(position):
             return False
-        rows = self._asked(lambda variant: variant.wait.format(position=position, seconds=number(within_seconds)))
+        rows = self._asked(
+            lambda dialect: dialect.server.wait.format(position=position, seconds=number(within_seconds))
+        )
         return bool(rows) and str(rows[0][0]) == "0"
 
-    def _asked(self, question: Callable[[Variant], str]) -> list[tuple[Any, ...]]:
+    def _asked(self, question: Callable[[Dialect], str]) -> list[tuple[Any, ...]]:
         try:
             guarded, _ = self._connected()
             guarded.wire.wait_at_most(max(self._settings.connect_seconds, ANSWER_SECONDS))
-            return guarded.wire.rows(question(guarded.variant))
+            return guarded.wire.rows(question(guarded.dialect))
         except (SafeConsoleError, *BREAKS) as error:
             if isinstance(error, SafeConsoleError) or is_lost(error):
                 self.close()
@@ -148,13 +150,13 @@ class Monitor:
     def _measure(self, now_seconds: float) -> Reading:
         guarded, place = self._connected()
         guarded.wire.wait_at_most(self._answer_seconds)
-        measured = measure(guarded.wire, guarded.variant, heartbeat=self._settings.heartbeat)
+        measured = measure(guarded.wire, guarded.dialect, heartbeat=self._settings.heartbeat)
         proof = prove_role(measured.facts)
         self.seen = MeasuredNode(
             place=place,
             server=measured.server,
-            variant=guarded.variant,
-            rules=rules_of(guarded.variant, guarded.version, guarded.session.sql_mode),
+            dialect=guarded.dialect,
+            rules=rules_of(guarded.dialect, guarded.version, guarded.session.sql_mode),
             met=Met(server=measured.server, place=place, company=company_of(measured.facts, measured.followers)),
         )
         return Reading(
@@ -162,7 +164,7 @@ class Monitor:
             role=proof.role,
             proof=proof.words,
             identity=Identity(server=measured.server, address=place.address),
-            flavour=guarded.variant.flavour,
+            flavour=guarded.dialect.flavour,
             version=guarded.wire.server_version.removeprefix("5.5.5-"),
             lag_seconds=proof.lag_seconds,
             replicating=proof.replicating,

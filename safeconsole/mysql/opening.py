@@ -17,14 +17,14 @@ from safeconsole.mysql.dialling import dial
 from safeconsole.mysql.error_codes import text_of
 from safeconsole.mysql.guards import ServerSession, enforce, first_open, guards_of, read_session
 from safeconsole.mysql.link import MySqlLink
-from safeconsole.mysql.measuring import variant_of, version_of
+from safeconsole.mysql.measuring import dialect_of, version_of
 from safeconsole.mysql.running import BREAKS
 from safeconsole.mysql.sensors import ANSWER_SECONDS, Lookout, Sensors, Target
-from safeconsole.mysql.variants import Variant
 from safeconsole.mysql.watchdog import Watchdog
 from safeconsole.mysql.wire import Login, Wire
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.readings import Identity
+from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.vocabulary import Account, NodeName
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -80,13 +80,13 @@ class Guarded(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         wire: the connection.
-        variant: the family member at the other end.
+        dialect: the family member at the other end.
         version: as in `LexicalRules.version`.
         session: what it said of itself then.
     """
 
     wire: Wire
-    variant: Variant
+    dialect: Dialect
     version: int
     session: ServerSession
 
@@ -144,7 +144,7 @@ def open_connection(
     link = MySqlLink(
         node=node,
         account=account,
-        variant=guarded.variant,
+        dialect=guarded.dialect,
         version=guarded.version,
         wire=guarded.wire,
         watchdog=watchdog,
@@ -156,17 +156,17 @@ def open_connection(
 
 
 def _guard(wire: Wire, login: Login, limits: Limits, *, expected_server: str) -> Guarded:
-    variant, version = variant_of(wire), version_of(wire.server_version)
-    wire.takes_several = variant.takes_several
-    guards = guards_of(variant, version)
+    dialect, version = dialect_of(wire), version_of(wire.server_version)
+    wire.takes_several = dialect.server.takes_several
+    guards = guards_of(dialect, version)
     enforce(wire, guards, limits, server=login.address)
-    session = read_session(wire, variant, guards)
+    session = read_session(wire, dialect, guards)
     open_guard = first_open(guards, session, limits)
     if open_guard:
         raise UnreachableError(f"{login.address} does not hold a guard: {open_guard}")
     if expected_server and session.server != expected_server:
         raise UnreachableError(f"{login.address} answers as another server than before: {session.server}")
-    return Guarded(wire=wire, variant=variant, version=version, session=session)
+    return Guarded(wire=wire, dialect=dialect, version=version, session=session)
 
 
 def _watchdog_beside(guarded: Guarded, login: Login, *, open_by: float, free_memory: Sensor | None) -> Watchdog:
@@ -178,11 +178,11 @@ def _watchdog_beside(guarded: Guarded, login: Login, *, open_by: float, free_mem
 
     within = replace(login, connect_seconds=max(open_by - time.monotonic(), _LEAST_SECONDS))
     lookout = Lookout(
-        variant=guarded.variant,
+        dialect=guarded.dialect,
         wire=open_own(within, expected_server=server).wire,
         reopen=open_watching,
         target=Target(thread=thread, host="", cut=guarded.wire.cut),
-        sensors=Sensors(variant=guarded.variant, thread=thread, free_memory=free_memory),
+        sensors=Sensors(dialect=guarded.dialect, thread=thread, free_memory=free_memory),
     )
     host = lookout.host()
     if not host:

@@ -21,12 +21,12 @@ from safeconsole.mysql.error_codes import CLOSES_CONNECTION, WAYS_OUT, code_of, 
 from safeconsole.mysql.guards import Bracket, close_bracket, enforce, open_bracket
 from safeconsole.mysql.link import MySqlLink
 from safeconsole.mysql.protocol import Packets, PacketTooLargeError
-from safeconsole.mysql.variants import Guard
 from safeconsole.mysql.watchdog import Watched
 from safeconsole.mysql.wire import IN_TRANSACTION, DriverError
 from safeconsole.policy.decision import Permit
-from safeconsole.policy.limits import FLOORS, is_capped, may_end_within
+from safeconsole.policy.limits import FLOORS
 from safeconsole.policy.watchdog import breach_words, figure
+from safeconsole.sqltext.dialect import Guard
 from safeconsole.sqltext.vocabulary import Effect
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ class MySqlRunning:
     @property
     def _may_be_cut_silently(self) -> bool:
         """Whether the server can have ended it, or a function in it, at its cap without a word."""
-        return not self.changes or is_capped(self._permit.statement, self._link.variant.flavour)
+        return not self.changes or self._link.dialect.ends_by_itself(self._permit.statement)
 
     @property
     def _commits_by_itself(self) -> bool:
@@ -254,7 +254,7 @@ class MySqlRunning:
         """
         link = self._link
         bracket = open_bracket(
-            link.wire, self._permit, read_only_variable=link.variant.read_only_variable, opened=opened
+            link.wire, self._permit, read_only_variable=link.dialect.server.read_only_variable, opened=opened
         )
         if bracket is None and self._permit.within:
             raise UnreachableError(f"the transaction on {link.address} is not open any more; nothing was sent")
@@ -408,7 +408,7 @@ class MySqlRunning:
         """Whether an error that comes no sooner than the cap can be the server's way of ending it there."""
         named = isinstance(outcome, StoppedError) and outcome.ceiling
         server_ends_it = isinstance(outcome, (ServerError, StoppedError)) and not named
-        return server_ends_it and may_end_within(self._permit.statement, self._link.variant.flavour)
+        return server_ends_it and self._link.dialect.may_end_within(self._permit.statement)
 
     def _outcome_of(self, error: BaseException, *, verified: str) -> SafeConsoleError:
         undone, server = self._is_undone_with_its_connection, self._link.address
@@ -452,12 +452,12 @@ class MySqlRunning:
         """End the bracket. Raises DriverError, OSError."""
         link = self._link
         link.wire.wait_at_most(COMMIT_SECONDS)
-        close_bracket(link.wire, self._bracket, keep=keep, read_only_variable=link.variant.read_only_variable)
+        close_bracket(link.wire, self._bracket, keep=keep, read_only_variable=link.dialect.server.read_only_variable)
 
     def _put_idle_back(self) -> None:
         """Let the connection stand idle as long as any other, once its transaction is over; never raises."""
         link = self._link
-        shared = tuple(guard for guard in self._guards if guard.variable in link.variant.idle_variables)
+        shared = tuple(guard for guard in self._guards if guard.variable in link.dialect.server.idle_variables)
         if link.wire.server_status & IN_TRANSACTION or not shared:
             return
         try:

@@ -11,8 +11,8 @@ import msgspec
 from safeconsole.cluster.engine import Sensor
 from safeconsole.errors import UnreachableError
 from safeconsole.mysql.error_codes import code_of, is_lost
-from safeconsole.mysql.variants import Probe, Variant
 from safeconsole.mysql.wire import DriverError, Wire
+from safeconsole.sqltext.dialect import Dialect, Probe
 
 # --------------------------------------------------------------------------------------------------------------------
 # Numbers about a running statement and its instance, read over the watchdog's connection.
@@ -41,7 +41,7 @@ class Sensors(msgspec.Struct):
         missing: what to grant for the sensors that dropped out.
     """
 
-    variant: Variant
+    dialect: Dialect
     thread: int
     free_memory: Sensor | None = None
     missing: list[str] = msgspec.field(default_factory=list)
@@ -77,7 +77,7 @@ class Sensors(msgspec.Struct):
 
     def _ask(self, wire: Wire) -> dict[str, int]:
         if self._probes is None:
-            self._probes = tuple(probe for probe in self.variant.probes if self._works(wire, probe))
+            self._probes = tuple(probe for probe in self.dialect.server.probes if self._works(wire, probe))
         if not self._probes:
             return {}
         text = " UNION ALL ".join(f"({probe.sql})" for probe in self._probes).format(thread=self.thread)
@@ -140,7 +140,7 @@ class Lookout:
     Looks and kills, from one thread at a time.
 
     Args:
-        variant: the family member.
+        dialect: the family member.
         wire: the second connection, to the same instance.
         reopen: opens another one to the same address and compares its identity; raises UnreachableError.
         target: whom to look at.
@@ -151,14 +151,14 @@ class Lookout:
     """
 
     def __init__(
-        self, *, variant: Variant, wire: Wire, reopen: Callable[[], Wire], target: Target, sensors: Sensors
+        self, *, dialect: Dialect, wire: Wire, reopen: Callable[[], Wire], target: Target, sensors: Sensors
     ) -> None:
         self.target = target
         self.sensors = sensors
-        self._variant = variant
+        self._dialect = dialect
         self._wire = wire
         self._reopen = reopen
-        self._process = variant.process[0]
+        self._process = dialect.server.process[0]
 
     def numbers(self, *, within_seconds: float = ANSWER_SECONDS) -> Numbers:
         """
@@ -185,7 +185,7 @@ class Lookout:
 
         The first form that shows it is the one that every later look asks.
         """
-        for form in self._variant.process:
+        for form in self._dialect.server.process:
             for host, _ in self._seen(form):
                 self._process = form
                 return host
@@ -193,11 +193,11 @@ class Lookout:
 
     def kill_query(self) -> bool:
         """End what it runs; whether the server accepted a kill."""
-        return self._first_accepted(self._variant.kill_query)
+        return self._first_accepted(self._dialect.server.kill_query)
 
     def kill_connection(self) -> bool:
         """End the connection itself; whether the server accepted a kill."""
-        return self._first_accepted(self._variant.kill_connection)
+        return self._first_accepted(self._dialect.server.kill_connection)
 
     def _seen(self, form: str = "") -> list[tuple[str, bool]]:
         """
@@ -219,7 +219,7 @@ class Lookout:
         return [(str(row[2]), self._runs(row)) for row in self.look(asked) if row[0] == self.target.thread]
 
     def _runs(self, row: tuple[Any, ...]) -> bool:
-        if row[4] == _KILLED and self._variant.calls_idle_killed:
+        if row[4] == _KILLED and self._dialect.server.calls_idle_killed:
             # A kill that came right after the end stays with the idle thread: what it runs, or does, tells.
             return bool(row[6] or row[7])
         return bool(row[4] != _IDLE)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import msgspec
 from msgspec.structs import fields, replace
 
-from safeconsole.sqltext.statement import Statement
-from safeconsole.sqltext.vocabulary import SMALLEST, Effect, Flavour
+from safeconsole.sqltext.vocabulary import SMALLEST
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,31 +69,3 @@ def tighten(limits: Limits, tighter: dict[str, float]) -> Limits:
         chosen = max(current, value) if name in FLOORS else min(current, value)
         changes[name] = type(current)(chosen)
     return replace(limits, **changes)
-
-
-# Source: MySQL 9.7 and MariaDB 10.11, measured (docs/limits.md, "What a server's own cap does not stop"); Aurora
-# MySQL by its kinship with MySQL.
-
-
-# max_execution_time holds for what reads rows, and for nothing else.
-_CAPPED_BY_MYSQL = frozenset({"select", "with", "table", "values", "explain", "describe", "desc"})
-# max_statement_time starts anew with each statement of a routine or a block.
-_UNCAPPED_BY_MARIADB = frozenset({"call", "begin", "if", "while", "for", "loop", "repeat", "case", "unknown"})
-
-
-def is_capped(statement: Statement, flavour: Flavour) -> bool:
-    """Whether the server itself ends a statement at its time limit, even without the console."""
-    verb = statement.kind.split(" ", 1)[0]
-    match flavour:
-        case Flavour.MYSQL | Flavour.AURORA_MYSQL:
-            # A function that is not known may change rows, and then nothing ends the SELECT that calls it.
-            return verb in _CAPPED_BY_MYSQL and not statement.effects & {Effect.UNKNOWN, Effect.WRITE}
-        case Flavour.MARIADB:
-            return verb not in _UNCAPPED_BY_MARIADB or statement.kind == "begin"
-        case Flavour.SQLITE:
-            return False
-
-
-def may_end_within(statement: Statement, flavour: Flavour) -> bool:
-    """Whether the time limit can end it or a part of it: MariaDB's holds for each statement of a routine too."""
-    return flavour is Flavour.MARIADB or is_capped(statement, flavour)

@@ -21,8 +21,8 @@ from uuid import UUID
 import msgspec
 
 from safeconsole.errors import ServerError
+from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.lexer import LexicalRules, TokenKind, tokens
-from safeconsole.sqltext.vocabulary import Flavour
 
 # Values as literals of the server's own language, so that a parameter is part of the text that is judged. Exact and
 # safe under every sql_mode: a quote inside a text is doubled, which no mode reads differently; a text with a
@@ -84,9 +84,9 @@ def _text(value: str, rules: LexicalRules) -> str:
         encoded = value.encode("utf-8")
     except UnicodeEncodeError:
         raise DataError(0, "a text parameter holds half of a character, which cannot be sent") from None
-    if rules.flavour is Flavour.SQLITE:
+    if nul := rules.dialect.lexis.nul_call:
         # A NUL ends a statement there.
-        return _quoted(value) if "\0" not in value else f"({'||char(0)||'.join(map(_quoted, value.split(chr(0))))})"
+        return _quoted(value) if "\0" not in value else f"({f'||{nul}||'.join(map(_quoted, value.split(chr(0))))})"
     if "\\" not in value and "\0" not in value:
         return _quoted(value)
     if rules.no_backslash_escapes:
@@ -100,7 +100,7 @@ def _quoted(text: str) -> str:
 
 def _bytes(value: bytes | bytearray | memoryview, rules: LexicalRules) -> str:
     digits = bytes(value).hex()
-    return f"X'{digits}'" if rules.flavour is Flavour.SQLITE else f"_binary x'{digits}'"
+    return f"{rules.dialect.lexis.bytes_mark}'{digits}'"
 
 
 def _datetime(value: dt.datetime, _rules: LexicalRules) -> str:
@@ -403,29 +403,12 @@ class NotSupportedError(DatabaseError):
     """The console, or the server, does not offer this."""
 
 
-_FAMILY: Mapping[int, type[DatabaseError]] = {
-    **dict.fromkeys((1022, 1048, 1062, 1215, 1216, 1217, 1451, 1452, 1557, 1586, 3819), IntegrityError),
-    **dict.fromkeys(
-        (1007, 1008, 1049, 1050, 1051, 1052, 1054, 1064, 1091, 1102, 1103, 1109, 1110, 1111, 1112, 1113, 1146, 1149,
-         1166, 1179, 1305),
-        ProgrammingError,
-    ),
-    **dict.fromkeys((1171, 1230, 1263, 1264, 1265, 1292, 1366, 1367, 1406, 1441, 1690), DataError),
-    **dict.fromkeys((1196, 1235, 1286, 1289), NotSupportedError),
-}  # fmt: skip
-"""Source: PyMySQL 1.2.4, `err.error_map`; and by MySQL 9.7's manual, "Server Error Message Reference", what means
-the same and that driver calls operational: a wrong name, a constraint, a value out of range."""
-
-_SQLITE: Mapping[int, type[DatabaseError]] = {
-    1: OperationalError,
-    19: IntegrityError,
-    20: IntegrityError,
-    25: ProgrammingError,
+_CLASSES: Mapping[str, type[DatabaseError]] = {
+    each.__name__: each for each in (DataError, IntegrityError, NotSupportedError, OperationalError, ProgrammingError)
 }
-"""Source: SQLite, "Result and Error Codes"; 1 is what it says of most mistakes."""
 
 
-def dbapi_error_of(error: ServerError, flavour: Flavour) -> DatabaseError:
+def dbapi_error_of(error: ServerError, dialect: Dialect) -> DatabaseError:
     """Return a server's error as PEP 249 sorts it."""
-    table = _SQLITE if flavour is Flavour.SQLITE else _FAMILY
-    return table.get(error.code, OperationalError)(error.code, error.server_message)
+    name = dialect.error_classes.get(error.code, "OperationalError")
+    return _CLASSES[name](error.code, error.server_message)

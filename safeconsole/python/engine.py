@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,6 @@ from safeconsole.python.audit_hook import marked
 from safeconsole.python.database import Api, DbApiConnection
 from safeconsole.python.dbapi import Places
 from safeconsole.python.line import Line
-from safeconsole.sqltext.vocabulary import Flavour
 
 if TYPE_CHECKING:
     from safeconsole.python.namespace import Database
@@ -102,11 +101,12 @@ def guarded_engine(line: Line) -> Engine:
     """
     dialect_registry.register("mysql.safeconsole", __name__, "GuardedMySql")
     dialect_registry.register("sqlite.safeconsole", __name__, "GuardedSqlite")
-    sqlite = line.rules.flavour is Flavour.SQLITE
-    creator: Callable[[], Any] = partial(DbApiConnection, line, Places.MARKS if sqlite else Places.FORMAT)
+    name = line.rules.dialect.sqlalchemy
+    places, version_of = _DRIVERS[name]
+    creator: Callable[[], Any] = partial(DbApiConnection, line, places)
     return create_engine(
-        "sqlite+safeconsole://" if sqlite else "mysql+safeconsole://",
-        module=Api(_sqlite_version(line) if sqlite else ""),
+        f"{name}+safeconsole://",
+        module=Api(version_of(line)),
         creator=creator,
         # A connection here is a few words of memory; nothing is gained by keeping one.
         poolclass=NullPool,
@@ -116,6 +116,13 @@ def guarded_engine(line: Line) -> Engine:
 
 def _sqlite_version(line: Line) -> str:
     return next((reading.version for reading in line.gate.topology() if reading.version), "3.35.0")
+
+
+_DRIVERS: Mapping[str, tuple[Places, Callable[[Line], str]]] = {
+    "mysql": (Places.FORMAT, lambda _line: ""),
+    "sqlite": (Places.MARKS, _sqlite_version),
+}
+"""How SQLAlchemy's dialects mark the places of parameters, and the version that they ask the driver for."""
 
 
 TAKEN = "a declarative base, a registry, a MetaData, a sessionmaker or a scoped_session"

@@ -307,7 +307,7 @@ class Line:
                 raise KeyboardInterrupt(error.message) from error
             raise
         except ServerError as error:
-            raise dbapi_error_of(error, self._rules().flavour) from error
+            raise dbapi_error_of(error, self._rules().dialect) from error
         except RefusedError as error:
             self._refuse(error)
         finally:

@@ -52,7 +52,7 @@ class Understanding:
             self._held.move_to_end(key)
             return (held if held.text == body else replace(held, text=body),)
         found = analyse(text, rules, schema=schema)
-        if len(found) == 1 and found[0].text == body and is_shared(found[0]):
+        if len(found) == 1 and found[0].text == body and is_shared(found[0], rules):
             found = (replace(found[0], shape=shape),)
             self._held[key] = found[0]
             if len(self._held) > HELD_SHAPES:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from safeconsole.cluster.engine import Connection
 from safeconsole.cluster.routing import Choice
+from safeconsole.dialects import DIALECTS
 from safeconsole.errors import DeniedError
 from safeconsole.policy.decision import Considered, Decision, Facts, addressed, judged_as_asked
 from safeconsole.policy.facts import Circumstances, facts_of
-from safeconsole.policy.limits import Limits, is_capped
+from safeconsole.policy.limits import Limits
 from safeconsole.policy.policy import Policy, judge
 from safeconsole.policy.readings import Reading, route_of
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Estimate, Statement
-from safeconsole.sqltext.vocabulary import Flavour
 
 # --------------------------------------------------------------------------------------------------------------------
 # What a person is shown before they are asked: facts measured, one line each, the telling ones first.
@@ -77,10 +77,10 @@ def _statement_lines(statement: Statement) -> tuple[str, ...]:
 
 
 def _cap_line(statement: Statement, reading: Reading) -> tuple[str, ...]:
-    flavour = reading.flavour
-    if flavour in {None, Flavour.SQLITE} or is_capped(statement, flavour):
+    dialect = None if reading.flavour is None else DIALECTS[reading.flavour]
+    if dialect is None or not dialect.has_time_limit or dialect.ends_by_itself(statement):
         return ()
-    return (f"time limit: {flavour} has none of its own for this; the console's watchdog alone ends it",)
+    return (f"time limit: {dialect.flavour} has none of its own for this; the console's watchdog alone ends it",)
 
 
 def _estimate_lines(estimate: Estimate) -> tuple[str, ...]:
@@ -174,4 +174,4 @@ def _words(rules: LexicalRules) -> str:
     modes = [
         name for name in ("ansi_quotes", "no_backslash_escapes", "pipes_as_concat", "oracle") if getattr(rules, name)
     ]
-    return f"{rules.flavour} {rules.version}, {', '.join(modes) or 'default sql_mode'}"
+    return f"{rules.dialect.flavour} {rules.version}, {', '.join(modes) or 'default sql_mode'}"

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from safeconsole.clock import Clock
+from safeconsole.dialects.sqlite import SQLITE
 from safeconsole.errors import RefusedError, UnreachableError
 from safeconsole.policy.decision import Permit
 from safeconsole.policy.readings import Identity, Reading
@@ -24,7 +25,7 @@ STOP_SECONDS = 1.0
 """How long a stop waits for the thread that runs the statement to say that it is over."""
 
 RULES = LexicalRules(
-    flavour=Flavour.SQLITE,
+    dialect=SQLITE,
     version=sqlite3.sqlite_version_info[0] * 10000
     + sqlite3.sqlite_version_info[1] * 100
     + sqlite3.sqlite_version_info[2],

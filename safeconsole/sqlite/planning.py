@@ -8,13 +8,12 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from safeconsole.dialects.sqlite import OBJECTS
+from safeconsole.dialects.sqlite import SQLITE
 from safeconsole.sqlite.authorizing import Authorizer, Mode
 from safeconsole.sqlite.link import SqliteLink
 from safeconsole.sqltext.analysis import rows_until_limit
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Estimate, Hazard, Statement
-from safeconsole.sqltext.vocabulary import Flavour
 
 PLAN_SECONDS = 1.0
 """Time for a plan; it needs well under a millisecond."""
@@ -70,7 +69,7 @@ def _until_limit(statement: Statement, steps: tuple[_PlanRow, ...], scanned: dic
     named = [table.name.lower() for table in statement.tables]
     if len(steps) != 1 or [table for _, table in scanned.values()] != named:
         return None
-    return rows_until_limit(statement, LexicalRules(flavour=Flavour.SQLITE))
+    return rows_until_limit(statement, LexicalRules(dialect=SQLITE))
 
 
 def _steps(link: SqliteLink, text: str) -> tuple[_PlanRow, ...]:
@@ -80,7 +79,7 @@ def _steps(link: SqliteLink, text: str) -> tuple[_PlanRow, ...]:
 
 def _hazards(authorizer: Authorizer) -> Iterator[Hazard]:
     """Yield the dangers that lie in the objects it would read, found behind views and aliases too."""
-    for known in OBJECTS:
+    for known in SQLITE.catalogue.objects:
         if any(table in known.names for _, table in authorizer.tables):
             yield Hazard(id=known.id, cost=known.cost, why=known.why, instead=known.instead)
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from safeconsole.dialects.catalogue import words
+from safeconsole.sqltext.dialect import Kind, KindShape
 from safeconsole.sqltext.effects import read_shape
 from safeconsole.sqltext.findings import ACTIONS, Findings
-from safeconsole.sqltext.kinds import Kind, KindShape, kind_of
+from safeconsole.sqltext.kinds import kind_of
 from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind, tokens
 from safeconsole.sqltext.shapes import digest_of, normalise
 from safeconsole.sqltext.splitting import Piece, split
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.structure import name_of
-from safeconsole.sqltext.vocabulary import Effect
+from safeconsole.sqltext.vocabulary import Effect, words
 
 # --------------------------------------------------------------------------------------------------------------------
 # What a text is: its statements, and for each what it does, touches and could hurt.
@@ -69,7 +69,7 @@ def _schema_used(piece: Piece, schema: str) -> str:
 def _statement(piece: Piece, rules: LexicalRules, schema: str) -> Statement:
     """Return one statement from its tokens."""
     tokens = tuple(_as_meant(piece.tokens))
-    kind = kind_of(tokens, rules.flavour)
+    kind = kind_of(tokens, rules.dialect)
     findings = Findings(tokens=tokens, rules=rules, schema=schema)
     findings.effects.update(kind.effects)
     problems = _problems(piece, kind)

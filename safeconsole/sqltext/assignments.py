@@ -7,13 +7,12 @@ the console: a limit, or how statements are read, may rest on it.
 
 from __future__ import annotations
 
-from safeconsole.dialects.catalogue import words
-from safeconsole.dialects.settings import HARMLESS_SETTINGS, HELD_VALUES, LOAD_SETTINGS, READ_ONLY_SETTINGS
 from safeconsole.sqltext.clauses import read_calls, read_clauses
+from safeconsole.sqltext.dialect import AllowedSettings
 from safeconsole.sqltext.findings import Findings
 from safeconsole.sqltext.lexer import Token, TokenKind
 from safeconsole.sqltext.structure import name_of, tables_in
-from safeconsole.sqltext.vocabulary import Effect, Flavour
+from safeconsole.sqltext.vocabulary import Effect, words
 
 _GLOBAL_SCOPES = frozenset({"GLOBAL", "PERSIST", "PERSIST_ONLY"})
 _SCOPES = _GLOBAL_SCOPES | {"SESSION", "LOCAL"}
@@ -33,7 +32,7 @@ def read_set(findings: Findings) -> int:
     first = tokens[1].word if len(tokens) > 1 else ""
     if first == "STATEMENT":
         return _read_statement_settings(findings)
-    if _sets_what_is_held(tokens):
+    if _sets_what_is_held(tokens, findings.rules.dialect.settings):
         findings.keeps_nothing = True
     elif not _read_special(findings, first):
         kept = [_read_assignment(assignment, findings) for assignment in _assignments(tokens[1:])]
@@ -44,7 +43,7 @@ def read_set(findings: Findings) -> int:
     if any(token.word == "SELECT" for token in tokens):
         findings.add(Effect.READ)
         findings.name_tables(tables_in(tokens, findings.schema))
-        if findings.rules.flavour is not Flavour.MARIADB:
+        if not findings.rules.dialect.limits_each_part:
             findings.action("outside-time-limit")
     return 0
 
@@ -61,12 +60,13 @@ def _read_standing_asks(findings: Findings) -> None:
             findings.notes.setdefault(f"{limit} is {value:,.15g} for the session from here on, on every connection")
 
 
-def _sets_what_is_held(tokens: tuple[Token, ...]) -> bool:
+def _sets_what_is_held(tokens: tuple[Token, ...], settings: AllowedSettings) -> bool:
     """Whether a form without a sign sets what the console has set on every connection."""
     words = [token.word for token in tokens]
     if words[1:] in (["SESSION", "TRANSACTION", "READ", "ONLY"], ["LOCAL", "TRANSACTION", "READ", "ONLY"]):
         return True
-    return words[1:2] == ["NAMES"] and len(tokens) == 3 and _value_of(tokens[2:]) in HELD_VALUES["character_set_client"]
+    held = settings.held.get("character_set_client", frozenset())
+    return words[1:2] == ["NAMES"] and len(tokens) == 3 and _value_of(tokens[2:]) in held
 
 
 def _value_of(tokens: tuple[Token, ...]) -> str:
@@ -127,22 +127,22 @@ def _read_assignment(assignment: tuple[Token, ...], findings: Findings) -> bool:
     if scope in _GLOBAL_SCOPES or (scope and scope not in _SCOPES):
         findings.add(Effect.ADMIN, f"it changes {setting} for everybody")
         findings.action("global-setting", setting)
-    elif setting not in HARMLESS_SETTINGS:
+    elif setting not in findings.rules.dialect.settings.harmless:
         return _read_owned(setting, scope, assignment[sign + 1 :], findings)
     return True
 
 
 def _read_owned(setting: str, scope: str, tokens: tuple[Token, ...], findings: Findings) -> bool:
     """Judge the value that is given to a setting of the console's; returns as `_read_assignment`."""
-    value = _value_of(tokens)
-    if value in HELD_VALUES.get(setting, frozenset()):
+    value, settings = _value_of(tokens), findings.rules.dialect.settings
+    if value in settings.held.get(setting, frozenset()):
         return False
     # Without a scope it may be that of the next transaction alone.
-    if setting in READ_ONLY_SETTINGS and scope in {"SESSION", "LOCAL"} and value in HELD_VALUES["autocommit"]:
+    if setting in settings.read_only and scope in {"SESSION", "LOCAL"} and value in settings.held["autocommit"]:
         return False
     if findings.ask(setting, value, words=f"{setting} = {value}", lifts="console-owned-setting"):
         return False
-    findings.action("load-setting" if setting in LOAD_SETTINGS else "console-owned-setting", setting)
+    findings.action("load-setting" if setting in settings.of_dumps else "console-owned-setting", setting)
     return True
 
 

@@ -12,11 +12,11 @@ from collections.abc import Iterable
 import msgspec
 from msgspec.structs import replace
 
-from safeconsole.dialects.engines import engine_hazard
 from safeconsole.sqltext.analysis import analyse
+from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Behind, Hazard, Statement, TableName
-from safeconsole.sqltext.vocabulary import CostClass, Effect, Flavour
+from safeconsole.sqltext.vocabulary import CostClass, Effect
 
 NEVER_SEES = frozenset({"information_schema", "performance_schema"})
 """Schemas that hold the server's own objects alone: their dangers are in the catalogue."""
@@ -71,7 +71,7 @@ def view_object(definition: str, definer: str, name: TableName, rules: LexicalRu
         return Object(brought_along=True)
     if not definition:
         return hidden_object(name)
-    if rules.flavour is not Flavour.MARIADB:
+    if rules.dialect.rewrites_rollup:
         definition = _ROLLED_UP.sub("coalesce(", definition)
     found = analyse(definition, rules, schema=name.schema or "")
     if len(found) != 1:
@@ -88,12 +88,13 @@ def hidden_object(name: TableName) -> Object:
     )
 
 
-def behind_all(found: Iterable[tuple[TableName, Object]], *, unfinished: str = "") -> Behind:
+def behind_all(found: Iterable[tuple[TableName, Object]], dialect: Dialect, *, unfinished: str = "") -> Behind:
     """
     Return what stands behind some names together.
 
     Args:
         found: every name that is reached, through views on views, and what it is.
+        dialect: of the server that said so.
         unfinished: why not every name was looked at, or "".
     """
     effects: set[Effect] = set()
@@ -116,7 +117,7 @@ def behind_all(found: Iterable[tuple[TableName, Object]], *, unfinished: str = "
             reasons.append(each.unseen)
         elif not each.brought_along:
             engines[each.engine] = None
-            hazard = engine_hazard(each.engine)
+            hazard = dialect.engine_hazard(each.engine)
             if hazard is not None:
                 hazards[hazard] = None
                 reasons.append(f"{name} is a table of the engine {each.engine or 'that nobody names'}")

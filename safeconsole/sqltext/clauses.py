@@ -4,53 +4,25 @@ from __future__ import annotations
 
 import re
 
-from safeconsole.dialects.catalogue import words
-from safeconsole.dialects.functions import (
-    IMPURE,
-    PURE_MARIADB,
-    PURE_MYSQL,
-    PURE_SQLITE,
-    REMOVED_MYSQL,
-    SINCE_MARIADB,
-    SINCE_MYSQL,
-    SYS_FUNCTIONS,
-)
-from safeconsole.dialects.settings import HARMLESS_HINTS, HARMLESS_SETTINGS, HELD_VALUES, HINTS_KNOWN_BELOW
 from safeconsole.sqltext.findings import Findings
 from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind
 from safeconsole.sqltext.statement import TableName
 from safeconsole.sqltext.structure import Call, calls_in, name_of
-from safeconsole.sqltext.vocabulary import Effect, Flavour
-
-# --------------------------------------------------------------------------------------------------------------------
-# Which functions are known, and which of them are pure.
-#
-# Pure: a built-in of this flavour and version, free of side effects, that ends by itself. A function that is native
-# but not pure has a danger of its own. Everything else is code we do not know.
-
-
-_NEVER: dict[str, int] = {}
-_PURE: dict[Flavour, tuple[frozenset[str], dict[str, int], dict[str, int]]] = {
-    Flavour.MYSQL: (PURE_MYSQL, SINCE_MYSQL, REMOVED_MYSQL),
-    Flavour.AURORA_MYSQL: (PURE_MYSQL | {"aurora_version"}, SINCE_MYSQL, REMOVED_MYSQL),
-    Flavour.MARIADB: (PURE_MARIADB, SINCE_MARIADB, _NEVER),
-    Flavour.SQLITE: (PURE_SQLITE, _NEVER, _NEVER),
-}
+from safeconsole.sqltext.vocabulary import Effect, words
 
 
 def is_pure(name: str, rules: LexicalRules) -> bool:
-    """Whether a lower-case name is a pure built-in of the server; with an unknown version, of every version."""
-    pure, since, removed = _PURE[rules.flavour]
-    if name not in pure:
+    """
+    Whether a lower-case name is a pure built-in of the server; with an unknown version, of every version.
+
+    A native function that is not pure has a danger of its own. Everything else is code we do not know.
+    """
+    functions = rules.dialect.functions
+    if name not in functions.pure:
         return False
     if not rules.version:
-        return name not in since and name not in removed
-    return since.get(name, 0) <= rules.version < removed.get(name, rules.version + 1)
-
-
-def danger_of(name: str) -> str:
-    """Return the id of the danger of a native function that is not pure, or ""."""
-    return IMPURE.get(name, "")
+        return name not in functions.since and name not in functions.removed
+    return functions.since.get(name, 0) <= rules.version < functions.removed.get(name, rules.version + 1)
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -162,10 +134,10 @@ _LIFTING = "limit-lifting-hint"
 
 def read_calls(findings: Findings, *, start: int = 0) -> None:
     """Judge every function that is called by the tokens from an index on."""
-    tokens = findings.tokens[start:]
+    tokens, functions = findings.tokens[start:], findings.rules.dialect.functions
     for call in calls_in(tokens):
         findings.functions.setdefault(call.name)
-        if call.schema == "sys" and call.name in SYS_FUNCTIONS:
+        if call.schema == "sys" and call.name in functions.of_sys:
             continue
         if call.name in LOCKING and may_be_owned(call, tokens):
             findings.action("console-owned-lock", f"{call.name}()")
@@ -178,7 +150,8 @@ def read_calls(findings: Findings, *, start: int = 0) -> None:
 
 def _judge(call: Call, tokens: tuple[Token, ...], findings: Findings) -> None:
     """Add what one call by its plain name does."""
-    danger = danger_of(call.name)
+    dialect = findings.rules.dialect
+    danger = dialect.functions.impure.get(call.name, "")
     if danger == "sequence":
         findings.add(Effect.WRITE, f"{call.name}() changes a sequence")
     if danger:
@@ -187,9 +160,9 @@ def _judge(call: Call, tokens: tuple[Token, ...], findings: Findings) -> None:
             findings.unknown(f"{call.name}() changes the server")
         if danger == "user-lock":
             findings.add(Effect.LOCK, f"{call.name}() takes or releases a named lock")
-    elif findings.rules.flavour is Flavour.SQLITE and call.name.startswith(_PRAGMA_FUNCTION):
+    elif dialect.has_pragmas and call.name.startswith(_PRAGMA_FUNCTION):
         judge_pragma(call.name.removeprefix(_PRAGMA_FUNCTION), findings, valued=False)
-    elif call.name == "default" and findings.rules.flavour is Flavour.MARIADB:
+    elif call.name == "default" and dialect.functions.default_takes_sequence:
         findings.unknown("default() may take the next value of a sequence")
         findings.action("default-of-column")
     elif call.name == "last_insert_id" and not _is_empty(call, tokens):
@@ -272,7 +245,7 @@ def _read_hint(name: str, argument: str, rest: str, findings: Findings) -> None:
         argument: its first one, lower case.
         rest: of the text, behind its name.
     """
-    rules, words = findings.rules, f"{name}({argument})"
+    settings, words = findings.rules.dialect.settings, f"{name}({argument})"
     if name == "MAX_EXECUTION_TIME":
         number = _HINTED_TIME.match(rest)
         if number is None or not findings.ask("max_execution_time", number[1], words=words, lifts=_LIFTING):
@@ -280,14 +253,14 @@ def _read_hint(name: str, argument: str, rest: str, findings: Findings) -> None:
     elif name == "SET_VAR":
         value = _HINTED_VALUE.match(rest)
         given = value[1] if value else ""
-        if argument in HARMLESS_SETTINGS or given.upper() in HELD_VALUES.get(argument, frozenset()):
+        if argument in settings.harmless or given.upper() in settings.held.get(argument, frozenset()):
             return
         if not findings.ask(argument, given, words=f"SET_VAR({argument}={given})", lifts=_LIFTING):
             findings.action(_LIFTING, words)
     elif name == "RESOURCE_GROUP":
         findings.action(_LIFTING, words)
-    elif name not in HARMLESS_HINTS:
-        if not 0 < rules.version < HINTS_KNOWN_BELOW.get(rules.flavour, 0):
+    elif name not in settings.harmless_hints:
+        if not 0 < findings.rules.version < settings.hints_known_below:
             findings.action(_LIFTING, words)
         else:
             findings.notes.setdefault(f"{name}() is no hint of this server, which ignores it")

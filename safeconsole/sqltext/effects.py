@@ -8,14 +8,15 @@ from msgspec.structs import replace
 
 from safeconsole.sqltext.assignments import TRANSACTION_KINDS, read_set, read_transaction, settings_end
 from safeconsole.sqltext.clauses import judge_pragma, read_calls, read_clauses, read_hints, read_pragma
+from safeconsole.sqltext.dialect import Kind, KindShape
 from safeconsole.sqltext.findings import ACTIONS, Findings
 from safeconsole.sqltext.hazards import is_disguised, object_hazards
-from safeconsole.sqltext.kinds import Kind, KindShape, kind_of
+from safeconsole.sqltext.kinds import kind_of
 from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind
 from safeconsole.sqltext.lexer import tokens as tokens_of
 from safeconsole.sqltext.statement import Statement, TableName
 from safeconsole.sqltext.structure import RESERVED_EVERYWHERE, name_of, tables_in
-from safeconsole.sqltext.vocabulary import CostClass, Effect, Flavour
+from safeconsole.sqltext.vocabulary import CostClass, Effect
 
 # --------------------------------------------------------------------------------------------------------------------
 # SHOW in all its forms.
@@ -62,10 +63,8 @@ def read_show(findings: Findings) -> tuple[str, tuple[TableName, ...]]:
     findings.name_tables(_named(form, findings))
     queried = tables_in(findings.tokens[where:], findings.schema)
     findings.name_tables(queried)
-    if (
-        any(token.word == "SELECT" for token in findings.tokens[where:])
-        and findings.rules.flavour is not Flavour.MARIADB
-    ):
+    limited = findings.rules.dialect.limits_each_part
+    if not limited and any(token.word == "SELECT" for token in findings.tokens[where:]):
         findings.action("outside-time-limit")
     _judge(form, findings)
     return f"show {form}", queried
@@ -95,16 +94,16 @@ def _named(form: str, findings: Findings) -> tuple[TableName, ...]:
 
 def _judge(form: str, findings: Findings) -> None:
     """Add the dangers of one form."""
-    mariadb = findings.rules.flavour is Flavour.MARIADB
-    old = not mariadb and findings.rules.version < 80000
+    dialect = findings.rules.dialect
+    opens_each = findings.rules.version < dialect.dictionary_since
     if form == "table status" and not _names_one(findings.tokens):
-        cost = CostClass.OPENS_EVERY_TABLE if mariadb or old else CostClass.LINEAR_IN_OBJECTS
+        cost = CostClass.OPENS_EVERY_TABLE if opens_each else CostClass.LINEAR_IN_OBJECTS
         findings.danger(replace(ACTIONS["show-table-status"], cost=cost, schema=_schema_shown(findings)))
     elif form in {"binlog events", "relaylog events"}:
         findings.action("log-events")
-    elif form in _WITH_HASHES or (form == "grants" and mariadb):
+    elif form in _WITH_HASHES or (form == "grants" and dialect.grants_show_hashes):
         findings.action("account-secrets")
-    elif (mariadb or old) and (
+    elif opens_each and (
         form == "triggers" or (form == "tables" and any(token.word == "FULL" for token in findings.tokens[:3]))
     ):
         findings.action("show-definitions")
@@ -156,7 +155,7 @@ def text_planned(statement: Statement, rules: LexicalRules) -> str:
     body = found[start:]
     if not runs or not body or "/*" in statement.text[: body[0].start]:
         return ""
-    return statement.text[body[0].start :] if kind_of(body, rules.flavour).name in _PLANNED else ""
+    return statement.text[body[0].start :] if kind_of(body, rules.dialect).name in _PLANNED else ""
 
 
 def read_explain(findings: Findings) -> bool:
@@ -166,14 +165,14 @@ def read_explain(findings: Findings) -> bool:
     body = tokens[start:]
     if [token.word for token in body[:2]] == ["FOR", "CONNECTION"]:
         return False
-    if findings.rules.flavour is Flavour.SQLITE:
+    if findings.rules.dialect.explain_only_compiles:
         # It compiles the statement and runs nothing.
         findings.name_tables(tables_in(body, findings.schema))
         return False
     if not body:
         findings.unknown("nothing to explain")
         return False
-    kind = kind_of(body, findings.rules.flavour)
+    kind = kind_of(body, findings.rules.dialect)
     if kind.shape in {KindShape.QUERY, KindShape.CHANGE} and kind.name != "do":
         _read_explained(kind, findings, start)
         # A nested query is run by the planner when it takes it for cheap or constant.
@@ -290,7 +289,7 @@ def _read_query(kind: Kind, findings: Findings) -> Kind:
     findings.name_tables(tables_in(findings.tokens, findings.schema))
     _read_objects(findings, tuple(findings.tables))
     words = {token.word for token in findings.tokens}
-    if kind.name == "do" and "SELECT" in words and findings.rules.flavour is not Flavour.MARIADB:
+    if kind.name == "do" and "SELECT" in words and not findings.rules.dialect.limits_each_part:
         findings.action("outside-time-limit")
     if changes:
         return replace(kind, rows="RETURNING" in words)
@@ -303,7 +302,7 @@ def _read_objects(findings: Findings, tables: tuple[TableName, ...]) -> None:
         if is_disguised(table, findings.rules):
             findings.unknown(f"{table} is not ASCII and may mean an object of the server")
             findings.danger(ACTIONS["unreadable"])
-        elif findings.rules.flavour is Flavour.SQLITE and table.name.lower().startswith("pragma_"):
+        elif findings.rules.dialect.has_pragmas and table.name.lower().startswith("pragma_"):
             judge_pragma(table.name.lower().removeprefix("pragma_"), findings, valued=False)
     for hazard in object_hazards(findings.tokens, tables, findings.rules):
         findings.danger(hazard)
@@ -315,7 +314,7 @@ def _read_set(kind: Kind, findings: Findings) -> Kind:
     if not start:
         _read_objects(findings, tuple(findings.tables))
         return kind
-    inner = kind_of(findings.tokens[start:], findings.rules.flavour)
+    inner = kind_of(findings.tokens[start:], findings.rules.dialect)
     findings.effects.update(inner.effects)
     if inner.shape not in {KindShape.QUERY, KindShape.CHANGE}:
         findings.unknown("SET STATEMENT before something that is not a query")

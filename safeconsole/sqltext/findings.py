@@ -7,7 +7,6 @@ import re
 import msgspec
 from msgspec.structs import replace
 
-from safeconsole.dialects.settings import LIMIT_SETTINGS
 from safeconsole.sqltext.lexer import LexicalRules, Token
 from safeconsole.sqltext.statement import Ask, Hazard, TableName
 from safeconsole.sqltext.vocabulary import SMALLEST, CostClass, Effect
@@ -227,7 +226,7 @@ class Findings(msgspec.Struct, kw_only=True):
             number: its value as written.
             words, lifts: see `Ask`.
         """
-        limit, units = LIMIT_SETTINGS.get(setting, ("", 0))
+        limit, units = self.rules.dialect.settings.limits.get(setting, ("", 0))
         # A suffix, an exponent or a sign is read by servers as they please; whole milliseconds can be held.
         pattern = _SECONDS if setting == "max_statement_time" else _WHOLE
         if not limit or pattern.fullmatch(number) is None or float(number) / units < SMALLEST[limit]:

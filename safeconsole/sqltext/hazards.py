@@ -9,12 +9,11 @@ from enum import StrEnum
 
 import msgspec
 
-from safeconsole.dialects import mariadb, mysql, sqlite
-from safeconsole.dialects.catalogue import DangerousObject, keys_of
+from safeconsole.sqltext.dialect import DangerousObject
 from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind
 from safeconsole.sqltext.statement import Hazard, TableName
 from safeconsole.sqltext.structure import RESERVED_EVERYWHERE, name_of
-from safeconsole.sqltext.vocabulary import CostClass, Flavour
+from safeconsole.sqltext.vocabulary import CostClass
 
 # --------------------------------------------------------------------------------------------------------------------
 # How a metadata query is filtered: by schema and object, by one of them, or not at all.
@@ -322,39 +321,15 @@ def _is_prefix(condition: Clause, column: str) -> bool:
 
 
 # --------------------------------------------------------------------------------------------------------------------
-# Which dangers lie in the objects that a statement reads, by the catalogue of its flavour.
+# Which dangers lie in the objects that a statement reads, by the catalogue of the dialect.
 #
 # Columns are taken for asked for when their name stands anywhere in the statement, or a `*` does; a filter counts
 # only where nothing can weaken it. Both err on the side of the danger.
 
 
-SYSTEM_SCHEMAS = frozenset({"information_schema", "performance_schema", "mysql", "sys"})
-"""Schemas that belong to the server."""
-
 STAR = "*"
 
 _BEFORE_STAR = frozenset({"", "SELECT", "DISTINCT", "DISTINCTROW", "ALL", ",", ".", "STRAIGHT_JOIN", "HIGH_PRIORITY"})
-
-
-class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What is known about the objects of one flavour.
-
-    Attributes:
-        objects: dangerous ones; the first row that fits decides.
-        cheap: names in information_schema that are known to be small.
-    """
-
-    objects: tuple[DangerousObject, ...]
-    cheap: frozenset[str]
-
-
-CATALOGUES: dict[Flavour, Catalogue] = {
-    Flavour.MYSQL: Catalogue(objects=mysql.OBJECTS, cheap=mysql.CHEAP),
-    Flavour.AURORA_MYSQL: Catalogue(objects=mysql.OBJECTS, cheap=mysql.CHEAP),
-    Flavour.MARIADB: Catalogue(objects=mariadb.OBJECTS, cheap=mariadb.CHEAP),
-    Flavour.SQLITE: Catalogue(objects=sqlite.OBJECTS, cheap=sqlite.CHEAP),
-}
 
 
 def object_hazards(tokens: tuple[Token, ...], tables: tuple[TableName, ...], rules: LexicalRules) -> tuple[Hazard, ...]:
@@ -373,11 +348,12 @@ def is_disguised(table: TableName, rules: LexicalRules) -> bool:
 
     Source: MySQL 9.7 finds information_schema.tables under a name with U+017F, the long s.
     """
-    if rules.flavour is Flavour.SQLITE or table.schema is None:
+    schemas = rules.dialect.catalogue.schemas
+    if not schemas or table.schema is None:
         return False
     if not table.schema.isascii():
-        return _plain(table.schema) in SYSTEM_SCHEMAS
-    return table.schema.lower() in SYSTEM_SCHEMAS and not table.name.isascii()
+        return _plain(table.schema) in schemas
+    return table.schema.lower() in schemas and not table.name.isascii()
 
 
 def _plain(name: str) -> str:
@@ -387,9 +363,10 @@ def _plain(name: str) -> str:
 
 
 def _is_suspect(table: TableName, rules: LexicalRules) -> bool:
-    if rules.flavour is Flavour.SQLITE:
-        return any(table.name.lower() in row.names for row in sqlite.OBJECTS)
-    return table.schema is not None and table.schema.lower() in SYSTEM_SCHEMAS
+    catalogue = rules.dialect.catalogue
+    if table.schema is not None and table.schema.lower() in catalogue.schemas:
+        return True
+    return table.name.lower() in catalogue.anywhere
 
 
 def columns_in(tokens: tuple[Token, ...]) -> frozenset[str]:
@@ -424,7 +401,7 @@ def _hazard(table: TableName, columns: frozenset[str], tokens: tuple[Token, ...]
     if row is None:
         return None
     filtered, schema = Filter.NONE, ""
-    if keys := keys_of(row, table.name.lower()):
+    if keys := rules.dialect.catalogue.keys_of(row, table.name.lower()):
         filtered, schema = filter_on(tokens, table.name, keys)
     cost = _cost(row, filtered)
     if cost is CostClass.LOOKUP:
@@ -441,7 +418,7 @@ def _hazard(table: TableName, columns: frozenset[str], tokens: tuple[Token, ...]
 
 def _row(table: TableName, columns: frozenset[str], rules: LexicalRules) -> DangerousObject | None:
     """Return the first row that fits an object, the columns asked for and the version."""
-    catalogue = CATALOGUES[rules.flavour]
+    catalogue = rules.dialect.catalogue
     schema, name = (table.schema or "").lower(), table.name.lower()
     if schema == "information_schema" and name in catalogue.cheap:
         return None

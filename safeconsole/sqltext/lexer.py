@@ -1,4 +1,12 @@
-"""Tokens of a text, as one server reads it: lexemes, lexical rules, scanning. Pure."""
+"""
+Reads text as the server would: one pass yields every token, executable comments opened where this server opens them.
+
+No recursion. What the server would run is a token, and only that: the content of an executable comment that runs here
+is read as code. What cannot be read is a token too, and says why; it never disappears. What a text means is `analysis`,
+the cut into statements `splitting`.
+
+Source: MySQL 9.7 and MariaDB 10.11, measured, token by token.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +14,11 @@ import re
 import unicodedata
 from collections.abc import Iterator
 from enum import StrEnum
-from functools import cache
 from typing import NamedTuple
 
 import msgspec
 
-from safeconsole.sqltext.vocabulary import Flavour
-
-# --------------------------------------------------------------------------------------------------------------------
-# The shapes of single tokens, as one compiled pattern for each way a server reads text.
-#
-# Everything is possessive or atomic where it repeats, so that no text makes a match go back over what it has read:
-# scanning is linear in the text. A shape that fits nothing is one unreadable character, which makes its statement
-# unreadable; nothing is skipped.
-#
-# Source: lexers of MySQL 9.7 and MariaDB 10.11, observed on both; SQLite, "The Tokenizer".
-
-
-WHITE = r"[ \t-\r]"
-# Everything beyond ASCII is a letter here, and what cannot be seen or sent is sorted out afterwards: written as what
-# it is not, the set is small, and the pattern compiles in a fraction of the time.
-_LETTER = r"[^\x00-#%-/:-@\[-^`{-\x7f]"
+from safeconsole.sqltext.dialect import Dialect, Scanned
 
 INVISIBLE = re.compile(
     "[\u0080-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
@@ -38,156 +30,27 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 """Halves of characters: they cannot be sent at all."""
 
 
-def _quoted(quote: str, *, backslash: bool) -> str:
-    """Return the shape of a quoted text in which the quote is doubled, or also escaped by a backslash."""
-    if backslash:
-        return rf"{quote}[^{quote}\\]*+(?:(?:\\[\s\S]|{quote}{quote})[^{quote}\\]*+)*+{quote}"
-    return rf"{quote}[^{quote}]*+(?:{quote}{quote}[^{quote}]*+)*+{quote}"
-
-
-_NAME = _quoted("`", backslash=False)
-_PLAIN_NUMBER = rf"(?:[0-9]++(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)(?!{_LETTER}|\.)"
-
-
-_COMMENT = r"/\*(?![!+M])[\s\S]*?\*/|#[^\n]*+|--(?=[\x00-\x20\x7f]|\Z)[^\n]*+"
-_SQLITE_COMMENT = r"/\*[\s\S]*?\*/|--[^\n]*+"
-
-
-def _literal_runs(text: str, comment: str) -> tuple[str, str]:
-    """Return the shapes of `1, 'a', NULL` and of `, (1, 'a'), (2, 'b')`, read whole so that bulk costs nothing."""
-    first = rf"(?>{text}|{_PLAIN_NUMBER})"
-    further = rf"(?>[-+]?{_PLAIN_NUMBER}|{text}|(?i:NULL|TRUE|FALSE|DEFAULT)(?!{_LETTER}|[.(]))"
-    # A comment between two literals changes nothing, so it does not end a run either.
-    nothing = rf"(?:{WHITE}++|{comment})*+"
-    gap = rf"{nothing},{nothing}"
-    items = rf"{further}(?:{gap}{further})*+"
-    row = rf"\({nothing}{items}{nothing}\)"
-    # It begins with the comma: a parenthesis right after a name would be a call, and MUST stay visible.
-    return rf"{first}(?:{gap}{further})++", rf",{nothing}{row}(?:{gap}{row})*+"
-
-
-@cache
-def family_pattern(
-    *, ansi_quotes: bool, backslash: bool, mariadb: bool, inside: bool, delimiter: str, whole: bool
-) -> re.Pattern[str]:
-    """
-    Return the scanner of MySQL and its sisters.
-
-    Args:
-        ansi_quotes: `"` quotes names.
-        backslash: a backslash escapes inside strings.
-        mariadb: `/*M!` opens an executable comment.
-        inside: an executable comment is open, so `*/` closes it.
-        delimiter: what ends a statement.
-        whole: runs of literals are one token, and runs of what means nothing.
-    """
-    single, double = _quoted("'", backslash=backslash), _quoted('"', backslash=backslash)
-    text = single if ansi_quotes else rf"(?>{single}|{double})"
-    name = rf"(?>{_NAME}|{_quoted(chr(34), backslash=False)})" if ansi_quotes else _NAME
-    run, rows = _literal_runs(text, _COMMENT)
-    opening = r"/\*M?!" if mariadb else r"/\*!"
-    shapes = [
-        # Inside an executable comment another comment has to be seen, since it is refused.
-        ("SPACE", rf"(?:{WHITE}++|{_COMMENT})++" if whole and not inside else rf"{WHITE}++"),
-        ("DELIMITER", rf"{re.escape(delimiter)}|\\[Gg]"),
-        ("CLOSING", r"\*/" if inside else r"(?!)"),
-        ("STRING", rf"[xXbBnN]{single}"),
-        ("LIST", rf"{run}|{rows}" if whole else r"(?!)"),
-        ("NUMBER", _number()),
-        ("UNREADABLE", r"(?<!\.)[0-9]++\."),
-        ("WORD", _word(delimiter)),
-        ("STRING", text),
-        ("NAME", name),
-        ("VARIABLE", rf"@(?:[A-Za-z0-9_.$]++|{single}|{double}|{_NAME})"),
-        ("SYSTEM", rf"@@(?:{_LETTER}++|{_NAME})"),
-        ("OPENING", opening),
-        ("HINT", r"/\*\+[\s\S]*?\*/"),
-        ("COMMENT", r"#[^\n]*+|--(?=[\x00-\x20\x7f]|\Z)[^\n]*+|/\*(?!\+)[\s\S]*?\*/"),
-        ("OPERATOR", r":=|<=>|->>?|<=|>=|<>|!=|<<|>>|\|\||&&|(?!/\*)[-+*/%^&|~!=<>]"),
-        ("PUNCTUATION", r"[(),.;{}\[\]:?@]"),
-    ]
-    if mariadb:
-        # NULL; it ends after its two characters, whatever follows.
-        shapes.append(("NUMBER", r"\\N"))
-    return _compile(shapes)
-
-
-@cache
-def sqlite_pattern(*, delimiter: str, whole: bool) -> re.Pattern[str]:
-    """Return the scanner of SQLite; the arguments are those of `family_pattern`."""
-    single, double = _quoted("'", backslash=False), _quoted('"', backslash=False)
-    run, rows = _literal_runs(single, _SQLITE_COMMENT)
-    shapes = [
-        ("SPACE", rf"(?:[ \t\n\f\r]++|{_SQLITE_COMMENT})++" if whole else r"[ \t\n\f\r]++"),
-        ("DELIMITER", rf"{re.escape(delimiter)}|\\[Gg]"),
-        ("STRING", rf"[xX]{single}"),
-        ("LIST", rf"{run}|{rows}" if whole else r"(?!)"),
-        ("NUMBER", rf"0[xX][0-9A-Fa-f]++(?!{_LETTER})|(?:[0-9]++(?:\.[0-9]*+)?|\.[0-9]++)(?:[eE][+-]?[0-9]++)?"),
-        ("WORD", rf"(?![0-9$]){_word(delimiter)}"),
-        ("STRING", single),
-        ("NAME", rf"{double}|{_NAME}|\[[^\]]*+\]"),
-        ("PARAMETER", rf"\?[0-9]*+|[@:$]{_LETTER}++"),
-        ("COMMENT", r"--[^\n]*+|/\*[\s\S]*?\*/"),
-        ("OPERATOR", r"->>?|<=|>=|<>|!=|==|<<|>>|\|\||(?!/\*)[-+*/%&|~=<>]"),
-        ("PUNCTUATION", r"[(),.;]"),
-    ]
-    return _compile(shapes)
-
-
-def _word(delimiter: str) -> str:
-    """Return the shape of a word; a delimiter of letters, such as `$$`, ends it as it does in the client."""
-    if delimiter == ";":
-        return rf"{_LETTER}++"
-    return rf"(?:(?!{re.escape(delimiter)}){_LETTER})++"
-
-
-def _number() -> str:
-    """
-    Return the shape of a number of the family.
-
-    `1.e` with no exponent is left to fail as unreadable: old servers drop such a token silently.
-    """
-    exponent = r"(?:[eE][+-]?[0-9]++)?+"
-    return (
-        rf"0x[0-9A-Fa-f]++(?!{_LETTER})|0b[01]++(?!{_LETTER})"
-        # A name may begin with digits right after a dot.
-        rf"|(?<!\.)[0-9]++\.[0-9]*+{exponent}(?![eE])"
-        rf"|(?<!{_LETTER})(?<![`\".])\.[0-9]++{exponent}(?![eE])"
-        rf"|(?<!\.)[0-9]++[eE][+-]?[0-9]++"
-        rf"|(?<!\.)[0-9]++(?!{_LETTER}|\.)"
-    )
-
-
-def _compile(shapes: list[tuple[str, str]]) -> re.Pattern[str]:
-    """Return one pattern; a kind that has two shapes gets its second under a name with a mark."""
-    seen: set[str] = set()
-    parts = []
-    for kind, shape in shapes:
-        parts.append(f"(?P<{kind}{'_' if kind in seen else ''}>{shape})")
-        seen.add(kind)
-    return re.compile("|".join([*parts, r"(?P<REST>[\s\S])"]))
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# The values that reading a text makes: the rules it is read by, and its tokens.
-
-
 class LexicalRules(msgspec.Struct, frozen=True, kw_only=True):
     """
     How one server reads text; the client character set is utf8mb4 always.
 
     Attributes:
-        flavour: the family member.
+        dialect: the family member.
         version: major * 10000 + minor * 100 + patch (9.7.4 is 90704, MariaDB 10.11.19 is 101119), 0 when unknown.
         ansi_quotes, no_backslash_escapes, pipes_as_concat, oracle: sql_mode words in force.
     """
 
-    flavour: Flavour
+    dialect: Dialect
     version: int = 0
     ansi_quotes: bool = False
     no_backslash_escapes: bool = False
     pipes_as_concat: bool = False
     oracle: bool = False
+
+    @property
+    def escapes(self) -> bool:
+        """Whether a backslash escapes in strings."""
+        return self.dialect.lexis.backslash_escapes and not self.no_backslash_escapes
 
 
 class TokenKind(StrEnum):
@@ -233,16 +96,6 @@ class Token(NamedTuple):
     word: str
     start: int
     end: int
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# One pass over a text: every token, executable comments opened where this server opens them.
-#
-# One compiled pattern, no recursion. What the server would run is a token, and only that: the content of an
-# executable comment that runs here is read as code. What cannot be read is a token too, and says why; it never
-# disappears.
-#
-# Source: MySQL 9.7 and MariaDB 10.11, measured, token by token.
 
 
 _KINDS = {kind.name: kind for kind in TokenKind} | {f"{kind.name}_": kind for kind in TokenKind}
@@ -322,16 +175,8 @@ def has_halves(text: str) -> bool:
 
 
 def _pattern(rules: LexicalRules, delimiter: str, *, inside: bool, whole: bool) -> re.Pattern[str]:
-    if rules.flavour is Flavour.SQLITE:
-        return sqlite_pattern(delimiter=delimiter, whole=whole)
-    return family_pattern(
-        ansi_quotes=rules.ansi_quotes,
-        backslash=not rules.no_backslash_escapes,
-        mariadb=rules.flavour is Flavour.MARIADB,
-        inside=inside,
-        delimiter=delimiter,
-        whole=whole,
-    )
+    scanned = Scanned(rules.ansi_quotes, not rules.no_backslash_escapes, inside, delimiter, whole)
+    return rules.dialect.lexis.pattern(scanned)
 
 
 def _is_inside(token: Token, *, inside: bool) -> bool:
@@ -344,7 +189,7 @@ def _token(match: re.Match[str], text: str, rules: LexicalRules) -> Token:
     """Return the token that matched, or an unreadable one where what matched is not to be trusted."""
     kind, found = _KINDS.get(match.lastgroup or "", TokenKind.UNREADABLE), match.group()
     start, end = match.span()
-    if found[0] == "$" and kind is TokenKind.WORD and found.count("$") > 1 and rules.flavour is not Flavour.MARIADB:
+    if found[0] == "$" and kind is TokenKind.WORD and found.count("$") > 1 and rules.dialect.lexis.dollar_quotes:
         # With one more it may open a quoted text; with none it is a name.
         return Token(TokenKind.UNREADABLE, found, "a word that begins with $ and holds another", start, end)
     if kind is TokenKind.WORD and found.isascii():
@@ -393,11 +238,7 @@ def _invisible(text: str, at: int) -> str:
 
 
 def _opened(token: Token, text: str, rules: LexicalRules) -> Token:
-    """
-    Return what the opening of an executable comment is on this server: code, a comment, or unreadable.
-
-    Source: MySQL 9.7 runs five digits and six up to its version; MariaDB 10.11 too, but ignores 50700 to 99999.
-    """
+    """Return what the opening of an executable comment is on this server: code, a comment, or unreadable."""
     match = _VERSION.match(text, token.start)
     if match is None or match.group(2) or len(match.group(3)) not in {0, 5, 6}:
         return token._replace(kind=TokenKind.UNREADABLE, word="an executable comment of an odd form")
@@ -406,23 +247,12 @@ def _opened(token: Token, text: str, rules: LexicalRules) -> Token:
         return token._replace(
             kind=TokenKind.UNREADABLE, word="a versioned comment, and the server's version is unknown"
         )
-    readings = _readings(digits, rules)
+    readings = rules.dialect.lexis.runs_comment(digits, rules.version)
     if len(readings) > 1:
         return token._replace(kind=TokenKind.UNREADABLE, word="a comment whose six digits servers read differently")
     if readings == {True}:
         return token._replace(text=match.group(), end=match.end())
     return _skipped(text, token.start)
-
-
-def _readings(digits: str, rules: LexicalRules) -> set[bool]:
-    """Return whether a versioned comment runs on the server, in every way that the server may read its digits."""
-    version = int(digits or 0)
-    if rules.flavour is Flavour.MARIADB:
-        return {version <= rules.version and not 50700 <= version <= 99999}
-    if len(digits) == 6 and rules.version < 90000:
-        # Which release learnt six digits was not measured; before it the sixth is code.
-        return {False} if min(version, int(digits[:5])) > rules.version else {True, False}
-    return {version <= rules.version}
 
 
 def _skipped(text: str, start: int) -> Token:
@@ -443,12 +273,6 @@ def _within(token: Token) -> Token:
     if token.kind is TokenKind.DELIMITER:
         return token._replace(kind=TokenKind.UNREADABLE, word="a delimiter inside an executable comment")
     return token
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Reads text as the server would: tokens for showing it, and whether it is finished.
-#
-# What a text means is `analysis`; the pass itself is `scanning`, the cut into statements `splitting`.
 
 
 def tokens(text: str, rules: LexicalRules) -> tuple[Token, ...]:

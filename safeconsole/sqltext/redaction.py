@@ -22,7 +22,6 @@ from safeconsole.sqltext.attribution import Attribution
 from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind, scan_whole
 from safeconsole.sqltext.literal_rules import KEPT, NO_KEY, LiteralKey, StatementLiterals, Treatment
 from safeconsole.sqltext.structure import RESERVED_EVERYWHERE
-from safeconsole.sqltext.vocabulary import Flavour
 
 SECRET = "'<secret>'"  # noqa: S105 - what stands in its place
 DROPPED = "?"
@@ -302,9 +301,8 @@ class _Writer:
     def _is_literal(self, token: Token, before: list[Token]) -> bool:
         if token.kind in _LITERALS:
             return True
-        # SQLite takes a quoted name that is no column for a text.
-        sqlite = self._handling.rules.flavour is Flavour.SQLITE
-        quoted = sqlite and token.kind is TokenKind.NAME and token.text.startswith('"')
+        may_be_text = self._handling.rules.dialect.lexis.name_may_be_text
+        quoted = may_be_text and token.kind is TokenKind.NAME and token.text.startswith('"')
         return quoted and bool(before) and (before[-1].kind is TokenKind.OPERATOR or before[-1].word in _COMPARES)
 
     def _is_secret_number(self, token: Token) -> bool:
@@ -328,7 +326,7 @@ def _value(token: Token, rules: LexicalRules) -> str:
     if token.kind is TokenKind.LIST or text[:1] not in {"'", '"'}:
         return text
     quote, inner = text[0], text[1:-1]
-    if rules.no_backslash_escapes or rules.flavour is Flavour.SQLITE:
+    if not rules.escapes:
         return inner.replace(quote * 2, quote)
     return re.sub(
         rf"\\([\s\S])|{quote}{quote}", lambda found: _ESCAPES.get(found[1], found[1]) if found[1] else quote, inner

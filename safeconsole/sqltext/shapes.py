@@ -6,8 +6,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 
-from safeconsole.sqltext.hazards import SYSTEM_SCHEMAS
-from safeconsole.sqltext.lexer import Token, TokenKind
+from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.structure import is_keyword
 
@@ -93,18 +92,19 @@ def _mark(found: re.Match[str]) -> str:
     return found[1] + (_TEXT if found[2] is None else _NUMBER)
 
 
-def is_shared(statement: Statement) -> bool:
+def is_shared(statement: Statement, rules: LexicalRules) -> bool:
     """
     Whether everything known of a statement but its text holds for all texts of its shape.
 
     The server's own objects are out: whether reading them is dangerous can hang on what a literal says.
     """
+    schemas = rules.dialect.catalogue.schemas
     return (
         statement.kind == "select"
         and statement.is_plain_read
         and statement.tables_known
         and not statement.hazards
-        and not any((table.schema or "").lower() in SYSTEM_SCHEMAS for table in statement.tables)
+        and not any((table.schema or "").lower() in schemas for table in statement.tables)
     )
 
 

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 import msgspec
 
 from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind, has_halves, scan, takes_hint
-from safeconsole.sqltext.vocabulary import Flavour
 
 _BODIES = frozenset({"PROCEDURE", "FUNCTION", "TRIGGER", "EVENT", "PACKAGE", "LIBRARY"})
 _BLOCKS = frozenset({"BEGIN", "IF", "CASE", "LOOP", "REPEAT", "WHILE", "FOR"})
@@ -59,7 +58,7 @@ class _Block:
     __slots__ = ("depth", "ending", "first", "follows", "previous", "second")
 
     def __init__(self, rules: LexicalRules) -> None:
-        self.follows = rules.flavour is Flavour.MARIADB or rules.oracle
+        self.follows = rules.dialect.lexis.blocks or rules.oracle
         self.first = self.second = self.previous = ""
         self.depth = 0
         self.ending = False

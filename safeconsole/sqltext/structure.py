@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from safeconsole.dialects.catalogue import words
 from safeconsole.sqltext.lexer import Token, TokenKind
 from safeconsole.sqltext.statement import TableName
+from safeconsole.sqltext.vocabulary import words
 
 # --------------------------------------------------------------------------------------------------------------------
 # Words that a server keeps for itself.

@@ -12,6 +12,11 @@ Seconds = NewType("Seconds", float)
 """A reading of, or a span on, the monotonic clock, in seconds."""
 
 
+def words(text: str) -> frozenset[str]:
+    """Return the words of a text, as written."""
+    return frozenset(text.split())
+
+
 class Flavour(StrEnum):
     """A family member whose rules differ from its sisters'."""
 

@@ -41,6 +41,36 @@ def test_pure_packages_call_nothing_that_touches_the_world(path):
     assert not found
 
 
+KNOWS_FLAVOURS = {"dialects", "mysql", "sqlite", "app.py"}
+STORES = {"audit/central.py", "capacity/shared_shelf.py"}
+"""Where these words are SQLAlchemy's, of the database that keeps the journal or a report."""
+FLAVOUR_NAMES = {"mysql", "mariadb", "sqlite", "aurora-mysql"}
+
+
+def names_a_flavour(node):
+    """Whether a side of a comparison is a flavour, or a literal that holds one's name."""
+    parts = list(ast.walk(node))
+    return any(
+        (isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name) and part.value.id == "Flavour")
+        or (isinstance(part, ast.Constant) and part.value in FLAVOUR_NAMES)
+        for part in parts
+    )
+
+
+def test_flavours_are_compared_where_they_are_known_alone():
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        where = path.relative_to(PACKAGE)
+        if where.parts[0] in KNOWS_FLAVOURS or where.as_posix() in STORES:
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            sides = [node.left, *node.comparators] if isinstance(node, ast.Compare) else []
+            sides += [node.pattern] if isinstance(node, ast.match_case) else []
+            if any(map(names_a_flavour, sides)):
+                found.append(f"{where}:{sides[0].lineno}")
+    assert not found, "look the difference up in the dialect"
+
+
 @pytest.mark.parametrize("path", PURE, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_pure_packages_keep_no_state_of_their_own(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -5,6 +5,7 @@ from msgspec.structs import replace
 
 import pytest
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.errors import OutcomeUnknownError, ServerError
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Flavour
@@ -34,8 +35,8 @@ SIGHT = (
 )
 
 
-MARIADB = LexicalRules(flavour=Flavour.MARIADB, version=101_100)
-MYSQL57 = LexicalRules(flavour=Flavour.MYSQL, version=50_744)
+MARIADB = LexicalRules(dialect=DIALECTS[Flavour.MARIADB], version=101_100)
+MYSQL57 = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=50_744)
 
 
 def rows(*found):

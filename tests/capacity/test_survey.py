@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.errors import ConfigurationError, NoFitNodeError, OutcomeUnknownError, ServerError, StoppedError
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.audit.record import Asked, Decided
@@ -284,7 +285,7 @@ def test_no_name_breaks_out_of_the_statement_that_pages_from_it(schema, name, pl
     """Whatever a table is called, the next page stays one plain read of the statistics and nothing else."""
     from safeconsole.sqltext.analysis import analyse
 
-    rules = LexicalRules(flavour=Flavour.MYSQL, version=80_400, no_backslash_escapes=plain)
+    rules = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=80_400, no_backslash_escapes=plain)
     asker = Asker(gate=None, rules=lambda: rules)
     texts = [page_sql(asker, schema=one, after=(schema, name)) for one in ("", schema)]
     for text, table in [

@@ -2,6 +2,7 @@
 
 import pytest
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.errors import ConfigurationError
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Flavour
@@ -10,7 +11,7 @@ from safeconsole.capacity.investigating import unseen_tables
 from tests.harness.fakes import Planned
 from safeconsole.capacity import investigating as unseen
 
-MARIADB = LexicalRules(flavour=Flavour.MARIADB, version=101_100)
+MARIADB = LexicalRules(dialect=DIALECTS[Flavour.MARIADB], version=101_100)
 ROWS = {
     (schema, name): (10, 5, 1, "2025-11-01 00:00:00")
     for schema, name in (("shop", "orders"), ("shop", "parted#p#p0"), ("shop", "parted#p#p1"), ("web", "pages"))
@@ -117,6 +118,6 @@ def test_it_rests_after_every_statement(there):
 def test_an_engine_without_statistics_has_nothing_to_compare_with(bench):
     there = bench(ROWS)
     report = there.survey()
-    there.asker.rules = lambda: LexicalRules(flavour=Flavour.SQLITE)
+    there.asker.rules = lambda: LexicalRules(dialect=DIALECTS[Flavour.SQLITE])
     with pytest.raises(ConfigurationError, match="every table is in the report"):
         unseen_tables(there.asker, there.conduct, report, wanted=anything)

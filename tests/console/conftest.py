@@ -14,6 +14,7 @@ import pytest
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.clock import SystemClock
 from safeconsole.audit.journal import open_journal
 from safeconsole.config.policies import PolicyFiles
@@ -43,7 +44,7 @@ from safeconsole.console.console import Terminal, run_console
 from safeconsole.console.state import Services, Streams
 from safeconsole.output.confirming import TerminalConfirmer
 
-RULES = LexicalRules(flavour=Flavour.SQLITE)
+RULES = LexicalRules(dialect=DIALECTS[Flavour.SQLITE])
 
 
 def _answered(tally, first, rows):

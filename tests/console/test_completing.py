@@ -5,12 +5,13 @@ import pytest
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Flavour
 from safeconsole.console.completing import SHOWN_COMPLETIONS, SqlCompleter, quoted, scope_of
 from safeconsole.console.names import SchemaNames, load_names, save_names
 
-MYSQL = LexicalRules(flavour=Flavour.MYSQL)
+MYSQL = LexicalRules(dialect=DIALECTS[Flavour.MYSQL])
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 import pytest
 
+from safeconsole.dialects.mysql import MYSQL
 from safeconsole.errors import RefusedError
 from safeconsole.policy.limits import Limits
 from safeconsole.sqltext.statement import Statement, TableName
-from safeconsole.sqltext.vocabulary import Effect, Flavour
+from safeconsole.sqltext.vocabulary import Effect
 from safeconsole.session.gate import Status
 from safeconsole.console.names import SchemaNames
 from safeconsole.console.names import PAGE_TABLES, NameRefresher
@@ -46,21 +47,19 @@ def test_tables_are_learnt_a_page_at_a_time_then_columns(tmp_path):
     refresher = NameRefresher(glance=server, directory=str(tmp_path))
     names = SchemaNames()
     for turn in range(5):
-        names = refresher.refresh(names, status(), Flavour.MYSQL, READ)
+        names = refresher.refresh(names, status(), MYSQL, READ)
         assert len(server.asked) == min(turn + 1, 3)
     assert len(names.tables) == PAGE_TABLES + 11
     assert server.asked[2] == "DESCRIBE `orders`"
     assert names.columns == {"orders": ("id", "status")}
-    later = NameRefresher(glance=server, directory=str(tmp_path)).refresh(
-        SchemaNames(), status(role=""), Flavour.MYSQL, None
-    )
+    later = NameRefresher(glance=server, directory=str(tmp_path)).refresh(SchemaNames(), status(role=""), MYSQL, None)
     assert later.columns == {"orders": ("id", "status")}
 
 
 def learnt(server, tmp_path, **where):
     """The names that a new session knows after one statement."""
     refresher = NameRefresher(glance=server, directory=str(tmp_path))
-    return refresher.refresh(SchemaNames(), status(**where), Flavour.MYSQL, None)
+    return refresher.refresh(SchemaNames(), status(**where), MYSQL, None)
 
 
 def test_names_are_those_of_the_servers_that_have_them(tmp_path):
@@ -78,25 +77,25 @@ def test_names_are_those_of_the_servers_that_have_them(tmp_path):
 def test_a_session_whose_cluster_becomes_another_forgets_its_names():
     server = Server(["orders"])
     refresher = NameRefresher(glance=server, directory="")
-    names = refresher.refresh(SchemaNames(), status(), Flavour.MYSQL, None)
+    names = refresher.refresh(SchemaNames(), status(), MYSQL, None)
     server.tables = ["other"]
-    names = refresher.refresh(names, status(servers=("uuid-9",)), Flavour.MYSQL, None)
+    names = refresher.refresh(names, status(servers=("uuid-9",)), MYSQL, None)
     assert names.tables == ["other"]
 
 
 @pytest.mark.parametrize("where", [status(role="primary"), status(role=""), status(elevated=5.0)])
 def test_nothing_is_asked_of_a_primary_or_during_an_elevation(where):
     server = Server(["orders"])
-    NameRefresher(glance=server, directory="").refresh(SchemaNames(), where, Flavour.MYSQL, READ)
+    NameRefresher(glance=server, directory="").refresh(SchemaNames(), where, MYSQL, READ)
     assert server.asked == []
 
 
 def test_another_schema_is_learnt_anew():
     server = Server(["orders"])
     refresher = NameRefresher(glance=server, directory="")
-    names = refresher.refresh(SchemaNames(), status(), Flavour.MYSQL, None)
+    names = refresher.refresh(SchemaNames(), status(), MYSQL, None)
     server.tables = ["other"]
-    names = refresher.refresh(names, status(schema="else"), Flavour.MYSQL, None)
+    names = refresher.refresh(names, status(schema="else"), MYSQL, None)
     assert names.tables == ["other"]
 
 
@@ -109,7 +108,7 @@ def test_what_is_refused_once_is_not_asked_again():
 
     refresher = NameRefresher(glance=refuse, directory="")
     for _ in range(3):
-        refresher.refresh(SchemaNames(), status(), Flavour.MYSQL, None)
+        refresher.refresh(SchemaNames(), status(), MYSQL, None)
     assert len(asked) == 1
 
 
@@ -118,6 +117,6 @@ def test_a_name_that_needs_escaping_is_never_put_into_a_statement(name):
     server = Server([f"a{number:04d}" for number in range(PAGE_TABLES - 1)])
     server.tables.append(name)
     refresher = NameRefresher(glance=server, directory="")
-    names = refresher.refresh(SchemaNames(), status(), Flavour.MYSQL, None)
-    refresher.refresh(names, status(), Flavour.MYSQL, None)
+    names = refresher.refresh(SchemaNames(), status(), MYSQL, None)
+    refresher.refresh(names, status(), MYSQL, None)
     assert len(server.asked) == 1

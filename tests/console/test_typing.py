@@ -10,6 +10,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.history import InMemoryHistory
 
 from msgspec.structs import replace
+from safeconsole.dialects import DIALECTS
 from safeconsole.errors import UnreachableError
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.policy.limits import Limits
@@ -28,7 +29,7 @@ from safeconsole.console.prompt import prompt_parts, status_text, toolbar_parts,
 from safeconsole.console.console import ReadSuggest
 from safeconsole.output.text import width_of
 
-MYSQL = LexicalRules(flavour=Flavour.MYSQL)
+MYSQL = LexicalRules(dialect=DIALECTS[Flavour.MYSQL])
 
 
 @pytest.mark.parametrize(
@@ -318,7 +319,7 @@ def test_nothing_typed_waits_for_the_servers():
     def read():
         asked.set()
         assert answer.wait(5)
-        return LexicalRules(flavour=Flavour.MARIADB)
+        return LexicalRules(dialect=DIALECTS[Flavour.MARIADB])
 
     rules = KnownRules(read)
     assert rules.now() == ASSUMED
@@ -328,7 +329,7 @@ def test_nothing_typed_waits_for_the_servers():
     assert rules.now() == ASSUMED
     answer.set()
     rules._thread.join()
-    assert rules.now() == LexicalRules(flavour=Flavour.MARIADB)
+    assert rules.now() == LexicalRules(dialect=DIALECTS[Flavour.MARIADB])
 
 
 def test_servers_that_cannot_be_asked_leave_the_typing_alone():

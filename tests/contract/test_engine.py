@@ -66,7 +66,7 @@ def test_a_connection_is_the_instance_that_was_measured(subject, opened):
     connection = opened()
     assert connection.identity.server == readings[subject.replica].identity.server
     assert connection.prove().role is Role.REPLICA
-    assert connection.rules.flavour is subject.engine.flavour
+    assert connection.rules.dialect.flavour is subject.engine.flavour
     assert connection.guards
     assert not connection.broken
 

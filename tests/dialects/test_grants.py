@@ -4,48 +4,49 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safeconsole.dialects.mariadb import MARIADB
+from safeconsole.dialects.mysql import AURORA_MYSQL, MYSQL
 from safeconsole.dialects.grants import (
-    NEEDS,
     OWN_SCHEMA,
-    Privilege,
     grant_statements,
     judged,
     needed_grants,
     privileges_of,
     quoted_account,
 )
-from safeconsole.sqltext.vocabulary import Account, Flavour
+from safeconsole.sqltext.dialect import Privilege
+from safeconsole.sqltext.vocabulary import Account
 
-MYSQL, MARIADB, READ, ELEVATED = Flavour.MYSQL, Flavour.MARIADB, Account.READ, Account.ELEVATED
+READ, ELEVATED = Account.READ, Account.ELEVATED
 NAMES = st.text(min_size=1, max_size=12)
 
 
-def needed(flavour=MYSQL, account=READ, schema="shop"):
+def needed(dialect=MYSQL, account=READ, schema="shop"):
     """The privileges of an account that has exactly what it needs."""
     return [
-        p for line in needed_grants(flavour, account, schema=schema) for p in privileges_of(f"GRANT {line} TO `x`@`%`")
+        p for line in needed_grants(dialect, account, schema=schema) for p in privileges_of(f"GRANT {line} TO `x`@`%`")
     ]
 
 
-def findings(*extra, flavour=MYSQL, account=READ, schema="shop", held=None):
-    held = needed(flavour, account) if held is None else held
-    return [*judged(flavour, account, [*held, *extra], grantee="'x'@'%'", schema=schema)]
+def findings(*extra, dialect=MYSQL, account=READ, schema="shop", held=None):
+    held = needed(dialect, account) if held is None else held
+    return [*judged(dialect, account, [*held, *extra], grantee="'x'@'%'", schema=schema)]
 
 
-@pytest.mark.parametrize("flavour", [MYSQL, MARIADB, Flavour.AURORA_MYSQL])
+@pytest.mark.parametrize("dialect", [MYSQL, MARIADB, AURORA_MYSQL])
 @pytest.mark.parametrize("account", [READ, ELEVATED])
-def test_what_is_granted_is_enough_and_not_too_much(flavour, account):
-    assert findings(flavour=flavour, account=account) == []
-    assert findings(flavour=flavour, account=account, schema="") == []
+def test_what_is_granted_is_enough_and_not_too_much(dialect, account):
+    assert findings(dialect=dialect, account=account) == []
+    assert findings(dialect=dialect, account=account, schema="") == []
 
 
-@pytest.mark.parametrize("flavour", [MYSQL, MARIADB])
+@pytest.mark.parametrize("dialect", [MYSQL, MARIADB])
 @pytest.mark.parametrize("account", [READ, ELEVATED])
-def test_each_thing_that_is_needed_is_missed(flavour, account):
-    held = needed(flavour, account)
+def test_each_thing_that_is_needed_is_missed(dialect, account):
+    held = needed(dialect, account)
     for privilege in held:
         rest = [other for other in held if other is not privilege]
-        (missing,) = findings(flavour=flavour, account=account, held=rest)
+        (missing,) = findings(dialect=dialect, account=account, held=rest)
         assert (missing.kind, missing.remedy) == ("missing", f"GRANT {privilege.text} TO 'x'@'%'")
 
 
@@ -165,7 +166,7 @@ def test_a_grant_that_is_not_understood_says_so(line):
 
 
 def test_every_need_says_what_is_lost_and_names_one_place():
-    for need in NEEDS:
+    for need in (*MYSQL.needs, *MARIADB.needs):
         assert need.why
         assert len({(p.schema, p.table) for p in need.privileges}) == 1
         assert all(p.schema == OWN_SCHEMA or p.schema == p.schema.lower() for p in need.privileges)

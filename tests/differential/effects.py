@@ -25,6 +25,7 @@ from pathlib import Path
 
 import pymysql
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement
@@ -73,7 +74,7 @@ class Replay:
     def __init__(self, flavour: str, cluster: RunningCluster, version: int, tally: Tally) -> None:
         self.flavour = flavour
         self.cluster = cluster
-        self.rules = LexicalRules(flavour=Flavour(flavour), version=version)
+        self.rules = LexicalRules(dialect=DIALECTS[Flavour(flavour)], version=version)
         self.tally = tally
         self.connection: pymysql.Connection | None = None
 

@@ -7,6 +7,7 @@ Coverage-guided fuzzing of the analysis: no text makes it raise, and none takes 
 A seed corpus is any directory of texts; `tests/cases` is one.
 """
 
+from safeconsole.dialects import DIALECTS
 import sys
 import time
 
@@ -20,11 +21,11 @@ with atheris.instrument_imports(include=["safeconsole"]):
     from safeconsole.sqltext.vocabulary import Flavour
 
 RULES = (
-    LexicalRules(flavour=Flavour.MYSQL, version=90704),
-    LexicalRules(flavour=Flavour.MYSQL, version=80036, ansi_quotes=True, no_backslash_escapes=True),
-    LexicalRules(flavour=Flavour.MARIADB, version=101118),
-    LexicalRules(flavour=Flavour.MARIADB, version=101118, oracle=True, pipes_as_concat=True),
-    LexicalRules(flavour=Flavour.SQLITE),
+    LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90704),
+    LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=80036, ansi_quotes=True, no_backslash_escapes=True),
+    LexicalRules(dialect=DIALECTS[Flavour.MARIADB], version=101118),
+    LexicalRules(dialect=DIALECTS[Flavour.MARIADB], version=101118, oracle=True, pipes_as_concat=True),
+    LexicalRules(dialect=DIALECTS[Flavour.SQLITE]),
 )
 SECONDS = 2.0
 """A text of this length takes milliseconds; whatever takes seconds is not linear."""

@@ -26,6 +26,7 @@ from pathlib import Path
 
 import pymysql
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.structure import calls_in
 from safeconsole.sqltext.lexer import LexicalRules
@@ -82,7 +83,7 @@ def repository_statements(repository: Path) -> Iterator[str]:
     wanted = [name for name in names if name.endswith((*OF_STATEMENTS, *OF_CODE))]
     for name, text in _blobs(repository, wanted):
         if name.endswith(OF_STATEMENTS):
-            rules = LexicalRules(flavour=Flavour.MYSQL, version=90704)
+            rules = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90704)
             found: Iterable[str] = (piece.text for piece in split(text, rules))
             yield from (each for each in found if READING_FILES.match(each))
         else:
@@ -255,7 +256,7 @@ def main() -> int:
     chosen = parser.parse_args()
     missed = 0
     for flavour in chosen.flavours:
-        rules = LexicalRules(flavour=Flavour(flavour), version=server_version(flavour))
+        rules = LexicalRules(dialect=DIALECTS[Flavour(flavour)], version=server_version(flavour))
         with (
             tempfile.TemporaryDirectory() as directory,
             start_cluster(flavour, Path(directory) / "c", replicas=0) as cluster,

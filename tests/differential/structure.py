@@ -18,6 +18,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.optimizer.scope import traverse_scope
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.lexer import scan
@@ -26,8 +27,8 @@ from safeconsole.sqltext.vocabulary import Effect, Flavour
 from tests.differential.corpus import statements_of, test_files
 
 RULES = {
-    "mysql": LexicalRules(flavour=Flavour.MYSQL, version=90704),
-    "mariadb": LexicalRules(flavour=Flavour.MARIADB, version=101118),
+    "mysql": LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90704),
+    "mariadb": LexicalRules(dialect=DIALECTS[Flavour.MARIADB], version=101118),
 }
 ROOTS = (exp.Select, exp.SetOperation, exp.Insert, exp.Update, exp.Delete, exp.Subquery)
 LONGEST = 20_000

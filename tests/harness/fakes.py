@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.approvals.requests import Approval, Waiting
 from safeconsole.errors import (
     AuditUnavailableError,
@@ -26,7 +27,7 @@ from safeconsole.sqltext.vocabulary import Account, Flavour, NodeName, Role
 from safeconsole.policy.watchdog import Sample
 from safeconsole.cluster.engine import Column, Completion
 
-RULES = LexicalRules(flavour=Flavour.MYSQL, version=80_400)
+RULES = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=80_400)
 READ_ONLY_ERROR = 1792
 
 

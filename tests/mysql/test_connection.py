@@ -5,7 +5,7 @@ import pytest
 from safeconsole.mysql.connection import MySqlConnection
 from safeconsole.mysql.guards import ServerSession
 from safeconsole.mysql.link import MySqlLink
-from safeconsole.mysql.variants import VARIANTS
+from safeconsole.dialects.mysql import MYSQL
 from safeconsole.policy.readings import Identity
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Account, Effect, Flavour, NodeName
@@ -51,7 +51,7 @@ def connection():
     link = MySqlLink(
         node=NodeName("replica"),
         account=Account.READ,
-        variant=VARIANTS[Flavour.MYSQL],
+        dialect=MYSQL,
         version=90_700,
         wire=InterruptedWire(),
         watchdog=None,

@@ -2,12 +2,13 @@
 
 import re
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.mysql.dictionary import MOST_NAMES, Dictionary
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import TableName
 from safeconsole.sqltext.vocabulary import Effect, Flavour
 
-RULES = LexicalRules(flavour=Flavour.MYSQL, version=90704)
+RULES = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90704)
 _ASKED = re.compile(r"information_schema\.TABLES WHERE TABLE_SCHEMA = '([^']*)' AND TABLE_NAME = '([^']*)'")
 
 

@@ -5,8 +5,10 @@ from msgspec.structs import fields
 from pathlib import Path
 
 
-from safeconsole.mysql.plans import BUFFER, DICTIONARY
-from safeconsole.mysql.variants import MARIADB, MYSQL, Holds
+from safeconsole.dialects.plans import BUFFER, DICTIONARY
+from safeconsole.dialects.mariadb import MARIADB
+from safeconsole.dialects.mysql import MYSQL
+from safeconsole.sqltext.dialect import Holds
 from safeconsole.policy.limits import Limits
 from safeconsole.mysql import guards
 from safeconsole.mysql import sensors
@@ -29,17 +31,17 @@ def test_the_defaults_are_those_of_the_code():
 
 def test_every_guard_is_named_and_nothing_else():
     rows = table_after("What is set on every connection")
-    for variant, column in ((MYSQL, 1), (MARIADB, 2)):
+    for dialect, column in ((MYSQL, 1), (MARIADB, 2)):
         written = set()
         for row in rows:
             cell = row[1] if row[column] == "the same" else row[column]
             written |= set(re.findall("`([a-z_]+)`", cell))
-        assert written == {guard.variable for guard in variant.guards} - {"autocommit"}
+        assert written == {guard.variable for guard in dialect.server.guards} - {"autocommit"}
 
 
 def test_what_ends_an_idle_transaction_is_named():
-    for variant in (MYSQL, MARIADB):
-        for variable in variant.idle_variables:
+    for dialect in (MYSQL, MARIADB):
+        for variable in dialect.server.idle_variables:
             assert f"`{variable}`" in TEXT
     assert f"itself {guards.SERVER_SLACK_SECONDS} s after" in TEXT
 
@@ -49,8 +51,8 @@ def test_the_guards_values_are_those_of_the_code():
     rows = table_after("What is set on every connection")
     for name, value in words.items():
         assert [row[3] for row in rows if f"`{name}`" in row[1] + row[2]] == [value]
-    for variant in (MYSQL, MARIADB):
-        for guard in variant.guards:
+    for dialect in (MYSQL, MARIADB):
+        for guard in dialect.server.guards:
             value = next((row[3] for row in rows if f"`{guard.variable}`" in row[1] + row[2]), None)
             assert value is None or value.startswith("at most") == (guard.holds is Holds.AT_MOST), guard.variable
 

@@ -3,10 +3,11 @@
 import pytest
 from pymysql import err
 
-from safeconsole.mysql.measuring import measure, variant_of
+from safeconsole.mysql.measuring import dialect_of, measure
 from safeconsole.mysql.measuring import member_of
 from safeconsole.mysql.topology import prove_role
-from safeconsole.mysql.variants import AURORA_MYSQL, MARIADB, MYSQL
+from safeconsole.dialects.mariadb import MARIADB
+from safeconsole.dialects.mysql import AURORA_MYSQL, MYSQL
 from safeconsole.sqltext.vocabulary import Role
 
 
@@ -53,9 +54,9 @@ def aurora(server, *, innodb_read_only, status):
     ],
 )
 def test_an_aurora_instance_is_what_the_cluster_and_its_storage_both_say(wire, role, lag_seconds):
-    variant = variant_of(wire)
-    assert variant is AURORA_MYSQL
-    measured = measure(wire, variant)
+    dialect = dialect_of(wire)
+    assert dialect is AURORA_MYSQL
+    measured = measure(wire, dialect)
     proof = prove_role(measured.facts)
     assert proof.role is role
     assert role is Role.PRIMARY or proof.lag_seconds == lag_seconds
@@ -85,7 +86,7 @@ def test_a_galera_node_is_what_its_state_and_its_mode_say(state, queue, read_onl
         },
         version="5.5.5-10.11.6-MariaDB",
     )
-    assert variant_of(wire) is MARIADB
+    assert dialect_of(wire) is MARIADB
     facts = measure(wire, MARIADB).facts
     proof = prove_role(facts)
     assert proof.role is role

@@ -8,8 +8,12 @@ import pytest
 from safeconsole.mysql.guards import Bracket, bracket_of
 from safeconsole.mysql.dialling import NodeAddress, resolve, split_address, tls_for
 from safeconsole.mysql.measuring import version_of
-from safeconsole.mysql.plans import read_plan
-from safeconsole.mysql.variants import AURORA_MYSQL, MARIADB, MYSQL, Holds, milliseconds, number
+from safeconsole.dialects.plans import read_plan
+from safeconsole.dialects.mariadb import MARIADB
+from safeconsole.dialects.mysql import AURORA_MYSQL, MYSQL
+from safeconsole.mysql.guards import assignment as assignment_of
+from safeconsole.mysql.guards import is_in_force, number, wanted_of
+from safeconsole.sqltext.dialect import Holds
 from safeconsole.policy.decision import Permit
 from safeconsole.errors import ConfigurationError, UnreachableError
 from safeconsole.dialects.settings import HELD_VALUES, LIMIT_SETTINGS, SESSION_VARIABLES, Ruling
@@ -130,21 +134,25 @@ def test_dangers_show_in_plans(plan, rewritten, found):
     assert [hazard.id for hazard in read_plan(json.dumps(plan), rewritten).hazards] == found
 
 
-def test_every_variant_forbids_writing_first_and_has_a_cap():
-    for variant in (MYSQL, AURORA_MYSQL, MARIADB):
-        names = [guard.variable for guard in variant.guards]
-        assert names[0] == variant.read_only_variable
+def test_every_server_forbids_writing_first_and_has_a_cap():
+    for dialect in (MYSQL, AURORA_MYSQL, MARIADB):
+        names = [guard.variable for guard in dialect.server.guards]
+        assert names[0] == dialect.server.read_only_variable
         assert {"max_execution_time", "max_statement_time"} & set(names)
         assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize(("seconds", "expected"), [(30.0, 30_000), (0.5, 500), (0.0019, 1), (1.2345, 1234)])
 def test_a_cap_is_never_longer_than_the_deadline_and_never_off(seconds, expected):
-    assert milliseconds(Limits(run_seconds=seconds)) == expected
+    assert wanted_of(GUARDS["max_execution_time"], Limits(run_seconds=seconds)) == expected
 
 
 def test_whole_milliseconds_stay_what_they_are():
-    assert [number for number in range(1, 40_000) if milliseconds(Limits(run_seconds=number / 1000)) != number] == []
+    assert [
+        number
+        for number in range(1, 40_000)
+        if wanted_of(GUARDS["max_execution_time"], Limits(run_seconds=number / 1000)) != number
+    ] == []
 
 
 def test_numbers_are_written_without_exponents():
@@ -277,12 +285,12 @@ def test_a_plan_that_is_no_json_is_unreadable_and_not_missing(nonsense):
 def test_what_is_decided_to_be_owned_is_what_is_set_and_read_back():
     decided = {name for row in SESSION_VARIABLES if row.ruling is Ruling.OWNED for name in row.names}
     held = {"character_set_client", "character_set_connection", "character_set_results"}
-    for variant in (MYSQL, AURORA_MYSQL, MARIADB):
-        held |= {guard.variable for guard in variant.guards} | set(variant.idle_variables)
+    for dialect in (MYSQL, AURORA_MYSQL, MARIADB):
+        held |= {guard.variable for guard in dialect.server.guards} | set(dialect.server.idle_variables)
     assert decided == held
 
 
-GUARDS = {guard.variable: guard for variant in (MYSQL, MARIADB) for guard in variant.guards}
+GUARDS = {guard.variable: guard for dialect in (MYSQL, MARIADB) for guard in dialect.server.guards}
 
 
 @pytest.mark.parametrize(
@@ -321,10 +329,10 @@ GUARDS = {guard.variable: guard for variant in (MYSQL, MARIADB) for guard in var
 )
 def test_a_guard_is_put_in_force_and_known_to_be(variable, assignment, held, not_held):
     guard, limits = GUARDS[variable], Limits()
-    assert guard.assignment(limits) == assignment
-    assert [guard.is_in_force(reading, limits) for reading in (*held, *not_held)] == [True] * len(held) + [False] * len(
-        not_held
-    )
+    assert assignment_of(guard, limits) == assignment
+    assert [is_in_force(guard, reading, limits) for reading in (*held, *not_held)] == [True] * len(held) + [
+        False
+    ] * len(not_held)
 
 
 @pytest.mark.parametrize("setting", sorted(HELD_VALUES))
@@ -334,7 +342,7 @@ def test_what_counts_as_held_is_what_the_guards_hold(setting):
         return
     guard, words = GUARDS[setting], {"ON": "1", "TRUE": "1", "OFF": "0", "FALSE": "0", "0": "0", "1": "1"}
     for value in HELD_VALUES[setting] - ({"0"} if guard.words else set()):
-        assert guard.is_in_force(words.get(value, value), Limits()), value
+        assert is_in_force(guard, words.get(value, value), Limits()), value
     assert guard.holds is Holds.EQUAL
 
 
@@ -342,5 +350,5 @@ def test_what_counts_as_held_is_what_the_guards_hold(setting):
 def test_a_setting_that_follows_a_ceiling_is_set_to_what_the_ceiling_says(setting, follows):
     limit, units = follows
     limits = Limits(**{limit: 2.0})
-    assert GUARDS[setting].follows_limits
-    assert GUARDS[setting].value(limits) == 2 * units
+    assert GUARDS[setting].limit
+    assert wanted_of(GUARDS[setting], limits) == 2 * units

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.literal_rules import LiteralRules, literal_rules
@@ -16,7 +17,7 @@ RULES = literal_rules("keep", {"shop.customers": "drop"})
 
 
 def statement(sql):
-    return analyse(sql, LexicalRules(flavour=Flavour.MYSQL, version=90704), schema="shop")[0]
+    return analyse(sql, LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90704), schema="shop")[0]
 
 
 class Held:

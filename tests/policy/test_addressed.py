@@ -2,6 +2,7 @@
 
 import pytest
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.policy.decision import Decision, addressed
 from safeconsole.sqltext.lexer import LexicalRules
@@ -51,7 +52,7 @@ SIZES = "SELECT table_name, data_length FROM information_schema.tables WHERE "
     ],
 )
 def test_a_query_of_one_schema_is_answered_by_the_command_for_that_schema(text, option, flavour):
-    (statement,) = analyse(text, LexicalRules(flavour=flavour, version=101100), schema="shop")
+    (statement,) = analyse(text, LexicalRules(dialect=DIALECTS[flavour], version=101100), schema="shop")
     assert statement.hazards
     shown = addressed(decision("ask `safeconsole capacity`"), "shop", statement.hazards).instead
     assert shown == f"ask `safeconsole capacity shop{option}`"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.session.evidence import evidence_of
 from safeconsole.policy.decision import Decision
@@ -11,7 +12,6 @@ from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.policy.limits import Limits
 from safeconsole.cluster.routing import Choice
 from safeconsole.policy.readings import Reading
-from safeconsole.policy.limits import is_capped, may_end_within
 from safeconsole.sqltext.statement import Estimate
 from safeconsole.sqltext.vocabulary import Flavour, NodeName, Role, Route, Verdict
 
@@ -19,7 +19,7 @@ VERSIONS = {Flavour.MYSQL: 90_704, Flavour.AURORA_MYSQL: 80_039, Flavour.MARIADB
 
 
 def one(text, flavour):
-    (statement,) = analyse(text, LexicalRules(flavour=flavour, version=VERSIONS[flavour]), schema="shop")
+    (statement,) = analyse(text, LexicalRules(dialect=DIALECTS[flavour], version=VERSIONS[flavour]), schema="shop")
     return statement
 
 
@@ -46,13 +46,13 @@ def one(text, flavour):
 )
 def test_what_is_capped_is_what_was_measured(text, mysql, mariadb):
     for flavour, capped in ((Flavour.MYSQL, mysql), (Flavour.AURORA_MYSQL, mysql), (Flavour.MARIADB, mariadb)):
-        found = analyse(text, LexicalRules(flavour=flavour, version=VERSIONS[flavour]), schema="shop")
-        assert all(is_capped(statement, flavour) for statement in found) is capped, flavour
+        found = analyse(text, LexicalRules(dialect=DIALECTS[flavour], version=VERSIONS[flavour]), schema="shop")
+        assert all(DIALECTS[flavour].ends_by_itself(statement) for statement in found) is capped, flavour
 
 
 def test_nothing_is_capped_where_there_is_no_server():
-    assert not is_capped(one("SELECT 1", Flavour.SQLITE), Flavour.SQLITE)
-    assert not may_end_within(one("SELECT 1", Flavour.SQLITE), Flavour.SQLITE)
+    assert not DIALECTS[Flavour.SQLITE].ends_by_itself(one("SELECT 1", Flavour.SQLITE))
+    assert not DIALECTS[Flavour.SQLITE].may_end_within(one("SELECT 1", Flavour.SQLITE))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_nothing_is_capped_where_there_is_no_server():
     ],
 )
 def test_the_cap_may_end_what_is_inside_a_routine_on_mariadb_alone(text, flavour, may):
-    assert may_end_within(one(text, flavour), flavour) is may
+    assert DIALECTS[flavour].may_end_within(one(text, flavour)) is may
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from msgspec import structs
 from msgspec.structs import replace
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.config.policies import READ_SUFFIX, PolicyFiles, read_form_of
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.policy.cases import failures, lint, unmatched_rules
@@ -19,7 +20,7 @@ PAGE = REPOSITORY / "docs" / "policy.md"
 
 
 def analysed(text, flavour):
-    return analyse(text, LexicalRules(flavour=flavour))
+    return analyse(text, LexicalRules(dialect=DIALECTS[flavour]))
 
 
 def cases():

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules, TokenKind, tokens
 from safeconsole.sqltext.vocabulary import Flavour
@@ -12,7 +13,7 @@ from safeconsole.python.dbapi import batches_of
 from safeconsole.python.dbapi import Places, fill
 from safeconsole.python import dbapi
 
-RULES = LexicalRules(flavour=Flavour.MYSQL, version=90700)
+RULES = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90700)
 INSERT = "INSERT INTO orders (id, status) VALUES (%s, %s)"
 VALUES = st.one_of(st.none(), st.integers(), st.text(max_size=20), st.binary(max_size=9), st.booleans())
 
@@ -91,7 +92,7 @@ def test_the_size_is_in_bytes(monkeypatch):
 
 @given(st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=6), st.booleans())
 def test_the_rows_are_what_they_are_one_by_one(rows, backslashes):
-    rules = LexicalRules(flavour=Flavour.MYSQL, version=90700, no_backslash_escapes=backslashes)
+    rules = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90700, no_backslash_escapes=backslashes)
     (made,) = texts(INSERT, rows, rules)
     values = [fill("(%s, %s)", row, rules, Places.FORMAT) for row in rows]
     assert made == f"INSERT INTO orders (id, status) VALUES {','.join(values)}"

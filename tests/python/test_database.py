@@ -10,6 +10,7 @@ from safeconsole.errors import DeniedError, RefusedError, ServerError, StoppedEr
 from safeconsole.sqltext.vocabulary import Flavour
 from safeconsole.cluster.engine import Column
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.python.dbapi import dbapi_error_of
 from safeconsole.python import database
 from safeconsole.python import dbapi
@@ -248,4 +249,4 @@ def test_times_are_spans_as_the_drivers_give_them():
 def test_errors_are_sorted_as_the_driver_sorts_them():
     """Code that catches a driver's classes catches ours; what that driver leaves operational may be told better."""
     for code, theirs in err.error_map.items():
-        assert dbapi_error_of(ServerError(code, "no"), Flavour.MYSQL).__class__.__name__ == theirs.__name__
+        assert dbapi_error_of(ServerError(code, "no"), DIALECTS[Flavour.MYSQL]).__class__.__name__ == theirs.__name__

@@ -10,14 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.lexer import LexicalRules, TokenKind, tokens
 from safeconsole.sqltext.vocabulary import Flavour
 from safeconsole.python.dbapi import DataError, ProgrammingError
 from safeconsole.python.dbapi import literal
 
-MYSQL = LexicalRules(flavour=Flavour.MYSQL, version=90_704)
-PLAIN = LexicalRules(flavour=Flavour.MARIADB, version=101_100, no_backslash_escapes=True)
-SQLITE = LexicalRules(flavour=Flavour.SQLITE)
+MYSQL = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90_704)
+PLAIN = LexicalRules(dialect=DIALECTS[Flavour.MARIADB], version=101_100, no_backslash_escapes=True)
+SQLITE = LexicalRules(dialect=DIALECTS[Flavour.SQLITE])
 
 EXACT = [
     (None, "NULL"),

@@ -4,6 +4,7 @@ import pytest
 
 from safeconsole.errors import RefusedError, ServerError
 from safeconsole.sqltext.vocabulary import Flavour
+from safeconsole.dialects.mysql import MYSQL
 from safeconsole.python.dbapi import dbapi_error_of
 from safeconsole.python.sources import recorded_source, run_source
 from safeconsole.python.tracebacks import failure_text, interrupted_text
@@ -91,7 +92,7 @@ HOSTILE = "duplicate entry '\x1b]0;owned\x07\x9b2J'"
 
 def test_what_a_server_quotes_cannot_drive_the_terminal_from_a_traceback():
     try:
-        raise dbapi_error_of(ServerError(1062, HOSTILE), Flavour.MYSQL) from ServerError(1062, HOSTILE)
+        raise dbapi_error_of(ServerError(1062, HOSTILE), MYSQL) from ServerError(1062, HOSTILE)
     except Exception as error:
         text = failure_text(error)
     assert "duplicate entry '\\x1b]0;owned\\x07\\x9b2J'" in text

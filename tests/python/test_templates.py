@@ -2,13 +2,14 @@
 
 import pytest
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Flavour
 from safeconsole.python.dbapi import ProgrammingError
 from safeconsole.python.dbapi import Places, fill
 
-MYSQL = LexicalRules(flavour=Flavour.MYSQL, version=90_704)
-SQLITE = LexicalRules(flavour=Flavour.SQLITE)
+MYSQL = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90_704)
+SQLITE = LexicalRules(dialect=DIALECTS[Flavour.SQLITE])
 
 
 def filled(text, parameters, places=Places.FORMAT, rules=MYSQL):

@@ -5,9 +5,10 @@ import contextlib
 import pymysql
 import pytest
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.mysql.measuring import version_of
 from safeconsole.sqltext.analysis import analyse
-from safeconsole.sqltext.hazards import CATALOGUES, SYSTEM_SCHEMAS
+from safeconsole.dialects.catalogue import SYSTEM_SCHEMAS
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import CostClass, Flavour
 from safeconsole.demo.binaries import FLAVOURS
@@ -36,7 +37,7 @@ def crowded(request, tmp_path_factory):
 class Crowded:
     def __init__(self, cursor, flavour, version):
         self.cursor = cursor
-        self.rules = LexicalRules(flavour=flavour, version=version)
+        self.rules = LexicalRules(dialect=DIALECTS[flavour], version=version)
 
     def objects(self):
         for schema in sorted(SYSTEM_SCHEMAS):
@@ -71,7 +72,7 @@ def test_nothing_that_opens_every_table_is_called_cheap_or_merely_long(crowded):
     texts = [f"SELECT * FROM `{schema}`.`{name}`" for schema, name in crowded.objects()]
     texts += [
         f"SELECT `{column}` FROM `{row.schema}`.`{name}`"
-        for row in CATALOGUES[crowded.rules.flavour].objects
+        for row in crowded.rules.dialect.catalogue.objects
         if row.columns and row.schema == "information_schema"
         for name in sorted(row.names)
         for column in crowded.columns(row.schema, name)
@@ -83,7 +84,7 @@ def test_nothing_that_opens_every_table_is_called_cheap_or_merely_long(crowded):
 
 
 def test_what_a_schema_makes_a_lookup_opens_nothing_of_it(crowded):
-    rows = [row for row in CATALOGUES[crowded.rules.flavour].objects if row.keys and row.schema == "information_schema"]
+    rows = [row for row in crowded.rules.dialect.catalogue.objects if row.keys and row.schema == "information_schema"]
     there = {name.lower() for schema, name in crowded.objects() if schema == "information_schema"}
     texts = [
         f"SELECT {what} FROM information_schema.`{name}` WHERE {row.keys[0]} = 'many'{also}"

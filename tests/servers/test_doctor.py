@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.dialects.grants import grant_statements
 from safeconsole.sqltext.vocabulary import Account, Flavour
 from safeconsole.app import run
@@ -106,5 +107,5 @@ def test_what_an_active_role_brings_is_seen_or_said_not_to_be(cluster, tell, exa
 
 
 def _made(cluster):
-    lines = grant_statements(Flavour(cluster.flavour), Account.READ, user=USER, schema="shop")
+    lines = grant_statements(DIALECTS[Flavour(cluster.flavour)], Account.READ, user=USER, schema="shop")
     return [line.replace("…", PASSWORD) for line in lines]

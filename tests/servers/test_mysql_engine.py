@@ -806,7 +806,7 @@ def test_a_group_says_who_writes(private_cluster):
 
 def test_what_was_measured_ahead_is_handed_out_once(engine):
     engine.measure_ahead()
-    assert engine.rules.flavour in {Flavour.MYSQL, Flavour.MARIADB}
+    assert engine.rules.dialect.flavour in {Flavour.MYSQL, Flavour.MARIADB}
     first, again = engine.topology(), engine.topology()
     assert {reading.node for reading in first} == {reading.node for reading in again}
     assert max(reading.measured_seconds for reading in first) < min(reading.measured_seconds for reading in again)

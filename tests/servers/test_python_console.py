@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.errors import RefusedError
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Flavour
@@ -89,7 +90,7 @@ def test_values_arrive_as_they_were_given(db):
 def test_any_text_arrives_whole_with_and_without_backslash_escapes(cluster, value, escapes):
     """And nothing after it is swallowed: the second column is still there."""
     flavour = Flavour.MARIADB if "mariadb" in str(cluster.flavour) else Flavour.MYSQL
-    rules = LexicalRules(flavour=flavour, no_backslash_escapes=not escapes)
+    rules = LexicalRules(dialect=DIALECTS[flavour], no_backslash_escapes=not escapes)
     with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
         cursor.execute(f"SET NAMES utf8mb4, SESSION sql_mode = '{'' if escapes else 'NO_BACKSLASH_ESCAPES'}'")
         cursor.execute(f"SELECT {literal(value, rules)}, 1")

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from safeconsole.mysql.plans import read_plan
+from safeconsole.dialects.plans import read_plan
 from tests.harness.desk import seated
 from tests.harness.talking import wait_for
 

@@ -9,6 +9,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from safeconsole.mysql.dialling import dial, login_for, resolve
 from safeconsole.errors import StoppedError, UnreachableError
+from safeconsole.dialects.mysql import MYSQL
 from safeconsole.dialects.grants import grant_statements
 from safeconsole.config.settings import TlsSettings
 from safeconsole.sqltext.vocabulary import Account, Flavour
@@ -79,7 +80,7 @@ def test_help_runs_where_there_is_none_on_the_word(cluster, tmp_path):
 
 @pytest.mark.parametrize("setting", ["sql_mode = 'ANSI_QUOTES'", "sql_quote_show_create = OFF"])
 def test_the_doctor_reads_grants_however_names_are_quoted(set_globally, tmp_path, capfd, setting):
-    made = grant_statements(Flavour.MYSQL, Account.READ, user="examined", schema="shop")
+    made = grant_statements(MYSQL, Account.READ, user="examined", schema="shop")
     cluster = set_globally("mysql", *(line.replace("…", "of-the-examined") for line in made), f"SET GLOBAL {setting}")
     examined(cluster, tmp_path, account="examined", password="of-the-examined")
     checks = json.loads(capfd.readouterr().out)

@@ -6,6 +6,7 @@ import pytest
 from prompt_toolkit.input import create_pipe_input
 from prompt_toolkit.output import DummyOutput
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.policy.facts import Circumstances
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.session.evidence import preview
@@ -25,7 +26,7 @@ def typed(cluster, tmp_path):
         with seated(cluster, tmp_path / "desk") as desk, create_pipe_input() as keys:
             streams = Streams(data=data, messages=messages, environ={}, ask=input)
             services = Services(
-                rules=lambda: LexicalRules(flavour=flavour),
+                rules=lambda: LexicalRules(dialect=DIALECTS[flavour]),
                 preview=lambda statement: (
                     preview(
                         statement,

@@ -10,6 +10,7 @@ import contextlib
 import pymysql
 import pytest
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Flavour
@@ -104,7 +105,7 @@ def connected(shared_clusters):
                     " BEGIN SET @mark = 1; RETURN 42; END"
                 )
         version = major * 10000 + minor * 100 + patch
-        return connection, LexicalRules(flavour=Flavour(flavour), version=version)
+        return connection, LexicalRules(dialect=DIALECTS[Flavour(flavour)], version=version)
 
     yield connect
     for connection in opened:

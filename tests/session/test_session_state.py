@@ -2,6 +2,7 @@
 
 import pytest
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.errors import DeniedError
 from safeconsole.session.state import lost_variable
 from safeconsole.sqltext.analysis import analyse
@@ -110,10 +111,10 @@ def test_setting_them_again_is_enough(walk):
     ],
 )
 def test_a_script_that_loses_a_variable_is_known_beforehand(script, lost):
-    rules = LexicalRules(flavour=Flavour.MYSQL, version=90704)
+    rules = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90704)
     assert lost_variable(analyse(script, rules), rules, opened=False) == lost
 
 
 def test_inside_a_transaction_a_script_keeps_its_variables():
-    rules = LexicalRules(flavour=Flavour.MYSQL, version=90704)
+    rules = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90704)
     assert lost_variable(analyse("SET @x = 5; UPDATE t SET a = @x", rules), rules, opened=True) is None

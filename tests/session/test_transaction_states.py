@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import BEGINS, NEEDS_ONE, begins, begins_anew, begins_writing
@@ -23,14 +24,14 @@ from safeconsole.session.transactions import (
 from safeconsole.policy.policy import TransactionSettings
 from safeconsole.sqltext.vocabulary import Account, Flavour, Route
 
-RULES = LexicalRules(flavour=Flavour.MYSQL, version=90_700)
+RULES = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90_700)
 FINAL = {TransactionState.OVER, TransactionState.COMMITTED, TransactionState.ROLLED_BACK, TransactionState.UNKNOWN}
 OPEN = {TransactionState.READING, TransactionState.WRITING}
 SETTINGS = TransactionSettings(read_idle_seconds=30, write_idle_seconds=10)
 
 
 def read(text, flavour=Flavour.MYSQL):
-    (statement,) = analyse(text, LexicalRules(flavour=flavour, version=90_700), schema="shop")
+    (statement,) = analyse(text, LexicalRules(dialect=DIALECTS[flavour], version=90_700), schema="shop")
     return statement
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import CostClass, Effect, Flavour
@@ -57,7 +58,7 @@ def test_a_table_without_row_ids_has_an_unknown_number_of_rows(talk):
 )
 def test_a_read_that_stops_at_its_limit_is_foreseen_to(talk, text, rows, scans):
     talk.change("CREATE VIEW cheap AS SELECT id FROM orders WHERE total < 0", Effect.DDL)
-    (read,) = analyse(text, LexicalRules(flavour=Flavour.SQLITE))
+    (read,) = analyse(text, LexicalRules(dialect=DIALECTS[Flavour.SQLITE]))
     estimate = talk.open("primary").estimate(read)
     assert (estimate.rows, estimate.full_scans) == (rows, scans)
 

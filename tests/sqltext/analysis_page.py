@@ -6,11 +6,12 @@ writes them anew.
 from pathlib import Path
 
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.findings import ACTIONS
-from safeconsole.dialects.catalogue import EVERY_VERSION
+from safeconsole.sqltext.dialect import EVERY_VERSION
 from safeconsole.dialects.settings import HARMLESS_HINTS, HARMLESS_SETTINGS, SESSION_VARIABLES
-from safeconsole.sqltext.hazards import CATALOGUES
-from safeconsole.sqltext.kinds import FAMILY_KINDS, SQLITE_KINDS
+from safeconsole.dialects.kinds import FAMILY_KINDS
+from safeconsole.dialects.sqlite import SQLITE
 from safeconsole.sqltext.vocabulary import Flavour
 from safeconsole.dialects import functions as natives
 
@@ -20,7 +21,7 @@ PAGE, LIMITS_PAGE = DOCS / "analysis.md", DOCS / "limits.md"
 
 def kinds():
     rows = {}
-    for column, table in enumerate((FAMILY_KINDS, SQLITE_KINDS)):
+    for column, table in enumerate((FAMILY_KINDS, SQLITE.kinds)):
         for kind in table.values():
             rows.setdefault(kind.name, ["", ""])[column] = ", ".join(sorted(effect.value for effect in kind.effects))
     yield "| kind | MySQL, MariaDB, Aurora | SQLite |"
@@ -45,7 +46,7 @@ def objects():
         yield ""
         yield "| id | objects | when | cost | one schema | versions | stops when told | why | instead | measured | source |"
         yield "|---|---|---|---|---|---|---|---|---|---|---|"
-        for row in CATALOGUES[flavour].objects:
+        for row in DIALECTS[flavour].catalogue.objects:
             names = ", ".join(f"`{name}`" for name in sorted(row.names)) or "every other object"
             schema = f"{row.schema}: " if row.schema else ""
             when = (
@@ -74,7 +75,7 @@ def functions():
     yield "|---|---|---|"
     yield f"| mysql, aurora-mysql | {len(natives.PURE_MYSQL)} | {len(natives.SINCE_MYSQL) + len(natives.REMOVED_MYSQL)} |"
     yield f"| mariadb | {len(natives.PURE_MARIADB)} | {len(natives.SINCE_MARIADB)} |"
-    yield f"| sqlite | {len(natives.PURE_SQLITE)} | 0 |"
+    yield f"| sqlite | {len(SQLITE.functions.pure)} | 0 |"
     yield ""
     yield (
         "Native, and not pure: " + ", ".join(f"`{name}()` ({danger})" for name, danger in natives.IMPURE.items()) + "."

@@ -7,19 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import MAX_DEPTH, analyse
 
-from safeconsole.sqltext.kinds import FAMILY_KINDS, SQLITE_KINDS, KindShape
+from safeconsole.dialects.kinds import FAMILY_KINDS
+from safeconsole.dialects.sqlite import SQLITE as SQLITE_DIALECT
+from safeconsole.sqltext.dialect import KindShape
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import CostClass, Effect, Flavour
 from tests.sqltext.test_lexer import all_rules, texts
 from safeconsole.dialects import functions
 
-MYSQL = LexicalRules(flavour=Flavour.MYSQL, version=90704)
-MYSQL57 = LexicalRules(flavour=Flavour.MYSQL, version=50744)
-MARIADB = LexicalRules(flavour=Flavour.MARIADB, version=101119)
-AURORA = LexicalRules(flavour=Flavour.AURORA_MYSQL, version=80039)
-SQLITE = LexicalRules(flavour=Flavour.SQLITE)
+MYSQL = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90704)
+MYSQL57 = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=50744)
+MARIADB = LexicalRules(dialect=DIALECTS[Flavour.MARIADB], version=101119)
+AURORA = LexicalRules(dialect=DIALECTS[Flavour.AURORA_MYSQL], version=80039)
+SQLITE = LexicalRules(dialect=DIALECTS[Flavour.SQLITE])
 FAMILY = [MYSQL, MARIADB]
 
 
@@ -135,7 +138,7 @@ def test_every_kind_of_the_family_has_its_floor(words, kind):
 
 
 @pytest.mark.parametrize(
-    "words, kind", SQLITE_KINDS.items(), ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
+    "words, kind", SQLITE_DIALECT.kinds.items(), ids=lambda value: " ".join(value) if isinstance(value, tuple) else ""
 )
 def test_every_kind_of_sqlite_has_its_floor(words, kind):
     if kind.shape in {KindShape.PRAGMA, KindShape.QUERY}:
@@ -343,15 +346,15 @@ def test_a_call_that_is_not_a_known_built_in_is_never_a_plain_read(text):
     "name, rules, pure",
     [
         ("md5", MYSQL, False),
-        ("md5", LexicalRules(flavour=Flavour.MYSQL, version=80036), True),
-        ("md5", LexicalRules(flavour=Flavour.MYSQL), False),
+        ("md5", LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=80036), True),
+        ("md5", LexicalRules(dialect=DIALECTS[Flavour.MYSQL]), False),
         ("md5", MARIADB, True),
         ("regexp_like", MYSQL57, False),
         ("regexp_like", MYSQL, True),
-        ("regexp_like", LexicalRules(flavour=Flavour.MYSQL), False),
-        ("json_value", LexicalRules(flavour=Flavour.MYSQL, version=80015), False),
+        ("regexp_like", LexicalRules(dialect=DIALECTS[Flavour.MYSQL]), False),
+        ("json_value", LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=80015), False),
         ("vec_totext", MARIADB, False),
-        ("vec_totext", LexicalRules(flavour=Flavour.MARIADB, version=110702), True),
+        ("vec_totext", LexicalRules(dialect=DIALECTS[Flavour.MARIADB], version=110702), True),
         ("nvl", MARIADB, True),
         ("nvl", MYSQL, False),
         ("aurora_version", AURORA, True),
@@ -387,7 +390,7 @@ def test_a_native_function_with_side_effects_has_its_danger(name, danger):
 
 
 def test_no_function_is_both_pure_and_dangerous():
-    pure = functions.PURE_MYSQL | functions.PURE_MARIADB | functions.PURE_SQLITE
+    pure = functions.PURE_MYSQL | functions.PURE_MARIADB | SQLITE_DIALECT.functions.pure
     assert not pure & set(functions.IMPURE)
     assert not pure & functions.WITHHELD
 
@@ -656,8 +659,8 @@ def test_names_that_differ_in_case_have_digests_of_their_own():
 def test_a_plain_read_loads_no_parser_library():
     code = (
         "import sys; from safeconsole.sqltext.analysis import analyse; from safeconsole.sqltext.lexer import LexicalRules;"
-        "from safeconsole.sqltext.vocabulary import Flavour;"
-        "analyse('with a as (select 1) select * from a join b', LexicalRules(flavour=Flavour.MYSQL, version=90704));"
+        "from safeconsole.dialects.mysql import MYSQL;"
+        "analyse('with a as (select 1) select * from a join b', LexicalRules(dialect=MYSQL, version=90704));"
         "print([name for name in sys.modules if name.split('.')[0] in {'sqlglot', 'pymysql', 'rich', 'yaml'}])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -776,10 +779,10 @@ def test_what_a_person_keeps_on_a_connection_beside_it_is_known():
     "rules, ignored",
     [
         (MYSQL, True),
-        (LexicalRules(flavour=Flavour.MYSQL, version=90800), False),
-        (LexicalRules(flavour=Flavour.MYSQL, version=0), False),
+        (LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90800), False),
+        (LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=0), False),
         (MARIADB, True),
-        (LexicalRules(flavour=Flavour.MARIADB, version=120001), False),
+        (LexicalRules(dialect=DIALECTS[Flavour.MARIADB], version=120001), False),
     ],
 )
 def test_a_hint_that_nobody_knows_is_ignored_by_servers_whose_hints_are_all_known(rules, ignored):

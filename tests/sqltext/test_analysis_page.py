@@ -1,7 +1,7 @@
 """docs/analysis.md says what the data says."""
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.vocabulary import CostClass, Flavour
-from safeconsole.sqltext.hazards import CATALOGUES
 from safeconsole.dialects.settings import HARMLESS_SETTINGS, SESSION_VARIABLES, Ruling
 from tests.sqltext.analysis_page import LIMITS_BLOCKS, LIMITS_PAGE, PAGE, rendered
 
@@ -14,7 +14,7 @@ def test_the_page_is_made_from_the_data():
 def test_the_page_names_every_danger_of_an_object():
     page = PAGE.read_text(encoding="utf-8")
     for flavour in Flavour:
-        for row in CATALOGUES[flavour].objects:
+        for row in DIALECTS[flavour].catalogue.objects:
             assert row.id in page
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.behind import (
     Object,
@@ -12,13 +13,13 @@ from safeconsole.sqltext.behind import (
     view_object,
     with_behind,
 )
-from safeconsole.dialects.engines import engine_hazard
+from safeconsole.dialects.catalogue import engine_hazard
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Behind, TableName
 from safeconsole.sqltext.vocabulary import Effect, Flavour
 
-MYSQL = LexicalRules(flavour=Flavour.MYSQL, version=90704)
-MARIADB = LexicalRules(flavour=Flavour.MARIADB, version=101119)
+MYSQL = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90704)
+MARIADB = LexicalRules(dialect=DIALECTS[Flavour.MARIADB], version=101119)
 VIEW = TableName(schema="shop", name="v")
 
 
@@ -28,7 +29,7 @@ def read(text, rules=MYSQL):
 
 
 def through(definition, *, rules=MYSQL, name=VIEW, definer="dba@%"):
-    return behind_all([(name, view_object(definition, definer, name, rules))])
+    return behind_all([(name, view_object(definition, definer, name, rules))], rules.dialect)
 
 
 @pytest.mark.parametrize(
@@ -93,14 +94,14 @@ def test_the_servers_own_views_are_left_to_the_catalogue():
 
 
 def test_a_hidden_name_says_what_to_grant():
-    (hazard,) = behind_all([(VIEW, hidden_object(VIEW))]).hazards
+    (hazard,) = behind_all([(VIEW, hidden_object(VIEW))], MYSQL.dialect).hazards
     assert "GRANT SELECT, SHOW VIEW ON `shop`.`v`" in hazard.instead
 
 
 @pytest.mark.parametrize("engine", ["InnoDB", "MyISAM", "MRG_MyISAM", "MEMORY", "Aria", "CSV", "ARCHIVE", "SEQUENCE"])
 def test_ordinary_engines_are_no_danger(engine):
     assert engine_hazard(engine) is None
-    assert may_be_planned(behind_all([(VIEW, Object(engine=engine))]))
+    assert may_be_planned(behind_all([(VIEW, Object(engine=engine))], MYSQL.dialect))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +119,7 @@ def test_ordinary_engines_are_no_danger(engine):
     ],
 )
 def test_other_engines_are_a_danger_and_not_planned(engine, id_):
-    found = behind_all([(VIEW, Object(engine=engine))])
+    found = behind_all([(VIEW, Object(engine=engine))], MYSQL.dialect)
     assert [hazard.id for hazard in found.hazards] == [id_]
     assert found.engines == (engine,)
     assert not may_be_planned(found)

@@ -2,21 +2,22 @@
 
 import pytest
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import analyse
 
 from safeconsole.sqltext.findings import ACTIONS
-from safeconsole.dialects.catalogue import DangerousObject, in_order
-from safeconsole.sqltext.hazards import CATALOGUES, SYSTEM_SCHEMAS
+from safeconsole.dialects.catalogue import in_order
+from safeconsole.sqltext.dialect import DangerousObject
+from safeconsole.dialects.catalogue import SYSTEM_SCHEMAS
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import CostClass, Effect, Flavour
-from safeconsole.dialects import sqlite
 
-MYSQL = LexicalRules(flavour=Flavour.MYSQL, version=90704)
-MYSQL57 = LexicalRules(flavour=Flavour.MYSQL, version=50744)
-UNVERSIONED = LexicalRules(flavour=Flavour.MYSQL)
-MARIADB = LexicalRules(flavour=Flavour.MARIADB, version=101119)
-AURORA2 = LexicalRules(flavour=Flavour.AURORA_MYSQL, version=50744)
-SQLITE = LexicalRules(flavour=Flavour.SQLITE)
+MYSQL = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90704)
+MYSQL57 = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=50744)
+UNVERSIONED = LexicalRules(dialect=DIALECTS[Flavour.MYSQL])
+MARIADB = LexicalRules(dialect=DIALECTS[Flavour.MARIADB], version=101119)
+AURORA2 = LexicalRules(dialect=DIALECTS[Flavour.AURORA_MYSQL], version=50744)
+SQLITE = LexicalRules(dialect=DIALECTS[Flavour.SQLITE])
 
 INCIDENT = "SELECT table_schema, table_name, data_length+index_length FROM information_schema.tables"
 
@@ -320,7 +321,7 @@ def test_a_name_that_is_not_ascii_in_a_schema_of_ones_own_is_a_name():
 
 @pytest.mark.parametrize("flavour", Flavour)
 def test_every_row_of_the_catalogue_is_whole(flavour):
-    for row in CATALOGUES[flavour].objects:
+    for row in DIALECTS[flavour].catalogue.objects:
         assert row.id == row.id.lower()
         assert row.why == row.why.strip(". ")
         assert row.instead
@@ -380,7 +381,7 @@ def test_nothing_is_both_cheap_and_dangerous():
 
 
 def test_the_embedded_engine_has_its_twin_of_the_incident():
-    assert {row.id for row in sqlite.OBJECTS} >= {"dbstat-size-scan"}
+    assert {row.id for row in SQLITE.dialect.catalogue.objects} >= {"dbstat-size-scan"}
 
 
 def test_every_action_has_a_reason_and_a_way_out():

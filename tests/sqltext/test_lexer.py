@@ -4,14 +4,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.lexer import LexicalRules, TokenKind, tokens
 from safeconsole.sqltext.splitting import is_complete
 from safeconsole.sqltext.splitting import MAX_TOKENS, next_inclusion, split
 from safeconsole.sqltext.vocabulary import Flavour
 
-MYSQL = LexicalRules(flavour=Flavour.MYSQL, version=90704)
-MARIADB = LexicalRules(flavour=Flavour.MARIADB, version=101119)
-SQLITE = LexicalRules(flavour=Flavour.SQLITE)
+MYSQL = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90704)
+MARIADB = LexicalRules(dialect=DIALECTS[Flavour.MARIADB], version=101119)
+SQLITE = LexicalRules(dialect=DIALECTS[Flavour.SQLITE])
 ALL = [MYSQL, MARIADB, SQLITE]
 
 texts = st.text(max_size=80) | st.lists(
@@ -60,7 +61,7 @@ texts = st.text(max_size=80) | st.lists(
 ).map("".join)
 all_rules = st.builds(
     LexicalRules,
-    flavour=st.sampled_from(Flavour),
+    dialect=st.sampled_from(list(DIALECTS.values())),
     version=st.sampled_from([0, 50744, 80036, 90704, 101119]),
     ansi_quotes=st.booleans(),
     no_backslash_escapes=st.booleans(),
@@ -219,15 +220,15 @@ def test_a_versioned_comment_runs_where_the_server_runs_it(opening, mysql, maria
 
 
 def test_a_versioned_comment_is_unreadable_while_the_version_is_unknown():
-    assert reasons("/*!50000 x */", LexicalRules(flavour=Flavour.MYSQL))
-    assert not reasons("/*! x */", LexicalRules(flavour=Flavour.MYSQL))
+    assert reasons("/*!50000 x */", LexicalRules(dialect=DIALECTS[Flavour.MYSQL]))
+    assert not reasons("/*! x */", LexicalRules(dialect=DIALECTS[Flavour.MYSQL]))
 
 
 @pytest.mark.parametrize(
     "digits, expected", [("999999", "comment"), ("050000", "unreadable"), ("080099", "unreadable")]
 )
 def test_six_digits_are_refused_where_servers_read_them_differently(digits, expected):
-    old = LexicalRules(flavour=Flavour.MYSQL, version=80036)
+    old = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=80036)
     found = {kind for kind, _ in kinds(f"/*!{digits} x */", old)}
     assert expected in found
 
@@ -240,12 +241,14 @@ def test_a_comment_for_others_with_a_comment_inside_is_unreadable():
 def test_sql_mode_changes_where_a_string_ends():
     text = "'a\\' into @x -- '"
     assert meaning(text) == ["'a\\' into @x -- '"]
-    assert "into" in meaning(text, LexicalRules(flavour=Flavour.MYSQL, version=90704, no_backslash_escapes=True))
+    assert "into" in meaning(
+        text, LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90704, no_backslash_escapes=True)
+    )
 
 
 def test_ansi_quotes_makes_a_double_quote_a_name():
     assert kinds('"a"') == [("string", '"a"')]
-    assert kinds('"a"', LexicalRules(flavour=Flavour.MYSQL, ansi_quotes=True)) == [("name", '"a"')]
+    assert kinds('"a"', LexicalRules(dialect=DIALECTS[Flavour.MYSQL], ansi_quotes=True)) == [("name", '"a"')]
 
 
 def test_a_run_of_literals_never_hides_the_parenthesis_of_a_call():

@@ -4,14 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.literal_rules import LiteralKey, Treatment, literal_rules
 from safeconsole.sqltext.redaction import Handling, redacted, redacted_message
 from safeconsole.sqltext.vocabulary import Flavour
 
-MYSQL = LexicalRules(flavour=Flavour.MYSQL, version=90704)
-FLAVOURS = [MYSQL, LexicalRules(flavour=Flavour.MARIADB, version=101119), LexicalRules(flavour=Flavour.SQLITE)]
+MYSQL = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90704)
+FLAVOURS = [
+    MYSQL,
+    LexicalRules(dialect=DIALECTS[Flavour.MARIADB], version=101119),
+    LexicalRules(dialect=DIALECTS[Flavour.SQLITE]),
+]
 RULES = literal_rules("keep", {"shop.customers.email": "drop", "shop.customers.name": "hash", "hr.*": "drop"})
 KEY = LiteralKey(secret=b"a key that the test has")
 
@@ -124,7 +129,7 @@ HIDDEN = [
 ]
 
 
-@pytest.mark.parametrize("lexical", FLAVOURS, ids=lambda rules: rules.flavour.value)
+@pytest.mark.parametrize("lexical", FLAVOURS, ids=lambda rules: rules.dialect.flavour.value)
 @pytest.mark.parametrize("sql", HIDDEN)
 def test_a_value_whose_column_cannot_be_told_gets_the_strictest_that_could_apply(sql, lexical):
     assert "planted" not in written(sql, lexical=lexical), written(sql, lexical=lexical)

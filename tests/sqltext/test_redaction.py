@@ -6,16 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.literal_rules import DROP_EVERYTHING, HASHED, KEPT, LiteralKey
 from safeconsole.sqltext.redaction import LEFT_OUT, Handling, is_secret_bearing, redacted, redacted_message
 from safeconsole.sqltext.vocabulary import Flavour
 
 RULES = [
-    LexicalRules(flavour=Flavour.MYSQL, version=90704),
-    LexicalRules(flavour=Flavour.MARIADB, version=101119),
-    LexicalRules(flavour=Flavour.MYSQL, version=80400, ansi_quotes=True, no_backslash_escapes=True),
-    LexicalRules(flavour=Flavour.SQLITE),
+    LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90704),
+    LexicalRules(dialect=DIALECTS[Flavour.MARIADB], version=101119),
+    LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=80400, ansi_quotes=True, no_backslash_escapes=True),
+    LexicalRules(dialect=DIALECTS[Flavour.SQLITE]),
 ]
 MYSQL = RULES[0]
 PLAIN = Handling(rules=MYSQL)
@@ -111,7 +112,7 @@ STATEMENTS = [
 ]
 
 
-@pytest.mark.parametrize("rules", RULES, ids=lambda rules: f"{rules.flavour}-{rules.ansi_quotes}")
+@pytest.mark.parametrize("rules", RULES, ids=lambda rules: f"{rules.dialect.flavour}-{rules.ansi_quotes}")
 @pytest.mark.parametrize("sql", STATEMENTS)
 @ALL
 def test_a_planted_secret_never_reaches_the_journal(sql, rules, literals):

@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.effects import text_planned
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.analysis import read_within, rows_until_limit
 from safeconsole.sqltext.vocabulary import Effect, Flavour
 
-RULES = LexicalRules(flavour=Flavour.MYSQL, version=90_704)
+RULES = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90_704)
 
 
 def read_of(text, rules=RULES):
@@ -139,7 +140,9 @@ def test_what_may_read_on_has_no_such_number(read):
 
 
 def test_marias_own_limit_of_examined_rows_is_no_number_of_rows():
-    assert rows_of("SELECT * FROM orders LIMIT 3 ROWS EXAMINED 5", LexicalRules(flavour=Flavour.MARIADB)) is None
+    assert (
+        rows_of("SELECT * FROM orders LIMIT 3 ROWS EXAMINED 5", LexicalRules(dialect=DIALECTS[Flavour.MARIADB])) is None
+    )
 
 
 @pytest.mark.parametrize(
@@ -165,6 +168,6 @@ def test_what_is_run_is_what_is_planned(text, planned):
 
 
 def test_marias_analyze_is_planned_as_what_it_runs():
-    rules = LexicalRules(flavour=Flavour.MARIADB, version=101_118)
+    rules = LexicalRules(dialect=DIALECTS[Flavour.MARIADB], version=101_118)
     (statement,) = analyse("ANALYZE FORMAT=JSON SELECT 1 FROM orders", rules, schema="shop")
     assert text_planned(statement, rules) == "SELECT 1 FROM orders"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules, TokenKind, tokens
 from safeconsole.policy.limits import Limits
@@ -44,7 +45,7 @@ def cases():
 def test_a_case_has_the_effects_and_dangers_its_first_line_says(path, flavour):
     _, lists, _, text = read_case(path)
     modes = dict.fromkeys(lists["mode"], True)
-    rules = LexicalRules(flavour=Flavour(flavour), version=VERSIONS[flavour], **modes)
+    rules = LexicalRules(dialect=DIALECTS[Flavour(flavour)], version=VERSIONS[flavour], **modes)
     statements = analyse(text, rules, schema="shop")
     effects = {effect.value for statement in statements for effect in statement.effects}
     hazards = {hazard.id for statement in statements for hazard in statement.hazards}
@@ -95,7 +96,9 @@ def test_case_and_comments_change_no_case(path, flavour, change):
         pytest.skip("where a comment or a line begins is the point of this case")
     if change is with_comment_like_a_hint and ("/*" in text or "unreadable" in lists["hazards"]):
         pytest.skip("a hint or the place of its characters is the point of this case")
-    rules = LexicalRules(flavour=Flavour(flavour), version=VERSIONS[flavour], **dict.fromkeys(lists["mode"], True))
+    rules = LexicalRules(
+        dialect=DIALECTS[Flavour(flavour)], version=VERSIONS[flavour], **dict.fromkeys(lists["mode"], True)
+    )
     altered = "".join(change(token) for token in tokens(text, rules))
     before, after = (
         [

@@ -1,4 +1,4 @@
-"""Read a plan in JSON, of either flavour: rows, full scans, temporary tables, objects opened. Pure."""
+"""Read a plan in JSON, of MySQL or MariaDB: rows, full scans, temporary tables, objects opened. Pure."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ from typing import Any
 
 import msgspec
 
-from safeconsole.dialects.catalogue import words
 from safeconsole.sqltext.statement import Hazard
-from safeconsole.sqltext.vocabulary import CostClass
+from safeconsole.sqltext.vocabulary import CostClass, words
 
 _FULL_SCANS = frozenset({"ALL", "index"})
 _BY_UNIQUE_KEY = frozenset({"const", "eq_ref"})
