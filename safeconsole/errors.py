@@ -1,81 +1,160 @@
 """
-One tree of errors, named by what happened to the data.
+One tree of errors, told by what happened to the data: not sent, stopped, unknown, or the server's own error.
 
-Messages are lower case, without a full stop, and name the server and the ceiling.
-`exit_code` is the contract of the command line.
+Messages are lower case, without a full stop, and name the server and the limit. An error never changes after it was
+made. What only a face knows how to type (`--to NODE`, `with elevate(...)`) is a `Remedy`, and the face words it; exit
+codes and SQLSTATEs belong to the faces too.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar
+from enum import StrEnum
+from typing import Any, NamedTuple, Self, TypedDict, TypeVar, Unpack
+
+_SET_BY_PYTHON = frozenset({"__traceback__", "__cause__", "__context__", "__suppress_context__", "__notes__"})
+
+
+class Action(StrEnum):
+    """What a person can do next, where each face has its own way to do it."""
+
+    ELEVATE = "elevate"
+    CONFIRM = "confirm"
+    GET_APPROVAL = "get-approval"
+    BRING_APPROVAL = "bring-approval"
+    GIVE_TICKET = "give-ticket"
+    NAME_CLUSTER = "name-cluster"
+    NAME_NODE = "name-node"
+    RAISE_LIMIT = "raise-limit"
+
+
+class Remedy(NamedTuple):
+    """
+    One next step, without the words of a face.
+
+    Attributes:
+        of: the cluster to elevate or confirm on, or the limit to raise.
+        most: how far the policy lets that limit be raised, in its own unit.
+    """
+
+    action: Action
+    of: str = ""
+    most: float = 0.0
 
 
 class SafeConsoleError(Exception):
     """
-    Anything that safeconsole says no with.
+    Anything that safeconsole says no with; immutable.
 
     Args:
         message: one line, for the person.
+        code: a stable word for programs; the class's own where it is "".
         evidence: readings or facts behind it, one line each.
-        instead: the next step that the person can take, or "".
-
-    Attributes:
-        leaving: the person asked again while it was being stopped: the face shows this, and leaves.
+        instead: the next step in words that hold in every face, or "".
+        remedies: further steps, which the face words.
+        leaving: whether the person asked again while it was being stopped: the face shows this, and leaves.
     """
 
-    exit_code: ClassVar[int] = 2
+    code = "error"
+    message: str
+    evidence: tuple[str, ...]
+    instead: str
+    remedies: tuple[Remedy, ...]
+    leaving: bool
 
-    def __init__(self, message: str, *, evidence: tuple[str, ...] = (), instead: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: str = "",
+        evidence: tuple[str, ...] = (),
+        instead: str = "",
+        remedies: tuple[Remedy, ...] = (),
+        leaving: bool = False,
+    ) -> None:
         super().__init__(message)
-        self.message = message
-        self.evidence = evidence
-        self.instead = instead
-        self.leaving = False
+        self._set(
+            message=message,
+            code=code or type(self).code,
+            evidence=evidence,
+            instead=instead,
+            remedies=remedies,
+            leaving=leaving,
+        )
 
-    def reword(self, said: Callable[[str], str]) -> None:
-        """Change what it says, and forget the error behind it, which says the same in other words."""
-        self.message = said(self.message)
-        self.args = (self.message,)
-        self.__cause__ = self.__context__ = None
+    def replaced(self, **changes: object) -> Self:
+        """Return an error of the same kind with some attributes changed, and no traceback."""
+        return _made(type(self), {**self.__dict__, **changes})
+
+    def _set(self, **attributes: object) -> None:
+        self.__dict__.update(attributes)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name not in _SET_BY_PYTHON:
+            raise AttributeError(f"{type(self).__name__} is immutable: {name} is set when it is made")
+        super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"{type(self).__name__} is immutable: {name} stays")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made, (type(self), dict(self.__dict__))
 
 
-class ConfigurationError(SafeConsoleError):
-    """The configuration, a name or an option is wrong; nothing was sent."""
+Kind = TypeVar("Kind", bound=SafeConsoleError)
 
 
-class RefusedError(SafeConsoleError):
-    """Nothing was sent: the statement needs a confirmation or an elevation."""
+def _made(kind: type[Kind], attributes: dict[str, Any]) -> Kind:
+    made = kind.__new__(kind, attributes["message"])
+    made.__dict__.update(attributes)
+    return made
 
-    exit_code = 3
+
+class NotSentError(SafeConsoleError):
+    """Nothing was sent."""
+
+    code = "not-sent"
+
+
+class ConfigurationError(NotSentError):
+    """The configuration, a name or an option is wrong."""
+
+    code = "configuration"
+
+
+class RefusedError(NotSentError):
+    """The statement needs a confirmation or an elevation, or the console does not send it as things stand."""
+
+    code = "refused"
 
 
 class DeniedError(RefusedError):
-    """Nothing was sent, and no elevation would change that."""
+    """No elevation would change the answer."""
 
-    exit_code = 4
-
-
-class PolicyInvalidError(RefusedError):
-    """The policy cannot be read or evaluated; nothing was sent."""
-
-    exit_code = 2
+    code = "denied"
 
 
-class AuditUnavailableError(RefusedError):
-    """The record could not be made durable; nothing was sent."""
+class PolicyInvalidError(NotSentError):
+    """The policy cannot be read or evaluated."""
 
-    exit_code = 7
+    code = "policy-invalid"
 
 
-class NoFitNodeError(RefusedError):
-    """No node is proven and fit for the statement; nothing was sent."""
+class AuditUnavailableError(NotSentError):
+    """The record could not be made durable."""
 
-    exit_code = 8
+    code = "audit-unavailable"
+
+
+class NoFitNodeError(NotSentError):
+    """No node is proven and fit for the statement."""
+
+    code = "no-fit-node"
 
 
 class UnreachableError(NoFitNodeError):
-    """A node could not be connected to, or refused its guards; nothing was sent."""
+    """A node could not be connected to, or refused its guards."""
+
+    code = "unreachable"
 
 
 class ServerError(SafeConsoleError):
@@ -83,21 +162,27 @@ class ServerError(SafeConsoleError):
     The server answered with an error of its own; the statement had no effect beyond it.
 
     Args:
-        code: the server's error number, 0 when it gave none.
-        server_message: the server's text; the road takes quoted secrets out of it.
+        number: the server's error number, 0 when it gave none.
+        server_message: the server's text; the session takes quoted secrets out of it.
     """
 
-    exit_code = 1
+    code = "server"
+    number: int
+    server_message: str
 
-    def __init__(self, code: int, server_message: str, *, instead: str = "") -> None:
-        super().__init__(f"the server says: {server_message} ({code})", instead=instead)
-        self.code = code
-        self.server_message = server_message
+    def __init__(self, number: int, server_message: str, *, instead: str = "") -> None:
+        super().__init__(f"the server says: {server_message} ({number})", instead=instead)
+        self._set(number=number, server_message=server_message)
 
-    def reword(self, said: Callable[[str], str]) -> None:
-        """Change what it says, the server's own text included."""
-        super().reword(said)
-        self.server_message = said(self.server_message)
+
+class Told(TypedDict, total=False):
+    """What `SafeConsoleError` takes by name."""
+
+    code: str
+    evidence: tuple[str, ...]
+    instead: str
+    remedies: tuple[Remedy, ...]
+    leaving: bool
 
 
 class StoppedError(SafeConsoleError):
@@ -106,33 +191,33 @@ class StoppedError(SafeConsoleError):
 
     Args:
         by: "person", "watchdog", "server" or "console".
-        ceiling: the limit that fired ("run_seconds", "memory_bytes", …), or "" for a person.
+        ceiling: the limit that was reached ("run_seconds", "memory_bytes", …), or "" for a person.
         verified: what the process list said afterwards: "killed", "already over", "missed", "unreachable".
     """
 
-    exit_code = 5
+    code = "stopped"
+    by: str
+    ceiling: str
+    verified: str
 
-    def __init__(
-        self,
-        message: str,
-        *,
-        by: str,
-        ceiling: str = "",
-        verified: str = "",
-        evidence: tuple[str, ...] = (),
-        instead: str = "",
-    ) -> None:
-        super().__init__(message, evidence=evidence, instead=instead)
-        self.by = by
-        self.ceiling = ceiling
-        self.verified = verified
+    def __init__(self, message: str, *, by: str, ceiling: str = "", verified: str = "", **told: Unpack[Told]) -> None:
+        super().__init__(message, **told)
+        self._set(by=by, ceiling=ceiling, verified=verified)
 
 
 class LostError(StoppedError):
     """A read's connection was lost while it ran; whatever of it still runs on the server changes nothing there."""
 
+    code = "lost"
+
 
 class OutcomeUnknownError(SafeConsoleError):
     """Sent, then the connection was lost; it may or may not have run. Never sent again by us."""
 
-    exit_code = 6
+    code = "outcome-unknown"
+
+
+class NotRecordedError(SafeConsoleError):
+    """Sent and over, but how it ended could not be recorded."""
+
+    code = "not-recorded"

@@ -95,7 +95,7 @@ class WaitingRequests:
         if self._given:
             raise RefusedError(
                 "the approval given answers no request that waits here for exactly this statement, server and reason",
-                instead="run it without --approval: that asks for one",
+                instead="run it without an approval: that asks for one",
             )
         return None
 

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from safeconsole.cluster.engine import Row
-from safeconsole.errors import DeniedError, NoFitNodeError, RefusedError, ServerError, StoppedError
+from safeconsole.errors import NoFitNodeError, RefusedError, ServerError, StoppedError
 from safeconsole.policy.decision import Considered
 from safeconsole.policy.readings import Gates, Reading, unfit_reasons
 from safeconsole.session.gate import Gate
@@ -79,14 +79,12 @@ class Asker(msgspec.Struct, kw_only=True):
         try:
             return self.ask(sql).rows, ""
         except ServerError as error:
-            return [], "not granted" if error.code in NOT_GRANTED else error.message
+            return [], "not granted" if error.number in NOT_GRANTED else error.message
         except StoppedError as error:
             if error.by == "person":
                 raise
             return [], error.message
         except RefusedError as error:
-            if type(error) not in {RefusedError, DeniedError}:
-                raise
             return [], error.message
 
     def literal(self, text: str) -> str:

@@ -131,7 +131,7 @@ def _of_table(asker: Asker, conduct: Conduct, size: TableSize, page_bytes: int) 
     try:
         told = conduct.once_fit(asker.gate, 0, lambda: asker.ask(sql))
     except ServerError as error:
-        if error.code not in NOT_GRANTED:
+        if error.number not in NOT_GRANTED:
             raise
         raise ConfigurationError(
             f"sizes of indexes cannot be read: {error.server_message}",

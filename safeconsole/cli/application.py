@@ -1,12 +1,17 @@
-"""What the commands need from the rest of the program; `wiring` gives it, tests may give their own."""
+"""What the commands need from the rest of the program, and how each of them ends: exit codes, failures on stderr."""
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
+
+from safeconsole import errors
+from safeconsole.output.text import stream_style
 
 if TYPE_CHECKING:
     # Named here only: what one command needs must not be imported for every other one.
@@ -17,6 +22,7 @@ if TYPE_CHECKING:
     from safeconsole.capacity.reports import ReportShelf
     from safeconsole.cli.policy import PolicySource
     from safeconsole.config.settings import ClusterSettings, Settings
+    from safeconsole.output.evidence import Words
     from safeconsole.policy.decision import Considered
     from safeconsole.policy.policy import Policy
     from safeconsole.session.gate import Gate, Status
@@ -163,3 +169,45 @@ class Application(Protocol):
     def delete_password(self, cluster: str, account: str) -> None:
         """Take a password out of the keyring. Raises ConfigurationError."""
         ...
+
+
+EXIT_CODES: Mapping[type[errors.SafeConsoleError], int] = {
+    errors.ServerError: 1,
+    errors.ConfigurationError: 2,
+    errors.PolicyInvalidError: 2,
+    errors.NotSentError: 3,
+    errors.DeniedError: 4,
+    errors.StoppedError: 5,
+    errors.OutcomeUnknownError: 6,
+    errors.AuditUnavailableError: 7,
+    errors.NotRecordedError: 7,
+    errors.NoFitNodeError: 8,
+}
+"""The exit code of each kind of failure; a kind that is not listed has its parent's."""
+
+
+def exit_code_of(error: errors.SafeConsoleError) -> int:
+    """Return the exit code that a failure ends a command with."""
+    return next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), 2)
+
+
+def told_failure(error: errors.SafeConsoleError, environ: Mapping[str, str], *, words: Words | None = None) -> int:
+    """Write a failure to standard error after the rows that came before it, and return its exit code."""
+    # Imported for what went wrong; a prompt does not wait for it.
+    from safeconsole.output.evidence import error_text, no_words
+
+    try:
+        sys.stdout.flush()
+    except OSError:
+        forget_output()
+    sys.stderr.write(error_text(error, stream_style(sys.stderr, environ), words=words or no_words))
+    return exit_code_of(error)
+
+
+def forget_output() -> None:
+    """Let what could not be written go nowhere: Python would try again at exit, and complain."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError):
+        # Not a file of the system: a test's, which nobody flushes at exit.
+        return

@@ -345,10 +345,10 @@ def _surveyed(work: Work, nodes: tuple[str, ...]) -> Report:
                 work.asker, work.shelf, conduct, schema=work.wish.schema, afresh=work.wish.afresh, nodes=nodes
             )
     except ServerError as error:
-        if error.code not in NOT_GRANTED:
+        if error.number not in NOT_GRANTED:
             raise
         raise ServerError(
-            error.code, error.server_message, instead="grant the read account SELECT ON mysql.innodb_table_stats"
+            error.number, error.server_message, instead="grant the read account SELECT ON mysql.innodb_table_stats"
         ) from error
     except (SafeConsoleError, KeyboardInterrupt):
         work.say("what was read is kept: the same command goes on from there")

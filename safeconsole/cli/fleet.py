@@ -17,7 +17,7 @@ from safeconsole.capacity.asking import Asker, Conduct, Progress
 from safeconsole.capacity.reports import Report
 from safeconsole.capacity.sizes import SchemaSize, TableSize, by_schema, largest, matching
 from safeconsole.capacity.survey import survey
-from safeconsole.cli.application import Application, Door
+from safeconsole.cli.application import Application, Door, exit_code_of
 from safeconsole.cli.capacity import Wish
 from safeconsole.cli.capacity_views import View, headline, schemas_view, tables_view
 from safeconsole.cli.rows import format_option
@@ -82,7 +82,7 @@ def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: in
     with stopped_by_the_person(underway):
         members = tell_members(over_clusters(clusters, work, at_once=at_once, underway=underway), screen, underway)
     sink.end()
-    return exit_code_of(members)
+    return code_of_all(members)
 
 
 @contextmanager
@@ -95,9 +95,9 @@ def stopped_by_the_person(underway: Underway) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def exit_code_of(members: Sequence[ClusterOutcome[Any]]) -> int:
+def code_of_all(members: Sequence[ClusterOutcome[Any]]) -> int:
     """Return 0 when every cluster ended well; else the highest code of those that did not, 5 for one not begun."""
-    codes = [member.error.exit_code for member in members if member.error is not None]
+    codes = [exit_code_of(member.error) for member in members if member.error is not None]
     codes += [5 for member in members if not member.begun]
     return max(codes, default=0)
 
@@ -270,7 +270,7 @@ def capacity_of_many(
         for member in found:
             _say_headline(member, screen)
     write(_merged(found, wish))
-    return exit_code_of(members)
+    return code_of_all(members)
 
 
 def _say_headline(member: ClusterOutcome[_Sized], screen: Screen) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from safeconsole.cli.application import Application, Door, OpenSession
+from safeconsole.cli.application import Application, Door, OpenSession, exit_code_of
 from safeconsole.cli.help import CLUSTER
 from safeconsole.cli.sql import (
     BRACKETED_PASTE,
@@ -146,7 +146,8 @@ def _run(  # noqa: PLR0913 (what there is, what to run in it, and how)
             if source is not None:
                 from safeconsole.python.sources import run_script
 
-                return run_script(line, source, namespace, name=name)
+                ended = run_script(line, source, namespace, name=name)
+                return ended if isinstance(ended, int) else exit_code_of(ended)
         from safeconsole.cli.python_names import LearntNames
         from safeconsole.python.console import run_console
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING
 import click
 
 from safeconsole import __version__
-from safeconsole.cli.application import Application
+from safeconsole.cli.application import Application, forget_output, told_failure
 from safeconsole.errors import SafeConsoleError
-from safeconsole.output.text import forgive_encoding, stream_style
+from safeconsole.output.text import forgive_encoding
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -115,16 +114,12 @@ def main(arguments: Sequence[str], app: Application) -> int:
     """Run one command line; every failure is one clear line on standard error and the exit code that says why."""
     for stream in (sys.stdout, sys.stderr):
         forgive_encoding(stream)
+    code: object = 0
     try:
         code = root.main(list(arguments), prog_name="safeconsole", standalone_mode=False, obj=app)
         sys.stdout.flush()
     except SafeConsoleError as error:
-        # Imported for what went wrong; a prompt does not wait for it.
-        from safeconsole.output.evidence import error_text
-
-        _flush_what_can_be()
-        sys.stderr.write(error_text(error, stream_style(sys.stderr, app.environ)))
-        return error.exit_code
+        return told_failure(error, app.environ)
     except click.ClickException as error:
         hint = f"\n  see: {error.ctx.command_path} --help" if isinstance(error, click.UsageError) and error.ctx else ""
         sys.stderr.write(f"safeconsole: {error.format_message()}{hint}\n")
@@ -136,27 +131,9 @@ def main(arguments: Sequence[str], app: Application) -> int:
         return 130
     except BrokenPipeError:
         # The reader of our output left; nothing of it is wrong.
-        _forget_output()
-        return 0
+        forget_output()
     except OSError as error:
-        _forget_output()
+        forget_output()
         sys.stderr.write(f"safeconsole: {(error.strerror or str(error)).lower()}: {error.filename or 'the output'}\n")
         return 2
     return code if isinstance(code, int) else 0
-
-
-def _flush_what_can_be() -> None:
-    """Write out the rows that came before an error; the error is told whatever becomes of them."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        _forget_output()
-
-
-def _forget_output() -> None:
-    """Let what could not be written go nowhere: Python would try again at exit, and complain."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        # Not a file of the system: a test's, which nobody flushes at exit.
-        return

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from safeconsole.cli.application import Application, Door, OpenSession
+from safeconsole.cli.application import Application, Door, OpenSession, told_failure
 from safeconsole.cli.help import CLUSTER
-from safeconsole.errors import ConfigurationError, DeniedError, RefusedError
+from safeconsole.errors import Action, ConfigurationError, DeniedError, RefusedError, Remedy, SafeConsoleError
 from safeconsole.output.text import FORMATS, is_production, size_of, stream_style
 
 # What is typed meanwhile waits in the terminal and is read by the real prompt, which is drawn over this one.
@@ -147,18 +147,37 @@ def sql(
         if scripts is None:
             return open_console(app, door, recorder)
         folder = Path(file).parent if file and file != "-" else None
-        _run_given(app, door, scripts, form=form or "table", folder=folder)
+        try:
+            with app.open(door) as session:
+                run_scripts(app, session, scripts, form=form or "table", folder=folder)
+        except SafeConsoleError as error:
+            return told_failure(error, app.environ, words=one_shot_words)
     return 0
 
 
-def _run_given(app: Application, door: Door, scripts: tuple[str, ...], *, form: str, folder: Path | None) -> None:
-    with app.open(door) as session:
-        try:
-            run_scripts(app, session, scripts, form=form, folder=folder)
-        except RefusedError as error:
-            if error.exit_code == RefusedError.exit_code:
-                error.instead = _way_out(error.instead, session, elevated=door.plea is not None)
-            raise
+_FLAGS = {"run_seconds": "--timeout S", "fetched_rows": "--max-rows N", "fetched_bytes": "--max-bytes N"}
+
+
+def one_shot_words(remedy: Remedy) -> str:
+    """Return what a one-shot's person can do, as options of the command line."""
+    match remedy.action:
+        case Action.ELEVATE:
+            return f"if it must run as it is, add --reason TEXT --ticket ID --confirm {remedy.of or 'CLUSTER'}"
+        case Action.CONFIRM:
+            return f"if it must run as it is, add --confirm {remedy.of or 'CLUSTER'}"
+        case Action.GET_APPROVAL:
+            return "then a person approves it"
+        case Action.BRING_APPROVAL:
+            return "add --approval ANSWER"
+        case Action.GIVE_TICKET:
+            return "with --ticket ID"
+        case Action.NAME_CLUSTER:
+            return f"or add --confirm {remedy.of}"
+        case Action.NAME_NODE:
+            return "name one with --to NODE"
+        case Action.RAISE_LIMIT:
+            flag = _FLAGS.get(remedy.of)
+            return f"{flag} raises it, to at most {remedy.most:,.15g}" if flag else ""
 
 
 @contextmanager
@@ -176,18 +195,6 @@ def recorded_terminal(app: Application, *, wanted: bool) -> Iterator[TerminalRec
 def begin_recording(session: OpenSession, recorder: TerminalRecorder | None) -> None:
     if recorder is not None:
         recorder.begin(session.record_terminal(), session.gate.policy.literals)
-
-
-def _way_out(instead: str, session: OpenSession, *, elevated: bool) -> str:
-    from safeconsole.sqltext.vocabulary import Verdict
-
-    last, cluster = session.gate.last(), session.gate.visit.cluster
-    if elevated or last is None:
-        return instead
-    demand = "" if last.decision.verdict is Verdict.CONFIRM else "--reason TEXT --ticket ID "
-    then = "; then a person approves it" if demand and session.gate.needs_a_person else ""
-    go_on = f"if it must run as it is, add {demand}--confirm {cluster}{then}"
-    return f"{instead}; {go_on}" if instead else go_on
 
 
 def run_scripts(

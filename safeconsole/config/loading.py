@@ -107,7 +107,7 @@ def _refuse_nodes_of(clusters: Table, own: Table, *, where: str, system_name: st
         if _plain(node) in taken:
             raise ConfigurationError(
                 f"{where}.nodes: {node} is a node of the cluster {taken[_plain(node)]}, which {system_name} sets",
-                instead=f"use {taken[_plain(node)]}; to ask one node of it, --to NODE",
+                instead=f"use {taken[_plain(node)]}; one node of it can be named when it is asked",
             )
 
 

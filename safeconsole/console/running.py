@@ -230,7 +230,7 @@ def _told(state: ConsoleState, before: Status, problem: SafeConsoleError | str |
         state.leaving |= problem.leaving
     elif isinstance(problem, SafeConsoleError):
         state.refuse(problem)
-        if isinstance(problem, ServerError) and problem.code in _NO_SUCH_TABLE:
+        if isinstance(problem, ServerError) and problem.number in _NO_SUCH_TABLE:
             _say_what_was_meant(state)
     elif problem is not None:
         state.say(problem)

@@ -11,7 +11,7 @@ from typing import TextIO
 import msgspec
 
 from safeconsole.console.names import SchemaNames
-from safeconsole.errors import DeniedError, RefusedError, SafeConsoleError
+from safeconsole.errors import Action, Remedy, SafeConsoleError
 from safeconsole.output.evidence import error_text
 from safeconsole.output.presenting import ResultPrinter, ResultStyle, Screen, screen_of
 from safeconsole.output.recording import TerminalRecorder
@@ -20,7 +20,6 @@ from safeconsole.policy.decision import Decision
 from safeconsole.session.gate import Gate, Status
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement
-from safeconsole.sqltext.vocabulary import Verdict
 
 
 class After(Enum):
@@ -227,16 +226,24 @@ class ConsoleState(msgspec.Struct, kw_only=True):
     def refuse(self, error: SafeConsoleError) -> None:
         """Show an error with its evidence and the way out that this console offers."""
         self.leaving |= error.leaving
-        self.say(error_text(error, self.screen().messages_style, next_step=self._next_step(error)))
+        self.say(error_text(error, self.screen().messages_style, words=words, next_step=self._next_step(error)))
 
     def _next_step(self, error: SafeConsoleError) -> str:
-        last = self.gate.last()
-        if not isinstance(error, RefusedError) or isinstance(error, DeniedError) or last is None:
+        if not any(remedy.action is Action.ELEVATE for remedy in error.remedies):
             return ""
-        if last.decision.verdict is Verdict.ELEVATE and error.exit_code == RefusedError.exit_code:
-            window = clock_text(self.gate.policy.elevation.window_seconds)
-            return (
-                f"\\once REASON runs exactly this; \\elevate REASON opens a window of {window} "
-                f"on {self.gate.visit.cluster}, then run it again"
-            )
-        return ""
+        window = clock_text(self.gate.policy.elevation.window_seconds)
+        return (
+            f"\\once REASON runs exactly this; \\elevate REASON opens a window of {window} "
+            f"on {self.gate.visit.cluster}, then run it again"
+        )
+
+
+_LEVERS = {"run_seconds": "\\timeout S", "fetched_rows": "\\rows N", "fetched_bytes": "\\bytes N"}
+
+
+def words(remedy: Remedy) -> str:
+    """Return what a person of this console can do, beside what `ConsoleState.refuse` says of elevations."""
+    lever = _LEVERS.get(remedy.of)
+    if remedy.action is Action.RAISE_LIMIT and lever:
+        return f"{lever} raises it, to at most {remedy.most:,.15g}"
+    return "name one with \\use NODE" if remedy.action is Action.NAME_NODE else ""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from safeconsole.cluster.engine import Answer
-from safeconsole.errors import RefusedError, UnreachableError
+from safeconsole.errors import NotSentError, RefusedError, UnreachableError
 from safeconsole.mysql import link as user_locks
 from safeconsole.mysql.dictionary import Dictionary
 from safeconsole.mysql.error_codes import is_lost, statement_error, text_of
@@ -147,7 +147,7 @@ class MySqlConnection:
             running.open_bracket(opened=bool(opening))
             fresh = bool(permit.statement.hazards)
             watched = self._link.watchdog.watch(permit.limits, needed=permit.sensors, report=watch, fresh=fresh)
-        except (RefusedError, KeyboardInterrupt):
+        except (NotSentError, KeyboardInterrupt):
             self._link.give_up()
             raise
         except BREAKS as error:

@@ -115,14 +115,15 @@ def in_doubt_of(stopped: StoppedError) -> OutcomeUnknownError:
     )
 
 
-def stopped_at_word(verified: str, *, commits: bool, server: str) -> SafeConsoleError:
+def stopped_at_word(verified: str, *, commits: bool, server: str, leaving: bool) -> SafeConsoleError:
     """Return how a person's interrupt ended a statement; one that commits may have done so."""
     if commits:
         return OutcomeUnknownError(
             f"stopped on {server} at your word; it commits, so part of it may have happened",
             evidence=(f"process list: {verified}",),
+            leaving=leaving,
         )
-    return StoppedError(f"stopped on {server} at your word", by="person", verified=verified)
+    return StoppedError(f"stopped on {server} at your word", by="person", verified=verified, leaving=leaving)
 
 
 def lost_at_end(how: str, verified: str, *, committing: bool, server: str) -> SafeConsoleError:
@@ -157,10 +158,8 @@ def too_many_changed(changed: int, allowed: int, *, within: bool, server: str) -
     )
 
 
-def undone_of(outcome: SafeConsoleError) -> SafeConsoleError:
-    """Return the loss of a statement inside a transaction that only a COMMIT keeps: nothing is in doubt."""
-    outcome.instead = "COMMIT was not sent, so the server undoes the whole transaction: begin it again"
-    return outcome
+UNDONE = "COMMIT was not sent, so the server undoes the whole transaction: begin it again"
+"""What to do after the loss of a statement inside a transaction that only a COMMIT keeps: nothing is in doubt."""
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -337,9 +336,7 @@ class MySqlRunning:
         if self._watched is not None:
             verified, leaving = stop_insistently(partial(self._link.watchdog.stop, self._watched))
         self._link.give_up()
-        stopped = stopped_at_word(verified, commits=self._commits_by_itself, server=self._link.address)
-        stopped.leaving = leaving
-        return stopped
+        return stopped_at_word(verified, commits=self._commits_by_itself, server=self._link.address, leaving=leaving)
 
     def _came_to_its_end(self) -> None:
         """The last row was read: drain what follows it, and see whether it ended by itself. Raises as `batches`."""
@@ -413,7 +410,7 @@ class MySqlRunning:
     def _outcome_of(self, error: BaseException, *, verified: str) -> SafeConsoleError:
         undone, server = self._is_undone_with_its_connection, self._link.address
         outcome = statement_error(error, server=server, changes=self.changes and not undone, verified=verified)
-        return undone_of(outcome) if undone and is_lost(error) else outcome
+        return outcome.replaced(instead=UNDONE) if undone and is_lost(error) else outcome
 
     def _doubted(self, stopped: StoppedError) -> SafeConsoleError:
         """Return a stop as unknown where the statement may have committed before its connection was ended."""

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from safeconsole.errors import DeniedError, OutcomeUnknownError, RefusedError, SafeConsoleError
+from safeconsole.errors import DeniedError, OutcomeUnknownError, RefusedError, Remedy, SafeConsoleError
 from safeconsole.output.text import PLAIN, StreamStyle, clipped, safe
 from safeconsole.policy.decision import Considered
 from safeconsole.policy.explanation import explanation_of
@@ -68,16 +68,34 @@ def title_of(considered: Considered) -> str:
     return title
 
 
-def error_text(error: SafeConsoleError, style: StreamStyle = PLAIN, *, next_step: str = "") -> str:
+Words = Callable[[Remedy], str]
+"""How a face words a remedy; "" where it does not offer it."""
+
+
+def no_words(remedy: Remedy) -> str:  # noqa: ARG001 (as `Words`)
+    """Offer no remedy."""
+    return ""
+
+
+def way_out(error: SafeConsoleError, words: Words) -> str:
+    """Return what a person can do instead, in the words of their face."""
+    return "; ".join(part for part in (error.instead, *map(words, error.remedies)) if part)
+
+
+def error_text(
+    error: SafeConsoleError, style: StreamStyle = PLAIN, *, words: Words = no_words, next_step: str = ""
+) -> str:
     """
     Return an error as text that ends with a newline: one clear line, the evidence, the way out.
 
     Args:
+        words: how this face words what can be done.
         next_step: what this face offers beyond the safer way, such as how to elevate, or "".
     """
     lines = [split_label(line) for line in error.evidence]
-    if error.instead:
-        lines.append(("instead", error.instead))
+    instead = way_out(error, words)
+    if instead:
+        lines.append(("instead", instead))
     if next_step:
         lines.append(("or", next_step))
     shown = tuple((safe(label), safe(text)) for label, text in lines)
@@ -110,7 +128,7 @@ def _what_became_of_it(error: SafeConsoleError) -> str:
     """Say what an operator asks first, where the message itself is the policy's."""
     if isinstance(error, DeniedError):
         return "denied: "
-    return "not run: " if type(error) is RefusedError else ""
+    return "not run: " if isinstance(error, RefusedError) else ""
 
 
 def explanation_text(considered: Considered, policy: Policy, style: StreamStyle = PLAIN) -> str:

@@ -14,7 +14,7 @@ from enum import StrEnum
 import msgspec
 from msgspec.structs import replace
 
-from safeconsole.errors import DeniedError, NoFitNodeError, RefusedError
+from safeconsole.errors import Action, DeniedError, NoFitNodeError, RefusedError, Remedy
 from safeconsole.policy.limits import Limits, tighten
 from safeconsole.policy.readings import Identity
 from safeconsole.policy.watchdog import SensorName
@@ -117,10 +117,10 @@ class Considered(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
-_STALE_READS = "a replica that you name, with --to NODE or \\use NODE, is read although it is stale, and that is said"
+_STALE_READS = "a replica that you name is read although it is stale, and that is said"
 
 
-def permit_from_decision(
+def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by name)
     considered: Considered,
     *,
     grant: Grant | None,
@@ -128,6 +128,7 @@ def permit_from_decision(
     now_seconds: float,
     within: bool = False,
     idle_seconds: float = 0.0,
+    by_a_person: bool = False,
 ) -> Permit:
     """Return the permit for a considered statement, or raise the reason why there is none.
 
@@ -136,6 +137,7 @@ def permit_from_decision(
         confirmed: whether the person confirmed exactly this statement.
         now_seconds: monotonic clock reading.
         within, idle_seconds: see `Permit`.
+        by_a_person: whether somebody else has to approve an elevation.
 
     Raises:
         DeniedError: the verdict is deny.
@@ -147,7 +149,7 @@ def permit_from_decision(
     node, identity = _destination(considered, verdict)
     elevated = grant is not None and covers(grant, statement.text, identity.server, now_seconds)
     if not elevated and (verdict is Verdict.ELEVATE or (verdict is Verdict.CONFIRM and not confirmed)):
-        raise RefusedError(decision.message, evidence=considered.evidence, instead=decision.instead)
+        raise _unanswered(considered, verdict, grant=grant, by_a_person=by_a_person)
     # What the server calls no read would only fail inside a read-only transaction.
     reads = statement.changes_nothing and not considered.estimate.disagrees
     needs_elevated_account = elevated and verdict is Verdict.ELEVATE
@@ -168,6 +170,21 @@ def permit_from_decision(
     )
 
 
+def _unanswered(considered: Considered, verdict: Verdict, *, grant: Grant | None, by_a_person: bool) -> RefusedError:
+    """Return the refusal of a statement that needs a confirmation or an elevation."""
+    decision, cluster = considered.decision, str(considered.facts.get("cluster.name", ""))
+    asks = Action.ELEVATE if verdict is Verdict.ELEVATE else Action.CONFIRM
+    then = (Remedy(Action.GET_APPROVAL),) if by_a_person and asks is Action.ELEVATE else ()
+    return RefusedError(
+        decision.message,
+        code=f"needs-{'elevation' if asks is Action.ELEVATE else 'confirmation'}",
+        evidence=considered.evidence,
+        instead=decision.instead,
+        # Who holds an elevation that does not cover this has been asked already.
+        remedies=(Remedy(asks, of=cluster), *then) if grant is None else (),
+    )
+
+
 def _destination(considered: Considered, verdict: Verdict) -> tuple[NodeName, Identity]:
     """Return where a statement may go. Raises DeniedError, NoFitNodeError: nowhere, with any elevation."""
     decision = considered.decision
@@ -178,6 +195,7 @@ def _destination(considered: Considered, verdict: Verdict) -> tuple[NodeName, Id
             "no node is proven and fit for this statement",
             evidence=considered.evidence,
             instead=_STALE_READS if considered.statement.is_plain_read else "",
+            remedies=(Remedy(Action.NAME_NODE),) if considered.statement.is_plain_read else (),
         )
     return considered.node, considered.identity
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
-from safeconsole.errors import SafeConsoleError, StoppedError
+from safeconsole.errors import Action, Remedy, SafeConsoleError, StoppedError
 from safeconsole.policy.decision import ITS_OWN_TEXT, Considered, Decision
 from safeconsole.policy.limits import FLOORS, LIMIT_NAMES
 from safeconsole.policy.policy import Policy
@@ -81,31 +81,19 @@ def _shown(value: object) -> str:
     return f"'{value}'" if isinstance(value, str) else str(value)
 
 
-_FLAGS = {"run_seconds": "--timeout S", "fetched_rows": "--max-rows N", "fetched_bytes": "--max-bytes N"}
-LEVERS: Mapping[str, Mapping[str, str]] = {
-    "sql": {"run_seconds": "\\timeout S", "fetched_rows": "\\rows N", "fetched_bytes": "\\bytes N"},
-    "one-shot": _FLAGS,
-    "python": {name: f"{flag} when you open it" for name, flag in _FLAGS.items()},
-}
-"""How each face raises a ceiling; what is not here cannot be raised there."""
-
-
-def say_how_to_loosen(failure: SafeConsoleError, decision: Decision, policy: Policy, *, face: str) -> None:
-    """Add to the way out of a statement that a ceiling stopped how far that ceiling can be raised, and how."""
+def with_way_to_loosen(failure: SafeConsoleError, decision: Decision, policy: Policy) -> SafeConsoleError:
+    """Return a failure that says, where a limit stopped the statement, who set it and how far it can be raised."""
     if not isinstance(failure, StoppedError) or failure.ceiling not in LIMIT_NAMES:
-        return
-    how = _how(failure.ceiling, decision, policy, face=face)
-    failure.instead = "; ".join(part for part in (failure.instead, how) if part)
-
-
-def _how(ceiling: str, decision: Decision, policy: Policy, *, face: str) -> str:
-    holds, most = getattr(decision.limits, ceiling), getattr(policy.ceilings, ceiling)
-    source = dict(line.split(": ", 1) for line in decision.limit_sources).get(ceiling, "session")
+        return failure
+    name = failure.ceiling
+    holds, most = getattr(decision.limits, name), getattr(policy.ceilings, name)
+    source = dict(line.split(": ", 1) for line in decision.limit_sources).get(name, "session")
     if source == ITS_OWN_TEXT:
-        return f"its own text holds {ceiling} at {holds:,.15g}"
-    if source != "session":
-        return f"rule {source} holds {ceiling} at {holds:,.15g}"
-    if holds <= most if ceiling in FLOORS else holds >= most:
-        return f"{holds:,.15g} is the most {ceiling} that {policy.may_be_loosened_by(ceiling)} allows"
-    lever = LEVERS.get(face, {}).get(ceiling, "")
-    return f"{lever} raises it, to at most {most:,.15g}" if lever else ""
+        how = f"its own text holds {name} at {holds:,.15g}"
+    elif source != "session":
+        how = f"rule {source} holds {name} at {holds:,.15g}"
+    elif holds <= most if name in FLOORS else holds >= most:
+        how = f"{holds:,.15g} is the most {name} that {policy.may_be_loosened_by(name)} allows"
+    else:
+        return failure.replaced(remedies=(*failure.remedies, Remedy(Action.RAISE_LIMIT, of=name, most=most)))
+    return failure.replaced(instead="; ".join(filter(None, (failure.instead, how))))

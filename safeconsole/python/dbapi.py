@@ -410,5 +410,5 @@ _CLASSES: Mapping[str, type[DatabaseError]] = {
 
 def dbapi_error_of(error: ServerError, dialect: Dialect) -> DatabaseError:
     """Return a server's error as PEP 249 sorts it."""
-    name = dialect.error_classes.get(error.code, "OperationalError")
-    return _CLASSES[name](error.code, error.server_message)
+    name = dialect.error_classes.get(error.number, "OperationalError")
+    return _CLASSES[name](error.number, error.server_message)

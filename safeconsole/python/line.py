@@ -8,13 +8,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, redirect_stdout
-from typing import Any, NoReturn, Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
 import msgspec
 
 from safeconsole.audit.record import Ended
 from safeconsole.cluster.engine import Column, Row
-from safeconsole.errors import DeniedError, RefusedError, ServerError, StoppedError
+from safeconsole.errors import RefusedError, ServerError, StoppedError
 from safeconsole.output.presenting import Screen
 from safeconsole.output.progress import StatementProgress, StatusLine
 from safeconsole.output.recording import TerminalRecorder
@@ -25,7 +25,7 @@ from safeconsole.python.dbapi import NotSupportedError, Parameters, Places, Prog
 from safeconsole.session.gate import Gate
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import BEGINS, ENDS, Statement
-from safeconsole.sqltext.vocabulary import Effect, Verdict
+from safeconsole.sqltext.vocabulary import Effect
 
 # --------------------------------------------------------------------------------------------------------------------
 # Whose transaction is open: the session has one at a time, and only who began it may end it.
@@ -308,8 +308,6 @@ class Line:
             raise
         except ServerError as error:
             raise dbapi_error_of(error, self._rules().dialect) from error
-        except RefusedError as error:
-            self._refuse(error)
         finally:
             progress.end()
         self.screen.messages.write("".join(f"{safe(line)}\n" for line in result.warnings))
@@ -360,12 +358,3 @@ class Line:
             what = "there is no statement in it" if not statements else f"it holds {len(statements)} statements"
             raise ProgrammingError(0, f"one statement at a time: {what}")
         return statements[0]
-
-    def _refuse(self, error: RefusedError) -> NoReturn:
-        """Say how this console elevates."""
-        last = self.gate.last()
-        demands = last is not None and last.decision.verdict is Verdict.ELEVATE and type(error) is RefusedError
-        if demands and not isinstance(error, DeniedError) and not self.elevated:
-            way = 'if it must run as it is: with elevate(reason="…", ticket="…"): …'
-            error.instead = f"{error.instead}; {way}" if error.instead else way
-        raise error

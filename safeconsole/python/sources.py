@@ -148,7 +148,7 @@ def forget_current_directory() -> None:
 FAILED, INTERRUPTED = 1, 130
 
 
-def run_script(line: Line, source: str, namespace: dict[str, Any], *, name: str) -> int:
+def run_script(line: Line, source: str, namespace: dict[str, Any], *, name: str) -> int | SafeConsoleError:
     """
     Run code once; a last expression that has a value is printed.
 
@@ -156,7 +156,7 @@ def run_script(line: Line, source: str, namespace: dict[str, Any], *, name: str)
         name: what tracebacks call it.
 
     Returns:
-        The exit code: 0, the console's own for what it refused or stopped, 1 for any other failure.
+        0, what the console refused or stopped, 1 for any other failure, 130 for an interrupt.
     """
     screen = line.screen
     try:
@@ -167,11 +167,11 @@ def run_script(line: Line, source: str, namespace: dict[str, Any], *, name: str)
     except KeyboardInterrupt as error:
         screen.messages.write(interrupted_text(error))
         refusal = console_error(error)
-        return refusal.exit_code if refusal else INTERRUPTED
+        return refusal or INTERRUPTED
     except Exception as error:  # noqa: BLE001 (it is the person's code that failed, and they are told)
         screen.messages.write(failure_text(error, screen.messages_style))
         refusal = console_error(error)
-        return refusal.exit_code if isinstance(refusal, SafeConsoleError) else FAILED
+        return refusal or FAILED
     finally:
         screen.data.flush()
         screen.messages.flush()

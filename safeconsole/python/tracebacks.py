@@ -8,7 +8,7 @@ import traceback
 from types import TracebackType
 
 import safeconsole
-from safeconsole.errors import SafeConsoleError
+from safeconsole.errors import Action, Remedy, SafeConsoleError, ServerError
 from safeconsole.output.evidence import error_text
 from safeconsole.output.text import PLAIN, StreamStyle, safe, safe_lines
 
@@ -27,7 +27,20 @@ def failure_text(error: BaseException, style: StreamStyle = PLAIN) -> str:
     if refusal is None:
         return "".join(f"{line}\n" for line in safe_lines("".join(_formatted(error)).rstrip("\n")))
     lines = [f"  {safe(where)}\n" for where in _places(error.__traceback__)]
-    return "".join(lines) + error_text(refusal, style)
+    return "".join(lines) + error_text(refusal, style, words=words)
+
+
+_FLAGS = {"run_seconds": "--timeout S", "fetched_rows": "--max-rows N", "fetched_bytes": "--max-bytes N"}
+
+
+def words(remedy: Remedy) -> str:
+    """Return what a person can do in Python, or when they open this console."""
+    flag = _FLAGS.get(remedy.of)
+    if remedy.action is Action.RAISE_LIMIT and flag:
+        return f"{flag} when you open it raises it, to at most {remedy.most:,.15g}"
+    if remedy.action is Action.ELEVATE:
+        return 'if it must run as it is: with elevate(reason="…", ticket="…"): …'
+    return "name one with --to NODE when you open it" if remedy.action is Action.NAME_NODE else ""
 
 
 def interrupted_text(error: KeyboardInterrupt) -> str:
@@ -43,7 +56,7 @@ def console_error(error: BaseException) -> SafeConsoleError | None:
         seen.add(id(found))
         if isinstance(found, SafeConsoleError):
             # What the server itself answered has a traceback like any driver's.
-            return found if found is error or found.exit_code != 1 else None
+            return found if found is error or not isinstance(found, ServerError) else None
         found = found.__cause__
     return None
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from safeconsole.audit.record import Noticed
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Connection
-from safeconsole.errors import NoFitNodeError, UnreachableError
+from safeconsole.errors import Action, NoFitNodeError, Remedy, UnreachableError
 from safeconsole.policy.decision import Considered, Decision, Permit
 from safeconsole.policy.policy import Policy, is_heavy
 from safeconsole.session.custody import Custody
@@ -117,7 +117,8 @@ class SlotQueue:
                     f"{permit.node} is at {len(names)} heavy statements already, as many as the policy lets run at a"
                     f" time; none ended within {most:g} s, and nothing was sent",
                     evidence=connection.slot_holders(names),
-                    instead="make it lighter, try again later, or use another node with --to NODE or \\use NODE",
+                    instead="make it lighter, try again later, or use another node",
+                    remedies=(Remedy(Action.NAME_NODE),),
                 )
             if not within:
                 self._note(number, f"waits for one of {len(names)} slots on {permit.node}")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from safeconsole.approvals.requests import Approval, ApprovalRequest, Notice, SecondPerson, any_of, is_portable
 from safeconsole.audit.record import Approved, Journal, Noticed
 from safeconsole.clock import Clock
-from safeconsole.errors import RefusedError
+from safeconsole.errors import Action, RefusedError, Remedy
 from safeconsole.policy.decision import Considered, ElevationRequest, Grant, Scope
 from safeconsole.policy.policy import ElevationSettings
 from safeconsole.session.protocols import People
@@ -63,7 +63,9 @@ class Agreements:
                 f"safeconsole sql {cluster} -e SQL --reason TEXT --ticket ID --confirm {cluster}",
             )
         if self._settings.ticket_required and not request.ticket.strip():
-            raise RefusedError("the policy asks for a ticket", instead="give one with --ticket ID")
+            raise RefusedError(
+                "the policy asks for a ticket", instead="give one", remedies=(Remedy(Action.GIVE_TICKET),)
+            )
         if request.window_seconds > self._settings.max_window_seconds:
             raise RefusedError(
                 f"the policy allows {self._settings.max_window_seconds:.0f} s of elevation at most, "
@@ -85,7 +87,8 @@ class Agreements:
         if not self._people.confirmer.elevate(asked.request, considered):
             raise RefusedError(
                 f"the elevation was not granted: the name typed is not {cluster}",
-                instead=f"type the cluster's name at the question, or give --confirm {cluster}",
+                instead="type the cluster's name at the question",
+                remedies=(Remedy(Action.NAME_CLUSTER, of=cluster),),
             )
         if self._needs_second(asked.request, considered):
             self._have_approved(asked, considered, sql)
@@ -181,11 +184,11 @@ class Agreements:
         self._journal.append(Noticed(what="approval asked for", detail=waiting.request.id), durable=True)
         others = second.approvers(request.person)
         self.tell(asked, "waits for a person", f"until {until}: {command}", concerns=others)
-        again = "then run the same again, with --approval ANSWER" if waiting.by_hand else "then run the same again"
         raise RefusedError(
             f"{refusal}; somebody else than {request.person} has to approve exactly this statement",
             evidence=request.evidence,
-            instead=f"{any_of(others)} runs `{command}` before {until}; {again}",
+            instead=f"{any_of(others)} runs `{command}` before {until}; then run the same again",
+            remedies=(Remedy(Action.BRING_APPROVAL),) if waiting.by_hand else (),
         )
 
     def _may_be_skipped(self, request: ApprovalRequest, skipped: tuple[str, ...]) -> bool:

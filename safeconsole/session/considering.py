@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Connection, Engine
 from safeconsole.cluster.routing import Choice
-from safeconsole.errors import SafeConsoleError, UnreachableError
+from safeconsole.errors import Action, Remedy, SafeConsoleError, UnreachableError
 from safeconsole.policy.decision import Considered, Decision, Facts, addressed, judged_as_asked, with_disagreement
 from safeconsole.policy.facts import COUNTED, facts_of
 from safeconsole.policy.limits import Limits
@@ -283,7 +283,8 @@ class Considering:
                 return estimate
         raise UnreachableError(
             f"{node} was asked for its plan of this, and lost the connection over it; nothing was sent",
-            instead="look at the server, or use another node with --to NODE or \\use NODE",
+            instead="look at the server, or use another node",
+            remedies=(Remedy(Action.NAME_NODE),),
         )
 
     def _opinion(self, statement: Statement, connection: Connection) -> Estimate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from safeconsole.cluster.engine import Completion, Connection, Engine
-from safeconsole.errors import RefusedError, SafeConsoleError, ServerError, StoppedError, UnreachableError
+from safeconsole.errors import NotSentError, RefusedError, SafeConsoleError, ServerError, StoppedError, UnreachableError
 from safeconsole.policy.decision import Permit
 from safeconsole.session.connections import Nodes
 from safeconsole.session.elevation import ElevationEvent, Elevations
@@ -109,7 +109,7 @@ class Custody:
             return
         self._nodes.forget()
         self._nodes.drop(permit.node, permit.account)
-        if isinstance(failure, RefusedError) and not isinstance(failure, UnreachableError):
+        if isinstance(failure, NotSentError) and not isinstance(failure, UnreachableError):
             # It is not what it was: nothing that was opened to it before is used again.
             self._nodes.drop_node(permit.node)
             self.void(ElevationEvent.FAILED_OVER)

@@ -86,6 +86,7 @@ class Demands:
             now_seconds=self._clock.monotonic(),
             within=self._transactions.is_within(considered),
             idle_seconds=self._transactions.idle_seconds(considered),
+            by_a_person=self._elevations.needs_a_person,
         )
 
     def window(

@@ -32,7 +32,7 @@ from safeconsole.errors import (
     UnreachableError,
 )
 from safeconsole.policy.decision import Considered, Grant, Permit
-from safeconsole.policy.explanation import say_how_to_loosen
+from safeconsole.policy.explanation import with_way_to_loosen
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.policy import Policy, session_limits
 from safeconsole.policy.readings import Reading
@@ -185,10 +185,13 @@ class Gate:
             raise
         except BaseException as error:
             # Interrupted while the intent went to disk, too: nothing was sent, and the record says so.
+            failure = unsent(error, statement)
             try:
-                self._recorder.ended(self._recorder.refused(number, statement, unsent(error)), durable=True)
+                self._recorder.ended(self._recorder.refused(number, statement, failure), durable=True)
             finally:
                 self._leave()
+            if isinstance(error, SafeConsoleError) and failure is not error:
+                raise failure from None
             raise
         tally = Tally(self._clock)
         watch = self._recorder.watching(number, progress)
@@ -291,7 +294,9 @@ class Gate:
                     return
                 if failure is error:
                     raise
-                raise failure from (error if isinstance(error, Exception) else None)
+                # The engine's own error says the same in other words, which may quote what this one leaves out.
+                hidden = isinstance(error, SafeConsoleError) or not isinstance(error, Exception)
+                raise failure from (None if hidden else error)
             tally.warnings = completion.warnings
             self._custody.end()
             # Before the record: what the server did is so, whatever fails after it.
@@ -314,8 +319,7 @@ class Gate:
         error: BaseException,
     ) -> SafeConsoleError:
         """Return what a failure after the send means, once it is recorded."""
-        failure = failure_of(error, connection, permit)
-        say_how_to_loosen(failure, considered.decision, self.policy, face=self.visit.face)
+        failure = with_way_to_loosen(failure_of(error, connection, permit), considered.decision, self.policy)
         self._custody.end()
         if isinstance(failure, OutcomeUnknownError):
             self._own_writes.wrote(permit)

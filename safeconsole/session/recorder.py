@@ -10,7 +10,14 @@ from msgspec import structs
 
 from safeconsole.audit.record import Asked, Decided, Disagreed, Ended, Intent, Journal, Record, Sampled
 from safeconsole.cluster.engine import Completion
-from safeconsole.errors import AuditUnavailableError, OutcomeUnknownError, SafeConsoleError, ServerError, StoppedError
+from safeconsole.errors import (
+    AuditUnavailableError,
+    NotRecordedError,
+    OutcomeUnknownError,
+    SafeConsoleError,
+    ServerError,
+    StoppedError,
+)
 from safeconsole.policy.decision import Considered, Permit
 from safeconsole.policy.limits import LIMIT_NAMES, Limits
 from safeconsole.policy.watchdog import Sample
@@ -111,7 +118,7 @@ def sampled(number: int, sample: Sample) -> Sampled:
 
 def refused(number: int, error: SafeConsoleError, message: str) -> Ended:
     """Return the outcome of a statement that was not sent; `message` is the error's redacted text."""
-    code = error.code if isinstance(error, ServerError) else 0
+    code = error.number if isinstance(error, ServerError) else 0
     return Ended(statement=number, outcome=OutcomeKind.REFUSED, server_error=code, message=message)
 
 
@@ -143,7 +150,7 @@ def failed(number: int, error: SafeConsoleError, message: str, *, rows: int, byt
         stopped_by=stopped.by if stopped else "",
         ceiling=stopped.ceiling if stopped else "",
         kill=stopped.verified if stopped else "",
-        server_error=error.code if isinstance(error, ServerError) else 0,
+        server_error=error.number if isinstance(error, ServerError) else 0,
         message=message,
     )
 
@@ -260,7 +267,8 @@ class Recorder:
         Record how a statement ended.
 
         Raises:
-            AuditUnavailableError: it cannot be; what was sent was sent all the same, and the message says so.
+            AuditUnavailableError: it cannot be, and nothing was sent.
+            NotRecordedError: it cannot be, and the statement was sent.
         """
         try:
             self._last_look(ended)
@@ -268,18 +276,18 @@ class Recorder:
         except AuditUnavailableError as error:
             if ended.outcome == OutcomeKind.REFUSED:
                 raise
-            raise AuditUnavailableError(
+            raise NotRecordedError(
                 f"the statement was sent, and how it ended ({ended.outcome}) is not on record: {error.message}",
                 instead=error.instead,
             ) from error
 
     def refused(self, number: int, statement: Statement, error: SafeConsoleError) -> Ended:
         """Return the outcome of a statement that was not sent."""
-        return refused(number, error, self._redacted_error(statement, error))
+        return refused(number, error, self._error_message(statement, error))
 
     def failed(self, number: int, statement: Statement, error: SafeConsoleError, tally: Tally) -> Ended:
         """Return the outcome of a statement that was sent and did not end well."""
-        said, seconds = self._redacted_error(statement, error), tally.elapsed_seconds
+        said, seconds = self._error_message(statement, error), tally.elapsed_seconds
         ended = failed(number, error, said, rows=tally.rows, bytes_=tally.bytes, elapsed=seconds)
         peak = self._looks.peak_memory_bytes if self._looks.number == number else 0
         return structs.replace(ended, peak_memory_bytes=peak)
@@ -329,11 +337,8 @@ class Recorder:
         """Return a statement as a second person reads it: nobody can approve what they are not shown."""
         return redacted(statement.text, statement.kind, Handling(rules=self._rules()))
 
-    def _redacted_error(self, statement: Statement, error: SafeConsoleError) -> str:
-        if redacted_message(error.message, statement.text) != error.message:
-            # What is shown ends up in logs and tracebacks: a server's quotation of a password is not handed on at all.
-            error.reword(lambda said: redacted_message(said, statement.text))
-        return self._message(error.message, statement, code=error.code if isinstance(error, ServerError) else 0)
+    def _error_message(self, statement: Statement, error: SafeConsoleError) -> str:
+        return self._message(error.message, statement, code=error.number if isinstance(error, ServerError) else 0)
 
     def _message(self, said: str, statement: Statement, *, code: int = 0) -> str:
         literals = self._literals.of_statement(statement)

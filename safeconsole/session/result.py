@@ -9,10 +9,12 @@ from typing import Self
 from safeconsole.audit.record import Ended
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Answer, Column, Connection, Row, stop_insistently
-from safeconsole.errors import OutcomeUnknownError, RefusedError, SafeConsoleError, StoppedError
+from safeconsole.errors import NotSentError, OutcomeUnknownError, SafeConsoleError, ServerError, StoppedError
 from safeconsole.policy.decision import Considered, Permit
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.watchdog import Sample
+from safeconsole.sqltext.redaction import redacted_message
+from safeconsole.sqltext.statement import Statement
 
 Batch = Sequence[Row]
 """A few thousand rows at most."""
@@ -184,7 +186,7 @@ def delivered(answer: Answer, connection: Connection, limits: Limits, tally: Tal
 def failure_of(error: BaseException, connection: Connection, permit: Permit) -> SafeConsoleError:
     """Return what a failure after the send means; a statement that may still run is stopped on the server first."""
     if isinstance(error, SafeConsoleError):
-        return error
+        return _without_secrets(error, permit.statement)
     verified, leaving = stop_insistently(connection.stop)
     by, what = "console", f"stopped: {type(error).__name__} while showing the result"
     if isinstance(error, KeyboardInterrupt):
@@ -193,21 +195,34 @@ def failure_of(error: BaseException, connection: Connection, permit: Permit) -> 
         what = "stopped: nobody reads the output any more"
     elif isinstance(error, GeneratorExit):
         what = "stopped: the rest of the result was not read"
-    failure: SafeConsoleError = StoppedError(what, by=by, verified=verified)
     # What belongs to an open transaction is undone with its connection.
     if permit.changes and (permit.commits or not permit.within):
-        failure = OutcomeUnknownError(
+        return OutcomeUnknownError(
             f"{what}; it was sent, and may have been done on {permit.node}",
             evidence=(f"process list: {verified}",),
             instead="look at the data before doing it again; it was not and will not be sent again by the console",
+            leaving=leaving,
         )
-    failure.leaving = leaving
-    return failure
+    return StoppedError(what, by=by, verified=verified, leaving=leaving)
 
 
-def unsent(error: BaseException) -> SafeConsoleError:
+def unsent(error: BaseException, statement: Statement) -> SafeConsoleError:
     """Return what a failure before the send means: nothing was sent."""
     if isinstance(error, SafeConsoleError):
-        return error
+        return _without_secrets(error, statement)
     how = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
-    return RefusedError(f"nothing was sent: {how}")
+    return NotSentError(f"nothing was sent: {how}")
+
+
+def _without_secrets(error: SafeConsoleError, statement: Statement) -> SafeConsoleError:
+    """Return an error that quotes no secret of its statement: servers quote it, and errors end up in logs."""
+    told = {"message": error.message, "evidence": error.evidence}
+    if isinstance(error, ServerError):
+        told["server_message"] = error.server_message
+    clean = {
+        name: redacted_message(said, statement.text)
+        if isinstance(said, str)
+        else tuple(redacted_message(line, statement.text) for line in said)
+        for name, said in told.items()
+    }
+    return error if clean == told else error.replaced(**clean)

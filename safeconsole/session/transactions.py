@@ -12,6 +12,7 @@ from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Completion, Connection
 from safeconsole.errors import (
     DeniedError,
+    NotSentError,
     OutcomeUnknownError,
     RefusedError,
     SafeConsoleError,
@@ -231,7 +232,7 @@ def way_out(statement: Statement, *, opened: Transaction | None) -> str:
     if opened is not None:
         return "end the transaction first, with COMMIT or ROLLBACK"
     if begins(statement):
-        return "open a break-glass window (\\elevate), or leave BEGIN and COMMIT out; START TRANSACTION READ ONLY reads"
+        return "open a break-glass window, or leave BEGIN and COMMIT out; START TRANSACTION READ ONLY reads"
     return "undo a change with a statement that changes it back"
 
 
@@ -430,7 +431,7 @@ class Transactions:
             else:
                 self._over(TransactionEvent.SERVER_ENDED)
             return
-        if isinstance(failure, RefusedError):
+        if isinstance(failure, NotSentError):
             event = (
                 TransactionEvent.CONNECTION_LOST
                 if isinstance(failure, UnreachableError)

@@ -23,12 +23,12 @@ _ROWS: tuple[tuple[str, CostClass, str, str], ...] = (
         "a locking read holds row locks, and gaps between rows, until its transaction ends",
         "read without the locking clause",
     ),
-    ("server-file", CostClass.WRITES, "it writes a file on the server's disk", "\\export writes the rows here"),
+    ("server-file", CostClass.WRITES, "it writes a file on the server's disk", "export the rows to a file here"),
     (
         "console-owned-setting",
         CostClass.LIFTS_LIMIT,
         "the console owns this setting, because a limit or the reading of statements rests on it",
-        "leave it out; \\timeout, \\rows, \\use and --to change what may be changed, and are recorded",
+        "leave it out; the console changes what may be changed when it is asked, and records it",
     ),
     (
         "load-setting",
@@ -41,7 +41,7 @@ _ROWS: tuple[tuple[str, CostClass, str, str], ...] = (
         "limit-lifting-hint",
         CostClass.LIFTS_LIMIT,
         "this hint replaces a limit or a setting that the console owns",
-        "leave the hint out; \\timeout changes the time limit within the policy",
+        "leave the hint out; the session's time limit can be changed within the policy",
     ),
     (
         "unknown-function",
@@ -66,7 +66,7 @@ _ROWS: tuple[tuple[str, CostClass, str, str], ...] = (
         "sleeps",
         CostClass.BURNS_TIME,
         "it keeps a connection and a thread of the server waiting",
-        "\\watch repeats a read",
+        "let the console repeat a read",
     ),
     ("benchmark", CostClass.BURNS_TIME, "it only burns the server's time", "measure with EXPLAIN ANALYZE on a replica"),
     (
@@ -85,7 +85,7 @@ _ROWS: tuple[tuple[str, CostClass, str, str], ...] = (
         "waits-for-replication",
         CostClass.BURNS_TIME,
         "it waits for replication with no end of its own",
-        "\\topology shows the lag",
+        "the cluster's topology shows the lag",
     ),
     ("reads-server-file", CostClass.READS_FILES, "it reads a file of the server", "fetch the file by other means"),
     (

@@ -6,6 +6,7 @@ import os
 
 import pytest
 
+from safeconsole.cli.application import exit_code_of
 from safeconsole.audit.search import open_archive
 from safeconsole.clock import SystemClock
 from safeconsole.audit.journal import open_journal
@@ -67,7 +68,7 @@ def test_a_disk_that_fails_at_any_step_says_so_and_nothing_is_sent_without_a_dur
             try:
                 walk(directory, session, sent)
             except AuditUnavailableError as error:
-                assert error.exit_code == 7
+                assert exit_code_of(error) == 7
                 assert error.message.startswith("the audit journal"), error.message
             except OSError:
                 pytest.fail(f"step {step}, {disk.failed}: not translated")

@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from safeconsole.cli.application import exit_code_of
 from safeconsole.audit.files import write_whole
 from safeconsole.audit.search import open_archive
 from safeconsole.clock import SystemClock
@@ -176,7 +177,7 @@ def test_a_vanished_directory_is_noticed_before_anything_is_sent(directory, cloc
         journal.append(told.intent(1), durable=True)
     assert "no such file" in caught.value.message
     assert "put the directory back" in caught.value.instead
-    assert caught.value.exit_code == 7
+    assert exit_code_of(caught.value) == 7
 
 
 def test_another_file_in_the_place_of_ours_is_noticed(directory, clock, told):
@@ -230,7 +231,7 @@ def test_a_read_only_directory_is_refused_for_an_ordinary_account(directory, clo
         try:
             open_journal(Path(sys.argv[1]), clock=SystemClock())
         except AuditUnavailableError as error:
-            print(error.exit_code, error.message)
+            print(error.code, error.message)
         """,
         directory,
     )
@@ -238,7 +239,7 @@ def test_a_read_only_directory_is_refused_for_an_ordinary_account(directory, clo
         for parent in [directory.parent, *directory.parent.parents][:-2]:
             parent.chmod(parent.stat().st_mode | 0o011)
     out, err = process.communicate(timeout=60)
-    assert out.startswith("7 the audit journal in"), (out, err)
+    assert out.startswith("audit-unavailable the audit journal in"), (out, err)
     assert "permission denied" in out
 
 

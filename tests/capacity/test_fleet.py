@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from safeconsole.cli.application import EXIT_CODES, exit_code_of
 from safeconsole.errors import ConfigurationError, NoFitNodeError, OutcomeUnknownError, ServerError, StoppedError
 from safeconsole.demo.stage import staged
 
@@ -49,7 +50,7 @@ def test_what_fails_on_one_cluster_is_told_and_the_others_go_on():
 
     found = {member.cluster: member for member in over_clusters("abcd", work)}
     assert {name: member.found for name, member in found.items()} == {"a": "A", "b": None, "c": "C", "d": "D"}
-    assert found["b"].error.exit_code == 1
+    assert exit_code_of(found["b"].error) == 1
 
 
 @pytest.mark.parametrize("breach", [StoppedError("stopped", by="watchdog"), OutcomeUnknownError("lost")])
@@ -239,7 +240,7 @@ def test_rows_of_all_clusters_come_under_one_head(typed):
 
 def test_a_cluster_that_cannot_be_asked_is_named_and_the_others_answer(typed):
     code, out, err = typed("*", "-e", "SELECT 1 AS one", "--format", "jsonl")
-    assert code == NoFitNodeError.exit_code
+    assert code == EXIT_CODES[NoFitNodeError]
     assert sorted(json.loads(line)["cluster"] for line in out.splitlines()) == ["shop-eu", "shop-us"]
     assert "gone: " in err
     assert "2 of 3 clusters answered" in err
@@ -301,7 +302,7 @@ def test_the_largest_tables_of_many_clusters_stand_together(capacity):
 
 def test_a_cluster_without_a_report_is_named_and_the_others_are_shown(capacity):
     code, out, err = capacity("*", "--by", "schema")
-    assert code == NoFitNodeError.exit_code
+    assert code == EXIT_CODES[NoFitNodeError]
     assert "shop-eu main" in out
     assert "gone: " in err
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from safeconsole.cli.application import exit_code_of
 from safeconsole.policy.cases import cases_from_document
 from safeconsole.errors import PolicyInvalidError
 from safeconsole.policy.document import policy_from_document
@@ -54,7 +55,7 @@ def run(*words, **held):
 
 def refused(result):
     assert isinstance(result.exception, PolicyInvalidError)
-    assert result.exception.exit_code == 2
+    assert exit_code_of(result.exception) == 2
     return result.exception.message
 
 

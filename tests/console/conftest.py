@@ -22,7 +22,7 @@ from safeconsole.sqlite.engine import open_engine
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.policy.decision import Considered
 from safeconsole.policy.decision import Grant, ElevationRequest, Scope
-from safeconsole.errors import ConfigurationError, DeniedError, RefusedError
+from safeconsole.errors import Action, ConfigurationError, DeniedError, RefusedError, Remedy
 from safeconsole.policy.facts import Circumstances
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.policy.limits import tighten
@@ -111,7 +111,12 @@ class ScriptedGate:
         if decision.verdict is Verdict.DENY:
             raise DeniedError(decision.message, evidence=self._last.evidence, instead=decision.instead)
         if decision.verdict is not Verdict.ALLOW and not self.elevation:
-            raise RefusedError(decision.message, evidence=self._last.evidence, instead=decision.instead)
+            raise RefusedError(
+                decision.message,
+                evidence=self._last.evidence,
+                instead=decision.instead,
+                remedies=(Remedy(Action.ELEVATE),),
+            )
         self.sent.append(statement.text)
         answer = self.answers[statement.text]
         found = next(answer) if isinstance(answer, Iterator) else answer

@@ -152,8 +152,7 @@ def test_a_stopped_statement_leaves_the_console_open(sitting):
 
 
 def test_who_pressed_again_while_it_was_stopped_leaves(sitting):
-    stopped = StoppedError("stopped by you on replica-1", by="person", verified="killed")
-    stopped.leaving = True
+    stopped = StoppedError("stopped by you on replica-1", by="person", verified="killed", leaving=True)
     console = sitting({**ANSWERS, "SELECT 1": stopped})
     assert console.type("SELECT 1;\rSELECT 2;\r") == INTERRUPTED
     assert "safeconsole: stopped by you on replica-1\n" in console.messages.getvalue()

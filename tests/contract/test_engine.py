@@ -6,7 +6,7 @@ import time
 import pytest
 
 from safeconsole.policy.decision import Permit
-from safeconsole.errors import RefusedError, SafeConsoleError, ServerError, StoppedError
+from safeconsole.errors import NotSentError, RefusedError, SafeConsoleError, ServerError, StoppedError
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.readings import Identity
 from safeconsole.sqltext.statement import Statement
@@ -142,7 +142,7 @@ def test_a_read_that_is_left_in_the_middle_breaks_its_connection(subject, opened
     assert next(iter(batches))
     assert connection.stop() in ("killed", "already over")
     assert connection.broken
-    with pytest.raises(RefusedError):
+    with pytest.raises(NotSentError):
         connection.send(permit(connection, subject.read))
 
 
@@ -294,7 +294,7 @@ def test_an_error_of_the_servers_own_leaves_a_transaction_open(subject, writing,
 def test_what_belongs_to_a_transaction_is_not_sent_without_it(subject, writing, status_now):
     """It would be committed by itself."""
     before = status_now()
-    with pytest.raises(RefusedError):
+    with pytest.raises(NotSentError):
         writing(subject.write)
     assert status_now() == before
 
@@ -302,7 +302,7 @@ def test_what_belongs_to_a_transaction_is_not_sent_without_it(subject, writing, 
 def test_what_belongs_to_none_is_not_sent_into_one(subject, writing):
     """It would wait for somebody's COMMIT."""
     writing(BEGIN, within=False)
-    with pytest.raises(RefusedError):
+    with pytest.raises(NotSentError):
         writing(subject.write, within=False)
 
 

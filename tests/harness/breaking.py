@@ -18,7 +18,8 @@ from pathlib import Path
 import pymysql
 from msgspec.structs import replace
 
-from safeconsole.errors import RefusedError, SafeConsoleError, StoppedError
+from safeconsole.cli.application import exit_code_of
+from safeconsole.errors import NotSentError, SafeConsoleError, StoppedError
 
 from safeconsole.demo.cluster import connect_root
 from tests.harness.clusters import has_ended, start_replication, stop_replication
@@ -89,7 +90,7 @@ class Seen:
         if self.error is None:
             return "nobody is told"
         verified = f", `{self.error.verified}`" if isinstance(self.error, StoppedError) else ""
-        return f"{type(self.error).__name__.removesuffix('Error')} ({self.error.exit_code}){verified}"
+        return f"{type(self.error).__name__.removesuffix('Error')} ({exit_code_of(self.error)}){verified}"
 
     @property
     def row(self):
@@ -263,7 +264,7 @@ def _strike(broken, directory, how, node, mark, texts):
         if len(texts) > 1:
             # What was open is over: nothing may go on in it.
             refused = desk.error_of("COMMIT")
-            assert isinstance(refused, RefusedError), refused.message
+            assert isinstance(refused, NotSentError), refused.message
         back, _, _ = desk.seconds_until(AFTERWARDS)
     return breaker, error, told_at, back
 

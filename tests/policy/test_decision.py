@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from safeconsole.cli.application import exit_code_of
 from safeconsole.policy.decision import Considered, Decision, judged_as_asked, permit_from_decision, with_disagreement
 from safeconsole.policy.decision import Grant, ElevationRequest, Scope, ElevationState, exact_of
 from safeconsole.errors import DeniedError, NoFitNodeError, RefusedError
@@ -56,7 +57,7 @@ def test_what_is_denied_stays_denied_whoever_agrees(given_grant, confirmed):
     with pytest.raises(DeniedError) as refusal:
         permit(considered(Verdict.DENY), grant=given_grant, confirmed=confirmed)
     assert (refusal.value.message, refusal.value.evidence, refusal.value.instead) == ("because", ("seen",), "try")
-    assert refusal.value.exit_code == 4
+    assert exit_code_of(refusal.value) == 4
 
 
 @pytest.mark.parametrize("missing", [{"node": None}, {"identity": None}])
@@ -74,7 +75,7 @@ def test_a_denial_is_told_even_without_a_node():
 def test_a_confirmation_is_asked_for_and_enough():
     with pytest.raises(RefusedError) as refusal:
         permit(considered(Verdict.CONFIRM))
-    assert refusal.value.exit_code == 3
+    assert exit_code_of(refusal.value) == 3
     assert permit(considered(Verdict.CONFIRM), confirmed=True).account is Account.READ
 
 

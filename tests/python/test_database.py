@@ -6,6 +6,7 @@ import threading
 import pytest
 from pymysql import err
 
+from safeconsole.python.tracebacks import failure_text
 from safeconsole.errors import DeniedError, RefusedError, ServerError, StoppedError
 from safeconsole.sqltext.vocabulary import Flavour
 from safeconsole.cluster.engine import Column
@@ -53,7 +54,7 @@ def test_a_write_outside_an_elevation_is_refused_with_the_way_to_elevate(console
     before = console.db.sql("SELECT status FROM orders WHERE id = 1").scalar()
     with pytest.raises(RefusedError) as caught:
         console.db.connect().cursor().execute(UPDATE, ["x", 1])
-    assert "with elevate(reason=" in caught.value.instead
+    assert "with elevate(reason=" in failure_text(caught.value)
     assert caught.value.evidence
     console.db.use("primary")
     assert console.db.sql("SELECT status FROM orders WHERE id = 1").scalar() == before

@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 
+from safeconsole.python.tracebacks import failure_text
 from safeconsole.errors import ConfigurationError, RefusedError
 from safeconsole.python.engine import load_application
 
@@ -65,7 +66,7 @@ def test_a_flush_that_writes_is_refused_outside_an_elevation(console):
         order.status = "held"
         with pytest.raises(RefusedError) as caught:
             session.flush()
-    assert "with elevate(" in caught.value.instead
+    assert "with elevate(" in failure_text(caught.value)
     assert "writes" in " ".join(caught.value.evidence)
 
 

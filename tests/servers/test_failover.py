@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from safeconsole.errors import LostError, NoFitNodeError, OutcomeUnknownError, RefusedError
+from safeconsole.cli.application import exit_code_of
+from safeconsole.errors import Action, LostError, NoFitNodeError, NotSentError, OutcomeUnknownError, Remedy
 from safeconsole.sqltext.vocabulary import Role
 from tests.harness.desk import listen, seated, times_sent
 from tests.harness.pool import Application
@@ -86,7 +87,7 @@ def told(request, cluster, application):
             application.works_again()
         writes, reads, write_gap, read_gap, twice = application.report()
         assert twice == 0
-        what = f"{error.exit_code}: {error.message}" if error else "the answer"
+        what = f"{exit_code_of(error)}: {error.message}" if error else "the answer"
         name = request.node.originalname.removeprefix("test_").replace("_", " ")
         LINES.append(
             f"| {name} | {cluster.flavour} | {what} | {sent} | {seconds:.1f} s"
@@ -114,7 +115,7 @@ def test_a_promotion_between_the_prompt_and_enter_is_caught(cluster, tmp_path, t
         desk.run("SELECT COUNT(*) FROM orders")
         desk.answering.before_enter = lambda: promote(cluster, cluster.replicas[0])
         error = desk.error_of(CHANGE.format(mark=mark))
-        assert isinstance(error, RefusedError) and "nothing was sent" in error.message
+        assert isinstance(error, NotSentError) and "nothing was sent" in error.message
         sent = times_sent(cluster, f"mark {mark}")
         assert sent == 0 and total_of(cluster) == before
         assert [record["state"] for record in desk.records("elevation")][-1] == "voided"
@@ -134,7 +135,7 @@ def test_an_elevation_does_not_survive_a_promotion(cluster, tmp_path, told):
         desk.run(CHANGE.format(mark="before"))
         promote(cluster, cluster.replicas[0])
         error = desk.error_of(CHANGE.format(mark=mark))
-        assert isinstance(error, RefusedError)
+        assert isinstance(error, NotSentError)
         assert desk.gate.status().elevated_seconds == 0
         assert times_sent(cluster, f"mark {mark}") == 0
         # Asked for anew, it is for the new primary.
@@ -170,7 +171,7 @@ def test_a_primary_that_is_killed_under_a_change_leaves_it_unknown(cluster, tmp_
         assert any("primary" in line and "unreachable" in line for line in lost.evidence)
         # Nothing replicates any more, so no replica is fresh; one that is named is read, and said to be stale.
         stale = desk.error_of("SELECT COUNT(*) FROM orders")
-        assert isinstance(stale, NoFitNodeError) and "--to NODE" in stale.instead
+        assert isinstance(stale, NoFitNodeError) and stale.remedies == (Remedy(Action.NAME_NODE),)
         desk.gate.use("replica-2")
         shown = desk.run("SELECT COUNT(*) FROM orders")
         assert shown.table and any("may be stale" in note for note in shown.notes)
@@ -193,7 +194,7 @@ def test_a_primary_that_is_killed_while_idle_ends_the_elevation(cluster, tmp_pat
         assert isinstance(error, NoFitNodeError)
         promote(cluster, cluster.replicas[0])
         refused = desk.error_of(CHANGE.format(mark="idle"))
-        assert isinstance(refused, RefusedError)
+        assert isinstance(refused, NotSentError)
         desk.gate.elevate(reason="incident 7")
         seconds, errors, shown = desk.seconds_until(CHANGE.format(mark="idle"))
         assert (times_sent(cluster, "mark idle"), shown.where) == (1, "replica-1")
@@ -245,7 +246,7 @@ def test_a_read_whose_connection_was_killed_is_not_sent_again(cluster, tmp_path,
         read_from = next(node for node in cluster.replicas if node.port == first)
         later(1.0, lambda: end_whoever_runs(cluster, read_from, mark))
         error = desk.error_of(SLOW_READ.format(mark=mark))
-        assert error.exit_code == 5
+        assert exit_code_of(error) == 5
         assert times_sent(cluster, f"mark {mark}") == 1
         told(error, sent=1, seconds=0.0)
 
@@ -277,7 +278,7 @@ def test_a_replica_that_stops_replicating_gets_no_reads(cluster, tmp_path, told)
             stop_replication(cluster, node)
         desk.gate.topology()
         error = desk.error_of(READ.format(mark="stopped"))
-        assert isinstance(error, NoFitNodeError) and error.exit_code == 8
+        assert isinstance(error, NoFitNodeError) and exit_code_of(error) == 8
         assert sum("replication is not running" in line for line in error.evidence) == 2
         assert times_sent(cluster, "mark stopped") == 0
         start_replication(cluster, stopped)
@@ -300,7 +301,7 @@ def test_a_replica_that_lags_gets_no_reads(cluster, tmp_path, told):
                 desk.run("SELECT COUNT(*) FROM orders")
             except NoFitNodeError as caught:
                 error = caught
-        assert error is not None and error.exit_code == 8
+        assert error is not None and exit_code_of(error) == 8
         assert sum("lag" in line and "over 3 s" in line for line in error.evidence) >= 1
         for node in cluster.replicas:
             delay(cluster, node, 0)
@@ -312,7 +313,7 @@ def test_an_endpoint_called_replica_that_leads_to_the_primary_is_refused(cluster
     nodes = {"replica": f"127.0.0.1:{cluster.primary.port}"}
     with seated(cluster, tmp_path / "desk", nodes=nodes) as desk:
         error = desk.error_of(READ.format(mark="misled"))
-        assert isinstance(error, NoFitNodeError) and error.exit_code == 8
+        assert isinstance(error, NoFitNodeError) and exit_code_of(error) == 8
         assert any("replica: is a primary: read_only=0, no replication channel" in line for line in error.evidence)
         assert times_sent(cluster, "mark misled") == 0
         told(error, sent=0, seconds=0.0)
@@ -326,7 +327,7 @@ def test_an_endpoint_that_moves_to_the_primary_is_refused(cluster, tmp_path, tol
         proxy.cut()
         time.sleep(0.2)
         error = desk.error_of(READ.format(mark="moved"))
-        assert isinstance(error, NoFitNodeError) and error.exit_code == 8
+        assert isinstance(error, NoFitNodeError) and exit_code_of(error) == 8
         assert times_sent(cluster, "mark moved") == 0
         other = cluster.replicas[1]
         proxy.lead_to(other.host, other.port)
@@ -359,7 +360,7 @@ def test_a_primary_that_is_cut_off_takes_no_change_and_another_does(cluster, pro
         desk.run("SELECT COUNT(*) FROM orders")
         proxies["primary"].go_deaf()
         error = desk.error_of(CHANGE.format(mark=mark))
-        assert error.exit_code == 8 and times_sent(cluster, f"mark {mark}") == 0
+        assert exit_code_of(error) == 8 and times_sent(cluster, f"mark {mark}") == 0
         promote(cluster, cluster.replicas[0])
         seconds, errors, shown = desk.seconds_until(CHANGE.format(mark=mark))
         assert shown.where == "replica-1" and times_sent(cluster, f"mark {mark}") == 1

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from safeconsole.cli.application import exit_code_of
 from safeconsole.errors import NoFitNodeError, StoppedError
 from safeconsole.sqltext.vocabulary import Account, NodeName
 from safeconsole.policy.watchdog import SensorName
@@ -57,7 +58,7 @@ def test_where_no_host_has_memory_nothing_is_sent_and_the_readings_are_shown(exp
     desk = sit_down(free_memory_bytes=GIB)
     error = desk.error_of("SELECT 1")
     assert isinstance(error, NoFitNodeError)
-    assert error.exit_code == 8
+    assert exit_code_of(error) == 8
     assert any(f"free memory {GIB // 2} under {GIB} bytes" in line for line in error.evidence)
 
 
@@ -65,7 +66,7 @@ def test_a_host_that_does_not_tell_is_under_the_floor(exporters, sit_down):
     for name in ("replica-1", "replica-2"):
         exporters[name].answer = b"HTTP/1.0 500 no\r\n\r\n"
     error = sit_down(free_memory_bytes=GIB).error_of("SELECT 1")
-    assert error.exit_code == 8
+    assert exit_code_of(error) == 8
     assert any("free memory unknown" in line for line in error.evidence)
 
 
@@ -127,7 +128,7 @@ def test_what_needs_a_source_that_is_silent_is_not_sent(cluster):
     finally:
         connection.close()
         engine.close()
-    assert caught.value.exit_code == 8
+    assert exit_code_of(caught.value) == 8
 
 
 def test_an_exporter_that_dies_while_a_statement_runs_ends_it(cluster, exporters, sit_down):
@@ -146,7 +147,7 @@ def test_a_console_sends_nothing_that_needs_a_source_which_is_silent(cluster, ex
         exporter.answer = b""
     desk = sit_down(sensors=["free_memory_bytes"])
     error = desk.error_of("SELECT 1 AS unsent")
-    assert isinstance(error, NoFitNodeError) and error.exit_code == 8
+    assert isinstance(error, NoFitNodeError) and exit_code_of(error) == 8
     assert "free_memory_bytes cannot be read here" in error.message
     assert error.instead.startswith("try another node")
     assert {record["outcome"] for record in desk.records("outcome")} == {"refused"}
@@ -163,5 +164,5 @@ def test_a_silent_source_ends_no_elevation_of_a_read(exporters, sit_down):
     for exporter in exporters.values():
         exporter.answer = b""
     time.sleep(6)
-    assert desk.error_of("SELECT 1").exit_code == 8
+    assert exit_code_of(desk.error_of("SELECT 1")) == 8
     assert desk.gate.status().elevated_seconds > 0

@@ -401,7 +401,7 @@ def test_a_failed_change_leaves_nothing_and_the_connection_whole(connect):
     connection = connect(PRIMARY, Account.ELEVATED)
     with pytest.raises(ServerError) as caught:
         run(connection, elevated(connection, write("INSERT INTO orders (id) VALUES (1)", "insert")))
-    assert caught.value.code
+    assert caught.value.number
     assert not connection.broken
     rows, completion = run(connection, elevated(connection, statement("SELECT COUNT(*) FROM orders")))
     assert (rows, completion.in_transaction) == ([(5000,)], False)
@@ -470,7 +470,7 @@ def test_a_deadlock_is_told_from_a_duplicate_key(cluster, connect):
             run(connection, within(elevated(connection, write("UPDATE orders SET status = 'x' WHERE id = 22"))))
         waits.join()
         cursor.execute("ROLLBACK")
-    assert caught.value.code == 1213
+    assert caught.value.number == 1213
     assert not connection.in_transaction
     assert not connection.broken
 

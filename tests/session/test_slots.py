@@ -2,7 +2,17 @@
 
 import pytest
 
-from safeconsole.errors import AuditUnavailableError, NoFitNodeError, RefusedError, UnreachableError
+from safeconsole.cli.application import exit_code_of
+from safeconsole.errors import (
+    Action,
+    AuditUnavailableError,
+    NoFitNodeError,
+    NotRecordedError,
+    PolicyInvalidError,
+    RefusedError,
+    Remedy,
+    UnreachableError,
+)
 from safeconsole.policy.policy import MOST_SLOTS
 from tests.harness.fakes import FakeFace, Planned
 from tests.session.conftest import HELD, PLEA, READ, policy_of
@@ -81,9 +91,9 @@ def test_waiting_ends_and_says_who_holds_the_slots(road):
     with pytest.raises(NoFitNodeError, match="replica-1 is at 1 heavy statements already") as caught:
         road.run(READ)
     assert 5 <= road.clock.seconds - before < 6
-    assert caught.value.exit_code == 8
+    assert exit_code_of(caught.value) == 8
     assert caught.value.evidence == (f"slot {SLOT}: somebody",)
-    assert "--to NODE" in caught.value.instead
+    assert caught.value.remedies == (Remedy(Action.NAME_NODE),)
     assert road.sent() == []
     assert road.records("outcome")[-1].outcome == "refused"
     assert road.engine.held["u-1"] == {SLOT: "another console"}
@@ -154,7 +164,7 @@ def test_a_slot_is_freed_when_the_journal_fails(road, fails_at):
     road.journal.fails_at = fails_at
     try:
         road.run(READ)
-    except AuditUnavailableError:
+    except (AuditUnavailableError, NotRecordedError):
         pass
     assert not any(road.engine.held.values())
 
@@ -187,5 +197,5 @@ def test_a_statement_that_is_elevated_takes_a_slot_on_its_node(walk):
     ],
 )
 def test_slots_that_say_nonsense_are_refused(slots, what):
-    with pytest.raises(RefusedError, match=what):
+    with pytest.raises(PolicyInvalidError, match=what):
         policy_of(slots=slots)

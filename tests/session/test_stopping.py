@@ -2,6 +2,7 @@
 
 import pytest
 
+from safeconsole.cli.application import exit_code_of
 from safeconsole.errors import StoppedError
 from safeconsole.audit.record import Intent
 from tests.harness.fakes import FakeFace, Planned
@@ -33,7 +34,7 @@ def test_what_runs_is_killed_and_its_rows_so_far_are_kept(walk):
     face = Reader(road.events)
     with pytest.raises(StoppedError) as caught:
         road.run(READ, face)
-    assert (caught.value.by, caught.value.exit_code) == ("person", 5)
+    assert (caught.value.by, exit_code_of(caught.value)) == ("person", 5)
     assert face.shown == [(1,), (2,)]
     assert outcomes(road) == [("stopped", "person", "killed", 2)]
 
