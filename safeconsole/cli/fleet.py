@@ -21,13 +21,13 @@ from safeconsole.cli.application import Application, Door, exit_code_of
 from safeconsole.cli.capacity import Wish
 from safeconsole.cli.capacity_views import View, headline, schemas_view, tables_view
 from safeconsole.cli.rows import format_option
-from safeconsole.cli.sql import limit_options, limits_of, read_script
+from safeconsole.cli.sql import limit_options, limits_of, null_option, read_script
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.errors import ConfigurationError
 from safeconsole.fleet.asking import AT_ONCE, ClusterOutcome, Underway, clusters_named, over_clusters
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.evidence import error_text
-from safeconsole.output.formats import TEXT_FORMATS, RowWriter, writer_for
+from safeconsole.output.formats import RowWriter, writer_for
 from safeconsole.output.presenting import Screen, screen_of
 from safeconsole.output.progress import JobProgress
 from safeconsole.output.text import counted, in_words
@@ -44,6 +44,7 @@ Found = TypeVar("Found")
 @limit_options
 @click.option("--at-once", type=click.IntRange(1, 64), default=AT_ONCE, show_default=True, help="Clusters at a time.")
 @format_option
+@null_option
 @click.pass_obj
 def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: int, **given: object) -> int:
     """Run one statement on many CLUSTERS, named or as shell patterns, on a replica of each.
@@ -62,7 +63,8 @@ def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: in
     # Looked up before the threads begin: what is found out once is found out by one of them.
     app.policies.names()
     screen = screen_of(sys.stdout, sys.stderr, app.environ)
-    sink, underway = _FleetResult(screen, form), Underway()
+    null = None if given["null"] is None else str(given["null"])
+    sink, underway = _FleetResult(screen, form, null), Underway()
 
     def work(cluster: str) -> int:
         door = Door(
@@ -77,7 +79,7 @@ def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: in
             statements = session.gate.split(sql)
             if len(statements) != 1:
                 raise ConfigurationError(f"a fleet runs one statement at a time, and there are {len(statements)}")
-            return sink.take(cluster, session.gate.execute(statements[0], as_text=form in TEXT_FORMATS))
+            return sink.take(cluster, session.gate.execute(statements[0], as_text=True))
 
     with stopped_by_the_person(underway):
         members = tell_members(over_clusters(clusters, work, at_once=at_once, underway=underway), screen, underway)
@@ -138,9 +140,10 @@ def tell_members(
 class _FleetResult:
     """One result made of many: rows of all clusters under one head, written by one at a time."""
 
-    def __init__(self, screen: Screen, form: str) -> None:
+    def __init__(self, screen: Screen, form: str, null: str | None) -> None:
         self._screen = screen
         self._form = form
+        self._null = null
         self._lock = threading.Lock()
         self._columns: tuple[str, ...] | None = None
         self._writer: RowWriter | None = None
@@ -163,7 +166,8 @@ class _FleetResult:
             if self._columns is None:
                 self._columns = names
                 whole = (Column(name="cluster"), *columns)
-                self._writer = writer_for(self._form, whole, self._screen.data, self._screen.data_style)
+                screen = self._screen
+                self._writer = writer_for(self._form, whole, screen.data, screen.data_style, null=self._null)
             elif names != self._columns:
                 raise ConfigurationError(
                     f"{cluster} has other columns than the clusters before it: {', '.join(names)}",

@@ -95,6 +95,22 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+def _null_text(_ctx: click.Context, _param: click.Parameter, text: str | None) -> str | None:
+    from safeconsole.output.formats import is_csv_null
+
+    if text is not None and not is_csv_null(text):
+        raise click.BadParameter("what stands for NULL holds no comma, quote or end of a line")
+    return text
+
+
+null_option = click.option(
+    "--null",
+    metavar="TEXT",
+    callback=_null_text,
+    help='What stands for NULL in csv [default: nothing; an empty text is ""].',
+)
+
+
 def limits_of(given: Mapping[str, object]) -> dict[str, float]:
     """Return the ceilings that `limit_options` were given, by name."""
     return {name: float(str(given[flag])) for name, flag in _LIMIT_FLAGS.items() if given[flag] is not None}
@@ -110,6 +126,7 @@ def limits_of(given: Mapping[str, object]) -> dict[str, float]:
 @click.option("-D", "--schema", default="", help="Schema to start in.")
 @limit_options
 @click.option("--format", "form", type=click.Choice(FORMATS), help="How rows are written [default: table].")
+@null_option
 @click.option("--reason", default="", metavar="TEXT", help="Why an elevation is needed.")
 @click.option("--ticket", default="", metavar="ID", help="Incident or change that it belongs to.")
 @click.option("--confirm", default="", metavar="CLUSTER", help="The cluster's name, typed to grant the elevation.")
@@ -132,7 +149,10 @@ def sql(
     if plea is None and given["ticket"]:
         raise click.UsageError("--ticket goes with --reason")
     limits = limits_of(given)
+    null = None if given["null"] is None else str(given["null"])
     interactive = scripts is None
+    if interactive and null is not None:
+        raise click.UsageError("--null goes with -e, -f or a pipe; in the console: \\export --null TEXT FILE")
     with recorded_terminal(app, wanted=interactive) as recorder:
         door = Door(
             cluster=cluster,
@@ -149,7 +169,7 @@ def sql(
         folder = Path(file).parent if file and file != "-" else None
         try:
             with app.open(door) as session:
-                run_scripts(app, session, scripts, form=form or "table", folder=folder)
+                run_scripts(app, session, scripts, form=form or "table", null=null, folder=folder)
         except SafeConsoleError as error:
             return told_failure(error, app.environ, words=one_shot_words)
     return 0
@@ -198,13 +218,20 @@ def begin_recording(session: OpenSession, recorder: TerminalRecorder | None) -> 
 
 
 def run_scripts(
-    app: Application, session: OpenSession, scripts: tuple[str, ...], *, form: str, folder: Path | None = None
+    app: Application,
+    session: OpenSession,
+    scripts: tuple[str, ...],
+    *,
+    form: str,
+    null: str | None = None,
+    folder: Path | None = None,
 ) -> None:
     """Run every statement in order and stop at the first that does not end well.
 
     Nothing runs when one of them could not: the strictest statement decides, wherever it stands.
 
     Args:
+        null: what stands for NULL in csv, None for the default.
         folder: where the script's file is, None for a text that is in no file.
 
     Raises:
@@ -217,11 +244,11 @@ def run_scripts(
         raise ConfigurationError("there is no statement to run", instead="give SQL with -e, -f or on standard input")
     if len(statements) > 1:
         _refuse_beforehand(session, statements)
-    shape = ResultStyle(format=form, most_rows=session.gate.policy.ceilings.fetched_rows)
+    shape = ResultStyle(format=form, null=null, most_rows=session.gate.policy.ceilings.fetched_rows)
     for statement in statements:
         printer = ResultPrinter(screen_of(sys.stdout, sys.stderr, app.environ), shape, session.gate.last)
         try:
-            printer.show(session.gate.execute(statement, as_text=printer.as_text, progress=printer.progress))
+            printer.show(session.gate.execute(statement, as_text=True, progress=printer.progress))
         finally:
             printer.progress.end()
 

@@ -15,7 +15,7 @@ from safeconsole.sqltext.statement import Estimate, Statement
 from safeconsole.sqltext.vocabulary import Account, Flavour, NodeName
 
 Row = tuple[Any, ...]
-"""One tuple a row, in column order: None, str, bytes, int, float, Decimal, date, time or datetime."""
+"""One tuple a row, in column order: None, str, bytes, int, float, Decimal, date, timedelta or datetime."""
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
@@ -25,12 +25,14 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
         type_name: the family's name of the type ("int", "varchar", "blob", "json", …).
         numeric: whether values are aligned as numbers.
         binary: whether values are bytes without a character set.
+        latitude_first: whether its server writes the latitude of a geographic point before the longitude.
     """
 
     name: str
     type_name: str = ""
     numeric: bool = False
     binary: bool = False
+    latitude_first: bool = False
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):

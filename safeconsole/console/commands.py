@@ -149,7 +149,7 @@ _ROWS: tuple[tuple[str, str, str, str, Run], ...] = (
     ("\\G", "", "results", "the last statement again, one line a value", result_commands.again_vertical),
     (
         "\\export",
-        "FILE [SQL]",
+        "[--null TEXT] FILE [SQL]",
         "results",
         "write all rows to a new file; x.csv is CSV",
         result_commands.export,
@@ -238,9 +238,10 @@ def _read(line: str) -> tuple[str, str, Command | None]:
 def _parted(command: Command, name: str, argument: str) -> tuple[str, str]:
     if "[SQL]" not in command.arguments:
         return f"{name} {argument}".rstrip(), ""
-    words = command.arguments.split().index("[SQL]")
+    option, argument = result_commands.null_option(argument) if "--null" in command.arguments else ("", argument)
+    words = command.arguments.removeprefix("[--null TEXT] ").split().index("[SQL]")
     parts = argument.split(" ", words)
-    return " ".join([name, *parts[:words]]), " ".join(parts[words:])
+    return f"{name} {option}" + " ".join(parts[:words]) if words else name, " ".join(parts[words:])
 
 
 def help_text(argument: str = "") -> str:

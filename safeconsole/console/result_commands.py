@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import shlex
+import stat
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -20,7 +23,7 @@ from safeconsole.console.state import ConsoleState
 from safeconsole.dialects import queries
 from safeconsole.errors import ConfigurationError
 from safeconsole.output.evidence import one_line
-from safeconsole.output.formats import render
+from safeconsole.output.formats import is_csv_null, render
 from safeconsole.output.presenting import ResultPrinter, ResultStyle
 from safeconsole.output.text import PLAIN, safe, shown, size_text
 from safeconsole.sqltext.statement import Statement
@@ -41,10 +44,16 @@ ENDINGS = {
 }
 """Which format a file's ending asks for."""
 
+_PART_MODE = 0o600
+_EXPORT_NULL = re.compile(r"--null[ =](?:'[^']*'|\S+)(?: +|$)")
 
-def export_statement(state: ConsoleState, path: Path, statement: Statement) -> None:
+
+def export_statement(state: ConsoleState, path: Path, statement: Statement, *, null: str | None = None) -> None:
     """
     Run a statement that only reads, and write its rows to a new file that its owner alone can read.
+
+    Args:
+        null: what stands for NULL in CSV, None for the default.
 
     Raises:
         ConfigurationError: the file is there already or cannot be made, its ending names no format, or it is no read.
@@ -63,7 +72,7 @@ def export_statement(state: ConsoleState, path: Path, statement: Statement) -> N
     try:
         if path.exists():
             raise ConfigurationError(f"{safe(str(path))} is there already: choose another name")
-        descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+        descriptor = _open_part(state, part)
     except OSError as error:
         raise ConfigurationError(f"{safe(str(part))} cannot be made: {error.strerror}") from error
     with os.fdopen(descriptor, "w", encoding="utf-8", newline="", errors="backslashreplace") as file:
@@ -71,11 +80,51 @@ def export_statement(state: ConsoleState, path: Path, statement: Statement) -> N
         shape = ResultStyle(
             format=format_name,
             header=False,
+            null=null,
             more_rows="\\rows N",
             most_rows=state.gate.policy.ceilings.fetched_rows,
         )
         done = write_statement(state, statement, ResultPrinter(screen, shape, state.gate.last))
-    _keep(state, part, path, done=done)
+        file.flush()
+        # MUST come before the file is closed, which ends its lock: another export would replace it.
+        _keep(state, part, path, done=done)
+
+
+def _open_part(state: ConsoleState, part: Path) -> int:
+    """
+    Open a new file for what arrives; what an export before left there, and nothing else, is replaced.
+
+    Raises:
+        ConfigurationError: what is there is no export's, or another console writes it now.
+        OSError: it cannot be made.
+    """
+    flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        return _locked(part, os.open(part, flags | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        descriptor = _locked(part, os.open(part, flags))
+    os.ftruncate(descriptor, 0)
+    state.say(f"replacing {safe(str(part))}, which an export that was cut short left")
+    return descriptor
+
+
+def _locked(part: Path, descriptor: int) -> int:
+    """Lock an open file that an export made, as long as it is open. Raises as `_open_part`, with the file closed."""
+    found, refusal = os.fstat(descriptor), ""
+    is_own_file = stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() and found.st_nlink == 1
+    if not is_own_file or stat.S_IMODE(found.st_mode) & ~_PART_MODE:
+        refusal = "is there already, and no export made it"
+    else:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The export that held the lock may have given the file its name meanwhile.
+            refusal = "" if part.stat().st_ino == found.st_ino else "is written by another export"
+        except (BlockingIOError, FileNotFoundError):
+            refusal = "is written by another export"
+    if refusal:
+        os.close(descriptor)
+        raise ConfigurationError(f"{safe(str(part))} {refusal}: choose another name")
+    return descriptor
 
 
 def _keep(state: ConsoleState, part: Path, path: Path, *, done: bool) -> None:
@@ -222,12 +271,25 @@ def explain(state: ConsoleState, argument: str) -> None:
     explain_statement(state, _statement(state, argument))
 
 
+def null_option(argument: str) -> tuple[str, str]:
+    r"""Return what `\export` is told of NULL, with the blank after it and "" for nothing, and the rest."""
+    end = found.end() if (found := _EXPORT_NULL.match(argument)) else 0
+    return argument[:end], argument[end:]
+
+
 def export(state: ConsoleState, argument: str) -> None:
     """Write a result to a file."""
+    option, argument = null_option(argument)
+    null = option.strip()[len("--null ") :].strip("'") if option else None
+    if null is not None and not is_csv_null(null):
+        raise ConfigurationError("what stands for NULL holds no comma, quote or end of a line")
     name, _, sql = argument.partition(" ")
     if not name:
         raise ConfigurationError("\\export needs the name of a file")
-    export_statement(state, Path(name).expanduser(), _statement(state, sql))
+    path = Path(name).expanduser()
+    if null is not None and ENDINGS.get(path.suffix.lower()) != "csv":
+        raise ConfigurationError(f"--null is for CSV, and {safe(path.name)} is none")
+    export_statement(state, path, _statement(state, sql), null=null)
 
 
 def watch(state: ConsoleState, argument: str) -> None:

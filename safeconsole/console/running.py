@@ -200,17 +200,16 @@ def _problem_of(
     Run one statement and return why it did not end well, or None.
 
     Args:
-        printer: shows how it is doing, and says whether its format wants values as text; None shows nothing.
-        as_text: whether they may be left as text.
+        printer: shows how it is doing; None shows nothing.
+        as_text: leave values as the server wrote them.
     """
     # Commands have statements of their own.
     state.recorder.watch(statement)
     try:
         if printer is None:
-            show(state.gate.execute(statement, plea=plea))
+            show(state.gate.execute(statement, plea=plea, as_text=as_text))
         else:
-            text = as_text and printer.as_text
-            show(state.gate.execute(statement, plea=plea, as_text=text, progress=printer.progress))
+            show(state.gate.execute(statement, plea=plea, as_text=as_text, progress=printer.progress))
     except SafeConsoleError as error:
         return error
     except KeyboardInterrupt:

@@ -473,6 +473,7 @@ MYSQL = Dialect(
     ends_by_itself=_ends_by_itself,
     dictionary_since=80000,
     rewrites_rollup=True,
+    latitude_first=True,
     error_classes=ERROR_CLASSES,
     sqlalchemy="mysql",
 )

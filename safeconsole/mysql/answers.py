@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import time
-from decimal import Decimal
 from typing import Any
 
 import msgspec
 from pymysql import err
 from pymysql.constants import FIELD_TYPE, FLAG, SERVER_STATUS
-from pymysql.converters import convert_date, convert_datetime
 from pymysql.protocol import MysqlPacket, OKPacketWrapper
 
 from safeconsole.cluster.engine import Column
+from safeconsole.cluster.values import reader_of
 from safeconsole.mysql.protocol import Decoder, Packets, decode_rows, text
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -34,7 +32,7 @@ Source: MySQL 8.4 source code documentation, "Integer Types", Protocol::LengthEn
 _SHORT_OK = 6
 _COLUMN_NAME = 4
 _TWO_SHORTS = struct.Struct("<HH")
-_COLUMN = struct.Struct("<xHxxxxBH")
+_COLUMN = struct.Struct("<xHIBH")
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,12 +44,14 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         type_code: the protocol's number of its type.
         flags: the protocol's bits (unsigned, enum, set, ...).
         character_set: number of its collation, 63 for bytes.
+        width: its greatest length: bytes of a text, digits of a number, bits of a BIT.
     """
 
     name: str
     type_code: int
     flags: int
     character_set: int
+    width: int = 0
 
 
 class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
@@ -122,12 +122,13 @@ def _field_of(payload: bytes) -> Field:
             raise ValueError(f"a name in the description of a column begins with {size}")
         name = payload[position : position + size] if place == _COLUMN_NAME else name
         position += size
-    character_set, type_code, flags = _COLUMN.unpack_from(payload, position)
+    character_set, width, type_code, flags = _COLUMN.unpack_from(payload, position)
     return Field(
         name=str(name, "utf-8", "backslashreplace"),
         type_code=type_code,
         flags=flags,
         character_set=character_set,
+        width=width,
     )
 
 
@@ -245,13 +246,19 @@ _STRINGS = frozenset({FIELD_TYPE.STRING, FIELD_TYPE.VAR_STRING, FIELD_TYPE.VARCH
 _ALWAYS_BYTES = frozenset({FIELD_TYPE.BIT, FIELD_TYPE.GEOMETRY, _VECTOR})
 
 
-def column_of(field: Field) -> Column:
-    """Return what a face needs to know of a column."""
+def column_of(field: Field, *, latitude_first: bool = False) -> Column:
+    """
+    Return what a face needs to know of a column.
+
+    Args:
+        latitude_first: whether the server writes the latitude of a geographic point first.
+    """
     return Column(
         name=field.name,
         type_name=_type_name(field),
-        numeric=field.type_code in _INTEGERS | _FRACTIONS,
+        numeric=field.type_code in _INTEGERS | _FRACTIONS or _is_one_bit(field),
         binary=_is_binary(field),
+        latitude_first=latitude_first and field.type_code == FIELD_TYPE.GEOMETRY,
     )
 
 
@@ -262,17 +269,27 @@ def decoder_of(field: Field, *, as_text: bool) -> Decoder:
     Args:
         as_text: keep the text that the server sent; binary columns stay bytes either way.
     """
-    if _is_binary(field):
+    column = column_of(field)
+    if column.binary:
         return bytes
-    if as_text:
-        return text
-    return _DECODERS.get(field.type_code, text)
+    shown = _bit if _is_one_bit(field) else text
+    read = reader_of(column)
+    return shown if as_text or read is None else lambda raw: read(shown(raw))
 
 
 def _is_binary(field: Field) -> bool:
     # JSON says binary although it is text in the connection's character set.
     is_bytes = field.type_code in _STRINGS and field.character_set == _BINARY_CHARACTER_SET
-    return is_bytes or field.type_code in _ALWAYS_BYTES
+    return is_bytes or (field.type_code in _ALWAYS_BYTES and not _is_one_bit(field))
+
+
+def _is_one_bit(field: Field) -> bool:
+    """Whether a column is a BIT(1), the family's yes and no, which is read as 0 and 1."""
+    return field.type_code == FIELD_TYPE.BIT and field.width == 1
+
+
+def _bit(raw: bytes) -> str:
+    return str(int.from_bytes(raw))
 
 
 def _type_name(field: Field) -> str:
@@ -290,39 +307,3 @@ def _type_name(field: Field) -> str:
         return "varbinary" if binary else "varchar"
     name = _TYPE_NAMES.get(code, f"type {code}")
     return f"{name} unsigned" if flags & FLAG.UNSIGNED and code in _INTEGERS and code != FIELD_TYPE.YEAR else name
-
-
-def _time(raw: bytes) -> time | str:
-    """Return a time of day, or the server's text where it is a span (838:59:59, -01:00:00)."""
-    shown = raw.decode("ascii")
-    try:
-        return time.fromisoformat(shown)
-    except ValueError:
-        return shown
-
-
-def _date(raw: bytes) -> object:
-    # Zero dates stay the server's text.
-    return convert_date(raw.decode("ascii"))
-
-
-def _datetime(raw: bytes) -> object:
-    return convert_datetime(raw.decode("ascii"))
-
-
-def _decimal(raw: bytes) -> Decimal:
-    return Decimal(raw.decode("ascii"))
-
-
-_DECODERS: Mapping[int, Decoder] = {
-    **dict.fromkeys(_INTEGERS, int),
-    FIELD_TYPE.DECIMAL: _decimal,
-    FIELD_TYPE.NEWDECIMAL: _decimal,
-    FIELD_TYPE.FLOAT: float,
-    FIELD_TYPE.DOUBLE: float,
-    FIELD_TYPE.DATE: _date,
-    FIELD_TYPE.NEWDATE: _date,
-    FIELD_TYPE.DATETIME: _datetime,
-    FIELD_TYPE.TIMESTAMP: _datetime,
-    FIELD_TYPE.TIME: _time,
-}

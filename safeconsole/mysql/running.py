@@ -203,7 +203,8 @@ class MySqlRunning:
     @property
     def columns(self) -> tuple[Column, ...]:
         """The result's columns, empty when the statement returns none."""
-        return tuple(column_of(field) for field in self._head.fields)
+        latitude_first = self._link.dialect.latitude_first
+        return tuple(column_of(field, latitude_first=latitude_first) for field in self._head.fields)
 
     @property
     def received_bytes(self) -> int:

@@ -1,9 +1,10 @@
 """
 The formats that data is written in, as streaming writers: a million rows cost constant memory.
 
-Values are the same in every format: bytes are `0x…`, times are ISO 8601. NULL is `NULL` for a person,
-null in JSON, nothing in CSV, and `\\N` in TSV, which `LOAD DATA` reads back. On a terminal, control
-characters in data are escaped; in a pipe, CSV and TSV carry them as their format says.
+A value is the server's own text in every format; bytes are `0x…`. In JSON what is a number stays one, digit for
+digit, and a JSON column is nested. NULL is `NULL` for a person, null in JSON and `\\N` in TSV, which `LOAD DATA` reads
+back; in CSV see `CsvWriter`. On a terminal, control characters in data are escaped; in a pipe, CSV and TSV carry them
+as their format says.
 """
 
 from __future__ import annotations
@@ -20,15 +21,17 @@ from typing import Any, BinaryIO, Protocol, TextIO, cast
 import msgspec
 
 from safeconsole.cluster.engine import Column, Row
+from safeconsole.cluster.values import reader_of
 from safeconsole.output.text import FORMATS, PLAIN, StreamStyle, safe, safe_lines, text_of
 
-TEXT_FORMATS = frozenset({"csv", "tsv"})
-"""Formats that want values as the text the server sent, unconverted."""
+LONE_NULL = "\\N"
+"""NULL of a CSV file with one column, where nothing would be an empty line, which many readers skip."""
 
 _TSV_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
 
 # What csv writes as the server would; everything else passes `text_of` first.
 _CSV_TYPES = frozenset({str, int, float, type(None), dt.date, dt.time})
+_CSV_SPECIAL = re.compile(r'[",\r\n]')
 
 
 class RowWriter(Protocol):
@@ -47,9 +50,14 @@ class RowWriter(Protocol):
         ...
 
 
-def writer_for(name: str, columns: Sequence[Column], stream: TextIO, style: StreamStyle = PLAIN) -> RowWriter:
+def writer_for(
+    name: str, columns: Sequence[Column], stream: TextIO, style: StreamStyle = PLAIN, *, null: str | None = None
+) -> RowWriter:
     """
     Return a writer of one result.
+
+    Args:
+        null: what stands for NULL in CSV, see `CsvWriter`; None for its default.
 
     Raises:
         ValueError: there is no such format.
@@ -63,7 +71,7 @@ def writer_for(name: str, columns: Sequence[Column], stream: TextIO, style: Stre
         case "json" | "jsonl":
             return JsonWriter(columns, stream, style, array=name == "json")
         case "csv":
-            return CsvWriter(columns, stream, style)
+            return CsvWriter(columns, stream, style, null=null)
         case "tsv":
             return TsvWriter(columns, stream, style)
         case "parquet":
@@ -92,36 +100,64 @@ def render(columns: Sequence[Column | str], rows: Iterable[Row], name: str, styl
     return stream.getvalue()
 
 
-class CsvWriter:
-    """Comma-separated values of RFC 4180 with a header line and newlines alone between lines."""
+def is_csv_null(text: str) -> bool:
+    """Whether a text can stand for NULL in CSV: it is written without quotes."""
+    return not _CSV_SPECIAL.search(text)
 
-    def __init__(self, columns: Sequence[Column], stream: TextIO, style: StreamStyle) -> None:
+
+class CsvWriter:
+    """
+    Comma-separated values of RFC 4180 with a header line and newlines alone between lines.
+
+    NULL is `null`, never in quotes; a value that reads the same is always in quotes, so the two stay apart. This is
+    what PostgreSQL's COPY writes and reads.
+
+    Args:
+        null: what stands for NULL, of which `is_csv_null` holds; None for nothing, or `LONE_NULL` for one column.
+    """
+
+    def __init__(
+        self, columns: Sequence[Column], stream: TextIO, style: StreamStyle, *, null: str | None = None
+    ) -> None:
         self._stream = stream
         self._shield = safe if style.terminal else None
+        is_alone = len(columns) == 1
+        self._null = null if null is not None else LONE_NULL if is_alone else ""
+        # An empty text alone would be an empty line.
+        self._quoted = {self._null, ""} if is_alone else {self._null}
+        self._by_cell = is_alone or self._shield is not None
         self.rows([tuple(column.name for column in columns)])
 
     def rows(self, batch: Sequence[Row]) -> None:
         """Write more rows; batches of plain types go to the csv module untouched, plain texts need not even that."""
-        plain = None if self._shield else _plain_text(batch)
+        plain = None if self._shield else _plain_text(batch, self._null)
         if plain is not None:
             self._stream.write(plain)
-        elif self._shield is None and _CSV_TYPES.issuperset(map(type, chain.from_iterable(batch))):
+        elif self._by_cell or any(self._null in row for row in batch):
+            self._stream.write("".join([",".join(map(self._cell, row)) + "\n" for row in batch]))
+        elif not self._null and _CSV_TYPES.issuperset(map(type, chain.from_iterable(batch))):
             self._stream.write(_csv_text(batch))
         else:
-            self._stream.write(_csv_text([[self._cell(value) for value in row] for row in batch]))
+            null = self._null
+            rows = [[null if value is None else text_of(value) for value in row] for row in batch]
+            self._stream.write(_csv_text(rows))
 
     def end(self, _note: str = "", /) -> None:
         """Nothing closes CSV, and nothing in it can say that it is short."""
 
     abandon = end
 
-    def _cell(self, value: object) -> str | None:
+    def _cell(self, value: object) -> str:
         if value is None:
-            return None
-        return self._shield(text_of(value)) if self._shield else text_of(value)
+            return self._null
+        text = self._shield(text_of(value)) if self._shield else text_of(value)
+        if text not in self._quoted and is_csv_null(text):
+            return text
+        doubled = text.replace('"', '""')
+        return f'"{doubled}"'
 
 
-def _plain_text(rows: Sequence[Sequence[Any]]) -> str | None:
+def _plain_text(rows: Sequence[Sequence[Any]], null: str) -> str | None:
     """
     Return texts as CSV when none of them needs a quote, else None.
 
@@ -130,12 +166,12 @@ def _plain_text(rows: Sequence[Sequence[Any]]) -> str | None:
     """
     width = len(rows[0]) if rows else 0
     if width < 2:
-        # A lone value that is empty is quoted, or its line would be an empty one.
         return None
     try:
         lines = [
-            ",".join(row) if None not in row else ",".join(["" if value is None else value for value in row])
+            ",".join(row) if None not in row else ",".join([null if value is None else value for value in row])
             for row in rows
+            if null not in row
         ]
     except TypeError:
         return None
@@ -317,6 +353,8 @@ def _joined(pieces: list[str]) -> str:
 # Decimals stay numbers, digit for digit; a reader that wants exactness parses them as decimals.
 _ENCODER = msgspec.json.Encoder(decimal_format="number")
 _PLAIN_TYPES = frozenset({str, int, float, bool, Decimal, type(None)})
+_RAW = msgspec.json.Decoder(msgspec.Raw)
+_NUMBER_TEXT = re.compile(r"(-?)0*((?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?)")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 # JSON itself escapes the ASCII controls; these reach a terminal raw.
 _TERMINAL_CONTROL = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
@@ -329,6 +367,10 @@ class JsonWriter:
         self._stream = stream
         self._terminal = style.terminal
         self._keys = unique_names([column.name for column in columns])
+        keyed = list(zip(self._keys, columns, strict=True))
+        # A column that is only shown as numbers ("1.5 MiB") has no type.
+        self._numbers = [key for key, column in keyed if column.numeric and reader_of(column) is not None]
+        self._documents = [key for key, column in keyed if column.type_name == "json"]
         self._separator = ",\n" if array else "\n"
         self._before = ""
         self._array = array
@@ -359,6 +401,10 @@ class JsonWriter:
         values = dict(zip(self._keys, row, strict=True))
         if not _PLAIN_TYPES.issuperset(map(type, row)):
             values = {key: _plain(value) for key, value in values.items()}
+        for key in self._numbers:
+            values[key] = _number(values[key])
+        for key in self._documents:
+            values[key] = _document(values[key])
         try:
             text = _ENCODER.encode(values).decode()
         except UnicodeEncodeError:
@@ -382,6 +428,20 @@ def unique_names(names: Sequence[str]) -> tuple[str, ...]:
 
 def _plain(value: object) -> object:
     return value if type(value) in _PLAIN_TYPES else text_of(value)
+
+
+def _number(value: object) -> object:
+    """Return a number's text as the number, with the server's own digits; ZEROFILL's zeros are none in JSON."""
+    found = _NUMBER_TEXT.fullmatch(value) if type(value) is str else None
+    return msgspec.Raw("".join(found.groups())) if found else value
+
+
+def _document(value: object) -> object:
+    """Return a document's text as the document, what is none as a text."""
+    try:
+        return _RAW.decode(value) if type(value) is str else value
+    except msgspec.DecodeError:
+        return value
 
 
 def _without_surrogates(value: object) -> object:

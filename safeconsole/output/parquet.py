@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from safeconsole.cluster.engine import Column, Row
+from safeconsole.cluster.values import is_integer, reader_of
 from safeconsole.errors import ConfigurationError
 from safeconsole.output.formats import unique_names
 from safeconsole.output.text import safe, text_of
@@ -32,7 +33,6 @@ _TYPES: Mapping[str, Callable[[], pa.DataType]] = {
     "date": pa.date32,
     "datetime": lambda: pa.timestamp("us"),
     "timestamp": lambda: pa.timestamp("us"),
-    "year": pa.int64,
     "null": pa.null,
 }
 
@@ -89,7 +89,8 @@ class ParquetWriter:
         self._sink.given_up = True
 
     def _write(self) -> None:
-        values = list(zip(*self._held, strict=True)) or [()] * len(self._columns)
+        texts = list(zip(*self._held, strict=True)) or [()] * len(self._columns)
+        values = [_read(column, held) for column, held in zip(self._columns, texts, strict=True)]
         if self._schema is None:
             # The first group settles the scale of decimals, which the server keeps for a whole column.
             types = [_type_of(column, held) for column, held in zip(self._columns, values, strict=True)]
@@ -108,6 +109,18 @@ class ParquetWriter:
         self._held = []
 
 
+def _read(column: Column, values: Sequence[object]) -> Sequence[object]:
+    """Return a column's values out of the server's texts; one that is text in the file too stays the server's."""
+    read = reader_of(column)
+    if read is None or column.type_name == "time":
+        return values
+    try:
+        return [read(value) if isinstance(value, str) else value for value in values]
+    except (ValueError, ArithmeticError):
+        # Said of the whole column by what cannot hold it.
+        return values
+
+
 def _type_of(column: Column, values: Sequence[object]) -> pa.DataType:
     """Return what a column is in the file; what has no type of its own there is text."""
     name = column.type_name
@@ -116,10 +129,8 @@ def _type_of(column: Column, values: Sequence[object]) -> pa.DataType:
     if name == "decimal":
         scale = next((-int(value.as_tuple().exponent) for value in values if isinstance(value, Decimal)), _SCALE)
         return pa.decimal256(_DIGITS, scale)
-    if name.endswith("int unsigned"):
-        return pa.uint64()
-    if name.endswith("int"):
-        return pa.int64()
+    if is_integer(column):
+        return pa.uint64() if name.endswith("unsigned") else pa.int64()
     return _TYPES.get(name, pa.string)()
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from safeconsole.audit.record import Ended
 from safeconsole.cluster.engine import Column, Row
-from safeconsole.output.formats import TEXT_FORMATS, RowWriter, writer_for
+from safeconsole.output.formats import RowWriter, writer_for
 from safeconsole.output.progress import StatementProgress
 from safeconsole.output.text import (
     PLAIN,
@@ -75,6 +75,7 @@ class ResultStyle(msgspec.Struct, frozen=True, kw_only=True):
         format: one of `FORMATS`.
         interactive: a person pages through it: rows over the soft limit are counted and not shown, values may be cut.
         header: name the node before the rows.
+        null: what stands for NULL in CSV, None for the default; see `formats.CsvWriter`.
         more_rows: how this face raises the row limit, such as "--max-rows", or "".
         most_rows: the highest row limit that the policy allows, 0 when that is not known.
     """
@@ -82,6 +83,7 @@ class ResultStyle(msgspec.Struct, frozen=True, kw_only=True):
     format: str = "table"
     interactive: bool = False
     header: bool = True
+    null: str | None = None
     more_rows: str = "--max-rows"
     most_rows: int = 0
 
@@ -119,11 +121,6 @@ class ResultPrinter:
         self._now_seconds = now_seconds
         self._showing_seconds = 0.0
 
-    @property
-    def as_text(self) -> bool:
-        """Whether values are wanted as the text the server sent."""
-        return self._shape.format in TEXT_FORMATS
-
     def show(self, result: Result) -> None:
         """Show a result as it arrives, and how it ended. Raises as iterating it does."""
         try:
@@ -144,7 +141,8 @@ class ResultPrinter:
             for note in considered.notes:
                 self._say(note, bold=True)
             if columns:
-                self._writer = writer_for(self._format(considered), columns, self._screen.data, self._screen.data_style)
+                name, screen = self._format(considered), self._screen
+                self._writer = writer_for(name, columns, screen.data, screen.data_style, null=self._shape.null)
 
     def rows(self, batch: Sequence[Row]) -> None:
         """Write more rows, up to the soft limit when a person looks."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import TextIO
 
 from safeconsole.cluster.engine import Column, Row
@@ -14,8 +16,8 @@ from safeconsole.output.text import StreamStyle, padded, safe, safe_lines, shown
 # A geometry as people write it: the server's own form is a number of the reference system, then well-known binary.
 #
 # Source: MySQL 9.7 reference manual, "Internal Geometry Storage Format"; OGC 06-103r4, "Well-known Binary"; MySQL 9.7
-# and MariaDB 10.11, measured. Coordinates stand in the order in which they are stored, which for system 4326 is
-# longitude first; `ST_AsText` of MySQL turns them round there.
+# and MariaDB 10.11, measured. The longitude is stored first. `ST_AsText` of MariaDB writes what is stored, MySQL's
+# turns it round in a geographic system that is defined so.
 
 
 SHOWN_CHARACTERS = 200
@@ -30,16 +32,43 @@ _NAMES = {
     6: "MULTIPOLYGON",
     7: "GEOMETRYCOLLECTION",
 }
+_OF_PARTS = re.compile(r"[A-Z]+(?=\()")
 _DEEPEST = 16
+_LARGEST_DEFINED = 32_767
+"""The greatest number of a reference system that the server defines itself; how others turn their axes is not known."""
+
+# Numbers that lie between two of these and are none are of no reference system.
+# Source: MySQL 9.7, information_schema.st_spatial_reference_systems, measured: AXIS["Lat",NORTH] is the first axis.
+_LATITUDE_FIRST = (
+    (3819, 3824), (3889, 3889), (3906, 3906), (4001, 4025), (4027, 4036), (4041, 4047), (4052, 4054), (4075, 4081),
+    (4120, 4216), (4218, 4326), (4463, 4463), (4470, 4470), (4475, 4483), (4490, 4490), (4555, 4558), (4600, 4646),
+    (4657, 4765), (4801, 4811), (4813, 4821), (4823, 4824), (4901, 5013), (5132, 5132), (5228, 5233), (5246, 5246),
+    (5252, 5252), (5264, 5264), (5324, 5324), (5340, 5340), (5354, 5354), (5360, 5360), (5365, 5365), (5371, 5381),
+    (5393, 5393), (5451, 5451), (5464, 5467), (5489, 5489), (5524, 5527), (5546, 5546), (5561, 5561), (5593, 5593),
+    (5681, 5681), (5886, 5886), (6135, 6135), (6207, 6207), (6311, 6311), (6318, 6325), (6365, 6365), (6668, 6668),
+    (6706, 6706), (6783, 6783), (6881, 6883), (6892, 6894), (6983, 6983), (6990, 6990), (7073, 7073), (7136, 7139),
+    (7373, 7373), (7683, 7686), (7798, 7798), (7844, 7844), (7881, 7881), (7886, 7886), (8042, 8043), (8086, 8086),
+    (8232, 8255), (8351, 8351), (8427, 8431), (8449, 8449), (8545, 8545), (8685, 8685), (8818, 8818), (8860, 8900),
+    (8907, 8907), (8972, 9019), (9053, 9140),
+)  # fmt: skip
 
 
-def geometry_text(value: bytes) -> str | None:
-    """Return a geometry as well-known text, its reference system before it unless it has none; None when it is none."""
+def geometry_text(value: bytes, *, latitude_first: bool = False) -> str | None:
+    """
+    Return a geometry as well-known text, its reference system before it unless it has none; None when it is none.
+
+    Args:
+        latitude_first: whether its server writes latitudes first where a reference system does, as MySQL; then a system
+            that somebody defined has no text here.
+    """
     if len(value) < 9:
         return None
     (system,) = struct.unpack_from("<I", value)
+    if latitude_first and system > _LARGEST_DEFINED:
+        return None
+    turned = latitude_first and any(first <= system <= last for first, last in _LATITUDE_FIRST)
     try:
-        text, end = _geometry(value, 4, 0)
+        text, end = _geometry(value, 4, 0, turned=turned)
     except (struct.error, ValueError):
         return None
     if end != len(value):
@@ -49,7 +78,7 @@ def geometry_text(value: bytes) -> str | None:
     return f"SRID={system};{text}" if system else text
 
 
-def _geometry(value: bytes, at: int, depth: int) -> tuple[str, int]:
+def _geometry(value: bytes, at: int, depth: int, *, turned: bool) -> tuple[str, int]:
     """Return a geometry's text and where it ends. Raises struct.error, ValueError."""
     order = {0: ">", 1: "<"}.get(value[at] if at < len(value) else -1)
     if order is None or depth > _DEEPEST:
@@ -60,13 +89,15 @@ def _geometry(value: bytes, at: int, depth: int) -> tuple[str, int]:
         raise ValueError(f"no geometry is of kind {kind}")
     at += 5
     if kind == 1:
-        inner, at = _points(value, at, order, 1)
+        inner, at = _points(value, at, order, 1, turned=turned)
     elif kind == 2:
-        inner, at = _line(value, at, order)
+        inner, at = _line(value, at, order, turned=turned)
     elif kind == 3:
-        inner, at = _rings(value, at, order)
+        inner, at = _rings(value, at, order, turned=turned)
     else:
-        inner, at = _parts(value, at, order, depth, bare=kind != 7)
+        inner, at = _parts(value, at, order, depth, turned=turned)
+        if kind != 7:
+            inner = _OF_PARTS.sub("", inner)
     return (f"{name}({inner})" if inner else f"{name} EMPTY"), at
 
 
@@ -78,34 +109,50 @@ def _count(value: bytes, at: int, order: str, smallest: int) -> int:
     return int(count)
 
 
-def _points(value: bytes, at: int, order: str, count: int) -> tuple[str, int]:
+def _points(value: bytes, at: int, order: str, count: int, *, turned: bool) -> tuple[str, int]:
     numbers = struct.unpack_from(f"{order}{2 * count}d", value, at)
-    pairs = zip(numbers[::2], numbers[1::2], strict=True)
+    pairs = zip(numbers[turned::2], numbers[not turned :: 2], strict=True)
     return ",".join(f"{_number(x)} {_number(y)}" for x, y in pairs), at + 16 * count
 
 
-def _line(value: bytes, at: int, order: str) -> tuple[str, int]:
-    return _points(value, at + 4, order, _count(value, at, order, 16))
+def _line(value: bytes, at: int, order: str, *, turned: bool) -> tuple[str, int]:
+    return _points(value, at + 4, order, _count(value, at, order, 16), turned=turned)
 
 
-def _rings(value: bytes, at: int, order: str) -> tuple[str, int]:
+def _rings(value: bytes, at: int, order: str, *, turned: bool) -> tuple[str, int]:
     count, at, rings = _count(value, at, order, 4), at + 4, []
     for _ in range(count):
-        ring, at = _line(value, at, order)
+        ring, at = _line(value, at, order, turned=turned)
         rings.append(f"({ring})")
     return ",".join(rings), at
 
 
-def _parts(value: bytes, at: int, order: str, depth: int, *, bare: bool) -> tuple[str, int]:
+def _parts(value: bytes, at: int, order: str, depth: int, *, turned: bool) -> tuple[str, int]:
     count, at, parts = _count(value, at, order, 5), at + 4, []
     for _ in range(count):
-        part, at = _geometry(value, at, depth + 1)
-        parts.append(part[part.index("(") :] if bare and "(" in part else part)
+        part, at = _geometry(value, at, depth + 1, turned=turned)
+        parts.append(part)
     return ",".join(parts), at
 
 
+_MOST_DIGITS, _WIDEST = 15, 25
+
+
 def _number(value: float) -> str:
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    """
+    Return a number as `ST_AsText` writes it: the fewest digits that read back, with an exponent where it is long.
+
+    Source: MySQL 9.7, strings/dtoa.cc, my_gcvt; measured.
+    """
+    decimal = Decimal(repr(value))
+    digits = len(decimal.normalize().as_tuple().digits)
+    point = decimal.adjusted() + 1
+    width = digits + 2 - point if point <= 0 else max(point, digits + 1)
+    if (-_MOST_DIGITS < point <= _MOST_DIGITS and width <= _WIDEST) or _MOST_DIGITS < point < digits or not value:
+        fixed = format(decimal, "f")
+        return fixed.removesuffix(".0")
+    mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"
 
 
 # --------------------------------------------------------------------------------------------------------------------
@@ -259,10 +306,11 @@ class VerticalWriter:
 
 def _shower(column: Column) -> Callable[[object], str]:
     """Return what shows a column's values on one line."""
-    return _geometry_text if column.type_name == "geometry" else shown
+    if column.type_name != "geometry":
+        return shown
 
+    def geometry(value: object) -> str:
+        text = geometry_text(value, latitude_first=column.latitude_first) if isinstance(value, bytes) else None
+        return text or shown(value)
 
-def _geometry_text(value: object) -> str:
-    # Imported for the few results that hold one.
-
-    return (geometry_text(value) if isinstance(value, bytes) else None) or shown(value)
+    return geometry

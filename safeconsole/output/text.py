@@ -14,6 +14,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import TextIO
 
 import msgspec
@@ -49,7 +50,8 @@ def text_of(value: object) -> str:
         return value.isoformat(sep=" ")
     if isinstance(value, dt.timedelta):
         return _time_of(value)
-    return str(value)
+    # Its own words would be 0E-8 for the server's 0.00000000.
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
 
 
 def shown(value: object) -> str:

@@ -13,7 +13,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from safeconsole.cluster.engine import Column, Row
+from safeconsole.cluster.engine import Row
+from safeconsole.cluster.values import typed_rows
 from safeconsole.python import dbapi
 from safeconsole.python.dbapi import InterfaceError, NotSupportedError, Parameters, Places, ProgrammingError, batches_of
 from safeconsole.python.line import Answered, Line
@@ -171,7 +172,7 @@ class Cursor:
             self.description = tuple(
                 (column.name, column.type_name, None, None, None, None, True) for column in answered.columns
             )
-            self._rows = driver_rows(answered.columns, answered.rows)
+            self._rows = typed_rows(answered.columns, answered.rows)
             self.rowcount = len(answered.rows)
         else:
             self.rowcount = answered.ended.changed_rows
@@ -283,29 +284,3 @@ class Api:
         self.paramstyle = "qmark" if sqlite_version else "format"
         self.sqlite_version = sqlite_version
         self.sqlite_version_info = tuple(int(part) for part in sqlite_version.split(".") if part.isdecimal())
-
-
-def driver_rows(columns: Sequence[Column], rows: Sequence[Row]) -> Sequence[Row]:
-    """Return rows with times as the drivers give them: a span, since the family's TIME may be longer than a day."""
-    at = [place for place, column in enumerate(columns) if column.type_name == "time"]
-    if not at:
-        return rows
-    converted = []
-    for row in rows:
-        values = list(row)
-        for place in at:
-            values[place] = _span(values[place])
-        converted.append(tuple(values))
-    return converted
-
-
-def _span(value: object) -> object:
-    if isinstance(value, dt.time):
-        return dt.timedelta(
-            hours=value.hour, minutes=value.minute, seconds=value.second, microseconds=value.microsecond
-        )
-    if not isinstance(value, str):
-        return value
-    sign = -1 if value.startswith("-") else 1
-    hours, minutes, seconds = value.lstrip("-").split(":")
-    return sign * dt.timedelta(hours=int(hours), minutes=int(minutes), seconds=float(seconds))

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import MetaData, create_engine
 from sqlalchemy.dialects import registry as dialect_registry
+from sqlalchemy.dialects.mysql import BIT, TIME
 from sqlalchemy.dialects.mysql.pymysql import MySQLDialect_pymysql
+from sqlalchemy.dialects.mysql.reflection import MySQLTableDefinitionParser, ReflectedState
 from sqlalchemy.dialects.sqlite.base import SQLiteDialect
 from sqlalchemy.engine import Engine
 from sqlalchemy.engine.interfaces import IsolationLevel
 from sqlalchemy.orm import DeclarativeMeta, registry, scoped_session, sessionmaker
 from sqlalchemy.pool import NullPool
+from sqlalchemy.types import Time
 
 from safeconsole.errors import ConfigurationError
 from safeconsole.python.audit_hook import marked
@@ -71,12 +74,52 @@ class _GuardedDialect:
         return False
 
 
+class _Span(TIME):
+    """A TIME as the family means it: a span, which may be negative and longer than a day."""
+
+    cache_ok = True
+
+    def result_processor(self, _dialect: object, _coltype: object) -> None:  # type: ignore[override]
+        """Leave the timedelta, which SQLAlchemy would make a time of day."""
+
+
+class _Bits(BIT):
+    """A BIT as a number, whether it came as a number or as bytes."""
+
+    cache_ok = True
+
+    def result_processor(self, _dialect: object, _coltype: object) -> Callable[[Any], int | None]:
+        """Return what reads the value."""
+        return lambda value: int.from_bytes(value) if isinstance(value, bytes) else value
+
+
+class _Parser(MySQLTableDefinitionParser):
+    """Reads SHOW CREATE TABLE; names in it come with their quotes doubled."""
+
+    def parse(self, show_create: str, charset: str | None) -> ReflectedState:
+        """Return what the statement says, with the names of columns and keys as they are."""
+        state = super().parse(show_create, charset)
+        plain = self.preparer._unescape_identifier  # noqa: SLF001 (what SQLAlchemy itself reads the table's name with)
+        for column in state.columns:
+            column["name"] = plain(column["name"])
+        for key in state.keys:
+            key["columns"] = [(plain(name), *rest) for name, *rest in key["columns"]]
+            key["name"] = key["name"] and plain(key["name"])
+        return state
+
+
 class GuardedMySql(_GuardedDialect, MySQLDialect_pymysql):  # type: ignore[misc]
     """MySQL, MariaDB and their sisters."""
 
+    # A plain class attribute, as the dialect above declares it.
+    colspecs = {**MySQLDialect_pymysql.colspecs, Time: _Span, TIME: _Span, BIT: _Bits}  # noqa: RUF012
     driver = "safeconsole"
     supports_statement_cache = True
     supports_server_side_cursors = False
+
+    @property
+    def _tabledef_parser(self) -> _Parser:
+        return _Parser(self, self.identifier_preparer)
 
 
 class GuardedSqlite(_GuardedDialect, SQLiteDialect):

@@ -297,7 +297,8 @@ class Line:
         self.recorder.watch(statement)
         progress = StatementProgress(self.screen.messages, self.screen.messages_style, self.gate.last)
         try:
-            result = self.gate.execute(statement, progress=progress)
+            # As the server wrote them: `cluster.values` reads them when Python asks.
+            result = self.gate.execute(statement, as_text=True, progress=progress)
             rows = result.take()
         except StoppedError as error:
             # An ordinary error would be swallowed by the loop that the person wants to stop.

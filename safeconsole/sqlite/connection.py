@@ -107,7 +107,11 @@ class SqliteConnection:
         return estimate(self._link, statement, self._clock.monotonic)
 
     def send(
-        self, permit: Permit, *, watch: Callable[[Sample], None] | None = None, as_text: bool = False
+        self,
+        permit: Permit,
+        *,
+        watch: Callable[[Sample], None] | None = None,
+        as_text: bool = False,  # noqa: ARG002
     ) -> SqliteRunning:
         """Send the permitted text once; see `interfaces.Connection`."""
         # A face that looks out for those who come past the gate hears of it.
@@ -119,7 +123,7 @@ class SqliteConnection:
                 f"sqlite tells no {', '.join(blind)}, and the policy needs it for this statement; nothing was sent",
                 instead="have the rule that names the sensor leave sqlite out: node.flavour != 'sqlite'",
             )
-        running = SqliteRunning(self._link, permit, looks, as_text=as_text)
+        running = SqliteRunning(self._link, permit, looks)
         self._running = running
         running.send()
         return running

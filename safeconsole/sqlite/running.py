@@ -47,14 +47,13 @@ class SqliteRunning:
         ended: set when the file was let go.
     """
 
-    def __init__(self, link: SqliteLink, permit: Permit, watch: Watch, *, as_text: bool) -> None:
+    def __init__(self, link: SqliteLink, permit: Permit, watch: Watch) -> None:
         self.watch = watch
         self._stepping = False
         self.over = False
         self.ended = threading.Event()
         self._link = link
         self._permit = permit
-        self._as_text = as_text
         self._authorizer = Authorizer(Mode.READS if permit.read_only else Mode.CHANGES)
         self._cursor = link.raw.cursor()
         self._batch: Sequence[Row] = ()
@@ -92,7 +91,7 @@ class SqliteRunning:
         while batch:
             wanted = _next_rows(batch)
             self._received_bytes += sum(map(_size, chain.from_iterable(batch)))
-            yield [_as_text(row) for row in batch] if self._as_text else batch
+            yield batch
             batch = self._step(partial(self._cursor.fetchmany, wanted))
             self.watch.rows += len(batch)
         self._complete = True
@@ -263,10 +262,6 @@ def _next_rows(batch: Sequence[Row]) -> int:
     """Return how many rows to read next, so that a batch stays about as large as `BATCH_BYTES`."""
     held = sum(len(value) for row in batch for value in row if isinstance(value, (str, bytes)))
     return max(1, min(BATCH_ROWS, BATCH_BYTES * len(batch) // max(held, 1)))
-
-
-def _as_text(row: Row) -> Row:
-    return tuple(value if value is None or isinstance(value, (str, bytes)) else str(value) for value in row)
 
 
 def _columns(description: Sequence[tuple[Any, ...]] | None, batch: Sequence[Row]) -> tuple[Column, ...]:

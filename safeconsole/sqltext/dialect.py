@@ -430,6 +430,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         has_time_limit: the server has a time limit of its own.
         has_accounts: it has accounts, grants and a network.
         has_statistics: sizes of tables are kept, so that none has to be read for them.
+        latitude_first: `ST_AsText` writes latitudes first in a geographic reference system that is defined so.
         has_pragmas: `pragma_…` names a pragma as a function and as a table.
         explain_only_compiles: EXPLAIN runs nothing of what it explains.
         plans_in_json: EXPLAIN answers with one JSON text.
@@ -460,6 +461,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     has_time_limit: bool = True
     has_accounts: bool = True
     has_statistics: bool = True
+    latitude_first: bool = False
     has_pragmas: bool = False
     explain_only_compiles: bool = False
     plans_in_json: bool = True

@@ -1,5 +1,6 @@
 """The console from the first key to the last, over a gate without servers."""
 
+import fcntl
 import io
 import re
 import json
@@ -272,6 +273,50 @@ def test_an_export_that_fails_never_has_its_name(sitting, tmp_path):
     console.type(f"\\export {tmp_path}/a.csv SELECT 1\r\\export {tmp_path}/b.xls SELECT 2\r")
     assert os.listdir(tmp_path) == []
     assert "no format for b.xls" in console.messages.getvalue()
+
+
+def test_an_export_replaces_what_one_that_was_cut_short_left_and_nothing_else(sitting, tmp_path):
+    console = sitting(ANSWERS)
+    path, part = tmp_path / "a.json", tmp_path / "a.json.part"
+    part.write_text("x" * 10_000)
+    part.chmod(0o600)
+    console.type(f"\\export {path} {SELECT}\r")
+    assert json.loads(path.read_text()) == ROWS
+    assert os.listdir(tmp_path) == ["a.json"]
+    assert "replacing " in console.messages.getvalue()
+    path.unlink()
+    part.write_text("mine")
+    part.chmod(0o644)
+    (tmp_path / "b.json.part").symlink_to(part)
+    console.type(f"\\export {path} {SELECT}\r\\export {tmp_path}/b.json {SELECT}\r")
+    assert sorted(os.listdir(tmp_path)) == ["a.json.part", "b.json.part"]
+    assert part.read_text() == "mine"
+    assert "no export made it: choose another name" in console.messages.getvalue()
+
+
+def test_an_export_leaves_alone_what_another_console_writes(sitting, tmp_path):
+    console = sitting(ANSWERS)
+    part = tmp_path / "a.json.part"
+    part.touch(0o600)
+    with part.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        held.write("halfway")
+        console.type(f"\\export {tmp_path}/a.json {SELECT}\r")
+    assert part.read_text() == "halfway"
+    assert "is written by another export" in console.messages.getvalue()
+
+
+def test_an_export_to_csv_says_null_as_it_is_told(sitting, tmp_path):
+    null = "SELECT a, b FROM orders LIMIT 1"
+    console = sitting({**ANSWERS, null: [{"a": None, "b": ""}]})
+    console.type(f"\\export {tmp_path}/a.csv {null}\r\\export --null NULL {tmp_path}/b.csv {null}\r")
+    assert (tmp_path / "a.csv").read_text() == 'a,b\n,""\n'
+    assert (tmp_path / "b.csv").read_text() == "a,b\nNULL,\n"
+    assert console.gate.notes[-1] == ("command", f"\\export --null NULL {tmp_path}/b.csv", null)
+    console.type(f"\\export --null NULL {tmp_path}/c.json {null}\r\\export --null a,b {tmp_path}/c.csv {null}\r")
+    assert sorted(os.listdir(tmp_path)) == ["a.csv", "b.csv"]
+    assert "--null is for CSV" in console.messages.getvalue()
+    assert "holds no comma" in console.messages.getvalue()
 
 
 def test_only_reads_are_exported_and_watched(sitting, tmp_path):

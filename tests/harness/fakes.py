@@ -471,7 +471,7 @@ class FakeAnswer:
         self._run()
         for batch in self.planned.batches:
             self.received_bytes += self.planned.batch_bytes
-            yield [tuple(map(str, row)) for row in batch] if self.as_text else batch
+            yield batch
             if self.stopped.is_set():
                 raise StoppedError("stopped", by="person", verified="killed")
         if self.planned.fault is not None:

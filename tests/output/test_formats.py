@@ -190,15 +190,101 @@ def test_an_unknown_format_names_the_known_ones():
         )
     )
 )
-def test_csv_of_texts_is_what_the_csv_module_writes(rows):
+def test_csv_of_texts_is_what_the_csv_module_writes_but_for_null_and_nothing(rows):
     columns = [Column(name=f"c{at}") for at in range(len(rows[0]) if rows else 2)]
-    ours, line = io.StringIO(), io.StringIO()
+    ours = io.StringIO()
     writer = writer_for("csv", columns, ours)
     writer.rows(rows)
     expected = io.StringIO()
     # Lines end with a newline alone, but a return is quoted as where returns end lines.
     for row in [tuple(column.name for column in columns), *rows]:
         line = io.StringIO()
-        csv.writer(line).writerow(row)
+        csv.writer(line).writerow(["<null>" if value is None else value or "<nothing>" for value in row])
         expected.write(line.getvalue().removesuffix("\r\n") + "\n")
-    assert ours.getvalue() == expected.getvalue()
+    text = expected.getvalue().replace("<null>", "" if len(columns) > 1 else "\\N").replace("<nothing>", '""')
+    assert ours.getvalue() == text
+
+
+def csv_of(rows, null=None):
+    stream = io.StringIO()
+    writer = writer_for("csv", [Column(name=f"c{at}") for at in range(len(rows[0]))], stream, null=null)
+    writer.rows(rows)
+    return stream.getvalue().partition("\n")[2]
+
+
+def test_in_csv_null_is_nothing_and_an_empty_text_is_two_quotes():
+    assert csv_of([(None, "", "a"), ("b", None, "")]) == ',"",a\nb,,""\n'
+    assert csv_of([(None, "a,b"), (1, None)]) == ',"a,b"\n1,\n'
+
+
+def test_in_csv_of_one_column_null_is_no_empty_line():
+    assert csv_of([(None,), ("",), ("\\N",), ("a",)]) == '\\N\n""\n"\\N"\na\n'
+
+
+def test_in_csv_a_value_that_reads_as_null_is_quoted():
+    assert csv_of([(None, "NULL"), ("", "x")], null="NULL") == 'NULL,"NULL"\n,x\n'
+    assert csv_of([(None,), ("",)], null="") == '\n""\n'
+
+
+plain = st.text(st.sampled_from('aN\\",\n\r '), max_size=3)
+
+
+@given(st.integers(1, 3).flatmap(lambda width: st.lists(st.tuples(*[st.none() | plain] * width), min_size=1, max_size=5)),
+       st.sampled_from([None, "", "N", "\\N", "a"]))  # fmt: skip
+def test_a_reader_of_csv_tells_null_from_every_text(rows, null):
+    """Read by the rule of PostgreSQL: without quotes the word of NULL is NULL, in quotes it is a text."""
+    word = null if null is not None else "\\N" if len(rows[0]) == 1 else ""
+    read, cell, quoted, was_quoted, line = [], "", False, False, []
+    for character in csv_of(rows, null):
+        if character == '"':
+            cell += '"' if not quoted and was_quoted else ""
+            quoted, was_quoted = not quoted, True
+        elif character in ",\n" and not quoted:
+            line.append(None if cell == word and not was_quoted else cell)
+            cell, was_quoted = "", False
+            if character == "\n":
+                read.append(tuple(line))
+                line = []
+        else:
+            cell += character
+    assert read == rows
+
+
+NUMBERS = (
+    ("bigint unsigned", "18446744073709551615", "18446744073709551615"),
+    ("int", "00042", "42"),
+    ("int", "0000000000", "0"),
+    ("year", "0000", "0"),
+    ("decimal", "0.00000000", "0.00000000"),
+    ("decimal", "-0007.50", "-7.50"),
+    ("decimal", "9" * 65, "9" * 65),
+    ("double", "1e15", "1e15"),
+    ("double", "-1.7976931348623157e308", "-1.7976931348623157e308"),
+    ("float", "0.1", "0.1"),
+)
+
+
+@pytest.mark.parametrize(("kind", "text", "number"), NUMBERS)
+def test_a_number_has_the_servers_own_digits_in_every_format(kind, text, number):
+    column = Column(name="n", type_name=kind, numeric=True)
+    assert render((column,), ((text,),), "jsonl") == f'{{"n":{number}}}\n'
+    for name in FORMATS:
+        assert (number if name.startswith("json") else text) in render((column,), ((text,),), name)
+
+
+def test_a_column_that_is_only_aligned_as_numbers_stays_text_in_json():
+    assert render((Column(name="n", numeric=True),), (("12",),), "jsonl") == '{"n":"12"}\n'
+
+
+def test_a_json_column_is_nested_and_nothing_of_it_changes():
+    column = Column(name="d", type_name="json")
+    document = '{"a": [1.0, 12345678901234567890], "a": null, "é": "\\u0007"}'
+    assert render((column,), ((document,), (None,), ("no document",)), "jsonl").splitlines() == [
+        f'{{"d":{document}}}',
+        '{"d":null}',
+        '{"d":"no document"}',
+    ]
+
+
+def test_a_decimal_of_the_consoles_own_has_no_exponent():
+    assert "0.00000000" in render(("d",), ((Decimal("0E-8"),),), "table")

@@ -126,12 +126,6 @@ def test_what_ended_before_it_began_is_left_to_its_error(considered):
     assert (data.getvalue(), messages.getvalue()) == ("", "")
 
 
-@pytest.mark.parametrize(("name", "text"), [("csv", True), ("tsv", True), ("table", False), ("json", False)])
-def test_exports_want_values_as_the_server_sent_them(name, text):
-    screen = Screen(data=io.StringIO(), messages=io.StringIO())
-    assert ResultPrinter(screen, ResultStyle(format=name)).as_text is text
-
-
 def waiting(considered, style):
     messages = io.StringIO()
     screen = Screen(data=io.StringIO(), messages=messages, messages_style=style)

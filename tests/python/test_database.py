@@ -237,16 +237,6 @@ def test_nothing_is_sent_while_the_console_waits_for_input(console):
         console.db.sql("SELECT 1")
 
 
-def test_times_are_spans_as_the_drivers_give_them():
-    columns = (Column(name="a", type_name="time"), Column(name="b", type_name="int"))
-    rows = [(dt.time(1, 2, 3, 4), 1), ("-838:59:59", 2), (None, 3)]
-    assert database.driver_rows(columns, rows) == [
-        (dt.timedelta(hours=1, minutes=2, seconds=3, microseconds=4), 1),
-        (-dt.timedelta(hours=838, minutes=59, seconds=59), 2),
-        (None, 3),
-    ]
-
-
 def test_errors_are_sorted_as_the_driver_sorts_them():
     """Code that catches a driver's classes catches ours; what that driver leaves operational may be told better."""
     for code, theirs in err.error_map.items():

@@ -1,6 +1,8 @@
 """What `db.sql` returns."""
 
+import datetime as dt
 import sys
+from decimal import Decimal
 
 import pytest
 
@@ -40,3 +42,41 @@ def test_a_library_that_is_not_there_is_named(name, monkeypatch):
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ConfigurationError, match=f"{name} is not installed"):
         getattr(Rows(COLUMNS, []), name)()
+
+
+INTEGERS = (
+    Column(name="a", type_name="bigint", numeric=True),
+    Column(name="b", type_name="bigint unsigned", numeric=True),
+    Column(name="c", type_name="int", numeric=True),
+)
+
+
+def test_whole_numbers_stay_whole_beside_null_in_a_frame():
+    rows = Rows(INTEGERS, [("9007199254740993", str(2**64 - 1), "1"), (None, None, "2")])
+    frame = rows.pandas()
+    assert list(map(str, frame.dtypes)) == ["Int64", "UInt64", "int64"]
+    assert (int(frame["a"][0]), int(frame["b"][0])) == (9007199254740993, 2**64 - 1)
+    assert frame.isna().sum().tolist() == [1, 1, 0]
+    polars = rows.polars()
+    assert polars.rows() == [(9007199254740993, 2**64 - 1, 1), (None, None, 2)]
+
+
+def test_a_frame_without_rows_has_its_columns():
+    assert list(Rows(INTEGERS, []).pandas().columns) == Rows(INTEGERS, []).polars().columns == ["a", "b", "c"]
+    assert list(Rows((INTEGERS[0], INTEGERS[0]), [("1", "2")]).pandas().columns) == ["a", "a"]
+
+
+def test_a_decimal_of_more_digits_than_polars_holds_is_refused_in_words():
+    column = Column(name="d", type_name="decimal", numeric=True)
+    with pytest.raises(ConfigurationError, match="number of 65 digits, and polars holds 38") as caught:
+        Rows((column,), [(None,), ("9" * 65,)]).polars()
+    assert "CAST(d AS CHAR)" in caught.value.instead
+    assert Rows((column,), [("-" + "9" * 38,)]).polars().rows() == [(Decimal("-" + "9" * 38),)]
+    assert Rows((column,), [("9" * 65,)]).pandas()["d"][0] == Decimal("9" * 65)
+
+
+def test_what_is_printed_is_the_servers_text_and_what_is_read_a_value():
+    columns = (Column(name="d", type_name="decimal", numeric=True), Column(name="t", type_name="time"))
+    rows = Rows(columns, [("0.00000000", "838:59:59")])
+    assert "0.00000000  838:59:59" in repr(rows)
+    assert rows[0] == (Decimal("0E-8"), dt.timedelta(hours=838, minutes=59, seconds=59))

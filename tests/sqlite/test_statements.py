@@ -315,11 +315,6 @@ def test_values_keep_their_types_and_columns_are_described_by_them(talk):
     ]
 
 
-def test_text_is_given_where_it_is_asked_for(talk):
-    found = talk.rows(talk.open(), "SELECT 1, 1.5, 'x', x'00', NULL", as_text=True)
-    assert found == [("1", "1.5", "x", b"\x00", None)]
-
-
 def test_bytes_that_are_no_text_are_shown_and_not_lost(talk):
     assert talk.rows(talk.open(), "SELECT CAST(x'41ff' AS TEXT)") == [("A\\xff",)]
 
