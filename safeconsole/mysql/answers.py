@@ -15,12 +15,10 @@ from safeconsole.cluster.engine import Column
 from safeconsole.cluster.values import reader_of
 from safeconsole.mysql.protocol import Decoder, Packets, decode_rows, text
 
-# --------------------------------------------------------------------------------------------------------------------
 # The server's answer to a statement: its head, its rows, its end.
 #
 # Read here rather than by the driver: a million rows must not pass through a million driver objects, and the short
 # answers, of which a statement has several, are read by hand.
-
 
 BATCH_ROWS = 2_000
 BATCH_BYTES = 512 * 1024
@@ -197,10 +195,6 @@ def drain(packets: Packets, end: ResultEnd) -> int:
 def _note_end(payload: bytes, end: ResultEnd) -> None:
     end.warnings, end.status = _TWO_SHORTS.unpack_from(payload, 1)
     end.reached = True
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Columns of a result: their words, their values. Pure.
 
 
 _BINARY_CHARACTER_SET = 63

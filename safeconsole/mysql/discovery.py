@@ -17,12 +17,10 @@ from safeconsole.mysql.topology import NodeFacts
 from safeconsole.policy.readings import Reading
 from safeconsole.sqltext.vocabulary import Role
 
-# --------------------------------------------------------------------------------------------------------------------
 # Who else belongs to a cluster, from what its nodes say of each other: pure, and nobody is believed by a name alone.
 #
 # A found address is a lead. It counts only when who answers there is who was named, and when replication, or a group,
 # ties that server to one that is known already.
-
 
 _AURORA_ENDPOINT = re.compile(
     r"[^.]+\.(?:cluster-(?:ro-|custom-)?)?(?P<rest>[^.]+\.[^.]+\.rds\.amazonaws\.com(?:\.cn)?)"
@@ -264,10 +262,6 @@ def follower_of(row: Mapping[str, Any]) -> Peer:
     values = {name.lower(): str(value or "") for name, value in row.items()}
     uuid = next((values[name] for name in ("replica_uuid", "slave_uuid") if values.get(name)), "")
     return Peer(address=address_of(values.get("host"), values.get("port")), server=uuid or values.get("server_id", ""))
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# The nodes that others named: what is remembered of them while a session lasts, and what becomes of their readings.
 
 
 class Found:

@@ -16,15 +16,10 @@ from safeconsole.errors import ConfigurationError, SafeConsoleError, Unreachable
 from safeconsole.mysql.connection import MySqlConnection
 from safeconsole.mysql.dialling import login_for
 from safeconsole.mysql.discovery import Found, Met
-from safeconsole.mysql.monitor import MeasuredNode, Monitor
-from safeconsole.mysql.opening import HeldPassword, open_connection
+from safeconsole.mysql.node import HeldPassword, MeasuredNode, Monitor, open_connection
 from safeconsole.policy.readings import Reading
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Account, Flavour, NodeName
-
-# --------------------------------------------------------------------------------------------------------------------
-# Several questions to several servers at once, each in a thread of its own.
-
 
 Returned = TypeVar("Returned")
 
@@ -55,10 +50,6 @@ def at_once(acts: Sequence[Callable[[], Returned]]) -> list[Returned]:
     if failed:
         raise failed[min(failed)]
     return [found[at] for at in range(len(acts))]
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# One cluster of the family: its nodes found and measured, its connections opened.
 
 
 MOST_NODES = 32

@@ -20,9 +20,6 @@ from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import begins
 from safeconsole.sqltext.vocabulary import Account, Effect
 
-# --------------------------------------------------------------------------------------------------------------------
-# Put the session's guards in force, and read them back: a guard that was not seen is not there.
-
 
 class ServerSession(msgspec.Struct, frozen=True, kw_only=True):
     """
@@ -177,13 +174,11 @@ def rules_of(dialect: Dialect, version: int, sql_mode: str) -> LexicalRules:
     )
 
 
-# --------------------------------------------------------------------------------------------------------------------
 # What stands around one statement, so that it can do what it was permitted to do and nothing else.
 #
 # A read-only transaction for reads, a read-write one for changes to rows, the session's mode lifted for what commits
 # by itself, and nothing for what belongs to a transaction that the person has open. Source: MySQL 9.7 and MariaDB
 # 10.11, measured: the session's mode and the transaction's hold together what neither holds alone.
-
 
 SERVER_SLACK_SECONDS = 5
 """How much later than the console the server ends an idle transaction."""

@@ -17,10 +17,6 @@ from safeconsole.mysql.wire import DriverError, Wire
 from safeconsole.policy.readings import COUNTED_TABLES
 from safeconsole.sqltext.dialect import Dialect
 
-# --------------------------------------------------------------------------------------------------------------------
-# A node's place in a group that keeps its own roles: group replication, Galera, Aurora.
-
-
 _GROUP_ONLINE = "ONLINE"
 _GALERA_SYNCED = "Synced"
 _GALERA_STATUS = (
@@ -130,10 +126,6 @@ def _aurora_member(wire: Wire, server: str) -> Member:
 def _plain(server: str) -> str:
     """Return an identity that may stand between quotes."""
     return "".join(character for character in server if character.isalnum() or character in "-_.:")
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Read one node's facts over one connection; a question that is refused leaves its fact unknown.
 
 
 _REFUSED = frozenset({1044, 1142, 1227})

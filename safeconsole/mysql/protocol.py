@@ -8,10 +8,6 @@ from typing import Any
 import msgspec
 from pymysql import err
 
-# --------------------------------------------------------------------------------------------------------------------
-# Packets out of the stream of bytes that a server sends. Pure but for the read function.
-
-
 CHUNK_BYTES = 64 * 1024
 _LONGEST = 0xFFFFFF
 _END, _ERROR = 0xFE, 0xFF
@@ -144,11 +140,9 @@ class Packets(msgspec.Struct):
         self.buffer, self.position = b"".join(parts), 0
 
 
-# --------------------------------------------------------------------------------------------------------------------
 # Rows of the text protocol: each value a length and its bytes. Pure.
 #
 # Every row of every result passes here, so these loops are written for speed.
-
 
 Decoder = Callable[[bytes], Any]
 """Turns a value's bytes into the value; never asked about NULL."""

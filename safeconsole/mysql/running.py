@@ -19,18 +19,14 @@ from safeconsole.errors import (
 from safeconsole.mysql.answers import ResultEnd, ResultHead, column_of, decoder_of, drain, row_batches
 from safeconsole.mysql.error_codes import CLOSES_CONNECTION, WAYS_OUT, code_of, is_lost, statement_error
 from safeconsole.mysql.guards import Bracket, close_bracket, enforce, open_bracket
-from safeconsole.mysql.link import MySqlLink
 from safeconsole.mysql.protocol import Packets, PacketTooLargeError
-from safeconsole.mysql.watchdog import Watched
+from safeconsole.mysql.watchdog import MySqlLink, Watched
 from safeconsole.mysql.wire import IN_TRANSACTION, DriverError
 from safeconsole.policy.decision import Permit
 from safeconsole.policy.limits import FLOORS
 from safeconsole.policy.watchdog import breach_words, figure
 from safeconsole.sqltext.dialect import Guard
 from safeconsole.sqltext.vocabulary import Effect
-
-# --------------------------------------------------------------------------------------------------------------------
-# What to tell the person about a statement that the console itself ended. Pure.
 
 
 def stop_of(watched: Watched, *, server: str) -> StoppedError | None:
@@ -162,12 +158,10 @@ UNDONE = "COMMIT was not sent, so the server undoes the whole transaction: begin
 """What to do after the loss of a statement inside a transaction that only a COMMIT keeps: nothing is in doubt."""
 
 
-# --------------------------------------------------------------------------------------------------------------------
 # One statement from its send to its end: its bracket, its watch, its rows, and what became of it.
 #
 # Whatever happens to the conversation comes out as one of the console's own errors, named by what happened to the
 # data.
-
 
 BREAKS = (DriverError, OSError, ValueError, IndexError, AssertionError, struct.error, PacketTooLargeError)
 """What a conversation with a server can end in, besides an interrupt."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,11 +13,8 @@ from safeconsole.cluster.engine import Sensor
 from safeconsole.errors import UnreachableError
 from safeconsole.mysql.error_codes import code_of, is_lost
 from safeconsole.mysql.wire import DriverError, Wire
+from safeconsole.policy.watchdog import MISSING_READINGS, Sample, SensorName, unseen
 from safeconsole.sqltext.dialect import Dialect, Probe
-
-# --------------------------------------------------------------------------------------------------------------------
-# Numbers about a running statement and its instance, read over the watchdog's connection.
-
 
 _INSTANCE_MEMORY = ("INSTANCE_MEMORY", "MEMORY_USED")
 
@@ -105,12 +103,10 @@ def numbers_of(rows: list[tuple[object, ...]]) -> dict[str, int]:
     return found
 
 
-# --------------------------------------------------------------------------------------------------------------------
 # The watchdog's second connection: looks at the watched one, and ends it or what it runs.
 #
 # A connection that is gone is opened again, once, to the same address and the same instance; if that fails too, the
 # watchdog is blind, and says so.
-
 
 Found = TypeVar("Found")
 
@@ -264,3 +260,85 @@ class Lookout:
 def _port(host: str) -> str:
     """Return the client's port of a process list's host; inside a routine MariaDB shows its definer's host instead."""
     return str(host).rpartition(":")[2] if ":" in str(host) else ""
+
+
+def sample_of(numbers: Numbers, *, elapsed: float, rows: int) -> Sample:
+    """Return a look at the server as a sample of a statement, `elapsed` seconds after its send."""
+    return Sample(
+        elapsed_seconds=elapsed,
+        session_memory_bytes=numbers.session_memory_bytes,
+        instance_memory_bytes=numbers.instance_memory_bytes,
+        free_memory_bytes=numbers.free_memory_bytes,
+        opened_tables=numbers.opened_tables,
+        threads_running=numbers.threads_running,
+        rows=rows,
+    )
+
+
+BASELINE_SECONDS = 5.0
+"""How old the look may be that growth is counted from."""
+
+BETWEEN_LOOKS_SECONDS = 0.2
+
+
+class Baseline(msgspec.Struct):
+    """
+    The latest look without a statement, and when it was taken.
+
+    Attributes:
+        lookout: looks; used by one thread at a time.
+        numbers: what it saw, or None before the first look.
+        taken_seconds: monotonic reading of that look.
+    """
+
+    lookout: Lookout
+    numbers: Numbers | None = None
+    taken_seconds: float = 0.0
+
+    def seen(self, needed: tuple[SensorName, ...], *, fresh: bool) -> Numbers:
+        """
+        Return a look of the last seconds in which every needed sensor told something.
+
+        Args:
+            fresh: look anew in any case.
+
+        Raises:
+            UnreachableError: a needed sensor told nothing, as often as it may while a statement runs, or the connection
+                is gone and does not come back.
+        """
+        now = time.monotonic()
+        if self.numbers is not None and not fresh and now - self.taken_seconds < BASELINE_SECONDS:
+            if not _blind(needed, self.numbers):
+                return self.numbers
+            # A grant that was given since counts at once.
+            self.lookout.sensors.try_all_again()
+        numbers = self._look()
+        for _ in range(MISSING_READINGS - 1):
+            if not _blind(needed, numbers):
+                break
+            time.sleep(BETWEEN_LOOKS_SECONDS)
+            numbers = self._look()
+        blind = _blind(needed, numbers)
+        if blind:
+            raise self._refusal(blind)
+        return numbers
+
+    def _look(self) -> Numbers:
+        numbers = self.lookout.numbers()
+        if numbers == Numbers():
+            # Its connection was gone and is new; growth needs a number to count from.
+            numbers = self.lookout.numbers()
+        self.numbers, self.taken_seconds = numbers, time.monotonic()
+        return numbers
+
+    def _refusal(self, blind: tuple[SensorName, ...]) -> UnreachableError:
+        grants = tuple(dict.fromkeys(needs for needs in self.lookout.sensors.missing if needs))
+        return UnreachableError(
+            f"{', '.join(blind)} cannot be read here, and the policy needs it for this statement; nothing was sent",
+            evidence=tuple(f"refused to this account: {needs}" for needs in grants),
+            instead="try another node" + (", or have that granted" if grants else ", or look at the sensor's source"),
+        )
+
+
+def _blind(needed: tuple[SensorName, ...], numbers: Numbers) -> tuple[SensorName, ...]:
+    return unseen(needed, sample_of(numbers, elapsed=0.0, rows=0))

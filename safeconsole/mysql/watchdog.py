@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import msgspec
 
 from safeconsole.errors import UnreachableError
-from safeconsole.mysql.sensors import ANSWER_SECONDS, Found, Lookout, Numbers
-from safeconsole.mysql.wire import Wire
+from safeconsole.mysql.sensors import ANSWER_SECONDS, Baseline, Found, Lookout, sample_of
+from safeconsole.mysql.wire import IN_TRANSACTION, DriverError, Wire
 from safeconsole.policy.limits import Limits
+from safeconsole.policy.readings import Identity
 from safeconsole.policy.watchdog import (
-    MISSING_READINGS,
     Breach,
     Sample,
     SensorName,
@@ -24,18 +24,15 @@ from safeconsole.policy.watchdog import (
     breach_of_misses,
     counted_misses,
     next_state,
-    unseen,
 )
-
-# --------------------------------------------------------------------------------------------------------------------
-# A thread's sleep that others end only when they must: a call that nobody needs costs two changes of thread.
-
+from safeconsole.sqltext.dialect import Dialect
+from safeconsole.sqltext.vocabulary import Account, NodeName
 
 _AWAKE = float("-inf")
 
 
 class Alarm:
-    """The sleep of one thread; the others ring."""
+    """The sleep of one thread; others ring only when they must: a needless call costs two changes of thread."""
 
     def __init__(self) -> None:
         self._called = threading.Event()
@@ -63,10 +60,6 @@ class Alarm:
         """Wake the thread if it would sleep past a moment; who brings work for then MUST have brought it before."""
         if self._wakes_seconds > moment_seconds:
             self._called.set()
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# What the person's thread and the watchdog's know together of one statement.
 
 
 class Watched(msgspec.Struct, kw_only=True):
@@ -114,100 +107,10 @@ class Watched(msgspec.Struct, kw_only=True):
         return time.monotonic() - self.sent_seconds
 
 
-def sample_of(numbers: Numbers, *, elapsed: float, rows: int) -> Sample:
-    """Return a look at the server as a sample of a statement, `elapsed` seconds after its send."""
-    return Sample(
-        elapsed_seconds=elapsed,
-        session_memory_bytes=numbers.session_memory_bytes,
-        instance_memory_bytes=numbers.instance_memory_bytes,
-        free_memory_bytes=numbers.free_memory_bytes,
-        opened_tables=numbers.opened_tables,
-        threads_running=numbers.threads_running,
-        rows=rows,
-    )
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# What a statement's growth is counted from, and that what it needs can be seen at all before it is sent.
-
-
-BASELINE_SECONDS = 5.0
-"""How old the look may be that growth is counted from."""
-
-BETWEEN_LOOKS_SECONDS = 0.2
-
-
-class Baseline(msgspec.Struct):
-    """
-    The latest look without a statement, and when it was taken.
-
-    Attributes:
-        lookout: looks; used by one thread at a time.
-        numbers: what it saw, or None before the first look.
-        taken_seconds: monotonic reading of that look.
-    """
-
-    lookout: Lookout
-    numbers: Numbers | None = None
-    taken_seconds: float = 0.0
-
-    def seen(self, needed: tuple[SensorName, ...], *, fresh: bool) -> Numbers:
-        """
-        Return a look of the last seconds in which every needed sensor told something.
-
-        Args:
-            fresh: look anew in any case.
-
-        Raises:
-            UnreachableError: a needed sensor told nothing, as often as it may while a statement runs, or the connection
-                is gone and does not come back.
-        """
-        now = time.monotonic()
-        if self.numbers is not None and not fresh and now - self.taken_seconds < BASELINE_SECONDS:
-            if not _blind(needed, self.numbers):
-                return self.numbers
-            # A grant that was given since counts at once.
-            self.lookout.sensors.try_all_again()
-        numbers = self._look()
-        for _ in range(MISSING_READINGS - 1):
-            if not _blind(needed, numbers):
-                break
-            time.sleep(BETWEEN_LOOKS_SECONDS)
-            numbers = self._look()
-        blind = _blind(needed, numbers)
-        if blind:
-            raise self._refusal(blind)
-        return numbers
-
-    def _look(self) -> Numbers:
-        numbers = self.lookout.numbers()
-        if numbers == Numbers():
-            # Its connection was gone and is new; growth needs a number to count from.
-            numbers = self.lookout.numbers()
-        self.numbers, self.taken_seconds = numbers, time.monotonic()
-        return numbers
-
-    def _refusal(self, blind: tuple[SensorName, ...]) -> UnreachableError:
-        grants = tuple(dict.fromkeys(needs for needs in self.lookout.sensors.missing if needs))
-        return UnreachableError(
-            f"{', '.join(blind)} cannot be read here, and the policy needs it for this statement; nothing was sent",
-            evidence=tuple(f"refused to this account: {needs}" for needs in grants),
-            instead="try another node" + (", or have that granted" if grants else ", or look at the sensor's source"),
-        )
-
-
-def _blind(needed: tuple[SensorName, ...], numbers: Numbers) -> tuple[SensorName, ...]:
-    return unseen(needed, sample_of(numbers, elapsed=0.0, rows=0))
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# The watchdog: a thread on a second connection that ends a statement whose limit passed.
-#
-# What to do when is `core.watchdog`'s table; here is only how. The thread never waits for the person's thread, which
-# may be blocked in a read, and kills nothing but the statement that is watched. It looks up five times a second while
-# statements come and go, so that one which is over sooner costs it nothing; it is called earlier only for a deadline
-# that comes before its next look.
-
+# What to do when is the table of `policy.watchdog`; here is only how. The thread never waits for the person's thread,
+# which may be blocked in a read, and kills nothing but the statement that is watched. It looks up five times a second
+# while statements come and go, so that one which is over sooner costs it nothing; it is called earlier only for a
+# deadline that comes before its next look.
 
 SAMPLE_SECONDS = 0.2
 GRACE_SECONDS = 0.5
@@ -406,7 +309,7 @@ class Watchdog:
         watched.peak_memory_bytes = max(watched.peak_memory_bytes, sample.session_memory_bytes or 0)
         if watched.report and not watched.finished:
             # A face that fails must not end the watch.
-            with contextlib.suppress(Exception):
+            with suppress(Exception):
                 watched.report(sample)
         watched.misses = counted_misses(watched.misses, watched.needed, sample)
         return breach_of_misses(watched.misses) or breach_of(watched.limits, watched.first, sample)
@@ -470,3 +373,56 @@ class Watchdog:
                 return WatchEvent.INTERRUPTED
             time.sleep(_POLL_SECONDS)
         return WatchEvent.GRACE_PASSED
+
+
+class MySqlLink(msgspec.Struct, kw_only=True):
+    """
+    One connection to one instance, and what is known of it.
+
+    Attributes:
+        node: its node's name.
+        account: which account it is logged in with.
+        dialect: the family member.
+        version: as in `LexicalRules.version`.
+        wire: the connection that statements are sent on.
+        watchdog: watches them from a second one.
+        identity: the instance, compared at the start.
+        patience_seconds: how long the console's own questions may take.
+        schema: the session's current schema, or "".
+        broken: whether it must be discarded.
+    """
+
+    node: NodeName
+    account: Account
+    dialect: Dialect
+    version: int
+    wire: Wire
+    watchdog: Watchdog
+    identity: Identity
+    patience_seconds: float
+    schema: str = ""
+    broken: bool = False
+
+    @property
+    def address(self) -> str:
+        """The server's address, for messages."""
+        return self.identity.address
+
+    def give_up(self) -> None:
+        """End the connection without a word: what it might still say is of no use."""
+        self.broken = True
+        self.wire.discard()
+
+    def close(self) -> None:
+        """Undo what is open, and close the connection and its watchdog; never raises."""
+        if not self.broken and self.wire.server_status & IN_TRANSACTION:
+            # Closing alone undoes it too, but the server would say so only by its locks being gone.
+            with suppress(DriverError, OSError):
+                self.wire.wait_at_most(self.patience_seconds)
+                self.wire.run("ROLLBACK")
+        if self.broken:
+            self.wire.discard()
+        else:
+            self.broken = True
+            self.wire.quit()
+        self.watchdog.close()

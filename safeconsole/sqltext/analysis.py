@@ -16,14 +16,12 @@ from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.structure import name_of
 from safeconsole.sqltext.vocabulary import Effect, words
 
-# --------------------------------------------------------------------------------------------------------------------
 # What a text is: its statements, and for each what it does, touches and could hurt.
 #
 # The order: our own lexer cuts the text and reads executable comments as code; the table of kinds gives each
 # statement its floor; its tokens can only add to it. A statement is a read when its kind is, no token says otherwise
 # and every function it calls is a built-in known to be pure. Whatever is not recognised is UNKNOWN, and says why.
 # Nothing here raises, whatever the text.
-
 
 _BORDERS = frozenset({TokenKind.OPENING, TokenKind.CLOSING})
 
@@ -134,7 +132,6 @@ def _problems(piece: Piece, kind: Kind) -> tuple[str, ...]:
     return tuple(dict.fromkeys(problems))
 
 
-# --------------------------------------------------------------------------------------------------------------------
 # How many rows a statement looks at, where the server's plan of it alone does not say.
 #
 # Of a change: the read that finds the rows which it would touch, so that their number can be asked without changing
@@ -143,7 +140,6 @@ def _problems(piece: Piece, kind: Kind) -> tuple[str, ...]:
 # A server plans a change only where it may be made: MySQL 9.7 and MariaDB 10.11 refuse `EXPLAIN UPDATE` and `EXPLAIN
 # DELETE` in a read-only session or transaction (error 1792), and to an account that may not write (1142), measured.
 # So the question is asked of the read inside the change, which is as safe to plan as any read of a person's.
-
 
 _SKIPPED = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
 _MODIFIERS = frozenset({"LOW_PRIORITY", "IGNORE", "QUICK"})

@@ -25,9 +25,7 @@ def is_pure(name: str, rules: LexicalRules) -> bool:
     return functions.since.get(name, 0) <= rules.version < functions.removed.get(name, rules.version + 1)
 
 
-# --------------------------------------------------------------------------------------------------------------------
 # Which named locks are the console's own, its slots (`slots`): a person's statement takes and releases none.
-
 
 PREFIX = "safeconsole."
 """
@@ -64,11 +62,9 @@ def may_be_owned(call: Call, tokens: tuple[Token, ...]) -> bool:
     return found["name"].lower().startswith(PREFIX)
 
 
-# --------------------------------------------------------------------------------------------------------------------
 # Pragmas of the embedded engine: which of them only read.
 #
 # Source: sqlite.org, "PRAGMA Statements".
-
 
 # These take the name of an object as their value and read only.
 _DESCRIBING = frozenset(
@@ -114,11 +110,9 @@ def judge_pragma(name: str, findings: Findings, *, valued: bool) -> None:
         findings.action("pragma-changes", name)
 
 
-# --------------------------------------------------------------------------------------------------------------------
 # What the tokens of a query, or of an expression anywhere, add to a statement.
 #
 # Nothing here makes a statement milder.
-
 
 _LOCKING = frozenset({"UPDATE", "SHARE"})
 _NOTHING = Token(TokenKind.SPACE, "", "", 0, 0)

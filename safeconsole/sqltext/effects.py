@@ -18,12 +18,10 @@ from safeconsole.sqltext.statement import Statement, TableName
 from safeconsole.sqltext.structure import RESERVED_EVERYWHERE, name_of, tables_in
 from safeconsole.sqltext.vocabulary import CostClass, Effect
 
-# --------------------------------------------------------------------------------------------------------------------
 # SHOW in all its forms.
 #
 # The conditions of SHOW are expressions that the server runs, so they obey the rules of every other expression. A
 # form that is not in the list is unknown.
-
 
 _SHOW_MODIFIERS = frozenset({"FULL", "EXTENDED", "GLOBAL", "SESSION", "LOCAL"})
 # fmt: off
@@ -127,12 +125,10 @@ def _names_one(tokens: tuple[Token, ...]) -> bool:
     return before in (["WHERE", "NAME", "="], ["WHERE", "`NAME`", "="])
 
 
-# --------------------------------------------------------------------------------------------------------------------
 # EXPLAIN and DESCRIBE, and MariaDB's ANALYZE of a statement.
 #
 # They are what they explain: ANALYZE runs it, MariaDB runs derived tables and functions while it plans, MySQL runs
 # constant subqueries, and both refuse to explain a write in a read-only transaction.
-
 
 _EXPLAIN_MODIFIERS = frozenset({"EXTENDED", "PARTITIONS", "ANALYZE", "QUERY", "PLAN"})
 _NAMES = frozenset({TokenKind.WORD, TokenKind.NAME})
@@ -223,11 +219,9 @@ def _read_described(body: tuple[Token, ...], findings: Findings) -> None:
     findings.name_tables((TableName(schema=schema, name=parts[-1]),))
 
 
-# --------------------------------------------------------------------------------------------------------------------
 # Reads the rest of a statement by the shape of its kind.
 #
 # Each shape has one reader, and each reader only adds to the findings.
-
 
 _BETWEEN_KIND_AND_NAME = frozenset({"IF", "NOT", "EXISTS"})
 _WITH_TABLES = ("table", "view", "tables", "sequence", "truncate")

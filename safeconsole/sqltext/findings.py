@@ -11,9 +11,7 @@ from safeconsole.sqltext.lexer import LexicalRules, Token
 from safeconsole.sqltext.statement import Ask, Hazard, TableName
 from safeconsole.sqltext.vocabulary import SMALLEST, CostClass, Effect
 
-# --------------------------------------------------------------------------------------------------------------------
 # Dangers that lie in what a statement does, whatever object it names.
-
 
 _ROWS: tuple[tuple[str, CostClass, str, str], ...] = (
     ("unreadable", CostClass.UNREADABLE, "the text cannot be read with certainty", "write it in a plainer form"),
@@ -156,10 +154,6 @@ ACTIONS: dict[str, Hazard] = {
     identifier: Hazard(id=identifier, cost=cost, why=why, instead=instead) for identifier, cost, why, instead in _ROWS
 }
 """Every danger of this kind, by its id."""
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# What is being found out about one statement while it is read.
 
 
 _WHOLE = re.compile(r"[0-9]{1,10}")

@@ -15,7 +15,6 @@ from safeconsole.sqltext.statement import Hazard, TableName
 from safeconsole.sqltext.structure import RESERVED_EVERYWHERE, name_of
 from safeconsole.sqltext.vocabulary import CostClass
 
-# --------------------------------------------------------------------------------------------------------------------
 # How a metadata query is filtered: by schema and object, by one of them, or not at all.
 #
 # Only equality with a literal counts, as one of the conditions that AND joins in the WHERE of the very query that
@@ -320,12 +319,10 @@ def _is_prefix(condition: Clause, column: str) -> bool:
     )
 
 
-# --------------------------------------------------------------------------------------------------------------------
 # Which dangers lie in the objects that a statement reads, by the catalogue of the dialect.
 #
 # Columns are taken for asked for when their name stands anywhere in the statement, or a `*` does; a filter counts
 # only where nothing can weaken it. Both err on the side of the danger.
-
 
 STAR = "*"
 

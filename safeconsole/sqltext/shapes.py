@@ -10,10 +10,6 @@ from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.structure import is_keyword
 
-# --------------------------------------------------------------------------------------------------------------------
-# Gives statements that differ in literals, keyword case, spacing or comments only one text and one digest.
-
-
 _LITERALS = frozenset({TokenKind.STRING, TokenKind.NUMBER, TokenKind.PARAMETER})
 _NAMES_FOLLOW = frozenset({".", "FROM", "JOIN", "INTO", "UPDATE", "TABLE", "USE"})
 
@@ -50,14 +46,12 @@ def _run(text: str) -> str:
     return ", (?+)+" if text.startswith(",") else "?+"
 
 
-# --------------------------------------------------------------------------------------------------------------------
 # Texts that differ in plain literals only have one shape: what a reading of one of them found holds for all.
 #
 # Only texts out of plain words, plain names and plain literals have a shape: no comment, hint, backslash, double
 # quote, variable or second statement can be in one, so that their tokens stand in the same places whatever the
 # literals say. The literals are told apart by what they are (a whole number, a text), since a server may plan `id =
 # 7` and `id = '7'` differently.
-
 
 LONGEST_CHARACTERS = 16 * 1024
 """A longer text has no shape: a list of thousands of values is not asked twice."""

@@ -10,7 +10,6 @@ from safeconsole.sqltext.lexer import Token, TokenKind
 from safeconsole.sqltext.statement import TableName
 from safeconsole.sqltext.vocabulary import words
 
-# --------------------------------------------------------------------------------------------------------------------
 # Words that a server keeps for itself.
 #
 # A reserved word cannot be the name of a function without quotes, so a parenthesis after it is never a call of
@@ -18,7 +17,6 @@ from safeconsole.sqltext.vocabulary import words
 #
 # Source: reserved words of MySQL 8.0 and MariaDB 10.11; only words reserved in both and since MySQL 5.7 are used to
 # decide that something is not a call.
-
 
 RESERVED_EVERYWHERE = words(
     """
@@ -59,7 +57,6 @@ def is_keyword(word: str) -> bool:
     return word in RESERVED_EVERYWHERE or word in _OTHER_KEYWORDS
 
 
-# --------------------------------------------------------------------------------------------------------------------
 # Which tables a statement names, by one walk over its tokens.
 #
 # The walk keeps one frame for each open parenthesis, so it needs no recursion and no tree, and it reports too much
@@ -68,7 +65,6 @@ def is_keyword(word: str) -> bool:
 #
 # A parser library reads these structures as well, but needs 200 ms to load, fails on a seventh of what the servers
 # accept, and dies on deep nesting; the tests compare this walk with it.
-
 
 _JOINS = frozenset({"JOIN", "STRAIGHT_JOIN"})
 # The end of a list of tables: commas after these separate something else.
@@ -280,12 +276,10 @@ def tables_in(tokens: tuple[Token, ...], schema: str, *, start: int = 0, naming:
     return TableWalk(tokens, schema).run(start, naming=naming)
 
 
-# --------------------------------------------------------------------------------------------------------------------
 # Which functions a statement calls.
 #
 # Every name before a parenthesis is a call unless its place says otherwise: what is not proven to be something else
 # is over-reported, and a call that is not known to be pure is never a plain read.
-
 
 # Reserved words that are functions too when a parenthesis follows.
 _CALLABLE_RESERVED = frozenset({"INSERT", "REPLACE", "LEFT", "RIGHT", "REPEAT", "CHAR"})

@@ -4,11 +4,11 @@ import pytest
 
 from safeconsole.mysql.connection import MySqlConnection
 from safeconsole.mysql.guards import ServerSession
-from safeconsole.mysql.link import MySqlLink
+from safeconsole.mysql.watchdog import MySqlLink
 from safeconsole.dialects.mysql import MYSQL
 from safeconsole.policy.readings import Identity
 from safeconsole.sqltext.statement import Statement
-from safeconsole.sqltext.vocabulary import Account, Effect, Flavour, NodeName
+from safeconsole.sqltext.vocabulary import Account, Effect, NodeName
 
 SLOTS = ("safeconsole.slot.1", "safeconsole.slot.2")
 READ = Statement(text="SELECT 1 FROM t", kind="select", effects=frozenset({Effect.READ}))

@@ -1,22 +1,20 @@
 """Nobody is told a password who did not prove who they are, and nobody is waited for longer than was said."""
 
+import pytest
 import socket
 import ssl
 import struct
 import threading
 import time
-
-import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec.structs import replace
-
-from safeconsole.mysql.dialling import NodeAddress, dial, login_for
-from safeconsole.mysql.opening import open_own
-from safeconsole.mysql.wire import DriverError, Login, Wire
-from safeconsole.errors import ConfigurationError, UnreachableError
 from safeconsole.config.settings import TlsSettings
+from safeconsole.errors import ConfigurationError, UnreachableError
+from safeconsole.mysql.dialling import NodeAddress, dial, login_for, resolve, split_address, tls_for
+from safeconsole.mysql.node import open_own
+from safeconsole.mysql.wire import DriverError, Login, Wire
 
 PASSWORD = "hunter2-planted"
 CAPABILITIES = 0x00000001 | 0x00000200 | 0x00008000 | 0x00080000
@@ -262,3 +260,54 @@ def wait_until(happened):
     while not happened():
         assert time.monotonic() < until
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("db", ("db", 3306)),
+        ("db:33", ("db", 33)),
+        ("[::1]:33", ("::1", 33)),
+        ("[::1]", ("::1", 3306)),
+        ("::1", ("::1", 3306)),
+    ],
+)
+def test_addresses_are_read(address, expected):
+    assert split_address(address) == expected
+
+
+@pytest.mark.parametrize("address", ["", ":3306", "db:", "db:x", "db:0", "db:70000"])
+def test_what_is_no_address_is_refused(address):
+    with pytest.raises(ConfigurationError):
+        split_address(address)
+
+
+@pytest.mark.parametrize("name", ["no-such-host.invalid", "x" * 64 + ".invalid", "bücher.invalid", "ü" * 64])
+def test_a_name_that_does_not_resolve_is_unreachable(name):
+    with pytest.raises(UnreachableError, match="does not resolve"):
+        resolve(f"{name}:3306")
+
+
+@pytest.mark.parametrize(
+    ("place", "settings", "encrypted"),
+    [
+        (NodeAddress(host="localhost", ip="127.0.0.1", port=1), TlsSettings(), False),
+        (NodeAddress(host="localhost", ip="::1", port=1), TlsSettings(mode="disabled"), False),
+        (NodeAddress(socket="/run/mysqld.sock"), TlsSettings(), False),
+        (NodeAddress(host="db", ip="10.0.0.5", port=1), TlsSettings(), True),
+    ],
+)
+def test_tls_is_verified_where_somebody_could_stand_between(place, settings, encrypted):
+    context = tls_for(place, settings)
+    assert (context is not None) is encrypted
+    assert context is None or (context.check_hostname and context.verify_mode.name == "CERT_REQUIRED")
+
+
+def test_tls_is_not_turned_off_for_a_name_that_only_sounds_local():
+    with pytest.raises(ConfigurationError, match="TLS is disabled"):
+        tls_for(NodeAddress(host="localhost", ip="10.0.0.5", port=1), TlsSettings(mode="disabled"))
+
+
+def test_an_authority_that_cannot_be_read_is_said_so(tmp_path):
+    with pytest.raises(ConfigurationError, match="tls.ca"):
+        tls_for(NodeAddress(host="db", ip="10.0.0.5", port=1), TlsSettings(ca=str(tmp_path / "none.pem")))

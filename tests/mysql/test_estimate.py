@@ -3,7 +3,7 @@
 import re
 
 from safeconsole.dialects import DIALECTS
-from safeconsole.mysql.dictionary import MOST_NAMES, Dictionary
+from safeconsole.mysql.estimate import MOST_NAMES, Dictionary
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import TableName
 from safeconsole.sqltext.vocabulary import Effect, Flavour

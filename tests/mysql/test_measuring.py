@@ -2,12 +2,10 @@
 
 import pytest
 from pymysql import err
-
-from safeconsole.mysql.measuring import dialect_of, measure
-from safeconsole.mysql.measuring import member_of
-from safeconsole.mysql.topology import prove_role
 from safeconsole.dialects.mariadb import MARIADB
 from safeconsole.dialects.mysql import AURORA_MYSQL, MYSQL
+from safeconsole.mysql.measuring import dialect_of, measure, member_of, version_of
+from safeconsole.mysql.topology import prove_role
 from safeconsole.sqltext.vocabulary import Role
 
 
@@ -116,3 +114,19 @@ def test_an_identity_cannot_break_out_of_its_quotes():
     wire = Recorded({"group_replication_group_name": [("g",)], "replication_group_members": rows})
     member_of(wire, MYSQL, server)
     assert "'uDROP'" in wire.asked[-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("9.7.4-2", 90704),
+        ("8.0.36", 80036),
+        ("10.11.18-MariaDB-0+deb12u1-log", 101118),
+        ("5.5.5-10.6.12-MariaDB", 100612),
+        ("8.0.mysql_aurora.3.05.2", 80000),
+        ("8.0", 80000),
+        ("nonsense", 0),
+    ],
+)
+def test_versions_are_read(text, version):
+    assert version_of(text) == version

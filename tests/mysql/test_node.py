@@ -4,7 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from safeconsole.mysql.opening import HOLD_SECONDS, HeldPassword
+from safeconsole.mysql.node import HOLD_SECONDS, HeldPassword
 from safeconsole.errors import ConfigurationError
 
 
