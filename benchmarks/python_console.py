@@ -28,8 +28,8 @@ from safeconsole.demo.servers import start_cluster
 from safeconsole.demo.stage import configured
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.presenting import screen_of
-from safeconsole.python.line import Line
 from safeconsole.python.namespace import names_for
+from safeconsole.python.session import PythonSession
 
 STARTS = 5
 
@@ -137,7 +137,7 @@ def main():
         program = Program(dict(os.environ))
         program.configure(str(up.config))
         with program.open(Door(cluster="shop", face="python", confirmer=NoTerminal())) as session:
-            line = Line(session.gate, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
+            line = PythonSession(session.gate, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
             with line.at_work():
                 db = names_for(line)["db"]
                 without = said("ORM load, plain SQLAlchemy and PyMySQL", n_plus_one(plain, given.loads))

@@ -26,7 +26,7 @@ from safeconsole.cli.sql import (
 if TYPE_CHECKING:
     # A prompt stands before these are imported.
     from safeconsole.output.recording import TerminalRecorder
-    from safeconsole.python.line import Line
+    from safeconsole.python.session import PythonSession
 
 PYTHON_PROMPT = ">>> "
 """ptpython's own."""
@@ -86,12 +86,12 @@ def python(app: Application, /, cluster: str, file: str | None, code: str | None
             schema=str(given["schema"]),
             limits=limits,
         )
-        with app.open(door) as session:
-            begin_recording(session, recorder)
+        with app.open(door) as opened:
+            begin_recording(opened, recorder)
             target = str(given["target"] or "")
             name = "<-c>" if code is not None else file or ""
-            line = _line_of(app, session, recorder)
-            return _run(app, session, line, target, source=source, name=name, welcomed=welcomed)
+            session = _python_session(app, opened, recorder)
+            return _run(app, opened, session, target, source=source, name=name, welcomed=welcomed)
 
 
 def _draw_first(app: Application, cluster: str) -> bool:
@@ -118,27 +118,34 @@ def _first_prompt_cleared(*, drawn: bool) -> Iterator[None]:
         raise
 
 
-def _line_of(app: Application, session: OpenSession, recorder: TerminalRecorder | None) -> Line:
+def _python_session(app: Application, opened: OpenSession, recorder: TerminalRecorder | None) -> PythonSession:
     from safeconsole.output.presenting import screen_of
-    from safeconsole.python.line import Line
+    from safeconsole.python.session import PythonSession
 
-    return Line(session.gate, session.rules, screen_of(sys.stdout, sys.stderr, app.environ), recorder)
+    return PythonSession(opened.gate, opened.rules, screen_of(sys.stdout, sys.stderr, app.environ), recorder)
 
 
 def _run(  # noqa: PLR0913 (what there is, what to run in it, and how)
-    app: Application, session: OpenSession, line: Line, target: str, *, source: str | None, name: str, welcomed: bool
+    app: Application,
+    opened: OpenSession,
+    session: PythonSession,
+    target: str,
+    *,
+    source: str | None,
+    name: str,
+    welcomed: bool,
 ) -> int:
     from safeconsole.python.audit_hook import AuditHook
     from safeconsole.python.namespace import names_for
     from safeconsole.python.sources import forget_current_directory
 
     forget_current_directory()
-    namespace = names_for(line, capacity=_capacity(app, session))
-    gate = session.gate
-    hook = AuditHook(lambda: gate.policy.fences, line.note_finding, _nodes_of(app, session))
+    namespace = names_for(session, capacity=_capacity(app, opened))
+    gate = opened.gate
+    hook = AuditHook(lambda: gate.policy.fences, session.note_finding, _nodes_of(app, opened))
     hook.install()
     try:
-        with line.at_work():
+        with session.at_work():
             if target:
                 from safeconsole.python.engine import load_application
 
@@ -146,38 +153,38 @@ def _run(  # noqa: PLR0913 (what there is, what to run in it, and how)
             if source is not None:
                 from safeconsole.python.sources import run_script
 
-                ended = run_script(line, source, namespace, name=name)
+                ended = run_script(session, source, namespace, name=name)
                 return ended if isinstance(ended, int) else exit_code_of(ended)
         from safeconsole.cli.python_names import LearntNames
         from safeconsole.python.console import run_console
 
-        directory = session.history_directory
-        names = LearntNames(session.gate, session.rules, directory)
-        visit = session.gate.visit
+        directory = opened.history_directory
+        names = LearntNames(opened.gate, opened.rules, directory)
+        visit = opened.gate.visit
         if welcomed:
             # The real prompt is drawn over the first one.
-            line.screen.data.write("\r")
-            line.screen.data.flush()
+            session.screen.data.write("\r")
+            session.screen.data.flush()
         else:
-            line.screen.messages.write(welcome_text(visit.cluster, visit.environment))
-        return run_console(line, namespace, history_directory=directory, names=names)
+            session.screen.messages.write(welcome_text(visit.cluster, visit.environment))
+        return run_console(session, namespace, history_directory=directory, names=names)
     finally:
         hook.remove()
 
 
-def _capacity(app: Application, session: OpenSession) -> Callable[[str], None]:
+def _capacity(app: Application, opened: OpenSession) -> Callable[[str], None]:
     """Return what shows the safe sizes; the job is imported when it is asked for."""
 
     def show(options: str) -> None:
         from safeconsole.cli.capacity import capacity_command
 
-        capacity_command(app, session)(options)
+        capacity_command(app, opened)(options)
 
     return show
 
 
-def _nodes_of(app: Application, session: OpenSession) -> Callable[[], Iterable[str]]:
+def _nodes_of(app: Application, opened: OpenSession) -> Callable[[], Iterable[str]]:
     """Return what tells the addresses that only the engine connects to: those configured, and those found."""
-    gate = session.gate
+    gate = opened.gate
     configured = app.settings().clusters[gate.visit.cluster].nodes
     return lambda: (*configured, *gate.addresses)

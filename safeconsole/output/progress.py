@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import threading
 import time
-from collections.abc import Callable
-from typing import TextIO
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from typing import Any, TextIO
 
 import msgspec
 from msgspec.structs import replace
@@ -15,9 +18,7 @@ from safeconsole.policy.decision import Considered
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.watchdog import Sample
 
-# --------------------------------------------------------------------------------------------------------------------
 # One line at the bottom of a terminal that says how a running statement is doing.
-
 
 QUIET_SECONDS = 1.0
 """A statement that is quicker than this shows no status line."""
@@ -169,9 +170,7 @@ def _erasure(style: StreamStyle) -> str:
     return _ERASE if style.decorated else "\r" + " " * (style.columns - 1) + "\r"
 
 
-# --------------------------------------------------------------------------------------------------------------------
 # How far a job is, on one line of the terminal: a bar, the rate, the time that remains.
-
 
 REDRAWN_SECONDS = 0.1
 _BAR_WIDTH = 24
@@ -227,3 +226,83 @@ class JobProgress:
         cells = round(_BAR_WIDTH * min(part, 1.0))
         full, empty = ("█", "░") if self._style.decorated else ("#", ".")
         return full * cells + empty * (_BAR_WIDTH - cells)
+
+
+LOOP_QUIET_SECONDS = 2.0
+"""Code that is done sooner says nothing of its statements."""
+
+DRAWN_SECONDS = 0.25
+"""Between two looks at the line."""
+
+_FEWEST = 3
+
+
+class LoopProgress:
+    """
+    How a loop of statements is doing, on the terminal's last line, while the code that sends them runs.
+
+    Args:
+        stream, style: where the line is drawn, if it is a terminal.
+        now: reads a monotonic clock, in seconds.
+    """
+
+    def __init__(self, stream: TextIO, style: StreamStyle, now: Callable[[], float] = time.monotonic) -> None:
+        self._style = style
+        self._now = now
+        self._status = StatusLine(stream, style)
+        self._began = self._drawn = 0.0
+        self._count = 0
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count what is sent until the context ends; what the code prints takes the line's place."""
+        self._began, self._drawn, self._count = self._now(), 0.0, 0
+        if not self._style.terminal:
+            yield
+            return
+        try:
+            with redirect_stdout(_ClearingOutput(sys.stdout, self.clear)):
+                yield
+        finally:
+            self.clear()
+
+    def sent(self, node: str) -> None:
+        """Count one statement, and say so where there is time for it."""
+        self._count += 1
+        now = self._now()
+        if self._count < _FEWEST or now - self._began < LOOP_QUIET_SECONDS or now - self._drawn < DRAWN_SECONDS:
+            return
+        self._drawn = now
+        each = self._count / (now - self._began)
+        text = f"{clock_text(now - self._began)}, {self._count:,} statements, {each:,.0f} a second"
+        where = f", {safe(node)}" if node else ""
+        columns = max(1, self._style.columns - 1)
+        self._status.draw(clipped(f"{text}{where}, Ctrl-C stops the loop and its statement", columns))
+
+    def clear(self) -> None:
+        """Take the line away."""
+        self._status.clear()
+
+
+class _ClearingOutput(io.TextIOBase):
+    """Standard output that first takes the line away."""
+
+    def __init__(self, stream: TextIO, clear: Callable[[], None]) -> None:
+        self._stream = stream
+        self._clear = clear
+
+    def write(self, text: str) -> int:
+        self._clear()
+        return self._stream.write(text)
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def isatty(self) -> bool:
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        return self._stream.fileno()
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (whatever the stream has)
+        return getattr(self._stream, name)

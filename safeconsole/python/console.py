@@ -15,8 +15,8 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory, ThreadedHistory
 from ptpython.repl import PythonRepl
 
-from safeconsole.python.line import Line
 from safeconsole.python.rows import Rows
+from safeconsole.python.session import PythonSession
 from safeconsole.python.sources import forget_current_directory, run_source
 from safeconsole.python.tracebacks import failure_text, interrupted_text
 from safeconsole.sqltext.literal_rules import Treatment
@@ -109,7 +109,7 @@ class GuardedRepl(PythonRepl):
     ptpython's loop, with each entry recorded before it runs.
 
     Args:
-        line: the way to the gate.
+        session: the person's session.
         namespace: what the person's code sees.
         names: what completion knows of the schema, None for nothing.
         terminal: ptpython's own options, such as where keys come from.
@@ -117,13 +117,13 @@ class GuardedRepl(PythonRepl):
 
     def __init__(
         self,
-        line: Line,
+        session: PythonSession,
         namespace: dict[str, Any],
         names: Names | None = None,
         **terminal: Any,  # noqa: ANN401 (ptpython's)
     ) -> None:
         super().__init__(get_globals=lambda: namespace, **terminal)
-        self._line = line
+        self._session = session
         self._names = names
         if names is not None:
             self.completer = NamesCompleter(self.completer, names)
@@ -137,14 +137,14 @@ class GuardedRepl(PythonRepl):
 
     def read(self) -> str:
         """Read an entry; its echo is not recorded."""
-        with self._line.recorder.reading():
+        with self._session.recorder.reading():
             return super().read()
 
     def run_and_show_expression(self, expression: str) -> None:
         """Run an entry and show what came of it; only meanwhile are statements sent."""
-        with self._line.at_work():
+        with self._session.at_work():
             super().run_and_show_expression(expression)
-        self._line.tell()
+        self._session.tell()
         if self._names is not None:
             with suppress(KeyboardInterrupt):
                 self._names.learn()
@@ -152,7 +152,7 @@ class GuardedRepl(PythonRepl):
     def eval(self, line: str) -> object:
         """Record an entry, then run it."""
         self._entered += 1
-        result = run_source(self._line, line, self._namespace, name=f"<entry {self._entered}>")
+        result = run_source(self._session, line, self._namespace, name=f"<entry {self._entered}>")
         self._store_eval_result(result)
         return result
 
@@ -162,25 +162,25 @@ class GuardedRepl(PythonRepl):
 
     def _show_result(self, result: object) -> None:
         if isinstance(result, Rows):
-            self._line.screen.data.write(f"{result!r}\n")
-            self._line.screen.data.flush()
+            self._session.screen.data.write(f"{result!r}\n")
+            self._session.screen.data.flush()
         else:
             super()._show_result(result)
 
     def _handle_exception(self, e: BaseException) -> None:
-        recorder, literals = self._line.recorder, self._line.gate.policy.literals
+        recorder, literals = self._session.recorder, self._session.gate.policy.literals
         # An error quotes values, and the line that it rose in.
         with nullcontext() if literals.strictest is Treatment.KEEP else recorder.reading():
-            self._line.screen.messages.write(failure_text(e, self._line.screen.messages_style))
-            self._line.screen.messages.flush()
+            self._session.screen.messages.write(failure_text(e, self._session.screen.messages_style))
+            self._session.screen.messages.flush()
 
     def _handle_keyboard_interrupt(self, e: KeyboardInterrupt) -> None:
-        self._line.screen.messages.write(f"\r{interrupted_text(e)}")
-        self._line.screen.messages.flush()
+        self._session.screen.messages.write(f"\r{interrupted_text(e)}")
+        self._session.screen.messages.flush()
 
 
 def run_console(
-    line: Line,
+    session: PythonSession,
     namespace: dict[str, Any],
     *,
     history_directory: str = "",
@@ -199,8 +199,8 @@ def run_console(
         The exit code.
     """
     forget_current_directory()
-    repl = GuardedRepl(line, namespace, names, **terminal)
-    repl.history = repl.default_buffer.history = _history(line, history_directory)
+    repl = GuardedRepl(session, namespace, names, **terminal)
+    repl.history = repl.default_buffer.history = _history(session, history_directory)
     repl.run()
     return 0
 
@@ -221,16 +221,16 @@ class PythonHistory(FileHistory):
             return []
 
 
-def _history(line: Line, directory: str) -> History:
+def _history(session: PythonSession, directory: str) -> History:
     if not directory:
         return InMemoryHistory()
-    path = Path(directory) / f"{quote(line.gate.visit.cluster, safe='')}.python.history"
+    path = Path(directory) / f"{quote(session.gate.visit.cluster, safe='')}.python.history"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # The mode matters at birth: a file that is readable for a moment is readable.
         os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
         path.chmod(0o600)
     except OSError as error:
-        line.screen.messages.write(f"no history is kept: {directory}: {error.strerror}\n")
+        session.screen.messages.write(f"no history is kept: {directory}: {error.strerror}\n")
         return InMemoryHistory()
     return ThreadedHistory(PythonHistory(str(path)))

@@ -17,7 +17,7 @@ from safeconsole.cluster.engine import Row
 from safeconsole.cluster.values import typed_rows
 from safeconsole.python import dbapi
 from safeconsole.python.dbapi import InterfaceError, NotSupportedError, Parameters, Places, ProgrammingError, batches_of
-from safeconsole.python.line import Answered, Line
+from safeconsole.python.session import PythonSession, StatementResult
 
 apilevel = "2.0"
 threadsafety = 1
@@ -31,7 +31,7 @@ class DbApiConnection:
     A PEP 249 connection; it holds no socket, and knows no password.
 
     Args:
-        line: the way to the gate.
+        session: the person's session.
         places: how statements write the places of their parameters.
     """
 
@@ -46,8 +46,8 @@ class DbApiConnection:
     ProgrammingError = dbapi.ProgrammingError
     NotSupportedError = dbapi.NotSupportedError
 
-    def __init__(self, line: Line, places: Places = Places.FORMAT) -> None:
-        self._line: Line | None = line
+    def __init__(self, session: PythonSession, places: Places = Places.FORMAT) -> None:
+        self._session: PythonSession | None = session
         self._places = places
         self._changed = 0
         self._autocommits = False
@@ -67,11 +67,11 @@ class DbApiConnection:
         Commit the transaction that its changes are in; nothing after reads.
 
         Raises:
-            SafeConsoleError: it was undone already, refused, or its end is not known; see `Line.end`.
+            SafeConsoleError: it was undone already, refused, or its end is not known; see `PythonSession.end`.
         """
-        line = self._open()
+        session = self._open()
         self._changed = 0
-        line.end(self, "COMMIT")
+        session.end(self, "COMMIT")
 
     def rollback(self) -> None:
         """
@@ -81,9 +81,9 @@ class DbApiConnection:
             NotSupportedError: statements since the last commit changed something by themselves, and stay.
             SafeConsoleError: as `commit`.
         """
-        line = self._open()
+        session = self._open()
         changed, self._changed = self._changed, 0
-        line.end(self, "ROLLBACK")
+        session.end(self, "ROLLBACK")
         if changed:
             what = (
                 "1 statement that changed data was" if changed == 1 else f"{changed} statements that changed data were"
@@ -94,9 +94,9 @@ class DbApiConnection:
 
     def close(self) -> None:
         """Close it, and roll back what it left open, as a server does; the session goes on."""
-        line, self._line = self._line, None
-        if line is not None:
-            line.end(self, "ROLLBACK")
+        session, self._session = self._session, None
+        if session is not None:
+            session.end(self, "ROLLBACK")
 
     def autocommit(self, value: bool) -> None:  # noqa: FBT001 (the drivers' signature)
         """Have each statement be a transaction of its own from now on, or not; what is open is committed first."""
@@ -116,22 +116,22 @@ class DbApiConnection:
         """The character set of the connection."""
         return "utf8mb4"
 
-    def run(self, text: str, parameters: Parameters | None) -> Answered:
-        """Run one statement for a cursor. Raises as `Line.run`."""
-        line = self._open()
-        answered = line.run(text, parameters, self._places, owner=self)
+    def run(self, text: str, parameters: Parameters | None) -> StatementResult:
+        """Run one statement for a cursor. Raises as `PythonSession.run`."""
+        session = self._open()
+        answered = session.run(text, parameters, self._places, owner=self)
         # What its transaction holds can be undone.
-        self._changed += answered.changes and not line.is_owner(self)
+        self._changed += answered.changes and not session.is_owner(self)
         return answered
 
     def batches_of(self, operation: str, parameters: Iterable[Parameters]) -> Iterator[str] | None:
         """Return the finished statements of an INSERT of many rows; see `batches.batches_of`."""
         return batches_of(operation, parameters, self._open().rules, self._places)
 
-    def _open(self) -> Line:
-        if self._line is None:
+    def _open(self) -> PythonSession:
+        if self._session is None:
             raise InterfaceError(0, "the connection is closed")
-        return self._line
+        return self._session
 
     def __enter__(self) -> Self:
         return self
@@ -163,7 +163,7 @@ class Cursor:
         self._closed = False
 
     def execute(self, operation: str, parameters: Parameters | None = None) -> int:
-        """Run one statement and return its row count. Raises as `Line.run`."""
+        """Run one statement and return its row count. Raises as `PythonSession.run`."""
         self._require_open()
         self.description, self._rows, self._next, self.rowcount = None, None, 0, -1
         answered = self.connection.run(operation, parameters)

@@ -23,7 +23,7 @@ from safeconsole.errors import ConfigurationError
 from safeconsole.python.audit_hook import marked
 from safeconsole.python.database import Api, DbApiConnection
 from safeconsole.python.dbapi import Places
-from safeconsole.python.line import Line
+from safeconsole.python.session import PythonSession
 
 if TYPE_CHECKING:
     from safeconsole.python.namespace import Database
@@ -135,7 +135,7 @@ class GuardedSqlite(_GuardedDialect, SQLiteDialect):
 
 
 @marked(console=True)
-def guarded_engine(line: Line) -> Engine:
+def guarded_engine(session: PythonSession) -> Engine:
     """
     Return a SQLAlchemy engine whose every statement walks the road.
 
@@ -144,12 +144,12 @@ def guarded_engine(line: Line) -> Engine:
     """
     dialect_registry.register("mysql.safeconsole", __name__, "GuardedMySql")
     dialect_registry.register("sqlite.safeconsole", __name__, "GuardedSqlite")
-    name = line.rules.dialect.sqlalchemy
+    name = session.rules.dialect.sqlalchemy
     places, version_of = _DRIVERS[name]
-    creator: Callable[[], Any] = partial(DbApiConnection, line, places)
+    creator: Callable[[], Any] = partial(DbApiConnection, session, places)
     return create_engine(
         f"{name}+safeconsole://",
-        module=Api(version_of(line)),
+        module=Api(version_of(session)),
         creator=creator,
         # A connection here is a few words of memory; nothing is gained by keeping one.
         poolclass=NullPool,
@@ -157,12 +157,12 @@ def guarded_engine(line: Line) -> Engine:
     )
 
 
-def _sqlite_version(line: Line) -> str:
-    return next((reading.version for reading in line.gate.topology() if reading.version), "3.35.0")
+def _sqlite_version(session: PythonSession) -> str:
+    return next((reading.version for reading in session.gate.topology() if reading.version), "3.35.0")
 
 
-_DRIVERS: Mapping[str, tuple[Places, Callable[[Line], str]]] = {
-    "mysql": (Places.FORMAT, lambda _line: ""),
+_DRIVERS: Mapping[str, tuple[Places, Callable[[PythonSession], str]]] = {
+    "mysql": (Places.FORMAT, lambda _session: ""),
     "sqlite": (Places.MARKS, _sqlite_version),
 }
 """How SQLAlchemy's dialects mark the places of parameters, and the version that they ask the driver for."""

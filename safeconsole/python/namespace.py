@@ -18,8 +18,8 @@ from safeconsole.output.topology import topology_text
 from safeconsole.python.audit_hook import marked
 from safeconsole.python.database import DbApiConnection
 from safeconsole.python.dbapi import Parameters
-from safeconsole.python.line import Line
 from safeconsole.python.rows import Rows
+from safeconsole.python.session import PythonSession
 
 if TYPE_CHECKING:
     from sqlalchemy import MetaData, Table
@@ -46,8 +46,8 @@ class Database:
     db.sql("BEGIN") … db.sql("COMMIT") is a transaction too. Outside, two reads may see two moments.
     """
 
-    def __init__(self, line: Line) -> None:
-        self._line = line
+    def __init__(self, session: PythonSession) -> None:
+        self._session = session
         self._sessions: sessionmaker[Session] | None = None
 
     def sql(self, text: str, parameters: Parameters | None = None) -> Rows:
@@ -62,7 +62,7 @@ class Database:
             RefusedError: it needs an elevation or a confirmation; nothing was sent.
             StoppedError: a limit was reached.
         """
-        answered = self._line.run(text, parameters)
+        answered = self._session.run(text, parameters)
         return Rows(
             answered.columns,
             answered.rows,
@@ -73,14 +73,14 @@ class Database:
 
     def connect(self) -> DbApiConnection:
         """Return a PEP 249 connection; it holds no socket."""
-        return DbApiConnection(self._line)
+        return DbApiConnection(self._session)
 
     @cached_property
     def engine(self) -> Engine:
         """SQLAlchemy's engine; its every statement walks the same road."""
         from safeconsole.python.engine import guarded_engine  # noqa: PLC0415 (most sessions start without it)
 
-        return guarded_engine(self._line)
+        return guarded_engine(self._session)
 
     def session(self, **options: Any) -> Session:  # noqa: ANN401 (SQLAlchemy's options)
         """
@@ -109,7 +109,7 @@ class Database:
     @marked(console=True)
     def use(self, to: str) -> None:
         """Send what follows to "replica", "primary", a node's name, or "" to let the console choose."""
-        self._line.gate.use(to)
+        self._session.gate.use(to)
 
     def _announce(self, session: Session, _context: object, _instances: object) -> None:
         written = Counter(
@@ -118,18 +118,18 @@ class Database:
             for each in each_of
             if kind != "update" or session.is_modified(each)
         )
-        if written and self._line.elevated:
+        if written and self._session.elevated:
             parts = [f"{kind} {safe(table)}: {counted(number, 'row')}" for (kind, table), number in written.items()]
             how = ", each statement by itself" if self._autocommits(session) else ""
-            self._line.screen.messages.write(f"this flush writes{how}: {', '.join(parts)}\n")
-            self._line.screen.messages.flush()
+            self._session.screen.messages.write(f"this flush writes{how}: {', '.join(parts)}\n")
+            self._session.screen.messages.flush()
 
     @staticmethod
     def _autocommits(session: Session) -> bool:
         return bool(session.connection().get_isolation_level() == "AUTOCOMMIT")
 
     def __repr__(self) -> str:
-        visit = self._line.gate.visit
+        visit = self._session.gate.visit
         return f"<db: {visit.cluster} ({visit.environment or 'no environment'}); help(db) says what it does>"
 
 
@@ -187,7 +187,7 @@ class Tables:
         return self._metadata
 
 
-def names_for(line: Line, *, capacity: Callable[[str], None] | None = None) -> dict[str, Any]:
+def names_for(session: PythonSession, *, capacity: Callable[[str], None] | None = None) -> dict[str, Any]:
     """
     Return the namespace of a new console.
 
@@ -206,35 +206,35 @@ def names_for(line: Line, *, capacity: Callable[[str], None] | None = None) -> d
         A session or connection that writes inside begins a transaction, and must commit it inside: leaving the block
         undoes what is open.
         """
-        line.elevate(reason=reason, ticket=ticket, window_seconds=None if minutes is None else minutes * 60)
+        session.elevate(reason=reason, ticket=ticket, window_seconds=None if minutes is None else minutes * 60)
         try:
-            left = clock_text(line.gate.status().elevated_seconds)
-            line.screen.messages.write(f"elevated on {line.gate.visit.cluster} for {left} at most\n")
+            left = clock_text(session.gate.status().elevated_seconds)
+            session.screen.messages.write(f"elevated on {session.gate.visit.cluster} for {left} at most\n")
             yield
         finally:
-            line.stand_down()
+            session.stand_down()
 
     def why() -> None:
         """Show everything behind the last decision."""
-        last = line.gate.last()
+        last = session.gate.last()
         _show(
-            line,
+            session,
             "nothing was asked yet\n"
             if last is None
-            else explanation_text(last, line.gate.policy, line.screen.data_style),
+            else explanation_text(last, session.gate.policy, session.screen.data_style),
         )
 
     @marked(console=True)
     def topology() -> None:
         """Measure the nodes now, and show which are fit for reads."""
-        gate = line.gate
-        _show(line, topology_text(gate.visit.cluster, gate.topology(), gate.policy.gates, line.screen.data_style))
+        gate = session.gate
+        _show(session, topology_text(gate.visit.cluster, gate.topology(), gate.policy.gates, session.screen.data_style))
 
     def sizes(options: str = "") -> None:
         """Show the safe sizes of schemas and tables: capacity(), capacity("--leftovers")."""
         if capacity is None:
             raise RefusedError(
-                "safe sizes come from another command", instead=f"safeconsole capacity {line.gate.visit.cluster}"
+                "safe sizes come from another command", instead=f"safeconsole capacity {session.gate.visit.cluster}"
             )
         with marked(console=True):
             capacity(options)
@@ -243,7 +243,7 @@ def names_for(line: Line, *, capacity: Callable[[str], None] | None = None) -> d
         """Show what something is and does: help(db). Without anything, asks what about."""
         text = _own_help(*about)
         if text:
-            _show(line, text)
+            _show(session, text)
             return
         import pydoc  # noqa: PLC0415 (most sessions do without)
 
@@ -255,7 +255,7 @@ def names_for(line: Line, *, capacity: Callable[[str], None] | None = None) -> d
     teach.__name__ = teach.__qualname__ = "help"
     return {
         "__name__": "__main__",
-        "db": Database(line),
+        "db": Database(session),
         "elevate": elevate,
         "why": why,
         "topology": topology,
@@ -280,9 +280,9 @@ def _own_help(*about: object) -> str:
     return f"{signature}{inspect.getdoc(thing) or ''}\n"
 
 
-def _show(line: Line, text: str) -> None:
-    line.screen.data.write(text if text.endswith("\n") else f"{text}\n")
-    line.screen.data.flush()
+def _show(session: PythonSession, text: str) -> None:
+    session.screen.data.write(text if text.endswith("\n") else f"{text}\n")
+    session.screen.data.flush()
 
 
 def _table_of(instance: object) -> str:

@@ -16,8 +16,8 @@ from typing import Any
 import safeconsole
 from safeconsole.errors import SafeConsoleError
 from safeconsole.python.audit_hook import marked
-from safeconsole.python.line import Line
 from safeconsole.python.rows import Rows
+from safeconsole.python.session import PythonSession
 from safeconsole.python.tracebacks import console_error, failure_text, interrupted_text
 from safeconsole.sqltext.literal_rules import Treatment
 from safeconsole.sqltext.redaction import DROPPED, SECRET, may_hold_secret
@@ -82,25 +82,25 @@ _TEXTS = frozenset(
 
 
 @marked(console=True)
-def enter(line: Line, source: str) -> None:
+def enter(session: PythonSession, source: str) -> None:
     """
     Put source into the journal; it runs only after that.
 
     Raises:
         AuditUnavailableError: it could not be recorded.
     """
-    dropped = line.gate.policy.literals.strictest is not Treatment.KEEP
+    dropped = session.gate.policy.literals.strictest is not Treatment.KEEP
     recorded = recorded_source(source, drop_literals=dropped)
-    line.gate.enter_code(recorded)
-    line.recorder.entered(">>> ", recorded)
+    session.gate.enter_code(recorded)
+    session.recorder.entered(">>> ", recorded)
     if may_hold_secret(source):
-        line.recorder.mute("it is about a secret")
-    elif line.recorder.has_left_out:
+        session.recorder.mute("it is about a secret")
+    elif session.recorder.has_left_out:
         # What was read before is in the person's variables.
-        line.recorder.mute("it may show again what was left out")
+        session.recorder.mute("it may show again what was left out")
 
 
-def run_source(line: Line, source: str, namespace: dict[str, Any], *, name: str) -> object:
+def run_source(session: PythonSession, source: str, namespace: dict[str, Any], *, name: str) -> object:
     """
     Record source and run it.
 
@@ -114,7 +114,7 @@ def run_source(line: Line, source: str, namespace: dict[str, Any], *, name: str)
         AuditUnavailableError: the source could not be recorded.
         BaseException: whatever the code raises.
     """
-    enter(line, source)
+    enter(session, source)
     # So that tracebacks can show the lines of what was typed.
     linecache.cache[name] = (len(source), None, source.splitlines(keepends=True), name)
     code = _expression(source, name) or compile(source, name, "exec", flags=_TOP_LEVEL_AWAIT, dont_inherit=True)
@@ -148,7 +148,7 @@ def forget_current_directory() -> None:
 FAILED, INTERRUPTED = 1, 130
 
 
-def run_script(line: Line, source: str, namespace: dict[str, Any], *, name: str) -> int | SafeConsoleError:
+def run_script(session: PythonSession, source: str, namespace: dict[str, Any], *, name: str) -> int | SafeConsoleError:
     """
     Run code once; a last expression that has a value is printed.
 
@@ -158,10 +158,10 @@ def run_script(line: Line, source: str, namespace: dict[str, Any], *, name: str)
     Returns:
         0, what the console refused or stopped, 1 for any other failure, 130 for an interrupt.
     """
-    screen = line.screen
+    screen = session.screen
     try:
-        with line.at_work():
-            result = run_source(line, source, namespace, name=name)
+        with session.at_work():
+            result = run_source(session, source, namespace, name=name)
             if result is not None:
                 screen.data.write(f"{result.text() if isinstance(result, Rows) else repr(result)}".rstrip("\n") + "\n")
     except KeyboardInterrupt as error:

@@ -13,7 +13,7 @@ import pytest
 
 from safeconsole.demo.stage import staged
 from safeconsole.cli.application import Door
-from safeconsole.python.line import Line
+from safeconsole.python.session import PythonSession
 from safeconsole.python.namespace import names_for
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.presenting import screen_of
@@ -44,7 +44,7 @@ class Console:
         self.session = self._stack.enter_context(
             program.open(Door(cluster="shop", face="python", confirmer=Answering(says)))
         )
-        self.line = Line(self.session.gate, self.session.rules, screen_of(self.data, self.messages, {}))
+        self.line = PythonSession(self.session.gate, self.session.rules, screen_of(self.data, self.messages, {}))
         self.names = names_for(self.line)
         self._stack.enter_context(self.line.at_work())
 

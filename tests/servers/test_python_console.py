@@ -19,7 +19,7 @@ from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Flavour
 from safeconsole.cli.application import Door
 
-from safeconsole.python.line import Line
+from safeconsole.python.session import PythonSession
 from safeconsole.python.dbapi import literal
 from safeconsole.python.namespace import names_for
 from safeconsole.output.confirming import NoTerminal
@@ -65,7 +65,7 @@ def names(cluster, tmp_path):
     program.configure(str(config))
     with contextlib.ExitStack() as stack:
         session = stack.enter_context(program.open(Door(cluster="shop", face="python", confirmer=Granting())))
-        line = Line(session.gate, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
+        line = PythonSession(session.gate, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
         stack.enter_context(line.at_work())
         yield names_for(line)
 

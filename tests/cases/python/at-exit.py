@@ -3,7 +3,7 @@ import atexit
 
 
 def late():
-    db._line._at_work = 1
+    db._session._at_work = 1
     try:
         db.sql("DELETE FROM orders")
     except BaseException as error:

@@ -2,5 +2,5 @@
 from safeconsole.sqltext.vocabulary import Account
 
 db.sql("SELECT 1")
-gate = db._line.gate
+gate = db._session.gate
 gate._engine.connect(gate.last().node, Account.ELEVATED)

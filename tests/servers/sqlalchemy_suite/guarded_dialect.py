@@ -16,7 +16,7 @@ from safeconsole.cli.application import Door
 
 from safeconsole.python.database import Api, DbApiConnection
 from safeconsole.python.engine import GuardedMySql
-from safeconsole.python.line import Line
+from safeconsole.python.session import PythonSession
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.presenting import screen_of
 from safeconsole.app import Program
@@ -41,7 +41,7 @@ def open_line():
     session = opened.enter_context(
         program.open(Door(cluster="shop", face="python", confirmer=Granting(), to="primary"))
     )
-    line = Line(session.gate, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
+    line = PythonSession(session.gate, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
     opened.enter_context(line.at_work())
     line.elevate(reason="SQLAlchemy's compliance suite", ticket="SUITE", window_seconds=3_600)
     return line

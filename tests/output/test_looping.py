@@ -2,19 +2,15 @@
 
 import io
 
-from safeconsole.python.line import Looping
+from safeconsole.output.progress import LoopProgress
 from safeconsole.output.text import StreamStyle
 from safeconsole.output.presenting import Screen
 
 
 def looping_on(terminal):
     messages, clock = io.StringIO(), {"now": 100.0}
-    screen = Screen(
-        data=io.StringIO(),
-        messages=messages,
-        messages_style=StreamStyle(terminal=terminal, decorated=True, columns=100),
-    )
-    return Looping(screen, lambda: clock["now"]), messages, clock
+    style = StreamStyle(terminal=terminal, decorated=True, columns=100)
+    return LoopProgress(messages, style, lambda: clock["now"]), messages, clock
 
 
 def test_a_loop_says_how_many_and_how_quick_after_a_while(capsys):

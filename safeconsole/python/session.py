@@ -1,14 +1,15 @@
-"""The one way from Python code to the gate: text in, rows out, one statement at a time."""
+"""
+The one way from Python code to the gate: text in, rows out, one statement at a time.
+
+Cursors, the SQLAlchemy engine, `db.sql` and the reflected tables all end here, whatever thread they run on.
+"""
 
 from __future__ import annotations
 
-import io
-import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, redirect_stdout
-from typing import Any, Protocol, TextIO
+from contextlib import contextmanager, nullcontext
+from typing import Protocol
 
 import msgspec
 
@@ -16,9 +17,9 @@ from safeconsole.audit.record import Ended
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.errors import RefusedError, ServerError, StoppedError
 from safeconsole.output.presenting import Screen
-from safeconsole.output.progress import StatementProgress, StatusLine
+from safeconsole.output.progress import LoopProgress, StatementProgress
 from safeconsole.output.recording import TerminalRecorder
-from safeconsole.output.text import clipped, clock_text, safe
+from safeconsole.output.text import safe
 from safeconsole.policy.decision import Considered, Grant
 from safeconsole.python.audit_hook import marked
 from safeconsole.python.dbapi import NotSupportedError, Parameters, Places, ProgrammingError, dbapi_error_of, fill
@@ -27,12 +28,9 @@ from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import BEGINS, ENDS, Statement
 from safeconsole.sqltext.vocabulary import Effect
 
-# --------------------------------------------------------------------------------------------------------------------
-# Whose transaction is open: the session has one at a time, and only who began it may end it.
-#
-# A connection's first change inside `elevate()` begins a transaction, and `commit` and `rollback` end it. Reads
-# before it begin none: they roam over the replicas, each by itself.
-
+# Whose transaction is open: the session has one at a time, and only who began it may end it. A connection's first
+# change inside `elevate()` begins a transaction, and `commit` and `rollback` end it. Reads before it begin none: they
+# roam over the replicas, each by itself.
 
 _ROW_CHANGES = frozenset({Effect.WRITE, Effect.LOCK})
 _IN_TRANSACTIONS = frozenset({Effect.READ, Effect.SESSION, *_ROW_CHANGES})
@@ -52,105 +50,15 @@ def needs_transaction(statement: Statement) -> bool:
     return changes or statement.kind in _MARKS
 
 
-def is_told_apart(statement: Statement) -> bool:
+def belongs_in_transaction(statement: Statement) -> bool:
     """Whether it matters which transaction a statement runs in: all but reads."""
     return not statement.changes_nothing or statement.kind in _MARKS
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Says how a loop of statements is doing, on the terminal's last line, while the code that sends them runs.
-
-
-LOOP_QUIET_SECONDS = 2.0
-"""Code that is done sooner says nothing of its statements."""
-
-DRAWN_SECONDS = 0.25
-"""Between two looks at the line."""
-
-_FEWEST = 3
-
-
-class Looping:
-    """
-    The statements of one entry, counted.
-
-    Args:
-        screen: where the line is drawn, if it is a terminal.
-        now: reads a monotonic clock, in seconds.
-    """
-
-    def __init__(self, screen: Screen, now: Callable[[], float] = time.monotonic) -> None:
-        self._screen = screen
-        self._now = now
-        self._status = StatusLine(screen.messages, screen.messages_style)
-        self._began = self._drawn = 0.0
-        self._count = 0
-
-    @contextmanager
-    def counted(self) -> Iterator[None]:
-        """Count what is sent until the context ends; what the code prints takes the line's place."""
-        self._began, self._drawn, self._count = self._now(), 0.0, 0
-        if not self._screen.messages_style.terminal:
-            yield
-            return
-        try:
-            with redirect_stdout(_Printing(sys.stdout, self.clear)):
-                yield
-        finally:
-            self.clear()
-
-    def sent(self, node: str) -> None:
-        """Count one statement, and say so where there is time for it."""
-        self._count += 1
-        now = self._now()
-        if self._count < _FEWEST or now - self._began < LOOP_QUIET_SECONDS or now - self._drawn < DRAWN_SECONDS:
-            return
-        self._drawn = now
-        each = self._count / (now - self._began)
-        text = f"{clock_text(now - self._began)}, {self._count:,} statements, {each:,.0f} a second"
-        where = f", {safe(node)}" if node else ""
-        columns = max(1, self._screen.messages_style.columns - 1)
-        self._status.draw(clipped(f"{text}{where}, Ctrl-C stops the loop and its statement", columns))
-
-    def clear(self) -> None:
-        """Take the line away."""
-        self._status.clear()
-
-
-class _Printing(io.TextIOBase):
-    """Standard output that first takes the line away."""
-
-    def __init__(self, stream: TextIO, clear: Callable[[], None]) -> None:
-        self._stream = stream
-        self._clear = clear
-
-    def write(self, text: str) -> int:
-        self._clear()
-        return self._stream.write(text)
-
-    def flush(self) -> None:
-        self._stream.flush()
-
-    def isatty(self) -> bool:
-        return self._stream.isatty()
-
-    def fileno(self) -> int:
-        return self._stream.fileno()
-
-    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (whatever the stream has)
-        return getattr(self._stream, name)
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# The one way from Python code to the gate: text in, rows out, one statement at a time.
-#
-# Cursors, the SQLAlchemy engine, `db.sql` and the reflected tables all end here, whatever thread they run on.
 
 
 _READS = frozenset({Effect.READ, Effect.SESSION})
 
 
-class Answered(msgspec.Struct, frozen=True, kw_only=True):
+class StatementResult(msgspec.Struct, frozen=True, kw_only=True):
     """
     What became of one statement.
 
@@ -174,7 +82,7 @@ class Answered(msgspec.Struct, frozen=True, kw_only=True):
         return not self.statement.effects <= _READS
 
 
-class Owner(Protocol):
+class TransactionOwner(Protocol):
     """Who can have a transaction: a connection."""
 
     @property
@@ -183,7 +91,7 @@ class Owner(Protocol):
         ...
 
 
-class Line:
+class PythonSession:
     """
     One person's gate, for the code that they run.
 
@@ -203,9 +111,9 @@ class Line:
         self._rules = rules
         self._lock = threading.RLock()
         self._grant: Grant | None = None
-        self._owner: Owner | None = None
+        self._owner: TransactionOwner | None = None
         self._at_work = 0
-        self._looping = Looping(screen)
+        self._loop = LoopProgress(screen.messages, screen.messages_style)
 
     @property
     @marked(console=True)
@@ -224,7 +132,7 @@ class Line:
         """Let the person's code run, and send statements; completion at a waiting prompt must send none."""
         self._at_work += 1
         try:
-            with marked(console=False), self._looping.counted() if self._at_work == 1 else nullcontext():
+            with marked(console=False), self._loop.counted() if self._at_work == 1 else nullcontext():
                 yield
         finally:
             self._at_work -= 1
@@ -236,8 +144,8 @@ class Line:
         parameters: Parameters | None = None,
         places: Places = Places.FORMAT,
         *,
-        owner: Owner | None = None,
-    ) -> Answered:
+        owner: TransactionOwner | None = None,
+    ) -> StatementResult:
         """
         Fill in the parameters, and walk the whole road with the one statement that comes of it.
 
@@ -257,11 +165,11 @@ class Line:
                 self._bring_into(owner, statement)
             return self._walk(statement)
 
-    def is_owner(self, owner: Owner) -> bool:
+    def is_owner(self, owner: TransactionOwner) -> bool:
         """Whether the transaction that is open, if one is, was begun for this owner."""
         return self._owner is owner
 
-    def end(self, owner: Owner, word: str) -> None:
+    def end(self, owner: TransactionOwner, word: str) -> None:
         """
         End the transaction that an owner began, if it began one.
 
@@ -276,11 +184,11 @@ class Line:
                 self._owner = None
                 self.run(word)
 
-    def _bring_into(self, owner: Owner, statement: Statement) -> None:
+    def _bring_into(self, owner: TransactionOwner, statement: Statement) -> None:
         """Begin the owner's transaction where the statement needs one; refuse what would run in somebody else's."""
         if is_boundary(statement):
             raise NotSupportedError(0, f"{statement.kind}: the connection's own methods begin and end its transaction")
-        if not is_told_apart(statement):
+        if not belongs_in_transaction(statement):
             return
         opened = self.gate.status().transaction
         if opened is not None and self._owner is not owner:
@@ -293,7 +201,7 @@ class Line:
                 self._walk(self._one("BEGIN"))
                 self._owner = owner
 
-    def _walk(self, statement: Statement) -> Answered:
+    def _walk(self, statement: Statement) -> StatementResult:
         self.recorder.watch(statement)
         progress = StatementProgress(self.screen.messages, self.screen.messages_style, self.gate.last)
         try:
@@ -314,8 +222,8 @@ class Line:
         self.screen.messages.write("".join(f"{safe(line)}\n" for line in result.warnings))
         considered, ended = result.considered, result.ended
         assert ended is not None, "a result that was read to its end knows how it ended"
-        self._looping.sent(considered.node or "")
-        return Answered(
+        self._loop.sent(considered.node or "")
+        return StatementResult(
             statement=statement,
             considered=considered,
             columns=result.columns,
