@@ -12,7 +12,7 @@ from safeconsole.console.names import SchemaNames, load_names, save_names
 from safeconsole.console.prompt import LiveVerdict, preview_of
 from safeconsole.dialects import DIALECTS
 from safeconsole.policy.facts import Circumstances
-from safeconsole.session.evidence import preview
+from safeconsole.session.deciding import preview
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Flavour

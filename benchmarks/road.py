@@ -19,8 +19,8 @@ from safeconsole.mysql.running import MySqlRunning
 from safeconsole.mysql.watchdog import Watchdog
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.presenting import ResultPrinter, ResultStyle, Screen
-from safeconsole.session import considering, gate
-from safeconsole.session.considering import PoliciesInForce
+from safeconsole.session import deciding, gate
+from safeconsole.session.deciding import PoliciesInForce
 from safeconsole.session.recorder import Recorder
 from tests.harness.clusters import account_connect
 
@@ -31,7 +31,7 @@ REST = "routing, evidence, permit, showing"
 
 PARTS = (
     ("analysis", gate, ("analyse",)),
-    ("decision: facts and rules", considering, ("facts_of",)),
+    ("decision: facts and rules", deciding, ("facts_of",)),
     ("decision: facts and rules", PoliciesInForce, ("judge",)),
     ("journal: four records", FileJournal, ("append",)),
     ("journal: redaction", Recorder, ("asked", "decided", "intent", "done")),

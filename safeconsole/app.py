@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from safeconsole.mysql.engine import MySqlEngine
     from safeconsole.policy.decision import Considered
     from safeconsole.policy.policy import ElevationSettings, Policy
-    from safeconsole.session.gate import Gate, Status
-    from safeconsole.session.visit import Visit
+    from safeconsole.session.gate import Gate
+    from safeconsole.session.visit import Status, Visit
     from safeconsole.sqlite.engine import SqliteEngine
     from safeconsole.sqltext.statement import Statement
     from safeconsole.sqltext.vocabulary import NodeName
@@ -195,7 +195,7 @@ class Program:
     def standing(self, door: Door) -> Status:
         """What a prompt shows before the session is open."""
         from safeconsole.policy.limits import Limits
-        from safeconsole.session.gate import Status
+        from safeconsole.session.visit import Status
 
         cluster = self._cluster(door.cluster)
         return Status(
@@ -217,7 +217,7 @@ class Program:
         """Return what decides offline; opens no connection."""
         from safeconsole.dialects import DIALECTS
         from safeconsole.policy.policy import capped
-        from safeconsole.session.evidence import preview
+        from safeconsole.session.deciding import preview
         from safeconsole.session.visit import Visit, circumstances_of
         from safeconsole.sqltext.lexer import LexicalRules
 
@@ -373,7 +373,7 @@ class Program:
 
     def _preview_of(self, gate: Gate, cluster: ClusterSettings) -> Callable[[Statement], Considered]:
         """Return what judges a statement without a server, as the session stands."""
-        from safeconsole.session.evidence import preview
+        from safeconsole.session.deciding import preview
         from safeconsole.session.visit import circumstances_of
 
         circumstances = circumstances_of(gate.visit, flavour=_known_flavour(cluster))

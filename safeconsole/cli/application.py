@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from safeconsole.output.evidence import Words
     from safeconsole.policy.decision import Considered
     from safeconsole.policy.policy import Policy
-    from safeconsole.session.gate import Gate, Status
+    from safeconsole.session.gate import Gate
     from safeconsole.session.protocols import Confirmer
-    from safeconsole.session.visit import Plea
+    from safeconsole.session.visit import Plea, Status
     from safeconsole.sqltext.lexer import LexicalRules
     from safeconsole.sqltext.statement import Statement
 

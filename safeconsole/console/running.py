@@ -22,10 +22,9 @@ from safeconsole.output.confirming import YES
 from safeconsole.output.evidence import one_line
 from safeconsole.output.presenting import ResultPrinter, Screen
 from safeconsole.output.text import PLAIN, counted, safe
-from safeconsole.session.gate import Status
 from safeconsole.session.result import Result
 from safeconsole.session.state import VARIABLE_IS_ELSEWHERE, WITHOUT_VARIABLE, lost_variable
-from safeconsole.session.visit import Plea
+from safeconsole.session.visit import Plea, Status
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Verdict
 

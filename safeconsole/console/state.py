@@ -17,7 +17,8 @@ from safeconsole.output.presenting import ResultPrinter, ResultStyle, Screen, sc
 from safeconsole.output.recording import TerminalRecorder
 from safeconsole.output.text import clock_text, in_words
 from safeconsole.policy.decision import Decision
-from safeconsole.session.gate import Gate, Status
+from safeconsole.session.gate import Gate
+from safeconsole.session.visit import Status
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement
 

@@ -104,6 +104,7 @@ class Considered(msgspec.Struct, frozen=True, kw_only=True):
         evidence: readings and facts for the person, one line each.
         facts: the facts that the policy's rules were judged on, by the names of `facts.FACTS`.
         notes: what the person is told beside the result, such as that it may be stale.
+        heavy: whether it takes one of its node's slots, where the policy bounds how many run at a time.
     """
 
     statement: Statement
@@ -115,6 +116,7 @@ class Considered(msgspec.Struct, frozen=True, kw_only=True):
     evidence: tuple[str, ...] = ()
     facts: Mapping[str, object] = msgspec.field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    heavy: bool = False
 
 
 _STALE_READS = "a replica that you name is read although it is stale, and that is said"

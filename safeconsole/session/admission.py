@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterator
 
-from safeconsole.audit.record import Noticed
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Connection
-from safeconsole.errors import Action, NoFitNodeError, Remedy, UnreachableError
-from safeconsole.policy.decision import Considered, Decision, Permit
-from safeconsole.policy.policy import Policy, is_heavy
-from safeconsole.session.custody import Custody
-from safeconsole.session.recorder import Recorder
+from safeconsole.errors import Action, NoFitNodeError, Remedy
+from safeconsole.policy.decision import Considered
+from safeconsole.policy.policy import Policy
+from safeconsole.session.result import Progress
+from safeconsole.sqltext.vocabulary import NodeName
 
 # --------------------------------------------------------------------------------------------------------------------
 # How many statements one session sends a minute, so that a policy can bound its loops.
@@ -59,74 +58,60 @@ LOOK_SECONDS = 1.0
 
 
 class SlotQueue:
-    """One session's place in the queues of its nodes."""
+    """
+    One session's place in the queues of its nodes.
 
-    def __init__(self, *, policy: Policy, custody: Custody, recorder: Recorder, clock: Clock) -> None:
+    Attributes:
+        waited: whether the last statement had to wait for its slot.
+    """
+
+    def __init__(self, policy: Policy, clock: Clock) -> None:
         self._slots = policy.slots
         # A policy that only observes stops nothing, and so keeps nobody waiting.
         self._counts = bool(policy.slots.at_once) and not policy.observe
-        self._custody = custody
-        self._recorder = recorder
         self._clock = clock
         self._holding: Connection | None = None
-        self._light: Decision | None = None
+        self.waited = False
 
-    def proven(
-        self, number: int, considered: Considered, permit: Permit, progress: Callable[[str], None]
-    ) -> Connection:
+    def are_for(self, considered: Considered) -> bool:
+        """Whether a statement may be sent only with a slot."""
+        return self._counts and considered.heavy
+
+    def take(self, node: NodeName, connection: Connection, progress: Progress) -> Iterator[str]:
         """
-        Return the proven connection for a permit, with a slot on its node where the statement is heavy.
+        Take a slot for what is sent next on a connection, waiting for it; yield what is to be recorded.
 
         Raises:
             NoFitNodeError: no slot came free in time.
-            RefusedError, UnreachableError, ConfigurationError: as `Custody.proven` and `Connection.take_slot`.
+            RefusedError, UnreachableError: as `Connection.take_slot`.
         """
-        connection = self._custody.proven(permit)
-        if not self._counts or considered.decision is self._light:
-            return connection
-        if not is_heavy(self._slots, considered.facts):
-            # What is decided by a precedent carries its very decision.
-            self._light = considered.decision
-            return connection
+        self.waited = False
         if not connection.has_slots:
-            self._note(number, f"{permit.node} has no slots, so that it is not counted")
-            return connection
+            yield f"{node} has no slots, so that it is not counted"
+            return
         self._holding = connection
-        if not self._take(number, permit, connection, progress):
-            return connection
-        # Who waited was proven long ago, and an elevation may have ended since.
-        again = self._custody.proven(permit)
-        if again is not connection:
-            raise UnreachableError(f"the connection to {permit.node} was lost while it waited for a slot")
-        return again
-
-    def leave(self) -> None:
-        """Free what is held; never raises."""
-        holding, self._holding = self._holding, None
-        if holding is not None:
-            holding.free_slot()
-
-    def _take(self, number: int, permit: Permit, connection: Connection, progress: Callable[[str], None]) -> bool:
-        """Take a slot, waiting for it; whether it had to wait."""
         names, most = self._slots.names, self._slots.wait_seconds
         started, within = self._clock.monotonic(), 0.0
         while not (name := connection.take_slot(names, within_seconds=within)):
             waited = self._clock.monotonic() - started
             if waited >= most:
                 raise NoFitNodeError(
-                    f"{permit.node} is at {len(names)} heavy statements already, as many as the policy lets run at a"
+                    f"{node} is at {len(names)} heavy statements already, as many as the policy lets run at a"
                     f" time; none ended within {most:g} s, and nothing was sent",
                     evidence=connection.slot_holders(names),
                     instead="make it lighter, try again later, or use another node",
                     remedies=(Remedy(Action.NAME_NODE),),
                 )
-            if not within:
-                self._note(number, f"waits for one of {len(names)} slots on {permit.node}")
-            progress(f"waits for one of {len(names)} slots on {permit.node}: {waited:.0f} of {most:g} s; Ctrl-C leaves")
+            if not self.waited:
+                yield f"waits for one of {len(names)} slots on {node}"
+            self.waited = True
+            progress(f"waits for one of {len(names)} slots on {node}: {waited:.0f} of {most:g} s; Ctrl-C leaves")
             within = min(LOOK_SECONDS, most - waited)
         waited = self._clock.monotonic() - started
-        self._note(number, f"{name} on {permit.node}, {f'waited {waited:.1f} s' if within else 'at once'}")
-        return bool(within)
+        yield f"{name} on {node}, {f'waited {waited:.1f} s' if self.waited else 'at once'}"
 
-    def _note(self, number: int, what: str) -> None:
-        self._recorder.append(Noticed(what=f"slot for statement {number}", detail=what))
+    def leave(self) -> None:
+        """Free what is held; never raises."""
+        holding, self._holding = self._holding, None
+        if holding is not None:
+            holding.free_slot()

@@ -1,15 +1,20 @@
-"""What is used again between statements: analyses, estimates, decisions."""
+"""
+What one session uses again between statements: analyses, estimates, decisions, readings.
+
+Every entry is found by the values that it was made of, and by nothing else. Decision 0014 says why each of them may be
+used again, and what that may cost.
+"""
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
+from enum import StrEnum
 
-import msgspec
 from msgspec.structs import replace
 
 from safeconsole.clock import Clock
-from safeconsole.cluster.engine import Connection
 from safeconsole.policy.decision import Considered
 from safeconsole.policy.facts import COUNTED
 from safeconsole.policy.policy import Policy
@@ -19,25 +24,66 @@ from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.shapes import is_bound_by_key, is_shared, shape_of
 from safeconsole.sqltext.statement import Estimate, Statement
 
-# --------------------------------------------------------------------------------------------------------------------
-# Remembers what texts were analysed as, so that a loop over one statement is analysed once.
 
+class CacheKind(StrEnum):
+    """What is held."""
+
+    ANALYSIS = "analysis"
+    ESTIMATE = "estimate"
+    DECISION = "decision"
+    READINGS = "readings"
+
+
+HOLD_SECONDS: Mapping[CacheKind, float] = {
+    # Analysis is a pure function of its key.
+    CacheKind.ANALYSIS: math.inf,
+    CacheKind.ESTIMATE: 5.0,
+    # A decision is made on readings, which are part of its key.
+    CacheKind.DECISION: 5.0,
+    # For plain reads; anything else proves the live session again.
+    CacheKind.READINGS: 5.0,
+}
+"""How long each is believed, from before it was asked for."""
+
+HELD = {CacheKind.ANALYSIS: 256, CacheKind.ESTIMATE: 64, CacheKind.DECISION: 64}
+"""How many are held at once, those used last."""
 
 _SPACES = " \t\n\r"
-HELD_SHAPES = 256
-"""Shapes remembered at once, those used last; each holds one statement."""
 
 
-class Understanding:
-    """What one session knows of the texts it met; analysis is pure, so nothing here ever becomes untrue."""
+class Cache:
+    """
+    One session's cache.
 
-    def __init__(self) -> None:
-        self._held: OrderedDict[tuple[str, LexicalRules, str], Statement] = OrderedDict()
+    Args:
+        policy: the rules that the session began with. Rules that look at how much was asked are evaluated for each
+            statement; what one of them says something to is decided anew.
+    """
+
+    def __init__(self, policy: Policy, clock: Clock) -> None:
+        self._clock = clock
+        self._held: dict[CacheKind, OrderedDict[Hashable, tuple[object, float]]] = {
+            kind: OrderedDict() for kind in HELD
+        }
         self._rules: set[LexicalRules] = set()
+        self._counting = tuple(rule for rule in policy.rules if _counts(rule.when))
+        others = [rule for rule in policy.rules if rule not in self._counting]
+        texts = [text for rule in others for text in (rule.message, rule.instead)]
+        self._decides_anew = any(map(_counts, (*texts, policy.slots.heavy))) or any(
+            "estimate.recalled" in text for rule in policy.rules for text in (rule.when, rule.message, rule.instead)
+        )
 
-    def may_have_read_otherwise(self, rules: LexicalRules) -> bool:
-        """Whether any text was read by other rules than these: a server was set otherwise, or another one answers."""
-        return not self._rules <= {rules}
+    def _get(self, kind: CacheKind, key: Hashable) -> object | None:
+        held = self._held[kind].get(key)
+        if held is None or self._clock.monotonic() - held[1] >= HOLD_SECONDS[kind]:
+            return None
+        self._held[kind].move_to_end(key)
+        return held[0]
+
+    def _put(self, kind: CacheKind, key: Hashable, value: object, asked_seconds: float) -> None:
+        self._held[kind][key] = (value, asked_seconds)
+        if len(self._held[kind]) > HELD[kind]:
+            self._held[kind].popitem(last=False)
 
     def statements(self, text: str, rules: LexicalRules, *, schema: str) -> tuple[Statement, ...]:
         """Return what `analyse` returns for the same arguments."""
@@ -46,138 +92,75 @@ class Understanding:
         shape = shape_of(body)
         if not shape:
             return analyse(text, rules, schema=schema)
-        key = (shape, rules, schema)
-        held = self._held.get(key)
-        if held is not None:
-            self._held.move_to_end(key)
+        held = self._get(CacheKind.ANALYSIS, (shape, rules, schema))
+        if isinstance(held, Statement):
             return (held if held.text == body else replace(held, text=body),)
         found = analyse(text, rules, schema=schema)
         if len(found) == 1 and found[0].text == body and is_shared(found[0], rules):
             found = (replace(found[0], shape=shape),)
-            self._held[key] = found[0]
-            if len(self._held) > HELD_SHAPES:
-                self._held.popitem(last=False)
+            self._put(CacheKind.ANALYSIS, (shape, rules, schema), found[0], 0.0)
         return found
 
+    def may_have_read_otherwise(self, rules: LexicalRules) -> bool:
+        """Whether any text was read by other rules than these: a server was set otherwise, or another one answers."""
+        return not self._rules <= {rules}
 
-# --------------------------------------------------------------------------------------------------------------------
-# Servers' opinions of reads by key, believed for a moment for all that differ in their values only.
-#
-# A loop over `… WHERE id = ?` asks the same question ten thousand times; the server's answer to it cannot depend on
-# the value. Everything else is asked anew each time: ranges, lists and patterns, whose cost hangs on what they say.
-
-
-BELIEVED_SECONDS = 5.0
-"""As long as measured roles are: an index that was dropped meanwhile is noticed as soon as a role that changed."""
-
-HELD_OPINIONS = 64
-
-
-class _Opinion(msgspec.Struct, frozen=True, kw_only=True):
-    connection: Connection
-    estimate: Estimate
-    asked_seconds: float
-
-
-class Opinions:
-    """What one session was told; forgotten whenever something happens that is not a plain read."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._held: OrderedDict[tuple[str, str], _Opinion] = OrderedDict()
-
-    def recalled(self, statement: Statement, connection: Connection) -> Estimate | None:
-        """Return what was said of a statement with other values on this very connection, None when nothing was."""
-        held = self._held.get((statement.shape, connection.schema)) if statement.shape else None
-        if held is None or held.connection is not connection:
-            return None
-        return held.estimate if self._clock.monotonic() - held.asked_seconds < BELIEVED_SECONDS else None
-
-    def keep(self, statement: Statement, connection: Connection, estimate: Estimate, *, asked_seconds: float) -> None:
+    def known_estimate(self, statement: Statement, where: Hashable) -> Estimate | None:
         """
-        Keep what a server said, where it holds for other values too.
+        Return what a server said moments ago of a statement that differs in its values only.
 
         Args:
-            asked_seconds: monotonic clock reading from before it was asked.
+            where: the connection it was asked on, by number, and the schema.
         """
-        if not estimate.keyed or not is_bound_by_key(statement):
-            return
-        opinion = _Opinion(
-            connection=connection, estimate=replace(estimate, recalled=True), asked_seconds=asked_seconds
-        )
-        self._held[statement.shape, connection.schema] = opinion
-        if len(self._held) > HELD_OPINIONS:
-            self._held.popitem(last=False)
+        held = self._get(CacheKind.ESTIMATE, (statement.shape, where)) if statement.shape else None
+        return held if isinstance(held, Estimate) else None
 
-    def forget(self) -> None:
-        """Believe nothing that was said before."""
-        self._held.clear()
+    def keep_estimate(self, statement: Statement, where: Hashable, estimate: Estimate, *, asked_seconds: float) -> None:
+        """Keep what a server said, where it holds for other values too: every table is read by a whole unique key."""
+        if estimate.keyed and is_bound_by_key(statement):
+            self._put(CacheKind.ESTIMATE, (statement.shape, where), replace(estimate, recalled=True), asked_seconds)
 
+    def forget_estimates(self) -> None:
+        """Believe no estimate any more: something was asked for that is no plain read."""
+        self._held[CacheKind.ESTIMATE].clear()
 
-# --------------------------------------------------------------------------------------------------------------------
-# Decisions that were made already: the same rules over the same facts come to the same.
-#
-# A decision is looked up by the statement's shape and holds only where all that it was made of is the very same: the
-# analysis, the choice of the node, the server's opinion, the limits, the elevation. What was measured anew, asked
-# anew or granted anew is another object, and is judged anew.
-
-
-HELD_PRECEDENTS = 64
-
-
-class _Precedent(msgspec.Struct, frozen=True, kw_only=True):
-    basis: tuple[object, ...]
-    considered: Considered
-
-
-class Precedents:
-    """
-    What one session decided, by shape.
-
-    Args:
-        policy: the rules in force; those that look at how much was asked are judged for each statement, and what one of
-            them has something to say to is no precedent.
-    """
-
-    def __init__(self, policy: Policy) -> None:
-        self._counting = tuple(rule for rule in policy.rules if _counts(rule.when))
-        others = [rule for rule in policy.rules if rule not in self._counting]
-        texts = [text for rule in others for text in (rule.message, rule.instead)]
-        self._never = any(map(_counts, (*texts, policy.slots.heavy)))
-        self._held: OrderedDict[str, _Precedent] = OrderedDict()
-
-    def of(self, statement: Statement, basis: tuple[object, ...], counted: dict[str, object]) -> Considered | None:
+    def known_decision(
+        self, statement: Statement, basis: Hashable, estimate: Estimate, counted: Mapping[str, object]
+    ) -> Considered | None:
         """
-        Return what is known of a statement whose like was decided on the same basis, None when none was.
+        Return what was decided of a statement that differs in its values only, on the same basis.
 
         Args:
-            basis: what the decision is made of, beside the statement.
+            basis: the values that it is decided on, beside the statement and the estimate.
             counted: this statement's own values of the facts that count.
         """
-        held = self._held.get(statement.shape) if statement.shape else None
-        # Texts of one shape share this object as long as one analysis of them is remembered.
-        if held is None or held.considered.statement.normalised is not statement.normalised:
+        held = self._get(CacheKind.DECISION, _decision_key(statement, basis, estimate)) if statement.shape else None
+        if not isinstance(held, Considered):
             return None
-        if len(basis) != len(held.basis) or any(one is not other for one, other in zip(basis, held.basis, strict=True)):
-            return None
-        facts = {**held.considered.facts, **counted}
+        facts = {**held.facts, **counted, "estimate.recalled": estimate.recalled}
         if self._counting and not self._are_silent(facts):
             return None
-        return replace(held.considered, statement=statement, facts=facts)
+        return replace(held, statement=statement, estimate=estimate, facts=facts)
+
+    def keep_decision(self, considered: Considered, basis: Hashable) -> None:
+        """Keep a decision, unless a rule that counts has something to say to it."""
+        statement = considered.statement
+        # Where the server's opinion hangs on the values, the decision may too.
+        if self._decides_anew or not statement.shape or not considered.estimate.keyed:
+            return
+        if self._counting and not self._are_silent(considered.facts):
+            return
+        key = _decision_key(statement, basis, considered.estimate)
+        self._put(CacheKind.DECISION, key, considered, self._clock.monotonic())
 
     def _are_silent(self, facts: Mapping[str, object]) -> bool:
-        """Whether no rule that counts has anything to say."""
         activation = offered(facts)
         return all(match(rule.condition, activation)[0] is Match.NO for rule in self._counting)
 
-    def keep(self, considered: Considered, basis: tuple[object, ...]) -> None:
-        """Keep a decision for its like."""
-        shape = considered.statement.shape
-        if self._never or not shape or (self._counting and not self._are_silent(considered.facts)):
-            return
-        self._held[shape] = _Precedent(basis=basis, considered=considered)
-        if len(self._held) > HELD_PRECEDENTS:
-            self._held.popitem(last=False)
+
+def _decision_key(statement: Statement, basis: Hashable, estimate: Estimate) -> Hashable:
+    # Whether the server said it just now or moments ago changes a fact, and no rule that may be cached reads that one.
+    return statement.shape, basis, replace(estimate, recalled=False)
 
 
 def _counts(text: str) -> bool:

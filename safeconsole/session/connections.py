@@ -9,10 +9,8 @@ from safeconsole.cluster.engine import Connection, Engine
 from safeconsole.cluster.routing import Choice, choose
 from safeconsole.errors import ConfigurationError, UnreachableError
 from safeconsole.policy.readings import Gates, Reading, is_the_demo
+from safeconsole.session.cache import HOLD_SECONDS, CacheKind
 from safeconsole.sqltext.vocabulary import Account, NodeName, Role, Route
-
-READINGS_HOLD_SECONDS = 5.0
-"""How long measured roles are believed for plain reads; anything else proves the live session again."""
 
 Key = tuple[NodeName, Account]
 """What one connection is for."""
@@ -40,12 +38,14 @@ class Nodes:
         self._open: dict[Key, Connection] = {}
         self._readings: tuple[Reading, ...] = ()
         self._measured_seconds = float("-inf")
-        self._chosen: tuple[tuple[object, ...], Choice | None] = ((), None)
+        self._choices: dict[tuple[Route, Gates, str, NodeName | None], Choice] = {}
+        self._opened = 0
+        self._numbers: dict[Key, int] = {}
 
     def measure(self) -> tuple[Reading, ...]:
         """Measure every node now."""
         before = {reading.node: reading for reading in self._readings}
-        self._readings = self._engine.topology()
+        self._read_anew(self._engine.topology())
         self._measured_seconds = self._clock.monotonic()
         for reading in self._readings:
             if _is_another(before.get(reading.node), reading):
@@ -84,17 +84,13 @@ class Nodes:
 
     def is_the_demo(self, mark: str) -> bool:
         """Whether every node that answers now is a server of the demo with a mark."""
-        if self._clock.monotonic() - self._measured_seconds > READINGS_HOLD_SECONDS:
+        if self._clock.monotonic() - self._measured_seconds > HOLD_SECONDS[CacheKind.READINGS]:
             self.measure()
         return is_the_demo(self._readings, mark)
 
-    def shows_all_since(self, node: NodeName, seconds: float) -> bool:
-        """Whether a node's last reading says that it has all that was written before this clock reading."""
-        reading = next((each for each in self._readings if each.node == node), None)
-        if reading is None or reading.lag_seconds is None:
-            return False
-        # Lag is told in whole seconds, rounded down.
-        return reading.measured_seconds - reading.lag_seconds - 1.0 > seconds
+    def reading_of(self, node: NodeName) -> Reading | None:
+        """What was measured of a node last."""
+        return next((each for each in self._readings if each.node == node), None)
 
     def choose(self, route: Route, gates: Gates, *, node: str, connected: bool) -> Choice:
         """
@@ -110,7 +106,7 @@ class Nodes:
             ConfigurationError: there is no such node.
         """
         asked_seconds = self._clock.monotonic()
-        if asked_seconds - self._measured_seconds > READINGS_HOLD_SECONDS:
+        if asked_seconds - self._measured_seconds > HOLD_SECONDS[CacheKind.READINGS]:
             self.measure()
         if node and node not in (known := [reading.node for reading in self._readings]):
             raise ConfigurationError(f"the cluster has no node {node}", instead=f"its nodes: {', '.join(known)}")
@@ -130,18 +126,25 @@ class Nodes:
                 self.connect(choice.reading.node, Account.READ)
             except UnreachableError as error:
                 refused = replace(choice.reading, unreachable=error.message)
-                self._readings = tuple(refused if each is choice.reading else each for each in self._readings)
+                self._read_anew(tuple(refused if each is choice.reading else each for each in self._readings))
             else:
                 return choice
 
     def _chosen_of(self, route: Route, gates: Gates, node: str) -> Choice:
-        """Return the choice among the readings; the same as before while nothing that it was made of is another."""
-        asked = (self._readings, gates, route, node, self._sticky.get(route))
-        before, choice = self._chosen
-        if choice is None or any(one is not other for one, other in zip(asked, before, strict=True)):
-            choice = choose(self._readings, gates, route, node=node, sticky=self._sticky.get(route))
-            self._chosen = (asked, choice)
+        """Return the choice among the readings, which is made once for the same question."""
+        asked = route, gates, node, self._sticky.get(route)
+        choice = self._choices.get(asked)
+        if choice is None:
+            choice = self._choices[asked] = choose(self._readings, gates, route, node=node, sticky=asked[3])
         return choice
+
+    def _read_anew(self, readings: tuple[Reading, ...]) -> None:
+        self._readings = readings
+        self._choices.clear()
+
+    def number_of(self, node: NodeName, account: Account) -> int:
+        """Return the number of the open connection; another one for the same node and account has another number."""
+        return self._numbers[node, account]
 
     def connect(self, node: NodeName, account: Account) -> Connection:
         """
@@ -155,7 +158,8 @@ class Nodes:
             return held
         self.drop(node, account)
         opened = self._engine.connect(node, account, schema=self.schema)
-        self._open[node, account] = opened
+        self._opened += 1
+        self._open[node, account], self._numbers[node, account] = opened, self._opened
         return opened
 
     def was_used(self, node: NodeName, route: Route) -> None:

@@ -36,7 +36,6 @@ class ElevationEvent(StrEnum):
     STOOD_DOWN = "stood-down"
     FAILED_OVER = "failed-over"
     RECONNECTED = "reconnected"
-    EDITED = "edited"
     POLICY_CHANGED = "policy-changed"
     SESSION_ENDED = "session-ended"
 
@@ -46,9 +45,6 @@ ELEVATION_TRANSITIONS: dict[tuple[ElevationState, ElevationEvent], ElevationStat
     (ElevationState.ASKED, ElevationEvent.RECORDED_YES): ElevationState.GRANTED,
     (ElevationState.ASKED, ElevationEvent.ANSWERED_NO): ElevationState.DECLINED,
     (ElevationState.ASKED, ElevationEvent.INTERRUPTED): ElevationState.DECLINED,
-    (ElevationState.ASKED, ElevationEvent.TIME_PASSED): ElevationState.DECLINED,
-    (ElevationState.ASKED, ElevationEvent.SESSION_ENDED): ElevationState.DECLINED,
-    (ElevationState.ASKED, ElevationEvent.FAILED_OVER): ElevationState.DECLINED,
     # A grant of one statement is for one attempt to run it, whether it was sent or not.
     (ElevationState.GRANTED, ElevationEvent.USED): ElevationState.EXPIRED,
     (ElevationState.GRANTED, ElevationEvent.ATTEMPT_OVER): ElevationState.EXPIRED,
@@ -56,7 +52,6 @@ ELEVATION_TRANSITIONS: dict[tuple[ElevationState, ElevationEvent], ElevationStat
     (ElevationState.GRANTED, ElevationEvent.STOOD_DOWN): ElevationState.STOOD_DOWN,
     (ElevationState.GRANTED, ElevationEvent.FAILED_OVER): ElevationState.VOIDED,
     (ElevationState.GRANTED, ElevationEvent.RECONNECTED): ElevationState.VOIDED,
-    (ElevationState.GRANTED, ElevationEvent.EDITED): ElevationState.VOIDED,
     (ElevationState.GRANTED, ElevationEvent.POLICY_CHANGED): ElevationState.VOIDED,
     (ElevationState.GRANTED, ElevationEvent.SESSION_ENDED): ElevationState.VOIDED,
 }
@@ -79,11 +74,10 @@ class Elevations:
     At most one elevation at a time, for one session.
 
     Args:
-        closed: says why no more are granted in this session, "" while they may be.
         is_the_demo: whether the cluster's own nodes prove that it is the demo that it is said to be.
     """
 
-    def __init__(  # noqa: PLR0913 (the parts that the gate brings together, each named)
+    def __init__(
         self,
         *,
         settings: ElevationSettings,
@@ -91,7 +85,6 @@ class Elevations:
         journal: Journal,
         clock: Clock,
         people: People,
-        closed: Callable[[], str] = str,
         is_the_demo: Callable[[], bool] = bool,
     ) -> None:
         self._agreements = Agreements(
@@ -99,7 +92,6 @@ class Elevations:
         )
         self._journal = journal
         self._clock = clock
-        self._closed = closed
         self._grant: Grant | None = None
         self._asked = 0
         self.broke_the_glass = False
@@ -137,7 +129,9 @@ class Elevations:
         grant = self.current()
         return grant.ends_seconds - self._clock.monotonic() if grant is not None else 0.0
 
-    def ask(self, request: ElevationRequest, considered: Considered | None, *, sql: str = "") -> Grant:
+    def ask(
+        self, request: ElevationRequest, considered: Considered | None, *, sql: str = "", closed: str = ""
+    ) -> Grant:
         """
         Ask the person, and a second one where the policy says so; hold the grant when the yes is on disk.
 
@@ -145,12 +139,12 @@ class Elevations:
             request: what is asked for.
             considered: the statement behind it, if there is one.
             sql: its text as a second person may read it.
+            closed: why no more are granted in this session, "" while they may be.
 
         Raises:
             RefusedError: policy forbids the request, or the person did not grant it.
             AuditUnavailableError: it could not be recorded; nothing is granted.
         """
-        closed = self._closed()
         if closed:
             raise RefusedError(
                 f"no elevation is granted any more: {closed}",

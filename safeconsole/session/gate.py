@@ -1,76 +1,118 @@
 """
-The one road that every statement walks, readable top to bottom.
+The one road that every statement takes, readable top to bottom.
 
-    ask ─► consider (route, estimate, decide) ─► answer the demand (confirm, elevate) ─► prove the role
-(and take a slot, where it is heavy)
+    split ─► route ─► estimate ─► decide ─► confirm or elevate ─► prove the role (and take a slot, where it is heavy)
         ─► record the intent ─► send, watched ─► rows, as they are pulled ─► record the outcome
 
-Nothing else in the program sends a statement to a server. What fails on the way leaves a record and
-one error that says why; what was not recorded is not sent.
+Nothing else in the program sends a statement to a server. What fails on the way leaves a record and one error that says
+why; what was not recorded is not sent. Each part of a session holds its own data and answers with values; what they
+mean for one another is decided here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+import sys
+from collections.abc import Generator
 from contextlib import suppress
-from functools import partial
 
 import msgspec
 from msgspec.structs import replace
 
-from safeconsole.audit.record import CodeEntered, CommandGiven, Journal, Noticed, SessionClosed
+from safeconsole.audit.record import CodeEntered, CommandGiven, Confirmed, Journal, Noticed, SessionClosed
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Connection, Engine
+from safeconsole.cluster.routing import Choice
 from safeconsole.errors import (
+    Action,
     AuditUnavailableError,
     LostError,
+    NotSentError,
     OutcomeUnknownError,
     RefusedError,
+    Remedy,
     SafeConsoleError,
     ServerError,
     StoppedError,
     UnreachableError,
 )
-from safeconsole.policy.decision import Considered, Grant, Permit
+from safeconsole.policy.decision import (
+    Considered,
+    ElevationRequest,
+    Grant,
+    Permit,
+    Scope,
+    exact_of,
+    permit_from_decision,
+)
 from safeconsole.policy.explanation import with_way_to_loosen
+from safeconsole.policy.facts import COUNTED
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.policy import Policy, session_limits
-from safeconsole.policy.readings import Reading
-from safeconsole.policy.watchdog import Sample
-from safeconsole.session.considering import PoliciesInForce, Reread
-from safeconsole.session.elevation import ElevationEvent
-from safeconsole.session.evidence import evidence_of_nodes
-from safeconsole.session.parts import assemble
+from safeconsole.policy.readings import Gates, Reading
+from safeconsole.session.admission import Rate, SlotQueue
+from safeconsole.session.cache import Cache
+from safeconsole.session.connections import Nodes
+from safeconsole.session.deciding import (
+    DecisionInput,
+    PoliciesInForce,
+    Reread,
+    considered_of,
+    estimate_of_no_read,
+    evidence_of_nodes,
+    is_estimated,
+    judged,
+    quoting_no_secret,
+    require_alike,
+)
+from safeconsole.session.elevation import ElevationEvent, Elevations
 from safeconsole.session.protocols import People
+from safeconsole.session.recorder import Recorder
 from safeconsole.session.result import Batch, Progress, Result, Tally, delivered, failure_of, unseen, unsent
-from safeconsole.session.transactions import Transaction
-from safeconsole.session.transactions import TransactionEvent as Ending
-from safeconsole.session.visit import Plea, Visit
+from safeconsole.session.retry import may_be_sent_again, note_of_retry, stands_alone
+from safeconsole.session.state import OwnWrites, SessionState
+from safeconsole.session.transactions import TransactionEvent, Transactions
+from safeconsole.session.visit import Plea, Status, Visit, circumstances_of
 from safeconsole.sqltext.analysis import analyse, schema_after
-from safeconsole.sqltext.statement import Statement, is_no_statement
-from safeconsole.sqltext.vocabulary import Route, Verdict
+from safeconsole.sqltext.behind import with_behind
+from safeconsole.sqltext.statement import ENDS, Estimate, Statement, is_no_statement
+from safeconsole.sqltext.vocabulary import Account, Effect, NodeName, Role, Route, Verdict
+
+_ENDINGS = {
+    ElevationEvent.FAILED_OVER: TransactionEvent.FAILED_OVER,
+    ElevationEvent.RECONNECTED: TransactionEvent.CONNECTION_LOST,
+}
+"""What the end of an elevation means for a transaction that it allowed."""
+
+_ASKED_AT_MOST = 2
+"""A connection may have been cut for reasons of its own, once."""
 
 
-class _SessionSettings(msgspec.Struct, kw_only=True):
-    """What the person changes while the session lasts."""
+class _Way(msgspec.Struct, kw_only=True):
+    """One statement on its way; `considered`, `permit` and `connection` are known step by step."""
 
-    to: str
-    asked_limits: dict[str, float]
-    limits: Limits
-    statements: int = 0
-    last: Considered | None = None
+    number: int
+    statement: Statement
+    plea: Plea | None
+    by_console: bool
+    as_text: bool
+    progress: Progress
+    retry_note: str = ""
+    considered: Considered | None = None
+    permit: Permit | None = None
 
 
 class Gate:
     """
-    One person's session on one cluster.
+    One person's session on one cluster, for one thread at a time; `stop` may be called from another one.
 
     Attributes:
         visit: who came, and what for.
-        policy: the rules in force.
+        policy: the rules that the session began with.
+        to: where the person sends what follows, see `Visit`.
+        limits: what holds for a statement before its rules tighten it.
     """
 
-    def __init__(  # noqa: PLR0913 (the parts that wiring brings together, each named)
+    def __init__(  # noqa: PLR0913 (what a session is made of, each named)
         self,
         *,
         visit: Visit,
@@ -83,18 +125,32 @@ class Gate:
     ) -> None:
         self.visit = visit
         self.policy = policy
+        self.to = visit.to
+        self.limits = session_limits(policy, visit.limits)
+        self._asked_limits = dict(visit.limits)
         self._engine = engine
         self._clock = clock
-        policies = PoliciesInForce(policy, reread)
-        parts = assemble(visit=visit, policies=policies, engine=engine, journal=journal, clock=clock, people=people)
-        self._recorder, self._nodes, self._elevations = parts.recorder, parts.nodes, parts.elevations
-        self._transactions, self._custody = parts.transactions, parts.custody
-        self._considering, self._demands = parts.considering, parts.demands
-        self._understanding, self._slots, self._again = parts.understanding, parts.slots, parts.again
-        self._own_writes, self._session_state, self._rate = parts.own_writes, parts.session_state, parts.rate
-        limits = session_limits(policy, visit.limits)
+        self._confirmer = people.confirmer
+        self._policies = PoliciesInForce(policy, reread)
+        self._recorder = Recorder(journal, rules=lambda: engine.rules, literals=policy.literals)
+        self._nodes = nodes = Nodes(engine, clock, visit.schema)
+        self._elevations = Elevations(
+            settings=policy.elevation,
+            visit=visit,
+            journal=self._recorder,
+            clock=clock,
+            people=people,
+            is_the_demo=lambda: bool(visit.demo) and nodes.is_the_demo(visit.demo),
+        )
+        self._transactions = Transactions(policy.transactions, clock)
+        self._cache = Cache(policy, clock)
+        self._rate, self._slots = Rate(clock), SlotQueue(policy, clock)
+        self._state, self._own_writes = SessionState(), OwnWrites(engine, clock)
+        self._statements = 0
+        self._last: Considered | None = None
         self._result: Result | None = None
-        self._state = _SessionSettings(to=visit.to, asked_limits=dict(visit.limits), limits=limits)
+        self._at_work: Connection | None = None
+        self._stopped = False
 
     # The road.
 
@@ -103,7 +159,7 @@ class Gate:
         rules, schema = self._engine.rules, self._nodes.schema
         statements: tuple[Statement, ...] = ()
         for text in texts:
-            found = self._understanding.statements(text, rules, schema=schema)
+            found = self._cache.statements(text, rules, schema=schema)
             statements, schema = (*statements, *found), schema_after(found, rules, schema=schema)
         return statements
 
@@ -133,48 +189,47 @@ class Gate:
                 later is raised by the result.
         """
         self._end_result()
-        walk = partial(
-            self._walk,
-            statement,
-            by_console=by_console,
+        way = _Way(
+            number=self._next_number(),
+            statement=statement,
             plea=plea or self.visit.plea,
+            by_console=by_console,
             as_text=as_text,
             progress=progress,
         )
-        if not self._again.may_be_tried(statement, to=self._state.to) or by_console:
-            return walk()[0]
-        result: Result | None = None
-        failure: SafeConsoleError | None
+        may_retry = not by_console and self._may_retry(statement)
         try:
-            result, failure = walk()
+            result = self._attempt(way)
+            failure = result.begin()
         except (LostError, UnreachableError) as error:
-            failure = error
-        if isinstance(failure, LostError | UnreachableError) and self._again.helps(failure):
-            return walk()[0]
-        if result is None:
-            assert failure is not None
-            raise failure
+            if not may_retry or not (note := self._retry_note(way, error)):
+                raise
+        else:
+            if not may_retry or not isinstance(failure, LostError) or not (note := self._retry_note(way, failure)):
+                return result
+        self._recorder.append(Noticed(what="a read is sent again", detail=note))
+        result = self._attempt(replace(way, number=self._next_number(), retry_note=note, permit=None))
+        result.begin()
         return result
 
-    def _walk(
-        self, statement: Statement, *, by_console: bool, plea: Plea | None, as_text: bool, progress: Progress
-    ) -> tuple[Result, SafeConsoleError | None]:
-        """Return the result, and the failure that its iteration raises, if there is one already."""
-        self._state.statements += 1
-        number = self._state.statements
-        statement = self._as_read_now(statement)
-        self._recorder.asked(number, statement, by_console=by_console)
-        last = self._state.last
+    def _attempt(self, way: _Way) -> Result:
+        """Take everything up to the send; the result that is returned sends."""
+        number = way.number
+        way.statement = statement = self._as_read_now(way.statement)
+        self._recorder.asked(number, statement, by_console=way.by_console)
         try:
-            considered = self.consider(statement)
-            self._state.last = last if by_console else considered
+            last = self._last
+            considered = self._consider(statement)
+            self._last = last if way.by_console else considered
             self._record_decision(number, considered)
-            if by_console:
+            if way.by_console:
                 _require_allowed(considered)
-            permit = self._demands.permit(number, considered, plea)
-            connection = self._slots.proven(number, considered, permit, progress)
-            considered = self._noted(number, considered, permit, connection)
-            self._custody.require_going()
+            way.permit = permit = self._permit(number, considered, way.plea)
+            connection = self._proven(permit)
+            if self._slots.are_for(considered):
+                connection = self._queued(number, permit, connection, way.progress)
+            way.considered = considered = self._noted(way, considered, permit, connection)
+            self._require_going()
             # MUST come before the send: after a crash there may be an intent without an outcome,
             # never an outcome without an intent.
             self._recorder.intent(number, permit, connection.guards)
@@ -194,102 +249,27 @@ class Gate:
                 raise failure from None
             raise
         tally = Tally(self._clock)
-        watch = self._recorder.watching(number, progress)
-        answered = self._answered(number, considered, permit, connection, tally, watch=watch, as_text=as_text)
-        self._result = result = Result(considered, answered, tally)
-        return result, result.begin()
+        self._result = Result(considered, self._answered(way, considered, permit, connection, tally), tally)
+        return self._result
 
-    def _end_result(self) -> None:
-        """Stop the statement whose result nobody read to its end: a session has one at a time."""
-        result, self._result = self._result, None
-        if result is not None:
-            result.close()
-
-    def _leave(self) -> None:
-        """Let go of what one attempt held, however it was left; a journal that cannot be written ends the session."""
-        with suppress(AuditUnavailableError):
-            self._elevations.end_attempt()
-        self._custody.end()
-        self._slots.leave()
-
-    def _noted(self, number: int, considered: Considered, permit: Permit, connection: Connection) -> Considered:
-        """Wait for the session's own writes, and record what the person is told beside the answer."""
-        lost = self._session_state.note_before(permit, connection, connection.rules)
-        told = (lost, self._own_writes.note_before(permit), self._again.note_before(considered, permit))
-        notes = (*considered.notes, *filter(None, told))
-        for each in notes:
-            self._recorder.append(Noticed(what=f"said beside statement {number}", detail=each))
-        return considered if notes == considered.notes else replace(considered, notes=notes)
-
-    def consider(self, statement: Statement) -> Considered:
-        """
-        Route, estimate and decide, and run nothing.
-
-        Raises:
-            UnreachableError, ConfigurationError: the cluster cannot be asked at all.
-        """
-        self._custody.settle()
-        self._state.last = self._considering.consider(
-            statement, to=self._state.to, limits=self._state.limits, statements=self._state.statements
-        )
-        return self._state.last
-
-    def check(self, statement: Statement) -> Considered:
-        """Consider a statement on record, and run nothing; raises as `consider`."""
-        self._state.statements += 1
-        number = self._state.statements
-        statement = self._as_read_now(statement)
-        self._recorder.asked(number, statement, by_console=False)
-        considered = self.consider(statement)
-        self._recorder.decided(number, considered)
-        self._recorder.append(Noticed(what=f"statement {number} was only checked", detail="it is not run"))
-        return considered
-
-    def _as_read_now(self, statement: Statement) -> Statement:
-        """Return a statement as it is read now: it may have been split in another schema, or by other rules."""
-        rules = self._engine.rules
-        if not (self._nodes.has_moved or self._understanding.may_have_read_otherwise(rules)):
-            return statement
-        again = analyse(statement.text, rules, schema=self._nodes.schema)
-        # A text of several, under a delimiter of its own, is never a read and says its schemas itself.
-        return replace(again[0], vertical=statement.vertical) if len(again) == 1 else statement
-
-    def _record_decision(self, number: int, considered: Considered) -> None:
-        """Record what was decided; what the server would answer with an error is answered with it now."""
-        estimate = considered.estimate
-        self._recorder.decided(number, considered)
-        would_fail = considered.statement.changes_nothing or is_no_statement(considered.statement, estimate)
-        if (
-            estimate.objection
-            and not estimate.disagrees
-            and would_fail
-            and considered.decision.verdict is not Verdict.DENY
-        ):
-            raise ServerError(estimate.objection_code, estimate.objection)
-
-    def _answered(  # noqa: PLR0913 (the way's own values, each named)
-        self,
-        number: int,
-        considered: Considered,
-        permit: Permit,
-        connection: Connection,
-        tally: Tally,
-        *,
-        watch: Callable[[Sample], None],
-        as_text: bool,
+    def _answered(
+        self, way: _Way, considered: Considered, permit: Permit, connection: Connection, tally: Tally
     ) -> Generator[Batch]:
         """Send, yield once when the statement is sent and then its rows, and record how it ended."""
         try:
             try:
-                self._custody.begin(connection)
+                self._at_work = connection
+                # MUST come after it is held: whoever stops meanwhile finds either the word kept, or something to stop.
+                self._require_going()
                 self._rate.sent()
-                answer = connection.send(permit, watch=watch, as_text=as_text)
+                watch = self._recorder.watching(way.number, way.progress)
+                answer = connection.send(permit, watch=watch, as_text=way.as_text)
                 tally.columns = answer.columns
                 yield ()
                 yield from delivered(answer, connection, permit.limits, tally)
                 completion = answer.finish()
             except BaseException as error:
-                failure = self._failed(number, considered, permit, connection, tally, error)
+                failure = self._failed(way.number, considered, permit, connection, tally, error)
                 if isinstance(error, GeneratorExit) and isinstance(failure, StoppedError):
                     return
                 if failure is error:
@@ -297,14 +277,17 @@ class Gate:
                 # The engine's own error says the same in other words, which may quote what this one leaves out.
                 hidden = isinstance(error, SafeConsoleError) or not isinstance(error, Exception)
                 raise failure from (None if hidden else error)
+            self._at_work = None
             tally.warnings = completion.warnings
-            self._custody.end()
             # Before the record: what the server did is so, whatever fails after it.
-            self._custody.was_done(permit, connection, completion)
-            self._session_state.was_done(permit, connection)
+            self._nodes.was_used(permit.node, permit.route)
+            self._record(self._transactions.went_on(permit, completion))
+            if permit.statement.kind == "use":
+                self._nodes.change_schema(connection.schema, keep=connection)
+            self._state.was_done(permit, connection)
             self._hold_asked(permit)
             self._own_writes.wrote(permit)
-            tally.ended = self._recorder.done(number, completion, tally)
+            tally.ended = self._recorder.done(way.number, completion, tally)
             self._recorder.ended(tally.ended)
         finally:
             self._leave()
@@ -320,15 +303,296 @@ class Gate:
     ) -> SafeConsoleError:
         """Return what a failure after the send means, once it is recorded."""
         failure = with_way_to_loosen(failure_of(error, connection, permit), considered.decision, self.policy)
-        self._custody.end()
+        self._at_work = None
         if isinstance(failure, OutcomeUnknownError):
             self._own_writes.wrote(permit)
         try:
-            self._custody.has_failed(permit, connection, failure)
+            self._let_go_after(permit, connection, failure)
         finally:
             tally.ended = self._recorder.failed(number, permit.statement, failure, tally)
             self._recorder.ended(tally.ended)
         return failure
+
+    # Before the send: what is found out, and what is decided.
+
+    def _as_read_now(self, statement: Statement) -> Statement:
+        """Return a statement as it is read now: it may have been split in another schema, or by other rules."""
+        rules = self._engine.rules
+        if not (self._nodes.has_moved or self._cache.may_have_read_otherwise(rules)):
+            return statement
+        again = analyse(statement.text, rules, schema=self._nodes.schema)
+        # A text of several, under a delimiter of its own, is never a read and says its schemas itself.
+        return replace(again[0], vertical=statement.vertical) if len(again) == 1 else statement
+
+    def _consider(self, statement: Statement) -> Considered:
+        """Route, estimate and decide. Raises UnreachableError, ConfigurationError: the cluster cannot be asked."""
+        self._settle()
+        if self._policies.look() and self._elevations.is_held:
+            # It was granted by what the policy said before.
+            self._end_elevated(ElevationEvent.POLICY_CHANGED)
+        to, window = self._transactions.narrowed(statement, self.to), self._elevations.has_window
+        route = self._transactions.route_of(statement, to=to, window=window)
+        choice = self._choose(statement, route, to, connected=statement.changes_nothing)
+        estimate = quoting_no_secret(self._estimate(statement, choice), statement)
+        through = with_behind(statement, estimate.behind)
+        if through.effects != statement.effects:
+            # It is what stands behind its names, and belongs where a text that says so belongs.
+            route = self._transactions.route_of(through, to=to, window=self._elevations.has_window)
+            choice = self._choose(through, route, to, connected=through.changes_nothing)
+        if estimate.disagrees and not to:
+            # It is no read after all, and belongs where changes belong.
+            route = Route.PRIMARY
+            choice = self._choose(through, route, to, connected=False)
+        found = DecisionInput(choice=choice, estimate=estimate, route=route, limits=self.limits)
+        self._last = self._decide(through, found)
+        return self._last
+
+    def _choose(self, statement: Statement, route: Route, to: str, *, connected: bool) -> Choice:
+        """Choose the node; while a transaction is open, the one it is open on, as long as that is of the right kind."""
+        gates, opened = self._policies.gates, self._transactions.opened
+        choice = None
+        if to not in {"", Route.PRIMARY, Route.REPLICA}:
+            choice = self._nodes.choose(route, gates, node=to, connected=connected)
+        elif opened is not None:
+            # Whatever the load: what is open is ended where it is open.
+            ends = Gates(threads_running=sys.maxsize) if statement.kind in ENDS else gates
+            connected = connected and not opened.writes
+            choice = self._nodes.choose(route, ends, node=opened.node, connected=connected)
+            if choice.reading is None or choice.reading.role is not Role(route):
+                choice = None
+        if choice is None:
+            choice = self._nodes.choose(route, gates, node="", connected=connected)
+        if self._nodes.take_failover():
+            # The elevation was asked for the cluster as it was.
+            self._end_elevated(ElevationEvent.FAILED_OVER)
+        return choice
+
+    def _estimate(self, statement: Statement, choice: Choice) -> Estimate:
+        """Ask the server's opinion of what is a read, and of what nobody understood: it may say what is wrong."""
+        if not statement.is_plain_read:
+            self._cache.forget_estimates()
+        if choice.reading is None or not is_estimated(statement):
+            return Estimate()
+        node, rules, schema = choice.reading.node, self._engine.rules, self._nodes.schema
+        if not (statement.changes_nothing and Effect.READ in statement.effects):
+            connection = None
+            with suppress(SafeConsoleError):
+                connection = self._nodes.connect(node, Account.READ)
+            return estimate_of_no_read(statement, connection, rules, schema)
+        for _ in range(_ASKED_AT_MOST):
+            connection = self._nodes.connect(node, Account.READ)
+            require_alike(statement, connection, rules=rules, schema=schema)
+            where = self._nodes.number_of(node, Account.READ), connection.schema
+            estimate = self._cache.known_estimate(statement, where)
+            if estimate is None:
+                asked_seconds = self._clock.monotonic()
+                estimate = connection.estimate(statement)
+                self._cache.keep_estimate(statement, where, estimate, asked_seconds=asked_seconds)
+            if estimate.asked or not connection.broken:
+                return estimate
+        raise UnreachableError(
+            f"{node} was asked for its plan of this, and lost the connection over it; nothing was sent",
+            instead="look at the server, or use another node",
+            remedies=(Remedy(Action.NAME_NODE),),
+        )
+
+    def _decide(self, statement: Statement, found: DecisionInput) -> Considered:
+        """Return what the policies say of all that was found out; a decision on identical inputs is reused."""
+        reading, opened = found.choice.reading, self._transactions.opened
+        server = reading.identity.server if reading and reading.identity else ""
+        grant, rate = self._elevations.covering(statement.text, server), self._rate.read()
+        counted: dict[str, object] = dict(zip(COUNTED, (self._statements, *rate), strict=True))
+        hashes = tuple(policy.hash for policy in self._policies.held)
+        read_by = self._engine.rules, self._nodes.schema
+        basis = read_by, found.choice, found.route, found.limits, grant, opened, hashes
+        known = self._cache.known_decision(statement, basis, found.estimate, counted)
+        if known is not None:
+            return known
+        circumstances = circumstances_of(
+            self.visit, flavour=self._engine.flavour, statements=self._statements, rate=rate, grant=grant
+        )
+        statement, facts, decision = judged(statement, found, circumstances, self._policies)
+        decision = self._transactions.decided(
+            decision,
+            statement,
+            node=reading.node if reading else None,
+            route=found.choice.route,
+            window=self._elevations.has_window,
+        )
+        considered = considered_of(
+            statement, found, facts, decision, cluster=self.visit.cluster, policies=self._policies
+        )
+        if opened is None and not self._policies.news:
+            self._cache.keep_decision(considered, basis)
+        return considered
+
+    def _record_decision(self, number: int, considered: Considered) -> None:
+        """Record what was decided; what the server would answer with an error is answered with it now."""
+        estimate, denied = considered.estimate, considered.decision.verdict is Verdict.DENY
+        self._recorder.decided(number, considered)
+        would_fail = considered.statement.changes_nothing or is_no_statement(considered.statement, estimate)
+        if estimate.objection and not estimate.disagrees and would_fail and not denied:
+            raise ServerError(estimate.objection_code, estimate.objection)
+
+    # Before the send: what a person answers, and the connection.
+
+    def _permit(self, number: int, considered: Considered, plea: Plea | None) -> Permit:
+        """
+        Ask the person where the verdict demands it, and make the permit of the answer.
+
+        Raises:
+            DeniedError, RefusedError, NoFitNodeError: there is no permit; the message says why.
+        """
+        held, window = self._elevations.is_held, self._elevations.has_window
+        refusal = self._transactions.refusal_of(considered, one_grant=plea is not None or (held and not window))
+        if refusal is not None:
+            if refusal[1] is not None:
+                self._end_transaction(refusal[1])
+            raise refusal[0]
+        decision, identity, statement = considered.decision, considered.identity, considered.statement
+        confirmed = False
+        grant = self._elevations.covering(statement.text, identity.server) if identity else None
+        if grant is None and identity is not None and not decision.observed:
+            if decision.verdict is Verdict.CONFIRM:
+                confirmed = self._is_confirmed(number, considered)
+            elif decision.verdict is Verdict.ELEVATE and plea is not None:
+                request = ElevationRequest(
+                    cluster=self.visit.cluster,
+                    scope=Scope.STATEMENT,
+                    reason=plea.reason,
+                    ticket=plea.ticket,
+                    digest=statement.digest,
+                    exact=exact_of(statement.text),
+                    statement=number,
+                    schema=self._nodes.schema,
+                    server=identity.server,
+                    window_seconds=self.policy.elevation.window_seconds,
+                )
+                sql = self._recorder.readable(statement)
+                grant = self._elevations.ask(request, considered, sql=sql, closed=self._policies.look())
+        return permit_from_decision(
+            considered,
+            grant=grant,
+            confirmed=confirmed,
+            now_seconds=self._clock.monotonic(),
+            within=self._transactions.is_within(considered),
+            idle_seconds=self._transactions.idle_seconds(considered),
+            by_a_person=self._elevations.needs_a_person,
+        )
+
+    def _is_confirmed(self, number: int, considered: Considered) -> bool:
+        """Ask whether to run exactly this, and record the answer; who interrupts has not agreed."""
+        answer = "interrupted"
+        try:
+            answer = "yes" if self._confirmer.confirm(considered) else "no"
+        except KeyboardInterrupt:
+            pass
+        finally:
+            digest = considered.statement.digest
+            self._recorder.append(Confirmed(statement=number, digest=digest, answer=answer), durable=True)
+        return answer == "yes"
+
+    def _proven(self, permit: Permit) -> Connection:
+        """
+        Return the connection for a permit, with the instance and its role proven on the live session.
+
+        Raises:
+            RefusedError: the server or its role is not what the permit was made for; the elevation ends.
+            UnreachableError, ConfigurationError: as `Engine.connect`.
+        """
+        if self._settle() and permit.elevation:
+            raise RefusedError("nothing was sent: the elevation ended", instead="look at the topology, then ask again")
+        if permit.within and self._transactions.opened is None:
+            raise RefusedError("nothing was sent: the transaction that it belongs to is over")
+        connection = self._nodes.connect(permit.node, permit.account)
+        require_alike(permit.statement, connection, rules=self._engine.rules, schema=self._nodes.schema)
+        if connection.identity.server != permit.identity.server:
+            found = f"{permit.node} is now another server: {connection.identity.server}"
+        elif permit.read_only and permit.account is Account.READ and permit.route is Route.REPLICA:
+            # It is compared by the connection, when the permit is sent.
+            return connection
+        else:
+            reading = connection.prove()
+            if reading.role == Role(permit.route):
+                return connection
+            role = "of unknown role" if reading.role is Role.UNKNOWN else f"a {reading.role}"
+            found = f"{permit.node} is now {role}: {reading.proof}"
+        # Kept, a connection that leads elsewhere would refuse everything that comes after.
+        self._end_transaction(TransactionEvent.FAILED_OVER)
+        self._nodes.drop_node(permit.node)
+        self._void(ElevationEvent.FAILED_OVER)
+        raise RefusedError(
+            f"nothing was sent: {found}",
+            instead="look at the topology, then ask again; an elevation does not survive a failover",
+        )
+
+    def _queued(self, number: int, permit: Permit, connection: Connection, progress: Progress) -> Connection:
+        """Take a slot on the connection's node, and return the connection, proven again where that took time."""
+        for note in self._slots.take(permit.node, connection, progress):
+            self._recorder.append(Noticed(what=f"slot for statement {number}", detail=note))
+        if not self._slots.waited:
+            return connection
+        # Who waited was proven long ago, and an elevation may have ended since.
+        if self._proven(permit) is not connection:
+            raise UnreachableError(f"the connection to {permit.node} was lost while it waited for a slot")
+        return connection
+
+    def _noted(self, way: _Way, considered: Considered, permit: Permit, connection: Connection) -> Considered:
+        """Wait for the session's own writes, and record what the person is told beside the answer."""
+        lost = self._state.note_before(permit, connection, connection.rules)
+        old = self._own_writes.note_before(permit, self._nodes.reading_of(permit.node))
+        notes = (*considered.notes, *filter(None, (lost, old, way.retry_note)))
+        for each in notes:
+            self._recorder.append(Noticed(what=f"said beside statement {way.number}", detail=each))
+        return considered if notes == considered.notes else replace(considered, notes=notes)
+
+    # A second attempt.
+
+    def _may_retry(self, statement: Statement) -> bool:
+        return (
+            self.to in {"", Route.REPLICA}
+            and self._transactions.opened is None
+            and not self._state.is_set
+            and stands_alone(statement, self._engine.rules)
+        )
+
+    def _retry_note(self, way: _Way, failure: SafeConsoleError) -> str:
+        """Return what is said of a second attempt, "" where there is none: see `retry`."""
+        lost_with: NodeName | None = None
+        if isinstance(failure, LostError):
+            if way.considered is None or way.permit is None or not may_be_sent_again(way.considered, way.permit):
+                return ""
+            lost_with = way.permit.node
+        try:
+            readings = self._nodes.measure()
+            choice = self._nodes.choose(Route.REPLICA, self._policies.gates, node="", connected=True)
+        except SafeConsoleError:
+            return ""
+        return note_of_retry(failure, lost_with, readings, choice)
+
+    # What is let go of, and when.
+
+    def _next_number(self) -> int:
+        self._statements += 1
+        return self._statements
+
+    def _require_going(self) -> None:
+        """Refuse to go on once the session was told to stop. Raises StoppedError."""
+        if self._stopped:
+            raise StoppedError("stopped at your word: nothing was sent", by="person", verified="already over")
+
+    def _end_result(self) -> None:
+        """Stop the statement whose result nobody read to its end: a session has one at a time."""
+        result, self._result = self._result, None
+        if result is not None:
+            result.close()
+
+    def _leave(self) -> None:
+        """Let go of what one attempt held, however it was left; a journal that cannot be written ends the session."""
+        with suppress(AuditUnavailableError):
+            self._elevations.end_attempt()
+        self._at_work = None
+        self._slots.leave()
 
     def _hold_asked(self, permit: Permit) -> None:
         """Hold for what follows, on every connection, the ceilings that a SET has set on the one it ran on."""
@@ -337,7 +601,99 @@ class Gate:
             if ask.value <= getattr(permit.limits, ask.limit):
                 self.tighten(ask.limit, ask.value)
 
+    def _let_go_after(self, permit: Permit, connection: Connection, failure: SafeConsoleError) -> None:
+        """Let go after a statement that did not end well; an elevation does not survive what broke."""
+        event = self._transactions.failed(permit, connection, failure)
+        if event is TransactionEvent.SERVER_ENDED:
+            self._record(self._transactions.end(event))
+        elif event is not None:
+            self._end_transaction(event)
+        if isinstance(failure, ServerError):
+            self._settle()
+            return
+        self._nodes.forget()
+        self._nodes.drop(permit.node, permit.account)
+        if isinstance(failure, NotSentError) and not isinstance(failure, UnreachableError):
+            # It is not what it was: nothing that was opened to it before is used again.
+            self._nodes.drop_node(permit.node)
+            self._void(ElevationEvent.FAILED_OVER)
+        elif permit.account is Account.ELEVATED:
+            self._void(ElevationEvent.RECONNECTED)
+
+    def _settle(self) -> bool:
+        """Let go of what is broken or over; whether an elevation ended by that."""
+        if self._at_work is not None:
+            return False
+        was_elevated, opened = self._elevations.is_held, self._transactions.opened
+        lost = False
+        if opened is not None and self._transactions.has_idled:
+            self._end_transaction(TransactionEvent.IDLED)
+        elif opened is not None and self._nodes.is_lost(opened.node, opened.account):
+            self._end_transaction(TransactionEvent.CONNECTION_LOST)
+            lost = opened.writes
+        broken = self._nodes.discard_broken()
+        if broken:
+            self._nodes.forget()
+        if lost or Account.ELEVATED in broken:
+            self._void(ElevationEvent.RECONNECTED)
+        try:
+            self._elevations.current()
+        finally:
+            if not self._elevations.is_held:
+                self._drop_elevated(ElevationEvent.TIME_PASSED)
+        return was_elevated and not self._elevations.is_held
+
+    def _void(self, event: ElevationEvent) -> None:
+        """End the elevation and what it opened; the cluster is not what it was."""
+        self._nodes.forget()
+        self._end_elevated(event)
+
+    def _end_elevated(self, event: ElevationEvent) -> None:
+        try:
+            self._drop_elevated(event)
+        finally:
+            self._elevations.end(event)
+
+    def _drop_elevated(self, event: ElevationEvent) -> None:
+        """Close the elevated account's connections; what is open on them is undone, and that is told."""
+        opened = self._transactions.opened
+        try:
+            if opened is not None and opened.account is Account.ELEVATED:
+                self._end_transaction(_ENDINGS.get(event, TransactionEvent.ELEVATION_ENDED))
+        finally:
+            self._nodes.drop_elevated()
+
+    def _end_transaction(self, event: TransactionEvent) -> None:
+        """Close the connection of what is open, if anything is: the server undoes what was not committed."""
+        opened = self._transactions.opened
+        if opened is not None:
+            self._nodes.drop(opened.node, opened.account)
+            self._record(self._transactions.end(event))
+
+    def _record(self, notice: Noticed | None) -> None:
+        if notice is not None:
+            self._recorder.append(notice, durable=True)
+
     # The doors beside it: none of them sends what a person wrote.
+
+    def consider(self, statement: Statement) -> Considered:
+        """
+        Route, estimate and decide, and run nothing.
+
+        Raises:
+            UnreachableError, ConfigurationError: the cluster cannot be asked at all.
+        """
+        return self._consider(statement)
+
+    def check(self, statement: Statement) -> Considered:
+        """Consider a statement on record, and run nothing; raises as `consider`."""
+        number = self._next_number()
+        statement = self._as_read_now(statement)
+        self._recorder.asked(number, statement, by_console=False)
+        considered = self._consider(statement)
+        self._recorder.decided(number, considered)
+        self._recorder.append(Noticed(what=f"statement {number} was only checked", detail="it is not run"))
+        return considered
 
     def elevate(self, *, reason: str, ticket: str = "", window_seconds: float | None = None) -> Grant:
         """
@@ -355,14 +711,24 @@ class Gate:
         seen = evidence_of_nodes(self._nodes.measure())
         if self._nodes.take_failover() and self._elevations.is_held:
             # Whatever is answered now: what is held was granted for the cluster as it was.
-            self._custody.void(ElevationEvent.FAILED_OVER)
-        return self._demands.window(
-            self._state.last, evidence=seen, reason=reason, ticket=ticket, window_seconds=window_seconds
-        )
+            self._void(ElevationEvent.FAILED_OVER)
+        settings = self.policy.elevation
+        try:
+            request = ElevationRequest(
+                cluster=self.visit.cluster,
+                scope=Scope.BREAK_GLASS,
+                reason=reason,
+                ticket=ticket,
+                window_seconds=settings.window_seconds if window_seconds is None else window_seconds,
+                evidence=seen,
+            )
+        except ValueError as error:
+            raise RefusedError(str(error)) from None
+        return self._elevations.ask(request, self._last, closed=self._policies.look())
 
     def stand_down(self) -> None:
         """End the elevation, and close what it opened."""
-        self._custody.void(ElevationEvent.STOOD_DOWN)
+        self._void(ElevationEvent.STOOD_DOWN)
 
     @property
     def is_elevated(self) -> bool:
@@ -379,7 +745,7 @@ class Gate:
         elevated_seconds = 0.0
         with suppress(AuditUnavailableError):
             # An elevation that is over ends here too, so that nothing stays open at an idle prompt.
-            self._custody.settle()
+            self._settle()
             elevated_seconds = self._elevations.remaining_seconds()
         used = self._nodes.used
         return Status(
@@ -389,8 +755,8 @@ class Gate:
             role=self._nodes.role_of(used) if used else "",
             schema=self._nodes.schema,
             elevated_seconds=elevated_seconds,
-            limits=self._state.limits,
-            to=self._state.to,
+            limits=self.limits,
+            to=self.to,
             transaction=self._transactions.opened,
             transaction_seconds=self._transactions.open_seconds,
             servers=self._nodes.servers,
@@ -401,26 +767,16 @@ class Gate:
         """Whether the person is an agent whose elevations somebody else has to approve."""
         return self._elevations.needs_a_person
 
-    @property
-    def to(self) -> str:
-        """Where the person sends what follows, see `Visit`; may be read from any thread, unlike `status`."""
-        return self._state.to
-
-    @property
-    def limits(self) -> Limits:
-        """What holds for a statement before its rules tighten it; may be read from any thread."""
-        return self._state.limits
-
     def last(self) -> Considered | None:
         r"""The last statement considered, for \why."""
-        return self._state.last
+        return self._last
 
     def use(self, to: str) -> None:
         """Send what follows to "replica", "primary", a node's name, or "" to let the console choose."""
         known = "", Route.PRIMARY, Route.REPLICA
         if to not in known and to not in (nodes := [reading.node for reading in self._nodes.measure()]):
             raise RefusedError(f"cluster {self.visit.cluster} has no node {to}", instead=f"one of {', '.join(nodes)}")
-        self._state.to = to
+        self.to = to
 
     def use_schema(self, schema: str) -> None:
         """
@@ -429,7 +785,12 @@ class Gate:
         Raises:
             RefusedError: a transaction is open, whose connection is in the schema of now.
         """
-        self._transactions.require_none("the schema is changed by opening connections anew")
+        opened = self._transactions.opened
+        if opened is not None:
+            raise RefusedError(
+                f"a transaction is open on {opened.place}, and the schema is changed by opening connections anew",
+                instead="end the transaction first, with COMMIT or ROLLBACK",
+            )
         self._nodes.change_schema(schema)
 
     @property
@@ -440,7 +801,7 @@ class Gate:
     def take_told(self) -> tuple[str, ...]:
         """Return, once, what the person must be told that no statement of theirs said: how a transaction ended."""
         with suppress(AuditUnavailableError):
-            self._custody.settle()
+            self._settle()
         return self._transactions.take_told()
 
     def tighten(self, name: str, value: float) -> Limits:
@@ -450,9 +811,9 @@ class Gate:
         Raises:
             ConfigurationError: it is unknown, out of range, or looser than the policy allows.
         """
-        asked = {**self._state.asked_limits, name: value}
-        self._state.limits, self._state.asked_limits = session_limits(self.policy, asked), asked
-        return self._state.limits
+        asked = {**self._asked_limits, name: value}
+        self.limits, self._asked_limits = session_limits(self.policy, asked), asked
+        return self.limits
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -483,8 +844,18 @@ class Gate:
         self._recorder.append(CodeEntered(language=language, source=source), durable=True)
 
     def stop(self) -> str:
-        """Stop what runs, and send nothing further, from another thread than the session's; see `Custody.stop`."""
-        return self._custody.stop()
+        """
+        Stop what runs, and let nothing further be sent; for another thread than the session's.
+
+        Called again, it no longer waits for a gentle end. What is just about to be sent is not met by the first call:
+        it is called until that thread is through.
+
+        Returns:
+            As `Connection.stop`.
+        """
+        self._stopped = True
+        connection = self._at_work
+        return connection.stop() if connection is not None else "already over"
 
     def close(self, reason: str = "") -> tuple[str, ...]:
         """
@@ -502,7 +873,7 @@ class Gate:
             troubles = (*self._transactions.take_told(), *undelivered, *self._owed())
             for trouble in undelivered:
                 self.note("notice not delivered", trouble)
-            self._recorder.append(SessionClosed(statements=self._state.statements, reason=reason))
+            self._recorder.append(SessionClosed(statements=self._statements, reason=reason))
             self._recorder.close()
         except AuditUnavailableError:
             # Nothing more will be sent; the archive shows a session that did not end in order.
@@ -519,7 +890,7 @@ class Gate:
         try:
             with suppress(SafeConsoleError):
                 self._end_result()
-            self._transactions.end(Ending.LEFT)
+            self._end_transaction(TransactionEvent.LEFT)
         finally:
             self._nodes.close()
 
@@ -528,32 +899,3 @@ def _require_allowed(considered: Considered) -> None:
     """Refuse what the console asks for itself unless it is plainly allowed: nobody is asked for its comfort."""
     if considered.decision.verdict is not Verdict.ALLOW:
         raise RefusedError(f"the console does not ask for this by itself: {considered.decision.message}")
-
-
-class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What a prompt shows.
-
-    Attributes:
-        cluster, environment: from the configuration.
-        node, role: where the last statement went; "" before the first.
-        schema: the session's schema, or "".
-        servers: the identities of the cluster's nodes as last measured; empty before that.
-        elevated_seconds: seconds left of an elevation, 0 when there is none.
-        limits: what holds for a statement before its rules tighten it.
-        to: "replica", "primary" or a node's name, "" when the console chooses.
-        transaction: what the person has open, or None.
-        transaction_seconds: how long it has been open, 0 without one.
-    """
-
-    cluster: str
-    environment: str
-    node: str
-    role: str
-    schema: str
-    elevated_seconds: float
-    limits: Limits
-    to: str
-    transaction: Transaction | None = None
-    transaction_seconds: float = 0.0
-    servers: frozenset[str] = frozenset()

@@ -205,7 +205,7 @@ class Recorder:
         self._literals = literals
         self._failed: AuditUnavailableError | None = None
         # A statement's text stands in two records, and in more where it elevates.
-        self._shown: tuple[Statement | None, str] = (None, "")
+        self._shown = ("", "", "")
         self._looks = Looks(number=-1)
 
     @property
@@ -325,12 +325,12 @@ class Recorder:
 
     def text_of(self, statement: Statement) -> str:
         """Return a statement as the journal may hold it."""
-        held, shown = self._shown
-        if held is not statement:
+        text, kind, shown = self._shown
+        if (text, kind) != (statement.text, statement.kind):
             literals = self._literals.of_statement(statement)
             handling = Handling(rules=self._rules(), literals=literals, key=self.literal_key)
             shown = redacted(statement.text, statement.kind, handling)
-            self._shown = (statement, shown)
+            self._shown = (statement.text, statement.kind, shown)
         return shown
 
     def readable(self, statement: Statement) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Connection, Engine
 from safeconsole.errors import DeniedError
 from safeconsole.policy.decision import Permit
+from safeconsole.policy.readings import Reading
 from safeconsole.session.transactions import place_of
 from safeconsole.sqltext.lexer import LexicalRules, TokenKind, tokens
 from safeconsole.sqltext.statement import BEGINS, ENDS, NEEDS_ONE, Statement
@@ -138,18 +139,11 @@ WAIT_SECONDS = 1.0
 
 
 class OwnWrites:
-    """
-    What one session wrote, and which replicas have it.
+    """What one session wrote, and which replicas have it."""
 
-    Args:
-        shows_all_since: whether a node's last reading says that it has all that was written before a clock reading;
-            asked where servers keep no account of their history.
-    """
-
-    def __init__(self, engine: Engine, clock: Clock, shows_all_since: Callable[[NodeName, float], bool]) -> None:
+    def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
         self._clock = clock
-        self._shows_all_since = shows_all_since
         self._tables: dict[str, None] = {}
         self._last: tuple[NodeName, float] | None = None
         self._position: str | None = None
@@ -173,22 +167,30 @@ class OwnWrites:
         self._last, self._position = (permit.node, self._clock.monotonic()), None
         self._arrived.clear()
 
-    def note_before(self, permit: Permit) -> str:
-        """Wait until a read's replica has what was written, and return what to tell the person if it has not, or ""."""
+    def note_before(self, permit: Permit, reading: Reading | None) -> str:
+        """
+        Wait until a read's replica has what was written, and return what to tell the person if it has not, or "".
+
+        Args:
+            reading: the replica's last one; believed where servers keep no account of their history.
+        """
         statement = permit.statement
         if self._last is None or permit.route is not Route.REPLICA or not permit.read_only:
             return ""
         if permit.node in self._arrived or (statement.tables_known and not statement.tables):
             return ""
-        if self._has(permit.node, *self._last):
+        if self._has(permit.node, reading, *self._last):
             self._arrived.add(permit.node)
             return ""
         return f"{permit.node} may not have your change of {', '.join(self._tables)} yet: what it shows may be older"
 
-    def _has(self, node: NodeName, wrote_on: NodeName, wrote_seconds: float) -> bool:
+    def _has(self, node: NodeName, reading: Reading | None, wrote_on: NodeName, wrote_seconds: float) -> bool:
         if self._position is None:
             # What it tells now includes what was written before.
             self._position = self._engine.position(wrote_on)
         if self._position:
             return self._engine.has_reached(node, self._position, within_seconds=WAIT_SECONDS)
-        return self._shows_all_since(node, wrote_seconds)
+        if reading is None or reading.lag_seconds is None:
+            return False
+        # Lag is told in whole seconds, rounded down.
+        return reading.measured_seconds - reading.lag_seconds - 1.0 > wrote_seconds

@@ -14,7 +14,6 @@ from safeconsole.errors import (
     DeniedError,
     NotSentError,
     OutcomeUnknownError,
-    RefusedError,
     SafeConsoleError,
     ServerError,
     UnreachableError,
@@ -23,10 +22,6 @@ from safeconsole.policy.decision import Considered, Decision, Permit
 from safeconsole.policy.policy import TransactionSettings
 from safeconsole.policy.readings import route_of
 from safeconsole.policy.watchdog import followed
-from safeconsole.session.connections import Nodes
-from safeconsole.session.elevation import Elevations
-from safeconsole.session.recorder import Recorder
-from safeconsole.session.visit import Visit
 from safeconsole.sqltext.statement import ENDS, NEEDS_ONE, Statement, begins, begins_anew, begins_writing
 from safeconsole.sqltext.vocabulary import Account, Effect, NodeName, Route, Verdict
 
@@ -271,21 +266,8 @@ _ABOUT_ONE = frozenset({"commit", "end", "savepoint", "release", "release savepo
 class Transactions:
     """At most one transaction at a time, for one session."""
 
-    def __init__(
-        self,
-        *,
-        visit: Visit,
-        settings: TransactionSettings,
-        nodes: Nodes,
-        elevations: Elevations,
-        recorder: Recorder,
-        clock: Clock,
-    ) -> None:
-        self._visit = visit
+    def __init__(self, settings: TransactionSettings, clock: Clock) -> None:
         self._settings = settings
-        self._nodes = nodes
-        self._elevations = elevations
-        self._recorder = recorder
         self._clock = clock
         self._opened: Transaction | None = None
         self._told: list[str] = []
@@ -317,75 +299,74 @@ class Transactions:
         """Return where the person wants a statement: the end of a transaction of changes goes where it is open."""
         return "" if self._opened is not None and self._opened.writes and statement.kind in ENDS else to
 
-    def route_of(self, statement: Statement, *, to: str) -> Route:
-        """Return the kind of node for a statement; see `routing.route_of`."""
-        route = route_of(statement, to=to)
-        if to:
-            return route
-        return route_within(statement, route, opened=self._opened, window=self._elevations.has_window)
+    def route_of(self, statement: Statement, *, to: str, window: bool) -> Route:
+        """
+        Return the kind of node for a statement; see `policy.readings.route_of`.
 
-    def decided(self, decision: Decision, statement: Statement, *, node: NodeName | None, route: Route) -> Decision:
+        Args:
+            window: whether a break-glass window is held.
+        """
+        route = route_of(statement, to=to)
+        return route if to else route_within(statement, route, opened=self._opened, window=window)
+
+    def decided(
+        self, decision: Decision, statement: Statement, *, node: NodeName | None, route: Route, window: bool
+    ) -> Decision:
         """Return a decision as what belongs to a transaction of changes needs it: with the elevated account."""
         opened = self._opened
         if opened is not None:
             belongs = opened.writes and opened.node == node
         else:
-            belongs = route is Route.PRIMARY and self._elevations.has_window and begins_writing(statement)
+            belongs = route is Route.PRIMARY and window and begins_writing(statement)
         if not belongs or decision.verdict >= Verdict.ELEVATE:
             return decision
         why = "it belongs to a transaction of changes"
         return replace(decision, verdict=Verdict.ELEVATE, rules=(*decision.rules, RULE), message=why)
 
-    def require_together(self, considered: Considered, *, alone: bool) -> None:
+    def refusal_of(
+        self, considered: Considered, *, one_grant: bool
+    ) -> tuple[DeniedError, TransactionEvent | None] | None:
         """
-        Refuse what would not do what its transaction promises; nobody is asked about it first.
+        Return why a statement would not do what its transaction promises, None when it would.
 
         Args:
-            alone: an elevation is asked for this statement only, and ends with it.
+            one_grant: elevations are for one statement at a time, and end with it.
 
-        Raises:
-            DeniedError: it would run beside the transaction, or commit it unasked.
+        Returns:
+            The refusal, and what ends the open transaction with it, if anything does.
         """
         statement, opened = considered.statement, self._opened
         if considered.node is None or considered.decision.verdict is Verdict.DENY:
-            return
-        self._require_known(considered)
+            return None
+        unknown = self._refusal_after_undoing(considered)
+        if unknown is not None:
+            return unknown, None
         goes_to = place_of(considered.node, _account_of(considered))
-        one_grant = alone or (self._elevations.is_held and not self._elevations.has_window)
         why = objection(statement, opened=opened, goes_to=goes_to, one_grant=one_grant)
         if not why or (self._undone and statement.kind == "rollback"):
-            return
+            return None
+        event = None
         if opened is not None and statement.kind in ENDS:
             # It cannot be ended where it is open: that is left, and told by itself.
-            self.end(TransactionEvent.FAILED_OVER if opened.writes else TransactionEvent.ROLLED_BACK)
-            why, opened = (
-                f"the transaction on {opened.place} is over: its connection was closed, nothing of it stays",
-                None,
-            )
-        raise DeniedError(why, evidence=considered.evidence, instead=way_out(statement, opened=opened))
+            event = TransactionEvent.FAILED_OVER if opened.writes else TransactionEvent.ROLLED_BACK
+            why = f"the transaction on {opened.place} is over: its connection was closed, nothing of it stays"
+            opened = None
+        return DeniedError(why, evidence=considered.evidence, instead=way_out(statement, opened=opened)), event
 
-    def _require_known(self, considered: Considered) -> None:
+    def _refusal_after_undoing(self, considered: Considered) -> DeniedError | None:
         """
-        Refuse a change or a COMMIT after a transaction was undone, until the person says ROLLBACK or BEGIN.
+        Return the refusal of a change or COMMIT after a transaction was undone, until a ROLLBACK or BEGIN.
 
         They may think that it is open still: what they type next would be committed by itself.
         """
         statement = considered.statement
         if not self._undone or (statement.changes_nothing and statement.kind not in _ABOUT_ONE):
-            return
-        raise DeniedError(
+            return None
+        return DeniedError(
             f"nothing was sent: {self._undone}",
             evidence=considered.evidence,
             instead="ROLLBACK says that you know; then begin again",
         )
-
-    def require_none(self, why: str) -> None:
-        """Refuse what would end the open transaction by the way. Raises RefusedError."""
-        if self._opened is not None:
-            raise RefusedError(
-                f"a transaction is open on {self._opened.place}, and {why}",
-                instead="end the transaction first, with COMMIT or ROLLBACK",
-            )
 
     def is_within(self, considered: Considered) -> bool:
         """Whether a statement would run in what is open."""
@@ -401,89 +382,54 @@ class Transactions:
 
     # After it.
 
-    def went_on(self, permit: Permit, completion: Completion) -> None:
-        """Believe what the server says of a statement that ended well."""
+    def went_on(self, permit: Permit, completion: Completion) -> Noticed | None:
+        """Believe what the server says of a statement that ended well; return what to record of what is over by it."""
         opened, now = self._opened, self._clock.monotonic()
         if permit.statement.kind == "rollback":
             self._undone = ""
         if opened is not None and (opened.node, opened.account) != (permit.node, permit.account):
-            return
-        kind = permit.statement.kind
+            return None
+        kind, over = permit.statement.kind, None
         if opened is not None and (not completion.in_transaction or begins_anew(permit.statement)):
-            self._over(TransactionEvent.VANISHED if kind not in ENDS else _ending(kind))
+            over = self.end(TransactionEvent.VANISHED if kind not in ENDS else _ending(kind))
             opened = None
         if not completion.in_transaction:
-            return
+            return over
         self._undone = ""
         if opened is None:
             self._opened = begun(permit.node, permit.account, self._settings, now_seconds=now)
         else:
             self._opened = opened.went_on(now, changed_rows=completion.changed_rows)
+        return over
 
-    def failed(self, permit: Permit, connection: Connection, failure: SafeConsoleError) -> None:
-        """Say what becomes of what is open when a statement of it did not end well."""
+    def failed(self, permit: Permit, connection: Connection, failure: SafeConsoleError) -> TransactionEvent | None:
+        """Return what ends the open transaction when a statement of it did not end well, None when it goes on."""
         opened = self._opened
         if opened is None or (opened.node, opened.account) != (permit.node, permit.account):
-            return
+            return None
         if isinstance(failure, ServerError) and not connection.broken:
-            if connection.in_transaction:
-                self._opened = opened.went_on(self._clock.monotonic())
-            else:
-                self._over(TransactionEvent.SERVER_ENDED)
-            return
+            if not connection.in_transaction:
+                return TransactionEvent.SERVER_ENDED
+            self._opened = opened.went_on(self._clock.monotonic())
+            return None
         if isinstance(failure, NotSentError):
-            event = (
-                TransactionEvent.CONNECTION_LOST
-                if isinstance(failure, UnreachableError)
-                else TransactionEvent.FAILED_OVER
-            )
-        elif permit.commits:
-            event = TransactionEvent.COMMIT_LOST
-        elif isinstance(failure, OutcomeUnknownError):
-            event = TransactionEvent.CONNECTION_LOST
-        else:
-            event = TransactionEvent.STOPPED
-        self.end(event)
+            unreachable = isinstance(failure, UnreachableError)
+            return TransactionEvent.CONNECTION_LOST if unreachable else TransactionEvent.FAILED_OVER
+        if permit.commits:
+            return TransactionEvent.COMMIT_LOST
+        unknown = isinstance(failure, OutcomeUnknownError)
+        return TransactionEvent.CONNECTION_LOST if unknown else TransactionEvent.STOPPED
 
-    def settle(self) -> bool:
-        """
-        End what stood idle past its limit, and what lost its connection.
+    @property
+    def has_idled(self) -> bool:
+        """Whether the open transaction stood idle past its limit."""
+        return self._opened is not None and self._opened.is_idle_at(self._clock.monotonic())
 
-        Returns:
-            Whether an elevated connection was lost.
-
-        Raises:
-            AuditUnavailableError: it is over all the same.
-        """
-        opened = self._opened
-        if opened is None:
-            return False
-        if opened.is_idle_at(self._clock.monotonic()):
-            self.end(TransactionEvent.IDLED)
-        elif self._nodes.is_lost(opened.node, opened.account):
-            self.end(TransactionEvent.CONNECTION_LOST)
-            return opened.writes
-        return False
-
-    def end(self, event: TransactionEvent, *, account: Account | None = None) -> None:
-        """
-        Let go of what is open, if anything is: the server undoes what was not committed.
-
-        Args:
-            account: only when it lives on this account's connection; None for any.
-
-        Raises:
-            AuditUnavailableError: it is over all the same.
-        """
-        opened = self._opened
-        if opened is None or (account is not None and opened.account is not account):
-            return
-        self._nodes.drop(opened.node, opened.account)
-        self._over(event)
-
-    def _over(self, event: TransactionEvent) -> None:
+    def end(self, event: TransactionEvent) -> Noticed | None:
+        """Take what is open as over, and return what to record of it; whoever calls closes its connection first."""
         opened, self._opened = self._opened, None
-        assert opened is not None
+        if opened is None:
+            return None
         line, state = told(opened, event), opened.ended(event).state
         if opened.writes or event not in _QUIET:
             self._told.append(line)
@@ -492,7 +438,7 @@ class Transactions:
             and event is not TransactionEvent.ROLLED_BACK
         ):
             self._undone = line
-        self._recorder.append(Noticed(what=f"transaction {state}", detail=line), durable=True)
+        return Noticed(what=f"transaction {state}", detail=line)
 
 
 def _account_of(considered: Considered) -> Account:

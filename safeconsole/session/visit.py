@@ -9,6 +9,8 @@ import msgspec
 from safeconsole.config.identity import Person
 from safeconsole.policy.decision import Grant
 from safeconsole.policy.facts import Circumstances
+from safeconsole.policy.limits import Limits
+from safeconsole.session.transactions import Transaction
 from safeconsole.sqltext.vocabulary import Flavour
 
 
@@ -93,3 +95,32 @@ def circumstances_of(
         scope=grant.request.scope if grant else "",
         ticket=grant.request.ticket if grant else "",
     )
+
+
+class Status(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a prompt shows.
+
+    Attributes:
+        cluster, environment: from the configuration.
+        node, role: where the last statement went; "" before the first.
+        schema: the session's schema, or "".
+        servers: the identities of the cluster's nodes as last measured; empty before that.
+        elevated_seconds: seconds left of an elevation, 0 when there is none.
+        limits: what holds for a statement before its rules tighten it.
+        to: "replica", "primary" or a node's name, "" when the console chooses.
+        transaction: what the person has open, or None.
+        transaction_seconds: how long it has been open, 0 without one.
+    """
+
+    cluster: str
+    environment: str
+    node: str
+    role: str
+    schema: str
+    elevated_seconds: float
+    limits: Limits
+    to: str
+    transaction: Transaction | None = None
+    transaction_seconds: float = 0.0
+    servers: frozenset[str] = frozenset()

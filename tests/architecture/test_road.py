@@ -23,8 +23,8 @@ MAY_NAME = {
     # What has an effect on a server.
     "send": {"session/gate.py", "mysql/connection.py", "sqlite/connection.py"} | SINKS,
     "batches": {"session/result.py"},
-    "prove": {"session/custody.py"},
-    "estimate": {"session/considering.py"},
+    "prove": {"session/gate.py"},
+    "estimate": {"session/gate.py", "session/deciding.py"},
     # What drivers are told with.
     "cursor": TALKS,
     "execute": TALKS | {"python/database.py"},
@@ -35,7 +35,7 @@ MAY_NAME = {
     "begin_statement": TALKS,
     # What makes the only thing that is sent.
     "Permit": {"policy/decision.py"},
-    "permit_from_decision": {"session/demands.py"},
+    "permit_from_decision": {"session/gate.py"},
 }
 """The only files that call, or name, each of these; facades of the Python console call their own."""
 
@@ -117,11 +117,13 @@ def test_the_intent_stands_before_the_send():
     (run,) = [
         node
         for node in ast.walk(SOURCES["session/gate.py"])
-        if isinstance(node, ast.FunctionDef) and node.name == "_walk"
+        if isinstance(node, ast.FunctionDef) and node.name == "_attempt"
     ]
     lines = {
-        name: line for name, line in names_reached(run) if name in {"asked", "permit", "proven", "intent", "_answered"}
+        name: line
+        for name, line in names_reached(run)
+        if name in {"asked", "_permit", "_proven", "intent", "_answered"}
     }
-    assert sorted(lines, key=lines.get) == ["asked", "permit", "proven", "intent", "_answered"]
+    assert sorted(lines, key=lines.get) == ["asked", "_permit", "_proven", "intent", "_answered"]
     callers = [path for path, reached in REACHED.items() if "_answered" in reached]
     assert callers == ["session/gate.py"]

@@ -27,14 +27,14 @@ from safeconsole.policy.facts import Circumstances
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.policy.limits import tighten
 from safeconsole.config.identity import Person
-from safeconsole.session.evidence import preview
+from safeconsole.session.deciding import preview
 from safeconsole.audit.record import Ended
 from safeconsole.policy.readings import Identity, Reading, route_of
 from safeconsole.config.settings import ClusterSettings
 from safeconsole.sqltext.statement import Estimate
 from safeconsole.sqltext.vocabulary import Flavour, NodeName, Role, Route, Verdict
 from safeconsole.demo.embedded import Replicator, create_embedded
-from safeconsole.session.gate import Status
+from safeconsole.session.visit import Status
 from safeconsole.session.visit import Visit
 from safeconsole.session.protocols import People
 from safeconsole.session.gate import Gate

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from safeconsole.session.custody import Custody
+from safeconsole.session.gate import Gate
 from safeconsole.demo.stage import staged
 from safeconsole.cli.application import Door
 from safeconsole.console.console import _previews
@@ -17,13 +17,13 @@ from safeconsole.app import Program
 @pytest.fixture
 def settlers(monkeypatch):
     """Names of the threads in which a session let go of what is over."""
-    seen, settle = [], Custody.settle
+    seen, settle = [], Gate._settle
 
     def noted(self):
         seen.append(threading.current_thread().name)
         return settle(self)
 
-    monkeypatch.setattr(Custody, "settle", noted)
+    monkeypatch.setattr(Gate, "_settle", noted)
     return seen
 
 

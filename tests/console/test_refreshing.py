@@ -5,7 +5,7 @@ from safeconsole.errors import RefusedError
 from safeconsole.policy.limits import Limits
 from safeconsole.sqltext.statement import Statement, TableName
 from safeconsole.sqltext.vocabulary import Effect
-from safeconsole.session.gate import Status
+from safeconsole.session.visit import Status
 from safeconsole.console.names import SchemaNames
 from safeconsole.console.names import PAGE_TABLES, NameRefresher
 

@@ -6,7 +6,7 @@ import pytest
 
 from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import analyse
-from safeconsole.session.evidence import evidence_of
+from safeconsole.session.deciding import evidence_of
 from safeconsole.policy.decision import Decision
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.policy.limits import Limits

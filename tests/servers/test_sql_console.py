@@ -9,7 +9,7 @@ from prompt_toolkit.output import DummyOutput
 from safeconsole.dialects import DIALECTS
 from safeconsole.policy.facts import Circumstances
 from safeconsole.sqltext.lexer import LexicalRules
-from safeconsole.session.evidence import preview
+from safeconsole.session.deciding import preview
 from safeconsole.sqltext.vocabulary import Flavour
 from safeconsole.console.console import Terminal, run_console
 from safeconsole.console.state import Services, Streams

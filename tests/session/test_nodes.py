@@ -5,7 +5,8 @@ import pytest
 from safeconsole.errors import ConfigurationError, UnreachableError
 from safeconsole.policy.readings import Gates
 from safeconsole.sqltext.vocabulary import Account, NodeName, Role, Route
-from safeconsole.session.connections import READINGS_HOLD_SECONDS, Nodes
+from safeconsole.session.cache import HOLD_SECONDS, CacheKind
+from safeconsole.session.connections import Nodes
 from tests.harness.fakes import FakeClock, FakeEngine, three_nodes
 
 PRIMARY, FIRST, SECOND = NodeName("primary"), NodeName("replica-1"), NodeName("replica-2")
@@ -37,7 +38,7 @@ def cluster():
 
 def test_readings_are_believed_for_a_moment(cluster):
     cluster.choose()
-    cluster.clock.seconds += READINGS_HOLD_SECONDS
+    cluster.clock.seconds += HOLD_SECONDS[CacheKind.READINGS]
     cluster.choose()
     assert cluster.measured() == 1
     cluster.clock.seconds += 0.1

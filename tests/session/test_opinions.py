@@ -3,7 +3,7 @@
 import pytest
 
 from safeconsole.sqltext.statement import Estimate
-from safeconsole.session.cache import BELIEVED_SECONDS
+from safeconsole.session.cache import HOLD_SECONDS, CacheKind
 from tests.session.conftest import WRITE, Walk
 
 KEYED = Estimate(asked=True, rows=1, keyed=True)
@@ -37,7 +37,7 @@ def test_the_server_is_asked_once_for_a_loop(road):
 
 def test_it_is_asked_again_when_a_moment_has_passed(road):
     road.run(by_key(1))
-    road.clock.seconds += BELIEVED_SECONDS
+    road.clock.seconds += HOLD_SECONDS[CacheKind.ESTIMATE]
     road.run(by_key(2))
     assert len(asked(road)) == 2
 

@@ -12,7 +12,9 @@ from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.shapes import is_bound_by_key, is_shared, shape_of
 from safeconsole.sqltext.vocabulary import Flavour
-from safeconsole.session.cache import HELD_SHAPES, Understanding
+from safeconsole.clock import SystemClock
+from safeconsole.config.policies import PolicyFiles
+from safeconsole.session.cache import HELD, Cache, CacheKind
 
 RULES = [
     LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90700),
@@ -35,6 +37,13 @@ PIECES = st.sampled_from(
 SOUPS = st.lists(st.tuples(PIECES, st.sampled_from(["", " ", " ", "  ", "\n"])), min_size=2, max_size=24).map(
     lambda parts: "".join(piece + space for piece, space in parts)
 )
+
+
+BASELINE = PolicyFiles().load("baseline")
+
+
+def remembering():
+    return Cache(BASELINE, SystemClock())
 
 
 @st.composite
@@ -85,7 +94,7 @@ def test_all_texts_of_a_shape_are_analysed_alike(text, rules, data):
 @given(SOUPS | plain_reads(), st.sampled_from(RULES), st.data())
 def test_what_is_remembered_is_what_would_be_found(text, rules, data):
     """In every order, with every ending, and for texts that have no shape."""
-    understanding = Understanding()
+    understanding = remembering()
     shape = shape_of(text.strip())
     texts = [text, f" {text};", variants(shape, data) if shape else text, text + "\x1c", text + ";;", text]
     for each in texts:
@@ -97,7 +106,7 @@ CASES = sorted((Path(__file__).parents[1] / "cases").glob("*/*.sql"))
 
 
 def test_every_case_is_remembered_as_it_is_analysed():
-    understanding = Understanding()
+    understanding = remembering()
     texts = [path.read_text(encoding="utf-8", errors="replace") for path in CASES]
     assert len(texts) > 100
     for rules in RULES:
@@ -129,10 +138,10 @@ def test_a_shape_tells_numbers_from_texts():
 
 
 def test_only_the_shapes_used_last_are_held():
-    understanding = Understanding()
-    for number in range(HELD_SHAPES * 2):
+    understanding = remembering()
+    for number in range(HELD[CacheKind.ANALYSIS] * 2):
         understanding.statements(f"SELECT a{number} FROM t", RULES[0], schema="shop")
-    assert len(understanding._held) == HELD_SHAPES
+    assert len(understanding._held[CacheKind.ANALYSIS]) == HELD[CacheKind.ANALYSIS]
 
 
 @pytest.mark.parametrize(
@@ -162,5 +171,5 @@ def test_only_the_shapes_used_last_are_held():
     ],
 )
 def test_only_equality_with_values_is_bound_by_a_key(text, bound):
-    (statement,) = Understanding().statements(text, RULES[0], schema="shop")
+    (statement,) = remembering().statements(text, RULES[0], schema="shop")
     assert is_bound_by_key(statement) is bound

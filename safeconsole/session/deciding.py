@@ -1,0 +1,344 @@
+"""How a statement is decided: the policies in force, the server's opinion, the rules, and the evidence for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import msgspec
+from msgspec.structs import replace
+
+from safeconsole.cluster.engine import Connection
+from safeconsole.cluster.routing import Choice
+from safeconsole.dialects import DIALECTS
+from safeconsole.errors import DeniedError, SafeConsoleError
+from safeconsole.policy.decision import Considered, Decision, Facts, addressed, judged_as_asked, with_disagreement
+from safeconsole.policy.facts import Circumstances, facts_of
+from safeconsole.policy.limits import Limits
+from safeconsole.policy.policy import Policy, is_heavy, judge, judge_together
+from safeconsole.policy.readings import Reading, route_of, tightest_gates
+from safeconsole.sqltext.analysis import analyse, read_within
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.redaction import redacted_message
+from safeconsole.sqltext.statement import Behind, Estimate, Statement, is_misspelt_perhaps
+from safeconsole.sqltext.vocabulary import Effect, Route
+
+Reread = Callable[[], Policy]
+"""Returns the policy as its file is now; the same object while nothing changed. Raises PolicyInvalidError."""
+
+
+class PoliciesInForce:
+    """
+    A session's policies; what changes while it lasts can only tighten it.
+
+    Attributes:
+        begun: what it began with.
+        held: that one, and what the file holds now if it is another; the same object while nothing changes.
+        gates: what a node must offer; the same object, too.
+        news: what is to be said of a file that changed, as of the last look, or "".
+
+    Args:
+        policy: the same.
+        reread: looks at the file, None where there is none to look at.
+    """
+
+    def __init__(self, policy: Policy, reread: Reread | None = None) -> None:
+        self.begun = policy
+        self._reread = reread
+        self.held: tuple[Policy, ...] = (policy,)
+        self.news = ""
+        self.gates = policy.gates
+
+    def look(self) -> str:
+        """
+        Look at the file, and return what is to be said when it is not what the session began with, else "".
+
+        Raises:
+            PolicyInvalidError: what it holds now is no policy; nothing is allowed by it.
+        """
+        now = self._reread() if self._reread else self.begun
+        if now.hash != self.held[-1].hash:
+            changed = now.hash != self.begun.hash
+            self.held = (self.begun, now) if changed else (self.begun,)
+            self.news = (
+                f"the policy's file has changed since this session began: it is {now.label} now" if changed else ""
+            )
+            self.gates = tightest_gates(*(policy.gates for policy in self.held))
+        return self.news
+
+    def judge(self, facts: Mapping[str, object], limits: Limits) -> Decision:
+        """Return the strictest of their decisions, under the tightest limits."""
+        return judge_together(self.held, facts, limits=limits)
+
+
+_NOT_ASKED = Behind(
+    effects=frozenset({Effect.UNKNOWN}), reasons=("the server could not be asked what stands behind its names",)
+)
+_UNASKED = Estimate()
+
+
+def is_estimated(statement: Statement) -> bool:
+    """Whether a server is asked for its opinion: of what reads or changes tables, and of what is perhaps misspelt."""
+    if statement.changes_nothing and Effect.READ in statement.effects:
+        return True
+    return bool({Effect.READ, Effect.WRITE} & statement.effects and statement.tables) or is_misspelt_perhaps(statement)
+
+
+def estimate_of_no_read(
+    statement: Statement, connection: Connection | None, rules: LexicalRules, schema: str
+) -> Estimate:
+    """
+    Return the server's opinion of what is no plain read: how many rows a change looks at, or what is wrong with it.
+
+    It is evidence for the person, who is asked anyway: a server that does not answer refuses nothing.
+
+    Args:
+        connection: a reading one, None where there is none.
+    """
+    if not ({Effect.READ, Effect.WRITE} & statement.effects and statement.tables):
+        opinion = _asked_quietly(statement, connection)
+        return Estimate(asked=opinion.asked, objection=opinion.objection, objection_code=opinion.objection_code)
+    changes_rows = statement.effects == {Effect.WRITE}
+    read = read_within(statement, rules, schema=schema) if changes_rows else None
+    sought = Estimate()
+    if read is not None and connection is not None and _is_alike(statement, connection, rules, schema):
+        sought = _asked_quietly(read, connection)
+        # What the reading account may not read, or is misspelt, the change itself is told.
+        sought = Estimate() if sought.objection else sought
+    behind = _asked_quietly(statement, connection, silent=Estimate(behind=_NOT_ASKED)).behind
+    return replace(sought, behind=_NOT_ASKED if connection is None or connection.broken else behind)
+
+
+def _asked_quietly(statement: Statement, connection: Connection | None, silent: Estimate = _UNASKED) -> Estimate:
+    if connection is None:
+        return silent
+    try:
+        return connection.estimate(statement)
+    except SafeConsoleError:
+        return silent
+
+
+def _is_alike(statement: Statement, connection: Connection, rules: LexicalRules, schema: str) -> bool:
+    try:
+        require_alike(statement, connection, rules=rules, schema=schema)
+    except DeniedError:
+        return False
+    return True
+
+
+def quoting_no_secret(estimate: Estimate, statement: Statement) -> Estimate:
+    """Return the server's opinion as it may be shown, handed to a second person and written down."""
+    if not estimate.objection:
+        return estimate
+    return replace(estimate, objection=redacted_message(estimate.objection, statement.text))
+
+
+class DecisionInput(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a decision is made on, beside the statement.
+
+    Attributes:
+        choice: the node, or why there is none.
+        estimate: the server's opinion.
+        route: where a statement of its kind belongs.
+        limits: the session's.
+    """
+
+    choice: Choice
+    estimate: Estimate
+    route: Route
+    limits: Limits
+
+
+def judged(
+    statement: Statement, found: DecisionInput, circumstances: Circumstances, policies: PoliciesInForce
+) -> tuple[Statement, Facts, Decision]:
+    """Return the strictest decision of the policies in force, and the facts it was made on."""
+    reading, estimate = found.choice.reading, found.estimate
+
+    def judge_it(statement: Statement) -> tuple[Facts, Decision]:
+        facts = facts_of(statement, route=found.route, reading=reading, estimate=estimate, circumstances=circumstances)
+        return facts, policies.judge(facts, found.limits)
+
+    statement, facts, decision = judged_as_asked(statement, judge_it)
+    return statement, facts, with_disagreement(decision, estimate, found.choice.route)
+
+
+def considered_of(
+    statement: Statement,
+    found: DecisionInput,
+    facts: Facts,
+    decision: Decision,
+    *,
+    cluster: str,
+    policies: PoliciesInForce,
+) -> Considered:
+    """Return a decision with everything that it was made on, and its evidence."""
+    choice = found.choice
+    decision = addressed(decision, cluster, statement.hazards)
+    told = (f"{policies.news}; the stricter of both holds here",) if policies.news else ()
+    return Considered(
+        statement=statement,
+        route=choice.route if choice.reading else found.route,
+        node=choice.reading.node if choice.reading else None,
+        identity=choice.reading.identity if choice.reading else None,
+        estimate=found.estimate,
+        decision=decision,
+        evidence=evidence_of(statement, choice, found.estimate, decision),
+        facts=facts,
+        notes=(*choice.notes, *statement.notes, *told),
+        heavy=is_heavy(policies.begun.slots, facts),
+    )
+
+
+def evidence_of(statement: Statement, choice: Choice, estimate: Estimate, decision: Decision) -> tuple[str, ...]:
+    """
+    Return the lines behind a decision.
+
+    Args:
+        statement: what was asked.
+        choice: where it would go; without a node every node's reason is a line.
+        estimate: the server's own opinion.
+        decision: what the policy said.
+    """
+    node = _node_line(choice.reading) if choice.reading else ()
+    nowhere = choice.reasons if choice.reading is None else ()
+    lines = (
+        *node,
+        *nowhere,
+        *_statement_lines(statement),
+        *(_cap_line(statement, choice.reading) if choice.reading else ()),
+        *_estimate_lines(estimate),
+        *_rule_line(decision),
+    )
+    return tuple(dict.fromkeys(lines))
+
+
+def evidence_of_nodes(readings: tuple[Reading, ...]) -> tuple[str, ...]:
+    """Return one line a node: what it proved to be, and how it is."""
+    return tuple(
+        f"node: {reading.node}: unreachable: {reading.unreachable}" if reading.unreachable else _node_line(reading)[0]
+        for reading in readings
+    )
+
+
+def _node_line(reading: Reading) -> tuple[str, ...]:
+    parts = [f"node: {reading.node}, a {reading.role} ({reading.proof})"]
+    if reading.lag_seconds is not None:
+        parts.append(f"lag {reading.lag_seconds:.1f} s")
+    parts.append(
+        "free memory unknown" if reading.free_memory_bytes is None else f"free memory {_mib(reading.free_memory_bytes)}"
+    )
+    if reading.used_memory_bytes is not None:
+        parts.append(f"server memory {_mib(reading.used_memory_bytes)}")
+    if reading.threads_running is not None:
+        parts.append(f"{reading.threads_running} threads running")
+    parts.append("number of tables unknown" if reading.tables is None else f"at least {reading.tables:,} tables")
+    return (", ".join(parts),)
+
+
+def _statement_lines(statement: Statement) -> tuple[str, ...]:
+    lines = [f"statement: {statement.kind}, effects {', '.join(sorted(statement.effects))}"]
+    if statement.tables:
+        lines.append(f"tables: {', '.join(dict.fromkeys(str(table) for table in statement.tables))}")
+    if not statement.tables_known:
+        lines.append("tables: not all could be read from the text")
+    lines += [f"hazard: {hazard.id} ({hazard.cost}): {hazard.why}" for hazard in statement.hazards]
+    lines += [f"because: {reason}" for reason in statement.reasons]
+    return tuple(lines)
+
+
+def _cap_line(statement: Statement, reading: Reading) -> tuple[str, ...]:
+    dialect = None if reading.flavour is None else DIALECTS[reading.flavour]
+    if dialect is None or not dialect.has_time_limit or dialect.ends_by_itself(statement):
+        return ()
+    return (f"time limit: {dialect.flavour} has none of its own for this; the console's watchdog alone ends it",)
+
+
+def _estimate_lines(estimate: Estimate) -> tuple[str, ...]:
+    if not estimate.asked:
+        return ()
+    lines = []
+    if estimate.rows >= 0:
+        lines.append(
+            f"estimate: the server expects to examine {estimate.rows:,} row{'' if estimate.rows == 1 else 's'}"
+        )
+    if estimate.full_scans:
+        lines.append(f"read whole: {', '.join(estimate.full_scans)}")
+    lines += [f"hazard: {hazard.id} ({hazard.cost}): {hazard.why}" for hazard in estimate.hazards]
+    if estimate.objection:
+        lines.append(f"the server objects: {estimate.objection}")
+    return tuple(lines)
+
+
+def _rule_line(decision: Decision) -> tuple[str, ...]:
+    return (f"rule: {', '.join(decision.rules) or 'none allows it'} ({decision.policy})",)
+
+
+def _mib(count: int) -> str:
+    return f"{count / 1024 / 1024:.0f} MiB"
+
+
+def preview(
+    statement: Statement, *, policy: Policy, circumstances: Circumstances, to: str = "", limits: Limits | None = None
+) -> Considered:
+    """
+    Consider a statement as if its route led to a fit node of that role.
+
+    Args:
+        statement: the analysed text.
+        policy: the rules.
+        circumstances: who asks, from where, about which cluster.
+        to: "replica" or "primary" when the person asked for one.
+        limits: the session's own; the policy's when None.
+    """
+    route, estimate = route_of(statement, to=to), Estimate()
+
+    def judged(statement: Statement) -> tuple[Facts, Decision]:
+        facts = facts_of(statement, route=route, reading=None, estimate=estimate, circumstances=circumstances)
+        return facts, judge(policy, facts, limits=limits)
+
+    statement, facts, decision = judged_as_asked(statement, judged)
+    decision = addressed(decision, circumstances.cluster, statement.hazards)
+    return Considered(
+        statement=statement,
+        route=route,
+        node=None,
+        identity=None,
+        estimate=estimate,
+        decision=decision,
+        evidence=evidence_of(statement, Choice(route=route, reading=None, reasons=()), estimate, decision),
+        facts=facts,
+        notes=statement.notes,
+    )
+
+
+def require_alike(statement: Statement, connection: Connection, *, rules: LexicalRules, schema: str) -> None:
+    """
+    Refuse a statement that a server reads otherwise than it was analysed: nodes differ in version and sql_mode.
+
+    Args:
+        statement: as it was analysed.
+        connection: where it would be sent.
+        rules: what it was analysed by.
+        schema: the session's.
+
+    Raises:
+        DeniedError: it does not mean the same there.
+    """
+    theirs = connection.rules
+    if theirs == rules:
+        return
+    if analyse(statement.text, theirs, schema=schema) != analyse(statement.text, rules, schema=schema):
+        raise DeniedError(
+            "this text does not mean the same on every node of the cluster: their version or sql_mode differ",
+            evidence=(f"analysed for: {_words(rules)}", f"{connection.identity.address}: {_words(theirs)}"),
+            instead="write it without executable comments, double quotes, backslashes and ||",
+        )
+
+
+def _words(rules: LexicalRules) -> str:
+    """Say what matters of how a server reads text."""
+    modes = [
+        name for name in ("ansi_quotes", "no_backslash_escapes", "pipes_as_concat", "oracle") if getattr(rules, name)
+    ]
+    return f"{rules.dialect.flavour} {rules.version}, {', '.join(modes) or 'default sql_mode'}"
