@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -107,12 +108,18 @@ def tls_for(place: NodeAddress, settings: TlsSettings) -> ssl.SSLContext | None:
     if settings.mode == "disabled" or (place.is_local and not settings.ca):
         return None
     try:
-        context = ssl.create_default_context(cafile=settings.ca or None)
+        return _tls_context(settings.mode, settings.ca, Path(settings.ca).stat().st_mtime_ns if settings.ca else 0)
     except (OSError, ssl.SSLError) as error:
         raise ConfigurationError(f"clusters.*.tls.ca cannot be read: {settings.ca} ({error})") from None
+
+
+# Reading the certificates of this computer takes 25 ms of the processor, and a session opens many connections.
+@lru_cache(maxsize=8)
+def _tls_context(mode: str, ca: str, _changed_ns: int) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca or None)
     # Certificates that MySQL makes for itself lack what RFC 5280 asks of an authority.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    context.check_hostname = settings.mode == "verify-identity"
+    context.check_hostname = mode == "verify-identity"
     return context
 
 

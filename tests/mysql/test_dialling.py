@@ -303,6 +303,12 @@ def test_tls_is_verified_where_somebody_could_stand_between(place, settings, enc
     assert context is None or (context.check_hostname and context.verify_mode.name == "CERT_REQUIRED")
 
 
+def test_the_certificates_of_this_computer_are_read_once():
+    places = [NodeAddress(host=host, ip="10.0.0.5", port=1) for host in ("db-1", "db-2")]
+    assert tls_for(places[0], TlsSettings()) is tls_for(places[1], TlsSettings())
+    assert tls_for(places[0], TlsSettings(mode="verify-ca")) is not tls_for(places[0], TlsSettings())
+
+
 def test_tls_is_not_turned_off_for_a_name_that_only_sounds_local():
     with pytest.raises(ConfigurationError, match="TLS is disabled"):
         tls_for(NodeAddress(host="localhost", ip="10.0.0.5", port=1), TlsSettings(mode="disabled"))
