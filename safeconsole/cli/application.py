@@ -1,4 +1,4 @@
-"""What the commands need from the rest of the program, and how each of them ends: exit codes, failures on stderr."""
+"""What the commands need from the rest of the program; `app.py` provides it, tests may provide their own."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         face: "sql", "one-shot", "python", "job".
-        to, schema, limits, plea: see `core.visit.Visit`.
-        approval: a second person's answer that was brought along, or "".
+        to, schema, limits, plea: see `Visit`.
+        approval: a second person's answer, or "".
     """
 
     cluster: str
@@ -57,8 +57,8 @@ class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         rules: how the cluster's servers read text; asks them on the first call.
         preview: what would be decided, without asking any server.
-        history_directory: where this person's histories are kept.
-        record_terminal: begins the session's recording; None where it cannot be had.
+        history_directory: the directory of this person's histories.
+        record_terminal: begins the session's recording, or returns None.
     """
 
     gate: Gate
@@ -69,11 +69,7 @@ class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Judge(msgspec.Struct, frozen=True, kw_only=True):
-    """Decides offline, for `check`.
-
-    Attributes:
-        rules: how the text is read.
-    """
+    """Decides offline, for `check`."""
 
     rules: LexicalRules
     consider: Callable[[Statement], Considered]
@@ -81,11 +77,7 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """A cluster to try the console on, up until its context ends.
-
-    Attributes:
-        config: path of a configuration that names it.
-    """
+    """A temporary cluster, and the path of a configuration that names it."""
 
     config: str
     cluster: str
@@ -123,27 +115,27 @@ class Application(Protocol):
         """Open a session.
 
         Raises:
-            ConfigurationError: no such cluster, or something in its configuration is wrong.
+            ConfigurationError: no such cluster, or an invalid configuration of it.
             AuditUnavailableError: the journal cannot be written.
         """
         ...
 
     def standing(self, door: Door) -> Status:
-        """What a prompt shows before the session is open. Raises ConfigurationError: no such cluster."""
+        """Return what a prompt shows before the session is open. Raises ConfigurationError: no such cluster."""
         ...
 
     def history_directory(self) -> str: ...
 
     def judge(self, *, cluster: str, engine: str, policy: str, to: str, sql_mode: str = "") -> Judge:
-        """Return what decides offline; opens no connection. Raises ConfigurationError, PolicyInvalidError."""
+        """Return an offline judge; opens no connection. Raises ConfigurationError, PolicyInvalidError."""
         ...
 
     def stage(self, engine: str, release: str = "") -> AbstractContextManager[Stage]:
-        """Put up a cluster of an engine: "embedded", "mariadb" or "mysql". Raises ConfigurationError."""
+        """Start a temporary cluster: "embedded", "mariadb" or "mysql". Raises ConfigurationError."""
         ...
 
     def new_approval_key(self, where: str) -> str:
-        """Make this account's approval key in a file or the keyring; returns its public half."""
+        """Create this account's approval key in a file or the keyring; returns its public key."""
         ...
 
     def approval_request(self, code: str) -> str:
@@ -159,15 +151,15 @@ class Application(Protocol):
         ...
 
     def set_password(self, cluster: str, account: str, password: str) -> None:
-        """Keep a password in the keyring. Raises ConfigurationError."""
+        """Store a password in the keyring. Raises ConfigurationError."""
         ...
 
     def kept_passwords(self) -> Iterable[tuple[str, str]]:
-        """Cluster and account of the passwords in the keyring, never the passwords."""
+        """Return cluster and account of the stored passwords, never the passwords."""
         ...
 
     def delete_password(self, cluster: str, account: str) -> None:
-        """Take a password out of the keyring. Raises ConfigurationError."""
+        """Delete a password from the keyring. Raises ConfigurationError."""
         ...
 
 

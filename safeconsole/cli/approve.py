@@ -1,4 +1,4 @@
-"""`safeconsole approve`: the second person sees what is asked, and signs it or does not."""
+"""`safeconsole approve`: shows a request to the second person, who signs it or does not."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ COLUMNS = ("code", "person", "agent", "host", "cluster", "node", "scope", "reaso
 @click.option("--confirm", "typed", default="", metavar="CLUSTER", help="The cluster's name, typed to approve.")
 @click.pass_obj
 def approve(app: Application, /, code: str | None, typed: str, form: str, **asked: str | bool | None) -> None:
-    """Look at the request in CODE and approve it with this account's key; the answer goes to standard output.
+    """Show the request CODE and approve it with this account's key.
 
-    CODE is what the console that asks shows; with approvals.directory it is the request's name there, and the answer
-    is put beside it too. The answer fits this request only, counts until the request expires, and is not one's own
-    to give.
+    CODE is what the requesting console shows; with approvals.directory it is the request's name there, and the answer
+    is stored there too. The answer is printed on standard output. It is valid for this request only, until it expires;
+    nobody can approve their own request.
     """
     if asked["new_key"]:
         click.echo(app.new_approval_key(str(asked["new_key"])))
@@ -62,7 +62,7 @@ def _row(name: str, request: ApprovalRequest) -> tuple[str, ...]:
 
 
 def _lines(request: ApprovalRequest) -> Lines:
-    """Return a request in lines, what would run last: whoever asks chooses how much stands before it."""
+    """Return a request in lines, the statement last: the requester decides how long the rest is."""
     what = request.sql or "every statement that needs an elevation"
     said = (
         ("who", f"{request.person} on {request.host}{f', by a program: {request.agent}' if request.agent else ''}"),

@@ -1,4 +1,4 @@
-"""`safeconsole audit`: what was asked, refused and done, and whether the journal still says so."""
+"""`safeconsole audit`: what was asked, refused and done, and whether the journal is intact."""
 
 from __future__ import annotations
 
@@ -19,20 +19,18 @@ from safeconsole.errors import ConfigurationError
 from safeconsole.output.text import FORMATS, safe
 
 DOES_NOT_HOLD = 1
-"""Exit code of `audit verify` when something does not hold."""
+"""Exit code of `audit verify` when a record is invalid."""
 
 SHOWN_SESSIONS = 50
 
 
 class HasArchive(Protocol):
-    """What `ctx.obj` must offer to these commands."""
-
     def archive(self) -> Archive: ...
 
 
 @click.group()
 def audit() -> None:
-    """Read, search and check the journals."""
+    """Read, search and verify the journals."""
 
 
 @audit.command("list")
@@ -61,7 +59,7 @@ def list_command(app: HasArchive, person: str, cluster: str, limit: int, form: s
 @click.option("--format", "form", type=click.Choice(("story", *FORMATS)), default="story", show_default=True)
 @click.pass_obj
 def show_command(app: HasArchive, session: str, form: str) -> None:
-    """Tell one SESSION as a story; the beginning of its id is enough."""
+    """Show one SESSION as a story; a unique prefix of its id is enough."""
     archive = app.archive()
     entries = archive.entries(session)
     if form != "story":
@@ -83,7 +81,7 @@ def show_command(app: HasArchive, session: str, form: str) -> None:
 @format_option
 @click.pass_obj
 def search_command(app: HasArchive, /, text: str, sessions: tuple[str, ...], form: str, **fields: object) -> None:
-    """Find statements that hold TEXT, and all that the options say."""
+    """Find statements matching TEXT and the options."""
     stories = found(app.archive(), query_of(text, fields), sessions, unread=complain)
     write_rows(STORY_COLUMNS, map(_story_row, stories), form)
 
@@ -104,10 +102,10 @@ _UNPROVEN = (
 @format_option
 @click.pass_context
 def verify_command(ctx: click.Context, session: str, against: IO[bytes] | None, form: str) -> None:
-    """Check SESSION, or all: name the first record of each that does not hold. Exit 1 if one does not.
+    """Verify SESSION, or all: name the first invalid record of each. Exit 1 if there is one.
 
-    What was cut off the end of the host log, with the sessions that it told of, shows only in a copy kept elsewhere:
-    without --against, and where the copy ends earlier, that is said on standard error.
+    Lines removed from the end of the host log, with the sessions that they name, can be found only with a copy kept
+    elsewhere: without --against, and where the copy ends earlier, a note on standard error says so.
     """
     archive: Archive = ctx.obj.archive()
     findings = archive.verify(session)

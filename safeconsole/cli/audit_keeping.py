@@ -1,4 +1,4 @@
-"""`safeconsole audit new-key|prune|ship|replay|serve`: the journals' keys, age, copies, recordings and pages."""
+"""`safeconsole audit new-key|prune|ship|replay|serve`: the journals' keys, retention, copies, recordings and pages."""
 
 from __future__ import annotations
 
@@ -20,8 +20,6 @@ from safeconsole.errors import ConfigurationError
 
 
 class PrunedSession(Protocol):
-    """What retention did with one session."""
-
     @property
     def session(self) -> str: ...
 
@@ -36,8 +34,6 @@ class PrunedSession(Protocol):
 
 
 class ShippedTo(Protocol):
-    """What one pass did for one sink."""
-
     @property
     def sink(self) -> str: ...
 
@@ -45,38 +41,26 @@ class ShippedTo(Protocol):
     def lines(self) -> int: ...
 
     @property
-    def trouble(self) -> str:
-        """Why it took no more, or ""."""
-        ...
+    def trouble(self) -> str: ...
 
 
 class Keeping(Protocol):
-    """Keeps the journals of this computer."""
-
     def prune(self, *, remove_before: str, pack_before: str, dry: bool) -> Iterable[PrunedSession]:
         """Remove and pack sessions opened before these times; "" does neither."""
         ...
 
-    def ship(self) -> Iterable[ShippedTo]:
-        """Send all that each sink has not taken yet; no sink, no result."""
-        ...
+    def ship(self) -> Iterable[ShippedTo]: ...
 
-    def recording(self, session: str) -> Recorded:
-        """What a session's terminal showed. Raises ConfigurationError without one."""
-        ...
+    def recording(self, session: str) -> Recorded: ...
 
     def new_signing_key(self, where: str) -> str:
-        """Make a key in a file or the keyring, and return its public half. Raises ConfigurationError."""
+        """Create a key in a file or the keyring, and return its public key. Raises ConfigurationError."""
         ...
 
-    def new_literal_key(self, where: str) -> None:
-        """Make the key that literals are hashed with, in a file or the keyring. Raises ConfigurationError."""
-        ...
+    def new_literal_key(self, where: str) -> None: ...
 
 
 class HasKeeping(Protocol):
-    """What `ctx.obj` must offer to these commands."""
-
     def archive(self) -> Archive: ...
 
     def keeping(self) -> Keeping: ...
@@ -94,7 +78,7 @@ class HasKeeping(Protocol):
 )
 @click.pass_obj
 def new_key_command(app: HasKeeping, where: str, use: str) -> None:
-    """Make a key, and print the lines for the configuration. Run it as root for a key that is root's."""
+    """Create a key, and print the lines for the configuration. Run as root for a key that only root can read."""
     if use == "literals":
         app.keeping().new_literal_key(where)
         click.echo("[audit]")
@@ -120,8 +104,8 @@ def prune_command(
 ) -> None:
     """Remove or pack old sessions.
 
-    What is removed leaves its head in the host log, so that `verify` still holds. A session whose
-    review is open, and one that does not verify, is kept.
+    A removed session leaves a tombstone in the host log, so that `verify` still succeeds. A session whose review is
+    open, or that fails verification, is kept.
     """
     if remove_before is None and pack_before is None:
         raise ConfigurationError("nothing to do", instead="give --remove-before 365d, --pack-before 30d, or both")
@@ -131,7 +115,7 @@ def prune_command(
 
 SHIPPED_COLUMNS = ("sink", "lines", "trouble")
 NOT_ALL_TAKEN = 1
-"""Exit code when a sink did not take everything."""
+"""Exit code when a sink did not accept everything."""
 
 
 @click.command("ship")
@@ -154,7 +138,7 @@ def ship_command(ctx: click.Context, form: str) -> None:
 @click.option("--max-idle", type=click.FloatRange(0), default=2.0, show_default=True, help="Longest pause, in seconds.")
 @click.pass_obj
 def replay_command(app: HasKeeping, session: str, speed: float, max_idle: float) -> None:
-    """Play back what the terminal showed in SESSION; the beginning of its id is enough."""
+    """Play back the terminal recording of SESSION; a unique prefix of its id is enough."""
     archive = app.archive()
     entries = list(archive.entries(session))
     if not entries:
@@ -187,9 +171,9 @@ class HasDesk(HasReviews, HasKeeping, Protocol):
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="On 127.0.0.1; one that is free when 0.")
 @click.pass_obj
 def serve_command(app: HasDesk, port: int) -> None:
-    """Show the queue, the stories and the search as a web page.
+    """Show the review queue, the sessions and the search as a web page.
 
-    Only on 127.0.0.1; the address that is printed works once, for one browser. Ends with Ctrl-C.
+    Only on 127.0.0.1; the printed address works once, for one browser. Ends with Ctrl-C.
     """
     # Imported here: no other command needs a web server.
     from safeconsole.web.routes import Desk

@@ -1,4 +1,4 @@
-"""`safeconsole audit export` and the options that say which statements are meant."""
+"""`safeconsole audit export`, and the options that select statements."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from safeconsole.output.text import safe
 
 
 class Moment(click.ParamType[str]):
-    """A UTC time, the beginning of one, or how long ago (`90m`, `2h`, `7d`)."""
+    """A UTC time, a prefix of one, or an age (`90m`, `2h`, `7d`)."""
 
     name = "TIME"
 
@@ -60,8 +60,6 @@ _LINES: dict[str, Callable[[StatementStory], object]] = {"jsonl": lambda story: 
 
 
 class HasArchiveToExport(Protocol):
-    """What `ctx.obj` must offer to this command."""
-
     def archive(self) -> Archive: ...
 
 
@@ -80,7 +78,7 @@ class HasArchiveToExport(Protocol):
 def export_command(
     app: HasArchiveToExport, /, text: str, sessions: tuple[str, ...], form: str, **fields: object
 ) -> None:
-    """Write the statements that hold TEXT, and all that the options say, with all that is known of them."""
+    """Write all fields of the statements matching TEXT and the options."""
     stories = found(app.archive(), query_of(text, fields), sessions, unread=complain)
     if form == "parquet":
         if sys.stdout.isatty():

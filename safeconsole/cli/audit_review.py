@@ -1,4 +1,4 @@
-"""`safeconsole audit review` and `rejudge`: sessions to look at, and what another policy would have said."""
+"""`safeconsole audit review` and `rejudge`: sessions to review, and the verdicts of another policy."""
 
 from __future__ import annotations
 
@@ -34,8 +34,6 @@ QUEUE_COLUMNS = ("session", "opened", "person", "cluster", "state", "reasons", "
 
 
 class HasReviews(Protocol):
-    """What `ctx.obj` must offer to this command."""
-
     def archive(self) -> Archive: ...
 
     def reviews(self) -> ReviewBook: ...
@@ -50,9 +48,9 @@ class HasReviews(Protocol):
 @format_option
 @click.pass_obj
 def review_command(app: HasReviews, session: str, act: str | None, note: str, *, everything: bool, form: str) -> None:
-    """List the sessions that wait for a review, or review SESSION.
+    """List the sessions that need a review, or review SESSION.
 
-    Nobody reviews their own session. A break-glass session waits for its person's closing note first.
+    Nobody reviews their own session. A break-glass session needs its person's closing note first.
     """
     summaries, book = app.archive().sessions(), app.reviews()
     if not session:
@@ -115,7 +113,7 @@ REJUDGED_COLUMNS = (
 
 
 class Change(StrEnum):
-    """What another policy makes of a recorded decision."""
+    """How another policy's decision differs from the recorded one."""
 
     STRICTER = "stricter"
     LOOSER = "looser"
@@ -124,13 +122,12 @@ class Change(StrEnum):
 
 
 class Span(msgspec.Struct, frozen=True, kw_only=True):
-    """Which recorded decisions are judged again; "" is any.
+    """Selects recorded decisions; "" matches any.
 
     Attributes:
-        sessions: ids or their beginnings, none for all.
-        person, cluster: whose, and where.
-        since, until: beginnings of UTC times, both included.
-        console: also what the console asked by itself.
+        sessions: ids or prefixes, none for all.
+        since, until: prefixes of UTC times, both included.
+        console: include what the console itself asked.
     """
 
     sessions: tuple[str, ...] = ()
@@ -142,8 +139,6 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HasJournalsAndPolicies(Protocol):
-    """What `ctx.obj` must offer to this command."""
-
     @property
     def policies(self) -> PolicySource: ...
 
@@ -164,8 +159,8 @@ class HasJournalsAndPolicies(Protocol):
 def rejudge_command(app: HasJournalsAndPolicies, /, name: str, *, everything: bool, form: str, **span: object) -> None:
     """Judge recorded statements again by another policy, from the facts recorded with them.
 
-    Nothing is asked of any server and nothing is run. Prints what would be decided otherwise; a decision is
-    "unproven" where the policy names a fact that was not recorded then. The counts go to standard error.
+    Asks no server and runs nothing. Prints the decisions that would differ; one is "unproven" where the policy names a
+    fact that was not recorded. The counts go to standard error.
     """
     policy = app.policies.load(name)
     counts: Counter[Change] = Counter()

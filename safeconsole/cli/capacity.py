@@ -1,4 +1,4 @@
-"""`safeconsole capacity`: sizes and leftovers, asked so that the server does not notice."""
+"""`safeconsole capacity`: sizes and leftovers of migrations, measured without loading the server."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from safeconsole.output.text import FORMATS, counted, in_words, safe, size_text
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
-    """What is asked for; see `capacity --help`.
+    """The options; see `capacity --help`.
 
     Attributes:
         top, verify, indexes: numbers of tables; `top` 0 is all, the others 0 are none.
@@ -97,7 +97,7 @@ def with_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def wish_of(given: Mapping[str, Any]) -> Wish:
-    """Return the options as a value. Raises UsageError: some do not go together."""
+    """Return the options as a value. Raises UsageError: contradictory options."""
     wish = Wish(**{**given, "verify": given["verify"] or 0, "indexes": given["indexes"] or 0})
     views = [name for name in ("leftovers", "verify", "indexes", "unseen", "since") if getattr(wish, name)]
     if len(views) > 1:
@@ -108,12 +108,10 @@ def wish_of(given: Mapping[str, Any]) -> Wish:
 
 
 SHOWN_SCHEMAS = 10
-"""Schemas shown above the tables when a person looks."""
+"""Schemas shown above the tables on a terminal."""
 
 
 class _Shown:
-    """Shows a job's progress."""
-
     def __init__(self, progress: JobProgress) -> None:
         self._progress = progress
 
@@ -134,12 +132,12 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         return self.session.gate.visit.cluster
 
     def say(self, text: str) -> None:
-        """Write one line that is no data; names and errors in it are a server's."""
+        """Write one line that is not data; names and errors in it are escaped."""
         self.screen.messages.write(f"{in_words(safe(text), self.screen.messages_style)}\n")
 
     @contextmanager
     def conduct(self, noun: str) -> Iterator[Conduct]:
-        """Give how a job behaves; the line that shows how far it is goes away with it."""
+        """Give how a job behaves, with a progress line that disappears at the end."""
         progress = JobProgress(self.screen.messages, self.screen.messages_style, noun=noun)
         try:
             yield Conduct(watcher=_Shown(progress), patience_seconds=self.wish.patience * 60)
@@ -148,7 +146,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def show(work: Work, report: Report, wanted: Callable[[TableSize], bool]) -> None:
-    """Show what was asked for of the tables that are wanted. Raises SafeConsoleError as `run_capacity`."""
+    """Show the requested parts for the matching tables. Raises SafeConsoleError as `run_capacity`."""
     wish = work.wish
     if wish.leftovers or wish.plan:
         _show_leftovers(work, report, wanted)
@@ -270,11 +268,11 @@ def write_page(work: Work, report: Report, wanted: Callable[[TableSize], bool]) 
 @with_options
 @click.pass_obj
 def capacity(app: Application, /, cluster: str, to: str, **given: Any) -> int:  # noqa: ANN401 (options by name)
-    """Show how large CLUSTER's schemas and tables are, and what schema migrations left behind.
+    """Show the sizes of CLUSTER's schemas and tables, and what schema migrations left behind.
 
-    Reads persistent statistics in small pages on a replica, resting between them, and opens no table. Figures are
-    estimates, and say how old they are. An interrupted run goes on where it stood; each whole one is kept for --since.
-    CLUSTER may be a shell pattern: then the largest of many clusters are shown together.
+    Reads persistent statistics in small pages on a replica, pausing between them, and opens no table. Figures are
+    estimates, shown with their age. An interrupted run is resumed; each complete one is kept for --since. CLUSTER may
+    be a shell pattern: then the largest tables of many clusters are shown together.
     """
     wish, screen = wish_of(given), screen_of(sys.stdout, sys.stderr, app.environ)
     if cluster not in app.settings().clusters and set("*?[") & set(cluster):
@@ -311,10 +309,9 @@ def capacity_command(app: Application, session: OpenSession) -> Callable[[str], 
 
 
 def run_capacity(session: OpenSession, wish: Wish, app: Application, screen: Screen) -> None:
-    """Make a report, or take the last one, and show what was asked for.
+    """Make a report, or load the last one, and show the requested parts.
 
-    Raises:
-        SafeConsoleError: a statement was refused, failed, or no node was fit for long.
+    Raises SafeConsoleError: a statement was refused or failed, or no node was fit for long.
     """
     asker = Asker(gate=session.gate, rules=session.rules)
     settings = app.settings().leftovers

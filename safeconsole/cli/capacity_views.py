@@ -1,4 +1,4 @@
-"""What a capacity report looks like: rows for programs, bars for a person, a treemap for a page."""
+"""Views of a capacity report: rows for programs, bars for a person, a treemap for a page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from safeconsole.output.charts import Bar, Branch, Leaf, bars_text, treemap_page
 from safeconsole.output.text import StreamStyle, counted, in_words, size_text
 
 MOST_LEAVES = 1_000
-"""Tables drawn one by one in a treemap; the rest of each schema is one box."""
+"""Tables drawn individually in a treemap; the rest of each schema is one box."""
 
 SOURCES = {
     "statistics": "estimates from InnoDB's persistent statistics",
@@ -49,7 +49,7 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def age_seconds(updated: str, now: dt.datetime) -> int | None:
-    """Return how old a figure is, None when it does not say."""
+    """Return the age of a figure, or None."""
     return max(0, round((now - dt.datetime.fromisoformat(updated)).total_seconds())) if updated else None
 
 
@@ -89,7 +89,7 @@ def tables_view(sizes: Sequence[TableSize], report: Report, *, title: str) -> Vi
 
 
 def schemas_view(schemas: Sequence[SchemaSize], report: Report, *, title: str, of_bytes: int) -> View:
-    """Return schemas, in order; `of_bytes` is the size of all, those that are not shown included."""
+    """Return schemas, in order; `of_bytes` is the size of all, also of those not shown."""
     now = server_time(report)
     columns = (
         "schema",
@@ -166,7 +166,7 @@ def verified_view(found: Sequence[Verified]) -> View:
 
 
 def unseen_view(found: Sequence[Unseen], *, of: int) -> View:
-    """Return tables that the statistics do not show, in order; `of` is how many there are."""
+    """Return tables without statistics, in order; `of` is how many there are."""
     known = sum(each.found_bytes or 0 for each in found)
     return View(
         columns=("schema", "table", "engine", "found_bytes", "why"),
@@ -177,7 +177,6 @@ def unseen_view(found: Sequence[Unseen], *, of: int) -> View:
 
 
 def growth_view(found: Sequence[Growth], days: float, *, title: str) -> View:
-    """Return what grew, in order."""
     rows: list[Row] = []
     bars = []
     for each in found:
@@ -195,7 +194,7 @@ def growth_view(found: Sequence[Growth], days: float, *, title: str) -> View:
 
 
 def leftovers_view(found: Sequence[Leftover], *, most: int) -> View:
-    """Return leftovers, in order, `most` of them or all where that is 0; the title is about all."""
+    """Return leftovers, in order, at most `most` or all where that is 0; the title counts all."""
     rows: list[Row] = []
     bars = []
     for each in found[: most or None]:
@@ -234,7 +233,7 @@ def headline(report: Report, tables: int, total_bytes: int, schemas: int) -> str
 
 
 def page_of_report(report: Report, sizes: Iterable[TableSize], leftovers: frozenset[tuple[str, str]]) -> str:
-    """Return a report as a treemap page; what looks left behind stands out."""
+    """Return a report as a treemap page that highlights leftovers."""
     ordered = sorted(sizes, key=lambda size: -size.total_bytes)
     leaves: dict[str, list[Leaf]] = {}
     rest: dict[str, tuple[int, int]] = {}

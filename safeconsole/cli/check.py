@@ -1,4 +1,4 @@
-"""`safeconsole check`: what would be decided, as data; no statement is run."""
+"""`safeconsole check`: the decision on a statement, as data; nothing is run."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from safeconsole.sqltext.vocabulary import Effect, Route, Verdict
 COLUMNS = (
     "sql", "kind", "effects", "tables", "functions", "hazards", "verdict", "route", "rules", "limits", "message",
 )  # fmt: skip
-"""What is said of each statement."""
+"""The fields of each statement."""
 
 There = Callable[[str, LexicalRules | None], list[dict[str, Any]]]
-"""What a cluster says of a text; see `_asked_there`."""
+"""Checks a text with a cluster; see `_asked_there`."""
 
 _SQL_MODES = ("ansi_quotes", "no_backslash_escapes", "pipes_as_concat", "oracle")
 
 TABLE_COLUMNS = ("sql", "kind", "effects", "verdict", "route", "hazards", "message")
-"""What of it fits a screen."""
+"""The fields that fit a screen."""
 
 
 @click.command()
@@ -50,11 +50,11 @@ TABLE_COLUMNS = ("sql", "kind", "effects", "verdict", "route", "hazards", "messa
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.pass_obj
 def check(app: Application, /, arguments: tuple[str, ...], file: str | None, form: str, **given: str | None) -> None:
-    """Say what would be decided for SQL, a file, or standard input (`-`), and run nothing.
+    """Dry run: show the verdict for SQL, a file, or standard input (`-`).
 
-    With a CLUSTER its nodes are measured and asked for their opinion; without one no connection is opened.
-    With --format jsonl, standard input holds one {"sql": …, "sql_mode"?: …} a line, and one object comes back for
-    each, in order. Exits 0 whatever the verdicts are: they are the answer.
+    With a CLUSTER its nodes are measured and asked for an estimate; without one no connection is opened. With --format
+    jsonl, standard input holds one {"sql": …, "sql_mode"?: …} per line, and one object is printed for each, in order.
+    Exits 0 whatever the verdicts are.
     """
     cluster, text = _cluster_and_text(app, arguments)
     engine, to, policy = given["engine"] or "", given["to"] or "", given["policy"] or ""
@@ -89,7 +89,7 @@ def check(app: Application, /, arguments: tuple[str, ...], file: str | None, for
 
 
 def checked(considered: Considered, policy: Policy) -> dict[str, Any]:
-    """Return what is said of one statement, by the names of `COLUMNS`, and why it is."""
+    """Return the fields of one statement by the names of `COLUMNS`, and the reasons."""
     statement, decision = considered.statement, considered.decision
     hazards = dict.fromkeys((*statement.hazards, *considered.estimate.hazards))
     return {
@@ -112,7 +112,7 @@ def checked(considered: Considered, policy: Policy) -> dict[str, Any]:
 
 
 def _checked_line(line: bytes, number: int, judge: Callable[[str], Judge], there: There | None) -> str:
-    """Check one line of JSON; several statements in it come back as one, the strictest."""
+    """Check one line of JSON; several statements in it are reported as one, the strictest."""
     text, sql_mode = _question(line, number)
     judging = judge(sql_mode)
     if there is not None:
@@ -168,7 +168,7 @@ def _by(policy: Policy, considered: Considered, cluster: str) -> Considered:
 
 @contextmanager
 def _asked_there(app: Application, cluster: str, to: str, policy: str) -> Iterator[There]:
-    """Say of texts what a cluster says of them, by its own policy, or by another over the same facts.
+    """Check texts with a cluster, by its own policy, or by another over the same facts.
 
     Yields:
         A function of a text and the rules that its writer gave, if any. Where the text means something else by those

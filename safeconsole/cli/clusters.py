@@ -33,10 +33,10 @@ COLUMNS = ("where", "what", "finding", "detail", "remedy")
 @format_option
 @click.pass_obj
 def doctor(app: Application, cluster: str, form: str, *, grants: bool) -> int:
-    """Examine CLUSTER and the account it is read with: what is wrong, why it matters, what mends it.
+    """Examine CLUSTER and its read account: what is wrong, why it matters, how to fix it.
 
-    Looks at roles and fitness, at what the account may do on each node (too wide, or missing), and at the settings
-    that the limits lean on. Every question walks the road, on the account for reading. Exits 2 when something is wrong.
+    Checks roles and fitness, the account's privileges on each node (too wide, or missing), and the settings that the
+    limits depend on. Every question runs under the policy, as the read account. Exits 2 when something is wrong.
     """
     settings = app.settings().clusters.get(cluster)
     if settings is None:
@@ -56,7 +56,7 @@ def doctor(app: Application, cluster: str, form: str, *, grants: bool) -> int:
 
 
 def write_grants(dialect: Dialect, cluster: ClusterSettings) -> None:
-    """Write the statements that make a cluster's accounts to standard output."""
+    """Write the statements that create a cluster's accounts to standard output."""
     if not dialect.has_accounts:
         sys.stderr.write("sqlite has no accounts: the files' permissions are the barrier\n")
         return
@@ -95,9 +95,9 @@ ENGINES = get_args(get_type_hints(ClusterSettings)["engine"])
 @click.option("--environment", default="production", show_default=True, help="Colours the prompt; rules can use it.")
 @click.pass_obj
 def init(app: Application, /, cluster: str | None, nodes: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401
-    """Add CLUSTER to your configuration, and print the statements that make its accounts.
+    """Add CLUSTER to your configuration, and print the statements that create its accounts.
 
-    Opens no connection. What is not given is asked for in a terminal.
+    Opens no connection. Missing values are asked for in a terminal.
     """
     if not cluster or not nodes:
         cluster, nodes = _asked(cluster, nodes)
@@ -141,7 +141,7 @@ def _asked(cluster: str | None, nodes: tuple[str, ...]) -> tuple[str, tuple[str,
 @format_option
 @click.pass_obj
 def topology(app: Application, cluster: str, form: str) -> None:
-    """Measure CLUSTER's nodes and say which are fit, and why. Exit 8 when no replica is fit for reads."""
+    """Measure CLUSTER's nodes and show which are fit, and why. Exit 8 when no replica is fit for reads."""
     with app.open(Door(cluster=cluster, face="topology", confirmer=NoTerminal())) as session:
         readings, gates = session.gate.topology(), session.gate.policy.gates
     if form == "table":
@@ -154,7 +154,7 @@ def topology(app: Application, cluster: str, form: str) -> None:
 
 @click.group()
 def credentials() -> None:
-    """Keep passwords in this computer's keyring."""
+    """Store passwords in this computer's keyring."""
 
 
 @credentials.command("set")
@@ -162,7 +162,7 @@ def credentials() -> None:
 @click.argument("account")
 @click.pass_obj
 def set_command(app: Application, cluster: str, account: str) -> None:
-    """Ask for ACCOUNT's password on CLUSTER and keep it; without a terminal it is the first line of standard input."""
+    """Ask for ACCOUNT's password on CLUSTER and store it; without a terminal it is the first line of standard input."""
     password = (
         click.prompt(f"password of {account} on {cluster}", hide_input=True, confirmation_prompt=True, err=True)
         if sys.stdin.isatty()
@@ -178,7 +178,7 @@ def set_command(app: Application, cluster: str, account: str) -> None:
 @format_option
 @click.pass_obj
 def list_command(app: Application, form: str) -> None:
-    """List the accounts whose passwords are kept."""
+    """List the accounts whose passwords are stored."""
     write_rows(("cluster", "account"), app.kept_passwords(), form)
 
 
@@ -187,6 +187,6 @@ def list_command(app: Application, form: str) -> None:
 @click.argument("account")
 @click.pass_obj
 def delete_command(app: Application, cluster: str, account: str) -> None:
-    """Forget ACCOUNT's password on CLUSTER."""
+    """Delete ACCOUNT's password on CLUSTER."""
     app.delete_password(cluster, account)
     click.echo(f"forgot the password of {account} on {cluster}", err=True)

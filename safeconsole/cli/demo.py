@@ -1,4 +1,4 @@
-"""`safeconsole demo`: the console on a cluster of its own, a scripted tour, or the cluster alone."""
+"""`safeconsole demo`: the console on a temporary cluster, a scripted tour, or the cluster alone."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class TourStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def steps(cluster: str, *, embedded: bool) -> tuple[TourStep, ...]:
-    """Return the tour of a cluster; the embedded engine has a twin of its own for the incident's query."""
+    """Return the tour of a cluster; the embedded engine has its own version of the incident's query."""
     sizes = (
         "SELECT name, SUM(pgsize) FROM dbstat GROUP BY name"
         if embedded
@@ -62,7 +62,7 @@ def steps(cluster: str, *, embedded: bool) -> tuple[TourStep, ...]:
 
 
 def walk(app: Application, stage: Stage) -> int:
-    """Walk the tour; 0 when every step ended as it should, 1 at the first that did not."""
+    """Run the tour; 0 when every step ended as expected, 1 at the first that did not."""
     from safeconsole.cli.root import main
 
     embedded = all("/" in node for node in stage.nodes)
@@ -105,9 +105,9 @@ A shop of its own ({engine}): one primary, two replicas, nothing that can break.
 @click.option("--serve", is_flag=True, help="Print one JSON line about the cluster and keep it up until a signal.")
 @click.pass_obj
 def demo(app: Application, engine: str, release: str, texts: tuple[str, ...], form: str, *, serve: bool) -> int:
-    """Try the console on a cluster of its own, which is gone afterwards.
+    """Try the console on a temporary cluster.
 
-    In a terminal it opens the console; without one it walks a short tour.
+    In a terminal it opens the console; without one it runs a short tour.
     """
     leaving = threading.Event()
     if release and engine == "embedded":

@@ -1,4 +1,4 @@
-"""`safeconsole fleet`, and `capacity` of many clusters: one read on many, with a column that says whose row it is."""
+"""`safeconsole fleet`, and `capacity` of many clusters: one read on many clusters, rows labelled by cluster."""
 
 from __future__ import annotations
 
@@ -47,12 +47,11 @@ Found = TypeVar("Found")
 @null_option
 @click.pass_obj
 def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: int, **given: object) -> int:
-    """Run one statement on many CLUSTERS, named or as shell patterns, on a replica of each.
+    """Run one statement on many CLUSTERS, given by name or shell pattern, on a replica of each.
 
-    Every cluster walks the whole road by itself: its policy, its limits, its journal. Rows come as they arrive, with
-    the cluster's name before them. When a limit stops one, no further cluster is begun. Ctrl-C stops what runs, on the
-    servers too; a second one leaves. The exit code is that of the clusters that did not end well, the highest when they
-    differ.
+    Each cluster has its own policy, limits and journal. Rows are printed as they arrive, with the cluster's name first.
+    When a limit stops one, no further cluster is begun. Ctrl-C stops what runs, on the servers too; a second one
+    leaves. The exit code is that of the clusters that failed, the highest when they differ.
     """
     text, file = given["text"], given["file"]
     if bool(text) == bool(file):
@@ -89,7 +88,7 @@ def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: in
 
 @contextmanager
 def stopped_by_the_person(underway: Underway) -> Iterator[None]:
-    """Have Ctrl-C stop what is under way, in place of interrupting whatever line is at work just then."""
+    """Make Ctrl-C stop running work, instead of interrupting an arbitrary line."""
     before = signal.signal(signal.SIGINT, lambda *_: underway.interrupt())
     try:
         yield
@@ -111,11 +110,11 @@ def tell_members(
     *,
     before: Callable[[], None] = lambda: None,
 ) -> list[ClusterOutcome[Found]]:
-    """Say of each cluster how it ended, as it ends, and of all how many did.
+    """Report how each cluster ended, as it ends, and the totals.
 
     Args:
-        underway: knows whether it was the person who stopped them.
-        before: called before anything is said.
+        underway: knows whether the person stopped them.
+        before: called before anything is reported.
     """
     held: list[ClusterOutcome[Found]] = []
     echoed = False
@@ -138,7 +137,7 @@ def tell_members(
 
 
 class _FleetResult:
-    """One result made of many: rows of all clusters under one head, written by one at a time."""
+    """The combined result: rows of all clusters under one header, written one cluster at a time."""
 
     def __init__(self, screen: Screen, form: str, null: str | None) -> None:
         self._screen = screen
@@ -190,15 +189,13 @@ _ALONE = ("leftovers", "plan", "verify", "indexes", "unseen", "since", "html", "
 
 
 class _Sized(msgspec.Struct, frozen=True, kw_only=True):
-    """What is kept of one cluster's report."""
-
     report: Report
     schemas: list[SchemaSize]
     tables: list[TableSize]
 
 
 class _Together:
-    """Shows the progress of many surveys as one."""
+    """The progress of many surveys as one."""
 
     def __init__(self, progress: JobProgress) -> None:
         self._progress = progress
@@ -220,8 +217,6 @@ class _Together:
 
 
 class _One:
-    """One survey's part of the line."""
-
     def __init__(self, cluster: str, take: Callable[[str, Progress], None]) -> None:
         self._cluster = cluster
         self._take = take
@@ -233,13 +228,10 @@ class _One:
 def capacity_of_many(
     app: Application, clusters: tuple[str, ...], wish: Wish, screen: Screen, write: Callable[[View], None]
 ) -> int:
-    """Survey clusters, a few at a time, and show their tables or schemas together, the largest first.
+    """Survey clusters, a few at a time, show their largest tables or schemas together, and return an exit code as
+    `fleet`.
 
-    Returns:
-        The exit code, as of `fleet`.
-
-    Raises:
-        UsageError: what was asked for is of one cluster.
+    Raises UsageError: an option that is for one cluster.
     """
     alone = [name for name in _ALONE if getattr(wish, name)]
     if alone:

@@ -1,4 +1,4 @@
-"""What shells and manuals are told: completion, and the manual page."""
+"""Shell completion, and the manual page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ else:
 
 
 class ClusterName(_Name):
-    """A cluster's name; a shell completes it from the configuration."""
+    """A cluster's name, completed from the configuration."""
 
     name = "cluster"
 
@@ -35,7 +35,6 @@ class ClusterName(_Name):
         param: click.Parameter,  # noqa: ARG002 (click's signature)
         incomplete: str,
     ) -> list[CompletionItem]:
-        """Return the configured clusters that begin so; none where the configuration cannot be read."""
         root = ctx.find_root()
         return [CompletionItem(name) for name in cluster_names(root.obj, root.params.get("config"), incomplete)]
 
@@ -44,7 +43,7 @@ CLUSTER = ClusterName()
 
 
 def cluster_names(app: Application, config: str | None, beginning: str) -> list[str]:
-    """Return the configured clusters that begin so, sorted; a shell is told nothing of what is wrong."""
+    """Return the configured clusters with a prefix, sorted; none where the configuration cannot be read."""
     app.configure(config)
     try:
         return sorted(name for name in app.settings().clusters if name.startswith(beginning))
@@ -55,7 +54,7 @@ def cluster_names(app: Application, config: str | None, beginning: str) -> list[
 @click.command()
 @click.argument("shell", type=click.Choice(SHELLS))
 def completion(shell: str) -> None:
-    """Print what makes SHELL complete commands, options and the names of clusters.
+    """Print the completion script for SHELL: commands, options and cluster names.
 
     \b
     bash: safeconsole completion bash > ~/.local/share/bash-completion/completions/safeconsole
@@ -158,7 +157,7 @@ def _unindented(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Return text that roff takes as text: no line of it is a request, no backslash an escape."""
+    """Return text escaped for roff: no line of it is a request, no backslash an escape."""
     escaped = " ".join(text.split()).replace("\\", "\\e").replace("-", "\\-")
     # Other characters by their number: a reader of roff need not know our encoding.
     escaped = "".join(each if each.isascii() else f"\\[u{ord(each):04X}]" for each in escaped)

@@ -1,4 +1,4 @@
-"""`safeconsole policy lint|test|show|facts`: is it sound, does it meet its examples, what does it hold."""
+"""`safeconsole policy lint|test|show|facts`: the validity, the cases and the content of policies."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ from safeconsole.sqltext.vocabulary import Flavour
 
 
 class PolicySource(Protocol):
-    """Where policies come from."""
-
     def names(self) -> tuple[str, ...]: ...
 
     def load(self, name: str) -> Policy:
@@ -34,24 +32,20 @@ class PolicySource(Protocol):
         ...
 
     def cases(self, name: str) -> tuple[Case, ...]:
-        """Return the examples beside it, none when it has no such file. Raises as `load`."""
+        """Return a policy's cases, none without a file. Raises as `load`."""
         ...
 
 
 class HasPolicies(Protocol):
-    """What `ctx.obj` must offer to these commands."""
-
     @property
     def policies(self) -> PolicySource: ...
 
-    def settings(self) -> Settings:
-        """The configuration in force. Raises ConfigurationError."""
-        ...
+    def settings(self) -> Settings: ...
 
 
 @click.group()
 def policy() -> None:
-    """Look at policies, and hold them to their examples."""
+    """Show policies, and test them with their cases."""
 
 
 @policy.command("lint")
@@ -72,7 +66,7 @@ def lint_command(app: HasPolicies, names: tuple[str, ...]) -> None:
 @click.argument("names", metavar="[NAME|FILE]...", nargs=-1)
 @click.pass_obj
 def test_command(app: HasPolicies, names: tuple[str, ...]) -> None:
-    """Judge the cases beside policies, offline; only what differs is printed in full."""
+    """Judge the cases of policies, offline; only failures are printed in full."""
     wrong = 0
     for name in names or app.policies.names():
         cases = app.policies.cases(name)
@@ -93,7 +87,7 @@ def test_command(app: HasPolicies, names: tuple[str, ...]) -> None:
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
 def show_command(app: HasPolicies, name: str | None, cluster: str | None, form: str) -> None:
-    """Print what a policy holds, where each rule stands, and who set each limit."""
+    """Print a policy's content, the line of each rule, and the source of each limit."""
     if bool(name) == bool(cluster):
         raise click.UsageError("give a policy's name or file, or --cluster")
     shown = _in_force(app, cluster) if cluster else app.policies.load(str(name))

@@ -65,8 +65,8 @@ def welcome_text(cluster: str, environment: str) -> str:
 def python(app: Application, /, cluster: str, file: str | None, code: str | None, **given: object) -> int:
     """Work on CLUSTER from Python: opens a console, or runs -c CODE, FILE or a pipe (-) and leaves.
 
-    `db.sql()`, SQLAlchemy and plain cursors all walk the same road as `safeconsole sql`: reads go to a proven
-    replica under limits, what writes needs `with elevate(reason=…):`. In the console, help(db) says more.
+    `db.sql()`, SQLAlchemy and plain cursors are checked like `safeconsole sql`: reads go to a proven replica under
+    limits, what writes needs `with elevate(reason=…):`. In the console, help(db) says more.
     """
     if code is not None and file is not None:
         raise click.UsageError("-c and FILE do not go together")
@@ -95,7 +95,7 @@ def python(app: Application, /, cluster: str, file: str | None, code: str | None
 
 
 def _draw_first(app: Application, cluster: str) -> bool:
-    """Draw the welcome and a first prompt where a person can see them and type; returns whether it did."""
+    """Draw the welcome and a first prompt on a terminal where a person can type; returns whether it did."""
     settings = drawable(app, cluster)
     if settings is None:
         return False
@@ -108,7 +108,7 @@ def _draw_first(app: Application, cluster: str) -> bool:
 
 @contextmanager
 def _first_prompt_cleared(*, drawn: bool) -> Iterator[None]:
-    """Take the first prompt away where the session ends with an error: what is said of it begins a line."""
+    """Remove the first prompt when the session ends with an error, whose message begins a line."""
     try:
         yield
     except BaseException:
@@ -184,7 +184,7 @@ def _capacity(app: Application, opened: OpenSession) -> Callable[[str], None]:
 
 
 def _nodes_of(app: Application, opened: OpenSession) -> Callable[[], Iterable[str]]:
-    """Return what tells the addresses that only the engine connects to: those configured, and those found."""
+    """Return what lists the addresses that only the engine connects to: those configured, and those discovered."""
     gate = opened.gate
     configured = app.settings().clusters[gate.visit.cluster].nodes
     return lambda: (*configured, *gate.addresses)

@@ -1,4 +1,4 @@
-"""What completion in the Python console knows of the schema: learnt as the SQL console learns it."""
+"""Schema names for completion in the Python console, learnt as the SQL console learns them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from safeconsole.sqltext.lexer import LexicalRules
 
 
 class LearntNames:
-    """The names of the session's schema; see `shells.python.completing.Names`.
+    """The names of the session's schema.
 
-    They are learnt in pages after what the person asked, while statements go to a replica, nothing is elevated and no
-    transaction is open; they are kept beside the SQL console's.
+    They are learnt page by page after the person's statements, while those go to a replica, nothing is elevated and no
+    transaction is open; they are stored beside the SQL console's.
 
     Args:
         rules: how the servers read text.
-        directory: where names are kept between sessions, "" for nowhere.
+        directory: where names are stored between sessions, "" for nowhere.
     """
 
     def __init__(self, gate: Gate, rules: Callable[[], LexicalRules], directory: str) -> None:
@@ -33,7 +33,7 @@ class LearntNames:
         self._completer = SqlCompleter(rules, lambda: self._names, ())
 
     def learn(self) -> None:
-        """Learn a page more, where a replica was asked last; what cannot be asked now is left for another time."""
+        """Learn one more page, if a replica was asked last; a refused question is tried later."""
         with suppress(SafeConsoleError):
             self._learn()
 

@@ -1,4 +1,4 @@
-"""The command line's root: finds the command, imports only that, and turns every failure into one line and a code."""
+"""The root of the command line: imports only the given command, and turns failures into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -45,7 +45,6 @@ class LazyGroup(click.Group):
     """A group whose commands are imported when they are called; any other first word is a cluster's name."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 (click's signature)
-        """Return the commands in alphabetical order."""
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
@@ -71,7 +70,7 @@ class LazyGroup(click.Group):
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """Return the commands and the clusters that begin so: a cluster's name alone opens its console."""
+        """Return the commands and the clusters with a prefix: a cluster's name alone opens its console."""
         # Imported for the shell that asks.
         from click.shell_completion import CompletionItem
 
@@ -111,7 +110,7 @@ def root(app: Application, config: str | None) -> None:
 
 
 def main(arguments: Sequence[str], app: Application) -> int:
-    """Run one command line; every failure is one clear line on standard error and the exit code that says why."""
+    """Run one command line; every failure is one line on standard error and an exit code."""
     for stream in (sys.stdout, sys.stderr):
         forgive_encoding(stream)
     code: object = 0

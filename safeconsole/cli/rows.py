@@ -1,4 +1,4 @@
-"""How commands write rows: `--format`, on standard output, nothing else there."""
+"""Writes a command's rows in a `--format` to standard output, and nothing else there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WHOLE_FORMATS = frozenset({"table", "vertical", "markdown"})
 """Formats for a person: small, and measured as a whole."""
 
 _RAW_FORMATS = frozenset({"csv", "tsv"})
-"""Formats that hold control characters as they are: right for a program, and no text for a terminal."""
+"""Formats that keep control characters: right for a program, unsafe for a terminal."""
 
 _BATCH_ROWS = 500
 

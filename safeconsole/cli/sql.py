@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from safeconsole.config.settings import ClusterSettings
 
 BRACKETED_PASTE = "\x1b[?2004h"
-"""Switched on at once: lines that are pasted this early must not look like lines that were typed."""
+"""Switched on at once, so that lines pasted this early do not look typed."""
 
 PLAIN_PASTE = "\x1b[?2004l"
 
 
 def draw_first_prompt(app: Application, cluster: str, schema: str) -> None:
-    """Draw a cluster's prompt where a person can see it and type; what is wrong is told by what follows."""
+    """Draw a cluster's prompt on a terminal where a person can type; errors are reported later."""
     settings = drawable(app, cluster)
     if settings is not None:
         sys.stdout.write(first_prompt_text(cluster, schema or settings.schema, settings.environment))
@@ -36,13 +36,13 @@ def draw_first_prompt(app: Application, cluster: str, schema: str) -> None:
 
 
 def drawable(app: Application, cluster: str) -> ClusterSettings | None:
-    """Return the cluster's settings where there is one, and a prompt of it can be drawn before the real one."""
+    """Return the cluster's settings if its prompt can be drawn before the session is open, else None."""
     settings = app.settings().clusters.get(cluster)
     return settings if sys.stdin.isatty() and stream_style(sys.stdout, app.environ).decorated else None
 
 
 def first_prompt_text(cluster: str, schema: str, environment: str) -> str:
-    """Return the prompt as it is before anything was asked, for a terminal with colours."""
+    """Return the prompt before anything is known, for a terminal with colours."""
     style = "1;31" if is_production(environment) else "1"
     # Names come from the person's own configuration, but a terminal obeys whoever writes to it.
     name, where = (text if text.isprintable() else "?" for text in (cluster, f"/{schema}" if schema else ""))
@@ -73,7 +73,6 @@ class ByteSize(click.ParamType[int]):
     name = "BYTES"
 
     def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the bytes."""
         try:
             return size_of(str(value))
         except ValueError as error:
@@ -84,7 +83,6 @@ _LIMIT_FLAGS = {"run_seconds": "timeout", "fetched_rows": "max_rows", "fetched_b
 
 
 def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that set ceilings for each statement of a command."""
     upto = "up to the policy's ceiling."
     for option in (
         click.option("--max-bytes", type=ByteSize(), metavar="N", help=f"Bytes it may fetch, as 500M or 2G, {upto}"),
@@ -135,10 +133,10 @@ def limits_of(given: Mapping[str, object]) -> dict[str, float]:
 def sql(
     app: Application, /, cluster: str, texts: tuple[str, ...], file: str | None, form: str | None, **given: object
 ) -> int:
-    """Ask CLUSTER: opens the console, or runs what -e, -f or a pipe gives and leaves.
+    """Query CLUSTER: opens the console, or runs what -e, -f or a pipe gives and leaves.
 
-    Reads go to a proven replica under limits. What writes, or could hurt, exits 3 with the evidence; it runs
-    with --reason, --ticket and --confirm CLUSTER. Rows go to standard output, everything else to standard error.
+    Reads go to a proven replica under limits. What writes, or could hurt, exits 3 with the evidence; it runs with
+    --reason, --ticket and --confirm CLUSTER. Rows go to standard output, everything else to standard error.
     """
     scripts = _scripts(texts, file)
     if scripts is None:
@@ -226,16 +224,10 @@ def run_scripts(
     null: str | None = None,
     folder: Path | None = None,
 ) -> None:
-    """Run every statement in order and stop at the first that does not end well.
+    """Run every statement in order and stop at the first that fails.
 
-    Nothing runs when one of them could not: the strictest statement decides, wherever it stands.
-
-    Args:
-        null: what stands for NULL in csv, None for the default.
-        folder: where the script's file is, None for a text that is in no file.
-
-    Raises:
-        SafeConsoleError: what went wrong.
+    Nothing runs when one of them could not: the strictest statement decides, wherever it stands. Raises
+    SafeConsoleError.
     """
     from safeconsole.output.presenting import ResultPrinter, ResultStyle, screen_of
 
@@ -254,7 +246,7 @@ def run_scripts(
 
 
 def _refuse_beforehand(session: OpenSession, statements: tuple[Statement, ...]) -> None:
-    """Refuse a whole script when one of its statements would be refused, before anything of it ran."""
+    """Refuse a whole script before any of it ran, when one of its statements would be refused."""
     from safeconsole.sqltext.vocabulary import Verdict
 
     plea, alone = session.gate.visit.plea, session.gate.needs_a_person
@@ -397,7 +389,7 @@ def _included_file(name: str, folder: Path | None) -> Path:
 
 
 def confirmer_of(app: Application, typed: str) -> Confirmer:
-    """Return what answers for the person: with the name given on the command line, or by asking on the terminal."""
+    """Return what answers for the person: the name given on the command line, or a question on the terminal."""
     from safeconsole.output.confirming import GivenConfirmer
 
     asking = ask_on_terminal(app)
@@ -409,7 +401,7 @@ def confirmer_of(app: Application, typed: str) -> Confirmer:
 
 
 def _ask_behind(app: Application, asking: TerminalConfirmer | NoTerminal) -> TerminalConfirmer | NoTerminal:
-    """Return what asks on the terminal that the process belongs to, where its streams are something else."""
+    """Return what asks on the process's controlling terminal, where its streams are something else."""
     from safeconsole.output.confirming import NoTerminal, terminal_confirmer
 
     if not isinstance(asking, NoTerminal):
@@ -423,14 +415,14 @@ def _ask_behind(app: Application, asking: TerminalConfirmer | NoTerminal) -> Ter
 
 
 def ask_on_terminal(app: Application) -> TerminalConfirmer | NoTerminal:
-    """Return what asks the person on this process's terminal; without one every answer is no."""
+    """Return what asks the person on this terminal; without one every answer is no."""
     from safeconsole.output.confirming import terminal_confirmer
 
     return terminal_confirmer(sys.stderr, sys.stdin, stream_style(sys.stderr, app.environ))
 
 
 def open_console(app: Application, door: Door, recorder: TerminalRecorder | None = None) -> int:
-    """Open the interactive console, and its session behind the prompt; returns the exit code."""
+    """Open the interactive console, and its session in the background; returns the exit code."""
     from safeconsole.console.console import Terminal, talk
     from safeconsole.console.state import Opening
 
