@@ -77,7 +77,7 @@ class LocalApprovals:
         others = self.approvers(request.person)
         if not others:
             raise ConfigurationError(
-                "the policy asks for a second person, and no other approver is configured",
+                "the policy requires a second person, and no other approver is configured",
                 instead="add their public key under [approvals.approvers]; `safeconsole approve --new-key` makes one",
             )
         code = request_code(request)

@@ -22,7 +22,7 @@ from safeconsole.clock import Clock
 from safeconsole.errors import AuditUnavailableError, ConfigurationError
 
 # A session enters the queue when it elevated, met a deny rule, ended with something unknown, was tampered with, or
-# cannot be read whole. It leaves by a review of somebody else than the person; a break-glass session needs the
+# cannot be read completely. It leaves by a review of somebody else than the person; a break-glass session needs the
 # person's closing note before that. A review is bound to what the session held then: a session that has changed since
 # is pending again.
 
@@ -81,7 +81,7 @@ def reasons_for_review(summary: SessionSummary) -> tuple[str, ...]:
         (summary.denied, "refused by a deny rule"),
         (summary.unknown, "outcome unknown"),
         (summary.tampered, "tampered with"),
-        (summary.trouble, "cannot be read whole"),
+        (summary.trouble, "cannot be read completely"),
     )
     return tuple(reason for held, reason in told if held)
 
@@ -119,7 +119,7 @@ def objection_to(act: ReviewAct, summary: SessionSummary, reviews: Iterable[Revi
     if by == summary.person:
         return f"a session is reviewed by somebody else than its person, and {by} is its person"
     if act is ReviewAct.APPROVE and lacks_closing_note(summary, reviews):
-        return f"session {summary.session} broke the glass, and {summary.person} has not written its closing note yet"
+        return f"session {summary.session} used break-glass, and {summary.person} has not written its closing note yet"
     return ""
 
 

@@ -339,7 +339,7 @@ def moment_of(value: str) -> str:
         datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise ConfigurationError(
-            f"{value!r} is no time: give 2026-11-07, 2026-11-07T11:49 (UTC), or how long ago, as 2h or 7d"
+            f"{value!r} is not a time: give 2026-11-07, 2026-11-07T11:49 (UTC), or how long ago, as 2h or 7d"
         ) from None
     return text
 
@@ -377,7 +377,7 @@ def found(
             if matches(query, story):
                 yield story
         for trouble in troubles:
-            unread(f"session {whole_name} cannot be read whole, see audit verify: {trouble}")
+            unread(f"session {whole_name} cannot be read completely, see audit verify: {trouble}")
 
 
 def _as_far_as_readable(entries: Iterator[Entry], troubles: list[str]) -> Iterator[Entry]:

@@ -396,7 +396,7 @@ def _elevation(record: ElevationChanged) -> tuple[str, ...]:
     ticket = f" ({record.ticket})" if record.ticket else ""
     scope = record.scope if record.statement < 0 else f"{record.scope} #{record.statement}"
     first = f"elevation {record.id} {record.state} for {scope}, {record.window_seconds:g} s, on {record.cluster}"
-    by = "" if record.event == record.state else f" by {record.event}"
+    by = "" if record.event == record.state else f": {record.event}"
     return (f"{first}{by}", f"reason: {record.reason}{ticket}")
 
 

@@ -131,7 +131,7 @@ class SharedShelf:
             # `from None`: the driver's words may quote the address.
             raise ConfigurationError(
                 f"capacity reports in {self._url.host or self._url.database}: {_named(error)}",
-                instead="what was read is kept on this computer: the same command goes on from there",
+                instead="what was read is kept on this computer: the same command resumes from there",
             ) from None
 
     def _make_file(self) -> None:

@@ -18,8 +18,8 @@ COLUMNS = ("code", "person", "agent", "host", "cluster", "node", "scope", "reaso
 
 @click.command()
 @click.argument("code", required=False)
-@click.option("--new-key", metavar="FILE|keyring", help="Make this account's key and print its public half.")
-@click.option("--list", "listed", is_flag=True, help="Show what waits in the shared directory, and approve nothing.")
+@click.option("--new-key", metavar="FILE|keyring", help="Create this account's key and print its public key.")
+@click.option("--list", "listed", is_flag=True, help="List the requests in the shared directory.")
 @format_option
 @click.option("--confirm", "typed", default="", metavar="CLUSTER", help="The cluster's name, typed to approve.")
 @click.pass_obj
@@ -37,7 +37,7 @@ def approve(app: Application, /, code: str | None, typed: str, form: str, **aske
         write_rows(COLUMNS, [_row(name, request) for name, request in app.waiting_approvals()], form)
         return
     if not code:
-        raise click.UsageError("give the CODE that the person who asks was shown; --list shows what waits")
+        raise click.UsageError("give the CODE that the requesting console shows; --list shows waiting requests")
     try:
         request = request_from_code(app.approval_request(code))
     except ValueError as error:

@@ -37,7 +37,11 @@ def audit() -> None:
 @click.option("--person", default="", help="Login identity.")
 @click.option("--cluster", default="", help="Cluster.")
 @click.option(
-    "--limit", type=click.IntRange(0), default=SHOWN_SESSIONS, show_default=True, help="Newest so many; 0 for all."
+    "--limit",
+    type=click.IntRange(0),
+    default=SHOWN_SESSIONS,
+    show_default=True,
+    help="Newest sessions to list; 0 for all.",
 )
 @format_option
 @click.pass_obj
@@ -120,7 +124,7 @@ def verify_command(ctx: click.Context, session: str, against: IO[bytes] | None, 
             click.echo(_finding_line(finding))
     else:
         checked = session or _counted(len(archive.sessions()), "session")
-        click.echo(f"everything holds: {checked} checked")
+        click.echo(f"all intact: {checked} checked")
     if findings:
         ctx.exit(DOES_NOT_HOLD)
 
@@ -187,10 +191,10 @@ def _finding_row(finding: Finding) -> Row:
 def _finding_line(finding: Finding) -> str:
     if not finding.session:
         book, _, what = finding.what.partition(": ")
-        return safe(f"line {finding.number} of the {book} does not hold: {what}")
+        return safe(f"line {finding.number} of the {book} is invalid: {what}")
     if finding.number < 0:
         return safe(f"session {finding.session}: {finding.what}")
-    return safe(f"session {finding.session}, record {finding.number} does not hold: {finding.what}")
+    return safe(f"session {finding.session}, record {finding.number} is invalid: {finding.what}")
 
 
 def _passage_lines(passage: Passage) -> Iterator[str]:

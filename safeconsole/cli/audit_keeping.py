@@ -74,7 +74,7 @@ class HasKeeping(Protocol):
     type=click.Choice(["signing", "literals"]),
     default="signing",
     show_default=True,
-    help="What it is for.",
+    help="Purpose of the key.",
 )
 @click.pass_obj
 def new_key_command(app: HasKeeping, where: str, use: str) -> None:
@@ -96,7 +96,7 @@ PRUNED_COLUMNS = ("session", "act", "why", "freed_bytes")
 @click.command("prune")
 @click.option("--remove-before", type=Moment(), default=None, help="Remove sessions opened before, such as 365d.")
 @click.option("--pack-before", type=Moment(), default=None, help="Pack sessions opened before, such as 30d.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+@click.option("--dry-run", is_flag=True, help="Only report what would be done.")
 @format_option
 @click.pass_obj
 def prune_command(
@@ -134,7 +134,9 @@ def ship_command(ctx: click.Context, form: str) -> None:
 
 @click.command("replay")
 @click.argument("session")
-@click.option("--speed", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True, help="Times as fast.")
+@click.option(
+    "--speed", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True, help="Playback speed."
+)
 @click.option("--max-idle", type=click.FloatRange(0), default=2.0, show_default=True, help="Longest pause, in seconds.")
 @click.pass_obj
 def replay_command(app: HasKeeping, session: str, speed: float, max_idle: float) -> None:
@@ -168,7 +170,7 @@ class HasDesk(HasReviews, HasKeeping, Protocol):
 
 
 @click.command("serve")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="On 127.0.0.1; one that is free when 0.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="On 127.0.0.1; 0 picks a free one.")
 @click.pass_obj
 def serve_command(app: HasDesk, port: int) -> None:
     """Show the review queue, the sessions and the search as a web page.
@@ -182,7 +184,7 @@ def serve_command(app: HasDesk, port: int) -> None:
     try:
         server = PageServer(port)
     except OSError as error:
-        raise ConfigurationError(f"port {port} cannot be had: {(error.strerror or '').lower()}") from error
+        raise ConfigurationError(f"port {port} is not available: {(error.strerror or '').lower()}") from error
     keys = new_keys(server.server_port)
     server.desk = Desk(archive=app.archive, reviews=app.reviews, recording=app.keeping().recording, keys=keys)
     click.echo(f"http://{LOOPBACK}:{server.server_port}/open?token={keys.token}")

@@ -37,10 +37,10 @@ QUERY_OPTIONS = (
     click.option("--verdict", type=click.Choice(VERDICTS)),
     click.option("--outcome", type=click.Choice(OUTCOMES)),
     click.option("--kind", help='Kind of statement, as "select" or "alter table".'),
-    click.option("--since", type=Moment(), help="From then on."),
-    click.option("--until", type=Moment(), help="Until then."),
+    click.option("--since", type=Moment(), help="From this time on."),
+    click.option("--until", type=Moment(), help="Until this time."),
     click.option("--session", "sessions", multiple=True, help="Only this session; may be repeated."),
-    click.option("--console", is_flag=True, help="Also what the console asked by itself."),
+    click.option("--console", is_flag=True, help="Include the console's own statements."),
 )
 
 

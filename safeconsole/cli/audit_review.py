@@ -42,8 +42,8 @@ class HasReviews(Protocol):
 @click.command("review")
 @click.argument("session", default="")
 @click.option("--approve", "act", flag_value=ReviewAct.APPROVE.value, help="It was right.")
-@click.option("--flag", "act", flag_value=ReviewAct.FLAG.value, help="It needs to be talked about; with --note.")
-@click.option("--note", default="", help="What there is to say; alone, it is the person's own closing note.")
+@click.option("--flag", "act", flag_value=ReviewAct.FLAG.value, help="Flag for discussion; with --note.")
+@click.option("--note", default="", help="A note; alone, it is the person's own closing note.")
 @click.option("--all", "everything", is_flag=True, help="List reviewed sessions too.")
 @format_option
 @click.pass_obj
@@ -147,13 +147,13 @@ class HasJournalsAndPolicies(Protocol):
 
 @click.command("rejudge")
 @click.option("--policy", "name", metavar="NAME|FILE", required=True, help="The policy to try.")
-@click.option("--since", type=Moment(), help="From then on.")
-@click.option("--until", type=Moment(), help="Until then.")
+@click.option("--since", type=Moment(), help="From this time on.")
+@click.option("--until", type=Moment(), help="Until this time.")
 @click.option("--person", default="", help="Login identity.")
 @click.option("--cluster", default="", help="Cluster.")
 @click.option("--session", "sessions", multiple=True, help="Only this session; may be repeated.")
-@click.option("--console", is_flag=True, help="Also what the console asked by itself.")
-@click.option("--all", "everything", is_flag=True, help="Also decisions that would stay as they were.")
+@click.option("--console", is_flag=True, help="Include the console's own statements.")
+@click.option("--all", "everything", is_flag=True, help="Include unchanged decisions.")
 @format_option
 @click.pass_obj
 def rejudge_command(app: HasJournalsAndPolicies, /, name: str, *, everything: bool, form: str, **span: object) -> None:
@@ -174,7 +174,7 @@ def rejudge_command(app: HasJournalsAndPolicies, /, name: str, *, everything: bo
 def _rejudged(archive: Archive, policy: Policy, span: Span, counts: Counter[Change]) -> Iterator[tuple[Change, Row]]:
     for summary in _sessions(archive, span):
         if summary.trouble:
-            click.echo(f"session {safe(summary.session)} cannot be read whole: {safe(summary.trouble)}", err=True)
+            click.echo(f"session {safe(summary.session)} cannot be read completely: {safe(summary.trouble)}", err=True)
         asked: dict[int, Asked] = {}
         held: list[tuple[Entry, Decided]] = []
         for entry in archive.entries(summary.session):

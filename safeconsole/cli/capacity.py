@@ -72,20 +72,20 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True):
 
 _OPTIONS: tuple[Callable[[Callable[..., Any]], Callable[..., Any]], ...] = (
     click.option("--schema", default="", help="One schema only."),
-    click.option("--pattern", default="", metavar="GLOB", help="Show tables that fit: `orders_*`, `shop*.orders_*`."),
-    click.option("--top", type=click.IntRange(0), default=20, show_default=True, help="Show so many; 0 shows all."),
+    click.option("--pattern", default="", metavar="GLOB", help="Show matching tables: `orders_*`, `shop*.orders_*`."),
+    click.option("--top", type=click.IntRange(0), default=20, show_default=True, help="Tables to show; 0 shows all."),
     click.option("--by", type=click.Choice(("table", "schema")), default="table", show_default=True),
-    click.option("--leftovers", is_flag=True, help="What schema migrations left behind, with the evidence."),
-    click.option("--plan", is_flag=True, help="How to remove what looks abandoned, for review; never run by us."),
-    click.option("--verify", type=click.IntRange(1, 1000), metavar="N", help="Hold the N largest to the tables."),
+    click.option("--leftovers", is_flag=True, help="Leftovers of schema migrations, with evidence."),
+    click.option("--plan", is_flag=True, help="A plan to remove abandoned tables, for review; never run."),
+    click.option("--verify", type=click.IntRange(1, 1000), metavar="N", help="Compare the N largest with the tables."),
     click.option("--indexes", type=click.IntRange(1, 1000), metavar="N", help="The indexes of the N largest."),
-    click.option("--unseen", is_flag=True, help="Tables that the statistics do not show, by name."),
-    click.option("--since", default="", metavar="WHEN", help="What grew since a kept report: 7d, 12h, 2026-01-31."),
-    click.option("--html", default="", metavar="FILE", help="Also write a treemap, one page that loads nothing."),
+    click.option("--unseen", is_flag=True, help="Tables without statistics, by name."),
+    click.option("--since", default="", metavar="WHEN", help="Growth since a kept report: 7d, 12h, 2026-01-31."),
+    click.option("--html", default="", metavar="FILE", help="Also write a treemap page."),
     click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True),
     click.option("--patience", type=click.FloatRange(0), default=10.0, show_default=True, metavar="MINUTES",
                  help="How long to wait when no node is fit."),
-    click.option("--afresh", is_flag=True, help="Do not go on from what an interrupted run left."),
+    click.option("--afresh", is_flag=True, help="Do not resume an interrupted run."),
     click.option("--last", is_flag=True, help="Show the last report kept here; ask no server."),
 )  # fmt: skip
 
@@ -101,7 +101,7 @@ def wish_of(given: Mapping[str, Any]) -> Wish:
     wish = Wish(**{**given, "verify": given["verify"] or 0, "indexes": given["indexes"] or 0})
     views = [name for name in ("leftovers", "verify", "indexes", "unseen", "since") if getattr(wish, name)]
     if len(views) > 1:
-        raise click.UsageError(f"--{' and --'.join(views)} do not go together")
+        raise click.UsageError(f"--{' and --'.join(views)} cannot be combined")
     if wish.last and (wish.verify or wish.indexes or wish.unseen or wish.afresh):
         raise click.UsageError("--last asks no server, so --verify, --indexes, --unseen and --afresh do not go with it")
     return wish
@@ -348,7 +348,7 @@ def _surveyed(work: Work, nodes: tuple[str, ...]) -> Report:
             error.number, error.server_message, instead="grant the read account SELECT ON mysql.innodb_table_stats"
         ) from error
     except (SafeConsoleError, KeyboardInterrupt):
-        work.say("what was read is kept: the same command goes on from there")
+        work.say("what was read is kept: the same command resumes from there")
         raise
 
 

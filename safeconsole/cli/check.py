@@ -44,8 +44,8 @@ TABLE_COLUMNS = ("sql", "kind", "effects", "verdict", "route", "hazards", "messa
 @click.command()
 @click.argument("arguments", metavar="[CLUSTER] [SQL]", nargs=-1)
 @click.option("-f", "--file", "file", metavar="FILE", help="Check the statements of a file, `-` for standard input.")
-@click.option("--engine", type=click.Choice(("mysql", "mariadb", "sqlite")), help="Read it as this family member.")
-@click.option("--to", type=click.Choice(("replica", "primary")), help="As if it were sent there.")
+@click.option("--engine", type=click.Choice(("mysql", "mariadb", "sqlite")), help="Read the SQL as this server family.")
+@click.option("--to", type=click.Choice(("replica", "primary")), help="Judge as if sent there.")
 @click.option("--policy", default="", metavar="NAME|FILE", help="Judge by this policy.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.pass_obj

@@ -29,7 +29,7 @@ COLUMNS = ("where", "what", "finding", "detail", "remedy")
 
 @click.command()
 @click.argument("cluster", type=CLUSTER)
-@click.option("--grants", is_flag=True, help="Print the statements that make the accounts, and look at nothing.")
+@click.option("--grants", is_flag=True, help="Only print the statements that create the accounts.")
 @format_option
 @click.pass_obj
 def doctor(app: Application, cluster: str, form: str, *, grants: bool) -> int:
@@ -89,7 +89,7 @@ ENGINES = get_args(get_type_hints(ClusterSettings)["engine"])
     default="console_elevated",
     show_default=True,
     metavar="ACCOUNT",
-    help="The account for what was elevated.",
+    help="The account for elevated statements.",
 )
 @click.option("--policy", default="baseline", show_default=True, metavar="NAME|FILE")
 @click.option("--environment", default="production", show_default=True, help="Colours the prompt; rules can use it.")
@@ -169,9 +169,9 @@ def set_command(app: Application, cluster: str, account: str) -> None:
         else sys.stdin.readline().rstrip("\n")
     )
     if not password:
-        raise ConfigurationError("an empty password is not kept")
+        raise ConfigurationError("an empty password is not stored")
     app.set_password(cluster, account, password)
-    click.echo(f"kept the password of {account} on {cluster}", err=True)
+    click.echo(f"stored the password of {account} on {cluster}", err=True)
 
 
 @credentials.command("list")
@@ -189,4 +189,4 @@ def list_command(app: Application, form: str) -> None:
 def delete_command(app: Application, cluster: str, account: str) -> None:
     """Delete ACCOUNT's password on CLUSTER."""
     app.delete_password(cluster, account)
-    click.echo(f"forgot the password of {account} on {cluster}", err=True)
+    click.echo(f"deleted the password of {account} on {cluster}", err=True)

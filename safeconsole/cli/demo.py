@@ -100,7 +100,7 @@ A shop of its own ({engine}): one primary, two replicas, nothing that can break.
     help="Real servers are found on this machine or fetched; see `make servers`.",
 )  # fmt: skip
 @click.option("--release", default="", metavar="N", help="Release of the server, such as 11.8 of mariadb.")
-@click.option("-e", "--execute", "texts", metavar="SQL", multiple=True, help="Run this and leave; may be repeated.")
+@click.option("-e", "--execute", "texts", metavar="SQL", multiple=True, help="Run this and exit; may be repeated.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.option("--serve", is_flag=True, help="Print one JSON line about the cluster and keep it up until a signal.")
 @click.pass_obj
@@ -111,7 +111,7 @@ def demo(app: Application, engine: str, release: str, texts: tuple[str, ...], fo
     """
     leaving = threading.Event()
     if release and engine == "embedded":
-        raise click.UsageError("--release goes with --engine mariadb or mysql")
+        raise click.UsageError("--release needs --engine mariadb or mysql")
     if serve:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: leaving.set())

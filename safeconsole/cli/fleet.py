@@ -39,7 +39,7 @@ Found = TypeVar("Found")
 @click.command()
 @click.argument("patterns", nargs=-1, required=True, metavar="CLUSTERS...")
 @click.option("-e", "--execute", "text", metavar="SQL", help="The statement to run.")
-@click.option("-f", "--file", "file", metavar="FILE", help="Take it from a file, `-` for standard input.")
+@click.option("-f", "--file", "file", metavar="FILE", help="Read it from a file, `-` for standard input.")
 @click.option("-D", "--schema", default="", help="Schema to start in.")
 @limit_options
 @click.option("--at-once", type=click.IntRange(1, 64), default=AT_ONCE, show_default=True, help="Clusters at a time.")
@@ -260,7 +260,7 @@ def capacity_of_many(
             over_clusters(clusters, work, underway=underway), screen, underway, before=progress.clear
         )
     if underway.words:
-        screen.messages.write("what was read is kept: the same command goes on from there\n")
+        screen.messages.write("what was read is kept: the same command resumes from there\n")
     found = [member for member in members if member.found is not None]
     if wish.form == "table":
         for member in found:

@@ -53,7 +53,7 @@ def welcome_text(cluster: str, environment: str) -> str:
 @click.command()
 @click.argument("cluster", type=CLUSTER)
 @click.argument("file", required=False)
-@click.option("-c", "code", metavar="CODE", help="Run this and leave.")
+@click.option("-c", "code", metavar="CODE", help="Run this and exit.")
 @click.option("--app", "target", metavar="MODULE:ATTR", help="Load an application's models; see docs/python.md.")
 @click.option("--to", metavar="replica|primary|NODE", default="", help="Where reads go; the console chooses if unset.")
 @click.option("-D", "--schema", default="", help="Schema to start in.")
@@ -69,7 +69,7 @@ def python(app: Application, /, cluster: str, file: str | None, code: str | None
     limits, what writes needs `with elevate(reason=…):`. In the console, help(db) says more.
     """
     if code is not None and file is not None:
-        raise click.UsageError("-c and FILE do not go together")
+        raise click.UsageError("-c and FILE cannot be combined")
     if code is None and file is None and not sys.stdin.isatty():
         file = "-"
     source = code if code is not None else read_script(file) if file is not None else None

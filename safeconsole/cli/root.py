@@ -18,26 +18,26 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 COMMANDS: dict[str, tuple[str, str]] = {
-    "approve": ("safeconsole.cli.approve:approve", "Approve what somebody else asks for."),
-    "audit": ("safeconsole.cli.audit:audit", "Read, search and check the journals."),
-    "capacity": ("safeconsole.cli.capacity:capacity", "Show sizes and migration leftovers, asked safely."),
-    "check": ("safeconsole.cli.check:check", "Say what would be decided; run nothing."),
-    "completion": ("safeconsole.cli.help:completion", "Print what makes a shell complete our commands."),
-    "credentials": ("safeconsole.cli.clusters:credentials", "Keep passwords in this computer's keyring."),
-    "demo": ("safeconsole.cli.demo:demo", "Try the console on a cluster of its own."),
-    "doctor": ("safeconsole.cli.clusters:doctor", "Say what is wrong with a cluster, and what mends it."),
-    "fleet": ("safeconsole.cli.fleet:fleet", "Ask many clusters the same, on a replica of each."),
+    "approve": ("safeconsole.cli.approve:approve", "Approve another person's request."),
+    "audit": ("safeconsole.cli.audit:audit", "Read, search and verify the journals."),
+    "capacity": ("safeconsole.cli.capacity:capacity", "Show table sizes and migration leftovers, safely."),
+    "check": ("safeconsole.cli.check:check", "Dry run: show the verdict."),
+    "completion": ("safeconsole.cli.help:completion", "Print a shell completion script."),
+    "credentials": ("safeconsole.cli.clusters:credentials", "Store passwords in this computer's keyring."),
+    "demo": ("safeconsole.cli.demo:demo", "Try the console on a temporary cluster."),
+    "doctor": ("safeconsole.cli.clusters:doctor", "Check a cluster: what is wrong, and how to fix it."),
+    "fleet": ("safeconsole.cli.fleet:fleet", "Run one read on many clusters, on a replica of each."),
     "init": ("safeconsole.cli.clusters:init", "Add a cluster to your configuration."),
     "man": ("safeconsole.cli.help:man", "Print the manual page."),
-    "policy": ("safeconsole.cli.policy:policy", "Look at policies, and hold them to their examples."),
+    "policy": ("safeconsole.cli.policy:policy", "Show policies, and test them with their cases."),
     "python": ("safeconsole.cli.python:python", "Work on a cluster from Python, with your own models."),
-    "sql": ("safeconsole.cli.sql:sql", "Ask a cluster: a console, or one statement with -e."),
+    "sql": ("safeconsole.cli.sql:sql", "Query a cluster: the console, or statements with -e."),
     "topology": ("safeconsole.cli.clusters:topology", "Show a cluster's nodes, and which are fit for reads."),
 }
 
 EPILOG = """\b
 Exit codes: 0 done, 1 the server's own error, 2 usage or configuration, 3 needs elevation or confirmation,
-4 denied, 5 stopped by a limit, 6 outcome unknown, 7 audit unavailable, 8 no fit node.
+4 denied, 5 stopped by a limit, 6 outcome unknown, 7 audit unavailable, 8 no healthy node.
 """
 
 

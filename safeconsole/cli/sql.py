@@ -116,7 +116,7 @@ def limits_of(given: Mapping[str, object]) -> dict[str, float]:
 
 @click.command()
 @click.argument("cluster", type=CLUSTER)
-@click.option("-e", "--execute", "texts", metavar="SQL", multiple=True, help="Run this and leave; may be repeated.")
+@click.option("-e", "--execute", "texts", metavar="SQL", multiple=True, help="Run this and exit; may be repeated.")
 @click.option("-f", "--file", "file", metavar="FILE", help="Run the statements of a file, `-` for standard input.")
 @click.option(
     "--to", metavar="replica|primary|NODE", default="", help="Where to send it; the console chooses if unset."
@@ -126,9 +126,9 @@ def limits_of(given: Mapping[str, object]) -> dict[str, float]:
 @click.option("--format", "form", type=click.Choice(FORMATS), help="How rows are written [default: table].")
 @null_option
 @click.option("--reason", default="", metavar="TEXT", help="Why an elevation is needed.")
-@click.option("--ticket", default="", metavar="ID", help="Incident or change that it belongs to.")
+@click.option("--ticket", default="", metavar="ID", help="Incident or change that this is for.")
 @click.option("--confirm", default="", metavar="CLUSTER", help="The cluster's name, typed to grant the elevation.")
-@click.option("--approval", default="", metavar="ANSWER", help="A second person's answer to what was asked before.")
+@click.option("--approval", default="", metavar="ANSWER", help="A second person's answer to an earlier request.")
 @click.pass_obj
 def sql(
     app: Application, /, cluster: str, texts: tuple[str, ...], file: str | None, form: str | None, **given: object
@@ -145,7 +145,7 @@ def sql(
 
     plea = Plea(reason=str(given["reason"]), ticket=str(given["ticket"])) if str(given["reason"]).strip() else None
     if plea is None and given["ticket"]:
-        raise click.UsageError("--ticket goes with --reason")
+        raise click.UsageError("--ticket needs --reason")
     limits = limits_of(given)
     null = None if given["null"] is None else str(given["null"])
     interactive = scripts is None
@@ -295,7 +295,7 @@ def _refuse_what_stays_apart(session: OpenSession, statements: tuple[Statement, 
 def _scripts(texts: tuple[str, ...], file: str | None) -> tuple[str, ...] | None:
     """Return what to run, or None for the console."""
     if texts and file:
-        raise click.UsageError("-e and -f do not go together")
+        raise click.UsageError("-e and -f cannot be combined")
     if texts:
         return texts
     if file is None and sys.stdin is not None and sys.stdin.isatty():

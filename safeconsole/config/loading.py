@@ -120,7 +120,7 @@ def _tls(system: Table, own: Table, *, where: str, system_name: str) -> Table:
     required = system.get("mode", DEFAULT_TLS_MODE)
     mode = own.get("mode", required)
     if TLS_MODES.index(mode) < TLS_MODES.index(required):
-        raise ConfigurationError(f"{where}.tls.mode: {mode} is looser than {required}, which {system_name} asks for")
+        raise ConfigurationError(f"{where}.tls.mode: {mode} is weaker than {required}, which {system_name} requires")
     for key in ("ca", "server_key"):
         if key in own and own[key] != system.get(key, ""):
             raise ConfigurationError(f"{where}.tls.{key}: whom to trust is set by {system_name}")

@@ -18,12 +18,12 @@ from safeconsole.output.evidence import one_line
 # What people type out of habit from other clients, and how the same is done here.
 
 
-_SHELL = "a console on production is no shell: another window is one"
-_SCRIPT = "from a shell: safeconsole sql CLUSTER -f FILE; or paste it, and it is listed before anything runs"
+_SHELL = "use another terminal; a production console runs no shell commands"
+_SCRIPT = "safeconsole sql CLUSTER -f FILE in a shell; or paste the file: it is listed before anything runs"
 _PAGER = "\\pager COMMAND, \\pager on and \\pager off"
 _TEE = "every session is recorded already: safeconsole audit show; \\export FILE writes a result"
-_LINK = "a lost connection is opened again by itself, with every guard read back; \\use NODE chooses one"
-_WARNINGS = "warnings always stand below the statement that they are about"
+_LINK = "lost connections are reopened automatically, with their guards; \\use NODE chooses one"
+_WARNINGS = "warnings are always shown below their statement"
 
 ELSEWHERE: Mapping[str, str] = {
     "\\!": _SHELL,
@@ -40,18 +40,18 @@ ELSEWHERE: Mapping[str, str] = {
     "notee": _TEE,
     "\\r": _LINK,
     "connect": _LINK,
-    "\\#": "names are learnt as you go",
-    "rehash": "names are learnt as you go",
-    "\\x": "a row wider than the terminal turns by itself; \\format vertical turns all",
+    "\\#": "names are learnt automatically",
+    "rehash": "names are learnt automatically",
+    "\\x": "a row wider than the terminal is shown vertically; \\format vertical turns all",
     "\\o": "\\export FILE",
-    "\\f": "\\history WORDS finds what was typed before; so does Ctrl-R",
-    "\\fs": "\\history WORDS finds what was typed before; so does Ctrl-R",
+    "\\f": "\\history WORDS or Ctrl-R searches the history",
+    "\\fs": "\\history WORDS or Ctrl-R searches the history",
     "\\c": "Ctrl-C clears the line",
     "\\W": _WARNINGS,
     "\\w": _WARNINGS,
     "warnings": _WARNINGS,
     "nowarning": _WARNINGS,
-    "\\timing": "the time stands below each result",
+    "\\timing": "the time is always shown below each result",
     "\\l": "SHOW SCHEMAS;",
     "\\df": "SHOW FUNCTION STATUS;",
     "\\dv": "SHOW FULL TABLES WHERE Table_type = 'VIEW';",
@@ -118,11 +118,11 @@ _ROWS: tuple[tuple[str, str, str, str, Run], ...] = (
     ("\\d", "TABLE", "look around", "columns of a table", result_commands.tables),
     ("\\di", "TABLE", "look around", "indexes of a table", result_commands.indexes),
     ("\\size", "TABLE", "look around", "size of one table, opening it alone", result_commands.size),
-    ("\\processlist", "", "look around", "statements at work on the node", result_commands.processlist),
-    ("\\locks", "", "look around", "who waits for whose row lock on the node", result_commands.locks),
+    ("\\processlist", "", "look around", "running statements on the node", result_commands.processlist),
+    ("\\locks", "", "look around", "row lock waits on the node", result_commands.locks),
     ("\\u", "SCHEMA", "look around", "change to another schema", session_commands.use_schema),
-    ("\\capacity", "[OPTIONS]", "look around", "sizes of schemas and tables, asked safely", session_commands.capacity),
-    ("\\topology", "", "where it goes", "measure every node, and say which are fit", session_commands.topology),
+    ("\\capacity", "[OPTIONS]", "look around", "sizes of schemas and tables", session_commands.capacity),
+    ("\\topology", "", "where it goes", "measure every node, show which are fit", session_commands.topology),
     ("\\use", "replica|primary|NODE|auto", "where it goes", "send what follows there", session_commands.use),
     ("\\status \\s", "", "where it goes", "node, limits and elevation in force", session_commands.status),
     ("\\why", "", "what may run", "evidence and rules behind the last decision", session_commands.why),
@@ -131,14 +131,14 @@ _ROWS: tuple[tuple[str, str, str, str, Run], ...] = (
         "\\once",
         "[--ticket ID] [REASON]",
         "what may run",
-        "run what was refused, elevated for it alone",
+        "run the refused statement, elevated",
         session_commands.once,
     ),
     (
         "\\elevate",
         "[--ticket ID] [--for MINUTES] [REASON]",
         "what may run",
-        "open a window for what the policy holds back",
+        "open an elevation window",
         session_commands.elevate,
     ),
     ("\\stand-down", "", "what may run", "end the elevation now", session_commands.stand_down),
@@ -194,13 +194,13 @@ def dispatch(state: ConsoleState, text: str) -> After | None:
     if not line.startswith("\\"):
         instead = done_here_by(line)
         if instead:
-            state.say(f"{one_line(line.split()[0])} is done here by: {instead}")
+            state.say(f"{one_line(line.split()[0])} is not available here; instead: {instead}")
         return After.STAY if instead else None
     name, argument, command = _read(line)
     if command is None:
         instead = done_here_by(name)
         state.say(
-            f"{one_line(name)} is done here by: {instead}"
+            f"{one_line(name)} is not available here; instead: {instead}"
             if instead
             else f"safeconsole: no command {one_line(name)}: \\help lists them"
         )

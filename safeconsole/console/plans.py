@@ -102,7 +102,7 @@ def _operation(node: dict[str, Any]) -> PlanStep:
         details.append(f"cost {cost:,.2f}")
     marks = []
     if label.lower().startswith(("table scan", "index scan")):
-        marks.append("reads it whole")
+        marks.append("full scan")
     if label.lower().startswith("sort"):
         marks.append("sorts")
     if "temporary" in label.lower():
@@ -145,7 +145,7 @@ def _table(table: dict[str, Any]) -> PlanStep:
     filtered = _number(table.get("filtered"))
     if filtered is not None and filtered < 100:
         details.append(f"{filtered:g} % kept")
-    marks = ["reads it whole"] if access.lower() in {"all", "index"} else []
+    marks = ["full scan"] if access.lower() in {"all", "index"} else []
     return PlanStep(
         label=label,
         details=(*details, *_costs(table)),
@@ -182,7 +182,7 @@ def _many(rows: float | None) -> tuple[str, ...]:
 
 
 def _sqlite_marks(step: str) -> tuple[str, ...]:
-    marks = ["reads it whole"] if step.startswith("SCAN") and "SEARCH" not in step else []
+    marks = ["full scan"] if step.startswith("SCAN") and "SEARCH" not in step else []
     return (*marks, "sorts") if "TEMP B-TREE" in step else tuple(marks)
 
 

@@ -106,7 +106,9 @@ def once(state: ConsoleState, argument: str) -> None:
     """Run the statement that was refused last, elevated for this one run."""
     last = state.gate.last()
     if last is None or last.decision.verdict is not Verdict.ELEVATE:
-        raise ConfigurationError("nothing was refused for want of an elevation", instead="type the statement first")
+        raise ConfigurationError(
+            "no statement was refused for lack of an elevation", instead="type the statement first"
+        )
     reason, ticket, minutes = _typed_plea(argument)
     if minutes:
         raise ConfigurationError("\\once is over when its statement is", instead="\\elevate --for opens a window")

@@ -68,7 +68,7 @@ class Underway:
     def rest(self, seconds: float) -> None:
         """Wait, unless stopped. Raises StoppedError."""
         if self._told.wait(seconds):
-            raise StoppedError("stopped at your word, between two statements", by="person", verified="already over")
+            raise StoppedError("stopped by you, between two statements", by="person", verified="already over")
 
     def stop(self) -> None:
         """Stop all work, each from its own thread; called again, it kills without grace."""
@@ -195,7 +195,7 @@ def _as_they_end(
 
 def _left_behind() -> StoppedError:
     return StoppedError(
-        "left at your word before its server said that it is over",
+        "left by you before its server said that it is over",
         by="person",
         verified="missed",
         instead="look at its process list; the server's own time limit ends a read that still runs",

@@ -261,9 +261,9 @@ class MySqlConnection:
         if moved or reading.role is not _ROLES.get(permit.route):
             self._link.give_up()
             raise RefusedError(
-                f"{self._link.address} is not the {permit.route} any more: nothing was sent",
+                f"{self._link.address} is not the {permit.route} any longer: nothing was sent",
                 evidence=(f"it proves to be: {reading.role}, {reading.proof}",),
-                instead="look at the topology, then ask again",
+                instead="check the topology, then run it again",
             )
 
     def _make_ready(self, permit: Permit, *, then: str) -> None:
@@ -297,7 +297,7 @@ class MySqlConnection:
         if permit.route is Route.REPLICA and session.writable:
             raise RefusedError(
                 f"{link.address} is no longer a replica: it takes writes; nothing was sent",
-                instead="look at the topology, then ask again",
+                instead="check the topology, then run it again",
             )
         self._session = session
         link.schema = session.schema

@@ -171,7 +171,7 @@ def connect_error(error: BaseException, *, server: str, account: str) -> Unreach
     original = getattr(error, "original_exception", error)
     if isinstance(original, ssl.SSLCertVerificationError):
         return UnreachableError(
-            f"{server} did not prove who it is: {original.verify_message}",
+            f"{server} did not prove its identity: {original.verify_message}",
             instead="set clusters.*.tls.ca to the authority that signed its certificate",
         )
     used_up = _BY_THE_HOUR.search(text_of(error)) if code == _USED_UP else None
@@ -240,12 +240,12 @@ def _lost(code: int, text: str, *, server: str, changes: bool, verified: str) ->
         return OutcomeUnknownError(
             f"the connection to {server} was lost after the statement was sent; it may or may not have run",
             evidence=evidence,
-            instead="look at the data before doing it again; it was not and will not be sent again by the console",
+            instead="check the data before you repeat it; the console does not send it again",
         )
     return LostError(
         f"the connection to {server} was lost while the statement ran",
         by="server",
         verified=verified or "unreachable",
         evidence=evidence,
-        instead="a read changes nothing: it may be asked again",
+        instead="a read changes nothing: you can run it again",
     )

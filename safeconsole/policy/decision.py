@@ -194,7 +194,7 @@ def _destination(considered: Considered, verdict: Verdict) -> tuple[NodeName, Id
         raise DeniedError(decision.message, evidence=considered.evidence, instead=decision.instead)
     if considered.node is None or considered.identity is None:
         raise NoFitNodeError(
-            "no node is proven and fit for this statement",
+            "no healthy node available for this statement",
             evidence=considered.evidence,
             instead=_STALE_READS if considered.statement.is_plain_read else "",
             remedies=(Remedy(Action.NAME_NODE),) if considered.statement.is_plain_read else (),
@@ -264,7 +264,7 @@ def with_disagreement(decision: Decision, estimate: Estimate, route: Route) -> D
         decision,
         verdict=verdict,
         rules=(*decision.rules, "server-disagrees"),
-        message=f"this reads like a read, but the server says: {estimate.objection}",
+        message=f"this was analysed as a read, but the server says: {estimate.objection}",
         instead=f"{look}; if it must run, elevate" if route is Route.PRIMARY else f"{look}; send it to the primary",
     )
 
@@ -286,7 +286,7 @@ class ElevationState(StrEnum):
     DECLINED = "declined"
     EXPIRED = "expired"
     STOOD_DOWN = "stood-down"
-    VOIDED = "voided"
+    REVOKED = "revoked"
 
 
 def exact_of(text: str) -> str:

@@ -171,7 +171,7 @@ _DECLARED: tuple[tuple[str, FactType, str, tuple[str, ...], str], ...] = (
     (
         "estimate.full_scans",
         _INT,
-        "tables it would read whole",
+        "tables it would scan fully",
         (),
         "the same plan; 0 also where there is none, so ask for `estimate.rows < 0` too",
     ),

@@ -310,8 +310,9 @@ def session_limits(policy: Policy, asked: Mapping[str, float]) -> Limits:
             raise ConfigurationError(f"unknown limit {name}", instead=f"one of {', '.join(LIMIT_NAMES)}")
         ceiling = getattr(policy.ceilings, name)
         if not (value >= ceiling if name in FLOORS else value <= ceiling):
+            past = "is below the minimum" if name in FLOORS else "exceeds the maximum"
             raise ConfigurationError(
-                f"{name} {value:,.15g} is looser than {policy.may_be_loosened_by(name)} allows",
+                f"{name} {value:,.15g} {past} of {policy.may_be_loosened_by(name)}",
                 instead=f"{'at least' if name in FLOORS else 'at most'} {ceiling:,.15g}, the ceiling there",
             )
     try:

@@ -156,6 +156,8 @@ def breach_words(breach: Breach, *, floors: Iterable[str]) -> str:
     """Describe which ceiling or floor was passed, or which sensor could not be read."""
     if breach.sensor:
         return f"{breach.sensor} cannot be read, {breach.read:g} times running, and the policy needs it"
+    if breach.ceiling == "run_seconds":
+        return f"time limit of {figure(breach.allowed)} s reached"
     side = "under" if breach.ceiling in floors else "over"
     return f"{breach.ceiling} {figure(breach.read)} {side} {figure(breach.allowed)}"
 

@@ -247,7 +247,7 @@ def template_of(text: str, rules: LexicalRules, places: Places) -> Template:
         pieces.append("" if text[done : done + 1] in _OPEN or done == len(text) else " ")
     pieces[-1] += text[done:]
     if any(names) and not all(names):
-        raise ProgrammingError(0, "%s and %(name)s do not go together in one statement")
+        raise ProgrammingError(0, "%s and %(name)s cannot be combined in one statement")
     return Template(pieces=tuple(pieces), names=tuple(names))
 
 

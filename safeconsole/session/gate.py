@@ -863,7 +863,7 @@ class Gate:
 
         Returns:
             What the person should know: a transaction that was undone, notices that were not delivered, and that a
-            session which broke the glass waits for their closing note.
+            session that used break-glass waits for their closing note.
         """
         troubles: tuple[str, ...] = ()
         try:
@@ -884,7 +884,9 @@ class Gate:
         if not self._elevations.broke_the_glass:
             return ()
         session = self._recorder.session
-        return (f"this session broke the glass: say what came of it, safeconsole audit review {session} --note TEXT",)
+        return (
+            f"this session used break-glass; write its closing note: safeconsole audit review {session} --note TEXT",
+        )
 
     def _let_go(self) -> None:
         try:

@@ -183,9 +183,9 @@ class SqliteConnection:
             raise RefusedError(f"{node} is another file than the permit was made for: nothing was sent")
         if reading.role != Role(permit.route):
             raise RefusedError(
-                f"{node} is not the {permit.route} any more: nothing was sent",
+                f"{node} is not the {permit.route} any longer: nothing was sent",
                 evidence=(f"it proves to be: {reading.role}, {reading.proof}",),
-                instead="look at the topology, then ask again",
+                instead="check the topology, then run it again",
             )
 
 

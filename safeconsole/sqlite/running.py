@@ -204,7 +204,7 @@ class SqliteRunning:
         # An interrupt that reached the driver between our own lines is swallowed there, and leaves this trace only.
         if watch.told_to_stop or watch.thrown is not None or interrupted:
             self._link.give_up()
-            return StoppedError(f"stopped on {node} at your word", by="person", verified="killed")
+            return StoppedError(f"stopped on {node} by you", by="person", verified="killed")
         return self._failed(error)
 
     def _failed(self, error: BaseException | None) -> SafeConsoleError:

@@ -151,7 +151,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         asked: False when no server was asked; everything else then holds its default.
         rows: rows it expects to examine, -1 when it did not say.
-        full_scans: tables it would read whole.
+        full_scans: tables it would scan fully.
         temporary_tables: temporary tables it would build.
         hazards: dangers that only the server could see (behind views and aliases).
         objection: why the server would not take it, or "".

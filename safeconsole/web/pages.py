@@ -229,7 +229,7 @@ def _badge(state: ReviewState) -> Markup:
 
 def _finding(finding: Finding) -> Markup:
     where = f"record {finding.number} " if finding.number >= 0 else ""
-    return tag("p", f"The journal does not hold: {where}{finding.what}", class_="alarm")
+    return tag("p", f"The journal is invalid: {where}{finding.what}", class_="alarm")
 
 
 def _review_line(review: Review) -> Markup:

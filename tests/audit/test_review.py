@@ -30,7 +30,7 @@ def review(act, *, by="cleo", session="s", head="h", note="n"):
         ({"elevated": 1}, ("elevated",)),
         ({"denied": 1}, ("refused by a deny rule",)),
         ({"tampered": 1}, ("tampered with",)),
-        ({"unknown": 1, "trouble": "torn"}, ("outcome unknown", "cannot be read whole")),
+        ({"unknown": 1, "trouble": "torn"}, ("outcome unknown", "cannot be read completely")),
     ],
 )
 def test_a_session_enters_the_queue_for_a_reason(what, why):

@@ -61,7 +61,7 @@ def ended(number=1, outcome="done", **more):
 
 
 def elevation(state="granted", scope="break-glass"):
-    return ElevationChanged(id="e1", state=state, event="recorded-yes", scope=scope, cluster="shop", reason="stuck", ticket="INC-7",
+    return ElevationChanged(id="e1", state=state, event="self-approved", scope=scope, cluster="shop", reason="stuck", ticket="INC-7",
                             digest="", server="", window_seconds=900.0)  # fmt: skip
 
 
@@ -228,7 +228,7 @@ def test_the_end_of_an_elevation_says_what_it_covered():
     )
     assert passages[-1].lines[-1] == "covered: #1 SELECT 1"
     assert not any("covered" in line for passage in passages[:-1] for line in passage.lines)
-    *_, last = narrate(entries(elevation(), elevation("voided")))
+    *_, last = narrate(entries(elevation(), elevation("revoked")))
     assert last.lines[-1] == "covered: nothing was sent under it"
     one = msgspec.structs.replace(elevation(scope="statement"), statement=4)
     assert told(one)[1][0].startswith("elevation e1 granted for statement #4, 900 s, on shop")

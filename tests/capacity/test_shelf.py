@@ -136,7 +136,7 @@ def test_a_report_that_the_database_does_not_take_stays_a_draft(database):
     made.append("shop", "d", "two")
     with pytest.raises(ConfigurationError, match=r"capacity reports in .*r\.db: IntegrityError") as caught:
         made.keep("shop", "d", "later")
-    assert "goes on from there" in caught.value.instead
+    assert "resumes from there" in caught.value.instead
     assert list(made.draft("shop", "d")) == ["two\n"]
     assert made.kept("shop") == ("r",)
 

@@ -85,7 +85,7 @@ def run(tmp_path):
     one.close()
     two = open_journal(directory, clock=clock, session="bb22")
     two.append(opened("ben", "till"))
-    two.append(ElevationChanged(id="e1", state="granted", event="recorded-yes", scope="break-glass", cluster="till",
+    two.append(ElevationChanged(id="e1", state="granted", event="self-approved", scope="break-glass", cluster="till",
                                 reason="stuck payments", ticket="INC-7", digest="", server="", window_seconds=900.0))  # fmt: skip
     walk(
         two,
@@ -161,7 +161,7 @@ def test_show_tells_a_session_as_a_story(run):
         "ben as ops on laptop from 10.0.0.9 opened sql on till",
         "environment production, groups dba",
         "policy baseline c0ffee, safeconsole 0.1",
-        "elevation e1 granted for break-glass, 900 s, on till by recorded-yes",
+        "elevation e1 granted for break-glass, 900 s, on till: self-approved",
     ]
     assert "reason: stuck payments (INC-7)" in told
     assert "sent to replica-1 (replica, u) as read, read-only, elevated by e1" in told
@@ -226,15 +226,15 @@ def test_a_time_that_is_none_is_said(run):
 
 
 def test_verify_says_that_everything_holds(run):
-    assert run("verify") == "everything holds: 2 sessions checked\n"
-    assert run("verify", "aa11") == "everything holds: aa11 checked\n"
+    assert run("verify") == "all intact: 2 sessions checked\n"
+    assert run("verify", "aa11") == "all intact: aa11 checked\n"
     assert run("verify", "--format", "jsonl") == ""
 
 
 def test_verify_names_the_first_record_that_does_not_hold_and_fails(run):
     path = next((run.directory / "sessions").glob("*aa11*"))
     path.write_bytes(path.read_bytes().replace(b"SELECT * FROM orders", b"SELECT * FROM ardens"))
-    assert run("verify", code=1) == "session aa11, record 1 does not hold: its text does not match its hash\n"
+    assert run("verify", code=1) == "session aa11, record 1 is invalid: its text does not match its hash\n"
     assert rows(run("verify", "--format", "jsonl", code=1)) == [
         {"session": "aa11", "number": 1, "what": "its text does not match its hash"}
     ]
@@ -242,7 +242,7 @@ def test_verify_names_the_first_record_that_does_not_hold_and_fails(run):
     assert "its file is gone" in run("verify", code=1)
     log = run.directory / "host.jsonl"
     log.write_bytes(log.read_bytes().replace(b"aa11", b"cc33", 1))
-    assert "line 0 of the host log does not hold" in run("verify", code=1)
+    assert "line 0 of the host log is invalid" in run("verify", code=1)
 
 
 def test_an_unknown_session_is_an_error_with_a_way_out(run):
@@ -269,7 +269,7 @@ def test_a_session_is_approved_by_somebody_else_and_leaves_the_queue(run):
     assert run("review", "aa", "--approve", "--note", "harmless") == "session aa11: approve by cleo\n"
     assert list(queue(run)) == ["bb22"]
     assert queue(run, "--all")["aa11"]["note"] == "harmless"
-    assert run("verify").startswith("everything holds")
+    assert run("verify").startswith("all intact")
 
 
 def test_a_broken_glass_waits_for_the_closing_note_of_its_person(run):
@@ -310,7 +310,7 @@ def test_a_review_that_was_removed_or_changed_is_found(run):
     book.write_bytes(whole.splitlines(keepends=True)[0])
     assert "session bb22: the review that the host log saw" in run("verify", code=1)
     book.write_bytes(whole.replace(b"why a DROP", b"what a DROP"))
-    assert "line 0 of the review book does not hold" in run("verify", code=1)
+    assert "line 0 of the review book is invalid" in run("verify", code=1)
     book.unlink()
     assert "session aa11: the review that the host log saw" in run("verify", code=1)
 
@@ -360,7 +360,7 @@ def test_prune_packs_and_keeps_and_says_which(run):
     assert [(row["session"], row["act"]) for row in done] == [("aa11", "pack"), ("bb22", "pack")]
     kept = rows(run("prune", "--remove-before", "2026-12-01", "--dry-run", "--format", "jsonl"))
     assert [(row["act"], row["why"]) for row in kept] == [("keep", "its review is pending")] * 2
-    assert run("verify") == "everything holds: 2 sessions checked\n"
+    assert run("verify") == "all intact: 2 sessions checked\n"
 
 
 def test_replay_plays_what_the_terminal_showed(run):
@@ -482,19 +482,19 @@ def test_a_session_that_cannot_be_read_does_not_keep_the_others_from_being_found
     whole = path.read_bytes()
     path.write_bytes(b"".join(line for at, line in enumerate(whole.splitlines(keepends=True)) if at != 2))
     assert len(rows(run("search", "--format", "jsonl"))) == 4
-    assert "session aa11 cannot be read whole, see audit verify: record 2 is not there" in run.messages
+    assert "session aa11 cannot be read completely, see audit verify: record 2 is not there" in run.messages
     path.unlink()
     path.mkdir()
     assert {row["session"] for row in rows(run("search", "--format", "jsonl"))} == {"bb22"}
-    assert "session aa11 cannot be read whole" in run.messages
+    assert "session aa11 cannot be read completely" in run.messages
     assert {row["session"] for row in rows(run("export"))} == {"bb22"}
-    assert "session aa11 cannot be read whole" in run.messages
+    assert "session aa11 cannot be read completely" in run.messages
 
 
 def test_an_open_session_is_in_the_queue_and_waits_for_its_end(run):
     journal = open_journal(run.directory, clock=Clock(), session="cc33")
     journal.append(opened("ben", "till"))
-    journal.append(ElevationChanged(id="e1", state="granted", event="recorded-yes", scope="break-glass", cluster="till",
+    journal.append(ElevationChanged(id="e1", state="granted", event="self-approved", scope="break-glass", cluster="till",
                                     reason="stuck", ticket="", digest="", server="", window_seconds=900.0))  # fmt: skip
     waits = {row["session"]: row["waits_for"] for row in rows(run("review", "--format", "jsonl"))}
     assert waits == {"aa11": "a reviewer", "bb22": "ben", "cc33": "its end"}
@@ -520,16 +520,16 @@ def everything_sent(directory):
 def test_a_copy_elsewhere_shows_a_history_that_was_begun_anew(run, tmp_path):
     copy = tmp_path / "copy"
     copy.write_bytes(b"".join(everything_sent(run.directory)))
-    assert run("verify", "--against", str(copy)) == "everything holds: 2 sessions checked\n"
+    assert run("verify", "--against", str(copy)) == "all intact: 2 sessions checked\n"
     assert "lines of the copy; 1 line cannot be compared" in run.messages
     shutil.rmtree(run.directory)
     journal = open_journal(run.directory, clock=Clock(), session="dd44")
     journal.append(opened("ana", "shop"))
     journal.close()
-    assert run("verify") == "everything holds: 1 session checked\n"
+    assert run("verify") == "all intact: 1 session checked\n"
     told = run("verify", "--against", str(copy), code=1)
-    assert "line 0 of the host log does not hold: a copy elsewhere holds a line that is not here (opened aa11)" in told
-    assert "session bb22, record 0 does not hold: a copy elsewhere holds a record that is not here" in told
+    assert "line 0 of the host log is invalid: a copy elsewhere holds a line that is not here (opened aa11)" in told
+    assert "session bb22, record 0 is invalid: a copy elsewhere holds a record that is not here" in told
 
 
 def test_an_end_that_nothing_outside_proves_is_told(run, tmp_path):
@@ -537,12 +537,12 @@ def test_an_end_that_nothing_outside_proves_is_told(run, tmp_path):
     copy.write_bytes(b"".join(everything_sent(run.directory)))
     assert run("verify", "--format", "jsonl") == ""
     assert "nothing outside this journal proves its end" in run.messages
-    assert run("verify", "--against", str(copy)) == "everything holds: 2 sessions checked\n"
+    assert run("verify", "--against", str(copy)) == "all intact: 2 sessions checked\n"
     assert "proves" not in run.messages
     journal = open_journal(run.directory, clock=Clock(), session="dd44")
     journal.append(opened("ana", "shop"))
     journal.close()
-    assert run("verify", "--against", str(copy)) == "everything holds: 3 sessions checked\n"
+    assert run("verify", "--against", str(copy)) == "all intact: 3 sessions checked\n"
     assert "the copy does not reach the last 2 lines of the host log: nothing outside proves them" in run.messages
 
 
@@ -552,7 +552,7 @@ def test_what_retention_took_is_not_missed_in_a_copy(run, tmp_path):
     run("review", "aa11", "--approve")
     run("prune", "--remove-before", "2026-12-01")
     assert rows(run("list", "--format", "jsonl"))[0]["session"] == "bb22"
-    assert run("verify", "--against", str(copy)) == "everything holds: 1 session checked\n"
+    assert run("verify", "--against", str(copy)) == "all intact: 1 session checked\n"
 
 
 def test_a_copy_that_is_none_is_refused(run, tmp_path):

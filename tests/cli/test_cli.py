@@ -160,7 +160,7 @@ def test_bytes_over_the_limit_stop_it_and_say_how_to_raise_them(shop):
 def test_2_a_limit_looser_than_the_policy_allows_says_how_far_it_goes(shop):
     said = sql(shop, "--timeout", "99999", "-e", "SELECT 1")
     assert said.code == 2
-    assert "run_seconds 99,999 is looser than policy baseline allows" in said.err
+    assert "run_seconds 99,999 exceeds the maximum of policy baseline" in said.err
     assert "at most 3,600" in said.err
 
 
@@ -656,7 +656,7 @@ def test_no_flag_loosens_what_the_configuration_holds_tighter(shop, tmp_path):
         said = ask(held, "sql", "shop", "--max-rows", str(rows), "-e", "SELECT id FROM orders", "--format", "tsv")
         assert said.code == code, said.err
         assert len(said.out.splitlines()) == (rows + 1 if code == 5 else 0)
-    assert "fetched_rows 51 is looser than the configuration allows" in said.err
+    assert "fetched_rows 51 exceeds the maximum of the configuration" in said.err
     assert "at most 50" in said.err
     # What it holds looser than the policy is the policy's, and a flag may still go up to the policy's ceiling.
     (seen,) = json.loads(ask(held, "check", "shop", "SELECT 1", "--format", "json").out)
@@ -756,7 +756,7 @@ def test_every_command_is_listed():
     assert {path[0] for path in EVERY_COMMAND if path} == set(COMMANDS)
     said = ask(None, "--help")
     assert all(name in said.out for name in COMMANDS)
-    assert "8 no fit node" in said.out
+    assert "8 no healthy node" in said.out
 
 
 def test_the_version_is_told():
@@ -767,7 +767,7 @@ def test_the_tour_walks_to_its_end():
     said = ask(None, "demo")
     assert said.code == 0
     assert "The tour is over" in said.err
-    assert "everything holds" in said.out
+    assert "all intact" in said.out
 
 
 def test_the_tour_walks_to_its_end_on_a_build_server():

@@ -309,12 +309,12 @@ def test_tls_can_be_made_stricter_only(home):
         "/ca.pem",
     )
     home.write(own=SHOP + 'tls = {mode = "disabled"}')
-    assert "disabled is looser than verify-ca" in home.refusal()
+    assert "disabled is weaker than verify-ca" in home.refusal()
     for key in ("ca", "server_key"):
         home.write(own=SHOP + f'tls = {{{key} = "/tmp/own.pem"}}')
         assert f"tls.{key}: whom to trust is set by" in home.refusal()
     home.write(system=SHOP, own=SHOP + 'tls = {mode = "verify-ca"}')
-    assert "verify-ca is looser than verify-identity" in home.refusal()
+    assert "verify-ca is weaker than verify-identity" in home.refusal()
 
 
 def test_a_systems_node_is_not_reached_under_another_clusters_name(home):

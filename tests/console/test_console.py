@@ -173,9 +173,9 @@ def test_a_fault_is_shown_and_the_console_goes_on(fault, sitting):
     [
         ("\\why\r", "nothing was asked yet"),
         ("\\nonsense\r", "no command \\nonsense: \\help lists them"),
-        ("\\! ls\r", "\\! is done here by: a console on production is no shell"),
-        ("source /tmp/x.sql\r", "source is done here by: from a shell: safeconsole sql CLUSTER -f FILE"),
-        ("pager less -S\r", "pager is done here by: \\pager COMMAND"),
+        ("\\! ls\r", "\\! is not available here; instead: use another terminal"),
+        ("source /tmp/x.sql\r", "source is not available here; instead: safeconsole sql CLUSTER -f FILE in a shell"),
+        ("pager less -S\r", "pager is not available here; instead: \\pager COMMAND"),
         ("\\use nowhere\r", "shop has no node nowhere"),
         ("\\use primary\r", "statements go to: primary"),
         ("\\use\r", "the console chooses"),
@@ -254,7 +254,7 @@ def test_a_plan_is_drawn_down_the_same_road(sitting):
     console = sitting({**ANSWERS, f"EXPLAIN QUERY PLAN {SELECT}": steps})
     console.type(f"{SELECT};\r\\explain\r")
     assert console.gate.sent == [SELECT, f"EXPLAIN QUERY PLAN {SELECT}"]
-    assert console.data.getvalue().endswith("`- SCAN orders  ! reads it whole\n")
+    assert console.data.getvalue().endswith("`- SCAN orders  ! full scan\n")
 
 
 def test_an_export_is_a_new_file_of_its_owner(sitting, tmp_path):

@@ -47,7 +47,7 @@ def test_once_runs_nothing_without_the_name_and_nothing_that_was_not_refused(roa
     _, messages = road.type(f"{UPDATE}\\once --ticket INC-7 stuck order\r")
     assert "the elevation was not granted" in messages
     _, messages = road.type("SELECT 1;\r\\once --ticket INC-7 stuck order\r")
-    assert "nothing was refused for want of an elevation" in messages
+    assert "no statement was refused for lack of an elevation" in messages
     _, messages = road.type(f"{UPDATE}\\once --for 5 stuck order\r")
     assert "is over when its statement is" in messages
     assert road.status_of_order(1) != "x"
@@ -79,7 +79,7 @@ def test_the_catalogue_commands_walk_the_road(road):
     )
     assert "safeconsole:" not in messages
     assert "customer_id" in data
-    assert "! reads it whole" in data
+    assert "! full scan" in data
     assert "fit primary" in data
 
 
@@ -110,7 +110,7 @@ def test_a_transaction_is_the_persons_to_end(road):
     before = road.status_of_order(1)
     road.answers = ["INC-7", "shop"]
     _, messages = road.type(f"\\elevate stuck order\rBEGIN;\r{UPDATE}\\status\rROLLBACK;\r")
-    assert "the transaction on primary (elevated) was rolled back: at your word; 1 statement, 1 row changed" in messages
+    assert "the transaction on primary (elevated) was rolled back: by you; 1 statement, 1 row changed" in messages
     assert " transaction  TRANSACTION on primary 0:0" in road.data.getvalue()
     assert road.status_of_order(1) == before
     _, messages = road.type(f"BEGIN;\r{UPDATE}SELECT status FROM orders WHERE id = 1;\rCOMMIT;\r")

@@ -244,7 +244,7 @@ def test_the_line_below_says_which_of_vis_modes_the_keys_are_in():
 
 
 def test_how_a_transaction_ended_is_said_before_all_else():
-    told = ("the transaction on primary (elevated) was rolled back: it stood idle past its limit",)
+    told = ("the transaction on primary (elevated) was rolled back: it was idle for too long",)
     for previews in ((), (ELEVATE,)):
         assert "".join(part for _, part in toolbar_parts(previews, Limits(), 200, told=told)) == f" {told[0]}"
         assert width_of("".join(part for _, part in toolbar_parts(previews, Limits(), 20, told=told))) <= 20

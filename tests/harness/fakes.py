@@ -402,7 +402,7 @@ class FakeConnection:
             raise RefusedError(f"the permit is for another server than {self.node.name}: nothing was sent")
         if self.node.role != Role(permit.route) and (permit.account is Account.ELEVATED or permit.read_only):
             self.broken = True
-            raise RefusedError(f"{self.node.name} is not the {permit.route} any more: nothing was sent")
+            raise RefusedError(f"{self.node.name} is not the {permit.route} any longer: nothing was sent")
 
     @property
     def has_slots(self):

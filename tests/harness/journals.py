@@ -81,7 +81,7 @@ def ended(number, outcome="done", **more):
 
 def elevation(state="granted", **more):
     told = {"reason": "stuck orders", "ticket": "INC-7", "scope": "break-glass", "window_seconds": 900.0} | more
-    return ElevationChanged(id="e1", state=state, event="recorded-yes", cluster="shop", digest="", server="", **told)
+    return ElevationChanged(id="e1", state=state, event="self-approved", cluster="shop", digest="", server="", **told)
 
 
 def write_session(directory: Path, clock, *, session=None, statements=3, close=True, elevated=False):

@@ -80,7 +80,7 @@ def test_a_certificate_that_does_not_fit_is_said_so():
     wrapped.original_exception = ssl.SSLCertVerificationError(1, "certificate verify failed")
     wrapped.original_exception.verify_message = "hostname mismatch"
     found = connect_error(wrapped, server="10.0.0.5:3306", account="cr")
-    assert "did not prove who it is: hostname mismatch" in found.message
+    assert "did not prove its identity: hostname mismatch" in found.message
 
 
 def test_no_message_ends_in_a_full_stop_or_has_two_lines():

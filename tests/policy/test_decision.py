@@ -102,7 +102,7 @@ def test_an_elevation_is_named_where_a_person_would_be_asked_and_used_where_the_
         (grant(text="x "), 150),
         (grant(server="other"), 150),
         (grant(state=ElevationState.EXPIRED), 150),
-        (grant(state=ElevationState.VOIDED), 150),
+        (grant(state=ElevationState.REVOKED), 150),
         (grant(), 200),
         (grant(), 99),
     ],
@@ -187,7 +187,7 @@ def test_a_plain_error_is_no_contradiction():
 def test_what_the_server_calls_no_read_never_runs_on_a_replica(verdict, route):
     stricter = with_disagreement(considered(verdict).decision, OBJECTION, route)
     assert (stricter.verdict, stricter.message) == (
-        Verdict.DENY, "this reads like a read, but the server says: it writes",
+        Verdict.DENY, "this was analysed as a read, but the server says: it writes",
     )  # fmt: skip
     assert "send it to the primary" in stricter.instead
 

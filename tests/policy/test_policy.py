@@ -347,7 +347,7 @@ def test_nobody_asks_for_more_than_the_configuration_allows(run, caps):
         assert getattr(held.limits, name) <= most
         assert getattr(held.ceilings, name) <= most
         assert getattr(held.ceilings, name) <= getattr(rules.ceilings, name)
-        with pytest.raises(ConfigurationError, match="is looser than"):
+        with pytest.raises(ConfigurationError, match="exceeds the maximum of"):
             session_limits(held, {name: min(most, getattr(rules.ceilings, name)) + 1})
     assert session_limits(held, {}) == held.limits
     try:
@@ -359,7 +359,7 @@ def test_nobody_asks_for_more_than_the_configuration_allows(run, caps):
 def test_a_floor_of_the_configuration_is_not_lowered():
     held = capped(policy(), {"free_memory_bytes": 1000})
     assert held.limits.free_memory_bytes == 1000
-    with pytest.raises(ConfigurationError, match="looser than the configuration allows"):
+    with pytest.raises(ConfigurationError, match="exceeds the maximum of the configuration"):
         session_limits(held, {"free_memory_bytes": 999})
     assert session_limits(held, {"free_memory_bytes": 1001}).free_memory_bytes == 1001
 

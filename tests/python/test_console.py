@@ -54,7 +54,7 @@ def test_how_a_transaction_ended_is_told_after_the_entry(sit):
         "print('next')",
         "e.__exit__(None, None, None)",
     )
-    assert messages.count("was rolled back: at your word") == 1
+    assert messages.count("was rolled back: by you") == 1
 
 
 def test_nothing_runs_as_a_shell_command(sit, tmp_path):

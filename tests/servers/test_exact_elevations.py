@@ -81,8 +81,8 @@ def test_what_was_granted_and_did_not_reach_the_server_covers_nothing_after(thro
     events = [(record["event"], record["statement"]) for record in desk.records("elevation")]
     first, second = events[0][1], events[-1][1]
     assert events == [
-        ("asked", first), ("recorded-yes", first), (events[2][0], first),
-        ("asked", second), ("recorded-yes", second), ("used", second),
+        ("asked", first), ("self-approved", first), (events[2][0], first),
+        ("asked", second), ("self-approved", second), ("used", second),
     ]  # fmt: skip
     assert events[2][0] in {"attempt-over", "reconnected", "failed-over"}
     (intent,) = [record for record in desk.records("intent") if record["elevation"]]

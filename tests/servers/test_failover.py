@@ -118,7 +118,7 @@ def test_a_promotion_between_the_prompt_and_enter_is_caught(cluster, tmp_path, t
         assert isinstance(error, NotSentError) and "nothing was sent" in error.message
         sent = times_sent(cluster, f"mark {mark}")
         assert sent == 0 and total_of(cluster) == before
-        assert [record["state"] for record in desk.records("elevation")][-1] == "voided"
+        assert [record["state"] for record in desk.records("elevation")][-1] == "revoked"
         desk.answering.before_enter = lambda: None
         asked = desk.answering.asked
         seconds, errors, shown = desk.seconds_until(CHANGE.format(mark=mark))
@@ -214,7 +214,7 @@ def test_a_read_is_sent_again_when_its_replica_is_killed_before_a_row_was_shown(
         seconds = shown.ended.elapsed_seconds
         assert [row[0] for row in shown.table] == [stays.port]
         (note,) = [note for note in shown.notes if note.startswith("asked again")]
-        assert f"asked again on {stays.name}: the " in note and "no row of it had been shown" in note
+        assert f"retried on {stays.name}: the " in note and "no row had been shown" in note
         # Each time it was on record before it was sent.
         intents = [record for record in desk.records("intent") if mark in record["sql"]]
         assert [record["node"] for record in intents] == [read_from.name, stays.name]

@@ -124,7 +124,7 @@ def test_ctrl_c_kills_what_runs_on_every_server_and_keeps_what_was_found(fleet, 
     assert out.splitlines() == ["cluster,found", "orders-a,0"]
     said = [line for line in err.splitlines() if line.startswith("orders-")]
     assert [line.split(":")[0] for line in sorted(said)] == ["orders-b", "orders-c", "orders-d"]
-    assert sum("at your word" in line for line in said) == 2
+    assert sum("by you" in line for line in said) == 2
     assert "orders-d: not begun, since you stopped it" in said
     assert "1 of 4 clusters answered" in err
     ended = [(each["outcome"], each["stopped_by"], each["kill"]) for each in fleet.records("outcome")]
@@ -150,7 +150,7 @@ def test_a_second_ctrl_c_leaves_a_server_that_does_not_answer(fleet, small, mysq
             proxy.close()
     assert process.returncode == 5, err
     assert out.splitlines() == ["cluster,found", "orders-a,0"]
-    assert "orders-b: left at your word before its server said that it is over" in err
+    assert "orders-b: left by you before its server said that it is over" in err
     assert "1 of 2 clusters answered" in err
     # The server's own cap ends it, which the console set before it was sent.
     wait_for(lambda: not runs_on(mysql_cluster), at_most=60)
@@ -168,7 +168,7 @@ def test_a_second_ctrl_c_leaves_although_nobody_reads_the_output(fleet, mysql_cl
         with suppress(subprocess.TimeoutExpired):
             process.wait(timeout=1)
     assert process.wait(timeout=20) == 5
-    assert "orders-a: left at your word" in process.stderr.read()
+    assert "orders-a: left by you" in process.stderr.read()
 
 
 def test_after_a_limit_stopped_one_no_further_cluster_is_asked(fleet, mysql_cluster, mariadb_cluster):
@@ -210,7 +210,7 @@ def test_surveys_that_were_stopped_go_on_from_where_they_stood(fleet, made_up, m
     out, err = process.communicate(timeout=30)
     assert process.returncode == 5, err
     assert "0 of 2 clusters answered" in err
-    assert "the same command goes on from there" in err
+    assert "the same command resumes from there" in err
     before = pages()
     again = fleet.begin(*asked)
     out, err = again.communicate(timeout=120)

@@ -142,7 +142,7 @@ def test_a_server_without_a_trusted_certificate_is_not_talked_to(mysql_cluster, 
     settings = settings_for([f"{node.host}:{node.port}"], tls=tls)
     engine = open_engine("shop", settings, GivenSecrets(mysql_cluster.accounts), RealClock())
     (reading,) = engine.topology()
-    assert "did not prove who it is" in reading.unreachable
+    assert "did not prove its identity" in reading.unreachable
 
 
 def another_authority(path):

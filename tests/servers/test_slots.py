@@ -82,7 +82,7 @@ def test_who_waited_long_enough_is_told_who_is_in_the_way(cluster, sit_down):
     first.gate.tighten("run_seconds", 5)
     running.start()
     wait_for(lambda: threads_running(cluster, cluster.replicas[1], "JOIN orders slots"))
-    with pytest.raises(NoFitNodeError, match="at 1 heavy statements already") as caught:
+    with pytest.raises(NoFitNodeError, match="already runs 1 heavy statement") as caught:
         ask(second, LONG)
     assert "slot safeconsole.heavy.1: connection " in caught.value.evidence[0]
     assert threads_running(cluster, cluster.replicas[1], "JOIN orders slots") == 1

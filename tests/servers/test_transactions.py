@@ -98,7 +98,7 @@ def test_one_that_stands_idle_is_rolled_back_while_nobody_types(cluster, hasty_d
     hasty_desk.run(CHANGE.format(what="idle"))
     # What a prompt does every second.
     wait_for(lambda: hasty_desk.gate.status().transaction is None)
-    assert "it stood idle past its limit" in hasty_desk.gate.take_told()[0]
+    assert "it was idle for too long" in hasty_desk.gate.take_told()[0]
     assert seconds_until_free(cluster) < SOON_SECONDS
     assert status_of(cluster) == before
     with pytest.raises(DeniedError, match="nothing was sent"):

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from safeconsole.session.elevation import ELEVATION_TRANSITIONS, ElevationEvent, next_state
 from safeconsole.policy.decision import Grant, ElevationRequest, Scope, ElevationState, covers, exact_of
 
-FINAL = {ElevationState.DECLINED, ElevationState.EXPIRED, ElevationState.STOOD_DOWN, ElevationState.VOIDED}
+FINAL = {ElevationState.DECLINED, ElevationState.EXPIRED, ElevationState.STOOD_DOWN, ElevationState.REVOKED}
 
 
 def request(**rest):
@@ -24,7 +24,7 @@ def grant(*, scope=Scope.BREAK_GLASS, state=ElevationState.GRANTED, began=100.0,
 
 def test_only_a_recorded_yes_grants():
     assert [pair for pair, state in ELEVATION_TRANSITIONS.items() if state is ElevationState.GRANTED] == [
-        (ElevationState.ASKED, ElevationEvent.RECORDED_YES)
+        (ElevationState.ASKED, ElevationEvent.SELF_APPROVED)
     ]
 
 
@@ -121,7 +121,7 @@ class Elevation(RuleBasedStateMachine):
     def something_happens(self, event):
         before = self.state
         # As the road does: the record is durable first, and the state changes after it.
-        if event is ElevationEvent.RECORDED_YES and before is ElevationState.ASKED:
+        if event is ElevationEvent.SELF_APPROVED and before is ElevationState.ASKED:
             self.recorded = True
         try:
             self.state = next_state(before, event)

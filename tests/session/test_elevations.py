@@ -92,7 +92,7 @@ def test_it_is_asked_answered_recorded_and_only_then_held():
     held = Held()
     grant = held.ask(ticket="T-1")
     assert [event[0] for event in held.events] == ["durable", "elevate", "durable"]
-    assert held.states() == [("asked", "asked"), ("granted", "recorded-yes")]
+    assert held.states() == [("asked", "asked"), ("granted", "self-approved")]
     assert held.elevations.current() == grant
     assert (grant.id, grant.granted_seconds, grant.ends_seconds) == ("s1.1", 100.0, 160.0)
     record = held.journal.records[-1]
@@ -176,8 +176,8 @@ def test_a_window_covers_every_statement():
 @pytest.mark.parametrize(
     ("event", "state"),
     [
-        (ElevationEvent.STOOD_DOWN, "stood-down"), (ElevationEvent.FAILED_OVER, "voided"), (ElevationEvent.RECONNECTED, "voided"),
-        (ElevationEvent.SESSION_ENDED, "voided"), (ElevationEvent.TIME_PASSED, "expired"),
+        (ElevationEvent.STOOD_DOWN, "stood-down"), (ElevationEvent.FAILED_OVER, "revoked"), (ElevationEvent.RECONNECTED, "revoked"),
+        (ElevationEvent.SESSION_ENDED, "revoked"), (ElevationEvent.TIME_PASSED, "expired"),
     ],
 )  # fmt: skip
 def test_every_end_is_final_and_recorded_once(event, state):
@@ -340,7 +340,7 @@ def test_a_second_person_is_asked_after_the_first_and_recorded_before_the_grant(
     )  # fmt: skip
     assert (request.evidence, request.expires_epoch) == (("seen",), 2_000_000_000)
     assert (approved.approver, approved.answer, approved.key, approved.request) == ("grace", "approved", "k-1", "s1.1")
-    assert held.states()[-1] == ("granted", "recorded-yes")
+    assert held.states()[-1] == ("granted", "self-approved")
 
 
 @pytest.mark.parametrize("earlier", [False, True])
@@ -443,7 +443,7 @@ def test_a_new_grant_ends_the_one_before_it_on_record():
     held.ask()
     held.ask()
     assert held.states()[1:] == [
-        ("granted", "recorded-yes"), ("asked", "asked"), ("stood-down", "stood-down"), ("granted", "recorded-yes"),
+        ("granted", "self-approved"), ("asked", "asked"), ("stood-down", "stood-down"), ("granted", "self-approved"),
     ]  # fmt: skip
 
 

@@ -218,7 +218,7 @@ def test_a_plea_is_put_to_the_person_and_then_elevates(walk, text):
     assert (sent, account) == (text, "elevated")
     happened = road.happened()
     assert happened.index("elevate") < happened.index("durable intent") < happened.index("sent")
-    assert road.elevation_events() == ["asked", "recorded-yes", "used"]
+    assert road.elevation_events() == ["asked", "self-approved", "used"]
     assert road.records("intent")[0].elevation == "s1.1"
     assert (road.records("elevation")[0].reason, road.records("elevation")[0].ticket) == ("incident 7", "OPS-7")
 
@@ -655,7 +655,7 @@ def test_an_elevation_does_not_survive_the_connection_it_was_used_on(walk):
     road.engine.answers[WRITE] = Planned(fault=OutcomeUnknownError("lost"))
     with pytest.raises(OutcomeUnknownError):
         road.run(WRITE)
-    assert road.elevation_events()[-1] == "reconnected"
+    assert road.elevation_events()[-1] == "connection-lost"
     with pytest.raises(RefusedError, match="this writes"):
         road.run(WRITE)
     assert len(road.sent()) == 1
@@ -705,7 +705,7 @@ def test_a_change_is_shown_with_the_rows_it_would_look_at(walk):
     with pytest.raises(RefusedError) as caught:
         road.run(WRITE)
     assert "estimate: the server expects to examine 4,000,000 rows" in caught.value.evidence
-    assert "read whole: orders" in caught.value.evidence
+    assert "full scan: orders" in caught.value.evidence
     assert road.records("decided")[-1].facts["estimate.rows"] == 4_000_000
     # Asked on the primary, as the account that cannot write.
     assert ("estimate", "primary", SOUGHT) in road.events
@@ -744,7 +744,7 @@ def test_an_elevation_does_not_survive_a_connection_that_broke_while_idle(walk):
     road.engine.connections[-1].broken = True
     with pytest.raises(RefusedError, match="this writes"):
         road.run(WRITE)
-    assert road.elevation_events()[-1] == "reconnected"
+    assert road.elevation_events()[-1] == "connection-lost"
     assert len(road.sent()) == 1
 
 
@@ -801,7 +801,7 @@ def test_a_failover_ends_what_is_held_also_when_another_elevation_is_declined(wa
     with pytest.raises(RefusedError, match="this writes"):
         road.run(WRITE)
     assert [event for event in road.elevation_events() if event != "asked"] == [
-        "recorded-yes",
+        "self-approved",
         "failed-over",
         "answered-no",
     ]
@@ -869,7 +869,7 @@ def test_a_failover_between_the_question_and_the_send_sends_nothing_and_voids(wa
     with pytest.raises(RefusedError, match="nothing was sent"):
         road.run(WRITE)
     assert road.sent() == []
-    assert road.elevation_events() == ["asked", "recorded-yes", "failed-over"]
+    assert road.elevation_events() == ["asked", "self-approved", "failed-over"]
     assert ("primary", "elevated") not in road.open_connections()
 
 

@@ -56,8 +56,8 @@ def test_a_read_that_was_lost_with_its_replica_is_sent_to_another(screen):
     assert [intent.node for intent in walk.records("intent")] == ["replica-1", "replica-2"]
     assert [intent.statement for intent in walk.records("intent")] == [1, 2]
     assert [(each.statement, each.outcome) for each in walk.records("outcome")] == [(1, "stopped"), (2, "done")]
-    told = "asked again on replica-2: the connection to replica-1:3306 was lost while the statement ran; no row"
-    assert [each.what for each in walk.records("notice")][0] == "a read is sent again"
+    told = "retried on replica-2: the connection to replica-1:3306 was lost while the statement ran; no row"
+    assert [each.what for each in walk.records("notice")][0] == "read retried"
     assert any(
         each.detail.startswith(told) and each.what == "said beside statement 2" for each in walk.records("notice")
     )
@@ -69,7 +69,7 @@ def test_the_person_is_told_and_sees_one_answer(screen):
     walk.run(READ, screen)
     (begun,) = [event for event in screen.events if event[0] == "begin"]
     assert [event[0] for event in screen.events] == ["begin", "shown"]
-    assert any(note.startswith("asked again on replica-2") for note in begun[1].notes)
+    assert any(note.startswith("retried on replica-2") for note in begun[1].notes)
 
 
 def test_it_is_sent_again_once(screen):
@@ -202,7 +202,7 @@ def test_a_replica_that_does_not_answer_before_the_send_is_left_for_one_that_doe
     assert [node for _, node, _ in walk.sent()] == ["replica-2"]
     assert [(each.statement, each.outcome) for each in walk.records("outcome")] == [(1, "refused"), (2, "done")]
     (begun,) = [event for event in screen.events if event[0] == "begin"]
-    assert any("nothing of it had been sent" in note for note in begun[1].notes)
+    assert any("nothing had been sent" in note for note in begun[1].notes)
 
 
 # Whatever happens.

@@ -113,7 +113,7 @@ def test_what_was_undone_says_why_and_how_much(event):
     line = told(WRITES.went_on(101.0, changed_rows=1234), event)
     assert line.startswith("the transaction on primary (elevated) was rolled back: ")
     assert UNDOING[event] in line
-    assert line.endswith("1 statement, 1,234 rows changed, none of it stays")
+    assert line.endswith("1 statement, 1,234 rows changed, all undone")
     assert told(READS, event) == f"the transaction of reads on replica-1 is over: {UNDOING[event]}"
 
 

@@ -199,7 +199,7 @@ def test_a_rollback_undoes_it_and_says_so(writing):
     road = writing()
     road.run("ROLLBACK")
     assert road.done == []
-    assert "rolled back: at your word; 1 statement, 2 rows changed" in road.gate.take_told()[0]
+    assert "rolled back: by you; 1 statement, 2 rows changed" in road.gate.take_told()[0]
     # It was their word: what comes next stands by itself.
     assert road.run(WRITE).outcome == "done"
     assert road.done == ["write"]
@@ -297,7 +297,7 @@ def test_load_keeps_nobody_from_ending_it(writing):
 
 # What undoes it, and how that is told.
 
-UNDONE = "was rolled back: {why}; 1 statement, 2 rows changed, none of it stays"
+UNDONE = "was rolled back: {why}; 1 statement, 2 rows changed, all undone"
 
 
 def assert_undone(road, why):
@@ -314,7 +314,7 @@ def test_it_is_undone_when_it_stands_idle(writing):
     assert road.gate.status().transaction is not None
     road.clock.seconds += 0.1
     assert road.gate.status().transaction is None
-    assert_undone(road, "it stood idle past its limit")
+    assert_undone(road, "it was idle for too long")
     # What allowed it is in force still.
     assert road.gate.status().elevated_seconds > 0
 
@@ -332,7 +332,7 @@ def test_how_long_it_may_stand_idle_is_the_policys(writing):
     road = writing(policy=policy_of(transactions={"write_idle_seconds": 5}))
     road.clock.seconds += 5.1
     road.gate.status()
-    assert_undone(road, "it stood idle past its limit")
+    assert_undone(road, "it was idle for too long")
 
 
 def test_a_transaction_of_reads_ends_when_it_stands_idle(walk):
@@ -341,7 +341,7 @@ def test_a_transaction_of_reads_ends_when_it_stands_idle(walk):
     road.clock.seconds += 20.1
     with pytest.raises(DeniedError, match="no transaction is open"):
         road.run("SAVEPOINT a")
-    assert road.gate.take_told() == ("the transaction of reads on replica-1 is over: it stood idle past its limit",)
+    assert road.gate.take_told() == ("the transaction of reads on replica-1 is over: it was idle for too long",)
 
 
 def test_the_server_is_told_how_long_it_may_stand_idle(writing):
@@ -354,7 +354,7 @@ def test_the_server_is_told_how_long_it_may_stand_idle(writing):
 def test_it_is_undone_by_leaving(writing):
     road = writing()
     line, owed = road.gate.close()
-    assert "broke the glass" in owed
+    assert "used break-glass" in owed
     assert UNDONE.format(why="the session ended") in line
     assert road.done == []
     assert state_of(road) == ["transaction rolled-back"]
@@ -386,7 +386,7 @@ def test_it_is_undone_by_a_failover(writing):
     road.clock.seconds += 6
     with pytest.raises(RefusedError):
         road.run(WRITE)
-    assert_undone(road, "the cluster is not what it was")
+    assert_undone(road, "the cluster changed")
     assert road.elevation_events()[-1] == "failed-over"
 
 
@@ -395,7 +395,7 @@ def test_it_is_undone_with_its_connection_and_never_sent_again(writing):
     next(each for each in road.engine.connections if each.account == "elevated").broken = True
     road.gate.status()
     assert_undone(road, "its connection was lost and COMMIT was never sent, so the server undoes it")
-    assert road.elevation_events()[-1] == "reconnected"
+    assert road.elevation_events()[-1] == "connection-lost"
     assert len(road.sent()) == 2
 
 
@@ -406,7 +406,7 @@ def test_it_is_undone_with_its_connection_and_never_sent_again(writing):
         (StoppedError("lost", by="server", verified="unreachable"), "was stopped"),
         (UnreachableError("the connection is lost; nothing was sent"), "COMMIT was never sent"),
         (OutcomeUnknownError("lost"), "COMMIT was never sent"),
-        (RefusedError("primary is not the primary any more: nothing was sent"), "the cluster is not what it was"),
+        (RefusedError("primary is not the primary any longer: nothing was sent"), "the cluster changed"),
     ],
 )
 def test_a_statement_that_does_not_end_well_takes_it_along(writing, failure, why):

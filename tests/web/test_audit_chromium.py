@@ -145,7 +145,7 @@ def write(directory):
     journal.append(Decided(statement=1, verdict="deny", rules=("secrets",), policy="p", route="replica", node="replica-1", server="s", facts={},
                            limits={}, message="it reads secrets"))  # fmt: skip
     journal.append(Ended(statement=1, outcome="refused", message="it reads secrets"))
-    journal.append(ElevationChanged(id="e1", state="granted", event="recorded-yes", scope="statement", cluster="shop", reason="stuck orders",
+    journal.append(ElevationChanged(id="e1", state="granted", event="self-approved", scope="statement", cluster="shop", reason="stuck orders",
                                     ticket="INC-7", digest="d", server="s", window_seconds=900.0))  # fmt: skip
     journal.append(
         Asked(

@@ -179,13 +179,13 @@ def test_a_search_says_what_could_not_be_read(ask, directory):
     path.unlink()
     path.symlink_to("/dev/zero")
     text = Page(ask("/search?cluster=shop").body).text
-    assert "session glass cannot be read whole" in text
+    assert "session glass cannot be read completely" in text
     assert "2 found." in text
 
 
 def test_a_time_that_is_none_is_said_and_the_form_kept(ask):
     body = ask("/search?since=nonsense&person=ana").body
-    assert "is no time" in Page(body).text
+    assert "is not a time" in Page(body).text
     assert 'name="person" value="ana"' in body
 
 
@@ -329,7 +329,7 @@ def test_what_is_not_there_is_not_found(ask, target):
 def test_a_journal_that_does_not_hold_says_so_on_the_page(ask, directory):
     path = next((directory / "sessions").glob("*quiet*"))
     path.write_bytes(path.read_bytes().replace(b"SELECT 1", b"SELECT 2"))
-    assert "The journal does not hold: record 1" in Page(ask("/sessions/quiet").body).text
+    assert "The journal is invalid: record 1" in Page(ask("/sessions/quiet").body).text
 
 
 def test_a_recording_is_played_tamed(ask, directory):
