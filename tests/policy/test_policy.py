@@ -359,7 +359,7 @@ def test_nobody_asks_for_more_than_the_configuration_allows(run, caps):
 def test_a_floor_of_the_configuration_is_not_lowered():
     held = capped(policy(), {"free_memory_bytes": 1000})
     assert held.limits.free_memory_bytes == 1000
-    with pytest.raises(ConfigurationError, match="exceeds the maximum of the configuration"):
+    with pytest.raises(ConfigurationError, match="is below the minimum of the configuration"):
         session_limits(held, {"free_memory_bytes": 999})
     assert session_limits(held, {"free_memory_bytes": 1001}).free_memory_bytes == 1001
 

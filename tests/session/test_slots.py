@@ -88,7 +88,7 @@ def test_who_waits_is_told_and_goes_on_when_the_slot_comes_free(road):
 def test_waiting_ends_and_says_who_holds_the_slots(road):
     taken_by_another(road)
     before = road.clock.seconds
-    with pytest.raises(NoFitNodeError, match="replica-1 is at 1 heavy statements already") as caught:
+    with pytest.raises(NoFitNodeError, match="replica-1 already runs 1 heavy statement") as caught:
         road.run(READ)
     assert 5 <= road.clock.seconds - before < 6
     assert exit_code_of(caught.value) == 8
