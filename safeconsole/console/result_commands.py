@@ -246,7 +246,7 @@ def size(state: ConsoleState, argument: str) -> None:
 
 
 def processlist(state: ConsoleState, _argument: str) -> None:
-    """List the statements at work on the node."""
+    """List the running statements on the node."""
     dialect = state.services.rules().dialect
     shape = shaping.at_work(0 if state.pager else state.screen().data_style.columns)
     if _run(state, queries.processlist_sql(dialect), shape):
@@ -254,7 +254,7 @@ def processlist(state: ConsoleState, _argument: str) -> None:
 
 
 def locks(state: ConsoleState, _argument: str) -> None:
-    """List who waits for whose row lock on the node."""
+    """List row lock waits on the node."""
     dialect = state.services.rules().dialect
     if not _run(state, queries.locks_sql(dialect)):
         state.say(dialect.queries.locks_grant)

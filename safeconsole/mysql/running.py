@@ -32,9 +32,7 @@ from safeconsole.sqltext.vocabulary import Effect
 def stop_of(watched: Watched, *, server: str) -> StoppedError | None:
     """Return how the console stopped a statement, or None when it did not."""
     if watched.interrupted:
-        return StoppedError(
-            f"stopped on {server} at your word", by="person", verified=watched.verified or "already over"
-        )
+        return StoppedError(f"stopped on {server} by you", by="person", verified=watched.verified or "already over")
     breach = watched.breach
     if breach is None:
         if not watched.blind:
@@ -107,7 +105,7 @@ def in_doubt_of(stopped: StoppedError) -> OutcomeUnknownError:
     return OutcomeUnknownError(
         f"{stopped.message}; its connection ended with it, so it may or may not have run",
         evidence=(*stopped.evidence, f"process list: {stopped.verified}"),
-        instead="look at the data before doing it again; it was not and will not be sent again by the console",
+        instead="check the data before you repeat it; the console does not send it again",
     )
 
 
@@ -115,11 +113,11 @@ def stopped_at_word(verified: str, *, commits: bool, server: str, leaving: bool)
     """Return how a person's interrupt ended a statement; one that commits may have done so."""
     if commits:
         return OutcomeUnknownError(
-            f"stopped on {server} at your word; it commits, so part of it may have happened",
+            f"stopped on {server} by you; it commits, so part of it may have happened",
             evidence=(f"process list: {verified}",),
             leaving=leaving,
         )
-    return StoppedError(f"stopped on {server} at your word", by="person", verified=verified, leaving=leaving)
+    return StoppedError(f"stopped on {server} by you", by="person", verified=verified, leaving=leaving)
 
 
 def lost_at_end(how: str, verified: str, *, committing: bool, server: str) -> SafeConsoleError:
@@ -134,7 +132,7 @@ def lost_at_end(how: str, verified: str, *, committing: bool, server: str) -> Sa
         return OutcomeUnknownError(
             f"the connection to {server} was {how} while its transaction was being committed",
             evidence=(f"process list: {verified}",),
-            instead="look at the data before doing it again; it was not and will not be sent again by the console",
+            instead="check the data before you repeat it; the console does not send it again",
         )
     return StoppedError(
         f"the connection to {server} was {how} after the statement was over", by="server", verified=verified

@@ -64,13 +64,13 @@ class Agreements:
             )
         if self._settings.ticket_required and not request.ticket.strip():
             raise RefusedError(
-                "the policy asks for a ticket", instead="give one", remedies=(Remedy(Action.GIVE_TICKET),)
+                "the policy requires a ticket", instead="give one", remedies=(Remedy(Action.GIVE_TICKET),)
             )
         if request.window_seconds > self._settings.max_window_seconds:
             raise RefusedError(
                 f"the policy allows {self._settings.max_window_seconds:.0f} s of elevation at most, "
                 f"{request.window_seconds:.0f} s were asked for",
-                instead="ask for less; a window can be asked for again when it is over",
+                instead="ask for a shorter window; another can be opened when it is over",
             )
 
     def obtain(self, asked: Grant, considered: Considered | None, sql: str) -> None:
@@ -112,8 +112,8 @@ class Agreements:
         if trouble:
             self._journal.append(Noticed(what="notice not delivered", detail=trouble), durable=True)
             raise RefusedError(
-                f"the policy asks that others are told first, and the notice was not delivered: {trouble}",
-                instead="mend [notices] in the configuration, or its receiver",
+                f"the policy requires a notice first, and it was not delivered: {trouble}",
+                instead="fix [notices] in the configuration, or its receiver",
             )
 
     def _notice(self, grant: Grant, what: str, detail: str, *, concerns: tuple[str, ...] = ()) -> Notice:
@@ -146,7 +146,7 @@ class Agreements:
         """Get the second person's yes and record it, or that the policy lets this one go without."""
         second = self._people.second
         if second is None:
-            raise RefusedError("the policy asks for a second person, and nobody can be asked from here")
+            raise RefusedError("the policy requires a second person, and nobody can be asked from here")
         request = self._approval_request(asked, considered, sql, expires_epoch=second.expiry())
         if not is_portable(request):
             raise RefusedError("the statement is too long for a second person to read", instead="send it in parts")

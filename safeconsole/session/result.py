@@ -200,7 +200,7 @@ def failure_of(error: BaseException, connection: Connection, permit: Permit) -> 
         return OutcomeUnknownError(
             f"{what}; it was sent, and may have been done on {permit.node}",
             evidence=(f"process list: {verified}",),
-            instead="look at the data before doing it again; it was not and will not be sent again by the console",
+            instead="check the data before you repeat it; the console does not send it again",
             leaving=leaving,
         )
     return StoppedError(what, by=by, verified=verified, leaving=leaving)
