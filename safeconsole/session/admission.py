@@ -96,8 +96,8 @@ class SlotQueue:
             waited = self._clock.monotonic() - started
             if waited >= most:
                 raise NoFitNodeError(
-                    f"{node} is at {len(names)} heavy statements already, as many as the policy lets run at a"
-                    f" time; none ended within {most:g} s, and nothing was sent",
+                    f"{node} already runs {len(names)} heavy statement{'s'[: len(names) != 1]}, the policy's maximum;"
+                    f" none ended within {most:g} s, and nothing was sent",
                     evidence=connection.slot_holders(names),
                     instead="make it lighter, try again later, or use another node",
                     remedies=(Remedy(Action.NAME_NODE),),

@@ -263,7 +263,7 @@ def _estimate_lines(estimate: Estimate) -> tuple[str, ...]:
             f"estimate: the server expects to examine {estimate.rows:,} row{'' if estimate.rows == 1 else 's'}"
         )
     if estimate.full_scans:
-        lines.append(f"read whole: {', '.join(estimate.full_scans)}")
+        lines.append(f"full scan: {', '.join(estimate.full_scans)}")
     lines += [f"hazard: {hazard.id} ({hazard.cost}): {hazard.why}" for hazard in estimate.hazards]
     if estimate.objection:
         lines.append(f"the server objects: {estimate.objection}")

@@ -27,7 +27,7 @@ from safeconsole.session.visit import Visit
 class ElevationEvent(StrEnum):
     """What can happen to it."""
 
-    RECORDED_YES = "recorded-yes"
+    SELF_APPROVED = "self-approved"
     ANSWERED_NO = "answered-no"
     INTERRUPTED = "interrupted"
     USED = "used"
@@ -35,14 +35,14 @@ class ElevationEvent(StrEnum):
     TIME_PASSED = "time-passed"
     STOOD_DOWN = "stood-down"
     FAILED_OVER = "failed-over"
-    RECONNECTED = "reconnected"
+    RECONNECTED = "connection-lost"
     POLICY_CHANGED = "policy-changed"
     SESSION_ENDED = "session-ended"
 
 
 ELEVATION_TRANSITIONS: dict[tuple[ElevationState, ElevationEvent], ElevationState] = {
-    # RECORDED_YES MUST mean that the grant is durable in the journal already.
-    (ElevationState.ASKED, ElevationEvent.RECORDED_YES): ElevationState.GRANTED,
+    # SELF_APPROVED MUST mean that the grant is durable in the journal already.
+    (ElevationState.ASKED, ElevationEvent.SELF_APPROVED): ElevationState.GRANTED,
     (ElevationState.ASKED, ElevationEvent.ANSWERED_NO): ElevationState.DECLINED,
     (ElevationState.ASKED, ElevationEvent.INTERRUPTED): ElevationState.DECLINED,
     # A grant of one statement is for one attempt to run it, whether it was sent or not.
@@ -50,10 +50,10 @@ ELEVATION_TRANSITIONS: dict[tuple[ElevationState, ElevationEvent], ElevationStat
     (ElevationState.GRANTED, ElevationEvent.ATTEMPT_OVER): ElevationState.EXPIRED,
     (ElevationState.GRANTED, ElevationEvent.TIME_PASSED): ElevationState.EXPIRED,
     (ElevationState.GRANTED, ElevationEvent.STOOD_DOWN): ElevationState.STOOD_DOWN,
-    (ElevationState.GRANTED, ElevationEvent.FAILED_OVER): ElevationState.VOIDED,
-    (ElevationState.GRANTED, ElevationEvent.RECONNECTED): ElevationState.VOIDED,
-    (ElevationState.GRANTED, ElevationEvent.POLICY_CHANGED): ElevationState.VOIDED,
-    (ElevationState.GRANTED, ElevationEvent.SESSION_ENDED): ElevationState.VOIDED,
+    (ElevationState.GRANTED, ElevationEvent.FAILED_OVER): ElevationState.REVOKED,
+    (ElevationState.GRANTED, ElevationEvent.RECONNECTED): ElevationState.REVOKED,
+    (ElevationState.GRANTED, ElevationEvent.POLICY_CHANGED): ElevationState.REVOKED,
+    (ElevationState.GRANTED, ElevationEvent.SESSION_ENDED): ElevationState.REVOKED,
 }
 
 
@@ -177,7 +177,7 @@ class Elevations:
         now = self._clock.monotonic()
         granted = replace(asked, granted_seconds=now, ends_seconds=now + request.window_seconds)
         # MUST be durable before it is held: there is no elevation that the journal does not know.
-        self._grant = self._move(granted, ElevationEvent.RECORDED_YES)
+        self._grant = self._move(granted, ElevationEvent.SELF_APPROVED)
         self.broke_the_glass |= self.has_window
         return self._grant
 

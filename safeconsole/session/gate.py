@@ -207,7 +207,7 @@ class Gate:
         else:
             if not may_retry or not isinstance(failure, LostError) or not (note := self._retry_note(way, failure)):
                 return result
-        self._recorder.append(Noticed(what="a read is sent again", detail=note))
+        self._recorder.append(Noticed(what="read retried", detail=note))
         result = self._attempt(replace(way, number=self._next_number(), retry_note=note, permit=None))
         result.begin()
         return result
@@ -501,7 +501,7 @@ class Gate:
             UnreachableError, ConfigurationError: as `Engine.connect`.
         """
         if self._settle() and permit.elevation:
-            raise RefusedError("nothing was sent: the elevation ended", instead="look at the topology, then ask again")
+            raise RefusedError("nothing was sent: the elevation ended", instead="check the topology, then run it again")
         if permit.within and self._transactions.opened is None:
             raise RefusedError("nothing was sent: the transaction that it belongs to is over")
         connection = self._nodes.connect(permit.node, permit.account)
@@ -523,7 +523,7 @@ class Gate:
         self._void(ElevationEvent.FAILED_OVER)
         raise RefusedError(
             f"nothing was sent: {found}",
-            instead="look at the topology, then ask again; an elevation does not survive a failover",
+            instead="check the topology, then run it again; an elevation does not survive a failover",
         )
 
     def _queued(self, number: int, permit: Permit, connection: Connection, progress: Progress) -> Connection:
@@ -579,7 +579,7 @@ class Gate:
     def _require_going(self) -> None:
         """Refuse to go on once the session was told to stop. Raises StoppedError."""
         if self._stopped:
-            raise StoppedError("stopped at your word: nothing was sent", by="person", verified="already over")
+            raise StoppedError("stopped by you: nothing was sent", by="person", verified="already over")
 
     def _end_result(self) -> None:
         """Stop the statement whose result nobody read to its end: a session has one at a time."""
@@ -644,7 +644,7 @@ class Gate:
         return was_elevated and not self._elevations.is_held
 
     def _void(self, event: ElevationEvent) -> None:
-        """End the elevation and what it opened; the cluster is not what it was."""
+        """End the elevation and what it opened; the cluster changed."""
         self._nodes.forget()
         self._end_elevated(event)
 

@@ -71,5 +71,5 @@ def note_of_retry(
     is_gone = lost_with is None or any(each.node == lost_with and each.unreachable for each in readings)
     if choice.reading is None or not is_gone:
         return ""
-    what = "nothing of it had been sent" if lost_with is None else "no row of it had been shown"
-    return f"asked again on {choice.reading.node}: {failure.message}; {what}"
+    what = "nothing had been sent" if lost_with is None else "no row had been shown"
+    return f"retried on {choice.reading.node}: {failure.message}; {what}"

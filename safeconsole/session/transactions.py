@@ -69,13 +69,13 @@ class TransactionEvent(StrEnum):
 
 
 UNDOING: dict[TransactionEvent, str] = {
-    TransactionEvent.ROLLED_BACK: "at your word",
+    TransactionEvent.ROLLED_BACK: "by you",
     TransactionEvent.SERVER_ENDED: "the server ended it, as after a deadlock",
     TransactionEvent.STOPPED: "a statement of it was stopped",
-    TransactionEvent.IDLED: "it stood idle past its limit",
+    TransactionEvent.IDLED: "it was idle for too long",
     TransactionEvent.CONNECTION_LOST: "its connection was lost and COMMIT was never sent, so the server undoes it",
     TransactionEvent.ELEVATION_ENDED: "the elevation ended",
-    TransactionEvent.FAILED_OVER: "the cluster is not what it was",
+    TransactionEvent.FAILED_OVER: "the cluster changed",
     TransactionEvent.LEFT: "the session ended",
 }
 """What undoes a transaction of changes, and why in words."""
@@ -136,7 +136,7 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
         return place_of(self.node, self.account)
 
     def is_idle_at(self, now_seconds: float) -> bool:
-        """Whether it stood idle past its limit."""
+        """Whether it was idle for too long."""
         return now_seconds - self.last_seconds > self.idle_seconds
 
     def went_on(self, now_seconds: float, *, changed_rows: int = 0) -> Transaction:
@@ -181,7 +181,7 @@ def told(transaction: Transaction, event: TransactionEvent) -> str:
         case TransactionState.COMMITTED:
             return f"the transaction on {transaction.place} is committed: {what}"
         case TransactionState.ROLLED_BACK:
-            return f"the transaction on {transaction.place} was rolled back: {UNDOING[event]}; {what}, none of it stays"
+            return f"the transaction on {transaction.place} was rolled back: {UNDOING[event]}; {what}, all undone"
         case TransactionState.UNKNOWN:
             return (
                 f"whether the transaction on {transaction.place} was committed is not known: {what}; look at the data "
@@ -349,7 +349,7 @@ class Transactions:
         if opened is not None and statement.kind in ENDS:
             # It cannot be ended where it is open: that is left, and told by itself.
             event = TransactionEvent.FAILED_OVER if opened.writes else TransactionEvent.ROLLED_BACK
-            why = f"the transaction on {opened.place} is over: its connection was closed, nothing of it stays"
+            why = f"the transaction on {opened.place} is over: its connection was closed, and all of it is undone"
             opened = None
         return DeniedError(why, evidence=considered.evidence, instead=way_out(statement, opened=opened)), event
 
@@ -365,7 +365,7 @@ class Transactions:
         return DeniedError(
             f"nothing was sent: {self._undone}",
             evidence=considered.evidence,
-            instead="ROLLBACK says that you know; then begin again",
+            instead="type ROLLBACK to acknowledge it, then begin again",
         )
 
     def is_within(self, considered: Considered) -> bool:
