@@ -187,7 +187,7 @@ class Program:
                 gate=gate,
                 rules=lambda: engine.rules,
                 preview=self._preview_of(gate, cluster),
-                history_directory=self.history_directory(),
+                history_directory=self.history_directory(door.cluster),
                 record_terminal=lambda: self._recording(gate, journal.session, recordings),
             )
             reason = ""
@@ -209,9 +209,10 @@ class Program:
             to=door.to,
         )
 
-    def history_directory(self) -> str:
-        """Where this person's histories are kept."""
-        return str(self._state_directory() / "history")
+    def history_directory(self, cluster: str) -> str:
+        """Where this person's histories are kept; a demo's, which may have any cluster's name, apart from the rest."""
+        directory = self._state_directory() / "history"
+        return str(directory / "demo" if self._cluster(cluster).demo else directory)
 
     def judge(self, *, cluster: str, engine: str, policy: str, to: str, sql_mode: str = "") -> Judge:
         """Return what decides offline; opens no connection."""

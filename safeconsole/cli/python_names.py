@@ -30,7 +30,7 @@ class LearntNames:
         self._rules = rules
         self._names = SchemaNames()
         self._refresher = NameRefresher(glance=glance_through(gate), directory=directory)
-        self._completer = SqlCompleter(rules, lambda: self._names, ())
+        self._completer = SqlCompleter(rules, lambda: self._names, {})
 
     def learn(self) -> None:
         """Learn one more page, if a replica was asked last; a refused question is tried later."""

@@ -434,7 +434,7 @@ def open_console(app: Application, door: Door, recorder: TerminalRecorder | None
             return talk(
                 opening,
                 standing=standing,
-                history_directory=app.history_directory(),
+                history_directory=app.history_directory(door.cluster),
                 terminal=Terminal(environ=app.environ, recorder=recorder),
             )
         finally:

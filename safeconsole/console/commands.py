@@ -172,9 +172,9 @@ COMMANDS: tuple[Command, ...] = tuple(
 _BY_NAME = {name: command for command in COMMANDS for name in command.names}
 
 
-def command_names() -> tuple[str, ...]:
-    """Return every name of every command."""
-    return tuple(_BY_NAME)
+def command_arguments() -> dict[str, str]:
+    """Return what every command may be given, by each of its names."""
+    return {name: command.arguments for name, command in _BY_NAME.items()}
 
 
 def is_bare_word(text: str) -> bool:

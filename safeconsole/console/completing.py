@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import islice
 
-import msgspec
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.lexers import Lexer
 
-from safeconsole.console.names import SchemaNames
+from safeconsole.console.names import ForeignKey, SchemaNames, alike
+from safeconsole.console.scope import StatementScope, scope_of
+from safeconsole.dialects.settings import HARMLESS_SETTINGS, LIMIT_SETTINGS, SESSION_VARIABLES
+from safeconsole.output.text import FORMATS
+from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind, tokens
 from safeconsole.sqltext.structure import RESERVED_EVERYWHERE
 
@@ -131,27 +135,13 @@ SHOWN_COMPLETIONS = 100
 COMPLETED_CHARACTERS = 20_000
 """In a longer text nothing is completed: typing must stay quick."""
 
-_TABLE_FOLLOWS = frozenset({"FROM", "JOIN", "INTO", "UPDATE", "TABLE", "STRAIGHT_JOIN"})
-_TABLE_FOLLOWS_FIRST = frozenset({"DESCRIBE", "DESC"})
 _WRITTEN = re.compile(r"[\w$]*\Z")
 _PLAIN_NAME = re.compile(r"[A-Za-z_][\w$]*\Z")
 _SORTED_KEYWORDS = sorted(KEYWORDS)
 _SORTED_FUNCTIONS = sorted(FUNCTIONS)
-
-
-class StatementScope(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What the statement around the cursor names.
-
-    Attributes:
-        tables: table names by the name they go by here, in order of appearance.
-        wants_table: a table's name is expected where the cursor is.
-        qualifier: what stands before the dot that the cursor follows, or "".
-    """
-
-    tables: dict[str, str]
-    wants_table: bool
-    qualifier: str
+_SETTABLE = sorted(HARMLESS_SETTINGS | LIMIT_SETTINGS.keys())
+_SYSTEM_VARIABLES = sorted(set[str]().union(*(group.names for group in SESSION_VARIABLES)))
+_TARGETS = ("auto", "primary", "replica")
 
 
 class SqlCompleter(Completer):
@@ -161,11 +151,11 @@ class SqlCompleter(Completer):
     Args:
         rules: how the servers read text now.
         names: the names known of the session's schema now.
-        commands: names of the console's commands.
+        commands: the arguments of the console's commands by their names, as help shows them.
     """
 
     def __init__(
-        self, rules: Callable[[], LexicalRules], names: Callable[[], SchemaNames], commands: tuple[str, ...]
+        self, rules: Callable[[], LexicalRules], names: Callable[[], SchemaNames], commands: Mapping[str, str]
     ) -> None:
         self._rules = rules
         self._names = names
@@ -177,151 +167,162 @@ class SqlCompleter(Completer):
         if before.startswith("\\"):
             yield from self._command_completions(before)
             return
-        written = _word_before(before)
-        if len(document.text) > COMPLETED_CHARACTERS or _inside_text(before, self._rules()):
+        if len(document.text) > COMPLETED_CHARACTERS:
             return
-        scope = scope_of(document.text, len(before) - len(written), self._rules())
-        if not written and not scope.qualifier and not complete_event.completion_requested:
+        found = tokens(before, self._rules())
+        after = document.text[len(before) :]
+        last = found[-1] if found else None
+        if last is not None and last.kind is TokenKind.UNREADABLE and last.text.startswith("`"):
+            # The text behind the cursor is read as if the name had not been begun.
+            rest = after.removeprefix("`")
+            written, start = last.text[1:].replace("``", "`"), len(before) - len(last.text)
+            scope = scope_of(f"{before[:start]} {rest}", start, self._rules())
+            texts = self._in_backticks(written, scope, closed=after != rest)
+        elif last is not None and last.kind in {TokenKind.STRING, TokenKind.COMMENT, TokenKind.UNREADABLE}:
             return
+        else:
+            written = _word_before(before)
+            start = len(before) - len(written)
+            scope = scope_of(document.text, start, self._rules())
+            if not (
+                written
+                or scope.qualifier
+                or scope.wants in {"system", "condition"}
+                or complete_event.completion_requested
+            ):
+                return
+            texts = self._found(written, scope)
         offered: set[str] = set()
-        for text, kind in self._found(written, scope):
+        for text, kind in islice(texts, SHOWN_COMPLETIONS):
             if text not in offered:
                 offered.add(text)
-                yield Completion(text, start_position=-len(written), display_meta=kind)
+                yield Completion(text, start_position=start - len(before), display_meta=kind)
 
     def _command_completions(self, before: str) -> Iterator[Completion]:
-        if " " in before:
+        name, space, argument = before.partition(" ")
+        if not space:
+            for command in self._commands:
+                if command.startswith(before) and command != before:
+                    yield Completion(command, start_position=-len(before), display_meta="command")
             return
-        for name in self._commands:
-            if name.startswith(before) and name != before:
-                yield Completion(name, start_position=-len(before), display_meta="command")
+        for text, kind in self._arguments(self._commands.get(name, ""), argument.lstrip()):
+            yield Completion(text, start_position=-len(argument.lstrip()), display_meta=kind)
+
+    def _arguments(self, wanted: str, written: str) -> Iterator[tuple[str, str]]:
+        """Yield what a command may be given, by the words that help has for it."""
+        names = self._names()
+        bare = written.strip("`").lower()
+        if wanted == "TABLE":
+            yield from ((self._quoted(name), "table") for name in names.tables_like(bare, SHOWN_COMPLETIONS))
+        elif wanted == "SCHEMA":
+            yield from ((name, "schema") for name in alike(names.schemas, bare))
+        elif wanted == "[FORMAT]":
+            yield from ((name, "format") for name in FORMATS if name.startswith(bare))
+        elif wanted == "[COMMAND]":
+            yield from ((name, "command") for name in self._commands if name.lstrip("\\").startswith(bare.lstrip("\\")))
+        elif wanted.startswith("replica|primary"):
+            yield from ((name, "where") for name in _TARGETS if name.startswith(bare))
+
+    def _quoted(self, name: str) -> str:
+        return quoted(name, self._rules().dialect)
+
+    def _in_backticks(self, written: str, scope: StatementScope, *, closed: bool) -> Iterator[tuple[str, str]]:
+        """Yield names whose first quote is typed already."""
+        for name, kind in self._names_for(written, scope):
+            whole = "`" + name.replace("`", "``") + "`"
+            yield whole[:-1] if closed else whole, kind
 
     def _found(self, written: str, scope: StatementScope) -> Iterator[tuple[str, str]]:
-        names = self._names()
-        if scope.qualifier:
-            yield from _columns(names, [scope.tables.get(scope.qualifier.lower(), scope.qualifier)], written)
+        if scope.wants in {"system", "setting"}:
+            yield from _words(_SYSTEM_VARIABLES if scope.wants == "system" else _SETTABLE, written, "setting")
             return
-        if scope.wants_table:
-            for name in names.tables_from(written, SHOWN_COMPLETIONS):
-                yield quoted(name), "table"
-            return
-        yield from _columns(names, list(scope.tables.values()), written)
-        for alias in scope.tables:
-            if alias.startswith(written.lower()) and alias != written.lower():
-                yield quoted(alias), "in scope"
+        if scope.wants == "condition" and not scope.qualifier:
+            yield from self._conditions(written, scope)
+        for name, kind in self._names_for(written, scope):
+            yield self._quoted(name), kind
         # One letter of a keyword says nothing yet.
-        if len(written) > 1:
-            upper = not written.islower()
-            yield from _words(_SORTED_KEYWORDS, written, "keyword", upper=upper)
-            yield from _words(_SORTED_FUNCTIONS, written, "function", upper=upper)
+        if len(written) > 1 and not scope.qualifier and scope.wants not in {"table", "schema"}:
+            case = str.lower if written.islower() else str
+            for text, kind in (
+                *_words(_SORTED_KEYWORDS, written, "keyword"),
+                *_words(_SORTED_FUNCTIONS, written, "function"),
+            ):
+                yield case(text), kind
+
+    def _names_for(self, written: str, scope: StatementScope) -> Iterator[tuple[str, str]]:
+        """Yield the names that may stand at the cursor, without quotes."""
+        names = self._names()
+        if scope.wants == "schema":
+            yield from ((name, "schema") for name in alike(names.schemas, written))
+        elif scope.wants == "table":
+            yield from self._tables(written, scope, names)
+        elif scope.qualifier:
+            yield from _columns(names, scope, (scope.qualifier.lower(),), written)
+        else:
+            yield from _columns(names, scope, scope.spelled, written)
+            for alias in scope.spelled.values():
+                if alias.lower().startswith(written.lower()) and alias.lower() != written.lower():
+                    yield alias, "in scope"
+
+    def _tables(self, written: str, scope: StatementScope, names: SchemaNames) -> Iterator[tuple[str, str]]:
+        schema = scope.qualifier.lower()
+        if schema and schema != names.schema.lower():
+            known = names.elsewhere.get(schema, ())
+            yield from ((name, "table") for name in islice(alike(known, written), SHOWN_COMPLETIONS))
+            return
+        if not schema:
+            yield from ((name, "with") for name in alike(scope.expressions, written))
+        yield from ((name, "table") for name in names.tables_like(written, SHOWN_COMPLETIONS))
+
+    def _conditions(self, written: str, scope: StatementScope) -> Iterator[tuple[str, str]]:
+        """Yield how the table that was joined last hangs together with those before it, by their foreign keys."""
+        *earlier, last = scope.joined or ("",)
+        names = self._names()
+        for other in earlier:
+            for child, parent in ((last, other), (other, last)):
+                table, target = (names.table_like(scope.tables.get(key, "")) for key in (child, parent))
+                for key in names.keys.get(table or "", ()):
+                    if target is not None and key.table.lower() == target.lower():
+                        text = self._equal(scope.spelled[child], scope.spelled[parent], key)
+                        if text.lower().startswith(written.lower()):
+                            yield text, "foreign key"
+
+    def _equal(self, child: str, parent: str, key: ForeignKey) -> str:
+        child, parent = self._quoted(child), self._quoted(parent)
+        return " AND ".join(
+            f"{child}.{self._quoted(column)} = {parent}.{self._quoted(target)}"
+            for column, target in zip(key.columns, key.targets, strict=True)
+        )
 
 
-def scope_of(text: str, cursor: int, rules: LexicalRules) -> StatementScope:
-    """
-    Return what the statement around the cursor names.
-
-    Args:
-        cursor: where the word being typed begins.
-    """
-    start, end = _statement_around(text, cursor, rules)
-    tables: dict[str, str] = {}
-    found = [
-        token for token in tokens(text[start:end], rules) if token.kind not in {TokenKind.SPACE, TokenKind.COMMENT}
-    ]
-    for at, token in enumerate(found):
-        if token.kind in {TokenKind.WORD, TokenKind.NAME} and _wants_table(found[:at]):
-            name, after = _table_at(found, at)
-            alias = _alias_at(found, after)
-            if name.upper() not in RESERVED_EVERYWHERE:
-                tables[(alias or name).lower()] = name
-    before = [token for token in tokens(text[start:cursor], rules) if token.kind is not TokenKind.SPACE]
-    qualified = len(before) > 1 and before[-1].text == "."
-    return StatementScope(
-        tables=tables,
-        wants_table=_wants_table(before),
-        qualifier=before[-2].text.strip("`") if qualified else "",
-    )
-
-
-def quoted(name: str) -> str:
+def quoted(name: str, dialect: Dialect) -> str:
     """Return a name as it can stand in a statement."""
-    if _PLAIN_NAME.match(name) and name.upper() not in RESERVED_EVERYWHERE:
+    if _PLAIN_NAME.match(name) and name.upper() not in dialect.reserved:
         return name
     return "`" + name.replace("`", "``") + "`"
 
 
-def _statement_around(text: str, cursor: int, rules: LexicalRules) -> tuple[int, int]:
-    start, position = 0, 0
-    for token in tokens(text, rules):
-        position += len(token.text)
-        if token.kind is TokenKind.DELIMITER:
-            if position > cursor:
-                return start, position
-            start = position
-    return start, len(text)
+def _columns(names: SchemaNames, scope: StatementScope, keys: Iterable[str], written: str) -> Iterator[tuple[str, str]]:
+    """Yield columns of the tables and the subqueries that go by these names here."""
+    found: dict[str, str] = {}
+    for key in keys:
+        given = scope.derived.get(key)
+        tables = (scope.tables.get(key, key),) if given is None else given.stars
+        for column in given.columns if given is not None else ():
+            found.setdefault(column, scope.spelled.get(key, key))
+        for table in tables:
+            known = names.table_like(table)
+            for column in names.columns.get(known, ()) if known else ():
+                found.setdefault(column, str(known))
+    yield from ((column, found[column]) for column in alike(found, written))
 
 
-def _wants_table(before: list[Token]) -> bool:
-    """Whether a table's name follows what was read so far."""
-    if not before:
-        return False
-    word = _word(before[-1])
-    first = len(before) == 1 and word in _TABLE_FOLLOWS_FIRST
-    return first or word in _TABLE_FOLLOWS or _in_table_list(before)
-
-
-def _in_table_list(before: list[Token]) -> bool:
-    """Whether a comma stands last in a list of tables: `FROM a, b x,`."""
-    if not before or before[-1].text != ",":
-        return False
-    for token in reversed(before[:-1]):
-        word = _word(token)
-        if word in _TABLE_FOLLOWS:
-            return True
-        if token.text in {"(", ")"} or (word in RESERVED_EVERYWHERE and word != "AS"):
-            return False
-    return False
-
-
-def _table_at(found: list[Token], at: int) -> tuple[str, int]:
-    """Return a table's bare name and where what follows it begins."""
-    if at + 2 < len(found) and found[at + 1].text == ".":
-        return found[at + 2].text.strip("`"), at + 3
-    return found[at].text.strip("`"), at + 1
-
-
-def _alias_at(found: list[Token], at: int) -> str:
-    if at < len(found) and _word(found[at]) == "AS":
-        at += 1
-    if at >= len(found) or found[at].kind not in {TokenKind.WORD, TokenKind.NAME}:
-        return ""
-    return "" if _word(found[at]) in KEYWORDS else found[at].text.strip("`")
-
-
-def _word(token: Token) -> str:
-    return token.text.upper() if token.kind is TokenKind.WORD else ""
-
-
-def _columns(names: SchemaNames, tables: list[str], written: str) -> Iterator[tuple[str, str]]:
-    for table in dict.fromkeys(tables):
-        known = names.table_like(table)
-        for column in names.columns.get(known, ()) if known else ():
-            if column.lower().startswith(written.lower()):
-                yield quoted(column), str(known)
-
-
-def _words(words: list[str], written: str, kind: str, *, upper: bool) -> Iterator[tuple[str, str]]:
+def _words(words: Iterable[str], written: str, kind: str) -> Iterator[tuple[str, str]]:
     for word in words:
-        if word.startswith(written.upper()) and word != written.upper():
-            yield (word if upper else word.lower()), kind
+        if word.upper().startswith(written.upper()) and word.upper() != written.upper():
+            yield word, kind
 
 
 def _word_before(before: str) -> str:
     match = _WRITTEN.search(before)
     return match.group() if match else ""
-
-
-def _inside_text(before: str, rules: LexicalRules) -> bool:
-    """Whether the cursor is inside a string or a comment, where nothing is completed."""
-    found = tokens(before, rules)
-    return bool(found) and found[-1].kind in {TokenKind.STRING, TokenKind.COMMENT, TokenKind.UNREADABLE}

@@ -27,7 +27,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import Output
 
-from safeconsole.console.commands import command_names, dispatch, is_bare_word, record_entry
+from safeconsole.console.commands import command_arguments, dispatch, is_bare_word, record_entry
 from safeconsole.console.completing import SqlCompleter, SqlLexer
 from safeconsole.console.names import KnownRules, NameRefresher, SchemaNames, glance_through, load_names
 from safeconsole.console.prompt import (
@@ -51,6 +51,8 @@ from safeconsole.session.visit import Status
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.redaction import may_hold_secret
 from safeconsole.sqltext.splitting import is_complete
+from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.vocabulary import Effect
 
 if TYPE_CHECKING:
     from safeconsole.session.gate import Gate
@@ -170,7 +172,7 @@ def _furnish(
     session.auto_suggest = ReadSuggest()
     session.key_bindings = key_bindings(rules.now, pasted)
     session.multiline = True
-    session.completer = SqlCompleter(rules.now, lambda: state.names, command_names())
+    session.completer = SqlCompleter(rules.now, lambda: state.names, command_arguments())
     session.complete_while_typing = True
     session.complete_in_thread = True
     session.prompt_continuation = lambda width, _line, wrapped: "" if wrapped else continuation_text(width)
@@ -245,7 +247,15 @@ def _toolbar(session: PromptSession[str], state: ConsoleState, live: LiveVerdict
 def _previews(state: ConsoleState, text: str) -> tuple[Preview, ...]:
     # In a thread of its own: the gate's status is for the one that runs statements.
     to, judge = state.gate.to, state.services.preview
-    return tuple(preview_of(statement, judge(statement), to=to) for statement in state.gate.split(text))
+    statements = state.gate.split(text)
+    if statements and _is_half_typed(statements[-1], text):
+        statements = statements[:-1]
+    return tuple(preview_of(statement, judge(statement), to=to) for statement in statements)
+
+
+def _is_half_typed(statement: Statement, text: str) -> bool:
+    """Whether a statement is one word that may still become another: nothing can be said of it yet."""
+    return statement.text.isalpha() and Effect.UNKNOWN in statement.effects and text.endswith(statement.text)
 
 
 def _history(state: ConsoleState, directory: str) -> History:

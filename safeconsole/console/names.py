@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import bisect
 import os
+import re
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from itertools import accumulate, chain
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,7 +16,7 @@ import msgspec
 
 from safeconsole.cluster.engine import Row
 from safeconsole.dialects.mysql import MYSQL
-from safeconsole.dialects.queries import columns_sql, names_sql
+from safeconsole.dialects.queries import columns_sql, keys_sql, names_sql
 from safeconsole.errors import SafeConsoleError
 from safeconsole.session.gate import Gate
 from safeconsole.session.visit import Status
@@ -85,12 +87,50 @@ _LOOKED_AT = 500
 """Names before and after one that is none, in order, which are compared with it: some 50 ms at most."""
 
 
+class ForeignKey(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One foreign key of a table.
+
+    Attributes:
+        columns: of the table that has it.
+        table, targets: the table that it leads to, and its columns.
+    """
+
+    columns: tuple[str, ...]
+    table: str
+    targets: tuple[str, ...]
+
+
+def alike(names: Iterable[str], written: str) -> Iterator[str]:
+    """Yield the names that begin with what is written, then those that hold it, then those that hold its letters."""
+    folded = written.lower()
+    held = [(name, name.lower()) for name in names]
+    yield from (name for name, lower in held if lower.startswith(folded))
+    if len(folded) >= HELD_INSIDE:
+        yield from (name for name, lower in held if folded in lower and not lower.startswith(folded))
+    if len(folded) >= HELD_SCATTERED:
+        scattered = re.compile(_scattered(folded))
+        yield from (name for name, lower in held if folded not in lower and scattered.match(lower))
+
+
+HELD_INSIDE, HELD_SCATTERED = 2, 3
+"""Typed characters from which on a name is offered that holds them together, or one after the other."""
+
+
+def _scattered(folded: str) -> str:
+    """Return what fits a line that holds some letters in order; it never goes back over what it has read."""
+    return "".join(rf"[^{re.escape(letter)}\n]*{re.escape(letter)}" for letter in folded)
+
+
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     """What stands on disk for one schema of one cluster, and the identities of the servers that have it."""
 
     servers: frozenset[str] = frozenset()
     tables: tuple[str, ...]
     columns: dict[str, tuple[str, ...]]
+    keys: dict[str, tuple[ForeignKey, ...]] = {}
+    schemas: tuple[str, ...] = ()
+    elsewhere: dict[str, tuple[str, ...]] = {}
 
 
 class SchemaNames(msgspec.Struct):
@@ -98,8 +138,12 @@ class SchemaNames(msgspec.Struct):
     Tables of one schema, and the columns of those that were asked about.
 
     Attributes:
+        schema: its name, "" while it is not known.
         tables: their names in the order of their lower case.
         columns: by table name, in table order.
+        keys: foreign keys by table name, of the tables whose columns are known.
+        schemas: names of all schemas of the server, as far as they were asked for.
+        elsewhere: tables of other schemas that statements named, by the schema's name in lower case.
         servers: identities of the servers that have it; empty when they are not known.
     """
 
@@ -107,12 +151,23 @@ class SchemaNames(msgspec.Struct):
     columns: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     folded: list[str] = msgspec.field(default_factory=list)
     servers: frozenset[str] = frozenset()
+    schema: str = ""
+    keys: dict[str, tuple[ForeignKey, ...]] = msgspec.field(default_factory=dict)
+    schemas: tuple[str, ...] = ()
+    elsewhere: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    lines: str = ""
+    starts: list[int] = msgspec.field(default_factory=list)
 
     def set_tables(self, names: Iterable[str]) -> None:
         """Take the names of all tables; columns of tables that are gone are dropped."""
         self.tables = sorted(dict.fromkeys(names), key=str.lower)[:HELD_TABLES]
         self.folded = [name.lower() for name in self.tables]
         self.columns = {name: self.columns[name] for name in self.tables if name in self.columns}
+        self.keys = {name: self.keys[name] for name in self.tables if name in self.keys}
+        # One text, searched at once: names one by one would make a keystroke wait.
+        flat = [name.replace("\n", " ") for name in self.folded]
+        self.lines = "\n".join(flat)
+        self.starts = list(accumulate((len(name) + 1 for name in flat), initial=0))
 
     def table_like(self, written: str) -> str | None:
         """Return the table that is meant by a name in any case, or None."""
@@ -139,6 +194,32 @@ class SchemaNames(msgspec.Struct):
                 return
             yield self.tables[at]
 
+    def tables_like(self, written: str, most: int) -> Iterator[str]:
+        """Yield the tables that are meant by what is written, the likeliest first, at most so many; see `alike`."""
+        folded = written.lower()
+        given = dict.fromkeys(self.tables_from(written, most))
+        yield from given
+        for name in chain(self._holding(folded), self._scattered(folded)):
+            if len(given) >= most:
+                return
+            if name not in given:
+                given[name] = None
+                yield name
+
+    def _holding(self, folded: str) -> Iterator[str]:
+        """Yield the tables whose name holds what is written."""
+        at = self.lines.find(folded) if len(folded) >= HELD_INSIDE else -1
+        while at >= 0:
+            place = bisect.bisect_right(self.starts, at) - 1
+            yield self.tables[place]
+            at = self.lines.find(folded, self.starts[place + 1])
+
+    def _scattered(self, folded: str) -> Iterator[str]:
+        """Yield the tables whose name holds the letters of what is written, in their order."""
+        if len(folded) >= HELD_SCATTERED:
+            fits = re.compile(_scattered(folded)).match
+            yield from (name for name, lower in zip(self.tables, self.folded, strict=True) if fits(lower))
+
 
 def load_names(directory: str, cluster: str, schema: str) -> SchemaNames:
     """
@@ -154,7 +235,8 @@ def load_names(directory: str, cluster: str, schema: str) -> SchemaNames:
     except (OSError, msgspec.MsgspecError, UnicodeError):
         return names
     names.servers = stored.servers
-    names.columns = dict(stored.columns)
+    names.columns, names.keys = dict(stored.columns), dict(stored.keys)
+    names.schema, names.schemas, names.elsewhere = schema, stored.schemas, dict(stored.elsewhere)
     names.set_tables(stored.tables)
     return names
 
@@ -165,7 +247,16 @@ def save_names(directory: str, cluster: str, schema: str, names: SchemaNames) ->
         return
     path = _path(directory, cluster, schema)
     part = path.with_name(f"{path.name}.{os.getpid()}")
-    text = msgspec.json.encode(_Stored(servers=names.servers, tables=tuple(names.tables), columns=names.columns))
+    text = msgspec.json.encode(
+        _Stored(
+            servers=names.servers,
+            tables=tuple(names.tables),
+            columns=names.columns,
+            keys=names.keys,
+            schemas=names.schemas,
+            elsewhere=names.elsewhere,
+        )
+    )
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
@@ -220,6 +311,8 @@ class NameRefresher(msgspec.Struct, kw_only=True):
         pages: names learnt of it so far in this session.
         servers: identities of the servers whose names they are, empty while they are not known.
         whole: whether all its tables are known, or asking for them failed.
+        keyless: whether asking for foreign keys failed.
+        schemas: the server's schemas, None before they were asked for.
     """
 
     glance: Glance
@@ -228,6 +321,8 @@ class NameRefresher(msgspec.Struct, kw_only=True):
     pages: list[str] = msgspec.field(default_factory=list)
     servers: frozenset[str] = frozenset()
     whole: bool = False
+    keyless: bool = False
+    schemas: tuple[str, ...] | None = None
 
     def refresh(self, names: SchemaNames, status: Status, dialect: Dialect, last: Statement | None) -> SchemaNames:
         """Return the names of the session's schema, with one more page or a few more columns learnt."""
@@ -237,16 +332,21 @@ class NameRefresher(msgspec.Struct, kw_only=True):
             self.servers = names.servers
         if status.servers and self.servers.isdisjoint(status.servers):
             # Kept of other servers under the same name, such as a test environment that was made anew.
-            names, self.pages, self.whole = SchemaNames(), [], False
+            names, self.pages, self.whole, self.schemas = SchemaNames(), [], False, None
         self.servers = names.servers = status.servers or self.servers
+        names.schema, names.schemas = status.schema, self.schemas or names.schemas
         if status.role != Role.REPLICA or status.elevated_seconds > 0:
             return names
         try:
             most = min(PAGE_TABLES, status.limits.fetched_rows)
-            changed = self._learn_tables(names, dialect, most) or self._learn_columns(names, dialect, last)
+            changed = (
+                self._learn_tables(names, dialect, most)
+                or self._learn_columns(names, dialect, last)
+                or self._learn_schemas(names, dialect, most, last)
+            )
         except SafeConsoleError:
             # Completion is a comfort: what a server or a policy refuses is not asked for again.
-            self.whole = True
+            self.whole, self.schemas = True, self.schemas or ()
             return names
         if changed:
             save_names(self.directory, status.cluster, status.schema, names)
@@ -275,4 +375,48 @@ class NameRefresher(msgspec.Struct, kw_only=True):
         place = dialect.queries.name_column
         for name in dict.fromkeys(unknown[:TABLES_EACH_TIME]):
             names.columns[name] = tuple(str(row[place]) for row in self.glance(columns_sql(dialect, name)))
+            names.keys[name] = self._keys_of(name, dialect)
         return bool(unknown)
+
+    def _keys_of(self, table: str, dialect: Dialect) -> tuple[ForeignKey, ...]:
+        if self.keyless or {"'", "\\"} & set(table):
+            return ()
+        try:
+            rows = self.glance(keys_sql(dialect, table))
+        except SafeConsoleError:
+            # The policy may hold it back on this server: joins are then written by hand.
+            self.keyless = True
+            return ()
+        found: dict[str, list[tuple[str, str, str]]] = {}
+        for key, column, target, referenced in rows:
+            # SQLite leaves out the column where it is the primary key, which is not known here.
+            if referenced:
+                found.setdefault(str(key), []).append((str(column), str(target), str(referenced)))
+        return tuple(
+            ForeignKey(
+                columns=tuple(column for column, _, _ in parts),
+                table=parts[0][1],
+                targets=tuple(referenced for _, _, referenced in parts),
+            )
+            for parts in found.values()
+        )
+
+    def _learn_schemas(self, names: SchemaNames, dialect: Dialect, most: int, last: Statement | None) -> bool:
+        """Learn the server's schemas once, and the tables of another schema that was just asked about."""
+        if not dialect.queries.schemas:
+            return False
+        if self.schemas is None:
+            # Set first: what is refused is not asked for again.
+            self.schemas = ()
+            self.schemas = names.schemas = tuple(
+                str(row[0]) for row in self.glance(dialect.queries.schemas.format(most=most))
+            )
+            return True
+        for schema in dict.fromkeys(table.schema or "" for table in (last.tables if last else ())):
+            known = not schema or schema == self.schema or schema.lower() in names.elsewhere
+            if not known and schema in self.schemas and not {"'", "\\"} & set(schema):
+                names.elsewhere[schema.lower()] = ()
+                sql = names_sql(dialect, after="", most=most, schema=schema)
+                names.elsewhere[schema.lower()] = tuple(str(row[0]) for row in self.glance(sql))
+                return True
+        return False

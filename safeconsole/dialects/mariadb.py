@@ -21,6 +21,7 @@ from safeconsole.dialects.functions import IMPURE, PURE_MARIADB, SINCE_MARIADB, 
 from safeconsole.dialects.grants import MARIADB_NEEDS
 from safeconsole.dialects.kinds import FAMILY_KINDS
 from safeconsole.dialects.queries import FAMILY_QUERIES
+from safeconsole.dialects.reserved import RESERVED_MARIADB
 from safeconsole.dialects.settings import (
     ERROR_CLASSES,
     ISOLATION,
@@ -392,6 +393,7 @@ MARIADB = Dialect(
     catalogue=Catalogue(objects=_OBJECTS, schemas=SYSTEM_SCHEMAS, cheap=_CHEAP, other_keys=OTHER_KEYS),
     # It has none before 12.0 (its manual), and reads them as comments.
     settings=family_settings(hints_known_below=120000),
+    reserved=RESERVED_MARIADB,
     queries=replace(
         FAMILY_QUERIES,
         locks="SELECT * FROM information_schema.innodb_lock_waits LIMIT 100",

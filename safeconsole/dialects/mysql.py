@@ -25,6 +25,7 @@ from safeconsole.dialects.functions import IMPURE, PURE_MYSQL, REMOVED_MYSQL, SI
 from safeconsole.dialects.grants import MYSQL_NEEDS
 from safeconsole.dialects.kinds import FAMILY_KINDS
 from safeconsole.dialects.queries import FAMILY_QUERIES
+from safeconsole.dialects.reserved import RESERVED_MYSQL
 from safeconsole.dialects.settings import (
     ERROR_CLASSES,
     ISOLATION,
@@ -457,6 +458,7 @@ MYSQL = Dialect(
     catalogue=Catalogue(objects=_OBJECTS, schemas=SYSTEM_SCHEMAS, cheap=_CHEAP, other_keys=OTHER_KEYS),
     # Every hint of 9.7 is known, measured.
     settings=family_settings(hints_known_below=90800),
+    reserved=RESERVED_MYSQL,
     queries=replace(
         FAMILY_QUERIES,
         locks="SELECT * FROM performance_schema.data_lock_waits LIMIT 100",

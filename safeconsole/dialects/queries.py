@@ -22,9 +22,17 @@ FAMILY_QUERIES = Queries(
     # Its name alone, by equality: neither server opens a table for it.
     schema="SELECT schema_name FROM information_schema.schemata WHERE schema_name = '{schema}'",
     names=(
-        "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() "
+        "SELECT table_name FROM information_schema.tables WHERE table_schema = {schema} "
         "AND table_name > '{after}' ORDER BY table_name LIMIT {most}"
     ),
+    # Both names by equality open that one table.
+    keys=(
+        "SELECT constraint_name, column_name, referenced_table_name, referenced_column_name "
+        "FROM information_schema.key_column_usage "
+        "WHERE table_schema = DATABASE() AND table_name = '{table}' AND referenced_table_name IS NOT NULL "
+        "ORDER BY constraint_name, ordinal_position"
+    ),
+    schemas="SELECT schema_name FROM information_schema.schemata ORDER BY schema_name LIMIT {most}",
     processlist="SHOW PROCESSLIST",
     explain="EXPLAIN FORMAT=JSON {sql}",
 )
@@ -82,15 +90,25 @@ def explain_sql(dialect: Dialect, sql: str) -> str:
     return dialect.queries.explain.format(sql=sql)
 
 
-def names_sql(dialect: Dialect, *, after: str, most: int) -> str:
+def keys_sql(dialect: Dialect, table: str) -> str:
     """
-    Return what lists the next names of tables in the session's schema, names alone.
+    Return what reads the foreign keys of one table: key, column, table and column that it leads to.
+
+    Both names by equality open that one table. `table` MUST hold no quote and no backslash.
+    """
+    return dialect.queries.keys.format(table=table)
+
+
+def names_sql(dialect: Dialect, *, after: str, most: int, schema: str = "") -> str:
+    """
+    Return what lists the next names of tables in a schema, names alone.
 
     Args:
         after: the last name that is known, "" at the beginning; it MUST hold no quote and no backslash.
         most: names wanted, > 0.
+        schema: "" is the session's own; it MUST hold no quote and no backslash.
     """
-    return dialect.queries.names.format(after=after, most=most)
+    return dialect.queries.names.format(after=after, most=most, schema=f"'{schema}'" if schema else "DATABASE()")
 
 
 def quoted_name(table: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from safeconsole.dialects.functions import IMPURE
 from safeconsole.dialects.kinds import A, D, KindRows, R, S, U, W, kinds_of
+from safeconsole.dialects.reserved import RESERVED_SQLITE
 from safeconsole.dialects.tokens import sqlite_pattern
 from safeconsole.sqltext.dialect import Catalogue, DangerousObject, Dialect, Functions, KindShape, Lexis, Queries
 from safeconsole.sqltext.vocabulary import CostClass, Flavour, words
@@ -92,6 +93,7 @@ SQLITE = Dialect(
             "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') AND name > '{after}'"
             " ORDER BY name LIMIT {most}"
         ),
+        keys="""SELECT id, "from", "table", "to" FROM pragma_foreign_key_list('{table}') ORDER BY id, seq""",
         explain="EXPLAIN QUERY PLAN {sql}",
         lacks={
             "processlist": "a file has no process list: each program that opens it is on its own",
@@ -99,6 +101,7 @@ SQLITE = Dialect(
         },
         in_show_words=False,
     ),
+    reserved=RESERVED_SQLITE,
     has_time_limit=False,
     has_accounts=False,
     has_statistics=False,

@@ -220,7 +220,9 @@ class Queries(msgspec.Struct, frozen=True, kw_only=True):
         name_column: which column of the answer to `columns` holds the name, from 0.
         size: of one table, `{schema}` as SQL and `{name}`.
         schema: finds `{schema}` by its name; "" where schemas are not asked for.
-        names: the next `{most}` names after `{after}`.
+        names: the next `{most}` names after `{after}` in `{schema}`, as SQL.
+        keys: key, column, and the table and column that it leads to, for each foreign key of `{table}`.
+        schemas: names of at most `{most}` schemas; "" where schemas are not asked for.
         processlist: statements at work.
         locks: who waits for whose row lock.
         locks_grant: what an account needs for `locks`.
@@ -234,8 +236,10 @@ class Queries(msgspec.Struct, frozen=True, kw_only=True):
     indexes: str
     size: str
     names: str
+    keys: str
     explain: str
     name_column: int = 0
+    schemas: str = ""
     schema: str = ""
     processlist: str = ""
     locks: str = ""
@@ -419,6 +423,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         flavour: its name in policies, records and reports.
         lexis, kinds, functions, catalogue, settings: how its texts are read.
         queries: the console's own questions.
+        reserved: words that are no name without quotes, upper case.
         needs: what its accounts cannot do without; nothing where files' permissions are the barrier.
         account_lid: what CREATE USER adds for an account that reads: a default that holds until a session sets its own.
         leans_on: global settings that the console's limits lean on.
@@ -450,6 +455,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     catalogue: Catalogue
     queries: Queries
     settings: AllowedSettings = AllowedSettings()
+    reserved: frozenset[str] = frozenset()
     assumed_version: int = 0
     needs: tuple[Need, ...] = ()
     account_lid: str = ""

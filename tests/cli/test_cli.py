@@ -827,3 +827,13 @@ def test_the_doctor_says_what_is_wrong(tmp_path):
     wrong = {check["what"] for check in json.loads(told.out) if check["finding"] == "wrong"}
     assert {"primary", "replicas fit for reads", "elevated account"} <= wrong
     assert ask(None, "--config", str(config), "doctor", "near").code == 2
+
+
+def test_a_demos_history_is_no_other_clusters(shop, tmp_path):
+    program = Program({"HOME": str(tmp_path)})
+    program.configure(str(shop.config))
+    real = tmp_path / "real.toml"
+    real.write_text('[clusters.shop]\nnodes = ["h:1"]\nschema = "s"\n')
+    other = Program({"HOME": str(tmp_path)})
+    other.configure(str(real))
+    assert program.history_directory("shop") == f"{other.history_directory('shop')}/demo"

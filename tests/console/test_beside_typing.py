@@ -9,6 +9,7 @@ from safeconsole.demo.stage import staged
 from safeconsole.cli.application import Door
 from safeconsole.console.console import _previews
 from safeconsole.console.prompt import LiveVerdict
+from safeconsole.sqltext.vocabulary import Verdict
 from safeconsole.console.state import Services
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.app import Program
@@ -46,6 +47,10 @@ def test_judging_what_is_typed_lets_go_of_nothing(settlers, tmp_path):
             assert str(preview.verdict) == str(
                 session.preview(session.gate.split("SELECT * FROM orders")[0]).decision.verdict
             )
+            # Nothing can be said of a first word that is half typed.
+            for half in ("SEL", "sh", "SELECT 1; upd"):
+                assert [each.verdict for each in _previews(state, half)] == [Verdict.ALLOW] * half.count(";")
+            assert [each.verdict for each in _previews(state, "upd;")] == [Verdict.ELEVATE]
             assert settlers == []
             session.gate.status()
             assert settlers == ["MainThread"]

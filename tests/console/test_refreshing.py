@@ -3,6 +3,8 @@ import pytest
 from safeconsole.dialects.mysql import MYSQL
 from safeconsole.errors import RefusedError
 from safeconsole.policy.limits import Limits
+from safeconsole.sqltext.analysis import analyse
+from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement, TableName
 from safeconsole.sqltext.vocabulary import Effect
 from safeconsole.session.visit import Status
@@ -29,6 +31,9 @@ def status(role="replica", schema="shop", elevated=0.0, servers=("uuid-1", "uuid
     )
 
 
+KEYS = [("a", "x", "parents", "px"), ("a", "y", "parents", "py"), ("b", "z", "orders", "id")]
+
+
 class Server:
     def __init__(self, tables):
         self.tables = sorted(tables)
@@ -38,6 +43,12 @@ class Server:
         self.asked.append(sql)
         if sql.startswith("DESCRIBE"):
             return [("id", "int"), ("status", "text")]
+        if "key_column_usage" in sql:
+            return KEYS
+        if "schemata" in sql:
+            return [("app",), ("other",)]
+        if "'other'" in sql:
+            return [("far",)]
         after = sql.split("> '")[1].split("'")[0]
         return [(name,) for name in self.tables if name > after][:PAGE_TABLES]
 
@@ -46,14 +57,20 @@ def test_tables_are_learnt_a_page_at_a_time_then_columns(tmp_path):
     server = Server(["orders", *(f"t{number:04d}" for number in range(PAGE_TABLES + 10))])
     refresher = NameRefresher(glance=server, directory=str(tmp_path))
     names = SchemaNames()
-    for turn in range(5):
+    for count in (1, 2, 4, 5, 5):
         names = refresher.refresh(names, status(), MYSQL, READ)
-        assert len(server.asked) == min(turn + 1, 3)
+        assert len(server.asked) == count
     assert len(names.tables) == PAGE_TABLES + 11
     assert server.asked[2] == "DESCRIBE `orders`"
     assert names.columns == {"orders": ("id", "status")}
+    assert names.schemas == ("app", "other")
+    assert [(key.columns, key.table, key.targets) for key in names.keys["orders"]] == [
+        (("x", "y"), "parents", ("px", "py")),
+        (("z",), "orders", ("id",)),
+    ]
     later = NameRefresher(glance=server, directory=str(tmp_path)).refresh(SchemaNames(), status(role=""), MYSQL, None)
     assert later.columns == {"orders": ("id", "status")}
+    assert (later.keys, later.schemas) == (names.keys, names.schemas)
 
 
 def learnt(server, tmp_path, **where):
@@ -119,4 +136,32 @@ def test_a_name_that_needs_escaping_is_never_put_into_a_statement(name):
     refresher = NameRefresher(glance=server, directory="")
     names = refresher.refresh(SchemaNames(), status(), MYSQL, None)
     refresher.refresh(names, status(), MYSQL, None)
-    assert len(server.asked) == 1
+    assert len([sql for sql in server.asked if "tables" in sql]) == 1
+
+
+def test_the_tables_of_another_schema_are_learnt_once_a_statement_named_it():
+    server = Server(["orders"])
+    refresher = NameRefresher(glance=server, directory="")
+    names = SchemaNames()
+    (statement,) = analyse("SELECT * FROM other.far", LexicalRules(dialect=MYSQL))
+    for _ in range(4):
+        names = refresher.refresh(names, status(), MYSQL, statement)
+    assert names.elsewhere == {"other": ("far",)}
+    assert len(server.asked) == 3
+
+
+def test_refused_foreign_keys_leave_the_columns():
+    server = Server(["orders"])
+
+    def glance(sql):
+        if "key_column_usage" in sql:
+            server.asked.append(sql)
+            raise RefusedError("no")
+        return server(sql)
+
+    refresher = NameRefresher(glance=glance, directory="")
+    names = SchemaNames()
+    for _ in range(3):
+        names = refresher.refresh(names, status(), MYSQL, READ)
+    assert names.columns == {"orders": ("id", "status")}
+    assert len([sql for sql in server.asked if "key_column_usage" in sql]) == 1

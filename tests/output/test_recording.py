@@ -125,8 +125,8 @@ def test_the_processs_own_streams_are_taped_meanwhile(capsys):
 
 
 def test_the_commands_that_the_recording_knows_are_commands():
-    from safeconsole.console.commands import command_names
+    from safeconsole.console.commands import command_arguments
     from safeconsole.console.commands import SHOW_ALL_STATEMENTS, SHOW_NO_STATEMENT
 
-    assert set(command_names()) >= SHOW_NO_STATEMENT | SHOW_ALL_STATEMENTS
+    assert set(command_arguments()) >= SHOW_NO_STATEMENT | SHOW_ALL_STATEMENTS
     assert not SHOW_NO_STATEMENT & SHOW_ALL_STATEMENTS

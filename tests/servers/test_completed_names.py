@@ -1,0 +1,99 @@
+"""What completion writes is what the servers accept: every keyword and odd names, as columns, tables and aliases."""
+
+import re
+
+from msgspec.structs import replace
+from prompt_toolkit.completion import CompleteEvent
+from prompt_toolkit.document import Document
+
+from safeconsole.console.completing import FUNCTIONS, KEYWORDS, SqlCompleter, quoted
+from safeconsole.console.names import NameRefresher, SchemaNames, glance_through
+from safeconsole.dialects import DIALECTS
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.vocabulary import Flavour
+from tests.harness.desk import seated
+
+ODD = ["MixedCase", "mixedcase2", "odd name", "a`b", "dot.ted", "9lives", "1e5", "$", "a$b$c", "_utf8mb4", "_x", "é", "日本",
+       "it's", 'dou"ble', "per%cent", "semi;colon", "--", "/*", "back\\slash", "@x", "N", "x", "b", "-1"]  # fmt: skip
+
+
+def words_of(cursor):
+    cursor.execute("SELECT word FROM information_schema.keywords")
+    told = {str(row[0]).upper() for row in cursor.fetchall()}
+    every = told | KEYWORDS | FUNCTIONS | set().union(*(dialect.reserved for dialect in DIALECTS.values()))
+    return sorted(word for word in every if re.fullmatch(r"\w+", word))
+
+
+def test_every_keyword_and_every_odd_name_is_written_as_the_server_takes_it(cluster):
+    dialect = DIALECTS[Flavour(cluster.flavour)]
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        for name in [*words_of(cursor), *(word.lower() for word in dialect.reserved), *ODD]:
+            raw, written = "`" + name.replace("`", "``") + "`", quoted(name, dialect)
+            cursor.execute(
+                f"SELECT a, {written}, {written}.{written}, c FROM (SELECT 1 AS a, 7 AS {raw}, 3 AS c) AS {written} "
+                f"GROUP BY a, {written}, c ORDER BY {written}"
+            )
+            assert cursor.fetchall() == ((1, 7, 7, 3),), name
+            if name in ODD or name in dialect.reserved:
+                cursor.execute(f"WITH {written} AS (SELECT 1 AS x) SELECT x FROM {written}")
+                assert cursor.fetchall() == ((1,),), name
+
+
+def test_names_are_quoted_only_where_they_must_be(cluster):
+    """A word that the server takes without quotes, in every place, is not in the list but where another version has it."""
+    dialect = DIALECTS[Flavour(cluster.flavour)]
+    # Right after SELECT the last three mean something else.
+    of_others = {"ROW_NUMBER", "SQL_BUFFER_RESULT", "SQL_CACHE", "SQL_NO_CACHE"}
+    needless = set()
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        for word in sorted(word for word in dialect.reserved if not word.startswith("_")):
+            try:
+                cursor.execute(
+                    f"SELECT a, {word}, b FROM (SELECT 1 AS a, 'x' AS `{word}`, 2 AS b) AS t WHERE {word} = 'x'"
+                )
+                if cursor.fetchall() == ((1, "x", 2),):
+                    cursor.execute(f"SELECT {word}.a FROM (SELECT 1 AS a) AS {word}")
+                    needless.add(word)
+            except dba.Error:
+                continue
+    assert needless <= of_others
+
+
+def test_what_is_learnt_is_completed_as_the_server_takes_it(cluster, tmp_path):
+    dialect = DIALECTS[Flavour(cluster.flavour)]
+    rules = LexicalRules(dialect=dialect)
+    tables = ("CREATE TABLE `Rank` (`id` INT PRIMARY KEY, `Groups` INT, a INT, b INT, UNIQUE (a, b))",
+              "CREATE TABLE `Rank Items` (`rank_id` INT, x INT, y INT, FOREIGN KEY (`rank_id`) REFERENCES `Rank` (`id`), "
+              "FOREIGN KEY two (x, y) REFERENCES `Rank` (a, b))")  # fmt: skip
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("CREATE DATABASE IF NOT EXISTS `Odd Schema`")
+        cursor.execute("GRANT SELECT ON `Odd Schema`.* TO 'console_read'@'%'")
+        cursor.execute("USE `Odd Schema`")
+        for sql in tables:
+            cursor.execute(sql)
+    try:
+        with seated(cluster, tmp_path / "desk", to="primary", plea=None) as desk:
+            desk.run("USE `Odd Schema`")
+            names = SchemaNames()
+            refresher = NameRefresher(glance=glance_through(desk.gate), directory="")
+            (last,) = desk.gate.split("SELECT * FROM `Rank`, `Rank Items`")
+            for _ in range(4):
+                status = replace(desk.gate.status(), role="replica")
+                names = refresher.refresh(names, status, dialect, last)
+            assert names.tables == ["Rank", "Rank Items"]
+            assert "Odd Schema" in names.schemas
+            completer = SqlCompleter(lambda: rules, lambda: names, {})
+
+            def first(text):
+                found = completer.get_completions(Document(text, len(text)), CompleteEvent(completion_requested=True))
+                chosen = next(iter(found))
+                return text[: len(text) + chosen.start_position] + chosen.text
+
+            text = first("SELECT COUNT(*) FROM ran")
+            text = first(f"{text} r JOIN `rank i")
+            on = first(f"{text} i ON ")
+            assert desk.run(on).table == [("0",)] or desk.run(on).table == [(0,)]
+            assert {key.columns for key in names.keys["Rank Items"]} == {("rank_id",), ("x", "y")}
+    finally:
+        with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+            cursor.execute("DROP DATABASE `Odd Schema`")
