@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from safeconsole.console.running import Held, held_result
+from safeconsole.console.running import HeldRows, held_result
 from safeconsole.console.state import ConsoleState
 from safeconsole.dialects.queries import explain_sql
 from safeconsole.errors import ConfigurationError
@@ -218,7 +218,7 @@ def explain_statement(state: ConsoleState, statement: Statement) -> None:
             state.say(safe(f"  instead: {hazard.instead}"))
 
 
-def _drawn(state: ConsoleState, held: Held, dialect: Dialect) -> str:
+def _drawn(state: ConsoleState, held: HeldRows, dialect: Dialect) -> str:
     style = state.screen().data_style
     try:
         steps = steps_from_json(str(held.rows[0][0])) if dialect.plans_in_json else steps_from_rows(held.rows)

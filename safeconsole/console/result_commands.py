@@ -16,9 +16,17 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from safeconsole.cluster.engine import Column, Row
-from safeconsole.console import shaping
 from safeconsole.console.plans import explain_statement
-from safeconsole.console.running import Held, held_result, show_statement, write_statement
+from safeconsole.console.running import (
+    HeldRows,
+    Reshape,
+    held_result,
+    indexes_shown,
+    processes_shown,
+    show_statement,
+    size_shown,
+    write_statement,
+)
 from safeconsole.console.state import ConsoleState
 from safeconsole.dialects import queries
 from safeconsole.errors import ConfigurationError
@@ -204,7 +212,7 @@ def _marked_cell(value: object, *, changed: bool, numeric: bool) -> str:
 def _page(
     state: ConsoleState,
     statement: Statement,
-    held: Held,
+    held: HeldRows,
     before: Sequence[Row] | None,
     seconds: float,
 ) -> str:
@@ -233,7 +241,7 @@ def indexes(state: ConsoleState, argument: str) -> None:
     if not name:
         raise ConfigurationError("\\di needs the name of a table")
     dialect = state.services.rules().dialect
-    _run(state, queries.indexes_sql(dialect, name), shaping.indexes if dialect.queries.in_show_words else None)
+    _run(state, queries.indexes_sql(dialect, name), indexes_shown if dialect.queries.in_show_words else None)
 
 
 def size(state: ConsoleState, argument: str) -> None:
@@ -242,13 +250,13 @@ def size(state: ConsoleState, argument: str) -> None:
     if not name:
         raise ConfigurationError("\\size needs the name of a table", instead="\\capacity for all of them")
     dialect = state.services.rules().dialect
-    _run(state, queries.size_sql(dialect, name), shaping.size if dialect.queries.in_show_words else None)
+    _run(state, queries.size_sql(dialect, name), size_shown if dialect.queries.in_show_words else None)
 
 
 def processlist(state: ConsoleState, _argument: str) -> None:
     """List the running statements on the node."""
     dialect = state.services.rules().dialect
-    shape = shaping.at_work(0 if state.pager else state.screen().data_style.columns)
+    shape = processes_shown(0 if state.pager else state.screen().data_style.columns)
     if _run(state, queries.processlist_sql(dialect), shape):
         state.say("an account without PROCESS sees its own statements alone")
 
@@ -327,7 +335,7 @@ def _statement(state: ConsoleState, sql: str) -> Statement:
     return statements[-1]
 
 
-def _run(state: ConsoleState, sql: str, shape: shaping.Reshape | None = None) -> bool:
+def _run(state: ConsoleState, sql: str, shape: Reshape | None = None) -> bool:
     """Run a command's own statement; whether it ended well. What a program reads is left as the server says it."""
     shape = shape if state.format in {"table", "vertical"} else None
     return all(show_statement(state, statement, shape=shape) for statement in state.gate.split(sql))

@@ -1,4 +1,4 @@
-"""Runs what was typed, one statement after the other, and hands rows to a pager."""
+"""Runs what was typed, one statement after the other, and shows the rows: as they are, reshaped, or in a pager."""
 
 from __future__ import annotations
 
@@ -6,31 +6,29 @@ import io
 import os
 import shlex
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
 
 from safeconsole.cluster.engine import Column, Row
-from safeconsole.console.shaping import Reshape, show_shaped
 from safeconsole.console.state import ConsoleState
 from safeconsole.errors import ConfigurationError, DeniedError, SafeConsoleError, ServerError, StoppedError
 from safeconsole.output.confirming import YES
 from safeconsole.output.evidence import one_line
 from safeconsole.output.presenting import ResultPrinter, Screen
-from safeconsole.output.text import PLAIN, counted, safe
+from safeconsole.output.text import PLAIN, clipped, counted, safe, size_text, width_of
 from safeconsole.session.result import Result
 from safeconsole.session.state import VARIABLE_IS_ELSEWHERE, WITHOUT_VARIABLE, lost_variable
 from safeconsole.session.visit import Plea, Status
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Verdict
 
-# --------------------------------------------------------------------------------------------------------------------
 # Hands rows to a pager as they arrive, so that a wide result is scrolled and none of it is held here.
-
 
 USUAL_PAGER = "less -SRFX"
 """Long lines are scrolled and not folded, colours pass, what fits on one screen needs no key."""
@@ -92,9 +90,7 @@ def _wait_for(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-# --------------------------------------------------------------------------------------------------------------------
 # Runs what was typed: one statement after the other, each down the whole road, stopping at the first that fails.
-
 
 HELD_ROWS = 1_000
 """Rows held for a command that shows a result in its own way."""
@@ -159,7 +155,7 @@ def write_statement(state: ConsoleState, statement: Statement, printer: ResultPr
     return _told(state, before, problem, told_already=printer.told_way_out)
 
 
-class Held(msgspec.Struct, frozen=True, kw_only=True):
+class HeldRows(msgspec.Struct, frozen=True, kw_only=True):
     """
     A small result, for a command that shows it in its own way.
 
@@ -173,14 +169,16 @@ class Held(msgspec.Struct, frozen=True, kw_only=True):
     count: int
 
 
-def held_result(state: ConsoleState, statement: Statement) -> Held | None:
+def held_result(state: ConsoleState, statement: Statement) -> HeldRows | None:
     """Run one statement and hold its first rows; None when it did not end well, which the person is told."""
     before = state.gate.status()
-    found: list[Held] = []
+    found: list[HeldRows] = []
 
     def hold(result: Result) -> None:
         rows = result.take(HELD_ROWS)
-        found.append(Held(columns=result.columns, rows=rows, count=result.ended.rows if result.ended else len(rows)))
+        found.append(
+            HeldRows(columns=result.columns, rows=rows, count=result.ended.rows if result.ended else len(rows))
+        )
 
     problem = _problem_of(state, statement, hold)
     return found[0] if _told(state, before, problem, told_already=False) else None
@@ -262,3 +260,138 @@ def _agreed(state: ConsoleState, statements: Sequence[Statement], *, pasted: boo
         return state.streams.ask(f'run them in this order? type "{YES}": ').strip() == YES
     except (EOFError, KeyboardInterrupt):
         return False
+
+
+# What a server answers to SHOW, made into what a person reads at a glance; how it went is said as for any statement.
+
+RESHAPED_ROWS = 5_000
+"""Rows of a server's answer that are looked at; the rest is not shown."""
+
+ShownTable = tuple[tuple[Column, ...], Sequence[Row]]
+Reshape = Callable[[Sequence[Mapping[str, Any]]], ShownTable]
+"""Takes the rows by the lower-case names of their columns."""
+
+
+def show_shaped(printer: ResultPrinter, result: Result, shape: Reshape) -> None:
+    """
+    Read a small answer whole, and show it in another shape; how it went is said as for any statement.
+
+    What the server warned of is left out: what it thinks of the console's own statement is no news to the person.
+    """
+    rows: list[Row] = []
+    try:
+        with result:
+            for batch in result:
+                rows += batch[: RESHAPED_ROWS - len(rows)]
+    finally:
+        columns, shaped = _shaped(result.columns, rows, shape)
+        printer.begin(result.considered, columns)
+        printer.rows(shaped)
+        printer.end(replace(result.ended, rows=len(shaped)) if result.ended else None)
+
+
+def _shaped(columns: tuple[Column, ...], held: Sequence[Row], shape: Reshape) -> ShownTable:
+    """Return the answer in its other shape; as it came, when it is shaped otherwise than was thought."""
+    names = [column.name.lower() for column in columns]
+    try:
+        return shape([dict(zip(names, row, strict=True)) for row in held])
+    except (KeyError, ValueError, TypeError):
+        # A server that answers otherwise than those it was tried with: as it came is better than not at all.
+        return columns, held
+
+
+def indexes_shown(rows: Sequence[Mapping[str, Any]]) -> ShownTable:
+    """Return one line an index, out of SHOW INDEX."""
+    found: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        found.setdefault(str(row["key_name"]), []).append(row)
+    lines = [
+        (
+            name,
+            ", ".join(map(_indexed, parts)),
+            "" if int(parts[0]["non_unique"]) else "yes",
+            str(parts[0]["index_type"]) + (", invisible" if _is_hidden(parts[0]) else ""),
+            parts[-1]["cardinality"],
+        )
+        for name, parts in found.items()
+    ]
+    columns = (_text("index"), _text("columns"), _text("unique"), _text("kind"), _number("different values, about"))
+    return columns, lines
+
+
+def _indexed(part: Mapping[str, Any]) -> str:
+    shown = str(part["column_name"] or f"({part.get('expression')})")
+    return f"{shown}({part['sub_part']})" if part["sub_part"] else shown
+
+
+def _is_hidden(part: Mapping[str, Any]) -> bool:
+    # MySQL says whether it is visible, MariaDB whether it is ignored.
+    return part.get("visible") == "NO" or part.get("ignored") == "YES"
+
+
+def size_shown(rows: Sequence[Mapping[str, Any]]) -> ShownTable:
+    """Return the size of one table with its units, out of information_schema.tables."""
+    columns = (
+        _text("table"),
+        _text("engine"),
+        _number("rows, about"),
+        *(_number(name) for name in ("data", "indexes", "free inside")),
+    )
+    lines = [
+        (
+            f"{row['table_schema']}.{row['table_name']}",
+            row["engine"],
+            None if row["estimated_rows"] is None else f"{row['estimated_rows']:,}",
+            *(_bytes(row[name]) for name in ("data_length", "index_length", "data_free")),
+        )
+        for row in rows
+    ]
+    return columns, lines
+
+
+def _bytes(count: int | None) -> str | None:
+    return None if count is None else size_text(count)
+
+
+def processes_shown(columns: int) -> Reshape:
+    """
+    Return what makes one line a connection at work out of SHOW PROCESSLIST; idle ones are left out.
+
+    Args:
+        columns: width of the terminal in cells, 0 for any; the statement is cut to what is left of it.
+    """
+
+    def shape(rows: Sequence[Mapping[str, Any]]) -> ShownTable:
+        heads = ("id", "user", "schema", "seconds", "state", "statement")
+        busy = [row for row in rows if row["command"] != "Sleep" and row["info"] != "SHOW PROCESSLIST"]
+        lines = [
+            (row["id"], row["user"], row["db"], row["time"], row["state"] or row["command"], _one_line(row["info"]))
+            for row in sorted(busy, key=lambda row: -int(row["time"] or 0))
+        ]
+        if columns:
+            taken = sum(_widest([heads[at], *(line[at] for line in lines)]) + 3 for at in range(5))
+            room = max(columns - taken - 2, _NARROWEST_STATEMENT)
+            lines = [(*line[:5], line[5] and clipped(line[5], room)) for line in lines]
+        kinds = (_number, _text, _text, _number, _text, _text)
+        return tuple(kind(head) for kind, head in zip(kinds, heads, strict=True)), lines
+
+    return shape
+
+
+_NARROWEST_STATEMENT = 12
+
+
+def _widest(values: Sequence[object]) -> int:
+    return max(width_of(safe("NULL" if value is None else str(value))) for value in values)
+
+
+def _one_line(sql: str | None) -> str | None:
+    return None if sql is None else " ".join(str(sql).split())
+
+
+def _text(name: str) -> Column:
+    return Column(name=name)
+
+
+def _number(name: str) -> Column:
+    return Column(name=name, numeric=True)

@@ -5,7 +5,7 @@ import pytest
 from safeconsole.cluster.engine import Column
 from safeconsole.audit.record import Ended
 from safeconsole.clock import SystemClock
-from safeconsole.console.shaping import at_work, indexes, show_shaped, size
+from safeconsole.console.running import indexes_shown, processes_shown, show_shaped, size_shown
 from safeconsole.session.result import Result, Tally
 
 # As MySQL 9.7 and MariaDB 10.11 say it.
@@ -33,7 +33,7 @@ def test_parts_of_an_index_stand_together():
         INDEX | {"key_name": "f", "column_name": None, "expression": "lower(`b`)", "visible": "NO", "non_unique": 0},
         INDEX | {"key_name": "g", "ignored": "YES"},
     ]
-    assert indexes(rows)[1] == [
+    assert indexes_shown(rows)[1] == [
         ("k", "a, b(10)", "", "BTREE", 90),
         ("f", "(lower(`b`))", "yes", "BTREE, invisible", 40),
         ("g", "a", "", "BTREE, invisible", 40),
@@ -43,7 +43,7 @@ def test_parts_of_an_index_stand_together():
 def test_a_size_that_is_not_known_stays_unknown():
     row = {"table_schema": "s", "table_name": "v", "engine": None, "estimated_rows": None}
     row |= {"data_length": None, "index_length": None, "data_free": None}
-    assert size([row])[1] == [("s.v", None, None, None, None, None)]
+    assert size_shown([row])[1] == [("s.v", None, None, None, None, None)]
 
 
 @pytest.mark.parametrize("columns", [0, 60, 80])
@@ -55,7 +55,7 @@ def test_who_is_at_work_stands_in_the_order_of_time_and_fits(columns):
         PROCESS | {"id": 4, "info": "SHOW PROCESSLIST"},
         PROCESS | {"id": 5, "time": 2, "command": "Binlog Dump", "state": None, "info": None, "db": None},
     ]
-    found = at_work(columns)(rows)[1]
+    found = processes_shown(columns)(rows)[1]
     assert [line[0] for line in found] == [3, 1, 5]
     assert found[0][4:] == ("Query", found[0][5])
     assert found[2][4:] == ("Binlog Dump", None)
@@ -84,5 +84,5 @@ def test_an_answer_that_is_shaped_otherwise_is_shown_as_it_came():
     columns = (Column(name="something"), Column(name="else"))
     result = Result("considered", answered(tally, columns, [(1, 2)]), tally)
     result.begin()
-    show_shaped(kept, result, indexes)
+    show_shaped(kept, result, indexes_shown)
     assert kept.said == [("begin", "considered", columns), ("rows", [(1, 2)]), ("end", tally.ended)]
