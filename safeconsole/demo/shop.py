@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import msgspec
 
-Dialect = Literal["sqlite", "mysql"]
+Engine = Literal["sqlite", "mysql"]
 Row = tuple[int | str, ...]
 
 SCHEMA: Final = "shop"
@@ -101,13 +101,13 @@ LEFTOVER_TABLES: Final = (
 TABLES: Final = (*LIVE_TABLES, *LEFTOVER_TABLES)
 
 
-_KEYS: Mapping[Dialect, str] = {"sqlite": "INTEGER PRIMARY KEY", "mysql": "INTEGER PRIMARY KEY AUTO_INCREMENT"}
-_MARKS: Mapping[Dialect, str] = {"sqlite": "?", "mysql": "%s"}
+_KEYS: Mapping[Engine, str] = {"sqlite": "INTEGER PRIMARY KEY", "mysql": "INTEGER PRIMARY KEY AUTO_INCREMENT"}
+_MARKS: Mapping[Engine, str] = {"sqlite": "?", "mysql": "%s"}
 
 
-def create_statements(dialect: Dialect) -> tuple[str, ...]:
+def create_statements(engine: Engine) -> tuple[str, ...]:
     """Return the statements that create every table, in order."""
-    key = _KEYS[dialect]
+    key = _KEYS[engine]
     statements: list[str] = []
     for table in TABLES:
         columns = "".join(f", {name} {kind}" for name, kind in table.columns)
@@ -117,9 +117,9 @@ def create_statements(dialect: Dialect) -> tuple[str, ...]:
     return tuple(statements)
 
 
-def insert_statement(table: Table, dialect: Dialect) -> str:
+def insert_statement(table: Table, engine: Engine) -> str:
     """Return the insert for one row of `table`, for the driver's `executemany`."""
-    mark = _MARKS[dialect]
+    mark = _MARKS[engine]
     names = ("id", *(name for name, _ in table.columns))
     marks = ", ".join(mark for _ in names)
     return f"INSERT INTO {table.name} ({', '.join(names)}) VALUES ({marks})"

@@ -14,6 +14,7 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
+from safeconsole.dialects.catalogue import SYSTEM_SCHEMAS
 from safeconsole.sqltext.dialect import Dialect, Need, Privilege
 from safeconsole.sqltext.vocabulary import Account
 
@@ -103,8 +104,6 @@ MARIADB_NEEDS: tuple[Need, ...] = (
 
 CONNECTIONS: dict[Account, int] = {Account.READ: 10, Account.ELEVATED: 3}
 """MAX_USER_CONNECTIONS that suit one person: each session holds a connection and its watchdog's."""
-
-SERVER_SCHEMAS = frozenset({"mysql", "sys", "performance_schema", "information_schema"})
 
 _HARMLESS = frozenset(
     {"USAGE", "SHOW VIEW", "SHOW DATABASES", "REPLICATION CLIENT", "BINLOG MONITOR", "SLAVE MONITOR", "REPLICA MONITOR"}
@@ -260,10 +259,10 @@ def _covers(held: Privilege, wanted: Privilege, others: tuple[str, ...]) -> bool
     if held.name not in {wanted.name, "ALL PRIVILEGES", *others}:
         return False
     if wanted.schema == OWN_SCHEMA:
-        return held.schema.lower() not in SERVER_SCHEMAS
+        return held.schema.lower() not in SYSTEM_SCHEMAS
     if held.schema and not _schema_pattern(held.schema).fullmatch(wanted.schema):
         return False
-    if wanted.schema.lower() not in SERVER_SCHEMAS:
+    if wanted.schema.lower() not in SYSTEM_SCHEMAS:
         return True
     columns = {column.upper() for column in held.columns}
     return held.table in {"", wanted.table} and (not columns or {*wanted.columns} <= columns)
@@ -292,7 +291,7 @@ def _too_wide(privilege: Privilege, account: Account) -> str:
         return (
             "it holds in every schema, the server's own among them"
             if not schema
-            else ("it changes the server's own tables" if schema in SERVER_SCHEMAS else "")
+            else ("it changes the server's own tables" if schema in SYSTEM_SCHEMAS else "")
         )
     return generic
 
@@ -301,7 +300,7 @@ def _reads_too_much(privilege: Privilege) -> str:
     schema, place = privilege.schema.lower(), f"{privilege.schema}.{privilege.table}".lower()
     if not schema:
         return "it reads every schema: password hashes, and what others are asking, among them"
-    if schema not in SERVER_SCHEMAS or place in _READABLE_OF_SERVER:
+    if schema not in SYSTEM_SCHEMAS or place in _READABLE_OF_SERVER:
         return ""
     if place == "performance_schema.threads" and privilege.columns:
         shows_text = {"PROCESSLIST_INFO", "PROCESSLIST_USER"} & {column.upper() for column in privilege.columns}

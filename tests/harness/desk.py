@@ -68,6 +68,7 @@ class Desk:
 
     def __init__(self, gate, answering, journals):
         self.gate, self.answering, self._journals = gate, answering, journals
+        self.waited_seconds = 0.0
 
     def run(self, text):
         shown = Shown()
@@ -76,12 +77,12 @@ class Desk:
         return shown
 
     def error_of(self, text):
-        """What the person is told instead of a result, and how long they waited for it."""
+        """What the person is told instead of a result; `waited_seconds` says how long they waited for it."""
         started = time.monotonic()
         try:
             shown = self.run(text)
         except SafeConsoleError as error:
-            error.waited_seconds = time.monotonic() - started
+            self.waited_seconds = time.monotonic() - started
             return error
         raise AssertionError(f"it ran on {shown.where}: {shown.table}")
 
