@@ -26,7 +26,6 @@ from safeconsole.approvals.requests import (
 )
 from safeconsole.approvals.requests import request_hash as hash_of_request
 from safeconsole.approvals.waiting import WaitingRequests, paths_of, text_of, write_new
-from safeconsole.audit.signing import is_signed_by, load_signer
 from safeconsole.config.settings import ApprovalSettings
 from safeconsole.errors import AuditUnavailableError, ConfigurationError, RefusedError
 
@@ -91,6 +90,8 @@ class LocalApprovals:
             approval = approval_from_code(text)
         except ValueError as error:
             raise RefusedError(f"that is no approval: {error}") from None
+        from safeconsole.audit.signing import is_signed_by  # noqa: PLC0415 (slow to import)
+
         wrong = objection_to(
             approval, request, approvers=self._settings.approvers, now_epoch=time.time(), holds=is_signed_by
         )
@@ -169,6 +170,8 @@ def sign(request: ApprovalRequest, settings: ApprovalSettings, *, approver: str)
         raise RefusedError(f"{approver} cannot approve what {approver} asked for", instead="somebody else must")
     if time.time() >= request.expires_epoch:
         raise RefusedError("the request has expired", instead="it has to be asked for again")
+    from safeconsole.audit.signing import load_signer  # noqa: PLC0415 (slow to import)
+
     try:
         signer = load_signer(settings.key, account=KEYRING_ACCOUNT, what="approval signing key")
     except AuditUnavailableError as error:

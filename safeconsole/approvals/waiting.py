@@ -25,7 +25,6 @@ from safeconsole.approvals.requests import (
     request_hash,
 )
 from safeconsole.audit.files import make_private_directory, open_appending, sync_directory, write_whole
-from safeconsole.audit.signing import is_signed_by
 from safeconsole.config.settings import ApprovalSettings
 from safeconsole.errors import ConfigurationError, RefusedError
 
@@ -80,6 +79,8 @@ class WaitingRequests:
         self._given = given
 
     def earlier(self, request: ApprovalRequest) -> tuple[ApprovalRequest, Approval] | None:
+        from safeconsole.audit.signing import is_signed_by  # noqa: PLC0415 (slow to import)
+
         for waiting in self._for_the_same(request):
             answer = self._answer_to(waiting)
             if answer is None or (self._used(waiting).exists() and not self._given):

@@ -17,7 +17,6 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
 
 from safeconsole.audit.files import make_private_directory, open_appending, read_regular
 from safeconsole.audit.record import Recorded
@@ -153,15 +152,6 @@ def _outputs(lines: list[bytes]) -> Iterator[tuple[float, str]]:
                     pass
         except (ValueError, OverflowError, RecursionError):
             continue
-
-
-class TerminalRecording(Protocol):
-    """A recording of one session's terminal; its methods never raise."""
-
-    @property
-    def keeps_rows(self) -> bool: ...
-
-    def output(self, text: str) -> None: ...
 
 
 _ALLOWED_SEQUENCE = r"\x1b\[[0-9;]*[A-HJKSTfm]|\x1b\[\?(?:25|2004)[hl]"

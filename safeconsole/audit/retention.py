@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import gzip
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from safeconsole.audit.files import PACKED, open_replacing, read_regular, sync_directory, unavailable
-from safeconsole.audit.host_log import AnchorEvent, HostLog
+from safeconsole.audit.host_log import AnchorEvent, HostLog, open_host_log
 from safeconsole.audit.record import SessionSummary
 from safeconsole.audit.recording import recording_file
-from safeconsole.audit.review import Review, ReviewState, state_of
-from safeconsole.audit.search import LocalArchive
+from safeconsole.audit.review import REVIEWS, Review, ReviewState, reviews_in, state_of
+from safeconsole.audit.search import LocalArchive, open_archive
 from safeconsole.clock import Clock
 from safeconsole.config.settings import AuditSettings
 
@@ -118,47 +117,10 @@ def _pack(path: Path, _host_log: HostLog, _summary: SessionSummary, *, dry: bool
     return len(data) - len(packed)
 
 
-if TYPE_CHECKING:
-    from safeconsole.audit.record import Recorded
-    from safeconsole.audit.shipping import Shipped
-
-
-class JournalKeeping:
-    def __init__(self, directory: Path, settings: AuditSettings, environ: Mapping[str, str], clock: Clock) -> None:
-        self._directory = directory
-        self._settings = settings
-        self._environ = environ
-        self._clock = clock
-
-    def prune(self, *, remove_before: str, pack_before: str, dry: bool) -> tuple[Pruned, ...]:
-        from safeconsole.audit.host_log import open_host_log  # noqa: PLC0415
-        from safeconsole.audit.review import REVIEWS, reviews_in  # noqa: PLC0415
-        from safeconsole.audit.search import open_archive  # noqa: PLC0415
-
-        archive = open_archive(self._directory, public_keys=self._settings.public_keys)
-        host_log = open_host_log(self._directory, self._clock, self._settings.signing_key)
-        reviews = reviews_in(self._directory / REVIEWS)
-        return prune(archive, host_log, reviews, remove_before=remove_before, pack_before=pack_before, dry=dry)
-
-    def ship(self) -> tuple[Shipped, ...]:
-        """Send what the configured sinks have not received yet. Raises ConfigurationError for an invalid sink."""
-        from safeconsole.audit.shipping import open_shipper  # noqa: PLC0415
-
-        shipper = open_shipper(self._directory, self._settings, self._environ)
-        return shipper.ship() if shipper else ()
-
-    def recording(self, session: str) -> Recorded:
-        from safeconsole.audit.recording import read_recording  # noqa: PLC0415
-
-        return read_recording(self._directory, session)
-
-    def new_signing_key(self, where: str) -> str:
-        """Create a key in a file or the keyring, and return the public key. Raises ConfigurationError."""
-        from safeconsole.audit.signing import new_key  # noqa: PLC0415
-
-        return new_key(where)
-
-    def new_literal_key(self, where: str) -> None:
-        from safeconsole.audit.keys import new_literal_key  # noqa: PLC0415
-
-        new_literal_key(where)
+def keep(
+    directory: Path, settings: AuditSettings, clock: Clock, *, remove_before: str, pack_before: str, dry: bool
+) -> tuple[Pruned, ...]:
+    """Remove and pack the sessions of an audit directory; see `prune`."""
+    archive = open_archive(directory, public_keys=settings.public_keys)
+    host_log, reviews = open_host_log(directory, clock, settings.signing_key), reviews_in(directory / REVIEWS)
+    return prune(archive, host_log, reviews, remove_before=remove_before, pack_before=pack_before, dry=dry)

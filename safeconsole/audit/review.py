@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
@@ -218,14 +217,3 @@ def _end(descriptor: int, path: Path) -> tuple[str, int]:
         return GENESIS, 0
     tail = msgspec.json.decode(line, type=_BookTail)
     return tail.hash, tail.number + 1
-
-
-class ReviewBook(Protocol):
-    @property
-    def by(self) -> str: ...
-
-    def reviews(self) -> tuple[Review, ...]: ...
-
-    def add(self, summary: SessionSummary, act: ReviewAct, note: str = "") -> Review:
-        """Write one review. Raises ConfigurationError: not possible now; AuditUnavailableError."""
-        ...

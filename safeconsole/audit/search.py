@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 
@@ -303,27 +302,6 @@ def _is_live(path: Path) -> bool:
     return False
 
 
-class Archive(Protocol):
-    def sessions(self) -> tuple[SessionSummary, ...]: ...
-
-    def glance(self) -> tuple[Glance, ...]: ...
-
-    def entries(self, session: str) -> Iterator[Entry]:
-        """Yield a session's entries in order; a unique prefix of its id is enough.
-
-        Raises ConfigurationError: no such session, or the prefix is ambiguous.
-        """
-        ...
-
-    def verify(self, session: str = "") -> tuple[Finding, ...]:
-        """Verify one session, or all; an empty result means that all are intact."""
-        ...
-
-    def compare(self, copy: Iterable[bytes]) -> Compared:
-        """Compare with a copy kept elsewhere; each of its lines that is missing here is a finding."""
-        ...
-
-
 _AGO = re.compile(r"(\d+)([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -354,7 +332,7 @@ def query_of(text: str, fields: dict[str, object]) -> Query:
 
 
 def found(
-    archive: Archive, query: Query, sessions: tuple[str, ...], *, unread: Callable[[str], None]
+    archive: LocalArchive, query: Query, sessions: tuple[str, ...], *, unread: Callable[[str], None]
 ) -> Iterator[StatementStory]:
     """Yield matching statements, oldest session first.
 

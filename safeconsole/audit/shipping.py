@@ -11,6 +11,7 @@ import fcntl
 import os
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
@@ -35,6 +36,10 @@ BATCH_LINES = 200
 BATCH_BYTES = 1024 * 1024
 PAUSE_SECONDS = 5.0
 """Pause of the background thread between two passes."""
+
+
+LEAVE_SECONDS = 2.0
+"""How long leaving waits for the last pass of copies to the sinks."""
 
 
 class Mark(msgspec.Struct):
@@ -147,6 +152,38 @@ class Shipping:
         while not self._stop.wait(self._pause_seconds):
             self._last = self._shipper.ship()
         self._last = self._shipper.ship()
+
+
+class SharedShipping:
+    """Sends copies of each audit directory while any session of the process that writes there is open."""
+
+    def __init__(self, settings: AuditSettings, environ: Mapping[str, str]) -> None:
+        self._settings = settings
+        self._environ = environ
+        self._lock = threading.Lock()
+        self._running: dict[Path, tuple[int, Shipping]] = {}
+
+    @contextmanager
+    def running(self, directory: Path) -> Iterator[None]:
+        """Ship until the context ends, and a last pass when it is the last one. Raises ConfigurationError."""
+        with self._lock:
+            users, shipping = self._running.get(directory, (0, None))
+            if shipping is None:
+                shipper = open_shipper(directory, self._settings, self._environ)
+                assert shipper is not None, "only started where there are sinks"
+                shipping = Shipping(shipper)
+                shipping.start()
+            self._running[directory] = (users + 1, shipping)
+        try:
+            yield
+        finally:
+            with self._lock:
+                users, shipping = self._running.pop(directory)
+                if users > 1:
+                    self._running[directory] = (users - 1, shipping)
+            if users == 1:
+                # What is not taken now stays in the journal's files, and the next session sends it.
+                shipping.stop(LEAVE_SECONDS)
 
 
 class Marks:

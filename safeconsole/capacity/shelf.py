@@ -9,12 +9,17 @@ import fcntl
 import gzip
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
+from safeconsole.config.settings import CapacitySettings
 from safeconsole.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from safeconsole.capacity.reports import ReportShelf
 
 KEPT_REPORTS = 100
 """Reports kept per cluster; the oldest are removed."""
@@ -126,3 +131,14 @@ def _partial(directory: Path) -> Iterator[Path]:
         yield Path(name)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+def open_shelf(directory: Path, settings: CapacitySettings, environ: Mapping[str, str]) -> ReportShelf:
+    """Return this computer's reports, or the team's where they are configured. Raises ConfigurationError."""
+    here = FileShelf(directory)
+    if not settings.reports:
+        return here
+    # Imported here: only who shares their reports pays for it.
+    from safeconsole.capacity.shared_shelf import open_shared_shelf  # noqa: PLC0415
+
+    return open_shared_shelf(settings, here, environ)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,21 +15,24 @@ from safeconsole.output.text import stream_style
 
 if TYPE_CHECKING:
     # Named here only: what one command needs must not be imported for every other one.
-    from safeconsole.approvals.requests import ApprovalRequest
-    from safeconsole.audit.recording import TerminalRecording
-    from safeconsole.audit.review import ReviewBook
-    from safeconsole.audit.search import Archive
+    from pathlib import Path
+
+    from safeconsole.audit.recording import Recording
+    from safeconsole.audit.review import LocalReviews
+    from safeconsole.audit.search import LocalArchive
     from safeconsole.capacity.reports import ReportShelf
-    from safeconsole.cli.policy import PolicySource
-    from safeconsole.config.settings import ClusterSettings, Settings
+    from safeconsole.clock import Clock
+    from safeconsole.config.identity import Person
+    from safeconsole.config.policies import PolicyFiles
+    from safeconsole.config.settings import Settings
     from safeconsole.output.evidence import Words
     from safeconsole.policy.decision import Considered
-    from safeconsole.policy.policy import Policy
     from safeconsole.session.gate import Gate
     from safeconsole.session.protocols import Confirmer
-    from safeconsole.session.visit import Plea, Status
+    from safeconsole.session.visit import Plea
     from safeconsole.sqltext.lexer import LexicalRules
     from safeconsole.sqltext.statement import Statement
+    from safeconsole.sqltext.vocabulary import Flavour
 
 
 class Door(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +45,7 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     cluster: str
+    person: Person
     face: str
     confirmer: Confirmer
     to: str = ""
@@ -56,32 +60,24 @@ class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         rules: how the cluster's servers read text; asks them on the first call.
-        preview: what would be decided, without asking any server.
+        flavour: the family member that texts are judged for while no server was asked.
         history_directory: the directory of this person's histories.
         record_terminal: begins the session's recording, or returns None.
     """
 
     gate: Gate
     rules: Callable[[], LexicalRules]
-    preview: Callable[[Statement], Considered]
+    flavour: Flavour
     history_directory: str
-    record_terminal: Callable[[], TerminalRecording | None] = lambda: None
+    record_terminal: Callable[[], Recording | None] = lambda: None
 
+    def preview(self, statement: Statement) -> Considered:
+        """Return what would be decided as the session stands, without asking any server."""
+        from safeconsole.session.deciding import preview
+        from safeconsole.session.visit import circumstances_of
 
-class Judge(msgspec.Struct, frozen=True, kw_only=True):
-    """Decides offline, for `check`."""
-
-    rules: LexicalRules
-    consider: Callable[[Statement], Considered]
-    policy: Policy
-
-
-class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """A temporary cluster, and the path of a configuration that names it."""
-
-    config: str
-    cluster: str
-    nodes: tuple[str, ...]
+        gate, circumstances = self.gate, circumstances_of(self.gate.visit, flavour=self.flavour)
+        return preview(statement, policy=gate.policy, circumstances=circumstances, to=gate.to, limits=gate.limits)
 
 
 class Application(Protocol):
@@ -91,75 +87,55 @@ class Application(Protocol):
     def environ(self) -> Mapping[str, str]: ...
 
     @property
-    def policies(self) -> PolicySource: ...
+    def config(self) -> str | None:
+        """The configuration file that was named, or None."""
+        ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+    @property
+    def person(self) -> Person:
+        """Who started the process; sessions are opened for the person of their `Door`."""
+        ...
+
+    @property
+    def policies(self) -> PolicyFiles: ...
 
     def settings(self) -> Settings:
         """The configuration in force. Raises ConfigurationError."""
         ...
 
-    def configure(self, path: str | None) -> None: ...
-
-    def add_cluster(self, name: str, cluster: ClusterSettings) -> str:
-        """Add a cluster to the person's configuration file, and return the file. Raises ConfigurationError."""
+    def configure(self, path: str | None) -> None:
+        """Read the configuration from this file from now on."""
         ...
 
-    def archive(self) -> Archive: ...
+    def audit_directory(self, person: Person) -> Path:
+        """Where a person's journals are. Raises ConfigurationError."""
+        ...
 
-    def reviews(self) -> ReviewBook: ...
+    def state_directory(self, person: Person) -> Path:
+        """Where a person's histories and reports are."""
+        ...
+
+    def history_directory(self, person: Person, cluster: str) -> str: ...
+
+    def archive(self) -> LocalArchive: ...
+
+    def reviews(self) -> LocalReviews: ...
 
     def reports(self) -> ReportShelf:
         """The capacity reports of this computer, or those that the team shares. Raises ConfigurationError."""
         ...
 
     def open(self, door: Door) -> AbstractContextManager[OpenSession]:
-        """Open a session.
+        """
+        Open a session.
 
         Raises:
             ConfigurationError: no such cluster, or an invalid configuration of it.
             AuditUnavailableError: the journal cannot be written.
         """
-        ...
-
-    def standing(self, door: Door) -> Status:
-        """Return what a prompt shows before the session is open. Raises ConfigurationError: no such cluster."""
-        ...
-
-    def history_directory(self, cluster: str) -> str: ...
-
-    def judge(self, *, cluster: str, engine: str, policy: str, to: str, sql_mode: str = "") -> Judge:
-        """Return an offline judge; opens no connection. Raises ConfigurationError, PolicyInvalidError."""
-        ...
-
-    def stage(self, engine: str, release: str = "") -> AbstractContextManager[Stage]:
-        """Start a temporary cluster: "embedded", "mariadb" or "mysql". Raises ConfigurationError."""
-        ...
-
-    def new_approval_key(self, where: str) -> str:
-        """Create this account's approval key in a file or the keyring; returns its public key."""
-        ...
-
-    def approval_request(self, code: str) -> str:
-        """Return the text of a request, by its code or its name in the shared directory. Raises ConfigurationError."""
-        ...
-
-    def waiting_approvals(self) -> tuple[tuple[str, ApprovalRequest], ...]:
-        """Return the requests in the shared directory that wait, by name. Raises ConfigurationError."""
-        ...
-
-    def sign_approval(self, request: ApprovalRequest) -> str:
-        """Return this person's signed answer. Raises RefusedError, ConfigurationError."""
-        ...
-
-    def set_password(self, cluster: str, account: str, password: str) -> None:
-        """Store a password in the keyring. Raises ConfigurationError."""
-        ...
-
-    def kept_passwords(self) -> Iterable[tuple[str, str]]:
-        """Return cluster and account of the stored passwords, never the passwords."""
-        ...
-
-    def delete_password(self, cluster: str, account: str) -> None:
-        """Delete a password from the keyring. Raises ConfigurationError."""
         ...
 
 

@@ -6,9 +6,11 @@ import sys
 
 import click
 
+from safeconsole.approvals.carrying import KEYRING_ACCOUNT, request_text, sign, waiting_requests
 from safeconsole.approvals.requests import ApprovalRequest, request_from_code
 from safeconsole.cli.application import Application
 from safeconsole.cli.rows import format_option, write_rows
+from safeconsole.config.identity import NO_TERMINAL
 from safeconsole.errors import ConfigurationError, RefusedError
 from safeconsole.output.evidence import Lines, block_text, split_label
 from safeconsole.output.text import clock_text, safe, stream_style, until_text
@@ -31,15 +33,18 @@ def approve(app: Application, /, code: str | None, typed: str, form: str, **aske
     nobody can approve their own request.
     """
     if asked["new_key"]:
-        click.echo(app.new_approval_key(str(asked["new_key"])))
+        from safeconsole.audit.signing import new_key
+
+        click.echo(new_key(str(asked["new_key"]), account=KEYRING_ACCOUNT))
         return
+    settings = app.settings().approvals
     if asked["listed"]:
-        write_rows(COLUMNS, [_row(name, request) for name, request in app.waiting_approvals()], form)
+        write_rows(COLUMNS, [_row(name, request) for name, request in waiting_requests(settings)], form)
         return
     if not code:
         raise click.UsageError("give the CODE that the requesting console shows; --list shows waiting requests")
     try:
-        request = request_from_code(app.approval_request(code))
+        request = request_from_code(request_text(code, settings))
     except ValueError as error:
         raise ConfigurationError(f"that is no request: {error}") from None
     click.echo(
@@ -52,7 +57,10 @@ def approve(app: Application, /, code: str | None, typed: str, form: str, **aske
             f"not approved: the name typed is not {safe(request.cluster)}",
             instead=f"type it at the question, or give --confirm {safe(request.cluster)}",
         )
-    click.echo(app.sign_approval(request))
+    person = app.person
+    if person.agent not in {"", NO_TERMINAL}:
+        raise RefusedError(f"an agent ({person.agent}) is nobody's second person", instead="a person approves it")
+    click.echo(sign(request, settings, approver=person.name))
 
 
 def _row(name: str, request: ApprovalRequest) -> tuple[str, ...]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import IO, Protocol
+from typing import IO
 
 import click
 
 from safeconsole.audit.record import Entry, Finding, SessionSummary
-from safeconsole.audit.search import Archive, found, query_of
+from safeconsole.audit.search import LocalArchive, found, query_of
 from safeconsole.audit.story import Passage, StatementStory, narrate, passage_of
+from safeconsole.cli.application import Application
 from safeconsole.cli.audit_keeping import new_key_command, prune_command, replay_command, serve_command, ship_command
 from safeconsole.cli.audit_query import complain, export_command, query_options
 from safeconsole.cli.audit_review import rejudge_command, review_command
@@ -22,10 +23,6 @@ DOES_NOT_HOLD = 1
 """Exit code of `audit verify` when a record is invalid."""
 
 SHOWN_SESSIONS = 50
-
-
-class HasArchive(Protocol):
-    def archive(self) -> Archive: ...
 
 
 @click.group()
@@ -45,7 +42,7 @@ def audit() -> None:
 )
 @format_option
 @click.pass_obj
-def list_command(app: HasArchive, person: str, cluster: str, limit: int, form: str) -> None:
+def list_command(app: Application, person: str, cluster: str, limit: int, form: str) -> None:
     """List sessions, the newest last."""
     summaries = [
         summary
@@ -62,7 +59,7 @@ def list_command(app: HasArchive, person: str, cluster: str, limit: int, form: s
 @click.argument("session")
 @click.option("--format", "form", type=click.Choice(("story", *FORMATS)), default="story", show_default=True)
 @click.pass_obj
-def show_command(app: HasArchive, session: str, form: str) -> None:
+def show_command(app: Application, session: str, form: str) -> None:
     """Show one SESSION as a story; a unique prefix of its id is enough."""
     archive = app.archive()
     entries = archive.entries(session)
@@ -84,7 +81,7 @@ def show_command(app: HasArchive, session: str, form: str) -> None:
 @query_options
 @format_option
 @click.pass_obj
-def search_command(app: HasArchive, /, text: str, sessions: tuple[str, ...], form: str, **fields: object) -> None:
+def search_command(app: Application, /, text: str, sessions: tuple[str, ...], form: str, **fields: object) -> None:
     """Find statements matching TEXT and the options."""
     stories = found(app.archive(), query_of(text, fields), sessions, unread=complain)
     write_rows(STORY_COLUMNS, map(_story_row, stories), form)
@@ -111,7 +108,7 @@ def verify_command(ctx: click.Context, session: str, against: IO[bytes] | None, 
     Lines removed from the end of the host log, with the sessions that they name, can be found only with a copy kept
     elsewhere: without --against, and where the copy ends earlier, a note on standard error says so.
     """
-    archive: Archive = ctx.obj.archive()
+    archive: LocalArchive = ctx.obj.archive()
     findings = archive.verify(session)
     if against is not None:
         findings += _compared(archive, against)
@@ -129,7 +126,7 @@ def verify_command(ctx: click.Context, session: str, against: IO[bytes] | None, 
         ctx.exit(DOES_NOT_HOLD)
 
 
-def _compared(archive: Archive, against: IO[bytes]) -> tuple[Finding, ...]:
+def _compared(archive: LocalArchive, against: IO[bytes]) -> tuple[Finding, ...]:
     found = archive.compare(against)
     if not found.lines:
         raise ConfigurationError(

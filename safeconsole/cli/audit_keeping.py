@@ -5,65 +5,18 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Iterable
-from typing import Protocol
+from functools import partial
 
 import click
 
-from safeconsole.audit.record import GONE, Recorded, doubt_about, noted_digest
-from safeconsole.audit.recording import tame
-from safeconsole.audit.search import Archive
+from safeconsole.audit.record import GONE, doubt_about, noted_digest
+from safeconsole.audit.recording import read_recording, tame
+from safeconsole.audit.retention import keep
+from safeconsole.audit.shipping import open_shipper
+from safeconsole.cli.application import Application
 from safeconsole.cli.audit_query import Moment
-from safeconsole.cli.audit_review import HasReviews
 from safeconsole.cli.rows import format_option, write_rows
 from safeconsole.errors import ConfigurationError
-
-
-class PrunedSession(Protocol):
-    @property
-    def session(self) -> str: ...
-
-    @property
-    def act(self) -> str: ...
-
-    @property
-    def why(self) -> str: ...
-
-    @property
-    def freed_bytes(self) -> int: ...
-
-
-class ShippedTo(Protocol):
-    @property
-    def sink(self) -> str: ...
-
-    @property
-    def lines(self) -> int: ...
-
-    @property
-    def trouble(self) -> str: ...
-
-
-class Keeping(Protocol):
-    def prune(self, *, remove_before: str, pack_before: str, dry: bool) -> Iterable[PrunedSession]:
-        """Remove and pack sessions opened before these times; "" does neither."""
-        ...
-
-    def ship(self) -> Iterable[ShippedTo]: ...
-
-    def recording(self, session: str) -> Recorded: ...
-
-    def new_signing_key(self, where: str) -> str:
-        """Create a key in a file or the keyring, and return its public key. Raises ConfigurationError."""
-        ...
-
-    def new_literal_key(self, where: str) -> None: ...
-
-
-class HasKeeping(Protocol):
-    def archive(self) -> Archive: ...
-
-    def keeping(self) -> Keeping: ...
 
 
 @click.command("new-key")
@@ -76,15 +29,18 @@ class HasKeeping(Protocol):
     show_default=True,
     help="Purpose of the key.",
 )
-@click.pass_obj
-def new_key_command(app: HasKeeping, where: str, use: str) -> None:
+def new_key_command(where: str, use: str) -> None:
     """Create a key, and print the lines for the configuration. Run as root for a key that only root can read."""
     if use == "literals":
-        app.keeping().new_literal_key(where)
+        from safeconsole.audit.keys import new_literal_key
+
+        new_literal_key(where)
         click.echo("[audit]")
         click.echo(f'literal_key = "{where}"')
         return
-    public = app.keeping().new_signing_key(where)
+    from safeconsole.audit.signing import new_key
+
+    public = new_key(where)
     click.echo("[audit]")
     click.echo(f'signing_key = "{where}"')
     click.echo(f'public_keys = ["{public}"]')
@@ -100,7 +56,7 @@ PRUNED_COLUMNS = ("session", "act", "why", "freed_bytes")
 @format_option
 @click.pass_obj
 def prune_command(
-    app: HasKeeping, remove_before: str | None, pack_before: str | None, *, dry_run: bool, form: str
+    app: Application, remove_before: str | None, pack_before: str | None, *, dry_run: bool, form: str
 ) -> None:
     """Remove or pack old sessions.
 
@@ -109,7 +65,14 @@ def prune_command(
     """
     if remove_before is None and pack_before is None:
         raise ConfigurationError("nothing to do", instead="give --remove-before 365d, --pack-before 30d, or both")
-    done = app.keeping().prune(remove_before=remove_before or "", pack_before=pack_before or "", dry=dry_run)
+    done = keep(
+        app.audit_directory(app.person),
+        app.settings().audit,
+        app.clock,
+        remove_before=remove_before or "",
+        pack_before=pack_before or "",
+        dry=dry_run,
+    )
     write_rows(PRUNED_COLUMNS, [(one.session, one.act, one.why, one.freed_bytes) for one in done], form)
 
 
@@ -123,8 +86,9 @@ NOT_ALL_TAKEN = 1
 @click.pass_context
 def ship_command(ctx: click.Context, form: str) -> None:
     """Send copies to the configured sinks, once; a console does the same in the background."""
-    app: HasKeeping = ctx.obj
-    done = list(app.keeping().ship())
+    app: Application = ctx.obj
+    shipper = open_shipper(app.audit_directory(app.person), app.settings().audit, app.environ)
+    done = shipper.ship() if shipper else ()
     if not done:
         click.echo("no sink is configured; see docs/audit.md, audit.sinks", err=True)
     write_rows(SHIPPED_COLUMNS, [(one.sink, one.lines, one.trouble) for one in done], form)
@@ -139,14 +103,14 @@ def ship_command(ctx: click.Context, form: str) -> None:
 )
 @click.option("--max-idle", type=click.FloatRange(0), default=2.0, show_default=True, help="Longest pause, in seconds.")
 @click.pass_obj
-def replay_command(app: HasKeeping, session: str, speed: float, max_idle: float) -> None:
+def replay_command(app: Application, session: str, speed: float, max_idle: float) -> None:
     """Play back the terminal recording of SESSION; a unique prefix of its id is enough."""
     archive = app.archive()
     entries = list(archive.entries(session))
     if not entries:
         raise ConfigurationError(f"nothing of session {session} can be read")
     try:
-        recorded = app.keeping().recording(entries[0].session)
+        recorded = read_recording(app.audit_directory(app.person), entries[0].session)
     except ConfigurationError as error:
         if noted_digest(entries):
             raise ConfigurationError(GONE, instead=error.instead) from error
@@ -165,14 +129,10 @@ def replay_command(app: HasKeeping, session: str, speed: float, max_idle: float)
         click.echo(f"WARNING: {doubt}", err=True)
 
 
-class HasDesk(HasReviews, HasKeeping, Protocol):
-    """What `ctx.obj` must offer to this command."""
-
-
 @click.command("serve")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="On 127.0.0.1; 0 picks a free one.")
 @click.pass_obj
-def serve_command(app: HasDesk, port: int) -> None:
+def serve_command(app: Application, port: int) -> None:
     """Show the review queue, the sessions and the search as a web page.
 
     Only on 127.0.0.1; the printed address works once, for one browser. Ends with Ctrl-C.
@@ -186,7 +146,8 @@ def serve_command(app: HasDesk, port: int) -> None:
     except OSError as error:
         raise ConfigurationError(f"port {port} is not available: {(error.strerror or '').lower()}") from error
     keys = new_keys(server.server_port)
-    server.desk = Desk(archive=app.archive, reviews=app.reviews, recording=app.keeping().recording, keys=keys)
+    recording = partial(read_recording, app.audit_directory(app.person))
+    server.desk = Desk(archive=app.archive, reviews=app.reviews, recording=recording, keys=keys)
     click.echo(f"http://{LOOPBACK}:{server.server_port}/open?token={keys.token}")
     click.echo("open it in a browser on this computer; Ctrl-C ends it", err=True)
     with server, contextlib.suppress(KeyboardInterrupt):

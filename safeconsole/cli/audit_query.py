@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import click
 import msgspec
 
 from safeconsole.audit.export import ocsf_event
-from safeconsole.audit.search import OUTCOMES, VERDICTS, Archive, found, moment_of, query_of
+from safeconsole.audit.search import OUTCOMES, VERDICTS, found, moment_of, query_of
 from safeconsole.audit.story import StatementStory
+from safeconsole.cli.application import Application
 from safeconsole.cli.rows import write_rows
 from safeconsole.errors import ConfigurationError
 from safeconsole.output.text import safe
@@ -59,10 +60,6 @@ STORY_FIELDS = StatementStory.__struct_fields__
 _LINES: dict[str, Callable[[StatementStory], object]] = {"jsonl": lambda story: story, "ocsf": ocsf_event}
 
 
-class HasArchiveToExport(Protocol):
-    def archive(self) -> Archive: ...
-
-
 @click.command("export")
 @click.argument("text", default="")
 @query_options
@@ -75,9 +72,7 @@ class HasArchiveToExport(Protocol):
     help="One JSON object a line, comma-separated values, OCSF Datastore Activity, one event a line, or Parquet.",
 )
 @click.pass_obj
-def export_command(
-    app: HasArchiveToExport, /, text: str, sessions: tuple[str, ...], form: str, **fields: object
-) -> None:
+def export_command(app: Application, /, text: str, sessions: tuple[str, ...], form: str, **fields: object) -> None:
     """Write all fields of the statements matching TEXT and the options."""
     stories = found(app.archive(), query_of(text, fields), sessions, unread=complain)
     if form == "parquet":

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Protocol
 
 import click
 import msgspec
@@ -15,15 +14,14 @@ from safeconsole.audit.rejudging import Rejudged, rejudge
 from safeconsole.audit.review import (
     Review,
     ReviewAct,
-    ReviewBook,
     ReviewState,
     lacks_closing_note,
     reasons_for_review,
     state_of,
 )
-from safeconsole.audit.search import Archive
+from safeconsole.audit.search import LocalArchive
+from safeconsole.cli.application import Application
 from safeconsole.cli.audit_query import Moment
-from safeconsole.cli.policy import PolicySource
 from safeconsole.cli.rows import format_option, write_rows
 from safeconsole.cluster.engine import Row
 from safeconsole.errors import ConfigurationError
@@ -31,12 +29,6 @@ from safeconsole.output.text import safe
 from safeconsole.policy.policy import Policy
 
 QUEUE_COLUMNS = ("session", "opened", "person", "cluster", "state", "reasons", "waits_for", "by", "note")
-
-
-class HasReviews(Protocol):
-    def archive(self) -> Archive: ...
-
-    def reviews(self) -> ReviewBook: ...
 
 
 @click.command("review")
@@ -47,7 +39,7 @@ class HasReviews(Protocol):
 @click.option("--all", "everything", is_flag=True, help="List reviewed sessions too.")
 @format_option
 @click.pass_obj
-def review_command(app: HasReviews, session: str, act: str | None, note: str, *, everything: bool, form: str) -> None:
+def review_command(app: Application, session: str, act: str | None, note: str, *, everything: bool, form: str) -> None:
     """List the sessions that need a review, or review SESSION.
 
     Nobody reviews their own session. A break-glass session needs its person's closing note first.
@@ -138,13 +130,6 @@ class Span(msgspec.Struct, frozen=True, kw_only=True):
     console: bool = False
 
 
-class HasJournalsAndPolicies(Protocol):
-    @property
-    def policies(self) -> PolicySource: ...
-
-    def archive(self) -> Archive: ...
-
-
 @click.command("rejudge")
 @click.option("--policy", "name", metavar="NAME|FILE", required=True, help="The policy to try.")
 @click.option("--since", type=Moment(), help="From this time on.")
@@ -156,7 +141,7 @@ class HasJournalsAndPolicies(Protocol):
 @click.option("--all", "everything", is_flag=True, help="Include unchanged decisions.")
 @format_option
 @click.pass_obj
-def rejudge_command(app: HasJournalsAndPolicies, /, name: str, *, everything: bool, form: str, **span: object) -> None:
+def rejudge_command(app: Application, /, name: str, *, everything: bool, form: str, **span: object) -> None:
     """Judge recorded statements again by another policy, from the facts recorded with them.
 
     Asks no server and runs nothing. Prints the decisions that would differ; one is "unproven" where the policy names a
@@ -171,7 +156,9 @@ def rejudge_command(app: HasJournalsAndPolicies, /, name: str, *, everything: bo
     click.echo(f"{safe(policy.label)}: {counts.total()} decisions judged again: {told}", err=True)
 
 
-def _rejudged(archive: Archive, policy: Policy, span: Span, counts: Counter[Change]) -> Iterator[tuple[Change, Row]]:
+def _rejudged(
+    archive: LocalArchive, policy: Policy, span: Span, counts: Counter[Change]
+) -> Iterator[tuple[Change, Row]]:
     for summary in _sessions(archive, span):
         if summary.trouble:
             click.echo(f"session {safe(summary.session)} cannot be read completely: {safe(summary.trouble)}", err=True)
@@ -191,7 +178,7 @@ def _rejudged(archive: Archive, policy: Policy, span: Span, counts: Counter[Chan
             yield change, _row(summary, entry, question.sql if question else "", change, again)
 
 
-def _sessions(archive: Archive, span: Span) -> Iterator[SessionSummary]:
+def _sessions(archive: LocalArchive, span: Span) -> Iterator[SessionSummary]:
     summaries = archive.sessions()
     # A beginning that names none, or more than one, is refused by the archive, not passed over.
     named = {next(archive.entries(each)).session for each in span.sessions}

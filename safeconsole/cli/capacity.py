@@ -282,7 +282,7 @@ def capacity(app: Application, /, cluster: str, to: str, **given: Any) -> int:  
             raise click.UsageError("--to is of one cluster at a time")
         clusters = clusters_named((cluster,), app.settings().clusters)
         return capacity_of_many(app, clusters, wish, screen, lambda view: write(screen, wish, view))
-    with app.open(Door(cluster=cluster, face="job", confirmer=NoTerminal(), to=to)) as session:
+    with app.open(Door(person=app.person, cluster=cluster, face="job", confirmer=NoTerminal(), to=to)) as session:
         run_capacity(session, wish, app, screen)
     return 0
 

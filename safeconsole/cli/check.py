@@ -10,22 +10,26 @@ from functools import lru_cache
 from typing import Any
 
 import click
+import msgspec
 from msgspec.structs import asdict, replace
 
-from safeconsole.cli.application import Application, Door, Judge
+from safeconsole.cli.application import Application, Door
 from safeconsole.cli.rows import write_rows
 from safeconsole.cli.sql import read_script
+from safeconsole.dialects import DIALECTS
 from safeconsole.errors import ConfigurationError
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.text import FORMATS
 from safeconsole.policy.decision import Considered, Decision, Facts, addressed, judged_as_asked, with_disagreement
 from safeconsole.policy.explanation import facts_behind, limit_origins
 from safeconsole.policy.facts import statement_facts
-from safeconsole.policy.policy import Policy, judge
+from safeconsole.policy.policy import Policy, capped, judge
+from safeconsole.session.deciding import preview
+from safeconsole.session.visit import Visit, circumstances_of
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement
-from safeconsole.sqltext.vocabulary import Effect, Route, Verdict
+from safeconsole.sqltext.vocabulary import Effect, Flavour, Route, Verdict
 
 COLUMNS = (
     "sql", "kind", "effects", "tables", "functions", "hazards", "verdict", "route", "rules", "limits", "message",
@@ -39,6 +43,50 @@ _SQL_MODES = ("ansi_quotes", "no_backslash_escapes", "pipes_as_concat", "oracle"
 
 TABLE_COLUMNS = ("sql", "kind", "effects", "verdict", "route", "hazards", "message")
 """The fields that fit a screen."""
+
+
+COMBINED_MODES = frozenset({"ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRESQL"})
+"""Words of sql_mode that stand for ANSI_QUOTES and PIPES_AS_CONCAT too. Source: MariaDB documentation, "SQL_MODE"."""
+
+
+class Judge(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    Decides without a server.
+
+    Attributes:
+        rules: how the text is read.
+        consider: what would be decided.
+        policy: by which rules.
+    """
+
+    rules: LexicalRules
+    consider: Callable[[Statement], Considered]
+    policy: Policy
+
+
+def offline_judge(app: Application, *, cluster: str, engine: str, policy: str, to: str, sql_mode: str = "") -> Judge:
+    """Return what decides without a connection. Raises ConfigurationError, PolicyInvalidError."""
+    settings = app.settings().cluster(cluster) if cluster else None
+    flavour = Flavour(engine) if engine else settings.assumed_flavour if settings else Flavour.MYSQL
+    rules = app.policies.load(policy or (settings.policy if settings else "baseline"))
+    if settings:
+        rules = capped(rules, app.settings().limits)
+    modes = frozenset(word.strip().upper() for word in sql_mode.split(",") if word.strip())
+    environment = settings.environment if settings else ""
+    visit = Visit(cluster=cluster, environment=environment, face="check", person=app.person)
+    circumstances = circumstances_of(visit, flavour=flavour)
+    return Judge(
+        rules=LexicalRules(
+            dialect=DIALECTS[flavour],
+            version=DIALECTS[flavour].assumed_version,
+            ansi_quotes=not modes.isdisjoint({"ANSI_QUOTES", *COMBINED_MODES}),
+            no_backslash_escapes="NO_BACKSLASH_ESCAPES" in modes,
+            pipes_as_concat=not modes.isdisjoint({"PIPES_AS_CONCAT", *COMBINED_MODES}),
+            oracle="ORACLE" in modes,
+        ),
+        consider=lambda statement: preview(statement, policy=rules, circumstances=circumstances, to=to),
+        policy=rules,
+    )
 
 
 @click.command()
@@ -60,7 +108,7 @@ def check(app: Application, /, arguments: tuple[str, ...], file: str | None, for
     engine, to, policy = given["engine"] or "", given["to"] or "", given["policy"] or ""
     if text in {None, "-"} and file is None and form == "jsonl":
         judge = lru_cache(maxsize=64)(
-            lambda sql_mode: app.judge(cluster=cluster, engine=engine, policy=policy, to=to, sql_mode=sql_mode)
+            lambda sql_mode: offline_judge(app, cluster=cluster, engine=engine, policy=policy, to=to, sql_mode=sql_mode)
         )
         with _asked_there(app, cluster, to, policy) if cluster and not engine else nullcontext() as there:
             for number, line in enumerate(sys.stdin.buffer, start=1):
@@ -74,7 +122,7 @@ def check(app: Application, /, arguments: tuple[str, ...], file: str | None, for
         with _asked_there(app, cluster, to, policy) as there:
             found = there(script, None)
     else:
-        judging = app.judge(cluster=cluster, engine=engine, policy=policy, to=to)
+        judging = offline_judge(app, cluster=cluster, engine=engine, policy=policy, to=to)
         found = [checked(judging.consider(each), judging.policy) for each in analyse(script, judging.rules)]
     if not found:
         raise ConfigurationError("there is no statement to check")
@@ -175,7 +223,7 @@ def _asked_there(app: Application, cluster: str, to: str, policy: str) -> Iterat
         than by the servers' own, both readings are checked.
     """
     other = app.policies.load(policy) if policy else None
-    door = Door(cluster=cluster, face="check", confirmer=NoTerminal(), to=to)
+    door = Door(person=app.person, cluster=cluster, face="check", confirmer=NoTerminal(), to=to)
     with app.open(door) as session:
         gate = session.gate
 

@@ -45,7 +45,7 @@ def doctor(app: Application, cluster: str, form: str, *, grants: bool) -> int:
     if grants and settings.engine != "auto":
         write_grants(DIALECTS[Flavour(settings.engine)], settings)
         return 0
-    with app.open(Door(cluster=cluster, face="job", confirmer=NoTerminal())) as session:
+    with app.open(Door(person=app.person, cluster=cluster, face="job", confirmer=NoTerminal())) as session:
         if grants:
             write_grants(session.rules().dialect, settings)
             return 0
@@ -113,7 +113,9 @@ def init(app: Application, /, cluster: str | None, nodes: tuple[str, ...], **giv
     )
     # Before the file: a name that names no policy is found now, not at three in the morning.
     app.policies.load(settings.policy)
-    file = app.add_cluster(cluster, settings)
+    from safeconsole.config.writing import add_cluster
+
+    file = add_cluster(app.config, app.environ, cluster, settings)
     sys.stderr.write(f"wrote cluster {cluster} to {file}\n")
     if not dialect.has_accounts:
         sys.stderr.write(f"next: safeconsole doctor {cluster}\n")
@@ -142,7 +144,7 @@ def _asked(cluster: str | None, nodes: tuple[str, ...]) -> tuple[str, tuple[str,
 @click.pass_obj
 def topology(app: Application, cluster: str, form: str) -> None:
     """Measure CLUSTER's nodes and show which are fit, and why. Exit 8 when no replica is fit for reads."""
-    with app.open(Door(cluster=cluster, face="topology", confirmer=NoTerminal())) as session:
+    with app.open(Door(person=app.person, cluster=cluster, face="topology", confirmer=NoTerminal())) as session:
         readings, gates = session.gate.topology(), session.gate.policy.gates
     if form == "table":
         click.echo(topology_text(cluster, readings, gates, stream_style(sys.stdout, app.environ)))
@@ -160,8 +162,7 @@ def credentials() -> None:
 @credentials.command("set")
 @click.argument("cluster", type=CLUSTER)
 @click.argument("account")
-@click.pass_obj
-def set_command(app: Application, cluster: str, account: str) -> None:
+def set_command(cluster: str, account: str) -> None:
     """Ask for ACCOUNT's password on CLUSTER and store it; without a terminal it is the first line of standard input."""
     password = (
         click.prompt(f"password of {account} on {cluster}", hide_input=True, confirmation_prompt=True, err=True)
@@ -170,23 +171,27 @@ def set_command(app: Application, cluster: str, account: str) -> None:
     )
     if not password:
         raise ConfigurationError("an empty password is not stored")
-    app.set_password(cluster, account, password)
+    from safeconsole.config.credentials import set_credential
+
+    set_credential(cluster, account, password)
     click.echo(f"stored the password of {account} on {cluster}", err=True)
 
 
 @credentials.command("list")
 @format_option
-@click.pass_obj
-def list_command(app: Application, form: str) -> None:
+def list_command(form: str) -> None:
     """List the accounts whose passwords are stored."""
-    write_rows(("cluster", "account"), app.kept_passwords(), form)
+    from safeconsole.config.credentials import list_credentials
+
+    write_rows(("cluster", "account"), [(each.cluster, each.account) for each in list_credentials()], form)
 
 
 @credentials.command("delete")
 @click.argument("cluster", type=CLUSTER)
 @click.argument("account")
-@click.pass_obj
-def delete_command(app: Application, cluster: str, account: str) -> None:
+def delete_command(cluster: str, account: str) -> None:
     """Delete ACCOUNT's password on CLUSTER."""
-    app.delete_password(cluster, account)
+    from safeconsole.config.credentials import delete_credential
+
+    delete_credential(cluster, account)
     click.echo(f"deleted the password of {account} on {cluster}", err=True)

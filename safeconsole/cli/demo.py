@@ -7,13 +7,15 @@ import shlex
 import signal
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 import msgspec
 
-from safeconsole.cli.application import Application, Door, Stage
+from safeconsole.cli.application import Application, Door
 from safeconsole.cli.sql import ask_on_terminal, open_console, run_scripts
-from safeconsole.errors import SafeConsoleError
+from safeconsole.errors import ConfigurationError, SafeConsoleError
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.text import FORMATS
 
@@ -59,6 +61,42 @@ def steps(cluster: str, *, embedded: bool) -> tuple[TourStep, ...]:
         TourStep(says="All of it is in a journal that shows tampering.", arguments=("audit", "list"), expected=0),
         TourStep(says="", arguments=("audit", "verify"), expected=0),
     )
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    A cluster to try the console on, up until its context ends.
+
+    Attributes:
+        config: path of a configuration that names it.
+        cluster: its name there.
+        nodes: its nodes' addresses.
+    """
+
+    config: str
+    cluster: str
+    nodes: tuple[str, ...]
+
+
+@contextmanager
+def stage_of(engine: str, release: str = "") -> Iterator[Stage]:
+    """Put up a cluster of an engine, and take it down when the context ends. Raises ConfigurationError."""
+    from safeconsole.demo.binaries import ServersUnavailableError
+    from safeconsole.demo.daemon import ServerStartError
+    from safeconsole.demo.stage import CLUSTER, ENGINES, staged
+
+    known = next((each for each in ENGINES if each == engine), None)
+    if known is None:
+        raise ConfigurationError(f"there is no demo on {engine}", instead=f"one of {', '.join(ENGINES)}")
+    try:
+        with staged(known, release) as up:
+            yield Stage(config=str(up.config), cluster=CLUSTER, nodes=up.nodes)
+    except ServersUnavailableError as error:
+        raise ConfigurationError(
+            f"no {engine} server on this machine: {error.reason}", instead=error.how_to_get
+        ) from error
+    except ServerStartError as error:
+        raise ConfigurationError(f"the demo's servers did not come up: {error}") from error
 
 
 def walk(app: Application, stage: Stage) -> int:
@@ -115,18 +153,22 @@ def demo(app: Application, engine: str, release: str, texts: tuple[str, ...], fo
     if serve:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, lambda *_: leaving.set())
-    with app.stage(engine, release) as stage:
+    with stage_of(engine, release) as stage:
         app.configure(stage.config)
         if serve:
             return _serve(stage, leaving)
         if texts:
-            with app.open(Door(cluster=stage.cluster, face="one-shot", confirmer=NoTerminal())) as session:
+            with app.open(
+                Door(person=app.person, cluster=stage.cluster, face="one-shot", confirmer=NoTerminal())
+            ) as session:
                 run_scripts(app, session, texts, form=form)
             return 0
         if not sys.stdin.isatty():
             return walk(app, stage)
         click.echo(WELCOME.format(engine=engine), err=True)
-        return open_console(app, Door(cluster=stage.cluster, face="sql", confirmer=ask_on_terminal(app)))
+        return open_console(
+            app, Door(person=app.person, cluster=stage.cluster, face="sql", confirmer=ask_on_terminal(app))
+        )
 
 
 def _serve(stage: Stage, leaving: threading.Event) -> int:

@@ -67,6 +67,7 @@ def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: in
 
     def work(cluster: str) -> int:
         door = Door(
+            person=app.person,
             cluster=cluster,
             face="fleet",
             confirmer=NoTerminal(),
@@ -241,7 +242,7 @@ def capacity_of_many(
     together, underway = _Together(progress), Underway()
 
     def work(cluster: str) -> _Sized:
-        door = Door(cluster=cluster, face="job", confirmer=NoTerminal())
+        door = Door(person=app.person, cluster=cluster, face="job", confirmer=NoTerminal())
         with app.open(door) as session, underway.holding(session.gate.stop):
             asker = Asker(gate=session.gate, rules=session.rules)
             watcher = together.watcher(cluster)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Protocol
 
 import click
 import msgspec
 
-from safeconsole.config.settings import Settings
+from safeconsole.cli.application import Application
+from safeconsole.config.policies import PolicyFiles
 from safeconsole.dialects import DIALECTS
 from safeconsole.errors import ConfigurationError, PolicyInvalidError
-from safeconsole.policy.cases import Case, failures, lint, unmatched_rules
+from safeconsole.policy.cases import failures, lint, unmatched_rules
 from safeconsole.policy.explanation import standing_origin
 from safeconsole.policy.facts import FACTS
 from safeconsole.policy.limits import LIMIT_NAMES
@@ -24,25 +24,6 @@ from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Flavour
 
 
-class PolicySource(Protocol):
-    def names(self) -> tuple[str, ...]: ...
-
-    def load(self, name: str) -> Policy:
-        """Return a policy by shipped name or path. Raises ConfigurationError, PolicyInvalidError."""
-        ...
-
-    def cases(self, name: str) -> tuple[Case, ...]:
-        """Return a policy's cases, none without a file. Raises as `load`."""
-        ...
-
-
-class HasPolicies(Protocol):
-    @property
-    def policies(self) -> PolicySource: ...
-
-    def settings(self) -> Settings: ...
-
-
 @click.group()
 def policy() -> None:
     """Show policies, and test them with their cases."""
@@ -51,7 +32,7 @@ def policy() -> None:
 @policy.command("lint")
 @click.argument("names", metavar="[NAME|FILE]...", nargs=-1)
 @click.pass_obj
-def lint_command(app: HasPolicies, names: tuple[str, ...]) -> None:
+def lint_command(app: Application, names: tuple[str, ...]) -> None:
     """Check policies: facts, types, rules that never decide, rules without a case."""
     checked = names or app.policies.names()
     found = [line for name in checked for line in _lint(app.policies, name)]
@@ -65,7 +46,7 @@ def lint_command(app: HasPolicies, names: tuple[str, ...]) -> None:
 @policy.command("test")
 @click.argument("names", metavar="[NAME|FILE]...", nargs=-1)
 @click.pass_obj
-def test_command(app: HasPolicies, names: tuple[str, ...]) -> None:
+def test_command(app: Application, names: tuple[str, ...]) -> None:
     """Judge the cases of policies, offline; only failures are printed in full."""
     wrong = 0
     for name in names or app.policies.names():
@@ -86,7 +67,7 @@ def test_command(app: HasPolicies, names: tuple[str, ...]) -> None:
 @click.option("--cluster", metavar="CLUSTER", help="The one in force there, under the configuration's limits.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.pass_obj
-def show_command(app: HasPolicies, name: str | None, cluster: str | None, form: str) -> None:
+def show_command(app: Application, name: str | None, cluster: str | None, form: str) -> None:
     """Print a policy's content, the line of each rule, and the source of each limit."""
     if bool(name) == bool(cluster):
         raise click.UsageError("give a policy's name or file, or --cluster")
@@ -113,7 +94,7 @@ def facts_table() -> Iterator[str]:
         yield f"| `{fact.name}` | {fact.type} | {fact.meaning}{f': {words}' if words else ''} | {fact.source} |"
 
 
-def _lint(source: PolicySource, name: str) -> Iterator[str]:
+def _lint(source: PolicyFiles, name: str) -> Iterator[str]:
     try:
         loaded, cases = source.load(name), source.cases(name)
     except PolicyInvalidError as error:
@@ -133,7 +114,7 @@ def _counted(number: int, noun: str, rest: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'} {rest}".rstrip()
 
 
-def _in_force(app: HasPolicies, cluster: str) -> Policy:
+def _in_force(app: Application, cluster: str) -> Policy:
     settings = app.settings()
     if cluster not in settings.clusters:
         known = ", ".join(sorted(settings.clusters)) or "none"

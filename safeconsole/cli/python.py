@@ -79,6 +79,7 @@ def python(app: Application, /, cluster: str, file: str | None, code: str | None
     limits = limits_of(given)
     with _first_prompt_cleared(drawn=welcomed), recorded_terminal(app, wanted=source is None) as recorder:
         door = Door(
+            person=app.person,
             cluster=cluster,
             face="python",
             confirmer=confirmer_of(app, confirm),

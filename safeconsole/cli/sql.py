@@ -20,6 +20,7 @@ from safeconsole.output.text import FORMATS, is_production, size_of, stream_styl
 
 if TYPE_CHECKING:
     from safeconsole.config.settings import ClusterSettings
+    from safeconsole.session.visit import Status
 
 BRACKETED_PASTE = "\x1b[?2004h"
 """Switched on at once, so that lines pasted this early do not look typed."""
@@ -153,6 +154,7 @@ def sql(
         raise click.UsageError("--null goes with -e, -f or a pipe; in the console: \\export --null TEXT FILE")
     with recorded_terminal(app, wanted=interactive) as recorder:
         door = Door(
+            person=app.person,
             cluster=cluster,
             face="sql" if interactive else "one-shot",
             confirmer=confirmer_of(app, str(given["confirm"])),
@@ -421,6 +423,24 @@ def ask_on_terminal(app: Application) -> TerminalConfirmer | NoTerminal:
     return terminal_confirmer(sys.stderr, sys.stdin, stream_style(sys.stderr, app.environ))
 
 
+def _standing(app: Application, door: Door) -> Status:
+    """Return what a prompt shows before the session is open. Raises ConfigurationError: no such cluster."""
+    from safeconsole.policy.limits import Limits
+    from safeconsole.session.visit import Status
+
+    cluster = app.settings().cluster(door.cluster)
+    return Status(
+        cluster=door.cluster,
+        environment=cluster.environment,
+        node="",
+        role="",
+        schema=door.schema or cluster.schema,
+        elevated_seconds=0.0,
+        limits=Limits(),
+        to=door.to,
+    )
+
+
 def open_console(app: Application, door: Door, recorder: TerminalRecorder | None = None) -> int:
     """Open the interactive console, and its session in the background; returns the exit code."""
     from safeconsole.console.console import Terminal, talk
@@ -428,13 +448,13 @@ def open_console(app: Application, door: Door, recorder: TerminalRecorder | None
 
     with ExitStack() as sessions:
         opening = Opening(lambda: _opened(app, sessions.enter_context(app.open(door)), recorder))
-        standing = app.standing(door)
+        standing = _standing(app, door)
         step_aside(app)
         try:
             return talk(
                 opening,
                 standing=standing,
-                history_directory=app.history_directory(door.cluster),
+                history_directory=app.history_directory(door.person, door.cluster),
                 terminal=Terminal(environ=app.environ, recorder=recorder),
             )
         finally:

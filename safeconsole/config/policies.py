@@ -10,15 +10,16 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from safeconsole.errors import ConfigurationError, PolicyInvalidError
 from safeconsole.policy.document import policy_from_document
-from safeconsole.policy.policy import Policy
+from safeconsole.policy.policy import Policy, capped
 
 if TYPE_CHECKING:
     from safeconsole.policy.cases import Case
@@ -28,6 +29,7 @@ LARGEST_FILE_BYTES = 1024 * 1024
 
 
 READ_SUFFIX = ".read.json"
+NO_LIMITS: Mapping[str, float] = MappingProxyType({})
 
 
 class ReadForm(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,8 +82,12 @@ class PolicyFiles:
         read = self._read_form(path, digest) or read_form_of(text, str(path))
         return policy_from_document(_bare(name), read.document, source=str(path), text_hash=digest, lines=read.lines)
 
-    def rereading(self, name: str, policy: Policy) -> Callable[[], Policy]:
-        """Return a function that returns the file's present policy: the same object while the file is unchanged."""
+    def rereading(self, name: str, policy: Policy, limits: Mapping[str, float] = NO_LIMITS) -> Callable[[], Policy]:
+        """Return a function that returns the file's present policy: the same object while the file is unchanged.
+
+        Args:
+            limits: the configuration's, which hold on top of what the file says.
+        """
         path = self._path(name)
         seen = _state_of(path)
         if hashlib.sha256(_read(path)).hexdigest() != policy.hash:
@@ -93,7 +99,8 @@ class PolicyFiles:
             found = _state_of(path)
             if found != seen:
                 # The state is from before the reading: what changes in between is read again.
-                held, seen = self._again(name), found
+                again = self._again(name)
+                held, seen = policy if again.hash == policy.hash else capped(again, limits), found
             return held
 
         return look

@@ -6,6 +6,9 @@ from typing import Literal
 
 import msgspec
 
+from safeconsole.errors import ConfigurationError
+from safeconsole.sqltext.vocabulary import Flavour
+
 
 class Accounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The account names of a cluster; "" where the engine has none."""
@@ -92,6 +95,11 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     accounts: Accounts = Accounts()
     secrets: SecretSettings = SecretSettings()
     tls: TlsSettings = TlsSettings()
+
+    @property
+    def assumed_flavour(self) -> Flavour:
+        """The configured family member; MySQL stands in where it is found out later."""
+        return Flavour.MYSQL if self.engine == "auto" else Flavour(self.engine)
 
 
 class SinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -234,3 +242,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     leftovers: dict[str, LeftoverSettings] = {}
     capacity: CapacitySettings = CapacitySettings()
     locked: bool = False
+
+    def cluster(self, name: str) -> ClusterSettings:
+        """Return a cluster by its name. Raises ConfigurationError: there is none."""
+        if name not in self.clusters:
+            known = ", ".join(sorted(self.clusters)) or "none; see the README, or try `safeconsole demo`"
+            raise ConfigurationError(
+                f"cluster {name} is not in the configuration", instead=f"configured clusters: {known}"
+            )
+        return self.clusters[name]

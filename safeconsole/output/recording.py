@@ -13,7 +13,7 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, TextIO, cast
 
 from safeconsole.audit.record import why_left_out
-from safeconsole.audit.recording import TerminalRecording
+from safeconsole.audit.recording import Recording
 from safeconsole.output.text import forgive_encoding
 from safeconsole.sqltext.literal_rules import LiteralRules
 from safeconsole.sqltext.statement import Statement
@@ -30,14 +30,14 @@ class TerminalRecorder:
     """
 
     def __init__(self) -> None:
-        self._recording: TerminalRecording | None = None
+        self._recording: Recording | None = None
         self._literals = LiteralRules()
         self._keeps_rows = False
         self._mute = False
         self._reading = 0
         self.has_left_out = False
 
-    def begin(self, recording: TerminalRecording | None, literals: LiteralRules) -> None:
+    def begin(self, recording: Recording | None, literals: LiteralRules) -> None:
         """
         Record from now on.
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 
 import msgspec
 
+from safeconsole import __version__
+from safeconsole.audit.record import SessionOpened
 from safeconsole.config.identity import Person
 from safeconsole.policy.decision import Grant
 from safeconsole.policy.facts import Circumstances
 from safeconsole.policy.limits import Limits
+from safeconsole.policy.policy import Policy
 from safeconsole.session.transactions import Transaction
 from safeconsole.sqltext.vocabulary import Flavour
 
@@ -94,6 +98,25 @@ def circumstances_of(
         elevated=grant is not None,
         scope=grant.request.scope if grant else "",
         ticket=grant.request.ticket if grant else "",
+    )
+
+
+def opening_record(visit: Visit, policy: Policy) -> SessionOpened:
+    """Return the first record of a session's journal."""
+    person = visit.person
+    return SessionOpened(
+        person=person.name,
+        login=person.login,
+        groups=person.groups,
+        host=person.host,
+        origin=person.origin,
+        agent=person.agent,
+        face=visit.face,
+        cluster=visit.cluster,
+        environment=visit.environment,
+        policy=policy.name,
+        policy_hash=policy.hash,
+        program=f"safeconsole {__version__}, Python {sys.version_info.major}.{sys.version_info.minor}",
     )
 
 

@@ -15,15 +15,15 @@ import msgspec
 from safeconsole.audit.record import GONE, Entry, Intent, Recorded, Sampled, SessionSummary, doubt_about, noted_digest
 from safeconsole.audit.recording import tame
 from safeconsole.audit.review import (
+    LocalReviews,
     Review,
     ReviewAct,
-    ReviewBook,
     ReviewState,
     lacks_closing_note,
     objection_to,
     state_of,
 )
-from safeconsole.audit.search import Archive, found, moment_of, query_of
+from safeconsole.audit.search import LocalArchive, found, moment_of, query_of
 from safeconsole.audit.story import narrate
 from safeconsole.errors import ConfigurationError, SafeConsoleError
 from safeconsole.web import pages
@@ -76,8 +76,8 @@ class Keys(msgspec.Struct, kw_only=True):
 
 
 class Desk(msgspec.Struct, frozen=True, kw_only=True):
-    archive: Callable[[], Archive]
-    reviews: Callable[[], ReviewBook]
+    archive: Callable[[], LocalArchive]
+    reviews: Callable[[], LocalReviews]
     recording: Callable[[str], Recorded]
     keys: Keys
 

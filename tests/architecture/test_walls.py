@@ -207,3 +207,18 @@ def test_no_command_waits_for_an_extra_that_is_not_installed():
         "    for module in walk_packages(face.__path__, face.__name__ + '.'):\n"
         "        import_module(module.name)\n"
     )
+
+
+def test_only_the_program_reads_who_started_the_process():
+    """A session belongs to the person of its door; nothing asks the process behind its back."""
+    readers = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        for call in calls(path)
+        if isinstance(call.func, ast.Name) and call.func.id == "who"
+    }
+    assert readers == {"app.py"}
+
+
+def test_the_file_that_sees_both_sides_only_builds():
+    assert len((PACKAGE / "app.py").read_text(encoding="utf-8").splitlines()) <= 250

@@ -27,7 +27,7 @@ from safeconsole.audit.central import ENTRIES, DatabaseSink, insert_once
 from safeconsole.config.loading import load_settings
 from safeconsole.audit.host_log import open_host_log
 from safeconsole.audit.retention import prune
-from safeconsole.audit.shipping import Shipper, Shipping, open_shipper
+from safeconsole.audit.shipping import SharedShipping, Shipper, Shipping, open_shipper
 from safeconsole.audit.sinks import Parcel, SinkError, SyslogSink, WebhookSink, sink_from, syslog_message
 from safeconsole.audit.telemetry import request_of
 from safeconsole.errors import ConfigurationError
@@ -504,3 +504,20 @@ def test_sinks_are_configured_by_name(tmp_path, directory):
     config.write_text('[audit.sinks."../up"]\nkind = "database"\naddress = "sqlite:///x.db"\n')
     with pytest.raises(ConfigurationError, match="audit.sinks.../up: a name is"):
         load_settings(str(config), {}, system=tmp_path / "none")
+
+
+def test_one_thread_ships_a_directory_for_all_sessions_of_a_process(tmp_path):
+    def threads():
+        return [thread for thread in threading.enumerate() if thread.name == "safeconsole-shipping"]
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as siem:
+        siem.bind(("127.0.0.1", 0))
+        sink = SinkSettings(kind="syslog", address=f"udp://127.0.0.1:{siem.getsockname()[1]}")
+        shared, before = SharedShipping(AuditSettings(sinks={"siem": sink}), {}), len(threads())
+        with shared.running(tmp_path):
+            with shared.running(tmp_path), shared.running(tmp_path):
+                assert len(threads()) == before + 1
+            assert len(threads()) == before + 1
+        assert len(threads()) == before
+        with shared.running(tmp_path):
+            assert len(threads()) == before + 1

@@ -209,7 +209,7 @@ def test_the_journal_holds_every_statement_as_the_tools_own(typed, stage):
 def test_the_console_runs_it_on_its_own_session(stage, tmp_path, capfd):
     program = Program({**os.environ, "XDG_STATE_HOME": str(tmp_path)})
     program.configure(str(stage.config))
-    with program.open(Door(cluster="shop", face="sql", confirmer=NoTerminal())) as session:
+    with program.open(Door(person=program.person, cluster="shop", face="sql", confirmer=NoTerminal())) as session:
         command = capacity_command(program, session)
         command("--top 1 --pattern 'order*'")
         assert "main.order_items" in capfd.readouterr().out

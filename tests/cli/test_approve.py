@@ -4,8 +4,11 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
-from safeconsole.approvals.requests import ApprovalRequest, request_code
+from safeconsole.approvals.requests import ApprovalRequest, approval_from_code, objection_to, request_code
+from safeconsole.audit.signing import is_signed_by, new_key
 from safeconsole.cli.approve import approve
+from safeconsole.config.identity import Person
+from safeconsole.config.settings import ApprovalSettings, Settings
 
 HOSTILE = "\x1b[8A\x1b[0J"
 REQUEST = ApprovalRequest(
@@ -35,23 +38,27 @@ class Desk:
 
     environ: dict = {}
 
-    def __init__(self):
-        self.signed = []
+    person = Person(name="ben", login="ben", groups=(), host="desk")
 
-    def approval_request(self, code):
-        return code
+    def __init__(self, directory):
+        self.directory = directory
+        self.key = directory / "approval.key"
+        self.public = new_key(str(self.key), account="approval-signing-key")
 
-    def sign_approval(self, request):
-        self.signed.append(request)
-        return "the answer"
+    def settings(self):
+        return Settings(approvals=ApprovalSettings(key=str(self.key), directory=""))
 
 
 @pytest.fixture
-def approved():
+def approved(tmp_path):
+    desk = Desk(tmp_path)
+
     def run(request, *arguments):
-        desk = Desk()
         told = CliRunner().invoke(approve, [request_code(request), *arguments], obj=desk)
-        return told, desk.signed
+        return told, told.stdout
+
+    run.public = desk.public
+    return run
 
     return run
 
@@ -67,17 +74,20 @@ def test_nothing_in_a_request_drives_the_terminal_of_who_looks_at_it(approved, f
         request = msgspec.structs.replace(REQUEST, evidence=(line,))
     else:
         request = msgspec.structs.replace(REQUEST, **{field: f"{getattr(REQUEST, field)}{HOSTILE}"})
-    told, signed = approved(request)
+    told, answer = approved(request)
     assert "\x1b" not in told.output
     assert "\\x1b[8A\\x1b[0J" in told.output
     assert "DELETE FROM orders" in told.output
-    assert signed == []
+    assert answer == ""
 
 
 def test_the_name_of_the_cluster_approves_exactly_what_was_shown(approved):
-    told, signed = approved(REQUEST, "--confirm", "shop")
-    assert signed == [REQUEST]
-    assert told.stdout == "the answer\n"
+    _, answer = approved(REQUEST, "--confirm", "shop")
+    approval = approval_from_code(answer.strip())
+    wrong = objection_to(approval, REQUEST, approvers={"ben": approved.public}, now_epoch=0, holds=is_signed_by)
+    assert (approval.approver, wrong) == ("ben", "")
+    other = msgspec.structs.replace(REQUEST, sql="DROP TABLE orders")
+    assert objection_to(approval, other, approvers={"ben": approved.public}, now_epoch=0, holds=is_signed_by)
 
 
 def test_what_would_run_stands_last_however_much_stands_before_it(approved):

@@ -6,6 +6,8 @@ import json
 import os
 import re
 import shutil
+import socket
+from typing import ClassVar
 
 import pytest
 from click.testing import CliRunner
@@ -13,9 +15,9 @@ from pyarrow import parquet
 
 from safeconsole.audit.search import LocalArchive, open_archive
 from safeconsole.audit.journal import open_journal
-from safeconsole.audit.retention import JournalKeeping
+from safeconsole.config.identity import Person
+from safeconsole.config.settings import AuditSettings, Settings, SinkSettings
 from safeconsole.audit.recording import open_recording
-from safeconsole.audit.shipping import Shipped
 from safeconsole.audit.signing import load_signer
 from safeconsole.audit.review import open_reviews
 from safeconsole.errors import ConfigurationError
@@ -109,12 +111,17 @@ def run(tmp_path):
         def reviews(self):
             return open_reviews(directory, by=self.by, clock=clock)
 
-        def keeping(self):
-            keeping = JournalKeeping(directory, AuditSettings(), {}, clock)
-            keeping.ship = lambda: shipped
-            return keeping
+        environ: ClassVar = {}
+        person = Person(name="cleo", login="cleo", groups=(), host="here")
 
-    shipped = [Shipped(sink="siem", lines=3)]
+        def settings(self):
+            return Settings(audit=AuditSettings(sinks=sinks))
+
+        def audit_directory(self, _person):
+            return directory
+
+    App.clock = clock
+    sinks = {}
 
     def invoke(*args, code=0, by="cleo"):
         result = CliRunner().invoke(audit, args, obj=App(by), **AS_IN_THE_PROGRAM)
@@ -130,7 +137,7 @@ def run(tmp_path):
 
     invoke.bytes = in_bytes
     invoke.directory = directory
-    invoke.shipped = shipped
+    invoke.sinks = sinks
     return invoke
 
 
@@ -449,9 +456,14 @@ def test_a_new_key_for_literals_is_made_and_its_line_printed_without_the_key(run
 
 
 def test_ship_says_what_each_sink_took_and_fails_when_one_did_not(run):
-    assert rows(run("ship", "--format", "jsonl")) == [{"sink": "siem", "lines": 3, "trouble": ""}]
-    run.shipped.append(Shipped(sink="hook", lines=0, trouble="timed out"))
-    assert "timed out" in run("ship", code=1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as siem:
+        siem.bind(("127.0.0.1", 0))
+        run.sinks["siem"] = SinkSettings(kind="syslog", address=f"udp://127.0.0.1:{siem.getsockname()[1]}")
+        (told,) = rows(run("ship", "--format", "jsonl"))
+    assert (told["sink"], told["trouble"]) == ("siem", "")
+    assert told["lines"] > 3
+    run.sinks["hook"] = SinkSettings(kind="syslog", address="tcp://127.0.0.1:1")
+    assert "refused" in run("ship", code=1)
 
 
 def test_a_search_reads_each_session_once_and_none_that_cannot_hold_it(run, monkeypatch):

@@ -19,6 +19,7 @@ from safeconsole.sqlite.engine import SqliteEngine
 from safeconsole.demo.stage import staged
 from safeconsole.cli.application import Door
 from safeconsole.cli.root import COMMANDS, root
+from safeconsole.config.identity import Person
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.app import Program, run
 
@@ -174,10 +175,21 @@ def test_2_a_session_that_cannot_be_opened_whole_is_closed(shop, tmp_path):
     assert kinds(shop) == ["session-opened", "session-closed"]
 
 
+def test_a_session_belongs_to_the_person_it_is_opened_for_not_to_the_process(shop):
+    program = Program(dict(os.environ))
+    program.configure(str(shop.config))
+    zoe = Person(name="zoe", login="zoe-login", groups=("oncall",), host="desk")
+    assert program.person.name != "zoe"
+    with program.open(Door(person=zoe, cluster="shop", face="one-shot", confirmer=NoTerminal())) as session:
+        assert session.gate.visit.person is zoe
+    opened = records(shop)[0]
+    assert (opened["type"], opened["person"], opened["login"]) == ("session-opened", "zoe", "zoe-login")
+
+
 def test_what_is_told_at_the_end_cannot_drive_the_terminal(shop, capsys):
     program = Program(dict(os.environ))
     program.configure(str(shop.config))
-    with program.open(Door(cluster="shop", face="one-shot", confirmer=NoTerminal())) as session:
+    with program.open(Door(person=program.person, cluster="shop", face="one-shot", confirmer=NoTerminal())) as session:
         close = session.gate.close
         session.gate.close = lambda reason: (*close(reason), "the transaction on db\x1b]0;owned\x07 is over")
     assert capsys.readouterr().err == "safeconsole: the transaction on db\\x1b]0;owned\\x07 is over\n"
@@ -192,7 +204,9 @@ def test_whatever_breaks_at_the_end_the_session_is_closed_and_its_servers_left(s
         raise fault
 
     with pytest.raises(type(fault)):
-        with program.open(Door(cluster="shop", face="one-shot", confirmer=NoTerminal())) as session:
+        with program.open(
+            Door(person=program.person, cluster="shop", face="one-shot", confirmer=NoTerminal())
+        ) as session:
             session.gate.consider(session.gate.split("SELECT id FROM orders LIMIT 1")[0])
             session.gate._nodes.close = lambda: left.append("nodes")
             session.record_terminal().close = breaks
@@ -210,7 +224,9 @@ def test_whoever_cannot_be_told_of_the_end_leaves_no_server_connected(shop, monk
 
     monkeypatch.setattr(SqliteEngine, "close", lambda _self: left.append("engine"))
     with pytest.raises(BrokenPipeError):
-        with program.open(Door(cluster="shop", face="one-shot", confirmer=NoTerminal())) as session:
+        with program.open(
+            Door(person=program.person, cluster="shop", face="one-shot", confirmer=NoTerminal())
+        ) as session:
             close = session.gate.close
             session.gate.close = lambda reason: (*close(reason), "something to tell")
             monkeypatch.setattr(sys, "stderr", Gone())
@@ -836,4 +852,6 @@ def test_a_demos_history_is_no_other_clusters(shop, tmp_path):
     real.write_text('[clusters.shop]\nnodes = ["h:1"]\nschema = "s"\n')
     other = Program({"HOME": str(tmp_path)})
     other.configure(str(real))
-    assert program.history_directory("shop") == f"{other.history_directory('shop')}/demo"
+    assert (
+        program.history_directory(program.person, "shop") == f"{other.history_directory(program.person, 'shop')}/demo"
+    )

@@ -32,7 +32,7 @@ def test_judging_what_is_typed_lets_go_of_nothing(settlers, tmp_path):
     with staged("embedded") as up:
         program = Program({"HOME": str(tmp_path)})
         program.configure(str(up.config))
-        with program.open(Door(cluster="shop", face="sql", confirmer=NoTerminal())) as session:
+        with program.open(Door(person=program.person, cluster="shop", face="sql", confirmer=NoTerminal())) as session:
             session.gate.topology()
             services = Services(
                 rules=session.rules, preview=lambda each: session.preview(each).decision, capacity=lambda _: None

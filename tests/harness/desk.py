@@ -132,7 +132,7 @@ def seated(
     policy = _policy(directory, gates or {}, transactions or {}, sensors)
     program.configure(str(_configuration(cluster, directory, at, policy, {**demo, **cluster_settings})))
     answering = Answering()
-    door = Door(cluster="shop", face="one-shot", confirmer=answering, plea=plea, to=to)
+    door = Door(person=program.person, cluster="shop", face="one-shot", confirmer=answering, plea=plea, to=to)
     with program.open(door) as session:
         yield Desk(session.gate, answering, directory / "audit")
 

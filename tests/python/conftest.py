@@ -42,7 +42,7 @@ class Console:
         program.configure(str(config))
         self._stack = contextlib.ExitStack()
         self.session = self._stack.enter_context(
-            program.open(Door(cluster="shop", face="python", confirmer=Answering(says)))
+            program.open(Door(person=program.person, cluster="shop", face="python", confirmer=Answering(says)))
         )
         self.line = PythonSession(self.session.gate, self.session.rules, screen_of(self.data, self.messages, {}))
         self.names = names_for(self.line)

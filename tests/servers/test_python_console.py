@@ -64,7 +64,9 @@ def names(cluster, tmp_path):
     program = Program({**os.environ, "HOME": str(tmp_path)})
     program.configure(str(config))
     with contextlib.ExitStack() as stack:
-        session = stack.enter_context(program.open(Door(cluster="shop", face="python", confirmer=Granting())))
+        session = stack.enter_context(
+            program.open(Door(person=program.person, cluster="shop", face="python", confirmer=Granting()))
+        )
         line = PythonSession(session.gate, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
         stack.enter_context(line.at_work())
         yield names_for(line)

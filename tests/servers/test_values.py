@@ -140,7 +140,9 @@ def db(stocked, tmp_path):
     program = Program({**os.environ, "HOME": str(tmp_path)})
     program.configure(str(config))
     with contextlib.ExitStack() as stack:
-        session = stack.enter_context(program.open(Door(cluster="shop", face="python", confirmer=NoTerminal())))
+        session = stack.enter_context(
+            program.open(Door(person=program.person, cluster="shop", face="python", confirmer=NoTerminal()))
+        )
         line = Line(session.gate, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
         stack.enter_context(line.at_work())
         yield names_for(line)["db"]

@@ -39,7 +39,7 @@ def open_line():
     program = Program(dict(os.environ))
     program.configure(os.environ["SAFECONSOLE_SUITE_CONFIG"])
     session = opened.enter_context(
-        program.open(Door(cluster="shop", face="python", confirmer=Granting(), to="primary"))
+        program.open(Door(person=program.person, cluster="shop", face="python", confirmer=Granting(), to="primary"))
     )
     line = PythonSession(session.gate, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
     opened.enter_context(line.at_work())
