@@ -1,5 +1,4 @@
-"""
-What SQLite may prepare for us, asked of us for every action of every statement.
+"""What SQLite may prepare for us, asked of us for every action of every statement.
 
 A read reaches a file that is open read-only, in a session that only queries, and still every action
 that is no read is denied here: three locks, each enough.
@@ -21,8 +20,7 @@ class Mode(Enum):
 
 
 class Authorizer:
-    """
-    Answers for one statement; `sqlite3.Connection.set_authorizer` calls it.
+    """Answers for one statement; `sqlite3.Connection.set_authorizer` calls it.
 
     Attributes:
         tables: (schema, table) that it reads, in order; schema "" where SQLite does not say.
@@ -35,7 +33,6 @@ class Authorizer:
         self.denied = ""
 
     def __call__(self, action: int, first: str | None, second: str | None, schema: str | None, _: str | None) -> int:
-        """Return OK or DENY for one action."""
         if action == sqlite3.SQLITE_READ and first:
             self.tables.setdefault((schema or "", first.lower()))
         why = _objection(self.mode, action, first or "", second)

@@ -33,13 +33,11 @@ RULES = LexicalRules(
 
 
 class SqliteConnection:
-    """
-    One open file.
+    """One open file.
 
     Args:
         link: the file, its guards in force.
         cluster: every node, to prove the role of this one.
-        account: READ never writes.
         identity: what the file proved to be when it was opened.
     """
 
@@ -56,12 +54,10 @@ class SqliteConnection:
 
     @property
     def identity(self) -> Identity:
-        """The file it opened."""
         return self._identity
 
     @property
     def rules(self) -> LexicalRules:
-        """How SQLite reads text."""
         return RULES
 
     @property
@@ -75,17 +71,14 @@ class SqliteConnection:
 
     @property
     def schema(self) -> str:
-        """The name under which the file's tables are found."""
         return self._link.schema
 
     @property
     def broken(self) -> bool:
-        """Whether it must be discarded."""
         return self._link.broken
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open on it."""
         return not self._link.broken and self._link.raw.in_transaction
 
     def prove(self) -> Reading:
@@ -138,11 +131,9 @@ class SqliteConnection:
         raise RefusedError(f"sqlite has no slots: none of {len(names)} came within {within_seconds:g} s")
 
     def slot_holders(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Say that nobody holds one."""
         return tuple(f"slot {name}: sqlite has none" for name in names)
 
-    def free_slot(self) -> None:
-        """Do nothing: there is none."""
+    def free_slot(self) -> None: ...
 
     def stop(self) -> str:
         """Stop what runs, and return what is certain then: "killed", "already over" or "missed"."""
@@ -164,8 +155,7 @@ class SqliteConnection:
         self._link.close()
 
     def _compare(self, permit: Permit) -> None:
-        """
-        Compare a permit with the live file.
+        """Compare a permit with the live file.
 
         Raises:
             RefusedError: another account, file or role than it was made for, or a statement is still running.
@@ -190,7 +180,6 @@ class SqliteConnection:
 
 
 def reading_of(place: FileNode, cluster: tuple[FileNode, ...], *, clock: Clock, tables: int | None) -> Reading:
-    """Return one node as its sidecars prove it to be, now."""
     now_seconds = datetime.fromisoformat(clock.utc()).timestamp()
     proof = prove(place, cluster, now_seconds=now_seconds)
     return Reading(

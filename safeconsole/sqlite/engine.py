@@ -31,12 +31,10 @@ class SqliteEngine:
 
     @property
     def flavour(self) -> Flavour:
-        """Always SQLite."""
         return Flavour.SQLITE
 
     @property
     def rules(self) -> LexicalRules:
-        """How SQLite reads text."""
         return RULES
 
     def topology(self) -> tuple[Reading, ...]:
@@ -44,8 +42,7 @@ class SqliteEngine:
         return tuple(self._measure(place) for place in self._places)
 
     def connect(self, node: NodeName, account: Account, *, schema: str = "") -> SqliteConnection:
-        """
-        Open a guarded connection to a node.
+        """Open a guarded connection to a node.
 
         Only the elevated account, and only a proven primary, is opened for writing.
 
@@ -88,8 +85,7 @@ class SqliteEngine:
             time.sleep(_LOOK_SECONDS)
         return False
 
-    def close(self) -> None:
-        """Nothing is held open beside the connections."""
+    def close(self) -> None: ...
 
     def _measure(self, place: FileNode) -> Reading:
         try:
@@ -107,11 +103,9 @@ class SqliteEngine:
 
 
 def open_engine(name: str, settings: ClusterSettings, clock: Clock) -> SqliteEngine:
-    """
-    Return the engine of one cluster; it opens nothing before it is asked something.
+    """Return the engine of one cluster; it opens nothing before it is asked something.
 
     Args:
-        name: the cluster's.
         settings: its nodes are file paths; a node's name is in `names`, or the file's name without its suffix.
 
     Raises:

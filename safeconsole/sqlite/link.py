@@ -14,8 +14,7 @@ from safeconsole.sqlite.authorizing import Authorizer
 from safeconsole.sqlite.sidecar import FileNode
 
 HEAP_BYTES = 256 * 1024 * 1024
-"""
-Hard limit of SQLite's memory in this process, over all connections.
+"""Hard limit of SQLite's memory in this process, over all connections.
 
 SQLite lets it be set once and only lowered after that, so that it cannot follow each statement's
 limit. Source: sqlite.org, "PRAGMA hard_heap_limit".
@@ -23,15 +22,11 @@ limit. Source: sqlite.org, "PRAGMA hard_heap_limit".
 
 
 class SqliteLink(msgspec.Struct):
-    """
-    One open file.
+    """One open file.
 
     Attributes:
-        raw: the driver's connection.
-        place: which node it is.
         schema: the name under which the file is attached a second time, so that `schema.table` is found.
         writable: whether the file is open for writing.
-        broken: whether it must be discarded.
     """
 
     raw: sqlite3.Connection
@@ -46,7 +41,6 @@ class SqliteLink(msgspec.Struct):
         return self.raw.execute(text, values).fetchall()
 
     def authorize(self, authorizer: Authorizer) -> None:
-        """Have every action of what is prepared from now on judged."""
         self.raw.set_authorizer(authorizer)
 
     def give_up(self) -> None:
@@ -64,8 +58,7 @@ class SqliteLink(msgspec.Struct):
 
 
 def open_link(place: FileNode, *, schema: str, writable: bool, busy_seconds: float) -> SqliteLink:
-    """
-    Open a file with its guards in force and read back.
+    """Open a file with its guards in force and read back.
 
     Args:
         schema: see `Link`.

@@ -78,14 +78,12 @@ def _steps(link: SqliteLink, text: str) -> tuple[_PlanRow, ...]:
 
 
 def _hazards(authorizer: Authorizer) -> Iterator[Hazard]:
-    """Yield the dangers that lie in the objects it would read, found behind views and aliases too."""
     for known in SQLITE.catalogue.objects:
         if any(table in known.names for _, table in authorizer.tables):
             yield Hazard(id=known.id, cost=known.cost, why=known.why, instead=known.instead)
 
 
 def _base_tables(link: SqliteLink, authorizer: Authorizer) -> tuple[tuple[str, str], ...]:
-    """Return the real tables among those it reads, as (schema, table)."""
     tables: dict[tuple[str, str], None] = {}
     for schema, name in authorizer.tables:
         where = schema or "main"
@@ -99,8 +97,7 @@ def _base_tables(link: SqliteLink, authorizer: Authorizer) -> tuple[tuple[str, s
 
 
 def _scanned(steps: tuple[_PlanRow, ...], tables: tuple[tuple[str, str], ...]) -> dict[int, tuple[str, str]]:
-    """
-    Return the tables that are read whole, by the number of their step.
+    """Return the tables that are read whole, by the number of their step.
 
     A plan names a table by its alias. Aliases stand for the tables that no step names, one after the
     other, and the last of those for all further ones.
@@ -123,8 +120,7 @@ def _scanned(steps: tuple[_PlanRow, ...], tables: tuple[tuple[str, str], ...]) -
 
 
 def _rows(link: SqliteLink, steps: tuple[_PlanRow, ...], scanned: dict[int, tuple[str, str]]) -> int:
-    """
-    Return the rows it would examine, -1 when that is not known.
+    """Return the rows it would examine, -1 when that is not known.
 
     Whole reads that stand beside one another are loops inside one another; the largest row id stands
     for the number of rows, since it is read at once and cannot be too small.

@@ -1,5 +1,4 @@
-"""
-One statement from its send to its end: its bracket, its watch, its rows, and what became of it.
+"""One statement from its send to its end: its bracket, its watch, its rows, and what became of it.
 
 Changes run in a transaction of their own, so that one that is stopped or changes too many rows leaves
 nothing behind. SQLite always knows the end of a statement; only a commit that fails in an unknown
@@ -38,11 +37,9 @@ _SMALLEST_VALUE_BYTES = 1024 * 1024
 
 
 class SqliteRunning:
-    """
-    One permitted statement on one file; also the `Answer` that the gate reads.
+    """One permitted statement on one file; also the `Answer` that the gate reads.
 
     Attributes:
-        watch: what is seen of it.
         over: whether it was let go: finished, stopped or failed.
         ended: set when the file was let go.
     """
@@ -130,7 +127,6 @@ class SqliteRunning:
         )
 
     def is_at_work(self) -> bool:
-        """Whether SQLite is inside one of its steps right now."""
         return self._stepping
 
     def abandon(self) -> str:
@@ -185,7 +181,6 @@ class SqliteRunning:
             self._stepping = False
 
     def _ended(self, error: BaseException | None) -> BaseException:
-        """Clean up after an end that is not the statement's own, and return what to raise."""
         self._roll_back()
         watch, node = self.watch, self._link.place.node
         if watch.thrown is not None and not isinstance(watch.thrown, KeyboardInterrupt):

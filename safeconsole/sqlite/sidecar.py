@@ -1,5 +1,4 @@
-"""
-What proves the role of a file: the sidecar that its replicator keeps beside it.
+"""What proves the role of a file: the sidecar that its replicator keeps beside it.
 
 Beside `NAME.db` stands `NAME.json`, replaced whole at every change, one JSON object:
 
@@ -42,14 +41,7 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileNode(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One node of a cluster: a name and a file.
-
-    Attributes:
-        node: its name.
-        path: absolute.
-        tags: words from the configuration.
-    """
+    """One node of a cluster: a name and a file."""
 
     node: NodeName
     path: Path
@@ -57,18 +49,15 @@ class FileNode(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def sidecar_path(self) -> Path:
-        """The sidecar beside the file."""
         return self.path.with_suffix(".json")
 
     @property
     def uri(self) -> str:
-        """The file as a URI, every special character escaped."""
         return self.path.as_uri()
 
 
 class FileProof(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What a file proved to be.
+    """What a file proved to be.
 
     Attributes:
         identity: of the file, or "" when nothing says.
@@ -88,7 +77,6 @@ class FileProof(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_sidecar(place: FileNode) -> Sidecar | str:
-    """Return a file's sidecar, or why there is none, one line."""
     try:
         text = place.sidecar_path.read_bytes()
     except OSError as error:
@@ -100,8 +88,7 @@ def read_sidecar(place: FileNode) -> Sidecar | str:
 
 
 def prove(place: FileNode, cluster: tuple[FileNode, ...], *, now_seconds: float) -> FileProof:
-    """
-    Return what a file is, from its own sidecar and those of the files around it.
+    """Return what a file is, from its own sidecar and those of the files around it.
 
     Args:
         cluster: every node, this one included.

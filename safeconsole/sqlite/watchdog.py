@@ -14,12 +14,8 @@ import msgspec
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.watchdog import Breach, Sample, SensorName, breach_of, breach_of_misses, counted_misses, unseen
 
-# --------------------------------------------------------------------------------------------------------------------
-# What can be measured on the computer that the files are on; None where it cannot.
-
 
 def held_memory_bytes() -> int | None:
-    """Return what SQLite holds in this process, over all its connections."""
     memory_used = _memory_used()
     return None if memory_used is None else memory_used()
 
@@ -36,8 +32,7 @@ def free_memory_bytes() -> int | None:
 
 @cache
 def _memory_used() -> Callable[[], int] | None:
-    """
-    Return SQLite's own counter, taken from the very library that Python's driver uses.
+    """Return SQLite's own counter, taken from the very library that Python's driver uses.
 
     Python's driver does not offer it. Where the library is built into the interpreter without its
     symbols, there is no sensor, and only the hard heap limit holds.
@@ -56,9 +51,6 @@ def _memory_used() -> Callable[[], int] | None:
     return memory_used
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The watch over one running statement: SQLite calls it every few thousand steps of its machine.
-#
 # It runs in the statement's own thread; what it says is done at once. It must never raise: the driver swallows what a
 # callback raises, and an interrupt would be lost.
 
@@ -70,13 +62,10 @@ SAMPLE_SECONDS = 0.2
 
 
 class Watch(msgspec.Struct, kw_only=True):
-    """
-    What is seen of one statement.
+    """What is seen of one statement.
 
     Attributes:
-        limits: its ceilings.
         needed: the sensors that must be readable.
-        monotonic: the clock.
         tell: called with each sample, or None.
         rows: rows that have reached the client.
         breach: the ceiling that was passed, or None.
@@ -106,21 +95,17 @@ class Watch(msgspec.Struct, kw_only=True):
 
     @property
     def blind(self) -> tuple[SensorName, ...]:
-        """The needed sensors that tell nothing now."""
         return unseen(self.needed, self.sample(0.0))
 
     @property
     def elapsed_seconds(self) -> float:
-        """Since the send."""
         return self.monotonic() - self._began
 
     @property
     def must_end(self) -> bool:
-        """Whether the statement may not go on."""
         return self.told_to_stop or self.thrown is not None or self.breach is not None
 
     def __call__(self) -> int:
-        """Return 1 to end the statement, 0 to let it run."""
         try:
             self.look()
         except BaseException as error:  # noqa: BLE001 - see the module: it is kept, and raised where it can be

@@ -1,1 +1,1 @@
-"""What a text is: tokens, statements, kinds, tables, functions, effects, hazards, redaction. Pure."""
+"""Analysis of SQL text: tokens, statements, kinds, tables, functions, effects, hazards, redaction. Pure."""

@@ -1,4 +1,4 @@
-"""What a text is: its statements, and for each what it does, touches and could hurt. Pure."""
+"""Analyses a text: its statements, and for each its effects, tables, functions and hazards. Pure."""
 
 from __future__ import annotations
 
@@ -26,19 +26,15 @@ from safeconsole.sqltext.vocabulary import Effect, words
 _BORDERS = frozenset({TokenKind.OPENING, TokenKind.CLOSING})
 
 MAX_DEPTH = 60
-"""Parentheses inside one another beyond which a statement is not read; the servers' own limit is not far."""
+"""Nesting of parentheses beyond which a statement is not read; the servers' own limit is not far."""
 
 
 def analyse(text: str, rules: LexicalRules, *, schema: str = "") -> tuple[Statement, ...]:
-    """
-    Return the statements of a text, in order; never raises.
+    """Return the statements of a text, in order; never raises. Empty only for an empty text.
 
     Args:
         rules: how the server reads text.
         schema: the session's current schema, or ""; a USE in the text changes it for what follows.
-
-    Returns:
-        Nothing only for a text with nothing in it.
     """
     found = []
     for piece in split(text, rules):
@@ -50,7 +46,7 @@ def analyse(text: str, rules: LexicalRules, *, schema: str = "") -> tuple[Statem
 
 
 def schema_after(statements: tuple[Statement, ...], rules: LexicalRules, *, schema: str = "") -> str:
-    """Return the schema that a session is in after these statements; see `analyse`."""
+    """Return the session's schema after these statements; see `analyse`."""
     for statement in statements:
         if statement.kind == "use":
             for piece in split(statement.text, rules):
@@ -65,7 +61,6 @@ def _schema_used(piece: Piece, schema: str) -> str:
 
 
 def _statement(piece: Piece, rules: LexicalRules, schema: str) -> Statement:
-    """Return one statement from its tokens."""
     tokens = tuple(_as_meant(piece.tokens))
     kind = kind_of(tokens, rules.dialect)
     findings = Findings(tokens=tokens, rules=rules, schema=schema)
@@ -102,8 +97,7 @@ def _statement(piece: Piece, rules: LexicalRules, schema: str) -> Statement:
 
 
 def _as_meant(tokens: tuple[Token, ...]) -> Iterator[Token]:
-    """
-    Yield the tokens without the borders of executable comments, and with names for words after a dot.
+    """Yield the tokens without the borders of executable comments, and with names for words after a dot.
 
     `a.group` names a column: it MUST NOT be taken for the end of a list of tables or of a condition.
     """
@@ -166,12 +160,10 @@ _LIMITED = re.compile(r"\s+(\d{1,18})(?:\s*,\s*(\d{1,18})|\s+OFFSET\s+(\d{1,18})
 
 
 def rows_until_limit(statement: Statement, rules: LexicalRules) -> int | None:
-    """
-    Return the rows that a bare `SELECT … FROM one_table LIMIT n` reads before it stops, or None for anything else.
+    """Return the number of rows that a bare `SELECT … FROM one_table LIMIT n` reads, or None for anything else.
 
-    A condition, a sort, a group, a function may read the whole table for one row, so with any of them there is no such
-    number; what a view adds must be looked for in the plan. Source: MySQL 9.7 and MariaDB 10.11, rows counted by
-    `Handler_read%`.
+    A condition, a sort, a group or a function may read the whole table for one row; what a view adds must be looked for
+    in the plan. Source: MySQL 9.7 and MariaDB 10.11, rows counted by `Handler_read%`.
     """
     if statement.kind != "select" or len(statement.tables) != 1 or not statement.tables_known or statement.hazards:
         return None
@@ -187,8 +179,7 @@ def rows_until_limit(statement: Statement, rules: LexicalRules) -> int | None:
 
 
 def read_within(statement: Statement, rules: LexicalRules, *, schema: str) -> Statement | None:
-    """
-    Return the read that finds the rows of a change of one table, or None where none is sure to.
+    """Return the query that finds the rows changed in one table, or None where no such query is certain.
 
     Args:
         statement: an UPDATE or DELETE of one table, or an INSERT or REPLACE of a query's rows; anything else has none.
@@ -225,7 +216,7 @@ def _of_delete(text: str, found: list[Token]) -> str:
 
 
 def _of_insert(text: str, found: list[Token]) -> str:
-    """Return the query behind INSERT or REPLACE; with ON DUPLICATE KEY it is none of its own."""
+    """Return the query behind INSERT or REPLACE; with ON DUPLICATE KEY there is none."""
     depth = 0
     words = {token.word for token in found}
     if words & {"DUPLICATE", "RETURNING", "CONFLICT"}:
@@ -244,7 +235,7 @@ def _after_modifiers(found: list[Token], at: int) -> int:
 
 
 def _read_of(text: str, found: list[Token], start: int, ends: int) -> str:
-    """Return a read of the one table that some tokens name, under the conditions that follow; "" for more tables."""
+    """Return a query of the one table that some tokens name, under the conditions that follow; "" for more tables."""
     target = found[start:ends]
     if not 0 < len(target) <= _LONGEST_TARGET or any(
         token.kind not in _NAMES and token.text != "." for token in target

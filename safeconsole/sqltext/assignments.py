@@ -1,8 +1,7 @@
-"""
-SET in all its forms, and the statements that begin a transaction.
+"""SET in all its forms, and the statements that begin a transaction.
 
-Every target of an assignment is looked at. A setting that is not known to be harmless belongs to
-the console: a limit, or how statements are read, may rest on it.
+Every target of an assignment is checked. A setting that is not known to be harmless belongs to the console: a limit, or
+how statements are read, may depend on it.
 """
 
 from __future__ import annotations
@@ -22,12 +21,7 @@ _CHARACTERS = frozenset({"NAMES", "CHARSET", "CHARACTER"})
 
 
 def read_set(findings: Findings) -> int:
-    """
-    Add what a SET does.
-
-    Returns:
-        Where the statement begins that `SET STATEMENT … FOR` runs, or 0.
-    """
+    """Add what a SET does; return the start of the statement that `SET STATEMENT … FOR` runs, or 0."""
     tokens = findings.tokens
     first = tokens[1].word if len(tokens) > 1 else ""
     if first == "STATEMENT":
@@ -49,7 +43,7 @@ def read_set(findings: Findings) -> int:
 
 
 def _read_standing_asks(findings: Findings) -> None:
-    """Say of ceilings that a SET gives to what follows that they hold, unless it says two things of one ceiling."""
+    """Apply ceilings that a SET gives to the following statements, unless it gives two for one."""
     values: dict[str, set[float]] = {}
     for ask in findings.asks:
         values.setdefault(ask.limit, set()).add(ask.value)
@@ -98,7 +92,6 @@ def _read_special(findings: Findings, first: str) -> bool:
 
 
 def _assignments(tokens: tuple[Token, ...]) -> list[tuple[Token, ...]]:
-    """Return the parts that commas outside parentheses separate."""
     parts: list[list[Token]] = [[]]
     depth = 0
     for token in tokens:
@@ -111,7 +104,7 @@ def _assignments(tokens: tuple[Token, ...]) -> list[tuple[Token, ...]]:
 
 
 def _read_assignment(assignment: tuple[Token, ...], findings: Findings) -> bool:
-    """Judge one assignment, and return whether the connection then holds something of the person's own."""
+    """Judge one assignment; return whether the connection then has a state of the person's own."""
     sign = next((place for place, token in enumerate(assignment) if token.text in _SIGNS), 0)
     target = assignment[:sign]
     if not target:
@@ -133,7 +126,7 @@ def _read_assignment(assignment: tuple[Token, ...], findings: Findings) -> bool:
 
 
 def _read_owned(setting: str, scope: str, tokens: tuple[Token, ...], findings: Findings) -> bool:
-    """Judge the value that is given to a setting of the console's; returns as `_read_assignment`."""
+    """Judge the value of a setting that the console owns; returns as `_read_assignment`."""
     value, settings = _value_of(tokens), findings.rules.dialect.settings
     if value in settings.held.get(setting, frozenset()):
         return False
@@ -147,7 +140,6 @@ def _read_owned(setting: str, scope: str, tokens: tuple[Token, ...], findings: F
 
 
 def _plain(token: Token) -> str:
-    """Return the name in a word, a quoted name, or a system variable."""
     text = token.text.removeprefix("@@")
     return text[1:-1] if text[:1] == "`" else name_of(token).removeprefix("@@")
 
@@ -164,7 +156,7 @@ def _read_statement_settings(findings: Findings) -> int:
 
 
 def settings_end(tokens: tuple[Token, ...]) -> int:
-    """Return where the statement begins that `SET STATEMENT a = 1, b = 2 FOR …` runs, 0 where none does."""
+    """Return the start of the statement that `SET STATEMENT a = 1, b = 2 FOR …` runs, 0 where none does."""
     depth = 0
     for position in range(2, len(tokens)):
         depth += (tokens[position].text == "(") - (tokens[position].text == ")")
@@ -198,8 +190,7 @@ _LOCKING = frozenset({"IMMEDIATE", "EXCLUSIVE"})
 
 
 def read_transaction(kind: str, findings: Findings) -> None:
-    """
-    Judge a statement that begins, ends or marks a transaction.
+    """Judge a statement that begins, ends or marks a transaction.
 
     READ WRITE lifts the mode that the console set; anything else than the known words makes it unknown,
     since MariaDB runs `BEGIN …; END` as a block in its ORACLE mode.

@@ -1,10 +1,8 @@
-"""
-Which column a literal is a value of, by the tokens around it.
+"""Finds the column that a literal is a value of, by the tokens around it.
 
-Recognises the plain shapes: a column compared with literals, assigned one, or given one by the list of an
-INSERT. Anything else "cannot be told", and whoever asks takes the strictest that could apply. A name that the
-statement gives away again (an alias, a derived table, a WITH) tells nothing either: another column's values
-may stand behind it.
+Recognises plain forms: a column compared with literals, assigned one, or given one by an INSERT list. Anything else is
+unknown, and the caller applies the strictest rule. A name that the statement defines itself (an alias, a derived
+table, a WITH) is unknown too: another column's values may be behind it.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ _BEFORE = frozenset(
         "WHEN", "THEN", "ELSE", "BY", "IF",
     }
 )  # fmt: skip
-"""What may stand before a comparison, so that its left side is one column and no expression."""
+"""What may precede a comparison whose left side is a single column."""
 
 _AFTER = frozenset(
     {
@@ -38,7 +36,7 @@ _AFTER = frozenset(
         "CROSS", "NATURAL", "STRAIGHT_JOIN", "RETURNING", "WINDOW", "LOCK", "FROM", "ASC", "DESC",
     }
 )  # fmt: skip
-"""What may stand after one."""
+"""What may follow one."""
 
 _ABOUT_NO_ROWS = frozenset({"KILL", "SHOW", "FLUSH", "PURGE", "HELP"})
 _SCOPES = frozenset({"GLOBAL", "SESSION", "LOCAL", "PERSIST", "PERSIST_ONLY"})
@@ -47,11 +45,10 @@ _QUERY_WORDS = frozenset({"SELECT", "VALUES", "TABLE", "WITH"})
 
 
 class Attribution:
-    """
-    One statement's literals and their columns.
+    """One statement's literals and their columns.
 
     Args:
-        tokens: those that mean something: no spaces, no comments, no borders.
+        tokens: without spaces, comments and borders of executable comments.
     """
 
     def __init__(self, tokens: Sequence[Token]) -> None:
@@ -68,7 +65,7 @@ class Attribution:
                 self._read_rows(index)
 
     def columns(self, index: int) -> frozenset[str] | None:
-        """Return the columns that the literal at an index is a value of, or None where that cannot be told."""
+        """Return the columns that the literal at an index is a value of, or None if unknown."""
         if self._no_rows or self._is_limit(index):
             return NO_COLUMN
         start, end = self._operand(index)
@@ -80,7 +77,7 @@ class Attribution:
         return None if not name or name in self._aliases else frozenset({name})
 
     def _operand(self, index: int) -> tuple[int, int]:
-        """Return the span of tokens that are one literal: signs, introducers and texts in a row belong to it."""
+        """Return the token span of one literal, with its signs, introducers and adjacent texts."""
         start, end = index, index + 1
         while self._kind(start - 1) is TokenKind.STRING:
             start -= 1
@@ -128,13 +125,12 @@ class Attribution:
         return self._folded(last) if self._word(first - 1) in _BEFORE else ""
 
     def _name_from(self, index: int) -> tuple[str, int]:
-        """Return the column whose name begins at an index, and where it ends."""
         while self._text(index + 1) == "." and self._kind(index) in _NAMES:
             index += 2
         return (self._folded(index), index + 1) if self._is_name(index) else ("", index)
 
     def _read_in_list(self, at: int) -> None:
-        """Give each literal of `column IN (…)` its column, up to the first that is an expression."""
+        """Attribute the literals of `column IN (…)`, up to the first expression."""
         name = self._column_before(at)
         for indexes, pure in self._items(at + 1) if name else ():
             if not pure:
@@ -142,7 +138,7 @@ class Attribution:
             self._listed.update(dict.fromkeys(indexes, name))
 
     def _read_rows(self, at: int) -> None:
-        """Give each literal of `(columns) VALUES (…), (…)` its column."""
+        """Attribute the literals of `(columns) VALUES (…), (…)`."""
         names = self._names_before(at - 1)
         start = at + 1
         while names and self._text(start) == "(":
@@ -156,7 +152,7 @@ class Attribution:
             start += self._text(start) == ","
 
     def _names_before(self, closing: int) -> list[str]:
-        """Return the names in the parentheses that end at an index, or nothing where there is anything else."""
+        """Return the names in the parentheses that end at an index, or nothing if anything else is there."""
         names: list[str] = []
         index = closing - 1
         while self._kind(index) in _NAMES:
@@ -171,7 +167,7 @@ class Attribution:
         return []
 
     def _items(self, opening: int) -> Iterator[tuple[list[int], bool]]:
-        """Yield each item of a list in parentheses: its tokens' indexes, and whether it is one literal and no more."""
+        """Yield the token indexes of each item in parentheses, and whether it is a single literal."""
         indexes: list[int] = []
         depth = 0
         for index in range(opening, len(self._tokens)):
@@ -194,7 +190,7 @@ class Attribution:
         return self._word(index - 3 if comma else index - 1) in {"LIMIT", "OFFSET"}
 
     def _is_setting(self, operator: int) -> bool:
-        """Whether a setting of the server is assigned at an index: `SET @@x = `, `SET GLOBAL x = `, `SET x = `."""
+        """Whether a server setting is assigned at an index: `SET @@x = `, `SET GLOBAL x = `, `SET x = `."""
         if self._text(operator) not in {"=", ":="}:
             return False
         first = operator - 1
@@ -205,7 +201,7 @@ class Attribution:
         return self._kind(first) in _NAMES and self._word(first - 1) in {"SET", ",", *_SCOPES}
 
     def _has_derived_tables(self) -> bool:
-        """Whether a query stands where a table does, or a WITH: its columns may be any others."""
+        """Whether there is a derived table or a WITH, whose columns may be any."""
         for index, token in enumerate(self._tokens):
             following = self._word(index + 1)
             if token.word == "WITH" and following != "ROLLUP":
@@ -215,7 +211,7 @@ class Attribution:
         return False
 
     def _given_names(self) -> Iterator[str]:
-        """Yield what the statement calls things itself: what follows AS, a name, a text or a parenthesis."""
+        """Yield the names that the statement defines with AS, a name, a text or a parenthesis."""
         for index, token in enumerate(self._tokens):
             if token.kind in {*_NAMES, TokenKind.STRING} and self._word(index) not in RESERVED_EVERYWHERE:
                 before = self._at(index - 1)
@@ -247,7 +243,6 @@ class Attribution:
         return "" if token is None else token.text
 
     def _word(self, index: int) -> str:
-        """Return what a token says: a keyword in upper case, an operator or a parenthesis as it is."""
         token = self._at(index)
         if token is None:
             return ""

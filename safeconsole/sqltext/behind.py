@@ -1,7 +1,6 @@
-"""
-What a statement does through the views and tables that it names, as the servers describe those.
+"""What a statement does through the views and tables that it names, as the server describes them.
 
-A view's definition is analysed like any text; what it does, calls and could hurt is the statement's own.
+A view's definition is analysed like any text; its effects, functions and hazards become the statement's own.
 """
 
 from __future__ import annotations
@@ -19,32 +18,31 @@ from safeconsole.sqltext.statement import Behind, Hazard, Statement, TableName
 from safeconsole.sqltext.vocabulary import CostClass, Effect
 
 NEVER_SEES = frozenset({"information_schema", "performance_schema"})
-"""Schemas that hold the server's own objects alone: their dangers are in the catalogue."""
+"""Schemas with the server's own objects only: their hazards are in the catalogue."""
 
 _SERVERS_OWN = frozenset({"mysql", "sys"})
 _SERVERS_ACCOUNTS = frozenset({"mysql.sys@localhost", "mariadb.sys@localhost", "mysql.infoschema@localhost"})
-"""Who defines the views that a server brings along; nobody can log in as them."""
+"""Definers of the views that come with a server; nobody can log in as them."""
 
 _DESCRIBES = frozenset({"describe", "desc", "explain"})
 _QUERY_IN_SHOW = re.compile(r"\(\s*(?:select|with|values|table)\b", re.IGNORECASE)
 _QUERY = re.compile(r"\b(?:select|with|values|table|insert|update|delete|replace)\b", re.IGNORECASE)
 
 _ROLLED_UP = re.compile(r"\brollup_(?:group_item|sum_switcher)\(")
-"""How MySQL writes the columns of GROUP BY … WITH ROLLUP into a view; a stored function has its schema before it."""
+"""How MySQL writes columns of GROUP BY … WITH ROLLUP into a view; a stored function has its schema before it."""
 
 _NEVER_PLANNED = frozenset({CostClass.CALLS_UNKNOWN_CODE, CostClass.HOLDS_LOCKS, CostClass.READS_FILES})
 
 
 class Object(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What one name stands for.
+    """What one name refers to.
 
     Attributes:
-        engine: a table's storage engine, "" where the server names none.
+        engine: a table's storage engine, or "".
         brought_along: a view that came with the server; the catalogue knows it by name.
-        definition: a view's query, analysed; None for a table, and for what cannot be seen.
-        unseen: why nothing is known of it, "" when something is.
-        grant: what the account lacks to see it, as GRANT writes it, or "".
+        definition: a view's query, analysed; None for a table, and if invisible.
+        unseen: why nothing is known of it, or "".
+        grant: the privilege that the account lacks to see it, as GRANT writes it, or "".
     """
 
     engine: str = ""
@@ -55,7 +53,7 @@ class Object(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def names_run(statement: Statement) -> tuple[TableName, ...]:
-    """Return the names that running a statement reads through; SHOW and DESCRIBE of a name look at it from outside."""
+    """Return the names that running a statement reads through; SHOW and DESCRIBE only look from outside."""
     kind = statement.kind
     if kind.startswith("show ") and not _QUERY_IN_SHOW.search(statement.normalised):
         return ()
@@ -66,7 +64,7 @@ def names_run(statement: Statement) -> tuple[TableName, ...]:
 
 
 def view_object(definition: str, definer: str, name: TableName, rules: LexicalRules) -> Object:
-    """Return what a view stands for; the server says nothing of its definition to who lacks the privilege."""
+    """Return a view as an object; without the privilege the server hides its definition."""
     if (name.schema or "").lower() in _SERVERS_OWN and definer.lower() in _SERVERS_ACCOUNTS:
         return Object(brought_along=True)
     if not definition:
@@ -80,7 +78,7 @@ def view_object(definition: str, definer: str, name: TableName, rules: LexicalRu
 
 
 def hidden_object(name: TableName) -> Object:
-    """Return what a name is that the account may not look behind."""
+    """Return an object whose definition the account may not see."""
     place = ".".join(f"`{part.replace('`', '``')}`" for part in (name.schema or "", name.name))
     return Object(
         unseen=f"this account may not see what {name} is",
@@ -89,12 +87,10 @@ def hidden_object(name: TableName) -> Object:
 
 
 def behind_all(found: Iterable[tuple[TableName, Object]], dialect: Dialect, *, unfinished: str = "") -> Behind:
-    """
-    Return what stands behind some names together.
+    """Return what is behind several names together.
 
     Args:
-        found: every name that is reached, through views on views, and what it is.
-        dialect: of the server that said so.
+        found: every name that is reached, through nested views, and its object.
         unfinished: why not every name was looked at, or "".
     """
     effects: set[Effect] = set()
@@ -151,12 +147,12 @@ def _hidden(unseen: Object) -> Hazard:
 
 
 def may_be_planned(behind: Behind) -> bool:
-    """Whether asking for a plan is as harmless as reading: planning can run what stands behind a view."""
+    """Whether EXPLAIN is as harmless as reading: planning can run what is behind a view."""
     return behind.effects <= {Effect.READ} and not any(hazard.cost in _NEVER_PLANNED for hazard in behind.hazards)
 
 
 def with_behind(statement: Statement, behind: Behind) -> Statement:
-    """Return a statement with what it does through the names in it; the very same where that adds nothing."""
+    """Return a statement with what it does through the names in it; the same object if that adds nothing."""
     effects = statement.effects | (behind.effects - {Effect.READ})
     functions = tuple(dict.fromkeys((*statement.functions, *behind.functions)))
     hazards = tuple(dict.fromkeys((*statement.hazards, *behind.hazards)))

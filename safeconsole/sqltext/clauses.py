@@ -1,4 +1,4 @@
-"""What the tokens of a query, or of an expression anywhere, add to a statement: functions, locks, pragmas. Pure."""
+"""What the tokens of a query or an expression add to a statement: functions, locks, pragmas, hints. Pure."""
 
 from __future__ import annotations
 
@@ -12,11 +12,7 @@ from safeconsole.sqltext.vocabulary import Effect, words
 
 
 def is_pure(name: str, rules: LexicalRules) -> bool:
-    """
-    Whether a lower-case name is a pure built-in of the server; with an unknown version, of every version.
-
-    A native function that is not pure has a danger of its own. Everything else is code we do not know.
-    """
+    """Whether a lower-case name is a pure built-in of the server; with an unknown version, of every version."""
     functions = rules.dialect.functions
     if name not in functions.pure:
         return False
@@ -28,9 +24,8 @@ def is_pure(name: str, rules: LexicalRules) -> bool:
 # Which named locks are the console's own, its slots (`slots`): a person's statement takes and releases none.
 
 PREFIX = "safeconsole."
-"""
-How their names begin. MySQL 9.7 compares names without regard to case, MariaDB 10.11 with it; letters outside ASCII
-stand for themselves on both, and 64 characters fit on both (measured).
+"""Prefix of the console's lock names. MySQL 9.7 compares names without regard to case, MariaDB 10.11 with it; letters
+outside ASCII stand for themselves on both, and 64 characters fit on both (measured).
 """
 
 LOCKING = frozenset({"get_lock", "release_lock", "release_all_locks"})
@@ -43,15 +38,9 @@ _PLAIN = re.compile(r"""(?P<quote>['"])(?P<name>[^'"\\]*)(?P=quote)\s*(?P<more>,
 
 
 def may_be_owned(call: Call, tokens: tuple[Token, ...]) -> bool:
-    """
-    Whether a call of a function on named locks may touch one of the console's.
+    """Whether a call of GET_LOCK, RELEASE_LOCK or RELEASE_ALL_LOCKS may touch one of the console's locks.
 
-    Args:
-        call: of GET_LOCK, RELEASE_LOCK or RELEASE_ALL_LOCKS.
-        tokens: of the statement.
-
-    Returns:
-        False only for a name that stands there as one plain literal and does not begin with `PREFIX`.
+    False only for a name that is one plain literal and does not begin with `PREFIX`.
     """
     if call.name == _RELEASES_ALL:
         return True
@@ -84,7 +73,6 @@ _SCANNING = frozenset({"integrity_check", "quick_check", "foreign_key_check"})
 
 
 def read_pragma(findings: Findings) -> None:
-    """Judge `PRAGMA [schema.]name [= value | (value)]`."""
     tokens = findings.tokens[1:]
     if len(tokens) > 2 and tokens[1].text == ".":
         tokens = tokens[2:]
@@ -127,7 +115,7 @@ _LIFTING = "limit-lifting-hint"
 
 
 def read_calls(findings: Findings, *, start: int = 0) -> None:
-    """Judge every function that is called by the tokens from an index on."""
+    """Judge every function call from a token index on."""
     tokens, functions = findings.tokens[start:], findings.rules.dialect.functions
     for call in calls_in(tokens):
         findings.functions.setdefault(call.name)
@@ -143,7 +131,6 @@ def read_calls(findings: Findings, *, start: int = 0) -> None:
 
 
 def _judge(call: Call, tokens: tuple[Token, ...], findings: Findings) -> None:
-    """Add what one call by its plain name does."""
     dialect = findings.rules.dialect
     danger = dialect.functions.impure.get(call.name, "")
     if danger == "sequence":
@@ -172,12 +159,10 @@ def _is_empty(call: Call, tokens: tuple[Token, ...]) -> bool:
 
 
 def read_clauses(findings: Findings, *, changes: bool = False, start: int = 0) -> None:
-    """
-    Look for words that make a query more than a read.
+    """Judge the clauses that make a query more than a read, from a token index on.
 
     Args:
         changes: the statement changes rows, so that INTO names its table.
-        start: index of the first token that is read.
     """
     tokens = findings.tokens[start:]
     for position, token in enumerate(tokens):
@@ -210,7 +195,6 @@ def _read_word(token: Token, following: Token, previous: Token, findings: Findin
 
 
 def _read_into(following: Token, findings: Findings) -> None:
-    """Judge the target of a query's INTO."""
     if following.word in _FILES:
         findings.add(Effect.WRITE, "it writes a file on the server")
         findings.action("server-file")
@@ -229,11 +213,10 @@ def read_hints(findings: Findings) -> None:
 
 
 def _read_hint(name: str, argument: str, rest: str, findings: Findings) -> None:
-    """
-    Judge one hint.
+    """Judge one hint.
 
-    The place of a hint, and which of two counts, decide whether a server heeds it. Here every one is taken to be
-    heeded, and the tightest is what the console itself holds: a hint that the server ignores loosens nothing.
+    The place of a hint, and which of two counts, decide whether a server heeds it. Here every hint counts, and the
+    console itself holds the tightest: a hint that the server ignores loosens nothing.
 
     Args:
         argument: its first one, lower case.

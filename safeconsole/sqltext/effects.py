@@ -1,4 +1,4 @@
-"""What a statement does: each kind's effects, SHOW, EXPLAIN and DESCRIBE included. Pure."""
+"""The effects of each kind of statement, SHOW, EXPLAIN and DESCRIBE included. Pure."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _WILDCARDS = frozenset("%_")
 
 
 def read_show(findings: Findings) -> tuple[str, tuple[TableName, ...]]:
-    """Add what a SHOW does, and return its kind and the tables that its condition reads."""
+    """Add what a SHOW does; return its kind and the tables that its condition reads."""
     words = [token for token in findings.tokens[1:] if token.word not in _SHOW_MODIFIERS][:2]
     pair = " ".join(token.word.lower() for token in words)
     form = pair if pair in _FORMS else pair.split(" ")[0]
@@ -69,7 +69,6 @@ def read_show(findings: Findings) -> tuple[str, tuple[TableName, ...]]:
 
 
 def _named(form: str, findings: Findings) -> tuple[TableName, ...]:
-    """Return the table that a SHOW is about."""
     tokens = findings.tokens
     if form in _OF_TABLE:
         ends = next((place for place, token in enumerate(tokens) if token.word in {"WHERE", "LIKE"}), len(tokens))
@@ -91,7 +90,6 @@ def _named(form: str, findings: Findings) -> tuple[TableName, ...]:
 
 
 def _judge(form: str, findings: Findings) -> None:
-    """Add the dangers of one form."""
     dialect = findings.rules.dialect
     opens_each = findings.rules.version < dialect.dictionary_since
     if form == "table status" and not _names_one(findings.tokens):
@@ -108,7 +106,6 @@ def _judge(form: str, findings: Findings) -> None:
 
 
 def _schema_shown(findings: Findings) -> str:
-    """Return the schema that SHOW TABLE STATUS is about."""
     tokens = findings.tokens
     start = next((place for place, token in enumerate(tokens[:-1]) if token.word in {"FROM", "IN"}), None)
     return findings.schema if start is None else name_of(tokens[start + 1])
@@ -141,7 +138,7 @@ _EXPLAINS = frozenset({"explain", "describe", "desc", "analyze"})
 
 
 def text_planned(statement: Statement, rules: LexicalRules) -> str:
-    """Return the query that a statement runs and a server plans: itself, or the one in it; "" for none."""
+    """Return the query in a statement that the server plans, or ""."""
     if statement.kind.split(" ", 1)[0] in _PLANNED:
         return statement.text
     if statement.kind not in _EXPLAINS and statement.kind != "set statement":
@@ -155,7 +152,7 @@ def text_planned(statement: Statement, rules: LexicalRules) -> str:
 
 
 def read_explain(findings: Findings) -> bool:
-    """Add what an explanation does, and return whether what it explains may run."""
+    """Add what an explanation does; return whether what it explains may run."""
     tokens = findings.tokens
     start, runs = _body(tokens)
     body = tokens[start:]
@@ -207,7 +204,6 @@ def _read_explained(kind: Kind, findings: Findings, start: int) -> None:
 
 
 def _read_described(body: tuple[Token, ...], findings: Findings) -> None:
-    """Read `DESCRIBE [schema.]table [column | 'pattern']`."""
     first = body[0]
     if len(body) > _LONGEST_DESCRIPTION or first.kind not in _NAMES or first.word in RESERVED_EVERYWHERE:
         findings.unknown("what it explains is neither a query nor a table")
@@ -244,7 +240,7 @@ _READ_LOCKS = frozenset({"LOCK", "EXPORT"})
 
 
 def read_shape(kind: Kind, findings: Findings) -> Kind:
-    """Add to the findings what the tokens say, and return the kind as far as it is known now."""
+    """Add what the tokens say to the findings; return the kind as far as it is known now."""
     kind = _READERS[kind.shape](kind, findings)
     read_hints(findings)
     if kind.name in _DANGERS:
@@ -291,7 +287,6 @@ def _read_query(kind: Kind, findings: Findings) -> Kind:
 
 
 def _read_objects(findings: Findings, tables: tuple[TableName, ...]) -> None:
-    """Add the dangers of the objects that are read."""
     for table in tables:
         if is_disguised(table, findings.rules):
             findings.unknown(f"{table} is not ASCII and may mean an object of the server")
@@ -318,7 +313,6 @@ def _read_set(kind: Kind, findings: Findings) -> Kind:
 
 
 def _read_named(kind: Kind, findings: Findings) -> Kind:
-    """Name the tables after the first words."""
     tokens = findings.tokens
     start = kind.words
     while start < len(tokens) and tokens[start].word in _BETWEEN_KIND_AND_NAME:

@@ -1,4 +1,4 @@
-"""The notes taken while a statement is read, and what each kind of action is called. Pure."""
+"""The findings collected while a statement is read, and the hazards of actions. Pure."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ _ROWS: tuple[tuple[str, CostClass, str, str], ...] = (
 ACTIONS: dict[str, Hazard] = {
     identifier: Hazard(id=identifier, cost=cost, why=why, instead=instead) for identifier, cost, why, instead in _ROWS
 }
-"""Every danger of this kind, by its id."""
+"""The hazards of actions, by id."""
 
 
 _WHOLE = re.compile(r"[0-9]{1,10}")
@@ -161,8 +161,7 @@ _SECONDS = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,3})?")
 
 
 class Findings(msgspec.Struct, kw_only=True):
-    """
-    Collects what the readers of one statement find; only ever grows stricter.
+    """Collects what is found in one statement; only ever grows stricter.
 
     Attributes:
         tokens: of the statement, without the borders of executable comments.
@@ -185,35 +184,32 @@ class Findings(msgspec.Struct, kw_only=True):
     notes: dict[str, None] = msgspec.field(default_factory=dict)
 
     def add(self, effect: Effect, reason: str = "") -> None:
-        """Add an effect, and why."""
         self.effects.add(effect)
         if reason:
             self.reasons.setdefault(reason)
 
     def unknown(self, *reasons: str) -> None:
-        """Say that something was not understood."""
         self.effects.add(Effect.UNKNOWN)
         for reason in reasons:
             self.reasons.setdefault(reason)
 
     def recognise(self) -> None:
-        """Say that a statement whose kind is unknown by default is a read, unless something else was not understood."""
+        """Mark a statement of unknown kind as a read, unless something else was not understood."""
         if not self.reasons:
             self.effects.discard(Effect.UNKNOWN)
         self.effects.add(Effect.READ)
 
     def danger(self, hazard: Hazard) -> None:
-        """Add a danger; the first of each id stays."""
+        """Add a hazard; the first of each id stays."""
         self.hazards.setdefault(hazard.id, hazard)
 
     def action(self, identifier: str, detail: str = "") -> None:
-        """Add the danger of an action, naming what in the text carries it."""
+        """Add the hazard of an action, with the part of the text that carries it."""
         hazard = ACTIONS[identifier]
         self.danger(replace(hazard, why=f"{detail}: {hazard.why}") if detail else hazard)
 
     def ask(self, setting: str, number: str, *, words: str, lifts: str) -> bool:
-        """
-        Add a ceiling that the text sets by a setting that follows one; return whether it is one, and can be held.
+        """Add a ceiling that the text sets; return whether the setting is one, and can be held.
 
         Args:
             setting: lower case.
@@ -229,6 +225,5 @@ class Findings(msgspec.Struct, kw_only=True):
         return True
 
     def name_tables(self, tables: tuple[TableName, ...]) -> None:
-        """Add tables that the statement names."""
         for table in tables:
             self.tables.setdefault(table)

@@ -1,4 +1,4 @@
-"""Which dangers a statement holds: the catalogue's rows, and how narrowly the statement filters. Pure."""
+"""The hazards of a statement's objects: rows of the catalogue, and how narrowly the statement filters. Pure."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from safeconsole.sqltext.vocabulary import CostClass
 
 
 class Filter(StrEnum):
-    """What a WHERE pins down."""
+    """How far a WHERE restricts a table."""
 
     NONE = "none"
     SCHEMA = "schema"
@@ -55,22 +55,21 @@ Clause = tuple[Token, ...]
 
 
 class _Factor(msgspec.Struct):
-    """A table in a FROM: its name, and what its columns are qualified by, in lower case; a derived one has neither."""
+    """A table in a FROM: its name, and its qualifier in lower case; a derived one has neither."""
 
     name: str = ""
     called: str = ""
 
 
 class _Query(msgspec.Struct):
-    """
-    One SELECT.
+    """One SELECT.
 
     Attributes:
-        around: the query that it stands in, or None.
+        around: the enclosing query, or None.
         once: it runs no more often than the query around it, as a derived table or a part of a UNION.
-        factors: what stands in its FROM.
+        factors: the tables of its FROM.
         where: the tokens of its WHERE.
-        conditions: those of it that must all hold, once they were asked for.
+        conditions: the conjuncts of its WHERE, once they were asked for.
     """
 
     around: _Query | None
@@ -81,8 +80,7 @@ class _Query(msgspec.Struct):
 
 
 class _Parenthesis(msgspec.Struct):
-    """
-    What is known inside one open parenthesis.
+    """The state inside one open parenthesis.
 
     Attributes:
         query: the SELECT whose parts stand here, or None.
@@ -102,11 +100,9 @@ class _Parenthesis(msgspec.Struct):
 
 
 def filter_on(tokens: Clause, table: str, keys: tuple[str, str]) -> tuple[Filter, str]:
-    """
-    Return how a statement filters a table by its key columns, schema and object, and the schema that it gives.
+    """Return how a statement filters a table by its key columns, schema and object, and the schema that it gives.
 
-    Returns:
-        The weakest filter of all mentions; "" where no schema is given by a plain literal, or several are.
+    The filter is the weakest of all mentions; the schema is "" unless one is given by a plain literal.
     """
     words = {token.word for token in tokens}
     queries = [] if words & _REPEATING or "WHERE" not in words else _queries(tokens)
@@ -137,7 +133,6 @@ def _of_mention(query: _Query, factor: _Factor, keys: tuple[str, str]) -> Filter
 
 
 def _of_conditions(query: _Query, factor: _Factor, keys: tuple[str, str]) -> Filter:
-    """Return what the WHERE of a query says of one of its tables."""
     conditions = list(_said_of(query, factor))
     by_schema = any(_is_equality(condition, keys[0]) for condition in conditions)
     by_name = any(_is_equality(condition, keys[1]) or _is_choice(condition, keys[1]) for condition in conditions)
@@ -148,7 +143,7 @@ def _of_conditions(query: _Query, factor: _Factor, keys: tuple[str, str]) -> Fil
 
 
 def _schema_given(query: _Query, factor: _Factor, column: str) -> str:
-    """Return the schema that a query pins down by a plain literal, "" where it does not."""
+    """Return the schema that a query fixes by a plain literal, or ""."""
     for condition in _said_of(query, factor):
         plain = _PLAIN.fullmatch(condition[-1].text)
         if plain is not None and len(condition) == _EQUALITY and _is_equality(condition, column):
@@ -169,7 +164,7 @@ def _said_of(query: _Query, factor: _Factor) -> Iterator[Clause]:
 
 
 def _conditions(clause: Clause, deep: int) -> Iterator[Clause]:
-    """Yield the conditions that must all hold, those inside parentheses of their own too, so many deep."""
+    """Yield the conjuncts of a clause, also inside nested parentheses."""
     parts: list[list[Token]] = [[]]
     depth = 0
     for token in clause:
@@ -190,7 +185,6 @@ def _conditions(clause: Clause, deep: int) -> Iterator[Clause]:
 
 
 def _is_wrapped(part: list[Token]) -> bool:
-    """Whether one pair of parentheses holds all of a condition."""
     depth = 0
     for position, token in enumerate(part):
         depth += (token.text == "(") - (token.text == ")")
@@ -200,7 +194,7 @@ def _is_wrapped(part: list[Token]) -> bool:
 
 
 def _mentions(tokens: Clause, lowered: str) -> int:
-    """Return how often a table may be named: qualifiers of columns and new names after AS are not counted."""
+    """Count the possible mentions of a table; qualifiers of columns and names after AS are not counted."""
     count = 0
     for position, token in enumerate(tokens):
         if token.kind in _NAMES and name_of(token).lower() == lowered:
@@ -210,7 +204,6 @@ def _mentions(tokens: Clause, lowered: str) -> int:
 
 
 def _queries(tokens: Clause) -> list[_Query]:
-    """Return every SELECT of a statement with its tables and its WHERE."""
     found: list[_Query] = []
     frames = [_Parenthesis(query=None, once=True)]
     position = 0
@@ -235,7 +228,6 @@ def _queries(tokens: Clause) -> list[_Query]:
 
 
 def _around(frames: list[_Parenthesis]) -> _Query | None:
-    """Return the query that a SELECT in the last frame stands in."""
     return next((frame.query for frame in reversed(frames[:-1]) if frame.query is not None), None)
 
 
@@ -259,7 +251,6 @@ def _read_parenthesis(tokens: Clause, position: int, frames: list[_Parenthesis])
 
 
 def _read_factor(tokens: Clause, position: int, frame: _Parenthesis) -> int:
-    """Read a table and what it is called, and return where to go on."""
     frame.expecting = False
     name = name_of(tokens[position])
     position += 1
@@ -276,7 +267,6 @@ def _read_factor(tokens: Clause, position: int, frame: _Parenthesis) -> int:
 
 
 def _read_word(token: Token, frame: _Parenthesis) -> None:
-    """Read a word, or a comma, outside the names of tables."""
     word = token.word
     if word == "FROM" and frame.own and not frame.filtering:
         frame.expecting = frame.listing = True
@@ -330,7 +320,7 @@ _BEFORE_STAR = frozenset({"", "SELECT", "DISTINCT", "DISTINCTROW", "ALL", ",", "
 
 
 def object_hazards(tokens: tuple[Token, ...], tables: tuple[TableName, ...], rules: LexicalRules) -> tuple[Hazard, ...]:
-    """Return the dangers of the objects that a statement names, in their order."""
+    """Return the hazards of the objects that a statement names, in their order."""
     suspects = tuple(table for table in tables if _is_suspect(table, rules))
     if not suspects:
         return ()
@@ -340,8 +330,7 @@ def object_hazards(tokens: tuple[Token, ...], tables: tuple[TableName, ...], rul
 
 
 def is_disguised(table: TableName, rules: LexicalRules) -> bool:
-    """
-    Whether a name is not ASCII and may still mean an object of a system schema.
+    """Whether a name is not ASCII and may still mean an object of a system schema.
 
     Source: MySQL 9.7 finds information_schema.tables under a name with U+017F, the long s.
     """
@@ -354,7 +343,6 @@ def is_disguised(table: TableName, rules: LexicalRules) -> bool:
 
 
 def _plain(name: str) -> str:
-    """Return a name as the loosest collation would compare it."""
     decomposed = unicodedata.normalize("NFKD", name).casefold()
     return "".join(character for character in decomposed if not unicodedata.combining(character)).replace("\u0131", "i")
 
@@ -367,7 +355,7 @@ def _is_suspect(table: TableName, rules: LexicalRules) -> bool:
 
 
 def columns_in(tokens: tuple[Token, ...]) -> frozenset[str]:
-    """Return every word of a statement that may be a column, in upper case; STAR when it may ask for all."""
+    """Return every word that may be a column, in upper case; STAR when the statement may ask for all."""
     found: set[str] = set()
     previous = ""
     for position, token in enumerate(tokens):
@@ -393,7 +381,7 @@ def _is_multiplication(previous: str, tokens: tuple[Token, ...], position: int) 
 
 
 def _hazard(table: TableName, columns: frozenset[str], tokens: tuple[Token, ...], rules: LexicalRules) -> Hazard | None:
-    """Return the danger of one object, or None when it is not there, or only a lookup."""
+    """Return the hazard of one object, or None if there is none or it is only a lookup."""
     row = _row(table, columns, rules)
     if row is None:
         return None
@@ -414,7 +402,7 @@ def _hazard(table: TableName, columns: frozenset[str], tokens: tuple[Token, ...]
 
 
 def _row(table: TableName, columns: frozenset[str], rules: LexicalRules) -> DangerousObject | None:
-    """Return the first row that fits an object, the columns asked for and the version."""
+    """Return the first row that matches an object, the columns asked for and the version."""
     catalogue = rules.dialect.catalogue
     schema, name = (table.schema or "").lower(), table.name.lower()
     if schema == "information_schema" and name in catalogue.cheap:

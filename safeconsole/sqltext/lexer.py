@@ -1,12 +1,4 @@
-"""
-Reads text as the server would: one pass yields every token, executable comments opened where this server opens them.
-
-No recursion. What the server would run is a token, and only that: the content of an executable comment that runs here
-is read as code. What cannot be read is a token too, and says why; it never disappears. What a text means is `analysis`,
-the cut into statements `splitting`.
-
-Source: MySQL 9.7 and MariaDB 10.11, measured, token by token.
-"""
+"""Tokens of a text as one server reads it: lexical rules and scanning. Pure."""
 
 from __future__ import annotations
 
@@ -24,20 +16,17 @@ INVISIBLE = re.compile(
     "[\u0080-\u00a0\u00ad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u2028-\u202f"
     "\u205f-\u206f\u2800\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\ufffe\uffff]"
 )
-"""Spaces, controls and characters without a width outside ASCII: a person cannot see what the server reads."""
+"""Spaces, controls and zero-width characters outside ASCII: a person cannot see what the server reads."""
 
 SURROGATE = re.compile("[\ud800-\udfff]")
-"""Halves of characters: they cannot be sent at all."""
+"""Half characters: they cannot be sent."""
 
 
 class LexicalRules(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    How one server reads text; the client character set is utf8mb4 always.
+    """How one server reads text; the client character set is utf8mb4 always.
 
     Attributes:
-        dialect: the family member.
         version: major * 10000 + minor * 100 + patch (9.7.4 is 90704, MariaDB 10.11.19 is 101119), 0 when unknown.
-        ansi_quotes, no_backslash_escapes, pipes_as_concat, oracle: sql_mode words in force.
     """
 
     dialect: Dialect
@@ -49,13 +38,11 @@ class LexicalRules(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def escapes(self) -> bool:
-        """Whether a backslash escapes in strings."""
         return self.dialect.lexis.backslash_escapes and not self.no_backslash_escapes
 
 
 class TokenKind(StrEnum):
-    """
-    What a piece of text is.
+    """What a piece of text is.
 
     NAME is a quoted name, LIST a run of literals separated by commas, SYSTEM a system variable,
     OPENING and CLOSING the borders of an executable comment that runs.
@@ -81,14 +68,10 @@ class TokenKind(StrEnum):
 
 
 class Token(NamedTuple):
-    """
-    One token; a named tuple because a large text has a million of them.
+    """One token; a named tuple because a large text has a million of them.
 
     Attributes:
-        kind: what it is.
-        text: exactly as written.
         word: a WORD in upper case where it is ASCII; for UNREADABLE the reason; otherwise "".
-        start, end: offsets in the text.
     """
 
     kind: TokenKind
@@ -117,8 +100,7 @@ _VERSION = re.compile(r"/\*(M?)!(M?)([0-9]*)")
 def scan(
     text: str, rules: LexicalRules, *, start: int = 0, delimiter: str = ";", whole: bool = True, broken: bool = False
 ) -> Iterator[Token]:
-    """
-    Yield every token of a text from an offset on, spaces and comments included, without a gap.
+    """Yield every token of a text from an offset on, spaces and comments included, without a gap.
 
     Args:
         delimiter: what ends a statement, beside `\\G`.
@@ -148,17 +130,16 @@ def scan(
 
 
 def takes_hint(meant: list[Token]) -> bool:
-    """
-    Whether a server takes `/*+ … */` behind tokens that mean something for a hint; anywhere else it is a comment.
+    """Whether a server takes `/*+ … */` after these tokens for a hint; anywhere else it is a comment.
 
-    A hint that is none MUST NOT stand between two tokens: `get_lock/*+ x */('a', 1)` is a call.
+    A comment MUST NOT stand between two tokens as a hint: `get_lock/*+ x */('a', 1)` is a call.
     """
     last = [token for token in meant[-4:] if token.kind not in _BORDERS][-2:]
     return bool(last) and last[-1].word in _BEFORE_HINT and (len(last) == 1 or last[-2].text != ".")
 
 
 def scan_whole(text: str, rules: LexicalRules, *, whole: bool) -> Iterator[Token]:
-    """Yield the tokens of a whole text as `scan` does, misplaced hints as the comments that they are."""
+    """Yield the tokens of a whole text as `scan` does, misplaced hints as comments."""
     meant: list[Token] = []
     for token in scan(text, rules, whole=whole, broken=has_halves(text)):
         if token.kind is TokenKind.HINT and not takes_hint(meant):
@@ -170,7 +151,7 @@ def scan_whole(text: str, rules: LexicalRules, *, whole: bool) -> Iterator[Token
 
 
 def has_halves(text: str) -> bool:
-    """Whether a text has halves of characters in it, which cannot be sent."""
+    """Whether a text has half characters, which cannot be sent."""
     return not text.isascii() and SURROGATE.search(text) is not None
 
 
@@ -186,7 +167,7 @@ def _is_inside(token: Token, *, inside: bool) -> bool:
 
 
 def _token(match: re.Match[str], text: str, rules: LexicalRules) -> Token:
-    """Return the token that matched, or an unreadable one where what matched is not to be trusted."""
+    """Return the token that matched, or an unreadable one if it cannot be trusted."""
     kind, found = _KINDS.get(match.lastgroup or "", TokenKind.UNREADABLE), match.group()
     start, end = match.span()
     if found[0] == "$" and kind is TokenKind.WORD and found.count("$") > 1 and rules.dialect.lexis.dollar_quotes:
@@ -229,7 +210,7 @@ def _unreadable(text: str, start: int, end: int) -> Token:
 
 
 def _invisible(text: str, at: int) -> str:
-    """Return which character cannot be seen, and where it is: a line and a column, from 1."""
+    """Describe an invisible character and its position: a line and a column, from 1."""
     line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
     character = text[at]
     name = unicodedata.name(character, "an invisible character").lower()
@@ -238,7 +219,10 @@ def _invisible(text: str, at: int) -> str:
 
 
 def _opened(token: Token, text: str, rules: LexicalRules) -> Token:
-    """Return what the opening of an executable comment is on this server: code, a comment, or unreadable."""
+    """Return what the opening of an executable comment is on this server: code, a comment, or unreadable.
+
+    Source: MySQL 9.7 runs five digits and six up to its version; MariaDB 10.11 too, but ignores 50700 to 99999.
+    """
     match = _VERSION.match(text, token.start)
     if match is None or match.group(2) or len(match.group(3)) not in {0, 5, 6}:
         return token._replace(kind=TokenKind.UNREADABLE, word="an executable comment of an odd form")
@@ -256,7 +240,6 @@ def _opened(token: Token, text: str, rules: LexicalRules) -> Token:
 
 
 def _skipped(text: str, start: int) -> Token:
-    """Return the comment that an executable comment for others is here."""
     end = text.find("*/", start + 2)
     if end < 0:
         return Token(TokenKind.UNREADABLE, text[start:], "a comment is not closed", start, len(text))
@@ -267,7 +250,7 @@ def _skipped(text: str, start: int) -> Token:
 
 
 def _within(token: Token) -> Token:
-    """Return a token that stands inside an executable comment; servers disagree about nesting, so we refuse it."""
+    """Return a token inside an executable comment; servers disagree about nesting, so it is refused."""
     if token.kind in {TokenKind.COMMENT, TokenKind.HINT, TokenKind.OPENING}:
         return token._replace(kind=TokenKind.UNREADABLE, word="a comment inside an executable comment")
     if token.kind is TokenKind.DELIMITER:

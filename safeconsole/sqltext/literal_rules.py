@@ -1,9 +1,7 @@
-"""
-What the journal keeps of a statement's literals, by the table and the column that they are values of.
+"""What the journal keeps of a statement's literals, by their table and column.
 
-Rules only tighten: of all that could apply to a literal, the strictest wins, so their order means nothing.
-Where the column cannot be told, every rule of the statement's tables could apply; where the tables cannot be
-told, every rule could.
+Rules only tighten: the strictest applicable one wins, so their order is irrelevant. If the column is unknown, every
+rule of the statement's tables applies; if the tables are unknown, every rule.
 """
 
 from __future__ import annotations
@@ -20,13 +18,13 @@ from safeconsole.sqltext.statement import Statement, TableName
 from safeconsole.sqltext.vocabulary import Effect
 
 HASH_DIGITS = 16
-"""Of the keyed hash of a value, 64 bits: among a million values two share one with a chance of 1 in 37 million."""
+"""Length of a value's keyed hash, 64 bits: among a million values the chance of a collision is 1 in 37 million."""
 
 _PART = re.compile(r"[^.\s`'\"]+")
 
 
 class Treatment(IntEnum):
-    """What becomes of a literal; the strictest wins."""
+    """What happens to a literal; the strictest wins."""
 
     KEEP = 0
     HASH = 1
@@ -34,17 +32,14 @@ class Treatment(IntEnum):
 
     @property
     def word(self) -> str:
-        """As a policy says it."""
         return self.name.lower()
 
 
 class LiteralRule(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One rule.
+    """One rule.
 
     Attributes:
-        schema, table, column: names in which `*` stands for anything; the column `*` is the whole table.
-        treatment: what becomes of the literals.
+        schema, table, column: names in which `*` matches anything; the column `*` is the whole table.
     """
 
     schema: str
@@ -54,24 +49,21 @@ class LiteralRule(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """As a policy names it."""
         return f"{self.schema}.{self.table}" + ("" if self.column == "*" else f".{self.column}")
 
     def is_about(self, table: TableName) -> bool:
-        """Return whether it says anything of a table; one without a schema may be in any."""
+        """Return whether it applies to a table; one without a schema may be in any."""
         return _fits(self.table, table.name) and (table.schema is None or _fits(self.schema, table.schema))
 
     def is_about_column(self, column: str) -> bool:
-        """Return whether it says anything of a column of its table."""
         return _fits(self.column, column)
 
 
 class LiteralRules(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What a policy says of literals.
+    """A policy's rules for literals.
 
     Attributes:
-        otherwise: what becomes of literals that no rule is about.
+        otherwise: the treatment without a rule.
         rules: in the order of the file.
     """
 
@@ -80,7 +72,6 @@ class LiteralRules(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def strictest(self) -> Treatment:
-        """What becomes of a literal of which nothing is known."""
         return max([self.otherwise, *(rule.treatment for rule in self.rules)])
 
     @property
@@ -89,7 +80,6 @@ class LiteralRules(msgspec.Struct, frozen=True, kw_only=True):
         return Treatment.HASH in {self.otherwise, *(rule.treatment for rule in self.rules)}
 
     def of_statement(self, statement: Statement) -> StatementLiterals:
-        """Return what becomes of one statement's literals."""
         certain = statement.tables and statement.tables_known and Effect.UNKNOWN not in statement.effects
         about = self.rules
         if certain:
@@ -97,17 +87,16 @@ class LiteralRules(msgspec.Struct, frozen=True, kw_only=True):
         return StatementLiterals(otherwise=self.otherwise, rules=about)
 
     def keeps_rows_of(self, statement: Statement) -> bool:
-        """Return whether no rule is about anything that the rows of a statement could hold."""
+        """Return whether no rule applies to anything that a statement's rows could hold."""
         return not self.of_statement(statement).rules
 
 
 class StatementLiterals(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What becomes of one statement's literals.
+    """The treatment of one statement's literals.
 
     Attributes:
-        otherwise: of those that are the value of no column, and of columns that no rule is about.
-        rules: those that could be about it.
+        otherwise: for values of no column, and of columns without a rule.
+        rules: those that may apply.
     """
 
     otherwise: Treatment = Treatment.KEEP
@@ -115,39 +104,36 @@ class StatementLiterals(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def strictest(self) -> Treatment:
-        """Of those whose column cannot be told."""
         return max([self.otherwise, *(rule.treatment for rule in self.rules)])
 
     def of_columns(self, columns: Iterable[str]) -> Treatment:
-        """Of the values of these columns, whichever of the statement's tables they belong to."""
+        """Return the treatment of values of these columns in any of the statement's tables."""
         names = tuple(columns)
         about = (rule for rule in self.rules if any(rule.is_about_column(name) for name in names))
         return max([self.otherwise, *(rule.treatment for rule in about)])
 
 
 KEPT = StatementLiterals()
-"""Every literal stays that is no secret."""
+"""Every literal stays, except secrets."""
 
 HASHED = StatementLiterals(otherwise=Treatment.HASH)
 DROP_EVERYTHING = StatementLiterals(otherwise=Treatment.DROP)
 
 
 class LiteralKey(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What values are hashed with: without it no guess can be tried, and with it equal values can be joined.
+    """The key that values are hashed with: without it guesses cannot be tried, with it equal values can be joined.
 
     Attributes:
-        secret: at least 16 bytes; b"" stands for a key that nobody has, and everything hashed is then dropped.
+        secret: at least 16 bytes; b"" is no key, and everything hashed is then dropped.
     """
 
     secret: bytes = b""
 
     def __repr__(self) -> str:
-        """Return what may be shown of it: not the key."""
         return "LiteralKey(…)"
 
     def mark_of(self, value: str) -> str:
-        """Return what stands for a value in a statement."""
+        """Return what replaces a value in a statement."""
         if not self.secret:
             return "?"
         digest = hmac.new(self.secret, value.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
@@ -158,15 +144,14 @@ NO_KEY = LiteralKey()
 
 
 def literal_rules(otherwise: str, rules: Mapping[str, str]) -> LiteralRules:
-    """
-    Return what a policy's document says.
+    """Return the rules in a policy's document.
 
     Args:
         otherwise: "keep", "hash" or "drop".
         rules: "hash" or "drop" by "schema.table" or "schema.table.column".
 
     Raises:
-        ValueError: a name is none; it begins with that name.
+        ValueError: an invalid name, with which the message begins.
     """
     return LiteralRules(
         otherwise=Treatment[otherwise.upper()],
@@ -183,6 +168,6 @@ def _rule(name: str, treatment: Treatment) -> LiteralRule:
 
 
 def _fits(pattern: str, name: str) -> bool:
-    """Whether a name is meant, whatever the case: a server may tell cases apart, and too much is taken then."""
+    """Whether a pattern matches a name, ignoring case: a server may tell cases apart, and too much matches then."""
     shape = ".*".join(map(re.escape, pattern.casefold().split("*")))
     return re.fullmatch(shape, name.casefold(), re.DOTALL) is not None

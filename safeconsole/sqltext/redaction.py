@@ -1,9 +1,7 @@
-"""
-What a statement may say in the journal: no password, no comment, and literals as the policy wants them.
+"""Redacts statements for the journal: no password, no comment, and literals as the policy wants them.
 
-Works on tokens and never on guesses about where a text ends: a text that cannot be read as tokens and
-mentions a password is left out as a whole. Too much is taken rather than too little; the digest of the
-statement stands beside it in the record, so that nothing is lost for telling statements apart.
+Works on tokens: a text that cannot be tokenised and mentions a password is left out completely. Too much is removed
+rather than too little; the digest beside it in the record still tells statements apart.
 
 Source: MySQL 9.7 reference manual, "Passwords and Logging"; MariaDB knowledge base, "CREATE USER",
 "CHANGE MASTER TO", "CREATE SERVER", "wsrep_sst_auth".
@@ -28,7 +26,7 @@ DROPPED = "?"
 LEFT_OUT = "<left out: it cannot be read, and may hold a password>"
 
 LARGE_CHARACTERS = 256 * 1024
-"""Above this, runs of literals are read and replaced as a whole."""
+"""Above this size, runs of literals are read and replaced together."""
 
 _SECRET_WORD = re.compile(
     r"PASSW|PASSPHRASE|IDENTIFIED|SECRET|CREDENTIAL|AUTHENTICATION_STRING|CHALLENGE_RESPONSE|GLOBAL_PRIV"
@@ -37,14 +35,14 @@ _SECRET_WORD = re.compile(
     r"|MYSQL\W{1,8}USER(?![A-Z])",
     re.IGNORECASE,
 )
-"""In a name or a keyword: the statement holds a secret, or is about one."""
+"""A name or keyword of a statement that holds a secret, or is about one."""
 
 _STEMS = (
     "PASS", "PWD", "IDENTIFIED", "SECRET", "CREDENTIAL", "AUTHENTICATION_STRING", "CHALLENGE_RESPONSE", "GLOBAL_PRIV",
     "SLAVE_MASTER_INFO", "SST_AUTH", "KEY", "TOKEN", "CONNECTION", "CRYPT", "CODE", "MYSQL", "PIN",
     "CVV", "CVC", "OTP", "SSN",
 )  # fmt: skip
-"""Every secret word holds one of these: looking for them first makes a text of megabytes cheap."""
+"""Substrings, one of which is in every secret word: a cheap first test of large texts."""
 
 _ADDRESS = re.compile(r"://[^/\s:@]*:[^/\s@]+@")
 """An address with a password in it."""
@@ -56,11 +54,11 @@ _HASHES = frozenset(
     create_asymmetric_priv_key create_asymmetric_pub_key validate_password_strength
     """.upper().split()
 )
-"""Functions that hash or encrypt: what they are given is what nobody should read."""
+"""Functions that hash or encrypt: their arguments are secrets."""
 
 _HASHING = re.compile(rf"(?<![\w$])(?:{'|'.join(sorted(_HASHES, key=len, reverse=True))})[`\s]*\(", re.IGNORECASE)
 _ASSIGNING = re.compile(r"@(?:[\w.$]+|`[^`]*`|'[^']*'|\"[^\"]*\")\s*:?=")
-"""A user variable is given a value: it may be what an account statement is put together of."""
+"""An assignment to a user variable, of which an account statement may be put together."""
 
 _QUIET_BEGINNINGS = frozenset(
     {
@@ -68,7 +66,7 @@ _QUIET_BEGINNINGS = frozenset(
         "DESCRIBE", "USE", "BEGIN", "COMMIT", "ROLLBACK",
     }
 )  # fmt: skip
-"""What begins so is no account statement, however the rest is spelt."""
+"""Beginnings of statements that are no account statement, whatever follows."""
 
 _PREPARES = frozenset({"PREPARE", "EXECUTE"})
 _VERBS = ("CREATE", "ALTER", "DROP", "RENAME", "SET", "CHANGE", "START", "CLONE", "GRANT", "REVOKE")
@@ -85,7 +83,7 @@ _GIVES = re.compile(r"(?<![A-Z_])(?:BY|USING|AS)(?![A-Z_])|OPTIONS|PAS\w*W|=", r
 _COUNTED = re.compile(
     r"MAX_\w+|INTERVAL|HISTORY|ADD|MODIFY|DROP|FAILED_LOGIN_ATTEMPTS|PASSWORD_LOCK_TIME|PORT|:", re.IGNORECASE
 )
-"""A number after one of these is a number of something."""
+"""A number after one of these is a count."""
 
 _SPELT_WORDS = 6
 _NOWHERE = sys.maxsize
@@ -94,7 +92,7 @@ _WORD = re.compile(r"[A-Za-z_]+")
 
 _INTRODUCES = re.compile(r"['\"=:]")
 _OPEN_OPTION = re.compile(r".*_(?:HOST|USER|LOG_FILE|BIND|PORT|LOG_POS|ID)", re.IGNORECASE)
-"""Options of replication whose value is no secret, and says what was pointed where."""
+"""Options of replication whose value is no secret, and worth recording."""
 
 _SECRET_KINDS = re.compile(r"user|password|grant|replication|master|slave|replica|server|clone|unknown")
 _COMMENT_MARK = re.compile(r"--|#|/\*")
@@ -109,18 +107,17 @@ _ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
 
 _VALUE = re.compile(r"'([^']*)'|\"([^\"]*)\"|(?<![\w.])([0-9][0-9.]*)")
 SHORTEST_QUOTED = 3
-"""Characters of a value that is looked for in a message outside quotes: a shorter one is in every second message."""
+"""Length of a value that is searched for in a message outside quotes: shorter ones are too common."""
 
 _PLAIN_NUMBER = re.compile(r"[0-9.]+(?:[eE][+-]?[0-9]+)?")
 
 
 class Handling(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    How one statement is written down.
+    """How one statement is redacted.
 
     Attributes:
         rules: how its server reads text.
-        literals: what becomes of those that are no secret: a hashed one can be followed, a dropped one leaves `?`.
+        literals: what happens to those that are no secret: a hashed one can be followed, a dropped one leaves `?`.
         key: what they are hashed with.
     """
 
@@ -130,8 +127,7 @@ class Handling(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def redacted(sql: str, kind: str, handling: Handling) -> str:
-    """
-    Return a statement as the journal may hold it; never raises for what it says.
+    """Return a statement as the journal may hold it; never raises for what it says.
 
     Args:
         sql: one statement, exactly as written.
@@ -151,12 +147,12 @@ def redacted(sql: str, kind: str, handling: Handling) -> str:
 
 
 def may_hold_secret(text: str) -> bool:
-    """Return whether a text names a secret, or does with something what is done with secrets."""
+    """Return whether a text names a secret, or treats something as secrets are treated."""
     return is_secret_bearing(text) or _is_suspicious(text)
 
 
 def _is_suspicious(sql: str) -> bool:
-    """Return whether a statement without a word for secrets may hold one all the same, by what it does with it."""
+    """Return whether a statement without a word for secrets may hold one, by what it does."""
     first = _WORD.search(sql)
     calm = first is None or first.group().upper() in _QUIET_BEGINNINGS
     if not calm and is_about_accounts(_WORD.findall(sql[:LARGE_CHARACTERS])):
@@ -167,7 +163,7 @@ def _is_suspicious(sql: str) -> bool:
 
 
 def is_about_accounts(words: Sequence[str]) -> bool:
-    """Return whether a statement of these words begins like one that makes or changes accounts, also misspelt."""
+    """Return whether a statement begins like one that creates or changes accounts, also misspelt."""
     upper = [word.upper() for word in words]
     if not upper or upper[0] in _QUIET_BEGINNINGS:
         return False
@@ -183,7 +179,7 @@ def is_about_accounts(words: Sequence[str]) -> bool:
 
 
 def _is_nearly(word: str, right: str) -> bool:
-    """Return whether a word is another, or is it with a slip of the fingers; two slips in a long one."""
+    """Return whether a word is another with one typing error; two in a long one."""
     most = 2 if len(right) > _LONG_WORD else 1 if len(right) > _SHORT_WORD else 0
     if word == right or abs(len(word) - len(right)) > most:
         return word == right
@@ -200,12 +196,12 @@ def _is_nearly(word: str, right: str) -> bool:
 
 
 def hides_something(shown: str) -> bool:
-    """Return whether a statement from `redacted` lacks something that the server would read, with literals kept."""
+    """Return whether a redacted statement lacks something that the server would read."""
     return SECRET in shown or shown == LEFT_OUT
 
 
 def is_secret_bearing(sql: str) -> bool:
-    """Return whether a statement mentions what passwords and keys are called."""
+    """Return whether a statement mentions a name of passwords or keys."""
     return _secret_word_in(sql) is not None or ("://" in sql and _ADDRESS.search(sql) is not None)
 
 
@@ -215,7 +211,7 @@ def _secret_word_in(text: str) -> re.Match[str] | None:
 
 
 def _is_secret_inside(literal: str) -> bool:
-    """Return whether a literal is itself a statement, a document or an address that carries a secret."""
+    """Return whether a literal is itself a statement, a document or an address with a secret."""
     found = _secret_word_in(literal)
     if found is not None and _INTRODUCES.search(literal, found.end(), len(literal) - 1):
         return True
@@ -223,13 +219,12 @@ def _is_secret_inside(literal: str) -> bool:
 
 
 def redacted_message(message: str, sql: str, literals: StatementLiterals = KEPT) -> str:
-    """
-    Return a server's error message as the journal may hold it: servers quote the statement, and values, in it.
+    """Return a server's error message for the journal: servers quote the statement, and values, in it.
 
     Args:
         message: the server's text.
         sql: the statement it is about.
-        literals: as in `Handling`; of a message only "keep" keeps anything, since nobody can tell what it quotes.
+        literals: as in `Handling`; of a message only "keep" keeps anything, since what it quotes is unknown.
     """
     kept = literals.strictest is Treatment.KEEP
     telling = _is_suspicious(sql) and (_GIVES.search(sql) is not None or not is_about_accounts(_WORD.findall(sql)))
@@ -246,8 +241,6 @@ def redacted_message(message: str, sql: str, literals: StatementLiterals = KEPT)
 
 
 class _Writer:
-    """Writes one statement's tokens down again, each as the journal may hold it."""
-
     def __init__(self, tokens: list[Token], handling: Handling, *, secret: bool) -> None:
         self._tokens = tokens
         self._handling = handling
@@ -269,7 +262,6 @@ class _Writer:
         self._attribution = Attribution(meant)
 
     def written(self) -> Iterable[str]:
-        """Yield what stands for each token."""
         before: list[Token] = []
         for number, token in enumerate(self._tokens):
             if token.start >= self._cut:
@@ -306,7 +298,6 @@ class _Writer:
         return quoted and bool(before) and (before[-1].kind is TokenKind.OPERATOR or before[-1].word in _COMPARES)
 
     def _is_secret_number(self, token: Token) -> bool:
-        """Return whether a number is a value of a column that is called as secrets are."""
         if token.kind is not TokenKind.NUMBER or token.start not in self._indexes:
             return False
         columns = self._attribution.columns(self._indexes[token.start])
@@ -321,7 +312,7 @@ class _Writer:
 
 
 def _value(token: Token, rules: LexicalRules) -> str:
-    """Return what a literal says, so that the same value has one hash however it was written."""
+    """Return a literal's value, so that it has the same hash however it was written."""
     text = token.text[1:] if token.text[:1] in {"n", "N"} and token.kind is TokenKind.STRING else token.text
     if token.kind is TokenKind.LIST or text[:1] not in {"'", '"'}:
         return text
@@ -346,7 +337,7 @@ def _holds_secret(token: Token, before: list[Token], after: list[Token]) -> bool
 
 
 def _compared_with_secret(before: list[Token]) -> bool:
-    """Return whether what stands before is a name of a secret and an operator, as in `pin_password = `."""
+    """Return whether a name of a secret and an operator precede, as in `pin_password = `."""
     operators = 0
     while operators < min(2, len(before)) and before[-1 - operators].kind is TokenKind.OPERATOR:
         operators += 1
@@ -355,7 +346,7 @@ def _compared_with_secret(before: list[Token]) -> bool:
 
 
 def _is_account(token: Token, before: list[Token], after: list[Token]) -> bool:
-    """Return whether a text is the name of an account, or of a host, which an auditor needs: `FOR 'bob'@'%'`."""
+    """Return whether a text is the name of an account or host, which an auditor needs: `FOR 'bob'@'%'`."""
     if token.kind is not TokenKind.STRING or not before or before[0].word not in _ACCOUNT_STATEMENTS:
         return False
     if after and after[0].text.startswith("@"):
@@ -367,12 +358,10 @@ def _is_account(token: Token, before: list[Token], after: list[Token]) -> bool:
 
 
 def _is_value(token: Token) -> bool:
-    """Return whether a token is a literal, or could be one where our idea of the sql_mode is wrong."""
     return token.kind is TokenKind.NUMBER or _may_be_secret(token)
 
 
 def _hashed(tokens: Sequence[Token]) -> Iterable[int]:
-    """Yield where the literals begin that a hashing or encrypting function is given."""
     depth = inside = 0
     for before, token in pairwise(tokens):
         if token.text == "(":
@@ -387,7 +376,6 @@ def _hashed(tokens: Sequence[Token]) -> Iterable[int]:
 
 
 def _assigned(tokens: Sequence[Token]) -> Iterable[int]:
-    """Yield where the texts begin that a user variable is given, or compared with."""
     for place, token in enumerate(tokens):
         following = tokens[place + 1].text if place + 1 < len(tokens) else ""
         if token.kind not in {TokenKind.VARIABLE, TokenKind.PARAMETER} or following not in {"=", ":="}:
@@ -403,13 +391,12 @@ def _assigned(tokens: Sequence[Token]) -> Iterable[int]:
 
 
 def _prepared(tokens: Sequence[Token]) -> Iterable[int]:
-    """Yield where the texts begin that are prepared as statements and may hold a secret."""
     if tokens and tokens[0].word in _PREPARES:
         yield from (token.start for token in tokens if _may_be_secret(token) and _is_suspicious(token.text))
 
 
 def _of_accounts(tokens: Sequence[Token]) -> Iterable[int]:
-    """Yield where the literals of an account statement begin that are neither a name nor a number of something."""
+    """Yield the literals of an account statement that are neither a name nor a count."""
     for place, token in enumerate(tokens):
         before = [*tokens[: min(place, 1)], *tokens[max(1, place - 2) : place]]
         if token.kind is TokenKind.NUMBER:
@@ -425,7 +412,6 @@ def _of_accounts(tokens: Sequence[Token]) -> Iterable[int]:
 
 
 def _is_given(tokens: Sequence[Token], place: int) -> bool:
-    """Return whether what stands at a place follows BY, USING or AS."""
     place -= 1
     while place >= 0 and (tokens[place].word or tokens[place].text) in _BETWEEN:
         place -= 1
@@ -433,7 +419,7 @@ def _is_given(tokens: Sequence[Token], place: int) -> bool:
 
 
 def _cut(tokens: Sequence[Token]) -> int:
-    """Return where a secret begins that is written as no literal, and with it all that is not kept; else `_NOWHERE`."""
+    """Return the start of a secret that is no literal, from which on nothing is kept; else `_NOWHERE`."""
     words = [token.word for token in tokens[:_SPELT_WORDS]]
     sets_password = len(words) > 1 and words[0] == "SET" and _is_nearly(words[1], "PASSWORD")
     for place, token in enumerate(tokens):
@@ -450,6 +436,5 @@ def _cut(tokens: Sequence[Token]) -> int:
 
 
 def _is_called_secret(option: str) -> bool:
-    """Return whether an option is called as secrets are, also misspelt."""
     parts = option.upper().split("_")
     return _SECRET_WORD.search(option) is not None or any(_is_nearly(part, "PASSWORD") for part in parts)

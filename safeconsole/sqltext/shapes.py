@@ -20,7 +20,6 @@ def normalise(tokens: Iterable[Token]) -> str:
 
 
 def digest_of(normalised: str) -> str:
-    """Return the hexadecimal SHA-256 of a normalised text."""
     return hashlib.sha256(normalised.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -42,7 +41,6 @@ def _texts(tokens: Iterable[Token]) -> Iterator[str]:
 
 
 def _run(text: str) -> str:
-    """Return what stands for a run of literals, or for a run of rows, which begins with its comma."""
     return ", (?+)+" if text.startswith(",") else "?+"
 
 
@@ -70,12 +68,7 @@ _PLAIN = re.compile(rf"(?:[A-Za-z0-9_ \t\n\r,.()=<>*+!{_NUMBER}{_TEXT}]|`[A-Za-z
 
 
 def shape_of(text: str) -> str:
-    """
-    Return what a text shares with all that differ from it in plain literals only, "" when it is not plain.
-
-    Args:
-        text: without its delimiter.
-    """
+    """Return what a text shares with all that differ in plain literals only, "" when it is not plain."""
     if len(text) > LONGEST_CHARACTERS or not text.isascii():
         return ""
     shape = _LITERAL.sub(_mark, text)
@@ -87,10 +80,9 @@ def _mark(found: re.Match[str]) -> str:
 
 
 def is_shared(statement: Statement, rules: LexicalRules) -> bool:
-    """
-    Whether everything known of a statement but its text holds for all texts of its shape.
+    """Whether the analysis of a statement holds for all texts of its shape.
 
-    The server's own objects are out: whether reading them is dangerous can hang on what a literal says.
+    False for the server's own objects: whether reading them is dangerous can depend on a literal.
     """
     schemas = rules.dialect.catalogue.schemas
     return (
@@ -114,12 +106,11 @@ _SELECT = re.compile(r"\bSELECT\b", re.IGNORECASE)
 
 
 def is_bound_by_key(statement: Statement) -> bool:
-    """
-    Whether a statement that a server finds by a unique key is found by it whatever its literals say.
+    """Whether a statement that a server finds by a unique key is found by it whatever its literals are.
 
-    One SELECT whose every literal is what a column is equal to, or a LIMIT, and nothing that could turn a condition
-    round. Source: MySQL 9.7 and MariaDB 10.11, measured over twelve types of column: with a number, or with a text, the
-    plan is `const` or finds that there is no such row.
+    One SELECT whose every literal is compared with a column by `=`, or is a LIMIT, and nothing that could negate a
+    condition. Source: MySQL 9.7 and MariaDB 10.11, measured over twelve types of column: with a number, or with a text,
+    the plan is `const` or finds that there is no such row.
     """
     shape = statement.shape
     return (

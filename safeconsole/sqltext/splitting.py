@@ -1,9 +1,7 @@
-"""
-Cuts a text into statements, right inside strings, comments and compound blocks.
+"""Splits a text into statements, correctly inside strings, comments and compound blocks.
 
-A cut in the wrong place is never dangerous: every piece is analysed and sent by itself, and the
-server takes one statement at a time. It would only be refused, so blocks are followed by their
-words and not by the whole grammar.
+A wrong split is never dangerous: every piece is analysed and sent by itself, and the server accepts one statement at a
+time. It would only be refused, so blocks are recognised by their words and not by the whole grammar.
 """
 
 from __future__ import annotations
@@ -32,13 +30,11 @@ _DEFAULT = ";"
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One statement as tokens.
+    """One statement as tokens.
 
     Attributes:
         text: exactly as written, from its first to its last token.
         tokens: those that mean something to the server; their offsets count in the whole text.
-        terminated: whether its delimiter was there.
         vertical: whether that was `\\G`.
     """
 
@@ -49,8 +45,7 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Block:
-    """
-    Follows the words of one statement to know whether a `;` stands inside a block.
+    """Follows the words of one statement to know whether a `;` stands inside a block.
 
     Only statements that can hold a block are followed past their second word.
     """
@@ -110,8 +105,6 @@ MAX_TOKENS = 200_000
 
 
 class _Text(msgspec.Struct, frozen=True, kw_only=True):
-    """A text and how it is read."""
-
     text: str
     rules: LexicalRules
     broken: bool
@@ -121,7 +114,7 @@ class _Text(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def split(text: str, rules: LexicalRules) -> tuple[Piece, ...]:
-    """Return the statements of a text, empty ones left out; never raises."""
+    """Return the statements of a text, without empty ones; never raises."""
     return tuple(_pieces(_Text(text=text, rules=rules, broken=has_halves(text))))
 
 
@@ -138,7 +131,7 @@ def _pieces(source: _Text) -> Iterator[Piece]:
 
 
 def _delimiter_command(source: _Text, position: int) -> tuple[str, int] | None:
-    """Return the new delimiter and where the text goes on, when the next statement is that client command."""
+    """Return the new delimiter and the next position, when the next statement is that client command."""
     for count, token in enumerate(source.scan(position, _DEFAULT)):
         if token.kind in _SILENT and count < MAX_TOKENS:
             continue
@@ -150,7 +143,7 @@ def _delimiter_command(source: _Text, position: int) -> tuple[str, int] | None:
 
 
 def _next_piece(source: _Text, position: int, delimiter: str) -> tuple[Piece | None, int]:
-    """Return the next statement, None when nothing stands before the delimiter, and where the text goes on."""
+    """Return the next statement (None when the piece is empty), and the next position."""
     found: list[Token] = []
     block = _Block(source.rules)
     # With a delimiter of its own, the person says where a statement ends.
@@ -189,7 +182,6 @@ def _ends_before(text: str, found: list[Token], token: Token) -> bool:
 
 
 def _rest(text: str, start: int) -> Token:
-    """Return what was not read of a statement that is too long, up to the end of the text."""
     return Token(TokenKind.UNREADABLE, text[start:], f"longer than {MAX_TOKENS} tokens", start, len(text))
 
 
@@ -202,8 +194,7 @@ def _piece(text: str, found: list[Token], *, terminated: bool, vertical: bool = 
 
 
 class Inclusion(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A line `source FILE` or `\\. FILE` of a script.
+    """A line `source FILE` or `\\. FILE` of a script.
 
     Attributes:
         start, end: its offsets in the text, its line's end included.
@@ -216,15 +207,14 @@ class Inclusion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def next_inclusion(text: str, rules: LexicalRules, position: int, delimiter: str) -> tuple[Inclusion | None, str]:
-    """
-    Return the first inclusion that stands where a statement begins, and the delimiter in force there.
+    """Return the first inclusion at the beginning of a statement, and the delimiter in force there.
 
     Args:
         position: where in the text a statement begins.
         delimiter: what ends a statement there.
 
     Returns:
-        None, and the delimiter at the end of the text, when there is no further one.
+        None, and the delimiter at the end of the text, when there is none.
     """
     source = _Text(text=text, rules=rules, broken=has_halves(text))
     while position < len(text):
@@ -240,7 +230,6 @@ def next_inclusion(text: str, rules: LexicalRules, position: int, delimiter: str
 
 
 def _inclusion_at(source: _Text, position: int, delimiter: str) -> Inclusion | None:
-    """Return the inclusion that the next statement is, if it is one."""
     for count, token in enumerate(source.scan(position, delimiter)):
         if token.kind in _SILENT and count < MAX_TOKENS:
             continue
@@ -254,11 +243,11 @@ def _inclusion_at(source: _Text, position: int, delimiter: str) -> Inclusion | N
 
 
 def may_include(text: str) -> bool:
-    """Whether a text has words that could be an inclusion, which spares the others a second reading."""
+    """Whether a text has words that could be an inclusion, which saves others a second reading."""
     return _INCLUSION_LINE.search(text) is not None
 
 
 def is_complete(text: str, rules: LexicalRules) -> bool:
-    """Whether a text holds at least one statement and its last one was ended by its delimiter."""
+    """Whether a text holds at least one statement and its last one was terminated."""
     pieces = split(text, rules)
     return bool(pieces) and pieces[-1].terminated

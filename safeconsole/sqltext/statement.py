@@ -1,4 +1,4 @@
-"""What a text turned out to be: the values that analysis makes and everything else reads."""
+"""The values that analysis produces: statements, tables, hazards, estimates."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from safeconsole.sqltext.vocabulary import CostClass, Effect
 
 
 class TableName(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One table or view that a statement names.
+    """One table or view that a statement names.
 
     Attributes:
         schema: folded as the server would find it, or None when the session has no schema.
@@ -24,16 +23,15 @@ class TableName(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Hazard(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A named danger that a statement carries.
+    """A named danger of a statement.
 
     Attributes:
         id: stable name, kebab-case, e.g. "information-schema-sizes".
         cost: how it hurts.
         why: one sentence for the person.
-        instead: the safer way to the same answer, or "".
-        uninterruptible: runs on after it was told to stop (measured, docs/limits.md).
-        schema: the only schema whose objects the text asks for, "" for several or where it is not said plainly.
+        instead: a safer way to the same answer, or "".
+        uninterruptible: it does not stop when killed (measured, docs/limits.md).
+        schema: the only schema whose objects the text asks for, "" for several or if unclear.
     """
 
     id: str
@@ -45,14 +43,13 @@ class Hazard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A ceiling that a statement's own text sets.
+    """A ceiling that a statement's own text sets.
 
     Attributes:
         limit: its name, see `limits.LIMIT_NAMES`.
-        value: what it is set to, > 0.
-        words: the part of the text that says so.
-        lifts: id of the danger that it is where less is in force.
+        value: > 0.
+        words: the part of the text that sets it.
+        lifts: id of the hazard that it is where less is in force.
     """
 
     limit: str
@@ -62,8 +59,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One statement, understood as far as it could be.
+    """One statement, understood as far as it could be.
 
     Attributes:
         text: exactly what would be sent, without its delimiter.
@@ -110,7 +106,6 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_plain_read(self) -> bool:
-        """Whether reading is all it does."""
         return self.effects == {Effect.READ}
 
     @property
@@ -120,14 +115,13 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_misspelt_perhaps(statement: Statement) -> bool:
-    """Whether nothing is known of a statement but that its text can be read: a server may say what is wrong with it."""
+    """Whether nothing is known of a readable statement, so that a server may say what is wrong with it."""
     unreadable = any(hazard.cost is CostClass.UNREADABLE for hazard in statement.hazards)
     return statement.kind == "unknown" and not unreadable
 
 
 class Behind(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What stands behind the names that a statement uses: the definitions of its views, the engines of its tables.
+    """What is behind the names in a statement: the definitions of its views, the engines of its tables.
 
     Attributes:
         effects: what the definitions do; UNKNOWN among them where one cannot be seen.
@@ -145,8 +139,7 @@ class Behind(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    The server's own opinion of a statement, asked for without running it.
+    """The server's own opinion of a statement, asked for without running it.
 
     Attributes:
         asked: False when no server was asked; everything else then holds its default.
@@ -181,8 +174,7 @@ _ANY_SQLITE_ERROR = 1
 
 
 def is_no_statement(statement: Statement, estimate: Estimate) -> bool:
-    """
-    Whether nobody understands a text: we know no kind of it, and the server's parser, asked to prepare it, none either.
+    """Whether nobody understands a text: we know no kind of it, and the server's parser rejects it.
 
     The server would answer it with the same error. Source: MySQL 9.7 and MariaDB 10.11, measured: what merely cannot be
     prepared is error 1295; SQLite says so in words.
@@ -196,20 +188,18 @@ def is_no_statement(statement: Statement, estimate: Estimate) -> bool:
 BEGINS = frozenset({"begin", "begin work", "start transaction"})
 ENDS = frozenset({"commit", "end", "rollback"})
 NEEDS_ONE = frozenset({"rollback", "savepoint", "release savepoint", "release"})
-"""Kinds that promise something about an open transaction; COMMIT without one promises nothing that is not so."""
+"""Kinds that need an open transaction; COMMIT is harmless without one."""
 
 
 def begins(statement: Statement) -> bool:
-    """Whether a statement opens a transaction."""
     return statement.kind in BEGINS
 
 
 def begins_writing(statement: Statement) -> bool:
-    """Whether a statement opens a transaction that is not said to be of reads alone."""
+    """Whether a statement opens a transaction that is not declared read-only."""
     return begins(statement) and "READ ONLY" not in " ".join(statement.normalised.upper().split())
 
 
 def begins_anew(statement: Statement) -> bool:
-    """Whether a statement ends a transaction and opens the next (AND CHAIN)."""
     words = statement.normalised.upper().split()
     return statement.kind in ENDS and "CHAIN" in words and "NO" not in words

@@ -1,4 +1,4 @@
-"""How a statement is built: clauses and subqueries, tables named, functions called. Pure."""
+"""The structure of a statement: clauses and subqueries, tables named, functions called. Pure."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ RESERVED_EVERYWHERE = words(
     INTERVAL LEFT RIGHT CROSS
     """
 )
-"""Reserved in every version of both servers that this program may meet."""
+"""Words reserved in every supported version of both servers."""
 
 _OTHER_KEYWORDS = words(
     """
@@ -53,7 +53,7 @@ _OTHER_KEYWORDS = words(
 
 
 def is_keyword(word: str) -> bool:
-    """Whether a word in upper case is a keyword rather than a name, for normalising."""
+    """Whether an upper-case word is a keyword rather than a name, for normalising."""
     return word in RESERVED_EVERYWHERE or word in _OTHER_KEYWORDS
 
 
@@ -78,8 +78,6 @@ _NAME_KINDS = frozenset({TokenKind.WORD, TokenKind.NAME})
 
 
 class _Frame(msgspec.Struct):
-    """What is known inside one open parenthesis."""
-
     query: bool = False
     expecting: bool = False
     listing: bool = False
@@ -90,7 +88,6 @@ class _Frame(msgspec.Struct):
 
 
 def name_of(token: Token) -> str:
-    """Return a name without its quotes."""
     if token.kind is not TokenKind.NAME:
         return token.text
     quote = token.text[-1]
@@ -98,7 +95,7 @@ def name_of(token: Token) -> str:
 
 
 class TableWalk:
-    """One walk; `tables` holds what it found so far, in order of appearance."""
+    """One walk over the tokens; `tables` holds those found so far, in order of appearance."""
 
     def __init__(self, tokens: tuple[Token, ...], schema: str) -> None:
         self.tables: dict[TableName, None] = {}
@@ -107,8 +104,7 @@ class TableWalk:
         self._frames = [_Frame()]
 
     def run(self, start: int, *, naming: bool) -> tuple[TableName, ...]:
-        """
-        Walk from a token on.
+        """Walk from a token on.
 
         Args:
             naming: a list of tables follows at once, as after `TRUNCATE`.
@@ -121,7 +117,6 @@ class TableWalk:
         return tuple(self.tables)
 
     def _step(self, position: int) -> int:
-        """Read one token, or one name, and return where to go on."""
         token = self._tokens[position]
         frame = self._frames[-1]
         if token.kind is TokenKind.PUNCTUATION:
@@ -157,7 +152,7 @@ class TableWalk:
             frame.defining = ""
 
     def _definition(self, position: int, frame: _Frame) -> int:
-        """Read `name [(columns)] AS (`; the columns are skipped whole."""
+        """Read `name [(columns)] AS (`; the columns are skipped."""
         tokens = self._tokens
         following = tokens[position + 1].text if position + 1 < len(tokens) else ""
         word = tokens[position].word
@@ -178,7 +173,6 @@ class TableWalk:
         return len(tokens)
 
     def _factor(self, position: int, frame: _Frame) -> int:
-        """Read a dotted name where a table is expected."""
         token = self._tokens[position]
         frame.expecting = False
         if token.word in RESERVED_EVERYWHERE:
@@ -201,7 +195,6 @@ class TableWalk:
         return index
 
     def _is_target(self, position: int) -> bool:
-        """Whether the columns of INSERT or the definition of CREATE may follow the name."""
         words = {token.word for token in self._tokens[max(0, position - 3) : position]}
         return bool(words & {"INTO", "INSERT", "REPLACE", "TABLE", "EXISTS", "VIEW", "ON"})
 
@@ -243,7 +236,6 @@ class TableWalk:
         return frame.query or len(self._frames) == 1
 
     def _change(self, position: int, word: str, frame: _Frame) -> None:
-        """Words that are followed by a table in statements that change rows."""
         following = self._text(position + 1).upper()
         previous = self._text(position - 1).upper()
         if word == "UPDATE" and (previous in {"KEY", "FOR", "ON"}):
@@ -301,13 +293,12 @@ _QUALIFIED = 3
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One call of a function.
+    """One function call.
 
     Attributes:
         name: lower case where it is ASCII, without quotes.
         position: index of its name among the tokens.
-        foreign: quoted or qualified by a schema, so that no built-in is meant for sure.
+        foreign: quoted or qualified by a schema, so that it may be no built-in.
         schema: the qualifier in lower case, or "".
     """
 
@@ -318,7 +309,6 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def calls_in(tokens: tuple[Token, ...]) -> Iterator[Call]:
-    """Yield every call, in order of appearance."""
     for position in range(1, len(tokens)):
         token = tokens[position]
         if token.text != "(" or token.kind is not TokenKind.PUNCTUATION:
@@ -339,7 +329,7 @@ def calls_in(tokens: tuple[Token, ...]) -> Iterator[Call]:
 
 
 def _is_no_call(tokens: tuple[Token, ...], opening: int) -> bool:
-    """Whether the word before a parenthesis cannot be the name of a function there."""
+    """Whether the word before a parenthesis cannot be a function name there."""
     word = tokens[opening - 1].word
     if word in RESERVED_EVERYWHERE:
         return word not in _CALLABLE_RESERVED
@@ -348,7 +338,6 @@ def _is_no_call(tokens: tuple[Token, ...], opening: int) -> bool:
 
 
 def _is_target(tokens: tuple[Token, ...], opening: int) -> bool:
-    """Whether the parenthesis holds the columns of the table that an INSERT or LOAD fills."""
     index = opening - 2
     while index > 0 and tokens[index].text == ".":
         index -= 2
@@ -356,7 +345,7 @@ def _is_target(tokens: tuple[Token, ...], opening: int) -> bool:
 
 
 def _follows_match(tokens: tuple[Token, ...], position: int) -> bool:
-    """Whether AGAINST ends a MATCH: nothing but names, dots, commas and one pair of parentheses between them."""
+    """Whether AGAINST ends a MATCH: only names, dots, commas and one pair of parentheses between them."""
     for index in range(position - 1, max(-1, position - _LONGEST_MATCH), -1):
         token = tokens[index]
         if token.word == "MATCH":
@@ -369,7 +358,6 @@ def _follows_match(tokens: tuple[Token, ...], position: int) -> bool:
 
 
 def _is_column_list(tokens: tuple[Token, ...], opening: int) -> bool:
-    """Whether the parenthesis holds names of columns: after AS, after a derived table, or of a WITH query."""
     before = tokens[opening - 2] if opening > 1 else None
     if before is not None and before.word == "AS":
         return True
@@ -395,7 +383,6 @@ def _end_of_names(tokens: tuple[Token, ...], opening: int) -> int:
 
 
 def _follows_as_query(tokens: tuple[Token, ...], closing: int) -> bool:
-    """Whether `AS (` and a query follow, perhaps with SQLite's MATERIALIZED between."""
     following = [token.word or token.text for token in tokens[closing + 1 : closing + 6]]
     body = [word for word in following if word not in {"NOT", "MATERIALIZED"}][:3]
     return body[:2] == ["AS", "("] and len(body) > 2 and body[2] in _QUERY_STARTS
@@ -417,7 +404,6 @@ def _is_materialised(tokens: tuple[Token, ...], opening: int) -> bool:
 
 
 def _ends_window_function(tokens: tuple[Token, ...], opening: int) -> bool:
-    """Whether OVER follows a call, perhaps with FROM FIRST and RESPECT NULLS between."""
     before = [token.word or token.text for token in tokens[max(0, opening - 4) : opening - 1]]
     if before[-2:] in (["RESPECT", "NULLS"], ["IGNORE", "NULLS"]):
         return True
@@ -425,7 +411,7 @@ def _ends_window_function(tokens: tuple[Token, ...], opening: int) -> bool:
 
 
 def _is_select_option(tokens: tuple[Token, ...], opening: int) -> bool:
-    """Whether nothing but other options stands between SELECT and this one."""
+    """Whether only other options stand between SELECT and this one."""
     index = opening - 2
     while index > 0 and (tokens[index].word in _SELECT_OPTIONS or tokens[index].kind is TokenKind.HINT):
         index -= 1

@@ -1,4 +1,4 @@
-"""The words of the product as closed sets: what the rest of the code may say."""
+"""The product's vocabulary as closed sets."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ Seconds = NewType("Seconds", float)
 
 
 def words(text: str) -> frozenset[str]:
-    """Return the words of a text, as written."""
     return frozenset(text.split())
 
 
 class Flavour(StrEnum):
-    """A family member whose rules differ from its sisters'."""
+    """A server family, or a variant with rules of its own."""
 
     MYSQL = "mysql"
     MARIADB = "mariadb"
@@ -27,7 +26,7 @@ class Flavour(StrEnum):
 
 
 class Role(StrEnum):
-    """What a node proved to be when it was last measured."""
+    """The proven role of a node."""
 
     PRIMARY = "primary"
     REPLICA = "replica"
@@ -35,7 +34,7 @@ class Role(StrEnum):
 
 
 class Effect(StrEnum):
-    """What running a statement does to the world; UNKNOWN is never a READ."""
+    """What running a statement does; UNKNOWN is never a READ."""
 
     READ = "read"
     SESSION = "session"
@@ -61,23 +60,17 @@ class Verdict(IntEnum):
 
 
 class Route(StrEnum):
-    """Which kind of node a statement belongs on."""
-
     REPLICA = "replica"
     PRIMARY = "primary"
     NONE = "none"
 
 
 class Account(StrEnum):
-    """Which of a cluster's accounts a connection logs in with."""
-
     READ = "read"
     ELEVATED = "elevated"
 
 
 class CostClass(StrEnum):
-    """How a hazard hurts the server it runs on."""
-
     LOOKUP = "lookup"
     LINEAR_IN_OBJECTS = "linear-in-objects"
     OPENS_EVERY_TABLE = "opens-every-table"
@@ -97,8 +90,7 @@ class CostClass(StrEnum):
 
 
 class OutcomeKind(StrEnum):
-    """
-    How a statement ended.
+    """How a statement ended.
 
     REFUSED: by us nothing was sent; by the server, `server_error` says why.
     UNKNOWN: sent, then lost; it may or may not have run.

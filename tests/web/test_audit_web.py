@@ -171,7 +171,7 @@ def test_a_planted_files_name_breaks_no_page(ask, directory, name):
         assert not set("\x1b\u202e") & set(page)
     told = [ask(link) for link in links]
     assert [answer.status for answer in told] == [200] * 4
-    assert sum("The journal does not hold" in answer.body for answer in told) == 1
+    assert sum("The journal is invalid" in answer.body for answer in told) == 1
 
 
 def test_a_search_says_what_could_not_be_read(ask, directory):
