@@ -248,7 +248,7 @@ def write(screen: Screen, wish: Wish, view: View) -> None:
         screen.data.write(view.text(screen.data_style))
         screen.data.flush()
     else:
-        write_rows(view.columns, view.rows, wish.form)
+        write_rows(view.columns, view.rows, wish.form, screen.data)
 
 
 def write_page(work: Work, report: Report, wanted: Callable[[TableSize], bool]) -> None:

@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fleet": ("safeconsole.cli.fleet:fleet", "Run one read on many clusters, on a replica of each."),
     "init": ("safeconsole.cli.clusters:init", "Add a cluster to your configuration."),
     "man": ("safeconsole.cli.help:man", "Print the manual page."),
+    "mcp": ("safeconsole.cli.mcp:mcp", "Serve a cluster to an agent, over MCP."),
     "policy": ("safeconsole.cli.policy:policy", "Show policies, and test them with their cases."),
     "python": ("safeconsole.cli.python:python", "Work on a cluster from Python, with your own models."),
     "sql": ("safeconsole.cli.sql:sql", "Query a cluster: the console, or statements with -e."),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TextIO
 
 import click
 
@@ -25,15 +26,21 @@ format_option = click.option(
 )
 
 
-def write_rows(columns: Sequence[str], rows: Iterable[Row], form: str) -> None:
-    """Write rows in a format; the formats for programs stream, so that years of journals are not held in memory."""
-    style = stream_style(sys.stdout, os.environ)
+def write_rows(columns: Sequence[str], rows: Iterable[Row], form: str, stream: TextIO | None = None) -> None:
+    """
+    Write rows in a format; the formats for programs stream, so that years of journals are not held in memory.
+
+    Args:
+        stream: where they go; None for standard output.
+    """
+    stream = stream or sys.stdout
+    style = stream_style(stream, os.environ)
     if form in _WHOLE_FORMATS:
-        click.echo(render(columns, rows, form, style), nl=False)
+        click.echo(render(columns, rows, form, style), file=stream, nl=False)
         return
     if form in _RAW_FORMATS and _is_terminal():
         rows = map(_harmless, rows)
-    writer = writer_for(form, [Column(name=name) for name in columns], sys.stdout, style)
+    writer = writer_for(form, [Column(name=name) for name in columns], stream, style)
     batch: list[Row] = []
     for row in rows:
         batch.append(row)

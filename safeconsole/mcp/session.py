@@ -1,0 +1,126 @@
+"""One agent's session, confined to a thread of its own: calls wait in line, and a cancelled one is stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, suppress
+from typing import Any, TypeVar
+
+import msgspec
+
+from safeconsole.cluster.engine import stop_insistently
+from safeconsole.errors import RefusedError
+from safeconsole.session.gate import Gate
+from safeconsole.sqltext.lexer import LexicalRules
+
+Value = TypeVar("Value")
+
+
+class AgentSession(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What the tools ask through.
+
+    Attributes:
+        gate: the agent's own session.
+        rules: how the servers read text.
+        check: what would be decided for a text, one value a statement, by the names that `safeconsole check` uses.
+        capacity: sizes, or leftovers of migrations, of one schema or of all, as JSON text.
+        approvals: codes that wait for a person, with what each asks for.
+    """
+
+    gate: Gate
+    rules: Callable[[], LexicalRules]
+    check: Callable[[str], list[dict[str, Any]]]
+    capacity: Callable[[str, bool], str]
+    approvals: Callable[[], dict[str, str]]
+
+
+class SessionThread:
+    """
+    Runs calls on the session, one after the other.
+
+    A session that was told to stop sends nothing further: after a cancelled call the next one opens another.
+
+    Args:
+        open_session: opens a session for an agent of a name; left when the client leaves.
+    """
+
+    def __init__(self, open_session: Callable[[str], AbstractContextManager[AgentSession]]) -> None:
+        self._open = open_session
+        self._waiting: queue.SimpleQueue[tuple[str, Callable[[AgentSession], Any], Future[Any]] | None]
+        self._waiting = queue.SimpleQueue()
+        self._running: tuple[Future[Any], Gate] | None = None
+        self._stopped = False
+        self._thread = threading.Thread(target=self._work, name="safeconsole-mcp", daemon=True)
+        self._thread.start()
+
+    async def call(self, agent: str, act: Callable[[AgentSession], Value]) -> Value:
+        """
+        Run one call when it is its turn, and return what it returns.
+
+        Raises:
+            SafeConsoleError: as the call; the session could not be opened.
+            asyncio.CancelledError: the client cancelled it; what ran is stopped on the server.
+        """
+        future: Future[Value] = Future()
+        self._waiting.put((agent, act, future))
+        try:
+            return await asyncio.wrap_future(future)
+        except asyncio.CancelledError:
+            future.cancel()
+            await asyncio.to_thread(self._stop, future)
+            raise
+
+    def close(self) -> None:
+        """End the session; what runs is stopped."""
+        self._waiting.put(None)
+        running = self._running
+        if running is not None:
+            stop_insistently(running[1].stop)
+        self._thread.join()
+
+    def _stop(self, future: Future[Any]) -> None:
+        running = self._running
+        if running is not None and running[0] is future:
+            self._stopped = True
+            stop_insistently(running[1].stop)
+
+    def _work(self) -> None:
+        while (job := self._waiting.get()) is not None:
+            agent = job[0]
+            try:
+                with self._open(agent) as session:
+                    self._stopped = False
+                    over = self._serve(session, job)
+            except Exception as error:  # noqa: BLE001 (the session could not be opened: whoever asked is told)
+                with suppress(Exception):
+                    job[2].set_exception(error)
+                continue
+            if over:
+                return
+
+    def _serve(self, session: AgentSession, job: tuple[str, Callable[[AgentSession], Any], Future[Any]] | None) -> bool:
+        """Run calls until the client leaves (True) or one was cancelled (False)."""
+        while job is not None:
+            _, act, future = job
+            self._running = (future, session.gate)
+            try:
+                value = act(session)
+            except BaseException as error:  # noqa: BLE001 (raised where the call was made)
+                with suppress(Exception):
+                    future.set_exception(
+                        error if isinstance(error, Exception) else RefusedError(f"interrupted: {error}")
+                    )
+            else:
+                with suppress(Exception):
+                    future.set_result(value)
+            finally:
+                self._running = None
+            if self._stopped:
+                return False
+            job = self._waiting.get()
+        return True
