@@ -14,10 +14,6 @@ from safeconsole.console.state import After, ConsoleState
 from safeconsole.errors import SafeConsoleError
 from safeconsole.output.evidence import one_line
 
-# --------------------------------------------------------------------------------------------------------------------
-# What people type out of habit from other clients, and how the same is done here.
-
-
 _SHELL = "use another terminal; a production console runs no shell commands"
 _SCRIPT = "safeconsole sql CLUSTER -f FILE in a shell; or paste the file: it is listed before anything runs"
 _PAGER = "\\pager COMMAND, \\pager on and \\pager off"
@@ -68,10 +64,6 @@ def done_here_by(text: str) -> str:
     return ELSEWHERE.get(word if word.startswith("\\") else word.lower(), "")
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The console's own commands: one table, from which help, completion and the documentation are made.
-
-
 Run = Callable[[ConsoleState, str], After | None]
 """Carries a command out; takes what was typed after its name."""
 
@@ -87,12 +79,10 @@ _BARE_WORDS = {
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One command.
+    """One command.
 
     Attributes:
         names: with their backslash, the first one is taught.
-        arguments: as help shows them.
         task: the heading it stands under in help.
         help: what it does, one line.
         run: see `Run`.
@@ -173,7 +163,6 @@ _BY_NAME = {name: command for command in COMMANDS for name in command.names}
 
 
 def command_arguments() -> dict[str, str]:
-    """Return what every command may be given, by each of its names."""
     return {name: command.arguments for name, command in _BY_NAME.items()}
 
 
@@ -184,8 +173,7 @@ def is_bare_word(text: str) -> bool:
 
 
 def dispatch(state: ConsoleState, text: str) -> After | None:
-    """
-    Carry a command out, show what went wrong with it, and return what is next.
+    """Carry a command out, show what went wrong with it, and return what is next.
 
     Returns:
         None when the text is no command.
@@ -245,7 +233,6 @@ def _parted(command: Command, name: str, argument: str) -> tuple[str, str]:
 
 
 def help_text(argument: str = "") -> str:
-    """Return the help on one command, or on all by task."""
     name = argument if argument.startswith("\\") else f"\\{argument}"
     chosen = [command for command in COMMANDS if argument and name in command.names]
     if argument and not chosen:
@@ -268,10 +255,6 @@ def _help_lines(command: Command) -> Iterable[str]:
     if len(usage) <= 32:
         return (f"  {usage:<32}  {command.help}\n",)
     return (f"  {usage}\n", f"  {'':<32}  {command.help}\n")
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# What goes into the recording of the terminal when something was entered.
 
 
 SHOW_NO_STATEMENT = frozenset(
@@ -307,7 +290,6 @@ def record_entry(state: ConsoleState, text: str) -> None:
 
 
 def _shows_again(state: ConsoleState, command: str) -> bool:
-    """Whether a command could show an earlier statement that was left out."""
     if not command or command in SHOW_NO_STATEMENT or not state.recorder.has_left_out:
         return False
     if command in SHOW_ALL_STATEMENTS:

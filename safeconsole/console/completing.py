@@ -19,9 +19,6 @@ from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind, tokens
 from safeconsole.sqltext.structure import RESERVED_EVERYWHERE
 
-# --------------------------------------------------------------------------------------------------------------------
-# Words that the console colours and completes; what a statement means never depends on them.
-#
 # Source: MySQL 9.7 reference manual, "Keywords and Reserved Words" and "Built-In Function and Operator Reference";
 # MariaDB knowledge base, "Reserved Words" and "Built-in Functions".
 
@@ -61,10 +58,6 @@ FUNCTIONS: frozenset[str] = frozenset(
 """Upper-case names of functions that only compute; none that waits, locks, or touches files."""
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Colours what is typed, by the same tokens that the analysis sees.
-
-
 COLOURED_CHARACTERS = 50_000
 """A longer text is left plain: typing must stay quick."""
 
@@ -85,8 +78,7 @@ _STYLES: dict[TokenKind, str] = {
 
 
 class SqlLexer(Lexer):
-    """
-    Colours SQL and console commands.
+    """Colours SQL and console commands.
 
     Args:
         rules: how the servers read text now.
@@ -96,7 +88,6 @@ class SqlLexer(Lexer):
         self._rules = rules
 
     def lex_document(self, document: Document) -> Callable[[int], StyleAndTextTuples]:
-        """Return what gives each line's coloured parts."""
         if document.text.lstrip().startswith("\\"):
             lines: list[StyleAndTextTuples] = [[("class:sql.command", line)] for line in document.lines]
         elif len(document.text) > COLOURED_CHARACTERS:
@@ -125,10 +116,6 @@ def _style_of(token: Token, following: Token | None) -> str:
     return "class:sql.keyword" if word in KEYWORDS else ""
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Completes commands, keywords, functions, tables, columns and aliases, from what is known already.
-
-
 SHOWN_COMPLETIONS = 100
 """More than this nobody reads; the next letter narrows them."""
 
@@ -145,8 +132,7 @@ _TARGETS = ("auto", "primary", "replica")
 
 
 class SqlCompleter(Completer):
-    """
-    Completes what stands before the cursor; asks no server.
+    """Completes what stands before the cursor; asks no server.
 
     Args:
         rules: how the servers read text now.
@@ -209,7 +195,6 @@ class SqlCompleter(Completer):
             yield Completion(text, start_position=-len(argument.lstrip()), display_meta=kind)
 
     def _arguments(self, wanted: str, written: str) -> Iterator[tuple[str, str]]:
-        """Yield what a command may be given, by the words that help has for it."""
         names = self._names()
         bare = written.strip("`").lower()
         if wanted == "TABLE":
@@ -250,7 +235,6 @@ class SqlCompleter(Completer):
                 yield case(text), kind
 
     def _names_for(self, written: str, scope: StatementScope) -> Iterator[tuple[str, str]]:
-        """Yield the names that may stand at the cursor, without quotes."""
         names = self._names()
         if scope.wants == "schema":
             yield from ((name, "schema") for name in alike(names.schemas, written))
@@ -275,7 +259,6 @@ class SqlCompleter(Completer):
         yield from ((name, "table") for name in names.tables_like(written, SHOWN_COMPLETIONS))
 
     def _conditions(self, written: str, scope: StatementScope) -> Iterator[tuple[str, str]]:
-        """Yield how the table that was joined last hangs together with those before it, by their foreign keys."""
         *earlier, last = scope.joined or ("",)
         names = self._names()
         for other in earlier:
@@ -296,14 +279,12 @@ class SqlCompleter(Completer):
 
 
 def quoted(name: str, dialect: Dialect) -> str:
-    """Return a name as it can stand in a statement."""
     if _PLAIN_NAME.match(name) and name.upper() not in dialect.reserved:
         return name
     return "`" + name.replace("`", "``") + "`"
 
 
 def _columns(names: SchemaNames, scope: StatementScope, keys: Iterable[str], written: str) -> Iterator[tuple[str, str]]:
-    """Yield columns of the tables and the subqueries that go by these names here."""
     found: dict[str, str] = {}
     for key in keys:
         given = scope.derived.get(key)

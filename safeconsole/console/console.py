@@ -63,13 +63,11 @@ INTERRUPTED = 130
 
 
 class Terminal(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    The terminal a console runs on; the process's own by default.
+    """The terminal a console runs on; the process's own by default.
 
     Attributes:
         keys, drawing: where keys come from and the prompt is drawn; None is the process's terminal.
         streams: where everything else goes; None is standard output, standard error and the prompt.
-        environ: the environment.
         recorder: what records it, None for nothing.
     """
 
@@ -93,11 +91,9 @@ def run_console(
 
 
 def talk(opening: Opening, *, standing: Status, history_directory: str = "", terminal: Terminal | None = None) -> int:
-    """
-    Talk to the person until they leave; the session is begun when the prompt stands, and not closed.
+    """Talk to the person until they leave; the session is begun when the prompt stands, and not closed.
 
     Args:
-        opening: the person's session.
         standing: what the prompt shows until it is open.
         history_directory: where histories are kept, "" for nowhere.
         terminal: see `Terminal`.
@@ -165,7 +161,6 @@ def _begin(session: PromptSession[str], opening: Opening, rules: KnownRules) -> 
 def _furnish(
     session: PromptSession[str], state: ConsoleState, live: LiveVerdict, pasted: Pasted, rules: KnownRules
 ) -> None:
-    """Give the prompt its keys, colours, suggestions and the line below it."""
     decorated = state.screen().messages_style.decorated
     session.style = STYLE if decorated else PLAIN_STYLE
     session.lexer = SqlLexer(rules.now)
@@ -181,7 +176,6 @@ def _furnish(
 
 
 def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, pasted: Pasted) -> After:
-    """Read once and carry it out."""
     live.typed("")
     pasted.yes = False
     draft, state.draft = state.draft, ""
@@ -280,7 +274,6 @@ def _redraw(session: PromptSession[str]) -> None:
 
 
 def _call(session: PromptSession[str], act: Callable[[], object]) -> None:
-    """Have the prompt's own thread do something, if there is a prompt."""
     loop = session.app.loop
 
     def act_if_running() -> None:
@@ -297,12 +290,7 @@ def _call(session: PromptSession[str], act: Callable[[], object]) -> None:
 
 
 def history_of(directory: str, cluster: str) -> ClusterHistory:
-    """
-    Return the history of a cluster.
-
-    Raises:
-        OSError: the directory or the file cannot be made.
-    """
+    """Return the history of a cluster. Raises OSError: the directory or the file cannot be made."""
     folder = Path(directory)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / f"{quote(cluster, safe='')}.history"
@@ -338,14 +326,12 @@ _LOOKED_AT = 5_000
 
 
 class ReadSuggest(AutoSuggest):
-    """
-    Offers the newest read that begins with what is typed.
+    """Offers the newest read that begins with what is typed.
 
     A write from the history is never offered: one key too many would bring an old UPDATE back to production.
     """
 
     def get_suggestion(self, buffer: Buffer, document: Document) -> Suggestion | None:
-        """Return the rest of a statement of the history, or nothing."""
         text = document.text
         if not text.strip() or "\n" in text:
             return None
@@ -365,7 +351,6 @@ class Pasted(msgspec.Struct):
 
 
 def key_bindings(rules: Callable[[], LexicalRules], pasted: Pasted) -> KeyBindings:
-    """Return the console's own keys, beside those of emacs or vi."""
     keys = KeyBindings()
     typing = ~is_searching
     picking = Condition(_is_picking)

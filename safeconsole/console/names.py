@@ -25,17 +25,12 @@ from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Role
 
-# --------------------------------------------------------------------------------------------------------------------
-# How the servers read text, asked for behind the prompt: nothing that is typed waits for a connection.
-
-
 ASSUMED = LexicalRules(dialect=MYSQL)
 """What is coloured by until the servers said more; nothing is sent by it."""
 
 
 class KnownRules:
-    """
-    The rules, as soon as they are known.
+    """The rules, as soon as they are known.
 
     Args:
         read: asks the servers at its first call.
@@ -70,9 +65,6 @@ class KnownRules:
             self._failed(error)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The names that a schema holds, for completion: sorted, bounded, kept on disk between sessions.
-#
 # Names only: sizes, counts and comments are never asked for. Source: on MySQL 9.7 and MariaDB 10.11, names alone open
 # no table, measured.
 
@@ -88,8 +80,7 @@ _LOOKED_AT = 500
 
 
 class ForeignKey(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One foreign key of a table.
+    """One foreign key of a table.
 
     Attributes:
         columns: of the table that has it.
@@ -134,8 +125,7 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SchemaNames(msgspec.Struct):
-    """
-    Tables of one schema, and the columns of those that were asked about.
+    """Tables of one schema, and the columns of those that were asked about.
 
     Attributes:
         schema: its name, "" while it is not known.
@@ -207,7 +197,6 @@ class SchemaNames(msgspec.Struct):
                 yield name
 
     def _holding(self, folded: str) -> Iterator[str]:
-        """Yield the tables whose name holds what is written."""
         at = self.lines.find(folded) if len(folded) >= HELD_INSIDE else -1
         while at >= 0:
             place = bisect.bisect_right(self.starts, at) - 1
@@ -222,8 +211,7 @@ class SchemaNames(msgspec.Struct):
 
 
 def load_names(directory: str, cluster: str, schema: str) -> SchemaNames:
-    """
-    Return what is kept on disk of a schema; nothing when there is none or it cannot be read.
+    """Return what is kept on disk of a schema; nothing when there is none or it cannot be read.
 
     Whose names they are stands in `servers`: a cluster's name may lead to other servers by now.
     """
@@ -273,9 +261,6 @@ def _path(directory: str, cluster: str, schema: str) -> Path:
     return Path(directory) / f"{quote(cluster, safe='')}.{quote(schema, safe='')}.names"
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Learns the names of the session's schema for completion, a small page after each statement.
-#
 # Only while statements go to a replica and nothing is elevated; the reads are the console's own, walk the road like
 # any other and are recorded as what they are.
 
@@ -301,8 +286,7 @@ def glance_through(gate: Gate) -> Glance:
 
 
 class NameRefresher(msgspec.Struct, kw_only=True):
-    """
-    Keeps the names of one schema after another.
+    """Keeps the names of one schema after another.
 
     Attributes:
         glance: see `Glance`.
@@ -402,7 +386,6 @@ class NameRefresher(msgspec.Struct, kw_only=True):
         )
 
     def _learn_schemas(self, names: SchemaNames, dialect: Dialect, most: int, last: Statement | None) -> bool:
-        """Learn the server's schemas once, and the tables of another schema that was just asked about."""
         if not dialect.queries.schemas:
             return False
         if self.schemas is None:

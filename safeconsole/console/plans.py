@@ -17,9 +17,6 @@ from safeconsole.output.text import counted, safe
 from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.statement import Statement
 
-# --------------------------------------------------------------------------------------------------------------------
-# A server's plan as a tree: what is read, how, how many rows it expects, and what is dear about it.
-#
 # Reads the two JSON forms of MySQL, the one of MariaDB, and SQLite's list of steps. Source: MySQL 9.7 reference
 # manual, "EXPLAIN Output Format"; MariaDB knowledge base, "EXPLAIN FORMAT=JSON".
 
@@ -29,14 +26,11 @@ DEAR_ROWS = 100_000
 
 
 class PlanStep(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One step of a plan.
+    """One step of a plan.
 
     Attributes:
-        label: what it does.
         details: what is expected of it, each a few words.
         marks: why it may be dear, each a few words.
-        steps: what feeds it.
     """
 
     label: str
@@ -46,12 +40,7 @@ class PlanStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def steps_from_json(text: str) -> tuple[PlanStep, ...]:
-    """
-    Return the steps of a plan in JSON.
-
-    Raises:
-        ValueError: it is no JSON object.
-    """
+    """Return the steps of a plan in JSON. Raises ValueError: it is no JSON object."""
     plan = json.loads(text)
     if not isinstance(plan, dict):
         raise ValueError("a plan is a JSON object")  # noqa: TRY004 (what is wrong is the text's value)
@@ -74,7 +63,6 @@ def steps_from_rows(rows: Sequence[Sequence[Any]]) -> tuple[PlanStep, ...]:
 
 
 def plan_text(steps: Sequence[PlanStep], *, decorated: bool) -> str:
-    """Return the tree as lines, marks behind an exclamation mark."""
     return "".join(f"{line}\n" for line in _lines(steps, "", decorated=decorated))
 
 
@@ -93,7 +81,6 @@ def _lines(steps: Sequence[PlanStep], indent: str, *, decorated: bool) -> Iterat
 
 
 def _operation(node: dict[str, Any]) -> PlanStep:
-    """Return a step of MySQL's second form."""
     label = str(node.get("operation", "step"))
     rows = _number(node.get("estimated_rows"))
     details = [counted(round(rows), "row")] if rows is not None else []
@@ -193,13 +180,8 @@ def _number(value: object) -> float | None:
         return None
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Shows the plan of a statement, and the dangers that the analysis and the server's estimate see in it.
-
-
 def explain_statement(state: ConsoleState, statement: Statement) -> None:
-    """
-    Ask for the plan down the same road, and draw it.
+    """Ask for the plan down the same road, and draw it.
 
     Raises:
         ConfigurationError: a statement that explains already.

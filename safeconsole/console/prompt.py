@@ -18,10 +18,6 @@ from safeconsole.session.visit import Status
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import CostClass, Route, Verdict
 
-# --------------------------------------------------------------------------------------------------------------------
-# Judges what is being typed, beside the typing: nothing here opens a connection or makes a key wait.
-
-
 JUDGED_CHARACTERS = 100_000
 """A longer text is judged only when it is sent."""
 
@@ -30,12 +26,9 @@ PAUSE_SECONDS = 0.06
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What the policy will say of a statement, as far as that can be known without asking a server.
+    """What the policy will say of a statement, as far as that can be known without asking a server.
 
     Attributes:
-        kind: the statement's kind.
-        route: where it belongs.
         verdict: the verdict so far; a server's opinion may still make it stricter.
         limits: ceilings it would run under.
         why: the first danger, else the policy's message, or "".
@@ -51,8 +44,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def preview_of(statement: Statement, decision: Decision, *, to: str) -> Preview:
-    """
-    Return what the line below the prompt says of a statement that was judged offline.
+    """Return what the line below the prompt says of a statement that was judged offline.
 
     Args:
         to: where the person sends what follows, "" when the console chooses.
@@ -69,8 +61,7 @@ def preview_of(statement: Statement, decision: Decision, *, to: str) -> Preview:
 
 
 class LiveVerdict:
-    """
-    The previews of the text typed last.
+    """The previews of the text typed last.
 
     Args:
         judge: turns a text into previews; runs in a thread of its own.
@@ -97,11 +88,9 @@ class LiveVerdict:
             self._wake.notify()
 
     def previews(self) -> tuple[Preview, ...]:
-        """Return the previews of the last text that was judged."""
         return self._previews
 
     def close(self) -> None:
-        """End the thread."""
         self._stopped.set()
         with self._wake:
             self._wake.notify()
@@ -128,10 +117,6 @@ class LiveVerdict:
             return self._judge(text)
         except Exception:  # noqa: BLE001 (a thread that dies would print over the prompt; what is sent is judged again)
             return ()
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# The prompt and the line below it: where one is, what holds, and what the policy will say.
 
 
 # Only the sixteen colours that a theme defines, so that light and dark terminals both stay readable.
@@ -210,8 +195,7 @@ def continuation_text(width: int) -> str:
 def toolbar_parts(
     previews: Sequence[Preview], limits: Limits, columns: int, *, told: Sequence[str] = ()
 ) -> StyleAndTextTuples:
-    """
-    Return the line below the prompt, at most so many cells wide.
+    """Return the line below the prompt, at most so many cells wide.
 
     What the person must know comes first, then the verdict on what is typed, else the hint.
     """
@@ -234,7 +218,6 @@ def vi_mode_text(mode: InputMode) -> str:
 
 
 def opening_parts(cluster: str, columns: int) -> StyleAndTextTuples:
-    """Return the line below the prompt while the session is being opened."""
     return [("", clipped(f" opening {safe(cluster)} … · type on: the first Enter waits for it", columns))]
 
 
@@ -244,7 +227,6 @@ def limits_text(limits: Limits) -> str:
 
 
 def status_text(status: Status, policy: str, format_name: str) -> str:
-    """Return everything that holds for the next statement, one line each."""
     limits = status.limits
     where = f"{status.node} ({status.role})" if status.node else "not chosen yet"
     elevated = f"{clock_text(status.elevated_seconds)} left" if status.elevated_seconds > 0 else "no"

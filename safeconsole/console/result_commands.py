@@ -36,10 +36,6 @@ from safeconsole.output.presenting import ResultPrinter, ResultStyle
 from safeconsole.output.text import PLAIN, safe, shown, size_text
 from safeconsole.sqltext.statement import Statement
 
-# --------------------------------------------------------------------------------------------------------------------
-# Writes a whole result to a new file, in the format that its ending names.
-
-
 ENDINGS = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -57,8 +53,7 @@ _EXPORT_NULL = re.compile(r"--null[ =](?:'[^']*'|\S+)(?: +|$)")
 
 
 def export_statement(state: ConsoleState, path: Path, statement: Statement, *, null: str | None = None) -> None:
-    """
-    Run a statement that only reads, and write its rows to a new file that its owner alone can read.
+    """Run a statement that only reads, and write its rows to a new file that its owner alone can read.
 
     Args:
         null: what stands for NULL in CSV, None for the default.
@@ -99,8 +94,7 @@ def export_statement(state: ConsoleState, path: Path, statement: Statement, *, n
 
 
 def _open_part(state: ConsoleState, part: Path) -> int:
-    """
-    Open a new file for what arrives; what an export before left there, and nothing else, is replaced.
+    """Open a new file for what arrives; what an export before left there, and nothing else, is replaced.
 
     Raises:
         ConfigurationError: what is there is no export's, or another console writes it now.
@@ -153,10 +147,6 @@ def _keep(state: ConsoleState, part: Path, path: Path, *, done: bool) -> None:
         state.say(f"incomplete: what arrived is in {safe(str(part))}, {size_text(size)}")
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Repeats a read and marks what changed, until it is interrupted.
-
-
 LEAST_SECONDS = 1.0
 """A read that is repeated more often than this is a load test."""
 
@@ -164,8 +154,7 @@ MARK = " *"
 
 
 def watch_statement(state: ConsoleState, statement: Statement, seconds: float) -> None:
-    """
-    Run a read every so many seconds; each time it walks the whole road, and an error or Ctrl-C ends it.
+    """Run a read every so many seconds; each time it walks the whole road, and an error or Ctrl-C ends it.
 
     Raises:
         ConfigurationError: the statement is no read, or the span is too short.
@@ -224,19 +213,13 @@ def _page(
     return clear + title + render(held.columns, rows, "table", style) + more
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Commands that ask for, repeat or write results; each statement walks the whole road.
-
-
 def tables(state: ConsoleState, argument: str) -> None:
-    """List tables, or the columns of one."""
     dialect = state.services.rules().dialect
     name = argument.rstrip(";").strip()
     _run(state, queries.columns_sql(dialect, name) if name else dialect.queries.tables)
 
 
 def indexes(state: ConsoleState, argument: str) -> None:
-    """List the indexes of a table."""
     name = argument.rstrip(";").strip()
     if not name:
         raise ConfigurationError("\\di needs the name of a table")
@@ -245,7 +228,6 @@ def indexes(state: ConsoleState, argument: str) -> None:
 
 
 def size(state: ConsoleState, argument: str) -> None:
-    """Read the size of one table."""
     name = argument.rstrip(";").strip()
     if not name:
         raise ConfigurationError("\\size needs the name of a table", instead="\\capacity for all of them")
@@ -254,7 +236,6 @@ def size(state: ConsoleState, argument: str) -> None:
 
 
 def processlist(state: ConsoleState, _argument: str) -> None:
-    """List the running statements on the node."""
     dialect = state.services.rules().dialect
     shape = processes_shown(0 if state.pager else state.screen().data_style.columns)
     if _run(state, queries.processlist_sql(dialect), shape):
@@ -262,20 +243,17 @@ def processlist(state: ConsoleState, _argument: str) -> None:
 
 
 def locks(state: ConsoleState, _argument: str) -> None:
-    """List row lock waits on the node."""
     dialect = state.services.rules().dialect
     if not _run(state, queries.locks_sql(dialect)):
         state.say(dialect.queries.locks_grant)
 
 
 def again_vertical(state: ConsoleState, _argument: str) -> None:
-    """Run the last statement again, vertically."""
     statement = _statement(state, "")
     _run(state, f"{statement.text}\\G")
 
 
 def explain(state: ConsoleState, argument: str) -> None:
-    """Show the plan of a statement."""
     explain_statement(state, _statement(state, argument))
 
 
@@ -286,7 +264,6 @@ def null_option(argument: str) -> tuple[str, str]:
 
 
 def export(state: ConsoleState, argument: str) -> None:
-    """Write a result to a file."""
     option, argument = null_option(argument)
     null = option.strip()[len("--null ") :].strip("'") if option else None
     if null is not None and not is_csv_null(null):
@@ -301,7 +278,6 @@ def export(state: ConsoleState, argument: str) -> None:
 
 
 def watch(state: ConsoleState, argument: str) -> None:
-    """Repeat the last read."""
     try:
         seconds = float(argument or "2")
     except ValueError:

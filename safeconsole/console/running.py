@@ -39,8 +39,7 @@ _COLOURFUL = frozenset({"less", "more", "most", "cat", "bat", "moar", "moor", "o
 
 @contextmanager
 def paged(screen: Screen, pager: str) -> Iterator[Screen]:
-    """
-    Give a screen whose rows go to a pager; leave when the person left it, and show the messages then.
+    """Give a screen whose rows go to a pager; leave when the person left it, and show the messages then.
 
     Args:
         screen: where to write without a pager.
@@ -75,7 +74,6 @@ def paged(screen: Screen, pager: str) -> Iterator[Screen]:
 
 
 def _less_options() -> str:
-    """Return the person's own options of less, and that colours pass, which they may leave out of the command."""
     return f"{os.environ.get('LESS', '')} -R".strip()
 
 
@@ -128,8 +126,7 @@ def run_text(state: ConsoleState, text: str, *, pasted: bool = False) -> None:
 def show_statement(
     state: ConsoleState, statement: Statement, *, plea: Plea | None = None, shape: Reshape | None = None
 ) -> bool:
-    """
-    Run one statement and show its rows, in the pager when there is one; whether it ended well.
+    """Run one statement and show its rows, in the pager when there is one; whether it ended well.
 
     Args:
         plea: what an elevation of it alone is asked with.
@@ -156,13 +153,7 @@ def write_statement(state: ConsoleState, statement: Statement, printer: ResultPr
 
 
 class HeldRows(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A small result, for a command that shows it in its own way.
-
-    Attributes:
-        rows: the first ones.
-        count: how many there were.
-    """
+    """A small result, for a command that shows it in its own way."""
 
     columns: tuple[Column, ...]
     rows: list[Row]
@@ -193,8 +184,7 @@ def _problem_of(
     as_text: bool = True,
     plea: Plea | None = None,
 ) -> SafeConsoleError | str | None:
-    """
-    Run one statement and return why it did not end well, or None.
+    """Run one statement and return why it did not end well, or None.
 
     Args:
         printer: shows how it is doing; None shows nothing.
@@ -273,8 +263,7 @@ Reshape = Callable[[Sequence[Mapping[str, Any]]], ShownTable]
 
 
 def show_shaped(printer: ResultPrinter, result: Result, shape: Reshape) -> None:
-    """
-    Read a small answer whole, and show it in another shape; how it went is said as for any statement.
+    """Read a small answer whole, and show it in another shape; how it went is said as for any statement.
 
     What the server warned of is left out: what it thinks of the console's own statement is no news to the person.
     """
@@ -301,7 +290,6 @@ def _shaped(columns: tuple[Column, ...], held: Sequence[Row], shape: Reshape) ->
 
 
 def indexes_shown(rows: Sequence[Mapping[str, Any]]) -> ShownTable:
-    """Return one line an index, out of SHOW INDEX."""
     found: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         found.setdefault(str(row["key_name"]), []).append(row)
@@ -354,8 +342,7 @@ def _bytes(count: int | None) -> str | None:
 
 
 def processes_shown(columns: int) -> Reshape:
-    """
-    Return what makes one line a connection at work out of SHOW PROCESSLIST; idle ones are left out.
+    """Return what makes one line a connection at work out of SHOW PROCESSLIST; idle ones are left out.
 
     Args:
         columns: width of the terminal in cells, 0 for any; the statement is cut to what is left of it.

@@ -1,5 +1,4 @@
-"""
-What the statement around the cursor names: tables, aliases, derived tables, and what is expected there.
+"""What the statement around the cursor names: tables, aliases, derived tables, and what is expected there.
 
 Read from tokens alone and never by a grammar: the statement is half typed.
 """
@@ -24,8 +23,7 @@ _SYSTEM = re.compile(r"@@(?:(?:session|local|global|persist)\.)?\Z", re.IGNORECA
 
 
 class Derived(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What a subquery or a common table expression gives.
+    """What a subquery or a common table expression gives.
 
     Attributes:
         columns: by name, as far as the text says them.
@@ -37,8 +35,7 @@ class Derived(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatementScope(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What the statement around the cursor names.
+    """What the statement around the cursor names.
 
     Attributes:
         tables: table names by the name they go by here in lower case, in order of appearance.
@@ -65,8 +62,7 @@ class StatementScope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def scope_of(text: str, cursor: int, rules: LexicalRules) -> StatementScope:
-    """
-    Return what the statement around the cursor names.
+    """Return what the statement around the cursor names.
 
     Args:
         cursor: where the word being typed begins.
@@ -89,7 +85,6 @@ def scope_of(text: str, cursor: int, rules: LexicalRules) -> StatementScope:
 
 
 def plain_name(token: Token) -> str:
-    """Return a name without its quotes."""
     text = token.text
     quote = text[:1]
     return text[1:-1].replace(quote * 2, quote) if token.kind is TokenKind.NAME and quote in {"`", '"'} else text
@@ -124,7 +119,6 @@ def _wanted(before: list[Token], text: str) -> str:
 
 
 def _wants_table(before: list[Token]) -> bool:
-    """Whether a table's name follows what was read so far."""
     if not before:
         return False
     word = _word(before[-1])
@@ -152,7 +146,6 @@ def _in_table_list(before: list[Token]) -> bool:
 
 
 def _tables_in(found: list[Token]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the tables by the name they go by in lower case, and those names as written."""
     tables: dict[str, str] = {}
     spelled: dict[str, str] = {}
     for at, token in enumerate(found):
@@ -186,7 +179,6 @@ def _word(token: Token) -> str:
 
 
 def _derived_in(found: list[Token]) -> tuple[dict[str, Derived], tuple[str, ...]]:
-    """Return every subquery that has a name, by that name in lower case, and those that WITH names."""
     derived: dict[str, Derived] = {}
     expressions: list[str] = []
     for at, token in enumerate(found):
@@ -246,7 +238,6 @@ def _given_by(query: list[Token]) -> Derived:
 
 
 def _items(query: list[Token]) -> Iterator[list[Token]]:
-    """Yield the parts of a SELECT's list."""
     start = next((place for place, token in enumerate(query) if _word(token) == "SELECT"), len(query))
     depth, item = 0, list[Token]()
     for token in query[start + 1 :]:

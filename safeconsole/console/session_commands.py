@@ -23,12 +23,10 @@ CAPACITY_HINT = "safe sizes come from another program: safeconsole capacity {clu
 
 
 def status(state: ConsoleState, _argument: str) -> None:
-    """Show what holds for the next statement."""
     state.answer(status_text(state.gate.status(), state.gate.policy.label, state.format))
 
 
 def topology(state: ConsoleState, _argument: str) -> None:
-    """Measure and show every node."""
     readings = state.gate.topology()
     state.answer(
         topology_text(state.gate.visit.cluster, readings, state.gate.policy.gates, state.screen().data_style),
@@ -48,7 +46,6 @@ def use(state: ConsoleState, argument: str) -> None:
 
 
 def use_schema(state: ConsoleState, argument: str) -> None:
-    """Change the schema."""
     if not argument:
         raise ConfigurationError("\\u needs the name of a schema")
     name = argument.rstrip(";").strip().strip("`")
@@ -72,7 +69,6 @@ def _is_unknown(state: ConsoleState, schema: str) -> bool:
 
 
 def capacity(state: ConsoleState, argument: str) -> None:
-    """Show the safe sizes, or what does."""
     if state.services.capacity is None:
         state.say(CAPACITY_HINT.format(cluster=state.gate.visit.cluster))
     else:
@@ -80,7 +76,6 @@ def capacity(state: ConsoleState, argument: str) -> None:
 
 
 def why(state: ConsoleState, _argument: str) -> None:
-    """Show everything behind the last decision."""
     last = state.gate.last()
     if last is None:
         state.say("nothing was asked yet")
@@ -89,7 +84,6 @@ def why(state: ConsoleState, _argument: str) -> None:
 
 
 def elevate(state: ConsoleState, argument: str) -> None:
-    """Ask for what an elevation needs, and open it."""
     settings = state.gate.policy.elevation
     reason, ticket, minutes = _typed_plea(argument)
     plea = _asked_plea(state, reason, ticket)
@@ -103,7 +97,6 @@ def elevate(state: ConsoleState, argument: str) -> None:
 
 
 def once(state: ConsoleState, argument: str) -> None:
-    """Run the statement that was refused last, elevated for this one run."""
     last = state.gate.last()
     if last is None or last.decision.verdict is not Verdict.ELEVATE:
         raise ConfigurationError(
@@ -116,20 +109,17 @@ def once(state: ConsoleState, argument: str) -> None:
 
 
 def stand_down(state: ConsoleState, _argument: str) -> None:
-    """End the elevation."""
     state.gate.stand_down()
     state.say("not elevated")
 
 
 def timeout(state: ConsoleState, argument: str) -> None:
-    """Say or change how long a statement may run."""
     if argument:
         state.gate.tighten("run_seconds", _number(argument, "\\timeout needs seconds"))
     state.say(f"a statement may run {state.gate.status().limits.run_seconds:g} s")
 
 
 def rows(state: ConsoleState, argument: str) -> None:
-    """Say or change how many rows are shown and fetched."""
     if argument:
         count = _number(argument, "\\rows needs a number of rows")
         state.gate.tighten("fetched_rows", count)
@@ -149,7 +139,6 @@ def bytes_(state: ConsoleState, argument: str) -> None:
 
 
 def format_(state: ConsoleState, argument: str) -> None:
-    """Say or change how rows are written."""
     if argument and argument not in FORMATS:
         raise ConfigurationError(f"no format {one_line(argument)}: one of {', '.join(FORMATS)}")
     state.format = argument or state.format
@@ -157,13 +146,11 @@ def format_(state: ConsoleState, argument: str) -> None:
 
 
 def history(state: ConsoleState, argument: str) -> None:
-    """Show what was typed, newest last."""
     found = [text for text in state.asked if argument.lower() in text.lower()]
     state.answer("".join(f"{one_line(text)}\n" for text in found[-SHOWN_HISTORY:]) or "nothing\n")
 
 
 def keys(state: ConsoleState, argument: str) -> None:
-    """Say or change whose keys the prompt has."""
     if argument not in {"", "emacs", "vi"}:
         raise ConfigurationError(f"no keys {one_line(argument)}: emacs or vi")
     if argument:
@@ -172,7 +159,6 @@ def keys(state: ConsoleState, argument: str) -> None:
 
 
 def pager(state: ConsoleState, argument: str) -> None:
-    """Say or change what rows are handed to."""
     if argument == "on":
         state.pager = state.streams.environ.get("PAGER") or USUAL_PAGER
     elif argument:
@@ -191,7 +177,6 @@ def _number(text: str, problem: str) -> float:
 
 
 def _asked_plea(state: ConsoleState, reason: str, ticket: str) -> Plea:
-    """Ask for what was not typed after the command."""
     reason = reason or state.streams.ask("reason: ").strip()
     if not reason:
         raise ConfigurationError("an elevation needs a reason")
@@ -202,7 +187,6 @@ def _asked_plea(state: ConsoleState, reason: str, ticket: str) -> Plea:
 
 
 def _typed_plea(argument: str) -> tuple[str, str, float]:
-    """Return reason, ticket and minutes of what was typed after the command."""
     try:
         words = shlex.split(argument)
     except ValueError:

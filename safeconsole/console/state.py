@@ -31,8 +31,7 @@ class After(Enum):
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What the console is given beside the gate.
+    """What the console is given beside the gate.
 
     Attributes:
         rules: how the servers read text now; may wait for them the first time.
@@ -48,12 +47,10 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Streams(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Where the console writes and what it asks.
+    """Where the console writes and what it asks.
 
     Attributes:
         data: rows and the answers of commands.
-        messages: everything else.
         environ: decides with the streams what they can show.
         ask: asks the person for one line; raises EOFError or KeyboardInterrupt.
     """
@@ -65,11 +62,9 @@ class Streams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What a console needs of an open session.
+    """What a console needs of an open session.
 
     Attributes:
-        gate: the road.
         services: see `Services`.
     """
 
@@ -78,8 +73,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Opening:
-    """
-    A session that is open, or being opened in a thread of its own.
+    """A session that is open, or being opened in a thread of its own.
 
     Args:
         act: opens it; called once, in that thread.
@@ -94,14 +88,12 @@ class Opening:
 
     @classmethod
     def of(cls, opened: Opened) -> Opening:
-        """Return the opening of what is open already."""
         made = cls(lambda: opened)
         made._opened = opened
         return made
 
     def begin(self, done: Callable[[], None] = lambda: None) -> None:
-        """
-        Begin to open, once; returns at once.
+        """Begin to open, once; returns at once.
 
         Args:
             done: called in the opening thread when it is open, or cannot be.
@@ -123,12 +115,7 @@ class Opening:
         return self._failure
 
     def get(self) -> Opened:
-        """
-        Return the session; waits for it.
-
-        Raises:
-            SafeConsoleError: it cannot be opened.
-        """
+        """Return the session; waits for it. Raises SafeConsoleError: it cannot be opened."""
         self.begin()
         self.settle()
         if self._failure is not None:
@@ -138,7 +125,6 @@ class Opening:
         return opened
 
     def settle(self) -> None:
-        """Wait until what was begun is over, well or not."""
         if self._thread is not None:
             self._thread.join()
 
@@ -151,22 +137,17 @@ class Opening:
 
 
 class ConsoleState(msgspec.Struct, kw_only=True):
-    """
-    One open console.
+    """One open console.
 
     Attributes:
         opening: the person's session, open or being opened.
         standing: what the prompt shows until it is open.
-        streams: see there.
-        format: how rows are written.
         draft: text that the next prompt starts with, or "".
         last_sql: the last statement typed, or "".
         asked: what was typed in this console, oldest first.
         names: what completion knows of the session's schema.
-        vi_keys: whether the keys are vi's.
         pager: the command line of what rows are handed to, "" for none.
         leaving: whether the person pressed Ctrl-C again while a statement was being stopped.
-        recorder: what is recorded of the terminal.
     """
 
     opening: Opening
@@ -202,7 +183,6 @@ class ConsoleState(msgspec.Struct, kw_only=True):
         return screen_of(self.streams.data, self.streams.messages, self.streams.environ)
 
     def printer(self, screen: Screen) -> ResultPrinter:
-        """Return what shows the next result on a screen."""
         shape = ResultStyle(
             format=self.format,
             # A pager shows all that is fetched: the person leaves it when they have seen enough.
@@ -214,13 +194,11 @@ class ConsoleState(msgspec.Struct, kw_only=True):
         return ResultPrinter(screen, shape, self.gate.last)
 
     def say(self, text: str) -> None:
-        """Write lines that are no data."""
         text = in_words(text, self.screen().messages_style)
         self.streams.messages.write(text if text.endswith("\n") else f"{text}\n")
         self.streams.messages.flush()
 
     def answer(self, text: str) -> None:
-        """Write what a command was asked for."""
         self.streams.data.write(text if text.endswith("\n") else f"{text}\n")
         self.streams.data.flush()
 

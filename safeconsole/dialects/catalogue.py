@@ -11,8 +11,7 @@ CAPACITY = "safeconsole capacity CLUSTER (sizes from persistent statistics, page
 
 
 def in_order(*groups: tuple[DangerousObject, ...], cheap: frozenset[str] = frozenset()) -> tuple[DangerousObject, ...]:
-    """
-    Return the rows of a catalogue; the first that fits decides.
+    """Return the rows of a catalogue; the first that fits decides.
 
     Args:
         cheap: names in information_schema that are found before any row.
@@ -36,7 +35,6 @@ def in_order(*groups: tuple[DangerousObject, ...], cheap: frozenset[str] = froze
 
 
 def _covers(earlier: DangerousObject, later: DangerousObject) -> bool:
-    """Whether the earlier of two rows of one name fits wherever the later one does."""
     same_versions = earlier.since <= later.since and later.until <= earlier.until
     return same_versions and (not earlier.columns or (bool(later.columns) and later.columns <= earlier.columns))
 
@@ -120,8 +118,7 @@ _ELSEWHERE: dict[str, str] = {
 
 
 def engine_hazard(engine: str) -> Hazard | None:
-    """
-    Return the danger of reading a table of an engine, or None for an ordinary one.
+    """Return the danger of reading a table of an engine, or None for an ordinary one.
 
     Args:
         engine: as the server names it; "" where it does not say.

@@ -1,5 +1,4 @@
-"""
-What the console's accounts need on a server, and what would be more than that.
+"""What the console's accounts need on a server, and what would be more than that.
 
 The account is the barrier before all others, so what is granted is compared with what is needed: what is not
 known to be harmless is too wide. Source: MySQL 9.7 and MariaDB 10.11, each account made and tried.
@@ -32,13 +31,10 @@ _MEMORY_COLUMNS = (
 
 
 class GrantFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Something about an account that is not as it should be.
+    """Something about an account that is not as it should be.
 
     Attributes:
         kind: "wide" (it may more than the console needs), "missing", or "unclear" (not understood, so not vouched for).
-        what: the privilege.
-        why: what it means.
         remedy: the statement that mends it, "" where a person must look.
     """
 
@@ -159,8 +155,7 @@ _WHY: dict[str, str] = {
     "CREATE USER": "it makes accounts that no console guards",
 }
 _NAME = r"(?:`(?:[^`]|``)*`|\"(?:[^\"]|\"\")*\"|[\w$]+)"
-"""
-In double quotes where sql_mode has ANSI_QUOTES, in none where sql_quote_show_create is off.
+"""In double quotes where sql_mode has ANSI_QUOTES, in none where sql_quote_show_create is off.
 
 Source: MySQL 9.7, measured.
 """
@@ -174,8 +169,7 @@ _PART = re.compile(rf"(?P<name>[A-Z_]+(?: [A-Z_]+)*)(?: \((?P<columns>{_NAME}(?:
 
 
 def privileges_of(grant: str) -> tuple[Privilege, ...] | None:
-    """
-    Return the privileges in one line of SHOW GRANTS, or None where it grants in a way that is not understood.
+    """Return the privileges in one line of SHOW GRANTS, or None where it grants in a way that is not understood.
 
     Args:
         grant: such as "GRANT SELECT (`a`), INSERT ON `shop`.`orders` TO `u`@`%`". Source: MySQL 9.7, measured.
@@ -213,8 +207,7 @@ def _unquoted(name: str) -> str:
 def judged(
     dialect: Dialect, account: Account, privileges: Iterable[Privilege], *, grantee: str, schema: str = ""
 ) -> Iterator[GrantFinding]:
-    """
-    Yield what is too wide, then what is missing; nothing for an account that is just right.
+    """Yield what is too wide, then what is missing; nothing for an account that is just right.
 
     Args:
         account: what the console uses it for.
@@ -309,8 +302,7 @@ def _reads_too_much(privilege: Privilege) -> str:
 
 
 def grant_statements(dialect: Dialect, account: Account, *, user: str, schema: str = "") -> tuple[str, ...]:
-    """
-    Return the statements that make an account with exactly what the console needs.
+    """Return the statements that make an account with exactly what the console needs.
 
     Args:
         user: its name, without host.
@@ -338,5 +330,4 @@ def needed_grants(dialect: Dialect, account: Account, *, schema: str) -> tuple[s
 
 
 def quoted_account(user: str, host: str) -> str:
-    """Return an account as GRANT writes it."""
     return "@".join("'" + part.replace("\\", "\\\\").replace("'", "''") + "'" for part in (user, host))

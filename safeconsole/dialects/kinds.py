@@ -1,5 +1,4 @@
-"""
-Which words begin which kind of statement in MySQL and its sisters, and the least it can do.
+"""Which words begin which kind of statement in MySQL and its sisters, and the least it can do.
 
 What is not in the table is "unknown". A kind that one member does not have is still named, and keeps its floor: the
 server refuses it, and a sister with the same words would not.
@@ -142,7 +141,6 @@ _ANSWERING_NAMES = (
 
 
 def kinds_of(rows: KindRows) -> dict[tuple[str, ...], Kind]:
-    """Return kinds by the words, in upper case, that they begin with."""
     table = {}
     for name, effects, shape in rows:
         key = tuple(name.upper().split())

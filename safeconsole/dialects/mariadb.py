@@ -1,5 +1,4 @@
-"""
-MariaDB: dangerous objects, guards, sensors, kill forms.
+"""MariaDB: dangerous objects, guards, sensors, kill forms.
 
 Source unless a row says otherwise: MariaDB 10.11.19, measured on 2,000 tables.
 """
@@ -369,8 +368,7 @@ _UNCAPPED = frozenset({"call", "begin", "if", "while", "for", "loop", "repeat", 
 
 
 def _ends_by_itself(statement: Statement) -> bool:
-    """
-    Whether max_statement_time ends a statement.
+    """Whether max_statement_time ends a statement.
 
     Source: MariaDB 10.11, measured (docs/limits.md, "What a server's own cap does not stop").
     """

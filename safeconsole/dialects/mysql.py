@@ -1,5 +1,4 @@
-"""
-MySQL, and Aurora MySQL where it differs: dangerous objects, guards, sensors, kill forms.
+"""MySQL, and Aurora MySQL where it differs: dangerous objects, guards, sensors, kill forms.
 
 Source unless a row says otherwise: MySQL 9.7.4 and 8.0.36, measured on 50,000 tables with a
 128 MB buffer pool, cold, beside a light load. Rows for versions before 8.0 (and Aurora MySQL 2)
@@ -431,8 +430,7 @@ _CAPPED = frozenset({"select", "with", "table", "values", "explain", "describe",
 
 
 def _ends_by_itself(statement: Statement) -> bool:
-    """
-    Whether max_execution_time ends a statement.
+    """Whether max_execution_time ends a statement.
 
     Source: MySQL 9.7, measured (docs/limits.md, "What a server's own cap does not stop"); Aurora MySQL by its kinship.
     """

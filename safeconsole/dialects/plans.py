@@ -95,8 +95,7 @@ _REPEATED = ""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What a plan says.
+    """What a plan says.
 
     Attributes:
         rows: rows that it expects to examine, -1 when it does not say.
@@ -116,11 +115,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_plan(text: str, rewritten: str = "", *, verbatim: bool = False) -> Plan:
-    """
-    Return what a plan says.
+    """Return what a plan says.
 
     Args:
-        text: EXPLAIN FORMAT=JSON's answer.
         rewritten: the statement as the server rewrote it, views and aliases resolved, where it says so.
         verbatim: whether texts stand in it as they are, without JSON's escapes, as MariaDB writes them.
     """
@@ -163,8 +160,7 @@ def _is_plain(document: object) -> bool:
 
 
 def _document(text: str, *, verbatim: bool) -> object:
-    """
-    Return a plan's JSON. Raises ValueError, RecursionError: it cannot be read.
+    """Return a plan's JSON. Raises ValueError, RecursionError: it cannot be read.
 
     MariaDB writes conditions as SQL does: with quotes (`"status" <> 'zz'` under ANSI_QUOTES, `status <> 'a"b'` in any
     mode) and with escapes that JSON does not know. A literal could so write members of its own into the plan, such as
@@ -242,8 +238,7 @@ def _hazards(tables: list[dict[str, Any]], rewritten: str) -> tuple[Hazard, ...]
 
 
 def _looks_up_one_table(tables: list[dict[str, Any]]) -> bool:
-    """
-    Whether the sizes are those of one table, which the dictionary finds by schema and name.
+    """Whether the sizes are those of one table, which the dictionary finds by schema and name.
 
     Source: MySQL 9.7, measured: by equality the dictionary's `tbl` is read as `eq_ref` on both columns; by IN, LIKE or
     the schema alone as `ref`, and every table of the schema is looked at.

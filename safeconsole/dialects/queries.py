@@ -1,5 +1,4 @@
-"""
-The statements behind \\d, \\dt, \\di, \\size, \\processlist and \\locks, filled in: the cheapest that answer.
+"""The statements behind \\d, \\dt, \\di, \\size, \\processlist and \\locks, filled in: the cheapest that answer.
 
 `SHOW TABLES` reads names only; `SHOW TABLE STATUS` and the size columns of `information_schema` open
 every table, and are never used here. Source: MySQL 9.7 and MariaDB 10.11, measured.
@@ -55,8 +54,7 @@ def schema_sql(dialect: Dialect, schema: str) -> str:
 
 
 def size_sql(dialect: Dialect, table: str) -> str:
-    """
-    Return what reads the size of one table; `table` may be `schema.table`.
+    """Return what reads the size of one table; `table` may be `schema.table`.
 
     Raises:
         ConfigurationError: a name that would need escaping, whose text could be read differently by sql_mode.
@@ -86,13 +84,11 @@ def _had(dialect: Dialect, name: str) -> str:
 
 
 def explain_sql(dialect: Dialect, sql: str) -> str:
-    """Return what asks for the plan of a statement without running it."""
     return dialect.queries.explain.format(sql=sql)
 
 
 def keys_sql(dialect: Dialect, table: str) -> str:
-    """
-    Return what reads the foreign keys of one table: key, column, table and column that it leads to.
+    """Return what reads the foreign keys of one table: key, column, table and column that it leads to.
 
     Both names by equality open that one table. `table` MUST hold no quote and no backslash.
     """
@@ -100,8 +96,7 @@ def keys_sql(dialect: Dialect, table: str) -> str:
 
 
 def names_sql(dialect: Dialect, *, after: str, most: int, schema: str = "") -> str:
-    """
-    Return what lists the next names of tables in a schema, names alone.
+    """Return what lists the next names of tables in a schema, names alone.
 
     Args:
         after: the last name that is known, "" at the beginning; it MUST hold no quote and no backslash.

@@ -1,5 +1,4 @@
-"""
-Words that are no name without quotes, for each server.
+"""Words that are no name without quotes, for each server.
 
 A word counts where it fails, or means something else, as a column, a table or an alias: more than the servers'
 own lists say, and less. A word that one version reserves is quoted on every version, which each of them accepts.

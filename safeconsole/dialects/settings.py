@@ -1,5 +1,4 @@
-"""
-Settings and hints that a person may use, because no limit and no reading of statements rests on them.
+"""Settings and hints that a person may use, because no limit and no reading of statements rests on them.
 
 Every setting that is not here belongs to the console. The list is of what is harmless, so that a
 setting of a coming version is refused until somebody looked at it.
@@ -89,8 +88,7 @@ LIMIT_SETTINGS: Mapping[str, tuple[str, int]] = {
 
 
 def family_settings(*, hints_known_below: int) -> AllowedSettings:
-    """
-    Return what a text may set on a server of the family.
+    """Return what a text may set on a server of the family.
 
     Args:
         hints_known_below: see `AllowedSettings`.
@@ -115,14 +113,12 @@ class Ruling(StrEnum):
 
 
 class SessionVariables(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Session variables that are decided alike.
+    """Session variables that are decided alike.
 
     Attributes:
         ruling: OWNED: set on every connection and read back. TOLD: as the server has it, and somebody says so when it
             matters. LEFT: it cannot matter.
         why: one clause, for the documentation.
-        names: lower case.
     """
 
     ruling: Ruling
@@ -331,9 +327,8 @@ SHARED_GUARDS: tuple[Guard, ...] = (
 """What the console sets on every connection, on MySQL and on MariaDB."""
 
 ISOLATION = ("REPEATABLE-READ", "READ-COMMITTED")
-"""
-SERIALIZABLE makes plain reads lock the rows they see, READ-UNCOMMITTED shows what may be rolled back. The other two are
-the server's to choose: with READ-COMMITTED a change locks less.
+"""SERIALIZABLE makes plain reads lock the rows they see, READ-UNCOMMITTED shows what may be rolled back. The other two
+are the server's to choose: with READ-COMMITTED a change locks less.
 """
 
 PERFORMANCE_SCHEMA = ServerSetting(
@@ -369,4 +364,5 @@ ERROR_CLASSES: Mapping[int, str] = {
     **dict.fromkeys((1196, 1235, 1286, 1289), "NotSupportedError"),
 }  # fmt: skip
 """Source: PyMySQL 1.2.4, `err.error_map`; and by MySQL 9.7's manual, "Server Error Message Reference", what means
-the same and that driver calls operational: a wrong name, a constraint, a value out of range."""
+the same and that driver calls operational: a wrong name, a constraint, a value out of range.
+"""

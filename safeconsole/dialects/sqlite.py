@@ -1,5 +1,4 @@
-"""
-SQLite, the embedded engine.
+"""SQLite, the embedded engine.
 
 Source: "SQL As Understood By SQLite", "Built-In Scalar SQL Functions" and its sister pages, "The DBSTAT Virtual Table",
 "The SQLITE_DBPAGE Virtual Table", "Result and Error Codes".

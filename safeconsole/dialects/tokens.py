@@ -1,5 +1,4 @@
-"""
-The shapes of single tokens, as one compiled pattern for each way a server reads text.
+"""The shapes of single tokens, as one compiled pattern for each way a server reads text.
 
 Everything is possessive or atomic where it repeats, so that no text makes a match go back over what it has read:
 scanning is linear in the text. A shape that fits nothing is one unreadable character, which makes its statement
@@ -22,7 +21,6 @@ _LETTER = r"[^\x00-#%-/:-@\[-^`{-\x7f]"
 
 
 def _quoted(quote: str, *, backslash: bool) -> str:
-    """Return the shape of a quoted text in which the quote is doubled, or also escaped by a backslash."""
     if backslash:
         return rf"{quote}[^{quote}\\]*+(?:(?:\\[\s\S]|{quote}{quote})[^{quote}\\]*+)*+{quote}"
     return rf"{quote}[^{quote}]*+(?:{quote}{quote}[^{quote}]*+)*+{quote}"
@@ -51,7 +49,6 @@ def _literal_runs(text: str, comment: str) -> tuple[str, str]:
 
 @cache
 def mysql_pattern(scanned: Scanned) -> re.Pattern[str]:
-    """Return the scanner of MySQL."""
     return _compile(_family_shapes(scanned, opening=r"/\*!"))
 
 
@@ -121,8 +118,7 @@ def _word(delimiter: str) -> str:
 
 
 def _number() -> str:
-    """
-    Return the shape of a number of the family.
+    """Return the shape of a number of the family.
 
     `1.e` with no exponent is left to fail as unreadable: old servers drop such a token silently.
     """

@@ -34,12 +34,9 @@ _COLUMN = struct.Struct("<xHIBH")
 
 
 class Field(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One column's definition.
+    """One column's definition.
 
     Attributes:
-        name: as the server names it.
-        type_code: the protocol's number of its type.
         flags: the protocol's bits (unsigned, enum, set, ...).
         character_set: number of its collation, 63 for bytes.
         width: its greatest length: bytes of a text, digits of a number, bits of a BIT.
@@ -53,8 +50,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    The first thing the server says to a statement.
+    """The first thing the server says to a statement.
 
     Attributes:
         fields: one descriptor a column; empty when there is no result set.
@@ -72,13 +68,10 @@ class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResultEnd(msgspec.Struct):
-    """
-    What the server said after the last row; filled in by `row_batches`.
+    """What the server said after the last row; filled in by `row_batches`.
 
     Attributes:
         reached: whether the last row was read.
-        warnings: how many warnings.
-        status: the server's status bits.
     """
 
     reached: bool = False
@@ -131,8 +124,7 @@ def _field_of(payload: bytes) -> Field:
 
 
 def row_batches(packets: Packets, decoders: Sequence[Decoder], end: ResultEnd) -> Iterator[Sequence[tuple[Any, ...]]]:
-    """
-    Yield rows in batches of at most BATCH_ROWS rows and about BATCH_BYTES bytes, as they arrive.
+    """Yield rows in batches of at most BATCH_ROWS rows and about BATCH_BYTES bytes, as they arrive.
 
     Args:
         decoders: one a column, in order.
@@ -160,8 +152,7 @@ def _payloads(packets: Packets, end: ResultEnd) -> list[bytes]:
 
 
 def read_texts(packets: Packets) -> tuple[list[tuple[str | None, ...]], int]:
-    """
-    Return the rows of a short answer, unconverted and without their description, and the server's status bits.
+    """Return the rows of a short answer, unconverted and without their description, and the server's status bits.
 
     Raises:
         DriverError, OSError, PacketTooLargeError: as `Packets.next`.
@@ -241,8 +232,7 @@ _ALWAYS_BYTES = frozenset({FIELD_TYPE.BIT, FIELD_TYPE.GEOMETRY, _VECTOR})
 
 
 def column_of(field: Field, *, latitude_first: bool = False) -> Column:
-    """
-    Return what a face needs to know of a column.
+    """Return what a face needs to know of a column.
 
     Args:
         latitude_first: whether the server writes the latitude of a geographic point first.
@@ -257,8 +247,7 @@ def column_of(field: Field, *, latitude_first: bool = False) -> Column:
 
 
 def decoder_of(field: Field, *, as_text: bool) -> Decoder:
-    """
-    Return what turns a column's bytes into its value.
+    """Return what turns a column's bytes into its value.
 
     Args:
         as_text: keep the text that the server sent; binary columns stay bytes either way.
@@ -278,7 +267,6 @@ def _is_binary(field: Field) -> bool:
 
 
 def _is_one_bit(field: Field) -> bool:
-    """Whether a column is a BIT(1), the family's yes and no, which is read as 0 and 1."""
     return field.type_code == FIELD_TYPE.BIT and field.width == 1
 
 

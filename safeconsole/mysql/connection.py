@@ -39,8 +39,7 @@ _ROLES = {Route.PRIMARY: Role.PRIMARY, Route.REPLICA: Role.REPLICA}
 
 
 class MySqlConnection:
-    """
-    One connection; see `interfaces.Connection`.
+    """One connection; see `interfaces.Connection`.
 
     Args:
         link: the connection and its watchdog, guards in force for the default limits.
@@ -60,17 +59,14 @@ class MySqlConnection:
 
     @property
     def identity(self) -> Identity:
-        """The instance it is connected to."""
         return self._link.identity
 
     @property
     def rules(self) -> LexicalRules:
-        """How this server reads text."""
         return self._rules
 
     @property
     def guards(self) -> dict[str, str]:
-        """The settings that protect the server, as last read back."""
         return {**self._session.guards, "sql_mode": self._session.sql_mode, "charset": self._session.character_set}
 
     @property
@@ -87,7 +83,6 @@ class MySqlConnection:
 
     @property
     def in_transaction(self) -> bool:
-        """Whether a transaction is open on it, as the server said last."""
         return not self._link.broken and bool(self._link.wire.server_status & IN_TRANSACTION)
 
     @property
@@ -164,7 +159,6 @@ class MySqlConnection:
 
     @property
     def has_slots(self) -> bool:
-        """Whether its server keeps locks that all consoles see."""
         return True
 
     def take_slot(self, names: tuple[str, ...], *, within_seconds: float) -> str:
@@ -267,8 +261,7 @@ class MySqlConnection:
             )
 
     def _make_ready(self, permit: Permit, *, then: str) -> None:
-        """
-        Put the permit's limits in force, and read back that all guards hold.
+        """Put the permit's limits in force, and read back that all guards hold.
 
         Args:
             then: as in `read_session`.
@@ -333,8 +326,7 @@ _POLL_SECONDS = 0.2
 
 
 def _take_one(wire: Wire, names: tuple[str, ...], *, within_seconds: float) -> str:
-    """
-    Take the first named lock that is free, and return its name, "" when none came free in time.
+    """Take the first named lock that is free, and return its name, "" when none came free in time.
 
     Raises:
         DriverError, OSError: the connection is lost, or the server has no such locks.

@@ -19,8 +19,7 @@ DEFAULT_PORT = 3306
 
 
 class NodeAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A node's address, resolved once.
+    """A node's address, resolved once.
 
     Attributes:
         host: the configured name, "" for a socket.
@@ -41,24 +40,17 @@ class NodeAddress(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def named(self) -> str:
-        """The configured name and the port, or the socket's path."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.socket or f"{host}:{self.port}"
 
     @property
     def address(self) -> str:
-        """The resolved "ip:port", or the socket's path."""
         ip = f"[{self.ip}]" if ":" in self.ip else self.ip
         return self.socket or f"{ip}:{self.port}"
 
 
 def split_address(address: str) -> tuple[str, int]:
-    """
-    Return host and port of "host", "host:port", "[v6]:port".
-
-    Raises:
-        ConfigurationError: it is neither of these.
-    """
+    """Return host and port of "host", "host:port", "[v6]:port". Raises ConfigurationError: it is neither of these."""
     host, port = address, str(DEFAULT_PORT)
     if address.startswith("["):
         host, _, rest = address[1:].partition("]")
@@ -71,8 +63,7 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def resolve(address: str) -> NodeAddress:
-    """
-    Return where an address is now; later connections use the answer, not the name.
+    """Return where an address is now; later connections use the answer, not the name.
 
     Raises:
         ConfigurationError: it is not an address.
@@ -94,8 +85,7 @@ def resolve(address: str) -> NodeAddress:
 
 
 def tls_for(place: NodeAddress, settings: TlsSettings) -> ssl.SSLContext | None:
-    """
-    Return how a server must prove itself, or None where nobody can stand between.
+    """Return how a server must prove itself, or None where nobody can stand between.
 
     Raises:
         ConfigurationError: TLS is disabled for a place that needs it, or the authority cannot be read.
@@ -156,12 +146,7 @@ def login_for(
 
 
 def dial(login: Login, *, schema: str = "") -> Wire:
-    """
-    Open one connection.
-
-    Raises:
-        UnreachableError: it did not come up; the message says why and carries no secret.
-    """
+    """Open one connection. Raises UnreachableError: it did not come up; the message says why and carries no secret."""
     try:
         return Wire(login, schema=schema)
     except (DriverError, OSError, ValueError, IndexError, AssertionError) as error:

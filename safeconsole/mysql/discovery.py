@@ -29,8 +29,7 @@ _AURORA_INSTANCE = re.compile(r"[0-9A-Za-z-]+", re.ASCII)
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Another server, as a node speaks of it.
+    """Another server, as a node speaks of it.
 
     Attributes:
         address: "host:port", "" when it did not say where.
@@ -42,8 +41,7 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Followers(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What copies from a node.
+    """What copies from a node.
 
     Attributes:
         seen: those that it told of.
@@ -55,11 +53,9 @@ class Followers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Company(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Whom a node copies from, who copies from it, and whom it shares a group with.
+    """Whom a node copies from, who copies from it, and whom it shares a group with.
 
     Attributes:
-        sources: what it copies from.
         followers: what copies from it, as far as this account may see that.
         following: how many copy from it, None when this account may not see that.
         group: what its group is called, or "".
@@ -74,14 +70,7 @@ class Company(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Met(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A node that answered.
-
-    Attributes:
-        server: who it is.
-        place: where it answered.
-        company: whom it speaks of.
-    """
+    """A node that answered."""
 
     server: str
     place: NodeAddress
@@ -89,8 +78,7 @@ class Met(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lead(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    An address that a node named.
+    """An address that a node named.
 
     Attributes:
         address: "host:port".
@@ -134,7 +122,6 @@ def _can_mean_the_same_here(address: str, place: NodeAddress) -> bool:
 
 
 def _host_of(address: str) -> str:
-    """Return the host of an address, "" when it is none."""
     try:
         return split_address(address)[0]
     except ConfigurationError:
@@ -150,8 +137,7 @@ def address_of(host: object, port: object) -> str:
 
 
 def why_not_asked(lead: Lead, place: NodeAddress, settings: ClusterSettings) -> str:
-    """
-    Return why nobody's password is sent to a found address, or "".
+    """Return why nobody's password is sent to a found address, or "".
 
     Whoever may register as a replica chooses the name under which it is found, and a public authority vouches for
     names that anybody can have. A private one, or the name of a configured node, is what the configuration vouches for.
@@ -172,8 +158,7 @@ def is_called(server: str, name: str) -> bool:
 
 
 def _is_source(server: str, addresses: Iterable[str], source: Peer) -> bool:
-    """
-    Whether a server is the one that another copies from.
+    """Whether a server is the one that another copies from.
 
     A uuid is one server's; a server id is any cluster's first, so that the address, or at least the port, must agree.
     """
@@ -184,8 +169,7 @@ def _is_source(server: str, addresses: Iterable[str], source: Peer) -> bool:
 
 
 def strangers(met: Mapping[str, Met], leads: Mapping[str, Lead], known: Iterable[str]) -> dict[str, str]:
-    """
-    Return the addresses of which nothing proves that they belong to the cluster, each with the reason.
+    """Return the addresses of which nothing proves that they belong to the cluster, each with the reason.
 
     Args:
         met: who answered, by address.
@@ -208,7 +192,6 @@ def strangers(met: Mapping[str, Met], leads: Mapping[str, Lead], known: Iterable
 
 
 def _is_tied(address: str, each: Met, belongs: Mapping[str, Met], known: Iterable[str]) -> bool:
-    """Whether replication or a group ties a server to those that belong."""
     members: dict[str, tuple[str, ...]] = dict.fromkeys(known, ())
     members |= {other.server: (place,) for place, other in belongs.items()}
     return (
@@ -225,8 +208,7 @@ def _is_tied(address: str, each: Met, belongs: Mapping[str, Met], known: Iterabl
 
 
 def unseen_followers(each: Met, met: Iterable[Met], *, asks_for: str) -> str:
-    """
-    Return what of a node's replicas cannot be seen, or "".
+    """Return what of a node's replicas cannot be seen, or "".
 
     Args:
         met: every server that answered.
@@ -242,7 +224,6 @@ def unseen_followers(each: Met, met: Iterable[Met], *, asks_for: str) -> str:
 
 
 def company_of(facts: NodeFacts, followers: Followers) -> Company:
-    """Return whom a node speaks of, from what it says of itself."""
     sources = (
         Peer(address=address_of(*channel.source.rpartition(":")[::2]), server=channel.source_id)
         for channel in facts.channels or ()
@@ -265,8 +246,7 @@ def follower_of(row: Mapping[str, Any]) -> Peer:
 
 
 class Found:
-    """
-    What the nodes of one cluster said of others; used by one thread at a time.
+    """What the nodes of one cluster said of others; used by one thread at a time.
 
     Attributes:
         leads: the addresses found so far, kept when nobody names them any more.
@@ -280,8 +260,7 @@ class Found:
         self._same: dict[str, str] = {}
 
     def follow(self, met: Mapping[str, Met], asked: Mapping[str, Reading], *, most: int) -> tuple[str, ...]:
-        """
-        Remember where the servers lead that answered, and return the addresses that were not asked yet.
+        """Remember where the servers lead that answered, and return the addresses that were not asked yet.
 
         Args:
             met: who answered, by address.
@@ -325,7 +304,6 @@ class Found:
         return tuple(kept.values())
 
     def refuses(self, address: str) -> bool:
-        """Whether the last judgement was against it."""
         return address in self._refused
 
     def is_needless(self, address: str) -> bool:

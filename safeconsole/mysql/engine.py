@@ -25,8 +25,7 @@ Returned = TypeVar("Returned")
 
 
 def at_once(acts: Sequence[Callable[[], Returned]]) -> list[Returned]:
-    """
-    Call all functions at once and return what they return, in their order.
+    """Call all functions at once and return what they return, in their order.
 
     Plain threads: the standard library's pool costs a start 5 ms of imports, measured.
 
@@ -63,8 +62,7 @@ _CLOSE_SECONDS = 0.2
 
 
 class MySqlEngine:
-    """
-    One cluster; see `interfaces.Engine`.
+    """One cluster; see `interfaces.Engine`.
 
     Args:
         name: the cluster's, for its secrets.
@@ -116,7 +114,6 @@ class MySqlEngine:
         return self._any_seen().rules
 
     def topology(self) -> tuple[Reading, ...]:
-        """Measure every node, in parallel, and those that they name."""
         with self._measuring:
             ahead, self._ahead = self._ahead, None
             if ahead is not None and self._clock.monotonic() - ahead[0] < AHEAD_HOLDS_SECONDS:
@@ -166,14 +163,12 @@ class MySqlEngine:
         return readings_in_force
 
     def _let_go(self, addresses: Iterable[str]) -> None:
-        """Close what measures a server that another monitor measures too."""
         with self._lock:
             needless = [self._monitors.pop(address) for address in addresses]
         for monitor in needless:
             monitor.close()
 
     def _met(self, measured: Mapping[str, Reading]) -> dict[str, Met]:
-        """Return who answered, by address."""
         return {address: seen.met for address in measured if (seen := self._monitors[address].seen)}
 
     def connect(self, node: NodeName, account: Account, *, schema: str = "") -> MySqlConnection:

@@ -1,5 +1,4 @@
-"""
-What the servers' error numbers mean for the data, as one table.
+"""What the servers' error numbers mean for the data, as one table.
 
 Source: MySQL 9.7 and MariaDB 10.11, measured; the manuals' "Server Error Message Reference".
 """
@@ -101,7 +100,8 @@ _TOO_FEW = (
 
 _BY_THE_HOUR = re.compile(r"'(max_[a-z_]+)' resource")
 """What an account has used up; `max_user_connections` alone is about connections at one time. Source: MySQL 9.7 and
-MariaDB 10.11, error 1226."""
+MariaDB 10.11, error 1226.
+"""
 
 _CONNECT: Mapping[int, tuple[str, str]] = {
     1040: ("has no connection left", "try another node, or wait"),
@@ -136,7 +136,6 @@ def code_of(error: BaseException) -> int:
 
 
 def text_of(error: BaseException) -> str:
-    """Return the text of a driver's error."""
     return str(error.args[1]) if len(error.args) > 1 else str(error)
 
 
@@ -154,18 +153,15 @@ def meaning_of(error: BaseException) -> Known | None:
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the connection is gone."""
     known = meaning_of(error)
     return known is not None and known.meaning in (Meaning.LOST, Meaning.SHUTDOWN)
 
 
 def connect_error(error: BaseException, *, server: str, account: str) -> UnreachableError:
-    """
-    Return what to tell the person about a connection that did not come up; carries no secret.
+    """Return what to tell the person about a connection that did not come up; carries no secret.
 
     Args:
         server: the address that was tried.
-        account: the login name.
     """
     code = code_of(error)
     original = getattr(error, "original_exception", error)
@@ -190,8 +186,7 @@ def connect_error(error: BaseException, *, server: str, account: str) -> Unreach
 
 
 def statement_error(error: BaseException, *, server: str, changes: bool, verified: str = "") -> SafeConsoleError:
-    """
-    Return what became of a statement that ended with an error and was not stopped by us.
+    """Return what became of a statement that ended with an error and was not stopped by us.
 
     Args:
         server: the address it ran on.

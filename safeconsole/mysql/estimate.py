@@ -1,5 +1,4 @@
-"""
-The server's own opinion of a statement, without running it: PREPARE, then the plan.
+"""The server's own opinion of a statement, without running it: PREPARE, then the plan.
 
 Both inside a read-only transaction, or in the one that the person opened, under the session's caps and
 the watchdog's eye, since planning may run what it plans: a derived table of one row or a subquery on
@@ -64,13 +63,11 @@ class Dictionary(msgspec.Struct):
     _known: dict[TableName, tuple[float, Object | None]] = msgspec.field(default_factory=dict)
 
     def unknown(self, names: Iterable[TableName]) -> list[TableName]:
-        """Return those of some names that have to be asked for."""
         oldest = time.monotonic() - REMEMBER_SECONDS
         return [name for name in looked_at(names) if self._known.get(name, (oldest - 1, None))[0] < oldest]
 
     def learn(self, names: Iterable[TableName], rows: Rows, rules: LexicalRules) -> None:
-        """
-        Remember the answer to `question`.
+        """Remember the answer to `question`.
 
         Args:
             names: those that it was asked for.
@@ -90,8 +87,7 @@ class Dictionary(msgspec.Struct):
             self._known[name] = (now, None if found is None else _object(name, found, rules))
 
     def behind(self, ask: Ask, names: Iterable[TableName], rules: LexicalRules, *, must_exist: bool) -> Behind:
-        """
-        Return what stands behind some names, through views on views.
+        """Return what stands behind some names, through views on views.
 
         Args:
             ask: asks the server what it does not know yet.
@@ -129,7 +125,6 @@ class Dictionary(msgspec.Struct):
 
 
 def question(names: Iterable[TableName]) -> str:
-    """Return what has to be asked to know these names."""
     return " UNION ALL ".join(map(_lookup, names))
 
 
@@ -144,7 +139,6 @@ def answered(wire: Wire, question: str) -> Rows:
 
 
 def looked_at(names: Iterable[TableName]) -> list[TableName]:
-    """Return the names that the dictionary is asked for, each once."""
     return list(dict.fromkeys(name for name in names if name.schema and name.schema.lower() not in NEVER_SEES))
 
 
@@ -167,7 +161,6 @@ def _lookup(name: TableName) -> str:
 
 
 def _literal(text: str) -> str:
-    """Return a text as SQL that no sql_mode reads in another way."""
     return f"'{text}'" if _SIMPLE.fullmatch(text) else f"CONVERT(X'{text.encode().hex()}' USING utf8mb4)"
 
 
@@ -180,8 +173,7 @@ _PLAN_LIMITS = Limits(run_seconds=1.0)
 
 
 def estimate_of(link: MySqlLink, statement: Statement, dictionary: Dictionary) -> Estimate:
-    """
-    Return what the server says of a statement; of what is no read, what stands behind its names alone.
+    """Return what the server says of a statement; of what is no read, what stands behind its names alone.
 
     Raises:
         DriverError, OSError: the connection is lost.
@@ -251,8 +243,7 @@ def _says_it_is_no_read(statement: Statement, code: int, text: str) -> bool:
 def _prepare(
     wire: Wire, text: str, names: tuple[TableName, ...], dictionary: Dictionary, rules: LexicalRules
 ) -> tuple[int, str] | None:
-    """
-    Return the server's objection (code, text) to a text in a transaction, the open one or a new one, or None.
+    """Return the server's objection (code, text) to a text in a transaction, the open one or a new one, or None.
 
     What the dictionary does not know of the names is asked on the way, but for what would see a snapshot.
     """

@@ -22,15 +22,12 @@ from safeconsole.sqltext.vocabulary import Account, Effect
 
 
 class ServerSession(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What a session says of itself.
+    """What a session says of itself.
 
     Attributes:
         guards: each guard's variable and its value as read.
-        sql_mode: the words in force.
         character_set: of the client, the connection and the results.
         schema: the current schema, or "".
-        server: the server's identity.
         writable: whether the server itself takes writes.
     """
 
@@ -43,7 +40,6 @@ class ServerSession(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def assignment(guard: Guard, limits: Limits) -> str:
-    """Return the part of a SET SESSION that puts a guard in force."""
     served, wanted = f"@@GLOBAL.{guard.variable}", number(wanted_of(guard, limits))
     if len(guard.words) > 1:
         wanted = f"IF({served} IN ({', '.join(map(_quoted, guard.words))}), {served}, {_quoted(guard.words[0])})"
@@ -58,7 +54,6 @@ def assignment(guard: Guard, limits: Limits) -> str:
 
 
 def is_in_force(guard: Guard, reading: object, limits: Limits) -> bool:
-    """Whether the value read back protects as asked."""
     if guard.words:
         return str(reading).upper() in map(str.upper, guard.words)
     try:
@@ -76,7 +71,6 @@ def is_in_force(guard: Guard, reading: object, limits: Limits) -> bool:
 
 
 def wanted_of(guard: Guard, limits: Limits) -> float:
-    """Return the number that a guard is set to under some limits."""
     if not guard.limit:
         return guard.value
     asked: float = getattr(limits, guard.limit) * guard.units
@@ -95,17 +89,11 @@ def _quoted(word: str) -> str:
 
 
 def guards_of(dialect: Dialect, version: int) -> tuple[Guard, ...]:
-    """Return the guards that a server of this version has."""
     return tuple(guard for guard in dialect.server.guards if guard.since <= version)
 
 
 def enforce(wire: Wire, guards: tuple[Guard, ...], limits: Limits, *, server: str) -> None:
-    """
-    Set guards, in their order.
-
-    Raises:
-        UnreachableError: one was refused; the message names it.
-    """
+    """Set guards, in their order. Raises UnreachableError: one was refused; the message names it."""
     try:
         # One round trip; on a refusal once more one by one, to say which.
         wire.run("SET " + ", ".join(assignment(guard, limits) for guard in guards))
@@ -120,8 +108,7 @@ def enforce(wire: Wire, guards: tuple[Guard, ...], limits: Limits, *, server: st
 
 
 def read_session(wire: Wire, dialect: Dialect, guards: tuple[Guard, ...], *, then: str = "") -> ServerSession:
-    """
-    Read all of it in one round trip (0.2 ms on loopback).
+    """Read all of it in one round trip (0.2 ms on loopback).
 
     Args:
         then: one of the console's own statements that returns nothing, run in the same round trip, after the reading.
@@ -151,7 +138,6 @@ def read_session(wire: Wire, dialect: Dialect, guards: tuple[Guard, ...], *, the
 
 
 def first_open(guards: tuple[Guard, ...], session: ServerSession, limits: Limits) -> str:
-    """Return the first guard that is not in force, as "name is X, not Y", or ""."""
     if set(session.character_set.split(",")) != {"utf8mb4"}:
         return f"the character set is {session.character_set}, not utf8mb4"
     for guard in guards:
@@ -162,7 +148,6 @@ def first_open(guards: tuple[Guard, ...], session: ServerSession, limits: Limits
 
 
 def rules_of(dialect: Dialect, version: int, sql_mode: str) -> LexicalRules:
-    """Return how a session reads text."""
     words = frozenset(sql_mode.upper().split(","))
     return LexicalRules(
         dialect=dialect,
@@ -198,8 +183,7 @@ class Bracket(StrEnum):
 
 
 def bracket_of(permit: Permit, *, in_transaction: bool) -> Bracket:
-    """
-    Return what stands around a permitted statement.
+    """Return what stands around a permitted statement.
 
     Args:
         in_transaction: whether the person has a transaction open on this connection.
@@ -226,8 +210,7 @@ def opened_with_reading(wire: Wire, permit: Permit) -> str:
 
 
 def open_bracket(wire: Wire, permit: Permit, *, read_only_variable: str, opened: bool = False) -> Bracket | None:
-    """
-    Put a statement's bracket around what follows, and return it; None when the server did not.
+    """Put a statement's bracket around what follows, and return it; None when the server did not.
 
     Args:
         read_only_variable: the session setting that forbids writing.
@@ -259,8 +242,7 @@ def open_bracket(wire: Wire, permit: Permit, *, read_only_variable: str, opened:
 
 
 def close_bracket(wire: Wire, bracket: Bracket, *, keep: bool, read_only_variable: str) -> None:
-    """
-    End a bracket.
+    """End a bracket.
 
     Args:
         keep: whether what was changed in it stays.
@@ -286,8 +268,7 @@ def close_bracket(wire: Wire, bracket: Bracket, *, keep: bool, read_only_variabl
 
 
 def hold_idle(wire: Wire, variables: tuple[str, ...], seconds: float) -> None:
-    """
-    Have the server itself end the transaction that is about to begin when it stands idle.
+    """Have the server itself end the transaction that is about to begin when it stands idle.
 
     The console ends it a little before; this is for a console that was stopped, or cut off without a word.
 

@@ -124,7 +124,6 @@ def _aurora_member(wire: Wire, server: str) -> Member:
 
 
 def _plain(server: str) -> str:
-    """Return an identity that may stand between quotes."""
     return "".join(character for character in server if character.isalnum() or character in "-_.:")
 
 
@@ -139,11 +138,9 @@ _COUNT = (
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What a node said when it was asked.
+    """What a node said when it was asked.
 
     Attributes:
-        server: its identity.
         mark: as in `Reading`.
         facts: what its role is proven from.
         followers: what copies from it; not asked without health.
@@ -181,8 +178,7 @@ def version_of(text: str) -> int:
 
 
 def measure(wire: Wire, dialect: Dialect, *, heartbeat: str = "", with_health: bool = True) -> Measured:
-    """
-    Ask a node what it is and how it is.
+    """Ask a node what it is and how it is.
 
     Args:
         heartbeat: "schema.table" written by pt-heartbeat, or "".
@@ -260,8 +256,7 @@ def _heartbeat(wire: Wire, table: str) -> float | None:
 
 
 def _tables(wire: Wire, open_definitions: int | None) -> int | None:
-    """
-    Return the least number of tables there is, or None where it cannot be told.
+    """Return the least number of tables there is, or None where it cannot be told.
 
     The rows of persistent statistics are counted, one for each table or partition of InnoDB in every schema, whoever
     may read the tables. The optimizer's guess of that number is no substitute: this table has no persistent statistics

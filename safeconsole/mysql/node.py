@@ -1,5 +1,4 @@
-"""
-One node: its connections, opened guarded or not at all, and the monitor that measures it over one of its own.
+"""One node: its connections, opened guarded or not at all, and the monitor that measures it over one of its own.
 
 Nothing is handed over before its guards and its watchdog were seen to hold.
 """
@@ -42,8 +41,7 @@ HOLD_SECONDS = 5.0
 
 
 class HeldPassword:
-    """
-    The password of one account; may be asked from several threads.
+    """The password of one account; may be asked from several threads.
 
     A source may be a program that takes a second or asks for a touch of a key: every node's connection,
     and the one for the statement, would start it again.
@@ -77,14 +75,11 @@ _OWN_LIMITS = Limits(run_seconds=ANSWER_SECONDS, lock_wait_seconds=1)
 
 
 class Guarded(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A connection whose guards were set and read back.
+    """A connection whose guards were set and read back.
 
     Attributes:
-        wire: the connection.
         dialect: the family member at the other end.
         version: as in `LexicalRules.version`.
-        session: what it said of itself then.
     """
 
     wire: Wire
@@ -94,8 +89,7 @@ class Guarded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def open_guarded(login: Login, limits: Limits, *, expected_server: str = "", schema: str = "") -> Guarded:
-    """
-    Open one connection, put its guards in force and read them back.
+    """Open one connection, put its guards in force and read them back.
 
     Args:
         expected_server: the identity that must answer, or "" for the first meeting.
@@ -130,8 +124,7 @@ def open_connection(
     schema: str = "",
     free_memory: Sensor | None = None,
 ) -> MySqlConnection:
-    """
-    Open a guarded connection with its watchdog beside it, both within the login's `connect_seconds`.
+    """Open a guarded connection with its watchdog beside it, both within the login's `connect_seconds`.
 
     Raises as `open_guarded`.
     """
@@ -201,8 +194,7 @@ MEASURED_WITHIN_SECONDS = 2.0
 
 
 class MeasuredNode(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A node that answered: where it is, who it is, and how it reads text.
+    """A node that answered: where it is, who it is, and how it reads text.
 
     Attributes:
         place: its address as resolved then; connections go there.
@@ -219,8 +211,7 @@ class MeasuredNode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Monitor:
-    """
-    Measures one address; each use from one thread at a time.
+    """Measures one address; each use from one thread at a time.
 
     Args:
         node: the name that its readings carry.
@@ -254,8 +245,7 @@ class Monitor:
         self._open: tuple[Guarded, NodeAddress] | None = None
 
     def measure(self, now_seconds: float) -> Reading:
-        """
-        Return the node as it is now; one that does not answer is a reading that says so.
+        """Return the node as it is now; one that does not answer is a reading that says so.
 
         Raises:
             ConfigurationError: the address, the account's secret or its TLS settings are wrong; of a found address

@@ -14,12 +14,7 @@ _END, _ERROR = 0xFE, 0xFF
 
 
 class PacketTooLargeError(Exception):
-    """
-    A packet is larger than the ceiling; none of it was taken in.
-
-    Attributes:
-        read_bytes: its announced size.
-    """
+    """A packet is larger than the ceiling; none of it was taken in."""
 
     def __init__(self, read_bytes: int) -> None:
         super().__init__(f"a packet of {read_bytes} bytes")
@@ -27,8 +22,7 @@ class PacketTooLargeError(Exception):
 
 
 class Packets(msgspec.Struct):
-    """
-    Payloads out of a stream of bytes.
+    """Payloads out of a stream of bytes.
 
     Attributes:
         read: returns at most that many bytes, b"" at the end of the connection.
@@ -44,8 +38,7 @@ class Packets(msgspec.Struct):
     _joined: list[bytes] = msgspec.field(default_factory=list)
 
     def next(self) -> bytes:
-        """
-        Return the next payload.
+        """Return the next payload.
 
         Raises:
             DriverError, OSError: the connection ended, or the packet is the server's error.
@@ -77,11 +70,9 @@ class Packets(msgspec.Struct):
                 count -= 1
 
     def arrived(self, most: int, most_bytes: int) -> list[bytes]:
-        """
-        Return the next payloads of ordinary rows that are in the buffer already; reads nothing and never fails.
+        """Return the next payloads of ordinary rows that are in the buffer already; reads nothing and never fails.
 
         Args:
-            most: how many at most.
             most_bytes: no more are taken once they hold so many.
         """
         found: list[bytes] = []
@@ -157,8 +148,7 @@ def text(raw: bytes) -> str:
 
 
 def decode_rows(payloads: Sequence[bytes], decoders: Sequence[Decoder]) -> list[tuple[Any, ...]]:
-    """
-    Return one tuple a payload.
+    """Return one tuple a payload.
 
     Args:
         decoders: one a column, in order.

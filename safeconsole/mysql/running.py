@@ -54,8 +54,7 @@ def stop_of(watched: Watched, *, server: str) -> StoppedError | None:
 
 
 def silent_cut(waited_seconds: float, cap_seconds: float, *, server: str) -> StoppedError:
-    """
-    Return the stop that a server does not mention.
+    """Return the stop that a server does not mention.
 
     At its cap SLEEP returns 1, BENCHMARK 0, GET_LOCK NULL and EXPLAIN ANALYZE half a plan, all without
     an error. Source: MySQL 9.7 and MariaDB 10.11, measured.
@@ -71,8 +70,7 @@ def silent_cut(waited_seconds: float, cap_seconds: float, *, server: str) -> Sto
 
 
 def stays_though_late(stopped: StoppedError) -> str:
-    """
-    Return the note on a change that commits by itself and ended without an error as its limit passed.
+    """Return the note on a change that commits by itself and ended without an error as its limit passed.
 
     BENCHMARK in CREATE TABLE ... AS SELECT is cut to 0, and MariaDB makes the table. Source: MariaDB 10.11, measured.
     """
@@ -83,8 +81,7 @@ def stays_though_late(stopped: StoppedError) -> str:
 
 
 def disguised_cut(code: int, waited_seconds: float, cap_seconds: float, *, server: str) -> StoppedError:
-    """
-    Return the stop that a server tells as another error.
+    """Return the stop that a server tells as another error.
 
     What it cuts at its cap returns 1, 0 or NULL, and the rest of the statement fails over that: a column that cannot be
     NULL (1048), a number out of range (1690). The server's text is not repeated: it names the wrong cause, and may
@@ -121,8 +118,7 @@ def stopped_at_word(verified: str, *, commits: bool, server: str, leaving: bool)
 
 
 def lost_at_end(how: str, verified: str, *, committing: bool, server: str) -> SafeConsoleError:
-    """
-    Return what became of a statement that was over when its connection went.
+    """Return what became of a statement that was over when its connection went.
 
     Args:
         how: "lost" or "interrupted".
@@ -200,12 +196,10 @@ class MySqlRunning:
 
     @property
     def received_bytes(self) -> int:
-        """Bytes of rows that have reached this process so far."""
         return self._packets.taken_bytes if self._packets is not None else 0
 
     @property
     def changes(self) -> bool:
-        """Whether it can have an effect that outlives it."""
         return self._permit.changes
 
     @property
@@ -220,12 +214,10 @@ class MySqlRunning:
 
     @property
     def _may_be_cut_silently(self) -> bool:
-        """Whether the server can have ended it, or a function in it, at its cap without a word."""
         return not self.changes or self._link.dialect.ends_by_itself(self._permit.statement)
 
     @property
     def _commits_by_itself(self) -> bool:
-        """Whether it may stay without a COMMIT of ours or of the person's."""
         return self.changes and self._bracket is not Bracket.READ_WRITE and not self._is_undone_with_its_connection
 
     @property
@@ -234,8 +226,7 @@ class MySqlRunning:
         return self._watched.elapsed_seconds - self._away_seconds if self._watched is not None else 0.0
 
     def open_bracket(self, *, opened: bool) -> None:
-        """
-        Put the bracket around the statement.
+        """Put the bracket around the statement.
 
         Args:
             opened: as in `bracket.open_bracket`.
@@ -358,8 +349,7 @@ class MySqlRunning:
         raise in_doubt_of(stopped) if self._commits_by_itself else stopped
 
     def _swallowed(self, watched: Watched) -> SafeConsoleError:
-        """
-        Return the stop of a statement that the watchdog ends while its rows still arrive.
+        """Return the stop of a statement that the watchdog ends while its rows still arrive.
 
         They are taken in, so that the server can send its last word, but not decoded: that would keep the
         watchdog's thread from running, and the person waiting for rows of an answer that is not whole.
@@ -368,7 +358,6 @@ class MySqlRunning:
         return self._ended(ConnectionAbortedError("its rows were given up"))
 
     def _ended(self, error: BaseException) -> SafeConsoleError:
-        """Return what became of a statement whose conversation ended with an error."""
         self.over = True
         watched, waited = self._watched, self._waited_seconds
         assert watched is not None
@@ -395,7 +384,6 @@ class MySqlRunning:
         return outcome
 
     def _is_cut_at_cap(self, outcome: SafeConsoleError) -> bool:
-        """Whether an error that comes no sooner than the cap can be the server's way of ending it there."""
         named = isinstance(outcome, StoppedError) and outcome.ceiling
         server_ends_it = isinstance(outcome, (ServerError, StoppedError)) and not named
         return server_ends_it and self._link.dialect.may_end_within(self._permit.statement)

@@ -30,8 +30,7 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sensors(msgspec.Struct):
-    """
-    The sensors of one watched connection; those that the account may not read drop out until all are tried again.
+    """The sensors of one watched connection; those that the account may not read drop out until all are tried again.
 
     Attributes:
         thread: the watched connection's id on the server.
@@ -46,8 +45,7 @@ class Sensors(msgspec.Struct):
     _probes: tuple[Probe, ...] | None = None
 
     def read(self, wire: Wire) -> Numbers:
-        """
-        Read all sensors in one round trip.
+        """Read all sensors in one round trip.
 
         Raises:
             DriverError, OSError: the connection is lost.
@@ -69,7 +67,6 @@ class Sensors(msgspec.Struct):
         )
 
     def try_all_again(self) -> None:
-        """Forget which sensors dropped out."""
         self._probes = None
         self.missing.clear()
 
@@ -117,8 +114,7 @@ LEAST_ANSWER_SECONDS = 0.25
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    The connection that is watched.
+    """The connection that is watched.
 
     Attributes:
         thread: its id on the server.
@@ -132,15 +128,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lookout:
-    """
-    Looks and kills, from one thread at a time.
+    """Looks and kills, from one thread at a time.
 
     Args:
-        dialect: the family member.
         wire: the second connection, to the same instance.
         reopen: opens another one to the same address and compares its identity; raises UnreachableError.
-        target: whom to look at.
-        sensors: what to read.
 
     Raises:
         UnreachableError: from every look, when the connection is gone and does not come back.
@@ -157,8 +149,7 @@ class Lookout:
         self._process = dialect.server.process[0]
 
     def numbers(self, *, within_seconds: float = ANSWER_SECONDS) -> Numbers:
-        """
-        Read the sensors; those that do not answer in time tell nothing this once.
+        """Read the sensors; those that do not answer in time tell nothing this once.
 
         Args:
             within_seconds: how long an answer may take: a sample must not make a deadline late.
@@ -176,8 +167,7 @@ class Lookout:
         return any(_port(host) == _port(self.target.host) and at_work for host, at_work in self._seen())
 
     def host(self) -> str:
-        """
-        Return how the process list names the watched connection's end, "" when none shows it.
+        """Return how the process list names the watched connection's end, "" when none shows it.
 
         The first form that shows it is the one that every later look asks.
         """
@@ -196,8 +186,7 @@ class Lookout:
         return self._first_accepted(self._dialect.server.kill_connection)
 
     def _seen(self, form: str = "") -> list[tuple[str, bool]]:
-        """
-        Return host, and whether it runs something, of the watched thread: one row, or none.
+        """Return host, and whether it runs something, of the watched thread: one row, or none.
 
         Args:
             form: one that is tried; a server that does not know it shows nothing.
@@ -282,8 +271,7 @@ BETWEEN_LOOKS_SECONDS = 0.2
 
 
 class Baseline(msgspec.Struct):
-    """
-    The latest look without a statement, and when it was taken.
+    """The latest look without a statement, and when it was taken.
 
     Attributes:
         lookout: looks; used by one thread at a time.
@@ -296,8 +284,7 @@ class Baseline(msgspec.Struct):
     taken_seconds: float = 0.0
 
     def seen(self, needed: tuple[SensorName, ...], *, fresh: bool) -> Numbers:
-        """
-        Return a look of the last seconds in which every needed sensor told something.
+        """Return a look of the last seconds in which every needed sensor told something.
 
         Args:
             fresh: look anew in any case.

@@ -14,8 +14,7 @@ _ON = frozenset({"1", "ON", "NO_LOCK", "NO_LOCK_NO_ADMIN"})
 
 
 def is_on(reading: object) -> bool:
-    """
-    Return what `@@read_only` or `@@innodb_read_only` says.
+    """Return what `@@read_only` or `@@innodb_read_only` says.
 
     A number on MySQL 9.7 and MariaDB 10.11 (measured); one of four words from MariaDB 12.0 on (its manual,
     "read_only"), three of which refuse writes.
@@ -30,12 +29,10 @@ def is_on(reading: object) -> bool:
 
 
 class Channel(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One replication channel of a replica.
+    """One replication channel of a replica.
 
     Attributes:
         name: "" for the default one.
-        receiving, applying: whether its threads run.
         lag_seconds: the server's figure, or None; None is not zero.
         source: "host:port" as the replica calls it.
         source_id: the source's uuid (MySQL) or server id (MariaDB), or "".
@@ -52,8 +49,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A node's place in a group (group replication) or cluster (Galera, Aurora) that keeps its own roles.
+    """A node's place in a group (group replication) or cluster (Galera, Aurora) that keeps its own roles.
 
     Attributes:
         kind: "group replication", "galera" or "aurora".
@@ -75,12 +71,10 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What a node says of itself.
+    """What a node says of itself.
 
     Attributes:
         read_only: whether it refuses writes from ordinary accounts.
-        innodb_read_only: whether its storage is read-only.
         channels: its replication channels; None when the account may not ask.
         member: its place in a group, or None outside of one.
         heartbeat_lag_seconds: age of the last heartbeat; None when unknown.
@@ -96,8 +90,7 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoleProof(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What a node proved to be.
+    """What a node proved to be.
 
     Attributes:
         role: UNKNOWN when its facts contradict each other or cannot be read.

@@ -39,8 +39,7 @@ class Alarm:
         self._wakes_seconds = _AWAKE
 
     def sleep_until(self, moment_seconds: float, *, unless: Callable[[], bool]) -> None:
-        """
-        Sleep until a moment of the monotonic clock, or until somebody rings; it may return sooner.
+        """Sleep until a moment of the monotonic clock, or until somebody rings; it may return sooner.
 
         Args:
             unless: there is work already; asked once it shows when this thread wakes, so that who brings work and then
@@ -53,7 +52,6 @@ class Alarm:
         self._called.clear()
 
     def ring(self) -> None:
-        """Wake the thread."""
         self._called.set()
 
     def ring_before(self, moment_seconds: float) -> None:
@@ -63,11 +61,9 @@ class Alarm:
 
 
 class Watched(msgspec.Struct, kw_only=True):
-    """
-    One statement under watch, shared by the person's thread and the watchdog's.
+    """One statement under watch, shared by the person's thread and the watchdog's.
 
     Attributes:
-        limits: ceilings in force.
         sent_seconds: monotonic reading at the send.
         first: the sample that growth is counted from.
         needed: the sensors that must be readable.
@@ -76,9 +72,7 @@ class Watched(msgspec.Struct, kw_only=True):
         rows: rows that reached the client; written by the person's thread.
         breach: the ceiling behind the kill, or None.
         verified: what the process list said in the end, "" while nobody had to look.
-        killed: whether a kill was sent for it.
         blind: whether the watchdog could not look any more, and ended it for that.
-        peak_memory_bytes: highest session memory sampled.
     """
 
     limits: Limits
@@ -125,8 +119,7 @@ _FINAL = frozenset({WatchState.OVER, WatchState.MISSED})
 
 
 class Watchdog:
-    """
-    Watches the statements of one connection, one at a time.
+    """Watches the statements of one connection, one at a time.
 
     Args:
         lookout: its eyes and hands, on a second connection.
@@ -152,8 +145,7 @@ class Watchdog:
         report: Callable[[Sample], None] | None = None,
         fresh: bool = False,
     ) -> Watched:
-        """
-        Start watching; call right before the send.
+        """Start watching; call right before the send.
 
         Args:
             needed: the sensors that must be readable now, and while it runs.
@@ -190,8 +182,7 @@ class Watchdog:
             watched.over.wait(_SETTLE_SECONDS)
 
     def stop(self, watched: Watched) -> str:
-        """
-        End a statement now, for the person; asked again, end its connection without any more grace.
+        """End a statement now, for the person; asked again, end its connection without any more grace.
 
         Returns:
             "killed", "already over", "missed" or "unreachable", as the process list says then.
@@ -275,7 +266,6 @@ class Watchdog:
             watched.over.set()
 
     def _wait_for_event(self, watched: Watched) -> WatchEvent:
-        """Sample until something is to be done, or the statement is over."""
         next_look = max(SAMPLE_SECONDS, watched.resume_seconds)
         while True:
             due = max(min(next_look, watched.limits.run_seconds), watched.resume_seconds)
@@ -315,7 +305,6 @@ class Watchdog:
         return breach_of_misses(watched.misses) or breach_of(watched.limits, watched.first, sample)
 
     def _pursue(self, watched: Watched, event: WatchEvent) -> None:
-        """Kill the query, then its connection, until it is over or missed."""
         with self._aim:
             if watched.finished:
                 return
@@ -376,20 +365,15 @@ class Watchdog:
 
 
 class MySqlLink(msgspec.Struct, kw_only=True):
-    """
-    One connection to one instance, and what is known of it.
+    """One connection to one instance, and what is known of it.
 
     Attributes:
-        node: its node's name.
-        account: which account it is logged in with.
-        dialect: the family member.
         version: as in `LexicalRules.version`.
         wire: the connection that statements are sent on.
         watchdog: watches them from a second one.
         identity: the instance, compared at the start.
         patience_seconds: how long the console's own questions may take.
         schema: the session's current schema, or "".
-        broken: whether it must be discarded.
     """
 
     node: NodeName
@@ -405,7 +389,6 @@ class MySqlLink(msgspec.Struct, kw_only=True):
 
     @property
     def address(self) -> str:
-        """The server's address, for messages."""
         return self.identity.address
 
     def give_up(self) -> None:

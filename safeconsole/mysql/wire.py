@@ -1,5 +1,4 @@
-"""
-One connection of the driver, and the few things that its public face cannot do.
+"""One connection of the driver, and the few things that its public face cannot do.
 
 The only module that touches the driver's protected members: packets read straight from the
 socket, `COM_STMT_PREPARE`, and ending a read from another thread.
@@ -54,15 +53,12 @@ Question = tuple[int, str | bytes]
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Everything that opening one more connection to the same place needs.
+    """Everything that opening one more connection to the same place needs.
 
     Attributes:
         host: the configured name, which a certificate must carry.
         ip: what it resolved to, once; "" for a socket.
-        port: TCP port.
         socket: path of a Unix socket, or "".
-        account: login name.
         password: its secret; never shown.
         tls: how the server proves itself, or None where that is not asked.
         server_key: the public key that a password is encrypted with where the connection is not; b"" is, on loopback
@@ -86,7 +82,6 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def address(self) -> str:
-        """The resolved "ip:port", or the socket's path."""
         ip = f"[{self.ip}]" if ":" in self.ip else self.ip
         return self.socket or f"{ip}:{self.port}"
 
@@ -99,8 +94,7 @@ else:
 
 
 class Wire(_Driver):
-    """
-    One open connection: utf8mb4, autocommit, one statement a packet, no local files.
+    """One open connection: utf8mb4, autocommit, one statement a packet, no local files.
 
     Attributes:
         takes_several: whether the server answers questions in order that came in one write.
@@ -163,8 +157,7 @@ class Wire(_Driver):
 
     @property
     def server_public_key(self) -> bytes:
-        """
-        The key that the driver encrypts a password with, asked where the connection is not encrypted.
+        """The key that the driver encrypts a password with, asked where the connection is not encrypted.
 
         Raises:
             DriverError: nothing vouches for any; whoever stands between could give one of their own.
@@ -190,8 +183,7 @@ class Wire(_Driver):
         self._opened_by = math.inf
 
     def wait_at_most(self, seconds: float) -> None:
-        """
-        Set how long each answer to the console's own questions may take; one that passes it ends the connection.
+        """Set how long each answer to the console's own questions may take; one that passes it ends the connection.
 
         The answer to `begin_statement` may take longer as a whole, but no longer without a word.
         """
@@ -199,12 +191,11 @@ class Wire(_Driver):
         self._read_timeout = self._write_timeout = seconds
 
     def run(self, text: str) -> None:
-        """Run one of the console's own statements and read all it returns."""
         self.query(text)
 
     def run_unawaited(self, text: str) -> None:
-        """
-        Send one of the console's own statements that returns nothing, and read its answer before the next one is sent.
+        """Send one of the console's own statements that returns nothing, and read its answer before the next one is
+        sent.
 
         An error in that answer ends the connection.
         """
@@ -212,8 +203,7 @@ class Wire(_Driver):
         self._owed = True
 
     def answers(self, *questions: Question) -> Iterator[Packets]:
-        """
-        Ask some of the console's own questions, in one write where the server takes them so.
+        """Ask some of the console's own questions, in one write where the server takes them so.
 
         Yields:
             For each question the packets that its answer is read from, whole, before the next one is asked for.
@@ -231,11 +221,9 @@ class Wire(_Driver):
             yield packets
 
     def read_done(self, packets: Packets) -> None:
-        """Read the answer of a question that returns nothing."""
         self.server_status = read_head(packets).status or 0
 
     def read_texts(self, packets: Packets) -> list[tuple[str | None, ...]]:
-        """Read the answer of a question that returns rows, as `texts`."""
         rows, self.server_status = read_texts(packets)
         return rows
 
@@ -288,13 +276,11 @@ class Wire(_Driver):
             raise pymysql.OperationalError(CR.CR_SERVER_LOST, f"lost before it was used again: {error}") from error
 
     def rows(self, text: str) -> list[tuple[Any, ...]]:
-        """Run one of the console's own queries and return its rows, converted."""
         self.query(text)
         return list(self._result.rows or ())
 
     def texts(self, text: str) -> list[tuple[str | None, ...]]:
-        """
-        Run one of the console's own queries and return its values as the server wrote them.
+        """Run one of the console's own queries and return its values as the server wrote them.
 
         Half the time of `rows`, which reads the description of each column.
         """
@@ -310,8 +296,7 @@ class Wire(_Driver):
         return [dict(zip(names, row, strict=True)) for row in result.rows or ()]
 
     def begin_statement(self, text: str, *, packet_bytes: int) -> tuple[Packets, ResultHead]:
-        """
-        Send a statement and return its first answer; its rows are read from the packets.
+        """Send a statement and return its first answer; its rows are read from the packets.
 
         Args:
             packet_bytes: the largest packet that is taken in, > 0.
@@ -343,7 +328,6 @@ class Wire(_Driver):
 
     @property
     def thread(self) -> int:
-        """The connection's id on the server."""
         return self.server_thread_id[0]
 
     @property
@@ -395,8 +379,7 @@ class Wire(_Driver):
 
 
 def _prepared(packets: Packets) -> bytes:
-    """
-    Read what a server says of a statement that it prepared, and return its number there.
+    """Read what a server says of a statement that it prepared, and return its number there.
 
     It is b"" where nothing stayed prepared: MariaDB 10.11 carries `HELP 'word'` out at once where there is no help on
     the word, and says that it is done. Source: measured.
@@ -413,7 +396,6 @@ def _prepared(packets: Packets) -> bytes:
 
 
 def _framed(command: int, text: str | bytes) -> bytes:
-    """Return one question as it stands in the stream."""
     payload = bytes((command,)) + (text.encode() if isinstance(text, str) else text)
     return struct.pack("<I", len(payload)) + payload
 

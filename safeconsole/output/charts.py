@@ -10,10 +10,6 @@ from msgspec.structs import replace
 
 from safeconsole.output.text import StreamStyle, clipped, in_words, padded, safe, size_text, width_of
 
-# --------------------------------------------------------------------------------------------------------------------
-# Sizes as bars: one line each, two tones for what a size is made of, to the width of the terminal.
-
-
 _MOST_LABEL, _MOST_BAR, _LEAST_BAR = 48, 30, 6
 _LONGEST_NAME, _LONGEST_LINE = 130, 10_000
 _DECORATED, _PLAIN = ("█", "▒"), ("#", "=")
@@ -21,11 +17,9 @@ _FIRST_TONE, _SECOND_TONE, _DIM, _OFF = "\x1b[36m", "\x1b[34m", "\x1b[2m", "\x1b
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One line.
+    """One line.
 
     Attributes:
-        label: what it is about.
         first, second: the two parts of its size in bytes, >= 0.
         size: the size in words, where it is not the sum of the parts, or "".
         notes: what else is to be said on the line, most important first; those that do not fit whole are left out.
@@ -88,9 +82,6 @@ def _drawn(bar: Bar, largest: int, width: int, style: StreamStyle) -> str:
     return f"{_FIRST_TONE}{marks[0] * first}{_SECOND_TONE}{marks[1] * (cells - first)}{_OFF}{blanks}"
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Sizes as a treemap: one HTML page with one SVG in it, which loads nothing and runs nothing.
-#
 # Squarified: rows of boxes as near to squares as they get. Source: Bruls, Huizing, van Wijk, "Squarified Treemaps",
 # 2000.
 
@@ -101,11 +92,9 @@ _LETTER_WIDTH, _LINE_HEIGHT = 8.6, 16.5
 
 
 class Leaf(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One box.
+    """One box.
 
     Attributes:
-        label: written into it.
         weight: its area, > 0.
         detail: shown when the pointer rests on it.
         marked: drawn as what stands out.
@@ -118,20 +107,15 @@ class Leaf(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Branch(msgspec.Struct, frozen=True, kw_only=True):
-    """A box with boxes in it."""
-
     label: str
     leaves: tuple[Leaf, ...]
 
     @property
     def weight(self) -> int:
-        """The area of all of them."""
         return sum(leaf.weight for leaf in self.leaves)
 
 
 class Area(msgspec.Struct, frozen=True, kw_only=True):
-    """A rectangle."""
-
     x: float
     y: float
     width: float
@@ -139,8 +123,7 @@ class Area(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def treemap_page(title: str, notes: Sequence[str], branches: Sequence[Branch], *, key: str = "") -> str:
-    """
-    Return a whole HTML page; what has no weight is left out.
+    """Return a whole HTML page; what has no weight is left out.
 
     Args:
         key: says what is marked, or "" where nothing is.
@@ -178,7 +161,6 @@ def squarified(weights: Sequence[int], area: Area) -> Iterator[Area]:
 
 
 def _worst(row: Sequence[int], scale: float, side: float) -> float:
-    """Return how far the worst box of a row is from a square, >= 1."""
     total = sum(row) * scale
     if total <= 0 or side <= 0:
         return float("inf")
@@ -187,8 +169,7 @@ def _worst(row: Sequence[int], scale: float, side: float) -> float:
 
 
 def _share(area: Area, before: int, weight: int, whole: int, *, sideways: bool) -> Area:
-    """
-    Return the part of an area that a weight has of the whole, behind what comes before it.
+    """Return the part of an area that a weight has of the whole, behind what comes before it.
 
     Every length is a share of whole numbers, so none is over 1. A length that was left by subtraction could be
     nothing but rounding error, and an area that is divided by it lies outside.
@@ -218,7 +199,6 @@ def _branch(branch: Branch, area: Area, tone: int) -> str:
 
 
 def _within(area: Area, margin: float) -> Area:
-    """Return an area without a margin on each side."""
     width, height = max(area.width - 2 * margin, 0.0), max(area.height - 2 * margin, 0.0)
     return Area(x=area.x + margin, y=area.y + margin, width=width, height=height)
 
@@ -249,7 +229,6 @@ def _whole(text: str, width: float) -> str:
 
 
 def _fitting(text: str, width: float) -> str:
-    """Return as much of a text as fits, or nothing."""
     letters = int((width - 8) / _LETTER_WIDTH)
     shown = safe(text)
     if letters < 4:

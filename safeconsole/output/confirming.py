@@ -30,11 +30,9 @@ class NoTerminal:
     """Nobody can be asked: every answer is no."""
 
     def confirm(self, considered: Considered) -> bool:  # noqa: ARG002 (the protocol's signature)
-        """Return no."""
         return False
 
     def elevate(self, request: ElevationRequest, considered: Considered | None) -> bool:  # noqa: ARG002 (the protocol's signature)
-        """Return no."""
         return False
 
     def show_approval(self, code: str, request: ApprovalRequest) -> None:
@@ -45,13 +43,11 @@ class NoTerminal:
         return ""
 
     def skip_approval(self, request: ApprovalRequest, skipped: tuple[str, ...]) -> bool:  # noqa: ARG002 (as above)
-        """Return no."""
         return False
 
 
 class GivenConfirmer:
-    """
-    Answers with what stood on the command line, where there is no terminal; on one the person types it once more.
+    """Answers with what stood on the command line, where there is no terminal; on one the person types it once more.
 
     An argument can be written by any program; who elevates from a terminal is a person only if they answer at it.
 
@@ -80,12 +76,10 @@ class GivenConfirmer:
         return given and not self._seated
 
     def show_approval(self, code: str, request: ApprovalRequest) -> None:
-        """Show what a second person runs, to whoever reads the messages."""
         sys.stderr.write(_second_person_text(code, request))
         sys.stderr.flush()
 
     def paste_approval(self, code: str, request: ApprovalRequest) -> str:
-        """Ask on the terminal."""
         return self._terminal.paste_approval(code, request)
 
     def skip_approval(self, request: ApprovalRequest, skipped: tuple[str, ...]) -> bool:
@@ -94,8 +88,7 @@ class GivenConfirmer:
 
 
 class TerminalConfirmer:
-    """
-    Asks on a terminal.
+    """Asks on a terminal.
 
     Args:
         ask: writes a question and returns the typed line without its newline; raises EOFError when there is none.
@@ -109,7 +102,6 @@ class TerminalConfirmer:
         self._style = style
 
     def confirm(self, considered: Considered) -> bool:
-        """Show the evidence and return whether `yes` was typed."""
         self._show(evidence_text(considered, self._style))
         return self._answer(f'run exactly this on {safe(considered.node or "")}? type "{YES}" to run it: ') == YES
 
@@ -133,11 +125,9 @@ class TerminalConfirmer:
         return self._answer(f'type the name of the cluster ("{safe(request.cluster)}"): ') == request.cluster
 
     def show_approval(self, code: str, request: ApprovalRequest) -> None:
-        """Show what a second person runs."""
         self._show(_second_person_text(code, request))
 
     def paste_approval(self, code: str, request: ApprovalRequest) -> str:
-        """Show what a second person runs, and return what they sent back."""
         self.show_approval(code, request)
         return self._answer("paste their answer (Enter gives up): ")
 

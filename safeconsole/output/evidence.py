@@ -55,12 +55,10 @@ def evidence_text(considered: Considered, style: StreamStyle = PLAIN) -> str:
 
 
 def colour_of(considered: Considered) -> str:
-    """Return the colour that a verdict is shown in."""
     return _STYLES[considered.decision.verdict]
 
 
 def title_of(considered: Considered) -> str:
-    """Return what was decided of a statement, in a few words."""
     verdict = considered.decision.verdict
     title = f"{considered.statement.kind} {_TITLES[verdict]}"
     if considered.decision.observed and verdict is not Verdict.ALLOW:
@@ -73,20 +71,17 @@ Words = Callable[[Remedy], str]
 
 
 def no_words(remedy: Remedy) -> str:  # noqa: ARG001 (as `Words`)
-    """Offer no remedy."""
     return ""
 
 
 def way_out(error: SafeConsoleError, words: Words) -> str:
-    """Return what a person can do instead, in the words of their face."""
     return "; ".join(part for part in (error.instead, *map(words, error.remedies)) if part)
 
 
 def error_text(
     error: SafeConsoleError, style: StreamStyle = PLAIN, *, words: Words = no_words, next_step: str = ""
 ) -> str:
-    """
-    Return an error as text that ends with a newline: one clear line, the evidence, the way out.
+    """Return an error as text that ends with a newline: one clear line, the evidence, the way out.
 
     Args:
         words: how this face words what can be done.
@@ -114,7 +109,6 @@ def block_text(title: str, lines: Lines, style: StreamStyle = PLAIN, *, colour: 
 
 
 def one_line(sql: str) -> str:
-    """Return a statement on one line, cut to `SHOWN_STATEMENT` characters."""
     return clipped(safe(" ".join(sql.split())), SHOWN_STATEMENT)
 
 
@@ -177,8 +171,7 @@ def panel_text(title: str, lines: Sequence[tuple[str, str]], style: StreamStyle,
 
 
 def tree_text(title: str, branches: Sequence[tuple[str, str, Sequence[str]]], style: StreamStyle) -> str:
-    """
-    Return a tree of one level that ends with a newline.
+    """Return a tree of one level that ends with a newline.
 
     Args:
         branches: a branch's heading, its colour, and its leaves.

@@ -1,5 +1,4 @@
-"""
-The formats that data is written in, as streaming writers: a million rows cost constant memory.
+"""The formats that data is written in, as streaming writers: a million rows cost constant memory.
 
 A value is the server's own text in every format; bytes are `0x…`. In JSON what is a number stays one, digit for
 digit, and a JSON column is nested. NULL is `NULL` for a person, null in JSON and `\\N` in TSV, which `LOAD DATA` reads
@@ -37,9 +36,7 @@ _CSV_SPECIAL = re.compile(r'[",\r\n]')
 class RowWriter(Protocol):
     """Writes one result as it arrives; its head is written when it is made."""
 
-    def rows(self, batch: Sequence[Row]) -> None:
-        """Write more rows."""
-        ...
+    def rows(self, batch: Sequence[Row]) -> None: ...
 
     def end(self, note: str = "", /) -> None:
         """Write what closes the format, and the note where there is a place for it: why the result is short, or ""."""
@@ -53,8 +50,7 @@ class RowWriter(Protocol):
 def writer_for(
     name: str, columns: Sequence[Column], stream: TextIO, style: StreamStyle = PLAIN, *, null: str | None = None
 ) -> RowWriter:
-    """
-    Return a writer of one result.
+    """Return a writer of one result.
 
     Args:
         null: what stands for NULL in CSV, see `CsvWriter`; None for its default.
@@ -86,8 +82,7 @@ def writer_for(
 
 
 def render(columns: Sequence[Column | str], rows: Iterable[Row], name: str, style: StreamStyle = PLAIN) -> str:
-    """
-    Return a small result as text that ends with a newline.
+    """Return a small result as text that ends with a newline.
 
     Args:
         columns: columns, or their names; a column known by name only is a number when all its values are.
@@ -106,8 +101,7 @@ def is_csv_null(text: str) -> bool:
 
 
 class CsvWriter:
-    """
-    Comma-separated values of RFC 4180 with a header line and newlines alone between lines.
+    """Comma-separated values of RFC 4180 with a header line and newlines alone between lines.
 
     NULL is `null`, never in quotes; a value that reads the same is always in quotes, so the two stay apart. This is
     what PostgreSQL's COPY writes and reads.
@@ -142,8 +136,7 @@ class CsvWriter:
             rows = [[null if value is None else text_of(value) for value in row] for row in batch]
             self._stream.write(_csv_text(rows))
 
-    def end(self, _note: str = "", /) -> None:
-        """Nothing closes CSV, and nothing in it can say that it is short."""
+    def end(self, _note: str = "", /) -> None: ...
 
     abandon = end
 
@@ -158,8 +151,7 @@ class CsvWriter:
 
 
 def _plain_text(rows: Sequence[Sequence[Any]], null: str) -> str | None:
-    """
-    Return texts as CSV when none of them needs a quote, else None.
+    """Return texts as CSV when none of them needs a quote, else None.
 
     A fifth of the csv module's time, which looks at every character. Whether a value holds a comma or a newline shows
     in how many the whole batch holds.
@@ -205,11 +197,9 @@ class TsvWriter:
         self.rows([tuple(column.name for column in columns)])
 
     def rows(self, batch: Sequence[Row]) -> None:
-        """Write more rows."""
         self._stream.write("".join(["\t".join(map(self._cell, row)) + "\n" for row in batch]))
 
-    def end(self, _note: str = "", /) -> None:
-        """Nothing closes TSV, and nothing in it can say that it is short."""
+    def end(self, _note: str = "", /) -> None: ...
 
     abandon = end
 
@@ -231,11 +221,9 @@ class MarkdownWriter:
         stream.write(_markdown_rule(columns))
 
     def rows(self, batch: Sequence[Row]) -> None:
-        """Write more rows."""
         self._stream.write("".join([_markdown_line(map(text_of, row)) for row in batch]))
 
     def end(self, note: str = "", /) -> None:
-        """Say below the table why it is short."""
         if note:
             self._stream.write(f"\n*{note}*\n")
 
@@ -279,7 +267,6 @@ _NAME, _TEXT, _NUMBER, _WORD, _OFF = "\x1b[36m", "\x1b[32m", "\x1b[35m", "\x1b[3
 
 
 def is_document(text: str) -> bool:
-    """Whether a text is an object or an array in JSON, on one line."""
     if text[:1] not in {"{", "["} or "\n" in text or len(text) > LARGEST_CHARACTERS:
         return False
     try:
@@ -379,7 +366,6 @@ class JsonWriter:
             self._before = "\n"
 
     def rows(self, batch: Sequence[Row]) -> None:
-        """Write more rows."""
         if not batch:
             return
         texts = [self._object(row) for row in batch]
@@ -393,7 +379,6 @@ class JsonWriter:
         """Leave the array open: what did not end well is no JSON, and nobody reads it as whole."""
 
     def end(self, _note: str = "", /) -> None:
-        """Close the array."""
         if self._array:
             self._stream.write("\n]\n" if self._before == ",\n" else "]\n")
 
@@ -437,7 +422,6 @@ def _number(value: object) -> object:
 
 
 def _document(value: object) -> object:
-    """Return a document's text as the document, what is none as a text."""
     try:
         return _RAW.decode(value) if type(value) is str else value
     except msgspec.DecodeError:

@@ -1,5 +1,4 @@
-"""
-Parquet: a file of typed columns, written a group of rows at a time. Imported only for an export to one.
+"""Parquet: a file of typed columns, written a group of rows at a time. Imported only for an export to one.
 
 What a column holds follows from the type that the server gave it. A decimal keeps its scale and every digit; a date
 that no calendar has ("0000-00-00") is refused rather than changed.
@@ -46,7 +45,6 @@ class _ParquetBuffer(io.RawIOBase):
         self.given_up = False
 
     def writable(self) -> bool:
-        """Return yes."""
         return True
 
     def write(self, data: Any, /) -> int:  # noqa: ANN401  (whatever holds bytes)
@@ -68,8 +66,7 @@ class ParquetWriter:
         self._file: Any = None
 
     def rows(self, batch: Sequence[Row]) -> None:
-        """
-        Write more rows, or hold them until there is a group of them.
+        """Write more rows, or hold them until there is a group of them.
 
         Raises:
             ConfigurationError: a value does not fit its column's type.
@@ -79,7 +76,6 @@ class ParquetWriter:
             self._write()
 
     def end(self, _note: str = "", /) -> None:
-        """Write what is held, and what makes the file whole."""
         self._write()
         if self._file is not None:
             self._file.close()

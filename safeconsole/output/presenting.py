@@ -40,13 +40,10 @@ _EMPTIED = dict.fromkeys(
 
 
 class Screen(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Where a face writes.
+    """Where a face writes.
 
     Attributes:
         data: rows go here, and nothing else.
-        messages: everything else.
-        data_look, messages_look: what each of them can show.
     """
 
     data: TextIO
@@ -68,8 +65,7 @@ def screen_of(data: TextIO, messages: TextIO, environ: Mapping[str, str]) -> Scr
 
 
 class ResultStyle(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    How results are shown.
+    """How results are shown.
 
     Attributes:
         format: one of `FORMATS`.
@@ -89,8 +85,7 @@ class ResultStyle(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResultPrinter:
-    """
-    Shows one result; make a new one for each statement.
+    """Shows one result; make a new one for each statement.
 
     Attributes:
         progress: what the session tells of the statement before its first rows.
@@ -132,7 +127,6 @@ class ResultPrinter:
             self.end(result.ended, result.warnings)
 
     def begin(self, considered: Considered, columns: tuple[Column, ...]) -> None:
-        """Name the node, and write the head of the result."""
         with self.progress.lock:
             self.progress.clear()
             self._considered = considered
@@ -223,7 +217,6 @@ class ResultPrinter:
         return (" · " if self._screen.messages_style.decorated else ", ").join(parts)
 
     def _shortfall(self, ended: Ended, considered: Considered) -> str:
-        """Why what was shown is not the whole answer, or nothing."""
         limits = considered.decision.limits
         if ended.outcome == OutcomeKind.UNKNOWN:
             return "incomplete: the connection was lost, and what happened on the server is not known"

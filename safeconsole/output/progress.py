@@ -35,14 +35,12 @@ class StatusLine:
         self._drawn = False
 
     def draw(self, text: str) -> None:
-        """Show the text in place of the last one."""
         if self._style.terminal:
             self._stream.write(_erasure(self._style) + text)
             self._stream.flush()
             self._drawn = True
 
     def clear(self) -> None:
-        """Leave the line as it was before."""
         if self._drawn:
             self._stream.write(_erasure(self._style))
             self._stream.flush()
@@ -50,8 +48,7 @@ class StatusLine:
 
 
 class StatementProgress:
-    """
-    Shows on the status line what a statement waits for, and how it is doing; `Gate.execute` calls it.
+    """Shows on the status line what a statement waits for, and how it is doing; `Gate.execute` calls it.
 
     Samples come from the watchdog's thread while rows come from another one.
 
@@ -81,7 +78,6 @@ class StatementProgress:
         self._over = False
 
     def __call__(self, what: Sample | str) -> None:
-        """Redraw the line."""
         with self.lock:
             if isinstance(what, str):
                 self._wait(what)
@@ -113,12 +109,10 @@ class StatementProgress:
         )
 
     def clear(self) -> None:
-        """Take the line away."""
         with self.lock:
             self._line.clear()
 
     def end(self) -> None:
-        """Take the line away for good."""
         with self.lock:
             self._over = True
             self._line.clear()
@@ -132,11 +126,9 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def status_text(now: Sample, first: Sample, *, node: str, limits: Limits, columns: int, separator: str = ", ") -> str:
-    """
-    Return what a status line says, in at most so many columns; what fits least is left out.
+    """Return what a status line says, in at most so many columns; what fits least is left out.
 
     Args:
-        now: the latest sample.
         first: the first sample of the same statement; trends are counted from it.
         columns: width in cells, > 0.
     """
@@ -177,8 +169,7 @@ _BAR_WIDTH = 24
 
 
 class JobProgress:
-    """
-    Draws the progress of one job; on a pipe it says nothing.
+    """Draws the progress of one job; on a pipe it says nothing.
 
     Args:
         noun: what is counted, in the plural.
@@ -196,7 +187,6 @@ class JobProgress:
         self._drawn_seconds = float("-inf")
 
     def draw(self, done: int, expected: int, waiting: str = "") -> None:
-        """Redraw the line, a few times a second at most."""
         now = self._seconds()
         # An earlier run's part took no time of this one.
         self._begun = self._begun or (now, done)
@@ -205,7 +195,6 @@ class JobProgress:
             self._line.draw(clipped(self._text(now, done, expected, waiting), self._style.columns - 1))
 
     def clear(self) -> None:
-        """Take the line away."""
         self._line.clear()
 
     def _text(self, now: float, done: int, expected: int, waiting: str) -> str:
@@ -238,8 +227,7 @@ _FEWEST = 3
 
 
 class LoopProgress:
-    """
-    How a loop of statements is doing, on the terminal's last line, while the code that sends them runs.
+    """How a loop of statements is doing, on the terminal's last line, while the code that sends them runs.
 
     Args:
         stream, style: where the line is drawn, if it is a terminal.
@@ -280,7 +268,6 @@ class LoopProgress:
         self._status.draw(clipped(f"{text}{where}, Ctrl-C stops the loop and its statement", columns))
 
     def clear(self) -> None:
-        """Take the line away."""
         self._status.clear()
 
 

@@ -1,5 +1,4 @@
-"""
-What of a terminal goes into its recording, where the configuration keeps one.
+"""What of a terminal goes into its recording, where the configuration keeps one.
 
 Never what is typed: a face puts in the text as the journal holds it. Nothing of what a statement shows that
 the journal must not know of either: the recorder is silent then, and says so once.
@@ -20,8 +19,7 @@ from safeconsole.sqltext.statement import Statement
 
 
 class TerminalRecorder:
-    """
-    One face's recording; without one it does nothing.
+    """One face's recording; without one it does nothing.
 
     Its streams may be made before the session is open, and are recorded from `begin` on.
 
@@ -38,8 +36,7 @@ class TerminalRecorder:
         self.has_left_out = False
 
     def begin(self, recording: Recording | None, literals: LiteralRules) -> None:
-        """
-        Record from now on.
+        """Record from now on.
 
         Args:
             recording: where to, None for nowhere.
@@ -51,7 +48,6 @@ class TerminalRecorder:
 
     @property
     def is_on(self) -> bool:
-        """Whether anything is recorded."""
         return self._recording is not None
 
     def data(self, stream: TextIO) -> TextIO:
@@ -60,7 +56,6 @@ class TerminalRecorder:
         return cast("TextIO", RecordedStream(stream, self, rows=True))
 
     def messages(self, stream: TextIO) -> TextIO:
-        """Return a stream that is recorded."""
         forgive_encoding(stream)
         return cast("TextIO", RecordedStream(stream, self, rows=False))
 
@@ -77,7 +72,6 @@ class TerminalRecorder:
         return not why
 
     def mute(self, why: str) -> None:
-        """Leave out what is shown, until something else is entered."""
         if not self._mute:
             self._put(f"[what this shows is left out: {why}]\n")
         self._mute = self.has_left_out = True
@@ -92,7 +86,6 @@ class TerminalRecorder:
             self._reading -= 1
 
     def show(self, text: str, *, rows: bool) -> None:
-        """Record what was shown, as far as it may be."""
         if not self._mute and not self._reading and (self._keeps_rows or not rows):
             self._put(text)
 
@@ -111,12 +104,10 @@ class RecordedStream:
         self._rows = rows
 
     def write(self, text: str) -> int:
-        """Write to the stream, and to the recording."""
         self._recorder.show(text, rows=self._rows)
         return self._stream.write(text)
 
     def writelines(self, lines: list[str]) -> None:
-        """Write several texts."""
         for line in lines:
             self.write(line)
 
@@ -129,8 +120,7 @@ class RecordedStream:
 
 @contextmanager
 def recorded_streams() -> Iterator[TerminalRecorder]:
-    """
-    Give a recorder that the process's own streams are recorded on, once it begins.
+    """Give a recorder that the process's own streams are recorded on, once it begins.
 
     Whoever keeps a stream keeps the one that stands there when they ask: this MUST come before they do.
     """

@@ -12,9 +12,6 @@ from safeconsole.cluster.engine import Column, Row
 from safeconsole.output.formats import coloured, is_document, pretty
 from safeconsole.output.text import StreamStyle, padded, safe, safe_lines, shown, width_of
 
-# --------------------------------------------------------------------------------------------------------------------
-# A geometry as people write it: the server's own form is a number of the reference system, then well-known binary.
-#
 # Source: MySQL 9.7 reference manual, "Internal Geometry Storage Format"; OGC 06-103r4, "Well-known Binary"; MySQL 9.7
 # and MariaDB 10.11, measured. The longitude is stored first. `ST_AsText` of MariaDB writes what is stored, MySQL's
 # turns it round in a geographic system that is defined so.
@@ -54,8 +51,7 @@ _LATITUDE_FIRST = (
 
 
 def geometry_text(value: bytes, *, latitude_first: bool = False) -> str | None:
-    """
-    Return a geometry as well-known text, its reference system before it unless it has none; None when it is none.
+    """Return a geometry as well-known text, its reference system before it unless it has none; None when it is none.
 
     Args:
         latitude_first: whether its server writes latitudes first where a reference system does, as MySQL; then a system
@@ -139,8 +135,7 @@ _MOST_DIGITS, _WIDEST = 15, 25
 
 
 def _number(value: float) -> str:
-    """
-    Return a number as `ST_AsText` writes it: the fewest digits that read back, with an exponent where it is long.
+    """Return a number as `ST_AsText` writes it: the fewest digits that read back, with an exponent where it is long.
 
     Source: MySQL 9.7, strings/dtoa.cc, my_gcvt; measured.
     """
@@ -153,10 +148,6 @@ def _number(value: float) -> str:
         return fixed.removesuffix(".0")
     mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
     return f"{mantissa}e{int(exponent)}"
-
-
-# --------------------------------------------------------------------------------------------------------------------
-# Rows for a person: an aligned table, or one line a value where rows are wider than the terminal.
 
 
 SAMPLED_ROWS = 1_000
@@ -185,7 +176,6 @@ class TableWriter:
             self._start()
 
     def end(self, note: str = "", /) -> None:
-        """Write what was held, and why the result is short."""
         body = self._body or self._start()
         body.end(note)
 
@@ -231,14 +221,12 @@ class _Grid:
         stream.write(edge + cross.join(rule * width for width in widths) + edge + "\n")
 
     def rows(self, batch: Sequence[Row]) -> None:
-        """Write more rows."""
         for row in batch:
             cells = zip(row, self._show, self._widths, self._right, strict=True)
             texts = [self._cell(value, show(value), width, right=right) for value, show, width, right in cells]
             self._write([coloured(text) if json else text for text, json in zip(texts, self._json, strict=True)])
 
     def end(self, note: str = "", /) -> None:
-        """Say below the rows why there are no more."""
         if note:
             self._stream.write(f"({note})\n")
 
@@ -270,7 +258,6 @@ class VerticalWriter:
         self._number = 0
 
     def rows(self, batch: Sequence[Row]) -> None:
-        """Write more rows."""
         for row in batch:
             self._number += 1
             self._stream.write(self._heading())
@@ -278,7 +265,6 @@ class VerticalWriter:
                 self._stream.write(f"{self._bold(name)}: {self._value(value, show)}\n")
 
     def end(self, note: str = "", /) -> None:
-        """Say below the rows why there are no more."""
         if note:
             self._stream.write(f"({note})\n")
 
@@ -305,7 +291,6 @@ class VerticalWriter:
 
 
 def _shower(column: Column) -> Callable[[object], str]:
-    """Return what shows a column's values on one line."""
     if column.type_name != "geometry":
         return shown
 

@@ -1,5 +1,4 @@
-"""
-Values as text for a person: escaped, measured and wrapped, with what the output stream can show.
+"""Values as text for a person: escaped, measured and wrapped, with what the output stream can show.
 
 Data is hostile: a row may hold escape sequences that retitle a window, hide text or answer a question. Everything
 that is shown to a person passes `safe`.
@@ -34,7 +33,6 @@ def safe(text: str) -> str:
 
 
 def safe_lines(text: str) -> list[str]:
-    """Return the text's lines, each of them safe."""
     return [safe(line) for line in text.replace("\r\n", "\n").split("\n")]
 
 
@@ -62,7 +60,6 @@ def shown(value: object) -> str:
 
 
 def width_of(text: str) -> int:
-    """Return how many character cells a safe text takes."""
     if text.isascii():
         return len(text)
     # Imported here: few results need it, and a one-shot must start quickly.
@@ -84,7 +81,6 @@ def clipped(text: str, width: int) -> str:
 
 
 def padded(text: str, width: int, *, right: bool = False) -> str:
-    """Return a safe text filled with blanks to a width in cells."""
     blanks = " " * (width - width_of(text))
     return blanks + text if right else text + blanks
 
@@ -148,8 +144,7 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
 
 
 def size_of(text: str) -> int:
-    """
-    Return the bytes that a person wrote: `500000`, `64M`, `1.5 GiB`; every unit is a power of 1024.
+    """Return the bytes that a person wrote: `500000`, `64M`, `1.5 GiB`; every unit is a power of 1024.
 
     Raises:
         ValueError: it is no size.
@@ -172,8 +167,7 @@ _BOX = "│─┼╭╯·"
 
 
 class StreamStyle(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    How to write to one stream.
+    """How to write to one stream.
 
     Attributes:
         terminal: a person's terminal; control characters in data are escaped there.
@@ -196,8 +190,7 @@ def is_production(environment: str) -> bool:
 
 
 def stream_style(stream: TextIO, environ: Mapping[str, str]) -> StreamStyle:
-    """
-    Return how to write to a stream.
+    """Return how to write to a stream.
 
     `NO_COLOR`, `TERM=dumb`, `SAFECONSOLE_PLAIN` (for screen readers) and an encoding without box
     characters each give a plain terminal. Source: no-color.org.
@@ -245,8 +238,7 @@ _HANG = "  "
 
 
 def in_words(text: str, style: StreamStyle) -> str:
-    """
-    Return lines of words turned at a terminal's width, what follows a turn indented; a pipe's are left as they are.
+    """Return lines of words turned at a terminal's width, what follows a turn indented; a pipe's are left as they are.
 
     Words that are wider than the terminal stay whole, so that a path can be copied; so does what is drawn already.
     """

@@ -93,7 +93,6 @@ def _why(reading: Reading, gates: Gates) -> str:
 
 
 def _told(reading: Reading) -> list[str]:
-    """Return what is to be known of how a node was found, and of what it does not tell."""
     found = [f"not in the configuration, but found: {reading.found}"] if reading.found else []
     return [*found, *([reading.unseen] if reading.unseen else [])]
 
