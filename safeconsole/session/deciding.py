@@ -18,7 +18,7 @@ from safeconsole.policy.policy import Policy, is_heavy, judge, judge_together
 from safeconsole.policy.readings import Reading, route_of, tightest_gates
 from safeconsole.sqltext.analysis import analyse, read_within
 from safeconsole.sqltext.lexer import LexicalRules
-from safeconsole.sqltext.redaction import redacted_message
+from safeconsole.sqltext.redaction import Handling, redacted_message
 from safeconsole.sqltext.statement import Behind, Estimate, Statement, is_misspelt_perhaps
 from safeconsole.sqltext.vocabulary import Effect, Route
 
@@ -125,11 +125,11 @@ def _is_alike(statement: Statement, connection: Connection, rules: LexicalRules,
     return True
 
 
-def quoting_no_secret(estimate: Estimate, statement: Statement) -> Estimate:
+def quoting_no_secret(estimate: Estimate, statement: Statement, rules: LexicalRules) -> Estimate:
     """Return the server's opinion as it may be shown, handed to a second person and written down."""
     if not estimate.objection:
         return estimate
-    return replace(estimate, objection=redacted_message(estimate.objection, statement.text))
+    return replace(estimate, objection=redacted_message(estimate.objection, statement.text, Handling(rules=rules)))
 
 
 class DecisionInput(msgspec.Struct, frozen=True, kw_only=True):

@@ -240,7 +240,7 @@ class Gate:
             raise
         except BaseException as error:
             # Interrupted while the intent went to disk, too: nothing was sent, and the record says so.
-            failure = unsent(error, statement)
+            failure = unsent(error, statement, self._engine.rules)
             try:
                 self._recorder.ended(self._recorder.refused(number, statement, failure), durable=True)
             finally:
@@ -333,7 +333,7 @@ class Gate:
         to, window = self._transactions.narrowed(statement, self.to), self._elevations.has_window
         route = self._transactions.route_of(statement, to=to, window=window)
         choice = self._choose(statement, route, to, connected=statement.changes_nothing)
-        estimate = quoting_no_secret(self._estimate(statement, choice), statement)
+        estimate = quoting_no_secret(self._estimate(statement, choice), statement, self._engine.rules)
         through = with_behind(statement, estimate.behind)
         if through.effects != statement.effects:
             # It is what stands behind its names, and belongs where a text that says so belongs.

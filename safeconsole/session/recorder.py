@@ -344,4 +344,6 @@ class Recorder:
         literals = self._literals.of_statement(statement)
         if code == SIGNALLED and literals.strictest is not Treatment.KEEP:
             return f"<left out: the words of a trigger or a routine, which may quote values> ({code})"
-        return redacted_message(said, statement.text, literals)
+        return redacted_message(
+            said, statement.text, Handling(rules=self._rules(), literals=literals, key=self.literal_key)
+        )

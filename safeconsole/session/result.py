@@ -13,7 +13,8 @@ from safeconsole.errors import NotSentError, OutcomeUnknownError, SafeConsoleErr
 from safeconsole.policy.decision import Considered, Permit
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.watchdog import Sample
-from safeconsole.sqltext.redaction import redacted_message
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.redaction import Handling, redacted_message
 from safeconsole.sqltext.statement import Statement
 
 Batch = Sequence[Row]
@@ -186,7 +187,7 @@ def delivered(answer: Answer, connection: Connection, limits: Limits, tally: Tal
 def failure_of(error: BaseException, connection: Connection, permit: Permit) -> SafeConsoleError:
     """Return what a failure after the send means; a statement that may still run is stopped on the server first."""
     if isinstance(error, SafeConsoleError):
-        return _without_secrets(error, permit.statement)
+        return _without_secrets(error, permit.statement, connection.rules)
     verified, leaving = stop_insistently(connection.stop)
     by, what = "console", f"stopped: {type(error).__name__} while showing the result"
     if isinstance(error, KeyboardInterrupt):
@@ -206,23 +207,28 @@ def failure_of(error: BaseException, connection: Connection, permit: Permit) -> 
     return StoppedError(what, by=by, verified=verified, leaving=leaving)
 
 
-def unsent(error: BaseException, statement: Statement) -> SafeConsoleError:
+def unsent(error: BaseException, statement: Statement, rules: LexicalRules) -> SafeConsoleError:
     """Return what a failure before the send means: nothing was sent."""
     if isinstance(error, SafeConsoleError):
-        return _without_secrets(error, statement)
+        return _without_secrets(error, statement, rules)
     how = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
     return NotSentError(f"nothing was sent: {how}")
 
 
-def _without_secrets(error: SafeConsoleError, statement: Statement) -> SafeConsoleError:
-    """Return an error that quotes no secret of its statement: servers quote it, and errors end up in logs."""
+def _without_secrets(error: SafeConsoleError, statement: Statement, rules: LexicalRules) -> SafeConsoleError:
+    """
+    Return an error that quotes no password of its statement: servers quote it, and errors end up in logs.
+
+    All else stays as the server sent it, whatever the policy says of literals: who typed it knows them.
+    """
+    handling = Handling(rules=rules)
     told = {"message": error.message, "evidence": error.evidence}
     if isinstance(error, ServerError):
         told["server_message"] = error.server_message
     clean = {
-        name: redacted_message(said, statement.text)
+        name: redacted_message(said, statement.text, handling)
         if isinstance(said, str)
-        else tuple(redacted_message(line, statement.text) for line in said)
+        else tuple(redacted_message(line, statement.text, handling) for line in said)
         for name, said in told.items()
     }
     return error if clean == told else error.replaced(**clean)

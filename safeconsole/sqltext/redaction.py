@@ -105,10 +105,23 @@ _COMPARES = frozenset({"LIKE", "GLOB", "REGEXP", "MATCH", "IS", "NOT", "BETWEEN"
 _ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
 """Source: MySQL 9.7 reference manual, "String Literals"."""
 
-_VALUE = re.compile(r"'([^']*)'|\"([^\"]*)\"|(?<![\w.])([0-9][0-9.]*)")
+_QUOTED = re.compile(r"(['\"`]).*(['\"`])", re.DOTALL)
+_OF_DATA = re.compile(
+    r"(Duplicate entry |(?:[Ii]ncorrect|[Ii]nvalid|[Ww]rong) [^'\"]*value:? |syntax error: |Malformed [^'\"]*: )"
+    r"'.*?'( for key | for (?:column|function) |$| at | in )",
+    re.DOTALL,
+)
+"""In a message: what a row holds, and not what the statement says."""
+
 SHORTEST_QUOTED = 3
 """Length of a value that is searched for in a message outside quotes: shorter ones are too common."""
 
+SHORTEST_FRAGMENT = 8
+"""Characters of a part of a value that is looked for in a message: a shorter one is part of ordinary words."""
+
+_IN_TEXT = re.compile(r"[^\s'\"`,()=]{3,}")
+_QUOTES = frozenset("'\"`")
+_ENDS_QUOTED = re.compile(r"['\"`]|\.\.\.|$")
 _PLAIN_NUMBER = re.compile(r"[0-9.]+(?:[eE][+-]?[0-9]+)?")
 
 
@@ -218,26 +231,76 @@ def _is_secret_inside(literal: str) -> bool:
     return "://" in literal and _ADDRESS.search(literal) is not None
 
 
-def redacted_message(message: str, sql: str, literals: StatementLiterals = KEPT) -> str:
-    """Return a server's error message for the journal: servers quote the statement, and values, in it.
+def redacted_message(message: str, sql: str, handling: Handling) -> str:
+    """
+    Return a server's error message without what `redacted` keeps out of its statement; never raises.
+
+    Servers quote the statement in it, whole values or the rest of the text from somewhere on, and cut at some length.
+    What the statement has no secret of, and a message's own words and names, stay as the server sent them.
 
     Args:
         message: the server's text.
         sql: the statement it is about.
-        literals: as in `Handling`; of a message only "keep" keeps anything, since what it quotes is unknown.
+        handling: how the statement is written down.
     """
-    kept = literals.strictest is Treatment.KEEP
-    telling = _is_suspicious(sql) and (_GIVES.search(sql) is not None or not is_about_accounts(_WORD.findall(sql)))
-    if kept and not (telling or _COMMENT_MARK.search(sql) or is_secret_bearing(sql) or is_secret_bearing(message)):
+    secret = is_secret_bearing(sql)
+    kept = handling.literals.strictest is Treatment.KEEP
+    suspicious = _is_suspicious(sql)
+    # A key can be named as secrets are where the statement names no column.
+    about_secret = secret or is_secret_bearing(message)
+    if kept and not (about_secret or suspicious or _COMMENT_MARK.search(sql)):
         return message
-    # From the first quote to the last one: what is quoted may hold quotes itself.
-    message = re.sub(r"(['\"`]).*(['\"`])", f"'{DROPPED}'", message, flags=re.DOTALL)
-    if kept:
+    tokens = list(scan_whole(sql, handling.rules, whole=len(sql) > LARGE_CHARACTERS))
+    if any(token.kind is TokenKind.UNREADABLE for token in tokens):
+        return _without_all(message, sql) if secret or suspicious or not kept else message
+    writer = _Writer(tokens, handling, secret=secret)
+    hidden = sorted(writer.hidden(), key=len, reverse=True)
+    for text in hidden:
+        message = _without(message, text)
+    message = _without_fragments(message, "\0".join(hidden))
+    if about_secret or not kept:
+        message = _OF_DATA.sub(lambda found: f"{found[1]}'{DROPPED}'{found[2]}", message)
+    return message
+
+
+def _without_all(message: str, sql: str) -> str:
+    """Return a message about a text that cannot be read, where a literal may go on to the end of it."""
+    message = _QUOTED.sub(f"'{DROPPED}'", message)
+    rest = sql[min((found.start() for found in re.finditer("['\"`]", sql)), default=0) :]
+    for word in sorted(set(_IN_TEXT.findall(rest)), key=len, reverse=True):
+        message = _without(message, word)
+    return _without_fragments(message, rest)
+
+
+def _without(message: str, text: str) -> str:
+    """Return a message without a text: in quotes, as a word, or cut at its end as servers cut what they quote."""
+    if text in message:
+        message = re.sub(rf"(['\"`]){re.escape(text)}\1", f"'{DROPPED}'", message)
+        if len(text) >= SHORTEST_QUOTED:
+            before, after = (r"(?<!\w)" if text[0].isalnum() else ""), (r"(?!\w)" if text[-1].isalnum() else "")
+            shown = f"'{DROPPED}'" if text[0] in _QUOTES and text[0] == text[-1] else DROPPED
+            message = re.sub(before + re.escape(text) + after, shown, message)
+    if text[:SHORTEST_QUOTED] not in message or len(text) <= SHORTEST_QUOTED:
         return message
-    values = {value for found in _VALUE.findall(sql) for value in found if len(value) >= SHORTEST_QUOTED}
-    return (
-        re.sub("|".join(map(re.escape, sorted(values, key=len, reverse=True))), DROPPED, message) if values else message
-    )
+    for end in [found.start() for found in _ENDS_QUOTED.finditer(message)][::-1]:
+        sizes = range(min(len(text) - 1, end), SHORTEST_QUOTED - 1, -1)
+        size = next((size for size in sizes if message.endswith(text[:size], 0, end)), 0)
+        message = message[: end - size] + DROPPED + message[end:] if size else message
+    return message
+
+
+def _without_fragments(message: str, hidden: str) -> str:
+    """Return a message without the pieces that stand in what is hidden: servers quote a text from its middle, too."""
+    written, start = "", 0
+    while start <= len(message) - SHORTEST_FRAGMENT:
+        end = start + SHORTEST_FRAGMENT
+        if message[start:end] not in hidden:
+            written, start = written + message[start], start + 1
+            continue
+        while end < len(message) and message[start : end + 1] in hidden:
+            end += 1
+        written, start = written + DROPPED, end
+    return written + message[start:]
 
 
 class _Writer:
@@ -274,6 +337,28 @@ class _Writer:
             else:
                 yield self._one(token, before, self._tokens[number + 1 : number + 2])
                 before.append(token)
+
+    def hidden(self) -> set[str]:
+        """Return what is written down as something else, as it stands in the statement and as the value it is."""
+        rules = self._handling.rules
+        texts: set[str] = set()
+        before: list[Token] = []
+        for number, token in enumerate(self._tokens):
+            if token.kind is TokenKind.SPACE:
+                continue
+            if token.kind is TokenKind.COMMENT:
+                texts.update((token.text, token.text.strip("-#/*! \t\r\n")))
+                continue
+            if (
+                token.start >= self._cut
+                or self._one(token, before, self._tokens[number + 1 : number + 2]) != token.text
+            ):
+                texts.update((token.text, _value(token, rules), token.text.strip("'\"`")))
+            before.append(token)
+        if self._cut != _NOWHERE:
+            texts.add("".join(token.text for token in self._tokens if token.start >= self._cut))
+        # A bracket or a comma behind a cut is nobody's secret.
+        return {text for text in texts if any(character.isalnum() for character in text)}
 
     def _one(self, token: Token, before: list[Token], after: list[Token]) -> str:
         if token.start in self._gone or (_may_be_secret(token) and _is_secret_inside(token.text)):

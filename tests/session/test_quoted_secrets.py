@@ -31,7 +31,7 @@ def test_an_error_that_quotes_a_password_is_shown_recorded_and_traced_without_it
     with pytest.raises(ServerError) as caught:
         road.run(SECRET)
     assert "planted" not in "".join(traceback.format_exception(caught.value)) + caught.value.server_message
-    assert caught.value.message == "the server says: syntax error near '?' at line 1 (1064)"
+    assert caught.value.message == "the server says: syntax error near 'IDENTIFIED BY '?' NONSENSE' at line 1 (1064)"
     assert "planted" not in repr(road.journal.records)
 
 
@@ -51,5 +51,5 @@ def test_an_objection_is_shown_to_nobody_with_a_password_in_it(walk):
     (statement,) = road.gate.split(text)
     considered = road.gate.consider(statement)
     told = repr((considered.evidence, considered.decision, considered.facts, considered.estimate))
-    assert "no column api_token near '?'" in told
+    assert "no column api_token near 'api_token = '?''" in told
     assert "planted" not in told
