@@ -1,4 +1,4 @@
-"""What the road adds to one statement: the whole beside bare PyMySQL on the same server, and its parts."""
+"""What the gate adds to one statement: the whole beside bare PyMySQL on the same server, and its parts."""
 
 import functools
 import io
@@ -132,7 +132,7 @@ def road_figures(cluster, commands) -> list[str]:
         quick, parts, plain = _whole_and_parts(commands, memory, bare)
         durable, _, _ = _whole_and_parts(commands, disk, bare)
     return [
-        f"### What the road adds to `{SQL}`",
+        f"### What the gate adds to `{SQL}`",
         "",
         "| | p10, ms | p50, ms |",
         "|---|---:|---:|",

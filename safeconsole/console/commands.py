@@ -75,7 +75,7 @@ _BARE_WORDS = {
     "status": "\\status",
     "edit": "\\edit",
 }
-"""What people type into the mysql client without a backslash."""
+"""Commands of the mysql client that people type without a backslash."""
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -205,7 +205,7 @@ def dispatch(state: ConsoleState, text: str) -> After | None:
 
 
 def sql_in(text: str) -> tuple[str, str]:
-    """Return what was typed as a command's own part, "" where it is none, and the SQL at its end."""
+    """Return a command's own part of the typed text, or "", and the SQL at its end."""
     line = _line_of(text)
     if not line.startswith("\\"):
         return "", text

@@ -148,7 +148,7 @@ class SqlCompleter(Completer):
         self._commands = commands
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
-        """Yield what fits, the likeliest first."""
+        """Yield completions, the likeliest first."""
         before = document.text_before_cursor
         if before.startswith("\\"):
             yield from self._command_completions(before)

@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 
 INTERRUPTED = 130
-"""The exit code of who left by pressing Ctrl-C again: a shell's for an interrupt."""
+"""The exit code after a second Ctrl-C: a shell's for an interrupt."""
 
 
 class Terminal(msgspec.Struct, frozen=True, kw_only=True):
@@ -212,7 +212,7 @@ def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, p
 
 
 def _tell(state: ConsoleState) -> None:
-    """Say how a transaction ended, where no statement said it."""
+    """Report how a transaction ended, where no statement reported it."""
     opened = state.opening.now()
     for line in opened.gate.take_told() if opened else ():
         state.say(safe(line))
@@ -310,7 +310,7 @@ class ClusterHistory(FileHistory):
         super().append_string(string)
 
     def load_history_strings(self) -> Iterable[str]:
-        """Yield what was typed, newest first; a history that cannot be read is empty."""
+        """Yield history entries, newest first; an unreadable history is empty."""
         try:
             return list(super().load_history_strings())
         except (OSError, UnicodeError):

@@ -26,7 +26,7 @@ from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Role
 
 ASSUMED = LexicalRules(dialect=MYSQL)
-"""What is coloured by until the servers said more; nothing is sent by it."""
+"""Lexical rules for colouring until the servers answer; nothing is sent by them."""
 
 
 class KnownRules:
@@ -109,12 +109,12 @@ HELD_INSIDE, HELD_SCATTERED = 2, 3
 
 
 def _scattered(folded: str) -> str:
-    """Return what fits a line that holds some letters in order; it never goes back over what it has read."""
+    """Return a pattern for lines that contain some letters in order, without backtracking."""
     return "".join(rf"[^{re.escape(letter)}\n]*{re.escape(letter)}" for letter in folded)
 
 
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands on disk for one schema of one cluster, and the identities of the servers that have it."""
+    """The stored names of one schema of one cluster, and the identities of the servers that have it."""
 
     servers: frozenset[str] = frozenset()
     tables: tuple[str, ...]
@@ -149,7 +149,7 @@ class SchemaNames(msgspec.Struct):
     starts: list[int] = msgspec.field(default_factory=list)
 
     def set_tables(self, names: Iterable[str]) -> None:
-        """Take the names of all tables; columns of tables that are gone are dropped."""
+        """Set the names of all tables; columns of removed tables are dropped."""
         self.tables = sorted(dict.fromkeys(names), key=str.lower)[:HELD_TABLES]
         self.folded = [name.lower() for name in self.tables]
         self.columns = {name: self.columns[name] for name in self.tables if name in self.columns}
@@ -211,7 +211,7 @@ class SchemaNames(msgspec.Struct):
 
 
 def load_names(directory: str, cluster: str, schema: str) -> SchemaNames:
-    """Return what is kept on disk of a schema; nothing when there is none or it cannot be read.
+    """Return the stored names of a schema; empty when there are none or they cannot be read.
 
     Whose names they are stands in `servers`: a cluster's name may lead to other servers by now.
     """
@@ -276,7 +276,7 @@ Glance = Callable[[str], Sequence[Row]]
 
 
 def glance_through(gate: Gate) -> Glance:
-    """Return what runs the console's own reads down the same road, recorded as its own."""
+    """Return what runs the console's own reads through the gate, recorded as its own."""
 
     def glance(sql: str) -> Sequence[Row]:
         (statement,) = gate.split(sql)

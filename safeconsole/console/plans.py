@@ -181,7 +181,7 @@ def _number(value: object) -> float | None:
 
 
 def explain_statement(state: ConsoleState, statement: Statement) -> None:
-    """Ask for the plan down the same road, and draw it.
+    """Ask for the plan through the gate, and draw it.
 
     Raises:
         ConfigurationError: a statement that explains already.

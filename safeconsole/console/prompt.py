@@ -22,11 +22,11 @@ JUDGED_CHARACTERS = 100_000
 """A longer text is judged only when it is sent."""
 
 PAUSE_SECONDS = 0.06
-"""How long the typing must rest before it is judged."""
+"""Pause in typing after which the text is judged."""
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """What the policy will say of a statement, as far as that can be known without asking a server.
+    """The policy's verdict on a statement, as far as it is known without asking a server.
 
     Attributes:
         verdict: the verdict so far; a server's opinion may still make it stricter.
@@ -44,7 +44,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def preview_of(statement: Statement, decision: Decision, *, to: str) -> Preview:
-    """Return what the line below the prompt says of a statement that was judged offline.
+    """Return the preview of a statement that was judged offline.
 
     Args:
         to: where the person sends what follows, "" when the console chooses.
@@ -80,7 +80,7 @@ class LiveVerdict:
         self._thread.start()
 
     def typed(self, text: str) -> None:
-        """Take the text as it stands now; returns at once."""
+        """Take the present text; returns at once."""
         with self._wake:
             self._text = text if len(text) <= JUDGED_CHARACTERS and not text.lstrip().startswith("\\") else ""
             if not self._text.strip():
@@ -176,7 +176,7 @@ def prompt_parts(status: Status) -> StyleAndTextTuples:
 
 
 def transaction_text(status: Status) -> str:
-    """Return what is open, since when, and what was done in it; "" without a transaction."""
+    """Return the open transaction, its age and its changes; "" without one."""
     opened = status.transaction
     if opened is None:
         return ""
@@ -188,7 +188,7 @@ def transaction_text(status: Status) -> str:
 
 
 def continuation_text(width: int) -> str:
-    """Return what stands before the second and further lines, as wide as the prompt."""
+    """Return the prompt of further lines, as wide as the first."""
     return "-> ".rjust(width)
 
 
@@ -211,7 +211,7 @@ def toolbar_parts(
 
 
 def vi_mode_text(mode: InputMode) -> str:
-    """Return what the line below the prompt begins with where the keys are vi's: which of its modes they are in."""
+    """Return the vi mode shown at the beginning of the line below the prompt."""
     return {InputMode.NAVIGATION: " normal", InputMode.INSERT: " insert"}.get(
         mode, f" {mode.value.removeprefix('vi-')}"
     )
@@ -252,7 +252,7 @@ def _memory(limits: Limits) -> str:
 
 
 def _explained(preview: Preview, room: int) -> str:
-    """Return what is behind a verdict in so many cells; where not all fits, the way out stays the longest."""
+    """Return the reasons of a verdict in so many cells; the remedy is kept longest."""
     route = f"{preview.kind} on a {preview.route}"
     if preview.verdict is Verdict.ALLOW:
         return clipped(safe(f"{route} · {limits_text(preview.limits)}"), room)

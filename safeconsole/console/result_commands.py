@@ -1,4 +1,4 @@
-"""Commands that ask for, repeat or write results; each statement takes the whole road."""
+"""Commands that ask for, repeat or write results; each statement passes the gate."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ENDINGS = {
     ".txt": "table",
     ".parquet": "parquet",
 }
-"""Which format a file's ending asks for."""
+"""Formats by the ending of a file's name."""
 
 _PART_MODE = 0o600
 _EXPORT_NULL = re.compile(r"--null[ =](?:'[^']*'|\S+)(?: +|$)")
@@ -130,7 +130,7 @@ def _locked(part: Path, descriptor: int) -> int:
 
 
 def _keep(state: ConsoleState, part: Path, path: Path, *, done: bool) -> None:
-    """Give the file its name once it is whole; what is not whole never has it."""
+    """Give the file its name once it is complete; an incomplete file never has it."""
     try:
         size = part.stat().st_size
         if done:
@@ -154,7 +154,7 @@ MARK = " *"
 
 
 def watch_statement(state: ConsoleState, statement: Statement, seconds: float) -> None:
-    """Run a read every so many seconds; each time it walks the whole road, and an error or Ctrl-C ends it.
+    """Run a read every so many seconds through the gate; an error or Ctrl-C ends it.
 
     Raises:
         ConfigurationError: the statement is no read, or the span is too short.
@@ -258,7 +258,7 @@ def explain(state: ConsoleState, argument: str) -> None:
 
 
 def null_option(argument: str) -> tuple[str, str]:
-    r"""Return what `\export` is told of NULL, with the blank after it and "" for nothing, and the rest."""
+    r"""Return the NULL text given to `\export`, with the blank after it, or "", and the rest."""
     end = found.end() if (found := _EXPORT_NULL.match(argument)) else 0
     return argument[:end], argument[end:]
 

@@ -39,7 +39,7 @@ _COLOURFUL = frozenset({"less", "more", "most", "cat", "bat", "moar", "moor", "o
 
 @contextmanager
 def paged(screen: Screen, pager: str) -> Iterator[Screen]:
-    """Give a screen whose rows go to a pager; leave when the person left it, and show the messages then.
+    """Give a screen whose rows go to a pager; after the person left it, show the messages.
 
     Args:
         screen: where to write without a pager.
@@ -161,7 +161,7 @@ class HeldRows(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def held_result(state: ConsoleState, statement: Statement) -> HeldRows | None:
-    """Run one statement and hold its first rows; None when it did not end well, which the person is told."""
+    """Run one statement and hold its first rows; None when it failed, after telling the person."""
     before = state.gate.status()
     found: list[HeldRows] = []
 
@@ -342,7 +342,7 @@ def _bytes(count: int | None) -> str | None:
 
 
 def processes_shown(columns: int) -> Reshape:
-    """Return what makes one line a connection at work out of SHOW PROCESSLIST; idle ones are left out.
+    """Return a function that reshapes SHOW PROCESSLIST to one line per active connection.
 
     Args:
         columns: width of the terminal in cells, 0 for any; the statement is cut to what is left of it.

@@ -1,4 +1,4 @@
-"""What the statement around the cursor names: tables, aliases, derived tables, and what is expected there.
+"""The tables, aliases and derived tables that the statement around the cursor names, and what is expected there.
 
 Read from tokens alone and never by a grammar: the statement is half typed.
 """
@@ -23,7 +23,7 @@ _SYSTEM = re.compile(r"@@(?:(?:session|local|global|persist)\.)?\Z", re.IGNORECA
 
 
 class Derived(msgspec.Struct, frozen=True, kw_only=True):
-    """What a subquery or a common table expression gives.
+    """The columns of a subquery or a common table expression.
 
     Attributes:
         columns: by name, as far as the text says them.
@@ -35,7 +35,7 @@ class Derived(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StatementScope(msgspec.Struct, frozen=True, kw_only=True):
-    """What the statement around the cursor names.
+    """The names in the statement around the cursor.
 
     Attributes:
         tables: table names by the name they go by here in lower case, in order of appearance.
@@ -62,7 +62,7 @@ class StatementScope(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def scope_of(text: str, cursor: int, rules: LexicalRules) -> StatementScope:
-    """Return what the statement around the cursor names.
+    """Return the names in the statement around the cursor.
 
     Args:
         cursor: where the word being typed begins.

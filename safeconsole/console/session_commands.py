@@ -34,7 +34,7 @@ def topology(state: ConsoleState, _argument: str) -> None:
 
 
 def use(state: ConsoleState, argument: str) -> None:
-    """Say or change where statements go."""
+    """Show or change where statements go."""
     if argument:
         state.gate.use("" if argument == "auto" else argument)
     to = state.gate.status().to
@@ -129,7 +129,7 @@ def rows(state: ConsoleState, argument: str) -> None:
 
 
 def bytes_(state: ConsoleState, argument: str) -> None:
-    """Say or change how many bytes of values are fetched."""
+    """Show or change how many bytes of values are fetched."""
     if argument:
         try:
             state.gate.tighten("fetched_bytes", size_of(argument))

@@ -1,4 +1,4 @@
-"""What one console holds while it is open, and where its words go."""
+"""The state of one open console, and its streams."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from safeconsole.sqltext.statement import Statement
 
 
 class After(Enum):
-    """What the console does once a command is done."""
+    """What the console does after a command."""
 
     STAY = auto()
     LEAVE = auto()
 
 
 class Services(msgspec.Struct, frozen=True, kw_only=True):
-    """What the console is given beside the gate.
+    """The console's services beside the gate.
 
     Attributes:
         rules: how the servers read text now; may wait for them the first time.
@@ -47,7 +47,7 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Streams(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the console writes and what it asks.
+    """The console's outputs, and its way of asking.
 
     Attributes:
         data: rows and the answers of commands.
@@ -62,7 +62,7 @@ class Streams(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Opened(msgspec.Struct, frozen=True, kw_only=True):
-    """What a console needs of an open session.
+    """An open session, as the console needs it.
 
     Attributes:
         services: see `Services`.
@@ -111,7 +111,7 @@ class Opening:
 
     @property
     def failure(self) -> BaseException | None:
-        """Why it cannot be opened, None as long as it may be."""
+        """The error of opening, or None."""
         return self._failure
 
     def get(self) -> Opened:
@@ -170,11 +170,11 @@ class ConsoleState(msgspec.Struct, kw_only=True):
 
     @property
     def services(self) -> Services:
-        """What the console is given beside it; waits for it. Raises SafeConsoleError."""
+        """The open session's services; waits for them. Raises SafeConsoleError."""
         return self.opening.get().services
 
     def status(self) -> Status:
-        """What the prompt shows now; never waits."""
+        """The prompt's status; never waits."""
         opened = self.opening.now()
         return opened.gate.status() if opened else self.standing
 
@@ -221,7 +221,7 @@ _LEVERS = {"run_seconds": "\\timeout S", "fetched_rows": "\\rows N", "fetched_by
 
 
 def words(remedy: Remedy) -> str:
-    """Return what a person of this console can do, beside what `ConsoleState.refuse` says of elevations."""
+    """Return a remedy in this console's commands."""
     lever = _LEVERS.get(remedy.of)
     if remedy.action is Action.RAISE_LIMIT and lever:
         return f"{lever} raises it, to at most {remedy.most:,.15g}"

@@ -1,4 +1,4 @@
-"""What differs between servers, one value each."""
+"""The differences between server families, one value each."""
 
 from __future__ import annotations
 

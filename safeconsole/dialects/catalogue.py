@@ -1,4 +1,4 @@
-"""What the catalogues of MySQL and MariaDB share: how rows are put in order, secrets, storage engines."""
+"""The common part of the catalogues of MySQL and MariaDB: the order of rows, secrets, storage engines."""
 
 from __future__ import annotations
 

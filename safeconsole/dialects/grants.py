@@ -1,7 +1,7 @@
-"""What the console's accounts need on a server, and what would be more than that.
+"""The privileges that the console's accounts need on a server, and those that are too wide.
 
-The account is the barrier before all others, so what is granted is compared with what is needed: what is not
-known to be harmless is too wide. Source: MySQL 9.7 and MariaDB 10.11, each account made and tried.
+The account is the first barrier, so grants are compared with needs: what is not known to be harmless is too wide.
+Source: MySQL 9.7 and MariaDB 10.11, each account made and tried.
 """
 
 from __future__ import annotations
@@ -207,11 +207,11 @@ def _unquoted(name: str) -> str:
 def judged(
     dialect: Dialect, account: Account, privileges: Iterable[Privilege], *, grantee: str, schema: str = ""
 ) -> Iterator[GrantFinding]:
-    """Yield what is too wide, then what is missing; nothing for an account that is just right.
+    """Yield privileges that are too wide, then missing ones; nothing for an account that is right.
 
     Args:
         account: what the console uses it for.
-        privileges: all that the server tells of it.
+        privileges: all that the server reports.
         grantee: the account as GRANT writes it ("'console_read'@'%'").
         schema: the application's schema; "" accepts any that is not the server's own.
     """
@@ -262,7 +262,7 @@ def _covers(held: Privilege, wanted: Privilege, others: tuple[str, ...]) -> bool
 
 
 def _schema_pattern(granted: str) -> re.Pattern[str]:
-    """Return what a schema's name in a grant stands for: `%` and `_` are wildcards there, unless escaped."""
+    """Return the pattern of a schema's name in a grant: `%` and `_` are wildcards there, unless escaped."""
     signs = {"%": ".*", "_": "."}
     parts = re.findall(r"\\.|.", granted, re.DOTALL)
     return re.compile("".join(signs.get(part) or re.escape(part[-1]) for part in parts), re.DOTALL)
@@ -321,7 +321,7 @@ def grant_statements(dialect: Dialect, account: Account, *, user: str, schema: s
 
 
 def needed_grants(dialect: Dialect, account: Account, *, schema: str) -> tuple[str, ...]:
-    """Return what an account needs, as GRANT writes it, one item a place: "SELECT, SHOW VIEW ON `shop`.*"."""
+    """Return an account's needs as GRANT writes them, one item per place: "SELECT, SHOW VIEW ON `shop`.*"."""
     places: dict[tuple[str, tuple[str, ...]], list[str]] = {}
     for _, privilege in _needed(dialect, account, schema):
         names = places.setdefault((privilege.place, privilege.columns), [])

@@ -1,4 +1,4 @@
-"""Which words begin which kind of statement in MySQL and its sisters, and the least it can do.
+"""The words that begin each kind of statement in MySQL and its sisters, and the least it can do.
 
 What is not in the table is "unknown". A kind that one member does not have is still named, and keeps its floor: the
 server refuses it, and a sister with the same words would not.

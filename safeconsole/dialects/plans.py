@@ -34,7 +34,7 @@ _SIZE_FUNCTIONS = (
     "internal_max_data_length(",
     "internal_check_time(",
 )
-"""What MySQL rewrites the size columns of information_schema into, through any view."""
+"""MySQL's rewriting of the size columns of information_schema, through any view."""
 
 _DICTIONARY_VIEWS = ("INNODB_TABLES", "INNODB_TABLESTATS", "INNODB_INDEXES", "INNODB_COLUMNS")
 _BUFFER_VIEWS = ("INNODB_BUFFER_PAGE", "INNODB_BUFFER_PAGE_LRU")

@@ -68,7 +68,7 @@ class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ResultEnd(msgspec.Struct):
-    """What the server said after the last row; filled in by `row_batches`.
+    """The server's report after the last row; filled in by `row_batches`.
 
     Attributes:
         reached: whether the last row was read.
@@ -232,7 +232,7 @@ _ALWAYS_BYTES = frozenset({FIELD_TYPE.BIT, FIELD_TYPE.GEOMETRY, _VECTOR})
 
 
 def column_of(field: Field, *, latitude_first: bool = False) -> Column:
-    """Return what a face needs to know of a column.
+    """Return a column as faces need it.
 
     Args:
         latitude_first: whether the server writes the latitude of a geographic point first.
@@ -247,7 +247,7 @@ def column_of(field: Field, *, latitude_first: bool = False) -> Column:
 
 
 def decoder_of(field: Field, *, as_text: bool) -> Decoder:
-    """Return what turns a column's bytes into its value.
+    """Return the function that decodes a column's bytes.
 
     Args:
         as_text: keep the text that the server sent; binary columns stay bytes either way.

@@ -33,7 +33,7 @@ from safeconsole.sqltext.statement import Estimate, Statement
 from safeconsole.sqltext.vocabulary import Account, Role, Route
 
 LAST_RESORT_SECONDS = 15.0
-"""How long after the deadline a read that nothing ended is given up: the watchdog acts long before."""
+"""Time after the deadline at which a read that nothing ended is abandoned; the watchdog acts long before."""
 
 _ROLES = {Route.PRIMARY: Role.PRIMARY, Route.REPLICA: Role.REPLICA}
 
@@ -162,7 +162,6 @@ class MySqlConnection:
         return True
 
     def take_slot(self, names: tuple[str, ...], *, within_seconds: float) -> str:
-        """Take one of the server's named locks for what is sent next; see `interfaces.Connection`."""
         if self.broken:
             raise UnreachableError(f"the connection to {self._link.address} is closed")
         self._link.wire.wait_at_most(self._link.patience_seconds)
@@ -182,7 +181,6 @@ class MySqlConnection:
         return self._slot
 
     def slot_holders(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Say who holds each slot; see `interfaces.Connection`."""
         try:
             held = _holders(self._link.wire, names)
         except BREAKS:
@@ -326,7 +324,7 @@ _POLL_SECONDS = 0.2
 
 
 def _take_one(wire: Wire, names: tuple[str, ...], *, within_seconds: float) -> str:
-    """Take the first named lock that is free, and return its name, "" when none came free in time.
+    """Take the first free named lock, and return its name, "" when none became free in time.
 
     Raises:
         DriverError, OSError: the connection is lost, or the server has no such locks.

@@ -1,4 +1,4 @@
-"""Where a node is and how it proves itself: addresses resolved once, TLS, one login after another."""
+"""A node's address and its proof of identity: addresses resolved once, TLS, one login after another."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def _server_key(settings: TlsSettings) -> bytes:
 def login_for(
     place: NodeAddress, settings: TlsSettings, *, account: str, password: str, connect_seconds: float
 ) -> Login:
-    """Return what opens connections of one account to one place. Raises ConfigurationError."""
+    """Return a factory of connections of one account to one place. Raises ConfigurationError."""
     return Login(
         host=place.host or "localhost",
         ip=place.ip,

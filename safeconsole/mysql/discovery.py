@@ -1,4 +1,4 @@
-"""Who else belongs to a cluster, from what its nodes say of each other, and what becomes of it."""
+"""Discovers further nodes of a cluster from what its nodes say of each other."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Followers(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Company(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom a node copies from, who copies from it, and whom it shares a group with.
+    """The sources, replicas and group members of a node.
 
     Attributes:
         followers: what copies from it, as far as this account may see that.
@@ -208,7 +208,7 @@ def _is_tied(address: str, each: Met, belongs: Mapping[str, Met], known: Iterabl
 
 
 def unseen_followers(each: Met, met: Iterable[Met], *, asks_for: str) -> str:
-    """Return what of a node's replicas cannot be seen, or "".
+    """Return what cannot be seen of a node's replicas, or "".
 
     Args:
         met: every server that answered.
@@ -246,7 +246,7 @@ def follower_of(row: Mapping[str, Any]) -> Peer:
 
 
 class Found:
-    """What the nodes of one cluster said of others; used by one thread at a time.
+    """Nodes that the nodes of one cluster named; used by one thread at a time.
 
     Attributes:
         leads: the addresses found so far, kept when nobody names them any more.

@@ -53,10 +53,10 @@ def at_once(acts: Sequence[Callable[[], Returned]]) -> list[Returned]:
 
 MOST_NODES = 32
 AHEAD_HOLDS_SECONDS = 1.0
-"""How long a measurement that nobody has seen yet is handed out as new."""
+"""Greatest age of an unused measurement that counts as new."""
 
 _ROUNDS = 6
-"""How many nodes on a way, each named by the one before, are followed."""
+"""Longest chain of nodes, each named by the one before, that is followed."""
 
 _CLOSE_SECONDS = 0.2
 
@@ -110,7 +110,7 @@ class MySqlEngine:
 
     @property
     def rules(self) -> LexicalRules:
-        """How its servers read text, as the first node that answered says."""
+        """The servers' lexical rules, from the first node that answered."""
         return self._any_seen().rules
 
     def topology(self) -> tuple[Reading, ...]:
@@ -121,7 +121,7 @@ class MySqlEngine:
             return self._measure_all()
 
     def measure_ahead(self) -> None:
-        """Begin to measure before anybody asks; whoever asks meanwhile waits for it, and meets what is wrong."""
+        """Begin to measure before anybody asks; a caller meanwhile waits for the result or its error."""
         # Taken here, so that a question that follows at once does not measure a second time.
         self._measuring.acquire()
         threading.Thread(target=self._measure_for_later, daemon=True, name="safeconsole-ahead").start()
@@ -192,7 +192,6 @@ class MySqlEngine:
         )
 
     def position(self, node: NodeName) -> str:
-        """How far a node's own history goes; see `interfaces.Engine`."""
         monitor = self._monitor_of(node)
         return monitor.position() if monitor else ""
 
@@ -202,7 +201,7 @@ class MySqlEngine:
         return monitor is not None and monitor.has_reached(position, within_seconds=within_seconds)
 
     def close(self) -> None:
-        """Close what measures; connections stay with those who opened them. Never raises."""
+        """Close the monitors; connections stay with their owners. Never raises."""
         self._closed = True
         # A measurement that hangs on a node must not keep the person who leaves: it closes what it opened.
         if self._measuring.acquire(timeout=_CLOSE_SECONDS):

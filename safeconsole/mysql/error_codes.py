@@ -1,4 +1,4 @@
-"""What the servers' error numbers mean for the data, as one table.
+"""The meaning of the servers' error numbers for the data, as one table.
 
 Source: MySQL 9.7 and MariaDB 10.11, measured; the manuals' "Server Error Message Reference".
 """
@@ -25,7 +25,7 @@ from safeconsole.mysql.protocol import PacketTooLargeError
 
 
 class Meaning(StrEnum):
-    """What an error number says of the statement it answers."""
+    """What an error number says of the statement."""
 
     LOST = "lost"
     CAPPED = "capped"
@@ -87,7 +87,7 @@ WAYS_OUT: Mapping[str, str] = {
     "changed_rows": "change the rows in pieces, by a range of the primary key",
     "max_join_size": "narrow it with a condition on an index",
 }
-"""What the person can do about each ceiling."""
+"""Remedies for each ceiling."""
 
 _MEMORY_CAP_TEXT = "max-session-mem-used"
 _INNODB_READ_ONLY_TEXTS = {1015: "errno: 165", 1036: "read only"}
@@ -96,7 +96,7 @@ _TOO_FEW = (
     "has no connection left for this account, and a console needs 3 at once for reading, 2 for what is elevated",
     "close other consoles of this account, or raise its MAX_USER_CONNECTIONS",
 )
-"""One connection measures the node, one asks, one watches who asks; an elevated one is not measured with."""
+"""One connection measures the node, one asks, one is the watchdog's; an elevated session needs no first one."""
 
 _BY_THE_HOUR = re.compile(r"'(max_[a-z_]+)' resource")
 """What an account has used up; `max_user_connections` alone is about connections at one time. Source: MySQL 9.7 and
@@ -158,7 +158,7 @@ def is_lost(error: BaseException) -> bool:
 
 
 def connect_error(error: BaseException, *, server: str, account: str) -> UnreachableError:
-    """Return what to tell the person about a connection that did not come up; carries no secret.
+    """Return the error for a connection that failed; contains no secret.
 
     Args:
         server: the address that was tried.
@@ -186,7 +186,7 @@ def connect_error(error: BaseException, *, server: str, account: str) -> Unreach
 
 
 def statement_error(error: BaseException, *, server: str, changes: bool, verified: str = "") -> SafeConsoleError:
-    """Return what became of a statement that ended with an error and was not stopped by us.
+    """Return the error for a statement that failed and was not stopped by us.
 
     Args:
         server: the address it ran on.

@@ -58,7 +58,7 @@ Ask = Callable[[str], Rows]
 
 
 class Dictionary(msgspec.Struct):
-    """What is known of which name, remembered for a moment; one a connection."""
+    """Known names of one connection, remembered briefly."""
 
     _known: dict[TableName, tuple[float, Object | None]] = msgspec.field(default_factory=dict)
 
@@ -87,7 +87,7 @@ class Dictionary(msgspec.Struct):
             self._known[name] = (now, None if found is None else _object(name, found, rules))
 
     def behind(self, ask: Ask, names: Iterable[TableName], rules: LexicalRules, *, must_exist: bool) -> Behind:
-        """Return what stands behind some names, through views on views.
+        """Return what is behind some names, through nested views.
 
         Args:
             ask: asks the server what it does not know yet.
@@ -143,7 +143,7 @@ def looked_at(names: Iterable[TableName]) -> list[TableName]:
 
 
 def _object(name: TableName, found: dict[str, tuple[str, str]], rules: LexicalRules) -> Object:
-    """Return what a name is by the dictionary's rows: its kind with its engine, its definition with its definer."""
+    """Return a name's object from the dictionary's rows: kind and engine, or definition and definer."""
     if _VIEW in found:
         definer, definition = found.get(_DEFINITION, ("", ""))
         return view_object(definition, definer, name, rules)
@@ -173,7 +173,7 @@ _PLAN_LIMITS = Limits(run_seconds=1.0)
 
 
 def estimate_of(link: MySqlLink, statement: Statement, dictionary: Dictionary) -> Estimate:
-    """Return what the server says of a statement; of what is no read, what stands behind its names alone.
+    """Return the server's estimate of a statement; for a change only what is behind its names.
 
     Raises:
         DriverError, OSError: the connection is lost.

@@ -22,7 +22,7 @@ from safeconsole.sqltext.vocabulary import Account, Effect
 
 
 class ServerSession(msgspec.Struct, frozen=True, kw_only=True):
-    """What a session says of itself.
+    """A session's own settings.
 
     Attributes:
         guards: each guard's variable and its value as read.
@@ -173,7 +173,7 @@ _BEGIN = "START TRANSACTION READ ONLY"
 
 
 class Bracket(StrEnum):
-    """What stands around one statement."""
+    """The statements before and after one statement."""
 
     NONE = "none"
     READ_ONLY = "read-only"
@@ -204,7 +204,7 @@ def bracket_of(permit: Permit, *, in_transaction: bool) -> Bracket:
 
 
 def opened_with_reading(wire: Wire, permit: Permit) -> str:
-    """Return what opens a statement's bracket where it may be sent together with the reading of the guards, or ""."""
+    """Return the opening of a bracket that may be sent with the reading of the guards, or ""."""
     bracket = bracket_of(permit, in_transaction=bool(wire.server_status & IN_TRANSACTION))
     return _BEGIN if bracket is Bracket.READ_ONLY else ""
 

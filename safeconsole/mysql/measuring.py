@@ -138,7 +138,7 @@ _COUNT = (
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node said when it was asked.
+    """A node's answers.
 
     Attributes:
         mark: as in `Reading`.
@@ -229,7 +229,7 @@ def _channels(wire: Wire, dialect: Dialect) -> tuple[Channel, ...] | None:
 
 
 def _followers(wire: Wire, dialect: Dialect, count: int | None) -> Followers:
-    """Return what copies from a node; `count` is how many it says there are, where it says so to everybody."""
+    """Return a node's replicas; `count` is how many it reports, where it reports that to everybody."""
     for form in dialect.server.followers:
         try:
             rows = wire.named_rows(form)
@@ -246,7 +246,7 @@ def _followers(wire: Wire, dialect: Dialect, count: int | None) -> Followers:
 
 
 def _heartbeat(wire: Wire, table: str) -> float | None:
-    """Return the age of the newest heartbeat; pt-heartbeat writes UTC with --utc, which it is told to here."""
+    """Return the age of the newest heartbeat; pt-heartbeat must run with --utc."""
     schema, _, name = table.partition(".")
     quoted = ".".join(f"`{part.replace('`', '``')}`" for part in (schema, name) if part)
     rows = ask(wire, f"SELECT TIMESTAMPDIFF(MICROSECOND, MAX(ts), UTC_TIMESTAMP(6)) FROM {quoted}")  # noqa: S608  (quoted above)
@@ -256,7 +256,7 @@ def _heartbeat(wire: Wire, table: str) -> float | None:
 
 
 def _tables(wire: Wire, open_definitions: int | None) -> int | None:
-    """Return the least number of tables there is, or None where it cannot be told.
+    """Return the least number of tables, or None if unknown.
 
     The rows of persistent statistics are counted, one for each table or partition of InnoDB in every schema, whoever
     may read the tables. The optimizer's guess of that number is no substitute: this table has no persistent statistics

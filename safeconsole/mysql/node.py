@@ -37,7 +37,7 @@ from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Account, NodeName
 
 HOLD_SECONDS = 5.0
-"""How long a password is used again: a start opens several connections, and a rotated one must be found soon."""
+"""How long a password is reused: a start opens several connections, and a rotated one must be found soon."""
 
 
 class HeldPassword:
@@ -190,11 +190,11 @@ def _watchdog_beside(guarded: Guarded, login: Login, *, open_by: float, free_mem
 _POSITION = re.compile(r"[0-9A-Za-z_:,-]+", re.ASCII)
 
 MEASURED_WITHIN_SECONDS = 2.0
-"""How long a node may take for one answer when it is measured; a position is waited for at most a second."""
+"""Timeout of one answer while measuring; a position is awaited for at most a second."""
 
 
 class MeasuredNode(msgspec.Struct, frozen=True, kw_only=True):
-    """A node that answered: where it is, who it is, and how it reads text.
+    """A node that answered: its address, identity and lexical rules.
 
     Attributes:
         place: its address as resolved then; connections go there.
@@ -275,7 +275,7 @@ class Monitor:
         return Reading(node=self.node, unreachable=trouble, tags=self._tags(), measured_seconds=now_seconds)
 
     def position(self) -> str:
-        """How far the node's own history goes, "" where it does not tell; never raises."""
+        """The node's own replication position, "" if unknown; never raises."""
         rows = self._asked(lambda dialect: dialect.server.position)
         found = "".join(str(rows[0][0] or "").split()) if rows else ""
         # It is put into a text again; what a server says is not trusted for that.

@@ -118,7 +118,7 @@ def stopped_at_word(verified: str, *, commits: bool, server: str, leaving: bool)
 
 
 def lost_at_end(how: str, verified: str, *, committing: bool, server: str) -> SafeConsoleError:
-    """Return what became of a statement that was over when its connection went.
+    """Return the error for a statement that was over when its connection was lost.
 
     Args:
         how: "lost" or "interrupted".
@@ -149,7 +149,7 @@ def too_many_changed(changed: int, allowed: int, *, within: bool, server: str) -
 
 
 UNDONE = "COMMIT was not sent, so the server undoes the whole transaction: begin it again"
-"""What to do after the loss of a statement inside a transaction that only a COMMIT keeps: nothing is in doubt."""
+"""Remedy after losing a statement in a transaction that only a COMMIT keeps: nothing is in doubt."""
 
 
 # One statement from its send to its end: its bracket, its watch, its rows, and what became of it.
@@ -158,7 +158,7 @@ UNDONE = "COMMIT was not sent, so the server undoes the whole transaction: begin
 # data.
 
 BREAKS = (DriverError, OSError, ValueError, IndexError, AssertionError, struct.error, PacketTooLargeError)
-"""What a conversation with a server can end in, besides an interrupt."""
+"""Exceptions that end a conversation with a server, besides an interrupt."""
 
 COMMIT_SECONDS = 10.0
 _WARNINGS_SHOWN = 20
@@ -315,7 +315,7 @@ class MySqlRunning:
         )
 
     def interrupted(self) -> SafeConsoleError:
-        """Stop it for the person and return what to raise; who interrupts again leaves, killing first."""
+        """Stop it for the person and return the error to raise; a second interrupt leaves, killing first."""
         verified, leaving = "already over", False
         if self._watched is not None:
             verified, leaving = stop_insistently(partial(self._link.watchdog.stop, self._watched))

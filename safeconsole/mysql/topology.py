@@ -1,4 +1,4 @@
-"""What a node is, from what it says of itself: pure, and never from its name."""
+"""The proven role of a node, from its own answers and never from its name. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _ON = frozenset({"1", "ON", "NO_LOCK", "NO_LOCK_NO_ADMIN"})
 
 
 def is_on(reading: object) -> bool:
-    """Return what `@@read_only` or `@@innodb_read_only` says.
+    """Return the value of `@@read_only` or `@@innodb_read_only`.
 
     A number on MySQL 9.7 and MariaDB 10.11 (measured); one of four words from MariaDB 12.0 on (its manual,
     "read_only"), three of which refuse writes.
@@ -106,7 +106,7 @@ class RoleProof(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prove_role(facts: NodeFacts) -> RoleProof:
-    """Return what a node is; contradictions and silence prove nothing."""
+    """Return a node's role; contradictions and silence prove nothing."""
     if facts.member is not None:
         return _member_role(facts, facts.member)
     writes = "read_only=0" if not _refuses_writes(facts) else "read_only=1"

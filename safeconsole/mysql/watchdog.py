@@ -55,7 +55,7 @@ class Alarm:
         self._called.set()
 
     def ring_before(self, moment_seconds: float) -> None:
-        """Wake the thread if it would sleep past a moment; who brings work for then MUST have brought it before."""
+        """Wake the thread if it would sleep past a moment; the work for then MUST have been added before."""
         if self._wakes_seconds > moment_seconds:
             self._called.set()
 
@@ -234,7 +234,7 @@ class Watchdog:
             rested += 1
 
     def _goes(self, watched: Watched | None) -> bool:
-        """Take this thread's leave, unless there is another statement by now."""
+        """End this thread, unless there is another statement by now."""
         with self._aim:
             if self._current is not watched:
                 return False

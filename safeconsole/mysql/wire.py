@@ -33,20 +33,20 @@ IN_TRANSACTION = SERVER_STATUS.SERVER_STATUS_IN_TRANS
 
 _SWALLOW_SECONDS = 0.02
 _LATE_SECONDS = 0.05
-"""How late a read may end: a socket's time is not set anew for less."""
+"""How late a read may end: a socket's timeout is not renewed for less."""
 
 _LONGEST_TOGETHER = 1024 * 1024
 """Characters of a question that is sent together with others: it is one packet, and no pipe is full of it."""
 
 _DEFINITION_BYTES = 16 * 1024 * 1024
 _PREPARED_BYTES = 12
-"""How long the answer to a prepared statement is. Source: MySQL manual, "COM_STMT_PREPARE Response"."""
+"""Length of the answer to a prepared statement. Source: MySQL manual, "COM_STMT_PREPARE Response"."""
 
 _IN_CLEAR = frozenset({b"mysql_clear_password", b"dialog"})
 """Ways to log in that hand the password over as it is."""
 
 DriverError = pymysql.MySQLError
-"""What the driver raises; `error_codes` translates it."""
+"""The driver's error; `error_codes` translates it."""
 
 Question = tuple[int, str | bytes]
 """One of the protocol's commands, and what it is about."""
@@ -351,7 +351,7 @@ class Wire(_Driver):
         return bool(readable)
 
     def swallow(self, over: threading.Event) -> None:
-        """Take in and forget what the server still sends, until something is over; never raises."""
+        """Read and discard what the server still sends, until something is over; never raises."""
         sock = self._sock
         with contextlib.suppress(OSError, ValueError):
             while sock is not None and not over.is_set():

@@ -60,7 +60,7 @@ def bars_text(bars: Sequence[Bar], style: StreamStyle) -> str:
 
 
 def _said(bar: Bar, width: int) -> str:
-    """Return what fits beside a bar: its detail, or as many of its notes as fit whole, in order."""
+    """Return a bar's detail, or as many of its notes as fit, in order."""
     said = ""
     for note in (bar.detail,) if bar.detail else bar.notes:
         longer = f"{said}, {note}" if said else note

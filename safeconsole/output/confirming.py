@@ -117,7 +117,7 @@ class TerminalConfirmer:
         )
 
     def vouch(self, request: ElevationRequest, considered: Considered | None) -> bool:
-        """Say in a line what is elevated, and return whether the cluster's name was typed."""
+        """Show in a line what is elevated, and return whether the cluster's name was typed."""
         what = "every statement that needs an elevation"
         if considered is not None and request.scope is Scope.STATEMENT:
             what = _named(considered.statement)
@@ -132,7 +132,7 @@ class TerminalConfirmer:
         return self._answer("paste their answer (Enter gives up): ")
 
     def skip_approval(self, request: ApprovalRequest, skipped: tuple[str, ...]) -> bool:
-        """Say loudly who is left out and that they are told, and return whether `skip` and the cluster were typed."""
+        """Warn who is skipped and notified, and return whether `skip` and the cluster were typed."""
         names = ", ".join(safe(name) for name in skipped)
         lines = (
             ("skipped", names),

@@ -67,7 +67,7 @@ def title_of(considered: Considered) -> str:
 
 
 Words = Callable[[Remedy], str]
-"""How a face words a remedy; "" where it does not offer it."""
+"""Words a remedy in a face's own commands; "" where the face does not offer it."""
 
 
 def no_words(remedy: Remedy) -> str:  # noqa: ARG001 (as `Words`)
@@ -119,7 +119,7 @@ def split_label(line: str) -> tuple[str, str]:
 
 
 def _what_became_of_it(error: SafeConsoleError) -> str:
-    """Say what an operator asks first, where the message itself is the policy's."""
+    """Return whether anything was sent, where the message itself is the policy's."""
     if isinstance(error, DeniedError):
         return "denied: "
     return "not run: " if isinstance(error, RefusedError) else ""
@@ -137,7 +137,7 @@ PANEL_COLUMNS = 100
 """Panels are not drawn wider than this: long lines are hard to read under stress."""
 
 FRAME_COLUMNS = 6
-"""What corners and the spaces around a title take of a panel's upper edge."""
+"""Columns of a panel's upper edge that corners and the spaces around a title take."""
 
 
 def panel_text(title: str, lines: Sequence[tuple[str, str]], style: StreamStyle, *, colour: str) -> str:

@@ -258,7 +258,7 @@ LARGEST_CHARACTERS = 100_000
 """A longer document is shown as it is."""
 
 NARROW_CHARACTERS = 60
-"""What is this short, and holds nothing that holds something, stays on one line."""
+"""A JSON value this short without nested containers stays on one line."""
 
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 _COLOURED = re.compile(r'(?P<name>"(?:[^"\\]|\\.)*+")(?=\s*:)|(?P<text>"(?:[^"\\]|\\.)*+")|(?P<word>[^\s{}\[\]:,"]+)')

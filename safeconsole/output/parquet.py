@@ -37,7 +37,7 @@ _TYPES: Mapping[str, Callable[[], pa.DataType]] = {
 
 
 class _ParquetBuffer(io.RawIOBase):
-    """Where the library writes; it ends a file by itself when it is forgotten, so a file can be given up here."""
+    """The library's output; the library closes a forgotten file by itself, so a file can be abandoned here."""
 
     def __init__(self, stream: BinaryIO) -> None:
         super().__init__()
@@ -118,7 +118,7 @@ def _read(column: Column, values: Sequence[object]) -> Sequence[object]:
 
 
 def _type_of(column: Column, values: Sequence[object]) -> pa.DataType:
-    """Return what a column is in the file; what has no type of its own there is text."""
+    """Return a column's type in the file; text where it has none of its own there."""
     name = column.type_name
     if column.binary:
         return pa.binary()

@@ -40,7 +40,7 @@ _EMPTIED = dict.fromkeys(
 
 
 class Screen(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a face writes.
+    """The streams that a face writes to.
 
     Attributes:
         data: rows go here, and nothing else.

@@ -126,7 +126,7 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def status_text(now: Sample, first: Sample, *, node: str, limits: Limits, columns: int, separator: str = ", ") -> str:
-    """Return what a status line says, in at most so many columns; what fits least is left out.
+    """Return the status line in at most so many columns; the least important parts are dropped.
 
     Args:
         first: the first sample of the same statement; trends are counted from it.
@@ -227,7 +227,7 @@ _FEWEST = 3
 
 
 class LoopProgress:
-    """How a loop of statements is doing, on the terminal's last line, while the code that sends them runs.
+    """The progress of a loop of statements, on the terminal's last line.
 
     Args:
         stream, style: where the line is drawn, if it is a terminal.

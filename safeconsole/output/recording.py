@@ -1,4 +1,4 @@
-"""What of a terminal goes into its recording, where the configuration keeps one.
+"""Selects the part of a terminal's output that goes into its recording.
 
 Never what is typed: a face puts in the text as the journal holds it. Nothing of what a statement shows that
 the journal must not know of either: the recorder is silent then, and says so once.
@@ -120,7 +120,7 @@ class RecordedStream:
 
 @contextmanager
 def recorded_streams() -> Iterator[TerminalRecorder]:
-    """Give a recorder that the process's own streams are recorded on, once it begins.
+    """Give a recorder of the process's own streams.
 
     Whoever keeps a stream keeps the one that stands there when they ask: this MUST come before they do.
     """

@@ -18,7 +18,7 @@ from safeconsole.output.text import StreamStyle, padded, safe, safe_lines, shown
 
 
 SHOWN_CHARACTERS = 200
-"""A longer text is cut: who wants every corner of a coast line exports it."""
+"""A longer text is truncated; an export has it all."""
 
 _NAMES = {
     1: "POINT",

@@ -20,7 +20,7 @@ import msgspec
 
 NULL = "NULL"
 SHOWN_BYTES = 32
-"""Bytes of a binary value shown to a person before only its size is told."""
+"""Bytes of a binary value shown to a person; of longer ones only the size."""
 
 # Joiners shape Indic and Arabic words and emoji; the other format characters only hide or reorder text.
 _HARMLESS = frozenset("\u200c\u200d")
@@ -167,7 +167,7 @@ _BOX = "│─┼╭╯·"
 
 
 class StreamStyle(msgspec.Struct, frozen=True, kw_only=True):
-    """How to write to one stream.
+    """Colours and width of one stream.
 
     Attributes:
         terminal: a person's terminal; control characters in data are escaped there.
