@@ -125,9 +125,9 @@ class Elevations:
         return grant if grant is not None and covers(grant, text, server, self._clock.monotonic()) else None
 
     def remaining_seconds(self) -> float:
-        """Seconds left of the grant in force, 0 without one."""
-        grant = self.current()
-        return grant.ends_seconds - self._clock.monotonic() if grant is not None else 0.0
+        """Seconds left of the grant that is held, 0 without one; ends nothing."""
+        grant, now = self._grant, self._clock.monotonic()
+        return grant.ends_seconds - now if grant and grant.granted_seconds <= now < grant.ends_seconds else 0.0
 
     def ask(
         self, request: ElevationRequest, considered: Considered | None, *, sql: str = "", closed: str = ""

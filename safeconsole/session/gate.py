@@ -12,8 +12,9 @@ mean for one another is decided here.
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
-from contextlib import suppress
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
 
 import msgspec
 from msgspec.structs import replace
@@ -25,6 +26,7 @@ from safeconsole.cluster.routing import Choice
 from safeconsole.errors import (
     Action,
     AuditUnavailableError,
+    DeniedError,
     LostError,
     NotSentError,
     OutcomeUnknownError,
@@ -151,6 +153,7 @@ class Gate:
         self._result: Result | None = None
         self._at_work: Connection | None = None
         self._stopped = False
+        self._lock, self._reader = threading.RLock(), 0
 
     # The road.
 
@@ -188,29 +191,30 @@ class Gate:
             SafeConsoleError: nothing was sent, or the send itself failed; the journal knows it already. What fails
                 later is raised by the result.
         """
-        self._end_result()
-        way = _Way(
-            number=self._next_number(),
-            statement=statement,
-            plea=plea or self.visit.plea,
-            by_console=by_console,
-            as_text=as_text,
-            progress=progress,
-        )
-        may_retry = not by_console and self._may_retry(statement)
-        try:
-            result = self._attempt(way)
-            failure = result.begin()
-        except (LostError, UnreachableError) as error:
-            if not may_retry or not (note := self._retry_note(way, error)):
-                raise
-        else:
-            if not may_retry or not isinstance(failure, LostError) or not (note := self._retry_note(way, failure)):
-                return result
-        self._recorder.append(Noticed(what="read retried", detail=note))
-        result = self._attempt(replace(way, number=self._next_number(), retry_note=note, permit=None))
-        result.begin()
-        return result
+        with self._alone():
+            self._end_result()
+            way = _Way(
+                number=self._next_number(),
+                statement=statement,
+                plea=plea or self.visit.plea,
+                by_console=by_console,
+                as_text=as_text,
+                progress=progress,
+            )
+            may_retry = not by_console and self._may_retry(statement)
+            try:
+                result = self._attempt(way)
+                failure = result.begin()
+            except (LostError, UnreachableError) as error:
+                if not may_retry or not (note := self._retry_note(way, error)):
+                    raise
+            else:
+                if not may_retry or not isinstance(failure, LostError) or not (note := self._retry_note(way, failure)):
+                    return result
+            self._recorder.append(Noticed(what="read retried", detail=note))
+            result = self._attempt(replace(way, number=self._next_number(), retry_note=note, permit=None))
+            result.begin()
+            return result
 
     def _attempt(self, way: _Way) -> Result:
         """Take everything up to the send; the result that is returned sends."""
@@ -249,6 +253,7 @@ class Gate:
                 raise failure from None
             raise
         tally = Tally(self._clock)
+        self._reader = threading.get_ident()
         self._result = Result(considered, self._answered(way, considered, permit, connection, tally), tally)
         return self._result
 
@@ -572,6 +577,19 @@ class Gate:
 
     # What is let go of, and when.
 
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other threads out: what is open and what is elevated belong to one at a time. Raises DeniedError."""
+        if not self._lock.acquire(blocking=False):
+            raise _in_use()
+        try:
+            result = self._result
+            if result is not None and result.ended is None and self._reader != threading.get_ident():
+                raise _in_use()
+            yield
+        finally:
+            self._lock.release()
+
     def _next_number(self) -> int:
         self._statements += 1
         return self._statements
@@ -683,17 +701,19 @@ class Gate:
         Raises:
             UnreachableError, ConfigurationError: the cluster cannot be asked at all.
         """
-        return self._consider(statement)
+        with self._alone():
+            return self._consider(statement)
 
     def check(self, statement: Statement) -> Considered:
         """Consider a statement on record, and run nothing; raises as `consider`."""
-        number = self._next_number()
-        statement = self._as_read_now(statement)
-        self._recorder.asked(number, statement, by_console=False)
-        considered = self._consider(statement)
-        self._recorder.decided(number, considered)
-        self._recorder.append(Noticed(what=f"statement {number} was only checked", detail="it is not run"))
-        return considered
+        with self._alone():
+            number = self._next_number()
+            statement = self._as_read_now(statement)
+            self._recorder.asked(number, statement, by_console=False)
+            considered = self._consider(statement)
+            self._recorder.decided(number, considered)
+            self._recorder.append(Noticed(what=f"statement {number} was only checked", detail="it is not run"))
+            return considered
 
     def elevate(self, *, reason: str, ticket: str = "", window_seconds: float | None = None) -> Grant:
         """
@@ -707,28 +727,30 @@ class Gate:
         Raises:
             RefusedError: the person did not grant it, or the policy forbids it.
         """
-        # What is the primary now is what the elevation is for.
-        seen = evidence_of_nodes(self._nodes.measure())
-        if self._nodes.take_failover() and self._elevations.is_held:
-            # Whatever is answered now: what is held was granted for the cluster as it was.
-            self._void(ElevationEvent.FAILED_OVER)
-        settings = self.policy.elevation
-        try:
-            request = ElevationRequest(
-                cluster=self.visit.cluster,
-                scope=Scope.BREAK_GLASS,
-                reason=reason,
-                ticket=ticket,
-                window_seconds=settings.window_seconds if window_seconds is None else window_seconds,
-                evidence=seen,
-            )
-        except ValueError as error:
-            raise RefusedError(str(error)) from None
-        return self._elevations.ask(request, self._last, closed=self._policies.look())
+        with self._alone():
+            # What is the primary now is what the elevation is for.
+            seen = evidence_of_nodes(self._nodes.measure())
+            if self._nodes.take_failover() and self._elevations.is_held:
+                # Whatever is answered now: what is held was granted for the cluster as it was.
+                self._void(ElevationEvent.FAILED_OVER)
+            settings = self.policy.elevation
+            try:
+                request = ElevationRequest(
+                    cluster=self.visit.cluster,
+                    scope=Scope.BREAK_GLASS,
+                    reason=reason,
+                    ticket=ticket,
+                    window_seconds=settings.window_seconds if window_seconds is None else window_seconds,
+                    evidence=seen,
+                )
+            except ValueError as error:
+                raise RefusedError(str(error)) from None
+            return self._elevations.ask(request, self._last, closed=self._policies.look())
 
     def stand_down(self) -> None:
         """End the elevation, and close what it opened."""
-        self._void(ElevationEvent.STOOD_DOWN)
+        with self._alone():
+            self._void(ElevationEvent.STOOD_DOWN)
 
     @property
     def is_elevated(self) -> bool:
@@ -742,11 +764,10 @@ class Gate:
         It lets go of what is over, so it is asked by the thread that runs statements, and by no other: an idle
         connection with something to read is a broken one, unless somebody else is just being answered on it.
         """
-        elevated_seconds = 0.0
-        with suppress(AuditUnavailableError):
+        # Another thread that is at work lets go of what is over itself.
+        with suppress(AuditUnavailableError, DeniedError), self._alone():
             # An elevation that is over ends here too, so that nothing stays open at an idle prompt.
             self._settle()
-            elevated_seconds = self._elevations.remaining_seconds()
         used = self._nodes.used
         return Status(
             cluster=self.visit.cluster,
@@ -754,7 +775,7 @@ class Gate:
             node=used or "",
             role=self._nodes.role_of(used) if used else "",
             schema=self._nodes.schema,
-            elevated_seconds=elevated_seconds,
+            elevated_seconds=self._elevations.remaining_seconds(),
             limits=self.limits,
             to=self.to,
             transaction=self._transactions.opened,
@@ -773,10 +794,13 @@ class Gate:
 
     def use(self, to: str) -> None:
         """Send what follows to "replica", "primary", a node's name, or "" to let the console choose."""
-        known = "", Route.PRIMARY, Route.REPLICA
-        if to not in known and to not in (nodes := [reading.node for reading in self._nodes.measure()]):
-            raise RefusedError(f"cluster {self.visit.cluster} has no node {to}", instead=f"one of {', '.join(nodes)}")
-        self.to = to
+        with self._alone():
+            known = "", Route.PRIMARY, Route.REPLICA
+            if to not in known and to not in (nodes := [reading.node for reading in self._nodes.measure()]):
+                raise RefusedError(
+                    f"cluster {self.visit.cluster} has no node {to}", instead=f"one of {', '.join(nodes)}"
+                )
+            self.to = to
 
     def use_schema(self, schema: str) -> None:
         """
@@ -785,13 +809,14 @@ class Gate:
         Raises:
             RefusedError: a transaction is open, whose connection is in the schema of now.
         """
-        opened = self._transactions.opened
-        if opened is not None:
-            raise RefusedError(
-                f"a transaction is open on {opened.place}, and the schema is changed by opening connections anew",
-                instead="end the transaction first, with COMMIT or ROLLBACK",
-            )
-        self._nodes.change_schema(schema)
+        with self._alone():
+            opened = self._transactions.opened
+            if opened is not None:
+                raise RefusedError(
+                    f"a transaction is open on {opened.place}, and the schema is changed by opening connections anew",
+                    instead="end the transaction first, with COMMIT or ROLLBACK",
+                )
+            self._nodes.change_schema(schema)
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -800,7 +825,7 @@ class Gate:
 
     def take_told(self) -> tuple[str, ...]:
         """Return, once, what the person must be told that no statement of theirs said: how a transaction ended."""
-        with suppress(AuditUnavailableError):
+        with suppress(AuditUnavailableError, DeniedError), self._alone():
             self._settle()
         return self._transactions.take_told()
 
@@ -822,7 +847,8 @@ class Gate:
 
     def topology(self) -> tuple[Reading, ...]:
         """Measure every node now."""
-        return self._nodes.measure()
+        with self._alone():
+            return self._nodes.measure()
 
     def note(self, what: str, detail: str = "", *, sql: str = "") -> None:
         """
@@ -890,11 +916,18 @@ class Gate:
 
     def _let_go(self) -> None:
         try:
-            with suppress(SafeConsoleError):
+            with suppress(SafeConsoleError), self._alone():
                 self._end_result()
             self._end_transaction(TransactionEvent.LEFT)
         finally:
             self._nodes.close()
+
+
+def _in_use() -> DeniedError:
+    return DeniedError(
+        "nothing was sent: another thread uses this session",
+        instead="run one statement after the other, or open a session for each thread",
+    )
 
 
 def _require_allowed(considered: Considered) -> None:

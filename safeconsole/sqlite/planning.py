@@ -61,6 +61,18 @@ def estimate(link: SqliteLink, statement: Statement, monotonic: Callable[[], flo
         full_scans=tuple(table for _, table in scanned.values()),
         temporary_tables=sum(step.words.startswith(("USE TEMP B-TREE", "MATERIALIZE")) for step in steps),
         hazards=tuple(_hazards(authorizer)),
+        keyed=_is_keyed(statement, steps, tables),
+    )
+
+
+def _is_keyed(statement: Statement, steps: tuple[_PlanRow, ...], tables: tuple[tuple[str, str], ...]) -> bool:
+    """Whether each table that the text itself names is read by its row id; what a view hides is not looked through."""
+    named = sorted(table.name.lower() for table in statement.tables)
+    return (
+        bool(steps)
+        and len(steps) == len(tables)
+        and named == sorted(name for _, name in tables)
+        and all(_BY_ROWID.fullmatch(step.words) for step in steps)
     )
 
 
@@ -142,6 +154,7 @@ def _quoted(name: str) -> str:
 
 
 _MOST = 2**62
+_BY_ROWID = re.compile(r"SEARCH \S+ USING INTEGER PRIMARY KEY \(rowid=\?\)")
 _SCAN = re.compile(r"SCAN (?:TABLE )?([^\s(]\S*)(?! CONSTANT)(?!.* VIRTUAL TABLE)(?: AS \S+)?(?:$| USING)")
 _TOUCH = re.compile(r"(?:SCAN|SEARCH) (?:TABLE )?([^\s(]\S*)")
 _DERIVED = re.compile(r"(?:CO-ROUTINE|MATERIALIZE) (\S+)")

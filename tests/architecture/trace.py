@@ -28,6 +28,9 @@ PACKAGE = REPOSITORY / "safeconsole"
 TEXT = "SELECT id FROM orders WHERE id = 7"
 
 
+SENDS = ("sqlite/running.py", "SqliteRunning.send")
+
+
 class Trace(Struct):
     """The functions in the order of their first call, as (file, function), and the number of calls."""
 
@@ -40,22 +43,17 @@ class Trace(Struct):
         return list(dict.fromkeys(file for file, _ in self.path))
 
 
-class _Sent(Exception):
-    """The engine is about to be written to."""
-
-
 def traced(act) -> Trace:
-    """Trace our own functions on this thread until the engine's driver is handed a text."""
+    """Trace our own functions on this thread until the engine sends the text."""
     calls, over = [], []
 
-    def look(frame, event, argument):
-        written = event == "c_call" and getattr(argument, "__name__", "") == "execute"
-        if written and frame.f_code.co_filename.endswith("sqlite/running.py"):
-            over.append(True)
-        if event == "call" and not over:
-            file = frame.f_code.co_filename
-            if file.startswith(str(PACKAGE)):
-                calls.append((file.removeprefix(f"{PACKAGE}/"), frame.f_code.co_qualname))
+    def look(frame, event, _argument):
+        file = frame.f_code.co_filename
+        if event != "call" or over or not file.startswith(str(PACKAGE)):
+            return
+        calls.append((file.removeprefix(f"{PACKAGE}/"), frame.f_code.co_qualname))
+        # It hands the text to the driver; what is asked before it (a plan, the guards) is part of the path.
+        over.extend([True] * (calls[-1] == SENDS))
 
     sys.setprofile(look)
     try:
