@@ -75,7 +75,8 @@ class Cache:
 
     def _get(self, kind: CacheKind, key: Hashable) -> object | None:
         held = self._held[kind].get(key)
-        if held is None or self._clock.monotonic() - held[1] >= HOLD_SECONDS[kind]:
+        hold_seconds = HOLD_SECONDS[kind]
+        if held is None or (hold_seconds < math.inf and self._clock.monotonic() - held[1] >= hold_seconds):
             return None
         self._held[kind].move_to_end(key)
         return held[0]

@@ -38,7 +38,7 @@ class Nodes:
         self._open: dict[Key, Connection] = {}
         self._readings: tuple[Reading, ...] = ()
         self._measured_seconds = float("-inf")
-        self._choices: dict[tuple[Route, Gates, str, NodeName | None], Choice] = {}
+        self._choices: dict[tuple[Route, Gates, str], tuple[NodeName | None, Choice]] = {}
         self._opened = 0
         self._numbers: dict[Key, int] = {}
 
@@ -132,10 +132,13 @@ class Nodes:
 
     def _chosen_of(self, route: Route, gates: Gates, node: str) -> Choice:
         """Return the choice among the readings, which is made once for the same question."""
-        asked = route, gates, node, self._sticky.get(route)
-        choice = self._choices.get(asked)
-        if choice is None:
-            choice = self._choices[asked] = choose(self._readings, gates, route, node=node, sticky=asked[3])
+        asked, sticky = (route, gates, node), self._sticky.get(route)
+        held = self._choices.get(asked)
+        # A node that was the best one is the best one still when it is preferred for having been used.
+        if held is not None and (held[0] == sticky or (held[1].reading and held[1].reading.node == sticky)):
+            return held[1]
+        choice = choose(self._readings, gates, route, node=node, sticky=sticky)
+        self._choices[asked] = sticky, choice
         return choice
 
     def _read_anew(self, readings: tuple[Reading, ...]) -> None:
@@ -173,10 +176,12 @@ class Nodes:
 
     def discard_broken(self) -> frozenset[Account]:
         """Close what is broken, and return the accounts that it was of."""
-        broken = [key for key, held in self._open.items() if held.broken]
-        for key in broken:
-            self.drop(*key)
-        return frozenset(account for _, account in broken)
+        broken: set[Account] = set()
+        for key, held in tuple(self._open.items()):
+            if held.broken:
+                self.drop(*key)
+                broken.add(key[1])
+        return frozenset(broken)
 
     def change_schema(self, schema: str, *, keep: Connection | None = None) -> None:
         """Open everything in another schema from now on; what is open elsewhere is closed."""

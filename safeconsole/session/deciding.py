@@ -45,6 +45,7 @@ class PoliciesInForce:
         self.begun = policy
         self._reread = reread
         self.held: tuple[Policy, ...] = (policy,)
+        self.hashes: tuple[str, ...] = (policy.hash,)
         self.news = ""
         self.gates = policy.gates
 
@@ -62,6 +63,7 @@ class PoliciesInForce:
             self.news = (
                 f"the policy's file has changed since this session began: it is {now.label} now" if changed else ""
             )
+            self.hashes = tuple(policy.hash for policy in self.held)
             self.gates = tightest_gates(*(policy.gates for policy in self.held))
         return self.news
 

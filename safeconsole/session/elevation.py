@@ -92,7 +92,7 @@ class Elevations:
         )
         self._journal = journal
         self._clock = clock
-        self._grant: Grant | None = None
+        self.grant: Grant | None = None
         self._asked = 0
         self.broke_the_glass = False
         """Whether a break-glass window was granted in this session."""
@@ -100,7 +100,7 @@ class Elevations:
     @property
     def is_held(self) -> bool:
         """Whether a grant is held; its time may be over."""
-        return self._grant is not None
+        return self.grant is not None
 
     @property
     def needs_a_person(self) -> bool:
@@ -110,14 +110,14 @@ class Elevations:
     @property
     def has_window(self) -> bool:
         """Whether a break-glass window is held; its time may be over."""
-        return self._grant is not None and self._grant.request.scope is Scope.BREAK_GLASS
+        return self.grant is not None and self.grant.request.scope is Scope.BREAK_GLASS
 
     def current(self) -> Grant | None:
         """The grant in force, or None; one whose time is over ends here, and is recorded."""
-        grant = self._grant
+        grant = self.grant
         if grant is not None and not grant.granted_seconds <= self._clock.monotonic() < grant.ends_seconds:
             self.end(ElevationEvent.TIME_PASSED)
-        return self._grant
+        return self.grant
 
     def covering(self, text: str, server: str) -> Grant | None:
         """The grant in force for a statement, exactly as written, on an instance, or None."""
@@ -126,7 +126,7 @@ class Elevations:
 
     def remaining_seconds(self) -> float:
         """Seconds left of the grant that is held, 0 without one; ends nothing."""
-        grant, now = self._grant, self._clock.monotonic()
+        grant, now = self.grant, self._clock.monotonic()
         return grant.ends_seconds - now if grant and grant.granted_seconds <= now < grant.ends_seconds else 0.0
 
     def ask(
@@ -177,19 +177,19 @@ class Elevations:
         now = self._clock.monotonic()
         granted = replace(asked, granted_seconds=now, ends_seconds=now + request.window_seconds)
         # MUST be durable before it is held: there is no elevation that the journal does not know.
-        self._grant = self._move(granted, ElevationEvent.SELF_APPROVED)
+        self.grant = self._move(granted, ElevationEvent.SELF_APPROVED)
         self.broke_the_glass |= self.has_window
-        return self._grant
+        return self.grant
 
     def end(self, event: ElevationEvent) -> None:
         """End the grant in force, if there is one; it ends even when that cannot be recorded."""
-        grant, self._grant = self._grant, None
+        grant, self.grant = self.grant, None
         if grant is not None:
             self._move(grant, event)
 
     def use(self, sql: str) -> None:
         """Tell that the grant in force is used for a statement; one for a single statement ends with it."""
-        grant = self._grant
+        grant = self.grant
         if grant is None:
             return
         self._agreements.tell(grant, "used", sql)
@@ -198,7 +198,7 @@ class Elevations:
 
     def end_attempt(self) -> None:
         """End a grant for a single statement with the attempt to run it, whether it was sent or not."""
-        if self._grant is not None and self._grant.request.scope is Scope.STATEMENT:
+        if self.grant is not None and self.grant.request.scope is Scope.STATEMENT:
             self.end(ElevationEvent.ATTEMPT_OVER)
 
     def settle(self) -> tuple[str, ...]:

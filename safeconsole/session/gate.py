@@ -332,7 +332,7 @@ class Gate:
     def _consider(self, statement: Statement) -> Considered:
         """Route, estimate and decide. Raises UnreachableError, ConfigurationError: the cluster cannot be asked."""
         self._settle()
-        if self._policies.look() and self._elevations.is_held:
+        if self._policies.look() and self._elevations.grant is not None:
             # It was granted by what the policy said before.
             self._end_elevated(ElevationEvent.POLICY_CHANGED)
         to, window = self._transactions.narrowed(statement, self.to), self._elevations.has_window
@@ -405,11 +405,13 @@ class Gate:
         """Return what the policies say of all that was found out; a decision on identical inputs is reused."""
         reading, opened = found.choice.reading, self._transactions.opened
         server = reading.identity.server if reading and reading.identity else ""
-        grant, rate = self._elevations.covering(statement.text, server), self._rate.read()
+        grant, rate = (
+            self._elevations.covering(statement.text, server) if self._elevations.grant else None,
+            self._rate.read(),
+        )
         counted: dict[str, object] = dict(zip(COUNTED, (self._statements, *rate), strict=True))
-        hashes = tuple(policy.hash for policy in self._policies.held)
         read_by = self._engine.rules, self._nodes.schema
-        basis = read_by, found.choice, found.route, found.limits, grant, opened, hashes
+        basis = read_by, found.choice, found.route, found.limits, grant, opened, self._policies.hashes
         known = self._cache.known_decision(statement, basis, found.estimate, counted)
         if known is not None:
             return known
@@ -448,7 +450,7 @@ class Gate:
         Raises:
             DeniedError, RefusedError, NoFitNodeError: there is no permit; the message says why.
         """
-        held, window = self._elevations.is_held, self._elevations.has_window
+        held, window = self._elevations.grant is not None, self._elevations.has_window
         refusal = self._transactions.refusal_of(considered, one_grant=plea is not None or (held and not window))
         if refusal is not None:
             if refusal[1] is not None:
@@ -456,7 +458,9 @@ class Gate:
             raise refusal[0]
         decision, identity, statement = considered.decision, considered.identity, considered.statement
         confirmed = False
-        grant = self._elevations.covering(statement.text, identity.server) if identity else None
+        grant = None
+        if identity is not None and self._elevations.grant is not None:
+            grant = self._elevations.covering(statement.text, identity.server)
         if grant is None and identity is not None and not decision.observed:
             if decision.verdict is Verdict.CONFIRM:
                 confirmed = self._is_confirmed(number, considered)
@@ -482,7 +486,7 @@ class Gate:
             now_seconds=self._clock.monotonic(),
             within=self._transactions.is_within(considered),
             idle_seconds=self._transactions.idle_seconds(considered),
-            by_a_person=self._elevations.needs_a_person,
+            by_a_person=decision.verdict is Verdict.ELEVATE and self._elevations.needs_a_person,
         )
 
     def _is_confirmed(self, number: int, considered: Considered) -> bool:
@@ -545,7 +549,9 @@ class Gate:
     def _noted(self, way: _Way, considered: Considered, permit: Permit, connection: Connection) -> Considered:
         """Wait for the session's own writes, and record what the person is told beside the answer."""
         lost = self._state.note_before(permit, connection, connection.rules)
-        old = self._own_writes.note_before(permit, self._nodes.reading_of(permit.node))
+        old = ""
+        if self._own_writes.are_any:
+            old = self._own_writes.note_before(permit, self._nodes.reading_of(permit.node))
         notes = (*considered.notes, *filter(None, (lost, old, way.retry_note)))
         for each in notes:
             self._recorder.append(Noticed(what=f"said beside statement {way.number}", detail=each))
@@ -609,7 +615,7 @@ class Gate:
         """Let go of what one attempt held, however it was left; a journal that cannot be written ends the session."""
         with suppress(AuditUnavailableError):
             self._elevations.end_attempt()
-        self._at_work = None
+        self._at_work = self._result = None
         self._slots.leave()
 
     def _hold_asked(self, permit: Permit) -> None:
@@ -642,7 +648,7 @@ class Gate:
         """Let go of what is broken or over; whether an elevation ended by that."""
         if self._at_work is not None:
             return False
-        was_elevated, opened = self._elevations.is_held, self._transactions.opened
+        was_elevated, opened = self._elevations.grant is not None, self._transactions.opened
         lost = False
         if opened is not None and self._transactions.has_idled:
             self._end_transaction(TransactionEvent.IDLED)
@@ -655,11 +661,12 @@ class Gate:
         if lost or Account.ELEVATED in broken:
             self._void(ElevationEvent.RECONNECTED)
         try:
-            self._elevations.current()
+            if was_elevated:
+                self._elevations.current()
         finally:
-            if not self._elevations.is_held:
+            if self._elevations.grant is None:
                 self._drop_elevated(ElevationEvent.TIME_PASSED)
-        return was_elevated and not self._elevations.is_held
+        return was_elevated and self._elevations.grant is None
 
     def _void(self, event: ElevationEvent) -> None:
         """End the elevation and what it opened; the cluster changed."""
@@ -730,7 +737,7 @@ class Gate:
         with self._alone():
             # What is the primary now is what the elevation is for.
             seen = evidence_of_nodes(self._nodes.measure())
-            if self._nodes.take_failover() and self._elevations.is_held:
+            if self._nodes.take_failover() and self._elevations.grant is not None:
                 # Whatever is answered now: what is held was granted for the cluster as it was.
                 self._void(ElevationEvent.FAILED_OVER)
             settings = self.policy.elevation
@@ -755,7 +762,7 @@ class Gate:
     @property
     def is_elevated(self) -> bool:
         """Whether an elevation is held; its time may be over."""
-        return self._elevations.is_held
+        return self._elevations.grant is not None
 
     def status(self) -> Status:
         """

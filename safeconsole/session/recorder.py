@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from operator import attrgetter
 from typing import Protocol
 
 from msgspec import structs
@@ -51,8 +52,11 @@ class Done(Protocol):
         ...
 
 
+_ceilings = attrgetter(*LIMIT_NAMES)
+
+
 def _named(limits: Limits) -> dict[str, float]:
-    return {name: getattr(limits, name) for name in LIMIT_NAMES}
+    return dict(zip(LIMIT_NAMES, _ceilings(limits), strict=True))
 
 
 def asked(number: int, statement: Statement, sql: str, *, by_console: bool = False) -> Asked:
@@ -63,7 +67,7 @@ def asked(number: int, statement: Statement, sql: str, *, by_console: bool = Fal
         digest=statement.digest,
         kind=statement.kind,
         effects=tuple(sorted(statement.effects)),
-        tables=tuple(str(table) for table in statement.tables),
+        tables=tuple(map(str, statement.tables)),
         hazards=tuple(hazard.id for hazard in statement.hazards),
         by_console=by_console,
     )

@@ -149,6 +149,11 @@ class OwnWrites:
         self._position: str | None = None
         self._arrived: set[NodeName] = set()
 
+    @property
+    def are_any(self) -> bool:
+        """Whether this session wrote anything."""
+        return self._last is not None
+
     def wrote(self, permit: Permit) -> None:
         """
         Remember a change, if it was one; asks no server.

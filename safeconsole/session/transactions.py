@@ -264,24 +264,24 @@ _ABOUT_ONE = frozenset({"commit", "end", "savepoint", "release", "release savepo
 
 
 class Transactions:
-    """At most one transaction at a time, for one session."""
+    """
+    At most one transaction at a time, for one session.
+
+    Attributes:
+        opened: what is open, or None.
+    """
 
     def __init__(self, settings: TransactionSettings, clock: Clock) -> None:
         self._settings = settings
         self._clock = clock
-        self._opened: Transaction | None = None
+        self.opened: Transaction | None = None
         self._told: list[str] = []
         self._undone = ""
 
     @property
-    def opened(self) -> Transaction | None:
-        """What is open, or None."""
-        return self._opened
-
-    @property
     def open_seconds(self) -> float:
         """How long it has been open, 0 when nothing is."""
-        return self._clock.monotonic() - self._opened.began_seconds if self._opened is not None else 0.0
+        return self._clock.monotonic() - self.opened.began_seconds if self.opened is not None else 0.0
 
     def take_told(self) -> tuple[str, ...]:
         """Return what the person must be told of transactions that ended, once."""
@@ -297,7 +297,7 @@ class Transactions:
 
     def narrowed(self, statement: Statement, to: str) -> str:
         """Return where the person wants a statement: the end of a transaction of changes goes where it is open."""
-        return "" if self._opened is not None and self._opened.writes and statement.kind in ENDS else to
+        return "" if self.opened is not None and self.opened.writes and statement.kind in ENDS else to
 
     def route_of(self, statement: Statement, *, to: str, window: bool) -> Route:
         """
@@ -307,13 +307,13 @@ class Transactions:
             window: whether a break-glass window is held.
         """
         route = route_of(statement, to=to)
-        return route if to else route_within(statement, route, opened=self._opened, window=window)
+        return route if to else route_within(statement, route, opened=self.opened, window=window)
 
     def decided(
         self, decision: Decision, statement: Statement, *, node: NodeName | None, route: Route, window: bool
     ) -> Decision:
         """Return a decision as what belongs to a transaction of changes needs it: with the elevated account."""
-        opened = self._opened
+        opened = self.opened
         if opened is not None:
             belongs = opened.writes and opened.node == node
         else:
@@ -335,7 +335,7 @@ class Transactions:
         Returns:
             The refusal, and what ends the open transaction with it, if anything does.
         """
-        statement, opened = considered.statement, self._opened
+        statement, opened = considered.statement, self.opened
         if considered.node is None or considered.decision.verdict is Verdict.DENY:
             return None
         unknown = self._refusal_after_undoing(considered)
@@ -370,7 +370,7 @@ class Transactions:
 
     def is_within(self, considered: Considered) -> bool:
         """Whether a statement would run in what is open."""
-        opened = self._opened
+        opened = self.opened
         return opened is not None and (opened.node, opened.account) == (considered.node, _account_of(considered))
 
     def idle_seconds(self, considered: Considered) -> float:
@@ -384,7 +384,7 @@ class Transactions:
 
     def went_on(self, permit: Permit, completion: Completion) -> Noticed | None:
         """Believe what the server says of a statement that ended well; return what to record of what is over by it."""
-        opened, now = self._opened, self._clock.monotonic()
+        opened, now = self.opened, self._clock.monotonic()
         if permit.statement.kind == "rollback":
             self._undone = ""
         if opened is not None and (opened.node, opened.account) != (permit.node, permit.account):
@@ -397,20 +397,20 @@ class Transactions:
             return over
         self._undone = ""
         if opened is None:
-            self._opened = begun(permit.node, permit.account, self._settings, now_seconds=now)
+            self.opened = begun(permit.node, permit.account, self._settings, now_seconds=now)
         else:
-            self._opened = opened.went_on(now, changed_rows=completion.changed_rows)
+            self.opened = opened.went_on(now, changed_rows=completion.changed_rows)
         return over
 
     def failed(self, permit: Permit, connection: Connection, failure: SafeConsoleError) -> TransactionEvent | None:
         """Return what ends the open transaction when a statement of it did not end well, None when it goes on."""
-        opened = self._opened
+        opened = self.opened
         if opened is None or (opened.node, opened.account) != (permit.node, permit.account):
             return None
         if isinstance(failure, ServerError) and not connection.broken:
             if not connection.in_transaction:
                 return TransactionEvent.SERVER_ENDED
-            self._opened = opened.went_on(self._clock.monotonic())
+            self.opened = opened.went_on(self._clock.monotonic())
             return None
         if isinstance(failure, NotSentError):
             unreachable = isinstance(failure, UnreachableError)
@@ -423,11 +423,11 @@ class Transactions:
     @property
     def has_idled(self) -> bool:
         """Whether the open transaction stood idle past its limit."""
-        return self._opened is not None and self._opened.is_idle_at(self._clock.monotonic())
+        return self.opened is not None and self.opened.is_idle_at(self._clock.monotonic())
 
     def end(self, event: TransactionEvent) -> Noticed | None:
         """Take what is open as over, and return what to record of it; whoever calls closes its connection first."""
-        opened, self._opened = self._opened, None
+        opened, self.opened = self.opened, None
         if opened is None:
             return None
         line, state = told(opened, event), opened.ended(event).state

@@ -67,13 +67,9 @@ def estimate(link: SqliteLink, statement: Statement, monotonic: Callable[[], flo
 
 def _is_keyed(statement: Statement, steps: tuple[_PlanRow, ...], tables: tuple[tuple[str, str], ...]) -> bool:
     """Whether each table that the text itself names is read by its row id; what a view hides is not looked through."""
-    named = sorted(table.name.lower() for table in statement.tables)
-    return (
-        bool(steps)
-        and len(steps) == len(tables)
-        and named == sorted(name for _, name in tables)
-        and all(_BY_ROWID.fullmatch(step.words) for step in steps)
-    )
+    named = {table.name.lower() for table in statement.tables}
+    read = {name for _, name in tables}
+    return len(steps) == len(read) > 0 and read == named and all(_BY_ROWID.fullmatch(step.words) for step in steps)
 
 
 def _until_limit(statement: Statement, steps: tuple[_PlanRow, ...], scanned: dict[int, tuple[str, str]]) -> int | None:

@@ -1,11 +1,12 @@
 """
 Trace one statement from the split to the engine's first write: which of our files and functions it passes.
 
-Run as a script, it writes the path into docs/life-of-a-statement.md; `test_trace.py` compares the page and the budget.
+Run as `python -m tests.architecture.trace`, it writes the path into docs/life-of-a-statement.md; `test_trace.py` compares the page and the budget.
 """
 
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 from msgspec import Struct
@@ -25,10 +26,9 @@ from safeconsole.sqlite.engine import open_engine
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "safeconsole"
+PAGE = REPOSITORY / "docs" / "life-of-a-statement.md"
+BEGIN, END = "<!-- the path: python -m tests.architecture.trace -->", "<!-- the end of the path -->"
 TEXT = "SELECT id FROM orders WHERE id = 7"
-
-
-SENDS = ("sqlite/running.py", "SqliteRunning.send")
 
 
 class Trace(Struct):
@@ -44,16 +44,15 @@ class Trace(Struct):
 
 
 def traced(act) -> Trace:
-    """Trace our own functions on this thread until the engine sends the text."""
+    """Trace our own functions on this thread until the engine first hands something to its driver."""
     calls, over = [], []
 
-    def look(frame, event, _argument):
+    def look(frame, event, argument):
+        if event == "c_call" and getattr(argument, "__name__", "") == "execute":
+            over.append(True)
         file = frame.f_code.co_filename
-        if event != "call" or over or not file.startswith(str(PACKAGE)):
-            return
-        calls.append((file.removeprefix(f"{PACKAGE}/"), frame.f_code.co_qualname))
-        # It hands the text to the driver; what is asked before it (a plan, the guards) is part of the path.
-        over.extend([True] * (calls[-1] == SENDS))
+        if event == "call" and not over and file.startswith(str(PACKAGE)):
+            calls.append((file.removeprefix(f"{PACKAGE}/"), frame.f_code.co_qualname))
 
     sys.setprofile(look)
     try:
@@ -75,7 +74,7 @@ def trace_of_a_read() -> Trace:
         with Replicator(cluster) as replicator:
             replicator.wait_caught_up()
             while not any(reading.replicating for reading in engine.topology() if reading.role is Role.REPLICA):
-                pass
+                time.sleep(0.01)
             gate = Gate(
                 visit=Visit(
                     cluster="shop",
@@ -104,13 +103,20 @@ def trace_of_a_read() -> Trace:
 def outline(trace: Trace) -> str:
     """Return the path as the page shows it: one line a file in the order of its first call, with its functions."""
     lines = []
-    for file in trace.files:
-        functions = ", ".join(f"`{name}`" for at, name in trace.path if at == file)
-        lines.append(f"1. `{file}`: {functions}")
+    for number, file in enumerate(trace.files, start=1):
+        # What a comprehension is called, and whether it is a call at all, differs between versions of Python.
+        functions = ", ".join(f"`{name}`" for at, name in trace.path if at == file and "<" not in name)
+        lines.append(f"{number}. `{file}`: {functions}")
     return "\n".join(lines)
+
+
+def page_with(path: str) -> str:
+    """Return the page with another path between its marks."""
+    before, rest = PAGE.read_text(encoding="utf-8").split(BEGIN)
+    return f"{before}{BEGIN}\n{path}\n{END}{rest.split(END)[1]}"
 
 
 if __name__ == "__main__":
     found = trace_of_a_read()
-    print(outline(found))
-    print(len(found.files), "files", found.calls, "calls", found.changes, "changes")
+    PAGE.write_text(page_with(outline(found)), encoding="utf-8")
+    print(f"{len(found.files)} files, {found.calls} calls, {found.changes} changes of file")

@@ -101,3 +101,29 @@ def test_a_plain_error_is_an_objection_and_no_disagreement(talk, text):
 def test_what_cannot_be_planned_without_acting_is_not_asked(talk, text):
     assert not asked(talk, text, "primary").asked
     assert talk.rows(talk.open("primary"), "PRAGMA user_version") == [(0,)]
+
+
+@pytest.mark.parametrize(
+    ("text", "keyed"),
+    [
+        ("SELECT * FROM orders WHERE id = 7", True),
+        ("SELECT o.total FROM shop.orders o WHERE o.id = 7", True),
+        ("SELECT o.id FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.id = 7", True),
+        ("SELECT * FROM orders WHERE id > 7", False),
+        ("SELECT * FROM orders WHERE customer_id = 7", False),
+        ("SELECT * FROM orders", False),
+        ("SELECT * FROM orders WHERE id = 7 UNION ALL SELECT * FROM orders WHERE id = 8", False),
+        ("SELECT * FROM sqlite_schema WHERE rowid = 1", False),
+        ("SELECT 1", False),
+    ],
+)
+def test_one_row_by_its_id_in_each_table_is_foreseen(talk, text, keyed):
+    """What is keyed is asked once for all values."""
+    (read,) = analyse(text, LexicalRules(dialect=DIALECTS[Flavour.SQLITE]), schema="shop")
+    assert talk.open().estimate(read).keyed is keyed
+
+
+def test_what_a_view_reads_by_its_id_is_asked_each_time(talk):
+    talk.change("CREATE VIEW seventh AS SELECT * FROM orders WHERE id = 7", Effect.DDL)
+    (read,) = analyse("SELECT * FROM seventh", LexicalRules(dialect=DIALECTS[Flavour.SQLITE]), schema="shop")
+    assert not talk.open("primary").estimate(read).keyed
