@@ -37,17 +37,13 @@ _INSTEAD = {
 }
 
 
-class _Mark(threading.local):
-    console: bool | None = None
-
-
-_mark = _Mark()
+_mark = threading.local()
 
 
 @contextmanager
 def marked(*, console: bool) -> Iterator[None]:
     """Mark what this thread does as the console's own work, or as the person's code; also a decorator."""
-    before, _mark.console = _mark.console, console
+    before, _mark.console = getattr(_mark, "console", None), console
     try:
         yield
     finally:
@@ -55,10 +51,10 @@ def marked(*, console: bool) -> Iterator[None]:
 
 
 def _is_console() -> bool:
-    if _mark.console is None:
+    if getattr(_mark, "console", None) is None:
         # The console's own threads have names that begin so: tests/architecture/test_walls.py.
         _mark.console = threading.current_thread().name.startswith("safeconsole-")
-    return _mark.console
+    return bool(_mark.console)
 
 
 class AuditHook:
@@ -105,7 +101,8 @@ class AuditHook:
         if event in _CONNECTS:
             address = args[_CONNECTS[event]]
             if _is_node(address, self._nodes()):
-                return "sockets", f"a connection of its own to {address}, a node of this cluster"
+                shown = ":".join(map(str, address[:2])) if isinstance(address, tuple) else os.fsdecode(address)
+                return "sockets", f"a connection of its own to {shown}, a node of this cluster"
         elif event in _PROGRAMS:
             what = f" ({args[0][:80]})" if args and isinstance(args[0], str) else ""
             return "programs", f"{event} starts another program{what}"

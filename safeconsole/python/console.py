@@ -15,7 +15,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory, ThreadedHistory
 from ptpython.repl import PythonRepl
 
-from safeconsole.python.rows import Rows
+from safeconsole.python.namespace import Rows
 from safeconsole.python.session import PythonSession
 from safeconsole.python.sources import forget_current_directory, run_source
 from safeconsole.python.tracebacks import failure_text, interrupted_text

@@ -16,7 +16,7 @@ from typing import Any
 import safeconsole
 from safeconsole.errors import SafeConsoleError
 from safeconsole.python.audit_hook import marked
-from safeconsole.python.rows import Rows
+from safeconsole.python.namespace import Rows
 from safeconsole.python.session import PythonSession
 from safeconsole.python.tracebacks import console_error, failure_text, interrupted_text
 from safeconsole.sqltext.literal_rules import Treatment

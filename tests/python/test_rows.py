@@ -8,7 +8,7 @@ import pytest
 
 from safeconsole.errors import ConfigurationError
 from safeconsole.cluster.engine import Column
-from safeconsole.python.rows import SHOWN_ROWS, Rows
+from safeconsole.python.namespace import SHOWN_ROWS, Rows
 
 COLUMNS = (Column(name="id", numeric=True), Column(name="name"))
 
