@@ -131,6 +131,9 @@ def patterns_of(configured: Mapping[str, LeftoverSettings]) -> tuple[Pattern, ..
 BUSY_SECONDS = 900.0
 """A table written to, or a changelog updated, within this time belongs to a running migration."""
 
+LATE_SECONDS = 86_400.0
+"""Seconds by which a table may be younger than the time in its name says, whatever time zone the name is in."""
+
 QUIET_SECONDS = 24 * 3600.0
 """A leftover that has been quiet for less may belong to a paused or just finished migration."""
 
@@ -263,16 +266,9 @@ def _signs_of_life(evidence: Evidence, now: dt.datetime) -> list[str]:
 def _verdict(suspect: Suspect, evidence: Evidence, now: dt.datetime, signs: list[str]) -> tuple[LeftoverState, str]:
     if signs:
         return LeftoverState.RUNNING, "; ".join(signs)
-    if suspect.pattern.part is LeftoverPart.BIN:
-        return LeftoverState.UNCLEAR, "its tool removes it by itself; look there why it has not yet"
-    if suspect.base and evidence.base_exists is False:
-        return LeftoverState.UNCLEAR, f"{suspect.base}, which it was made for, is not there: this may be the only copy"
-    if suspect.base and evidence.base_exists is None:
-        return LeftoverState.UNCLEAR, f"whether {suspect.base}, which it was made for, is there could not be seen"
-    if not suspect.pattern.certain:
-        return LeftoverState.UNCLEAR, "a table of the application may be called so: ask its owners"
-    if not evidence.looked_at:
-        return LeftoverState.UNCLEAR, "the table itself was not looked at"
+    doubt = _doubt(suspect, evidence)
+    if doubt:
+        return LeftoverState.UNCLEAR, doubt
     quiet = _quiet_seconds(suspect, evidence, now)
     if quiet is None:
         return LeftoverState.UNCLEAR, "nothing says when it was last used"
@@ -285,11 +281,37 @@ def _verdict(suspect: Suspect, evidence: Evidence, now: dt.datetime, signs: list
     return LeftoverState.ABANDONED, f"{there}it has been quiet for {quiet / 86400:.0f} days"
 
 
+def _doubt(suspect: Suspect, evidence: Evidence) -> str:
+    """Return why a table is not known to be a leftover, however long it has been quiet, or ""."""
+    if suspect.pattern.part is LeftoverPart.BIN:
+        return "its tool removes it by itself; look there why it has not yet"
+    if suspect.base and evidence.base_exists is False:
+        return f"{suspect.base}, which it was made for, is not there: this may be the only copy"
+    if suspect.base and evidence.base_exists is None:
+        return f"whether {suspect.base}, which it was made for, is there could not be seen"
+    if not suspect.pattern.certain:
+        return "a table of the application may be called so: ask its owners"
+    if not evidence.looked_at:
+        return "the table itself was not looked at"
+    late = _seconds_late(suspect, evidence)
+    if late > LATE_SECONDS:
+        return f"created {late / 86400:.0f} days after the time in its name, which is not when it was put aside"
+    return ""
+
+
+def _seconds_late(suspect: Suspect, evidence: Evidence) -> float:
+    """Return how much later a table was created than its name says, 0 where one of both is not known."""
+    if suspect.stamped is None or evidence.created is None:
+        return 0.0
+    return _since(suspect.stamped, evidence.created)
+
+
 def _age(suspect: Suspect, evidence: Evidence, now: dt.datetime) -> tuple[float | None, str]:
-    if suspect.stamped is not None:
+    is_late = _seconds_late(suspect, evidence) > LATE_SECONDS
+    if suspect.stamped is not None and not is_late:
         return _since(suspect.stamped, now), "name"
     # A table as it was is older than its migration: when it was created says nothing of the leftover.
-    if evidence.created is not None and suspect.pattern.part is not LeftoverPart.OLD:
+    if evidence.created is not None and (is_late or suspect.pattern.part is not LeftoverPart.OLD):
         return _since(evidence.created, now), "created"
     return None, ""
 

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import re
+import secrets
+import string
 import sys
 from collections import Counter
+from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import click
@@ -14,11 +19,12 @@ from safeconsole.cli.help import CLUSTER
 from safeconsole.cli.rows import format_option, write_rows
 from safeconsole.config.settings import Accounts, ClusterSettings
 from safeconsole.dialects import DIALECTS
-from safeconsole.dialects.grants import grant_statements
+from safeconsole.dialects.grants import USUAL_PEOPLE, grant_statements
 from safeconsole.doctor.checks import Check, CheckResult, examine
 from safeconsole.errors import ConfigurationError, NoFitNodeError
 from safeconsole.output.confirming import NoTerminal
-from safeconsole.output.text import stream_style
+from safeconsole.output.evidence import one_line
+from safeconsole.output.text import counted, stream_style
 from safeconsole.output.topology import TOPOLOGY_COLUMNS, topology_rows, topology_text
 from safeconsole.policy.readings import unfit_reasons
 from safeconsole.sqltext.dialect import Dialect
@@ -60,13 +66,38 @@ def write_grants(dialect: Dialect, cluster: ClusterSettings) -> None:
     if not dialect.has_accounts:
         sys.stderr.write("sqlite has no accounts: the files' permissions are the barrier\n")
         return
+    click.echo(_grants_text(dialect, cluster), nl=False)
+
+
+def _grants_text(
+    dialect: Dialect, cluster: ClusterSettings, *, people: int = USUAL_PEOPLE, generated: bool = False
+) -> str:
+    """Return the statements that create a cluster's accounts, a line each; with passwords where these are generated."""
+    lines = []
     users = {
         Account.READ: cluster.accounts.read or "console_read",
         Account.ELEVATED: cluster.accounts.elevated or "console_elevated",
     }
     for account, user in users.items():
-        for statement in grant_statements(dialect, account, user=user, schema=cluster.schema):
-            click.echo(f"{statement};")
+        statements = grant_statements(
+            dialect,
+            account,
+            user=user,
+            schema=cluster.schema,
+            people=people,
+            password=_new_password() if generated else "…",
+        )
+        lines += [f"{statement};\n" for statement in statements]
+    return "".join(lines)
+
+
+def _new_password() -> str:
+    """Return a password with what a server's rules may ask for: letters of both cases, digits and a sign."""
+    kinds = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
+    while True:
+        found = "".join(secrets.choice("".join(kinds)) for _ in range(31))
+        if all(set(kind) & set(found) for kind in kinds):
+            return f"{found[:16]}-{found[16:]}"
 
 
 def _summary(checks: list[Check]) -> str:
@@ -83,6 +114,12 @@ ENGINES = get_args(get_type_hints(ClusterSettings)["engine"])
 @click.option("--node", "nodes", multiple=True, metavar="HOST:PORT", help="A node or an endpoint; once for each.")
 @click.option("--engine", type=click.Choice(ENGINES), default="auto", show_default=True)
 @click.option("--schema", default="", help="The application's schema: where a session starts, and what is granted.")
+@click.option(
+    "--people",
+    type=click.IntRange(1, 10_000),
+    metavar="N",
+    help="People and agents with a console at once; the accounts' connections follow.",
+)
 @click.option("--read", default="console_read", show_default=True, metavar="ACCOUNT", help="The account for reads.")
 @click.option(
     "--elevated",
@@ -91,41 +128,103 @@ ENGINES = get_args(get_type_hints(ClusterSettings)["engine"])
     metavar="ACCOUNT",
     help="The account for elevated statements.",
 )
+@click.option("--grants-file", default="grants.sql", show_default=True, metavar="FILE", help="Where accounts go.")
 @click.option("--policy", default="baseline", show_default=True, metavar="NAME|FILE")
 @click.option("--environment", default="production", show_default=True, help="Colours the prompt; rules can use it.")
 @click.pass_obj
 def init(app: Application, /, cluster: str | None, nodes: tuple[str, ...], **given: Any) -> None:  # noqa: ANN401
-    """Add CLUSTER to your configuration, and print the statements that create its accounts.
+    """Add CLUSTER to your configuration, and write the statements that create its accounts to a file.
 
-    Opens no connection. Missing values are asked for in a terminal.
+    The file holds new passwords, and only you can read it. Opens no connection. Missing values are asked for in a
+    terminal.
     """
+    for node in nodes:
+        _check_node(node)
     if not cluster or not nodes:
         cluster, nodes = _asked(cluster, nodes)
-    accounts = Accounts(read=given["read"], elevated=given["elevated"])
+    if not re.fullmatch(r"[\w.-]+", cluster):
+        raise click.UsageError(
+            f"a cluster's name is letters, digits, dots, dashes and underscores, not {one_line(cluster)}"
+        )
     dialect = DIALECTS[Flavour.MYSQL if given["engine"] == "auto" else Flavour(given["engine"])]
     settings = ClusterSettings(
         nodes=nodes,
         engine=given["engine"],
-        schema=given["schema"],
+        schema=given["schema"] or (_asked_schema() if dialect.has_accounts else ""),
         policy=given["policy"],
         environment=given["environment"],
-        accounts=accounts if dialect.has_accounts else Accounts(),
+        accounts=Accounts(read=given["read"], elevated=given["elevated"]) if dialect.has_accounts else Accounts(),
     )
     # Before the file: a name that names no policy is found now, not at three in the morning.
     app.policies.load(settings.policy)
     from safeconsole.config.writing import add_cluster
 
-    file = add_cluster(app.config, app.environ, cluster, settings)
+    grants = Path(given["grants_file"])
+    people = given["people"] or (_asked_people() if dialect.has_accounts else USUAL_PEOPLE)
+    if dialect.has_accounts:
+        _write_private(grants, _grants_text(dialect, settings, people=people, generated=True))
+    try:
+        file = add_cluster(app.config, app.environ, cluster, settings)
+    except BaseException:
+        # Accounts of a cluster that is not there are no use, and would stand in the way of the next attempt.
+        if dialect.has_accounts:
+            grants.unlink(missing_ok=True)
+        raise
     sys.stderr.write(f"wrote cluster {cluster} to {file}\n")
-    if not dialect.has_accounts:
-        sys.stderr.write(f"next: safeconsole doctor {cluster}\n")
-        return
-    if settings.engine == "auto":
-        sys.stderr.write("the accounts, for MySQL; `safeconsole doctor --grants` knows once a server has answered:\n")
-    write_grants(dialect, settings)
-    for account in (given["read"], given["elevated"]):
-        sys.stderr.write(f"next: safeconsole credentials set {cluster} {account}\n")
-    sys.stderr.write(f"then: safeconsole doctor {cluster}\n")
+    if dialect.has_accounts:
+        sys.stderr.write(_accounts_told(grants, settings, people))
+        for account in (given["read"], given["elevated"]):
+            sys.stderr.write(f"then: safeconsole credentials set {cluster} {account}\n")
+    sys.stderr.write(f"{'last' if dialect.has_accounts else 'next'}: safeconsole doctor {cluster}\n")
+
+
+def _write_private(file: Path, text: str) -> None:
+    """Write a new file that its owner alone can read. Raises ConfigurationError."""
+    try:
+        # The mode matters at birth: a file that is readable for a moment is readable.
+        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            stream.write(text)
+    except FileExistsError:
+        raise ConfigurationError(f"{file} exists already", instead="move it away, or give --grants-file FILE") from None
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be written: {error.strerror}") from None
+
+
+def _accounts_told(file: Path, settings: ClusterSettings, people: int) -> str:
+    flavour = ", for MySQL; `safeconsole doctor --grants` knows once a server has answered" * (
+        settings.engine == "auto"
+    )
+    return (
+        f"wrote the accounts to {file}, with new passwords, readable by you alone{flavour}\n"
+        f"their connections suit {counted(people, 'console')} at once; --people N sets that\n"
+        f"next: run {file} on the primary as an administrator, and delete it once the passwords are stored\n"
+    )
+
+
+_NODE = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/@?#\[\]]+)(?::(?P<port>[0-9]+))?|/[^\s:@?#]*|\.{0,2}/?[^\s:@?#]+")
+
+
+def _check_node(node: str) -> None:
+    """Refuse what is no address before anything is kept of it. Raises UsageError, which does not repeat it."""
+    if "://" in node or "@" in node:
+        raise click.UsageError("--node is HOST:PORT, and no URL: passwords belong into `safeconsole credentials set`")
+    found = _NODE.fullmatch(node)
+    if found is None or (found["port"] and not 0 < int(found["port"]) < 65536):
+        raise click.UsageError(f"--node is HOST:PORT with a port up to 65535, not {one_line(node)}")
+
+
+def _asked_schema() -> str:
+    if not sys.stdin.isatty():
+        raise click.UsageError("give --schema: the accounts are granted the application's schema, and nothing more")
+    return str(click.prompt("the application's schema, which the accounts may read and change", err=True))
+
+
+def _asked_people() -> int:
+    if not sys.stdin.isatty():
+        return USUAL_PEOPLE
+    words = "people and agents with a console at once"
+    return int(click.prompt(words, default=USUAL_PEOPLE, type=click.IntRange(1, 10_000), err=True))
 
 
 def _asked(cluster: str | None, nodes: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
@@ -135,6 +234,8 @@ def _asked(cluster: str | None, nodes: tuple[str, ...]) -> tuple[str, tuple[str,
     if not nodes:
         words = str(click.prompt("its nodes or endpoints (host:port, any order, spaces between)", err=True))
         nodes = tuple(words.replace(",", " ").split())
+        for node in nodes:
+            _check_node(node)
     return cluster, nodes
 
 
@@ -164,6 +265,11 @@ def credentials() -> None:
 @click.argument("account")
 def set_command(cluster: str, account: str) -> None:
     """Ask for ACCOUNT's password on CLUSTER and store it; without a terminal it is the first line of standard input."""
+    # Imported here: a keyring's backends are slow to find, and no other command of this file needs them.
+    from safeconsole.config.credentials import need_backend
+
+    # Before it is typed twice for nothing.
+    need_backend(cluster, account)
     password = (
         click.prompt(f"password of {account} on {cluster}", hide_input=True, confirmation_prompt=True, err=True)
         if sys.stdin.isatty()

@@ -49,7 +49,7 @@ def set_credential(cluster: str, account: str, password: str) -> None:
 
 def set_secret(cluster: str, account: str, secret: str) -> None:
     """Store a secret that `list_credentials` does not name. Raises ConfigurationError, never with the secret in it."""
-    _need_backend()
+    need_backend()
     try:
         keyring.set_password(service_for(cluster), account, secret)
     except KeyringError as error:
@@ -58,7 +58,7 @@ def set_secret(cluster: str, account: str, secret: str) -> None:
 
 def list_credentials() -> tuple[Credential, ...]:
     """Return the accounts with stored passwords, sorted. Raises ConfigurationError."""
-    _need_backend()
+    need_backend()
     try:
         return tuple(sorted(_index()))
     except KeyringError as error:
@@ -67,7 +67,7 @@ def list_credentials() -> tuple[Credential, ...]:
 
 def delete_credential(cluster: str, account: str) -> None:
     """Delete a password. Raises ConfigurationError when there was none."""
-    _need_backend()
+    need_backend()
     try:
         known = _index()
         if keyring.get_password(service_for(cluster), account) is None and Credential(cluster, account) not in known:
@@ -79,10 +79,20 @@ def delete_credential(cluster: str, account: str) -> None:
         _refused(error)
 
 
-def _need_backend() -> None:
+def need_backend(cluster: str = "", account: str = "") -> None:
+    """Raise ConfigurationError where this computer has no keyring, with an example of each other source."""
     trouble = backend_trouble()
-    if trouble:
-        raise ConfigurationError(trouble.partition(";")[0], instead=OTHER_SOURCES)
+    if not trouble:
+        return
+    # Imported here: it imports this module.
+    from safeconsole.config.secrets import variable_for  # noqa: PLC0415
+
+    examples = (
+        'command: secrets = { sources = ["command"], command = ["pass", "show", "{cluster}/{account}"] }',
+        f'env: secrets = {{ sources = ["env"] }}, and the variable {variable_for(cluster, account)}',
+        'aws-iam: secrets = { sources = ["aws-iam"] }, for RDS and Aurora',
+    )
+    raise ConfigurationError(trouble.partition(";")[0], evidence=examples if account else (), instead=OTHER_SOURCES)
 
 
 def _refused(error: KeyringError) -> NoReturn:

@@ -239,7 +239,7 @@ def processlist(state: ConsoleState, _argument: str) -> None:
     dialect = state.services.rules().dialect
     shape = processes_shown(0 if state.pager else state.screen().data_style.columns)
     if _run(state, queries.processlist_sql(dialect), shape):
-        state.say("an account without PROCESS sees its own statements alone")
+        state.say("these are this account's own statements: those of others need PROCESS, more than it should have")
 
 
 def locks(state: ConsoleState, _argument: str) -> None:

@@ -98,8 +98,11 @@ MARIADB_NEEDS: tuple[Need, ...] = (
     *_STATISTICS_NEEDS,
 )
 
-CONNECTIONS: dict[Account, int] = {Account.READ: 10, Account.ELEVATED: 3}
-"""MAX_USER_CONNECTIONS that suit one person: each session holds a connection and its watchdog's."""
+CONSOLE_CONNECTIONS: dict[Account, int] = {Account.READ: 3, Account.ELEVATED: 2}
+"""Connections that one console holds to a server at once: one measures, one asks, one watches."""
+
+USUAL_PEOPLE = 3
+"""Consoles at once that an account is made for where nobody said how many there will be."""
 
 _HARMLESS = frozenset(
     {"USAGE", "SHOW VIEW", "SHOW DATABASES", "REPLICATION CLIENT", "BINLOG MONITOR", "SLAVE MONITOR", "REPLICA MONITOR"}
@@ -136,6 +139,8 @@ _READINGS = (
     "replication_applier_status_by_coordinator",
     "replication_group_members",
     "replication_group_member_stats",
+    # Who waits for whom, without the text of any statement.
+    "data_lock_waits",
 )
 _READABLE_OF_SERVER = frozenset(
     {*(f"mysql.{table}" for table in _STATISTICS), *(f"performance_schema.{table}" for table in _READINGS)}
@@ -301,19 +306,30 @@ def _reads_too_much(privilege: Privilege) -> str:
     return "it reads the server's own tables: password hashes, or what others are asking"
 
 
-def grant_statements(dialect: Dialect, account: Account, *, user: str, schema: str = "") -> tuple[str, ...]:
+def grant_statements(
+    dialect: Dialect,
+    account: Account,
+    *,
+    user: str,
+    schema: str = "",
+    people: int = USUAL_PEOPLE,
+    password: str = "…",  # noqa: S107 (a sign that stands for one)
+) -> tuple[str, ...]:
     """Return the statements that make an account with exactly what the console needs.
 
     Args:
         user: its name, without host.
         schema: the application's schema, "app" when "".
+        people: consoles and agents that may be open at once, at least 1.
+        password: of letters and digits; the sign "…" is to be replaced.
 
     Returns:
-        Statements without a closing semicolon; the password is the sign "…", to be replaced.
+        Statements without a closing semicolon.
     """
     grantee = quoted_account(user, "%")
     lid = dialect.account_lid if account is Account.READ else ""
-    created = f"CREATE USER {grantee} IDENTIFIED BY '…' WITH MAX_USER_CONNECTIONS {CONNECTIONS[account]}{lid}"
+    most = people * CONSOLE_CONNECTIONS[account]
+    created = f"CREATE USER {grantee} IDENTIFIED BY '{password}' WITH MAX_USER_CONNECTIONS {most}{lid}"
     return (
         created,
         *(f"GRANT {what} TO {grantee}" for what in needed_grants(dialect, account, schema=schema or "app")),

@@ -395,7 +395,7 @@ MARIADB = Dialect(
     queries=replace(
         FAMILY_QUERIES,
         locks="SELECT * FROM information_schema.innodb_lock_waits LIMIT 100",
-        locks_grant="\\locks asks InnoDB's list of lock waits, which an account with PROCESS may read",
+        locks_grant="\\locks needs PROCESS, which an account for reading should not have: ask a DBA who waits for whom",
     ),
     assumed_version=101_100,
     needs=MARIADB_NEEDS,

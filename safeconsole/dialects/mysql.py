@@ -462,7 +462,7 @@ MYSQL = Dialect(
         locks="SELECT * FROM performance_schema.data_lock_waits LIMIT 100",
         locks_grant=(
             "\\locks needs GRANT SELECT ON performance_schema.data_lock_waits; "
-            "SHOW ENGINE INNODB STATUS tells of waits too, to an account with PROCESS"
+            "what other sessions ask needs PROCESS, which an account for reading should not have"
         ),
     ),
     assumed_version=90_700,

@@ -14,7 +14,14 @@ import msgspec
 from safeconsole.capacity.asking import Asker
 from safeconsole.config.settings import Accounts, ClusterSettings
 from safeconsole.dialects import DIALECTS
-from safeconsole.dialects.grants import GrantFinding, judged, privileges_of, quoted_account
+from safeconsole.dialects.grants import (
+    CONSOLE_CONNECTIONS,
+    USUAL_PEOPLE,
+    GrantFinding,
+    judged,
+    privileges_of,
+    quoted_account,
+)
 from safeconsole.errors import SafeConsoleError
 from safeconsole.policy.readings import Gates, Reading, is_the_demo, unfit_reasons
 from safeconsole.session.visit import Visit
@@ -66,6 +73,7 @@ def examine(asker: Asker, cluster: ClusterSettings) -> Iterator[Check]:
                 continue
         try:
             yield from _account_checks(asker, reading, cluster)
+            yield _room_check(asker, reading)
             yield from _server_checks(asker, reading)
         except SafeConsoleError as error:
             yield Check(where=reading.node, what="questions", finding=CheckResult.UNSEEN, detail=error.message)
@@ -199,6 +207,30 @@ def _account_checks(asker: Asker, reading: Reading, cluster: ClusterSettings) ->
         )
     if not findings:
         yield Check(where=reading.node, what=what, finding=CheckResult.GOOD, detail="what is needed, and nothing more")
+
+
+def _room_check(asker: Asker, reading: Reading) -> Check:
+    """Return for how many consoles the read account has connections on a node."""
+    what = "connections"
+    each = CONSOLE_CONNECTIONS[Account.READ]
+    most, server_most = (int(str(value)) for value in asker.ask(_ROOM).rows[0])
+    room = most // each
+    if not most:
+        detail = (
+            f"no limit of the account: consoles may take all {server_most} connections of the server from applications"
+        )
+        remedy = f"ALTER USER … WITH MAX_USER_CONNECTIONS {USUAL_PEOPLE * each}: {each} for each console at once"
+        return Check(where=reading.node, what=what, finding=CheckResult.ADVICE, detail=detail, remedy=remedy)
+    consoles = "1 console" if room == 1 else f"{room} consoles"
+    return Check(
+        where=reading.node,
+        what=what,
+        finding=CheckResult.GOOD,
+        detail=f"room for {consoles} at once: MAX_USER_CONNECTIONS is {most}, each console takes {each}",
+    )
+
+
+_ROOM = "SELECT @@session.max_user_connections, @@global.max_connections"
 
 
 def _privileges(asker: Asker, dialect: Dialect, grantee: str) -> tuple[tuple[Privilege, ...], tuple[str, ...]]:

@@ -4,7 +4,9 @@ import contextlib
 import io
 import json
 import os
+import re
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -13,6 +15,8 @@ from msgspec.structs import replace
 from pathlib import Path
 
 import click
+import keyring
+import keyring.backends.fail
 import pytest
 
 from safeconsole.sqlite.engine import SqliteEngine
@@ -797,22 +801,78 @@ def test_the_tour_walks_to_its_end_on_a_build_server():
 # Setting up.
 
 
-def test_init_writes_a_configuration_and_prints_the_accounts(tmp_path):
+def test_init_writes_a_configuration_and_the_accounts_with_passwords_for_their_owner_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     home = {**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": ""}
-    told = ask(None, "init", "orders", "--node", "10.0.0.5:3306", "--schema", "orders", environ=home)
-    assert told.code == 0
-    assert "GRANT SELECT, SHOW VIEW ON `orders`.* TO 'console_read'@'%';" in told.out
+    told = ask(None, "init", "orders", "--node", "10.0.0.5:3306", "--schema", "orders", "--people", "60", environ=home)
+    assert (told.code, told.out) == (0, "")
+    written = tmp_path / "grants.sql"
+    assert stat.S_IMODE(written.stat().st_mode) == 0o600
+    text = written.read_text()
+    assert "GRANT SELECT, SHOW VIEW ON `orders`.* TO 'console_read'@'%';" in text
+    passwords = re.findall(r"IDENTIFIED BY '([A-Za-z0-9-]{32})' WITH MAX_USER_CONNECTIONS (\d+)", text)
+    assert [most for _, most in passwords] == ["180", "120"]
+    assert len({password for password, _ in passwords}) == 2
+    assert not any(password in told.err for password, _ in passwords)
     assert "safeconsole credentials set orders console_elevated" in told.err
     assert "safeconsole doctor orders" in told.err
     assert "orders" in ask(None, "sql", "nowhere", "-e", "SELECT 1", environ=home).err
-    again = ask(None, "init", "orders", "--node", "10.0.0.5:3306", environ=home)
+    again = ask(None, "init", "orders", "--node", "10.0.0.5:3306", "--schema", "orders", environ=home)
+    assert (again.code, again.out) == (2, "")
+    assert "grants.sql exists already" in again.err
+    more = ("--schema", "orders", "--grants-file", "other.sql")
+    again = ask(None, "init", "orders", "--node", "10.0.0.5:3306", *more, environ=home)
     assert (again.code, again.out) == (2, "")
     assert "configured already" in again.err
+    assert not (tmp_path / "other.sql").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--node", "mysql://u:s3cr3t-pw@h:3306/db", "--schema", "s"), "--node is HOST:PORT, and no URL"),
+        (("--node", "u:s3cr3t-pw@h:3306", "--schema", "s"), "--node is HOST:PORT, and no URL"),
+        (("--node", "h:99999", "--schema", "s"), "with a port up to 65535, not h:99999"),
+        (("--node", "h:3306"), "give --schema"),
+        (("--node", "h:3306", "--schema", "s", "--people", "0"), "--people"),
+    ],
+)
+def test_init_keeps_nothing_of_what_it_refuses(tmp_path, monkeypatch, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    told = ask(None, "init", "orders", *arguments, environ={**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": ""})
+    assert (told.code, told.out) == (2, "")
+    assert words in told.err
+    assert "s3cr3t-pw" not in told.err
+    assert list(tmp_path.rglob("*")) == []
+
+
+@pytest.mark.parametrize("node", ["h", "h:3306", "10.0.0.5", "[::1]:3306", "/run/mysqld.sock", "db-1.example.com:3306"])
+def test_init_takes_every_form_of_a_node(tmp_path, monkeypatch, node):
+    monkeypatch.chdir(tmp_path)
+    told = ask(
+        None, "init", "orders", "--node", node, "--schema", "s",
+        environ={**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": ""},
+    )  # fmt: skip
+    assert told.code == 0, told.err
+
+
+def test_a_password_is_not_asked_for_where_no_keyring_could_keep_it(shop, monkeypatch):
+    monkeypatch.setattr(keyring, "get_keyring", keyring.backends.fail.Keyring)
+    told = ask(shop, "credentials", "set", "shop", "console_read", stdin=b"s3cr3t-pw\n")
+    assert (told.code, told.out) == (2, "")
+    assert "this computer has no keyring backend" in told.err
+    for source in ("command: ", "env: ", "aws-iam: ", "SAFECONSOLE_PASSWORD_SHOP_CONSOLE_READ"):
+        assert source in told.err
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [(), ("orders",), ("orders", "--node", "a:1", "--policy", "no-such"), ("two words", "--node", "a:1")],
+    [
+        (),
+        ("orders",),
+        ("orders", "--node", "a:1", "--schema", "s", "--policy", "no-such"),
+        ("two words", "--node", "a:1", "--schema", "s"),
+    ],
 )
 def test_init_with_too_little_writes_nothing(tmp_path, arguments):
     told = ask(None, "init", *arguments, environ={**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": ""})

@@ -1,5 +1,8 @@
 """What the console's accounts need, and what would be more than that."""
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -174,5 +177,24 @@ def test_every_need_says_what_is_lost_and_names_one_place():
 
 def test_an_account_is_quoted():
     assert quoted_account("o'brien", "%") == "'o''brien'@'%'"
-    assert grant_statements(MARIADB, READ, user="x")[0].endswith("MAX_USER_CONNECTIONS 10 MAX_STATEMENT_TIME 2")
+    assert grant_statements(MARIADB, READ, user="x")[0].endswith("MAX_USER_CONNECTIONS 9 MAX_STATEMENT_TIME 2")
     assert "`app`.*" in "".join(grant_statements(MYSQL, READ, user="x"))
+
+
+def test_the_advice_of_other_commands_is_not_called_wrong():
+    for line in ("GRANT SELECT ON `performance_schema`.`data_lock_waits`",):
+        assert list(findings(*privileges_of(f"{line} TO `x`@`%`"), account=READ)) == []
+
+
+def test_no_page_and_no_command_asks_for_what_the_doctor_calls_wrong():
+    """Every GRANT that the documentation prints for the read account is right for it."""
+    for page in (Path(__file__).parents[2] / "docs").rglob("*.md"):
+        for line in re.findall(r"^ +(GRANT [^;]+ TO 'console_read'@'…');", page.read_text(), re.MULTILINE):
+            found = findings(*privileges_of(line.replace("'console_read'@'…'", "`x`@`%`")), account=READ)
+            assert [each.what for each in found if each.kind == "wide"] == [], f"{page.name}: {line}"
+
+
+@pytest.mark.parametrize("people", [1, 3, 60])
+def test_an_accounts_connections_follow_the_people(people):
+    made = [grant_statements(MYSQL, account, user="x", people=people)[0] for account in (READ, ELEVATED)]
+    assert [line.rpartition(" ")[2] for line in made] == [str(3 * people), str(2 * people)]

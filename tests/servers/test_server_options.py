@@ -91,6 +91,15 @@ def test_without_a_performance_schema_statements_run_and_are_watched(set_globall
     cluster = set_globally("mysql", options=("--performance-schema=OFF",))
     with seated(cluster, tmp_path / "desk", to="primary", plea=None) as desk:
         assert desk.run("SELECT COUNT(*) FROM orders").table[0][0] > 0
+    for most, finding, words in (
+        (3, "good", "room for 1 console at once"),
+        (8, "good", "room for 2 consoles at once"),
+        (0, "advice", "no limit of the account"),
+    ):
+        tell(cluster, f"ALTER USER 'console_read'@'%' WITH MAX_USER_CONNECTIONS {most}")
+        examined(cluster, tmp_path)
+        (room,) = [check for check in json.loads(capfd.readouterr().out) if check["what"] == "connections"]
+        assert (room["finding"], words in room["detail"]) == (finding, True)
     engine = engine_of(cluster)
     try:
         connection = engine.connect("primary", Account.ELEVATED, schema="shop")
