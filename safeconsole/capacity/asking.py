@@ -94,7 +94,7 @@ class Asker(msgspec.Struct, kw_only=True):
 
     def name(self, *parts: str) -> str:
         """Return a quoted name of schema, table, column."""
-        return ".".join("`" + part.replace("`", "``") + "`" for part in parts)
+        return self.dialect.quoted(*parts)
 
 
 _FIRST_WAIT_SECONDS, _LONGEST_WAIT_SECONDS = 1.0, 30.0

@@ -214,7 +214,7 @@ class SqlCompleter(Completer):
     def _in_backticks(self, written: str, scope: StatementScope, *, closed: bool) -> Iterator[tuple[str, str]]:
         """Yield names whose first quote is typed already."""
         for name, kind in self._names_for(written, scope):
-            whole = "`" + name.replace("`", "``") + "`"
+            whole = self._rules().dialect.quoted(name)
             yield whole[:-1] if closed else whole, kind
 
     def _found(self, written: str, scope: StatementScope) -> Iterator[tuple[str, str]]:
@@ -281,7 +281,7 @@ class SqlCompleter(Completer):
 def quoted(name: str, dialect: Dialect) -> str:
     if _PLAIN_NAME.match(name) and name.upper() not in dialect.reserved:
         return name
-    return "`" + name.replace("`", "``") + "`"
+    return dialect.quoted(name)
 
 
 def _columns(names: SchemaNames, scope: StatementScope, keys: Iterable[str], written: str) -> Iterator[tuple[str, str]]:

@@ -40,12 +40,12 @@ FAMILY_QUERIES = Queries(
 
 def columns_sql(dialect: Dialect, table: str) -> str:
     """Return what lists the columns of one table; `table` may be `schema.table`."""
-    return dialect.queries.columns.format(table=quoted_name(table))
+    return dialect.queries.columns.format(table=_name(dialect, table))
 
 
 def indexes_sql(dialect: Dialect, table: str) -> str:
     """Return what lists the indexes of one table; `table` may be `schema.table`."""
-    return dialect.queries.indexes.format(table=quoted_name(table))
+    return dialect.queries.indexes.format(table=_name(dialect, table))
 
 
 def schema_sql(dialect: Dialect, schema: str) -> str:
@@ -106,6 +106,6 @@ def names_sql(dialect: Dialect, *, after: str, most: int, schema: str = "") -> s
     return dialect.queries.names.format(after=after, most=most, schema=f"'{schema}'" if schema else "DATABASE()")
 
 
-def quoted_name(table: str) -> str:
-    """Return a table's name, with its schema when it has one, quoted for any server of the family."""
-    return ".".join("`" + part.strip().strip("`").replace("`", "``") + "`" for part in table.split(".", 1))
+def _name(dialect: Dialect, table: str) -> str:
+    """Return a table's name as somebody typed it, with its schema when it has one, quoted."""
+    return dialect.quoted(*(part.strip().strip(dialect.lexis.name_quote) for part in table.split(".", 1)))

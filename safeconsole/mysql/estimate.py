@@ -111,7 +111,7 @@ class Dictionary(msgspec.Struct):
                 if known is not None:
                     found[name] = known
                 elif must_exist or depth:
-                    found[name] = hidden_object(name)
+                    found[name] = hidden_object(name, dialect)
             inner = [each.definition.tables for name in wave if (each := found.get(name)) and each.definition]
             wave = [name for name in looked_at(table for tables in inner for table in tables) if name not in found]
         return behind_all(

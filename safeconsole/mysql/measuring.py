@@ -196,7 +196,7 @@ def measure(wire: Wire, dialect: Dialect, *, heartbeat: str = "", with_health: b
         innodb_read_only=is_on(innodb_read_only),
         channels=_channels(wire, dialect),
         member=member_of(wire, dialect, str(server)),
-        heartbeat_lag_seconds=_heartbeat(wire, heartbeat) if heartbeat else None,
+        heartbeat_lag_seconds=_heartbeat(wire, dialect, heartbeat) if heartbeat else None,
         heartbeat_asked=bool(heartbeat),
     )
     return Measured(
@@ -245,10 +245,10 @@ def _followers(wire: Wire, dialect: Dialect, count: int | None) -> Followers:
     return Followers(seen=seen, count=count if count is not None or dumping is None else len(dumping))
 
 
-def _heartbeat(wire: Wire, table: str) -> float | None:
+def _heartbeat(wire: Wire, dialect: Dialect, table: str) -> float | None:
     """Return the age of the newest heartbeat; pt-heartbeat must run with --utc."""
     schema, _, name = table.partition(".")
-    quoted = ".".join(f"`{part.replace('`', '``')}`" for part in (schema, name) if part)
+    quoted = dialect.quoted(*filter(None, (schema, name)))
     rows = ask(wire, f"SELECT TIMESTAMPDIFF(MICROSECOND, MAX(ts), UTC_TIMESTAMP(6)) FROM {quoted}")  # noqa: S608  (quoted above)
     if not rows or rows[0][0] is None:
         return None

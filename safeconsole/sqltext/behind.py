@@ -68,7 +68,7 @@ def view_object(definition: str, definer: str, name: TableName, rules: LexicalRu
     if (name.schema or "").lower() in _SERVERS_OWN and definer.lower() in _SERVERS_ACCOUNTS:
         return Object(brought_along=True)
     if not definition:
-        return hidden_object(name)
+        return hidden_object(name, rules.dialect)
     if rules.dialect.rewrites_rollup:
         definition = _ROLLED_UP.sub("coalesce(", definition)
     found = analyse(definition, rules, schema=name.schema or "")
@@ -77,9 +77,9 @@ def view_object(definition: str, definer: str, name: TableName, rules: LexicalRu
     return Object(definition=found[0])
 
 
-def hidden_object(name: TableName) -> Object:
+def hidden_object(name: TableName, dialect: Dialect) -> Object:
     """Return an object whose definition the account may not see."""
-    place = ".".join(f"`{part.replace('`', '``')}`" for part in (name.schema or "", name.name))
+    place = dialect.quoted(name.schema or "", name.name)
     return Object(
         unseen=f"this account may not see what {name} is",
         grant=f"GRANT SELECT, SHOW VIEW ON {place} to the read account",

@@ -48,6 +48,7 @@ class Lexis(msgspec.Struct, frozen=True, kw_only=True):
         blocks: compound blocks stand outside routines too.
         backslash_escapes: a backslash escapes in strings, unless sql_mode says otherwise.
         name_may_be_text: a double-quoted name that is no column is taken for a text.
+        name_quote: what quotes a name under every setting; doubled inside of one.
         bytes_mark: what stands before the hexadecimal digits of bytes.
         nul_call: the call that makes a NUL character, "" where a text may hold it.
     """
@@ -58,6 +59,7 @@ class Lexis(msgspec.Struct, frozen=True, kw_only=True):
     blocks: bool = False
     backslash_escapes: bool = True
     name_may_be_text: bool = False
+    name_quote: str = "`"
     bytes_mark: str = "_binary x"
     nul_call: str = ""
 
@@ -480,3 +482,8 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def may_end_within(self, statement: Statement) -> bool:
         """Whether the server's time limit can end a statement, or a part of it."""
         return self.limits_each_part or self.ends_by_itself(statement)
+
+    def quoted(self, *parts: str) -> str:
+        """Return a name, its parts quoted: schema, table, column."""
+        quote = self.lexis.name_quote
+        return ".".join(f"{quote}{part.replace(quote, quote * 2)}{quote}" for part in parts)

@@ -94,7 +94,7 @@ def test_the_servers_own_views_are_left_to_the_catalogue():
 
 
 def test_a_hidden_name_says_what_to_grant():
-    (hazard,) = behind_all([(VIEW, hidden_object(VIEW))], MYSQL.dialect).hazards
+    (hazard,) = behind_all([(VIEW, hidden_object(VIEW, MYSQL.dialect))], MYSQL.dialect).hazards
     assert "GRANT SELECT, SHOW VIEW ON `shop`.`v`" in hazard.instead
 
 
