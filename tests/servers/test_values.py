@@ -18,8 +18,8 @@ from safeconsole.cli.application import Door
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.presenting import screen_of
 from safeconsole.output.text import FORMATS
-from safeconsole.python.line import Line
 from safeconsole.python.namespace import names_for
+from safeconsole.python.session import PythonSession
 from tests.harness.desk import demo_configuration
 
 NUMBERS = (
@@ -143,7 +143,7 @@ def db(stocked, tmp_path):
         session = stack.enter_context(
             program.open(Door(person=program.person, cluster="shop", face="python", confirmer=NoTerminal()))
         )
-        line = Line(session.gate, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
+        line = PythonSession(session.gate, session.rules, screen_of(io.StringIO(), io.StringIO(), {}))
         stack.enter_context(line.at_work())
         yield names_for(line)["db"]
 
