@@ -22,11 +22,8 @@ from safeconsole.python.tracebacks import failure_text, interrupted_text
 from safeconsole.sqltext.literal_rules import Treatment
 from safeconsole.sqltext.redaction import may_hold_secret
 
-# --------------------------------------------------------------------------------------------------------------------
 # Completes tables and columns where Python alone knows none: behind `db.tables`, and inside the text of a statement.
-#
 # From names that were learnt already; nothing here asks a server.
-
 
 SHOWN_COMPLETIONS = 100
 """More than this nobody reads; the next letter narrows them."""
@@ -100,7 +97,6 @@ def _named(names: Iterable[str], written: str, kind: str) -> Iterator[Completion
             yield Completion(name, start_position=-len(written), display_meta=kind)
 
 
-# --------------------------------------------------------------------------------------------------------------------
 # ptpython on the guarded namespace, without what leads round it: no start-up files, no `!` for shell commands.
 
 

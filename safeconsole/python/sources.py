@@ -22,12 +22,8 @@ from safeconsole.python.tracebacks import console_error, failure_text, interrupt
 from safeconsole.sqltext.literal_rules import Treatment
 from safeconsole.sqltext.redaction import DROPPED, SECRET, may_hold_secret
 
-# --------------------------------------------------------------------------------------------------------------------
-# Source that a person enters: recorded, then run.
-#
-# What the journal gets is the source with the values that its rules take out of statements taken out of it too: the
-# statements it sends have records of their own.
-
+# Source that a person enters: recorded, then run. What the journal gets is the source with the values that its rules
+# take out of statements taken out of it too: the statements it sends have records of their own.
 
 _LEFT_OUT = "<left out: it cannot be read, and may hold a secret>"
 _TOP_LEVEL_AWAIT = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
@@ -141,9 +137,7 @@ def forget_current_directory() -> None:
     sys.path[:] = [path for path in sys.path if path not in {"", "."}]
 
 
-# --------------------------------------------------------------------------------------------------------------------
 # One-shots: code from the command line, a file or a pipe, run once.
-
 
 FAILED, INTERRUPTED = 1, 130
 
