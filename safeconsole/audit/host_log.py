@@ -14,13 +14,17 @@ import pwd
 import time
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from safeconsole.audit.files import last_line, open_appending, open_regular, write_whole
 from safeconsole.audit.record import GENESIS, hash_in_line, sealed_line
 from safeconsole.clock import Clock
+
+if TYPE_CHECKING:
+    # A start without a key does not pay for it.
+    from safeconsole.audit.signing import KeySigner
 
 # A session's own chain shows a change inside it; the host log shows that a session was cut short or is gone. Anchors
 # are chained among themselves over all sessions of the computer, and signed where a key is configured.
@@ -109,13 +113,6 @@ LOCK_SECONDS = 5.0
 """How long to wait for another console's line; it takes microseconds unless that process is stopped."""
 
 
-class Signer(Protocol):
-    @property
-    def key(self) -> str: ...
-
-    def sign(self, message: bytes) -> str: ...
-
-
 class _LogTail(msgspec.Struct, frozen=True):
     number: int
     hash: str
@@ -124,7 +121,7 @@ class _LogTail(msgspec.Struct, frozen=True):
 class HostLog:
     """The host log of one audit directory, for appending; keeps no file open between calls."""
 
-    def __init__(self, directory: Path, clock: Clock, *, by: str = "", signer: Signer | None = None) -> None:
+    def __init__(self, directory: Path, clock: Clock, *, by: str = "", signer: KeySigner | None = None) -> None:
         self._path = directory / HOST_LOG
         self._clock = clock
         self._by = by
@@ -225,7 +222,7 @@ def open_host_log(directory: Path, clock: Clock, signing_key: str = "") -> HostL
     return HostLog(directory, clock, by=_account(), signer=_signer(signing_key))
 
 
-def _signer(signing_key: str) -> Signer | None:
+def _signer(signing_key: str) -> KeySigner | None:
     if not signing_key:
         return None
     # Imported here: a start without a key does not pay for it.

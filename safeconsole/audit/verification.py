@@ -8,12 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from safeconsole.audit.host_log import ENDS, Anchor, AnchorEvent, statement_to_sign
 from safeconsole.audit.record import GENESIS, Finding, hash_in_line
+
+if TYPE_CHECKING:
+    from safeconsole.audit.signing import KeyRing
 
 # The copy may be a database's column, a webhook's store or a syslog's file; what stands before the line is left
 # aside.
@@ -187,11 +190,7 @@ def check_host_log(lines: Iterable[bytes]) -> Finding | None:
     return None
 
 
-class Signatures(Protocol):
-    def holds(self, key: str, message: bytes, signature: str) -> bool: ...
-
-
-def check_signatures(anchors: Sequence[Anchor], signatures: Signatures) -> Finding | None:
+def check_signatures(anchors: Sequence[Anchor], signatures: KeyRing) -> Finding | None:
     """Check that the host log is signed: from its first line with a valid signature on, every one.
 
     Earlier lines are protected by their hash, which the signature covers. A log without any signature is a finding.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from operator import attrgetter
-from typing import Protocol
 
 from msgspec import structs
 
@@ -31,25 +30,6 @@ from safeconsole.sqltext.vocabulary import OutcomeKind
 
 # --------------------------------------------------------------------------------------------------------------------
 # The records of one statement's way, made from the values that the road hands along.
-
-
-class Done(Protocol):
-    """What the record needs of a completion."""
-
-    @property
-    def changed_rows(self) -> int:
-        """Rows changed."""
-        ...
-
-    @property
-    def peak_memory_bytes(self) -> int:
-        """Highest session memory."""
-        ...
-
-    @property
-    def inserted_id(self) -> int:
-        """The number that the server gave to the first row inserted."""
-        ...
 
 
 _ceilings = attrgetter(*LIMIT_NAMES)
@@ -126,7 +106,7 @@ def refused(number: int, error: SafeConsoleError, message: str) -> Ended:
     return Ended(statement=number, outcome=OutcomeKind.REFUSED, server_error=code, message=message)
 
 
-def done(number: int, *, rows: int, bytes_: int, elapsed_seconds: float, completion: Done) -> Ended:
+def done(number: int, *, rows: int, bytes_: int, elapsed_seconds: float, completion: Completion) -> Ended:
     """Return the outcome of a statement that ended well."""
     return Ended(
         statement=number,
