@@ -28,7 +28,18 @@ def pytest_configure():
 
 # What takes longest starts first, and what has servers of its own ends the run, one test at a time, so that no worker is
 # left alone with a long file while the others have nothing to do.
-LONG = ("servers/test_mysql_engine.py", "servers/test_watchdog.py", "servers/test_disconnect_matrix.py")
+LONG = (
+    "servers/test_disconnect_matrix.py",
+    "differential/test_effects.py",
+    "servers/test_watchdog.py",
+    "servers/test_facts.py",
+    "servers/test_mysql_engine.py",
+    "people/test_two_persons.py",
+    "release/test_install.py",
+    "people/test_agents.py",
+    "servers/test_disconnects.py",
+    "servers/test_capacity.py",
+)
 BY_THEMSELVES = (
     "servers/test_discovery.py",
     "servers/test_failover.py",
@@ -38,7 +49,13 @@ BY_THEMSELVES = (
 
 
 def pytest_collection_modifyitems(items):
-    items.sort(key=lambda item: item.path.as_posix().endswith(BY_THEMSELVES) - item.path.as_posix().endswith(LONG))
+    items.sort(key=lambda item: _turn(item.path.as_posix()))
+
+
+def _turn(path):
+    if path.endswith(BY_THEMSELVES):
+        return len(LONG) + 1
+    return next((turn for turn, name in enumerate(LONG) if path.endswith(name)), len(LONG))
 
 
 @pytest.hookimpl(optionalhook=True)
