@@ -8,6 +8,7 @@ import pytest
 from safeconsole.mysql.engine import open_engine
 from safeconsole.sqltext.vocabulary import Role
 
+from tests.harness.clusters import kill
 from tests.harness.desk import listen, seated, times_sent
 from tests.harness.talking import GivenSecrets, RealClock, settings_for, wait_for
 from safeconsole.demo import cluster as replication
@@ -90,7 +91,7 @@ def test_a_group_is_found_from_one_member_and_followed_when_its_primary_dies(gro
         assert desk.port() != primary.port
         change = "UPDATE orders SET total = total + 1 WHERE id = 1 AND 'mark {0}' = 'mark {0}'"
         assert desk.run(change.format("before")).where in (primary.name, address[primary.name])
-        group.kill(primary)
+        kill(primary)
         started = time.monotonic()
         seconds, errors, shown = desk.seconds_until(change.format("after"), at_most=60)
         assert shown.where not in (primary.name, address[primary.name])

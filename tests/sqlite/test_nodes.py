@@ -197,7 +197,7 @@ def test_a_role_that_changed_after_the_permit_sends_nothing(talk):
     made = permit(connection, "SELECT 1", account=Account.ELEVATED, route=Route.PRIMARY)
     node = talk.cluster.primary
     node.sidecar.write_text(json.dumps({"identity": node.read_sidecar().identity, "role": "replica", "source": "x"}))
-    with pytest.raises(RefusedError, match="not the primary any more"):
+    with pytest.raises(RefusedError, match="not the primary any longer"):
         connection.send(made)
     assert connection.prove().role is Role.UNKNOWN
 
