@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import importlib
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -83,6 +84,20 @@ class _Span(TIME):
         """Leave the timedelta, which SQLAlchemy would make a time of day."""
 
 
+class _TimeOfDay(TIME):
+    """The `Time` of an application's own tables: a time of day wherever the value is one."""
+
+    cache_ok = True
+
+    def result_processor(self, _dialect: object, _coltype: object) -> Callable[[Any], Any]:
+        """Return what reads the value; one that no clock shows stays a span."""
+        return lambda value: (dt.datetime.min + value).time() if _is_of_a_day(value) else value  # noqa: DTZ901
+
+
+def _is_of_a_day(value: object) -> bool:
+    return isinstance(value, dt.timedelta) and dt.timedelta(0) <= value < dt.timedelta(days=1)
+
+
 class _Bits(BIT):
     """A BIT as a number, whether it came as a number or as bytes."""
 
@@ -112,7 +127,7 @@ class GuardedMySql(_GuardedDialect, MySQLDialect_pymysql):  # type: ignore[misc]
     """MySQL, MariaDB and their sisters."""
 
     # A plain class attribute, as the dialect above declares it.
-    colspecs = {**MySQLDialect_pymysql.colspecs, Time: _Span, TIME: _Span, BIT: _Bits}  # noqa: RUF012
+    colspecs = {**MySQLDialect_pymysql.colspecs, Time: _TimeOfDay, TIME: _Span, BIT: _Bits}  # noqa: RUF012
     driver = "safeconsole"
     supports_statement_cache = True
     supports_server_side_cursors = False

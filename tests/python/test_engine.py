@@ -5,11 +5,12 @@ from decimal import Decimal
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, sessionmaker
 
 from safeconsole.python.tracebacks import failure_text
 from safeconsole.errors import ConfigurationError, RefusedError
-from safeconsole.python.engine import load_application
+from safeconsole.python.engine import GuardedMySql, load_application
 
 
 class Base(DeclarativeBase):
@@ -184,3 +185,18 @@ def test_pandas_writes_inside_an_elevation_only(console):
         frame.to_sql("orders", connection, if_exists="append", index=False)
         assert connection.execute(sa.text("SELECT COUNT(*) FROM orders WHERE status = 'frame'")).scalar() == 2
         connection.rollback()
+
+
+@pytest.mark.parametrize(
+    ("declared", "hours", "read"),
+    [
+        (sa.Time(), 12, dt.time(12)),
+        (sa.Time(), -1, dt.timedelta(hours=-1)),
+        (sa.Time(), 24, dt.timedelta(hours=24)),
+        (mysql.TIME(), 12, dt.timedelta(hours=12)),
+    ],
+)
+def test_a_models_time_is_one_of_the_day_and_a_reflected_one_a_span(declared, hours, read):
+    process = declared.dialect_impl(GuardedMySql()).result_processor(GuardedMySql(), None)
+    value = dt.timedelta(hours=hours)
+    assert (process(value) if process else value) == read
