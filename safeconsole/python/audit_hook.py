@@ -1,5 +1,4 @@
-"""
-One interpreter audit hook: it records, and by policy refuses, what code in the Python console does beside the gate.
+"""One interpreter audit hook: it records, and by policy refuses, what code in the Python console does beside the gate.
 
 It stops accidents and habits. This process belongs to its user, whose code can take the hook down: the boundary is the
 account on the server.
@@ -58,8 +57,7 @@ def _is_console() -> bool:
 
 
 class AuditHook:
-    """
-    The hook of one session; it stays in the process, idle after `remove`.
+    """The hook of one session; it stays in the process, idle after `remove`.
 
     Args:
         fences, note: what the policy says of each kind, and what records a finding.
@@ -78,7 +76,7 @@ class AuditHook:
         sys.addaudithook(self._hook)
 
     def remove(self) -> None:
-        """Let everything pass: the session is over."""
+        """Stop refusing: the session is over."""
         self._installed = False
 
     def _hook(self, event: str, args: tuple[Any, ...]) -> None:
@@ -122,7 +120,6 @@ def _is_called_by_source() -> bool:
 
 
 def _is_node(address: Any, nodes: Iterable[str]) -> bool:  # noqa: ANN401 (of any family)
-    """Whether (host, port, …), a path or a URI that begins with "file:" leads to a node, by any of its names."""
     if isinstance(address, str | bytes | os.PathLike):
         path = os.fsdecode(address)
         if path.startswith("file:"):

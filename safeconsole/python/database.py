@@ -256,8 +256,7 @@ class Cursor:
 
 
 class Api:
-    """
-    What SQLAlchemy takes for a driver's module.
+    """The driver module that SQLAlchemy sees.
 
     Args:
         sqlite_version: the version of SQLite on the nodes, empty on servers.

@@ -1,5 +1,4 @@
-"""
-What PEP 249 asks for that needs no session: its errors, and statements with places for parameters.
+"""The parts of PEP 249 that need no session: its errors, and statements with parameters.
 
 Only what a server answered becomes one of PEP 249's errors. That something was refused, stopped or lost stays an error
 of the console: code that retries what a driver calls operational must not retry those.
@@ -35,8 +34,7 @@ MOST_DIGITS = 400
 
 
 def literal(value: object, rules: LexicalRules) -> str:
-    """
-    Return one value as a literal.
+    """Return one value as a literal.
 
     Args:
         value: None, bool, int, float, Decimal, str, bytes, date, time, datetime, timedelta, UUID, or a list, tuple or
@@ -168,19 +166,18 @@ _OPEN = frozenset(" \t\r\n(),=<>!+*;")
 
 
 Cut = tuple[int, int, str | None]
-"""Where a place starts and ends, and its name; None is a doubled percent sign."""
+"""Start, end and name of a parameter's place; a name of None is a doubled percent sign."""
 
 
 class Places(Enum):
-    """How a text writes the places of its parameters."""
+    """The parameter style of a text."""
 
     FORMAT = auto()
     MARKS = auto()
 
 
 class Template(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One text, cut at its places.
+    """One text, cut at its places.
 
     Attributes:
         pieces: what stands around the places, one more than there are places.
@@ -192,18 +189,15 @@ class Template(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def named(self) -> bool:
-        """Whether its parameters have names."""
         return any(self.names)
 
 
 def fill(text: str, parameters: Parameters | None, rules: LexicalRules, places: Places) -> str:
-    """
-    Return a statement with its parameters as literals.
+    """Return a statement with its parameters as literals.
 
     Args:
         text: the statement; without parameters (None) it is taken as it is.
         parameters: a sequence, or a mapping for `%(name)s`.
-        places: how places are written.
 
     Raises:
         ProgrammingError: places and parameters do not fit together.
@@ -219,8 +213,7 @@ def fill(text: str, parameters: Parameters | None, rules: LexicalRules, places: 
 
 
 def _is_plain(text: str, parameters: Parameters, rules: LexicalRules) -> bool:
-    """
-    Whether no parameters were given for a text that was not written for any, such as `LIKE 'a%'`.
+    """Whether no parameters were given for a text that was not written for any, such as `LIKE 'a%'`.
 
     Where each percent sign is doubled the text was written for them: that is how SQLAlchemy writes every text.
     """
@@ -317,8 +310,7 @@ _PLACEHOLDER = re.compile(r"%\(([^()]+)\)s|%s")
 def batches_of(
     operation: str, parameters: Iterable[Parameters], rules: LexicalRules, places: Places
 ) -> Iterator[str] | None:
-    """
-    Return the finished statements that insert all the rows, None for all but an INSERT of one row of places.
+    """Return the finished statements that insert all the rows, None for all but an INSERT of one row of places.
 
     Raises:
         ProgrammingError, DataError: from the statements, as `fill` and `literal`.
@@ -362,12 +354,10 @@ class Warning(Exception):  # noqa: A001, N818 (the name is PEP 249's)
 
 
 class Error(Exception):
-    """
-    What a server, or this interface to it, says no with.
+    """What a server, or this interface to it, says no with.
 
     Args:
         code: the server's error number, 0 where there is none.
-        message: what it said.
     """
 
 
@@ -409,6 +399,5 @@ _CLASSES: Mapping[str, type[DatabaseError]] = {
 
 
 def dbapi_error_of(error: ServerError, dialect: Dialect) -> DatabaseError:
-    """Return a server's error as PEP 249 sorts it."""
     name = dialect.error_classes.get(error.number, "OperationalError")
     return _CLASSES[name](error.number, error.server_message)

@@ -34,7 +34,7 @@ _AUTOCOMMIT: IsolationLevel = "AUTOCOMMIT"
 
 
 class _GuardedDialect:
-    """What both dialects do not do themselves, because the gate does it."""
+    """What both dialects leave to the gate."""
 
     # What servers of the family have by default; a transaction's level is the server's, whatever this says.
     own_level: IsolationLevel = "REPEATABLE READ"
@@ -51,7 +51,6 @@ class _GuardedDialect:
         return [], {}
 
     def get_isolation_level_values(self, _connection: object) -> tuple[IsolationLevel, ...]:
-        """Return the two there are."""
         return (_AUTOCOMMIT, self.own_level)
 
     def get_isolation_level(self, connection: Any) -> IsolationLevel:  # noqa: ANN401 (SQLAlchemy's or ours)
@@ -59,15 +58,12 @@ class _GuardedDialect:
         return _AUTOCOMMIT if connection.autocommits else self.own_level
 
     def get_default_isolation_level(self, _connection: object) -> IsolationLevel:
-        """Return the server's own."""
         return self.own_level
 
     def set_isolation_level(self, connection: Any, level: IsolationLevel) -> None:  # noqa: ANN401
-        """Have each statement commit by itself, or not."""
         connection.autocommit(level == _AUTOCOMMIT)
 
     def reset_isolation_level(self, connection: Any) -> None:  # noqa: ANN401
-        """Return to transactions."""
         connection.autocommit(False)
 
     def is_disconnect(self, _error: object, _connection: object, _cursor: object) -> bool:
@@ -81,7 +77,7 @@ class _Span(TIME):
     cache_ok = True
 
     def result_processor(self, _dialect: object, _coltype: object) -> None:  # type: ignore[override]
-        """Leave the timedelta, which SQLAlchemy would make a time of day."""
+        ...
 
 
 class _TimeOfDay(TIME):
@@ -99,12 +95,11 @@ def _is_of_a_day(value: object) -> bool:
 
 
 class _Bits(BIT):
-    """A BIT as a number, whether it came as a number or as bytes."""
+    """A BIT as a number, received as a number or as bytes."""
 
     cache_ok = True
 
     def result_processor(self, _dialect: object, _coltype: object) -> Callable[[Any], int | None]:
-        """Return what reads the value."""
         return lambda value: int.from_bytes(value) if isinstance(value, bytes) else value
 
 
@@ -112,7 +107,7 @@ class _Parser(MySQLTableDefinitionParser):
     """Reads SHOW CREATE TABLE; names in it come with their quotes doubled."""
 
     def parse(self, show_create: str, charset: str | None) -> ReflectedState:
-        """Return what the statement says, with the names of columns and keys as they are."""
+        """Return the parsed statement, with the names of columns and keys unchanged."""
         state = super().parse(show_create, charset)
         plain = self.preparer._unescape_identifier  # noqa: SLF001 (what SQLAlchemy itself reads the table's name with)
         for column in state.columns:
@@ -151,8 +146,7 @@ class GuardedSqlite(_GuardedDialect, SQLiteDialect):
 
 @marked(console=True)
 def guarded_engine(session: PythonSession) -> Engine:
-    """
-    Return a SQLAlchemy engine whose every statement walks the road.
+    """Return a SQLAlchemy engine that sends every statement through the gate.
 
     Nothing is asked of any server before its first statement; then it reads the server's version, schema and
     sql_mode, each down the same road.
@@ -180,15 +174,14 @@ _DRIVERS: Mapping[str, tuple[Places, Callable[[PythonSession], str]]] = {
     "mysql": (Places.FORMAT, lambda _session: ""),
     "sqlite": (Places.MARKS, _sqlite_version),
 }
-"""How SQLAlchemy's dialects mark the places of parameters, and the version that they ask the driver for."""
+"""The parameter style of SQLAlchemy's dialects, and the driver version that they expect."""
 
 
 TAKEN = "a declarative base, a registry, a MetaData, a sessionmaker or a scoped_session"
 
 
 def load_application(target: str, db: Database) -> dict[str, Any]:
-    """
-    Import an application's models and bind what sends statements to the guarded engine.
+    """Import an application's models and bind what sends statements to the guarded engine.
 
     Args:
         target: "module:attribute", such as "shop.models:Base".

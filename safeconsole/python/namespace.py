@@ -1,4 +1,4 @@
-"""What a person finds when the Python console opens: `db`, `elevate`, `why`, `topology`, `capacity`."""
+"""The names in a new Python console: `db`, `elevate`, `why`, `topology`, `capacity`."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ class Database:
 
     @cached_property
     def engine(self) -> Engine:
-        """SQLAlchemy's engine; its every statement walks the same road."""
+        """The SQLAlchemy engine; its every statement passes the gate."""
         from safeconsole.python.engine import guarded_engine  # noqa: PLC0415 (most sessions start without it)
 
         return guarded_engine(self._session)
@@ -145,7 +145,7 @@ class Tables:
         self._metadata: MetaData | None = None
 
     def add(self, metadata: MetaData) -> None:
-        """Take an application's tables: they need no reflecting."""
+        """Add an application's tables: they need no reflecting."""
         for table in metadata.tables.values():
             table.to_metadata(self._held())
 
@@ -269,7 +269,7 @@ def names_for(session: PythonSession, *, capacity: Callable[[str], None] | None 
 
 
 def _own_help(*about: object) -> str:
-    """Return what the console itself teaches about one of its own things, "" for anything else."""
+    """Return the console's help on one of its own objects, "" for anything else."""
     if len(about) != 1:
         return ""
     (thing,) = about

@@ -1,5 +1,4 @@
-"""
-The one way from Python code to the gate: text in, rows out, one statement at a time.
+"""The one way from Python code to the gate: text in, rows out, one statement at a time.
 
 Cursors, the SQLAlchemy engine, `db.sql` and the reflected tables all end here, whatever thread they run on.
 """
@@ -59,15 +58,12 @@ _READS = frozenset({Effect.READ, Effect.SESSION})
 
 
 class StatementResult(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What became of one statement.
+    """What became of one statement.
 
     Attributes:
-        statement: what was sent.
         considered: everything known before it ran.
         columns: the result's columns, empty when it has none.
         rows: one tuple a row, in column order.
-        ended: the record of its end.
     """
 
     statement: Statement
@@ -78,28 +74,20 @@ class StatementResult(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def changes(self) -> bool:
-        """Whether it may have changed something."""
         return not self.statement.effects <= _READS
 
 
 class TransactionOwner(Protocol):
-    """Who can have a transaction: a connection."""
-
     @property
-    def autocommits(self) -> bool:
-        """Whether each of its statements is to be a transaction of its own."""
-        ...
+    def autocommits(self) -> bool: ...
 
 
 class PythonSession:
-    """
-    One person's gate, for the code that they run.
+    """One person's gate, for the code that they run.
 
     Args:
-        gate: the person's session.
         rules: how the servers read text.
         screen: where a statement that takes its time shows how it is doing.
-        recorder: what is recorded of the terminal.
     """
 
     def __init__(
@@ -118,18 +106,17 @@ class PythonSession:
     @property
     @marked(console=True)
     def rules(self) -> LexicalRules:
-        """How the servers read text; asks them the first time."""
+        """The servers' lexical rules; asks them the first time."""
         with self._lock:
             return self._rules()
 
     @property
     def elevated(self) -> bool:
-        """Whether an elevation is in force."""
         return self._grant is not None and self.gate.status().elevated_seconds > 0
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Let the person's code run, and send statements; completion at a waiting prompt must send none."""
+        """Run the person's code, and let it send statements; completion at a waiting prompt must send none."""
         self._at_work += 1
         try:
             with marked(console=False), self._loop.counted() if self._at_work == 1 else nullcontext():
@@ -146,8 +133,7 @@ class PythonSession:
         *,
         owner: TransactionOwner | None = None,
     ) -> StatementResult:
-        """
-        Fill in the parameters, and walk the whole road with the one statement that comes of it.
+        """Fill in the parameters, and send the one statement through the gate.
 
         Args:
             owner: whose statement it is; one that changes rows while elevated begins the owner's transaction first.
@@ -170,8 +156,7 @@ class PythonSession:
         return self._owner is owner
 
     def end(self, owner: TransactionOwner, word: str) -> None:
-        """
-        End the transaction that an owner began, if it began one.
+        """End the transaction that an owner began, if it began one.
 
         Args:
             word: "COMMIT" or "ROLLBACK".
@@ -233,20 +218,19 @@ class PythonSession:
 
     @marked(console=True)
     def note_finding(self, finding: str) -> None:
-        """Record what the audit hook found, on whatever thread."""
         with self._lock:
             self.gate.note("fence", finding)
 
     @marked(console=True)
     def tell(self) -> None:
-        """Show what the person must be told that no statement of theirs said: how a transaction ended."""
+        """Show pending messages to the person: how a transaction ended."""
         for each in self.gate.take_told():
             self.screen.messages.write(f"{safe(each)}\n")
         self.screen.messages.flush()
 
     @marked(console=True)
     def elevate(self, *, reason: str, ticket: str, window_seconds: float | None) -> None:
-        """Ask the person, and hold what they granted. Raises RefusedError."""
+        """Ask the person, and keep the grant. Raises RefusedError."""
         with self._lock:
             if self.elevated:
                 raise RefusedError("an elevation is in force already", instead="leave its block first")
@@ -254,7 +238,6 @@ class PythonSession:
 
     @marked(console=True)
     def stand_down(self) -> None:
-        """End the elevation."""
         with self._lock:
             self._grant = None
             self.gate.stand_down()

@@ -1,4 +1,4 @@
-"""What a person is shown when their code failed: their own lines, and what happened; not this program's frames."""
+"""Errors of the person's code: their own lines and the message, without this program's frames."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ _LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}"
 
 
 def failure_text(error: BaseException, style: StreamStyle = PLAIN) -> str:
-    """
-    Return a failure as text that ends with a newline.
+    """Return a failure as text that ends with a newline.
 
     A refusal, a stop or a loss is shown with its evidence and the way out, below the person's own lines; anything
     else as Python shows it, without this program's frames. What a server quoted cannot drive the terminal.
@@ -34,7 +33,6 @@ _FLAGS = {"run_seconds": "--timeout S", "fetched_rows": "--max-rows N", "fetched
 
 
 def words(remedy: Remedy) -> str:
-    """Return what a person can do in Python, or when they open this console."""
     flag = _FLAGS.get(remedy.of)
     if remedy.action is Action.RAISE_LIMIT and flag:
         return f"{flag} when you open it raises it, to at most {remedy.most:,.15g}"
@@ -44,7 +42,7 @@ def words(remedy: Remedy) -> str:
 
 
 def interrupted_text(error: KeyboardInterrupt) -> str:
-    """Return the line that says that the person stopped what ran, and what came of it."""
+    """Return the line that says that the person stopped the statement, and its outcome."""
     return f"interrupted{f': {safe(str(error))}' if str(error) else ''}\n"
 
 
