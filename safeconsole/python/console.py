@@ -62,8 +62,7 @@ class Names(Protocol):
 
 
 class NamesCompleter(Completer):
-    """
-    Completes what stands before the cursor.
+    """Completes the name before the cursor.
 
     Args:
         python: completes everything else.
@@ -75,7 +74,6 @@ class NamesCompleter(Completer):
         self._names = names
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:
-        """Yield what fits."""
         before = document.text_before_cursor
         if len(before) > LONGEST_CHARACTERS:
             return self._python.get_completions(document, complete_event)
@@ -137,7 +135,7 @@ class GuardedRepl(PythonRepl):
             return super().read()
 
     def run_and_show_expression(self, expression: str) -> None:
-        """Run an entry and show what came of it; only meanwhile are statements sent."""
+        """Run an entry and show its result; only meanwhile are statements sent."""
         with self._session.at_work():
             super().run_and_show_expression(expression)
         self._session.tell()
@@ -210,7 +208,7 @@ class PythonHistory(FileHistory):
             super().store_string(string)
 
     def load_history_strings(self) -> Iterable[str]:
-        """Yield what was entered, newest first; a history that cannot be read is empty."""
+        """Yield entries, newest first; an unreadable history is empty."""
         try:
             return list(super().load_history_strings())
         except (OSError, UnicodeError):

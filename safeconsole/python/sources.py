@@ -79,8 +79,7 @@ _TEXTS = frozenset(
 
 @marked(console=True)
 def enter(session: PythonSession, source: str) -> None:
-    """
-    Put source into the journal; it runs only after that.
+    """Record source in the journal; it runs only after that.
 
     Raises:
         AuditUnavailableError: it could not be recorded.
