@@ -40,7 +40,7 @@ PARTS = (
     ("proof: guards read back", MySqlConnection, ("_make_ready",)),
     ("bracket: read-only transaction", MySqlRunning, ("open_bracket", "_close_bracket")),
     ("the statement itself", MySqlRunning, ("send", "batches")),
-    (REST, gate.Gate, ("execute",)),
+    (REST, gate.Session, ("execute",)),
 )
 """Each part: its words, and the functions whose time is its own; time inside another part's is that part's."""
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from safeconsole.config.policies import PolicyFiles
     from safeconsole.mysql.engine import MySqlEngine
     from safeconsole.policy.policy import ElevationSettings
-    from safeconsole.session.gate import Gate
+    from safeconsole.session.gate import Session
     from safeconsole.sqlite.engine import SqliteEngine
 
 
@@ -113,7 +113,7 @@ class Program:
         from safeconsole.audit.journal import open_journal
         from safeconsole.audit.keys import literal_key_for
         from safeconsole.policy.policy import capped, session_limits
-        from safeconsole.session.gate import Gate
+        from safeconsole.session.gate import Session
         from safeconsole.session.protocols import People
         from safeconsole.session.visit import Visit, opening_record
 
@@ -145,7 +145,7 @@ class Program:
             literal_key = literal_key_for(policy, audit.literal_key)
             journal = open_journal(directory, clock=self.clock, signing_key=audit.signing_key, literal_key=literal_key)
             journal.append(opening_record(visit, policy))
-            gate = Gate(
+            gate = Session(
                 visit=visit,
                 policy=policy,
                 engine=engine,
@@ -188,7 +188,7 @@ class Program:
         engine.measure_ahead()
         return engine
 
-    def _recording(self, gate: Gate, session: str, recordings: ExitStack) -> Recording | None:
+    def _recording(self, gate: Session, session: str, recordings: ExitStack) -> Recording | None:
         from shutil import get_terminal_size
 
         from safeconsole.audit.recording import open_recording
@@ -236,13 +236,13 @@ def _keep_from_children(names: Iterable[str]) -> None:
         os.environ.pop(name, None)
 
 
-def _close(gate: Gate, reason: str) -> None:
+def _close(gate: Session, reason: str) -> None:
     """End a session, and tell what its person should know of the end."""
     for trouble in gate.close(reason):
         sys.stderr.write(f"safeconsole: {safe(trouble)}\n")
 
 
-def _note_recorded(gate: Gate, recording: Recording) -> None:
+def _note_recorded(gate: Session, recording: Recording) -> None:
     from safeconsole.audit.record import TERMINAL_RECORDED
 
     digest = recording.close()

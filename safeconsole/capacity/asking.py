@@ -13,7 +13,7 @@ from safeconsole.cluster.engine import Row
 from safeconsole.errors import NoFitNodeError, RefusedError, ServerError, StoppedError
 from safeconsole.policy.decision import Considered
 from safeconsole.policy.readings import Gates, Reading, unfit_reasons
-from safeconsole.session.gate import Gate
+from safeconsole.session.gate import Session
 from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Role, Route
@@ -48,7 +48,7 @@ class Asker(msgspec.Struct, kw_only=True):
         last: what was considered for the last answer, None before the first.
     """
 
-    gate: Gate
+    gate: Session
     rules: Callable[[], LexicalRules]
     seconds: Callable[[], float] = time.monotonic
     asked: int = 0
@@ -136,7 +136,7 @@ class Conduct(msgspec.Struct, frozen=True, kw_only=True):
     rest: Callable[[float], None] = time.sleep
     utc: Callable[[], dt.datetime] = lambda: dt.datetime.now(dt.UTC)
 
-    def once_fit(self, gate: Gate, done: int, step: Callable[[], Found]) -> Found:
+    def once_fit(self, gate: Session, done: int, step: Callable[[], Found]) -> Found:
         """Run a step; while no node is fit for it, wait and try again.
 
         Raises NoFitNodeError: none became fit in time; its evidence is what the last one lacked.
@@ -158,7 +158,7 @@ class Conduct(msgspec.Struct, frozen=True, kw_only=True):
                     break
 
 
-def _is_fit(reading: Reading, gate: Gate) -> bool:
+def _is_fit(reading: Reading, gate: Session) -> bool:
     to = gate.to
     wanted = Role.PRIMARY if to == Route.PRIMARY else Role.REPLICA
     named = to not in {"", Route.PRIMARY, Route.REPLICA}

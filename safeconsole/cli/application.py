@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from safeconsole.config.settings import Settings
     from safeconsole.output.evidence import Words
     from safeconsole.policy.decision import Considered
-    from safeconsole.session.gate import Gate
+    from safeconsole.session.gate import Session
     from safeconsole.session.protocols import Confirmer
     from safeconsole.session.visit import Plea
     from safeconsole.sqltext.lexer import LexicalRules
@@ -65,7 +65,7 @@ class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
         record_terminal: begins the session's recording, or returns None.
     """
 
-    gate: Gate
+    gate: Session
     rules: Callable[[], LexicalRules]
     flavour: Flavour
     history_directory: str

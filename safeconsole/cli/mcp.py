@@ -18,13 +18,13 @@ from safeconsole.output.confirming import NoTerminal
 if TYPE_CHECKING:
     from safeconsole.mcp.session import AgentSession
     from safeconsole.policy.decision import Considered, ElevationRequest
-    from safeconsole.session.gate import Gate
+    from safeconsole.session.gate import Session
 
 
 class _LeftToAPerson(NoTerminal):
     """Lets a request of an agent's go on to the person who has to approve it, and grants nothing by itself."""
 
-    gate: Gate | None = None
+    gate: Session | None = None
 
     def elevate(self, request: ElevationRequest, considered: Considered | None) -> bool:  # noqa: ARG002 (the protocol's signature)
         """Return whether somebody else has to approve it."""

@@ -10,7 +10,7 @@ from prompt_toolkit.completion import Completer
 from safeconsole.console.completing import SqlCompleter
 from safeconsole.console.names import NameRefresher, SchemaNames, glance_through
 from safeconsole.errors import SafeConsoleError
-from safeconsole.session.gate import Gate
+from safeconsole.session.gate import Session
 from safeconsole.sqltext.lexer import LexicalRules
 
 
@@ -25,7 +25,7 @@ class LearntNames:
         directory: where names are stored between sessions, "" for nowhere.
     """
 
-    def __init__(self, gate: Gate, rules: Callable[[], LexicalRules], directory: str) -> None:
+    def __init__(self, gate: Session, rules: Callable[[], LexicalRules], directory: str) -> None:
         self._gate = gate
         self._rules = rules
         self._names = SchemaNames()

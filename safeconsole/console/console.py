@@ -55,7 +55,7 @@ from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Effect
 
 if TYPE_CHECKING:
-    from safeconsole.session.gate import Gate
+    from safeconsole.session.gate import Session
 
 
 INTERRUPTED = 130
@@ -79,7 +79,7 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def run_console(
-    gate: Gate, *, services: Services, history_directory: str = "", terminal: Terminal | None = None
+    gate: Session, *, services: Services, history_directory: str = "", terminal: Terminal | None = None
 ) -> int:
     """Talk to the person on an open session until they leave; see `talk`."""
     return talk(

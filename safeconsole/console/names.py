@@ -18,7 +18,7 @@ from safeconsole.cluster.engine import Row
 from safeconsole.dialects.mysql import MYSQL
 from safeconsole.dialects.queries import columns_sql, keys_sql, names_sql
 from safeconsole.errors import SafeConsoleError
-from safeconsole.session.gate import Gate
+from safeconsole.session.gate import Session
 from safeconsole.session.visit import Status
 from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.lexer import LexicalRules
@@ -275,7 +275,7 @@ Glance = Callable[[str], Sequence[Row]]
 """Runs a read of the console's own on a replica and returns its rows; raises SafeConsoleError."""
 
 
-def glance_through(gate: Gate) -> Glance:
+def glance_through(gate: Session) -> Glance:
     """Return what runs the console's own reads through the gate, recorded as its own."""
 
     def glance(sql: str) -> Sequence[Row]:

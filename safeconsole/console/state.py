@@ -17,7 +17,7 @@ from safeconsole.output.presenting import ResultPrinter, ResultStyle, Screen, sc
 from safeconsole.output.recording import TerminalRecorder
 from safeconsole.output.text import clock_text, in_words
 from safeconsole.policy.decision import Decision
-from safeconsole.session.gate import Gate
+from safeconsole.session.gate import Session
 from safeconsole.session.visit import Status
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement
@@ -68,7 +68,7 @@ class Opened(msgspec.Struct, frozen=True, kw_only=True):
         services: see `Services`.
     """
 
-    gate: Gate
+    gate: Session
     services: Services
 
 
@@ -164,7 +164,7 @@ class ConsoleState(msgspec.Struct, kw_only=True):
     recorder: TerminalRecorder = msgspec.field(default_factory=TerminalRecorder)
 
     @property
-    def gate(self) -> Gate:
+    def gate(self) -> Session:
         """The person's session; waits for it. Raises SafeConsoleError."""
         return self.opening.get().gate
 

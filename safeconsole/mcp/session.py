@@ -14,7 +14,7 @@ import msgspec
 
 from safeconsole.cluster.engine import stop_insistently
 from safeconsole.errors import RefusedError
-from safeconsole.session.gate import Gate
+from safeconsole.session.gate import Session
 from safeconsole.sqltext.lexer import LexicalRules
 
 Value = TypeVar("Value")
@@ -32,7 +32,7 @@ class AgentSession(msgspec.Struct, frozen=True, kw_only=True):
         approvals: codes that wait for a person, with what each asks for.
     """
 
-    gate: Gate
+    gate: Session
     rules: Callable[[], LexicalRules]
     check: Callable[[str], list[dict[str, Any]]]
     capacity: Callable[[str, bool], str]
@@ -53,7 +53,7 @@ class SessionThread:
         self._open = open_session
         self._waiting: queue.SimpleQueue[tuple[str, Callable[[AgentSession], Any], Future[Any]] | None]
         self._waiting = queue.SimpleQueue()
-        self._running: tuple[Future[Any], Gate] | None = None
+        self._running: tuple[Future[Any], Session] | None = None
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name="safeconsole-mcp", daemon=True)
         self._thread.start()

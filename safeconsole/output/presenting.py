@@ -92,7 +92,7 @@ class ResultPrinter:
         told_way_out: whether it said why the answer is short and how to get more.
 
     Args:
-        last: says which statement is under way before its columns are known, for the status line (`Gate.last`).
+        last: says which statement is under way before its columns are known, for the status line (`Session.last`).
         now_seconds: a clock that only goes forward.
     """
 

@@ -48,7 +48,7 @@ class StatusLine:
 
 
 class StatementProgress:
-    """Shows on the status line what a statement waits for, and how it is doing; `Gate.execute` calls it.
+    """Shows on the status line what a statement waits for, and how it is doing; `Session.execute` calls it.
 
     Samples come from the watchdog's thread while rows come from another one.
 
@@ -57,7 +57,7 @@ class StatementProgress:
         rows: rows that reached the person, once that is more than the samples tell.
 
     Args:
-        last: says which statement is under way (`Gate.last`).
+        last: says which statement is under way (`Session.last`).
         waits: says once what is waited for, where there is no line; None for nothing.
     """
 

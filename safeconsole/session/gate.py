@@ -103,7 +103,7 @@ class _Way(msgspec.Struct, kw_only=True):
     permit: Permit | None = None
 
 
-class Gate:
+class Session:
     """
     One person's session on one cluster, for one thread at a time; `stop` may be called from another one.
 

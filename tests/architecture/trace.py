@@ -19,7 +19,7 @@ from safeconsole.audit.journal import open_journal
 from safeconsole.demo.embedded import Replicator, create_embedded
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.policy.readings import Role
-from safeconsole.session.gate import Gate
+from safeconsole.session.gate import Session
 from safeconsole.session.protocols import People
 from safeconsole.session.visit import Visit
 from safeconsole.sqlite.engine import open_engine
@@ -75,7 +75,7 @@ def trace_of_a_read() -> Trace:
             replicator.wait_caught_up()
             while not any(reading.replicating for reading in engine.topology() if reading.role is Role.REPLICA):
                 time.sleep(0.01)
-            gate = Gate(
+            gate = Session(
                 visit=Visit(
                     cluster="shop",
                     environment="production",

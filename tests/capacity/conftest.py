@@ -10,7 +10,7 @@ from safeconsole.config.policies import PolicyFiles
 from safeconsole.capacity.shelf import FileShelf
 from safeconsole.config.identity import Person
 from safeconsole.session.visit import Visit
-from safeconsole.session.gate import Gate
+from safeconsole.session.gate import Session
 from safeconsole.session.protocols import People
 from safeconsole.capacity.asking import Asker
 from safeconsole.capacity.survey import survey
@@ -80,7 +80,7 @@ class Bench:
             node.rules = engine_rules
         self.confirmer = FakeConfirmer(self.events)
         self.journal = FakeJournal(self.events)
-        self.gate = Gate(
+        self.gate = Session(
             visit=replace(Visit(cluster="shop", environment="production", face="job", person=PERSON), **visit),
             policy=PolicyFiles().load(policy),
             engine=self.engine,

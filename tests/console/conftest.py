@@ -37,7 +37,7 @@ from safeconsole.demo.embedded import Replicator, create_embedded
 from safeconsole.session.visit import Status
 from safeconsole.session.visit import Visit
 from safeconsole.session.protocols import People
-from safeconsole.session.gate import Gate
+from safeconsole.session.gate import Session
 from safeconsole.cluster.engine import Column
 from safeconsole.session.result import Result, Tally, unseen
 from safeconsole.console.console import Terminal, run_console
@@ -224,7 +224,7 @@ class Road:
         self.data, self.messages = io.StringIO(), io.StringIO()
         self.answers = []
         self.journal = open_journal(directory / "audit", clock=clock)
-        self.gate = Gate(
+        self.gate = Session(
             visit=Visit(cluster="shop", environment="production", face="sql", person=PERSON),
             policy=PolicyFiles().load("baseline"),
             engine=engine,

@@ -8,7 +8,7 @@ from safeconsole.config.identity import Person
 from safeconsole.policy.document import policy_from_document
 from safeconsole.session.visit import Plea, Visit
 from safeconsole.session.protocols import People
-from safeconsole.session.gate import Gate
+from safeconsole.session.gate import Session
 from tests.harness.fakes import FakeClock, FakeConfirmer, FakeEngine, FakeJournal, FakeFace, three_nodes
 
 RULES = [
@@ -50,7 +50,7 @@ class Walk:
         self.visit = replace(
             Visit(cluster="shop", environment="staging", face="sql", person=PERSON, schema="shop"), **visit
         )
-        self.gate = Gate(
+        self.gate = Session(
             visit=self.visit,
             policy=policy or policy_of(),
             engine=self.engine,

@@ -15,7 +15,7 @@ from safeconsole.errors import AuditUnavailableError, OutcomeUnknownError, Refus
 from safeconsole.audit.record import Approved, ElevationChanged, Intent
 from safeconsole.session.visit import Visit
 from safeconsole.sqltext.vocabulary import Account, Role
-from safeconsole.session.gate import Gate
+from safeconsole.session.gate import Session
 from safeconsole.session.protocols import People
 from tests.harness.fakes import (
     FakeClock,
@@ -76,7 +76,7 @@ class Console:
         self.journal.session = name
         self.engine = FakeEngine(clock, self.events, nodes=nodes)
         self.confirmer, self.second = FakeConfirmer(self.events), FakeSecond(self.events)
-        self.gate = Gate(
+        self.gate = Session(
             visit=Visit(
                 cluster="shop",
                 environment="staging",

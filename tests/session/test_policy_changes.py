@@ -7,7 +7,7 @@ import pytest
 from safeconsole.config.policies import PolicyFiles
 from safeconsole.errors import DeniedError, PolicyInvalidError, RefusedError
 from safeconsole.audit.record import ElevationChanged, Intent, Noticed
-from safeconsole.session.gate import Gate
+from safeconsole.session.gate import Session
 from safeconsole.session.protocols import People
 from tests.harness.fakes import FakeFace
 from tests.session.conftest import READ, WRITE, Walk
@@ -33,7 +33,7 @@ class File:
 
     def rebuild(self, reread):
         walk = self.walk
-        walk.gate = Gate(
+        walk.gate = Session(
             visit=walk.visit, policy=walk.gate.policy, engine=walk.engine, journal=walk.journal, clock=walk.clock,
             people=People(confirmer=walk.confirmer), reread=reread,
         )  # fmt: skip
