@@ -18,7 +18,8 @@ from safeconsole.policy.policy import Policy, is_heavy, judge, judge_together
 from safeconsole.policy.readings import Reading, route_of, tightest_gates
 from safeconsole.sqltext.analysis import analyse, read_within
 from safeconsole.sqltext.lexer import LexicalRules
-from safeconsole.sqltext.redaction import Handling, redacted_message
+from safeconsole.sqltext.literal_rules import Handling
+from safeconsole.sqltext.redaction import redacted_message
 from safeconsole.sqltext.statement import Behind, Estimate, Statement, is_misspelt_perhaps
 from safeconsole.sqltext.vocabulary import Effect, Route
 

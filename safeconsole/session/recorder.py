@@ -23,8 +23,8 @@ from safeconsole.policy.limits import LIMIT_NAMES, Limits
 from safeconsole.policy.watchdog import Sample
 from safeconsole.session.result import Tally
 from safeconsole.sqltext.lexer import LexicalRules
-from safeconsole.sqltext.literal_rules import LiteralKey, LiteralRules, Treatment
-from safeconsole.sqltext.redaction import Handling, redacted, redacted_message
+from safeconsole.sqltext.literal_rules import Handling, LiteralKey, LiteralRules, Treatment
+from safeconsole.sqltext.redaction import redacted, redacted_message
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import OutcomeKind
 

@@ -14,7 +14,8 @@ from safeconsole.policy.decision import Considered, Permit
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.watchdog import Sample
 from safeconsole.sqltext.lexer import LexicalRules
-from safeconsole.sqltext.redaction import Handling, redacted_message
+from safeconsole.sqltext.literal_rules import Handling
+from safeconsole.sqltext.redaction import redacted_message
 from safeconsole.sqltext.statement import Statement
 
 Batch = Sequence[Row]

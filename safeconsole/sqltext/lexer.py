@@ -261,3 +261,19 @@ def _within(token: Token) -> Token:
 def tokens(text: str, rules: LexicalRules) -> tuple[Token, ...]:
     """Return every token of a text, literals one by one, without a gap; never raises."""
     return tuple(scan_whole(text, rules, whole=False))
+
+
+_ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
+
+
+def value_of(token: Token, rules: LexicalRules) -> str:
+    """Return a literal's value, so that it has the same hash however it was written."""
+    text = token.text[1:] if token.text[:1] in {"n", "N"} and token.kind is TokenKind.STRING else token.text
+    if token.kind is TokenKind.LIST or text[:1] not in {"'", '"'}:
+        return text
+    quote, inner = text[0], text[1:-1]
+    if not rules.escapes:
+        return inner.replace(quote * 2, quote)
+    return re.sub(
+        rf"\\([\s\S])|{quote}{quote}", lambda found: _ESCAPES.get(found[1], found[1]) if found[1] else quote, inner
+    )

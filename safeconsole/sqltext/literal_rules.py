@@ -14,6 +14,7 @@ from enum import IntEnum
 
 import msgspec
 
+from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement, TableName
 from safeconsole.sqltext.vocabulary import Effect
 
@@ -171,3 +172,17 @@ def _fits(pattern: str, name: str) -> bool:
     """Whether a pattern matches a name, ignoring case: a server may tell cases apart, and too much matches then."""
     shape = ".*".join(map(re.escape, pattern.casefold().split("*")))
     return re.fullmatch(shape, name.casefold(), re.DOTALL) is not None
+
+
+class Handling(msgspec.Struct, frozen=True, kw_only=True):
+    """How one statement is redacted.
+
+    Attributes:
+        rules: how its server reads text.
+        literals: what happens to those that are no secret: a hashed one can be followed, a dropped one leaves `?`.
+        key: what they are hashed with.
+    """
+
+    rules: LexicalRules
+    literals: StatementLiterals = KEPT
+    key: LiteralKey = NO_KEY

@@ -14,11 +14,9 @@ import sys
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-import msgspec
-
 from safeconsole.sqltext.attribution import Attribution
-from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind, scan_whole
-from safeconsole.sqltext.literal_rules import KEPT, NO_KEY, LiteralKey, StatementLiterals, Treatment
+from safeconsole.sqltext.lexer import Token, TokenKind, scan_whole, value_of
+from safeconsole.sqltext.literal_rules import Handling, Treatment
 from safeconsole.sqltext.structure import RESERVED_EVERYWHERE
 
 SECRET = "'<secret>'"  # noqa: S105 - what stands in its place
@@ -102,7 +100,6 @@ _SILENT = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
 _LITERALS = frozenset({TokenKind.STRING, TokenKind.NUMBER, TokenKind.LIST})
 _MEANINGLESS = frozenset({*_SILENT, TokenKind.OPENING, TokenKind.CLOSING, TokenKind.HINT})
 _COMPARES = frozenset({"LIKE", "GLOB", "REGEXP", "MATCH", "IS", "NOT", "BETWEEN"})
-_ESCAPES = {"0": "\0", "b": "\b", "n": "\n", "r": "\r", "t": "\t", "Z": "\x1a"}
 """Source: MySQL 9.7 reference manual, "String Literals"."""
 
 _QUOTED = re.compile(r"(['\"`]).*(['\"`])", re.DOTALL)
@@ -123,20 +120,6 @@ _IN_TEXT = re.compile(r"[^\s'\"`,()=]{3,}")
 _QUOTES = frozenset("'\"`")
 _ENDS_QUOTED = re.compile(r"['\"`]|\.\.\.|$")
 _PLAIN_NUMBER = re.compile(r"[0-9.]+(?:[eE][+-]?[0-9]+)?")
-
-
-class Handling(msgspec.Struct, frozen=True, kw_only=True):
-    """How one statement is redacted.
-
-    Attributes:
-        rules: how its server reads text.
-        literals: what happens to those that are no secret: a hashed one can be followed, a dropped one leaves `?`.
-        key: what they are hashed with.
-    """
-
-    rules: LexicalRules
-    literals: StatementLiterals = KEPT
-    key: LiteralKey = NO_KEY
 
 
 def redacted(sql: str, kind: str, handling: Handling) -> str:
@@ -353,7 +336,7 @@ class _Writer:
                 token.start >= self._cut
                 or self._one(token, before, self._tokens[number + 1 : number + 2]) != token.text
             ):
-                texts.update((token.text, _value(token, rules), token.text.strip("'\"`")))
+                texts.update((token.text, value_of(token, rules), token.text.strip("'\"`")))
             before.append(token)
         if self._cut != _NOWHERE:
             texts.add("".join(token.text for token in self._tokens if token.start >= self._cut))
@@ -371,7 +354,7 @@ class _Writer:
             case Treatment.KEEP:
                 return token.text
             case Treatment.HASH:
-                return self._handling.key.mark_of(_value(token, self._handling.rules))
+                return self._handling.key.mark_of(value_of(token, self._handling.rules))
             case Treatment.DROP:
                 return DROPPED
 
@@ -394,19 +377,6 @@ class _Writer:
             return literals.otherwise
         columns = None if token.kind is TokenKind.LIST else self._attribution.columns(self._indexes[token.start])
         return literals.strictest if columns is None else literals.of_columns(columns)
-
-
-def _value(token: Token, rules: LexicalRules) -> str:
-    """Return a literal's value, so that it has the same hash however it was written."""
-    text = token.text[1:] if token.text[:1] in {"n", "N"} and token.kind is TokenKind.STRING else token.text
-    if token.kind is TokenKind.LIST or text[:1] not in {"'", '"'}:
-        return text
-    quote, inner = text[0], text[1:-1]
-    if not rules.escapes:
-        return inner.replace(quote * 2, quote)
-    return re.sub(
-        rf"\\([\s\S])|{quote}{quote}", lambda found: _ESCAPES.get(found[1], found[1]) if found[1] else quote, inner
-    )
 
 
 def _may_be_secret(token: Token) -> bool:

@@ -17,7 +17,8 @@ with atheris.instrument_imports(include=["safeconsole"]):
     from safeconsole.sqltext.analysis import analyse
     from safeconsole.sqltext.lexer import LexicalRules, tokens
     from safeconsole.sqltext.splitting import is_complete
-    from safeconsole.sqltext.redaction import Handling, redacted
+    from safeconsole.sqltext.literal_rules import Handling
+    from safeconsole.sqltext.redaction import redacted
     from safeconsole.sqltext.vocabulary import Flavour
 
 RULES = (

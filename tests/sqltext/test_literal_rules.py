@@ -8,7 +8,8 @@ from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.literal_rules import LiteralKey, Treatment, literal_rules
-from safeconsole.sqltext.redaction import Handling, redacted, redacted_message
+from safeconsole.sqltext.literal_rules import Handling
+from safeconsole.sqltext.redaction import redacted, redacted_message
 from safeconsole.sqltext.vocabulary import Flavour
 
 MYSQL = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90704)

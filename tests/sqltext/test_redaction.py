@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.literal_rules import DROP_EVERYTHING, HASHED, KEPT, LiteralKey
-from safeconsole.sqltext.redaction import LEFT_OUT, Handling, is_secret_bearing, redacted, redacted_message
+from safeconsole.sqltext.literal_rules import Handling
+from safeconsole.sqltext.redaction import LEFT_OUT, is_secret_bearing, redacted, redacted_message
 from safeconsole.sqltext.vocabulary import Flavour
 
 RULES = [
