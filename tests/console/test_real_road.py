@@ -96,6 +96,7 @@ def test_names_are_learnt_as_the_consoles_own_reads(road):
         (False, "SELECT id FROM orders WHERE id"),
         (True, "SELECT name FROM sqlite_schema"),
         (True, "PRAGMA table_info(`orders`)"),
+        (True, 'SELECT id, "from", "table", "t'),
     ]
 
 
