@@ -1,4 +1,4 @@
-"""A person at the console on a real cluster: the program as wiring builds it, and the servers' own word of what came."""
+"""A person at the console on a real cluster: the program as `app` builds it, and the servers' own word of what came."""
 
 import json
 import time

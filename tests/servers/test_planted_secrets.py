@@ -265,7 +265,7 @@ def test_a_wrong_password_is_in_no_message(desk):
 
 BREAKING = """
 import sys
-from safeconsole import wiring
+from safeconsole import app
 from safeconsole.mysql import {module} as broken
 
 def bang(*given, **named):
@@ -273,13 +273,11 @@ def bang(*given, **named):
     raise ZeroDivisionError("an error of our own")
 
 setattr(broken, {name!r}, bang)
-sys.exit(wiring.run(sys.argv[1:], __import__("os").environ))
+sys.exit(app.run(sys.argv[1:], __import__("os").environ))
 """
 
 
-@pytest.mark.parametrize(
-    ("module", "name"), [("engine", "login_for"), ("engine", "open_connection"), ("opening", "dial")]
-)
+@pytest.mark.parametrize(("module", "name"), [("engine", "login_for"), ("engine", "open_connection"), ("node", "dial")])
 def test_a_traceback_of_an_error_of_our_own_shows_no_password(desk, module, name, tmp_path):
     runner = tmp_path / "runner.py"
     runner.write_text(BREAKING.format(module=module, name=name))
