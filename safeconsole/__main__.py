@@ -25,8 +25,7 @@ def main() -> NoReturn:
 
 
 def _leave(code: int) -> NoReturn:
-    """
-    Leave with an exit code, once threads and exit handlers are done and the streams are written.
+    """Leave with an exit code, once threads and exit handlers are done and the streams are written.
 
     The interpreter would then take every module and object down one by one, which a one-shot waits 30 ms for.
     """

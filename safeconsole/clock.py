@@ -6,19 +6,12 @@ import time
 from datetime import UTC, datetime
 from typing import Protocol
 
-# --------------------------------------------------------------------------------------------------------------------
-# Time as this computer tells it.
-
-
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class SystemClock:
-    """The computer's own clocks."""
-
     def monotonic(self) -> float:
-        """
-        Seconds that never run backwards, and stand still for nothing but a reboot.
+        """Seconds that never run backwards, and stand still for nothing but a reboot.
 
         Source: Linux clock_gettime(2): CLOCK_MONOTONIC stands still while a computer is suspended, and an elevation
         would go on after the night; CLOCK_BOOTTIME does not. On macOS CLOCK_MONOTONIC does not either.

@@ -100,7 +100,6 @@ class LocalApprovals:
         return approval
 
     def _from_directory(self, request: ApprovalRequest, code: str) -> str:
-        """Store the request, wait for its answer, and remove the request again; the answer stays."""
         asked, answered = paths_of(Path(self._settings.directory), request.id)
         try:
             write_new(asked, code)

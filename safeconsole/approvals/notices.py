@@ -114,7 +114,6 @@ class LocalNotices:
             self._wake.clear()
 
     def _pass(self) -> int:
-        """Send every notice in the spool, in order; a failing channel is left for the next pass."""
         failed: set[str] = set()
         left = 0
         for path in sorted(self._spool.glob("[!.]*")):

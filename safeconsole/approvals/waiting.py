@@ -149,7 +149,6 @@ class WaitingRequests:
         return paths_of(self._directory, waiting.id)[0].with_suffix(".used")
 
     def _claim(self, waiting: ApprovalRequest) -> bool:
-        """Use up an approval for this session alone; durable on return."""
         try:
             os.close(open_appending(self._used(waiting), new=True))
             sync_directory(self._directory)
@@ -160,7 +159,6 @@ class WaitingRequests:
         return True
 
     def _clear_away(self) -> None:
-        """Remove expired requests, here and in the shared directory."""
         for waiting in list(self._kept()):
             if waiting.expires_epoch <= time.time():
                 here = paths_of(self._directory, waiting.id)[0]

@@ -310,7 +310,6 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
         break_glass: elevations for a time window.
         tampered: times that an exchanged part was found.
         live: whether a console still writes to it.
-        entries: readable entries.
         head: hash of the last entry, or "".
         trouble: why it cannot be read completely, or "".
     """

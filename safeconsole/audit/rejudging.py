@@ -55,7 +55,6 @@ def rejudge(policy: Policy, decided: Iterable[Decided]) -> Iterator[Rejudged]:
 
 
 def _judged(policy: Policy, facts: Mapping[str, object]) -> Decision:
-    """Return the decision; a contradiction by the server counts under every policy."""
     estimate = Estimate(
         asked=facts.get("estimate.asked") is True,
         objection=str(facts.get("estimate.objection", "")),

@@ -32,7 +32,6 @@ class Pruned(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         act: "remove", "pack" or "keep".
         why: why an old session is kept, or "".
-        freed_bytes: disk space freed.
     """
 
     session: str
@@ -54,7 +53,6 @@ def prune(
 
     Args:
         remove_before, pack_before: UTC times; sessions opened before are removed, or packed. "" does neither.
-        dry: report only.
 
     Raises:
         AuditUnavailableError: a tombstone or packed file could not be written; earlier ones are done.

@@ -55,7 +55,6 @@ class Review(msgspec.Struct, frozen=True, kw_only=True):
         number: 0 for the first line, increasing by 1.
         time: UTC, ISO 8601 with microseconds.
         head: hash of the session's last entry at the time of reading.
-        by: the reviewer's login identity.
         note: not blank for a flag or a note.
         previous: hash of the line before.
         hash: hexadecimal SHA-256 over all of the above.

@@ -277,7 +277,6 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _readable(lines: Iterator[bytes]) -> Iterator[tuple[Entry | None, str]]:
-    """Yield each line's entry, or None and why it cannot be read."""
     for line in lines:
         if not line.endswith(b"\n"):
             yield None, f"the last line is torn ({len(line)} bytes)"

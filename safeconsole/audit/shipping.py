@@ -238,7 +238,6 @@ def _first_hash(path: Path) -> str:
 
 
 def _batches(path: Path, start: int) -> Iterator[list[bytes]]:
-    """Yield whole lines from an offset on, in batches; a partial last line waits."""
     with reading(path) as file:
         file.seek(start)
         batch: list[bytes] = []

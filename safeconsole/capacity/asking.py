@@ -128,7 +128,6 @@ class Conduct(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         patience_seconds: longest wait for a fit node, >= 0.
         rest: waits so many seconds.
-        utc: this computer's time.
     """
 
     watcher: Watcher

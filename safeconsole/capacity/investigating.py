@@ -99,7 +99,6 @@ def _looked(asker: Asker, conduct: Conduct, suspect: Suspect, evidence: Evidence
 
 
 def _look_at_tables(asker: Asker, suspect: Suspect, evidence: Evidence) -> Evidence:
-    """Look up the suspect, and its base table where the sizes did not show it, each by schema and name."""
     schema, name = suspect.size.key
     if is_in_the_making(name):
         return replace(evidence, unseen=(*evidence.unseen, f"the table itself: {LEFT_ALONE}"))
@@ -123,7 +122,6 @@ def _lookup(asker: Asker, columns: str, schema: str, name: str) -> str:
 
 
 def _look_at_triggers(asker: Asker, suspect: Suspect, evidence: Evidence, sight: _Sight) -> Evidence:
-    """Look for triggers of a migration tool, if the account may see triggers at all."""
     schema, base = suspect.size.schema, suspect.base
     if not suspect.pattern.triggers or not base:
         return evidence
@@ -163,7 +161,6 @@ def _look_at_log(asker: Asker, suspect: Suspect, evidence: Evidence) -> Evidence
 
 
 def _look_at_processes(asker: Asker, suspect: Suspect, evidence: Evidence, sight: _Sight) -> Evidence:
-    """Count running statements that name the suspect, if the account sees those of others."""
     if not sight.processes:
         return replace(evidence, unseen=(*evidence.unseen, "running statements: the account lacks PROCESS"))
     name = suspect.size.name
@@ -182,7 +179,6 @@ def _look_at_processes(asker: Asker, suspect: Suspect, evidence: Evidence, sight
 
 
 def _share_signs(suspects: list[Suspect], known: dict[tuple[str, str], Evidence]) -> None:
-    """Share what was seen of one table of a migration with its other tables: they begin and end together."""
     logs: dict[tuple[str, str, str], dt.datetime] = {}
     for suspect in suspects:
         beat = known[suspect.size.key].changelog
@@ -278,7 +274,6 @@ def unseen_tables(
 
 
 def _with_known(report: Report, visible: list[str]) -> Iterator[tuple[str, AbstractSet[str]]]:
-    """Yield each schema with the report's names in it; one schema's names are held at a time."""
     left = set(visible)
     for schema, sizes in groupby(report.tables(), key=lambda size: size.schema):
         if schema in left:
@@ -316,7 +311,6 @@ def _names(asker: Asker, conduct: Conduct, pace: Pace, schema: str) -> list[str]
 
 
 def _looked_up(asker: Asker, conduct: Conduct, pace: Pace, named: Unseen) -> Unseen | None:
-    """Return what a name is; None if it is no table."""
     rows = _paced(
         asker,
         conduct,

@@ -282,7 +282,6 @@ def _verdict(suspect: Suspect, evidence: Evidence, now: dt.datetime, signs: list
 
 
 def _doubt(suspect: Suspect, evidence: Evidence) -> str:
-    """Return why a table is not known to be a leftover, however long it has been quiet, or ""."""
     if suspect.pattern.part is LeftoverPart.BIN:
         return "its tool removes it by itself; look there why it has not yet"
     if suspect.base and evidence.base_exists is False:
@@ -300,7 +299,6 @@ def _doubt(suspect: Suspect, evidence: Evidence) -> str:
 
 
 def _seconds_late(suspect: Suspect, evidence: Evidence) -> float:
-    """Return how much later a table was created than its name says, 0 where one of both is not known."""
     if suspect.stamped is None or evidence.created is None:
         return 0.0
     return _since(suspect.stamped, evidence.created)

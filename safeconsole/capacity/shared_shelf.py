@@ -55,7 +55,6 @@ def open_shared_shelf(settings: CapacitySettings, drafts: FileShelf, environ: Ma
     """Return the configured shared storage.
 
     Args:
-        drafts: storage for unfinished reports.
         environ: holds the secret, where one is named; `{secret}` stands for it in the address.
 
     Raises:
@@ -135,7 +134,6 @@ class SharedShelf:
             ) from None
 
     def _make_file(self) -> None:
-        """Create a SQLite file that only its owner can read; an existing one is left as it is."""
         named = self._url.database if self._url.get_backend_name() == "sqlite" else None
         if not named or named == ":memory:" or Path(named).exists():
             return

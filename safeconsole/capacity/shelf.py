@@ -55,7 +55,6 @@ class FileShelf:
         )
 
     def _lock(self, cluster: str, draft: str) -> int | None:
-        """Return a descriptor that locks a draft until it is closed, or None where another run holds the lock."""
         path = self._draft(cluster, draft).with_suffix(".lock")
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -124,7 +123,6 @@ class FileShelf:
 
 @contextmanager
 def _partial(directory: Path) -> Iterator[Path]:
-    """Give a private temporary file, removed at the end unless it was renamed."""
     descriptor, name = tempfile.mkstemp(dir=directory, suffix=".partial")
     os.close(descriptor)
     try:

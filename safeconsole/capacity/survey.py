@@ -83,7 +83,6 @@ def size_of(asker: Asker, name: str) -> TableSize:
 
 
 def _lengths(asker: Asker, name: str, columns: tuple[str, ...]) -> dict[str, float]:
-    """Return each column's mean length over a sample: bytes of blobs, characters of text, digits of numbers."""
     means = ", ".join(f"AVG(LENGTH({asker.name(column)}))" for column in columns)
     sample = f"SELECT * FROM {asker.name(name)} LIMIT {SAMPLE_ROWS}"  # noqa: S608
     (found,) = asker.ask(f"SELECT {means} FROM ({sample})").rows  # noqa: S608
@@ -91,7 +90,6 @@ def _lengths(asker: Asker, name: str, columns: tuple[str, ...]) -> dict[str, flo
 
 
 def _rows(asker: Asker, name: str) -> int:
-    """Return the highest rowid; a table without rowids is counted up to a bound."""
     try:
         rows: list[Row] = asker.ask(f"SELECT MAX(rowid) FROM {asker.name(name)}").rows  # noqa: S608
     except ServerError:
@@ -188,7 +186,6 @@ def survey(
     Args:
         schema: the only schema wanted, "" for all.
         afresh: do not resume an interrupted run.
-        nodes: the cluster's configured addresses.
 
     Raises:
         NoFitNodeError: no node was fit for longer than the conduct's patience.
@@ -245,7 +242,6 @@ def _resume(run: _Run, head: Head, *, afresh: bool) -> tuple[str, str]:
 
 
 def _draft_to_resume(run: _Run, head: Head) -> Draft | None:
-    """Return the draft of the same question to the same instance, unless it is too old."""
     draft = read_draft(run.shelf.draft(run.cluster, run.draft))
     if draft is None or (draft.head.server, draft.head.source) != (head.server, head.source):
         return None
@@ -275,7 +271,6 @@ def _statistics_pages(run: _Run, after: tuple[str, str], page_bytes: int) -> Ite
 
 
 def _smaller_or_page(run: _Run, sql: str) -> Reply | None:
-    """Return a page, or None when a limit stopped it and a smaller one may pass."""
     try:
         return _page(run, sql)
     except StoppedError as error:

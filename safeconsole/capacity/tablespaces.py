@@ -63,7 +63,6 @@ def _one_by_one(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> tuple
 
 
 def _held(asker: Asker, conduct: Conduct, pace: Pace, size: TableSize, parts: tuple[str, ...]) -> tuple[list[int], str]:
-    """Return the bytes of each part's tablespace, 0 where unknown; or why it may not be asked."""
     held = []
     for part in parts:
         started = asker.seconds()
@@ -88,7 +87,6 @@ def _opened(asker: Asker, conduct: Conduct, size: TableSize) -> bool:
 
 
 def _parts_of(asker: Asker, conduct: Conduct, size: TableSize) -> tuple[str, ...]:
-    """Return the names of a table's partitions, or its own; none where there are too many or they are ambiguous."""
     # A slash in a name could mean another schema's table.
     if "/" in size.schema + size.name or size.partitions > MOST_PARTITIONS or is_in_the_making(size.name):
         return ()
@@ -101,7 +99,6 @@ def _parts_of(asker: Asker, conduct: Conduct, size: TableSize) -> tuple[str, ...
 
 
 def _by_name(asker: Asker, conduct: Conduct, schema: str, name: str) -> tuple[int, str]:
-    """Return the bytes of one tablespace, 0 where it is not found or smaller than an extent; or why not."""
     for spelt in _spellings(schema, name):
         sql = (
             "SELECT total_extents * extent_size FROM information_schema.files"  # noqa: S608
@@ -114,7 +111,6 @@ def _by_name(asker: Asker, conduct: Conduct, schema: str, name: str) -> tuple[in
 
 
 def _spellings(schema: str, name: str) -> Iterator[str]:
-    """Yield a tablespace's name as on newer servers, and as in file names on older ones where that differs."""
     plain, encoded = f"{schema}/{name}", f"{filename_of(schema)}/{_parts_encoded(name)}"
     yield plain
     if encoded != plain:

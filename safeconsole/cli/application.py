@@ -129,8 +129,7 @@ class Application(Protocol):
         ...
 
     def open(self, door: Door) -> AbstractContextManager[OpenSession]:
-        """
-        Open a session.
+        """Open a session.
 
         Raises:
             ConfigurationError: no such cluster, or an invalid configuration of it.

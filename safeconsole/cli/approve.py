@@ -70,7 +70,6 @@ def _row(name: str, request: ApprovalRequest) -> tuple[str, ...]:
 
 
 def _lines(request: ApprovalRequest) -> Lines:
-    """Return a request in lines, the statement last: the requester decides how long the rest is."""
     what = request.sql or "every statement that needs an elevation"
     said = (
         ("who", f"{request.person} on {request.host}{f', by a program: {request.agent}' if request.agent else ''}"),

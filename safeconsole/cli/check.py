@@ -50,13 +50,10 @@ COMBINED_MODES = frozenset({"ANSI", "DB2", "MAXDB", "MSSQL", "ORACLE", "POSTGRES
 
 
 class Judge(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Decides without a server.
+    """Decides without a server.
 
     Attributes:
         rules: how the text is read.
-        consider: what would be decided.
-        policy: by which rules.
     """
 
     rules: LexicalRules
@@ -160,7 +157,6 @@ def checked(considered: Considered, policy: Policy) -> dict[str, Any]:
 
 
 def _checked_line(line: bytes, number: int, judge: Callable[[str], Judge], there: There | None) -> str:
-    """Check one line of JSON; several statements in it are reported as one, the strictest."""
     text, sql_mode = _question(line, number)
     judging = judge(sql_mode)
     if there is not None:

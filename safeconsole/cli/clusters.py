@@ -72,7 +72,6 @@ def write_grants(dialect: Dialect, cluster: ClusterSettings) -> None:
 def _grants_text(
     dialect: Dialect, cluster: ClusterSettings, *, people: int = USUAL_PEOPLE, generated: bool = False
 ) -> str:
-    """Return the statements that create a cluster's accounts, a line each; with passwords where these are generated."""
     lines = []
     users = {
         Account.READ: cluster.accounts.read or "console_read",
@@ -92,7 +91,6 @@ def _grants_text(
 
 
 def _new_password() -> str:
-    """Return a password with what a server's rules may ask for: letters of both cases, digits and a sign."""
     kinds = (string.ascii_lowercase, string.ascii_uppercase, string.digits)
     while True:
         found = "".join(secrets.choice("".join(kinds)) for _ in range(31))

@@ -64,13 +64,10 @@ def steps(cluster: str, *, embedded: bool) -> tuple[TourStep, ...]:
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A cluster to try the console on, up until its context ends.
+    """A cluster to try the console on, up until its context ends.
 
     Attributes:
         config: path of a configuration that names it.
-        cluster: its name there.
-        nodes: its nodes' addresses.
     """
 
     config: str

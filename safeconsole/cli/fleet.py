@@ -160,7 +160,6 @@ class _FleetResult:
         return count
 
     def _begin(self, cluster: str, columns: tuple[Column, ...]) -> None:
-        """Write the head; a cluster whose columns are other ones has no place here."""
         names = tuple(column.name for column in columns)
         with self._lock:
             if self._columns is None:
@@ -175,7 +174,6 @@ class _FleetResult:
                 )
 
     def _rows(self, cluster: str, batch: Sequence[Row]) -> None:
-        """Write rows of one cluster."""
         with self._lock:
             if self._writer is not None:
                 self._writer.rows([(cluster, *row) for row in batch])
@@ -279,7 +277,6 @@ def _say_headline(member: ClusterOutcome[_Sized], screen: Screen) -> None:
 
 
 def _merged(members: Iterable[ClusterOutcome[_Sized]], wish: Wish) -> View:
-    """Return the views of all clusters as one, the largest first."""
     parts = [(member.cluster, _view(member.found, wish)) for member in members if member.found is not None]
     lines = [
         ((cluster, *row), replace(bar, label=f"{cluster} {bar.label}"))

@@ -137,7 +137,6 @@ def _console_commands() -> Iterator[str]:
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    """Yield help as paragraphs; what click prints line by line stays line by line."""
     for paragraph in _unindented(text).split("\n\n"):
         verbatim = paragraph.startswith("\b\n")
         lines = paragraph.removeprefix("\b\n").strip().splitlines()
@@ -157,7 +156,6 @@ def _unindented(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Return text escaped for roff: no line of it is a request, no backslash an escape."""
     escaped = " ".join(text.split()).replace("\\", "\\e").replace("-", "\\-")
     # Other characters by their number: a reader of roff need not know our encoding.
     escaped = "".join(each if each.isascii() else f"\\[u{ord(each):04X}]" for each in escaped)

@@ -38,8 +38,7 @@ db.sql("SELECT …")   db.tables.NAME   db.session()   db.engine   why()   topol
 
 
 def welcome_text(cluster: str, environment: str) -> str:
-    """
-    Return the console's first lines.
+    """Return the console's first lines.
 
     Args:
         cluster: its name in the person's configuration.
@@ -96,7 +95,6 @@ def python(app: Application, /, cluster: str, file: str | None, code: str | None
 
 
 def _draw_first(app: Application, cluster: str) -> bool:
-    """Draw the welcome and a first prompt on a terminal where a person can type; returns whether it did."""
     settings = drawable(app, cluster)
     if settings is None:
         return False
@@ -109,7 +107,6 @@ def _draw_first(app: Application, cluster: str) -> bool:
 
 @contextmanager
 def _first_prompt_cleared(*, drawn: bool) -> Iterator[None]:
-    """Remove the first prompt when the session ends with an error, whose message begins a line."""
     try:
         yield
     except BaseException:
@@ -174,8 +171,6 @@ def _run(  # noqa: PLR0913 (what there is, what to run in it, and how)
 
 
 def _capacity(app: Application, opened: OpenSession) -> Callable[[str], None]:
-    """Return what shows the safe sizes; the job is imported when it is asked for."""
-
     def show(options: str) -> None:
         from safeconsole.cli.capacity import capacity_command
 
@@ -185,7 +180,6 @@ def _capacity(app: Application, opened: OpenSession) -> Callable[[str], None]:
 
 
 def _nodes_of(app: Application, opened: OpenSession) -> Callable[[], Iterable[str]]:
-    """Return what lists the addresses that only the engine connects to: those configured, and those discovered."""
     gate = opened.gate
     configured = app.settings().clusters[gate.visit.cluster].nodes
     return lambda: (*configured, *gate.addresses)

@@ -27,8 +27,7 @@ format_option = click.option(
 
 
 def write_rows(columns: Sequence[str], rows: Iterable[Row], form: str, stream: TextIO | None = None) -> None:
-    """
-    Write rows in a format; the formats for programs stream, so that years of journals are not held in memory.
+    """Write rows in a format; the formats for programs stream, so that years of journals are not held in memory.
 
     Args:
         stream: where they go; None for standard output.

@@ -248,7 +248,6 @@ def run_scripts(
 
 
 def _refuse_beforehand(session: OpenSession, statements: tuple[Statement, ...]) -> None:
-    """Refuse a whole script before any of it ran, when one of its statements would be refused."""
     from safeconsole.sqltext.vocabulary import Verdict
 
     plea, alone = session.gate.visit.plea, session.gate.needs_a_person
@@ -274,7 +273,6 @@ def _refuse_beforehand(session: OpenSession, statements: tuple[Statement, ...]) 
 
 
 def _refuse_what_stays_apart(session: OpenSession, statements: tuple[Statement, ...]) -> None:
-    """Refuse a script whose statements lean on one connection, where each is elevated by itself."""
     from safeconsole.session.state import VARIABLE_IS_ELSEWHERE, WITHOUT_VARIABLE, lost_variable
     from safeconsole.sqltext.statement import begins_writing
 
@@ -295,7 +293,6 @@ def _refuse_what_stays_apart(session: OpenSession, statements: tuple[Statement, 
 
 
 def _scripts(texts: tuple[str, ...], file: str | None) -> tuple[str, ...] | None:
-    """Return what to run, or None for the console."""
     if texts and file:
         raise click.UsageError("-e and -f cannot be combined")
     if texts:
@@ -329,7 +326,6 @@ DEEPEST_INCLUSION = 16
 
 
 def _with_inclusions(scripts: tuple[str, ...], rules: LexicalRules, *, folder: Path | None) -> tuple[str, ...]:
-    """Return the texts of a script with those of the files that `source FILE` and `\\. FILE` name, in their order."""
     from safeconsole.sqltext.splitting import may_include
 
     if not any(map(may_include, scripts)):
@@ -383,7 +379,6 @@ def _delimited(text: str, delimiter: str) -> str:
 
 
 def _included_file(name: str, folder: Path | None) -> Path:
-    """Return the file that a script names: from the working directory, as in the C client, else beside the script."""
     if not name:
         raise ConfigurationError("a source line names no file", instead="source FILE")
     places = [Path(name).expanduser(), *([folder / name] if folder else [])]
@@ -403,7 +398,6 @@ def confirmer_of(app: Application, typed: str) -> Confirmer:
 
 
 def _ask_behind(app: Application, asking: TerminalConfirmer | NoTerminal) -> TerminalConfirmer | NoTerminal:
-    """Return what asks on the process's controlling terminal, where its streams are something else."""
     from safeconsole.output.confirming import NoTerminal, terminal_confirmer
 
     if not isinstance(asking, NoTerminal):

@@ -40,7 +40,6 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         changed_rows: rows changed, as the server reports them; 0 for a read.
-        warnings: one line each.
         peak_memory_bytes: highest session memory sampled, 0 when it was too quick to sample.
         in_transaction: whether a transaction is open on this connection.
         inserted_id: the number that the server generated for the first row inserted, or 0.

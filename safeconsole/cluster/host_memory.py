@@ -197,7 +197,6 @@ class EnhancedMonitoring:
 
 
 def _failures() -> tuple[type[Exception], ...]:
-    """Return the exceptions of a call: the library's errors, and those of an invalid answer."""
     from botocore.exceptions import (  # type: ignore[import-not-found, import-untyped, unused-ignore] # noqa: PLC0415
         BotoCoreError,
         ClientError,
@@ -211,7 +210,6 @@ def _age(then: datetime, now: datetime) -> float:
 
 
 def _bytes(number: float) -> int | None:
-    """Return a plausible memory size, else None."""
     return int(number) if 0 <= number <= _LARGEST_MEMORY_BYTES else None
 
 

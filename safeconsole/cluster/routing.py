@@ -64,7 +64,6 @@ def choose(
 
 
 def _rank(reading: Reading, sticky: NodeName | None) -> tuple[bool, bool, bool, float, int, str]:
-    """Order fit nodes: the console's own first, the failover target last, then stickiness, lag and load."""
     return (
         "console" not in reading.tags,
         "failover-target" in reading.tags,

@@ -124,7 +124,6 @@ class PolicyFiles:
         return cases_from_document(read_form_of(_read(path), str(path)).document, source=str(path))
 
     def _read_form(self, path: Path, digest: str) -> ReadForm | None:
-        """Return the parsed form beside a shipped policy, or None if it does not match the text."""
         beside = path.with_suffix(READ_SUFFIX)
         if path.parent != self._shipped or not beside.exists():
             return None
@@ -160,7 +159,6 @@ def _bare(name: str) -> str:
 
 
 def _shipped_directory() -> Path:
-    """Return the directory of the shipped policies: in the installed package, or beside it in a checkout."""
     package = Path(__file__).resolve().parents[1]
     installed = package / "_policies"
     return installed if installed.is_dir() else package.parent / "policies"

@@ -105,7 +105,6 @@ def _from_environment(environ: Mapping[str, str], cluster: str, account: str) ->
 
 
 def _from_aws_iam(node: str, account: str) -> tuple[str | None, str]:
-    """Return a token for one node; the host is signed with it, so no other endpoint accepts it."""
     try:
         import logging  # noqa: PLC0415
 

@@ -138,7 +138,6 @@ class AuditSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         signing_key: file of the Ed25519 key that signs the host log, or "keyring"; "" signs nothing.
         literal_key: file of the key that hashes literals where a policy says so, or "keyring".
         public_keys: trusted signing keys, 64 hexadecimal digits each; with one, an unsigned log is invalid.
-        sinks: by name.
     """
 
     directory: str = ""
@@ -197,7 +196,6 @@ class MailSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     Attributes:
         server: "host:port" of an SMTP server that accepts mail from this computer without a password.
-        sender: the From address.
         starttls: whether the connection must be encrypted, with a valid certificate.
         addresses: by login identity, for people whom a notice concerns.
     """

@@ -68,7 +68,6 @@ def _value(value: object) -> str:
 
 
 def _replace(file: Path, data: bytes) -> None:
-    """Replace a file's content atomically."""
     mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
     handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
     try:

@@ -212,7 +212,6 @@ class SqlCompleter(Completer):
         return quoted(name, self._rules().dialect)
 
     def _in_backticks(self, written: str, scope: StatementScope, *, closed: bool) -> Iterator[tuple[str, str]]:
-        """Yield names whose first quote is typed already."""
         for name, kind in self._names_for(written, scope):
             whole = self._rules().dialect.quoted(name)
             yield whole[:-1] if closed else whole, kind

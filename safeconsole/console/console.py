@@ -147,8 +147,6 @@ def _rules_of(opening: Opening) -> LexicalRules:
 
 
 def _begin(session: PromptSession[str], opening: Opening, rules: KnownRules) -> None:
-    """Open the session behind the prompt that has just been drawn; what fails ends the prompt."""
-
     def done() -> None:
         if (failure := opening.failure) is not None:
             _call(session, lambda: session.app.exit(exception=failure))
@@ -212,7 +210,6 @@ def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, p
 
 
 def _tell(state: ConsoleState) -> None:
-    """Report how a transaction ended, where no statement reported it."""
     opened = state.opening.now()
     for line in opened.gate.take_told() if opened else ():
         state.say(safe(line))
@@ -248,7 +245,6 @@ def _previews(state: ConsoleState, text: str) -> tuple[Preview, ...]:
 
 
 def _is_half_typed(statement: Statement, text: str) -> bool:
-    """Whether a statement is one word that may still become another: nothing can be said of it yet."""
     return statement.text.isalpha() and Effect.UNKNOWN in statement.effects and text.endswith(statement.text)
 
 
@@ -263,13 +259,11 @@ def _history(state: ConsoleState, directory: str) -> History:
 
 
 def _told_above(session: PromptSession[str], state: ConsoleState, error: SafeConsoleError) -> None:
-    """Show above the prompt that no server can be asked; called from another thread."""
     if state.opening.now() is not None:
         _call(session, lambda: run_in_terminal(lambda: state.refuse(error)))
 
 
 def _redraw(session: PromptSession[str]) -> None:
-    """Ask the prompt to draw itself again; called from another thread, at any time."""
     _call(session, session.app.invalidate)
 
 
@@ -388,6 +382,5 @@ def is_ready(text: str, rules: LexicalRules) -> bool:
 
 
 def _is_picking() -> bool:
-    """Whether a completion was chosen from the list; a list that merely stands there catches no Enter."""
     state = get_app().current_buffer.complete_state
     return state is not None and state.current_completion is not None

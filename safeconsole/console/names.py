@@ -109,7 +109,6 @@ HELD_INSIDE, HELD_SCATTERED = 2, 3
 
 
 def _scattered(folded: str) -> str:
-    """Return a pattern for lines that contain some letters in order, without backtracking."""
     return "".join(rf"[^{re.escape(letter)}\n]*{re.escape(letter)}" for letter in folded)
 
 
@@ -204,7 +203,6 @@ class SchemaNames(msgspec.Struct):
             at = self.lines.find(folded, self.starts[place + 1])
 
     def _scattered(self, folded: str) -> Iterator[str]:
-        """Yield the tables whose name holds the letters of what is written, in their order."""
         if len(folded) >= HELD_SCATTERED:
             fits = re.compile(_scattered(folded)).match
             yield from (name for name, lower in zip(self.tables, self.folded, strict=True) if fits(lower))

@@ -104,7 +104,6 @@ def _operation(node: dict[str, Any]) -> PlanStep:
 
 
 def _structure(node: dict[str, Any]) -> Iterator[PlanStep]:
-    """Yield the steps of the first form, which nests them under the names of what is done."""
     for key, value in node.items():
         if key == "table" and isinstance(value, dict):
             yield _table(value)
@@ -181,11 +180,7 @@ def _number(value: object) -> float | None:
 
 
 def explain_statement(state: ConsoleState, statement: Statement) -> None:
-    """Ask for the plan through the gate, and draw it.
-
-    Raises:
-        ConfigurationError: a statement that explains already.
-    """
+    """Ask for the plan through the gate, and draw it. Raises ConfigurationError: a statement that explains already."""
     if statement.kind.startswith("explain"):
         raise ConfigurationError("that explains already: give the statement itself")
     dialect = state.services.rules().dialect

@@ -252,7 +252,6 @@ def _memory(limits: Limits) -> str:
 
 
 def _explained(preview: Preview, room: int) -> str:
-    """Return the reasons of a verdict in so many cells; the remedy is kept longest."""
     route = f"{preview.kind} on a {preview.route}"
     if preview.verdict is Verdict.ALLOW:
         return clipped(safe(f"{route} · {limits_text(preview.limits)}"), room)

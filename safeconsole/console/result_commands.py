@@ -304,7 +304,6 @@ def edit(state: ConsoleState, argument: str) -> None:
 
 
 def _statement(state: ConsoleState, sql: str) -> Statement:
-    """Return the one statement that a command is about: the one given, or the last one typed."""
     statements = state.gate.split(sql or state.last_sql)
     if not statements:
         raise ConfigurationError("there is no statement yet: type one, or give it after the command")
@@ -312,6 +311,5 @@ def _statement(state: ConsoleState, sql: str) -> Statement:
 
 
 def _run(state: ConsoleState, sql: str, shape: Reshape | None = None) -> bool:
-    """Run a command's own statement; whether it ended well. What a program reads is left as the server says it."""
     shape = shape if state.format in {"table", "vertical"} else None
     return all(show_statement(state, statement, shape=shape) for statement in state.gate.split(sql))

@@ -82,7 +82,6 @@ def _shows_colours(program: str) -> bool:
 
 
 def _wait_for(process: subprocess.Popen[bytes]) -> None:
-    """Wait until the person leaves the pager; Ctrl-C is the pager's there."""
     while process.poll() is None:
         with suppress(KeyboardInterrupt):
             process.wait()
@@ -237,7 +236,6 @@ def _say_what_was_meant(state: ConsoleState) -> None:
 
 
 def _agreed(state: ConsoleState, statements: Sequence[Statement], *, pasted: bool) -> bool:
-    """List the statements with what the policy says of each; whether they may run one after the other."""
     verdicts = [state.services.preview(statement).verdict for statement in statements]
     worst = max(verdicts)
     state.say(f"{counted(len(statements), 'statement')}, the strictest verdict is {worst.word}:")

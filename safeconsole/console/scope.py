@@ -127,7 +127,6 @@ def _wants_table(before: list[Token]) -> bool:
 
 
 def _in_table_list(before: list[Token]) -> bool:
-    """Whether a comma stands last in a list of tables: `FROM a, (SELECT 1) b,`."""
     if not before or before[-1].text != ",":
         return False
     depth = 0
@@ -160,7 +159,6 @@ def _tables_in(found: list[Token]) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _table_at(found: list[Token], at: int) -> tuple[str, int]:
-    """Return a table's bare name and where what follows it begins."""
     if at + 2 < len(found) and found[at + 1].text == ".":
         return plain_name(found[at + 2]), at + 3
     return plain_name(found[at]), at + 1
@@ -197,7 +195,6 @@ def _derived_in(found: list[Token]) -> tuple[dict[str, Derived], tuple[str, ...]
 
 
 def _closing(found: list[Token], at: int) -> int:
-    """Return where the parenthesis that opens at a place is closed, or the end."""
     depth = 0
     for place in range(at, len(found)):
         depth += (found[place].text == "(") - (found[place].text == ")")
@@ -207,7 +204,6 @@ def _closing(found: list[Token], at: int) -> int:
 
 
 def _expression_before(found: list[Token], at: int) -> tuple[str, tuple[str, ...]] | None:
-    """Return the name and the columns of a common table expression whose query opens at a place: `a (b) AS (`."""
     if at < 2 or _word(found[at - 1]) != "AS":
         return None
     name, columns = at - 2, tuple[str, ...]()
@@ -222,7 +218,6 @@ def _expression_before(found: list[Token], at: int) -> tuple[str, tuple[str, ...
 
 
 def _given_by(query: list[Token]) -> Derived:
-    """Return the columns that the first SELECT of a query gives."""
     columns: list[str] = []
     stars: list[str] = []
     tables: tuple[str, ...] | None = None

@@ -58,7 +58,6 @@ def use_schema(state: ConsoleState, argument: str) -> None:
 
 
 def _is_unknown(state: ConsoleState, schema: str) -> bool:
-    """Whether a server said that there is no such schema; one that cannot be asked says nothing."""
     asked = queries.schema_sql(state.services.rules().dialect, schema)
     if not asked:
         return False

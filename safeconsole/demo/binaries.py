@@ -191,7 +191,6 @@ def _fetch(flavour: Flavour, directory: Path, release: str) -> None:
 def _archive_with(
     flavour: Flavour, archive: archives.PackageArchive, distribution: archives.Distribution, suite: str
 ) -> archives.PackageArchive:
-    """Return the archive to use: Debian has MySQL in its unstable release only."""
     if distribution.identifier == "debian":
         suite = suite or _DEBIAN_SUITES.get(flavour, "")
         return archives.PackageArchive(uri=archive.uri, suite=suite, components=("main",)) if suite else archive
@@ -199,7 +198,6 @@ def _archive_with(
 
 
 def _from_cache(flavour: Flavour, release: str = "") -> ServerBinaries | None:
-    """Return the newest unpacked server; a tree is moved into place complete or not at all."""
     trees = sorted(
         (path for path in servers_directory().glob(f"{_cached_name(flavour, release)}*") if path.is_dir()),
         key=lambda path: path.stat().st_mtime,
@@ -225,7 +223,6 @@ def _from_executable(flavour: Flavour, executable: Path) -> ServerBinaries | Non
 
 
 def _from_command(flavour: Flavour, command: tuple[str, ...], base_directory: Path) -> ServerBinaries | None:
-    """Return the server behind a command, or None if it does not run or is another flavour."""
     try:
         done = subprocess.run(
             (*command, "--no-defaults", "--version"),

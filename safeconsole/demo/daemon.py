@@ -98,10 +98,8 @@ class DaemonPlace(msgspec.Struct, frozen=True, kw_only=True):
     """The files and the port of one daemon.
 
     Attributes:
-        data_directory: already initialised.
         socket: its unix socket; at most 100 bytes, since the system limits the length.
         port: on 127.0.0.1.
-        log: receives the daemon's output.
     """
 
     data_directory: Path
@@ -273,7 +271,6 @@ def _initialise(binaries: ServerBinaries, destination: Path) -> None:
 
 
 def _bootstrap_script(binaries: ServerBinaries) -> str:
-    """Return the bootstrap input of MariaDB's own installer."""
     if binaries.share_directory is None:
         raise ServerStartError(f"no system table scripts beside {binaries.command[-1]}")
     start = "CREATE DATABASE IF NOT EXISTS mysql;\nUSE mysql;\nSET @auth_root_socket=NULL;\n"

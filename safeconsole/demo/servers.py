@@ -152,7 +152,6 @@ def _fill(cluster: RunningCluster) -> None:
 
 
 def _is_up(process: subprocess.Popen[bytes], place: daemon.DaemonPlace) -> bool:
-    """Wait until a daemon answers; False when it has ended, or after the timeout."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError, pymysql.MySQLError):

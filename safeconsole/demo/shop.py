@@ -134,7 +134,6 @@ def rows(table: str) -> Iterator[Row]:
 
 
 def _spread(number: int, *, salt: int, below: int) -> int:
-    """Return a pseudo-random number in [0, below), always the same for the same arguments."""
     mixed = (number * 2_654_435_761 + salt * 40_503) & 0xFFFFFFFF
     return ((mixed ^ (mixed >> 15)) * 2_246_822_519 & 0xFFFFFFFF) % below
 
@@ -169,7 +168,6 @@ def _product_rows() -> Iterator[Row]:
 
 
 def _items_of(order: int) -> Iterator[tuple[int, int]]:
-    """Yield (product, quantity) of one order: two items, three in two orders of five."""
     for position in range(3 if order % 5 < 2 else 2):
         product = 1 + _spread(order * 3 + position, salt=6, below=PRODUCT_COUNT)
         yield product, 1 + _spread(order * 3 + position, salt=7, below=4)

@@ -70,7 +70,6 @@ def configured(
 
     Args:
         directory: gets the configuration, the secrets and the journal.
-        nodes: address to name.
         passwords: by account; none for the embedded engine.
         demo: the directory that holds the demo's key, `directory`/nodes unless given.
     """

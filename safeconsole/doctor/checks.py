@@ -111,7 +111,6 @@ def _cluster_checks(readings: tuple[Reading, ...], gates: Gates, cluster: Cluste
 
 
 def _configuration_check(visit: Visit, readings: tuple[Reading, ...]) -> Check:
-    """Check who can change the cluster's configuration: a person's file is as good as who can write it."""
     remedy = ""
     if visit.governed:
         finding, detail = CheckResult.GOOD, "the system's configuration sets this cluster, and its policy"
@@ -173,7 +172,6 @@ def _node_check(reading: Reading, gates: Gates) -> Check:
 
 
 def _statement_check(asker: Asker, reading: Reading) -> Check:
-    """Run the simplest read: a node on which that fails is faulty, however well its readings are."""
     what = "a read"
     try:
         asker.ask("SELECT 1")
@@ -210,7 +208,6 @@ def _account_checks(asker: Asker, reading: Reading, cluster: ClusterSettings) ->
 
 
 def _room_check(asker: Asker, reading: Reading) -> Check:
-    """Return for how many consoles the read account has connections on a node."""
     what = "connections"
     each = CONSOLE_CONNECTIONS[Account.READ]
     most, server_most = (int(str(value)) for value in asker.ask(_ROOM).rows[0])

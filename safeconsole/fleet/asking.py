@@ -178,7 +178,6 @@ def over_clusters(
 def _as_they_end(
     crew: _Crew[Found], underway: Underway, left: set[str]
 ) -> Iterator[ClusterOutcome[Found] | BaseException]:
-    """Yield outcomes until nothing is left or the person leaves; an interrupt stops all work."""
     leave_seconds = float("inf")
     while left and time.monotonic() < leave_seconds:
         news = crew.news(within_seconds=_LOOK_SECONDS if leave_seconds < float("inf") else None)

@@ -231,7 +231,6 @@ class MySqlConnection:
         self._link.close()
 
     def _check_permit(self, permit: Permit) -> None:
-        """Refuse a permit for somewhere else, or for a role that is not held any more."""
         if self.broken:
             raise UnreachableError(f"the connection to {self._link.address} is closed")
         if not self._is_idle:
@@ -294,7 +293,6 @@ class MySqlConnection:
         link.schema = session.schema
 
     def _first_open(self, session: ServerSession, limits: Limits) -> str:
-        """Return the first guard that is not in force, or ""; the same reading as last time is judged the same."""
         reading = (session.guards, session.character_set, limits)
         if reading == self._held:
             return ""

@@ -108,7 +108,6 @@ def leads_of(node: str, met: Met) -> tuple[Lead, ...]:
 
 
 def _placed(peer: Peer, place: NodeAddress) -> Peer:
-    """Return a member with its address, where its group only says what it is called: an Aurora instance."""
     endpoint = _AURORA_ENDPOINT.fullmatch(place.host)
     if peer.address or not endpoint or not _AURORA_INSTANCE.fullmatch(peer.server):
         return peer

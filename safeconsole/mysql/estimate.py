@@ -143,7 +143,6 @@ def looked_at(names: Iterable[TableName]) -> list[TableName]:
 
 
 def _object(name: TableName, found: dict[str, tuple[str, str]], rules: LexicalRules) -> Object:
-    """Return a name's object from the dictionary's rows: kind and engine, or definition and definer."""
     if _VIEW in found:
         definer, definition = found.get(_DEFINITION, ("", ""))
         return view_object(definition, definer, name, rules)
@@ -223,7 +222,6 @@ def estimate_of(link: MySqlLink, statement: Statement, dictionary: Dictionary) -
 
 
 def _until_limit(plan: Plan, link: MySqlLink, statement: Statement) -> Plan:
-    """Return a plan with the rows that are read when LIMIT ends the read: the server's counts the whole table."""
     if not plan.plain or plan.hazards:
         return plan
     most = rows_until_limit(statement, LexicalRules(dialect=link.dialect, version=link.version))
@@ -271,7 +269,6 @@ def _prepare(
 
 
 def _plan(link: MySqlLink, statement: Statement, behind: Behind) -> Plan:
-    """Return the plan where it may be asked for: planning can run what it plans."""
     rules = LexicalRules(dialect=link.dialect, version=link.version)
     text = text_planned(statement, rules) if statement.changes_nothing else ""
     known = (*statement.hazards, *behind.hazards)

@@ -84,7 +84,6 @@ def number(value: float) -> str:
 
 
 def _quoted(word: str) -> str:
-    """Return a word of a setting as SQL; DEFAULT is a keyword there."""
     return word if word == "DEFAULT" else f"'{word}'"
 
 

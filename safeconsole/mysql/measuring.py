@@ -229,7 +229,6 @@ def _channels(wire: Wire, dialect: Dialect) -> tuple[Channel, ...] | None:
 
 
 def _followers(wire: Wire, dialect: Dialect, count: int | None) -> Followers:
-    """Return a node's replicas; `count` is how many it reports, where it reports that to everybody."""
     for form in dialect.server.followers:
         try:
             rows = wire.named_rows(form)
@@ -246,7 +245,6 @@ def _followers(wire: Wire, dialect: Dialect, count: int | None) -> Followers:
 
 
 def _heartbeat(wire: Wire, dialect: Dialect, table: str) -> float | None:
-    """Return the age of the newest heartbeat; pt-heartbeat must run with --utc."""
     schema, _, name = table.partition(".")
     quoted = dialect.quoted(*filter(None, (schema, name)))
     rows = ask(wire, f"SELECT TIMESTAMPDIFF(MICROSECOND, MAX(ts), UTC_TIMESTAMP(6)) FROM {quoted}")  # noqa: S608  (quoted above)

@@ -204,12 +204,10 @@ class MySqlRunning:
 
     @property
     def _is_undone_with_its_connection(self) -> bool:
-        """Whether it is part of what only a COMMIT of the person's keeps."""
         return self._bracket is Bracket.WITHIN and not self._permit.commits
 
     @property
     def _ends_alike(self) -> bool:
-        """Whether its end looks the same done and cut short: a function or a routine can swallow what ends it."""
         return self._permit.statement.kind in _SWALLOWING_KINDS
 
     @property
@@ -394,12 +392,10 @@ class MySqlRunning:
         return outcome.replaced(instead=UNDONE) if undone and is_lost(error) else outcome
 
     def _doubted(self, stopped: StoppedError) -> SafeConsoleError:
-        """Return a stop as unknown where the statement may have committed before its connection was ended."""
         in_doubt = self._commits_by_itself or (self._bracket is Bracket.READ_WRITE and stopped.verified not in _SURE)
         return in_doubt_of(stopped) if in_doubt else stopped
 
     def _cut_short(self) -> StoppedError:
-        """Not all rows were read: nothing is drained and nothing is kept."""
         verified = self._link.watchdog.stop(self._watched) if self._watched else "already over"
         self._link.give_up()
         return StoppedError(

@@ -247,7 +247,6 @@ class Lookout:
 
 
 def _port(host: str) -> str:
-    """Return the client's port of a process list's host; inside a routine MariaDB shows its definer's host instead."""
     return str(host).rpartition(":")[2] if ":" in str(host) else ""
 
 

@@ -218,7 +218,6 @@ class Watchdog:
         self._lookout.close()
 
     def _live(self) -> None:
-        """See one statement after the other through; between them doze, and go when none comes for a while."""
         rested = 0
         while not self._closed:
             watched = self._current
@@ -234,7 +233,6 @@ class Watchdog:
             rested += 1
 
     def _goes(self, watched: Watched | None) -> bool:
-        """End this thread, unless there is another statement by now."""
         with self._aim:
             if self._current is not watched:
                 return False
@@ -242,8 +240,6 @@ class Watchdog:
             return True
 
     def _doze(self, until_seconds: float, watched: Watched | None) -> None:
-        """Sleep until a moment, a call, or not at all where there is something to do that nobody will call for."""
-
         def has_work() -> bool:
             stopped = watched is not None and watched.interrupted and not watched.over.is_set()
             return self._closed or self._current is not watched or stopped
@@ -322,7 +318,6 @@ class Watchdog:
             self._lookout.target.cut()
 
     def _resume(self, watched: Watched) -> bool:
-        """Whether to go on watching: one that looked idle is not over before the person's thread says so."""
         with self._aim:
             if watched.finished or watched.interrupted or watched.killed or watched.state is WatchState.MISSED:
                 return False
@@ -331,7 +326,6 @@ class Watchdog:
             return True
 
     def _end(self, watched: Watched, kill: Callable[[], bool]) -> None:
-        """Send one kind of kill and wait for its effect; moves the state."""
         try:
             event = self._kill(watched, kill)
         except UnreachableError:

@@ -236,7 +236,6 @@ class Wire(_Driver):
         self._answered_by = min(self._opened_by, time.monotonic() + (self._read_timeout or math.inf))
 
     def _read_in_time(self, most: int) -> bytes:
-        """Read what is there, at most so many bytes, waiting no longer than the whole answer may take."""
         # Another thread may have cut the connection since the send.
         sock, reader = self._sock, self._rfile
         if sock is None or reader is None:

@@ -60,7 +60,6 @@ def bars_text(bars: Sequence[Bar], style: StreamStyle) -> str:
 
 
 def _said(bar: Bar, width: int) -> str:
-    """Return a bar's detail, or as many of its notes as fit, in order."""
     said = ""
     for note in (bar.detail,) if bar.detail else bar.notes:
         longer = f"{said}, {note}" if said else note
@@ -71,7 +70,6 @@ def _said(bar: Bar, width: int) -> str:
 
 
 def _drawn(bar: Bar, largest: int, width: int, style: StreamStyle) -> str:
-    """Return the bar itself, filled with blanks; what is not nothing shows at least a sliver."""
     total = bar.first + bar.second
     cells = max(1, round(width * total / largest)) if total else 0
     first = round(cells * bar.first / total) if total else 0
@@ -224,7 +222,6 @@ def _rectangle(area: Area, kind: str) -> str:
 
 
 def _whole(text: str, width: float) -> str:
-    """Return a text where all of it fits, or nothing."""
     return _text(text) if len(safe(text)) * _LETTER_WIDTH <= width - 8 else ""
 
 

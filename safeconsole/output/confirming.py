@@ -212,7 +212,6 @@ def _request_lines(request: ElevationRequest) -> Lines:
 
 
 def _forget_typed_ahead(answers: TextIO) -> None:
-    """Drop what was typed or pasted before the question stood there: it answered something else."""
     if sys.platform == "win32":
         return
     import termios  # noqa: PLC0415 (not on every platform)

@@ -119,7 +119,6 @@ def split_label(line: str) -> tuple[str, str]:
 
 
 def _what_became_of_it(error: SafeConsoleError) -> str:
-    """Return whether anything was sent, where the message itself is the policy's."""
     if isinstance(error, DeniedError):
         return "denied: "
     return "not run: " if isinstance(error, RefusedError) else ""

@@ -319,7 +319,6 @@ def _lines(pieces: list[str]) -> Iterator[str]:
 
 
 def _flat_end(pieces: list[str], at: int) -> int | None:
-    """Return where what opens here closes, if it is short and holds nothing that opens."""
     length = 0
     for end in range(at + 1, len(pieces)):
         piece = pieces[end]
@@ -416,7 +415,6 @@ def _plain(value: object) -> object:
 
 
 def _number(value: object) -> object:
-    """Return a number's text as the number, with the server's own digits; ZEROFILL's zeros are none in JSON."""
     found = _NUMBER_TEXT.fullmatch(value) if type(value) is str else None
     return msgspec.Raw("".join(found.groups())) if found else value
 

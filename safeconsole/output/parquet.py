@@ -106,7 +106,6 @@ class ParquetWriter:
 
 
 def _read(column: Column, values: Sequence[object]) -> Sequence[object]:
-    """Return a column's values out of the server's texts; one that is text in the file too stays the server's."""
     read = reader_of(column)
     if read is None or column.type_name == "time":
         return values
@@ -118,7 +117,6 @@ def _read(column: Column, values: Sequence[object]) -> Sequence[object]:
 
 
 def _type_of(column: Column, values: Sequence[object]) -> pa.DataType:
-    """Return a column's type in the file; text where it has none of its own there."""
     name = column.type_name
     if column.binary:
         return pa.binary()

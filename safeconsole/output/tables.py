@@ -98,7 +98,6 @@ def _geometry(value: bytes, at: int, depth: int, *, turned: bool) -> tuple[str, 
 
 
 def _count(value: bytes, at: int, order: str, smallest: int) -> int:
-    """Return how many things follow; more than there is room for is no geometry."""
     (count,) = struct.unpack_from(f"{order}I", value, at)
     if count * smallest > len(value) - at - 4:
         raise ValueError("it says to hold more than it does")

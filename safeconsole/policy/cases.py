@@ -130,7 +130,6 @@ def _complaints(policy: Policy, cases: tuple[Case, ...]) -> Iterator[tuple[Rule,
 
 
 def _shadow(rule: Rule, rules: tuple[Rule, ...], position: int) -> Rule | None:
-    """Return another rule that makes this one ineffective; of two equal ones, the later is."""
     for other_position, other in enumerate(rules):
         same = other is not rule and " ".join(other.when.split()) == " ".join(rule.when.split())
         if not same or rule.limits or rule.sensors or rule.then is None or other.then is None:

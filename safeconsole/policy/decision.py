@@ -173,7 +173,6 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
 
 
 def _unanswered(considered: Considered, verdict: Verdict, *, grant: Grant | None, by_a_person: bool) -> RefusedError:
-    """Return the refusal of a statement that needs a confirmation or an elevation."""
     decision, cluster = considered.decision, str(considered.facts.get("cluster.name", ""))
     asks = Action.ELEVATE if verdict is Verdict.ELEVATE else Action.CONFIRM
     then = (Remedy(Action.GET_APPROVAL),) if by_a_person and asks is Action.ELEVATE else ()
@@ -279,8 +278,6 @@ class Scope(StrEnum):
 
 
 class ElevationState(StrEnum):
-    """The state of one request for elevation."""
-
     ASKED = "asked"
     GRANTED = "granted"
     DECLINED = "declined"

@@ -249,7 +249,6 @@ def _structural(place: _DocumentPlace, document: object, error: str) -> str:
 
 
 def _id_at(document: object, path: str) -> str:
-    """Return the id of the rule that a path is in, or ""."""
     found = re.match(r"rules\[(\d+)\]", path)
     rules = document.get("rules") if isinstance(document, dict) else None
     if not found or not isinstance(rules, list) or int(found[1]) >= len(rules):

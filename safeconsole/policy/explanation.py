@@ -66,7 +66,6 @@ def explanation_of(considered: Considered, policy: Policy) -> tuple[str, ...]:
 
 
 def _limit_lines(decision: Decision, policy: Policy) -> Iterator[str]:
-    """Yield one line for each source of limits; what is built in comes last."""
     origins = limit_origins(decision, policy)
     for origin in sorted(dict.fromkeys(origins.values()), key="built in".__eq__):
         set_by = (name for name in LIMIT_NAMES if origins[name] == origin)

@@ -270,7 +270,6 @@ def _tightest(policy: Policy, start: Limits, matched: list[Rule]) -> tuple[Limit
 
 
 def _needed(policy: Policy, limits: Limits, matched: Iterable[Rule]) -> tuple[SensorName, ...]:
-    """Return the sensors that must be readable: those of the policy, of its rules, and behind a floor."""
     floor = (SensorName.FREE_MEMORY,) if limits.free_memory_bytes else ()
     return _each_once((*policy.sensors, *(name for rule in matched for name in rule.sensors), *floor))
 

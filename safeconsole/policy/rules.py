@@ -153,7 +153,6 @@ def _guess(word: str, words: tuple[str, ...]) -> str:
 
 
 def _strange_words(when: str) -> tuple[str, str, tuple[str, ...]] | None:
-    """Return a fact, a quoted word and the fact's words, where no fact of the condition can be that word."""
     named = [FACTS[name] for name in facts_named(when) if FACTS[name].type in {FactType.STRING, FactType.STRINGS}]
     if not named or not all(fact.words for fact in named) or _PARTIAL.search(when):
         return None

@@ -40,7 +40,6 @@ class PoolDriver:
     """One driver.
 
     Attributes:
-        connect_timeout: name of its connect timeout parameter.
         socket_of: file number of a connection's socket, CLOSED, or None where the driver does not show it.
         read_timeout: name of its read timeout attribute, or "" where it is fixed at connecting.
     """

@@ -86,7 +86,6 @@ class Prober:
                 wait_seconds = min(wait_seconds * 2, self._longest_seconds)
 
     def _look_at(self, nodes: tuple[Node, ...]) -> None:
-        """Probe nodes in parallel, and report each at once: an unresponsive one does not delay the others."""
         looks = [threading.Thread(target=self._look_at_one, args=(node,), daemon=True) for node in nodes]
         for look in looks:
             look.start()
@@ -180,7 +179,6 @@ class Installed:
     def _connect(
         self, dialect: Dialect, record: ConnectionPoolEntry, args: Sequence[Any], parameters: dict[str, Any]
     ) -> DBAPIConnection:
-        """Open a connection to a fit node and prove it, waiting for one as long as patience lasts."""
         self._parameters = (tuple(args), dict(parameters))
         options = self._options
         until = time.monotonic() + options.patience_seconds
@@ -212,7 +210,6 @@ class Installed:
                 return opened
 
     def _open(self, node: Node, args: Sequence[Any], parameters: dict[str, Any]) -> DBAPIConnection:
-        """Open a connection; a silent node delays it no longer than one that is gone."""
         seconds = self._options.connect_seconds
         aimed = self._driver.towards(parameters, node.address, seconds=seconds)
         return self._dialect.connect(*args, **self._driver.limited(aimed, seconds=seconds))
@@ -225,7 +222,6 @@ class Installed:
         self._prober.alarm()
 
     def _link(self, opened: DBAPIConnection, node: Node) -> PooledConnection | None:
-        """Return the record of a new connection, or None where it was useless and is closed."""
         finding = self._ask(opened)
         self._driver.unlimit(opened, self._parameters[1])
         # That there is no second one was seen by the look that made the node fit.
@@ -253,7 +249,6 @@ class Installed:
     # Handing out.
 
     def _check(self, opened: DBAPIConnection, record: ConnectionPoolEntry, _proxy: object) -> None:
-        """Check a connection before the application gets it; takes microseconds when nothing changed."""
         board = self._board
         link: PooledConnection | None = record.info.get(_KEY)
         board.count("checkouts")
@@ -296,7 +291,6 @@ class Installed:
         self._prober.alarm()
 
     def _ask(self, opened: DBAPIConnection) -> ProbeResult:
-        """Probe a connection; a failure is a result."""
         try:
             return ask(opened)
         except Exception as error:  # noqa: BLE001  (of a driver that is not imported here)
@@ -305,7 +299,6 @@ class Installed:
     # Errors, ends, looks.
 
     def _failed(self, context: ExceptionContext) -> None:
-        """Empty the pool after an error of the failover class; the error itself goes on to the application."""
         error = context.original_exception
         if context.connection is None:
             return

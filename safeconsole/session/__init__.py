@@ -1,1 +1,1 @@
-"""One person on one cluster: the gate, and what it stands on."""
+"""One person's session on one cluster: the gate, and its parts."""

@@ -13,10 +13,6 @@ from safeconsole.policy.policy import Policy
 from safeconsole.session.result import Progress
 from safeconsole.sqltext.vocabulary import NodeName
 
-# --------------------------------------------------------------------------------------------------------------------
-# How many statements one session sends a minute, so that a policy can bound its loops.
-
-
 MINUTE_SECONDS = 60
 
 
@@ -29,7 +25,6 @@ class Rate:
         self._total = 0
 
     def sent(self) -> None:
-        """Count one statement, now."""
         second = int(self._clock.monotonic())
         if self._counts and self._counts[-1][0] == second:
             self._counts[-1][1] += 1
@@ -46,20 +41,16 @@ class Rate:
         return self._total, round(max(room_seconds, 0.0), 1)
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The queue before a node: a heavy statement is sent only while it holds one of the node's slots.
-#
 # The slots are the server's own named locks, so that consoles that know nothing of each other count together
 # (`core.slots` says what is heavy and what the slots are called). Waiting is shown, bounded, and left with Ctrl-C.
 
 
 LOOK_SECONDS = 1.0
-"""Between two words to the person who waits."""
+"""Time between two progress messages to a person who waits."""
 
 
 class SlotQueue:
-    """
-    One session's place in the queues of its nodes.
+    """One session's place in the queues of its nodes.
 
     Attributes:
         waited: whether the last statement had to wait for its slot.
@@ -78,8 +69,7 @@ class SlotQueue:
         return self._counts and considered.heavy
 
     def take(self, node: NodeName, connection: Connection, progress: Progress) -> Iterator[str]:
-        """
-        Take a slot for what is sent next on a connection, waiting for it; yield what is to be recorded.
+        """Take a slot for the next statement on a connection, waiting for it; yield what is to be recorded.
 
         Raises:
             NoFitNodeError: no slot came free in time.

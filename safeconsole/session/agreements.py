@@ -1,4 +1,4 @@
-"""Who has to agree to an elevation before it is granted: the person, a second one, and whoever must be told first."""
+"""The agreements that an elevation needs: the person's, a second person's, and a delivered notice."""
 
 from __future__ import annotations
 
@@ -38,8 +38,7 @@ class Agreements:
 
     @property
     def _agent(self) -> str:
-        """
-        The agent that asks and may not elevate by itself, or "".
+        """The agent in this session that may not elevate by itself, or "".
 
         What a person may write into their own configuration, an agent may write there too: an exception counts where
         the system's configuration sets the cluster, and on a demo that its own servers prove.
@@ -50,7 +49,6 @@ class Agreements:
 
     @property
     def needs_a_person(self) -> bool:
-        """Whether an agent asks that may not elevate by itself."""
         return bool(self._agent)
 
     def require_askable(self, request: ElevationRequest) -> None:
@@ -74,8 +72,7 @@ class Agreements:
             )
 
     def obtain(self, asked: Grant, considered: Considered | None, sql: str) -> None:
-        """
-        Get every yes.
+        """Get every yes.
 
         Args:
             sql: the statement as a second person may read it, "" for a window.
@@ -95,16 +92,15 @@ class Agreements:
         self._tell_first(asked)
 
     def tell(self, grant: Grant, what: str, detail: str = "", *, concerns: tuple[str, ...] = ()) -> None:
-        """Tell others what became of an elevation; never waits, never raises."""
+        """Notify others about an elevation; never waits, never raises."""
         if self._people.notifier is not None:
             self._people.notifier.notify(self._notice(grant, what, detail, concerns=concerns))
 
     def settle(self) -> tuple[str, ...]:
-        """Give notices that are on their way a moment, and return what was not delivered."""
         return self._people.notifier.settle() if self._people.notifier is not None else ()
 
     def _tell_first(self, asked: Grant) -> None:
-        """Where the policy asks for it, nothing is granted before others know."""
+        """Deliver the notice before anything is granted, where the policy requires it."""
         if not self._settings.notice_required:
             return
         notifier = self._people.notifier
@@ -143,7 +139,6 @@ class Agreements:
         return not considered.statement.effects.isdisjoint(self._settings.two_persons)
 
     def _have_approved(self, asked: Grant, considered: Considered | None, sql: str) -> None:
-        """Get the second person's yes and record it, or that the policy lets this one go without."""
         second = self._people.second
         if second is None:
             raise RefusedError("the policy requires a second person, and nobody can be asked from here")
@@ -168,7 +163,7 @@ class Agreements:
         self._record_approved(asked, approval)
 
     def _leave_for_a_person(self, asked: Grant, request: ApprovalRequest, second: SecondPerson) -> None:
-        """Put an agent's request down for a person, and refuse until they have answered. Raises RefusedError."""
+        """Store an agent's request for a person, and refuse until they have answered. Raises RefusedError."""
         refusal = f"an agent ({self._agent}) cannot elevate by itself"
         person = f"{request.person} runs it at a terminal"
         if not second.approvers(request.person):
@@ -192,7 +187,6 @@ class Agreements:
         )
 
     def _may_be_skipped(self, request: ApprovalRequest, skipped: tuple[str, ...]) -> bool:
-        """Whether the policy lets an emergency go without the second person, and the person says that this is one."""
         return (
             self._settings.approval_may_be_skipped
             and not self._visit.person.agent

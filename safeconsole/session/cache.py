@@ -1,5 +1,4 @@
-"""
-What one session uses again between statements: analyses, estimates, decisions, readings.
+"""The cache of one session: analyses, estimates, decisions, readings.
 
 Every entry is found by the values that it was made of, and by nothing else. Decision 0014 says why each of them may be
 used again, and what that may cost.
@@ -26,8 +25,6 @@ from safeconsole.sqltext.statement import Estimate, Statement
 
 
 class CacheKind(StrEnum):
-    """What is held."""
-
     ANALYSIS = "analysis"
     ESTIMATE = "estimate"
     DECISION = "decision"
@@ -43,17 +40,16 @@ HOLD_SECONDS: Mapping[CacheKind, float] = {
     # For plain reads; anything else proves the live session again.
     CacheKind.READINGS: 5.0,
 }
-"""How long each is believed, from before it was asked for."""
+"""Lifetime of each kind, from before the question was asked."""
 
 HELD = {CacheKind.ANALYSIS: 256, CacheKind.ESTIMATE: 64, CacheKind.DECISION: 64}
-"""How many are held at once, those used last."""
+"""Largest number of entries of each kind; the least recently used are dropped."""
 
 _SPACES = " \t\n\r"
 
 
 class Cache:
-    """
-    One session's cache.
+    """One session's cache.
 
     Args:
         policy: the rules that the session began with. Rules that look at how much was asked are evaluated for each
@@ -87,7 +83,6 @@ class Cache:
             self._held[kind].popitem(last=False)
 
     def statements(self, text: str, rules: LexicalRules, *, schema: str) -> tuple[Statement, ...]:
-        """Return what `analyse` returns for the same arguments."""
         self._rules.add(rules)
         body = text.strip(_SPACES).removesuffix(";").rstrip(_SPACES)
         shape = shape_of(body)
@@ -107,8 +102,7 @@ class Cache:
         return not self._rules <= {rules}
 
     def known_estimate(self, statement: Statement, where: Hashable) -> Estimate | None:
-        """
-        Return what a server said moments ago of a statement that differs in its values only.
+        """Return a recent estimate of a statement that differs in its values only.
 
         Args:
             where: the connection it was asked on, by number, and the schema.
@@ -117,7 +111,7 @@ class Cache:
         return held if isinstance(held, Estimate) else None
 
     def keep_estimate(self, statement: Statement, where: Hashable, estimate: Estimate, *, asked_seconds: float) -> None:
-        """Keep what a server said, where it holds for other values too: every table is read by a whole unique key."""
+        """Cache an estimate that holds for other values too: every table is read by a whole unique key."""
         if estimate.keyed and is_bound_by_key(statement):
             self._put(CacheKind.ESTIMATE, (statement.shape, where), replace(estimate, recalled=True), asked_seconds)
 
@@ -128,8 +122,7 @@ class Cache:
     def known_decision(
         self, statement: Statement, basis: Hashable, estimate: Estimate, counted: Mapping[str, object]
     ) -> Considered | None:
-        """
-        Return what was decided of a statement that differs in its values only, on the same basis.
+        """Return the decision on a statement that differs in its values only, on the same basis.
 
         Args:
             basis: the values that it is decided on, beside the statement and the estimate.
@@ -144,7 +137,7 @@ class Cache:
         return replace(held, statement=statement, estimate=estimate, facts=facts)
 
     def keep_decision(self, considered: Considered, basis: Hashable) -> None:
-        """Keep a decision, unless a rule that counts has something to say to it."""
+        """Cache a decision, unless it depends on a fact that counts statements."""
         statement = considered.statement
         # Where the server's opinion hangs on the values, the decision may too.
         if self._decides_anew or not statement.shape or not considered.estimate.keyed:

@@ -1,4 +1,4 @@
-"""What one session holds of its cluster: the readings of its nodes, and its connections to them."""
+"""One session's view of its cluster: the readings of its nodes, and its connections to them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from safeconsole.session.cache import HOLD_SECONDS, CacheKind
 from safeconsole.sqltext.vocabulary import Account, NodeName, Role, Route
 
 Key = tuple[NodeName, Account]
-"""What one connection is for."""
+"""The purpose of one connection."""
 
 
 class Nodes:
-    """
-    The nodes of a cluster, measured, and at most one connection for each node and account.
+    """The nodes of a cluster, measured, and at most one connection for each node and account.
 
     Attributes:
         schema: the schema that connections are opened in, or "".
@@ -43,7 +42,6 @@ class Nodes:
         self._numbers: dict[Key, int] = {}
 
     def measure(self) -> tuple[Reading, ...]:
-        """Measure every node now."""
         before = {reading.node: reading for reading in self._readings}
         self._read_anew(self._engine.topology())
         self._measured_seconds = self._clock.monotonic()
@@ -66,7 +64,6 @@ class Nodes:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where the nodes were when they were last measured."""
         return tuple(reading.identity.address for reading in self._readings if reading.identity)
 
     def forget(self) -> None:
@@ -75,11 +72,9 @@ class Nodes:
 
     @property
     def servers(self) -> frozenset[str]:
-        """The identities of the nodes, as last measured."""
         return frozenset(reading.identity.server for reading in self._readings if reading.identity)
 
     def role_of(self, node: NodeName | None) -> Role:
-        """What a node proved to be when it was last measured."""
         return next((reading.role for reading in self._readings if reading.node == node), Role.UNKNOWN)
 
     def is_the_demo(self, mark: str) -> bool:
@@ -89,16 +84,13 @@ class Nodes:
         return is_the_demo(self._readings, mark)
 
     def reading_of(self, node: NodeName) -> Reading | None:
-        """What was measured of a node last."""
         return next((each for each in self._readings if each.node == node), None)
 
     def choose(self, route: Route, gates: Gates, *, node: str, connected: bool) -> Choice:
-        """
-        Choose the node for a statement.
+        """Choose the node for a statement.
 
         Args:
             route: replica or primary.
-            gates: what it must offer.
             node: the only node to consider, or "".
             connected: also connect to it as the read account; a node that refuses is out, and the next is tried.
 
@@ -131,7 +123,6 @@ class Nodes:
                 return choice
 
     def _chosen_of(self, route: Route, gates: Gates, node: str) -> Choice:
-        """Return the choice among the readings, which is made once for the same question."""
         asked, sticky = (route, gates, node), self._sticky.get(route)
         held = self._choices.get(asked)
         # A node that was the best one is the best one still when it is preferred for having been used.
@@ -150,8 +141,7 @@ class Nodes:
         return self._numbers[node, account]
 
     def connect(self, node: NodeName, account: Account) -> Connection:
-        """
-        Return the open connection, or open one.
+        """Return the open connection, or open one.
 
         Raises:
             UnreachableError, ConfigurationError: as `Engine.connect`.
@@ -166,7 +156,6 @@ class Nodes:
         return opened
 
     def was_used(self, node: NodeName, route: Route) -> None:
-        """Prefer a node for what goes the same way."""
         self.used = self._sticky[route] = node
 
     def is_lost(self, node: NodeName, account: Account) -> bool:
@@ -175,7 +164,6 @@ class Nodes:
         return held is None or held.broken
 
     def discard_broken(self) -> frozenset[Account]:
-        """Close what is broken, and return the accounts that it was of."""
         broken: set[Account] = set()
         for key, held in tuple(self._open.items()):
             if held.broken:
@@ -198,12 +186,10 @@ class Nodes:
             held.close()
 
     def drop_node(self, node: NodeName) -> None:
-        """Close every connection to a node."""
         for account in Account:
             self.drop(node, account)
 
     def drop_elevated(self) -> None:
-        """Close the elevated account's connections."""
         for node, account in list(self._open):
             if account is Account.ELEVATED:
                 self.drop(node, account)

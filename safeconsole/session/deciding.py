@@ -1,4 +1,4 @@
-"""How a statement is decided: the policies in force, the server's opinion, the rules, and the evidence for a person."""
+"""How a statement is decided: policies in force, estimate, rules, and the evidence for a person."""
 
 from __future__ import annotations
 
@@ -28,17 +28,14 @@ Reread = Callable[[], Policy]
 
 
 class PoliciesInForce:
-    """
-    A session's policies; what changes while it lasts can only tighten it.
+    """A session's policies; what changes while it lasts can only tighten it.
 
     Attributes:
-        begun: what it began with.
         held: that one, and what the file holds now if it is another; the same object while nothing changes.
         gates: what a node must offer; the same object, too.
         news: what is to be said of a file that changed, as of the last look, or "".
 
     Args:
-        policy: the same.
         reread: looks at the file, None where there is none to look at.
     """
 
@@ -51,8 +48,7 @@ class PoliciesInForce:
         self.gates = policy.gates
 
     def look(self) -> str:
-        """
-        Look at the file, and return what is to be said when it is not what the session began with, else "".
+        """Look at the file, and return what is to be said when it is not what the session began with, else "".
 
         Raises:
             PolicyInvalidError: what it holds now is no policy; nothing is allowed by it.
@@ -69,7 +65,6 @@ class PoliciesInForce:
         return self.news
 
     def judge(self, facts: Mapping[str, object], limits: Limits) -> Decision:
-        """Return the strictest of their decisions, under the tightest limits."""
         return judge_together(self.held, facts, limits=limits)
 
 
@@ -89,8 +84,7 @@ def is_estimated(statement: Statement) -> bool:
 def estimate_of_no_read(
     statement: Statement, connection: Connection | None, rules: LexicalRules, schema: str
 ) -> Estimate:
-    """
-    Return the server's opinion of what is no plain read: how many rows a change looks at, or what is wrong with it.
+    """Return the server's opinion of what is no plain read: how many rows a change looks at, or what is wrong with it.
 
     It is evidence for the person, who is asked anyway: a server that does not answer refuses nothing.
 
@@ -136,14 +130,11 @@ def quoting_no_secret(estimate: Estimate, statement: Statement, rules: LexicalRu
 
 
 class DecisionInput(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What a decision is made on, beside the statement.
+    """What a decision is based on, beside the statement.
 
     Attributes:
         choice: the node, or why there is none.
-        estimate: the server's opinion.
         route: where a statement of its kind belongs.
-        limits: the session's.
     """
 
     choice: Choice
@@ -155,7 +146,6 @@ class DecisionInput(msgspec.Struct, frozen=True, kw_only=True):
 def judged(
     statement: Statement, found: DecisionInput, circumstances: Circumstances, policies: PoliciesInForce
 ) -> tuple[Statement, Facts, Decision]:
-    """Return the strictest decision of the policies in force, and the facts it was made on."""
     reading, estimate = found.choice.reading, found.estimate
 
     def judge_it(statement: Statement) -> tuple[Facts, Decision]:
@@ -194,14 +184,10 @@ def considered_of(
 
 
 def evidence_of(statement: Statement, choice: Choice, estimate: Estimate, decision: Decision) -> tuple[str, ...]:
-    """
-    Return the lines behind a decision.
+    """Return the lines behind a decision.
 
     Args:
-        statement: what was asked.
         choice: where it would go; without a node every node's reason is a line.
-        estimate: the server's own opinion.
-        decision: what the policy said.
     """
     node = _node_line(choice.reading) if choice.reading else ()
     nowhere = choice.reasons if choice.reading is None else ()
@@ -284,12 +270,9 @@ def _mib(count: int) -> str:
 def preview(
     statement: Statement, *, policy: Policy, circumstances: Circumstances, to: str = "", limits: Limits | None = None
 ) -> Considered:
-    """
-    Consider a statement as if its route led to a fit node of that role.
+    """Consider a statement as if its route led to a fit node of that role.
 
     Args:
-        statement: the analysed text.
-        policy: the rules.
         circumstances: who asks, from where, about which cluster.
         to: "replica" or "primary" when the person asked for one.
         limits: the session's own; the policy's when None.
@@ -316,14 +299,10 @@ def preview(
 
 
 def require_alike(statement: Statement, connection: Connection, *, rules: LexicalRules, schema: str) -> None:
-    """
-    Refuse a statement that a server reads otherwise than it was analysed: nodes differ in version and sql_mode.
+    """Refuse a statement that a server reads otherwise than it was analysed: nodes differ in version and sql_mode.
 
     Args:
-        statement: as it was analysed.
         connection: where it would be sent.
-        rules: what it was analysed by.
-        schema: the session's.
 
     Raises:
         DeniedError: it does not mean the same there.
@@ -340,7 +319,6 @@ def require_alike(statement: Statement, connection: Connection, *, rules: Lexica
 
 
 def _words(rules: LexicalRules) -> str:
-    """Say what matters of how a server reads text."""
     modes = [
         name for name in ("ansi_quotes", "no_backslash_escapes", "pipes_as_concat", "oracle") if getattr(rules, name)
     ]

@@ -1,4 +1,4 @@
-"""Elevation: the states it goes through, and how a session is elevated and stops being it."""
+"""Elevation: its states, and how a session is elevated and stops being so."""
 
 from __future__ import annotations
 
@@ -17,15 +17,12 @@ from safeconsole.session.agreements import Agreements
 from safeconsole.session.protocols import People
 from safeconsole.session.visit import Visit
 
-# --------------------------------------------------------------------------------------------------------------------
-# How a person goes beyond the policy: one table of states, one value that proves it.
-#
 # A grant exists only in state GRANTED, is bound to one cluster, and for the scope STATEMENT also to one exact text
 # and one server identity, for one attempt. Every way out of GRANTED is final.
 
 
 class ElevationEvent(StrEnum):
-    """What can happen to it."""
+    """What changes the state of an elevation."""
 
     SELF_APPROVED = "self-approved"
     ANSWERED_NO = "answered-no"
@@ -62,16 +59,12 @@ def next_state(state: ElevationState, event: ElevationEvent) -> ElevationState:
     return followed(ELEVATION_TRANSITIONS, state, event, what="an elevation")
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# How a session is elevated and stops being it: ask, record, only then hold.
-#
 # The states are `core.elevation`'s table. A state changes after its record is durable; a person who is asked and
 # interrupts has not granted.
 
 
 class Elevations:
-    """
-    At most one elevation at a time, for one session.
+    """At most one elevation at a time, for one session.
 
     Args:
         is_the_demo: whether the cluster's own nodes prove that it is the demo that it is said to be.
@@ -104,7 +97,6 @@ class Elevations:
 
     @property
     def needs_a_person(self) -> bool:
-        """Whether an agent asks, whose requests wait for somebody else."""
         return self._agreements.needs_a_person
 
     @property
@@ -132,11 +124,9 @@ class Elevations:
     def ask(
         self, request: ElevationRequest, considered: Considered | None, *, sql: str = "", closed: str = ""
     ) -> Grant:
-        """
-        Ask the person, and a second one where the policy says so; hold the grant when the yes is on disk.
+        """Ask the person, and a second one where the policy says so; hold the grant when the yes is on disk.
 
         Args:
-            request: what is asked for.
             considered: the statement behind it, if there is one.
             sql: its text as a second person may read it.
             closed: why no more are granted in this session, "" while they may be.
@@ -188,7 +178,7 @@ class Elevations:
             self._move(grant, event)
 
     def use(self, sql: str) -> None:
-        """Tell that the grant in force is used for a statement; one for a single statement ends with it."""
+        """Record a use of the grant in force; a grant for one statement ends with it."""
         grant = self.grant
         if grant is None:
             return
@@ -202,7 +192,6 @@ class Elevations:
             self.end(ElevationEvent.ATTEMPT_OVER)
 
     def settle(self) -> tuple[str, ...]:
-        """Give notices that are on their way a moment, and return what was not delivered."""
         return self._agreements.settle()
 
     def _move(self, grant: Grant, event: ElevationEvent) -> Grant:

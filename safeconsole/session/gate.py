@@ -1,5 +1,4 @@
-"""
-The one road that every statement takes, readable top to bottom.
+"""The gate: the one path of every statement, readable top to bottom.
 
     split ─► route ─► estimate ─► decide ─► confirm or elevate ─► prove the role (and take a slot, where it is heavy)
         ─► record the intent ─► send, watched ─► rows, as they are pulled ─► record the outcome
@@ -83,7 +82,7 @@ _ENDINGS = {
     ElevationEvent.FAILED_OVER: TransactionEvent.FAILED_OVER,
     ElevationEvent.RECONNECTED: TransactionEvent.CONNECTION_LOST,
 }
-"""What the end of an elevation means for a transaction that it allowed."""
+"""The effect of an elevation's end on a transaction that it allowed."""
 
 _ASKED_AT_MOST = 2
 """A connection may have been cut for reasons of its own, once."""
@@ -104,8 +103,7 @@ class _Way(msgspec.Struct, kw_only=True):
 
 
 class Session:
-    """
-    One person's session on one cluster, for one thread at a time; `stop` may be called from another one.
+    """One person's session on one cluster, for one thread at a time; `stop` may be called from another one.
 
     Attributes:
         visit: who came, and what for.
@@ -175,8 +173,7 @@ class Session:
         as_text: bool = False,
         progress: Progress = unseen,
     ) -> Result:
-        """
-        Take one statement down the whole road, until its first rows are here.
+        """Run one statement through all checks, until its first rows are here.
 
         A read that was lost with its replica is sent once more, to another one, where that is safe.
 
@@ -217,7 +214,7 @@ class Session:
             return result
 
     def _attempt(self, way: _Way) -> Result:
-        """Take everything up to the send; the result that is returned sends."""
+        """Do everything up to the send; the result that is returned sends."""
         number = way.number
         way.statement = statement = self._as_read_now(way.statement)
         self._recorder.asked(number, statement, by_console=way.by_console)
@@ -306,7 +303,6 @@ class Session:
         tally: Tally,
         error: BaseException,
     ) -> SafeConsoleError:
-        """Return what a failure after the send means, once it is recorded."""
         failure = with_way_to_loosen(failure_of(error, connection, permit), considered.decision, self.policy)
         self._at_work = None
         if isinstance(failure, OutcomeUnknownError):
@@ -402,7 +398,7 @@ class Session:
         )
 
     def _decide(self, statement: Statement, found: DecisionInput) -> Considered:
-        """Return what the policies say of all that was found out; a decision on identical inputs is reused."""
+        """Return the policies' decision; one on identical inputs is reused."""
         reading, opened = found.choice.reading, self._transactions.opened
         server = reading.identity.server if reading and reading.identity else ""
         grant, rate = (
@@ -444,8 +440,7 @@ class Session:
     # Before the send: what a person answers, and the connection.
 
     def _permit(self, number: int, considered: Considered, plea: Plea | None) -> Permit:
-        """
-        Ask the person where the verdict demands it, and make the permit of the answer.
+        """Ask the person where the verdict demands it, and make the permit of the answer.
 
         Raises:
             DeniedError, RefusedError, NoFitNodeError: there is no permit; the message says why.
@@ -490,7 +485,7 @@ class Session:
         )
 
     def _is_confirmed(self, number: int, considered: Considered) -> bool:
-        """Ask whether to run exactly this, and record the answer; who interrupts has not agreed."""
+        """Ask whether to run exactly this, and record the answer; an interrupt is a no."""
         answer = "interrupted"
         try:
             answer = "yes" if self._confirmer.confirm(considered) else "no"
@@ -502,8 +497,7 @@ class Session:
         return answer == "yes"
 
     def _proven(self, permit: Permit) -> Connection:
-        """
-        Return the connection for a permit, with the instance and its role proven on the live session.
+        """Return the connection for a permit, with the instance and its role proven on the live session.
 
         Raises:
             RefusedError: the server or its role is not what the permit was made for; the elevation ends.
@@ -547,7 +541,6 @@ class Session:
         return connection
 
     def _noted(self, way: _Way, considered: Considered, permit: Permit, connection: Connection) -> Considered:
-        """Wait for the session's own writes, and record what the person is told beside the answer."""
         lost = self._state.note_before(permit, connection, connection.rules)
         old = ""
         if self._own_writes.are_any:
@@ -568,7 +561,7 @@ class Session:
         )
 
     def _retry_note(self, way: _Way, failure: SafeConsoleError) -> str:
-        """Return what is said of a second attempt, "" where there is none: see `retry`."""
+        """Return the note on a retry, "" without one: see `retry`."""
         lost_with: NodeName | None = None
         if isinstance(failure, LostError):
             if way.considered is None or way.permit is None or not may_be_sent_again(way.considered, way.permit):
@@ -601,7 +594,7 @@ class Session:
         return self._statements
 
     def _require_going(self) -> None:
-        """Refuse to go on once the session was told to stop. Raises StoppedError."""
+        """Refuse to go on once the session was stopped. Raises StoppedError."""
         if self._stopped:
             raise StoppedError("stopped by you: nothing was sent", by="person", verified="already over")
 
@@ -612,21 +605,20 @@ class Session:
             result.close()
 
     def _leave(self) -> None:
-        """Let go of what one attempt held, however it was left; a journal that cannot be written ends the session."""
+        """Release what one attempt held, however it ended; a journal that cannot be written ends the session."""
         with suppress(AuditUnavailableError):
             self._elevations.end_attempt()
         self._at_work = self._result = None
         self._slots.leave()
 
     def _hold_asked(self, permit: Permit) -> None:
-        """Hold for what follows, on every connection, the ceilings that a SET has set on the one it ran on."""
         for ask in permit.statement.asks if permit.statement.kind == "set" else ():
             # A policy that only observes lets more pass; the read-back of the guards then ends that connection.
             if ask.value <= getattr(permit.limits, ask.limit):
                 self.tighten(ask.limit, ask.value)
 
     def _let_go_after(self, permit: Permit, connection: Connection, failure: SafeConsoleError) -> None:
-        """Let go after a statement that did not end well; an elevation does not survive what broke."""
+        """Release connections after a failed statement; an elevation does not survive a broken connection."""
         event = self._transactions.failed(permit, connection, failure)
         if event is TransactionEvent.SERVER_ENDED:
             self._record(self._transactions.end(event))
@@ -645,7 +637,7 @@ class Session:
             self._void(ElevationEvent.RECONNECTED)
 
     def _settle(self) -> bool:
-        """Let go of what is broken or over; whether an elevation ended by that."""
+        """Release what is broken or over; return whether an elevation ended by that."""
         if self._at_work is not None:
             return False
         was_elevated, opened = self._elevations.grant is not None, self._transactions.opened
@@ -680,7 +672,7 @@ class Session:
             self._elevations.end(event)
 
     def _drop_elevated(self, event: ElevationEvent) -> None:
-        """Close the elevated account's connections; what is open on them is undone, and that is told."""
+        """Close the elevated account's connections; open transactions on them are rolled back and reported."""
         opened = self._transactions.opened
         try:
             if opened is not None and opened.account is Account.ELEVATED:
@@ -702,8 +694,7 @@ class Session:
     # The doors beside it: none of them sends what a person wrote.
 
     def consider(self, statement: Statement) -> Considered:
-        """
-        Route, estimate and decide, and run nothing.
+        """Route, estimate and decide, and run nothing.
 
         Raises:
             UnreachableError, ConfigurationError: the cluster cannot be asked at all.
@@ -723,8 +714,7 @@ class Session:
             return considered
 
     def elevate(self, *, reason: str, ticket: str = "", window_seconds: float | None = None) -> Grant:
-        """
-        Open a break-glass window on the cluster.
+        """Open a break-glass window on the cluster.
 
         Args:
             reason: why, in the person's words.
@@ -755,18 +745,16 @@ class Session:
             return self._elevations.ask(request, self._last, closed=self._policies.look())
 
     def stand_down(self) -> None:
-        """End the elevation, and close what it opened."""
         with self._alone():
             self._void(ElevationEvent.STOOD_DOWN)
 
     @property
     def is_elevated(self) -> bool:
-        """Whether an elevation is held; its time may be over."""
+        """Whether an elevation is held; it may have expired."""
         return self._elevations.grant is not None
 
     def status(self) -> Status:
-        """
-        What a prompt shows; never raises.
+        """The status for a prompt; never raises.
 
         It lets go of what is over, so it is asked by the thread that runs statements, and by no other: an idle
         connection with something to read is a broken one, unless somebody else is just being answered on it.
@@ -796,7 +784,6 @@ class Session:
         return self._elevations.needs_a_person
 
     def last(self) -> Considered | None:
-        r"""The last statement considered, for \why."""
         return self._last
 
     def use(self, to: str) -> None:
@@ -810,8 +797,7 @@ class Session:
             self.to = to
 
     def use_schema(self, schema: str) -> None:
-        """
-        Change the session's schema; what it is, the next statement finds out.
+        """Change the session's schema; what it is, the next statement finds out.
 
         Raises:
             RefusedError: a transaction is open, whose connection is in the schema of now.
@@ -827,18 +813,16 @@ class Session:
 
     @property
     def told(self) -> tuple[str, ...]:
-        """What `take_told` would return."""
         return self._transactions.told
 
     def take_told(self) -> tuple[str, ...]:
-        """Return, once, what the person must be told that no statement of theirs said: how a transaction ended."""
+        """Return, once, pending messages to the person: how a transaction ended."""
         with suppress(AuditUnavailableError, DeniedError), self._alone():
             self._settle()
         return self._transactions.take_told()
 
     def tighten(self, name: str, value: float) -> Limits:
-        """
-        Set one ceiling for the session: tighter always, looser up to the policy's ceilings.
+        """Set one ceiling for the session: tighter always, looser up to the policy's ceilings.
 
         Raises:
             ConfigurationError: it is unknown, out of range, or looser than the policy allows.
@@ -849,17 +833,15 @@ class Session:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Where the cluster's nodes were when they were last measured; may be read from any thread."""
+        """The nodes' addresses at the last measurement; may be read from any thread."""
         return self._nodes.addresses
 
     def topology(self) -> tuple[Reading, ...]:
-        """Measure every node now."""
         with self._alone():
             return self._nodes.measure()
 
     def note(self, what: str, detail: str = "", *, sql: str = "") -> None:
-        """
-        Record a console command, or something that the person was told.
+        """Record a console command, or a message to the person.
 
         Args:
             sql: statements that it ends with, recorded as any other statement's text is.
@@ -869,7 +851,6 @@ class Session:
         self._recorder.append(CommandGiven(command=detail) if what == "command" else Noticed(what=what, detail=detail))
 
     def as_recorded(self, sql: str) -> str:
-        """Return statements as the journal holds them, one after the other."""
         return "; ".join(map(self._recorder.text_of, self.split(sql)))
 
     def enter_code(self, source: str, *, language: str = "python") -> None:
@@ -877,8 +858,7 @@ class Session:
         self._recorder.append(CodeEntered(language=language, source=source), durable=True)
 
     def stop(self) -> str:
-        """
-        Stop what runs, and let nothing further be sent; for another thread than the session's.
+        """Stop what runs, and let nothing further be sent; for another thread than the session's.
 
         Called again, it no longer waits for a gentle end. What is just about to be sent is not met by the first call:
         it is called until that thread is through.
@@ -891,8 +871,7 @@ class Session:
         return connection.stop() if connection is not None else "already over"
 
     def close(self, reason: str = "") -> tuple[str, ...]:
-        """
-        End the session: what runs is over, connections are closed, the journal is durable; never raises.
+        """End the session: what runs is over, connections are closed, the journal is durable; never raises.
 
         Returns:
             What the person should know: a transaction that was undone, notices that were not delivered, and that a

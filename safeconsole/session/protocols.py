@@ -1,4 +1,4 @@
-"""What a session needs from the face that opened it."""
+"""What a session needs from its face."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from safeconsole.policy.decision import Considered, ElevationRequest
 class Confirmer(Protocol):
     """Asks the person; without a terminal every answer is no."""
 
-    def confirm(self, considered: Considered) -> bool:
-        """Show the evidence and ask whether to run exactly this statement."""
-        ...
+    def confirm(self, considered: Considered) -> bool: ...
 
     def elevate(self, request: ElevationRequest, considered: Considered | None) -> bool:
-        """Show the evidence and have the cluster's name typed; an interrupt is a no."""
+        """Show the evidence and ask for the cluster's name; an interrupt is a no."""
         ...
 
     def show_approval(self, code: str, request: ApprovalRequest) -> None:
@@ -30,16 +28,14 @@ class Confirmer(Protocol):
         ...
 
     def skip_approval(self, request: ApprovalRequest, skipped: tuple[str, ...]) -> bool:
-        """Say who would be left out and that they are told, and have it asked for by name; an interrupt is a no."""
+        """Warn who would be skipped and notified, and ask for it by name; an interrupt is a no."""
         ...
 
 
 class People(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Who is asked, and who is told.
+    """The people to ask, and to notify.
 
     Attributes:
-        confirmer: asks the person.
         second: gets somebody else's approval, or None where nobody can be asked.
         notifier: tells others, or None where nobody is to be told.
     """

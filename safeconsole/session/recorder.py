@@ -1,4 +1,4 @@
-"""Which record each step of the road leaves in the journal, and what of a text may stand in it."""
+"""The journal record of each step of a statement, and the parts of a text that it may contain."""
 
 from __future__ import annotations
 
@@ -28,10 +28,6 @@ from safeconsole.sqltext.redaction import redacted, redacted_message
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import OutcomeKind
 
-# --------------------------------------------------------------------------------------------------------------------
-# The records of one statement's way, made from the values that the road hands along.
-
-
 _ceilings = attrgetter(*LIMIT_NAMES)
 
 
@@ -54,7 +50,6 @@ def asked(number: int, statement: Statement, sql: str, *, by_console: bool = Fal
 
 
 def decided(number: int, considered: Considered) -> Decided:
-    """Return the record of a decision, with the facts it was made on."""
     decision = considered.decision
     return Decided(
         statement=number,
@@ -89,7 +84,6 @@ def intent(number: int, permit: Permit, sql: str, guards: dict[str, str]) -> Int
 
 
 def sampled(number: int, sample: Sample) -> Sampled:
-    """Return the record of one look at a running statement."""
     return Sampled(
         statement=number,
         elapsed_seconds=sample.elapsed_seconds,
@@ -107,7 +101,6 @@ def refused(number: int, error: SafeConsoleError, message: str) -> Ended:
 
 
 def done(number: int, *, rows: int, bytes_: int, elapsed_seconds: float, completion: Completion) -> Ended:
-    """Return the outcome of a statement that ended well."""
     return Ended(
         statement=number,
         outcome=OutcomeKind.DONE,
@@ -139,10 +132,6 @@ def failed(number: int, error: SafeConsoleError, message: str, *, rows: int, byt
     )
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Writes the road's steps into the journal: which record a step leaves, and what of a text may stand in it.
-
-
 SIGNALLED = 1644
 """The error of SIGNAL. Source: MySQL 9.7 and MariaDB 10.11 manuals, ER_SIGNAL_EXCEPTION."""
 
@@ -151,13 +140,10 @@ RECORDED_SAMPLE_SECONDS = 1.0
 
 
 class Looks:
-    """
-    What was seen of one running statement.
+    """The samples of one running statement.
 
     Attributes:
-        number: the statement's.
         last: the latest sample, None before there was one.
-        peak_memory_bytes: highest session memory.
         recorded_seconds: when the latest recorded sample was taken, 0 before there was one.
     """
 
@@ -168,17 +154,14 @@ class Looks:
         self.recorded_seconds = 0.0
 
     def take(self, sample: Sample) -> None:
-        """See one more."""
         self.last = sample
         self.peak_memory_bytes = max(self.peak_memory_bytes, sample.session_memory_bytes or 0)
 
 
 class Recorder:
-    """
-    The session's journal, as the road writes to it.
+    """The session's journal, as the gate writes to it.
 
     Args:
-        journal: where records go.
         rules: how the servers read text.
         literals: what the policy says of statements' literals.
     """
@@ -194,17 +177,14 @@ class Recorder:
 
     @property
     def session(self) -> str:
-        """The session's id."""
         return self._journal.session
 
     @property
     def literal_key(self) -> LiteralKey:
-        """What literals are hashed with."""
         return self._journal.literal_key
 
     def append(self, record: Record, *, durable: bool = False) -> None:
-        """
-        Add one record; see `interfaces.Journal`.
+        """Add one record; see `interfaces.Journal`.
 
         Raises:
             AuditUnavailableError: it cannot be written, or one before it could not: a journal with a hole proves
@@ -226,7 +206,6 @@ class Recorder:
         self._journal.close()
 
     def asked(self, number: int, statement: Statement, *, by_console: bool) -> None:
-        """Record that a statement was asked for."""
         self.append(asked(number, statement, self.text_of(statement), by_console=by_console))
 
     def decided(self, number: int, considered: Considered) -> None:
@@ -247,8 +226,7 @@ class Recorder:
         self.append(intent(number, permit, self.text_of(permit.statement), guards), durable=True)
 
     def ended(self, ended: Ended, *, durable: bool = False) -> None:
-        """
-        Record how a statement ended.
+        """Record how a statement ended.
 
         Raises:
             AuditUnavailableError: it cannot be, and nothing was sent.
@@ -266,24 +244,21 @@ class Recorder:
             ) from error
 
     def refused(self, number: int, statement: Statement, error: SafeConsoleError) -> Ended:
-        """Return the outcome of a statement that was not sent."""
         return refused(number, error, self._error_message(statement, error))
 
     def failed(self, number: int, statement: Statement, error: SafeConsoleError, tally: Tally) -> Ended:
-        """Return the outcome of a statement that was sent and did not end well."""
         said, seconds = self._error_message(statement, error), tally.elapsed_seconds
         ended = failed(number, error, said, rows=tally.rows, bytes_=tally.bytes, elapsed=seconds)
         peak = self._looks.peak_memory_bytes if self._looks.number == number else 0
         return structs.replace(ended, peak_memory_bytes=peak)
 
     def done(self, number: int, completion: Completion, tally: Tally) -> Ended:
-        """Return the outcome of a statement that ended well."""
         return done(
             number, rows=tally.rows, bytes_=tally.bytes, elapsed_seconds=tally.elapsed_seconds, completion=completion
         )
 
     def watching(self, number: int, show: Callable[[Sample], None]) -> Callable[[Sample], None]:
-        """Return what takes a running statement's samples: shows all of them, and records one a second."""
+        """Return a function that shows all samples of a running statement, and records one a second."""
         looks = self._looks = Looks(number=number)
 
         def watch(sample: Sample) -> None:
@@ -308,7 +283,6 @@ class Recorder:
             self.append(sampled(looks.number, looks.last))
 
     def text_of(self, statement: Statement) -> str:
-        """Return a statement as the journal may hold it."""
         text, kind, shown = self._shown
         if (text, kind) != (statement.text, statement.kind):
             literals = self._literals.of_statement(statement)

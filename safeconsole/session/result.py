@@ -22,20 +22,17 @@ Batch = Sequence[Row]
 """A few thousand rows at most."""
 
 Progress = Callable[[Sample | str], None]
-"""
-Takes what can be told of a statement before its first rows: what it waits for, in words, or how it is doing.
+"""Takes a statement's progress before its first rows: what it waits for, in words, or a sample.
 
 Samples come from the watchdog's thread.
 """
 
 
-def unseen(_what: Sample | str) -> None:
-    """Show nothing."""
+def unseen(_what: Sample | str) -> None: ...
 
 
 class Tally:
-    """
-    What is known of a statement that was sent, so far.
+    """Counters of a statement that was sent.
 
     Attributes:
         columns: empty when the statement returns no rows.
@@ -61,8 +58,7 @@ class Tally:
 
 
 class Result:
-    """
-    The answer to one statement; a context manager, and an iterator over batches of rows.
+    """The answer to one statement; a context manager, and an iterator over batches of rows.
 
     The statement is over when the last batch was taken. Whoever leaves the context earlier stops it on the server,
     and the journal says so. An error inside the context, such as Ctrl-C or a reader that is gone, stops it too.
@@ -87,7 +83,7 @@ class Result:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the server warned of, one line each; known when it is done."""
+        """The server's warnings, one line each; known when it is done."""
         return self._tally.warnings
 
     @property
@@ -96,8 +92,7 @@ class Result:
         return self._tally.ended
 
     def begin(self) -> SafeConsoleError | None:
-        """
-        Send the statement and wait for its first batch.
+        """Send the statement and wait for its first batch.
 
         Returns:
             The failure that came after the send, which the iteration raises; None without one.
@@ -160,8 +155,7 @@ class Result:
 
 
 def delivered(answer: Answer, connection: Connection, limits: Limits, tally: Tally) -> Iterator[Batch]:
-    """
-    Yield the rows of an answer; a limit stops the statement on the server.
+    """Yield the rows of an answer; a limit stops the statement on the server.
 
     Raises:
         StoppedError: a limit was reached.
@@ -186,7 +180,7 @@ def delivered(answer: Answer, connection: Connection, limits: Limits, tally: Tal
 
 
 def failure_of(error: BaseException, connection: Connection, permit: Permit) -> SafeConsoleError:
-    """Return what a failure after the send means; a statement that may still run is stopped on the server first."""
+    """Return the error for a failure after the send; a statement that may still run is stopped on the server first."""
     if isinstance(error, SafeConsoleError):
         return _without_secrets(error, permit.statement, connection.rules)
     verified, leaving = stop_insistently(connection.stop)
@@ -209,7 +203,7 @@ def failure_of(error: BaseException, connection: Connection, permit: Permit) -> 
 
 
 def unsent(error: BaseException, statement: Statement, rules: LexicalRules) -> SafeConsoleError:
-    """Return what a failure before the send means: nothing was sent."""
+    """Return the error for a failure before the send: nothing was sent."""
     if isinstance(error, SafeConsoleError):
         return _without_secrets(error, statement, rules)
     how = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
@@ -217,8 +211,7 @@ def unsent(error: BaseException, statement: Statement, rules: LexicalRules) -> S
 
 
 def _without_secrets(error: SafeConsoleError, statement: Statement, rules: LexicalRules) -> SafeConsoleError:
-    """
-    Return an error that quotes no password of its statement: servers quote it, and errors end up in logs.
+    """Return an error that quotes no password of its statement: servers quote it, and errors end up in logs.
 
     All else stays as the server sent it, whatever the policy says of literals: who typed it knows them.
     """

@@ -12,9 +12,6 @@ from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Account, NodeName, Route, Verdict
 
-# --------------------------------------------------------------------------------------------------------------------
-# When a read may be sent a second time, by the console itself and without anybody being asked.
-#
 # Once, and only what a person would type again without a thought: a plain read of a replica that died before a row
 # was shown. Whatever could have had an effect, depends on what came before it on its connection, or may be what the
 # replica died of, is not.
@@ -35,7 +32,7 @@ STATEFUL = LOCKING | {
 
 
 def stands_alone(statement: Statement, rules: LexicalRules) -> bool:
-    """Whether a statement only reads, and reads nothing that lives on the connection that it is sent on."""
+    """Whether a statement only reads, and needs no state of its connection."""
     return (
         statement.is_plain_read
         and not STATEFUL.intersection(statement.functions)
@@ -59,8 +56,7 @@ def may_be_sent_again(considered: Considered, permit: Permit) -> bool:
 def note_of_retry(
     failure: SafeConsoleError, lost_with: NodeName | None, readings: tuple[Reading, ...], choice: Choice
 ) -> str:
-    """
-    Return what is said of a read that is sent again, "" where that would not help.
+    """Return the note on a retried read, "" where a retry would not help.
 
     Args:
         lost_with: the node that it was sent to, None when nothing had been sent.

@@ -14,9 +14,6 @@ from safeconsole.sqltext.lexer import LexicalRules, TokenKind, tokens
 from safeconsole.sqltext.statement import BEGINS, ENDS, NEEDS_ONE, Statement
 from safeconsole.sqltext.vocabulary import Effect, NodeName, Route
 
-# --------------------------------------------------------------------------------------------------------------------
-# What a person set that lives on one connection only: user variables, harmless settings, prepared counts.
-#
 # The schema is no part of it: every connection is opened in the session's own.
 
 
@@ -27,7 +24,6 @@ _CHANGES = frozenset({Effect.WRITE, Effect.DDL})
 
 
 def sets_state(statement: Statement) -> bool:
-    """Whether something stays set on the connection that a statement ran on."""
     return Effect.SESSION in statement.effects and statement.kind not in _ELSEWHERE and not statement.keeps_nothing
 
 
@@ -49,8 +45,7 @@ WITHOUT_VARIABLE = (
 
 
 def lost_variable(statements: Sequence[Statement], rules: LexicalRules, *, opened: bool) -> tuple[int, str] | None:
-    """
-    Return the first statement of a script that changes something by a variable set on another connection.
+    """Return the first statement of a script that changes something by a variable set on another connection.
 
     Args:
         opened: whether the script begins inside a transaction.
@@ -75,15 +70,12 @@ def lost_variable(statements: Sequence[Statement], rules: LexicalRules, *, opene
     return None
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Knows where the person's variables and settings live, and says when a statement runs where they are not set.
-#
 # They stay on the connection that they were set on. Lost in silence, the next statement would mean something else: a
 # time zone is the server's again, a variable is NULL.
 
 
 class SessionState:
-    """Where one session's variables and settings live: on the connection of the statement that set one last."""
+    """The connection that holds one session's variables and settings: the one that set them last."""
 
     def __init__(self) -> None:
         self._held_by: Connection | None = None
@@ -92,7 +84,6 @@ class SessionState:
 
     @property
     def is_set(self) -> bool:
-        """Whether anything was set in this session that is not known to be gone."""
         return self._held_by is not None
 
     def was_done(self, permit: Permit, connection: Connection) -> None:
@@ -102,8 +93,7 @@ class SessionState:
             self._told.clear()
 
     def note_before(self, permit: Permit, connection: Connection, rules: LexicalRules) -> str:
-        """
-        Return what to tell the person of what is not set where a statement is about to run, or "".
+        """Return a note on variables that are not set where a statement is about to run, or "".
 
         Raises:
             DeniedError: it changes something by a variable that is not set there.
@@ -127,19 +117,15 @@ class SessionState:
         return f"variables and settings that you set on {place} are not set on {here}"
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# Reading one's own writes: a read on a replica waits for what this session changed on the primary, or is said to be
-# old.
-#
 # Every read of tables waits, not only one that names what was changed: a view may stand between.
 
 
 WAIT_SECONDS = 1.0
-"""How long a read waits at most; replicas that are fit are mostly milliseconds behind."""
+"""Longest wait of a read for a replica; fit replicas are mostly milliseconds behind."""
 
 
 class OwnWrites:
-    """What one session wrote, and which replicas have it."""
+    """One session's writes, and the replicas that have them."""
 
     def __init__(self, engine: Engine, clock: Clock) -> None:
         self._engine = engine
@@ -151,12 +137,10 @@ class OwnWrites:
 
     @property
     def are_any(self) -> bool:
-        """Whether this session wrote anything."""
         return self._last is not None
 
     def wrote(self, permit: Permit) -> None:
-        """
-        Remember a change, if it was one; asks no server.
+        """Remember a change, if it was one; asks no server.
 
         One whose outcome is unknown counts: who is told to look at the data before doing it again must not look at
         data from before it.
@@ -173,8 +157,7 @@ class OwnWrites:
         self._arrived.clear()
 
     def note_before(self, permit: Permit, reading: Reading | None) -> str:
-        """
-        Wait until a read's replica has what was written, and return what to tell the person if it has not, or "".
+        """Wait until a read's replica has what was written, and return what to tell the person if it has not, or "".
 
         Args:
             reading: the replica's last one; believed where servers keep no account of their history.

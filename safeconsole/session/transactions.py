@@ -1,4 +1,4 @@
-"""The transaction that a session has open: its states, what belongs to it, and who is told how it ended."""
+"""A session's open transaction: its states, what belongs to it, and the report of its end."""
 
 from __future__ import annotations
 
@@ -25,9 +25,6 @@ from safeconsole.policy.watchdog import followed
 from safeconsole.sqltext.statement import ENDS, NEEDS_ONE, Statement, begins, begins_anew, begins_writing
 from safeconsole.sqltext.vocabulary import Account, Effect, NodeName, Route, Verdict
 
-# --------------------------------------------------------------------------------------------------------------------
-# A transaction over several statements: what belongs to it, how it goes on, and how it ends.
-#
 # It lives on one connection: one of reads on a replica, one of changes on the primary, as the elevated account.
 # Nothing else may look as if it were part of it, nothing in it may commit it unasked, and whatever ends it other than
 # the person's own COMMIT undoes it.
@@ -38,7 +35,7 @@ _LOCKS_WHOLE_TABLES = frozenset({"lock table", "lock tables", "unlock table", "u
 
 
 class TransactionState(StrEnum):
-    """Where a transaction stands; the last four are final."""
+    """The state of a transaction; the last four are final."""
 
     NONE = "none"
     READING = "reading"
@@ -50,7 +47,7 @@ class TransactionState(StrEnum):
 
 
 class TransactionEvent(StrEnum):
-    """What can happen to it."""
+    """What changes the state of a transaction."""
 
     BEGAN_READING = "began-reading"
     BEGAN_WRITING = "began-writing"
@@ -78,7 +75,7 @@ UNDOING: dict[TransactionEvent, str] = {
     TransactionEvent.FAILED_OVER: "the cluster changed",
     TransactionEvent.LEFT: "the session ended",
 }
-"""What undoes a transaction of changes, and why in words."""
+"""The events that undo a transaction of changes, and their reasons in words."""
 
 TRANSITIONS: dict[tuple[TransactionState, TransactionEvent], TransactionState] = {
     (TransactionState.NONE, TransactionEvent.BEGAN_READING): TransactionState.READING,
@@ -103,8 +100,7 @@ def next_state(state: TransactionState, event: TransactionEvent) -> TransactionS
 
 
 class Transaction(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One transaction of the person's.
+    """One transaction of the person's.
 
     Attributes:
         node, account: the connection that it lives on.
@@ -127,20 +123,16 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def writes(self) -> bool:
-        """Whether changes may run in it."""
         return self.account is Account.ELEVATED
 
     @property
     def place(self) -> str:
-        """Where it is open, in the words of `place_of`."""
         return place_of(self.node, self.account)
 
     def is_idle_at(self, now_seconds: float) -> bool:
-        """Whether it was idle for too long."""
         return now_seconds - self.last_seconds > self.idle_seconds
 
     def went_on(self, now_seconds: float, *, changed_rows: int = 0) -> Transaction:
-        """Return it with one more statement."""
         return replace(
             self,
             state=next_state(self.state, TransactionEvent.WENT_ON),
@@ -155,7 +147,7 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def begun(node: NodeName, account: Account, settings: TransactionSettings, *, now_seconds: float) -> Transaction:
-    """Return a transaction that begins now: of changes as the elevated account, else of reads."""
+    """Return a new transaction: of changes as the elevated account, else of reads."""
     writes = account is Account.ELEVATED
     return Transaction(
         node=node,
@@ -170,12 +162,11 @@ def begun(node: NodeName, account: Account, settings: TransactionSettings, *, no
 
 
 def place_of(node: NodeName, account: Account) -> str:
-    """Say where a connection leads; the reading account is the one that people know of."""
+    """Return the name of a connection's node, and its account if that is the elevated one."""
     return node if account is Account.READ else f"{node} ({account})"
 
 
 def told(transaction: Transaction, event: TransactionEvent) -> str:
-    """Return what the person is told of a transaction that ended, one line."""
     what = f"{_counted(transaction.statements, 'statement')}, {_counted(transaction.changed_rows, 'row')} changed"
     match transaction.ended(event).state:
         case TransactionState.COMMITTED:
@@ -192,12 +183,9 @@ def told(transaction: Transaction, event: TransactionEvent) -> str:
 
 
 def objection(statement: Statement, *, opened: Transaction | None, goes_to: str, one_grant: bool) -> str:
-    """
-    Return why a statement would not do what its transaction promises, or "".
+    """Return why a statement would not do what its transaction promises, or "".
 
     Args:
-        statement: the one in question.
-        opened: what is open.
         goes_to: where it would be sent, in the words of `place_of`.
         one_grant: whether elevations are asked for one statement at a time.
     """
@@ -223,7 +211,6 @@ def _objection_inside(statement: Statement, opened: Transaction, goes_to: str) -
 
 
 def way_out(statement: Statement, *, opened: Transaction | None) -> str:
-    """Return what to do instead, for a statement that `objection` objects to."""
     if opened is not None:
         return "end the transaction first, with COMMIT or ROLLBACK"
     if begins(statement):
@@ -232,12 +219,10 @@ def way_out(statement: Statement, *, opened: Transaction | None) -> str:
 
 
 def route_within(statement: Statement, route: Route, *, opened: Transaction | None, window: bool) -> Route:
-    """
-    Return where a statement goes when the person names no node: with its transaction.
+    """Return where a statement goes when the person names no node: with its transaction.
 
     Args:
         route: where it would go by itself.
-        opened: what is open.
         window: whether a break-glass window is in force: then BEGIN is meant for changes.
     """
     if opened is not None:
@@ -249,9 +234,6 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-# --------------------------------------------------------------------------------------------------------------------
-# The transaction that a session has open: what belongs to it, and who is told how it ended.
-#
 # What is open is ended by letting go of its connection: the server undoes what was not committed. The states are
 # `core.transactions`' table.
 
@@ -264,8 +246,7 @@ _ABOUT_ONE = frozenset({"commit", "end", "savepoint", "release", "release savepo
 
 
 class Transactions:
-    """
-    At most one transaction at a time, for one session.
+    """At most one transaction at a time, for one session.
 
     Attributes:
         opened: what is open, or None.
@@ -280,17 +261,15 @@ class Transactions:
 
     @property
     def open_seconds(self) -> float:
-        """How long it has been open, 0 when nothing is."""
+        """Its age, 0 when nothing is open."""
         return self._clock.monotonic() - self.opened.began_seconds if self.opened is not None else 0.0
 
     def take_told(self) -> tuple[str, ...]:
-        """Return what the person must be told of transactions that ended, once."""
         lines, self._told[:] = tuple(self._told), []
         return lines
 
     @property
     def told(self) -> tuple[str, ...]:
-        """What `take_told` would return."""
         return tuple(self._told)
 
     # Before the send.
@@ -300,8 +279,7 @@ class Transactions:
         return "" if self.opened is not None and self.opened.writes and statement.kind in ENDS else to
 
     def route_of(self, statement: Statement, *, to: str, window: bool) -> Route:
-        """
-        Return the kind of node for a statement; see `policy.readings.route_of`.
+        """Return the kind of node for a statement; see `policy.readings.route_of`.
 
         Args:
             window: whether a break-glass window is held.
@@ -312,7 +290,7 @@ class Transactions:
     def decided(
         self, decision: Decision, statement: Statement, *, node: NodeName | None, route: Route, window: bool
     ) -> Decision:
-        """Return a decision as what belongs to a transaction of changes needs it: with the elevated account."""
+        """Return a decision with the elevated account where it belongs to a transaction of changes."""
         opened = self.opened
         if opened is not None:
             belongs = opened.writes and opened.node == node
@@ -326,8 +304,7 @@ class Transactions:
     def refusal_of(
         self, considered: Considered, *, one_grant: bool
     ) -> tuple[DeniedError, TransactionEvent | None] | None:
-        """
-        Return why a statement would not do what its transaction promises, None when it would.
+        """Return why a statement would not do what its transaction promises, None when it would.
 
         Args:
             one_grant: elevations are for one statement at a time, and end with it.
@@ -354,8 +331,7 @@ class Transactions:
         return DeniedError(why, evidence=considered.evidence, instead=way_out(statement, opened=opened)), event
 
     def _refusal_after_undoing(self, considered: Considered) -> DeniedError | None:
-        """
-        Return the refusal of a change or COMMIT after a transaction was undone, until a ROLLBACK or BEGIN.
+        """Return the refusal of a change or COMMIT after a transaction was undone, until a ROLLBACK or BEGIN.
 
         They may think that it is open still: what they type next would be committed by itself.
         """
@@ -369,7 +345,6 @@ class Transactions:
         )
 
     def is_within(self, considered: Considered) -> bool:
-        """Whether a statement would run in what is open."""
         opened = self.opened
         return opened is not None and (opened.node, opened.account) == (considered.node, _account_of(considered))
 
@@ -403,7 +378,7 @@ class Transactions:
         return over
 
     def failed(self, permit: Permit, connection: Connection, failure: SafeConsoleError) -> TransactionEvent | None:
-        """Return what ends the open transaction when a statement of it did not end well, None when it goes on."""
+        """Return what ends the open transaction after a failed statement, None when it goes on."""
         opened = self.opened
         if opened is None or (opened.node, opened.account) != (permit.node, permit.account):
             return None
@@ -422,11 +397,10 @@ class Transactions:
 
     @property
     def has_idled(self) -> bool:
-        """Whether the open transaction stood idle past its limit."""
         return self.opened is not None and self.opened.is_idle_at(self._clock.monotonic())
 
     def end(self, event: TransactionEvent) -> Noticed | None:
-        """Take what is open as over, and return what to record of it; whoever calls closes its connection first."""
+        """End what is open, and return its record; the caller closes its connection first."""
         opened, self.opened = self.opened, None
         if opened is None:
             return None
@@ -442,7 +416,6 @@ class Transactions:
 
 
 def _account_of(considered: Considered) -> Account:
-    """Return the account whose connection a statement would be sent on."""
     decision = considered.decision
     return Account.ELEVATED if decision.verdict is Verdict.ELEVATE and not decision.observed else Account.READ
 

@@ -1,4 +1,4 @@
-"""Who came to which cluster and what they said at the door, and what a prompt shows of their session."""
+"""The person, cluster and options of a session, and the status for its prompt."""
 
 from __future__ import annotations
 
@@ -19,8 +19,7 @@ from safeconsole.sqltext.vocabulary import Flavour
 
 
 class Plea(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A reason and a ticket given beforehand, for every statement of a one-shot that needs an elevation.
+    """A reason and a ticket given beforehand, for every statement of a one-shot that needs an elevation.
 
     Attributes:
         reason: why, in the person's words, not blank.
@@ -39,13 +38,10 @@ class Plea(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Visit(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Who came, to which cluster, through which face, and what they said at the door.
+    """The person, cluster, face and options of a session.
 
     Attributes:
-        cluster, environment: from the configuration.
         face: "sql", "one-shot", "python", "job".
-        person: who they are.
         to: "replica", "primary", a node's name, or "" to let the console choose.
         schema: where the session starts, or "".
         limits: ceilings asked for, by name.
@@ -74,11 +70,9 @@ def circumstances_of(
     rate: tuple[int, float] = (0, 0.0),
     grant: Grant | None = None,
 ) -> Circumstances:
-    """
-    Return what policies may know of a visit.
+    """Return the facts of a visit that policies may use.
 
     Args:
-        flavour: the cluster's family member.
         statements: how many were asked in the session.
         rate: how many it sent in the last minute, and the seconds until the first of them is out of it.
         grant: the elevation that covers the statement in question, if any.
@@ -121,11 +115,9 @@ def opening_record(visit: Visit, policy: Policy) -> SessionOpened:
 
 
 class Status(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What a prompt shows.
+    """The status for a prompt.
 
     Attributes:
-        cluster, environment: from the configuration.
         node, role: where the last statement went; "" before the first.
         schema: the session's schema, or "".
         servers: the identities of the cluster's nodes as last measured; empty before that.

@@ -43,7 +43,6 @@ class Authorizer:
 
 
 def _objection(mode: Mode, action: int, first: str, second: str | None) -> str:
-    """Return why an action is denied, or ""."""
     if action == sqlite3.SQLITE_PRAGMA:
         return _pragma_objection(mode, first.lower(), second)
     if action == sqlite3.SQLITE_FUNCTION:

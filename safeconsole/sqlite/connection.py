@@ -207,7 +207,6 @@ def _identity(place: FileNode, proof: FileProof) -> Identity | None:
 
 
 def _file_of(place: FileNode) -> tuple[int, int]:
-    """Return which file a path leads to now, (0, 0) when to none."""
     try:
         status = place.path.stat()
     except OSError:

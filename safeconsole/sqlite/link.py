@@ -101,7 +101,6 @@ def read_guards(link: SqliteLink) -> dict[str, str]:
 
 
 def _guards(link: SqliteLink) -> tuple[tuple[str, str, Container[str]], ...]:
-    """Return each setting, what it is set to, and what it may say when it is read back."""
     return (
         ("query_only", "0" if link.writable else "1", ("0",) if link.writable else ("1",)),
         ("trusted_schema", "0", ("0",)),

@@ -66,14 +66,12 @@ def estimate(link: SqliteLink, statement: Statement, monotonic: Callable[[], flo
 
 
 def _is_keyed(statement: Statement, steps: tuple[_PlanRow, ...], tables: tuple[tuple[str, str], ...]) -> bool:
-    """Whether each table that the text itself names is read by its row id; what a view hides is not looked through."""
     named = {table.name.lower() for table in statement.tables}
     read = {name for _, name in tables}
     return len(steps) == len(read) > 0 and read == named and all(_BY_ROWID.fullmatch(step.words) for step in steps)
 
 
 def _until_limit(statement: Statement, steps: tuple[_PlanRow, ...], scanned: dict[int, tuple[str, str]]) -> int | None:
-    """Return the rows that are read when LIMIT ends the scan of the very table that is named; a view may hide more."""
     named = [table.name.lower() for table in statement.tables]
     if len(steps) != 1 or [table for _, table in scanned.values()] != named:
         return None

@@ -239,7 +239,6 @@ class SqliteRunning:
         )
 
     def _roll_back(self) -> None:
-        """Let the file go, and undo the statement's own transaction; a person's own stays theirs to end."""
         self.release()
         try:
             if self._bracketed and self._link.raw.in_transaction:

@@ -41,8 +41,6 @@ class Sidecar(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileNode(msgspec.Struct, frozen=True, kw_only=True):
-    """One node of a cluster: a name and a file."""
-
     node: NodeName
     path: Path
     tags: frozenset[str] = frozenset()

@@ -55,7 +55,6 @@ def schema_after(statements: tuple[Statement, ...], rules: LexicalRules, *, sche
 
 
 def _schema_used(piece: Piece, schema: str) -> str:
-    """Return the schema that a USE names, also behind an executable comment."""
     tokens = tuple(_as_meant(piece.tokens))
     return name_of(tokens[1]) if len(tokens) > 1 else schema
 
@@ -110,7 +109,6 @@ def _as_meant(tokens: tuple[Token, ...]) -> Iterator[Token]:
 
 
 def _problems(piece: Piece, kind: Kind) -> tuple[str, ...]:
-    """Return why the text cannot be read, if it cannot."""
     problems = [token.word for token in piece.tokens if token.kind is TokenKind.UNREADABLE]
     depth = deepest = 0
     for token in piece.tokens:
@@ -184,7 +182,6 @@ def read_within(statement: Statement, rules: LexicalRules, *, schema: str) -> St
     Args:
         statement: an UPDATE or DELETE of one table, or an INSERT or REPLACE of a query's rows; anything else has none.
         rules: how the server reads it.
-        schema: the session's.
     """
     if "/*" in statement.text:
         # A comment may be code for some servers, and half of one is another text.
@@ -216,7 +213,6 @@ def _of_delete(text: str, found: list[Token]) -> str:
 
 
 def _of_insert(text: str, found: list[Token]) -> str:
-    """Return the query behind INSERT or REPLACE; with ON DUPLICATE KEY there is none."""
     depth = 0
     words = {token.word for token in found}
     if words & {"DUPLICATE", "RETURNING", "CONFLICT"}:
@@ -235,7 +231,6 @@ def _after_modifiers(found: list[Token], at: int) -> int:
 
 
 def _read_of(text: str, found: list[Token], start: int, ends: int) -> str:
-    """Return a query of the one table that some tokens name, under the conditions that follow; "" for more tables."""
     target = found[start:ends]
     if not 0 < len(target) <= _LONGEST_TARGET or any(
         token.kind not in _NAMES and token.text != "." for token in target

@@ -43,7 +43,6 @@ def read_set(findings: Findings) -> int:
 
 
 def _read_standing_asks(findings: Findings) -> None:
-    """Apply ceilings that a SET gives to the following statements, unless it gives two for one."""
     values: dict[str, set[float]] = {}
     for ask in findings.asks:
         values.setdefault(ask.limit, set()).add(ask.value)
@@ -55,7 +54,6 @@ def _read_standing_asks(findings: Findings) -> None:
 
 
 def _sets_what_is_held(tokens: tuple[Token, ...], settings: AllowedSettings) -> bool:
-    """Whether a form without a sign sets what the console has set on every connection."""
     words = [token.word for token in tokens]
     if words[1:] in (["SESSION", "TRANSACTION", "READ", "ONLY"], ["LOCAL", "TRANSACTION", "READ", "ONLY"]):
         return True
@@ -64,7 +62,6 @@ def _sets_what_is_held(tokens: tuple[Token, ...], settings: AllowedSettings) -> 
 
 
 def _value_of(tokens: tuple[Token, ...]) -> str:
-    """Return a value of one plain word, number or text, upper case and without its quotes, or ""."""
     if len(tokens) != 1 or tokens[0].kind not in _PLAIN_VALUES:
         return ""
     text = tokens[0].text
@@ -72,7 +69,6 @@ def _value_of(tokens: tuple[Token, ...]) -> str:
 
 
 def _read_special(findings: Findings, first: str) -> bool:
-    """Read the forms that assign nothing by a sign; return whether it was one."""
     second = findings.tokens[2].word if len(findings.tokens) > 2 else ""
     if first == "TRANSACTION" or (first in _SCOPES and second == "TRANSACTION"):
         findings.action("console-owned-setting", "the transaction mode")
@@ -104,7 +100,6 @@ def _assignments(tokens: tuple[Token, ...]) -> list[tuple[Token, ...]]:
 
 
 def _read_assignment(assignment: tuple[Token, ...], findings: Findings) -> bool:
-    """Judge one assignment; return whether the connection then has a state of the person's own."""
     sign = next((place for place, token in enumerate(assignment) if token.text in _SIGNS), 0)
     target = assignment[:sign]
     if not target:
@@ -126,7 +121,6 @@ def _read_assignment(assignment: tuple[Token, ...], findings: Findings) -> bool:
 
 
 def _read_owned(setting: str, scope: str, tokens: tuple[Token, ...], findings: Findings) -> bool:
-    """Judge the value of a setting that the console owns; returns as `_read_assignment`."""
     value, settings = _value_of(tokens), findings.rules.dialect.settings
     if value in settings.held.get(setting, frozenset()):
         return False
@@ -145,7 +139,6 @@ def _plain(token: Token) -> str:
 
 
 def _read_statement_settings(findings: Findings) -> int:
-    """Judge the settings of `SET STATEMENT a = 1, b = 2 FOR …`, and return where the statement begins."""
     start = settings_end(findings.tokens)
     if not start:
         findings.unknown("SET STATEMENT without FOR")

@@ -77,7 +77,6 @@ class Attribution:
         return None if not name or name in self._aliases else frozenset({name})
 
     def _operand(self, index: int) -> tuple[int, int]:
-        """Return the token span of one literal, with its signs, introducers and adjacent texts."""
         start, end = index, index + 1
         while self._kind(start - 1) is TokenKind.STRING:
             start -= 1
@@ -111,11 +110,9 @@ class Attribution:
         return ""
 
     def _closed(self, operator: int, end: int) -> str:
-        """Return the column before an operator whose other side ends the comparison."""
         return self._column_before(operator) if self._word(end) in _AFTER else ""
 
     def _column_before(self, operator: int) -> str:
-        """Return the column that is all of an operator's left side, or ""."""
         last = operator - 1 if self._word(operator - 1) != "NOT" else operator - 2
         if not self._is_name(last):
             return ""
@@ -130,7 +127,6 @@ class Attribution:
         return (self._folded(index), index + 1) if self._is_name(index) else ("", index)
 
     def _read_in_list(self, at: int) -> None:
-        """Attribute the literals of `column IN (…)`, up to the first expression."""
         name = self._column_before(at)
         for indexes, pure in self._items(at + 1) if name else ():
             if not pure:
@@ -138,7 +134,6 @@ class Attribution:
             self._listed.update(dict.fromkeys(indexes, name))
 
     def _read_rows(self, at: int) -> None:
-        """Attribute the literals of `(columns) VALUES (…), (…)`."""
         names = self._names_before(at - 1)
         start = at + 1
         while names and self._text(start) == "(":
@@ -152,7 +147,6 @@ class Attribution:
             start += self._text(start) == ","
 
     def _names_before(self, closing: int) -> list[str]:
-        """Return the names in the parentheses that end at an index, or nothing if anything else is there."""
         names: list[str] = []
         index = closing - 1
         while self._kind(index) in _NAMES:
@@ -167,7 +161,6 @@ class Attribution:
         return []
 
     def _items(self, opening: int) -> Iterator[tuple[list[int], bool]]:
-        """Yield the token indexes of each item in parentheses, and whether it is a single literal."""
         indexes: list[int] = []
         depth = 0
         for index in range(opening, len(self._tokens)):
@@ -190,7 +183,6 @@ class Attribution:
         return self._word(index - 3 if comma else index - 1) in {"LIMIT", "OFFSET"}
 
     def _is_setting(self, operator: int) -> bool:
-        """Whether a server setting is assigned at an index: `SET @@x = `, `SET GLOBAL x = `, `SET x = `."""
         if self._text(operator) not in {"=", ":="}:
             return False
         first = operator - 1
@@ -201,7 +193,6 @@ class Attribution:
         return self._kind(first) in _NAMES and self._word(first - 1) in {"SET", ",", *_SCOPES}
 
     def _has_derived_tables(self) -> bool:
-        """Whether there is a derived table or a WITH, whose columns may be any."""
         for index, token in enumerate(self._tokens):
             following = self._word(index + 1)
             if token.word == "WITH" and following != "ROLLUP":
@@ -211,7 +202,6 @@ class Attribution:
         return False
 
     def _given_names(self) -> Iterator[str]:
-        """Yield the names that the statement defines with AS, a name, a text or a parenthesis."""
         for index, token in enumerate(self._tokens):
             if token.kind in {*_NAMES, TokenKind.STRING} and self._word(index) not in RESERVED_EVERYWHERE:
                 before = self._at(index - 1)

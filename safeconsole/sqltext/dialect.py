@@ -1,5 +1,4 @@
-"""
-What a dialect is: everything that differs between families of servers, as one value.
+"""What a dialect is: everything that differs between families of servers, as one value.
 
 The values are in `dialects`; whoever reads, judges or asks looks the difference up here and compares no names.
 """
@@ -18,14 +17,12 @@ from safeconsole.sqltext.vocabulary import Account, CostClass, Effect, Flavour
 
 
 class Scanned(NamedTuple):
-    """
-    How a stretch of text is scanned, as the key of a compiled pattern.
+    """How a stretch of text is scanned, as the key of a compiled pattern.
 
     Attributes:
         ansi_quotes: `"` quotes names.
         backslash: a backslash escapes inside strings.
         inside: an executable comment is open, so `*/` closes it.
-        delimiter: what ends a statement.
         whole: runs of literals are one token, and runs of what means nothing.
     """
 
@@ -37,8 +34,7 @@ class Scanned(NamedTuple):
 
 
 class Lexis(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    How text is cut into tokens and statements, and how values are written.
+    """How text is cut into tokens and statements, and how values are written.
 
     Attributes:
         pattern: the compiled scanner; the same for the same argument.
@@ -65,8 +61,7 @@ class Lexis(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class KindShape(StrEnum):
-    """
-    How the rest of a statement is read.
+    """How the rest of a statement is read.
 
     QUERY: effects come from its tokens. SHOW, EXPLAIN, SET, USE, PRAGMA: each by its own rules.
     CHANGE: writes rows; its tables and functions are read.
@@ -86,12 +81,10 @@ class KindShape(StrEnum):
 
 
 class Kind(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One kind of statement.
+    """One kind of statement.
 
     Attributes:
         name: lower-case words, as `Statement.kind`.
-        effects: the least it does.
         shape: how the rest is read.
         words: how many words named it.
         rows: whether it answers with rows.
@@ -105,8 +98,7 @@ class Kind(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Functions(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Native functions; names in lower case.
+    """Native functions; names in lower case.
 
     Attributes:
         pure: free of side effects, and ending by themselves.
@@ -131,12 +123,9 @@ TABLE_KEYS = ("TABLE_SCHEMA", "TABLE_NAME")
 
 
 class DangerousObject(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Objects of a server that are dangerous to read, when, and how.
+    """Objects of a server that are dangerous to read, when, and how.
 
     Attributes:
-        id: of the hazard.
-        schema: lower case.
         names: lower case; empty means every object of the schema that no row before names.
         cost: read without a filter.
         why, instead, uninterruptible: as `Hazard`.
@@ -167,8 +156,7 @@ class DangerousObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What is known about the server's own objects.
+    """What is known about the server's own objects.
 
     Attributes:
         objects: dangerous ones; the first row that fits decides.
@@ -190,8 +178,8 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AllowedSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Session settings and optimizer hints that a text may set; a setting of which nothing is said here is the console's.
+    """Session settings and optimizer hints that a text may set; a setting of which nothing is said here is the
+    console's.
 
     Attributes:
         harmless: lower case; setting them changes the session and nothing that protects.
@@ -213,8 +201,7 @@ class AllowedSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Queries(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    The console's own questions, the cheapest that answer; `dialects.queries` fills them in.
+    """The console's own questions, the cheapest that answer; `dialects.queries` fills them in.
 
     Attributes:
         tables: names in the session's schema.
@@ -225,7 +212,6 @@ class Queries(msgspec.Struct, frozen=True, kw_only=True):
         names: the next `{most}` names after `{after}` in `{schema}`, as SQL.
         keys: key, column, and the table and column that it leads to, for each foreign key of `{table}`.
         schemas: names of at most `{most}` schemas; "" where schemas are not asked for.
-        processlist: statements at work.
         locks: who waits for whose row lock.
         locks_grant: what an account needs for `locks`.
         explain: the plan of `{sql}`.
@@ -251,14 +237,12 @@ class Queries(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Privilege(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One privilege as a server tells it.
+    """One privilege as a server tells it.
 
     Attributes:
         name: in capitals ("SELECT", "REPLICATION CLIENT").
         schema: where it holds; "" is every schema.
         table: "" is every table of the schema.
-        columns: () is every column.
         grantable: whether the account may hand it on.
     """
 
@@ -281,13 +265,11 @@ class Privilege(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Need(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    Something that an account cannot do without.
+    """Something that an account cannot do without.
 
     Attributes:
         privileges: all of them, as they are granted; the schema may be `grants.OWN_SCHEMA`.
         why: what is lost without it.
-        accounts: for which.
         instead: names that serve as well, where a server has another word for it.
     """
 
@@ -298,14 +280,10 @@ class Need(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServerSetting(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A global setting of a server that the console's limits lean on.
+    """A global setting of a server that the console's limits lean on.
 
     Attributes:
-        name: lower case.
         wanted: what it should be, in every spelling, upper case.
-        why: what is lost otherwise.
-        remedy: what to do.
     """
 
     name: str
@@ -323,11 +301,9 @@ class Holds(StrEnum):
 
 
 class Guard(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One session setting that the console owns.
+    """One session setting that the console owns.
 
     Attributes:
-        variable: its name.
         value: what it is set to, where it follows no limit.
         limit: the ceiling that it follows, or "".
         units: how many of its units are one of the ceiling's.
@@ -351,11 +327,9 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One sensor: a query that returns rows of (name, number); `{thread}` is the watched connection's id.
+    """One sensor: a query that returns rows of (name, number); `{thread}` is the watched connection's id.
 
     Attributes:
-        sql: the query.
         needs: what to grant where it is refused.
     """
 
@@ -364,8 +338,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    What a server is asked and told beside statements; `{thread}` is the watched connection's id.
+    """What a server is asked and told beside statements; `{thread}` is the watched connection's id.
 
     Attributes:
         guards: settings of every session, in the order in which they are put in force.
@@ -418,13 +391,11 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """
-    One family of servers, or one member of it; each is one value, so that two are alike when they are the same.
+    """One family of servers, or one member of it; each is one value, so that two are alike when they are the same.
 
     Attributes:
         flavour: its name in policies, records and reports.
         lexis, kinds, functions, catalogue, settings: how its texts are read.
-        queries: the console's own questions.
         reserved: words that are no name without quotes, upper case.
         needs: what its accounts cannot do without; nothing where files' permissions are the barrier.
         account_lid: what CREATE USER adds for an account that reads: a default that holds until a session sets its own.
@@ -434,7 +405,6 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         engine_hazard: the danger of a table's storage engine, by its name.
         ends_by_itself: whether the server ends a statement at its time limit, the console alive or not.
         limits_each_part: the server's time limit holds for each statement of a routine, and for queries inside others.
-        has_time_limit: the server has a time limit of its own.
         has_accounts: it has accounts, grants and a network.
         has_statistics: sizes of tables are kept, so that none has to be read for them.
         latitude_first: `ST_AsText` writes latitudes first in a geographic reference system that is defined so.
@@ -447,7 +417,6 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, eq=False):
             list what a role brings.
         rewrites_rollup: views hold the columns of GROUP BY … WITH ROLLUP as calls of internal functions.
         error_classes: PEP 249's class of an error number; what is not there is an OperationalError.
-        sqlalchemy: SQLAlchemy's name of the family.
     """
 
     flavour: Flavour

@@ -112,7 +112,6 @@ def _schema_shown(findings: Findings) -> str:
 
 
 def _names_one(tokens: tuple[Token, ...]) -> bool:
-    """Whether SHOW TABLE STATUS names one table: `LIKE 'name'`, or `WHERE name = 'name'`."""
     last = tokens[-1]
     if last.kind is not TokenKind.STRING:
         return False
@@ -175,7 +174,6 @@ def read_explain(findings: Findings) -> bool:
 
 
 def _body(tokens: tuple[Token, ...]) -> tuple[int, bool]:
-    """Return where the explained statement begins, and whether it is run."""
     index, runs = 1, tokens[0].word == "ANALYZE"
     while index < len(tokens):
         word, following = tokens[index].word, tokens[index + 1] if index + 1 < len(tokens) else None
@@ -298,7 +296,6 @@ def _read_objects(findings: Findings, tables: tuple[TableName, ...]) -> None:
 
 
 def _read_set(kind: Kind, findings: Findings) -> Kind:
-    """Read a SET; with STATEMENT it is what it runs."""
     start = read_set(findings)
     if not start:
         _read_objects(findings, tuple(findings.tables))

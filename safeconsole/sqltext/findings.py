@@ -212,8 +212,6 @@ class Findings(msgspec.Struct, kw_only=True):
         """Add a ceiling that the text sets; return whether the setting is one, and can be held.
 
         Args:
-            setting: lower case.
-            number: its value as written.
             words, lifts: see `Ask`.
         """
         limit, units = self.rules.dialect.settings.limits.get(setting, ("", 0))

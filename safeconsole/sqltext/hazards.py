@@ -67,8 +67,6 @@ class _Query(msgspec.Struct):
     Attributes:
         around: the enclosing query, or None.
         once: it runs no more often than the query around it, as a derived table or a part of a UNION.
-        factors: the tables of its FROM.
-        where: the tokens of its WHERE.
         conditions: the conjuncts of its WHERE, once they were asked for.
     """
 
@@ -86,7 +84,6 @@ class _Parenthesis(msgspec.Struct):
         query: the SELECT whose parts stand here, or None.
         once: as `_Query.once`, of a SELECT that begins here.
         own: that SELECT began here, and is not of the parenthesis around.
-        expecting: a table comes next.
         listing: a table comes after a comma.
         filtering: its WHERE is being read.
     """
@@ -119,7 +116,6 @@ def filter_on(tokens: Clause, table: str, keys: tuple[str, str]) -> tuple[Filter
 
 
 def _of_mention(query: _Query, factor: _Factor, keys: tuple[str, str]) -> Filter:
-    """Return how one mention is filtered; NONE where its query may run once for each row of another."""
     inner, once = query, True
     while inner.around is not None:
         once, inner = once and inner.once, inner.around
@@ -143,7 +139,6 @@ def _of_conditions(query: _Query, factor: _Factor, keys: tuple[str, str]) -> Fil
 
 
 def _schema_given(query: _Query, factor: _Factor, column: str) -> str:
-    """Return the schema that a query fixes by a plain literal, or ""."""
     for condition in _said_of(query, factor):
         plain = _PLAIN.fullmatch(condition[-1].text)
         if plain is not None and len(condition) == _EQUALITY and _is_equality(condition, column):
@@ -152,7 +147,6 @@ def _schema_given(query: _Query, factor: _Factor, column: str) -> str:
 
 
 def _said_of(query: _Query, factor: _Factor) -> Iterator[Clause]:
-    """Yield the conditions on columns of one table, from the column's name on."""
     if query.conditions is None:
         query.conditions = tuple(_conditions(tuple(query.where), _MOST_PARENTHESES))
     for condition in query.conditions:
@@ -164,7 +158,6 @@ def _said_of(query: _Query, factor: _Factor) -> Iterator[Clause]:
 
 
 def _conditions(clause: Clause, deep: int) -> Iterator[Clause]:
-    """Yield the conjuncts of a clause, also inside nested parentheses."""
     parts: list[list[Token]] = [[]]
     depth = 0
     for token in clause:
@@ -194,7 +187,6 @@ def _is_wrapped(part: list[Token]) -> bool:
 
 
 def _mentions(tokens: Clause, lowered: str) -> int:
-    """Count the possible mentions of a table; qualifiers of columns and names after AS are not counted."""
     count = 0
     for position, token in enumerate(tokens):
         if token.kind in _NAMES and name_of(token).lower() == lowered:
@@ -232,7 +224,6 @@ def _around(frames: list[_Parenthesis]) -> _Query | None:
 
 
 def _read_parenthesis(tokens: Clause, position: int, frames: list[_Parenthesis]) -> None:
-    """Open a frame, of tables, of a query that runs once, or of an expression; or close one."""
     frame = frames[-1]
     if tokens[position].text == ")":
         if len(frames) > 1:
@@ -372,7 +363,6 @@ def columns_in(tokens: tuple[Token, ...]) -> frozenset[str]:
 
 
 def _is_multiplication(previous: str, tokens: tuple[Token, ...], position: int) -> bool:
-    """Whether a star multiplies, or counts rows, rather than asks for every column."""
     if previous in _BEFORE_STAR or previous.startswith("SQL_") or tokens[position - 1].kind is TokenKind.HINT:
         return False
     if previous == "(":
@@ -381,7 +371,6 @@ def _is_multiplication(previous: str, tokens: tuple[Token, ...], position: int) 
 
 
 def _hazard(table: TableName, columns: frozenset[str], tokens: tuple[Token, ...], rules: LexicalRules) -> Hazard | None:
-    """Return the hazard of one object, or None if there is none or it is only a lookup."""
     row = _row(table, columns, rules)
     if row is None:
         return None
@@ -402,7 +391,6 @@ def _hazard(table: TableName, columns: frozenset[str], tokens: tuple[Token, ...]
 
 
 def _row(table: TableName, columns: frozenset[str], rules: LexicalRules) -> DangerousObject | None:
-    """Return the first row that matches an object, the columns asked for and the version."""
     catalogue = rules.dialect.catalogue
     schema, name = (table.schema or "").lower(), table.name.lower()
     if schema == "information_schema" and name in catalogue.cheap:

@@ -50,7 +50,6 @@ def kind_of(tokens: tuple[Token, ...], dialect: Dialect) -> Kind:
 
 
 def _with_kind(tokens: tuple[Token, ...], table: Kinds) -> Kind:
-    """Return the kind of a statement after its WITH queries: its first verb outside parentheses."""
     depth = 0
     for token in tokens:
         depth += (token.text == "(") - (token.text == ")")

@@ -167,7 +167,6 @@ def _is_inside(token: Token, *, inside: bool) -> bool:
 
 
 def _token(match: re.Match[str], text: str, rules: LexicalRules) -> Token:
-    """Return the token that matched, or an unreadable one if it cannot be trusted."""
     kind, found = _KINDS.get(match.lastgroup or "", TokenKind.UNREADABLE), match.group()
     start, end = match.span()
     if found[0] == "$" and kind is TokenKind.WORD and found.count("$") > 1 and rules.dialect.lexis.dollar_quotes:
@@ -198,7 +197,6 @@ _UNCLOSED = (
 
 
 def _unreadable(text: str, start: int, end: int) -> Token:
-    """Return an unreadable token: to the end for what was opened and not closed, else one character."""
     for opening, reason in _UNCLOSED:
         if text.startswith(opening, start):
             return Token(TokenKind.UNREADABLE, text[start:], reason, start, len(text))
@@ -210,7 +208,6 @@ def _unreadable(text: str, start: int, end: int) -> Token:
 
 
 def _invisible(text: str, at: int) -> str:
-    """Describe an invisible character and its position: a line and a column, from 1."""
     line, column = text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at)
     character = text[at]
     name = unicodedata.name(character, "an invisible character").lower()
@@ -250,7 +247,6 @@ def _skipped(text: str, start: int) -> Token:
 
 
 def _within(token: Token) -> Token:
-    """Return a token inside an executable comment; servers disagree about nesting, so it is refused."""
     if token.kind in {TokenKind.COMMENT, TokenKind.HINT, TokenKind.OPENING}:
         return token._replace(kind=TokenKind.UNREADABLE, word="a comment inside an executable comment")
     if token.kind is TokenKind.DELIMITER:

@@ -169,7 +169,6 @@ def _rule(name: str, treatment: Treatment) -> LiteralRule:
 
 
 def _fits(pattern: str, name: str) -> bool:
-    """Whether a pattern matches a name, ignoring case: a server may tell cases apart, and too much matches then."""
     shape = ".*".join(map(re.escape, pattern.casefold().split("*")))
     return re.fullmatch(shape, name.casefold(), re.DOTALL) is not None
 

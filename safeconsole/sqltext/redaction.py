@@ -148,7 +148,6 @@ def may_hold_secret(text: str) -> bool:
 
 
 def _is_suspicious(sql: str) -> bool:
-    """Return whether a statement without a word for secrets may hold one, by what it does."""
     first = _WORD.search(sql)
     calm = first is None or first.group().upper() in _QUIET_BEGINNINGS
     if not calm and is_about_accounts(_WORD.findall(sql[:LARGE_CHARACTERS])):
@@ -175,7 +174,6 @@ def is_about_accounts(words: Sequence[str]) -> bool:
 
 
 def _is_nearly(word: str, right: str) -> bool:
-    """Return whether a word is another with one typing error; two in a long one."""
     most = 2 if len(right) > _LONG_WORD else 1 if len(right) > _SHORT_WORD else 0
     if word == right or abs(len(word) - len(right)) > most:
         return word == right
@@ -207,7 +205,6 @@ def _secret_word_in(text: str) -> re.Match[str] | None:
 
 
 def _is_secret_inside(literal: str) -> bool:
-    """Return whether a literal is itself a statement, a document or an address with a secret."""
     found = _secret_word_in(literal)
     if found is not None and _INTRODUCES.search(literal, found.end(), len(literal) - 1):
         return True
@@ -215,14 +212,12 @@ def _is_secret_inside(literal: str) -> bool:
 
 
 def redacted_message(message: str, sql: str, handling: Handling) -> str:
-    """
-    Return a server's error message without what `redacted` keeps out of its statement; never raises.
+    """Return a server's error message without what `redacted` keeps out of its statement; never raises.
 
     Servers quote the statement in it, whole values or the rest of the text from somewhere on, and cut at some length.
     What the statement has no secret of, and a message's own words and names, stay as the server sent them.
 
     Args:
-        message: the server's text.
         sql: the statement it is about.
         handling: how the statement is written down.
     """
@@ -247,7 +242,6 @@ def redacted_message(message: str, sql: str, handling: Handling) -> str:
 
 
 def _without_all(message: str, sql: str) -> str:
-    """Return a message about a text that cannot be read, where a literal may go on to the end of it."""
     message = _QUOTED.sub(f"'{DROPPED}'", message)
     rest = sql[min((found.start() for found in re.finditer("['\"`]", sql)), default=0) :]
     for word in sorted(set(_IN_TEXT.findall(rest)), key=len, reverse=True):
@@ -256,7 +250,6 @@ def _without_all(message: str, sql: str) -> str:
 
 
 def _without(message: str, text: str) -> str:
-    """Return a message without a text: in quotes, as a word, or cut at its end as servers cut what they quote."""
     if text in message:
         message = re.sub(rf"(['\"`]){re.escape(text)}\1", f"'{DROPPED}'", message)
         if len(text) >= SHORTEST_QUOTED:
@@ -273,7 +266,6 @@ def _without(message: str, text: str) -> str:
 
 
 def _without_fragments(message: str, hidden: str) -> str:
-    """Return a message without the pieces that stand in what is hidden: servers quote a text from its middle, too."""
     written, start = "", 0
     while start <= len(message) - SHORTEST_FRAGMENT:
         end = start + SHORTEST_FRAGMENT
@@ -380,7 +372,6 @@ class _Writer:
 
 
 def _may_be_secret(token: Token) -> bool:
-    """Return whether a token could be a text literal, also where our idea of the sql_mode is wrong."""
     quoted_as_name = token.kind is TokenKind.NAME and token.text.startswith('"')
     return token.kind in {TokenKind.STRING, TokenKind.LIST} or quoted_as_name
 
@@ -392,7 +383,6 @@ def _holds_secret(token: Token, before: list[Token], after: list[Token]) -> bool
 
 
 def _compared_with_secret(before: list[Token]) -> bool:
-    """Return whether a name of a secret and an operator precede, as in `pin_password = `."""
     operators = 0
     while operators < min(2, len(before)) and before[-1 - operators].kind is TokenKind.OPERATOR:
         operators += 1
@@ -401,7 +391,6 @@ def _compared_with_secret(before: list[Token]) -> bool:
 
 
 def _is_account(token: Token, before: list[Token], after: list[Token]) -> bool:
-    """Return whether a text is the name of an account or host, which an auditor needs: `FOR 'bob'@'%'`."""
     if token.kind is not TokenKind.STRING or not before or before[0].word not in _ACCOUNT_STATEMENTS:
         return False
     if after and after[0].text.startswith("@"):
@@ -451,7 +440,6 @@ def _prepared(tokens: Sequence[Token]) -> Iterable[int]:
 
 
 def _of_accounts(tokens: Sequence[Token]) -> Iterable[int]:
-    """Yield the literals of an account statement that are neither a name nor a count."""
     for place, token in enumerate(tokens):
         before = [*tokens[: min(place, 1)], *tokens[max(1, place - 2) : place]]
         if token.kind is TokenKind.NUMBER:
@@ -474,7 +462,6 @@ def _is_given(tokens: Sequence[Token], place: int) -> bool:
 
 
 def _cut(tokens: Sequence[Token]) -> int:
-    """Return the start of a secret that is no literal, from which on nothing is kept; else `_NOWHERE`."""
     words = [token.word for token in tokens[:_SPELT_WORDS]]
     sets_password = len(words) > 1 and words[0] == "SET" and _is_nearly(words[1], "PASSWORD")
     for place, token in enumerate(tokens):

@@ -131,7 +131,6 @@ def _pieces(source: _Text) -> Iterator[Piece]:
 
 
 def _delimiter_command(source: _Text, position: int) -> tuple[str, int] | None:
-    """Return the new delimiter and the next position, when the next statement is that client command."""
     for count, token in enumerate(source.scan(position, _DEFAULT)):
         if token.kind in _SILENT and count < MAX_TOKENS:
             continue
@@ -143,7 +142,6 @@ def _delimiter_command(source: _Text, position: int) -> tuple[str, int] | None:
 
 
 def _next_piece(source: _Text, position: int, delimiter: str) -> tuple[Piece | None, int]:
-    """Return the next statement (None when the piece is empty), and the next position."""
     found: list[Token] = []
     block = _Block(source.rules)
     # With a delimiter of its own, the person says where a statement ends.
@@ -166,7 +164,6 @@ def _next_piece(source: _Text, position: int, delimiter: str) -> tuple[Piece | N
 
 
 def _ends_before(text: str, found: list[Token], token: Token) -> bool:
-    """Whether a statement ends without a delimiter: `use db` at the end of its line, or before a DELIMITER line."""
     if not found:
         return False
     if token.word == "DELIMITER":

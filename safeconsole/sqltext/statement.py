@@ -27,7 +27,6 @@ class Hazard(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: stable name, kebab-case, e.g. "information-schema-sizes".
-        cost: how it hurts.
         why: one sentence for the person.
         instead: a safer way to the same answer, or "".
         uninterruptible: it does not stop when killed (measured, docs/limits.md).
@@ -127,7 +126,6 @@ class Behind(msgspec.Struct, frozen=True, kw_only=True):
         effects: what the definitions do; UNKNOWN among them where one cannot be seen.
         functions, hazards, reasons: as `Statement`, of the definitions and engines.
         engines: storage engines of all tables read, as the server names them.
-        views: whether any of the names is a view.
     """
 
     effects: frozenset[Effect] = frozenset()

@@ -146,13 +146,11 @@ class TableWalk:
             self._frames = [_Frame()]
 
     def _close_definition(self, frame: _Frame) -> None:
-        """A parenthesis closed; when it held a WITH query, its name means that query from here on."""
         if frame.defining:
             frame.visible.add(frame.defining)
             frame.defining = ""
 
     def _definition(self, position: int, frame: _Frame) -> int:
-        """Read `name [(columns)] AS (`; the columns are skipped."""
         tokens = self._tokens
         following = tokens[position + 1].text if position + 1 < len(tokens) else ""
         word = tokens[position].word
@@ -226,7 +224,6 @@ class TableWalk:
             self._change(position, word, frame)
 
     def _begins_tables(self, position: int, frame: _Frame) -> bool:
-        """Whether tables follow FROM: not in SUBSTRING(x FROM 2), in IS DISTINCT FROM, or in FROM FIRST OVER."""
         if self._text(position + 1).upper() in {"FIRST", "LAST"}:
             following = [self._text(position + further).upper() for further in (2, 3)]
             if following == ["OVER", "("] or following[1] == "NULLS":
@@ -258,7 +255,6 @@ class TableWalk:
 
 
 def _folded(schema: str) -> str:
-    """Return a schema as the server finds it: information_schema has no case."""
     lowered = schema.lower()
     return lowered if lowered == "information_schema" else schema
 
@@ -329,7 +325,6 @@ def calls_in(tokens: tuple[Token, ...]) -> Iterator[Call]:
 
 
 def _is_no_call(tokens: tuple[Token, ...], opening: int) -> bool:
-    """Whether the word before a parenthesis cannot be a function name there."""
     word = tokens[opening - 1].word
     if word in RESERVED_EVERYWHERE:
         return word not in _CALLABLE_RESERVED
@@ -345,7 +340,6 @@ def _is_target(tokens: tuple[Token, ...], opening: int) -> bool:
 
 
 def _follows_match(tokens: tuple[Token, ...], position: int) -> bool:
-    """Whether AGAINST ends a MATCH: only names, dots, commas and one pair of parentheses between them."""
     for index in range(position - 1, max(-1, position - _LONGEST_MATCH), -1):
         token = tokens[index]
         if token.word == "MATCH":
@@ -372,7 +366,6 @@ def _is_column_list(tokens: tuple[Token, ...], opening: int) -> bool:
 
 
 def _end_of_names(tokens: tuple[Token, ...], opening: int) -> int:
-    """Return the index of the closing parenthesis when only names and commas stand before it, else -1."""
     for index in range(opening + 1, len(tokens)):
         token = tokens[index]
         if token.text == ")":
@@ -411,7 +404,6 @@ def _ends_window_function(tokens: tuple[Token, ...], opening: int) -> bool:
 
 
 def _is_select_option(tokens: tuple[Token, ...], opening: int) -> bool:
-    """Whether only other options stand between SELECT and this one."""
     index = opening - 2
     while index > 0 and (tokens[index].word in _SELECT_OPTIONS or tokens[index].kind is TokenKind.HINT):
         index -= 1
