@@ -112,11 +112,11 @@ def read(connection, text, **limits):
 
 
 def threads_running(cluster, node, marker):
-    """How many threads of the node run a statement that contains the marker, as its DBA sees it."""
+    """How many threads of the node run a statement that contains the marker, its plan aside, as its DBA sees it."""
     with cluster.dba_connect(node) as dba, dba.cursor() as cursor:
         cursor.execute(
             "SELECT COUNT(*) FROM information_schema.processlist"
-            " WHERE info LIKE %s AND info NOT LIKE '%%processlist%%' AND command <> 'Sleep'",
+            " WHERE info LIKE %s AND info NOT LIKE '%%processlist%%' AND info NOT LIKE 'EXPLAIN%%' AND command <> 'Sleep'",
             (f"%{marker}%",),
         )
         return cursor.fetchone()[0]

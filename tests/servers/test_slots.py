@@ -55,6 +55,7 @@ def test_consoles_that_know_nothing_of_each_other_take_turns(cluster, sit_down):
     def look():
         while not done.is_set():
             most[0] = max(most[0], threads_running(cluster, cluster.replicas[1], "JOIN orders turns"))
+            time.sleep(0.01)
 
     looker = threading.Thread(target=look)
     looker.start()
