@@ -54,7 +54,9 @@ def approved(tmp_path):
     desk = Desk(tmp_path)
 
     def run(request, *arguments):
-        told = CliRunner().invoke(approve, [request_code(request), *arguments], obj=desk)
+        told = CliRunner().invoke(
+            approve, [request_code(request), *arguments], obj=desk, help_option_names=["-h", "--help"]
+        )
         return told, told.stdout
 
     run.public = desk.public

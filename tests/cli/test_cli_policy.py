@@ -50,7 +50,9 @@ class Shelf:
 
 
 def run(*words, **held):
-    return CliRunner().invoke(policy, words, obj=Shelf(held or {"good": ([READS, WRITES], GOOD_CASES)}))
+    return CliRunner().invoke(
+        policy, words, obj=Shelf(held or {"good": ([READS, WRITES], GOOD_CASES)}), help_option_names=["-h", "--help"]
+    )
 
 
 def refused(result):

@@ -178,7 +178,7 @@ def test_after_a_limit_stopped_one_no_further_cluster_is_asked(fleet, mysql_clus
     out, err = process.communicate(timeout=60)
     assert process.returncode == 5, err
     assert "orders-b" not in out
-    assert "run_seconds" in next(line for line in err.splitlines() if line.startswith("orders-a: "))
+    assert "time limit" in next(line for line in err.splitlines() if line.startswith("orders-a: "))
     assert "orders-b: not begun, since another cluster ran into a limit" in err
     assert [each["stopped_by"] for each in fleet.records("outcome")] == ["watchdog"]
     assert not runs_on(mysql_cluster)
