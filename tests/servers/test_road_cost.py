@@ -142,5 +142,5 @@ def test_a_server_that_takes_one_question_at_a_time_is_asked_so(cluster, tmp_pat
             (statement,) = desk.gate.split(text)
             desk.gate.consider(statement)
         assert desk.run("SELECT id FROM orders WHERE id < 4").table == [(1,), (2,), (3,)]
-        assert desk.error_of("SELECT nothing FROM orders WHERE id = 8").code == 1054
+        assert desk.error_of("SELECT nothing FROM orders WHERE id = 8").number == 1054
         assert desk.run("SELECT id FROM orders WHERE id = 8").table == [(8,)]
