@@ -162,9 +162,10 @@ def terminal_confirmer(
         return NoTerminal()
 
     def ask(question: str) -> str:
+        # MUST come before the question: what is typed once it can be read is an answer.
+        _forget_typed_ahead(answers)
         questions.write(question)
         questions.flush()
-        _forget_typed_ahead(answers)
         line = answers.readline()
         if not line.endswith("\n"):
             raise EOFError

@@ -92,7 +92,7 @@ def test_where_the_policy_demands_it_nothing_is_granted_before_others_know(chang
         receiver.server.server_close()
     code, messages, _ = change(required=True)
     assert code == 3
-    assert "the notice was not delivered: webhook: webhook 127.0.0.1" in messages
+    assert "it was not delivered: webhook: webhook 127.0.0.1" in messages
     states = [record["state"] for record in people.records() if record["type"] == "elevation"]
     assert states == ["asked", "declined"]
     assert not [record for record in people.records() if record["type"] == "intent"]

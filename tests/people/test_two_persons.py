@@ -215,7 +215,7 @@ def test_a_change_waits_for_the_notice_that_strict_demands(people, receiver):
     console = ask(people, add("untold"))
     assert approve(people, console.code()).returncode == 0
     assert console.end()[0] == 3
-    assert "the notice was not delivered: webhook: webhook 127.0.0.1" in console.messages
+    assert "it was not delivered: webhook: webhook 127.0.0.1" in console.messages
     assert [record["detail"] for record in people.records() if record["type"] == "notice"][:1] != []
     assert "untold" not in people.columns()
     assert json.dumps(receiver.got) == "[]"

@@ -213,7 +213,7 @@ def test_a_read_is_sent_again_when_its_replica_is_killed_before_a_row_was_shown(
         killing.join()
         seconds = shown.ended.elapsed_seconds
         assert [row[0] for row in shown.table] == [stays.port]
-        (note,) = [note for note in shown.notes if note.startswith("asked again")]
+        (note,) = [note for note in shown.notes if note.startswith("retried on")]
         assert f"retried on {stays.name}: the " in note and "no row had been shown" in note
         # Each time it was on record before it was sent.
         intents = [record for record in desk.records("intent") if mark in record["sql"]]
