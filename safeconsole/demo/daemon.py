@@ -65,6 +65,8 @@ _OWN: Mapping[str, tuple[str, ...]] = {
         "--enforce-gtid-consistency=ON",
         "--log-replica-updates=ON",
         "--skip-replica-start=OFF",
+        # A replica that was killed reads anew what it had not applied.
+        "--relay-log-recovery=ON",
         "--innodb-fast-shutdown=2",
     ),
     "mariadb": (

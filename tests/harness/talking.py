@@ -116,7 +116,8 @@ def threads_running(cluster, node, marker):
     with cluster.dba_connect(node) as dba, dba.cursor() as cursor:
         cursor.execute(
             "SELECT COUNT(*) FROM information_schema.processlist"
-            " WHERE info LIKE %s AND info NOT LIKE '%%processlist%%' AND info NOT LIKE 'EXPLAIN%%' AND command <> 'Sleep'",
+            " WHERE info LIKE %s AND info NOT LIKE '%%processlist%%' AND info NOT LIKE 'EXPLAIN%%'"
+            " AND info NOT LIKE 'PREPARE%%' AND command NOT IN ('Sleep', 'Prepare')",
             (f"%{marker}%",),
         )
         return cursor.fetchone()[0]
