@@ -134,6 +134,7 @@ def test_what_needs_a_source_that_is_silent_is_not_sent(cluster):
 def test_an_exporter_that_dies_while_a_statement_runs_ends_it(cluster, exporters, sit_down):
     exporter = exporters["replica-1"]
     desk = sit_down(sensors=["free_memory_bytes"])
+    desk.gate.use("replica-1")
     assert desk.run("SELECT 1").where == "replica-1"
     threading.Timer(1.0, lambda: setattr(exporter, "answer", b"")).start()
     error = desk.error_of("SELECT /* dying */ COUNT(*) FROM shop.orders a, shop.orders b, shop.orders c WHERE SLEEP(1)")

@@ -106,6 +106,7 @@ def test_nothing_stays_open_behind_it(connection):
     permit = permit_for(connection, statement(MANY + " LIMIT 20000"))
     run(connection, permit, as_text=True)
     before = len(os.listdir("/proc/self/fd"))
-    for _ in range(3):
+    for _ in range(20):
         run(connection, permit, as_text=True)
-    assert len(os.listdir("/proc/self/fd")) == before
+    # Other threads of this process, the reader of the list itself among them, open and close files of their own.
+    assert len(os.listdir("/proc/self/fd")) < before + 10

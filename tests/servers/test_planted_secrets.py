@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -70,10 +71,16 @@ PLEA = ("--reason", "r", "--ticket", "T", "--confirm", "shop")
 
 
 class Watch:
-    """Reads the command lines of all processes, and the environments of all but consoles, while something runs."""
+    """Reads the command lines of all processes, and the environments of all but consoles, while something runs.
+
+    What another worker of the tests has started is not read: it may hold the same passwords for its own reasons.
+    """
+
+    WORKER = b"PYTEST_XDIST_WORKER="
 
     def __init__(self):
         self.seen, self._over = set(), threading.Event()
+        self.worker = os.environ.get("PYTEST_XDIST_WORKER", "").encode() + b"\0"
         self._thread = threading.Thread(target=self._read, daemon=True)
 
     def _read(self):
@@ -83,7 +90,10 @@ class Watch:
                     line = (process / "cmdline").read_bytes()
                     # What a console was given in its environment is there; nothing that it starts may have it.
                     console = b"\0-m\0safeconsole" in line or line == Path("/proc/self/cmdline").read_bytes()
-                    self.seen.add(line if console else line + (process / "environ").read_bytes())
+                    environment = (process / "environ").read_bytes()
+                    if self.WORKER in environment and self.WORKER + self.worker not in environment:
+                        continue
+                    self.seen.add(line if console else line + environment)
                 except OSError:
                     continue
             time.sleep(0.05)
