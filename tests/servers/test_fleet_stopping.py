@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 from contextlib import suppress
 
 import pytest
@@ -13,10 +14,7 @@ from tests.harness.desk import home_of
 from tests.harness.proxy import Proxy
 from tests.harness.talking import threads_running, wait_for
 
-HEAVY = (
-    "SELECT COUNT(*) AS found FROM orders a JOIN orders b JOIN orders fleet WHERE a.total + b.total + fleet.total < 0"
-)
-MARKER = "JOIN orders fleet"
+HEAVY = "SELECT COUNT(*) AS found FROM orders a JOIN orders b JOIN orders {0} WHERE a.total + b.total + {0}.total < 0"
 STATISTICS = "mysql.innodb_table_stats"
 MADE_UP = 8_000
 
@@ -33,6 +31,9 @@ class Fleet:
 
     def __init__(self, directory):
         self._directory = directory
+        # What another fleet left running may still be on its way to its end.
+        self.marker = f"heavy_{uuid.uuid4().hex[:12]}"
+        self.heavy = HEAVY.format(self.marker)
         self._text = f'[audit]\ndirectory = "{directory / "audit"}"\n'
         self.processes = []
 
@@ -105,8 +106,8 @@ def small(mysql_cluster):
     tell(mysql_cluster, "REVOKE SELECT ON fleet_small.* FROM 'console_read'@'%'", "DROP DATABASE fleet_small")
 
 
-def runs_on(cluster):
-    return any(threads_running(cluster, node, MARKER) for node in cluster.nodes)
+def runs_on(fleet, cluster):
+    return any(threads_running(cluster, node, fleet.marker) for node in cluster.nodes)
 
 
 def test_ctrl_c_kills_what_runs_on_every_server_and_keeps_what_was_found(fleet, small, mysql_cluster, mariadb_cluster):
@@ -114,12 +115,14 @@ def test_ctrl_c_kills_what_runs_on_every_server_and_keeps_what_was_found(fleet, 
     fleet.add("orders-b", mysql_cluster)
     fleet.add("orders-c", mariadb_cluster)
     fleet.add("orders-d", mariadb_cluster)
-    process = fleet.begin("fleet", "orders-*", "-e", HEAVY, "--at-once", "2", "--timeout", "60", "--format", "csv")
-    wait_for(lambda: runs_on(mysql_cluster) and runs_on(mariadb_cluster), at_most=60)
+    process = fleet.begin(
+        "fleet", "orders-*", "-e", fleet.heavy, "--at-once", "2", "--timeout", "60", "--format", "csv"
+    )
+    wait_for(lambda: runs_on(fleet, mysql_cluster) and runs_on(fleet, mariadb_cluster), at_most=60)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
-    assert not runs_on(mysql_cluster)
-    assert not runs_on(mariadb_cluster)
+    assert not runs_on(fleet, mysql_cluster)
+    assert not runs_on(fleet, mariadb_cluster)
     assert process.returncode == 5, err
     assert out.splitlines() == ["cluster,found", "orders-a,0"]
     said = [line for line in err.splitlines() if line.startswith("orders-")]
@@ -135,9 +138,9 @@ def test_a_second_ctrl_c_leaves_a_server_that_does_not_answer(fleet, small, mysq
     proxies = [Proxy(node.host, node.port) for node in mysql_cluster.nodes]
     fleet.add("orders-a", mysql_cluster, schema=small)
     fleet.add("orders-b", mysql_cluster, nodes=[proxy.address for proxy in proxies])
-    process = fleet.begin("fleet", "orders-*", "-e", HEAVY, "--timeout", "20", "--format", "csv")
+    process = fleet.begin("fleet", "orders-*", "-e", fleet.heavy, "--timeout", "20", "--format", "csv")
     try:
-        wait_for(lambda: runs_on(mysql_cluster), at_most=60)
+        wait_for(lambda: runs_on(fleet, mysql_cluster), at_most=60)
         for proxy in proxies:
             proxy.go_deaf()
         process.send_signal(signal.SIGINT)
@@ -153,7 +156,7 @@ def test_a_second_ctrl_c_leaves_a_server_that_does_not_answer(fleet, small, mysq
     assert "orders-b: left by you before its server said that it is over" in err
     assert "1 of 2 clusters answered" in err
     # The server's own cap ends it, which the console set before it was sent.
-    wait_for(lambda: not runs_on(mysql_cluster), at_most=60)
+    wait_for(lambda: not runs_on(fleet, mysql_cluster), at_most=60)
 
 
 def test_a_second_ctrl_c_leaves_although_nobody_reads_the_output(fleet, mysql_cluster):
@@ -174,14 +177,14 @@ def test_a_second_ctrl_c_leaves_although_nobody_reads_the_output(fleet, mysql_cl
 def test_after_a_limit_stopped_one_no_further_cluster_is_asked(fleet, mysql_cluster, mariadb_cluster):
     fleet.add("orders-a", mysql_cluster)
     fleet.add("orders-b", mariadb_cluster)
-    process = fleet.begin("fleet", "orders-*", "-e", HEAVY, "--at-once", "1", "--timeout", "1")
+    process = fleet.begin("fleet", "orders-*", "-e", fleet.heavy, "--at-once", "1", "--timeout", "1")
     out, err = process.communicate(timeout=60)
     assert process.returncode == 5, err
     assert "orders-b" not in out
     assert "time limit" in next(line for line in err.splitlines() if line.startswith("orders-a: "))
     assert "orders-b: not begun, since another cluster ran into a limit" in err
     assert [each["stopped_by"] for each in fleet.records("outcome")] == ["watchdog"]
-    assert not runs_on(mysql_cluster)
+    assert not runs_on(fleet, mysql_cluster)
 
 
 @pytest.fixture
