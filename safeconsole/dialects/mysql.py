@@ -273,7 +273,7 @@ _LISTS = (
         schema=_I_S,
         names=frozenset(),
         cost=CostClass.OPENS_EVERY_TABLE,
-        why="this object of information_schema is not in our catalogue, so it is taken for a dear one",
+        why="this object of information_schema is not in our catalogue, so it is treated as expensive",
         instead="SHOW statements, or performance_schema",
         source="not measured",
     ),

@@ -16,18 +16,24 @@ from safeconsole.sqltext.vocabulary import Flavour
 from safeconsole.dialects import functions as natives
 
 DOCS = Path(__file__).parents[2] / "docs"
+NAMED = 8
+"""Longer lists of variables are counted: the data lists them."""
+
 PAGE, LIMITS_PAGE = DOCS / "analysis.md", DOCS / "limits.md"
 
 
 def kinds():
-    rows = {}
+    groups = {}
     for column, table in enumerate((FAMILY_KINDS, SQLITE.kinds)):
         for kind in table.values():
-            rows.setdefault(kind.name, ["", ""])[column] = ", ".join(sorted(effect.value for effect in kind.effects))
-    yield "| kind | MySQL, MariaDB, Aurora | SQLite |"
+            effects = ", ".join(sorted(effect.value for effect in kind.effects))
+            names = groups.setdefault(effects, ([], []))[column]
+            if kind.name not in names:
+                names.append(kind.name)
+    yield "| effects at least | MySQL, MariaDB, Aurora | SQLite |"
     yield "|---|---|---|"
-    for name, (family, sqlite) in rows.items():
-        yield f"| {name} | {family or '–'} | {sqlite or '–'} |"
+    for effects, (family, sqlite) in groups.items():
+        yield f"| {effects} | {', '.join(family) or '–'} | {', '.join(sqlite) or '–'} |"
 
 
 def version(number):
@@ -44,30 +50,30 @@ def objects():
     for flavour in (Flavour.MYSQL, Flavour.MARIADB, Flavour.SQLITE):
         yield f"**{flavour.value}**" + (", and aurora-mysql" if flavour is Flavour.MYSQL else "")
         yield ""
-        yield "| id | objects | when | cost | one schema | versions | stops when told | why | instead | measured | source |"
-        yield "|---|---|---|---|---|---|---|---|---|---|---|"
+        yield "| id | objects | cost | why | measured |"
+        yield "|---|---|---|---|---|"
         for row in DIALECTS[flavour].catalogue.objects:
-            names = ", ".join(f"`{name}`" for name in sorted(row.names)) or "every other object"
-            schema = f"{row.schema}: " if row.schema else ""
-            when = (
-                ", ".join(f"`{column.lower()}`" for column in sorted(row.columns)) + " or `*`"
-                if row.columns
-                else "always"
-            )
-            one = row.one_schema.value if row.keys else "–"
-            stops = "no" if row.uninterruptible else "yes"
-            yield (
-                f"| {row.id} | {schema}{names} | {when} | {row.cost.value} | {one} | {versions(row)} | {stops} | {row.why}"
-                f" | {row.instead} | {row.measured} | {row.source} |"
-            )
+            yield f"| {row.id} | {named(row)} | {costs(row)} | {row.why} | {row.measured} |"
         yield ""
 
 
+def named(row):
+    names = ", ".join(f"`{name}`" for name in sorted(row.names)) or "every other object"
+    only = f" ({versions(row)})" if versions(row) != "all" else ""
+    columns = ": " + ", ".join(f"`{column.lower()}`" for column in sorted(row.columns)) if row.columns else ""
+    return (f"{row.schema}: " if row.schema else "") + names + only + columns
+
+
+def costs(row):
+    one = f"; one schema {row.one_schema.value}" if row.keys else ""
+    return row.cost.value + one + ("; **cannot be stopped**" if row.uninterruptible else "")
+
+
 def actions():
-    yield "| id | cost | why | instead |"
-    yield "|---|---|---|---|"
+    yield "| id | cost | why |"
+    yield "|---|---|---|"
     for hazard in ACTIONS.values():
-        yield f"| {hazard.id} | {hazard.cost.value} | {hazard.why} | {hazard.instead.replace('|', '/')} |"
+        yield f"| {hazard.id} | {hazard.cost.value} | {hazard.why} |"
 
 
 def functions():
@@ -77,8 +83,13 @@ def functions():
     yield f"| mariadb | {len(natives.PURE_MARIADB)} | {len(natives.SINCE_MARIADB)} |"
     yield f"| sqlite | {len(SQLITE.functions.pure)} | 0 |"
     yield ""
+    dangers = {}
+    for name, danger in natives.IMPURE.items():
+        dangers.setdefault(danger, []).append(f"`{name}()`")
     yield (
-        "Native, and not pure: " + ", ".join(f"`{name}()` ({danger})" for name, danger in natives.IMPURE.items()) + "."
+        "Native, and not pure: "
+        + "; ".join(f"{', '.join(names)} ({danger})" for danger, names in dangers.items())
+        + "."
     )
 
 
@@ -92,7 +103,8 @@ def session_variables():
     yield "| | why | variables |"
     yield "|---|---|---|"
     for row in SESSION_VARIABLES:
-        yield f"| {row.ruling.value} | {row.why} | {', '.join(f'`{name}`' for name in sorted(row.names))} |"
+        few = ", ".join(f"`{name}`" for name in sorted(row.names))
+        yield f"| {row.ruling.value} | {row.why} | {few if len(row.names) <= NAMED else len(row.names)} |"
 
 
 BLOCKS = {"kinds": kinds, "objects": objects, "actions": actions, "functions": functions, "settings": settings}
