@@ -259,7 +259,9 @@ def test_nothing_is_changed_on_any_cluster(typed):
 def test_every_cluster_has_a_journal_of_its_own(typed, config):
     typed("shop-*", "-e", "SELECT 1 AS marked_for_each_cluster")
     with_it = [
-        path for path in (config.parent / "audit").rglob("*.jsonl") if "marked_for_each_cluster" in path.read_text(errors="replace")
+        path
+        for path in (config.parent / "audit").rglob("*.jsonl")
+        if "marked_for_each_cluster" in path.read_text(errors="replace")
     ]
     assert len([path for path in with_it if path.name != "host.jsonl"]) == 2
 
