@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -69,6 +72,7 @@ def mcp(app: Application, cluster: str) -> None:
 
 def _agent_session(app: Application, session: OpenSession) -> AgentSession:
     from safeconsole.approvals.carrying import waiting_requests
+    from safeconsole.audit.files import make_private_directory
     from safeconsole.cli.capacity import Wish, run_capacity
     from safeconsole.cli.check import checked
     from safeconsole.mcp.session import AgentSession
@@ -88,4 +92,11 @@ def _agent_session(app: Application, session: OpenSession) -> AgentSession:
     def approvals() -> dict[str, str]:
         return {code: request.sql for code, request in waiting_requests(app.settings().approvals)}
 
-    return AgentSession(gate=gate, rules=session.rules, check=check, capacity=capacity, approvals=approvals)
+    def saving(form: str) -> Path:
+        directory = app.state_directory(app.person) / "agent-results"
+        make_private_directory(directory)
+        return directory / f"{time.strftime('%Y-%m-%d-%H%M%S')}-{token_hex(4)}.{form}"
+
+    return AgentSession(
+        gate=gate, rules=session.rules, check=check, capacity=capacity, approvals=approvals, saving=saving
+    )

@@ -31,6 +31,16 @@ FAMILY_QUERIES = Queries(
         "WHERE table_schema = DATABASE() AND table_name = '{table}' AND referenced_table_name IS NOT NULL "
         "ORDER BY constraint_name, ordinal_position"
     ),
+    # The keys of a whole schema are looked through for it: policy says where that is too many.
+    referrers=(
+        "SELECT table_name, column_name, referenced_column_name FROM information_schema.key_column_usage "
+        "WHERE table_schema = DATABASE() AND referenced_table_schema = DATABASE() "
+        "AND referenced_table_name = '{table}' ORDER BY table_name, column_name"
+    ),
+    about=(
+        "SELECT table_rows AS estimated_rows, data_length + index_length AS bytes, table_comment AS comment "
+        "FROM information_schema.tables WHERE table_schema = {schema} AND table_name = '{name}'"
+    ),
     schemas="SELECT schema_name FROM information_schema.schemata ORDER BY schema_name LIMIT {most}",
     processlist="SHOW PROCESSLIST",
     explain="EXPLAIN FORMAT=JSON {sql}",
@@ -59,11 +69,20 @@ def size_sql(dialect: Dialect, table: str) -> str:
     Raises:
         ConfigurationError: a name that would need escaping, whose text could be read differently by sql_mode.
     """
+    return _of_one_table(dialect.queries.size, table)
+
+
+def about_sql(dialect: Dialect, table: str) -> str:
+    """Return what reads estimated rows, bytes and the comment of one table. Raises as `size_sql`."""
+    return _of_one_table(dialect.queries.about, table)
+
+
+def _of_one_table(text: str, table: str) -> str:
     schema, name = table.rpartition(".")[::2]
     schema, name = schema.strip().strip("`"), name.strip().strip("`")
     if {"'", "\\"} & set(schema + name):
         raise ConfigurationError("the name of that table holds a quote or a backslash: ask in SQL")
-    return dialect.queries.size.format(schema=f"'{schema}'" if schema else "DATABASE()", name=name)
+    return text.format(schema=f"'{schema}'" if schema else "DATABASE()", name=name)
 
 
 def processlist_sql(dialect: Dialect) -> str:
@@ -93,6 +112,14 @@ def keys_sql(dialect: Dialect, table: str) -> str:
     Both names by equality open that one table. `table` MUST hold no quote and no backslash.
     """
     return dialect.queries.keys.format(table=table)
+
+
+def referrers_sql(dialect: Dialect, table: str) -> str:
+    """Return what reads the foreign keys onto one table of the session's schema: table, column, column led to.
+
+    `table` MUST hold no quote and no backslash.
+    """
+    return dialect.queries.referrers.format(table=table)
 
 
 def names_sql(dialect: Dialect, *, after: str, most: int, schema: str = "") -> str:

@@ -93,6 +93,11 @@ SQLITE = Dialect(
             " ORDER BY name LIMIT {most}"
         ),
         keys="""SELECT id, "from", "table", "to" FROM pragma_foreign_key_list('{table}') ORDER BY id, seq""",
+        referrers=(
+            """SELECT m.name, k."from", k."to" FROM sqlite_schema m, pragma_foreign_key_list(m.name) k"""
+            """ WHERE m.type = 'table' AND k."table" = '{table}' ORDER BY m.name, k."from\""""
+        ),
+        about="SELECT NULL AS estimated_rows, SUM(pgsize) AS bytes, '' AS comment FROM dbstat WHERE name = '{name}'",
         explain="EXPLAIN QUERY PLAN {sql}",
         lacks={
             "processlist": "a file has no process list: each program that opens it is on its own",

@@ -18,11 +18,20 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 
 from safeconsole import __version__
-from safeconsole.dialects.queries import columns_sql, explain_sql, indexes_sql, size_sql
+from safeconsole.dialects.queries import (
+    about_sql,
+    columns_sql,
+    explain_sql,
+    indexes_sql,
+    keys_sql,
+    names_sql,
+    referrers_sql,
+)
 from safeconsole.errors import ConfigurationError, SafeConsoleError
-from safeconsole.mcp.answers import MOST_ROWS, answer_of, refusal_of, rows_of
+from safeconsole.mcp.answers import MOST_ROWS, answer_of, cell_of, refusal_of, saved, size_class
 from safeconsole.mcp.session import AgentSession, SessionThread
 from safeconsole.session.visit import Plea
+from safeconsole.sqltext.dialect import Dialect
 
 INSTRUCTIONS = """\
 You ask a production database through safeconsole. Reads go to a proven replica under time, row and memory limits.
@@ -33,7 +42,11 @@ leftovers of schema migrations use the tool capacity, never information_schema."
 READS = ToolAnnotations(read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=False)
 ASKS = ToolAnnotations(read_only_hint=False, destructive_hint=True, idempotent_hint=False, open_world_hint=False)
 
+LONGEST_TASK = 200
 REFUSED_BEFORE_SLOWED = 2
+NAMES_A_PAGE = 1_000
+MOST_PAGES = 20
+"""Names looked through for a pattern in one call: 20,000."""
 LONGEST_PAUSE_SECONDS = 8.0
 
 Act = Callable[[AgentSession], dict[str, Any]]
@@ -45,6 +58,14 @@ class ToolCalls:
     def __init__(self, thread: SessionThread) -> None:
         self._thread = thread
         self._refused: Counter[str] = Counter()
+        self._task = ""
+
+    def begin_task(self, session: AgentSession, task: str) -> None:
+        """Note in the journal what the statements from here on are for, when that changes."""
+        task = " ".join(task.split())[:LONGEST_TASK]
+        if task and task != self._task:
+            self._task = task
+            session.gate.note("task", task)
 
     async def answer(self, context: Context[Any, Any], act: Act, *, text: str = "") -> CallToolResult:
         """
@@ -95,15 +116,23 @@ def server_of(cluster: str, thread: SessionThread) -> MCPServer[Any]:
 
 def _add_questions(server: MCPServer[Any], calls: ToolCalls) -> None:
     @server.tool(annotations=READS)
-    async def query(context: Context[Any, Any], sql: str, to: str = "", max_rows: int = MOST_ROWS) -> CallToolResult:
+    async def query(
+        context: Context[Any, Any], sql: str, to: str = "", max_rows: int = MOST_ROWS, save: str = "", task: str = ""
+    ) -> CallToolResult:
         """Run one read. `to` is replica, primary or a node's name; the default is chosen for you.
 
         Returns columns and rows, at most 200 rows and 20,000 characters; `truncated` and `more` say when there is more.
+        `save` as csv or jsonl writes all rows to a file instead, and answers its path and the first rows.
+        `task` says in a few words what you want to find out; statements of one task stand together in the journal.
         """
 
         def act(session: AgentSession) -> dict[str, Any]:
+            calls.begin_task(session, task)
             session.gate.use(to)
-            return answer_of(session.gate.execute(_one(session, sql)), max(1, min(max_rows, MOST_ROWS)))
+            statement = _one(session, sql)
+            if save:
+                return saved(session.gate.execute(statement), session.saving, save)
+            return answer_of(session.gate.execute(statement), max(1, min(max_rows, MOST_ROWS)))
 
         return await calls.answer(context, act, text=sql)
 
@@ -134,31 +163,31 @@ def _add_schema(server: MCPServer[Any], calls: ToolCalls) -> None:
         """Names of tables that fit a shell pattern such as `order*`, 200 at a time; `after` continues behind a name."""
 
         def act(session: AgentSession) -> dict[str, Any]:
-            rows, _ = _asked(session, session.rules().dialect.queries.tables, most=10_000)
-            names = sorted(str(row[0]) for row in rows if fnmatchcase(str(row[0]), pattern) and str(row[0]) > after)
-            page = names[:MOST_ROWS]
-            more = {"more": f"call again with after={page[-1]!r}"} if len(names) > len(page) else {}
-            return {"tables": page, "truncated": len(names) > len(page), **more}
+            found, last, over = _names(session, pattern, after)
+            more = {} if over else {"more": f"call again with after={last!r}"}
+            return {"tables": found, "truncated": not over, **more}
 
         return await calls.answer(context, act)
 
     @server.tool(annotations=READS)
     async def describe(context: Context[Any, Any], table: str) -> CallToolResult:
-        """Columns, indexes and size of one table; `table` may be schema.table."""
+        """Columns, indexes, foreign keys both ways, size and comment of one table; `table` may be schema.table."""
 
         def act(session: AgentSession) -> dict[str, Any]:
             dialect = session.rules().dialect
-            found: dict[str, Any] = {}
-            for name, sql in (("columns", columns_sql), ("indexes", indexes_sql), ("size", size_sql)):
+            found: dict[str, Any] = {"table": table, "columns": _told(session, columns_sql(dialect, table))}
+            if not found["columns"]:
+                raise ConfigurationError(f"there is no table {table}", instead="the tool tables lists names")
+            for name, sql in DETAILS.items():
                 try:
-                    rows, headings = _asked(session, sql(dialect, table), most=MOST_ROWS)
+                    found[name] = _told(session, sql(dialect, table))
                 except SafeConsoleError as error:
-                    if name == "columns":
-                        raise
                     found[name] = f"unknown: {error.message}"
-                else:
-                    found[name] = [dict(zip(headings, row, strict=True)) for row in rows]
-            return {"table": table, **found}
+            if isinstance(found["size"], list):
+                found["size"] = (
+                    {**found["size"][0], "class": size_class(found["size"][0])} if found["size"] else "unknown"
+                )
+            return found
 
         return await calls.answer(context, act)
 
@@ -208,11 +237,52 @@ def _one(session: AgentSession, sql: str) -> Any:  # noqa: ANN401 (a statement)
     return statements[0]
 
 
-def _asked(session: AgentSession, sql: str, *, most: int) -> tuple[list[list[object]], list[str]]:
+def _told(session: AgentSession, sql: str) -> list[dict[str, object]]:
+    """Return a question's whole answer, by the columns' names."""
     session.gate.use("")
     result = session.gate.execute(_one(session, sql))
-    rows, _ = rows_of(result, most)
-    return rows, [column.name for column in result.columns]
+    rows = result.take()
+    headings = [column.name for column in result.columns]
+    return [dict(zip(headings, map(cell_of, row), strict=True)) for row in rows]
+
+
+def _names(session: AgentSession, pattern: str, after: str) -> tuple[list[str], str, bool]:
+    """Return names that fit, the last name that was looked at, and whether there are no further ones."""
+    dialect, found, last = session.rules().dialect, list[str](), after
+    for _ in range(MOST_PAGES):
+        if {"'", "\\"} & set(last):
+            raise ConfigurationError(f"names behind {last!r} cannot be asked for: it holds a quote or a backslash")
+        rows = _told(session, names_sql(dialect, after=last, most=NAMES_A_PAGE))
+        for row in rows:
+            name = str(next(iter(row.values())))
+            if len(found) == MOST_ROWS:
+                return found, last, False
+            last = name
+            if fnmatchcase(name, pattern):
+                found.append(name)
+        if len(rows) < NAMES_A_PAGE:
+            return found, last, True
+    return found, last, False
+
+
+def _bare(sql: Callable[[Dialect, str], str]) -> Callable[[Dialect, str], str]:
+    """Return a question about keys for a table of the session's own schema, as a person may write its name."""
+
+    def asked(dialect: Dialect, table: str) -> str:
+        if {"'", "\\", "."} & set(table):
+            raise ConfigurationError("foreign keys are told of tables in the cluster's own schema")
+        return sql(dialect, table.strip("`"))
+
+    return asked
+
+
+DETAILS: dict[str, Callable[[Dialect, str], str]] = {
+    "indexes": indexes_sql,
+    "foreign_keys": _bare(keys_sql),
+    "referenced_by": _bare(referrers_sql),
+    "size": about_sql,
+}
+"""What `describe` tells beside the columns; what cannot be told is said."""
 
 
 def _topology(session: AgentSession) -> list[dict[str, object]]:

@@ -14,6 +14,7 @@ import msgspec
 
 from safeconsole.cluster.engine import stop_insistently
 from safeconsole.errors import RefusedError
+from safeconsole.mcp.answers import Saving
 from safeconsole.session.gate import Session
 from safeconsole.sqltext.lexer import LexicalRules
 
@@ -30,6 +31,7 @@ class AgentSession(msgspec.Struct, frozen=True, kw_only=True):
         check: what would be decided for a text, one value a statement, by the names that `safeconsole check` uses.
         capacity: sizes, or leftovers of migrations, of one schema or of all, as JSON text.
         approvals: codes that wait for a person, with what each asks for.
+        saving: makes a file for rows; None where the client is on another computer.
     """
 
     gate: Session
@@ -37,6 +39,7 @@ class AgentSession(msgspec.Struct, frozen=True, kw_only=True):
     check: Callable[[str], list[dict[str, Any]]]
     capacity: Callable[[str, bool], str]
     approvals: Callable[[], dict[str, str]]
+    saving: Saving | None = None
 
 
 class SessionThread:

@@ -211,6 +211,8 @@ class Queries(msgspec.Struct, frozen=True, kw_only=True):
         schema: finds `{schema}` by its name; "" where schemas are not asked for.
         names: the next `{most}` names after `{after}` in `{schema}`, as SQL.
         keys: key, column, and the table and column that it leads to, for each foreign key of `{table}`.
+        referrers: table, column, and the column that it leads to, for each foreign key onto `{table}`.
+        about: estimated rows, bytes and the comment of `{schema}`, as SQL, and `{name}`.
         schemas: names of at most `{most}` schemas; "" where schemas are not asked for.
         locks: who waits for whose row lock.
         locks_grant: what an account needs for `locks`.
@@ -225,6 +227,8 @@ class Queries(msgspec.Struct, frozen=True, kw_only=True):
     size: str
     names: str
     keys: str
+    referrers: str
+    about: str
     explain: str
     name_column: int = 0
     schemas: str = ""

@@ -215,3 +215,49 @@ def test_what_stands_in_cells_stays_inside_the_structure(shop):
 def test_an_unknown_cluster_is_one_clear_line(shop, capsys):
     assert run(["--config", str(shop), "mcp", "nosuch"], {"HOME": str(shop.parent)}) == 2
     assert "nosuch" in capsys.readouterr().err
+
+
+def test_names_are_found_page_by_page_and_the_end_is_told(shop):
+    found, behind, none = asked(
+        shop,
+        ("tables", {"pattern": "*"}),
+        ("tables", {"pattern": "*", "after": "orders"}),
+        ("tables", {"pattern": "no-such-*"}),
+    )
+    names = said(found)["tables"]
+    assert names == sorted(names) and not said(found)["truncated"]
+    assert said(behind)["tables"] == names[names.index("orders") + 1 :]
+    assert said(none)["tables"] == []
+
+
+def test_a_table_is_told_with_the_keys_that_lead_away_and_to_it(shop):
+    (orders,) = asked(shop, ("describe", {"table": "orders"}))
+    answer = said(orders)
+    assert {"foreign_keys", "referenced_by", "indexes", "size"} <= answer.keys()
+    assert answer["size"]["class"] == "small"
+
+
+def test_all_rows_are_saved_for_a_client_on_this_computer(shop):
+    result, wrong = asked(
+        shop,
+        ("query", {"sql": "SELECT id, status FROM orders ORDER BY id", "save": "csv"}),
+        ("query", {"sql": "SELECT 1", "save": "xlsx"}),
+    )
+    answer = said(result)
+    with open(answer["saved"], encoding="utf-8") as file:
+        lines = file.read().splitlines()
+    assert lines[0] == "id,status" and len(lines) == answer["row_count"] + 1 > 1_000
+    assert os.stat(answer["saved"]).st_mode & 0o777 == 0o600
+    assert len(answer["first_rows"]) == 5
+    assert wrong.is_error and "csv" in said(wrong)["message"]
+
+
+def test_statements_of_a_task_stand_under_it_in_the_journal(shop):
+    task = "why is order 7 late?"
+    asked(shop, ("query", {"sql": "SELECT 71", "task": task}), ("query", {"sql": "SELECT 72", "task": task}))
+    records = [
+        record
+        for record in journal(shop)
+        if record.get("sql", "") in {"SELECT 71", "SELECT 72"} or record.get("detail") == task
+    ]
+    assert [record.get("what") for record in records if record.get("detail") == task] == ["task"]

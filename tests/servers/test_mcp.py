@@ -60,4 +60,12 @@ def test_a_table_is_described_with_its_keys_and_size(config):
     answer = said(described)
     assert {"id", "status"} <= {column["Field"] for column in answer["columns"]}
     assert answer["indexes"]
-    assert isinstance(answer["size"], list)
+    assert answer["size"]["class"] == "small" and answer["size"]["estimated_rows"] > 0
+    assert isinstance(answer["foreign_keys"], list)
+    assert isinstance(answer["referenced_by"], list)
+
+
+def test_a_missing_table_is_said_and_names_come_from_the_schema(config):
+    missing, names = asked(config, ("describe", {"table": "nosuch"}), ("tables", {"pattern": "order*"}))
+    assert missing.is_error
+    assert "orders" in said(names)["tables"]
