@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "policy": ("safeconsole.cli.policy:policy", "Show policies, and test them with their cases."),
     "python": ("safeconsole.cli.python:python", "Work on a cluster from Python, with your own models."),
     "sql": ("safeconsole.cli.sql:sql", "Query a cluster: the console, or statements with -e."),
+    "token": ("safeconsole.cli.token:token", "Issue, list and revoke the tokens of a gateway."),
     "topology": ("safeconsole.cli.clusters:topology", "Show a cluster's nodes, and which are fit for reads."),
 }
 

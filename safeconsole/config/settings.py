@@ -223,6 +223,30 @@ class NoticeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     mail: MailSettings | None = None
 
 
+class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What a gateway lets in.
+
+    Attributes:
+        tokens: file of the tokens; "" is one in the state directory of the gateway's account.
+        native_password: whether tokens also serve clients that know `mysql_native_password` only.
+        client_ca: file of the authority whose certificates name people, or "".
+        clients: most clients at a time, > 0.
+        clients_a_person: most clients of one person at a time, > 0.
+        proxies: addresses and networks whose word for a client's address counts (PROXY protocol, version 2).
+        idle_seconds: how long a client may say nothing, > 0.
+        drain_seconds: how long a statement may go on once the gateway is told to end, >= 0.
+    """
+
+    tokens: str = ""
+    native_password: bool = False
+    client_ca: str = ""
+    clients: int = 200
+    clients_a_person: int = 50
+    proxies: tuple[str, ...] = ()
+    idle_seconds: float = 28_800.0
+    drain_seconds: float = 10.0
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole configuration.
 
@@ -239,6 +263,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     limits: dict[str, float] = {}
     leftovers: dict[str, LeftoverSettings] = {}
     capacity: CapacitySettings = CapacitySettings()
+    gateway: GatewaySettings = GatewaySettings()
     locked: bool = False
 
     def cluster(self, name: str) -> ClusterSettings:
