@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from enum import StrEnum
 from typing import Any, Protocol
 
 import msgspec
@@ -35,6 +36,13 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     latitude_first: bool = False
 
 
+class Splice(StrEnum):
+    """The protocol whose packets are handed on as the server sent them, instead of values."""
+
+    TEXT = "text"
+    BINARY = "binary"
+
+
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
     """The server's report at the end of a statement.
 
@@ -61,12 +69,19 @@ class Answer(Protocol):
         ...
 
     @property
+    def head(self) -> bytes:
+        """What came before the first row, of a spliced answer: the packets that describe the columns, as they came;
+        without a result set the payload of the server's OK.
+        """
+        ...
+
+    @property
     def received_bytes(self) -> int:
         """Bytes of rows received by this process so far."""
         ...
 
     def batches(self) -> Iterator[Sequence[Row]]:
-        """Yield rows as they arrive, in batches of at most a few thousand.
+        """Yield rows as they arrive, in batches of at most a few thousand; of a spliced answer a row is its packets.
 
         Raises:
             StoppedError: a limit fired and the statement is over.
@@ -120,17 +135,25 @@ class Connection(Protocol):
         """Ask the server's estimate without running the statement; an error of the server's is part of it."""
         ...
 
-    def send(self, permit: Permit, *, watch: Callable[[Sample], None] | None = None, as_text: bool = False) -> Answer:
+    def send(
+        self,
+        permit: Permit,
+        *,
+        watch: Callable[[Sample], None] | None = None,
+        as_text: bool = False,
+        splice: Splice | None = None,
+    ) -> Answer:
         """Send the permitted text once.
 
         Args:
             permit: what to send; identity and role are compared with the live session first when it elevates.
             watch: called from the watchdog's thread with each sample, about every 200 ms.
             as_text: leave values as the text the server sent (str or None, bytes for binary columns), for exports.
+            splice: hand on packets of this protocol instead of values.
 
         Raises:
-            RefusedError: identity or role changed since the permit was made, or the transaction that it belongs to
-                is not open here; nothing was sent.
+            RefusedError: identity or role changed since the permit was made, the transaction that it belongs to is not
+                open here, or there are no packets to hand on; nothing was sent.
             StoppedError, ServerError, OutcomeUnknownError: as `Answer.batches`.
         """
         ...

@@ -13,7 +13,7 @@ from pymysql.protocol import MysqlPacket, OKPacketWrapper
 
 from safeconsole.cluster.engine import Column
 from safeconsole.cluster.values import reader_of
-from safeconsole.mysql.protocol import Decoder, Packets, decode_rows, text
+from safeconsole.mysql.protocol import Decoder, Packets, decode_rows, framed, text
 
 # The server's answer to a statement: its head, its rows, its end.
 #
@@ -58,6 +58,7 @@ class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
         inserted_id: the number given to the first row inserted, 0 when none was given.
         warnings: how many warnings, known only without a result set.
         status: the server's status bits, None with a result set.
+        raw: see `Answer.head`; b"" where it was not asked for.
     """
 
     fields: tuple[Field, ...] = ()
@@ -65,6 +66,7 @@ class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
     inserted_id: int = 0
     warnings: int = 0
     status: int | None = None
+    raw: bytes = b""
 
 
 class ResultEnd(msgspec.Struct):
@@ -79,12 +81,13 @@ class ResultEnd(msgspec.Struct):
     status: int = 0
 
 
-def read_head(packets: Packets) -> ResultHead:
-    """Return the first answer to a statement. Raises as `Packets.next`."""
+def read_head(packets: Packets, *, raw: bool = False) -> ResultHead:
+    """Return the first answer to a statement, with its bytes where they are asked for. Raises as `Packets.next`."""
     payload = packets.next()
+    raw_ok = payload if raw else b""
     if payload[0] == 0 and len(payload) > _SHORT_OK and max(payload[1:3]) < _ONE_BYTE:
         status, warnings = _TWO_SHORTS.unpack_from(payload, 3)
-        return ResultHead(changed_rows=payload[1], inserted_id=payload[2], warnings=warnings, status=status)
+        return ResultHead(changed_rows=payload[1], inserted_id=payload[2], warnings=warnings, status=status, raw=raw_ok)
     first = MysqlPacket(payload, "utf8")
     if first.is_load_local_packet():
         raise err.OperationalError(2068, "the server asked for a local file")
@@ -95,11 +98,17 @@ def read_head(packets: Packets) -> ResultHead:
             inserted_id=int(done.insert_id or 0),
             warnings=done.warning_count,
             status=done.server_status,
+            raw=raw_ok,
         )
-    count = first.read_length_encoded_integer()
-    fields = tuple(_field_of(packets.next()) for _ in range(int(count or 0)))
-    packets.next()  # the end marker of the definitions
-    return ResultHead(fields=fields)
+    parts = [framed(payload, packets.sequence)]
+    fields = []
+    for _ in range(int(first.read_length_encoded_integer() or 0)):
+        definition = packets.next()
+        fields.append(_field_of(definition))
+        if raw:
+            parts.append(framed(definition, packets.sequence))
+    end = packets.next()
+    return ResultHead(fields=tuple(fields), raw=b"".join((*parts, framed(end, packets.sequence))) if raw else b"")
 
 
 def _field_of(payload: bytes) -> Field:
@@ -139,8 +148,16 @@ def row_batches(packets: Packets, decoders: Sequence[Decoder], end: ResultEnd) -
             yield rows
 
 
-def _payloads(packets: Packets, end: ResultEnd) -> list[bytes]:
-    payloads = packets.arrived(BATCH_ROWS, BATCH_BYTES)
+def packet_batches(packets: Packets, end: ResultEnd) -> Iterator[Sequence[bytes]]:
+    """Yield rows as the packets that they came in, in batches as `row_batches`. Raises as it does."""
+    while not end.reached:
+        rows = _payloads(packets, end, with_headers=True)
+        if rows:
+            yield rows
+
+
+def _payloads(packets: Packets, end: ResultEnd, *, with_headers: bool = False) -> list[bytes]:
+    payloads = packets.arrived(BATCH_ROWS, BATCH_BYTES, framed=with_headers)
     if payloads:
         return payloads
     # Waits, and meets whatever is no ordinary row: an end, an error, a row in several packets.
@@ -148,7 +165,8 @@ def _payloads(packets: Packets, end: ResultEnd) -> list[bytes]:
     if payload[0] == _END and len(payload) < 9:
         _note_end(payload, end)
         return []
-    return [payload, *packets.arrived(BATCH_ROWS - 1, BATCH_BYTES - len(payload))]
+    first = framed(payload, packets.sequence) if with_headers else payload
+    return [first, *packets.arrived(BATCH_ROWS - 1, BATCH_BYTES - len(payload), framed=with_headers)]
 
 
 def read_texts(packets: Packets) -> tuple[list[tuple[str | None, ...]], int]:

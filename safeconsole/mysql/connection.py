@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from safeconsole.cluster.engine import Answer
+from safeconsole.cluster.engine import Answer, Splice
 from safeconsole.errors import NotSentError, RefusedError, UnreachableError
 from safeconsole.mysql.error_codes import is_lost, statement_error, text_of
 from safeconsole.mysql.estimate import Dictionary, estimate_of
@@ -129,11 +129,18 @@ class MySqlConnection:
             self._link.give_up()
             raise
 
-    def send(self, permit: Permit, *, watch: Callable[[Sample], None] | None = None, as_text: bool = False) -> Answer:
+    def send(
+        self,
+        permit: Permit,
+        *,
+        watch: Callable[[Sample], None] | None = None,
+        as_text: bool = False,
+        splice: Splice | None = None,
+    ) -> Answer:
         """Send the permitted text once; see `interfaces.Connection`."""
         # A face that looks out for those who come past the gate hears of it.
         self._check_permit(permit)
-        running = MySqlRunning(self._link, permit, self._guards, as_text=as_text)
+        running = MySqlRunning(self._link, permit, self._guards, as_text=as_text, splice=splice)
         try:
             opening = opened_with_reading(self._link.wire, permit)
             self._make_ready(permit, then=opening)

@@ -28,6 +28,7 @@ class Packets(msgspec.Struct):
         read: returns at most that many bytes, b"" at the end of the connection.
         ceiling_bytes: the largest packet taken in.
         taken_bytes: payload bytes handed out so far.
+        sequence: the number of the packet that `next` read last.
     """
 
     read: Callable[[int], bytes]
@@ -35,6 +36,7 @@ class Packets(msgspec.Struct):
     taken_bytes: int = 0
     buffer: bytes = b""
     position: int = 0
+    sequence: int = 0
     _joined: list[bytes] = msgspec.field(default_factory=list)
 
     def next(self) -> bytes:
@@ -69,12 +71,14 @@ class Packets(msgspec.Struct):
                 self.next()
                 count -= 1
 
-    def arrived(self, most: int, most_bytes: int) -> list[bytes]:
+    def arrived(self, most: int, most_bytes: int, *, framed: bool = False) -> list[bytes]:
         """Return the next payloads of ordinary rows that are in the buffer already; reads nothing and never fails.
 
         Args:
             most_bytes: no more are taken once they hold so many.
+            framed: with their headers.
         """
+        header = 4 if framed else 0
         found: list[bytes] = []
         buffer, have = self.buffer, len(self.buffer)
         position, first = self.position, self.position
@@ -86,7 +90,7 @@ class Packets(msgspec.Struct):
             # Ends, errors and packets that are continued begin with what no short row begins with.
             if stop > have or not 0 < size <= self.ceiling_bytes or size == _LONGEST or buffer[start] >= _END:
                 break
-            found.append(buffer[start:stop])
+            found.append(buffer[start - header : stop])
             position = stop
         self.position = position
         self.taken_bytes += position - first - 4 * len(found)
@@ -94,6 +98,7 @@ class Packets(msgspec.Struct):
 
     def _next_part(self) -> bytes:
         header = self._take(4)
+        self.sequence = header[3]
         size = int.from_bytes(header[:3], "little")
         if size > self.ceiling_bytes:
             raise PacketTooLargeError(size)
@@ -140,6 +145,19 @@ Decoder = Callable[[bytes], Any]
 
 _NULL = 251
 _WIDTHS = {252: 2, 253: 3, 254: 8}
+
+
+def framed(payload: bytes, sequence: int) -> bytes:
+    """Return a payload in its packets, as it was read.
+
+    Args:
+        sequence: the number of the last of them.
+    """
+    first = sequence - len(payload) // _LONGEST
+    parts = [payload[start : start + _LONGEST] for start in range(0, len(payload) + 1, _LONGEST)]
+    return b"".join(
+        len(part).to_bytes(3, "little") + bytes(((first + number) & 0xFF,)) + part for number, part in enumerate(parts)
+    )
 
 
 def text(raw: bytes) -> str:

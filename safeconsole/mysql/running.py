@@ -6,8 +6,9 @@ import struct
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import cast
 
-from safeconsole.cluster.engine import Column, Completion, Row, stop_insistently
+from safeconsole.cluster.engine import Column, Completion, Row, Splice, stop_insistently
 from safeconsole.errors import (
     LostError,
     OutcomeUnknownError,
@@ -16,7 +17,7 @@ from safeconsole.errors import (
     StoppedError,
     UnreachableError,
 )
-from safeconsole.mysql.answers import ResultEnd, ResultHead, column_of, decoder_of, drain, row_batches
+from safeconsole.mysql.answers import ResultEnd, ResultHead, column_of, decoder_of, drain, packet_batches, row_batches
 from safeconsole.mysql.error_codes import CLOSES_CONNECTION, WAYS_OUT, code_of, is_lost, statement_error
 from safeconsole.mysql.guards import Bracket, close_bracket, enforce, open_bracket
 from safeconsole.mysql.protocol import Packets, PacketTooLargeError
@@ -169,11 +170,20 @@ _SWALLOWING_KINDS = frozenset({"do", "call"})
 class MySqlRunning:
     """One permitted statement on one connection; also the `Answer` that the gate reads."""
 
-    def __init__(self, link: MySqlLink, permit: Permit, guards: tuple[Guard, ...], *, as_text: bool) -> None:
+    def __init__(
+        self,
+        link: MySqlLink,
+        permit: Permit,
+        guards: tuple[Guard, ...],
+        *,
+        as_text: bool,
+        splice: Splice | None = None,
+    ) -> None:
         self._link = link
         self._guards = guards
         self._permit = permit
         self._as_text = as_text
+        self._splice = splice
         self._bracket = Bracket.NONE
         self._watched: Watched | None = None
         self._packets: Packets | None = None
@@ -193,6 +203,10 @@ class MySqlRunning:
         """The result's columns, empty when the statement returns none."""
         latitude_first = self._link.dialect.latitude_first
         return tuple(column_of(field, latitude_first=latitude_first) for field in self._head.fields)
+
+    @property
+    def head(self) -> bytes:
+        return self._head.raw
 
     @property
     def received_bytes(self) -> int:
@@ -251,7 +265,11 @@ class MySqlRunning:
         limits = self._permit.limits
         try:
             self._packets, self._head = self._link.wire.begin_statement(
-                self._permit.statement.text, packet_bytes=max(limits.fetched_bytes, 1024 * 1024)
+                self._permit.statement.text,
+                packet_bytes=max(limits.fetched_bytes, 1024 * 1024),
+                raw=self._splice is not None,
+                # What returns no rows is answered alike in both protocols.
+                prepared=self._splice is Splice.BINARY and self._permit.statement.returns_rows,
             )
         except KeyboardInterrupt:
             raise self.interrupted() from None
@@ -266,8 +284,12 @@ class MySqlRunning:
         watched, packets = self._watched, self._packets
         if self._end.reached or watched is None or packets is None:
             return
-        decoders = [decoder_of(field, as_text=self._as_text) for field in self._head.fields]
-        rows = row_batches(packets, decoders, self._end)
+        if self._splice is not None:
+            # Typed as rows: nobody but the one who asked for packets takes them.
+            rows = cast("Iterator[Sequence[Row]]", packet_batches(packets, self._end))
+        else:
+            decoders = [decoder_of(field, as_text=self._as_text) for field in self._head.fields]
+            rows = row_batches(packets, decoders, self._end)
         while True:
             try:
                 batch = next(rows, None)

@@ -39,6 +39,7 @@ _LONGEST_TOGETHER = 1024 * 1024
 """Characters of a question that is sent together with others: it is one packet, and no pipe is full of it."""
 
 _DEFINITION_BYTES = 16 * 1024 * 1024
+_EXECUTED_ONCE = struct.pack("<BI", 0, 1)
 _PREPARED_BYTES = 12
 """Length of the answer to a prepared statement. Source: MySQL manual, "COM_STMT_PREPARE Response"."""
 
@@ -294,19 +295,35 @@ class Wire(_Driver):
         names = [column[0] for column in getattr(result, "description", None) or ()]
         return [dict(zip(names, row, strict=True)) for row in result.rows or ()]
 
-    def begin_statement(self, text: str, *, packet_bytes: int) -> tuple[Packets, ResultHead]:
+    def begin_statement(
+        self, text: str, *, packet_bytes: int, raw: bool = False, prepared: bool = False
+    ) -> tuple[Packets, ResultHead]:
         """Send a statement and return its first answer; its rows are read from the packets.
 
         Args:
             packet_bytes: the largest packet that is taken in, > 0.
+            raw: keep the bytes of the answer's head.
+            prepared: prepare and execute it, so that its rows come in the binary protocol.
         """
-        self._execute_command(COMMAND.COM_QUERY, text)
+        if prepared:
+            self._execute_prepared(text, packet_bytes)
+        else:
+            self._execute_command(COMMAND.COM_QUERY, text)
         # The watchdog has the time of a statement.
         packets = self._packets(packet_bytes, timed=False)
-        head = read_head(packets)
+        head = read_head(packets, raw=raw)
         if head.status is not None:
             self.server_status = head.status
         return packets, head
+
+    def _execute_prepared(self, text: str, packet_bytes: int) -> None:
+        self._execute_command(COMMAND.COM_STMT_PREPARE, text)
+        number = _prepared(self._packets(packet_bytes))
+        if not number:
+            raise ValueError("the server carried out what it was to prepare")
+        self._execute_command(COMMAND.COM_STMT_EXECUTE, number + _EXECUTED_ONCE)
+        # It is read once the statement is over, and has no answer.
+        self._execute_command(COMMAND.COM_STMT_CLOSE, number)
 
     def drop_prepared(self, packets: Packets) -> None:
         """Read what a server says of a statement that it prepared, and have it dropped; that has no answer."""

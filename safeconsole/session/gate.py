@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from safeconsole.audit.record import CodeEntered, CommandGiven, Confirmed, Journal, Noticed, SessionClosed
 from safeconsole.clock import Clock
-from safeconsole.cluster.engine import Connection, Engine
+from safeconsole.cluster.engine import Connection, Engine, Splice
 from safeconsole.cluster.routing import Choice
 from safeconsole.errors import (
     Action,
@@ -96,6 +96,7 @@ class _Way(msgspec.Struct, kw_only=True):
     plea: Plea | None
     by_console: bool
     as_text: bool
+    splice: Splice | None
     progress: Progress
     retry_note: str = ""
     considered: Considered | None = None
@@ -150,7 +151,7 @@ class Session:
         self._last: Considered | None = None
         self._result: Result | None = None
         self._at_work: Connection | None = None
-        self._stopped = False
+        self._stopped = self._interrupted = False
         self._lock, self._reader = threading.RLock(), 0
 
     # The road.
@@ -171,6 +172,7 @@ class Session:
         by_console: bool = False,
         plea: Plea | None = None,
         as_text: bool = False,
+        splice: Splice | None = None,
         progress: Progress = unseen,
     ) -> Result:
         """Run one statement through all checks, until its first rows are here.
@@ -182,6 +184,7 @@ class Session:
                 would be asked, and no `last`.
             plea: what an elevation of this statement alone is asked with; None: what was said at the door.
             as_text: leave values as the text that the server sent (exports).
+            splice: hand on the server's packets instead of values (gateway).
             progress: see `Progress`.
 
         Raises:
@@ -190,12 +193,14 @@ class Session:
         """
         with self._alone():
             self._end_result()
+            self._interrupted = False
             way = _Way(
                 number=self._next_number(),
                 statement=statement,
                 plea=plea or self.visit.plea,
                 by_console=by_console,
                 as_text=as_text,
+                splice=splice,
                 progress=progress,
             )
             may_retry = not by_console and self._may_retry(statement)
@@ -265,8 +270,8 @@ class Session:
                 self._require_going()
                 self._rate.sent()
                 watch = self._recorder.watching(way.number, way.progress)
-                answer = connection.send(permit, watch=watch, as_text=way.as_text)
-                tally.columns = answer.columns
+                answer = connection.send(permit, watch=watch, as_text=way.as_text, splice=way.splice)
+                tally.columns, tally.head = answer.columns, answer.head
                 yield ()
                 yield from delivered(answer, connection, permit.limits, tally)
                 completion = answer.finish()
@@ -594,8 +599,8 @@ class Session:
         return self._statements
 
     def _require_going(self) -> None:
-        """Refuse to go on once the session was stopped. Raises StoppedError."""
-        if self._stopped:
+        """Refuse to go on once the session, or this statement, was stopped. Raises StoppedError."""
+        if self._stopped or self._interrupted:
             raise StoppedError("stopped by you: nothing was sent", by="person", verified="already over")
 
     def _end_result(self) -> None:
@@ -867,6 +872,15 @@ class Session:
             As `Connection.stop`.
         """
         self._stopped = True
+        return self.interrupt()
+
+    def interrupt(self) -> str:
+        """Stop the statement that runs or is about to be sent, and let the session go on; from another thread.
+
+        Returns:
+            As `Connection.stop`.
+        """
+        self._interrupted = True
         connection = self._at_work
         return connection.stop() if connection is not None else "already over"
 

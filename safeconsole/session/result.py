@@ -36,6 +36,7 @@ class Tally:
 
     Attributes:
         columns: empty when the statement returns no rows.
+        head: see `Answer.head`.
         rows: rows that the reader took.
         bytes: bytes of rows that reached this process.
         warnings: the server's, one line each, once the statement is done.
@@ -44,6 +45,7 @@ class Tally:
 
     def __init__(self, clock: Clock) -> None:
         self.columns: tuple[Column, ...] = ()
+        self.head = b""
         self.rows = 0
         self.bytes = 0
         self.warnings: tuple[str, ...] = ()
@@ -80,6 +82,11 @@ class Result:
     def columns(self) -> tuple[Column, ...]:
         """The columns as the server describes them, empty for a statement that returns no rows."""
         return self._tally.columns
+
+    @property
+    def head(self) -> bytes:
+        """Of a spliced answer, what came before its first row; see `Answer.head`."""
+        return self._tally.head
 
     @property
     def warnings(self) -> tuple[str, ...]:

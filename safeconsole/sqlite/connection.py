@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from safeconsole.clock import Clock
+from safeconsole.cluster.engine import Splice
 from safeconsole.dialects.sqlite import SQLITE
 from safeconsole.errors import RefusedError, UnreachableError
 from safeconsole.policy.decision import Permit
@@ -105,10 +106,13 @@ class SqliteConnection:
         *,
         watch: Callable[[Sample], None] | None = None,
         as_text: bool = False,  # noqa: ARG002
+        splice: Splice | None = None,
     ) -> SqliteRunning:
         """Send the permitted text once; see `interfaces.Connection`."""
         # A face that looks out for those who come past the gate hears of it.
         self._compare(permit)
+        if splice is not None:
+            raise RefusedError("sqlite speaks no protocol whose packets could be handed on; nothing was sent")
         looks = Watch(limits=permit.limits, needed=permit.sensors, monotonic=self._clock.monotonic, tell=watch)
         blind = looks.blind
         if blind:

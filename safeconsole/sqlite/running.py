@@ -78,6 +78,11 @@ class SqliteRunning:
         self.watch.rows += len(self._batch)
 
     @property
+    def head(self) -> bytes:
+        """Nothing: SQLite sends no packets."""
+        return b""
+
+    @property
     def received_bytes(self) -> int:
         """Bytes of rows that have reached this process so far: texts and bytes whole, other values as eight."""
         return self._received_bytes

@@ -376,7 +376,7 @@ class FakeConnection:
         self.engine.happens("estimate", self.node.name, statement.text)
         return self.engine.estimates.get(statement.text, Estimate(asked=True))
 
-    def send(self, permit, *, watch=None, as_text=False):
+    def send(self, permit, *, watch=None, as_text=False, splice=None):
         self.engine.hooks.get("send", lambda: None)()
         self._compare(permit)
         self.engine.events.append(("sent", permit))
@@ -461,7 +461,7 @@ class FakeAnswer:
         self.watch, self.as_text = watch, as_text
         self.stopped = threading.Event()
         self.over = False
-        self.received_bytes = 0
+        self.received_bytes, self.head = 0, b""
 
     @property
     def columns(self):
