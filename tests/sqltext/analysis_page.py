@@ -50,10 +50,10 @@ def objects():
     for flavour in (Flavour.MYSQL, Flavour.MARIADB, Flavour.SQLITE):
         yield f"**{flavour.value}**" + (", and aurora-mysql" if flavour is Flavour.MYSQL else "")
         yield ""
-        yield "| id | objects | cost | why | measured |"
-        yield "|---|---|---|---|---|"
+        yield "| id | objects | cost | measured |"
+        yield "|---|---|---|---|"
         for row in DIALECTS[flavour].catalogue.objects:
-            yield f"| {row.id} | {named(row)} | {costs(row)} | {row.why} | {row.measured} |"
+            yield f"| {row.id} | {named(row)} | {costs(row)} | {row.measured} |"
         yield ""
 
 
