@@ -124,6 +124,10 @@ def _in_force(app: Application, cluster: str) -> Policy:
 
 def _as_text(shown: Policy) -> Iterator[str]:
     yield f"policy {shown.name}, {shown.mode}, from {shown.source}, {shown.hash[:12]}"
+    if shown.extends:
+        yield f"extends {shown.extends}; looser than it: {'; '.join(shown.loosens) or 'nothing'}"
+    if shown.may_be_loosened:
+        yield f"a policy that extends it may loosen: {', '.join(sorted(shown.may_be_loosened))}"
     yield "limits, how far a person may loosen them, and who set them:"
     yield from _limit_lines(shown)
     if shown.sensors:
@@ -154,7 +158,7 @@ def _limit_lines(shown: Policy) -> Iterator[str]:
 
 
 def _rule_lines(rule: Rule) -> Iterator[str]:
-    yield f"{rule.id} (line {rule.line}): {rule.says}"
+    yield f"{rule.id} ({f'{rule.policy}, ' if rule.policy else ''}line {rule.line}): {rule.says}"
     yield f"  when    {' '.join(rule.when.split())}"
     if rule.limits:
         yield f"  limits  {', '.join(f'{name} {value:.15g}' for name, value in rule.limits.items())}"
@@ -172,6 +176,9 @@ def _as_json(shown: Policy) -> dict[str, object]:
         "source": shown.source,
         "hash": shown.hash,
         "mode": shown.mode,
+        "extends": shown.extends,
+        "loosens": list(shown.loosens),
+        "may_be_loosened": sorted(shown.may_be_loosened),
         "literals": shown.literals.otherwise.word,
         "literals_of": {rule.name: rule.treatment.word for rule in shown.literals.rules},
         "gates": msgspec.to_builtins(shown.gates),
@@ -190,6 +197,7 @@ def _as_json(shown: Policy) -> dict[str, object]:
             {
                 "id": rule.id,
                 "line": rule.line,
+                "policy": rule.policy or shown.name,
                 "when": rule.when,
                 "facts": list(facts_named(rule.when)),
                 "then": None if rule.then is None else rule.then.word,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from safeconsole.errors import ConfigurationError, PolicyInvalidError
-from safeconsole.policy.document import policy_from_document
+from safeconsole.policy.document import policy_from_document, require_structure
+from safeconsole.policy.extending import extended, literals_loosened, loosened
 from safeconsole.policy.policy import Policy, capped
+from safeconsole.policy.rules import Rule
 
 if TYPE_CHECKING:
     from safeconsole.policy.cases import Case
@@ -28,7 +31,12 @@ LARGEST_FILE_BYTES = 1024 * 1024
 """A policy of this size would have thousands of rules."""
 
 
+_RULE_PLACE = re.compile(r"rules\[(\d+)\]")
+
 READ_SUFFIX = ".read.json"
+LONGEST_CHAIN = 4
+"""Policies that one may extend, itself included."""
+
 NO_LIMITS: Mapping[str, float] = MappingProxyType({})
 
 
@@ -76,11 +84,75 @@ class PolicyFiles:
             ConfigurationError: there is no such policy.
             PolicyInvalidError: its file cannot be read, may be written by others, or is invalid.
         """
-        path = self._path(name)
+        return self._policy(self._chain(name))
+
+    def _policy(self, chain: tuple[Path, ...]) -> Policy:
+        """Return the policy that the first file of a chain makes of those that it extends."""
+        path, *bases = chain
+        own = self._form(path)
+        if not bases:
+            return policy_from_document(
+                path.stem, own.document, source=str(path), text_hash=own.text_hash, lines=own.lines
+            )
+        base = self._policy(tuple(bases))
+        require_structure(own.document, source=str(path), lines=own.lines)
+        digest = hashlib.sha256(f"{base.hash}\n{own.text_hash}".encode()).hexdigest()
+        merged = self._merged(chain)
+        policy = policy_from_document(
+            path.stem, merged.document, source=str(path), text_hash=digest, lines=merged.lines
+        )
+        looser = dict(loosened(base, policy))
+        if literals_loosened(self._merged(tuple(bases)).document, merged.document):
+            looser["literals"] = "the journal keeps more of them"
+        forbidden = [
+            f"{path}: {name} is looser: {how}" for name, how in looser.items() if name not in base.may_be_loosened
+        ]
+        if forbidden:
+            raise PolicyInvalidError(
+                forbidden[0],
+                evidence=tuple(forbidden[1:]),
+                instead=f"tighten it, or let {bases[0]} list it in `may_be_loosened`",
+            )
+        return msgspec.structs.replace(
+            policy,
+            extends=base.name,
+            rules=(*_taken_over(base), *policy.rules[len(base.rules) :]),
+            inherited=frozenset() if "rules" in base.may_be_loosened else frozenset(rule.id for rule in base.rules),
+            may_be_loosened=policy.may_be_loosened & base.may_be_loosened,
+            loosens=tuple(f"{name}: {how}" for name, how in looser.items()),
+        )
+
+    def _merged(self, chain: tuple[Path, ...]) -> ReadForm:
+        path, *bases = chain
+        own = self._form(path)
+        if not bases:
+            return own
+        base = self._merged(tuple(bases))
+        before = len(base.document.get("rules", ()))
+        lines = {place: line for place, line in base.lines.items() if place.startswith("rules[")}
+        for place, line in own.lines.items():
+            found = _RULE_PLACE.match(place)
+            lines[place if found is None else f"rules[{int(found[1]) + before}]{place[found.end() :]}"] = line
+        return ReadForm(text_hash="", document=extended(base.document, own.document), lines=lines)
+
+    def _form(self, path: Path) -> ReadForm:
         text = _read(path)
         digest = hashlib.sha256(text).hexdigest()
-        read = self._read_form(path, digest) or read_form_of(text, str(path))
-        return policy_from_document(_bare(name), read.document, source=str(path), text_hash=digest, lines=read.lines)
+        form = self._read_form(path, digest) or read_form_of(text, str(path))
+        if _base_of(form.document) and "rules" not in form.document:
+            return msgspec.structs.replace(form, document={**form.document, "rules": []})
+        return form
+
+    def _chain(self, name: str) -> tuple[Path, ...]:
+        """Return a policy's file and those that it extends, the last one extends none. Raises as `load`."""
+        path = self._path(name)
+        chain = [path]
+        while base := _base_of(self._form(path).document):
+            path = self._path(str(path.parent / base) if _is_path(base) and not Path(base).is_absolute() else base)
+            if path in chain or len(chain) == LONGEST_CHAIN:
+                raise PolicyInvalidError(f"{chain[0]}: `extends` leads through {len(chain)} policies and on to {path}")
+            chain.append(path)
+        return tuple(chain)
 
     def rereading(self, name: str, policy: Policy, limits: Mapping[str, float] = NO_LIMITS) -> Callable[[], Policy]:
         """Return a function that returns the file's present policy: the same object while the file is unchanged.
@@ -88,18 +160,18 @@ class PolicyFiles:
         Args:
             limits: the configuration's, which hold on top of what the file says.
         """
-        path = self._path(name)
-        seen = _state_of(path)
-        if hashlib.sha256(_read(path)).hexdigest() != policy.hash:
+        chain = self._chain(name)
+        seen = tuple(map(_state_of, chain))
+        if self.load(name).hash != policy.hash:
             seen = ()
         held = policy
 
         def look() -> Policy:
-            nonlocal seen, held
-            found = _state_of(path)
+            nonlocal seen, held, chain
+            found = tuple(map(_state_of, chain))
             if found != seen:
                 # The state is from before the reading: what changes in between is read again.
-                again = self._again(name)
+                again, chain = self._again(name), self._chain(name)
                 held, seen = policy if again.hash == policy.hash else capped(again, limits), found
             return held
 
@@ -150,12 +222,17 @@ def _state_of(path: Path) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
 
 
+def _taken_over(base: Policy) -> tuple[Rule, ...]:
+    return tuple(msgspec.structs.replace(rule, policy=rule.policy or base.name) for rule in base.rules)
+
+
+def _base_of(document: object) -> str:
+    found = document.get("extends", "") if isinstance(document, dict) else ""
+    return found if isinstance(found, str) else ""
+
+
 def _is_path(name: str) -> bool:
     return "/" in name or os.sep in name or name.endswith((".yaml", ".yml"))
-
-
-def _bare(name: str) -> str:
-    return Path(name).stem if _is_path(name) else name
 
 
 def _shipped_directory() -> Path:

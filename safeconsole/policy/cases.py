@@ -95,7 +95,7 @@ def failures(policy: Policy, cases: tuple[Case, ...], analyse: Analyse) -> Itera
 
 
 def lint(policy: Policy, cases: tuple[Case, ...]) -> tuple[str, ...]:
-    """Return the faults of a valid policy, one line each, with the rule's line in its file."""
+    """Return the faults of a valid policy's own rules, one line each, with the rule's line in its file."""
     if not policy.rules:
         return (f"{policy.source}: it has no rule, so it denies everything",)
     found = [f"{policy.source}:{rule.line}: rule {rule.id}: {what}" for rule, what in _complaints(policy, cases)]
@@ -103,7 +103,7 @@ def lint(policy: Policy, cases: tuple[Case, ...]) -> tuple[str, ...]:
 
 
 def _slot_complaints(policy: Policy, cases: tuple[Case, ...]) -> Iterator[str]:
-    if policy.slots.condition is None:
+    if policy.slots.condition is None or policy.extends:
         return
     constant, _ = match(policy.slots.condition, offered({}))
     if constant is Match.NO:
@@ -116,6 +116,9 @@ def _slot_complaints(policy: Policy, cases: tuple[Case, ...]) -> Iterator[str]:
 def _complaints(policy: Policy, cases: tuple[Case, ...]) -> Iterator[tuple[Rule, str]]:
     exampled = {case.rule for case in cases}
     for position, rule in enumerate(policy.rules):
+        if rule.policy:
+            # What is wrong in the base is told there.
+            continue
         # A condition that needs no fact to be judged is always what it is now.
         constant, _ = match(rule.condition, offered({}))
         if constant is Match.NO:

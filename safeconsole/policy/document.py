@@ -48,6 +48,8 @@ class _SlotsDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 class _PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     rules: tuple[_RuleDocument, ...]
     description: str = ""
+    extends: str = ""
+    may_be_loosened: tuple[str, ...] = ()
     mode: Literal["enforce", "observe"] = "enforce"
     gates: dict[str, float] = {}
     limits: dict[str, float] = {}
@@ -93,10 +95,7 @@ def policy_from_document(
         PolicyInvalidError: with file, line and rule of the first problem; the others are its evidence.
     """
     place = _DocumentPlace(source=source, lines=lines or {})
-    try:
-        read = msgspec.convert(document, _PolicyDocument, strict=True)
-    except msgspec.ValidationError as error:
-        _refuse([_structural(place, document, str(error))])
+    read = _read(document, place)
     problems: list[str] = []
     rules = tuple(_rules(read, place, problems))
     limits = _limits(place, problems, "limits", Limits(), read.limits)
@@ -123,7 +122,20 @@ def policy_from_document(
         slots=slots,
         transactions=read.transactions,
         fences=read.fences,
+        may_be_loosened=frozenset(read.may_be_loosened),
     )
+
+
+def require_structure(document: object, *, source: str, lines: Mapping[str, int]) -> None:
+    """Raise PolicyInvalidError unless every part of a policy's document is of the kind that it must be."""
+    _read(document, _DocumentPlace(source=source, lines=lines))
+
+
+def _read(document: object, place: _DocumentPlace) -> _PolicyDocument:
+    try:
+        return msgspec.convert(document, _PolicyDocument, strict=True)
+    except msgspec.ValidationError as error:
+        _refuse([_structural(place, document, str(error))])
 
 
 def _out_of_range(place: _DocumentPlace, read: _PolicyDocument) -> Iterator[str]:

@@ -145,6 +145,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         limits: ceilings that hold where no rule tightens them.
         own_limits: names of those that its file sets; the others are built in.
         configured: names of those that the configuration tightens, or whose ceilings it does.
+        extends: the policy that this one extends, "" for none.
+        inherited: ids of the rules that are that one's; what none of them answers is denied.
+        may_be_loosened: settings that a policy which extends this one may loosen, and "rules" where its rules may
+            allow what no rule here answers.
+        loosens: the settings of its base that this one loosens, each with how.
         ceilings: how far a person may raise them.
         sensors: what must be readable while any statement runs.
         literals: what the journal keeps of statements' literals.
@@ -166,6 +171,10 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     fences: FenceSettings = msgspec.field(default_factory=FenceSettings)
     own_limits: frozenset[str] = frozenset()
     configured: frozenset[str] = frozenset()
+    extends: str = ""
+    inherited: frozenset[str] = frozenset()
+    may_be_loosened: frozenset[str] = frozenset()
+    loosens: tuple[str, ...] = ()
 
     def may_be_loosened_by(self, name: str) -> str:
         return "the configuration" if name in self.configured else f"policy {self.name}"
@@ -213,6 +222,8 @@ def judge(policy: Policy, facts: Mapping[str, object], *, limits: Limits | None 
         rule, why = failed[0]
         return replace(decision, message=f"rule {rule.id} cannot be judged, so nothing is allowed: {why}")
     answers = [rule for rule in matched if rule.then is not None]
+    if policy.inherited and not any(rule.id in policy.inherited for rule in answers):
+        return replace(decision, message=f"policy {policy.name} denies: no rule of {policy.extends} allows this")
     if not answers:
         empty = "it has no rules" if not policy.rules else "no rule allows this"
         return replace(decision, message=f"policy {policy.name} denies: {empty}")

@@ -40,6 +40,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         message: one line for the person; `{fact}` stands for that fact's value.
         instead: a safer way, or ""; facts as in `message`.
         line: its line in the file, from 1; 0 when unknown.
+        policy: the policy that it was taken over from, "" for the one's own.
     """
 
     id: str
@@ -51,6 +52,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     message: str = ""
     instead: str = ""
     line: int = 0
+    policy: str = ""
 
     @property
     def says(self) -> str:

@@ -29,8 +29,8 @@ def cases():
             yield pytest.param(name, case, id=f"{name}: {case}")
 
 
-def test_the_two_are_shipped():
-    assert FILES.names() == ("baseline", "strict")
+def test_three_are_shipped():
+    assert FILES.names() == ("agents", "baseline", "strict")
 
 
 @pytest.mark.parametrize("name", FILES.names())
@@ -44,7 +44,7 @@ def mutants():
     """Each shipped policy without one of its rules, and without the limits of one."""
     for name in FILES.names():
         policy = FILES.load(name)
-        for rule in policy.rules:
+        for rule in (each for each in policy.rules if not each.policy):
             others = tuple(each for each in policy.rules if each is not rule)
             yield pytest.param(name, replace(policy, rules=others), rule.id, id=f"{name} without {rule.id}")
             if rule.limits and rule.then is not None:
