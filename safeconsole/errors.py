@@ -25,6 +25,7 @@ class Action(StrEnum):
     NAME_CLUSTER = "name-cluster"
     NAME_NODE = "name-node"
     RAISE_LIMIT = "raise-limit"
+    RELEASE_BRAKE = "release-brake"
 
 
 class Remedy(NamedTuple):
@@ -32,7 +33,7 @@ class Remedy(NamedTuple):
     One next step, without the words of a face.
 
     Attributes:
-        of: the cluster to elevate or confirm on, or the limit to raise.
+        of: the cluster to elevate or confirm on, the limit to raise, or the rule that asks once more.
         most: how far the policy lets that limit be raised, in its own unit.
     """
 

@@ -203,6 +203,7 @@ def _as_json(shown: Policy) -> dict[str, object]:
                 "then": None if rule.then is None else rule.then.word,
                 "limits": dict(rule.limits),
                 "sensors": list(rule.sensors),
+                "brake": rule.brake,
                 "message": rule.message,
                 "instead": rule.instead,
             }

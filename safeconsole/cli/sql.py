@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from safeconsole.console.state import Opened
     from safeconsole.output.confirming import NoTerminal, TerminalConfirmer
     from safeconsole.output.recording import TerminalRecorder
+    from safeconsole.policy.decision import Considered
     from safeconsole.session.protocols import Confirmer
     from safeconsole.sqltext.lexer import LexicalRules
     from safeconsole.sqltext.statement import Statement
@@ -129,10 +130,20 @@ def limits_of(given: Mapping[str, object]) -> dict[str, float]:
 @click.option("--reason", default="", metavar="TEXT", help="Why an elevation is needed.")
 @click.option("--ticket", default="", metavar="ID", help="Incident or change that this is for.")
 @click.option("--confirm", default="", metavar="CLUSTER", help="The cluster's name, typed to grant the elevation.")
+@click.option(
+    "--despite", multiple=True, metavar="RULE", help="Answer a rule that asks once more, where nobody can; repeatable."
+)
 @click.option("--approval", default="", metavar="ANSWER", help="A second person's answer to an earlier request.")
 @click.pass_obj
 def sql(
-    app: Application, /, cluster: str, texts: tuple[str, ...], file: str | None, form: str | None, **given: object
+    app: Application,
+    /,
+    cluster: str,
+    texts: tuple[str, ...],
+    file: str | None,
+    form: str | None,
+    despite: tuple[str, ...],
+    **given: object,
 ) -> int:
     """Query CLUSTER: opens the console, or runs what -e, -f or a pipe gives and leaves.
 
@@ -144,9 +155,10 @@ def sql(
         draw_first_prompt(app, cluster, str(given["schema"]))
     from safeconsole.session.visit import Plea
 
-    plea = Plea(reason=str(given["reason"]), ticket=str(given["ticket"])) if str(given["reason"]).strip() else None
-    if plea is None and given["ticket"]:
-        raise click.UsageError("--ticket needs --reason")
+    reason, ticket = str(given["reason"]), str(given["ticket"])
+    plea = Plea(reason=reason, ticket=ticket, despite=despite) if reason.strip() else None
+    if plea is None and (ticket or despite):
+        raise click.UsageError(f"--{'ticket' if ticket else 'despite'} needs --reason")
     limits = limits_of(given)
     null = None if given["null"] is None else str(given["null"])
     interactive = scripts is None
@@ -195,6 +207,8 @@ def one_shot_words(remedy: Remedy) -> str:
             return f"or add --confirm {remedy.of}"
         case Action.NAME_NODE:
             return "name one with --to NODE"
+        case Action.RELEASE_BRAKE:
+            return f"if it is meant, a person runs it at a terminal, or add --despite {remedy.of}"
         case Action.RAISE_LIMIT:
             flag = _FLAGS.get(remedy.of)
             return f"{flag} raises it, to at most {remedy.most:,.15g}" if flag else ""
@@ -255,6 +269,8 @@ def _refuse_beforehand(session: OpenSession, statements: tuple[Statement, ...]) 
     for number, statement in enumerate(statements, start=1):
         considered = session.preview(statement)
         decision = considered.decision
+        if plea is not None and session.gate.visit.person.agent and not alone and not decision.observed:
+            _refuse_braked(session, considered, plea.despite, which=f"statement {number} of {len(statements)}")
         if decision.observed or not (
             decision.verdict is Verdict.DENY or (decision.verdict is Verdict.ELEVATE and (plea is None or alone))
         ):
@@ -270,6 +286,23 @@ def _refuse_beforehand(session: OpenSession, statements: tuple[Statement, ...]) 
             if one_by_one
             else decision.instead,
         )
+
+
+def _refuse_braked(session: OpenSession, considered: Considered, despite: tuple[str, ...], *, which: str) -> None:
+    from safeconsole.policy.policy import judge
+    from safeconsole.sqltext.vocabulary import Verdict
+
+    # How many rows it changes is not known yet: what the text says is judged alone.
+    decision = judge(session.gate.policy, {**considered.facts, "estimate.changed_rows": 0})
+    asked = tuple(rule for rule in decision.brakes if rule not in despite)
+    if decision.verdict is not Verdict.ELEVATE or not asked:
+        return
+    session.gate.note("script refused", f"{which}: {', '.join(asked)}")
+    raise RefusedError(
+        f"nothing of the script was run: {which} is asked about once more: {'; '.join(decision.asks_again)}",
+        evidence=considered.evidence,
+        remedies=tuple(Remedy(Action.RELEASE_BRAKE, of=rule) for rule in asked),
+    )
 
 
 def _refuse_what_stays_apart(session: OpenSession, statements: tuple[Statement, ...]) -> None:

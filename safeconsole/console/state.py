@@ -212,8 +212,8 @@ class ConsoleState(msgspec.Struct, kw_only=True):
             return ""
         window = clock_text(self.gate.policy.elevation.window_seconds)
         return (
-            f"\\once REASON runs exactly this; \\elevate REASON opens a window of {window} "
-            f"on {self.gate.visit.cluster}, then run it again"
+            f"\\once REASON runs exactly this, once. For several statements: \\elevate REASON opens a window "
+            f"of {window} on {self.gate.visit.cluster}, then run it again"
         )
 
 

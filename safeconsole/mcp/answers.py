@@ -32,6 +32,7 @@ Saving = Callable[[str], Path]
 
 _WORDS = {
     Action.ELEVATE: "call request_elevation with a reason: a person decides",
+    Action.RELEASE_BRAKE: "a person runs it in the console",
     Action.CONFIRM: "call request_elevation with a reason: a person decides",
     Action.BRING_APPROVAL: "once it is approved, call request_elevation again, unchanged",
     Action.GIVE_TICKET: "give a ticket",

@@ -21,6 +21,13 @@ from safeconsole.output.text import PLAIN, StreamStyle, clock_text, safe, until_
 from safeconsole.policy.decision import Considered, ElevationRequest, Scope
 from safeconsole.sqltext.redaction import may_hold_secret
 from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.vocabulary import Verdict
+
+
+def is_brake(considered: Considered) -> bool:
+    """Whether a confirmation is asked of somebody who is elevated already."""
+    return considered.decision.verdict is Verdict.ELEVATE and bool(considered.decision.brakes)
+
 
 YES = "yes"
 """The whole word, typed: a stray y must not run anything."""
@@ -60,19 +67,27 @@ class GivenConfirmer:
     def __init__(
         self, cluster: str, terminal: TerminalConfirmer | NoTerminal | None = None, *, seated: bool = False
     ) -> None:
+        self._vouched: Considered | None = None
         self._cluster = cluster
         self._terminal = terminal or NoTerminal()
         self._seated = seated
 
     def confirm(self, considered: Considered) -> bool:
-        """Return whether the name given is exactly the cluster's: the person typed the statement beside it."""
+        """Return whether the name given is exactly the cluster's: the person typed the statement beside it.
+
+        What asks whoever is elevated once more is answered at the terminal, if there is one.
+        """
+        if is_brake(considered):
+            return considered is self._vouched or self._terminal.confirm(considered)
         return bool(self._cluster) and self._cluster == considered.facts.get("cluster.name")
 
     def elevate(self, request: ElevationRequest, considered: Considered | None) -> bool:
         """Return whether the name given is exactly the cluster's, and typed at the terminal too, if there is one."""
         given = bool(self._cluster) and self._cluster == request.cluster
         if given and isinstance(self._terminal, TerminalConfirmer):
-            return self._terminal.vouch(request, considered)
+            vouched = self._terminal.vouch(request, considered)
+            self._vouched = considered if vouched else None
+            return vouched
         return given and not self._seated
 
     def show_approval(self, code: str, request: ApprovalRequest) -> None:
@@ -102,7 +117,11 @@ class TerminalConfirmer:
         self._style = style
 
     def confirm(self, considered: Considered) -> bool:
-        self._show(evidence_text(considered, self._style))
+        if is_brake(considered):
+            title = f"{considered.statement.kind}: elevated, and asked once more"
+            self._show(block_text(title, evidence_lines(considered), self._style, colour="red"))
+        else:
+            self._show(evidence_text(considered, self._style))
         return self._answer(f'run exactly this on {safe(considered.node or "")}? type "{YES}" to run it: ') == YES
 
     def elevate(self, request: ElevationRequest, considered: Considered | None) -> bool:
@@ -121,7 +140,9 @@ class TerminalConfirmer:
         what = "every statement that needs an elevation"
         if considered is not None and request.scope is Scope.STATEMENT:
             what = _named(considered.statement)
-        self._show(f"elevation on {safe(request.cluster)}, for: {what}\n")
+        careful = considered.decision.asks_again if considered is not None else ()
+        warned = "".join(f"careful: {safe(line)}\n" for line in careful)
+        self._show(f"elevation on {safe(request.cluster)}, for: {what}\n{warned}")
         return self._answer(f'type the name of the cluster ("{safe(request.cluster)}"): ') == request.cluster
 
     def show_approval(self, code: str, request: ApprovalRequest) -> None:

@@ -39,6 +39,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         heavy: whether it needs a slot; None checks nothing.
         limits: ceilings by name that it must run under; those not named may be anything.
         sensors: exactly what must be readable while it runs; None checks nothing.
+        brakes: exactly the rules that ask once more whoever is elevated; None checks nothing.
     """
 
     verdict: Literal["allow", "confirm", "elevate", "deny"]
@@ -50,6 +51,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     heavy: bool | None = None
     limits: dict[str, float] = {}
     sensors: tuple[SensorName, ...] | None = None
+    brakes: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
         where = f" to the {self.to}" if self.to else ""
@@ -135,7 +137,7 @@ def _complaints(policy: Policy, cases: tuple[Case, ...]) -> Iterator[tuple[Rule,
 def _shadow(rule: Rule, rules: tuple[Rule, ...], position: int) -> Rule | None:
     for other_position, other in enumerate(rules):
         same = other is not rule and " ".join(other.when.split()) == " ".join(rule.when.split())
-        if not same or rule.limits or rule.sensors or rule.then is None or other.then is None:
+        if not same or rule.limits or rule.sensors or rule.brake or rule.then is None or other.then is None:
             continue
         if other.then > rule.then or (other.then is rule.then and other_position < position):
             return other
@@ -161,7 +163,14 @@ def _failure(policy: Policy, case: Case, engine: Flavour, analyse: Analyse) -> s
     heavy = any(is_heavy(policy.slots, facts) for facts in offered_facts)
     if case.heavy is not None and heavy is not case.heavy:
         return f"it is {'heavy' if heavy else 'not heavy'}, so that it takes {'a' if heavy else 'no'} slot"
-    return _wrong_limit(case, decisions) or _wrong_sensors(case, decisions)
+    return _wrong_limit(case, decisions) or _wrong_sensors(case, decisions) or _wrong_brakes(case, decisions)
+
+
+def _wrong_brakes(case: Case, decisions: list[Decision]) -> str:
+    found = {rule for decision in decisions for rule in decision.brakes}
+    if case.brakes is None or found == set(case.brakes):
+        return ""
+    return f"expected brakes {', '.join(case.brakes) or 'none'}, found {', '.join(sorted(found)) or 'none'}"
 
 
 def _wrong_sensors(case: Case, decisions: list[Decision]) -> str:

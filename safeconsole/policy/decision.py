@@ -44,6 +44,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         instead: a safer way, from the strictest rule or the first hazard, or "".
         policy: "name@first 12 digits of the hash".
         observed: the policy only observes; the verdict is what would have happened.
+        brakes: ids of the rules for which even whoever is elevated is asked once more.
+        asks_again: what those say, one line each.
     """
 
     verdict: Verdict
@@ -55,6 +57,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     instead: str = ""
     policy: str = ""
     observed: bool = False
+    brakes: tuple[str, ...] = ()
+    asks_again: tuple[str, ...] = ()
 
 
 class Permit(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,7 +140,8 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
 
     Args:
         grant: the elevation in force, if any.
-        confirmed: whether the person confirmed exactly this statement.
+        confirmed: whether the person confirmed exactly this statement; where the decision has brakes, under the
+            elevation too.
         now_seconds: monotonic clock reading.
         within, idle_seconds: see `Permit`.
         by_a_person: whether somebody else has to approve an elevation.
@@ -152,6 +157,8 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
     elevated = grant is not None and covers(grant, statement.text, identity.server, now_seconds)
     if not elevated and (verdict is Verdict.ELEVATE or (verdict is Verdict.CONFIRM and not confirmed)):
         raise _unanswered(considered, verdict, grant=grant, by_a_person=by_a_person)
+    if elevated and decision.brakes and verdict is Verdict.ELEVATE and not confirmed:
+        raise _braked(considered)
     # What the server calls no read would only fail inside a read-only transaction.
     reads = statement.changes_nothing and not considered.estimate.disagrees
     needs_elevated_account = elevated and verdict is Verdict.ELEVATE
@@ -183,6 +190,17 @@ def _unanswered(considered: Considered, verdict: Verdict, *, grant: Grant | None
         instead=decision.instead,
         # Who holds an elevation that does not cover this has been asked already.
         remedies=(Remedy(asks, of=cluster), *then) if grant is None else (),
+    )
+
+
+def _braked(considered: Considered) -> RefusedError:
+    decision = considered.decision
+    return RefusedError(
+        f"elevated, and asked once more: {'; '.join(decision.asks_again)}",
+        code="needs-confirmation",
+        evidence=considered.evidence,
+        instead=decision.instead,
+        remedies=tuple(Remedy(Action.RELEASE_BRAKE, of=rule) for rule in decision.brakes),
     )
 
 
@@ -341,6 +359,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
         granted_seconds: monotonic reading at its begin.
         ends_seconds: monotonic reading at its end.
         state: GRANTED, or how it ended.
+        tables: what a window is for, as far as it is known: see the fact `elevation.tables`.
     """
 
     id: str
@@ -348,6 +367,7 @@ class Grant(msgspec.Struct, frozen=True, kw_only=True):
     granted_seconds: float
     ends_seconds: float
     state: ElevationState = ElevationState.GRANTED
+    tables: tuple[str, ...] = ()
 
 
 def covers(grant: Grant, text: str, server: str, now_seconds: float) -> bool:

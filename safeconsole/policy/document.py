@@ -35,6 +35,7 @@ class _RuleDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     then: Literal["allow", "confirm", "elevate", "deny"] | None = None
     limits: dict[str, float] = {}
     sensors: tuple[SensorName, ...] = ()
+    brake: bool = False
     message: str = ""
     instead: str = ""
 
@@ -165,6 +166,7 @@ def _rules(read: _PolicyDocument, place: _DocumentPlace, problems: list[str]) ->
                 then=None if rule.then is None else Verdict[rule.then.upper()],
                 limits=rule.limits,
                 sensors=rule.sensors,
+                brake=rule.brake,
                 message=rule.message,
                 instead=rule.instead,
                 line=place.line(path),
@@ -176,8 +178,12 @@ def _rule_problems(rule: _RuleDocument, seen: set[str]) -> Iterator[tuple[str, s
         yield "id", "an id is lower-case words joined by hyphens"
     if rule.id in seen:
         yield "id", "another rule has the same id"
-    if rule.then is None and not rule.limits and not rule.sensors:
-        yield "then", "it says nothing: give it `then`, `limits` or `sensors`"
+    if rule.then is None and not rule.limits and not rule.sensors and not rule.brake:
+        yield "then", "it says nothing: give it `then`, `limits`, `sensors` or `brake`"
+    if rule.brake and rule.then is not None:
+        yield "then", "a brake asks whoever is elevated already, and has no `then`: let another rule elevate"
+    if rule.brake and not rule.message:
+        yield "message", "a brake says in its `message` what is asked about"
     try:
         replaced(Limits(), rule.limits)
     except ValueError as error:

@@ -6,6 +6,7 @@ prints this table; a test compares the page with it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import StrEnum
 
@@ -77,6 +78,13 @@ _DECLARED: tuple[tuple[str, FactType, str, tuple[str, ...], str], ...] = (
     ),
     ("stmt.schemas", _STRINGS, "schemas of those tables, each once", (), "`stmt.tables`"),
     ("stmt.tables_known", _BOOL, "its structure was read, so that stmt.tables is complete", (), "the text"),
+    (
+        "stmt.unfiltered",
+        _BOOL,
+        "it is an UPDATE or DELETE with no WHERE of its own, or with one that names no column; a LIMIT is none",
+        (),
+        "the text; a condition that is always true, as `id = id`, passes for a filter",
+    ),
     (
         "stmt.functions",
         _STRINGS,
@@ -156,7 +164,7 @@ _DECLARED: tuple[tuple[str, FactType, str, tuple[str, ...], str], ...] = (
         _BOOL,
         "a server was asked; all other estimates hold their unknown value otherwise",
         (),
-        "this statement, now; false for changes, and for what needs no server",
+        "this statement, now; of a change, the query inside it; false without one, and for what needs no server",
     ),
     (
         "estimate.rows",
@@ -165,13 +173,25 @@ _DECLARED: tuple[tuple[str, FactType, str, tuple[str, ...], str], ...] = (
         (),
         (
             "the plan, made now by the server's own statistics; too low when those are old or a condition is "
-            "misjudged; unknown for all but SELECT, WITH, TABLE, VALUES and the query that ANALYZE runs"
+            "misjudged; unknown for all but SELECT, WITH, TABLE, VALUES, the query that ANALYZE runs and the query "
+            "inside a change"
+        ),
+    ),
+    (
+        "estimate.changed_rows",
+        _INT,
+        "rows that a change looks at and may change, 0 for what changes no rows, -1 unknown",
+        (),
+        (
+            "the plan, made now, of the query inside an UPDATE or DELETE of one table or an INSERT of a query's rows, "
+            "by the server's own statistics; too low when those are old, too high by rows that are looked at and do "
+            "not match; unknown for all other changes, and where the account for reads may not read the table"
         ),
     ),
     (
         "estimate.full_scans",
         _INT,
-        "tables it would scan fully",
+        "tables it would scan fully, or the query inside a change would: it goes by no key",
         (),
         "the same plan; 0 also where there is none, so ask for `estimate.rows < 0` too",
     ),
@@ -261,6 +281,17 @@ _DECLARED: tuple[tuple[str, FactType, str, tuple[str, ...], str], ...] = (
     ("elevation.active", _BOOL, "an elevation is in force that covers this statement", (), "this session, now"),
     ("elevation.scope", _STRING, 'its scope, or ""', ("", "statement", "break-glass"), "this session, now"),
     ("elevation.ticket", _STRING, 'its ticket, or ""', (), "what the person typed"),
+    (
+        "elevation.tables",
+        _STRINGS,
+        "tables that a window is for; empty without one, and before anything was changed in one that names none",
+        (),
+        (
+            "this session: those of the statement whose refusal it was opened on, or else of the first change in it, "
+            "those that its reason names, and those that the person agreed to since; a table is known by the name "
+            "that the text has for it"
+        ),
+    ),
 )
 
 FACTS: dict[str, Fact] = {
@@ -281,7 +312,7 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
         person, groups, agent: see `person.*` in `FACTS`.
         face, interactive, statements, statements_a_minute, room_seconds: see `session.*`.
         cluster, environment: see `cluster.*`.
-        elevated, scope, ticket: see `elevation.*`.
+        elevated, scope, ticket, reason, tables: see `elevation.*`; the reason is no fact, its words may name tables.
     """
 
     flavour: Flavour
@@ -298,6 +329,8 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
     elevated: bool = False
     scope: str = ""
     ticket: str = ""
+    reason: str = ""
+    tables: tuple[str, ...] = ()
 
 
 def facts_of(
@@ -313,8 +346,9 @@ def facts_of(
     return {
         **statement_facts(statement, estimate),
         **_node_facts(route, reading, circumstances.flavour),
-        **_estimate_facts(estimate),
+        **_estimate_facts(statement, estimate),
         **_circumstance_facts(circumstances),
+        "elevation.tables": _tables_of_window(statement, circumstances),
     }
 
 
@@ -330,6 +364,7 @@ def statement_facts(statement: Statement, estimate: Estimate) -> dict[str, objec
         "stmt.tables": [str(table) for table in statement.tables],
         "stmt.schemas": _once(table.schema for table in statement.tables if table.schema),
         "stmt.tables_known": statement.tables_known,
+        "stmt.unfiltered": statement.unfiltered,
         "stmt.functions": list(statement.functions),
         "stmt.engines": _once(engine.lower() for engine in estimate.behind.engines),
         "stmt.hazards": _once(hazard.id for hazard in hazards),
@@ -365,10 +400,12 @@ def _node_facts(route: Route, reading: Reading | None, flavour: Flavour) -> dict
     }
 
 
-def _estimate_facts(estimate: Estimate) -> dict[str, object]:
+def _estimate_facts(statement: Statement, estimate: Estimate) -> dict[str, object]:
+    changes_rows = not statement.effects.isdisjoint({Effect.WRITE, Effect.UNKNOWN})
     return {
         "estimate.asked": estimate.asked,
         "estimate.rows": estimate.rows,
+        "estimate.changed_rows": estimate.rows if changes_rows else 0,
         "estimate.full_scans": len(estimate.full_scans),
         "estimate.temporary_tables": estimate.temporary_tables,
         "estimate.hazards": _once(hazard.id for hazard in estimate.hazards),
@@ -396,6 +433,12 @@ def _circumstance_facts(circumstances: Circumstances) -> dict[str, object]:
         "elevation.scope": circumstances.scope,
         "elevation.ticket": circumstances.ticket,
     }
+
+
+def _tables_of_window(statement: Statement, circumstances: Circumstances) -> list[str]:
+    said = frozenset(re.split(r"[^\w$.]+", circumstances.reason.lower()))
+    told = (str(table) for table in statement.tables if not said.isdisjoint({str(table).lower(), table.name.lower()}))
+    return _once((*circumstances.tables, *told)) if circumstances.tables or circumstances.reason else []
 
 
 def _known(reading: int | None) -> int:

@@ -221,6 +221,12 @@ def judge(policy: Policy, facts: Mapping[str, object], *, limits: Limits | None 
     if failed:
         rule, why = failed[0]
         return replace(decision, message=f"rule {rule.id} cannot be judged, so nothing is allowed: {why}")
+    brakes = () if policy.observe else tuple(rule for rule in matched if rule.brake)
+    decision = replace(
+        decision,
+        brakes=tuple(rule.id for rule in brakes),
+        asks_again=tuple(filled(rule.message, facts) for rule in brakes),
+    )
     answers = [rule for rule in matched if rule.then is not None]
     if policy.inherited and not any(rule.id in policy.inherited for rule in answers):
         return replace(decision, message=f"policy {policy.name} denies: no rule of {policy.extends} allows this")
@@ -254,6 +260,8 @@ def judge_together(policies: tuple[Policy, ...], facts: Mapping[str, object], *,
         sensors=_each_once(name for decision in enforcing for name in decision.sensors),
         limit_sources=tuple(dict.fromkeys(source for decision in enforcing for source in decision.limit_sources)),
         policy=" and ".join(policy.label for policy in policies),
+        brakes=tuple(dict.fromkeys(rule for decision in enforcing for rule in decision.brakes)),
+        asks_again=tuple(dict.fromkeys(line for decision in enforcing for line in decision.asks_again)),
     )
 
 

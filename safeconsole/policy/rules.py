@@ -37,6 +37,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         then: its verdict, or None for a rule that only tightens limits or names sensors.
         limits: ceilings it tightens, by name.
         sensors: what must be readable while the statement runs.
+        brake: an elevation that covers the statement is not enough: the person is asked once more.
         message: one line for the person; `{fact}` stands for that fact's value.
         instead: a safer way, or ""; facts as in `message`.
         line: its line in the file, from 1; 0 when unknown.
@@ -49,6 +50,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     then: Verdict | None = None
     limits: Mapping[str, float] = msgspec.field(default_factory=dict)
     sensors: tuple[SensorName, ...] = ()
+    brake: bool = False
     message: str = ""
     instead: str = ""
     line: int = 0
@@ -59,6 +61,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
         """Its verdict's word, or its effect when it has none."""
         if self.then is not None:
             return self.then.word
+        if self.brake:
+            return "asks once more, elevated"
         named = (("limits", self.limits), ("sensors", self.sensors))
         return f"{' and '.join(word for word, given in named if given)} only"
 

@@ -38,6 +38,8 @@ def words(remedy: Remedy) -> str:
         return f"{flag} when you open it raises it, to at most {remedy.most:,.15g}"
     if remedy.action is Action.ELEVATE:
         return 'if it must run as it is: with elevate(reason="…", ticket="…"): …'
+    if remedy.action is Action.RELEASE_BRAKE:
+        return "a person runs it at a terminal, and answers"
     return "name one with --to NODE when you open it" if remedy.action is Action.NAME_NODE else ""
 
 

@@ -197,6 +197,7 @@ def evidence_of(statement: Statement, choice: Choice, estimate: Estimate, decisi
         *_statement_lines(statement),
         *(_cap_line(statement, choice.reading) if choice.reading else ()),
         *_estimate_lines(estimate),
+        *(f"careful: {line}" for line in decision.asks_again),
         *_rule_line(decision),
     )
     return tuple(dict.fromkeys(lines))

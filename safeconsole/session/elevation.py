@@ -16,6 +16,8 @@ from safeconsole.policy.watchdog import followed
 from safeconsole.session.agreements import Agreements
 from safeconsole.session.protocols import People
 from safeconsole.session.visit import Visit
+from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.vocabulary import Effect
 
 # A grant exists only in state GRANTED, is bound to one cluster, and for the scope STATEMENT also to one exact text
 # and one server identity, for one attempt. Every way out of GRANTED is final.
@@ -122,7 +124,13 @@ class Elevations:
         return grant.ends_seconds - now if grant and grant.granted_seconds <= now < grant.ends_seconds else 0.0
 
     def ask(
-        self, request: ElevationRequest, considered: Considered | None, *, sql: str = "", closed: str = ""
+        self,
+        request: ElevationRequest,
+        considered: Considered | None,
+        *,
+        sql: str = "",
+        closed: str = "",
+        tables: tuple[str, ...] = (),
     ) -> Grant:
         """Ask the person, and a second one where the policy says so; hold the grant when the yes is on disk.
 
@@ -130,6 +138,7 @@ class Elevations:
             considered: the statement behind it, if there is one.
             sql: its text as a second person may read it.
             closed: why no more are granted in this session, "" while they may be.
+            tables: what a window is for, as far as it is known.
 
         Raises:
             RefusedError: policy forbids the request, or the person did not grant it.
@@ -148,6 +157,7 @@ class Elevations:
             granted_seconds=self._clock.monotonic(),
             ends_seconds=self._clock.monotonic(),
             state=ElevationState.ASKED,
+            tables=tables,
         )
         self._record(asked, "asked")
         try:
@@ -177,14 +187,21 @@ class Elevations:
         if grant is not None:
             self._move(grant, event)
 
-    def use(self, sql: str) -> None:
-        """Record a use of the grant in force; a grant for one statement ends with it."""
+    def use(self, statement: Statement, sql: str) -> None:
+        """Record a use of the grant in force: one for a statement ends with it, a window is for its tables too now.
+
+        Args:
+            sql: its text as it is recorded.
+        """
         grant = self.grant
         if grant is None:
             return
         self._agreements.tell(grant, "used", sql)
         if grant.request.scope is Scope.STATEMENT:
             self.end(ElevationEvent.USED)
+        elif not statement.effects.isdisjoint({Effect.WRITE, Effect.DDL}):
+            tables = dict.fromkeys((*grant.tables, *map(str, statement.tables)))
+            self.grant = replace(grant, tables=tuple(tables))
 
     def end_attempt(self) -> None:
         """End a grant for a single statement with the attempt to run it, whether it was sent or not."""

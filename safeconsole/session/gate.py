@@ -240,7 +240,7 @@ class Session:
             # never an outcome without an intent.
             self._recorder.intent(number, permit, connection.guards)
             if permit.elevation:
-                self._elevations.use(self._recorder.text_of(statement))
+                self._elevations.use(statement, self._recorder.text_of(statement))
         except AuditUnavailableError:
             self._leave()
             raise
@@ -479,6 +479,10 @@ class Session:
                 )
                 sql = self._recorder.readable(statement)
                 grant = self._elevations.ask(request, considered, sql=sql, closed=self._policies.look())
+                # Whoever answered saw the statement with everything that a brake would say.
+                confirmed = self.visit.person.terminal or self._elevations.needs_a_person
+        if grant is not None and decision.brakes and decision.verdict is Verdict.ELEVATE and not confirmed:
+            confirmed = self._is_released(number, considered, plea) or self._is_confirmed(number, considered)
         return permit_from_decision(
             considered,
             grant=grant,
@@ -488,6 +492,16 @@ class Session:
             idle_seconds=self._transactions.idle_seconds(considered),
             by_a_person=decision.verdict is Verdict.ELEVATE and self._elevations.needs_a_person,
         )
+
+    def _is_released(self, number: int, considered: Considered, plea: Plea | None) -> bool:
+        """Whether every rule that asks once more was answered beforehand; that is recorded as an answer."""
+        decision = considered.decision
+        if plea is None or not set(plea.despite).issuperset(decision.brakes):
+            return False
+        answer = f"given beforehand: {', '.join(decision.brakes)}"
+        confirmed = Confirmed(statement=number, digest=considered.statement.digest, answer=answer)
+        self._recorder.append(confirmed, durable=True)
+        return True
 
     def _is_confirmed(self, number: int, considered: Considered) -> bool:
         """Ask whether to run exactly this, and record the answer; an interrupt is a no."""
@@ -747,7 +761,16 @@ class Session:
                 )
             except ValueError as error:
                 raise RefusedError(str(error)) from None
-            return self._elevations.ask(request, self._last, closed=self._policies.look())
+            tables = self._tables_refused()
+            return self._elevations.ask(request, None, closed=self._policies.look(), tables=tables)
+
+    def _tables_refused(self) -> tuple[str, ...]:
+        """Return the tables of the change that lacked an elevation last: a window is opened on that."""
+        last = self._last
+        if last is None or last.decision.verdict is not Verdict.ELEVATE:
+            return ()
+        changes = not last.statement.effects.isdisjoint({Effect.WRITE, Effect.DDL})
+        return tuple(dict.fromkeys(map(str, last.statement.tables))) if changes else ()
 
     def stand_down(self) -> None:
         with self._alone():

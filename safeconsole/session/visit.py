@@ -10,7 +10,7 @@ import msgspec
 from safeconsole import __version__
 from safeconsole.audit.record import SessionOpened
 from safeconsole.config.identity import Person
-from safeconsole.policy.decision import Grant
+from safeconsole.policy.decision import Grant, Scope
 from safeconsole.policy.facts import Circumstances
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.policy import Policy
@@ -24,6 +24,7 @@ class Plea(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         reason: why, in the person's words, not blank.
         ticket: reference of the incident or change, or "".
+        despite: ids of the rules that ask whoever is elevated once more, answered beforehand.
 
     Raises:
         ValueError: a blank reason.
@@ -31,6 +32,7 @@ class Plea(msgspec.Struct, frozen=True, kw_only=True):
 
     reason: str
     ticket: str = ""
+    despite: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.reason.strip():
@@ -92,6 +94,8 @@ def circumstances_of(
         elevated=grant is not None,
         scope=grant.request.scope if grant else "",
         ticket=grant.request.ticket if grant else "",
+        reason=grant.request.reason if grant and grant.request.scope is Scope.BREAK_GLASS else "",
+        tables=grant.tables if grant else (),
     )
 
 

@@ -52,6 +52,9 @@ def estimate(link: SqliteLink, statement: Statement, monotonic: Callable[[], flo
         )
     finally:
         link.raw.set_progress_handler(None, 0)
+    keyed = _is_keyed(statement, steps, tables)
+    if keyed and rows < 0:
+        rows = len(tables)
     most = _until_limit(statement, steps, scanned)
     if most is not None and most < rows:
         rows, scanned = most, {}
@@ -61,7 +64,7 @@ def estimate(link: SqliteLink, statement: Statement, monotonic: Callable[[], flo
         full_scans=tuple(table for _, table in scanned.values()),
         temporary_tables=sum(step.words.startswith(("USE TEMP B-TREE", "MATERIALIZE")) for step in steps),
         hazards=tuple(_hazards(authorizer)),
-        keyed=_is_keyed(statement, steps, tables),
+        keyed=keyed,
     )
 
 

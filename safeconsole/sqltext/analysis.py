@@ -82,6 +82,7 @@ def _statement(piece: Piece, rules: LexicalRules, schema: str) -> Statement:
         effects=frozenset(findings.effects),
         tables=tuple(findings.tables),
         tables_known=findings.tables_known,
+        unfiltered=kind.name in _FILTERED and is_unfiltered(tokens),
         functions=tuple(findings.functions),
         hazards=tuple(findings.hazards.values()),
         normalised=normalised,
@@ -93,6 +94,30 @@ def _statement(piece: Piece, rules: LexicalRules, schema: str) -> Statement:
         keeps_nothing=findings.keeps_nothing and not findings.hazards,
         notes=tuple(findings.notes),
     )
+
+
+_FILTERED = frozenset({"update", "delete"})
+_AFTER_WHERE = words("ORDER LIMIT RETURNING GROUP")
+_CONSTANTS = words("TRUE FALSE NULL AND OR NOT XOR IS DIV MOD BETWEEN IN LIKE WHERE")
+
+
+def is_unfiltered(tokens: tuple[Token, ...]) -> bool:
+    """Whether the change that tokens are has no WHERE at its own level, or one that names nothing, as in `WHERE 1=1`.
+
+    What a condition that names a column lets through is for the server's plan to say.
+    """
+    depth, inside, found = 0, False, False
+    for token in tokens:
+        depth += (token.text == "(") - (token.text == ")")
+        if not depth and token.word == "WHERE":
+            inside = True
+        elif not depth and token.word in _AFTER_WHERE:
+            inside = False
+        elif inside and (
+            token.kind in {TokenKind.NAME, TokenKind.VARIABLE} or (token.word and token.word not in _CONSTANTS)
+        ):
+            found = True
+    return not found
 
 
 def _as_meant(tokens: tuple[Token, ...]) -> Iterator[Token]:

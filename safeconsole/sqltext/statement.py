@@ -66,6 +66,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
             not recognised.
         effects: never empty; {READ} alone only by positive recognition.
         tables: those it names, in order of appearance.
+        unfiltered: an UPDATE or DELETE with no WHERE of its own, or with one that names no column; LIMIT is none.
         tables_known: False when the structure could not be read; then `tables` may be short.
         functions: lower-case names it calls, in order of appearance.
         hazards: dangers found, in order of appearance.
@@ -87,6 +88,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     effects: frozenset[Effect]
     tables: tuple[TableName, ...] = ()
     tables_known: bool = True
+    unfiltered: bool = False
     functions: tuple[str, ...] = ()
     hazards: tuple[Hazard, ...] = ()
     normalised: str = ""

@@ -134,3 +134,28 @@ def test_what_was_typed_before_the_question_answers_nothing(considered):
         confirmer = terminal_confirmer(Terminal(), answers)
         assert confirmer.confirm(considered(Verdict.CONFIRM)) is False
     os.close(ours)
+
+
+def test_a_brake_says_that_it_asks_whoever_is_elevated(considered):
+    found = considered(Verdict.ELEVATE, text="DELETE FROM t", kind="delete")
+    braked = replace(found, decision=replace(found.decision, brakes=("no-key",), asks_again=("every row",)))
+    confirmer, shown = asked("yes")
+    assert confirmer.confirm(braked) is True
+    assert "".join(shown).startswith("delete: elevated, and asked once more\n")
+    # What stood on the command line answers for the elevation, not for this.
+    assert GivenConfirmer("shop").confirm(braked) is False
+
+
+def test_who_vouched_for_a_statement_saw_what_its_brake_says_and_is_not_asked_again(considered):
+    found = considered(Verdict.ELEVATE, text="DELETE FROM t", kind="delete")
+    braked = replace(found, decision=replace(found.decision, brakes=("no-key",), asks_again=("every row",)))
+    terminal, shown = asked("shop")
+    confirmer = GivenConfirmer("shop", terminal, seated=True)
+    request = ElevationRequest(
+        cluster="shop", scope=Scope.STATEMENT, reason="r", digest="d", exact="e", server="s", statement=1
+    )
+    assert confirmer.elevate(request, braked) is True
+    assert "careful: every row\n" in "".join(shown)
+    assert confirmer.confirm(braked) is True
+    # Another attempt is another question, and nobody answers it.
+    assert confirmer.confirm(replace(braked)) is False

@@ -88,5 +88,6 @@ def test_the_policy_file_of_the_page_can_be_read(tmp_path):
     assert [rule.id for rule in PolicyFiles(tmp_path).load("page").rules] == [
         "payroll-on-the-primary",
         "agents-are-brief",
+        "drops-are-asked-about",
         "scans-are-seen",
     ]

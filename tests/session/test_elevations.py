@@ -245,7 +245,7 @@ def test_what_somebody_approved_before_is_granted_to_the_agent_on_record():
     assert held.elevations.covering("x", "s") == grant
     approved = held.journal.records[1]
     assert (approved.approver, approved.request, approved.reason) == ("grace", "s1.1", "asked for as s0.1")
-    held.elevations.use("x")
+    held.elevations.use(of_text("x").statement, "x")
     with pytest.raises(RefusedError):
         held.ask(**STATEMENT)
 
@@ -478,7 +478,7 @@ def test_without_a_notifier_nothing_that_must_be_told_is_granted():
 def test_others_are_told_of_every_step_after_it_is_on_disk():
     held = Held(notifier=Told())
     held.ask()
-    held.elevations.use("UPDATE t SET a = 1")
+    held.elevations.use(of_text("x").statement, "UPDATE t SET a = 1")
     held.elevations.end(ElevationEvent.STOOD_DOWN)
     assert [(each.what, each.detail) for each in held.notifier.notices] == [
         ("asked", ""), ("granted", ""), ("used", "UPDATE t SET a = 1"), ("ended (stood-down)", ""),
@@ -488,7 +488,7 @@ def test_others_are_told_of_every_step_after_it_is_on_disk():
 def test_using_what_is_not_held_tells_nobody():
     told = Told()
     held = Held(notifier=told)
-    held.elevations.use("SELECT 1")
+    held.elevations.use(of_text("x").statement, "SELECT 1")
     assert (told.notices, held.events) == ([], [])
 
 
