@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from safeconsole.config.policies import PolicyFiles
     from safeconsole.mysql.engine import MySqlEngine
     from safeconsole.policy.policy import ElevationSettings
-    from safeconsole.session.gate import Session
+    from safeconsole.session.session import Session
     from safeconsole.sqlite.engine import SqliteEngine
 
 
@@ -113,8 +113,8 @@ class Program:
         from safeconsole.audit.journal import open_journal
         from safeconsole.audit.keys import literal_key_for
         from safeconsole.policy.policy import capped, session_limits
-        from safeconsole.session.gate import Session
         from safeconsole.session.protocols import People
+        from safeconsole.session.session import Session
         from safeconsole.session.visit import Visit, opening_record
 
         cluster = self.settings().cluster(door.cluster)

@@ -13,7 +13,7 @@ from safeconsole.cluster.engine import Row
 from safeconsole.errors import NoFitNodeError, RefusedError, ServerError, StoppedError
 from safeconsole.policy.decision import Considered
 from safeconsole.policy.readings import Gates, Reading, unfit_reasons
-from safeconsole.session.gate import Session
+from safeconsole.session.session import Session
 from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Role, Route

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from safeconsole.config.settings import Settings
     from safeconsole.output.evidence import Words
     from safeconsole.policy.decision import Considered
-    from safeconsole.session.gate import Session
     from safeconsole.session.protocols import Confirmer
+    from safeconsole.session.session import Session
     from safeconsole.session.visit import Plea
     from safeconsole.sqltext.lexer import LexicalRules
     from safeconsole.sqltext.statement import Statement

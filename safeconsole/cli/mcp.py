@@ -21,7 +21,7 @@ from safeconsole.output.confirming import NoTerminal
 if TYPE_CHECKING:
     from safeconsole.mcp.session import AgentSession
     from safeconsole.policy.decision import Considered, ElevationRequest
-    from safeconsole.session.gate import Session
+    from safeconsole.session.session import Session
 
 
 class _LeftToAPerson(NoTerminal):

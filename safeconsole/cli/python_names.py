@@ -10,7 +10,7 @@ from prompt_toolkit.completion import Completer
 from safeconsole.console.completing import SqlCompleter
 from safeconsole.console.names import NameRefresher, SchemaNames, glance_through
 from safeconsole.errors import SafeConsoleError
-from safeconsole.session.gate import Session
+from safeconsole.session.session import Session
 from safeconsole.sqltext.lexer import LexicalRules
 
 

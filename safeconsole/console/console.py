@@ -55,7 +55,7 @@ from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Effect
 
 if TYPE_CHECKING:
-    from safeconsole.session.gate import Session
+    from safeconsole.session.session import Session
 
 
 INTERRUPTED = 130

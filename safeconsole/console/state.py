@@ -17,7 +17,7 @@ from safeconsole.output.presenting import ResultPrinter, ResultStyle, Screen, sc
 from safeconsole.output.recording import TerminalRecorder
 from safeconsole.output.text import clock_text, in_words
 from safeconsole.policy.decision import Decision
-from safeconsole.session.gate import Session
+from safeconsole.session.session import Session
 from safeconsole.session.visit import Status
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement

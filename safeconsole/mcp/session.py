@@ -15,7 +15,7 @@ import msgspec
 from safeconsole.cluster.engine import stop_insistently
 from safeconsole.errors import RefusedError
 from safeconsole.mcp.answers import Saving
-from safeconsole.session.gate import Session
+from safeconsole.session.session import Session
 from safeconsole.sqltext.lexer import LexicalRules
 
 Value = TypeVar("Value")

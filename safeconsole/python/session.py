@@ -22,7 +22,7 @@ from safeconsole.output.text import safe
 from safeconsole.policy.decision import Considered, Grant
 from safeconsole.python.audit_hook import marked
 from safeconsole.python.dbapi import NotSupportedError, Parameters, Places, ProgrammingError, dbapi_error_of, fill
-from safeconsole.session.gate import Session
+from safeconsole.session.session import Session
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import BEGINS, ENDS, Statement
 from safeconsole.sqltext.vocabulary import Effect

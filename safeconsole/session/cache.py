@@ -97,9 +97,18 @@ class Cache:
             self._put(CacheKind.ANALYSIS, (shape, rules, schema), found[0], 0.0)
         return found
 
-    def may_have_read_otherwise(self, rules: LexicalRules) -> bool:
-        """Whether any text was read by other rules than these: a server was set otherwise, or another one answers."""
-        return not self._rules <= {rules}
+    def read_now(self, statement: Statement, rules: LexicalRules, *, schema: str, moved: bool) -> Statement:
+        """Return a statement as it is read now: it may have been split in another schema, or by other rules.
+
+        Args:
+            moved: whether the session ever changed its schema.
+        """
+        # Other rules: a server was set otherwise, or another one answers.
+        if not moved and self._rules <= {rules}:
+            return statement
+        again = analyse(statement.text, rules, schema=schema)
+        # A text of several, under a delimiter of its own, is never a read and says its schemas itself.
+        return replace(again[0], vertical=statement.vertical) if len(again) == 1 else statement
 
     def known_estimate(self, statement: Statement, where: Hashable) -> Estimate | None:
         """Return a recent estimate of a statement that differs in its values only.

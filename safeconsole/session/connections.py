@@ -1,19 +1,39 @@
-"""One session's view of its cluster: the readings of its nodes, and its connections to them."""
+"""One session's view of its cluster: the readings of its nodes, what it holds open, and what ends together."""
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
+from safeconsole.audit.record import Noticed
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Connection, Engine
 from safeconsole.cluster.routing import Choice, choose
-from safeconsole.errors import ConfigurationError, UnreachableError
+from safeconsole.errors import (
+    Action,
+    ConfigurationError,
+    NotSentError,
+    RefusedError,
+    Remedy,
+    SafeConsoleError,
+    ServerError,
+    UnreachableError,
+)
+from safeconsole.policy.decision import Permit
 from safeconsole.policy.readings import Gates, Reading, is_the_demo
-from safeconsole.session.cache import HOLD_SECONDS, CacheKind
+from safeconsole.session.cache import HOLD_SECONDS, Cache, CacheKind
+from safeconsole.session.deciding import require_alike
+from safeconsole.session.elevation import ElevationEvent, Elevations
+from safeconsole.session.recorder import Recorder
+from safeconsole.session.transactions import TransactionEvent, Transactions
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.statement import Estimate, Statement
 from safeconsole.sqltext.vocabulary import Account, NodeName, Role, Route
 
 Key = tuple[NodeName, Account]
 """The purpose of one connection."""
+
+_ASKED_AT_MOST = 2
+"""A connection may have been cut for reasons of its own, once."""
 
 
 class Nodes:
@@ -39,6 +59,7 @@ class Nodes:
         self._measured_seconds = float("-inf")
         self._choices: dict[tuple[Route, Gates, str], tuple[NodeName | None, Choice]] = {}
         self._opened = 0
+        # Another connection for the same node and account has another number.
         self._numbers: dict[Key, int] = {}
 
     def measure(self) -> tuple[Reading, ...]:
@@ -136,10 +157,6 @@ class Nodes:
         self._readings = readings
         self._choices.clear()
 
-    def number_of(self, node: NodeName, account: Account) -> int:
-        """Return the number of the open connection; another one for the same node and account has another number."""
-        return self._numbers[node, account]
-
     def connect(self, node: NodeName, account: Account) -> Connection:
         """Return the open connection, or open one.
 
@@ -154,6 +171,30 @@ class Nodes:
         self._opened += 1
         self._open[node, account], self._numbers[node, account] = opened, self._opened
         return opened
+
+    def estimate_on(self, statement: Statement, node: NodeName, cache: Cache, *, rules: LexicalRules) -> Estimate:
+        """Return a node's opinion of a read, a recent one where the values alone differ.
+
+        Raises:
+            UnreachableError: the connection was lost over it, twice.
+            DeniedError: as `require_alike`.
+        """
+        for _ in range(_ASKED_AT_MOST):
+            connection = self.connect(node, Account.READ)
+            require_alike(statement, connection, rules=rules, schema=self.schema)
+            where = self._numbers[node, Account.READ], connection.schema
+            estimate = cache.known_estimate(statement, where)
+            if estimate is None:
+                asked_seconds = self._clock.monotonic()
+                estimate = connection.estimate(statement)
+                cache.keep_estimate(statement, where, estimate, asked_seconds=asked_seconds)
+            if estimate.asked or not connection.broken:
+                return estimate
+        raise UnreachableError(
+            f"{node} was asked for its plan of this, and lost the connection over it; nothing was sent",
+            instead="look at the server, or use another node",
+            remedies=(Remedy(Action.NAME_NODE),),
+        )
 
     def was_used(self, node: NodeName, route: Route) -> None:
         self.used = self._sticky[route] = node
@@ -215,3 +256,132 @@ def _with_move(choice: Choice, before: NodeName | None) -> Choice:
         return choice
     why = next((line for line in choice.reasons if line.startswith(f"{before}: ")), f"{before}: not there any more")
     return replace(choice, notes=(f"{choice.reading.node} takes the place of {why}", *choice.notes))
+
+
+_ENDINGS = {
+    ElevationEvent.FAILED_OVER: TransactionEvent.FAILED_OVER,
+    ElevationEvent.RECONNECTED: TransactionEvent.CONNECTION_LOST,
+}
+"""The effect of an elevation's end on a transaction that it allowed."""
+
+
+class Resources:
+    """The connections, the transaction and the elevation of a session: the end of one may end another.
+
+    Attributes:
+        at_work: the connection that a statement runs on, or None.
+    """
+
+    def __init__(self, nodes: Nodes, transactions: Transactions, elevations: Elevations, recorder: Recorder) -> None:
+        self.nodes = nodes
+        self.transactions = transactions
+        self.elevations = elevations
+        self.at_work: Connection | None = None
+        self._recorder = recorder
+
+    def settle(self) -> bool:
+        """Release what is broken or over; return whether an elevation ended by that."""
+        if self.at_work is not None:
+            return False
+        was_elevated, opened = self.elevations.grant is not None, self.transactions.opened
+        lost = False
+        if opened is not None and self.transactions.has_idled:
+            self.end_transaction(TransactionEvent.IDLED)
+        elif opened is not None and self.nodes.is_lost(opened.node, opened.account):
+            self.end_transaction(TransactionEvent.CONNECTION_LOST)
+            lost = opened.writes
+        broken = self.nodes.discard_broken()
+        if broken:
+            self.nodes.forget()
+        if lost or Account.ELEVATED in broken:
+            self.void(ElevationEvent.RECONNECTED)
+        try:
+            if was_elevated:
+                self.elevations.current()
+        finally:
+            if self.elevations.grant is None:
+                self._drop_elevated(ElevationEvent.TIME_PASSED)
+        return was_elevated and self.elevations.grant is None
+
+    def proven(self, permit: Permit, *, rules: LexicalRules) -> Connection:
+        """Return the connection for a permit, with the instance and its role proven on the live session.
+
+        Raises:
+            RefusedError: the server or its role is not what the permit was made for; the elevation ends.
+            UnreachableError, ConfigurationError: as `Engine.connect`.
+        """
+        if self.settle() and permit.elevation:
+            raise RefusedError("nothing was sent: the elevation ended", instead="check the topology, then run it again")
+        if permit.within and self.transactions.opened is None:
+            raise RefusedError("nothing was sent: the transaction that it belongs to is over")
+        connection = self.nodes.connect(permit.node, permit.account)
+        require_alike(permit.statement, connection, rules=rules, schema=self.nodes.schema)
+        if connection.identity.server != permit.identity.server:
+            found = f"{permit.node} is now another server: {connection.identity.server}"
+        elif permit.read_only and permit.account is Account.READ and permit.route is Route.REPLICA:
+            # It is compared by the connection, when the permit is sent.
+            return connection
+        else:
+            reading = connection.prove()
+            if reading.role == Role(permit.route):
+                return connection
+            role = "of unknown role" if reading.role is Role.UNKNOWN else f"a {reading.role}"
+            found = f"{permit.node} is now {role}: {reading.proof}"
+        # Kept, a connection that leads elsewhere would refuse everything that comes after.
+        self.end_transaction(TransactionEvent.FAILED_OVER)
+        self.nodes.drop_node(permit.node)
+        self.void(ElevationEvent.FAILED_OVER)
+        raise RefusedError(
+            f"nothing was sent: {found}",
+            instead="check the topology, then run it again; an elevation does not survive a failover",
+        )
+
+    def release_after(self, permit: Permit, connection: Connection, failure: SafeConsoleError) -> None:
+        """Release connections after a failed statement; an elevation does not survive a broken connection."""
+        event = self.transactions.failed(permit, connection, failure)
+        if event is TransactionEvent.SERVER_ENDED:
+            self.record(self.transactions.end(event))
+        elif event is not None:
+            self.end_transaction(event)
+        if isinstance(failure, ServerError):
+            self.settle()
+            return
+        self.nodes.forget()
+        self.nodes.drop(permit.node, permit.account)
+        if isinstance(failure, NotSentError) and not isinstance(failure, UnreachableError):
+            # It is not what it was: nothing that was opened to it before is used again.
+            self.nodes.drop_node(permit.node)
+            self.void(ElevationEvent.FAILED_OVER)
+        elif permit.account is Account.ELEVATED:
+            self.void(ElevationEvent.RECONNECTED)
+
+    def void(self, event: ElevationEvent) -> None:
+        """End the elevation and what it opened; the cluster changed."""
+        self.nodes.forget()
+        self.end_elevated(event)
+
+    def end_elevated(self, event: ElevationEvent) -> None:
+        try:
+            self._drop_elevated(event)
+        finally:
+            self.elevations.end(event)
+
+    def _drop_elevated(self, event: ElevationEvent) -> None:
+        """Close the elevated account's connections; open transactions on them are rolled back and reported."""
+        opened = self.transactions.opened
+        try:
+            if opened is not None and opened.account is Account.ELEVATED:
+                self.end_transaction(_ENDINGS.get(event, TransactionEvent.ELEVATION_ENDED))
+        finally:
+            self.nodes.drop_elevated()
+
+    def end_transaction(self, event: TransactionEvent) -> None:
+        """Close the connection of what is open, if anything is: the server undoes what was not committed."""
+        opened = self.transactions.opened
+        if opened is not None:
+            self.nodes.drop(opened.node, opened.account)
+            self.record(self.transactions.end(event))
+
+    def record(self, notice: Noticed | None) -> None:
+        if notice is not None:
+            self._recorder.append(notice, durable=True)

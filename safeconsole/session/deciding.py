@@ -11,10 +11,18 @@ from safeconsole.cluster.engine import Connection
 from safeconsole.cluster.routing import Choice
 from safeconsole.dialects import DIALECTS
 from safeconsole.errors import DeniedError, SafeConsoleError
-from safeconsole.policy.decision import Considered, Decision, Facts, addressed, judged_as_asked, with_disagreement
+from safeconsole.policy.decision import (
+    Considered,
+    Decision,
+    Facts,
+    Permit,
+    addressed,
+    judged_as_asked,
+    with_disagreement,
+)
 from safeconsole.policy.facts import Circumstances, facts_of
 from safeconsole.policy.limits import Limits
-from safeconsole.policy.policy import Policy, is_heavy, judge, judge_together
+from safeconsole.policy.policy import Policy, is_heavy, judge, judge_together, session_limits
 from safeconsole.policy.readings import Reading, route_of, tightest_gates
 from safeconsole.sqltext.analysis import analyse, read_within
 from safeconsole.sqltext.lexer import LexicalRules
@@ -34,13 +42,16 @@ class PoliciesInForce:
         held: that one, and what the file holds now if it is another; the same object while nothing changes.
         gates: what a node must offer; the same object, too.
         news: what is to be said of a file that changed, as of the last look, or "".
+        limits: what holds for a statement before its rules tighten it.
 
     Args:
+        asked: the limits that the person asked for, by name.
         reread: looks at the file, None where there is none to look at.
     """
 
-    def __init__(self, policy: Policy, reread: Reread | None = None) -> None:
+    def __init__(self, policy: Policy, asked: Mapping[str, float], reread: Reread | None = None) -> None:
         self.begun = policy
+        self.limits, self._asked = session_limits(policy, asked), dict(asked)
         self._reread = reread
         self.held: tuple[Policy, ...] = (policy,)
         self.hashes: tuple[str, ...] = (policy.hash,)
@@ -63,6 +74,23 @@ class PoliciesInForce:
             self.hashes = tuple(policy.hash for policy in self.held)
             self.gates = tightest_gates(*(policy.gates for policy in self.held))
         return self.news
+
+    def tighten(self, name: str, value: float) -> Limits:
+        """Set one ceiling for the session: tighter always, looser up to the policy's ceilings.
+
+        Raises:
+            ConfigurationError: it is unknown, out of range, or looser than the policy allows.
+        """
+        asked = {**self._asked, name: value}
+        self.limits, self._asked = session_limits(self.begun, asked), asked
+        return self.limits
+
+    def hold_asked(self, permit: Permit) -> None:
+        """Keep the limits that a SET which was done asked for."""
+        for ask in permit.statement.asks if permit.statement.kind == "set" else ():
+            # A policy that only observes lets more pass; the read-back of the guards then ends that connection.
+            if ask.value <= getattr(permit.limits, ask.limit):
+                self.tighten(ask.limit, ask.value)
 
     def judge(self, facts: Mapping[str, object], limits: Limits) -> Decision:
         return judge_together(self.held, facts, limits=limits)

@@ -1,4 +1,4 @@
-"""Elevation: its states, and how a session is elevated and stops being so."""
+"""What a person is asked: a confirmation, or an elevation, its states and its end."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from enum import StrEnum
 
 from msgspec.structs import replace
 
-from safeconsole.audit.record import ElevationChanged, Journal
+from safeconsole.audit.record import Confirmed, ElevationChanged, Journal
 from safeconsole.clock import Clock
 from safeconsole.errors import AuditUnavailableError, RefusedError, SafeConsoleError
-from safeconsole.policy.decision import Considered, ElevationRequest, ElevationState, Grant, Scope, covers
+from safeconsole.policy.decision import Considered, ElevationRequest, ElevationState, Grant, Scope, covers, exact_of
 from safeconsole.policy.policy import ElevationSettings
 from safeconsole.policy.watchdog import followed
 from safeconsole.session.agreements import Agreements
 from safeconsole.session.protocols import People
-from safeconsole.session.visit import Visit
+from safeconsole.session.visit import Plea, Visit
 from safeconsole.sqltext.statement import Statement
-from safeconsole.sqltext.vocabulary import Effect
+from safeconsole.sqltext.vocabulary import Effect, Verdict
 
 # A grant exists only in state GRANTED, is bound to one cluster, and for the scope STATEMENT also to one exact text
 # and one server identity, for one attempt. Every way out of GRANTED is final.
@@ -61,8 +61,7 @@ def next_state(state: ElevationState, event: ElevationEvent) -> ElevationState:
     return followed(ELEVATION_TRANSITIONS, state, event, what="an elevation")
 
 
-# The states are `core.elevation`'s table. A state changes after its record is durable; a person who is asked and
-# interrupts has not granted.
+# A state changes after its record is durable; a person who is asked and interrupts has not granted.
 
 
 class Elevations:
@@ -85,8 +84,9 @@ class Elevations:
         self._agreements = Agreements(
             settings=settings, visit=visit, journal=journal, clock=clock, people=people, is_the_demo=is_the_demo
         )
+        self._settings, self._cluster, self._has_terminal = settings, visit.cluster, visit.person.terminal
         self._journal = journal
-        self._clock = clock
+        self._clock, self._confirmer = clock, people.confirmer
         self.grant: Grant | None = None
         self._asked = 0
         self.broke_the_glass = False
@@ -180,6 +180,74 @@ class Elevations:
         self.grant = self._move(granted, ElevationEvent.SELF_APPROVED)
         self.broke_the_glass |= self.has_window
         return self.grant
+
+    def answered(
+        self, considered: Considered, plea: Plea | None, *, number: int, schema: str, sql: str, closed: str
+    ) -> tuple[Grant | None, bool]:
+        """Ask the person what the verdict demands of one statement.
+
+        Args:
+            number: the statement's in the session.
+            schema: the session's.
+            sql, closed: as `ask`.
+
+        Returns:
+            The grant that covers the statement, and whether a person confirmed it.
+        """
+        decision, identity = considered.decision, considered.identity
+        if identity is None:
+            return None, False
+        grant, confirmed = self.covering(considered.statement.text, identity.server), False
+        if grant is None and not decision.observed:
+            if decision.verdict is Verdict.CONFIRM:
+                confirmed = self._is_confirmed(number, considered)
+            elif decision.verdict is Verdict.ELEVATE and plea is not None:
+                request = self._request_for(considered, plea, number=number, schema=schema, server=identity.server)
+                grant = self.ask(request, considered, sql=sql, closed=closed)
+                # Whoever answered saw the statement with everything that a brake would say.
+                confirmed = self._has_terminal or self.needs_a_person
+        if grant is not None and decision.brakes and decision.verdict is Verdict.ELEVATE and not confirmed:
+            confirmed = self._is_released(number, considered, plea) or self._is_confirmed(number, considered)
+        return grant, confirmed
+
+    def _request_for(
+        self, considered: Considered, plea: Plea, *, number: int, schema: str, server: str
+    ) -> ElevationRequest:
+        """Return the request to run one statement, exactly as written, on one server."""
+        return ElevationRequest(
+            cluster=self._cluster,
+            scope=Scope.STATEMENT,
+            reason=plea.reason,
+            ticket=plea.ticket,
+            digest=considered.statement.digest,
+            exact=exact_of(considered.statement.text),
+            statement=number,
+            schema=schema,
+            server=server,
+            window_seconds=self._settings.window_seconds,
+        )
+
+    def _is_released(self, number: int, considered: Considered, plea: Plea | None) -> bool:
+        """Whether every rule that asks once more was answered beforehand; that is recorded as an answer."""
+        decision = considered.decision
+        if plea is None or not set(plea.despite).issuperset(decision.brakes):
+            return False
+        answer = f"given beforehand: {', '.join(decision.brakes)}"
+        confirmed = Confirmed(statement=number, digest=considered.statement.digest, answer=answer)
+        self._journal.append(confirmed, durable=True)
+        return True
+
+    def _is_confirmed(self, number: int, considered: Considered) -> bool:
+        """Ask whether to run exactly this, and record the answer; an interrupt is a no."""
+        answer = "interrupted"
+        try:
+            answer = "yes" if self._confirmer.confirm(considered) else "no"
+        except KeyboardInterrupt:
+            pass
+        finally:
+            digest = considered.statement.digest
+            self._journal.append(Confirmed(statement=number, digest=digest, answer=answer), durable=True)
+        return answer == "yes"
 
     def end(self, event: ElevationEvent) -> None:
         """End the grant in force, if there is one; it ends even when that cannot be recorded."""

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from safeconsole.audit.record import Noticed
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Completion, Connection
+from safeconsole.cluster.routing import Choice
 from safeconsole.errors import (
     DeniedError,
     NotSentError,
@@ -287,15 +288,13 @@ class Transactions:
         route = route_of(statement, to=to)
         return route if to else route_within(statement, route, opened=self.opened, window=window)
 
-    def decided(
-        self, decision: Decision, statement: Statement, *, node: NodeName | None, route: Route, window: bool
-    ) -> Decision:
+    def decided(self, decision: Decision, statement: Statement, choice: Choice, *, window: bool) -> Decision:
         """Return a decision with the elevated account where it belongs to a transaction of changes."""
         opened = self.opened
         if opened is not None:
-            belongs = opened.writes and opened.node == node
+            belongs = opened.writes and choice.reading is not None and opened.node == choice.reading.node
         else:
-            belongs = route is Route.PRIMARY and window and begins_writing(statement)
+            belongs = choice.route is Route.PRIMARY and window and begins_writing(statement)
         if not belongs or decision.verdict >= Verdict.ELEVATE:
             return decision
         why = "it belongs to a transaction of changes"

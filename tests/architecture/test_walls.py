@@ -187,7 +187,7 @@ def test_a_prompt_stands_before_what_a_session_needs_is_imported():
         "pymysql",
         "cel_expr_python",
         "rich",
-        "safeconsole.session.gate",
+        "safeconsole.session.session",
         "safeconsole.sqltext.analysis",
     }
     assert modules.isdisjoint(unwanted), sorted(modules & unwanted)

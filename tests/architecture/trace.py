@@ -19,7 +19,7 @@ from safeconsole.audit.journal import open_journal
 from safeconsole.demo.embedded import Replicator, create_embedded
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.policy.readings import Role
-from safeconsole.session.gate import Session
+from safeconsole.session.session import Session
 from safeconsole.session.protocols import People
 from safeconsole.session.visit import Visit
 from safeconsole.sqlite.engine import open_engine

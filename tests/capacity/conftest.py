@@ -10,7 +10,7 @@ from safeconsole.config.policies import PolicyFiles
 from safeconsole.capacity.shelf import FileShelf
 from safeconsole.config.identity import Person
 from safeconsole.session.visit import Visit
-from safeconsole.session.gate import Session
+from safeconsole.session.session import Session
 from safeconsole.session.protocols import People
 from safeconsole.capacity.asking import Asker
 from safeconsole.capacity.survey import survey

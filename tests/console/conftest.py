@@ -37,7 +37,7 @@ from safeconsole.demo.embedded import Replicator, create_embedded
 from safeconsole.session.visit import Status
 from safeconsole.session.visit import Visit
 from safeconsole.session.protocols import People
-from safeconsole.session.gate import Session
+from safeconsole.session.session import Session
 from safeconsole.cluster.engine import Column
 from safeconsole.session.result import Result, Tally, unseen
 from safeconsole.console.console import Terminal, run_console

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from safeconsole.session.gate import Session
+from safeconsole.session.connections import Resources
 from safeconsole.demo.stage import staged
 from safeconsole.cli.application import Door
 from safeconsole.console.console import _previews
@@ -18,13 +18,13 @@ from safeconsole.app import Program
 @pytest.fixture
 def settlers(monkeypatch):
     """Names of the threads in which a session let go of what is over."""
-    seen, settle = [], Session._settle
+    seen, settle = [], Resources.settle
 
     def noted(self):
         seen.append(threading.current_thread().name)
         return settle(self)
 
-    monkeypatch.setattr(Session, "_settle", noted)
+    monkeypatch.setattr(Resources, "settle", noted)
     return seen
 
 

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def test_the_first_prompt_waits_for_no_import():
     modules = imported_after("import safeconsole.app, safeconsole.cli.python")
     assert modules.isdisjoint(
-        {"ptpython", "prompt_toolkit", "rich", "sqlalchemy", "sqlglot", "safeconsole.session.gate"}
+        {"ptpython", "prompt_toolkit", "rich", "sqlalchemy", "sqlglot", "safeconsole.session.session"}
     )
 
 

@@ -8,7 +8,7 @@ from safeconsole.config.identity import Person
 from safeconsole.policy.document import policy_from_document
 from safeconsole.session.visit import Plea, Visit
 from safeconsole.session.protocols import People
-from safeconsole.session.gate import Session
+from safeconsole.session.session import Session
 from tests.harness.fakes import FakeClock, FakeConfirmer, FakeEngine, FakeJournal, FakeFace, three_nodes
 
 RULES = [

@@ -15,7 +15,7 @@ from safeconsole.errors import AuditUnavailableError, OutcomeUnknownError, Refus
 from safeconsole.audit.record import Approved, ElevationChanged, Intent
 from safeconsole.session.visit import Visit
 from safeconsole.sqltext.vocabulary import Account, Role
-from safeconsole.session.gate import Session
+from safeconsole.session.session import Session
 from safeconsole.session.protocols import People
 from tests.harness.fakes import (
     FakeClock,

@@ -7,7 +7,7 @@ import pytest
 from safeconsole.config.policies import PolicyFiles
 from safeconsole.errors import DeniedError, PolicyInvalidError, RefusedError
 from safeconsole.audit.record import ElevationChanged, Intent, Noticed
-from safeconsole.session.gate import Session
+from safeconsole.session.session import Session
 from safeconsole.session.protocols import People
 from tests.harness.fakes import FakeFace
 from tests.session.conftest import READ, WRITE, Walk
