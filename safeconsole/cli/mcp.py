@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, Any
@@ -19,9 +20,16 @@ from safeconsole.errors import ConfigurationError
 from safeconsole.output.confirming import NoTerminal
 
 if TYPE_CHECKING:
+    from safeconsole.config.identity import Person
+    from safeconsole.mcp.http import Listening
+    from safeconsole.mcp.server import ToolCalls
     from safeconsole.mcp.session import AgentSession
     from safeconsole.policy.decision import Considered, ElevationRequest
     from safeconsole.session.session import Session
+
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+HIGHEST_PORT = 65_535
 
 
 class _LeftToAPerson(NoTerminal):
@@ -36,15 +44,20 @@ class _LeftToAPerson(NoTerminal):
 
 @click.command()
 @click.argument("cluster", type=CLUSTER)
+@click.option("--listen", metavar="HOST:PORT", help="Serve over HTTP to agents with a token, at /mcp.")
+@click.option("--tls-cert", type=FILE, help="Certificate (PEM); required beyond loopback.")
+@click.option("--tls-key", type=FILE, help="Its key (PEM).")
 @click.pass_obj
-def mcp(app: Application, cluster: str) -> None:
+def mcp(app: Application, cluster: str, listen: str | None, tls_cert: Path | None, tls_key: Path | None) -> None:
     """Serve CLUSTER to an agent: an MCP server on standard input and output.
 
     The agent asks, checks, describes and explains under the same policy and limits as a person, and never elevates:
     it asks for an approval that a person gives with `safeconsole approve CODE`. Needs the extra `mcp`.
+
+    With --listen it serves many agents over HTTP, each with a token from `safeconsole token issue PERSON --agent`.
     """
     try:
-        from safeconsole.mcp.server import server_of
+        from safeconsole.mcp.server import ToolCalls, server_of
         from safeconsole.mcp.session import SessionThread
     except ModuleNotFoundError as error:
         raise ConfigurationError(
@@ -54,23 +67,56 @@ def mcp(app: Application, cluster: str) -> None:
     if cluster not in app.settings().clusters:
         raise ConfigurationError(f"there is no cluster {cluster}", instead="safeconsole init adds one")
 
-    @contextmanager
-    def opened(agent: str) -> Iterator[AgentSession]:
-        asking = _LeftToAPerson()
-        with app.open(
-            Door(cluster=cluster, face="mcp", person=replace(app.person, agent=agent), confirmer=asking)
-        ) as session:
-            asking.gate = session.gate
-            yield _agent_session(app, session)
+    def calls_for(person: Person, *, here: bool) -> ToolCalls:
+        @contextmanager
+        def opened(agent: str) -> Iterator[AgentSession]:
+            asking = _LeftToAPerson()
+            door = Door(cluster=cluster, face="mcp", person=replace(person, agent=agent), confirmer=asking)
+            with app.open(door) as session:
+                asking.gate = session.gate
+                yield _agent_session(app, session, here=here)
 
-    thread = SessionThread(opened)
+        return ToolCalls(SessionThread(opened))
+
+    if listen is not None:
+        _listen(app, cluster, _listening(listen, tls_cert, tls_key), partial(calls_for, here=False))
+        return
+    calls = calls_for(app.person, here=True)
     try:
-        server_of(cluster, thread).run("stdio")
+        server_of(cluster, lambda _request: calls).run("stdio")
     finally:
-        thread.close()
+        calls.close()
 
 
-def _agent_session(app: Application, session: OpenSession) -> AgentSession:
+def _listen(app: Application, cluster: str, listening: Listening, calls_for: Callable[[Person], ToolCalls]) -> None:
+    from safeconsole.gateway.tokens import TokenFile, token_path
+    from safeconsole.mcp.http import Agent, AgentsByToken, serve
+
+    tokens = TokenFile(token_path(app.settings().gateway, app.state_directory(app.person)))
+
+    def verify(text: str) -> Agent | None:
+        token = tokens.named_by(text, time.time())
+        return None if token is None else Agent(token=token.id, person=token.person)
+
+    def begin(agent: Agent) -> ToolCalls:
+        # Groups, terminal and origin are those of whoever started this process, and nobody else's.
+        return calls_for(replace(app.person, name=agent.person, groups=(), origin="", terminal=False))
+
+    serve(cluster, AgentsByToken(begin, verify), listening)
+
+
+def _listening(listen: str, certificate: Path | None, key: Path | None) -> Listening:
+    from safeconsole.mcp.http import Listening
+
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > HIGHEST_PORT:
+        raise click.UsageError(f"--listen {listen!r} is no HOST:PORT such as 127.0.0.1:8808")
+    if (certificate is None) is not (key is None):
+        raise click.UsageError("--tls-cert and --tls-key go together")
+    return Listening(host=host.strip("[]"), port=int(port), certificate=certificate, key=key)
+
+
+def _agent_session(app: Application, session: OpenSession, *, here: bool) -> AgentSession:
     from safeconsole.approvals.carrying import waiting_requests
     from safeconsole.audit.files import make_private_directory
     from safeconsole.cli.capacity import Wish, run_capacity
@@ -98,5 +144,10 @@ def _agent_session(app: Application, session: OpenSession) -> AgentSession:
         return directory / f"{time.strftime('%Y-%m-%d-%H%M%S')}-{token_hex(4)}.{form}"
 
     return AgentSession(
-        gate=gate, rules=session.rules, check=check, capacity=capacity, approvals=approvals, saving=saving
+        gate=gate,
+        rules=session.rules,
+        check=check,
+        capacity=capacity,
+        approvals=approvals,
+        saving=saving if here else None,
     )

@@ -140,6 +140,11 @@ class TokenFile:
         except ConfigurationError:
             return False
 
+    def named_by(self, text: str, now_epoch: float) -> IssuedToken | None:
+        """Return the valid token whose text this is."""
+        hashed = double_sha256(text.encode())
+        return self._proven(lambda each: hmac.compare_digest(hashed, bytes.fromhex(each.sha256)), now_epoch)
+
     def proven_by_sha256(self, scramble: bytes, nonce: bytes, now_epoch: float) -> IssuedToken | None:
         """Return the valid token that a `caching_sha2_password` proof was made of."""
         return self._proven(lambda each: proves_sha256(scramble, nonce, bytes.fromhex(each.sha256)), now_epoch)

@@ -11,9 +11,11 @@ import json
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextvars import ContextVar
 from fnmatch import fnmatchcase
 from typing import Any
 
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.mcpserver import Context, MCPServer
 from mcp_types import CallToolResult, TextContent, ToolAnnotations
 
@@ -50,6 +52,11 @@ MOST_PAGES = 20
 LONGEST_PAUSE_SECONDS = 8.0
 
 Act = Callable[[AgentSession], dict[str, Any]]
+Calls = Callable[[Any], "ToolCalls"]
+"""Returns what answers the client of an HTTP request, or of standard input, which has none."""
+
+_ANSWERING: ContextVar[ToolCalls] = ContextVar("answering")
+"""What answers the client whose request is being served; the SDK hands resources no context of their own."""
 
 
 class ToolCalls:
@@ -88,6 +95,14 @@ class ToolCalls:
             data, is_error = refusal_of(error, None), True
         return _result(data, is_error=is_error)
 
+    async def read(self, said: Callable[[AgentSession], object]) -> object:
+        """Return what a resource says."""
+        return await self._thread.call("mcp", said)
+
+    def close(self) -> None:
+        """End the client's session; what runs is stopped."""
+        self._thread.close()
+
     def _refusal(self, session: AgentSession, text: str, refusal: dict[str, Any]) -> dict[str, Any]:
         if not text:
             return refusal
@@ -100,21 +115,25 @@ class ToolCalls:
         return {**refusal, "repeated": times, "next": "This was refused before: stop sending it; a reviewer is told."}
 
 
-def server_of(cluster: str, thread: SessionThread) -> MCPServer[Any]:
-    """Return the server of a cluster's tools; whoever runs it closes the thread afterwards."""
+def server_of(cluster: str, calls: Calls, **settings: Any) -> MCPServer[Any]:  # noqa: ANN401 (the SDK's own)
+    """Return the server of a cluster's tools; whoever runs it closes the clients' sessions afterwards."""
+
+    async def for_client(ctx: ServerRequestContext[Any, Any], call_next: CallNext) -> HandlerResult:
+        _ANSWERING.set(calls(ctx.request))
+        return await call_next(ctx)
+
     server: MCPServer[Any] = MCPServer(
         "safeconsole", title=f"safeconsole: {cluster}", instructions=INSTRUCTIONS, version=__version__,
-        log_level="ERROR",
+        log_level="CRITICAL", middleware=[for_client], **settings,
     )  # fmt: skip
-    calls = ToolCalls(thread)
-    _add_questions(server, calls)
-    _add_schema(server, calls)
-    _add_elevation(server, calls)
-    _add_resources(server, thread)
+    _add_questions(server)
+    _add_schema(server)
+    _add_elevation(server)
+    _add_resources(server)
     return server
 
 
-def _add_questions(server: MCPServer[Any], calls: ToolCalls) -> None:
+def _add_questions(server: MCPServer[Any]) -> None:
     @server.tool(annotations=READS)
     async def query(
         context: Context[Any, Any], sql: str, to: str = "", max_rows: int = MOST_ROWS, save: str = "", task: str = ""
@@ -125,6 +144,7 @@ def _add_questions(server: MCPServer[Any], calls: ToolCalls) -> None:
         `save` as csv or jsonl writes all rows to a file instead, and answers its path and the first rows.
         `task` says in a few words what you want to find out; statements of one task stand together in the journal.
         """
+        calls = _ANSWERING.get()
 
         def act(session: AgentSession) -> dict[str, Any]:
             calls.begin_task(session, task)
@@ -139,7 +159,7 @@ def _add_questions(server: MCPServer[Any], calls: ToolCalls) -> None:
     @server.tool(annotations=READS)
     async def check(context: Context[Any, Any], sql: str) -> CallToolResult:
         """Dry run: what a statement does and whether it may run, with reasons. Nothing is run."""
-        return await calls.answer(context, lambda session: {"statements": session.check(sql)})
+        return await _ANSWERING.get().answer(context, lambda session: {"statements": session.check(sql)})
 
     @server.tool(annotations=READS)
     async def explain(context: Context[Any, Any], sql: str, to: str = "") -> CallToolResult:
@@ -149,15 +169,17 @@ def _add_questions(server: MCPServer[Any], calls: ToolCalls) -> None:
             session.gate.use(to)
             return answer_of(session.gate.execute(_one(session, explain_sql(session.rules().dialect, sql))), MOST_ROWS)
 
-        return await calls.answer(context, act, text=sql)
+        return await _ANSWERING.get().answer(context, act, text=sql)
 
     @server.tool(annotations=READS)
     async def capacity(context: Context[Any, Any], schema: str = "", leftovers: bool = False) -> CallToolResult:  # noqa: FBT001, FBT002 (a tool's parameter is named by its client)
         """Sizes of tables, or with leftovers what schema migrations left behind, asked page by page without load."""
-        return await calls.answer(context, lambda session: {"report": _lines(session.capacity(schema, leftovers))})
+        return await _ANSWERING.get().answer(
+            context, lambda session: {"report": _lines(session.capacity(schema, leftovers))}
+        )
 
 
-def _add_schema(server: MCPServer[Any], calls: ToolCalls) -> None:
+def _add_schema(server: MCPServer[Any]) -> None:
     @server.tool(annotations=READS)
     async def tables(context: Context[Any, Any], pattern: str = "*", after: str = "") -> CallToolResult:
         """Names of tables that fit a shell pattern such as `order*`, 200 at a time; `after` continues behind a name."""
@@ -167,7 +189,7 @@ def _add_schema(server: MCPServer[Any], calls: ToolCalls) -> None:
             more = {} if over else {"more": f"call again with after={last!r}"}
             return {"tables": found, "truncated": not over, **more}
 
-        return await calls.answer(context, act)
+        return await _ANSWERING.get().answer(context, act)
 
     @server.tool(annotations=READS)
     async def describe(context: Context[Any, Any], table: str) -> CallToolResult:
@@ -189,10 +211,10 @@ def _add_schema(server: MCPServer[Any], calls: ToolCalls) -> None:
                 )
             return found
 
-        return await calls.answer(context, act)
+        return await _ANSWERING.get().answer(context, act)
 
 
-def _add_elevation(server: MCPServer[Any], calls: ToolCalls) -> None:
+def _add_elevation(server: MCPServer[Any]) -> None:
     @server.tool(annotations=ASKS)
     async def request_elevation(context: Context[Any, Any], sql: str, reason: str, ticket: str = "") -> CallToolResult:
         """Ask a person to approve exactly this statement. Call it again, unchanged, once they have: it runs once."""
@@ -203,19 +225,19 @@ def _add_elevation(server: MCPServer[Any], calls: ToolCalls) -> None:
             statement = _one(session, sql)
             return answer_of(session.gate.execute(statement, plea=Plea(reason=reason, ticket=ticket)), MOST_ROWS)
 
-        return await calls.answer(context, act, text=f"elevate: {sql}")
+        return await _ANSWERING.get().answer(context, act, text=f"elevate: {sql}")
 
     @server.tool(annotations=READS)
     async def approval_status(context: Context[Any, Any]) -> CallToolResult:
         """The codes that still wait for a person."""
-        return await calls.answer(context, lambda session: {"waiting": session.approvals()})
+        return await _ANSWERING.get().answer(context, lambda session: {"waiting": session.approvals()})
 
 
-def _add_resources(server: MCPServer[Any], thread: SessionThread) -> None:
+def _add_resources(server: MCPServer[Any]) -> None:
     def read(name: str, about: str, said: Callable[[AgentSession], object]) -> None:
         @server.resource(f"safeconsole://{name}", name=name, description=about, mime_type="application/json")
         async def resource() -> str:
-            return json.dumps(await thread.call("mcp", said), ensure_ascii=False, default=str)
+            return json.dumps(await _ANSWERING.get().read(said), ensure_ascii=False, default=str)
 
     read("topology", "The cluster's nodes, their roles and whether they are fit.", _topology)
     read("policy", "The policy in force.", lambda session: {"policy": session.gate.policy.label})

@@ -58,6 +58,8 @@ class SessionThread:
         self._waiting = queue.SimpleQueue()
         self._running: tuple[Future[Any], Session] | None = None
         self._stopped = False
+        self._closed = False
+        self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._work, name="safeconsole-mcp", daemon=True)
         self._thread.start()
 
@@ -70,7 +72,10 @@ class SessionThread:
             asyncio.CancelledError: the client cancelled it; what ran is stopped on the server.
         """
         future: Future[Value] = Future()
-        self._waiting.put((agent, act, future))
+        with self._lock:
+            if self._closed:
+                raise _ended()
+            self._waiting.put((agent, act, future))
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
@@ -79,8 +84,10 @@ class SessionThread:
             raise
 
     def close(self) -> None:
-        """End the session; what runs is stopped."""
-        self._waiting.put(None)
+        """End the session; what runs is stopped, and what waits is refused."""
+        with self._lock:
+            self._closed = True
+            self._waiting.put(None)
         running = self._running
         if running is not None:
             stop_insistently(running[1].stop)
@@ -95,6 +102,9 @@ class SessionThread:
     def _work(self) -> None:
         while (job := self._waiting.get()) is not None:
             agent = job[0]
+            if self._closed:
+                job[2].set_exception(_ended())
+                continue
             try:
                 with self._open(agent) as session:
                     self._stopped = False
@@ -110,6 +120,10 @@ class SessionThread:
         """Run calls until the client leaves (True) or one was cancelled (False)."""
         while job is not None:
             _, act, future = job
+            if self._closed:
+                future.set_exception(_ended())
+                job = self._waiting.get()
+                continue
             self._running = (future, session.gate)
             try:
                 value = act(session)
@@ -127,3 +141,7 @@ class SessionThread:
                 return False
             job = self._waiting.get()
         return True
+
+
+def _ended() -> RefusedError:
+    return RefusedError("this session has ended", instead="call again: that opens another")
