@@ -98,8 +98,8 @@ MARIADB_NEEDS: tuple[Need, ...] = (
     *_STATISTICS_NEEDS,
 )
 
-CONSOLE_CONNECTIONS: dict[Account, int] = {Account.READ: 3, Account.ELEVATED: 2}
-"""Connections that one console holds to a server at once: one measures, one asks, one watches."""
+CONSOLE_CONNECTIONS: dict[Account, int] = {Account.READ: 2, Account.ELEVATED: 2}
+"""Connections that one console holds to a server at once: one asks, one measures, watches and kills."""
 
 USUAL_PEOPLE = 3
 """Consoles at once that an account is made for where nobody said how many there will be."""

@@ -324,7 +324,8 @@ _GUARDS = (
 
 _PROBES = (
     Probe(
-        sql="SELECT 'SESSION_MEMORY', MEMORY_USED FROM information_schema.PROCESSLIST WHERE ID = {thread}",
+        sql="SELECT CONCAT('SESSION_MEMORY ', ID), MEMORY_USED FROM information_schema.PROCESSLIST"
+        " WHERE ID IN ({threads})",
     ),
     Probe(
         sql="SELECT VARIABLE_NAME, VARIABLE_VALUE FROM information_schema.GLOBAL_STATUS"

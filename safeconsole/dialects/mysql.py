@@ -367,7 +367,8 @@ _MYSQL_GUARDS = (
 # Answered from counters; each costs 0.2-0.8 ms. The sums of `sys` cost 100 ms and are never asked.
 _MYSQL_PROBES = (
     Probe(
-        sql="SELECT 'SESSION_MEMORY', TOTAL_MEMORY FROM performance_schema.threads WHERE PROCESSLIST_ID = {thread}",
+        sql="SELECT CONCAT('SESSION_MEMORY ', PROCESSLIST_ID), TOTAL_MEMORY FROM performance_schema.threads"
+        " WHERE PROCESSLIST_ID IN ({threads})",
         needs="SELECT (PROCESSLIST_ID, TOTAL_MEMORY) ON performance_schema.threads",
     ),
     Probe(

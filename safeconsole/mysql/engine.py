@@ -14,9 +14,12 @@ from safeconsole.config.secrets import Secrets
 from safeconsole.config.settings import ClusterSettings
 from safeconsole.errors import ConfigurationError, SafeConsoleError, UnreachableError
 from safeconsole.mysql.connection import MySqlConnection
+from safeconsole.mysql.control import Control
 from safeconsole.mysql.dialling import login_for
 from safeconsole.mysql.discovery import Found, Met
-from safeconsole.mysql.node import HeldPassword, MeasuredNode, Monitor, open_connection
+from safeconsole.mysql.node import HeldPassword, MeasuredNode, Monitor, open_connection, open_line
+from safeconsole.mysql.watchdog import NodeWatch
+from safeconsole.mysql.wire import Login
 from safeconsole.policy.readings import Reading
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Account, Flavour, NodeName
@@ -96,6 +99,7 @@ class MySqlEngine:
             account=settings.accounts.read,
             is_by_node="aws-iam" in settings.secrets.sources,
         )
+        self._elevated: dict[tuple[NodeName, str], tuple[NodeWatch, int]] = {}
         self._lock = threading.Lock()
         self._measuring = threading.Lock()
         self._ahead: tuple[float, tuple[Reading, ...]] | None = None
@@ -182,14 +186,44 @@ class MySqlEngine:
             password=self._password(account, login_name, seen.place.named),
             connect_seconds=self._settings.connect_seconds,
         )
-        return open_connection(
-            login,
-            node=node,
-            account=account,
-            expected_server=seen.server,
-            schema=schema or self._settings.schema,
-            free_memory=self._running_memory.get(node),
-        )
+        watch = self._enter_watch(seen, node, account, login)
+        try:
+            return open_connection(
+                login,
+                watch,
+                node=node,
+                account=account,
+                expected_server=seen.server,
+                schema=schema or self._settings.schema,
+            )
+        except BaseException:
+            watch.left()
+            raise
+
+    def _enter_watch(self, seen: MeasuredNode, node: NodeName, account: Account, login: Login) -> NodeWatch:
+        """Return what watches an account's statements on a node: an account sees and kills its own threads alone."""
+        monitor = self._monitor_of(node)
+        if monitor is None:
+            raise UnreachableError(f"{node} does not belong to the cluster any more")
+        if account is Account.READ:
+            return monitor.watch
+        key = node, seen.server
+        with self._lock:
+            watch, users = self._elevated.get(key) or (None, 0)
+            if watch is None:
+                control = Control(lambda _: open_line(login, seen.place))
+                memory = self._running_memory.get(node)
+                watch = NodeWatch(control, free_memory=memory, left=partial(self._leave_watch, key))
+            self._elevated[key] = watch, users + 1
+            return watch
+
+    def _leave_watch(self, key: tuple[NodeName, str]) -> None:
+        with self._lock:
+            watch, users = self._elevated.pop(key)
+            if users > 1:
+                self._elevated[key] = watch, users - 1
+                return
+        watch.close()
 
     def position(self, node: NodeName) -> str:
         monitor = self._monitor_of(node)
@@ -247,6 +281,7 @@ class MySqlEngine:
                     account=account,
                     password=self._read_password.get,
                     free_memory=self._free_memory.get(node),
+                    running_memory=self._running_memory.get(node),
                     lead=self._found.leads.get(address),
                 )
             return found

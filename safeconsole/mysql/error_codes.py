@@ -93,10 +93,10 @@ _MEMORY_CAP_TEXT = "max-session-mem-used"
 _INNODB_READ_ONLY_TEXTS = {1015: "errno: 165", 1036: "read only"}
 
 _TOO_FEW = (
-    "has no connection left for this account, and a console needs 3 at once for reading, 2 for what is elevated",
+    "has no connection left for this account, and a console needs 2 at once, and 2 of the elevated one",
     "close other consoles of this account, or raise its MAX_USER_CONNECTIONS",
 )
-"""One connection measures the node, one asks, one is the watchdog's; an elevated session needs no first one."""
+"""One connection asks, and one measures, watches and kills."""
 
 _BY_THE_HOUR = re.compile(r"'(max_[a-z_]+)' resource")
 """What an account has used up; `max_user_connections` alone is about connections at one time. Source: MySQL 9.7 and

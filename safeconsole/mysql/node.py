@@ -1,4 +1,4 @@
-"""One node: its connections, opened guarded or not at all, and the monitor that measures it over one of its own.
+"""One node: its connections, opened guarded or not at all, and the monitor that measures it.
 
 Nothing is handed over before its guards and its watchdog were seen to hold.
 """
@@ -9,10 +9,10 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Sensor
@@ -20,15 +20,16 @@ from safeconsole.config.secrets import Secrets
 from safeconsole.config.settings import ClusterSettings
 from safeconsole.errors import ConfigurationError, SafeConsoleError, UnreachableError
 from safeconsole.mysql.connection import MySqlConnection
+from safeconsole.mysql.control import ANSWER_SECONDS, Control, Line
 from safeconsole.mysql.dialling import NodeAddress, dial, login_for, resolve
 from safeconsole.mysql.discovery import Lead, Met, company_of, why_not_asked
-from safeconsole.mysql.error_codes import is_lost, text_of
+from safeconsole.mysql.error_codes import text_of
 from safeconsole.mysql.guards import ServerSession, enforce, first_open, guards_of, number, read_session, rules_of
 from safeconsole.mysql.measuring import dialect_of, measure, version_of
 from safeconsole.mysql.running import BREAKS
-from safeconsole.mysql.sensors import ANSWER_SECONDS, Lookout, Sensors, Target
+from safeconsole.mysql.sensors import Lookout, Target
 from safeconsole.mysql.topology import prove_role
-from safeconsole.mysql.watchdog import MySqlLink, Watchdog
+from safeconsole.mysql.watchdog import MySqlLink, NodeWatch, Watchdog
 from safeconsole.mysql.wire import Login, Wire
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.readings import Identity, Reading
@@ -70,7 +71,6 @@ class HeldPassword:
             return held[1]
 
 
-_LEAST_SECONDS = 0.1
 _OWN_LIMITS = Limits(run_seconds=ANSWER_SECONDS, lock_wait_seconds=1)
 
 
@@ -117,37 +117,51 @@ def open_own(login: Login, *, expected_server: str = "") -> Guarded:
 
 def open_connection(
     login: Login,
+    watch: NodeWatch,
     *,
     node: NodeName,
     account: Account,
     expected_server: str = "",
     schema: str = "",
-    free_memory: Sensor | None = None,
 ) -> MySqlConnection:
-    """Open a guarded connection with its watchdog beside it, both within the login's `connect_seconds`.
-
-    Raises as `open_guarded`.
-    """
-    open_by = time.monotonic() + login.connect_seconds
+    """Open a guarded connection that the control connection of its node sees. Raises as `open_guarded`."""
     guarded = open_guarded(login, Limits(), expected_server=expected_server, schema=schema)
-    server = guarded.session.server
+    server, wire = guarded.session.server, guarded.wire
+    target = Target(thread=wire.thread, host="", server=server, cut=wire.cut)
+    lookout = Lookout(watch.control, guarded.dialect, target)
     try:
-        watchdog = _watchdog_beside(guarded, login, open_by=open_by, free_memory=free_memory)
-    except SafeConsoleError:
-        guarded.wire.discard()
+        is_seen = bool(lookout.find_host())
+    except BaseException:
+        wire.discard()
         raise
+    if not is_seen:
+        wire.discard()
+        raise UnreachableError(f"the watchdog does not see the connection it is to watch on {login.address}")
     link = MySqlLink(
         node=node,
         account=account,
         dialect=guarded.dialect,
         version=guarded.version,
-        wire=guarded.wire,
-        watchdog=watchdog,
+        wire=wire,
+        watchdog=Watchdog(watch, lookout),
         identity=Identity(server=server, address=login.address),
         patience_seconds=login.connect_seconds,
         schema=guarded.session.schema,
     )
     return MySqlConnection(link, guarded.session)
+
+
+def open_line(login: Login, place: NodeAddress) -> Line:
+    """Open a connection for the console's own questions, which are short. Raises as `open_guarded`."""
+    guarded = open_own(login)
+    return Line(
+        wire=guarded.wire,
+        dialect=guarded.dialect,
+        version=guarded.version,
+        session=guarded.session,
+        login=login,
+        place=place,
+    )
 
 
 def _guard(wire: Wire, login: Login, limits: Limits, *, expected_server: str) -> Guarded:
@@ -164,33 +178,12 @@ def _guard(wire: Wire, login: Login, limits: Limits, *, expected_server: str) ->
     return Guarded(wire=wire, dialect=dialect, version=version, session=session)
 
 
-def _watchdog_beside(guarded: Guarded, login: Login, *, open_by: float, free_memory: Sensor | None) -> Watchdog:
-    """Return the watchdog of a connection, on a second one to the same instance. Raises UnreachableError."""
-    server, thread = guarded.session.server, guarded.wire.thread
-
-    def open_watching() -> Wire:
-        return open_own(login, expected_server=server).wire
-
-    within = replace(login, connect_seconds=max(open_by - time.monotonic(), _LEAST_SECONDS))
-    lookout = Lookout(
-        dialect=guarded.dialect,
-        wire=open_own(within, expected_server=server).wire,
-        reopen=open_watching,
-        target=Target(thread=thread, host="", cut=guarded.wire.cut),
-        sensors=Sensors(dialect=guarded.dialect, thread=thread, free_memory=free_memory),
-    )
-    host = lookout.host()
-    if not host:
-        lookout.close()
-        raise UnreachableError(f"the watchdog does not see the connection it is to watch on {login.address}")
-    lookout.target = Target(thread=thread, host=host, cut=guarded.wire.cut)
-    return Watchdog(lookout)
-
-
 _POSITION = re.compile(r"[0-9A-Za-z_:,-]+", re.ASCII)
 
 MEASURED_WITHIN_SECONDS = 2.0
-"""Timeout of one answer while measuring; a position is awaited for at most a second."""
+"""Timeout of one answer while measuring."""
+
+_STEP_SECONDS = 0.2
 
 
 class MeasuredNode(msgspec.Struct, frozen=True, kw_only=True):
@@ -211,7 +204,7 @@ class MeasuredNode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Monitor:
-    """Measures one address; each use from one thread at a time.
+    """Measures one address, over its control connection.
 
     Args:
         node: the name that its readings carry.
@@ -219,6 +212,7 @@ class Monitor:
         account: login name of the read account.
         password: fetches its secret for an address, when a connection is opened.
         free_memory: a source for the host's free memory, or None.
+        running_memory: such a source, asked while a statement runs, or None.
         lead: how the address was found, None for a configured one.
     """
 
@@ -231,6 +225,7 @@ class Monitor:
         account: str,
         password: Callable[[str], str],
         free_memory: Sensor | None = None,
+        running_memory: Sensor | None = None,
         lead: Lead | None = None,
     ) -> None:
         self.node = node
@@ -242,7 +237,7 @@ class Monitor:
         self._free_memory = free_memory
         self._lead = lead
         self._answer_seconds = min(settings.connect_seconds, MEASURED_WITHIN_SECONDS)
-        self._open: tuple[Guarded, NodeAddress] | None = None
+        self.watch = NodeWatch(Control(self._open_line), free_memory=running_memory)
 
     def measure(self, now_seconds: float) -> Reading:
         """Return the node as it is now; one that does not answer is a reading that says so.
@@ -251,17 +246,8 @@ class Monitor:
             ConfigurationError: the address, the account's secret or its TLS settings are wrong; of a found address
                 that is a reading, since nobody configured it.
         """
-        reused, started = self._open is not None, time.monotonic()
         try:
-            try:
-                return self._measure(now_seconds)
-            except BREAKS:
-                self.close()
-                # Who let an answer's whole time pass is deaf: nobody waits that long for it twice.
-                if not reused or time.monotonic() - started >= self._answer_seconds:
-                    raise
-            # The old connection had been closed while it was idle.
-            return self._measure(now_seconds)
+            return self.watch.control.ask(partial(self._measure, now_seconds), within_seconds=self._answer_seconds)
         except UnreachableError as error:
             trouble = error.message
         except ConfigurationError as error:
@@ -270,7 +256,6 @@ class Monitor:
             trouble = error.message
         except BREAKS as error:
             trouble = f"lost while it was measured: {text_of(error).lower()}"
-        self.close()
         self.seen = None
         return Reading(node=self.node, unreachable=trouble, tags=self._tags(), measured_seconds=now_seconds)
 
@@ -285,46 +270,48 @@ class Monitor:
         """Whether the node has applied a position, waiting for it; False when it does not tell; never raises."""
         if not _POSITION.fullmatch(position):
             return False
-        rows = self._asked(
-            lambda dialect: dialect.server.wait.format(position=position, seconds=number(within_seconds))
-        )
-        return bool(rows) and str(rows[0][0]) == "0"
+        until = time.monotonic() + within_seconds
+        while True:
+            left = until - time.monotonic()
+            # In steps: who waits for an answer on the control connection keeps all others from it.
+            seconds = number(max(min(left, _STEP_SECONDS), 0.001))
+            asked = partial(_wait_text, position, seconds)
+            rows = self._asked(asked)
+            if not rows or rows[0][0] is None or str(rows[0][0]) == "0":
+                return bool(rows) and str(rows[0][0]) == "0"
+            if left <= _STEP_SECONDS:
+                return False
 
     def _asked(self, question: Callable[[Dialect], str]) -> list[tuple[Any, ...]]:
         try:
-            guarded, _ = self._connected()
-            guarded.wire.wait_at_most(max(self._settings.connect_seconds, MEASURED_WITHIN_SECONDS))
-            return guarded.wire.rows(question(guarded.dialect))
-        except (SafeConsoleError, *BREAKS) as error:
-            if isinstance(error, SafeConsoleError) or is_lost(error):
-                self.close()
+            return self.watch.control.ask(
+                lambda line: line.wire.rows(question(line.dialect)),
+                within_seconds=max(self._settings.connect_seconds, MEASURED_WITHIN_SECONDS),
+            )
+        except (SafeConsoleError, *BREAKS):
             return []
 
     def close(self) -> None:
         """Close its connection; never raises."""
-        if self._open is not None:
-            self._open[0].wire.quit()
-            self._open = None
+        self.watch.close()
 
-    def _measure(self, now_seconds: float) -> Reading:
-        guarded, place = self._connected()
-        guarded.wire.wait_at_most(self._answer_seconds)
-        measured = measure(guarded.wire, guarded.dialect, heartbeat=self._settings.heartbeat)
+    def _measure(self, now_seconds: float, line: Line) -> Reading:
+        measured = measure(line.wire, line.dialect, heartbeat=self._settings.heartbeat)
         proof = prove_role(measured.facts)
         self.seen = MeasuredNode(
-            place=place,
+            place=line.place,
             server=measured.server,
-            dialect=guarded.dialect,
-            rules=rules_of(guarded.dialect, guarded.version, guarded.session.sql_mode),
-            met=Met(server=measured.server, place=place, company=company_of(measured.facts, measured.followers)),
+            dialect=line.dialect,
+            rules=rules_of(line.dialect, line.version, line.session.sql_mode),
+            met=Met(server=measured.server, place=line.place, company=company_of(measured.facts, measured.followers)),
         )
         return Reading(
             node=self.node,
             role=proof.role,
             proof=proof.words,
-            identity=Identity(server=measured.server, address=place.address),
-            flavour=guarded.dialect.flavour,
-            version=guarded.wire.server_version.removeprefix("5.5.5-"),
+            identity=Identity(server=measured.server, address=line.place.address),
+            flavour=line.dialect.flavour,
+            version=line.wire.server_version.removeprefix("5.5.5-"),
             lag_seconds=proof.lag_seconds,
             replicating=proof.replicating,
             read_only=measured.facts.read_only or measured.facts.innodb_read_only,
@@ -338,22 +325,24 @@ class Monitor:
             measured_seconds=now_seconds,
         )
 
-    def _connected(self) -> tuple[Guarded, NodeAddress]:
-        if self._open is not None and self._open[0].wire.has_ended:
-            self.close()
-        if self._open is None:
-            place = resolve(self.address)
-            if self._lead and (why := why_not_asked(self._lead, place, self._settings)):
-                raise UnreachableError(f"it was not asked, since {why}")
-            login = login_for(
-                place,
-                self._settings.tls,
-                account=self._account,
-                password=self._password(place.named),
-                connect_seconds=self._settings.connect_seconds,
-            )
-            self._open = (open_own(login), place)
-        return self._open
+    def _open_line(self, again: Line | None) -> Line:
+        if again is not None:
+            return open_line(again.login, again.place)
+        place = resolve(self.address)
+        if self._lead and (why := why_not_asked(self._lead, place, self._settings)):
+            raise UnreachableError(f"it was not asked, since {why}")
+        login = login_for(
+            place,
+            self._settings.tls,
+            account=self._account,
+            password=self._password(place.named),
+            connect_seconds=self._settings.connect_seconds,
+        )
+        return open_line(login, place)
 
     def _tags(self) -> frozenset[str]:
         return frozenset(self._settings.tags.get(self.address, ()))
+
+
+def _wait_text(position: str, seconds: str, dialect: Dialect) -> str:
+    return dialect.server.wait.format(position=position, seconds=seconds)

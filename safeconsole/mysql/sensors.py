@@ -1,20 +1,23 @@
-"""Numbers about a running statement and its instance, and the second connection that reads them and kills."""
+"""Numbers about running statements and their instance, and the hands that end one: all over the control connection."""
 
 from __future__ import annotations
 
-import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec import structs
 
 from safeconsole.cluster.engine import Sensor
 from safeconsole.errors import UnreachableError
+from safeconsole.mysql.control import ANSWER_SECONDS, Control
 from safeconsole.mysql.error_codes import code_of, is_lost
 from safeconsole.mysql.wire import DriverError, Wire
 from safeconsole.policy.watchdog import MISSING_READINGS, Sample, SensorName, unseen
 from safeconsole.sqltext.dialect import Dialect, Probe
+
+Found = TypeVar("Found")
 
 _INSTANCE_MEMORY = ("INSTANCE_MEMORY", "MEMORY_USED")
 
@@ -29,58 +32,67 @@ class Numbers(msgspec.Struct, frozen=True, kw_only=True):
     threads_running: int | None = None
 
 
+_OF_A_SESSION = "SESSION_MEMORY"
+
+
 class Sensors(msgspec.Struct):
-    """The sensors of one watched connection; those that the account may not read drop out until all are tried again.
+    """The sensors of one node; those that the account may not read drop out until all are tried again.
 
     Attributes:
-        thread: the watched connection's id on the server.
         free_memory: a source for the host's free memory, or None.
         missing: what to grant for the sensors that dropped out.
     """
 
-    dialect: Dialect
-    thread: int
     free_memory: Sensor | None = None
     missing: list[str] = msgspec.field(default_factory=list)
     _probes: tuple[Probe, ...] | None = None
 
-    def read(self, wire: Wire) -> Numbers:
-        """Read all sensors in one round trip.
+    def read(self, wire: Wire, dialect: Dialect, threads: Sequence[int]) -> dict[int, Numbers]:
+        """Read all sensors in one round trip, for several watched connections at once.
+
+        Args:
+            threads: their ids on the server, at least one.
 
         Raises:
             DriverError, OSError: the connection is lost.
         """
         try:
-            read = self._ask(wire)
+            read = self._ask(wire, dialect, threads)
         except DriverError as error:
             if is_lost(error):
                 raise
             # What worked is refused now, so a grant was taken away: the other sensors must not fall silent with it.
             self.try_all_again()
-            read = self._ask(wire)
-        return Numbers(
-            session_memory_bytes=read.get("SESSION_MEMORY"),
-            instance_memory_bytes=next((read[name] for name in _INSTANCE_MEMORY if name in read), None),
-            free_memory_bytes=self.free_memory.read() if self.free_memory else None,
-            opened_tables=read.get("OPENED_TABLE_DEFINITIONS"),
-            threads_running=read.get("THREADS_RUNNING"),
-        )
+            read = self._ask(wire, dialect, threads)
+        free = self.free_memory.read() if self.free_memory else None
+        return {
+            thread: Numbers(
+                session_memory_bytes=read.get(f"{_OF_A_SESSION} {thread}"),
+                instance_memory_bytes=next((read[name] for name in _INSTANCE_MEMORY if name in read), None),
+                free_memory_bytes=free,
+                opened_tables=read.get("OPENED_TABLE_DEFINITIONS"),
+                threads_running=read.get("THREADS_RUNNING"),
+            )
+            for thread in threads
+        }
 
     def try_all_again(self) -> None:
         self._probes = None
         self.missing.clear()
 
-    def _ask(self, wire: Wire) -> dict[str, int]:
-        if self._probes is None:
-            self._probes = tuple(probe for probe in self.dialect.server.probes if self._works(wire, probe))
-        if not self._probes:
+    def _ask(self, wire: Wire, dialect: Dialect, threads: Sequence[int]) -> dict[str, int]:
+        listed = ", ".join(map(str, threads))
+        probes = self._probes
+        if probes is None:
+            probes = self._probes = tuple(probe for probe in dialect.server.probes if self._works(wire, probe, listed))
+        if not probes:
             return {}
-        text = " UNION ALL ".join(f"({probe.sql})" for probe in self._probes).format(thread=self.thread)
+        text = " UNION ALL ".join(f"({probe.sql})" for probe in probes).format(threads=listed)
         return numbers_of(wire.rows(text))
 
-    def _works(self, wire: Wire, probe: Probe) -> bool:
+    def _works(self, wire: Wire, probe: Probe, listed: str) -> bool:
         try:
-            wire.rows(probe.sql.format(thread=self.thread))
+            wire.rows(probe.sql.format(threads=listed))
         except DriverError as error:
             if is_lost(error):
                 raise
@@ -100,17 +112,10 @@ def numbers_of(rows: list[tuple[object, ...]]) -> dict[str, int]:
     return found
 
 
-# The watchdog's second connection: looks at the watched one, and ends it or what it runs.
-#
-# A connection that is gone is opened again, once, to the same address and the same instance; if that fails too, the
-# watchdog is blind, and says so.
-
-Found = TypeVar("Found")
+# What is seen of one watched connection, and how it is ended, over the control connection of its node.
 
 _NO_SUCH_THREAD = 1094
 _IDLE, _KILLED = "Sleep", "Killed"
-ANSWER_SECONDS = 2.0
-LEAST_ANSWER_SECONDS = 0.25
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,61 +124,42 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         thread: its id on the server.
         host: its end as the server's process list names it; another session with the same id differs.
+        server: the identity of its server: another one has threads of the same number.
         cut: ends the connection from here, for when the server cannot be told.
     """
 
     thread: int
     host: str
+    server: str
     cut: Callable[[], None]
 
 
 class Lookout:
-    """Looks and kills, from one thread at a time.
-
-    Args:
-        wire: the second connection, to the same instance.
-        reopen: opens another one to the same address and compares its identity; raises UnreachableError.
+    """Looks at one connection, and kills it or what it runs; from any thread.
 
     Raises:
-        UnreachableError: from every look, when the connection is gone and does not come back.
+        UnreachableError: from every look, when the control connection is gone and does not come back.
     """
 
-    def __init__(
-        self, *, dialect: Dialect, wire: Wire, reopen: Callable[[], Wire], target: Target, sensors: Sensors
-    ) -> None:
+    def __init__(self, control: Control, dialect: Dialect, target: Target) -> None:
         self.target = target
-        self.sensors = sensors
+        self._control = control
         self._dialect = dialect
-        self._wire = wire
-        self._reopen = reopen
         self._process = dialect.server.process[0]
-
-    def numbers(self, *, within_seconds: float = ANSWER_SECONDS) -> Numbers:
-        """Read the sensors; those that do not answer in time tell nothing this once.
-
-        Args:
-            within_seconds: how long an answer may take: a sample must not make a deadline late.
-        """
-        self._wire.wait_at_most(max(within_seconds, LEAST_ANSWER_SECONDS))
-        try:
-            return self.sensors.read(self._wire)
-        except (DriverError, OSError):
-            # A read that was given up leaves its answer in the pipe: only a new connection is clean.
-            self._replace()
-            return Numbers()
 
     def is_at_work(self) -> bool:
         """Whether the watched connection runs something; not when it is idle, gone, or not ours any more."""
         return any(_port(host) == _port(self.target.host) and at_work for host, at_work in self._seen())
 
-    def host(self) -> str:
-        """Return how the process list names the watched connection's end, "" when none shows it.
+    def find_host(self) -> str:
+        """Learn how the process list names the watched connection's end, and return it, "" when none shows it.
 
         The first form that shows it is the one that every later look asks.
         """
         for form in self._dialect.server.process:
             for host, _ in self._seen(form):
                 self._process = form
+                self.target = structs.replace(self.target, host=host)
                 return host
         return ""
 
@@ -184,6 +170,15 @@ class Lookout:
     def kill_connection(self) -> bool:
         """End the connection itself; whether the server accepted a kill."""
         return self._first_accepted(self._dialect.server.kill_connection)
+
+    def look(self, look: Callable[[Wire], Found]) -> Found:
+        """Ask something over the control connection, over a new one where it is gone."""
+        try:
+            return self._control.ask(
+                lambda line: look(line.wire), within_seconds=ANSWER_SECONDS, server=self.target.server, insists=True
+            )
+        except (DriverError, OSError, ValueError):
+            raise UnreachableError("the control connection does not answer") from None
 
     def _seen(self, form: str = "") -> list[tuple[str, bool]]:
         """Return host, and whether it runs something, of the watched thread: one row, or none.
@@ -209,37 +204,18 @@ class Lookout:
             return bool(row[6] or row[7])
         return bool(row[4] != _IDLE)
 
-    def close(self) -> None:
-        """Close the connection; never raises."""
-        self._wire.quit()
-
-    def look(self, look: Callable[[Wire], Found]) -> Found:
-        """Ask something over the second connection, over a new one where it is gone."""
-        self._wire.wait_at_most(ANSWER_SECONDS)
-        try:
-            return look(self._wire)
-        except (DriverError, OSError):
-            self._replace()
-        try:
-            return look(self._wire)
-        except (DriverError, OSError):
-            raise UnreachableError("the watchdog's connection does not answer") from None
-
-    def _replace(self) -> None:
-        self._wire.discard()
-        self._wire = self._reopen()
-
     def _first_accepted(self, forms: tuple[str, ...]) -> bool:
         for form in forms:
+            text = form.format(thread=self.target.thread)
             try:
-                self._wire.run(form.format(thread=self.target.thread))
-            except (DriverError, OSError) as error:
-                if code_of(error) == _NO_SUCH_THREAD:
-                    return False
-                if is_lost(error):
-                    # Not repeated here: the next look opens a connection and sees what is left to do.
-                    with contextlib.suppress(UnreachableError):
-                        self._replace()
+                # Not repeated where its answer is lost: the next look sees what is left to do.
+                self._control.ask(
+                    lambda line, text=text: line.wire.run(text),  # type: ignore[misc]
+                    within_seconds=ANSWER_SECONDS,
+                    server=self.target.server,
+                )
+            except (DriverError, OSError, ValueError) as error:
+                if code_of(error) == _NO_SUCH_THREAD or is_lost(error):
                     return False
                 continue
             return True
@@ -269,20 +245,37 @@ BASELINE_SECONDS = 5.0
 BETWEEN_LOOKS_SECONDS = 0.2
 
 
-class Baseline(msgspec.Struct):
-    """The latest look without a statement, and when it was taken.
+class Eye:
+    """Reads the sensors of one node for all its watched connections, and keeps what growth is counted from."""
 
-    Attributes:
-        lookout: looks; used by one thread at a time.
-        numbers: what it saw, or None before the first look.
-        taken_seconds: monotonic reading of that look.
-    """
+    def __init__(self, control: Control, *, free_memory: Sensor | None = None) -> None:
+        self._control = control
+        self._sensors = Sensors(free_memory=free_memory)
+        self._latest: Numbers | None = None
+        self._taken_seconds = 0.0
 
-    lookout: Lookout
-    numbers: Numbers | None = None
-    taken_seconds: float = 0.0
+    def look(
+        self, threads: Sequence[int], *, server: str, within_seconds: float = ANSWER_SECONDS
+    ) -> dict[int, Numbers]:
+        """Read the sensors; those that do not answer in time tell nothing this once.
 
-    def seen(self, needed: tuple[SensorName, ...], *, fresh: bool) -> Numbers:
+        Raises:
+            UnreachableError: the control connection is gone and does not come back.
+        """
+        try:
+            found = self._control.ask(
+                lambda line: self._sensors.read(line.wire, line.dialect, threads),
+                within_seconds=within_seconds,
+                server=server,
+            )
+        except (DriverError, OSError, ValueError):
+            # Who cannot be asked at all is told from who was late once.
+            self._control.open_again(server=server)
+            return dict.fromkeys(threads, Numbers())
+        self._latest, self._taken_seconds = next(iter(found.values())), time.monotonic()
+        return found
+
+    def baseline(self, target: Target, needed: tuple[SensorName, ...], *, fresh: bool) -> Numbers:
         """Return a look of the last seconds in which every needed sensor told something.
 
         Args:
@@ -292,33 +285,32 @@ class Baseline(msgspec.Struct):
             UnreachableError: a needed sensor told nothing, as often as it may while a statement runs, or the connection
                 is gone and does not come back.
         """
-        now = time.monotonic()
-        if self.numbers is not None and not fresh and now - self.taken_seconds < BASELINE_SECONDS:
-            if not _blind(needed, self.numbers):
-                return self.numbers
+        latest = self._latest
+        if latest is not None and not fresh and time.monotonic() - self._taken_seconds < BASELINE_SECONDS:
+            if not _blind(needed, latest):
+                return latest
             # A grant that was given since counts at once.
-            self.lookout.sensors.try_all_again()
-        numbers = self._look()
+            self._sensors.try_all_again()
+        numbers = self._look_at(target)
         for _ in range(MISSING_READINGS - 1):
             if not _blind(needed, numbers):
                 break
             time.sleep(BETWEEN_LOOKS_SECONDS)
-            numbers = self._look()
+            numbers = self._look_at(target)
         blind = _blind(needed, numbers)
         if blind:
             raise self._refusal(blind)
         return numbers
 
-    def _look(self) -> Numbers:
-        numbers = self.lookout.numbers()
+    def _look_at(self, target: Target) -> Numbers:
+        (numbers,) = self.look((target.thread,), server=target.server).values()
         if numbers == Numbers():
             # Its connection was gone and is new; growth needs a number to count from.
-            numbers = self.lookout.numbers()
-        self.numbers, self.taken_seconds = numbers, time.monotonic()
+            (numbers,) = self.look((target.thread,), server=target.server).values()
         return numbers
 
     def _refusal(self, blind: tuple[SensorName, ...]) -> UnreachableError:
-        grants = tuple(dict.fromkeys(needs for needs in self.lookout.sensors.missing if needs))
+        grants = tuple(dict.fromkeys(needs for needs in self._sensors.missing if needs))
         return UnreachableError(
             f"{', '.join(blind)} cannot be read here, and the policy needs it for this statement; nothing was sent",
             evidence=tuple(f"refused to this account: {needs}" for needs in grants),

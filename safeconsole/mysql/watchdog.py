@@ -1,16 +1,18 @@
-"""The watchdog: a thread on a second connection that ends a statement whose limit passed."""
+"""The watchdog: one thread a node keeps the time of all its statements, and has those ended whose limit passed."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 import msgspec
 
+from safeconsole.cluster.engine import Sensor
 from safeconsole.errors import UnreachableError
-from safeconsole.mysql.sensors import ANSWER_SECONDS, Baseline, Found, Lookout, sample_of
+from safeconsole.mysql.control import ANSWER_SECONDS, Control
+from safeconsole.mysql.sensors import Eye, Found, Lookout, Numbers, Target, sample_of
 from safeconsole.mysql.wire import IN_TRANSACTION, DriverError, Wire
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.readings import Identity
@@ -60,7 +62,22 @@ class Alarm:
             self._called.set()
 
 
-class Watched(msgspec.Struct, kw_only=True):
+SAMPLE_SECONDS = 0.2
+GRACE_SECONDS = 0.5
+IDLE_LOOK_SECONDS = 1.0
+_POLL_SECONDS = 0.02
+_SETTLE_SECONDS = 2 * GRACE_SECONDS + 3 * ANSWER_SECONDS
+
+_EARLY_SECONDS = 0.01
+"""How much earlier than planned a look may come, so that statements share one."""
+
+_DOZES = 5
+"""Looks without a statement after which the thread goes; the next one starts another."""
+
+_FINAL = frozenset({WatchState.OVER, WatchState.MISSED})
+
+
+class Watched(msgspec.Struct, kw_only=True, eq=False):
     """One statement under watch, shared by the person's thread and the watchdog's.
 
     Attributes:
@@ -73,6 +90,9 @@ class Watched(msgspec.Struct, kw_only=True):
         breach: the ceiling behind the kill, or None.
         verified: what the process list said in the end, "" while nobody had to look.
         blind: whether the watchdog could not look any more, and ended it for that.
+        pursued: whether a thread is ending it now.
+        reporting: whether a report has not returned yet.
+        look_seconds: seconds after the send of the next look.
     """
 
     limits: Limits
@@ -90,9 +110,12 @@ class Watched(msgspec.Struct, kw_only=True):
     interrupted: bool = False
     insisted: bool = False
     ending: bool = False
+    pursued: bool = False
+    reporting: bool = False
     state: WatchState = WatchState.RUNNING
     misses: dict[SensorName, int] = msgspec.field(default_factory=dict)
     resume_seconds: float = 0.0
+    look_seconds: float = SAMPLE_SECONDS
     over: threading.Event = msgspec.field(default_factory=threading.Event)
 
     @property
@@ -100,42 +123,157 @@ class Watched(msgspec.Struct, kw_only=True):
         """Seconds since the send."""
         return time.monotonic() - self.sent_seconds
 
+    @property
+    def deadline_seconds(self) -> float:
+        """Monotonic reading at which its time is over, or looked at again after a kill that had nothing to hit."""
+        return self.sent_seconds + max(self.limits.run_seconds, self.resume_seconds)
 
-# What to do when is the table of `policy.watchdog`; here is only how. The thread never waits for the person's thread,
-# which may be blocked in a read, and kills nothing but the statement that is watched. It looks up five times a second
-# while statements come and go, so that one which is over sooner costs it nothing; it is called earlier only for a
-# deadline that comes before its next look.
+    @property
+    def is_live(self) -> bool:
+        return not (self.finished or self.over.is_set())
 
-SAMPLE_SECONDS = 0.2
-GRACE_SECONDS = 0.5
-IDLE_LOOK_SECONDS = 1.0
-_POLL_SECONDS = 0.02
-_SETTLE_SECONDS = 2 * GRACE_SECONDS + 3 * ANSWER_SECONDS
 
-_DOZES = 5
-"""Looks without a statement after which the thread goes; the next one starts another."""
+class NodeWatch:
+    """Keeps the time of all statements on one node, for one account; one thread, which asks the server nothing itself.
 
-_FINAL = frozenset({WatchState.OVER, WatchState.MISSED})
+    So no answer that is late makes a deadline late: each look at the server and each pursuit has a thread of its own.
+    While statements come and go the thread looks up five times a second, so that one which is over sooner costs it
+    nothing; it is called earlier only for a deadline that comes before its next look.
+
+    Args:
+        control: the node's control connection.
+        free_memory: a source for the host's free memory, or None.
+        left: called when a watched connection is closed.
+    """
+
+    def __init__(
+        self, control: Control, *, free_memory: Sensor | None = None, left: Callable[[], None] = lambda: None
+    ) -> None:
+        self.control = control
+        self.left = left
+        self.eye = Eye(control, free_memory=free_memory)
+        self._lock = threading.Lock()
+        self._live: dict[Watched, Watchdog] = {}
+        self._thread: threading.Thread | None = None
+        self._alarm = Alarm()
+        self._looking = self._closed = False
+
+    def add(self, watched: Watched, watchdog: Watchdog) -> None:
+        """Watch a statement from now on."""
+        with self._lock:
+            # MUST come before the look at when the thread wakes: one that is about to sleep looks for work last.
+            self._live[watched] = watchdog
+            if self._thread is None or not self._thread.is_alive():
+                # A daemon: a console that leaves must not wait for a server that does not answer.
+                self._thread = threading.Thread(target=self._keep_time, daemon=True, name="safeconsole-watchdog")
+                self._thread.start()
+                return
+        self._alarm.ring_before(watched.sent_seconds + min(SAMPLE_SECONDS, watched.limits.run_seconds))
+
+    def ring(self) -> None:
+        self._alarm.ring()
+
+    def close(self) -> None:
+        """Stop watching and close the control connection; never raises."""
+        self._closed = True
+        self._alarm.ring()
+        thread = self._thread
+        if thread is not None:
+            thread.join(_SETTLE_SECONDS)
+        self.control.close()
+
+    def _keep_time(self) -> None:
+        rested = 0
+        try:
+            while not self._closed and (rested < _DOZES or not self._goes()):
+                live, known = self._sorted_out()
+                rested = 0 if live else rested + 1
+                now = time.monotonic()
+                for watched, watchdog in live.items():
+                    if watched.interrupted:
+                        watchdog.pursue(watched, WatchEvent.INTERRUPTED)
+                    elif now >= watched.deadline_seconds:
+                        watchdog.pursue(watched, WatchEvent.LIMIT_PASSED)
+                self._look_at(live, now)
+                self._doze(live, known)
+        finally:
+            # Whatever ends this thread: no statement may go on unwatched.
+            for watched, watchdog in tuple(self._live.items()):
+                if watched.is_live and not watched.pursued:
+                    watchdog.cut(watched)
+
+    def _sorted_out(self) -> tuple[dict[Watched, Watchdog], int]:
+        """Forget what is over, and return what runs and nobody ends yet, and how many are known."""
+        with self._lock:
+            for watched in [each for each in self._live if not each.is_live and not each.pursued]:
+                watched.over.set()
+                del self._live[watched]
+            return {watched: dog for watched, dog in self._live.items() if not watched.pursued}, len(self._live)
+
+    def _goes(self) -> bool:
+        with self._lock:
+            if self._live:
+                return False
+            self._thread = None
+            return True
+
+    def _doze(self, live: dict[Watched, Watchdog], known: int) -> None:
+        until = time.monotonic() + SAMPLE_SECONDS
+        for watched in live:
+            if not watched.pursued:
+                until = min(until, watched.deadline_seconds)
+        self._alarm.sleep_until(until, unless=lambda: len(self._live) != known)
+
+    def _look_at(self, live: dict[Watched, Watchdog], now: float) -> None:
+        due = {each: dog for each, dog in live.items() if now >= each.sent_seconds + each.look_seconds - _EARLY_SECONDS}
+        # One look at a time: a server that does not answer this one does not answer another.
+        if due and not self._looking:
+            self._looking = True
+            for watched in due:
+                watched.look_seconds = now - watched.sent_seconds + SAMPLE_SECONDS
+            threading.Thread(target=self._look, args=(due,), daemon=True, name="safeconsole-look").start()
+
+    def _look(self, due: dict[Watched, Watchdog]) -> None:
+        try:
+            read = self._read([dog.target for dog in due.values()])
+        finally:
+            self._looking = False
+        for watched, watchdog in due.items():
+            watchdog.saw(watched, read.get(watchdog.target.thread))
+
+    def _read(self, targets: Sequence[Target]) -> dict[int, Numbers]:
+        """Return what each thread's sensors tell; nothing of those whose server cannot be asked."""
+        read: dict[int, Numbers] = {}
+        for server in {target.server for target in targets}:
+            threads = [target.thread for target in targets if target.server == server]
+            with suppress(UnreachableError):
+                read |= self.eye.look(threads, server=server)
+        return read
+
+
+# What to do when is the table of `policy.watchdog`; here is only how. Nothing waits for the person's thread, which may
+# be blocked in a read, and nothing is killed but the statement that is watched.
 
 
 class Watchdog:
     """Watches the statements of one connection, one at a time.
 
     Args:
-        lookout: its eyes and hands, on a second connection.
+        node: keeps the time, over the control connection of the node.
+        lookout: its eyes and hands.
     """
 
-    def __init__(self, lookout: Lookout) -> None:
+    def __init__(self, node: NodeWatch, lookout: Lookout) -> None:
+        self._node = node
         self._lookout = lookout
+        self._closed = False
         # Held while aiming and while a statement is declared over, so that no kill falls between two statements.
         self._aim = threading.Lock()
-        # Held while the second connection is used: it answers one thread at a time.
-        self._looking = threading.Lock()
-        self._thread: threading.Thread | None = None
         self._current: Watched | None = None
-        self._alarm = Alarm()
-        self._closed = False
-        self._baseline = Baseline(lookout)
+
+    @property
+    def target(self) -> Target:
+        return self._lookout.target
 
     def watch(
         self,
@@ -152,26 +290,19 @@ class Watchdog:
             fresh: count growth from now rather than from a look of the last seconds.
 
         Raises:
-            UnreachableError: a needed sensor cannot be read, or the watchdog's connection is gone and does not come
-                back; nothing may be sent.
+            UnreachableError: a needed sensor cannot be read, or the control connection is gone and does not come back;
+                nothing may be sent.
         """
         before = self._current
         if before is not None and not before.finished:
             raise UnreachableError("the watchdog still watches another statement; nothing was sent")
-        with self._looking:
-            numbers = self._baseline.seen(needed, fresh=fresh)
+        if not self._node.control.is_open:
+            self._node.control.open_again(server=self.target.server)
+        numbers = self._node.eye.baseline(self.target, needed, fresh=fresh)
         first = sample_of(numbers, elapsed=0.0, rows=0)
         watched = Watched(limits=limits, sent_seconds=time.monotonic(), first=first, needed=needed, report=report)
-        with self._aim:
-            # MUST come before the look at when it wakes: a thread that is about to sleep looks for work last.
-            self._current = watched
-            thread = self._thread
-            if thread is None or not thread.is_alive():
-                # A daemon: a console that leaves must not wait for a server that does not answer.
-                thread = self._thread = threading.Thread(target=self._live, daemon=True, name="safeconsole-watchdog")
-                thread.start()
-                return watched
-        self._alarm.ring_before(watched.sent_seconds + min(SAMPLE_SECONDS, limits.run_seconds))
+        self._current = watched
+        self._node.add(watched, self)
         return watched
 
     def finish(self, watched: Watched) -> None:
@@ -189,116 +320,84 @@ class Watchdog:
         """
         watched.insisted = watched.interrupted
         watched.interrupted = True
-        self._alarm.ring()
+        self._node.ring()
         if not watched.over.wait(_SETTLE_SECONDS):
             return "unreachable"
         return watched.verified or "already over"
 
     def look(self, asked: Callable[[Wire, str], Found], text: str) -> Found:
         """Ask something beside the watched connection. Raises UnreachableError: as every look."""
-        with self._looking:
-            return self._lookout.look(lambda wire: asked(wire, text))
+        return self._lookout.look(lambda wire: asked(wire, text))
 
     def still_there(self) -> str:
         """End the watched connection, which is lost to us, and say as `stop` what became of its statement."""
         watched = Watched(limits=Limits(), sent_seconds=time.monotonic(), first=Sample(elapsed_seconds=0.0))
         watched.state = WatchState.KILLING_CONNECTION
-        with self._looking:
-            self._end(watched, self._lookout.kill_connection)
+        self._end(watched, self._lookout.kill_connection)
         return watched.verified
 
     def close(self) -> None:
-        """Stop watching and close the connection; never raises."""
-        self._closed = True
-        self._alarm.ring()
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            # Every read of the watchdog's connection ends by itself, so this does too.
-            thread.join(_SETTLE_SECONDS)
-        self._lookout.close()
+        """Stop watching; never raises."""
+        watched = self._current
+        if watched is not None:
+            self.finish(watched)
+        if not self._closed:
+            self._closed = True
+            self._node.left()
 
-    def _live(self) -> None:
-        rested = 0
-        while not self._closed:
-            watched = self._current
-            if watched is not None and not (watched.finished or watched.over.is_set()):
-                rested = 0
-                self._see_through(watched)
-                continue
-            if watched is not None:
-                watched.over.set()
-            if rested >= _DOZES and self._goes(watched):
-                return
-            self._doze(time.monotonic() + SAMPLE_SECONDS, watched)
-            rested += 1
+    # For the thread that keeps the time.
 
-    def _goes(self, watched: Watched | None) -> bool:
-        with self._aim:
-            if self._current is not watched:
-                return False
-            self._thread = None
-            return True
+    def cut(self, watched: Watched) -> None:
+        """End the connection from here; nobody can tell its server."""
+        self.target.cut()
+        watched.over.set()
 
-    def _doze(self, until_seconds: float, watched: Watched | None) -> None:
-        def has_work() -> bool:
-            stopped = watched is not None and watched.interrupted and not watched.over.is_set()
-            return self._closed or self._current is not watched or stopped
-
-        self._alarm.sleep_until(until_seconds, unless=has_work)
-
-    def _see_through(self, watched: Watched) -> None:
-        ended = False
-        try:
-            while (event := self._wait_for_event(watched)) is not WatchEvent.FINISHED:
-                with self._looking:
-                    self._pursue(watched, event)
-                if not self._resume(watched):
-                    break
-            ended = True
-        finally:
-            if not ended:
-                # Nobody watches any more: the statement may not go on unwatched.
-                self._lookout.target.cut()
-            watched.over.set()
-
-    def _wait_for_event(self, watched: Watched) -> WatchEvent:
-        next_look = max(SAMPLE_SECONDS, watched.resume_seconds)
-        while True:
-            due = max(min(next_look, watched.limits.run_seconds), watched.resume_seconds)
-            self._doze(watched.sent_seconds + due, watched)
-            if watched.finished:
-                return WatchEvent.FINISHED
-            if watched.interrupted:
-                return WatchEvent.INTERRUPTED
-            elapsed = watched.elapsed_seconds
-            if elapsed < due:
-                continue
-            next_look = elapsed + SAMPLE_SECONDS
-            try:
-                with self._looking:
-                    watched.breach = self._breach(watched)
-            except UnreachableError:
-                return WatchEvent.UNREACHABLE
-            if watched.breach is not None:
-                return WatchEvent.LIMIT_PASSED
-
-    def _breach(self, watched: Watched) -> Breach | None:
-        """Look, report, and return the ceiling that was passed. Raises UnreachableError."""
-        elapsed = watched.elapsed_seconds
-        if elapsed > watched.limits.run_seconds:
-            # No sample first: a server in trouble may take long to answer it.
-            return breach_of(watched.limits, watched.first, Sample(elapsed_seconds=elapsed))
-        # A server that says nothing is to be noticed long before a deadline that is far away.
-        within = min(ANSWER_SECONDS, watched.limits.run_seconds - elapsed)
-        numbers = self._lookout.numbers(within_seconds=within)
+    def saw(self, watched: Watched, numbers: Numbers | None) -> None:
+        """Report a sample, and end the statement if it passed a ceiling, or if the server tells nothing any more."""
+        if not watched.is_live or watched.pursued:
+            return
+        if numbers is None:
+            self.pursue(watched, WatchEvent.UNREACHABLE)
+            return
         sample = sample_of(numbers, elapsed=watched.elapsed_seconds, rows=watched.rows)
         watched.peak_memory_bytes = max(watched.peak_memory_bytes, sample.session_memory_bytes or 0)
-        if watched.report and not watched.finished:
-            # A face that fails must not end the watch.
+        watched.misses = counted_misses(watched.misses, watched.needed, sample)
+        breach = breach_of_misses(watched.misses) or breach_of(watched.limits, watched.first, sample)
+        if watched.report and not watched.finished and not watched.reporting:
+            # A face that fails must not end the watch, and one that hangs must not either.
+            watched.reporting = True
             with suppress(Exception):
                 watched.report(sample)
-        watched.misses = counted_misses(watched.misses, watched.needed, sample)
-        return breach_of_misses(watched.misses) or breach_of(watched.limits, watched.first, sample)
+            watched.reporting = False
+        if breach is not None:
+            self.pursue(watched, WatchEvent.LIMIT_PASSED, breach)
+
+    def pursue(self, watched: Watched, event: WatchEvent, breach: Breach | None = None) -> None:
+        """Begin to end a statement, in a thread of its own; nothing where one is at it already."""
+        with self._aim:
+            if watched.pursued or not watched.is_live:
+                return
+            watched.pursued = True
+        if event is WatchEvent.LIMIT_PASSED:
+            allowed = watched.limits.run_seconds
+            watched.breach = breach or Breach(
+                ceiling="run_seconds", read=max(watched.elapsed_seconds, allowed), allowed=allowed
+            )
+        threading.Thread(target=self._see_through, args=(watched, event), daemon=True, name="safeconsole-kill").start()
+
+    def _see_through(self, watched: Watched, event: WatchEvent) -> None:
+        settled = resumed = False
+        try:
+            self._pursue(watched, event)
+            resumed = self._resume(watched)
+            settled = True
+        finally:
+            if not settled:
+                # Nobody ends it any more: it may not go on.
+                self.target.cut()
+            if not resumed:
+                watched.over.set()
+            self._node.ring()
 
     def _pursue(self, watched: Watched, event: WatchEvent) -> None:
         with self._aim:
@@ -315,14 +414,15 @@ class Watchdog:
             # It ended by itself, or by the server's own cap, between the look and the aim.
             watched.breach, watched.blind = None, False
         if watched.state is WatchState.MISSED:
-            self._lookout.target.cut()
+            self.target.cut()
 
     def _resume(self, watched: Watched) -> bool:
         with self._aim:
             if watched.finished or watched.interrupted or watched.killed or watched.state is WatchState.MISSED:
                 return False
             watched.state, watched.verified, watched.ending = WatchState.RUNNING, "", False
-            watched.resume_seconds = watched.elapsed_seconds + IDLE_LOOK_SECONDS
+            watched.resume_seconds = watched.look_seconds = watched.elapsed_seconds + IDLE_LOOK_SECONDS
+            watched.pursued = False
             return True
 
     def _end(self, watched: Watched, kill: Callable[[], bool]) -> None:

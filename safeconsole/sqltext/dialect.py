@@ -331,7 +331,7 @@ class Guard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Probe(msgspec.Struct, frozen=True, kw_only=True):
-    """One sensor: a query that returns rows of (name, number); `{thread}` is the watched connection's id.
+    """One sensor: a query that returns rows of (name, number); `{threads}` are the watched connections' ids.
 
     Attributes:
         needs: what to grant where it is refused.

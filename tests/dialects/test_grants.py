@@ -177,7 +177,7 @@ def test_every_need_says_what_is_lost_and_names_one_place():
 
 def test_an_account_is_quoted():
     assert quoted_account("o'brien", "%") == "'o''brien'@'%'"
-    assert grant_statements(MARIADB, READ, user="x")[0].endswith("MAX_USER_CONNECTIONS 9 MAX_STATEMENT_TIME 2")
+    assert grant_statements(MARIADB, READ, user="x")[0].endswith("MAX_USER_CONNECTIONS 6 MAX_STATEMENT_TIME 2")
     assert "`app`.*" in "".join(grant_statements(MYSQL, READ, user="x"))
 
 
@@ -197,4 +197,4 @@ def test_no_page_and_no_command_asks_for_what_the_doctor_calls_wrong():
 @pytest.mark.parametrize("people", [1, 3, 60])
 def test_an_accounts_connections_follow_the_people(people):
     made = [grant_statements(MYSQL, account, user="x", people=people)[0] for account in (READ, ELEVATED)]
-    assert [line.rpartition(" ")[2] for line in made] == [str(3 * people), str(2 * people)]
+    assert [line.rpartition(" ")[2] for line in made] == [str(2 * people), str(2 * people)]

@@ -11,8 +11,7 @@ from safeconsole.dialects.mysql import MYSQL
 from safeconsole.sqltext.dialect import Holds
 from safeconsole.policy.limits import Limits
 from safeconsole.mysql import guards
-from safeconsole.mysql import sensors
-from safeconsole.mysql import watchdog
+from safeconsole.mysql import control, watchdog
 
 TEXT = (Path(__file__).parents[2] / "docs" / "limits.md").read_text(encoding="utf-8")
 
@@ -62,7 +61,7 @@ def test_the_watchdogs_times_are_those_of_the_code():
     assert "after 0.5 s `KILL`" in TEXT
     assert watchdog.SAMPLE_SECONDS == 0.2
     assert "it samples every 200 ms" in TEXT
-    assert sensors.LEAST_ANSWER_SECONDS == 0.25
+    assert control.PATIENCE_SECONDS == 0.25
     assert "late by more than 250 ms" in TEXT
 
 

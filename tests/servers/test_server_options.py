@@ -93,7 +93,7 @@ def test_without_a_performance_schema_statements_run_and_are_watched(set_globall
         assert desk.run("SELECT COUNT(*) FROM orders").table[0][0] > 0
     for most, finding, words in (
         (3, "good", "room for 1 console at once"),
-        (8, "good", "room for 2 consoles at once"),
+        (8, "good", "room for 4 consoles at once"),
         (0, "advice", "no limit of the account"),
     ):
         tell(cluster, f"ALTER USER 'console_read'@'%' WITH MAX_USER_CONNECTIONS {most}")
@@ -119,15 +119,15 @@ def test_without_a_performance_schema_statements_run_and_are_watched(set_globall
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_too_few_connections_of_an_account_are_told_with_how_many_it_needs(set_globally, tmp_path, capfd, flavour):
-    cluster = set_globally(flavour, "ALTER USER 'console_read'@'%' WITH MAX_USER_CONNECTIONS 2")
+    cluster = set_globally(flavour, "ALTER USER 'console_read'@'%' WITH MAX_USER_CONNECTIONS 1")
     with seated(cluster, tmp_path / "desk", to="primary", plea=None) as desk:
         error = desk.error_of("SELECT 1")
-        assert "a console needs 3 at once" in "".join((error.message, *error.evidence))
+        assert "a console needs 2 at once" in "".join((error.message, *error.evidence))
     assert examined(cluster, tmp_path) == 2
     (ran,) = [check for check in json.loads(capfd.readouterr().out) if check["what"] == "a read"]
     assert ran["finding"] == "wrong"
-    assert "a console needs 3 at once" in ran["detail"]
-    tell(cluster, "ALTER USER 'console_read'@'%' WITH MAX_USER_CONNECTIONS 3")
+    assert "a console needs 2 at once" in ran["detail"]
+    tell(cluster, "ALTER USER 'console_read'@'%' WITH MAX_USER_CONNECTIONS 2")
     with seated(cluster, tmp_path / "desk", to="primary", plea=None) as desk:
         assert desk.run("SELECT COUNT(*) FROM orders").table[0][0] > 0
 

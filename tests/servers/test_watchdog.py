@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from msgspec.structs import replace
 
 from safeconsole.cli.application import exit_code_of
 from safeconsole.mysql.watchdog import SAMPLE_SECONDS
@@ -430,8 +431,8 @@ def test_a_watchdog_that_was_cut_off_while_idle_comes_back_before_the_send(clust
     engine = engine_of(cluster, through={"replica-1": proxy.address})
     connection = engine.connect(REPLICA, Account.READ, schema="shop")
     assert read(connection, "SELECT 1") == [(1,)]
-    # Made in this order: the monitor, the connection, its watchdog.
-    proxy.cut(2)
+    # Made in this order: the control connection, and the one for statements.
+    proxy.cut(0)
     hazardous = permit_for(connection, statement("SELECT SLEEP(40)", hazards=(HAZARD,)), run_seconds=0.5)
     error, seconds = stopped_at(connection, hazardous)
     assert (error.ceiling, seconds < SOON_SECONDS) == ("run_seconds", True)
@@ -444,7 +445,7 @@ def test_a_watchdog_that_is_cut_off_during_a_statement_comes_back(cluster):
     proxy = Proxy("127.0.0.1", cluster.replicas[0].port)
     engine = engine_of(cluster, through={"replica-1": proxy.address})
     connection = engine.connect(REPLICA, Account.READ, schema="shop")
-    threading.Timer(0.3, lambda: proxy.cut(2)).start()
+    threading.Timer(0.3, lambda: proxy.cut(0)).start()
     error, seconds = stopped_at(connection, permit_for(connection, statement("DO SLEEP(40)", "do"), run_seconds=1.0))
     # On a busy machine the server's own cap, set a moment later, may come first where it has one for this kind.
     assert error.ceiling == "run_seconds"
@@ -462,7 +463,7 @@ def test_without_a_watchdog_the_statement_is_ended(cluster):
 
     def blind():
         proxy.refuse()
-        proxy.cut(2)
+        proxy.cut(0)
 
     threading.Timer(0.3, blind).start()
     error, seconds = stopped_at(connection, permit_for(connection, statement("SELECT SLEEP(40)"), run_seconds=60))
@@ -482,5 +483,5 @@ def test_another_session_with_the_same_number_is_never_killed(cluster, connect):
     next(batches)
     assert lookout.is_at_work()
     # As if the server had been restarted and had given the number to somebody else.
-    lookout.target = type(lookout.target)(thread=lookout.target.thread, host="somebody:1", cut=lambda: None)
+    lookout.target = replace(lookout.target, host="somebody:1")
     assert not lookout.is_at_work()
