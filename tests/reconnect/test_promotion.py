@@ -123,7 +123,7 @@ def test_two_nodes_that_take_writes_are_no_primary(private_cluster, application)
     cluster = created(private_cluster("mariadb", replicas=1))
     with cluster.dba_connect(cluster.replicas[0]) as dba, dba.cursor() as cursor:
         cursor.execute("SET GLOBAL read_only = 0")
-    engine, _ = application(cluster, patience_seconds=0.5)
+    engine, _ = application(cluster, patience_seconds=5)
     with pytest.raises(OperationalError, match="2 nodes take writes: which is the primary is not known"):
         engine.connect()
     with cluster.dba_connect(cluster.replicas[0]) as dba, dba.cursor() as cursor:

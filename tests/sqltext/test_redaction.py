@@ -266,7 +266,7 @@ def test_whatever_stands_around_it_a_secret_does_not_pass(noise):
      * 200_000],
 )  # fmt: skip
 def test_megabytes_take_seconds_at_most(text):
-    began = time.monotonic()
+    began = time.process_time()
     redacted(text, "unknown", PLAIN)
     is_secret_bearing(text)
-    assert time.monotonic() - began < 60
+    assert time.process_time() - began < 60
