@@ -229,7 +229,8 @@ def limits_text(limits: Limits) -> str:
 def status_text(status: Status, policy: str, format_name: str) -> str:
     limits = status.limits
     where = f"{status.node} ({status.role})" if status.node else "not chosen yet"
-    elevated = f"{clock_text(status.elevated_seconds)} left" if status.elevated_seconds > 0 else "no"
+    ended = f"no: {status.elevation_ended}" if status.elevation_ended else "no"
+    elevated = f"{clock_text(status.elevated_seconds)} left" if status.elevated_seconds > 0 else ended
     lines = (
         ("cluster", f"{status.cluster} ({status.environment or 'no environment'})"),
         ("policy", policy),

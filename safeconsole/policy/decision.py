@@ -134,6 +134,7 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
     now_seconds: float,
     within: bool = False,
     idle_seconds: float = 0.0,
+    lapsed: str = "",
     by_a_person: bool = False,
 ) -> Permit:
     """Return the permit for a considered statement, or raise the reason why there is none.
@@ -144,6 +145,7 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
             elevation too.
         now_seconds: monotonic clock reading.
         within, idle_seconds: see `Permit`.
+        lapsed: why a window that the person had is over, or "".
         by_a_person: whether somebody else has to approve an elevation.
 
     Raises:
@@ -156,7 +158,8 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
     node, identity = _destination(considered, verdict)
     elevated = grant is not None and covers(grant, statement.text, identity.server, now_seconds)
     if not elevated and (verdict is Verdict.ELEVATE or (verdict is Verdict.CONFIRM and not confirmed)):
-        raise _unanswered(considered, verdict, grant=grant, by_a_person=by_a_person)
+        refusal = _unanswered(considered, verdict, grant=grant, by_a_person=by_a_person)
+        raise refusal.replaced(evidence=(*refusal.evidence, lapsed)) if lapsed else refusal
     if elevated and decision.brakes and verdict is Verdict.ELEVATE and not confirmed:
         raise _braked(considered)
     # What the server calls no read would only fail inside a read-only transaction.

@@ -260,9 +260,10 @@ def _with_move(choice: Choice, before: NodeName | None) -> Choice:
 
 _ENDINGS = {
     ElevationEvent.FAILED_OVER: TransactionEvent.FAILED_OVER,
-    ElevationEvent.RECONNECTED: TransactionEvent.CONNECTION_LOST,
 }
 """The effect of an elevation's end on a transaction that it allowed."""
+
+ANOTHER_PRIMARY = "another server is the primary now"
 
 
 class Resources:
@@ -284,17 +285,12 @@ class Resources:
         if self.at_work is not None:
             return False
         was_elevated, opened = self.elevations.grant is not None, self.transactions.opened
-        lost = False
         if opened is not None and self.transactions.has_idled:
             self.end_transaction(TransactionEvent.IDLED)
         elif opened is not None and self.nodes.is_lost(opened.node, opened.account):
             self.end_transaction(TransactionEvent.CONNECTION_LOST)
-            lost = opened.writes
-        broken = self.nodes.discard_broken()
-        if broken:
+        if self.nodes.discard_broken():
             self.nodes.forget()
-        if lost or Account.ELEVATED in broken:
-            self.void(ElevationEvent.RECONNECTED)
         try:
             if was_elevated:
                 self.elevations.current()
@@ -311,7 +307,8 @@ class Resources:
             UnreachableError, ConfigurationError: as `Engine.connect`.
         """
         if self.settle() and permit.elevation:
-            raise RefusedError("nothing was sent: the elevation ended", instead="check the topology, then run it again")
+            ended = self.elevations.ended or "the elevation ended"
+            raise RefusedError(f"nothing was sent: {ended}", instead="check the topology, then run it again")
         if permit.within and self.transactions.opened is None:
             raise RefusedError("nothing was sent: the transaction that it belongs to is over")
         connection = self.nodes.connect(permit.node, permit.account)
@@ -330,14 +327,18 @@ class Resources:
         # Kept, a connection that leads elsewhere would refuse everything that comes after.
         self.end_transaction(TransactionEvent.FAILED_OVER)
         self.nodes.drop_node(permit.node)
-        self.void(ElevationEvent.FAILED_OVER)
+        self.void(ElevationEvent.FAILED_OVER, found)
         raise RefusedError(
             f"nothing was sent: {found}",
             instead="check the topology, then run it again; an elevation does not survive a failover",
         )
 
     def release_after(self, permit: Permit, connection: Connection, failure: SafeConsoleError) -> None:
-        """Release connections after a failed statement; an elevation does not survive a broken connection."""
+        """Release connections after a failed statement.
+
+        A window outlives them: what runs in it next goes over a new connection, where the server and its role are
+        proven again.
+        """
         event = self.transactions.failed(permit, connection, failure)
         if event is TransactionEvent.SERVER_ENDED:
             self.record(self.transactions.end(event))
@@ -351,20 +352,18 @@ class Resources:
         if isinstance(failure, NotSentError) and not isinstance(failure, UnreachableError):
             # It is not what it was: nothing that was opened to it before is used again.
             self.nodes.drop_node(permit.node)
-            self.void(ElevationEvent.FAILED_OVER)
-        elif permit.account is Account.ELEVATED:
-            self.void(ElevationEvent.RECONNECTED)
+            self.void(ElevationEvent.FAILED_OVER, failure.message)
 
-    def void(self, event: ElevationEvent) -> None:
+    def void(self, event: ElevationEvent, why: str = "") -> None:
         """End the elevation and what it opened; the cluster changed."""
         self.nodes.forget()
-        self.end_elevated(event)
+        self.end_elevated(event, why)
 
-    def end_elevated(self, event: ElevationEvent) -> None:
+    def end_elevated(self, event: ElevationEvent, why: str = "") -> None:
         try:
             self._drop_elevated(event)
         finally:
-            self.elevations.end(event)
+            self.elevations.end(event, why)
 
     def _drop_elevated(self, event: ElevationEvent) -> None:
         """Close the elevated account's connections; open transactions on them are rolled back and reported."""

@@ -34,7 +34,6 @@ class ElevationEvent(StrEnum):
     TIME_PASSED = "time-passed"
     STOOD_DOWN = "stood-down"
     FAILED_OVER = "failed-over"
-    RECONNECTED = "connection-lost"
     POLICY_CHANGED = "policy-changed"
     SESSION_ENDED = "session-ended"
 
@@ -50,10 +49,17 @@ ELEVATION_TRANSITIONS: dict[tuple[ElevationState, ElevationEvent], ElevationStat
     (ElevationState.GRANTED, ElevationEvent.TIME_PASSED): ElevationState.EXPIRED,
     (ElevationState.GRANTED, ElevationEvent.STOOD_DOWN): ElevationState.STOOD_DOWN,
     (ElevationState.GRANTED, ElevationEvent.FAILED_OVER): ElevationState.REVOKED,
-    (ElevationState.GRANTED, ElevationEvent.RECONNECTED): ElevationState.REVOKED,
     (ElevationState.GRANTED, ElevationEvent.POLICY_CHANGED): ElevationState.REVOKED,
     (ElevationState.GRANTED, ElevationEvent.SESSION_ENDED): ElevationState.REVOKED,
 }
+
+
+_ENDED: dict[ElevationEvent, str] = {
+    ElevationEvent.TIME_PASSED: "its time is over",
+    ElevationEvent.FAILED_OVER: "the cluster changed",
+    ElevationEvent.POLICY_CHANGED: "the policy's file changed",
+}
+"""The ends of a window that the person did not ask for, in words."""
 
 
 def next_state(state: ElevationState, event: ElevationEvent) -> ElevationState:
@@ -91,6 +97,9 @@ class Elevations:
         self._asked = 0
         self.broke_the_glass = False
         """Whether a break-glass window was granted in this session."""
+        self.ended = ""
+        """Why the last window is over, "" while one is held, before the first, and where the person ended it."""
+        self._told: list[str] = []
 
     @property
     def is_held(self) -> bool:
@@ -105,6 +114,15 @@ class Elevations:
     def has_window(self) -> bool:
         """Whether a break-glass window is held; its time may be over."""
         return self.grant is not None and self.grant.request.scope is Scope.BREAK_GLASS
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        return tuple(self._told)
+
+    def take_told(self) -> tuple[str, ...]:
+        """Return, once, pending messages to the person: why a window is over."""
+        lines, self._told[:] = tuple(self._told), []
+        return lines
 
     def current(self) -> Grant | None:
         """The grant in force, or None; one whose time is over ends here, and is recorded."""
@@ -179,6 +197,7 @@ class Elevations:
         # MUST be durable before it is held: there is no elevation that the journal does not know.
         self.grant = self._move(granted, ElevationEvent.SELF_APPROVED)
         self.broke_the_glass |= self.has_window
+        self.ended = ""
         return self.grant
 
     def answered(
@@ -208,6 +227,8 @@ class Elevations:
                 confirmed = self._has_terminal or self.needs_a_person
         if grant is not None and decision.brakes and decision.verdict is Verdict.ELEVATE and not confirmed:
             confirmed = self._is_released(number, considered, plea) or self._is_confirmed(number, considered)
+            # It may be over by the time of the answer.
+            grant = self.covering(considered.statement.text, identity.server)
         return grant, confirmed
 
     def _request_for(
@@ -249,11 +270,20 @@ class Elevations:
             self._journal.append(Confirmed(statement=number, digest=digest, answer=answer), durable=True)
         return answer == "yes"
 
-    def end(self, event: ElevationEvent) -> None:
-        """End the grant in force, if there is one; it ends even when that cannot be recorded."""
+    def end(self, event: ElevationEvent, why: str = "") -> None:
+        """End the grant in force, if there is one; it ends even when that cannot be recorded.
+
+        Args:
+            why: what happened, where the event alone does not say it.
+        """
         grant, self.grant = self.grant, None
-        if grant is not None:
-            self._move(grant, event)
+        if grant is None:
+            return
+        if grant.request.scope is Scope.BREAK_GLASS:
+            why = why or _ENDED.get(event, "")
+            self.ended = f"the elevation window ended: {why}" if why else ""
+            self._told += [self.ended] if self.ended else []
+        self._move(grant, event)
 
     def use(self, statement: Statement, sql: str) -> None:
         """Record a use of the grant in force: one for a statement ends with it, a window is for its tables too now.

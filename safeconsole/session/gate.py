@@ -37,7 +37,7 @@ from safeconsole.policy.facts import COUNTED
 from safeconsole.policy.readings import Gates
 from safeconsole.session.admission import Rate, SlotQueue
 from safeconsole.session.cache import Cache
-from safeconsole.session.connections import Resources
+from safeconsole.session.connections import ANOTHER_PRIMARY, Resources
 from safeconsole.session.deciding import (
     DecisionInput,
     PoliciesInForce,
@@ -310,7 +310,7 @@ class Gate:
             choice = self._nodes.choose(route, gates, node="", connected=connected)
         if self._nodes.take_failover():
             # The elevation was asked for the cluster as it was.
-            self._held.end_elevated(ElevationEvent.FAILED_OVER)
+            self._held.end_elevated(ElevationEvent.FAILED_OVER, ANOTHER_PRIMARY)
         return choice
 
     def _estimate(self, statement: Statement, choice: Choice) -> Estimate:
@@ -388,6 +388,7 @@ class Gate:
             now_seconds=self._clock.monotonic(),
             within=self._transactions.is_within(considered),
             idle_seconds=self._transactions.idle_seconds(considered),
+            lapsed=self._elevations.ended,
             by_a_person=considered.decision.verdict is Verdict.ELEVATE and self._elevations.needs_a_person,
         )
 

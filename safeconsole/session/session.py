@@ -17,7 +17,7 @@ from safeconsole.policy.decision import Considered, ElevationRequest, Grant, Sco
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.policy import Policy
 from safeconsole.policy.readings import Reading
-from safeconsole.session.connections import Nodes, Resources
+from safeconsole.session.connections import ANOTHER_PRIMARY, Nodes, Resources
 from safeconsole.session.deciding import PoliciesInForce, Reread, evidence_of_nodes
 from safeconsole.session.elevation import ElevationEvent, Elevations
 from safeconsole.session.gate import Attempt, Gate
@@ -176,7 +176,7 @@ class Session:
             seen = evidence_of_nodes(self._nodes.measure())
             if self._nodes.take_failover() and self._elevations.grant is not None:
                 # Whatever is answered now: what is held was granted for the cluster as it was.
-                self._held.void(ElevationEvent.FAILED_OVER)
+                self._held.void(ElevationEvent.FAILED_OVER, ANOTHER_PRIMARY)
             settings = self.policy.elevation
             try:
                 request = ElevationRequest(
@@ -249,17 +249,18 @@ class Session:
             transaction=self._transactions.opened,
             transaction_seconds=self._transactions.open_seconds,
             servers=self._nodes.servers,
+            elevation_ended=self._elevations.ended,
         )
 
     @property
     def told(self) -> tuple[str, ...]:
-        return self._transactions.told
+        return (*self._transactions.told, *self._elevations.told)
 
     def take_told(self) -> tuple[str, ...]:
-        """Return, once, pending messages to the person: how a transaction ended."""
+        """Return, once, pending messages to the person: how a transaction ended, why a window is over."""
         with suppress(AuditUnavailableError, DeniedError), self._alone():
             self._held.settle()
-        return self._transactions.take_told()
+        return (*self._transactions.take_told(), *self._elevations.take_told())
 
     @property
     def addresses(self) -> tuple[str, ...]:

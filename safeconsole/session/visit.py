@@ -130,6 +130,7 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
         to: "replica", "primary" or a node's name, "" when the console chooses.
         transaction: what the person has open, or None.
         transaction_seconds: how long it has been open, 0 without one.
+        elevation_ended: why the last window is over, "" where none is or the person ended it.
     """
 
     cluster: str
@@ -143,3 +144,4 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     transaction: Transaction | None = None
     transaction_seconds: float = 0.0
     servers: frozenset[str] = frozenset()
+    elevation_ended: str = ""

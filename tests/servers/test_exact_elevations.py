@@ -84,6 +84,6 @@ def test_what_was_granted_and_did_not_reach_the_server_covers_nothing_after(thro
         ("asked", first), ("self-approved", first), (events[2][0], first),
         ("asked", second), ("self-approved", second), ("used", second),
     ]  # fmt: skip
-    assert events[2][0] in {"attempt-over", "reconnected", "failed-over"}
+    assert events[2][0] in {"attempt-over", "failed-over"}
     (intent,) = [record for record in desk.records("intent") if record["elevation"]]
     assert (intent["sql"], intent["statement"]) == (SHOWN, second)

@@ -142,3 +142,18 @@ def test_a_program_answers_a_brake_by_its_name_and_that_is_on_record(walk):
     road.run(EVERYTHING, plea=Plea(reason="cleaning", despite=("no-key", "other-table")))
     assert texts_sent(road) == [EVERYTHING]
     assert [record.answer for record in road.records("confirmed")] == ["no", "given beforehand: no-key"]
+
+
+def test_a_window_that_is_over_by_the_time_of_the_answer_covers_nothing_and_says_so(braked):
+    braked.elevate(window_seconds=60)
+
+    def late():
+        braked.clock.seconds += 61
+        return True
+
+    braked.answers(late)
+    with pytest.raises(RefusedError, match="this writes") as refused:
+        braked.run(EVERYTHING)
+    assert "the elevation window ended: its time is over" in refused.value.evidence
+    assert Action.ELEVATE in {remedy.action for remedy in refused.value.remedies}
+    assert not texts_sent(braked)

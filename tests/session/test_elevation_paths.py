@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from safeconsole.approvals.requests import Approval
 from safeconsole.policy.decision import Scope
 from safeconsole.errors import AuditUnavailableError, OutcomeUnknownError, RefusedError, SafeConsoleError
-from safeconsole.audit.record import Approved, ElevationChanged, Intent
+from safeconsole.audit.record import Approved, Confirmed, ElevationChanged, Intent
 from safeconsole.session.visit import Visit
 from safeconsole.sqltext.vocabulary import Account, Role
 from safeconsole.session.session import Session
@@ -52,9 +52,10 @@ EARLIER = st.sampled_from([None, None, Approval(request="h", approver="grace", k
 """What a second person answered to what an agent put down before."""
 
 ELEVATION = {"two_persons": ["ddl"], "approval_may_be_skipped": True, "window_seconds": 60}
-POLICY = policy_of(elevation=ELEVATION)
+BRAKE = {"id": "brake", "when": "stmt.kind in ['delete', 'drop table']", "brake": True, "message": "this goes"}
+POLICY = policy_of(elevation=ELEVATION, rules=[*RULES, BRAKE])
 NIGHT = {"id": "night", "when": "stmt.kind == 'delete'", "then": "deny", "message": "not at night"}
-STRICTER = replace(policy_of(elevation=ELEVATION, rules=[*RULES, NIGHT]), hash="cd" * 32)
+STRICTER = replace(policy_of(elevation=ELEVATION, rules=[*RULES, BRAKE, NIGHT]), hash="cd" * 32)
 ANOTHER = replace(POLICY, hash="ef" * 32)
 AGENT = replace(PERSON, agent="robot", terminal=False)
 
@@ -95,6 +96,7 @@ class Console:
         self.granted_text = {}
         self.name, self.live, self.used, self.asked, self.approved = name, {}, None, set(), set()
         self.read_so_far, self.intent, self.question, self.said = 0, None, "", {}
+        self.confirmed, self.primary_at = None, {}
         self.troubles = 0
 
     def attempt(self, act, *, answers, second, fails_in, earlier=None):
@@ -132,6 +134,10 @@ class Console:
         match record:
             case Intent():
                 self.intent = record
+            case Confirmed(answer="yes"):
+                # A yes that is on record is the person's own, and for one statement.
+                assert self.said.get("confirm") is True
+                self.confirmed = record.statement
             case Approved():
                 self.approved.add(record.request)
             case ElevationChanged(state="asked"):
@@ -146,6 +152,7 @@ class Console:
                 assert record.id.startswith(self.name)
                 self.live[record.id] = (record, self.clock.seconds)
                 self.granted_text[record.id] = self.shown
+                self.primary_at[record.id] = {node.server for node in self.engine.nodes if node.role is Role.PRIMARY}
             case ElevationChanged():
                 ended = self.live.pop(record.id, None)
                 self.used = ended if record.event == "used" else None
@@ -169,6 +176,11 @@ class Console:
             # What was shown with the question is what is sent, to the letter, and the journal says which it was.
             assert self.granted_text[record.id] == permit.statement.text
             assert record.statement == intent.statement
+        if record.scope == Scope.BREAK_GLASS:
+            # Whatever was lost and opened anew since: it is the server that the window was opened for.
+            assert permit.read_only or permit.identity.server in self.primary_at[record.id]
+            braked = permit.statement.kind in {"delete", "drop table"}
+            assert not braked or self.confirmed == intent.statement
         if record.scope == Scope.BREAK_GLASS or "ddl" in permit.statement.effects or self.agent:
             assert record.id in self.approved
 

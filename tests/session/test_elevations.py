@@ -176,7 +176,7 @@ def test_a_window_covers_every_statement():
 @pytest.mark.parametrize(
     ("event", "state"),
     [
-        (ElevationEvent.STOOD_DOWN, "stood-down"), (ElevationEvent.FAILED_OVER, "revoked"), (ElevationEvent.RECONNECTED, "revoked"),
+        (ElevationEvent.STOOD_DOWN, "stood-down"), (ElevationEvent.FAILED_OVER, "revoked"),
         (ElevationEvent.SESSION_ENDED, "revoked"), (ElevationEvent.TIME_PASSED, "expired"),
     ],
 )  # fmt: skip

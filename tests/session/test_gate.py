@@ -649,16 +649,64 @@ def test_a_broken_connection_is_dropped_and_never_sent_on_again(walk):
     assert [each.node.name for each in road.engine.connections] == ["replica-1", "replica-1"]
 
 
-def test_an_elevation_does_not_survive_the_connection_it_was_used_on(walk):
+STOPS = [
+    OutcomeUnknownError("lost"),
+    StoppedError("stopped by you", by="person", verified="killed"),
+    StoppedError("too long", by="watchdog", ceiling="run_seconds", verified="killed"),
+    StoppedError("rolled back", by="console", ceiling="changed_rows", verified="already over"),
+    ServerError(1205, "Lock wait timeout exceeded"),
+    UnreachableError("the connection was lost before anything was sent"),
+]
+
+
+@pytest.mark.parametrize("fault", STOPS, ids=lambda fault: f"{type(fault).__name__} {fault.message[:20]}")
+def test_a_window_outlives_a_statement_that_was_stopped_and_what_is_next_is_proven_anew(walk, fault):
     road = walk()
     road.elevate()
-    road.engine.answers[WRITE] = Planned(fault=OutcomeUnknownError("lost"))
-    with pytest.raises(OutcomeUnknownError):
+    road.engine.answers[WRITE] = Planned(fault=fault)
+    with pytest.raises(type(fault)):
         road.run(WRITE)
-    assert road.elevation_events()[-1] == "connection-lost"
-    with pytest.raises(RefusedError, match="this writes"):
+    assert road.gate.is_elevated
+    road.engine.answers[WRITE] = ROWS
+    asked = len(road.events)
+    road.run(WRITE)
+    assert len(road.sent()) == 2
+    assert [event[0] for event in road.events[asked:]].count("prove") == 1
+    assert road.elevation_events() == ["asked", "self-approved"]
+    assert road.gate.take_told() == ()
+
+
+@pytest.mark.parametrize("fault", STOPS[:1])
+def test_a_window_is_for_the_server_that_was_the_primary_and_its_end_is_told(walk, fault):
+    road = walk()
+    road.elevate()
+    road.engine.answers[WRITE] = Planned(fault=fault)
+    with pytest.raises(type(fault)):
         road.run(WRITE)
+    road.engine.nodes[0].server += "-rebuilt"
+    why = "the elevation window ended: another server is the primary now"
+    with pytest.raises(RefusedError, match="this writes") as refused:
+        road.run(WRITE)
+    assert why in refused.value.evidence
+    assert road.gate.take_told() == (why,)
+    assert road.gate.take_told() == ()
+    assert road.gate.status().elevation_ended == why
+    assert road.elevation_events()[-1] == "failed-over"
     assert len(road.sent()) == 1
+    # With the next window that is over; one that the person ends is no news.
+    road.elevate()
+    assert road.gate.status().elevation_ended == ""
+    road.gate.stand_down()
+    assert (road.gate.status().elevation_ended, road.gate.take_told()) == ("", ())
+
+
+def test_a_window_whose_time_is_over_says_so_at_once(walk):
+    road = walk()
+    road.elevate(window_seconds=60)
+    road.clock.seconds += 61
+    road.gate.status()
+    why = "the elevation window ended: its time is over"
+    assert (road.gate.told, road.gate.status().elevation_ended) == ((why,), why)
 
 
 @pytest.mark.parametrize("seconds", [901.0, -1.0])
@@ -736,33 +784,17 @@ def test_the_status_closes_nothing_under_a_statement_that_runs(walk):
     assert road.run(WRITE, Looking()).outcome == "done"
 
 
-def test_an_elevation_does_not_survive_a_connection_that_broke_while_idle(walk):
-    """A new connection would have lost what the person believes to be there, such as an open transaction."""
+def test_a_window_outlives_a_connection_that_broke_while_idle(walk):
+    """As after wait_timeout; a transaction that was open on it is told of by itself, and nothing joins it."""
     road = walk()
     road.elevate()
     road.run(WRITE)
-    road.engine.connections[-1].broken = True
-    with pytest.raises(RefusedError, match="this writes"):
-        road.run(WRITE)
-    assert road.elevation_events()[-1] == "connection-lost"
-    assert len(road.sent()) == 1
-
-
-def test_an_elevation_that_ends_while_it_is_being_used_sends_nothing(walk):
-    road = walk()
-    road.elevate()
+    first = road.engine.connections[-1]
+    first.broken = True
     road.run(WRITE)
-    elevated = road.engine.connections[-1]
-    decided = road.journal.append
-
-    def breaks_after_the_decision(record, *, durable=False):
-        decided(record, durable=durable)
-        elevated.broken = elevated.broken or type(record).__name__ == "Decided"
-
-    road.journal.append = breaks_after_the_decision
-    with pytest.raises(RefusedError, match="the elevation ended"):
-        road.run(WRITE)
-    assert len(road.sent()) == 1
+    assert road.engine.connections[-1] is not first
+    assert len(road.sent()) == 2
+    assert road.elevation_events() == ["asked", "self-approved"]
 
 
 def test_an_elevation_does_not_survive_another_primary(walk):

@@ -128,7 +128,7 @@ def test_an_elevation_that_ends_in_the_queue_sends_nothing(walk):
             road.engine.held["u-1"].clear()
 
     road.engine.hooks["waiting"] = pass_time
-    with pytest.raises(RefusedError, match="the elevation ended"):
+    with pytest.raises(RefusedError, match="the elevation window ended: its time is over"):
         road.run(HELD)
     assert road.sent() == []
     assert road.engine.held["u-1"] == {}
