@@ -113,13 +113,12 @@ class Program:
         from safeconsole.audit.journal import open_journal
         from safeconsole.audit.keys import literal_key_for
         from safeconsole.policy.policy import capped, session_limits
-        from safeconsole.session.protocols import People
+        from safeconsole.session.context import People, SessionContext, opening_record
         from safeconsole.session.session import Session
-        from safeconsole.session.visit import Visit, opening_record
 
         cluster = self.settings().cluster(door.cluster)
         policy = capped(self.policies.load(cluster.policy), self.settings().limits)
-        visit = Visit(
+        context = SessionContext(
             cluster=door.cluster,
             environment=cluster.environment,
             face=door.face,
@@ -127,12 +126,12 @@ class Program:
             to=door.to,
             schema=door.schema or cluster.schema,
             limits=door.limits,
-            plea=door.plea,
+            justification=door.justification,
             governed=door.cluster in governed_clusters(),
             demo=demo_mark_of(cluster.demo),
         )
         # What is configured or asked for wrongly opens no session, so that every journal has an end.
-        session_limits(policy, visit.limits)
+        session_limits(policy, context.limits)
         second, notifier = self._second_person(policy.elevation, door), self._notices(door.person)
         people = People(confirmer=door.confirmer, second=second, notifier=notifier)
         # Left from the last to the first, each of them whatever becomes of the others.
@@ -144,9 +143,9 @@ class Program:
             directory, audit = self.audit_directory(door.person), self.settings().audit
             literal_key = literal_key_for(policy, audit.literal_key)
             journal = open_journal(directory, clock=self.clock, signing_key=audit.signing_key, literal_key=literal_key)
-            journal.append(opening_record(visit, policy))
+            journal.append(opening_record(context, policy))
             gate = Session(
-                visit=visit,
+                context=context,
                 policy=policy,
                 engine=engine,
                 journal=journal,
@@ -193,7 +192,7 @@ class Program:
 
         from safeconsole.audit.recording import open_recording
 
-        directory, settings = self.audit_directory(gate.visit.person), self.settings().audit.recordings
+        directory, settings = self.audit_directory(gate.context.person), self.settings().audit.recordings
         recording = open_recording(directory, session, clock=self.clock, size=get_terminal_size(), settings=settings)
         if recording is None:
             gate.note("terminal not recorded", f"there is no room for it in {directory}")

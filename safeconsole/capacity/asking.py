@@ -11,7 +11,7 @@ import msgspec
 
 from safeconsole.cluster.engine import Row
 from safeconsole.errors import NoFitNodeError, RefusedError, ServerError, StoppedError
-from safeconsole.policy.decision import Considered
+from safeconsole.policy.decision import Assessment
 from safeconsole.policy.readings import Gates, Reading, unfit_reasons
 from safeconsole.session.session import Session
 from safeconsole.sqltext.dialect import Dialect
@@ -31,7 +31,7 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     rows: list[Row]
-    considered: Considered
+    considered: Assessment
     seconds: float
 
     @property
@@ -52,7 +52,7 @@ class Asker(msgspec.Struct, kw_only=True):
     rules: Callable[[], LexicalRules]
     seconds: Callable[[], float] = time.monotonic
     asked: int = 0
-    last: Considered | None = None
+    last: Assessment | None = None
 
     @property
     def dialect(self) -> Dialect:
@@ -178,7 +178,7 @@ _USUAL_WEIGHT = 0.1
 _SLOW_FACTOR = 3.0
 
 
-def pressure_of(considered: Considered, gates: Gates) -> float:
+def pressure_of(considered: Assessment, gates: Gates) -> float:
     """Return how near the node is to the readings that would make it unfit, >= 0; 1 is at a bound.
 
     Uses the readings that the statement was routed by, at most a few seconds old; an unknown one counts as 0.

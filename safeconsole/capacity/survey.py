@@ -192,7 +192,7 @@ def survey(
         SafeConsoleError: a page was refused, failed or lost.
         KeyboardInterrupt: the person left.
     """
-    cluster = asker.gate.visit.cluster
+    cluster = asker.gate.context.cluster
     sampled = not asker.dialect.has_statistics
     # A cluster that has no fit node to begin with is an answer, not something to wait for.
     begun = asker.ask("SELECT 1, ''" if sampled else statistics.start_sql())

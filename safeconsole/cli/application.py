@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from safeconsole.config.policies import PolicyFiles
     from safeconsole.config.settings import Settings
     from safeconsole.output.evidence import Words
-    from safeconsole.policy.decision import Considered
-    from safeconsole.session.protocols import Confirmer
+    from safeconsole.policy.decision import Assessment
+    from safeconsole.session.context import Confirmer, Justification
     from safeconsole.session.session import Session
-    from safeconsole.session.visit import Plea
     from safeconsole.sqltext.lexer import LexicalRules
     from safeconsole.sqltext.statement import Statement
     from safeconsole.sqltext.vocabulary import Flavour
@@ -40,7 +39,7 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         face: "sql", "one-shot", "python", "job".
-        to, schema, limits, plea: see `Visit`.
+        to, schema, limits, justification: see `SessionContext`.
         approval: a second person's answer, or "".
     """
 
@@ -51,7 +50,7 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     to: str = ""
     schema: str = ""
     limits: Mapping[str, float] = msgspec.field(default_factory=dict)
-    plea: Plea | None = None
+    justification: Justification | None = None
     approval: str = ""
 
 
@@ -71,12 +70,12 @@ class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
     history_directory: str
     record_terminal: Callable[[], Recording | None] = lambda: None
 
-    def preview(self, statement: Statement) -> Considered:
+    def preview(self, statement: Statement) -> Assessment:
         """Return what would be decided as the session stands, without asking any server."""
+        from safeconsole.session.context import circumstances_of
         from safeconsole.session.deciding import preview
-        from safeconsole.session.visit import circumstances_of
 
-        gate, circumstances = self.gate, circumstances_of(self.gate.visit, flavour=self.flavour)
+        gate, circumstances = self.gate, circumstances_of(self.gate.context, flavour=self.flavour)
         return preview(statement, policy=gate.policy, circumstances=circumstances, to=gate.to, limits=gate.limits)
 
 

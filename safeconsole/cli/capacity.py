@@ -129,7 +129,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def cluster(self) -> str:
-        return self.session.gate.visit.cluster
+        return self.session.gate.context.cluster
 
     def say(self, text: str) -> None:
         """Write one line that is not data; names and errors in it are escaped."""

@@ -20,12 +20,12 @@ from safeconsole.dialects import DIALECTS
 from safeconsole.errors import ConfigurationError
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.text import FORMATS
-from safeconsole.policy.decision import Considered, Decision, Facts, addressed, judged_as_asked, with_disagreement
+from safeconsole.policy.decision import Assessment, Decision, Facts, addressed, judged_as_asked, with_disagreement
 from safeconsole.policy.explanation import facts_behind, limit_origins
 from safeconsole.policy.facts import statement_facts
 from safeconsole.policy.policy import Policy, capped, judge
+from safeconsole.session.context import SessionContext, circumstances_of
 from safeconsole.session.deciding import preview
-from safeconsole.session.visit import Visit, circumstances_of
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement
@@ -57,7 +57,7 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     rules: LexicalRules
-    consider: Callable[[Statement], Considered]
+    consider: Callable[[Statement], Assessment]
     policy: Policy
 
 
@@ -70,8 +70,8 @@ def offline_judge(app: Application, *, cluster: str, engine: str, policy: str, t
         rules = capped(rules, app.settings().limits)
     modes = frozenset(word.strip().upper() for word in sql_mode.split(",") if word.strip())
     environment = settings.environment if settings else ""
-    visit = Visit(cluster=cluster, environment=environment, face="check", person=app.person)
-    circumstances = circumstances_of(visit, flavour=flavour)
+    context = SessionContext(cluster=cluster, environment=environment, face="check", person=app.person)
+    circumstances = circumstances_of(context, flavour=flavour)
     return Judge(
         rules=LexicalRules(
             dialect=DIALECTS[flavour],
@@ -133,7 +133,7 @@ def check(app: Application, /, arguments: tuple[str, ...], file: str | None, for
         write_rows(columns, [tuple(_cell(each[name]) for name in columns) for each in found], form)
 
 
-def checked(considered: Considered, policy: Policy) -> dict[str, Any]:
+def checked(considered: Assessment, policy: Policy) -> dict[str, Any]:
     """Return the fields of one statement by the names of `COLUMNS`, and the reasons."""
     statement, decision = considered.statement, considered.decision
     hazards = dict.fromkeys((*statement.hazards, *considered.estimate.hazards))
@@ -199,7 +199,7 @@ def _strictest(found: list[dict[str, Any]], text: str) -> dict[str, Any]:
     return {**worst, **together, "sql": text, "statements": len(found)}
 
 
-def _by(policy: Policy, considered: Considered, cluster: str) -> Considered:
+def _by(policy: Policy, considered: Assessment, cluster: str) -> Assessment:
     def judged(statement: Statement) -> tuple[Facts, Decision]:
         facts = {**considered.facts, **statement_facts(statement, considered.estimate)}
         return facts, judge(policy, facts)

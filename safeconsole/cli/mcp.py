@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from safeconsole.mcp.http import Listening
     from safeconsole.mcp.server import ToolCalls
     from safeconsole.mcp.session import AgentSession
-    from safeconsole.policy.decision import Considered, ElevationRequest
+    from safeconsole.policy.decision import Assessment, ElevationRequest
     from safeconsole.session.session import Session
 
 
@@ -37,7 +37,7 @@ class _LeftToAPerson(NoTerminal):
 
     gate: Session | None = None
 
-    def elevate(self, request: ElevationRequest, considered: Considered | None) -> bool:  # noqa: ARG002 (the protocol's signature)
+    def elevate(self, request: ElevationRequest, considered: Assessment | None) -> bool:  # noqa: ARG002 (the protocol's signature)
         """Return whether somebody else has to approve it."""
         return self.gate is not None and self.gate.needs_a_person
 

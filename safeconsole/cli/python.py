@@ -158,13 +158,13 @@ def _run(  # noqa: PLR0913 (what there is, what to run in it, and how)
 
         directory = opened.history_directory
         names = LearntNames(opened.gate, opened.rules, directory)
-        visit = opened.gate.visit
+        context = opened.gate.context
         if welcomed:
             # The real prompt is drawn over the first one.
             session.screen.data.write("\r")
             session.screen.data.flush()
         else:
-            session.screen.messages.write(welcome_text(visit.cluster, visit.environment))
+            session.screen.messages.write(welcome_text(context.cluster, context.environment))
         return run_console(session, namespace, history_directory=directory, names=names)
     finally:
         hook.remove()
@@ -181,5 +181,5 @@ def _capacity(app: Application, opened: OpenSession) -> Callable[[str], None]:
 
 def _nodes_of(app: Application, opened: OpenSession) -> Callable[[], Iterable[str]]:
     gate = opened.gate
-    configured = app.settings().clusters[gate.visit.cluster].nodes
+    configured = app.settings().clusters[gate.context.cluster].nodes
     return lambda: (*configured, *gate.addresses)

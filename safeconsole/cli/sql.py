@@ -20,7 +20,7 @@ from safeconsole.output.text import FORMATS, is_production, size_of, stream_styl
 
 if TYPE_CHECKING:
     from safeconsole.config.settings import ClusterSettings
-    from safeconsole.session.visit import Status
+    from safeconsole.session.context import Status
 
 BRACKETED_PASTE = "\x1b[?2004h"
 """Switched on at once, so that lines pasted this early do not look typed."""
@@ -61,8 +61,8 @@ if TYPE_CHECKING:
     from safeconsole.console.state import Opened
     from safeconsole.output.confirming import NoTerminal, TerminalConfirmer
     from safeconsole.output.recording import TerminalRecorder
-    from safeconsole.policy.decision import Considered
-    from safeconsole.session.protocols import Confirmer
+    from safeconsole.policy.decision import Assessment
+    from safeconsole.session.context import Confirmer
     from safeconsole.sqltext.lexer import LexicalRules
     from safeconsole.sqltext.statement import Statement
 
@@ -153,11 +153,11 @@ def sql(
     scripts = _scripts(texts, file)
     if scripts is None:
         draw_first_prompt(app, cluster, str(given["schema"]))
-    from safeconsole.session.visit import Plea
+    from safeconsole.session.context import Justification
 
     reason, ticket = str(given["reason"]), str(given["ticket"])
-    plea = Plea(reason=reason, ticket=ticket, despite=despite) if reason.strip() else None
-    if plea is None and (ticket or despite):
+    justification = Justification(reason=reason, ticket=ticket, despite=despite) if reason.strip() else None
+    if justification is None and (ticket or despite):
         raise click.UsageError(f"--{'ticket' if ticket else 'despite'} needs --reason")
     limits = limits_of(given)
     null = None if given["null"] is None else str(given["null"])
@@ -173,7 +173,7 @@ def sql(
             to=str(given["to"]),
             schema=str(given["schema"]),
             limits=limits,
-            plea=plea,
+            justification=justification,
             approval=str(given["approval"]),
         )
         if scripts is None:
@@ -264,21 +264,22 @@ def run_scripts(
 def _refuse_beforehand(session: OpenSession, statements: tuple[Statement, ...]) -> None:
     from safeconsole.sqltext.vocabulary import Verdict
 
-    plea, alone = session.gate.visit.plea, session.gate.needs_a_person
+    justification, alone = session.gate.context.justification, session.gate.needs_a_person
     _refuse_what_stays_apart(session, statements)
     for number, statement in enumerate(statements, start=1):
         considered = session.preview(statement)
         decision = considered.decision
-        if plea is not None and session.gate.visit.person.agent and not alone and not decision.observed:
-            _refuse_braked(session, considered, plea.despite, which=f"statement {number} of {len(statements)}")
+        if justification is not None and session.gate.context.person.agent and not alone and not decision.observed:
+            _refuse_braked(session, considered, justification.despite, which=f"statement {number} of {len(statements)}")
         if decision.observed or not (
-            decision.verdict is Verdict.DENY or (decision.verdict is Verdict.ELEVATE and (plea is None or alone))
+            decision.verdict is Verdict.DENY
+            or (decision.verdict is Verdict.ELEVATE and (justification is None or alone))
         ):
             continue
         error = DeniedError if decision.verdict is Verdict.DENY else RefusedError
         session.gate.note("script refused", f"statement {number} of {len(statements)}: {decision.message}")
         # A person approves one statement of an agent at a time: a script would stop in its middle.
-        one_by_one = plea is not None and alone and error is RefusedError
+        one_by_one = justification is not None and alone and error is RefusedError
         raise error(
             f"nothing of the script was run: statement {number} of {len(statements)}: {decision.message}",
             evidence=considered.evidence,
@@ -288,7 +289,7 @@ def _refuse_beforehand(session: OpenSession, statements: tuple[Statement, ...]) 
         )
 
 
-def _refuse_braked(session: OpenSession, considered: Considered, despite: tuple[str, ...], *, which: str) -> None:
+def _refuse_braked(session: OpenSession, considered: Assessment, despite: tuple[str, ...], *, which: str) -> None:
     from safeconsole.policy.policy import judge
     from safeconsole.sqltext.vocabulary import Verdict
 
@@ -314,7 +315,7 @@ def _refuse_what_stays_apart(session: OpenSession, statements: tuple[Statement, 
     if lost is not None:
         number, what = lost[0], f"it needs {lost[1]}: {VARIABLE_IS_ELSEWHERE}"
         instead = WITHOUT_VARIABLE
-    elif begun and session.gate.visit.plea is not None:
+    elif begun and session.gate.context.justification is not None:
         number, what = begun, "it opens a transaction, and each statement here is elevated and committed by itself"
         instead = "leave BEGIN and COMMIT out; or paste the script into the console after \\elevate"
     else:
@@ -453,7 +454,7 @@ def ask_on_terminal(app: Application) -> TerminalConfirmer | NoTerminal:
 def _standing(app: Application, door: Door) -> Status:
     """Return what a prompt shows before the session is open. Raises ConfigurationError: no such cluster."""
     from safeconsole.policy.limits import Limits
-    from safeconsole.session.visit import Status
+    from safeconsole.session.context import Status
 
     cluster = app.settings().cluster(door.cluster)
     return Status(

@@ -47,7 +47,7 @@ from safeconsole.console.state import After, ConsoleState, Opened, Opening, Serv
 from safeconsole.errors import SafeConsoleError
 from safeconsole.output.recording import TerminalRecorder
 from safeconsole.output.text import safe
-from safeconsole.session.visit import Status
+from safeconsole.session.context import Status
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.redaction import may_hold_secret
 from safeconsole.sqltext.splitting import is_complete

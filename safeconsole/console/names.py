@@ -18,8 +18,8 @@ from safeconsole.cluster.engine import Row
 from safeconsole.dialects.mysql import MYSQL
 from safeconsole.dialects.queries import columns_sql, keys_sql, names_sql
 from safeconsole.errors import SafeConsoleError
+from safeconsole.session.context import Status
 from safeconsole.session.session import Session
-from safeconsole.session.visit import Status
 from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement

@@ -14,7 +14,7 @@ from safeconsole.output.text import clipped, clock_text, counted, is_production,
 from safeconsole.policy.decision import Decision
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.readings import route_of
-from safeconsole.session.visit import Status
+from safeconsole.session.context import Status
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import CostClass, Route, Verdict
 

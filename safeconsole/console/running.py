@@ -22,9 +22,9 @@ from safeconsole.output.confirming import YES
 from safeconsole.output.evidence import one_line
 from safeconsole.output.presenting import ResultPrinter, Screen
 from safeconsole.output.text import PLAIN, clipped, counted, safe, size_text, width_of
+from safeconsole.session.context import Justification, Status
 from safeconsole.session.result import Result
 from safeconsole.session.state import VARIABLE_IS_ELSEWHERE, WITHOUT_VARIABLE, lost_variable
-from safeconsole.session.visit import Plea, Status
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Verdict
 
@@ -123,12 +123,16 @@ def run_text(state: ConsoleState, text: str, *, pasted: bool = False) -> None:
 
 
 def show_statement(
-    state: ConsoleState, statement: Statement, *, plea: Plea | None = None, shape: Reshape | None = None
+    state: ConsoleState,
+    statement: Statement,
+    *,
+    justification: Justification | None = None,
+    shape: Reshape | None = None,
 ) -> bool:
     """Run one statement and show its rows, in the pager when there is one; whether it ended well.
 
     Args:
-        plea: what an elevation of it alone is asked with.
+        justification: what an elevation of it alone is asked with.
         shape: makes of its rows what is shown, or None.
     """
     before = state.gate.status()
@@ -137,7 +141,9 @@ def show_statement(
         with paged(state.screen(), state.pager) as screen:
             printer = state.printer(screen)
             show = printer.show if shape is None else partial(show_shaped, printer, shape=shape)
-            problem = _problem_of(state, statement, show, printer=printer, as_text=shape is None, plea=plea)
+            problem = _problem_of(
+                state, statement, show, printer=printer, as_text=shape is None, justification=justification
+            )
             told_already = printer.told_way_out and not state.pager
     except ConfigurationError as error:
         problem = error
@@ -181,7 +187,7 @@ def _problem_of(
     *,
     printer: ResultPrinter | None = None,
     as_text: bool = True,
-    plea: Plea | None = None,
+    justification: Justification | None = None,
 ) -> SafeConsoleError | str | None:
     """Run one statement and return why it did not end well, or None.
 
@@ -193,9 +199,9 @@ def _problem_of(
     state.recorder.watch(statement)
     try:
         if printer is None:
-            show(state.gate.execute(statement, plea=plea, as_text=as_text))
+            show(state.gate.execute(statement, justification=justification, as_text=as_text))
         else:
-            show(state.gate.execute(statement, plea=plea, as_text=as_text, progress=printer.progress))
+            show(state.gate.execute(statement, justification=justification, as_text=as_text, progress=printer.progress))
     except SafeConsoleError as error:
         return error
     except KeyboardInterrupt:

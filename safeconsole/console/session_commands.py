@@ -13,7 +13,7 @@ from safeconsole.errors import ConfigurationError, SafeConsoleError
 from safeconsole.output.evidence import explanation_text, one_line
 from safeconsole.output.text import FORMATS, clock_text, safe, size_of, size_text
 from safeconsole.output.topology import topology_text
-from safeconsole.session.visit import Plea
+from safeconsole.session.context import Justification
 from safeconsole.sqltext.vocabulary import Verdict
 
 SHOWN_HISTORY = 50
@@ -29,7 +29,7 @@ def status(state: ConsoleState, _argument: str) -> None:
 def topology(state: ConsoleState, _argument: str) -> None:
     readings = state.gate.topology()
     state.answer(
-        topology_text(state.gate.visit.cluster, readings, state.gate.policy.gates, state.screen().data_style),
+        topology_text(state.gate.context.cluster, readings, state.gate.policy.gates, state.screen().data_style),
     )
 
 
@@ -69,7 +69,7 @@ def _is_unknown(state: ConsoleState, schema: str) -> bool:
 
 def capacity(state: ConsoleState, argument: str) -> None:
     if state.services.capacity is None:
-        state.say(CAPACITY_HINT.format(cluster=state.gate.visit.cluster))
+        state.say(CAPACITY_HINT.format(cluster=state.gate.context.cluster))
     else:
         state.services.capacity(argument)
 
@@ -84,13 +84,16 @@ def why(state: ConsoleState, _argument: str) -> None:
 
 def elevate(state: ConsoleState, argument: str) -> None:
     settings = state.gate.policy.elevation
-    reason, ticket, minutes = _typed_plea(argument)
-    plea = _asked_plea(state, reason, ticket)
+    reason, ticket, minutes = _typed_justification(argument)
+    justification = _asked_justification(state, reason, ticket)
     grant = state.gate.elevate(
-        reason=plea.reason, ticket=plea.ticket, window_seconds=minutes * 60 if minutes else settings.window_seconds
+        reason=justification.reason,
+        ticket=justification.ticket,
+        window_seconds=minutes * 60 if minutes else settings.window_seconds,
     )
     state.say(
-        f"elevated on {state.gate.visit.cluster} for {clock_text(grant.request.window_seconds)}; \\stand-down ends it. "
+        f"elevated on {state.gate.context.cluster} for {clock_text(grant.request.window_seconds)};"
+        " \\stand-down ends it. "
         "what was refused is not run by itself: bring it back with the up arrow"
     )
 
@@ -101,10 +104,10 @@ def once(state: ConsoleState, argument: str) -> None:
         raise ConfigurationError(
             "no statement was refused for lack of an elevation", instead="type the statement first"
         )
-    reason, ticket, minutes = _typed_plea(argument)
+    reason, ticket, minutes = _typed_justification(argument)
     if minutes:
         raise ConfigurationError("\\once is over when its statement is", instead="\\elevate --for opens a window")
-    show_statement(state, last.statement, plea=_asked_plea(state, reason, ticket))
+    show_statement(state, last.statement, justification=_asked_justification(state, reason, ticket))
 
 
 def stand_down(state: ConsoleState, _argument: str) -> None:
@@ -175,17 +178,17 @@ def _number(text: str, problem: str) -> float:
     return number
 
 
-def _asked_plea(state: ConsoleState, reason: str, ticket: str) -> Plea:
+def _asked_justification(state: ConsoleState, reason: str, ticket: str) -> Justification:
     reason = reason or state.streams.ask("reason: ").strip()
     if not reason:
         raise ConfigurationError("an elevation needs a reason")
     if not ticket:
         needed = state.gate.policy.elevation.ticket_required
         ticket = state.streams.ask("ticket: " if needed else "ticket (Enter for none): ").strip()
-    return Plea(reason=reason, ticket=ticket)
+    return Justification(reason=reason, ticket=ticket)
 
 
-def _typed_plea(argument: str) -> tuple[str, str, float]:
+def _typed_justification(argument: str) -> tuple[str, str, float]:
     try:
         words = shlex.split(argument)
     except ValueError:

@@ -17,8 +17,8 @@ from safeconsole.output.presenting import ResultPrinter, ResultStyle, Screen, sc
 from safeconsole.output.recording import TerminalRecorder
 from safeconsole.output.text import clock_text, in_words
 from safeconsole.policy.decision import Decision
+from safeconsole.session.context import Status
 from safeconsole.session.session import Session
-from safeconsole.session.visit import Status
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement
 
@@ -213,7 +213,7 @@ class ConsoleState(msgspec.Struct, kw_only=True):
         window = clock_text(self.gate.policy.elevation.window_seconds)
         return (
             f"\\once REASON runs exactly this, once. For several statements: \\elevate REASON opens a window "
-            f"of {window} on {self.gate.visit.cluster}, then run it again"
+            f"of {window} on {self.gate.context.cluster}, then run it again"
         )
 
 

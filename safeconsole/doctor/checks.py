@@ -24,7 +24,7 @@ from safeconsole.dialects.grants import (
 )
 from safeconsole.errors import SafeConsoleError
 from safeconsole.policy.readings import Gates, Reading, is_the_demo, unfit_reasons
-from safeconsole.session.visit import Visit
+from safeconsole.session.context import SessionContext
 from safeconsole.sqltext.dialect import Dialect, Privilege
 from safeconsole.sqltext.vocabulary import Account, Role
 
@@ -60,7 +60,7 @@ def examine(asker: Asker, cluster: ClusterSettings) -> Iterator[Check]:
     gate = asker.gate
     readings, gates = gate.topology(), gate.policy.gates
     yield from _cluster_checks(readings, gates, cluster)
-    yield _configuration_check(gate.visit, readings)
+    yield _configuration_check(gate.context, readings)
     for reading in readings:
         yield _node_check(reading, gates)
         if reading.unreachable or not _dialect(asker, reading).has_accounts:
@@ -110,11 +110,11 @@ def _cluster_checks(readings: tuple[Reading, ...], gates: Gates, cluster: Cluste
     yield _elevated_check(cluster.accounts)
 
 
-def _configuration_check(visit: Visit, readings: tuple[Reading, ...]) -> Check:
+def _configuration_check(context: SessionContext, readings: tuple[Reading, ...]) -> Check:
     remedy = ""
-    if visit.governed:
+    if context.governed:
         finding, detail = CheckResult.GOOD, "the system's configuration sets this cluster, and its policy"
-    elif is_the_demo(readings, visit.demo):
+    elif is_the_demo(readings, context.demo):
         finding, detail = CheckResult.GOOD, "this is the demo, as its own nodes prove"
     else:
         finding = CheckResult.ADVICE

@@ -13,7 +13,7 @@ from safeconsole.errors import Action, ConfigurationError, OutcomeUnknownError, 
 from safeconsole.output.evidence import way_out
 from safeconsole.output.formats import writer_for
 from safeconsole.output.text import text_of
-from safeconsole.policy.decision import Considered
+from safeconsole.policy.decision import Assessment
 from safeconsole.session.result import Result
 
 MOST_ROWS = 200
@@ -148,7 +148,7 @@ def size_class(told: Mapping[str, object]) -> str:
     return next((word for most, word in SIZE_CLASSES if float(str(size)) < most), "large")
 
 
-def where_of(considered: Considered) -> dict[str, Any]:
+def where_of(considered: Assessment) -> dict[str, Any]:
     """Return where a statement went and what holds for it."""
     limits = considered.decision.limits
     return {
@@ -159,7 +159,7 @@ def where_of(considered: Considered) -> dict[str, Any]:
     }
 
 
-def refusal_of(error: SafeConsoleError, considered: Considered | None) -> dict[str, Any]:
+def refusal_of(error: SafeConsoleError, considered: Assessment | None) -> dict[str, Any]:
     """Return why something was not done, worded so that the alternative is taken and the same not tried again."""
     refusal: dict[str, Any] = {"error": error.code, "message": error.message, "evidence": list(error.evidence)}
     if considered is not None and isinstance(error, RefusedError):

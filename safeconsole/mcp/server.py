@@ -32,7 +32,7 @@ from safeconsole.dialects.queries import (
 from safeconsole.errors import ConfigurationError, SafeConsoleError
 from safeconsole.mcp.answers import MOST_ROWS, answer_of, cell_of, refusal_of, saved, size_class
 from safeconsole.mcp.session import AgentSession, SessionThread
-from safeconsole.session.visit import Plea
+from safeconsole.session.context import Justification
 from safeconsole.sqltext.dialect import Dialect
 
 INSTRUCTIONS = """\
@@ -223,7 +223,9 @@ def _add_elevation(server: MCPServer[Any]) -> None:
             if not reason.strip():
                 raise ConfigurationError("an elevation needs a reason")
             statement = _one(session, sql)
-            return answer_of(session.gate.execute(statement, plea=Plea(reason=reason, ticket=ticket)), MOST_ROWS)
+            return answer_of(
+                session.gate.execute(statement, justification=Justification(reason=reason, ticket=ticket)), MOST_ROWS
+            )
 
         return await _ANSWERING.get().answer(context, act, text=f"elevate: {sql}")
 

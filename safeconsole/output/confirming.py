@@ -18,13 +18,13 @@ from safeconsole.output.evidence import (
     split_label,
 )
 from safeconsole.output.text import PLAIN, StreamStyle, clock_text, safe, until_text
-from safeconsole.policy.decision import Considered, ElevationRequest, Scope
+from safeconsole.policy.decision import Assessment, ElevationRequest, Scope
 from safeconsole.sqltext.redaction import may_hold_secret
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Verdict
 
 
-def is_brake(considered: Considered) -> bool:
+def is_brake(considered: Assessment) -> bool:
     """Whether a confirmation is asked of somebody who is elevated already."""
     return considered.decision.verdict is Verdict.ELEVATE and bool(considered.decision.brakes)
 
@@ -36,10 +36,10 @@ YES = "yes"
 class NoTerminal:
     """Nobody can be asked: every answer is no."""
 
-    def confirm(self, considered: Considered) -> bool:  # noqa: ARG002 (the protocol's signature)
+    def confirm(self, considered: Assessment) -> bool:  # noqa: ARG002 (the protocol's signature)
         return False
 
-    def elevate(self, request: ElevationRequest, considered: Considered | None) -> bool:  # noqa: ARG002 (the protocol's signature)
+    def elevate(self, request: ElevationRequest, considered: Assessment | None) -> bool:  # noqa: ARG002 (the protocol's signature)
         return False
 
     def show_approval(self, code: str, request: ApprovalRequest) -> None:
@@ -67,12 +67,12 @@ class GivenConfirmer:
     def __init__(
         self, cluster: str, terminal: TerminalConfirmer | NoTerminal | None = None, *, seated: bool = False
     ) -> None:
-        self._vouched: Considered | None = None
+        self._vouched: Assessment | None = None
         self._cluster = cluster
         self._terminal = terminal or NoTerminal()
         self._seated = seated
 
-    def confirm(self, considered: Considered) -> bool:
+    def confirm(self, considered: Assessment) -> bool:
         """Return whether the name given is exactly the cluster's: the person typed the statement beside it.
 
         What asks whoever is elevated once more is answered at the terminal, if there is one.
@@ -81,7 +81,7 @@ class GivenConfirmer:
             return considered is self._vouched or self._terminal.confirm(considered)
         return bool(self._cluster) and self._cluster == considered.facts.get("cluster.name")
 
-    def elevate(self, request: ElevationRequest, considered: Considered | None) -> bool:
+    def elevate(self, request: ElevationRequest, considered: Assessment | None) -> bool:
         """Return whether the name given is exactly the cluster's, and typed at the terminal too, if there is one."""
         given = bool(self._cluster) and self._cluster == request.cluster
         if given and isinstance(self._terminal, TerminalConfirmer):
@@ -116,7 +116,7 @@ class TerminalConfirmer:
         self._show = show
         self._style = style
 
-    def confirm(self, considered: Considered) -> bool:
+    def confirm(self, considered: Assessment) -> bool:
         if is_brake(considered):
             title = f"{considered.statement.kind}: elevated, and asked once more"
             self._show(block_text(title, evidence_lines(considered), self._style, colour="red"))
@@ -124,7 +124,7 @@ class TerminalConfirmer:
             self._show(evidence_text(considered, self._style))
         return self._answer(f'run exactly this on {safe(considered.node or "")}? type "{YES}" to run it: ') == YES
 
-    def elevate(self, request: ElevationRequest, considered: Considered | None) -> bool:
+    def elevate(self, request: ElevationRequest, considered: Assessment | None) -> bool:
         """Show the evidence and what is asked for, and return whether the cluster's name was typed."""
         nodes = tuple((label, safe(text)) for label, text in map(split_label, request.evidence))
         found = evidence_lines(considered) if considered is not None else ()
@@ -135,7 +135,7 @@ class TerminalConfirmer:
             self._answer(f'to elevate, type the name of the cluster ("{safe(request.cluster)}"): ') == request.cluster
         )
 
-    def vouch(self, request: ElevationRequest, considered: Considered | None) -> bool:
+    def vouch(self, request: ElevationRequest, considered: Assessment | None) -> bool:
         """Show in a line what is elevated, and return whether the cluster's name was typed."""
         what = "every statement that needs an elevation"
         if considered is not None and request.scope is Scope.STATEMENT:

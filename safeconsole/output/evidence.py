@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from safeconsole.errors import DeniedError, OutcomeUnknownError, RefusedError, Remedy, SafeConsoleError
 from safeconsole.output.text import PLAIN, StreamStyle, clipped, safe
-from safeconsole.policy.decision import Considered
+from safeconsole.policy.decision import Assessment
 from safeconsole.policy.explanation import explanation_of
 from safeconsole.policy.policy import Policy
 from safeconsole.sqltext.vocabulary import Verdict
@@ -31,7 +31,7 @@ Lines = tuple[tuple[str, str], ...]
 """One pair a line: what it is about, and what is to say of it."""
 
 
-def evidence_lines(considered: Considered) -> Lines:
+def evidence_lines(considered: Assessment) -> Lines:
     """Return everything that was found out about a statement before anything ran."""
     decision = considered.decision
     lines = [("asked", one_line(considered.statement.text))]
@@ -49,16 +49,16 @@ def evidence_lines(considered: Considered) -> Lines:
     return tuple((safe(label), safe(text)) for label, text in lines)
 
 
-def evidence_text(considered: Considered, style: StreamStyle = PLAIN) -> str:
+def evidence_text(considered: Assessment, style: StreamStyle = PLAIN) -> str:
     """Return the evidence as text that ends with a newline, in a panel where the style allows one."""
     return block_text(title_of(considered), evidence_lines(considered), style, colour=colour_of(considered))
 
 
-def colour_of(considered: Considered) -> str:
+def colour_of(considered: Assessment) -> str:
     return _STYLES[considered.decision.verdict]
 
 
-def title_of(considered: Considered) -> str:
+def title_of(considered: Assessment) -> str:
     verdict = considered.decision.verdict
     title = f"{considered.statement.kind} {_TITLES[verdict]}"
     if considered.decision.observed and verdict is not Verdict.ALLOW:
@@ -124,7 +124,7 @@ def _what_became_of_it(error: SafeConsoleError) -> str:
     return "not run: " if isinstance(error, RefusedError) else ""
 
 
-def explanation_text(considered: Considered, policy: Policy, style: StreamStyle = PLAIN) -> str:
+def explanation_text(considered: Assessment, policy: Policy, style: StreamStyle = PLAIN) -> str:
     """Return a decision explained, as text that ends with a newline, in a panel where the style allows one."""
     # The explanation names every limit, where the evidence names those that are not the policy's.
     evidence = tuple(line for line in evidence_lines(considered) if line[0] not in {"limits", "sensors"})

@@ -25,7 +25,7 @@ from safeconsole.output.text import (
     span_text,
     stream_style,
 )
-from safeconsole.policy.decision import Considered
+from safeconsole.policy.decision import Assessment
 from safeconsole.session.result import Result
 from safeconsole.sqltext.vocabulary import OutcomeKind
 
@@ -100,13 +100,13 @@ class ResultPrinter:
         self,
         screen: Screen,
         shape: ResultStyle,
-        last: Callable[[], Considered | None] = lambda: None,
+        last: Callable[[], Assessment | None] = lambda: None,
         *,
         now_seconds: Callable[[], float] = time.monotonic,
     ) -> None:
         self._screen = screen
         self._shape = shape
-        self._considered: Considered | None = None
+        self._considered: Assessment | None = None
         self.progress = StatementProgress(
             screen.messages, screen.messages_style, lambda: self._considered or last(), self._say
         )
@@ -126,7 +126,7 @@ class ResultPrinter:
         finally:
             self.end(result.ended, result.warnings)
 
-    def begin(self, considered: Considered, columns: tuple[Column, ...]) -> None:
+    def begin(self, considered: Assessment, columns: tuple[Column, ...]) -> None:
         with self.progress.lock:
             self.progress.clear()
             self._considered = considered
@@ -191,14 +191,14 @@ class ResultPrinter:
                 writer.abandon(told)
             self._screen.data.flush()
 
-    def _format(self, considered: Considered) -> str:
+    def _format(self, considered: Assessment) -> str:
         vertical = considered.statement.vertical and self._shape.format == "table"
         return "vertical" if vertical else self._shape.format
 
     def _soft_limit(self) -> int:
         return self._considered.decision.limits.shown_rows if self._considered else 0
 
-    def _footer(self, ended: Ended, considered: Considered) -> str:
+    def _footer(self, ended: Ended, considered: Assessment) -> str:
         if self._writer is not None:
             amount = counted(max(ended.rows, self._rows), "row")
             shown = self._soft_limit()
@@ -216,7 +216,7 @@ class ResultPrinter:
             parts.append(f"session memory {size_text(ended.peak_memory_bytes)}")
         return (" · " if self._screen.messages_style.decorated else ", ").join(parts)
 
-    def _shortfall(self, ended: Ended, considered: Considered) -> str:
+    def _shortfall(self, ended: Ended, considered: Assessment) -> str:
         limits = considered.decision.limits
         if ended.outcome == OutcomeKind.UNKNOWN:
             return "incomplete: the connection was lost, and what happened on the server is not known"

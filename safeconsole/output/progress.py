@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from safeconsole.output.text import StreamStyle, clipped, clock_text, counted, safe, size_text, width_of
-from safeconsole.policy.decision import Considered
+from safeconsole.policy.decision import Assessment
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.watchdog import Sample
 
@@ -65,7 +65,7 @@ class StatementProgress:
         self,
         stream: TextIO,
         style: StreamStyle,
-        last: Callable[[], Considered | None],
+        last: Callable[[], Assessment | None],
         waits: Callable[[str], None] | None = None,
     ) -> None:
         self.lock = threading.RLock()

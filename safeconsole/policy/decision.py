@@ -99,7 +99,7 @@ class Permit(msgspec.Struct, frozen=True, kw_only=True):
         return not self.read_only or self.commits
 
 
-class Considered(msgspec.Struct, frozen=True, kw_only=True):
+class Assessment(msgspec.Struct, frozen=True, kw_only=True):
     """One statement with everything that was found out about it before anything ran.
 
     Attributes:
@@ -127,7 +127,7 @@ _STALE_READS = "a replica that you name is read although it is stale, and that i
 
 
 def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by name)
-    considered: Considered,
+    considered: Assessment,
     *,
     grant: Grant | None,
     confirmed: bool,
@@ -182,7 +182,7 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
     )
 
 
-def _unanswered(considered: Considered, verdict: Verdict, *, grant: Grant | None, by_a_person: bool) -> RefusedError:
+def _unanswered(considered: Assessment, verdict: Verdict, *, grant: Grant | None, by_a_person: bool) -> RefusedError:
     decision, cluster = considered.decision, str(considered.facts.get("cluster.name", ""))
     asks = Action.ELEVATE if verdict is Verdict.ELEVATE else Action.CONFIRM
     then = (Remedy(Action.GET_APPROVAL),) if by_a_person and asks is Action.ELEVATE else ()
@@ -196,7 +196,7 @@ def _unanswered(considered: Considered, verdict: Verdict, *, grant: Grant | None
     )
 
 
-def _braked(considered: Considered) -> RefusedError:
+def _braked(considered: Assessment) -> RefusedError:
     decision = considered.decision
     return RefusedError(
         f"elevated, and asked once more: {'; '.join(decision.asks_again)}",
@@ -207,7 +207,7 @@ def _braked(considered: Considered) -> RefusedError:
     )
 
 
-def _destination(considered: Considered, verdict: Verdict) -> tuple[NodeName, Identity]:
+def _destination(considered: Assessment, verdict: Verdict) -> tuple[NodeName, Identity]:
     """Return where a statement may go. Raises DeniedError, NoFitNodeError: nowhere, with any elevation."""
     decision = considered.decision
     if verdict is Verdict.DENY:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from safeconsole.errors import Action, Remedy, SafeConsoleError, StoppedError
-from safeconsole.policy.decision import ITS_OWN_TEXT, Considered, Decision
+from safeconsole.policy.decision import ITS_OWN_TEXT, Assessment, Decision
 from safeconsole.policy.limits import FLOORS, LIMIT_NAMES
 from safeconsole.policy.policy import Policy
 from safeconsole.policy.rules import Rule, facts_named
@@ -45,13 +45,13 @@ def matched_rules(decision: Decision, policy: Policy) -> tuple[Rule, ...]:
     return tuple(rule for rule in policy.rules if rule.id in decision.rules)
 
 
-def facts_behind(considered: Considered, policy: Policy) -> dict[str, object]:
+def facts_behind(considered: Assessment, policy: Policy) -> dict[str, object]:
     """Return the facts that the matched rules name, with their values, each once."""
     names = (fact for rule in matched_rules(considered.decision, policy) for fact in facts_named(rule.when))
     return {name: considered.facts[name] for name in names if name in considered.facts}
 
 
-def explanation_of(considered: Considered, policy: Policy) -> tuple[str, ...]:
+def explanation_of(considered: Assessment, policy: Policy) -> tuple[str, ...]:
     decision = considered.decision
     lines = [
         f"matched: {rule.id} (line {rule.line}, {rule.says}): {' '.join(rule.when.split())}"

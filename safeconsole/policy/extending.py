@@ -8,7 +8,7 @@ from typing import Any
 from msgspec.structs import fields
 
 from safeconsole.policy.limits import FLOORS, LIMIT_NAMES
-from safeconsole.policy.policy import ElevationSettings, Fencing, Policy
+from safeconsole.policy.policy import ElevationSettings, FenceMode, Policy
 from safeconsole.policy.readings import Gates, tightest_gates
 
 MERGED = ("limits", "ceilings", "gates", "elevation", "transactions", "literals_of", "fences", "slots")
@@ -48,7 +48,7 @@ def loosened(base: Policy, own: Policy) -> Iterator[tuple[str, str]]:
     yield from _numbers(base, own)
     yield from _elevation(base.elevation, own.elevation)
     for name in base.fences.__struct_fields__:
-        if getattr(base.fences, name) is Fencing.REFUSE and getattr(own.fences, name) is not Fencing.REFUSE:
+        if getattr(base.fences, name) is FenceMode.REFUSE and getattr(own.fences, name) is not FenceMode.REFUSE:
             yield f"fences.{name}", f"{base.name} refuses"
     if base.slots.at_once and not 0 < own.slots.at_once <= base.slots.at_once:
         yield "slots.at_once", f"{own.slots.at_once} where {base.name} has {base.slots.at_once}"

@@ -61,7 +61,7 @@ def is_heavy(slots: Slots, facts: Mapping[str, object]) -> bool:
     return outcome is not Match.NO
 
 
-class Fencing(StrEnum):
+class FenceMode(StrEnum):
     REFUSE = "refuse"
     RECORD = "record"
 
@@ -75,9 +75,9 @@ class FenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         memory: ctypes in the person's own code.
     """
 
-    sockets: Fencing = Fencing.REFUSE
-    programs: Fencing = Fencing.REFUSE
-    memory: Fencing = Fencing.REFUSE
+    sockets: FenceMode = FenceMode.REFUSE
+    programs: FenceMode = FenceMode.REFUSE
+    memory: FenceMode = FenceMode.REFUSE
 
 
 # It lives on one connection: one of reads on a replica, one of changes on the primary, as the elevated account.

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from safeconsole.errors import RefusedError
-from safeconsole.policy.policy import FenceSettings, Fencing
+from safeconsole.policy.policy import FenceMode, FenceSettings
 from safeconsole.python.tracebacks import is_theirs
 
 _PROGRAMS = frozenset(
@@ -88,7 +88,7 @@ class AuditHook:
             kind, what = self._finding(event, args)
             if not kind:
                 return
-            refused = getattr(self._fences(), kind) is Fencing.REFUSE
+            refused = getattr(self._fences(), kind) is FenceMode.REFUSE
             self._note(what if refused else f"let pass, as the policy says: {what}")
         if refused:
             evidence = (f"the policy says fences.{kind}: refuse",)

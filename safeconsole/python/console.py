@@ -218,7 +218,7 @@ class PythonHistory(FileHistory):
 def _history(session: PythonSession, directory: str) -> History:
     if not directory:
         return InMemoryHistory()
-    path = Path(directory) / f"{quote(session.gate.visit.cluster, safe='')}.python.history"
+    path = Path(directory) / f"{quote(session.gate.context.cluster, safe='')}.python.history"
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # The mode matters at birth: a file that is readable for a moment is readable.

@@ -71,7 +71,7 @@ class _GuardedDialect:
         return False
 
 
-class _Span(TIME):
+class _TimeSpan(TIME):
     """A TIME as the family means it: a span, which may be negative and longer than a day."""
 
     cache_ok = True
@@ -122,7 +122,7 @@ class GuardedMySql(_GuardedDialect, MySQLDialect_pymysql):  # type: ignore[misc]
     """MySQL, MariaDB and their sisters."""
 
     # A plain class attribute, as the dialect above declares it.
-    colspecs = {**MySQLDialect_pymysql.colspecs, Time: _TimeOfDay, TIME: _Span, BIT: _Bits}  # noqa: RUF012
+    colspecs = {**MySQLDialect_pymysql.colspecs, Time: _TimeOfDay, TIME: _TimeSpan, BIT: _Bits}  # noqa: RUF012
     driver = "safeconsole"
     supports_statement_cache = True
     supports_server_side_cursors = False

@@ -133,8 +133,8 @@ class Database:
         return bool(session.connection().get_isolation_level() == "AUTOCOMMIT")
 
     def __repr__(self) -> str:
-        visit = self._session.gate.visit
-        return f"<db: {visit.cluster} ({visit.environment or 'no environment'}); help(db) says what it does>"
+        context = self._session.gate.context
+        return f"<db: {context.cluster} ({context.environment or 'no environment'}); help(db) says what it does>"
 
 
 class Tables:
@@ -213,7 +213,7 @@ def names_for(session: PythonSession, *, capacity: Callable[[str], None] | None 
         session.elevate(reason=reason, ticket=ticket, window_seconds=None if minutes is None else minutes * 60)
         try:
             left = clock_text(session.gate.status().elevated_seconds)
-            session.screen.messages.write(f"elevated on {session.gate.visit.cluster} for {left} at most\n")
+            session.screen.messages.write(f"elevated on {session.gate.context.cluster} for {left} at most\n")
             yield
         finally:
             session.stand_down()
@@ -232,13 +232,15 @@ def names_for(session: PythonSession, *, capacity: Callable[[str], None] | None 
     def topology() -> None:
         """Measure the nodes now, and show which are fit for reads."""
         gate = session.gate
-        _show(session, topology_text(gate.visit.cluster, gate.topology(), gate.policy.gates, session.screen.data_style))
+        _show(
+            session, topology_text(gate.context.cluster, gate.topology(), gate.policy.gates, session.screen.data_style)
+        )
 
     def sizes(options: str = "") -> None:
         """Show the safe sizes of schemas and tables: capacity(), capacity("--leftovers")."""
         if capacity is None:
             raise RefusedError(
-                "safe sizes come from another command", instead=f"safeconsole capacity {session.gate.visit.cluster}"
+                "safe sizes come from another command", instead=f"safeconsole capacity {session.gate.context.cluster}"
             )
         with marked(console=True):
             capacity(options)

@@ -19,7 +19,7 @@ from safeconsole.output.presenting import Screen
 from safeconsole.output.progress import LoopProgress, StatementProgress
 from safeconsole.output.recording import TerminalRecorder
 from safeconsole.output.text import safe
-from safeconsole.policy.decision import Considered, Grant
+from safeconsole.policy.decision import Assessment, Grant
 from safeconsole.python.audit_hook import marked
 from safeconsole.python.dbapi import NotSupportedError, Parameters, Places, ProgrammingError, dbapi_error_of, fill
 from safeconsole.session.session import Session
@@ -67,7 +67,7 @@ class StatementResult(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     statement: Statement
-    considered: Considered
+    considered: Assessment
     columns: tuple[Column, ...]
     rows: list[Row]
     ended: Ended

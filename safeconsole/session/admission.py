@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Connection
 from safeconsole.errors import Action, NoFitNodeError, Remedy
-from safeconsole.policy.decision import Considered
+from safeconsole.policy.decision import Assessment
 from safeconsole.policy.policy import Policy
 from safeconsole.session.result import Progress
 from safeconsole.sqltext.vocabulary import NodeName
@@ -64,7 +64,7 @@ class SlotQueue:
         self._holding: Connection | None = None
         self.waited = False
 
-    def are_for(self, considered: Considered) -> bool:
+    def are_for(self, considered: Assessment) -> bool:
         """Whether a statement may be sent only with a slot."""
         return self._counts and considered.heavy
 

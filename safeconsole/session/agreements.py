@@ -9,10 +9,9 @@ from safeconsole.approvals.requests import Approval, ApprovalRequest, Notice, Se
 from safeconsole.audit.record import Approved, Journal, Noticed
 from safeconsole.clock import Clock
 from safeconsole.errors import Action, RefusedError, Remedy
-from safeconsole.policy.decision import Considered, ElevationRequest, Grant, Scope
+from safeconsole.policy.decision import Assessment, ElevationRequest, Grant, Scope
 from safeconsole.policy.policy import ElevationSettings
-from safeconsole.session.protocols import People
-from safeconsole.session.visit import Visit
+from safeconsole.session.context import People, SessionContext
 from safeconsole.sqltext.redaction import hides_something, may_hold_secret
 
 
@@ -23,14 +22,14 @@ class Agreements:
         self,
         *,
         settings: ElevationSettings,
-        visit: Visit,
+        context: SessionContext,
         journal: Journal,
         clock: Clock,
         people: People,
         is_the_demo: Callable[[], bool] = bool,
     ) -> None:
         self._settings = settings
-        self._visit = visit
+        self._visit = context
         self._journal = journal
         self._clock = clock
         self._people = people
@@ -43,9 +42,9 @@ class Agreements:
         What a person may write into their own configuration, an agent may write there too: an exception counts where
         the system's configuration sets the cluster, and on a demo that its own servers prove.
         """
-        agent, visit = self._visit.person.agent, self._visit
-        excepted = not self._settings.waits_for_a_person(agent, visit.environment)
-        return "" if excepted and (not agent or visit.governed or self._is_the_demo()) else agent
+        agent, context = self._visit.person.agent, self._visit
+        excepted = not self._settings.waits_for_a_person(agent, context.environment)
+        return "" if excepted and (not agent or context.governed or self._is_the_demo()) else agent
 
     @property
     def needs_a_person(self) -> bool:
@@ -71,7 +70,7 @@ class Agreements:
                 instead="ask for a shorter window; another can be opened when it is over",
             )
 
-    def obtain(self, asked: Grant, considered: Considered | None, sql: str) -> None:
+    def obtain(self, asked: Grant, considered: Assessment | None, sql: str) -> None:
         """Get every yes.
 
         Args:
@@ -130,7 +129,7 @@ class Agreements:
             concerns=concerns,
         )
 
-    def _needs_second(self, request: ElevationRequest, considered: Considered | None) -> bool:
+    def _needs_second(self, request: ElevationRequest, considered: Assessment | None) -> bool:
         """Whether it needs two; a window covers every effect, so it needs what any of them needs."""
         if self._agent:
             return True
@@ -138,7 +137,7 @@ class Agreements:
             return bool(self._settings.two_persons)
         return not considered.statement.effects.isdisjoint(self._settings.two_persons)
 
-    def _have_approved(self, asked: Grant, considered: Considered | None, sql: str) -> None:
+    def _have_approved(self, asked: Grant, considered: Assessment | None, sql: str) -> None:
         second = self._people.second
         if second is None:
             raise RefusedError("the policy requires a second person, and nobody can be asked from here")
@@ -231,7 +230,7 @@ class Agreements:
         self.tell(asked, "approval skipped", f"not waited for {names}", concerns=skipped)
 
     def _approval_request(
-        self, asked: Grant, considered: Considered | None, sql: str, *, expires_epoch: int
+        self, asked: Grant, considered: Assessment | None, sql: str, *, expires_epoch: int
     ) -> ApprovalRequest:
         request, person = asked.request, self._visit.person
         return ApprovalRequest(

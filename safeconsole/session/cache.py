@@ -14,7 +14,7 @@ from enum import StrEnum
 from msgspec.structs import replace
 
 from safeconsole.clock import Clock
-from safeconsole.policy.decision import Considered
+from safeconsole.policy.decision import Assessment
 from safeconsole.policy.facts import COUNTED
 from safeconsole.policy.policy import Policy
 from safeconsole.policy.rules import Match, match, offered
@@ -130,7 +130,7 @@ class Cache:
 
     def known_decision(
         self, statement: Statement, basis: Hashable, estimate: Estimate, counted: Mapping[str, object]
-    ) -> Considered | None:
+    ) -> Assessment | None:
         """Return the decision on a statement that differs in its values only, on the same basis.
 
         Args:
@@ -138,14 +138,14 @@ class Cache:
             counted: this statement's own values of the facts that count.
         """
         held = self._get(CacheKind.DECISION, _decision_key(statement, basis, estimate)) if statement.shape else None
-        if not isinstance(held, Considered):
+        if not isinstance(held, Assessment):
             return None
         facts = {**held.facts, **counted, "estimate.recalled": estimate.recalled}
         if self._counting and not self._are_silent(facts):
             return None
         return replace(held, statement=statement, estimate=estimate, facts=facts)
 
-    def keep_decision(self, considered: Considered, basis: Hashable) -> None:
+    def keep_decision(self, considered: Assessment, basis: Hashable) -> None:
         """Cache a decision, unless it depends on a fact that counts statements."""
         statement = considered.statement
         # Where the server's opinion hangs on the values, the decision may too.

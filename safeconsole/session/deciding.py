@@ -12,7 +12,7 @@ from safeconsole.cluster.routing import Choice
 from safeconsole.dialects import DIALECTS
 from safeconsole.errors import DeniedError, SafeConsoleError
 from safeconsole.policy.decision import (
-    Considered,
+    Assessment,
     Decision,
     Facts,
     Permit,
@@ -184,7 +184,7 @@ def judged(
     return statement, facts, with_disagreement(decision, estimate, found.choice.route)
 
 
-def considered_of(
+def assessment_of(
     statement: Statement,
     found: DecisionInput,
     facts: Facts,
@@ -192,12 +192,12 @@ def considered_of(
     *,
     cluster: str,
     policies: PoliciesInForce,
-) -> Considered:
+) -> Assessment:
     """Return a decision with everything that it was made on, and its evidence."""
     choice = found.choice
     decision = addressed(decision, cluster, statement.hazards)
     told = (f"{policies.news}; the stricter of both holds here",) if policies.news else ()
-    return Considered(
+    return Assessment(
         statement=statement,
         route=choice.route if choice.reading else found.route,
         node=choice.reading.node if choice.reading else None,
@@ -298,7 +298,7 @@ def _mib(count: int) -> str:
 
 def preview(
     statement: Statement, *, policy: Policy, circumstances: Circumstances, to: str = "", limits: Limits | None = None
-) -> Considered:
+) -> Assessment:
     """Consider a statement as if its route led to a fit node of that role.
 
     Args:
@@ -314,7 +314,7 @@ def preview(
 
     statement, facts, decision = judged_as_asked(statement, judged)
     decision = addressed(decision, circumstances.cluster, statement.hazards)
-    return Considered(
+    return Assessment(
         statement=statement,
         route=route,
         node=None,

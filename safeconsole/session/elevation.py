@@ -10,12 +10,11 @@ from msgspec.structs import replace
 from safeconsole.audit.record import Confirmed, ElevationChanged, Journal
 from safeconsole.clock import Clock
 from safeconsole.errors import AuditUnavailableError, RefusedError, SafeConsoleError
-from safeconsole.policy.decision import Considered, ElevationRequest, ElevationState, Grant, Scope, covers, exact_of
+from safeconsole.policy.decision import Assessment, ElevationRequest, ElevationState, Grant, Scope, covers, exact_of
 from safeconsole.policy.policy import ElevationSettings
 from safeconsole.policy.watchdog import followed
 from safeconsole.session.agreements import Agreements
-from safeconsole.session.protocols import People
-from safeconsole.session.visit import Plea, Visit
+from safeconsole.session.context import Justification, People, SessionContext
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Effect, Verdict
 
@@ -81,16 +80,16 @@ class Elevations:
         self,
         *,
         settings: ElevationSettings,
-        visit: Visit,
+        context: SessionContext,
         journal: Journal,
         clock: Clock,
         people: People,
         is_the_demo: Callable[[], bool] = bool,
     ) -> None:
         self._agreements = Agreements(
-            settings=settings, visit=visit, journal=journal, clock=clock, people=people, is_the_demo=is_the_demo
+            settings=settings, context=context, journal=journal, clock=clock, people=people, is_the_demo=is_the_demo
         )
-        self._settings, self._cluster, self._has_terminal = settings, visit.cluster, visit.person.terminal
+        self._settings, self._cluster, self._has_terminal = settings, context.cluster, context.person.terminal
         self._journal = journal
         self._clock, self._confirmer = clock, people.confirmer
         self.grant: Grant | None = None
@@ -144,7 +143,7 @@ class Elevations:
     def ask(
         self,
         request: ElevationRequest,
-        considered: Considered | None,
+        considered: Assessment | None,
         *,
         sql: str = "",
         closed: str = "",
@@ -201,7 +200,14 @@ class Elevations:
         return self.grant
 
     def answered(
-        self, considered: Considered, plea: Plea | None, *, number: int, schema: str, sql: str, closed: str
+        self,
+        considered: Assessment,
+        justification: Justification | None,
+        *,
+        number: int,
+        schema: str,
+        sql: str,
+        closed: str,
     ) -> tuple[Grant | None, bool]:
         """Ask the person what the verdict demands of one statement.
 
@@ -220,26 +226,28 @@ class Elevations:
         if grant is None and not decision.observed:
             if decision.verdict is Verdict.CONFIRM:
                 confirmed = self._is_confirmed(number, considered)
-            elif decision.verdict is Verdict.ELEVATE and plea is not None:
-                request = self._request_for(considered, plea, number=number, schema=schema, server=identity.server)
+            elif decision.verdict is Verdict.ELEVATE and justification is not None:
+                request = self._request_for(
+                    considered, justification, number=number, schema=schema, server=identity.server
+                )
                 grant = self.ask(request, considered, sql=sql, closed=closed)
                 # Whoever answered saw the statement with everything that a brake would say.
                 confirmed = self._has_terminal or self.needs_a_person
         if grant is not None and decision.brakes and decision.verdict is Verdict.ELEVATE and not confirmed:
-            confirmed = self._is_released(number, considered, plea) or self._is_confirmed(number, considered)
+            confirmed = self._is_released(number, considered, justification) or self._is_confirmed(number, considered)
             # It may be over by the time of the answer.
             grant = self.covering(considered.statement.text, identity.server)
         return grant, confirmed
 
     def _request_for(
-        self, considered: Considered, plea: Plea, *, number: int, schema: str, server: str
+        self, considered: Assessment, justification: Justification, *, number: int, schema: str, server: str
     ) -> ElevationRequest:
         """Return the request to run one statement, exactly as written, on one server."""
         return ElevationRequest(
             cluster=self._cluster,
             scope=Scope.STATEMENT,
-            reason=plea.reason,
-            ticket=plea.ticket,
+            reason=justification.reason,
+            ticket=justification.ticket,
             digest=considered.statement.digest,
             exact=exact_of(considered.statement.text),
             statement=number,
@@ -248,17 +256,17 @@ class Elevations:
             window_seconds=self._settings.window_seconds,
         )
 
-    def _is_released(self, number: int, considered: Considered, plea: Plea | None) -> bool:
+    def _is_released(self, number: int, considered: Assessment, justification: Justification | None) -> bool:
         """Whether every rule that asks once more was answered beforehand; that is recorded as an answer."""
         decision = considered.decision
-        if plea is None or not set(plea.despite).issuperset(decision.brakes):
+        if justification is None or not set(justification.despite).issuperset(decision.brakes):
             return False
         answer = f"given beforehand: {', '.join(decision.brakes)}"
         confirmed = Confirmed(statement=number, digest=considered.statement.digest, answer=answer)
         self._journal.append(confirmed, durable=True)
         return True
 
-    def _is_confirmed(self, number: int, considered: Considered) -> bool:
+    def _is_confirmed(self, number: int, considered: Assessment) -> bool:
         """Ask whether to run exactly this, and record the answer; an interrupt is a no."""
         answer = "interrupted"
         try:

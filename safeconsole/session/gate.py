@@ -31,17 +31,18 @@ from safeconsole.errors import (
     StoppedError,
     UnreachableError,
 )
-from safeconsole.policy.decision import Considered, Permit, permit_from_decision
+from safeconsole.policy.decision import Assessment, Permit, permit_from_decision
 from safeconsole.policy.explanation import with_way_to_loosen
 from safeconsole.policy.facts import COUNTED
 from safeconsole.policy.readings import Gates
 from safeconsole.session.admission import Rate, SlotQueue
 from safeconsole.session.cache import Cache
 from safeconsole.session.connections import ANOTHER_PRIMARY, Resources
+from safeconsole.session.context import Justification, SessionContext, circumstances_of
 from safeconsole.session.deciding import (
     DecisionInput,
     PoliciesInForce,
-    considered_of,
+    assessment_of,
     estimate_of_no_read,
     is_estimated,
     judged,
@@ -49,10 +50,9 @@ from safeconsole.session.deciding import (
 )
 from safeconsole.session.elevation import ElevationEvent
 from safeconsole.session.recorder import Recorder
-from safeconsole.session.result import Batch, Progress, Result, Tally, delivered, failure_of, unsent
+from safeconsole.session.result import Batch, Execution, Progress, Result, delivered, failure_of, unsent
 from safeconsole.session.retry import may_be_sent_again, note_of_retry, stands_alone
 from safeconsole.session.state import OwnWrites, SessionState
-from safeconsole.session.visit import Plea, Visit, circumstances_of
 from safeconsole.sqltext.analysis import schema_after
 from safeconsole.sqltext.behind import with_behind
 from safeconsole.sqltext.statement import ENDS, Estimate, Statement, is_no_statement
@@ -63,7 +63,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     """One statement on its way through the gate, which sets the rest step by step.
 
     Attributes:
-        plea: what an elevation of this statement alone is asked with, None for nothing.
+        justification: what an elevation of this statement alone is asked with, None for nothing.
         by_console: the console asks for itself, such as for completion: recorded as that, refused where a person
             would be asked, and no `last`.
         as_text: leave values as the text that the server sent (exports).
@@ -72,14 +72,14 @@ class Attempt(msgspec.Struct, kw_only=True):
     """
 
     statement: Statement
-    plea: Plea | None
+    justification: Justification | None
     by_console: bool
     as_text: bool
     splice: Splice | None
     progress: Progress
     number: int = 0
     retry_note: str = ""
-    considered: Considered | None = None
+    considered: Assessment | None = None
     permit: Permit | None = None
 
 
@@ -87,7 +87,7 @@ class Gate:
     """The gate of one session; one statement at a time.
 
     Attributes:
-        to: where the person sends what follows, see `Visit`.
+        to: where the person sends what follows, see `SessionContext`.
         last: what was considered last, or None.
         result: the result that is being read, or None.
         statements: how many were asked.
@@ -96,7 +96,7 @@ class Gate:
     def __init__(
         self,
         *,
-        visit: Visit,
+        context: SessionContext,
         policies: PoliciesInForce,
         engine: Engine,
         clock: Clock,
@@ -104,11 +104,11 @@ class Gate:
         held: Resources,
     ) -> None:
         policy = policies.begun
-        self.to = visit.to
-        self.last: Considered | None = None
+        self.to = context.to
+        self.last: Assessment | None = None
         self.result: Result | None = None
         self.statements = 0
-        self._visit, self._policies = visit, policies
+        self._visit, self._policies = context, policies
         self._engine, self._clock = engine, clock
         self._recorder, self._held, self._nodes = recorder, held, held.nodes
         self._elevations, self._transactions = held.elevations, held.transactions
@@ -128,7 +128,7 @@ class Gate:
             statements, schema = (*statements, *found), schema_after(found, rules, schema=schema)
         return statements
 
-    def execute(self, way: Attempt) -> Result:
+    def execute(self, attempt: Attempt) -> Result:
         """Run one statement through all checks, until its first rows are here.
 
         A read that was lost with its replica is sent once more, to another one, where that is safe.
@@ -138,41 +138,41 @@ class Gate:
                 later is raised by the result.
         """
         self._interrupted = False
-        way.number = self._next_number()
-        may_retry = not way.by_console and self._may_retry(way.statement)
+        attempt.number = self._next_number()
+        may_retry = not attempt.by_console and self._may_retry(attempt.statement)
         try:
-            result = self._attempt(way)
+            result = self._attempt(attempt)
             failure = result.begin()
         except (LostError, UnreachableError) as error:
-            if not may_retry or not (note := self._retry_note(way, error)):
+            if not may_retry or not (note := self._retry_note(attempt, error)):
                 raise
         else:
-            if not may_retry or not isinstance(failure, LostError) or not (note := self._retry_note(way, failure)):
+            if not may_retry or not isinstance(failure, LostError) or not (note := self._retry_note(attempt, failure)):
                 return result
         self._recorder.append(Noticed(what="read retried", detail=note))
-        result = self._attempt(replace(way, number=self._next_number(), retry_note=note, permit=None))
+        result = self._attempt(replace(attempt, number=self._next_number(), retry_note=note, permit=None))
         result.begin()
         return result
 
-    def _attempt(self, way: Attempt) -> Result:
+    def _attempt(self, attempt: Attempt) -> Result:
         """Do everything up to the send; the result that is returned sends."""
-        number = way.number
-        way.statement = statement = self._cache.read_now(
-            way.statement, self._engine.rules, schema=self._nodes.schema, moved=self._nodes.has_moved
+        number = attempt.number
+        attempt.statement = statement = self._cache.read_now(
+            attempt.statement, self._engine.rules, schema=self._nodes.schema, moved=self._nodes.has_moved
         )
-        self._recorder.asked(number, statement, by_console=way.by_console)
+        self._recorder.asked(number, statement, by_console=attempt.by_console)
         try:
             last = self.last
             considered = self.consider(statement)
-            self.last = last if way.by_console else considered
+            self.last = last if attempt.by_console else considered
             self._record_decision(number, considered)
-            if way.by_console:
+            if attempt.by_console:
                 _require_allowed(considered)
-            way.permit = permit = self._permit(number, considered, way.plea)
+            attempt.permit = permit = self._permit(number, considered, attempt.justification)
             connection = self._held.proven(permit, rules=self._engine.rules)
             if self._slots.are_for(considered):
-                connection = self._queued(number, permit, connection, way.progress)
-            way.considered = considered = self._noted(way, considered, permit, connection)
+                connection = self._queued(number, permit, connection, attempt.progress)
+            attempt.considered = considered = self._noted(attempt, considered, permit, connection)
             self._require_going()
             # MUST come before the send: after a crash there may be an intent without an outcome,
             # never an outcome without an intent.
@@ -192,12 +192,12 @@ class Gate:
             if isinstance(error, SafeConsoleError) and failure is not error:
                 raise failure from None
             raise
-        tally = Tally(self._clock)
-        self.result = Result(considered, self._answered(way, considered, permit, connection, tally), tally)
+        execution = Execution(self._clock)
+        self.result = Result(considered, self._answered(attempt, considered, permit, connection, execution), execution)
         return self.result
 
     def _answered(
-        self, way: Attempt, considered: Considered, permit: Permit, connection: Connection, tally: Tally
+        self, attempt: Attempt, considered: Assessment, permit: Permit, connection: Connection, execution: Execution
     ) -> Generator[Batch]:
         """Send, yield once when the statement is sent and then its rows, and record how it ended."""
         try:
@@ -206,14 +206,14 @@ class Gate:
                 # MUST come after it is held: whoever stops meanwhile finds either the word kept, or something to stop.
                 self._require_going()
                 self._rate.sent()
-                watch = self._recorder.watching(way.number, way.progress)
-                answer = connection.send(permit, watch=watch, as_text=way.as_text, splice=way.splice)
-                tally.columns, tally.head = answer.columns, answer.head
+                watch = self._recorder.watching(attempt.number, attempt.progress)
+                answer = connection.send(permit, watch=watch, as_text=attempt.as_text, splice=attempt.splice)
+                execution.columns, execution.head = answer.columns, answer.head
                 yield ()
-                yield from delivered(answer, connection, permit.limits, tally)
+                yield from delivered(answer, connection, permit.limits, execution)
                 completion = answer.finish()
             except BaseException as error:
-                failure = self._failed(way.number, considered, permit, connection, tally, error)
+                failure = self._failed(attempt.number, considered, permit, connection, execution, error)
                 if isinstance(error, GeneratorExit) and isinstance(failure, StoppedError):
                     return
                 if failure is error:
@@ -222,7 +222,7 @@ class Gate:
                 hidden = isinstance(error, SafeConsoleError) or not isinstance(error, Exception)
                 raise failure from (None if hidden else error)
             self._held.at_work = None
-            tally.warnings = completion.warnings
+            execution.warnings = completion.warnings
             # Before the record: what the server did is so, whatever fails after it.
             self._nodes.was_used(permit.node, permit.route)
             self._held.record(self._transactions.went_on(permit, completion))
@@ -231,18 +231,18 @@ class Gate:
             self._state.was_done(permit, connection)
             self._policies.hold_asked(permit)
             self._own_writes.wrote(permit)
-            tally.ended = self._recorder.done(way.number, completion, tally)
-            self._recorder.ended(tally.ended)
+            execution.ended = self._recorder.done(attempt.number, completion, execution)
+            self._recorder.ended(execution.ended)
         finally:
             self._leave()
 
     def _failed(
         self,
         number: int,
-        considered: Considered,
+        considered: Assessment,
         permit: Permit,
         connection: Connection,
-        tally: Tally,
+        execution: Execution,
         error: BaseException,
     ) -> SafeConsoleError:
         failure = with_way_to_loosen(failure_of(error, connection, permit), considered.decision, self._policies.begun)
@@ -252,13 +252,13 @@ class Gate:
         try:
             self._held.release_after(permit, connection, failure)
         finally:
-            tally.ended = self._recorder.failed(number, permit.statement, failure, tally)
-            self._recorder.ended(tally.ended)
+            execution.ended = self._recorder.failed(number, permit.statement, failure, execution)
+            self._recorder.ended(execution.ended)
         return failure
 
     # Before the send: what is found out, and what is decided.
 
-    def consider(self, statement: Statement) -> Considered:
+    def consider(self, statement: Statement) -> Assessment:
         """Route, estimate and decide. Raises UnreachableError, ConfigurationError: the cluster cannot be asked."""
         self._held.settle()
         if self._policies.look() and self._elevations.grant is not None:
@@ -281,7 +281,7 @@ class Gate:
         self.last = self._decide(through, found)
         return self.last
 
-    def check(self, statement: Statement) -> Considered:
+    def check(self, statement: Statement) -> Assessment:
         """Consider a statement on record, and run nothing; raises as `consider`."""
         number = self._next_number()
         statement = self._cache.read_now(
@@ -327,7 +327,7 @@ class Gate:
             connection = self._nodes.connect(node, Account.READ)
         return estimate_of_no_read(statement, connection, rules, self._nodes.schema)
 
-    def _decide(self, statement: Statement, found: DecisionInput) -> Considered:
+    def _decide(self, statement: Statement, found: DecisionInput) -> Assessment:
         """Return the policies' decision; one on identical inputs is reused."""
         choice, opened = found.choice, self._transactions.opened
         server = choice.reading.identity.server if choice.reading and choice.reading.identity else ""
@@ -343,14 +343,14 @@ class Gate:
         )
         statement, facts, decision = judged(statement, found, circumstances, self._policies)
         decision = self._transactions.decided(decision, statement, choice, window=self._elevations.has_window)
-        considered = considered_of(
+        considered = assessment_of(
             statement, found, facts, decision, cluster=self._visit.cluster, policies=self._policies
         )
         if opened is None and not self._policies.news:
             self._cache.keep_decision(considered, basis)
         return considered
 
-    def _record_decision(self, number: int, considered: Considered) -> None:
+    def _record_decision(self, number: int, considered: Assessment) -> None:
         """Record what was decided; what the server would answer with an error is answered with it now."""
         estimate, denied = considered.estimate, considered.decision.verdict is Verdict.DENY
         self._recorder.decided(number, considered)
@@ -360,24 +360,26 @@ class Gate:
 
     # Before the send: what a person answers, and the connection.
 
-    def _permit(self, number: int, considered: Considered, plea: Plea | None) -> Permit:
+    def _permit(self, number: int, considered: Assessment, justification: Justification | None) -> Permit:
         """Ask the person where the verdict demands it, and make the permit of the answer.
 
         Raises:
             DeniedError, RefusedError, NoFitNodeError: there is no permit; the message says why.
         """
         held, window = self._elevations.grant is not None, self._elevations.has_window
-        refusal = self._transactions.refusal_of(considered, one_grant=plea is not None or (held and not window))
+        refusal = self._transactions.refusal_of(
+            considered, one_grant=justification is not None or (held and not window)
+        )
         if refusal is not None:
             if refusal[1] is not None:
                 self._held.end_transaction(refusal[1])
             raise refusal[0]
         grant, confirmed = self._elevations.answered(
             considered,
-            plea,
+            justification,
             number=number,
             schema=self._nodes.schema,
-            sql=self._recorder.readable(considered.statement) if plea is not None else "",
+            sql=self._recorder.readable(considered.statement) if justification is not None else "",
             # As of the last look, when this was considered.
             closed=self._policies.news,
         )
@@ -403,14 +405,14 @@ class Gate:
             raise UnreachableError(f"the connection to {permit.node} was lost while it waited for a slot")
         return connection
 
-    def _noted(self, way: Attempt, considered: Considered, permit: Permit, connection: Connection) -> Considered:
+    def _noted(self, attempt: Attempt, considered: Assessment, permit: Permit, connection: Connection) -> Assessment:
         lost = self._state.note_before(permit, connection, connection.rules)
         old = ""
         if self._own_writes.are_any:
             old = self._own_writes.note_before(permit, self._nodes.reading_of(permit.node))
-        notes = (*considered.notes, *filter(None, (lost, old, way.retry_note)))
+        notes = (*considered.notes, *filter(None, (lost, old, attempt.retry_note)))
         for each in notes:
-            self._recorder.append(Noticed(what=f"said beside statement {way.number}", detail=each))
+            self._recorder.append(Noticed(what=f"said beside statement {attempt.number}", detail=each))
         return considered if notes == considered.notes else replace(considered, notes=notes)
 
     # A second attempt.
@@ -423,13 +425,17 @@ class Gate:
             and stands_alone(statement, self._engine.rules)
         )
 
-    def _retry_note(self, way: Attempt, failure: SafeConsoleError) -> str:
+    def _retry_note(self, attempt: Attempt, failure: SafeConsoleError) -> str:
         """Return the note on a retry, "" without one: see `retry`."""
         lost_with: NodeName | None = None
         if isinstance(failure, LostError):
-            if way.considered is None or way.permit is None or not may_be_sent_again(way.considered, way.permit):
+            if (
+                attempt.considered is None
+                or attempt.permit is None
+                or not may_be_sent_again(attempt.considered, attempt.permit)
+            ):
                 return ""
-            lost_with = way.permit.node
+            lost_with = attempt.permit.node
         try:
             readings = self._nodes.measure()
             choice = self._nodes.choose(Route.REPLICA, self._policies.gates, node="", connected=True)
@@ -477,7 +483,7 @@ class Gate:
         return connection.stop() if connection is not None else "already over"
 
 
-def _require_allowed(considered: Considered) -> None:
+def _require_allowed(considered: Assessment) -> None:
     """Refuse what the console asks for itself unless it is plainly allowed: nobody is asked for its comfort."""
     if considered.decision.verdict is not Verdict.ALLOW:
         raise RefusedError(f"the console does not ask for this by itself: {considered.decision.message}")

@@ -18,10 +18,10 @@ from safeconsole.errors import (
     ServerError,
     StoppedError,
 )
-from safeconsole.policy.decision import Considered, Permit
+from safeconsole.policy.decision import Assessment, Permit
 from safeconsole.policy.limits import LIMIT_NAMES, Limits
 from safeconsole.policy.watchdog import Sample
-from safeconsole.session.result import Tally
+from safeconsole.session.result import Execution
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.literal_rules import Handling, LiteralKey, LiteralRules, Treatment
 from safeconsole.sqltext.redaction import redacted, redacted_message
@@ -49,7 +49,7 @@ def asked(number: int, statement: Statement, sql: str, *, by_console: bool = Fal
     )
 
 
-def decided(number: int, considered: Considered) -> Decided:
+def decided(number: int, considered: Assessment) -> Decided:
     decision = considered.decision
     return Decided(
         statement=number,
@@ -139,7 +139,7 @@ RECORDED_SAMPLE_SECONDS = 1.0
 """Between two recorded looks at a running statement."""
 
 
-class Looks:
+class StatementSamples:
     """The samples of one running statement.
 
     Attributes:
@@ -173,7 +173,7 @@ class Recorder:
         self._failed: AuditUnavailableError | None = None
         # A statement's text stands in two records, and in more where it elevates.
         self._shown = ("", "", "")
-        self._looks = Looks(number=-1)
+        self._samples = StatementSamples(number=-1)
 
     @property
     def session(self) -> str:
@@ -208,7 +208,7 @@ class Recorder:
     def asked(self, number: int, statement: Statement, *, by_console: bool) -> None:
         self.append(asked(number, statement, self.text_of(statement), by_console=by_console))
 
-    def decided(self, number: int, considered: Considered) -> None:
+    def decided(self, number: int, considered: Assessment) -> None:
         """Record what was decided, and what the server said of it; servers quote the statement."""
         said = considered.estimate.objection
         record = decided(number, considered)
@@ -246,27 +246,31 @@ class Recorder:
     def refused(self, number: int, statement: Statement, error: SafeConsoleError) -> Ended:
         return refused(number, error, self._error_message(statement, error))
 
-    def failed(self, number: int, statement: Statement, error: SafeConsoleError, tally: Tally) -> Ended:
-        said, seconds = self._error_message(statement, error), tally.elapsed_seconds
-        ended = failed(number, error, said, rows=tally.rows, bytes_=tally.bytes, elapsed=seconds)
-        peak = self._looks.peak_memory_bytes if self._looks.number == number else 0
+    def failed(self, number: int, statement: Statement, error: SafeConsoleError, execution: Execution) -> Ended:
+        said, seconds = self._error_message(statement, error), execution.elapsed_seconds
+        ended = failed(number, error, said, rows=execution.rows, bytes_=execution.bytes, elapsed=seconds)
+        peak = self._samples.peak_memory_bytes if self._samples.number == number else 0
         return structs.replace(ended, peak_memory_bytes=peak)
 
-    def done(self, number: int, completion: Completion, tally: Tally) -> Ended:
+    def done(self, number: int, completion: Completion, execution: Execution) -> Ended:
         return done(
-            number, rows=tally.rows, bytes_=tally.bytes, elapsed_seconds=tally.elapsed_seconds, completion=completion
+            number,
+            rows=execution.rows,
+            bytes_=execution.bytes,
+            elapsed_seconds=execution.elapsed_seconds,
+            completion=completion,
         )
 
     def watching(self, number: int, show: Callable[[Sample], None]) -> Callable[[Sample], None]:
         """Return a function that shows all samples of a running statement, and records one a second."""
-        looks = self._looks = Looks(number=number)
+        samples = self._samples = StatementSamples(number=number)
 
         def watch(sample: Sample) -> None:
-            looks.take(sample)
+            samples.take(sample)
             show(sample)
-            if sample.elapsed_seconds - looks.recorded_seconds < RECORDED_SAMPLE_SECONDS:
+            if sample.elapsed_seconds - samples.recorded_seconds < RECORDED_SAMPLE_SECONDS:
                 return
-            looks.recorded_seconds = sample.elapsed_seconds
+            samples.recorded_seconds = sample.elapsed_seconds
             # A journal that cannot be written is found out by the outcome; the watchdog goes on.
             with suppress(AuditUnavailableError):
                 self.append(sampled(number, sample))
@@ -275,12 +279,12 @@ class Recorder:
 
     def _last_look(self, ended: Ended) -> None:
         """Record what was read last: of a statement that was stopped, it is why."""
-        looks = self._looks
-        wanted = looks.recorded_seconds > 0 or ended.outcome == OutcomeKind.STOPPED
-        if looks.number != ended.statement or looks.last is None or not wanted:
+        samples = self._samples
+        wanted = samples.recorded_seconds > 0 or ended.outcome == OutcomeKind.STOPPED
+        if samples.number != ended.statement or samples.last is None or not wanted:
             return
-        if looks.last.elapsed_seconds > looks.recorded_seconds:
-            self.append(sampled(looks.number, looks.last))
+        if samples.last.elapsed_seconds > samples.recorded_seconds:
+            self.append(sampled(samples.number, samples.last))
 
     def text_of(self, statement: Statement) -> str:
         text, kind, shown = self._shown

@@ -10,7 +10,7 @@ from safeconsole.audit.record import Ended
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Answer, Column, Connection, Row, stop_insistently
 from safeconsole.errors import NotSentError, OutcomeUnknownError, SafeConsoleError, ServerError, StoppedError
-from safeconsole.policy.decision import Considered, Permit
+from safeconsole.policy.decision import Assessment, Permit
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.watchdog import Sample
 from safeconsole.sqltext.lexer import LexicalRules
@@ -31,7 +31,7 @@ Samples come from the watchdog's thread.
 def unseen(_what: Sample | str) -> None: ...
 
 
-class Tally:
+class Execution:
     """Counters of a statement that was sent.
 
     Attributes:
@@ -71,32 +71,32 @@ class Result:
         considered: everything known before it ran.
     """
 
-    def __init__(self, considered: Considered, batches: Generator[Batch], tally: Tally) -> None:
+    def __init__(self, considered: Assessment, batches: Generator[Batch], execution: Execution) -> None:
         self.considered = considered
         self._batches = batches
-        self._tally = tally
+        self._execution = execution
         self._first: Batch | None = None
         self._failure: SafeConsoleError | None = None
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """The columns as the server describes them, empty for a statement that returns no rows."""
-        return self._tally.columns
+        return self._execution.columns
 
     @property
     def head(self) -> bytes:
         """Of a spliced answer, what came before its first row; see `Answer.head`."""
-        return self._tally.head
+        return self._execution.head
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """The server's warnings, one line each; known when it is done."""
-        return self._tally.warnings
+        return self._execution.warnings
 
     @property
     def ended(self) -> Ended | None:
         """The record of how it ended, None while it runs."""
-        return self._tally.ended
+        return self._execution.ended
 
     def begin(self) -> SafeConsoleError | None:
         """Send the statement and wait for its first batch.
@@ -161,7 +161,7 @@ class Result:
         self._batches.close()
 
 
-def delivered(answer: Answer, connection: Connection, limits: Limits, tally: Tally) -> Iterator[Batch]:
+def delivered(answer: Answer, connection: Connection, limits: Limits, execution: Execution) -> Iterator[Batch]:
     """Yield the rows of an answer; a limit stops the statement on the server.
 
     Raises:
@@ -169,16 +169,16 @@ def delivered(answer: Answer, connection: Connection, limits: Limits, tally: Tal
         SafeConsoleError: as `Answer.batches`.
     """
     for batch in answer.batches():
-        room = limits.fetched_rows - tally.rows
+        room = limits.fetched_rows - execution.rows
         yield batch[:room] if len(batch) > room else batch
         # MUST come after the reader took them: what it could not take was not handed on.
-        tally.rows += min(len(batch), room)
-        tally.bytes = answer.received_bytes
-        over_bytes = "fetched_bytes" if tally.bytes > limits.fetched_bytes else ""
+        execution.rows += min(len(batch), room)
+        execution.bytes = answer.received_bytes
+        over_bytes = "fetched_bytes" if execution.bytes > limits.fetched_bytes else ""
         ceiling = "fetched_rows" if len(batch) > room else over_bytes
         if ceiling:
             raise StoppedError(
-                f"stopped after {tally.rows:,} rows: {ceiling} is {getattr(limits, ceiling):,}",
+                f"stopped after {execution.rows:,} rows: {ceiling} is {getattr(limits, ceiling):,}",
                 by="console",
                 ceiling=ceiling,
                 verified=connection.stop(),

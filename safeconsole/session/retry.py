@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from safeconsole.cluster.routing import Choice
 from safeconsole.errors import SafeConsoleError
-from safeconsole.policy.decision import Considered, Permit
+from safeconsole.policy.decision import Assessment, Permit
 from safeconsole.policy.readings import Reading
 from safeconsole.session.state import names_variable
 from safeconsole.sqltext.clauses import LOCKING
@@ -40,7 +40,7 @@ def stands_alone(statement: Statement, rules: LexicalRules) -> bool:
     )
 
 
-def may_be_sent_again(considered: Considered, permit: Permit) -> bool:
+def may_be_sent_again(considered: Assessment, permit: Permit) -> bool:
     """Whether a statement that was sent, and lost with its replica, is nothing that the replica could have died of."""
     return (
         (permit.account, permit.route, permit.read_only) == (Account.READ, Route.REPLICA, True)

@@ -13,19 +13,18 @@ from safeconsole.audit.record import CodeEntered, CommandGiven, Journal, Noticed
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Engine, Splice
 from safeconsole.errors import AuditUnavailableError, DeniedError, RefusedError, SafeConsoleError
-from safeconsole.policy.decision import Considered, ElevationRequest, Grant, Scope
+from safeconsole.policy.decision import Assessment, ElevationRequest, Grant, Scope
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.policy import Policy
 from safeconsole.policy.readings import Reading
 from safeconsole.session.connections import ANOTHER_PRIMARY, Nodes, Resources
+from safeconsole.session.context import Justification, People, SessionContext, Status
 from safeconsole.session.deciding import PoliciesInForce, Reread, evidence_of_nodes
 from safeconsole.session.elevation import ElevationEvent, Elevations
 from safeconsole.session.gate import Attempt, Gate
-from safeconsole.session.protocols import People
 from safeconsole.session.recorder import Recorder
 from safeconsole.session.result import Progress, Result, unseen
 from safeconsole.session.transactions import TransactionEvent, Transactions
-from safeconsole.session.visit import Plea, Status, Visit
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Effect, Route, Verdict
 
@@ -34,14 +33,14 @@ class Session:
     """One person's session on one cluster, for one thread at a time; `stop` may be called from another one.
 
     Attributes:
-        visit: who came, and what for.
+        context: who came, and what for.
         policy: the rules that the session began with.
     """
 
     def __init__(  # noqa: PLR0913 (what a session is made of, each named)
         self,
         *,
-        visit: Visit,
+        context: SessionContext,
         policy: Policy,
         engine: Engine,
         journal: Journal,
@@ -49,24 +48,24 @@ class Session:
         people: People,
         reread: Reread | None = None,
     ) -> None:
-        self.visit = visit
+        self.context = context
         self.policy = policy
         self._engine = engine
-        self._policies = PoliciesInForce(policy, visit.limits, reread)
+        self._policies = PoliciesInForce(policy, context.limits, reread)
         self._recorder = Recorder(journal, rules=lambda: engine.rules, literals=policy.literals)
-        self._nodes = nodes = Nodes(engine, clock, visit.schema)
+        self._nodes = nodes = Nodes(engine, clock, context.schema)
         self._elevations = Elevations(
             settings=policy.elevation,
-            visit=visit,
+            context=context,
             journal=self._recorder,
             clock=clock,
             people=people,
-            is_the_demo=lambda: bool(visit.demo) and nodes.is_the_demo(visit.demo),
+            is_the_demo=lambda: bool(context.demo) and nodes.is_the_demo(context.demo),
         )
         self._transactions = Transactions(policy.transactions, clock)
         self._held = Resources(nodes, self._transactions, self._elevations, self._recorder)
         self._gate = Gate(
-            visit=visit,
+            context=context,
             policies=self._policies,
             engine=engine,
             clock=clock,
@@ -99,7 +98,7 @@ class Session:
         statement: Statement,
         *,
         by_console: bool = False,
-        plea: Plea | None = None,
+        justification: Justification | None = None,
         as_text: bool = False,
         splice: Splice | None = None,
         progress: Progress = unseen,
@@ -107,22 +106,22 @@ class Session:
         """Run one statement through all checks, until its first rows are here; see `Gate.execute` and `Attempt`.
 
         Args:
-            plea: None: what was said at the door.
+            justification: None: what was said at the door.
         """
         with self._alone():
             self._gate.end_result()
             self._reader = threading.get_ident()
-            way = Attempt(
+            attempt = Attempt(
                 statement=statement,
-                plea=plea or self.visit.plea,
+                justification=justification or self.context.justification,
                 by_console=by_console,
                 as_text=as_text,
                 splice=splice,
                 progress=progress,
             )
-            return self._gate.execute(way)
+            return self._gate.execute(attempt)
 
-    def consider(self, statement: Statement) -> Considered:
+    def consider(self, statement: Statement) -> Assessment:
         """Route, estimate and decide, and run nothing.
 
         Raises:
@@ -131,12 +130,12 @@ class Session:
         with self._alone():
             return self._gate.consider(statement)
 
-    def check(self, statement: Statement) -> Considered:
+    def check(self, statement: Statement) -> Assessment:
         """Consider a statement on record, and run nothing; raises as `consider`."""
         with self._alone():
             return self._gate.check(statement)
 
-    def last(self) -> Considered | None:
+    def last(self) -> Assessment | None:
         return self._gate.last
 
     def stop(self) -> str:
@@ -180,7 +179,7 @@ class Session:
             settings = self.policy.elevation
             try:
                 request = ElevationRequest(
-                    cluster=self.visit.cluster,
+                    cluster=self.context.cluster,
                     scope=Scope.BREAK_GLASS,
                     reason=reason,
                     ticket=ticket,
@@ -218,7 +217,7 @@ class Session:
 
     @property
     def to(self) -> str:
-        """Where the person sends what follows, see `Visit`."""
+        """Where the person sends what follows, see `SessionContext`."""
         return self._gate.to
 
     @property
@@ -238,8 +237,8 @@ class Session:
             self._held.settle()
         used = self._nodes.used
         return Status(
-            cluster=self.visit.cluster,
-            environment=self.visit.environment,
+            cluster=self.context.cluster,
+            environment=self.context.environment,
             node=used or "",
             role=self._nodes.role_of(used) if used else "",
             schema=self._nodes.schema,
@@ -277,7 +276,7 @@ class Session:
             known = "", Route.PRIMARY, Route.REPLICA
             if to not in known and to not in (nodes := [reading.node for reading in self._nodes.measure()]):
                 raise RefusedError(
-                    f"cluster {self.visit.cluster} has no node {to}", instead=f"one of {', '.join(nodes)}"
+                    f"cluster {self.context.cluster} has no node {to}", instead=f"one of {', '.join(nodes)}"
                 )
             self._gate.to = to
 

@@ -19,7 +19,7 @@ from safeconsole.errors import (
     ServerError,
     UnreachableError,
 )
-from safeconsole.policy.decision import Considered, Decision, Permit
+from safeconsole.policy.decision import Assessment, Decision, Permit
 from safeconsole.policy.policy import TransactionSettings
 from safeconsole.policy.readings import route_of
 from safeconsole.policy.watchdog import followed
@@ -301,7 +301,7 @@ class Transactions:
         return replace(decision, verdict=Verdict.ELEVATE, rules=(*decision.rules, RULE), message=why)
 
     def refusal_of(
-        self, considered: Considered, *, one_grant: bool
+        self, considered: Assessment, *, one_grant: bool
     ) -> tuple[DeniedError, TransactionEvent | None] | None:
         """Return why a statement would not do what its transaction promises, None when it would.
 
@@ -329,7 +329,7 @@ class Transactions:
             opened = None
         return DeniedError(why, evidence=considered.evidence, instead=way_out(statement, opened=opened)), event
 
-    def _refusal_after_undoing(self, considered: Considered) -> DeniedError | None:
+    def _refusal_after_undoing(self, considered: Assessment) -> DeniedError | None:
         """Return the refusal of a change or COMMIT after a transaction was undone, until a ROLLBACK or BEGIN.
 
         They may think that it is open still: what they type next would be committed by itself.
@@ -343,11 +343,11 @@ class Transactions:
             instead="type ROLLBACK to acknowledge it, then begin again",
         )
 
-    def is_within(self, considered: Considered) -> bool:
+    def is_within(self, considered: Assessment) -> bool:
         opened = self.opened
         return opened is not None and (opened.node, opened.account) == (considered.node, _account_of(considered))
 
-    def idle_seconds(self, considered: Considered) -> float:
+    def idle_seconds(self, considered: Assessment) -> float:
         """Return how long what a statement opens may stand idle, 0 when it opens nothing."""
         if not begins(considered.statement):
             return 0.0
@@ -414,7 +414,7 @@ class Transactions:
         return Noticed(what=f"transaction {state}", detail=line)
 
 
-def _account_of(considered: Considered) -> Account:
+def _account_of(considered: Assessment) -> Account:
     decision = considered.decision
     return Account.ELEVATED if decision.verdict is Verdict.ELEVATE and not decision.observed else Account.READ
 

@@ -61,7 +61,7 @@ class _Factor(msgspec.Struct):
     called: str = ""
 
 
-class _Query(msgspec.Struct):
+class _SelectBlock(msgspec.Struct):
     """One SELECT.
 
     Attributes:
@@ -70,7 +70,7 @@ class _Query(msgspec.Struct):
         conditions: the conjuncts of its WHERE, once they were asked for.
     """
 
-    around: _Query | None
+    around: _SelectBlock | None
     once: bool
     factors: list[_Factor] = msgspec.field(default_factory=list)
     where: list[Token] = msgspec.field(default_factory=list)
@@ -82,13 +82,13 @@ class _Parenthesis(msgspec.Struct):
 
     Attributes:
         query: the SELECT whose parts stand here, or None.
-        once: as `_Query.once`, of a SELECT that begins here.
+        once: as `_SelectBlock.once`, of a SELECT that begins here.
         own: that SELECT began here, and is not of the parenthesis around.
         listing: a table comes after a comma.
         filtering: its WHERE is being read.
     """
 
-    query: _Query | None
+    query: _SelectBlock | None
     once: bool
     own: bool = False
     expecting: bool = False
@@ -115,7 +115,7 @@ def filter_on(tokens: Clause, table: str, keys: tuple[str, str]) -> tuple[Filter
     return min(found, key=_STRENGTH.index), schemas.pop() if len(schemas) == 1 else ""
 
 
-def _of_mention(query: _Query, factor: _Factor, keys: tuple[str, str]) -> Filter:
+def _of_mention(query: _SelectBlock, factor: _Factor, keys: tuple[str, str]) -> Filter:
     inner, once = query, True
     while inner.around is not None:
         once, inner = once and inner.once, inner.around
@@ -128,7 +128,7 @@ def _of_mention(query: _Query, factor: _Factor, keys: tuple[str, str]) -> Filter
     return _of_conditions(query, factor, keys)
 
 
-def _of_conditions(query: _Query, factor: _Factor, keys: tuple[str, str]) -> Filter:
+def _of_conditions(query: _SelectBlock, factor: _Factor, keys: tuple[str, str]) -> Filter:
     conditions = list(_said_of(query, factor))
     by_schema = any(_is_equality(condition, keys[0]) for condition in conditions)
     by_name = any(_is_equality(condition, keys[1]) or _is_choice(condition, keys[1]) for condition in conditions)
@@ -138,7 +138,7 @@ def _of_conditions(query: _Query, factor: _Factor, keys: tuple[str, str]) -> Fil
     return Filter.NAME if by_name else Filter.NONE
 
 
-def _schema_given(query: _Query, factor: _Factor, column: str) -> str:
+def _schema_given(query: _SelectBlock, factor: _Factor, column: str) -> str:
     for condition in _said_of(query, factor):
         plain = _PLAIN.fullmatch(condition[-1].text)
         if plain is not None and len(condition) == _EQUALITY and _is_equality(condition, column):
@@ -146,7 +146,7 @@ def _schema_given(query: _Query, factor: _Factor, column: str) -> str:
     return ""
 
 
-def _said_of(query: _Query, factor: _Factor) -> Iterator[Clause]:
+def _said_of(query: _SelectBlock, factor: _Factor) -> Iterator[Clause]:
     if query.conditions is None:
         query.conditions = tuple(_conditions(tuple(query.where), _MOST_PARENTHESES))
     for condition in query.conditions:
@@ -195,8 +195,8 @@ def _mentions(tokens: Clause, lowered: str) -> int:
     return count
 
 
-def _queries(tokens: Clause) -> list[_Query]:
-    found: list[_Query] = []
+def _queries(tokens: Clause) -> list[_SelectBlock]:
+    found: list[_SelectBlock] = []
     frames = [_Parenthesis(query=None, once=True)]
     position = 0
     while position < len(tokens):
@@ -207,7 +207,7 @@ def _queries(tokens: Clause) -> list[_Query]:
         if token.kind is TokenKind.PUNCTUATION and token.text in {"(", ")"}:
             _read_parenthesis(tokens, position, frames)
         elif token.word == "SELECT":
-            frame.query = _Query(around=_around(frames), once=frame.once)
+            frame.query = _SelectBlock(around=_around(frames), once=frame.once)
             frame.own, frame.expecting, frame.listing, frame.filtering = True, False, False, False
             found.append(frame.query)
         elif token.word or token.text == ",":
@@ -219,7 +219,7 @@ def _queries(tokens: Clause) -> list[_Query]:
     return found
 
 
-def _around(frames: list[_Parenthesis]) -> _Query | None:
+def _around(frames: list[_Parenthesis]) -> _SelectBlock | None:
     return next((frame.query for frame in reversed(frames[:-1]) if frame.query is not None), None)
 
 

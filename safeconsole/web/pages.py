@@ -63,17 +63,17 @@ class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
     objections: Mapping[ReviewAct, str]
 
 
-def page(title: str, visit: Viewer, *children: Child) -> str:
+def page(title: str, viewer: Viewer, *children: Child) -> str:
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("title", f"{title} · safeconsole audit"),
-        tag("base", href=visit.base),
+        tag("base", href=viewer.base),
         tag("link", rel="stylesheet", href="static/style.css"),
     )
     bar = tag(
         "header", tag("a", "Queue", href="./"), tag("a", "All sessions", href="./?state=all"),
-        tag("a", "Search", href="search"), tag("span", f"reviewing as {visit.by}", class_="who"),
+        tag("a", "Search", href="search"), tag("span", f"reviewing as {viewer.by}", class_="who"),
     )  # fmt: skip
     return "<!doctype html>\n" + tag(
         "html", head, tag("body", bar, tag("main", tag("h1", title), *children)), lang="en"
@@ -85,13 +85,13 @@ def session_path(session: str, below: str = "") -> str:
     return f"sessions/{quote(session, safe='', errors='surrogateescape')}{below}"
 
 
-def queue_page(visit: Viewer, queued: Sequence[Queued], wanted: Mapping[str, str]) -> str:
+def queue_page(viewer: Viewer, queued: Sequence[Queued], wanted: Mapping[str, str]) -> str:
     """Return the page of sessions that wait for a review, or that match the filters (see `QUEUE_FILTERS`)."""
     title = "Queue" if wanted.get("state", WAITING) == WAITING else "Sessions"
     form = _filter_form("./", QUEUE_FILTERS, wanted, "Show")
     if not queued:
         said = "No session is like that." if wanted else "Nothing waits for a review."
-        return page(title, visit, form, tag("p", said, class_="quiet"))
+        return page(title, viewer, form, tag("p", said, class_="quiet"))
     heads = ("session", "opened (UTC)", "person", "cluster", "face", "statements", "state", "why", "waits for", "note")
     rows = [
         (
@@ -101,10 +101,10 @@ def queue_page(visit: Viewer, queued: Sequence[Queued], wanted: Mapping[str, str
         )
         for one in queued
     ]  # fmt: skip
-    return page(title, visit, form, _table(heads, rows, class_="queue"))
+    return page(title, viewer, form, _table(heads, rows, class_="queue"))
 
 
-def session_page(visit: Viewer, told: SessionPage) -> str:
+def session_page(viewer: Viewer, told: SessionPage) -> str:
     summary = told.summary
     facts = [
         ("person", summary.person), ("cluster", summary.cluster), ("opened", summary.opened),
@@ -117,17 +117,17 @@ def session_page(visit: Viewer, told: SessionPage) -> str:
         [tag("p", trouble, class_="alarm") for trouble in told.troubles],
         tag("p", _badge(told.state), f" waits for {told.waits_for}" if told.waits_for else ""),
         [_review_line(review) for review in told.reviews],
-        _review_form(visit, told),
+        _review_form(viewer, told),
     ]
     if told.recorded:
         parts.append(tag("p", tag("a", "Replay the terminal", href=session_path(summary.session, "/replay"))))
     parts += [tag("figure", tag("figcaption", title), drawing) for title, drawing in told.plots]
     parts.append(tag("ol", [_passage(passage) for passage in told.passages], class_="story"))
-    return page(f"Session {summary.session}", visit, *parts)
+    return page(f"Session {summary.session}", viewer, *parts)
 
 
 def search_page(
-    visit: Viewer,
+    viewer: Viewer,
     wanted: Mapping[str, str],
     stories: Iterable[StatementStory],
     *,
@@ -164,16 +164,16 @@ def search_page(
     alarms = [tag("p", trouble, class_="alarm") for trouble in troubles]
     if not rows:
         said = "No statement is like that." if wanted and not troubles else ""
-        return page("Search", visit, form, alarms, tag("p", said, class_="quiet"))
+        return page("Search", viewer, form, alarms, tag("p", said, class_="quiet"))
     found = f"Only the first {SEARCH_SHOWN} are shown." if more else f"{len(rows)} found."
-    return page("Search", visit, form, alarms, tag("p", found, class_="quiet"), _table(heads, rows, class_="found"))
+    return page("Search", viewer, form, alarms, tag("p", found, class_="quiet"), _table(heads, rows, class_="found"))
 
 
-def replay_page(visit: Viewer, session: str, doubt: str) -> str:
+def replay_page(viewer: Viewer, session: str, doubt: str) -> str:
     """Return the player of one session's recording; `doubt` says why it cannot be trusted, or ""."""
     return page(
         f"Replay of {session}",
-        visit,
+        viewer,
         tag("p", doubt, class_="alarm", id="doubt", hidden=not doubt),
         tag(
             "p", tag("button", "Pause", id="play", type="button"), " ",
@@ -185,7 +185,7 @@ def replay_page(visit: Viewer, session: str, doubt: str) -> str:
     )  # fmt: skip
 
 
-def message_page(visit: Viewer, title: str, text: str, *, instead: str = "", session: str = "") -> str:
+def message_page(viewer: Viewer, title: str, text: str, *, instead: str = "", session: str = "") -> str:
     """Return a page with one message.
 
     Args:
@@ -193,7 +193,7 @@ def message_page(visit: Viewer, title: str, text: str, *, instead: str = "", ses
         session: the session to link to, "" for none.
     """
     back = _session_link(session, "Back to its story") if session else tag("a", "To the queue", href="./")
-    return page(title, visit, tag("p", text), tag("p", instead) if instead else "", tag("p", back))
+    return page(title, viewer, tag("p", text), tag("p", instead) if instead else "", tag("p", back))
 
 
 def _filter_form(action: str, names: Sequence[str], wanted: Mapping[str, str], button: str) -> Markup:
@@ -237,8 +237,8 @@ def _review_line(review: Review) -> Markup:
     return tag("p", f"{review.time[:19].replace('T', ' ')} {review.by} {review.act}{note}", class_="review")
 
 
-def _review_form(visit: Viewer, told: SessionPage) -> Markup:
-    owed = told.summary.person == visit.by and told.waits_for.endswith("closing note")
+def _review_form(viewer: Viewer, told: SessionPage) -> Markup:
+    owed = told.summary.person == viewer.by and told.waits_for.endswith("closing note")
     names = {
         ReviewAct.APPROVE: "Approve",
         ReviewAct.FLAG: "Flag",
@@ -251,7 +251,7 @@ def _review_form(visit: Viewer, told: SessionPage) -> Markup:
     whys = [tag("p", why, class_="quiet") for why in dict.fromkeys(filter(None, told.objections.values()))]
     form = tag(
         "form",
-        tag("input", type="hidden", name="csrf", value=visit.csrf),
+        tag("input", type="hidden", name="csrf", value=viewer.csrf),
         tag("textarea", "", name="note", rows=2, placeholder="what came of it" if owed else "note"),
         buttons,
         method="post",

@@ -96,16 +96,16 @@ def respond(request: HttpRequest, desk: Desk) -> Response:
     if request.headers.get("sec-fetch-site", "none") not in _OWN_SITES:
         return _refused(403, "This page is not asked for by another one.")
     path = f"/{parts.path.removeprefix(keys.base)}"
-    visit = pages.Viewer(by=desk.reviews().by, csrf=keys.csrf, base=keys.base)
+    viewer = pages.Viewer(by=desk.reviews().by, csrf=keys.csrf, base=keys.base)
     try:
         if request.method == "POST":
-            return _posted(request, path, desk, visit)
-        return _got(path, query, desk, visit)
+            return _posted(request, path, desk, viewer)
+        return _got(path, query, desk, viewer)
     except SafeConsoleError as error:
         status = 404 if isinstance(error, ConfigurationError) else 503
         matched = _SESSION_PATH.fullmatch(path)
         session = _session_of(matched) if matched and matched.group(2) else ""
-        told = pages.message_page(visit, "That did not work", error.message, instead=error.instead, session=session)
+        told = pages.message_page(viewer, "That did not work", error.message, instead=error.instead, session=session)
         return Response(status=status, body=told)
 
 
@@ -133,51 +133,51 @@ def _refused(status: int, text: str) -> Response:
     return Response(status=status, body=text + "\n", kind="text/plain; charset=utf-8")
 
 
-def _posted(request: HttpRequest, path: str, desk: Desk, visit: pages.Viewer) -> Response:
+def _posted(request: HttpRequest, path: str, desk: Desk, viewer: pages.Viewer) -> Response:
     form = {name: values[0] for name, values in parse_qs(request.body.decode("utf-8", "replace")).items()}
     origin = request.headers.get("origin", "")
     foreign = origin and origin.partition("://")[2] not in desk.keys.hosts
-    if foreign or not hmac.compare_digest(form.get("csrf", "").encode(), visit.csrf.encode()):
+    if foreign or not hmac.compare_digest(form.get("csrf", "").encode(), viewer.csrf.encode()):
         return _refused(403, "This form is not from this page.")
     matched = _SESSION_PATH.fullmatch(path)
     if matched is None or matched.group(2) != "/review":
-        return Response(status=404, body=pages.message_page(visit, "Not here", "There is no such page."))
+        return Response(status=404, body=pages.message_page(viewer, "Not here", "There is no such page."))
     try:
         act = ReviewAct(form.get("act", ""))
     except ValueError:
         raise ConfigurationError("approve, flag or note?") from None
     desk.reviews().add(_summary(desk, _session_of(matched)), act, form.get("note", ""))
-    back = visit.base + path.removesuffix("/review").removeprefix("/")
+    back = viewer.base + path.removesuffix("/review").removeprefix("/")
     return Response(status=303, body="", headers=(("Location", back),))
 
 
-def _got(path: str, query: dict[str, str], desk: Desk, visit: pages.Viewer) -> Response:
+def _got(path: str, query: dict[str, str], desk: Desk, viewer: pages.Viewer) -> Response:
     if path == "/":
-        return Response(status=200, body=_queue(desk, visit, query))
+        return Response(status=200, body=_queue(desk, viewer, query))
     if path == "/search":
-        return Response(status=200, body=_search(desk, visit, query))
+        return Response(status=200, body=_search(desk, viewer, query))
     if path.removeprefix("/static/") in STATIC and path.startswith("/static/"):
         name = path.removeprefix("/static/")
         return Response(status=200, body=resources.files(__package__).joinpath(name).read_text(), kind=STATIC[name])
     matched = _SESSION_PATH.fullmatch(path)
     if matched is None or matched.group(2) == "/review":
-        return Response(status=404, body=pages.message_page(visit, "Not here", "There is no such page."))
+        return Response(status=404, body=pages.message_page(viewer, "Not here", "There is no such page."))
     summary = _summary(desk, _session_of(matched))
     match matched.group(2):
         case "/replay":
-            return Response(status=200, body=_replay(desk, visit, summary.session))
+            return Response(status=200, body=_replay(desk, viewer, summary.session))
         case "/recording.json":
             return Response(status=200, body=_recording(desk, summary.session), kind=JSON)
         case _:
-            return Response(status=200, body=_session(desk, visit, summary))
+            return Response(status=200, body=_session(desk, viewer, summary))
 
 
-def _queue(desk: Desk, visit: pages.Viewer, query: dict[str, str]) -> str:
+def _queue(desk: Desk, viewer: pages.Viewer, query: dict[str, str]) -> str:
     wanted = {name: query[name].strip() for name in pages.QUEUE_FILTERS if query.get(name, "").strip()}
     reviews = desk.reviews().reviews()
     queued = [_queued(one, reviews) for one in desk.archive().sessions() if _is_meant(one, wanted)]
     shown = [one for one in queued if _is_shown(one, wanted.get("state", pages.WAITING))]
-    return pages.queue_page(visit, list(reversed(shown)), wanted)
+    return pages.queue_page(viewer, list(reversed(shown)), wanted)
 
 
 def _is_meant(summary: SessionSummary, wanted: Mapping[str, str]) -> bool:
@@ -208,7 +208,7 @@ def _waits_for(summary: SessionSummary, state: ReviewState, reviews: tuple[Revie
     return f"{summary.person}'s closing note" if lacks_closing_note(summary, reviews) else "a reviewer"
 
 
-def _session(desk: Desk, visit: pages.Viewer, summary: SessionSummary) -> str:
+def _session(desk: Desk, viewer: pages.Viewer, summary: SessionSummary) -> str:
     reviews = desk.reviews().reviews()
     entries = list(desk.archive().entries(summary.session))
     state = state_of(summary, reviews)
@@ -225,9 +225,9 @@ def _session(desk: Desk, visit: pages.Viewer, summary: SessionSummary) -> str:
         recorded=recorded,
         troubles=tuple(filter(None, (summary.trouble, GONE if noted_digest(entries) and not recorded else ""))),
         # A note is asked for where one is given: its absence is no objection to the act.
-        objections={act: objection_to(act, summary, reviews, by=visit.by, note="x") for act in ReviewAct},
+        objections={act: objection_to(act, summary, reviews, by=viewer.by, note="x") for act in ReviewAct},
     )
-    return pages.session_page(visit, told)
+    return pages.session_page(viewer, told)
 
 
 def _plots(entries: list[Entry]) -> list[tuple[str, Markup]]:
@@ -253,9 +253,9 @@ def _is_recorded(desk: Desk, session: str) -> bool:
     return True
 
 
-def _replay(desk: Desk, visit: pages.Viewer, session: str) -> str:
+def _replay(desk: Desk, viewer: pages.Viewer, session: str) -> str:
     recorded = desk.recording(session)
-    return pages.replay_page(visit, session, _doubt(desk, session, recorded))
+    return pages.replay_page(viewer, session, _doubt(desk, session, recorded))
 
 
 def _recording(desk: Desk, session: str) -> str:
@@ -271,20 +271,20 @@ def _doubt(desk: Desk, session: str, recorded: Recorded) -> str:
     return doubt_about(recorded, archive.entries(session), archive.verify(session))
 
 
-def _search(desk: Desk, visit: pages.Viewer, query: dict[str, str]) -> str:
+def _search(desk: Desk, viewer: pages.Viewer, query: dict[str, str]) -> str:
     wanted = {name: query[name].strip() for name in pages.FILTERS if query.get(name, "").strip()}
     if not wanted:
-        return pages.search_page(visit, {}, (), more=False)
+        return pages.search_page(viewer, {}, (), more=False)
     fields: dict[str, object] = {name: value for name, value in wanted.items() if name != "text"}
     try:
         fields |= {name: moment_of(wanted[name]) for name in ("since", "until") if name in wanted}
     except ConfigurationError as error:
-        return pages.search_page(visit, wanted, (), more=False, troubles=[error.message])
+        return pages.search_page(viewer, wanted, (), more=False, troubles=[error.message])
     troubles: list[str] = []
     stories = found(desk.archive(), query_of(wanted.get("text", ""), fields), (), unread=troubles.append)
     shown = list(itertools.islice(stories, pages.SEARCH_SHOWN + 1))
     more = len(shown) > pages.SEARCH_SHOWN
-    return pages.search_page(visit, wanted, shown[: pages.SEARCH_SHOWN], more=more, troubles=troubles)
+    return pages.search_page(viewer, wanted, shown[: pages.SEARCH_SHOWN], more=more, troubles=troubles)
 
 
 def _summary(desk: Desk, session: str) -> SessionSummary:

@@ -20,8 +20,8 @@ from safeconsole.demo.embedded import Replicator, create_embedded
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.policy.readings import Role
 from safeconsole.session.session import Session
-from safeconsole.session.protocols import People
-from safeconsole.session.visit import Visit
+from safeconsole.session.context import People
+from safeconsole.session.context import SessionContext
 from safeconsole.sqlite.engine import open_engine
 
 REPOSITORY = Path(__file__).parents[2]
@@ -76,7 +76,7 @@ def trace_of_a_read() -> Trace:
             while not any(reading.replicating for reading in engine.topology() if reading.role is Role.REPLICA):
                 time.sleep(0.01)
             gate = Session(
-                visit=Visit(
+                context=SessionContext(
                     cluster="shop",
                     environment="production",
                     face="sql",

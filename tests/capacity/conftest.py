@@ -9,9 +9,9 @@ import pytest
 from safeconsole.config.policies import PolicyFiles
 from safeconsole.capacity.shelf import FileShelf
 from safeconsole.config.identity import Person
-from safeconsole.session.visit import Visit
+from safeconsole.session.context import SessionContext
 from safeconsole.session.session import Session
-from safeconsole.session.protocols import People
+from safeconsole.session.context import People
 from safeconsole.capacity.asking import Asker
 from safeconsole.capacity.survey import survey
 from safeconsole.capacity.asking import Conduct
@@ -70,7 +70,7 @@ class Statistics:
 class Bench:
     """One session of a job and everything beside it."""
 
-    def __init__(self, directory, rows, *, policy="baseline", nodes=None, engine_rules=RULES, **visit):
+    def __init__(self, directory, rows, *, policy="baseline", nodes=None, engine_rules=RULES, **context):
         self.events, self.clock = [], FakeClock()
         self.statistics = Statistics(rows)
         self.engine = FakeEngine(
@@ -81,7 +81,9 @@ class Bench:
         self.confirmer = FakeConfirmer(self.events)
         self.journal = FakeJournal(self.events)
         self.gate = Session(
-            visit=replace(Visit(cluster="shop", environment="production", face="job", person=PERSON), **visit),
+            context=replace(
+                SessionContext(cluster="shop", environment="production", face="job", person=PERSON), **context
+            ),
             policy=PolicyFiles().load(policy),
             engine=self.engine,
             journal=self.journal,

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeconsole.policy.decision import Considered, Decision
+from safeconsole.policy.decision import Assessment, Decision
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.readings import Gates
 from safeconsole.sqltext.statement import Estimate, Statement
@@ -13,7 +13,7 @@ from safeconsole.capacity.asking import LONGEST_SECONDS, REST, SHORTEST_SECONDS,
 
 
 def considered(**facts):
-    return Considered(
+    return Assessment(
         statement=Statement(text="SELECT 1", kind="select", effects=frozenset({Effect.READ})), route=Route.REPLICA,
         node=None, identity=None, estimate=Estimate(), facts={f"node.{name}": value for name, value in facts.items()},
         decision=Decision(verdict=Verdict.ALLOW, rules=(), limits=Limits()),

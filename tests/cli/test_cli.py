@@ -185,7 +185,7 @@ def test_a_session_belongs_to_the_person_it_is_opened_for_not_to_the_process(sho
     zoe = Person(name="zoe", login="zoe-login", groups=("oncall",), host="desk")
     assert program.person.name != "zoe"
     with program.open(Door(person=zoe, cluster="shop", face="one-shot", confirmer=NoTerminal())) as session:
-        assert session.gate.visit.person is zoe
+        assert session.gate.context.person is zoe
     opened = records(shop)[0]
     assert (opened["type"], opened["person"], opened["login"]) == ("session-opened", "zoe", "zoe-login")
 

@@ -20,7 +20,7 @@ from safeconsole.audit.journal import open_journal
 from safeconsole.config.policies import PolicyFiles
 from safeconsole.sqlite.engine import open_engine
 from safeconsole.sqltext.analysis import analyse
-from safeconsole.policy.decision import Considered
+from safeconsole.policy.decision import Assessment
 from safeconsole.policy.decision import Grant, ElevationRequest, Scope
 from safeconsole.errors import Action, ConfigurationError, DeniedError, RefusedError, Remedy
 from safeconsole.policy.facts import Circumstances
@@ -34,12 +34,12 @@ from safeconsole.config.settings import ClusterSettings
 from safeconsole.sqltext.statement import Estimate
 from safeconsole.sqltext.vocabulary import Flavour, NodeName, Role, Route, Verdict
 from safeconsole.demo.embedded import Replicator, create_embedded
-from safeconsole.session.visit import Status
-from safeconsole.session.visit import Visit
-from safeconsole.session.protocols import People
+from safeconsole.session.context import Status
+from safeconsole.session.context import SessionContext
+from safeconsole.session.context import People
 from safeconsole.session.session import Session
 from safeconsole.cluster.engine import Column
-from safeconsole.session.result import Result, Tally, unseen
+from safeconsole.session.result import Result, Execution, unseen
 from safeconsole.console.console import Terminal, run_console
 from safeconsole.console.state import Services, Streams
 from safeconsole.output.confirming import TerminalConfirmer
@@ -47,12 +47,12 @@ from safeconsole.output.confirming import TerminalConfirmer
 RULES = LexicalRules(dialect=DIALECTS[Flavour.SQLITE])
 
 
-def _answered(tally, first, rows):
-    tally.columns = tuple(Column(name=name, numeric=isinstance(first[name], int)) for name in first)
+def _answered(execution, first, rows):
+    execution.columns = tuple(Column(name=name, numeric=isinstance(first[name], int)) for name in first)
     yield ()
     if rows:
         yield rows
-    tally.ended = Ended(statement=1, outcome="done", rows=len(rows), elapsed_seconds=0.002)
+    execution.ended = Ended(statement=1, outcome="done", rows=len(rows), elapsed_seconds=0.002)
 
 
 class ScriptedGate:
@@ -65,7 +65,7 @@ class ScriptedGate:
 
     def __init__(self, answers):
         self.policy = PolicyFiles().load("baseline")
-        self.visit = types.SimpleNamespace(cluster="shop", person=None)
+        self.context = types.SimpleNamespace(cluster="shop", person=None)
         self.answers = answers
         self.sent, self.notes, self.told = [], [], []
         self.to, self.schema, self.tight = "", "", {}
@@ -99,11 +99,11 @@ class ScriptedGate:
     def last(self):
         return self._last
 
-    def execute(self, statement, *, by_console=False, plea=None, as_text=False, progress=unseen):
+    def execute(self, statement, *, by_console=False, justification=None, as_text=False, progress=unseen):
         if by_console:
             raise RefusedError("not in a script")
         decision, route = self.preview(statement), route_of(statement, to=self.to)
-        self._last = Considered(
+        self._last = Assessment(
             statement=statement, route=route, node=NodeName("primary" if route is Route.PRIMARY else "replica-1"),
             identity=Identity(server="u", address="a"), estimate=Estimate(), decision=decision,
             evidence=(f"node: a {route}", "free memory unknown"),
@@ -124,8 +124,8 @@ class ScriptedGate:
             raise found
         rows = [tuple(row.values()) for row in found]
         first = found[0] if found else {}
-        tally = Tally(SystemClock())
-        result = Result(self._last, _answered(tally, first, rows), tally)
+        execution = Execution(SystemClock())
+        result = Result(self._last, _answered(execution, first, rows), execution)
         result.begin()
         return result
 
@@ -225,7 +225,7 @@ class Road:
         self.answers = []
         self.journal = open_journal(directory / "audit", clock=clock)
         self.gate = Session(
-            visit=Visit(cluster="shop", environment="production", face="sql", person=PERSON),
+            context=SessionContext(cluster="shop", environment="production", face="sql", person=PERSON),
             policy=PolicyFiles().load("baseline"),
             engine=engine,
             journal=self.journal,

@@ -9,7 +9,7 @@ from prompt_toolkit.output import DummyOutput
 
 from safeconsole.errors import AuditUnavailableError, UnreachableError
 from safeconsole.policy.limits import Limits
-from safeconsole.session.visit import Status
+from safeconsole.session.context import Status
 from safeconsole.cli.sql import first_prompt_text
 from safeconsole.console.console import Terminal, talk
 from safeconsole.console.state import Opened, Opening

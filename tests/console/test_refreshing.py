@@ -7,7 +7,7 @@ from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement, TableName
 from safeconsole.sqltext.vocabulary import Effect
-from safeconsole.session.visit import Status
+from safeconsole.session.context import Status
 from safeconsole.console.names import SchemaNames
 from safeconsole.console.names import PAGE_TABLES, NameRefresher
 

@@ -6,7 +6,7 @@ from safeconsole.cluster.engine import Column
 from safeconsole.audit.record import Ended
 from safeconsole.clock import SystemClock
 from safeconsole.console.running import indexes_shown, processes_shown, show_shaped, size_shown
-from safeconsole.session.result import Result, Tally
+from safeconsole.session.result import Result, Execution
 
 # As MySQL 9.7 and MariaDB 10.11 say it.
 INDEX = {
@@ -72,17 +72,17 @@ class Kept:
         return lambda *given: self.said.append((name, *given))
 
 
-def answered(tally, columns, rows):
-    tally.columns = columns
+def answered(execution, columns, rows):
+    execution.columns = columns
     yield ()
     yield rows
-    tally.ended = Ended(statement=1, outcome="done", rows=len(rows))
+    execution.ended = Ended(statement=1, outcome="done", rows=len(rows))
 
 
 def test_an_answer_that_is_shaped_otherwise_is_shown_as_it_came():
-    kept, tally = Kept(), Tally(SystemClock())
+    kept, execution = Kept(), Execution(SystemClock())
     columns = (Column(name="something"), Column(name="else"))
-    result = Result("considered", answered(tally, columns, [(1, 2)]), tally)
+    result = Result("considered", answered(execution, columns, [(1, 2)]), execution)
     result.begin()
     show_shaped(kept, result, indexes_shown)
-    assert kept.said == [("begin", "considered", columns), ("rows", [(1, 2)]), ("end", tally.ended)]
+    assert kept.said == [("begin", "considered", columns), ("rows", [(1, 2)]), ("end", execution.ended)]

@@ -17,7 +17,7 @@ from safeconsole.policy.limits import Limits
 from safeconsole.policy.policy import TransactionSettings
 from safeconsole.session.transactions import begun
 from safeconsole.sqltext.vocabulary import Account, Flavour, Route, Verdict
-from safeconsole.session.visit import Status
+from safeconsole.session.context import Status
 from safeconsole.console.commands import COMMANDS, help_text, is_bare_word
 from safeconsole.console.commands import ELSEWHERE
 from safeconsole.console.completing import COLOURED_CHARACTERS, SqlLexer

@@ -51,7 +51,7 @@ from types import SimpleNamespace
 from tests.harness.desk import seated
 
 cluster = SimpleNamespace(nodes=(), accounts={accounts!r})
-with seated(cluster, Path({directory!r}), nodes={nodes!r}, plea=None, demo={home!r}) as desk:
+with seated(cluster, Path({directory!r}), nodes={nodes!r}, justification=None, demo={home!r}) as desk:
     desk.gate.elevate(reason="incident 7")
     desk.gate.tighten("run_seconds", {run_seconds})
     for text in {texts!r}:
@@ -251,7 +251,7 @@ def seen(broken, directory, *, deed, how):
 def _strike(broken, directory, how, node, mark, texts):
     """Break what a console of this process depends on, and let it go on afterwards."""
     breaker = _Breaker(broken, how, node, mark)
-    with seated(broken.cluster, directory, nodes=broken.nodes, plea=None, connect_seconds=1.5) as desk:
+    with seated(broken.cluster, directory, nodes=broken.nodes, justification=None, connect_seconds=1.5) as desk:
         desk.gate.elevate(reason="incident 7")
         desk.gate.tighten("run_seconds", RUN_SECONDS)
         for text in texts[:-1]:
@@ -284,7 +284,7 @@ def _kill_client(broken, directory, how, node, mark, texts):
     breaker.run()
     running.communicate()
     broken.heal()
-    with seated(broken.cluster, directory, nodes=broken.nodes, plea=None) as desk:
+    with seated(broken.cluster, directory, nodes=broken.nodes, justification=None) as desk:
         desk.gate.tighten("run_seconds", RUN_SECONDS)
         back, _, _ = desk.seconds_until(AFTERWARDS)
     return breaker, None, 0.0, back

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from safeconsole.errors import SafeConsoleError
-from safeconsole.session.visit import Plea
+from safeconsole.session.context import Justification
 from safeconsole.cli.application import Door
 from safeconsole.app import Program
 from safeconsole.demo.stage import configured
 
 POLICIES = Path(__file__).parents[2] / "policies"
-PLEA = Plea(reason="incident 7", ticket="OPS-7")
+JUSTIFICATION = Justification(reason="incident 7", ticket="OPS-7")
 
 
 class Answering:
@@ -112,7 +112,16 @@ class Desk:
 
 @contextmanager
 def seated(
-    cluster, directory, *, nodes=None, gates=None, transactions=None, sensors=(), plea=PLEA, to="", **cluster_settings
+    cluster,
+    directory,
+    *,
+    nodes=None,
+    gates=None,
+    transactions=None,
+    sensors=(),
+    justification=JUSTIFICATION,
+    to="",
+    **cluster_settings,
 ):
     """
     Sit down at a console on a cluster.
@@ -132,7 +141,9 @@ def seated(
     policy = _policy(directory, gates or {}, transactions or {}, sensors)
     program.configure(str(_configuration(cluster, directory, at, policy, {**demo, **cluster_settings})))
     answering = Answering()
-    door = Door(person=program.person, cluster="shop", face="one-shot", confirmer=answering, plea=plea, to=to)
+    door = Door(
+        person=program.person, cluster="shop", face="one-shot", confirmer=answering, justification=justification, to=to
+    )
     with program.open(door) as session:
         yield Desk(session.gate, answering, directory / "audit")
 

@@ -5,7 +5,7 @@ import pathlib
 
 import pytest
 
-from safeconsole.policy.decision import Considered, Decision
+from safeconsole.policy.decision import Assessment, Decision
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.readings import Identity
 from safeconsole.sqltext.statement import Estimate, Statement
@@ -21,7 +21,7 @@ def _considered(verdict=Verdict.ALLOW, *, text="SELECT 1", kind="select", vertic
     effects = frozenset({Effect.READ if kind == "select" else Effect.WRITE})
     route = Route.REPLICA if kind == "select" else Route.PRIMARY
     node = NodeName("replica-1" if kind == "select" else "primary")
-    return Considered(
+    return Assessment(
         statement=Statement(text=text, kind=kind, effects=effects, digest="d", vertical=vertical),
         route=route,
         node=node,

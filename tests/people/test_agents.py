@@ -11,7 +11,7 @@ import termios
 import pytest
 
 AGENT = {"CLAUDECODE": "1"}
-PLEA = ("--reason", "clean up", "--ticket", "OPS-8", "--confirm", "shop")
+JUSTIFICATION = ("--reason", "clean up", "--ticket", "OPS-8", "--confirm", "shop")
 
 
 def set_status(number):
@@ -19,7 +19,7 @@ def set_status(number):
 
 
 def by_agent(people, sql, *words, **environ):
-    return people.ann.run("sql", "shop", "-e", sql, *PLEA, *words, **(AGENT | environ))
+    return people.ann.run("sql", "shop", "-e", sql, *JUSTIFICATION, *words, **(AGENT | environ))
 
 
 def waiting(told):
@@ -123,7 +123,7 @@ def test_the_way_out_tells_an_agent_that_a_person_decides(team):
 
 
 def test_a_script_without_a_terminal_is_an_agent_but_in_the_demo(team):
-    told = team.ann.run("sql", "shop", "-e", set_status(51), *PLEA)
+    told = team.ann.run("sql", "shop", "-e", set_status(51), *JUSTIFICATION)
     assert told.returncode == 0, told.stderr
     config = team.ann.config.read_text()
     own = team.ann.home / "own"
@@ -134,21 +134,21 @@ def test_a_script_without_a_terminal_is_an_agent_but_in_the_demo(team):
     for other in ("", f'demo = "{own}"', f'demo = "{own}/none"'):
         # It says that it is the demo, and its servers do not know the key.
         team.ann.write(config.replace(line, other))
-        told = team.ann.run("sql", "shop", "-e", set_status(53), *PLEA)
+        told = team.ann.run("sql", "shop", "-e", set_status(53), *JUSTIFICATION)
         assert told.returncode == 3
         assert "an agent (no-terminal) cannot elevate by itself" in told.stderr
     team.ann.write(config.replace('environment = "demo"', 'environment = "production"'))
-    told = team.ann.run("sql", "shop", "-e", set_status(52), *PLEA)
+    told = team.ann.run("sql", "shop", "-e", set_status(52), *JUSTIFICATION)
     assert told.returncode == 3
     assert "an agent (no-terminal) cannot elevate by itself" in told.stderr
     # A person who pipes something in still sits at a terminal.
-    console = team.ann.start("sql", "shop", "-e", set_status(52), *PLEA).vouched()
+    console = team.ann.start("sql", "shop", "-e", set_status(52), *JUSTIFICATION).vouched()
     assert console.end()[0] == 0, console.messages
 
 
 def test_who_sends_every_stream_elsewhere_but_one_is_asked_on_the_terminal_behind(team):
     ours, theirs = pty.openpty()
-    words = team.ann.command("sql", "shop", "-e", set_status(61), *PLEA)
+    words = team.ann.command("sql", "shop", "-e", set_status(61), *JUSTIFICATION)
 
     def start(*, controlling):
         return subprocess.Popen(

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from safeconsole.config.policies import PolicyFiles
-from tests.people.test_notices_of_a_session import CHANGE, PLEA, spooled
+from tests.people.test_notices_of_a_session import CHANGE, JUSTIFICATION, spooled
 
 ALL = ["asked", "granted", "used", "ended (expired)"]
 
@@ -91,7 +91,7 @@ def change(people):
         people.ann.write(f"{demo}{cluster}\n{notices}")
         for left in people.journals.parent.glob("notices/*"):
             left.unlink()
-        console = people.ann.start("sql", "shop", "-e", CHANGE, *PLEA, **environ).vouched()
+        console = people.ann.start("sql", "shop", "-e", CHANGE, *JUSTIFICATION, **environ).vouched()
         code, _ = console.end()
         return code, console.messages
 
@@ -150,7 +150,7 @@ def test_mail_that_is_refused_goes_out_with_the_next_session(change, people):
         assert "a notice to mail is not delivered yet: mail 127.0.0.1" in messages
         assert spooled(people) == [".mail"] * 4
         box.refuses = False
-        console = people.ann.start("sql", "shop", "-e", CHANGE, *PLEA).vouched()
+        console = people.ann.start("sql", "shop", "-e", CHANGE, *JUSTIFICATION).vouched()
         assert console.end()[0] == 0
     assert len(box.got) == 8
     assert spooled(people) == []
@@ -201,7 +201,9 @@ def test_mail_reaches_who_was_skipped_and_who_could_approve(people, receiver):
         people.ann.write(
             config + mail_settings(server) + 'addresses = {ben = "ben@example.net", eve = "eve@example.net"}\n'
         )
-        console = people.ann.start("sql", "shop", "-e", "ALTER TABLE customers ADD COLUMN loud TEXT", *PLEA).vouched()
+        console = people.ann.start(
+            "sql", "shop", "-e", "ALTER TABLE customers ADD COLUMN loud TEXT", *JUSTIFICATION
+        ).vouched()
         console.code()
         console.interrupt()
         console.until('type "skip shop"')

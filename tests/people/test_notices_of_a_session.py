@@ -9,7 +9,7 @@ from safeconsole.config.policies import PolicyFiles
 
 ALL = ["asked", "granted", "used", "ended (expired)"]
 CHANGE = "UPDATE orders SET status = 'paid' WHERE id = 3"
-PLEA = ("--reason", "incident", "--ticket", "OPS-7", "--confirm", "shop")
+JUSTIFICATION = ("--reason", "incident", "--ticket", "OPS-7", "--confirm", "shop")
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def change(people, receiver):
         policy.write_text(baseline.replace("elevation:\n", f"elevation:\n  notice_required: {str(required).lower()}\n"))
         people.configure(keys="file", webhook=receiver.url, policy=str(policy))
         began = time.monotonic()
-        console = people.ann.start("sql", "shop", "-e", CHANGE, *PLEA).vouched()
+        console = people.ann.start("sql", "shop", "-e", CHANGE, *JUSTIFICATION).vouched()
         code, _ = console.end()
         return code, console.messages, time.monotonic() - began
 

@@ -8,7 +8,7 @@ import pytest
 
 from safeconsole.config.policies import PolicyFiles
 
-PLEA = ("--reason", "slow report", "--ticket", "OPS-7", "--confirm", "shop")
+JUSTIFICATION = ("--reason", "slow report", "--ticket", "OPS-7", "--confirm", "shop")
 
 
 def add(column):
@@ -16,7 +16,7 @@ def add(column):
 
 
 def ask(people, sql, *words, **environ):
-    console = people.ann.start("sql", "shop", "-e", sql, *(words or PLEA), **environ)
+    console = people.ann.start("sql", "shop", "-e", sql, *(words or JUSTIFICATION), **environ)
     return console if environ else console.vouched()
 
 

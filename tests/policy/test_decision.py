@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeconsole.cli.application import exit_code_of
-from safeconsole.policy.decision import Considered, Decision, judged_as_asked, permit_from_decision, with_disagreement
+from safeconsole.policy.decision import Assessment, Decision, judged_as_asked, permit_from_decision, with_disagreement
 from safeconsole.policy.decision import Grant, ElevationRequest, Scope, ElevationState, exact_of
 from safeconsole.errors import DeniedError, NoFitNodeError, RefusedError
 from safeconsole.policy.limits import Limits
@@ -24,7 +24,7 @@ def considered(verdict=Verdict.ALLOW, *effects, observed=False, **rest):
         verdict=verdict, rules=("r",), limits=Limits(run_seconds=7), message="because", instead="try", observed=observed
     )
     facts = {"route": Route.REPLICA, "node": NodeName("n"), "identity": IDENTITY, "evidence": ("seen",), **rest}
-    return Considered(**{"statement": statement, "estimate": Estimate(), "decision": decision, **facts})
+    return Assessment(**{"statement": statement, "estimate": Estimate(), "decision": decision, **facts})
 
 
 def grant(*, text="x", server="s", state=ElevationState.GRANTED):

@@ -4,7 +4,7 @@ from safeconsole.policy.explanation import explanation_of, facts_behind, limit_o
 from safeconsole.policy.limits import LIMIT_NAMES
 from safeconsole.policy.policy import capped, judge, session_limits
 from safeconsole.policy.document import policy_from_document
-from tests.policy.test_decision import considered as considered_of
+from tests.policy.test_decision import considered as assessment_of
 
 RULES = [
     {
@@ -28,7 +28,7 @@ FACTS = {
 
 def explained(**asked):
     decision = judge(POLICY, FACTS, limits=session_limits(POLICY, asked))
-    return considered_of(decision=decision, facts=FACTS, node=None)
+    return assessment_of(decision=decision, facts=FACTS, node=None)
 
 
 def test_every_limit_says_who_set_it():
@@ -73,5 +73,5 @@ def test_the_explanation_is_lines_of_evidence():
 
 def test_without_a_rule_that_matched_the_limits_remain():
     decision = judge(POLICY, {**FACTS, "stmt.plain_read": False, "person.agent": False})
-    limits, _ = explanation_of(considered_of(decision=decision, facts=FACTS), POLICY)
+    limits, _ = explanation_of(assessment_of(decision=decision, facts=FACTS), POLICY)
     assert limits.startswith("limits: ")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from safeconsole.errors import ConfigurationError, PolicyInvalidError
 from safeconsole.policy.facts import Circumstances, facts_of
-from safeconsole.policy.policy import FenceSettings, Fencing
+from safeconsole.policy.policy import FenceSettings, FenceMode
 from safeconsole.policy.limits import LIMIT_NAMES, Limits
 from safeconsole.policy.policy import capped, judge, replaced, session_limits
 from safeconsole.policy.document import policy_from_document
@@ -375,9 +375,9 @@ def test_a_transaction_stands_idle_no_longer_than_the_servers_let_it(key, second
 
 
 def test_fences_refuse_unless_the_policy_says_record():
-    assert {getattr(policy().fences, name) for name in FenceSettings.__struct_fields__} == {Fencing.REFUSE}
+    assert {getattr(policy().fences, name) for name in FenceSettings.__struct_fields__} == {FenceMode.REFUSE}
     fences = policy(fences={"programs": "record"}).fences
-    assert (fences.programs, fences.sockets) == (Fencing.RECORD, Fencing.REFUSE)
+    assert (fences.programs, fences.sockets) == (FenceMode.RECORD, FenceMode.REFUSE)
 
 
 @pytest.mark.parametrize("fences", [{"sockets": "allow"}, {"doors": "record"}, {"sockets": True}])

@@ -139,7 +139,7 @@ def test_an_analysis_that_runs_is_looked_behind(behind, tmp_path):
 
 
 def test_a_view_is_looked_behind_within_a_transaction(behind, tmp_path):
-    with seated(behind, tmp_path, to="primary", plea=None) as desk:
+    with seated(behind, tmp_path, to="primary", justification=None) as desk:
         desk.run("BEGIN")
         assert considered(desk, "SELECT x FROM behind.v_lock").decision.verdict is Verdict.ELEVATE
         assert desk.run("SELECT x FROM behind.v_over_plain").table == [(None,)]
@@ -156,14 +156,14 @@ def test_a_change_reads_through_views_too(behind, tmp_path):
 
 
 def test_what_only_looks_at_a_view_stays_a_read(behind, tmp_path):
-    with seated(behind, tmp_path, plea=None) as desk:
+    with seated(behind, tmp_path, justification=None) as desk:
         for text in ("SHOW CREATE VIEW behind.v_lock", "DESCRIBE behind.v_lock", "SHOW COLUMNS FROM behind.v_lock"):
             assert considered(desk, text).decision.verdict is Verdict.ALLOW
             assert desk.run(text).table
 
 
 def test_ordinary_views_are_plain_reads(behind, tmp_path):
-    with seated(behind, tmp_path, plea=None) as desk:
+    with seated(behind, tmp_path, justification=None) as desk:
         for text in ("SELECT * FROM behind.v_plain", "SELECT x FROM behind.v_over_plain"):
             found = considered(desk, text)
             assert found.statement.is_plain_read
@@ -201,7 +201,7 @@ def test_a_table_is_only_as_harmless_as_its_engine(behind, tmp_path):
         cursor.execute("CREATE VIEW behind.v_hole AS SELECT id FROM behind.hole")
         for engine in ("MyISAM", "MEMORY", "InnoDB"):
             cursor.execute(f"CREATE TABLE behind.in_{engine} (id INT NOT NULL) ENGINE = {engine}")
-    with seated(behind, tmp_path, to="primary", plea=None) as desk:
+    with seated(behind, tmp_path, to="primary", justification=None) as desk:
         for name in ("hole", "v_hole"):
             found = considered(desk, f"SELECT id FROM behind.{name}")
             assert found.facts["stmt.engines"] == ["blackhole"]
@@ -229,7 +229,7 @@ def test_a_view_in_a_circle_or_too_deep_comes_to_an_end(behind, tmp_path):
 
 
 def test_a_statement_seen_before_is_asked_nothing_more(behind, tmp_path):
-    with seated(behind, tmp_path, plea=None) as desk:
+    with seated(behind, tmp_path, justification=None) as desk:
         desk.run("SELECT id FROM behind.t WHERE id = 1")
         (connection,) = desk.gate._nodes._open.values()
         asked = []

@@ -72,7 +72,7 @@ def test_what_is_learnt_is_completed_as_the_server_takes_it(cluster, tmp_path):
         for sql in tables:
             cursor.execute(sql)
     try:
-        with seated(cluster, tmp_path / "desk", to="primary", plea=None) as desk:
+        with seated(cluster, tmp_path / "desk", to="primary", justification=None) as desk:
             desk.run("USE `Odd Schema`")
             names = SchemaNames()
             refresher = NameRefresher(glance=glance_through(desk.gate), directory="")

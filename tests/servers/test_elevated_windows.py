@@ -13,7 +13,7 @@ MARK = "UPDATE orders SET status = 'window' WHERE id = 31"
 
 @pytest.fixture
 def desk(cluster, tmp_path):
-    with seated(cluster, tmp_path / "desk", plea=None) as desk:
+    with seated(cluster, tmp_path / "desk", justification=None) as desk:
         desk.gate.elevate(reason="orders stand still")
         yield desk
 

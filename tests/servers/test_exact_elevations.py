@@ -3,7 +3,7 @@
 import pytest
 
 from safeconsole.errors import RefusedError, SafeConsoleError
-from tests.harness.desk import PLEA, Shown, seated
+from tests.harness.desk import JUSTIFICATION, Shown, seated
 from tests.harness.proxy import Proxy
 
 SHOWN = "UPDATE orders SET status = 'exact' WHERE id < 3"
@@ -37,12 +37,12 @@ def test_a_program_elevates_alone_on_the_demo_that_its_servers_prove_and_on_no_o
 
 @pytest.fixture
 def through_proxy(private_cluster, tmp_path, flavour):
-    """A desk without a plea at the door, whose primary is reached through a proxy."""
+    """A desk without a justification at the door, whose primary is reached through a proxy."""
     cluster = private_cluster(flavour, replicas=1)
     nodes = {node.name: f"{node.host}:{node.port}" for node in cluster.nodes}
     proxy = Proxy(cluster.primary.host, cluster.primary.port)
     with seated(
-        cluster, tmp_path, nodes={**nodes, cluster.primary.name: proxy.address}, plea=None, connect_seconds=2.0
+        cluster, tmp_path, nodes={**nodes, cluster.primary.name: proxy.address}, justification=None, connect_seconds=2.0
     ) as desk:
         yield cluster, desk, proxy
     proxy.close()
@@ -61,7 +61,7 @@ def test_what_was_granted_and_did_not_reach_the_server_covers_nothing_after(thro
 
     desk.answering.before_enter = cut_off
     with pytest.raises(SafeConsoleError):
-        Shown().run(desk.gate, shown, plea=PLEA)
+        Shown().run(desk.gate, shown, justification=JUSTIFICATION)
     assert desk.answering.asked == 1
     assert not desk.gate.is_elevated
     desk.answering.before_enter = lambda: None
@@ -72,7 +72,7 @@ def test_what_was_granted_and_did_not_reach_the_server_covers_nothing_after(thro
         with pytest.raises(RefusedError):
             Shown().run(desk.gate, later)
     assert changed(cluster) == 0
-    Shown().run(desk.gate, again, plea=PLEA)
+    Shown().run(desk.gate, again, justification=JUSTIFICATION)
     assert desk.answering.asked == 2
     assert changed(cluster) == 2
     with pytest.raises(RefusedError):

@@ -83,7 +83,7 @@ def test_an_open_transaction_hides_nothing_from_the_estimate(cluster, tmp_path, 
             "CREATE OR REPLACE VIEW shop.sized AS SELECT table_name, data_length FROM information_schema.tables"
         )
     cluster.wait_caught_up()
-    with seated(cluster, tmp_path / "desk", plea=None) as desk:
+    with seated(cluster, tmp_path / "desk", justification=None) as desk:
         asked = desk.gate.split("SELECT SUM(data_length) FROM sized; SELECT * FROM orders")
         outside = [desk.gate.consider(each).estimate for each in asked]
         desk.run(begin)
@@ -148,7 +148,7 @@ def rows_read(connection, text):
     ],
 )
 def test_a_read_that_stops_at_its_limit_is_estimated_by_it_and_no_other(cluster, views, tmp_path, read, rows):
-    with seated(cluster, tmp_path / "desk", to="primary", plea=None) as desk:
+    with seated(cluster, tmp_path / "desk", to="primary", justification=None) as desk:
         (statement,) = desk.gate.split(read)
         estimate = desk.gate.consider(statement).estimate
     if rows is None:
@@ -171,7 +171,7 @@ def test_an_analyze_that_runs_its_query_is_estimated_like_the_query(cluster, vie
     analyze = "EXPLAIN ANALYZE" if cluster.flavour == "mysql" else "ANALYZE FORMAT=JSON"
     with cluster.dba_connect(cluster.primary) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE OR REPLACE VIEW limited.sized AS SELECT data_length FROM information_schema.tables")
-    with seated(cluster, tmp_path / "desk", to="primary", plea=None) as desk:
+    with seated(cluster, tmp_path / "desk", to="primary", justification=None) as desk:
         for query in ("SELECT COUNT(*) FROM orders", "SELECT SUM(data_length) FROM limited.sized"):
             plain, analyzed = (desk.gate.consider(each) for each in desk.gate.split(f"{query}; {analyze} {query}"))
             assert analyzed.estimate.rows == plain.estimate.rows
@@ -186,7 +186,7 @@ def test_a_snapshot_hides_no_view_that_became_another(cluster, views, tmp_path):
     """MySQL's dictionary shows a snapshot the definition of then, and the server runs the one of now."""
     with cluster.dba_connect(cluster.primary) as connection, connection.cursor() as cursor:
         cursor.execute("CREATE OR REPLACE VIEW limited.changing AS SELECT 1 AS x")
-        with seated(cluster, tmp_path / "desk", to="primary", plea=None) as desk:
+        with seated(cluster, tmp_path / "desk", to="primary", justification=None) as desk:
             desk.run("START TRANSACTION WITH CONSISTENT SNAPSHOT")
             desk.run("SELECT COUNT(*) FROM orders")
             cursor.execute("CREATE OR REPLACE VIEW limited.changing AS SELECT GET_LOCK('changed', 0) AS x")

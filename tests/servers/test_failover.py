@@ -130,7 +130,7 @@ def test_a_promotion_between_the_prompt_and_enter_is_caught(cluster, tmp_path, t
 
 def test_an_elevation_does_not_survive_a_promotion(cluster, tmp_path, told):
     mark = "window"
-    with seated(cluster, tmp_path / "desk", plea=None) as desk:
+    with seated(cluster, tmp_path / "desk", justification=None) as desk:
         desk.gate.elevate(reason="incident 7")
         desk.run(CHANGE.format(mark="before"))
         promote(cluster, cluster.replicas[0])
@@ -185,7 +185,7 @@ def test_a_primary_that_is_killed_under_a_change_leaves_it_unknown(cluster, tmp_
 
 
 def test_a_primary_that_is_killed_while_idle_ends_the_elevation(cluster, tmp_path, told):
-    with seated(cluster, tmp_path / "desk", plea=None, connect_seconds=1.5) as desk:
+    with seated(cluster, tmp_path / "desk", justification=None, connect_seconds=1.5) as desk:
         desk.gate.elevate(reason="incident 7")
         desk.run(CHANGE.format(mark="before"))
         kill(cluster.primary)

@@ -67,7 +67,7 @@ QUOTED = tuple(
 )
 """Those that a server quotes in its error; the console's terminal would show what was typed anyway."""
 
-PLEA = ("--reason", "r", "--ticket", "T", "--confirm", "shop")
+JUSTIFICATION = ("--reason", "r", "--ticket", "T", "--confirm", "shop")
 
 
 class Watch:
@@ -216,7 +216,7 @@ def test_nothing_that_a_session_leaves_holds_a_password(desk, receiver, tmp_path
         for statement in QUOTED:
             # In a file: what stands in an argument is in the process list before we can read it.
             script.write_text(statement)
-            results.append(desk.ann.run("sql", "shop", "-f", str(script), *PLEA))
+            results.append(desk.ann.run("sql", "shop", "-f", str(script), *JUSTIFICATION))
     script.unlink()
     passwords = tuple(desk.passwords.values())
     left = desk.left()
@@ -250,7 +250,7 @@ def test_what_a_second_person_is_handed_holds_no_password(desk, tmp_path):
     )
     script = tmp_path / "script.sql"
     script.write_text(STATEMENTS[0])
-    console = desk.ann.start("sql", "shop", "-f", str(script), *PLEA).vouched()
+    console = desk.ann.start("sql", "shop", "-f", str(script), *JUSTIFICATION).vouched()
     request = request_from_code(console.code())
     console.until("paste their answer")
     console.type("")

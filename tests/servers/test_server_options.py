@@ -57,13 +57,13 @@ def examined(cluster, directory, *, account="console_read", password=None):
 @pytest.mark.parametrize("mode", ["ANSI_QUOTES", "ORACLE"])
 def test_reads_run_under_a_global_sql_mode_that_quotes_names_doubly(set_globally, tmp_path, mode):
     cluster = set_globally("mariadb", f"SET GLOBAL sql_mode = '{mode}'")
-    with seated(cluster, tmp_path / "desk", to="primary", plea=None) as desk:
+    with seated(cluster, tmp_path / "desk", to="primary", justification=None) as desk:
         for literal in LITERALS:
             assert desk.run(f'SELECT COUNT(*) FROM "orders" WHERE "status" <> {literal}').table[0][0] > 0
 
 
 def test_a_literal_does_not_change_what_the_plan_says(mariadb_cluster, tmp_path):
-    with seated(mariadb_cluster, tmp_path / "desk", plea=None) as desk:
+    with seated(mariadb_cluster, tmp_path / "desk", justification=None) as desk:
         for literal in LITERALS:
             (statement,) = desk.gate.split(f"SELECT * FROM orders WHERE status <> {literal}")
             considered = desk.gate.consider(statement)
@@ -72,7 +72,7 @@ def test_a_literal_does_not_change_what_the_plan_says(mariadb_cluster, tmp_path)
 
 
 def test_help_runs_where_there_is_none_on_the_word(cluster, tmp_path):
-    with seated(cluster, tmp_path / "desk", plea=None) as desk:
+    with seated(cluster, tmp_path / "desk", justification=None) as desk:
         desk.run("HELP 'no such word'")
         desk.run("HELP 'SELECT'")
         assert desk.run("SELECT 1").table == [(1,)]
@@ -89,7 +89,7 @@ def test_the_doctor_reads_grants_however_names_are_quoted(set_globally, tmp_path
 
 def test_without_a_performance_schema_statements_run_and_are_watched(set_globally, tmp_path, capfd):
     cluster = set_globally("mysql", options=("--performance-schema=OFF",))
-    with seated(cluster, tmp_path / "desk", to="primary", plea=None) as desk:
+    with seated(cluster, tmp_path / "desk", to="primary", justification=None) as desk:
         assert desk.run("SELECT COUNT(*) FROM orders").table[0][0] > 0
     for most, finding, words in (
         (3, "good", "room for 1 console at once"),
@@ -120,7 +120,7 @@ def test_without_a_performance_schema_statements_run_and_are_watched(set_globall
 @pytest.mark.parametrize("flavour", FLAVOURS)
 def test_too_few_connections_of_an_account_are_told_with_how_many_it_needs(set_globally, tmp_path, capfd, flavour):
     cluster = set_globally(flavour, "ALTER USER 'console_read'@'%' WITH MAX_USER_CONNECTIONS 1")
-    with seated(cluster, tmp_path / "desk", to="primary", plea=None) as desk:
+    with seated(cluster, tmp_path / "desk", to="primary", justification=None) as desk:
         error = desk.error_of("SELECT 1")
         assert "a console needs 2 at once" in "".join((error.message, *error.evidence))
     assert examined(cluster, tmp_path) == 2
@@ -128,7 +128,7 @@ def test_too_few_connections_of_an_account_are_told_with_how_many_it_needs(set_g
     assert ran["finding"] == "wrong"
     assert "a console needs 2 at once" in ran["detail"]
     tell(cluster, "ALTER USER 'console_read'@'%' WITH MAX_USER_CONNECTIONS 2")
-    with seated(cluster, tmp_path / "desk", to="primary", plea=None) as desk:
+    with seated(cluster, tmp_path / "desk", to="primary", justification=None) as desk:
         assert desk.run("SELECT COUNT(*) FROM orders").table[0][0] > 0
 
 

@@ -89,7 +89,7 @@ def constraints_hold(cluster, tmp_path):
         desk.run("INSERT INTO children (much) VALUES (1)")
         assert isinstance(desk.error_of("INSERT INTO children (parent) VALUES (7)"), ServerError)
         assert isinstance(desk.error_of("INSERT INTO children (much) VALUES (9)"), ServerError)
-    with seated(cluster, tmp_path / "window", plea=None) as desk:
+    with seated(cluster, tmp_path / "window", justification=None) as desk:
         desk.gate.elevate(reason="incident 7")
         desk.run("BEGIN")
         desk.run("INSERT INTO children (much) VALUES (2)")
@@ -97,7 +97,7 @@ def constraints_hold(cluster, tmp_path):
 
 
 def a_commit_ends_its_transaction(cluster, tmp_path):
-    with seated(cluster, tmp_path / "committer", plea=None) as desk:
+    with seated(cluster, tmp_path / "committer", justification=None) as desk:
         desk.gate.elevate(reason="incident 7")
         desk.run("BEGIN")
         desk.run("UPDATE orders SET status = 'kept' WHERE id = 31")
@@ -164,7 +164,7 @@ def test_every_session_variable_that_the_server_lists_is_decided(cluster):
 def test_what_a_text_asks_for_under_its_limit_is_held_and_recorded(cluster, tmp_path):
     name = {"mysql": "max_execution_time", "mariadb": "max_statement_time"}[cluster.flavour]
     units = {"mysql": 1000, "mariadb": 1}[cluster.flavour]
-    with seated(cluster, tmp_path / "desk", plea=None) as desk:
+    with seated(cluster, tmp_path / "desk", justification=None) as desk:
 
         def in_force():
             return float(desk.run(f"SELECT @@SESSION.{name}, 'of {time.monotonic()}'").table[0][0]) / units
@@ -197,7 +197,7 @@ def test_what_a_text_asks_for_under_its_limit_is_held_and_recorded(cluster, tmp_
 
 
 def test_a_setting_for_one_statement_holds_for_it_alone(mariadb_cluster, tmp_path):
-    with seated(mariadb_cluster, tmp_path / "desk", plea=None, to="primary") as desk:
+    with seated(mariadb_cluster, tmp_path / "desk", justification=None, to="primary") as desk:
         one = "SET STATEMENT max_statement_time = {} FOR SELECT @@max_statement_time"
         assert [float(value) for (value,) in desk.run(one.format(1)).table] == [1]
         assert isinstance(desk.error_of(one.format(11)), DeniedError)
@@ -206,7 +206,7 @@ def test_a_setting_for_one_statement_holds_for_it_alone(mariadb_cluster, tmp_pat
 
 
 def test_a_hint_that_the_server_ignores_is_told(cluster, tmp_path):
-    with seated(cluster, tmp_path / "desk", plea=None) as desk:
+    with seated(cluster, tmp_path / "desk", justification=None) as desk:
         shown = desk.run("SELECT /*+ HINT_OF_NO_VERSION(1) */ 1 FROM orders LIMIT 1")
         assert shown.table == [(1,)]
         assert shown.notes == ("HINT_OF_NO_VERSION() is no hint of this server, which ignores it",)
@@ -217,7 +217,7 @@ def test_a_query_is_planned_whatever_it_sets_beside(cluster, tmp_path):
     texts = [f"SELECT {crossed}", f"SELECT @found := {crossed}", f"SELECT {crossed} INTO @found"]
     if cluster.flavour == "mariadb":
         texts.append(f"SET STATEMENT max_statement_time = 1 FOR SELECT {crossed}")
-    with seated(cluster, tmp_path / "desk", plea=None, to="primary") as desk:
+    with seated(cluster, tmp_path / "desk", justification=None, to="primary") as desk:
         for text in texts:
             (statement,) = desk.gate.split(text)
             considered = desk.gate.check(statement)

@@ -46,7 +46,7 @@ def seconds_until_free(cluster, node=None):
 @pytest.fixture
 def desk(cluster, tmp_path):
     """Somebody with a window open."""
-    with seated(cluster, tmp_path / "desk", plea=None, transactions={"write_idle_seconds": 120}) as seat:
+    with seated(cluster, tmp_path / "desk", justification=None, transactions={"write_idle_seconds": 120}) as seat:
         seat.gate.elevate(reason="incident 7")
         yield seat
 
@@ -54,7 +54,7 @@ def desk(cluster, tmp_path):
 @pytest.fixture
 def hasty_desk(cluster, tmp_path):
     """Somebody with a window open, on a policy that lets transactions stand idle for 3 s."""
-    with seated(cluster, tmp_path / "hasty", plea=None, transactions={"write_idle_seconds": 3}) as seat:
+    with seated(cluster, tmp_path / "hasty", justification=None, transactions={"write_idle_seconds": 3}) as seat:
         seat.gate.elevate(reason="incident 7")
         yield seat
 
@@ -164,7 +164,7 @@ def test_two_consoles_hold_each_other_up_no_longer_than_their_limits(cluster, de
     before = status_of(cluster)
     desk.run("BEGIN")
     desk.run(CHANGE.format(what="one"))
-    with seated(cluster, tmp_path / "other", plea=None) as other:
+    with seated(cluster, tmp_path / "other", justification=None) as other:
         other.gate.elevate(reason="incident 8")
         other.gate.tighten("lock_wait_seconds", 1)
         other.run("BEGIN")
@@ -177,7 +177,7 @@ def test_two_consoles_hold_each_other_up_no_longer_than_their_limits(cluster, de
 
 
 def test_of_two_consoles_in_a_deadlock_one_is_told_that_all_of_its_own_is_undone(cluster, desk, tmp_path):
-    with seated(cluster, tmp_path / "other", plea=None) as other:
+    with seated(cluster, tmp_path / "other", justification=None) as other:
         other.gate.elevate(reason="incident 8")
         for seat, row in ((desk, 41), (other, 42)):
             seat.run("BEGIN")
@@ -211,7 +211,7 @@ from tests.harness.desk import seated
 
 cluster = SimpleNamespace(nodes=(), accounts={accounts!r})
 settings = {{"demo": {home!r}, "transactions": {{"write_idle_seconds": {idle}}}}}
-with seated(cluster, Path({directory!r}), nodes={nodes!r}, plea=None, **settings) as desk:
+with seated(cluster, Path({directory!r}), nodes={nodes!r}, justification=None, **settings) as desk:
     desk.gate.elevate(reason="incident 7")
     desk.run("BEGIN")
     desk.run({change!r})
@@ -277,7 +277,7 @@ def breakable(request, private_cluster):
 
 def test_a_primary_that_dies_under_it_leaves_no_doubt_and_nothing(breakable, tmp_path):
     before = status_of(breakable)
-    with seated(breakable, tmp_path / "desk", plea=None, connect_seconds=1.5) as desk:
+    with seated(breakable, tmp_path / "desk", justification=None, connect_seconds=1.5) as desk:
         desk.gate.elevate(reason="incident 7")
         desk.run("BEGIN")
         desk.run(CHANGE.format(what="lost"))
@@ -302,7 +302,7 @@ def test_a_primary_that_dies_under_it_leaves_no_doubt_and_nothing(breakable, tmp
 
 def test_a_failover_under_it_undoes_it(breakable, tmp_path):
     before = status_of(breakable)
-    with seated(breakable, tmp_path / "desk", plea=None) as desk:
+    with seated(breakable, tmp_path / "desk", justification=None) as desk:
         desk.gate.elevate(reason="incident 7")
         desk.run("BEGIN")
         desk.run(CHANGE.format(what="lost"))

@@ -6,8 +6,8 @@ import pytest
 
 from safeconsole.config.identity import Person
 from safeconsole.policy.document import policy_from_document
-from safeconsole.session.visit import Plea, Visit
-from safeconsole.session.protocols import People
+from safeconsole.session.context import Justification, SessionContext
+from safeconsole.session.context import People
 from safeconsole.session.session import Session
 from tests.harness.fakes import FakeClock, FakeConfirmer, FakeEngine, FakeJournal, FakeFace, three_nodes
 
@@ -31,7 +31,7 @@ HELD = "SELECT id FROM held"
 CLOSED = "SELECT id FROM closed"
 WRITE = "UPDATE orders SET status = 'paid' WHERE id = 1"
 OTHER_WRITE = "DELETE FROM orders WHERE id = 1"
-PLEA = Plea(reason="incident 7", ticket="OPS-7")
+JUSTIFICATION = Justification(reason="incident 7", ticket="OPS-7")
 
 
 def policy_of(**document):
@@ -41,17 +41,17 @@ def policy_of(**document):
 class Walk:
     """One session and everything beside it; what happens goes into `events` in order."""
 
-    def __init__(self, *, policy=None, nodes=None, journal=None, second=None, **visit):
+    def __init__(self, *, policy=None, nodes=None, journal=None, second=None, **context):
         self.events = []
         self.clock = FakeClock()
         self.journal = journal or FakeJournal(self.events)
         self.engine = FakeEngine(self.clock, self.events, nodes=nodes or three_nodes())
         self.confirmer = FakeConfirmer(self.events)
-        self.visit = replace(
-            Visit(cluster="shop", environment="staging", face="sql", person=PERSON, schema="shop"), **visit
+        self.context = replace(
+            SessionContext(cluster="shop", environment="staging", face="sql", person=PERSON, schema="shop"), **context
         )
         self.gate = Session(
-            visit=self.visit,
+            context=self.context,
             policy=policy or policy_of(),
             engine=self.engine,
             journal=self.journal,

@@ -3,10 +3,10 @@
 import pytest
 
 from safeconsole.errors import Action, RefusedError
-from safeconsole.session.visit import Plea
+from safeconsole.session.context import Justification
 from safeconsole.sqltext.statement import Estimate
 from safeconsole.sqltext.vocabulary import Verdict
-from tests.session.conftest import OTHER_WRITE, PERSON, PLEA, RULES, WRITE, policy_of
+from tests.session.conftest import OTHER_WRITE, PERSON, JUSTIFICATION, RULES, WRITE, policy_of
 
 EVERYTHING = "DELETE FROM orders"
 BRAKES = [
@@ -67,7 +67,7 @@ def test_what_no_brake_names_is_not_asked_about(braked):
 
 def test_who_is_asked_for_one_statement_sees_what_the_brake_says_and_is_asked_once(braked):
     braked.answers(True)
-    braked.run(EVERYTHING, plea=PLEA)
+    braked.run(EVERYTHING, justification=JUSTIFICATION)
     ((_, _, considered),) = [event for event in braked.events if event[0] == "elevate"]
     assert "careful: every row of shop.orders" in considered.evidence
     assert texts_sent(braked) == [EVERYTHING]
@@ -79,7 +79,7 @@ def test_where_nobody_saw_it_the_brake_is_asked_after_the_grant(walk):
     road = walk(policy=policy_of(rules=[*RULES, *BRAKES]), person=alone)
     road.answers(True, False)
     with pytest.raises(RefusedError, match="asked once more"):
-        road.run(EVERYTHING, plea=PLEA)
+        road.run(EVERYTHING, justification=JUSTIFICATION)
     assert not texts_sent(road)
     assert not road.gate.is_elevated
 
@@ -137,9 +137,9 @@ def test_a_program_answers_a_brake_by_its_name_and_that_is_on_record(walk):
     road = walk(policy=policy_of(rules=[*RULES, *BRAKES]), person=alone)
     road.answers(True, False)
     with pytest.raises(RefusedError, match="asked once more"):
-        road.run(EVERYTHING, plea=Plea(reason="cleaning", despite=("other-table",)))
+        road.run(EVERYTHING, justification=Justification(reason="cleaning", despite=("other-table",)))
     road.answers(True)
-    road.run(EVERYTHING, plea=Plea(reason="cleaning", despite=("no-key", "other-table")))
+    road.run(EVERYTHING, justification=Justification(reason="cleaning", despite=("no-key", "other-table")))
     assert texts_sent(road) == [EVERYTHING]
     assert [record.answer for record in road.records("confirmed")] == ["no", "given beforehand: no-key"]
 

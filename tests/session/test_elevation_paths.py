@@ -13,10 +13,10 @@ from safeconsole.approvals.requests import Approval
 from safeconsole.policy.decision import Scope
 from safeconsole.errors import AuditUnavailableError, OutcomeUnknownError, RefusedError, SafeConsoleError
 from safeconsole.audit.record import Approved, Confirmed, ElevationChanged, Intent
-from safeconsole.session.visit import Visit
+from safeconsole.session.context import SessionContext
 from safeconsole.sqltext.vocabulary import Account, Role
 from safeconsole.session.session import Session
-from safeconsole.session.protocols import People
+from safeconsole.session.context import People
 from tests.harness.fakes import (
     FakeClock,
     FakeConfirmer,
@@ -27,7 +27,18 @@ from tests.harness.fakes import (
     Planned,
     three_nodes,
 )
-from tests.session.conftest import ASKED, CLOSED, HELD, OTHER_WRITE, PERSON, PLEA, READ, RULES, WRITE, policy_of
+from tests.session.conftest import (
+    ASKED,
+    CLOSED,
+    HELD,
+    OTHER_WRITE,
+    PERSON,
+    JUSTIFICATION,
+    READ,
+    RULES,
+    WRITE,
+    policy_of,
+)
 
 WIDER = (WRITE.replace("= 1", "< 4000"), WRITE.replace("1", "2"), f"{WRITE} ", f"{WRITE} -- all of them")
 """What shares its digest with `WRITE`, and is another statement."""
@@ -70,7 +81,7 @@ class Shelf:
 class Console:
     """One session, and what its journal says is in force, read from the journal alone."""
 
-    def __init__(self, name, nodes, clock, plea, *, shelf, agent=False):
+    def __init__(self, name, nodes, clock, justification, *, shelf, agent=False):
         self.events, self.clock, self.shelf, self.agent = [], clock, shelf, agent
         self.begun = shelf.policy
         self.journal = FakeJournal(self.events)
@@ -78,13 +89,13 @@ class Console:
         self.engine = FakeEngine(clock, self.events, nodes=nodes)
         self.confirmer, self.second = FakeConfirmer(self.events), FakeSecond(self.events)
         self.gate = Session(
-            visit=Visit(
+            context=SessionContext(
                 cluster="shop",
                 environment="staging",
                 face="sql",
                 person=AGENT if agent else PERSON,
                 schema="shop",
-                plea=plea,
+                justification=justification,
             ),
             policy=self.begun,
             reread=lambda: shelf.policy,
@@ -190,8 +201,8 @@ class Consoles(RuleBasedStateMachine):
     def open(self, pleas):
         self.clock, self.nodes, self.opened, self.shelf = FakeClock(), three_nodes(), 2, Shelf()
         self.consoles = [
-            Console(f"s{number}", self.nodes, self.clock, PLEA if plea else None, shelf=self.shelf)
-            for number, plea in enumerate(pleas)
+            Console(f"s{number}", self.nodes, self.clock, JUSTIFICATION if justification else None, shelf=self.shelf)
+            for number, justification in enumerate(pleas)
         ]
 
     @rule(
@@ -241,9 +252,9 @@ class Consoles(RuleBasedStateMachine):
         console.attempt(console.gate.stand_down, answers=(), second=None, fails_in=fails_in)
         assert console.gate.status().elevated_seconds == 0
 
-    @rule(which=st.integers(0, 1), plea=st.booleans(), agent=st.booleans())
-    def leave_and_come_back(self, which, plea, agent):
-        self._reopen(which, plea, agent)
+    @rule(which=st.integers(0, 1), justification=st.booleans(), agent=st.booleans())
+    def leave_and_come_back(self, which, justification, agent):
+        self._reopen(which, justification, agent)
 
     @rule(policy=st.sampled_from([POLICY, STRICTER, ANOTHER]))
     def change_the_policy(self, policy):
@@ -252,15 +263,20 @@ class Consoles(RuleBasedStateMachine):
     def _console(self, which):
         # A session whose journal failed sends nothing more; we look at that once, and open another.
         if self.consoles[which].troubles > 1:
-            self._reopen(which, self.consoles[which].gate.visit.plea is not None, self.consoles[which].agent)
+            self._reopen(which, self.consoles[which].gate.context.justification is not None, self.consoles[which].agent)
         return self.consoles[which]
 
-    def _reopen(self, which, plea, agent):
+    def _reopen(self, which, justification, agent):
         self.consoles[which].gate.close()
         self.consoles[which].read()
         self.opened += 1
         self.consoles[which] = Console(
-            f"s{self.opened}", self.nodes, self.clock, PLEA if plea else None, shelf=self.shelf, agent=agent
+            f"s{self.opened}",
+            self.nodes,
+            self.clock,
+            JUSTIFICATION if justification else None,
+            shelf=self.shelf,
+            agent=agent,
         )
 
     @rule(seconds=st.sampled_from([0.5, 10.0, 59.0, 61.0, 4000.0, -1.0, -30.0, -5000.0]))
@@ -310,7 +326,7 @@ def at_random(chance):
         }),
         (15, "elevate", {**asked, "window": chance.choice([1.0, 60.0, 60.0, 1e9])}),
         (3, "stand_down", {"which": which, "fails_in": 0}),
-        (10, "leave_and_come_back", {"which": which, "plea": chance.random() < 0.7, "agent": chance.random() < 0.4}),
+        (10, "leave_and_come_back", {"which": which, "justification": chance.random() < 0.7, "agent": chance.random() < 0.4}),
         (4, "change_the_policy", {"policy": chance.choice([POLICY, POLICY, STRICTER, ANOTHER])}),
         (5, "time_passes_or_runs_backwards", {"seconds": chance.choice([0.5, 10.0, 59.0, 61.0, -1.0, -5000.0])}),
         (2, "fail_over", {}),

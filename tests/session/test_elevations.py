@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from safeconsole.approvals.requests import LARGEST_BYTES, Approval
-from safeconsole.policy.decision import Considered, Decision
+from safeconsole.policy.decision import Assessment, Decision
 from safeconsole.session.elevation import ElevationEvent
 from safeconsole.policy.decision import ElevationRequest, Scope, exact_of
 from safeconsole.errors import AuditUnavailableError, RefusedError
@@ -16,12 +16,12 @@ from safeconsole.audit.record import Approved, ElevationChanged
 from safeconsole.sqltext.redaction import LEFT_OUT
 from safeconsole.policy.readings import Identity
 from safeconsole.sqltext.statement import Estimate, Statement
-from safeconsole.session.visit import Visit
+from safeconsole.session.context import SessionContext
 from safeconsole.sqltext.vocabulary import Effect, NodeName, Route, Verdict
 from safeconsole.session.elevation import Elevations
-from safeconsole.session.protocols import People
+from safeconsole.session.context import People
 from tests.harness.fakes import FakeClock, FakeConfirmer, FakeJournal, FakeSecond
-from tests.session.conftest import PERSON, PLEA, WRITE
+from tests.session.conftest import PERSON, JUSTIFICATION, WRITE
 
 STATEMENT = {"scope": Scope.STATEMENT, "digest": "d", "exact": exact_of("x"), "server": "s", "statement": 3}
 AGENT = Person(name="ada", login="ada", groups=(), host="laptop", terminal=False, agent="robot")
@@ -46,7 +46,7 @@ class Told:
 
 
 def of_text(text, *effects):
-    return Considered(
+    return Assessment(
         statement=Statement(text=text, kind="x", effects=frozenset(effects or {Effect.WRITE}), digest="d"),
         route=Route.PRIMARY,
         node=NodeName("primary"),
@@ -68,7 +68,7 @@ class Held:
         self.confirmer = FakeConfirmer(self.events)
         self.elevations = Elevations(
             settings=ElevationSettings(**settings),
-            visit=Visit(cluster="shop", environment="staging", face="sql", person=person, governed=governed),
+            context=SessionContext(cluster="shop", environment="staging", face="sql", person=person, governed=governed),
             journal=self.journal,
             clock=self.clock,
             people=People(
@@ -506,7 +506,7 @@ def test_a_session_that_broke_the_glass_asks_for_its_closing_note_when_it_ends(w
 
 
 def test_an_elevation_for_one_statement_owes_no_note(walk):
-    road = walk(plea=PLEA)
+    road = walk(justification=JUSTIFICATION)
     road.answers(True)
     road.run(WRITE)
     assert road.gate.close() == ()

@@ -22,9 +22,9 @@ from safeconsole.errors import (
 from safeconsole.audit.record import Intent
 from safeconsole.sqltext.statement import Estimate
 from safeconsole.sqltext.vocabulary import Account
-from safeconsole.session.protocols import People
+from safeconsole.session.context import People
 from tests.harness.fakes import RULES, FakeFace, Planned, fail_over
-from tests.session.conftest import ASKED, CLOSED, HELD, PLEA, READ, WRITE, policy_of
+from tests.session.conftest import ASKED, CLOSED, HELD, JUSTIFICATION, READ, WRITE, policy_of
 
 ROWS = Planned(batches=([(1,), (2,)], [(3,)]))
 
@@ -68,13 +68,13 @@ def test_a_refusal_is_durable_before_it_is_raised(walk):
 
 @pytest.mark.parametrize("fails_at", range(1, 12))
 @pytest.mark.parametrize(
-    ("text", "plea", "answers"),
-    [(READ, None, []), (ASKED, None, [True]), (ASKED, None, [False]), (HELD, PLEA, [True]), (WRITE, PLEA, [True]),
-     (WRITE, PLEA, [False]), (CLOSED, None, [])],
+    ("text", "justification", "answers"),
+    [(READ, None, []), (ASKED, None, [True]), (ASKED, None, [False]), (HELD, JUSTIFICATION, [True]), (WRITE, JUSTIFICATION, [True]),
+     (WRITE, JUSTIFICATION, [False]), (CLOSED, None, [])],
 )  # fmt: skip
-def test_nothing_is_sent_after_a_record_that_failed(walk, text, plea, answers, fails_at):
+def test_nothing_is_sent_after_a_record_that_failed(walk, text, justification, answers, fails_at):
     """Whichever append fails: what comes after it is not sent, and the person is told."""
-    road = walk(plea=plea)
+    road = walk(justification=justification)
     road.answers(*answers)
     road.journal.fails_at = fails_at
     failed = False
@@ -210,8 +210,8 @@ def test_each_statement_is_confirmed_for_itself(walk):
 
 
 @pytest.mark.parametrize("text", [HELD, WRITE])
-def test_a_plea_is_put_to_the_person_and_then_elevates(walk, text):
-    road = walk(plea=PLEA)
+def test_a_justification_is_put_to_the_person_and_then_elevates(walk, text):
+    road = walk(justification=JUSTIFICATION)
     road.answers(True)
     road.run(text)
     ((sent, _, account),) = road.sent()
@@ -223,8 +223,8 @@ def test_a_plea_is_put_to_the_person_and_then_elevates(walk, text):
     assert (road.records("elevation")[0].reason, road.records("elevation")[0].ticket) == ("incident 7", "OPS-7")
 
 
-def test_a_plea_that_is_not_granted_sends_nothing(walk):
-    road = walk(plea=PLEA)
+def test_a_justification_that_is_not_granted_sends_nothing(walk):
+    road = walk(justification=JUSTIFICATION)
     road.answers(False)
     with pytest.raises(RefusedError, match="not granted"):
         road.run(WRITE)
@@ -232,8 +232,8 @@ def test_a_plea_that_is_not_granted_sends_nothing(walk):
     assert ("primary", "elevated") not in road.open_connections()
 
 
-def test_a_plea_is_not_used_where_nothing_demands_it(walk):
-    road = walk(plea=PLEA)
+def test_a_justification_is_not_used_where_nothing_demands_it(walk):
+    road = walk(justification=JUSTIFICATION)
     road.run(READ)
     assert road.records("elevation") == []
     assert road.sent() == [(READ, "replica-1", "read")]
@@ -421,7 +421,7 @@ def test_a_server_that_disagrees_is_recorded_and_nothing_is_sent(walk, text):
 
 
 def test_what_a_server_calls_no_read_runs_elevated_on_the_primary_and_not_as_a_read(walk):
-    road = walk(plea=PLEA)
+    road = walk(justification=JUSTIFICATION)
     road.engine.estimates[READ] = NO_READ
     road.engine.answers[READ] = Planned(writes=True, changed=1)
     road.answers(True)
@@ -449,7 +449,7 @@ def test_a_failover_while_the_server_was_asked_ends_the_elevation_before_it_is_u
 
 @pytest.mark.parametrize("to", ["replica", "replica-1"])
 def test_what_a_server_calls_no_read_is_denied_on_a_replica(walk, to):
-    road = walk(to=to, plea=PLEA)
+    road = walk(to=to, justification=JUSTIFICATION)
     road.engine.estimates[READ] = NO_READ
     with pytest.raises(DeniedError, match="it writes"):
         road.run(READ)
@@ -735,7 +735,7 @@ def test_the_status_is_told_when_the_end_of_an_elevation_cannot_be_recorded(walk
 
 
 def test_an_elevation_of_one_statement_leaves_no_connection_behind(walk):
-    road = walk(plea=PLEA)
+    road = walk(justification=JUSTIFICATION)
     road.answers(True)
     road.run(WRITE)
     road.run(READ)
@@ -774,7 +774,7 @@ def test_a_change_whose_rows_nobody_tells_is_judged_without_them(walk, trouble):
 
 
 def test_the_status_closes_nothing_under_a_statement_that_runs(walk):
-    road = walk(plea=PLEA)
+    road = walk(justification=JUSTIFICATION)
     road.answers(True)
 
     class Looking(FakeFace):
@@ -891,7 +891,7 @@ def _is_a_replica_now(engine):
 
 @pytest.mark.parametrize("change", [_is_another_server, _is_a_replica_now])
 def test_a_failover_between_the_question_and_the_send_sends_nothing_and_voids(walk, change):
-    road = walk(plea=PLEA)
+    road = walk(justification=JUSTIFICATION)
 
     def yes_after_a_failover():
         change(road.engine)
@@ -956,7 +956,7 @@ def test_a_read_that_was_sent_to_the_primary_reaches_no_replica(walk):
 
 
 def test_a_connection_that_cannot_be_opened_after_the_question_sends_nothing(walk):
-    road = walk(plea=PLEA)
+    road = walk(justification=JUSTIFICATION)
     road.engine.node("primary").refuses = {Account.ELEVATED}
     road.answers(True)
     with pytest.raises(UnreachableError):
@@ -1012,7 +1012,7 @@ def test_limits_are_tightened_freely_and_loosened_up_to_the_policy(walk):
         with pytest.raises(ConfigurationError):
             road.gate.tighten(name, value)
     assert road.gate.status().limits.run_seconds == 5
-    assert road.visit.limits == {}
+    assert road.context.limits == {}
 
 
 def test_notes_commands_and_code_are_recorded(walk):

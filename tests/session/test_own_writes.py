@@ -5,14 +5,14 @@ import pytest
 from safeconsole.errors import OutcomeUnknownError
 from safeconsole.session.state import WAIT_SECONDS
 from tests.harness.fakes import Planned
-from tests.session.conftest import PLEA, READ, WRITE
+from tests.session.conftest import JUSTIFICATION, READ, WRITE
 
 TOLD = "replica-1 may not have your change of shop.orders yet: what it shows may be older"
 
 
 @pytest.fixture
 def road(walk):
-    return walk(plea=PLEA, schema="shop")
+    return walk(justification=JUSTIFICATION, schema="shop")
 
 
 def write(road, text=WRITE):

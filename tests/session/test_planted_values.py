@@ -12,7 +12,7 @@ from safeconsole.errors import SafeConsoleError, ServerError
 from safeconsole.sqltext.literal_rules import LiteralKey
 from safeconsole.sqltext.statement import Estimate
 from tests.harness.fakes import FakeFace, Planned
-from tests.session.conftest import PLEA, policy_of
+from tests.session.conftest import JUSTIFICATION, policy_of
 
 PLANTED = "planted-4711-value"
 STATEMENTS = [
@@ -57,7 +57,7 @@ def test_the_planted_value_is_in_no_byte_of_the_journal(walk, tmp_path_factory, 
     for name, plan in fates(text, said):
         directory = tmp_path_factory.mktemp("audit")
         journal = open_journal(directory, clock=SystemClock(), literal_key=LiteralKey(secret=b"k" * 32))
-        road = walk(policy=policy_of(**literals), plea=PLEA, journal=journal)
+        road = walk(policy=policy_of(**literals), justification=JUSTIFICATION, journal=journal)
         road.answers(True, True)
         plan(road.engine)
         for statement in road.gate.split(text):

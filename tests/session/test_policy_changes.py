@@ -8,7 +8,7 @@ from safeconsole.config.policies import PolicyFiles
 from safeconsole.errors import DeniedError, PolicyInvalidError, RefusedError
 from safeconsole.audit.record import ElevationChanged, Intent, Noticed
 from safeconsole.session.session import Session
-from safeconsole.session.protocols import People
+from safeconsole.session.context import People
 from tests.harness.fakes import FakeFace
 from tests.session.conftest import READ, WRITE, Walk
 
@@ -34,7 +34,7 @@ class File:
     def rebuild(self, reread):
         walk = self.walk
         walk.gate = Session(
-            visit=walk.visit, policy=walk.gate.policy, engine=walk.engine, journal=walk.journal, clock=walk.clock,
+            context=walk.context, policy=walk.gate.policy, engine=walk.engine, journal=walk.journal, clock=walk.clock,
             people=People(confirmer=walk.confirmer), reread=reread,
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ import pytest
 from safeconsole.errors import ServerError
 from safeconsole.sqltext.statement import Estimate
 from tests.harness.fakes import Planned
-from tests.session.conftest import PLEA
+from tests.session.conftest import JUSTIFICATION
 
 SECRET = "CREATE USER u IDENTIFIED BY 'planted' NONSENSE"
 SAID = "syntax error near 'IDENTIFIED BY 'planted' NONSENSE' at line 1"
@@ -25,7 +25,7 @@ def failing(said):
 
 @pytest.mark.parametrize("planned", [lambda error: Planned(refusal=error), lambda error: Planned(fault=error)])
 def test_an_error_that_quotes_a_password_is_shown_recorded_and_traced_without_it(walk, planned):
-    road = walk(plea=PLEA)
+    road = walk(justification=JUSTIFICATION)
     road.answers(True)
     road.engine.answers[SECRET] = planned(failing(SAID))
     with pytest.raises(ServerError) as caught:

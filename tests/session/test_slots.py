@@ -15,7 +15,7 @@ from safeconsole.errors import (
 )
 from safeconsole.policy.policy import MOST_SLOTS
 from tests.harness.fakes import FakeFace, Planned
-from tests.session.conftest import HELD, PLEA, READ, policy_of
+from tests.session.conftest import HELD, JUSTIFICATION, READ, policy_of
 
 SLOTS = {"heavy": "'orders' in stmt.tables || 'shop.orders' in stmt.tables", "at_once": 1, "wait_seconds": 5}
 SLOT = "safeconsole.heavy.1"
@@ -176,7 +176,7 @@ def test_an_engine_without_slots_is_not_counted_and_that_is_recorded(road):
 
 
 def test_a_statement_that_is_elevated_takes_a_slot_on_its_node(walk):
-    road = walk(policy=policy_of(slots={**SLOTS, "heavy": "true"}), plea=PLEA)
+    road = walk(policy=policy_of(slots={**SLOTS, "heavy": "true"}), justification=JUSTIFICATION)
     road.answers(True)
     road.run(HELD)
     assert len(details(road)) == 1

@@ -16,7 +16,7 @@ from safeconsole.errors import (
 )
 from safeconsole.session.transactions import TransactionState
 from tests.harness.fakes import FakeSecond, Planned, fail_over
-from tests.session.conftest import ASKED, CLOSED, HELD, OTHER_WRITE, PLEA, READ, WRITE, policy_of
+from tests.session.conftest import ASKED, CLOSED, HELD, OTHER_WRITE, JUSTIFICATION, READ, WRITE, policy_of
 
 
 def test_reads_of_a_transaction_stay_on_its_connection(walk):
@@ -41,7 +41,7 @@ def test_a_transaction_keeps_its_node_when_another_becomes_fitter(walk):
 
 def test_a_grant_of_one_statement_covers_no_transaction(walk):
     """Each such statement is committed when it is over: a ROLLBACK after it would undo nothing."""
-    road = walk(plea=PLEA)
+    road = walk(justification=JUSTIFICATION)
     with pytest.raises(DeniedError, match="one statement does not cover a transaction") as caught:
         road.run("BEGIN")
     assert "break-glass window" in caught.value.instead
@@ -63,7 +63,7 @@ def test_nothing_elevated_runs_beside_an_open_transaction(walk, text):
 
 
 def test_nobody_is_asked_about_what_would_be_refused_then(walk):
-    road = walk(plea=PLEA)
+    road = walk(justification=JUSTIFICATION)
     road.run("SELECT 1")
     road.run("START TRANSACTION READ ONLY")
     with pytest.raises(DeniedError):

@@ -1,16 +1,18 @@
-"""The person, cluster and options of a session, and the status for its prompt."""
+"""The person, cluster and options of a session, the people that it may ask, and the status for its prompt."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from typing import Protocol
 
 import msgspec
 
 from safeconsole import __version__
+from safeconsole.approvals.requests import ApprovalRequest, Notifier, SecondPerson
 from safeconsole.audit.record import SessionOpened
 from safeconsole.config.identity import Person
-from safeconsole.policy.decision import Grant, Scope
+from safeconsole.policy.decision import Assessment, ElevationRequest, Grant, Scope
 from safeconsole.policy.facts import Circumstances
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.policy import Policy
@@ -18,7 +20,7 @@ from safeconsole.session.transactions import Transaction
 from safeconsole.sqltext.vocabulary import Flavour
 
 
-class Plea(msgspec.Struct, frozen=True, kw_only=True):
+class Justification(msgspec.Struct, frozen=True, kw_only=True):
     """A reason and a ticket given beforehand, for every statement of a one-shot that needs an elevation.
 
     Attributes:
@@ -36,10 +38,10 @@ class Plea(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if not self.reason.strip():
-            raise ValueError("a plea needs a reason")
+            raise ValueError("a justification needs a reason")
 
 
-class Visit(msgspec.Struct, frozen=True, kw_only=True):
+class SessionContext(msgspec.Struct, frozen=True, kw_only=True):
     """The person, cluster, face and options of a session.
 
     Attributes:
@@ -47,7 +49,7 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
         to: "replica", "primary", a node's name, or "" to let the console choose.
         schema: where the session starts, or "".
         limits: ceilings asked for, by name.
-        plea: see `Plea`.
+        justification: see `Justification`.
         governed: whether the system's configuration sets the cluster, and with it the policy.
         demo: the mark of the demo that the cluster is said to be, "" for none.
     """
@@ -59,20 +61,20 @@ class Visit(msgspec.Struct, frozen=True, kw_only=True):
     to: str = ""
     schema: str = ""
     limits: Mapping[str, float] = msgspec.field(default_factory=dict)
-    plea: Plea | None = None
+    justification: Justification | None = None
     governed: bool = False
     demo: str = ""
 
 
 def circumstances_of(
-    visit: Visit,
+    context: SessionContext,
     *,
     flavour: Flavour,
     statements: int = 0,
     rate: tuple[int, float] = (0, 0.0),
     grant: Grant | None = None,
 ) -> Circumstances:
-    """Return the facts of a visit that policies may use.
+    """Return the facts of a context that policies may use.
 
     Args:
         statements: how many were asked in the session.
@@ -81,16 +83,16 @@ def circumstances_of(
     """
     return Circumstances(
         flavour=flavour,
-        person=visit.person.name,
-        groups=visit.person.groups,
-        agent=bool(visit.person.agent),
-        face=visit.face,
-        interactive=visit.person.terminal,
+        person=context.person.name,
+        groups=context.person.groups,
+        agent=bool(context.person.agent),
+        face=context.face,
+        interactive=context.person.terminal,
         statements=statements,
         statements_a_minute=rate[0],
         room_seconds=rate[1],
-        cluster=visit.cluster,
-        environment=visit.environment,
+        cluster=context.cluster,
+        environment=context.environment,
         elevated=grant is not None,
         scope=grant.request.scope if grant else "",
         ticket=grant.request.ticket if grant else "",
@@ -99,9 +101,9 @@ def circumstances_of(
     )
 
 
-def opening_record(visit: Visit, policy: Policy) -> SessionOpened:
+def opening_record(context: SessionContext, policy: Policy) -> SessionOpened:
     """Return the first record of a session's journal."""
-    person = visit.person
+    person = context.person
     return SessionOpened(
         person=person.name,
         login=person.login,
@@ -109,9 +111,9 @@ def opening_record(visit: Visit, policy: Policy) -> SessionOpened:
         host=person.host,
         origin=person.origin,
         agent=person.agent,
-        face=visit.face,
-        cluster=visit.cluster,
-        environment=visit.environment,
+        face=context.face,
+        cluster=context.cluster,
+        environment=context.environment,
         policy=policy.name,
         policy_hash=policy.hash,
         program=f"safeconsole {__version__}, Python {sys.version_info.major}.{sys.version_info.minor}",
@@ -145,3 +147,38 @@ class Status(msgspec.Struct, frozen=True, kw_only=True):
     transaction_seconds: float = 0.0
     servers: frozenset[str] = frozenset()
     elevation_ended: str = ""
+
+
+class Confirmer(Protocol):
+    """Asks the person; without a terminal every answer is no."""
+
+    def confirm(self, considered: Assessment) -> bool: ...
+
+    def elevate(self, request: ElevationRequest, considered: Assessment | None) -> bool:
+        """Show the evidence and ask for the cluster's name; an interrupt is a no."""
+        ...
+
+    def show_approval(self, code: str, request: ApprovalRequest) -> None:
+        """Show what a second person runs; their answer comes by itself."""
+        ...
+
+    def paste_approval(self, code: str, request: ApprovalRequest) -> str:
+        """Show what a second person runs and return the answer that the person pastes, "" for none."""
+        ...
+
+    def skip_approval(self, request: ApprovalRequest, skipped: tuple[str, ...]) -> bool:
+        """Warn who would be skipped and notified, and ask for it by name; an interrupt is a no."""
+        ...
+
+
+class People(msgspec.Struct, frozen=True, kw_only=True):
+    """The people to ask, and to notify.
+
+    Attributes:
+        second: gets somebody else's approval, or None where nobody can be asked.
+        notifier: tells others, or None where nobody is to be told.
+    """
+
+    confirmer: Confirmer
+    second: SecondPerson | None = None
+    notifier: Notifier | None = None
