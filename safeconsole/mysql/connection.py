@@ -10,20 +10,25 @@ from safeconsole.errors import NotSentError, RefusedError, UnreachableError
 from safeconsole.mysql.error_codes import is_lost, statement_error, text_of
 from safeconsole.mysql.estimate import Dictionary, estimate_of
 from safeconsole.mysql.guards import (
+    Bracket,
+    Proof,
     ServerSession,
-    enforce,
+    bracket_of,
+    enforce_each,
     first_open,
     guards_of,
-    hold_idle,
-    opened_with_reading,
-    read_session,
+    idle_setting,
+    is_open,
+    opening_of,
+    read_back,
     rules_of,
+    setting_of,
 )
-from safeconsole.mysql.measuring import measure
+from safeconsole.mysql.measuring import Questions, measure
 from safeconsole.mysql.running import BREAKS, MySqlRunning
 from safeconsole.mysql.topology import prove_role
 from safeconsole.mysql.watchdog import MySqlLink
-from safeconsole.mysql.wire import IN_TRANSACTION, Wire
+from safeconsole.mysql.wire import IN_TRANSACTION, DriverError, Wire
 from safeconsole.policy.decision import Permit
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.readings import Identity, Reading
@@ -94,7 +99,7 @@ class MySqlConnection:
         link = self._link
         started = time.monotonic()
         try:
-            measured = measure(link.wire, link.dialect, with_health=False)
+            measured = measure(link.wire, Questions(dialect=link.dialect, with_health=False))
         except BREAKS as error:
             raise self._unreachable(error) from None
         except KeyboardInterrupt:
@@ -140,11 +145,9 @@ class MySqlConnection:
         """Send the permitted text once; see `interfaces.Connection`."""
         # A face that looks out for those who come past the gate hears of it.
         self._check_permit(permit)
-        running = MySqlRunning(self._link, permit, self._guards, as_text=as_text, splice=splice)
         try:
-            opening = opened_with_reading(self._link.wire, permit)
-            self._make_ready(permit, then=opening)
-            running.open_bracket(opened=bool(opening))
+            bracket = self._make_ready(permit)
+            running = MySqlRunning(self._link, permit, self._guards, bracket=bracket, as_text=as_text, splice=splice)
             fresh = bool(permit.statement.hazards)
             watched = self._link.watchdog.watch(permit.limits, needed=permit.sensors, report=watch, fresh=fresh)
         except (NotSentError, KeyboardInterrupt):
@@ -264,26 +267,53 @@ class MySqlConnection:
                 instead="check the topology, then run it again",
             )
 
-    def _make_ready(self, permit: Permit, *, then: str) -> None:
-        """Put the permit's limits in force, and read back that all guards hold.
+    def _make_ready(self, permit: Permit) -> Bracket:
+        """Put the permit's limits in force, read back that all guards hold, and open the statement's bracket.
 
-        Args:
-            then: as in `read_session`.
+        All of it is one round trip: whoever finds anything amiss ends the connection, and the bracket with it.
 
         Raises:
-            UnreachableError: a guard is not in force.
+            UnreachableError: a guard is not in force, or the transaction is not what it was asked to be.
             RefusedError: the server or its session is not what the permit was made for.
-            DriverError, OSError: the connection is lost.
+            DriverError, OSError: the connection is lost, or the server refused.
         """
         link = self._link
         link.wire.wait_at_most(link.patience_seconds)
-        if permit.limits != self._limits:
-            follow = tuple(guard for guard in self._guards if guard.limit)
-            enforce(link.wire, follow, permit.limits, server=link.address)
-            self._limits = permit.limits
+        bracket = bracket_of(permit, in_transaction=self.in_transaction)
+        opening = opening_of(bracket, read_only_variable=link.dialect.server.read_only_variable)
+        proof = self._read_back(permit, then=opening)
+        self._require_alike(permit, proof.session)
+        for reply in proof.replies:
+            if reply.error is not None:
+                raise reply.error
+        status = link.wire.server_status
+        if not is_open(bracket, permit, was_in_transaction=proof.in_transaction, status=status):
+            raise UnreachableError(
+                f"the transaction on {link.address} is not open any more; nothing was sent"
+                if permit.within
+                else f"{link.address} did not open the transaction that it was asked for; nothing was sent"
+            )
+        self._session = proof.session
+        link.schema = proof.session.schema
+        return bracket
+
+    def _read_back(self, permit: Permit, *, then: tuple[str, ...]) -> Proof:
+        link = self._link
+        following = tuple(guard for guard in self._guards if guard.limit)
+        first = [setting_of(following, permit.limits)] if permit.limits != self._limits else []
         if permit.idle_seconds:
-            hold_idle(link.wire, link.dialect.server.idle_variables, permit.idle_seconds)
-        session = read_session(link.wire, link.dialect, self._guards, then=then)
+            first.append(idle_setting(link.dialect.server.idle_variables, permit.idle_seconds))
+        try:
+            proof = read_back(link.wire, link.dialect, self._guards, first=tuple(first), then=then)
+        except DriverError as error:
+            if not is_lost(error):
+                enforce_each(link.wire, following, permit.limits, server=link.address)
+            raise
+        self._limits = permit.limits
+        return proof
+
+    def _require_alike(self, permit: Permit, session: ServerSession) -> None:
+        link = self._link
         open_guard = self._first_open(session, permit.limits)
         if open_guard:
             raise UnreachableError(f"{link.address} lost a guard: {open_guard}; nothing was sent")
@@ -296,8 +326,6 @@ class MySqlConnection:
                 f"{link.address} is no longer a replica: it takes writes; nothing was sent",
                 instead="check the topology, then run it again",
             )
-        self._session = session
-        link.schema = session.schema
 
     def _first_open(self, session: ServerSession, limits: Limits) -> str:
         reading = (session.guards, session.character_set, limits)

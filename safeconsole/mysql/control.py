@@ -13,7 +13,8 @@ from safeconsole.errors import UnreachableError
 from safeconsole.mysql.dialling import NodeAddress
 from safeconsole.mysql.error_codes import is_lost
 from safeconsole.mysql.guards import ServerSession
-from safeconsole.mysql.wire import DriverError, Login, Wire
+from safeconsole.mysql.measuring import Questions, Variant
+from safeconsole.mysql.wire import DriverError, Login, ServerReply, Wire
 from safeconsole.sqltext.dialect import Dialect
 
 Found = TypeVar("Found")
@@ -33,6 +34,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
         session: what the session said when its guards were read back.
         login: what it was opened by.
         place: the address that it leads to.
+        questions: what its node is asked to be measured.
+        opened_seconds: monotonic reading before it was opened.
+        first: the answers to those questions that came with the guards.
     """
 
     wire: Wire
@@ -41,6 +45,13 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     session: ServerSession
     place: NodeAddress
+    questions: Questions
+    opened_seconds: float = 0.0
+    first: list[ServerReply] = []
+
+    @property
+    def variant(self) -> Variant:
+        return Variant(version=self.wire.server_version, dialect=self.dialect)
 
 
 class _Slot(msgspec.Struct):

@@ -110,7 +110,7 @@ class MySqlEngine:
         """The family member, found out by asking where the configuration says auto."""
         if self._settings.engine != "auto":
             return Flavour(self._settings.engine)
-        return self._any_seen().dialect.flavour
+        return self._any_seen().variant.dialect.flavour
 
     @property
     def rules(self) -> LexicalRules:
@@ -194,6 +194,7 @@ class MySqlEngine:
                 node=node,
                 account=account,
                 expected_server=seen.server,
+                known=seen.variant,
                 schema=schema or self._settings.schema,
             )
         except BaseException:
@@ -211,7 +212,7 @@ class MySqlEngine:
         with self._lock:
             watch, users = self._elevated.get(key) or (None, 0)
             if watch is None:
-                control = Control(lambda _: open_line(login, seen.place))
+                control = Control(lambda _: open_line(login, seen.place, measures=False, known=seen.variant))
                 memory = self._running_memory.get(node)
                 watch = NodeWatch(control, free_memory=memory, left=partial(self._leave_watch, key))
             self._elevated[key] = watch, users + 1

@@ -7,12 +7,11 @@ from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
-from pymysql.constants import COMMAND
 
 from safeconsole.errors import UnreachableError
 from safeconsole.mysql.error_codes import code_of, text_of
 from safeconsole.mysql.topology import is_on
-from safeconsole.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, DriverError, Wire
+from safeconsole.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, ServerReply, Wire
 from safeconsole.policy.decision import Permit
 from safeconsole.policy.limits import Limits
 from safeconsole.sqltext.dialect import Dialect, Guard, Holds
@@ -91,26 +90,54 @@ def guards_of(dialect: Dialect, version: int) -> tuple[Guard, ...]:
     return tuple(guard for guard in dialect.server.guards if guard.since <= version)
 
 
-def enforce(wire: Wire, guards: tuple[Guard, ...], limits: Limits, *, server: str) -> None:
-    """Set guards, in their order. Raises UnreachableError: one was refused; the message names it."""
-    try:
-        # One round trip; on a refusal once more one by one, to say which.
-        wire.run("SET " + ", ".join(assignment(guard, limits) for guard in guards))
-    except DriverError:
-        for guard in guards:
-            try:
-                wire.run(f"SET {assignment(guard, limits)}")
-            except DriverError as error:
-                raise UnreachableError(
-                    f"{server} refused the guard {guard.variable}: {text_of(error)} ({code_of(error)})"
-                ) from None
+BEGIN = "START TRANSACTION READ ONLY"
+
+CHARACTERS = "NAMES utf8mb4"
+"""Put in force with the guards; the driver would ask for it by itself, and wait."""
 
 
-def read_session(wire: Wire, dialect: Dialect, guards: tuple[Guard, ...], *, then: str = "") -> ServerSession:
-    """Read all of it in one round trip (0.2 ms on loopback).
+class Proof(msgspec.Struct, frozen=True, kw_only=True):
+    """What one round trip brought of a session.
+
+    Attributes:
+        session: its settings, as they were read back.
+        in_transaction: whether a transaction was open when they were read.
+        replies: to what was asked behind the reading.
+    """
+
+    session: ServerSession
+    in_transaction: bool
+    replies: list[ServerReply]
+
+
+def setting_of(guards: tuple[Guard, ...], limits: Limits, *, first: str = "") -> str:
+    """Return what puts guards in force, in their order; behind something else that SET can do."""
+    return "SET " + ", ".join((*filter(None, (first,)), *(assignment(guard, limits) for guard in guards)))
+
+
+def enforce_each(wire: Wire, guards: tuple[Guard, ...], limits: Limits, *, server: str) -> None:
+    """Set guards one by one, where all at once were refused.
+
+    Raises:
+        UnreachableError: one was refused; the message names it.
+        DriverError, OSError: the connection is lost.
+    """
+    for guard in guards:
+        (reply,) = wire.flight(setting_of((guard,), limits))
+        if reply.error is not None:
+            raise UnreachableError(
+                f"{server} refused the guard {guard.variable}: {text_of(reply.error)} ({code_of(reply.error)})"
+            )
+
+
+def read_back(
+    wire: Wire, dialect: Dialect, guards: tuple[Guard, ...], *, first: tuple[str, ...] = (), then: tuple[str, ...] = ()
+) -> Proof:
+    """Read all of a session's settings, in one round trip (0.2 ms on loopback).
 
     Args:
-        then: one of the console's own statements that returns nothing, run in the same round trip, after the reading.
+        first: settings of the console's, put in force before the reading.
+        then: questions of the console's, asked behind it.
 
     Raises:
         DriverError, OSError, ValueError: the connection is lost, the server refused, or a setting cannot be read.
@@ -121,19 +148,21 @@ def read_session(wire: Wire, dialect: Dialect, guards: tuple[Guard, ...], *, the
         f" @@character_set_results), DATABASE(), {dialect.server.identity},"
         f" @@read_only, @@innodb_read_only, {variables}"
     )
-    answers = wire.answers(*((COMMAND.COM_QUERY, text) for text in (reading, then) if text))
-    row = wire.read_texts(next(answers))[0]
-    for packets in answers:
-        wire.read_done(packets)
-    sql_mode, character_set, schema, server, read_only, innodb_read_only = row[:6]
-    return ServerSession(
-        guards={guard.variable: str(value) for guard, value in zip(guards, row[6:], strict=True)},
+    replies = wire.flight(*first, reading, *then)
+    for reply in replies[: len(first) + 1]:
+        if reply.error is not None:
+            raise reply.error
+    read = replies[len(first)]
+    sql_mode, character_set, schema, server, read_only, innodb_read_only = read.rows[0][:6]
+    session = ServerSession(
+        guards={guard.variable: str(value) for guard, value in zip(guards, read.rows[0][6:], strict=True)},
         sql_mode=str(sql_mode),
         character_set=str(character_set),
         schema=schema or "",
         server=str(server),
         writable=not (is_on(read_only) or is_on(innodb_read_only)),
     )
+    return Proof(session=session, in_transaction=bool(read.status & IN_TRANSACTION), replies=replies[len(first) + 1 :])
 
 
 def first_open(guards: tuple[Guard, ...], session: ServerSession, limits: Limits) -> str:
@@ -168,7 +197,6 @@ SERVER_SLACK_SECONDS = 5
 """How much later than the console the server ends an idle transaction."""
 
 _ROW_KINDS = frozenset({"insert", "update", "delete", "replace", "select", "with", "table", "values", "load"})
-_BEGIN = "START TRANSACTION READ ONLY"
 
 
 class Bracket(StrEnum):
@@ -202,42 +230,39 @@ def bracket_of(permit: Permit, *, in_transaction: bool) -> Bracket:
     return Bracket.LIFTED
 
 
-def opened_with_reading(wire: Wire, permit: Permit) -> str:
-    """Return the opening of a bracket that may be sent with the reading of the guards, or ""."""
-    bracket = bracket_of(permit, in_transaction=bool(wire.server_status & IN_TRANSACTION))
-    return _BEGIN if bracket is Bracket.READ_ONLY else ""
-
-
-def open_bracket(wire: Wire, permit: Permit, *, read_only_variable: str, opened: bool = False) -> Bracket | None:
-    """Put a statement's bracket around what follows, and return it; None when the server did not.
+def opening_of(bracket: Bracket, *, read_only_variable: str) -> tuple[str, ...]:
+    """Return what opens a bracket, nothing where there is nothing to open.
 
     Args:
         read_only_variable: the session setting that forbids writing.
-        opened: it was opened together with the reading of the guards.
-
-    Raises:
-        DriverError, OSError: the connection is lost, or the server refused.
     """
-    in_own = bool(wire.server_status & IN_TRANSACTION) and not opened
-    # What belongs to a transaction would be committed by itself without it, and what does not would wait in it.
-    if permit.within != in_own and (permit.within or not permit.read_only):
-        return None
-    bracket = bracket_of(permit, in_transaction=in_own)
     match bracket:
         case Bracket.READ_ONLY:
-            if not opened:
-                wire.run(_BEGIN)
+            return (BEGIN,)
         case Bracket.READ_WRITE:
-            wire.run("START TRANSACTION READ WRITE")
+            return ("START TRANSACTION READ WRITE",)
         case Bracket.LIFTED:
-            wire.run(f"SET SESSION {read_only_variable} = 0")
+            return (f"SET SESSION {read_only_variable} = 0",)
         case Bracket.NONE | Bracket.WITHIN:
-            pass
+            return ()
+
+
+def is_open(bracket: Bracket, permit: Permit, *, was_in_transaction: bool, status: int) -> bool:
+    """Whether what was to stand around a statement does.
+
+    Args:
+        was_in_transaction: whether a transaction was open before the bracket was opened.
+        status: what the server said of the session after it was.
+    """
+    # What belongs to a transaction would be committed by itself without it, and what does not would wait in it.
+    if permit.within != was_in_transaction and (permit.within or not permit.read_only):
+        return False
+    if bracket is Bracket.READ_ONLY and was_in_transaction:
+        return False
     reads = permit.read_only and Effect.READ in permit.statement.effects
     # A person's own open write transaction is read in by its elevated account only.
     exempt = bracket is Bracket.WITHIN and permit.account is Account.ELEVATED
-    held = not reads or exempt or bool(wire.server_status & IN_TRANSACTION_READONLY)
-    return bracket if held else None
+    return not reads or exempt or bool(status & IN_TRANSACTION_READONLY)
 
 
 def close_bracket(wire: Wire, bracket: Bracket, *, keep: bool, read_only_variable: str) -> None:
@@ -257,7 +282,8 @@ def close_bracket(wire: Wire, bracket: Bracket, *, keep: bool, read_only_variabl
         case Bracket.READ_WRITE:
             wire.run("COMMIT" if keep else "ROLLBACK")
         case Bracket.LIFTED:
-            wire.run(f"SET SESSION {read_only_variable} = 1")
+            # The next statement begins with its answer, and reads back whether it holds.
+            wire.run_unawaited(f"SET SESSION {read_only_variable} = 1")
         case Bracket.WITHIN:
             if not keep:
                 # An error does not say whether the transaction is open still: a deadlock ends it, a duplicate does not.
@@ -266,24 +292,18 @@ def close_bracket(wire: Wire, bracket: Bracket, *, keep: bool, read_only_variabl
             pass
 
 
-def hold_idle(wire: Wire, variables: tuple[str, ...], seconds: float) -> None:
-    """Have the server itself end the transaction that is about to begin when it stands idle.
+def idle_setting(variables: tuple[str, ...], seconds: float) -> str:
+    """Return what has the server itself end the transaction that is about to begin when it stands idle.
 
     The console ends it a little before; this is for a console that was stopped, or cut off without a word.
 
     Args:
         variables: the session settings that hold an idle transaction.
         seconds: how long it may stand idle, > 0.
-
-    Raises:
-        DriverError, OSError: the connection is lost, or the server refused.
     """
     whole = math.ceil(seconds) + SERVER_SLACK_SECONDS
-    wire.run(
-        "SET "
-        + ", ".join(
-            f"SESSION {variable} ="
-            f" CAST(IF(@@GLOBAL.{variable} BETWEEN 1 AND {whole}, @@GLOBAL.{variable}, {whole}) AS UNSIGNED)"
-            for variable in variables
-        )
+    return "SET " + ", ".join(
+        f"SESSION {variable} ="
+        f" CAST(IF(@@GLOBAL.{variable} BETWEEN 1 AND {whole}, @@GLOBAL.{variable}, {whole}) AS UNSIGNED)"
+        for variable in variables
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -10,10 +10,9 @@ from safeconsole.config.identity import demo_mark_in
 from safeconsole.dialects.mariadb import MARIADB
 from safeconsole.dialects.mysql import AURORA_MYSQL, MYSQL
 from safeconsole.mysql.discovery import Followers, Peer, address_of, follower_of
-from safeconsole.mysql.error_codes import code_of, is_lost
-from safeconsole.mysql.sensors import numbers_of
+from safeconsole.mysql.error_codes import code_of
 from safeconsole.mysql.topology import Channel, Member, NodeFacts, channel_of, is_on
-from safeconsole.mysql.wire import DriverError, Wire
+from safeconsole.mysql.wire import ServerReply, Wire
 from safeconsole.policy.readings import COUNTED_TABLES
 from safeconsole.sqltext.dialect import Dialect
 
@@ -23,37 +22,48 @@ _GALERA_STATUS = (
     "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_local_state_comment', 'wsrep_local_recv_queue',"
     " 'wsrep_cluster_state_uuid', 'wsrep_incoming_addresses')"
 )
+_OFF = frozenset({None, "", "0", "OFF"})
 _AURORA_WRITER = "MASTER_SESSION_ID"
 
 
-def ask(wire: Wire, text: str) -> list[tuple[Any, ...]] | None:
-    """Return the rows, or None where the server refuses or does not know the question."""
-    try:
-        return wire.rows(text)
-    except DriverError as error:
-        if is_lost(error):
-            raise
-        return None
+_Rows = list[tuple[str | None, ...]]
 
 
-def member_of(wire: Wire, dialect: Dialect, server: str) -> Member | None:
-    """Return the node's place in its group, or None when it is in none. Raises DriverError, OSError."""
+def _group_question(dialect: Dialect) -> str:
+    """Return what tells whether a node belongs to a group, and on Aurora all of it."""
     if dialect is AURORA_MYSQL:
-        return _aurora_member(wire, server)
+        return "SELECT SERVER_ID, SESSION_ID, REPLICA_LAG_IN_MILLISECONDS FROM information_schema.replica_host_status"
     if dialect is MARIADB:
-        return _galera_member(wire)
-    return _group_member(wire, server)
+        return "SELECT @@wsrep_on, @@read_only"
+    return "SELECT @@group_replication_group_name"
 
 
-def _group_member(wire: Wire, server: str) -> Member | None:
-    name = ask(wire, "SELECT @@group_replication_group_name")
+def member_of(wire: Wire, dialect: Dialect, server: str, told: _Rows | None) -> Member | None:
+    """Return the node's place in its group, or None when it is in none.
+
+    Args:
+        told: what it said to `_group_question`, None where it refused or does not know that.
+
+    Raises:
+        DriverError, OSError: the connection is lost.
+    """
+    if dialect is AURORA_MYSQL:
+        return _aurora_member(told, server)
+    if dialect is MARIADB:
+        return _galera_member(wire, told)
+    return _group_member(wire, told, server)
+
+
+def _group_member(wire: Wire, name: _Rows | None, server: str) -> Member | None:
     if not name or not name[0][0]:
         return None
-    rows = ask(
-        wire,
+    members, stats = wire.flight(
         "SELECT MEMBER_STATE, MEMBER_ROLE, MEMBER_ID, MEMBER_HOST, MEMBER_PORT"
         " FROM performance_schema.replication_group_members",
+        "SELECT COUNT_TRANSACTIONS_REMOTE_IN_APPLIER_QUEUE FROM performance_schema.replication_group_member_stats"  # noqa: S608  (stripped of quotes)
+        f" WHERE MEMBER_ID = '{_plain(server)}'",
     )
+    rows, queue = members.told, stats.told
     if rows is None:
         return Member(
             kind="group replication",
@@ -66,33 +76,28 @@ def _group_member(wire: Wire, server: str) -> Member | None:
     if own is None or own[0] == "OFFLINE":
         return None
     state, role = str(own[0]), str(own[1])
-    queue = ask(
-        wire,
-        "SELECT COUNT_TRANSACTIONS_REMOTE_IN_APPLIER_QUEUE FROM performance_schema.replication_group_member_stats"  # noqa: S608  (stripped of quotes)
-        f" WHERE MEMBER_ID = '{_plain(server)}'",
-    )
     return Member(
         kind="group replication",
         writes=role == "PRIMARY",
         online=state == _GROUP_ONLINE,
         # An empty queue means no lag; a queue has a length, and no age.
-        lag_seconds=0.0 if queue and int(queue[0][0]) == 0 else None,
+        lag_seconds=0.0 if queue and queue[0][0] == "0" else None,
         words=f"{state.lower()} {role.lower()}",
         group=str(name[0][0]),
         members=tuple((address_of(row[3], row[4]), str(row[2])) for row in rows),
     )
 
 
-def _galera_member(wire: Wire) -> Member | None:
-    on = ask(wire, "SELECT @@wsrep_on, @@read_only")
-    if not on or not int(on[0][0]):
+def _galera_member(wire: Wire, on: _Rows | None) -> Member | None:
+    if not on or on[0][0] in _OFF:
         return None
-    status = {str(row[0]): str(row[1]) for row in ask(wire, _GALERA_STATUS) or []}
+    (reply,) = wire.flight(_GALERA_STATUS)
+    status = {str(row[0]): str(row[1]) for row in reply.rows}
     state, queue = status.get("wsrep_local_state_comment", "state unknown"), status.get("wsrep_local_recv_queue", "")
     addresses = (address.rpartition(":") for address in status.get("wsrep_incoming_addresses", "").split(","))
     return Member(
         kind="galera",
-        writes=not int(on[0][1]),
+        writes=not is_on(on[0][1]),
         online=state == _GALERA_SYNCED,
         lag_seconds=0.0 if queue == "0" else None,
         words=state.lower(),
@@ -102,11 +107,7 @@ def _galera_member(wire: Wire) -> Member | None:
     )
 
 
-def _aurora_member(wire: Wire, server: str) -> Member:
-    rows = ask(
-        wire,
-        "SELECT SERVER_ID, SESSION_ID, REPLICA_LAG_IN_MILLISECONDS FROM information_schema.replica_host_status",
-    )
+def _aurora_member(rows: _Rows | None, server: str) -> Member:
     own = next((row for row in rows or [] if str(row[0]) == server), None)
     if rows is None or own is None:
         words = "replica_host_status does not name this instance"
@@ -157,11 +158,40 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
     tables: int | None = None
 
 
-def dialect_of(wire: Wire) -> Dialect:
-    """Return the family member at the other end. Raises DriverError, OSError."""
+def numbers_of(rows: Iterable[Sequence[object]]) -> dict[str, int]:
+    """Return rows of (name, number) by upper-case name, without those that hold no number."""
+    found = {}
+    for name, value in rows:
+        try:
+            found[str(name).upper()] = int(str(value))
+        except ValueError:
+            continue
+    return found
+
+
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
+    """Which member of the family a server of some version is."""
+
+    version: str
+    dialect: Dialect
+
+
+def dialect_of(wire: Wire, known: Variant | None = None) -> Dialect:
+    """Return the family member at the other end.
+
+    Args:
+        known: what was there before; a server that greets with the same version is not asked again.
+
+    Raises:
+        DriverError, OSError: the connection is lost.
+    """
+    if known is not None and known.version == wire.server_version:
+        return known.dialect
     if "mariadb" in wire.server_version.lower():
         return MARIADB
-    return AURORA_MYSQL if ask(wire, "SELECT @@aurora_version") is not None else MYSQL
+    # Alone: whether it is asked several questions at once hangs on the answer.
+    (reply,) = wire.flight("SELECT @@aurora_version")
+    return MYSQL if reply.error is not None else AURORA_MYSQL
 
 
 def version_of(text: str) -> int:
@@ -177,83 +207,122 @@ def version_of(text: str) -> int:
     return major * 10000 + minor * 100 + patch
 
 
-def measure(wire: Wire, dialect: Dialect, *, heartbeat: str = "", with_health: bool = True) -> Measured:
-    """Ask a node what it is and how it is.
+class Questions(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node is asked about itself; all of it travels in one flight.
 
-    Args:
+    Attributes:
         heartbeat: "schema.table" written by pt-heartbeat, or "".
-        with_health: also read load, memory and the number of tables.
-
-    Raises:
-        DriverError, OSError: the connection is lost, or the node does not even say who it is.
-        ValueError: it does not say clearly whether it takes writes.
+        with_health: also load, memory, who copies from it, and the number of tables.
+        refused: questions that this account was refused, and that change no role; they are not asked again.
     """
-    asked = f"SELECT {dialect.server.identity}, @@read_only, @@innodb_read_only, @@slow_query_log_file"
-    server, read_only, innodb_read_only, log_file = wire.rows(asked)[0]
-    health = numbers_of(ask(wire, dialect.server.health) or []) if with_health else {}
-    facts = NodeFacts(
-        read_only=is_on(read_only),
-        innodb_read_only=is_on(innodb_read_only),
-        channels=_channels(wire, dialect),
-        member=member_of(wire, dialect, str(server)),
-        heartbeat_lag_seconds=_heartbeat(wire, dialect, heartbeat) if heartbeat else None,
-        heartbeat_asked=bool(heartbeat),
-    )
-    return Measured(
-        server=str(server),
-        mark=demo_mark_in(str(log_file)),
-        facts=facts,
-        followers=_followers(wire, dialect, health.get("SLAVES_CONNECTED")) if with_health else Followers(),
-        threads_running=health.get("THREADS_RUNNING"),
-        used_memory_bytes=health.get("MEMORY_USED"),
-        history_length=health.get("INNODB_HISTORY_LIST_LENGTH"),
-        tables=_tables(wire, health.get("OPEN_TABLE_DEFINITIONS")) if with_health else None,
-    )
 
+    dialect: Dialect
+    heartbeat: str = ""
+    with_health: bool = True
+    refused: set[str] = msgspec.field(default_factory=set)
 
-def _channels(wire: Wire, dialect: Dialect) -> tuple[Channel, ...] | None:
-    for form in dialect.server.replica_status:
-        try:
-            rows = wire.named_rows(form)
-        except DriverError as error:
-            if is_lost(error):
-                raise
-            continue
-        # A group's own channels are how it works, not a sign that somebody replicates into it.
-        return tuple(
-            channel
-            for channel in map(channel_of, rows)
-            if channel.name not in ("group_replication_applier", "group_replication_recovery")
+    @property
+    def texts(self) -> tuple[str, ...]:
+        server = self.dialect.server
+        health = (server.health, *self._of_followers, _COUNT) if self.with_health else ()
+        asked = (
+            f"SELECT {server.identity}, @@read_only, @@innodb_read_only, @@slow_query_log_file",
+            server.replica_status[0],
+            _group_question(self.dialect),
+            *((self._of_heartbeat,) if self.heartbeat else ()),
+            *health,
         )
-    return None
+        return tuple(text for text in asked if text not in self.refused)
+
+    @property
+    def _of_followers(self) -> tuple[str, ...]:
+        server = self.dialect.server
+        return (server.followers[0], server.dumping)
+
+    @property
+    def _of_heartbeat(self) -> str:
+        quoted = self.dialect.quoted(*filter(None, self.heartbeat.partition(".")[::2]))
+        return f"SELECT TIMESTAMPDIFF(MICROSECOND, MAX(ts), UTC_TIMESTAMP(6)) FROM {quoted}"  # noqa: S608  (quoted above)
+
+    def measured(self, wire: Wire, replies: Sequence[ServerReply]) -> Measured:
+        """Return what the answers to `texts` say; asks on where they lead to something more.
+
+        Raises:
+            DriverError, OSError: the connection is lost, or the node does not even say who it is.
+            ValueError: it does not say clearly whether it takes writes.
+        """
+        told = dict(zip(self.texts, replies, strict=True))
+        identity, status, group, *_ = replies
+        if identity.error is not None:
+            raise identity.error
+        server, read_only, innodb_read_only, log_file = identity.rows[0]
+        health = numbers_of(told[self.dialect.server.health].rows) if self.with_health else {}
+        facts = NodeFacts(
+            read_only=is_on(read_only),
+            innodb_read_only=is_on(innodb_read_only),
+            channels=_channels(wire, status, self.dialect.server.replica_status[1:]),
+            member=member_of(wire, self.dialect, str(server), group.told),
+            heartbeat_lag_seconds=_age(told[self._of_heartbeat]) if self.heartbeat else None,
+            heartbeat_asked=bool(self.heartbeat),
+        )
+        count = told.get(_COUNT)
+        measured = Measured(
+            server=str(server),
+            mark=demo_mark_in(str(log_file)),
+            facts=facts,
+            followers=self._followers(wire, told, health.get("SLAVES_CONNECTED")) if self.with_health else Followers(),
+            threads_running=health.get("THREADS_RUNNING"),
+            used_memory_bytes=health.get("MEMORY_USED"),
+            history_length=health.get("INNODB_HISTORY_LIST_LENGTH"),
+            tables=_tables(count, health.get("OPEN_TABLE_DEFINITIONS")) if count else None,
+        )
+        may_be_left_out = (*self._of_followers, _COUNT)
+        self.refused.update(text for text in may_be_left_out if text in told and _is_refused(told[text]))
+        return measured
+
+    def _followers(self, wire: Wire, told: Mapping[str, ServerReply], count: int | None) -> Followers:
+        first, *others = self.dialect.server.followers
+        reply = told.get(first)
+        if reply is not None and reply.error is not None and not _is_refused(reply):
+            # It knows another form of the question.
+            reply = next((each for each in (wire.flight(other)[0] for other in others) if each.error is None), reply)
+        if reply is not None and reply.error is None:
+            return Followers(seen=tuple(map(follower_of, reply.named)), count=len(reply.rows))
+        dumping = told[self.dialect.server.dumping].told if self.dialect.server.dumping in told else None
+        seen = tuple(Peer(address=address) for row in dumping or () if (address := address_of(row[0], row[1])))
+        return Followers(seen=seen, count=count if count is not None or dumping is None else len(dumping))
 
 
-def _followers(wire: Wire, dialect: Dialect, count: int | None) -> Followers:
-    for form in dialect.server.followers:
-        try:
-            rows = wire.named_rows(form)
-        except DriverError as error:
-            if is_lost(error):
-                raise
-            if code_of(error) in _REFUSED:
-                break
-            continue
-        return Followers(seen=tuple(map(follower_of, rows)), count=len(rows))
-    dumping = ask(wire, dialect.server.dumping)
-    seen = tuple(Peer(address=address) for row in dumping or () if (address := address_of(row[0], row[1])))
-    return Followers(seen=seen, count=count if count is not None or dumping is None else len(dumping))
+def measure(wire: Wire, questions: Questions) -> Measured:
+    """Ask a node what it is and how it is. Raises as `Questions.measured`."""
+    return questions.measured(wire, wire.flight(*questions.texts))
 
 
-def _heartbeat(wire: Wire, dialect: Dialect, table: str) -> float | None:
-    schema, _, name = table.partition(".")
-    quoted = dialect.quoted(*filter(None, (schema, name)))
-    rows = ask(wire, f"SELECT TIMESTAMPDIFF(MICROSECOND, MAX(ts), UTC_TIMESTAMP(6)) FROM {quoted}")  # noqa: S608  (quoted above)
-    if not rows or rows[0][0] is None:
+def _is_refused(reply: ServerReply) -> bool:
+    return reply.error is not None and code_of(reply.error) in _REFUSED
+
+
+def _channels(wire: Wire, reply: ServerReply, others: tuple[str, ...]) -> tuple[Channel, ...] | None:
+    for form in others:
+        if reply.error is None:
+            break
+        (reply,) = wire.flight(form)
+    if reply.error is not None:
         return None
-    return max(float(rows[0][0]) / 1e6, 0.0)
+    # A group's own channels are how it works, not a sign that somebody replicates into it.
+    return tuple(
+        channel
+        for channel in map(channel_of, reply.named)
+        if channel.name not in ("group_replication_applier", "group_replication_recovery")
+    )
 
 
-def _tables(wire: Wire, open_definitions: int | None) -> int | None:
+def _age(reply: ServerReply) -> float | None:
+    age = reply.rows[0][0] if reply.rows else None
+    return None if age is None else max(float(age) / 1e6, 0.0)
+
+
+def _tables(reply: ServerReply, open_definitions: int | None) -> int | None:
     """Return the least number of tables, or None if unknown.
 
     The rows of persistent statistics are counted, one for each table or partition of InnoDB in every schema, whoever
@@ -262,10 +331,11 @@ def _tables(wire: Wire, open_definitions: int | None) -> int | None:
     10.11, measured: 13 for over 20 minutes after 1,100 tables were made; the count of 1,213 rows took 1.2 and 0.4 ms.
 
     Args:
+        reply: to `_COUNT`.
         open_definitions: definitions of tables of any engine that the server holds now, None where not told.
     """
-    rows = ask(wire, _COUNT)
-    if not rows or str(rows[0][0]) != "1" or str(rows[0][1]).lower() != "innodb":
+    rows = reply.told
+    if not rows or rows[0][0] != "1" or str(rows[0][1]).lower() != "innodb":
         # Where tables are not counted by default, those that are say nothing of the others.
         return None
-    return max(int(rows[0][2]), open_definitions or 0)
+    return max(int(rows[0][2] or 0), open_definitions or 0)

@@ -23,14 +23,24 @@ from safeconsole.mysql.connection import MySqlConnection
 from safeconsole.mysql.control import ANSWER_SECONDS, Control, Line
 from safeconsole.mysql.dialling import NodeAddress, dial, login_for, resolve
 from safeconsole.mysql.discovery import Lead, Met, company_of, why_not_asked
-from safeconsole.mysql.error_codes import text_of
-from safeconsole.mysql.guards import ServerSession, enforce, first_open, guards_of, number, read_session, rules_of
-from safeconsole.mysql.measuring import dialect_of, measure, version_of
+from safeconsole.mysql.error_codes import is_lost, text_of
+from safeconsole.mysql.guards import (
+    CHARACTERS,
+    ServerSession,
+    enforce_each,
+    first_open,
+    guards_of,
+    number,
+    read_back,
+    rules_of,
+    setting_of,
+)
+from safeconsole.mysql.measuring import Questions, Variant, dialect_of, version_of
 from safeconsole.mysql.running import BREAKS
 from safeconsole.mysql.sensors import Lookout, Target
 from safeconsole.mysql.topology import prove_role
 from safeconsole.mysql.watchdog import MySqlLink, NodeWatch, Watchdog
-from safeconsole.mysql.wire import Login, Wire
+from safeconsole.mysql.wire import DriverError, Login, ServerReply, Wire
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.readings import Identity, Reading
 from safeconsole.sqltext.dialect import Dialect
@@ -80,26 +90,45 @@ class Guarded(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         dialect: the family member at the other end.
         version: as in `LexicalRules.version`.
+        replies: to the first questions.
     """
 
     wire: Wire
     dialect: Dialect
     version: int
     session: ServerSession
+    replies: list[ServerReply] = []
 
 
-def open_guarded(login: Login, limits: Limits, *, expected_server: str = "", schema: str = "") -> Guarded:
+First = Callable[[Dialect], tuple[str, ...]]
+"""Questions of the console's that are asked of a server of some dialect in the round trip of the guards."""
+
+
+def _nothing(_dialect: Dialect) -> tuple[str, ...]:
+    return ()
+
+
+def open_guarded(
+    login: Login,
+    limits: Limits,
+    *,
+    expected_server: str = "",
+    schema: str = "",
+    known: Variant | None = None,
+    first: First = _nothing,
+) -> Guarded:
     """Open one connection, put its guards in force and read them back.
 
     Args:
         expected_server: the identity that must answer, or "" for the first meeting.
+        known: which server was there before.
 
     Raises:
         UnreachableError: no connection, another server, or a guard that does not hold; the message says which.
     """
     wire = dial(login, schema=schema)
     try:
-        guarded = _guard(wire, login, limits, expected_server=expected_server)
+        guarded = _guard(wire, login, limits, expected_server=expected_server, known=known, first=first)
     except SafeConsoleError:
         wire.discard()
         raise
@@ -110,12 +139,12 @@ def open_guarded(login: Login, limits: Limits, *, expected_server: str = "", sch
     return guarded
 
 
-def open_own(login: Login, *, expected_server: str = "") -> Guarded:
+def open_own(login: Login, *, known: Variant | None = None, first: First = _nothing) -> Guarded:
     """Open a connection for the console's own questions, which are short. Raises as `open_guarded`."""
-    return open_guarded(login, _OWN_LIMITS, expected_server=expected_server)
+    return open_guarded(login, _OWN_LIMITS, known=known, first=first)
 
 
-def open_connection(
+def open_connection(  # noqa: PLR0913 (what one connection is opened with, each named)
     login: Login,
     watch: NodeWatch,
     *,
@@ -123,9 +152,10 @@ def open_connection(
     account: Account,
     expected_server: str = "",
     schema: str = "",
+    known: Variant | None = None,
 ) -> MySqlConnection:
     """Open a guarded connection that the control connection of its node sees. Raises as `open_guarded`."""
-    guarded = open_guarded(login, Limits(), expected_server=expected_server, schema=schema)
+    guarded = open_guarded(login, Limits(), expected_server=expected_server, schema=schema, known=known)
     server, wire = guarded.session.server, guarded.wire
     target = Target(thread=wire.thread, host="", server=server, cut=wire.cut)
     lookout = Lookout(watch.control, guarded.dialect, target)
@@ -151,10 +181,31 @@ def open_connection(
     return MySqlConnection(link, guarded.session)
 
 
-def open_line(login: Login, place: NodeAddress) -> Line:
-    """Open a connection for the console's own questions, which are short. Raises as `open_guarded`."""
-    guarded = open_own(login)
+def open_line(
+    login: Login,
+    place: NodeAddress,
+    *,
+    heartbeat: str = "",
+    measures: bool = True,
+    known: Variant | None = None,
+) -> Line:
+    """Open a connection for the console's own questions, which are short.
+
+    Args:
+        heartbeat: as in `Questions`.
+        measures: whether the node is asked at once what it is.
+        known: which server was there before.
+
+    Raises:
+        UnreachableError: as `open_guarded`.
+    """
+    opened = time.monotonic()
+    ask = partial(_questions_on, heartbeat) if measures else _nothing
+    guarded = open_own(login, known=known, first=ask)
     return Line(
+        questions=Questions(dialect=guarded.dialect, heartbeat=heartbeat),
+        opened_seconds=opened,
+        first=guarded.replies,
         wire=guarded.wire,
         dialect=guarded.dialect,
         version=guarded.version,
@@ -164,18 +215,31 @@ def open_line(login: Login, place: NodeAddress) -> Line:
     )
 
 
-def _guard(wire: Wire, login: Login, limits: Limits, *, expected_server: str) -> Guarded:
-    dialect, version = dialect_of(wire), version_of(wire.server_version)
+def _questions_on(heartbeat: str, dialect: Dialect) -> tuple[str, ...]:
+    return Questions(dialect=dialect, heartbeat=heartbeat).texts
+
+
+def _guard(
+    wire: Wire, login: Login, limits: Limits, *, expected_server: str, known: Variant | None, first: First
+) -> Guarded:
+    dialect, version = dialect_of(wire, known), version_of(wire.server_version)
     wire.takes_several = dialect.server.takes_several
-    guards = guards_of(dialect, version)
-    enforce(wire, guards, limits, server=login.address)
-    session = read_session(wire, dialect, guards)
+    guards, then = guards_of(dialect, version), first(dialect)
+    try:
+        proof = read_back(wire, dialect, guards, first=(setting_of(guards, limits, first=CHARACTERS),), then=then)
+    except DriverError as error:
+        if is_lost(error):
+            raise
+        # Once more one by one, to say which.
+        enforce_each(wire, guards, limits, server=login.address)
+        proof = read_back(wire, dialect, guards, first=(f"SET {CHARACTERS}",), then=then)
+    session = proof.session
     open_guard = first_open(guards, session, limits)
     if open_guard:
         raise UnreachableError(f"{login.address} does not hold a guard: {open_guard}")
     if expected_server and session.server != expected_server:
         raise UnreachableError(f"{login.address} answers as another server than before: {session.server}")
-    return Guarded(wire=wire, dialect=dialect, version=version, session=session)
+    return Guarded(wire=wire, dialect=dialect, version=version, session=session, replies=proof.replies)
 
 
 _POSITION = re.compile(r"[0-9A-Za-z_:,-]+", re.ASCII)
@@ -192,13 +256,13 @@ class MeasuredNode(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         place: its address as resolved then; connections go there.
         server: its identity; connections compare it.
-        dialect, rules: the family member and its lexical rules.
+        variant, rules: which server it is, and its lexical rules.
         met: the same as others find it, and whom it speaks of.
     """
 
     place: NodeAddress
     server: str
-    dialect: Dialect
+    variant: Variant
     rules: LexicalRules
     met: Met
 
@@ -247,7 +311,8 @@ class Monitor:
                 that is a reading, since nobody configured it.
         """
         try:
-            return self.watch.control.ask(partial(self._measure, now_seconds), within_seconds=self._answer_seconds)
+            measure_it = partial(self._measure, now_seconds, time.monotonic())
+            return self.watch.control.ask(measure_it, within_seconds=self._answer_seconds)
         except UnreachableError as error:
             trouble = error.message
         except ConfigurationError as error:
@@ -295,13 +360,15 @@ class Monitor:
         """Close its connection; never raises."""
         self.watch.close()
 
-    def _measure(self, now_seconds: float, line: Line) -> Reading:
-        measured = measure(line.wire, line.dialect, heartbeat=self._settings.heartbeat)
+    def _measure(self, now_seconds: float, asked_seconds: float, line: Line) -> Reading:
+        # A connection that was opened for this brought the answers along.
+        replies = line.first if line.first and line.opened_seconds >= asked_seconds else None
+        measured = line.questions.measured(line.wire, replies or line.wire.flight(*line.questions.texts))
         proof = prove_role(measured.facts)
         self.seen = MeasuredNode(
             place=line.place,
             server=measured.server,
-            dialect=line.dialect,
+            variant=line.variant,
             rules=rules_of(line.dialect, line.version, line.session.sql_mode),
             met=Met(server=measured.server, place=line.place, company=company_of(measured.facts, measured.followers)),
         )
@@ -327,7 +394,8 @@ class Monitor:
 
     def _open_line(self, again: Line | None) -> Line:
         if again is not None:
-            return open_line(again.login, again.place)
+            heartbeat = again.questions.heartbeat
+            return open_line(again.login, again.place, heartbeat=heartbeat, measures=False, known=again.variant)
         place = resolve(self.address)
         if self._lead and (why := why_not_asked(self._lead, place, self._settings)):
             raise UnreachableError(f"it was not asked, since {why}")
@@ -338,7 +406,8 @@ class Monitor:
             password=self._password(place.named),
             connect_seconds=self._settings.connect_seconds,
         )
-        return open_line(login, place)
+        known = self.seen.variant if self.seen else None
+        return open_line(login, place, heartbeat=self._settings.heartbeat, known=known)
 
     def _tags(self) -> frozenset[str]:
         return frozenset(self._settings.tags.get(self.address, ()))

@@ -15,11 +15,10 @@ from safeconsole.errors import (
     SafeConsoleError,
     ServerError,
     StoppedError,
-    UnreachableError,
 )
 from safeconsole.mysql.answers import ResultEnd, ResultHead, column_of, decoder_of, drain, packet_batches, row_batches
 from safeconsole.mysql.error_codes import CLOSES_CONNECTION, WAYS_OUT, code_of, is_lost, statement_error
-from safeconsole.mysql.guards import Bracket, close_bracket, enforce, open_bracket
+from safeconsole.mysql.guards import Bracket, close_bracket, setting_of
 from safeconsole.mysql.protocol import Packets, PacketTooLargeError
 from safeconsole.mysql.watchdog import MySqlLink, Watched
 from safeconsole.mysql.wire import IN_TRANSACTION, DriverError
@@ -176,6 +175,7 @@ class MySqlRunning:
         permit: Permit,
         guards: tuple[Guard, ...],
         *,
+        bracket: Bracket,
         as_text: bool,
         splice: Splice | None = None,
     ) -> None:
@@ -184,7 +184,7 @@ class MySqlRunning:
         self._permit = permit
         self._as_text = as_text
         self._splice = splice
-        self._bracket = Bracket.NONE
+        self._bracket = bracket
         self._watched: Watched | None = None
         self._packets: Packets | None = None
         self._head = ResultHead()
@@ -236,28 +236,6 @@ class MySqlRunning:
     def _waited_seconds(self) -> float:
         """Seconds that the server has had since the send; those that the person took to read rows do not count."""
         return self._watched.elapsed_seconds - self._away_seconds if self._watched is not None else 0.0
-
-    def open_bracket(self, *, opened: bool) -> None:
-        """Put the bracket around the statement.
-
-        Args:
-            opened: as in `bracket.open_bracket`.
-
-        Raises:
-            UnreachableError: the transaction is not what it was asked to be; nothing was sent.
-            DriverError, OSError: the connection is lost, or the server refused.
-        """
-        link = self._link
-        bracket = open_bracket(
-            link.wire, self._permit, read_only_variable=link.dialect.server.read_only_variable, opened=opened
-        )
-        if bracket is None and self._permit.within:
-            raise UnreachableError(f"the transaction on {link.address} is not open any more; nothing was sent")
-        if bracket is None:
-            raise UnreachableError(
-                f"{link.address} did not open the transaction that it was asked for; nothing was sent"
-            )
-        self._bracket = bracket
 
     def send(self, watched: Watched) -> None:
         """Send the text, once. Raises as `Answer.batches`."""
@@ -319,7 +297,7 @@ class MySqlRunning:
             self._close_bracket(keep=True)
             if self._permit.within:
                 self._put_idle_back()
-            elif Effect.SESSION in self._permit.statement.effects:
+            elif Effect.SESSION in self._permit.statement.effects and self._permit.statement.kind != "set":
                 self._link.schema = self._link.wire.rows("SELECT DATABASE()")[0][0] or ""
         except KeyboardInterrupt:
             raise self._lost_at_commit("interrupted") from None
@@ -457,9 +435,9 @@ class MySqlRunning:
         if link.wire.server_status & IN_TRANSACTION or not shared:
             return
         try:
-            enforce(link.wire, shared, self._permit.limits, server=link.address)
-        except (UnreachableError, *BREAKS):
-            # The transaction is over, as it was asked; what is lost is its connection only.
+            # Where it is refused, the transaction is over as it was asked; what is lost is its connection only.
+            link.wire.run_unawaited(setting_of(shared, self._permit.limits))
+        except BREAKS:
             link.give_up()
 
     def _failed_at_commit(self, error: BaseException) -> SafeConsoleError:

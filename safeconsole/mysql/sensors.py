@@ -13,6 +13,7 @@ from safeconsole.cluster.engine import Sensor
 from safeconsole.errors import UnreachableError
 from safeconsole.mysql.control import ANSWER_SECONDS, Control
 from safeconsole.mysql.error_codes import code_of, is_lost
+from safeconsole.mysql.measuring import numbers_of
 from safeconsole.mysql.wire import DriverError, Wire
 from safeconsole.policy.watchdog import MISSING_READINGS, Sample, SensorName, unseen
 from safeconsole.sqltext.dialect import Dialect, Probe
@@ -82,34 +83,20 @@ class Sensors(msgspec.Struct):
 
     def _ask(self, wire: Wire, dialect: Dialect, threads: Sequence[int]) -> dict[str, int]:
         listed = ", ".join(map(str, threads))
-        probes = self._probes
-        if probes is None:
-            probes = self._probes = tuple(probe for probe in dialect.server.probes if self._works(wire, probe, listed))
-        if not probes:
+        if self._probes is None:
+            return self._try_all(wire, dialect, listed)
+        if not self._probes:
             return {}
-        text = " UNION ALL ".join(f"({probe.sql})" for probe in probes).format(threads=listed)
+        text = " UNION ALL ".join(f"({probe.sql})" for probe in self._probes).format(threads=listed)
         return numbers_of(wire.rows(text))
 
-    def _works(self, wire: Wire, probe: Probe, listed: str) -> bool:
-        try:
-            wire.rows(probe.sql.format(threads=listed))
-        except DriverError as error:
-            if is_lost(error):
-                raise
-            self.missing.append(probe.needs)
-            return False
-        return True
-
-
-def numbers_of(rows: list[tuple[object, ...]]) -> dict[str, int]:
-    """Return rows of (name, number) by upper-case name, without those that hold no number."""
-    found = {}
-    for name, value in rows:
-        try:
-            found[str(name).upper()] = int(str(value))
-        except ValueError:
-            continue
-    return found
+    def _try_all(self, wire: Wire, dialect: Dialect, listed: str) -> dict[str, int]:
+        probes = dialect.server.probes
+        replies = wire.flight(*(probe.sql.format(threads=listed) for probe in probes))
+        tried = tuple(zip(probes, replies, strict=True))
+        self._probes = tuple(probe for probe, reply in tried if reply.error is None)
+        self.missing += [probe.needs for probe, reply in tried if reply.error is not None]
+        return numbers_of(row for reply in replies for row in reply.rows)
 
 
 # What is seen of one watched connection, and how it is ended, over the control connection of its node.

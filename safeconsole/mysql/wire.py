@@ -25,8 +25,9 @@ from pymysql.connections import Connection, MySQLResult
 from pymysql.constants import CLIENT, COMMAND, CR, SERVER_STATUS
 from pymysql.cursors import Cursor
 
-from safeconsole.mysql.answers import ResultHead, read_head, read_texts
-from safeconsole.mysql.protocol import CHUNK_BYTES, Packets
+from safeconsole.mysql.answers import ResultEnd, ResultHead, read_head, read_texts, row_batches
+from safeconsole.mysql.error_codes import is_lost
+from safeconsole.mysql.protocol import CHUNK_BYTES, Packets, text
 
 IN_TRANSACTION_READONLY = 0x2000
 IN_TRANSACTION = SERVER_STATUS.SERVER_STATUS_IN_TRANS
@@ -51,6 +52,32 @@ DriverError = pymysql.MySQLError
 
 Question = tuple[int, str | bytes]
 """One of the protocol's commands, and what it is about."""
+
+
+class ServerReply(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server answered to one of several questions.
+
+    Attributes:
+        names: of the columns.
+        rows: their values as the server wrote them.
+        status: the session's status bits after it, 0 after an error.
+        error: what it refused the question with, or None.
+    """
+
+    names: tuple[str, ...] = ()
+    rows: list[tuple[str | None, ...]] = []
+    status: int = 0
+    error: DriverError | None = None
+
+    @property
+    def told(self) -> list[tuple[str | None, ...]] | None:
+        """The rows, or None where the server refused or does not know the question."""
+        return self.rows if self.error is None else None
+
+    @property
+    def named(self) -> list[dict[str, str | None]]:
+        """The rows by column name."""
+        return [dict(zip(self.names, row, strict=True)) for row in self.rows]
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,7 +153,8 @@ class Wire(_Driver):
             port=login.port,
             database=schema or None,
             charset="utf8mb4",
-            autocommit=True,
+            # As the server has it; `guards` put it in force with the rest.
+            autocommit=None,
             local_infile=False,
             connect_timeout=login.connect_seconds,
             read_timeout=login.connect_seconds,
@@ -141,7 +169,7 @@ class Wire(_Driver):
         self._given_key = b""
         self._takes_any_key = bool(login.socket) or ipaddress.ip_address(login.ip).is_loopback
         self._is_socket = bool(login.socket)
-        self._owed = False
+        self._owed = 0
         self._opened_by = self._answered_by = time.monotonic() + login.connect_seconds
         if self.client_flag & CLIENT.MULTI_STATEMENTS:
             raise RuntimeError("the driver asks for several statements a packet by default")
@@ -179,6 +207,9 @@ class Wire(_Driver):
             raise pymysql.OperationalError(CR.CR_AUTH_PLUGIN_ERR, "the password is asked for in clear")
         return super()._process_auth(plugin_name, *rest)  # type: ignore[misc]
 
+    def set_character_set(self, charset: str, collation: str | None = None) -> None:
+        """Ask nothing while connecting: the login names the character set, and `guards` set it and read it back."""
+
     def ready(self) -> None:
         """End connecting: whatever was asked until here had one time together, what follows has its own."""
         self._opened_by = math.inf
@@ -195,13 +226,34 @@ class Wire(_Driver):
         self.query(text)
 
     def run_unawaited(self, text: str) -> None:
-        """Send one of the console's own statements that returns nothing, and read its answer before the next one is
-        sent.
+        """Send one of the console's own statements that returns nothing, and read its answer with the next one's.
 
         An error in that answer ends the connection.
         """
-        self._execute_command(COMMAND.COM_QUERY, text)
-        self._owed = True
+        if self.takes_several:
+            self._write_bytes(_framed(COMMAND.COM_QUERY, text))
+        else:
+            self._execute_command(COMMAND.COM_QUERY, text)
+        self._owed += 1
+
+    def flight(self, *texts: str) -> list[ServerReply]:
+        """Ask some of the console's own questions, in one round trip where the server takes them so."""
+        return [self._reply(packets) for packets in self.answers(*((COMMAND.COM_QUERY, text) for text in texts))]
+
+    def _reply(self, packets: Packets) -> ServerReply:
+        try:
+            head = read_head(packets)
+            if head.status is not None:
+                self.server_status = head.status
+                return ServerReply(status=head.status)
+            end = ResultEnd()
+            rows = [row for batch in row_batches(packets, [text] * len(head.fields), end) for row in batch]
+        except DriverError as error:
+            if is_lost(error):
+                raise
+            return ServerReply(error=error)
+        self.server_status = end.status
+        return ServerReply(names=tuple(field.name for field in head.fields), rows=rows, status=end.status)
 
     def answers(self, *questions: Question) -> Iterator[Packets]:
         """Ask some of the console's own questions, in one write where the server takes them so.
@@ -214,9 +266,10 @@ class Wire(_Driver):
                 self._execute_command(command, text)
                 yield self._packets(_DEFINITION_BYTES)
             return
-        self._settle()
         self._write_bytes(b"".join(_framed(command, text) for command, text in questions))
         packets = self._packets(_DEFINITION_BYTES)
+        # An answer that is owed comes first, and is waited for with the others.
+        self._settle(packets)
         for _ in questions:
             self._time_answer()
             yield packets
@@ -264,16 +317,31 @@ class Wire(_Driver):
             raise pymysql.OperationalError(CR.CR_SERVER_LOST, f"Lost connection to the server during query ({why})")
         return b"".join(parts)
 
-    def _settle(self) -> None:
-        """Read the answer that is still owed. Raises DriverError, OSError: the connection is lost."""
+    def _settle(self, packets: Packets | None = None) -> None:
+        """Read the answers that are still owed.
+
+        Args:
+            packets: what the answers that follow them are read from, too; what was asked since may be in its buffer.
+
+        Raises:
+            DriverError, OSError: the connection is lost.
+        """
         if not self._owed:
             return
-        self._owed = False
+        owed, self._owed = self._owed, 0
+        packets = packets or self._packets(_DEFINITION_BYTES)
         try:
-            self.read_done(self._packets(_DEFINITION_BYTES))
+            for _ in range(owed):
+                # However long ago it was asked, the answer has its time from now on.
+                self._time_answer()
+                self.read_done(packets)
         except (DriverError, ValueError, IndexError, AssertionError) as error:
             self.discard()
             raise pymysql.OperationalError(CR.CR_SERVER_LOST, f"lost before it was used again: {error}") from error
+        except KeyboardInterrupt:
+            # What is still on the way would be taken for the next answer.
+            self.discard()
+            raise
 
     def rows(self, text: str) -> list[tuple[Any, ...]]:
         self.query(text)

@@ -10,6 +10,7 @@ from safeconsole.errors import UnreachableError
 from safeconsole.mysql.control import PATIENCE_SECONDS, Control, Line
 from safeconsole.mysql.dialling import NodeAddress
 from safeconsole.mysql.guards import ServerSession
+from safeconsole.mysql.measuring import Questions
 from safeconsole.mysql.wire import Login
 
 PLACE = NodeAddress(host="db", ip="10.0.0.5", port=3306)
@@ -53,7 +54,15 @@ class Node:
         said = ServerSession(
             guards={}, sql_mode="", character_set="utf8mb4", schema="", server=self.server, writable=False
         )
-        line = Line(wire=OpenWire(self.ended), dialect=MYSQL, version=90_700, session=said, login=LOGIN, place=PLACE)
+        line = Line(
+            wire=OpenWire(self.ended),
+            dialect=MYSQL,
+            version=90_700,
+            session=said,
+            login=LOGIN,
+            place=PLACE,
+            questions=Questions(dialect=MYSQL),
+        )
         self.opened.append(line)
         return line
 

@@ -4,8 +4,9 @@ import pytest
 from pymysql import err
 from safeconsole.dialects.mariadb import MARIADB
 from safeconsole.dialects.mysql import AURORA_MYSQL, MYSQL
-from safeconsole.mysql.measuring import dialect_of, measure, member_of, version_of
+from safeconsole.mysql.measuring import Questions, Variant, dialect_of, measure, member_of, version_of
 from safeconsole.mysql.topology import prove_role
+from safeconsole.mysql.wire import ServerReply
 from safeconsole.sqltext.vocabulary import Role
 
 
@@ -17,15 +18,17 @@ class Recorded:
         self.server_version = version
         self.asked = []
 
-    def rows(self, text):
+    def flight(self, *texts):
+        return [self._reply(text) for text in texts]
+
+    def _reply(self, text):
         self.asked.append(text)
         for words, rows in self.answers.items():
             if words in text:
-                return rows
-        raise err.OperationalError(1193, f"Unknown: {text}")
-
-    def named_rows(self, text):
-        raise err.OperationalError(1227, "Access denied")
+                return ServerReply(rows=[tuple(None if each is None else str(each) for each in row) for row in rows])
+        if text.startswith("SHOW"):
+            return ServerReply(error=err.OperationalError(1227, "Access denied"))
+        return ServerReply(error=err.OperationalError(1193, f"Unknown: {text}"))
 
 
 def aurora(server, *, innodb_read_only, status):
@@ -54,7 +57,7 @@ def aurora(server, *, innodb_read_only, status):
 def test_an_aurora_instance_is_what_the_cluster_and_its_storage_both_say(wire, role, lag_seconds):
     dialect = dialect_of(wire)
     assert dialect is AURORA_MYSQL
-    measured = measure(wire, dialect)
+    measured = measure(wire, Questions(dialect=dialect))
     proof = prove_role(measured.facts)
     assert proof.role is role
     assert role is Role.PRIMARY or proof.lag_seconds == lag_seconds
@@ -85,7 +88,7 @@ def test_a_galera_node_is_what_its_state_and_its_mode_say(state, queue, read_onl
         version="5.5.5-10.11.6-MariaDB",
     )
     assert dialect_of(wire) is MARIADB
-    facts = measure(wire, MARIADB).facts
+    facts = measure(wire, Questions(dialect=MARIADB)).facts
     proof = prove_role(facts)
     assert proof.role is role
     assert (facts.member.group, facts.member.members) == ("c-1", (("10.0.0.5:3306", ""),))
@@ -103,7 +106,7 @@ def test_a_group_member_that_is_not_online_proves_nothing(members, words):
     answers = {"group_replication_group_name": [("g",)], "@@server_uuid": [("u-1", 1, 0, "slow.log")]}
     if members is not None:
         answers["replication_group_members"] = members
-    proof = prove_role(measure(Recorded(answers), MYSQL).facts)
+    proof = prove_role(measure(Recorded(answers), Questions(dialect=MYSQL)).facts)
     assert proof.role is Role.UNKNOWN
     assert words in proof.words
 
@@ -112,7 +115,7 @@ def test_an_identity_cannot_break_out_of_its_quotes():
     server = "u'; DROP"
     rows = [("ONLINE", "PRIMARY", server, "db-1", 3306)]
     wire = Recorded({"group_replication_group_name": [("g",)], "replication_group_members": rows})
-    member_of(wire, MYSQL, server)
+    member_of(wire, MYSQL, server, [("g",)])
     assert "'uDROP'" in wire.asked[-1]
 
 
@@ -130,3 +133,23 @@ def test_an_identity_cannot_break_out_of_its_quotes():
 )
 def test_versions_are_read(text, version):
     assert version_of(text) == version
+
+
+def test_a_server_of_the_same_version_is_not_asked_again_which_it_is():
+    wire = aurora("db-1", innodb_read_only=0, status=[])
+    known = Variant(version=wire.server_version, dialect=dialect_of(wire))
+    asked = len(wire.asked)
+    assert dialect_of(wire, known) is AURORA_MYSQL
+    assert len(wire.asked) == asked
+    assert dialect_of(Recorded({}, version="9.7.4"), known) is MYSQL
+
+
+def test_what_was_refused_and_changes_no_role_is_not_asked_again():
+    wire = Recorded({"@@server_uuid": [("u-1", 1, 0, "slow.log")]})
+    questions = Questions(dialect=MYSQL)
+    measure(wire, questions)
+    wire.asked.clear()
+    measure(wire, questions)
+    assert "SHOW REPLICAS" not in wire.asked
+    # Its role hangs on this one, and a grant that was given since counts at once.
+    assert "SHOW REPLICA STATUS" in wire.asked

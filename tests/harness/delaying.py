@@ -1,0 +1,176 @@
+"""A TCP proxy that makes a line as long as it is told, and counts the round trips that somebody waited for."""
+
+import queue
+import socket
+import threading
+import time
+
+QUIT, CLOSES_STATEMENT, LONG_DATA, QUERY = 0x01, 0x19, 0x18, 0x03
+UNANSWERED = {QUIT, CLOSES_STATEMENT, LONG_DATA}
+ENDS = {b"COMMIT", b"ROLLBACK"}
+WITHHELD_SECONDS = 2.0
+"""How long the answer to a lone COMMIT is kept back: who waits for it is counted, who goes on is not."""
+
+
+class Line:
+    """
+    One client connection.
+
+    Attributes:
+        trips: round trips: the opening, the greeting, and each flight of the client's that had an answer.
+        flights: the commands of each flight, for words in a failing test.
+    """
+
+    def __init__(self):
+        self.trips = 2
+        self.flights = []
+        self.going_on = threading.Event()
+        self.lock = threading.Lock()
+        self._waits = self._is_lone_end = False
+        self._rest = b""
+
+    def sent(self, data):
+        """Take note of what the client sent; returns how many commands it holds that have an answer."""
+        commands = self._commands(data)
+        answered = [each for each in commands if each[0] not in UNANSWERED]
+        with self.lock:
+            self.going_on.set()
+            if answered:
+                self.flights.append([bytes(each[1:]) for each in answered])
+                self._is_lone_end = all(each[0] == QUERY and each[1:] in ENDS for each in answered)
+                self._waits = True
+                if self._is_lone_end:
+                    self.going_on.clear()
+        return len(answered)
+
+    def answered(self):
+        """Count a round trip, if this is the first of an answer; keeps back what nobody may be waiting for."""
+        with self.lock:
+            waits, self._waits = self._waits, False
+            lone = self._is_lone_end
+        if not waits:
+            return
+        if lone and self.going_on.wait(WITHHELD_SECONDS):
+            # It went on without the answer: what it sent since counts, and this does not.
+            return
+        with self.lock:
+            self.trips += 1
+
+    def _commands(self, data):
+        self._rest += data
+        found = []
+        while len(self._rest) >= 4:
+            size, number = int.from_bytes(self._rest[:3], "little"), self._rest[3]
+            if len(self._rest) < 4 + size:
+                break
+            payload, self._rest = self._rest[4 : 4 + size], self._rest[4 + size :]
+            if payload or number:
+                # What belongs to the login has another number; each of its packets waits for an answer.
+                found.append(payload if number == 0 else b"\0login")
+        return found
+
+
+class DelayingProxy:
+    """
+    Passes bytes between clients and one server, later.
+
+    Args:
+        host, port: of the server.
+        round_trip_seconds: how long a question and its answer are on the way together.
+        one_at_a_time: whether it ends a connection on which a second question comes before the first is answered.
+    """
+
+    def __init__(self, host, port, *, round_trip_seconds=0.0, one_at_a_time=False):
+        self._server = (host, port)
+        self._round_trip_seconds = round_trip_seconds
+        self._one_at_a_time = one_at_a_time
+        self._listening = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.port = self._listening.getsockname()[1]
+        self.lines = []
+        self._ends = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def trips(self):
+        """All round trips of all connections."""
+        return sum(line.trips for line in self.lines)
+
+    def close(self):
+        self._listening.close()
+        for end in self._ends:
+            _shut(end)
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self._listening.accept()
+                server = socket.create_connection(self._server)
+            except OSError:
+                if self._listening.fileno() < 0:
+                    return
+                client.close()
+                continue
+            line = Line()
+            self.lines.append(line)
+            self._ends += [client, server]
+            half = self._round_trip_seconds / 2
+            # The greeting follows the two ways of the opening that were not waited for here, and comes a third and fourth.
+            _carry(
+                client,
+                server,
+                half,
+                0.0,
+                taken=lambda data, line=line, ends=(client, server): self._asked(line, data, ends),
+            )
+            _carry(server, client, half, 3 * half, given=lambda line=line: line.answered())
+
+    def _asked(self, line, data, ends):
+        if line.sent(data) > 1 and self._one_at_a_time:
+            for end in ends:
+                _shut(end)
+
+
+def _carry(source, sink, delay, first, *, taken=lambda data: None, given=lambda: None):
+    """Pass on what comes from a source, each piece so many seconds later, the first one by `first` more."""
+    on_the_way = queue.SimpleQueue()
+
+    def take():
+        late = first
+        data = b"..."
+        while data:
+            try:
+                data = source.recv(262_144)
+            except OSError:
+                data = b""
+            if data:
+                taken(data)
+            on_the_way.put((time.monotonic() + delay + late, data))
+            late = 0.0
+
+    def give():
+        while True:
+            due, data = on_the_way.get()
+            if (left := due - time.monotonic()) > 0:
+                time.sleep(left)
+            if not data:
+                break
+            given()
+            try:
+                sink.sendall(data)
+            except OSError:
+                break
+        _shut(sink)
+
+    for work in (take, give):
+        threading.Thread(target=work, daemon=True).start()
+
+
+def _shut(end):
+    try:
+        end.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass

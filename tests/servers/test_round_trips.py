@@ -1,0 +1,66 @@
+"""How often a person waits for a server: round trips, counted on the line, never timed."""
+
+import pytest
+
+from tests.harness.delaying import DelayingProxy
+from tests.harness.desk import seated
+
+
+@pytest.fixture
+def lines(cluster):
+    """A line to each node."""
+    proxies = {node.name: DelayingProxy(node.host, node.port) for node in cluster.nodes}
+    yield proxies
+    for proxy in proxies.values():
+        proxy.close()
+
+
+def trips(lines):
+    return {id(line): line.trips for proxy in lines.values() for line in proxy.lines}
+
+
+def waited(lines, before):
+    """The most round trips on one connection since then."""
+    return max(count - before.get(line, 0) for line, count in trips(lines).items())
+
+
+@pytest.mark.parametrize(
+    ("text", "again"),
+    [
+        ("SELECT id, status FROM orders WHERE id = 7", "SELECT id, status FROM orders WHERE id = 8"),
+        (
+            "SELECT o.id, c.country FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.id = 7",
+            "SELECT o.id, c.country FROM orders o JOIN customers c ON c.id = o.customer_id WHERE o.id = 9",
+        ),
+    ],
+)
+def test_a_new_statement_waits_four_times_and_one_that_was_seen_twice(cluster, lines, tmp_path, text, again):
+    with seated(cluster, tmp_path, nodes={name: proxy.address for name, proxy in lines.items()}) as desk:
+        desk.run("SELECT 1")
+        before = trips(lines)
+        desk.run(text)
+        assert waited(lines, before) <= 4
+        before = trips(lines)
+        assert desk.run(again).table
+        assert waited(lines, before) <= 2
+
+
+def test_a_statement_of_a_transaction_waits_no_longer(cluster, lines, tmp_path):
+    with seated(cluster, tmp_path, nodes={name: proxy.address for name, proxy in lines.items()}) as desk:
+        desk.run("SELECT 1")
+        for text, most in (
+            ("START TRANSACTION READ ONLY", 3),
+            ("SELECT id FROM orders WHERE id = 7", 4),
+            ("SELECT id FROM orders WHERE id = 8", 2),
+        ):
+            before = trips(lines)
+            desk.run(text)
+            assert waited(lines, before) <= most, text
+
+
+def test_a_node_is_measured_again_in_one_round_trip(cluster, lines, tmp_path):
+    with seated(cluster, tmp_path, nodes={name: proxy.address for name, proxy in lines.items()}) as desk:
+        desk.gate.topology()
+        before = trips(lines)
+        desk.gate.topology()
+        assert waited(lines, before) == 1
