@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from safeconsole import interrupts
 from safeconsole.cli.application import Door, OpenSession
 from safeconsole.cli.root import main
 from safeconsole.clock import SystemClock
@@ -63,7 +64,6 @@ class Program:
 
     @cached_property
     def person(self) -> Person:
-        """Who started the process."""
         return who(self.environ)
 
     def configure(self, path: str | None) -> None:
@@ -134,27 +134,26 @@ class Program:
         session_limits(policy, context.limits)
         second, notifier = self._second_person(policy.elevation, door), self._notices(door.person)
         people = People(confirmer=door.confirmer, second=second, notifier=notifier)
+        reread = self.policies.rereading(cluster.policy, policy, self.settings().limits)
+        directory, audit = self.audit_directory(door.person), self.settings().audit
+        key, literal_key = audit.signing_key, literal_key_for(policy, audit.literal_key)
+        reason = "interrupted"
         # Left from the last to the first, each of them whatever becomes of the others.
         with ExitStack() as leaving:
             copies, recordings = ExitStack(), ExitStack()
             leaving.push(copies)
             engine = self._engine(door.cluster, cluster)
             leaving.callback(engine.close)
-            directory, audit = self.audit_directory(door.person), self.settings().audit
-            literal_key = literal_key_for(policy, audit.literal_key)
-            journal = open_journal(directory, clock=self.clock, signing_key=audit.signing_key, literal_key=literal_key)
-            journal.append(opening_record(context, policy))
-            gate = Session(
-                context=context,
-                policy=policy,
-                engine=engine,
-                journal=journal,
-                clock=self.clock,
-                people=people,
-                reread=self.policies.rereading(cluster.policy, policy, self.settings().limits),
-            )
-            reason = "interrupted"
-            leaving.callback(lambda: _close(gate, reason))
+            # A session that is begun has an end on record.
+            with interrupts.held():
+                journal = open_journal(directory, clock=self.clock, signing_key=key, literal_key=literal_key)
+                journal.append(opening_record(context, policy))
+                gate = Session(
+                    context=context, policy=policy, engine=engine, journal=journal, clock=self.clock, people=people,
+                    reread=reread,
+                )  # fmt: skip
+                leaving.callback(lambda: _close(gate, reason))
+                leaving.enter_context(interrupts.at_last(lambda: _close(gate, reason)))
             leaving.push(recordings)
             self._ship(door.person, copies)
             yield OpenSession(
@@ -237,8 +236,9 @@ def _keep_from_children(names: Iterable[str]) -> None:
 
 def _close(gate: Session, reason: str) -> None:
     """End a session, and tell what its person should know of the end."""
-    for trouble in gate.close(reason):
-        sys.stderr.write(f"safeconsole: {safe(trouble)}\n")
+    with interrupts.held():
+        for trouble in gate.close(interrupts.told_words() or reason):
+            sys.stderr.write(f"safeconsole: {safe(trouble)}\n")
 
 
 def _note_recorded(gate: Session, recording: Recording) -> None:

@@ -13,6 +13,7 @@ import click
 import msgspec
 from msgspec.structs import replace
 
+from safeconsole import interrupts
 from safeconsole.capacity.asking import Asker, Conduct, Progress
 from safeconsole.capacity.reports import Report
 from safeconsole.capacity.sizes import SchemaSize, TableSize, by_schema, largest, matching
@@ -89,10 +90,11 @@ def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: in
 
 @contextmanager
 def stopped_by_the_person(underway: Underway) -> Iterator[None]:
-    """Make Ctrl-C stop running work, instead of interrupting an arbitrary line."""
+    """Make what interrupts stop running work, instead of interrupting an arbitrary line."""
     before = signal.signal(signal.SIGINT, lambda *_: underway.interrupt())
     try:
-        yield
+        with interrupts.answered_by(underway.interrupt):
+            yield
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from msgspec.structs import replace
 
+from safeconsole import interrupts
 from safeconsole.cli.application import Application, Door, OpenSession
 from safeconsole.cli.help import CLUSTER
 from safeconsole.errors import ConfigurationError
@@ -82,10 +85,30 @@ def mcp(app: Application, cluster: str, listen: str | None, tls_cert: Path | Non
         _listen(app, cluster, _listening(listen, tls_cert, tls_key), partial(calls_for, here=False))
         return
     calls = calls_for(app.person, here=True)
+    with _left_at_once(calls.close):
+        try:
+            server_of(cluster, lambda _request: calls).run("stdio")
+        finally:
+            calls.close()
+
+
+@contextmanager
+def _left_at_once(close: Callable[[], None]) -> Iterator[None]:
+    """Make what interrupts the server end its session and the process: nobody can wake who reads standard input."""
+
+    def leave() -> None:
+        close()
+        interrupts.leave_at_once(128 + (interrupts.told() or signal.SIGINT))
+
+    def begin(*_: object) -> None:
+        threading.Thread(target=leave, daemon=True, name="safeconsole-leaving").start()
+
+    before = signal.signal(signal.SIGINT, begin)
     try:
-        server_of(cluster, lambda _request: calls).run("stdio")
+        with interrupts.answered_by(begin):
+            yield
     finally:
-        calls.close()
+        signal.signal(signal.SIGINT, before)
 
 
 def _listen(app: Application, cluster: str, listening: Listening, calls_for: Callable[[Person], ToolCalls]) -> None:

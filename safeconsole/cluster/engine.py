@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from enum import StrEnum
 from typing import Any, Protocol
 
 import msgspec
 
+from safeconsole.interrupts import ToldToLeave, held, told_words
 from safeconsole.policy.decision import Permit
 from safeconsole.policy.readings import Identity, Reading
 from safeconsole.policy.watchdog import Sample
@@ -200,16 +202,21 @@ class Connection(Protocol):
         ...
 
 
-def stop_insistently(stop: Callable[[], str]) -> tuple[str, bool]:
+def stop_insistently(stop: Callable[[], str], interrupt: BaseException | None = None) -> tuple[str, bool]:
     """Stop the running statement while the person may press Ctrl-C again.
 
     Args:
         stop: as `Connection.stop`; a second call no longer waits for a graceful end.
+        interrupt: what it is stopped for; who was told to leave leaves when it is over.
 
     Returns:
         The process list's answer, and whether the person interrupted again and leaves. A third interrupt waits for no
         answer, which is then "missed".
     """
+    if isinstance(interrupt, ToldToLeave):
+        with suppress(KeyboardInterrupt), held():
+            verified = stop()
+        return verified, True
     try:
         return stop(), False
     except KeyboardInterrupt:
@@ -218,6 +225,12 @@ def stop_insistently(stop: Callable[[], str]) -> tuple[str, bool]:
         return stop(), True
     except KeyboardInterrupt:
         return "missed", True
+
+
+def by_whom() -> str:
+    """Return who interrupted what runs, as the end of a sentence."""
+    why = told_words()
+    return f": {why}" if why else " by you"
 
 
 class Engine(Protocol):

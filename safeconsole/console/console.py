@@ -27,6 +27,7 @@ from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
 from prompt_toolkit.output import Output
 
+from safeconsole import interrupts
 from safeconsole.console.commands import command_arguments, dispatch, is_bare_word, record_entry
 from safeconsole.console.completing import SqlCompleter, SqlLexer
 from safeconsole.console.names import KnownRules, NameRefresher, SchemaNames, glance_through, load_names
@@ -174,13 +175,15 @@ def _furnish(
 
 
 def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, pasted: Pasted) -> After:
+    if interrupts.told():
+        return After.LEAVE
     live.typed("")
     pasted.yes = False
     draft, state.draft = state.draft, ""
     _tell(state)
     now = state.status()
     try:
-        with state.recorder.reading():
+        with state.recorder.reading(), interrupts.answered_by(partial(_leave_prompt, session)):
             text = session.prompt(
                 lambda: prompt_parts(state.status()),
                 default=draft,
@@ -192,6 +195,11 @@ def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, p
         return After.STAY
     except EOFError:
         return After.LEAVE
+    except Exception:
+        if interrupts.told():
+            # Nothing can be drawn any more on a terminal that is gone.
+            return After.LEAVE
+        raise
     finally:
         # What ended while they typed is said before what they typed is run.
         _tell(state)
@@ -207,6 +215,10 @@ def _turn(session: PromptSession[str], state: ConsoleState, live: LiveVerdict, p
     if after is None:
         run_text(state, text, pasted=pasted.yes)
     return After.LEAVE if state.leaving else after or After.STAY
+
+
+def _leave_prompt(session: PromptSession[str]) -> None:
+    _call(session, lambda: session.app.exit(exception=EOFError()))
 
 
 def _tell(state: ConsoleState) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from safeconsole import interrupts
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.console.state import ConsoleState
 from safeconsole.errors import ConfigurationError, DeniedError, SafeConsoleError, ServerError, StoppedError
@@ -83,6 +84,9 @@ def _shows_colours(program: str) -> bool:
 
 def _wait_for(process: subprocess.Popen[bytes]) -> None:
     while process.poll() is None:
+        if interrupts.told():
+            # It may wait for a key that nobody presses any more.
+            process.terminate()
         with suppress(KeyboardInterrupt):
             process.wait()
 

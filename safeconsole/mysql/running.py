@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import cast
 
-from safeconsole.cluster.engine import Column, Completion, Row, Splice, stop_insistently
+from safeconsole.cluster.engine import Column, Completion, Row, Splice, by_whom, stop_insistently
 from safeconsole.errors import (
     LostError,
     OutcomeUnknownError,
@@ -32,7 +32,8 @@ from safeconsole.sqltext.vocabulary import Effect
 def stop_of(watched: Watched, *, server: str) -> StoppedError | None:
     """Return how the console stopped a statement, or None when it did not."""
     if watched.interrupted:
-        return StoppedError(f"stopped on {server} by you", by="person", verified=watched.verified or "already over")
+        said = f"stopped on {server}{by_whom()}"
+        return StoppedError(said, by="person", verified=watched.verified or "already over")
     breach = watched.breach
     if breach is None:
         if not watched.blind:
@@ -106,15 +107,15 @@ def in_doubt_of(stopped: StoppedError) -> OutcomeUnknownError:
     )
 
 
-def stopped_at_word(verified: str, *, commits: bool, server: str, leaving: bool) -> SafeConsoleError:
+def stopped_at_word(verified: str, *, commits: bool, where: str, leaving: bool) -> SafeConsoleError:
     """Return how a person's interrupt ended a statement; one that commits may have done so."""
     if commits:
         return OutcomeUnknownError(
-            f"stopped on {server} by you; it commits, so part of it may have happened",
+            f"stopped {where}; it commits, so part of it may have happened",
             evidence=(f"process list: {verified}",),
             leaving=leaving,
         )
-    return StoppedError(f"stopped on {server} by you", by="person", verified=verified, leaving=leaving)
+    return StoppedError(f"stopped {where}", by="person", verified=verified, leaving=leaving)
 
 
 def lost_at_end(how: str, verified: str, *, committing: bool, server: str) -> SafeConsoleError:
@@ -249,8 +250,8 @@ class MySqlRunning:
                 # What returns no rows is answered alike in both protocols.
                 prepared=self._splice is Splice.BINARY and self._permit.statement.returns_rows,
             )
-        except KeyboardInterrupt:
-            raise self.interrupted() from None
+        except KeyboardInterrupt as interrupt:
+            raise self.interrupted(interrupt) from None
         except BREAKS as error:
             raise self._ended(error) from None
         if not self._head.fields:
@@ -271,8 +272,8 @@ class MySqlRunning:
         while True:
             try:
                 batch = next(rows, None)
-            except KeyboardInterrupt:
-                raise self.interrupted() from None
+            except KeyboardInterrupt as interrupt:
+                raise self.interrupted(interrupt) from None
             except BREAKS as error:
                 raise self._ended(error) from None
             if batch is None:
@@ -312,13 +313,14 @@ class MySqlRunning:
             inserted_id=self._head.inserted_id if self.changes else 0,
         )
 
-    def interrupted(self) -> SafeConsoleError:
+    def interrupted(self, interrupt: KeyboardInterrupt) -> SafeConsoleError:
         """Stop it for the person and return the error to raise; a second interrupt leaves, killing first."""
         verified, leaving = "already over", False
         if self._watched is not None:
-            verified, leaving = stop_insistently(partial(self._link.watchdog.stop, self._watched))
+            verified, leaving = stop_insistently(partial(self._link.watchdog.stop, self._watched), interrupt)
         self._link.give_up()
-        return stopped_at_word(verified, commits=self._commits_by_itself, server=self._link.address, leaving=leaving)
+        where = f"on {self._link.address}{by_whom()}"
+        return stopped_at_word(verified, commits=self._commits_by_itself, where=where, leaving=leaving)
 
     def _came_to_its_end(self) -> None:
         """The last row was read: drain what follows it, and see whether it ended by itself. Raises as `batches`."""

@@ -15,6 +15,7 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory, ThreadedHistory
 from ptpython.repl import PythonRepl
 
+from safeconsole import interrupts
 from safeconsole.python.namespace import Rows
 from safeconsole.python.session import PythonSession
 from safeconsole.python.sources import forget_current_directory, run_source
@@ -130,9 +131,22 @@ class GuardedRepl(PythonRepl):
         self.enable_dictionary_completion = False
 
     def read(self) -> str:
-        """Read an entry; its echo is not recorded."""
-        with self._session.recorder.reading():
+        """Read an entry; its echo is not recorded. Raises EOFError: nobody types any more."""
+        if interrupts.told():
+            raise EOFError
+        with self._session.recorder.reading(), interrupts.answered_by(self._leave):
             return super().read()
+
+    def _leave(self) -> None:
+        loop = self.app.loop
+        # It runs in a thread of its own; a loop that ends meanwhile says so by raising.
+        with suppress(RuntimeError):
+            if loop is not None:
+                loop.call_soon_threadsafe(self._exit_prompt)
+
+    def _exit_prompt(self) -> None:
+        if self.app.is_running and not self.app.is_done:
+            self.app.exit(exception=EOFError())
 
     def run_and_show_expression(self, expression: str) -> None:
         """Run an entry and show its result; only meanwhile are statements sent."""

@@ -17,6 +17,7 @@ from contextlib import suppress
 import msgspec
 from msgspec.structs import replace
 
+from safeconsole import interrupts
 from safeconsole.audit.record import Noticed
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Connection, Engine, Splice
@@ -455,6 +456,10 @@ class Gate:
 
     def _require_going(self) -> None:
         """Refuse to go on once the session, or this statement, was stopped. Raises StoppedError."""
+        if interrupts.state.signal:
+            raise StoppedError(
+                f"nothing was sent: {interrupts.told_words()}", by="person", verified="already over", leaving=True
+            )
         if self._stopped or self._interrupted:
             raise StoppedError("stopped by you: nothing was sent", by="person", verified="already over")
 

@@ -8,8 +8,9 @@ from typing import Self
 
 from safeconsole.audit.record import Ended
 from safeconsole.clock import Clock
-from safeconsole.cluster.engine import Answer, Column, Connection, Row, stop_insistently
+from safeconsole.cluster.engine import Answer, Column, Connection, Row, by_whom, stop_insistently
 from safeconsole.errors import NotSentError, OutcomeUnknownError, SafeConsoleError, ServerError, StoppedError
+from safeconsole.interrupts import told_words
 from safeconsole.policy.decision import Assessment, Permit
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.watchdog import Sample
@@ -190,10 +191,10 @@ def failure_of(error: BaseException, connection: Connection, permit: Permit) -> 
     """Return the error for a failure after the send; a statement that may still run is stopped on the server first."""
     if isinstance(error, SafeConsoleError):
         return _without_secrets(error, permit.statement, connection.rules)
-    verified, leaving = stop_insistently(connection.stop)
+    verified, leaving = stop_insistently(connection.stop, error)
     by, what = "console", f"stopped: {type(error).__name__} while showing the result"
     if isinstance(error, KeyboardInterrupt):
-        by, what = "person", "stopped by you"
+        by, what = "person", f"stopped{by_whom()}"
     elif isinstance(error, BrokenPipeError):
         what = "stopped: nobody reads the output any more"
     elif isinstance(error, GeneratorExit):
@@ -213,7 +214,7 @@ def unsent(error: BaseException, statement: Statement, rules: LexicalRules) -> S
     """Return the error for a failure before the send: nothing was sent."""
     if isinstance(error, SafeConsoleError):
         return _without_secrets(error, statement, rules)
-    how = "interrupted" if isinstance(error, KeyboardInterrupt) else type(error).__name__
+    how = (told_words() or "interrupted") if isinstance(error, KeyboardInterrupt) else type(error).__name__
     return NotSentError(f"nothing was sent: {how}")
 
 

@@ -15,8 +15,9 @@ from functools import partial
 from itertools import chain
 from typing import Any, TypeVar
 
-from safeconsole.cluster.engine import Column, Completion, Row
+from safeconsole.cluster.engine import Column, Completion, Row, by_whom
 from safeconsole.errors import OutcomeUnknownError, SafeConsoleError, ServerError, StoppedError
+from safeconsole.interrupts import ToldToLeave
 from safeconsole.policy.decision import Permit
 from safeconsole.policy.limits import FLOORS
 from safeconsole.policy.watchdog import breach_words
@@ -204,7 +205,8 @@ class SqliteRunning:
         # An interrupt that reached the driver between our own lines is swallowed there, and leaves this trace only.
         if watch.told_to_stop or watch.thrown is not None or interrupted:
             self._link.give_up()
-            return StoppedError(f"stopped on {node} by you", by="person", verified="killed")
+            said, leaving = f"stopped on {node}{by_whom()}", isinstance(watch.thrown, ToldToLeave)
+            return StoppedError(said, by="person", verified="killed", leaving=leaving)
         return self._failed(error)
 
     def _failed(self, error: BaseException | None) -> SafeConsoleError:

@@ -1,18 +1,9 @@
 """A person at a real terminal who presses Ctrl-C: once stops the statement, again leaves, and both kill on the server."""
 
-import fcntl
-import os
-import pty
-import re
-import select
-import subprocess
-import sys
-import termios
-import time
-
 import pytest
 
 from tests.harness.desk import Desk, seated
+from tests.harness.terminal import Terminal
 from tests.harness.talking import threads_running, wait_for
 
 HEAVY = "SELECT COUNT(*) FROM orders a JOIN orders b JOIN orders leaving WHERE a.total + b.total + leaving.total < 0"
@@ -20,68 +11,6 @@ HEAVY = "SELECT COUNT(*) FROM orders a JOIN orders b JOIN orders leaving WHERE a
 BODY = (
     "DECLARE n INT DEFAULT 0; WHILE n < 400 DO DO SLEEP(0.05 + 0 * LENGTH('swallows_kills')); SET n = n + 1; END WHILE;"
 )
-
-
-class Terminal:
-    """The console as a process on a terminal of its own."""
-
-    def __init__(self, config, *arguments):
-        self._ours, theirs = pty.openpty()
-
-        def take():
-            os.setsid()
-            fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-        command = (sys.executable, "-m", "safeconsole", "--config", str(config), "sql", "shop", *arguments)
-        self.process = subprocess.Popen(
-            command,
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
-            preexec_fn=take,
-            env={**os.environ, "HOME": str(config.parent), "USER": "ada", "TERM": "xterm"},
-        )
-        os.close(theirs)
-        self.text = ""
-
-    def type(self, text):
-        os.write(self._ours, text.encode())
-
-    def read(self, seconds):
-        """Take in what is shown for a while; the prompt asks the terminal where its cursor is."""
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            readable, _, _ = select.select([self._ours], [], [], left)
-            try:
-                shown = os.read(self._ours, 65536).decode(errors="replace") if readable else ""
-            except OSError:
-                return
-            if "\x1b[6n" in shown:
-                self.type("\x1b[1;1R")
-            self.text += shown
-
-    def wait_for(self, condition, *, at_most=30.0):
-        until = time.monotonic() + at_most
-        while not condition():
-            assert time.monotonic() < until, self.said()
-            self.read(0.02)
-
-    def ends(self, *, at_most=5.0):
-        """Whether the console leaves within a moment."""
-        until = time.monotonic() + at_most
-        while self.process.poll() is None and time.monotonic() < until:
-            self.read(0.02)
-        return self.process.poll() is not None
-
-    def said(self):
-        """All that was ever shown, whatever was drawn over it, without the terminal's own language and wrapping."""
-        return " ".join(re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.text).split())
-
-    def close(self):
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        os.close(self._ours)
 
 
 @pytest.fixture
