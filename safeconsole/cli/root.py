@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("safeconsole.cli.demo:demo", "Try the console on a temporary cluster."),
     "doctor": ("safeconsole.cli.clusters:doctor", "Check a cluster: what is wrong, and how to fix it."),
     "fleet": ("safeconsole.cli.fleet:fleet", "Run one read on many clusters, on a replica of each."),
+    "gateway": ("safeconsole.cli.gateway:gateway", "Serve a cluster to any MySQL client."),
     "init": ("safeconsole.cli.clusters:init", "Add a cluster to your configuration."),
     "man": ("safeconsole.cli.help:man", "Print the manual page."),
     "mcp": ("safeconsole.cli.mcp:mcp", "Serve a cluster to an agent, over MCP."),

@@ -336,6 +336,8 @@ _PROBES = (
 _SERVER = Server(
     guards=_GUARDS,
     read_only_variable="tx_read_only",
+    version_prefix="5.5.5-",
+    time_limit_error=1969,
     probes=_PROBES,
     # Not information_schema.PROCESSLIST: its temporary table is made on disk, and a slow or full disk is
     # what a kill may be about. So its QUERY_ID is not known here; that a kill hits no later statement is

@@ -347,6 +347,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         guards: settings of every session, in the order in which they are put in force.
         read_only_variable: the session setting that forbids writing.
+        version_prefix: what clients expect before the version in a greeting.
+        time_limit_error: the error number of a statement that took too long.
         probes: sensors of a running statement, cheapest first.
         process: rows of (id, user, host, schema, command, ...), the watched thread's among them; forms tried in order
             until one shows it. Source: MySQL 9.7, measured: performance_schema=OFF leaves its tables empty.
@@ -374,6 +376,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
     guards: tuple[Guard, ...] = ()
     read_only_variable: str = ""
+    version_prefix: str = ""
+    time_limit_error: int = 0
     probes: tuple[Probe, ...] = ()
     process: tuple[str, ...] = ()
     kill_query: tuple[str, ...] = ()

@@ -1,0 +1,182 @@
+"""`safeconsole gateway`: serve a cluster to any client that speaks the MySQL protocol."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import signal
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+
+from safeconsole.cli.application import Application, Door
+from safeconsole.cli.help import CLUSTER
+from safeconsole.dialects import DIALECTS
+from safeconsole.errors import ConfigurationError, NoFitNodeError
+from safeconsole.output.confirming import NoTerminal
+from safeconsole.sqltext.vocabulary import Role
+
+if TYPE_CHECKING:
+    from safeconsole.config.identity import Person
+    from safeconsole.gateway.client import AskedBeforehand, GatewaySession
+    from safeconsole.gateway.serving import Gateway, ServedCluster
+
+
+@click.command()
+@click.argument("cluster", type=CLUSTER)
+@click.option("--socket", "path", default="", metavar="PATH", help="Listen at a Unix socket.")
+@click.option("--listen", default="", metavar="HOST:PORT", help="Listen on TCP; port 0 is any that is free.")
+@click.option("--tls-cert", default="", metavar="FILE", help="Certificate for TCP; required beyond loopback.")
+@click.option("--tls-key", default="", metavar="FILE", help="Its private key.")
+@click.option("--health", default="", metavar="HOST:PORT", help="Serve /healthz, /readyz and /metrics over HTTP.")
+@click.pass_obj
+def gateway(app: Application, /, cluster: str, path: str, listen: str, **options: str) -> None:
+    """Serve CLUSTER to any client that speaks the MySQL protocol.
+
+    People log in with a token (`safeconsole token issue`), or are who the Unix socket says they are; the passwords of
+    the cluster stay here. Every statement is judged, limited and recorded under their name. SIGTERM drains.
+    """
+    if not path and not listen:
+        raise click.UsageError("give --socket PATH, --listen HOST:PORT, or both")
+    where = _address_of(listen, "--listen") if listen else None
+    health = _address_of(options["health"], "--health") if options["health"] else None
+    tls = _tls_of(app, options["tls_cert"], options["tls_key"])
+    if where is not None and tls is None and not _is_loopback(where[0]):
+        raise ConfigurationError(
+            f"--listen {listen} is beyond this computer, and TCP goes on in clear",
+            instead="give --tls-cert and --tls-key, or listen on 127.0.0.1",
+        )
+    serving = _gateway_of(app, cluster, tls, counted=health is not None)
+    said: dict[str, str] = {}
+    if path:
+        said["socket"] = serving.listen_at(str(Path(path).absolute()))
+    if where is not None:
+        said["listen"] = serving.listen_on(*where)
+    with _health_page(serving, health, said), _end_signals() as until:
+        click.echo(json.dumps({**said, "cluster": cluster}))
+        serving.serve(until)
+    if path:
+        Path(path).unlink(missing_ok=True)
+
+
+def _gateway_of(app: Application, cluster: str, tls: ssl.SSLContext | None, *, counted: bool) -> Gateway:
+    from safeconsole.gateway.client import GatewaySession
+    from safeconsole.gateway.metrics import Counts, Prometheus
+    from safeconsole.gateway.serving import Gateway
+    from safeconsole.gateway.tokens import TokenFile, token_path
+
+    settings = app.settings().gateway
+    served = _served_cluster(app, cluster)
+
+    @contextmanager
+    def opened(person: Person, schema: str, confirming: AskedBeforehand) -> Iterator[GatewaySession]:
+        door = Door(cluster=cluster, face="gateway", person=person, confirmer=confirming, schema=schema)
+        with app.open(door) as session:
+            yield GatewaySession(gate=session.gate, rules=session.rules)
+
+    serving = Gateway(
+        served,
+        opened,
+        TokenFile(token_path(settings, app.state_directory(app.person))),
+        settings,
+        tls=tls,
+        tables={},
+        counts=Counts(),
+    )
+    if counted:
+        serving.counts = Prometheus(lambda: serving.connected)
+    return serving
+
+
+def _served_cluster(app: Application, cluster: str) -> ServedCluster:
+    """Measure what clients are told. Raises NoFitNodeError: no node says what it is."""
+    from safeconsole.gateway.serving import ServedCluster
+
+    if not DIALECTS[app.settings().cluster(cluster).assumed_flavour].has_accounts:
+        raise ConfigurationError(f"cluster {cluster} is of SQLite files, whose clients need no gateway")
+    with app.open(Door(cluster=cluster, face="job", person=app.person, confirmer=NoTerminal())) as session:
+        readings = [each for each in session.gate.topology() if each.version]
+        server = session.rules().dialect.server
+    if not readings:
+        raise NoFitNodeError(f"no node of {cluster} answers, so that clients cannot be told what it is")
+    readings.sort(key=lambda each: each.role is not Role.PRIMARY)
+    version = readings[0].version.removeprefix(server.version_prefix)
+    return ServedCluster(name=cluster, version=f"{server.version_prefix}{version}", time_limit=server.time_limit_error)
+
+
+@contextmanager
+def _health_page(serving: Gateway, address: tuple[str, int] | None, said: dict[str, str]) -> Iterator[None]:
+    if address is None:
+        yield
+        return
+    from safeconsole.gateway.metrics import HealthPage
+
+    page = HealthPage(*address, serving.counts, lambda: "draining" if serving.is_draining else "")
+    said["health"] = page.address
+    try:
+        yield
+    finally:
+        page.close()
+
+
+@contextmanager
+def _end_signals() -> Iterator[int]:
+    """Yield a descriptor that is readable once the process is asked to end."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+
+    def note(_number: int, _frame: FrameType | None) -> None:
+        try:
+            os.write(writing, b"e")
+        except BlockingIOError:
+            return
+
+    before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    try:
+        yield reading
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        os.close(reading)
+        os.close(writing)
+
+
+def _address_of(text: str, option: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65_535:
+        raise click.UsageError(f"{option} {text!r} is not HOST:PORT")
+    return host or "0.0.0.0", int(port)  # noqa: S104 (asked for by leaving the host out)
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _tls_of(app: Application, certificate: str, key: str) -> ssl.SSLContext | None:
+    if not certificate:
+        if key:
+            raise click.UsageError("--tls-key needs --tls-cert")
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    authority = app.settings().gateway.client_ca
+    try:
+        context.load_cert_chain(certificate, key or None)
+        if authority:
+            context.load_verify_locations(authority)
+            context.verify_mode = ssl.CERT_OPTIONAL
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigurationError(f"the certificate cannot be used: {error.strerror or error}") from error
+    return context

@@ -1,0 +1,228 @@
+"""Writes answers to one client: OK, errors, rows of our own, and a node's packets as they came.
+
+Packets of a node keep their bytes; where they are not the first answer to a command, their numbers alone are written
+anew. Two things are ours: the status bits, since what is open for the client is not what is open on the node, and the
+end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import msgspec
+
+from safeconsole.errors import StoppedError
+from safeconsole.gateway.packets import (
+    LONGEST_PART,
+    ClientChannel,
+    Fields,
+    ServerStatus,
+    binary_row,
+    column,
+    end_marker,
+    error,
+    lenenc,
+    ok,
+    text_row,
+)
+from safeconsole.gateway.refusals import ErrorReply
+from safeconsole.session.result import Result
+
+_HEADER_BYTES = 4
+_LARGEST_BATCH_BYTES = 1024 * 1024
+
+Note = tuple[str, int, str]
+"""Level, number and message, as SHOW WARNINGS has them."""
+
+
+class OwnRows(msgspec.Struct, frozen=True, kw_only=True):
+    """A result set of the gateway's own.
+
+    Attributes:
+        numeric: names of the columns that hold whole numbers.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[object, ...], ...]
+    numeric: frozenset[str] = frozenset()
+
+
+class Done(msgspec.Struct, frozen=True, kw_only=True):
+    """How a statement ended well.
+
+    Attributes:
+        affected: rows changed, or matched where the client counts so; -1 with a result set.
+        rows: rows that were sent.
+    """
+
+    affected: int = 0
+    inserted: int = 0
+    rows: int = 0
+
+
+class Answering:
+    """One client's answers.
+
+    Attributes:
+        notes: of the last statement, for SHOW WARNINGS.
+        status: the status bits, but for MORE_RESULTS.
+    """
+
+    def __init__(self, channel: ClientChannel, *, counts_found: bool) -> None:
+        self.channel = channel
+        self.status = ServerStatus.AUTOCOMMIT
+        self.notes: tuple[Note, ...] = ()
+        self._counts_found = counts_found
+
+    def ok(self, done: Done | None = None, *, more: bool = False, info: str = "") -> None:
+        done = done or Done()
+        self.channel.write(
+            ok(
+                affected=done.affected,
+                inserted=done.inserted,
+                status=self._bits(more=more),
+                warnings=len(self.notes),
+                info=info,
+            )
+        )
+
+    def error(self, told: ErrorReply) -> None:
+        self.channel.write(error(told.number, told.state, told.message))
+
+    def own(self, own: OwnRows, *, binary: bool, more: bool = False) -> None:
+        """Write a result set of our own."""
+        status = self._bits(more=more)
+        numeric = [name in own.numeric for name in own.columns]
+        rows = (binary_row(row, numeric=numeric) if binary else text_row(row) for row in own.rows)
+        self.channel.write(
+            lenenc(len(own.columns)),
+            *(column(name, numeric=is_number) for name, is_number in zip(own.columns, numeric, strict=True)),
+            end_marker(status=status),
+            *rows,
+            end_marker(status=status, warnings=len(self.notes)),
+        )
+
+    def spliced(self, result: Result, *, more: bool, most_rows: int, utf8: bool) -> Done:
+        """Hand a node's answer on, to its end.
+
+        Args:
+            most_rows: rows after which the client wants no more, 0 for all.
+            utf8: whether the client can read more than ASCII.
+
+        Raises:
+            SafeConsoleError: as iterating the result; what was written before it stays written.
+            GoneError: the client is gone.
+        """
+        if not result.columns:
+            return self._changed(result, more=more)
+        rows = 0
+        with result:
+            self._hand_on([_with_status(result.head, self._bits(more=False))], utf8=utf8)
+            for batch in result:
+                packets = cast("Sequence[bytes]", batch)
+                room = most_rows - rows if most_rows else len(packets)
+                self._hand_on(packets[:room], utf8=utf8)
+                rows += min(len(packets), room)
+                if most_rows and rows >= most_rows:
+                    break
+        self.notes = notes_of(result)
+        self.channel.write(end_marker(status=self._bits(more=more), warnings=len(self.notes)))
+        return Done(affected=-1, rows=rows)
+
+    def _changed(self, result: Result, *, more: bool) -> Done:
+        with result:
+            for _ in result:
+                pass
+        self.notes = notes_of(result)
+        done, info = read_ok(result.head, counts_found=self._counts_found)
+        self.ok(done, more=more, info=info)
+        return done
+
+    def _hand_on(self, packets: Sequence[bytes], *, utf8: bool) -> None:
+        if not packets:
+            return
+        joined = b"".join(packets)
+        if not utf8 and not joined.isascii():
+            raise StoppedError(
+                "the rows hold more than ASCII, and this connection does not read UTF-8",
+                by="console",
+                instead="SET NAMES utf8mb4 first",
+            )
+        first = joined[3]
+        if first != self.channel.sequence:
+            joined = renumbered(joined, self.channel.sequence)
+        self.channel.sequence = (self.channel.sequence + _packets_in(packets, joined)) & 0xFF
+        for start in range(0, len(joined), _LARGEST_BATCH_BYTES):
+            self.channel.write_packets(joined[start : start + _LARGEST_BATCH_BYTES])
+
+    def _bits(self, *, more: bool) -> int:
+        return self.status | ServerStatus.MORE_RESULTS if more else self.status
+
+
+def _packets_in(packets: Sequence[bytes], joined: bytes) -> int:
+    """Return how many packets stand in what was joined; a row is one, but for the longest."""
+    if len(packets) > 1 and max(map(len, packets)) < LONGEST_PART:
+        return len(packets)
+    count = position = 0
+    while position < len(joined):
+        position += _HEADER_BYTES + int.from_bytes(joined[position : position + 3], "little")
+        count += 1
+    return count
+
+
+def renumbered(packets: bytes, sequence: int) -> bytes:
+    """Return packets with numbers that go on from another one."""
+    changed = bytearray(packets)
+    position = 0
+    while position < len(changed):
+        changed[position + 3] = sequence & 0xFF
+        sequence += 1
+        position += _HEADER_BYTES + int.from_bytes(changed[position : position + 3], "little")
+    return bytes(changed)
+
+
+def _with_status(head: bytes, status: int) -> bytes:
+    # The end of the definitions closes the head, and the status bits close that.
+    return head[:-2] + int(status).to_bytes(2, "little")
+
+
+def read_ok(payload: bytes, *, counts_found: bool) -> tuple[Done, str]:
+    """Return what a node's OK says, and its words.
+
+    Args:
+        counts_found: whether the client counts rows that were found, and not those that were changed.
+    """
+    fields = Fields(payload, 1)
+    affected, inserted = fields.length(), fields.length()
+    fields.take(4)
+    info = fields.rest().decode("utf-8", "replace") if fields.left else ""
+    matched = info.partition("Rows matched: ")[2].split(" ", 1)[0]
+    if counts_found and matched.isdigit():
+        affected = int(matched)
+    return Done(affected=affected, inserted=inserted), info
+
+
+def notes_of(result: Result) -> tuple[Note, ...]:
+    """Return the server's warnings, and what the gate says beside a result."""
+    found: list[Note] = []
+    for line in result.warnings:
+        head, colon, message = line.partition(": ")
+        level, _, number = head.partition(" ")
+        if colon and level in {"Note", "Warning", "Error"} and number.isdigit():
+            found.append((level, int(number), message))
+        else:
+            found.append(("Note", NOTE_NUMBER, line))
+    return (*found, *(("Note", NOTE_NUMBER, note) for note in result.considered.notes))
+
+
+NOTE_NUMBER = 1105
+"""What the gateway itself says, among a server's warnings."""
+
+
+def notes_of_error(told: ErrorReply) -> tuple[Note, ...]:
+    """Return what SHOW WARNINGS tells of an error: the error, and the evidence behind it."""
+    return (
+        ("Error", told.number, told.message),
+        *(("Note", NOTE_NUMBER, detail) for detail in told.details),
+    )

@@ -1,0 +1,129 @@
+"""What a gateway counts, and the page of health that it serves: `/healthz`, `/readyz`, `/metrics`."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from safeconsole.errors import ConfigurationError
+
+_LATENCY_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+
+class Counts:
+    """Counts nothing: a gateway without `--health`."""
+
+    def logged_in(self, how: str) -> None:
+        """Count a login: "socket", "token", "certificate", or "refused"."""
+
+    def answered(self, verdict: str, seconds: float) -> None:
+        """Count a statement by its verdict, and the time until it was over."""
+
+    def killed(self, why: str) -> None:
+        """Count a statement or connection that was ended: "vanished", "killed", "drained", "token"."""
+
+    def page(self) -> bytes:
+        return b""
+
+
+class Prometheus(Counts):
+    """Counts for Prometheus.
+
+    Args:
+        connected: how many clients are connected.
+
+    Raises:
+        ConfigurationError: the extra `gateway` is not installed.
+    """
+
+    def __init__(self, connected: Callable[[], int]) -> None:
+        try:
+            import prometheus_client as prometheus  # noqa: PLC0415 (an extra)
+        except ModuleNotFoundError as error:
+            raise ConfigurationError(
+                f"--health needs the extra gateway ({error.name} is not installed)",
+                instead="pip install 'safeconsole[gateway]'",
+            ) from error
+        self._latest: Callable[[Any], bytes] = prometheus.generate_latest
+        self._registry = registry = prometheus.CollectorRegistry()
+        sessions = prometheus.Gauge("safeconsole_gateway_sessions", "Clients that are connected.", registry=registry)
+        sessions.set_function(connected)
+        self._logins = prometheus.Counter(
+            "safeconsole_gateway_logins", "Logins, by how, or refused.", ["how"], registry=registry
+        )
+        self._statements = prometheus.Counter(
+            "safeconsole_gateway_statements", "Statements, by verdict.", ["verdict"], registry=registry
+        )
+        self._kills = prometheus.Counter(
+            "safeconsole_gateway_kills", "What was ended before its end, by why.", ["why"], registry=registry
+        )
+        self._seconds = prometheus.Histogram(
+            "safeconsole_gateway_statement_seconds",
+            "Time from a statement to its end.",
+            buckets=_LATENCY_SECONDS,
+            registry=registry,
+        )
+
+    def logged_in(self, how: str) -> None:
+        self._logins.labels(how).inc()
+
+    def answered(self, verdict: str, seconds: float) -> None:
+        self._statements.labels(verdict).inc()
+        self._seconds.observe(seconds)
+
+    def killed(self, why: str) -> None:
+        self._kills.labels(why).inc()
+
+    def page(self) -> bytes:
+        return self._latest(self._registry)
+
+
+class HealthPage:
+    """Serves health and metrics on a thread of its own.
+
+    Args:
+        counts: whose page `/metrics` is.
+        ready: why the gateway takes nobody in now, "" while it does.
+    """
+
+    def __init__(self, host: str, port: int, counts: Counts, ready: Callable[[], str]) -> None:
+        class _Health(BaseHTTPRequestHandler):
+            timeout = 5
+
+            def do_GET(self) -> None:
+                status, body = _page(self.path, counts, ready)
+                self.send_response(status)
+                self.send_header("Content-Type", "text/plain; charset=utf-8")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the library's name)
+                """Say nothing: a page that is asked every second would fill the log."""
+
+        try:
+            self._server = ThreadingHTTPServer((host, port), _Health)
+        except OSError as error:
+            raise ConfigurationError(f"--health {host}:{port}: {(error.strerror or str(error)).lower()}") from error
+        self._server.daemon_threads = True
+        self.address = f"{host}:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, name="safeconsole-gateway-health", daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def _page(path: str, counts: Counts, ready: Callable[[], str]) -> tuple[int, bytes]:
+    match path.partition("?")[0]:
+        case "/healthz":
+            return 200, b"ok\n"
+        case "/readyz":
+            why = ready()
+            return (503, f"{why}\n".encode()) if why else (200, b"ready\n")
+        case "/metrics":
+            return 200, counts.page()
+        case _:
+            return 404, b"there are /healthz, /readyz and /metrics\n"

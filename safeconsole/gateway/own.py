@@ -1,0 +1,251 @@
+"""The gateway's own words inside a client: elevations, confirmations, its tables, its list of connections."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
+
+from safeconsole.errors import ConfigurationError, RefusedError
+from safeconsole.gateway.answering import OwnRows
+from safeconsole.gateway.client import ClientConnection
+from safeconsole.gateway.procedures import SCHEMA, OwnCall, Procedure, Question, carried_out
+from safeconsole.gateway.refusals import ErrorReply, ToldError
+from safeconsole.policy.explanation import explanation_of
+from safeconsole.policy.limits import LIMIT_NAMES
+from safeconsole.session.context import Justification
+
+_INFO_CHARACTERS = 100
+
+
+class Clients(Protocol):
+    """The connections of a gateway."""
+
+    def of(self, person: str) -> Sequence[ClientConnection]: ...
+
+
+Table = Callable[[ClientConnection], OwnRows]
+
+
+class OwnAnswers:
+    """Answers what is asked of a connection itself, and carries its procedures out.
+
+    Args:
+        tables: further tables of the schema `safeconsole`, by name.
+    """
+
+    def __init__(self, clients: Clients, tables: Mapping[str, Table]) -> None:
+        self._clients = clients
+        self._tables: Mapping[str, Table] = {
+            "status": _status,
+            "why": _why,
+            "topology": _topology,
+            "limits": _limits,
+            **tables,
+        }
+
+    def ask(self, client: ClientConnection, question: Question) -> OwnRows | str | None:
+        match question.about:
+            case "warnings":
+                return _warnings(client, question)
+            case "processlist":
+                return self._processes(client)
+            case "kill":
+                return self._kill(client, question)
+            case "table":
+                return self._table(client, question)
+            case _:
+                return _number(client, question)
+
+    def carry(self, client: ClientConnection, call: OwnCall) -> OwnRows | str:
+        client.gate.note("command", f"CALL {SCHEMA}.{call.name}")
+        return carried_out(
+            call,
+            {
+                "elevate": Procedure(least=1, most=3, act=lambda words: _elevate(client, words)),
+                "stand_down": Procedure(least=0, most=0, act=lambda _: _stand_down(client)),
+                "confirm": Procedure(least=0, most=0, act=lambda _: _confirm(client)),
+                "why": Procedure(least=0, most=0, act=lambda _: _why(client)),
+                "status": Procedure(least=0, most=0, act=lambda _: _status(client)),
+                "tighten": Procedure(least=2, most=2, act=lambda words: _tighten(client, words)),
+                "use": Procedure(least=0, most=1, act=lambda words: _use(client, words)),
+            },
+        )
+
+    def _table(self, client: ClientConnection, question: Question) -> OwnRows:
+        name = question.words["table"].lower()
+        table = self._tables.get(name)
+        if table is None:
+            message = f"Table '{SCHEMA}.{name}' doesn't exist; there are: {', '.join(sorted(self._tables))}"
+            raise ToldError(ErrorReply(number=1146, state="42S02", message=message))
+        client.gate.note("command", f"its own table {name}")
+        found = table(client)
+        most = int(question.words.get("most", len(found.rows)))
+        return OwnRows(columns=found.columns, rows=found.rows[:most], numeric=found.numeric)
+
+    def _processes(self, client: ClientConnection) -> OwnRows:
+        now = time.monotonic()
+        return OwnRows(
+            columns=("Id", "User", "Host", "db", "Command", "Time", "State", "Info"),
+            rows=tuple(_process(each, now) for each in self._clients.of(client.arrival.person.name)),
+            numeric=frozenset({"Id", "Time"}),
+        )
+
+    def _kill(self, client: ClientConnection, question: Question) -> OwnRows | str:
+        wanted, query = int(question.words["id"]), question.words.get("what", "").lower() == "query"
+        found = next((each for each in self._clients.of(client.arrival.person.name) if each.id == wanted), None)
+        client.gate.note("command", f"KILL {'QUERY ' if query else ''}{wanted}")
+        if found is None:
+            raise ToldError(ErrorReply(number=1094, state="HY000", message=f"Unknown thread id: {wanted}"))
+        if query:
+            if found is not client:
+                found.interrupt()
+        else:
+            found.end("killed")
+        return ""
+
+
+def _process(client: ClientConnection, now: float) -> tuple[object, ...]:
+    at_work = client.working_since
+    person = client.arrival.person
+    return (
+        client.id,
+        person.name,
+        person.origin or "localhost",
+        client.gate.context.schema or None,
+        "Query" if at_work else "Sleep",
+        int(now - (at_work or client.idle_since)),
+        "executing" if at_work else "",
+        client.doing[:_INFO_CHARACTERS] if at_work else None,
+    )
+
+
+def _warnings(client: ClientConnection, question: Question) -> OwnRows:
+    notes = client.answering.notes
+    if question.words["what"].lower() == "errors":
+        notes = tuple(note for note in notes if note[0] == "Error")
+    skip = int(question.words.get("skip", "0,").rstrip(", \t\n") or 0)
+    most = int(question.words.get("most", len(notes)))
+    return OwnRows(columns=("Level", "Code", "Message"), rows=notes[skip : skip + most], numeric=frozenset({"Code"}))
+
+
+def _number(client: ClientConnection, question: Question) -> OwnRows | None:
+    """Answer what a server would answer of this connection alone."""
+    statements, notes = client.statements, client.answering.notes
+    counted = question.words.get("what", question.words.get("counted", "")).lower()
+    noted = [note for note in notes if note[0] == "Error" or not counted.startswith("error")]
+    number = {
+        "warning_count": lambda: len(noted),
+        "connection_id": lambda: client.id,
+        "last_insert_id": lambda: statements.last_inserted,
+        "row_count": lambda: statements.last_done.affected,
+        "autocommit": lambda: int(statements.settings.autocommit),
+    }[question.about]()  # fmt: skip
+    name = question.column or f"@@session.{counted.rstrip('s')}_count"
+    return OwnRows(columns=(name,), rows=((number,),), numeric=frozenset({name}))
+
+
+def _elevate(client: ClientConnection, words: Sequence[str]) -> str:
+    reason, ticket, cluster = (*words, "", "")[:3]
+    gate, statements = client.gate, client.statements
+    if not reason.strip():
+        raise RefusedError("an elevation needs a reason", instead=f"CALL {SCHEMA}.elevate('reason', 'ticket')")
+    if cluster not in {"", gate.context.cluster}:
+        raise RefusedError(f"not elevated: this connection is to {gate.context.cluster}, and {cluster} was named")
+    if gate.needs_a_person:
+        # A program opens no window: each of its statements is put before a person, with this reason.
+        statements.justification = Justification(reason=reason, ticket=ticket)
+        return "a person is asked for each statement that needs it: send one, and its refusal carries a code"
+    grant = gate.elevate(reason=reason, ticket=ticket)
+    left = max(grant.ends_seconds - grant.granted_seconds, 0)
+    return f"elevated on {gate.context.cluster} for {left / 60:.0f} minutes; CALL {SCHEMA}.stand_down() ends it"
+
+
+def _stand_down(client: ClientConnection) -> str:
+    client.statements.justification = None
+    client.gate.stand_down()
+    return "; ".join(client.gate.take_told()) or "not elevated any more"
+
+
+def _confirm(client: ClientConnection) -> str:
+    text = client.statements.last_text
+    if not text:
+        raise RefusedError("there is nothing to confirm", instead="send the statement first: its refusal says why")
+    client.confirming.agreed = text
+    return "confirmed, once: send the same statement again"
+
+
+def _tighten(client: ClientConnection, words: Sequence[str]) -> str:
+    name, said = words
+    if name not in LIMIT_NAMES:
+        raise ConfigurationError(f"there is no limit {name}", instead=f"there are: {', '.join(sorted(LIMIT_NAMES))}")
+    try:
+        value = float(said)
+    except ValueError:
+        raise ConfigurationError(f"{said!r} is no number") from None
+    client.gate.tighten(name, value)
+    return f"{name} is {value:,.15g} for this connection"
+
+
+def _use(client: ClientConnection, words: Sequence[str]) -> str:
+    to = words[0] if words else ""
+    client.gate.use(to)
+    return f"statements go to {to}" if to else "statements go where the road chooses"
+
+
+def _pairs(pairs: Iterable[tuple[str, object]]) -> OwnRows:
+    return OwnRows(columns=("what", "value"), rows=tuple((name, str(value)) for name, value in pairs))
+
+
+def _status(client: ClientConnection) -> OwnRows:
+    status, person = client.gate.status(), client.arrival.person
+    transaction = status.transaction.place if status.transaction else "none"
+    return _pairs(
+        (
+            ("cluster", status.cluster),
+            ("environment", status.environment),
+            ("person", f"{person.name}, by {client.arrival.how}"),
+            ("program", person.agent or "none: a person elevates by themselves"),
+            ("connection", client.id),
+            ("node", f"{status.node} ({status.role})" if status.node else "none yet"),
+            ("schema", status.schema or "none"),
+            ("goes to", status.to or "where the road chooses"),
+            ("transaction", transaction),
+            ("elevated", f"{status.elevated_seconds:.0f} s left" if status.elevated_seconds else "no"),
+        )
+    )  # fmt: skip
+
+
+def _why(client: ClientConnection) -> OwnRows:
+    considered = client.gate.last()
+    if considered is None:
+        return _pairs(())
+    lines = (line.partition(": ") for line in (*considered.evidence, *explanation_of(considered, client.gate.policy)))
+    asked = " ".join(considered.statement.text.split())[:300]
+    said = [(label if text else "", text or label) for label, _, text in lines]
+    return _pairs((("asked", asked), ("verdict", considered.decision.verdict.word), *said))
+
+
+def _topology(client: ClientConnection) -> OwnRows:
+    return OwnRows(
+        columns=("node", "role", "proof", "version", "lag_seconds", "address", "unreachable"),
+        rows=tuple(
+            (
+                each.node,
+                str(each.role),
+                each.proof,
+                each.version,
+                each.lag_seconds,
+                each.identity.address if each.identity else None,
+                each.unreachable or None,
+            )
+            for each in client.gate.topology()
+        ),
+    )
+
+
+def _limits(client: ClientConnection) -> OwnRows:
+    limits = client.gate.limits
+    return OwnRows(
+        columns=("limit", "value"), rows=tuple((name, f"{getattr(limits, name):.15g}") for name in sorted(LIMIT_NAMES))
+    )

@@ -1,0 +1,408 @@
+"""The gateway itself: listeners, one thread a client, one that looks for clients that vanished, and the end.
+
+`SIGTERM` drains: nobody is let in, who is idle is told 1053, who is at work has a grace, and then what runs is killed.
+"""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import os
+import select
+import socket
+import ssl
+import stat
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, suppress
+from pathlib import Path
+
+import msgspec
+
+from safeconsole.config.identity import Person
+from safeconsole.config.settings import GatewaySettings
+from safeconsole.errors import ConfigurationError, SafeConsoleError
+from safeconsole.gateway.answering import OwnRows
+from safeconsole.gateway.client import STALL_SECONDS, AskedBeforehand, ClientConnection, GatewaySession
+from safeconsole.gateway.login import (
+    LOGIN_SECONDS,
+    Arrival,
+    Failures,
+    LoginDesk,
+    LoginRefusedError,
+    is_from,
+    networks_of,
+    peer_of,
+    read_proxy_header,
+)
+from safeconsole.gateway.metrics import Counts
+from safeconsole.gateway.own import OwnAnswers, Table
+from safeconsole.gateway.packets import ClientChannel, GoneError, MalformedError, error, ok
+from safeconsole.gateway.procedures import OwnCall, Question
+from safeconsole.gateway.refusals import told_of
+from safeconsole.gateway.tokens import TokenFile
+from safeconsole.output.text import safe
+
+POLL_SECONDS = 0.2
+"""How often clients at work are looked at: one that vanished is noticed within this."""
+
+_BACKLOG = 128
+_LOGGING_IN = 64
+"""Most connections that nobody logged in on yet."""
+
+_GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR | select.POLLNVAL
+_FIRST_ID = 1
+
+Open = Callable[[Person, str, AskedBeforehand], AbstractContextManager[GatewaySession]]
+"""Opens a session for a person, in a schema ("" for the cluster's own)."""
+
+
+class ServedCluster(msgspec.Struct, frozen=True, kw_only=True):
+    """What clients are told of the cluster.
+
+    Attributes:
+        version: for the greeting, which drivers ask less or more by.
+        time_limit: the error number for a statement that took too long.
+    """
+
+    name: str
+    version: str
+    time_limit: int
+
+
+class Listener(msgspec.Struct, frozen=True, kw_only=True):
+    """One listening socket; `is_local` for a Unix socket."""
+
+    sock: socket.socket
+    is_local: bool
+
+
+class Gateway:
+    """Serves one cluster; see the module.
+
+    Args:
+        tls: for TCP, or None.
+        tables: further tables of the schema `safeconsole`.
+    """
+
+    def __init__(  # noqa: PLR0913 (what a gateway is made of, each named)
+        self,
+        cluster: ServedCluster,
+        open_session: Open,
+        tokens: TokenFile,
+        settings: GatewaySettings,
+        *,
+        tls: ssl.SSLContext | None,
+        tables: dict[str, Table],
+        counts: Counts | None = None,
+    ) -> None:
+        self.cluster = cluster
+        self.counts = counts or Counts()
+        self._open = open_session
+        self._tokens = tokens
+        self._settings = settings
+        self._tls = tls
+        self._proxies = networks_of(settings.proxies)
+        self._failures = Failures(time.monotonic)
+        self._own = OwnAnswers(self, tables)
+        self._ids = itertools.count(_FIRST_ID)
+        self._lock = threading.Lock()
+        self._clients: dict[int, ClientConnection] = {}
+        self._logging_in: dict[int, ClientChannel] = {}
+        self._threads: set[threading.Thread] = set()
+        self._listeners: list[Listener] = []
+        self._draining = False
+        self._began_seconds = time.monotonic()
+        # Its reading end is at its end once the gateway drains: every client that waits sees that.
+        self._wake, self._awake = os.pipe()
+
+    # What a client connection asks.
+
+    @property
+    def is_draining(self) -> bool:
+        return self._draining
+
+    @property
+    def wake(self) -> int:
+        return self._wake
+
+    def may_stay(self, arrival: Arrival) -> bool:
+        return not arrival.token_id or self._tokens.valid(arrival.token_id, time.time())
+
+    def uptime_seconds(self) -> float:
+        return time.monotonic() - self._began_seconds
+
+    def ask(self, client: ClientConnection, question: Question) -> OwnRows | str | None:
+        return self._own.ask(client, question)
+
+    def carry(self, client: ClientConnection, call: OwnCall) -> OwnRows | str:
+        return self._own.carry(client, call)
+
+    def of(self, person: str) -> Sequence[ClientConnection]:
+        """Return a person's connections, oldest first."""
+        with self._lock:
+            return [each for each in self._clients.values() if each.arrival.person.name == person]
+
+    @property
+    def connected(self) -> int:
+        return len(self._clients)
+
+    # Listening.
+
+    def listen_at(self, path: str) -> str:
+        """Listen at a Unix socket that every account may connect to. Raises ConfigurationError."""
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            _remove_dead_socket(Path(path))
+            listener.bind(path)
+            # Who connects is known by their account, whoever may open the file.
+            Path(path).chmod(0o666)
+            listener.listen(_BACKLOG)
+        except OSError as failure:
+            listener.close()
+            raise ConfigurationError(f"--socket {path}: {(failure.strerror or str(failure)).lower()}") from failure
+        self._listeners.append(Listener(sock=listener, is_local=True))
+        return path
+
+    def listen_on(self, host: str, port: int) -> str:
+        """Listen on a TCP address. Raises ConfigurationError."""
+        try:
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+        except OSError as failure:
+            raise ConfigurationError(
+                f"--listen {host}:{port}: {(failure.strerror or str(failure)).lower()}"
+            ) from failure
+        self._listeners.append(Listener(sock=listener, is_local=False))
+        return f"{host}:{listener.getsockname()[1]}"
+
+    # Its life.
+
+    def serve(self, until: int) -> None:
+        """Take clients in until a descriptor is readable; then drain."""
+        watcher = threading.Thread(target=self._watch, name="safeconsole-gateway-watch", daemon=True)
+        watcher.start()
+        waiting = select.poll()
+        by_descriptor = {each.sock.fileno(): each for each in self._listeners}
+        for descriptor in (until, *by_descriptor):
+            waiting.register(descriptor, select.POLLIN)
+        try:
+            while True:
+                ready = [descriptor for descriptor, _ in waiting.poll()]
+                if until in ready:
+                    return
+                for descriptor in ready:
+                    self._accept(by_descriptor[descriptor])
+        finally:
+            self.drain()
+
+    def drain(self) -> None:
+        """Let nobody in, tell the idle to go, give the others their grace, and then kill what runs."""
+        for listener in self._listeners:
+            listener.sock.close()
+        self._draining = True
+        os.close(self._awake)
+        with self._lock:
+            waiting = list(self._logging_in.values())
+        for channel in waiting:
+            channel.shut()
+        self._wait_until_left(self._settings.drain_seconds)
+        with self._lock:
+            left = list(self._clients.values())
+        for client in left:
+            self.counts.killed("drained")
+            client.end("drained")
+        self._wait_until_left(STALL_SECONDS)
+        os.close(self._wake)
+
+    def _wait_until_left(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        for thread in list(self._threads):
+            thread.join(max(deadline - time.monotonic(), 0))
+
+    def _accept(self, listener: Listener) -> None:
+        try:
+            sock, address = listener.sock.accept()
+        except OSError as failure:
+            if failure.errno in {errno.EMFILE, errno.ENFILE, errno.ENOMEM}:
+                # It stays in the queue; others may leave meanwhile.
+                time.sleep(POLL_SECONDS)
+            return
+        if not listener.is_local:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        channel = ClientChannel(sock, login_seconds=LOGIN_SECONDS)
+        with self._lock:
+            full = len(self._clients) >= self._settings.clients or len(self._logging_in) >= _LOGGING_IN
+        if full:
+            _turn_away(channel)
+            return
+        number = next(self._ids)
+        with self._lock:
+            self._logging_in[number] = channel
+        place = "" if listener.is_local else str(address[0])
+        thread = threading.Thread(
+            target=self._serve_one,
+            args=(number, channel, sock, place),
+            name=f"safeconsole-gateway-{number}",
+            daemon=True,
+        )
+        self._threads.add(thread)
+        thread.start()
+
+    # One client, on its own thread.
+
+    def _serve_one(self, number: int, channel: ClientChannel, sock: socket.socket, address: str) -> None:
+        try:
+            arrival = self._log_in(number, channel, sock, address)
+            if arrival is not None:
+                self._have_served(number, channel, arrival)
+        except (GoneError, MalformedError):
+            # What it sent is no protocol, or it is gone: there is nobody to tell.
+            pass
+        except Exception as failure:  # noqa: BLE001 (one client's trouble is not the others')
+            sys.stderr.write(f"safeconsole: client {number}: {type(failure).__name__}: {safe(str(failure))}\n")
+        finally:
+            channel.close()
+            with self._lock:
+                self._logging_in.pop(number, None)
+                self._clients.pop(number, None)
+            self._threads.discard(threading.current_thread())
+
+    def _log_in(self, number: int, channel: ClientChannel, sock: socket.socket, address: str) -> Arrival | None:
+        try:
+            if address and is_from(self._proxies, address):
+                told = read_proxy_header(channel)
+                if not told:
+                    return None
+                address = told.rpartition(":")[0]
+            desk = LoginDesk(
+                self._tokens,
+                self._failures,
+                tls=self._tls,
+                required=bool(address) and self._tls is not None and not _is_loopback(sock, address),
+                native=self._settings.native_password,
+            )
+            return desk.meet(
+                channel,
+                version=self.cluster.version,
+                connection_id=number,
+                peer=None if address else peer_of(sock),
+                address=address,
+                now_epoch=time.time(),
+            )
+        except LoginRefusedError as refused:
+            self.counts.logged_in("refused")
+            channel.write(error(refused.number, refused.state, str(refused)))
+        except MalformedError as failure:
+            self.counts.logged_in("refused")
+            with suppress(GoneError):
+                channel.write(error(1043, "08S01", f"bad handshake: {failure}"))
+        return None
+
+    def _have_served(self, number: int, channel: ClientChannel, arrival: Arrival) -> None:
+        confirming = AskedBeforehand()
+        with ExitStack() as leaving:
+            try:
+                self._require_room(arrival.person)
+                session = leaving.enter_context(self._open(arrival.person, arrival.request.schema, confirming))
+                session.gate.note("client connected", _described(arrival, number, encrypted=channel.encrypted))
+            except SafeConsoleError as failure:
+                # No journal, no login.
+                told = told_of(failure, time_limit=self.cluster.time_limit)
+                channel.write(error(told.number, told.state, told.message))
+                return
+            client = ClientConnection(
+                self, channel, number, arrival, session,
+                confirming=confirming,
+                time_limit=self.cluster.time_limit,
+                idle_seconds=self._settings.idle_seconds,
+            )  # fmt: skip
+            with self._lock:
+                self._clients[number] = client
+                self._logging_in.pop(number, None)
+            channel.logged_in(stall_seconds=STALL_SECONDS)
+            channel.write(ok(status=client.answering.status))
+            self.counts.logged_in(arrival.how)
+            client.serve()
+
+    def _require_room(self, person: Person) -> None:
+        most = self._settings.clients_a_person
+        if len(self.of(person.name)) >= most:
+            raise ConfigurationError(f"{person.name} has {most} connections, as many as one person may have")
+
+    # Those who vanished.
+
+    def _watch(self) -> None:
+        """Look for clients at work that are gone, and for tokens that count no longer, until the gateway drains."""
+        ended: set[int] = set()
+        while not self._draining:
+            time.sleep(POLL_SECONDS)
+            with self._lock:
+                clients = list(self._clients.values())
+            ended &= {client.id for client in clients}
+            for client in clients:
+                why = self._why_to_end(client)
+                if why and client.id not in ended:
+                    ended.add(client.id)
+                    self.counts.killed(why)
+                    # A kill waits until it is seen to be done: not here.
+                    threading.Thread(
+                        target=client.end, args=(why,), name=f"safeconsole-gateway-end-{client.id}", daemon=True
+                    ).start()
+
+    def _why_to_end(self, client: ClientConnection) -> str:
+        if not self.may_stay(client.arrival):
+            return "token"
+        if not client.working_since:
+            return ""
+        looking = select.poll()
+        try:
+            looking.register(client.channel.fileno(), select.POLLRDHUP)
+            return "vanished" if any(event & _GONE for _, event in looking.poll(0)) else ""
+        except (OSError, ValueError):
+            return "vanished"
+
+
+def _turn_away(channel: ClientChannel) -> None:
+    with suppress(GoneError):
+        channel.write(error(1040, "08004", "too many connections to this gateway: try again later"))
+    channel.close()
+
+
+def _described(arrival: Arrival, number: int, *, encrypted: bool) -> str:
+    said = ", ".join(f"{safe(key)}={safe(value)}" for key, value in sorted(arrival.request.attributes.items()))
+    where = arrival.person.origin
+    return (
+        f"connection {number}, by {arrival.how}{f' {arrival.token_id}' if arrival.token_id else ''}, from {where}"
+        f"{', TLS' if encrypted else ''}; user {safe(arrival.request.user)!r}; {said or 'it says nothing of itself'}"
+    )
+
+
+def _is_loopback(sock: socket.socket, address: str) -> bool:
+    """Whether neither the client nor who carries its bytes is on another computer."""
+    return all(_is_here(place) for place in (address, str(sock.getpeername()[0])))
+
+
+def _is_here(address: str) -> bool:
+    return address == "::1" or address.removeprefix("::ffff:").startswith("127.")
+
+
+def _remove_dead_socket(path: Path) -> None:
+    """Remove a socket that nobody listens at any more. Raises OSError: something else is there."""
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(found.st_mode):
+        raise OSError(errno.EEXIST, "something that is no socket is there")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as trying:
+        trying.settimeout(1)
+        try:
+            trying.connect(str(path))
+        except ConnectionRefusedError:
+            path.unlink()
+            return
+    raise OSError(errno.EADDRINUSE, "another gateway listens there")
