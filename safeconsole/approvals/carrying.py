@@ -31,6 +31,7 @@ from safeconsole.errors import AuditUnavailableError, ConfigurationError, Refuse
 
 KEYRING_ACCOUNT = "approval-signing-key"
 POLL_SECONDS = 0.5
+_PROBE = b"safeconsole: whose key is this"
 
 Ask = Callable[[str, ApprovalRequest], str]
 """Shows a code and a request to the person who asks, and returns the answer that they paste, "" for none."""
@@ -59,6 +60,18 @@ class LocalApprovals:
     def approvers(self, person: str) -> tuple[str, ...]:
         """Return who could approve a person's requests, sorted."""
         return tuple(sorted(name for name in self._settings.approvers if name != person))
+
+    def holds_key_of(self, person: str) -> bool:
+        from safeconsole.audit.signing import is_signed_by, load_signer  # noqa: PLC0415 (slow to import)
+
+        public = self._settings.approvers.get(person, "")
+        if not public:
+            return False
+        try:
+            signer = load_signer(self._settings.key, account=KEYRING_ACCOUNT, what="approval signing key")
+        except (AuditUnavailableError, ConfigurationError):
+            return False
+        return is_signed_by(public, signer.key, _PROBE, signer.sign(_PROBE))
 
     def earlier(self, request: ApprovalRequest) -> tuple[ApprovalRequest, Approval] | None:
         return self._waiting.earlier(request)

@@ -237,6 +237,10 @@ class SecondPerson(Protocol):
         """Return who could approve a person's requests, sorted."""
         ...
 
+    def holds_key_of(self, person: str) -> bool:
+        """Whether this account holds the key that approves under a name; False where there is none."""
+        ...
+
     def earlier(self, request: ApprovalRequest) -> tuple[ApprovalRequest, Approval] | None:
         """Return an earlier request for exactly the same and its valid approval, which can be used once.
 

@@ -14,6 +14,7 @@ import socket
 import stat
 import sys
 from collections.abc import Mapping
+from enum import StrEnum
 from pathlib import Path
 from typing import TextIO
 
@@ -36,6 +37,14 @@ def demo_mark_in(name: str) -> str:
     return last if last.startswith(_DEMO_MARK) else ""
 
 
+class NameProof(StrEnum):
+    """What a person's name rests on, the hardest to forge first."""
+
+    LOGIN_UID = "login-uid"
+    ACCOUNT = "account"
+    SUDO_USER = "sudo-user"
+
+
 class Person(msgspec.Struct, frozen=True, kw_only=True):
     """The person, as the computer knows them, not as they say.
 
@@ -46,6 +55,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
         origin: where the person came from ("10.0.0.9" over ssh, a terminal's name), or "".
         agent: the kind of program that asks for them ("ci", "claude-code", …), "" for a person at a terminal.
         terminal: whether a person can be asked, on standard input and standard error.
+        proof: what the name rests on; whoever starts the console can set SUDO_USER.
     """
 
     name: str
@@ -55,6 +65,7 @@ class Person(msgspec.Struct, frozen=True, kw_only=True):
     origin: str = ""
     agent: str = ""
     terminal: bool = False
+    proof: NameProof = NameProof.ACCOUNT
 
 
 # The kernel's login uid survives sudo and su; SUDO_USER survives sudo; the account the process runs as is what
@@ -129,9 +140,12 @@ FALSE_WORDS = frozenset({"", "0", "false", "no", "off"})
 def who(environ: Mapping[str, str], *, login_uid: Path = LOGIN_UID) -> Person:
     """Return the person; never raises, unknown facts are empty."""
     terminal = _has_terminal()
-    login = _name_of(os.geteuid())
+    login, sudo = _name_of(os.geteuid()), environ.get("SUDO_USER", "")
+    logged_in = _login_name(login_uid)
+    proof = NameProof.LOGIN_UID if logged_in else NameProof.SUDO_USER if sudo else NameProof.ACCOUNT
     return Person(
-        name=_login_name(login_uid) or environ.get("SUDO_USER", "") or login,
+        name=logged_in or sudo or login,
+        proof=proof,
         login=login,
         groups=_groups(),
         host=socket.gethostname(),

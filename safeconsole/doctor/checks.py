@@ -12,6 +12,7 @@ from itertools import groupby
 import msgspec
 
 from safeconsole.capacity.asking import Asker
+from safeconsole.config.identity import NameProof, Person
 from safeconsole.config.settings import Accounts, ClusterSettings
 from safeconsole.dialects import DIALECTS
 from safeconsole.dialects.grants import (
@@ -61,6 +62,7 @@ def examine(asker: Asker, cluster: ClusterSettings) -> Iterator[Check]:
     readings, gates = gate.topology(), gate.policy.gates
     yield from _cluster_checks(readings, gates, cluster)
     yield _configuration_check(gate.context, readings)
+    yield _login_check(gate.context.person)
     for reading in readings:
         yield _node_check(reading, gates)
         if reading.unreachable or not _dialect(asker, reading).has_accounts:
@@ -123,6 +125,26 @@ def _configuration_check(context: SessionContext, readings: tuple[Reading, ...])
         )
         remedy = "set the cluster in /etc/safeconsole/config.toml, with locked = true"
     return Check(where="cluster", what="configuration", finding=finding, detail=detail, remedy=remedy)
+
+
+def _login_check(person: Person) -> Check:
+    remedy = "log in over ssh or a console with pam_loginuid, and not by a shared account"
+    match person.proof:
+        case NameProof.LOGIN_UID:
+            finding, detail, remedy = CheckResult.GOOD, f"{person.name}: the kernel's login uid says so", ""
+        case NameProof.SUDO_USER:
+            finding = CheckResult.ADVICE
+            detail = (
+                f"{person.name} is what SUDO_USER says, which whoever starts the console can set: the journal may name "
+                "another person, and no second person counts without the key of the name"
+            )
+        case _:
+            finding = CheckResult.ADVICE
+            detail = (
+                f"nobody logged in as far as the kernel knows: whoever shares the account {person.login} is "
+                f"{person.name} in the journal"
+            )
+    return Check(where="cluster", what="login identity", finding=finding, detail=detail, remedy=remedy)
 
 
 def _elevated_check(accounts: Accounts) -> Check:

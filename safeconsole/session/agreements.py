@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from safeconsole.approvals.requests import Approval, ApprovalRequest, Notice, SecondPerson, any_of, is_portable
 from safeconsole.audit.record import Approved, Journal, Noticed
 from safeconsole.clock import Clock
+from safeconsole.config.identity import NameProof
 from safeconsole.errors import Action, RefusedError, Remedy
 from safeconsole.policy.decision import Assessment, ElevationRequest, Grant, Scope
 from safeconsole.policy.policy import ElevationSettings
@@ -141,6 +142,13 @@ class Agreements:
         second = self._people.second
         if second is None:
             raise RefusedError("the policy requires a second person, and nobody can be asked from here")
+        person = self._visit.person
+        if person.proof is NameProof.SUDO_USER and not second.holds_key_of(person.name):
+            raise RefusedError(
+                f"a second person cannot be told from the first: that {person.name} asks is what SUDO_USER says, which "
+                f"whoever starts the console can set, and this account does not hold the key of {person.name}",
+                instead="log in as yourself, so that the kernel knows who asks, or set approvals.key to your own key",
+            )
         request = self._approval_request(asked, considered, sql, expires_epoch=second.expiry())
         if not is_portable(request):
             raise RefusedError("the statement is too long for a second person to read", instead="send it in parts")

@@ -146,3 +146,10 @@ def test_only_a_private_directory_with_a_private_key_has_a_mark(tmp_path):
     key.rename(tmp_path / "elsewhere")
     key.symlink_to(tmp_path / "elsewhere")
     assert demo_mark_of(str(place)) == ""
+
+
+def test_what_a_name_rests_on_is_kept(login_uid):
+    unset = login_uid(UNSET_UID)
+    assert who({"SUDO_USER": "ana"}, login_uid=unset).proof == "sudo-user"
+    assert who({}, login_uid=unset).proof == "account"
+    assert who({"SUDO_USER": "eve"}, login_uid=login_uid(1)).proof == "login-uid"

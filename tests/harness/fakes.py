@@ -119,13 +119,16 @@ class FakeSecond:
         self.events = events
         self.refusal = refusal
         self.answered = answered
-        self.waiting = []
+        self.waiting, self.keys = [], set()
 
     def expiry(self):
         return 2_000_000_000
 
     def approvers(self, person):
         return ("grace", "linus")
+
+    def holds_key_of(self, person):
+        return person in self.keys
 
     def earlier(self, request):
         found, self.answered = self.answered, None

@@ -10,7 +10,7 @@ from safeconsole.session.elevation import ElevationEvent
 from safeconsole.policy.decision import ElevationRequest, Scope, exact_of
 from safeconsole.errors import AuditUnavailableError, RefusedError
 from safeconsole.policy.limits import Limits
-from safeconsole.config.identity import Person
+from safeconsole.config.identity import NameProof, Person
 from safeconsole.policy.policy import ElevationSettings
 from safeconsole.audit.record import Approved, ElevationChanged
 from safeconsole.sqltext.redaction import LEFT_OUT
@@ -341,6 +341,26 @@ def test_a_second_person_is_asked_after_the_first_and_recorded_before_the_grant(
     assert (request.evidence, request.expires_epoch) == (("seen",), 2_000_000_000)
     assert (approved.approver, approved.answer, approved.key, approved.request) == ("grace", "approved", "k-1", "s1.1")
     assert held.states()[-1] == ("granted", "self-approved")
+
+
+@pytest.mark.parametrize("holds_the_key", [False, True])
+def test_one_person_is_not_two_by_the_word_of_sudo(holds_the_key):
+    """Ann says that she is Ben, and approves as Ann: what tells them apart is the key of the name that she gives."""
+
+    def second(events):
+        made = FakeSecond(events)
+        made.keys = {"ben"} if holds_the_key else {"ann"}
+        return made
+
+    said = Person(name="ben", login="root", groups=(), host="laptop", terminal=True, proof=NameProof.SUDO_USER)
+    held = Held(person=said, second=second, two_persons=("write",))
+    if holds_the_key:
+        assert held.ask().state == "granted"
+        return
+    with pytest.raises(RefusedError, match="that ben asks is what SUDO_USER says"):
+        held.ask()
+    assert held.states()[-1] == ("declined", "answered-no")
+    assert not any(isinstance(record, Approved) for record in held.journal.records)
 
 
 @pytest.mark.parametrize("earlier", [False, True])

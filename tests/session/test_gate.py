@@ -1222,3 +1222,13 @@ def test_a_window_is_asked_for_with_every_node_as_it_is_now(walk):
     road.elevate()
     (request,) = [event[1] for event in road.events if event[0] == "elevate"]
     assert [line.split(",")[0] for line in request.evidence] == ["node: primary", "node: replica-1", "node: replica-2"]
+
+
+def test_the_question_of_a_window_shows_the_cluster_and_not_what_ran_last(walk):
+    road = walk()
+    road.run(READ)
+    road.elevate()
+    ((_, request, considered),) = [event for event in road.events if event[0] == "elevate"]
+    assert considered is None
+    assert len(request.evidence) == 3
+    assert all(line.startswith("node: ") for line in request.evidence)
