@@ -76,6 +76,9 @@ class LocalApprovals:
     def earlier(self, request: ApprovalRequest) -> tuple[ApprovalRequest, Approval] | None:
         return self._waiting.earlier(request)
 
+    def give_back(self, request: ApprovalRequest) -> None:
+        self._waiting.give_back(request)
+
     def put_down(self, request: ApprovalRequest) -> Waiting:
         return self._waiting.put_down(request)
 

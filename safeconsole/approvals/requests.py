@@ -250,6 +250,10 @@ class SecondPerson(Protocol):
         """
         ...
 
+    def give_back(self, request: ApprovalRequest) -> None:
+        """Let an earlier request's approval be used again: nothing was sent by it. Raises ConfigurationError."""
+        ...
+
     def put_down(self, request: ApprovalRequest) -> Waiting:
         """Store a request until it is approved or expires, or return the one for the same statement that waits already.
 

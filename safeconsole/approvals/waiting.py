@@ -100,6 +100,13 @@ class WaitingRequests:
             )
         return None
 
+    def give_back(self, request: ApprovalRequest) -> None:
+        try:
+            self._used(request).unlink(missing_ok=True)
+            sync_directory(self._directory)
+        except OSError as error:
+            raise ConfigurationError(f"an approval cannot be put back in {self._directory}: {_said(error)}") from error
+
     def put_down(self, request: ApprovalRequest) -> Waiting:
         try:
             make_private_directory(self._directory)

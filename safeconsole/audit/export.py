@@ -31,7 +31,13 @@ _ACTIVITIES: dict[str, tuple[int, str]] = {
 }
 """By the first words of a statement's kind; any other read is Query, anything else Other."""
 
-_STATUS = {"done": (1, "Success"), "refused": (2, "Failure"), "stopped": (2, "Failure"), "unknown": (0, "Unknown")}
+_STATUS = {
+    "done": (1, "Success"),
+    "refused": (2, "Failure"),
+    "failed": (2, "Failure"),
+    "stopped": (2, "Failure"),
+    "unknown": (0, "Unknown"),
+}
 _SEVERITY = {"allow": (1, "Informational"), "confirm": (2, "Low"), "elevate": (3, "Medium"), "deny": (3, "Medium")}
 
 

@@ -176,7 +176,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="outcome"):
-    """How a statement ended: done, refused, stopped or unknown."""
+    """How a statement ended: done, refused, failed, stopped or unknown."""
 
     statement: int
     outcome: str
@@ -305,7 +305,9 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         opened, closed: UTC times, "" when there is none.
-        refused, elevated, unknown: statements that ended that way; an intent without an outcome counts as unknown.
+        refused, failed, elevated, unknown: statements that ended that way; an intent without an outcome counts as
+            unknown.
+        changed_rows: rows that its statements changed, as the servers counted.
         denied: refused statements that no elevation would have allowed.
         break_glass: elevations for a time window.
         tampered: times that an exchanged part was found.
@@ -322,6 +324,8 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     face: str = ""
     statements: int = 0
     refused: int = 0
+    failed: int = 0
+    changed_rows: int = 0
     elevated: int = 0
     unknown: int = 0
     denied: int = 0

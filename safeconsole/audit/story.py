@@ -40,8 +40,8 @@ class StatementStory(msgspec.Struct, kw_only=True):
         confirmed: the person's answer, "" when nothing was asked.
         elevation, reason, ticket: the elevation it ran under.
         approver: who approved it as second person, or who was skipped.
-        outcome: "done", "refused", "stopped", "unknown", or "running" while the console lives; "" when nothing was sent
-            and no end is recorded.
+        outcome: "done", "refused", "failed", "stopped", "unknown", or "running" while the console lives; "" when
+            nothing was sent and no end is recorded.
         server_error, end_message: the last message of the server, or of the console.
     """
 
@@ -204,6 +204,8 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
         face=count.face,
         statements=count.asked,
         refused=count.outcomes[OutcomeKind.REFUSED],
+        failed=count.outcomes[OutcomeKind.FAILED],
+        changed_rows=count.changed_rows,
         denied=count.denied,
         stopped=count.outcomes[OutcomeKind.STOPPED],
         elevated=count.elevated,
@@ -232,6 +234,7 @@ class _Count(msgspec.Struct):
     break_glass: int = 0
     tampered: int = 0
     denied: int = 0
+    changed_rows: int = 0
     denials: set[int] = msgspec.field(default_factory=set)
     open_intents: set[int] = msgspec.field(default_factory=set)
     outcomes: Counter[str] = msgspec.field(default_factory=Counter)
@@ -257,6 +260,7 @@ class _Count(msgspec.Struct):
             case Ended() as record:
                 self.open_intents.discard(record.statement)
                 self.outcomes[record.outcome] += 1
+                self.changed_rows += record.changed_rows
                 self.denied += record.outcome == OutcomeKind.REFUSED and record.statement in self.denials
             case _:
                 pass
@@ -378,7 +382,7 @@ def _sent(record: Intent) -> tuple[str, ...]:
 def _ended(record: Ended) -> tuple[str, tuple[str, ...]]:
     facts = [
         f"{_counted(record.rows, 'row')} in {record.elapsed_seconds:.3f} s" if record.outcome == "done" else "",
-        f"{record.changed_rows} changed" if record.changed_rows else "",
+        f"{_counted(record.changed_rows, 'row')} changed" if record.changed_rows else "",
         "cut short" if record.truncated else "",
         f"peak memory {record.peak_memory_bytes / 1_048_576:.1f} MiB" if record.peak_memory_bytes else "",
         f"by {record.stopped_by}" if record.stopped_by else "",

@@ -143,7 +143,7 @@ def _compared(archive: LocalArchive, against: IO[bytes]) -> tuple[Finding, ...]:
 
 SESSION_COLUMNS = (
     "session", "opened", "closed", "person", "cluster", "face",
-    "statements", "refused", "stopped", "elevated", "unknown", "trouble",
+    "statements", "changed_rows", "refused", "failed", "stopped", "elevated", "unknown", "trouble",
 )  # fmt: skip
 ENTRY_COLUMNS = ("number", "time", "offset_seconds", "type", "what", "hash")
 STORY_COLUMNS = (
@@ -156,6 +156,7 @@ STORY_COLUMNS = (
     "verdict",
     "outcome",
     "rows",
+    "changed_rows",
     "seconds",
     "ticket",
     "sql",
@@ -178,7 +179,8 @@ def _entry_row(entry: Entry) -> Row:
 
 def _story_row(story: StatementStory) -> Row:
     where = (story.asked, story.session, story.statement, story.person, story.cluster, story.node)
-    return (*where, story.verdict, story.outcome, story.rows, round(story.elapsed_seconds, 3), story.ticket, story.sql)
+    how = (story.verdict, story.outcome, story.rows, story.changed_rows, round(story.elapsed_seconds, 3))
+    return (*where, *how, story.ticket, story.sql)
 
 
 def _finding_row(finding: Finding) -> Row:

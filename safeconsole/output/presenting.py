@@ -227,7 +227,7 @@ class ResultPrinter:
         if ended.outcome == OutcomeKind.STOPPED:
             at = f" at {ended.ceiling}" if ended.ceiling else ""
             return f"incomplete: stopped by the {ended.stopped_by or 'console'}{at}"
-        if ended.outcome == OutcomeKind.REFUSED:
+        if ended.outcome in {OutcomeKind.FAILED, OutcomeKind.REFUSED}:
             return "incomplete: the server ended it with an error"
         if ended.truncated:
             return "incomplete: it was cut short"

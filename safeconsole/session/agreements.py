@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from safeconsole.approvals.requests import Approval, ApprovalRequest, Notice, SecondPerson, any_of, is_portable
 from safeconsole.audit.record import Approved, Journal, Noticed
 from safeconsole.clock import Clock
 from safeconsole.config.identity import NameProof
-from safeconsole.errors import Action, RefusedError, Remedy
+from safeconsole.errors import Action, ConfigurationError, RefusedError, Remedy
 from safeconsole.policy.decision import Assessment, ElevationRequest, Grant, Scope
 from safeconsole.policy.policy import ElevationSettings
 from safeconsole.session.context import People, SessionContext
@@ -35,6 +36,8 @@ class Agreements:
         self._clock = clock
         self._people = people
         self._is_the_demo = is_the_demo
+        # The stored request whose approval the attempt of now was granted by, until something is sent.
+        self._taken: ApprovalRequest | None = None
 
     @property
     def _agent(self) -> str:
@@ -90,6 +93,19 @@ class Agreements:
         if self._needs_second(asked.request, considered):
             self._have_approved(asked, considered, sql)
         self._tell_first(asked)
+
+    def spend(self) -> None:
+        """Count an approval as used: its statement is about to be sent."""
+        self._taken = None
+
+    def give_back(self) -> None:
+        """Let an approval be used again where its attempt sent nothing."""
+        taken, self._taken = self._taken, None
+        if taken is None or self._people.second is None:
+            return
+        with suppress(ConfigurationError):
+            self._people.second.give_back(taken)
+            self._journal.append(Noticed(what="approval given back", detail=f"{taken.id}: nothing was sent"))
 
     def tell(self, grant: Grant, what: str, detail: str = "", *, concerns: tuple[str, ...] = ()) -> None:
         """Notify others about an elevation; never waits, never raises."""
@@ -156,6 +172,7 @@ class Agreements:
         told_apart = request.exact or request.scope == Scope.BREAK_GLASS
         earlier = second.earlier(request) if told_apart else None
         if earlier is not None:
+            self._taken = earlier[0]
             self._record_approved(asked, earlier[1], f"asked for as {earlier[0].id}")
             return
         if self._agent:

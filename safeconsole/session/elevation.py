@@ -302,6 +302,7 @@ class Elevations:
         grant = self.grant
         if grant is None:
             return
+        self._agreements.spend()
         self._agreements.tell(grant, "used", sql)
         if grant.request.scope is Scope.STATEMENT:
             self.end(ElevationEvent.USED)
@@ -310,7 +311,11 @@ class Elevations:
             self.grant = replace(grant, tables=tuple(tables))
 
     def end_attempt(self) -> None:
-        """End a grant for a single statement with the attempt to run it, whether it was sent or not."""
+        """End a grant for a single statement with the attempt to run it, whether it was sent or not.
+
+        What was not sent spends no approval that lay waiting for it.
+        """
+        self._agreements.give_back()
         if self.grant is not None and self.grant.request.scope is Scope.STATEMENT:
             self.end(ElevationEvent.ATTEMPT_OVER)
 

@@ -187,7 +187,7 @@ class Gate:
             # Interrupted while the intent went to disk, too: nothing was sent, and the record says so.
             failure = unsent(error, statement, self._engine.rules)
             try:
-                self._recorder.ended(self._recorder.refused(number, statement, failure), durable=True)
+                self._recorder.ended(self._recorder.refused(number, statement, failure), durable=True, sent=False)
             finally:
                 self._leave()
             if isinstance(error, SafeConsoleError) and failure is not error:

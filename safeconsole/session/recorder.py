@@ -97,7 +97,8 @@ def sampled(number: int, sample: Sample) -> Sampled:
 def refused(number: int, error: SafeConsoleError, message: str) -> Ended:
     """Return the outcome of a statement that was not sent; `message` is the error's redacted text."""
     code = error.number if isinstance(error, ServerError) else 0
-    return Ended(statement=number, outcome=OutcomeKind.REFUSED, server_error=code, message=message)
+    kind = OutcomeKind.FAILED if isinstance(error, ServerError) else OutcomeKind.REFUSED
+    return Ended(statement=number, outcome=kind, server_error=code, message=message)
 
 
 def done(number: int, *, rows: int, bytes_: int, elapsed_seconds: float, completion: Completion) -> Ended:
@@ -116,7 +117,8 @@ def done(number: int, *, rows: int, bytes_: int, elapsed_seconds: float, complet
 def failed(number: int, error: SafeConsoleError, message: str, *, rows: int, bytes_: int, elapsed: float) -> Ended:
     """Return the outcome of a statement that was sent and did not end well; `message` is the redacted text."""
     stopped = error if isinstance(error, StoppedError) else None
-    kind = OutcomeKind.STOPPED if stopped else OutcomeKind.REFUSED
+    failed_there = OutcomeKind.FAILED if isinstance(error, ServerError) else OutcomeKind.REFUSED
+    kind = OutcomeKind.STOPPED if stopped else failed_there
     return Ended(
         statement=number,
         outcome=OutcomeKind.UNKNOWN if isinstance(error, OutcomeUnknownError) else kind,
@@ -225,8 +227,11 @@ class Recorder:
         """Record what is about to be sent; durable on return."""
         self.append(intent(number, permit, self.text_of(permit.statement), guards), durable=True)
 
-    def ended(self, ended: Ended, *, durable: bool = False) -> None:
+    def ended(self, ended: Ended, *, durable: bool = False, sent: bool = True) -> None:
         """Record how a statement ended.
+
+        Args:
+            sent: False where nothing was; a record says so itself where it is refused.
 
         Raises:
             AuditUnavailableError: it cannot be, and nothing was sent.
@@ -236,7 +241,7 @@ class Recorder:
             self._last_look(ended)
             self.append(ended, durable=durable)
         except AuditUnavailableError as error:
-            if ended.outcome == OutcomeKind.REFUSED:
+            if not sent or ended.outcome == OutcomeKind.REFUSED:
                 raise
             raise NotRecordedError(
                 f"the statement was sent, and how it ended ({ended.outcome}) is not on record: {error.message}",

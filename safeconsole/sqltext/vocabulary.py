@@ -92,12 +92,14 @@ class CostClass(StrEnum):
 class OutcomeKind(StrEnum):
     """How a statement ended.
 
-    REFUSED: by us nothing was sent; by the server, `server_error` says why.
+    REFUSED: nothing was sent.
+    FAILED: the server's own error, which `server_error` names; of a record from before FAILED existed it is REFUSED.
     UNKNOWN: sent, then lost; it may or may not have run.
     """
 
     DONE = "done"
     REFUSED = "refused"
+    FAILED = "failed"
     STOPPED = "stopped"
     UNKNOWN = "unknown"
 

@@ -109,7 +109,11 @@ def session_page(viewer: Viewer, told: SessionPage) -> str:
     facts = [
         ("person", summary.person), ("cluster", summary.cluster), ("opened", summary.opened),
         ("closed", summary.closed or ("still open" if summary.live else "never")),
-        ("statements", f"{summary.statements}; {summary.refused} refused, {summary.unknown} unknown"),
+        (
+            "statements",
+            f"{summary.statements}; {summary.refused} refused, {summary.failed} failed, {summary.unknown} unknown",
+        ),
+        ("changed", f"{summary.changed_rows:,} rows"),
     ]  # fmt: skip
     parts: list[Child] = [
         tag("dl", [together(tag("dt", name), tag("dd", value)) for name, value in facts]),
@@ -148,6 +152,7 @@ def search_page(
         "verdict",
         "outcome",
         "rows",
+        "changed",
         "seconds",
         "ticket",
         "statement",
@@ -155,7 +160,8 @@ def search_page(
     rows = [
         (
             story.asked[:19].replace("T", " "), _session_link(story.session), story.person, story.cluster, story.node,
-            story.verdict, story.outcome, str(story.rows), f"{story.elapsed_seconds:.3f}", story.ticket,
+            story.verdict, story.outcome, str(story.rows), str(story.changed_rows),
+            f"{story.elapsed_seconds:.3f}", story.ticket,
             tag("code", story.sql),
         )
         for story in stories

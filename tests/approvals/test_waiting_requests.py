@@ -156,3 +156,16 @@ def test_a_place_that_cannot_be_written_is_said(settings, tmp_path):  # noqa: F8
     gone = msgspec.structs.replace(settings, directory=str(tmp_path / "gone"))
     with pytest.raises(ConfigurationError, match="gone"):
         WaitingRequests(tmp_path / "here", gone).put_down(live())
+
+
+def test_an_approval_whose_attempt_sent_nothing_can_be_used_again_once(way):
+    first = live(id="s1.1")
+    way.approve(way.put_down(first).code)
+    found, approval = way.session().earlier(live(id="s2.1"))
+    way.session().give_back(found)
+    assert way.session().earlier(live(id="s3.1")) == (found, approval)
+    if way.settings.directory:
+        assert way.session().earlier(live(id="s4.1")) is None
+    else:
+        with pytest.raises(RefusedError, match="counts once"):
+            way.session().earlier(live(id="s4.1"))

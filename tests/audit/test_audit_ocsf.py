@@ -30,7 +30,7 @@ def stories():
         ("select", ("read",)), ("insert", ("write",)), ("update", ("write",)), ("delete", ("write",)), ("show tables", ("read",)),
         ("create table", ("ddl",)), ("drop table", ("ddl",)), ("alter table", ("ddl",)), ("call", ("unknown",)), ("", ()),
     ]  # fmt: skip
-    outcomes = ("done", "refused", "stopped", "unknown", "running", "")
+    outcomes = ("done", "refused", "failed", "stopped", "unknown", "running", "")
     origins = ("10.0.0.9", "fe80::1", "/dev/pts/3", "12:34", "1.2.3.999", "")
     for number, ((kind, effects), outcome, verdict) in enumerate(itertools.product(kinds, outcomes, [*Verdict, ""])):
         sent = "2026-11-07T11:30:00.500000Z" if outcome not in {"refused", ""} else ""

@@ -198,7 +198,7 @@ def test_every_record_is_told_in_words(record):
         (EXAMPLES[2], "#1 asked by the console itself: SELECT 1"),
         (EXAMPLES[3], "deny by r, observed only: n (replica)"),
         (EXAMPLES[7], "sent to n (replica, s) as read, read-only, elevated by e1"),
-        (EXAMPLES[8], "#1 stopped: 2 changed, cut short, peak memory 1.0 MiB, by watchdog, at run_seconds, kill: killed, server error 1317, too long"),
+        (EXAMPLES[8], "#1 stopped: 2 rows changed, cut short, peak memory 1.0 MiB, by watchdog, at run_seconds, kill: killed, server error 1317, too long"),
         (ended(), "#1 done: 0 rows in 0.000 s"),
         (ended(outcome="unknown"), "#1 unknown"),
         (EXAMPLES[10], "approval q declined by cleo: not now"),

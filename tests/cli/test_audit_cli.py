@@ -148,9 +148,9 @@ def rows(text):
 def test_list_shows_every_session_with_what_happened_in_it(run):
     assert rows(run("list", "--format", "jsonl")) == [
         {"session": "aa11", "opened": "2026-11-07T11:30:03.000000Z", "closed": rows(run("list", "--format", "jsonl"))[0]["closed"], "person": "ana",
-         "cluster": "shop", "face": "sql", "statements": 2, "refused": 1, "stopped": 0, "elevated": 0, "unknown": 0, "trouble": ""},
+         "cluster": "shop", "face": "sql", "statements": 2, "changed_rows": 0, "refused": 1, "failed": 0, "stopped": 0, "elevated": 0, "unknown": 0, "trouble": ""},
         {"session": "bb22", "opened": rows(run("list", "--format", "jsonl"))[1]["opened"], "closed": "never", "person": "ben",
-         "cluster": "till", "face": "sql", "statements": 2, "refused": 0, "stopped": 0, "elevated": 1, "unknown": 1, "trouble": ""},
+         "cluster": "till", "face": "sql", "statements": 2, "changed_rows": 3, "refused": 0, "failed": 0, "stopped": 0, "elevated": 1, "unknown": 1, "trouble": ""},
     ]  # fmt: skip
     assert "aa11" in run("list")
 
@@ -173,7 +173,7 @@ def test_show_tells_a_session_as_a_story(run):
     assert "reason: stuck payments (INC-7)" in told
     assert "sent to replica-1 (replica, u) as read, read-only, elevated by e1" in told
     assert "guards read back: max_execution_time=30000" in told
-    assert "#1 done: 0 rows in 0.000 s, 3 changed" in told
+    assert "#1 done: 0 rows in 0.000 s, 3 rows changed" in told
     last = told.splitlines()[-1]
     assert "! #2 was sent at" in last
     assert "(unknown)" in last

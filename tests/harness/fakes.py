@@ -134,6 +134,9 @@ class FakeSecond:
         found, self.answered = self.answered, None
         return found
 
+    def give_back(self, request):
+        self.events.append(("given back", request))
+
     def put_down(self, request):
         self.events.append(("put down", request))
         self.waiting.append(request)

@@ -343,6 +343,21 @@ def test_a_second_person_is_asked_after_the_first_and_recorded_before_the_grant(
     assert held.states()[-1] == ("granted", "self-approved")
 
 
+@pytest.mark.parametrize("sent", [True, False])
+def test_an_approval_is_spent_by_what_is_sent_and_by_nothing_else(sent):
+    asked = SimpleNamespace(id="s0.1")
+    answered = (asked, Approval(request="h", approver="grace", key="k-1", signature=""))
+    held = Held(person=AGENT, second=lambda events: FakeSecond(events, answered=answered))
+    held.ask(**STATEMENT)
+    if sent:
+        held.elevations.use(of_text("x").statement, "x")
+    held.elevations.end_attempt()
+    held.elevations.end_attempt()
+    assert [event[1] for event in held.events if event[0] == "given back"] == ([] if sent else [asked])
+    told = [record.what for record in held.journal.records if hasattr(record, "what")]
+    assert told == ([] if sent else ["approval given back"])
+
+
 @pytest.mark.parametrize("holds_the_key", [False, True])
 def test_one_person_is_not_two_by_the_word_of_sudo(holds_the_key):
     """Ann says that she is Ben, and approves as Ann: what tells them apart is the key of the name that she gives."""

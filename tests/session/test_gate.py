@@ -623,7 +623,7 @@ def test_a_face_that_breaks_stops_the_statement_on_the_server(walk, where, fault
 @pytest.mark.parametrize(
     ("fault", "outcome"),
     [
-        (ServerError(1317, "interrupted"), "refused"),
+        (ServerError(1317, "interrupted"), "failed"),
         (StoppedError("stopped", by="watchdog", ceiling="run_seconds", verified="killed"), "stopped"),
         (OutcomeUnknownError("lost"), "unknown"),
     ],
