@@ -120,7 +120,7 @@ def told_of(error: SafeConsoleError, *, time_limit: int) -> ErrorReply:
             number=number, state=state_of(number), message=error.server_message, details=_details(error, first="")
         )
     number = _number_of(error, time_limit=time_limit)
-    first = "; ".join(filter(None, map(words_of, error.remedies)))
+    first = "; ".join(dict.fromkeys(filter(None, map(words_of, error.remedies))))
     parts = [first, error.message, f"instead: {error.instead}" if error.instead else ""]
     message = ". ".join(part for part in parts if part)
     return ErrorReply(number=number, state=state_of(number), message=message, details=_details(error, first=first))
