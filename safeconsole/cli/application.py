@@ -157,7 +157,9 @@ def exit_code_of(error: errors.SafeConsoleError) -> int:
     return next((EXIT_CODES[kind] for kind in type(error).__mro__ if kind in EXIT_CODES), 2)
 
 
-def told_failure(error: errors.SafeConsoleError, environ: Mapping[str, str], *, words: Words | None = None) -> int:
+def told_failure(
+    error: errors.SafeConsoleError, environ: Mapping[str, str], *, words: Words | None = None, more: str = ""
+) -> int:
     """Write a failure to standard error after the rows that came before it, and return its exit code."""
     # Imported for what went wrong; a prompt does not wait for it.
     from safeconsole.output.evidence import error_text, no_words
@@ -166,7 +168,7 @@ def told_failure(error: errors.SafeConsoleError, environ: Mapping[str, str], *, 
         sys.stdout.flush()
     except OSError:
         forget_output()
-    sys.stderr.write(error_text(error, stream_style(sys.stderr, environ), words=words or no_words))
+    sys.stderr.write(error_text(error, stream_style(sys.stderr, environ), words=words or no_words, more=more))
     return exit_code_of(error)
 
 

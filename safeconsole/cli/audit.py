@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Iterator
 from typing import IO
 
 import click
 
+from safeconsole.audit.narrative import Passage, narrate, passage_of
 from safeconsole.audit.record import Entry, Finding, SessionSummary
 from safeconsole.audit.search import LocalArchive, found, query_of
-from safeconsole.audit.story import Passage, StatementStory, narrate, passage_of
+from safeconsole.audit.story import StatementStory
 from safeconsole.cli.application import Application
 from safeconsole.cli.audit_keeping import new_key_command, prune_command, replay_command, serve_command, ship_command
 from safeconsole.cli.audit_query import complain, export_command, query_options
 from safeconsole.cli.audit_review import rejudge_command, review_command
-from safeconsole.cli.rows import format_option, write_rows
+from safeconsole.cli.rows import format_option, write_list, write_rows
 from safeconsole.cluster.engine import Row
 from safeconsole.errors import ConfigurationError
-from safeconsole.output.text import FORMATS, safe
+from safeconsole.output.text import FORMATS, clock_text, safe
 
 DOES_NOT_HOLD = 1
 """Exit code of `audit verify` when a record is invalid."""
@@ -50,7 +52,10 @@ def list_command(app: Application, person: str, cluster: str, limit: int, form: 
         if (not person or summary.person == person) and (not cluster or summary.cluster == cluster)
     ]
     shown = summaries[-limit:] if limit else summaries
-    write_rows(SESSION_COLUMNS, map(_session_row, shown), form)
+    if form == "table":
+        write_list(LISTED_COLUMNS, map(_listed_session, shown))
+    else:
+        write_rows(SESSION_COLUMNS, map(_session_row, shown), form)
     if len(shown) < len(summaries):
         click.echo(f"{len(summaries) - len(shown)} older sessions are not shown; see --limit", err=True)
 
@@ -84,7 +89,10 @@ def show_command(app: Application, session: str, form: str) -> None:
 def search_command(app: Application, /, text: str, sessions: tuple[str, ...], form: str, **fields: object) -> None:
     """Find statements matching TEXT and the options."""
     stories = found(app.archive(), query_of(text, fields), sessions, unread=complain)
-    write_rows(STORY_COLUMNS, map(_story_row, stories), form)
+    if form == "table":
+        write_list(FOUND_COLUMNS, map(_found_row, stories))
+    else:
+        write_rows(STORY_COLUMNS, map(_story_row, stories), form)
 
 
 _UNPROVEN = (
@@ -145,6 +153,7 @@ SESSION_COLUMNS = (
     "session", "opened", "closed", "person", "cluster", "face",
     "statements", "changed_rows", "refused", "failed", "stopped", "elevated", "unknown", "trouble",
 )  # fmt: skip
+LISTED_COLUMNS = ("session", "opened, UTC", "lasted", "person", "cluster", "face", "statements")
 ENTRY_COLUMNS = ("number", "time", "offset_seconds", "type", "what", "hash")
 STORY_COLUMNS = (
     "asked",
@@ -161,6 +170,7 @@ STORY_COLUMNS = (
     "ticket",
     "sql",
 )
+FOUND_COLUMNS = ("asked, UTC", "session", "#", "person", "cluster", "verdict", "outcome", "changed", "statement")
 FINDING_COLUMNS = ("session", "number", "what")
 
 
@@ -169,6 +179,24 @@ def _session_row(summary: SessionSummary) -> Row:
     values = [getattr(summary, name) for name in SESSION_COLUMNS]
     values[SESSION_COLUMNS.index("closed")] = closed
     return tuple(values)
+
+
+def _listed_session(summary: SessionSummary) -> Row:
+    """Return a session as a person scans it: what there was none of is not named."""
+    lasted = "open" if summary.live else "no end recorded"
+    if summary.closed:
+        took = dt.datetime.fromisoformat(summary.closed) - dt.datetime.fromisoformat(summary.opened)
+        lasted = clock_text(took.total_seconds())
+    held = [
+        f"{number:,} {what}"
+        for what in ("refused", "failed", "stopped", "elevated", "unknown")
+        if (number := getattr(summary, what))
+    ]
+    if summary.changed_rows:
+        held.append(f"{_counted(summary.changed_rows, 'row')} changed")
+    said = ", ".join((str(summary.statements), *held, *((summary.trouble,) if summary.trouble else ())))
+    opened = summary.opened[:16].replace("T", " ")
+    return (summary.session, opened, lasted, summary.person, summary.cluster, summary.face, said)
 
 
 def _entry_row(entry: Entry) -> Row:
@@ -181,6 +209,11 @@ def _story_row(story: StatementStory) -> Row:
     where = (story.asked, story.session, story.statement, story.person, story.cluster, story.node)
     how = (story.verdict, story.outcome, story.rows, story.changed_rows, round(story.elapsed_seconds, 3))
     return (*where, *how, story.ticket, story.sql)
+
+
+def _found_row(story: StatementStory) -> Row:
+    when = (story.asked[:16].replace("T", " "), story.session, story.statement, story.person, story.cluster)
+    return (*when, story.verdict, story.outcome, story.changed_rows, " ".join(story.sql.split()))
 
 
 def _finding_row(finding: Finding) -> Row:

@@ -22,12 +22,13 @@ from safeconsole.audit.review import (
 from safeconsole.audit.search import LocalArchive
 from safeconsole.cli.application import Application
 from safeconsole.cli.audit_query import Moment
-from safeconsole.cli.rows import format_option, write_rows
+from safeconsole.cli.rows import format_option, write_list, write_rows
 from safeconsole.cluster.engine import Row
 from safeconsole.errors import ConfigurationError
 from safeconsole.output.text import safe
 from safeconsole.policy.policy import Policy
 
+LISTED_COLUMNS = ("session", "opened, UTC", "person", "cluster", "state", "waits for", "why")
 QUEUE_COLUMNS = ("session", "opened", "person", "cluster", "state", "reasons", "waits_for", "by", "note")
 
 
@@ -48,7 +49,11 @@ def review_command(app: Application, session: str, act: str | None, note: str, *
     if not session:
         if act or note:
             raise ConfigurationError("which session?", instead="safeconsole audit review SESSION --approve")
-        write_rows(QUEUE_COLUMNS, _queue(summaries, book.reviews(), everything=everything), form)
+        waiting = _queue(summaries, book.reviews(), everything=everything)
+        if form == "table":
+            write_list(LISTED_COLUMNS, map(_listed, waiting))
+        else:
+            write_rows(QUEUE_COLUMNS, waiting, form)
         return
     if act is None and not note:
         raise ConfigurationError(
@@ -62,6 +67,12 @@ def review_command(app: Application, session: str, act: str | None, note: str, *
     waiting = [row[0] for row in _queue(tuple(ended), book.reviews(), everything=False)]
     if waiting:
         click.echo(f"next: safeconsole audit show {waiting[0]}", err=True)
+
+
+def _listed(row: Row) -> Row:
+    session, opened, person, cluster, state, reasons, waits_for, by, note = map(str, row)
+    said = f"{reasons}; {by}: {note}" if note else reasons
+    return (session, opened[:16].replace("T", " "), person, cluster, state, waits_for, said)
 
 
 def _summary(summaries: tuple[SessionSummary, ...], session: str) -> SessionSummary:

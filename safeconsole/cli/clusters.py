@@ -8,10 +8,12 @@ import secrets
 import string
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
 import click
+import msgspec
 
 from safeconsole.capacity.asking import Asker
 from safeconsole.cli.application import Application, Door
@@ -24,7 +26,7 @@ from safeconsole.doctor.checks import Check, CheckResult, examine
 from safeconsole.errors import ConfigurationError, NoFitNodeError
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.evidence import one_line
-from safeconsole.output.text import counted, stream_style
+from safeconsole.output.text import counted, safe, stream_style, width_of
 from safeconsole.output.topology import TOPOLOGY_COLUMNS, topology_rows, topology_text
 from safeconsole.policy.readings import unfit_reasons
 from safeconsole.sqltext.dialect import Dialect
@@ -56,7 +58,11 @@ def doctor(app: Application, cluster: str, form: str, *, grants: bool) -> int:
             write_grants(session.rules().dialect, settings)
             return 0
         checks = list(examine(Asker(gate=session.gate, rules=session.rules), settings))
-    write_rows(COLUMNS, [(c.where, c.what, c.finding.value, c.detail, c.remedy) for c in checks], form)
+    checks.sort(key=lambda check: _WORST_FIRST.index(check.finding))
+    if form == "table":
+        click.echo("".join(f"{line}\n" for line in _report(checks)), nl=False)
+    else:
+        write_rows(COLUMNS, [(c.where, c.what, c.finding.value, c.detail, c.remedy) for c in checks], form)
     sys.stderr.write(f"{_summary(checks)}\n")
     return 2 if any(check.finding is CheckResult.WRONG for check in checks) else 0
 
@@ -98,10 +104,36 @@ def _new_password() -> str:
             return f"{found[:16]}-{found[16:]}"
 
 
+_WORST_FIRST = (CheckResult.WRONG, CheckResult.ADVICE, CheckResult.UNSEEN, CheckResult.GOOD)
+
+REPORT_COLUMNS = 100
+"""A remedy that makes its line longer than this has a line of its own."""
+
+
+def _report(checks: list[Check]) -> Iterator[str]:
+    """Yield what a person reads: a line for each problem, with every node that has it, then a line for each node."""
+    problems: dict[Check, list[str]] = {}
+    good: dict[str, list[str]] = {}
+    for check in checks:
+        if check.finding is CheckResult.GOOD:
+            good.setdefault(check.where, []).append(check.what)
+        else:
+            problems.setdefault(msgspec.structs.replace(check, where=""), []).append(check.where)
+    for check, nodes in problems.items():
+        line = safe(f"{check.finding.value:<8}{', '.join(nodes)}: {check.what}: {check.detail}")
+        remedy = safe(f"fix: {check.remedy}") if check.remedy else ""
+        if remedy and width_of(f"{line}; {remedy}") <= REPORT_COLUMNS:
+            yield f"{line}; {remedy}"
+        else:
+            yield from filter(None, (line, remedy and f"{' ' * 8}{remedy}"))
+    for where, whats in good.items():
+        yield safe(f"{CheckResult.GOOD.value:<8}{where}: {', '.join(whats)}")
+
+
 def _summary(checks: list[Check]) -> str:
     counts = Counter(check.finding for check in checks)
-    said = [f"{counts[finding]} {finding.value}" for finding in CheckResult if counts[finding]]
-    return f"{len(checks)} looked at: {', '.join(said)}"
+    said = [f"{counts[finding]} {finding.value}" for finding in _WORST_FIRST if counts[finding]]
+    return f"{counted(len(checks), 'check')}: {', '.join(said)}"
 
 
 ENGINES = get_args(get_type_hints(ClusterSettings)["engine"])

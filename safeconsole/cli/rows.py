@@ -8,10 +8,11 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 import click
+import msgspec
 
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.output.formats import render, writer_for
-from safeconsole.output.text import FORMATS, safe, stream_style
+from safeconsole.output.text import FORMATS, clipped, safe, stream_style, width_of
 
 _WHOLE_FORMATS = frozenset({"table", "vertical", "markdown"})
 """Formats for a person: small, and measured as a whole."""
@@ -21,9 +22,24 @@ _RAW_FORMATS = frozenset({"csv", "tsv"})
 
 _BATCH_ROWS = 500
 
+LEAST_COLUMNS = 20
+"""Columns that are left to the last cell of a list, also on a terminal that is too narrow for the others."""
+
 format_option = click.option(
     "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How rows are written."
 )
+
+
+def write_list(columns: Sequence[str], rows: Iterable[Row], stream: TextIO | None = None) -> None:
+    """Write rows that a person scans: a line a row, whatever the terminal's width, the last column cut off there."""
+    stream = stream or sys.stdout
+    style = stream_style(stream, os.environ)
+    rows = list(rows)
+    if style.columns:
+        widths = [max(len(name), *(width_of(safe(str(row[at]))) for row in rows)) for at, name in enumerate(columns)]
+        room = max(style.columns - sum(widths[:-1]) - 2 * (len(columns) - 1), len(columns[-1]), LEAST_COLUMNS)
+        rows = [(*row[:-1], clipped(safe(str(row[-1])), room)) for row in rows]
+    click.echo(render(columns, rows, "table", msgspec.structs.replace(style, columns=0)), file=stream, nl=False)
 
 
 def write_rows(columns: Sequence[str], rows: Iterable[Row], form: str, stream: TextIO | None = None) -> None:

@@ -183,7 +183,9 @@ def sql(
             with app.open(door) as session:
                 run_scripts(app, session, scripts, form=form or "table", null=null, folder=folder)
         except SafeConsoleError as error:
-            return told_failure(error, app.environ, words=one_shot_words)
+            return told_failure(
+                error, app.environ, words=one_shot_words, more="safeconsole check CLUSTER SQL shows all evidence"
+            )
     return 0
 
 
@@ -194,9 +196,9 @@ def one_shot_words(remedy: Remedy) -> str:
     """Return what a one-shot's person can do, as options of the command line."""
     match remedy.action:
         case Action.ELEVATE:
-            return f"if it must run as it is, add --reason TEXT --ticket ID --confirm {remedy.of or 'CLUSTER'}"
+            return f"to run it anyway, add --reason TEXT --ticket ID --confirm {remedy.of or 'CLUSTER'}"
         case Action.CONFIRM:
-            return f"if it must run as it is, add --confirm {remedy.of or 'CLUSTER'}"
+            return f"to run it anyway, add --confirm {remedy.of or 'CLUSTER'}"
         case Action.GET_APPROVAL:
             return "then a person approves it"
         case Action.BRING_APPROVAL:
@@ -208,7 +210,7 @@ def one_shot_words(remedy: Remedy) -> str:
         case Action.NAME_NODE:
             return "name one with --to NODE"
         case Action.RELEASE_BRAKE:
-            return f"if it is meant, a person runs it at a terminal, or add --despite {remedy.of}"
+            return f"to run it anyway, run it at a terminal, or add --despite {remedy.of}"
         case Action.RAISE_LIMIT:
             flag = _FLAGS.get(remedy.of)
             return f"{flag} raises it, to at most {remedy.most:,.15g}" if flag else ""

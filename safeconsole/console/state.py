@@ -205,15 +205,23 @@ class ConsoleState(msgspec.Struct, kw_only=True):
     def refuse(self, error: SafeConsoleError) -> None:
         """Show an error with its evidence and the way out that this console offers."""
         self.leaving |= error.leaving
-        self.say(error_text(error, self.screen().messages_style, words=words, next_step=self._next_step(error)))
+        self.say(
+            error_text(
+                error,
+                self.screen().messages_style,
+                words=words,
+                next_step=self._next_step(error),
+                more="\\why shows all evidence",
+            )
+        )
 
     def _next_step(self, error: SafeConsoleError) -> str:
         if not any(remedy.action is Action.ELEVATE for remedy in error.remedies):
             return ""
         window = clock_text(self.gate.policy.elevation.window_seconds)
         return (
-            f"\\once REASON runs exactly this, once. For several statements: \\elevate REASON opens a window "
-            f"of {window} on {self.gate.context.cluster}, then run it again"
+            f"\\once REASON runs exactly this; \\elevate REASON opens a window of {window} "
+            f"on {self.gate.context.cluster}"
         )
 
 

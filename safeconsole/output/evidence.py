@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from safeconsole.errors import DeniedError, OutcomeUnknownError, RefusedError, Remedy, SafeConsoleError
-from safeconsole.output.text import PLAIN, StreamStyle, clipped, safe
+from safeconsole.output.text import PLAIN, StreamStyle, clipped, safe, width_of
 from safeconsole.policy.decision import Assessment
 from safeconsole.policy.explanation import explanation_of
 from safeconsole.policy.policy import Policy
@@ -78,27 +78,77 @@ def way_out(error: SafeConsoleError, words: Words) -> str:
     return "; ".join(part for part in (error.instead, *map(words, error.remedies)) if part)
 
 
+REFUSAL_LINES = 8
+"""Lines that a refusal takes at most on a screen of `PANEL_COLUMNS`, where its ways out are not longer than that."""
+
+_RANKS = {
+    label: rank
+    for rank, labels in enumerate(
+        (
+            ("rule",),
+            ("careful", "the server objects", "hazard", "because"),
+            ("node",),
+            ("estimate", "full scan", "time limit", "asked"),
+            ("tables", "statement"),
+        )
+    )
+    for label in labels
+}
+"""Evidence by its label, the most telling first; a label that is not here comes after the hazards."""
+
+
 def error_text(
-    error: SafeConsoleError, style: StreamStyle = PLAIN, *, words: Words = no_words, next_step: str = ""
+    error: SafeConsoleError,
+    style: StreamStyle = PLAIN,
+    *,
+    words: Words = no_words,
+    next_step: str = "",
+    more: str = "",
 ) -> str:
     """Return an error as text that ends with a newline: one clear line, the evidence, the way out.
 
     Args:
         words: how this face words what can be done.
         next_step: what this face offers beyond the safer way, such as how to elevate, or "".
+        more: where this face shows all of a refusal's evidence; "" where it has no such place, and all is shown.
     """
-    lines = [split_label(line) for line in error.evidence]
-    instead = way_out(error, words)
-    if instead:
-        lines.append(("instead", instead))
-    if next_step:
-        lines.append(("or", next_step))
-    shown = tuple((safe(label), safe(text)) for label, text in lines)
+    lines = tuple(split_label(line) for line in error.evidence)
+    steps = "; ".join(filter(None, map(words, error.remedies)))
+    offers = (("instead", error.instead), ("or" if error.instead else "instead", steps), ("or", next_step))
+    ways = tuple((label, safe(way)) for label, way in offers if way)
     title = f"{_what_became_of_it(error)}{safe(error.message)}"
     if not style.decorated:
-        return block_text(f"safeconsole: {title}", shown, style)
+        title = f"safeconsole: {title}"
+    if more and isinstance(error, RefusedError):
+        lines = _most_telling(lines, title, ways, style, more)
+    if not style.decorated:
+        return block_text(title, (*lines, *ways), style)
     colour = "red" if isinstance(error, DeniedError | OutcomeUnknownError) else "yellow"
-    return block_text(title, shown, style, colour=colour)
+    return block_text(title, (*lines, *ways), style, colour=colour)
+
+
+def _most_telling(lines: Lines, title: str, ways: Lines, style: StreamStyle, more: str) -> Lines:
+    """Return the evidence that fits beside a title and the ways out in `REFUSAL_LINES`, in its order."""
+    # A hazard's reason that the title gives is not said twice.
+    lines = tuple(line for line in lines if not (line[0] == "hazard" and line[1].partition("): ")[2] in title))
+    columns = min(style.columns or PANEL_COLUMNS, PANEL_COLUMNS)
+    widest = max((len(label) for label, _ in (*lines, *ways)), default=0)
+
+    def room(label: str) -> int:
+        # A panel has a frame and a column of labels; a plain line has an indent and a colon.
+        return max(1, columns - (FRAME_COLUMNS + widest if style.decorated else 4 + len(label)))
+
+    taken = max(1, _rows(title, columns)) + sum(_rows(text, room(label)) for label, text in ways)
+    free = max(2, REFUSAL_LINES - taken - style.decorated)
+    if len(lines) <= free and all(_rows(text, room(label)) == 1 for label, text in lines):
+        return lines
+    by_rank = sorted(range(len(lines)), key=lambda at: (_RANKS.get(lines[at][0], 2), at))
+    shown = (lines[at] for at in sorted(by_rank[: free - 1]))
+    return (*((label, clipped(text, room(label))) for label, text in shown), ("more", more))
+
+
+def _rows(text: str, columns: int) -> int:
+    return -(-width_of(text) // columns)
 
 
 def block_text(title: str, lines: Lines, style: StreamStyle = PLAIN, *, colour: str = "") -> str:

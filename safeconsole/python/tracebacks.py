@@ -26,7 +26,7 @@ def failure_text(error: BaseException, style: StreamStyle = PLAIN) -> str:
     if refusal is None:
         return "".join(f"{line}\n" for line in safe_lines("".join(_formatted(error)).rstrip("\n")))
     lines = [f"  {safe(where)}\n" for where in _places(error.__traceback__)]
-    return "".join(lines) + error_text(refusal, style, words=words)
+    return "".join(lines) + error_text(refusal, style, words=words, more="why() shows all evidence")
 
 
 _FLAGS = {"run_seconds": "--timeout S", "fetched_rows": "--max-rows N", "fetched_bytes": "--max-bytes N"}
@@ -37,7 +37,7 @@ def words(remedy: Remedy) -> str:
     if remedy.action is Action.RAISE_LIMIT and flag:
         return f"{flag} when you open it raises it, to at most {remedy.most:,.15g}"
     if remedy.action is Action.ELEVATE:
-        return 'if it must run as it is: with elevate(reason="…", ticket="…"): …'
+        return 'to run it anyway: with elevate(reason="…", ticket="…"): …'
     if remedy.action is Action.RELEASE_BRAKE:
         return "a person runs it at a terminal, and answers"
     return "name one with --to NODE when you open it" if remedy.action is Action.NAME_NODE else ""

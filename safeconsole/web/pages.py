@@ -7,10 +7,11 @@ from urllib.parse import quote
 
 import msgspec
 
+from safeconsole.audit.narrative import Passage
 from safeconsole.audit.record import Finding, SessionSummary
 from safeconsole.audit.review import Review, ReviewAct, ReviewState, reasons_for_review
 from safeconsole.audit.search import OUTCOMES, VERDICTS
-from safeconsole.audit.story import Passage, StatementStory
+from safeconsole.audit.story import StatementStory
 from safeconsole.web.markup import Child, Markup, tag, together
 
 FILTERS = ("text", "person", "cluster", "table", "ticket", "verdict", "outcome", "since", "until")
@@ -48,6 +49,7 @@ class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
     """The content of one session's page.
 
     Attributes:
+        elevated_for: the reason and the ticket of each elevation that was asked for, each pair once.
         objections: acts that the viewer cannot do now, and why.
     """
 
@@ -61,6 +63,7 @@ class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
     recorded: bool
     troubles: Sequence[str]
     objections: Mapping[ReviewAct, str]
+    elevated_for: Sequence[tuple[str, str]] = ()
 
 
 def page(title: str, viewer: Viewer, *children: Child) -> str:
@@ -114,6 +117,8 @@ def session_page(viewer: Viewer, told: SessionPage) -> str:
             f"{summary.statements}; {summary.refused} refused, {summary.failed} failed, {summary.unknown} unknown",
         ),
         ("changed", f"{summary.changed_rows:,} rows"),
+        *(("reason", f"{reason}, ticket {ticket}" if ticket else f"{reason}, no ticket")
+          for reason, ticket in told.elevated_for),
     ]  # fmt: skip
     parts: list[Child] = [
         tag("dl", [together(tag("dt", name), tag("dd", value)) for name, value in facts]),

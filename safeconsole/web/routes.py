@@ -12,7 +12,18 @@ from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 import msgspec
 
-from safeconsole.audit.record import GONE, Entry, Intent, Recorded, Sampled, SessionSummary, doubt_about, noted_digest
+from safeconsole.audit.narrative import narrate
+from safeconsole.audit.record import (
+    GONE,
+    ElevationChanged,
+    Entry,
+    Intent,
+    Recorded,
+    Sampled,
+    SessionSummary,
+    doubt_about,
+    noted_digest,
+)
 from safeconsole.audit.recording import tame
 from safeconsole.audit.review import (
     LocalReviews,
@@ -24,7 +35,6 @@ from safeconsole.audit.review import (
     state_of,
 )
 from safeconsole.audit.search import LocalArchive, found, moment_of, query_of
-from safeconsole.audit.story import narrate
 from safeconsole.errors import ConfigurationError, SafeConsoleError
 from safeconsole.web import pages
 from safeconsole.web.markup import Markup, memory_plots
@@ -225,6 +235,11 @@ def _session(desk: Desk, viewer: pages.Viewer, summary: SessionSummary) -> str:
         recorded=recorded,
         troubles=tuple(filter(None, (summary.trouble, GONE if noted_digest(entries) and not recorded else ""))),
         # A note is asked for where one is given: its absence is no objection to the act.
+        elevated_for=tuple(
+            dict.fromkeys(
+                (one.record.reason, one.record.ticket) for one in entries if isinstance(one.record, ElevationChanged)
+            )
+        ),
         objections={act: objection_to(act, summary, reviews, by=viewer.by, note="x") for act in ReviewAct},
     )
     return pages.session_page(viewer, told)

@@ -136,4 +136,4 @@ def test_a_face_words_every_remedy_in_its_own_terms(words, foreign):
             error = SafeConsoleError("no", remedies=(Remedy(action, of=limit, most=5),))
             assert not re.search(foreign, error_text(error, words=words))
     node = error_text(SafeConsoleError("no", instead="wait", remedies=(Remedy(Action.NAME_NODE),)), words=words)
-    assert "  instead: wait; name one with " in node
+    assert "  instead: wait\n  or: name one with " in node

@@ -5,7 +5,7 @@ import typing
 import msgspec
 import pytest
 
-from safeconsole.audit.story import narrate, told
+from safeconsole.audit.narrative import narrate, told
 from safeconsole.audit.record import (
     Approved,
     Asked,

@@ -151,7 +151,7 @@ def test_5_a_limit_that_was_reached(shop):
     assert said.code == 5
     assert len(said.out.split()) >= 4
     assert "fetched_rows is 3" in said.err
-    assert "narrow it with WHERE or LIMIT; --max-rows N raises it, to at most 10,000,000" in said.err
+    assert "instead: narrow it with WHERE or LIMIT\n  or: --max-rows N raises it, to at most 10,000,000" in said.err
 
 
 def test_bytes_over_the_limit_stop_it_and_say_how_to_raise_them(shop):
