@@ -138,8 +138,11 @@ def _most_telling(lines: Lines, title: str, ways: Lines, style: StreamStyle, mor
         # A panel has a frame and a column of labels; a plain line has an indent and a colon.
         return max(1, columns - (FRAME_COLUMNS + widest if style.decorated else 4 + len(label)))
 
-    taken = max(1, _rows(title, columns)) + sum(_rows(text, room(label)) for label, text in ways)
-    free = max(2, REFUSAL_LINES - taken - style.decorated)
+    frame = 2 if style.decorated else 0
+    heading = _rows(title, columns - FRAME_COLUMNS) if style.decorated else _rows(title, columns)
+    # A title of one line stands in the panel's upper edge.
+    taken = frame + (0 if frame and heading <= 1 else max(1, heading))
+    free = max(2, REFUSAL_LINES - taken - sum(_rows(text, room(label)) for label, text in ways))
     if len(lines) <= free and all(_rows(text, room(label)) == 1 for label, text in lines):
         return lines
     by_rank = sorted(range(len(lines)), key=lambda at: (_RANKS.get(lines[at][0], 2), at))

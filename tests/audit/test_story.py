@@ -240,3 +240,32 @@ def test_an_approval_of_an_elevation_stands_with_every_statement_sent_under_it()
     )  # fmt: skip
     (story,) = statements_of("s", told)
     assert story.approver == "cleo (approved)"
+
+
+def test_a_story_tells_guards_limits_and_servers_once_and_then_their_changes():
+    sends = [
+        Intent(statement=number, sql="SELECT 1", digest="d", node="n", server="s", role="replica", account="read",
+               read_only=True, guards=guards, limits={"run_seconds": 30.0, "free_memory_bytes": 0.0})
+        for number, guards in enumerate([{"a": "1", "b": "2"}, {"a": "1", "b": "2"}, {"a": "0"}], 1)
+    ]  # fmt: skip
+    assert [passage.lines for passage in narrate(entries(*sends))][:3] == [
+        ("sent to n (replica, s) as read, read-only", "guards read back: a=1, b=2", "limits: run_seconds=30"),
+        ("sent to n (replica) as read, read-only",),
+        ("sent to n (replica) as read, read-only", "guards read back, changed: a=0, b=no longer set"),
+    ]
+
+
+def test_a_plain_permission_is_told_with_the_send_that_used_it():
+    permission = msgspec.structs.replace(decided(), message="")
+    together = [passage.lines[0] for passage in narrate(entries(asked(), permission, intent(), ended()))]
+    assert together[1] == "sent to n (replica, s) as read, read-only; allowed by r"
+    elsewhere = msgspec.structs.replace(permission, node="m")
+    for apart in ((elsewhere, intent()), (permission, intent(2)), (permission, asked(2)), (permission,)):
+        assert [passage.lines[0] for passage in narrate(entries(*apart))][0].startswith("allow by r: ")
+
+
+def test_the_reason_of_an_elevation_is_told_when_it_is_asked_for_and_when_it_differs():
+    other = msgspec.structs.replace(elevation("revoked"), reason="else")
+    told_lines = [passage.lines for passage in narrate(entries(elevation("asked"), elevation(), other))]
+    assert ["reason: stuck (INC-7)" in lines for lines in told_lines] == [True, False, False]
+    assert "reason: else (INC-7)" in told_lines[2]

@@ -155,6 +155,21 @@ def test_list_shows_every_session_with_what_happened_in_it(run):
     assert "aa11" in run("list")
 
 
+@pytest.mark.parametrize("command", [("list",), ("search", "SELECT"), ("review",)])
+def test_what_a_person_scans_has_a_line_a_row(run, command):
+    listed = run(*command).splitlines()
+    counted = len(rows(run(*command, "--format", "jsonl")))
+    assert len(listed) == counted + 2
+    assert all(len(line) <= 100 for line in listed)
+
+
+def test_list_names_only_what_there_was(run):
+    one, other = run("list").splitlines()[2:]
+    assert one.split("sql", 1)[1].strip() == "2, 1 refused"
+    assert other.split("sql", 1)[1].strip() == "2, 1 elevated, 1 unknown"
+    assert "no end recorded" in other
+
+
 def test_list_can_be_narrowed(run):
     assert [row["session"] for row in rows(run("list", "--person", "ben", "--format", "jsonl"))] == ["bb22"]
     assert [row["session"] for row in rows(run("list", "--cluster", "shop", "--format", "jsonl"))] == ["aa11"]

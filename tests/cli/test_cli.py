@@ -903,6 +903,13 @@ def test_the_doctor_says_what_is_wrong(tmp_path):
     wrong = {check["what"] for check in json.loads(told.out) if check["finding"] == "wrong"}
     assert {"primary", "replicas fit for reads", "elevated account"} <= wrong
     assert ask(None, "--config", str(config), "doctor", "near").code == 2
+    lines = ask(None, "--config", str(config), "doctor", "far", environ=home).out.splitlines()
+    problems = [line for line in lines if not line.startswith(" " * 8)]
+    worst_first = ["wrong", "advice", "unseen", "good"]
+    assert [line.split()[0] for line in problems] == sorted(
+        (line.split()[0] for line in problems), key=worst_first.index
+    )
+    assert "wrong   cluster: primary: none: elevated statements have nowhere to go" in lines
 
 
 def test_a_demos_history_is_no_other_clusters(shop, tmp_path):

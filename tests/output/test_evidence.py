@@ -106,3 +106,43 @@ def test_no_word_of_a_title_is_cut_off_however_narrow_the_terminal(columns, leng
     words = re.sub(r"\x1b\[[0-9;]*m", " ", shown).split()
     assert [word for word in words if re.fullmatch(r"w\d+", word)] == title.split()
     assert "…" not in shown
+
+
+LONG_REFUSAL = RefusedError(
+    "unsafe on a primary: sizes of every table: the engine is asked for each one, and expired figures are stored again",
+    evidence=(
+        "node: primary, a primary (read_only=0, no replication channel), free memory unknown, 4 threads running, at least 64 tables",
+        "statement: select, effects read",
+        "tables: information_schema.tables, information_schema.columns",
+        "hazard: information-schema-sizes (writes): sizes of every table: the engine is asked for each one, and expired "
+        "figures are stored again",
+        "hazard: information-schema-details (linear-in-objects): it lists the columns of every table",
+        "estimate: the server expects to examine 1,106 rows",
+        "full scan: cat",
+        "rule: reads-on-the-primary, metadata-on-the-primary (baseline@59f61d0f5fa1)",
+    ),
+    instead="safeconsole capacity shop (sizes from persistent statistics, page by page)",
+)
+STEP = "\\once REASON runs exactly this; \\elevate REASON opens a window of 15:00 on shop"
+
+
+def rows_of(text, columns):
+    return sum(max(1, -(-len(re.sub("\x1b\\[[0-9;]*m", "", line)) // columns)) for line in text.splitlines())
+
+
+@pytest.mark.parametrize("columns", [80, 100, 140])
+@pytest.mark.parametrize("kind", ["plain", "decorated"])
+def test_a_refusal_fits_eight_lines_and_says_where_the_rest_is(columns, kind, golden):
+    style = StreamStyle(decorated=kind == "decorated", terminal=True, columns=columns)
+    text = error_text(LONG_REFUSAL, style, next_step=STEP, more="\\why shows all evidence")
+    golden(f"refusal.{kind}.{columns}.txt", re.sub("\x1b\\[[0-9;]*m", "", text))
+    assert rows_of(text, columns) <= (8 if columns >= 100 else 10)
+    assert all(word in text for word in ("metadata-on-the-primary", "\\why", "safeconsole capacity shop", "\\once"))
+    assert text.count("figures are stored again") <= 1
+
+
+def test_evidence_that_fits_is_shown_whole():
+    error = RefusedError("this writes", evidence=("node: primary", "tables: shop.orders", "rule: writes"))
+    assert error_text(error, more="\\why shows all evidence") == (
+        "safeconsole: not run: this writes\n  node: primary\n  tables: shop.orders\n  rule: writes\n"
+    )

@@ -206,6 +206,11 @@ def test_what_did_not_work_leads_back(ask, desk):
     assert "To the queue" in ask("/sessions/none").body
 
 
+def test_the_head_of_a_session_has_the_reason_and_the_ticket_of_its_elevations(ask):
+    assert ", ticket INC-7" in Page(ask("/sessions/glass").body).text.split("statements", 1)[1].split("waits for", 1)[0]
+    assert "ticket" not in ask("/sessions/denied").body
+
+
 def test_a_session_is_told_with_its_plot(ask):
     answer = ask("/sessions/glass")
     assert answer.status == 200
