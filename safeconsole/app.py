@@ -15,10 +15,11 @@ from safeconsole import interrupts
 from safeconsole.cli.application import Door, OpenSession
 from safeconsole.cli.root import main
 from safeconsole.clock import SystemClock
+from safeconsole.cluster.sharing import Shared
 from safeconsole.config.identity import Person, demo_mark_of, who
 from safeconsole.config.loading import governed_clusters, journal_directory, load_settings
 from safeconsole.config.secrets import VARIABLE_PREFIX
-from safeconsole.config.settings import ClusterSettings, NoticeSettings, Settings
+from safeconsole.config.settings import NoticeSettings, Settings
 from safeconsole.errors import AuditUnavailableError
 from safeconsole.output.text import safe
 
@@ -55,6 +56,7 @@ class Program:
         self._settings: Settings | None = None
         self._lock = threading.Lock()
         self._shipping: SharedShipping | None = None
+        self._clusters: Shared[MySqlEngine | SqliteEngine] = Shared()
 
     @cached_property
     def policies(self) -> PolicyFiles:
@@ -142,8 +144,11 @@ class Program:
         with ExitStack() as leaving:
             copies, recordings = ExitStack(), ExitStack()
             leaving.push(copies)
-            engine = self._engine(door.cluster, cluster)
-            leaving.callback(engine.close)
+            # Who comes first opens the cluster for all sessions of the process, who leaves last closes it.
+            use = self._clusters.used(door.cluster, cluster, lambda: self._engine(door.cluster))
+            engine = leaving.enter_context(use)
+            # Every session asks for this first; the network is waited for while policy and journal are opened.
+            engine.measure_ahead()
             # A session that is begun has an end on record.
             with interrupts.held():
                 journal = open_journal(directory, clock=self.clock, signing_key=key, literal_key=literal_key)
@@ -165,8 +170,9 @@ class Program:
             )
             reason = ""
 
-    def _engine(self, name: str, cluster: ClusterSettings) -> MySqlEngine | SqliteEngine:
+    def _engine(self, name: str) -> MySqlEngine | SqliteEngine:
         # Imported here: a driver that the moment does not need costs every start its import.
+        cluster = self.settings().cluster(name)
         if cluster.engine == "sqlite":
             from safeconsole.sqlite.engine import open_engine as open_files
 
@@ -174,17 +180,7 @@ class Program:
         from safeconsole.config.secrets import LocalSecrets
         from safeconsole.mysql.engine import open_engine
 
-        secrets = LocalSecrets(self.settings(), self.environ)
-        before = during = None
-        if cluster.free_memory:
-            from safeconsole.cluster.host_memory import host_sources
-
-            sources = host_sources(name, cluster)
-            before, during = sources.beforehand, sources.while_running
-        engine = open_engine(name, cluster, secrets, self.clock, free_memory=before, running_memory=during)
-        # Every session asks for this first; the network is waited for while policy and journal are opened.
-        engine.measure_ahead()
-        return engine
+        return open_engine(name, cluster, LocalSecrets(self.settings(), self.environ), self.clock)
 
     def _recording(self, gate: Session, session: str, recordings: ExitStack) -> Recording | None:
         from shutil import get_terminal_size

@@ -244,8 +244,19 @@ class Engine(Protocol):
     @property
     def rules(self) -> LexicalRules: ...
 
-    def topology(self) -> tuple[Reading, ...]:
-        """Measure every node, in parallel; an unreachable node is a reading that says so."""
+    def topology(
+        self, *, since_seconds: float | None = None, only: frozenset[NodeName] = frozenset()
+    ) -> tuple[Reading, ...]:
+        """Return every node's reading, measured in parallel; an unreachable node is a reading that says so.
+
+        Args:
+            since_seconds: how old a reading may be that another session had measured, by the clock; None: measured now.
+            only: the nodes that must be as new as that, all where it is empty; the others' are what was known last.
+        """
+        ...
+
+    def measure_ahead(self, only: frozenset[NodeName] = frozenset()) -> None:
+        """Begin to measure before anybody waits for it; `only` as in `topology`. Never waits."""
         ...
 
     def connect(self, node: NodeName, account: Account, *, schema: str = "") -> Connection:
@@ -255,6 +266,10 @@ class Engine(Protocol):
             UnreachableError: no connection, a wrong password, or a guard that is not in force; the message says which.
             ConfigurationError: the account or its secret is not configured.
         """
+        ...
+
+    def close(self) -> None:
+        """Let go of what no session owns; never raises."""
         ...
 
     def position(self, node: NodeName) -> str:

@@ -63,10 +63,19 @@ def choose(
     )
 
 
-def _rank(reading: Reading, sticky: NodeName | None) -> tuple[bool, bool, bool, float, int, str]:
+def is_preferred(readings: tuple[Reading, ...], node: NodeName) -> bool:
+    """Whether the tags of no other node go before a replica's: then it is the choice for as long as it is fit."""
+    ranks = {reading.node: _rank_of_tags(reading) for reading in readings if reading.role is not Role.PRIMARY}
+    return node in ranks and ranks[node] == min(ranks.values())
+
+
+def _rank_of_tags(reading: Reading) -> tuple[bool, bool]:
+    return "console" not in reading.tags, "failover-target" in reading.tags
+
+
+def _rank(reading: Reading, sticky: NodeName | None) -> tuple[tuple[bool, bool], bool, float, int, str]:
     return (
-        "console" not in reading.tags,
-        "failover-target" in reading.tags,
+        _rank_of_tags(reading),
         reading.node != sticky,
         reading.lag_seconds or 0.0,
         reading.threads_running or 0,

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from safeconsole.audit.record import Noticed
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Connection, Engine
-from safeconsole.cluster.routing import Choice, choose
+from safeconsole.cluster.routing import Choice, choose, is_preferred
 from safeconsole.errors import (
     Action,
     ConfigurationError,
@@ -35,6 +35,10 @@ Key = tuple[NodeName, Account]
 _ASKED_AT_MOST = 2
 """A connection may have been cut for reasons of its own, once."""
 
+_ALL: frozenset[NodeName] = frozenset()
+_HELD_SECONDS = HOLD_SECONDS[CacheKind.READINGS]
+_MOMENT_SECONDS = 1.0
+
 
 class Nodes:
     """The nodes of a cluster, measured, and at most one connection for each node and account.
@@ -56,16 +60,26 @@ class Nodes:
         self._clock = clock
         self._open: dict[Key, Connection] = {}
         self._readings: tuple[Reading, ...] = ()
-        self._measured_seconds = float("-inf")
+        self._doubted: frozenset[NodeName] = _ALL
+        self._stays_on: frozenset[NodeName] = _ALL
         self._choices: dict[tuple[Route, Gates, str], tuple[NodeName | None, Choice]] = {}
         self._opened = 0
         # Another connection for the same node and account has another number.
         self._numbers: dict[Key, int] = {}
 
     def measure(self) -> tuple[Reading, ...]:
+        """Measure every node now; at first, what somebody began to measure a moment ago is new enough."""
+        now = self._clock.monotonic()
+        return self._believe(now if self._readings else now - _MOMENT_SECONDS)
+
+    def _believe(self, since_seconds: float, only: frozenset[NodeName] = _ALL) -> tuple[Reading, ...]:
+        """Take over readings that are new enough, and let go of what proves to be another server."""
         before = {reading.node: reading for reading in self._readings}
-        self._read_anew(self._engine.topology())
-        self._measured_seconds = self._clock.monotonic()
+        readings = self._engine.topology(since_seconds=since_seconds, only=only)
+        self._doubted = self._doubted - only if only else _ALL
+        if readings is self._readings:
+            return readings
+        self._read_anew(readings)
         for reading in self._readings:
             if _is_another(before.get(reading.node), reading):
                 self.drop_node(reading.node)
@@ -89,7 +103,7 @@ class Nodes:
 
     def forget(self) -> None:
         """Believe nothing that was measured: the next choice measures again."""
-        self._measured_seconds = float("-inf")
+        self._doubted = frozenset(reading.node for reading in self._readings)
 
     @property
     def servers(self) -> frozenset[str]:
@@ -100,31 +114,43 @@ class Nodes:
 
     def is_the_demo(self, mark: str) -> bool:
         """Whether every node that answers now is a server of the demo with a mark."""
-        if self._clock.monotonic() - self._measured_seconds > HOLD_SECONDS[CacheKind.READINGS]:
-            self.measure()
+        self._renew(_ALL, self._clock.monotonic())
         return is_the_demo(self._readings, mark)
 
     def reading_of(self, node: NodeName) -> Reading | None:
         return next((each for each in self._readings if each.node == node), None)
 
-    def choose(self, route: Route, gates: Gates, *, node: str, connected: bool) -> Choice:
+    def choose(self, route: Route, gates: Gates, *, node: str, connected: bool, everywhere: bool = False) -> Choice:
         """Choose the node for a statement.
 
         Args:
             route: replica or primary.
             node: the only node to consider, or "".
             connected: also connect to it as the read account; a node that refuses is out, and the next is tried.
+            everywhere: all readings must be new, whatever the choice depends on.
 
         Raises:
             ConfigurationError: there is no such node.
         """
         asked_seconds = self._clock.monotonic()
-        if asked_seconds - self._measured_seconds > HOLD_SECONDS[CacheKind.READINGS]:
-            self.measure()
+        needed = _ALL
+        if node:
+            needed = frozenset({NodeName(node)})
+        elif route is Route.REPLICA and not everywhere:
+            # Who stays on a replica asks that one alone; a primary is proven by the whole cluster.
+            needed = self._stays_on
+        self._renew(needed, asked_seconds)
         if node and node not in (known := [reading.node for reading in self._readings]):
             raise ConfigurationError(f"the cluster has no node {node}", instead=f"its nodes: {', '.join(known)}")
         choice = self._choose(route, gates, node=node, connected=connected)
-        if choice.reading is None and self._measured_seconds < asked_seconds:
+        reading = choice.reading
+        if reading is not None and (
+            reading.node in self._doubted or asked_seconds - reading.measured_seconds > _HELD_SECONDS
+        ):
+            # It takes the place of another one, and was not looked at for longer than is believed.
+            self._renew(_ALL, asked_seconds)
+            choice = self._choose(route, gates, node=node, connected=connected)
+        if choice.reading is None and any(each.measured_seconds < asked_seconds for each in self._readings):
             # An old reading may let a statement pass for a moment; it refuses none.
             self.measure()
             choice = self._choose(route, gates, node=node, connected=connected)
@@ -153,9 +179,27 @@ class Nodes:
         self._choices[asked] = sticky, choice
         return choice
 
+    def _renew(self, needed: frozenset[NodeName], asked_seconds: float) -> None:
+        """Have readings that may be believed, and those that will soon be old measured before anybody waits for it."""
+        seconds = [each.measured_seconds for each in self._readings if not needed or each.node in needed]
+        oldest = min(seconds, default=float("-inf"))
+        if self._doubted and not self._doubted.isdisjoint(needed or self._doubted):
+            self._believe(asked_seconds, needed)
+        elif asked_seconds - oldest > _HELD_SECONDS:
+            self._believe(asked_seconds - _HELD_SECONDS, needed)
+        elif asked_seconds - oldest > _HELD_SECONDS / 2:
+            self._engine.measure_ahead(needed)
+
     def _read_anew(self, readings: tuple[Reading, ...]) -> None:
         self._readings = readings
         self._choices.clear()
+        self._look_around()
+
+    def _look_around(self) -> None:
+        """Learn whether the session stays on its replica whatever becomes of the others, which are then not asked."""
+        sticky = self._sticky.get(Route.REPLICA)
+        stays = sticky is not None and is_preferred(self._readings, sticky)
+        self._stays_on = frozenset({sticky}) if sticky is not None and stays else _ALL
 
     def connect(self, node: NodeName, account: Account) -> Connection:
         """Return the open connection, or open one.
@@ -197,7 +241,10 @@ class Nodes:
         )
 
     def was_used(self, node: NodeName, route: Route) -> None:
-        self.used = self._sticky[route] = node
+        self.used = node
+        if self._sticky.get(route) != node:
+            self._sticky[route] = node
+            self._look_around()
 
     def is_lost(self, node: NodeName, account: Account) -> bool:
         """Whether the connection that was open there is not, or cannot be used any more."""

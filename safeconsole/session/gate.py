@@ -308,7 +308,8 @@ class Gate:
             if choice.reading is None or choice.reading.role is not Role(route):
                 choice = None
         if choice is None:
-            choice = self._nodes.choose(route, gates, node="", connected=connected)
+            elevated = self._elevations.grant is not None
+            choice = self._nodes.choose(route, gates, node="", connected=connected, everywhere=elevated)
         if self._nodes.take_failover():
             # The elevation was asked for the cluster as it was.
             self._held.end_elevated(ElevationEvent.FAILED_OVER, ANOTHER_PRIMARY)

@@ -37,9 +37,16 @@ class SqliteEngine:
     def rules(self) -> LexicalRules:
         return RULES
 
-    def topology(self) -> tuple[Reading, ...]:
-        """Measure every node; a file that cannot be opened is a reading that says so."""
+    def topology(
+        self,
+        *,
+        since_seconds: float | None = None,  # noqa: ARG002 (nothing that was read before is used again)
+        only: frozenset[NodeName] = frozenset(),  # noqa: ARG002
+    ) -> tuple[Reading, ...]:
+        """Measure every node now, which files answer at once; one that cannot be opened is a reading that says so."""
         return tuple(self._measure(place) for place in self._places)
+
+    def measure_ahead(self, only: frozenset[NodeName] = frozenset()) -> None: ...
 
     def connect(self, node: NodeName, account: Account, *, schema: str = "") -> SqliteConnection:
         """Open a guarded connection to a node.

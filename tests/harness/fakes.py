@@ -320,9 +320,12 @@ class FakeEngine:
             self.hooks[what]()
         self.events.append((what, *about))
 
-    def topology(self):
+    def topology(self, *, since_seconds=None, only=frozenset()):
         self.happens("topology")
         return tuple(node.reading(self.clock.monotonic()) for node in self.nodes)
+
+    def measure_ahead(self, only=frozenset()):
+        """Nobody waits for what this one measures."""
 
     def connect(self, node, account, *, schema=""):
         self.happens("connect", node, account)

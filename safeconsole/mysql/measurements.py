@@ -1,0 +1,268 @@
+"""The readings of one cluster's nodes, measured once for all sessions of the process."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar
+
+import msgspec
+
+from safeconsole.clock import Clock
+from safeconsole.config.settings import ClusterSettings
+from safeconsole.errors import SafeConsoleError
+from safeconsole.mysql.discovery import Found, Lead, Met
+from safeconsole.mysql.node import MeasuredNode, Monitor
+from safeconsole.policy.readings import Reading
+from safeconsole.sqltext.vocabulary import NodeName
+
+Returned = TypeVar("Returned")
+
+MOST_NODES = 32
+
+RENEWED_SECONDS = 2.0
+"""Age at which a reading that is in use is worth measuring anew."""
+
+_ROUNDS = 6
+"""Longest chain of nodes, each named by the one before, that is followed."""
+
+
+def at_once(acts: Sequence[Callable[[], Returned]]) -> list[Returned]:
+    """Call all functions at once and return what they return, in their order.
+
+    Plain threads: the standard library's pool costs a start 5 ms of imports, measured.
+
+    Raises:
+        BaseException: what the first of them in order raised, once all are over.
+    """
+    found: dict[int, Returned] = {}
+    failed: dict[int, BaseException] = {}
+
+    def call(at: int, act: Callable[[], Returned]) -> None:
+        try:
+            found[at] = act()
+        except BaseException as error:  # noqa: BLE001 (raised again below, in the thread that asked)
+            failed[at] = error
+
+    threads = [threading.Thread(target=call, args=each, name="safeconsole-measuring") for each in enumerate(acts)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise failed[min(failed)]
+    return [found[at] for at in range(len(acts))]
+
+
+class _Flight(msgspec.Struct, eq=False):
+    """One measurement on its way.
+
+    Attributes:
+        began_seconds: by the cluster's clock; what it finds is as of then.
+        error: why it found nothing, None when it did or was interrupted.
+    """
+
+    began_seconds: float
+    is_over: threading.Event = msgspec.field(default_factory=threading.Event)
+    is_done: bool = False
+    error: SafeConsoleError | None = None
+
+
+_ALL: frozenset[NodeName] = frozenset()
+
+
+class Measurements:
+    """Measures nodes for whoever asks, from any thread; who asks for what is being measured waits for that.
+
+    Nobody waits for a measurement that they do not need: one of a single node needs no other node to answer.
+
+    Args:
+        monitor_for: makes what measures an address.
+    """
+
+    def __init__(
+        self, settings: ClusterSettings, clock: Clock, monitor_for: Callable[[str, Lead | None], Monitor]
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._monitor_for = monitor_for
+        self._monitors: dict[str, Monitor] = {}
+        self._seen: dict[NodeName, MeasuredNode] = {}
+        self._found = Found(settings)
+        self._measured: dict[str, Reading] = {}
+        self._readings: tuple[Reading, ...] = ()
+        self._complete_seconds = float("-inf")
+        self._lock = threading.Lock()
+        self._flights: dict[frozenset[NodeName], _Flight] = {}
+        self._closed = False
+
+    @property
+    def seen(self) -> Mapping[NodeName, MeasuredNode]:
+        """The nodes that answered and belong to the cluster."""
+        return self._seen
+
+    @property
+    def readings(self) -> tuple[Reading, ...]:
+        """What was measured last, () before the first time."""
+        return self._readings
+
+    def since(self, seconds: float, only: frozenset[NodeName] = _ALL) -> tuple[Reading, ...]:
+        """Return every node's reading, measuring what is older than a moment of the cluster's clock.
+
+        Args:
+            only: the nodes that must be as new as that; all of the cluster's where it is empty.
+
+        Raises:
+            ConfigurationError: as `Monitor.measure`.
+        """
+        if not only or not self._readings:
+            if self._complete_seconds < seconds:
+                self._fly(_ALL, seconds)
+        else:
+            for reading in self._readings:
+                if reading.node in only and reading.measured_seconds < seconds:
+                    self._fly(frozenset({reading.node}), seconds)
+        return self._readings
+
+    def ahead(self, only: frozenset[NodeName] = _ALL) -> None:
+        """Begin to measure before anybody waits for it; what is wrong is said to who asks then.
+
+        Nothing where it was just measured, or is being measured.
+        """
+        now = self._clock.monotonic()
+        if self._oldest(only) > now - RENEWED_SECONDS:
+            return
+        with self._lock:
+            if self._closed or only in self._flights:
+                return
+            flight = self._flights[only] = _Flight(began_seconds=now)
+        thread = threading.Thread(target=self._carry_out, args=(only, flight), daemon=True, name="safeconsole-ahead")
+        try:
+            thread.start()
+        except BaseException:
+            self._land(only, flight)
+            raise
+
+    def _oldest(self, only: frozenset[NodeName]) -> float:
+        if not only:
+            return self._complete_seconds
+        return min((each.measured_seconds for each in self._readings if each.node in only), default=float("-inf"))
+
+    def monitor_of(self, node: NodeName) -> Monitor | None:
+        with self._lock:
+            return next((monitor for monitor in self._monitors.values() if monitor.node == node), None)
+
+    @property
+    def monitors(self) -> tuple[Monitor, ...]:
+        with self._lock:
+            return tuple(self._monitors.values())
+
+    def close(self) -> None:
+        """Close every control connection; a measurement that hangs on a node closes what it opened. Never raises."""
+        self._closed = True
+        with self._lock:
+            monitors, self._monitors = tuple(self._monitors.values()), {}
+        for monitor in monitors:
+            monitor.close()
+
+    # Who asks for what another thread measures since late enough waits for that thread, and for no other one.
+
+    def _fly(self, only: frozenset[NodeName], seconds: float) -> None:
+        while True:
+            with self._lock:
+                flight = self._flights.get(only)
+                is_ours = flight is None
+                if flight is None:
+                    flight = self._flights[only] = _Flight(began_seconds=self._clock.monotonic())
+            if is_ours:
+                self._carry_out(only, flight)
+            else:
+                flight.is_over.wait()
+            if not (is_ours or flight.began_seconds >= seconds):
+                continue
+            if flight.error is not None:
+                raise flight.error.replaced()
+            # One that was interrupted found nothing, and is nobody else's interrupt.
+            if flight.is_done:
+                return
+
+    def _carry_out(self, only: frozenset[NodeName], flight: _Flight) -> None:
+        try:
+            with suppress(SafeConsoleError):
+                try:
+                    self._measure(only, flight.began_seconds)
+                    flight.is_done = True
+                except SafeConsoleError as error:
+                    flight.error = error
+                    raise
+        finally:
+            self._land(only, flight)
+            if self._closed:
+                self.close()
+
+    def _land(self, only: frozenset[NodeName], flight: _Flight) -> None:
+        with self._lock:
+            if self._flights.get(only) is flight:
+                del self._flights[only]
+        flight.is_over.set()
+
+    def _measure(self, only: frozenset[NodeName], now_seconds: float) -> None:
+        if not only:
+            self._measure_all(now_seconds)
+            return
+        with self._lock:
+            asked = {address: monitor for address, monitor in self._monitors.items() if monitor.node in only}
+        found = at_once([partial(monitor.measure, now_seconds) for monitor in asked.values()])
+        with self._lock:
+            # Somebody may have measured all of them meanwhile.
+            newer = {
+                address: reading
+                for address, reading in zip(asked, found, strict=True)
+                if address in self._measured and self._measured[address].measured_seconds <= now_seconds
+            }
+            self._judge({**self._measured, **newer})
+
+    def _measure_all(self, now_seconds: float) -> None:
+        measured: dict[str, Reading] = {}
+        # Who was found before is measured with the others: a primary that died names nobody any more.
+        wave = (*dict.fromkeys(self._settings.nodes), *self._found.leads)
+        for _ in range(_ROUNDS):
+            if not wave:
+                break
+            monitors = [self._monitor(address) for address in wave]
+            readings = at_once([partial(monitor.measure, now_seconds) for monitor in monitors])
+            measured.update(zip(wave, readings, strict=True))
+            with self._lock:
+                wave = self._found.follow(self._met(measured), measured, most=MOST_NODES - len(measured))
+        with self._lock:
+            self._judge(measured)
+            self._complete_seconds = now_seconds
+            needless = [address for address in measured if self._found.is_needless(address)]
+            let_go = [self._monitors.pop(address) for address in needless if address in self._monitors]
+        for monitor in let_go:
+            monitor.close()
+
+    def _judge(self, measured: Mapping[str, Reading]) -> None:
+        """Take over what was measured, as it is judged beside everything else that is known. The lock is held."""
+        met = self._met(measured)
+        self._readings = self._found.judged(measured, met)
+        self._measured = {address: each for address, each in measured.items() if not self._found.is_needless(address)}
+        for address in met:
+            seen, node = self._monitors[address].seen, measured[address].node
+            if self._found.refuses(address):
+                self._seen.pop(node, None)
+            elif seen:
+                self._seen[node] = seen
+
+    def _met(self, measured: Iterable[str]) -> dict[str, Met]:
+        monitors = {address: self._monitors.get(address) for address in measured}
+        return {address: each.seen.met for address, each in monitors.items() if each is not None and each.seen}
+
+    def _monitor(self, address: str) -> Monitor:
+        with self._lock:
+            found = self._monitors.get(address)
+            if found is None:
+                found = self._monitors[address] = self._monitor_for(address, self._found.leads.get(address))
+            return found
