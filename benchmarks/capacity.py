@@ -32,8 +32,7 @@ from pathlib import Path
 
 from benchmarks.cold_server import ColdServer, Cost, ask, measured, on_processor, percentile
 from benchmarks.many_tables import SCHEMA, SHAPES, grow, writable
-from safeconsole.demo.cluster import RunningCluster, RunningNode, connect_root
-from safeconsole.demo.servers import start_cluster
+from safeconsole.demo.servers import RunningCluster, RunningNode, connect_root, start_cluster
 
 NOTHING_SECONDS = 10.0
 _SIZES = "SELECT table_schema, table_name, data_length + index_length FROM information_schema.tables"

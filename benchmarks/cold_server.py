@@ -21,7 +21,7 @@ from typing import Self
 
 import pymysql
 
-from safeconsole.demo.cluster import RunningNode, connect_root
+from safeconsole.demo.servers import RunningNode, connect_root
 from tests.harness.clusters import has_ended
 
 NORMAL = (

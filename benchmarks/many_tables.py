@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from benchmarks.cold_server import ColdServer, ask
-from safeconsole.demo.cluster import connect_root
+from safeconsole.demo.servers import connect_root
 
 SCHEMA = "bench"
 LARGE = 20

@@ -138,8 +138,7 @@ def serve_command(app: Application, port: int) -> None:
     Only on 127.0.0.1; the printed address works once, for one browser. Ends with Ctrl-C.
     """
     # Imported here: no other command needs a web server.
-    from safeconsole.web.routes import Desk
-    from safeconsole.web.server import LOOPBACK, PageServer, new_keys
+    from safeconsole.web.server import LOOPBACK, Desk, PageServer, new_keys
 
     try:
         server = PageServer(port)

@@ -21,9 +21,8 @@ from safeconsole.errors import ConfigurationError
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.text import FORMATS
 from safeconsole.policy.decision import Assessment, Decision, Facts, addressed, judged_as_asked, with_disagreement
-from safeconsole.policy.explanation import facts_behind, limit_origins
 from safeconsole.policy.facts import statement_facts
-from safeconsole.policy.policy import Policy, capped, judge
+from safeconsole.policy.policy import Policy, capped, facts_behind, judge, limit_origins
 from safeconsole.session.context import SessionContext, circumstances_of
 from safeconsole.session.deciding import preview
 from safeconsole.sqltext.analysis import analyse

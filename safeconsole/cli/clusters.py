@@ -25,9 +25,8 @@ from safeconsole.dialects.grants import USUAL_PEOPLE, grant_statements
 from safeconsole.doctor.checks import Check, CheckResult, examine
 from safeconsole.errors import ConfigurationError, NoFitNodeError
 from safeconsole.output.confirming import NoTerminal
-from safeconsole.output.evidence import one_line
+from safeconsole.output.evidence import TOPOLOGY_COLUMNS, one_line, topology_rows, topology_text
 from safeconsole.output.text import counted, safe, stream_style, width_of
-from safeconsole.output.topology import TOPOLOGY_COLUMNS, topology_rows, topology_text
 from safeconsole.policy.readings import unfit_reasons
 from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.vocabulary import Account, Flavour, Role
@@ -187,7 +186,7 @@ def init(app: Application, /, cluster: str | None, nodes: tuple[str, ...], **giv
     )
     # Before the file: a name that names no policy is found now, not at three in the morning.
     app.policies.load(settings.policy)
-    from safeconsole.config.writing import add_cluster
+    from safeconsole.config.loading import add_cluster
 
     grants = Path(given["grants_file"])
     people = given["people"] or (_asked_people() if dialect.has_accounts else USUAL_PEOPLE)

@@ -13,10 +13,9 @@ from safeconsole.config.policies import PolicyFiles
 from safeconsole.dialects import DIALECTS
 from safeconsole.errors import ConfigurationError, PolicyInvalidError
 from safeconsole.policy.cases import failures, lint, unmatched_rules
-from safeconsole.policy.explanation import standing_origin
 from safeconsole.policy.facts import FACTS
 from safeconsole.policy.limits import LIMIT_NAMES
-from safeconsole.policy.policy import Policy, capped
+from safeconsole.policy.policy import Policy, capped, standing_origin
 from safeconsole.policy.rules import Rule, facts_named
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules

@@ -134,8 +134,8 @@ def _run(  # noqa: PLR0913 (what there is, what to run in it, and how)
     welcomed: bool,
 ) -> int:
     from safeconsole.python.audit_hook import AuditHook
+    from safeconsole.python.console import forget_current_directory
     from safeconsole.python.namespace import names_for
-    from safeconsole.python.sources import forget_current_directory
 
     forget_current_directory()
     namespace = names_for(session, capacity=_capacity(app, opened))
@@ -149,7 +149,7 @@ def _run(  # noqa: PLR0913 (what there is, what to run in it, and how)
 
                 namespace.update(load_application(target, namespace["db"]))
             if source is not None:
-                from safeconsole.python.sources import run_script
+                from safeconsole.python.console import run_script
 
                 ended = run_script(session, source, namespace, name=name)
                 return ended if isinstance(ended, int) else exit_code_of(ended)

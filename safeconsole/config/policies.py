@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from safeconsole.errors import ConfigurationError, PolicyInvalidError
-from safeconsole.policy.document import policy_from_document, require_structure
-from safeconsole.policy.extending import extended, literals_loosened, loosened
+from safeconsole.policy.document import extended, literals_loosened, loosened, policy_from_document, require_structure
 from safeconsole.policy.policy import Policy, capped
 from safeconsole.policy.rules import Rule
 

@@ -10,9 +10,8 @@ from safeconsole.console.running import USUAL_PAGER, show_statement
 from safeconsole.console.state import ConsoleState
 from safeconsole.dialects import queries
 from safeconsole.errors import ConfigurationError, SafeConsoleError
-from safeconsole.output.evidence import explanation_text, one_line
+from safeconsole.output.evidence import explanation_text, one_line, topology_text
 from safeconsole.output.text import FORMATS, clock_text, safe, size_of, size_text
-from safeconsole.output.topology import topology_text
 from safeconsole.session.context import Justification
 from safeconsole.sqltext.vocabulary import Verdict
 

@@ -20,7 +20,6 @@ from safeconsole.dialects.functions import IMPURE, PURE_MARIADB, SINCE_MARIADB, 
 from safeconsole.dialects.grants import MARIADB_NEEDS
 from safeconsole.dialects.kinds import FAMILY_KINDS
 from safeconsole.dialects.queries import FAMILY_QUERIES
-from safeconsole.dialects.reserved import RESERVED_MARIADB
 from safeconsole.dialects.settings import (
     ERROR_CLASSES,
     ISOLATION,
@@ -29,7 +28,7 @@ from safeconsole.dialects.settings import (
     TEMPORARY_DISK_BYTES,
     family_settings,
 )
-from safeconsole.dialects.tokens import mariadb_pattern
+from safeconsole.dialects.tokens import RESERVED_MARIADB, mariadb_pattern
 from safeconsole.sqltext.dialect import (
     EVERY_VERSION,
     TABLE_KEYS,

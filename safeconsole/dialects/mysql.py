@@ -24,7 +24,6 @@ from safeconsole.dialects.functions import IMPURE, PURE_MYSQL, REMOVED_MYSQL, SI
 from safeconsole.dialects.grants import MYSQL_NEEDS
 from safeconsole.dialects.kinds import FAMILY_KINDS
 from safeconsole.dialects.queries import FAMILY_QUERIES
-from safeconsole.dialects.reserved import RESERVED_MYSQL
 from safeconsole.dialects.settings import (
     ERROR_CLASSES,
     ISOLATION,
@@ -33,7 +32,7 @@ from safeconsole.dialects.settings import (
     SHARED_GUARDS,
     family_settings,
 )
-from safeconsole.dialects.tokens import mysql_pattern
+from safeconsole.dialects.tokens import RESERVED_MYSQL, mysql_pattern
 from safeconsole.sqltext.dialect import (
     TABLE_KEYS,
     Catalogue,

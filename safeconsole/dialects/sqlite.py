@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from safeconsole.dialects.functions import IMPURE
 from safeconsole.dialects.kinds import A, D, KindRows, R, S, U, W, kinds_of
-from safeconsole.dialects.reserved import RESERVED_SQLITE
-from safeconsole.dialects.tokens import sqlite_pattern
+from safeconsole.dialects.tokens import RESERVED_SQLITE, sqlite_pattern
 from safeconsole.sqltext.dialect import Catalogue, DangerousObject, Dialect, Functions, KindShape, Lexis, Queries
 from safeconsole.sqltext.vocabulary import CostClass, Flavour, words
 

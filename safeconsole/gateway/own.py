@@ -11,8 +11,8 @@ from safeconsole.gateway.answering import OwnRows
 from safeconsole.gateway.client import ClientConnection
 from safeconsole.gateway.procedures import SCHEMA, OwnCall, Procedure, Question, carried_out
 from safeconsole.gateway.refusals import ErrorReply, ToldError
-from safeconsole.policy.explanation import explanation_of
 from safeconsole.policy.limits import LIMIT_NAMES
+from safeconsole.policy.policy import explanation_of
 from safeconsole.session.context import Justification
 
 _INFO_CHARACTERS = 100

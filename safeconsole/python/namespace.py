@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any, overload
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.cluster.values import is_integer, typed_rows
 from safeconsole.errors import ConfigurationError, RefusedError
-from safeconsole.output.evidence import explanation_text
+from safeconsole.output.evidence import explanation_text, topology_text
 from safeconsole.output.formats import render
 from safeconsole.output.text import StreamStyle, clock_text, counted, safe, span_text
-from safeconsole.output.topology import topology_text
 from safeconsole.python.audit_hook import marked
 from safeconsole.python.database import DbApiConnection
 from safeconsole.python.dbapi import Parameters

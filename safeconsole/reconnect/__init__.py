@@ -9,7 +9,6 @@ It needs SQLAlchemy and one of its drivers PyMySQL, mysqlclient and mysql-connec
 """
 
 from safeconsole.reconnect.board import Role
-from safeconsole.reconnect.options import Counters, Options
-from safeconsole.reconnect.pool import Installed, install
+from safeconsole.reconnect.pool import Counters, Installed, Options, install
 
 __all__ = ["Counters", "Installed", "Options", "Role", "install"]

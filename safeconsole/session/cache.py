@@ -18,9 +18,8 @@ from safeconsole.policy.decision import Assessment
 from safeconsole.policy.facts import COUNTED
 from safeconsole.policy.policy import Policy
 from safeconsole.policy.rules import Match, match, offered
-from safeconsole.sqltext.analysis import analyse
+from safeconsole.sqltext.analysis import analyse, is_bound_by_key, is_shared, shape_of
 from safeconsole.sqltext.lexer import LexicalRules
-from safeconsole.sqltext.shapes import is_bound_by_key, is_shared, shape_of
 from safeconsole.sqltext.statement import Estimate, Statement
 
 

@@ -33,8 +33,8 @@ from safeconsole.errors import (
     UnreachableError,
 )
 from safeconsole.policy.decision import Assessment, Permit, permit_from_decision
-from safeconsole.policy.explanation import with_way_to_loosen
 from safeconsole.policy.facts import COUNTED
+from safeconsole.policy.policy import with_way_to_loosen
 from safeconsole.policy.readings import Gates
 from safeconsole.session.admission import Rate, SlotQueue
 from safeconsole.session.cache import Cache

@@ -31,7 +31,7 @@ from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Effect, Flavour
 from safeconsole.demo.binaries import provide_server
-from safeconsole.demo.cluster import RunningCluster
+from safeconsole.demo.servers import RunningCluster
 from safeconsole.demo.servers import start_cluster
 from tests.differential.corpus import statements_of, test_files
 

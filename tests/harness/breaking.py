@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from safeconsole.cli.application import exit_code_of
 from safeconsole.errors import NotSentError, SafeConsoleError, StoppedError
 
-from safeconsole.demo.cluster import connect_root
+from safeconsole.demo.servers import connect_root
 from tests.harness.clusters import has_ended, start_replication, stop_replication
 from tests.harness.desk import Desk, home_of, seated
 from tests.harness.proxy import Proxy

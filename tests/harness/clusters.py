@@ -8,7 +8,7 @@ from pathlib import Path
 import pymysql
 from msgspec.structs import replace
 
-from safeconsole.demo.cluster import connect_root, tell
+from safeconsole.demo.servers import connect_root, tell
 from safeconsole.demo.shop import SCHEMA
 
 CONNECT_SECONDS = 10

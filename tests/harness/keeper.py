@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from safeconsole.demo.binaries import FLAVOURS, Flavour, exclusive, provide_server
-from safeconsole.demo.cluster import RunningCluster, RunningNode
+from safeconsole.demo.servers import RunningCluster, RunningNode
 from safeconsole.demo.daemon import ServerStartError
 from safeconsole.demo.servers import start_cluster
 from tests.harness.clusters import has_ended

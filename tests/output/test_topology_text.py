@@ -6,7 +6,7 @@ from safeconsole.policy.readings import Gates, Identity, Reading
 from safeconsole.sqltext.vocabulary import NodeName, Role
 from safeconsole.output.formats import render
 from safeconsole.output.text import StreamStyle, stream_style
-from safeconsole.output.topology import TOPOLOGY_COLUMNS, topology_rows, topology_text
+from safeconsole.output.evidence import TOPOLOGY_COLUMNS, topology_rows, topology_text
 
 READINGS = (
     Reading(

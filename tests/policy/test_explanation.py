@@ -1,6 +1,6 @@
 """A decision explained: which rules, on which facts, under which limits, and who set each of them."""
 
-from safeconsole.policy.explanation import explanation_of, facts_behind, limit_origins
+from safeconsole.policy.policy import explanation_of, facts_behind, limit_origins
 from safeconsole.policy.limits import LIMIT_NAMES
 from safeconsole.policy.policy import capped, judge, session_limits
 from safeconsole.policy.document import policy_from_document

@@ -11,7 +11,7 @@ from safeconsole.errors import Action, Remedy, ServerError, StoppedError
 from safeconsole.output.evidence import no_words, way_out
 from safeconsole.python.tracebacks import words as python_words
 from safeconsole.policy.limits import Limits
-from safeconsole.policy.explanation import with_way_to_loosen
+from safeconsole.policy.policy import with_way_to_loosen
 from safeconsole.policy.document import policy_from_document
 from safeconsole.sqltext.vocabulary import Verdict
 

@@ -6,7 +6,7 @@ from safeconsole.errors import RefusedError, ServerError
 from safeconsole.sqltext.vocabulary import Flavour
 from safeconsole.dialects.mysql import MYSQL
 from safeconsole.python.dbapi import dbapi_error_of
-from safeconsole.python.sources import recorded_source, run_source
+from safeconsole.python.console import recorded_source, run_source
 from safeconsole.python.tracebacks import failure_text, interrupted_text
 
 

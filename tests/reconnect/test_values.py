@@ -7,7 +7,7 @@ import pytest
 from safeconsole.reconnect.board import ProbeResult, PooledConnection, board_for, unfit_reason
 from safeconsole.reconnect.drivers import code_of, is_lost, is_refused_for_role, text_of
 from safeconsole.reconnect.pool import _address
-from safeconsole.reconnect.options import Options
+from safeconsole.reconnect.pool import Options
 
 REPLICA, PRIMARY, GONE = ProbeResult(server="r"), ProbeResult(writes=True, server="p"), ProbeResult(trouble="refused")
 DENIED = ProbeResult(trouble="access denied", denied=True)

@@ -15,7 +15,7 @@ from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Flavour
 from safeconsole.demo import shop
-from safeconsole.demo.cluster import connect_root
+from safeconsole.demo.servers import connect_root
 from tests.harness.clusters import has_ended
 from safeconsole.capacity.asking import Asker
 from safeconsole.capacity.sizes import LEFT_ALONE

@@ -13,7 +13,7 @@ import pytest
 from safeconsole.demo import shop
 from safeconsole.demo.binaries import FLAVOURS
 from tests.harness.clusters import account_connect, has_ended, kill, promote, start_replication, stop_replication
-from safeconsole.demo.cluster import NotCaughtUpError
+from safeconsole.demo.servers import NotCaughtUpError
 
 ROOT = Path(__file__).parents[2]
 READ_ONLY, DENIED = 1290, 1142

@@ -10,7 +10,7 @@ from safeconsole.sqltext.vocabulary import Account, NodeName, Role
 
 from tests.harness.desk import listen, seated, times_sent
 from tests.harness.talking import GivenSecrets, RealClock, settings_for, wait_for
-from safeconsole.demo import cluster as replication
+from safeconsole.demo import servers as replication
 from tests.harness.clusters import kill, promote
 
 FLAVOURS = ("mysql", "mariadb")

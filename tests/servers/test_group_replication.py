@@ -11,7 +11,7 @@ from safeconsole.sqltext.vocabulary import Role
 from tests.harness.clusters import kill
 from tests.harness.desk import listen, seated, times_sent
 from tests.harness.talking import GivenSecrets, RealClock, settings_for, wait_for
-from safeconsole.demo import cluster as replication
+from safeconsole.demo import servers as replication
 from safeconsole.demo import daemon
 
 GROUP = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
-from safeconsole.sqltext.shapes import is_bound_by_key, is_shared, shape_of
+from safeconsole.sqltext.analysis import is_bound_by_key, is_shared, shape_of
 from safeconsole.sqltext.vocabulary import Flavour
 from safeconsole.clock import SystemClock
 from safeconsole.config.policies import PolicyFiles

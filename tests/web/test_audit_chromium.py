@@ -35,7 +35,7 @@ from safeconsole.audit.record import (
 from safeconsole.config.settings import RecordingSettings
 from tests.console.test_recorded_consoles import embedded, shop, sit  # noqa: F401 - fixtures
 
-from safeconsole.web.routes import Desk
+from safeconsole.web.server import Desk
 from safeconsole.web.server import PageServer, new_keys
 
 CHROMIUM = os.environ.get("SAFECONSOLE_CHROMIUM") or next(

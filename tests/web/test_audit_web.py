@@ -32,9 +32,9 @@ from safeconsole.audit.record import (
     SessionOpened,
 )
 from safeconsole.audit.record import TERMINAL_RECORDED
-from safeconsole.web.markup import tag, together
-from safeconsole.web.markup import memory_plots
-from safeconsole.web.routes import Desk, HttpRequest, respond
+from safeconsole.web.pages import tag, together
+from safeconsole.web.pages import memory_plots
+from safeconsole.web.server import Desk, HttpRequest, respond
 from safeconsole.web.server import PageServer, new_keys
 
 HOSTILE = "<script>alert(1)</script>'\"><img src=x onerror=alert(1)>\x1b[31m\u202e&amp;"
