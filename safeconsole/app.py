@@ -131,6 +131,7 @@ class Program:
             justification=door.justification,
             governed=door.cluster in governed_clusters(),
             demo=demo_mark_of(cluster.demo),
+            diagnoses=bool(cluster.accounts.diagnose),
         )
         # What is configured or asked for wrongly opens no session, so that every journal has an end.
         session_limits(policy, context.limits)
@@ -240,6 +241,5 @@ def _close(gate: Session, reason: str) -> None:
 def _note_recorded(gate: Session, recording: Recording) -> None:
     from safeconsole.audit.record import TERMINAL_RECORDED
 
-    digest = recording.close()
     with suppress(AuditUnavailableError):
-        gate.note(TERMINAL_RECORDED, digest)
+        gate.note(TERMINAL_RECORDED, recording.close())

@@ -78,15 +78,11 @@ def _grants_text(
     dialect: Dialect, cluster: ClusterSettings, *, people: int = USUAL_PEOPLE, generated: bool = False
 ) -> str:
     lines = []
-    users = {
-        Account.READ: cluster.accounts.read or "console_read",
-        Account.ELEVATED: cluster.accounts.elevated or "console_elevated",
-    }
-    for account, user in users.items():
+    for account in Account:
         statements = grant_statements(
             dialect,
             account,
-            user=user,
+            user=cluster.accounts.of(account) or f"console_{account}",
             schema=cluster.schema,
             people=people,
             password=_new_password() if generated else "…",
@@ -157,6 +153,13 @@ ENGINES = get_args(get_type_hints(ClusterSettings)["engine"])
     metavar="ACCOUNT",
     help="The account for elevated statements.",
 )
+@click.option(
+    "--diagnose",
+    default="console_diagnose",
+    show_default=True,
+    metavar="ACCOUNT",
+    help="The account that sees what a server is doing.",
+)
 @click.option("--grants-file", default="grants.sql", show_default=True, metavar="FILE", help="Where accounts go.")
 @click.option("--policy", default="baseline", show_default=True, metavar="NAME|FILE")
 @click.option("--environment", default="production", show_default=True, help="Colours the prompt; rules can use it.")
@@ -182,7 +185,7 @@ def init(app: Application, /, cluster: str | None, nodes: tuple[str, ...], **giv
         schema=given["schema"] or (_asked_schema() if dialect.has_accounts else ""),
         policy=given["policy"],
         environment=given["environment"],
-        accounts=Accounts(read=given["read"], elevated=given["elevated"]) if dialect.has_accounts else Accounts(),
+        accounts=Accounts(**{account: given[account] for account in Account}) if dialect.has_accounts else Accounts(),
     )
     # Before the file: a name that names no policy is found now, not at three in the morning.
     app.policies.load(settings.policy)
@@ -202,8 +205,8 @@ def init(app: Application, /, cluster: str | None, nodes: tuple[str, ...], **giv
     sys.stderr.write(f"wrote cluster {cluster} to {file}\n")
     if dialect.has_accounts:
         sys.stderr.write(_accounts_told(grants, settings, people))
-        for account in (given["read"], given["elevated"]):
-            sys.stderr.write(f"then: safeconsole credentials set {cluster} {account}\n")
+        for account in Account:
+            sys.stderr.write(f"then: safeconsole credentials set {cluster} {given[account]}\n")
     sys.stderr.write(f"{'last' if dialect.has_accounts else 'next'}: safeconsole doctor {cluster}\n")
 
 

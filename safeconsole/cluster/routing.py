@@ -25,7 +25,13 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def choose(
-    readings: tuple[Reading, ...], gates: Gates, route: Route, *, node: str = "", sticky: NodeName | None = None
+    readings: tuple[Reading, ...],
+    gates: Gates,
+    route: Route,
+    *,
+    node: str = "",
+    sticky: NodeName | None = None,
+    proven: bool = True,
 ) -> Choice:
     """Return the node for a statement; `route` is NONE when nothing fits, and `reasons` then says why for each node.
 
@@ -36,6 +42,7 @@ def choose(
         node: a node that the person named; only that one is considered, whatever its proven role, and a replica
             also when it is stale, with a note: in an incident it may be all that is left to read.
         sticky: the node this session used last, preferred while it is fit.
+        proven: False accepts a named node whose role is not proven: it is asked about itself.
     """
     role = Role.PRIMARY if route is Route.PRIMARY else Role.REPLICA
     reasons, fit = [], []
@@ -44,7 +51,7 @@ def choose(
             continue
         stale = stale_reasons(reading, gates)
         wrong = tuple(reason for reason in unfit_reasons(reading, gates) if not node or reason not in stale)
-        if not wrong and reading.role is Role.UNKNOWN:
+        if not wrong and reading.role is Role.UNKNOWN and (proven or not node):
             wrong = (f"role not proven: {reading.proof}",)
         if not wrong and not node and reading.role is not role:
             wrong = (f"is a {reading.role}: {reading.proof}",)

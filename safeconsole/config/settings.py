@@ -7,14 +7,23 @@ from typing import Literal
 import msgspec
 
 from safeconsole.errors import ConfigurationError
-from safeconsole.sqltext.vocabulary import Flavour
+from safeconsole.sqltext.vocabulary import Account, Flavour
 
 
 class Accounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The account names of a cluster; "" where the engine has none."""
+    """The account names of a cluster; "" where the engine has none.
+
+    Attributes:
+        diagnose: what a server is asked what it is doing with; "" asks as `read`, which sees its own sessions only.
+    """
 
     read: str = ""
     elevated: str = ""
+    diagnose: str = ""
+
+    def of(self, account: Account) -> str:
+        name: str = getattr(self, account.value)
+        return name
 
 
 class SecretSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

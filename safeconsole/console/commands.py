@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 import msgspec
 
 from safeconsole.audit.record import why_left_out
-from safeconsole.console import result_commands, session_commands
+from safeconsole.console import incident, killing, result_commands, session_commands, top
 from safeconsole.console.prompt import prompt_parts
 from safeconsole.console.state import After, ConsoleState
 from safeconsole.errors import SafeConsoleError
@@ -108,10 +108,20 @@ _ROWS: tuple[tuple[str, str, str, str, Run], ...] = (
     ("\\d", "TABLE", "look around", "columns of a table", result_commands.tables),
     ("\\di", "TABLE", "look around", "indexes of a table", result_commands.indexes),
     ("\\size", "TABLE", "look around", "size of one table, opening it alone", result_commands.size),
-    ("\\processlist", "", "look around", "running statements on the node", result_commands.processlist),
-    ("\\locks", "", "look around", "row lock waits on the node", result_commands.locks),
     ("\\u", "SCHEMA", "look around", "change to another schema", session_commands.use_schema),
     ("\\capacity", "[OPTIONS]", "look around", "sizes of schemas and tables", session_commands.capacity),
+    ("\\processlist", "[NODE|ID]", "incident", "what runs on a node, or one session whole", incident.processlist),
+    ("\\locks", "[NODE]", "incident", "who blocks whom, oldest transaction first", incident.locks),
+    ("\\transactions", "[NODE]", "incident", "open transactions, oldest first", incident.transactions),
+    ("\\connections", "[NODE]", "incident", "connections by account and host", incident.connections),
+    ("\\top", "[NODE] [SECONDS]", "incident", "live: numbers and statements; q leaves", top.top),
+    (
+        "\\kill",
+        "[--query] ID | --older-than SECONDS --user ACCOUNT",
+        "incident",
+        "end sessions, elevated, and see them gone",
+        killing.kill,
+    ),
     ("\\topology", "", "where it goes", "measure every node, show which are fit", session_commands.topology),
     ("\\use", "replica|primary|NODE|auto", "where it goes", "send what follows there", session_commands.use),
     ("\\status \\s", "", "where it goes", "node, limits and elevation in force", session_commands.status),

@@ -22,7 +22,6 @@ from safeconsole.console.running import (
     Reshape,
     held_result,
     indexes_shown,
-    processes_shown,
     show_statement,
     size_shown,
     write_statement,
@@ -233,19 +232,6 @@ def size(state: ConsoleState, argument: str) -> None:
         raise ConfigurationError("\\size needs the name of a table", instead="\\capacity for all of them")
     dialect = state.services.rules().dialect
     _run(state, queries.size_sql(dialect, name), size_shown if dialect.queries.in_show_words else None)
-
-
-def processlist(state: ConsoleState, _argument: str) -> None:
-    dialect = state.services.rules().dialect
-    shape = processes_shown(0 if state.pager else state.screen().data_style.columns)
-    if _run(state, queries.processlist_sql(dialect), shape):
-        state.say("these are this account's own statements: those of others need PROCESS, more than it should have")
-
-
-def locks(state: ConsoleState, _argument: str) -> None:
-    dialect = state.services.rules().dialect
-    if not _run(state, queries.locks_sql(dialect)):
-        state.say(dialect.queries.locks_grant)
 
 
 def again_vertical(state: ConsoleState, _argument: str) -> None:

@@ -22,7 +22,7 @@ from safeconsole.errors import ConfigurationError, DeniedError, SafeConsoleError
 from safeconsole.output.confirming import YES
 from safeconsole.output.evidence import one_line
 from safeconsole.output.presenting import ResultPrinter, Screen
-from safeconsole.output.text import PLAIN, clipped, counted, safe, size_text, width_of
+from safeconsole.output.text import PLAIN, counted, safe, size_text
 from safeconsole.session.context import Justification, Status
 from safeconsole.session.result import Result
 from safeconsole.session.state import VARIABLE_IS_ELSEWHERE, WITHOUT_VARIABLE, lost_variable
@@ -347,41 +347,6 @@ def size_shown(rows: Sequence[Mapping[str, Any]]) -> ShownTable:
 
 def _bytes(count: int | None) -> str | None:
     return None if count is None else size_text(count)
-
-
-def processes_shown(columns: int) -> Reshape:
-    """Return a function that reshapes SHOW PROCESSLIST to one line per active connection.
-
-    Args:
-        columns: width of the terminal in cells, 0 for any; the statement is cut to what is left of it.
-    """
-
-    def shape(rows: Sequence[Mapping[str, Any]]) -> ShownTable:
-        heads = ("id", "user", "schema", "seconds", "state", "statement")
-        busy = [row for row in rows if row["command"] != "Sleep" and row["info"] != "SHOW PROCESSLIST"]
-        lines = [
-            (row["id"], row["user"], row["db"], row["time"], row["state"] or row["command"], _one_line(row["info"]))
-            for row in sorted(busy, key=lambda row: -int(row["time"] or 0))
-        ]
-        if columns:
-            taken = sum(_widest([heads[at], *(line[at] for line in lines)]) + 3 for at in range(5))
-            room = max(columns - taken - 2, _NARROWEST_STATEMENT)
-            lines = [(*line[:5], line[5] and clipped(line[5], room)) for line in lines]
-        kinds = (_number, _text, _text, _number, _text, _text)
-        return tuple(kind(head) for kind, head in zip(kinds, heads, strict=True)), lines
-
-    return shape
-
-
-_NARROWEST_STATEMENT = 12
-
-
-def _widest(values: Sequence[object]) -> int:
-    return max(width_of(safe("NULL" if value is None else str(value))) for value in values)
-
-
-def _one_line(sql: str | None) -> str | None:
-    return None if sql is None else " ".join(str(sql).split())
 
 
 def _text(name: str) -> Column:

@@ -84,7 +84,7 @@ def why(state: ConsoleState, _argument: str) -> None:
 def elevate(state: ConsoleState, argument: str) -> None:
     settings = state.gate.policy.elevation
     reason, ticket, minutes = _typed_justification(argument)
-    justification = _asked_justification(state, reason, ticket)
+    justification = asked_justification(state, reason, ticket)
     grant = state.gate.elevate(
         reason=justification.reason,
         ticket=justification.ticket,
@@ -106,7 +106,7 @@ def once(state: ConsoleState, argument: str) -> None:
     reason, ticket, minutes = _typed_justification(argument)
     if minutes:
         raise ConfigurationError("\\once is over when its statement is", instead="\\elevate --for opens a window")
-    show_statement(state, last.statement, justification=_asked_justification(state, reason, ticket))
+    show_statement(state, last.statement, justification=asked_justification(state, reason, ticket))
 
 
 def stand_down(state: ConsoleState, _argument: str) -> None:
@@ -116,13 +116,13 @@ def stand_down(state: ConsoleState, _argument: str) -> None:
 
 def timeout(state: ConsoleState, argument: str) -> None:
     if argument:
-        state.gate.tighten("run_seconds", _number(argument, "\\timeout needs seconds"))
+        state.gate.tighten("run_seconds", number_of(argument, "\\timeout needs seconds"))
     state.say(f"a statement may run {state.gate.status().limits.run_seconds:g} s")
 
 
 def rows(state: ConsoleState, argument: str) -> None:
     if argument:
-        count = _number(argument, "\\rows needs a number of rows")
+        count = number_of(argument, "\\rows needs a number of rows")
         state.gate.tighten("fetched_rows", count)
         state.gate.tighten("shown_rows", min(count, state.gate.policy.ceilings.shown_rows))
     limits = state.gate.status().limits
@@ -167,7 +167,7 @@ def pager(state: ConsoleState, argument: str) -> None:
     state.say(f"rows are handed to {state.pager}" if state.pager else "rows are written as they come, to no pager")
 
 
-def _number(text: str, problem: str) -> float:
+def number_of(text: str, problem: str) -> float:
     try:
         number = float(text.replace(",", "").replace("_", ""))
     except ValueError:
@@ -177,7 +177,7 @@ def _number(text: str, problem: str) -> float:
     return number
 
 
-def _asked_justification(state: ConsoleState, reason: str, ticket: str) -> Justification:
+def asked_justification(state: ConsoleState, reason: str, ticket: str) -> Justification:
     reason = reason or state.streams.ask("reason: ").strip()
     if not reason:
         raise ConfigurationError("an elevation needs a reason")
@@ -199,7 +199,7 @@ def _typed_justification(argument: str) -> tuple[str, str, float]:
         if word == "--ticket":
             ticket = next(rest, "")
         elif word == "--for":
-            minutes = _number(next(rest, ""), "--for needs minutes")
+            minutes = number_of(next(rest, ""), "--for needs minutes")
         else:
             reason.append(word)
     return " ".join(reason), ticket, minutes

@@ -1,7 +1,7 @@
-"""The accounts of the demo: for reading, for elevated statements, and for replication.
+"""The accounts of the demo: for reading, for elevated statements, for diagnosis, and for replication.
 
-None of the console's accounts may read another session's statements, change a setting, or grant anything: the account
-is the barrier, and the console's own rules come before it.
+None of the console's accounts may change a setting of the server or grant anything: the account is the barrier, and the
+console's own rules come before it.
 """
 
 from __future__ import annotations
@@ -21,11 +21,16 @@ from safeconsole.sqltext.vocabulary import Account
 
 READ_ACCOUNT: Final = "console_read"
 ELEVATED_ACCOUNT: Final = "console_elevated"
+DIAGNOSE_ACCOUNT: Final = "console_diagnose"
 REPLICATION_ACCOUNT: Final = "replicator"
 
 # Ten would do for a person; test runs share one account between many sessions.
 _CONNECTIONS = 60
-_ACCOUNTS = {READ_ACCOUNT: Account.READ, ELEVATED_ACCOUNT: Account.ELEVATED}
+_ACCOUNTS = {
+    READ_ACCOUNT: Account.READ,
+    ELEVATED_ACCOUNT: Account.ELEVATED,
+    DIAGNOSE_ACCOUNT: Account.DIAGNOSE,
+}
 # The shop's elevated account may try DDL too; in production that is granted for a change, and taken back.
 _DDL = "CREATE, DROP, INDEX, ALTER ON `shop`.*"
 
@@ -38,7 +43,7 @@ def _grants(flavour: Flavour, account: str) -> tuple[str, ...]:
 
 
 def new_passwords() -> dict[str, str]:
-    accounts = (READ_ACCOUNT, ELEVATED_ACCOUNT, REPLICATION_ACCOUNT)
+    accounts = (*_ACCOUNTS, REPLICATION_ACCOUNT)
     return {account: secrets.token_urlsafe(18) for account in accounts}
 
 

@@ -94,6 +94,7 @@ def configured(
             f"[clusters.{CLUSTER}.accounts]",
             'read = "console_read"',
             'elevated = "console_elevated"',
+            'diagnose = "console_diagnose"',
             f"[clusters.{CLUSTER}.secrets]",
             'sources = ["command"]',
             f"command = {json.dumps(['cat', f'{secrets}/{{account}}'])}",

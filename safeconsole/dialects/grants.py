@@ -48,6 +48,14 @@ def _on(names: str, schema: str = "", table: str = "", columns: tuple[str, ...] 
     return tuple(Privilege(name=name.strip(), schema=schema, table=table, columns=columns) for name in names.split(","))
 
 
+def _tables(schema: str, names: str) -> tuple[Privilege, ...]:
+    return tuple(Privilege(name="SELECT", schema=schema, table=name) for name in names.split())
+
+
+def _functions(schema: str, names: str) -> tuple[Privilege, ...]:
+    return tuple(Privilege(name="EXECUTE", schema=schema, table=name, routine="FUNCTION") for name in names.split())
+
+
 _REPLICA_UNFIT = "a replica's lag and its threads cannot be measured, so no replica is fit"
 
 _SHARED_NEEDS: tuple[Need, ...] = (
@@ -68,7 +76,17 @@ _SHARED_NEEDS: tuple[Need, ...] = (
     Need(
         privileges=_on("PROCESS"),
         why="locks and other sessions' statements stay unseen in an incident",
-        accounts=(Account.ELEVATED,),
+        accounts=(Account.ELEVATED, Account.DIAGNOSE),
+    ),
+    # The views of sys format with functions that run with the rights of who asks. Source: MySQL 9.7 and MariaDB 10.11,
+    # each taken away in turn: error 1356.
+    Need(
+        privileges=(
+            *_tables("sys", "innodb_lock_waits schema_table_lock_waits sys_config"),
+            *_functions("sys", "format_statement quote_identifier ps_thread_account sys_get_config"),
+        ),
+        why="sys.innodb_lock_waits and sys.schema_table_lock_waits cannot be read",
+        accounts=(Account.DIAGNOSE,),
     ),
 )
 _STATISTICS_NEEDS: tuple[Need, ...] = (
@@ -76,12 +94,17 @@ _STATISTICS_NEEDS: tuple[Need, ...] = (
         privileges=_on("SELECT", "mysql", "innodb_table_stats"),
         why="sizes have no cheap source, and tables cannot be counted, so that every server passes for a large one",
     ),
-    Need(privileges=_on("SELECT", "mysql", "innodb_index_stats"), why="sizes of indexes have no cheap source"),
+    Need(
+        privileges=_on("SELECT", "mysql", "innodb_index_stats"),
+        why="sizes of indexes have no cheap source",
+    ),
 )
 
-MYSQL_NEEDS: tuple[Need, ...] = (
+_WHY_KILL = "the session of another account cannot be ended"
+
+_MYSQL_NEEDS: tuple[Need, ...] = (
     *_SHARED_NEEDS,
-    Need(privileges=_on("REPLICATION CLIENT"), why=_REPLICA_UNFIT),
+    Need(privileges=_on("REPLICATION CLIENT"), why=_REPLICA_UNFIT, accounts=tuple(Account)),
     Need(
         privileges=_on("SELECT", "performance_schema", "threads", _MEMORY_COLUMNS),
         why="the memory of a running statement cannot be watched",
@@ -89,16 +112,62 @@ MYSQL_NEEDS: tuple[Need, ...] = (
     Need(
         privileges=_on("SELECT", "performance_schema", "memory_summary_global_by_event_name"),
         why="the memory of the whole instance cannot be watched",
+        accounts=tuple(Account),
+    ),
+    Need(
+        privileges=_tables("performance_schema", "threads events_statements_current"),
+        why="whose lock it is stays unseen, and what they did last",
+        accounts=(Account.DIAGNOSE,),
+    ),
+    Need(
+        privileges=_tables("performance_schema", "data_locks data_lock_waits"),
+        why="who waits for whose row stays unseen",
+        accounts=(Account.DIAGNOSE,),
+    ),
+    Need(
+        privileges=_tables("performance_schema", "metadata_locks"),
+        why="who waits for whose table stays unseen",
+        accounts=(Account.DIAGNOSE,),
     ),
     *_STATISTICS_NEEDS,
 )
+MYSQL_NEEDS = (*_MYSQL_NEEDS, Need(privileges=_on("CONNECTION_ADMIN"), why=_WHY_KILL, accounts=(Account.ELEVATED,)))
+AURORA_NEEDS = (
+    *_MYSQL_NEEDS,
+    # Nobody is granted CONNECTION_ADMIN there. Source: Amazon RDS user guide, "Ending a session or query".
+    Need(
+        privileges=tuple(
+            Privilege(name="EXECUTE", schema="mysql", table=name, routine="PROCEDURE")
+            for name in ("rds_kill", "rds_kill_query")
+        ),
+        why=_WHY_KILL,
+        accounts=(Account.ELEVATED,),
+    ),
+)
 MARIADB_NEEDS: tuple[Need, ...] = (
     *_SHARED_NEEDS,
-    Need(privileges=_on("SLAVE MONITOR"), why=_REPLICA_UNFIT, instead=("REPLICA MONITOR",)),
+    Need(privileges=_on("CONNECTION ADMIN"), why=_WHY_KILL, accounts=(Account.ELEVATED,)),
+    Need(
+        privileges=_on("SLAVE MONITOR"),
+        why=_REPLICA_UNFIT,
+        accounts=tuple(Account),
+        instead=("REPLICA MONITOR",),
+    ),
+    Need(
+        privileges=_on("BINLOG MONITOR"),
+        why="the binary logs of a primary cannot be listed",
+        accounts=(Account.DIAGNOSE,),
+        instead=("REPLICATION CLIENT",),
+    ),
+    Need(
+        privileges=_tables("performance_schema", "threads events_statements_current metadata_locks"),
+        why="who waits for whose table stays unseen, and what they did last",
+        accounts=(Account.DIAGNOSE,),
+    ),
     *_STATISTICS_NEEDS,
 )
 
-CONSOLE_CONNECTIONS: dict[Account, int] = {Account.READ: 2, Account.ELEVATED: 2}
+CONSOLE_CONNECTIONS: dict[Account, int] = {Account.READ: 2, Account.ELEVATED: 2, Account.DIAGNOSE: 2}
 """Connections that one console holds to a server at once: one asks, one measures, watches and kills."""
 
 USUAL_PEOPLE = 3
@@ -159,6 +228,7 @@ _WHY: dict[str, str] = {
     "GRANT OPTION": "it may hand its privileges on",
     "CREATE USER": "it makes accounts that no console guards",
 }
+_NEVER_NEEDED = "the console never needs it"
 _NAME = r"(?:`(?:[^`]|``)*`|\"(?:[^\"]|\"\")*\"|[\w$]+)"
 """In double quotes where sql_mode has ANSI_QUOTES, in none where sql_quote_show_create is off.
 
@@ -166,7 +236,8 @@ Source: MySQL 9.7, measured.
 """
 
 _GRANT = re.compile(
-    rf"GRANT (?P<what>.+) ON (?:TABLE )?(?P<schema>\*|{_NAME})\.(?P<table>\*|{_NAME}) TO .+?"
+    r"GRANT (?P<what>.+) ON (?:TABLE |(?P<routine>FUNCTION|PROCEDURE) )?"
+    rf"(?P<schema>\*|{_NAME})\.(?P<table>\*|{_NAME}) TO .+?"
     r"(?P<option> WITH GRANT OPTION)?",
     re.DOTALL,
 )
@@ -195,6 +266,7 @@ def privileges_of(grant: str) -> tuple[Privilege, ...] | None:
             name=part["name"],
             schema=_unquoted(found["schema"]),
             table=_unquoted(found["table"]),
+            routine=found["routine"] or "",
             columns=tuple(_unquoted(name) for name in re.findall(_NAME, part["columns"] or "")),
             grantable=bool(found["option"]),
         )
@@ -236,6 +308,9 @@ def judged(
                 remedy=f"REVOKE {option.text} FROM {grantee}",
             )
     for need, wanted in _needed(dialect, account, schema):
+        if wanted.routine and dialect.grants_show_hashes:
+            # No table that the account may read lists its routines there.
+            continue
         if not any(_covers(privilege, wanted, need.instead) for privilege in held):
             told = _placed(wanted, "app") if wanted.schema == OWN_SCHEMA else wanted
             yield GrantFinding(kind="missing", what=told.text, why=need.why, remedy=f"GRANT {told.text} TO {grantee}")
@@ -255,6 +330,8 @@ def _placed(privilege: Privilege, schema: str) -> Privilege:
 def _covers(held: Privilege, wanted: Privilege, others: tuple[str, ...]) -> bool:
     """Whether a privilege meets a need; of the application's schema a part is enough: less is a choice, not a lack."""
     if held.name not in {wanted.name, "ALL PRIVILEGES", *others}:
+        return False
+    if held.routine not in {"", wanted.routine}:
         return False
     if wanted.schema == OWN_SCHEMA:
         return held.schema.lower() not in SYSTEM_SCHEMAS
@@ -276,14 +353,16 @@ def _schema_pattern(granted: str) -> re.Pattern[str]:
 def _too_wide(privilege: Privilege, account: Account) -> str:
     """Return why a privilege is more than an account should have, or ""."""
     name, schema = privilege.name, privilege.schema.lower()
-    generic = _WHY.get(name, "the console never needs it")
+    generic = _WHY.get(name, _NEVER_NEEDED)
+    if account is Account.DIAGNOSE:
+        return _more_than_diagnosis(privilege)
     if name in _HARMLESS:
         return ""
     if name == "SELECT":
         return _reads_too_much(privilege)
     if account is Account.READ:
         return _WHY.get(name, "an account for reading changes nothing" if name in _CHANGING else generic)
-    if name == "PROCESS":
+    if name in {"PROCESS", "CONNECTION_ADMIN", "CONNECTION ADMIN"} or _is_kill_of_rds(privilege):
         return ""
     if name in _CHANGING:
         return (
@@ -292,6 +371,27 @@ def _too_wide(privilege: Privilege, account: Account) -> str:
             else ("it changes the server's own tables" if schema in SYSTEM_SCHEMAS else "")
         )
     return generic
+
+
+def _is_kill_of_rds(privilege: Privilege) -> bool:
+    place = privilege.schema, privilege.table, privilege.routine
+    return privilege.name == "EXECUTE" and place in {
+        ("mysql", "rds_kill", "PROCEDURE"),
+        ("mysql", "rds_kill_query", "PROCEDURE"),
+    }
+
+
+def _more_than_diagnosis(privilege: Privilege) -> str:
+    schema, name = privilege.schema.lower(), privilege.name
+    if name in _HARMLESS - {"SHOW VIEW"} or name == "PROCESS":
+        return ""
+    if name == "SELECT" and schema in {"performance_schema", "sys"}:
+        return ""
+    if name == "EXECUTE" and schema == "sys" and privilege.routine == "FUNCTION":
+        return ""
+    if name in {"SELECT", "SHOW VIEW"}:
+        return "an account for diagnosis sees what a server does, and no table of anybody's"
+    return _WHY.get(name, "an account for diagnosis changes nothing" if name in _CHANGING else _NEVER_NEEDED)
 
 
 def _reads_too_much(privilege: Privilege) -> str:

@@ -5,8 +5,6 @@ Source unless a row says otherwise: MariaDB 10.11.19, measured on 2,000 tables.
 
 from __future__ import annotations
 
-from msgspec.structs import replace
-
 from safeconsole.dialects.catalogue import (
     CAPACITY,
     OTHER_KEYS,
@@ -16,6 +14,7 @@ from safeconsole.dialects.catalogue import (
     engine_hazard,
     in_order,
 )
+from safeconsole.dialects.diagnosis import DIAGNOSIS_MARIADB
 from safeconsole.dialects.functions import IMPURE, PURE_MARIADB, SINCE_MARIADB, SYS_FUNCTIONS
 from safeconsole.dialects.grants import MARIADB_NEEDS
 from safeconsole.dialects.kinds import FAMILY_KINDS
@@ -394,11 +393,8 @@ MARIADB = Dialect(
     # It has none before 12.0 (its manual), and reads them as comments.
     settings=family_settings(hints_known_below=120000),
     reserved=RESERVED_MARIADB,
-    queries=replace(
-        FAMILY_QUERIES,
-        locks="SELECT * FROM information_schema.innodb_lock_waits LIMIT 100",
-        locks_grant="\\locks needs PROCESS, which an account for reading should not have: ask a DBA who waits for whom",
-    ),
+    queries=FAMILY_QUERIES,
+    diagnosis=DIAGNOSIS_MARIADB,
     assumed_version=101_100,
     needs=MARIADB_NEEDS,
     # A default that the session may lift: it holds until the console has set its own.

@@ -20,8 +20,9 @@ from safeconsole.dialects.catalogue import (
     engine_hazard,
     in_order,
 )
+from safeconsole.dialects.diagnosis import DIAGNOSIS_MYSQL
 from safeconsole.dialects.functions import IMPURE, PURE_MYSQL, REMOVED_MYSQL, SINCE_MYSQL, SYS_FUNCTIONS
-from safeconsole.dialects.grants import MYSQL_NEEDS
+from safeconsole.dialects.grants import AURORA_NEEDS, MYSQL_NEEDS
 from safeconsole.dialects.kinds import FAMILY_KINDS
 from safeconsole.dialects.queries import FAMILY_QUERIES
 from safeconsole.dialects.settings import (
@@ -459,14 +460,8 @@ MYSQL = Dialect(
     # Every hint of 9.7 is known, measured.
     settings=family_settings(hints_known_below=90800),
     reserved=RESERVED_MYSQL,
-    queries=replace(
-        FAMILY_QUERIES,
-        locks="SELECT * FROM performance_schema.data_lock_waits LIMIT 100",
-        locks_grant=(
-            "\\locks needs GRANT SELECT ON performance_schema.data_lock_waits; "
-            "what other sessions ask needs PROCESS, which an account for reading should not have"
-        ),
-    ),
+    queries=FAMILY_QUERIES,
+    diagnosis=DIAGNOSIS_MYSQL,
     assumed_version=90_700,
     needs=MYSQL_NEEDS,
     leans_on=(PERFORMANCE_SCHEMA, *LEANS_ON),
@@ -484,6 +479,7 @@ AURORA_MYSQL = replace(
     MYSQL,
     flavour=Flavour.AURORA_MYSQL,
     assumed_version=80_000,
+    needs=AURORA_NEEDS,
     functions=replace(MYSQL.functions, pure=PURE_MYSQL | {"aurora_version"}),
     server=_AURORA_SERVER,
 )

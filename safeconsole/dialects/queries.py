@@ -1,4 +1,4 @@
-"""The statements behind \\d, \\dt, \\di, \\size, \\processlist and \\locks, filled in: the cheapest that answer.
+"""The statements behind \\d, \\dt, \\di and \\size, filled in: the cheapest that answer.
 
 `SHOW TABLES` reads names only; `SHOW TABLE STATUS` and the size columns of `information_schema` open
 every table, and are never used here. Source: MySQL 9.7 and MariaDB 10.11, measured.
@@ -42,7 +42,6 @@ FAMILY_QUERIES = Queries(
         "FROM information_schema.tables WHERE table_schema = {schema} AND table_name = '{name}'"
     ),
     schemas="SELECT schema_name FROM information_schema.schemata ORDER BY schema_name LIMIT {most}",
-    processlist="SHOW PROCESSLIST",
     explain="EXPLAIN FORMAT=JSON {sql}",
 )
 """What MySQL and MariaDB are asked alike."""
@@ -83,23 +82,6 @@ def _of_one_table(text: str, table: str) -> str:
     if {"'", "\\"} & set(schema + name):
         raise ConfigurationError("the name of that table holds a quote or a backslash: ask in SQL")
     return text.format(schema=f"'{schema}'" if schema else "DATABASE()", name=name)
-
-
-def processlist_sql(dialect: Dialect) -> str:
-    """Return what lists the statements at work. Raises ConfigurationError where there is no such thing."""
-    return _had(dialect, "processlist")
-
-
-def locks_sql(dialect: Dialect) -> str:
-    """Return what lists who waits for whose row lock. Raises ConfigurationError where there is no such thing."""
-    return _had(dialect, "locks")
-
-
-def _had(dialect: Dialect, name: str) -> str:
-    if name in dialect.queries.lacks:
-        raise ConfigurationError(dialect.queries.lacks[name])
-    text: str = getattr(dialect.queries, name)
-    return text
 
 
 def explain_sql(dialect: Dialect, sql: str) -> str:

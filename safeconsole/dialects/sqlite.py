@@ -98,10 +98,6 @@ SQLITE = Dialect(
         ),
         about="SELECT NULL AS estimated_rows, SUM(pgsize) AS bytes, '' AS comment FROM dbstat WHERE name = '{name}'",
         explain="EXPLAIN QUERY PLAN {sql}",
-        lacks={
-            "processlist": "a file has no process list: each program that opens it is on its own",
-            "locks": "a file has one lock, and no list of who waits for it",
-        },
         in_show_words=False,
     ),
     reserved=RESERVED_SQLITE,

@@ -1,17 +1,19 @@
-"""Examines a cluster and the console's read account: what is wrong, why it matters, and how to fix it.
+"""Examines a cluster and the console's accounts: what is wrong, why it matters, and how to fix it.
 
-Every question passes the gate, on every node, with the account for reading.
+Every question passes the gate, on every node, as the account that it is about.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from itertools import groupby
 
 import msgspec
+from msgspec.structs import replace
 
 from safeconsole.capacity.asking import Asker
+from safeconsole.cluster.engine import Row
 from safeconsole.config.identity import NameProof, Person
 from safeconsole.config.settings import Accounts, ClusterSettings
 from safeconsole.dialects import DIALECTS
@@ -75,6 +77,7 @@ def examine(asker: Asker, cluster: ClusterSettings) -> Iterator[Check]:
                 continue
         try:
             yield from _account_checks(asker, reading, cluster)
+            yield from _diagnosis_checks(asker, reading, cluster)
             yield _room_check(asker, reading)
             yield from _server_checks(asker, reading)
         except SafeConsoleError as error:
@@ -110,6 +113,14 @@ def _cluster_checks(readings: tuple[Reading, ...], gates: Gates, cluster: Cluste
         )
         return
     yield _elevated_check(cluster.accounts)
+    if not cluster.accounts.diagnose:
+        yield Check(
+            where="cluster",
+            what="diagnosis account",
+            finding=CheckResult.ADVICE,
+            detail="none is configured: who blocks whom, and what others run, stays unseen in an incident",
+            remedy="accounts.diagnose; `safeconsole doctor --grants` prints what makes it",
+        )
 
 
 def _configuration_check(context: SessionContext, readings: tuple[Reading, ...]) -> Check:
@@ -205,15 +216,55 @@ def _statement_check(asker: Asker, reading: Reading) -> Check:
 
 def _account_checks(asker: Asker, reading: Reading, cluster: ClusterSettings) -> Iterator[Check]:
     rows = asker.ask("SELECT CURRENT_USER(), CURRENT_ROLE()").rows
-    user, _, host = str(rows[0][0]).rpartition("@")
-    grantee, role = quoted_account(user, host), str(rows[0][1] or "NONE")
     dialect = _dialect(asker, reading)
-    what = f"grants of {grantee}"
-    privileges, unclear = _privileges(asker, dialect, grantee)
-    if role != "NONE" and dialect.grants_show_hashes:
-        unclear = (*unclear, f"the role {role} is active, and what it brings is not listed for this account")
+    held = _privileges(asker, dialect, _grantee(rows[0]))
+    yield from _grant_checks(reading, dialect, Account.READ, _named(held, rows[0]), cluster.schema)
+
+
+def _diagnosis_checks(asker: Asker, reading: Reading, cluster: ClusterSettings) -> Iterator[Check]:
+    """Yield what is wrong with the account for diagnosis, asked as that account."""
+    dialect = _dialect(asker, reading)
+    if not cluster.accounts.diagnose:
+        return
+    who, *rest = dialect.diagnosis.of_itself
+    try:
+        row = asker.ask(who).rows[0]
+        listed = [asker.ask(question).rows for question in rest]
+    except SafeConsoleError as error:
+        yield Check(
+            where=reading.node,
+            what="diagnosis account",
+            finding=CheckResult.WRONG,
+            detail=error.message,
+            remedy=error.instead or "`safeconsole doctor --grants` prints what makes it",
+        )
+        return
+    if dialect.grants_show_hashes:
+        held = _Held(privileges=tuple(_privilege_of(row) for rows in listed for row in rows))
+    else:
+        held = _read_grants(str(row[0]) for row in listed[0])
+    yield from _grant_checks(reading, dialect, Account.DIAGNOSE, _named(held, row))
+
+
+def _grantee(row: Row) -> str:
+    user, _, host = str(row[0]).rpartition("@")
+    return quoted_account(user, host)
+
+
+def _named(held: _Held, row: Row) -> _Held:
+    role = str(row[1] or "NONE")
+    return replace(held, grantee=_grantee(row), role="" if role == "NONE" else role)
+
+
+def _grant_checks(
+    reading: Reading, dialect: Dialect, account: Account, held: _Held, schema: str = ""
+) -> Iterator[Check]:
+    """Yield what is wrong with an account, whose name is as GRANT writes it."""
+    what, unclear = f"grants of {held.grantee}", held.unclear
+    if held.role and dialect.grants_show_hashes:
+        unclear = (*unclear, f"the role {held.role} is active, and what it brings is not listed for this account")
     findings = [
-        *judged(dialect, Account.READ, privileges, grantee=grantee, schema=cluster.schema),
+        *judged(dialect, account, held.privileges, grantee=held.grantee, schema=schema),
         *(GrantFinding(kind="unclear", what=line, why="not understood, so not vouched for") for line in unclear),
     ]
     for finding in findings:
@@ -252,29 +303,49 @@ def _room_check(asker: Asker, reading: Reading) -> Check:
 _ROOM = "SELECT @@session.max_user_connections, @@global.max_connections"
 
 
-def _privileges(asker: Asker, dialect: Dialect, grantee: str) -> tuple[tuple[Privilege, ...], tuple[str, ...]]:
+class _Held(msgspec.Struct, frozen=True, kw_only=True):
+    """What an account may do.
+
+    Attributes:
+        grantee: its name as GRANT writes it.
+        role: the one that is active, or "".
+        unclear: lines of SHOW GRANTS that are not understood.
+    """
+
+    privileges: tuple[Privilege, ...]
+    unclear: tuple[str, ...] = ()
+    grantee: str = ""
+    role: str = ""
+
+
+def _privileges(asker: Asker, dialect: Dialect, grantee: str) -> _Held:
     if not dialect.grants_show_hashes:
-        lines = [str(row[0]) for row in asker.ask("SHOW GRANTS").rows]
-        read = [(line, privileges_of(line)) for line in lines if not _is_role(line)]
-        held = tuple(privilege for _, found in read for privilege in found or ())
-        return held, tuple(line for line, found in read if found is None)
-    held = ()
+        return _read_grants(str(row[0]) for row in asker.ask("SHOW GRANTS").rows)
+    held: tuple[Privilege, ...] = ()
     for table, places in _PRIVILEGE_TABLES.items():
         columns = ", ".join(("privilege_type", "is_grantable", *places))
         rows = asker.ask(
             f"SELECT {columns} FROM information_schema.{table} WHERE grantee = {asker.literal(grantee)}"  # noqa: S608
         ).rows
-        held += tuple(
-            Privilege(
-                name=str(name),
-                schema=str(where[0]) if where else "",
-                table=str(where[1]) if where[1:] else "",
-                columns=tuple(str(column) for column in where[2:]),
-                grantable=grantable == "YES",
-            )
-            for name, grantable, *where in rows
-        )
-    return held, ()
+        held += tuple(map(_privilege_of, rows))
+    return _Held(privileges=held)
+
+
+def _read_grants(lines: Iterable[str]) -> _Held:
+    read = [(line, privileges_of(line)) for line in lines if not _is_role(line)]
+    held = tuple(privilege for _, found in read for privilege in found or ())
+    return _Held(privileges=held, unclear=tuple(line for line, found in read if found is None))
+
+
+def _privilege_of(row: Row) -> Privilege:
+    name, grantable, *where = row
+    return Privilege(
+        name=str(name),
+        schema=str(where[0]) if where else "",
+        table=str(where[1]) if where[1:] else "",
+        columns=tuple(str(column) for column in where[2:]),
+        grantable=grantable == "YES",
+    )
 
 
 def _is_role(line: str) -> bool:

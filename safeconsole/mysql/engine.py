@@ -60,7 +60,7 @@ class MySqlEngine:
             account=settings.accounts.read,
             is_by_node="aws-iam" in settings.secrets.sources,
         )
-        self._elevated: dict[tuple[NodeName, str], tuple[NodeWatch, int]] = {}
+        self._watches: dict[tuple[NodeName, Account, str], tuple[NodeWatch, int]] = {}
         self._lock = threading.Lock()
 
     @property
@@ -97,6 +97,10 @@ class MySqlEngine:
             password=self._password(account, login_name, seen.place.named),
             connect_seconds=self._settings.connect_seconds,
         )
+        schema = schema or self._settings.schema
+        if account is Account.DIAGNOSE and schema.lower() not in seen.variant.dialect.catalogue.schemas:
+            # It may see no table of the application's, so that no server opens its schema for it.
+            schema = ""
         watch = self._enter_watch(seen, node, account, login)
         try:
             return open_connection(
@@ -106,7 +110,7 @@ class MySqlEngine:
                 account=account,
                 expected_server=seen.server,
                 known=seen.variant,
-                schema=schema or self._settings.schema,
+                schema=schema,
             )
         except BaseException:
             watch.left()
@@ -119,21 +123,21 @@ class MySqlEngine:
             raise UnreachableError(f"{node} does not belong to the cluster any more")
         if account is Account.READ:
             return monitor.watch
-        key = node, seen.server
+        key = node, account, seen.server
         with self._lock:
-            watch, users = self._elevated.get(key) or (None, 0)
+            watch, users = self._watches.get(key) or (None, 0)
             if watch is None:
                 control = Control(lambda _: open_line(login, seen.place, measures=False, known=seen.variant))
                 memory = self._running_memory.get(node)
                 watch = NodeWatch(control, free_memory=memory, left=partial(self._leave_watch, key))
-            self._elevated[key] = watch, users + 1
+            self._watches[key] = watch, users + 1
             return watch
 
-    def _leave_watch(self, key: tuple[NodeName, str]) -> None:
+    def _leave_watch(self, key: tuple[NodeName, Account, str]) -> None:
         with self._lock:
-            watch, users = self._elevated.pop(key)
+            watch, users = self._watches.pop(key)
             if users > 1:
-                self._elevated[key] = watch, users - 1
+                self._watches[key] = watch, users - 1
                 return
         watch.close()
 
@@ -151,14 +155,13 @@ class MySqlEngine:
         self._measurements.close()
 
     def _password(self, account: Account, login_name: str, node: str) -> str:
-        # An elevated account's is fetched for its connection and held for nothing else.
-        if account is Account.ELEVATED:
-            return self._secrets.password(self._name, login_name, node)
-        return self._read_password.get(node)
+        if account is Account.READ:
+            return self._read_password.get(node)
+        # Fetched for its connection and held for nothing else.
+        return self._secrets.password(self._name, login_name, node)
 
     def _login_name(self, account: Account) -> str:
-        accounts = self._settings.accounts
-        name = accounts.elevated if account is Account.ELEVATED else accounts.read
+        name = self._settings.accounts.of(account)
         if not name:
             raise ConfigurationError(
                 f"cluster {self._name} has no {account} account",

@@ -109,6 +109,7 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True):
         facts: the facts that the policy's rules were judged on, by the names of `facts.FACTS`.
         notes: what the person is told beside the result, such as that it may be stale.
         heavy: whether it takes one of its node's slots, where the policy bounds how many run at a time.
+        account: what it is sent as where no elevation sends it.
     """
 
     statement: Statement
@@ -121,6 +122,7 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True):
     facts: Mapping[str, object] = msgspec.field(default_factory=dict)
     notes: tuple[str, ...] = ()
     heavy: bool = False
+    account: Account = Account.READ
 
 
 _STALE_READS = "a replica that you name is read although it is stale, and that is said"
@@ -170,7 +172,7 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
         node=node,
         identity=identity,
         route=considered.route,
-        account=Account.ELEVATED if needs_elevated_account else Account.READ,
+        account=Account.ELEVATED if needs_elevated_account else considered.account,
         limits=decision.limits,
         sensors=decision.sensors,
         read_only=reads,

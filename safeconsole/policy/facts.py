@@ -68,6 +68,13 @@ _DECLARED: tuple[tuple[str, FactType, str, tuple[str, ...], str], ...] = (
         ),
     ),
     ("stmt.plain_read", _BOOL, "reading is all it does", (), "`stmt.effects`"),
+    (
+        "stmt.diagnosis",
+        _BOOL,
+        "it asks what the server is doing: sessions, transactions, locks, replication; whole statements of others show",
+        (),
+        "the text; false where it could be read as anything else",
+    ),
     ("stmt.known", _BOOL, "none of its effects is unknown", (), "`stmt.effects`"),
     (
         "stmt.tables",
@@ -360,6 +367,7 @@ def statement_facts(statement: Statement, estimate: Estimate) -> dict[str, objec
         "stmt.kind": statement.kind,
         "stmt.effects": sorted(statement.effects),
         "stmt.plain_read": statement.is_plain_read,
+        "stmt.diagnosis": statement.diagnosis,
         "stmt.known": Effect.UNKNOWN not in statement.effects,
         "stmt.tables": [str(table) for table in statement.tables],
         "stmt.schemas": _once(table.schema for table in statement.tables if table.schema),

@@ -120,7 +120,16 @@ class Nodes:
     def reading_of(self, node: NodeName) -> Reading | None:
         return next((each for each in self._readings if each.node == node), None)
 
-    def choose(self, route: Route, gates: Gates, *, node: str, connected: bool, everywhere: bool = False) -> Choice:
+    def choose(
+        self,
+        route: Route,
+        gates: Gates,
+        *,
+        node: str,
+        connected: bool,
+        everywhere: bool = False,
+        proven: bool = True,
+    ) -> Choice:
         """Choose the node for a statement.
 
         Args:
@@ -128,6 +137,7 @@ class Nodes:
             node: the only node to consider, or "".
             connected: also connect to it as the read account; a node that refuses is out, and the next is tried.
             everywhere: all readings must be new, whatever the choice depends on.
+            proven: see `routing.choose`.
 
         Raises:
             ConfigurationError: there is no such node.
@@ -142,21 +152,23 @@ class Nodes:
         self._renew(needed, asked_seconds)
         if node and node not in (known := [reading.node for reading in self._readings]):
             raise ConfigurationError(f"the cluster has no node {node}", instead=f"its nodes: {', '.join(known)}")
-        choice = self._choose(route, gates, node=node, connected=connected)
+        choice = self._choose(route, gates, node=node, connected=connected, proven=proven)
         reading = choice.reading
         if reading is not None and (
             reading.node in self._doubted or asked_seconds - reading.measured_seconds > _HELD_SECONDS
         ):
             # It takes the place of another one, and was not looked at for longer than is believed.
             self._renew(_ALL, asked_seconds)
-            choice = self._choose(route, gates, node=node, connected=connected)
+            choice = self._choose(route, gates, node=node, connected=connected, proven=proven)
         if choice.reading is None and any(each.measured_seconds < asked_seconds for each in self._readings):
             # An old reading may let a statement pass for a moment; it refuses none.
             self.measure()
-            choice = self._choose(route, gates, node=node, connected=connected)
-        return choice if node else _with_move(choice, self._sticky.get(route))
+            choice = self._choose(route, gates, node=node, connected=connected, proven=proven)
+        return choice if node or not proven else _with_move(choice, self._sticky.get(route))
 
-    def _choose(self, route: Route, gates: Gates, *, node: str, connected: bool) -> Choice:
+    def _choose(self, route: Route, gates: Gates, *, node: str, connected: bool, proven: bool) -> Choice:
+        if not proven:
+            return choose(self._readings, gates, route, node=node, proven=False)
         while True:
             choice = self._chosen_of(route, gates, node)
             if choice.reading is None or not connected:
@@ -362,6 +374,9 @@ class Resources:
         require_alike(permit.statement, connection, rules=rules, schema=self.nodes.schema)
         if connection.identity.server != permit.identity.server:
             found = f"{permit.node} is now another server: {connection.identity.server}"
+        elif permit.account is Account.DIAGNOSE:
+            # It asks this instance, whatever its role is.
+            return connection
         elif permit.read_only and permit.account is Account.READ and permit.route is Route.REPLICA:
             # It is compared by the connection, when the permit is sent.
             return connection

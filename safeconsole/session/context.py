@@ -52,6 +52,7 @@ class SessionContext(msgspec.Struct, frozen=True, kw_only=True):
         justification: see `Justification`.
         governed: whether the system's configuration sets the cluster, and with it the policy.
         demo: the mark of the demo that the cluster is said to be, "" for none.
+        diagnoses: whether the cluster has an account for diagnosis.
     """
 
     cluster: str
@@ -64,6 +65,7 @@ class SessionContext(msgspec.Struct, frozen=True, kw_only=True):
     justification: Justification | None = None
     governed: bool = False
     demo: str = ""
+    diagnoses: bool = False
 
 
 def circumstances_of(

@@ -29,7 +29,7 @@ from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.literal_rules import Handling
 from safeconsole.sqltext.redaction import redacted_message
 from safeconsole.sqltext.statement import Behind, Estimate, Statement, is_misspelt_perhaps
-from safeconsole.sqltext.vocabulary import Effect, Route
+from safeconsole.sqltext.vocabulary import Account, Effect, Route
 
 Reread = Callable[[], Policy]
 """Returns the policy as its file is now; the same object while nothing changed. Raises PolicyInvalidError."""
@@ -163,12 +163,14 @@ class DecisionInput(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         choice: the node, or why there is none.
         route: where a statement of its kind belongs.
+        account: see `Assessment`.
     """
 
     choice: Choice
     estimate: Estimate
     route: Route
     limits: Limits
+    account: Account = Account.READ
 
 
 def judged(
@@ -208,6 +210,7 @@ def assessment_of(
         facts=facts,
         notes=(*choice.notes, *statement.notes, *told),
         heavy=is_heavy(policies.begun.slots, facts),
+        account=found.account,
     )
 
 

@@ -35,7 +35,7 @@ from safeconsole.errors import (
 from safeconsole.policy.decision import Assessment, Permit, permit_from_decision
 from safeconsole.policy.facts import COUNTED
 from safeconsole.policy.policy import with_way_to_loosen
-from safeconsole.policy.readings import Gates
+from safeconsole.policy.readings import OPEN_GATES, Gates
 from safeconsole.session.admission import Rate, SlotQueue
 from safeconsole.session.cache import Cache
 from safeconsole.session.connections import ANOTHER_PRIMARY, Resources
@@ -70,6 +70,7 @@ class Attempt(msgspec.Struct, kw_only=True):
         as_text: leave values as the text that the server sent (exports).
         splice: hand on the server's packets instead of values (gateway).
         progress: see `Progress`.
+        to: where this one goes, as `Session.use` takes it; None: where the session sends what it is asked.
     """
 
     statement: Statement
@@ -78,6 +79,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     as_text: bool
     splice: Splice | None
     progress: Progress
+    to: str | None = None
     number: int = 0
     retry_note: str = ""
     considered: Assessment | None = None
@@ -164,7 +166,7 @@ class Gate:
         self._recorder.asked(number, statement, by_console=attempt.by_console)
         try:
             last = self.last
-            considered = self.consider(statement)
+            considered = self.consider(statement, attempt.to)
             self.last = last if attempt.by_console else considered
             self._record_decision(number, considered)
             if attempt.by_console:
@@ -225,7 +227,8 @@ class Gate:
             self._held.at_work = None
             execution.warnings = completion.warnings
             # Before the record: what the server did is so, whatever fails after it.
-            self._nodes.was_used(permit.node, permit.route)
+            if permit.account is not Account.DIAGNOSE:
+                self._nodes.was_used(permit.node, permit.route)
             self._held.record(self._transactions.went_on(permit, completion))
             if permit.statement.kind == "use":
                 self._nodes.change_schema(connection.schema, keep=connection)
@@ -259,13 +262,14 @@ class Gate:
 
     # Before the send: what is found out, and what is decided.
 
-    def consider(self, statement: Statement) -> Assessment:
+    def consider(self, statement: Statement, to: str | None = None) -> Assessment:
         """Route, estimate and decide. Raises UnreachableError, ConfigurationError: the cluster cannot be asked."""
         self._held.settle()
         if self._policies.look() and self._elevations.grant is not None:
             # It was granted by what the policy said before.
             self._held.end_elevated(ElevationEvent.POLICY_CHANGED)
-        to, window = self._transactions.narrowed(statement, self.to), self._elevations.has_window
+        to = self._transactions.narrowed(statement, self.to if to is None else to)
+        window = self._elevations.has_window
         route = self._transactions.route_of(statement, to=to, window=window)
         choice = self._choose(statement, route, to, connected=statement.changes_nothing)
         estimate = quoting_no_secret(self._estimate(statement, choice), statement, self._engine.rules)
@@ -278,7 +282,9 @@ class Gate:
             # It is no read after all, and belongs where changes belong.
             route = Route.PRIMARY
             choice = self._choose(through, route, to, connected=False)
-        found = DecisionInput(choice=choice, estimate=estimate, route=route, limits=self._policies.limits)
+        account = Account.DIAGNOSE if statement.diagnosis and self._visit.diagnoses else Account.READ
+        limits = self._policies.limits
+        found = DecisionInput(choice=choice, estimate=estimate, route=route, limits=limits, account=account)
         self.last = self._decide(through, found)
         return self.last
 
@@ -298,7 +304,11 @@ class Gate:
         """Choose the node; while a transaction is open, the one it is open on, as long as that is of the right kind."""
         gates, opened = self._policies.gates, self._transactions.opened
         choice = None
-        if to not in {"", Route.PRIMARY, Route.REPLICA}:
+        if statement.diagnosis:
+            # It asks how the server is: however that is, and whatever else is open.
+            node = "" if to in {"", Route.PRIMARY, Route.REPLICA} else to
+            choice = self._nodes.choose(route, OPEN_GATES, node=node, connected=False, proven=False)
+        elif to not in {"", Route.PRIMARY, Route.REPLICA}:
             choice = self._nodes.choose(route, gates, node=to, connected=connected)
         elif opened is not None:
             # Whatever the load: what is open is ended where it is open.
@@ -319,7 +329,7 @@ class Gate:
         """Ask the server's opinion of what is a read, and of what nobody understood: it may say what is wrong."""
         if not statement.is_plain_read:
             self._cache.forget_estimates()
-        if choice.reading is None or not is_estimated(statement):
+        if choice.reading is None or statement.diagnosis or not is_estimated(statement):
             return Estimate()
         node, rules = choice.reading.node, self._engine.rules
         if statement.changes_nothing and Effect.READ in statement.effects:
@@ -408,6 +418,8 @@ class Gate:
         return connection
 
     def _noted(self, attempt: Attempt, considered: Assessment, permit: Permit, connection: Connection) -> Assessment:
+        if permit.account is Account.DIAGNOSE:
+            return considered
         lost = self._state.note_before(permit, connection, connection.rules)
         old = ""
         if self._own_writes.are_any:
@@ -422,6 +434,7 @@ class Gate:
     def _may_retry(self, statement: Statement) -> bool:
         return (
             self.to in {"", Route.REPLICA}
+            and not statement.diagnosis
             and self._transactions.opened is None
             and not self._state.is_set
             and stands_alone(statement, self._engine.rules)

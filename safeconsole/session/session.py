@@ -93,7 +93,7 @@ class Session:
         """Analyse texts, one after the other, into statements; never raises for what they say."""
         return self._gate.split(*texts)
 
-    def execute(
+    def execute(  # noqa: PLR0913 (how a statement may be asked, each by name)
         self,
         statement: Statement,
         *,
@@ -102,6 +102,7 @@ class Session:
         as_text: bool = False,
         splice: Splice | None = None,
         progress: Progress = unseen,
+        to: str | None = None,
     ) -> Result:
         """Run one statement through all checks, until its first rows are here; see `Gate.execute` and `Attempt`.
 
@@ -118,6 +119,7 @@ class Session:
                 as_text=as_text,
                 splice=splice,
                 progress=progress,
+                to=to,
             )
             return self._gate.execute(attempt)
 

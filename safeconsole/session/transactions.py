@@ -293,6 +293,7 @@ class Transactions:
         opened = self.opened
         if opened is not None:
             belongs = opened.writes and choice.reading is not None and opened.node == choice.reading.node
+            belongs = belongs and not statement.diagnosis
         else:
             belongs = choice.route is Route.PRIMARY and window and begins_writing(statement)
         if not belongs or decision.verdict >= Verdict.ELEVATE:
@@ -312,6 +313,8 @@ class Transactions:
             The refusal, and what ends the open transaction with it, if anything does.
         """
         statement, opened = considered.statement, self.opened
+        if considered.account is Account.DIAGNOSE and considered.decision.verdict < Verdict.ELEVATE:
+            return None
         if considered.node is None or considered.decision.verdict is Verdict.DENY:
             return None
         unknown = self._refusal_after_undoing(considered)
@@ -416,7 +419,8 @@ class Transactions:
 
 def _account_of(considered: Assessment) -> Account:
     decision = considered.decision
-    return Account.ELEVATED if decision.verdict is Verdict.ELEVATE and not decision.observed else Account.READ
+    elevates = decision.verdict is Verdict.ELEVATE and not decision.observed
+    return Account.ELEVATED if elevates else considered.account
 
 
 def _ending(kind: str) -> TransactionEvent:

@@ -187,23 +187,26 @@ def _statement(piece: Piece, rules: LexicalRules, schema: str) -> Statement:
     else:
         kind = read_shape(kind, findings)
     normalised = normalise(tokens)
+    # The console's own questions were measured, whatever is said of what they name.
+    own = piece.text in rules.dialect.diagnosis.own
     return Statement(
         text=piece.text,
         kind=kind.name,
-        effects=frozenset(findings.effects),
+        effects=frozenset({Effect.READ} if own else findings.effects),
         tables=tuple(findings.tables),
         tables_known=findings.tables_known,
         unfiltered=kind.name in _FILTERED and is_unfiltered(tokens),
         functions=tuple(findings.functions),
-        hazards=tuple(findings.hazards.values()),
+        hazards=() if own else tuple(findings.hazards.values()),
         normalised=normalised,
         digest=digest_of(normalised),
-        reasons=tuple(findings.reasons),
+        reasons=() if own else tuple(findings.reasons),
         returns_rows=kind.rows,
         vertical=piece.vertical,
         asks=tuple(findings.asks),
         keeps_nothing=findings.keeps_nothing and not findings.hazards,
         notes=tuple(findings.notes),
+        diagnosis=own or _is_diagnosis(kind, findings, normalised),
     )
 
 
@@ -229,6 +232,18 @@ def is_unfiltered(tokens: tuple[Token, ...]) -> bool:
         ):
             found = True
     return not found
+
+
+def _is_diagnosis(kind: Kind, findings: Findings, normalised: str) -> bool:
+    """Whether a statement asks what the server is doing, and can be read as nothing else."""
+    if findings.effects != {Effect.READ} or findings.hazards or not findings.tables_known:
+        return False
+    known = findings.rules.dialect.diagnosis
+    if kind.name.startswith("show "):
+        return normalised.upper() in known.shows
+    named = {str(table).lower() for table in findings.tables}
+    # A WITH is the statement that follows it, and may go round for ever.
+    return normalised.startswith(("SELECT ", "TABLE ")) and bool(named) and named <= known.tables
 
 
 def _as_meant(tokens: tuple[Token, ...]) -> Iterator[Token]:

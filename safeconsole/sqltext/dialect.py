@@ -214,10 +214,7 @@ class Queries(msgspec.Struct, frozen=True, kw_only=True):
         referrers: table, column, and the column that it leads to, for each foreign key onto `{table}`.
         about: estimated rows, bytes and the comment of `{schema}`, as SQL, and `{name}`.
         schemas: names of at most `{most}` schemas; "" where schemas are not asked for.
-        locks: who waits for whose row lock.
-        locks_grant: what an account needs for `locks`.
         explain: the plan of `{sql}`.
-        lacks: why a question has no text here, by the attribute's name.
         in_show_words: indexes and sizes are told in the columns of SHOW INDEX and information_schema.
     """
 
@@ -233,11 +230,43 @@ class Queries(msgspec.Struct, frozen=True, kw_only=True):
     name_column: int = 0
     schemas: str = ""
     schema: str = ""
-    processlist: str = ""
-    locks: str = ""
-    locks_grant: str = ""
-    lacks: Mapping[str, str] = {}
     in_show_words: bool = True
+
+
+class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
+    """What a server may be asked about what it is doing, and the console's own questions about it.
+
+    The statements are sent as the account for diagnosis. The console's own begin with a comment, so that no other text
+    shares its analysis with one of them.
+
+    Attributes:
+        shows: SHOW statements, normalised and in capitals.
+        tables: lower-case "schema.name"; a query of nothing else is a diagnosis.
+        sessions: the sessions that a condition picks, `{which}`, with their transactions and statements.
+        working, transacting: that question, of those who run something, and of those who have a transaction open.
+        connections: how many connections each account has from each host.
+        row_waits: who waits for whose row; `blocking` is NULL where the server does not say.
+        table_locks: sessions that wait for a metadata lock, and all locks of the objects that somebody waits for.
+        held_tables: metadata locks that are held, from elsewhere; "" where there is nothing else to ask.
+        numbers: rows of (name, number) for a live view.
+        of_itself: what the account may do.
+        blind: why nobody can be named who holds a metadata lock.
+        own: the console's own questions in full: each was measured, whatever the catalogue says of what it names.
+    """
+
+    shows: frozenset[str] = frozenset()
+    tables: frozenset[str] = frozenset()
+    sessions: str = ""
+    working: str = ""
+    transacting: str = ""
+    connections: str = ""
+    row_waits: str = ""
+    table_locks: str = ""
+    held_tables: str = ""
+    numbers: str = ""
+    of_itself: tuple[str, ...] = ()
+    blind: str = ""
+    own: frozenset[str] = frozenset()
 
 
 class Privilege(msgspec.Struct, frozen=True, kw_only=True):
@@ -246,20 +275,23 @@ class Privilege(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         name: in capitals ("SELECT", "REPLICATION CLIENT").
         schema: where it holds; "" is every schema.
-        table: "" is every table of the schema.
+        table: "" is every table of the schema; a routine's name where `routine` says what it is.
+        routine: "FUNCTION" or "PROCEDURE", "" for tables.
         grantable: whether the account may hand it on.
     """
 
     name: str
     schema: str = ""
     table: str = ""
+    routine: str = ""
     columns: tuple[str, ...] = ()
     grantable: bool = False
 
     @property
     def place(self) -> str:
         """Where it holds, as GRANT writes it."""
-        return ".".join(f"`{part.replace('`', '``')}`" if part else "*" for part in (self.schema, self.table))
+        names = ".".join(f"`{part.replace('`', '``')}`" if part else "*" for part in (self.schema, self.table))
+        return f"{self.routine} {names}".lstrip()
 
     @property
     def text(self) -> str:
@@ -405,6 +437,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         flavour: its name in policies, records and reports.
         lexis, kinds, functions, catalogue, settings: how its texts are read.
         reserved: words that are no name without quotes, upper case.
+        diagnosis: what is asked of a server in an incident.
         needs: what its accounts cannot do without; nothing where files' permissions are the barrier.
         account_lid: what CREATE USER adds for an account that reads: a default that holds until a session sets its own.
         leans_on: global settings that the console's limits lean on.
@@ -435,6 +468,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     queries: Queries
     settings: AllowedSettings = AllowedSettings()
     reserved: frozenset[str] = frozenset()
+    diagnosis: Diagnosis = Diagnosis()
     assumed_version: int = 0
     needs: tuple[Need, ...] = ()
     account_lid: str = ""

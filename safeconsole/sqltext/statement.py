@@ -79,6 +79,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
         asks: ceilings that the text sets: for itself, or as a plain SET for what follows.
         keeps_nothing: a SET that changes nothing on its connection: all that it sets is held by the console anyway.
         notes: what the person is told beside its result.
+        diagnosis: it asks what a server is doing, and nothing else; see `dialect.Diagnosis`.
         shape: what it shares with texts that differ in plain literals only and are known to be analysed alike
             (`shapes`), "" otherwise.
     """
@@ -99,6 +100,7 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
     asks: tuple[Ask, ...] = ()
     keeps_nothing: bool = False
     notes: tuple[str, ...] = ()
+    diagnosis: bool = False
     shape: str = ""
 
     def __post_init__(self) -> None:

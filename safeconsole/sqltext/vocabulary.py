@@ -68,6 +68,7 @@ class Route(StrEnum):
 class Account(StrEnum):
     READ = "read"
     ELEVATED = "elevated"
+    DIAGNOSE = "diagnose"
 
 
 class CostClass(StrEnum):

@@ -811,8 +811,8 @@ def test_init_writes_a_configuration_and_the_accounts_with_passwords_for_their_o
     text = written.read_text()
     assert "GRANT SELECT, SHOW VIEW ON `orders`.* TO 'console_read'@'%';" in text
     passwords = re.findall(r"IDENTIFIED BY '([A-Za-z0-9-]{32})' WITH MAX_USER_CONNECTIONS (\d+)", text)
-    assert [most for _, most in passwords] == ["120", "120"]
-    assert len({password for password, _ in passwords}) == 2
+    assert [most for _, most in passwords] == ["120", "120", "120"]
+    assert len({password for password, _ in passwords}) == 3
     assert not any(password in told.err for password, _ in passwords)
     assert "safeconsole credentials set orders console_elevated" in told.err
     assert "safeconsole doctor orders" in told.err

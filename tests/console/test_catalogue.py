@@ -17,9 +17,7 @@ def statements(flavour):
     yield queries.size_sql(DIALECTS[flavour], "shop.orders")
     yield queries.size_sql(DIALECTS[flavour], "orders")
     yield queries.names_sql(DIALECTS[flavour], after="a", most=10)
-    if flavour is not Flavour.SQLITE:
-        yield queries.processlist_sql(DIALECTS[flavour])
-        yield queries.locks_sql(DIALECTS[flavour])
+    yield from DIALECTS[flavour].diagnosis.own
 
 
 @pytest.mark.parametrize("flavour", list(Flavour))

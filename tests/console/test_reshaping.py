@@ -5,7 +5,7 @@ import pytest
 from safeconsole.cluster.engine import Column
 from safeconsole.audit.record import Ended
 from safeconsole.clock import SystemClock
-from safeconsole.console.running import indexes_shown, processes_shown, show_shaped, size_shown
+from safeconsole.console.running import indexes_shown, show_shaped, size_shown
 from safeconsole.session.result import Result, Execution
 
 # As MySQL 9.7 and MariaDB 10.11 say it.
@@ -14,16 +14,6 @@ INDEX = {
     "cardinality": 40, "sub_part": None, "packed": None, "null": "", "index_type": "BTREE", "comment": "",
     "index_comment": "",
 }  # fmt: skip
-PROCESS = {
-    "id": 1,
-    "user": "u",
-    "host": "h",
-    "db": "shop",
-    "command": "Query",
-    "time": 3,
-    "state": "s",
-    "info": "SELECT 1",
-}
 
 
 def test_parts_of_an_index_stand_together():
@@ -44,24 +34,6 @@ def test_a_size_that_is_not_known_stays_unknown():
     row = {"table_schema": "s", "table_name": "v", "engine": None, "estimated_rows": None}
     row |= {"data_length": None, "index_length": None, "data_free": None}
     assert size_shown([row])[1] == [("s.v", None, None, None, None, None)]
-
-
-@pytest.mark.parametrize("columns", [0, 60, 80])
-def test_who_is_at_work_stands_in_the_order_of_time_and_fits(columns):
-    rows = [
-        PROCESS,
-        PROCESS | {"id": 2, "command": "Sleep", "info": None},
-        PROCESS | {"id": 3, "time": 50, "state": "", "info": "SELECT *\n  FROM orders WHERE " + "x" * 200},
-        PROCESS | {"id": 4, "info": "SHOW PROCESSLIST"},
-        PROCESS | {"id": 5, "time": 2, "command": "Binlog Dump", "state": None, "info": None, "db": None},
-    ]
-    found = processes_shown(columns)(rows)[1]
-    assert [line[0] for line in found] == [3, 1, 5]
-    assert found[0][4:] == ("Query", found[0][5])
-    assert found[2][4:] == ("Binlog Dump", None)
-    assert found[0][5].startswith("SELECT * FR")
-    if columns:
-        assert sum(max(len(str(line[at])) for line in found) + 3 for at in range(6)) <= columns + 1
 
 
 class Kept:

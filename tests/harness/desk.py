@@ -131,7 +131,7 @@ def seated(
         gates: what the policy asks of a node, over the shipped baseline.
         transactions: how long they may stand idle, over the shipped baseline.
         sensors: what every statement needs, over the shipped baseline.
-        cluster_settings: of the cluster; `demo` where the cluster does not say where it lives.
+        cluster_settings: of the cluster; `diagnoses` is False for one without an account for it, `demo` where the cluster does not say where it lives.
     """
     directory.mkdir(exist_ok=True)
     # Tests have no terminal, and the baseline lets nobody without one elevate elsewhere than on a demo.
@@ -167,6 +167,7 @@ def _policy(directory, gates, transactions, sensors):
 
 
 def _configuration(cluster, directory, nodes, policy, settings):
+    diagnoses = settings.pop("diagnoses", True)
     names = {address: name for name, address in nodes.items()}
     secrets = directory / "secrets"
     secrets.mkdir(mode=0o700, exist_ok=True)
@@ -184,6 +185,7 @@ def _configuration(cluster, directory, nodes, policy, settings):
         "[clusters.shop.accounts]",
         'read = "console_read"',
         'elevated = "console_elevated"',
+        *(['diagnose = "console_diagnose"'] if diagnoses else []),
         "[clusters.shop.secrets]",
         'sources = ["command"]',
         f"command = {json.dumps(['cat', f'{secrets}/{{account}}'])}",

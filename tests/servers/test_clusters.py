@@ -19,6 +19,8 @@ ROOT = Path(__file__).parents[2]
 READ_ONLY, DENIED = 1290, 1142
 MEMORY = "CONTROLLED_MEMORY,MAX_CONTROLLED_MEMORY,MAX_TOTAL_MEMORY,PROCESSLIST_ID,THREAD_ID,TOTAL_MEMORY"
 CHANGE = "SELECT,INSERT,UPDATE,DELETE,CREATE,DROP,INDEX,ALTER,SHOW VIEW"
+SYS = tuple(f"SELECT ON sys.{name}" for name in ("innodb_lock_waits", "schema_table_lock_waits", "sys_config"))
+SYS_FUNCTIONS = ("format_statement", "ps_thread_account", "quote_identifier", "sys_get_config")
 GRANTS = {
     ("mysql", "console_read"): {
         "REPLICATION CLIENT ON *.*",
@@ -30,11 +32,28 @@ GRANTS = {
     },
     ("mysql", "console_elevated"): {
         "PROCESS,REPLICATION CLIENT ON *.*",
+        "CONNECTION_ADMIN ON *.*",
         f"{CHANGE} ON shop.*",
         "SELECT ON mysql.innodb_table_stats",
         "SELECT ON mysql.innodb_index_stats",
         f"SELECT({MEMORY}) ON performance_schema.threads",
         "SELECT ON performance_schema.memory_summary_global_by_event_name",
+    },
+    ("mysql", "console_diagnose"): {
+        "PROCESS,REPLICATION CLIENT ON *.*",
+        *SYS,
+        *(f"EXECUTE ON FUNCTION sys.{name}" for name in SYS_FUNCTIONS),
+        *(
+            f"SELECT ON performance_schema.{table}"
+            for table in (
+                "data_lock_waits",
+                "data_locks",
+                "events_statements_current",
+                "memory_summary_global_by_event_name",
+                "metadata_locks",
+                "threads",
+            )
+        ),
     },
     ("mysql", "replicator"): {"REPLICATION SLAVE ON *.*"},
     ("mariadb", "console_read"): {
@@ -44,10 +63,16 @@ GRANTS = {
         "SELECT ON mysql.innodb_index_stats",
     },
     ("mariadb", "console_elevated"): {
-        "PROCESS,SLAVE MONITOR ON *.*",
+        "PROCESS,CONNECTION ADMIN,SLAVE MONITOR ON *.*",
         f"{CHANGE} ON shop.*",
         "SELECT ON mysql.innodb_table_stats",
         "SELECT ON mysql.innodb_index_stats",
+    },
+    ("mariadb", "console_diagnose"): {
+        "PROCESS,BINLOG MONITOR,SLAVE MONITOR ON *.*",
+        *SYS,
+        *(f"EXECUTE ON FUNCTION sys.{name}" for name in SYS_FUNCTIONS),
+        *(f"SELECT ON performance_schema.{t}" for t in ("events_statements_current", "metadata_locks", "threads")),
     },
     ("mariadb", "replicator"): {"REPLICATION SLAVE ON *.*"},
 }

@@ -1,0 +1,165 @@
+"""Incidents on real servers: rows and tables that are held, statements that run away, and a console that looks."""
+
+import io
+import threading
+import time
+from contextlib import contextmanager, suppress
+
+import pymysql
+from prompt_toolkit.input import create_pipe_input
+from prompt_toolkit.output import DummyOutput
+
+from safeconsole.console.console import Terminal, run_console
+from safeconsole.console.state import Services, Streams
+from safeconsole.dialects import DIALECTS
+from safeconsole.policy.facts import Circumstances
+from safeconsole.session.deciding import preview
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.vocabulary import Flavour
+from tests.harness.desk import seated
+from tests.harness.talking import wait_for
+
+APP = "shop_app"
+PASSWORD = "of-the-app-1"
+WAITING = (
+    "SELECT COUNT(*) FROM information_schema.processlist WHERE id = %s AND (state LIKE 'Waiting for%%'"
+    " OR state IN ('updating', 'Updating', 'statistics', 'executing', 'Sending data', 'User sleep', 'init'))"
+)
+
+
+class Applications:
+    """Connections of an application, and what they run in threads of their own."""
+
+    def __init__(self, cluster, node):
+        self.cluster, self.node = cluster, node
+        self._open = []
+        with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+            cursor.execute(f"CREATE USER IF NOT EXISTS '{APP}'@'%' IDENTIFIED BY '{PASSWORD}'")
+            cursor.execute(f"GRANT ALL ON shop.* TO '{APP}'@'%'")
+        cluster.wait_caught_up()
+
+    def connect(self):
+        connection = pymysql.connect(
+            host=self.node.host, port=self.node.port, user=APP, password=PASSWORD, database="shop", autocommit=True
+        )
+        self._open.append(connection)
+        with connection.cursor() as cursor:
+            cursor.execute("SET SESSION innodb_lock_wait_timeout = 600")
+        return connection
+
+    def ask(self, sql, *values):
+        with self.cluster.dba_connect(self.node) as dba, dba.cursor() as cursor:
+            cursor.execute(sql, values or None)
+            return cursor.fetchone()
+
+    def run(self, *statements):
+        """Run statements on a new connection, and return its id; it stays open."""
+        connection = self.connect()
+        with connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+        return connection.thread_id()
+
+    def begin(self, statement):
+        """Begin a statement in a thread, wait until the server runs it, and return its connection's id."""
+        connection = self.connect()
+
+        def work():
+            with suppress(pymysql.MySQLError, OSError), connection.cursor() as cursor:
+                cursor.execute(statement)
+
+        threading.Thread(target=work, daemon=True).start()
+        running = connection.thread_id()
+        wait_for(lambda: self.ask(WAITING, running)[0])
+        return running
+
+    def is_there(self, id_):
+        return bool(self.ask("SELECT COUNT(*) FROM information_schema.processlist WHERE id = %s", id_)[0])
+
+    def close(self):
+        with self.cluster.dba_connect(self.node) as dba, dba.cursor() as cursor:
+            for connection in self._open:
+                with suppress(pymysql.MySQLError):
+                    cursor.execute(f"KILL {connection.thread_id()}")
+        for connection in self._open:
+            with suppress(pymysql.MySQLError, OSError):
+                connection.close()
+
+
+@contextmanager
+def applications(cluster, node=None):
+    """An application's connections to a node, the primary unless another is named."""
+    found = Applications(cluster, node or cluster.primary)
+    try:
+        yield found
+    finally:
+        found.close()
+
+
+class Blocked:
+    """A row that is held by who does nothing, a change that waits for it, an ALTER behind both, a read behind that."""
+
+    def __init__(self, apps, table):
+        self.holder = apps.run("BEGIN", f"UPDATE {table} SET status = 'held' WHERE id = 42")
+        self.writer = apps.begin(f"UPDATE {table} SET status = 'paid' WHERE id = 42")
+        self.alter = apps.begin(f"ALTER TABLE {table} COMMENT 'later'")
+        self.reader = apps.begin(f"SELECT COUNT(*) FROM {table}")
+
+
+@contextmanager
+def own_table(cluster, name):
+    """A table of a test's own, with a hundred rows."""
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE shop.{name} AS SELECT id, status FROM shop.orders LIMIT 100")
+        cursor.execute(f"ALTER TABLE shop.{name} ADD PRIMARY KEY (id)")
+        if cluster.flavour == "mariadb":
+            cursor.execute(
+                "UPDATE performance_schema.setup_instruments SET enabled = 'YES' WHERE name = 'wait/lock/metadata/sql/mdl'"
+            )
+    try:
+        yield name
+    finally:
+        with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+            cursor.execute(f"DROP TABLE IF EXISTS shop.{name}")
+
+
+class Console:
+    """A console on a real cluster; `type` returns what was shown, and what was said."""
+
+    def __init__(self, desk, flavour):
+        self.desk, self._rules = desk, LexicalRules(dialect=DIALECTS[Flavour(flavour)])
+        self.answers = []
+
+    def pause(self, seconds):
+        """Wait, but for a live view, which is left after its first look."""
+        if seconds >= 1:
+            raise KeyboardInterrupt
+        time.sleep(seconds)
+
+    def ask(self, question):
+        if not self.answers:
+            raise EOFError
+        return self.answers.pop(0)
+
+    def type(self, *lines):
+        data, messages = io.StringIO(), io.StringIO()
+        gate, rules = self.desk.gate, self._rules
+        circumstances = Circumstances(flavour=rules.dialect.flavour, cluster="shop")
+        services = Services(
+            rules=lambda: rules,
+            preview=lambda statement: preview(statement, policy=gate.policy, circumstances=circumstances).decision,
+            pause=self.pause,
+        )
+        streams = Streams(data=data, messages=messages, environ={}, ask=self.ask)
+        with create_pipe_input() as keys:
+            keys.send_text("".join(f"{line}\r" for line in lines) + "\x04")
+            terminal = Terminal(keys=keys, drawing=DummyOutput(), streams=streams)
+            run_console(gate, services=services, terminal=terminal)
+        return data.getvalue(), messages.getvalue()
+
+
+@contextmanager
+def console_on(cluster, directory, **settings):
+    """A console of somebody on a cluster."""
+    with seated(cluster, directory, **settings) as desk:
+        yield Console(desk, cluster.flavour)

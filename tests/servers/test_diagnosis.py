@@ -1,0 +1,207 @@
+"""What an account for diagnosis shows of real servers, without an elevation, on the record, and what it never runs."""
+
+import re
+
+import pytest
+
+from safeconsole.errors import SafeConsoleError
+from tests.harness.incidents import Blocked, applications, console_on, own_table
+from tests.harness.talking import wait_for
+
+ASKED = {
+    "mysql": ("SHOW BINARY LOG STATUS",),
+    "mariadb": ("SHOW MASTER STATUS", "SHOW ALL SLAVES STATUS"),
+}
+OF_BOTH = (
+    "SHOW FULL PROCESSLIST",
+    "SHOW ENGINE INNODB STATUS",
+    "SHOW REPLICA STATUS",
+    "SHOW BINARY LOGS",
+    "SELECT * FROM sys.innodb_lock_waits",
+    "SELECT * FROM sys.schema_table_lock_waits",
+    "SELECT * FROM information_schema.innodb_trx",
+    "SELECT user, COUNT(*) FROM information_schema.processlist GROUP BY user",
+    "SELECT COUNT(*) FROM performance_schema.metadata_locks",
+)
+
+
+@pytest.fixture
+def console(cluster, tmp_path):
+    with console_on(cluster, tmp_path / "desk") as console:
+        yield console
+
+
+def accounts_of(console, text):
+    """The accounts that the journal says a text was sent as."""
+    return [record["account"] for record in console.desk.records("intent") if text in record["sql"]]
+
+
+def test_locks_name_who_blocks_whom_the_oldest_first(cluster, console):
+    with own_table(cluster, "held_rows") as table, applications(cluster) as apps:
+        scene = Blocked(apps, table)
+        data, messages = console.type("\\format csv", "\\locks")
+    rows = [line.split(",") for line in data.splitlines()]
+    listed = {int(row[0]): row for row in rows[1:] if int(row[0]) in vars(scene).values()}
+    assert list(listed)[0] == scene.holder
+    assert set(listed) == set(vars(scene).values())
+    assert f"row of shop.{table}" in data
+    assert f"metadata lock of table shop.{table}" in data
+    assert listed[scene.holder][4:6] == ["3", ""]
+    assert listed[scene.writer][5] == str(scene.holder)
+    assert listed[scene.reader][5] == str(scene.alter)
+    assert f"\\kill {scene.holder} ends what 3 sessions wait for" in messages
+    if cluster.flavour == "mysql":
+        assert "idle; last: UPDATE held_rows SET status = 'held' WHERE id = 42" in data
+    assert {*accounts_of(console, "information_schema")} == {"diagnose"}
+    assert not console.desk.records("elevation-granted")
+
+
+def test_everything_that_an_incident_asks_works_on_the_primary_without_an_elevation(cluster, console):
+    for text in (*OF_BOTH, *ASKED[cluster.flavour]):
+        console.desk.gate.use("primary")
+        shown = console.desk.run(text)
+        assert shown.where == "primary", text
+        assert accounts_of(console, text) == ["diagnose"], text
+
+
+def test_no_other_text_runs_as_that_account(cluster, console):
+    console.desk.gate.use("primary")
+    for text in (
+        "SELECT COUNT(*) FROM orders",
+        "SELECT p.id FROM information_schema.processlist p JOIN orders o ON o.id = p.id LIMIT 1",
+        "SELECT CURRENT_USER()",
+        "SHOW GRANTS" if cluster.flavour == "mysql" else "SHOW TABLES",
+    ):
+        console.desk.run(text)
+        assert accounts_of(console, text) == ["read"], text
+    assert console.desk.run("SELECT CURRENT_USER()").table[0][0].startswith("console_read@")
+
+
+def test_a_transaction_stays_open_beside_it(cluster, tmp_path):
+    with console_on(cluster, tmp_path / "desk", justification=None) as console:
+        _look_within_a_transaction(console)
+
+
+def _look_within_a_transaction(console):
+    run = console.desk.run
+    console.desk.gate.elevate(reason="a test")
+    run("BEGIN")
+    run("UPDATE orders SET status = 'open' WHERE id = 77")
+    before = console.desk.gate.status().transaction
+    data, _ = console.type("\\transactions primary")
+    assert "console_elevated" in data
+    run("SHOW FULL PROCESSLIST")
+    after = console.desk.gate.status().transaction
+    assert (after.node, after.changed_rows) == (before.node, before.changed_rows)
+    run("ROLLBACK")
+
+
+def test_a_session_is_ended_with_an_elevation_and_seen_to_be_gone(cluster, console):
+    with own_table(cluster, "ended_rows") as table, applications(cluster) as apps:
+        scene = Blocked(apps, table)
+        data, messages = console.type(f"\\kill {scene.holder} --ticket INC-1 holds a row")
+        assert f"{scene.holder} is gone" in messages
+        assert not apps.is_there(scene.holder)
+        assert accounts_of(console, f"KILL {scene.holder}") == ["elevated"]
+    assert "rows changed" in data
+
+
+def test_a_statement_alone_is_ended_too(cluster, console):
+    with applications(cluster) as apps:
+        runs = apps.begin("SELECT COUNT(*) FROM information_schema.columns a, information_schema.columns b, orders c")
+        _, messages = console.type(f"\\kill --query {runs} --ticket INC-1 burns the server")
+        assert f"the statement of {runs} is over; the session stays" in messages
+        assert apps.is_there(runs)
+
+
+def test_the_old_sessions_of_one_account_are_ended_in_a_window(cluster, console):
+    with applications(cluster) as apps:
+        old = [apps.run("BEGIN", f"SELECT 1 FROM customers WHERE id = {id_} FOR UPDATE") for id_ in (1, 2)]
+        wait_for(
+            lambda: (
+                apps.ask(
+                    "SELECT MIN(TIMESTAMPDIFF(SECOND, trx_started, NOW())) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id IN (%s, %s)",
+                    *old,
+                )[0]
+                >= 1
+            )
+        )
+        _, refused = console.type("\\kill --older-than 1 --user shop_app")
+        assert "\\elevate REASON" in refused
+        console.desk.gate.elevate(reason="they hold everything up")
+        console.answers = ["2"]
+        _, messages = console.type("\\kill --older-than 1 --user shop_app")
+        assert all(f"{id_} is gone" in messages for id_ in old), messages
+        assert not any(apps.is_there(id_) for id_ in old)
+
+
+def test_a_session_that_is_not_there_is_not_ended(console):
+    _, messages = console.type("\\kill 999999999 nobody")
+    assert "there is no session 999999999 on primary" in messages
+    assert not accounts_of(console, "KILL")
+
+
+def test_a_live_view_shows_numbers_and_what_runs(cluster, console):
+    with applications(cluster) as apps:
+        runs = apps.begin("SELECT SLEEP(600)")
+        data, messages = console.type("\\top")
+        assert re.search(r"\d+ running · \d+ of \d+ connected", data)
+        assert re.search(r"history length [\d,]+ · ", data)
+        assert re.search(r"memory \d+", data)
+        assert any(line.split()[:2] == [str(runs), "shop_app"] for line in data.splitlines())
+    assert "left \\top" in messages
+
+
+def test_one_session_is_shown_whole(cluster, console):
+    text = "SELECT SLEEP(600), '" + "long " * 200 + "'"
+    with applications(cluster) as apps:
+        runs = apps.begin(text)
+        data, _ = console.type(f"\\processlist {runs}")
+        assert text in data
+        listed, _ = console.type("\\processlist")
+        assert "SELECT SLEEP(600), 'long long long long long long long long" in listed
+
+
+def test_connections_are_counted_by_account_and_host(cluster, console):
+    with applications(cluster) as apps:
+        for _ in range(3):
+            apps.run("SELECT 1")
+        data, messages = console.type("\\format csv", "\\connections")
+    assert re.search(r"^shop_app,127\.0\.0\.1,[3-9]\d*,", data, re.MULTILINE)
+    assert re.search(r"[\d,]+ of [\d,]+ connections on primary", messages)
+
+
+def test_without_the_account_one_sees_ones_own_and_is_told(cluster, tmp_path):
+    with console_on(cluster, tmp_path / "desk", diagnoses=False) as console:
+        _, messages = console.type("\\processlist", "\\locks")
+    assert "these are this account's own sessions" in messages
+    assert "name one in clusters.shop.accounts.diagnose" in messages
+
+
+def test_a_server_whose_role_is_not_proven_is_asked_all_the_same(private_cluster, tmp_path):
+    cluster = private_cluster("mysql", replicas=1)
+    (replica,) = cluster.replicas
+    with console_on(cluster, tmp_path / "desk") as console:
+        with cluster.dba_connect(replica) as dba, dba.cursor() as cursor:
+            cursor.execute("STOP REPLICA")
+            cursor.execute("RESET REPLICA ALL")
+        console.desk.gate.topology()
+        with pytest.raises(SafeConsoleError):
+            console.desk.gate.use("replica-1")
+            console.desk.run("SELECT COUNT(*) FROM orders")
+        console.desk.gate.use("")
+        _, messages = console.type("\\processlist replica-1", "\\locks replica-1")
+        assert messages.count("on replica-1") == 2
+        assert console.desk.gate.execute(*console.desk.gate.split("SHOW REPLICA STATUS"), to="replica-1").take() == []
+
+
+def test_a_server_without_performance_schema_says_so(private_cluster, tmp_path):
+    cluster = private_cluster("mysql", replicas=0, options=("--performance-schema=OFF",))
+    with console_on(cluster, tmp_path / "desk") as console, own_table(cluster, "unseen") as table:
+        with applications(cluster) as apps:
+            scene = Blocked(apps, table)
+            data, messages = console.type("\\format csv", "\\locks", "\\transactions")
+        listed = [line.split(",")[0] for line in data.splitlines()]
+    assert {str(scene.writer), str(scene.alter), str(scene.reader)} <= set(listed)
+    assert "is not known: performance_schema is OFF on this server" in messages
+    assert "nobody waits" not in messages
