@@ -186,6 +186,20 @@ class Told(TypedDict, total=False):
     leaving: bool
 
 
+UNSEEN = frozenset({"missed", "unreachable"})
+"""What the process list says of a statement that nobody saw end."""
+
+
+def stop_words(verified: str, rest: str) -> str:
+    """Return the headline of a stop, which claims none that nobody saw.
+
+    Args:
+        verified: see `StoppedError`.
+        rest: where, by whom or why.
+    """
+    return f"asked to stop {rest}; not seen to stop" if verified in UNSEEN else f"stopped {rest}"
+
+
 class StoppedError(SafeConsoleError):
     """
     Sent, then cut off; known to be over on the server unless `verified` says otherwise.
@@ -213,9 +227,19 @@ class LostError(StoppedError):
 
 
 class OutcomeUnknownError(SafeConsoleError):
-    """Sent, then the connection was lost; it may or may not have run. Never sent again by us."""
+    """
+    Sent, then the connection was lost; it may or may not have run. Never sent again by us.
+
+    Args:
+        verified: as of `StoppedError`, "" where nobody looked.
+    """
 
     code = "outcome-unknown"
+    verified: str
+
+    def __init__(self, message: str, *, verified: str = "", **told: Unpack[Told]) -> None:
+        super().__init__(message, **told)
+        self._set(verified=verified)
 
 
 class NotRecordedError(SafeConsoleError):

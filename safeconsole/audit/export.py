@@ -36,6 +36,7 @@ _STATUS = {
     "refused": (2, "Failure"),
     "failed": (2, "Failure"),
     "stopped": (2, "Failure"),
+    "unseen": (2, "Failure"),
     "unknown": (0, "Unknown"),
 }
 _SEVERITY = {"allow": (1, "Informational"), "confirm": (2, "Low"), "elevate": (3, "Medium"), "deny": (3, "Medium")}

@@ -224,7 +224,7 @@ def _ended(record: Ended) -> tuple[str, tuple[str, ...]]:
         record.message,
     ]
     line = ", ".join(fact for fact in facts if fact)
-    mark = {"done": "good", "unknown": "loud"}.get(record.outcome, "bad")
+    mark = {"done": "good", "unknown": "loud", "unseen": "loud"}.get(record.outcome, "bad")
     return mark, (f"#{record.statement} {record.outcome}{': ' if line else ''}{line}",)
 
 

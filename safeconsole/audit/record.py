@@ -176,7 +176,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="outcome"):
-    """How a statement ended: done, refused, failed, stopped or unknown."""
+    """How a statement ended: done, refused, failed, stopped, unseen or unknown."""
 
     statement: int
     outcome: str

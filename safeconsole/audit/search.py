@@ -322,7 +322,7 @@ def moment_of(value: str) -> str:
 
 
 VERDICTS = ("allow", "confirm", "elevate", "deny")
-OUTCOMES = ("done", "refused", "failed", "stopped", "unknown", "running")
+OUTCOMES = ("done", "refused", "failed", "stopped", "unseen", "unknown", "running")
 
 
 def query_of(text: str, fields: dict[str, object]) -> Query:

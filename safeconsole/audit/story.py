@@ -36,8 +36,8 @@ class StatementStory(msgspec.Struct, kw_only=True):
         confirmed: the person's answer, "" when nothing was asked.
         elevation, reason, ticket: the elevation it ran under.
         approver: who approved it as second person, or who was skipped.
-        outcome: "done", "refused", "failed", "stopped", "unknown", or "running" while the console lives; "" when
-            nothing was sent and no end is recorded.
+        outcome: "done", "refused", "failed", "stopped", "unseen", "unknown", or "running" while the console lives; ""
+            when nothing was sent and no end is recorded.
         server_error, end_message: the last message of the server, or of the console.
     """
 
@@ -203,7 +203,7 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
         failed=count.outcomes[OutcomeKind.FAILED],
         changed_rows=count.changed_rows,
         denied=count.denied,
-        stopped=count.outcomes[OutcomeKind.STOPPED],
+        stopped=count.outcomes[OutcomeKind.STOPPED] + count.outcomes[OutcomeKind.UNSEEN],
         elevated=count.elevated,
         unknown=count.outcomes[OutcomeKind.UNKNOWN] + (0 if live else len(count.open_intents)),
         break_glass=count.break_glass,

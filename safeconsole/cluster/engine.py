@@ -99,6 +99,14 @@ class Answer(Protocol):
         """
         ...
 
+    def is_undone(self, verified: str) -> bool:
+        """Whether the server undoes all that the statement changed so far, when its connection ends now.
+
+        Args:
+            verified: what the process list says of it, see `StoppedError`.
+        """
+        ...
+
 
 class Connection(Protocol):
     """One open connection with its guards in force and read back, and its watchdog.
@@ -194,6 +202,14 @@ class Connection(Protocol):
 
         Returns:
             The process list's answer: "killed", "already over", "missed" or "unreachable".
+        """
+        ...
+
+    def chase(self) -> str:
+        """Look once more for a statement that was not seen to stop, and kill its connection; works on a closed one.
+
+        Returns:
+            As `stop`.
         """
         ...
 

@@ -235,6 +235,9 @@ class MySqlConnection:
             self._link.broken = True
             self._link.wire.cut()
 
+    def chase(self) -> str:
+        return self._link.watchdog.still_there()
+
     def close(self) -> None:
         """Close it and its watchdog; never raises."""
         self.stop()

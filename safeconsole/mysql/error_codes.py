@@ -234,6 +234,7 @@ def _lost(code: int, text: str, *, server: str, changes: bool, verified: str) ->
     if changes:
         return OutcomeUnknownError(
             f"the connection to {server} was lost after the statement was sent; it may or may not have run",
+            verified=verified,
             evidence=evidence,
             instead="check the data before you repeat it; the console does not send it again",
         )

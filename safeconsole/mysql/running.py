@@ -8,153 +8,33 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import cast
 
-from safeconsole.cluster.engine import Column, Completion, Row, Splice, by_whom, stop_insistently
-from safeconsole.errors import (
-    LostError,
-    OutcomeUnknownError,
-    SafeConsoleError,
-    ServerError,
-    StoppedError,
-)
+from safeconsole.cluster.engine import Column, Completion, Row, Splice, stop_insistently
+from safeconsole.errors import UNSEEN, LostError, SafeConsoleError, ServerError, StoppedError, stop_words
+from safeconsole.interrupts import ToldToLeave, held
 from safeconsole.mysql.answers import ResultEnd, ResultHead, column_of, decoder_of, drain, packet_batches, row_batches
-from safeconsole.mysql.error_codes import CLOSES_CONNECTION, WAYS_OUT, code_of, is_lost, statement_error
+from safeconsole.mysql.endings import (
+    UNDONE,
+    disguised_cut,
+    in_doubt_of,
+    lost_at_commit,
+    lost_at_end,
+    lost_before_commit,
+    not_committed,
+    silent_cut,
+    stays_though_late,
+    stop_of,
+    stopped_by_you,
+    too_many_changed,
+)
+from safeconsole.mysql.error_codes import CLOSES_CONNECTION, code_of, is_lost, statement_error
 from safeconsole.mysql.guards import Bracket, close_bracket, setting_of
 from safeconsole.mysql.protocol import Packets, PacketTooLargeError
 from safeconsole.mysql.watchdog import MySqlLink, Watched
 from safeconsole.mysql.wire import IN_TRANSACTION, DriverError
 from safeconsole.policy.decision import Permit
-from safeconsole.policy.limits import FLOORS
-from safeconsole.policy.watchdog import breach_words, figure
 from safeconsole.sqltext.dialect import Guard
 from safeconsole.sqltext.vocabulary import Effect
 
-
-def stop_of(watched: Watched, *, server: str) -> StoppedError | None:
-    """Return how the console stopped a statement, or None when it did not."""
-    if watched.interrupted:
-        said = f"stopped on {server}{by_whom()}"
-        return StoppedError(said, by="person", verified=watched.verified or "already over")
-    breach = watched.breach
-    if breach is None:
-        if not watched.blind:
-            return None
-        return LostError(
-            f"the watchdog lost sight of {server} and ended the statement",
-            by="watchdog",
-            ceiling="watchdog",
-            verified=watched.verified,
-        )
-    return StoppedError(
-        f"stopped on {server}: {breach_words(breach, floors=FLOORS)}",
-        by="watchdog",
-        ceiling=breach.ceiling,
-        verified=watched.verified or "already over",
-        evidence=(f"read {figure(breach.read)}, allowed {figure(breach.allowed)}", f"process list: {watched.verified}"),
-        instead=WAYS_OUT.get(breach.ceiling, ""),
-    )
-
-
-def silent_cut(waited_seconds: float, cap_seconds: float, *, server: str) -> StoppedError:
-    """Return the stop that a server does not mention.
-
-    At its cap SLEEP returns 1, BENCHMARK 0, GET_LOCK NULL and EXPLAIN ANALYZE half a plan, all without
-    an error. Source: MySQL 9.7 and MariaDB 10.11, measured.
-    """
-    return StoppedError(
-        f"{server} cut the statement short at its cap: what it returned is not whole",
-        by="server",
-        ceiling="run_seconds",
-        verified="already over",
-        evidence=(f"{waited_seconds:.3f} s of {cap_seconds:g} s",),
-        instead=WAYS_OUT["run_seconds"],
-    )
-
-
-def stays_though_late(stopped: StoppedError) -> str:
-    """Return the note on a change that commits by itself and ended without an error as its limit passed.
-
-    BENCHMARK in CREATE TABLE ... AS SELECT is cut to 0, and MariaDB makes the table. Source: MariaDB 10.11, measured.
-    """
-    return (
-        f"it passed its limit ({stopped.ceiling or stopped.by}), ended without an error and stays: a function that is"
-        " cut returns 0 or NULL, so look at what it wrote"
-    )
-
-
-def disguised_cut(code: int, waited_seconds: float, cap_seconds: float, *, server: str) -> StoppedError:
-    """Return the stop that a server tells as another error.
-
-    What it cuts at its cap returns 1, 0 or NULL, and the rest of the statement fails over that: a column that cannot be
-    NULL (1048), a number out of range (1690). The server's text is not repeated: it names the wrong cause, and may
-    quote values.
-    """
-    return StoppedError(
-        f"{server} stopped the statement: run_seconds",
-        by="server",
-        ceiling="run_seconds",
-        verified="already over",
-        evidence=(f"it ended with error {code} after {waited_seconds:.3f} s of {cap_seconds:g} s",),
-        instead=WAYS_OUT["run_seconds"],
-    )
-
-
-def in_doubt_of(stopped: StoppedError) -> OutcomeUnknownError:
-    """Return a stop as unknown: what commits by itself may have done so before its connection was ended."""
-    return OutcomeUnknownError(
-        f"{stopped.message}; its connection ended with it, so it may or may not have run",
-        evidence=(*stopped.evidence, f"process list: {stopped.verified}"),
-        instead="check the data before you repeat it; the console does not send it again",
-    )
-
-
-def stopped_at_word(verified: str, *, commits: bool, where: str, leaving: bool) -> SafeConsoleError:
-    """Return how a person's interrupt ended a statement; one that commits may have done so."""
-    if commits:
-        return OutcomeUnknownError(
-            f"stopped {where}; it commits, so part of it may have happened",
-            evidence=(f"process list: {verified}",),
-            leaving=leaving,
-        )
-    return StoppedError(f"stopped {where}", by="person", verified=verified, leaving=leaving)
-
-
-def lost_at_end(how: str, verified: str, *, committing: bool, server: str) -> SafeConsoleError:
-    """Return the error for a statement that was over when its connection was lost.
-
-    Args:
-        how: "lost" or "interrupted".
-        committing: whether its own transaction was being committed.
-    """
-    if committing:
-        return OutcomeUnknownError(
-            f"the connection to {server} was {how} while its transaction was being committed",
-            evidence=(f"process list: {verified}",),
-            instead="check the data before you repeat it; the console does not send it again",
-        )
-    return StoppedError(
-        f"the connection to {server} was {how} after the statement was over", by="server", verified=verified
-    )
-
-
-def too_many_changed(changed: int, allowed: int, *, within: bool, server: str) -> StoppedError:
-    """Return the stop of a change that was rolled back for its rows; `within` a transaction, all of that."""
-    whole = ", and with it the whole transaction" if within else ""
-    return StoppedError(
-        f"rolled back on {server}{whole}: {changed} rows changed, over {allowed}",
-        by="console",
-        ceiling="changed_rows",
-        verified="already over",
-        evidence=(f"the server reported {changed} changed rows, allowed {allowed}",),
-        instead=WAYS_OUT["changed_rows"],
-    )
-
-
-UNDONE = "COMMIT was not sent, so the server undoes the whole transaction: begin it again"
-"""Remedy after losing a statement in a transaction that only a COMMIT keeps: nothing is in doubt."""
-
-
-# One statement from its send to its end: its bracket, its watch, its rows, and what became of it.
-#
 # Whatever happens to the conversation comes out as one of the console's own errors, named by what happened to the
 # data.
 
@@ -163,7 +43,6 @@ BREAKS = (DriverError, OSError, ValueError, IndexError, AssertionError, struct.e
 
 COMMIT_SECONDS = 10.0
 _WARNINGS_SHOWN = 20
-_SURE = frozenset({"killed", "already over"})
 _SWALLOWING_KINDS = frozenset({"do", "call"})
 
 
@@ -192,6 +71,7 @@ class MySqlRunning:
         self._end = ResultEnd()
         self._away_seconds = 0.0
         self._notes: list[str] = []
+        self._commit_sent = self._is_done = False
         self.over = False
 
     @property
@@ -232,6 +112,21 @@ class MySqlRunning:
     @property
     def _commits_by_itself(self) -> bool:
         return self.changes and self._bracket is not Bracket.READ_WRITE and not self._is_undone_with_its_connection
+
+    def is_undone(self, verified: str) -> bool:
+        """Whether the server undoes all that it changed so far, when its connection ends now; see `Answer`."""
+        if not self.changes or self._is_undone_with_its_connection:
+            return True
+        if self._bracket is not Bracket.READ_WRITE or self._commit_sent:
+            return False
+        # Where nobody said which engines keep its tables, a statement that was seen to end says that it did not pass.
+        return self._permit.transactional if self._permit.transactional is not None else verified not in UNSEEN
+
+    def _fated(self, stopped: StoppedError) -> SafeConsoleError:
+        """Return a stop with what became of what it changed."""
+        if not self.changes or self._is_undone_with_its_connection:
+            return stopped
+        return not_committed(stopped) if self.is_undone(stopped.verified) else in_doubt_of(stopped)
 
     @property
     def _waited_seconds(self) -> float:
@@ -292,18 +187,23 @@ class MySqlRunning:
         if watched is None or not self._end.reached:
             raise self._cut_short()
         try:
-            warnings = self._warnings()
+            # What commits by itself has done so, whatever becomes of its connection.
+            self._is_done = self._commits_by_itself
+            warnings: tuple[str, ...] = ()
             changed = self._head.changed_rows
+            warnings = self._warnings()
             self._hold_changed_rows(changed)
-            self._close_bracket(keep=True)
+            self._keep()
             if self._permit.within:
                 self._put_idle_back()
             elif Effect.SESSION in self._permit.statement.effects and self._permit.statement.kind != "set":
                 self._link.schema = self._link.wire.rows("SELECT DATABASE()")[0][0] or ""
-        except KeyboardInterrupt:
-            raise self._lost_at_commit("interrupted") from None
+        except KeyboardInterrupt as interrupt:
+            self._broke_off("interrupted", interrupt)
         except BREAKS as error:
-            raise self._failed_at_commit(error) from None
+            if not is_lost(error):
+                raise self._refused_at_commit(error) from None
+            self._broke_off("lost", error)
         self.over = True
         return Completion(
             changed_rows=changed if self.changes else 0,
@@ -315,12 +215,11 @@ class MySqlRunning:
 
     def interrupted(self, interrupt: KeyboardInterrupt) -> SafeConsoleError:
         """Stop it for the person and return the error to raise; a second interrupt leaves, killing first."""
-        verified, leaving = "already over", False
+        verified, leaving = "already over", isinstance(interrupt, ToldToLeave)
         if self._watched is not None:
             verified, leaving = stop_insistently(partial(self._link.watchdog.stop, self._watched), interrupt)
         self._link.give_up()
-        where = f"on {self._link.address}{by_whom()}"
-        return stopped_at_word(verified, commits=self._commits_by_itself, where=where, leaving=leaving)
+        return self._fated(stopped_by_you(verified, server=self._link.address, thread=self._thread, leaving=leaving))
 
     def _came_to_its_end(self) -> None:
         """The last row was read: drain what follows it, and see whether it ended by itself. Raises as `batches`."""
@@ -336,7 +235,7 @@ class MySqlRunning:
         self._link.wire.server_status = self._end.status
         waited = self._waited_seconds
         self._link.watchdog.finish(watched)
-        stopped = stop_of(watched, server=self._link.address)
+        stopped = stop_of(watched, server=self._link.address, thread=self._thread)
         if stopped is None and waited >= watched.limits.run_seconds and self._may_be_cut_silently:
             stopped = silent_cut(waited, watched.limits.run_seconds, server=self._link.address)
         if stopped is None:
@@ -346,7 +245,7 @@ class MySqlRunning:
             self._notes.append(stays_though_late(stopped))
             return
         self._link.give_up()
-        raise in_doubt_of(stopped) if self._commits_by_itself else stopped
+        raise self._fated(stopped)
 
     def _swallowed(self, watched: Watched) -> SafeConsoleError:
         """Return the stop of a statement that the watchdog ends while its rows still arrive.
@@ -363,17 +262,20 @@ class MySqlRunning:
         assert watched is not None
         self._link.watchdog.finish(watched)
         lost = is_lost(error) or isinstance(error, PacketTooLargeError)
-        stopped = stop_of(watched, server=self._link.address)
+        stopped = stop_of(watched, server=self._link.address, thread=self._thread)
         if stopped is not None:
             self._link.give_up()
-            return self._doubted(stopped) if lost else stopped
+            # What commits by itself and was answered with an error did not.
+            return stopped if self._commits_by_itself and not lost else self._fated(stopped)
         verified = ""
         if lost:
             self._link.give_up()
             verified = self._link.watchdog.still_there()
-        outcome = self._outcome_of(error, verified=verified)
+        outcome = self._outcome_of(error, verified=verified, lost=lost)
         if waited >= watched.limits.run_seconds and self._is_cut_at_cap(outcome):
             outcome = disguised_cut(code_of(error), waited, watched.limits.run_seconds, server=self._link.address)
+        if isinstance(outcome, StoppedError) and not (self._commits_by_itself and not lost):
+            outcome = self._fated(outcome)
         if not isinstance(outcome, ServerError) or code_of(error) in CLOSES_CONNECTION:
             self._link.give_up()
             return outcome
@@ -388,21 +290,24 @@ class MySqlRunning:
         server_ends_it = isinstance(outcome, (ServerError, StoppedError)) and not named
         return server_ends_it and self._link.dialect.may_end_within(self._permit.statement)
 
-    def _outcome_of(self, error: BaseException, *, verified: str) -> SafeConsoleError:
-        undone, server = self._is_undone_with_its_connection, self._link.address
-        outcome = statement_error(error, server=server, changes=self.changes and not undone, verified=verified)
-        return outcome.replaced(instead=UNDONE) if undone and is_lost(error) else outcome
+    def _outcome_of(self, error: BaseException, *, verified: str, lost: bool) -> SafeConsoleError:
+        undone, server = self.is_undone(verified), self._link.address
+        outcome = statement_error(error, server=server, changes=not undone, verified=verified)
+        if not (undone and lost and isinstance(outcome, LostError)):
+            return outcome
+        if self._bracket is Bracket.READ_WRITE:
+            return lost_before_commit(server, verified=verified, evidence=outcome.evidence)
+        return outcome.replaced(instead=UNDONE) if self.changes else outcome
 
-    def _doubted(self, stopped: StoppedError) -> SafeConsoleError:
-        in_doubt = self._commits_by_itself or (self._bracket is Bracket.READ_WRITE and stopped.verified not in _SURE)
-        return in_doubt_of(stopped) if in_doubt else stopped
+    @property
+    def _thread(self) -> int:
+        return self._link.watchdog.target.thread
 
-    def _cut_short(self) -> StoppedError:
+    def _cut_short(self) -> SafeConsoleError:
         verified = self._link.watchdog.stop(self._watched) if self._watched else "already over"
         self._link.give_up()
-        return StoppedError(
-            f"stopped on {self._link.address}: its rows were not all read", by="console", verified=verified
-        )
+        said = stop_words(verified, f"on {self._link.address}: its rows were not all read")
+        return self._fated(StoppedError(said, by="console", verified=verified))
 
     def _hold_changed_rows(self, changed: int) -> None:
         allowed = self._permit.limits.changed_rows
@@ -414,7 +319,24 @@ class MySqlRunning:
         else:
             self._close_bracket(keep=False)
         self._link.give_up()
-        raise too_many_changed(changed, allowed, within=within, server=self._link.address)
+        stopped = too_many_changed(changed, allowed, within=within, server=self._link.address)
+        raise stopped if self._permit.transactional is not False else in_doubt_of(stopped)
+
+    def _keep(self) -> None:
+        """Close the bracket and keep what was changed. Raises DriverError, OSError, KeyboardInterrupt."""
+        if self._bracket is not Bracket.READ_WRITE:
+            self._close_bracket(keep=True)
+            return
+        try:
+            # Ctrl-C waits for the answer, so that it is known; pressed again it does not.
+            with held():
+                self._commit_sent = True
+                self._close_bracket(keep=True)
+                self._is_done = True
+        except KeyboardInterrupt:
+            if not self._is_done:
+                raise
+            self._notes.append("interrupted while COMMIT was on its way: it is committed")
 
     def _warnings(self) -> tuple[str, ...]:
         if not self._end.warnings:
@@ -442,15 +364,28 @@ class MySqlRunning:
         except BREAKS:
             link.give_up()
 
-    def _failed_at_commit(self, error: BaseException) -> SafeConsoleError:
-        if is_lost(error):
-            return self._lost_at_commit("lost")
+    def _refused_at_commit(self, error: BaseException) -> SafeConsoleError:
         self._link.give_up()
         # The server refused the commit, and ends the transaction with the connection.
         return statement_error(error, server=self._link.address, changes=self.changes)
 
-    def _lost_at_commit(self, how: str) -> SafeConsoleError:
-        self._link.give_up()
-        verified = self._link.watchdog.still_there()
-        committing = self._bracket is Bracket.READ_WRITE
-        return lost_at_end(how, verified, committing=committing, server=self._link.address)
+    def _broke_off(self, how: str, error: BaseException) -> None:
+        """Say what a conversation that broke off at its end leaves behind; raises unless the statement is done.
+
+        Args:
+            how: "lost" or "interrupted".
+        """
+        link = self._link
+        link.give_up()
+        verified = link.watchdog.still_there()
+        if self._is_done:
+            self._notes.append(f"it is done; its connection was {how} right after it")
+            return
+        if self._commit_sent:
+            raise lost_at_commit(how, verified, server=link.address) from None
+        if not self.changes:
+            raise lost_at_end(how, verified, server=link.address) from None
+        if how == "interrupted":
+            leaving = isinstance(error, ToldToLeave)
+            raise self._fated(stopped_by_you(verified, server=link.address, thread=self._thread, leaving=leaving))
+        raise self._fated(lost_before_commit(link.address, verified=verified, evidence=()))

@@ -224,6 +224,8 @@ class ResultPrinter:
             return f"incomplete: stopped at {counted(limits.fetched_rows, 'row')}"
         if ended.ceiling == "fetched_bytes":
             return f"incomplete: stopped at {size_text(limits.fetched_bytes)}"
+        if ended.outcome == OutcomeKind.UNSEEN:
+            return "incomplete: asked to stop, and not seen to stop"
         if ended.outcome == OutcomeKind.STOPPED:
             at = f" at {ended.ceiling}" if ended.ceiling else ""
             return f"incomplete: stopped by the {ended.stopped_by or 'console'}{at}"

@@ -19,8 +19,8 @@ from safeconsole.policy.limits import Limits, tighten
 from safeconsole.policy.readings import Identity
 from safeconsole.policy.watchdog import SensorName
 from safeconsole.sqltext.findings import ACTIONS
-from safeconsole.sqltext.statement import Estimate, Hazard, Statement
-from safeconsole.sqltext.vocabulary import Account, NodeName, Route, Verdict
+from safeconsole.sqltext.statement import Behind, Estimate, Hazard, Statement
+from safeconsole.sqltext.vocabulary import Account, Effect, NodeName, Route, Verdict
 
 CAPACITY_COMMAND = "safeconsole capacity"
 """The command that hazards and rules recommend for sizes; CLUSTER may follow it."""
@@ -75,6 +75,7 @@ class Permit(msgspec.Struct, frozen=True, kw_only=True):
         elevation: id of the grant behind it, or "".
         within: whether it belongs to a transaction that the person has open on that connection.
         idle_seconds: how long the transaction that it opens may be idle, 0 when it opens none.
+        transactional: whether the engines of its tables undo what is not committed; None where nobody said.
     """
 
     statement: Statement
@@ -89,6 +90,7 @@ class Permit(msgspec.Struct, frozen=True, kw_only=True):
     elevation: str = ""
     within: bool = False
     idle_seconds: float = 0.0
+    transactional: bool | None = None
 
     @property
     def commits(self) -> bool:
@@ -181,7 +183,17 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
         elevation=grant.id if grant and elevated and verdict is not Verdict.ALLOW else "",
         within=within,
         idle_seconds=idle_seconds,
+        transactional=_transactional(considered.estimate.behind),
     )
+
+
+_TRANSACTIONAL = frozenset({"innodb", "rocksdb", "tokudb", "ndbcluster"})
+
+
+def _transactional(behind: Behind) -> bool | None:
+    engines = {engine.lower() for engine in behind.engines}
+    unknown = not engines or "" in engines or Effect.UNKNOWN in behind.effects
+    return None if unknown else engines <= _TRANSACTIONAL
 
 
 def _unanswered(considered: Assessment, verdict: Verdict, *, grant: Grant | None, by_a_person: bool) -> RefusedError:

@@ -23,6 +23,7 @@ from safeconsole.policy.readings import Gates, Reading, is_the_demo
 from safeconsole.session.cache import HOLD_SECONDS, Cache, CacheKind
 from safeconsole.session.deciding import require_alike
 from safeconsole.session.elevation import ElevationEvent, Elevations
+from safeconsole.session.pursuit import Pursuits
 from safeconsole.session.recorder import Recorder
 from safeconsole.session.transactions import TransactionEvent, Transactions
 from safeconsole.sqltext.lexer import LexicalRules
@@ -330,6 +331,7 @@ class Resources:
 
     Attributes:
         at_work: the connection that a statement runs on, or None.
+        pursuits: what was not seen to stop.
     """
 
     def __init__(self, nodes: Nodes, transactions: Transactions, elevations: Elevations, recorder: Recorder) -> None:
@@ -337,6 +339,7 @@ class Resources:
         self.transactions = transactions
         self.elevations = elevations
         self.at_work: Connection | None = None
+        self.pursuits = Pursuits(recorder.append)
         self._recorder = recorder
 
     def settle(self) -> bool:

@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from safeconsole import interrupts
 from safeconsole.audit.record import Noticed
 from safeconsole.clock import Clock
-from safeconsole.cluster.engine import Connection, Engine, Splice
+from safeconsole.cluster.engine import Answer, Connection, Engine, Splice
 from safeconsole.cluster.routing import Choice
 from safeconsole.errors import (
     AuditUnavailableError,
@@ -203,6 +203,7 @@ class Gate:
         self, attempt: Attempt, considered: Assessment, permit: Permit, connection: Connection, execution: Execution
     ) -> Generator[Batch]:
         """Send, yield once when the statement is sent and then its rows, and record how it ended."""
+        answer: Answer | None = None
         try:
             try:
                 self._held.at_work = connection
@@ -216,7 +217,8 @@ class Gate:
                 yield from delivered(answer, connection, permit.limits, execution)
                 completion = answer.finish()
             except BaseException as error:
-                failure = self._failed(attempt.number, considered, permit, connection, execution, error)
+                known = failure_of(error, connection, permit, answer)
+                failure = self._failed(attempt.number, considered, permit, connection, execution, known)
                 if isinstance(error, GeneratorExit) and isinstance(failure, StoppedError):
                     return
                 if failure is error:
@@ -247,9 +249,9 @@ class Gate:
         permit: Permit,
         connection: Connection,
         execution: Execution,
-        error: BaseException,
+        failure: SafeConsoleError,
     ) -> SafeConsoleError:
-        failure = with_way_to_loosen(failure_of(error, connection, permit), considered.decision, self._policies.begun)
+        failure = with_way_to_loosen(failure, considered.decision, self._policies.begun)
         self._held.at_work = None
         if isinstance(failure, OutcomeUnknownError):
             self._own_writes.wrote(permit)
@@ -258,6 +260,7 @@ class Gate:
         finally:
             execution.ended = self._recorder.failed(number, permit.statement, failure, execution)
             self._recorder.ended(execution.ended)
+            self._held.pursuits.begin(number, permit.node, connection, failure)
         return failure
 
     # Before the send: what is found out, and what is decided.

@@ -11,6 +11,7 @@ from msgspec import structs
 from safeconsole.audit.record import Asked, Decided, Disagreed, Ended, Intent, Journal, Record, Sampled
 from safeconsole.cluster.engine import Completion
 from safeconsole.errors import (
+    UNSEEN,
     AuditUnavailableError,
     NotRecordedError,
     OutcomeUnknownError,
@@ -117,8 +118,10 @@ def done(number: int, *, rows: int, bytes_: int, elapsed_seconds: float, complet
 def failed(number: int, error: SafeConsoleError, message: str, *, rows: int, bytes_: int, elapsed: float) -> Ended:
     """Return the outcome of a statement that was sent and did not end well; `message` is the redacted text."""
     stopped = error if isinstance(error, StoppedError) else None
+    verified = error.verified if isinstance(error, StoppedError | OutcomeUnknownError) else ""
+    ended_there = OutcomeKind.UNSEEN if verified in UNSEEN else OutcomeKind.STOPPED
     failed_there = OutcomeKind.FAILED if isinstance(error, ServerError) else OutcomeKind.REFUSED
-    kind = OutcomeKind.STOPPED if stopped else failed_there
+    kind = ended_there if stopped else failed_there
     return Ended(
         statement=number,
         outcome=OutcomeKind.UNKNOWN if isinstance(error, OutcomeUnknownError) else kind,
@@ -128,7 +131,7 @@ def failed(number: int, error: SafeConsoleError, message: str, *, rows: int, byt
         truncated=rows > 0,
         stopped_by=stopped.by if stopped else "",
         ceiling=stopped.ceiling if stopped else "",
-        kill=stopped.verified if stopped else "",
+        kill=verified,
         server_error=error.number if isinstance(error, ServerError) else 0,
         message=message,
     )

@@ -9,7 +9,14 @@ from typing import Self
 from safeconsole.audit.record import Ended
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Answer, Column, Connection, Row, by_whom, stop_insistently
-from safeconsole.errors import NotSentError, OutcomeUnknownError, SafeConsoleError, ServerError, StoppedError
+from safeconsole.errors import (
+    NotSentError,
+    OutcomeUnknownError,
+    SafeConsoleError,
+    ServerError,
+    StoppedError,
+    stop_words,
+)
 from safeconsole.interrupts import told_words
 from safeconsole.policy.decision import Assessment, Permit
 from safeconsole.policy.limits import Limits
@@ -187,27 +194,37 @@ def delivered(answer: Answer, connection: Connection, limits: Limits, execution:
             )
 
 
-def failure_of(error: BaseException, connection: Connection, permit: Permit) -> SafeConsoleError:
-    """Return the error for a failure after the send; a statement that may still run is stopped on the server first."""
+def failure_of(
+    error: BaseException, connection: Connection, permit: Permit, answer: Answer | None = None
+) -> SafeConsoleError:
+    """Return the error for a failure after the send; a statement that may still run is stopped on the server first.
+
+    Args:
+        answer: None while it is not known whether it was sent.
+    """
     if isinstance(error, SafeConsoleError):
         return _without_secrets(error, permit.statement, connection.rules)
     verified, leaving = stop_insistently(connection.stop, error)
-    by, what = "console", f"stopped: {type(error).__name__} while showing the result"
+    by, why = "console", f": {type(error).__name__} while showing the result"
     if isinstance(error, KeyboardInterrupt):
-        by, what = "person", f"stopped{by_whom()}"
+        by, why = "person", by_whom()
     elif isinstance(error, BrokenPipeError):
-        what = "stopped: nobody reads the output any more"
+        why = ": nobody reads the output any more"
     elif isinstance(error, GeneratorExit):
-        what = "stopped: the rest of the result was not read"
+        why = ": the rest of the result was not read"
+    what = stop_words(verified, f"on {permit.node}{why}")
     # What belongs to an open transaction is undone with its connection.
-    if permit.changes and (permit.commits or not permit.within):
-        return OutcomeUnknownError(
-            f"{what}; it was sent, and may have been done on {permit.node}",
-            evidence=(f"process list: {verified}",),
-            instead="check the data before you repeat it; the console does not send it again",
-            leaving=leaving,
-        )
-    return StoppedError(what, by=by, verified=verified, leaving=leaving)
+    if not permit.changes or (permit.within and not permit.commits):
+        return StoppedError(what, by=by, verified=verified, leaving=leaving)
+    if answer is not None and answer.is_undone(verified):
+        return StoppedError(f"{what}; not committed", by=by, verified=verified, leaving=leaving)
+    return OutcomeUnknownError(
+        f"{what}; it was sent, and may have been done on {permit.node}",
+        verified=verified,
+        evidence=(f"process list: {verified}",),
+        instead="check the data before you repeat it; the console does not send it again",
+        leaving=leaving,
+    )
 
 
 def unsent(error: BaseException, statement: Statement, rules: LexicalRules) -> SafeConsoleError:

@@ -255,13 +255,14 @@ class Session:
 
     @property
     def told(self) -> tuple[str, ...]:
-        return (*self._transactions.told, *self._elevations.told)
+        return (*self._transactions.told, *self._elevations.told, *self._held.pursuits.told)
 
     def take_told(self) -> tuple[str, ...]:
         """Return, once, pending messages to the person: how a transaction ended, why a window is over."""
         with suppress(AuditUnavailableError, DeniedError), self._alone():
             self._held.settle()
-        return (*self._transactions.take_told(), *self._elevations.take_told())
+        told = (*self._transactions.take_told(), *self._elevations.take_told())
+        return (*told, *self._held.pursuits.take_told())
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -328,15 +329,16 @@ class Session:
         """End the session: what runs is over, connections are closed, the journal is durable; never raises.
 
         Returns:
-            What the person should know: a transaction that was undone, notices that were not delivered, and that a
-            session that used break-glass waits for their closing note.
+            What the person should know: a transaction that was undone, what was not seen to stop, notices that were
+            not delivered, and that a session that used break-glass waits for their closing note.
         """
         troubles: tuple[str, ...] = ()
         try:
             self._let_go()
             self._elevations.end(ElevationEvent.SESSION_ENDED)
             undelivered = self._elevations.settle()
-            troubles = (*self._transactions.take_told(), *undelivered, *self._owed())
+            unseen = self._held.pursuits.settle()
+            troubles = (*self._transactions.take_told(), *unseen, *undelivered, *self._owed())
             for trouble in undelivered:
                 self.note("notice not delivered", trouble)
             self._recorder.append(SessionClosed(statements=self._gate.statements, reason=reason))

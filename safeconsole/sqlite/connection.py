@@ -296,6 +296,10 @@ class SqliteConnection:
         self._link.raw.interrupt()
         return "killed" if running.ended.wait(STOP_SECONDS) or not running.is_at_work() else "missed"
 
+    def chase(self) -> str:
+        """Say that it is over: a file has no server where it could run on."""
+        return "already over"
+
     def close(self) -> None:
         """Close it; never raises."""
         if self._running is not None and not self._running.over:

@@ -268,6 +268,10 @@ class SqliteRunning:
             inserted_id=0 if self._permit.read_only else self._cursor.lastrowid or 0,
         )
 
+    def is_undone(self, verified: str) -> bool:  # noqa: ARG002 (as `Answer`)
+        """Whether all that it changed so far is undone when it ends now; see `interfaces.Answer`."""
+        return self._permit.read_only or self._bracketed or self._permit.within
+
     def is_at_work(self) -> bool:
         return self._stepping
 

@@ -96,6 +96,7 @@ class OutcomeKind(StrEnum):
     REFUSED: nothing was sent.
     FAILED: the server's own error, which `server_error` names; of a record from before FAILED existed it is REFUSED.
     UNKNOWN: sent, then lost; it may or may not have run.
+    UNSEEN: asked to stop, and not seen to stop; nothing of it is kept.
     """
 
     DONE = "done"
@@ -103,6 +104,7 @@ class OutcomeKind(StrEnum):
     FAILED = "failed"
     STOPPED = "stopped"
     UNKNOWN = "unknown"
+    UNSEEN = "unseen"
 
 
 SMALLEST: dict[str, float] = {

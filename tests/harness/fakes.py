@@ -453,6 +453,10 @@ class FakeConnection:
         self.running.over = self.broken = True
         return "killed"
 
+    def chase(self):
+        self.engine.events.append(("chase", self.node.name))
+        return "killed"
+
     def close(self):
         if not self.broken:
             self.stop()
@@ -471,6 +475,9 @@ class FakeAnswer:
         self.stopped = threading.Event()
         self.over = False
         self.received_bytes, self.head = 0, b""
+
+    def is_undone(self, verified):
+        return False
 
     @property
     def columns(self):

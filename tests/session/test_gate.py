@@ -568,7 +568,7 @@ def test_an_interrupt_of_the_stop_does_not_lose_the_record(walk):
     with pytest.raises(StoppedError) as caught:
         road.run(READ, FakeFace(road.events, faults={"rows": KeyboardInterrupt()}))
     ended = road.records("outcome")[-1]
-    assert (ended.outcome, ended.stopped_by, ended.kill) == ("stopped", "person", "missed")
+    assert (ended.outcome, ended.stopped_by, ended.kill) == ("unseen", "person", "missed")
     assert caught.value.leaving
 
 

@@ -54,7 +54,7 @@ def test_who_leaves_early_stops_the_statement_and_that_is_recorded(walk):
     with executed(road, READ) as result:
         next(result)
     assert result.ended.stopped_by == "console"
-    assert outcomes(road) == [(1, "stopped", 0, "stopped: the rest of the result was not read")]
+    assert outcomes(road) == [(1, "stopped", 0, "stopped on replica-1: the rest of the result was not read")]
     assert road.happened().index("stop replica-1") < road.happened().index("append outcome")
     assert road.run("SELECT 1").outcome == "done"
 

@@ -55,7 +55,7 @@ def test_a_read_that_was_lost_with_its_replica_is_sent_to_another(screen):
     # Two statements on record, each with its own intent and outcome, and the reason between them.
     assert [intent.node for intent in walk.records("intent")] == ["replica-1", "replica-2"]
     assert [intent.statement for intent in walk.records("intent")] == [1, 2]
-    assert [(each.statement, each.outcome) for each in walk.records("outcome")] == [(1, "stopped"), (2, "done")]
+    assert [(each.statement, each.outcome) for each in walk.records("outcome")] == [(1, "unseen"), (2, "done")]
     told = "retried on replica-2: the connection to replica-1:3306 was lost while the statement ran; no row"
     assert [each.what for each in walk.records("notice")][0] == "read retried"
     assert any(

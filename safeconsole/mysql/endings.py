@@ -1,0 +1,166 @@
+"""The words for how a statement ended that did not end well: by whom it was stopped, and what became of it."""
+
+from __future__ import annotations
+
+from safeconsole.cluster.engine import by_whom
+from safeconsole.errors import UNSEEN, LostError, OutcomeUnknownError, StoppedError, stop_words
+from safeconsole.mysql.error_codes import WAYS_OUT
+from safeconsole.mysql.watchdog import Watched
+from safeconsole.policy.limits import FLOORS
+from safeconsole.policy.watchdog import breach_words, figure
+
+CHECK_FIRST = "check the data before you repeat it; the console does not send it again"
+"""Remedy where nobody knows whether a change happened."""
+
+UNDONE = "COMMIT was not sent, so the server undoes the whole transaction: begin it again"
+"""Remedy after losing a statement in a transaction that only a COMMIT keeps: nothing is in doubt."""
+
+
+def stop_of(watched: Watched, *, server: str, thread: int) -> StoppedError | None:
+    """Return how the console stopped a statement, or None when it did not.
+
+    Args:
+        thread: its connection's id on the server.
+    """
+    verified = watched.verified or "already over"
+    if watched.interrupted:
+        return stopped_by_you(verified, server=server, thread=thread)
+    breach = watched.breach
+    if breach is None:
+        if not watched.blind:
+            return None
+        return LostError(
+            f"the watchdog lost sight of {server} and ended the statement",
+            by="watchdog",
+            ceiling="watchdog",
+            verified=watched.verified,
+        )
+    figures = (f"read {figure(breach.read)}, allowed {figure(breach.allowed)}", f"process list: {verified}")
+    return StoppedError(
+        stop_words(verified, f"on {server}: {breach_words(breach, floors=FLOORS)}"),
+        by="watchdog",
+        ceiling=breach.ceiling,
+        verified=verified,
+        evidence=(*figures, *_where(verified, server, thread)),
+        instead=WAYS_OUT.get(breach.ceiling, ""),
+    )
+
+
+def stopped_by_you(verified: str, *, server: str, thread: int, leaving: bool = False) -> StoppedError:
+    """Return how an interrupt ended a statement."""
+    return StoppedError(
+        stop_words(verified, f"on {server}{by_whom()}"),
+        by="person",
+        verified=verified,
+        evidence=_where(verified, server, thread),
+        leaving=leaving,
+    )
+
+
+def _where(verified: str, server: str, thread: int) -> tuple[str, ...]:
+    return (f"connection: {thread} on {server}",) if verified in UNSEEN else ()
+
+
+def silent_cut(waited_seconds: float, cap_seconds: float, *, server: str) -> StoppedError:
+    """Return the stop that a server does not mention.
+
+    At its cap SLEEP returns 1, BENCHMARK 0, GET_LOCK NULL and EXPLAIN ANALYZE half a plan, all without
+    an error. Source: MySQL 9.7 and MariaDB 10.11, measured.
+    """
+    return StoppedError(
+        f"{server} cut the statement short at its cap: what it returned is not whole",
+        by="server",
+        ceiling="run_seconds",
+        verified="already over",
+        evidence=(f"{waited_seconds:.3f} s of {cap_seconds:g} s",),
+        instead=WAYS_OUT["run_seconds"],
+    )
+
+
+def stays_though_late(stopped: StoppedError) -> str:
+    """Return the note on a change that commits by itself and ended without an error as its limit passed.
+
+    BENCHMARK in CREATE TABLE ... AS SELECT is cut to 0, and MariaDB makes the table. Source: MariaDB 10.11, measured.
+    """
+    return (
+        f"it passed its limit ({stopped.ceiling or stopped.by}), ended without an error and stays: a function that is"
+        " cut returns 0 or NULL, so look at what it wrote"
+    )
+
+
+def disguised_cut(code: int, waited_seconds: float, cap_seconds: float, *, server: str) -> StoppedError:
+    """Return the stop that a server tells as another error.
+
+    What it cuts at its cap returns 1, 0 or NULL, and the rest of the statement fails over that: a column that cannot be
+    NULL (1048), a number out of range (1690). The server's text is not repeated: it names the wrong cause, and may
+    quote values.
+    """
+    return StoppedError(
+        f"{server} stopped the statement: run_seconds",
+        by="server",
+        ceiling="run_seconds",
+        verified="already over",
+        evidence=(f"it ended with error {code} after {waited_seconds:.3f} s of {cap_seconds:g} s",),
+        instead=WAYS_OUT["run_seconds"],
+    )
+
+
+def in_doubt_of(stopped: StoppedError) -> OutcomeUnknownError:
+    """Return a stop as unknown: what it changed may stay, in part or as a whole."""
+    return OutcomeUnknownError(
+        f"{stopped.message}; its connection ended with it, so it may or may not have run",
+        verified=stopped.verified,
+        evidence=(*stopped.evidence, f"process list: {stopped.verified}"),
+        instead=CHECK_FIRST,
+        leaving=stopped.leaving,
+    )
+
+
+def not_committed(stopped: StoppedError) -> StoppedError:
+    """Return a stop of a change whose own COMMIT was never sent: the server undoes it."""
+    return stopped.replaced(message=f"{stopped.message}; not committed")
+
+
+def lost_before_commit(server: str, *, verified: str, evidence: tuple[str, ...]) -> StoppedError:
+    """Return the error for a change whose connection was lost before its own COMMIT was sent."""
+    return StoppedError(
+        f"the connection to {server} was lost before COMMIT was sent",
+        by="server",
+        verified=verified or "unreachable",
+        evidence=evidence,
+        instead="find out why it was lost, then run it again",
+    )
+
+
+def lost_at_commit(how: str, verified: str, *, server: str) -> OutcomeUnknownError:
+    """Return the error for a change whose COMMIT left, and whose answer never came.
+
+    Args:
+        how: "lost" or "interrupted".
+    """
+    return OutcomeUnknownError(
+        f"the connection to {server} was {how} while its transaction was being committed",
+        verified=verified,
+        evidence=(f"process list: {verified}",),
+        instead=CHECK_FIRST,
+    )
+
+
+def lost_at_end(how: str, verified: str, *, server: str) -> StoppedError:
+    """Return the error for a read that was over when its connection was lost; `how` as in `lost_at_commit`."""
+    return StoppedError(
+        f"the connection to {server} was {how} after the statement was over", by="server", verified=verified
+    )
+
+
+def too_many_changed(changed: int, allowed: int, *, within: bool, server: str) -> StoppedError:
+    """Return the stop of a change that was rolled back for its rows; `within` a transaction, all of that."""
+    whole = ", and with it the whole transaction" if within else ""
+    return StoppedError(
+        f"rolled back on {server}{whole}: {changed} rows changed, over {allowed}",
+        by="console",
+        ceiling="changed_rows",
+        verified="already over",
+        evidence=(f"the server reported {changed} changed rows, allowed {allowed}",),
+        instead=WAYS_OUT["changed_rows"],
+    )
