@@ -25,6 +25,7 @@ from safeconsole.sqltext.vocabulary import Role
 if TYPE_CHECKING:
     from safeconsole.config.identity import Person
     from safeconsole.gateway.client import AskedBeforehand, GatewaySession
+    from safeconsole.gateway.metrics import Counts
     from safeconsole.gateway.serving import Gateway, ServedCluster
 
 
@@ -52,7 +53,9 @@ def gateway(app: Application, /, cluster: str, path: str, listen: str, **options
             f"--listen {listen} is beyond this computer, and TCP goes on in clear",
             instead="give --tls-cert and --tls-key, or listen on 127.0.0.1",
         )
-    serving = _gateway_of(app, cluster, tls, counted=health is not None)
+    from safeconsole.gateway.metrics import Counts, Prometheus
+
+    serving = _gateway_of(app, cluster, tls, Prometheus() if health is not None else Counts())
     said: dict[str, str] = {}
     if path:
         said["socket"] = serving.listen_at(str(Path(path).absolute()))
@@ -65,9 +68,8 @@ def gateway(app: Application, /, cluster: str, path: str, listen: str, **options
         Path(path).unlink(missing_ok=True)
 
 
-def _gateway_of(app: Application, cluster: str, tls: ssl.SSLContext | None, *, counted: bool) -> Gateway:
+def _gateway_of(app: Application, cluster: str, tls: ssl.SSLContext | None, counts: Counts) -> Gateway:
     from safeconsole.gateway.client import GatewaySession
-    from safeconsole.gateway.metrics import Counts, Prometheus
     from safeconsole.gateway.serving import Gateway
     from safeconsole.gateway.tokens import TokenFile, token_path
 
@@ -80,18 +82,15 @@ def _gateway_of(app: Application, cluster: str, tls: ssl.SSLContext | None, *, c
         with app.open(door) as session:
             yield GatewaySession(gate=session.gate, rules=session.rules)
 
-    serving = Gateway(
+    return Gateway(
         served,
         opened,
         TokenFile(token_path(settings, app.state_directory(app.person))),
         settings,
         tls=tls,
         tables={},
-        counts=Counts(),
+        counts=counts,
     )
-    if counted:
-        serving.counts = Prometheus(lambda: serving.connected)
-    return serving
 
 
 def _served_cluster(app: Application, cluster: str) -> ServedCluster:

@@ -18,6 +18,7 @@ from safeconsole.approvals.requests import ApprovalRequest
 from safeconsole.errors import SafeConsoleError
 from safeconsole.gateway.answering import Answering, OwnRows
 from safeconsole.gateway.login import Arrival
+from safeconsole.gateway.metrics import Counts
 from safeconsole.gateway.packets import (
     Capability,
     ClientChannel,
@@ -100,6 +101,9 @@ class House(Protocol):
     """What a client connection asks of the gateway that it belongs to."""
 
     @property
+    def counts(self) -> Counts: ...
+
+    @property
     def is_draining(self) -> bool: ...
 
     @property
@@ -154,6 +158,7 @@ class ClientConnection:
             self.answering,
             ask=lambda question: house.ask(self, question),
             carry=lambda call: house.carry(self, call),
+            count=house.counts.answered,
             time_limit=time_limit,
             several=bool(request.capabilities & Capability.MULTI_STATEMENTS),
             speaks_utf8=request.character_set in _UTF8_COLLATIONS,

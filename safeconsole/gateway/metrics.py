@@ -24,6 +24,9 @@ class Counts:
     def killed(self, why: str) -> None:
         """Count a statement or connection that was ended: "vanished", "killed", "drained", "token"."""
 
+    def connected(self, clients: int) -> None:
+        """Say how many clients are connected."""
+
     def page(self) -> bytes:
         return b""
 
@@ -31,14 +34,11 @@ class Counts:
 class Prometheus(Counts):
     """Counts for Prometheus.
 
-    Args:
-        connected: how many clients are connected.
-
     Raises:
         ConfigurationError: the extra `gateway` is not installed.
     """
 
-    def __init__(self, connected: Callable[[], int]) -> None:
+    def __init__(self) -> None:
         try:
             import prometheus_client as prometheus  # noqa: PLC0415 (an extra)
         except ModuleNotFoundError as error:
@@ -48,8 +48,9 @@ class Prometheus(Counts):
             ) from error
         self._latest: Callable[[Any], bytes] = prometheus.generate_latest
         self._registry = registry = prometheus.CollectorRegistry()
-        sessions = prometheus.Gauge("safeconsole_gateway_sessions", "Clients that are connected.", registry=registry)
-        sessions.set_function(connected)
+        self._sessions = prometheus.Gauge(
+            "safeconsole_gateway_sessions", "Clients that are connected.", registry=registry
+        )
         self._logins = prometheus.Counter(
             "safeconsole_gateway_logins", "Logins, by how, or refused.", ["how"], registry=registry
         )
@@ -72,6 +73,9 @@ class Prometheus(Counts):
     def answered(self, verdict: str, seconds: float) -> None:
         self._statements.labels(verdict).inc()
         self._seconds.observe(seconds)
+
+    def connected(self, clients: int) -> None:
+        self._sessions.set(clients)
 
     def killed(self, why: str) -> None:
         self._kills.labels(why).inc()

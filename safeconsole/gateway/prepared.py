@@ -30,6 +30,10 @@ _TEXTS = frozenset({0x0F, 0x10, 0xF5, 0xF7, 0xF8, 0xF9, 0xFA, 0xFB, 0xFC, 0xFD, 
 _BINARY = frozenset({0x10, 0xFF})
 
 
+_PLACES = frozenset({TokenKind.PARAMETER, TokenKind.PUNCTUATION})
+"""What a `?` is to the lexer; texts and quoted names that hold one are something else."""
+
+
 class Preparation(msgspec.Struct, kw_only=True):
     """A statement that a client prepared.
 
@@ -49,9 +53,7 @@ class Preparation(msgspec.Struct, kw_only=True):
 def preparation_of(text: str, rules: LexicalRules) -> Preparation:
     """Return a prepared statement."""
     places = tuple(
-        (token.start, token.end)
-        for token in tokens(text, rules)
-        if token.kind is TokenKind.PARAMETER and token.text == "?"
+        (token.start, token.end) for token in tokens(text, rules) if token.text == "?" and token.kind in _PLACES
     )
     return Preparation(text=text, places=places)
 

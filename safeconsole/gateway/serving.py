@@ -99,7 +99,7 @@ class Gateway:
         counts: Counts | None = None,
     ) -> None:
         self.cluster = cluster
-        self.counts = counts or Counts()
+        self._counts = counts or Counts()
         self._open = open_session
         self._tokens = tokens
         self._settings = settings
@@ -119,6 +119,10 @@ class Gateway:
         self._wake, self._awake = os.pipe()
 
     # What a client connection asks.
+
+    @property
+    def counts(self) -> Counts:
+        return self._counts
 
     @property
     def is_draining(self) -> bool:
@@ -144,10 +148,6 @@ class Gateway:
         """Return a person's connections, oldest first."""
         with self._lock:
             return [each for each in self._clients.values() if each.arrival.person.name == person]
-
-    @property
-    def connected(self) -> int:
-        return len(self._clients)
 
     # Listening.
 
@@ -212,7 +212,7 @@ class Gateway:
         with self._lock:
             left = list(self._clients.values())
         for client in left:
-            self.counts.killed("drained")
+            self._counts.killed("drained")
             client.end("drained")
         self._wait_until_left(STALL_SECONDS)
         os.close(self._wake)
@@ -269,6 +269,7 @@ class Gateway:
             with self._lock:
                 self._logging_in.pop(number, None)
                 self._clients.pop(number, None)
+                self._counts.connected(len(self._clients))
             self._threads.discard(threading.current_thread())
 
     def _log_in(self, number: int, channel: ClientChannel, sock: socket.socket, address: str) -> Arrival | None:
@@ -294,10 +295,10 @@ class Gateway:
                 now_epoch=time.time(),
             )
         except LoginRefusedError as refused:
-            self.counts.logged_in("refused")
+            self._counts.logged_in("refused")
             channel.write(error(refused.number, refused.state, str(refused)))
         except MalformedError as failure:
-            self.counts.logged_in("refused")
+            self._counts.logged_in("refused")
             with suppress(GoneError):
                 channel.write(error(1043, "08S01", f"bad handshake: {failure}"))
         return None
@@ -323,9 +324,10 @@ class Gateway:
             with self._lock:
                 self._clients[number] = client
                 self._logging_in.pop(number, None)
+                self._counts.connected(len(self._clients))
             channel.logged_in(stall_seconds=STALL_SECONDS)
             channel.write(ok(status=client.answering.status))
-            self.counts.logged_in(arrival.how)
+            self._counts.logged_in(arrival.how)
             client.serve()
 
     def _require_room(self, person: Person) -> None:
@@ -347,7 +349,7 @@ class Gateway:
                 why = self._why_to_end(client)
                 if why and client.id not in ended:
                     ended.add(client.id)
-                    self.counts.killed(why)
+                    self._counts.killed(why)
                     # A kill waits until it is seen to be done: not here.
                     threading.Thread(
                         target=client.end, args=(why,), name=f"safeconsole-gateway-end-{client.id}", daemon=True

@@ -6,6 +6,7 @@ changes lives on the primary under an elevation, one of reads on a replica, and 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
@@ -44,6 +45,7 @@ class Statements:
         ask: answers a question about this connection; None where the gate has to.
         carry: carries a procedure out.
         several: whether a text may hold several statements.
+        count: counts a statement by its verdict, and the seconds until it was over.
     """
 
     def __init__(  # noqa: PLR0913 (what a client connection is made of, each named)
@@ -54,6 +56,7 @@ class Statements:
         *,
         ask: Ask,
         carry: Carry,
+        count: Callable[[str, float], None],
         time_limit: int,
         several: bool,
         speaks_utf8: bool,
@@ -70,6 +73,7 @@ class Statements:
         self._answering = answering
         self._ask = ask
         self._carry = carry
+        self._count = count
         self._time_limit = time_limit
         self._told_open = False
         self._was_elevated = self._sets_state = False
@@ -122,6 +126,15 @@ class Statements:
         self._follow()
 
     def _one(self, statement: Statement, *, binary: bool, more: bool) -> bool:
+        before, began = self.gate.last(), time.monotonic()
+        try:
+            return self._answered(statement, binary=binary, more=more)
+        finally:
+            last = self.gate.last()
+            verdict = last.decision.verdict.word if last is not None and last is not before else "none"
+            self._count(verdict, time.monotonic() - began)
+
+    def _answered(self, statement: Statement, *, binary: bool, more: bool) -> bool:
         try:
             question = question_of(statement.text)
             own = self._ask(question) if question is not None else None
