@@ -136,7 +136,7 @@ class Program:
         # What is configured or asked for wrongly opens no session, so that every journal has an end.
         session_limits(policy, context.limits)
         second, notifier = self._second_person(policy.elevation, door), self._notices(door.person)
-        people = People(confirmer=door.confirmer, second=second, notifier=notifier)
+        people = People(confirmer=door.confirmer, second=second, notifier=notifier, waits=door.waits)
         reread = self.policies.rereading(cluster.policy, policy, self.settings().limits)
         directory, audit = self.audit_directory(door.person), self.settings().audit
         key, literal_key = audit.signing_key, literal_key_for(policy, audit.literal_key)

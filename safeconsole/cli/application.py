@@ -41,6 +41,7 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
         face: "sql", "one-shot", "python", "job".
         to, schema, limits, justification: see `SessionContext`.
         approval: a second person's answer, or "".
+        waits: see `People`.
     """
 
     cluster: str
@@ -52,6 +53,7 @@ class Door(msgspec.Struct, frozen=True, kw_only=True):
     limits: Mapping[str, float] = msgspec.field(default_factory=dict)
     justification: Justification | None = None
     approval: str = ""
+    waits: bool = True
 
 
 class OpenSession(msgspec.Struct, frozen=True, kw_only=True):

@@ -78,7 +78,7 @@ def _gateway_of(app: Application, cluster: str, tls: ssl.SSLContext | None, coun
 
     @contextmanager
     def opened(person: Person, schema: str, confirming: AskedBeforehand) -> Iterator[GatewaySession]:
-        door = Door(cluster=cluster, face="gateway", person=person, confirmer=confirming, schema=schema)
+        door = Door(cluster=cluster, face="gateway", person=person, confirmer=confirming, schema=schema, waits=False)
         with app.open(door) as session:
             yield GatewaySession(gate=session.gate, rules=session.rules)
 

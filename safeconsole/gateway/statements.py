@@ -128,13 +128,13 @@ class Statements:
     def _one(self, statement: Statement, *, binary: bool, more: bool) -> bool:
         before, began = self.gate.last(), time.monotonic()
         try:
-            return self._answered(statement, binary=binary, more=more)
+            return self._outcome_of(statement, binary=binary, more=more)
         finally:
             last = self.gate.last()
             verdict = last.decision.verdict.word if last is not None and last is not before else "none"
             self._count(verdict, time.monotonic() - began)
 
-    def _answered(self, statement: Statement, *, binary: bool, more: bool) -> bool:
+    def _outcome_of(self, statement: Statement, *, binary: bool, more: bool) -> bool:
         try:
             question = question_of(statement.text)
             own = self._ask(question) if question is not None else None

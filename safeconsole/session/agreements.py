@@ -175,7 +175,7 @@ class Agreements:
             self._taken = earlier[0]
             self._record_approved(asked, earlier[1], f"asked for as {earlier[0].id}")
             return
-        if self._agent:
+        if self._agent or not self._people.waits:
             self._leave_for_a_person(asked, request, second)
         try:
             approval = second.approve(request)
@@ -187,15 +187,19 @@ class Agreements:
         self._record_approved(asked, approval)
 
     def _leave_for_a_person(self, asked: Grant, request: ApprovalRequest, second: SecondPerson) -> None:
-        """Store an agent's request for a person, and refuse until they have answered. Raises RefusedError."""
-        refusal = f"an agent ({self._agent}) cannot elevate by itself"
+        """Store a request that nobody waits for, and refuse until it was answered. Raises RefusedError."""
+        refusal = "the policy asks for two persons"
+        if self._agent:
+            refusal = f"an agent ({self._agent}) cannot elevate by itself"
         person = f"{request.person} runs it at a terminal"
+        window = request.scope == Scope.BREAK_GLASS
+        what = "this" if window else "exactly this statement"
         if not second.approvers(request.person):
             raise RefusedError(
                 f"{refusal}, and nobody is configured who could approve it",
                 instead=f"{person}, or [approvals.approvers] names who may approve",
             )
-        if not request.exact:
+        if not request.exact and not window:
             raise RefusedError(f"{refusal}, and what holds a secret is not handed to a second person", instead=person)
         waiting = second.put_down(request)
         until = datetime.fromtimestamp(waiting.request.expires_epoch, UTC).strftime("%H:%M:%S UTC")
@@ -204,7 +208,7 @@ class Agreements:
         others = second.approvers(request.person)
         self.tell(asked, "waits for a person", f"until {until}: {command}", concerns=others)
         raise RefusedError(
-            f"{refusal}; somebody else than {request.person} has to approve exactly this statement",
+            f"{refusal}; somebody else than {request.person} has to approve {what}",
             evidence=request.evidence,
             instead=f"{any_of(others)} runs `{command}` before {until}; then run the same again",
             remedies=(Remedy(Action.BRING_APPROVAL),) if waiting.by_hand else (),

@@ -179,8 +179,10 @@ class People(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         second: gets somebody else's approval, or None where nobody can be asked.
         notifier: tells others, or None where nobody is to be told.
+        waits: whether whoever asks waits until somebody else has approved it; else they ask again afterwards.
     """
 
     confirmer: Confirmer
     second: SecondPerson | None = None
     notifier: Notifier | None = None
+    waits: bool = True

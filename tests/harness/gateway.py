@@ -111,22 +111,24 @@ def environment(directory):
 
 
 @contextmanager
-def serving(cluster, directory, *, settings="", words=(), policy_words="", tls=True, nodes=None, **cluster_settings):
+def serving(cluster, directory, *, settings="", words=(), two_persons="", tls=True, nodes=None, **cluster_settings):
     """
     Serve a cluster.
 
     Args:
         settings: further lines of the configuration, such as a table [gateway].
         words: further options of the command.
-        policy_words: further lines of the policy.
+        two_persons: effects that two persons have to agree to, over the shipped baseline.
         nodes: node name to address, where it is not the cluster's own.
     """
     directory.mkdir(exist_ok=True)
     demo = {"environment": "demo", "demo": str(home_of(cluster))}
     at = nodes or {node.name: f"{node.host}:{node.port}" for node in cluster.nodes}
     policy = _policy(directory, {}, {}, ())
-    if policy_words:
-        policy.write_text(f"{policy.read_text()}\n{policy_words}\n")
+    if two_persons:
+        text = policy.read_text()
+        assert "\nelevation:\n" in text
+        policy.write_text(text.replace("\nelevation:\n", f"\nelevation:\n  two_persons: [{two_persons}]\n", 1))
     config = _configuration(cluster, directory, at, policy, {**demo, **cluster_settings})
     config.write_text(f"{config.read_text()}{settings}\n")
     # A socket's path has to be short, wherever pytest works.
