@@ -11,21 +11,25 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from safeconsole.approvals.requests import (
     REQUEST_MARK,
     Approval,
     ApprovalRequest,
+    ApproverRefusal,
     Waiting,
     answer_code,
     any_of,
     approval_from_code,
     objection_to,
+    refusal_in,
     request_code,
     request_from_code,
     signed_bytes,
 )
 from safeconsole.approvals.requests import request_hash as hash_of_request
-from safeconsole.approvals.waiting import WaitingRequests, paths_of, text_of, write_new
+from safeconsole.approvals.waiting import WaitingRequests, paths_of, refused, text_of, write_new
 from safeconsole.config.settings import ApprovalSettings
 from safeconsole.errors import AuditUnavailableError, ConfigurationError, RefusedError
 
@@ -102,6 +106,9 @@ class LocalApprovals:
                 "no second person approved it",
                 instead=f"{any_of(others)} can; without a terminal their answer comes by approvals.directory",
             )
+        refusal = refusal_in(text)
+        if refusal is not None:
+            raise refused(refusal)
         try:
             approval = approval_from_code(text)
         except ValueError as error:
@@ -196,12 +203,31 @@ def sign(request: ApprovalRequest, settings: ApprovalSettings, *, approver: str)
         Approval(request=hash_of_request(request), approver=approver, key=signer.key, signature=signature)
     )
     if settings.directory:
-        try:
-            write_new(paths_of(Path(settings.directory), request.id)[1], answer)
-        except FileExistsError:
-            raise RefusedError(
-                "the request was answered already", instead="it counts once; nothing is left to do"
-            ) from None
-        except OSError as error:
-            raise ConfigurationError(f"approvals.directory: {(error.strerror or '').lower()}") from error
+        _store_answer(request, settings, answer)
     return answer
+
+
+def refuse(request: ApprovalRequest, settings: ApprovalSettings, *, by: str, reason: str) -> None:
+    """Store a no, with its reason, where the one who asks looks for the answer.
+
+    Raises:
+        RefusedError: it was answered already.
+        ConfigurationError: there is no shared directory, or it cannot be used.
+    """
+    if not settings.directory:
+        raise ConfigurationError(
+            "a no travels through approvals.directory, and none is configured",
+            instead="say it to them; without an answer the request expires",
+        )
+    _store_answer(request, settings, msgspec.json.encode(ApproverRefusal(refused_by=by, reason=reason)).decode())
+
+
+def _store_answer(request: ApprovalRequest, settings: ApprovalSettings, answer: str) -> None:
+    try:
+        write_new(paths_of(Path(settings.directory), request.id)[1], answer)
+    except FileExistsError:
+        raise RefusedError(
+            "the request was answered already", instead="it counts once; nothing is left to do"
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(f"approvals.directory: {(error.strerror or '').lower()}") from error

@@ -80,6 +80,25 @@ class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     signature: str
 
 
+class ApproverRefusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A second person's no. It is not signed: it grants nothing, and whoever may answer may also say nothing.
+
+    Attributes:
+        refused_by: the name of their account, as they say.
+    """
+
+    refused_by: str
+    reason: str
+
+
+def refusal_in(text: str) -> ApproverRefusal | None:
+    """Return the refusal that an answer is, None for one that is none."""
+    try:
+        return msgspec.json.decode(text, type=ApproverRefusal)
+    except msgspec.MsgspecError:
+        return None
+
+
 class Waiting(msgspec.Struct, frozen=True, kw_only=True):
     """A stored request that waits for approval.
 

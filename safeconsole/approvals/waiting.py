@@ -16,10 +16,12 @@ from pathlib import Path
 from safeconsole.approvals.requests import (
     Approval,
     ApprovalRequest,
+    ApproverRefusal,
     Waiting,
     approval_from_code,
     asks_the_same,
     objection_to,
+    refusal_in,
     request_code,
     request_from_code,
     request_hash,
@@ -41,7 +43,7 @@ def paths_of(directory: Path, request: str) -> tuple[Path, Path]:
 def text_of(path: Path) -> str:
     # What others put there may be no file at all; nobody is to wait for a pipe.
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC), "rb") as file:
-        return (file.read(LARGEST_ANSWER_BYTES) or b"").decode("ascii", "replace")
+        return (file.read(LARGEST_ANSWER_BYTES) or b"").decode("utf-8", "replace")
 
 
 def write_new(path: Path, text: str) -> None:
@@ -145,6 +147,9 @@ class WaitingRequests:
                 text = text_of(paths_of(Path(self._settings.directory), waiting.id)[1])
         if not text.strip():
             return None
+        refusal = refusal_in(text)
+        if refusal is not None:
+            raise refused(refusal)
         try:
             answer = approval_from_code(text)
         except ValueError as error:
@@ -173,6 +178,12 @@ class WaitingRequests:
                 for path in (shared, self._used(waiting), here):
                     with contextlib.suppress(OSError):
                         path.unlink()
+
+
+def refused(refusal: ApproverRefusal) -> RefusedError:
+    return RefusedError(
+        f"{refusal.refused_by} refused it: {refusal.reason}", instead="do it another way, or talk to them and ask again"
+    )
 
 
 def _said(error: OSError) -> str:

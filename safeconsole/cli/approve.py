@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from safeconsole.approvals.carrying import KEYRING_ACCOUNT, request_text, sign, waiting_requests
+from safeconsole.approvals.carrying import KEYRING_ACCOUNT, refuse, request_text, sign, waiting_requests
 from safeconsole.approvals.requests import ApprovalRequest, request_from_code
 from safeconsole.cli.application import Application
 from safeconsole.cli.rows import format_option, write_rows
@@ -15,6 +15,7 @@ from safeconsole.errors import ConfigurationError, RefusedError
 from safeconsole.output.evidence import Lines, block_text, split_label
 from safeconsole.output.text import clock_text, safe, stream_style, until_text
 
+LONGEST_REASON = 500
 COLUMNS = ("code", "person", "agent", "host", "cluster", "node", "scope", "reason", "ticket", "until", "what")
 
 
@@ -23,6 +24,7 @@ COLUMNS = ("code", "person", "agent", "host", "cluster", "node", "scope", "reaso
 @click.option("--new-key", metavar="FILE|keyring", help="Create this account's key and print its public key.")
 @click.option("--list", "listed", is_flag=True, help="List the requests in the shared directory.")
 @format_option
+@click.option("--refuse", "no", metavar="REASON", help="Say no instead; the one who asks reads the reason.")
 @click.option("--confirm", "typed", default="", metavar="CLUSTER", help="The cluster's name, typed to approve.")
 @click.pass_obj
 def approve(app: Application, /, code: str | None, typed: str, form: str, **asked: str | bool | None) -> None:
@@ -30,7 +32,7 @@ def approve(app: Application, /, code: str | None, typed: str, form: str, **aske
 
     CODE is what the requesting console shows; with approvals.directory it is the request's name there, and the answer
     is stored there too. The answer is printed on standard output. It is valid for this request only, until it expires;
-    nobody can approve their own request.
+    nobody can approve their own request. With --refuse the answer is no.
     """
     if asked["new_key"]:
         from safeconsole.audit.signing import new_key
@@ -50,6 +52,10 @@ def approve(app: Application, /, code: str | None, typed: str, form: str, **aske
     click.echo(
         block_text("approval asked", _lines(request), stream_style(sys.stderr, app.environ), colour="red"), err=True
     )
+    if asked["no"]:
+        refuse(request, settings, by=app.person.name, reason=" ".join(str(asked["no"]).split())[:LONGEST_REASON])
+        click.echo(f"refused; {safe(request.person)} reads the reason with the answer", err=True)
+        return
     if not typed and sys.stdin.isatty():
         typed = click.prompt(f"to approve, type the name of the cluster ({safe(request.cluster)})", err=True)
     if typed != request.cluster:

@@ -7,8 +7,12 @@ import pty
 import re
 import subprocess
 import termios
+from contextlib import asynccontextmanager
 
+import anyio
 import pytest
+from mcp import ClientSession, StdioServerParameters
+from mcp.client.stdio import stdio_client
 
 AGENT = {"CLAUDECODE": "1"}
 JUSTIFICATION = ("--reason", "clean up", "--ticket", "OPS-8", "--confirm", "shop")
@@ -169,3 +173,56 @@ def test_who_sends_every_stream_elsewhere_but_one_is_asked_on_the_terminal_behin
     assert (seated.communicate(timeout=60)[1].count("elevation"), seated.returncode) == (0, 0)
     os.close(ours)
     os.close(theirs)
+
+
+@asynccontextmanager
+async def client(account):
+    server = StdioServerParameters(
+        command=account.python, args=account.command("mcp", "shop")[1:], env=account.environ, cwd="/"
+    )
+    async with stdio_client(server) as (read, write), ClientSession(read, write) as session:
+        await session.initialize()
+        yield session
+
+
+def test_an_agents_client_asks_a_person_approves_and_it_runs_once(team):
+    wanted = {"sql": set_status(61), "reason": "clean up", "ticket": "OPS-8"}
+
+    async def play():
+        async with client(team.ann) as session:
+            asked = (await session.call_tool("request_elevation", wanted)).structured_content
+            (code,) = re.findall(r"safeconsole approve ([\w-]+)", json.dumps(asked))[:1]
+            waiting = (await session.call_tool("approval_status", {})).structured_content
+            shown = team.ben.run("approve", code, "--confirm", "shop")
+            done = await session.call_tool("request_elevation", wanted)
+            again = await session.call_tool("request_elevation", wanted)
+            other = await session.call_tool("request_elevation", wanted | {"sql": set_status(62)})
+            return code, waiting, shown, done, again, other
+
+    code, waiting, shown, done, again, other = anyio.run(play)
+    assert waiting["waiting"] == {code: set_status(61)}
+    assert "by a program: mcp: " in shown.stderr
+    assert not done.is_error, done
+    assert status_of(team, 61) == "agent-61"
+    assert again.is_error and other.is_error
+
+
+def test_a_no_reaches_the_agent_with_its_reason(team):
+    wanted = {"sql": set_status(71), "reason": "clean up", "ticket": "OPS-8"}
+
+    async def play():
+        async with client(team.ann) as session:
+            asked = (await session.call_tool("request_elevation", wanted)).structured_content
+            (code,) = re.findall(r"safeconsole approve ([\w-]+)", json.dumps(asked))[:1]
+            told = team.ben.run("approve", code, "--refuse", "the row belongs to billing é")
+            listed = team.ben.run("approve", "--list").stdout
+            late = team.ben.run("approve", code, "--confirm", "shop")
+            return code, told, listed, late, await session.call_tool("request_elevation", wanted)
+
+    code, told, listed, late, refused = anyio.run(play)
+    assert told.returncode == 0, told.stderr
+    assert code not in listed
+    assert late.returncode != 0 and "Traceback" not in late.stderr
+    assert refused.is_error
+    assert "refused it: the row belongs to billing é" in refused.structured_content["message"]
+    assert not status_of(team, 71).startswith("agent")
