@@ -33,11 +33,11 @@ from safeconsole.cli.capacity_views import (
     unseen_view,
     verified_view,
 )
-from safeconsole.cli.help import CLUSTER
+from safeconsole.cli.root import CLUSTER
 from safeconsole.cli.rows import write_rows
 from safeconsole.config.settings import LeftoverSettings
 from safeconsole.errors import ConfigurationError, SafeConsoleError, ServerError
-from safeconsole.fleet.asking import clusters_named
+from safeconsole.fleet import clusters_named
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.presenting import Screen, screen_of
 from safeconsole.output.progress import JobProgress

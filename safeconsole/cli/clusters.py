@@ -17,12 +17,12 @@ import msgspec
 
 from safeconsole.capacity.asking import Asker
 from safeconsole.cli.application import Application, Door
-from safeconsole.cli.help import CLUSTER
+from safeconsole.cli.root import CLUSTER
 from safeconsole.cli.rows import format_option, write_rows
 from safeconsole.config.settings import Accounts, ClusterSettings
 from safeconsole.dialects import DIALECTS
 from safeconsole.dialects.grants import USUAL_PEOPLE, grant_statements
-from safeconsole.doctor.checks import Check, CheckResult, examine
+from safeconsole.doctor import Check, CheckResult, examine
 from safeconsole.errors import ConfigurationError, NoFitNodeError
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.evidence import TOPOLOGY_COLUMNS, one_line, topology_rows, topology_text

@@ -25,7 +25,7 @@ from safeconsole.cli.rows import format_option
 from safeconsole.cli.sql import limit_options, limits_of, null_option, read_script
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.errors import ConfigurationError
-from safeconsole.fleet.asking import AT_ONCE, ClusterOutcome, Underway, clusters_named, over_clusters
+from safeconsole.fleet import AT_ONCE, ClusterOutcome, Underway, clusters_named, over_clusters
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.evidence import error_text
 from safeconsole.output.formats import RowWriter, writer_for

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from safeconsole.cli.application import Application, Door
-from safeconsole.cli.help import CLUSTER
+from safeconsole.cli.root import CLUSTER
 from safeconsole.dialects import DIALECTS
 from safeconsole.errors import ConfigurationError, NoFitNodeError
 from safeconsole.output.confirming import NoTerminal

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from safeconsole import interrupts
 from safeconsole.cli.application import Application, Door, OpenSession
-from safeconsole.cli.help import CLUSTER
+from safeconsole.cli.root import CLUSTER
 from safeconsole.errors import ConfigurationError
 from safeconsole.output.confirming import NoTerminal
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from safeconsole.cli.application import Application, Door, OpenSession, exit_code_of
-from safeconsole.cli.help import CLUSTER
+from safeconsole.cli.root import CLUSTER
 from safeconsole.cli.sql import (
     BRACKETED_PASTE,
     PLAIN_PASTE,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from safeconsole.cli.application import Application, Door, OpenSession, told_failure
-from safeconsole.cli.help import CLUSTER
+from safeconsole.cli.root import CLUSTER
 from safeconsole.errors import Action, ConfigurationError, DeniedError, RefusedError, Remedy, SafeConsoleError
 from safeconsole.output.text import FORMATS, is_production, size_of, stream_style
 

@@ -13,14 +13,14 @@ from safeconsole.errors import ConfigurationError, NoFitNodeError, OutcomeUnknow
 from safeconsole.demo.stage import staged
 
 
-from safeconsole.fleet.asking import ClusterOutcome, clusters_named, over_clusters
-from safeconsole.fleet.asking import Underway
+from safeconsole.fleet import ClusterOutcome, clusters_named, over_clusters
+from safeconsole.fleet import Underway
 from safeconsole.cli.fleet import tell_members
 from safeconsole.output.text import StreamStyle
 from safeconsole.output.presenting import Screen
 from safeconsole.app import run
-from safeconsole.fleet import asking as fleet_module
-from safeconsole.fleet import asking as underway_module
+from safeconsole import fleet as fleet_module
+from safeconsole import fleet as underway_module
 
 KNOWN = ("orders-us", "orders-eu", "web")
 

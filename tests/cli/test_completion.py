@@ -9,7 +9,7 @@ import sys
 import click
 import pytest
 
-from safeconsole.cli.help import manual_page
+from safeconsole.cli.root import manual_page
 from safeconsole.cli.root import root
 from safeconsole.console.commands import COMMANDS as CONSOLE_COMMANDS
 

@@ -1,1 +1,0 @@
-"""Checks of a cluster and its accounts, and how to fix what fails."""
