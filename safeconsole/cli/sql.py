@@ -169,7 +169,7 @@ def sql(
             person=app.person,
             cluster=cluster,
             face="sql" if interactive else "one-shot",
-            confirmer=confirmer_of(app, str(given["confirm"])),
+            confirmer=confirmer_of(app, str(given["confirm"]), previews=interactive),
             to=str(given["to"]),
             schema=str(given["schema"]),
             limits=limits,
@@ -421,11 +421,13 @@ def _included_file(name: str, folder: Path | None) -> Path:
     return next((place for place in places if place.exists()), places[0]).resolve()
 
 
-def confirmer_of(app: Application, typed: str) -> Confirmer:
+def confirmer_of(app: Application, typed: str, *, previews: bool = False) -> Confirmer:
     """Return what answers for the person: the name given on the command line, or a question on the terminal."""
-    from safeconsole.output.confirming import GivenConfirmer
+    from safeconsole.output.confirming import GivenConfirmer, TerminalConfirmer
 
     asking = ask_on_terminal(app)
+    if isinstance(asking, TerminalConfirmer):
+        asking.previews = previews
     if not typed:
         return asking
     # Who pipes something in, or messages out, still sits at the terminal that the other streams are.

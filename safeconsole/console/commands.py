@@ -128,6 +128,13 @@ _ROWS: tuple[tuple[str, str, str, str, Run], ...] = (
     ("\\why", "", "what may run", "evidence and rules behind the last decision", session_commands.why),
     ("\\explain", "[SQL]", "what may run", "the plan as a tree, without running it", result_commands.explain),
     (
+        "\\preview",
+        "[SQL]",
+        "what may run",
+        "rows that a change would touch, before and after",
+        session_commands.preview,
+    ),
+    (
         "\\once",
         "[--ticket ID] [REASON]",
         "what may run",

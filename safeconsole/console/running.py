@@ -18,16 +18,24 @@ from msgspec.structs import replace
 from safeconsole import interrupts
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.console.state import ConsoleState
-from safeconsole.errors import ConfigurationError, DeniedError, SafeConsoleError, ServerError, StoppedError
-from safeconsole.output.confirming import YES
+from safeconsole.errors import (
+    ConfigurationError,
+    DeniedError,
+    RefusedError,
+    SafeConsoleError,
+    ServerError,
+    StoppedError,
+)
+from safeconsole.output.confirming import PREVIEW, YES
 from safeconsole.output.evidence import one_line
 from safeconsole.output.presenting import ResultPrinter, Screen
 from safeconsole.output.text import PLAIN, counted, safe, size_text
 from safeconsole.session.context import Justification, Status
 from safeconsole.session.result import Result
 from safeconsole.session.state import VARIABLE_IS_ELSEWHERE, WITHOUT_VARIABLE, lost_variable
+from safeconsole.sqltext.rewriting import NotRewrittenError, preview_of
 from safeconsole.sqltext.statement import Statement
-from safeconsole.sqltext.vocabulary import Verdict
+from safeconsole.sqltext.vocabulary import Route, Verdict
 
 # Hands rows to a pager as they arrive, so that a wide result is scrolled and none of it is held here.
 
@@ -96,6 +104,9 @@ def _wait_for(process: subprocess.Popen[bytes]) -> None:
 HELD_ROWS = 1_000
 """Rows held for a command that shows a result in its own way."""
 
+PREVIEWED_ROWS = 20
+"""Rows of a change that are shown before it is made."""
+
 SHOWN_STATEMENTS = 20
 """Statements of a pasted script that are listed one by one."""
 
@@ -108,7 +119,7 @@ def run_text(state: ConsoleState, text: str, *, pasted: bool = False) -> None:
     statements = state.gate.split(text)
     if not statements:
         return
-    state.last_sql = text.strip()
+    state.last_sql, state.previewed = text.strip(), None
     opened = state.gate.status().transaction is not None
     lost = lost_variable(statements, state.services.rules(), opened=opened)
     if lost is not None:
@@ -132,11 +143,13 @@ def show_statement(
     *,
     justification: Justification | None = None,
     shape: Reshape | None = None,
+    exactly_rows: int = -1,
 ) -> bool:
     """Run one statement and show its rows, in the pager when there is one; whether it ended well.
 
     Args:
         justification: what an elevation of it alone is asked with.
+        exactly_rows: how many rows a change must find, -1 for any number.
         shape: makes of its rows what is shown, or None.
     """
     before = state.gate.status()
@@ -145,13 +158,48 @@ def show_statement(
         with paged(state.screen(), state.pager) as screen:
             printer = state.printer(screen)
             show = printer.show if shape is None else partial(show_shaped, printer, shape=shape)
-            problem = _problem_of(
-                state, statement, show, printer=printer, as_text=shape is None, justification=justification
-            )
+            run = partial(state.gate.execute, justification=justification, exactly_rows=exactly_rows)
+            problem = _problem_of(state, statement, show, printer=printer, as_text=shape is None, run=run)
             told_already = printer.told_way_out and not state.pager
     except ConfigurationError as error:
         problem = error
+    if isinstance(problem, RefusedError) and problem.code == PREVIEW:
+        show_preview(state, statement)
+        return False
     return _told(state, before, problem, told_already=told_already)
+
+
+def show_preview(state: ConsoleState, statement: Statement) -> None:
+    """Show the rows that a change would touch, before and after, and offer to run it for exactly those.
+
+    Raises ConfigurationError: it cannot be shown with certainty.
+    """
+    before, rules = state.gate.status(), state.services.rules()
+    try:
+        found = preview_of(statement, rules, schema=before.schema, most_rows=PREVIEWED_ROWS)
+    except NotRewrittenError as error:
+        raise ConfigurationError(f"it cannot be shown before it is made: {error}", instead="\\explain") from None
+    # The rows are those of the server that is to be changed.
+    state.gate.use(Route.PRIMARY)
+    try:
+        shown = show_statement(state, state.gate.split(found.rows)[0])
+        held = held_result(state, state.gate.split(found.count)[0]) if shown else None
+    finally:
+        state.gate.use(before.to)
+    if held is None:
+        return
+    touched = int(held.rows[0][0])
+    what = f"{counted(touched, 'row')} would be {'changed' if found.columns else 'deleted'}"
+    part = f", the first {PREVIEWED_ROWS} are shown" if touched > PREVIEWED_ROWS else ""
+    arrow = "; behind the row as it is stands what each column becomes (→)" if found.columns else ""
+    state.say(f"{what}{part}{arrow}; what triggers and foreign keys change is not in it")
+    if not touched:
+        return
+    if state.gate.is_elevated:
+        show_statement(state, statement, exactly_rows=touched)
+    else:
+        state.previewed = statement, touched
+        state.say(f"\\once REASON runs it for exactly {'this row' if touched == 1 else f'these {touched:,} rows'}")
 
 
 def write_statement(state: ConsoleState, statement: Statement, printer: ResultPrinter) -> bool:
@@ -191,21 +239,23 @@ def _problem_of(
     *,
     printer: ResultPrinter | None = None,
     as_text: bool = True,
-    justification: Justification | None = None,
+    run: Callable[..., Result] | None = None,
 ) -> SafeConsoleError | str | None:
     """Run one statement and return why it did not end well, or None.
 
     Args:
         printer: shows how it is doing; None shows nothing.
         as_text: leave values as the server wrote them.
+        run: executes it, the session itself where it is None.
     """
+    run = run or state.gate.execute
     # Commands have statements of their own.
     state.recorder.watch(statement)
     try:
         if printer is None:
-            show(state.gate.execute(statement, justification=justification, as_text=as_text))
+            show(run(statement, as_text=as_text))
         else:
-            show(state.gate.execute(statement, justification=justification, as_text=as_text, progress=printer.progress))
+            show(run(statement, as_text=as_text, progress=printer.progress))
     except SafeConsoleError as error:
         return error
     except KeyboardInterrupt:

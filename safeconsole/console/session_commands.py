@@ -6,7 +6,7 @@ import shlex
 
 from safeconsole.console.names import glance_through
 from safeconsole.console.prompt import status_text
-from safeconsole.console.running import USUAL_PAGER, show_statement
+from safeconsole.console.running import USUAL_PAGER, show_preview, show_statement
 from safeconsole.console.state import ConsoleState
 from safeconsole.dialects import queries
 from safeconsole.errors import ConfigurationError, SafeConsoleError
@@ -97,7 +97,28 @@ def elevate(state: ConsoleState, argument: str) -> None:
     )
 
 
+def preview(state: ConsoleState, argument: str) -> None:
+    """Show what a change would touch: the one typed behind the command, or the one that was refused last."""
+    state.previewed = None
+    if argument:
+        statements = state.gate.split(argument)
+        if len(statements) != 1:
+            raise ConfigurationError("\\preview shows one statement")
+        show_preview(state, statements[0])
+        return
+    last = state.gate.last()
+    if last is None or last.decision.verdict is not Verdict.ELEVATE:
+        raise ConfigurationError("no change was refused", instead="\\preview UPDATE … or \\preview DELETE …")
+    show_preview(state, last.statement)
+
+
 def once(state: ConsoleState, argument: str) -> None:
+    if state.previewed is not None:
+        (statement, touched), state.previewed = state.previewed, None
+        reason, ticket, _ = _typed_justification(argument)
+        justification = asked_justification(state, reason, ticket)
+        show_statement(state, statement, justification=justification, exactly_rows=touched)
+        return
     last = state.gate.last()
     if last is None or last.decision.verdict is not Verdict.ELEVATE:
         raise ConfigurationError(

@@ -147,6 +147,7 @@ class ConsoleState(msgspec.Struct, kw_only=True):
         asked: what was typed in this console, oldest first.
         names: what completion knows of the session's schema.
         pager: the command line of what rows are handed to, "" for none.
+        previewed: the change whose rows were shown last, and their number; None once something else was typed.
         leaving: whether the person pressed Ctrl-C again while a statement was being stopped.
     """
 
@@ -161,6 +162,7 @@ class ConsoleState(msgspec.Struct, kw_only=True):
     vi_keys: bool = False
     pager: str = ""
     leaving: bool = False
+    previewed: tuple[Statement, int] | None = None
     recorder: TerminalRecorder = msgspec.field(default_factory=TerminalRecorder)
 
     @property
@@ -219,10 +221,15 @@ class ConsoleState(msgspec.Struct, kw_only=True):
         if not any(remedy.action is Action.ELEVATE for remedy in error.remedies):
             return ""
         window = clock_text(self.gate.policy.elevation.window_seconds)
+        preview = "\\preview shows its rows first; " if self._may_be_previewed() else ""
         return (
-            f"\\once REASON runs exactly this; \\elevate REASON opens a window of {window} "
+            f"{preview}\\once REASON runs exactly this; \\elevate REASON opens a window of {window} "
             f"on {self.gate.context.cluster}"
         )
+
+    def _may_be_previewed(self) -> bool:
+        last = self.gate.last()
+        return last is not None and last.statement.kind in {"update", "delete"}
 
 
 _LEVERS = {"run_seconds": "\\timeout S", "fetched_rows": "\\rows N", "fetched_bytes": "\\bytes N"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -49,6 +50,10 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     width: int = 0
 
 
+_MATCHED = re.compile(rb"\d+")
+"""The first number is that of the rows found, in every language of `lc_messages`. Source: MySQL 9.7, MariaDB 10.11."""
+
+
 class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
     """The first thing the server says to a statement.
 
@@ -59,6 +64,7 @@ class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
         warnings: how many warnings, known only without a result set.
         status: the server's status bits, None with a result set.
         raw: see `Answer.head`; b"" where it was not asked for.
+        info: what the server says beside the count, in its own language: of an UPDATE "Rows matched: 3  Changed: 2 …".
     """
 
     fields: tuple[Field, ...] = ()
@@ -67,6 +73,13 @@ class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
     warnings: int = 0
     status: int | None = None
     raw: bytes = b""
+    info: bytes = b""
+
+    @property
+    def touched_rows(self) -> int:
+        """Rows that a change found, those among them that were as it would make them already."""
+        matched = _MATCHED.search(self.info)
+        return int(matched[0]) if matched else self.changed_rows
 
 
 class ResultEnd(msgspec.Struct):
@@ -87,7 +100,14 @@ def read_head(packets: Packets, *, raw: bool = False) -> ResultHead:
     raw_ok = payload if raw else b""
     if payload[0] == 0 and len(payload) > _SHORT_OK and max(payload[1:3]) < _ONE_BYTE:
         status, warnings = _TWO_SHORTS.unpack_from(payload, 3)
-        return ResultHead(changed_rows=payload[1], inserted_id=payload[2], warnings=warnings, status=status, raw=raw_ok)
+        return ResultHead(
+            changed_rows=payload[1],
+            inserted_id=payload[2],
+            warnings=warnings,
+            status=status,
+            raw=raw_ok,
+            info=payload[_SHORT_OK + 1 :],
+        )
     first = MysqlPacket(payload, "utf8")
     if first.is_load_local_packet():
         raise err.OperationalError(2068, "the server asked for a local file")
@@ -99,6 +119,7 @@ def read_head(packets: Packets, *, raw: bool = False) -> ResultHead:
             warnings=done.warning_count,
             status=done.server_status,
             raw=raw_ok,
+            info=bytes(done.message),
         )
     parts = [framed(payload, packets.sequence)]
     fields = []

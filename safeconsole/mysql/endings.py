@@ -164,3 +164,16 @@ def too_many_changed(changed: int, allowed: int, *, within: bool, server: str) -
         evidence=(f"the server reported {changed} changed rows, allowed {allowed}",),
         instead=WAYS_OUT["changed_rows"],
     )
+
+
+def another_number(touched: int, exactly: int, *, within: bool, server: str) -> StoppedError:
+    """Return the stop of a change that was rolled back since it found another number of rows than was shown."""
+    whole = ", and with it the whole transaction" if within else ""
+    return StoppedError(
+        f"rolled back on {server}{whole}: it found {touched} rows, and {exactly} were shown",
+        by="console",
+        ceiling="exactly_rows",
+        verified="already over",
+        evidence=(f"the server reported {touched} rows found",),
+        instead="look at the rows again: somebody else changed them meanwhile",
+    )

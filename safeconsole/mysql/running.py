@@ -14,6 +14,7 @@ from safeconsole.interrupts import ToldToLeave, held
 from safeconsole.mysql.answers import ResultEnd, ResultHead, column_of, decoder_of, drain, packet_batches, row_batches
 from safeconsole.mysql.endings import (
     UNDONE,
+    another_number,
     disguised_cut,
     in_doubt_of,
     lost_at_commit,
@@ -310,8 +311,9 @@ class MySqlRunning:
         return self._fated(StoppedError(said, by="console", verified=verified))
 
     def _hold_changed_rows(self, changed: int) -> None:
-        allowed = self._permit.limits.changed_rows
-        if not self.changes or changed <= allowed or self._commits_by_itself:
+        allowed, exactly = self._permit.limits.changed_rows, self._permit.exactly_rows
+        another = 0 <= exactly != self._head.touched_rows
+        if not self.changes or self._commits_by_itself or (changed <= allowed and not another):
             return
         within = self._bracket is Bracket.WITHIN
         if within:
@@ -319,7 +321,11 @@ class MySqlRunning:
         else:
             self._close_bracket(keep=False)
         self._link.give_up()
-        stopped = too_many_changed(changed, allowed, within=within, server=self._link.address)
+        server = self._link.address
+        if another:
+            stopped = another_number(self._head.touched_rows, exactly, within=within, server=server)
+        else:
+            stopped = too_many_changed(changed, allowed, within=within, server=server)
         raise stopped if self._permit.transactional is not False else in_doubt_of(stopped)
 
     def _keep(self) -> None:

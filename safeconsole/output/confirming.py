@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TextIO
 
 from safeconsole.approvals.requests import ApprovalRequest
+from safeconsole.errors import RefusedError
 from safeconsole.output.evidence import (
     SHOWN_STATEMENT,
     Lines,
@@ -18,7 +19,7 @@ from safeconsole.output.evidence import (
     split_label,
 )
 from safeconsole.output.text import PLAIN, StreamStyle, clock_text, safe, until_text
-from safeconsole.policy.decision import Assessment, ElevationRequest, Scope
+from safeconsole.policy.decision import PREVIEWED, Assessment, ElevationRequest, Scope
 from safeconsole.sqltext.redaction import may_hold_secret
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Verdict
@@ -28,6 +29,9 @@ def is_brake(considered: Assessment) -> bool:
     """Whether a confirmation is asked of somebody who is elevated already."""
     return considered.decision.verdict is Verdict.ELEVATE and bool(considered.decision.brakes)
 
+
+PREVIEW = "preview"
+"""The answer that asks for the rows of a change first, and the code of the refusal that it is."""
 
 YES = "yes"
 """The whole word, typed: a stray y must not run anything."""
@@ -109,9 +113,18 @@ class TerminalConfirmer:
         ask: writes a question and returns the typed line without its newline; raises EOFError when there is none.
         show: writes text that ends with a newline.
         style: what the terminal can show.
+        previews: whether the face shows a change before it is made, when it is asked to.
     """
 
-    def __init__(self, ask: Callable[[str], str], show: Callable[[str], None], style: StreamStyle = PLAIN) -> None:
+    def __init__(
+        self,
+        ask: Callable[[str], str],
+        show: Callable[[str], None],
+        style: StreamStyle = PLAIN,
+        *,
+        previews: bool = False,
+    ) -> None:
+        self.previews = previews
         self._ask = ask
         self._show = show
         self._style = style
@@ -122,7 +135,16 @@ class TerminalConfirmer:
             self._show(block_text(title, evidence_lines(considered), self._style, colour="red"))
         else:
             self._show(evidence_text(considered, self._style))
-        return self._answer(f'run exactly this on {safe(considered.node or "")}? type "{YES}" to run it: ') == YES
+        offered = self._may_be_previewed(considered)
+        other = f', or "{PREVIEW}" to see its rows first' if offered else ""
+        answer = self._answer(f'run exactly this on {safe(considered.node or "")}? type "{YES}" to run it{other}: ')
+        if offered and answer == PREVIEW:
+            raise RefusedError("nothing was sent: its rows are shown first", code=PREVIEW)
+        return answer == YES
+
+    def _may_be_previewed(self, considered: Assessment) -> bool:
+        shown_already = PREVIEWED in considered.decision.brakes
+        return self.previews and not shown_already and considered.statement.kind in {"update", "delete"}
 
     def elevate(self, request: ElevationRequest, considered: Assessment | None) -> bool:
         """Show the evidence and what is asked for, and return whether the cluster's name was typed."""

@@ -76,6 +76,7 @@ class Permit(msgspec.Struct, frozen=True, kw_only=True):
         within: whether it belongs to a transaction that the person has open on that connection.
         idle_seconds: how long the transaction that it opens may be idle, 0 when it opens none.
         transactional: whether the engines of its tables undo what is not committed; None where nobody said.
+        exactly_rows: how many rows the change must find, or all of it is rolled back; -1 for any number.
     """
 
     statement: Statement
@@ -91,6 +92,7 @@ class Permit(msgspec.Struct, frozen=True, kw_only=True):
     within: bool = False
     idle_seconds: float = 0.0
     transactional: bool | None = None
+    exactly_rows: int = -1
 
     @property
     def commits(self) -> bool:
@@ -138,6 +140,7 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
     now_seconds: float,
     within: bool = False,
     idle_seconds: float = 0.0,
+    exactly_rows: int = -1,
     lapsed: str = "",
     by_a_person: bool = False,
 ) -> Permit:
@@ -148,7 +151,7 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
         confirmed: whether the person confirmed exactly this statement; where the decision has brakes, under the
             elevation too.
         now_seconds: monotonic clock reading.
-        within, idle_seconds: see `Permit`.
+        within, idle_seconds, exactly_rows: see `Permit`.
         lapsed: why a window that the person had is over, or "".
         by_a_person: whether somebody else has to approve an elevation.
 
@@ -184,6 +187,7 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
         within=within,
         idle_seconds=idle_seconds,
         transactional=_transactional(considered.estimate.behind),
+        exactly_rows=exactly_rows,
     )
 
 
@@ -208,6 +212,26 @@ def _unanswered(considered: Assessment, verdict: Verdict, *, grant: Grant | None
         # Who holds an elevation that does not cover this has been asked already.
         remedies=(Remedy(asks, of=cluster), *then) if grant is None else (),
     )
+
+
+PREVIEWED = "as-previewed"
+"""The brake of a change that is to find exactly the rows that were shown."""
+
+
+def held_to_rows(considered: Assessment, exactly_rows: int) -> Assessment:
+    """Return what is known of a change that is to find exactly so many rows: that is asked about as a brake is.
+
+    Raises RefusedError: nothing would undo it where it finds others.
+    """
+    odd = [engine for engine in considered.estimate.behind.engines if engine.lower() not in _TRANSACTIONAL]
+    if considered.statement.effects != {Effect.WRITE} or odd:
+        why = f"{odd[0]} undoes nothing" if odd else "it does more than change rows"
+        raise RefusedError(f"it cannot be held to {exactly_rows} rows: {why}", instead="run it without a preview")
+    rows = f"{exactly_rows:,} row{'' if exactly_rows == 1 else 's'}"
+    line = f"exactly the {rows} that were counted; another number is rolled back"
+    decision = considered.decision
+    decision = replace(decision, brakes=(*decision.brakes, PREVIEWED), asks_again=(*decision.asks_again, line))
+    return replace(considered, decision=decision, evidence=(*considered.evidence, f"careful: {line}"))
 
 
 def _braked(considered: Assessment) -> RefusedError:

@@ -273,6 +273,10 @@ class Elevations:
             answer = "yes" if self._confirmer.confirm(considered) else "no"
         except KeyboardInterrupt:
             pass
+        except RefusedError as refusal:
+            # The person asked for something else first.
+            answer = refusal.code
+            raise
         finally:
             digest = considered.statement.digest
             self._journal.append(Confirmed(statement=number, digest=digest, answer=answer), durable=True)

@@ -32,7 +32,7 @@ from safeconsole.errors import (
     StoppedError,
     UnreachableError,
 )
-from safeconsole.policy.decision import Assessment, Permit, permit_from_decision
+from safeconsole.policy.decision import Assessment, Permit, held_to_rows, permit_from_decision
 from safeconsole.policy.facts import COUNTED
 from safeconsole.policy.policy import with_way_to_loosen
 from safeconsole.policy.readings import OPEN_GATES, Gates
@@ -71,6 +71,7 @@ class Attempt(msgspec.Struct, kw_only=True):
         splice: hand on the server's packets instead of values (gateway).
         progress: see `Progress`.
         to: where this one goes, as `Session.use` takes it; None: where the session sends what it is asked.
+        exactly_rows: how many rows a change must find, -1 for any number.
     """
 
     statement: Statement
@@ -84,6 +85,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     retry_note: str = ""
     considered: Assessment | None = None
     permit: Permit | None = None
+    exactly_rows: int = -1
 
 
 class Gate:
@@ -171,7 +173,9 @@ class Gate:
             self._record_decision(number, considered)
             if attempt.by_console:
                 _require_allowed(considered)
-            attempt.permit = permit = self._permit(number, considered, attempt.justification)
+            if attempt.exactly_rows >= 0:
+                considered = held_to_rows(considered, attempt.exactly_rows)
+            attempt.permit = permit = self._permit(attempt, considered)
             connection = self._held.proven(permit, rules=self._engine.rules)
             if self._slots.are_for(considered):
                 connection = self._queued(number, permit, connection, attempt.progress)
@@ -375,13 +379,14 @@ class Gate:
 
     # Before the send: what a person answers, and the connection.
 
-    def _permit(self, number: int, considered: Assessment, justification: Justification | None) -> Permit:
+    def _permit(self, attempt: Attempt, considered: Assessment) -> Permit:
         """Ask the person where the verdict demands it, and make the permit of the answer.
 
         Raises:
             DeniedError, RefusedError, NoFitNodeError: there is no permit; the message says why.
         """
         held, window = self._elevations.grant is not None, self._elevations.has_window
+        justification = attempt.justification
         refusal = self._transactions.refusal_of(
             considered, one_grant=justification is not None or (held and not window)
         )
@@ -392,7 +397,7 @@ class Gate:
         grant, confirmed = self._elevations.answered(
             considered,
             justification,
-            number=number,
+            number=attempt.number,
             schema=self._nodes.schema,
             sql=self._recorder.readable(considered.statement) if justification is not None else "",
             # As of the last look, when this was considered.
@@ -405,6 +410,7 @@ class Gate:
             now_seconds=self._clock.monotonic(),
             within=self._transactions.is_within(considered),
             idle_seconds=self._transactions.idle_seconds(considered),
+            exactly_rows=attempt.exactly_rows,
             lapsed=self._elevations.ended,
             by_a_person=considered.decision.verdict is Verdict.ELEVATE and self._elevations.needs_a_person,
         )
@@ -466,10 +472,6 @@ class Gate:
     def _next_number(self) -> int:
         self.statements += 1
         return self.statements
-
-    def _read_now(self, statement: Statement) -> Statement:
-        nodes = self._nodes
-        return self._cache.read_now(statement, self._engine.rules, schema=nodes.schema, moved=nodes.has_moved)
 
     def _require_going(self) -> None:
         """Refuse to go on once the session, or this statement, was stopped. Raises StoppedError."""

@@ -103,6 +103,7 @@ class Session:
         splice: Splice | None = None,
         progress: Progress = unseen,
         to: str | None = None,
+        exactly_rows: int = -1,
     ) -> Result:
         """Run one statement through all checks, until its first rows are here; see `Gate.execute` and `Attempt`.
 
@@ -120,6 +121,7 @@ class Session:
                 splice=splice,
                 progress=progress,
                 to=to,
+                exactly_rows=exactly_rows,
             )
             return self._gate.execute(attempt)
 

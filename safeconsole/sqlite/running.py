@@ -245,18 +245,21 @@ class SqliteRunning:
             changed = self._link.raw.total_changes - self._changes_before
         except sqlite3.Error as error:
             raise self._unknown(error) from None
-        allowed = self._permit.limits.changed_rows
-        within = self._permit.within
-        if (self._bracketed or within) and changed > allowed:
+        allowed, exactly = self._permit.limits.changed_rows, self._permit.exactly_rows
+        within, touched = self._permit.within, self._cursor.rowcount
+        another = 0 <= exactly != touched
+        if (self._bracketed or within) and (changed > allowed or another):
             self._roll_back()
             whole = ", and with it the whole transaction" if within else ""
             if within:
                 # Closing the connection undoes it.
                 self._link.give_up()
+            why = f"it found {touched} rows, and {exactly} were shown"
             raise StoppedError(
-                f"rolled back on {self._link.place.node}{whole}: {changed} rows changed, over {allowed}",
+                f"rolled back on {self._link.place.node}{whole}: "
+                f"{why if another else f'{changed} rows changed, over {allowed}'}",
                 by="console",
-                ceiling="changed_rows",
+                ceiling="exactly_rows" if another else "changed_rows",
                 verified="already over",
             )
         self._commit()

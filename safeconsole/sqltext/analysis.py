@@ -350,13 +350,13 @@ def _none(_text: str, _found: list[Token]) -> str:
 
 
 def _of_update(text: str, found: list[Token]) -> str:
-    start = _after_modifiers(found, 1)
+    start = modifiers_end(found, 1)
     ends = next((at for at, token in enumerate(found) if token.word == "SET"), start)
     return _read_of(text, found, start, ends)
 
 
 def _of_delete(text: str, found: list[Token]) -> str:
-    start = _after_modifiers(found, 1)
+    start = modifiers_end(found, 1)
     if start >= len(found) or found[start].word != "FROM":
         return ""
     ends = next((at for at in range(start, len(found)) if found[at].word in _TAILS), len(found))
@@ -375,7 +375,7 @@ def _of_insert(text: str, found: list[Token]) -> str:
     return ""
 
 
-def _after_modifiers(found: list[Token], at: int) -> int:
+def modifiers_end(found: list[Token], at: int) -> int:
     while at < len(found) and found[at].word in _MODIFIERS:
         at += 1
     return at

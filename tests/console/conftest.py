@@ -99,7 +99,9 @@ class ScriptedGate:
     def last(self):
         return self._last
 
-    def execute(self, statement, *, by_console=False, justification=None, as_text=False, progress=unseen):
+    def execute(  # noqa: PLR0913 (as the session)
+        self, statement, *, by_console=False, justification=None, as_text=False, progress=unseen, exactly_rows=-1
+    ):
         if by_console:
             raise RefusedError("not in a script")
         decision, route = self.preview(statement), route_of(statement, to=self.to)

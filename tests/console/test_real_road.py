@@ -14,7 +14,7 @@ def test_a_write_is_refused_with_evidence_and_changes_nothing(road):
     _, messages = road.type(UPDATE)
     assert messages.startswith("safeconsole: not run: ")
     assert "node: primary, a primary" in messages
-    assert "or: \\once REASON runs exactly this; \\elevate REASON opens" in messages
+    assert "or: \\preview shows its rows first; \\once REASON runs exactly this; \\elevate" in messages
     assert road.status_of_order(1) == before
 
 
@@ -136,3 +136,43 @@ def test_standing_down_undoes_what_is_open(road):
     assert "was rolled back: the elevation ended" in messages
     assert "nothing was sent: the transaction on primary (elevated) was rolled back" in messages
     assert road.status_of_order(1) == before
+
+
+def test_a_change_is_looked_at_and_then_made_for_exactly_those_rows(road):
+    change = "UPDATE orders SET status = 'looked-at' WHERE id IN (11, 12)"
+    road.answers = ["shop"]
+    data, messages = road.type(f"\\preview {change};\r\\once --ticket T-1 they are paid\r")
+    assert "status →" in data
+    assert data.count("looked-at") == 2
+    assert "2 rows would be changed; behind the row as it is stands what each column becomes (→)" in messages
+    assert "\\once REASON runs it for exactly these 2 rows" in messages
+    assert "careful: exactly the 2 rows that were counted; another number is rolled back" in messages
+    assert road.status_of_order(11) == "looked-at"
+
+
+def test_inside_a_window_the_question_offers_the_rows_first_and_a_no_changes_nothing(road):
+    confirmer = road.gate._elevations._confirmer
+    confirmer.previews = True
+    road.answers = ["shop", "preview", "no"]
+    data, messages = road.type("\\elevate --ticket T-1 orders stand still\rDELETE FROM orders;\r")
+    assert 'type "yes" to run it, or "preview" to see its rows first' in messages
+    assert "rows would be deleted, the first 20 are shown" in messages
+    assert messages.count("asked once more") == 3
+    assert road.status_of_order(12) is not None
+    confirmed = [record["answer"] for record in road.records() if record["type"] == "confirmed"]
+    assert confirmed == ["preview", "no"]
+
+
+def test_what_cannot_be_shown_with_certainty_is_refused_with_the_reason(road):
+    _, messages = road.type("\\preview DELETE FROM orders LIMIT 3;\r\\preview\r\\preview SELECT 1;\r")
+    assert "it cannot be shown before it is made: LIMIT without ORDER BY may take other rows the next time" in messages
+    assert "no change was refused" in messages
+    assert "only an UPDATE or DELETE is shown before it is made, and this is select" in messages
+
+
+def test_what_was_looked_at_is_forgotten_once_something_else_is_typed(road):
+    road.answers = []
+    _, messages = road.type(
+        "\\preview UPDATE orders SET status = 'x' WHERE id = 13;\rSELECT 1;\r\\once --ticket T-1 now\r"
+    )
+    assert "no statement was refused for lack of an elevation" in messages
