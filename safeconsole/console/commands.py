@@ -117,7 +117,7 @@ _ROWS: tuple[tuple[str, str, str, str, Run], ...] = (
     ("\\top", "[NODE] [SECONDS]", "incident", "live: numbers and statements; q leaves", top.top),
     (
         "\\kill",
-        "[--query] ID | --older-than SECONDS --user ACCOUNT",
+        "[--query] ID | [--idle] --older-than SECONDS --user ACCOUNT",
         "incident",
         "end sessions, elevated, and see them gone",
         killing.kill,

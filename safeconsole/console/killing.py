@@ -30,6 +30,7 @@ class _Wanted(msgspec.Struct, kw_only=True):
     older_seconds: float = 0.0
     user: str = ""
     query: bool = False
+    idle: bool = False
     ticket: str = ""
     reason: str = ""
 
@@ -67,26 +68,27 @@ def kill(state: ConsoleState, argument: str) -> None:
         _kill_one(state, asks, session, query=wanted.query, justification=justification)
 
 
+_FLAGS = {"--query": "query", "--idle": "idle"}
+_VALUES = {"--user": "user", "--ticket": "ticket", "--older-than": "older_seconds"}
+
+
 def _read_kill(argument: str) -> _Wanted:
     wanted = _Wanted()
     reason: list[str] = []
     words = iter(argument.rstrip(";").split())
     for word in words:
-        match word:
-            case "--older-than":
-                wanted.older_seconds = number_of(next(words, ""), "--older-than needs seconds")
-            case "--user":
-                wanted.user = next(words, "")
-            case "--query":
-                wanted.query = True
-            case "--ticket":
-                wanted.ticket = next(words, "")
-            case _ if word.isdecimal() and not wanted.id and not reason:
-                wanted.id = int(word)
-            case _ if word.startswith("--"):
-                raise ConfigurationError(f"\\kill knows no {one_line(word)}", instead="\\help kill")
-            case _:
-                reason.append(word)
+        if word in _FLAGS:
+            setattr(wanted, _FLAGS[word], True)
+        elif word in _VALUES:
+            value = next(words, "")
+            older = word == "--older-than"
+            setattr(wanted, _VALUES[word], number_of(value, f"{word} needs seconds") if older else value)
+        elif word.isdecimal() and not wanted.id and not reason:
+            wanted.id = int(word)
+        elif word.startswith("--"):
+            raise ConfigurationError(f"\\kill knows no {one_line(word)}", instead="\\help kill")
+        else:
+            reason.append(word)
     wanted.reason = " ".join(reason)
     if wanted.id and (wanted.older_seconds or wanted.user):
         raise ConfigurationError("\\kill takes an id, or --older-than with --user, not both")
@@ -99,7 +101,9 @@ def _read_kill(argument: str) -> _Wanted:
 
 
 def _older(asks: Diagnosing, wanted: _Wanted) -> tuple[ServerSessionRow, ...]:
-    """Return an account's sessions whose statement or transaction is older, the oldest first."""
+    """Return an account's sessions whose statement, transaction or rest is older, the oldest first."""
+    if wanted.idle:
+        return asks.idle(wanted.user, wanted.older_seconds)
     found = {each.id: each for each in (*asks.transacting(), *asks.working())}
     old = [
         each

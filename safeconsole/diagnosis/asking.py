@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import re
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -17,8 +19,13 @@ from safeconsole.sqltext.vocabulary import Account, Route
 NOT_GRANTED = frozenset({1044, 1142, 1143, 1227, 1356, 1370})
 """Error numbers of missing privileges. Source: MySQL 9.7 and MariaDB 10.11, measured."""
 
+DISK_FULL = frozenset({3, 28, 1021, 1026, 1114})
+"""What servers whose disk is full answer to a read of information_schema, which wants a temporary table. Source: MySQL
+9.7 (1114) and MariaDB 10.11 (1021), measured.
+"""
+
 _NO_SUCH_TABLE = frozenset({1109, 1146})
-_WAITING = "Waiting for "
+_NOT_AT_WORK = frozenset({"Sleep", "Daemon", "Binlog Dump", "Binlog Dump GTID"})
 # Replication threads that have nothing to apply, and say so in words of their own.
 _RESTING = (
     "waiting for an event",
@@ -131,16 +138,42 @@ class Diagnosing(msgspec.Struct, kw_only=True):
         known = self.known
         if not self.sees_others:
             return self._listed_by_show()
-        found = map(session_of, self.rows(known.working))
+        try:
+            found = tuple(map(session_of, self.rows(known.working)))
+        except ServerError as error:
+            if error.number not in DISK_FULL:
+                raise
+            return self._listed_by_show()
         return tuple(session for session in found if not session.resting)
 
     def transacting(self) -> tuple[ServerSessionRow, ...]:
         """Return the sessions with an open transaction, the oldest first."""
         return tuple(map(session_of, self.rows(self.known.transacting)))
 
+    def idle(self, user: str, older_seconds: float) -> tuple[ServerSessionRow, ...]:
+        """Return an account's sessions that have run nothing for so long and have no transaction, the longest first.
+
+        Raises ConfigurationError: a name that could be read as something else.
+        """
+        if not re.fullmatch(r"[\w.@-]+", user):
+            raise ConfigurationError("that account's name holds a quote, a blank or a backslash: use the ids")
+        which = (
+            f"p.COMMAND = 'Sleep' AND p.USER = '{user}' AND p.TIME >= {math.ceil(older_seconds)} AND x.trx_id IS NULL"
+            " ORDER BY p.TIME DESC LIMIT 200"
+        )
+        return tuple(map(session_of, self.rows(self.known.sessions.format(which=which))))
+
     def by_id(self, ids: Iterable[int]) -> list[dict[str, Any]]:
         listed = ", ".join(str(int(id_)) for id_ in ids)
-        return self.rows(self.known.sessions.format(which=f"p.ID IN ({listed})")) if listed else []
+        if not listed:
+            return []
+        try:
+            return self.rows(self.known.sessions.format(which=f"p.ID IN ({listed})"))
+        except ServerError as error:
+            if error.number not in DISK_FULL:
+                raise
+        wanted = {int(id_) for id_ in listed.split(", ")}
+        return [row for row in self._rows_of_show() if int(row["id"]) in wanted]
 
     def locks(self) -> Locks:
         """Return who blocks whom. Raises SafeConsoleError."""
@@ -188,12 +221,21 @@ class Diagnosing(msgspec.Struct, kw_only=True):
         return frozenset(str(table).lower() for statement in self.gate.split(text) for table in statement.tables)
 
     def _listed_by_show(self) -> tuple[ServerSessionRow, ...]:
-        rows = self.rows("SHOW FULL PROCESSLIST")
-        shown = [
-            session_of({**row, "schema": row["db"], "seconds": row["time"], "statement": row["info"]}) for row in rows
+        shown = map(session_of, self._rows_of_show())
+        busy = [
+            each
+            for each in shown
+            if not each.resting and each.command not in _NOT_AT_WORK and each.statement != "SHOW FULL PROCESSLIST"
         ]
-        busy = [each for each in shown if not each.idle and each.statement != "SHOW FULL PROCESSLIST"]
         return tuple(sorted(busy, key=lambda session: -session.seconds))
+
+    def _rows_of_show(self) -> list[dict[str, Any]]:
+        """Return all sessions as SHOW tells them, which needs no temporary table, and knows no transaction."""
+        more = {"transaction_seconds": None, "changed_rows": 0, "last_statement": None}
+        return [
+            {**row, "seconds": row["time"], "statement": row["info"], **more}
+            for row in self.rows("SHOW FULL PROCESSLIST")
+        ]
 
     def _not_granted(self, error: ServerError) -> ConfigurationError:
         cluster = self.gate.context.cluster
@@ -227,6 +269,3 @@ def session_of(row: Mapping[str, Any]) -> ServerSessionRow:
         transaction_seconds=None if age is None else int(age),
         changed_rows=int(row.get("changed_rows") or 0),
     )
-
-
-Wait = Callable[[float], None]

@@ -121,6 +121,9 @@ DIAGNOSIS_MYSQL = _known(
             " performance_schema.processlist performance_schema.threads performance_schema.data_lock_waits"
             " performance_schema.metadata_locks performance_schema.events_statements_current"
             " performance_schema.memory_summary_global_by_event_name"
+            " performance_schema.replication_connection_status performance_schema.replication_applier_status"
+            " performance_schema.replication_applier_status_by_coordinator"
+            " performance_schema.replication_applier_status_by_worker"
             " sys.innodb_lock_waits sys.x$innodb_lock_waits sys.schema_table_lock_waits sys.x$schema_table_lock_waits"
         ),
         sessions=_SESSIONS,

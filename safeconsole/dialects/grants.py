@@ -129,6 +129,15 @@ _MYSQL_NEEDS: tuple[Need, ...] = (
         why="who waits for whose table stays unseen",
         accounts=(Account.DIAGNOSE,),
     ),
+    Need(
+        privileges=_tables(
+            "performance_schema",
+            "replication_connection_status replication_applier_status replication_applier_status_by_coordinator"
+            " replication_applier_status_by_worker",
+        ),
+        why="why a replica stopped to apply stays unseen where several threads apply",
+        accounts=(Account.DIAGNOSE,),
+    ),
     *_STATISTICS_NEEDS,
 )
 MYSQL_NEEDS = (*_MYSQL_NEEDS, Need(privileges=_on("CONNECTION_ADMIN"), why=_WHY_KILL, accounts=(Account.ELEVATED,)))

@@ -123,6 +123,15 @@ def own_table(cluster, name):
             cursor.execute(f"DROP TABLE IF EXISTS shop.{name}")
 
 
+class Screen(io.StringIO):
+    """A terminal that keeps what is written to it."""
+
+    encoding = "utf-8"
+
+    def isatty(self):
+        return True
+
+
 class Console:
     """A console on a real cluster; `type` returns what was shown, and what was said."""
 
@@ -141,8 +150,8 @@ class Console:
             raise EOFError
         return self.answers.pop(0)
 
-    def type(self, *lines):
-        data, messages = io.StringIO(), io.StringIO()
+    def type(self, *lines, decorated=False):
+        data, messages = (Screen(), Screen()) if decorated else (io.StringIO(), io.StringIO())
         gate, rules = self.desk.gate, self._rules
         circumstances = Circumstances(flavour=rules.dialect.flavour, cluster="shop")
         services = Services(
@@ -150,7 +159,7 @@ class Console:
             preview=lambda statement: preview(statement, policy=gate.policy, circumstances=circumstances).decision,
             pause=self.pause,
         )
-        streams = Streams(data=data, messages=messages, environ={}, ask=self.ask)
+        streams = Streams(data=data, messages=messages, environ={"TERM": "xterm", "COLUMNS": "200"}, ask=self.ask)
         with create_pipe_input() as keys:
             keys.send_text("".join(f"{line}\r" for line in lines) + "\x04")
             terminal = Terminal(keys=keys, drawing=DummyOutput(), streams=streams)

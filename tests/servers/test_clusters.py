@@ -51,6 +51,10 @@ GRANTS = {
                 "events_statements_current",
                 "memory_summary_global_by_event_name",
                 "metadata_locks",
+                "replication_applier_status",
+                "replication_applier_status_by_coordinator",
+                "replication_applier_status_by_worker",
+                "replication_connection_status",
                 "threads",
             )
         ),

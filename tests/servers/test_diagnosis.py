@@ -7,6 +7,7 @@ import pytest
 from safeconsole.errors import SafeConsoleError
 from tests.harness.incidents import Blocked, applications, console_on, own_table
 from tests.harness.talking import wait_for
+from tests.harness.terminal import Terminal
 
 ASKED = {
     "mysql": ("SHOW BINARY LOG STATUS",),
@@ -205,3 +206,19 @@ def test_a_server_without_performance_schema_says_so(private_cluster, tmp_path):
     assert {str(scene.writer), str(scene.alter), str(scene.reader)} <= set(listed)
     assert "is not known: performance_schema is OFF on this server" in messages
     assert "nobody waits" not in messages
+
+
+def test_a_live_view_on_a_terminal_is_left_by_q(cluster, tmp_path):
+    with console_on(cluster, tmp_path / "desk"):
+        pass
+    terminal = Terminal(tmp_path / "desk" / "config.toml")
+    try:
+        terminal.wait_for(lambda: "shop" in terminal.said())
+        terminal.type("\\top\r")
+        terminal.wait_for(lambda: "q leaves" in terminal.said())
+        terminal.type("q")
+        terminal.wait_for(lambda: "left \\top" in terminal.said())
+        terminal.type("\\q\r")
+        assert terminal.leaves() == 0
+    finally:
+        terminal.close()
