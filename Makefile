@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Real servers are waited for more than they compute: a third worker on two cores is not idle.
 WORKERS ?= 3
 
-.PHONY: demo test check servers failover setup dev clean
+.PHONY: demo test again check servers failover setup dev clean
 
 # The console needs the package alone; tests and checks need the dev group too.
 $(VENV)/.installed: pyproject.toml
@@ -46,6 +46,10 @@ servers: $(VENV)/.installed
 test: check
 	@$(BIN)/python -m safeconsole.demo.binaries mariadb mysql || true
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --ignore tests/architecture
+
+# What failed in the run before, alone and without workers: it tells a fault from a machine that was too busy.
+again: $(VENV)/.developed
+	@$(BIN)/python -m pytest -p no:xdist --last-failed --last-failed-no-failures none
 
 # The table in docs/routing.md: real failovers under a console and an application's pool, both flavours, about ten minutes.
 failover: $(VENV)/.developed
