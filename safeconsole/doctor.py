@@ -69,6 +69,8 @@ def examine(asker: Asker, cluster: ClusterSettings) -> Iterator[Check]:
         yield _node_check(reading, gates)
         if reading.unreachable or not _dialect(asker, reading).has_accounts:
             continue
+        if reading.one_at_a_time:
+            yield _pace_check(reading)
         gate.use(reading.node)
         if not unfit_reasons(reading, gates):
             ran = _statement_check(asker, reading)
@@ -82,6 +84,17 @@ def examine(asker: Asker, cluster: ClusterSettings) -> Iterator[Check]:
             yield from _server_checks(asker, reading)
         except SafeConsoleError as error:
             yield Check(where=reading.node, what="questions", finding=CheckResult.UNSEEN, detail=error.message)
+
+
+def _pace_check(reading: Reading) -> Check:
+    return Check(
+        where=reading.node,
+        what="round trips",
+        finding=CheckResult.ADVICE,
+        detail="what stands before this server ends a connection that asks again before it is answered, so each"
+        " question is asked alone: a statement waits two to five round trips longer",
+        remedy="name the servers themselves in nodes, not a proxy before them",
+    )
 
 
 def _dialect(asker: Asker, reading: Reading) -> Dialect:

@@ -51,7 +51,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def variant(self) -> Variant:
-        return Variant(version=self.wire.server_version, dialect=self.dialect)
+        return Variant(version=self.wire.server_version, dialect=self.dialect, takes_several=self.wire.takes_several)
 
 
 class _Slot(msgspec.Struct):

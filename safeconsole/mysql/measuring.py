@@ -170,10 +170,15 @@ def numbers_of(rows: Iterable[Sequence[object]]) -> dict[str, int]:
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
-    """Which member of the family a server of some version is."""
+    """Which member of the family a server of some version is.
+
+    Attributes:
+        takes_several: whether it answers questions that came in one write; what stands before a server may not.
+    """
 
     version: str
     dialect: Dialect
+    takes_several: bool = True
 
 
 def dialect_of(wire: Wire, known: Variant | None = None) -> Dialect:

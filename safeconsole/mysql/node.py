@@ -108,7 +108,7 @@ def _nothing(_dialect: Dialect) -> tuple[str, ...]:
     return ()
 
 
-def open_guarded(
+def open_guarded(  # noqa: PLR0913 (what one connection is opened with, each named)
     login: Login,
     limits: Limits,
     *,
@@ -116,24 +116,41 @@ def open_guarded(
     schema: str = "",
     known: Variant | None = None,
     first: First = _nothing,
+    one_at_a_time: bool = False,
 ) -> Guarded:
     """Open one connection, put its guards in force and read them back.
 
     Args:
         expected_server: the identity that must answer, or "" for the first meeting.
         known: which server was there before.
+        first: asked in the same round trip.
+        one_at_a_time: ask each question after the answer to the one before.
 
     Raises:
         UnreachableError: no connection, another server, or a guard that does not hold; the message says which.
     """
     wire = dial(login, schema=schema)
     try:
-        guarded = _guard(wire, login, limits, expected_server=expected_server, known=known, first=first)
+        dialect = dialect_of(wire, known)
+        one_at_a_time = one_at_a_time or (known is not None and not known.takes_several)
+        wire.takes_several = dialect.server.takes_several and not one_at_a_time
+        guarded = _guard(wire, login, limits, dialect, expected_server=expected_server, first=first)
     except SafeConsoleError:
         wire.discard()
         raise
     except BREAKS as error:
         wire.discard()
+        if wire.takes_several and not isinstance(error, TimeoutError):
+            # What stands before a server may end a connection on which a question comes before its turn.
+            return open_guarded(
+                login,
+                limits,
+                expected_server=expected_server,
+                schema=schema,
+                known=known,
+                first=first,
+                one_at_a_time=True,
+            )
         raise UnreachableError(f"{login.address} was lost while its guards were set: {text_of(error)}") from None
     wire.ready()
     return guarded
@@ -220,10 +237,9 @@ def _questions_on(heartbeat: str, dialect: Dialect) -> tuple[str, ...]:
 
 
 def _guard(
-    wire: Wire, login: Login, limits: Limits, *, expected_server: str, known: Variant | None, first: First
+    wire: Wire, login: Login, limits: Limits, dialect: Dialect, *, expected_server: str, first: First
 ) -> Guarded:
-    dialect, version = dialect_of(wire, known), version_of(wire.server_version)
-    wire.takes_several = dialect.server.takes_several
+    version = version_of(wire.server_version)
     guards, then = guards_of(dialect, version), first(dialect)
     try:
         proof = read_back(wire, dialect, guards, first=(setting_of(guards, limits, first=CHARACTERS),), then=then)
@@ -389,6 +405,7 @@ class Monitor:
             tables=measured.tables,
             history_length=measured.history_length,
             tags=self._tags(),
+            one_at_a_time=line.dialect.server.takes_several and not line.wire.takes_several,
             measured_seconds=now_seconds,
         )
 

@@ -2,6 +2,12 @@
 
 import pytest
 
+from safeconsole.capacity.asking import Asker
+from safeconsole.config.settings import ClusterSettings
+from safeconsole.dialects import DIALECTS
+from safeconsole.doctor.checks import examine
+from safeconsole.mysql.guards import rules_of
+from safeconsole.sqltext.vocabulary import Flavour
 from tests.harness.delaying import DelayingProxy
 from tests.harness.desk import seated
 
@@ -64,3 +70,29 @@ def test_a_node_is_measured_again_in_one_round_trip(cluster, lines, tmp_path):
         before = trips(lines)
         desk.gate.topology()
         assert waited(lines, before) == 1
+
+
+def test_a_middleman_that_takes_one_question_at_a_time_is_found_out_and_told(cluster, tmp_path):
+    """As ProxySQL does: it ends a connection on which a question comes before its turn."""
+    proxies = {node.name: DelayingProxy(node.host, node.port, one_at_a_time=True) for node in cluster.nodes}
+    try:
+        with seated(cluster, tmp_path, nodes={name: proxy.address for name, proxy in proxies.items()}) as desk:
+            assert all(reading.one_at_a_time for reading in desk.gate.topology())
+            for _ in range(2):
+                assert desk.run("SELECT id FROM orders WHERE id = 7").table == [(7,)]
+                assert desk.run("SELECT COUNT(*) FROM orders WHERE id < 4").table == [(3,)]
+            desk.run("START TRANSACTION READ ONLY")
+            assert desk.run("SELECT id FROM orders WHERE id = 8").table == [(8,)]
+            desk.run("COMMIT")
+            assert desk.run("UPDATE orders SET status = status WHERE id = 7").ended.changed_rows == 0
+            # Once it is known, no further connection is lost over it.
+            made = {name: len(proxy.lines) for name, proxy in proxies.items()}
+            desk.gate.use_schema("shop")
+            assert desk.run("SELECT id FROM orders WHERE id = 9").table == [(9,)]
+            assert sum(len(proxy.lines) - made[name] for name, proxy in proxies.items()) <= 1
+            rules = rules_of(DIALECTS[Flavour(cluster.flavour)], 0, "")
+            told = examine(Asker(gate=desk.gate, rules=lambda: rules), ClusterSettings(nodes=()))
+            assert "asked alone" in next(check.detail for check in told if check.what == "round trips")
+    finally:
+        for proxy in proxies.values():
+            proxy.close()
