@@ -5,11 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+import msgspec
+
 from safeconsole.cluster.engine import Answer, Splice
 from safeconsole.errors import NotSentError, RefusedError, UnreachableError
 from safeconsole.mysql.error_codes import is_lost, statement_error, text_of
-from safeconsole.mysql.estimate import Dictionary, estimate_of
+from safeconsole.mysql.estimate import Dictionary, Ending, estimate_of
 from safeconsole.mysql.guards import (
+    BEGIN,
+    UNDO,
     Bracket,
     Proof,
     ServerSession,
@@ -20,15 +24,18 @@ from safeconsole.mysql.guards import (
     idle_setting,
     is_open,
     opening_of,
+    proof_of,
     read_back,
+    reading_of,
     rules_of,
     setting_of,
+    wanted_of,
 )
 from safeconsole.mysql.measuring import Questions, measure
 from safeconsole.mysql.running import BREAKS, MySqlRunning
 from safeconsole.mysql.topology import prove_role
 from safeconsole.mysql.watchdog import MySqlLink
-from safeconsole.mysql.wire import IN_TRANSACTION, DriverError, Wire
+from safeconsole.mysql.wire import IN_TRANSACTION, DriverError, ServerReply, Wire
 from safeconsole.policy.decision import Permit
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.readings import Identity, Reading
@@ -40,7 +47,23 @@ from safeconsole.sqltext.vocabulary import Account, Role, Route
 LAST_RESORT_SECONDS = 15.0
 """Time after the deadline at which a read that nothing ended is abandoned; the watchdog acts long before."""
 
+READY_SECONDS = 1.0
+"""How long what was read back behind a plan holds for the statement that follows it at once."""
+
 _ROLES = {Route.PRIMARY: Role.PRIMARY, Route.REPLICA: Role.REPLICA}
+
+
+class _Ready(msgspec.Struct, frozen=True, kw_only=True):
+    """An empty read-only transaction that is open for the statement that was estimated, with the guards read back.
+
+    Attributes:
+        read_seconds: monotonic reading when it was asked for.
+        writes: as `Wire.writes` then; whatever was asked since makes it worthless.
+    """
+
+    proof: Proof
+    read_seconds: float
+    writes: int
 
 
 class MySqlConnection:
@@ -55,11 +78,13 @@ class MySqlConnection:
         self._link = link
         self._session = session
         self._guards = guards_of(link.dialect, link.version)
+        self._following = tuple(guard for guard in self._guards if guard.limit)
         self._limits = Limits()
         self._rules = rules_of(link.dialect, link.version, session.sql_mode)
         self._running: MySqlRunning | None = None
         self._held: tuple[dict[str, str], str, Limits] | None = None
         self._dictionary = Dictionary()
+        self._ready: _Ready | None = None
         self._slot = ""
 
     @property
@@ -99,6 +124,7 @@ class MySqlConnection:
         link = self._link
         started = time.monotonic()
         try:
+            self._stand_down()
             measured = measure(link.wire, Questions(dialect=link.dialect, with_health=False))
         except BREAKS as error:
             raise self._unreachable(error) from None
@@ -124,15 +150,44 @@ class MySqlConnection:
         """Ask the server's opinion without running the statement; see `interfaces.Connection`."""
         if self.broken:
             return Estimate()
+        link, asked = self._link, time.monotonic()
+        ending = Ending(texts=(UNDO, reading_of(link.dialect, self._guards), BEGIN))
         try:
-            return estimate_of(self._link, statement, self._dictionary)
+            self._stand_down()
+            estimate = estimate_of(link, statement, self._dictionary, ending)
+            if ending.replies:
+                self._make_stand_by(ending.replies, asked)
         except BREAKS:
-            self._link.give_up()
+            link.give_up()
             return Estimate()
         except KeyboardInterrupt:
             # Its answer is still on the way; the watchdog ends what runs.
-            self._link.give_up()
+            link.give_up()
             raise
+        return estimate
+
+    def _make_stand_by(self, replies: list[ServerReply], asked_seconds: float) -> None:
+        """Keep what was read back behind a plan, and the transaction that is open since, for the statement's send.
+
+        Raises:
+            DriverError, OSError, ValueError: the connection is lost, or a setting cannot be read.
+        """
+        wire = self._link.wire
+        undone, read, begun = replies
+        if undone.error is not None:
+            raise undone.error
+        if read.error is not None or begun.error is not None:
+            # A kill that was meant for the plan came late.
+            wire.run_unawaited(UNDO)
+            return
+        proof = proof_of(read, self._guards, behind=[begun])
+        self._ready = _Ready(proof=proof, read_seconds=asked_seconds, writes=wire.writes)
+
+    def _stand_down(self) -> None:
+        """End the transaction that stands by, before anything else is asked. Raises DriverError, OSError."""
+        ready, self._ready = self._ready, None
+        if ready is not None and not self._link.broken:
+            self._link.wire.run_unawaited(UNDO)
 
     def send(
         self,
@@ -176,6 +231,7 @@ class MySqlConnection:
             raise UnreachableError(f"the connection to {self._link.address} is closed")
         self._link.wire.wait_at_most(self._link.patience_seconds)
         try:
+            self._stand_down()
             self._slot = _take_one(self._link.wire, names, within_seconds=within_seconds)
         except BREAKS as error:
             if is_lost(error):
@@ -192,6 +248,7 @@ class MySqlConnection:
 
     def slot_holders(self, names: tuple[str, ...]) -> tuple[str, ...]:
         try:
+            self._stand_down()
             held = _holders(self._link.wire, names)
         except BREAKS:
             self._link.give_up()
@@ -215,6 +272,7 @@ class MySqlConnection:
             return
         try:
             self._link.wire.wait_at_most(self._link.patience_seconds)
+            self._stand_down()
             _free(self._link.wire, slot)
         except BREAKS:
             self._link.give_up()
@@ -283,14 +341,18 @@ class MySqlConnection:
         link = self._link
         link.wire.wait_at_most(link.patience_seconds)
         bracket = bracket_of(permit, in_transaction=self.in_transaction)
-        opening = opening_of(bracket, read_only_variable=link.dialect.server.read_only_variable)
-        proof = self._read_back(permit, then=opening)
+        ready, self._ready = self._ready, None
+        if ready is not None and bracket is Bracket.READ_ONLY and self._is_good_for(permit, ready):
+            proof = ready.proof
+            link.wire.server_status = proof.status
+        else:
+            opening = opening_of(bracket, read_only_variable=link.dialect.server.read_only_variable)
+            proof = self._read_back(permit, first=(UNDO,) if ready else (), then=opening)
         self._require_alike(permit, proof.session)
         for reply in proof.replies:
             if reply.error is not None:
                 raise reply.error
-        status = link.wire.server_status
-        if not is_open(bracket, permit, was_in_transaction=proof.in_transaction, status=status):
+        if not is_open(bracket, permit, was_in_transaction=proof.in_transaction, status=proof.status):
             raise UnreachableError(
                 f"the transaction on {link.address} is not open any more; nothing was sent"
                 if permit.within
@@ -300,17 +362,22 @@ class MySqlConnection:
         link.schema = proof.session.schema
         return bracket
 
-    def _read_back(self, permit: Permit, *, then: tuple[str, ...]) -> Proof:
+    def _is_good_for(self, permit: Permit, ready: _Ready) -> bool:
+        is_new = time.monotonic() - ready.read_seconds < READY_SECONDS and ready.writes == self._link.wire.writes
+        return is_new and not permit.idle_seconds and not self._follows_anew(permit.limits)
+
+    def _follows_anew(self, limits: Limits) -> bool:
+        return any(wanted_of(guard, limits) != wanted_of(guard, self._limits) for guard in self._following)
+
+    def _read_back(self, permit: Permit, *, first: tuple[str, ...], then: tuple[str, ...]) -> Proof:
         link = self._link
-        following = tuple(guard for guard in self._guards if guard.limit)
-        first = [setting_of(following, permit.limits)] if permit.limits != self._limits else []
-        if permit.idle_seconds:
-            first.append(idle_setting(link.dialect.server.idle_variables, permit.idle_seconds))
+        setting = (setting_of(self._following, permit.limits),) if self._follows_anew(permit.limits) else ()
+        idle = (idle_setting(link.dialect.server.idle_variables, permit.idle_seconds),) if permit.idle_seconds else ()
         try:
-            proof = read_back(link.wire, link.dialect, self._guards, first=tuple(first), then=then)
+            proof = read_back(link.wire, link.dialect, self._guards, first=(*first, *setting, *idle), then=then)
         except DriverError as error:
             if not is_lost(error):
-                enforce_each(link.wire, following, permit.limits, server=link.address)
+                enforce_each(link.wire, self._following, permit.limits, server=link.address)
             raise
         self._limits = permit.limits
         return proof

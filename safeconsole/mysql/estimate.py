@@ -24,9 +24,10 @@ from pymysql.constants import COMMAND
 
 from safeconsole.dialects.plans import HIDDEN_PLAN, RUNS_WHILE_PLANNED, UNREADABLE_PLAN, Plan, read_plan
 from safeconsole.mysql.error_codes import KNOWN, Meaning, code_of, is_lost, text_of
+from safeconsole.mysql.guards import BEGIN, UNDO
 from safeconsole.mysql.protocol import Packets
 from safeconsole.mysql.watchdog import MySqlLink
-from safeconsole.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, DriverError, Wire
+from safeconsole.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, DriverError, ServerReply, Wire
 from safeconsole.policy.limits import Limits
 from safeconsole.sqltext.analysis import rows_until_limit
 from safeconsole.sqltext.behind import (
@@ -171,7 +172,19 @@ _READING_PRIVILEGES = ("SELECT command denied", "SHOW VIEW command denied", "EXP
 _PLAN_LIMITS = Limits(run_seconds=1.0)
 
 
-def estimate_of(link: MySqlLink, statement: Statement, dictionary: Dictionary) -> Estimate:
+class Ending(msgspec.Struct):
+    """What ends the transaction that a statement was estimated in, and makes ready for its send in the same flight.
+
+    Attributes:
+        texts: asked behind the plan; the first of them ends the transaction.
+        replies: the answers, nothing where no plan was asked for.
+    """
+
+    texts: tuple[str, ...]
+    replies: list[ServerReply] = msgspec.field(default_factory=list)
+
+
+def estimate_of(link: MySqlLink, statement: Statement, dictionary: Dictionary, ending: Ending) -> Estimate:
     """Return the server's estimate of a statement; for a change only what is behind its names.
 
     Raises:
@@ -204,10 +217,12 @@ def estimate_of(link: MySqlLink, statement: Statement, dictionary: Dictionary) -
                 hazards=behind.hazards,
                 behind=behind,
             )
-        plan = _until_limit(_plan(link, statement, behind), link, statement)
+        plan = _plan(link, statement, behind, None if is_within else ending)
+        plan = _until_limit(plan, link, statement)
     finally:
         if wire.open and not is_within:
-            wire.run_unawaited("ROLLBACK")
+            if not ending.replies:
+                wire.run_unawaited(UNDO)
             wire.server_status &= ~(IN_TRANSACTION | IN_TRANSACTION_READONLY)
     return Estimate(
         asked=True,
@@ -246,7 +261,7 @@ def _prepare(
     What the dictionary does not know of the names is asked on the way, but for what would see a snapshot.
     """
     is_within = wire.server_status & IN_TRANSACTION
-    begin = () if is_within else ((COMMAND.COM_QUERY, "START TRANSACTION READ ONLY"),)
+    begin = () if is_within else ((COMMAND.COM_QUERY, BEGIN),)
     # A statement with more is unknown, and nothing more is asked for it.
     unknown = [] if is_within else dictionary.unknown(names)[:MOST_NAMES]
     asked = ((COMMAND.COM_QUERY, question(unknown)),) if unknown else ()
@@ -268,38 +283,39 @@ def _prepare(
     return objection
 
 
-def _plan(link: MySqlLink, statement: Statement, behind: Behind) -> Plan:
+def _plan(link: MySqlLink, statement: Statement, behind: Behind, ending: Ending | None) -> Plan:
     rules = LexicalRules(dialect=link.dialect, version=link.version)
     text = text_planned(statement, rules) if statement.changes_nothing else ""
     known = (*statement.hazards, *behind.hazards)
     if not text or not may_be_planned(behind) or any(hazard.uninterruptible for hazard in known):
         return Plan(hazards=behind.hazards)
-    plan = _watched_plan(link, text)
+    plan = _watched_plan(link, text, ending)
     judged = {hazard.id for hazard in known}
     # What the text or a definition says of a danger is more exact than what shows in a plan.
     new = tuple(hazard for hazard in plan.hazards if hazard.id not in judged)
     return replace(plan, hazards=(*behind.hazards, *new))
 
 
-def _watched_plan(link: MySqlLink, text: str) -> Plan:
+def _watched_plan(link: MySqlLink, text: str, ending: Ending | None) -> Plan:
     wire, watched = link.wire, link.watchdog.watch(_PLAN_LIMITS)
     server = link.dialect.server
     explain = server.plan.format(sql=text)
     noted = ("SHOW WARNINGS",) if server.plan_is_noted else ()
-    answers = wire.answers(*((COMMAND.COM_QUERY, text) for text in (explain, *noted)))
     # Each is read whatever became of the one before: it is on its way.
-    plan, *notes = [_rows_or_code(wire, packets) for packets in answers]
+    explained, *others = wire.flight(explain, *noted, *(ending.texts if ending else ()))
+    if ending:
+        ending.replies = others[len(noted) :]
     link.watchdog.finish(watched)
     if watched.killed:
         # SLEEP and its like end without an error; the plan says nothing of them.
         return Plan(hazards=(RUNS_WHILE_PLANNED,))
-    if isinstance(plan, int):
-        return Plan(hazards=(HIDDEN_PLAN,)) if plan in _HIDES_THE_PLAN else Plan()
-    texts = [str(note[2]) for rows in notes if not isinstance(rows, int) for note in rows]
+    if explained.error is not None:
+        return Plan(hazards=(HIDDEN_PLAN,)) if code_of(explained.error) in _HIDES_THE_PLAN else Plan()
+    texts = [str(note[2]) for reply in others[: len(noted)] for note in reply.rows]
     if noted and not texts:
         # Without the note it is not known what stands behind an alias; max_error_count = 0 keeps it back.
         return Plan(hazards=(UNREADABLE_PLAN,))
-    return read_plan(str(plan[0][0]), "\n".join(texts), verbatim=server.plan_is_verbatim)
+    return read_plan(str(explained.rows[0][0]), "\n".join(texts), verbatim=server.plan_is_verbatim)
 
 
 def _rows_or_code(wire: Wire, packets: Packets) -> list[tuple[str | None, ...]] | int:

@@ -90,7 +90,7 @@ def guards_of(dialect: Dialect, version: int) -> tuple[Guard, ...]:
     return tuple(guard for guard in dialect.server.guards if guard.since <= version)
 
 
-BEGIN = "START TRANSACTION READ ONLY"
+BEGIN, UNDO = "START TRANSACTION READ ONLY", "ROLLBACK"
 
 CHARACTERS = "NAMES utf8mb4"
 """Put in force with the guards; the driver would ask for it by itself, and wait."""
@@ -102,11 +102,13 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         session: its settings, as they were read back.
         in_transaction: whether a transaction was open when they were read.
+        status: the session's status bits at the end of the round trip.
         replies: to what was asked behind the reading.
     """
 
     session: ServerSession
     in_transaction: bool
+    status: int
     replies: list[ServerReply]
 
 
@@ -142,17 +144,33 @@ def read_back(
     Raises:
         DriverError, OSError, ValueError: the connection is lost, the server refused, or a setting cannot be read.
     """
-    variables = ", ".join(f"@@SESSION.{guard.variable}" for guard in guards)
-    reading = (
-        "SELECT @@SESSION.sql_mode, CONCAT_WS(',', @@character_set_client, @@character_set_connection,"
-        f" @@character_set_results), DATABASE(), {dialect.server.identity},"
-        f" @@read_only, @@innodb_read_only, {variables}"
-    )
+    reading = reading_of(dialect, guards)
     replies = wire.flight(*first, reading, *then)
     for reply in replies[: len(first) + 1]:
         if reply.error is not None:
             raise reply.error
-    read = replies[len(first)]
+    return proof_of(replies[len(first)], guards, behind=replies[len(first) + 1 :])
+
+
+def reading_of(dialect: Dialect, guards: tuple[Guard, ...]) -> str:
+    variables = ", ".join(f"@@SESSION.{guard.variable}" for guard in guards)
+    return (
+        "SELECT @@SESSION.sql_mode, CONCAT_WS(',', @@character_set_client, @@character_set_connection,"
+        f" @@character_set_results), DATABASE(), {dialect.server.identity},"
+        f" @@read_only, @@innodb_read_only, {variables}"
+    )
+
+
+def proof_of(read: ServerReply, guards: tuple[Guard, ...], *, behind: list[ServerReply]) -> Proof:
+    """Return what a reading says.
+
+    Args:
+        read: the answer to `reading_of`.
+        behind: the answers to what was asked behind it.
+
+    Raises:
+        ValueError: a setting cannot be read.
+    """
     sql_mode, character_set, schema, server, read_only, innodb_read_only = read.rows[0][:6]
     session = ServerSession(
         guards={guard.variable: str(value) for guard, value in zip(guards, read.rows[0][6:], strict=True)},
@@ -162,7 +180,12 @@ def read_back(
         server=str(server),
         writable=not (is_on(read_only) or is_on(innodb_read_only)),
     )
-    return Proof(session=session, in_transaction=bool(read.status & IN_TRANSACTION), replies=replies[len(first) + 1 :])
+    return Proof(
+        session=session,
+        in_transaction=bool(read.status & IN_TRANSACTION),
+        status=behind[-1].status if behind else read.status,
+        replies=behind,
+    )
 
 
 def first_open(guards: tuple[Guard, ...], session: ServerSession, limits: Limits) -> str:

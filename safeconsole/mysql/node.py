@@ -37,7 +37,7 @@ from safeconsole.mysql.guards import (
 )
 from safeconsole.mysql.measuring import Questions, Variant, dialect_of, version_of
 from safeconsole.mysql.running import BREAKS
-from safeconsole.mysql.sensors import Lookout, Target
+from safeconsole.mysql.sensors import FirstLook, Lookout, Target
 from safeconsole.mysql.topology import prove_role
 from safeconsole.mysql.watchdog import MySqlLink, NodeWatch, Watchdog
 from safeconsole.mysql.wire import DriverError, Login, ServerReply, Wire
@@ -116,6 +116,7 @@ def open_guarded(  # noqa: PLR0913 (what one connection is opened with, each nam
     schema: str = "",
     known: Variant | None = None,
     first: First = _nothing,
+    logged_in: Callable[[Wire, Dialect], None] = lambda _wire, _dialect: None,
     one_at_a_time: bool = False,
 ) -> Guarded:
     """Open one connection, put its guards in force and read them back.
@@ -124,6 +125,7 @@ def open_guarded(  # noqa: PLR0913 (what one connection is opened with, each nam
         expected_server: the identity that must answer, or "" for the first meeting.
         known: which server was there before.
         first: asked in the same round trip.
+        logged_in: called before that, for what can be done beside it.
         one_at_a_time: ask each question after the answer to the one before.
 
     Raises:
@@ -134,6 +136,7 @@ def open_guarded(  # noqa: PLR0913 (what one connection is opened with, each nam
         dialect = dialect_of(wire, known)
         one_at_a_time = one_at_a_time or (known is not None and not known.takes_several)
         wire.takes_several = dialect.server.takes_several and not one_at_a_time
+        logged_in(wire, dialect)
         guarded = _guard(wire, login, limits, dialect, expected_server=expected_server, first=first)
     except SafeConsoleError:
         wire.discard()
@@ -149,6 +152,7 @@ def open_guarded(  # noqa: PLR0913 (what one connection is opened with, each nam
                 schema=schema,
                 known=known,
                 first=first,
+                logged_in=logged_in,
                 one_at_a_time=True,
             )
         raise UnreachableError(f"{login.address} was lost while its guards were set: {text_of(error)}") from None
@@ -167,17 +171,21 @@ def open_connection(  # noqa: PLR0913 (what one connection is opened with, each 
     *,
     node: NodeName,
     account: Account,
-    expected_server: str = "",
+    expected_server: str,
     schema: str = "",
     known: Variant | None = None,
 ) -> MySqlConnection:
     """Open a guarded connection that the control connection of its node sees. Raises as `open_guarded`."""
-    guarded = open_guarded(login, Limits(), expected_server=expected_server, schema=schema, known=known)
-    server, wire = guarded.session.server, guarded.wire
-    target = Target(thread=wire.thread, host="", server=server, cut=wire.cut)
-    lookout = Lookout(watch.control, guarded.dialect, target)
+    looks: list[FirstLook] = []
+
+    def look(wire: Wire, dialect: Dialect) -> None:
+        target = Target(thread=wire.thread, host="", server=expected_server, cut=wire.cut)
+        looks.append(FirstLook(Lookout(watch.control, dialect, target), watch.eye))
+
+    guarded = open_guarded(login, Limits(), expected_server=expected_server, schema=schema, known=known, logged_in=look)
+    server, wire, first = guarded.session.server, guarded.wire, looks[-1]
     try:
-        is_seen = bool(lookout.find_host())
+        is_seen = first.awaited()
     except BaseException:
         wire.discard()
         raise
@@ -190,7 +198,7 @@ def open_connection(  # noqa: PLR0913 (what one connection is opened with, each 
         dialect=guarded.dialect,
         version=guarded.version,
         wire=wire,
-        watchdog=Watchdog(watch, lookout),
+        watchdog=Watchdog(watch, first.lookout),
         identity=Identity(server=server, address=login.address),
         patience_seconds=login.connect_seconds,
         schema=guarded.session.schema,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import msgspec
@@ -232,6 +234,41 @@ BASELINE_SECONDS = 5.0
 BETWEEN_LOOKS_SECONDS = 0.2
 
 
+class FirstLook:
+    """Looks for a connection that is being opened, and at the numbers of its node, beside that; in a thread of its own.
+
+    Args:
+        lookout: of that connection; only this uses it until it is awaited.
+    """
+
+    def __init__(self, lookout: Lookout, eye: Eye) -> None:
+        self.lookout = lookout
+        self._eye = eye
+        self._found = threading.Event()
+        self._is_seen = False
+        self._error: BaseException | None = None
+        threading.Thread(target=self._look, daemon=True, name="safeconsole-first-look").start()
+
+    def awaited(self) -> bool:
+        """Whether the node shows the connection. Raises UnreachableError, ConfigurationError: it cannot be asked."""
+        self._found.wait()
+        if self._error is not None:
+            raise self._error
+        return self._is_seen
+
+    def _look(self) -> None:
+        try:
+            self._is_seen = bool(self.lookout.find_host())
+        except BaseException as error:  # noqa: BLE001 (raised in the thread that opens the connection)
+            self._error = error
+        finally:
+            self._found.set()
+        if self._is_seen:
+            # Whoever watches a statement next finds it, or asks anew and is told what is wrong.
+            with suppress(Exception):
+                self._eye.baseline(self.lookout.target, (), fresh=False)
+
+
 class Eye:
     """Reads the sensors of one node for all its watched connections, and keeps what growth is counted from."""
 
@@ -240,6 +277,8 @@ class Eye:
         self._sensors = Sensors(free_memory=free_memory)
         self._latest: Numbers | None = None
         self._taken_seconds = 0.0
+        # Held while somebody looks, so that who comes meanwhile uses what they see.
+        self._first = threading.Lock()
 
     def look(
         self, threads: Sequence[int], *, server: str, within_seconds: float = ANSWER_SECONDS
@@ -272,12 +311,22 @@ class Eye:
             UnreachableError: a needed sensor told nothing, as often as it may while a statement runs, or the connection
                 is gone and does not come back.
         """
-        latest = self._latest
-        if latest is not None and not fresh and time.monotonic() - self._taken_seconds < BASELINE_SECONDS:
-            if not _blind(needed, latest):
-                return latest
-            # A grant that was given since counts at once.
-            self._sensors.try_all_again()
+        if fresh:
+            return self._seen_by(target, needed)
+        latest = self._recent()
+        if latest is None:
+            with self._first:
+                latest = self._recent() or self._look_at(target)
+        if not _blind(needed, latest):
+            return latest
+        # A grant that was given since counts at once.
+        self._sensors.try_all_again()
+        return self._seen_by(target, needed)
+
+    def _recent(self) -> Numbers | None:
+        return self._latest if time.monotonic() - self._taken_seconds < BASELINE_SECONDS else None
+
+    def _seen_by(self, target: Target, needed: tuple[SensorName, ...]) -> Numbers:
         numbers = self._look_at(target)
         for _ in range(MISSING_READINGS - 1):
             if not _blind(needed, numbers):

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pymysql
-from pymysql.connections import Connection, MySQLResult
+from pymysql.connections import Connection
 from pymysql.constants import CLIENT, COMMAND, CR, SERVER_STATUS
 from pymysql.cursors import Cursor
 
@@ -126,6 +126,7 @@ class Wire(_Driver):
 
     Attributes:
         takes_several: whether the server answers questions in order that came in one write.
+        writes: how often something was written to the server.
 
     Raises:
         DriverError, OSError: from every method that talks to the server.
@@ -138,7 +139,6 @@ class Wire(_Driver):
     _write_timeout: float | None
     _current_timeout: float | None
     _force_close: Callable[[], None]
-    _write_bytes: Callable[[bytes], None]
     _secure: bool
     server_capabilities: int
     server_status: int
@@ -165,6 +165,7 @@ class Wire(_Driver):
             defer_connect=True,
         )
         self.takes_several = False
+        self.writes = 0
         self._pinned_key = login.server_key
         self._given_key = b""
         self._takes_any_key = bool(login.socket) or ipaddress.ip_address(login.ip).is_loopback
@@ -286,6 +287,10 @@ class Wire(_Driver):
         self._time_answer()
         super()._execute_command(command, sql)  # type: ignore[misc]
 
+    def _write_bytes(self, data: bytes) -> None:
+        self.writes += 1
+        super()._write_bytes(data)  # type: ignore[misc]
+
     def _time_answer(self) -> None:
         self._answered_by = min(self._opened_by, time.monotonic() + (self._read_timeout or math.inf))
 
@@ -355,13 +360,6 @@ class Wire(_Driver):
         self._execute_command(COMMAND.COM_QUERY, text)
         rows, self.server_status = read_texts(self._packets(_DEFINITION_BYTES))
         return rows
-
-    def named_rows(self, text: str) -> list[dict[str, Any]]:
-        """Run one of the console's own queries and return its rows by column name."""
-        self.query(text)
-        result: MySQLResult = self._result
-        names = [column[0] for column in getattr(result, "description", None) or ()]
-        return [dict(zip(names, row, strict=True)) for row in result.rows or ()]
 
     def begin_statement(
         self, text: str, *, packet_bytes: int, raw: bool = False, prepared: bool = False

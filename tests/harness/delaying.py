@@ -21,7 +21,8 @@ class Line:
         flights: the commands of each flight, for words in a failing test.
     """
 
-    def __init__(self):
+    def __init__(self, *, withholds=True):
+        self._withholds = withholds
         self.trips = 2
         self.flights = []
         self.going_on = threading.Event()
@@ -50,7 +51,7 @@ class Line:
             lone = self._is_lone_end
         if not waits:
             return
-        if lone and self.going_on.wait(WITHHELD_SECONDS):
+        if lone and self._withholds and self.going_on.wait(WITHHELD_SECONDS):
             # It went on without the answer: what it sent since counts, and this does not.
             return
         with self.lock:
@@ -114,7 +115,8 @@ class DelayingProxy:
                     return
                 client.close()
                 continue
-            line = Line()
+            # Who asks one question at a time waits for the answer to each.
+            line = Line(withholds=not self._one_at_a_time)
             self.lines.append(line)
             self._ends += [client, server]
             half = self._round_trip_seconds / 2

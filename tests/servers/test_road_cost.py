@@ -5,6 +5,9 @@ import json
 import pytest
 
 from safeconsole.dialects.plans import read_plan
+from safeconsole.errors import RefusedError, UnreachableError
+from safeconsole.policy.decision import permit_from_decision
+from safeconsole.sqltext.vocabulary import Account
 from tests.harness.desk import seated
 from tests.harness.talking import wait_for
 
@@ -144,3 +147,41 @@ def test_a_server_that_takes_one_question_at_a_time_is_asked_so(cluster, tmp_pat
         assert desk.run("SELECT id FROM orders WHERE id < 4").table == [(1,), (2,), (3,)]
         assert desk.error_of("SELECT nothing FROM orders WHERE id = 8").number == 1054
         assert desk.run("SELECT id FROM orders WHERE id = 8").table == [(8,)]
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        pytest.param(lambda wire: wire.run("SET SESSION lock_wait_timeout = 900"), id="a guard is lifted"),
+        pytest.param(lambda wire: wire.run("SET SESSION sql_mode = 'ANSI'"), id="text is read otherwise"),
+    ],
+)
+def test_what_was_read_back_with_a_plan_counts_only_while_nothing_else_was_asked(cluster, tmp_path, between):
+    with seated(cluster, tmp_path) as desk:
+        desk.run("SELECT 1")
+        (statement,) = desk.gate.split("SELECT id FROM orders WHERE id < 7")
+        considered = desk.gate.consider(statement)
+        connection = desk.gate._nodes.connect(considered.node, Account.READ)
+        assert connection._ready is not None
+        assert not connection.in_transaction
+        between(connection._link.wire)
+        permit = permit_from_decision(considered, grant=None, confirmed=False, now_seconds=0.0)
+        with pytest.raises((UnreachableError, RefusedError)):
+            connection.send(permit)
+        assert connection.broken
+
+
+def test_the_transaction_that_stands_by_is_over_before_anything_else(cluster, tmp_path):
+    with seated(cluster, tmp_path) as desk:
+        desk.run("SELECT 1")
+        (statement,) = desk.gate.split("SELECT id FROM orders WHERE id < 7")
+        desk.gate.consider(statement)
+        # What opens one of its own, sets something or changes the schema is not part of it.
+        desk.run("START TRANSACTION READ ONLY")
+        assert desk.run("SELECT id FROM orders WHERE id = 8").table == [(8,)]
+        desk.gate.consider(statement)
+        assert desk.run("SELECT id FROM orders WHERE id = 9").table == [(9,)]
+        desk.run("COMMIT")
+        desk.gate.consider(statement)
+        desk.run("USE shop")
+        assert desk.run("SELECT id FROM orders WHERE id < 3").table == [(1,), (2,)]
