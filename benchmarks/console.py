@@ -26,7 +26,6 @@ from safeconsole.demo.binaries import FLAVOURS
 from safeconsole.demo.servers import start_cluster
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.md"
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 OURS, BARE = "safeconsole", "PyMySQL script"
 
 
@@ -75,6 +74,13 @@ def fill(cluster, rows: int) -> None:
             for (host,) in cursor.fetchall():
                 cursor.execute(f"ALTER USER 'console_read'@'{host}' WITH MAX_STATEMENT_TIME 0")
     cluster.wait_caught_up(300)
+
+
+def written(section: str, text: str) -> None:
+    """Put figures between the two marks of a section of docs/benchmarks.md."""
+    begin, end = f"<!-- {section}: begin -->", f"<!-- {section}: end -->"
+    head, _, rest = PAGE.read_text(encoding="utf-8").partition(begin)
+    PAGE.write_text(f"{head}{begin}\n\n{text}\n{end}{rest.partition(end)[2]}", encoding="utf-8")
 
 
 def table(title: str, costs: dict[str, Cost], *, beside: str = BARE) -> list[str]:
@@ -205,8 +211,7 @@ def main() -> None:
     text = "\n".join(lines)
     print(text)
     if given.write:
-        head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        PAGE.write_text(f"{head}{BEGIN}\n\n{text}\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+        written("figures", text)
 
 
 if __name__ == "__main__":

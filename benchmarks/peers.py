@@ -25,7 +25,8 @@ SCRIPT = """
 import csv, os, sys, pymysql
 from pymysql.cursors import Cursor, SSCursor
 connection = pymysql.connect(
-    host="127.0.0.1", port=int(sys.argv[1]), user="console_read", password=os.environ["MYSQL_PWD"], database="shop"
+    host="127.0.0.1", port=int(sys.argv[1]), user="console_read", password=os.environ["MYSQL_PWD"], database="shop",
+    ssl_disabled=True,
 )
 cursor = connection.cursor(SSCursor if len(sys.argv) > 3 else Cursor)
 cursor.execute(sys.argv[2])
@@ -108,7 +109,7 @@ class Commands:
 
     def _client(self) -> list[str]:
         assert self.client
-        return [self.client, "--no-defaults", *self._login(), "--batch"]
+        return [self.client, "--no-defaults", *self._login(), "--skip-ssl", "--batch"]
 
     def _login(self) -> list[str]:
         return ["-h", "127.0.0.1", "-P", str(self.port), "-u", "console_read", "-D", "shop"]

@@ -19,9 +19,11 @@ from safeconsole.mysql.running import MySqlRunning
 from safeconsole.mysql.watchdog import Watchdog
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.presenting import ResultPrinter, ResultStyle, Screen
-from safeconsole.session import deciding, gate
+from safeconsole.session import deciding
+from safeconsole.session.cache import Cache
 from safeconsole.session.deciding import PoliciesInForce
 from safeconsole.session.recorder import Recorder
+from safeconsole.session.session import Session
 from tests.harness.clusters import account_connect
 
 SQL = "SELECT * FROM orders WHERE id = 1"
@@ -30,17 +32,17 @@ SESSION = 10_000
 REST = "routing, evidence, permit, showing"
 
 PARTS = (
-    ("analysis", gate, ("analyse",)),
+    ("analysis", Cache, ("statements",)),
     ("decision: facts and rules", deciding, ("facts_of",)),
     ("decision: facts and rules", PoliciesInForce, ("judge",)),
     ("journal: four records", FileJournal, ("append",)),
     ("journal: redaction", Recorder, ("asked", "decided", "intent", "done")),
     ("watchdog: start and end of its two watches", Watchdog, ("watch", "finish")),
     ("estimate: the server's opinion and plan", MySqlConnection, ("estimate",)),
-    ("proof: guards read back", MySqlConnection, ("_make_ready",)),
-    ("bracket: read-only transaction", MySqlRunning, ("open_bracket", "_close_bracket")),
+    ("proof: guards read back, bracket opened", MySqlConnection, ("_make_ready",)),
+    ("bracket: its end", MySqlRunning, ("_close_bracket",)),
     ("the statement itself", MySqlRunning, ("send", "batches")),
-    (REST, gate.Session, ("execute",)),
+    (REST, Session, ("execute",)),
 )
 """Each part: its words, and the functions whose time is its own; time inside another part's is that part's."""
 

@@ -86,7 +86,8 @@ class Cache:
         body = text.strip(_SPACES).removesuffix(";").rstrip(_SPACES)
         shape = shape_of(body)
         if not shape:
-            return analyse(text, rules, schema=schema)
+            # Pieces of a script are recalled by what they share with each other.
+            return tuple(_with_shape(each, rules) for each in analyse(text, rules, schema=schema))
         held = self._get(CacheKind.ANALYSIS, (shape, rules, schema))
         if isinstance(held, Statement):
             return (held if held.text == body else replace(held, text=body),)
@@ -115,13 +116,23 @@ class Cache:
         Args:
             where: the connection it was asked on, by number, and the schema.
         """
-        held = self._get(CacheKind.ESTIMATE, (statement.shape, where)) if statement.shape else None
+        if not statement.shape:
+            return None
+        held = self._get(CacheKind.ESTIMATE, (statement.shape, where))
+        held = held or self._get(CacheKind.ESTIMATE, (statement.text, where))
         return held if isinstance(held, Estimate) else None
 
     def keep_estimate(self, statement: Statement, where: Hashable, estimate: Estimate, *, asked_seconds: float) -> None:
-        """Cache an estimate that holds for other values too: every table is read by a whole unique key."""
+        """Cache an estimate: for all values where every table is read by a whole unique key, else for this text."""
         if estimate.keyed and is_bound_by_key(statement):
-            self._put(CacheKind.ESTIMATE, (statement.shape, where), replace(estimate, recalled=True), asked_seconds)
+            key = statement.shape
+        elif (
+            statement.shape and estimate.asked and not (estimate.objection or estimate.hazards or estimate.behind.views)
+        ):
+            key = statement.text
+        else:
+            return
+        self._put(CacheKind.ESTIMATE, (key, where), replace(estimate, recalled=True), asked_seconds)
 
     def forget_estimates(self) -> None:
         """Believe no estimate any more: something was asked for that is no plain read."""
@@ -158,6 +169,16 @@ class Cache:
     def _are_silent(self, facts: Mapping[str, object]) -> bool:
         activation = offered(facts)
         return all(match(rule.condition, activation)[0] is Match.NO for rule in self._counting)
+
+
+def _may_change(estimate: Estimate) -> bool:
+    """Whether the server may say something else in a moment: what it objects to is mended, a view is made anew."""
+    return bool(estimate.objection or estimate.hazards or estimate.behind.views)
+
+
+def _with_shape(statement: Statement, rules: LexicalRules) -> Statement:
+    shape = shape_of(statement.text) if is_shared(statement, rules) else ""
+    return replace(statement, shape=shape) if shape else statement
 
 
 def _decision_key(statement: Statement, basis: Hashable, estimate: Estimate) -> Hashable:

@@ -79,12 +79,15 @@ class DelayingProxy:
         host, port: of the server.
         round_trip_seconds: how long a question and its answer are on the way together.
         one_at_a_time: whether it ends a connection on which a second question comes before the first is answered.
+        withholds: whether the answer to a lone COMMIT is kept back, so that only who waits for it is counted.
     """
 
-    def __init__(self, host, port, *, round_trip_seconds=0.0, one_at_a_time=False):
+    def __init__(self, host, port, *, round_trip_seconds=0.0, one_at_a_time=False, withholds=True):
         self._server = (host, port)
         self._round_trip_seconds = round_trip_seconds
         self._one_at_a_time = one_at_a_time
+        # Who asks one question at a time waits for the answer to each.
+        self._withholds = withholds and not one_at_a_time
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.port = self._listening.getsockname()[1]
         self.lines = []
@@ -115,8 +118,7 @@ class DelayingProxy:
                     return
                 client.close()
                 continue
-            # Who asks one question at a time waits for the answer to each.
-            line = Line(withholds=not self._one_at_a_time)
+            line = Line(withholds=self._withholds)
             self.lines.append(line)
             self._ends += [client, server]
             half = self._round_trip_seconds / 2

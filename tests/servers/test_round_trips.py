@@ -9,7 +9,7 @@ import pytest
 from safeconsole.capacity.asking import Asker
 from safeconsole.config.settings import ClusterSettings
 from safeconsole.dialects import DIALECTS
-from safeconsole.doctor.checks import examine
+from safeconsole.doctor import examine
 from safeconsole.mysql.guards import rules_of
 from safeconsole.sqltext.vocabulary import Flavour
 from tests.harness.delaying import DelayingProxy
@@ -117,3 +117,20 @@ def test_a_middleman_that_takes_one_question_at_a_time_is_found_out_and_told(clu
     finally:
         for proxy in proxies.values():
             proxy.close()
+
+
+def test_equal_pieces_of_a_script_are_explained_once(cluster, lines, tmp_path):
+    with seated(cluster, tmp_path, nodes={name: proxy.address for name, proxy in lines.items()}) as desk:
+        desk.run("SELECT 1")
+        text = "SELECT status FROM orders WHERE id < 8"
+        before = len(explained(lines))
+        desk.run(";\n".join([text] * 6))
+        assert len(explained(lines)) - before == 1
+        # What is another text is asked for anew: nothing says that its plan is the same.
+        desk.run("SELECT status FROM orders WHERE id < 9")
+        assert len(explained(lines)) - before == 2
+
+
+def explained(lines):
+    flights = [flight for proxy in lines.values() for line in proxy.lines for flight in line.flights]
+    return [text for flight in flights for text in flight if b"EXPLAIN" in text]
