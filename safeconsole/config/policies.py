@@ -14,7 +14,7 @@ import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
@@ -62,6 +62,20 @@ def read_form_of(text: bytes, source: str) -> ReadForm:
     return ReadForm(text_hash=hashlib.sha256(text).hexdigest(), document=document, lines=lines)
 
 
+_KEPT = 16
+"""Most policies and texts that a process keeps: a file that is edited again and again must not fill it."""
+
+_Key = TypeVar("_Key")
+_Kept = TypeVar("_Kept")
+
+
+def _keep(kept: dict[_Key, _Kept], key: _Key, value: _Kept) -> None:
+    # Sessions of several threads share it: the worst that a race does is to compile once more.
+    if len(kept) >= _KEPT:
+        kept.clear()
+    kept[key] = value
+
+
 class PolicyFiles:
     """Finds and reads policies and their cases.
 
@@ -71,6 +85,9 @@ class PolicyFiles:
 
     def __init__(self, shipped: Path | None = None) -> None:
         self._shipped = _shipped_directory() if shipped is None else shipped
+        # A process that serves many sessions compiles a policy once, and again when a file's text is another one.
+        self._compiled: dict[tuple[tuple[Path, str], ...], Policy] = {}
+        self._forms: dict[tuple[Path, str], ReadForm] = {}
 
     def names(self) -> tuple[str, ...]:
         found = (path.name.removesuffix(".yaml") for path in self._shipped.glob("*.yaml"))
@@ -83,7 +100,13 @@ class PolicyFiles:
             ConfigurationError: there is no such policy.
             PolicyInvalidError: its file cannot be read, may be written by others, or is invalid.
         """
-        return self._policy(self._chain(name))
+        chain = self._chain(name)
+        key = tuple((path, self._form(path).text_hash) for path in chain)
+        policy = self._compiled.get(key)
+        if policy is None:
+            policy = self._policy(chain)
+            _keep(self._compiled, key, policy)
+        return policy
 
     def _policy(self, chain: tuple[Path, ...]) -> Policy:
         """Return the policy that the first file of a chain makes of those that it extends."""
@@ -137,7 +160,10 @@ class PolicyFiles:
     def _form(self, path: Path) -> ReadForm:
         text = _read(path)
         digest = hashlib.sha256(text).hexdigest()
-        form = self._read_form(path, digest) or read_form_of(text, str(path))
+        form = self._forms.get((path, digest))
+        if form is None:
+            form = self._read_form(path, digest) or read_form_of(text, str(path))
+            _keep(self._forms, (path, digest), form)
         if _base_of(form.document) and "rules" not in form.document:
             return msgspec.structs.replace(form, document={**form.document, "rules": []})
         return form

@@ -319,5 +319,9 @@ class Found:
             )
         if reading.role is not Role.PRIMARY or reading.flavour is None or self._settings.discovery == "off":
             return reading
+        its_own = met.get(address)
+        if its_own is None:
+            # The engine was closed while it measured: nobody reads this.
+            return reading
         asks_for = DIALECTS[reading.flavour].server.asks_for
-        return replace(reading, unseen=unseen_followers(met[address], met.values(), asks_for=asks_for))
+        return replace(reading, unseen=unseen_followers(its_own, met.values(), asks_for=asks_for))

@@ -129,3 +129,15 @@ def test_a_change_of_the_base_is_seen_by_a_session(tmp_path, files, extending):
     assert look() is policy
     write(tmp_path / "policies", BASE.replace("run_seconds: 20", "run_seconds: 2"), "base.yaml")
     assert look().limits.run_seconds == 2
+
+
+def test_a_policy_is_compiled_once_until_its_text_is_another_one(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text("extends: baseline\n")
+    files = PolicyFiles()
+    first = files.load(str(path))
+    assert files.load(str(path)) is first
+    path.write_text("extends: baseline\nlimits: {run_seconds: 5}\n")
+    second = files.load(str(path))
+    assert second.hash != first.hash
+    assert second is not first
