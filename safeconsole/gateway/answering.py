@@ -196,7 +196,7 @@ def read_ok(payload: bytes, *, counts_found: bool) -> tuple[Done, str]:
     fields = Fields(payload, 1)
     affected, inserted = fields.length(), fields.length()
     fields.take(4)
-    info = fields.rest().decode("utf-8", "replace") if fields.left else ""
+    info = fields.take(fields.length()).decode("utf-8", "replace") if fields.left else ""
     matched = info.partition("Rows matched: ")[2].split(" ", 1)[0]
     if counts_found and matched.isdigit():
         affected = int(matched)

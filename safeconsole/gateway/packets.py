@@ -392,7 +392,8 @@ def lenenc_text(text: bytes) -> bytes:
 
 def ok(*, affected: int = 0, inserted: int = 0, status: int, warnings: int = 0, info: str = "") -> bytes:
     head = b"\0" + lenenc(affected) + lenenc(inserted) + struct.pack("<HH", status, min(warnings, 0xFFFF))
-    return head + info.encode()
+    # With its length, although the manual says that it goes to the end: servers send it so, and clients read it so.
+    return head + lenenc_text(info.encode()) if info else head
 
 
 def end_marker(*, status: int, warnings: int = 0) -> bytes:
