@@ -197,7 +197,7 @@ def _counted(what: str, nodes: Sequence[str], *, wanted: str, at_most_one: bool 
             remedy="see `safeconsole topology`",
         )
     if at_most_one and len(nodes) > 1:
-        detail = f"{' and '.join(nodes)}: which one is meant cannot be told"
+        detail = f"{' and '.join(nodes)}: it is not clear which one is meant"
         return Check(
             where="cluster", what=what, finding=CheckResult.WRONG, detail=detail, remedy="one cluster, one primary"
         )
@@ -275,7 +275,7 @@ def _grant_checks(
     """Yield what is wrong with an account, whose name is as GRANT writes it."""
     what, unclear = f"grants of {held.grantee}", held.unclear
     if held.role and dialect.grants_show_hashes:
-        unclear = (*unclear, f"the role {held.role} is active, and what it brings is not listed for this account")
+        unclear = (*unclear, f"the role {held.role} is active, and its privileges are not listed for this account")
     findings = [
         *judged(dialect, account, held.privileges, grantee=held.grantee, schema=schema),
         *(GrantFinding(kind="unclear", what=line, why="not understood, so not vouched for") for line in unclear),

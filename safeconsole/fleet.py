@@ -1,7 +1,7 @@
 """Runs the same work on many clusters, a few at a time, each through its own gate, bounded and stoppable.
 
-After a limit stopped one, or an outcome is unknown, no further cluster is begun: what hurt one may hurt the next. What
-is running ends under its own limits, or is killed when the person interrupts; a second interrupt kills at once and
+After a limit stopped one, or an outcome is unknown, no further cluster is started: what hurt one may hurt the next.
+What is running ends under its own limits, or is killed when the person interrupts; a second interrupt kills at once and
 leaves soon.
 """
 

@@ -112,7 +112,7 @@ class LocalApprovals:
         try:
             approval = approval_from_code(text)
         except ValueError as error:
-            raise RefusedError(f"that is no approval: {error}") from None
+            raise RefusedError(f"not an approval: {error}") from None
         from safeconsole.audit.signing import is_signed_by  # noqa: PLC0415 (slow to import)
 
         wrong = objection_to(
@@ -189,7 +189,9 @@ def sign(request: ApprovalRequest, settings: ApprovalSettings, *, approver: str)
         ConfigurationError: this account has no key to sign with, or the directory cannot be used.
     """
     if approver == request.person:
-        raise RefusedError(f"{approver} cannot approve what {approver} asked for", instead="somebody else must")
+        raise RefusedError(
+            f"{approver} cannot approve what {approver} asked for", instead="somebody else must approve it"
+        )
     if time.time() >= request.expires_epoch:
         raise RefusedError("the request has expired", instead="it has to be asked for again")
     from safeconsole.audit.signing import load_signer  # noqa: PLC0415 (slow to import)

@@ -181,7 +181,7 @@ def _syslog(address: str) -> Channel:
         sink = SyslogSink(address)
     except ConfigurationError:
         raise ConfigurationError(
-            f"notices.syslog: {address} is no syslog address", instead="a path, udp://host:port or tcp://host:port"
+            f"notices.syslog: {address} is not a syslog address", instead="a path, udp://host:port or tcp://host:port"
         ) from None
 
     def send(notice: Notice) -> None:

@@ -177,7 +177,7 @@ def objection_to(
         return f"{request.person} cannot approve what {request.person} asked for"
     public = approvers.get(approval.approver)
     if public is None:
-        return f"{approval.approver} is no approver in this console's configuration"
+        return f"{approval.approver} is not an approver in this console's configuration"
     if not holds(public, approval.key, signed_bytes(request, approval.approver), approval.signature):
         return f"the signature is not {approval.approver}'s"
     return ""
@@ -203,7 +203,7 @@ def _unpacked(code: str, mark: str) -> bytes:
     except (binascii.Error, zlib.error, ValueError) as error:
         raise ValueError(f"it is damaged: {error}") from None
     if not unpacker.eof:
-        raise ValueError("it is not whole")
+        raise ValueError("it is incomplete")
     return data
 
 

@@ -153,7 +153,7 @@ class WaitingRequests:
         try:
             answer = approval_from_code(text)
         except ValueError as error:
-            raise RefusedError(f"that is no approval: {error}") from None
+            raise RefusedError(f"not an approval: {error}") from None
         # One that was brought says itself which request it is for.
         return None if self._given and answer.request != request_hash(waiting) else answer
 

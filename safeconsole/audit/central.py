@@ -41,7 +41,7 @@ class DatabaseSink:
             self._engine: Engine = create_engine(made, pool_pre_ping=True, hide_parameters=True)
         except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
             # `from None`: the error may quote the address with its password.
-            message = f"audit.sinks: the database address is none that can be used here ({type(error).__name__})"
+            message = f"audit.sinks: the database address cannot be used ({type(error).__name__})"
             raise ConfigurationError(message) from None
         self._made = False
 

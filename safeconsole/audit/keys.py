@@ -114,7 +114,9 @@ def literal_key_for(policy: Policy, where: str) -> LiteralKey:
     except ValueError:
         secret = b""
     if len(secret) < KEY_BYTES:
-        raise AuditUnavailableError(f"the audit literal key in {where} is no key of {KEY_BYTES * 2} hexadecimal digits")
+        raise AuditUnavailableError(
+            f"the audit literal key in {where} is not a key of {KEY_BYTES * 2} hexadecimal digits"
+        )
     return LiteralKey(secret=secret)
 
 

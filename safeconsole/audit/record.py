@@ -393,7 +393,7 @@ def doubt_about(recorded: Recorded, entries: Iterable[Entry], findings: Iterable
     if recorded.digest != noted:
         return "this is not the recording that the session closed with: somebody changed it"
     if any(findings):
-        return "nothing vouches for this recording: the journal of its session does not hold"
+        return "nothing vouches for this recording: the journal of its session is invalid"
     return ""
 
 

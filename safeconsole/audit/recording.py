@@ -26,7 +26,7 @@ from safeconsole.errors import ConfigurationError
 
 RECORDINGS = "recordings"
 USUAL_SIZE, LARGEST_SIZE = (80, 24), 1000
-ENOUGH = "\r\n[the recording ends here: it has reached its size; the journal goes on]\r\n"
+ENOUGH = "\r\n[the recording ends here: size limit reached; the journal goes on]\r\n"
 
 
 class Recording:
@@ -105,7 +105,7 @@ def open_recording(
 def recording_file(directory: Path, session: str) -> Path:
     """Return the path of a session's recording. Raises ConfigurationError: not a session id."""
     if "/" in session:
-        raise ConfigurationError(f"{session!r} is no session's id")
+        raise ConfigurationError(f"{session!r} is not a session id")
     return directory / RECORDINGS / f"{session}.cast"
 
 
@@ -125,7 +125,7 @@ def _content(directory: Path, session: str) -> bytes:
         return read_regular(path)
     except FileNotFoundError:
         raise ConfigurationError(
-            f"there is no recording of session {session}", instead=f"safeconsole audit show {session} tells it in words"
+            f"there is no recording of session {session}", instead=f"safeconsole audit show {session} shows it as text"
         ) from None
     except OSError as error:
         raise ConfigurationError(f"{path} cannot be read: {(error.strerror or '').lower()}") from error

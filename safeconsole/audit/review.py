@@ -109,7 +109,7 @@ def objection_to(act: ReviewAct, summary: SessionSummary, reviews: Iterable[Revi
     if summary.live:
         return f"session {summary.session} is still open"
     if act is not ReviewAct.APPROVE and not note.strip():
-        return f"to {act} a session needs a note"
+        return f"{act}: a note is required"
     if act is ReviewAct.NOTE:
         return ""
     if not reasons_for_review(summary):
@@ -209,7 +209,7 @@ def _end(descriptor: int, path: Path) -> tuple[str, int]:
     line, torn = last_line(descriptor)
     if torn or (line and hash_in_line(line) is None):
         raise AuditUnavailableError(
-            f"the last line of {path} does not hold",
+            f"the last line of {path} is invalid",
             instead="see safeconsole audit verify; move the file away to go on",
         )
     if not line:

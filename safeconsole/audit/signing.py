@@ -75,9 +75,9 @@ def load_signer(where: str, *, account: str = KEYRING_ACCOUNT, what: str = "audi
         private = load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         # `from None`: the text of the error may quote the key.
-        raise AuditUnavailableError(f"the {what} in {where} is no unencrypted PEM key") from None
+        raise AuditUnavailableError(f"the {what} in {where} is not an unencrypted PEM key") from None
     if not isinstance(private, Ed25519PrivateKey):
-        raise AuditUnavailableError(f"the {what} in {where} is no Ed25519 key")
+        raise AuditUnavailableError(f"the {what} in {where} is not an Ed25519 key")
     return KeySigner(private)
 
 
@@ -115,5 +115,5 @@ def _public(text: str) -> Ed25519PublicKey:
         return Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
     except ValueError:
         raise ConfigurationError(
-            f"audit.public_keys: {text[:70]!r} is no public key of 64 hexadecimal digits"
+            f"audit.public_keys: {text[:70]!r} is not a public key of 64 hexadecimal digits"
         ) from None

@@ -85,7 +85,7 @@ class SyslogSink:
         parts = urllib.parse.urlsplit(address)
         if parts.scheme not in {"", "udp", "tcp"} or not (parts.hostname or parts.path.startswith("/")):
             raise ConfigurationError(
-                f"audit.sinks: {address} is no syslog address: a path, udp://host:port or tcp://host:port"
+                f"audit.sinks: {address} is not a syslog address: a path, udp://host:port or tcp://host:port"
             )
         self._address = address
         self._scheme = parts.scheme

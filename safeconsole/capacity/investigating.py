@@ -74,9 +74,9 @@ def server_time(report: Report) -> dt.datetime:
 def _by_sizes_alone(evidence: Evidence, dialect: Dialect, most: int) -> Evidence:
     if not dialect.has_statistics:
         # Every table is in the report, so that one which is not there is missing.
-        no_times = "its last write: this engine does not keep it"
+        no_times = "its last write: this engine does not record it"
         return replace(evidence, looked_at=True, base_exists=bool(evidence.base_exists), unseen=(no_times,))
-    return replace(evidence, unseen=(f"not among the {most} largest, which were looked at",))
+    return replace(evidence, unseen=(f"not among the {most} largest, which were examined",))
 
 
 def _sight(asker: Asker) -> _Sight:
@@ -165,9 +165,7 @@ def _look_at_processes(asker: Asker, suspect: Suspect, evidence: Evidence, sight
         return replace(evidence, unseen=(*evidence.unseen, "running statements: the account lacks PROCESS"))
     name = suspect.size.name
     if "%" in name or "\\" in name:
-        return replace(
-            evidence, unseen=(*evidence.unseen, "running statements: its name would not be matched as it is")
-        )
+        return replace(evidence, unseen=(*evidence.unseen, "running statements: its name cannot be matched exactly"))
     pattern = asker.literal(f"%{name}%")
     rows, refused = asker.ask_if_allowed(
         "SELECT COUNT(*) FROM information_schema.processlist"  # noqa: S608
@@ -256,7 +254,7 @@ def unseen_tables(
     for number, (each, known) in enumerate(_with_known(report, visible), start=1):
         names = _names(asker, conduct, pace, each)
         if len(names) == MOST_NAMES:
-            notes.append(f"{each} has {MOST_NAMES:,} names or more: the rest of them was not read")
+            notes.append(f"{each} has {MOST_NAMES:,} names or more: only the first were read")
         # Views may be among them until they are looked up.
         for named in filter(wanted, (Unseen(schema=each, name=name) for name in names if name not in known)):
             looked_at += 1
@@ -334,7 +332,7 @@ def _looked_up(asker: Asker, conduct: Conduct, pace: Pace, named: Unseen) -> Uns
 
 def _reason(engine: str, options: str) -> str:
     if not engine:
-        return "its engine does not say what it is, or it is broken"
+        return "its engine is unknown, or the table is broken"
     if engine.lower() != "innodb":
         return f"{engine} keeps no such statistics"
     if "stats_persistent=0" in options.lower():

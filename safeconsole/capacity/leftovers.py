@@ -117,7 +117,7 @@ def patterns_of(configured: Mapping[str, LeftoverSettings]) -> tuple[Pattern, ..
             name = re.compile(settings.pattern, re.DOTALL)
         except re.error as error:
             raise ConfigurationError(
-                f"leftovers.{tool}.pattern: it is no regular expression: {error}",
+                f"leftovers.{tool}.pattern: it is not a regular expression: {error}",
                 instead=r"such as '^_archived_(?P<base>.+)_(?P<stamp>\d{8})$'",
             ) from error
         own.append(Pattern(tool=tool, part=LeftoverPart.OTHER, name=name, certain=settings.certain, what=settings.what))
@@ -289,7 +289,7 @@ def _doubt(suspect: Suspect, evidence: Evidence) -> str:
     if suspect.base and evidence.base_exists is None:
         return f"whether {suspect.base}, which it was made for, is there could not be seen"
     if not suspect.pattern.certain:
-        return "a table of the application may be called so: ask its owners"
+        return "an application may use this name: ask its owners"
     if not evidence.looked_at:
         return "the table itself was not looked at"
     late = _seconds_late(suspect, evidence)

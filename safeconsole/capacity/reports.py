@@ -179,7 +179,7 @@ def open_report(shelf: ReportShelf, cluster: str, name: str) -> Report:
     except msgspec.DecodeError as error:
         raise ConfigurationError(f"capacity report {name} of {cluster} cannot be read: {error}") from error
     if head.format != FORMAT or end is None:
-        raise ConfigurationError(f"capacity report {name} of {cluster} is not whole, or of another edition")
+        raise ConfigurationError(f"capacity report {name} of {cluster} is incomplete, or of another version")
     return Report(shelf=shelf, name=name, head=head, end=end)
 
 
@@ -250,7 +250,7 @@ def since(text: str, now: dt.datetime) -> dt.datetime:
         found = dt.datetime.fromisoformat(text.strip())
     except ValueError:
         raise ConfigurationError(
-            f"--since {text!r} is no time", instead="7d, 12h, 2w, or a date such as 2026-01-31"
+            f"--since {text!r} is not a time", instead="7d, 12h, 2w, or a date such as 2026-01-31"
         ) from None
     return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
 
@@ -281,7 +281,7 @@ def report_since(
         if dt.datetime.fromisoformat(report.head.started) <= when:
             break
     if found is None:
-        others = f"; {strangers} are of servers that are not in it now" if strangers else ""
+        others = f"; {strangers} are from servers that are no longer in it" if strangers else ""
         raise ConfigurationError(
             f"there is no earlier capacity report of {cluster} on this computer{others}",
             instead=f"safeconsole capacity {cluster} keeps one each time it runs",
@@ -311,7 +311,7 @@ def latest_report(shelf: ReportShelf, cluster: str, *, schema: str, nodes: tuple
         if not report.head.nodes or not nodes or set(report.head.nodes) & set(nodes):
             return report
         strangers += 1
-    others = f"; {strangers} are of another cluster by this name" if strangers else ""
+    others = f"; {strangers} are from another cluster with this name" if strangers else ""
     raise ConfigurationError(
         f"there is no capacity report of {cluster} on this computer{others}", instead=f"safeconsole capacity {cluster}"
     )

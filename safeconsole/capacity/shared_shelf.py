@@ -70,7 +70,7 @@ def open_shared_shelf(settings: CapacitySettings, drafts: FileShelf, environ: Ma
     except (ArgumentError, NoSuchModuleError, ImportError, ValueError) as error:
         # `from None`: the error may quote the address with its password.
         raise ConfigurationError(
-            f"capacity.reports: the address is none that can be used here ({type(error).__name__})",
+            f"capacity.reports: the address cannot be used ({type(error).__name__})",
             instead="such as sqlite:////srv/safeconsole/capacity.db, mysql+pymysql://name:{secret}@host/database?ssl_ca=FILE",
         ) from None
     return SharedShelf(engine, url, drafts)
@@ -111,7 +111,7 @@ class SharedShelf:
             for row in found:
                 yield zlib.decompress(row.line).decode()
         if row is None:
-            raise ConfigurationError(f"capacity report {name} of {cluster} cannot be read: it is not there any more")
+            raise ConfigurationError(f"capacity report {name} of {cluster} cannot be read: it no longer exists")
 
     def _names(self, connection: Connection, cluster: str) -> tuple[str, ...]:
         # The first line of each: one row a report.

@@ -50,7 +50,7 @@ class FileShelf:
                 os.close(descriptor)
             return
         raise ConfigurationError(
-            f"{MOST_RUNS} runs of capacity are asking this of {cluster} already",
+            f"{MOST_RUNS} runs of capacity on {cluster} are already active",
             instead="wait for one of them; --last shows the last report",
         )
 

@@ -27,7 +27,7 @@ Source: MySQL 9.7 and MariaDB 10.11, measured: `t#p#p0`, `t#P#p0`, with `#sp#` b
 
 _IN_THE_MAKING = ("#sql", "#mysql50#")
 
-LEFT_ALONE = "the copy of an ALTER TABLE: a look at it could disturb the one that makes it"
+LEFT_ALONE = "a copy made by a running ALTER TABLE: reading it could disturb that statement"
 """Why a table that `is_in_the_making` was not looked up."""
 
 
@@ -189,7 +189,8 @@ CAVEATS = (
     "tables of other engines than InnoDB, or with STATS_PERSISTENT=0, are not counted: --unseen names them",
     "a dropped table can still be counted, since its statistics can outlive it: --verify looks at the tables",
     "ROW_FORMAT=COMPRESSED tables are counted uncompressed, so they look larger than on disk",
-    "files are reckoned from the pages: one that lost many rows is larger; undo, redo and binary logs are not counted",
+    "file sizes are estimated from pages: a table that lost many rows has a larger file",
+    "undo, redo and binary logs are not counted",
 )
 """What the statistics cannot show, one line each."""
 

@@ -310,4 +310,4 @@ def _sampled(run: _Run, name: str) -> TableSize:
 def _caveats(run: _Run, *, sampled: bool) -> Iterator[str]:
     yield from CAVEATS if sampled else statistics.CAVEATS
     if len(run.servers) > 1:
-        yield f"{len(run.servers)} nodes were asked in turn, and each has estimates of its own"
+        yield f"{len(run.servers)} nodes were asked in turn; their estimates differ"

@@ -198,7 +198,7 @@ def verify(asker: Asker, conduct: Conduct, sizes: list[TableSize]) -> tuple[list
     Raises SafeConsoleError: a lookup was lost, or no node is fit for it.
     """
     if not asker.dialect.has_statistics:
-        why = "this engine has no size of a table short of reading its pages"
+        why = "this engine has no table size without reading its pages"
         return [Verified(size=size, found_bytes=None, witness="", note=why) for size in sizes], why
     on_disk, refused = bytes_on_disk(asker, conduct, sizes)
     verified, pace = [], Pace()

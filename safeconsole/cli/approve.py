@@ -48,7 +48,7 @@ def approve(app: Application, /, code: str | None, typed: str, form: str, **aske
     try:
         request = request_from_code(request_text(code, settings))
     except ValueError as error:
-        raise ConfigurationError(f"that is no request: {error}") from None
+        raise ConfigurationError(f"not a request: {error}") from None
     click.echo(
         block_text("approval asked", _lines(request), stream_style(sys.stderr, app.environ), colour="red"), err=True
     )
@@ -65,7 +65,7 @@ def approve(app: Application, /, code: str | None, typed: str, form: str, **aske
         )
     person = app.person
     if person.agent not in {"", NO_TERMINAL}:
-        raise RefusedError(f"an agent ({person.agent}) is nobody's second person", instead="a person approves it")
+        raise RefusedError(f"an agent ({person.agent}) cannot approve", instead="a person approves it")
     click.echo(sign(request, settings, approver=person.name))
 
 

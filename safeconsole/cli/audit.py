@@ -243,8 +243,8 @@ def search_command(app: Application, /, text: str, sessions: tuple[str, ...], fo
 
 
 _UNPROVEN = (
-    "nothing outside this journal proves its end: what was cut off there, the host log's lines with it, does not show; "
-    "compare with what a sink got: --against COPY"
+    "nothing outside this journal proves its end: records cut off there, with their host log lines, do not show; "
+    "compare with a sink's copy: --against COPY"
 )
 
 
@@ -253,7 +253,7 @@ _UNPROVEN = (
 @click.option(
     "--against",
     type=click.File("rb"),
-    help="A copy kept elsewhere, one line of the journal a line: what a sink of this host got. - is standard input.",
+    help="A copy kept elsewhere, one journal line a line, as a sink of this host holds it. - is standard input.",
 )
 @format_option
 @click.pass_context
@@ -286,7 +286,7 @@ def _compared(archive: LocalArchive, against: IO[bytes]) -> tuple[Finding, ...]:
     if not found.lines:
         raise ConfigurationError(
             f"{against.name} holds no line of a journal",
-            instead="give the lines as a sink got them, such as SELECT line FROM safeconsole_entries",
+            instead="give the lines of a sink's copy, such as SELECT line FROM safeconsole_entries",
         )
     if found.unproven:
         behind = f"the copy does not reach the last {_counted(found.unproven, 'line')} of the host log"
@@ -330,7 +330,7 @@ def _session_row(summary: SessionSummary) -> Row:
 
 def _listed_session(summary: SessionSummary) -> Row:
     """Return a session as a person scans it: what there was none of is not named."""
-    lasted = "open" if summary.live else "no end recorded"
+    lasted = "open" if summary.live else "no end"
     if summary.closed:
         took = dt.datetime.fromisoformat(summary.closed) - dt.datetime.fromisoformat(summary.opened)
         lasted = clock_text(took.total_seconds())

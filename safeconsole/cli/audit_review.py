@@ -91,7 +91,9 @@ def export_command(app: Application, /, text: str, sessions: tuple[str, ...], fo
     stories = found(app.archive(), query_of(text, fields), sessions, unread=complain)
     if form == "parquet":
         if sys.stdout.isatty():
-            raise ConfigurationError("a parquet file is no text for a terminal", instead="… --format parquet > FILE")
+            raise ConfigurationError(
+                "a Parquet file cannot be shown in a terminal", instead="… --format parquet > FILE"
+            )
         from safeconsole.audit.parquet import write_parquet
 
         write_parquet(stories, sys.stdout.buffer)
@@ -115,7 +117,7 @@ QUEUE_COLUMNS = ("session", "opened", "person", "cluster", "state", "reasons", "
 
 @click.command("review")
 @click.argument("session", default="")
-@click.option("--approve", "act", flag_value=ReviewAct.APPROVE.value, help="It was right.")
+@click.option("--approve", "act", flag_value=ReviewAct.APPROVE.value, help="Approve the session.")
 @click.option("--flag", "act", flag_value=ReviewAct.FLAG.value, help="Flag for discussion; with --note.")
 @click.option("--note", default="", help="A note; alone, it is the person's own closing note.")
 @click.option("--all", "everything", is_flag=True, help="List reviewed sessions too.")
@@ -138,8 +140,8 @@ def review_command(app: Application, session: str, act: str | None, note: str, *
         return
     if act is None and not note:
         raise ConfigurationError(
-            "say what you think of it: --approve, --flag or --note",
-            instead=f"safeconsole audit show {session} tells what was done",
+            "give --approve, --flag or --note",
+            instead=f"safeconsole audit show {session} shows what was done",
         )
     summary = _summary(summaries, session)
     review = book.add(summary, ReviewAct(act or ReviewAct.NOTE), note)

@@ -204,7 +204,7 @@ def _show_sizes(work: Work, report: Report, wanted: Callable[[TableSize], bool])
         work.say(f"note: {caveat}")
     if wish.form == "table" and suspects:
         held = size_text(sum(suspect.size.total_bytes for suspect in suspects))
-        named = f"{counted(len(suspects), 'table')} with {held} named as migrations name what they leave behind"
+        named = f"{counted(len(suspects), 'table')} with {held} named like leftovers of migrations"
         work.say(f"{named}: safeconsole capacity {shlex.quote(work.cluster)} --leftovers")
 
 

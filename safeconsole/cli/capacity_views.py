@@ -162,7 +162,7 @@ def verified_view(found: Sequence[Verified]) -> View:
             said = f"{each.witness} says {size_text(each.found_bytes)}: {estimate} is {100 * each.error:+.1f} % off"
         bars.append(Bar(label=size.label, first=size.data_bytes, second=size.index_bytes, detail=said))
     columns = ("schema", "table", "total_bytes", "found_bytes", "witness", "error", "note", "file_bytes_estimated")
-    return View(columns=columns, rows=rows, bars=bars, title="the largest tables, held to the tables themselves")
+    return View(columns=columns, rows=rows, bars=bars, title="the largest tables, compared with the tables themselves")
 
 
 def unseen_view(found: Sequence[Unseen], *, of: int) -> View:
@@ -252,6 +252,6 @@ def page_of_report(report: Report, sizes: Iterable[TableSize], leftovers: frozen
         *(f"note: {caveat}" for caveat in report.end.caveats),
     )
     left = [size.total_bytes for size in ordered if size.key in leftovers]
-    key = f"{counted(len(left), 'table')} with {size_text(sum(left))} named as migrations name what they leave behind"
+    key = f"{counted(len(left), 'table')} with {size_text(sum(left))} named like leftovers of migrations"
     branches = tuple(Branch(label=schema, leaves=tuple(each)) for schema, each in leaves.items())
     return treemap_page(f"Capacity of {report.head.cluster}", notes, branches, key=key if left else "")

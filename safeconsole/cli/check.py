@@ -182,7 +182,7 @@ def _question(line: bytes, number: int) -> tuple[str, str]:
 
 def _nothing(text: str) -> Statement:
     return Statement(
-        text=text, kind="unknown", effects=frozenset({Effect.UNKNOWN}), reasons=("there is no statement in it",)
+        text=text, kind="unknown", effects=frozenset({Effect.UNKNOWN}), reasons=("it contains no statement",)
     )
 
 

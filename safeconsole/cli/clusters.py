@@ -160,7 +160,13 @@ ENGINES = get_args(get_type_hints(ClusterSettings)["engine"])
     metavar="ACCOUNT",
     help="The account that sees what a server is doing.",
 )
-@click.option("--grants-file", default="grants.sql", show_default=True, metavar="FILE", help="Where accounts go.")
+@click.option(
+    "--grants-file",
+    default="grants.sql",
+    show_default=True,
+    metavar="FILE",
+    help="File for the statements that create the accounts.",
+)
 @click.option("--policy", default="baseline", show_default=True, metavar="NAME|FILE")
 @click.option("--environment", default="production", show_default=True, help="Colours the prompt; rules can use it.")
 @click.pass_obj
@@ -240,7 +246,7 @@ _NODE = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/@?#\[\]]+)(?::(?P<port>[0-9]+)
 def _check_node(node: str) -> None:
     """Refuse what is no address before anything is kept of it. Raises UsageError, which does not repeat it."""
     if "://" in node or "@" in node:
-        raise click.UsageError("--node is HOST:PORT, and no URL: passwords belong into `safeconsole credentials set`")
+        raise click.UsageError("--node is HOST:PORT, not a URL: store passwords with `safeconsole credentials set`")
     found = _NODE.fullmatch(node)
     if found is None or (found["port"] and not 0 < int(found["port"]) < 65536):
         raise click.UsageError(f"--node is HOST:PORT with a port up to 65535, not {one_line(node)}")
@@ -261,7 +267,7 @@ def _asked_people() -> int:
 
 def _asked(cluster: str | None, nodes: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     if not sys.stdin.isatty():
-        raise click.UsageError("give a name and at least one --node: there is no terminal to ask in")
+        raise click.UsageError("give a name and at least one --node: without a terminal nothing can be asked")
     cluster = cluster or str(click.prompt("name of the cluster", err=True))
     if not nodes:
         words = str(click.prompt("its nodes or endpoints (host:port, any order, spaces between)", err=True))

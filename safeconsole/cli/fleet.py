@@ -40,7 +40,7 @@ Found = TypeVar("Found")
 @click.command()
 @click.argument("patterns", nargs=-1, required=True, metavar="CLUSTERS...")
 @click.option("-e", "--execute", "text", metavar="SQL", help="The statement to run.")
-@click.option("-f", "--file", "file", metavar="FILE", help="Read it from a file, `-` for standard input.")
+@click.option("-f", "--file", "file", metavar="FILE", help="Read the statement from a file, `-` for standard input.")
 @click.option("-D", "--schema", default="", help="Schema to start in.")
 @limit_options
 @click.option("--at-once", type=click.IntRange(1, 64), default=AT_ONCE, show_default=True, help="Clusters at a time.")
@@ -51,7 +51,7 @@ def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: in
     """Run one statement on many CLUSTERS, given by name or shell pattern, on a replica of each.
 
     Each cluster has its own policy, limits and journal. Rows are printed as they arrive, with the cluster's name first.
-    When a limit stops one, no further cluster is begun. Ctrl-C stops what runs, on the servers too; a second one
+    When a limit stops one, no further cluster is started. Ctrl-C stops what runs, on the servers too; a second one
     leaves. The exit code is that of the clusters that failed, the highest when they differ.
     """
     text, file = given["text"], given["file"]
@@ -132,7 +132,7 @@ def tell_members(
             screen.messages.write(f"{member.cluster}: {error_text(member.error).removeprefix('safeconsole: ')}")
         elif not member.begun:
             why = "you stopped it" if underway.words else "another cluster ran into a limit"
-            screen.messages.write(f"{member.cluster}: not begun, since {why}\n")
+            screen.messages.write(f"{member.cluster}: not started: {why}\n")
     before()
     well = sum(member.error is None and member.begun for member in held)
     screen.messages.write(f"{well} of {counted(len(held), 'cluster')} answered\n")

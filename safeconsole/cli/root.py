@@ -39,7 +39,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "topology": ("safeconsole.cli.clusters:topology", "Show a cluster's nodes, and which are fit for reads."),
 }
 
-EPILOG = """\b
+EPILOG = """
 Exit codes: 0 done, 1 the server's own error, 2 usage or configuration, 3 needs elevation or confirmation,
 4 denied, 5 stopped by a limit, 6 outcome unknown, 7 audit unavailable, 8 no healthy node.
 """

@@ -99,7 +99,7 @@ def _null_text(_ctx: click.Context, _param: click.Parameter, text: str | None) -
     from safeconsole.output.formats import is_csv_null
 
     if text is not None and not is_csv_null(text):
-        raise click.BadParameter("what stands for NULL holds no comma, quote or end of a line")
+        raise click.BadParameter("the text for NULL may not contain a comma, a quote or a line end")
     return text
 
 
@@ -107,7 +107,7 @@ null_option = click.option(
     "--null",
     metavar="TEXT",
     callback=_null_text,
-    help='What stands for NULL in csv [default: nothing; an empty text is ""].',
+    help='Text for NULL in CSV [default: nothing; an empty text is ""].',
 )
 
 
@@ -130,9 +130,7 @@ def limits_of(given: Mapping[str, object]) -> dict[str, float]:
 @click.option("--reason", default="", metavar="TEXT", help="Why an elevation is needed.")
 @click.option("--ticket", default="", metavar="ID", help="Incident or change that this is for.")
 @click.option("--confirm", default="", metavar="CLUSTER", help="The cluster's name, typed to grant the elevation.")
-@click.option(
-    "--despite", multiple=True, metavar="RULE", help="Answer a rule that asks once more, where nobody can; repeatable."
-)
+@click.option("--despite", multiple=True, metavar="RULE", help="Answer a rule that asks once more; repeatable.")
 @click.option("--approval", default="", metavar="ANSWER", help="A second person's answer to an earlier request.")
 @click.pass_obj
 def sql(

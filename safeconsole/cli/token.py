@@ -41,7 +41,7 @@ def issue(app: Application, person: str, span: str, *, agent: bool) -> None:
     """
     found = _SPAN.fullmatch(span)
     if found is None:
-        raise click.UsageError(f"--for {span!r} is no time such as 30m, 8h or 7d")
+        raise click.UsageError(f"--for {span!r} is not a time such as 30m, 8h or 7d")
     if app.person.agent not in {"", NO_TERMINAL} and not agent:
         raise RefusedError(
             f"an agent ({app.person.agent}) issues no token for a person",

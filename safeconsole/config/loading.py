@@ -364,7 +364,7 @@ def _check_cluster(name: str, cluster: ClusterSettings, source: Path) -> None:
     strangers = sorted({*cluster.names, *cluster.tags, *cluster.free_memory} - {*cluster.nodes})
     if strangers:
         raise ConfigurationError(
-            f"{at}: names, tags and free_memory are by node address, and {strangers[0]} is none of its nodes"
+            f"{at}: names, tags and free_memory are by node address, and {strangers[0]} is not one of its nodes"
         )
     if "aws-iam" in cluster.secrets.sources and cluster.tls.mode == "disabled":
         raise ConfigurationError(
@@ -382,7 +382,7 @@ def _check_approvals(approvals: ApprovalSettings, source: Path) -> None:
     for name, public in approvals.approvers.items():
         if not re.fullmatch(r"[0-9a-fA-F]{64}", public):
             raise ConfigurationError(
-                f"{source}: approvals.approvers.{name}: it is no public key of 64 hexadecimal digits",
+                f"{source}: approvals.approvers.{name}: it is not a public key of 64 hexadecimal digits",
                 instead="safeconsole approve --new-key FILE|keyring prints one",
             )
 

@@ -206,7 +206,7 @@ class PolicyFiles:
         try:
             return self.load(name)
         except PolicyInvalidError as error:
-            message = f"the policy's file has changed, and is none any more: {error.message}"
+            message = f"the policy's file has changed and is no longer valid: {error.message}"
             raise PolicyInvalidError(message, evidence=error.evidence, instead=error.instead) from None
 
     def cases(self, name: str) -> tuple[Case, ...]:

@@ -48,7 +48,7 @@ def _value(node: yaml.Node, path: str, source: str, lines: dict[str, int], seen:
     line = node.start_mark.line + 1
     lines.setdefault(path, line)
     if id(node) in seen:
-        raise PolicyInvalidError(f"{source}:{line}: an alias; say it twice instead")
+        raise PolicyInvalidError(f"{source}:{line}: an alias; write the value twice instead")
     seen.add(id(node))
     if isinstance(node, yaml.CollectionNode) and node.tag not in {_MAP, _SEQUENCE}:
         raise PolicyInvalidError(f"{source}:{line}: a tag {node.tag}; a policy has none")
@@ -66,9 +66,9 @@ def _mapping(
     for key, value in node.value:
         line = key.start_mark.line + 1
         if key.tag != "tag:yaml.org,2002:str":
-            raise PolicyInvalidError(f"{source}:{line}: a key that is no plain text")
+            raise PolicyInvalidError(f"{source}:{line}: a key that is not plain text")
         if key.value in values:
-            raise PolicyInvalidError(f"{source}:{line}: {key.value} stands here twice")
+            raise PolicyInvalidError(f"{source}:{line}: {key.value} is given twice")
         where = f"{path}.{key.value}" if path else key.value
         lines[where] = line
         values[key.value] = _value(value, where, source, lines, seen)
@@ -87,7 +87,7 @@ def _scalar(node: yaml.Node, where: str) -> object:
         value = node.value
     # An explicit tag may claim what the text is not.
     if isinstance(value, str):
-        raise PolicyInvalidError(f"{where}: {node.value} is no {kind}")
+        raise PolicyInvalidError(f"{where}: {node.value} is not of type {kind}")
     return value
 
 

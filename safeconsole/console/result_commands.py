@@ -253,13 +253,13 @@ def export(state: ConsoleState, argument: str) -> None:
     option, argument = null_option(argument)
     null = option.strip()[len("--null ") :].strip("'") if option else None
     if null is not None and not is_csv_null(null):
-        raise ConfigurationError("what stands for NULL holds no comma, quote or end of a line")
+        raise ConfigurationError("the text for NULL may not contain a comma, a quote or a line end")
     name, _, sql = argument.partition(" ")
     if not name:
         raise ConfigurationError("\\export needs the name of a file")
     path = Path(name).expanduser()
     if null is not None and ENDINGS.get(path.suffix.lower()) != "csv":
-        raise ConfigurationError(f"--null is for CSV, and {safe(path.name)} is none")
+        raise ConfigurationError(f"--null is for CSV, and {safe(path.name)} is not CSV")
     export_statement(state, path, _statement(state, sql), null=null)
 
 

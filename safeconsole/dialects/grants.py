@@ -71,7 +71,7 @@ _SHARED_NEEDS: tuple[Need, ...] = (
     ),
     Need(
         privileges=_on("SHOW VIEW", OWN_SCHEMA),
-        why="views cannot be looked behind, so that reading one needs an elevation",
+        why="views cannot be examined, so reading one needs an elevation",
     ),
     Need(
         privileges=_on("PROCESS"),

@@ -57,7 +57,7 @@ OPENS_TABLES = Hazard(
 DICTIONARY = Hazard(
     id="innodb-dictionary",
     cost=CostClass.LOADS_EVERY_TABLE_DEFINITION,
-    why="the server loads the definition of every table into memory, keeps it, and does not stop when told",
+    why="the server loads the definition of every table into memory, keeps it, and cannot be stopped",
     instead="safeconsole capacity reads the same numbers from mysql.innodb_table_stats in pages",
     uninterruptible=True,
 )
@@ -82,7 +82,7 @@ UNREADABLE_PLAN = Hazard(
 BUFFER = Hazard(
     id="innodb-buffer-pages",
     cost=CostClass.WALKS_BUFFER_POOL,
-    why="the server walks every page of its buffer pool, and does not stop when told",
+    why="the server walks every page of its buffer pool, and cannot be stopped",
     instead="information_schema.innodb_buffer_pool_stats",
     uninterruptible=True,
 )

@@ -163,7 +163,7 @@ _VARIABLES: tuple[tuple[Ruling, str, str], ...] = (
     ),
     (
         Ruling.TOLD,
-        "it says what was",
+        "it reports state",
         """
         error_count external_user gtid_owned in_transaction last_gtid proxy_user statement_id warning_count
         """,
@@ -185,7 +185,7 @@ _VARIABLES: tuple[tuple[Ruling, str, str], ...] = (
     ),
     (
         Ruling.LEFT,
-        "how the server finds an answer, not which; what a plan costs is asked for each statement",
+        "how the server finds an answer, not which; the cost of a plan is estimated for each statement",
         """
         analyze_max_length analyze_sample_percentage big_tables enable_secondary_engine_statistics
         eq_range_index_dive_limit expensive_subquery_limit explain_format histogram_generation_max_mem_size
@@ -341,7 +341,7 @@ LEANS_ON: tuple[ServerSetting, ...] = (
     ServerSetting(
         name="innodb_stats_on_metadata",
         wanted=("0", "OFF"),
-        why="a look at metadata counts rows anew, in every table it opens",
+        why="reading metadata counts rows again, in every table it opens",
         remedy="SET GLOBAL innodb_stats_on_metadata = OFF",
     ),
     ServerSetting(

@@ -200,7 +200,7 @@ def read_texts(packets: Packets) -> tuple[list[tuple[str | None, ...]], int]:
     first = packets.next()
     count = first[0]
     if len(first) != 1 or not count:
-        raise ValueError("the answer is no small result set")
+        raise ValueError("the answer is not a small result set")
     packets.skip(count + 1)  # the definitions and their end marker
     end = ResultEnd()
     return [row for batch in row_batches(packets, [text] * count, end) for row in batch], end.status

@@ -122,7 +122,7 @@ def _server_key(settings: TlsSettings) -> bytes:
         raise ConfigurationError(f"clusters.*.tls.server_key cannot be read: {error}") from None
     if b"-----BEGIN PUBLIC KEY-----" not in key:
         raise ConfigurationError(
-            f"clusters.*.tls.server_key is no public key: {settings.server_key}",
+            f"clusters.*.tls.server_key is not a public key: {settings.server_key}",
             instead="copy public_key.pem from the server's data directory",
         )
     return key

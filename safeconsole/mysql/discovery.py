@@ -178,7 +178,7 @@ def strangers(met: Mapping[str, Met], leads: Mapping[str, Lead], known: Iterable
     belongs = {address: each for address, each in met.items() if address not in leads}
     found = {address: each for address, each in met.items() if address in leads}
     refused = {
-        address: f"who answers is not {leads[address].server}, which is {leads[address].why}"
+        address: f"the server that answers is not {leads[address].server}, which is {leads[address].why}"
         for address, each in found.items()
         if leads[address].server and not is_called(each.server, leads[address].server)
     }

@@ -68,7 +68,7 @@ def silent_cut(waited_seconds: float, cap_seconds: float, *, server: str) -> Sto
     an error. Source: MySQL 9.7 and MariaDB 10.11, measured.
     """
     return StoppedError(
-        f"{server} cut the statement short at its cap: what it returned is not whole",
+        f"{server} cut the statement short at its cap: what it returned is incomplete",
         by="server",
         ceiling="run_seconds",
         verified="already over",

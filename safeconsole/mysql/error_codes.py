@@ -77,7 +77,7 @@ CLOSES_CONNECTION = frozenset({4081, 4082})
 
 WAYS_OUT: Mapping[str, str] = {
     "run_seconds": "narrow it with WHERE or LIMIT",
-    "lock_wait_seconds": "somebody else holds the lock: ask who, or try again later",
+    "lock_wait_seconds": "another session holds the lock: \\locks may show it; try again later",
     "session_memory_bytes": "narrow it, or sort and group fewer rows",
     "grown_memory_bytes": "ask for less of it at a time; sizes come from safeconsole capacity",
     "opened_tables": "ask for fewer tables at a time; sizes come from safeconsole capacity",
@@ -174,7 +174,7 @@ def connect_error(error: BaseException, *, server: str, account: str) -> Unreach
     if used_up and used_up[1] != "max_user_connections":
         return UnreachableError(
             f"{server} lets this account do no more this hour: {used_up[1]} is used up (account {account}, {code})",
-            instead="wait, or ask the DBA to raise it: a console opens connections and asks short questions of its own",
+            instead="wait, or ask the DBA to raise it: a console opens connections and asks short questions for itself",
         )
     if code in _CONNECT:
         what, instead = _CONNECT[code]

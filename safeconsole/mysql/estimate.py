@@ -115,9 +115,7 @@ class Dictionary(msgspec.Struct):
                     found[name] = hidden_object(name, dialect)
             inner = [each.definition.tables for name in wave if (each := found.get(name)) and each.definition]
             wave = [name for name in looked_at(table for tables in inner for table in tables) if name not in found]
-        return behind_all(
-            found.items(), rules.dialect, unfinished=f"its views stand on views, more than {_DEEPEST} deep"
-        )
+        return behind_all(found.items(), rules.dialect, unfinished=f"its views are nested more than {_DEEPEST} deep")
 
     def _ask(self, ask: Ask, names: list[TableName], rules: LexicalRules) -> None:
         unknown = self.unknown(names)

@@ -260,7 +260,7 @@ def _guard(
     session = proof.session
     open_guard = first_open(guards, session, limits)
     if open_guard:
-        raise UnreachableError(f"{login.address} does not hold a guard: {open_guard}")
+        raise UnreachableError(f"{login.address} has a guard that is not in force: {open_guard}")
     if expected_server and session.server != expected_server:
         raise UnreachableError(f"{login.address} answers as another server than before: {session.server}")
     return Guarded(wire=wire, dialect=dialect, version=version, session=session, replies=proof.replies)

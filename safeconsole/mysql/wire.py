@@ -386,7 +386,7 @@ class Wire(_Driver):
         self._execute_command(COMMAND.COM_STMT_PREPARE, text)
         number = _prepared(self._packets(packet_bytes))
         if not number:
-            raise ValueError("the server carried out what it was to prepare")
+            raise ValueError("the server ran what it was asked to prepare")
         self._execute_command(COMMAND.COM_STMT_EXECUTE, number + _EXECUTED_ONCE)
         # It is read once the statement is over, and has no answer.
         self._execute_command(COMMAND.COM_STMT_CLOSE, number)

@@ -183,7 +183,9 @@ class TerminalConfirmer:
             ("reason", safe(request.reason)),
         )
         self._show(
-            block_text("nobody approved it; in an emergency it can go without", lines, self._style, colour="red")
+            block_text(
+                "nobody approved it; in an emergency it can run without approval", lines, self._style, colour="red"
+            )
         )
         words = f"skip {safe(request.cluster)}"
         return self._answer(f'to go without a second person, type "{words}" (Enter gives up): ') == words

@@ -39,7 +39,7 @@ def evidence_lines(considered: Assessment) -> Lines:
     decision = considered.decision
     lines = [("asked", one_line(considered.statement.text))]
     if considered.node is None:
-        lines.append(("node", f"none is fit; it belongs on a {considered.route}"))
+        lines.append(("node", f"none is fit; it needs a {considered.route}"))
     lines += [split_label(line) for line in considered.evidence]
     if decision.limit_sources:
         lines.append(("limits", ", ".join(decision.limit_sources)))

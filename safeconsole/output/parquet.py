@@ -147,6 +147,6 @@ def _require_dates(column: Column, values: Sequence[object]) -> None:
     strange = next((value for value in values if value is not None and not isinstance(value, dt.date)), None)
     if strange is not None:
         raise ConfigurationError(
-            f"column {safe(column.name)} holds {safe(text_of(strange))}, which is no date",
+            f"column {safe(column.name)} holds {safe(text_of(strange))}, which is not a date",
             instead="export to .csv or .jsonl, which hold every value, or leave those rows out",
         )

@@ -151,7 +151,7 @@ def size_of(text: str) -> int:
     """
     found = _SIZE.fullmatch(text.strip())
     if not found:
-        raise ValueError(f"{text!r} is no size: give bytes, or a number with K, M, G or T")
+        raise ValueError(f"{text!r} is not a size: give bytes, or a number with K, M, G or T")
     return int(float(found[1]) * 1024 ** " kmgt".index(found[2].lower() or " "))
 
 

@@ -88,7 +88,7 @@ _DECLARED: tuple[tuple[str, FactType, str, tuple[str, ...], str], ...] = (
     (
         "stmt.unfiltered",
         _BOOL,
-        "it is an UPDATE or DELETE with no WHERE of its own, or with one that names no column; a LIMIT is none",
+        "it is an UPDATE or DELETE with no WHERE of its own, or with one that names no column; a LIMIT does not count",
         (),
         "the text; a condition that is always true, as `id = id`, passes for a filter",
     ),
@@ -114,7 +114,7 @@ _DECLARED: tuple[tuple[str, FactType, str, tuple[str, ...], str], ...] = (
         "the catalogue, for the text and for what stands behind it, and the plan; too few where no server was asked",
     ),
     ("stmt.hazard_costs", _STRINGS, "how those dangers hurt, each once", _words(CostClass), "`stmt.hazards`"),
-    ("stmt.uninterruptible", _BOOL, "one of those dangers runs on after it was told to stop", (), "`stmt.hazards`"),
+    ("stmt.uninterruptible", _BOOL, "one of those dangers cannot be stopped", (), "`stmt.hazards`"),
     ("stmt.danger", _STRING, 'why its first danger is one, one sentence, or ""', (), "`stmt.hazards`"),
     ("stmt.instead", _STRING, 'the safer way that its first danger names, or ""', (), "`stmt.hazards`"),
     ("node.name", _STRING, 'the node it would go to, "" when none was asked', (), "chosen for this statement"),

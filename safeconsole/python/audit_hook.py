@@ -92,7 +92,7 @@ class AuditHook:
             self._note(what if refused else f"let pass, as the policy says: {what}")
         if refused:
             evidence = (f"the policy says fences.{kind}: refuse",)
-            raise RefusedError(f"not from this console: {what}", evidence=evidence, instead=_INSTEAD[kind])
+            raise RefusedError(f"not allowed in this console: {what}", evidence=evidence, instead=_INSTEAD[kind])
 
     def _finding(self, event: str, args: tuple[Any, ...]) -> tuple[str, str]:
         """Return the kind of fence that an event meets, and what it does; "" for none."""
@@ -100,7 +100,7 @@ class AuditHook:
             address = args[_CONNECTS[event]]
             if _is_node(address, self._nodes()):
                 shown = ":".join(map(str, address[:2])) if isinstance(address, tuple) else os.fsdecode(address)
-                return "sockets", f"a connection of its own to {shown}, a node of this cluster"
+                return "sockets", f"a direct connection to {shown}, a node of this cluster"
         elif event in _PROGRAMS:
             what = f" ({args[0][:80]})" if args and isinstance(args[0], str) else ""
             return "programs", f"{event} starts another program{what}"

@@ -89,7 +89,7 @@ class DbApiConnection:
                 "1 statement that changed data was" if changed == 1 else f"{changed} statements that changed data were"
             )
             raise NotSupportedError(
-                0, f"{what} committed when it was over, and cannot be rolled back: look at the data before going on"
+                0, f"{what} was committed and cannot be rolled back: look at the data before going on"
             )
 
     def close(self) -> None:

@@ -64,7 +64,7 @@ def _integer(value: int, _rules: LexicalRules) -> str:
 
 def _floating(value: float, _rules: LexicalRules) -> str:
     if not math.isfinite(value):
-        raise DataError(0, f"{float(value)} is no number that SQL can write")
+        raise DataError(0, f"{float(value)} is not a number that SQL can write")
     text = float.__repr__(value)
     # Without an exponent the servers read a DECIMAL.
     return text if "e" in text else f"{text}e0"
@@ -72,7 +72,7 @@ def _floating(value: float, _rules: LexicalRules) -> str:
 
 def _decimal(value: Decimal, _rules: LexicalRules) -> str:
     if not value.is_finite() or abs(value.adjusted()) + len(value.as_tuple().digits) > MOST_DIGITS:
-        raise DataError(0, f"{value} is no decimal that SQL can write")
+        raise DataError(0, f"{value} is not a decimal that SQL can write")
     return format(value, "f")
 
 
@@ -104,7 +104,7 @@ def _bytes(value: bytes | bytearray | memoryview, rules: LexicalRules) -> str:
 def _datetime(value: dt.datetime, _rules: LexicalRules) -> str:
     # pandas' "not a time" calls itself a datetime, and equals nothing.
     if value != value:  # noqa: PLR0124
-        raise DataError(0, f"{value} is no moment that SQL can write")
+        raise DataError(0, f"{value} is not a moment that SQL can write")
     return f"'{dt.datetime.isoformat(value.replace(tzinfo=None), sep=' ')}'"
 
 
@@ -254,9 +254,9 @@ def _formatted(text: str, rules: LexicalRules) -> list[Cut]:
     cuts: list[Cut] = []
     for match in found:
         if match.group() == "%":
-            raise ProgrammingError(0, "a % stands alone in a statement with parameters: write %%, or pass none")
+            raise ProgrammingError(0, "a single % in a statement with parameters: write %%, or pass none")
         if not match[1] and _is_inside(match, opaque):
-            raise ProgrammingError(0, f"{match.group()} stands inside quotes or a comment: leave the quotes out")
+            raise ProgrammingError(0, f"{match.group()} is inside quotes or a comment: leave the quotes out")
         cuts.append((match.start(), match.end(), None if match[1] else match[2] or ""))
     return cuts
 

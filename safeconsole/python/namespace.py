@@ -455,6 +455,6 @@ def _library(name: str) -> Any:  # noqa: ANN401 (a library that need not be ther
         return importlib.import_module(name)
     except ImportError:
         raise ConfigurationError(
-            f"{name} is not installed beside safeconsole",
+            f"{name} is not installed with safeconsole",
             instead=f"install it into the same environment: pip install {name}",
         ) from None

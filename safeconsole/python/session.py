@@ -247,6 +247,6 @@ class PythonSession:
         statements = self.gate.split(text)
         if len(statements) != 1:
             self.gate.note("not run", f"a text of {len(statements)} statements")
-            what = "there is no statement in it" if not statements else f"it holds {len(statements)} statements"
+            what = "it contains no statement" if not statements else f"it holds {len(statements)} statements"
             raise ProgrammingError(0, f"one statement at a time: {what}")
         return statements[0]

@@ -157,11 +157,11 @@ class Agreements:
     def _have_approved(self, asked: Grant, considered: Assessment | None, sql: str) -> None:
         second = self._people.second
         if second is None:
-            raise RefusedError("the policy requires a second person, and nobody can be asked from here")
+            raise RefusedError("the policy requires a second person, and nobody can be asked here")
         person = self._visit.person
         if person.proof is NameProof.SUDO_USER and not second.holds_key_of(person.name):
             raise RefusedError(
-                f"a second person cannot be told from the first: that {person.name} asks is what SUDO_USER says, which "
+                f"a second person cannot be told from the first: SUDO_USER says that {person.name} asks, which "
                 f"whoever starts the console can set, and this account does not hold the key of {person.name}",
                 instead="log in as yourself, so that the kernel knows who asks, or set approvals.key to your own key",
             )
@@ -196,11 +196,13 @@ class Agreements:
         what = "this" if window else "exactly this statement"
         if not second.approvers(request.person):
             raise RefusedError(
-                f"{refusal}, and nobody is configured who could approve it",
+                f"{refusal}, and no approver is configured",
                 instead=f"{person}, or [approvals.approvers] names who may approve",
             )
         if not request.exact and not window:
-            raise RefusedError(f"{refusal}, and what holds a secret is not handed to a second person", instead=person)
+            raise RefusedError(
+                f"{refusal}, and a statement with a secret is not shown to a second person", instead=person
+            )
         waiting = second.put_down(request)
         until = datetime.fromtimestamp(waiting.request.expires_epoch, UTC).strftime("%H:%M:%S UTC")
         command = f"safeconsole approve {waiting.code}"

@@ -97,7 +97,7 @@ class PoliciesInForce:
 
 
 _NOT_ASKED = Behind(
-    effects=frozenset({Effect.UNKNOWN}), reasons=("the server could not be asked what stands behind its names",)
+    effects=frozenset({Effect.UNKNOWN}), reasons=("the server could not be asked about the tables and views it names",)
 )
 _UNASKED = Estimate()
 
@@ -272,7 +272,7 @@ def _cap_line(statement: Statement, reading: Reading) -> tuple[str, ...]:
     dialect = None if reading.flavour is None else DIALECTS[reading.flavour]
     if dialect is None or not dialect.has_time_limit or dialect.ends_by_itself(statement):
         return ()
-    return (f"time limit: {dialect.flavour} has none of its own for this; the console's watchdog alone ends it",)
+    return (f"time limit: {dialect.flavour} has none for this statement; only the console's watchdog ends it",)
 
 
 def _estimate_lines(estimate: Estimate) -> tuple[str, ...]:

@@ -209,7 +209,7 @@ def failure_of(
     if isinstance(error, KeyboardInterrupt):
         by, why = "person", by_whom()
     elif isinstance(error, BrokenPipeError):
-        why = ": nobody reads the output any more"
+        why = ": the output was closed"
     elif isinstance(error, GeneratorExit):
         why = ": the rest of the result was not read"
     what = stop_words(verified, f"on {permit.node}{why}")

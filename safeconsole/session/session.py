@@ -295,7 +295,7 @@ class Session:
             opened = self._transactions.opened
             if opened is not None:
                 raise RefusedError(
-                    f"a transaction is open on {opened.place}, and the schema is changed by opening connections anew",
+                    f"a transaction is open on {opened.place}, and changing the schema opens new connections",
                     instead="end the transaction first, with COMMIT or ROLLBACK",
                 )
             self._nodes.change_schema(schema)

@@ -110,7 +110,7 @@ class SessionState:
             )
         if holder.broken:
             self._held_by = None
-            return f"what you set on {place} is gone with its connection: variables and settings start anew on {here}"
+            return f"variables and settings of {place} were lost with its connection: set them again on {here}"
         if id(connection) in self._told and not variable:
             return ""
         self._told.add(id(connection))
@@ -170,7 +170,7 @@ class OwnWrites:
         if self._has(permit.node, reading, *self._last):
             self._arrived.add(permit.node)
             return ""
-        return f"{permit.node} may not have your change of {', '.join(self._tables)} yet: what it shows may be older"
+        return f"{permit.node} may not have your change of {', '.join(self._tables)} yet: its data may be older"
 
     def _has(self, node: NodeName, reading: Reading | None, wrote_on: NodeName, wrote_seconds: float) -> bool:
         if self._position is None:

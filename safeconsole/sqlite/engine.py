@@ -139,7 +139,7 @@ def open_engine(name: str, settings: ClusterSettings, clock: Clock) -> SqliteEng
 
 def _require_file(place: FileNode) -> None:
     if not place.path.is_file():
-        raise UnreachableError(f"{place.node} is no file: {place.path}")
+        raise UnreachableError(f"{place.node} is not a file: {place.path}")
 
 
 _BUSY_SECONDS = 2.0

@@ -240,7 +240,7 @@ def open_link(place: FileNode, *, schema: str, writable: bool, busy_seconds: flo
     wrong = [f"{name} is {guards[name]}" for name, _, holds in _guards(link) if guards[name] not in holds]
     if wrong:
         link.close()
-        raise UnreachableError(f"{place.node} does not hold its guards: {', '.join(wrong)}")
+        raise UnreachableError(f"{place.node} has guards that are not in force: {', '.join(wrong)}")
     return link
 
 

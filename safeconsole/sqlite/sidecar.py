@@ -110,7 +110,7 @@ def prove(place: FileNode, cluster: tuple[FileNode, ...], *, now_seconds: float)
         )
     sources = [other for other, sidecar in known.items() if sidecar.identity == own.source]
     if not sources or known[sources[0]].role != "primary":
-        return FileProof(identity=own.identity, role=Role.UNKNOWN, text="its source is no primary of this cluster")
+        return FileProof(identity=own.identity, role=Role.UNKNOWN, text="its source is not a primary of this cluster")
     return _replica(own, sources[0], now_seconds)
 
 

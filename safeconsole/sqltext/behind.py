@@ -142,7 +142,7 @@ def _hidden(unseen: Object) -> Hazard:
         id="hidden-definition",
         cost=CostClass.CALLS_UNKNOWN_CODE,
         why=f"{unseen.unseen}: it may be a view that does anything",
-        instead=f"{unseen.grant}, so that it can be looked at" if unseen.grant else "ask the tables themselves",
+        instead=f"{unseen.grant}, so that it can be examined" if unseen.grant else "ask the tables themselves",
     )
 
 

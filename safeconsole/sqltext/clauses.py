@@ -241,7 +241,7 @@ def _read_hint(name: str, argument: str, rest: str, findings: Findings) -> None:
         if not 0 < findings.rules.version < settings.hints_known_below:
             findings.action(_LIFTING, words)
         else:
-            findings.notes.setdefault(f"{name}() is no hint of this server, which ignores it")
+            findings.notes.setdefault(f"{name}() is not a hint of this server, which ignores it")
 
 
 _GLOBAL_SCOPES = frozenset({"GLOBAL", "PERSIST", "PERSIST_ONLY"})

@@ -26,7 +26,7 @@ _ROWS: tuple[tuple[str, CostClass, str, str], ...] = (
         "console-owned-setting",
         CostClass.LIFTS_LIMIT,
         "the console owns this setting, because a limit or the reading of statements rests on it",
-        "leave it out; the console changes what may be changed when it is asked, and records it",
+        "leave it out; use the console's command for it",
     ),
     (
         "load-setting",
@@ -82,7 +82,7 @@ _ROWS: tuple[tuple[str, CostClass, str, str], ...] = (
     (
         "waits-for-replication",
         CostClass.BURNS_TIME,
-        "it waits for replication with no end of its own",
+        "it waits for replication without a limit",
         "the cluster's topology shows the lag",
     ),
     ("reads-server-file", CostClass.READS_FILES, "it reads a file of the server", "fetch the file by other means"),

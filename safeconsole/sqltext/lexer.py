@@ -171,7 +171,7 @@ def _token(match: re.Match[str], text: str, rules: LexicalRules) -> Token:
     start, end = match.span()
     if found[0] == "$" and kind is TokenKind.WORD and found.count("$") > 1 and rules.dialect.lexis.dollar_quotes:
         # With one more it may open a quoted text; with none it is a name.
-        return Token(TokenKind.UNREADABLE, found, "a word that begins with $ and holds another", start, end)
+        return Token(TokenKind.UNREADABLE, found, "a word that begins with $ and contains another", start, end)
     if kind is TokenKind.WORD and found.isascii():
         return Token(kind, found, found.upper(), start, end)
     if kind is TokenKind.UNREADABLE:

@@ -163,7 +163,7 @@ def literal_rules(otherwise: str, rules: Mapping[str, str]) -> LiteralRules:
 def _rule(name: str, treatment: Treatment) -> LiteralRule:
     parts = name.split(".")
     if len(parts) not in {2, 3} or not all(_PART.fullmatch(part) for part in parts):
-        raise ValueError(f"{name}: it is schema.table or schema.table.column, where * stands for anything")
+        raise ValueError(f"{name}: it is schema.table or schema.table.column, where * matches anything")
     schema, table, column = (*parts, "*")[:3]
     return LiteralRule(schema=schema, table=table, column=column, treatment=treatment)
 

@@ -124,6 +124,6 @@ def test_what_is_portable_arrives_and_what_is_not_does_not(alphabet):
         if is_portable(request):
             assert request_from_code(request_code(request)) == request
         else:
-            with pytest.raises(ValueError, match="it is not whole|it does not begin|truncated"):
+            with pytest.raises(ValueError, match="it is incomplete|it does not begin|truncated"):
                 request_from_code(request_code(request))
     assert found == {True, False}

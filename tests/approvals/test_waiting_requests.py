@@ -108,7 +108,7 @@ def test_an_answer_that_nobody_configured_signed_does_not_count(way, tmp_path):
     waiting = way.put_down(live(id="s1.1"))
     way.approve(waiting.code)
     way.settings = msgspec.structs.replace(way.settings, approvers={"eve": "0" * 64})
-    with pytest.raises(RefusedError, match="no approver in this console"):
+    with pytest.raises(RefusedError, match="not an approver in this console"):
         way.session().earlier(live(id="s2.1"))
 
 

@@ -124,5 +124,5 @@ def test_what_is_planted_instead_of_a_recording_is_not_followed(directory, recor
 
 
 def test_a_sessions_id_leads_nowhere_else(directory):
-    with pytest.raises(ConfigurationError, match="no session's id"):
+    with pytest.raises(ConfigurationError, match="not a session id"):
         read_recording(directory, "../../etc/x")

@@ -71,8 +71,8 @@ def test_only_the_persons_own_words_close_a_broken_glass():
     ("act", "what", "by", "note", "why"),
     [
         (ReviewAct.APPROVE, {"denied": 1, "live": True}, "cleo", "", "still open"),
-        (ReviewAct.FLAG, {"denied": 1}, "cleo", "  ", "needs a note"),
-        (ReviewAct.NOTE, {"denied": 1}, "ana", "", "needs a note"),
+        (ReviewAct.FLAG, {"denied": 1}, "cleo", "  ", "a note is required"),
+        (ReviewAct.NOTE, {"denied": 1}, "ana", "", "a note is required"),
         (ReviewAct.APPROVE, {}, "cleo", "", "needs no review"),
         (ReviewAct.APPROVE, {"denied": 1}, "ana", "", "somebody else"),
         (ReviewAct.FLAG, {"denied": 1}, "ana", "n", "somebody else"),

@@ -166,7 +166,7 @@ def test_what_somebody_plants_beside_the_sessions_keeps_nothing_here(directory, 
     (shipped,) = Shipper(directory, {"shelf": shelf}).ship()
     assert "real" in streams(shelf.parcels)
     assert set(by_name(shelf.parcels)) <= {"host", "real", "cut"}
-    assert "no regular file" in shipped.trouble or "does not unpack" in shipped.trouble
+    assert "not a regular file" in shipped.trouble or "does not unpack" in shipped.trouble
 
 
 def test_two_consoles_do_not_send_at_the_same_time(directory, clock, told):

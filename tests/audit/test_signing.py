@@ -122,7 +122,7 @@ def test_a_key_that_is_missing_or_none_stops_the_road_without_showing_it(tmp_pat
         path = tmp_path / "odd.pem"
         path.write_bytes(content)
         path.chmod(0o600)
-        with pytest.raises(AuditUnavailableError, match="no unencrypted PEM key") as caught:
+        with pytest.raises(AuditUnavailableError, match="not an unencrypted PEM key") as caught:
             load_signer(str(path))
         assert "hunter2" not in str(caught.value.message)
         assert caught.value.__cause__ is None
@@ -132,7 +132,7 @@ def test_a_key_that_is_missing_or_none_stops_the_road_without_showing_it(tmp_pat
 def test_a_key_is_never_overwritten_and_public_keys_are_checked(key, directory):
     with pytest.raises(ConfigurationError, match="file exists"):
         new_key(key[0])
-    with pytest.raises(ConfigurationError, match="no public key"):
+    with pytest.raises(ConfigurationError, match="not a public key"):
         open_archive(directory, public_keys=("zz",)).verify()
 
 
@@ -192,7 +192,7 @@ def test_another_kind_of_key_is_refused(tmp_path):
     private = ec.generate_private_key(ec.SECP256R1())
     path.write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     path.chmod(0o600)
-    with pytest.raises(AuditUnavailableError, match="no Ed25519 key"):
+    with pytest.raises(AuditUnavailableError, match="not an Ed25519 key"):
         load_signer(str(path))
 
 

@@ -195,7 +195,7 @@ def test_options_that_mean_nothing_are_refused(typed, options):
 def test_what_has_no_witness_says_so(typed):
     code, out, _ = typed("--verify", "2", "--format", "json")
     assert code == 0
-    assert all(row["found_bytes"] is None and "short of reading its pages" in row["note"] for row in json.loads(out))
+    assert all(row["found_bytes"] is None and "without reading its pages" in row["note"] for row in json.loads(out))
 
 
 def test_the_journal_holds_every_statement_as_the_tools_own(typed, stage):

@@ -81,7 +81,7 @@ def test_a_draft_belongs_to_one_run_at_a_time(shelf):
         names = [runs.enter_context(shelf.claimed("shop", "d")) for _ in range(MOST_RUNS)]
         assert names[0] == "d"
         assert len(set(names)) == MOST_RUNS
-        with pytest.raises(ConfigurationError, match="are asking this of shop already") as caught:
+        with pytest.raises(ConfigurationError, match="runs of capacity on shop are already active") as caught:
             runs.enter_context(shelf.claimed("shop", "d"))
         assert "--last" in caught.value.instead
         assert runs.enter_context(shelf.claimed("shop", "e")) == "e"
@@ -153,8 +153,8 @@ def test_a_line_that_was_damaged_is_an_error(database):
 @pytest.mark.parametrize(
     ("address", "environ", "said"),
     [
-        ("nonsense", {"SECRET": "hunter2"}, "the address is none that can be used here"),
-        ("nosuch://me:{secret}@host/d", {"SECRET": "hunter2"}, "the address is none that can be used here"),
+        ("nonsense", {"SECRET": "hunter2"}, "the address cannot be used"),
+        ("nosuch://me:{secret}@host/d", {"SECRET": "hunter2"}, "the address cannot be used"),
         ("mysql+pymysql://me:{secret}@db9/d", {"SECRET": "hunter2"}, "names no authority that proves it"),
         ("sqlite:///x.db", {}, "SECRET is not set"),
     ],

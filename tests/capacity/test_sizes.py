@@ -117,5 +117,5 @@ def test_since_takes_spans_and_dates(text, when):
 
 @pytest.mark.parametrize("text", ["", "yesterday", "7", "d7", "7y"])
 def test_since_refuses_what_is_no_time(text):
-    with pytest.raises(ConfigurationError, match="is no time"):
+    with pytest.raises(ConfigurationError, match="is not a time"):
         since(text, NOW)

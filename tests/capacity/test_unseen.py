@@ -57,7 +57,7 @@ def test_what_the_statistics_do_not_show_is_named_with_its_size_and_the_reason(t
         "STATS_PERSISTENT=0",
         "its statistics were not made yet, or innodb_stats_persistent is off",
         "MyISAM keeps no such statistics",
-        "its engine does not say what it is, or it is broken",
+        "its engine is unknown, or the table is broken",
     ]
     assert notes == ["schemas that the account may not see, and the server's own, were not looked at"]
 
@@ -96,7 +96,7 @@ def test_a_schema_with_more_names_than_are_read_is_told(there, monkeypatch):
     names = NAMES.format("shop", ONLY_TABLES).replace("10000", "1")
     there.statistics.others[names] = rows(("orders",))
     _, notes = unseen_tables(there.asker, there.conduct, there.report, schema="shop", wanted=anything)
-    assert notes == ["shop has 1 names or more: the rest of them was not read"]
+    assert notes == ["shop has 1 names or more: only the first were read"]
 
 
 def test_where_names_alone_are_cheap_views_are_sorted_out_by_their_lookup(bench):

@@ -116,7 +116,7 @@ def test_a_file_that_was_named_must_be_there(home):
         ('[clusters."-e"]\nnodes=["x:1"]', "clusters.-e: a cluster's name is letters"),
         (SHOP + "connect_seconds=nan", "clusters.shop.connect_seconds: it must be positive"),
         (SHOP + "connect_seconds=-1", "clusters.shop.connect_seconds: it must be positive"),
-        (SHOP + '[clusters.shop.names]\n"10.0.0.7:3306"="c"', "10.0.0.7:3306 is none of its nodes"),
+        (SHOP + '[clusters.shop.names]\n"10.0.0.7:3306"="c"', "10.0.0.7:3306 is not one of its nodes"),
         ("[limits]\nrun_secs=5", "limits.run_secs is not a limit; did you mean run_seconds?"),
         ("[limits]\nrun_seconds=0", "limits.run_seconds: 0 is out of range"),
         ("[limits]\nrun_seconds=nan", "limits.run_seconds: nan is out of range"),
@@ -380,7 +380,7 @@ def test_the_journal_lives_in_the_state_directory_unless_configured(tmp_path):
         ("wait_seconds = 0", "approvals.wait_seconds: it is over 0"),
         ("wait_seconds = nan", "approvals.wait_seconds: it is over 0"),
         ("wait_seconds = 1e9", "at most 86400"),
-        ('approvers = {ben = "abc"}', "approvals.approvers.ben: it is no public key of 64 hexadecimal digits"),
+        ('approvers = {ben = "abc"}', "approvals.approvers.ben: it is not a public key of 64 hexadecimal digits"),
     ],
 )
 def test_approvals_that_could_not_work_are_refused_at_the_start(home, line, why):

@@ -185,7 +185,7 @@ def test_a_fault_is_shown_and_the_console_goes_on(fault, sitting):
         ("\\timeout 1e9\r", "run_seconds: the policy allows 3600.0 at most"),
         ("\\rows 50\r", "50 rows are shown, 50 are fetched"),
         ("\\bytes 1.5M\r", "1.5 MiB are fetched"),
-        ("\\bytes many\r", "no size: give bytes, or a number with K, M, G or T"),
+        ("\\bytes many\r", "not a size: give bytes, or a number with K, M, G or T"),
         ("\\format csv\r", "rows are written as csv"),
         ("\\format xml\r", "no format xml: one of table"),
         ("\\capacity\r", "safeconsole capacity shop"),
@@ -316,7 +316,7 @@ def test_an_export_to_csv_says_null_as_it_is_told(sitting, tmp_path):
     console.type(f"\\export --null NULL {tmp_path}/c.json {null}\r\\export --null a,b {tmp_path}/c.csv {null}\r")
     assert sorted(os.listdir(tmp_path)) == ["a.csv", "b.csv"]
     assert "--null is for CSV" in console.messages.getvalue()
-    assert "holds no comma" in console.messages.getvalue()
+    assert "may not contain a comma" in console.messages.getvalue()
 
 
 def test_only_reads_are_exported_and_watched(sitting, tmp_path):

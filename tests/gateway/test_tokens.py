@@ -152,7 +152,7 @@ def test_a_revoked_token_is_listed_as_that(office):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("issue", "anna", "--for", "soon"), "no time such as"),
+        (("issue", "anna", "--for", "soon"), "not a time such as"),
         (("issue", "anna", "--for", "0s"), "counts for up to"),
         (("issue", "anna", "--for", "99999d"), "counts for up to"),
         (("issue", "../anna"), "no name for a person"),

@@ -139,7 +139,7 @@ def test_a_short_answer_is_read_as_texts_without_its_description():
 
 @pytest.mark.parametrize("first", [b"\x00\x00\x00\x02\x00\x00\x00", b"\xfc\x00\x01", b"\xfb/etc/passwd"])
 def test_what_is_no_short_answer_is_refused(first):
-    with pytest.raises(ValueError, match="no small result set"):
+    with pytest.raises(ValueError, match="not a small result set"):
         read_texts(packets_of(framed(first)))
 
 

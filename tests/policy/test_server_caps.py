@@ -84,7 +84,7 @@ def test_the_evidence_says_where_the_watchdog_is_alone(text, flavour, said):
     choice = Choice(route=Route.PRIMARY, reading=reading, reasons=())
     decision = Decision(verdict=Verdict.ALLOW, rules=("all",), limits=Limits())
     lines = evidence_of(one(text, flavour), choice, Estimate(), decision)
-    line = f"time limit: {flavour} has none of its own for this; the console's watchdog alone ends it"
+    line = f"time limit: {flavour} has none for this statement; only the console's watchdog ends it"
     assert (line in lines) is said
 
 

@@ -37,7 +37,7 @@ def test_a_read_waits_for_its_own_write_or_says_that_it_is_old(private_cluster, 
         started = time.monotonic()
         shown = desk.run(READ)
         assert shown.table == [("mine",)] and time.monotonic() - started < SOON_SECONDS
-        assert shown.notes == ("replica-1 may not have your change of shop.orders yet: what it shows may be older",)
+        assert shown.notes == ("replica-1 may not have your change of shop.orders yet: its data may be older",)
         delay(cluster, cluster.replicas[0], 0)
         cluster.wait_caught_up()
         shown = desk.run(READ)

@@ -209,7 +209,7 @@ def test_a_hint_that_the_server_ignores_is_told(cluster, tmp_path):
     with seated(cluster, tmp_path / "desk", justification=None) as desk:
         shown = desk.run("SELECT /*+ HINT_OF_NO_VERSION(1) */ 1 FROM orders LIMIT 1")
         assert shown.table == [(1,)]
-        assert shown.notes == ("HINT_OF_NO_VERSION() is no hint of this server, which ignores it",)
+        assert shown.notes == ("HINT_OF_NO_VERSION() is not a hint of this server, which ignores it",)
 
 
 def test_a_query_is_planned_whatever_it_sets_beside(cluster, tmp_path):

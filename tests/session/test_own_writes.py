@@ -7,7 +7,7 @@ from safeconsole.session.state import WAIT_SECONDS
 from tests.harness.fakes import Planned
 from tests.session.conftest import JUSTIFICATION, READ, WRITE
 
-TOLD = "replica-1 may not have your change of shop.orders yet: what it shows may be older"
+TOLD = "replica-1 may not have your change of shop.orders yet: its data may be older"
 
 
 @pytest.fixture

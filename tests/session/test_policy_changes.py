@@ -129,7 +129,7 @@ def test_a_request_that_is_the_first_to_see_the_change_is_refused_and_the_window
 def test_a_file_that_is_no_policy_any_more_lets_nothing_pass(file, broken):
     file.write(broken)
     for _ in range(2):
-        with pytest.raises(PolicyInvalidError, match="the policy's file has changed, and is none any more"):
+        with pytest.raises(PolicyInvalidError, match="the policy's file has changed and is no longer valid"):
             file.walk.run(READ)
     assert file.records(Intent) == []
     file.write(FIRST)

@@ -97,10 +97,10 @@ def test_a_source_that_is_gone_leaves_the_lag_unknown(pair):
         ({"n": {"identity": "N"}}, "says nothing that can be understood"),
         ({"n": {"identity": "N", "role": "chief"}}, "says nothing that can be understood"),
         ({"n": {"identity": "N", "role": "primary", "source": "X"}}, "a primary that is copied from another file"),
-        ({"n": {"identity": "N", "role": "replica", "source": "X"}}, "its source is no primary of this cluster"),
+        ({"n": {"identity": "N", "role": "replica", "source": "X"}}, "its source is not a primary of this cluster"),
         (
             {"n": {"identity": "N", "role": "replica", "source": "M"}, "m": {"identity": "M", "role": "replica"}},
-            "its source is no primary of this cluster",
+            "its source is not a primary of this cluster",
         ),
         (
             {"n": {"identity": "N", "role": "primary"}, "m": {"identity": "N", "role": "primary"}},
@@ -133,7 +133,7 @@ def test_a_node_that_is_not_there_is_a_reading_that_says_so(cluster):
     cluster.replicas[1].path.write_bytes(b"this is no database" * 1000)
     one, two, three = engine(*(node.path for node in cluster.nodes)).topology()
     assert one.unreachable == ""
-    assert "replica-1 is no file" in two.unreachable
+    assert "replica-1 is not a file" in two.unreachable
     assert "not a database" in three.unreachable
 
 

@@ -788,4 +788,4 @@ def test_what_a_person_keeps_on_a_connection_beside_it_is_known():
 def test_a_hint_that_nobody_knows_is_ignored_by_servers_whose_hints_are_all_known(rules, ignored):
     (found,) = analyse("select /*+ hint_of_no_version(1) */ 1", rules)
     assert [hazard.id for hazard in found.hazards] == ([] if ignored else ["limit-lifting-hint"])
-    assert found.notes == (("HINT_OF_NO_VERSION() is no hint of this server, which ignores it",) if ignored else ())
+    assert found.notes == (("HINT_OF_NO_VERSION() is not a hint of this server, which ignores it",) if ignored else ())

@@ -256,7 +256,7 @@ def test_a_review_needs_the_pages_own_form(ask, desk, directory):
 def test_what_is_not_possible_is_said_on_the_page(ask, desk):
     for form, why in [
         ({"act": "approve"}, "has not written its closing note"),
-        ({"act": "flag"}, "needs a note"),
+        ({"act": "flag"}, "a note is required"),
         ({"act": "burn"}, "approve, flag or note"),
     ]:
         answer = ask("/sessions/glass/review", form={**form, "csrf": desk.keys.csrf})
