@@ -41,11 +41,11 @@ def test_a_lost_connection_takes_them_along_and_that_is_said_once(walk):
     road.run(SET)
     road.engine.connections[0].broken = True
     assert notes_of(road, READ) == (
-        "what you set on replica-1 is gone with its connection: variables and settings start anew on replica-1",
+        "variables and settings of replica-1 were lost with its connection: set them again on replica-1",
     )
     assert notes_of(road, READ) == ()
     assert [record.detail for record in road.records("notice")] == [
-        "what you set on replica-1 is gone with its connection: variables and settings start anew on replica-1"
+        "variables and settings of replica-1 were lost with its connection: set them again on replica-1"
     ]
 
 
