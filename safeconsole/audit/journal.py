@@ -241,7 +241,7 @@ def _settle_one(directory: Path, host_log: HostLog, session: str) -> bool:
             head = hash_in_line(line) if line else ""
             if head is None:
                 return False  # its last record does not hold: `verify` names it
-            number = msgspec.json.decode(line, type=_Number).number + 1 if line else 0
+            number = msgspec.json.decode(line, type=_LineNumber).number + 1 if line else 0
             torn_hash = hashlib.sha256(torn).hexdigest() if torn else ""
             host_log.add(AnchorEvent.ABANDONED, session, count=number, head=head, torn=torn_hash)
             return True
@@ -250,7 +250,7 @@ def _settle_one(directory: Path, host_log: HostLog, session: str) -> bool:
     return False
 
 
-class _Number(msgspec.Struct, frozen=True):
+class _LineNumber(msgspec.Struct, frozen=True):
     number: int
 
 

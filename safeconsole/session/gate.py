@@ -14,13 +14,12 @@ import sys
 from collections.abc import Generator
 from contextlib import suppress
 
-import msgspec
 from msgspec.structs import replace
 
 from safeconsole import interrupts
 from safeconsole.audit.record import Noticed
 from safeconsole.clock import Clock
-from safeconsole.cluster.engine import Answer, Connection, Engine, Splice
+from safeconsole.cluster.engine import Answer, Connection, Engine
 from safeconsole.cluster.routing import Choice
 from safeconsole.errors import (
     AuditUnavailableError,
@@ -39,7 +38,7 @@ from safeconsole.policy.readings import OPEN_GATES, Gates
 from safeconsole.session.admission import Rate, SlotQueue
 from safeconsole.session.cache import Cache
 from safeconsole.session.connections import ANOTHER_PRIMARY, Resources
-from safeconsole.session.context import Justification, SessionContext, circumstances_of
+from safeconsole.session.context import SessionContext, circumstances_of
 from safeconsole.session.deciding import (
     DecisionInput,
     PoliciesInForce,
@@ -52,40 +51,12 @@ from safeconsole.session.deciding import (
 from safeconsole.session.elevation import ElevationEvent
 from safeconsole.session.recorder import Recorder
 from safeconsole.session.result import Batch, Execution, Progress, Result, delivered, failure_of, unsent
-from safeconsole.session.retry import may_be_sent_again, note_of_retry, stands_alone
+from safeconsole.session.retry import Attempt, may_be_sent_again, note_of_retry, stands_alone
 from safeconsole.session.state import OwnWrites, SessionState
 from safeconsole.sqltext.analysis import schema_after
 from safeconsole.sqltext.behind import with_behind
 from safeconsole.sqltext.statement import ENDS, Estimate, Statement, is_no_statement
 from safeconsole.sqltext.vocabulary import Account, Effect, NodeName, Role, Route, Verdict
-
-
-class Attempt(msgspec.Struct, kw_only=True):
-    """One statement on its way through the gate, which sets the rest step by step.
-
-    Attributes:
-        justification: what an elevation of this statement alone is asked with, None for nothing.
-        by_console: the console asks for itself, such as for completion: recorded as that, refused where a person
-            would be asked, and no `last`.
-        as_text: leave values as the text that the server sent (exports).
-        splice: hand on the server's packets instead of values (gateway).
-        progress: see `Progress`.
-        to: where this one goes, as `Session.use` takes it; None: where the session sends what it is asked.
-        exactly_rows: how many rows a change must find, -1 for any number.
-    """
-
-    statement: Statement
-    justification: Justification | None
-    by_console: bool
-    as_text: bool
-    splice: Splice | None
-    progress: Progress
-    to: str | None = None
-    number: int = 0
-    retry_note: str = ""
-    considered: Assessment | None = None
-    permit: Permit | None = None
-    exactly_rows: int = -1
 
 
 class Gate:
@@ -453,11 +424,7 @@ class Gate:
         """Return the note on a retry, "" without one: see `retry`."""
         lost_with: NodeName | None = None
         if isinstance(failure, LostError):
-            if (
-                attempt.considered is None
-                or attempt.permit is None
-                or not may_be_sent_again(attempt.considered, attempt.permit)
-            ):
+            if attempt.permit is None or not may_be_sent_again(attempt):
                 return ""
             lost_with = attempt.permit.node
         try:

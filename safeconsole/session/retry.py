@@ -1,11 +1,16 @@
-"""Retry: which lost reads are sent once more, and to which replica."""
+"""One statement on its way through the gate, and the retry: which lost reads get a second attempt, and where."""
 
 from __future__ import annotations
 
+import msgspec
+
+from safeconsole.cluster.engine import Splice
 from safeconsole.cluster.routing import Choice
 from safeconsole.errors import SafeConsoleError
 from safeconsole.policy.decision import Assessment, Permit
 from safeconsole.policy.readings import Reading
+from safeconsole.session.context import Justification
+from safeconsole.session.result import Progress
 from safeconsole.session.state import names_variable
 from safeconsole.sqltext.clauses import LOCKING
 from safeconsole.sqltext.lexer import LexicalRules
@@ -31,6 +36,34 @@ STATEFUL = LOCKING | {
 """Functions whose answer depends on what was done before on the same connection, or on the connection itself."""
 
 
+class Attempt(msgspec.Struct, kw_only=True):
+    """One statement on its way through the gate, which sets the rest step by step.
+
+    Attributes:
+        justification: what an elevation of this statement alone is asked with, None for nothing.
+        by_console: the console asks for itself, such as for completion: recorded as that, refused where a person
+            would be asked, and no `last`.
+        as_text: leave values as the text that the server sent (exports).
+        splice: hand on the server's packets instead of values (gateway).
+        progress: see `Progress`.
+        to: where this one goes, as `Session.use` takes it; None: where the session sends what it is asked.
+        exactly_rows: how many rows a change must find, -1 for any number.
+    """
+
+    statement: Statement
+    justification: Justification | None
+    by_console: bool
+    as_text: bool
+    splice: Splice | None
+    progress: Progress
+    to: str | None = None
+    number: int = 0
+    retry_note: str = ""
+    considered: Assessment | None = None
+    permit: Permit | None = None
+    exactly_rows: int = -1
+
+
 def stands_alone(statement: Statement, rules: LexicalRules) -> bool:
     """Whether a statement only reads, and needs no state of its connection."""
     return (
@@ -40,8 +73,11 @@ def stands_alone(statement: Statement, rules: LexicalRules) -> bool:
     )
 
 
-def may_be_sent_again(considered: Assessment, permit: Permit) -> bool:
+def may_be_sent_again(attempt: Attempt) -> bool:
     """Whether a statement that was sent, and lost with its replica, is nothing that the replica could have died of."""
+    considered, permit = attempt.considered, attempt.permit
+    if considered is None or permit is None:
+        return False
     return (
         (permit.account, permit.route, permit.read_only) == (Account.READ, Route.REPLICA, True)
         and not permit.within

@@ -21,9 +21,10 @@ from safeconsole.session.connections import ANOTHER_PRIMARY, Nodes, Resources
 from safeconsole.session.context import Justification, People, SessionContext, Status
 from safeconsole.session.deciding import PoliciesInForce, Reread, evidence_of_nodes
 from safeconsole.session.elevation import ElevationEvent, Elevations
-from safeconsole.session.gate import Attempt, Gate
+from safeconsole.session.gate import Gate
 from safeconsole.session.recorder import Recorder
 from safeconsole.session.result import Progress, Result, unseen
+from safeconsole.session.retry import Attempt
 from safeconsole.session.transactions import TransactionEvent, Transactions
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Effect, Route, Verdict

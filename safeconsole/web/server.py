@@ -67,7 +67,7 @@ class Response(msgspec.Struct, frozen=True, kw_only=True):
     headers: tuple[tuple[str, str], ...] = ()
 
 
-class Keys(msgspec.Struct, kw_only=True):
+class PageKeys(msgspec.Struct, kw_only=True):
     """The secrets of one run.
 
     Attributes:
@@ -85,14 +85,14 @@ class Keys(msgspec.Struct, kw_only=True):
     hosts: frozenset[str]
 
     def __repr__(self) -> str:
-        return "Keys(…)"
+        return "PageKeys(…)"
 
 
 class Desk(msgspec.Struct, frozen=True, kw_only=True):
     archive: Callable[[], LocalArchive]
     reviews: Callable[[], LocalReviews]
     recording: Callable[[str], Recorded]
-    keys: Keys
+    keys: PageKeys
 
 
 def respond(request: HttpRequest, desk: Desk) -> Response:
@@ -126,7 +126,7 @@ def _session_of(matched: re.Match[str]) -> str:
     return unquote(matched.group(1), errors="surrogateescape")
 
 
-def _opened(token: str, keys: Keys) -> Response:
+def _opened(token: str, keys: PageKeys) -> Response:
     if not keys.token or not hmac.compare_digest(token.encode(), keys.token.encode()):
         return _refused(403, "This address was used already, or is not the one that was printed.")
     keys.token = ""
@@ -134,7 +134,7 @@ def _opened(token: str, keys: Keys) -> Response:
     return Response(status=303, body="", headers=(("Location", keys.base), ("Set-Cookie", cookie)))
 
 
-def _is_known(request: HttpRequest, keys: Keys) -> bool:
+def _is_known(request: HttpRequest, keys: PageKeys) -> bool:
     for part in request.headers.get("cookie", "").split(";"):
         name, _, value = part.strip().partition("=")
         if name == COOKIE and hmac.compare_digest(value.encode(), keys.cookie.encode()):
@@ -332,10 +332,10 @@ HEADERS = (
 )
 
 
-def new_keys(port: int) -> Keys:
+def new_keys(port: int) -> PageKeys:
     hosts = frozenset({f"{LOOPBACK}:{port}", f"localhost:{port}"})
     token, cookie, csrf, place = (secrets.token_urlsafe(32) for _ in range(4))
-    return Keys(token=token, cookie=cookie, csrf=csrf, base=f"/{place}/", hosts=hosts)
+    return PageKeys(token=token, cookie=cookie, csrf=csrf, base=f"/{place}/", hosts=hosts)
 
 
 class PageServer(ThreadingHTTPServer):
