@@ -146,6 +146,7 @@ def measure(cluster, gateway, asked):
     for connection in idle:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
+    time.sleep(5)
     print(f"{asked.idle} idle: {meter.resident_mb:.0f} MB resident, {meter.resident_mb - before:.0f} MB for them")
     for node in cluster.nodes:
         with cluster.dba_connect(node) as dba, dba.cursor() as cursor:

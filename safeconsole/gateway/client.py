@@ -50,6 +50,9 @@ LARGEST_COMMAND_BYTES = 64 * 1024 * 1024
 STALL_SECONDS = 60.0
 """How long a client may take to send the rest of a command, or to read what it was sent."""
 
+REST_SECONDS = 2.0
+"""How long a client is idle before it lets go of its connections to the nodes."""
+
 _UTF8_COLLATIONS = frozenset({11, 33, 45, 46, 63, 65, 76, 83, *range(192, 256)})
 """ASCII, binary, utf8mb3 and utf8mb4, as far as one byte tells them."""
 
@@ -184,8 +187,10 @@ class ClientConnection:
             waiting = select.poll()
             waiting.register(self.channel.fileno(), select.POLLIN)
             waiting.register(self._house.wake, select.POLLIN | select.POLLHUP)
-            if not waiting.poll(self._idle_seconds * 1000):
-                return False
+            if not waiting.poll(REST_SECONDS * 1000):
+                self.statements.rest()
+                if not waiting.poll(self._idle_seconds * 1000):
+                    return False
         if self._house.is_draining:
             self._part(_DRAINING)
             return False

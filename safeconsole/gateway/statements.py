@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from msgspec.structs import replace
 
@@ -112,6 +113,12 @@ class Statements:
         if self._told_open:
             self._say("ROLLBACK")
         self._follow()
+
+    def rest(self) -> None:
+        """Let go of the connections to the nodes where nothing is kept on them: an idle client holds none."""
+        if not self._told_open and not self._sets_state:
+            with suppress(SafeConsoleError):
+                self.gate.use_schema(self.gate.status().schema)
 
     def forget(self) -> None:
         """Be as after the login: no settings, no variables, the first schema. Raises SafeConsoleError."""

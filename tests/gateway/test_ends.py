@@ -97,6 +97,23 @@ def test_a_client_whose_cable_is_cut_is_gone_from_the_server(gateway):
         proxy.close()
 
 
+def test_an_idle_client_holds_no_connection_to_a_node(gateway):
+    mark = marked("rests")
+    with gateway.connect("rita") as connection, gateway.connect("rita") as keeping:
+        for each in (connection, keeping):
+            with each.cursor() as cursor:
+                cursor.execute(f"SELECT '{mark}' AS resting")
+        with keeping.cursor() as cursor:
+            cursor.execute("SET @kept = 5")
+        before = len(gateway.records("intent", "rita"))
+        time.sleep(4)
+        for each, kept in ((connection, None), (keeping, 5)):
+            with each.cursor() as cursor:
+                cursor.execute("SELECT @kept")
+                assert cursor.fetchall() == ((kept,),)
+        assert len(gateway.records("intent", "rita")) == before + 2
+
+
 def test_a_client_that_reads_nothing_holds_no_memory_here(gateway):
     with gateway.connect_socket(cursorclass=pymysql.cursors.SSCursor) as connection:
         with connection.cursor() as cursor:
