@@ -70,7 +70,14 @@ class LazyGroup(click.Group):
             if args[0] in app.settings().clusters:
                 return super().resolve_command(ctx, ["sql", *args])
             clusters = ", ".join(sorted(app.settings().clusters)) or "none"
-            raise click.UsageError(f"{args[0]!r} is neither a command nor a configured cluster (those are: {clusters})")
+            # Imported here: nobody else needs it.
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], [*COMMANDS, *app.settings().clusters], n=1)
+            perhaps = f"; perhaps {near[0]}" if near else ""
+            raise click.UsageError(
+                f"{args[0]!r} is neither a command nor a configured cluster (those are: {clusters}){perhaps}"
+            )
         return super().resolve_command(ctx, args)
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
 
@@ -50,6 +51,12 @@ ELSEWHERE: Mapping[str, str] = {
     "\\timing": "the time is always shown below each result",
     "\\l": "SHOW SCHEMAS;",
     "\\df": "SHOW FUNCTION STATUS;",
+    "\\du": "SHOW GRANTS; for this account; those of others are the administrator's to read",
+    "\\i": _SCRIPT,
+    "\\conninfo": "\\status, and \\topology for every node",
+    "\\d+": "\\d TABLE for columns, \\di TABLE for indexes, \\size TABLE for the size",
+    "\\dt+": "\\dt for names, \\size TABLE or \\capacity for sizes",
+    "\\di+": "\\di TABLE",
     "\\dv": "SHOW FULL TABLES WHERE Table_type = 'VIEW';",
 }
 """By the first word, in its case: what to do here. Source: the manuals of mysql, mariadb, mycli and psql."""
@@ -207,7 +214,7 @@ def dispatch(state: ConsoleState, text: str) -> After | None:
         state.say(
             f"{one_line(name)} is not available here; instead: {instead}"
             if instead
-            else f"safeconsole: no command {one_line(name)}: \\help lists them"
+            else f"safeconsole: no command {one_line(name)}: {meant(name)}\\help lists them"
         )
         return After.STAY
     try:
@@ -249,11 +256,17 @@ def _parted(command: Command, name: str, argument: str) -> tuple[str, str]:
     return f"{name} {option}" + " ".join(parts[:words]) if words else name, " ".join(parts[words:])
 
 
+def meant(name: str) -> str:
+    """Return the command that a misspelt name is nearest to, as the beginning of a hint, or ""."""
+    near = difflib.get_close_matches(name.lower(), _BY_NAME, n=1, cutoff=0.7) if len(name) > 2 else []
+    return f"perhaps {near[0]}; " if near else ""
+
+
 def help_text(argument: str = "") -> str:
     name = argument if argument.startswith("\\") else f"\\{argument}"
     chosen = [command for command in COMMANDS if argument and name in command.names]
     if argument and not chosen:
-        return f"no command {one_line(argument)}: \\help lists them\n"
+        return f"no command {one_line(argument)}: {meant(name)}\\help lists them\n"
     lines: list[str] = []
     task = ""
     for command in chosen or COMMANDS:

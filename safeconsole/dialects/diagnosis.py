@@ -38,6 +38,9 @@ _SESSIONS = """SELECT /* safeconsole: sessions */ p.ID AS id, p.USER AS user, p.
  LEFT JOIN performance_schema.events_statements_current s
  ON s.THREAD_ID = t.THREAD_ID AND s.NESTING_EVENT_LEVEL = 0 WHERE {which}""".replace("\n", "")
 
+# Source: Amazon RDS user guide, "Ending a session or query"; RDS Procedures for MySQL and MariaDB.
+_KILLS = frozenset(f"CALL MYSQL . RDS_KILL{what} ( ? )" for what in ("", "_QUERY", "_QUERY_ID"))
+
 MOST_SESSIONS = 200
 """Sessions that one look lists, the longest first."""
 
@@ -126,6 +129,7 @@ DIAGNOSIS_MYSQL = _known(
             " performance_schema.replication_applier_status_by_worker"
             " sys.innodb_lock_waits sys.x$innodb_lock_waits sys.schema_table_lock_waits sys.x$schema_table_lock_waits"
         ),
+        kills=_KILLS,
         sessions=_SESSIONS,
         working=_SESSIONS.format(which=_WORKING),
         transacting=_SESSIONS.format(which=_TRANSACTING),
@@ -164,6 +168,7 @@ DIAGNOSIS_MARIADB = _known(
             " performance_schema.threads performance_schema.metadata_locks performance_schema.events_statements_current"
             " sys.innodb_lock_waits sys.x$innodb_lock_waits sys.schema_table_lock_waits sys.x$schema_table_lock_waits"
         ),
+        kills=_KILLS,
         sessions=_SESSIONS,
         working=_SESSIONS.format(which=_WORKING),
         transacting=_SESSIONS.format(which=_TRANSACTING),

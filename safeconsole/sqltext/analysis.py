@@ -189,6 +189,9 @@ def _statement(piece: Piece, rules: LexicalRules, schema: str) -> Statement:
     normalised = normalise(tokens)
     # The console's own questions were measured, whatever is said of what they name.
     own = piece.text in rules.dialect.diagnosis.own
+    if kind.name == "call" and normalised.upper() in rules.dialect.diagnosis.kills:
+        # It is the KILL of a server that lets nobody use the statement.
+        findings.effects, findings.hazards, findings.reasons = {Effect.ADMIN}, {}, {}
     return Statement(
         text=piece.text,
         kind=kind.name,

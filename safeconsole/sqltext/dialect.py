@@ -250,6 +250,8 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
         held_tables: metadata locks that are held, from elsewhere; "" where there is nothing else to ask.
         numbers: rows of (name, number) for a live view.
         of_itself: what the account may do.
+        kills: calls that end a session or its statement, normalised and in capitals, where a server has them instead of
+            KILL; no text is known behind them, and what they do is.
         blind: why nobody can be named who holds a metadata lock.
         own: the console's own questions in full: each was measured, whatever the catalogue says of what it names.
     """
@@ -265,6 +267,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     held_tables: str = ""
     numbers: str = ""
     of_itself: tuple[str, ...] = ()
+    kills: frozenset[str] = frozenset()
     blind: str = ""
     own: frozenset[str] = frozenset()
 

@@ -173,6 +173,11 @@ def test_a_fault_is_shown_and_the_console_goes_on(fault, sitting):
     [
         ("\\why\r", "nothing was asked yet"),
         ("\\nonsense\r", "no command \\nonsense: \\help lists them"),
+        ("\\lcoks\r", "no command \\lcoks: perhaps \\locks; \\help lists them"),
+        ("\\conninfo\r", "\\conninfo is not available here; instead: \\status, and \\topology for every node"),
+        ("\\d+ orders\r", "\\d+ is not available here; instead: \\d TABLE for columns"),
+        ("\\du\r", "\\du is not available here; instead: SHOW GRANTS;"),
+        ("\\i x.sql\r", "\\i is not available here; instead: "),
         ("\\! ls\r", "\\! is not available here; instead: use another terminal"),
         ("source /tmp/x.sql\r", "source is not available here; instead: safeconsole sql CLUSTER -f FILE in a shell"),
         ("pager less -S\r", "pager is not available here; instead: \\pager COMMAND"),

@@ -196,6 +196,20 @@ def test_a_server_whose_role_is_not_proven_is_asked_all_the_same(private_cluster
         assert console.desk.gate.execute(*console.desk.gate.split("SHOW REPLICA STATUS"), to="replica-1").take() == []
 
 
+def test_a_session_is_ended_by_the_procedure_of_rds_where_kill_is_refused(private_cluster, tmp_path):
+    cluster = private_cluster("mysql", replicas=0)
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute("REVOKE CONNECTION_ADMIN ON *.* FROM console_elevated@'%'")
+        cursor.execute("CREATE PROCEDURE mysql.rds_kill(IN thread BIGINT) KILL thread")
+        cursor.execute("GRANT EXECUTE ON PROCEDURE mysql.rds_kill TO console_elevated@'%'")
+    with console_on(cluster, tmp_path / "desk") as console, applications(cluster) as apps:
+        opened = apps.run("BEGIN", "UPDATE orders SET status = 'held' WHERE id = 42")
+        _, messages = console.type(f"\\kill {opened} --ticket INC-1 holds a row")
+        assert f"{opened} is gone" in messages
+        assert not apps.is_there(opened)
+        assert accounts_of(console, "rds_kill") == ["elevated"]
+
+
 def test_a_server_without_performance_schema_says_so(private_cluster, tmp_path):
     cluster = private_cluster("mysql", replicas=0, options=("--performance-schema=OFF",))
     with console_on(cluster, tmp_path / "desk") as console, own_table(cluster, "unseen") as table:

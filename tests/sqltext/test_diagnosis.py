@@ -104,3 +104,20 @@ def test_no_text_shares_its_analysis_with_one_of_the_consoles_own(flavour):
 def test_a_file_is_asked_nothing_of_the_kind():
     assert not DIALECTS[Flavour.SQLITE].diagnosis.own
     assert not read("SELECT * FROM processlist", Flavour.SQLITE).diagnosis
+
+
+@pytest.mark.parametrize("flavour", [*SERVERS, Flavour.AURORA_MYSQL])
+@pytest.mark.parametrize(
+    ("text", "effect"),
+    [
+        ("CALL mysql.rds_kill(41)", Effect.ADMIN),
+        ("call mysql.rds_kill_query(41)", Effect.ADMIN),
+        ("CALL mysql.rds_kill(shop.f())", Effect.UNKNOWN),
+        ("CALL mysql.rds_kill(41, 2)", Effect.UNKNOWN),
+        ("CALL shop.rds_kill(41)", Effect.UNKNOWN),
+        ("CALL rds_kill(41)", Effect.UNKNOWN),
+        ("CALL mysql.rds_rotate_slow_log", Effect.UNKNOWN),
+    ],
+)
+def test_the_kill_of_rds_is_what_a_kill_is_and_no_other_call_is(text, effect, flavour):
+    assert read(text, flavour).effects == {effect}
