@@ -22,9 +22,6 @@ _RAW_FORMATS = frozenset({"csv", "tsv"})
 
 _BATCH_ROWS = 500
 
-LEAST_COLUMNS = 20
-"""Columns that are left to the last cell of a list, also on a terminal that is too narrow for the others."""
-
 format_option = click.option(
     "--format", "form", type=click.Choice(FORMATS), default="table", show_default=True, help="How rows are written."
 )
@@ -35,11 +32,13 @@ def write_list(columns: Sequence[str], rows: Iterable[Row], stream: TextIO | Non
     stream = stream or sys.stdout
     style = stream_style(stream, os.environ)
     rows = list(rows)
-    if style.columns:
+    if style.columns and rows:
         widths = [max(len(name), *(width_of(safe(str(row[at]))) for row in rows)) for at, name in enumerate(columns)]
-        room = max(style.columns - sum(widths[:-1]) - 2 * (len(columns) - 1), len(columns[-1]), LEAST_COLUMNS)
+        room = max(style.columns - sum(widths[:-1]) - 2 * (len(columns) - 1), len(columns[-1]))
         rows = [(*row[:-1], clipped(safe(str(row[-1])), room)) for row in rows]
-    click.echo(render(columns, rows, "table", msgspec.structs.replace(style, columns=0)), file=stream, nl=False)
+    # Without lines between the cells: they take the room of words.
+    style = msgspec.structs.replace(style, columns=0, decorated=False)
+    click.echo(render(columns, rows, "table", style), file=stream, nl=False)
 
 
 def write_rows(columns: Sequence[str], rows: Iterable[Row], form: str, stream: TextIO | None = None) -> None:
