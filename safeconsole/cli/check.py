@@ -25,7 +25,7 @@ from safeconsole.policy.facts import statement_facts
 from safeconsole.policy.policy import Policy, capped, facts_behind, judge, limit_origins
 from safeconsole.session.context import SessionContext, circumstances_of
 from safeconsole.session.deciding import preview
-from safeconsole.sqltext.analysis import analyse
+from safeconsole.sqltext.analysis import analyse, is_shared, shape_of
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Effect, Flavour, Route, Verdict
@@ -60,6 +60,9 @@ class Judge(msgspec.Struct, frozen=True, kw_only=True):
     policy: Policy
 
 
+_SHAPES_HELD = 1000
+
+
 def offline_judge(app: Application, *, cluster: str, engine: str, policy: str, to: str, sql_mode: str = "") -> Judge:
     """Return what decides without a connection. Raises ConfigurationError, PolicyInvalidError."""
     settings = app.settings().cluster(cluster) if cluster else None
@@ -71,18 +74,28 @@ def offline_judge(app: Application, *, cluster: str, engine: str, policy: str, t
     environment = settings.environment if settings else ""
     context = SessionContext(cluster=cluster, environment=environment, face="check", person=app.person)
     circumstances = circumstances_of(context, flavour=flavour)
-    return Judge(
-        rules=LexicalRules(
-            dialect=DIALECTS[flavour],
-            version=DIALECTS[flavour].assumed_version,
-            ansi_quotes=not modes.isdisjoint({"ANSI_QUOTES", *COMBINED_MODES}),
-            no_backslash_escapes="NO_BACKSLASH_ESCAPES" in modes,
-            pipes_as_concat=not modes.isdisjoint({"PIPES_AS_CONCAT", *COMBINED_MODES}),
-            oracle="ORACLE" in modes,
-        ),
-        consider=lambda statement: preview(statement, policy=rules, circumstances=circumstances, to=to),
-        policy=rules,
+    lexical = LexicalRules(
+        dialect=DIALECTS[flavour],
+        version=DIALECTS[flavour].assumed_version,
+        ansi_quotes=not modes.isdisjoint({"ANSI_QUOTES", *COMBINED_MODES}),
+        no_backslash_escapes="NO_BACKSLASH_ESCAPES" in modes,
+        pipes_as_concat=not modes.isdisjoint({"PIPES_AS_CONCAT", *COMBINED_MODES}),
+        oracle="ORACLE" in modes,
     )
+    held: dict[str, Assessment] = {}
+
+    def consider(statement: Statement) -> Assessment:
+        # Statements that differ in plain values only are judged alike, as in a session.
+        shape = shape_of(statement.text) if is_shared(statement, lexical) else ""
+        known = held.get(shape)
+        if known is not None:
+            return replace(known, statement=statement)
+        considered = preview(statement, policy=rules, circumstances=circumstances, to=to)
+        if shape and len(held) < _SHAPES_HELD:
+            held[shape] = considered
+        return considered
+
+    return Judge(rules=lexical, consider=consider, policy=rules)
 
 
 @click.command()
