@@ -31,7 +31,17 @@ from safeconsole.audit.files import (
     write_whole,
 )
 from safeconsole.audit.host_log import ENDS, HOST_LOG, AnchorEvent, HostLog, lock, open_host_log
-from safeconsole.audit.record import SCHEMA_VERSION, Entry, Intent, Record, hash_in_line, sealed_line
+from safeconsole.audit.record import (
+    SCHEMA_VERSION,
+    ElevationChanged,
+    Ended,
+    Entry,
+    Intent,
+    Noticed,
+    Record,
+    hash_in_line,
+    sealed_line,
+)
 from safeconsole.clock import Clock
 from safeconsole.errors import AuditUnavailableError
 from safeconsole.sqltext.literal_rules import NO_KEY, LiteralKey
@@ -41,6 +51,9 @@ SESSION_ID = re.compile(r"[0-9A-Za-z-]{1,64}")
 """Pattern of a session's id."""
 
 CHECKPOINT_RECORDS = 64
+MOST_OWED = 1_000
+"""Records that are kept while the journal cannot be written."""
+
 SETTLE_WINDOW_BYTES = 64 * 1024
 """How far back in the host log an opening session looks for crashed sessions."""
 
@@ -63,6 +76,7 @@ class FileJournal:
         self._head = ""
         self._anchored = 0
         self._broken: OSError | None = None
+        self._owed: list[Record] = []
         self._closed = False
         self._synced_names = False
 
@@ -92,11 +106,20 @@ class FileJournal:
     def append(self, record: Record, *, durable: bool = False) -> None:
         """Append one record; with `durable`, it and all before it are on disk on return.
 
+        What happened and could not be written, as on a disk that is full, is kept and written before the next one. What
+        only follows from a record is not: an intent was not sent, a grant is not in force.
+
         Raises AuditUnavailableError: not written or not durable; nothing may be sent after that.
         """
         with self._lock:
             try:
+                self._write_owed()
                 self._write(record)
+            except OSError as error:
+                if happened(record) and len(self._owed) < MOST_OWED:
+                    self._owed.append(record)
+                unavailable(self._path.parent, error)
+            try:
                 if durable:
                     self._make_durable()
                     elevated = isinstance(record, Intent) and bool(record.elevation)
@@ -110,14 +133,29 @@ class FileJournal:
         with self._lock:
             if self._closed:
                 return
-            self._closed = True
             try:
+                self._write_owed()
+                self._closed = True
                 self._make_durable()
                 self._anchor(AnchorEvent.CLOSED, durable=True)
             except OSError as error:
                 unavailable(self._path.parent, error)
             finally:
+                self._closed = True
                 os.close(self._descriptor)
+
+    def _write_owed(self) -> None:
+        """Write what could not be written before, and say so. Raises OSError."""
+        if not self._owed:
+            return
+        # What another write left behind of itself is not gone on after.
+        check_still_named(self._descriptor, self._path, self._size)
+        count = len(self._owed)
+        while self._owed:
+            self._write(self._owed[0])
+            del self._owed[0]
+        late = f"{count} record{'s' if count > 1 else ''} before this could not be written when they happened"
+        self._write(Noticed(what="journal written again", detail=late))
 
     def _write(self, record: Record) -> None:
         if self._closed:
@@ -167,6 +205,16 @@ class FileJournal:
         # MUST follow a sync: the host log never knows of a record that a power loss could take back.
         self._host_log.add(event, self._session, count=self._number, head=self._head, durable=durable)
         self._anchored = self._number
+
+
+def happened(record: Record) -> bool:
+    """Whether a record tells what is so, recorded or not."""
+    if isinstance(record, ElevationChanged):
+        return record.state not in _BEGINS
+    return isinstance(record, Ended | Noticed)
+
+
+_BEGINS = frozenset({"asked", "granted"})
 
 
 def open_journal(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 
 import msgspec
 
@@ -217,6 +218,11 @@ def dispatch(state: ConsoleState, text: str) -> After | None:
             else f"safeconsole: no command {one_line(name)}: {meant(name)}\\help lists them"
         )
         return After.STAY
+    if command.run is _leave:
+        # Leaving always leaves, also where nothing can be recorded any more.
+        with suppress(SafeConsoleError):
+            state.gate.note("command", one_line(name))
+        return After.LEAVE
     try:
         shown, sql = _parted(command, name, argument)
         state.gate.note("command", one_line(shown), sql=sql)

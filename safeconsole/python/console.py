@@ -25,7 +25,7 @@ from ptpython.repl import PythonRepl
 
 import safeconsole
 from safeconsole import interrupts
-from safeconsole.errors import SafeConsoleError
+from safeconsole.errors import AuditUnavailableError, SafeConsoleError
 from safeconsole.python.audit_hook import marked
 from safeconsole.python.namespace import Rows
 from safeconsole.python.session import PythonSession
@@ -258,6 +258,9 @@ def _named(names: Iterable[str], written: str, kind: str) -> Iterator[Completion
 # ptpython on the guarded namespace, without what leads round it: no start-up files, no `!` for shell commands.
 
 
+_LEAVES = frozenset({"exit", "quit", "exit()", "quit()"})
+
+
 class GuardedRepl(PythonRepl):
     """
     ptpython's loop, with each entry recorded before it runs.
@@ -319,7 +322,13 @@ class GuardedRepl(PythonRepl):
     def eval(self, line: str) -> object:
         """Record an entry, then run it."""
         self._entered += 1
-        result = run_source(self._session, line, self._namespace, name=f"<entry {self._entered}>")
+        try:
+            result = run_source(self._session, line, self._namespace, name=f"<entry {self._entered}>")
+        except AuditUnavailableError:
+            if line.strip() in _LEAVES:
+                # Leaving always leaves, also where nothing can be recorded any more.
+                raise SystemExit(0) from None
+            raise
         self._store_eval_result(result)
         return result
 

@@ -175,7 +175,6 @@ class Recorder:
         self._journal = journal
         self._rules = rules
         self._literals = literals
-        self._failed: AuditUnavailableError | None = None
         # A statement's text stands in two records, and in more where it elevates.
         self._shown = ("", "", "")
         self._samples = StatementSamples(number=-1)
@@ -192,19 +191,9 @@ class Recorder:
         """Add one record; see `interfaces.Journal`.
 
         Raises:
-            AuditUnavailableError: it cannot be written, or one before it could not: a journal with a hole proves
-                nothing, so the session is over as far as sending goes.
+            AuditUnavailableError: it cannot be written; the next one is tried again, with this one before it.
         """
-        if self._failed is not None:
-            raise AuditUnavailableError(
-                f"{self._failed.message}; nothing more is sent in this session",
-                instead=f"{self._failed.instead}, then open a new session",
-            )
-        try:
-            self._journal.append(record, durable=durable)
-        except AuditUnavailableError as error:
-            self._failed = error
-            raise
+        self._journal.append(record, durable=durable)
 
     def close(self) -> None:
         """Make everything durable and close; see `interfaces.Journal`."""

@@ -277,7 +277,8 @@ def test_a_full_disk_stops_the_road_leaves_no_half_line_and_lets_go_when_there_i
     assert "file too large" in lines[0]
     assert lines[2] == "untouched True"
     archive = open_archive(directory)
-    assert [entry.record.what for entry in archive.entries("full")] == ["fits", "there is room again"]
+    said = [entry.record.what for entry in archive.entries("full")]
+    assert said == ["fits", "x" * 500, "x" * 500, "journal written again", "there is room again"]
     assert archive.verify() == ()
 
 

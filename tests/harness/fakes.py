@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 
+from safeconsole.audit.journal import happened
 from safeconsole.dialects import DIALECTS
 from safeconsole.approvals.requests import Approval, Waiting
 from safeconsole.errors import (
@@ -64,13 +65,17 @@ class FakeJournal:
         self.events = events
         self.fails_at = None
         self.appended = 0
+        self.owed = []
         self.closed = False
 
     def append(self, record, *, durable=False):
         self.appended += 1
         if self.appended == self.fails_at:
             self.events.append(("append failed", record))
+            self.owed += [record] if happened(record) else []
             raise AuditUnavailableError("the audit journal cannot be written: no space left", instead="free space")
+        self.events += [("durable", late) for late in self.owed]
+        self.owed.clear()
         self.events.append(("durable" if durable else "append", record))
 
     def close(self):
