@@ -55,11 +55,6 @@ class StatementScope(msgspec.Struct, frozen=True, kw_only=True):
     qualifier: str
     joined: tuple[str, ...]
 
-    @property
-    def wants_table(self) -> bool:
-        """Whether a table's name is expected where the cursor is."""
-        return self.wants == "table"
-
 
 def scope_of(text: str, cursor: int, rules: LexicalRules) -> StatementScope:
     """Return the names in the statement around the cursor.

@@ -9,7 +9,7 @@ import pymysql
 import pytest
 from pymysql.constants import COMMAND
 
-from safeconsole.demo.cluster import connect_root
+from safeconsole.demo.servers import connect_root
 
 TABLE = """CREATE TABLE IF NOT EXISTS shop.gateway_types (
     id INT PRIMARY KEY, a_tiny TINYINT, a_bool BOOL, a_small SMALLINT UNSIGNED, a_medium MEDIUMINT, a_big BIGINT UNSIGNED,
