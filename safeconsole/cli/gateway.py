@@ -136,10 +136,13 @@ def _end_signals() -> Iterator[int]:
         except BlockingIOError:
             return
 
+    # A signal may come to any thread, and Python's handler waits for the main one, which waits for this descriptor.
+    woken = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
     before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
         yield reading
     finally:
+        signal.set_wakeup_fd(woken)
         for number, handler in before.items():
             signal.signal(number, handler)
         os.close(reading)
