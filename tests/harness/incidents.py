@@ -26,6 +26,10 @@ WAITING = (
     " OR state IN ('updating', 'Updating', 'statistics', 'executing', 'Sending data', 'User sleep', 'init'))"
 )
 
+BEHIND_A_TABLE = (
+    "SELECT COUNT(*) FROM information_schema.processlist WHERE id = %s AND state LIKE 'Waiting for table%%'"
+)
+
 
 class Applications:
     """Connections of an application, and what they run in threads of their own."""
@@ -102,8 +106,12 @@ class Blocked:
     def __init__(self, apps, table):
         self.holder = apps.run("BEGIN", f"UPDATE {table} SET status = 'held' WHERE id = 42")
         self.writer = apps.begin(f"UPDATE {table} SET status = 'paid' WHERE id = 42")
+        waits = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = %s AND trx_state = %s"
+        wait_for(lambda: apps.ask(waits, self.writer, "LOCK WAIT")[0])
         self.alter = apps.begin(f"ALTER TABLE {table} COMMENT 'later'")
+        wait_for(lambda: apps.ask(BEHIND_A_TABLE, self.alter)[0])
         self.reader = apps.begin(f"SELECT COUNT(*) FROM {table}")
+        wait_for(lambda: apps.ask(BEHIND_A_TABLE, self.reader)[0])
 
 
 @contextmanager
