@@ -24,6 +24,9 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
 
 
+_COUNTS = {2: "two", 3: "three"}
+
+
 def choose(
     readings: tuple[Reading, ...],
     gates: Gates,
@@ -59,6 +62,10 @@ def choose(
         if not wrong:
             fit.append(reading)
     # Two proven primaries are a split brain: neither may be trusted with a write.
+    if route is Route.PRIMARY and not node and len(fit) > 1:
+        reasons.insert(
+            0, f"{_COUNTS.get(len(fit), len(fit))} servers take writes: {', '.join(reading.node for reading in fit)}"
+        )
     if not fit or (route is Route.PRIMARY and not node and len(fit) > 1):
         return Choice(route=Route.NONE, reading=None, reasons=tuple(reasons))
     best = min(fit, key=lambda reading: _rank(reading, sticky))

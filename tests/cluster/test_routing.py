@@ -101,7 +101,8 @@ def test_a_node_of_unknown_role_is_never_chosen_even_when_named():
 
 def test_two_primaries_are_a_split_brain_and_take_no_write():
     both = (PRIMARY, reading("q", Role.PRIMARY))
-    assert choose(both, Gates(), Route.PRIMARY).route is Route.NONE
+    choice = choose(both, Gates(), Route.PRIMARY)
+    assert (choice.route, choice.reasons[0]) == (Route.NONE, "two servers take writes: p, q")
     assert choose(both, Gates(), Route.PRIMARY, node="q").reading.node == "q"
 
 
