@@ -31,6 +31,7 @@ from safeconsole.audit.files import (
     write_whole,
 )
 from safeconsole.audit.host_log import ENDS, HOST_LOG, AnchorEvent, HostLog, lock, open_host_log
+from safeconsole.audit.kept import KeptChange, write_kept
 from safeconsole.audit.record import (
     SCHEMA_VERSION,
     ElevationChanged,
@@ -127,6 +128,14 @@ class FileJournal:
                         self._anchor(AnchorEvent.CHECKPOINT)
             except OSError as error:
                 unavailable(self._path.parent, error)
+
+    def keep_rows(self, change: KeptChange) -> None:
+        """Keep the rows of a change beside the journal. Raises AuditUnavailableError."""
+        directory = self._path.parent.parent
+        try:
+            write_kept(directory, change)
+        except OSError as error:
+            unavailable(directory, error)
 
     def close(self) -> None:
         """Sync and close; a second call does nothing. Raises AuditUnavailableError."""

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from safeconsole.audit.kept import KeptChange
 from safeconsole.sqltext.literal_rules import LiteralKey, LiteralRules
 from safeconsole.sqltext.redaction import may_hold_secret
 from safeconsole.sqltext.statement import Statement
@@ -420,6 +421,10 @@ class Journal(Protocol):
 
         Raises AuditUnavailableError: not written or not durable; nothing may be sent after that.
         """
+        ...
+
+    def keep_rows(self, change: KeptChange) -> None:
+        """Keep the rows of a change beside it. Raises AuditUnavailableError."""
         ...
 
     def close(self) -> None:

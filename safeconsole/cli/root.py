@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "python": ("safeconsole.cli.python:python", "Work on a cluster from Python, with your own models."),
     "sql": ("safeconsole.cli.sql:sql", "Query a cluster: the console, or statements with -e."),
     "token": ("safeconsole.cli.token:token", "Issue, list and revoke the tokens of a gateway."),
+    "undo": ("safeconsole.cli.undo:undo", "Put the rows of a change back, where its policy keeps them."),
     "topology": ("safeconsole.cli.clusters:topology", "Show a cluster's nodes, and which are fit for reads."),
 }
 

@@ -15,6 +15,7 @@ from safeconsole.policy.readings import Identity, Reading
 from safeconsole.policy.watchdog import Sample
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Estimate, Statement
+from safeconsole.sqltext.undoing import KeptRows
 from safeconsole.sqltext.vocabulary import Account, Flavour, NodeName
 
 Row = tuple[Any, ...]
@@ -53,6 +54,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
         peak_memory_bytes: highest session memory sampled, 0 when it was too quick to sample.
         in_transaction: whether a transaction is open on this connection.
         inserted_id: the number that the server generated for the first row inserted, or 0.
+        kept: the rows before and after the change, where the permit asked for them and they could be kept.
     """
 
     changed_rows: int = 0
@@ -60,6 +62,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     peak_memory_bytes: int = 0
     in_transaction: bool = False
     inserted_id: int = 0
+    kept: KeptRows | None = None
 
 
 class Answer(Protocol):

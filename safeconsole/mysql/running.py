@@ -29,11 +29,13 @@ from safeconsole.mysql.endings import (
 )
 from safeconsole.mysql.error_codes import CLOSES_CONNECTION, code_of, is_lost, statement_error
 from safeconsole.mysql.guards import Bracket, close_bracket, setting_of
+from safeconsole.mysql.keeping import NotKeptError, rows_after, rows_before
 from safeconsole.mysql.protocol import Packets, PacketTooLargeError
 from safeconsole.mysql.watchdog import MySqlLink, Watched
 from safeconsole.mysql.wire import IN_TRANSACTION, DriverError
 from safeconsole.policy.decision import Permit
 from safeconsole.sqltext.dialect import Guard
+from safeconsole.sqltext.undoing import KeptRows
 from safeconsole.sqltext.vocabulary import Effect
 
 # Whatever happens to the conversation comes out as one of the console's own errors, named by what happened to the
@@ -43,6 +45,9 @@ BREAKS = (DriverError, OSError, ValueError, IndexError, AssertionError, struct.e
 """Exceptions that end a conversation with a server, besides an interrupt."""
 
 COMMIT_SECONDS = 10.0
+_NOT_KEPT = "its rows are not kept, and it cannot be undone"
+_DENIED = frozenset({1142, 1143})
+"""The account may not read the table, or a column. Source: MySQL 9.7 and MariaDB 10.11, ER_TABLEACCESS_DENIED_ERROR."""
 _WARNINGS_SHOWN = 20
 _SWALLOWING_KINDS = frozenset({"do", "call"})
 
@@ -73,6 +78,7 @@ class MySqlRunning:
         self._away_seconds = 0.0
         self._notes: list[str] = []
         self._commit_sent = self._is_done = False
+        self._kept: KeptRows | None = None
         self.over = False
 
     @property
@@ -139,6 +145,7 @@ class MySqlRunning:
         self._watched = watched
         limits = self._permit.limits
         try:
+            self._keep_before()
             self._packets, self._head = self._link.wire.begin_statement(
                 self._permit.statement.text,
                 packet_bytes=max(limits.fetched_bytes, 1024 * 1024),
@@ -194,6 +201,7 @@ class MySqlRunning:
             changed = self._head.changed_rows
             warnings = self._warnings()
             self._hold_changed_rows(changed)
+            self._keep_after()
             self._keep()
             if self._permit.within:
                 self._put_idle_back()
@@ -212,7 +220,36 @@ class MySqlRunning:
             peak_memory_bytes=watched.peak_memory_bytes,
             in_transaction=bool(self._link.wire.server_status & IN_TRANSACTION),
             inserted_id=self._head.inserted_id if self.changes else 0,
+            kept=self._kept,
         )
+
+    def _keep_before(self) -> None:
+        """Read and lock the rows of a change that are to be kept. Raises as `BREAKS`: nothing was changed."""
+        if self._permit.keep is None or self._commits_by_itself:
+            return
+        try:
+            self._kept = rows_before(self._link.wire, self._permit.keep)
+        except NotKeptError as error:
+            self._notes.append(f"{_NOT_KEPT}: {error}")
+        except DriverError as error:
+            if is_lost(error) or code_of(error) not in _DENIED:
+                raise
+            self._notes.append(f"{_NOT_KEPT}: its account may not read them")
+
+    def _keep_after(self) -> None:
+        if self._kept is None:
+            return
+        try:
+            self._kept = rows_after(self._link.wire, self._kept, touched=self._head.touched_rows)
+        except NotKeptError as error:
+            self._kept = None
+            self._notes.append(f"{_NOT_KEPT}: {error}")
+        except DriverError as error:
+            # The change is made, and is not given up for this.
+            if is_lost(error):
+                raise
+            self._kept = None
+            self._notes.append(f"{_NOT_KEPT}: the server did not show what became of them ({code_of(error)})")
 
     def interrupted(self, interrupt: KeyboardInterrupt) -> SafeConsoleError:
         """Stop it for the person and return the error to raise; a second interrupt leaves, killing first."""

@@ -20,6 +20,7 @@ from safeconsole.policy.readings import Identity
 from safeconsole.policy.watchdog import SensorName
 from safeconsole.sqltext.findings import ACTIONS
 from safeconsole.sqltext.statement import Behind, Estimate, Hazard, Statement
+from safeconsole.sqltext.undoing import KeepOrder
 from safeconsole.sqltext.vocabulary import Account, Effect, NodeName, Route, Verdict
 
 CAPACITY_COMMAND = "safeconsole capacity"
@@ -77,6 +78,7 @@ class Permit(msgspec.Struct, frozen=True, kw_only=True):
         idle_seconds: how long the transaction that it opens may be idle, 0 when it opens none.
         transactional: whether the engines of its tables undo what is not committed; None where nobody said.
         exactly_rows: how many rows the change must find, or all of it is rolled back; -1 for any number.
+        keep: the rows of the change that are kept, so that it can be undone; None for none.
     """
 
     statement: Statement
@@ -93,6 +95,7 @@ class Permit(msgspec.Struct, frozen=True, kw_only=True):
     idle_seconds: float = 0.0
     transactional: bool | None = None
     exactly_rows: int = -1
+    keep: KeepOrder | None = None
 
     @property
     def commits(self) -> bool:
@@ -141,6 +144,7 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
     within: bool = False,
     idle_seconds: float = 0.0,
     exactly_rows: int = -1,
+    keep: KeepOrder | None = None,
     lapsed: str = "",
     by_a_person: bool = False,
 ) -> Permit:
@@ -151,7 +155,7 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
         confirmed: whether the person confirmed exactly this statement; where the decision has brakes, under the
             elevation too.
         now_seconds: monotonic clock reading.
-        within, idle_seconds, exactly_rows: see `Permit`.
+        within, idle_seconds, exactly_rows, keep: see `Permit`.
         lapsed: why a window that the person had is over, or "".
         by_a_person: whether somebody else has to approve an elevation.
 
@@ -188,6 +192,7 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
         idle_seconds=idle_seconds,
         transactional=_transactional(considered.estimate.behind),
         exactly_rows=exactly_rows,
+        keep=keep if needs_elevated_account and not reads else None,
     )
 
 

@@ -14,6 +14,7 @@ from safeconsole.errors import PolicyInvalidError
 from safeconsole.policy.limits import FLOORS, LIMIT_NAMES, Limits
 from safeconsole.policy.policy import (
     LONGEST_IDLE_SECONDS,
+    MOST_KEPT_ROWS,
     MOST_SLOTS,
     ElevationSettings,
     FenceMode,
@@ -148,6 +149,8 @@ class _PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     literals: Literal["keep", "hash", "drop"] = "keep"
     literals_of: dict[str, Literal["hash", "drop"]] = {}
     slots: _SlotsDocument | None = None
+    keep_rows: dict[str, int] = {}
+    keep_rows_days: float = 7.0
     fences: FenceSettings = FenceSettings()
 
 
@@ -210,6 +213,8 @@ def policy_from_document(
         slots=slots,
         transactions=read.transactions,
         fences=read.fences,
+        keep_rows=read.keep_rows,
+        keep_rows_days=read.keep_rows_days,
         may_be_loosened=frozenset(read.may_be_loosened),
     )
 
@@ -227,6 +232,11 @@ def _read(document: object, place: _DocumentPlace) -> _PolicyDocument:
 
 
 def _out_of_range(place: _DocumentPlace, read: _PolicyDocument) -> Iterator[str]:
+    for name, most in read.keep_rows.items():
+        if name.count(".") != 1 or not 0 <= most <= MOST_KEPT_ROWS:
+            yield place.problem("keep_rows", f"{name}: {most} is no schema.table with 0 to {MOST_KEPT_ROWS} rows")
+    if not 0 < read.keep_rows_days < inf:
+        yield place.problem("keep_rows_days", "keep_rows_days must be over 0")
     if not 0 < read.elevation.window_seconds <= read.elevation.max_window_seconds < inf:
         yield place.problem("elevation", "window_seconds must be over 0 and at most max_window_seconds")
     for key in read.transactions.__struct_fields__:

@@ -17,12 +17,16 @@ from safeconsole.policy.readings import Gates
 from safeconsole.policy.rules import Match, Rule, facts_named, filled, match, offered
 from safeconsole.policy.watchdog import SensorName
 from safeconsole.sqltext.clauses import PREFIX
-from safeconsole.sqltext.literal_rules import LiteralRules
+from safeconsole.sqltext.literal_rules import LiteralRules, Treatment
+from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Effect, Verdict
 
 # What is heavy is a condition of the policy, over the same facts as its rules. A slot is one of the server's own
 # named locks, so that consoles that know nothing of each other count together.
 
+
+MOST_KEPT_ROWS = 10_000
+"""The most rows of one change that are kept: one statement puts them back."""
 
 MOST_SLOTS = 64
 """The most slots of one node: all are asked for in one question."""
@@ -149,6 +153,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         ceilings: how far a person may raise them.
         sensors: what must be readable while any statement runs.
         literals: what the journal keeps of statements' literals.
+        keep_rows: how many rows of one change are kept to undo it, by "schema.table" or "schema.*"; none of others.
+        keep_rows_days: how long, > 0.
     """
 
     name: str
@@ -165,12 +171,22 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     transactions: TransactionSettings = msgspec.field(default_factory=TransactionSettings)
     sensors: tuple[SensorName, ...] = ()
     fences: FenceSettings = msgspec.field(default_factory=FenceSettings)
+    keep_rows: Mapping[str, int] = msgspec.field(default_factory=dict)
+    keep_rows_days: float = 7.0
     own_limits: frozenset[str] = frozenset()
     configured: frozenset[str] = frozenset()
     extends: str = ""
     inherited: frozenset[str] = frozenset()
     may_be_loosened: frozenset[str] = frozenset()
     loosens: tuple[str, ...] = ()
+
+    def kept_rows_of(self, statement: Statement) -> int:
+        """Return how many rows of a change are kept, 0 for none: only where its values may be written down at all."""
+        literals = self.literals.of_statement(statement)
+        if len(statement.tables) != 1 or literals.rules or literals.strictest is not Treatment.KEEP:
+            return 0
+        (table,) = statement.tables
+        return self.keep_rows.get(str(table), self.keep_rows.get(f"{table.schema}.*", 0))
 
     def may_be_loosened_by(self, name: str) -> str:
         return "the configuration" if name in self.configured else f"policy {self.name}"

@@ -28,7 +28,9 @@ from safeconsole.sqltext.analysis import analyse, read_within
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.literal_rules import Handling
 from safeconsole.sqltext.redaction import redacted_message
+from safeconsole.sqltext.rewriting import NotRewrittenError, keep_order_of
 from safeconsole.sqltext.statement import Behind, Estimate, Statement, is_misspelt_perhaps
+from safeconsole.sqltext.undoing import KeepOrder
 from safeconsole.sqltext.vocabulary import Account, Effect, Route
 
 Reread = Callable[[], Policy]
@@ -91,6 +93,17 @@ class PoliciesInForce:
             # A policy that only observes lets more pass; the read-back of the guards then ends that connection.
             if ask.value <= getattr(permit.limits, ask.limit):
                 self.tighten(ask.limit, ask.value)
+
+    def keep_order(self, statement: Statement, rules: LexicalRules, *, schema: str) -> KeepOrder | None:
+        """Return which rows of a change are kept, None where the policy keeps none or nobody is sure which they are."""
+        most = self.begun.kept_rows_of(statement) if statement.kind in {"update", "delete"} else 0
+        if not most:
+            return None
+        try:
+            days = self.begun.keep_rows_days
+            return keep_order_of(statement, rules, schema=schema, most_rows=most, days=days)
+        except NotRewrittenError:
+            return None
 
     def judge(self, facts: Mapping[str, object], limits: Limits) -> Decision:
         return judge_together(self.held, facts, limits=limits)

@@ -56,6 +56,7 @@ from safeconsole.session.state import OwnWrites, SessionState
 from safeconsole.sqltext.analysis import schema_after
 from safeconsole.sqltext.behind import with_behind
 from safeconsole.sqltext.statement import ENDS, Estimate, Statement, is_no_statement
+from safeconsole.sqltext.undoing import KeepOrder
 from safeconsole.sqltext.vocabulary import Account, Effect, NodeName, Role, Route, Verdict
 
 
@@ -202,7 +203,8 @@ class Gate:
                 hidden = isinstance(error, SafeConsoleError) or not isinstance(error, Exception)
                 raise failure from (None if hidden else error)
             self._held.at_work = None
-            execution.warnings = completion.warnings
+            said = self._recorder.kept(attempt.number, permit, completion, self._visit.cluster, self._nodes.schema)
+            execution.warnings = (*completion.warnings, *said)
             # Before the record: what the server did is so, whatever fails after it.
             if permit.account is not Account.DIAGNOSE:
                 self._nodes.was_used(permit.node, permit.route)
@@ -382,9 +384,15 @@ class Gate:
             within=self._transactions.is_within(considered),
             idle_seconds=self._transactions.idle_seconds(considered),
             exactly_rows=attempt.exactly_rows,
+            keep=self._keep_order(considered.statement),
             lapsed=self._elevations.ended,
             by_a_person=considered.decision.verdict is Verdict.ELEVATE and self._elevations.needs_a_person,
         )
+
+    def _keep_order(self, statement: Statement) -> KeepOrder | None:
+        if statement.changes_nothing:
+            return None
+        return self._policies.keep_order(statement, self._engine.rules, schema=self._nodes.schema)
 
     def _queued(self, number: int, permit: Permit, connection: Connection, progress: Progress) -> Connection:
         """Take a slot on the connection's node, and return the connection, proven again where that took time."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from operator import attrgetter
 
 from msgspec import structs
 
-from safeconsole.audit.record import Asked, Decided, Disagreed, Ended, Intent, Journal, Record, Sampled
+from safeconsole.audit.kept import KeptChange
+from safeconsole.audit.record import Asked, Decided, Disagreed, Ended, Intent, Journal, Noticed, Record, Sampled
 from safeconsole.cluster.engine import Completion
 from safeconsole.errors import (
     UNSEEN,
@@ -198,6 +200,32 @@ class Recorder:
     def close(self) -> None:
         """Make everything durable and close; see `interfaces.Journal`."""
         self._journal.close()
+
+    def kept(self, number: int, permit: Permit, completion: Completion, cluster: str, schema: str) -> tuple[str, ...]:
+        """Keep the rows of a change where its permit asked for them, and return what to tell the person."""
+        rows, keep = completion.kept, permit.keep
+        if rows is None or keep is None:
+            return ()
+        change = KeptChange(
+            session=self.session,
+            statement=number,
+            cluster=cluster,
+            schema=schema,
+            server=permit.identity.server,
+            sql=self.text_of(permit.statement),
+            until_epoch=int(time.time() + keep.days * 86_400),
+            rows=rows,
+        )
+        what = f"rows kept of statement {number}"
+        try:
+            self._journal.keep_rows(change)
+            self.append(Noticed(what=what, detail=f"{len(rows.before)}, for {keep.days:g} days"))
+        except AuditUnavailableError as error:
+            return (f"its rows are not kept, and it cannot be undone: {error.message}",)
+        return (f"to undo it within {keep.days:g} days: safeconsole undo {self.session}#{number}",)
+
+    def keep_rows(self, change: KeptChange) -> None:
+        self._journal.keep_rows(change)
 
     def asked(self, number: int, statement: Statement, *, by_console: bool) -> None:
         self.append(asked(number, statement, self.text_of(statement), by_console=by_console))

@@ -11,6 +11,7 @@ import msgspec
 from safeconsole.sqltext.analysis import analyse, modifiers_end
 from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind, tokens
 from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.undoing import KeepOrder, quoted
 from safeconsole.sqltext.vocabulary import words
 
 _SKIPPED = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
@@ -70,6 +71,22 @@ def preview_of(statement: Statement, rules: LexicalRules, *, schema: str, most_r
     _require_reads(statement, (counted, rows), rules, schema)
     image = f"SELECT * {source}"
     return ChangePreview(count=counted, rows=rows, image=image, columns=tuple(name for name, _ in parts.sets))
+
+
+def keep_order_of(statement: Statement, rules: LexicalRules, *, schema: str, most_rows: int, days: float) -> KeepOrder:
+    """Return how the rows of a change are read before it, to be kept. Raises as `preview_of`."""
+    preview_of(statement, rules, schema=schema, most_rows=1)
+    parts = _parts_of(statement, rules)
+    (table,) = statement.tables
+    name = f"{quoted(table.schema)}.{quoted(table.name)}" if table.schema else quoted(table.name)
+    return KeepOrder(
+        table=name,
+        source=f"FROM {parts.target}{parts.tail}",
+        limited=parts.limited,
+        changed=tuple(column for column, _ in parts.sets),
+        most_rows=most_rows,
+        days=days,
+    )
 
 
 def _parts_of(statement: Statement, rules: LexicalRules) -> _Parts:

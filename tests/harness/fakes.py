@@ -78,6 +78,9 @@ class FakeJournal:
         self.owed.clear()
         self.events.append(("durable" if durable else "append", record))
 
+    def keep_rows(self, change):
+        self.events.append(("kept", change))
+
     def close(self):
         self.closed = True
 

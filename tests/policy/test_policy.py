@@ -12,6 +12,9 @@ from safeconsole.policy.policy import FenceSettings, FenceMode
 from safeconsole.policy.limits import LIMIT_NAMES, Limits
 from safeconsole.policy.policy import capped, judge, replaced, session_limits
 from safeconsole.policy.document import policy_from_document
+from safeconsole.dialects import DIALECTS
+from safeconsole.sqltext.analysis import analyse
+from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Estimate, Hazard, Statement
 from safeconsole.sqltext.vocabulary import CostClass, Effect, Flavour, Route, Verdict
 
@@ -391,3 +394,25 @@ def test_a_policy_that_fences_the_journal_is_told_what_to_delete():
         policy(fences={"journal": "refuse"})
     assert "there is no fence `journal`: delete the line" in refused.value.message
     assert "\n" not in refused.value.message
+
+
+def test_rows_are_kept_of_the_tables_that_it_names_and_of_none_whose_values_are_not_written_down():
+    rules = LexicalRules(dialect=DIALECTS[Flavour.MYSQL])
+
+    def kept(text, **document):
+        policy = policy_from_document(
+            "mine", {"rules": [], **document}, source="mine.yaml", text_hash="ab" * 32, lines={}
+        )
+        return policy.kept_rows_of(analyse(text, rules, schema="shop")[0])
+
+    named = {"keep_rows": {"shop.orders": 5, "crm.*": 7}}
+    assert kept("UPDATE orders SET a = 1") == 0
+    assert kept("UPDATE orders SET a = 1", **named) == 5
+    assert kept("DELETE FROM crm.people", **named) == 7
+    assert kept("DELETE FROM items", **named) == 0
+    assert kept("DELETE FROM orders WHERE id IN (SELECT id FROM items)", **named) == 0
+    assert kept("UPDATE orders SET a = 1", literals="drop", **named) == 0
+    assert kept("UPDATE orders SET a = 1", literals_of={"shop.orders.email": "hash"}, **named) == 0
+    for wrong in ({"keep_rows": {"orders": 5}}, {"keep_rows": {"shop.orders": 10_001}}, {"keep_rows_days": 0.0}):
+        with pytest.raises(PolicyInvalidError):
+            kept("SELECT 1", **wrong)

@@ -155,7 +155,7 @@ def test_what_fails_leaves_the_transaction_to_the_person(console):
         cursor = connection.cursor()
         cursor.execute(UPDATE, ["kept", 7])
         with pytest.raises(dbapi.OperationalError):
-            cursor.execute("UPDATE nowhere SET a = 1")
+            cursor.execute("UPDATE orders SET nowhere = 1 WHERE id = 7")
         connection.commit()
         assert console.db.sql(STATUS).scalar() == "kept"
 

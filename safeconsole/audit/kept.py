@@ -1,0 +1,88 @@
+"""The rows of changes that are kept beside the journal, so that a change can be undone.
+
+One file a change, for the account alone, never shipped, and gone with its last day.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+
+import msgspec
+
+from safeconsole.audit.files import make_private_directory, open_appending, open_regular, write_whole
+from safeconsole.errors import ConfigurationError
+from safeconsole.sqltext.undoing import KeptRows
+
+FOLDER = "undo"
+_SPOT = re.compile(r"([0-9A-Za-z-]{1,64})#(\d{1,9})")
+
+
+class KeptChange(msgspec.Struct, frozen=True, kw_only=True):
+    """One change with its rows.
+
+    Attributes:
+        sql: as the journal has it.
+        until_epoch: seconds since 1970 at which it is gone.
+    """
+
+    session: str
+    statement: int
+    cluster: str
+    schema: str
+    server: str
+    sql: str
+    until_epoch: int
+    rows: KeptRows
+
+
+def write_kept(directory: Path, change: KeptChange) -> None:
+    """Keep a change's rows, and remove those whose days are over. Raises OSError."""
+    folder = directory / FOLDER
+    make_private_directory(folder)
+    for path in folder.glob("*.json"):
+        found = _read(path)
+        if found is None or found.until_epoch < time.time():
+            path.unlink(missing_ok=True)
+    descriptor = open_appending(folder / f"{change.session}-{change.statement}.json", new=True)
+    try:
+        write_whole(descriptor, msgspec.json.encode(change))
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def kept_change(directory: Path, spot: str) -> KeptChange:
+    """Return what is kept of one change, by SESSION#STATEMENT; a unique beginning of the session's id is enough.
+
+    Raises ConfigurationError: nothing is kept of it, or not any more.
+    """
+    asked = _SPOT.fullmatch(spot)
+    if asked is None:
+        raise ConfigurationError(
+            f"{spot!r} names no statement", instead="SESSION#STATEMENT, as audit search shows them"
+        )
+    paths = sorted((directory / FOLDER).glob(f"{asked[1]}*-{asked[2]}.json"))
+    found = [change for change in map(_read, paths) if change is not None and change.statement == int(asked[2])]
+    if len(found) > 1:
+        raise ConfigurationError(f"{spot} is ambiguous", instead="give more of the session's id")
+    if not found or found[0].until_epoch < time.time():
+        raise ConfigurationError(
+            f"no rows are kept of {spot}",
+            instead="`keep_rows` in a policy keeps them, by table, for `keep_rows_days`",
+        )
+    return found[0]
+
+
+def _read(path: Path) -> KeptChange | None:
+    try:
+        descriptor = open_regular(path)
+    except OSError:
+        return None
+    with os.fdopen(descriptor, "rb") as file:
+        try:
+            return msgspec.json.decode(file.read(), type=KeptChange)
+        except msgspec.DecodeError:
+            return None

@@ -1,0 +1,67 @@
+"""`safeconsole undo`: shows the statement that puts the rows of a change back, and runs it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from safeconsole.audit.kept import kept_change
+from safeconsole.cli.application import Application, Door, told_failure
+from safeconsole.cli.sql import confirmer_of, one_shot_words
+from safeconsole.errors import ConfigurationError, RefusedError, SafeConsoleError
+from safeconsole.output.presenting import ResultPrinter, ResultStyle, screen_of
+from safeconsole.output.text import safe, until_text
+from safeconsole.sqltext.undoing import undo_of
+
+
+@click.command()
+@click.argument("spot", metavar="SESSION#STATEMENT")
+@click.option("--reason", default="", metavar="TEXT", help="Why it is undone.")
+@click.option("--ticket", default="", metavar="ID", help="Incident or change that this is for.")
+@click.option("--confirm", default="", metavar="CLUSTER", help="The cluster's name, typed to grant the elevation.")
+@click.option("--despite", multiple=True, metavar="RULE", help="Answer a rule that asks once more; repeatable.")
+@click.pass_obj
+def undo(app: Application, /, spot: str, reason: str, ticket: str, confirm: str, despite: tuple[str, ...]) -> int:
+    """Undo the change SESSION#STATEMENT: print the statement that puts its rows back; with --reason, run it.
+
+    It runs elevated like any change, in one transaction. Where a row of it changed since, all of it is rolled back.
+    """
+    from safeconsole.session.context import Justification
+
+    change = kept_change(Path(app.settings().audit.directory), spot)
+    text, count = undo_of(change.rows), len(change.rows.before)
+    click.echo(safe(f"undoes, until {until_text(change.until_epoch)}: {change.sql}"), err=True)
+    if not count:
+        raise ConfigurationError("it found no rows, so there is nothing to put back")
+    if not reason.strip():
+        click.echo(f"{text};")
+        return 0
+    door = Door(
+        person=app.person,
+        cluster=change.cluster,
+        face="one-shot",
+        confirmer=confirmer_of(app, confirm),
+        schema=change.schema,
+        justification=Justification(reason=reason, ticket=ticket, despite=despite),
+    )
+    try:
+        with app.open(door) as session:
+            session.gate.note("undo", f"{change.session}#{change.statement}")
+            (statement,) = session.gate.split(text)
+            considered = session.gate.consider(statement)
+            server = considered.identity.server if considered.identity else ""
+            if server != change.server:
+                raise RefusedError(
+                    f"nothing was undone: it was made on {change.server}, and the primary is {server or 'unknown'}",
+                    instead="look at the rows, and put them back by hand: without --reason the statement is printed",
+                )
+            printer = ResultPrinter(screen_of(sys.stdout, sys.stderr, app.environ), ResultStyle(), session.gate.last)
+            try:
+                printer.show(session.gate.execute(statement, exactly_rows=count, progress=printer.progress))
+            finally:
+                printer.progress.end()
+    except SafeConsoleError as error:
+        return told_failure(error, app.environ, words=one_shot_words)
+    return 0

@@ -1,0 +1,62 @@
+"""The rows of a change as they are before it and after it, read in its own transaction."""
+
+from __future__ import annotations
+
+from safeconsole.mysql.wire import Wire
+from safeconsole.sqltext.undoing import KeepOrder, KeptRows, literal_of, quoted
+
+_GENERATED = "GENERATED"
+
+
+class NotKeptError(ValueError):
+    """The rows are not kept, and the change goes on; the message says why."""
+
+
+def rows_before(wire: Wire, order: KeepOrder) -> KeptRows:
+    """Return a change's rows as they are, and lock them. Raises NotKeptError; DriverError, OSError as any statement."""
+    # Field, Type, Null, Key, Default, Extra, in this order on every server.
+    described = [
+        (str(name), str(type_), key == "PRI")
+        for name, type_, _, key, _, extra, *_ in wire.texts(f"SHOW COLUMNS FROM {order.table}")
+        if _GENERATED not in str(extra).upper() or str(extra).upper().startswith("DEFAULT_GENERATED")
+    ]
+    keys = tuple(name for name, _, is_key in described if is_key)
+    literals = {name: literal_of(name, type_) for name, type_, _ in described}
+    known = {name.lower(): name for name in literals}
+    changed = tuple(known.get(name.lower(), "") for name in order.changed)
+    if not keys:
+        raise NotKeptError("the table has no primary key")
+    if "" in changed or set(changed) & set(keys):
+        raise NotKeptError("it sets its key, or a column that is not known")
+    wanted = tuple(name for name in literals if not changed or name in {*keys, *changed})
+    unsure = next((name for name in wanted if not literals[name]), "")
+    if unsure:
+        raise NotKeptError(f"the value of {unsure} is not exact as a text")
+    values = ", ".join(literals[name] for name in wanted)
+    limit = "" if order.limited else f" LIMIT {order.most_rows + 1}"
+    rows = wire.texts(f"SELECT {values} {order.source}{limit} FOR UPDATE")
+    if len(rows) > order.most_rows:
+        raise NotKeptError(f"it finds more than {order.most_rows} rows")
+    before = tuple(tuple(str(value) for value in row) for row in rows)
+    return KeptRows(table=order.table, columns=wanted, keys=keys, changed=changed, before=before)
+
+
+def rows_after(wire: Wire, kept: KeptRows, *, touched: int) -> KeptRows:
+    """Return the same with what became of them. Raises as `rows_before`."""
+    if touched != len(kept.before):
+        raise NotKeptError(f"it found {touched} rows, and {len(kept.before)} were read before it")
+    if not kept.changed or not kept.before:
+        return kept
+    described = {str(row[0]): str(row[1]) for row in wire.texts(f"SHOW COLUMNS FROM {kept.table}")}
+    names = (*kept.keys, *kept.changed)
+    values = ", ".join(literal_of(name, described[name]) for name in names)
+    places = [kept.columns.index(name) for name in kept.keys]
+    wanted = ", ".join(f"({', '.join(row[at] for at in places)})" for row in kept.before)
+    columns = ", ".join(map(quoted, kept.keys))
+    rows = wire.texts(f"SELECT {values} FROM {kept.table} WHERE ({columns}) IN ({wanted})")  # noqa: S608
+    if len(rows) != len(kept.before):
+        raise NotKeptError("not all of its rows were there after it")
+    after = tuple(tuple(str(value) for value in row) for row in rows)
+    return KeptRows(
+        table=kept.table, columns=kept.columns, keys=kept.keys, changed=kept.changed, before=kept.before, after=after
+    )
