@@ -146,6 +146,7 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
     exactly_rows: int = -1,
     keep: KeepOrder | None = None,
     lapsed: str = "",
+    lacks: str = "",
     by_a_person: bool = False,
 ) -> Permit:
     """Return the permit for a considered statement, or raise the reason why there is none.
@@ -157,6 +158,7 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
         now_seconds: monotonic clock reading.
         within, idle_seconds, exactly_rows, keep: see `Permit`.
         lapsed: why a window that the person had is over, or "".
+        lacks: why an elevation would not help, or "": then none is offered.
         by_a_person: whether somebody else has to approve an elevation.
 
     Raises:
@@ -170,6 +172,9 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
     elevated = grant is not None and covers(grant, statement.text, identity.server, now_seconds)
     if not elevated and (verdict is Verdict.ELEVATE or (verdict is Verdict.CONFIRM and not confirmed)):
         refusal = _unanswered(considered, verdict, grant=grant, by_a_person=by_a_person)
+        if lacks and verdict is Verdict.ELEVATE:
+            way = "ask whoever administers the server; `safeconsole doctor --grants` prints what the accounts need"
+            refusal = refusal.replaced(evidence=(*refusal.evidence, lacks), instead=way, remedies=())
         raise refusal.replaced(evidence=(*refusal.evidence, lapsed)) if lapsed else refusal
     if elevated and decision.brakes and verdict is Verdict.ELEVATE and not confirmed:
         raise _braked(considered)

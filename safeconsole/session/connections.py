@@ -410,6 +410,8 @@ class Resources:
         elif event is not None:
             self.end_transaction(event)
         if isinstance(failure, ServerError):
+            if permit.account is Account.ELEVATED:
+                self.elevations.was_denied(permit.statement, failure.number)
             self.settle()
             return
         self.nodes.forget()

@@ -15,7 +15,7 @@ from safeconsole.policy.policy import ElevationSettings
 from safeconsole.policy.watchdog import followed
 from safeconsole.session.agreements import Agreements
 from safeconsole.session.context import Justification, People, SessionContext
-from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.statement import Statement, TableName
 from safeconsole.sqltext.vocabulary import Effect, Verdict
 
 # A grant exists only in state GRANTED, is bound to one cluster, and for the scope STATEMENT also to one exact text
@@ -52,6 +52,9 @@ ELEVATION_TRANSITIONS: dict[tuple[ElevationState, ElevationEvent], ElevationStat
     (ElevationState.GRANTED, ElevationEvent.SESSION_ENDED): ElevationState.REVOKED,
 }
 
+
+_DENIALS = frozenset({1044, 1095, 1142, 1143, 1227, 1370})
+"""Errors of an account without the privilege. Source: MySQL 9.7 and MariaDB 10.11 manuals."""
 
 _ENDED: dict[ElevationEvent, str] = {
     ElevationEvent.TIME_PASSED: "its time is over",
@@ -99,6 +102,7 @@ class Elevations:
         self.ended = ""
         """Why the last window is over, "" while one is held, before the first, and where the person ended it."""
         self._told: list[str] = []
+        self._lacks: dict[tuple[str, tuple[TableName, ...]], int] = {}
 
     @property
     def is_held(self) -> bool:
@@ -113,6 +117,16 @@ class Elevations:
     def has_window(self) -> bool:
         """Whether a break-glass window is held; its time may be over."""
         return self.grant is not None and self.grant.request.scope is Scope.BREAK_GLASS
+
+    def was_denied(self, statement: Statement, code: int) -> None:
+        """Remember that the elevated account may not do something: it is not offered again in this session."""
+        if code in _DENIALS:
+            self._lacks[statement.kind, statement.tables] = code
+
+    def lacking(self, statement: Statement) -> str:
+        """Return why an elevation would not help a statement, "" where nothing is known against it."""
+        code = self._lacks.get((statement.kind, statement.tables), 0)
+        return f"the elevated account may not do this: the server answered {code} to its like" if code else ""
 
     @property
     def told(self) -> tuple[str, ...]:

@@ -56,7 +56,6 @@ from safeconsole.session.state import OwnWrites, SessionState
 from safeconsole.sqltext.analysis import schema_after
 from safeconsole.sqltext.behind import with_behind
 from safeconsole.sqltext.statement import ENDS, Estimate, Statement, is_no_statement
-from safeconsole.sqltext.undoing import KeepOrder
 from safeconsole.sqltext.vocabulary import Account, Effect, NodeName, Role, Route, Verdict
 
 
@@ -359,7 +358,7 @@ class Gate:
             DeniedError, RefusedError, NoFitNodeError: there is no permit; the message says why.
         """
         held, window = self._elevations.grant is not None, self._elevations.has_window
-        justification = attempt.justification
+        justification, statement = attempt.justification, considered.statement
         refusal = self._transactions.refusal_of(
             considered, one_grant=justification is not None or (held and not window)
         )
@@ -384,15 +383,13 @@ class Gate:
             within=self._transactions.is_within(considered),
             idle_seconds=self._transactions.idle_seconds(considered),
             exactly_rows=attempt.exactly_rows,
-            keep=self._keep_order(considered.statement),
+            keep=None
+            if statement.changes_nothing
+            else self._policies.keep_order(statement, self._engine.rules, schema=self._nodes.schema),
             lapsed=self._elevations.ended,
+            lacks="" if statement.changes_nothing else self._elevations.lacking(statement),
             by_a_person=considered.decision.verdict is Verdict.ELEVATE and self._elevations.needs_a_person,
         )
-
-    def _keep_order(self, statement: Statement) -> KeepOrder | None:
-        if statement.changes_nothing:
-            return None
-        return self._policies.keep_order(statement, self._engine.rules, schema=self._nodes.schema)
 
     def _queued(self, number: int, permit: Permit, connection: Connection, progress: Progress) -> Connection:
         """Take a slot on the connection's node, and return the connection, proven again where that took time."""

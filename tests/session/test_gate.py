@@ -1233,3 +1233,21 @@ def test_the_question_of_a_window_shows_the_cluster_and_not_what_ran_last(walk):
     assert considered is None
     assert len(request.evidence) == 3
     assert all(line.startswith("node: ") for line in request.evidence)
+
+
+def test_an_elevation_that_its_account_cannot_use_is_not_offered_again(walk):
+    road = walk()
+    road.elevate()
+    road.engine.answers[WRITE] = Planned(fault=ServerError(1142, "UPDATE command denied"))
+    with pytest.raises(ServerError):
+        road.run(WRITE)
+    road.gate.stand_down()
+    with pytest.raises(RefusedError) as refused:
+        road.run(WRITE.replace("1", "2"))
+    assert not refused.value.remedies
+    assert "the elevated account may not do this: the server answered 1142 to its like" in refused.value.evidence
+    assert "safeconsole doctor --grants" in refused.value.instead
+    # Of another table nothing is known.
+    with pytest.raises(RefusedError) as refused:
+        road.run("UPDATE customers SET name = 'x' WHERE id = 1")
+    assert refused.value.remedies
