@@ -288,6 +288,10 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     hash: str = ""
 
 
+def sealed(entry: Entry) -> Entry:
+    return msgspec.structs.replace(entry, hash=hash_of(entry))
+
+
 def hash_of(entry: Entry) -> str:
     """Return the hexadecimal SHA-256 of an entry, ignoring its own `hash`."""
     return sealed_line(msgspec.structs.replace(entry, hash=""))[1]
