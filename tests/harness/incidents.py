@@ -107,7 +107,13 @@ class Blocked:
         self.holder = apps.run("BEGIN", f"UPDATE {table} SET status = 'held' WHERE id = 42")
         self.writer = apps.begin(f"UPDATE {table} SET status = 'paid' WHERE id = 42")
         waits = "SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = %s AND trx_state = %s"
-        wait_for(lambda: apps.ask(waits, self.writer, "LOCK WAIT")[0])
+
+        def is_seen():
+            # Servers look anew only when nobody read that list for a tenth of a second.
+            time.sleep(0.2)
+            return apps.ask(waits, self.writer, "LOCK WAIT")[0]
+
+        wait_for(is_seen)
         self.alter = apps.begin(f"ALTER TABLE {table} COMMENT 'later'")
         wait_for(lambda: apps.ask(BEHIND_A_TABLE, self.alter)[0])
         self.reader = apps.begin(f"SELECT COUNT(*) FROM {table}")
