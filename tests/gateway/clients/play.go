@@ -1,0 +1,53 @@
+// Go's driver: with values it prepares, or fills them in itself.
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/go-sql-driver/mysql"
+)
+
+func must(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func main() {
+	pem, err := os.ReadFile(os.Getenv("G_CA"))
+	must(err)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	must(mysql.RegisterTLSConfig("gateway", &tls.Config{RootCAs: roots, ServerName: "localhost"}))
+	interpolate := ""
+	if os.Args[1] == "interpolated" {
+		interpolate = "&interpolateParams=true"
+	}
+	db, err := sql.Open("mysql", fmt.Sprintf("%s:%s@tcp(%s:%s)/shop?tls=gateway%s",
+		os.Getenv("G_USER"), os.Getenv("G_TOKEN"), os.Getenv("G_HOST"), os.Getenv("G_PORT"), interpolate))
+	must(err)
+	db.SetMaxOpenConns(1)
+	read := func() (status string) {
+		must(db.QueryRow("SELECT status FROM orders WHERE id = ?", os.Getenv("G_ID")).Scan(&status))
+		return
+	}
+	write := func() error {
+		_, err := db.Exec("UPDATE orders SET status = ? WHERE id = ?", os.Getenv("G_MARK"), os.Getenv("G_ID"))
+		return err
+	}
+	fmt.Println("read:" + read())
+	var refusal *mysql.MySQLError
+	if errors.As(write(), &refusal) {
+		fmt.Printf("refused:%d:%s\n", refusal.Number, refusal.Message)
+	}
+	_, err = db.Exec("CALL safeconsole.elevate('clients', 'OPS-1', 'shop')")
+	must(err)
+	must(write())
+	fmt.Println("saw:" + read())
+}
