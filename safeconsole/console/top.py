@@ -67,9 +67,9 @@ def _page(
         _health_line(numbers, reading),
         "",
     ]
-    room = shutil.get_terminal_size().lines - _HEADER_LINES if style.decorated else len(sessions) + 1
     listed = sheet_of(sessions).lines(columns, decorated=style.decorated) if sessions else ["nothing runs"]
-    lines += listed[: max(room, 2)]
+    room = max(shutil.get_terminal_size().lines - _HEADER_LINES, 2) if style.decorated else len(listed)
+    lines += listed[:room]
     if len(listed) > room:
         lines.append(f"({counted(len(sessions), 'session')} at work in all: \\processlist)")
     clear = "\x1b[H\x1b[2J" if style.decorated else ""

@@ -1,6 +1,7 @@
 """Incidents on real servers: rows and tables that are held, statements that run away, and a console that looks."""
 
 import io
+import os
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -34,17 +35,22 @@ BEHIND_A_TABLE = (
 class Applications:
     """Connections of an application, and what they run in threads of their own."""
 
-    def __init__(self, cluster, node):
-        self.cluster, self.node = cluster, node
+    def __init__(self, cluster, node, user):
+        self.cluster, self.node, self.user = cluster, node, user
         self._open = []
         with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
-            cursor.execute(f"CREATE USER IF NOT EXISTS '{APP}'@'%' IDENTIFIED BY '{PASSWORD}'")
-            cursor.execute(f"GRANT ALL ON shop.* TO '{APP}'@'%'")
+            cursor.execute(f"CREATE USER IF NOT EXISTS '{user}'@'%' IDENTIFIED BY '{PASSWORD}'")
+            cursor.execute(f"GRANT ALL ON shop.* TO '{user}'@'%'")
         cluster.wait_caught_up()
 
     def connect(self):
         connection = pymysql.connect(
-            host=self.node.host, port=self.node.port, user=APP, password=PASSWORD, database="shop", autocommit=True
+            host=self.node.host,
+            port=self.node.port,
+            user=self.user,
+            password=PASSWORD,
+            database="shop",
+            autocommit=True,
         )
         self._open.append(connection)
         with connection.cursor() as cursor:
@@ -91,9 +97,9 @@ class Applications:
 
 
 @contextmanager
-def applications(cluster, node=None):
-    """An application's connections to a node, the primary unless another is named."""
-    found = Applications(cluster, node or cluster.primary)
+def applications(cluster, node=None, *, user=""):
+    """An application's connections to a node, the primary unless another is named; each test process has its own."""
+    found = Applications(cluster, node or cluster.primary, user or f"{APP}_{os.getpid()}")
     try:
         yield found
     finally:

@@ -127,11 +127,11 @@ def test_the_old_sessions_of_one_account_are_ended_in_a_window(cluster, console)
                 >= 1
             )
         )
-        _, refused = console.type("\\kill --older-than 1 --user shop_app")
+        _, refused = console.type(f"\\kill --older-than 1 --user {apps.user}")
         assert "\\elevate REASON" in refused
         console.desk.gate.elevate(reason="they hold everything up")
         console.answers = ["2"]
-        _, messages = console.type("\\kill --older-than 1 --user shop_app")
+        _, messages = console.type(f"\\kill --older-than 1 --user {apps.user}")
         assert all(f"{id_} is gone" in messages for id_ in old), messages
         assert not any(apps.is_there(id_) for id_ in old)
 
@@ -149,7 +149,7 @@ def test_a_live_view_shows_numbers_and_what_runs(cluster, console):
         assert re.search(r"\d+ running · \d+ of \d+ connected", data)
         assert re.search(r"history length [\d,]+ · ", data)
         assert re.search(r"memory \d+", data)
-        assert any(line.split()[:2] == [str(runs), "shop_app"] for line in data.splitlines())
+        assert any(line.split()[:2] == [str(runs), apps.user] for line in data.splitlines())
     assert "left \\top" in messages
 
 
@@ -168,7 +168,7 @@ def test_connections_are_counted_by_account_and_host(cluster, console):
         for _ in range(3):
             apps.run("SELECT 1")
         data, messages = console.type("\\format csv", "\\connections")
-    assert re.search(r"^shop_app,127\.0\.0\.1,[3-9]\d*,", data, re.MULTILINE)
+    assert re.search(rf"^{apps.user},127\.0\.0\.1,[3-9]\d*,", data, re.MULTILINE)
     assert re.search(r"[\d,]+ of [\d,]+ connections on primary", messages)
 
 

@@ -13,7 +13,7 @@ import pytest
 from safeconsole.demo.binaries import FLAVOURS
 from safeconsole.demo.servers import start_cluster
 from tests.console.test_runbook import ALL, steps_of, words
-from tests.harness.incidents import Blocked, applications, console_on
+from tests.harness.incidents import APP, Blocked, applications, console_on
 from tests.harness.talking import wait_for
 from tests.servers.conftest import _require
 
@@ -65,19 +65,19 @@ def test_the_page_has_the_six_incidents():
 
 
 def test_a_blocked_row(cluster, tmp_path):
-    with applications(cluster) as apps:
+    with applications(cluster, user=APP) as apps:
         scene = Blocked(apps, "orders")
         play(cluster, tmp_path, "a blocked row", id_=scene.holder)
 
 
 def test_a_runaway_query(cluster, tmp_path):
-    with applications(cluster) as apps:
+    with applications(cluster, user=APP) as apps:
         runs = apps.begin("SELECT COUNT(*) FROM orders a, orders b, orders c WHERE a.total + b.total < c.total")
         play(cluster, tmp_path, "a runaway query", id_=runs)
 
 
 def test_a_long_transaction(cluster, tmp_path):
-    with applications(cluster) as apps:
+    with applications(cluster, user=APP) as apps:
         opened = apps.run("BEGIN", "UPDATE orders SET status = 'forgotten' WHERE id = 7")
         apps.run("BEGIN", "UPDATE orders SET status = 'forgotten' WHERE id = 8")
         wait_for(
@@ -96,7 +96,7 @@ def test_a_long_transaction(cluster, tmp_path):
 
 
 def test_a_storm_of_connections(cluster, tmp_path):
-    with applications(cluster) as apps, _most_connections(cluster, 80):
+    with applications(cluster, user=APP) as apps, _most_connections(cluster, 80):
         idle = [apps.run("SELECT 1") for _ in range(30)]
         time.sleep(1.1)
         play(cluster, tmp_path, "a storm of connections", id_=idle[0], answers=["30"])
@@ -173,7 +173,7 @@ def test_a_full_disk(crowded, tmp_path):
     cluster, place = crowded
     with console_on(cluster, tmp_path / "before") as console:
         console.desk.gate.topology()
-    with applications(cluster) as apps:
+    with applications(cluster, user=APP) as apps:
         writes = apps.connect()
         with writes.cursor() as cursor:
             cursor.execute("CREATE TABLE filler (id INT AUTO_INCREMENT PRIMARY KEY, what LONGBLOB)")
