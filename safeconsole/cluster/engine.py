@@ -279,12 +279,26 @@ class Engine(Protocol):
         ...
 
     def connect(self, node: NodeName, account: Account, *, schema: str = "") -> Connection:
-        """Open a guarded connection to a node.
+        """Lend a guarded connection to a node, to the caller alone until it is parked or closed.
 
         Raises:
             UnreachableError: no connection, a wrong password, or a guard that is not in force; the message says which.
             ConfigurationError: the account or its secret is not configured.
         """
+        ...
+
+    def park(self, connection: Connection, *, last: bool = False) -> None:
+        """Keep a connection between statements; the engine may close it, or lend it to another session made clean.
+
+        Nothing that its session still needs may be on it: a transaction, a variable, a lock. Never raises.
+
+        Args:
+            last: its session does not come back for it.
+        """
+        ...
+
+    def reclaim(self, connection: Connection) -> bool:
+        """Have a parked connection again, as it was left; False when it is gone, and may not be touched any more."""
         ...
 
     def close(self) -> None:

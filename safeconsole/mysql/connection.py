@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import msgspec
+from pymysql.constants import COMMAND
 
 from safeconsole.cluster.engine import Answer, Splice
 from safeconsole.errors import NotSentError, RefusedError, UnreachableError
@@ -13,6 +14,7 @@ from safeconsole.mysql.error_codes import is_lost, statement_error, text_of
 from safeconsole.mysql.estimate import Dictionary, Ending, estimate_of
 from safeconsole.mysql.guards import (
     BEGIN,
+    CHARACTERS,
     UNDO,
     Bracket,
     Proof,
@@ -31,11 +33,12 @@ from safeconsole.mysql.guards import (
     setting_of,
     wanted_of,
 )
+from safeconsole.mysql.link import MySqlLink
 from safeconsole.mysql.measuring import Questions, measure
 from safeconsole.mysql.running import BREAKS, MySqlRunning
+from safeconsole.mysql.slots import free, holders, take_one
 from safeconsole.mysql.topology import prove_role
-from safeconsole.mysql.watchdog import MySqlLink
-from safeconsole.mysql.wire import IN_TRANSACTION, DriverError, ServerReply, Wire
+from safeconsole.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, DriverError, Question, ServerReply
 from safeconsole.policy.decision import Permit
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.readings import Identity, Reading
@@ -49,6 +52,11 @@ LAST_RESORT_SECONDS = 15.0
 
 READY_SECONDS = 1.0
 """How long what was read back behind a plan holds for the statement that follows it at once."""
+
+_RESET: Question = (0x1F, b"")
+"""COM_RESET_CONNECTION. Source: MySQL 9.7 and MariaDB 10.11, measured: it rolls back, unlocks, frees named locks, drops
+temporary tables, prepared statements and user variables, takes every setting back to the global one, that of the
+characters too, and leaves the current schema."""
 
 _ROLES = {Route.PRIMARY: Role.PRIMARY, Route.REPLICA: Role.REPLICA}
 
@@ -118,6 +126,56 @@ class MySqlConnection:
     @property
     def _is_idle(self) -> bool:
         return self._running is None or self._running.over
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it was closed or given up, by anybody."""
+        return self._link.broken
+
+    def put_down(self) -> bool:
+        """End the transaction that stands by for a statement, and say whether nothing else is open on it or runs."""
+        try:
+            if self._ready is not None:
+                self._stand_down()
+                # Nobody waits for the end; the next question begins with its answer.
+                self._link.wire.server_status &= ~(IN_TRANSACTION | IN_TRANSACTION_READONLY)
+        except BREAKS:
+            self._link.give_up()
+        return self._is_idle and not self._slot and not self.in_transaction and not self.broken
+
+    def may_be_in(self, schema: str) -> bool:
+        """Whether the connection can be taken to a schema: from one to none there is no way."""
+        return bool(schema) or not self._link.schema
+
+    def prepare(self) -> None:
+        """Have the watchdog open its eyes while something else is asked; never raises, never waits."""
+        self._link.watchdog.prepare()
+
+    def renew(self, schema: str) -> None:
+        """Have the server undo all that was left on the session, and put the guards in force anew: one round trip.
+
+        Raises:
+            UnreachableError: the connection is lost, or not what it was; the message says which.
+        """
+        link, limits = self._link, Limits()
+        link.wire.wait_at_most(link.patience_seconds)
+        enter = ((COMMAND.COM_INIT_DB, schema),) if schema else ()
+        setting = setting_of(self._guards, limits, first=f"{CHARACTERS}, SESSION autocommit = 1")
+        try:
+            proof = read_back(link.wire, link.dialect, self._guards, first=(_RESET, *enter, setting))
+        except BREAKS as error:
+            raise self._unreachable(error) from None
+        except KeyboardInterrupt:
+            link.give_up()
+            raise
+        session = proof.session
+        is_same = (session.server, session.sql_mode) == (self._session.server, self._session.sql_mode)
+        if proof.in_transaction or not is_same or first_open(self._guards, session, limits):
+            link.give_up()
+            raise UnreachableError(f"the connection to {link.address} is not what it was; nothing was sent")
+        self._session, self._limits, self._held, self._ready = session, limits, None, None
+        link.schema = session.schema
+        self.prepare()
 
     def prove(self) -> Reading:
         """Read role and identity from the live session; see `interfaces.Connection`."""
@@ -232,7 +290,7 @@ class MySqlConnection:
         self._link.wire.wait_at_most(self._link.patience_seconds)
         try:
             self._stand_down()
-            self._slot = _take_one(self._link.wire, names, within_seconds=within_seconds)
+            self._slot = take_one(self._link.wire, names, within_seconds=within_seconds)
         except BREAKS as error:
             if is_lost(error):
                 raise self._unreachable(error) from None
@@ -249,7 +307,7 @@ class MySqlConnection:
     def slot_holders(self, names: tuple[str, ...]) -> tuple[str, ...]:
         try:
             self._stand_down()
-            held = _holders(self._link.wire, names)
+            held = holders(self._link.wire, names)
         except BREAKS:
             self._link.give_up()
             return ()
@@ -273,7 +331,7 @@ class MySqlConnection:
         try:
             self._link.wire.wait_at_most(self._link.patience_seconds)
             self._stand_down()
-            _free(self._link.wire, slot)
+            free(self._link.wire, slot)
         except BREAKS:
             self._link.give_up()
         except KeyboardInterrupt:
@@ -410,48 +468,3 @@ class MySqlConnection:
         return UnreachableError(
             f"the connection to {self._link.address} is lost: {text_of(error).lower()}; nothing was sent"
         )
-
-
-# The server's own named locks, as slots: taken on the connection that the heavy statement will run on.
-#
-# So a slot is held exactly as long as the statement can still run: a client that died leaves its statement at work,
-# and the server frees the lock with the statement's connection, not before.
-#
-# Source: MySQL 9.7 and MariaDB 10.11, measured: a session holds many locks; KILL QUERY leaves them; the end of the
-# connection frees them, at once when it is idle, with the end of its statement when it computes; a read-only
-# transaction may take them. Waiting with a timeout is not used: MySQL rounds it to whole seconds, and a wait for one
-# name would miss another that comes free.
-
-
-_POLL_SECONDS = 0.2
-
-
-def _take_one(wire: Wire, names: tuple[str, ...], *, within_seconds: float) -> str:
-    """Take the first free named lock, and return its name, "" when none became free in time.
-
-    Raises:
-        DriverError, OSError: the connection is lost, or the server has no such locks.
-    """
-    tried = " ".join(f"WHEN GET_LOCK('{name}', 0) = 1 THEN {number}" for number, name in enumerate(names, start=1))
-    # NULL, an error of the server's such as no memory, is no slot either.
-    text = f"SELECT CASE {tried} ELSE 0 END"
-    until = time.monotonic() + within_seconds
-    while True:
-        taken = int(wire.rows(text)[0][0])
-        if taken:
-            return names[taken - 1]
-        left = until - time.monotonic()
-        if left <= 0:
-            return ""
-        time.sleep(min(_POLL_SECONDS, left))
-
-
-def _free(wire: Wire, name: str) -> None:
-    """Free a lock. Raises DriverError, OSError."""
-    wire.run(f"DO RELEASE_LOCK('{name}')")
-
-
-def _holders(wire: Wire, names: tuple[str, ...]) -> tuple[int | None, ...]:
-    """Return the connection that holds each lock, None where nobody does. Raises DriverError, OSError."""
-    (row,) = wire.rows(f"SELECT {', '.join(f'IS_USED_LOCK({name!r})' for name in names)}")
-    return tuple(None if held is None else int(held) for held in row)

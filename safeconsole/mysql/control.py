@@ -69,16 +69,18 @@ class Control:
     Args:
         open_line: opens a connection to the node, like the one before where it is given one; raises UnreachableError
             or ConfigurationError.
+        now: the cluster's clock.
     """
 
-    def __init__(self, open_line: Callable[[Line | None], Line]) -> None:
+    def __init__(self, open_line: Callable[[Line | None], Line], now: Callable[[], float] = time.monotonic) -> None:
         self._open_line = open_line
         self._before: Line | None = None
         self._changed = threading.Condition()
         self._slots = (_Slot(), _Slot())
         self._failure: tuple[float, UnreachableError] | None = None
         self._closed = False
-        self.used_seconds = time.monotonic()
+        self.now = now
+        self.used_seconds = now()
 
     @property
     def is_open(self) -> bool:
@@ -154,7 +156,7 @@ class Control:
 
     def _give_back(self, mine: object) -> None:
         with self._changed:
-            self.used_seconds = time.monotonic()
+            self.used_seconds = self.now()
             for slot in self._slots:
                 if slot.holder is mine:
                     slot.holder = None

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import partial
 
 from safeconsole.clock import Clock
-from safeconsole.cluster.engine import Sensor
+from safeconsole.cluster.engine import Connection, Sensor
 from safeconsole.config.secrets import Secrets
 from safeconsole.config.settings import ClusterSettings
 from safeconsole.errors import ConfigurationError, UnreachableError
@@ -17,6 +17,7 @@ from safeconsole.mysql.dialling import login_for
 from safeconsole.mysql.discovery import Lead
 from safeconsole.mysql.measurements import Measurements
 from safeconsole.mysql.node import HeldPassword, MeasuredNode, Monitor, open_connection, open_line
+from safeconsole.mysql.pool import StatementPool
 from safeconsole.mysql.watchdog import NodeWatch
 from safeconsole.mysql.wire import Login
 from safeconsole.policy.readings import Reading
@@ -25,6 +26,11 @@ from safeconsole.sqltext.vocabulary import Account, Flavour, NodeName
 
 BELIEVED_SECONDS = 5.0
 """Greatest age of a measurement that tells a cluster's family and lexical rules."""
+
+REST_SECONDS = 5.0
+"""How long a control connection stays open when nobody asks or is watched over it."""
+
+LEAST_WAIT_SECONDS = 0.5
 
 
 class MySqlEngine:
@@ -61,7 +67,11 @@ class MySqlEngine:
             is_by_node="aws-iam" in settings.secrets.sources,
         )
         self._watches: dict[tuple[NodeName, Account, str], tuple[NodeWatch, int]] = {}
+        self._pool = StatementPool(clock.monotonic)
         self._lock = threading.Lock()
+        self._closed = threading.Event()
+        self._upkeep: threading.Thread | None = None
+        self._stirred = 0
 
     @property
     def flavour(self) -> Flavour:
@@ -80,15 +90,69 @@ class MySqlEngine:
     ) -> tuple[Reading, ...]:
         """Return every node's reading; see `interfaces.Engine`."""
         now = self._clock.monotonic()
-        return self._measurements.since(now if since_seconds is None else since_seconds, only)
+        try:
+            return self._measurements.since(now if since_seconds is None else since_seconds, only)
+        finally:
+            self._keep_up()
 
     def measure_ahead(self, only: frozenset[NodeName] = frozenset()) -> None:
         """Begin to measure before anybody asks; see `interfaces.Engine`."""
         self._measurements.ahead(only)
+        self._keep_up()
 
     def connect(self, node: NodeName, account: Account, *, schema: str = "") -> MySqlConnection:
-        """Open a guarded connection to a node; see `interfaces.Engine`."""
+        """Lend a guarded connection to a node; see `interfaces.Engine`."""
         seen = self._measurements.seen.get(node) or self._measure_one(node)
+        schema = schema or self._settings.schema
+        open_one = partial(self._open, seen, node, account, schema)
+        # What is elevated belongs to one session, for as long as its elevation.
+        if account is Account.ELEVATED:
+            return open_one()
+        within = self._settings.connect_seconds
+        lent = self._pool.lend((node, account), schema, open_one, server=seen.server, within_seconds=within)
+        self._keep_up()
+        return lent
+
+    def park(self, connection: Connection, *, last: bool = False) -> None:
+        """Keep a connection until it is needed again; see `interfaces.Engine`."""
+        self._pool.park(connection, last=last)
+        self._keep_up()
+
+    def reclaim(self, connection: Connection) -> bool:
+        """Have a parked connection again; see `interfaces.Engine`."""
+        return self._pool.reclaim(connection)
+
+    def tidy(self) -> float | None:
+        """Close what stands idle for too long, and return the seconds until there is more to do, None when never."""
+        waits = [self._pool.tidy()]
+        with self._lock:
+            watches = [watch for watch, _ in self._watches.values()]
+        watches += [monitor.watch for monitor in self._measurements.monitors]
+        waits += [watch.rest(idle_seconds=REST_SECONDS) for watch in watches]
+        return min((seconds for seconds in waits if seconds is not None), default=None)
+
+    def _keep_up(self) -> None:
+        """Have somebody close what stands idle, as long as anything is open."""
+        self._stirred += 1
+        with self._lock:
+            if self._upkeep is None and not self._closed.is_set():
+                self._upkeep = threading.Thread(target=self._tidy_on, daemon=True, name="safeconsole-upkeep")
+                self._upkeep.start()
+
+    def _tidy_on(self) -> None:
+        while True:
+            stirred, wait_seconds = self._stirred, self.tidy()
+            if wait_seconds is None:
+                with self._lock:
+                    # Somebody may have opened something since.
+                    if self._stirred == stirred:
+                        self._upkeep = None
+                        return
+                wait_seconds = LEAST_WAIT_SECONDS
+            if self._closed.wait(max(wait_seconds, LEAST_WAIT_SECONDS)):
+                return
+
+    def _open(self, seen: MeasuredNode, node: NodeName, account: Account, schema: str) -> MySqlConnection:
         login_name = self._login_name(account)
         login = login_for(
             seen.place,
@@ -127,7 +191,8 @@ class MySqlEngine:
         with self._lock:
             watch, users = self._watches.get(key) or (None, 0)
             if watch is None:
-                control = Control(lambda _: open_line(login, seen.place, measures=False, known=seen.variant))
+                now = self._clock.monotonic
+                control = Control(lambda _: open_line(login, seen.place, measures=False, known=seen.variant), now)
                 memory = self._running_memory.get(node)
                 watch = NodeWatch(control, free_memory=memory, left=partial(self._leave_watch, key))
             self._watches[key] = watch, users + 1
@@ -152,6 +217,11 @@ class MySqlEngine:
 
     def close(self) -> None:
         """Close the control connections; those for statements stay with their owners. Never raises."""
+        self._closed.set()
+        upkeep = self._upkeep
+        if upkeep is not None:
+            upkeep.join(LEAST_WAIT_SECONDS)
+        self._pool.close()
         self._measurements.close()
 
     def _password(self, account: Account, login_name: str, node: str) -> str:
@@ -180,6 +250,7 @@ class MySqlEngine:
             free_memory=self._free_memory.get(node),
             running_memory=self._running_memory.get(node),
             lead=lead,
+            now=self._clock.monotonic,
         )
 
     def _any_seen(self) -> MeasuredNode:

@@ -25,8 +25,8 @@ from pymysql.constants import COMMAND
 from safeconsole.dialects.plans import HIDDEN_PLAN, RUNS_WHILE_PLANNED, UNREADABLE_PLAN, Plan, read_plan
 from safeconsole.mysql.error_codes import KNOWN, Meaning, code_of, is_lost, text_of
 from safeconsole.mysql.guards import BEGIN, UNDO
+from safeconsole.mysql.link import MySqlLink
 from safeconsole.mysql.protocol import Packets
-from safeconsole.mysql.watchdog import MySqlLink
 from safeconsole.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, DriverError, ServerReply, Wire
 from safeconsole.policy.limits import Limits
 from safeconsole.sqltext.analysis import rows_until_limit

@@ -11,7 +11,7 @@ import msgspec
 from safeconsole.errors import UnreachableError
 from safeconsole.mysql.error_codes import code_of, text_of
 from safeconsole.mysql.topology import is_on
-from safeconsole.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, ServerReply, Wire
+from safeconsole.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, Question, ServerReply, Wire
 from safeconsole.policy.decision import Permit
 from safeconsole.policy.limits import Limits
 from safeconsole.sqltext.dialect import Dialect, Guard, Holds
@@ -133,12 +133,17 @@ def enforce_each(wire: Wire, guards: tuple[Guard, ...], limits: Limits, *, serve
 
 
 def read_back(
-    wire: Wire, dialect: Dialect, guards: tuple[Guard, ...], *, first: tuple[str, ...] = (), then: tuple[str, ...] = ()
+    wire: Wire,
+    dialect: Dialect,
+    guards: tuple[Guard, ...],
+    *,
+    first: tuple[str | Question, ...] = (),
+    then: tuple[str, ...] = (),
 ) -> Proof:
     """Read all of a session's settings, in one round trip (0.2 ms on loopback).
 
     Args:
-        first: settings of the console's, put in force before the reading.
+        first: settings and commands of the console's, carried out before the reading.
         then: questions of the console's, asked behind it.
 
     Raises:

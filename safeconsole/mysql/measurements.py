@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TypeVar
@@ -14,7 +14,7 @@ from safeconsole.clock import Clock
 from safeconsole.config.settings import ClusterSettings
 from safeconsole.errors import SafeConsoleError
 from safeconsole.mysql.discovery import Found, Lead, Met
-from safeconsole.mysql.node import MeasuredNode, Monitor
+from safeconsole.mysql.node import MeasuredNode, Measurement, Monitor
 from safeconsole.policy.readings import Reading
 from safeconsole.sqltext.vocabulary import NodeName
 
@@ -91,7 +91,7 @@ class Measurements:
         self._monitors: dict[str, Monitor] = {}
         self._seen: dict[NodeName, MeasuredNode] = {}
         self._found = Found(settings)
-        self._measured: dict[str, Reading] = {}
+        self._measured: dict[str, Measurement] = {}
         self._readings: tuple[Reading, ...] = ()
         self._complete_seconds = float("-inf")
         self._lock = threading.Lock()
@@ -218,47 +218,47 @@ class Measurements:
         with self._lock:
             # Somebody may have measured all of them meanwhile.
             newer = {
-                address: reading
-                for address, reading in zip(asked, found, strict=True)
-                if address in self._measured and self._measured[address].measured_seconds <= now_seconds
+                address: each
+                for address, each in zip(asked, found, strict=True)
+                if address in self._measured and self._measured[address].reading.measured_seconds <= now_seconds
             }
             self._judge({**self._measured, **newer})
 
     def _measure_all(self, now_seconds: float) -> None:
-        measured: dict[str, Reading] = {}
+        measured: dict[str, Measurement] = {}
         # Who was found before is measured with the others: a primary that died names nobody any more.
         wave = (*dict.fromkeys(self._settings.nodes), *self._found.leads)
         for _ in range(_ROUNDS):
             if not wave:
                 break
             monitors = [self._monitor(address) for address in wave]
-            readings = at_once([partial(monitor.measure, now_seconds) for monitor in monitors])
-            measured.update(zip(wave, readings, strict=True))
+            found = at_once([partial(monitor.measure, now_seconds) for monitor in monitors])
+            measured.update(zip(wave, found, strict=True))
             with self._lock:
-                wave = self._found.follow(self._met(measured), measured, most=MOST_NODES - len(measured))
+                most = MOST_NODES - len(measured)
+                wave = self._found.follow(_met_in(measured), _readings_in(measured), most=most)
         with self._lock:
-            self._judge(measured)
+            # One node's may have been measured again meanwhile, while another one hung.
+            again = {address: each for address, each in self._measured.items() if address in measured}
+            newer = {address: each for address, each in again.items() if each.reading.measured_seconds > now_seconds}
+            self._judge({**measured, **newer})
             self._complete_seconds = now_seconds
             needless = [address for address in measured if self._found.is_needless(address)]
             let_go = [self._monitors.pop(address) for address in needless if address in self._monitors]
         for monitor in let_go:
             monitor.close()
 
-    def _judge(self, measured: Mapping[str, Reading]) -> None:
+    def _judge(self, measured: Mapping[str, Measurement]) -> None:
         """Take over what was measured, as it is judged beside everything else that is known. The lock is held."""
-        met = self._met(measured)
-        self._readings = self._found.judged(measured, met)
+        self._readings = self._found.judged(_readings_in(measured), _met_in(measured))
         self._measured = {address: each for address, each in measured.items() if not self._found.is_needless(address)}
-        for address in met:
-            seen, node = self._monitors[address].seen, measured[address].node
+        for address, each in measured.items():
+            if each.seen is None:
+                continue
             if self._found.refuses(address):
-                self._seen.pop(node, None)
-            elif seen:
-                self._seen[node] = seen
-
-    def _met(self, measured: Iterable[str]) -> dict[str, Met]:
-        monitors = {address: self._monitors.get(address) for address in measured}
-        return {address: each.seen.met for address, each in monitors.items() if each is not None and each.seen}
+                self._seen.pop(each.reading.node, None)
+            else:
+                self._seen[each.reading.node] = each.seen
 
     def _monitor(self, address: str) -> Monitor:
         with self._lock:
@@ -266,3 +266,11 @@ class Measurements:
             if found is None:
                 found = self._monitors[address] = self._monitor_for(address, self._found.leads.get(address))
             return found
+
+
+def _readings_in(measured: Mapping[str, Measurement]) -> dict[str, Reading]:
+    return {address: each.reading for address, each in measured.items()}
+
+
+def _met_in(measured: Mapping[str, Measurement]) -> dict[str, Met]:
+    return {address: each.seen.met for address, each in measured.items() if each.seen is not None}

@@ -35,11 +35,12 @@ from safeconsole.mysql.guards import (
     rules_of,
     setting_of,
 )
+from safeconsole.mysql.link import MySqlLink
 from safeconsole.mysql.measuring import Questions, Variant, dialect_of, version_of
 from safeconsole.mysql.running import BREAKS
 from safeconsole.mysql.sensors import FirstLook, Lookout, Target
 from safeconsole.mysql.topology import prove_role
-from safeconsole.mysql.watchdog import MySqlLink, NodeWatch, Watchdog
+from safeconsole.mysql.watchdog import NodeWatch, Watchdog
 from safeconsole.mysql.wire import DriverError, Login, ServerReply, Wire
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.readings import Identity, Reading
@@ -291,6 +292,13 @@ class MeasuredNode(msgspec.Struct, frozen=True, kw_only=True):
     met: Met
 
 
+class Measurement(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of measuring one address; `seen` is None where nobody answered."""
+
+    reading: Reading
+    seen: MeasuredNode | None = None
+
+
 class Monitor:
     """Measures one address, over its control connection.
 
@@ -302,6 +310,7 @@ class Monitor:
         free_memory: a source for the host's free memory, or None.
         running_memory: such a source, asked while a statement runs, or None.
         lead: how the address was found, None for a configured one.
+        now: the cluster's clock.
     """
 
     def __init__(  # noqa: PLR0913 (what one address is measured with, each named)
@@ -315,19 +324,20 @@ class Monitor:
         free_memory: Sensor | None = None,
         running_memory: Sensor | None = None,
         lead: Lead | None = None,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.node = node
         self.address = address
-        self.seen: MeasuredNode | None = None
+        self._known: Variant | None = None
         self._settings = settings
         self._account = account
         self._password = password
         self._free_memory = free_memory
         self._lead = lead
         self._answer_seconds = min(settings.connect_seconds, MEASURED_WITHIN_SECONDS)
-        self.watch = NodeWatch(Control(self._open_line), free_memory=running_memory)
+        self.watch = NodeWatch(Control(self._open_line, now), free_memory=running_memory)
 
-    def measure(self, now_seconds: float) -> Reading:
+    def measure(self, now_seconds: float) -> Measurement:
         """Return the node as it is now; one that does not answer is a reading that says so.
 
         Raises:
@@ -345,8 +355,8 @@ class Monitor:
             trouble = error.message
         except BREAKS as error:
             trouble = f"lost while it was measured: {text_of(error).lower()}"
-        self.seen = None
-        return Reading(node=self.node, unreachable=trouble, tags=self._tags(), measured_seconds=now_seconds)
+        reading = Reading(node=self.node, unreachable=trouble, tags=self._tags(), measured_seconds=now_seconds)
+        return Measurement(reading=reading)
 
     def position(self) -> str:
         """The node's own replication position, "" if unknown; never raises."""
@@ -384,19 +394,20 @@ class Monitor:
         """Close its connection; never raises."""
         self.watch.close()
 
-    def _measure(self, now_seconds: float, asked_seconds: float, line: Line) -> Reading:
+    def _measure(self, now_seconds: float, asked_seconds: float, line: Line) -> Measurement:
         # A connection that was opened for this brought the answers along.
         replies = line.first if line.first and line.opened_seconds >= asked_seconds else None
         measured = line.questions.measured(line.wire, replies or line.wire.flight(*line.questions.texts))
         proof = prove_role(measured.facts)
-        self.seen = MeasuredNode(
+        self._known = line.variant
+        seen = MeasuredNode(
             place=line.place,
             server=measured.server,
             variant=line.variant,
             rules=rules_of(line.dialect, line.version, line.session.sql_mode),
             met=Met(server=measured.server, place=line.place, company=company_of(measured.facts, measured.followers)),
         )
-        return Reading(
+        reading = Reading(
             node=self.node,
             role=proof.role,
             proof=proof.words,
@@ -416,6 +427,7 @@ class Monitor:
             one_at_a_time=line.dialect.server.takes_several and not line.wire.takes_several,
             measured_seconds=now_seconds,
         )
+        return Measurement(reading=reading, seen=seen)
 
     def _open_line(self, again: Line | None) -> Line:
         if again is not None:
@@ -431,8 +443,7 @@ class Monitor:
             password=self._password(place.named),
             connect_seconds=self._settings.connect_seconds,
         )
-        known = self.seen.variant if self.seen else None
-        return open_line(login, place, heartbeat=self._settings.heartbeat, known=known)
+        return open_line(login, place, heartbeat=self._settings.heartbeat, known=self._known)
 
     def _tags(self) -> frozenset[str]:
         return frozenset(self._settings.tags.get(self.address, ()))

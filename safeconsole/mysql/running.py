@@ -30,8 +30,9 @@ from safeconsole.mysql.endings import (
 from safeconsole.mysql.error_codes import CLOSES_CONNECTION, code_of, is_lost, statement_error
 from safeconsole.mysql.guards import Bracket, close_bracket, setting_of
 from safeconsole.mysql.keeping import NotKeptError, rows_after, rows_before
+from safeconsole.mysql.link import MySqlLink
 from safeconsole.mysql.protocol import Packets, PacketTooLargeError
-from safeconsole.mysql.watchdog import MySqlLink, Watched
+from safeconsole.mysql.watchdog import Watched
 from safeconsole.mysql.wire import IN_TRANSACTION, DriverError
 from safeconsole.policy.decision import Permit
 from safeconsole.sqltext.dialect import Guard

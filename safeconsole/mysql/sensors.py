@@ -280,6 +280,11 @@ class Eye:
         # Held while somebody looks, so that who comes meanwhile uses what they see.
         self._first = threading.Lock()
 
+    @property
+    def has_looked(self) -> bool:
+        """Whether the latest look is new enough to count from."""
+        return self._latest is not None and time.monotonic() - self._taken_seconds < BASELINE_SECONDS
+
     def look(
         self, threads: Sequence[int], *, server: str, within_seconds: float = ANSWER_SECONDS
     ) -> dict[int, Numbers]:

@@ -10,12 +10,11 @@ from contextlib import suppress
 import msgspec
 
 from safeconsole.cluster.engine import Sensor
-from safeconsole.errors import UnreachableError
+from safeconsole.errors import SafeConsoleError, UnreachableError
 from safeconsole.mysql.control import ANSWER_SECONDS, Control
 from safeconsole.mysql.sensors import Eye, Found, Lookout, Numbers, Target, sample_of
-from safeconsole.mysql.wire import IN_TRANSACTION, DriverError, Wire
+from safeconsole.mysql.wire import Wire
 from safeconsole.policy.limits import Limits
-from safeconsole.policy.readings import Identity
 from safeconsole.policy.watchdog import (
     Breach,
     Sample,
@@ -27,8 +26,6 @@ from safeconsole.policy.watchdog import (
     counted_misses,
     next_state,
 )
-from safeconsole.sqltext.dialect import Dialect
-from safeconsole.sqltext.vocabulary import Account, NodeName
 
 _AWAKE = float("-inf")
 
@@ -173,6 +170,25 @@ class NodeWatch:
     def ring(self) -> None:
         self._alarm.ring()
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether a statement can be sent without another look first."""
+        return self.control.is_open and self.eye.has_looked
+
+    def rest(self, *, idle_seconds: float) -> float | None:
+        """Close the control connection when nobody used it for so long; the next question opens it again.
+
+        Returns:
+            The seconds until it may be closed, None where nothing is open.
+        """
+        if not self.control.is_open:
+            return None
+        left = self.control.used_seconds + idle_seconds - self.control.now()
+        if self._live or left > 0:
+            return max(left, SAMPLE_SECONDS)
+        self.control.rest()
+        return None
+
     def close(self) -> None:
         """Stop watching and close the control connection; never raises."""
         self._closed = True
@@ -270,10 +286,30 @@ class Watchdog:
         # Held while aiming and while a statement is declared over, so that no kill falls between two statements.
         self._aim = threading.Lock()
         self._current: Watched | None = None
+        self._preparing: threading.Thread | None = None
 
     @property
     def target(self) -> Target:
         return self._lookout.target
+
+    def prepare(self) -> None:
+        """Begin to open the control connection, and to look, while something else is asked; never raises or waits."""
+        if self._preparing is None and not (self.target.host and self._node.is_ready):
+            self._preparing = threading.Thread(target=self._prepare, daemon=True, name="safeconsole-look")
+            self._preparing.start()
+
+    def _prepare(self) -> None:
+        # What is wrong is found out once more, and said, when the watch begins.
+        with suppress(SafeConsoleError):
+            self._require_sight()
+            self._node.eye.baseline(self.target, (), fresh=False)
+
+    def _require_sight(self) -> None:
+        """Have the control connection open, and the watched one seen over it. Raises UnreachableError."""
+        if not self._node.control.is_open:
+            self._node.control.open_again(server=self.target.server)
+        if not self.target.host and not self._lookout.find_host():
+            raise UnreachableError("the watchdog does not see the connection that it is to watch; nothing was sent")
 
     def watch(
         self,
@@ -296,8 +332,10 @@ class Watchdog:
         before = self._current
         if before is not None and not before.finished:
             raise UnreachableError("the watchdog still watches another statement; nothing was sent")
-        if not self._node.control.is_open:
-            self._node.control.open_again(server=self.target.server)
+        preparing, self._preparing = self._preparing, None
+        if preparing is not None:
+            preparing.join()
+        self._require_sight()
         numbers = self._node.eye.baseline(self.target, needed, fresh=fresh)
         first = sample_of(numbers, elapsed=0.0, rows=0)
         watched = Watched(limits=limits, sent_seconds=time.monotonic(), first=first, needed=needed, report=report)
@@ -456,50 +494,3 @@ class Watchdog:
                 return WatchEvent.INTERRUPTED
             time.sleep(_POLL_SECONDS)
         return WatchEvent.GRACE_PASSED
-
-
-class MySqlLink(msgspec.Struct, kw_only=True):
-    """One connection to one instance, and what is known of it.
-
-    Attributes:
-        version: as in `LexicalRules.version`.
-        wire: the connection that statements are sent on.
-        watchdog: watches them from a second one.
-        identity: the instance, compared at the start.
-        patience_seconds: how long the console's own questions may take.
-        schema: the session's current schema, or "".
-    """
-
-    node: NodeName
-    account: Account
-    dialect: Dialect
-    version: int
-    wire: Wire
-    watchdog: Watchdog
-    identity: Identity
-    patience_seconds: float
-    schema: str = ""
-    broken: bool = False
-
-    @property
-    def address(self) -> str:
-        return self.identity.address
-
-    def give_up(self) -> None:
-        """End the connection without a word: what it might still say is of no use."""
-        self.broken = True
-        self.wire.discard()
-
-    def close(self) -> None:
-        """Undo what is open, and close the connection and its watchdog; never raises."""
-        if not self.broken and self.wire.server_status & IN_TRANSACTION:
-            # Closing alone undoes it too, but the server would say so only by its locks being gone.
-            with suppress(DriverError, OSError):
-                self.wire.wait_at_most(self.patience_seconds)
-                self.wire.run("ROLLBACK")
-        if self.broken:
-            self.wire.discard()
-        else:
-            self.broken = True
-            self.wire.quit()
-        self.watchdog.close()

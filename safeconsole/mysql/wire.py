@@ -237,9 +237,10 @@ class Wire(_Driver):
             self._execute_command(COMMAND.COM_QUERY, text)
         self._owed += 1
 
-    def flight(self, *texts: str) -> list[ServerReply]:
+    def flight(self, *asked: str | Question) -> list[ServerReply]:
         """Ask some of the console's own questions, in one round trip where the server takes them so."""
-        return [self._reply(packets) for packets in self.answers(*((COMMAND.COM_QUERY, text) for text in texts))]
+        questions = ((COMMAND.COM_QUERY, each) if isinstance(each, str) else each for each in asked)
+        return [self._reply(packets) for packets in self.answers(*questions)]
 
     def _reply(self, packets: Packets) -> ServerReply:
         try:

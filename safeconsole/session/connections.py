@@ -60,6 +60,8 @@ class Nodes:
         self._engine = engine
         self._clock = clock
         self._open: dict[Key, Connection] = {}
+        self._parked: dict[Key, Connection] = {}
+        self._pinned: set[Key] = set()
         self._readings: tuple[Reading, ...] = ()
         self._doubted: frozenset[NodeName] = _ALL
         self._stays_on: frozenset[NodeName] = _ALL
@@ -220,9 +222,14 @@ class Nodes:
         Raises:
             UnreachableError, ConfigurationError: as `Engine.connect`.
         """
-        held = self._open.get((node, account))
+        key = node, account
+        held = self._open.get(key)
         if held is not None and not held.broken:
             return held
+        parked = self._parked.pop(key, None)
+        if parked is not None and self._engine.reclaim(parked):
+            self._open[key] = parked
+            return parked
         self.drop(node, account)
         opened = self._engine.connect(node, account, schema=self.schema)
         self._opened += 1
@@ -253,6 +260,23 @@ class Nodes:
             remedies=(Remedy(Action.NAME_NODE),),
         )
 
+    def pin(self, node: NodeName, account: Account) -> None:
+        """Keep a connection for what was left on it, for as long as it lives."""
+        if (node, account) in self._open:
+            self._pinned.add((node, account))
+
+    def park(self, *, but: Key | None = None) -> None:
+        """Give the engine what the session does not need between two statements.
+
+        Args:
+            but: the connection that a transaction is open on, or None.
+        """
+        for key in list(self._open):
+            # What is elevated is the session's alone, and its end is the end of the elevation.
+            if key[1] is not Account.ELEVATED and key != but and key not in self._pinned:
+                self._parked[key] = parked = self._open.pop(key)
+                self._engine.park(parked)
+
     def was_used(self, node: NodeName, route: Route) -> None:
         self.used = node
         if self._sticky.get(route) != node:
@@ -279,12 +303,17 @@ class Nodes:
         for key, held in list(self._open.items()):
             if held is not keep:
                 self.drop(*key)
+        self._leave_parked()
 
     def drop(self, node: NodeName, account: Account) -> None:
         """Close a connection, if there is one; a transaction on it is rolled back by that."""
-        held = self._open.pop((node, account), None)
+        key = node, account
+        self._pinned.discard(key)
+        held, parked = self._open.pop(key, None), self._parked.pop(key, None)
         if held is not None:
             held.close()
+        if parked is not None and self._engine.reclaim(parked):
+            parked.close()
 
     def drop_node(self, node: NodeName) -> None:
         for account in Account:
@@ -296,9 +325,16 @@ class Nodes:
                 self.drop(node, account)
 
     def close(self) -> None:
-        """Close everything; never raises."""
+        """Close everything but what other sessions may use; never raises."""
         for key in list(self._open):
             self.drop(*key)
+        self._leave_parked()
+
+    def _leave_parked(self) -> None:
+        while self._parked:
+            _, parked = self._parked.popitem()
+            if self._engine.reclaim(parked):
+                self._engine.park(parked, last=True)
 
 
 def _is_another(before: Reading | None, now: Reading) -> bool:

@@ -51,7 +51,7 @@ from safeconsole.session.deciding import (
 from safeconsole.session.elevation import ElevationEvent
 from safeconsole.session.recorder import Recorder
 from safeconsole.session.result import Batch, Execution, Progress, Result, delivered, failure_of, unsent
-from safeconsole.session.retry import Attempt, may_be_sent_again, note_of_retry, stands_alone
+from safeconsole.session.retry import Attempt, leaves_nothing, may_be_sent_again, note_of_retry, stands_alone
 from safeconsole.session.state import OwnWrites, SessionState
 from safeconsole.sqltext.analysis import schema_after
 from safeconsole.sqltext.behind import with_behind
@@ -216,6 +216,8 @@ class Gate:
             execution.ended = self._recorder.done(attempt.number, completion, execution)
             self._recorder.ended(execution.ended)
         finally:
+            if not leaves_nothing(permit.statement, self._engine.rules):
+                self._nodes.pin(permit.node, permit.account)
             self._leave()
 
     def _failed(
@@ -466,6 +468,12 @@ class Gate:
             self._elevations.end_attempt()
         self._held.at_work = self.result = None
         self._slots.leave()
+        self.park()
+
+    def park(self) -> None:
+        """Give back the connections that nothing is left on, for others to use."""
+        opened = self._transactions.opened
+        self._nodes.park(but=(opened.node, opened.account) if opened is not None else None)
 
     def stop(self) -> str:
         """Stop what runs, and let nothing further be sent; see `Session.stop`."""

@@ -14,7 +14,7 @@ from safeconsole.session.result import Progress
 from safeconsole.session.state import names_variable
 from safeconsole.sqltext.clauses import LOCKING
 from safeconsole.sqltext.lexer import LexicalRules
-from safeconsole.sqltext.statement import Statement
+from safeconsole.sqltext.statement import BEGINS, ENDS, Statement
 from safeconsole.sqltext.vocabulary import Account, NodeName, Route, Verdict
 
 # Once, and only what a person would type again without a thought: a plain read of a replica that died before a row
@@ -34,6 +34,10 @@ STATEFUL = LOCKING | {
     "ps_thread_id",
 }
 """Functions whose answer depends on what was done before on the same connection, or on the connection itself."""
+
+
+_TRACKED = BEGINS | ENDS | {"use"}
+"""What these leave on a connection is known to the session: a transaction, or none, and the schema."""
 
 
 class Attempt(msgspec.Struct, kw_only=True):
@@ -71,6 +75,11 @@ def stands_alone(statement: Statement, rules: LexicalRules) -> bool:
         and not STATEFUL.intersection(statement.functions)
         and not names_variable(statement, rules)
     )
+
+
+def leaves_nothing(statement: Statement, rules: LexicalRules) -> bool:
+    """Whether a statement leaves nothing on its connection that its session may need, but for a transaction."""
+    return statement.kind in _TRACKED or statement.keeps_nothing or stands_alone(statement, rules)
 
 
 def may_be_sent_again(attempt: Attempt) -> bool:

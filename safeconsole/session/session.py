@@ -86,6 +86,8 @@ class Session:
                 raise _in_use()
             yield
         finally:
+            if self._gate.result is None:
+                self._gate.park()
             self._lock.release()
 
     # Statements.

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from safeconsole.clock import Clock
+from safeconsole.cluster.engine import Connection
 from safeconsole.config.settings import ClusterSettings
 from safeconsole.errors import ConfigurationError, UnreachableError
 from safeconsole.policy.readings import Reading
@@ -70,6 +71,14 @@ class SqliteEngine:
         writable = account is Account.ELEVATED and reading.role is Role.PRIMARY
         link = open_link(place, schema=self._schema, writable=writable, busy_seconds=_BUSY_SECONDS)
         return SqliteConnection(link, self._places, account=account, identity=reading.identity, clock=self._clock)
+
+    def park(self, connection: Connection, *, last: bool = False) -> None:
+        """Leave it with its session, which alone may use it."""
+        if last:
+            connection.close()
+
+    def reclaim(self, connection: Connection) -> bool:
+        return not connection.broken
 
     def position(self, node: NodeName) -> str:
         """How far a file's own history goes: when it was last changed; see `interfaces.Engine`."""

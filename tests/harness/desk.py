@@ -66,8 +66,8 @@ class Shown:
 class Desk:
     """One session; `run` returns what was shown."""
 
-    def __init__(self, gate, answering, journals):
-        self.gate, self.answering, self._journals = gate, answering, journals
+    def __init__(self, gate, answering, journals, program):
+        self.gate, self.answering, self.journals, self.program = gate, answering, journals, program
         self.waited_seconds = 0.0
 
     def run(self, text):
@@ -105,7 +105,7 @@ class Desk:
 
     def records(self, kind):
         """The journal's records of one kind, of all sessions at this desk."""
-        sessions = sorted((self._journals / "sessions").glob("*.jsonl"))
+        sessions = sorted((self.journals / "sessions").glob("*.jsonl"))
         records = [json.loads(line)["record"] for path in sessions for line in path.read_text().splitlines()]
         return [record for record in records if record["type"] == kind]
 
@@ -119,6 +119,7 @@ def seated(
     gates=None,
     transactions=None,
     sensors=(),
+    heavy_at_once=2,
     justification=JUSTIFICATION,
     to="",
     **cluster_settings,
@@ -131,6 +132,7 @@ def seated(
         gates: what the policy asks of a node, over the shipped baseline.
         transactions: how long they may stand idle, over the shipped baseline.
         sensors: what every statement needs, over the shipped baseline.
+        heavy_at_once: how many heavy statements a node runs, over the shipped baseline.
         cluster_settings: of the cluster; `diagnoses` is False for one without an account for it, `demo` where the cluster does not say where it lives.
     """
     directory.mkdir(exist_ok=True)
@@ -138,18 +140,34 @@ def seated(
     demo = {"environment": "demo", "demo": cluster_settings.get("demo") or str(home_of(cluster))}
     at = nodes or {node.name: f"{node.host}:{node.port}" for node in cluster.nodes}
     program = Program({"HOME": str(directory), "USER": "ada", "PATH": "/usr/bin:/bin"})
-    policy = _policy(directory, gates or {}, transactions or {}, sensors)
+    policy = _policy(directory, gates or {}, transactions or {}, sensors, heavy_at_once)
     program.configure(str(_configuration(cluster, directory, at, policy, {**demo, **cluster_settings})))
     answering = Answering()
     door = Door(
         person=program.person, cluster="shop", face="one-shot", confirmer=answering, justification=justification, to=to
     )
     with program.open(door) as session:
-        yield Desk(session.gate, answering, directory / "audit")
+        yield Desk(session.gate, answering, directory / "audit", program)
 
 
-def _policy(directory, gates, transactions, sensors):
-    text = (POLICIES / "baseline.yaml").read_text()
+@contextmanager
+def joined(desk, *, to=""):
+    """Sit down at another console of the same process as a desk."""
+    answering, program = Answering(), desk.program
+    door = Door(
+        person=program.person,
+        cluster="shop",
+        face="one-shot",
+        confirmer=answering,
+        justification=JUSTIFICATION,
+        to=to,
+    )
+    with program.open(door) as session:
+        yield Desk(session.gate, answering, desk.journals, program)
+
+
+def _policy(directory, gates, transactions, sensors, heavy_at_once=2):
+    text = (POLICIES / "baseline.yaml").read_text().replace("at_once: 2", f"at_once: {heavy_at_once}")
     for name, value in gates.items():
         if f"\n  {name}:" not in text:
             text = text.replace("gates:\n", f"gates:\n  {name}: 0\n", 1)

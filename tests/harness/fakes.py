@@ -346,6 +346,13 @@ class FakeEngine:
         self.connections.append(connection)
         return connection
 
+    def park(self, connection, *, last=False):
+        if last:
+            connection.close()
+
+    def reclaim(self, connection):
+        return not connection.broken
+
     def position(self, node):
         return self.written if node in {each.name for each in self.nodes} else ""
 

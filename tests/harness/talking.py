@@ -46,19 +46,20 @@ def settings_for(nodes, **changes):
     return ClusterSettings(**{"nodes": tuple(nodes), "accounts": accounts, **changes})
 
 
-def engine_of(cluster, *, through=None, sensors=None, **changes):
+def engine_of(cluster, *, through=None, sensors=None, clock=None, **changes):
     """
     An engine over a running cluster.
 
     Args:
         through: maps a node to the address of a proxy in front of it.
         sensors: what `open_engine` takes as sources of free memory.
+        clock: in place of the computer's.
     """
     places = {node.name: f"{node.host}:{node.port}" for node in cluster.nodes}
     places.update(through or {})
     names = {address: name for name, address in places.items()}
     settings = settings_for(places.values(), names=names, **changes)
-    return open_engine("shop", settings, GivenSecrets(cluster.accounts), RealClock(), **sensors or {})
+    return open_engine("shop", settings, GivenSecrets(cluster.accounts), clock or RealClock(), **sensors or {})
 
 
 def statement(text, kind="select", *effects, hazards=()):

@@ -4,7 +4,7 @@ import pytest
 
 from safeconsole.mysql.connection import MySqlConnection
 from safeconsole.mysql.guards import ServerSession
-from safeconsole.mysql.watchdog import MySqlLink
+from safeconsole.mysql.link import MySqlLink
 from safeconsole.dialects.mysql import MYSQL
 from safeconsole.policy.readings import Identity
 from safeconsole.sqltext.statement import Statement

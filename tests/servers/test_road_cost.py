@@ -116,7 +116,7 @@ def _transactions_of(cursor, account):
 def test_a_connection_that_is_lost_between_two_reads_is_opened_again(cluster, tmp_path):
     with seated(cluster, tmp_path) as desk:
         desk.run("SELECT id FROM orders WHERE id = 7")
-        connection = next(iter(desk.gate._nodes._open.values()))
+        connection = next(iter(desk.gate._nodes._parked.values()))
         node = next(each for each in cluster.nodes if each.name == desk.gate.status().node)
         with cluster.dba_connect(node) as dba, dba.cursor() as cursor:
             cursor.execute(f"KILL {connection._link.wire.thread}")
@@ -131,7 +131,7 @@ def test_warnings_of_a_read_are_still_told(cluster, tmp_path):
         (warning,) = shown.warnings
         assert "1292" in warning
         assert "7x" in warning
-        connection = next(iter(desk.gate._nodes._open.values()))
+        connection = next(iter(desk.gate._nodes._parked.values()))
         assert connection._link.wire.rows("SELECT 1") == [(1,)]
 
 
@@ -139,7 +139,7 @@ def test_a_server_that_takes_one_question_at_a_time_is_asked_so(cluster, tmp_pat
     """As Aurora is."""
     with seated(cluster, tmp_path) as desk:
         desk.run("SELECT id FROM orders WHERE id = 7")
-        for connection in desk.gate._nodes._open.values():
+        for connection in desk.gate._nodes._parked.values():
             connection._link.wire.takes_several = False
         for text in ("SELECT id FROM orders WHERE id = 8", "SELECT id FROM orders WHERE id < 9", "SELECT SLEEP(0)"):
             (statement,) = desk.gate.split(text)
@@ -162,6 +162,7 @@ def test_what_was_read_back_with_a_plan_counts_only_while_nothing_else_was_asked
         (statement,) = desk.gate.split("SELECT id FROM orders WHERE id < 7")
         considered = desk.gate.consider(statement)
         connection = desk.gate._nodes.connect(considered.node, Account.READ)
+        connection.estimate(statement)
         assert connection._ready is not None
         assert not connection.in_transaction
         between(connection._link.wire)

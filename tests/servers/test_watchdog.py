@@ -240,7 +240,8 @@ def test_a_procedure_that_swallows_a_kill_loses_its_connection(cluster, connect,
     assert time.monotonic() - started < SOON_SECONDS
     # What commits by itself may have done so; only a clean answer of the server's says otherwise.
     assert exit_code_of(caught.value) in (5, 6)
-    assert "time limit" in str(caught.value)
+    # On a busy machine MariaDB's own cap may come first.
+    assert "time limit" in str(caught.value) or "run_seconds" in str(caught.value)
     with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
         wait_for(lambda: not _is_at_work(cursor, thread))
 

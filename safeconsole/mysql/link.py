@@ -1,0 +1,60 @@
+"""One connection for statements as its parts share it: the wire, its watchdog, and what is known of the server."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import msgspec
+
+from safeconsole.mysql.watchdog import Watchdog
+from safeconsole.mysql.wire import IN_TRANSACTION, DriverError, Wire
+from safeconsole.policy.readings import Identity
+from safeconsole.sqltext.dialect import Dialect
+from safeconsole.sqltext.vocabulary import Account, NodeName
+
+
+class MySqlLink(msgspec.Struct, kw_only=True):
+    """One connection to one instance, and what is known of it.
+
+    Attributes:
+        version: as in `LexicalRules.version`.
+        wire: the connection that statements are sent on.
+        watchdog: watches them from a second one.
+        identity: the instance, compared at the start.
+        patience_seconds: how long the console's own questions may take.
+        schema: the session's current schema, or "".
+    """
+
+    node: NodeName
+    account: Account
+    dialect: Dialect
+    version: int
+    wire: Wire
+    watchdog: Watchdog
+    identity: Identity
+    patience_seconds: float
+    schema: str = ""
+    broken: bool = False
+
+    @property
+    def address(self) -> str:
+        return self.identity.address
+
+    def give_up(self) -> None:
+        """End the connection without a word: what it might still say is of no use."""
+        self.broken = True
+        self.wire.discard()
+
+    def close(self) -> None:
+        """Undo what is open, and close the connection and its watchdog; never raises."""
+        if not self.broken and self.wire.server_status & IN_TRANSACTION:
+            # Closing alone undoes it too, but the server would say so only by its locks being gone.
+            with suppress(DriverError, OSError):
+                self.wire.wait_at_most(self.patience_seconds)
+                self.wire.run("ROLLBACK")
+        if self.broken:
+            self.wire.discard()
+        else:
+            self.broken = True
+            self.wire.quit()
+        self.watchdog.close()

@@ -1,0 +1,226 @@
+"""The connections for statements of one cluster: lent to one session at a time, parked between its statements."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from safeconsole.cluster.engine import Connection
+from safeconsole.errors import UnreachableError
+from safeconsole.mysql.connection import MySqlConnection
+from safeconsole.sqltext.vocabulary import Account, NodeName
+
+MOST_CONNECTIONS = 32
+"""Most connections of one account for statements on one node, of all sessions of the process."""
+
+MOST_PARKED = 2
+"""Most connections that are parked for longer than a moment, a node and account."""
+
+MOMENT_SECONDS = 1.0
+"""How long a parked connection is left to its session; then any other may take it."""
+
+IDLE_SECONDS = 60.0
+"""How long a connection is parked before it is closed."""
+
+_LOOK_SECONDS = 0.02
+
+Key = tuple[NodeName, Account]
+
+
+class _Entry(msgspec.Struct, eq=False):
+    """One connection, or the place of one that is being opened.
+
+    Attributes:
+        schema: the one that it was opened in, as it was asked for.
+        opened_in: the same as the server called it then.
+        parked_seconds: when its session parked it, None while it is lent.
+    """
+
+    key: Key
+    schema: str
+    connection: MySqlConnection | None = None
+    opened_in: str = ""
+    parked_seconds: float | None = None
+
+    def is_in(self, schema: str) -> bool:
+        connection = self.connection
+        if connection is None:
+            return False
+        return connection.schema == schema or (connection.schema == self.opened_in and schema == self.schema)
+
+
+class StatementPool:
+    """Keeps connections between statements; from any thread.
+
+    A parked connection belongs to the session that parked it, until another one needs it: then everything that was left
+    on it is undone by the server, and its guards are set and read back anew.
+
+    Args:
+        now: the cluster's clock.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._entries: list[_Entry] = []
+        self._lock = threading.Lock()
+
+    def lend(
+        self,
+        key: Key,
+        schema: str,
+        open_one: Callable[[], MySqlConnection],
+        *,
+        server: str,
+        within_seconds: float,
+    ) -> MySqlConnection:
+        """Return a connection that nobody uses, a new one where there is none.
+
+        Args:
+            server: the identity that it must lead to.
+            within_seconds: longest wait where too many are in use.
+
+        Raises:
+            UnreachableError: as `open_one`, or too many are in use.
+        """
+        until = time.monotonic() + within_seconds
+        while True:
+            entry = self._taken(key, schema, server)
+            if entry is None:
+                if time.monotonic() >= until:
+                    raise UnreachableError(
+                        f"all {MOST_CONNECTIONS} connections of this process to {key[0]} are in use; nothing was sent",
+                        instead="wait until a statement is over",
+                    )
+                time.sleep(_LOOK_SECONDS)
+                continue
+            if entry.connection is None:
+                return self._opened(entry, open_one)
+            try:
+                entry.connection.renew(schema)
+            except UnreachableError:
+                self._drop(entry)
+                continue
+            except BaseException:
+                self._drop(entry)
+                raise
+            return entry.connection
+
+    def park(self, connection: Connection, *, last: bool = False) -> None:
+        """Keep a connection that its session needs no more for now; never raises.
+
+        Args:
+            last: its session does not come back for it, so any other may take it at once.
+        """
+        with self._lock:
+            entry = self._entry_of(connection)
+        # It is lent to the caller still, so nobody else comes between.
+        if entry is not None and entry.connection is not None and entry.connection.put_down():
+            entry.parked_seconds = self._now() - (MOMENT_SECONDS if last else 0.0)
+            return
+        connection.close()
+
+    def reclaim(self, connection: Connection) -> bool:
+        """Have a connection again that was parked; False when it is gone, or somebody else's."""
+        with self._lock:
+            entry = self._entry_of(connection)
+            if entry is None or entry.parked_seconds is None:
+                return False
+            entry.parked_seconds = None
+        if connection.broken or entry.connection is None:
+            self._drop(entry)
+            return False
+        entry.connection.prepare()
+        return True
+
+    def tidy(self) -> float | None:
+        """Close what was parked for too long, and return the seconds until the next one will have been, or None."""
+        now = self._now()
+        with self._lock:
+            self._forget_closed()
+            parked = [entry for entry in self._entries if entry.parked_seconds is not None]
+            expired = [entry for entry in parked if self._expires(entry, parked) <= now]
+            for entry in expired:
+                self._entries.remove(entry)
+            next_seconds = min((self._expires(each, parked) for each in parked if each not in expired), default=None)
+        for entry in expired:
+            if entry.connection is not None:
+                entry.connection.close()
+        return None if next_seconds is None else max(next_seconds - now, 0.0)
+
+    def counted(self) -> Mapping[NodeName, int]:
+        """How many connections there are, by node."""
+        with self._lock:
+            self._forget_closed()
+            counts: dict[NodeName, int] = {}
+            for entry in self._entries:
+                counts[entry.key[0]] = counts.get(entry.key[0], 0) + 1
+            return counts
+
+    def close(self) -> None:
+        """Close what is parked; what is lent stays with its sessions. Never raises."""
+        with self._lock:
+            parked = [entry for entry in self._entries if entry.parked_seconds is not None]
+            self._entries = []
+        for entry in parked:
+            if entry.connection is not None:
+                entry.connection.close()
+
+    def _taken(self, key: Key, schema: str, server: str) -> _Entry | None:
+        """Return a parked connection, or a place for a new one, or None where there is neither."""
+        now, stale = self._now(), []
+        with self._lock:
+            self._forget_closed()
+            same = [entry for entry in self._entries if entry.key == key]
+            free = sorted(
+                (entry for entry in same if entry.parked_seconds is not None),
+                key=lambda entry: (not entry.is_in(schema), entry.parked_seconds or 0.0),
+            )
+            for entry in free:
+                connection, parked = entry.connection, entry.parked_seconds or 0.0
+                if connection is None or connection.identity.server != server or connection.broken:
+                    self._entries.remove(entry)
+                    stale.append(connection)
+                elif connection.may_be_in(schema) and (now - parked >= MOMENT_SECONDS or len(same) >= MOST_CONNECTIONS):
+                    entry.parked_seconds, entry.schema = None, schema
+                    break
+            else:
+                entry = None
+                if len(same) - len(stale) < MOST_CONNECTIONS:
+                    entry = _Entry(key=key, schema=schema)
+                    self._entries.append(entry)
+        for connection in stale:
+            if connection is not None:
+                connection.close()
+        return entry
+
+    def _opened(self, entry: _Entry, open_one: Callable[[], MySqlConnection]) -> MySqlConnection:
+        try:
+            connection = open_one()
+        except BaseException:
+            with self._lock:
+                self._entries.remove(entry)
+            raise
+        entry.connection, entry.opened_in = connection, connection.schema
+        return connection
+
+    def _drop(self, entry: _Entry) -> None:
+        with self._lock:
+            if entry in self._entries:
+                self._entries.remove(entry)
+        if entry.connection is not None:
+            entry.connection.close()
+
+    def _entry_of(self, connection: Connection) -> _Entry | None:
+        return next((entry for entry in self._entries if entry.connection is connection), None)
+
+    def _forget_closed(self) -> None:
+        self._entries = [each for each in self._entries if each.connection is None or not each.connection.is_closed]
+
+    def _expires(self, entry: _Entry, parked: list[_Entry]) -> float:
+        """Return when a parked connection is closed: those beyond the most recent ones after a moment."""
+        since = entry.parked_seconds or 0.0
+        newer = sum(each.key == entry.key and (each.parked_seconds or 0.0) > since for each in parked)
+        return since + (IDLE_SECONDS if newer < MOST_PARKED else 2 * MOMENT_SECONDS)
