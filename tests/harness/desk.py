@@ -66,7 +66,7 @@ class Shown:
 class Desk:
     """One session; `run` returns what was shown."""
 
-    def __init__(self, gate, answering, journals, program):
+    def __init__(self, gate, answering, journals, program=None):
         self.gate, self.answering, self.journals, self.program = gate, answering, journals, program
         self.waited_seconds = 0.0
 
