@@ -70,7 +70,7 @@ def test_nobody_approves_their_own():
 
 
 def test_a_stranger_is_no_approver():
-    assert "no approver" in objection(asked(), answer(asked()), approvers={})
+    assert "not an approver" in objection(asked(), answer(asked()), approvers={})
 
 
 def test_a_signature_that_does_not_hold_does_not_count():

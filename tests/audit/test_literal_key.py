@@ -47,7 +47,7 @@ def test_a_key_that_others_can_read_or_replace_is_refused(key, mode):
 @pytest.mark.parametrize("content", ["", "abcd", "x" * 64, "planted-secret" * 10, "ü" * 64])
 def test_a_file_that_is_no_key_is_refused_without_being_quoted(key, content):
     key.write_text(content)
-    with pytest.raises(AuditUnavailableError, match="no key of 64 hexadecimal digits") as caught:
+    with pytest.raises(AuditUnavailableError, match="not a key of 64 hexadecimal digits") as caught:
         literal_key_for(HASHES, str(key))
     assert "planted" not in repr(caught.value)
 

@@ -116,7 +116,7 @@ def test_an_agents_script_stops_before_its_first_change(team):
 def test_what_holds_a_password_is_not_put_down_for_anybody(team):
     told = by_agent(team, "UPDATE customers SET password = 'hidden-7' WHERE id = 1")
     assert told.returncode == 3
-    assert "holds a secret" in told.stderr
+    assert "a statement with a secret is not shown to a second person" in told.stderr
     assert "hidden-7" not in told.stderr
 
 
