@@ -185,13 +185,13 @@ def test_what_is_told_after_ctrl_c_begins_on_a_line_of_its_own():
         ClusterOutcome(cluster="c", begun=False),
     ]
     tell_members(members, screen, underway)
-    assert messages.getvalue().startswith("b: not begun, since another cluster ran into a limit\n")
+    assert messages.getvalue().startswith("b: not started: another cluster ran into a limit\n")
     underway.interrupt()
     messages.truncate(0)
     messages.seek(0)
     tell_members(members, screen, underway)
     assert messages.getvalue().splitlines() == [
-        "", "b: not begun, since you stopped it", "c: not begun, since you stopped it", "1 of 3 clusters answered",
+        "", "b: not started: you stopped it", "c: not started: you stopped it", "1 of 3 clusters answered",
     ]  # fmt: skip
 
 

@@ -222,7 +222,7 @@ def test_on_a_server_with_few_tables_the_view_is_asked_once_for_all(bench):
     there = bench(ROWS, engine_rules=MARIADB)
     report = there.survey()
     reading = type(there.engine.nodes[0]).reading
-    there.engine.topology = lambda: tuple(
+    there.engine.topology = lambda **_: tuple(
         replace(reading(node, there.clock.seconds), tables=10) for node in there.engine.nodes
     )
     there.gate._nodes.forget()
@@ -319,7 +319,7 @@ def test_reports_of_another_cluster_by_the_same_name_are_not_compared_with(bench
     there = bench(many(3))
     _report_at(there, 1)
     last = _report_at(there, 10)
-    with pytest.raises(ConfigurationError, match="1 are of servers that are not in it now"):
+    with pytest.raises(ConfigurationError, match="1 are from servers that are no longer in it"):
         report_since(there.shelf, last, last_day(), servers={"u-9"}, schema="")
 
 

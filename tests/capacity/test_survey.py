@@ -161,7 +161,7 @@ def test_surveys_at_the_same_time_do_not_write_into_each_other(bench, renamed):
     assert not list(there.directory.rglob("*.draft"))
     assert latest_report(there.shelf, "shop", schema="", nodes=("b:1", "c:1")).name == within[0].name
     assert latest_report(there.shelf, "shop", schema="", nodes=("a:1",)).name == report.name
-    with pytest.raises(ConfigurationError, match="2 are of another cluster by this name"):
+    with pytest.raises(ConfigurationError, match="2 are from another cluster with this name"):
         latest_report(there.shelf, "shop", schema="", nodes=("c:1",))
 
 

@@ -15,7 +15,7 @@ from safeconsole.demo.stage import staged
 from safeconsole.cli.application import Door
 from safeconsole.python.session import PythonSession
 from safeconsole.python.namespace import names_for
-from safeconsole.output.confirming import NoTerminal
+from safeconsole.output.confirming import NoTerminal, is_brake
 from safeconsole.output.presenting import screen_of
 from safeconsole.app import Program
 
@@ -23,13 +23,16 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Answering(NoTerminal):
-    """Types one text whenever the cluster's name is asked for."""
+    """Types one text whenever the cluster's name is asked for, and says yes to what is asked once more with it."""
 
     def __init__(self, text):
         self.text = text
 
     def elevate(self, request, _considered):
         return self.text == request.cluster
+
+    def confirm(self, considered):
+        return is_brake(considered) and self.text == "shop"
 
 
 class Console:

@@ -128,7 +128,7 @@ def test_ctrl_c_kills_what_runs_on_every_server_and_keeps_what_was_found(fleet, 
     said = [line for line in err.splitlines() if line.startswith("orders-")]
     assert [line.split(":")[0] for line in sorted(said)] == ["orders-b", "orders-c", "orders-d"]
     assert sum("by you" in line for line in said) == 2
-    assert "orders-d: not begun, since you stopped it" in said
+    assert "orders-d: not started: you stopped it" in said
     assert "1 of 4 clusters answered" in err
     ended = [(each["outcome"], each["stopped_by"], each["kill"]) for each in fleet.records("outcome")]
     assert sorted(ended) == [("done", "", ""), ("stopped", "person", "killed"), ("stopped", "person", "killed")]
@@ -182,7 +182,7 @@ def test_after_a_limit_stopped_one_no_further_cluster_is_asked(fleet, mysql_clus
     assert process.returncode == 5, err
     assert "orders-b" not in out
     assert "time limit" in next(line for line in err.splitlines() if line.startswith("orders-a: "))
-    assert "orders-b: not begun, since another cluster ran into a limit" in err
+    assert "orders-b: not started: another cluster ran into a limit" in err
     assert [each["stopped_by"] for each in fleet.records("outcome")] == ["watchdog"]
     assert not runs_on(fleet, mysql_cluster)
 
