@@ -218,7 +218,8 @@ class Questions(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         heartbeat: "schema.table" written by pt-heartbeat, or "".
         with_health: also load, memory, who copies from it, and the number of tables.
-        refused: questions that this account was refused, and that change no role; they are not asked again.
+        refused: questions on followers that this account was refused; they are not asked again on this connection.
+            The number of tables is: rules are judged on it, and it is known as soon as the DBA grants it.
     """
 
     dialect: Dialect
@@ -281,8 +282,7 @@ class Questions(msgspec.Struct, frozen=True, kw_only=True):
             history_length=health.get("INNODB_HISTORY_LIST_LENGTH"),
             tables=_tables(count, health.get("OPEN_TABLE_DEFINITIONS")) if count else None,
         )
-        may_be_left_out = (*self._of_followers, _COUNT)
-        self.refused.update(text for text in may_be_left_out if text in told and _is_refused(told[text]))
+        self.refused.update(text for text in self._of_followers if text in told and _is_refused(told[text]))
         return measured
 
     def _followers(self, wire: Wire, told: Mapping[str, ServerReply], count: int | None) -> Followers:

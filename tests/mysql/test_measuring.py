@@ -144,12 +144,13 @@ def test_a_server_of_the_same_version_is_not_asked_again_which_it_is():
     assert dialect_of(Recorded({}, version="9.7.4"), known) is MYSQL
 
 
-def test_what_was_refused_and_changes_no_role_is_not_asked_again():
+def test_what_was_refused_and_changes_no_role_or_rule_is_not_asked_again():
     wire = Recorded({"@@server_uuid": [("u-1", 1, 0, "slow.log")]})
     questions = Questions(dialect=MYSQL)
     measure(wire, questions)
     wire.asked.clear()
     measure(wire, questions)
     assert "SHOW REPLICAS" not in wire.asked
-    # Its role hangs on this one, and a grant that was given since counts at once.
+    # Its role hangs on this one, rules on the next; a grant that was given since counts at once.
     assert "SHOW REPLICA STATUS" in wire.asked
+    assert any("innodb_table_stats" in text for text in wire.asked)
