@@ -110,7 +110,7 @@ def in_doubt_of(stopped: StoppedError) -> OutcomeUnknownError:
     return OutcomeUnknownError(
         f"{stopped.message}; its connection ended with it, so it may or may not have run",
         verified=stopped.verified,
-        evidence=(*stopped.evidence, f"process list: {stopped.verified}"),
+        evidence=tuple(dict.fromkeys((*stopped.evidence, f"process list: {stopped.verified}"))),
         instead=CHECK_FIRST,
         leaving=stopped.leaving,
     )

@@ -147,14 +147,17 @@ def test_a_network_that_is_cut_between_rows_ends_it_on_the_server(cluster, throu
     assert threads_running(cluster, one.server, marker) == 0
 
 
-def test_a_network_that_is_cut_during_a_change_leaves_it_unknown(cluster, through):
+def test_a_network_that_is_cut_during_a_change_leaves_it_not_committed(cluster, through):
     one, mark = through(primary=True), "cutwrite"
     once_it_runs(one, mark, lambda: one.proxy.cut(Through.MAIN))
-    with pytest.raises(OutcomeUnknownError) as caught:
+    with pytest.raises(StoppedError) as caught:
         run(one.connection, elevated(one.connection, write(SLOW_WRITE.format(mark=mark))))
-    assert exit_code_of(caught.value) == 6
+    assert exit_code_of(caught.value) == 5
+    assert caught.value.message.endswith("lost before COMMIT was sent; not committed")
+    # The console ended it over its other connection, and saw it end.
+    assert caught.value.verified in {"killed", "already over"}
     assert threads_running(cluster, one.server, mark) == 0
-    # It had not been committed, and was not sent again.
+    # As was said; and it was not sent again.
     assert _count(cluster, one.server, f"status = '{mark}'") == 0
 
 
@@ -212,11 +215,12 @@ def test_a_kill_by_somebody_else_is_told_apart_from_ours(cluster, through):
     assert (caught.value.by, caught.value.ceiling) == ("server", "")
 
 
-def test_a_session_killed_by_somebody_else_leaves_a_change_unknown(cluster, through):
+def test_a_session_killed_by_somebody_else_leaves_a_change_not_committed(cluster, through):
     one, mark = through(primary=True), "dbakill"
     once_it_runs(one, mark, lambda: _kill(cluster, one.server, mark, "KILL"))
-    with pytest.raises(OutcomeUnknownError):
+    with pytest.raises(StoppedError, match="lost before COMMIT was sent; not committed") as caught:
         run(one.connection, elevated(one.connection, write(SLOW_WRITE.format(mark=mark))))
+    assert caught.value.by == "server"
     assert _count(cluster, one.server, f"status = '{mark}'") == 0
 
 
