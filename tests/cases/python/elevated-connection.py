@@ -1,4 +1,4 @@
-# exit: 3 | says: a connection of its own | journal: fence | why: the engine opens connections for the gate, not for whoever asks
+# exit: 3 | says: a direct connection | journal: fence | why: the engine opens connections for the gate, not for whoever asks
 from safeconsole.sqltext.vocabulary import Account
 
 db.sql("SELECT 1")

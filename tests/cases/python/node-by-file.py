@@ -1,4 +1,4 @@
-# exit: 3 | says: a connection of its own | journal: fence | why: an embedded node is a file, which has no socket
+# exit: 3 | says: a direct connection | journal: fence | why: an embedded node is a file, which has no socket
 import sqlite3
 
 db.sql("SELECT 1")

@@ -1,4 +1,4 @@
-# exit: 0 | says: not from this console: os.system | journal: fence | why: so is one that threading does not know
+# exit: 0 | says: not allowed in this console: os.system | journal: fence | why: so is one that threading does not know
 import _thread
 import os
 

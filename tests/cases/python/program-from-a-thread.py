@@ -1,4 +1,4 @@
-# exit: 0 | says: not from this console: os.system | journal: fence | why: a thread of the person's own is the person
+# exit: 0 | says: not allowed in this console: os.system | journal: fence | why: a thread of the person's own is the person
 import os
 import threading
 
