@@ -93,7 +93,7 @@ def test_evidence_without_a_node_says_where_it_belongs(considered):
     text = evidence_text(
         msgspec.structs.replace(considered(), node=None, evidence=("replica-1: unreachable: refused",))
     )
-    assert "  node: none is fit; it belongs on a replica\n  replica-1: unreachable: refused\n" in text
+    assert "  node: none is fit; it needs a replica\n  replica-1: unreachable: refused\n" in text
 
 
 @pytest.mark.parametrize("columns", [40, 60, 100, 200])
