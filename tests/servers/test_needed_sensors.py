@@ -63,8 +63,11 @@ def test_the_other_sensors_go_on_without_it(mysql, connection):
     assert None not in (samples[-1].opened_tables, samples[-1].threads_running, samples[-1].instance_memory_bytes)
 
 
-def test_what_needs_a_sensor_that_is_refused_is_not_sent_until_it_is_granted(mysql, connection):
+def test_what_needs_a_sensor_that_is_refused_is_not_sent_until_it_is_granted(mysql):
+    # Before the first look: what was seen is believed for some seconds.
     revoke(mysql)
+    before = engine_of(mysql)
+    connection = before.connect(NodeName("primary"), Account.READ, schema="shop")
     with pytest.raises(NoFitNodeError, match="session_memory_bytes cannot be read here") as caught:
         run(connection, permit(connection, "SELECT 1", SensorName.SESSION_MEMORY))
     assert caught.value.evidence == (f"refused to this account: {GRANT}",)
@@ -76,3 +79,5 @@ def test_what_needs_a_sensor_that_is_refused_is_not_sent_until_it_is_granted(mys
     finally:
         again.close()
         engine.close()
+        connection.close()
+        before.close()
