@@ -111,7 +111,8 @@ def test_every_case_is_remembered_as_it_is_analysed():
     assert len(texts) > 100
     for rules in RULES:
         for text in [*texts, *texts]:
-            assert understanding.statements(text, rules, schema="app") == analyse(text, rules, schema="app")
+            understood = understanding.statements(text, rules, schema="app")
+            assert tuple(replace(one, shape="") for one in understood) == analyse(text, rules, schema="app")
 
 
 @pytest.mark.parametrize(
