@@ -186,7 +186,7 @@ async def client(account):
 
 
 def test_an_agents_client_asks_a_person_approves_and_it_runs_once(team):
-    wanted = {"sql": set_status(61), "reason": "clean up", "ticket": "OPS-8"}
+    wanted = {"sql": set_status(65), "reason": "clean up", "ticket": "OPS-8"}
 
     async def play():
         async with client(team.ann) as session:
@@ -195,15 +195,18 @@ def test_an_agents_client_asks_a_person_approves_and_it_runs_once(team):
             waiting = (await session.call_tool("approval_status", {})).structured_content
             shown = team.ben.run("approve", code, "--confirm", "shop")
             done = await session.call_tool("request_elevation", wanted)
+            left = (await session.call_tool("approval_status", {})).structured_content
             again = await session.call_tool("request_elevation", wanted)
-            other = await session.call_tool("request_elevation", wanted | {"sql": set_status(62)})
-            return code, waiting, shown, done, again, other
+            other = await session.call_tool("request_elevation", wanted | {"sql": set_status(66)})
+            return code, waiting, shown, done, left, again, other
 
-    code, waiting, shown, done, again, other = anyio.run(play)
-    assert waiting["waiting"] == {code: set_status(61)}
+    code, waiting, shown, done, left, again, other = anyio.run(play)
+    # What the account asked for in other sessions waits beside it.
+    assert [each for each, sql in waiting["waiting"].items() if sql == set_status(65)] == [code]
+    assert code not in left["waiting"]
     assert "by a program: mcp: " in shown.stderr
     assert not done.is_error, done
-    assert status_of(team, 61) == "agent-61"
+    assert status_of(team, 65) == "agent-65"
     assert again.is_error and other.is_error
 
 
