@@ -86,8 +86,9 @@ def test_a_stop_by_the_person_between_rows_ends_it_on_the_server(cluster, connec
     batches = answer.batches()
     for _ in range(20):
         next(batches)
-    stopped = answer.interrupted()
+    stopped = answer.interrupted(KeyboardInterrupt())
     assert isinstance(stopped, StoppedError)
+    assert (stopped.by, stopped.verified) == ("person", "killed")
     batches.close()
     seconds_until_gone(cluster, cluster.replicas[0], "long-word")
 
