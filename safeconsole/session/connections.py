@@ -387,6 +387,8 @@ class Resources:
             self.end_transaction(TransactionEvent.IDLED)
         elif opened is not None and self.nodes.is_lost(opened.node, opened.account):
             self.end_transaction(TransactionEvent.CONNECTION_LOST)
+            # Who lost it may not be the primary any more: a window that goes on is looked at again.
+            self.nodes.forget()
         if self.nodes.discard_broken():
             self.nodes.forget()
         try:
