@@ -11,7 +11,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, Self, TypeAlias
@@ -300,12 +300,19 @@ _READ_ONLY: Mapping[Flavour, tuple[str, ...]] = {
 }
 
 
+def _that_it_can_grant(dba: Connection[Cursor], statements: Iterable[str]) -> tuple[str, ...]:
+    """Return the statements without the grants on `sys` where the server has no such schema: MariaDB before 10.6."""
+    with dba.cursor() as cursor:
+        found = cursor.execute("SHOW DATABASES LIKE 'sys'")
+    return tuple(each for each in statements if found or "`sys`." not in each)
+
+
 def _fill(cluster: RunningCluster) -> None:
     with cluster.dba_connect(cluster.primary) as dba:
         tell(
             dba,
             f"CREATE DATABASE {shop.SCHEMA} CHARACTER SET utf8mb4",
-            *demo_accounts.account_statements(cluster.flavour, cluster.accounts),
+            *_that_it_can_grant(dba, demo_accounts.account_statements(cluster.flavour, cluster.accounts)),
             f"USE {shop.SCHEMA}",
             *shop.create_statements("mysql"),
         )
