@@ -83,10 +83,12 @@ class Proxy:
             except OSError:
                 client.close()
                 continue
+            for each in (client, server):
+                # MUST come before others see the pair: whoever cuts it closes both.
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with self._lock:
                 self._pairs.append((client, server))
             for source, sink in ((client, server), (server, client)):
-                source.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 threading.Thread(target=self._pass_on, args=(source, sink), daemon=True).start()
 
     def _pass_on(self, source, sink):

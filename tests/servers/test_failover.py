@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from safeconsole.cli.application import exit_code_of
-from safeconsole.errors import Action, LostError, NoFitNodeError, NotSentError, OutcomeUnknownError, Remedy
+from safeconsole.errors import Action, LostError, NoFitNodeError, NotSentError, Remedy, StoppedError
 from safeconsole.sqltext.vocabulary import Role
 from tests.harness.desk import listen, seated, times_sent
 from tests.harness.pool import Application
@@ -159,13 +159,13 @@ def test_a_replica_that_is_promoted_gets_no_more_reads(cluster, tmp_path, told):
         told(errors[0] if errors else None, sent=1, seconds=seconds)
 
 
-def test_a_primary_that_is_killed_under_a_change_leaves_it_unknown(cluster, tmp_path, told):
+def test_a_primary_that_is_killed_under_a_change_has_not_committed_it(cluster, tmp_path, told):
     mark = "killedunder"
     with seated(cluster, tmp_path / "desk", connect_seconds=1.5) as desk:
         desk.run("SELECT COUNT(*) FROM orders")
         later(1.0, lambda: kill(cluster.primary))
         error = desk.error_of(SLOW_CHANGE.format(mark=mark))
-        assert isinstance(error, OutcomeUnknownError) and "may or may not have run" in error.message
+        assert isinstance(error, StoppedError) and "not committed" in error.message
         lost = desk.error_of(CHANGE.format(mark="nowhere"))
         assert isinstance(lost, NoFitNodeError)
         assert any("primary" in line and "unreachable" in line for line in lost.evidence)
@@ -222,7 +222,7 @@ def test_a_read_is_sent_again_when_its_replica_is_killed_before_a_row_was_shown(
         intents = [record for record in desk.records("intent") if mark in record["sql"]]
         assert [record["node"] for record in intents] == [read_from.name, stays.name]
         outcomes = {record["statement"]: record["outcome"] for record in desk.records("outcome")}
-        assert [outcomes[record["statement"]] for record in intents] == ["stopped", "done"]
+        assert [outcomes[record["statement"]] for record in intents] == ["unseen", "done"]
         assert times_sent(cluster, f"mark {mark}") == 1
         told(None, sent=2, seconds=seconds)
 
@@ -375,19 +375,20 @@ def test_a_primary_that_is_cut_off_takes_no_change_and_another_does(cluster, pro
         assert (roles["primary"], roles["replica-1"]) == (Role.UNKNOWN, Role.PRIMARY)
 
 
-def test_a_primary_that_is_cut_off_under_a_change_leaves_it_unknown(cluster, proxies, tmp_path, told):
+def test_a_primary_that_is_cut_off_under_a_change_has_not_committed_it(cluster, proxies, tmp_path, told):
     nodes, mark = {name: proxy.address for name, proxy in proxies.items()}, "cutunder"
     with seated(cluster, tmp_path / "desk", nodes=nodes, connect_seconds=1.5) as desk:
         desk.run("SELECT COUNT(*) FROM orders")
         later(1.0, proxies["primary"].go_deaf)
         started = time.monotonic()
         error = desk.error_of(SLOW_CHANGE.format(mark=mark))
-        assert isinstance(error, OutcomeUnknownError)
+        assert isinstance(error, LostError) and "not committed" in error.message
         # The watchdog gets no answer either, and does not wait for the deadline to say so.
         assert time.monotonic() - started < desk.gate.status().limits.run_seconds
         promote(cluster, cluster.replicas[0])
         seconds, errors, shown = desk.seconds_until(CHANGE.format(mark="aftercut"))
         assert shown.where == "replica-1" and times_sent(cluster, "mark aftercut") == 1
+        assert desk.run(f"SELECT COUNT(*) FROM orders WHERE status = '{mark}'").table == [(0,)]
         told(error, sent=1, seconds=seconds)
 
 
