@@ -70,6 +70,14 @@ def lost_variable(statements: Sequence[Statement], rules: LexicalRules, *, opene
     return None
 
 
+ASKS_BACK = frozenset({"found_rows", "row_count"})
+ASKS_BACK_NOTE = (
+    "FOUND_ROWS() and ROW_COUNT() tell nothing of your statement here: the console asks the server between two"
+    " statements; count with COUNT(*), and read the number of changed rows below a change"
+)
+"""Between two statements guards are read back, and often another session had the connection."""
+
+
 # They stay on the connection that they were set on. Lost in silence, the next statement would mean something else: a
 # time zone is the server's again, a variable is NULL.
 

@@ -222,3 +222,12 @@ def test_a_query_is_planned_whatever_it_sets_beside(cluster, tmp_path):
             (statement,) = desk.gate.split(text)
             considered = desk.gate.check(statement)
             assert (considered.decision.verdict.word, considered.estimate.rows > 10**9) == ("confirm", True), text
+
+
+@pytest.mark.parametrize("asked", ["FOUND_ROWS()", "ROW_COUNT()"])
+def test_what_asks_for_the_statement_before_is_said_to_tell_nothing_of_it(cluster, tmp_path, asked):
+    with seated(cluster, tmp_path / "desk") as desk:
+        desk.run("SELECT id FROM orders LIMIT 3")
+        shown = desk.run(f"SELECT {asked} AS told")
+        assert any("tell nothing of your statement" in note for note in shown.notes)
+        assert not desk.run("SELECT COUNT(*) FROM orders").notes
