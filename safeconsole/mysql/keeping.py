@@ -14,6 +14,8 @@ class NotKeptError(ValueError):
 
 def rows_before(wire: Wire, order: KeepOrder) -> KeptRows:
     """Return a change's rows as they are, and lock them. Raises NotKeptError; DriverError, OSError as any statement."""
+    if order.lacks:
+        raise NotKeptError(order.lacks)
     # Field, Type, Null, Key, Default, Extra, in this order on every server.
     described = [
         (str(name), str(type_), key == "PRI")

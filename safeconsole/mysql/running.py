@@ -226,7 +226,10 @@ class MySqlRunning:
 
     def _keep_before(self) -> None:
         """Read and lock the rows of a change that are to be kept. Raises as `BREAKS`: nothing was changed."""
-        if self._permit.keep is None or self._commits_by_itself:
+        if self._permit.keep is None:
+            return
+        if self._commits_by_itself:
+            self._notes.append(f"{_NOT_KEPT}: it commits by itself")
             return
         try:
             self._kept = rows_before(self._link.wire, self._permit.keep)

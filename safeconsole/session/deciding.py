@@ -95,15 +95,17 @@ class PoliciesInForce:
                 self.tighten(ask.limit, ask.value)
 
     def keep_order(self, statement: Statement, rules: LexicalRules, *, schema: str) -> KeepOrder | None:
-        """Return which rows of a change are kept, None where the policy keeps none or nobody is sure which they are."""
+        """Return which rows of a change are kept, None where the policy keeps none."""
         most = self.begun.kept_rows_of(statement) if statement.kind in {"update", "delete"} else 0
         if not most:
             return None
+        days = self.begun.keep_rows_days
         try:
-            days = self.begun.keep_rows_days
             return keep_order_of(statement, rules, schema=schema, most_rows=most, days=days)
-        except NotRewrittenError:
-            return None
+        except NotRewrittenError as error:
+            return KeepOrder(
+                table="", source="", limited=False, changed=(), most_rows=most, days=days, lacks=str(error)
+            )
 
     def judge(self, facts: Mapping[str, object], limits: Limits) -> Decision:
         return judge_together(self.held, facts, limits=limits)

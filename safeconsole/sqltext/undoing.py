@@ -20,6 +20,7 @@ class KeepOrder(msgspec.Struct, frozen=True, kw_only=True):
         changed: the columns that are set, as named; empty for a DELETE.
         most_rows: more are not kept, > 0.
         days: how long they are kept.
+        lacks: why nobody is sure which rows they are, so that none is kept; "" where it is sure.
     """
 
     table: str
@@ -28,6 +29,7 @@ class KeepOrder(msgspec.Struct, frozen=True, kw_only=True):
     changed: tuple[str, ...]
     most_rows: int
     days: float
+    lacks: str = ""
 
 
 class KeptRows(msgspec.Struct, frozen=True, kw_only=True):

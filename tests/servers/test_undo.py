@@ -115,6 +115,15 @@ def test_more_rows_than_are_kept_are_changed_and_not_kept_and_that_is_said(desk,
     assert undo(desk, tmp_path, *GRANTED) == 2
 
 
+def test_a_change_that_cannot_be_asked_for_beforehand_is_made_and_not_kept_and_that_is_said(desk, table, tmp_path):
+    name, rows = table
+    shown = change(desk, f"UPDATE {name} SET note = CONCAT('by chance ', RAND()) WHERE id = 1")
+    (said,) = [warning for warning in shown.warnings if "not kept" in warning]
+    assert "rand() gives something else each time" in said.lower()
+    assert rows()[0][2].startswith("by chance")
+    assert not list((tmp_path / "desk" / "audit" / FOLDER).glob("*.json"))
+
+
 def test_what_is_kept_is_no_part_of_what_is_shipped(desk, table, tmp_path):
     name, _ = table
     change(desk, f"UPDATE {name} SET note = 'quiet words' WHERE id = 1")
