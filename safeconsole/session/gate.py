@@ -52,7 +52,7 @@ from safeconsole.session.elevation import ElevationEvent
 from safeconsole.session.recorder import Recorder
 from safeconsole.session.result import Batch, Execution, Progress, Result, delivered, failure_of, unsent
 from safeconsole.session.retry import Attempt, leaves_nothing, may_be_sent_again, note_of_retry, stands_alone
-from safeconsole.session.state import ASKS_BACK, ASKS_BACK_NOTE, OwnWrites, SessionState
+from safeconsole.session.state import ASKS_BACK, OwnWrites, SessionState, note_on_asking_back
 from safeconsole.sqltext.analysis import schema_after
 from safeconsole.sqltext.behind import with_behind
 from safeconsole.sqltext.statement import ENDS, Estimate, Statement, is_no_statement
@@ -411,7 +411,7 @@ class Gate:
         old = ""
         if self._own_writes.are_any:
             old = self._own_writes.note_before(permit, self._nodes.reading_of(permit.node))
-        back = "" if ASKS_BACK.isdisjoint(permit.statement.functions) else ASKS_BACK_NOTE
+        back = "" if ASKS_BACK.isdisjoint(permit.statement.functions) else note_on_asking_back(permit)
         notes = (*considered.notes, *filter(None, (lost, old, back, attempt.retry_note)))
         for each in notes:
             self._recorder.append(Noticed(what=f"said beside statement {attempt.number}", detail=each))

@@ -70,12 +70,23 @@ def lost_variable(statements: Sequence[Statement], rules: LexicalRules, *, opene
     return None
 
 
-ASKS_BACK = frozenset({"found_rows", "row_count"})
-ASKS_BACK_NOTE = (
-    "FOUND_ROWS() and ROW_COUNT() tell nothing of your statement here: the console asks the server between two"
-    " statements; count with COUNT(*), and read the number of changed rows below a change"
-)
-"""Between two statements guards are read back, and often another session had the connection."""
+ASKS_BACK = frozenset({"found_rows", "row_count", "last_insert_id"})
+"""Functions that ask for the statement before."""
+
+
+def note_on_asking_back(permit: Permit) -> str:
+    """Return a note on a statement with one of `ASKS_BACK` that it is told something else, or "" where it is right.
+
+    Between two statements guards are read back, and a read may run on another connection than the change before it.
+    """
+    if not {"found_rows", "row_count"}.isdisjoint(permit.statement.functions):
+        return (
+            "FOUND_ROWS() and ROW_COUNT() tell nothing of your statement here: the console asks the server between two"
+            " statements; count with COUNT(*), and read the number of changed rows below a change"
+        )
+    if permit.read_only and not permit.within:
+        return "LAST_INSERT_ID() is known where the row was inserted: ask for it inside the transaction of the INSERT"
+    return ""
 
 
 # They stay on the connection that they were set on. Lost in silence, the next statement would mean something else: a

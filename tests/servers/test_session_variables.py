@@ -231,3 +231,15 @@ def test_what_asks_for_the_statement_before_is_said_to_tell_nothing_of_it(cluste
         shown = desk.run(f"SELECT {asked} AS told")
         assert any("tell nothing of your statement" in note for note in shown.notes)
         assert not desk.run("SELECT COUNT(*) FROM orders").notes
+
+
+def test_the_last_inserted_id_is_told_inside_its_transaction_and_said_to_be_elsewhere_outside(cluster, tmp_path):
+    with seated(cluster, tmp_path / "desk", justification=None) as desk:
+        assert any("LAST_INSERT_ID() is known where" in note for note in desk.run("SELECT LAST_INSERT_ID()").notes)
+        desk.gate.elevate(reason="incident 7")
+        desk.run("BEGIN")
+        desk.run("INSERT INTO orders (customer_id, status, total, created_at) VALUES (1, 'asked', 1, NOW())")
+        shown = desk.run("SELECT LAST_INSERT_ID()")
+        assert shown.table[0][0] > 0
+        assert not any("LAST_INSERT_ID" in note for note in shown.notes)
+        desk.run("ROLLBACK")
