@@ -59,13 +59,15 @@ class Glance(msgspec.Struct, frozen=True, kw_only=True):
     """A session by its first record alone.
 
     Attributes:
-        opened, cluster: "" where the first record cannot be read; `opened` is UTC.
+        opened, cluster, person, login: "" where the first record cannot be read; `opened` is UTC.
         live: whether a console still writes to it.
     """
 
     session: str
     opened: str = ""
     cluster: str = ""
+    person: str = ""
+    login: str = ""
     live: bool = False
 
 
@@ -73,7 +75,13 @@ def may_hold(query: Query, glance: Glance) -> bool:
     """Return whether a session could hold matching statements; an unreadable one could."""
     if query.until and glance.opened[: len(query.until)] > query.until:
         return False
+    if query.person and glance.person and not _is_of(query.person, glance):
+        return False
     return not (query.cluster and glance.cluster) or query.cluster.casefold() == glance.cluster.casefold()
+
+
+def _is_of(person: str, found: Glance | StatementStory) -> bool:
+    return person.casefold() in {found.person.casefold(), found.login.casefold()}
 
 
 def matches(query: Query, story: StatementStory) -> bool:
@@ -83,7 +91,7 @@ def matches(query: Query, story: StatementStory) -> bool:
         return False
     if query.until and story.asked[: len(query.until)] > query.until:
         return False
-    if query.person and query.person.casefold() not in {story.person.casefold(), story.login.casefold()}:
+    if query.person and not _is_of(query.person, story):
         return False
     for name in ("cluster", "ticket", "verdict", "outcome", "kind"):
         wanted = getattr(query, name)
@@ -213,8 +221,12 @@ def _glance(session: str, path: Path) -> Glance:
         entry = None
     if entry is None:
         return Glance(session=session, live=live)
-    cluster = entry.record.cluster if isinstance(entry.record, SessionOpened) else ""
-    return Glance(session=session, opened=entry.time, cluster=cluster, live=live)
+    if not isinstance(entry.record, SessionOpened):
+        return Glance(session=session, opened=entry.time, live=live)
+    head = entry.record
+    return Glance(
+        session=session, opened=entry.time, cluster=head.cluster, person=head.person, login=head.login, live=live
+    )
 
 
 def open_archive(directory: Path, *, public_keys: Sequence[str] = ()) -> LocalArchive:

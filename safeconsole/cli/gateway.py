@@ -69,6 +69,7 @@ def gateway(app: Application, /, cluster: str, path: str, listen: str, **options
 
 
 def _gateway_of(app: Application, cluster: str, tls: ssl.SSLContext | None, counts: Counts) -> Gateway:
+    from safeconsole.cli.gateway_tables import own_tables
     from safeconsole.gateway.client import GatewaySession
     from safeconsole.gateway.serving import Gateway
     from safeconsole.gateway.tokens import TokenFile, token_path
@@ -88,7 +89,7 @@ def _gateway_of(app: Application, cluster: str, tls: ssl.SSLContext | None, coun
         TokenFile(token_path(settings, app.state_directory(app.person))),
         settings,
         tls=tls,
-        tables={},
+        tables=own_tables(app, cluster),
         counts=counts,
     )
 

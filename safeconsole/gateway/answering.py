@@ -7,7 +7,7 @@ end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 import msgspec
@@ -16,6 +16,7 @@ from safeconsole.errors import StoppedError
 from safeconsole.gateway.packets import (
     LONGEST_PART,
     ClientChannel,
+    ColumnKind,
     Fields,
     ServerStatus,
     binary_row,
@@ -37,15 +38,10 @@ Note = tuple[str, int, str]
 
 
 class OwnRows(msgspec.Struct, frozen=True, kw_only=True):
-    """A result set of the gateway's own.
+    """A result set of the gateway's own."""
 
-    Attributes:
-        numeric: names of the columns that hold whole numbers.
-    """
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[object, ...], ...]
-    numeric: frozenset[str] = frozenset()
+    columns: Mapping[str, ColumnKind]
+    rows: Sequence[tuple[object, ...]]
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -93,11 +89,11 @@ class Answering:
     def own(self, own: OwnRows, *, binary: bool, more: bool = False) -> None:
         """Write a result set of our own."""
         status = self._bits(more=more)
-        numeric = [name in own.numeric for name in own.columns]
-        rows = (binary_row(row, numeric=numeric) if binary else text_row(row) for row in own.rows)
+        kinds = tuple(own.columns.values())
+        rows = (binary_row(row, kinds) if binary else text_row(row) for row in own.rows)
         self.channel.write(
             lenenc(len(own.columns)),
-            *(column(name, numeric=is_number) for name, is_number in zip(own.columns, numeric, strict=True)),
+            *(column(name, kind) for name, kind in own.columns.items()),
             end_marker(status=status),
             *rows,
             end_marker(status=status, warnings=len(self.notes)),

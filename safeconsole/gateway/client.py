@@ -41,6 +41,7 @@ from safeconsole.gateway.prepared import (
 )
 from safeconsole.gateway.procedures import OwnCall, Question
 from safeconsole.gateway.refusals import ErrorReply, told_of
+from safeconsole.gateway.selecting import Selection
 from safeconsole.gateway.statements import Statements
 from safeconsole.policy.decision import Assessment, ElevationRequest
 from safeconsole.session.session import Session
@@ -120,7 +121,7 @@ class House(Protocol):
 
     def uptime_seconds(self) -> float: ...
 
-    def ask(self, client: ClientConnection, question: Question) -> OwnRows | str | None: ...
+    def ask(self, client: ClientConnection, question: Question | Selection) -> OwnRows | str | None: ...
 
     def carry(self, client: ClientConnection, call: OwnCall) -> OwnRows | str: ...
 
@@ -168,6 +169,10 @@ class ClientConnection:
         )
 
     # For its own thread.
+
+    def rules(self) -> LexicalRules:
+        """How the cluster's servers read text."""
+        return self._session.rules()
 
     def serve(self) -> None:
         """Answer commands until the client leaves, is ended, or the gateway drains."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from safeconsole.errors import ConfigurationError, RefusedError
@@ -11,20 +11,22 @@ from safeconsole.gateway.answering import OwnRows
 from safeconsole.gateway.client import ClientConnection
 from safeconsole.gateway.procedures import SCHEMA, OwnCall, Procedure, Question, carried_out
 from safeconsole.gateway.refusals import ErrorReply, ToldError
+from safeconsole.gateway.selecting import Selection
+from safeconsole.gateway.tables import BIGINT, OWN_TABLES, VARCHAR, Tables, answer, pairs, status_rows, why_rows
 from safeconsole.policy.limits import LIMIT_NAMES
-from safeconsole.policy.policy import explanation_of
 from safeconsole.session.context import Justification
 
 _INFO_CHARACTERS = 100
+_PROCESS_COLUMNS = {
+    "Id": BIGINT, "User": VARCHAR, "Host": VARCHAR, "db": VARCHAR, "Command": VARCHAR, "Time": BIGINT,
+    "State": VARCHAR, "Info": VARCHAR,
+}  # fmt: skip
 
 
 class Clients(Protocol):
     """The connections of a gateway."""
 
     def of(self, person: str) -> Sequence[ClientConnection]: ...
-
-
-Table = Callable[[ClientConnection], OwnRows]
 
 
 class OwnAnswers:
@@ -34,17 +36,13 @@ class OwnAnswers:
         tables: further tables of the schema `safeconsole`, by name.
     """
 
-    def __init__(self, clients: Clients, tables: Mapping[str, Table]) -> None:
+    def __init__(self, clients: Clients, tables: Tables) -> None:
         self._clients = clients
-        self._tables: Mapping[str, Table] = {
-            "status": _status,
-            "why": _why,
-            "topology": _topology,
-            "limits": _limits,
-            **tables,
-        }
+        self._tables: Tables = {**OWN_TABLES, **tables}
 
-    def ask(self, client: ClientConnection, question: Question) -> OwnRows | str | None:
+    def ask(self, client: ClientConnection, question: Question | Selection) -> OwnRows | str | None:
+        if isinstance(question, Selection):
+            return answer(client, question, self._tables)
         match question.about:
             case "warnings":
                 return _warnings(client, question)
@@ -52,8 +50,6 @@ class OwnAnswers:
                 return self._processes(client)
             case "kill":
                 return self._kill(client, question)
-            case "table":
-                return self._table(client, question)
             case _:
                 return _number(client, question)
 
@@ -65,30 +61,18 @@ class OwnAnswers:
                 "elevate": Procedure(least=1, most=3, act=lambda words: _elevate(client, words)),
                 "stand_down": Procedure(least=0, most=0, act=lambda _: _stand_down(client)),
                 "confirm": Procedure(least=0, most=0, act=lambda _: _confirm(client)),
-                "why": Procedure(least=0, most=0, act=lambda _: _why(client)),
-                "status": Procedure(least=0, most=0, act=lambda _: _status(client)),
+                "why": Procedure(least=0, most=0, act=lambda _: pairs(why_rows(client))),
+                "status": Procedure(least=0, most=0, act=lambda _: pairs(status_rows(client))),
                 "tighten": Procedure(least=2, most=2, act=lambda words: _tighten(client, words)),
                 "use": Procedure(least=0, most=1, act=lambda words: _use(client, words)),
             },
         )
 
-    def _table(self, client: ClientConnection, question: Question) -> OwnRows:
-        name = question.words["table"].lower()
-        table = self._tables.get(name)
-        if table is None:
-            message = f"Table '{SCHEMA}.{name}' doesn't exist; there are: {', '.join(sorted(self._tables))}"
-            raise ToldError(ErrorReply(number=1146, state="42S02", message=message))
-        client.gate.note("command", f"its own table {name}")
-        found = table(client)
-        most = int(question.words.get("most", len(found.rows)))
-        return OwnRows(columns=found.columns, rows=found.rows[:most], numeric=found.numeric)
-
     def _processes(self, client: ClientConnection) -> OwnRows:
         now = time.monotonic()
         return OwnRows(
-            columns=("Id", "User", "Host", "db", "Command", "Time", "State", "Info"),
+            columns=_PROCESS_COLUMNS,
             rows=tuple(_process(each, now) for each in self._clients.of(client.arrival.person.name)),
-            numeric=frozenset({"Id", "Time"}),
         )
 
     def _kill(self, client: ClientConnection, question: Question) -> OwnRows | str:
@@ -126,7 +110,7 @@ def _warnings(client: ClientConnection, question: Question) -> OwnRows:
         notes = tuple(note for note in notes if note[0] == "Error")
     skip = int(question.words.get("skip", "0,").rstrip(", \t\n") or 0)
     most = int(question.words.get("most", len(notes)))
-    return OwnRows(columns=("Level", "Code", "Message"), rows=notes[skip : skip + most], numeric=frozenset({"Code"}))
+    return OwnRows(columns={"Level": VARCHAR, "Code": BIGINT, "Message": VARCHAR}, rows=notes[skip : skip + most])
 
 
 def _number(client: ClientConnection, question: Question) -> OwnRows | None:
@@ -142,7 +126,7 @@ def _number(client: ClientConnection, question: Question) -> OwnRows | None:
         "autocommit": lambda: int(statements.settings.autocommit),
     }[question.about]()  # fmt: skip
     name = question.column or f"@@session.{counted.rstrip('s')}_count"
-    return OwnRows(columns=(name,), rows=((number,),), numeric=frozenset({name}))
+    return OwnRows(columns={name: BIGINT}, rows=((number,),))
 
 
 def _elevate(client: ClientConnection, words: Sequence[str]) -> str:
@@ -191,61 +175,3 @@ def _use(client: ClientConnection, words: Sequence[str]) -> str:
     to = words[0] if words else ""
     client.gate.use(to)
     return f"statements go to {to}" if to else "statements go where the road chooses"
-
-
-def _pairs(pairs: Iterable[tuple[str, object]]) -> OwnRows:
-    return OwnRows(columns=("what", "value"), rows=tuple((name, str(value)) for name, value in pairs))
-
-
-def _status(client: ClientConnection) -> OwnRows:
-    status, person = client.gate.status(), client.arrival.person
-    transaction = status.transaction.place if status.transaction else "none"
-    return _pairs(
-        (
-            ("cluster", status.cluster),
-            ("environment", status.environment),
-            ("person", f"{person.name}, by {client.arrival.how}"),
-            ("program", person.agent or "none: a person elevates by themselves"),
-            ("connection", client.id),
-            ("node", f"{status.node} ({status.role})" if status.node else "none yet"),
-            ("schema", status.schema or "none"),
-            ("goes to", status.to or "where the road chooses"),
-            ("transaction", transaction),
-            ("elevated", f"{status.elevated_seconds:.0f} s left" if status.elevated_seconds else "no"),
-        )
-    )  # fmt: skip
-
-
-def _why(client: ClientConnection) -> OwnRows:
-    considered = client.gate.last()
-    if considered is None:
-        return _pairs(())
-    lines = (line.partition(": ") for line in (*considered.evidence, *explanation_of(considered, client.gate.policy)))
-    asked = " ".join(considered.statement.text.split())[:300]
-    said = [(label if text else "", text or label) for label, _, text in lines]
-    return _pairs((("asked", asked), ("verdict", considered.decision.verdict.word), *said))
-
-
-def _topology(client: ClientConnection) -> OwnRows:
-    return OwnRows(
-        columns=("node", "role", "proof", "version", "lag_seconds", "address", "unreachable"),
-        rows=tuple(
-            (
-                each.node,
-                str(each.role),
-                each.proof,
-                each.version,
-                each.lag_seconds,
-                each.identity.address if each.identity else None,
-                each.unreachable or None,
-            )
-            for each in client.gate.topology()
-        ),
-    )
-
-
-def _limits(client: ClientConnection) -> OwnRows:
-    limits = client.gate.limits
-    return OwnRows(
-        columns=("limit", "value"), rows=tuple((name, f"{getattr(limits, name):.15g}") for name in sorted(LIMIT_NAMES))
-    )

@@ -13,7 +13,7 @@ import ssl
 import struct
 import time
 from collections.abc import Sequence
-from enum import IntFlag
+from enum import IntEnum, IntFlag
 
 import msgspec
 
@@ -28,7 +28,15 @@ NATIVE = "mysql_native_password"
 
 _CHUNK_BYTES = 16 * 1024
 _NULL = b"\xfb"
-_VAR_STRING, _LONGLONG = 0xFD, 0x08
+_BINARY_CHARSET, _ANY_DECIMALS = 63, 31
+
+
+class ColumnKind(IntEnum):
+    """The types of the gateway's own columns, by the protocol's number."""
+
+    DOUBLE = 0x05
+    BIGINT = 0x08
+    VARCHAR = 0xFD
 
 
 class Capability(IntFlag):
@@ -411,27 +419,30 @@ def error(number: int, state: str, message: str) -> bytes:
     return b"\xff" + struct.pack("<H", number) + b"#" + state.encode() + text
 
 
-def column(name: str, *, numeric: bool = False, schema: str = "", table: str = "") -> bytes:
+def column(name: str, kind: ColumnKind = ColumnKind.VARCHAR, *, schema: str = "", table: str = "") -> bytes:
     """Return the definition of a column of this gateway's own."""
     names = b"".join(lenenc_text(text.encode()) for text in ("def", schema, table, table, name, name if table else ""))
-    kind = _LONGLONG if numeric else _VAR_STRING
-    character_set, width = (63, 20) if numeric else (UTF8MB4, 4 * 65_535)
-    return names + b"\x0c" + struct.pack("<HIBHBH", character_set, width, kind, 0, 0, 0)
+    text = kind is ColumnKind.VARCHAR
+    character_set, width = (UTF8MB4, 4 * 65_535) if text else (_BINARY_CHARSET, 20)
+    decimals = _ANY_DECIMALS if kind is ColumnKind.DOUBLE else 0
+    return names + b"\x0c" + struct.pack("<HIBHBH", character_set, width, kind, 0, decimals, 0)
 
 
 def text_row(values: Sequence[object]) -> bytes:
     return b"".join(_NULL if each is None else lenenc_text(str(each).encode()) for each in values)
 
 
-def binary_row(values: Sequence[object], *, numeric: Sequence[bool]) -> bytes:
-    """Return a row of this gateway's own in the binary protocol: texts, and numbers of eight bytes."""
+def binary_row(values: Sequence[object], kinds: Sequence[ColumnKind]) -> bytes:
+    """Return a row of this gateway's own in the binary protocol."""
     nulls = bytearray((len(values) + 9) // 8)
     parts = []
-    for place, value in enumerate(values):
+    for place, (value, kind) in enumerate(zip(values, kinds, strict=True)):
         if value is None:
             nulls[(place + 2) // 8] |= 1 << ((place + 2) % 8)
-        elif numeric[place]:
+        elif kind is ColumnKind.BIGINT:
             parts.append(int(str(value)).to_bytes(8, "little", signed=True))
+        elif kind is ColumnKind.DOUBLE:
+            parts.append(struct.pack("<d", float(str(value))))
         else:
             parts.append(lenenc_text(str(value).encode()))
     return b"\0" + bytes(nulls) + b"".join(parts)

@@ -53,7 +53,6 @@ _FORMS: tuple[tuple[str, str], ...] = (
     ("last_insert_id", rf"select\s+(?P<text>last_insert_id\s*\(\s*\)|{_OWN}(?:identity|last_insert_id)){_NAMED}"),
     ("row_count", rf"select\s+(?P<text>row_count\s*\(\s*\)){_NAMED}"),
     ("autocommit", rf"select\s+(?P<text>{_OWN}autocommit){_NAMED}"),
-    ("table", rf"select\s+\*\s+from\s+`?{SCHEMA}`?\s*\.\s*`?(?P<table>\w+)`?(?:\s+limit\s+(?P<most>\d+))?"),
 )  # fmt: skip
 _COMPILED = tuple((about, re.compile(form + _ENDING, re.IGNORECASE)) for about, form in _FORMS)
 _COMMENT = re.compile(r"\s*(?:/\*(?![!M+]).*?\*/\s*)*", re.DOTALL)

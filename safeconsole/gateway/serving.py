@@ -38,10 +38,12 @@ from safeconsole.gateway.login import (
     read_proxy_header,
 )
 from safeconsole.gateway.metrics import Counts
-from safeconsole.gateway.own import OwnAnswers, Table
+from safeconsole.gateway.own import OwnAnswers
 from safeconsole.gateway.packets import ClientChannel, GoneError, MalformedError, error, ok
 from safeconsole.gateway.procedures import OwnCall, Question
 from safeconsole.gateway.refusals import told_of
+from safeconsole.gateway.selecting import Selection
+from safeconsole.gateway.tables import Tables
 from safeconsole.gateway.tokens import TokenFile
 from safeconsole.output.text import safe
 
@@ -95,7 +97,7 @@ class Gateway:
         settings: GatewaySettings,
         *,
         tls: ssl.SSLContext | None,
-        tables: dict[str, Table],
+        tables: Tables,
         counts: Counts | None = None,
     ) -> None:
         self.cluster = cluster
@@ -138,7 +140,7 @@ class Gateway:
     def uptime_seconds(self) -> float:
         return time.monotonic() - self._began_seconds
 
-    def ask(self, client: ClientConnection, question: Question) -> OwnRows | str | None:
+    def ask(self, client: ClientConnection, question: Question | Selection) -> OwnRows | str | None:
         return self._own.ask(client, question)
 
     def carry(self, client: ClientConnection, call: OwnCall) -> OwnRows | str:

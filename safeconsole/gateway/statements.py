@@ -19,6 +19,7 @@ from safeconsole.gateway.answering import NOTE_NUMBER, Answering, Done, Note, Ow
 from safeconsole.gateway.packets import ServerStatus
 from safeconsole.gateway.procedures import OwnCall, Question, call_of, question_of
 from safeconsole.gateway.refusals import ErrorReply, ToldError, state_of, told_of
+from safeconsole.gateway.selecting import Selection, selection_of
 from safeconsole.policy.decision import Assessment
 from safeconsole.session.context import Justification
 from safeconsole.session.session import Session
@@ -35,7 +36,7 @@ _SEVERAL = ErrorReply(
     message="several statements in one text: this client did not ask for that (CLIENT_MULTI_STATEMENTS)",
 )
 
-Ask = Callable[[Question], OwnRows | str | None]
+Ask = Callable[[Question | Selection], OwnRows | str | None]
 Carry = Callable[[OwnCall], OwnRows | str]
 
 
@@ -94,6 +95,8 @@ class Statements:
                 return self.fail(_SEVERAL)
             try:
                 self._judge_all(statements)
+            except ToldError as error:
+                return self.fail(error.told)
             except SafeConsoleError as error:
                 return self.fail(told_of(error, time_limit=self._time_limit))
         for place, statement in enumerate(statements, start=1):
@@ -143,7 +146,7 @@ class Statements:
 
     def _outcome_of(self, statement: Statement, *, binary: bool, more: bool) -> bool:
         try:
-            question = question_of(statement.text)
+            question = question_of(statement.text) or selection_of(statement.text, self._rules())
             own = self._ask(question) if question is not None else None
             if own is None:
                 self._answering.notes = ()
@@ -208,7 +211,8 @@ class Statements:
     def _judge_all(self, statements: Sequence[Statement]) -> None:
         """Refuse a text of several where one of them would be refused, before the first one runs."""
         for number, statement in enumerate(statements, start=1):
-            if question_of(statement.text) or call_of(statement.text, self._rules()):
+            text, rules = statement.text, self._rules()
+            if question_of(text) or call_of(text, rules) or selection_of(text, rules):
                 continue
             if statement.kind.startswith("set") and absorbed(statement.text, self.settings, self._rules()):
                 continue
