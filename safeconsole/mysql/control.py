@@ -13,7 +13,8 @@ from safeconsole.errors import UnreachableError
 from safeconsole.mysql.dialling import NodeAddress
 from safeconsole.mysql.error_codes import is_lost
 from safeconsole.mysql.guards import ServerSession
-from safeconsole.mysql.measuring import Questions, Variant
+from safeconsole.mysql.measuring import Questions
+from safeconsole.mysql.recognising import Variant
 from safeconsole.mysql.wire import DriverError, Login, ServerReply, Wire
 from safeconsole.sqltext.dialect import Dialect
 

@@ -8,9 +8,10 @@ import msgspec
 
 from safeconsole.config.identity import demo_mark_in
 from safeconsole.dialects.mariadb import MARIADB
-from safeconsole.dialects.mysql import AURORA_MYSQL, MYSQL
+from safeconsole.dialects.mysql import AURORA_MYSQL
 from safeconsole.mysql.discovery import Followers, Peer, address_of, follower_of
 from safeconsole.mysql.error_codes import code_of
+from safeconsole.mysql.recognising import OF_ITSELF, check_identity
 from safeconsole.mysql.topology import Channel, Member, NodeFacts, channel_of, is_on
 from safeconsole.mysql.wire import ServerReply, Wire
 from safeconsole.policy.readings import COUNTED_TABLES
@@ -169,49 +170,6 @@ def numbers_of(rows: Iterable[Sequence[object]]) -> dict[str, int]:
     return found
 
 
-class Variant(msgspec.Struct, frozen=True, kw_only=True):
-    """Which member of the family a server of some version is.
-
-    Attributes:
-        takes_several: whether it answers questions that came in one write; what stands before a server may not.
-    """
-
-    version: str
-    dialect: Dialect
-    takes_several: bool = True
-
-
-def dialect_of(wire: Wire, known: Variant | None = None) -> Dialect:
-    """Return the family member at the other end.
-
-    Args:
-        known: what was there before; a server that greets with the same version is not asked again.
-
-    Raises:
-        DriverError, OSError: the connection is lost.
-    """
-    if known is not None and known.version == wire.server_version:
-        return known.dialect
-    if "mariadb" in wire.server_version.lower():
-        return MARIADB
-    # Alone: whether it is asked several questions at once hangs on the answer.
-    (reply,) = wire.flight("SELECT @@aurora_version")
-    return MYSQL if reply.error is not None else AURORA_MYSQL
-
-
-def version_of(text: str) -> int:
-    """Return major * 10000 + minor * 100 + patch of a server's version text, 0 when it has none."""
-    numbers = []
-    for part in text.removeprefix("5.5.5-").split("-")[0].split(".")[:3]:
-        if not part.isdecimal():
-            break
-        numbers.append(int(part))
-    if len(numbers) < 2:
-        return 0
-    major, minor, patch = (*numbers, 0)[:3]
-    return major * 10000 + minor * 100 + patch
-
-
 class Questions(msgspec.Struct, frozen=True, kw_only=True):
     """What a node is asked about itself; all of it travels in one flight.
 
@@ -232,7 +190,7 @@ class Questions(msgspec.Struct, frozen=True, kw_only=True):
         server = self.dialect.server
         health = (server.health, *self._of_followers, _COUNT) if self.with_health else ()
         asked = (
-            f"SELECT {server.identity}, @@read_only, @@innodb_read_only, @@slow_query_log_file",
+            f"SELECT {server.identity}, @@read_only, @@innodb_read_only, @@slow_query_log_file, {OF_ITSELF}",
             server.replica_status[0],
             _group_question(self.dialect),
             *((self._of_heartbeat,) if self.heartbeat else ()),
@@ -261,7 +219,8 @@ class Questions(msgspec.Struct, frozen=True, kw_only=True):
         identity, status, group, *_ = replies
         if identity.error is not None:
             raise identity.error
-        server, read_only, innodb_read_only, log_file = identity.rows[0]
+        server, read_only, innodb_read_only, log_file, *of_itself = identity.rows[0]
+        check_identity(self.dialect, wire.server_version, (server, *of_itself), address=wire.address)
         health = numbers_of(told[self.dialect.server.health].rows) if self.with_health else {}
         facts = NodeFacts(
             read_only=is_on(read_only),

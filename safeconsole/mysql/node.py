@@ -36,7 +36,8 @@ from safeconsole.mysql.guards import (
     setting_of,
 )
 from safeconsole.mysql.link import MySqlLink
-from safeconsole.mysql.measuring import Questions, Variant, dialect_of, version_of
+from safeconsole.mysql.measuring import Questions
+from safeconsole.mysql.recognising import ANOTHER_PRODUCT, Variant, check_greeting, dialect_of, version_of
 from safeconsole.mysql.running import BREAKS
 from safeconsole.mysql.sensors import FirstLook, Lookout, Target
 from safeconsole.mysql.topology import prove_role
@@ -134,6 +135,7 @@ def open_guarded(  # noqa: PLR0913 (what one connection is opened with, each nam
     """
     wire = dial(login, schema=schema)
     try:
+        check_greeting(wire.server_version, address=login.address)
         dialect = dialect_of(wire, known)
         one_at_a_time = one_at_a_time or (known is not None and not known.takes_several)
         wire.takes_several = dialect.server.takes_several and not one_at_a_time
@@ -156,6 +158,8 @@ def open_guarded(  # noqa: PLR0913 (what one connection is opened with, each nam
                 logged_in=logged_in,
                 one_at_a_time=True,
             )
+        if isinstance(error, (IndexError, ValueError)):
+            raise UnreachableError(f"{login.address} does not say what holds on a session: {ANOTHER_PRODUCT}") from None
         raise UnreachableError(f"{login.address} was lost while its guards were set: {text_of(error)}") from None
     wire.ready()
     return guarded
@@ -192,7 +196,10 @@ def open_connection(  # noqa: PLR0913 (what one connection is opened with, each 
         raise
     if not is_seen:
         wire.discard()
-        raise UnreachableError(f"the watchdog does not see the connection it is to watch on {login.address}")
+        raise UnreachableError(
+            f"the watchdog does not see the connection it is to watch on {login.address}; where a proxy before the"
+            " server numbers connections by itself, as ProxySQL and MaxScale do, name the servers behind it in nodes"
+        )
     link = MySqlLink(
         node=node,
         account=account,

@@ -125,6 +125,7 @@ class Wire(_Driver):
     """One open connection: utf8mb4, autocommit, one statement a packet, no local files.
 
     Attributes:
+        address: as in `Login`.
         takes_several: whether the server answers questions in order that came in one write.
         writes: how often something was written to the server.
 
@@ -164,6 +165,7 @@ class Wire(_Driver):
             ssl_disabled=True if login.tls is None else None,
             defer_connect=True,
         )
+        self.address = login.address
         self.takes_several = False
         self.writes = 0
         self._pinned_key = login.server_key

@@ -4,7 +4,8 @@ import pytest
 from pymysql import err
 from safeconsole.dialects.mariadb import MARIADB
 from safeconsole.dialects.mysql import AURORA_MYSQL, MYSQL
-from safeconsole.mysql.measuring import Questions, Variant, dialect_of, measure, member_of, version_of
+from safeconsole.mysql.measuring import Questions, measure, member_of
+from safeconsole.mysql.recognising import Variant, dialect_of, version_of
 from safeconsole.mysql.topology import prove_role
 from safeconsole.mysql.wire import ServerReply
 from safeconsole.sqltext.vocabulary import Role
@@ -12,6 +13,8 @@ from safeconsole.sqltext.vocabulary import Role
 
 class Recorded:
     """A connection that answers what was recorded: the first question whose words occur in the text."""
+
+    address = "db-1:3306"
 
     def __init__(self, answers, version="8.0.28"):
         self.answers = answers
@@ -35,7 +38,7 @@ def aurora(server, *, innodb_read_only, status):
     return Recorded(
         {
             "@@aurora_version": [("3.05.2",)],
-            "SELECT @@aurora_server_id": [(server, 0, innodb_read_only, "slow.log")],
+            "SELECT @@aurora_server_id": [(server, 0, innodb_read_only, "slow.log", "8.0.28", "Source distribution")],
             "replica_host_status": status,
             "global_status": [("Threads_running", "4")],
         }
@@ -77,7 +80,7 @@ def test_a_galera_node_is_what_its_state_and_its_mode_say(state, queue, read_onl
     wire = Recorded(
         {
             "@@wsrep_on": [(1, read_only)],
-            "@@hostname": [("h:3306/1", read_only, 0, "slow.log")],
+            "@@hostname": [("h:3306/1", read_only, 0, "slow.log", "10.11.6-MariaDB", "Debian")],
             "wsrep_local_state_comment": [
                 ("wsrep_local_state_comment", state),
                 ("wsrep_local_recv_queue", queue),
@@ -103,7 +106,10 @@ def test_a_galera_node_is_what_its_state_and_its_mode_say(state, queue, read_onl
     ],
 )
 def test_a_group_member_that_is_not_online_proves_nothing(members, words):
-    answers = {"group_replication_group_name": [("g",)], "@@server_uuid": [("u-1", 1, 0, "slow.log")]}
+    answers = {
+        "group_replication_group_name": [("g",)],
+        "@@server_uuid": [("u-1", 1, 0, "slow.log", "8.0.28", "MySQL")],
+    }
     if members is not None:
         answers["replication_group_members"] = members
     proof = prove_role(measure(Recorded(answers), Questions(dialect=MYSQL)).facts)
@@ -145,7 +151,7 @@ def test_a_server_of_the_same_version_is_not_asked_again_which_it_is():
 
 
 def test_what_was_refused_and_changes_no_role_or_rule_is_not_asked_again():
-    wire = Recorded({"@@server_uuid": [("u-1", 1, 0, "slow.log")]})
+    wire = Recorded({"@@server_uuid": [("u-1", 1, 0, "slow.log", "8.0.28", "MySQL")]})
     questions = Questions(dialect=MYSQL)
     measure(wire, questions)
     wire.asked.clear()

@@ -6,7 +6,7 @@ import pymysql
 import pytest
 
 from safeconsole.dialects import DIALECTS
-from safeconsole.mysql.measuring import version_of
+from safeconsole.mysql.recognising import version_of
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.dialects.catalogue import SYSTEM_SCHEMAS
 from safeconsole.sqltext.lexer import LexicalRules

@@ -1,0 +1,128 @@
+"""Which server is at the other end: which member of the family it is, or why the console does not use it."""
+
+from __future__ import annotations
+
+import re
+
+import msgspec
+
+from safeconsole.dialects.mariadb import MARIADB
+from safeconsole.dialects.mysql import AURORA_MYSQL, MYSQL
+from safeconsole.errors import UnreachableError
+from safeconsole.mysql.wire import Wire
+from safeconsole.sqltext.dialect import Dialect
+
+OLDEST_MYSQL, OLDEST_MARIADB = 80000, 100500
+"""As `LexicalRules.version`. Source: docs/servers.md, "What is not supported"."""
+
+_ITSELF = "use the client that is made for it"
+_BEHIND = "name the MySQL servers behind it in nodes"
+
+_STRANGERS: tuple[tuple[str, str, str], ...] = (
+    ("tidb", "TiDB", _ITSELF),
+    ("vitess", "Vitess", _BEHIND),
+    ("oceanbase", "OceanBase", _ITSELF),
+    ("dolt", "Dolt", _ITSELF),
+    ("clickhouse", "ClickHouse", _ITSELF),
+    ("starrocks", "StarRocks", _ITSELF),
+    ("doris", "Doris", _ITSELF),
+    ("memsql", "SingleStore", _ITSELF),
+    ("singlestore", "SingleStore", _ITSELF),
+    ("maxscale", "MaxScale", _BEHIND),
+    ("proxysql", "ProxySQL", _BEHIND),
+)
+"""Words of a greeting or of `@@version_comment`, whose they are, and what to do instead."""
+
+ANOTHER_PRODUCT = "it is another product than MySQL or MariaDB, or a proxy that answers for it, and is not supported"
+
+OF_ITSELF = "@@version, @@version_comment"
+
+_A_VERSION = re.compile(r"\d+\.\d+")
+
+
+class Variant(msgspec.Struct, frozen=True, kw_only=True):
+    """Which member of the family a server of some version is.
+
+    Attributes:
+        takes_several: whether it answers questions that came in one write; what stands before a server may not.
+    """
+
+    version: str
+    dialect: Dialect
+    takes_several: bool = True
+
+
+def version_of(text: str) -> int:
+    """Return major * 10000 + minor * 100 + patch of a server's version text, 0 when it has none."""
+    numbers = []
+    for part in text.removeprefix("5.5.5-").split("-")[0].split(".")[:3]:
+        if not part.isdecimal():
+            break
+        numbers.append(int(part))
+    if len(numbers) < 2:
+        return 0
+    major, minor, patch = (*numbers, 0)[:3]
+    return major * 10000 + minor * 100 + patch
+
+
+def check_greeting(greeting: str, *, address: str) -> None:
+    """Look at what a server greets with. Raises UnreachableError: it is not one that the console uses."""
+    _check_names(greeting, address=address)
+    shown, version = greeting.removeprefix("5.5.5-"), version_of(greeting)
+    if not version:
+        raise UnreachableError(f"{address} greets as {shown[:60]!r}: {ANOTHER_PRODUCT}")
+    is_mariadb = "mariadb" in greeting.lower()
+    name, oldest, least = ("MariaDB", OLDEST_MARIADB, "10.5") if is_mariadb else ("MySQL", OLDEST_MYSQL, "8.0")
+    if version < oldest:
+        raise UnreachableError(
+            f"{address} is {name} {shown}, which is not supported: {least} is the oldest that is; where a proxy greets"
+            " so for a newer server, name that server in nodes"
+        )
+
+
+def check_identity(dialect: Dialect, greeting: str, told: tuple[str | None, ...], *, address: str) -> None:
+    """Compare what a server says of itself with what it greeted with.
+
+    Args:
+        told: its identity, `@@version` and `@@version_comment`.
+
+    Raises:
+        UnreachableError: it does not say which server it is, or another one greeted than the one that answers.
+    """
+    server, version, comment = (text or "" for text in told)
+    _check_names(comment, address=address)
+    if not server.strip("/"):
+        raise UnreachableError(f"{address} does not say which server it is: {ANOTHER_PRODUCT}")
+    # What a real Aurora says in the two places was never seen.
+    if dialect is not AURORA_MYSQL and version_of(version) != version_of(greeting):
+        raise UnreachableError(
+            f"{address} greets as {greeting[:60]} and answers as {version[:60]}: a proxy stands before it, such as"
+            f" ProxySQL or MaxScale, which may send each statement elsewhere; {_BEHIND}"
+        )
+
+
+def _check_names(text: str, *, address: str) -> None:
+    lower = text.lower()
+    for word, name, instead in _STRANGERS:
+        if word in lower:
+            raise UnreachableError(f"{address} is {name} ({text[:60]}), which is not supported: {instead}")
+
+
+def dialect_of(wire: Wire, known: Variant | None = None) -> Dialect:
+    """Return the family member at the other end.
+
+    Args:
+        known: what was there before; a server that greets with the same version is not asked again.
+
+    Raises:
+        DriverError, OSError: the connection is lost.
+    """
+    if known is not None and known.version == wire.server_version:
+        return known.dialect
+    if "mariadb" in wire.server_version.lower():
+        return MARIADB
+    # Alone: whether it is asked several questions at once hangs on the answer.
+    (reply,) = wire.flight("SELECT @@aurora_version")
+    # Who knows no variable and says so with an empty answer is no Aurora.
+    told = reply.rows[0][0] if reply.error is None and reply.rows and reply.rows[0] else None
+    return AURORA_MYSQL if _A_VERSION.match(told or "") else MYSQL
