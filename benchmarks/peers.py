@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from safeconsole.config.secrets import variable_for
+from safeconsole.config.settings import variable_for
 
 READY = b"\x1b[?12l\x1b[?25h"
 """What prompt-toolkit sends when it has drawn a prompt: show the cursor. Both consoles are made with it."""

@@ -18,8 +18,7 @@ from safeconsole.clock import SystemClock
 from safeconsole.cluster.sharing import Shared
 from safeconsole.config.identity import Person, demo_mark_of, who
 from safeconsole.config.loading import governed_clusters, journal_directory, load_settings
-from safeconsole.config.secrets import VARIABLE_PREFIX
-from safeconsole.config.settings import NoticeSettings, Settings
+from safeconsole.config.settings import VARIABLE_PREFIX, NoticeSettings, Settings
 from safeconsole.errors import AuditUnavailableError
 from safeconsole.output.text import safe
 

@@ -28,8 +28,8 @@ from safeconsole.dialects.grants import (
 from safeconsole.errors import SafeConsoleError
 from safeconsole.policy.readings import Gates, Reading, is_the_demo, unfit_reasons
 from safeconsole.session.context import SessionContext
-from safeconsole.sqltext.dialect import Dialect, Privilege
-from safeconsole.sqltext.vocabulary import Account, Role
+from safeconsole.sqltext.dialect import Dialect
+from safeconsole.sqltext.vocabulary import Account, Privilege, Role
 
 
 class CheckResult(StrEnum):

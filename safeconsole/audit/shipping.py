@@ -13,6 +13,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import quote, urlsplit
 
 import msgspec
 
@@ -28,8 +29,9 @@ from safeconsole.audit.files import (
 from safeconsole.audit.host_log import HOST_LOG
 from safeconsole.audit.journal import SESSION_ID, SESSIONS
 from safeconsole.audit.record import hash_in_line
-from safeconsole.audit.sinks import Parcel, Sink, SinkError, sink_from
-from safeconsole.config.settings import AuditSettings
+from safeconsole.audit.sinks import Parcel, Sink, SinkError, SyslogSink, WebhookSink
+from safeconsole.config.settings import AuditSettings, SinkSettings
+from safeconsole.errors import ConfigurationError
 
 SINKS = "sinks"
 BATCH_LINES = 200
@@ -261,3 +263,43 @@ def _is_over(path: Path) -> bool:
         except BlockingIOError:
             return False
     return True
+
+
+def sink_from(settings: SinkSettings, environ: Mapping[str, str]) -> Sink:
+    """Return the sink for a configuration.
+
+    Args:
+        environ: holds the secret, where one is named; `{secret}` stands for it in address and header.
+
+    Raises:
+        ConfigurationError: the secret is not set, or the address is invalid.
+    """
+    secret = environ.get(settings.secret_variable, "") if settings.secret_variable else ""
+    if settings.secret_variable and not secret:
+        raise ConfigurationError(f"audit.sinks: {settings.secret_variable} is not set")
+    address = settings.address.replace("{secret}", quote(secret, safe=""))
+    match settings.kind:
+        case "syslog":
+            return SyslogSink(address)
+        case "webhook" | "otel":
+            if urlsplit(address).scheme not in {"http", "https"}:
+                raise ConfigurationError(
+                    f"audit.sinks: the address of a {settings.kind} begins with https:// or http://"
+                )
+            name, _, value = settings.header.replace("{secret}", secret).partition(":")
+            headers = {name.strip(): value.strip()} if name else {}
+            return _http_sink(settings.kind, address, headers)
+        case "database":
+            # Imported here: only who has a central database pays for it.
+            from safeconsole.audit.central import DatabaseSink  # noqa: PLC0415
+
+            return DatabaseSink(address)
+
+
+def _http_sink(kind: str, address: str, headers: Mapping[str, str]) -> Sink:
+    if kind == "webhook":
+        return WebhookSink(address, headers)
+    # Imported here: the extra is there for who sends there.
+    from safeconsole.audit.telemetry import TelemetrySink  # noqa: PLC0415
+
+    return TelemetrySink(address, headers)

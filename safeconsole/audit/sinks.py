@@ -19,7 +19,6 @@ from typing import Protocol
 
 import msgspec
 
-from safeconsole.config.settings import SinkSettings
 from safeconsole.errors import ConfigurationError
 
 SEND_SECONDS = 5.0
@@ -182,46 +181,6 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 OPENER = urllib.request.build_opener(_NoRedirect)
 """Opens the configured URL and follows no redirect."""
-
-
-def sink_from(settings: SinkSettings, environ: Mapping[str, str]) -> Sink:
-    """Return the sink for a configuration.
-
-    Args:
-        environ: holds the secret, where one is named; `{secret}` stands for it in address and header.
-
-    Raises:
-        ConfigurationError: the secret is not set, or the address is invalid.
-    """
-    secret = environ.get(settings.secret_variable, "") if settings.secret_variable else ""
-    if settings.secret_variable and not secret:
-        raise ConfigurationError(f"audit.sinks: {settings.secret_variable} is not set")
-    address = settings.address.replace("{secret}", urllib.parse.quote(secret, safe=""))
-    match settings.kind:
-        case "syslog":
-            return SyslogSink(address)
-        case "webhook" | "otel":
-            if urllib.parse.urlsplit(address).scheme not in {"http", "https"}:
-                raise ConfigurationError(
-                    f"audit.sinks: the address of a {settings.kind} begins with https:// or http://"
-                )
-            name, _, value = settings.header.replace("{secret}", secret).partition(":")
-            headers = {name.strip(): value.strip()} if name else {}
-            return _http_sink(settings.kind, address, headers)
-        case "database":
-            # Imported here: only who has a central database pays for it.
-            from safeconsole.audit.central import DatabaseSink  # noqa: PLC0415
-
-            return DatabaseSink(address)
-
-
-def _http_sink(kind: str, address: str, headers: Mapping[str, str]) -> Sink:
-    if kind == "webhook":
-        return WebhookSink(address, headers)
-    # Imported here: the extra is there for who sends there.
-    from safeconsole.audit.telemetry import TelemetrySink  # noqa: PLC0415
-
-    return TelemetrySink(address, headers)
 
 
 def said(error: Exception) -> str:

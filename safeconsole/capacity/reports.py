@@ -22,6 +22,9 @@ from safeconsole.errors import ConfigurationError
 # a stream: 100,000 tables cost the memory of the page at hand.
 
 
+KEPT_REPORTS = 100
+"""Reports kept per cluster; the oldest are removed."""
+
 FORMAT = 1
 """Format version of the lines; others are not read."""
 

@@ -32,7 +32,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from safeconsole.audit.central import require_proof
-from safeconsole.capacity.shelf import KEPT_REPORTS, FileShelf
+from safeconsole.capacity.reports import KEPT_REPORTS, ReportShelf
 from safeconsole.config.settings import CapacitySettings
 from safeconsole.errors import ConfigurationError
 
@@ -51,7 +51,7 @@ LINES = Table(
 _LINES_AT_ONCE = 32
 
 
-def open_shared_shelf(settings: CapacitySettings, drafts: FileShelf, environ: Mapping[str, str]) -> SharedShelf:
+def open_shared_shelf(settings: CapacitySettings, drafts: ReportShelf, environ: Mapping[str, str]) -> SharedShelf:
     """Return the configured shared storage.
 
     Args:
@@ -77,7 +77,7 @@ def open_shared_shelf(settings: CapacitySettings, drafts: FileShelf, environ: Ma
 
 
 class SharedShelf:
-    def __init__(self, engine: Engine, url: URL, drafts: FileShelf) -> None:
+    def __init__(self, engine: Engine, url: URL, drafts: ReportShelf) -> None:
         self._engine = engine
         self._url = url
         self._drafts = drafts

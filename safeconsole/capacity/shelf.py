@@ -12,17 +12,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
+from safeconsole.capacity.reports import KEPT_REPORTS, ReportShelf
 from safeconsole.config.settings import CapacitySettings
 from safeconsole.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from safeconsole.capacity.reports import ReportShelf
-
-KEPT_REPORTS = 100
-"""Reports kept per cluster; the oldest are removed."""
 
 MOST_RUNS = 8
 """Concurrent runs that may ask the same of one server, each with its own draft."""

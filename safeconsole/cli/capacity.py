@@ -5,19 +5,21 @@ from __future__ import annotations
 import datetime as dt
 import shlex
 import sys
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 import msgspec
+from msgspec.structs import replace
 
 from safeconsole.capacity.asking import NOT_GRANTED, Asker, Conduct, Progress
 from safeconsole.capacity.investigating import LOOKED_AT, investigate, unseen_tables
 from safeconsole.capacity.leftovers import patterns_of, plan_of, suspects_among
 from safeconsole.capacity.reports import Report, ReportShelf, days_between, growth, latest_report, report_since, since
-from safeconsole.capacity.sizes import Named, TableSize, by_schema, largest, matching
+from safeconsole.capacity.sizes import Named, SchemaSize, TableSize, by_schema, largest, matching
 from safeconsole.capacity.survey import index_sizes, survey
 from safeconsole.capacity.tablespaces import verify
 from safeconsole.cli.application import Application, Door, OpenSession
@@ -33,11 +35,12 @@ from safeconsole.cli.capacity_views import (
     unseen_view,
     verified_view,
 )
+from safeconsole.cli.fleet import code_of_all, stopped_by_the_person, tell_members
 from safeconsole.cli.root import CLUSTER
 from safeconsole.cli.rows import write_rows
 from safeconsole.config.settings import LeftoverSettings
 from safeconsole.errors import ConfigurationError, SafeConsoleError, ServerError
-from safeconsole.fleet import clusters_named
+from safeconsole.fleet import ClusterOutcome, Underway, clusters_named, over_clusters
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.presenting import Screen, screen_of
 from safeconsole.output.progress import JobProgress
@@ -262,6 +265,123 @@ def write_page(work: Work, report: Report, wanted: Callable[[TableSize], bool]) 
     work.say(f"treemap: {work.wish.html}")
 
 
+_ALONE = ("leftovers", "plan", "verify", "indexes", "unseen", "since", "html", "last")
+
+
+class _Sized(msgspec.Struct, frozen=True, kw_only=True):
+    report: Report
+    schemas: list[SchemaSize]
+    tables: list[TableSize]
+
+
+class _Together:
+    """The progress of many surveys as one."""
+
+    def __init__(self, progress: JobProgress) -> None:
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._of: dict[str, Progress] = {}
+
+    def watcher(self, cluster: str) -> _One:
+        return _One(cluster, self.take)
+
+    def take(self, cluster: str, progress: Progress) -> None:
+        with self._lock:
+            self._of[cluster] = progress
+            waiting = "; ".join(f"{name}: {each.waiting}" for name, each in self._of.items() if each.waiting)
+            self._progress.draw(
+                sum(each.done for each in self._of.values()),
+                sum(max(each.expected, each.done) for each in self._of.values()),
+                waiting,
+            )
+
+
+class _One:
+    def __init__(self, cluster: str, take: Callable[[str, Progress], None]) -> None:
+        self._cluster = cluster
+        self._take = take
+
+    def show(self, progress: Progress) -> None:
+        self._take(self._cluster, progress)
+
+
+def capacity_of_many(
+    app: Application, clusters: tuple[str, ...], wish: Wish, screen: Screen, write: Callable[[View], None]
+) -> int:
+    """Survey clusters, a few at a time, show their largest tables or schemas together, and return an exit code as
+    `fleet`.
+
+    Raises UsageError: an option that is for one cluster.
+    """
+    alone = [name for name in _ALONE if getattr(wish, name)]
+    if alone:
+        raise click.UsageError(f"--{alone[0]} is of one cluster at a time")
+    app.policies.names()
+    progress = JobProgress(screen.messages, screen.messages_style, noun="tables")
+    together, underway = _Together(progress), Underway()
+
+    def work(cluster: str) -> _Sized:
+        door = Door(person=app.person, cluster=cluster, face="job", confirmer=NoTerminal())
+        with app.open(door) as session, underway.holding(session.gate.stop):
+            asker = Asker(gate=session.gate, rules=session.rules)
+            watcher = together.watcher(cluster)
+            conduct = Conduct(watcher=watcher, patience_seconds=wish.patience * 60, rest=underway.rest)
+            nodes = app.settings().clusters[cluster].nodes
+            report = survey(asker, app.reports(), conduct, schema=wish.schema, afresh=wish.afresh, nodes=nodes)
+        fits = matching(wish.pattern) if wish.pattern else lambda _size: True
+        return _Sized(
+            report=report,
+            schemas=by_schema(filter(fits, report.tables())),
+            tables=[] if wish.by == "schema" else largest(filter(fits, report.tables()), wish.top),
+        )
+
+    with stopped_by_the_person(underway):
+        members = tell_members(
+            over_clusters(clusters, work, underway=underway), screen, underway, before=progress.clear
+        )
+    if underway.words:
+        screen.messages.write("what was read is kept: the same command resumes from there\n")
+    found = [member for member in members if member.found is not None]
+    if wish.form == "table":
+        for member in found:
+            _say_headline(member, screen)
+    write(_merged(found, wish))
+    return code_of_all(members)
+
+
+def _say_headline(member: ClusterOutcome[_Sized], screen: Screen) -> None:
+    assert member.found is not None
+    schemas = member.found.schemas
+    total, tables = sum(each.total_bytes for each in schemas), sum(each.tables for each in schemas)
+    said = headline(member.found.report, tables, total, len(schemas))
+    screen.messages.write(f"{in_words(said, screen.messages_style)}\n")
+
+
+def _merged(members: Iterable[ClusterOutcome[_Sized]], wish: Wish) -> View:
+    parts = [(member.cluster, _view(member.found, wish)) for member in members if member.found is not None]
+    lines = [
+        ((cluster, *row), replace(bar, label=f"{cluster} {bar.label}"))
+        for cluster, view in parts
+        for row, bar in zip(view.rows, view.bars, strict=True)
+    ]
+    lines.sort(key=lambda line: -(line[1].first + line[1].second))
+    shown = lines[: wish.top or None]
+    columns = parts[0][1].columns if parts else ()
+    return View(
+        columns=("cluster", *columns),
+        rows=[row for row, _ in shown],
+        bars=[bar for _, bar in shown],
+        title=f"the largest {wish.by}s of {len(parts)} clusters",
+    )
+
+
+def _view(found: _Sized, wish: Wish) -> View:
+    if wish.by == "schema":
+        whole = sum(each.total_bytes for each in found.schemas)
+        return schemas_view(found.schemas, found.report, title="", of_bytes=whole)
+    return tables_view(found.tables, found.report, title="")
+
+
 @click.command()
 @click.argument("cluster", type=CLUSTER)
 @click.option("--to", metavar="replica|primary|NODE", default="", help="Which node is asked; a replica if unset.")
@@ -276,8 +396,6 @@ def capacity(app: Application, /, cluster: str, to: str, **given: Any) -> int:  
     """
     wish, screen = wish_of(given), screen_of(sys.stdout, sys.stderr, app.environ)
     if cluster not in app.settings().clusters and set("*?[") & set(cluster):
-        from safeconsole.cli.fleet import capacity_of_many
-
         if to:
             raise click.UsageError("--to is of one cluster at a time")
         clusters = clusters_named((cluster,), app.settings().clusters)

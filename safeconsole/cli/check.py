@@ -15,7 +15,7 @@ from msgspec.structs import asdict, replace
 
 from safeconsole.cli.application import Application, Door
 from safeconsole.cli.rows import write_rows
-from safeconsole.cli.sql import read_script
+from safeconsole.cli.scripts import read_script
 from safeconsole.dialects import DIALECTS
 from safeconsole.errors import ConfigurationError
 from safeconsole.output.confirming import NoTerminal

@@ -14,7 +14,8 @@ import click
 import msgspec
 
 from safeconsole.cli.application import Application, Door
-from safeconsole.cli.sql import ask_on_terminal, open_console, run_scripts
+from safeconsole.cli.scripts import run_scripts
+from safeconsole.cli.sql import ask_on_terminal, open_console
 from safeconsole.errors import ConfigurationError, SafeConsoleError
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.text import FORMATS

@@ -1,4 +1,4 @@
-"""`safeconsole fleet`, and `capacity` of many clusters: one read on many clusters, rows labelled by cluster."""
+"""`safeconsole fleet`: one read on many clusters, rows labelled by cluster."""
 
 from __future__ import annotations
 
@@ -10,19 +10,11 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import click
-import msgspec
-from msgspec.structs import replace
 
 from safeconsole import interrupts
-from safeconsole.capacity.asking import Asker, Conduct, Progress
-from safeconsole.capacity.reports import Report
-from safeconsole.capacity.sizes import SchemaSize, TableSize, by_schema, largest, matching
-from safeconsole.capacity.survey import survey
 from safeconsole.cli.application import Application, Door, exit_code_of
-from safeconsole.cli.capacity import Wish
-from safeconsole.cli.capacity_views import View, headline, schemas_view, tables_view
 from safeconsole.cli.rows import format_option
-from safeconsole.cli.sql import limit_options, limits_of, null_option, read_script
+from safeconsole.cli.scripts import limit_options, limits_of, null_option, read_script
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.errors import ConfigurationError
 from safeconsole.fleet import AT_ONCE, ClusterOutcome, Underway, clusters_named, over_clusters
@@ -30,8 +22,7 @@ from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.evidence import error_text
 from safeconsole.output.formats import RowWriter, writer_for
 from safeconsole.output.presenting import Screen, screen_of
-from safeconsole.output.progress import JobProgress
-from safeconsole.output.text import counted, in_words
+from safeconsole.output.text import counted
 from safeconsole.session.result import Result
 
 Found = TypeVar("Found")
@@ -184,120 +175,3 @@ class _FleetResult:
         if self._writer is not None:
             self._writer.end()
         self._screen.data.flush()
-
-
-_ALONE = ("leftovers", "plan", "verify", "indexes", "unseen", "since", "html", "last")
-
-
-class _Sized(msgspec.Struct, frozen=True, kw_only=True):
-    report: Report
-    schemas: list[SchemaSize]
-    tables: list[TableSize]
-
-
-class _Together:
-    """The progress of many surveys as one."""
-
-    def __init__(self, progress: JobProgress) -> None:
-        self._progress = progress
-        self._lock = threading.Lock()
-        self._of: dict[str, Progress] = {}
-
-    def watcher(self, cluster: str) -> _One:
-        return _One(cluster, self.take)
-
-    def take(self, cluster: str, progress: Progress) -> None:
-        with self._lock:
-            self._of[cluster] = progress
-            waiting = "; ".join(f"{name}: {each.waiting}" for name, each in self._of.items() if each.waiting)
-            self._progress.draw(
-                sum(each.done for each in self._of.values()),
-                sum(max(each.expected, each.done) for each in self._of.values()),
-                waiting,
-            )
-
-
-class _One:
-    def __init__(self, cluster: str, take: Callable[[str, Progress], None]) -> None:
-        self._cluster = cluster
-        self._take = take
-
-    def show(self, progress: Progress) -> None:
-        self._take(self._cluster, progress)
-
-
-def capacity_of_many(
-    app: Application, clusters: tuple[str, ...], wish: Wish, screen: Screen, write: Callable[[View], None]
-) -> int:
-    """Survey clusters, a few at a time, show their largest tables or schemas together, and return an exit code as
-    `fleet`.
-
-    Raises UsageError: an option that is for one cluster.
-    """
-    alone = [name for name in _ALONE if getattr(wish, name)]
-    if alone:
-        raise click.UsageError(f"--{alone[0]} is of one cluster at a time")
-    app.policies.names()
-    progress = JobProgress(screen.messages, screen.messages_style, noun="tables")
-    together, underway = _Together(progress), Underway()
-
-    def work(cluster: str) -> _Sized:
-        door = Door(person=app.person, cluster=cluster, face="job", confirmer=NoTerminal())
-        with app.open(door) as session, underway.holding(session.gate.stop):
-            asker = Asker(gate=session.gate, rules=session.rules)
-            watcher = together.watcher(cluster)
-            conduct = Conduct(watcher=watcher, patience_seconds=wish.patience * 60, rest=underway.rest)
-            nodes = app.settings().clusters[cluster].nodes
-            report = survey(asker, app.reports(), conduct, schema=wish.schema, afresh=wish.afresh, nodes=nodes)
-        fits = matching(wish.pattern) if wish.pattern else lambda _size: True
-        return _Sized(
-            report=report,
-            schemas=by_schema(filter(fits, report.tables())),
-            tables=[] if wish.by == "schema" else largest(filter(fits, report.tables()), wish.top),
-        )
-
-    with stopped_by_the_person(underway):
-        members = tell_members(
-            over_clusters(clusters, work, underway=underway), screen, underway, before=progress.clear
-        )
-    if underway.words:
-        screen.messages.write("what was read is kept: the same command resumes from there\n")
-    found = [member for member in members if member.found is not None]
-    if wish.form == "table":
-        for member in found:
-            _say_headline(member, screen)
-    write(_merged(found, wish))
-    return code_of_all(members)
-
-
-def _say_headline(member: ClusterOutcome[_Sized], screen: Screen) -> None:
-    assert member.found is not None
-    schemas = member.found.schemas
-    total, tables = sum(each.total_bytes for each in schemas), sum(each.tables for each in schemas)
-    said = headline(member.found.report, tables, total, len(schemas))
-    screen.messages.write(f"{in_words(said, screen.messages_style)}\n")
-
-
-def _merged(members: Iterable[ClusterOutcome[_Sized]], wish: Wish) -> View:
-    parts = [(member.cluster, _view(member.found, wish)) for member in members if member.found is not None]
-    lines = [
-        ((cluster, *row), replace(bar, label=f"{cluster} {bar.label}"))
-        for cluster, view in parts
-        for row, bar in zip(view.rows, view.bars, strict=True)
-    ]
-    lines.sort(key=lambda line: -(line[1].first + line[1].second))
-    shown = lines[: wish.top or None]
-    columns = parts[0][1].columns if parts else ()
-    return View(
-        columns=("cluster", *columns),
-        rows=[row for row, _ in shown],
-        bars=[bar for _, bar in shown],
-        title=f"the largest {wish.by}s of {len(parts)} clusters",
-    )
-
-
-def _view(found: _Sized, wish: Wish) -> View:
-    if wish.by == "schema":
-        whole = sum(each.total_bytes for each in found.schemas)
-        return schemas_view(found.schemas, found.report, title="", of_bytes=whole)
-    return tables_view(found.tables, found.report, title="")

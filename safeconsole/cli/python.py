@@ -11,15 +11,13 @@ import click
 
 from safeconsole.cli.application import Application, Door, OpenSession, exit_code_of
 from safeconsole.cli.root import CLUSTER
+from safeconsole.cli.scripts import limit_options, limits_of, read_script
 from safeconsole.cli.sql import (
     BRACKETED_PASTE,
     PLAIN_PASTE,
     begin_recording,
     confirmer_of,
     drawable,
-    limit_options,
-    limits_of,
-    read_script,
     recorded_terminal,
 )
 

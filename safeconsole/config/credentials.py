@@ -9,6 +9,7 @@ import keyring
 import msgspec
 from keyring.errors import KeyringError, PasswordDeleteError
 
+from safeconsole.config.settings import variable_for
 from safeconsole.errors import ConfigurationError
 
 SERVICE_PREFIX = "safeconsole/"
@@ -84,9 +85,6 @@ def need_backend(cluster: str = "", account: str = "") -> None:
     trouble = backend_trouble()
     if not trouble:
         return
-    # Imported here: it imports this module.
-    from safeconsole.config.secrets import variable_for  # noqa: PLC0415
-
     examples = (
         'command: secrets = { sources = ["command"], command = ["pass", "show", "{cluster}/{account}"] }',
         f'env: secrets = {{ sources = ["env"] }}, and the variable {variable_for(cluster, account)}',

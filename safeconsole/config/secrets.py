@@ -9,14 +9,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from safeconsole.config.settings import Settings
+from safeconsole.config.settings import Settings, variable_for
 from safeconsole.errors import ConfigurationError
 
 COMMAND_SECONDS = 10.0
 """Timeout of a secret command."""
 
 _NO_BACKEND = "no keyring backend"
-VARIABLE_PREFIX = "SAFECONSOLE_PASSWORD_"
 
 
 class LocalSecrets:
@@ -49,10 +48,6 @@ class LocalSecrets:
                 cluster_settings.secrets.sources, cluster, account, no_keyring=_NO_BACKEND in " ".join(tried)
             ),
         )
-
-
-def variable_for(cluster: str, account: str) -> str:
-    return VARIABLE_PREFIX + re.sub(r"[^0-9A-Za-z]", "_", f"{cluster}_{account}").upper()
 
 
 def from_keyring(cluster: str, account: str) -> tuple[str | None, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 import msgspec
@@ -37,6 +38,15 @@ class SecretSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     sources: tuple[Literal["keyring", "command", "env", "aws-iam"], ...] = ("keyring", "env")
     command: tuple[str, ...] = ()
+
+
+VARIABLE_PREFIX = "SAFECONSOLE_PASSWORD_"
+"""Begins the names of the environment variables that hold passwords."""
+
+
+def variable_for(cluster: str, account: str) -> str:
+    """Return the environment variable that the source `env` reads an account's password from."""
+    return VARIABLE_PREFIX + re.sub(r"[^0-9A-Za-z]", "_", f"{cluster}_{account}").upper()
 
 
 class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

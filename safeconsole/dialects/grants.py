@@ -14,8 +14,8 @@ import msgspec
 from msgspec.structs import replace
 
 from safeconsole.dialects.catalogue import SYSTEM_SCHEMAS
-from safeconsole.sqltext.dialect import Dialect, Need, Privilege
-from safeconsole.sqltext.vocabulary import Account
+from safeconsole.sqltext.dialect import Dialect, Need
+from safeconsole.sqltext.vocabulary import Account, Privilege
 
 OWN_SCHEMA = "{schema}"
 """Stands for the application's schema in a need."""

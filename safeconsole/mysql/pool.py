@@ -30,7 +30,7 @@ _LOOK_SECONDS = 0.02
 Key = tuple[NodeName, Account]
 
 
-class _PooledConnection(msgspec.Struct, eq=False):
+class _PoolEntry(msgspec.Struct, eq=False):
     """One connection, or the place of one that is being opened.
 
     Attributes:
@@ -64,7 +64,7 @@ class StatementPool:
 
     def __init__(self, now: Callable[[], float]) -> None:
         self._now = now
-        self._entries: list[_PooledConnection] = []
+        self._entries: list[_PoolEntry] = []
         self._lock = threading.Lock()
 
     def lend(
@@ -168,7 +168,7 @@ class StatementPool:
             if entry.connection is not None:
                 entry.connection.close()
 
-    def _taken(self, key: Key, schema: str, server: str) -> _PooledConnection | None:
+    def _taken(self, key: Key, schema: str, server: str) -> _PoolEntry | None:
         """Return a parked connection, or a place for a new one, or None where there is neither."""
         now, stale = self._now(), []
         with self._lock:
@@ -189,14 +189,14 @@ class StatementPool:
             else:
                 entry = None
                 if len(same) - len(stale) < MOST_CONNECTIONS:
-                    entry = _PooledConnection(key=key, schema=schema)
+                    entry = _PoolEntry(key=key, schema=schema)
                     self._entries.append(entry)
         for connection in stale:
             if connection is not None:
                 connection.close()
         return entry
 
-    def _opened(self, entry: _PooledConnection, open_one: Callable[[], MySqlConnection]) -> MySqlConnection:
+    def _opened(self, entry: _PoolEntry, open_one: Callable[[], MySqlConnection]) -> MySqlConnection:
         try:
             connection = open_one()
         except BaseException:
@@ -206,20 +206,20 @@ class StatementPool:
         entry.connection, entry.opened_in = connection, connection.schema
         return connection
 
-    def _drop(self, entry: _PooledConnection) -> None:
+    def _drop(self, entry: _PoolEntry) -> None:
         with self._lock:
             if entry in self._entries:
                 self._entries.remove(entry)
         if entry.connection is not None:
             entry.connection.close()
 
-    def _entry_of(self, connection: Connection) -> _PooledConnection | None:
+    def _entry_of(self, connection: Connection) -> _PoolEntry | None:
         return next((entry for entry in self._entries if entry.connection is connection), None)
 
     def _forget_closed(self) -> None:
         self._entries = [each for each in self._entries if each.connection is None or not each.connection.is_closed]
 
-    def _expires(self, entry: _PooledConnection, parked: list[_PooledConnection]) -> float:
+    def _expires(self, entry: _PoolEntry, parked: list[_PoolEntry]) -> float:
         """Return when a parked connection is closed: those beyond the most recent ones after a moment."""
         since = entry.parked_seconds or 0.0
         newer = sum(each.key == entry.key and (each.parked_seconds or 0.0) > since for each in parked)

@@ -27,7 +27,7 @@ from pymysql.cursors import Cursor
 
 from safeconsole.mysql.answers import ResultEnd, ResultHead, read_head, read_texts, row_batches
 from safeconsole.mysql.error_codes import is_lost
-from safeconsole.mysql.protocol import CHUNK_BYTES, Packets, text
+from safeconsole.mysql.protocol import CHUNK_BYTES, Packets, framed, prepared_number, text
 
 IN_TRANSACTION_READONLY = 0x2000
 IN_TRANSACTION = SERVER_STATUS.SERVER_STATUS_IN_TRANS
@@ -41,9 +41,6 @@ _LONGEST_TOGETHER = 1024 * 1024
 
 _DEFINITION_BYTES = 16 * 1024 * 1024
 _EXECUTED_ONCE = struct.pack("<BI", 0, 1)
-_PREPARED_BYTES = 12
-"""Length of the answer to a prepared statement. Source: MySQL manual, "COM_STMT_PREPARE Response"."""
-
 _IN_CLEAR = frozenset({b"mysql_clear_password", b"dialog"})
 """Ways to log in that hand the password over as it is."""
 
@@ -234,7 +231,7 @@ class Wire(_Driver):
         An error in that answer ends the connection.
         """
         if self.takes_several:
-            self._write_bytes(_framed(COMMAND.COM_QUERY, text))
+            self._write_bytes(_asked(COMMAND.COM_QUERY, text))
         else:
             self._execute_command(COMMAND.COM_QUERY, text)
         self._owed += 1
@@ -270,7 +267,7 @@ class Wire(_Driver):
                 self._execute_command(command, text)
                 yield self._packets(_DEFINITION_BYTES)
             return
-        self._write_bytes(b"".join(_framed(command, text) for command, text in questions))
+        self._write_bytes(b"".join(_asked(command, text) for command, text in questions))
         packets = self._packets(_DEFINITION_BYTES)
         # An answer that is owed comes first, and is waited for with the others.
         self._settle(packets)
@@ -387,7 +384,7 @@ class Wire(_Driver):
 
     def _execute_prepared(self, text: str, packet_bytes: int) -> None:
         self._execute_command(COMMAND.COM_STMT_PREPARE, text)
-        number = _prepared(self._packets(packet_bytes))
+        number = prepared_number(self._packets(packet_bytes))
         if not number:
             raise ValueError("the server ran what it was asked to prepare")
         self._execute_command(COMMAND.COM_STMT_EXECUTE, number + _EXECUTED_ONCE)
@@ -396,7 +393,7 @@ class Wire(_Driver):
 
     def drop_prepared(self, packets: Packets) -> None:
         """Read what a server says of a statement that it prepared, and have it dropped; that has no answer."""
-        number = _prepared(packets)
+        number = prepared_number(packets)
         if number:
             self._execute_command(COMMAND.COM_STMT_CLOSE, number)
 
@@ -463,26 +460,8 @@ class Wire(_Driver):
         self._force_close()
 
 
-def _prepared(packets: Packets) -> bytes:
-    """Read what a server says of a statement that it prepared, and return its number there.
-
-    It is b"" where nothing stayed prepared: MariaDB 10.11 carries `HELP 'word'` out at once where there is no help on
-    the word, and says that it is done. Source: measured.
-    """
-    first = packets.next()
-    if len(first) < _PREPARED_BYTES:
-        return b""
-    columns, parameters = struct.unpack_from("<HH", first, 5)
-    for count in (parameters, columns):
-        # Definitions and, after them, one end marker; nothing at all where there are none.
-        for _ in range(count + 1 if count else 0):
-            packets.next()
-    return first[1:5]
-
-
-def _framed(command: int, text: str | bytes) -> bytes:
-    payload = bytes((command,)) + (text.encode() if isinstance(text, str) else text)
-    return struct.pack("<I", len(payload)) + payload
+def _asked(command: int, text: str | bytes) -> bytes:
+    return framed(bytes((command,)) + (text.encode() if isinstance(text, str) else text), 0)
 
 
 def _open_socket(login: Login) -> socket.socket:

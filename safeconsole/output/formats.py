@@ -12,7 +12,7 @@ import csv
 import datetime as dt
 import io
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from itertools import chain
 from typing import Any, BinaryIO, Protocol, TextIO, cast
@@ -21,7 +21,7 @@ import msgspec
 
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.cluster.values import reader_of
-from safeconsole.output.text import FORMATS, PLAIN, StreamStyle, safe, safe_lines, text_of
+from safeconsole.output.text import FORMATS, PLAIN, StreamStyle, safe, safe_lines, text_of, unique_names
 
 LONE_NULL = "\\N"
 """NULL of a CSV file with one column, where nothing would be an empty line, which many readers skip."""
@@ -251,89 +251,6 @@ def _column_of(column: Column | str, at: int, rows: Sequence[Row]) -> Column:
     return Column(name=column, numeric=numeric)
 
 
-# JSON for a person: one thing a line, coloured. Nothing is parsed into values and written again: that would round
-# numbers and lose doubled names.
-
-LARGEST_CHARACTERS = 100_000
-"""A longer document is shown as it is."""
-
-NARROW_CHARACTERS = 60
-"""A JSON value this short without nested containers stays on one line."""
-
-_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
-_COLOURED = re.compile(r'(?P<name>"(?:[^"\\]|\\.)*+")(?=\s*:)|(?P<text>"(?:[^"\\]|\\.)*+")|(?P<word>[^\s{}\[\]:,"]+)')
-_WORDS = {"true", "false", "null"}
-_NAME, _TEXT, _NUMBER, _WORD, _OFF = "\x1b[36m", "\x1b[32m", "\x1b[35m", "\x1b[33m", "\x1b[0m"
-
-
-def is_document(text: str) -> bool:
-    if text[:1] not in {"{", "["} or "\n" in text or len(text) > LARGEST_CHARACTERS:
-        return False
-    try:
-        msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeError, RecursionError):
-        return False
-    return True
-
-
-def pretty(text: str) -> list[str]:
-    """Return a document's lines; `is_document` MUST hold of it."""
-    return list(_lines(_TOKENS.findall(text)))
-
-
-def coloured(line: str) -> str:
-    """Return a line of JSON, safe already, with the colours of what it holds."""
-    return _COLOURED.sub(_colour, line)
-
-
-def _colour(match: re.Match[str]) -> str:
-    found = match.group()
-    if match.lastgroup == "word":
-        return f"{_WORD if found in _WORDS else _NUMBER}{found}{_OFF}"
-    return f"{_NAME if match.lastgroup == 'name' else _TEXT}{found}{_OFF}"
-
-
-def _lines(pieces: list[str]) -> Iterator[str]:
-    depth, line, at = 0, "", 0
-    while at < len(pieces):
-        piece = pieces[at]
-        end = _flat_end(pieces, at) if piece in {"{", "["} else None
-        if end is not None:
-            line += _joined(pieces[at : end + 1])
-            at = end
-        elif piece in {"{", "["}:
-            yield "  " * depth + line + piece
-            depth, line = depth + 1, ""
-        elif piece in {"}", "]"}:
-            if line:
-                yield "  " * depth + line
-            depth, line = depth - 1, piece
-        elif piece == ",":
-            yield "  " * depth + line + ","
-            line = ""
-        else:
-            line += ": " if piece == ":" else piece
-        at += 1
-    if line:
-        yield "  " * depth + line
-
-
-def _flat_end(pieces: list[str], at: int) -> int | None:
-    length = 0
-    for end in range(at + 1, len(pieces)):
-        piece = pieces[end]
-        length += len(piece) + 1
-        if piece in {"{", "["} or length > NARROW_CHARACTERS:
-            return None
-        if piece in {"}", "]"}:
-            return end
-    return None
-
-
-def _joined(pieces: list[str]) -> str:
-    return "".join(f"{piece} " if piece in {",", ":"} else piece for piece in pieces)
-
-
 # Rows as JSON: an array of objects, or one object a line.
 
 # Decimals stay numbers, digit for digit; a reader that wants exactness parses them as decimals.
@@ -394,20 +311,6 @@ class JsonWriter:
         except UnicodeEncodeError:
             text = _ENCODER.encode({key: _without_surrogates(value) for key, value in values.items()}).decode()
         return _TERMINAL_CONTROL.sub(_escaped, text) if self._terminal else text
-
-
-def unique_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names with `_2`, `_3`, … after those that were there before."""
-    taken: set[str] = set()
-    unique = []
-    for name in names:
-        chosen, number = name, 1
-        while chosen in taken or (number > 1 and chosen in names):
-            number += 1
-            chosen = f"{name}_{number}"
-        taken.add(chosen)
-        unique.append(chosen)
-    return tuple(unique)
 
 
 def _plain(value: object) -> object:

@@ -18,8 +18,7 @@ import pyarrow.parquet as pq
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.cluster.values import is_integer, reader_of
 from safeconsole.errors import ConfigurationError
-from safeconsole.output.formats import unique_names
-from safeconsole.output.text import safe, text_of
+from safeconsole.output.text import safe, text_of, unique_names
 
 GROUP_ROWS = 50_000
 """Rows held before they are written: a row group of this size reads well, and costs some MB of memory."""

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from typing import TextIO
 
+import msgspec
+
 from safeconsole.cluster.engine import Column, Row
-from safeconsole.output.formats import coloured, is_document, pretty
 from safeconsole.output.text import StreamStyle, padded, safe, safe_lines, shown, width_of
 
 # Source: MySQL 9.7 reference manual, "Internal Geometry Storage Format"; OGC 06-103r4, "Well-known Binary"; MySQL 9.7
@@ -298,3 +299,86 @@ def _shower(column: Column) -> Callable[[object], str]:
         return text or shown(value)
 
     return geometry
+
+
+# JSON for a person: one thing a line, coloured. Nothing is parsed into values and written again: that would round
+# numbers and lose doubled names.
+
+LARGEST_CHARACTERS = 100_000
+"""A longer document is shown as it is."""
+
+NARROW_CHARACTERS = 60
+"""A JSON value this short without nested containers stays on one line."""
+
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
+_COLOURED = re.compile(r'(?P<name>"(?:[^"\\]|\\.)*+")(?=\s*:)|(?P<text>"(?:[^"\\]|\\.)*+")|(?P<word>[^\s{}\[\]:,"]+)')
+_WORDS = {"true", "false", "null"}
+_NAME, _TEXT, _NUMBER, _WORD, _OFF = "\x1b[36m", "\x1b[32m", "\x1b[35m", "\x1b[33m", "\x1b[0m"
+
+
+def is_document(text: str) -> bool:
+    if text[:1] not in {"{", "["} or "\n" in text or len(text) > LARGEST_CHARACTERS:
+        return False
+    try:
+        msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        return False
+    return True
+
+
+def pretty(text: str) -> list[str]:
+    """Return a document's lines; `is_document` MUST hold of it."""
+    return list(_lines(_TOKENS.findall(text)))
+
+
+def coloured(line: str) -> str:
+    """Return a line of JSON, safe already, with the colours of what it holds."""
+    return _COLOURED.sub(_colour, line)
+
+
+def _colour(match: re.Match[str]) -> str:
+    found = match.group()
+    if match.lastgroup == "word":
+        return f"{_WORD if found in _WORDS else _NUMBER}{found}{_OFF}"
+    return f"{_NAME if match.lastgroup == 'name' else _TEXT}{found}{_OFF}"
+
+
+def _lines(pieces: list[str]) -> Iterator[str]:
+    depth, line, at = 0, "", 0
+    while at < len(pieces):
+        piece = pieces[at]
+        end = _flat_end(pieces, at) if piece in {"{", "["} else None
+        if end is not None:
+            line += _joined(pieces[at : end + 1])
+            at = end
+        elif piece in {"{", "["}:
+            yield "  " * depth + line + piece
+            depth, line = depth + 1, ""
+        elif piece in {"}", "]"}:
+            if line:
+                yield "  " * depth + line
+            depth, line = depth - 1, piece
+        elif piece == ",":
+            yield "  " * depth + line + ","
+            line = ""
+        else:
+            line += ": " if piece == ":" else piece
+        at += 1
+    if line:
+        yield "  " * depth + line
+
+
+def _flat_end(pieces: list[str], at: int) -> int | None:
+    length = 0
+    for end in range(at + 1, len(pieces)):
+        piece = pieces[end]
+        length += len(piece) + 1
+        if piece in {"{", "["} or length > NARROW_CHARACTERS:
+            return None
+        if piece in {"}", "]"}:
+            return end
+    return None
+
+
+def _joined(pieces: list[str]) -> str:
+    return "".join(f"{piece} " if piece in {",", ":"} else piece for piece in pieces)

@@ -11,7 +11,7 @@ import io
 import os
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import TextIO
@@ -153,6 +153,20 @@ def size_of(text: str) -> int:
     if not found:
         raise ValueError(f"{text!r} is not a size: give bytes, or a number with K, M, G or T")
     return int(float(found[1]) * 1024 ** " kmgt".index(found[2].lower() or " "))
+
+
+def unique_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names with `_2`, `_3`, … after those that were there before."""
+    taken: set[str] = set()
+    unique = []
+    for name in names:
+        chosen, number = name, 1
+        while chosen in taken or (number > 1 and chosen in names):
+            number += 1
+            chosen = f"{name}_{number}"
+        taken.add(chosen)
+        unique.append(chosen)
+    return tuple(unique)
 
 
 def counted(number: int, noun: str) -> str:

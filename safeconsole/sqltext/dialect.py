@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from safeconsole.sqltext.statement import Hazard, Statement
-from safeconsole.sqltext.vocabulary import Account, CostClass, Effect, Flavour
+from safeconsole.sqltext.vocabulary import Account, CostClass, Effect, Flavour, Privilege
 
 
 class Scanned(NamedTuple):
@@ -270,37 +270,6 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
     kills: frozenset[str] = frozenset()
     blind: str = ""
     own: frozenset[str] = frozenset()
-
-
-class Privilege(msgspec.Struct, frozen=True, kw_only=True):
-    """One privilege as a server tells it.
-
-    Attributes:
-        name: in capitals ("SELECT", "REPLICATION CLIENT").
-        schema: where it holds; "" is every schema.
-        table: "" is every table of the schema; a routine's name where `routine` says what it is.
-        routine: "FUNCTION" or "PROCEDURE", "" for tables.
-        grantable: whether the account may hand it on.
-    """
-
-    name: str
-    schema: str = ""
-    table: str = ""
-    routine: str = ""
-    columns: tuple[str, ...] = ()
-    grantable: bool = False
-
-    @property
-    def place(self) -> str:
-        """Where it holds, as GRANT writes it."""
-        names = ".".join(f"`{part.replace('`', '``')}`" if part else "*" for part in (self.schema, self.table))
-        return f"{self.routine} {names}".lstrip()
-
-    @property
-    def text(self) -> str:
-        """The privilege as GRANT and REVOKE write it: "SELECT (`a`, `b`) ON `s`.`t`"."""
-        names = ", ".join(f"`{column.replace('`', '``')}`" for column in self.columns)
-        return f"{self.name}{f' ({names})' if names else ''} ON {self.place}"
 
 
 class Need(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from enum import IntEnum, StrEnum
 from typing import NewType
 
+import msgspec
+
 NodeName = NewType("NodeName", str)
 """The name of one server inside its cluster, as shown to the person."""
-
-Seconds = NewType("Seconds", float)
-"""A reading of, or a span on, the monotonic clock, in seconds."""
 
 
 def words(text: str) -> frozenset[str]:
@@ -120,3 +119,34 @@ SMALLEST: dict[str, float] = {
     "opened_tables": 1,
 }
 """The smallest value of each ceiling."""
+
+
+class Privilege(msgspec.Struct, frozen=True, kw_only=True):
+    """One privilege as a server tells it.
+
+    Attributes:
+        name: in capitals ("SELECT", "REPLICATION CLIENT").
+        schema: where it holds; "" is every schema.
+        table: "" is every table of the schema; a routine's name where `routine` says what it is.
+        routine: "FUNCTION" or "PROCEDURE", "" for tables.
+        grantable: whether the account may hand it on.
+    """
+
+    name: str
+    schema: str = ""
+    table: str = ""
+    routine: str = ""
+    columns: tuple[str, ...] = ()
+    grantable: bool = False
+
+    @property
+    def place(self) -> str:
+        """Where it holds, as GRANT writes it."""
+        names = ".".join(f"`{part.replace('`', '``')}`" if part else "*" for part in (self.schema, self.table))
+        return f"{self.routine} {names}".lstrip()
+
+    @property
+    def text(self) -> str:
+        """The privilege as GRANT and REVOKE write it: "SELECT (`a`, `b`) ON `s`.`t`"."""
+        names = ", ".join(f"`{column.replace('`', '``')}`" for column in self.columns)
+        return f"{self.name}{f' ({names})' if names else ''} ON {self.place}"

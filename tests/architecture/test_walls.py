@@ -158,14 +158,50 @@ def test_the_console_s_own_threads_have_names_that_the_audit_hook_knows():
     assert not {where: name for where, name in strange.items() if not where.startswith(started_elsewhere)}
 
 
+MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path.name != "__init__.py")
+MOST_LINES, FEWEST_LINES = 500, 40
+SMALL_ON_PURPOSE = {"clock.py"}
+"""Everybody imports it, and it imports nobody: docs/decisions/0018."""
+
+
+def test_no_module_is_too_long_to_be_read_at_once_or_too_short_to_be_one():
+    lines = {str(path.relative_to(PACKAGE)): len(path.read_text(encoding="utf-8").splitlines()) for path in MODULES}
+    assert not {name: count for name, count in lines.items() if count > MOST_LINES}
+    assert {name for name, count in lines.items() if count < FEWEST_LINES} == SMALL_ON_PURPOSE
+
+
 def test_a_class_name_occurs_once():
-    """Whoever searches for a name finds one thing."""
+    """Whoever searches for a name finds one thing, with or without an underscore before it."""
     places = {}
     for path in PACKAGE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef):
-                places.setdefault(node.name, []).append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
+                places.setdefault(node.name.strip("_"), []).append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
     assert not {name: where for name, where in places.items() if len(where) > 1}
+
+
+def imports_of(path, names):
+    """Return what of our own a module imports at any time, inside functions too, but for what only its types need."""
+    found, waiting = set(), [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        for node in ast.iter_child_nodes(waiting.pop()):
+            if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+                continue
+            if isinstance(node, ast.ImportFrom):
+                found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+            elif isinstance(node, ast.Import):
+                found |= {alias.name for alias in node.names}
+            waiting.append(node)
+    return found & names
+
+
+def test_no_module_imports_in_a_circle_not_even_late():
+    """A circle that only a late import hides is one module in two files."""
+    named = {".".join(("safeconsole", *path.relative_to(PACKAGE).with_suffix("").parts)): path for path in MODULES}
+    waits = {name: imports_of(path, named.keys()) - {name} for name, path in named.items()}
+    while free := {name for name, needed in waits.items() if not needed}:
+        waits = {name: needed - free for name, needed in waits.items() if name not in free}
+    assert not waits, "these import one another, or what does"
 
 
 def test_every_value_is_a_struct():

@@ -28,7 +28,8 @@ from safeconsole.config.loading import load_settings
 from safeconsole.audit.host_log import open_host_log
 from safeconsole.audit.retention import prune
 from safeconsole.audit.shipping import SharedShipping, Shipper, Shipping, open_shipper
-from safeconsole.audit.sinks import Parcel, SinkError, SyslogSink, WebhookSink, sink_from, syslog_message
+from safeconsole.audit.shipping import sink_from
+from safeconsole.audit.sinks import Parcel, SinkError, SyslogSink, WebhookSink, syslog_message
 from safeconsole.audit.telemetry import request_of
 from safeconsole.errors import ConfigurationError
 from safeconsole.audit.record import Noticed
@@ -392,7 +393,7 @@ def test_a_log_record_says_when_what_and_how_loud():
 def test_without_its_extra_the_sink_says_which_it_needs(tmp_path):
     code = (
         "import sys; sys.modules['opentelemetry.proto.collector.logs.v1.logs_service_pb2'] = None\n"
-        "from safeconsole.audit.sinks import sink_from; from safeconsole.config.settings import SinkSettings\n"
+        "from safeconsole.audit.shipping import sink_from; from safeconsole.config.settings import SinkSettings\n"
         "sink_from(SinkSettings(kind='otel', address='https://x/v1/logs'), {})"
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False,

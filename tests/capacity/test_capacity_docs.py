@@ -6,7 +6,7 @@ from pathlib import Path
 
 from safeconsole.capacity.survey import DRAFT_HOLDS_SECONDS
 from safeconsole.capacity.leftovers import KNOWN_PATTERNS
-from safeconsole.capacity.shelf import KEPT_REPORTS
+from safeconsole.capacity.reports import KEPT_REPORTS
 from safeconsole.config.settings import LeftoverSettings
 from safeconsole.cli.capacity import capacity
 from safeconsole.capacity import asking

@@ -7,7 +7,8 @@ from contextlib import ExitStack
 import pytest
 
 from safeconsole.capacity.shared_shelf import open_shared_shelf
-from safeconsole.capacity.shelf import KEPT_REPORTS, MOST_RUNS, FileShelf
+from safeconsole.capacity.reports import KEPT_REPORTS
+from safeconsole.capacity.shelf import MOST_RUNS, FileShelf
 from safeconsole.errors import ConfigurationError
 from safeconsole.config.settings import CapacitySettings
 

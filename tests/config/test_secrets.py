@@ -14,7 +14,8 @@ import keyring.backends.fail
 import pytest
 
 
-from safeconsole.config.secrets import LocalSecrets, region_in, variable_for
+from safeconsole.config.secrets import LocalSecrets, region_in
+from safeconsole.config.settings import variable_for
 from safeconsole.errors import ConfigurationError
 from safeconsole.config.settings import ClusterSettings, SecretSettings, Settings
 from safeconsole.config import credentials

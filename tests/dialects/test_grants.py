@@ -17,7 +17,7 @@ from safeconsole.dialects.grants import (
     privileges_of,
     quoted_account,
 )
-from safeconsole.sqltext.dialect import Privilege
+from safeconsole.sqltext.vocabulary import Privilege
 from safeconsole.sqltext.vocabulary import Account
 
 READ, ELEVATED, DIAGNOSE = Account.READ, Account.ELEVATED, Account.DIAGNOSE

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from safeconsole.cluster.engine import Column
 from safeconsole.output.formats import render, writer_for
 from safeconsole.output.text import FORMATS
-from safeconsole.output.formats import unique_names
+from safeconsole.output.text import unique_names
 from safeconsole.output.text import PLAIN, StreamStyle
 
 COLUMNS = (

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safeconsole.cluster.engine import Column
 from safeconsole.output.formats import writer_for
 from safeconsole.output.tables import SHOWN_CHARACTERS, geometry_text
-from safeconsole.output.formats import coloured, is_document, pretty
+from safeconsole.output.tables import coloured, is_document, pretty
 from safeconsole.output.text import StreamStyle
 
 COLOUR = re.compile(r"\x1b\[\d+m")

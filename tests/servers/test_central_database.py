@@ -17,7 +17,8 @@ from safeconsole.audit.central import ENTRIES, DatabaseSink
 from safeconsole.clock import SystemClock
 from safeconsole.audit.journal import open_journal
 from safeconsole.capacity.shared_shelf import open_shared_shelf
-from safeconsole.capacity.shelf import KEPT_REPORTS, FileShelf
+from safeconsole.capacity.reports import KEPT_REPORTS
+from safeconsole.capacity.shelf import FileShelf
 from safeconsole.audit.shipping import Shipper, Shipping
 from safeconsole.audit.record import Noticed
 from safeconsole.config.settings import CapacitySettings
