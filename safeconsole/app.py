@@ -18,7 +18,7 @@ from safeconsole.clock import SystemClock
 from safeconsole.cluster.sharing import Shared
 from safeconsole.config.identity import Person, demo_mark_of, who
 from safeconsole.config.loading import governed_clusters, journal_directory, load_settings
-from safeconsole.config.settings import VARIABLE_PREFIX, NoticeSettings, Settings
+from safeconsole.config.settings import VARIABLE_PREFIX, ClusterSettings, NoticeSettings, Settings
 from safeconsole.errors import AuditUnavailableError
 from safeconsole.output.text import safe
 
@@ -117,7 +117,7 @@ class Program:
         from safeconsole.session.context import People, SessionContext, opening_record
         from safeconsole.session.session import Session
 
-        cluster = self.settings().cluster(door.cluster)
+        cluster = self.settings().cluster(door.cluster).for_person(door.person.name)
         policy = capped(self.policies.load(cluster.policy), self.settings().limits)
         context = SessionContext(
             cluster=door.cluster,
@@ -145,7 +145,7 @@ class Program:
             copies, recordings = ExitStack(), ExitStack()
             leaving.push(copies)
             # Who comes first opens the cluster for all sessions of the process, who leaves last closes it.
-            use = self._clusters.used(door.cluster, cluster, lambda: self._engine(door.cluster))
+            use = self._clusters.used(door.cluster, cluster, lambda: self._engine(door.cluster, cluster))
             engine = leaving.enter_context(use)
             # Every session asks for this first; the network is waited for while policy and journal are opened.
             engine.measure_ahead()
@@ -170,9 +170,8 @@ class Program:
             )
             reason = ""
 
-    def _engine(self, name: str) -> MySqlEngine | SqliteEngine:
+    def _engine(self, name: str, cluster: ClusterSettings) -> MySqlEngine | SqliteEngine:
         # Imported here: a driver that the moment does not need costs every start its import.
-        cluster = self.settings().cluster(name)
         if cluster.engine == "sqlite":
             from safeconsole.sqlite.engine import open_engine as open_files
 
@@ -180,7 +179,7 @@ class Program:
         from safeconsole.config.secrets import LocalSecrets
         from safeconsole.mysql.engine import open_engine
 
-        return open_engine(name, cluster, LocalSecrets(self.settings(), self.environ), self.clock)
+        return open_engine(name, cluster, LocalSecrets({name: cluster}, self.environ), self.clock)
 
     def _recording(self, gate: Session, session: str, recordings: ExitStack) -> Recording | None:
         from shutil import get_terminal_size

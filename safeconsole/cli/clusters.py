@@ -8,7 +8,7 @@ import secrets
 import string
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
 
@@ -37,9 +37,16 @@ COLUMNS = ("where", "what", "finding", "detail", "remedy")
 @click.command()
 @click.argument("cluster", type=CLUSTER)
 @click.option("--grants", is_flag=True, help="Only print the statements that create the accounts.")
+@click.option(
+    "--person",
+    "people",
+    metavar="NAME",
+    multiple=True,
+    help="With --grants: whose accounts, where names hold {person}.",
+)
 @format_option
 @click.pass_obj
-def doctor(app: Application, cluster: str, form: str, *, grants: bool) -> int:
+def doctor(app: Application, cluster: str, form: str, people: tuple[str, ...], *, grants: bool) -> int:
     """Examine CLUSTER and its read account: what is wrong, why it matters, how to fix it.
 
     Checks roles and fitness, the account's privileges on each node (too wide, or missing), and the settings that the
@@ -49,12 +56,16 @@ def doctor(app: Application, cluster: str, form: str, *, grants: bool) -> int:
     if settings is None:
         known = ", ".join(sorted(app.settings().clusters)) or "none"
         raise ConfigurationError(f"no cluster {cluster} is configured", instead=f"configured clusters: {known}")
+    if people and not grants:
+        raise click.UsageError("--person goes with --grants")
+    wanted = [settings.for_person(name) for name in people or (app.person.name,)]
+    settings = settings.for_person(app.person.name)
     if grants and settings.engine != "auto":
-        write_grants(DIALECTS[Flavour(settings.engine)], settings)
+        write_grants(DIALECTS[Flavour(settings.engine)], wanted)
         return 0
     with app.open(Door(person=app.person, cluster=cluster, face="job", confirmer=NoTerminal())) as session:
         if grants:
-            write_grants(session.rules().dialect, settings)
+            write_grants(session.rules().dialect, wanted)
             return 0
         checks = list(examine(Asker(gate=session.gate, rules=session.rules), settings))
     checks.sort(key=lambda check: _WORST_FIRST.index(check.finding))
@@ -66,12 +77,13 @@ def doctor(app: Application, cluster: str, form: str, *, grants: bool) -> int:
     return 2 if any(check.finding is CheckResult.WRONG for check in checks) else 0
 
 
-def write_grants(dialect: Dialect, cluster: ClusterSettings) -> None:
-    """Write the statements that create a cluster's accounts to standard output."""
+def write_grants(dialect: Dialect, wanted: Sequence[ClusterSettings]) -> None:
+    """Write the statements that create a cluster's accounts, as each of some people sees it, to standard output."""
     if not dialect.has_accounts:
         sys.stderr.write("sqlite has no accounts: the files' permissions are the barrier\n")
         return
-    click.echo(_grants_text(dialect, cluster), nl=False)
+    for cluster in {each.accounts: each for each in wanted}.values():
+        click.echo(_grants_text(dialect, cluster), nl=False)
 
 
 def _grants_text(
@@ -193,6 +205,7 @@ def init(app: Application, /, cluster: str | None, nodes: tuple[str, ...], **giv
         environment=given["environment"],
         accounts=Accounts(**{account: given[account] for account in Account}) if dialect.has_accounts else Accounts(),
     )
+    own = settings.for_person(app.person.name)
     # Before the file: a name that names no policy is found now, not at three in the morning.
     app.policies.load(settings.policy)
     from safeconsole.config.loading import add_cluster
@@ -200,7 +213,7 @@ def init(app: Application, /, cluster: str | None, nodes: tuple[str, ...], **giv
     grants = Path(given["grants_file"])
     people = given["people"] or (_asked_people() if dialect.has_accounts else USUAL_PEOPLE)
     if dialect.has_accounts:
-        _write_private(grants, _grants_text(dialect, settings, people=people, generated=True))
+        _write_private(grants, _grants_text(dialect, own, people=people, generated=True))
     try:
         file = add_cluster(app.config, app.environ, cluster, settings)
     except BaseException:
@@ -212,7 +225,7 @@ def init(app: Application, /, cluster: str | None, nodes: tuple[str, ...], **giv
     if dialect.has_accounts:
         sys.stderr.write(_accounts_told(grants, settings, people))
         for account in Account:
-            sys.stderr.write(f"then: safeconsole credentials set {cluster} {given[account]}\n")
+            sys.stderr.write(f"then: safeconsole credentials set {cluster} {own.accounts.of(account)}\n")
     sys.stderr.write(f"{'last' if dialect.has_accounts else 'next'}: safeconsole doctor {cluster}\n")
 
 

@@ -136,6 +136,11 @@ class Connection(Protocol):
     def broken(self) -> bool: ...
 
     @property
+    def is_retired(self) -> bool:
+        """Whether its account will end soon, so that another connection takes over between two statements."""
+        ...
+
+    @property
     def in_transaction(self) -> bool:
         """Whether a transaction is open, as the server last said, also after an error of its own."""
         ...

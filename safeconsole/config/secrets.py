@@ -5,41 +5,70 @@ No message, error or log line contains a password or the output of a source.
 
 from __future__ import annotations
 
+import math
 import re
+import time
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
-from safeconsole.config.settings import Settings, variable_for
+import msgspec
+
+from safeconsole.config.settings import ClusterSettings, SecretSettings, variable_for
 from safeconsole.errors import ConfigurationError
 
 COMMAND_SECONDS = 10.0
 """Timeout of a secret command."""
 
+RENEWED_AT = 0.8
+"""The part of a lease after which another secret is asked for, and connections of the first are not used again."""
+
 _NO_BACKEND = "no keyring backend"
 
 
-class LocalSecrets:
-    """The passwords of one configuration's clusters; nothing is kept between calls."""
+class Secret(msgspec.Struct, frozen=True, kw_only=True):
+    """What one login needs; never shown.
 
-    def __init__(self, settings: Settings, environ: Mapping[str, str]) -> None:
-        self._settings = settings
+    Attributes:
+        account: the login name: the account's that was asked for, or one that was made for this login.
+        renew_seconds, ends_seconds: monotonic readings: another is asked for from the first on, and nobody logs in
+            with this one from the second on; infinite where its source names no end.
+    """
+
+    account: str
+    password: str
+    renew_seconds: float = math.inf
+    ends_seconds: float = math.inf
+
+    @property
+    def is_leased(self) -> bool:
+        return not math.isinf(self.ends_seconds)
+
+    def __repr__(self) -> str:
+        return f"Secret({self.account})"
+
+
+class LocalSecrets:
+    """The passwords of clusters; nothing is kept between calls."""
+
+    def __init__(self, clusters: Mapping[str, ClusterSettings], environ: Mapping[str, str]) -> None:
+        self._clusters = clusters
         self._environ = environ
 
-    def password(self, cluster: str, account: str, node: str = "") -> str:
-        cluster_settings = self._settings.clusters.get(cluster)
+    def secret(self, cluster: str, account: str, node: str = "") -> Secret:
+        cluster_settings = self._clusters.get(cluster)
         if cluster_settings is None:
             raise ConfigurationError(f"cluster {cluster} is not in the configuration")
-        sources: dict[str, Callable[[], tuple[str | None, str]]] = {
+        sources: dict[str, Callable[[], tuple[str | Secret | None, str]]] = {
             "keyring": lambda: from_keyring(cluster, account),
-            "command": lambda: _from_command(cluster_settings.secrets.command, cluster, account),
+            "command": lambda: _from_command(cluster_settings.secrets, cluster, account),
             "env": lambda: _from_environment(self._environ, cluster, account),
             "aws-iam": lambda: _from_aws_iam(node or next(iter(cluster_settings.nodes), ""), account),
         }
         tried = []
         for source in cluster_settings.secrets.sources:
-            password, why = sources[source]()
-            if password is not None:
-                return password
+            found, why = sources[source]()
+            if found is not None:
+                return Secret(account=account, password=found) if isinstance(found, str) else found
             tried.append(f"{source}: {why}")
         raise ConfigurationError(
             f"there is no password for account {account} of cluster {cluster}",
@@ -68,13 +97,13 @@ def from_keyring(cluster: str, account: str) -> tuple[str | None, str]:
     return found, "" if found is not None else "nothing stored"
 
 
-def _from_command(command: tuple[str, ...], cluster: str, account: str) -> tuple[str | None, str]:
-    if not command:
+def _from_command(settings: SecretSettings, cluster: str, account: str) -> tuple[str | Secret | None, str]:
+    if not settings.command:
         return None, "clusters.*.secrets.command is empty"
     # Imported here, as for the keyring: other sources start no program.
     import subprocess  # noqa: PLC0415
 
-    arguments = [part.replace("{cluster}", cluster).replace("{account}", account) for part in command]
+    arguments = [part.replace("{cluster}", cluster).replace("{account}", account) for part in settings.command]
     try:
         ended = subprocess.run(
             arguments, capture_output=True, stdin=subprocess.DEVNULL, timeout=COMMAND_SECONDS, check=False
@@ -87,11 +116,38 @@ def _from_command(command: tuple[str, ...], cluster: str, account: str) -> tuple
         return None, f"{arguments[0]} cannot be started: an argument holds a null byte"
     if ended.returncode != 0:
         return None, f"{arguments[0]} exited with {ended.returncode}"
+    if settings.command_prints == "json":
+        return _told_secret(ended.stdout, account, arguments[0])
     line = ended.stdout.partition(b"\n")[0].rstrip(b"\r")
     try:
         return (line.decode() or None), f"{arguments[0]} printed an empty line"
     except UnicodeDecodeError:
         return None, f"{arguments[0]} printed a line that is not utf-8"
+
+
+def _told_secret(printed: bytes, account: str, program: str) -> tuple[Secret | None, str]:
+    # No error of the decoder is shown: it may quote what it was given.
+    try:
+        told: Any = msgspec.json.decode(printed)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None, f"{program} printed no JSON"
+    inner = told.get("data") if isinstance(told, dict) else None
+    fields = {**told, **(inner if isinstance(inner, dict) else {})} if isinstance(told, dict) else {}
+    password, username, lease = fields.get("password"), fields.get("username"), fields.get("lease_duration")
+    if not isinstance(password, str) or not password:
+        return None, f"{program} printed an object without a password"
+    if username is not None and (not isinstance(username, str) or not username):
+        return None, f"{program} printed a username that is no text"
+    if lease is not None and (isinstance(lease, bool) or not isinstance(lease, int | float) or not lease >= 0):
+        return None, f"{program} printed a lease_duration that is no number of seconds"
+    # Vault prints 0 for a secret without a lease.
+    asked, lease_seconds = time.monotonic(), float(lease or math.inf)
+    return Secret(
+        account=username or account,
+        password=password,
+        renew_seconds=asked + RENEWED_AT * lease_seconds,
+        ends_seconds=asked + lease_seconds,
+    ), ""
 
 
 def _from_environment(environ: Mapping[str, str], cluster: str, account: str) -> tuple[str | None, str]:
@@ -145,8 +201,8 @@ def _way_out(sources: tuple[str, ...], cluster: str, account: str, *, no_keyring
 
 
 class Secrets(Protocol):
-    def password(self, cluster: str, account: str, node: str = "") -> str:
-        """Return the password of an account.
+    def secret(self, cluster: str, account: str, node: str = "") -> Secret:
+        """Return what logs in as an account.
 
         Args:
             node: the address, where a source makes one for each node; "" for the first configured.

@@ -10,9 +10,14 @@ import msgspec
 from safeconsole.errors import ConfigurationError
 from safeconsole.sqltext.vocabulary import Account, Flavour
 
+PERSON = "{person}"
+"""What stands for a person's name in an account's name, and in the arguments of a secret's command."""
+
 
 class Accounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The account names of a cluster; "" where the engine has none.
+
+    In each `{person}` stands for the name of whoever asks, so that a server knows its people apart.
 
     Attributes:
         diagnose: what a server is asked what it is doing with; "" asks as `read`, which sees its own sessions only.
@@ -33,11 +38,14 @@ class SecretSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     Attributes:
         sources: tried in this order: keyring, command, env, aws-iam.
         command: program and arguments whose first line of output is the password;
-            `{cluster}` and `{account}` are replaced.
+            `{cluster}`, `{account}` and `{person}` are replaced.
+        command_prints: `json` is an object with `password`, perhaps `username` (the account that was made for this
+            login) and `lease_duration` (seconds that it lives), each at the top or under `data`, as Vault prints it.
     """
 
     sources: tuple[Literal["keyring", "command", "env", "aws-iam"], ...] = ("keyring", "env")
     command: tuple[str, ...] = ()
+    command_prints: Literal["password", "json"] = "password"
 
 
 VARIABLE_PREFIX = "SAFECONSOLE_PASSWORD_"
@@ -114,6 +122,25 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     accounts: Accounts = Accounts()
     secrets: SecretSettings = SecretSettings()
     tls: TlsSettings = TlsSettings()
+
+    def for_person(self, name: str) -> ClusterSettings:
+        """Return the settings with a person's name in place of `{person}`.
+
+        Raises ConfigurationError: the name could be taken for something else in an account's name or an argument.
+        """
+        command, accounts = self.secrets.command, self.accounts
+        if not any(PERSON in text for text in (*command, accounts.read, accounts.elevated, accounts.diagnose)):
+            return self
+        if not re.fullmatch(r"[0-9A-Za-z_][0-9A-Za-z_.@-]*", name):
+            raise ConfigurationError(
+                f"accounts are by person here, and {name!r} cannot be part of an account's name",
+                instead="letters, digits, dots, dashes, underscores and @ can",
+            )
+        named = {each.value: accounts.of(each).replace(PERSON, name) for each in Account}
+        secrets = msgspec.structs.replace(
+            self.secrets, command=tuple(argument.replace(PERSON, name) for argument in command)
+        )
+        return msgspec.structs.replace(self, accounts=Accounts(**named), secrets=secrets)
 
     @property
     def assumed_flavour(self) -> Flavour:

@@ -120,6 +120,11 @@ class MySqlConnection:
         return self._link.broken
 
     @property
+    def is_retired(self) -> bool:
+        """Whether its account will end soon, so that another connection takes over between two statements."""
+        return self._link.wire.is_retired
+
+    @property
     def in_transaction(self) -> bool:
         return not self._link.broken and bool(self._link.wire.server_status & IN_TRANSACTION)
 

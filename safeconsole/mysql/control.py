@@ -175,7 +175,7 @@ class Control:
                 line.wire.quit()
 
     def _is_usable(self, slot: _Slot) -> bool:
-        if slot.line is not None and slot.line.wire.has_ended:
+        if slot.line is not None and (slot.line.wire.has_ended or slot.line.wire.is_retired):
             self._discard(slot)
         return slot.line is not None
 

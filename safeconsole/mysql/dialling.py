@@ -5,17 +5,22 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
+import time
 from functools import lru_cache
 from pathlib import Path
 
 import msgspec
+from pymysql.constants import ER
 
+from safeconsole.config.secrets import Secret
 from safeconsole.config.settings import TlsSettings
 from safeconsole.errors import ConfigurationError, UnreachableError
-from safeconsole.mysql.error_codes import connect_error
+from safeconsole.mysql.error_codes import code_of, connect_error
 from safeconsole.mysql.wire import DriverError, Login, Wire
 
 DEFAULT_PORT = 3306
+
+_REPLICATED_SECONDS = 0.1
 
 
 class NodeAddress(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,17 +133,17 @@ def _server_key(settings: TlsSettings) -> bytes:
     return key
 
 
-def login_for(
-    place: NodeAddress, settings: TlsSettings, *, account: str, password: str, connect_seconds: float
-) -> Login:
+def login_for(place: NodeAddress, settings: TlsSettings, *, secret: Secret, connect_seconds: float) -> Login:
     """Return a factory of connections of one account to one place. Raises ConfigurationError."""
     return Login(
         host=place.host or "localhost",
         ip=place.ip,
         port=place.port,
         socket=place.socket,
-        account=account,
-        password=password,
+        account=secret.account,
+        password=secret.password,
+        is_leased=secret.is_leased,
+        retired_seconds=secret.renew_seconds,
         tls=tls_for(place, settings),
         server_key=_server_key(settings),
         connect_seconds=connect_seconds,
@@ -147,8 +152,16 @@ def login_for(
 
 def dial(login: Login, *, schema: str = "") -> Wire:
     """Open one connection. Raises UnreachableError: it did not come up; the message says why and carries no secret."""
+    until = time.monotonic() + login.connect_seconds
     try:
-        return Wire(login, schema=schema)
+        while True:
+            try:
+                return Wire(login, schema=schema)
+            except DriverError as error:
+                # An account that was made a moment ago comes to a replica with the replication.
+                if not login.is_leased or code_of(error) != ER.ACCESS_DENIED_ERROR or time.monotonic() >= until:
+                    raise
+            time.sleep(_REPLICATED_SECONDS)
     except (DriverError, OSError, ValueError, IndexError, AssertionError) as error:
         # Without the chain: the driver's error keeps a formatted traceback of its frames.
         raise connect_error(error, server=login.address, account=login.account) from None

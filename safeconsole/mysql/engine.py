@@ -8,7 +8,7 @@ from functools import partial
 
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Connection, Sensor
-from safeconsole.config.secrets import Secrets
+from safeconsole.config.secrets import Secret, Secrets
 from safeconsole.config.settings import ClusterSettings
 from safeconsole.errors import ConfigurationError, UnreachableError
 from safeconsole.mysql.connection import MySqlConnection
@@ -16,7 +16,7 @@ from safeconsole.mysql.control import Control
 from safeconsole.mysql.dialling import login_for
 from safeconsole.mysql.discovery import Lead
 from safeconsole.mysql.measurements import Measurements
-from safeconsole.mysql.node import HeldPassword, MeasuredNode, Monitor, open_connection, open_line
+from safeconsole.mysql.node import HeldSecret, MeasuredNode, Monitor, open_connection, open_line
 from safeconsole.mysql.pool import StatementPool
 from safeconsole.mysql.watchdog import NodeWatch
 from safeconsole.mysql.wire import Login
@@ -59,14 +59,14 @@ class MySqlEngine:
         self._free_memory = dict(free_memory or {})
         self._running_memory = dict(running_memory or {})
         self._measurements = Measurements(settings, clock, self._monitor_for)
-        self._read_password = HeldPassword(
+        self._read_secret = HeldSecret(
             secrets,
             clock,
             cluster=name,
             account=settings.accounts.read,
             is_by_node="aws-iam" in settings.secrets.sources,
         )
-        self._watches: dict[tuple[NodeName, Account, str], tuple[NodeWatch, int]] = {}
+        self._watches: dict[tuple[NodeName, str, str], tuple[NodeWatch, int]] = {}
         self._pool = StatementPool(clock.monotonic)
         self._lock = threading.Lock()
         self._closed = threading.Event()
@@ -153,12 +153,10 @@ class MySqlEngine:
                 return
 
     def _open(self, seen: MeasuredNode, node: NodeName, account: Account, schema: str) -> MySqlConnection:
-        login_name = self._login_name(account)
         login = login_for(
             seen.place,
             self._settings.tls,
-            account=login_name,
-            password=self._password(account, login_name, seen.place.named),
+            secret=self._secret(account, seen.place.named),
             connect_seconds=self._settings.connect_seconds,
         )
         schema = schema or self._settings.schema
@@ -185,9 +183,9 @@ class MySqlEngine:
         monitor = self._measurements.monitor_of(node)
         if monitor is None:
             raise UnreachableError(f"{node} does not belong to the cluster any more")
-        if account is Account.READ:
+        if account is Account.READ and not login.is_leased:
             return monitor.watch
-        key = node, account, seen.server
+        key = node, login.account, seen.server
         with self._lock:
             watch, users = self._watches.get(key) or (None, 0)
             if watch is None:
@@ -198,7 +196,7 @@ class MySqlEngine:
             self._watches[key] = watch, users + 1
             return watch
 
-    def _leave_watch(self, key: tuple[NodeName, Account, str]) -> None:
+    def _leave_watch(self, key: tuple[NodeName, str, str]) -> None:
         with self._lock:
             watch, users = self._watches.pop(key)
             if users > 1:
@@ -224,11 +222,12 @@ class MySqlEngine:
         self._pool.close()
         self._measurements.close()
 
-    def _password(self, account: Account, login_name: str, node: str) -> str:
+    def _secret(self, account: Account, node: str) -> Secret:
+        login_name = self._login_name(account)
         if account is Account.READ:
-            return self._read_password.get(node)
+            return self._read_secret.get(node)
         # Fetched for its connection and held for nothing else.
-        return self._secrets.password(self._name, login_name, node)
+        return self._secrets.secret(self._name, login_name, node)
 
     def _login_name(self, account: Account) -> str:
         name = self._settings.accounts.of(account)
@@ -245,8 +244,7 @@ class MySqlEngine:
             node=node,
             address=address,
             settings=self._settings,
-            account=self._login_name(Account.READ),
-            password=self._read_password.get,
+            secret=partial(self._secret, Account.READ),
             free_memory=self._free_memory.get(node),
             running_memory=self._running_memory.get(node),
             lead=lead,

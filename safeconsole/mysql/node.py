@@ -5,6 +5,7 @@ Nothing is handed over before its guards and its watchdog were seen to hold.
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
@@ -16,7 +17,7 @@ import msgspec
 
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Sensor
-from safeconsole.config.secrets import Secrets
+from safeconsole.config.secrets import Secret, Secrets
 from safeconsole.config.settings import ClusterSettings
 from safeconsole.errors import ConfigurationError, SafeConsoleError, UnreachableError
 from safeconsole.mysql.connection import MySqlConnection
@@ -53,8 +54,8 @@ HOLD_SECONDS = 5.0
 """How long a password is reused: a start opens several connections, and a rotated one must be found soon."""
 
 
-class HeldPassword:
-    """The password of one account; may be asked from several threads.
+class HeldSecret:
+    """The secret of one account; may be asked from several threads.
 
     A source may be a program that takes a second or asks for a touch of a key: every node's connection,
     and the one for the statement, would start it again.
@@ -70,17 +71,28 @@ class HeldPassword:
         self._account = account
         self._is_by_node = is_by_node
         self._asking = threading.Lock()
-        self._held: dict[str, tuple[float, str]] = {}
+        self._held: dict[str, tuple[float, Secret]] = {}
 
-    def get(self, node: str = "") -> str:
-        """Return it, for the node at an address. Raises ConfigurationError, as `interfaces.Secrets`."""
+    def get(self, node: str = "") -> Secret:
+        """Return it, for the node at an address. Raises as `Secrets.secret`."""
         place = node if self._is_by_node else ""
         with self._asking:
-            held = self._held.get(place)
-            if held is None or self._clock.monotonic() - held[0] > HOLD_SECONDS:
-                password = self._secrets.password(self._cluster, self._account, place)
-                held = self._held[place] = (self._clock.monotonic(), password)
-            return held[1]
+            until, secret = self._held.get(place, (-math.inf, None))
+            now = self._clock.monotonic()
+            if secret is None or now > until:
+                secret = self._renewed(secret, place, now)
+                until = secret.renew_seconds if secret.is_leased else now + HOLD_SECONDS
+                self._held[place] = until, secret
+            return secret
+
+    def _renewed(self, held: Secret | None, place: str, now: float) -> Secret:
+        try:
+            return self._secrets.secret(self._cluster, self._account, place)
+        except ConfigurationError:
+            # A source that is away for a moment makes no lease shorter than it is.
+            if held is None or not held.is_leased or now >= held.ends_seconds:
+                raise
+            return held
 
 
 _OWN_LIMITS = Limits(run_seconds=ANSWER_SECONDS, lock_wait_seconds=1)
@@ -312,8 +324,7 @@ class Monitor:
     Args:
         node: the name that its readings carry.
         address: "host:port" or a socket's path; resolved anew whenever the connection is opened anew.
-        account: login name of the read account.
-        password: fetches its secret for an address, when a connection is opened.
+        secret: fetches the read account's for an address, when a connection is opened.
         free_memory: a source for the host's free memory, or None.
         running_memory: such a source, asked while a statement runs, or None.
         lead: how the address was found, None for a configured one.
@@ -326,8 +337,7 @@ class Monitor:
         node: NodeName,
         address: str,
         settings: ClusterSettings,
-        account: str,
-        password: Callable[[str], str],
+        secret: Callable[[str], Secret],
         free_memory: Sensor | None = None,
         running_memory: Sensor | None = None,
         lead: Lead | None = None,
@@ -337,8 +347,7 @@ class Monitor:
         self.address = address
         self._known: Variant | None = None
         self._settings = settings
-        self._account = account
-        self._password = password
+        self._secret = secret
         self._free_memory = free_memory
         self._lead = lead
         self._answer_seconds = min(settings.connect_seconds, MEASURED_WITHIN_SECONDS)
@@ -446,8 +455,7 @@ class Monitor:
         login = login_for(
             place,
             self._settings.tls,
-            account=self._account,
-            password=self._password(place.named),
+            secret=self._secret(place.named),
             connect_seconds=self._settings.connect_seconds,
         )
         return open_line(login, place, heartbeat=self._settings.heartbeat, known=self._known)

@@ -129,7 +129,7 @@ class StatementPool:
             if entry is None or entry.parked_seconds is None:
                 return False
             entry.parked_seconds = None
-        if connection.broken or entry.connection is None:
+        if entry.connection is None or _is_spent(connection):
             self._drop(entry)
             return False
         entry.connection.prepare()
@@ -180,7 +180,7 @@ class StatementPool:
             )
             for entry in free:
                 connection, parked = entry.connection, entry.parked_seconds or 0.0
-                if connection is None or connection.identity.server != server or connection.broken:
+                if connection is None or connection.identity.server != server or _is_spent(connection):
                     self._entries.remove(entry)
                     stale.append(connection)
                 elif connection.may_be_in(schema) and (now - parked >= MOMENT_SECONDS or len(same) >= MOST_CONNECTIONS):
@@ -224,3 +224,7 @@ class StatementPool:
         since = entry.parked_seconds or 0.0
         newer = sum(each.key == entry.key and (each.parked_seconds or 0.0) > since for each in parked)
         return since + (IDLE_SECONDS if newer < MOST_PARKED else 2 * MOMENT_SECONDS)
+
+
+def _is_spent(connection: Connection) -> bool:
+    return connection.broken or connection.is_retired

@@ -90,6 +90,8 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
             alone, the one that is given there.
         connect_seconds: for all of connecting together, until `Wire.ready`, and then for each answer until
             `Wire.wait_at_most` says otherwise.
+        is_leased: whether the account was made for a while, so that the next login may be another account's.
+        retired_seconds: monotonic reading from which on a connection is `Wire.is_retired`.
     """
 
     host: str
@@ -101,6 +103,8 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     tls: ssl.SSLContext | None
     connect_seconds: float
     server_key: bytes = b""
+    is_leased: bool = False
+    retired_seconds: float = math.inf
 
     def __repr__(self) -> str:
         return f"Login({self.account}@{self.address})"
@@ -165,6 +169,7 @@ class Wire(_Driver):
         self.address = login.address
         self.takes_several = False
         self.writes = 0
+        self._retired_seconds = login.retired_seconds
         self._pinned_key = login.server_key
         self._given_key = b""
         self._takes_any_key = bool(login.socket) or ipaddress.ip_address(login.ip).is_loopback
@@ -422,6 +427,11 @@ class Wire(_Driver):
                 self._settle()
             readable = self._is_readable()
         return readable
+
+    @property
+    def is_retired(self) -> bool:
+        """Whether its account will end soon; a transaction goes on with it."""
+        return time.monotonic() >= self._retired_seconds and not self.server_status & IN_TRANSACTION
 
     def _is_readable(self) -> bool:
         if self._sock is None:

@@ -291,7 +291,7 @@ class Nodes:
     def discard_broken(self) -> frozenset[Account]:
         broken: set[Account] = set()
         for key, held in tuple(self._open.items()):
-            if held.broken:
+            if held.broken or (held.is_retired and key not in self._pinned):
                 self.drop(*key)
                 broken.add(key[1])
         return frozenset(broken)

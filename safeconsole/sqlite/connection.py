@@ -186,6 +186,8 @@ class SqliteConnection:
         identity: what the file proved to be when it was opened.
     """
 
+    is_retired = False
+
     def __init__(
         self, link: SqliteLink, cluster: tuple[FileNode, ...], *, account: Account, identity: Identity, clock: Clock
     ) -> None:

@@ -17,7 +17,7 @@ import pytest
 from safeconsole.config.secrets import LocalSecrets, region_in
 from safeconsole.config.settings import variable_for
 from safeconsole.errors import ConfigurationError
-from safeconsole.config.settings import ClusterSettings, SecretSettings, Settings
+from safeconsole.config.settings import Accounts, ClusterSettings, SecretSettings
 from safeconsole.config import credentials
 
 REPO = Path(__file__).resolve().parents[2]
@@ -69,12 +69,12 @@ def use_keyring():
 
 def secrets(*sources, command=(), environ=None, nodes=("db1:3306",)):
     cluster = ClusterSettings(nodes=nodes, secrets=SecretSettings(sources=sources, command=tuple(map(str, command))))
-    return LocalSecrets(Settings(clusters={"shop-1": cluster}), environ or {})
+    return LocalSecrets({"shop-1": cluster}, environ or {})
 
 
 def refusal(source):
     with pytest.raises(ConfigurationError) as caught:
-        source.password("shop-1", "console_read")
+        source.secret("shop-1", "console_read")
     told = "".join(traceback.format_exception(caught.value)) + repr(caught.value.evidence) + caught.value.instead
     assert PLANTED not in told
     return caught.value
@@ -83,7 +83,7 @@ def refusal(source):
 def test_the_environment_names_a_variable_for_each_account():
     assert variable_for("shop-1", "console.read") == "SAFECONSOLE_PASSWORD_SHOP_1_CONSOLE_READ"
     environ = {"SAFECONSOLE_PASSWORD_SHOP_1_CONSOLE_READ": "x"}
-    assert secrets("env", environ=environ).password("shop-1", "console_read") == "x"
+    assert secrets("env", environ=environ).secret("shop-1", "console_read").password == "x"
 
 
 def test_a_command_prints_the_password_on_its_first_line_and_no_shell_reads_its_arguments():
@@ -91,12 +91,12 @@ def test_a_command_prints_the_password_on_its_first_line_and_no_shell_reads_its_
         "command",
         command=[sys.executable, "-c", "import sys; print(sys.argv[1]); print('more')", "{cluster}/{account};`id`"],
     )
-    assert found.password("shop-1", "console_read") == "shop-1/console_read;`id`"
+    assert found.secret("shop-1", "console_read").password == "shop-1/console_read;`id`"
 
 
 def test_a_command_has_no_terminal_to_read_from():
     found = secrets("command", command=[sys.executable, "-c", "import sys; print('[' + sys.stdin.read() + ']')"])
-    assert found.password("shop-1", "console_read") == "[]"
+    assert found.secret("shop-1", "console_read").password == "[]"
 
 
 @pytest.mark.parametrize(
@@ -123,10 +123,10 @@ def test_sources_are_asked_in_their_order(use_keyring):
     use_keyring(MemoryKeyring())
     credentials.set_credential("shop-1", "console_read", "from keyring")
     environ = {variable_for("shop-1", "console_read"): "from env"}
-    assert secrets("keyring", "env", environ=environ).password("shop-1", "console_read") == "from keyring"
-    assert secrets("env", "keyring", environ=environ).password("shop-1", "console_read") == "from env"
+    assert secrets("keyring", "env", environ=environ).secret("shop-1", "console_read").password == "from keyring"
+    assert secrets("env", "keyring", environ=environ).secret("shop-1", "console_read").password == "from env"
     credentials.delete_credential("shop-1", "console_read")
-    assert secrets("keyring", "env", environ=environ).password("shop-1", "console_read") == "from env"
+    assert secrets("keyring", "env", environ=environ).secret("shop-1", "console_read").password == "from env"
 
 
 def test_no_source_with_a_password_names_all_that_were_tried_and_the_way_out(use_keyring):
@@ -136,7 +136,7 @@ def test_no_source_with_a_password_names_all_that_were_tried_and_the_way_out(use
     assert error.evidence == ("keyring: nothing stored", "env: SAFECONSOLE_PASSWORD_SHOP_1_CONSOLE_READ is not set")
     assert error.instead.startswith("safeconsole credentials set shop-1 console_read, or set SAFECONSOLE_PASSWORD_")
     with pytest.raises(ConfigurationError, match="cluster other is not"):
-        secrets("env").password("other", "x")
+        secrets("env").secret("other", "x")
 
 
 def test_a_computer_without_a_keyring_says_which_sources_to_use(use_keyring):
@@ -180,8 +180,8 @@ def test_the_keyring_is_not_even_imported_when_no_source_needs_it():
     code = (
         "import sys; from safeconsole.config.secrets import LocalSecrets;"
         "from safeconsole.config.settings import *;"
-        "s = Settings(clusters={'c': ClusterSettings(nodes=('x',), secrets=SecretSettings(sources=('env',)))});"
-        "print(LocalSecrets(s, {'SAFECONSOLE_PASSWORD_C_A': 'x'}).password('c', 'a'), 'keyring' in sys.modules, 'boto3' in sys.modules)"
+        "s = {'c': ClusterSettings(nodes=('x',), secrets=SecretSettings(sources=('env',)))};"
+        "print(LocalSecrets(s, {'SAFECONSOLE_PASSWORD_C_A': 'x'}).secret('c', 'a').password, 'keyring' in sys.modules, 'boto3' in sys.modules)"
     )
     out = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(REPO)}
@@ -205,10 +205,10 @@ AWS = """
 import logging, sys, urllib.parse
 logging.basicConfig(filename=sys.argv[1], level=1)
 from safeconsole.config.secrets import LocalSecrets
-from safeconsole.config.settings import ClusterSettings, SecretSettings, Settings
+from safeconsole.config.settings import Accounts, ClusterSettings, SecretSettings
 cluster = ClusterSettings(nodes=(sys.argv[2],), secrets=SecretSettings(sources=("aws-iam",)))
 try:
-    print(LocalSecrets(Settings(clusters={"shop": cluster}), {}).password("shop", "console_read", *sys.argv[3:]))
+    print(LocalSecrets({"shop": cluster}, {}).secret("shop", "console_read", *sys.argv[3:]).password)
 except Exception as error:
     print(error, error.evidence, error.instead)
 """
@@ -261,3 +261,77 @@ def test_why_there_is_no_aws_token_is_said(tmp_path, node, environ, why):
     assert why in told
     assert "AWS_DEFAULT_REGION" in told
     assert PLANTED not in told
+
+
+def printing(text, **settings):
+    """Secrets from a command that prints a text."""
+    command = (sys.executable, "-c", f"print({text!r})")
+    cluster = ClusterSettings(
+        nodes=("db1:3306",),
+        secrets=SecretSettings(sources=("command",), command=command, command_prints="json", **settings),
+    )
+    return LocalSecrets({"shop-1": cluster}, {})
+
+
+@pytest.mark.parametrize(
+    ("printed", "account", "is_leased"),
+    [
+        ('{"password": "x"}', "console_read", False),
+        ('{"username": "v-anna", "password": "x", "lease_duration": 60}', "v-anna", True),
+        # As `vault read -format=json` prints what it makes, and what it stores.
+        (
+            '{"lease_duration": 3600, "renewable": true, "data": {"username": "v-anna", "password": "x"}}',
+            "v-anna",
+            True,
+        ),
+        ('{"lease_duration": 0, "data": {"password": "x"}}', "console_read", False),
+    ],
+)
+def test_a_command_may_print_an_account_that_it_made(printed, account, is_leased):
+    found = printing(printed).secret("shop-1", "console_read")
+    assert (found.account, found.password, found.is_leased) == (account, "x", is_leased)
+    assert "'x'" not in repr(found)
+    left = found.ends_seconds - time.monotonic()
+    assert not is_leased or 0 < found.renew_seconds - time.monotonic() < left <= 3600
+
+
+@pytest.mark.parametrize(
+    ("printed", "why"),
+    [
+        (f"password: {PLANTED}", "printed no JSON"),
+        (f'["{PLANTED}"]', "an object without a password"),
+        (f'{{"username": "{PLANTED}"}}', "an object without a password"),
+        ('{"password": ""}', "an object without a password"),
+        ('{"password": 5}', "an object without a password"),
+        (f'{{"password": "{PLANTED}", "username": 5}}', "a username that is no text"),
+        (f'{{"password": "{PLANTED}", "lease_duration": "1h"}}', "a lease_duration that is no number of seconds"),
+        (f'{{"password": "{PLANTED}", "lease_duration": -1}}', "a lease_duration that is no number of seconds"),
+        (f'{{"password": "{PLANTED}", "lease_duration": true}}', "a lease_duration that is no number of seconds"),
+        ("[" * 5000, "printed no JSON"),
+    ],
+)
+def test_what_a_command_printed_otherwise_is_told_without_it(printed, why):
+    assert why in " ".join(refusal(printing(printed)).evidence)
+
+
+def test_a_person_stands_in_accounts_and_in_the_arguments_of_the_command():
+    cluster = ClusterSettings(
+        nodes=("db1:3306",),
+        accounts=Accounts(read="{person}_read", elevated="{person}_write"),
+        secrets=SecretSettings(sources=("command",), command=("/bin/echo", "{account} for {person}")),
+    ).for_person("anna")
+    assert (cluster.accounts.read, cluster.accounts.elevated, cluster.accounts.diagnose) == (
+        "anna_read",
+        "anna_write",
+        "",
+    )
+    secret = LocalSecrets({"shop-1": cluster}, {}).secret("shop-1", cluster.accounts.read)
+    assert (secret.account, secret.password) == ("anna_read", "anna_read for anna")
+
+
+@pytest.mark.parametrize("name", ["", "-rf", "anna read", "anna'", "{account}", "an\na"])
+def test_a_name_that_could_be_taken_for_something_else_is_refused(name):
+    cluster = ClusterSettings(nodes=("db1:3306",), accounts=Accounts(read="{person}_read"))
+    with pytest.raises(ConfigurationError, match="cannot be part of an account's name"):
+        cluster.for_person(name)
+    assert ClusterSettings(nodes=("db1:3306",), accounts=Accounts(read="read")).for_person(name).accounts.read == "read"

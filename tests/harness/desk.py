@@ -133,7 +133,8 @@ def seated(
         transactions: how long they may stand idle, over the shipped baseline.
         sensors: what every statement needs, over the shipped baseline.
         heavy_at_once: how many heavy statements a node runs, over the shipped baseline.
-        cluster_settings: of the cluster; `diagnoses` is False for one without an account for it, `demo` where the cluster does not say where it lives.
+        cluster_settings: of the cluster; `diagnoses` is False for one without an account for it, `demo` where the
+            cluster does not say where it lives, `accounts` and `secrets` where they are others than the demo's.
     """
     directory.mkdir(exist_ok=True)
     # Tests have no terminal, and the baseline lets nobody without one elevate elsewhere than on a demo.
@@ -185,7 +186,12 @@ def _policy(directory, gates, transactions, sensors, heavy_at_once=2):
 
 
 def _configuration(cluster, directory, nodes, policy, settings):
-    diagnoses = settings.pop("diagnoses", True)
+    accounts = {"read": "console_read", "elevated": "console_elevated", "diagnose": "console_diagnose"}
+    if not settings.pop("diagnoses", True):
+        del accounts["diagnose"]
+    accounts = settings.pop("accounts", accounts)
+    source = {"sources": ["command"], "command": ["cat", f"{directory / 'secrets'}/{{account}}"]}
+    source = settings.pop("secrets", source)
     names = {address: name for name, address in nodes.items()}
     secrets = directory / "secrets"
     secrets.mkdir(mode=0o700, exist_ok=True)
@@ -201,12 +207,9 @@ def _configuration(cluster, directory, nodes, policy, settings):
         "[clusters.shop.names]",
         *(f"{json.dumps(address)} = {json.dumps(name)}" for address, name in names.items()),
         "[clusters.shop.accounts]",
-        'read = "console_read"',
-        'elevated = "console_elevated"',
-        *(['diagnose = "console_diagnose"'] if diagnoses else []),
+        *(f"{key} = {json.dumps(value)}" for key, value in accounts.items()),
         "[clusters.shop.secrets]",
-        'sources = ["command"]',
-        f"command = {json.dumps(['cat', f'{secrets}/{{account}}'])}",
+        *(f"{key} = {json.dumps(value)}" for key, value in source.items()),
         "[clusters.shop.tls]",
         'mode = "disabled"',
         "[audit]",

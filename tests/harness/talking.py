@@ -7,6 +7,7 @@ import time
 from safeconsole.mysql.engine import open_engine
 from safeconsole.policy.decision import Permit
 from safeconsole.policy.limits import Limits
+from safeconsole.config.secrets import Secret
 from safeconsole.config.settings import Accounts, ClusterSettings
 from safeconsole.sqltext.statement import Hazard, Statement
 from safeconsole.sqltext.vocabulary import Account, CostClass, Effect, NodeName, Route
@@ -26,8 +27,8 @@ class GivenSecrets:
     def __init__(self, passwords):
         self.passwords = dict(passwords)
 
-    def password(self, cluster, account, node=""):
-        return self.passwords[account]
+    def secret(self, cluster, account, node=""):
+        return Secret(account=account, password=self.passwords[account])
 
 
 class RealClock:

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from msgspec.structs import replace
+from safeconsole.config.secrets import Secret
 from safeconsole.config.settings import TlsSettings
 from safeconsole.errors import ConfigurationError, UnreachableError
 from safeconsole.mysql.dialling import NodeAddress, dial, login_for, resolve, split_address, tls_for
@@ -252,7 +253,7 @@ def test_a_key_that_is_none_is_an_error_of_the_configuration(tmp_path, content):
         file.write_text(content)
     place = NodeAddress(host="localhost", ip="127.0.0.1", port=1)
     with pytest.raises(ConfigurationError, match="server_key"):
-        login_for(place, TlsSettings(server_key=str(file)), account="a", password="b", connect_seconds=1)
+        login_for(place, TlsSettings(server_key=str(file)), secret=Secret(account="a", password="b"), connect_seconds=1)
 
 
 def wait_until(happened):

@@ -11,6 +11,7 @@ from safeconsole.mysql.dialling import dial, login_for, resolve
 from safeconsole.errors import StoppedError, UnreachableError
 from safeconsole.dialects.mysql import MYSQL
 from safeconsole.dialects.grants import grant_statements
+from safeconsole.config.secrets import Secret
 from safeconsole.config.settings import TlsSettings
 from safeconsole.sqltext.vocabulary import Account, Flavour
 from safeconsole.demo.binaries import FLAVOURS
@@ -142,7 +143,8 @@ def test_a_password_is_encrypted_with_the_pinned_key_alone(set_globally, tmp_pat
         place = resolve(f"127.0.0.1:{cluster.primary.port}")
         tls = TlsSettings(mode="disabled", server_key=str(key))
         account = "console_elevated"
-        login = login_for(place, tls, account=account, password=cluster.accounts[account], connect_seconds=5)
+        secret = Secret(account=account, password=cluster.accounts[account])
+        login = login_for(place, tls, secret=secret, connect_seconds=5)
         if found:
             with pytest.raises(UnreachableError, match=found):
                 dial(login)
