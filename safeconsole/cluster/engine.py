@@ -18,6 +18,9 @@ from safeconsole.sqltext.statement import Estimate, Statement
 from safeconsole.sqltext.undoing import KeptRows
 from safeconsole.sqltext.vocabulary import Account, Flavour, NodeName
 
+PACKET_HEADER_BYTES = 4
+"""Three bytes of length, and the packet's number."""
+
 Row = tuple[Any, ...]
 """One tuple a row, in column order: None, str, bytes, int, float, Decimal, date, timedelta or datetime."""
 
@@ -44,6 +47,30 @@ class Splice(StrEnum):
 
     TEXT = "text"
     BINARY = "binary"
+
+
+class SplicedRows(msgspec.Struct, frozen=True, kw_only=True):
+    """Some rows of a spliced answer, as the packets that they came in; a batch, whose length is that of its rows.
+
+    Attributes:
+        data: the packets one after the other, with their headers.
+        rows: how many rows they are.
+        packets: how many packets; more than rows where one is longer than a packet can be.
+    """
+
+    data: bytes | memoryview
+    rows: int
+    packets: int
+
+    def __len__(self) -> int:
+        return self.rows
+
+    def __getitem__(self, first: slice) -> SplicedRows:
+        """Return the first few rows, `[:count]`; each is one packet, as in every batch of more than one row."""
+        count, stop = len(range(self.rows)[first]), 0
+        for _ in range(count):
+            stop += PACKET_HEADER_BYTES + int.from_bytes(self.data[stop : stop + 3], "little")
+        return SplicedRows(data=self.data[:stop], rows=count, packets=count)
 
 
 class Completion(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,7 +113,7 @@ class Answer(Protocol):
         ...
 
     def batches(self) -> Iterator[Sequence[Row]]:
-        """Yield rows as they arrive, in batches of at most a few thousand; of a spliced answer a row is its packets.
+        """Yield rows as they arrive, in batches of at most a few thousand; those of a spliced answer as `SplicedRows`.
 
         Raises:
             StoppedError: a limit fired and the statement is over.

@@ -12,9 +12,9 @@ from typing import cast
 
 import msgspec
 
+from safeconsole.cluster.engine import PACKET_HEADER_BYTES, SplicedRows
 from safeconsole.errors import StoppedError
 from safeconsole.gateway.packets import (
-    LONGEST_PART,
     ClientChannel,
     ColumnKind,
     Fields,
@@ -30,8 +30,8 @@ from safeconsole.gateway.packets import (
 from safeconsole.gateway.refusals import ErrorReply
 from safeconsole.session.result import Result
 
-_HEADER_BYTES = 4
-_LARGEST_BATCH_BYTES = 1024 * 1024
+_NUMBER_AT = 3
+_LARGEST_WRITE_BYTES = 1024 * 1024
 
 Note = tuple[str, int, str]
 """Level, number and message, as SHOW WARNINGS has them."""
@@ -114,12 +114,14 @@ class Answering:
             return self._changed(result, more=more)
         rows = 0
         with result:
-            self._hand_on([_with_status(result.head, self._bits(more=False))], utf8=utf8)
+            head = _with_status(result.head, self._bits(more=False))
+            self._hand_on(head, packets=len(result.columns) + 2, utf8=utf8)
             for batch in result:
-                packets = cast("Sequence[bytes]", batch)
-                room = most_rows - rows if most_rows else len(packets)
-                self._hand_on(packets[:room], utf8=utf8)
-                rows += min(len(packets), room)
+                spliced = cast("SplicedRows", batch)
+                if most_rows:
+                    spliced = spliced[: most_rows - rows]
+                self._hand_on(spliced.data, packets=spliced.packets, utf8=utf8)
+                rows += spliced.rows
                 if most_rows and rows >= most_rows:
                     break
         self.notes = notes_of(result)
@@ -135,46 +137,33 @@ class Answering:
         self.ok(done, more=more, info=info)
         return done
 
-    def _hand_on(self, packets: Sequence[bytes], *, utf8: bool) -> None:
-        if not packets:
-            return
-        joined = b"".join(packets)
-        if not utf8 and not joined.isascii():
+    def _hand_on(self, data: bytes | memoryview, *, packets: int, utf8: bool) -> None:
+        if not utf8 and not bytes(data).isascii():
             raise StoppedError(
                 "the rows hold more than ASCII, and this connection does not read UTF-8",
                 by="console",
                 instead="SET NAMES utf8mb4 first",
             )
-        first = joined[3]
-        if first != self.channel.sequence:
-            joined = renumbered(joined, self.channel.sequence)
-        self.channel.sequence = (self.channel.sequence + _packets_in(packets, joined)) & 0xFF
-        for start in range(0, len(joined), _LARGEST_BATCH_BYTES):
-            self.channel.write_packets(joined[start : start + _LARGEST_BATCH_BYTES])
+        if data and data[_NUMBER_AT] != self.channel.sequence:
+            data = renumbered(data, self.channel.sequence)
+        self.channel.sequence = (self.channel.sequence + packets) & 0xFF
+        whole = memoryview(data)
+        # A client that reads has the whole time of a stall for each part.
+        for start in range(0, len(whole), _LARGEST_WRITE_BYTES):
+            self.channel.write_packets(whole[start : start + _LARGEST_WRITE_BYTES])
 
     def _bits(self, *, more: bool) -> int:
         return self.status | ServerStatus.MORE_RESULTS if more else self.status
 
 
-def _packets_in(packets: Sequence[bytes], joined: bytes) -> int:
-    """Return how many packets stand in what was joined; a row is one, but for the longest."""
-    if len(packets) > 1 and max(map(len, packets)) < LONGEST_PART:
-        return len(packets)
-    count = position = 0
-    while position < len(joined):
-        position += _HEADER_BYTES + int.from_bytes(joined[position : position + 3], "little")
-        count += 1
-    return count
-
-
-def renumbered(packets: bytes, sequence: int) -> bytes:
+def renumbered(packets: bytes | memoryview, sequence: int) -> bytes:
     """Return packets with numbers that go on from another one."""
     changed = bytearray(packets)
     position = 0
     while position < len(changed):
-        changed[position + 3] = sequence & 0xFF
+        changed[position + _NUMBER_AT] = sequence & 0xFF
         sequence += 1
-        position += _HEADER_BYTES + int.from_bytes(changed[position : position + 3], "little")
+        position += PACKET_HEADER_BYTES + int.from_bytes(changed[position : position + 3], "little")
     return bytes(changed)
 
 

@@ -227,7 +227,7 @@ class ClientChannel:
         framed = b"".join(map(self._framed, payloads))
         self.write_packets(framed)
 
-    def write_packets(self, packets: bytes) -> None:
+    def write_packets(self, packets: bytes | memoryview) -> None:
         """Send what is framed already. Raises GoneError: the client is gone, or reads nothing."""
         self._set_time()
         try:

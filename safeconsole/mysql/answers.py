@@ -12,7 +12,7 @@ from pymysql import err
 from pymysql.constants import FIELD_TYPE, FLAG, SERVER_STATUS
 from pymysql.protocol import MysqlPacket, OKPacketWrapper
 
-from safeconsole.cluster.engine import Column
+from safeconsole.cluster.engine import PACKET_HEADER_BYTES, Column, SplicedRows
 from safeconsole.cluster.values import reader_of
 from safeconsole.mysql.protocol import Decoder, Packets, decode_rows, framed, text
 
@@ -58,22 +58,32 @@ class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
     """The first thing the server says to a statement.
 
     Attributes:
-        fields: one descriptor a column; empty when there is no result set.
+        width: how many columns there are, 0 when there is no result set.
         changed_rows: rows changed, 0 with a result set.
         inserted_id: the number given to the first row inserted, 0 when none was given.
         warnings: how many warnings, known only without a result set.
         status: the server's status bits, None with a result set.
-        raw: see `Answer.head`; b"" where it was not asked for.
+        raw: see `Answer.head`.
         info: what the server says beside the count, in its own language: of an UPDATE "Rows matched: 3  Changed: 2 …".
     """
 
-    fields: tuple[Field, ...] = ()
+    width: int = 0
     changed_rows: int = 0
     inserted_id: int = 0
     warnings: int = 0
     status: int | None = None
     raw: bytes = b""
     info: bytes = b""
+
+    @property
+    def fields(self) -> tuple[Field, ...]:
+        """One descriptor a column, decoded anew each time. Raises ValueError, IndexError, struct.error: nonsense."""
+        fields, position = [], 0
+        for place in range(self.width + 1):
+            if place:
+                fields.append(_field_at(self.raw, position + PACKET_HEADER_BYTES))
+            position += PACKET_HEADER_BYTES + int.from_bytes(self.raw[position : position + 3], "little")
+        return tuple(fields)
 
     @property
     def touched_rows(self) -> int:
@@ -94,10 +104,9 @@ class ResultEnd(msgspec.Struct):
     status: int = 0
 
 
-def read_head(packets: Packets, *, raw: bool = False) -> ResultHead:
-    """Return the first answer to a statement, with its bytes where they are asked for. Raises as `Packets.next`."""
+def read_head(packets: Packets) -> ResultHead:
+    """Return the first answer to a statement. Raises as `Packets.next`."""
     payload = packets.next()
-    raw_ok = payload if raw else b""
     if payload[0] == 0 and len(payload) > _SHORT_OK and max(payload[1:3]) < _ONE_BYTE:
         status, warnings = _TWO_SHORTS.unpack_from(payload, 3)
         return ResultHead(
@@ -105,7 +114,7 @@ def read_head(packets: Packets, *, raw: bool = False) -> ResultHead:
             inserted_id=payload[2],
             warnings=warnings,
             status=status,
-            raw=raw_ok,
+            raw=payload,
             info=payload[_SHORT_OK + 1 :],
         )
     first = MysqlPacket(payload, "utf8")
@@ -118,32 +127,27 @@ def read_head(packets: Packets, *, raw: bool = False) -> ResultHead:
             inserted_id=int(done.insert_id or 0),
             warnings=done.warning_count,
             status=done.server_status,
-            raw=raw_ok,
+            raw=payload,
             info=bytes(done.message),
         )
-    parts = [framed(payload, packets.sequence)]
-    fields = []
-    for _ in range(int(first.read_length_encoded_integer() or 0)):
-        definition = packets.next()
-        fields.append(_field_of(definition))
-        if raw:
-            parts.append(framed(definition, packets.sequence))
-    end = packets.next()
-    return ResultHead(fields=tuple(fields), raw=b"".join((*parts, framed(end, packets.sequence))) if raw else b"")
+    width = int(first.read_length_encoded_integer() or 0)
+    counted = framed(payload, packets.sequence)
+    # The definitions and their end marker.
+    return ResultHead(width=width, raw=counted + packets.next_whole(width + 1))
 
 
-def _field_of(payload: bytes) -> Field:
+def _field_at(raw: bytes, position: int) -> Field:
     # Six texts (catalogue, schema, table, original table, name, original name), then fixed fields.
-    name, position = b"", 0
+    name = b""
     for place in range(6):
-        size, position = payload[position], position + 1
+        size, position = raw[position], position + 1
         if size == _TWO_BYTES:
-            size, position = int.from_bytes(payload[position : position + 2], "little"), position + 2
+            size, position = int.from_bytes(raw[position : position + 2], "little"), position + 2
         elif size >= _ONE_BYTE:
             raise ValueError(f"a name in the description of a column begins with {size}")
-        name = payload[position : position + size] if place == _COLUMN_NAME else name
+        name = raw[position : position + size] if place == _COLUMN_NAME else name
         position += size
-    character_set, width, type_code, flags = _COLUMN.unpack_from(payload, position)
+    character_set, width, type_code, flags = _COLUMN.unpack_from(raw, position)
     return Field(
         name=str(name, "utf-8", "backslashreplace"),
         type_code=type_code,
@@ -169,16 +173,29 @@ def row_batches(packets: Packets, decoders: Sequence[Decoder], end: ResultEnd) -
             yield rows
 
 
-def packet_batches(packets: Packets, end: ResultEnd) -> Iterator[Sequence[bytes]]:
-    """Yield rows as the packets that they came in, in batches as `row_batches`. Raises as it does."""
+def packet_batches(packets: Packets, end: ResultEnd) -> Iterator[SplicedRows]:
+    """Yield rows as the packets that they came in, as they arrive. Raises as `row_batches`."""
     while not end.reached:
-        rows = _payloads(packets, end, with_headers=True)
+        rows = packets.arrived_whole(BATCH_ROWS)
         if rows:
             yield rows
+            continue
+        packets.wait()
+        rows = packets.arrived_whole(BATCH_ROWS)
+        if rows:
+            yield rows
+            continue
+        # Whatever is no ordinary row: an end, an error, a row in several packets.
+        payload = packets.next()
+        if payload[0] == _END and len(payload) < 9:
+            _note_end(payload, end)
+        else:
+            whole = framed(payload, packets.sequence)
+            yield SplicedRows(data=whole, rows=1, packets=(len(whole) - len(payload)) // PACKET_HEADER_BYTES)
 
 
-def _payloads(packets: Packets, end: ResultEnd, *, with_headers: bool = False) -> list[bytes]:
-    payloads = packets.arrived(BATCH_ROWS, BATCH_BYTES, framed=with_headers)
+def _payloads(packets: Packets, end: ResultEnd) -> list[bytes]:
+    payloads = packets.arrived(BATCH_ROWS, BATCH_BYTES)
     if payloads:
         return payloads
     # Waits, and meets whatever is no ordinary row: an end, an error, a row in several packets.
@@ -186,8 +203,7 @@ def _payloads(packets: Packets, end: ResultEnd, *, with_headers: bool = False) -
     if payload[0] == _END and len(payload) < 9:
         _note_end(payload, end)
         return []
-    first = framed(payload, packets.sequence) if with_headers else payload
-    return [first, *packets.arrived(BATCH_ROWS - 1, BATCH_BYTES - len(payload), framed=with_headers)]
+    return [payload, *packets.arrived(BATCH_ROWS - 1, BATCH_BYTES - len(payload))]
 
 
 def read_texts(packets: Packets) -> tuple[list[tuple[str | None, ...]], int]:

@@ -9,9 +9,12 @@ from typing import Any
 import msgspec
 from pymysql import err
 
+from safeconsole.cluster.engine import PACKET_HEADER_BYTES, SplicedRows
+
 CHUNK_BYTES = 64 * 1024
 _LONGEST = 0xFFFFFF
 _END, _ERROR = 0xFE, 0xFF
+_HEADER_AND_MARK = struct.Struct("<IB")
 
 _PREPARED_BYTES = 12
 """Length of the answer to a prepared statement. Source: MySQL manual, "COM_STMT_PREPARE Response"."""
@@ -75,14 +78,32 @@ class Packets(msgspec.Struct):
                 self.next()
                 count -= 1
 
-    def arrived(self, most: int, most_bytes: int, *, framed: bool = False) -> list[bytes]:
+    def next_whole(self, count: int) -> bytes:
+        """Return the next packets as they came, such as the descriptions of columns.
+
+        Raises:
+            DriverError, OSError, PacketTooLargeError: as `next`.
+        """
+        size = 0
+        for _ in range(count):
+            start = size + PACKET_HEADER_BYTES
+            self._have(start)
+            header = self.position + size
+            size = start + int.from_bytes(self.buffer[header : header + 3], "little")
+            if size - start > self.ceiling_bytes:
+                raise PacketTooLargeError(size - start)
+            self._have(size)
+            if self.buffer[self.position + start : self.position + start + 1] == b"\xff":
+                err.raise_mysql_exception(self.buffer[self.position + start : self.position + size])
+        self.taken_bytes += size - PACKET_HEADER_BYTES * count
+        return self._take(size)
+
+    def arrived(self, most: int, most_bytes: int) -> list[bytes]:
         """Return the next payloads of ordinary rows that are in the buffer already; reads nothing and never fails.
 
         Args:
             most_bytes: no more are taken once they hold so many.
-            framed: with their headers.
         """
-        header = 4 if framed else 0
         found: list[bytes] = []
         buffer, have = self.buffer, len(self.buffer)
         position, first = self.position, self.position
@@ -94,11 +115,35 @@ class Packets(msgspec.Struct):
             # Ends, errors and packets that are continued begin with what no short row begins with.
             if stop > have or not 0 < size <= self.ceiling_bytes or size == _LONGEST or buffer[start] >= _END:
                 break
-            found.append(buffer[start - header : stop])
+            found.append(buffer[start:stop])
             position = stop
         self.position = position
         self.taken_bytes += position - first - 4 * len(found)
         return found
+
+    def arrived_whole(self, most: int) -> SplicedRows:
+        """Return, as they came, the packets of the ordinary rows that `arrived` would return; none is copied."""
+        buffer, have, largest = self.buffer, len(self.buffer), min(self.ceiling_bytes, _LONGEST - 1)
+        first = position = self.position
+        rows, last = 0, have - PACKET_HEADER_BYTES - 1
+        while position <= last and rows < most:
+            # A million rows pass here: one look at each header, and at what is behind it.
+            header, mark = _HEADER_AND_MARK.unpack_from(buffer, position)
+            stop = position + PACKET_HEADER_BYTES + (header & _LONGEST)
+            if mark >= _END or stop > have or not 0 < header & _LONGEST <= largest:
+                break
+            position, rows = stop, rows + 1
+        self.position = position
+        self.taken_bytes += position - first - PACKET_HEADER_BYTES * rows
+        return SplicedRows(data=memoryview(buffer)[first:position], rows=rows, packets=rows)
+
+    def wait(self) -> None:
+        """Wait until the next packet is in the buffer as a whole. Raises as `next`, but for the server's error."""
+        self._have(PACKET_HEADER_BYTES)
+        size = int.from_bytes(self.buffer[self.position : self.position + 3], "little")
+        if size > self.ceiling_bytes:
+            raise PacketTooLargeError(size)
+        self._have(PACKET_HEADER_BYTES + size)
 
     def _next_part(self) -> bytes:
         header = self._take(4)

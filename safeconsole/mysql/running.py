@@ -11,7 +11,16 @@ from typing import cast
 from safeconsole.cluster.engine import Column, Completion, Row, Splice, stop_insistently
 from safeconsole.errors import UNSEEN, LostError, SafeConsoleError, ServerError, StoppedError, stop_words
 from safeconsole.interrupts import ToldToLeave, held
-from safeconsole.mysql.answers import ResultEnd, ResultHead, column_of, decoder_of, drain, packet_batches, row_batches
+from safeconsole.mysql.answers import (
+    Field,
+    ResultEnd,
+    ResultHead,
+    column_of,
+    decoder_of,
+    drain,
+    packet_batches,
+    row_batches,
+)
 from safeconsole.mysql.endings import (
     UNDONE,
     another_number,
@@ -75,6 +84,7 @@ class MySqlRunning:
         self._watched: Watched | None = None
         self._packets: Packets | None = None
         self._head = ResultHead()
+        self._fields: tuple[Field, ...] = ()
         self._end = ResultEnd()
         self._away_seconds = 0.0
         self._notes: list[str] = []
@@ -91,7 +101,7 @@ class MySqlRunning:
     def columns(self) -> tuple[Column, ...]:
         """The result's columns, empty when the statement returns none."""
         latitude_first = self._link.dialect.latitude_first
-        return tuple(column_of(field, latitude_first=latitude_first) for field in self._head.fields)
+        return tuple(column_of(field, latitude_first=latitude_first) for field in self._fields)
 
     @property
     def head(self) -> bytes:
@@ -150,15 +160,15 @@ class MySqlRunning:
             self._packets, self._head = self._link.wire.begin_statement(
                 self._permit.statement.text,
                 packet_bytes=max(limits.fetched_bytes, 1024 * 1024),
-                raw=self._splice is not None,
                 # What returns no rows is answered alike in both protocols.
                 prepared=self._splice is Splice.BINARY and self._permit.statement.returns_rows,
             )
+            self._fields = self._head.fields
         except KeyboardInterrupt as interrupt:
             raise self.interrupted(interrupt) from None
         except BREAKS as error:
             raise self._ended(error) from None
-        if not self._head.fields:
+        if not self._fields:
             self._end = ResultEnd(reached=True, warnings=self._head.warnings, status=self._head.status or 0)
             self._came_to_its_end()
 
@@ -171,7 +181,7 @@ class MySqlRunning:
             # Typed as rows: nobody but the one who asked for packets takes them.
             rows = cast("Iterator[Sequence[Row]]", packet_batches(packets, self._end))
         else:
-            decoders = [decoder_of(field, as_text=self._as_text) for field in self._head.fields]
+            decoders = [decoder_of(field, as_text=self._as_text) for field in self._fields]
             rows = row_batches(packets, decoders, self._end)
         while True:
             try:

@@ -55,13 +55,13 @@ class ServerReply(msgspec.Struct, frozen=True, kw_only=True):
     """What a server answered to one of several questions.
 
     Attributes:
-        names: of the columns.
+        head: what came before the rows.
         rows: their values as the server wrote them.
         status: the session's status bits after it, 0 after an error.
         error: what it refused the question with, or None.
     """
 
-    names: tuple[str, ...] = ()
+    head: ResultHead = ResultHead()
     rows: list[tuple[str | None, ...]] = []
     status: int = 0
     error: DriverError | None = None
@@ -73,8 +73,9 @@ class ServerReply(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def named(self) -> list[dict[str, str | None]]:
-        """The rows by column name."""
-        return [dict(zip(self.names, row, strict=True)) for row in self.rows]
+        """The rows by column name. Raises ValueError, IndexError: a description of a column is nonsense."""
+        names = [field.name for field in self.head.fields]
+        return [dict(zip(names, row, strict=True)) for row in self.rows]
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
@@ -253,13 +254,13 @@ class Wire(_Driver):
                 self.server_status = head.status
                 return ServerReply(status=head.status)
             end = ResultEnd()
-            rows = [row for batch in row_batches(packets, [text] * len(head.fields), end) for row in batch]
+            rows = [row for batch in row_batches(packets, [text] * head.width, end) for row in batch]
         except DriverError as error:
             if is_lost(error):
                 raise
             return ServerReply(error=error)
         self.server_status = end.status
-        return ServerReply(names=tuple(field.name for field in head.fields), rows=rows, status=end.status)
+        return ServerReply(head=head, rows=rows, status=end.status)
 
     def answers(self, *questions: Question) -> Iterator[Packets]:
         """Ask some of the console's own questions, in one write where the server takes them so.
@@ -366,14 +367,11 @@ class Wire(_Driver):
         rows, self.server_status = read_texts(self._packets(_DEFINITION_BYTES))
         return rows
 
-    def begin_statement(
-        self, text: str, *, packet_bytes: int, raw: bool = False, prepared: bool = False
-    ) -> tuple[Packets, ResultHead]:
+    def begin_statement(self, text: str, *, packet_bytes: int, prepared: bool = False) -> tuple[Packets, ResultHead]:
         """Send a statement and return its first answer; its rows are read from the packets.
 
         Args:
             packet_bytes: the largest packet that is taken in, > 0.
-            raw: keep the bytes of the answer's head.
             prepared: prepare and execute it, so that its rows come in the binary protocol.
         """
         if prepared:
@@ -382,7 +380,7 @@ class Wire(_Driver):
             self._execute_command(COMMAND.COM_QUERY, text)
         # The watchdog has the time of a statement.
         packets = self._packets(packet_bytes, timed=False)
-        head = read_head(packets, raw=raw)
+        head = read_head(packets)
         if head.status is not None:
             self.server_status = head.status
         return packets, head

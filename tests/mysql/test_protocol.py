@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymysql import err
 
-from safeconsole.mysql.answers import BATCH_ROWS, Field, ResultEnd, drain, read_head, read_texts, row_batches
+from safeconsole.mysql.answers import BATCH_ROWS, Field, ResultEnd, drain, packet_batches, read_head, read_texts
+from safeconsole.mysql.answers import row_batches
 from safeconsole.mysql.answers import column_of, decoder_of
 from safeconsole.mysql.protocol import Packets, PacketTooLargeError
 from safeconsole.mysql.protocol import decode_rows
@@ -17,12 +18,12 @@ TEXT = Field(name="t", type_code=253, flags=0, character_set=255)
 
 def framed(*payloads):
     """Payloads as packets."""
-    out = b""
-    for number, payload in enumerate(payloads):
-        while len(payload) >= 0xFFFFFF:
-            out += b"\xff\xff\xff" + bytes([number % 256]) + payload[:0xFFFFFF]
-            payload = payload[0xFFFFFF:]
-        out += len(payload).to_bytes(3, "little") + bytes([number % 256]) + payload
+    out, number = b"", 0
+    for payload in payloads:
+        for start in range(0, len(payload) + 1, 0xFFFFFF):
+            part = payload[start : start + 0xFFFFFF]
+            out += len(part).to_bytes(3, "little") + bytes([number % 256]) + part
+            number += 1
     return out
 
 
@@ -66,6 +67,38 @@ def test_rows_come_out_as_they_went_in_however_the_bytes_arrive(rows, sizes):
     found = [row for batch in row_batches(packets_of(data, sizes), decoders, end) for row in batch]
     assert found == [tuple(None if value is None else value.decode() for value in row) for row in rows]
     assert (end.reached, end.status) == (True, 2)
+
+
+@given(tables, st.lists(st.integers(1, 70), min_size=1, max_size=5), st.data())
+def test_packets_are_handed_on_byte_for_byte_and_counted(rows, sizes, data):
+    sent = framed(*(b"".join(map(lenenc, row)) for row in rows))
+    end = ResultEnd()
+    batches = list(packet_batches(packets_of(sent + framed(EOF), sizes), end))
+    assert b"".join(batch.data for batch in batches) == sent
+    assert (sum(map(len, batches)), sum(batch.packets for batch in batches)) == (len(rows), len(rows))
+    assert (end.reached, end.status) == (True, 2)
+    if batches:
+        batch = data.draw(st.sampled_from(batches))
+        count = data.draw(st.integers(0, len(batch) + 2))
+        first = batch[:count]
+        rest = packets_of(bytes(first.data) + framed(EOF))
+        assert sum(map(len, packet_batches(rest, ResultEnd()))) == len(first) == min(count, len(batch))
+
+
+def test_a_row_of_several_packets_is_one_row():
+    row = lenenc(b"y" * 0xFFFFFF + b"end")
+    sent = framed(row, lenenc(b"x"))
+    batches = list(packet_batches(packets_of(sent + framed(EOF)), ResultEnd()))
+    assert b"".join(batch.data for batch in batches) == sent
+    assert [(len(batch), batch.packets) for batch in batches] == [(1, 2), (1, 1)]
+
+
+def test_packets_over_the_ceiling_are_not_taken_in():
+    sent = framed(lenenc(b"x"), lenenc(b"y" * 3000), EOF)
+    rows = packet_batches(packets_of(sent, ceiling_bytes=1000), ResultEnd())
+    assert len(next(rows)) == 1
+    with pytest.raises(PacketTooLargeError):
+        next(rows)
 
 
 def test_batches_are_bounded_by_rows_and_by_bytes():
@@ -258,7 +291,7 @@ def test_a_column_is_read_however_long_its_name(name, kind, flags, character_set
 
 def test_a_column_whose_name_is_nonsense_is_an_error():
     with pytest.raises(ValueError, match="begins with 254"):
-        read_head(packets_of(framed(b"\x01", b"\xfe" * 40, EOF)))
+        _ = read_head(packets_of(framed(b"\x01", b"\xfe" * 40, EOF))).fields
 
 
 @given(

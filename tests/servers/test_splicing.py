@@ -73,7 +73,7 @@ def test_a_spliced_answer_is_the_servers_own_byte_for_byte(desk, direct, splice)
     for text in ASKED:
         (statement,) = desk.gate.split(text)
         with desk.gate.execute(statement, splice=splice) as result:
-            got = result.head + b"".join(packet for batch in result for packet in batch)
+            got = result.head + b"".join(batch.data for batch in result)
         theirs = direct.answer(text, prepared=splice is Splice.BINARY)
         # The end of the definitions says whether a transaction is open: there is one around every read here.
         status = slice(len(result.head) - 2, len(result.head))
@@ -86,7 +86,7 @@ def test_a_row_of_several_packets_keeps_their_numbers(desk, direct):
     desk.gate.tighten("fetched_bytes", 40_000_000)
     (statement,) = desk.gate.split(text)
     with desk.gate.execute(statement, splice=Splice.TEXT) as result:
-        got = b"".join(packet for batch in result for packet in batch)
+        got = b"".join(batch.data for batch in result)
     assert got == direct.answer(text, prepared=False)[len(result.head) :]
 
 
@@ -102,11 +102,17 @@ def test_the_ok_of_a_change_is_handed_on(desk):
 def test_a_row_limit_holds_for_packets(desk):
     desk.gate.tighten("fetched_rows", 10)
     (statement,) = desk.gate.split("SELECT id FROM orders ORDER BY id")
-    packets = []
+    found = []
     with pytest.raises(StoppedError) as raised, desk.gate.execute(statement, splice=Splice.TEXT) as result:
         for batch in result:
-            packets += batch
-    assert (len(packets), raised.value.ceiling) == (10, "fetched_rows")
+            found.append((batch.rows, batch.packets, bytes(batch.data)))
+    (rows, packets, data), *others = found
+    assert (rows, packets, others, raised.value.ceiling) == (10, 10, [], "fetched_rows")
+    # Ten whole packets, and no byte of an eleventh.
+    position = 0
+    for _ in range(10):
+        position += 4 + int.from_bytes(data[position : position + 3], "little")
+    assert position == len(data)
 
 
 def test_an_interrupt_stops_one_statement_and_the_session_goes_on(desk):
