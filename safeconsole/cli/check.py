@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import click
@@ -25,7 +26,7 @@ from safeconsole.policy.facts import statement_facts
 from safeconsole.policy.policy import Policy, capped, facts_behind, judge, limit_origins
 from safeconsole.session.context import SessionContext, circumstances_of
 from safeconsole.session.deciding import preview
-from safeconsole.sqltext.analysis import analyse, is_shared, shape_of
+from safeconsole.sqltext.analysis import analyse, analysed, is_shared, shape_of
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Effect, Flavour, Route, Verdict
@@ -127,22 +128,44 @@ def check(app: Application, /, arguments: tuple[str, ...], file: str | None, for
                     sys.stdout.flush()
         return
     script = read_script(file) if text in {None, "-"} else str(text)
+    shown = _shown_as(form)
     if cluster and not engine:
         with _asked_there(app, cluster, to, policy) as there:
-            found = there(script, None)
+            _write(map(shown, there(script, None)), form)
     else:
         judging = offline_judge(app, cluster=cluster, engine=engine, policy=policy, to=to)
-        found = [checked(judging.consider(each), judging.policy) for each in analyse(script, judging.rules)]
-    if not found:
-        raise ConfigurationError("there is no statement to check")
-    columns = TABLE_COLUMNS if form == "table" else COLUMNS
+        # What is written alike is judged and shown once.
+        told = lru_cache(maxsize=_SHAPES_HELD)(lambda each: shown(checked(judging.consider(each), judging.policy)))
+        _write(map(told, analysed(script, judging.rules)), form)
+
+
+def _shown_as(form: str) -> Callable[[dict[str, Any]], Any]:
+    """Return what makes of one statement's fields its text, or its row, in a format."""
+    if form == "jsonl":
+        return lambda fields: json.dumps(fields, ensure_ascii=False) + "\n"
     if form == "json":
-        click.echo(json.dumps(found, ensure_ascii=False, indent=2))
-    elif form == "jsonl":
-        for each in found:
-            click.echo(json.dumps(each, ensure_ascii=False))
-    else:
-        write_rows(columns, [tuple(_cell(each[name]) for name in columns) for each in found], form)
+        # As it stands in an array.
+        return lambda fields: json.dumps([fields], ensure_ascii=False, indent=2)[1:-2]
+    columns = _columns_of(form)
+    return lambda fields: tuple(_cell(fields[name]) for name in columns)
+
+
+def _columns_of(form: str) -> tuple[str, ...]:
+    return TABLE_COLUMNS if form == "table" else COLUMNS
+
+
+def _write(shown: Iterator[Any], form: str) -> None:
+    """Write statements as they come. Raises ConfigurationError: there is none."""
+    first = next(shown, None)
+    if first is None:
+        raise ConfigurationError("there is no statement to check")
+    if form not in {"json", "jsonl"}:
+        write_rows(_columns_of(form), chain((first,), shown), form)
+        return
+    begin, between, end = ("[", ",", "\n]\n") if form == "json" else ("", "", "")
+    sys.stdout.write(f"{begin}{first}")
+    sys.stdout.writelines(f"{between}{each}" for each in shown)
+    sys.stdout.write(end)
 
 
 def checked(considered: Assessment, policy: Policy) -> dict[str, Any]:

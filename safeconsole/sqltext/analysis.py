@@ -10,7 +10,7 @@ from safeconsole.sqltext.dialect import Kind, KindShape
 from safeconsole.sqltext.effects import kind_of, read_shape
 from safeconsole.sqltext.findings import ACTIONS, Findings
 from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind, tokens
-from safeconsole.sqltext.splitting import Piece, split
+from safeconsole.sqltext.splitting import Piece, split, stretches
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.structure import is_keyword, name_of
 from safeconsole.sqltext.vocabulary import Effect, words
@@ -147,13 +147,21 @@ def analyse(text: str, rules: LexicalRules, *, schema: str = "") -> tuple[Statem
         rules: how the server reads text.
         schema: the session's current schema, or ""; a USE in the text changes it for what follows.
     """
-    found = []
-    for piece in split(text, rules):
-        statement = _statement(piece, rules, schema)
-        found.append(statement)
+    return tuple(analysed(text, rules, schema=schema))
+
+
+def analysed(text: str, rules: LexicalRules, *, schema: str = "") -> Iterator[Statement]:
+    """Yield the statements of a text one by one; see `analyse`. Those that are written alike are one value."""
+    held: dict[tuple[str, str], Statement] = {}
+    for stretch, piece in stretches(text, rules):
+        statement = held.get((stretch, schema)) if stretch else None
+        if statement is None:
+            statement = _statement(piece, rules, schema)
+            if stretch:
+                held[stretch, schema] = statement
+        yield statement
         if statement.kind == "use":
             schema = _schema_used(piece, schema)
-    return tuple(found)
 
 
 def schema_after(statements: tuple[Statement, ...], rules: LexicalRules, *, schema: str = "") -> str:

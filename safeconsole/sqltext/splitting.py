@@ -24,6 +24,9 @@ _DELIMITER_LINE = re.compile(r"[ \t]*([^\s\\]+)[^\n]*(?:\n|\Z)")
 _DELIMITER_ALONE = re.compile(r"[ \t]+[^\w\s\\]+[ \t\r]*(?:\n|\Z)")
 _INCLUSION = re.compile(r"(?:source(?=[ \t])|\\\.)[ \t]*([^\n]*)(?:\n|\Z)", re.IGNORECASE)
 _INCLUSION_LINE = re.compile(r"(?:source[ \t]|\\\.)", re.IGNORECASE)
+# Nothing in it can be read together with what stands before or behind it.
+_STRETCH = re.compile(r"[A-Za-z \t\r\n](?:[A-Za-z0-9_ \t\r\n,.()=<>*+!]++|'[^'\\]*+'(?!'))*+;", re.ASCII)
+_NO_COMMAND = re.compile(r"[ \t-\r]*+[A-CE-Za-ce-z(]", re.ASCII)
 _SILENT = frozenset({TokenKind.SPACE, TokenKind.COMMENT})
 _PERHAPS_SILENT = _SILENT | {TokenKind.HINT}
 _DEFAULT = ";"
@@ -118,6 +121,43 @@ def split(text: str, rules: LexicalRules) -> tuple[Piece, ...]:
     return tuple(_pieces(_Text(text=text, rules=rules, broken=has_halves(text))))
 
 
+LONGEST_STRETCH = 1000
+"""Characters of a stretch of text that is recognised where it stands again."""
+
+_STRETCHES_HELD = 1000
+
+
+def stretches(text: str, rules: LexicalRules) -> Iterator[tuple[str, Piece]]:
+    """Yield the statements of a text as `split` does, one by one, each with the stretch of text that it is read from.
+
+    A plain stretch that was read before is not read again: its piece is the first one's, whose offsets are of there.
+    What may not be plain, or is long, comes with "".
+    """
+    source = _Text(text=text, rules=rules, broken=has_halves(text))
+    read: dict[str, Piece] = {}
+    position, delimiter = 0, _DEFAULT
+    while position < len(text):
+        plain = _STRETCH.match(text, position, position + LONGEST_STRETCH) if delimiter == _DEFAULT else None
+        known = read.get(plain[0]) if plain else None
+        if plain and known:
+            position = plain.end()
+            yield plain[0], known
+            continue
+        command = _delimiter_command(source, position)
+        if command is not None:
+            delimiter, position = command
+            continue
+        piece, position = _next_piece(source, position, delimiter)
+        if piece is None:
+            continue
+        # Inside a block it goes on behind its first semicolon.
+        is_one = plain is not None and plain.end() == position
+        stretch = plain[0] if plain and is_one and len(read) < _STRETCHES_HELD else ""
+        if stretch:
+            read[stretch] = piece
+        yield stretch, piece
+
+
 def _pieces(source: _Text) -> Iterator[Piece]:
     position, delimiter = 0, _DEFAULT
     while position < len(source.text):
@@ -131,6 +171,8 @@ def _pieces(source: _Text) -> Iterator[Piece]:
 
 
 def _delimiter_command(source: _Text, position: int) -> tuple[str, int] | None:
+    if _NO_COMMAND.match(source.text, position):
+        return None
     for count, token in enumerate(source.scan(position, _DEFAULT)):
         if token.kind in _SILENT and count < MAX_TOKENS:
             continue

@@ -603,6 +603,22 @@ def checked(*lines, arguments=("--engine", "mysql")):
     return said, [json.loads(line) for line in said.out.splitlines()]
 
 
+@pytest.mark.parametrize("form", ["jsonl", "json", "csv", "table"])
+def test_check_shows_what_is_written_alike_as_often_as_it_is_written(form):
+    texts = ["SELECT 1;\n", "USE a;\n", "SELECT * FROM t;\n", "USE b;\n", "SELECT * FROM t;\n", "SELECT 1;\n"] * 50
+    said = ask(None, "check", "-f", "-", "--engine", "mysql", "--format", form, stdin="".join(texts).encode())
+    assert said.code == 0
+    if form in {"jsonl", "json"}:
+        found = [json.loads(line) for line in said.out.splitlines()] if form == "jsonl" else json.loads(said.out)
+        assert [(each["sql"], each["tables"]) for each in found[:6]] == [
+            ("SELECT 1", []), ("USE a", []), ("SELECT * FROM t", ["a.t"]),
+            ("USE b", []), ("SELECT * FROM t", ["b.t"]), ("SELECT 1", []),
+        ]  # fmt: skip
+        assert found == found[:6] * 50
+    else:
+        assert said.out.count("SELECT * FROM t") == 100
+
+
 def test_check_answers_each_line_with_one_object_in_order():
     texts = [
         "SELECT id FROM orders", "DROP TABLE orders", "SELECT * FROM information_schema.tables", "nonsense", "",

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.lexer import LexicalRules, TokenKind, tokens
 from safeconsole.sqltext.splitting import is_complete
-from safeconsole.sqltext.splitting import MAX_TOKENS, next_inclusion, split
+from safeconsole.sqltext.splitting import LONGEST_STRETCH, MAX_TOKENS, next_inclusion, split, stretches
 from safeconsole.sqltext.vocabulary import Flavour
 
 MYSQL = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90704)
@@ -96,6 +96,35 @@ def test_the_tokens_of_any_text_join_to_the_text(text, rules):
 def test_every_token_says_where_it_stands(text, rules):
     for token in tokens(text, rules):
         assert text[token.start : token.end] == token.text
+
+
+alike = st.sampled_from(
+    [
+        "select 1;", "select 1 ;", "\nselect 1;", "select 'a;b';", "select 'a''b';", "select 'a\\'b';", "select 1.;",
+        ".5;", ";", " ", "\n", "use shop\n", "use shop;", "begin;", "begin not atomic select 1; end;", "end;",
+        "create procedure p() begin select 1; end;", "create trigger t select 1;", "if x then select 1; end if;",
+        "delimiter ;\n", "delimiter //\n", "delimiter .\n", "delimiter select\n", "//", ".", "select 1\\G", "'", "/*",
+        "*/", "/*! select */ 1;", "-- x\n", "select a.b;", "select\t(1,2),(3,4);", "x'00';", 'select "a;b";', "select `a`;",
+    ]
+)  # fmt: skip
+
+
+def read_of(piece):
+    return piece.text, piece.vertical, piece.terminated, [token[:3] for token in piece.tokens]
+
+
+@settings(deadline=None)
+@given(st.lists(alike, max_size=12) | texts.map(lambda text: [text, ";", text, ";", text]), all_rules)
+def test_what_stands_in_a_text_again_is_the_same_piece_as_if_it_were_read_again(parts, rules):
+    text = "".join(parts)
+    assert [read_of(piece) for _, piece in stretches(text, rules)] == list(map(read_of, split(text, rules)))
+
+
+def test_a_plain_statement_is_read_once_however_often_it_stands_there():
+    text = "select 1;\nselect 'x';\nselect 2;\nselect 'x';\nselect 'x';\n" + f"select {'1' * LONGEST_STRETCH};\n" * 2
+    pieces = [piece for _, piece in stretches(text, MYSQL)]
+    assert pieces[1] is pieces[3] is pieces[4]
+    assert pieces[5] is not pieces[6]
 
 
 @settings(deadline=None)
