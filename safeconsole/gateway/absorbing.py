@@ -31,6 +31,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
         select_limit: rows after which a SELECT ends, 0 for none.
         run_seconds: the longest time of a statement, 0 for the policy's.
         sql_mode: words that were asked for, in upper case.
+        whole_mode: whether these were to be all, and not in addition to the servers' own.
         speaks_utf8: whether it reads what is sent to it as UTF-8.
     """
 
@@ -41,6 +42,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     select_limit: int = 0
     run_seconds: float = 0.0
     sql_mode: frozenset[str] = frozenset()
+    whole_mode: bool = False
     speaks_utf8: bool = True
 
 
@@ -103,9 +105,12 @@ def absorbed(text: str, settings: ClientSettings, rules: LexicalRules) -> Absorb
 
 def _notes_on(now: ClientSettings, before: ClientSettings) -> tuple[str, ...]:
     added = sorted(now.sql_mode - before.sql_mode - _USUAL_MODES)
-    if not added:
-        return ()
-    return (f"sql_mode {', '.join(added)} is not in force: rows are written by the servers' own sql_mode",)
+    notes = []
+    if added:
+        notes.append(f"sql_mode {', '.join(added)} is not in force: rows are written by the servers' own sql_mode")
+    if now.whole_mode and "ONLY_FULL_GROUP_BY" not in now.sql_mode and now != before:
+        notes.append("sql_mode stays the servers' own: what it refuses, such as ONLY_FULL_GROUP_BY, is refused")
+    return tuple(notes)
 
 
 def _parts(found: Value) -> list[list[Token]]:
@@ -275,6 +280,7 @@ def _take_sql_mode(settings: ClientSettings, _name: str, value: Value, rules: Le
         elif token.kind is not TokenKind.WORD and token.text not in {"(", ")", ","}:
             return Refusal(number=_BAD_VALUE, message="sql_mode is set to what cannot be read here: give its words")
     replaced = any(token.word == "REPLACE" for token in value)
+    own = any(token.kind is TokenKind.SYSTEM or token.word == "DEFAULT" for token in value)
     bad = sorted(asked & _READING_MODES)
     if bad and not replaced:
         return Refusal(
@@ -282,7 +288,9 @@ def _take_sql_mode(settings: ClientSettings, _name: str, value: Value, rules: Le
             message=f"sql_mode {', '.join(bad)} is not taken: it changes what a text means, and texts are judged here;"
             " leave it out",
         )
-    return replace(settings, sql_mode=frozenset(asked - {"", "DEFAULT"}) if not replaced else settings.sql_mode)
+    if replaced:
+        return settings
+    return replace(settings, sql_mode=frozenset(asked - {"", "DEFAULT"}), whole_mode=not own)
 
 
 def _keep(settings: ClientSettings, _name: str, _value: Value, _rules: LexicalRules) -> Taken:

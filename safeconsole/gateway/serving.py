@@ -234,7 +234,7 @@ class Gateway:
             return
         if not listener.is_local:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            _notice_a_dead_line(sock)
         channel = ClientChannel(sock, login_seconds=LOGIN_SECONDS)
         with self._lock:
             full = len(self._clients) >= self._settings.clients or len(self._logging_in) >= _LOGGING_IN
@@ -368,6 +368,17 @@ class Gateway:
             return "vanished" if any(event & _GONE for _, event in looking.poll(0)) else ""
         except (OSError, ValueError):
             return "vanished"
+
+
+_SILENT_SECONDS, _ASK_AGAIN_SECONDS, _ASKED_AT_MOST = 10, 5, 3
+
+
+def _notice_a_dead_line(sock: socket.socket) -> None:
+    """Have the kernel find out within half a minute that nobody is there; a line that was cut says nothing."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _SILENT_SECONDS)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _ASK_AGAIN_SECONDS)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, _ASKED_AT_MOST)
 
 
 def _turn_away(channel: ClientChannel) -> None:

@@ -13,7 +13,15 @@ from contextlib import suppress
 from msgspec.structs import replace
 
 from safeconsole.cluster.engine import Splice
-from safeconsole.errors import Action, ConfigurationError, DeniedError, RefusedError, Remedy, SafeConsoleError
+from safeconsole.errors import (
+    Action,
+    ConfigurationError,
+    DeniedError,
+    NoFitNodeError,
+    RefusedError,
+    Remedy,
+    SafeConsoleError,
+)
 from safeconsole.gateway.absorbing import ClientSettings, Refusal, absorbed
 from safeconsole.gateway.answering import NOTE_NUMBER, Answering, Done, Note, OwnRows, notes_of_error
 from safeconsole.gateway.packets import ServerStatus
@@ -22,10 +30,11 @@ from safeconsole.gateway.refusals import ErrorReply, ToldError, state_of, told_o
 from safeconsole.gateway.selecting import Selection, selection_of
 from safeconsole.policy.decision import Assessment
 from safeconsole.session.context import Justification
+from safeconsole.session.result import Result
 from safeconsole.session.session import Session
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import BEGINS, Statement
-from safeconsole.sqltext.vocabulary import Effect, Verdict
+from safeconsole.sqltext.vocabulary import Effect, Route, Verdict
 
 _PLAIN_ENDS = frozenset({"commit", "end", "rollback"})
 _CHANGES = frozenset({Effect.WRITE, Effect.LOCK})
@@ -190,7 +199,7 @@ class Statements:
             statement = self._begin_as_asked(statement)
         self._sets_state |= Effect.SESSION in statement.effects
         splice = Splice.BINARY if binary else Splice.TEXT
-        result = self.gate.execute(statement, splice=splice, justification=self.justification)
+        result = self._executed(statement, splice)
         # Known before the client reads of it: an answer's status bits say whether a transaction is open.
         if not result.columns:
             with result:
@@ -201,6 +210,19 @@ class Statements:
         done = self._answering.spliced(result, more=more, most_rows=limit, utf8=self.settings.speaks_utf8)
         self._answering.notes = (*self._answering.notes, *map(_note, (*notes, *self.gate.take_told())))
         return done
+
+    def _executed(self, statement: Statement, splice: Splice) -> Result:
+        try:
+            return self.gate.execute(statement, splice=splice, justification=self.justification)
+        except NoFitNodeError:
+            # What drivers ask while they connect. Refused, their person could not even name another node.
+            if self.gate.to or not _asks_of_the_server_alone(statement):
+                raise
+        self.gate.use(Route.PRIMARY)
+        try:
+            return self.gate.execute(statement, splice=splice, justification=self.justification)
+        finally:
+            self.gate.use("")
 
     def _nothing_to_do(self, *, more: bool) -> Done:
         self._answering.ok(more=more)
@@ -338,6 +360,15 @@ def _refusal_of(considered: Assessment, message: str, *, cluster: str) -> Refuse
         instead=decision.instead,
         remedies=(Remedy(action, of=cluster),) if action is not None else (),
     )
+
+
+_OF_THE_SERVER = frozenset({"version", "database", "schema", "user", "current_user", "concat", "connection_id"})
+
+
+def _asks_of_the_server_alone(statement: Statement) -> bool:
+    """Whether it reads system variables and the like, and no table."""
+    plain = statement.kind == "select" and statement.effects == {Effect.READ} and not statement.hazards
+    return plain and statement.tables_known and not statement.tables and _OF_THE_SERVER.issuperset(statement.functions)
 
 
 def _note(text: str) -> Note:

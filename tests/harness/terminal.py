@@ -11,24 +11,24 @@ import termios
 import time
 
 
-class Terminal:
-    """A command of the program as a process on a terminal of its own."""
+class AnyTerminal:
+    """A program as a process on a terminal of its own."""
 
-    def __init__(self, config, *arguments, command=("sql", "shop")):
+    def __init__(self, words, environ, *, size=(24, 80)):
         self._ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, size)
 
         def take():
             os.setsid()
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
-        words = (sys.executable, "-m", "safeconsole", "--config", str(config), *command, *arguments)
         self.process = subprocess.Popen(
             words,
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
             preexec_fn=take,
-            env={**os.environ, "HOME": str(config.parent), "USER": "ada", "TERM": "xterm"},
+            env={**os.environ, "TERM": "xterm", **environ},
         )
         os.close(theirs)
         self.text = ""
@@ -88,3 +88,11 @@ class Terminal:
         self.process.wait()
         if self._ours is not None:
             os.close(self._ours)
+
+
+class Terminal(AnyTerminal):
+    """A command of the program on a terminal."""
+
+    def __init__(self, config, *arguments, command=("sql", "shop")):
+        words = (sys.executable, "-m", "safeconsole", "--config", str(config), *command, *arguments)
+        super().__init__(words, {"HOME": str(config.parent), "USER": "ada"})
