@@ -37,6 +37,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
         source: "host:port" as the replica calls it.
         source_id: the source's uuid (MySQL) or server id (MariaDB), or "".
         error: the last error of either thread, or "".
+        delay_seconds: how long it waits on purpose before it applies what it received, >= 0.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True):
     source: str
     source_id: str
     error: str = ""
+    delay_seconds: float = 0.0
 
 
 class Member(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,8 +135,12 @@ def _refuses_writes(facts: NodeFacts) -> bool:
 
 def _replica(facts: NodeFacts, channels: tuple[Channel, ...], words: str) -> RoleProof:
     stopped = [_what_stands(channel) for channel in channels if not (channel.receiving and channel.applying)]
+    delayed = max(channel.delay_seconds for channel in channels)
+    if delayed:
+        words = f"{words}, {delayed:g} s late on purpose"
     lags = [channel.lag_seconds for channel in channels]
-    known = [lag for lag in lags if lag is not None]
+    # The server's figure is 0 until the next change waits; what is read then is as old as the delay lets it be.
+    known = [max(lag, delayed) for lag in lags if lag is not None]
     lag = max(known) if len(known) == len(lags) and not stopped else None
     if facts.heartbeat_asked:
         lag = facts.heartbeat_lag_seconds
@@ -180,6 +186,7 @@ def channel_of(row: Mapping[str, Any]) -> Channel:
         source=f"{host}:{port}",
         source_id=str(source_id or ""),
         error=str(error).splitlines()[0][:200] if error else "",
+        delay_seconds=float(_first(row, "SQL_Delay") or 0),
     )
 
 

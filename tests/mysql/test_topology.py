@@ -68,6 +68,15 @@ def test_of_several_channels_the_slowest_counts_and_one_unknown_makes_all_unknow
     assert prove_role(NodeFacts(read_only=True, channels=(RUNNING, slow, silent))).lag_seconds is None
 
 
+def test_what_is_applied_late_on_purpose_is_as_late_as_that_also_while_nothing_waits():
+    late = replace(RUNNING, delay_seconds=3600.0)
+    proof = prove_role(NodeFacts(read_only=True, channels=(late,)))
+    assert (proof.lag_seconds, proof.replicating) == (3600.0, True)
+    assert "3600 s late on purpose" in proof.words
+    assert prove_role(NodeFacts(read_only=True, channels=(replace(late, lag_seconds=4000.0),))).lag_seconds == 4000.0
+    assert prove_role(NodeFacts(read_only=True, channels=(replace(late, lag_seconds=None),))).lag_seconds is None
+
+
 def test_a_heartbeat_takes_the_place_of_the_servers_figure():
     facts = NodeFacts(read_only=True, channels=(RUNNING,), heartbeat_asked=True, heartbeat_lag_seconds=12.0)
     assert prove_role(facts).lag_seconds == 12.0
