@@ -5,6 +5,7 @@ Every question passes the gate, on every node, as the account that it is about.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from enum import StrEnum
 from itertools import groupby
@@ -208,8 +209,13 @@ def _node_check(reading: Reading, gates: Gates) -> Check:
     what = f"{reading.role} {reading.version}".strip()
     reasons = unfit_reasons(reading, gates)
     if reasons:
-        finding = CheckResult.WRONG if reading.unreachable else CheckResult.ADVICE
-        return Check(where=reading.node, what=what, finding=finding, detail="; ".join(reasons))
+        if reading.unreachable:
+            finding, detail, remedy = CheckResult.WRONG, "; ".join(reasons), reading.mend
+        else:
+            stands = reading.role is Role.REPLICA and not reading.replicating
+            finding, detail = CheckResult.ADVICE, "; ".join((*reasons, reading.proof))
+            remedy = "mend what is named there, then START REPLICA" if stands else ""
+        return Check(where=reading.node, what=what, finding=finding, detail=detail, remedy=remedy)
     if reading.role is Role.UNKNOWN:
         return Check(
             where=reading.node, what=what, finding=CheckResult.ADVICE, detail=f"role not proven: {reading.proof}"
@@ -376,7 +382,11 @@ _PRIVILEGE_TABLES: dict[str, tuple[str, ...]] = {
 
 
 def _server_checks(asker: Asker, reading: Reading) -> Iterator[Check]:
+    if reading.role is Role.PRIMARY:
+        yield from _waiting_checks(asker, reading)
     for setting in _dialect(asker, reading).leans_on:
+        if setting.role not in (None, reading.role):
+            continue
         rows, refused = asker.ask_if_allowed(f"SELECT @@global.{setting.name}")
         found = str(rows[0][0]) if rows else refused
         good = found.upper() in setting.wanted
@@ -386,4 +396,27 @@ def _server_checks(asker: Asker, reading: Reading) -> Iterator[Check]:
             finding=CheckResult.GOOD if good else CheckResult.ADVICE if rows else CheckResult.UNSEEN,
             detail=found if good else f"{found}: {setting.why}",
             remedy="" if good else setting.remedy,
+        )
+
+
+_SEMI_SYNC = re.compile(r"rpl_semi_sync_(?:source|master)_(enabled|timeout|clients)", re.IGNORECASE)
+_PATIENCE_MS = 10_000
+"""How long the console waits for the answer to a COMMIT."""
+
+
+def _waiting_checks(asker: Asker, reading: Reading) -> Iterator[Check]:
+    """Yield that each change waits for a replica's word which nobody gives, where it is so."""
+    told: dict[str, str] = {}
+    for question in ("SHOW GLOBAL VARIABLES LIKE 'rpl_semi_sync%'", "SHOW GLOBAL STATUS LIKE 'rpl_semi_sync%'"):
+        rows, _ = asker.ask_if_allowed(question)
+        told |= {found[1].lower(): str(row[1]) for row in rows or () if (found := _SEMI_SYNC.fullmatch(str(row[0])))}
+    waits = told.get("enabled", "").upper() in ("ON", "1") and told.get("clients") == "0"
+    if waits and int(told.get("timeout", "0")) > _PATIENCE_MS:
+        yield Check(
+            where=reading.node,
+            what="semi-synchronous replication",
+            finding=CheckResult.WRONG,
+            detail=f"no replica acknowledges changes: each waits {int(told['timeout']) // 1000} s in its COMMIT, and"
+            f" past {_PATIENCE_MS // 1000} s nobody here knows what became of it",
+            remedy="let a semi-synchronous replica follow, or switch it off on this server",
         )

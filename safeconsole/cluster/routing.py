@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
+from safeconsole.policy.decision import STALE_READS
 from safeconsole.policy.readings import Gates, Reading, stale_reasons, unfit_reasons
 from safeconsole.sqltext.vocabulary import NodeName, Role, Route
 
@@ -16,12 +19,14 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         reading: the chosen node, or None.
         reasons: one line a node: why it was or was not chosen.
         notes: what the person must know about data read there, such as that it may be stale.
+        way_out: what helps where nothing fits, or "".
     """
 
     route: Route
     reading: Reading | None
     reasons: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    way_out: str = ""
 
 
 _COUNTS = {2: "two", 3: "three"}
@@ -67,7 +72,8 @@ def choose(
             0, f"{_COUNTS.get(len(fit), len(fit))} servers take writes: {', '.join(reading.node for reading in fit)}"
         )
     if not fit or (route is Route.PRIMARY and not node and len(fit) > 1):
-        return Choice(route=Route.NONE, reading=None, reasons=tuple(reasons))
+        out = _way_out([each for each in readings if not node or each.node == node], gates)
+        return Choice(route=Route.NONE, reading=None, reasons=tuple(reasons), way_out=out)
     best = min(fit, key=lambda reading: _rank(reading, sticky))
     return Choice(
         route=Route.PRIMARY if best.role is Role.PRIMARY else Route.REPLICA,
@@ -75,6 +81,12 @@ def choose(
         reasons=tuple(reasons),
         notes=tuple(f"{best.node} may be stale: {reason}" for reason in stale_reasons(best, gates)),
     )
+
+
+def _way_out(readings: Sequence[Reading], gates: Gates) -> str:
+    if any(stale_reasons(each, gates) == unfit_reasons(each, gates) != () for each in readings):
+        return STALE_READS
+    return next((each.mend for each in readings if each.unreachable and each.mend), "")
 
 
 def is_preferred(readings: tuple[Reading, ...], node: NodeName) -> bool:

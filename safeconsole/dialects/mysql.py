@@ -27,10 +27,12 @@ from safeconsole.dialects.kinds import FAMILY_KINDS
 from safeconsole.dialects.queries import FAMILY_QUERIES
 from safeconsole.dialects.settings import (
     ERROR_CLASSES,
+    GTID_MODE,
     ISOLATION,
     LEANS_ON,
     PERFORMANCE_SCHEMA,
     SHARED_GUARDS,
+    SUPER_READ_ONLY,
     family_settings,
 )
 from safeconsole.dialects.tokens import RESERVED_MYSQL, mysql_pattern
@@ -464,7 +466,7 @@ MYSQL = Dialect(
     diagnosis=DIAGNOSIS_MYSQL,
     assumed_version=90_700,
     needs=MYSQL_NEEDS,
-    leans_on=(PERFORMANCE_SCHEMA, *LEANS_ON),
+    leans_on=(PERFORMANCE_SCHEMA, SUPER_READ_ONLY, GTID_MODE, *LEANS_ON),
     server=_SERVER,
     engine_hazard=engine_hazard,
     ends_by_itself=_ends_by_itself,

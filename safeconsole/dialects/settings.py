@@ -14,7 +14,7 @@ from enum import StrEnum
 import msgspec
 
 from safeconsole.sqltext.dialect import AllowedSettings, Guard, Holds, ServerSetting
-from safeconsole.sqltext.vocabulary import words
+from safeconsole.sqltext.vocabulary import Role, words
 
 HARMLESS_SETTINGS = words(
     """
@@ -337,7 +337,27 @@ PERFORMANCE_SCHEMA = ServerSetting(
     why="a statement's memory cannot be watched without it",
     remedy="performance_schema=ON in the server's configuration, and a restart",
 )
+SUPER_READ_ONLY = ServerSetting(
+    name="super_read_only",
+    wanted=("1", "ON"),
+    why="an administrator's write here is let in, and then this replica has what its source has not",
+    remedy="SET PERSIST super_read_only = ON",
+    role=Role.REPLICA,
+)
+GTID_MODE = ServerSetting(
+    name="gtid_mode",
+    wanted=("ON",),
+    why="whether a replica has a change of yours is told by its lag alone",
+    remedy='gtid_mode = ON, server by server (manual, "Enabling GTID Transactions Online")',
+)
 LEANS_ON: tuple[ServerSetting, ...] = (
+    ServerSetting(
+        name="log_bin",
+        wanted=("1", "ON"),
+        why="nothing can copy from this server, and no log has what was changed",
+        remedy="log_bin in the server's configuration, and a restart",
+        role=Role.PRIMARY,
+    ),
     ServerSetting(
         name="innodb_stats_on_metadata",
         wanted=("0", "OFF"),

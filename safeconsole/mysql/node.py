@@ -24,7 +24,7 @@ from safeconsole.mysql.connection import MySqlConnection
 from safeconsole.mysql.control import ANSWER_SECONDS, Control, Line
 from safeconsole.mysql.dialling import NodeAddress, dial, login_for, resolve
 from safeconsole.mysql.discovery import Lead, Met, company_of, why_not_asked
-from safeconsole.mysql.error_codes import is_lost, text_of
+from safeconsole.mysql.error_codes import first_words_error, is_lost, text_of
 from safeconsole.mysql.guards import (
     CHARACTERS,
     ServerSession,
@@ -172,7 +172,7 @@ def open_guarded(  # noqa: PLR0913 (what one connection is opened with, each nam
             )
         if isinstance(error, (IndexError, ValueError)):
             raise UnreachableError(f"{login.address} does not say what holds on a session: {ANOTHER_PRODUCT}") from None
-        raise UnreachableError(f"{login.address} was lost while its guards were set: {text_of(error)}") from None
+        raise first_words_error(error, server=login.address, account=login.account) from None
     wire.ready()
     return guarded
 
@@ -364,14 +364,16 @@ class Monitor:
             measure_it = partial(self._measure, now_seconds, time.monotonic())
             return self.watch.control.ask(measure_it, within_seconds=self._answer_seconds)
         except UnreachableError as error:
-            trouble = error.message
+            trouble, mend = error.message, error.instead
         except ConfigurationError as error:
             if self._lead is None:
                 raise
-            trouble = error.message
+            trouble, mend = error.message, error.instead
         except BREAKS as error:
-            trouble = f"lost while it was measured: {text_of(error).lower()}"
-        reading = Reading(node=self.node, unreachable=trouble, tags=self._tags(), measured_seconds=now_seconds)
+            trouble, mend = f"lost while it was measured: {text_of(error).lower()}", ""
+        reading = Reading(
+            node=self.node, unreachable=trouble, mend=mend, tags=self._tags(), measured_seconds=now_seconds
+        )
         return Measurement(reading=reading)
 
     def position(self) -> str:

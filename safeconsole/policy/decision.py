@@ -117,6 +117,7 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True):
         notes: what the person is told beside the result, such as that it may be stale.
         heavy: whether it takes one of its node's slots, where the policy bounds how many run at a time.
         account: what it is sent as where no elevation sends it.
+        way_out: what helps where no node is fit, or "".
     """
 
     statement: Statement
@@ -130,9 +131,10 @@ class Assessment(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     heavy: bool = False
     account: Account = Account.READ
+    way_out: str = ""
 
 
-_STALE_READS = "a replica that you name is read although it is stale, and that is said"
+STALE_READS = "a replica that you name is read although it is stale, and that is said"
 
 
 def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by name)
@@ -261,11 +263,12 @@ def _destination(considered: Assessment, verdict: Verdict) -> tuple[NodeName, Id
     if verdict is Verdict.DENY:
         raise DeniedError(decision.message, evidence=considered.evidence, instead=decision.instead)
     if considered.node is None or considered.identity is None:
+        reads = considered.statement.is_plain_read
         raise NoFitNodeError(
             "no healthy node available for this statement",
             evidence=considered.evidence,
-            instead=_STALE_READS if considered.statement.is_plain_read else "",
-            remedies=(Remedy(Action.NAME_NODE),) if considered.statement.is_plain_read else (),
+            instead="" if considered.way_out == STALE_READS and not reads else considered.way_out,
+            remedies=(Remedy(Action.NAME_NODE),) if considered.way_out == STALE_READS and reads else (),
         )
     return considered.node, considered.identity
 

@@ -45,6 +45,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         found: how it was discovered, "" for a configured node.
         unseen: what this account cannot see of its replicas, or "".
         unreachable: why it could not be measured, or "".
+        mend: what to do about that, or "".
         one_at_a_time: whether what stands before its server takes no question before the last one is answered.
         measured_seconds: monotonic time of the measurement.
     """
@@ -68,6 +69,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     found: str = ""
     unseen: str = ""
     unreachable: str = ""
+    mend: str = ""
     one_at_a_time: bool = False
     measured_seconds: float = 0.0
 

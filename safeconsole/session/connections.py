@@ -179,7 +179,7 @@ class Nodes:
             try:
                 self.connect(choice.reading.node, Account.READ)
             except UnreachableError as error:
-                refused = replace(choice.reading, unreachable=error.message)
+                refused = replace(choice.reading, unreachable=error.message, mend=error.instead)
                 self._read_anew(tuple(refused if each is choice.reading else each for each in self._readings))
             else:
                 return choice

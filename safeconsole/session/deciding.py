@@ -226,6 +226,7 @@ def assessment_of(
         notes=(*choice.notes, *statement.notes, *told),
         heavy=is_heavy(policies.begun.slots, facts),
         account=found.account,
+        way_out=choice.way_out,
     )
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from safeconsole.sqltext.statement import Hazard, Statement
-from safeconsole.sqltext.vocabulary import Account, CostClass, Effect, Flavour, Privilege
+from safeconsole.sqltext.vocabulary import Account, CostClass, Effect, Flavour, Privilege, Role
 
 
 class Scanned(NamedTuple):
@@ -292,12 +292,14 @@ class ServerSetting(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         wanted: what it should be, in every spelling, upper case.
+        role: of the servers that it matters on, None for all.
     """
 
     name: str
     wanted: tuple[str, ...]
     why: str
     remedy: str
+    role: Role | None = None
 
 
 class Holds(StrEnum):
