@@ -25,7 +25,6 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         autocommit: whether each change is committed by itself.
-        isolation: the level that transactions were asked to have, "" for the servers' own.
         read_only: whether transactions are begun read-only.
         next_read_only: the same of the next one alone, None where nothing was said.
         select_limit: rows after which a SELECT ends, 0 for none.
@@ -36,7 +35,6 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     autocommit: bool = True
-    isolation: str = ""
     read_only: bool = False
     next_read_only: bool | None = None
     select_limit: int = 0
@@ -161,7 +159,7 @@ def _isolation(settings: ClientSettings, level: str) -> ClientSettings | Refusal
     level = level.upper().replace(" ", "-")
     if level in {"READ-UNCOMMITTED", "READ-COMMITTED", "REPEATABLE-READ"}:
         # The servers' own level shows no more than these: a transaction here is one of theirs.
-        return replace(settings, isolation=level)
+        return settings
     return Refusal(
         number=_BAD_VALUE,
         message=f"transaction isolation {level} is not given here: reads would lock rows; use REPEATABLE READ, or"

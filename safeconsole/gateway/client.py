@@ -30,6 +30,7 @@ from safeconsole.gateway.packets import (
     ok,
 )
 from safeconsole.gateway.prepared import (
+    MOST_PLACES,
     MOST_STATEMENTS,
     Preparation,
     add_long_data,
@@ -307,6 +308,10 @@ class ClientConnection:
             )
             return
         statement = preparation_of(body.decode(), self._session.rules())
+        if len(statement.places) > MOST_PLACES:
+            text = f"a prepared statement has at most {MOST_PLACES} placeholders"
+            self.statements.fail(ErrorReply(number=1390, state="HY000", message=text))
+            return
         self._numbers += 1
         self._prepared[self._numbers] = statement
         places = len(statement.places)
@@ -370,10 +375,6 @@ class ClientConnection:
         self.channel.shut()
         if self.working_since:
             self.gate.stop()
-
-    @property
-    def ended_by(self) -> str:
-        return self._ending
 
 
 _QUIT, _CHANGE_USER = 0x01, 0x11

@@ -17,6 +17,8 @@ from safeconsole.sqltext.lexer import LexicalRules, TokenKind, tokens
 
 MOST_STATEMENTS = 1000
 MOST_PLACES = 65_535
+"""The protocol counts the placeholders of one statement in two bytes."""
+
 LARGEST_BYTES = 64 * 1024 * 1024
 """Of all values of one execution together."""
 

@@ -89,11 +89,6 @@ class Statements:
         self._told_open = False
         self._was_elevated = self._sets_state = False
 
-    @property
-    def told_open(self) -> bool:
-        """Whether the client was told that a transaction is open."""
-        return self._told_open
-
     def run(self, text: str, *, binary: bool = False) -> bool:
         """Answer one command's text; return whether all of it went well."""
         statements = self.gate.split(text)

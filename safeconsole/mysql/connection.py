@@ -75,7 +75,7 @@ class _Ready(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class MySqlConnection:
-    """One connection; see `interfaces.Connection`.
+    """One connection; see `Connection`.
 
     Args:
         link: the connection and its watchdog, guards in force for the default limits.
@@ -183,7 +183,7 @@ class MySqlConnection:
         self.prepare()
 
     def prove(self) -> Reading:
-        """Read role and identity from the live session; see `interfaces.Connection`."""
+        """Read role and identity from the live session; see `Connection`."""
         link = self._link
         started = time.monotonic()
         try:
@@ -210,7 +210,7 @@ class MySqlConnection:
         )
 
     def estimate(self, statement: Statement) -> Estimate:
-        """Ask the server's opinion without running the statement; see `interfaces.Connection`."""
+        """Ask the server's opinion without running the statement; see `Connection`."""
         if self.broken:
             return Estimate()
         link, asked = self._link, time.monotonic()
@@ -260,7 +260,7 @@ class MySqlConnection:
         as_text: bool = False,
         splice: Splice | None = None,
     ) -> Answer:
-        """Send the permitted text once; see `interfaces.Connection`."""
+        """Send the permitted text once; see `Connection`."""
         # A face that looks out for those who come past the gate hears of it.
         self._check_permit(permit)
         try:
@@ -326,7 +326,7 @@ class MySqlConnection:
         )
 
     def free_slot(self) -> None:
-        """Free the slot, if there is one; see `interfaces.Connection`."""
+        """Free the slot, if there is one; see `Connection`."""
         slot, self._slot = self._slot, ""
         if not slot or self._link.broken:
             return
@@ -344,7 +344,7 @@ class MySqlConnection:
             raise
 
     def stop(self) -> str:
-        """Stop what runs, on the server; see `interfaces.Connection`."""
+        """Stop what runs, on the server; see `Connection`."""
         running = self._running
         watched = running.watched if running else None
         if watched is None or watched.finished:

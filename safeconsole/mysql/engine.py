@@ -34,7 +34,7 @@ LEAST_WAIT_SECONDS = 0.5
 
 
 class MySqlEngine:
-    """One cluster; see `interfaces.Engine`.
+    """One cluster; see `Engine`.
 
     Args:
         name: the cluster's, for its secrets.
@@ -88,7 +88,7 @@ class MySqlEngine:
     def topology(
         self, *, since_seconds: float | None = None, only: frozenset[NodeName] = frozenset()
     ) -> tuple[Reading, ...]:
-        """Return every node's reading; see `interfaces.Engine`."""
+        """Return every node's reading; see `Engine`."""
         now = self._clock.monotonic()
         try:
             return self._measurements.since(now if since_seconds is None else since_seconds, only)
@@ -96,12 +96,12 @@ class MySqlEngine:
             self._keep_up()
 
     def measure_ahead(self, only: frozenset[NodeName] = frozenset()) -> None:
-        """Begin to measure before anybody asks; see `interfaces.Engine`."""
+        """Begin to measure before anybody asks; see `Engine`."""
         self._measurements.ahead(only)
         self._keep_up()
 
     def connect(self, node: NodeName, account: Account, *, schema: str = "") -> MySqlConnection:
-        """Lend a guarded connection to a node; see `interfaces.Engine`."""
+        """Lend a guarded connection to a node; see `Engine`."""
         seen = self._measurements.seen.get(node) or self._measure_one(node)
         schema = schema or self._settings.schema
         open_one = partial(self._open, seen, node, account, schema)
@@ -114,12 +114,12 @@ class MySqlEngine:
         return lent
 
     def park(self, connection: Connection, *, last: bool = False) -> None:
-        """Keep a connection until it is needed again; see `interfaces.Engine`."""
+        """Keep a connection until it is needed again; see `Engine`."""
         self._pool.park(connection, last=last)
         self._keep_up()
 
     def reclaim(self, connection: Connection) -> bool:
-        """Have a parked connection again; see `interfaces.Engine`."""
+        """Have a parked connection again; see `Engine`."""
         return self._pool.reclaim(connection)
 
     def tidy(self) -> float | None:
@@ -209,7 +209,7 @@ class MySqlEngine:
         return monitor.position() if monitor else ""
 
     def has_reached(self, node: NodeName, position: str, *, within_seconds: float) -> bool:
-        """Whether a node has applied a position; see `interfaces.Engine`."""
+        """Whether a node has applied a position; see `Engine`."""
         monitor = self._measurements.monitor_of(node)
         return monitor is not None and monitor.has_reached(position, within_seconds=within_seconds)
 

@@ -173,7 +173,7 @@ class MySqlRunning:
             self._came_to_its_end()
 
     def batches(self) -> Iterator[Sequence[Row]]:
-        """Yield rows as they arrive; see `interfaces.Answer`."""
+        """Yield rows as they arrive; see `Answer`."""
         watched, packets = self._watched, self._packets
         if self._end.reached or watched is None or packets is None:
             return
@@ -201,7 +201,7 @@ class MySqlRunning:
         self._came_to_its_end()
 
     def finish(self) -> Completion:
-        """Close the bracket and say what was done; see `interfaces.Answer`."""
+        """Close the bracket and say what was done; see `Answer`."""
         watched = self._watched
         if watched is None or not self._end.reached:
             raise self._cut_short()

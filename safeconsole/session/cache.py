@@ -126,9 +126,10 @@ class Cache:
         """Cache an estimate: for all values where every table is read by a whole unique key, else for this text."""
         if estimate.keyed and is_bound_by_key(statement):
             key = statement.shape
-        elif (
-            statement.shape and estimate.asked and not (estimate.objection or estimate.hazards or estimate.behind.views)
-        ):
+        elif estimate.objection or estimate.hazards or estimate.behind.views:
+            # An objection is removed and a view replaced while the session goes on: the server is asked again.
+            return
+        elif statement.shape and estimate.asked:
             key = statement.text
         else:
             return
@@ -169,11 +170,6 @@ class Cache:
     def _are_silent(self, facts: Mapping[str, object]) -> bool:
         activation = offered(facts)
         return all(match(rule.condition, activation)[0] is Match.NO for rule in self._counting)
-
-
-def _may_change(estimate: Estimate) -> bool:
-    """Whether the server may say something else in a moment: what it objects to is mended, a view is made anew."""
-    return bool(estimate.objection or estimate.hazards or estimate.behind.views)
 
 
 def _with_shape(statement: Statement, rules: LexicalRules) -> Statement:

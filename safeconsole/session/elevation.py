@@ -105,11 +105,6 @@ class Elevations:
         self._lacks: dict[tuple[str, tuple[TableName, ...]], int] = {}
 
     @property
-    def is_held(self) -> bool:
-        """Whether a grant is held; its time may be over."""
-        return self.grant is not None
-
-    @property
     def needs_a_person(self) -> bool:
         return self._agreements.needs_a_person
 

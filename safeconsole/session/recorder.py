@@ -190,7 +190,7 @@ class Recorder:
         return self._journal.literal_key
 
     def append(self, record: Record, *, durable: bool = False) -> None:
-        """Add one record; see `interfaces.Journal`.
+        """Add one record; see `Journal`.
 
         Raises:
             AuditUnavailableError: it cannot be written; the next one is tried again, with this one before it.
@@ -198,7 +198,7 @@ class Recorder:
         self._journal.append(record, durable=durable)
 
     def close(self) -> None:
-        """Make everything durable and close; see `interfaces.Journal`."""
+        """Make everything durable and close; see `Journal`."""
         self._journal.close()
 
     def kept(self, number: int, permit: Permit, completion: Completion, cluster: str, schema: str) -> tuple[str, ...]:

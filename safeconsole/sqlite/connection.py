@@ -254,7 +254,7 @@ class SqliteConnection:
         as_text: bool = False,  # noqa: ARG002
         splice: Splice | None = None,
     ) -> SqliteRunning:
-        """Send the permitted text once; see `interfaces.Connection`."""
+        """Send the permitted text once; see `Connection`."""
         # A face that looks out for those who come past the gate hears of it.
         self._compare(permit)
         if splice is not None:
@@ -277,7 +277,7 @@ class SqliteConnection:
         return False
 
     def take_slot(self, names: tuple[str, ...], *, within_seconds: float) -> str:
-        """Refuse: there are none; see `interfaces.Connection`."""
+        """Refuse: there are none; see `Connection`."""
         raise RefusedError(f"sqlite has no slots: none of {len(names)} came within {within_seconds:g} s")
 
     def slot_holders(self, names: tuple[str, ...]) -> tuple[str, ...]:

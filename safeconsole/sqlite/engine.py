@@ -81,7 +81,7 @@ class SqliteEngine:
         return not connection.broken
 
     def position(self, node: NodeName) -> str:
-        """How far a file's own history goes: when it was last changed; see `interfaces.Engine`."""
+        """How far a file's own history goes: when it was last changed; see `Engine`."""
         place = next((place for place in self._places if place.node == node), None)
         try:
             return str(place.path.stat().st_mtime_ns) if place else ""
@@ -89,7 +89,7 @@ class SqliteEngine:
             return ""
 
     def has_reached(self, node: NodeName, position: str, *, within_seconds: float) -> bool:
-        """Whether a file was copied since; see `interfaces.Engine`."""
+        """Whether a file was copied since; see `Engine`."""
         place = next((place for place in self._places if place.node == node), None)
         until = time.monotonic() + within_seconds
         while place is not None:

@@ -225,7 +225,7 @@ class SqliteRunning:
         return self._received_bytes
 
     def batches(self) -> Iterator[Sequence[Row]]:
-        """Yield rows as they arrive; see `interfaces.Answer`."""
+        """Yield rows as they arrive; see `Answer`."""
         batch = self._batch
         while batch:
             wanted = _next_rows(batch)
@@ -236,7 +236,7 @@ class SqliteRunning:
         self._complete = True
 
     def finish(self) -> Completion:
-        """Close the bracket and say what was done; see `interfaces.Answer`."""
+        """Close the bracket and say what was done; see `Answer`."""
         if self.watch.must_end:
             raise self._ended(None)
         if self.over or not self._complete:
@@ -272,7 +272,7 @@ class SqliteRunning:
         )
 
     def is_undone(self, verified: str) -> bool:  # noqa: ARG002 (as `Answer`)
-        """Whether all that it changed so far is undone when it ends now; see `interfaces.Answer`."""
+        """Whether all that it changed so far is undone when it ends now; see `Answer`."""
         return self._permit.read_only or self._bracketed or self._permit.within
 
     def is_at_work(self) -> bool:

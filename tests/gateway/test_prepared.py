@@ -153,6 +153,14 @@ def test_ten_thousand_statements_that_are_closed_leave_nothing(gateway):
         assert int.from_bytes(connection._next()[5:7], "little") == 1461
 
 
+def test_more_placeholders_than_the_protocol_counts_are_an_error_and_the_connection_goes_on(gateway):
+    connection = Binary(unix_socket=gateway.socket, user="x", database="shop", charset="utf8mb4")
+    with connection:
+        connection._execute_command(COMMAND.COM_STMT_PREPARE, f"SELECT 1 IN ({', '.join(['?'] * 65_536)})")
+        assert int.from_bytes(connection._next()[5:7], "little") == 1390
+        connection.ping(reconnect=False)
+
+
 def test_a_reset_forgets_everything(gateway):
     with connector(gateway) as connection:
         cursor = connection.cursor()
