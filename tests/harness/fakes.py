@@ -366,7 +366,7 @@ class FakeEngine:
 
 @dataclass
 class FakeConnection:
-    """One connection; see `interfaces.Connection`."""
+    """One connection; see `Connection`."""
 
     engine: FakeEngine
     node: FakeNode
@@ -374,6 +374,7 @@ class FakeConnection:
     account: Account
     schema: str
     broken: bool = False
+    is_retired: bool = False
     running: object = None
     in_transaction: bool = False
     pending: list = field(default_factory=list)
@@ -482,7 +483,7 @@ class FakeConnection:
 
 
 class FakeAnswer:
-    """One statement that was sent; see `interfaces.Answer`."""
+    """One statement that was sent; see `Answer`."""
 
     def __init__(self, connection, permit, planned, watch, as_text):
         self.connection, self.permit, self.planned = connection, permit, planned
