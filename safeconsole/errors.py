@@ -26,6 +26,7 @@ class Action(StrEnum):
     NAME_NODE = "name-node"
     RAISE_LIMIT = "raise-limit"
     RELEASE_BRAKE = "release-brake"
+    LOOK_AT_LOCKS = "look-at-locks"
 
 
 class Remedy(NamedTuple):
@@ -33,7 +34,8 @@ class Remedy(NamedTuple):
     One next step, without the words of a face.
 
     Attributes:
-        of: the cluster to elevate or confirm on, the limit to raise, or the rule that asks once more.
+        of: the cluster to elevate or confirm on, the limit to raise, the rule that asks once more, or the node whose
+            locks to look at.
         most: how far the policy lets that limit be raised, in its own unit.
     """
 
@@ -185,6 +187,9 @@ class Told(TypedDict, total=False):
     remedies: tuple[Remedy, ...]
     leaving: bool
 
+
+LOCK_WAIT = "lock_wait"
+"""The code of a stop for a lock that another session held."""
 
 UNSEEN = frozenset({"missed", "unreachable"})
 """What the process list says of a statement that nobody saw end."""

@@ -132,6 +132,14 @@ def sql(
 
 _FLAGS = {"run_seconds": "--timeout S", "fetched_rows": "--max-rows N", "fetched_bytes": "--max-bytes N"}
 
+_WORDS = {
+    Action.GET_APPROVAL: "then a person approves it",
+    Action.BRING_APPROVAL: "add --approval ANSWER",
+    Action.GIVE_TICKET: "with --ticket ID",
+    Action.NAME_NODE: "name one with --to NODE",
+    Action.LOOK_AT_LOCKS: "",
+}
+
 
 def one_shot_words(remedy: Remedy) -> str:
     """Return what a one-shot's person can do, as options of the command line."""
@@ -140,21 +148,15 @@ def one_shot_words(remedy: Remedy) -> str:
             return f"to run it anyway, add --reason TEXT --ticket ID --confirm {remedy.of or 'CLUSTER'}"
         case Action.CONFIRM:
             return f"to run it anyway, add --confirm {remedy.of or 'CLUSTER'}"
-        case Action.GET_APPROVAL:
-            return "then a person approves it"
-        case Action.BRING_APPROVAL:
-            return "add --approval ANSWER"
-        case Action.GIVE_TICKET:
-            return "with --ticket ID"
         case Action.NAME_CLUSTER:
             return f"or add --confirm {remedy.of}"
-        case Action.NAME_NODE:
-            return "name one with --to NODE"
         case Action.RELEASE_BRAKE:
             return f"to run it anyway, run it at a terminal, or add --despite {remedy.of}"
         case Action.RAISE_LIMIT:
             flag = _FLAGS.get(remedy.of)
             return f"{flag} raises it, to at most {remedy.most:,.15g}" if flag else ""
+        case _:
+            return _WORDS[remedy.action]
 
 
 @contextmanager

@@ -240,4 +240,6 @@ def words(remedy: Remedy) -> str:
     lever = _LEVERS.get(remedy.of)
     if remedy.action is Action.RAISE_LIMIT and lever:
         return f"{lever} raises it, to at most {remedy.most:,.15g}"
+    if remedy.action is Action.LOOK_AT_LOCKS:
+        return f"\\locks {remedy.of} shows who waits for whom, \\kill ID ends a session"
     return "name one with \\use NODE" if remedy.action is Action.NAME_NODE else ""

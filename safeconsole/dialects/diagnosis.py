@@ -68,6 +68,12 @@ _TABLE_LOCKS = f"""SELECT /* safeconsole: metadata locks */ p.ID AS id, '' AS ki
  AND m.OBJECT_SCHEMA <=> w.OBJECT_SCHEMA AND m.OBJECT_NAME <=> w.OBJECT_NAME
  JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID LIMIT 1000""".replace("\n", "")  # noqa: S608
 
+_LOCKS_OF = """SELECT /* safeconsole: locks of tables */ t.PROCESSLIST_ID AS id, m.OBJECT_TYPE AS kind,
+ m.OBJECT_SCHEMA AS `schema`, m.OBJECT_NAME AS name, m.LOCK_TYPE AS mode, m.LOCK_STATUS AS status
+ FROM performance_schema.metadata_locks m JOIN performance_schema.threads t ON t.THREAD_ID = m.OWNER_THREAD_ID
+ WHERE m.OBJECT_TYPE = 'GLOBAL' OR (m.OBJECT_TYPE = 'TABLE' AND (m.OBJECT_SCHEMA, m.OBJECT_NAME) IN ({which}))
+ LIMIT 1000""".replace("\n", "")
+
 _ROW_WAITS_MYSQL = """SELECT /* safeconsole: row locks */ r.trx_mysql_thread_id AS waiting,
  b.trx_mysql_thread_id AS blocking, l.OBJECT_SCHEMA AS `schema`, l.OBJECT_NAME AS name, l.INDEX_NAME AS index_name,
  l.LOCK_TYPE AS kind, l.LOCK_MODE AS mode, l.LOCK_DATA AS value, @@performance_schema AS instrumented
@@ -136,6 +142,7 @@ DIAGNOSIS_MYSQL = _known(
         connections=_CONNECTIONS,
         row_waits=_ROW_WAITS_MYSQL,
         table_locks=_TABLE_LOCKS,
+        locks_of=_LOCKS_OF,
         numbers=_numbers(
             "performance_schema.global_status",
             _COUNTERS,
@@ -175,6 +182,7 @@ DIAGNOSIS_MARIADB = _known(
         connections=_CONNECTIONS,
         row_waits=_ROW_WAITS_MARIADB,
         table_locks=_TABLE_LOCKS,
+        locks_of=_LOCKS_OF,
         # A plugin that is not installed by itself, and needs no performance_schema. Source: MariaDB manual, "Metadata
         # Lock Info Plugin"; met here by its absence alone.
         held_tables=(

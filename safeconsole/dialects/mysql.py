@@ -390,7 +390,7 @@ _SERVER = Server(
     time_limit_error=3024,
     probes=_MYSQL_PROBES,
     process=(
-        "SELECT ID, USER, HOST, DB, COMMAND FROM performance_schema.processlist WHERE ID = {thread}",
+        "SELECT ID, USER, HOST, DB, COMMAND, TIME, STATE FROM performance_schema.processlist WHERE ID = {thread}",
         "SHOW PROCESSLIST",
     ),
     kill_query=("KILL QUERY {thread}", "CALL mysql.rds_kill_query({thread})"),

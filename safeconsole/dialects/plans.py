@@ -104,6 +104,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         hazards: dangers that show in it.
         keyed: every table is read by one whole unique key, and nothing was left out of the plan.
         plain: it reads one table row by row, and nothing else is done: no condition, sort, group or subquery.
+        waits: as in `Estimate`; nothing else is known then.
     """
 
     rows: int = -1
@@ -112,6 +113,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     hazards: tuple[Hazard, ...] = ()
     keyed: bool = False
     plain: bool = False
+    waits: str = ""
 
 
 def read_plan(text: str, rewritten: str = "", *, verbatim: bool = False) -> Plan:

@@ -85,6 +85,14 @@ def state_of(number: int) -> str:
     return _STATE_OF.get(number, _GENERAL)
 
 
+_WORDS = {
+    Action.GET_APPROVAL: "somebody else has to approve it",
+    Action.BRING_APPROVAL: "once it is approved, send it again",
+    Action.NAME_NODE: "CALL safeconsole.use('node') names another node",
+    Action.LOOK_AT_LOCKS: "",
+}
+
+
 def words_of(remedy: Remedy) -> str:
     """Return a next step as a client can take it, "" where it has none."""
     match remedy.action:
@@ -92,10 +100,6 @@ def words_of(remedy: Remedy) -> str:
             return f"CALL safeconsole.elevate('reason', 'ticket', '{remedy.of}'), then send it again"
         case Action.CONFIRM:
             return "CALL safeconsole.confirm(), then send it again"
-        case Action.GET_APPROVAL:
-            return "somebody else has to approve it"
-        case Action.BRING_APPROVAL:
-            return "once it is approved, send it again"
         case Action.GIVE_TICKET:
             return "give the ticket as the second word of CALL safeconsole.elevate('reason', 'ticket')"
         case Action.NAME_CLUSTER:
@@ -104,8 +108,8 @@ def words_of(remedy: Remedy) -> str:
             return f"CALL safeconsole.tighten('{remedy.of}', n) sets it, up to {remedy.most:,.15g}"
         case Action.RELEASE_BRAKE:
             return "CALL safeconsole.confirm(), then send it again"
-        case Action.NAME_NODE:
-            return "CALL safeconsole.use('node') names another node"
+        case _:
+            return _WORDS[remedy.action]
 
 
 def told_of(error: SafeConsoleError, *, time_limit: int) -> ErrorReply:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from safeconsole.cluster.engine import by_whom
-from safeconsole.errors import UNSEEN, LostError, OutcomeUnknownError, StoppedError, stop_words
+from safeconsole.errors import LOCK_WAIT, UNSEEN, LostError, OutcomeUnknownError, StoppedError, stop_words
 from safeconsole.mysql.error_codes import WAYS_OUT
 from safeconsole.mysql.watchdog import Watched
 from safeconsole.policy.limits import FLOORS
@@ -36,12 +36,14 @@ def stop_of(watched: Watched, *, server: str, thread: int) -> StoppedError | Non
             verified=watched.verified,
         )
     figures = (f"read {figure(breach.read)}, allowed {figure(breach.allowed)}", f"process list: {verified}")
+    waits = (f"it waited for a {watched.waits}",) if watched.waits else ()
     return StoppedError(
         stop_words(verified, f"on {server}: {breach_words(breach, floors=FLOORS)}"),
         by="watchdog",
+        code=LOCK_WAIT if waits else "",
         ceiling=breach.ceiling,
         verified=verified,
-        evidence=(*figures, *_where(verified, server, thread)),
+        evidence=(*waits, *figures, *_where(verified, server, thread)),
         instead=WAYS_OUT.get(breach.ceiling, ""),
     )
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 import msgspec
 
 from safeconsole.errors import (
+    LOCK_WAIT,
     LostError,
     OutcomeUnknownError,
     RefusedError,
@@ -77,7 +78,7 @@ CLOSES_CONNECTION = frozenset({4081, 4082})
 
 WAYS_OUT: Mapping[str, str] = {
     "run_seconds": "narrow it with WHERE or LIMIT",
-    "lock_wait_seconds": "another session holds the lock: \\locks may show it; try again later",
+    "lock_wait_seconds": "another session holds the lock: try again later",
     "session_memory_bytes": "narrow it, or sort and group fewer rows",
     "grown_memory_bytes": "ask for less of it at a time; sizes come from safeconsole capacity",
     "opened_tables": "ask for fewer tables at a time; sizes come from safeconsole capacity",
@@ -243,6 +244,7 @@ def _capped(known: Known, code: int, text: str, *, server: str) -> StoppedError:
     return StoppedError(
         f"{server} stopped the statement: {what}",
         by="server",
+        code=LOCK_WAIT if known.ceiling == "lock_wait_seconds" else "",
         ceiling=known.ceiling,
         verified="already over",
         evidence=(f"the server says: {text} ({code})",),

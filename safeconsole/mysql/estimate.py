@@ -164,9 +164,12 @@ def _literal(text: str) -> str:
 
 _NOT_PREPARABLE = 1295
 _COMMAND_DENIED = 1142
+_LOCK_WAIT_TIMEOUT = 1205
+_A_LOCK = "metadata lock"
 _HIDES_THE_PLAN = frozenset({1345, 1142, 1143})
 """A view's tables are not this account's to see. Source: MariaDB 10.11, measured: 1345."""
 _READING_PRIVILEGES = ("SELECT command denied", "SHOW VIEW command denied", "EXPLAIN command denied")
+_PREPARE_LIMITS = Limits(run_seconds=2.0)
 _PLAN_LIMITS = Limits(run_seconds=1.0)
 
 
@@ -203,8 +206,10 @@ def estimate_of(link: MySqlLink, statement: Statement, dictionary: Dictionary, e
         behind = dictionary.behind(ask, names, rules, must_exist=statement.changes_nothing)
         return Estimate(hazards=behind.hazards, behind=behind)
     try:
-        objection = _prepare(wire, statement.text, names, dictionary, rules)
+        objection, waits = _prepare(link, statement.text, names, dictionary, rules)
         behind = dictionary.behind(ask, names, rules, must_exist=objection is None)
+        if waits:
+            return Estimate(asked=True, waits=waits, hazards=behind.hazards, behind=behind)
         if objection is not None:
             code, text = objection
             return Estimate(
@@ -231,6 +236,7 @@ def estimate_of(link: MySqlLink, statement: Statement, dictionary: Dictionary, e
         # What a view is can change without a word to its tables: a plan through one says nothing of the next moment.
         keyed=plan.keyed and not plan.hazards and not behind.views,
         behind=behind,
+        waits=plan.waits,
     )
 
 
@@ -252,21 +258,27 @@ def _says_it_is_no_read(statement: Statement, code: int, text: str) -> bool:
 
 
 def _prepare(
-    wire: Wire, text: str, names: tuple[TableName, ...], dictionary: Dictionary, rules: LexicalRules
-) -> tuple[int, str] | None:
-    """Return the server's objection (code, text) to a text in a transaction, the open one or a new one, or None.
+    link: MySqlLink, text: str, names: tuple[TableName, ...], dictionary: Dictionary, rules: LexicalRules
+) -> tuple[tuple[int, str] | None, str]:
+    """Prepare a text in a transaction, the open one or a new one.
 
     What the dictionary does not know of the names is asked on the way, but for what would see a snapshot.
+
+    Returns:
+        The server's objection (code, text) or None, and the lock that it waited for instead of an answer, or "".
     """
+    wire = link.wire
     is_within = wire.server_status & IN_TRANSACTION
     begin = () if is_within else ((COMMAND.COM_QUERY, BEGIN),)
     # A statement with more is unknown, and nothing more is asked for it.
     unknown = [] if is_within else dictionary.unknown(names)[:MOST_NAMES]
     asked = ((COMMAND.COM_QUERY, question(unknown)),) if unknown else ()
+    # Who names tables may wait for them.
+    watched = link.watchdog.watch(_PREPARE_LIMITS) if names else None
     answers = wire.answers(*begin, (COMMAND.COM_STMT_PREPARE, text), *asked)
     if begin:
         wire.read_done(next(answers))
-    objection = None
+    objection, waits = None, ""
     try:
         wire.drop_prepared(next(answers))
     except DriverError as error:
@@ -274,11 +286,17 @@ def _prepare(
             raise
         code = code_of(error)
         objection = None if code == _NOT_PREPARABLE else (code, text_of(error))
+        waits = _A_LOCK if code == _LOCK_WAIT_TIMEOUT else ""
+    if watched is not None:
+        link.watchdog.finish(watched)
+        waits = waits or (watched.waits if objection is not None else "")
+        # What was killed for its time said nothing; its plan is asked under a limit of its own.
+        objection = None if watched.killed and not waits else objection
     # Read whatever became of the one before: it is on its way.
     for packets in answers:
         rows = _rows_or_code(wire, packets)
         dictionary.learn(unknown, [] if isinstance(rows, int) else rows, rules)
-    return objection
+    return objection, waits
 
 
 def _plan(link: MySqlLink, statement: Statement, behind: Behind, ending: Ending | None) -> Plan:
@@ -304,9 +322,13 @@ def _watched_plan(link: MySqlLink, text: str, ending: Ending | None) -> Plan:
     if ending:
         ending.replies = others[len(noted) :]
     link.watchdog.finish(watched)
+    if watched.waits:
+        return Plan(waits=watched.waits)
     if watched.killed:
         # SLEEP and its like end without an error; the plan says nothing of them.
         return Plan(hazards=(RUNS_WHILE_PLANNED,))
+    if explained.error is not None and code_of(explained.error) == _LOCK_WAIT_TIMEOUT:
+        return Plan(waits=_A_LOCK)
     if explained.error is not None:
         return Plan(hazards=(HIDDEN_PLAN,)) if code_of(explained.error) in _HIDES_THE_PLAN else Plan()
     texts = [str(note[2]) for reply in others[: len(noted)] for note in reply.rows]

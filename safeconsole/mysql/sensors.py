@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import structs
@@ -104,6 +105,8 @@ class Sensors(msgspec.Struct):
 # What is seen of one watched connection, and how it is ended, over the control connection of its node.
 
 _NO_SUCH_THREAD = 1094
+# Source: MySQL 9.7 and MariaDB 10.11, sql/mdl.cc: "Waiting for table metadata lock", "Waiting for global read lock".
+_WAITS_FOR_A_LOCK = re.compile(r"Waiting for (?:the )?(.+ lock|table flush)", re.IGNORECASE)
 _IDLE, _KILLED = "Sleep", "Killed"
 
 
@@ -123,6 +126,12 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     cut: Callable[[], None]
 
 
+class _Seen(NamedTuple):
+    host: str
+    at_work: bool
+    state: str
+
+
 class Lookout:
     """Looks at one connection, and kills it or what it runs; from any thread.
 
@@ -138,7 +147,12 @@ class Lookout:
 
     def is_at_work(self) -> bool:
         """Whether the watched connection runs something; not when it is idle, gone, or not ours any more."""
-        return any(_port(host) == _port(self.target.host) and at_work for host, at_work in self._seen())
+        return self.state_at_work() is not None
+
+    def state_at_work(self) -> str | None:
+        """Return the state that the server names of what the watched connection runs; None when it runs nothing."""
+        ours = (seen for seen in self._seen() if _port(seen.host) == _port(self.target.host) and seen.at_work)
+        return next((seen.state for seen in ours), None)
 
     def find_host(self) -> str:
         """Learn how the process list names the watched connection's end, and return it, "" when none shows it.
@@ -146,10 +160,10 @@ class Lookout:
         The first form that shows it is the one that every later look asks.
         """
         for form in self._dialect.server.process:
-            for host, _ in self._seen(form):
+            for seen in self._seen(form):
                 self._process = form
-                self.target = structs.replace(self.target, host=host)
-                return host
+                self.target = structs.replace(self.target, host=seen.host)
+                return seen.host
         return ""
 
     def kill_query(self) -> bool:
@@ -169,8 +183,8 @@ class Lookout:
         except (DriverError, OSError, ValueError):
             raise UnreachableError("the control connection does not answer") from None
 
-    def _seen(self, form: str = "") -> list[tuple[str, bool]]:
-        """Return host, and whether it runs something, of the watched thread: one row, or none.
+    def _seen(self, form: str = "") -> list[_Seen]:
+        """Return what the server says of the watched thread: one row, or none.
 
         Args:
             form: one that is tried; a server that does not know it shows nothing.
@@ -185,7 +199,8 @@ class Lookout:
                     raise
                 return []
 
-        return [(str(row[2]), self._runs(row)) for row in self.look(asked) if row[0] == self.target.thread]
+        rows = (row for row in self.look(asked) if row[0] == self.target.thread)
+        return [_Seen(host=str(row[2]), at_work=self._runs(row), state=str(row[6] or "")) for row in rows]
 
     def _runs(self, row: tuple[Any, ...]) -> bool:
         if row[4] == _KILLED and self._dialect.server.calls_idle_killed:
@@ -209,6 +224,12 @@ class Lookout:
                 continue
             return True
         return False
+
+
+def lock_waited_for(state: str) -> str:
+    """Return the lock that a state of the process list waits for, or ""."""
+    found = _WAITS_FOR_A_LOCK.fullmatch(state)
+    return found[1] if found else ""
 
 
 def _port(host: str) -> str:

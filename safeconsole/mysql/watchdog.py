@@ -12,7 +12,7 @@ import msgspec
 from safeconsole.cluster.engine import Sensor
 from safeconsole.errors import SafeConsoleError, UnreachableError
 from safeconsole.mysql.control import ANSWER_SECONDS, Control
-from safeconsole.mysql.sensors import Eye, Found, Lookout, Numbers, Target, sample_of
+from safeconsole.mysql.sensors import Eye, Found, Lookout, Numbers, Target, lock_waited_for, sample_of
 from safeconsole.mysql.wire import Wire
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.watchdog import (
@@ -90,6 +90,7 @@ class Watched(msgspec.Struct, kw_only=True, eq=False):
         pursued: whether a thread is ending it now.
         reporting: whether a report has not returned yet.
         look_seconds: seconds after the send of the next look.
+        waits: the lock that it waited for when it was ended, in the server's words, or "".
     """
 
     limits: Limits
@@ -114,6 +115,7 @@ class Watched(msgspec.Struct, kw_only=True, eq=False):
     resume_seconds: float = 0.0
     look_seconds: float = SAMPLE_SECONDS
     over: threading.Event = msgspec.field(default_factory=threading.Event)
+    waits: str = ""
 
     @property
     def elapsed_seconds(self) -> float:
@@ -478,8 +480,10 @@ class Watchdog:
         with self._aim:
             if watched.finished:
                 return WatchEvent.FINISHED
-            if not self._lookout.is_at_work():
+            state = self._lookout.state_at_work()
+            if state is None:
                 return WatchEvent.GONE
+            watched.waits = watched.waits or lock_waited_for(state)
             watched.killed = kill() or watched.killed
         return self._wait_for_effect(watched)
 

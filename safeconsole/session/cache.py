@@ -126,8 +126,8 @@ class Cache:
         """Cache an estimate: for all values where every table is read by a whole unique key, else for this text."""
         if estimate.keyed and is_bound_by_key(statement):
             key = statement.shape
-        elif estimate.objection or estimate.hazards or estimate.behind.views:
-            # An objection is removed and a view replaced while the session goes on: the server is asked again.
+        elif estimate.objection or estimate.hazards or estimate.behind.views or estimate.waits:
+            # An objection is removed, a view replaced, a lock freed meanwhile: the server is asked again.
             return
         elif statement.shape and estimate.asked:
             key = statement.text

@@ -48,12 +48,14 @@ class Nodes:
         schema: the schema that connections are opened in, or "".
         used: the node that the last statement went to, None before the first.
         has_moved: whether the schema ever changed.
+        avoided: replicas that the statement at hand goes to only where there is no other, and why.
     """
 
     def __init__(self, engine: Engine, clock: Clock, schema: str) -> None:
         self.schema = schema
         self.used: NodeName | None = None
         self.has_moved = False
+        self.avoided: dict[NodeName, str] = {}
         self._sticky: dict[Route, NodeName] = {}
         self._primaries: frozenset[str] = frozenset()
         self._failed_over = False
@@ -65,7 +67,7 @@ class Nodes:
         self._readings: tuple[Reading, ...] = ()
         self._doubted: frozenset[NodeName] = _ALL
         self._stays_on: frozenset[NodeName] = _ALL
-        self._choices: dict[tuple[Route, Gates, str], tuple[NodeName | None, Choice]] = {}
+        self._choices: dict[tuple[Route, Gates, str, tuple[NodeName, ...]], tuple[NodeName | None, Choice]] = {}
         self._opened = 0
         # Another connection for the same node and account has another number.
         self._numbers: dict[Key, int] = {}
@@ -185,14 +187,21 @@ class Nodes:
                 return choice
 
     def _chosen_of(self, route: Route, gates: Gates, node: str) -> Choice:
-        asked, sticky = (route, gates, node), self._sticky.get(route)
+        asked, sticky = (route, gates, node, tuple(self.avoided)), self._sticky.get(route)
         held = self._choices.get(asked)
         # A node that was the best one is the best one still when it is preferred for having been used.
         if held is not None and (held[0] == sticky or (held[1].reading and held[1].reading.node == sticky)):
             return held[1]
-        choice = choose(self._readings, gates, route, node=node, sticky=sticky)
+        choice = self._chosen_elsewhere(route, gates) if self.avoided and not node else None
+        choice = choice or choose(self._readings, gates, route, node=node, sticky=sticky)
         self._choices[asked] = sticky, choice
         return choice
+
+    def _chosen_elsewhere(self, route: Route, gates: Gates) -> Choice | None:
+        choice = choose(tuple(each for each in self._readings if each.node not in self.avoided), gates, route)
+        if route is not Route.REPLICA or choice.reading is None:
+            return None
+        return replace(choice, reasons=(*choice.reasons, *(f"{node}: {why}" for node, why in self.avoided.items())))
 
     def _renew(self, needed: frozenset[NodeName], asked_seconds: float) -> None:
         """Have readings that may be believed, and those that will soon be old measured before anybody waits for it."""

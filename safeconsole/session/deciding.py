@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from safeconsole.cluster.engine import Connection
 from safeconsole.cluster.routing import Choice
 from safeconsole.dialects import DIALECTS
-from safeconsole.errors import DeniedError, SafeConsoleError
+from safeconsole.errors import LOCK_WAIT, DeniedError, SafeConsoleError, StoppedError
 from safeconsole.policy.decision import (
     Assessment,
     Decision,
@@ -31,7 +31,7 @@ from safeconsole.sqltext.redaction import redacted_message
 from safeconsole.sqltext.rewriting import NotRewrittenError, keep_order_of
 from safeconsole.sqltext.statement import Behind, Estimate, Statement, is_misspelt_perhaps
 from safeconsole.sqltext.undoing import KeepOrder
-from safeconsole.sqltext.vocabulary import Account, Effect, Route
+from safeconsole.sqltext.vocabulary import Account, Effect, Route, Verdict
 
 Reread = Callable[[], Policy]
 """Returns the policy as its file is now; the same object while nothing changed. Raises PolicyInvalidError."""
@@ -302,6 +302,8 @@ def _estimate_lines(estimate: Estimate) -> tuple[str, ...]:
     if estimate.full_scans:
         lines.append(f"full scan: {', '.join(estimate.full_scans)}")
     lines += [f"hazard: {hazard.id} ({hazard.cost}): {hazard.why}" for hazard in estimate.hazards]
+    if estimate.waits:
+        lines.append(f"lock: the server told no plan, since it waited for a {estimate.waits}")
     if estimate.objection:
         lines.append(f"the server objects: {estimate.objection}")
     return tuple(lines)
@@ -371,3 +373,27 @@ def _words(rules: LexicalRules) -> str:
         name for name in ("ansi_quotes", "no_backslash_escapes", "pipes_as_concat", "oracle") if getattr(rules, name)
     ]
     return f"{rules.dialect.flavour} {rules.version}, {', '.join(modes) or 'default sql_mode'}"
+
+
+def require_no_lock(considered: Assessment, *, goes_on: bool) -> None:
+    """Stop what would wait for a lock, as the server did over its plan, before anybody is asked about it.
+
+    A change that nobody asked an elevation for is refused for that, with the lock as evidence.
+
+    Args:
+        goes_on: whether the person is elevated, or asks for it.
+
+    Raises:
+        StoppedError: nothing was sent.
+    """
+    verdict, waits = considered.decision.verdict, considered.estimate.waits
+    goes_on = goes_on or considered.statement.changes_nothing or verdict is not Verdict.ELEVATE
+    if waits and goes_on and verdict is not Verdict.DENY:
+        raise StoppedError(
+            f"{considered.node} did not come to plan it: it waits for a {waits}; nothing was sent",
+            by="server",
+            code=LOCK_WAIT,
+            ceiling="lock_wait_seconds",
+            verified="already over",
+            instead="another session holds the lock: try again later",
+        )

@@ -47,16 +47,17 @@ from safeconsole.session.deciding import (
     is_estimated,
     judged,
     quoting_no_secret,
+    require_no_lock,
 )
 from safeconsole.session.elevation import ElevationEvent
 from safeconsole.session.recorder import Recorder
 from safeconsole.session.result import Batch, Execution, Progress, Result, delivered, failure_of, unsent
-from safeconsole.session.retry import Attempt, leaves_nothing, may_be_sent_again, note_of_retry, stands_alone
+from safeconsole.session.retry import Attempt, leaves_nothing, note_of_retry, stands_alone
 from safeconsole.session.state import ASKS_BACK, OwnWrites, SessionState, note_on_asking_back
 from safeconsole.sqltext.analysis import schema_after
 from safeconsole.sqltext.behind import with_behind
 from safeconsole.sqltext.statement import ENDS, Estimate, Statement, is_no_statement
-from safeconsole.sqltext.vocabulary import Account, Effect, NodeName, Role, Route, Verdict
+from safeconsole.sqltext.vocabulary import Account, Effect, Role, Route, Verdict
 
 
 class Gate:
@@ -114,16 +115,21 @@ class Gate:
                 later is raised by the result.
         """
         self._interrupted = False
+        self._nodes.avoided = {}
         attempt.number = self._next_number()
         may_retry = not attempt.by_console and self._may_retry(attempt.statement)
         try:
             result = self._attempt(attempt)
             failure = result.begin()
-        except (LostError, UnreachableError) as error:
-            if not may_retry or not (note := self._retry_note(attempt, error)):
+        except (StoppedError, UnreachableError) as error:
+            if not may_retry or not (note := note_of_retry(attempt, error, self._nodes, self._policies.gates)):
                 raise
         else:
-            if not may_retry or not isinstance(failure, LostError) or not (note := self._retry_note(attempt, failure)):
+            if (
+                not may_retry
+                or not isinstance(failure, LostError)
+                or not (note := note_of_retry(attempt, failure, self._nodes, self._policies.gates))
+            ):
                 return result
         self._recorder.append(Noticed(what="read retried", detail=note))
         result = self._attempt(replace(attempt, number=self._next_number(), retry_note=note, permit=None))
@@ -142,6 +148,8 @@ class Gate:
             considered = self.consider(statement, attempt.to)
             self.last = last if attempt.by_console else considered
             self._record_decision(number, considered)
+            if considered.estimate.waits:
+                require_no_lock(considered, goes_on=bool(attempt.justification or self._elevations.grant))
             if attempt.by_console:
                 _require_allowed(considered)
             if attempt.exactly_rows >= 0:
@@ -253,7 +261,14 @@ class Gate:
         window = self._elevations.has_window
         route = self._transactions.route_of(statement, to=to, window=window)
         choice = self._choose(statement, route, to, connected=statement.changes_nothing)
-        estimate = quoting_no_secret(self._estimate(statement, choice), statement, self._engine.rules)
+        estimate = self._estimate(statement, choice)
+        if estimate.waits and route is Route.REPLICA and choice.reading and to in {"", Route.REPLICA}:
+            # Who waits for a lock on one replica may not on another; inside a transaction there is no other.
+            self._nodes.avoided = {choice.reading.node: f"waited for a {estimate.waits} there"}
+            other = self._choose(statement, route, to, connected=statement.changes_nothing)
+            if other.reading is not None and other.reading.node != choice.reading.node:
+                choice, estimate = other, self._estimate(statement, other)
+        estimate = quoting_no_secret(estimate, statement, self._engine.rules)
         through = with_behind(statement, estimate.behind)
         if through.effects != statement.effects:
             # It is what stands behind its names, and belongs where a text that says so belongs.
@@ -427,20 +442,6 @@ class Gate:
             and not self._state.is_set
             and stands_alone(statement, self._engine.rules)
         )
-
-    def _retry_note(self, attempt: Attempt, failure: SafeConsoleError) -> str:
-        """Return the note on a retry, "" without one: see `retry`."""
-        lost_with: NodeName | None = None
-        if isinstance(failure, LostError):
-            if attempt.permit is None or not may_be_sent_again(attempt):
-                return ""
-            lost_with = attempt.permit.node
-        try:
-            readings = self._nodes.measure()
-            choice = self._nodes.choose(Route.REPLICA, self._policies.gates, node="", connected=True)
-        except SafeConsoleError:
-            return ""
-        return note_of_retry(failure, lost_with, readings, choice)
 
     # What is let go of, and when.
 

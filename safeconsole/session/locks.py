@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -16,7 +16,7 @@ class LockSession(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         id: what KILL takes; 0 is a prepared XA transaction, which no KILL ends.
-        age_seconds: of its transaction, or of its statement where that is longer.
+        age_seconds: of its transaction, or of its statement where that is longer; of its rest where it has neither.
         waits_for: ids of the sessions that hold it up.
         blocks: how many sessions wait for it, directly or behind others.
         lock: what it waits for, or what others wait for it to release.
@@ -52,7 +52,7 @@ class LockWaits(msgspec.Struct, kw_only=True):
     def ids(self) -> tuple[int, ...]:
         """Every session that is part of it, but for prepared transactions."""
         found = {*self.waits, *(holder for holders in self.holders.values() for holder in holders)}
-        return tuple(sorted(found - {0}))
+        return tuple(sorted(found - {0, _ASKING}))
 
     def add(self, waiting: int, what: str, holders: Iterable[int]) -> None:
         self.waits.setdefault(waiting, what)
@@ -121,7 +121,8 @@ _ASKED: Mapping[str, frozenset[str]] = {
     _IX: frozenset({_S, _X}),
 }
 
-_KINDS = {"TABLE": "table", "SCHEMA": "schema", "USER LEVEL LOCK": "named lock"}
+TABLE = "TABLE"
+_KINDS = {TABLE: "table", "SCHEMA": "schema", "USER LEVEL LOCK": "named lock"}
 
 
 def table_waits(rows: Rows) -> LockWaits:
@@ -145,6 +146,51 @@ def table_waits(rows: Rows) -> LockWaits:
             found.add(waiting, state.lower().removeprefix("waiting for "), ())
     found.unexplained = {waiting for waiting, holders in found.holders.items() if not holders}
     return found
+
+
+class Place(NamedTuple):
+    """What a metadata lock is on; `kind` in the server's word."""
+
+    kind: str
+    schema: str
+    name: str
+
+
+_ASKING = -1
+"""Stands for whoever waited, and does not any more."""
+
+
+def held_up_by(rows: Rows, wanted: Mapping[Place, str]) -> LockWaits:
+    """Return whom a statement would wait for, and whom those wait for.
+
+    Args:
+        rows: metadata locks, as `table_waits` takes them.
+        wanted: the modes that it asks for.
+    """
+    own = [
+        {
+            "id": _ASKING,
+            "kind": place.kind,
+            "schema": place.schema,
+            "name": place.name,
+            "mode": mode,
+            "status": "PENDING",
+        }
+        for place, mode in wanted.items()
+    ]
+    found = table_waits([*rows, *own])
+    reached, wave = {_ASKING}, {_ASKING}
+    while wave:
+        wave = {holder for waiting in wave for holder in found.holders.get(waiting, ())} - reached
+        reached |= wave
+    holders = {waiting: those for waiting, those in found.holders.items() if waiting in reached and those}
+    return LockWaits(waits={waiting: found.waits[waiting] for waiting in holders}, holders=holders)
+
+
+def who_has_open(sessions: Rows) -> tuple[LockSession, ...]:
+    """Return sessions with the age of their transactions, the oldest first."""
+    listed = [_session(row, (), 0, "") for row in sessions]
+    return tuple(sorted(listed, key=lambda session: (-session.age_seconds, session.id)))
 
 
 def _holders(waiting: int, mode: str, held: list[tuple[int, str, bool]]) -> list[int]:
@@ -233,7 +279,8 @@ def _behind(id_: int, holders: Mapping[int, Iterable[int]]) -> int:
 
 def _session(row: Mapping[str, Any], holders: Iterable[int], blocks: int, lock: str) -> LockSession:
     idle = row["command"] == "Sleep"
-    at_work = 0 if idle else int(row["seconds"] or 0)
+    # Who is idle without a transaction, as behind LOCK TABLES, has been so since its last statement.
+    at_work = 0 if idle and row["transaction_seconds"] is not None else int(row["seconds"] or 0)
     return LockSession(
         id=int(row["id"]),
         user=str(row["user"] or ""),

@@ -101,6 +101,15 @@ def refused(number: int, error: SafeConsoleError, message: str) -> Ended:
     """Return the outcome of a statement that was not sent; `message` is the error's redacted text."""
     code = error.number if isinstance(error, ServerError) else 0
     kind = OutcomeKind.FAILED if isinstance(error, ServerError) else OutcomeKind.REFUSED
+    if isinstance(error, StoppedError) and error.ceiling:
+        # What a limit ended while the server planned it.
+        return Ended(
+            statement=number,
+            outcome=OutcomeKind.STOPPED,
+            stopped_by=error.by,
+            ceiling=error.ceiling,
+            message=message,
+        )
     return Ended(statement=number, outcome=kind, server_error=code, message=message)
 
 

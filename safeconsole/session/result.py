@@ -77,6 +77,7 @@ class Result:
 
     Attributes:
         considered: everything known before it ran.
+        failure: what came after the send, which the iteration raises; None without one, or once it was raised.
     """
 
     def __init__(self, considered: Assessment, batches: Generator[Batch], execution: Execution) -> None:
@@ -84,7 +85,7 @@ class Result:
         self._batches = batches
         self._execution = execution
         self._first: Batch | None = None
-        self._failure: SafeConsoleError | None = None
+        self.failure: SafeConsoleError | None = None
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -120,11 +121,11 @@ class Result:
             try:
                 self._first = next(self._batches, None)
             except SafeConsoleError as error:
-                self._failure = error
+                self.failure = error
         except BaseException as error:
             self.__exit__(type(error), error, None)
             raise
-        return self._failure
+        return self.failure
 
     def __iter__(self) -> Iterator[Batch]:
         return self
@@ -133,7 +134,7 @@ class Result:
         first, self._first = self._first, None
         if first is not None:
             return first
-        failure, self._failure = self._failure, None
+        failure, self.failure = self.failure, None
         if failure is not None:
             raise failure
         return next(self._batches)

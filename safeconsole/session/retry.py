@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from safeconsole.cluster.engine import Splice
-from safeconsole.cluster.routing import Choice
-from safeconsole.errors import SafeConsoleError
+from safeconsole.errors import LOCK_WAIT, LostError, SafeConsoleError, StoppedError
 from safeconsole.policy.decision import Assessment, Permit
-from safeconsole.policy.readings import Reading
+from safeconsole.policy.readings import Gates
+from safeconsole.session.connections import Nodes
 from safeconsole.session.context import Justification
 from safeconsole.session.result import Progress
 from safeconsole.session.state import names_variable
@@ -98,19 +98,24 @@ def may_be_sent_again(attempt: Attempt) -> bool:
     )
 
 
-def note_of_retry(
-    failure: SafeConsoleError, lost_with: NodeName | None, readings: tuple[Reading, ...], choice: Choice
-) -> str:
-    """Return the note on a retried read, "" where a retry would not help.
-
-    Args:
-        lost_with: the node that it was sent to, None when nothing had been sent.
-        readings: what was measured after the failure.
-        choice: where it would go now.
-    """
+def note_of_retry(attempt: Attempt, failure: SafeConsoleError, nodes: Nodes, gates: Gates) -> str:
+    """Measure the cluster after a failure, and return the note on a second attempt, "" where none would help."""
+    lost_with: NodeName | None = None
+    waited = failure.code == LOCK_WAIT
+    if isinstance(failure, StoppedError):
+        if attempt.permit is None or not may_be_sent_again(attempt) or not (waited or isinstance(failure, LostError)):
+            return ""
+        lost_with = attempt.permit.node
+        if waited:
+            nodes.avoided[lost_with] = "waited for a lock there"
+    try:
+        readings = nodes.measure()
+        choice = nodes.choose(Route.REPLICA, gates, node="", connected=True)
+    except SafeConsoleError:
+        return ""
     # A connection that is killed on a server that lives was meant to end.
     is_gone = lost_with is None or any(each.node == lost_with and each.unreachable for each in readings)
-    if choice.reading is None or not is_gone:
+    if choice.reading is None or not (is_gone or (waited and choice.reading.node != lost_with)):
         return ""
     what = "nothing had been sent" if lost_with is None else "no row had been shown"
     return f"retried on {choice.reading.node}: {failure.message}; {what}"

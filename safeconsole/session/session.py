@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from safeconsole.audit.record import CodeEntered, CommandGiven, Journal, Noticed, SessionClosed
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Engine, Splice
-from safeconsole.errors import AuditUnavailableError, DeniedError, RefusedError, SafeConsoleError
+from safeconsole.errors import AuditUnavailableError, DeniedError, RefusedError, SafeConsoleError, StoppedError
 from safeconsole.policy.decision import Assessment, ElevationRequest, Grant, Scope
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.policy import Policy
@@ -22,6 +22,7 @@ from safeconsole.session.context import Justification, People, SessionContext, S
 from safeconsole.session.deciding import PoliciesInForce, Reread, evidence_of_nodes
 from safeconsole.session.elevation import ElevationEvent, Elevations
 from safeconsole.session.gate import Gate
+from safeconsole.session.holding import with_holders
 from safeconsole.session.recorder import Recorder
 from safeconsole.session.result import Progress, Result, unseen
 from safeconsole.session.retry import Attempt
@@ -126,7 +127,24 @@ class Session:
                 to=to,
                 exactly_rows=exactly_rows,
             )
-            return self._gate.execute(attempt)
+            try:
+                result = self._gate.execute(attempt)
+            except StoppedError as error:
+                raise (error if by_console else self._with_holders(error)) from None
+            if result.failure is not None and not by_console:
+                result.failure = self._with_holders(result.failure)
+            return result
+
+    def _with_holders(self, failure: SafeConsoleError) -> SafeConsoleError:
+        return with_holders(
+            failure,
+            self._gate.last,
+            self._gate,
+            known=self._engine.rules.dialect.diagnosis,
+            diagnoses=self.context.diagnoses,
+            schema=self._nodes.schema,
+            within=self._transactions.opened is not None,
+        )
 
     def consider(self, statement: Statement) -> Assessment:
         """Route, estimate and decide, and run nothing.

@@ -156,6 +156,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
             when the server did not say so.
         recalled: the server said it moments ago, of a statement that differs in its values only.
         behind: what stands behind the names it uses; asked for even where no opinion is.
+        waits: the lock that the server waited for instead of telling its plan, in its own words, or "".
     """
 
     asked: bool = False
@@ -169,6 +170,7 @@ class Estimate(msgspec.Struct, frozen=True, kw_only=True):
     keyed: bool = False
     recalled: bool = False
     behind: Behind = Behind()
+    waits: str = ""
 
 
 _SYNTAX_ERROR = 1064
