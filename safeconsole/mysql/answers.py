@@ -1,4 +1,4 @@
-"""The server's answer to a statement, and its columns: their words, their values."""
+"""Decodes the server's answer to a statement: column definitions, values, and the status at its end."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ _MATCHED = re.compile(rb"\d+")
 
 
 class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
-    """The first thing the server says to a statement.
+    """The first packets of an answer: column definitions, or the status of a statement without rows.
 
     Attributes:
         width: how many columns there are, 0 when there is no result set.
@@ -87,7 +87,7 @@ class ResultHead(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def touched_rows(self) -> int:
-        """Rows that a change found, those among them that were as it would make them already."""
+        """Rows that a change matched, including those that already had the new values."""
         matched = _MATCHED.search(self.info)
         return int(matched[0]) if matched else self.changed_rows
 
@@ -207,7 +207,7 @@ def _payloads(packets: Packets, end: ResultEnd) -> list[bytes]:
 
 
 def read_texts(packets: Packets) -> tuple[list[tuple[str | None, ...]], int]:
-    """Return the rows of a short answer, unconverted and without their description, and the server's status bits.
+    """Read a short answer whole; return its rows as texts, without column definitions, and the status bits.
 
     Raises:
         DriverError, OSError, PacketTooLargeError: as `Packets.next`.
@@ -223,7 +223,7 @@ def read_texts(packets: Packets) -> tuple[list[tuple[str | None, ...]], int]:
 
 
 def drain(packets: Packets, end: ResultEnd) -> int:
-    """Read the result sets that follow the first one, keep nothing, and return how many there were."""
+    """Read and discard the result sets after the first one; return how many there were."""
     sets = 0
     while end.status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS:
         head = read_head(packets)
@@ -287,7 +287,7 @@ _ALWAYS_BYTES = frozenset({FIELD_TYPE.BIT, FIELD_TYPE.GEOMETRY, _VECTOR})
 
 
 def column_of(field: Field, *, latitude_first: bool = False) -> Column:
-    """Return a column as faces need it.
+    """Return a column definition as the value that faces read.
 
     Args:
         latitude_first: whether the server writes the latitude of a geographic point first.

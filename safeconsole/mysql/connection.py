@@ -1,4 +1,4 @@
-"""One guarded connection with its watchdog beside it: what the gate sends permits to."""
+"""A guarded connection and its watchdog; the gate sends permits to it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ _ROLES = {Route.PRIMARY: Role.PRIMARY, Route.REPLICA: Role.REPLICA}
 
 
 class _Ready(msgspec.Struct, frozen=True, kw_only=True):
-    """An empty read-only transaction that is open for the statement that was estimated, with the guards read back.
+    """An empty read-only transaction left open after an estimate, with guards read back, for the statement's send.
 
     Attributes:
         read_seconds: monotonic reading when it was asked for.
@@ -114,7 +114,7 @@ class MySqlConnection:
 
     @property
     def broken(self) -> bool:
-        """Whether it must be discarded; an idle connection that the server closed is."""
+        """Whether it must be discarded; true also when the server has closed the idle connection."""
         if self._is_idle and not self._link.broken and self._link.wire.has_ended:
             self._link.give_up()
         return self._link.broken
@@ -134,11 +134,11 @@ class MySqlConnection:
 
     @property
     def is_closed(self) -> bool:
-        """Whether it was closed or given up, by anybody."""
+        """Whether it was closed or given up."""
         return self._link.broken
 
     def put_down(self) -> bool:
-        """End the transaction that stands by for a statement, and say whether nothing else is open on it or runs."""
+        """End the prepared transaction; return whether the connection is now idle with nothing open."""
         try:
             if self._ready is not None:
                 self._stand_down()
@@ -149,15 +149,15 @@ class MySqlConnection:
         return self._is_idle and not self._slot and not self.in_transaction and not self.broken
 
     def may_be_in(self, schema: str) -> bool:
-        """Whether the connection can be taken to a schema: from one to none there is no way."""
+        """Whether the connection can change to a schema; a server has no way back to no schema."""
         return bool(schema) or not self._link.schema
 
     def prepare(self) -> None:
-        """Have the watchdog open its eyes while something else is asked; never raises, never waits."""
+        """Let the watchdog open its control connection in the background; never raises or waits."""
         self._link.watchdog.prepare()
 
     def renew(self, schema: str) -> None:
-        """Have the server undo all that was left on the session, and put the guards in force anew: one round trip.
+        """Reset the session on the server and set its guards again, in one round trip.
 
         Raises:
             UnreachableError: the connection is lost, or not what it was; the message says which.
@@ -230,7 +230,7 @@ class MySqlConnection:
         return estimate
 
     def _make_stand_by(self, replies: list[ServerReply], asked_seconds: float) -> None:
-        """Keep what was read back behind a plan, and the transaction that is open since, for the statement's send.
+        """Keep the guards read back with a plan, and its open transaction, for the statement's send.
 
         Raises:
             DriverError, OSError, ValueError: the connection is lost, or a setting cannot be read.
@@ -247,7 +247,7 @@ class MySqlConnection:
         self._ready = _Ready(proof=proof, read_seconds=asked_seconds, writes=wire.writes)
 
     def _stand_down(self) -> None:
-        """End the transaction that stands by, before anything else is asked. Raises DriverError, OSError."""
+        """End the prepared transaction before anything else is sent. Raises DriverError, OSError."""
         ready, self._ready = self._ready, None
         if ready is not None and not self._link.broken:
             self._link.wire.run_unawaited(UNDO)
@@ -392,7 +392,7 @@ class MySqlConnection:
             )
 
     def _make_ready(self, permit: Permit) -> Bracket:
-        """Put the permit's limits in force, read back that all guards hold, and open the statement's bracket.
+        """Set the permit's limits, read back every guard, and open the transaction around the statement.
 
         All of it is one round trip: whoever finds anything amiss ends the connection, and the bracket with it.
 

@@ -1,4 +1,4 @@
-"""The console's own connection to one node: it measures, watches and kills, for all statements of the process there."""
+"""The control connection of one node: it measures, watches and kills for all statements of the process."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 0.25
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One guarded connection for the console's own questions.
+    """A guarded connection for the console's own queries.
 
     Attributes:
         version: as in `LexicalRules.version`.
@@ -61,7 +61,7 @@ class _Slot(msgspec.Struct):
 
 
 class Control:
-    """Asks one node, for one account, from any number of threads.
+    """Sends queries to one node as one account; thread-safe.
 
     One connection answers one question at a time, and each takes milliseconds. While one of them gets no answer, and
     only then, the others are asked over a second connection. Who waits while the node turns out to be unreachable is
@@ -90,7 +90,7 @@ class Control:
     def ask(
         self, question: Callable[[Line], Found], *, within_seconds: float, server: str = "", insists: bool = False
     ) -> Found:
-        """Ask something over the connection; over a new one where the server had closed it, or it is lost over this.
+        """Run a query; once more over a new connection if the old one is closed or lost.
 
         Args:
             within_seconds: how long each answer may take.
@@ -118,16 +118,16 @@ class Control:
             self._give_back(mine)
 
     def open_again(self, *, server: str = "") -> None:
-        """Open it now, if it is not open. Raises UnreachableError, ConfigurationError: as `ask`."""
+        """Open the connection unless it is open. Raises as `ask`."""
         self.ask(lambda _: None, within_seconds=ANSWER_SECONDS, server=server)
 
     def close(self) -> None:
-        """Close it; what is being asked meanwhile is answered, and closes it then. Never raises."""
+        """Close the connection, after running queries have ended. Never raises."""
         self._closed = True
         self.rest()
 
     def rest(self) -> None:
-        """Close what nobody uses now; the next question opens it again. Never raises."""
+        """Close idle connections; the next query opens one again. Never raises."""
         with self._changed:
             idle = [slot for slot in self._slots if slot.holder is None]
             lines = [slot.line for slot in idle]
@@ -138,7 +138,7 @@ class Control:
                 line.wire.quit()
 
     def _lent(self, mine: object, within_seconds: float) -> _Slot:
-        """Return a connection that nobody else uses, and hold it. Raises UnreachableError: none came free."""
+        """Reserve a free connection. Raises UnreachableError: none became free in time."""
         asked = time.monotonic()
         with self._changed:
             while True:

@@ -1,4 +1,4 @@
-"""A node's address and its proof of identity: addresses resolved once, TLS, one login after another."""
+"""Resolves a node's address once, chooses TLS, and opens connections to it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class NodeAddress(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_local(self) -> bool:
-        """Whether nobody can stand between: a socket, or a loopback address."""
+        """Whether the address is local, a socket or loopback, so that traffic cannot be intercepted."""
         return bool(self.socket) or ipaddress.ip_address(self.ip).is_loopback
 
     @property
@@ -68,7 +68,7 @@ def split_address(address: str) -> tuple[str, int]:
 
 
 def resolve(address: str) -> NodeAddress:
-    """Return where an address is now; later connections use the answer, not the name.
+    """Resolve an address; later connections use the result, not the name.
 
     Raises:
         ConfigurationError: it is not an address.
@@ -90,7 +90,7 @@ def resolve(address: str) -> NodeAddress:
 
 
 def tls_for(place: NodeAddress, settings: TlsSettings) -> ssl.SSLContext | None:
-    """Return how a server must prove itself, or None where nobody can stand between.
+    """Return the TLS context that verifies a server, or None for a local address.
 
     Raises:
         ConfigurationError: TLS is disabled for a place that needs it, or the authority cannot be read.
@@ -134,7 +134,7 @@ def _server_key(settings: TlsSettings) -> bytes:
 
 
 def login_for(place: NodeAddress, settings: TlsSettings, *, secret: Secret, connect_seconds: float) -> Login:
-    """Return a factory of connections of one account to one place. Raises ConfigurationError."""
+    """Return what one account needs to log in at an address. Raises ConfigurationError."""
     return Login(
         host=place.host or "localhost",
         ip=place.ip,

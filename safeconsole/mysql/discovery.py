@@ -1,4 +1,4 @@
-"""Discovers further nodes of a cluster from what its nodes say of each other."""
+"""Discovers further nodes of a cluster from its nodes' replication status."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _AURORA_INSTANCE = re.compile(r"[0-9A-Za-z-]+", re.ASCII)
 
 
 class Peer(msgspec.Struct, frozen=True, kw_only=True):
-    """Another server, as a node speaks of it.
+    """Another server as a node reports it.
 
     Attributes:
         address: "host:port", "" when it did not say where.
@@ -41,7 +41,7 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Followers(msgspec.Struct, frozen=True, kw_only=True):
-    """What copies from a node.
+    """The replicas that copy from a node, as far as the node shows them.
 
     Attributes:
         seen: those that it told of.
@@ -70,7 +70,7 @@ class Company(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Met(msgspec.Struct, frozen=True, kw_only=True):
-    """A node that answered."""
+    """A measured node that answered."""
 
     server: str
     place: NodeAddress
@@ -78,7 +78,7 @@ class Met(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Lead(msgspec.Struct, frozen=True, kw_only=True):
-    """An address that a node named.
+    """An address that a node reported.
 
     Attributes:
         address: "host:port".
@@ -94,7 +94,7 @@ class Lead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def leads_of(node: str, met: Met) -> tuple[Lead, ...]:
-    """Return where the other servers may be that a node speaks of, in words of its own place."""
+    """Return the addresses of other servers that a node reports."""
     spoken = (
         *((peer, f"the source of {node}") for peer in met.company.sources),
         *((peer, f"copies from {node}") for peer in met.company.followers),
@@ -128,7 +128,7 @@ def _host_of(address: str) -> str:
 
 
 def address_of(host: object, port: object) -> str:
-    """Return "host:port" of what a server says, "" where it does not say both."""
+    """Return "host:port" as a server reports it, or "" if one of the two is missing."""
     name, number = str(host or "").strip("[]"), str(port or "")
     if not name or not number.isdecimal() or not 0 < int(number) < 65536:
         return ""
@@ -136,7 +136,7 @@ def address_of(host: object, port: object) -> str:
 
 
 def why_not_asked(lead: Lead, place: NodeAddress, settings: ClusterSettings) -> str:
-    """Return why nobody's password is sent to a found address, or "".
+    """Return why no password may be sent to a discovered address, or "".
 
     Whoever may register as a replica chooses the name under which it is found, and a public authority vouches for
     names that anybody can have. A private one, or the name of a configured node, is what the configuration vouches for.
@@ -152,12 +152,12 @@ def why_not_asked(lead: Lead, place: NodeAddress, settings: ClusterSettings) -> 
 
 
 def is_called(server: str, name: str) -> bool:
-    """Whether a server is the one that another calls so: by uuid or instance, or by server id where there is none."""
+    """Whether a server is the one that another reports, compared by uuid or instance, else by server id."""
     return bool(name) and (server == name or server.endswith(f"/{name}"))
 
 
 def _is_source(server: str, addresses: Iterable[str], source: Peer) -> bool:
-    """Whether a server is the one that another copies from.
+    """Whether a server is the source that another replicates from.
 
     A uuid is one server's; a server id is any cluster's first, so that the address, or at least the port, must agree.
     """
@@ -168,7 +168,7 @@ def _is_source(server: str, addresses: Iterable[str], source: Peer) -> bool:
 
 
 def strangers(met: Mapping[str, Met], leads: Mapping[str, Lead], known: Iterable[str]) -> dict[str, str]:
-    """Return the addresses of which nothing proves that they belong to the cluster, each with the reason.
+    """Return the discovered addresses not proven to belong to the cluster, each with the reason.
 
     Args:
         met: who answered, by address.
@@ -207,7 +207,7 @@ def _is_tied(address: str, each: Met, belongs: Mapping[str, Met], known: Iterabl
 
 
 def unseen_followers(each: Met, met: Iterable[Met], *, asks_for: str) -> str:
-    """Return what cannot be seen of a node's replicas, or "".
+    """Return which replicas the account may not see, as a line for `topology`, or "".
 
     Args:
         met: every server that answered.
@@ -245,7 +245,7 @@ def follower_of(row: Mapping[str, Any]) -> Peer:
 
 
 class Found:
-    """Nodes that the nodes of one cluster named; used by one thread at a time.
+    """The discovered nodes of one cluster; used by one thread at a time.
 
     Attributes:
         leads: the addresses found so far, kept when nobody names them any more.
@@ -259,7 +259,7 @@ class Found:
         self._same: dict[str, str] = {}
 
     def follow(self, met: Mapping[str, Met], asked: Mapping[str, Reading], *, most: int) -> tuple[str, ...]:
-        """Remember where the servers lead that answered, and return the addresses that were not asked yet.
+        """Add the addresses that answering servers report; return those not asked yet.
 
         Args:
             met: who answered, by address.
@@ -287,7 +287,7 @@ class Found:
         return tuple(taken)
 
     def judged(self, measured: Mapping[str, Reading], met: Mapping[str, Met]) -> tuple[Reading, ...]:
-        """Return one reading a server; one that was found and is not proven to belong is of unknown role."""
+        """Return one reading for each server; a discovered one not proven to belong has an unknown role."""
         self._refused = strangers(met, self.leads, self._known)
         if self._settings.discovery == "show":
             shown = 'discovery = "show" only shows what is found'
@@ -306,7 +306,7 @@ class Found:
         return address in self._refused
 
     def is_needless(self, address: str) -> bool:
-        """Whether it is nothing but another name of a server that is measured by a better one."""
+        """Whether it is a second address of a server already measured under a better one."""
         return address not in self.leads and address not in self._settings.nodes
 
     def _as_judged(self, address: str, reading: Reading, met: Mapping[str, Met]) -> Reading:

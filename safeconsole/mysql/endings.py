@@ -1,4 +1,4 @@
-"""The words for how a statement ended that did not end well: by whom it was stopped, and what became of it."""
+"""Errors for statements that did not end well: who stopped them, and what happened to the data."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNDONE = "COMMIT was not sent, so the server undoes the whole transaction: begin
 
 
 def stop_of(watched: Watched, *, server: str, thread: int) -> StoppedError | None:
-    """Return how the console stopped a statement, or None when it did not.
+    """Return the error for a stop by the console, or None.
 
     Args:
         thread: its connection's id on the server.
@@ -49,7 +49,7 @@ def stop_of(watched: Watched, *, server: str, thread: int) -> StoppedError | Non
 
 
 def stopped_by_you(verified: str, *, server: str, thread: int, leaving: bool = False) -> StoppedError:
-    """Return how an interrupt ended a statement."""
+    """Return the error for a statement that the person interrupted."""
     return StoppedError(
         stop_words(verified, f"on {server}{by_whom()}"),
         by="person",
@@ -64,7 +64,7 @@ def _where(verified: str, server: str, thread: int) -> tuple[str, ...]:
 
 
 def silent_cut(waited_seconds: float, cap_seconds: float, *, server: str) -> StoppedError:
-    """Return the stop that a server does not mention.
+    """Return the error for a time limit that the server did not report.
 
     At its cap SLEEP returns 1, BENCHMARK 0, GET_LOCK NULL and EXPLAIN ANALYZE half a plan, all without
     an error. Source: MySQL 9.7 and MariaDB 10.11, measured.
@@ -80,7 +80,7 @@ def silent_cut(waited_seconds: float, cap_seconds: float, *, server: str) -> Sto
 
 
 def stays_though_late(stopped: StoppedError) -> str:
-    """Return the note on a change that commits by itself and ended without an error as its limit passed.
+    """Return a note on an autocommitted change that ended normally just as its limit passed.
 
     BENCHMARK in CREATE TABLE ... AS SELECT is cut to 0, and MariaDB makes the table. Source: MariaDB 10.11, measured.
     """
@@ -91,7 +91,7 @@ def stays_though_late(stopped: StoppedError) -> str:
 
 
 def disguised_cut(code: int, waited_seconds: float, cap_seconds: float, *, server: str) -> StoppedError:
-    """Return the stop that a server tells as another error.
+    """Return the error for a time limit that the server reported as another error.
 
     What it cuts at its cap returns 1, 0 or NULL, and the rest of the statement fails over that: a column that cannot be
     NULL (1048), a number out of range (1690). The server's text is not repeated: it names the wrong cause, and may
@@ -108,7 +108,7 @@ def disguised_cut(code: int, waited_seconds: float, cap_seconds: float, *, serve
 
 
 def in_doubt_of(stopped: StoppedError) -> OutcomeUnknownError:
-    """Return a stop as unknown: what it changed may stay, in part or as a whole."""
+    """Return a stop as unknown: its changes may remain, in part or whole."""
     return OutcomeUnknownError(
         f"{stopped.message}; its connection ended with it, so it may or may not have run",
         verified=stopped.verified,
@@ -135,7 +135,7 @@ def lost_before_commit(server: str, *, verified: str, evidence: tuple[str, ...])
 
 
 def lost_at_commit(how: str, verified: str, *, server: str) -> OutcomeUnknownError:
-    """Return the error for a change whose COMMIT left, and whose answer never came.
+    """Return the error for a change whose COMMIT was sent and never answered.
 
     Args:
         how: "lost" or "interrupted".
@@ -149,14 +149,14 @@ def lost_at_commit(how: str, verified: str, *, server: str) -> OutcomeUnknownErr
 
 
 def lost_at_end(how: str, verified: str, *, server: str) -> StoppedError:
-    """Return the error for a read that was over when its connection was lost; `how` as in `lost_at_commit`."""
+    """Return the error for a read whose connection was lost after its last row; `how` as in `lost_at_commit`."""
     return StoppedError(
         f"the connection to {server} was {how} after the statement was over", by="server", verified=verified
     )
 
 
 def too_many_changed(changed: int, allowed: int, *, within: bool, server: str) -> StoppedError:
-    """Return the stop of a change that was rolled back for its rows; `within` a transaction, all of that."""
+    """Return the stop of a change rolled back because it changed too many rows; `within` a transaction, all of it."""
     whole = ", and with it the whole transaction" if within else ""
     return StoppedError(
         f"rolled back on {server}{whole}: {changed} rows changed, over {allowed}",
@@ -169,7 +169,7 @@ def too_many_changed(changed: int, allowed: int, *, within: bool, server: str) -
 
 
 def another_number(touched: int, exactly: int, *, within: bool, server: str) -> StoppedError:
-    """Return the stop of a change that was rolled back since it found another number of rows than was shown."""
+    """Return the stop of a change rolled back because it matched another number of rows than the preview."""
     whole = ", and with it the whole transaction" if within else ""
     return StoppedError(
         f"rolled back on {server}{whole}: it found {touched} rows, and {exactly} were shown",

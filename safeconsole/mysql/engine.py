@@ -75,7 +75,7 @@ class MySqlEngine:
 
     @property
     def flavour(self) -> Flavour:
-        """The family member, found out by asking where the configuration says auto."""
+        """The server family; measured if the configuration says auto."""
         if self._settings.engine != "auto":
             return Flavour(self._settings.engine)
         return self._any_seen().variant.dialect.flavour
@@ -96,7 +96,7 @@ class MySqlEngine:
             self._keep_up()
 
     def measure_ahead(self, only: frozenset[NodeName] = frozenset()) -> None:
-        """Begin to measure before anybody asks; see `Engine`."""
+        """Start measuring in the background; see `Engine`."""
         self._measurements.ahead(only)
         self._keep_up()
 
@@ -119,11 +119,11 @@ class MySqlEngine:
         self._keep_up()
 
     def reclaim(self, connection: Connection) -> bool:
-        """Have a parked connection again; see `Engine`."""
+        """Take back a parked connection; see `Engine`."""
         return self._pool.reclaim(connection)
 
     def tidy(self) -> float | None:
-        """Close what stands idle for too long, and return the seconds until there is more to do, None when never."""
+        """Close connections idle for too long; return the seconds until the next is due, or None."""
         waits = [self._pool.tidy()]
         with self._lock:
             watches = [watch for watch, _ in self._watches.values()]
@@ -132,7 +132,7 @@ class MySqlEngine:
         return min((seconds for seconds in waits if seconds is not None), default=None)
 
     def _keep_up(self) -> None:
-        """Have somebody close what stands idle, as long as anything is open."""
+        """Run a thread that closes idle connections while any are open."""
         self._stirred += 1
         with self._lock:
             if self._upkeep is None and not self._closed.is_set():
@@ -179,7 +179,7 @@ class MySqlEngine:
             raise
 
     def _enter_watch(self, seen: MeasuredNode, node: NodeName, account: Account, login: Login) -> NodeWatch:
-        """Return what watches an account's statements on a node: an account sees and kills its own threads alone."""
+        """Return the watchdog for one account on a node; an account sees and kills only its own threads."""
         monitor = self._measurements.monitor_of(node)
         if monitor is None:
             raise UnreachableError(f"{node} does not belong to the cluster any more")
@@ -279,7 +279,7 @@ def open_engine(
     free_memory: Mapping[NodeName, Sensor] | None = None,
     running_memory: Mapping[NodeName, Sensor] | None = None,
 ) -> MySqlEngine:
-    """Return the engine of one cluster; it connects to nothing before it is asked something.
+    """Return the engine of one cluster; it opens no connection before the first request.
 
     Args:
         free_memory, running_memory: as of `MySqlEngine`, in place of the configured ones.

@@ -26,7 +26,7 @@ from safeconsole.mysql.protocol import PacketTooLargeError
 
 
 class Meaning(StrEnum):
-    """What an error number says of the statement."""
+    """What an error number means for the statement."""
 
     LOST = "lost"
     CAPPED = "capped"

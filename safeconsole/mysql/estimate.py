@@ -59,7 +59,7 @@ Ask = Callable[[str], Rows]
 
 
 class Dictionary(msgspec.Struct):
-    """Known names of one connection, remembered briefly."""
+    """Tables and views that one connection looked up, cached briefly."""
 
     _known: dict[TableName, tuple[float, Object | None]] = msgspec.field(default_factory=dict)
 
@@ -88,7 +88,7 @@ class Dictionary(msgspec.Struct):
             self._known[name] = (now, None if found is None else _object(name, found, rules))
 
     def behind(self, ask: Ask, names: Iterable[TableName], rules: LexicalRules, *, must_exist: bool) -> Behind:
-        """Return what is behind some names, through nested views.
+        """Return the tables, views and definitions behind some names, through nested views.
 
         Args:
             ask: asks the server what it does not know yet.
@@ -128,7 +128,7 @@ def question(names: Iterable[TableName]) -> str:
 
 
 def answered(wire: Wire, question: str) -> Rows:
-    """Return the answer to a question alone, nothing where the server refuses it. Raises as `Dictionary.behind`."""
+    """Run one query and return its rows, none if the server refuses it. Raises as `Dictionary.behind`."""
     try:
         return wire.texts(question)
     except DriverError as error:
@@ -174,7 +174,7 @@ _PLAN_LIMITS = Limits(run_seconds=1.0)
 
 
 class Ending(msgspec.Struct):
-    """What ends the transaction that a statement was estimated in, and makes ready for its send in the same flight.
+    """Queries that end the estimate's transaction and prepare the send, in the same round trip.
 
     Attributes:
         texts: asked behind the plan; the first of them ends the transaction.
@@ -186,7 +186,7 @@ class Ending(msgspec.Struct):
 
 
 def estimate_of(link: MySqlLink, statement: Statement, dictionary: Dictionary, ending: Ending) -> Estimate:
-    """Return the server's estimate of a statement; for a change only what is behind its names.
+    """Return the server's estimate of a statement; for a change only the objects behind its names.
 
     Raises:
         DriverError, OSError: the connection is lost.
@@ -339,7 +339,7 @@ def _watched_plan(link: MySqlLink, text: str, ending: Ending | None) -> Plan:
 
 
 def _rows_or_code(wire: Wire, packets: Packets) -> list[tuple[str | None, ...]] | int:
-    """Return an answer's rows, or the number of the error that the server answered with. Raises as `Wire`."""
+    """Return an answer's rows, or the server's error number. Raises as `Wire`."""
     try:
         return wire.read_texts(packets)
     except DriverError as error:

@@ -1,4 +1,4 @@
-"""Guards: what is put in force on a session and around each statement, and read back."""
+"""Guards: session settings and transactions that the console sets and reads back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from safeconsole.sqltext.vocabulary import Account, Effect
 
 
 class ServerSession(msgspec.Struct, frozen=True, kw_only=True):
-    """A session's own settings.
+    """The settings that a session reported.
 
     Attributes:
         guards: each guard's variable and its value as read.
@@ -97,7 +97,7 @@ CHARACTERS = "NAMES utf8mb4"
 
 
 class Proof(msgspec.Struct, frozen=True, kw_only=True):
-    """What one round trip brought of a session.
+    """The state of a session as read in one round trip.
 
     Attributes:
         session: its settings, as they were read back.
@@ -113,12 +113,12 @@ class Proof(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def setting_of(guards: tuple[Guard, ...], limits: Limits, *, first: str = "") -> str:
-    """Return what puts guards in force, in their order; behind something else that SET can do."""
+    """Return the SET statement for the guards, in order, after other assignments if given."""
     return "SET " + ", ".join((*filter(None, (first,)), *(assignment(guard, limits) for guard in guards)))
 
 
 def enforce_each(wire: Wire, guards: tuple[Guard, ...], limits: Limits, *, server: str) -> None:
-    """Set guards one by one, where all at once were refused.
+    """Set guards one by one, after the server refused all at once.
 
     Raises:
         UnreachableError: one was refused; the message names it.
@@ -167,7 +167,7 @@ def reading_of(dialect: Dialect, guards: tuple[Guard, ...]) -> str:
 
 
 def proof_of(read: ServerReply, guards: tuple[Guard, ...], *, behind: list[ServerReply]) -> Proof:
-    """Return what a reading says.
+    """Return the proof in a row that was read back.
 
     Args:
         read: the answer to `reading_of`.
@@ -228,7 +228,7 @@ _ROW_KINDS = frozenset({"insert", "update", "delete", "replace", "select", "with
 
 
 class Bracket(StrEnum):
-    """The statements before and after one statement."""
+    """The transaction statements before and after one statement."""
 
     NONE = "none"
     READ_ONLY = "read-only"
@@ -238,7 +238,7 @@ class Bracket(StrEnum):
 
 
 def bracket_of(permit: Permit, *, in_transaction: bool) -> Bracket:
-    """Return what stands around a permitted statement.
+    """Return the transaction that a permitted statement runs in.
 
     Args:
         in_transaction: whether the person has a transaction open on this connection.
@@ -259,7 +259,7 @@ def bracket_of(permit: Permit, *, in_transaction: bool) -> Bracket:
 
 
 def opening_of(bracket: Bracket, *, read_only_variable: str) -> tuple[str, ...]:
-    """Return what opens a bracket, nothing where there is nothing to open.
+    """Return the statements that open a bracket, none if there is nothing to open.
 
     Args:
         read_only_variable: the session setting that forbids writing.
@@ -276,7 +276,7 @@ def opening_of(bracket: Bracket, *, read_only_variable: str) -> tuple[str, ...]:
 
 
 def is_open(bracket: Bracket, permit: Permit, *, was_in_transaction: bool, status: int) -> bool:
-    """Whether what was to stand around a statement does.
+    """Whether the transaction for a statement is open as intended.
 
     Args:
         was_in_transaction: whether a transaction was open before the bracket was opened.
@@ -294,7 +294,7 @@ def is_open(bracket: Bracket, permit: Permit, *, was_in_transaction: bool, statu
 
 
 def close_bracket(wire: Wire, bracket: Bracket, *, keep: bool, read_only_variable: str) -> None:
-    """End a bracket.
+    """Commit or roll back the transaction around a statement.
 
     Args:
         keep: whether what was changed in it stays.
@@ -321,7 +321,7 @@ def close_bracket(wire: Wire, bracket: Bracket, *, keep: bool, read_only_variabl
 
 
 def idle_setting(variables: tuple[str, ...], seconds: float) -> str:
-    """Return what has the server itself end the transaction that is about to begin when it stands idle.
+    """Return the SET that makes the server end the coming transaction when it is idle for too long.
 
     The console ends it a little before; this is for a console that was stopped, or cut off without a word.
 

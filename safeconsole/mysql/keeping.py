@@ -1,4 +1,4 @@
-"""The rows of a change as they are before it and after it, read in its own transaction."""
+"""Reads the rows of a change before and after it, in its own transaction, for `undo`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class NotKeptError(ValueError):
 
 
 def rows_before(wire: Wire, order: KeepOrder) -> KeptRows:
-    """Return a change's rows as they are, and lock them. Raises NotKeptError; DriverError, OSError as any statement."""
+    """Lock a change's rows and return them. Raises NotKeptError; DriverError, OSError as any statement."""
     if order.lacks:
         raise NotKeptError(order.lacks)
     # Field, Type, Null, Key, Default, Extra, in this order on every server.
@@ -44,7 +44,7 @@ def rows_before(wire: Wire, order: KeepOrder) -> KeptRows:
 
 
 def rows_after(wire: Wire, kept: KeptRows, *, touched: int) -> KeptRows:
-    """Return the same with what became of them. Raises as `rows_before`."""
+    """Return the kept rows with their values after the change. Raises as `rows_before`."""
     if touched != len(kept.before):
         raise NotKeptError(f"it found {touched} rows, and {len(kept.before)} were read before it")
     if not kept.changed or not kept.before:

@@ -1,4 +1,4 @@
-"""One connection for statements as its parts share it: the wire, its watchdog, and what is known of the server."""
+"""The shared state of one statement connection: its wire, its watchdog, and the server's properties."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from safeconsole.sqltext.vocabulary import Account, NodeName
 
 
 class MySqlLink(msgspec.Struct, kw_only=True):
-    """One connection to one instance, and what is known of it.
+    """A connection to one instance, with the instance's properties.
 
     Attributes:
         version: as in `LexicalRules.version`.
@@ -41,12 +41,12 @@ class MySqlLink(msgspec.Struct, kw_only=True):
         return self.identity.address
 
     def give_up(self) -> None:
-        """End the connection without a word: what it might still say is of no use."""
+        """Close the connection abruptly; a pending answer is discarded."""
         self.broken = True
         self.wire.discard()
 
     def close(self) -> None:
-        """Undo what is open, and close the connection and its watchdog; never raises."""
+        """Roll back an open transaction, and close the connection and its watchdog; never raises."""
         if not self.broken and self.wire.server_status & IN_TRANSACTION:
             # Closing alone undoes it too, but the server would say so only by its locks being gone.
             with suppress(DriverError, OSError):

@@ -1,4 +1,4 @@
-"""The readings of one cluster's nodes, measured once for all sessions of the process."""
+"""Readings of a cluster's nodes, shared by all sessions of the process."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def at_once(acts: Sequence[Callable[[], Returned]]) -> list[Returned]:
 
 
 class _Flight(msgspec.Struct, eq=False):
-    """One measurement on its way.
+    """A measurement that is under way.
 
     Attributes:
         began_seconds: by the cluster's clock; what it finds is as of then.
@@ -74,7 +74,7 @@ _ALL: frozenset[NodeName] = frozenset()
 
 
 class Measurements:
-    """Measures nodes for whoever asks, from any thread; who asks for what is being measured waits for that.
+    """Measures nodes for all threads; a caller joins a measurement that is already under way.
 
     Nobody waits for a measurement that they do not need: one of a single node needs no other node to answer.
 
@@ -105,11 +105,11 @@ class Measurements:
 
     @property
     def readings(self) -> tuple[Reading, ...]:
-        """What was measured last, () before the first time."""
+        """The latest readings, () before the first measurement."""
         return self._readings
 
     def since(self, seconds: float, only: frozenset[NodeName] = _ALL) -> tuple[Reading, ...]:
-        """Return every node's reading, measuring what is older than a moment of the cluster's clock.
+        """Return every node's reading, measured again if older than a time of the cluster's clock.
 
         Args:
             only: the nodes that must be as new as that; all of the cluster's where it is empty.
@@ -127,7 +127,7 @@ class Measurements:
         return self._readings
 
     def ahead(self, only: frozenset[NodeName] = _ALL) -> None:
-        """Begin to measure before anybody waits for it; what is wrong is said to who asks then.
+        """Start measuring in the background; an error is raised to the next caller.
 
         Nothing where it was just measured, or is being measured.
         """
@@ -160,7 +160,7 @@ class Measurements:
             return tuple(self._monitors.values())
 
     def close(self) -> None:
-        """Close every control connection; a measurement that hangs on a node closes what it opened. Never raises."""
+        """Close every control connection; a measurement still waiting for a node closes its own. Never raises."""
         self._closed = True
         with self._lock:
             monitors, self._monitors = tuple(self._monitors.values()), {}
@@ -249,7 +249,7 @@ class Measurements:
             monitor.close()
 
     def _judge(self, measured: Mapping[str, Measurement]) -> None:
-        """Take over what was measured, as it is judged beside everything else that is known. The lock is held."""
+        """Store a measurement after judging it together with the others. The caller holds the lock."""
         self._readings = self._found.judged(_readings_in(measured), _met_in(measured))
         self._measured = {address: each for address, each in measured.items() if not self._found.is_needless(address)}
         for address, each in measured.items():

@@ -1,4 +1,4 @@
-"""Reads one node: its facts, and its place in a group."""
+"""Measures one node: its replication, load, and place in a group."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _Rows = list[tuple[str | None, ...]]
 
 
 def _group_question(dialect: Dialect) -> str:
-    """Return what tells whether a node belongs to a group, and on Aurora all of it."""
+    """Return the query for a node's group membership; on Aurora for all instances."""
     if dialect is AURORA_MYSQL:
         return "SELECT SERVER_ID, SESSION_ID, REPLICA_LAG_IN_MILLISECONDS FROM information_schema.replica_host_status"
     if dialect is MARIADB:
@@ -140,7 +140,7 @@ _COUNT = (
 
 
 class Measured(msgspec.Struct, frozen=True, kw_only=True):
-    """A node's answers.
+    """A node's answers to one measurement.
 
     Attributes:
         mark: as in `Reading`.
@@ -160,7 +160,7 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def numbers_of(rows: Iterable[Sequence[object]]) -> dict[str, int]:
-    """Return rows of (name, number) by upper-case name, without those that hold no number."""
+    """Return rows of (name, number) as a mapping by upper-case name; other values are left out."""
     found = {}
     for name, value in rows:
         try:
@@ -171,7 +171,7 @@ def numbers_of(rows: Iterable[Sequence[object]]) -> dict[str, int]:
 
 
 class Questions(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node is asked about itself; all of it travels in one flight.
+    """The queries of one measurement, sent in one round trip.
 
     Attributes:
         heartbeat: "schema.table" written by pt-heartbeat, or "".
@@ -209,7 +209,7 @@ class Questions(msgspec.Struct, frozen=True, kw_only=True):
         return f"SELECT TIMESTAMPDIFF(MICROSECOND, MAX(ts), UTC_TIMESTAMP(6)) FROM {quoted}"  # noqa: S608  (quoted above)
 
     def measured(self, wire: Wire, replies: Sequence[ServerReply]) -> Measured:
-        """Return what the answers to `texts` say; asks on where they lead to something more.
+        """Return the measurement from the answers to `texts`; sends follow-up queries where needed.
 
         Raises:
             DriverError, OSError: the connection is lost, or the node does not even say who it is.
@@ -258,7 +258,7 @@ class Questions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def measure(wire: Wire, questions: Questions) -> Measured:
-    """Ask a node what it is and how it is. Raises as `Questions.measured`."""
+    """Measure a node. Raises as `Questions.measured`."""
     return questions.measured(wire, wire.flight(*questions.texts))
 
 
@@ -287,7 +287,7 @@ def _age(reply: ServerReply) -> float | None:
 
 
 def _tables(reply: ServerReply, open_definitions: int | None) -> int | None:
-    """Return the least number of tables, or None if unknown.
+    """Return the minimum number of tables, or None if unknown.
 
     The rows of persistent statistics are counted, one for each table or partition of InnoDB in every schema, whoever
     may read the tables. The optimizer's guess of that number is no substitute: this table has no persistent statistics

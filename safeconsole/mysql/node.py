@@ -1,4 +1,4 @@
-"""One node: its connections, opened guarded or not at all, and the monitor that measures it.
+"""Opens guarded connections to one node, and measures it.
 
 Nothing is handed over before its guards and its watchdog were seen to hold.
 """
@@ -55,7 +55,7 @@ HOLD_SECONDS = 5.0
 
 
 class HeldSecret:
-    """The secret of one account; may be asked from several threads.
+    """The secret of one account, cached for a while; thread-safe.
 
     A source may be a program that takes a second or asks for a touch of a key: every node's connection,
     and the one for the statement, would start it again.
@@ -74,7 +74,7 @@ class HeldSecret:
         self._held: dict[str, tuple[float, Secret]] = {}
 
     def get(self, node: str = "") -> Secret:
-        """Return it, for the node at an address. Raises as `Secrets.secret`."""
+        """Return the secret for the node at an address. Raises as `Secrets.secret`."""
         place = node if self._is_by_node else ""
         with self._asking:
             until, secret = self._held.get(place, (-math.inf, None))
@@ -133,7 +133,7 @@ def open_guarded(  # noqa: PLR0913 (what one connection is opened with, each nam
     logged_in: Callable[[Wire, Dialect], None] = lambda _wire, _dialect: None,
     one_at_a_time: bool = False,
 ) -> Guarded:
-    """Open one connection, put its guards in force and read them back.
+    """Open a connection, set its guards and read them back.
 
     Args:
         expected_server: the identity that must answer, or "" for the first meeting.
@@ -178,7 +178,7 @@ def open_guarded(  # noqa: PLR0913 (what one connection is opened with, each nam
 
 
 def open_own(login: Login, *, known: Variant | None = None, first: First = _nothing) -> Guarded:
-    """Open a connection for the console's own questions, which are short. Raises as `open_guarded`."""
+    """Open a connection for the console's own short queries. Raises as `open_guarded`."""
     return open_guarded(login, _OWN_LIMITS, known=known, first=first)
 
 
@@ -192,7 +192,7 @@ def open_connection(  # noqa: PLR0913 (what one connection is opened with, each 
     schema: str = "",
     known: Variant | None = None,
 ) -> MySqlConnection:
-    """Open a guarded connection that the control connection of its node sees. Raises as `open_guarded`."""
+    """Open a guarded connection once the node's control connection can see it. Raises as `open_guarded`."""
     looks: list[FirstLook] = []
 
     def look(wire: Wire, dialect: Dialect) -> None:
@@ -234,7 +234,7 @@ def open_line(
     measures: bool = True,
     known: Variant | None = None,
 ) -> Line:
-    """Open a connection for the console's own questions, which are short.
+    """Open a connection for the console's own short queries.
 
     Args:
         heartbeat: as in `Questions`.
@@ -312,7 +312,7 @@ class MeasuredNode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of measuring one address; `seen` is None where nobody answered."""
+    """The result of measuring one address; `seen` is None if no server answered."""
 
     reading: Reading
     seen: MeasuredNode | None = None
@@ -354,7 +354,7 @@ class Monitor:
         self.watch = NodeWatch(Control(self._open_line, now), free_memory=running_memory)
 
     def measure(self, now_seconds: float) -> Measurement:
-        """Return the node as it is now; one that does not answer is a reading that says so.
+        """Measure the node; if it does not answer, the reading says so.
 
         Raises:
             ConfigurationError: the address, the account's secret or its TLS settings are wrong; of a found address
@@ -384,7 +384,7 @@ class Monitor:
         return found if _POSITION.fullmatch(found) else ""
 
     def has_reached(self, position: str, *, within_seconds: float) -> bool:
-        """Whether the node has applied a position, waiting for it; False when it does not tell; never raises."""
+        """Wait until the node has applied a position; False if it has not, or cannot tell. Never raises."""
         if not _POSITION.fullmatch(position):
             return False
         until = time.monotonic() + within_seconds

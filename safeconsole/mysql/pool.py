@@ -1,4 +1,4 @@
-"""The connections for statements of one cluster: lent to one session at a time, parked between its statements."""
+"""The pool of statement connections of one cluster: lent to a session, parked between its statements."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Key = tuple[NodeName, Account]
 
 
 class _PoolEntry(msgspec.Struct, eq=False):
-    """One connection, or the place of one that is being opened.
+    """A pooled connection, or a reserved place for one being opened.
 
     Attributes:
         schema: the one that it was opened in, as it was asked for.
@@ -53,7 +53,7 @@ class _PoolEntry(msgspec.Struct, eq=False):
 
 
 class StatementPool:
-    """Keeps connections between statements; from any thread.
+    """Keeps connections between statements; thread-safe.
 
     A parked connection belongs to the session that parked it, until another one needs it: then everything that was left
     on it is undone by the server, and its guards are set and read back anew.
@@ -76,7 +76,7 @@ class StatementPool:
         server: str,
         within_seconds: float,
     ) -> MySqlConnection:
-        """Return a connection that nobody uses, a new one where there is none.
+        """Lend a parked connection, or open a new one.
 
         Args:
             server: the identity that it must lead to.
@@ -109,7 +109,7 @@ class StatementPool:
             return entry.connection
 
     def park(self, connection: Connection, *, last: bool = False) -> None:
-        """Keep a connection that its session needs no more for now; never raises.
+        """Park a connection that its session does not need for now; never raises.
 
         Args:
             last: its session does not come back for it, so any other may take it at once.
@@ -123,7 +123,7 @@ class StatementPool:
         connection.close()
 
     def reclaim(self, connection: Connection) -> bool:
-        """Have a connection again that was parked; False when it is gone, or somebody else's."""
+        """Take a parked connection back; False if it was closed or lent to another session."""
         with self._lock:
             entry = self._entry_of(connection)
             if entry is None or entry.parked_seconds is None:
@@ -136,7 +136,7 @@ class StatementPool:
         return True
 
     def tidy(self) -> float | None:
-        """Close what was parked for too long, and return the seconds until the next one will have been, or None."""
+        """Close connections parked for too long; return the seconds until the next is due, or None."""
         now = self._now()
         with self._lock:
             self._forget_closed()
@@ -151,7 +151,7 @@ class StatementPool:
         return None if next_seconds is None else max(next_seconds - now, 0.0)
 
     def counted(self) -> Mapping[NodeName, int]:
-        """How many connections there are, by node."""
+        """The number of connections by node."""
         with self._lock:
             self._forget_closed()
             counts: dict[NodeName, int] = {}
@@ -160,7 +160,7 @@ class StatementPool:
             return counts
 
     def close(self) -> None:
-        """Close what is parked; what is lent stays with its sessions. Never raises."""
+        """Close parked connections; lent ones stay with their sessions. Never raises."""
         with self._lock:
             parked = [entry for entry in self._entries if entry.parked_seconds is not None]
             self._entries = []
@@ -169,7 +169,7 @@ class StatementPool:
                 entry.connection.close()
 
     def _taken(self, key: Key, schema: str, server: str) -> _PoolEntry | None:
-        """Return a parked connection, or a place for a new one, or None where there is neither."""
+        """Return a parked connection, a reserved place for a new one, or None if the pool is full."""
         now, stale = self._now(), []
         with self._lock:
             self._forget_closed()
@@ -220,7 +220,7 @@ class StatementPool:
         self._entries = [each for each in self._entries if each.connection is None or not each.connection.is_closed]
 
     def _expires(self, entry: _PoolEntry, parked: list[_PoolEntry]) -> float:
-        """Return when a parked connection is closed: those beyond the most recent ones after a moment."""
+        """Return when a parked connection is due to be closed; surplus ones are closed early."""
         since = entry.parked_seconds or 0.0
         newer = sum(each.key == entry.key and (each.parked_seconds or 0.0) > since for each in parked)
         return since + (IDLE_SECONDS if newer < MOST_PARKED else 2 * MOMENT_SECONDS)

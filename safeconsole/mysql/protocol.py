@@ -1,4 +1,4 @@
-"""The server's bytes: packets, rows of the text protocol, the answer to a statement."""
+"""Reads the wire format: packets, rows of the text protocol, answers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _PREPARED_BYTES = 12
 
 
 class PacketTooLargeError(Exception):
-    """A packet is larger than the ceiling; none of it was taken in."""
+    """A packet is larger than the ceiling; none of it was read."""
 
     def __init__(self, read_bytes: int) -> None:
         super().__init__(f"a packet of {read_bytes} bytes")
@@ -29,7 +29,7 @@ class PacketTooLargeError(Exception):
 
 
 class Packets(msgspec.Struct):
-    """Payloads out of a stream of bytes.
+    """Splits a byte stream into packet payloads.
 
     Attributes:
         read: returns at most that many bytes, b"" at the end of the connection.
@@ -62,7 +62,7 @@ class Packets(msgspec.Struct):
         return payload
 
     def skip(self, count: int) -> None:
-        """Read that many payloads that are of no use, such as the descriptions of columns. Raises as `next`."""
+        """Read and discard payloads, such as column definitions. Raises as `next`."""
         while count:
             buffer, position = self.buffer, self.position
             have = len(buffer)
@@ -79,7 +79,7 @@ class Packets(msgspec.Struct):
                 count -= 1
 
     def next_whole(self, count: int) -> bytes:
-        """Return the next packets as they came, such as the descriptions of columns.
+        """Return the next packets with their headers, such as column definitions.
 
         Raises:
             DriverError, OSError, PacketTooLargeError: as `next`.
@@ -99,7 +99,7 @@ class Packets(msgspec.Struct):
         return self._take(size)
 
     def arrived(self, most: int, most_bytes: int) -> list[bytes]:
-        """Return the next payloads of ordinary rows that are in the buffer already; reads nothing and never fails.
+        """Return the row payloads already in the buffer; reads nothing and never fails.
 
         Args:
             most_bytes: no more are taken once they hold so many.
@@ -122,7 +122,7 @@ class Packets(msgspec.Struct):
         return found
 
     def arrived_whole(self, most: int) -> SplicedRows:
-        """Return, as they came, the packets of the ordinary rows that `arrived` would return; none is copied."""
+        """Return the raw packets of the rows that `arrived` would return, without copying."""
         buffer, have, largest = self.buffer, len(self.buffer), min(self.ceiling_bytes, _LONGEST - 1)
         first = position = self.position
         rows, last = 0, have - PACKET_HEADER_BYTES - 1
@@ -197,7 +197,7 @@ _WIDTHS = {252: 2, 253: 3, 254: 8}
 
 
 def framed(payload: bytes, sequence: int) -> bytes:
-    """Return a payload in its packets, as it was read.
+    """Return a payload as packets with headers.
 
     Args:
         sequence: the number of the last of them.
@@ -215,7 +215,7 @@ def text(raw: bytes) -> str:
 
 
 def decode_rows(payloads: Sequence[bytes], decoders: Sequence[Decoder]) -> list[tuple[Any, ...]]:
-    """Return one tuple a payload.
+    """Decode row payloads into tuples.
 
     Args:
         decoders: one a column, in order.
@@ -285,7 +285,7 @@ def _text_row(payload: bytes, width: int) -> tuple[str | None, ...]:
 
 
 def _long_size(payload: bytes, mark: int, position: int) -> tuple[int, int]:
-    """Return a value's size and where it begins; the mark says how many bytes tell the size. Raises ValueError."""
+    """Return a value's size and start; the first byte says how many bytes hold the size. Raises ValueError."""
     if mark not in _WIDTHS:
         raise ValueError(f"a value's length cannot begin with {mark}")
     begin = position + _WIDTHS[mark]
@@ -293,7 +293,7 @@ def _long_size(payload: bytes, mark: int, position: int) -> tuple[int, int]:
 
 
 def prepared_number(packets: Packets) -> bytes:
-    """Read what a server says of a statement that it prepared, and return its number there.
+    """Read the answer to COM_STMT_PREPARE and return the statement's id.
 
     It is b"" where nothing stayed prepared: MariaDB 10.11 carries `HELP 'word'` out at once where there is no help on
     the word, and says that it is done. Source: measured.

@@ -1,4 +1,4 @@
-"""Which server is at the other end: which member of the family it is, or why the console does not use it."""
+"""Recognises the server at the other end, and refuses products that are not supported."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _A_VERSION = re.compile(r"\d+\.\d+")
 
 
 class Variant(msgspec.Struct, frozen=True, kw_only=True):
-    """Which member of the family a server of some version is.
+    """The family member that servers of some versions are.
 
     Attributes:
         takes_several: whether it answers questions that came in one write; what stands before a server may not.
@@ -66,7 +66,7 @@ def version_of(text: str) -> int:
 
 
 def check_greeting(greeting: str, *, address: str) -> None:
-    """Look at what a server greets with. Raises UnreachableError: it is not one that the console uses."""
+    """Check a server's greeting. Raises UnreachableError: the server is not supported."""
     _check_names(greeting, address=address)
     shown, version = greeting.removeprefix("5.5.5-"), version_of(greeting)
     if not version:
@@ -81,7 +81,7 @@ def check_greeting(greeting: str, *, address: str) -> None:
 
 
 def check_identity(dialect: Dialect, greeting: str, told: tuple[str | None, ...], *, address: str) -> None:
-    """Compare what a server says of itself with what it greeted with.
+    """Compare a server's own variables with its greeting.
 
     Args:
         told: its identity, `@@version` and `@@version_comment`.
@@ -109,7 +109,7 @@ def _check_names(text: str, *, address: str) -> None:
 
 
 def dialect_of(wire: Wire, known: Variant | None = None) -> Dialect:
-    """Return the family member at the other end.
+    """Return the dialect of the server at the other end.
 
     Args:
         known: what was there before; a server that greets with the same version is not asked again.

@@ -1,4 +1,4 @@
-"""One statement from its send to its end: its bracket, its watch, its rows, and what became of it."""
+"""Runs one statement: transaction, watchdog, rows, and how it ended."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ class MySqlRunning:
 
     @property
     def watched(self) -> Watched | None:
-        """The watch over it, None before the send."""
+        """The watchdog's record of it, None before the send."""
         return self._watched
 
     @property
@@ -132,7 +132,7 @@ class MySqlRunning:
         return self.changes and self._bracket is not Bracket.READ_WRITE and not self._is_undone_with_its_connection
 
     def is_undone(self, verified: str) -> bool:
-        """Whether the server undoes all that it changed so far, when its connection ends now; see `Answer`."""
+        """Whether the server would roll back all its changes if the connection ended now; see `Answer`."""
         if not self.changes or self._is_undone_with_its_connection:
             return True
         if self._bracket is not Bracket.READ_WRITE or self._commit_sent:
@@ -141,14 +141,14 @@ class MySqlRunning:
         return self._permit.transactional if self._permit.transactional is not None else verified not in UNSEEN
 
     def _fated(self, stopped: StoppedError) -> SafeConsoleError:
-        """Return a stop with what became of what it changed."""
+        """Return a stop completed with what happened to its changes."""
         if not self.changes or self._is_undone_with_its_connection:
             return stopped
         return not_committed(stopped) if self.is_undone(stopped.verified) else in_doubt_of(stopped)
 
     @property
     def _waited_seconds(self) -> float:
-        """Seconds that the server has had since the send; those that the person took to read rows do not count."""
+        """Seconds since the send, without the time that the reader took."""
         return self._watched.elapsed_seconds - self._away_seconds if self._watched is not None else 0.0
 
     def send(self, watched: Watched) -> None:
@@ -235,7 +235,7 @@ class MySqlRunning:
         )
 
     def _keep_before(self) -> None:
-        """Read and lock the rows of a change that are to be kept. Raises as `BREAKS`: nothing was changed."""
+        """Lock and read the rows that the policy keeps of a change. Raises as `BREAKS`: nothing was changed."""
         if self._permit.keep is None:
             return
         if self._commits_by_itself:
@@ -266,7 +266,7 @@ class MySqlRunning:
             self._notes.append(f"{_NOT_KEPT}: the server did not show what became of them ({code_of(error)})")
 
     def interrupted(self, interrupt: KeyboardInterrupt) -> SafeConsoleError:
-        """Stop it for the person and return the error to raise; a second interrupt leaves, killing first."""
+        """Stop it for the person and return the error to raise; a second interrupt kills it and leaves."""
         verified, leaving = "already over", isinstance(interrupt, ToldToLeave)
         if self._watched is not None:
             verified, leaving = stop_insistently(partial(self._link.watchdog.stop, self._watched), interrupt)
@@ -274,7 +274,7 @@ class MySqlRunning:
         return self._fated(stopped_by_you(verified, server=self._link.address, thread=self._thread, leaving=leaving))
 
     def _came_to_its_end(self) -> None:
-        """The last row was read: drain what follows it, and see whether it ended by itself. Raises as `batches`."""
+        """Read what follows the last row, and check that no limit ended it. Raises as `batches`."""
         watched = self._watched
         assert watched is not None
         if self._packets is not None:
@@ -300,7 +300,7 @@ class MySqlRunning:
         raise self._fated(stopped)
 
     def _swallowed(self, watched: Watched) -> SafeConsoleError:
-        """Return the stop of a statement that the watchdog ends while its rows still arrive.
+        """Return the stop of a statement that the watchdog is ending while rows still arrive.
 
         They are taken in, so that the server can send its last word, but not decoded: that would keep the
         watchdog's thread from running, and the person waiting for rows of an answer that is not whole.
@@ -380,7 +380,7 @@ class MySqlRunning:
         raise stopped if self._permit.transactional is not False else in_doubt_of(stopped)
 
     def _keep(self) -> None:
-        """Close the bracket and keep what was changed. Raises DriverError, OSError, KeyboardInterrupt."""
+        """Commit the change. Raises DriverError, OSError, KeyboardInterrupt."""
         if self._bracket is not Bracket.READ_WRITE:
             self._close_bracket(keep=True)
             return
@@ -410,7 +410,7 @@ class MySqlRunning:
         close_bracket(link.wire, self._bracket, keep=keep, read_only_variable=link.dialect.server.read_only_variable)
 
     def _put_idle_back(self) -> None:
-        """Let the connection stand idle as long as any other, once its transaction is over; never raises."""
+        """Restore the connection's ordinary idle timeout after its transaction; never raises."""
         link = self._link
         shared = tuple(guard for guard in self._guards if guard.variable in link.dialect.server.idle_variables)
         if link.wire.server_status & IN_TRANSACTION or not shared:
@@ -427,7 +427,7 @@ class MySqlRunning:
         return statement_error(error, server=self._link.address, changes=self.changes)
 
     def _broke_off(self, how: str, error: BaseException) -> None:
-        """Say what a conversation that broke off at its end leaves behind; raises unless the statement is done.
+        """Handle a connection lost while the statement ended; raises unless the statement is done.
 
         Args:
             how: "lost" or "interrupted".

@@ -1,4 +1,4 @@
-"""Numbers about running statements and their instance, and the hands that end one: all over the control connection."""
+"""Reads sensors of running statements and kills them, over the control connection."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _INSTANCE_MEMORY = ("INSTANCE_MEMORY", "MEMORY_USED")
 
 
 class Numbers(msgspec.Struct, frozen=True, kw_only=True):
-    """One look: each None where no sensor tells. Units as in `watchdog.Sample`."""
+    """One set of sensor readings; None where a sensor has none. Units as in `watchdog.Sample`."""
 
     session_memory_bytes: int | None = None
     instance_memory_bytes: int | None = None
@@ -40,7 +40,7 @@ _OF_A_SESSION = "SESSION_MEMORY"
 
 
 class Sensors(msgspec.Struct):
-    """The sensors of one node; those that the account may not read drop out until all are tried again.
+    """The sensors of one node; one that the account may not read is skipped until the next retry.
 
     Attributes:
         free_memory: a source for the host's free memory, or None.
@@ -133,7 +133,7 @@ class _Seen(NamedTuple):
 
 
 class Lookout:
-    """Looks at one connection, and kills it or what it runs; from any thread.
+    """Finds one connection in the process list, and kills it or its statement; thread-safe.
 
     Raises:
         UnreachableError: from every look, when the control connection is gone and does not come back.
@@ -146,7 +146,7 @@ class Lookout:
         self._process = dialect.server.process[0]
 
     def is_at_work(self) -> bool:
-        """Whether the watched connection runs something; not when it is idle, gone, or not ours any more."""
+        """Whether the watched connection runs a statement; false when it is idle, gone, or another client's."""
         return self.state_at_work() is not None
 
     def state_at_work(self) -> str | None:
@@ -155,7 +155,7 @@ class Lookout:
         return next((seen.state for seen in ours), None)
 
     def find_host(self) -> str:
-        """Learn how the process list names the watched connection's end, and return it, "" when none shows it.
+        """Return the client address of the watched connection in the process list, or "".
 
         The first form that shows it is the one that every later look asks.
         """
@@ -167,15 +167,15 @@ class Lookout:
         return ""
 
     def kill_query(self) -> bool:
-        """End what it runs; whether the server accepted a kill."""
+        """Kill its statement; return whether the server accepted."""
         return self._first_accepted(self._dialect.server.kill_query)
 
     def kill_connection(self) -> bool:
-        """End the connection itself; whether the server accepted a kill."""
+        """Kill the connection; return whether the server accepted."""
         return self._first_accepted(self._dialect.server.kill_connection)
 
     def look(self, look: Callable[[Wire], Found]) -> Found:
-        """Ask something over the control connection, over a new one where it is gone."""
+        """Run a query over the control connection, reopened if it is gone."""
         try:
             return self._control.ask(
                 lambda line: look(line.wire), within_seconds=ANSWER_SECONDS, server=self.target.server, insists=True
@@ -237,7 +237,7 @@ def _port(host: str) -> str:
 
 
 def sample_of(numbers: Numbers, *, elapsed: float, rows: int) -> Sample:
-    """Return a look at the server as a sample of a statement, `elapsed` seconds after its send."""
+    """Return sensor readings as a sample of a statement, `elapsed` seconds after its send."""
     return Sample(
         elapsed_seconds=elapsed,
         session_memory_bytes=numbers.session_memory_bytes,
@@ -256,7 +256,7 @@ BETWEEN_LOOKS_SECONDS = 0.2
 
 
 class FirstLook:
-    """Looks for a connection that is being opened, and at the numbers of its node, beside that; in a thread of its own.
+    """Finds a new connection in the process list and reads the node's sensors, in a thread of its own.
 
     Args:
         lookout: of that connection; only this uses it until it is awaited.
@@ -271,7 +271,7 @@ class FirstLook:
         threading.Thread(target=self._look, daemon=True, name="safeconsole-first-look").start()
 
     def awaited(self) -> bool:
-        """Whether the node shows the connection. Raises UnreachableError, ConfigurationError: it cannot be asked."""
+        """Whether the process list shows the connection. Raises UnreachableError, ConfigurationError."""
         self._found.wait()
         if self._error is not None:
             raise self._error
@@ -291,7 +291,7 @@ class FirstLook:
 
 
 class Eye:
-    """Reads the sensors of one node for all its watched connections, and keeps what growth is counted from."""
+    """Reads the sensors of one node for all watched connections, and keeps the baseline for growth."""
 
     def __init__(self, control: Control, *, free_memory: Sensor | None = None) -> None:
         self._control = control
@@ -303,13 +303,13 @@ class Eye:
 
     @property
     def has_looked(self) -> bool:
-        """Whether the latest look is new enough to count from."""
+        """Whether the latest reading is recent enough as a baseline."""
         return self._latest is not None and time.monotonic() - self._taken_seconds < BASELINE_SECONDS
 
     def look(
         self, threads: Sequence[int], *, server: str, within_seconds: float = ANSWER_SECONDS
     ) -> dict[int, Numbers]:
-        """Read the sensors; those that do not answer in time tell nothing this once.
+        """Read the sensors; one that does not answer in time has no reading this time.
 
         Raises:
             UnreachableError: the control connection is gone and does not come back.
@@ -328,7 +328,7 @@ class Eye:
         return found
 
     def baseline(self, target: Target, needed: tuple[SensorName, ...], *, fresh: bool) -> Numbers:
-        """Return a look of the last seconds in which every needed sensor told something.
+        """Return a recent reading in which every needed sensor had a value.
 
         Args:
             fresh: look anew in any case.

@@ -1,4 +1,4 @@
-"""The server's own named locks, as slots: taken on the connection that the heavy statement will run on."""
+"""Slots as named locks of the server, taken on the connection that runs the heavy statement."""
 
 from __future__ import annotations
 

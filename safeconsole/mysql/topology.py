@@ -1,4 +1,4 @@
-"""The proven role of a node, from its own answers and never from its name. Pure."""
+"""Proves a node's role from its own answers, never from its name. Pure."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node says of itself.
+    """What a node reports about itself.
 
     Attributes:
         read_only: whether it refuses writes from ordinary accounts.
@@ -92,7 +92,7 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RoleProof(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node proved to be.
+    """A node's proven role, with the evidence.
 
     Attributes:
         role: UNKNOWN when its facts contradict each other or cannot be read.
@@ -108,7 +108,7 @@ class RoleProof(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def prove_role(facts: NodeFacts) -> RoleProof:
-    """Return a node's role; contradictions and silence prove nothing."""
+    """Return a node's role; missing or contradictory answers give `unknown`."""
     if facts.member is not None:
         return _member_role(facts, facts.member)
     writes = "read_only=0" if not _refuses_writes(facts) else "read_only=1"
@@ -173,7 +173,7 @@ def _member_role(facts: NodeFacts, member: Member) -> RoleProof:
 
 
 def channel_of(row: Mapping[str, Any]) -> Channel:
-    """Return a channel from a row of SHOW REPLICA STATUS, in the words of either flavour and any version."""
+    """Return a replication channel from a row of SHOW REPLICA STATUS or SHOW SLAVE STATUS."""
     error = _first(row, "Last_SQL_Error") or _first(row, "Last_IO_Error") or ""
     lag = _first(row, "Seconds_Behind_Source", "Seconds_Behind_Master")
     host, port = _first(row, "Source_Host", "Master_Host"), _first(row, "Source_Port", "Master_Port")

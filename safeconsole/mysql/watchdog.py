@@ -1,4 +1,4 @@
-"""The watchdog: one thread a node keeps the time of all its statements, and has those ended whose limit passed."""
+"""The watchdog: one thread for each node ends statements that pass a limit."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _AWAKE = float("-inf")
 
 
 class Alarm:
-    """The sleep of one thread; others ring only when they must: a needless call costs two changes of thread."""
+    """Wakes one sleeping thread; a call that is not needed costs two thread switches."""
 
     def __init__(self) -> None:
         self._called = threading.Event()
         self._wakes_seconds = _AWAKE
 
     def sleep_until(self, moment_seconds: float, *, unless: Callable[[], bool]) -> None:
-        """Sleep until a moment of the monotonic clock, or until somebody rings; it may return sooner.
+        """Sleep until a monotonic time or the next ring; may return sooner.
 
         Args:
             unless: there is work already; asked once it shows when this thread wakes, so that who brings work and then
@@ -54,7 +54,7 @@ class Alarm:
         self._called.set()
 
     def ring_before(self, moment_seconds: float) -> None:
-        """Wake the thread if it would sleep past a moment; the work for then MUST have been added before."""
+        """Wake the thread if it would sleep past a time; the work MUST have been added before."""
         if self._wakes_seconds > moment_seconds:
             self._called.set()
 
@@ -124,7 +124,7 @@ class Watched(msgspec.Struct, kw_only=True, eq=False):
 
     @property
     def deadline_seconds(self) -> float:
-        """Monotonic reading at which its time is over, or looked at again after a kill that had nothing to hit."""
+        """Monotonic time of its deadline, or of the next attempt after a kill found nothing running."""
         return self.sent_seconds + max(self.limits.run_seconds, self.resume_seconds)
 
     @property
@@ -133,7 +133,7 @@ class Watched(msgspec.Struct, kw_only=True, eq=False):
 
 
 class NodeWatch:
-    """Keeps the time of all statements on one node, for one account; one thread, which asks the server nothing itself.
+    """Watches one account's statements on a node, in one thread that never waits for the server.
 
     So no answer that is late makes a deadline late: each look at the server and each pursuit has a thread of its own.
     While statements come and go the thread looks up five times a second, so that one which is over sooner costs it
@@ -174,11 +174,11 @@ class NodeWatch:
 
     @property
     def is_ready(self) -> bool:
-        """Whether a statement can be sent without another look first."""
+        """Whether a statement can be sent without reading the sensors first."""
         return self.control.is_open and self.eye.has_looked
 
     def rest(self, *, idle_seconds: float) -> float | None:
-        """Close the control connection when nobody used it for so long; the next question opens it again.
+        """Close the control connection after it was idle for some seconds; the next query opens it again.
 
         Returns:
             The seconds until it may be closed, None where nothing is open.
@@ -221,7 +221,7 @@ class NodeWatch:
                     watchdog.cut(watched)
 
     def _sorted_out(self) -> tuple[dict[Watched, Watchdog], int]:
-        """Forget what is over, and return what runs and nobody ends yet, and how many are known."""
+        """Remove ended statements; return the running ones that no thread is ending, and the count of all."""
         with self._lock:
             for watched in [each for each in self._live if not each.is_live and not each.pursued]:
                 watched.over.set()
@@ -260,7 +260,7 @@ class NodeWatch:
             watchdog.saw(watched, read.get(watchdog.target.thread))
 
     def _read(self, targets: Sequence[Target]) -> dict[int, Numbers]:
-        """Return what each thread's sensors tell; nothing of those whose server cannot be asked."""
+        """Return each thread's sensor readings; none for threads whose server does not answer."""
         read: dict[int, Numbers] = {}
         for server in {target.server for target in targets}:
             threads = [target.thread for target in targets if target.server == server]
@@ -295,7 +295,7 @@ class Watchdog:
         return self._lookout.target
 
     def prepare(self) -> None:
-        """Begin to open the control connection, and to look, while something else is asked; never raises or waits."""
+        """Open the control connection and read the sensors in the background; never raises or waits."""
         if self._preparing is None and not (self.target.host and self._node.is_ready):
             self._preparing = threading.Thread(target=self._prepare, daemon=True, name="safeconsole-look")
             self._preparing.start()
@@ -307,7 +307,7 @@ class Watchdog:
             self._node.eye.baseline(self.target, (), fresh=False)
 
     def _require_sight(self) -> None:
-        """Have the control connection open, and the watched one seen over it. Raises UnreachableError."""
+        """Require an open control connection that sees the watched one. Raises UnreachableError."""
         if not self._node.control.is_open:
             self._node.control.open_again(server=self.target.server)
         if not self.target.host and not self._lookout.find_host():
@@ -346,14 +346,14 @@ class Watchdog:
         return watched
 
     def finish(self, watched: Watched) -> None:
-        """Declare a statement over; returns when no kill can follow any more."""
+        """Mark a statement as over; returns when no kill can follow."""
         with self._aim:
             watched.finished = True
         if watched.ending:
             watched.over.wait(_SETTLE_SECONDS)
 
     def stop(self, watched: Watched) -> str:
-        """End a statement now, for the person; asked again, end its connection without any more grace.
+        """End a statement for the person; a second call ends its connection without grace.
 
         Returns:
             "killed", "already over", "missed" or "unreachable", as the process list says then.
@@ -366,11 +366,11 @@ class Watchdog:
         return watched.verified or "already over"
 
     def look(self, asked: Callable[[Wire, str], Found], text: str) -> Found:
-        """Ask something beside the watched connection. Raises UnreachableError: as every look."""
+        """Run a query over the control connection. Raises UnreachableError."""
         return self._lookout.look(lambda wire: asked(wire, text))
 
     def still_there(self) -> str:
-        """End the watched connection, which is lost to us, and say as `stop` what became of its statement."""
+        """Kill a watched connection that was lost, and return as `stop` what the process list shows."""
         watched = Watched(limits=Limits(), sent_seconds=time.monotonic(), first=Sample(elapsed_seconds=0.0))
         watched.state = WatchState.KILLING_CONNECTION
         self._end(watched, self._lookout.kill_connection)
@@ -388,12 +388,12 @@ class Watchdog:
     # For the thread that keeps the time.
 
     def cut(self, watched: Watched) -> None:
-        """End the connection from here; nobody can tell its server."""
+        """Close the connection locally; its server cannot be reached."""
         self.target.cut()
         watched.over.set()
 
     def saw(self, watched: Watched, numbers: Numbers | None) -> None:
-        """Report a sample, and end the statement if it passed a ceiling, or if the server tells nothing any more."""
+        """Report a sample; end the statement if it passed a ceiling or a needed sensor is silent."""
         if not watched.is_live or watched.pursued:
             return
         if numbers is None:
@@ -413,7 +413,7 @@ class Watchdog:
             self.pursue(watched, WatchEvent.LIMIT_PASSED, breach)
 
     def pursue(self, watched: Watched, event: WatchEvent, breach: Breach | None = None) -> None:
-        """Begin to end a statement, in a thread of its own; nothing where one is at it already."""
+        """Start a thread that ends a statement, unless one is doing so."""
         with self._aim:
             if watched.pursued or not watched.is_live:
                 return

@@ -1,4 +1,4 @@
-"""One connection of the driver, and the few things that its public face cannot do.
+"""One connection of the driver, with what its public interface lacks.
 
 The only module that touches the driver's protected members: packets read straight from the
 socket, `COM_STMT_PREPARE`, and ending a read from another thread.
@@ -52,7 +52,7 @@ Question = tuple[int, str | bytes]
 
 
 class ServerReply(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server answered to one of several questions.
+    """A server's answer to one of several queries.
 
     Attributes:
         head: what came before the rows.
@@ -68,7 +68,7 @@ class ServerReply(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def told(self) -> list[tuple[str | None, ...]] | None:
-        """The rows, or None where the server refused or does not know the question."""
+        """The rows, or None if the server answered with an error."""
         return self.rows if self.error is None else None
 
     @property
@@ -79,7 +79,7 @@ class ServerReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Login(msgspec.Struct, frozen=True, kw_only=True):
-    """Everything that opening one more connection to the same place needs.
+    """All that is needed to open another connection to the same address.
 
     Attributes:
         host: the configured name, which a certificate must carry.
@@ -192,7 +192,7 @@ class Wire(_Driver):
 
     @property
     def server_public_key(self) -> bytes:
-        """The key that the driver encrypts a password with, asked where the connection is not encrypted.
+        """The public key that encrypts the password on an unencrypted connection.
 
         Raises:
             DriverError: nothing vouches for any; whoever stands between could give one of their own.
@@ -214,14 +214,14 @@ class Wire(_Driver):
         return super()._process_auth(plugin_name, *rest)  # type: ignore[misc]
 
     def set_character_set(self, charset: str, collation: str | None = None) -> None:
-        """Ask nothing while connecting: the login names the character set, and `guards` set it and read it back."""
+        """Do nothing: the login names the character set, and `guards` set it and read it back."""
 
     def ready(self) -> None:
-        """End connecting: whatever was asked until here had one time together, what follows has its own."""
+        """End the connecting phase, which has one timeout; each later answer has its own."""
         self._opened_by = math.inf
 
     def wait_at_most(self, seconds: float) -> None:
-        """Set how long each answer to the console's own questions may take; one that passes it ends the connection.
+        """Set the timeout of each answer to the console's own queries; passing it ends the connection.
 
         The answer to `begin_statement` may take longer as a whole, but no longer without a word.
         """
@@ -232,7 +232,7 @@ class Wire(_Driver):
         self.query(text)
 
     def run_unawaited(self, text: str) -> None:
-        """Send one of the console's own statements that returns nothing, and read its answer with the next one's.
+        """Send a statement that returns no rows, and read its answer with the next one's.
 
         An error in that answer ends the connection.
         """
@@ -243,7 +243,7 @@ class Wire(_Driver):
         self._owed += 1
 
     def flight(self, *asked: str | Question) -> list[ServerReply]:
-        """Ask some of the console's own questions, in one round trip where the server takes them so."""
+        """Run some of the console's own queries, in one round trip if the server supports that."""
         questions = ((COMMAND.COM_QUERY, each) if isinstance(each, str) else each for each in asked)
         return [self._reply(packets) for packets in self.answers(*questions)]
 
@@ -263,7 +263,7 @@ class Wire(_Driver):
         return ServerReply(head=head, rows=rows, status=end.status)
 
     def answers(self, *questions: Question) -> Iterator[Packets]:
-        """Ask some of the console's own questions, in one write where the server takes them so.
+        """Send some of the console's own queries, in one write if the server supports that.
 
         Yields:
             For each question the packets that its answer is read from, whole, before the next one is asked for.
@@ -329,7 +329,7 @@ class Wire(_Driver):
         return b"".join(parts)
 
     def _settle(self, packets: Packets | None = None) -> None:
-        """Read the answers that are still owed.
+        """Read the answers of `run_unawaited`.
 
         Args:
             packets: what the answers that follow them are read from, too; what was asked since may be in its buffer.
@@ -359,7 +359,7 @@ class Wire(_Driver):
         return list(self._result.rows or ())
 
     def texts(self, text: str) -> list[tuple[str | None, ...]]:
-        """Run one of the console's own queries and return its values as the server wrote them.
+        """Run one of the console's own queries and return its values as texts.
 
         Half the time of `rows`, which reads the description of each column.
         """
@@ -368,7 +368,7 @@ class Wire(_Driver):
         return rows
 
     def begin_statement(self, text: str, *, packet_bytes: int, prepared: bool = False) -> tuple[Packets, ResultHead]:
-        """Send a statement and return its first answer; its rows are read from the packets.
+        """Send a statement and read the head of its answer; rows are read from the packets.
 
         Args:
             packet_bytes: the largest packet that is taken in, > 0.
@@ -395,7 +395,7 @@ class Wire(_Driver):
         self._execute_command(COMMAND.COM_STMT_CLOSE, number)
 
     def drop_prepared(self, packets: Packets) -> None:
-        """Read what a server says of a statement that it prepared, and have it dropped; that has no answer."""
+        """Read the answer to COM_STMT_PREPARE and close the statement, which has no answer."""
         number = prepared_number(packets)
         if number:
             self._execute_command(COMMAND.COM_STMT_CLOSE, number)
@@ -417,7 +417,7 @@ class Wire(_Driver):
 
     @property
     def has_ended(self) -> bool:
-        """Whether the server has closed this idle connection, or said something unasked; no round trip."""
+        """Whether the server has closed this idle connection or sent unexpected bytes; no round trip."""
         readable = self._is_readable()
         if readable and self._owed:
             # The answer that is owed was not unasked.
@@ -428,7 +428,7 @@ class Wire(_Driver):
 
     @property
     def is_retired(self) -> bool:
-        """Whether its account will end soon; a transaction goes on with it."""
+        """Whether its account expires soon; an open transaction keeps it."""
         return time.monotonic() >= self._retired_seconds and not self.server_status & IN_TRANSACTION
 
     def _is_readable(self) -> bool:
@@ -441,7 +441,7 @@ class Wire(_Driver):
         return bool(readable)
 
     def swallow(self, over: threading.Event) -> None:
-        """Read and discard what the server still sends, until something is over; never raises."""
+        """Read and discard what the server sends until an event is set; never raises."""
         sock = self._sock
         with contextlib.suppress(OSError, ValueError):
             while sock is not None and not over.is_set():
@@ -450,7 +450,7 @@ class Wire(_Driver):
                     over.wait(_SWALLOW_SECONDS)
 
     def cut(self) -> None:
-        """End the connection from any thread; a read that blocks in another one ends too."""
+        """Shut the socket down; a read blocked in another thread ends too."""
         sock = self._sock
         if sock is not None:
             with contextlib.suppress(OSError):
@@ -458,12 +458,12 @@ class Wire(_Driver):
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
     def quit(self) -> None:
-        """Close in good order; never raises."""
+        """Close with COM_QUIT; never raises."""
         with contextlib.suppress(DriverError, OSError):
             self.close()
 
     def discard(self) -> None:
-        """Close without a word to the server; never raises, never reads."""
+        """Close without telling the server; never raises, never reads."""
         self._result = None
         self._force_close()
 
