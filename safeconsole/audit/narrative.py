@@ -212,8 +212,9 @@ def _sent(record: Intent) -> tuple[str, ...]:
 
 
 def _ended(record: Ended) -> tuple[str, tuple[str, ...]]:
+    sets = f" of {record.sets:,} result sets" if record.sets else ""
     facts = [
-        f"{_counted(record.rows, 'row')} in {record.elapsed_seconds:.3f} s" if record.outcome == "done" else "",
+        f"{_counted(record.rows, 'row')}{sets} in {record.elapsed_seconds:.3f} s" if record.outcome == "done" else "",
         f"{_counted(record.changed_rows, 'row')} changed" if record.changed_rows else "",
         "cut short" if record.truncated else "",
         f"peak memory {record.peak_memory_bytes / 1_048_576:.1f} MiB" if record.peak_memory_bytes else "",

@@ -177,7 +177,12 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True, tag="intent"):
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="outcome"):
-    """How a statement ended: done, refused, failed, stopped, unseen or unknown."""
+    """How a statement ended: done, refused, failed, stopped, unseen or unknown.
+
+    Attributes:
+        rows: of all result sets together.
+        sets: how many result sets there were, 0 unless there was more than one.
+    """
 
     statement: int
     outcome: str
@@ -193,6 +198,7 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True, tag="outcome"):
     server_error: int = 0
     message: str = ""
     inserted_id: int = 0
+    sets: int = 0
 
 
 class Noticed(msgspec.Struct, frozen=True, kw_only=True, tag="notice"):

@@ -82,6 +82,7 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
         in_transaction: whether a transaction is open on this connection.
         inserted_id: the number that the server generated for the first row inserted, or 0.
         kept: the rows before and after the change, where the permit asked for them and they could be kept.
+        tail: of an answer with result sets, the payload of the server's OK behind the last one, if it sent one.
     """
 
     changed_rows: int = 0
@@ -90,14 +91,15 @@ class Completion(msgspec.Struct, frozen=True, kw_only=True):
     in_transaction: bool = False
     inserted_id: int = 0
     kept: KeptRows | None = None
+    tail: bytes = b""
 
 
 class Answer(Protocol):
-    """A statement that was sent; rows are streamed from the server on request."""
+    """A statement that was sent; rows are streamed from the server on request, one result set after the other."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The result's columns, empty when the statement returns none."""
+        """The columns of the result set that is read, empty when the statement returns none."""
         ...
 
     @property
@@ -113,13 +115,24 @@ class Answer(Protocol):
         ...
 
     def batches(self) -> Iterator[Sequence[Row]]:
-        """Yield rows as they arrive, in batches of at most a few thousand; those of a spliced answer as `SplicedRows`.
+        """Yield the rows of one result set as they arrive, in batches of at most a few thousand.
+
+        Those of a spliced answer come as `SplicedRows`.
 
         Raises:
             StoppedError: a limit fired and the statement is over.
             ServerError: the server ended it with an error.
             OutcomeUnknownError: the connection broke after the send.
         """
+        ...
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something follows, once all rows of this result set were taken: another one, or an error."""
+        ...
+
+    def next_set(self) -> None:
+        """Go on to the next result set, where there is more. Raises as `batches`."""
         ...
 
     def finish(self) -> Completion:

@@ -27,11 +27,17 @@ from safeconsole.gateway.packets import (
     ok,
     text_row,
 )
-from safeconsole.gateway.refusals import ErrorReply
+from safeconsole.gateway.refusals import ErrorReply, ToldError
 from safeconsole.session.result import Result
 
 _NUMBER_AT = 3
 _LARGEST_WRITE_BYTES = 1024 * 1024
+
+_MORE_SETS = ErrorReply(
+    number=1312,
+    state="0A000",
+    message="it is done, and returned several result sets: this client takes one (CLIENT_MULTI_RESULTS)",
+)
 
 Note = tuple[str, int, str]
 """Level, number and message, as SHOW WARNINGS has them."""
@@ -65,11 +71,12 @@ class Answering:
         status: the status bits, but for MORE_RESULTS.
     """
 
-    def __init__(self, channel: ClientChannel, *, counts_found: bool) -> None:
+    def __init__(self, channel: ClientChannel, *, counts_found: bool, takes_sets: bool = True) -> None:
         self.channel = channel
         self.status = ServerStatus.AUTOCOMMIT
         self.notes: tuple[Note, ...] = ()
         self._counts_found = counts_found
+        self._takes_sets = takes_sets
 
     def ok(self, done: Done | None = None, *, more: bool = False, info: str = "") -> None:
         done = done or Done()
@@ -108,6 +115,7 @@ class Answering:
 
         Raises:
             SafeConsoleError: as iterating the result; what was written before it stays written.
+            ToldError: there are more result sets than the client takes; the statement is done.
             GoneError: the client is gone.
         """
         if not result.columns:
@@ -124,9 +132,36 @@ class Answering:
                 rows += spliced.rows
                 if most_rows and rows >= most_rows:
                     break
+            else:
+                rows += self._further_sets(result, utf8=utf8)
         self.notes = notes_of(result)
-        self.channel.write(end_marker(status=self._bits(more=more), warnings=len(self.notes)))
+        tail = result.tail if self._takes_sets else b""
+        self.channel.write(end_marker(status=self._bits(more=more or bool(tail)), warnings=len(self.notes)))
+        if tail:
+            # What a procedure changed stands behind its result sets.
+            done, info = read_ok(tail, counts_found=self._counts_found)
+            self.ok(done, more=more, info=info)
         return Done(affected=-1, rows=rows)
+
+    def _further_sets(self, result: Result, *, utf8: bool) -> int:
+        """Hand the result sets behind the first one on, but for the end of the last; return their rows."""
+        rows, is_short = 0, False
+        while result.has_more:
+            is_short = not self._takes_sets
+            if not is_short:
+                self.channel.write(end_marker(status=self._bits(more=True), warnings=0))
+            result.next_set()
+            if not is_short:
+                head = _with_status(result.head, self._bits(more=True))
+                self._hand_on(head, packets=len(result.columns) + 2, utf8=utf8)
+            for batch in result:
+                spliced = cast("SplicedRows", batch)
+                if not is_short:
+                    self._hand_on(spliced.data, packets=spliced.packets, utf8=utf8)
+                    rows += spliced.rows
+        if is_short:
+            raise ToldError(_MORE_SETS)
+        return rows
 
     def _changed(self, result: Result, *, more: bool) -> Done:
         with result:

@@ -156,7 +156,11 @@ class ClientConnection:
         self._numbers = 0
         self._ending = ""
         self._columns: Mapping[str, Mapping[str, tuple[str, ...]]] = {}
-        self.answering = Answering(channel, counts_found=bool(request.capabilities & Capability.FOUND_ROWS))
+        self.answering = Answering(
+            channel,
+            counts_found=bool(request.capabilities & Capability.FOUND_ROWS),
+            takes_sets=bool(request.capabilities & Capability.MULTI_RESULTS),
+        )
         self.statements = Statements(
             session.gate,
             session.rules,

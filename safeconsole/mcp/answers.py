@@ -6,12 +6,13 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from safeconsole.errors import Action, ConfigurationError, OutcomeUnknownError, RefusedError, Remedy, SafeConsoleError
 from safeconsole.output.evidence import way_out
-from safeconsole.output.formats import writer_for
+from safeconsole.output.formats import SetsWriter
 from safeconsole.output.text import text_of
 from safeconsole.policy.decision import Assessment
 from safeconsole.session.result import Result
@@ -56,38 +57,61 @@ def cell_of(value: object) -> object:
     return text if len(text) <= LONGEST_CELL else f"{text[:LONGEST_CELL]}… ({len(text):,} characters)"
 
 
-def rows_of(result: Result, most_rows: int) -> tuple[list[list[object]], str]:
-    """
-    Return the rows that fit an answer, and why there are no more, "" when these are all.
+class _FittingSets:
+    """The rows that fit an answer, of all result sets together.
 
-    Whoever leaves the result early stops the statement on the server.
+    Attributes:
+        sets: columns and rows of each result set.
+        cut: why there are no more, "" when these are all.
     """
-    rows: list[list[object]] = []
-    characters = 0
-    with result:
-        for batch in result:
-            for row in batch:
-                cells = [cell_of(value) for value in row]
-                characters += len(json.dumps(cells, ensure_ascii=False))
-                if len(rows) == most_rows:
-                    return (
-                        rows,
-                        f"more than {most_rows} rows: narrow it with WHERE, aggregate, or page by key with LIMIT",
-                    )
-                if characters > MOST_CHARACTERS:
-                    return rows, f"more than {MOST_CHARACTERS:,} characters: name fewer columns, or shorten them"
+
+    def __init__(self, most_rows: int) -> None:
+        self.sets: list[dict[str, list[Any]]] = []
+        self.cut = ""
+        self._most_rows = most_rows
+        self._rows = self._characters = 0
+
+    def take_set(self, result: Result, *, to_the_end: bool) -> None:
+        """Hold the rows of one result set; without `to_the_end` only until they fit no more."""
+        rows: list[list[object]] = []
+        self.sets.append({"columns": [column.name for column in result.columns], "rows": rows})
+        for row in chain.from_iterable(result):
+            if self.cut:
+                if not to_the_end:
+                    return
+                continue
+            cells = [cell_of(value) for value in row]
+            self._characters += len(json.dumps(cells, ensure_ascii=False))
+            if self._rows == self._most_rows:
+                self.cut = (
+                    f"more than {self._most_rows} rows: narrow it with WHERE, aggregate, or page by key with LIMIT"
+                )
+            elif self._characters > MOST_CHARACTERS:
+                self.cut = f"more than {MOST_CHARACTERS:,} characters: name fewer columns, or shorten them"
+            else:
                 rows.append(cells)
-    return rows, ""
+                self._rows += 1
+
+
+def _held(result: Result, most_rows: int) -> _FittingSets:
+    held = _FittingSets(most_rows)
+    # Whoever leaves the result early stops the statement on the server, which a change may not survive.
+    to_the_end = not result.considered.statement.changes_nothing
+    with result:
+        held.take_set(result, to_the_end=to_the_end)
+        while (to_the_end or not held.cut) and result.next_set():
+            held.take_set(result, to_the_end=to_the_end)
+    return held
 
 
 def answer_of(result: Result, most_rows: int) -> dict[str, Any]:
     """Return the answer of a statement that runs."""
-    rows, cut = rows_of(result, most_rows)
-    considered = result.considered
+    held = _held(result, most_rows)
+    considered, cut, (first, *further) = result.considered, held.cut, held.sets
     answer: dict[str, Any] = {
-        "columns": [column.name for column in result.columns],
-        "rows": rows,
-        "row_count": len(rows),
+        **first,
+        **({"further_sets": further} if further else {}),
+        "row_count": sum(len(each["rows"]) for each in held.sets),
         "truncated": bool(cut),
         **({"more": cut} if cut else {}),
         **where_of(considered),
@@ -115,19 +139,29 @@ def saved(result: Result, saving: Saving | None, form: str) -> dict[str, Any]:
         raise ConfigurationError(f"no format {form}: one of {', '.join(SAVED_FORMS)}")
     path, first, rows = saving(form), list[list[object]](), 0
     try:
+        several = result.considered.statement.may_return_sets
         with open(path, "x", encoding="utf-8", newline="", opener=_private) as file, result:
-            writer = writer_for(form, result.columns, file)
-            for batch in result:
-                writer.rows(batch)
-                rows += len(batch)
-                first += [[cell_of(value) for value in row] for row in batch[: FIRST_ROWS - len(first)]]
+            writer = SetsWriter(form, file, several=several)
+            columns = [column.name for column in result.columns]
+            more = bool(columns)
+            while more:
+                writer.begin(result.columns)
+                for batch in result:
+                    writer.rows(batch)
+                    rows += len(batch)
+                    first += [
+                        [cell_of(value) for value in row]
+                        for row in batch[: FIRST_ROWS - len(first) if writer.sets == 1 else 0]
+                    ]
+                more = result.next_set()
             writer.end()
     except BaseException:
         path.unlink(missing_ok=True)
         raise
     return {
         "saved": str(path),
-        "columns": [column.name for column in result.columns],
+        "columns": columns,
+        **({"result_sets": writer.sets} if writer.sets > 1 else {}),
         "first_rows": first,
         "row_count": rows,
         "bytes": path.stat().st_size,

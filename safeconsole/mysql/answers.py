@@ -222,20 +222,9 @@ def read_texts(packets: Packets) -> tuple[list[tuple[str | None, ...]], int]:
     return [row for batch in row_batches(packets, [text] * count, end) for row in batch], end.status
 
 
-def drain(packets: Packets, end: ResultEnd) -> int:
-    """Read and discard the result sets after the first one; return how many there were."""
-    sets = 0
-    while end.status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS:
-        head = read_head(packets)
-        if head.status is not None:
-            end.status, end.warnings = head.status, head.warnings
-            continue
-        sets += 1
-        payload = packets.next()
-        while not (payload[0] == _END and len(payload) < 9):
-            payload = packets.next()
-        _note_end(payload, end)
-    return sets
+def has_more(status: int) -> bool:
+    """Whether something follows what ended with these status bits."""
+    return bool(status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS)
 
 
 def _note_end(payload: bytes, end: ResultEnd) -> None:

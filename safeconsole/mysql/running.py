@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import cast
 
+from msgspec.structs import replace
+
 from safeconsole.cluster.engine import Column, Completion, Row, Splice, stop_insistently
 from safeconsole.errors import UNSEEN, LostError, SafeConsoleError, ServerError, StoppedError, stop_words
 from safeconsole.interrupts import ToldToLeave, held
@@ -17,8 +19,9 @@ from safeconsole.mysql.answers import (
     ResultHead,
     column_of,
     decoder_of,
-    drain,
+    has_more,
     packet_batches,
+    read_head,
     row_batches,
 )
 from safeconsole.mysql.endings import (
@@ -45,6 +48,7 @@ from safeconsole.mysql.watchdog import Watched
 from safeconsole.mysql.wire import IN_TRANSACTION, DriverError
 from safeconsole.policy.decision import Permit
 from safeconsole.sqltext.dialect import Guard
+from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.undoing import KeptRows
 from safeconsole.sqltext.vocabulary import Effect
 
@@ -85,8 +89,10 @@ class MySqlRunning:
         self._packets: Packets | None = None
         self._head = ResultHead()
         self._fields: tuple[Field, ...] = ()
+        self._next: tuple[ResultHead, tuple[Field, ...]] | Exception | None = None
+        self._tail = b""
         self._end = ResultEnd()
-        self._away_seconds = 0.0
+        self._away_seconds = self._left_seconds = 0.0
         self._notes: list[str] = []
         self._commit_sent = self._is_done = False
         self._kept: KeptRows | None = None
@@ -161,7 +167,7 @@ class MySqlRunning:
                 self._permit.statement.text,
                 packet_bytes=max(limits.fetched_bytes, 1024 * 1024),
                 # What returns no rows is answered alike in both protocols.
-                prepared=self._splice is Splice.BINARY and self._permit.statement.returns_rows,
+                prepared=self._splice is Splice.BINARY and _may_return_rows(self._permit.statement),
             )
             self._fields = self._head.fields
         except KeyboardInterrupt as interrupt:
@@ -169,8 +175,10 @@ class MySqlRunning:
         except BREAKS as error:
             raise self._ended(error) from None
         if not self._fields:
-            self._end = ResultEnd(reached=True, warnings=self._head.warnings, status=self._head.status or 0)
-            self._came_to_its_end()
+            self._end = _end_of(self._head)
+            self._go_to_next_set()
+            if self.has_more:
+                self.next_set()
 
     def batches(self) -> Iterator[Sequence[Row]]:
         """Yield rows as they arrive; see `Answer`."""
@@ -198,7 +206,20 @@ class MySqlRunning:
             left = time.monotonic()
             yield batch
             self._away_seconds += time.monotonic() - left
-        self._came_to_its_end()
+        self._go_to_next_set()
+
+    @property
+    def has_more(self) -> bool:
+        return self._next is not None
+
+    def next_set(self) -> None:
+        """Go on to the next result set; see `interfaces.Answer`."""
+        self._away_seconds += time.monotonic() - self._left_seconds
+        follows, self._next = self._next, None
+        if isinstance(follows, Exception):
+            raise self._ended(follows)
+        if follows is not None:
+            (self._head, self._fields), self._end = follows, ResultEnd()
 
     def finish(self) -> Completion:
         """Close the bracket and say what was done; see `Answer`."""
@@ -232,6 +253,7 @@ class MySqlRunning:
             in_transaction=bool(self._link.wire.server_status & IN_TRANSACTION),
             inserted_id=self._head.inserted_id if self.changes else 0,
             kept=self._kept,
+            tail=self._tail,
         )
 
     def _keep_before(self) -> None:
@@ -273,17 +295,30 @@ class MySqlRunning:
         self._link.give_up()
         return self._fated(stopped_by_you(verified, server=self._link.address, thread=self._thread, leaving=leaving))
 
+    def _go_to_next_set(self) -> None:
+        """The last row of a result set was read: find the next one, or that it was the last. Raises as `batches`."""
+        while self._packets is not None and has_more(self._end.status):
+            try:
+                head = read_head(self._packets)
+                fields = head.fields
+            except KeyboardInterrupt as interrupt:
+                raise self.interrupted(interrupt) from None
+            except BREAKS as error:
+                # Raised once the reader goes on: this result set is whole.
+                self._next, self._left_seconds = error, time.monotonic()
+                return
+            if fields:
+                self._next, self._left_seconds = (head, fields), time.monotonic()
+                return
+            # What stands behind the sets of a CALL: what it changed.
+            self._tail, self._end = head.raw, _end_of(head)
+            self._head = replace(head, width=self._head.width, raw=self._head.raw)
+        self._came_to_its_end()
+
     def _came_to_its_end(self) -> None:
-        """Read what follows the last row, and check that no limit ended it. Raises as `batches`."""
+        """Check, once everything was read, that no limit ended it. Raises as `batches`."""
         watched = self._watched
         assert watched is not None
-        if self._packets is not None:
-            try:
-                sets = drain(self._packets, self._end)
-            except BREAKS as error:
-                raise self._ended(error) from None
-            if sets:
-                self._notes.append(f"{sets} further result sets were not shown")
         self._link.wire.server_status = self._end.status
         waited = self._waited_seconds
         self._link.watchdog.finish(watched)
@@ -446,3 +481,11 @@ class MySqlRunning:
             leaving = isinstance(error, ToldToLeave)
             raise self._fated(stopped_by_you(verified, server=link.address, thread=self._thread, leaving=leaving))
         raise self._fated(lost_before_commit(link.address, verified=verified, evidence=()))
+
+
+def _may_return_rows(statement: Statement) -> bool:
+    return statement.returns_rows or Effect.UNKNOWN in statement.effects
+
+
+def _end_of(head: ResultHead) -> ResultEnd:
+    return ResultEnd(reached=True, warnings=head.warnings, status=head.status or 0)

@@ -21,6 +21,7 @@ import msgspec
 
 from safeconsole.cluster.engine import Column, Row
 from safeconsole.cluster.values import reader_of
+from safeconsole.errors import ConfigurationError
 from safeconsole.output.text import FORMATS, PLAIN, StreamStyle, safe, safe_lines, text_of, unique_names
 
 LONE_NULL = "\\N"
@@ -65,7 +66,7 @@ def writer_for(
 
             return (TableWriter if name == "table" else VerticalWriter)(columns, stream, style)
         case "json" | "jsonl":
-            return JsonWriter(columns, stream, style, array=name == "json")
+            return JsonWriter(columns, stream, style, layout=JSON_LAYOUTS[name])
         case "csv":
             return CsvWriter(columns, stream, style, null=null)
         case "tsv":
@@ -79,6 +80,61 @@ def writer_for(
             return MarkdownWriter(columns, stream)
         case _:
             raise ValueError(f"unknown format {name!r}: one of {', '.join(FORMATS)}")
+
+
+_BETWEEN_SETS = {"tsv": "\\.\n"}
+"""A line that no row can be; an empty one everywhere else."""
+
+
+class SetsWriter:
+    """Writes the result sets of one statement, one after the other.
+
+    Tables stand under each other, as do the blocks of CSV, each with its header, with an empty line between two of
+    them; in TSV that line is `\\.`, since a row may be empty there. What may return any number of sets is a list of
+    lists in JSON, however many there are, and a list a line in JSON lines.
+
+    Args:
+        several: whether it may return any number of sets.
+    """
+
+    def __init__(
+        self, name: str, stream: TextIO, style: StreamStyle = PLAIN, *, null: str | None = None, several: bool = False
+    ) -> None:
+        self._name, self._stream, self._style, self._null = name, stream, style, null
+        self._several = several
+        self._writer: RowWriter | None = None
+        self.sets = 0
+
+    def begin(self, columns: Sequence[Column]) -> None:
+        """Begin a result set. Raises ValueError as `writer_for`, ConfigurationError: the format holds one set only."""
+        if self._writer is not None:
+            self._writer.end()
+            if self._name == "parquet":
+                raise ConfigurationError("a Parquet file holds one result set, and there are several")
+        is_json = self._name in JSON_LAYOUTS
+        if is_json and self._several:
+            self._stream.write("" if self._name == "jsonl" else "," if self.sets else "[")
+            layout = JSON_LAYOUTS["json"] if self._name == "json" else _ONE_LINE
+            self._writer = JsonWriter(columns, self._stream, self._style, layout=layout)
+        else:
+            if self.sets and not is_json:
+                self._stream.write(_BETWEEN_SETS.get(self._name, "\n"))
+            self._writer = writer_for(self._name, columns, self._stream, self._style, null=self._null)
+        self.sets += 1
+
+    def rows(self, batch: Sequence[Row]) -> None:
+        if self._writer is not None:
+            self._writer.rows(batch)
+
+    def end(self, note: str = "", /) -> None:
+        if self._writer is not None:
+            self._writer.end(note)
+        if self._several and self._name == "json":
+            self._stream.write("]\n" if self.sets else "[]\n")
+
+    def abandon(self, note: str, /) -> None:
+        if self._writer is not None:
+            self._writer.abandon(note)
 
 
 def render(columns: Sequence[Column | str], rows: Iterable[Row], name: str, style: StreamStyle = PLAIN) -> str:
@@ -263,10 +319,28 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _TERMINAL_CONTROL = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
+class JsonLayout(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands around objects: before the first, between two, and behind the last one or none."""
+
+    head: str = ""
+    first: str = ""
+    between: str = ""
+    behind: str = ""
+    foot: str = ""
+    empty_foot: str = ""
+
+
+JSON_LAYOUTS = {
+    "json": JsonLayout(head="[", first="\n", between=",\n", foot="\n]\n", empty_foot="]\n"),
+    "jsonl": JsonLayout(behind="\n"),
+}
+_ONE_LINE = JsonLayout(head="[", between=",", foot="]\n", empty_foot="]\n")
+
+
 class JsonWriter:
     """Writes each row as an object whose keys are the column names, made different by a number where they repeat."""
 
-    def __init__(self, columns: Sequence[Column], stream: TextIO, style: StreamStyle, *, array: bool) -> None:
+    def __init__(self, columns: Sequence[Column], stream: TextIO, style: StreamStyle, *, layout: JsonLayout) -> None:
         self._stream = stream
         self._terminal = style.terminal
         self._keys = unique_names([column.name for column in columns])
@@ -274,29 +348,22 @@ class JsonWriter:
         # A column that is only shown as numbers ("1.5 MiB") has no type.
         self._numbers = [key for key, column in keyed if column.numeric and reader_of(column) is not None]
         self._documents = [key for key, column in keyed if column.type_name == "json"]
-        self._separator = ",\n" if array else "\n"
-        self._before = ""
-        self._array = array
-        if array:
-            stream.write("[")
-            self._before = "\n"
+        self._layout, self._before, self._foot = layout, layout.first, layout.empty_foot
+        stream.write(layout.head)
 
     def rows(self, batch: Sequence[Row]) -> None:
         if not batch:
             return
+        layout = self._layout
         texts = [self._object(row) for row in batch]
-        self._stream.write(self._before + self._separator.join(texts))
-        self._before = ",\n"
-        if not self._array:
-            self._stream.write("\n")
-            self._before = ""
+        self._stream.write(self._before + (layout.behind + layout.between).join(texts) + layout.behind)
+        self._before, self._foot = layout.between, layout.foot
 
     def abandon(self, _note: str, /) -> None:
         """Leave the array open: what did not end well is no JSON, and nobody reads it as whole."""
 
     def end(self, _note: str = "", /) -> None:
-        if self._array:
-            self._stream.write("\n]\n" if self._before == ",\n" else "]\n")
+        self._stream.write(self._foot)
 
     def _object(self, row: Row) -> str:
         values = dict(zip(self._keys, row, strict=True))

@@ -12,7 +12,7 @@ import msgspec
 
 from safeconsole.audit.record import Ended
 from safeconsole.cluster.engine import Column, Row
-from safeconsole.output.formats import RowWriter, writer_for
+from safeconsole.output.formats import SetsWriter
 from safeconsole.output.progress import StatementProgress
 from safeconsole.output.text import (
     PLAIN,
@@ -111,7 +111,7 @@ class ResultPrinter:
             screen.messages, screen.messages_style, lambda: self._considered or last(), self._say
         )
         self.told_way_out = False
-        self._writer: RowWriter | None = None
+        self._writer: SetsWriter | None = None
         self._rows = 0
         self._now_seconds = now_seconds
         self._showing_seconds = 0.0
@@ -123,6 +123,10 @@ class ResultPrinter:
                 self.begin(result.considered, result.columns)
                 for batch in result:
                     self.rows(batch)
+                while result.next_set():
+                    self.next_set(result.columns)
+                    for batch in result:
+                        self.rows(batch)
         finally:
             self.end(result.ended, result.warnings)
 
@@ -134,9 +138,20 @@ class ResultPrinter:
                 self._say(f"{considered.node} ({considered.route})")
             for note in considered.notes:
                 self._say(note, bold=True)
-            if columns:
-                name, screen = self._format(considered), self._screen
-                self._writer = writer_for(name, columns, screen.data, screen.data_style, null=self._shape.null)
+            several, screen = considered.statement.may_return_sets, self._screen
+            if columns or several:
+                self._writer = SetsWriter(
+                    self._format(considered), screen.data, screen.data_style, null=self._shape.null, several=several
+                )
+            if columns and self._writer:
+                self._writer.begin(columns)
+
+    def next_set(self, columns: tuple[Column, ...]) -> None:
+        """Go on to the rows of another result set of the same statement."""
+        with self.progress.lock:
+            self.progress.clear()
+            if self._writer is not None:
+                self._writer.begin(columns)
 
     def rows(self, batch: Sequence[Row]) -> None:
         """Write more rows, up to the soft limit when a person looks."""
@@ -180,7 +195,7 @@ class ResultPrinter:
             if ended.outcome == OutcomeKind.DONE and ended.message:
                 self._say(ended.message)
 
-    def _close(self, writer: RowWriter, ended: Ended, note: str) -> None:
+    def _close(self, writer: SetsWriter, ended: Ended, note: str) -> None:
         # Where data and messages share a terminal, the message below says it already.
         told = "" if self._screen.data_style.terminal and self._screen.messages_style.terminal else note
         # A reader that left is no second failure; what it missed stands in the outcome.
@@ -199,8 +214,13 @@ class ResultPrinter:
         return self._considered.decision.limits.shown_rows if self._considered else 0
 
     def _footer(self, ended: Ended, considered: Assessment) -> str:
-        if self._writer is not None:
+        sets = self._writer.sets if self._writer is not None else 0
+        if sets:
             amount = counted(max(ended.rows, self._rows), "row")
+            if sets > 1:
+                amount += f" in {counted(sets, 'result set')}"
+            if ended.changed_rows and considered.statement.may_return_sets:
+                amount += f", {counted(ended.changed_rows, 'row')} changed"
             shown = self._soft_limit()
             if self._shape.interactive and ended.outcome != OutcomeKind.DONE and self._rows > shown:
                 amount += f", the first {shown:,} shown"
@@ -219,7 +239,7 @@ class ResultPrinter:
     def _shortfall(self, ended: Ended, considered: Assessment) -> str:
         limits = considered.decision.limits
         if ended.outcome == OutcomeKind.UNKNOWN:
-            return "incomplete: the connection was lost, and what happened on the server is not known"
+            return "incomplete: what happened on the server is not known"
         if ended.ceiling == "fetched_rows":
             return f"incomplete: stopped at {counted(limits.fetched_rows, 'row')}"
         if ended.ceiling == "fetched_bytes":

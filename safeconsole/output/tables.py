@@ -313,7 +313,7 @@ NARROW_CHARACTERS = 60
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*+"|[{}\[\]:,]|[^\s{}\[\]:,"]+')
 _COLOURED = re.compile(r'(?P<name>"(?:[^"\\]|\\.)*+")(?=\s*:)|(?P<text>"(?:[^"\\]|\\.)*+")|(?P<word>[^\s{}\[\]:,"]+)')
 _WORDS = {"true", "false", "null"}
-_NAME, _TEXT, _NUMBER, _WORD, _OFF = "\x1b[36m", "\x1b[32m", "\x1b[35m", "\x1b[33m", "\x1b[0m"
+_NAME, _TEXT, _NUMBER, _WORD = "\x1b[36m", "\x1b[32m", "\x1b[35m", "\x1b[33m"
 
 
 def is_document(text: str) -> bool:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from safeconsole.cluster.engine import Row
+from safeconsole.cluster.engine import Column, Row
 from safeconsole.cluster.values import typed_rows
 from safeconsole.python import dbapi
 from safeconsole.python.dbapi import InterfaceError, NotSupportedError, Parameters, Places, ProgrammingError, batches_of
@@ -159,21 +159,19 @@ class Cursor:
         self.rowcount = -1
         self.lastrowid: int | None = None
         self._rows: Sequence[Row] | None = None
+        self._further: list[tuple[tuple[Column, ...], list[Row]]] = []
         self._next = 0
         self._closed = False
 
     def execute(self, operation: str, parameters: Parameters | None = None) -> int:
         """Run one statement and return its row count. Raises as `PythonSession.run`."""
         self._require_open()
-        self.description, self._rows, self._next, self.rowcount = None, None, 0, -1
+        self.description, self._rows, self._next, self.rowcount, self._further = None, None, 0, -1, []
         answered = self.connection.run(operation, parameters)
         self.lastrowid = answered.ended.inserted_id or None
         if answered.columns:
-            self.description = tuple(
-                (column.name, column.type_name, None, None, None, None, True) for column in answered.columns
-            )
-            self._rows = typed_rows(answered.columns, answered.rows)
-            self.rowcount = len(answered.rows)
+            self._begin_set(answered.columns, answered.rows)
+            self._further = list(answered.further)
         else:
             self.rowcount = answered.ended.changed_rows
         return self.rowcount
@@ -220,8 +218,13 @@ class Cursor:
         self._next = len(rows)
         return list(rows[start:])
 
-    def nextset(self) -> None:
-        """Return None: a statement has one result."""
+    def nextset(self) -> bool | None:
+        """Go on to the next result set of a procedure, and return True; None when there is none."""
+        self._require_open()
+        if not self._further:
+            return None
+        self._begin_set(*self._further.pop(0))
+        return True
 
     def setinputsizes(self, _sizes: object) -> None:
         """Do nothing, as PEP 249 allows."""
@@ -231,7 +234,11 @@ class Cursor:
 
     def close(self) -> None:
         """Close it, and let its rows go."""
-        self._closed, self._rows = True, None
+        self._closed, self._rows, self._further = True, None, []
+
+    def _begin_set(self, columns: tuple[Column, ...], rows: list[Row]) -> None:
+        self.description = tuple((column.name, column.type_name, None, None, None, None, True) for column in columns)
+        self._rows, self._next, self.rowcount = typed_rows(columns, rows), 0, len(rows)
 
     def _result(self) -> Sequence[Row]:
         self._require_open()

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from decimal import Decimal
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, overload
 
 from safeconsole.cluster.engine import Column, Row
@@ -66,13 +66,12 @@ class Database:
             StoppedError: a limit was reached.
         """
         answered = self._session.run(text, parameters)
-        return Rows(
-            answered.columns,
-            answered.rows,
-            changed_rows=answered.ended.changed_rows,
-            node=answered.considered.node or "",
-            seconds=answered.ended.elapsed_seconds,
-        )
+        ended, node = answered.ended, answered.considered.node or ""
+        told = partial(Rows, changed_rows=ended.changed_rows, node=node, seconds=ended.elapsed_seconds)
+        further = tuple(told(columns, rows) for columns, rows in answered.further)
+        if further:
+            self._session.screen.messages.write(f"{1 + len(further)} result sets: `.sets` holds them all\n")
+        return told(answered.columns, answered.rows, further=further)
 
     def connect(self) -> DbApiConnection:
         """Return a PEP 249 connection; it holds no socket."""
@@ -310,6 +309,9 @@ class Rows(Sequence[Row]):
     `rows.polars()` and `rows.text("csv")` turn it into something else. What is printed is the server's own text; values
     are read from it, a TIME as a timedelta, since it may be negative and longer than a day.
 
+    A procedure may return several result sets: this is the first, and `rows.sets` holds them all, in order; all are
+    printed.
+
     Attributes:
         columns: the result's columns.
         changed_rows: rows that the statement changed, as the server reports them.
@@ -325,17 +327,24 @@ class Rows(Sequence[Row]):
         changed_rows: int = 0,
         node: str = "",
         seconds: float = 0.0,
+        further: tuple[Rows, ...] = (),
     ) -> None:
         self.columns = columns
         self.changed_rows = changed_rows
         self.node = node
         self.seconds = seconds
+        self._further = further
         # As the server wrote them, which no float or decimal tells again; see `_values`.
         self._texts = rows
 
     @cached_property
     def _values(self) -> list[Row]:
         return typed_rows(self.columns, self._texts)
+
+    @property
+    def sets(self) -> tuple[Rows, ...]:
+        """All result sets, in order; this one is the first."""
+        return (self, *self._further)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -356,7 +365,7 @@ class Rows(Sequence[Row]):
         return self._values[0][0] if self._values else None
 
     def text(self, form: str = "table") -> str:
-        """All the rows as text in one of the console's formats. Raises ValueError for an unknown one."""
+        """All rows of this result set as text in one of the console's formats. Raises ValueError for an unknown one."""
         return render(self.columns, self._texts, form)
 
     def pandas(self) -> Any:  # noqa: ANN401 (a library that need not be there)
@@ -411,9 +420,12 @@ class Rows(Sequence[Row]):
         where = f", {span_text(self.seconds)}, {safe(self.node)}" if self.node else ""
         if not self.columns:
             return f"done, {counted(self.changed_rows, 'row')} changed{where}"
+        return "\n\n".join(map(Rows._shown, self.sets)) + where
+
+    def _shown(self) -> str:
         more = f"{SHOWN_ROWS} of " if len(self._texts) > SHOWN_ROWS else ""
         shown = render(self.columns, self._texts[:SHOWN_ROWS], "table", _TERMINAL)
-        return f"{shown}{more}{counted(len(self._texts), 'row')}{where}"
+        return f"{shown}{more}{counted(len(self._texts), 'row')}"
 
 
 _DIGITS_OF_POLARS = 38

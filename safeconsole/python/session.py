@@ -64,6 +64,7 @@ class StatementResult(msgspec.Struct, frozen=True, kw_only=True):
         considered: everything known before it ran.
         columns: the result's columns, empty when it has none.
         rows: one tuple a row, in column order.
+        further: columns and rows of the result sets behind the first one.
     """
 
     statement: Statement
@@ -71,6 +72,7 @@ class StatementResult(msgspec.Struct, frozen=True, kw_only=True):
     columns: tuple[Column, ...]
     rows: list[Row]
     ended: Ended
+    further: tuple[tuple[tuple[Column, ...], list[Row]], ...] = ()
 
     @property
     def changes(self) -> bool:
@@ -192,7 +194,10 @@ class PythonSession:
         try:
             # As the server wrote them: `cluster.values` reads them when Python asks.
             result = self.gate.execute(statement, as_text=True, progress=progress)
-            rows = result.take()
+            with result:
+                sets = [(result.columns, result.take_set())]
+                while result.next_set():
+                    sets.append((result.columns, result.take_set()))
         except StoppedError as error:
             # An ordinary error would be swallowed by the loop that the person wants to stop.
             if error.leaving:
@@ -211,9 +216,10 @@ class PythonSession:
         return StatementResult(
             statement=statement,
             considered=considered,
-            columns=result.columns,
-            rows=rows,
+            columns=sets[0][0],
+            rows=sets[0][1],
             ended=ended,
+            further=tuple(sets[1:]),
         )
 
     @marked(console=True)

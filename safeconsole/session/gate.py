@@ -195,9 +195,9 @@ class Gate:
                 self._rate.sent()
                 watch = self._recorder.watching(attempt.number, attempt.progress)
                 answer = connection.send(permit, watch=watch, as_text=attempt.as_text, splice=attempt.splice)
-                execution.columns, execution.head = answer.columns, answer.head
+                execution.begin_set(answer)
                 yield ()
-                yield from delivered(answer, connection, permit.limits, execution)
+                yield from delivered(answer, connection, permit, execution)
                 completion = answer.finish()
             except BaseException as error:
                 known = failure_of(error, connection, permit, answer)
@@ -211,7 +211,7 @@ class Gate:
                 raise failure from (None if hidden else error)
             self._held.at_work = None
             said = self._recorder.kept(attempt.number, permit, completion, self._visit.cluster, self._nodes.schema)
-            execution.warnings = (*completion.warnings, *said)
+            execution.warnings, execution.tail = (*completion.warnings, *said), completion.tail
             # Before the record: what the server did is so, whatever fails after it.
             if permit.account is not Account.DIAGNOSE:
                 self._nodes.was_used(permit.node, permit.route)

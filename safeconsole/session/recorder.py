@@ -284,16 +284,17 @@ class Recorder:
         said, seconds = self._error_message(statement, error), execution.elapsed_seconds
         ended = failed(number, error, said, rows=execution.rows, bytes_=execution.bytes, elapsed=seconds)
         peak = self._samples.peak_memory_bytes if self._samples.number == number else 0
-        return structs.replace(ended, peak_memory_bytes=peak)
+        return structs.replace(ended, peak_memory_bytes=peak, sets=_sets_of(execution))
 
     def done(self, number: int, completion: Completion, execution: Execution) -> Ended:
-        return done(
+        ended = done(
             number,
             rows=execution.rows,
             bytes_=execution.bytes,
             elapsed_seconds=execution.elapsed_seconds,
             completion=completion,
         )
+        return structs.replace(ended, sets=_sets_of(execution))
 
     def watching(self, number: int, show: Callable[[Sample], None]) -> Callable[[Sample], None]:
         """Return a function that shows all samples of a running statement, and records one a second."""
@@ -343,3 +344,7 @@ class Recorder:
         return redacted_message(
             said, statement.text, Handling(rules=self._rules(), literals=literals, key=self.literal_key)
         )
+
+
+def _sets_of(execution: Execution) -> int:
+    return execution.sets if execution.sets > 1 else 0

@@ -19,7 +19,6 @@ from safeconsole.errors import (
 )
 from safeconsole.interrupts import told_words
 from safeconsole.policy.decision import Assessment, Permit
-from safeconsole.policy.limits import Limits
 from safeconsole.policy.watchdog import Sample
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.literal_rules import Handling
@@ -28,6 +27,9 @@ from safeconsole.sqltext.statement import Statement
 
 Batch = Sequence[Row]
 """A few thousand rows at most."""
+
+NEXT_SET: Batch = []
+"""Stands between the batches of two result sets; told by its identity."""
 
 Progress = Callable[[Sample | str], None]
 """Takes a statement's progress before its first rows: what it waits for, in words, or a sample.
@@ -43,9 +45,11 @@ class Execution:
     """Counters of a statement that was sent.
 
     Attributes:
-        columns: empty when the statement returns no rows.
+        columns: of the result set that is read; empty when the statement returns no rows.
         head: see `Answer.head`.
-        rows: rows that the reader took.
+        tail: see `Completion.tail`.
+        sets: result sets that were begun.
+        rows: rows that the reader took, of all result sets.
         bytes: bytes of rows that reached this process.
         warnings: the server's, one line each, once the statement is done.
         ended: the record of its end, None while it runs.
@@ -53,13 +57,18 @@ class Execution:
 
     def __init__(self, clock: Clock) -> None:
         self.columns: tuple[Column, ...] = ()
-        self.head = b""
-        self.rows = 0
+        self.head = self.tail = b""
+        self.sets = self.rows = 0
         self.bytes = 0
         self.warnings: tuple[str, ...] = ()
         self.ended: Ended | None = None
         self._clock = clock
         self._started_seconds = clock.monotonic()
+
+    def begin_set(self, answer: Answer) -> None:
+        """Note what the server says of the result set that comes now."""
+        self.columns, self.head = answer.columns, answer.head
+        self.sets += bool(self.columns)
 
     @property
     def elapsed_seconds(self) -> float:
@@ -70,8 +79,9 @@ class Execution:
 class Result:
     """The answer to one statement; a context manager, and an iterator over batches of rows.
 
-    The statement is over when the last batch was taken. Whoever leaves the context earlier stops it on the server,
-    and the journal says so. An error inside the context, such as Ctrl-C or a reader that is gone, stops it too.
+    A procedure may return several result sets: the iteration ends with each, and `next_set` goes on to the next. The
+    statement is over when the last batch of the last set was taken. Whoever leaves the context earlier stops it on the
+    server, and the journal says so. An error inside the context, such as Ctrl-C or a reader that is gone, stops it too.
 
     Iterating raises StoppedError, ServerError or OutcomeUnknownError, after the journal knows how it ended.
 
@@ -85,17 +95,25 @@ class Result:
         self._batches = batches
         self._execution = execution
         self._first: Batch | None = None
+        self._more = False
+        self._columns: tuple[Column, ...] = ()
+        self._head = b""
         self.failure: SafeConsoleError | None = None
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The columns as the server describes them, empty for a statement that returns no rows."""
-        return self._execution.columns
+        """The columns of this result set as the server describes them, empty for a statement that returns no rows."""
+        return self._columns
 
     @property
     def head(self) -> bytes:
         """Of a spliced answer, what came before its first row; see `Answer.head`."""
-        return self._execution.head
+        return self._head
+
+    @property
+    def tail(self) -> bytes:
+        """Of an answer with result sets, the server's OK behind the last one; known when it is done."""
+        return self._execution.tail
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -118,6 +136,7 @@ class Result:
         """
         try:
             next(self._batches)
+            self._columns, self._head = self._execution.columns, self._execution.head
             try:
                 self._first = next(self._batches, None)
             except SafeConsoleError as error:
@@ -131,20 +150,51 @@ class Result:
         return self
 
     def __next__(self) -> Batch:
-        first, self._first = self._first, None
-        if first is not None:
-            return first
+        if self._more:
+            raise StopIteration
+        batch, self._first = self._first, None
         failure, self.failure = self.failure, None
         if failure is not None:
             raise failure
-        return next(self._batches)
+        if batch is None:
+            batch = next(self._batches)
+        self._more = batch is NEXT_SET
+        if self._more:
+            raise StopIteration
+        return batch
+
+    @property
+    def has_more(self) -> bool:
+        """Whether something follows, once all batches of this result set were taken: another one, or an error."""
+        return self._more
+
+    def next_set(self) -> bool:
+        """Pass over what is left of this result set, and go on to the next; False when there is none.
+
+        Raises as iterating does.
+        """
+        for _ in self:
+            pass
+        if not self._more:
+            return False
+        self._more = False
+        next(self._batches)
+        self._columns, self._head = self._execution.columns, self._execution.head
+        return True
 
     def take(self, most: int | None = None) -> list[Row]:
-        """Read to the end, and return the first rows, at most so many; None for all of them."""
-        held: list[Row] = []
+        """Read to the end, and return the first result set's first rows, at most so many, None for all."""
         with self:
-            for batch in self:
-                held += batch if most is None else batch[: most - len(held)]
+            held = self.take_set(most)
+            while self.next_set():
+                pass
+        return held
+
+    def take_set(self, most: int | None = None) -> list[Row]:
+        """Read this result set to its end, and return its first rows as `take`; inside the context."""
+        held: list[Row] = []
+        for batch in self:
+            held += batch if most is None else batch[: most - len(held)]
         return held
 
     def __enter__(self) -> Self:
@@ -170,13 +220,29 @@ class Result:
         self._batches.close()
 
 
-def delivered(answer: Answer, connection: Connection, limits: Limits, execution: Execution) -> Iterator[Batch]:
-    """Yield the rows of an answer; a limit stops the statement on the server.
+def delivered(answer: Answer, connection: Connection, permit: Permit, execution: Execution) -> Iterator[Batch]:
+    """Yield the rows of an answer; between two result sets `NEXT_SET`, and an empty batch once the next one is begun.
+
+    A limit stops the statement on the server; limits hold over all result sets together.
 
     Raises:
-        StoppedError: a limit was reached.
+        StoppedError, OutcomeUnknownError: a limit was reached.
         SafeConsoleError: as `Answer.batches`.
     """
+    yield from _set_delivered(answer, connection, permit, execution)
+    while answer.has_more:
+        yield NEXT_SET
+        answer.next_set()
+        execution.begin_set(answer)
+        # A set without rows has its columns.
+        if answer.received_bytes > permit.limits.fetched_bytes:
+            raise _over("fetched_bytes", connection, permit, answer, execution)
+        yield ()
+        yield from _set_delivered(answer, connection, permit, execution)
+
+
+def _set_delivered(answer: Answer, connection: Connection, permit: Permit, execution: Execution) -> Iterator[Batch]:
+    limits = permit.limits
     for batch in answer.batches():
         room = limits.fetched_rows - execution.rows
         yield batch[:room] if len(batch) > room else batch
@@ -186,13 +252,20 @@ def delivered(answer: Answer, connection: Connection, limits: Limits, execution:
         over_bytes = "fetched_bytes" if execution.bytes > limits.fetched_bytes else ""
         ceiling = "fetched_rows" if len(batch) > room else over_bytes
         if ceiling:
-            raise StoppedError(
-                f"stopped after {execution.rows:,} rows: {ceiling} is {getattr(limits, ceiling):,}",
-                by="console",
-                ceiling=ceiling,
-                verified=connection.stop(),
-                instead="narrow it with WHERE or LIMIT",
-            )
+            raise _over(ceiling, connection, permit, answer, execution)
+
+
+def _over(
+    ceiling: str, connection: Connection, permit: Permit, answer: Answer, execution: Execution
+) -> SafeConsoleError:
+    stopped = StoppedError(
+        f"stopped after {execution.rows:,} rows: {ceiling} is {getattr(permit.limits, ceiling):,}",
+        by="console",
+        ceiling=ceiling,
+        verified=connection.stop(),
+        instead="narrow it with WHERE or LIMIT",
+    )
+    return _fated(stopped, permit, answer)
 
 
 def failure_of(
@@ -214,17 +287,22 @@ def failure_of(
     elif isinstance(error, GeneratorExit):
         why = ": the rest of the result was not read"
     what = stop_words(verified, f"on {permit.node}{why}")
+    return _fated(StoppedError(what, by=by, verified=verified, leaving=leaving), permit, answer)
+
+
+def _fated(stopped: StoppedError, permit: Permit, answer: Answer | None) -> SafeConsoleError:
+    """Return a stop with what became of what the statement changed."""
     # What belongs to an open transaction is undone with its connection.
     if not permit.changes or (permit.within and not permit.commits):
-        return StoppedError(what, by=by, verified=verified, leaving=leaving)
-    if answer is not None and answer.is_undone(verified):
-        return StoppedError(f"{what}; not committed", by=by, verified=verified, leaving=leaving)
+        return stopped
+    if answer is not None and answer.is_undone(stopped.verified):
+        return stopped.replaced(message=f"{stopped.message}; not committed")
     return OutcomeUnknownError(
-        f"{what}; it was sent, and may have been done on {permit.node}",
-        verified=verified,
-        evidence=(f"process list: {verified}",),
+        f"{stopped.message}; it was sent, and may have been done on {permit.node}",
+        verified=stopped.verified,
+        evidence=(f"process list: {stopped.verified}",),
         instead="check the data before you repeat it; the console does not send it again",
-        leaving=leaving,
+        leaving=stopped.leaving,
     )
 
 

@@ -235,6 +235,13 @@ class SqliteRunning:
             self.watch.rows += len(batch)
         self._complete = True
 
+    @property
+    def has_more(self) -> bool:
+        """False: a statement of SQLite has one result set."""
+        return False
+
+    def next_set(self) -> None: ...
+
     def finish(self) -> Completion:
         """Close the bracket and say what was done; see `Answer`."""
         if self.watch.must_end:

@@ -112,6 +112,11 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
         return self.effects == {Effect.READ}
 
     @property
+    def may_return_sets(self) -> bool:
+        """Whether it may return any number of result sets: what it runs, such as a procedure, is not in the text."""
+        return any(hazard.id == "unknown-code" for hazard in self.hazards)
+
+    @property
     def changes_nothing(self) -> bool:
         """Whether nothing outlives its session: it reads, or sets what only its session sees, or both."""
         return self.effects <= {Effect.READ, Effect.SESSION}

@@ -509,6 +509,10 @@ class FakeAnswer:
         if self.planned.fault is not None:
             raise self._ended(self.planned.fault)
 
+    has_more = False
+
+    def next_set(self): ...
+
     def finish(self):
         if self.planned.at_end is not None:
             raise self._ended(self.planned.at_end)

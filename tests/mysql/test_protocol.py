@@ -5,14 +5,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymysql import err
 
-from safeconsole.mysql.answers import BATCH_ROWS, Field, ResultEnd, drain, packet_batches, read_head, read_texts
+from safeconsole.mysql.answers import BATCH_ROWS, Field, ResultEnd, packet_batches, read_head, read_texts
 from safeconsole.mysql.answers import row_batches
 from safeconsole.mysql.answers import column_of, decoder_of
 from safeconsole.mysql.protocol import Packets, PacketTooLargeError
 from safeconsole.mysql.protocol import decode_rows
 
 EOF = b"\xfe\x00\x00\x02\x00"
-MORE = b"\xfe\x00\x00\x0a\x00"
 TEXT = Field(name="t", type_code=253, flags=0, character_set=255)
 
 
@@ -150,18 +149,6 @@ def test_a_stream_that_breaks_off_is_a_lost_connection(cut):
     with pytest.raises(err.OperationalError) as caught:
         list(rows)
     assert caught.value.args[0] == 2013
-
-
-def test_further_result_sets_are_read_and_counted():
-    column = (
-        b"".join(map(lenenc, (b"def", b"", b"", b"", b"n", b"")))
-        + b"\x0c\xff\x00\x01\x00\x00\x00\xfd\x00\x00\x00\x00\x00"
-    )
-    one_set = (b"\x01", column, EOF, lenenc(b"1"))
-    ok = b"\x00\x00\x00\x02\x00\x00\x00"
-    end = ResultEnd(reached=True, status=0x0A)
-    assert drain(packets_of(framed(*one_set, MORE, *one_set, MORE, ok)), end) == 2
-    assert end.status == 2
 
 
 def test_a_short_answer_is_read_as_texts_without_its_description():

@@ -69,7 +69,7 @@ def test_a_write_says_what_it_changed(considered):
         (Ended(statement=1, outcome="stopped", rows=3, stopped_by="person"), "incomplete: stopped by the person"),
         (
             Ended(statement=1, outcome="unknown", rows=3),
-            "incomplete: the connection was lost, and what happened on the server is not known",
+            "incomplete: what happened on the server is not known",
         ),
         (Ended(statement=1, outcome="refused", rows=3), "incomplete: the server ended it with an error"),
         (Ended(statement=1, outcome="done", rows=3, truncated=True), "incomplete: it was cut short"),
