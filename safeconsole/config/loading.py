@@ -34,8 +34,8 @@ from safeconsole.policy.limits import FLOORS, LIMIT_NAMES, Limits, tighten
 
 Table = dict[str, Any]
 
-OWN_KEYS = frozenset({"accounts", "secrets", "schema", "connect_seconds"})
-"""Keys of a system cluster that a person may set: their account, the source of the secret, the first schema."""
+OWN_KEYS = frozenset({"accounts", "secrets", "schema", "connect_seconds", "ssh"})
+"""Keys of a system cluster that a person may set: account, source of its secret, first schema, the way there."""
 
 TLS_MODES = ("disabled", "verify-ca", "verify-identity")
 """From the loosest to the strictest."""
@@ -371,6 +371,12 @@ def _check_cluster(name: str, cluster: ClusterSettings, source: Path) -> None:
             f"{at}.tls.mode: it is disabled, and a token of aws-iam may travel over verified TLS only",
             instead='set it to "verify-identity", with tls.ca for the authority of RDS',
         )
+    if cluster.ssh and (cluster.ssh.startswith("-") or not re.fullmatch(r"[!-~]+", cluster.ssh)):
+        raise ConfigurationError(
+            f"{at}.ssh: it is not a host as ssh takes it: a name in its configuration, or user@host"
+        )
+    if cluster.ssh and any("/" in node for node in cluster.nodes):
+        raise ConfigurationError(f"{at}.ssh: what is reached through it are addresses host:port")
     if "command" in cluster.secrets.sources and not cluster.secrets.command:
         raise ConfigurationError(f"{at}.secrets.command: it is empty, and sources names it")
 

@@ -104,6 +104,8 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         connect_seconds: time to connect to one node, > 0.
         discovery: nodes that others name and `nodes` does not are: used like those; measured and shown, but never used;
             or not looked for, so that a source outside of `nodes` is not found either.
+        ssh: the bastion that the nodes are reached through, as `ssh` takes it, "" for none; addresses are those that it
+            sees.
         demo: the directory of the demo that started the cluster, whose key its servers know; "" for any other cluster.
     """
 
@@ -118,6 +120,7 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     heartbeat: str = ""
     connect_seconds: float = 3.0
     discovery: Literal["use", "show", "off"] = "use"
+    ssh: str = ""
     demo: str = ""
     accounts: Accounts = Accounts()
     secrets: SecretSettings = SecretSettings()

@@ -8,6 +8,7 @@ import ssl
 import time
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from pymysql.constants import ER
@@ -15,8 +16,11 @@ from pymysql.constants import ER
 from safeconsole.config.secrets import Secret
 from safeconsole.config.settings import TlsSettings
 from safeconsole.errors import ConfigurationError, UnreachableError
-from safeconsole.mysql.error_codes import code_of, connect_error
+from safeconsole.mysql.error_codes import code_of, connect_error, is_lost
 from safeconsole.mysql.wire import DriverError, Login, Wire
+
+if TYPE_CHECKING:
+    from safeconsole.mysql.bastion import Bastion
 
 DEFAULT_PORT = 3306
 
@@ -28,20 +32,22 @@ class NodeAddress(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         host: the configured name, "" for a socket.
-        ip: what it resolved to, "" for a socket.
+        ip: what it resolved to, "" for a socket, and where a bastion resolves it.
         port: TCP port, 0 for a socket.
         socket: path, or "".
+        bastion: the host that it is reached through, or "".
     """
 
     host: str = ""
     ip: str = ""
     port: int = 0
     socket: str = ""
+    bastion: str = ""
 
     @property
     def is_local(self) -> bool:
         """Whether the address is local, a socket or loopback, so that traffic cannot be intercepted."""
-        return bool(self.socket) or ipaddress.ip_address(self.ip).is_loopback
+        return bool(self.socket) or (not self.bastion and ipaddress.ip_address(self.ip).is_loopback)
 
     @property
     def named(self) -> str:
@@ -50,6 +56,8 @@ class NodeAddress(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def address(self) -> str:
+        if self.bastion:
+            return self.named
         ip = f"[{self.ip}]" if ":" in self.ip else self.ip
         return self.socket or f"{ip}:{self.port}"
 
@@ -67,8 +75,8 @@ def split_address(address: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def resolve(address: str) -> NodeAddress:
-    """Resolve an address; later connections use the result, not the name.
+def resolve(address: str, *, bastion: str = "") -> NodeAddress:
+    """Resolve an address, unless a bastion does; later connections use the result, not the name.
 
     Raises:
         ConfigurationError: it is not an address.
@@ -77,6 +85,8 @@ def resolve(address: str) -> NodeAddress:
     if address.startswith("/"):
         return NodeAddress(socket=address)
     host, port = split_address(address)
+    if bastion:
+        return NodeAddress(host=host, port=port, bastion=bastion)
     try:
         # As bytes where it can be: for text, Python loads the tables of international names first.
         name = host.encode("ascii") if host.isascii() else host
@@ -133,7 +143,9 @@ def _server_key(settings: TlsSettings) -> bytes:
     return key
 
 
-def login_for(place: NodeAddress, settings: TlsSettings, *, secret: Secret, connect_seconds: float) -> Login:
+def login_for(
+    place: NodeAddress, settings: TlsSettings, *, secret: Secret, connect_seconds: float, bastion: Bastion | None = None
+) -> Login:
     """Return what one account needs to log in at an address. Raises ConfigurationError."""
     return Login(
         host=place.host or "localhost",
@@ -144,6 +156,7 @@ def login_for(place: NodeAddress, settings: TlsSettings, *, secret: Secret, conn
         password=secret.password,
         is_leased=secret.is_leased,
         retired_seconds=secret.renew_seconds,
+        bastion=bastion if place.bastion else None,
         tls=tls_for(place, settings),
         server_key=_server_key(settings),
         connect_seconds=connect_seconds,
@@ -163,5 +176,11 @@ def dial(login: Login, *, schema: str = "") -> Wire:
                     raise
             time.sleep(_REPLICATED_SECONDS)
     except (DriverError, OSError, ValueError, IndexError, AssertionError) as error:
+        if login.bastion is not None and isinstance(error, DriverError) and is_lost(error):
+            # A bastion accepts first, and then tries; it has no word for what it does not reach.
+            raise UnreachableError(
+                f"{login.bastion.host} does not reach {login.address}, or it closes connections at once",
+                instead=f"try `ssh {login.bastion.host} nc -vz {login.host} {login.port}`",
+            ) from None
         # Without the chain: the driver's error keeps a formatted traceback of its frames.
         raise connect_error(error, server=login.address, account=login.account) from None

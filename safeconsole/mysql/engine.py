@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from functools import partial
+from typing import TYPE_CHECKING
 
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Connection, Sensor
@@ -24,6 +26,9 @@ from safeconsole.policy.readings import Reading
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Account, Flavour, NodeName
 
+if TYPE_CHECKING:
+    from safeconsole.mysql.bastion import Bastion
+
 BELIEVED_SECONDS = 5.0
 """Greatest age of a measurement that tells a cluster's family and lexical rules."""
 
@@ -40,9 +45,10 @@ class MySqlEngine:
         name: the cluster's, for its secrets.
         free_memory: sources for the hosts' free memory, by node name, asked when nodes are measured.
         running_memory: such sources, asked while a statement runs.
+        bastion: reaches its nodes, where their network is another one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what one cluster is reached with, each named)
         self,
         name: str,
         settings: ClusterSettings,
@@ -51,6 +57,7 @@ class MySqlEngine:
         *,
         free_memory: Mapping[NodeName, Sensor] | None = None,
         running_memory: Mapping[NodeName, Sensor] | None = None,
+        bastion: Bastion | None = None,
     ) -> None:
         self._name = name
         self._settings = settings
@@ -58,6 +65,7 @@ class MySqlEngine:
         self._clock = clock
         self._free_memory = dict(free_memory or {})
         self._running_memory = dict(running_memory or {})
+        self._bastion = bastion
         self._measurements = Measurements(settings, clock, self._monitor_for)
         self._read_secret = HeldSecret(
             secrets,
@@ -157,6 +165,7 @@ class MySqlEngine:
             seen.place,
             self._settings.tls,
             secret=self._secret(account, seen.place.named),
+            bastion=self._bastion,
             connect_seconds=self._settings.connect_seconds,
         )
         schema = schema or self._settings.schema
@@ -245,6 +254,7 @@ class MySqlEngine:
             address=address,
             settings=self._settings,
             secret=partial(self._secret, Account.READ),
+            bastion=self._bastion,
             free_memory=self._free_memory.get(node),
             running_memory=self._running_memory.get(node),
             lead=lead,
@@ -289,4 +299,11 @@ def open_engine(
 
         sources = host_sources(name, settings)
         free_memory, running_memory = sources.beforehand, sources.while_running
-    return MySqlEngine(name, settings, secrets, clock, free_memory=free_memory, running_memory=running_memory)
+    bastion = None
+    if settings.ssh:
+        from safeconsole.mysql.bastion import Bastion, socket_directory  # noqa: PLC0415 (few need it, and it loads more)
+
+        bastion = Bastion(settings.ssh, socket_directory(os.environ))
+    return MySqlEngine(
+        name, settings, secrets, clock, free_memory=free_memory, running_memory=running_memory, bastion=bastion
+    )

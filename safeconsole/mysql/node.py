@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -49,6 +49,9 @@ from safeconsole.policy.readings import Identity, Reading
 from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.vocabulary import Account, NodeName
+
+if TYPE_CHECKING:
+    from safeconsole.mysql.bastion import Bastion
 
 HOLD_SECONDS = 5.0
 """How long a password is reused: a start opens several connections, and a rotated one must be found soon."""
@@ -325,6 +328,7 @@ class Monitor:
         node: the name that its readings carry.
         address: "host:port" or a socket's path; resolved anew whenever the connection is opened anew.
         secret: fetches the read account's for an address, when a connection is opened.
+        bastion: reaches it, where its network is another one.
         free_memory: a source for the host's free memory, or None.
         running_memory: such a source, asked while a statement runs, or None.
         lead: how the address was found, None for a configured one.
@@ -338,6 +342,7 @@ class Monitor:
         address: str,
         settings: ClusterSettings,
         secret: Callable[[str], Secret],
+        bastion: Bastion | None = None,
         free_memory: Sensor | None = None,
         running_memory: Sensor | None = None,
         lead: Lead | None = None,
@@ -348,6 +353,7 @@ class Monitor:
         self._known: Variant | None = None
         self._settings = settings
         self._secret = secret
+        self._bastion = bastion
         self._free_memory = free_memory
         self._lead = lead
         self._answer_seconds = min(settings.connect_seconds, MEASURED_WITHIN_SECONDS)
@@ -451,13 +457,14 @@ class Monitor:
         if again is not None:
             heartbeat = again.questions.heartbeat
             return open_line(again.login, again.place, heartbeat=heartbeat, measures=False, known=again.variant)
-        place = resolve(self.address)
+        place = resolve(self.address, bastion=self._settings.ssh)
         if self._lead and (why := why_not_asked(self._lead, place, self._settings)):
             raise UnreachableError(f"it was not asked, since {why}")
         login = login_for(
             place,
             self._settings.tls,
             secret=self._secret(place.named),
+            bastion=self._bastion,
             connect_seconds=self._settings.connect_seconds,
         )
         return open_line(login, place, heartbeat=self._settings.heartbeat, known=self._known)

@@ -83,8 +83,9 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         host: the configured name, which a certificate must carry.
-        ip: what it resolved to, once; "" for a socket.
+        ip: what it resolved to, once; "" for a socket, and behind a bastion.
         socket: path of a Unix socket, or "".
+        bastion: reaches it, where its network is another one.
         password: its secret; never shown.
         tls: how the server proves itself, or None where that is not asked.
         server_key: the public key that a password is encrypted with where the connection is not; b"" is, on loopback
@@ -104,6 +105,7 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     tls: ssl.SSLContext | None
     connect_seconds: float
     server_key: bytes = b""
+    bastion: Bastion | None = None
     is_leased: bool = False
     retired_seconds: float = math.inf
 
@@ -113,10 +115,12 @@ class Login(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def address(self) -> str:
         ip = f"[{self.ip}]" if ":" in self.ip else self.ip
-        return self.socket or f"{ip}:{self.port}"
+        return self.socket or f"{ip or self.host}:{self.port}"
 
 
 if TYPE_CHECKING:
+    from safeconsole.mysql.bastion import Bastion
+
     _Driver = Connection[Cursor]
 else:
     # Generic for type checkers only.
@@ -173,13 +177,15 @@ class Wire(_Driver):
         self._retired_seconds = login.retired_seconds
         self._pinned_key = login.server_key
         self._given_key = b""
-        self._takes_any_key = bool(login.socket) or ipaddress.ip_address(login.ip).is_loopback
+        self._takes_any_key = bool(login.socket or (login.ip and ipaddress.ip_address(login.ip).is_loopback))
         self._is_socket = bool(login.socket)
         self._owed = 0
+        # A bastion may have to let us in first, which has its own time.
+        opened = _open_socket(login)
         self._opened_by = self._answered_by = time.monotonic() + login.connect_seconds
         if self.client_flag & CLIENT.MULTI_STATEMENTS:
             raise RuntimeError("the driver asks for several statements a packet by default")
-        self.connect(_open_socket(login))
+        self.connect(opened)
         self.wait_at_most(login.connect_seconds)
 
     def _request_authentication(self) -> None:
@@ -473,7 +479,9 @@ def _asked(command: int, text: str | bytes) -> bytes:
 
 
 def _open_socket(login: Login) -> socket.socket:
-    """Return a connected socket. Raises OSError."""
+    """Return a connected socket. Raises OSError, UnreachableError."""
+    if login.bastion is not None:
+        return login.bastion.connect(login.host, login.port, within_seconds=login.connect_seconds)
     if login.socket:
         plain = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         plain.settimeout(login.connect_seconds)

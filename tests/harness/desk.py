@@ -134,7 +134,7 @@ def seated(
         sensors: what every statement needs, over the shipped baseline.
         heavy_at_once: how many heavy statements a node runs, over the shipped baseline.
         cluster_settings: of the cluster; `diagnoses` is False for one without an account for it, `demo` where the
-            cluster does not say where it lives, `accounts` and `secrets` where they are others than the demo's.
+            cluster does not say where it lives, `accounts`, `secrets` and `tls` where they are others than the demo's.
     """
     directory.mkdir(exist_ok=True)
     # Tests have no terminal, and the baseline lets nobody without one elevate elsewhere than on a demo.
@@ -192,6 +192,7 @@ def _configuration(cluster, directory, nodes, policy, settings):
     accounts = settings.pop("accounts", accounts)
     source = {"sources": ["command"], "command": ["cat", f"{directory / 'secrets'}/{{account}}"]}
     source = settings.pop("secrets", source)
+    tls = settings.pop("tls", {"mode": "disabled"})
     names = {address: name for name, address in nodes.items()}
     secrets = directory / "secrets"
     secrets.mkdir(mode=0o700, exist_ok=True)
@@ -211,7 +212,7 @@ def _configuration(cluster, directory, nodes, policy, settings):
         "[clusters.shop.secrets]",
         *(f"{key} = {json.dumps(value)}" for key, value in source.items()),
         "[clusters.shop.tls]",
-        'mode = "disabled"',
+        *(f"{key} = {json.dumps(value)}" for key, value in tls.items()),
         "[audit]",
         f"directory = {json.dumps(str(directory / 'audit'))}",
     ]
