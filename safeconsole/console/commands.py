@@ -1,4 +1,4 @@
-"""The console's own commands: one table, from which help, completion and the documentation are made."""
+"""The console's commands as one table, from which help, completion and the documentation are generated."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ ELSEWHERE: Mapping[str, str] = {
 
 
 def done_here_by(text: str) -> str:
-    """Return how what was typed is done here, "" where it is no habit from elsewhere."""
+    """Return the command here for one typed by habit from another client, or ""."""
     line = text.strip()
     if "\n" in line or not line:
         return ""
@@ -192,13 +192,13 @@ def command_arguments() -> dict[str, str]:
 
 
 def is_bare_word(text: str) -> bool:
-    """Whether a text is something that people type without a semicolon: `exit`, `use shop`."""
+    """Whether a text is a command that people type without a semicolon: `exit`, `use shop`."""
     word = text.strip().rstrip(";").strip().lower()
     return word in _BARE_WORDS or re.fullmatch(r"use\s+[`\w$-]+", word) is not None or bool(done_here_by(text))
 
 
 def dispatch(state: ConsoleState, text: str) -> After | None:
-    """Carry a command out, show what went wrong with it, and return what is next.
+    """Run a command, show its error if there is one, and return what the console does next.
 
     Returns:
         None when the text is no command.
@@ -235,7 +235,7 @@ def dispatch(state: ConsoleState, text: str) -> After | None:
 
 
 def sql_in(text: str) -> tuple[str, str]:
-    """Return a command's own part of the typed text, or "", and the SQL at its end."""
+    """Split typed text into a command's own part, or "", and the SQL after it."""
     line = _line_of(text)
     if not line.startswith("\\"):
         return "", text
@@ -263,7 +263,7 @@ def _parted(command: Command, name: str, argument: str) -> tuple[str, str]:
 
 
 def meant(name: str) -> str:
-    """Return the command that a misspelt name is nearest to, as the beginning of a hint, or ""."""
+    """Return the command closest to a misspelt name, as the beginning of a hint, or ""."""
     near = difflib.get_close_matches(name.lower(), _BY_NAME, n=1, cutoff=0.7) if len(name) > 2 else []
     return f"perhaps {near[0]}; " if near else ""
 
@@ -306,7 +306,9 @@ SHOW_ALL_STATEMENTS = frozenset({"\\history", "\\edit", "\\e"})
 
 
 def record_entry(state: ConsoleState, text: str) -> None:
-    """Put the prompt and what was entered into the recording, as the journal holds it, and mute what must be."""
+    """Write the prompt and the entry into the recording, redacted as in the journal, and mute output that may hold
+    secrets.
+    """
     recorder = state.recorder
     if not recorder.is_on:
         return

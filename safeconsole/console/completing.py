@@ -1,4 +1,4 @@
-"""Completes and colours what is typed, from what is known already."""
+"""Completes and colours typed SQL from cached names; asks no server."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ _TARGETS = ("auto", "primary", "replica")
 
 
 class SqlCompleter(Completer):
-    """Completes what stands before the cursor; asks no server.
+    """Completes the word before the cursor; asks no server.
 
     Args:
         rules: how the servers read text now.

@@ -1,4 +1,4 @@
-"""The console's loop: read, carry out, show, until the person leaves."""
+"""The console's loop: read an entry, run it, show the result, until the person leaves."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Terminal(msgspec.Struct, frozen=True, kw_only=True):
 def run_console(
     gate: Session, *, services: Services, history_directory: str = "", terminal: Terminal | None = None
 ) -> int:
-    """Talk to the person on an open session until they leave; see `talk`."""
+    """Run the console on an open session until the person leaves; see `talk`."""
     return talk(
         Opening.of(Opened(gate=gate, services=services)),
         standing=gate.status(),
@@ -92,7 +92,7 @@ def run_console(
 
 
 def talk(opening: Opening, *, standing: Status, history_directory: str = "", terminal: Terminal | None = None) -> int:
-    """Talk to the person until they leave; the session is begun when the prompt stands, and not closed.
+    """Run the console until the person leaves; opens the session once the prompt is drawn, and does not close it.
 
     Args:
         standing: what the prompt shows until it is open.
@@ -310,7 +310,7 @@ class ClusterHistory(FileHistory):
     """A history file that never holds a statement with a secret."""
 
     def append_string(self, string: str) -> None:
-        """Remember what was typed, unless it holds a secret or repeats what came before it."""
+        """Store an entry, unless it holds a secret or repeats the one before it."""
         if may_hold_secret(string) or self.get_strings()[-1:] == [string]:
             return
         super().append_string(string)
@@ -332,7 +332,7 @@ _LOOKED_AT = 5_000
 
 
 class ReadSuggest(AutoSuggest):
-    """Offers the newest read that begins with what is typed.
+    """Suggests the newest read in the history that begins with the typed text.
 
     A write from the history is never offered: one key too many would bring an old UPDATE back to production.
     """
@@ -351,7 +351,7 @@ class ReadSuggest(AutoSuggest):
 
 
 class Pasted(msgspec.Struct):
-    """Whether the text that stands at the prompt was pasted, at least in part."""
+    """Whether the text at the prompt was pasted, at least in part."""
 
     yes: bool = False
 
@@ -388,7 +388,7 @@ def key_bindings(rules: Callable[[], LexicalRules], pasted: Pasted) -> KeyBindin
 
 
 def is_ready(text: str, rules: LexicalRules) -> bool:
-    """Whether Enter sends the text: it is empty, a console command, or its last statement was ended."""
+    """Whether Enter sends the text: it is empty, a console command, or ends with a complete statement."""
     stripped = text.strip()
     return not stripped or stripped.startswith("\\") or is_bare_word(stripped) or is_complete(text, rules)
 

@@ -1,4 +1,4 @@
-"""Commands for an incident: who runs what, who waits for whom, whose transactions and connections are open."""
+"""Commands for an incident: sessions, lock waits, open transactions, connections."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _ONLY_OWN = (
 
 
 class Sheet(msgspec.Struct, frozen=True, kw_only=True):
-    """Sessions as lines.
+    """Sessions as a table of lines.
 
     Attributes:
         heads: of all columns but the last, which is the statement.
@@ -49,7 +49,7 @@ class Sheet(msgspec.Struct, frozen=True, kw_only=True):
         return render(columns, rows, name)
 
     def lines(self, columns: int, *, decorated: bool) -> list[str]:
-        """Return the sessions as lines of at most so many cells, 0 for any."""
+        """Return the sessions as lines of at most `columns` cells, 0 for any."""
         cells = [tuple("" if cell is None else shown(cell) for cell in row) for row in self.rows]
         texts = [" ".join(safe(text).split()) for text in self.texts]
         widths = [max(map(width_of, (head, *each))) for head, *each in zip(self.heads, *cells, strict=True)]

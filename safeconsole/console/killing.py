@@ -1,4 +1,4 @@
-"""\\kill: a session is seen first, ended with an elevation, and looked for until it is gone."""
+"""\\kill: the session is shown, killed under an elevation, and checked until it is gone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NOT_FOR_KILLING = frozenset({"system user", "event_scheduler"})
 
 
 class _Wanted(msgspec.Struct, kw_only=True):
-    """What was typed after \\kill."""
+    """The arguments of \\kill."""
 
     id: int = 0
     older_seconds: float = 0.0
@@ -36,7 +36,7 @@ class _Wanted(msgspec.Struct, kw_only=True):
 
 
 def kill(state: ConsoleState, argument: str) -> None:
-    """End a session, or all sessions of an account that are older than so many seconds."""
+    """Kill a session, or all sessions of an account older than some seconds."""
     wanted = _read_kill(argument)
     asks = asks_of(state)
     if wanted.id:
@@ -101,7 +101,7 @@ def _read_kill(argument: str) -> _Wanted:
 
 
 def _older(asks: Diagnosing, wanted: _Wanted) -> tuple[ServerSessionRow, ...]:
-    """Return an account's sessions whose statement, transaction or rest is older, the oldest first."""
+    """Return an account's sessions whose statement, transaction or idle time is older, the oldest first."""
     if wanted.idle:
         return asks.idle(wanted.user, wanted.older_seconds)
     found = {each.id: each for each in (*asks.transacting(), *asks.working())}
@@ -135,7 +135,7 @@ def _sheet_to_kill(sessions: Sequence[ServerSessionRow]) -> Sheet:
 
 
 def _agreed(state: ConsoleState, sessions: Sequence[ServerSessionRow]) -> bool:
-    """Ask with the window open: what is shown is what is ended."""
+    """Show the sessions and ask whether to kill exactly those; the window is open already."""
     wanted = str(sessions[0].id) if len(sessions) == 1 else str(len(sessions))
     named = "the id" if len(sessions) == 1 else "how many"
     try:
@@ -170,7 +170,7 @@ def _kill_one(
 
 
 def _verified(state: ConsoleState, asks: Diagnosing, session: ServerSessionRow, *, query: bool) -> str:
-    """Look for a session until it is gone, and return what was seen."""
+    """Check a session until it is gone, and return what was seen."""
     until = time.monotonic() + VERIFY_SECONDS
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The names that a schema holds, and how the servers read text: learnt behind the prompt."""
+"""Learns a schema's table and column names, and the servers' lexical rules, in the background."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ASSUMED = LexicalRules(dialect=MYSQL)
 
 
 class KnownRules:
-    """The rules, as soon as they are known.
+    """The servers' lexical rules, once they are known.
 
     Args:
         read: asks the servers at its first call.
@@ -46,13 +46,13 @@ class KnownRules:
         self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
-        """Begin to ask, once; returns at once."""
+        """Start asking, once; does not wait."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._learn, name="safeconsole-known-rules", daemon=True)
             self._thread.start()
 
     def now(self) -> LexicalRules:
-        """Return the rules if they are known, else what is assumed; never waits."""
+        """Return the rules if known, else the assumed ones; never waits."""
         if self._known is None or self._thread is None or self._thread.is_alive():
             return self._known or ASSUMED
         return self._read()
@@ -93,7 +93,7 @@ class ForeignKey(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def alike(names: Iterable[str], written: str) -> Iterator[str]:
-    """Yield the names that begin with what is written, then those that hold it, then those that hold its letters."""
+    """Yield names that begin with a text, then those that contain it, then those that contain its letters in order."""
     folded = written.lower()
     held = [(name, name.lower()) for name in names]
     yield from (name for name, lower in held if lower.startswith(folded))
@@ -124,7 +124,7 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SchemaNames(msgspec.Struct):
-    """Tables of one schema, and the columns of those that were asked about.
+    """The tables of one schema, and the columns of those that were looked up.
 
     Attributes:
         schema: its name, "" while it is not known.
@@ -159,12 +159,12 @@ class SchemaNames(msgspec.Struct):
         self.starts = list(accumulate((len(name) + 1 for name in flat), initial=0))
 
     def table_like(self, written: str) -> str | None:
-        """Return the table that is meant by a name in any case, or None."""
+        """Return the table with a name in any case, or None."""
         at = bisect.bisect_left(self.folded, written.lower())
         return self.tables[at] if at < len(self.folded) and self.folded[at] == written.lower() else None
 
     def nearest(self, written: str) -> str | None:
-        """Return the table that was perhaps meant by a name that is none, or None."""
+        """Return the table closest to a misspelt name, or None."""
         # Imported here: only a mistake needs it.
         from difflib import get_close_matches  # noqa: PLC0415
 
@@ -176,7 +176,7 @@ class SchemaNames(msgspec.Struct):
         return self.table_like(found[0]) if found else None
 
     def tables_from(self, prefix: str, most: int) -> Iterator[str]:
-        """Yield the tables that begin with a prefix, in any case, at most so many."""
+        """Yield at most `most` tables that begin with a prefix, in any case."""
         start = bisect.bisect_left(self.folded, prefix.lower())
         for at in range(start, min(start + most, len(self.folded))):
             if not self.folded[at].startswith(prefix.lower()):
@@ -184,7 +184,7 @@ class SchemaNames(msgspec.Struct):
             yield self.tables[at]
 
     def tables_like(self, written: str, most: int) -> Iterator[str]:
-        """Yield the tables that are meant by what is written, the likeliest first, at most so many; see `alike`."""
+        """Yield at most `most` tables that match a text, the likeliest first; see `alike`."""
         folded = written.lower()
         given = dict.fromkeys(self.tables_from(written, most))
         yield from given
@@ -228,7 +228,7 @@ def load_names(directory: str, cluster: str, schema: str) -> SchemaNames:
 
 
 def save_names(directory: str, cluster: str, schema: str, names: SchemaNames) -> None:
-    """Keep a schema's names on disk, readable by their owner alone; without a place for them nothing is kept."""
+    """Store a schema's names in a file that only its owner can read, if there is a directory for it."""
     if not directory:
         return
     path = _path(directory, cluster, schema)
@@ -274,7 +274,7 @@ Glance = Callable[[str], Sequence[Row]]
 
 
 def glance_through(gate: Session) -> Glance:
-    """Return what runs the console's own reads through the gate, recorded as its own."""
+    """Return a function that sends the console's own reads through the gate, recorded as the console's."""
 
     def glance(sql: str) -> Sequence[Row]:
         (statement,) = gate.split(sql)
@@ -284,7 +284,7 @@ def glance_through(gate: Session) -> Glance:
 
 
 class NameRefresher(msgspec.Struct, kw_only=True):
-    """Keeps the names of one schema after another.
+    """Learns the names of each schema in turn.
 
     Attributes:
         glance: see `Glance`.
@@ -307,7 +307,7 @@ class NameRefresher(msgspec.Struct, kw_only=True):
     schemas: tuple[str, ...] | None = None
 
     def refresh(self, names: SchemaNames, status: Status, dialect: Dialect, last: Statement | None) -> SchemaNames:
-        """Return the names of the session's schema, with one more page or a few more columns learnt."""
+        """Learn one more page of tables or a few more columns, and return the names of the session's schema."""
         if self.schema != status.schema:
             self.schema, self.pages, self.whole = status.schema, [], False
             names = load_names(self.directory, status.cluster, status.schema)

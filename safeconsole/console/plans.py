@@ -180,7 +180,7 @@ def _number(value: object) -> float | None:
 
 
 def explain_statement(state: ConsoleState, statement: Statement) -> None:
-    """Ask for the plan through the gate, and draw it. Raises ConfigurationError: a statement that explains already."""
+    """Request a plan through the gate and draw it. Raises ConfigurationError: the statement is an EXPLAIN already."""
     if statement.kind.startswith("explain"):
         raise ConfigurationError("that explains already: give the statement itself")
     dialect = state.services.rules().dialect

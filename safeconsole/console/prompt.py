@@ -1,4 +1,4 @@
-"""The prompt, the line below it, and the verdict on what is being typed."""
+"""The prompt, the line below it, and the live verdict on the typed text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAUSE_SECONDS = 0.06
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """The policy's verdict on a statement, as far as it is known without asking a server.
+    """The policy's verdict on a statement as far as known offline.
 
     Attributes:
         verdict: the verdict so far; a server's opinion may still make it stricter.
@@ -44,7 +44,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def preview_of(statement: Statement, decision: Decision, *, to: str) -> Preview:
-    """Return the preview of a statement that was judged offline.
+    """Return the preview of a decision made offline.
 
     Args:
         to: where the person sends what follows, "" when the console chooses.
@@ -61,7 +61,7 @@ def preview_of(statement: Statement, decision: Decision, *, to: str) -> Preview:
 
 
 class LiveVerdict:
-    """The previews of the text typed last.
+    """The previews of the latest typed text.
 
     Args:
         judge: turns a text into previews; runs in a thread of its own.
@@ -80,7 +80,7 @@ class LiveVerdict:
         self._thread.start()
 
     def typed(self, text: str) -> None:
-        """Take the present text; returns at once."""
+        """Judge the present text in the background; does not wait."""
         with self._wake:
             self._text = text if len(text) <= JUDGED_CHARACTERS and not text.lstrip().startswith("\\") else ""
             if not self._text.strip():
@@ -195,7 +195,7 @@ def continuation_text(width: int) -> str:
 def toolbar_parts(
     previews: Sequence[Preview], limits: Limits, columns: int, *, told: Sequence[str] = ()
 ) -> StyleAndTextTuples:
-    """Return the line below the prompt, at most so many cells wide.
+    """Return the line below the prompt, at most `columns` cells wide.
 
     What the person must know comes first, then the verdict on what is typed, else the hint.
     """
@@ -222,7 +222,7 @@ def opening_parts(cluster: str, columns: int) -> StyleAndTextTuples:
 
 
 def limits_text(limits: Limits) -> str:
-    """Return the ceilings that a person meets first: time and rows."""
+    """Return the limits shown below the prompt: time and rows."""
     return f"{limits.run_seconds:g} s · {limits.fetched_rows:,} rows"
 
 

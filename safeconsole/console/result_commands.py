@@ -1,4 +1,4 @@
-"""Commands that ask for, repeat or write results; each statement passes the gate."""
+"""Commands that run, repeat or export statements; each passes the gate."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _EXPORT_NULL = re.compile(r"--null[ =](?:'[^']*'|\S+)(?: +|$)")
 
 
 def export_statement(state: ConsoleState, path: Path, statement: Statement, *, null: str | None = None) -> None:
-    """Run a statement that only reads, and write its rows to a new file that its owner alone can read.
+    """Run a read and write its rows to a new file that only its owner can read.
 
     Args:
         null: what stands for NULL in CSV, None for the default.
@@ -93,7 +93,7 @@ def export_statement(state: ConsoleState, path: Path, statement: Statement, *, n
 
 
 def _open_part(state: ConsoleState, part: Path) -> int:
-    """Open a new file for what arrives; what an export before left there, and nothing else, is replaced.
+    """Open a temporary file for rows; replaces only what an earlier export left.
 
     Raises:
         ConfigurationError: what is there is no export's, or another console writes it now.
@@ -110,7 +110,7 @@ def _open_part(state: ConsoleState, part: Path) -> int:
 
 
 def _locked(part: Path, descriptor: int) -> int:
-    """Lock an open file that an export made, as long as it is open. Raises as `_open_part`, with the file closed."""
+    """Lock an export's open file until it is closed. Raises as `_open_part`, with the file closed."""
     found, refusal = os.fstat(descriptor), ""
     is_own_file = stat.S_ISREG(found.st_mode) and found.st_uid == os.getuid() and found.st_nlink == 1
     if not is_own_file or stat.S_IMODE(found.st_mode) & ~_PART_MODE:
@@ -129,7 +129,7 @@ def _locked(part: Path, descriptor: int) -> int:
 
 
 def _keep(state: ConsoleState, part: Path, path: Path, *, done: bool) -> None:
-    """Give the file its name once it is complete; an incomplete file never has it."""
+    """Rename the file once it is complete; an incomplete file never has the final name."""
     try:
         size = part.stat().st_size
         if done:
@@ -153,7 +153,7 @@ MARK = " *"
 
 
 def watch_statement(state: ConsoleState, statement: Statement, seconds: float) -> None:
-    """Run a read every so many seconds through the gate; an error or Ctrl-C ends it.
+    """Run a read at an interval through the gate; an error or Ctrl-C ends it.
 
     Raises:
         ConfigurationError: the statement is no read, or the span is too short.
@@ -176,7 +176,7 @@ def watch_statement(state: ConsoleState, statement: Statement, seconds: float) -
 
 
 def marked(columns: Sequence[Column], rows: Sequence[Row], before: Sequence[Row] | None) -> list[Row]:
-    """Return the rows as text, with a mark behind each cell that differs from the one in its place before."""
+    """Return rows as text, with a mark behind each cell that changed since the previous run."""
     return [
         tuple(
             _marked_cell(value, changed=_changed(value, before, at, place), numeric=columns[place].numeric)
@@ -244,7 +244,7 @@ def explain(state: ConsoleState, argument: str) -> None:
 
 
 def null_option(argument: str) -> tuple[str, str]:
-    r"""Return the NULL text given to `\export`, with the blank after it, or "", and the rest."""
+    r"""Split `\export` arguments into the NULL option with its blank, or "", and the rest."""
     end = found.end() if (found := _EXPORT_NULL.match(argument)) else 0
     return argument[:end], argument[end:]
 
@@ -272,7 +272,7 @@ def watch(state: ConsoleState, argument: str) -> None:
 
 
 def edit(state: ConsoleState, argument: str) -> None:
-    """Open the statement in the person's editor, and put what they leave at the prompt."""
+    """Open the statement in the person's editor, and put the edited text at the prompt."""
     environ = state.streams.environ
     editor = environ.get("VISUAL") or environ.get("EDITOR") or "vi"
     with tempfile.TemporaryDirectory(prefix="safeconsole-") as folder:

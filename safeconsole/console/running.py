@@ -1,4 +1,4 @@
-"""Runs what was typed, one statement after the other, and shows the rows: as they are, reshaped, or in a pager."""
+"""Runs typed statements one after the other, and shows their rows, in a pager if there is one."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ _COLOURFUL = frozenset({"less", "more", "most", "cat", "bat", "moar", "moor", "o
 
 @contextmanager
 def paged(screen: Screen, pager: str) -> Iterator[Screen]:
-    """Give a screen whose rows go to a pager; after the person left it, show the messages.
+    """Give a screen whose rows go to a pager; messages are shown after the pager is closed.
 
     Args:
         screen: where to write without a pager.
@@ -115,7 +115,7 @@ _NO_SUCH_TABLE = frozenset({1146})
 
 
 def run_text(state: ConsoleState, text: str, *, pasted: bool = False) -> None:
-    """Run every statement of a text; several at once are shown before anything runs."""
+    """Run every statement of a text; several are listed before anything runs."""
     statements = state.gate.split(text)
     if not statements:
         return
@@ -145,7 +145,7 @@ def show_statement(
     shape: Reshape | None = None,
     exactly_rows: int = -1,
 ) -> bool:
-    """Run one statement and show its rows, in the pager when there is one; whether it ended well.
+    """Run one statement and show its rows, in the pager if there is one; return whether it succeeded.
 
     Args:
         justification: what an elevation of it alone is asked with.
@@ -170,7 +170,7 @@ def show_statement(
 
 
 def show_preview(state: ConsoleState, statement: Statement) -> None:
-    """Show the rows that a change would touch, before and after, and offer to run it for exactly those.
+    """Show the rows that a change would touch, before and after, and offer to run it on exactly those.
 
     Raises ConfigurationError: it cannot be shown with certainty.
     """
@@ -203,14 +203,14 @@ def show_preview(state: ConsoleState, statement: Statement) -> None:
 
 
 def write_statement(state: ConsoleState, statement: Statement, printer: ResultPrinter) -> bool:
-    """Run one statement and write its rows elsewhere than to the console's screen; whether it ended well."""
+    """Run one statement and write its rows to a stream; return whether it succeeded."""
     before = state.gate.status()
     problem = _problem_of(state, statement, printer.show, printer=printer)
     return _told(state, before, problem, told_already=printer.told_way_out)
 
 
 class HeldRows(msgspec.Struct, frozen=True, kw_only=True):
-    """A small result, for a command that shows it in its own way."""
+    """A small result held in memory, for a command with its own display."""
 
     columns: tuple[Column, ...]
     rows: list[Row]
@@ -218,7 +218,7 @@ class HeldRows(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def held_result(state: ConsoleState, statement: Statement) -> HeldRows | None:
-    """Run one statement and hold its first rows; None when it failed, after telling the person."""
+    """Run one statement and return its first rows; None if it failed, after showing the error."""
     before = state.gate.status()
     found: list[HeldRows] = []
 
@@ -241,7 +241,7 @@ def _problem_of(
     as_text: bool = True,
     run: Callable[..., Result] | None = None,
 ) -> SafeConsoleError | str | None:
-    """Run one statement and return why it did not end well, or None.
+    """Run one statement and return its failure, or None.
 
     Args:
         printer: shows how it is doing; None shows nothing.
@@ -321,7 +321,7 @@ Reshape = Callable[[Sequence[Mapping[str, Any]]], ShownTable]
 
 
 def show_shaped(printer: ResultPrinter, result: Result, shape: Reshape) -> None:
-    """Read a small answer whole, and show it in another shape; how it went is said as for any statement.
+    """Read a small answer whole and show it in another layout, with the usual status line.
 
     What the server warned of is left out: what it thinks of the console's own statement is no news to the person.
     """
@@ -338,7 +338,7 @@ def show_shaped(printer: ResultPrinter, result: Result, shape: Reshape) -> None:
 
 
 def _shaped(columns: tuple[Column, ...], held: Sequence[Row], shape: Reshape) -> ShownTable:
-    """Return the answer in its other shape; as it came, when it is shaped otherwise than was thought."""
+    """Return the answer in its other layout; unchanged if its columns are not the expected ones."""
     names = [column.name.lower() for column in columns]
     try:
         return shape([dict(zip(names, row, strict=True)) for row in held])
@@ -376,7 +376,7 @@ def _is_hidden(part: Mapping[str, Any]) -> bool:
 
 
 def size_shown(rows: Sequence[Mapping[str, Any]]) -> ShownTable:
-    """Return the size of one table with its units, out of information_schema.tables."""
+    """Return one table's row of information_schema.tables with sizes in units."""
     columns = (
         _text("table"),
         _text("engine"),

@@ -1,4 +1,4 @@
-"""The tables, aliases and derived tables that the statement around the cursor names, and what is expected there.
+"""Finds the tables and aliases in scope at the cursor, and whether a table or a column is expected there.
 
 Read from tokens alone and never by a grammar: the statement is half typed.
 """

@@ -1,4 +1,4 @@
-"""Commands about the session: where statements go, what holds, and elevations."""
+"""Commands about the session: routing, limits and elevations."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def elevate(state: ConsoleState, argument: str) -> None:
 
 
 def preview(state: ConsoleState, argument: str) -> None:
-    """Show what a change would touch: the one typed behind the command, or the one that was refused last."""
+    """Show the rows that a change would touch: the typed one, or the one refused last."""
     state.previewed = None
     if argument:
         statements = state.gate.split(argument)

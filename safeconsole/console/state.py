@@ -1,4 +1,4 @@
-"""The state of one open console, and its streams."""
+"""The state of an open console, and its streams."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Opening:
         return made
 
     def begin(self, done: Callable[[], None] = lambda: None) -> None:
-        """Begin to open, once; returns at once.
+        """Start opening, once; does not wait.
 
         Args:
             done: called in the opening thread when it is open, or cannot be.
@@ -181,7 +181,7 @@ class ConsoleState(msgspec.Struct, kw_only=True):
         return opened.gate.status() if opened else self.standing
 
     def screen(self) -> Screen:
-        """Return where to write now; asked anew for each statement, for a window may have been resized."""
+        """Return the screen to write on; made anew for each statement, because a window may be resized."""
         return screen_of(self.streams.data, self.streams.messages, self.streams.environ)
 
     def printer(self, screen: Screen) -> ResultPrinter:
@@ -205,7 +205,7 @@ class ConsoleState(msgspec.Struct, kw_only=True):
         self.streams.data.flush()
 
     def refuse(self, error: SafeConsoleError) -> None:
-        """Show an error with its evidence and the way out that this console offers."""
+        """Show an error with its evidence and the remedies of this console."""
         self.leaving |= error.leaving
         self.say(
             error_text(
@@ -236,7 +236,7 @@ _LEVERS = {"run_seconds": "\\timeout S", "fetched_rows": "\\rows N", "fetched_by
 
 
 def words(remedy: Remedy) -> str:
-    """Return a remedy in this console's commands."""
+    """Return a remedy as a command of this console."""
     lever = _LEVERS.get(remedy.of)
     if remedy.action is Action.RAISE_LIMIT and lever:
         return f"{lever} raises it, to at most {remedy.most:,.15g}"

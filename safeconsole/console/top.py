@@ -1,4 +1,4 @@
-"""The live view of one node: a look every few seconds, each of them two statements with their limits and records."""
+"""The live view of one node: every few seconds two statements, limited and recorded as any other."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _HEADER_LINES = 6
 
 
 def top(state: ConsoleState, argument: str) -> None:
-    """Show how a node is until q or Ctrl-C: its numbers, and what runs on it, the longest first."""
+    """Show a node's load and its running statements, longest first, until q or Ctrl-C."""
     words = argument.split()
     seconds = number_of(words.pop(), "\\top needs seconds") if words and words[-1][0].isdigit() else _USUAL_SECONDS
     if seconds < _LEAST_SECONDS:
@@ -105,7 +105,7 @@ def _health_line(numbers: dict[str, int], reading: Reading | None) -> str:
 
 
 class _Keys:
-    """Waits for a key on the terminal, and for nothing where there is none."""
+    """Waits for a key on the terminal, if there is one."""
 
     def __init__(self, pause: Callable[[float], None]) -> None:
         self._pause = pause
@@ -122,7 +122,7 @@ class _Keys:
             termios.tcsetattr(sys.stdin.fileno(), termios.TCSADRAIN, self._before)
 
     def wait(self, seconds: float) -> str:
-        """Return the key that was pressed within so many seconds, or ""."""
+        """Return the key pressed within some seconds, or ""."""
         if self._before is None:
             self._pause(seconds)
             return ""

@@ -1,4 +1,4 @@
-"""Admission: slots for heavy statements, and how many statements a minute."""
+"""Admission: slots for heavy statements, and the rate of statements per minute."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Rate:
         self._total += 1
 
     def read(self) -> tuple[int, float]:
-        """Return the statements sent in the last minute, and the seconds until the first of them is out of it."""
+        """Return the statements of the last minute, and the seconds until the oldest one leaves it."""
         now = self._clock.monotonic()
         while self._counts and int(now) - self._counts[0][0] >= MINUTE_SECONDS:
             self._total -= self._counts.popleft()[1]
@@ -50,7 +50,7 @@ LOOK_SECONDS = 1.0
 
 
 class SlotQueue:
-    """One session's place in the queues of its nodes.
+    """One session's slots, and its waiting for them.
 
     Attributes:
         waited: whether the last statement had to wait for its slot.
@@ -69,7 +69,7 @@ class SlotQueue:
         return self._counts and considered.heavy
 
     def take(self, node: NodeName, connection: Connection, progress: Progress) -> Iterator[str]:
-        """Take a slot for the next statement on a connection, waiting for it; yield what is to be recorded.
+        """Wait for a slot on a connection for the next statement; yield the records to write.
 
         Raises:
             NoFitNodeError: no slot came free in time.

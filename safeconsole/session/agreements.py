@@ -1,4 +1,4 @@
-"""The agreements that an elevation needs: the person's, a second person's, and a delivered notice."""
+"""Obtains what an elevation needs: the person's yes, a second person's, and a delivered notice."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from safeconsole.sqltext.redaction import hides_something, may_hold_secret
 
 
 class Agreements:
-    """Gets every yes that one session's policy asks for, and tells others what becomes of it."""
+    """Obtains every agreement that a session's policy requires, and notifies others."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class Agreements:
 
     @property
     def _agent(self) -> str:
-        """The agent in this session that may not elevate by itself, or "".
+        """The session's agent, if its elevations need a person's approval, else "".
 
         What a person may write into their own configuration, an agent may write there too: an exception counts where
         the system's configuration sets the cluster, and on a demo that its own servers prove.
@@ -55,7 +55,7 @@ class Agreements:
         return bool(self._agent)
 
     def require_askable(self, request: ElevationRequest) -> None:
-        """Refuse what the policy does not let anybody ask for. Raises RefusedError."""
+        """Raise RefusedError if the policy does not allow the request at all."""
         cluster = self._visit.cluster
         if self._agent and request.scope is Scope.BREAK_GLASS:
             raise RefusedError(
@@ -75,7 +75,7 @@ class Agreements:
             )
 
     def obtain(self, asked: Grant, considered: Assessment | None, sql: str) -> None:
-        """Get every yes.
+        """Obtain every agreement.
 
         Args:
             sql: the statement as a second person may read it, "" for a window.
@@ -95,11 +95,11 @@ class Agreements:
         self._tell_first(asked)
 
     def spend(self) -> None:
-        """Count an approval as used: its statement is about to be sent."""
+        """Mark an approval as used: its statement is about to be sent."""
         self._taken = None
 
     def give_back(self) -> None:
-        """Let an approval be used again where its attempt sent nothing."""
+        """Make an approval usable again after an attempt that sent nothing."""
         taken, self._taken = self._taken, None
         if taken is None or self._people.second is None:
             return
@@ -116,7 +116,7 @@ class Agreements:
         return self._people.notifier.settle() if self._people.notifier is not None else ()
 
     def _tell_first(self, asked: Grant) -> None:
-        """Deliver the notice before anything is granted, where the policy requires it."""
+        """Deliver the notice before the grant, if the policy requires that."""
         if not self._settings.notice_required:
             return
         notifier = self._people.notifier
@@ -147,7 +147,7 @@ class Agreements:
         )
 
     def _needs_second(self, request: ElevationRequest, considered: Assessment | None) -> bool:
-        """Whether it needs two; a window covers every effect, so it needs what any of them needs."""
+        """Whether it needs a second person; a window covers every effect, so one that needs two is enough."""
         if self._agent:
             return True
         if request.scope is Scope.BREAK_GLASS or considered is None:
@@ -187,7 +187,7 @@ class Agreements:
         self._record_approved(asked, approval)
 
     def _leave_for_a_person(self, asked: Grant, request: ApprovalRequest, second: SecondPerson) -> None:
-        """Store a request that nobody waits for, and refuse until it was answered. Raises RefusedError."""
+        """Store a request for a person, and raise RefusedError until it is answered."""
         refusal = "the policy asks for two persons"
         if self._agent:
             refusal = f"an agent ({self._agent}) cannot elevate by itself"
@@ -225,7 +225,7 @@ class Agreements:
         )
 
     def _record_approved(self, asked: Grant, approval: Approval, reason: str = "") -> None:
-        """Record a second person's yes; the name in the environment may hide that they are the first. RefusedError."""
+        """Record a second person's approval. Raises RefusedError: it may be the first person under another name."""
         login = self._visit.person.login
         if approval.approver == login:
             raise RefusedError(
@@ -287,5 +287,5 @@ class Agreements:
 
 
 def _is_shown_whole(text: str, shown: str) -> bool:
-    """Whether a statement as a second person reads it lacks no secret; its comments may be gone, and hold none."""
+    """Whether the text shown to a second person is complete; only comments without secrets may be missing."""
     return not hides_something(shown) and (shown == text.strip() or not may_hold_secret(text))

@@ -98,7 +98,7 @@ class Cache:
         return found
 
     def read_now(self, statement: Statement, rules: LexicalRules, *, schema: str, moved: bool) -> Statement:
-        """Return a statement as it is read now: it may have been split in another schema, or by other rules.
+        """Return a statement analysed again if its schema or the server's rules changed since it was split.
 
         Args:
             moved: whether the session ever changed its schema.
@@ -111,7 +111,7 @@ class Cache:
         return replace(again[0], vertical=statement.vertical) if len(again) == 1 else statement
 
     def known_estimate(self, statement: Statement, where: Hashable) -> Estimate | None:
-        """Return a recent estimate of a statement that differs in its values only.
+        """Return a recent estimate of a statement that differs only in its values.
 
         Args:
             where: the connection it was asked on, by number, and the schema.
@@ -123,7 +123,7 @@ class Cache:
         return held if isinstance(held, Estimate) else None
 
     def keep_estimate(self, statement: Statement, where: Hashable, estimate: Estimate, *, asked_seconds: float) -> None:
-        """Cache an estimate: for all values where every table is read by a whole unique key, else for this text."""
+        """Cache an estimate: for all values if every table is read by a whole unique key, else for this text."""
         if estimate.keyed and is_bound_by_key(statement):
             key = statement.shape
         elif estimate.objection or estimate.hazards or estimate.behind.views or estimate.waits:
@@ -136,13 +136,13 @@ class Cache:
         self._put(CacheKind.ESTIMATE, (key, where), replace(estimate, recalled=True), asked_seconds)
 
     def forget_estimates(self) -> None:
-        """Believe no estimate any more: something was asked for that is no plain read."""
+        """Drop all estimates: a statement other than a plain read was sent."""
         self._held[CacheKind.ESTIMATE].clear()
 
     def known_decision(
         self, statement: Statement, basis: Hashable, estimate: Estimate, counted: Mapping[str, object]
     ) -> Assessment | None:
-        """Return the decision on a statement that differs in its values only, on the same basis.
+        """Return the decision on a statement that differs only in its values, on the same basis.
 
         Args:
             basis: the values that it is decided on, beside the statement and the estimate.

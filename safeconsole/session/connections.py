@@ -1,4 +1,4 @@
-"""One session's view of its cluster: the readings of its nodes, what it holds open, and what ends together."""
+"""A session's nodes and connections, and the resources that end together with them."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ class Nodes:
         self._numbers: dict[Key, int] = {}
 
     def measure(self) -> tuple[Reading, ...]:
-        """Measure every node now; at first, what somebody began to measure a moment ago is new enough."""
+        """Measure every node; the first call accepts a measurement that is already under way."""
         now = self._clock.monotonic()
         return self._believe(now if self._readings else now - _MOMENT_SECONDS)
 
     def _believe(self, since_seconds: float, only: frozenset[NodeName] = _ALL) -> tuple[Reading, ...]:
-        """Take over readings that are new enough, and let go of what proves to be another server."""
+        """Adopt recent readings, and drop connections whose node proves to be another server."""
         before = {reading.node: reading for reading in self._readings}
         readings = self._engine.topology(since_seconds=since_seconds, only=only)
         self._doubted = self._doubted - only if only else _ALL
@@ -98,7 +98,7 @@ class Nodes:
         return self._readings
 
     def take_failover(self) -> bool:
-        """Whether another instance proved to be the primary since this was last asked."""
+        """Whether another instance has become primary since the last call."""
         found, self._failed_over = self._failed_over, False
         return found
 
@@ -107,7 +107,7 @@ class Nodes:
         return tuple(reading.identity.address for reading in self._readings if reading.identity)
 
     def forget(self) -> None:
-        """Believe nothing that was measured: the next choice measures again."""
+        """Discard all readings, so that the next choice measures again."""
         self._doubted = frozenset(reading.node for reading in self._readings)
 
     @property
@@ -135,7 +135,7 @@ class Nodes:
         everywhere: bool = False,
         proven: bool = True,
     ) -> Choice:
-        """Choose the node for a statement.
+        """Choose the node that a statement goes to.
 
         Args:
             route: replica or primary.
@@ -204,7 +204,7 @@ class Nodes:
         return replace(choice, reasons=(*choice.reasons, *(f"{node}: {why}" for node, why in self.avoided.items())))
 
     def _renew(self, needed: frozenset[NodeName], asked_seconds: float) -> None:
-        """Have readings that may be believed, and those that will soon be old measured before anybody waits for it."""
+        """Ensure recent readings, and renew those about to expire in the background."""
         seconds = [each.measured_seconds for each in self._readings if not needed or each.node in needed]
         oldest = min(seconds, default=float("-inf"))
         if self._doubted and not self._doubted.isdisjoint(needed or self._doubted):
@@ -220,13 +220,13 @@ class Nodes:
         self._look_around()
 
     def _look_around(self) -> None:
-        """Learn whether the session stays on its replica whatever becomes of the others, which are then not asked."""
+        """Find out whether the session stays on its replica whatever the others report; then only that is measured."""
         sticky = self._sticky.get(Route.REPLICA)
         stays = sticky is not None and is_preferred(self._readings, sticky)
         self._stays_on = frozenset({sticky}) if sticky is not None and stays else _ALL
 
     def connect(self, node: NodeName, account: Account) -> Connection:
-        """Return the open connection, or open one.
+        """Return the open connection to a node, or open one.
 
         Raises:
             UnreachableError, ConfigurationError: as `Engine.connect`.
@@ -246,7 +246,7 @@ class Nodes:
         return opened
 
     def estimate_on(self, statement: Statement, node: NodeName, cache: Cache, *, rules: LexicalRules) -> Estimate:
-        """Return a node's opinion of a read, a recent one where the values alone differ.
+        """Return a node's estimate of a read; a recent one if only the values differ.
 
         Raises:
             UnreachableError: the connection was lost over it, twice.
@@ -270,12 +270,12 @@ class Nodes:
         )
 
     def pin(self, node: NodeName, account: Account) -> None:
-        """Keep a connection for what was left on it, for as long as it lives."""
+        """Pin a connection to the session, because of state that a statement left on it."""
         if (node, account) in self._open:
             self._pinned.add((node, account))
 
     def park(self, *, but: Key | None = None) -> None:
-        """Give the engine what the session does not need between two statements.
+        """Give idle connections back to the engine between two statements.
 
         Args:
             but: the connection that a transaction is open on, or None.
@@ -293,7 +293,7 @@ class Nodes:
             self._look_around()
 
     def is_lost(self, node: NodeName, account: Account) -> bool:
-        """Whether the connection that was open there is not, or cannot be used any more."""
+        """Whether the connection that was open there is closed or broken."""
         held = self._open.get((node, account))
         return held is None or held.broken
 
@@ -306,7 +306,7 @@ class Nodes:
         return frozenset(broken)
 
     def change_schema(self, schema: str, *, keep: Connection | None = None) -> None:
-        """Open everything in another schema from now on; what is open elsewhere is closed."""
+        """Use another schema from now on; every open connection but `keep` is closed."""
         self.has_moved |= schema != self.schema
         self.schema = schema
         for key, held in list(self._open.items()):
@@ -315,7 +315,7 @@ class Nodes:
         self._leave_parked()
 
     def drop(self, node: NodeName, account: Account) -> None:
-        """Close a connection, if there is one; a transaction on it is rolled back by that."""
+        """Close a connection, if there is one; the server rolls back a transaction on it."""
         key = node, account
         self._pinned.discard(key)
         held, parked = self._open.pop(key, None), self._parked.pop(key, None)
@@ -334,7 +334,7 @@ class Nodes:
                 self.drop(node, account)
 
     def close(self) -> None:
-        """Close everything but what other sessions may use; never raises."""
+        """Close the session's connections; those that other sessions may use are parked. Never raises."""
         for key in list(self._open):
             self.drop(*key)
         self._leave_parked()
@@ -347,7 +347,7 @@ class Nodes:
 
 
 def _is_another(before: Reading | None, now: Reading) -> bool:
-    """Whether a node proves to be another server, or of another role, than when it was measured before."""
+    """Whether a node has another identity or role than at the measurement before."""
     if before is None or before.identity is None or now.identity is None:
         return False
     return before.identity.server != now.identity.server or (
@@ -356,7 +356,7 @@ def _is_another(before: Reading | None, now: Reading) -> bool:
 
 
 def _with_move(choice: Choice, before: NodeName | None) -> Choice:
-    """Return a choice that says so, and why, when it is another node than before."""
+    """Return the choice with a reason for the change, if the node differs from the one before."""
     if choice.reading is None or before is None or choice.reading.node == before:
         return choice
     why = next((line for line in choice.reasons if line.startswith(f"{before}: ")), f"{before}: not there any more")
@@ -372,7 +372,7 @@ ANOTHER_PRIMARY = "another server is the primary now"
 
 
 class Resources:
-    """The connections, the transaction and the elevation of a session: the end of one may end another.
+    """The connections, the transaction and the elevation of a session; one ending may end the others.
 
     Attributes:
         at_work: the connection that a statement runs on, or None.
@@ -388,7 +388,7 @@ class Resources:
         self._recorder = recorder
 
     def settle(self) -> bool:
-        """Release what is broken or over; return whether an elevation ended by that."""
+        """Release broken connections and ended transactions; return whether that ended an elevation."""
         if self.at_work is not None:
             return False
         was_elevated, opened = self.elevations.grant is not None, self.transactions.opened
@@ -409,7 +409,7 @@ class Resources:
         return was_elevated and self.elevations.grant is None
 
     def proven(self, permit: Permit, *, rules: LexicalRules) -> Connection:
-        """Return the connection for a permit, with the instance and its role proven on the live session.
+        """Return the connection for a permit, after proving instance and role on it.
 
         Raises:
             RefusedError: the server or its role is not what the permit was made for; the elevation ends.
@@ -469,7 +469,7 @@ class Resources:
             self.void(ElevationEvent.FAILED_OVER, failure.message)
 
     def void(self, event: ElevationEvent, why: str = "") -> None:
-        """End the elevation and what it opened; the cluster changed."""
+        """End the elevation and its connections, because the cluster changed."""
         self.nodes.forget()
         self.end_elevated(event, why)
 
@@ -480,7 +480,7 @@ class Resources:
             self.elevations.end(event, why)
 
     def _drop_elevated(self, event: ElevationEvent) -> None:
-        """Close the elevated account's connections; open transactions on them are rolled back and reported."""
+        """Close the elevated account's connections, and report a transaction that this rolls back."""
         opened = self.transactions.opened
         try:
             if opened is not None and opened.account is Account.ELEVATED:
@@ -489,7 +489,7 @@ class Resources:
             self.nodes.drop_elevated()
 
     def end_transaction(self, event: TransactionEvent) -> None:
-        """Close the connection of what is open, if anything is: the server undoes what was not committed."""
+        """Close an open transaction's connection, so that the server rolls it back."""
         opened = self.transactions.opened
         if opened is not None:
             self.nodes.drop(opened.node, opened.account)

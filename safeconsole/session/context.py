@@ -1,4 +1,4 @@
-"""The person, cluster and options of a session, the people that it may ask, and the status for its prompt."""
+"""The context of a session: person, cluster, options, people to ask, and the prompt's status."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from safeconsole.sqltext.vocabulary import Flavour
 
 
 class Justification(msgspec.Struct, frozen=True, kw_only=True):
-    """A reason and a ticket given beforehand, for every statement of a one-shot that needs an elevation.
+    """A reason and a ticket given in advance, for each statement of a one-shot that needs an elevation.
 
     Attributes:
         reason: why, in the person's words, not blank.

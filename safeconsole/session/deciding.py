@@ -1,4 +1,4 @@
-"""How a statement is decided: policies in force, estimate, rules, and the evidence for a person."""
+"""Decides on a statement: policies in force, estimate, rules, and evidence for the person."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class PoliciesInForce:
         self.gates = policy.gates
 
     def look(self) -> str:
-        """Look at the file, and return what is to be said when it is not what the session began with, else "".
+        """Check the policy file; return a warning if it changed since the session began, else "".
 
         Raises:
             PolicyInvalidError: what it holds now is no policy; nothing is allowed by it.
@@ -88,14 +88,14 @@ class PoliciesInForce:
         return self.limits
 
     def hold_asked(self, permit: Permit) -> None:
-        """Keep the limits that a SET which was done asked for."""
+        """Adopt the limits of a SET statement that succeeded."""
         for ask in permit.statement.asks if permit.statement.kind == "set" else ():
             # A policy that only observes lets more pass; the read-back of the guards then ends that connection.
             if ask.value <= getattr(permit.limits, ask.limit):
                 self.tighten(ask.limit, ask.value)
 
     def keep_order(self, statement: Statement, rules: LexicalRules, *, schema: str) -> KeepOrder | None:
-        """Return which rows of a change are kept, None where the policy keeps none."""
+        """Return which rows of a change to keep, None if the policy keeps none."""
         most = self.begun.kept_rows_of(statement) if statement.kind in {"update", "delete"} else 0
         if not most:
             return None
@@ -118,7 +118,7 @@ _UNASKED = Estimate()
 
 
 def is_estimated(statement: Statement) -> bool:
-    """Whether a server is asked for its opinion: of what reads or changes tables, and of what is perhaps misspelt."""
+    """Whether a server gives an estimate: for what reads or changes tables, and for what may be misspelt."""
     if statement.changes_nothing and Effect.READ in statement.effects:
         return True
     return bool({Effect.READ, Effect.WRITE} & statement.effects and statement.tables) or is_misspelt_perhaps(statement)
@@ -127,7 +127,7 @@ def is_estimated(statement: Statement) -> bool:
 def estimate_of_no_read(
     statement: Statement, connection: Connection | None, rules: LexicalRules, schema: str
 ) -> Estimate:
-    """Return the server's opinion of what is no plain read: how many rows a change looks at, or what is wrong with it.
+    """Return the estimate of a statement that is no plain read: rows a change examines, or the server's objection.
 
     It is evidence for the person, who is asked anyway: a server that does not answer refuses nothing.
 
@@ -166,14 +166,14 @@ def _is_alike(statement: Statement, connection: Connection, rules: LexicalRules,
 
 
 def quoting_no_secret(estimate: Estimate, statement: Statement, rules: LexicalRules) -> Estimate:
-    """Return the server's opinion as it may be shown, handed to a second person and written down."""
+    """Return the estimate without secrets that the server quoted, fit to be shown and recorded."""
     if not estimate.objection:
         return estimate
     return replace(estimate, objection=redacted_message(estimate.objection, statement.text, Handling(rules=rules)))
 
 
 class DecisionInput(msgspec.Struct, frozen=True, kw_only=True):
-    """What a decision is based on, beside the statement.
+    """The inputs of a decision, apart from the statement.
 
     Attributes:
         choice: the node, or why there is none.
@@ -210,7 +210,7 @@ def assessment_of(
     cluster: str,
     policies: PoliciesInForce,
 ) -> Assessment:
-    """Return a decision with everything that it was made on, and its evidence."""
+    """Return a decision with its inputs and its evidence."""
     choice = found.choice
     decision = addressed(decision, cluster, statement.hazards)
     told = (f"{policies.news}; the stricter of both holds here",) if policies.news else ()
@@ -251,7 +251,7 @@ def evidence_of(statement: Statement, choice: Choice, estimate: Estimate, decisi
 
 
 def evidence_of_nodes(readings: tuple[Reading, ...]) -> tuple[str, ...]:
-    """Return one line a node: what it proved to be, and how it is."""
+    """Return one line for each node: its proven role and its readings."""
     return tuple(
         f"node: {reading.node}: unreachable: {reading.unreachable}" if reading.unreachable else _node_line(reading)[0]
         for reading in readings
@@ -320,7 +320,7 @@ def _mib(count: int) -> str:
 def preview(
     statement: Statement, *, policy: Policy, circumstances: Circumstances, to: str = "", limits: Limits | None = None
 ) -> Assessment:
-    """Consider a statement as if its route led to a fit node of that role.
+    """Decide on a statement as if a fit node of its route's role existed; asks no server.
 
     Args:
         circumstances: who asks, from where, about which cluster.
@@ -349,7 +349,7 @@ def preview(
 
 
 def require_alike(statement: Statement, connection: Connection, *, rules: LexicalRules, schema: str) -> None:
-    """Refuse a statement that a server reads otherwise than it was analysed: nodes differ in version and sql_mode.
+    """Refuse a statement that the chosen server parses differently: nodes may differ in version and sql_mode.
 
     Args:
         connection: where it would be sent.

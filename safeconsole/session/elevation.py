@@ -1,4 +1,4 @@
-"""What a person is asked: a confirmation, or an elevation, its states and its end."""
+"""Confirmations and elevations: what the person is asked, the states of a grant, and its end."""
 
 from __future__ import annotations
 
@@ -114,12 +114,12 @@ class Elevations:
         return self.grant is not None and self.grant.request.scope is Scope.BREAK_GLASS
 
     def was_denied(self, statement: Statement, code: int) -> None:
-        """Remember that the elevated account may not do something: it is not offered again in this session."""
+        """Remember that the elevated account lacks a privilege, so that no elevation is offered for it again."""
         if code in _DENIALS:
             self._lacks[statement.kind, statement.tables] = code
 
     def lacking(self, statement: Statement) -> str:
-        """Return why an elevation would not help a statement, "" where nothing is known against it."""
+        """Return why an elevation would not help a statement, or ""."""
         code = self._lacks.get((statement.kind, statement.tables), 0)
         return f"the elevated account may not do this: the server answered {code} to its like" if code else ""
 
@@ -128,12 +128,12 @@ class Elevations:
         return tuple(self._told)
 
     def take_told(self) -> tuple[str, ...]:
-        """Return, once, pending messages to the person: why a window is over."""
+        """Return and clear pending messages to the person: why a window ended."""
         lines, self._told[:] = tuple(self._told), []
         return lines
 
     def current(self) -> Grant | None:
-        """The grant in force, or None; one whose time is over ends here, and is recorded."""
+        """The grant in force, or None; an expired one is ended and recorded here."""
         grant = self.grant
         if grant is not None and not grant.granted_seconds <= self._clock.monotonic() < grant.ends_seconds:
             self.end(ElevationEvent.TIME_PASSED)
@@ -145,7 +145,7 @@ class Elevations:
         return grant if grant is not None and covers(grant, text, server, self._clock.monotonic()) else None
 
     def remaining_seconds(self) -> float:
-        """Seconds left of the grant that is held, 0 without one; ends nothing."""
+        """Seconds left of the grant, 0 without one; does not end it."""
         grant, now = self.grant, self._clock.monotonic()
         return grant.ends_seconds - now if grant and grant.granted_seconds <= now < grant.ends_seconds else 0.0
 
@@ -158,7 +158,7 @@ class Elevations:
         closed: str = "",
         tables: tuple[str, ...] = (),
     ) -> Grant:
-        """Ask the person, and a second one where the policy says so; hold the grant when the yes is on disk.
+        """Ask the person, and a second one if the policy requires it; the grant holds once the answer is on disk.
 
         Args:
             considered: the statement behind it, if there is one.
@@ -218,7 +218,7 @@ class Elevations:
         sql: str,
         closed: str,
     ) -> tuple[Grant | None, bool]:
-        """Ask the person what the verdict demands of one statement.
+        """Ask the person for what a statement's verdict requires.
 
         Args:
             number: the statement's in the session.
@@ -266,7 +266,7 @@ class Elevations:
         )
 
     def _is_released(self, number: int, considered: Assessment, justification: Justification | None) -> bool:
-        """Whether every rule that asks once more was answered beforehand; that is recorded as an answer."""
+        """Whether `--despite` answered every brake in advance; records that as the answer."""
         decision = considered.decision
         if justification is None or not set(justification.despite).issuperset(decision.brakes):
             return False
@@ -276,7 +276,7 @@ class Elevations:
         return True
 
     def _is_confirmed(self, number: int, considered: Assessment) -> bool:
-        """Ask whether to run exactly this, and record the answer; an interrupt is a no."""
+        """Ask whether to run exactly this statement, and record the answer; an interrupt is a no."""
         answer = "interrupted"
         try:
             answer = "yes" if self._confirmer.confirm(considered) else "no"
@@ -292,7 +292,7 @@ class Elevations:
         return answer == "yes"
 
     def end(self, event: ElevationEvent, why: str = "") -> None:
-        """End the grant in force, if there is one; it ends even when that cannot be recorded.
+        """End the grant in force, if any, even if that cannot be recorded.
 
         Args:
             why: what happened, where the event alone does not say it.
@@ -307,7 +307,7 @@ class Elevations:
         self._move(grant, event)
 
     def use(self, statement: Statement, sql: str) -> None:
-        """Record a use of the grant in force: one for a statement ends with it, a window is for its tables too now.
+        """Record a use of the grant: a statement's grant ends by it, a window extends to its tables.
 
         Args:
             sql: its text as it is recorded.
@@ -324,7 +324,7 @@ class Elevations:
             self.grant = replace(grant, tables=tuple(tables))
 
     def end_attempt(self) -> None:
-        """End a grant for a single statement with the attempt to run it, whether it was sent or not.
+        """End a statement's grant after the attempt to run it, sent or not.
 
         What was not sent spends no approval that lay waiting for it.
         """

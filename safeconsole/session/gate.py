@@ -106,7 +106,7 @@ class Gate:
         return statements
 
     def execute(self, attempt: Attempt) -> Result:
-        """Run one statement through all checks, until its first rows are here.
+        """Run one statement through all checks, up to its first rows.
 
         A read that was lost with its replica is sent once more, to another one, where that is safe.
 
@@ -137,7 +137,7 @@ class Gate:
         return result
 
     def _attempt(self, attempt: Attempt) -> Result:
-        """Do everything up to the send; the result that is returned sends."""
+        """Do every step before the send; the returned result sends."""
         number = attempt.number
         attempt.statement = statement = self._cache.read_now(
             attempt.statement, self._engine.rules, schema=self._nodes.schema, moved=self._nodes.has_moved
@@ -185,7 +185,7 @@ class Gate:
     def _answered(
         self, attempt: Attempt, considered: Assessment, permit: Permit, connection: Connection, execution: Execution
     ) -> Generator[Batch]:
-        """Send, yield once when the statement is sent and then its rows, and record how it ended."""
+        """Send the statement, yield once after the send and then each batch, and record how it ended."""
         answer: Answer | None = None
         try:
             try:
@@ -285,7 +285,7 @@ class Gate:
         return self.last
 
     def check(self, statement: Statement) -> Assessment:
-        """Consider a statement on record, and run nothing; raises as `consider`."""
+        """Decide on a statement and record it, without running it; raises as `consider`."""
         number = self._next_number()
         statement = self._cache.read_now(
             statement, self._engine.rules, schema=self._nodes.schema, moved=self._nodes.has_moved
@@ -297,7 +297,7 @@ class Gate:
         return considered
 
     def _choose(self, statement: Statement, route: Route, to: str, *, connected: bool) -> Choice:
-        """Choose the node; while a transaction is open, the one it is open on, as long as that is of the right kind."""
+        """Choose the node; inside a transaction its own node, if that has the right role."""
         gates, opened = self._policies.gates, self._transactions.opened
         choice = None
         if statement.diagnosis:
@@ -322,7 +322,7 @@ class Gate:
         return choice
 
     def _estimate(self, statement: Statement, choice: Choice) -> Estimate:
-        """Ask the server's opinion of what is a read, and of what nobody understood: it may say what is wrong."""
+        """Ask the server for an estimate of a read, or for its objection to an unknown statement."""
         if not statement.is_plain_read:
             self._cache.forget_estimates()
         if choice.reading is None or statement.diagnosis or not is_estimated(statement):
@@ -336,7 +336,7 @@ class Gate:
         return estimate_of_no_read(statement, connection, rules, self._nodes.schema)
 
     def _decide(self, statement: Statement, found: DecisionInput) -> Assessment:
-        """Return the policies' decision; one on identical inputs is reused."""
+        """Return the policies' decision; reuse the cached one when every input is identical."""
         choice, opened = found.choice, self._transactions.opened
         server = choice.reading.identity.server if choice.reading and choice.reading.identity else ""
         grant, rate = self._elevations.covering(statement.text, server), self._rate.read()
@@ -359,7 +359,7 @@ class Gate:
         return considered
 
     def _record_decision(self, number: int, considered: Assessment) -> None:
-        """Record what was decided; what the server would answer with an error is answered with it now."""
+        """Record the decision; raise the server's error now if it would reject the statement."""
         estimate, denied = considered.estimate, considered.decision.verdict is Verdict.DENY
         self._recorder.decided(number, considered)
         would_fail = considered.statement.changes_nothing or is_no_statement(considered.statement, estimate)
@@ -369,7 +369,7 @@ class Gate:
     # Before the send: what a person answers, and the connection.
 
     def _permit(self, attempt: Attempt, considered: Assessment) -> Permit:
-        """Ask the person where the verdict demands it, and make the permit of the answer.
+        """Ask the person if the verdict requires it, and make the permit.
 
         Raises:
             DeniedError, RefusedError, NoFitNodeError: there is no permit; the message says why.
@@ -409,7 +409,7 @@ class Gate:
         )
 
     def _queued(self, number: int, permit: Permit, connection: Connection, progress: Progress) -> Connection:
-        """Take a slot on the connection's node, and return the connection, proven again where that took time."""
+        """Take a slot on the connection's node; return the connection, proven again after a wait."""
         for note in self._slots.take(permit.node, connection, progress):
             self._recorder.append(Noticed(what=f"slot for statement {number}", detail=note))
         if not self._slots.waited:
@@ -450,7 +450,7 @@ class Gate:
         return self.statements
 
     def _require_going(self) -> None:
-        """Refuse to go on once the session, or this statement, was stopped. Raises StoppedError."""
+        """Raise StoppedError if the session or this statement was stopped."""
         if interrupts.state.signal:
             raise StoppedError(
                 f"nothing was sent: {interrupts.told_words()}", by="person", verified="already over", leaving=True
@@ -459,13 +459,13 @@ class Gate:
             raise StoppedError("stopped by you: nothing was sent", by="person", verified="already over")
 
     def end_result(self) -> None:
-        """Stop the statement whose result nobody read to its end: a session has one at a time."""
+        """Stop a statement whose result was not read to the end: a session runs one at a time."""
         result, self.result = self.result, None
         if result is not None:
             result.close()
 
     def _leave(self) -> None:
-        """Release what one attempt held, however it ended; a journal that cannot be written ends the session."""
+        """Release what an attempt held, however it ended; an unwritable journal ends the session."""
         with suppress(AuditUnavailableError):
             self._elevations.end_attempt()
         self._held.at_work = self.result = None
@@ -473,23 +473,23 @@ class Gate:
         self.park()
 
     def park(self) -> None:
-        """Give back the connections that nothing is left on, for others to use."""
+        """Give clean connections back for other sessions."""
         opened = self._transactions.opened
         self._nodes.park(but=(opened.node, opened.account) if opened is not None else None)
 
     def stop(self) -> str:
-        """Stop what runs, and let nothing further be sent; see `Session.stop`."""
+        """Stop the running statement and send nothing further; see `Session.stop`."""
         self._stopped = True
         return self.interrupt()
 
     def interrupt(self) -> str:
-        """Stop the statement that runs or is about to be sent; see `Session.interrupt`."""
+        """Stop the current statement; see `Session.interrupt`."""
         self._interrupted = True
         connection = self._held.at_work
         return connection.stop() if connection is not None else "already over"
 
 
 def _require_allowed(considered: Assessment) -> None:
-    """Refuse what the console asks for itself unless it is plainly allowed: nobody is asked for its comfort."""
+    """Refuse a query of the console's own unless its verdict is `allow`: the person is not asked for it."""
     if considered.decision.verdict is not Verdict.ALLOW:
         raise RefusedError(f"the console does not ask for this by itself: {considered.decision.message}")

@@ -1,4 +1,4 @@
-"""Who blocks whom: row locks and metadata locks of one server, as one list. Pure."""
+"""Combines row locks and metadata locks of one server into one list of who blocks whom. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Rows = Iterable[Mapping[str, Any]]
 
 
 class LockSession(msgspec.Struct, frozen=True, kw_only=True):
-    """A session that waits for a lock, or holds one that is waited for.
+    """A session that waits for a lock, or holds one that others wait for.
 
     Attributes:
         id: what KILL takes; 0 is a prepared XA transaction, which no KILL ends.
@@ -36,7 +36,7 @@ class LockSession(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LockWaits(msgspec.Struct, kw_only=True):
-    """The edges of the graph, as they are found.
+    """The edges of the wait graph.
 
     Attributes:
         waits: for each waiting session what it waits for.
@@ -50,7 +50,7 @@ class LockWaits(msgspec.Struct, kw_only=True):
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """Every session that is part of it, but for prepared transactions."""
+        """The ids of all sessions in the graph, without prepared transactions."""
         found = {*self.waits, *(holder for holders in self.holders.values() for holder in holders)}
         return tuple(sorted(found - {0, _ASKING}))
 
@@ -61,7 +61,7 @@ class LockWaits(msgspec.Struct, kw_only=True):
 
 
 def row_waits(rows: Rows) -> LockWaits:
-    """Return who waits for whose row."""
+    """Return the waits for row locks."""
     found = LockWaits(waits={}, holders={}, unexplained=set())
     for row in rows:
         waiting, blocking = int(row["waiting"]), row["blocking"]
@@ -126,7 +126,7 @@ _KINDS = {TABLE: "table", "SCHEMA": "schema", "USER LEVEL LOCK": "named lock"}
 
 
 def table_waits(rows: Rows) -> LockWaits:
-    """Return who waits for whose metadata lock, as far as the server lists the locks."""
+    """Return the waits for metadata locks, as far as the server lists them."""
     found = LockWaits(waits={}, holders={}, unexplained=set())
     locks: dict[tuple[str, str, str], list[tuple[int, str, bool]]] = {}
     seen: dict[int, str] = {}
@@ -210,7 +210,7 @@ def _table_place(place: tuple[str, str, str]) -> str:
 
 
 def explained_by_holders(found: LockWaits, held: Rows, tables: Callable[[int], frozenset[str]]) -> None:
-    """Name who holds the tables of sessions that wait for an unknown one.
+    """Add the holders of tables that sessions wait for without a known blocker.
 
     Args:
         held: metadata locks that are held.
@@ -269,7 +269,7 @@ _PREPARED: Mapping[str, Any] = {
 
 
 def _behind(id_: int, holders: Mapping[int, Iterable[int]]) -> int:
-    """Return how many sessions wait for one, directly or behind others."""
+    """Return how many sessions wait for one, directly or indirectly."""
     reached, wave = {id_}, {id_}
     while wave:
         wave = {waiting for waiting, those in holders.items() if wave & set(those)} - reached

@@ -1,4 +1,4 @@
-"""What was asked to stop and not seen to stop: looked for and killed again, until somebody sees that it is over."""
+"""Pursues statements that were asked to stop and not seen to stop, until the server shows that they ended."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LEAVING_SECONDS = 5.0
 
 
 class Pursuits:
-    """Everything that one session looks for, each in a thread of its own: its server may not answer for long.
+    """The pursued statements of one session, each in a thread of its own, since its server may not answer.
 
     Args:
         record: writes to the journal, from any thread.
@@ -31,7 +31,7 @@ class Pursuits:
         self._told: list[str] = []
 
     def begin(self, number: int, node: NodeName, connection: Connection, failure: SafeConsoleError) -> None:
-        """Look for a statement that failed, if nobody saw it end."""
+        """Start pursuing a failed statement, unless it was seen to end."""
         if not isinstance(failure, StoppedError | OutcomeUnknownError) or failure.verified not in UNSEEN:
             return
         what = f"statement {number} on {node}"
@@ -44,12 +44,12 @@ class Pursuits:
         return tuple(self._told)
 
     def take_told(self) -> tuple[str, ...]:
-        """Return, once, what was seen to be over since."""
+        """Return and clear the messages about statements seen to end since."""
         told, self._told = tuple(self._told), []
         return told
 
     def settle(self) -> tuple[str, ...]:
-        """Wait a little for what is still looked for, and return what the person should know of it."""
+        """Wait briefly for pursued statements, and return a line for each that is still unseen."""
         threads, until = dict(self._threads), time.monotonic() + LEAVING_SECONDS
         for thread in threads:
             thread.join(max(0.0, until - time.monotonic()))

@@ -1,4 +1,4 @@
-"""The journal record of each step of a statement, and the parts of a text that it may contain."""
+"""Builds the journal record of each step of a statement, redacted as the policy says."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def decided(number: int, considered: Assessment) -> Decided:
 
 
 def intent(number: int, permit: Permit, sql: str, guards: dict[str, str]) -> Intent:
-    """Return the record of what is about to be sent; `guards` as read back from the server."""
+    """Return the record of a statement about to be sent; `guards` as read back from the server."""
     return Intent(
         statement=number,
         sql=sql,
@@ -211,7 +211,7 @@ class Recorder:
         self._journal.close()
 
     def kept(self, number: int, permit: Permit, completion: Completion, cluster: str, schema: str) -> tuple[str, ...]:
-        """Keep the rows of a change where its permit asked for them, and return what to tell the person."""
+        """Store the kept rows of a change, if its permit asks for them; return a note for the person."""
         rows, keep = completion.kept, permit.keep
         if rows is None or keep is None:
             return ()
@@ -240,7 +240,7 @@ class Recorder:
         self.append(asked(number, statement, self.text_of(statement), by_console=by_console))
 
     def decided(self, number: int, considered: Assessment) -> None:
-        """Record what was decided, and what the server said of it; servers quote the statement."""
+        """Record the decision and the server's estimate, redacted because servers quote statements."""
         said = considered.estimate.objection
         record = decided(number, considered)
         if said:
@@ -253,7 +253,7 @@ class Recorder:
             self.append(Disagreed(statement=number, ours="read", servers=servers, code=code))
 
     def intent(self, number: int, permit: Permit, guards: dict[str, str]) -> None:
-        """Record what is about to be sent; durable on return."""
+        """Record the intent to send a statement; durable on return."""
         self.append(intent(number, permit, self.text_of(permit.statement), guards), durable=True)
 
     def ended(self, ended: Ended, *, durable: bool = False, sent: bool = True) -> None:
@@ -297,7 +297,7 @@ class Recorder:
         return structs.replace(ended, sets=_sets_of(execution))
 
     def watching(self, number: int, show: Callable[[Sample], None]) -> Callable[[Sample], None]:
-        """Return a function that shows all samples of a running statement, and records one a second."""
+        """Return a function that reports every sample of a running statement and records one per second."""
         samples = self._samples = StatementSamples(number=number)
 
         def watch(sample: Sample) -> None:
@@ -313,7 +313,7 @@ class Recorder:
         return watch
 
     def _last_look(self, ended: Ended) -> None:
-        """Record what was read last: of a statement that was stopped, it is why."""
+        """Record the last sample: for a stopped statement it shows the reason."""
         samples = self._samples
         wanted = samples.recorded_seconds > 0 or ended.outcome == OutcomeKind.STOPPED
         if samples.number != ended.statement or samples.last is None or not wanted:
@@ -331,7 +331,7 @@ class Recorder:
         return shown
 
     def readable(self, statement: Statement) -> str:
-        """Return a statement as a second person reads it: nobody can approve what they are not shown."""
+        """Return a statement as a second person reads it: with literals, without passwords."""
         return redacted(statement.text, statement.kind, Handling(rules=self._rules()))
 
     def _error_message(self, statement: Statement, error: SafeConsoleError) -> str:

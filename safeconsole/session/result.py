@@ -1,4 +1,4 @@
-"""A statement's result: columns and batches that the reader pulls, and how the statement ended."""
+"""The result of a statement: columns, batches that the reader pulls, and how it ended."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ class Result:
 
     @property
     def head(self) -> bytes:
-        """Of a spliced answer, what came before its first row; see `Answer.head`."""
+        """The packets before the first row of a spliced answer; see `Answer.head`."""
         return self._head
 
     @property
@@ -117,7 +117,7 @@ class Result:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """The server's warnings, one line each; known when it is done."""
+        """The server's warnings, one line each; complete when the statement is done."""
         return self._execution.warnings
 
     @property
@@ -216,7 +216,7 @@ class Result:
                 raise
 
     def close(self) -> None:
-        """Stop the statement on the server unless it is over. Raises OutcomeUnknownError of a change."""
+        """Stop the statement on the server unless it is over. Raises OutcomeUnknownError: a change may remain."""
         self._batches.close()
 
 
@@ -315,7 +315,7 @@ def unsent(error: BaseException, statement: Statement, rules: LexicalRules) -> S
 
 
 def _without_secrets(error: SafeConsoleError, statement: Statement, rules: LexicalRules) -> SafeConsoleError:
-    """Return an error that quotes no password of its statement: servers quote it, and errors end up in logs.
+    """Return an error without passwords that the server quoted from the statement: errors end up in logs.
 
     All else stays as the server sent it, whatever the policy says of literals: who typed it knows them.
     """

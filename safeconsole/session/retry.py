@@ -1,4 +1,4 @@
-"""One statement on its way through the gate, and the retry: which lost reads get a second attempt, and where."""
+"""One attempt to run a statement, and which lost reads get a retry on another replica."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _TRACKED = BEGINS | ENDS | {"use"}
 
 
 class Attempt(msgspec.Struct, kw_only=True):
-    """One statement on its way through the gate, which sets the rest step by step.
+    """One attempt to run a statement; the gate fills in its fields step by step.
 
     Attributes:
         justification: what an elevation of this statement alone is asked with, None for nothing.
@@ -69,7 +69,7 @@ class Attempt(msgspec.Struct, kw_only=True):
 
 
 def stands_alone(statement: Statement, rules: LexicalRules) -> bool:
-    """Whether a statement only reads, and needs no state of its connection."""
+    """Whether a statement only reads and depends on no state of its connection."""
     return (
         statement.is_plain_read
         and not STATEFUL.intersection(statement.functions)
@@ -78,12 +78,12 @@ def stands_alone(statement: Statement, rules: LexicalRules) -> bool:
 
 
 def leaves_nothing(statement: Statement, rules: LexicalRules) -> bool:
-    """Whether a statement leaves nothing on its connection that its session may need, but for a transaction."""
+    """Whether a statement leaves no session state on its connection, apart from a transaction."""
     return statement.kind in _TRACKED or statement.keeps_nothing or stands_alone(statement, rules)
 
 
 def may_be_sent_again(attempt: Attempt) -> bool:
-    """Whether a statement that was sent, and lost with its replica, is nothing that the replica could have died of."""
+    """Whether a lost read may be retried: it is unlikely to have killed its replica."""
     considered, permit = attempt.considered, attempt.permit
     if considered is None or permit is None:
         return False

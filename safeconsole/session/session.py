@@ -1,4 +1,4 @@
-"""A session: one person on one cluster, and what a face may ask of it.
+"""A session: one person on one cluster, and the interface that faces use.
 
 Every statement goes through the gate; nothing here sends one. A session belongs to one thread at a time.
 """
@@ -78,7 +78,7 @@ class Session:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Keep other threads out: what is open and what is elevated belong to one at a time. Raises DeniedError."""
+        """Raise DeniedError if another thread is using the session."""
         if not self._lock.acquire(blocking=False):
             raise _in_use()
         try:
@@ -109,7 +109,7 @@ class Session:
         to: str | None = None,
         exactly_rows: int = -1,
     ) -> Result:
-        """Run one statement through all checks, until its first rows are here; see `Gate.execute` and `Attempt`.
+        """Run one statement through all checks, up to its first rows; see `Gate.execute` and `Attempt`.
 
         Args:
             justification: None: what was said at the door.
@@ -147,7 +147,7 @@ class Session:
         )
 
     def consider(self, statement: Statement) -> Assessment:
-        """Route, estimate and decide, and run nothing.
+        """Route, estimate and decide without running the statement.
 
         Raises:
             UnreachableError, ConfigurationError: the cluster cannot be asked at all.
@@ -156,7 +156,7 @@ class Session:
             return self._gate.consider(statement)
 
     def check(self, statement: Statement) -> Assessment:
-        """Consider a statement on record, and run nothing; raises as `consider`."""
+        """Decide on a statement and record it, without running it; raises as `consider`."""
         with self._alone():
             return self._gate.check(statement)
 
@@ -164,7 +164,7 @@ class Session:
         return self._gate.last
 
     def stop(self) -> str:
-        """Stop what runs, and let nothing further be sent; for another thread than the session's.
+        """Stop the running statement and send nothing further; may be called from another thread.
 
         Called again, it no longer waits for a gentle end. What is just about to be sent is not met by the first call:
         it is called until that thread is through.
@@ -175,7 +175,7 @@ class Session:
         return self._gate.stop()
 
     def interrupt(self) -> str:
-        """Stop the statement that runs or is about to be sent, and let the session go on; from another thread.
+        """Stop the current statement; the session continues. May be called from another thread.
 
         Returns:
             As `Connection.stop`.
@@ -217,7 +217,7 @@ class Session:
             return self._elevations.ask(request, None, closed=self._policies.look(), tables=tables)
 
     def _tables_refused(self) -> tuple[str, ...]:
-        """Return the tables of the change that lacked an elevation last: a window is opened on that."""
+        """Return the tables of the change that was last refused for lack of an elevation."""
         last = self._gate.last
         if last is None or last.decision.verdict is not Verdict.ELEVATE:
             return ()
@@ -242,12 +242,12 @@ class Session:
 
     @property
     def to(self) -> str:
-        """Where the person sends what follows, see `SessionContext`."""
+        """Where the person sends statements, see `SessionContext`."""
         return self._gate.to
 
     @property
     def limits(self) -> Limits:
-        """What holds for a statement before its rules tighten it."""
+        """The limits of a statement before its rules tighten them."""
         return self._policies.limits
 
     def status(self) -> Status:
@@ -281,7 +281,7 @@ class Session:
         return (*self._transactions.told, *self._elevations.told, *self._held.pursuits.told)
 
     def take_told(self) -> tuple[str, ...]:
-        """Return, once, pending messages to the person: how a transaction ended, why a window is over."""
+        """Return and clear pending messages to the person: how a transaction ended, why a window ended."""
         with suppress(AuditUnavailableError, DeniedError), self._alone():
             self._held.settle()
         told = (*self._transactions.take_told(), *self._elevations.take_told())
@@ -297,7 +297,7 @@ class Session:
             return self._nodes.measure()
 
     def use(self, to: str) -> None:
-        """Send what follows to "replica", "primary", a node's name, or "" to let the console choose."""
+        """Send statements to "replica", "primary", a node's name, or "" to let the console choose."""
         with self._alone():
             known = "", Route.PRIMARY, Route.REPLICA
             if to not in known and to not in (nodes := [reading.node for reading in self._nodes.measure()]):
@@ -307,7 +307,7 @@ class Session:
             self._gate.to = to
 
     def use_schema(self, schema: str) -> None:
-        """Change the session's schema; what it is, the next statement finds out.
+        """Change the session's schema; the next statement shows whether it exists.
 
         Raises:
             RefusedError: a transaction is open, whose connection is in the schema of now.
@@ -349,7 +349,7 @@ class Session:
         self._recorder.append(CodeEntered(language=language, source=source), durable=True)
 
     def close(self, reason: str = "") -> tuple[str, ...]:
-        """End the session: what runs is over, connections are closed, the journal is durable; never raises.
+        """End the session: stop its statement, close connections and journal; never raises.
 
         Returns:
             What the person should know: a transaction that was undone, what was not seen to stop, notices that were

@@ -1,4 +1,4 @@
-"""What a session set on its connections: variables, settings, and its own writes."""
+"""Tracks session state on connections: variables, settings, and the session's own writes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sets_state(statement: Statement) -> bool:
 
 
 def names_variable(statement: Statement, rules: LexicalRules) -> str:
-    """Return the first user variable that a statement names, or ""."""
+    """Return the first user variable in a statement, or ""."""
     return next(iter(_variables(statement, rules)), "")
 
 
@@ -45,7 +45,7 @@ WITHOUT_VARIABLE = (
 
 
 def lost_variable(statements: Sequence[Statement], rules: LexicalRules, *, opened: bool) -> tuple[int, str] | None:
-    """Return the first statement of a script that changes something by a variable set on another connection.
+    """Return the first statement of a script that changes rows using a variable set on another connection.
 
     Args:
         opened: whether the script begins inside a transaction.
@@ -75,7 +75,7 @@ ASKS_BACK = frozenset({"found_rows", "row_count", "last_insert_id"})
 
 
 def note_on_asking_back(permit: Permit) -> str:
-    """Return a note on a statement with one of `ASKS_BACK` that it is told something else, or "" where it is right.
+    """Return a note that a function of `ASKS_BACK` answers about another statement here, or "" if it is right.
 
     Between two statements guards are read back, and a read may run on another connection than the change before it.
     """
@@ -94,7 +94,7 @@ def note_on_asking_back(permit: Permit) -> str:
 
 
 class SessionState:
-    """The connection that holds one session's variables and settings: the one that set them last."""
+    """The connection that holds a session's variables and settings, the one that set them last."""
 
     def __init__(self) -> None:
         self._held_by: Connection | None = None
@@ -106,13 +106,13 @@ class SessionState:
         return self._held_by is not None
 
     def was_done(self, permit: Permit, connection: Connection) -> None:
-        """Remember where a statement set something, if it did."""
+        """Remember the connection of a statement that set a variable or setting."""
         if sets_state(permit.statement):
             self._held_by, self._place = connection, place_of(permit.node, permit.account)
             self._told.clear()
 
     def note_before(self, permit: Permit, connection: Connection, rules: LexicalRules) -> str:
-        """Return a note on variables that are not set where a statement is about to run, or "".
+        """Return a note on variables that are not set on the connection of the next statement, or "".
 
         Raises:
             DeniedError: it changes something by a variable that is not set there.
@@ -159,7 +159,7 @@ class OwnWrites:
         return self._last is not None
 
     def wrote(self, permit: Permit) -> None:
-        """Remember a change, if it was one; asks no server.
+        """Remember a statement that changed rows; asks no server.
 
         One whose outcome is unknown counts: who is told to look at the data before doing it again must not look at
         data from before it.
@@ -176,7 +176,7 @@ class OwnWrites:
         self._arrived.clear()
 
     def note_before(self, permit: Permit, reading: Reading | None) -> str:
-        """Wait until a read's replica has what was written, and return what to tell the person if it has not, or "".
+        """Wait until a read's replica has the session's writes; return a note if it has not, else "".
 
         Args:
             reading: the replica's last one; believed where servers keep no account of their history.

@@ -1,4 +1,4 @@
-"""A session's open transaction: its states, what belongs to it, and the report of its end."""
+"""A session's open transaction: its states, its statements, and the report of its end."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def next_state(state: TransactionState, event: TransactionEvent) -> TransactionS
 
 
 class Transaction(msgspec.Struct, frozen=True, kw_only=True):
-    """One transaction of the person's.
+    """A transaction that the person opened.
 
     Attributes:
         node, account: the connection that it lives on.
@@ -143,12 +143,12 @@ class Transaction(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def ended(self, event: TransactionEvent) -> Transaction:
-        """Return it as it ended. Raises ValueError for an event that ends nothing."""
+        """Return the transaction as it ended. Raises ValueError: the event ends nothing."""
         return replace(self, state=next_state(self.state, event))
 
 
 def begun(node: NodeName, account: Account, settings: TransactionSettings, *, now_seconds: float) -> Transaction:
-    """Return a new transaction: of changes as the elevated account, else of reads."""
+    """Return a new transaction: for changes as the elevated account, else for reads."""
     writes = account is Account.ELEVATED
     return Transaction(
         node=node,
@@ -184,7 +184,7 @@ def told(transaction: Transaction, event: TransactionEvent) -> str:
 
 
 def objection(statement: Statement, *, opened: Transaction | None, goes_to: str, one_grant: bool) -> str:
-    """Return why a statement would not do what its transaction promises, or "".
+    """Return why a statement cannot run inside the open transaction, or "".
 
     Args:
         goes_to: where it would be sent, in the words of `place_of`.
@@ -220,7 +220,7 @@ def way_out(statement: Statement, *, opened: Transaction | None) -> str:
 
 
 def route_within(statement: Statement, route: Route, *, opened: Transaction | None, window: bool) -> Route:
-    """Return where a statement goes when the person names no node: with its transaction.
+    """Return the route of a statement for which the person names no node: its transaction's.
 
     Args:
         route: where it would go by itself.
@@ -276,7 +276,7 @@ class Transactions:
     # Before the send.
 
     def narrowed(self, statement: Statement, to: str) -> str:
-        """Return where the person wants a statement: the end of a transaction of changes goes where it is open."""
+        """Return the person's route for a statement; the end of a transaction goes where that is open."""
         return "" if self.opened is not None and self.opened.writes and statement.kind in ENDS else to
 
     def route_of(self, statement: Statement, *, to: str, window: bool) -> Route:
@@ -289,7 +289,7 @@ class Transactions:
         return route if to else route_within(statement, route, opened=self.opened, window=window)
 
     def decided(self, decision: Decision, statement: Statement, choice: Choice, *, window: bool) -> Decision:
-        """Return a decision with the elevated account where it belongs to a transaction of changes."""
+        """Return a decision with the elevated account if the statement belongs to a transaction of changes."""
         opened = self.opened
         if opened is not None:
             belongs = opened.writes and choice.reading is not None and opened.node == choice.reading.node
@@ -304,7 +304,7 @@ class Transactions:
     def refusal_of(
         self, considered: Assessment, *, one_grant: bool
     ) -> tuple[DeniedError, TransactionEvent | None] | None:
-        """Return why a statement would not do what its transaction promises, None when it would.
+        """Return the refusal of a statement that cannot run inside the open transaction, or None.
 
         Args:
             one_grant: elevations are for one statement at a time, and end with it.
@@ -333,7 +333,7 @@ class Transactions:
         return DeniedError(why, evidence=considered.evidence, instead=way_out(statement, opened=opened)), event
 
     def _refusal_after_undoing(self, considered: Assessment) -> DeniedError | None:
-        """Return the refusal of a change or COMMIT after a transaction was undone, until a ROLLBACK or BEGIN.
+        """Return the refusal of a change or COMMIT after a rolled back transaction, until ROLLBACK or BEGIN.
 
         They may think that it is open still: what they type next would be committed by itself.
         """
@@ -351,7 +351,7 @@ class Transactions:
         return opened is not None and (opened.node, opened.account) == (considered.node, _account_of(considered))
 
     def idle_seconds(self, considered: Assessment) -> float:
-        """Return how long what a statement opens may stand idle, 0 when it opens nothing."""
+        """Return the idle limit of the transaction that a statement opens, 0 if it opens none."""
         if not begins(considered.statement):
             return 0.0
         writes = _account_of(considered) is Account.ELEVATED
@@ -360,7 +360,7 @@ class Transactions:
     # After it.
 
     def went_on(self, permit: Permit, completion: Completion) -> Noticed | None:
-        """Believe what the server says of a statement that ended well; return what to record of what is over by it."""
+        """Update the transaction after a successful statement; return the record of one that ended by it."""
         opened, now = self.opened, self._clock.monotonic()
         if permit.statement.kind == "rollback":
             self._undone = ""
@@ -380,7 +380,7 @@ class Transactions:
         return over
 
     def failed(self, permit: Permit, connection: Connection, failure: SafeConsoleError) -> TransactionEvent | None:
-        """Return what ends the open transaction after a failed statement, None when it goes on."""
+        """Return the event that ends the open transaction after a failed statement, None if it continues."""
         opened = self.opened
         if opened is None or (opened.node, opened.account) != (permit.node, permit.account):
             return None
@@ -402,7 +402,7 @@ class Transactions:
         return self.opened is not None and self.opened.is_idle_at(self._clock.monotonic())
 
     def end(self, event: TransactionEvent) -> Noticed | None:
-        """End what is open, and return its record; the caller closes its connection first."""
+        """End the open transaction and return its record; the caller closes its connection first."""
         opened, self.opened = self.opened, None
         if opened is None:
             return None
