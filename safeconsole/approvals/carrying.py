@@ -48,7 +48,7 @@ class LocalApprovals:
 
     Args:
         ask: used when no directory is configured.
-        waiting: the stored requests of agents.
+        waiting: the stored requests of agents, and approvals that were given back.
     """
 
     def __init__(self, settings: ApprovalSettings, *, ask: Ask, show: Show, waiting: WaitingRequests) -> None:
@@ -80,8 +80,8 @@ class LocalApprovals:
     def earlier(self, request: ApprovalRequest) -> tuple[ApprovalRequest, Approval] | None:
         return self._waiting.earlier(request)
 
-    def give_back(self, request: ApprovalRequest) -> None:
-        self._waiting.give_back(request)
+    def give_back(self, request: ApprovalRequest, approval: Approval) -> None:
+        self._waiting.give_back(request, approval)
 
     def put_down(self, request: ApprovalRequest) -> Waiting:
         return self._waiting.put_down(request)

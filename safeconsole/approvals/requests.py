@@ -269,8 +269,8 @@ class SecondPerson(Protocol):
         """
         ...
 
-    def give_back(self, request: ApprovalRequest) -> None:
-        """Let an earlier request's approval be used again: nothing was sent by it. Raises ConfigurationError."""
+    def give_back(self, request: ApprovalRequest, approval: Approval) -> None:
+        """Let an approval be used again, by a later session, too: nothing was sent by it. Raises ConfigurationError."""
         ...
 
     def put_down(self, request: ApprovalRequest) -> Waiting:

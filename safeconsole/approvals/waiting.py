@@ -1,5 +1,7 @@
 """Stored requests: an agent stores one, a person approves it, and a later session uses the answer.
 
+So is an approval that a person waited for, and whose attempt sent nothing: it waits for the next one.
+
 The files are written by the agent's own account, so none of it is trusted: the answer is a signature over every field,
 the request must ask for exactly what is asked for now, and it is used once.
 """
@@ -18,6 +20,7 @@ from safeconsole.approvals.requests import (
     ApprovalRequest,
     ApproverRefusal,
     Waiting,
+    answer_code,
     approval_from_code,
     asks_the_same,
     objection_to,
@@ -102,8 +105,17 @@ class WaitingRequests:
             )
         return None
 
-    def give_back(self, request: ApprovalRequest) -> None:
+    def give_back(self, request: ApprovalRequest, approval: Approval) -> None:
+        """Let an approval be used again; one that somebody waited for waits here from now on.
+
+        Raises ConfigurationError: it cannot be stored.
+        """
         try:
+            make_private_directory(self._directory)
+            stored, answered = paths_of(self._directory, request.id)
+            if not stored.exists():
+                write_new(answered, answer_code(approval))
+                write_new(stored, request_code(request))
             self._used(request).unlink(missing_ok=True)
             sync_directory(self._directory)
         except OSError as error:
@@ -142,9 +154,9 @@ class WaitingRequests:
 
     def _answer_to(self, waiting: ApprovalRequest) -> Approval | None:
         text = self._given
-        if not text and self._settings.directory:
+        for place in () if text else filter(None, (self._settings.directory, str(self._directory))):
             with contextlib.suppress(FileNotFoundError):
-                text = text_of(paths_of(Path(self._settings.directory), waiting.id)[1])
+                text = text or text_of(paths_of(Path(place), waiting.id)[1])
         if not text.strip():
             return None
         refusal = refusal_in(text)
@@ -175,7 +187,8 @@ class WaitingRequests:
             if waiting.expires_epoch <= time.time():
                 here = paths_of(self._directory, waiting.id)[0]
                 shared = paths_of(Path(self._settings.directory), waiting.id)[0] if self._settings.directory else here
-                for path in (shared, self._used(waiting), here):
+                answered = paths_of(self._directory, waiting.id)[1]
+                for path in (shared, self._used(waiting), answered, here):
                     with contextlib.suppress(OSError):
                         path.unlink()
 

@@ -36,8 +36,8 @@ class Agreements:
         self._clock = clock
         self._people = people
         self._is_the_demo = is_the_demo
-        # The stored request whose approval the attempt of now was granted by, until something is sent.
-        self._taken: ApprovalRequest | None = None
+        # The approval that the attempt of now was granted by, until something is sent.
+        self._taken: tuple[ApprovalRequest, Approval] | None = None
 
     @property
     def _agent(self) -> str:
@@ -92,7 +92,14 @@ class Agreements:
             )
         if self._needs_second(asked.request, considered):
             self._have_approved(asked, considered, sql)
-        self._tell_first(asked)
+        try:
+            self._tell_first(asked)
+        except BaseException:
+            self.give_back()
+            raise
+        if asked.request.scope is Scope.BREAK_GLASS:
+            # What opens a window is used by that.
+            self.spend()
 
     def spend(self) -> None:
         """Mark an approval as used: its statement is about to be sent."""
@@ -104,8 +111,8 @@ class Agreements:
         if taken is None or self._people.second is None:
             return
         with suppress(ConfigurationError):
-            self._people.second.give_back(taken)
-            self._journal.append(Noticed(what="approval given back", detail=f"{taken.id}: nothing was sent"))
+            self._people.second.give_back(*taken)
+            self._journal.append(Noticed(what="approval given back", detail=f"{taken[0].id}: nothing was sent"))
 
     def tell(self, grant: Grant, what: str, detail: str = "", *, concerns: tuple[str, ...] = ()) -> None:
         """Notify others about an elevation; never waits, never raises."""
@@ -172,7 +179,7 @@ class Agreements:
         told_apart = request.exact or request.scope == Scope.BREAK_GLASS
         earlier = second.earlier(request) if told_apart else None
         if earlier is not None:
-            self._taken = earlier[0]
+            self._taken = earlier
             self._record_approved(asked, earlier[1], f"asked for as {earlier[0].id}")
             return
         if self._agent or not self._people.waits:
@@ -184,6 +191,7 @@ class Agreements:
                 raise
             self._record_skipped(asked, second.approvers(request.person))
             return
+        self._taken = (request, approval) if told_apart else None
         self._record_approved(asked, approval)
 
     def _leave_for_a_person(self, asked: Grant, request: ApprovalRequest, second: SecondPerson) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from safeconsole.approvals.carrying import request_text, sign
 from safeconsole.approvals.waiting import FOLDER, WaitingRequests
-from safeconsole.approvals.requests import ApprovalRequest, request_code, request_from_code
+from safeconsole.approvals.requests import ApprovalRequest, approval_from_code, request_code, request_from_code
 from safeconsole.errors import ConfigurationError, RefusedError
 from tests.approvals.test_approvals import keys, settings  # noqa: F401 (fixtures)
 from tests.approvals.test_approval import asked
@@ -162,10 +162,33 @@ def test_an_approval_whose_attempt_sent_nothing_can_be_used_again_once(way):
     first = live(id="s1.1")
     way.approve(way.put_down(first).code)
     found, approval = way.session().earlier(live(id="s2.1"))
-    way.session().give_back(found)
+    way.session().give_back(found, approval)
     assert way.session().earlier(live(id="s3.1")) == (found, approval)
     if way.settings.directory:
         assert way.session().earlier(live(id="s4.1")) is None
     else:
         with pytest.raises(RefusedError, match="counts once"):
             way.session().earlier(live(id="s4.1"))
+
+
+def test_an_approval_that_was_waited_for_and_not_used_waits_for_a_later_session_once(way):
+    """It was shown and answered live, and nothing of it was stored here."""
+    request = live(id="s1.1")
+    answer = sign(request, way.settings, approver="bob")
+    way.session().give_back(request, approval_from_code(answer))
+    later = WaitingRequests(way.place, way.settings)
+    assert later.earlier(live(id="s2.1", sql="DROP TABLE u", digest="e")) is None
+    found, approval = later.earlier(live(id="s2.1"))
+    assert (found, approval.approver) == (request, "bob")
+    assert later.earlier(live(id="s3.1")) is None
+    later.give_back(found, approval)
+    assert later.earlier(live(id="s4.1")) == (found, approval)
+
+
+def test_an_approval_that_was_given_back_is_over_with_its_time_and_then_goes(way):
+    request = live(-1, id="s1.1")
+    answered = approval_from_code(sign(live(5, id="s1.1"), way.settings, approver="bob"))
+    way.session().give_back(request, answered)
+    assert WaitingRequests(way.place, way.settings).earlier(live(id="s2.1")) is None
+    way.put_down(live(id="s3.1", sql="DROP TABLE u", digest="e"))
+    assert not [path.name for path in (way.place / FOLDER).iterdir() if path.name.startswith("s1-1")]

@@ -142,7 +142,7 @@ class FakeSecond:
         found, self.answered = self.answered, None
         return found
 
-    def give_back(self, request):
+    def give_back(self, request, approval):
         self.events.append(("given back", request))
 
     def put_down(self, request):

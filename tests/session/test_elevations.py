@@ -358,6 +358,29 @@ def test_an_approval_is_spent_by_what_is_sent_and_by_nothing_else(sent):
     assert told == ([] if sent else ["approval given back"])
 
 
+@pytest.mark.parametrize("sent", [True, False])
+def test_an_approval_that_somebody_waited_for_is_spent_by_what_is_sent_too(sent):
+    held = Held(second=FakeSecond, two_persons=("write",))
+    held.ask(**STATEMENT | {"exact": "e"}, sql="x")
+    (request,) = [event[1] for event in held.events if event[0] == "second"]
+    if sent:
+        held.elevations.use(of_text("x").statement, "x")
+    held.elevations.end_attempt()
+    assert [event[1] for event in held.events if event[0] == "given back"] == ([] if sent else [request])
+
+
+def test_what_opens_a_window_is_used_by_that_and_what_was_not_opened_is_not():
+    held = Held(second=FakeSecond, two_persons=("write",))
+    held.ask()
+    held.elevations.end_attempt()
+    assert held.elevations.has_window
+    assert not [event for event in held.events if event[0] == "given back"]
+    untold = Held(second=FakeSecond, two_persons=("write",), notifier=Told("no route"), notice_required=True)
+    with pytest.raises(RefusedError, match="no route"):
+        untold.ask()
+    assert [event[0] for event in untold.events if event[0] in {"second", "given back"}] == ["second", "given back"]
+
+
 @pytest.mark.parametrize("holds_the_key", [False, True])
 def test_one_person_is_not_two_by_the_word_of_sudo(holds_the_key):
     """Ann says that she is Ben, and approves as Ann: what tells them apart is the key of the name that she gives."""
