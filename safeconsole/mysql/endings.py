@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import Any
+
 from safeconsole.cluster.engine import by_whom
 from safeconsole.errors import LOCK_WAIT, UNSEEN, LostError, OutcomeUnknownError, StoppedError, stop_words
-from safeconsole.mysql.error_codes import WAYS_OUT
+from safeconsole.mysql.error_codes import KNOWN, WAYS_OUT, Meaning
 from safeconsole.mysql.watchdog import Watched
 from safeconsole.policy.limits import FLOORS
 from safeconsole.policy.watchdog import breach_words, figure
+from safeconsole.sqltext.statement import Statement
 
 CHECK_FIRST = "check the data before you repeat it; the console does not send it again"
 """Remedy where nobody knows whether a change happened."""
@@ -104,6 +108,43 @@ def disguised_cut(code: int, waited_seconds: float, cap_seconds: float, *, serve
         verified="already over",
         evidence=(f"it ended with error {code} after {waited_seconds:.3f} s of {cap_seconds:g} s",),
         instead=WAYS_OUT["run_seconds"],
+    )
+
+
+_ROWS_EXAMINED = 1931
+
+
+def cut_with_a_warning(
+    warnings: Iterable[tuple[Any, ...]], statement: Statement, *, lacking: int, server: str
+) -> StoppedError | None:
+    """Return the stop that a server tells in a warning beside an answer without an error, None where it tells none.
+
+    MariaDB ends a statement at its LIMIT ROWS EXAMINED with warning 1931 alone; a view of information_schema leaves out
+    what it could not open or was stopped at, with that error's number as a warning. Source: MariaDB 10.11, measured.
+
+    Args:
+        warnings: level, number and text of each.
+        lacking: how many more there were: the last word of a statement that bounds what it examines may be among them.
+    """
+    for _, code, text in warnings:
+        known = KNOWN.get(int(code))
+        if int(code) == _ROWS_EXAMINED or (known is not None and known.meaning is Meaning.CAPPED):
+            return _cut_short(server, known.ceiling if known else "rows_examined", f"the server says: {text} ({code})")
+    if lacking > 0 and "ROWS EXAMINED" in statement.normalised.upper():
+        return _cut_short(
+            server, "rows_examined", f"{lacking} of the server's warnings are lost, and it may be in them"
+        )
+    return None
+
+
+def _cut_short(server: str, ceiling: str, evidence: str) -> StoppedError:
+    return StoppedError(
+        f"{server} cut the statement short ({ceiling}): what it returned is incomplete",
+        by="server",
+        ceiling=ceiling,
+        verified="already over",
+        evidence=(evidence,),
+        instead=WAYS_OUT.get(ceiling, "narrow it with a condition on an index, or let it examine more rows"),
     )
 
 

@@ -2,14 +2,54 @@
 
 from __future__ import annotations
 
-from safeconsole.mysql.wire import Wire
+from safeconsole.mysql.error_codes import code_of, is_lost
+from safeconsole.mysql.wire import DriverError, Wire
 from safeconsole.sqltext.undoing import KeepOrder, KeptRows, literal_of, quoted
 
 _GENERATED = "GENERATED"
 
 
+_NOT_KEPT = "its rows are not kept, and it cannot be undone"
+_DENIED = frozenset({1142, 1143})
+"""The account may not read the table, or a column. Source: MySQL 9.7 and MariaDB 10.11, ER_TABLEACCESS_DENIED_ERROR."""
+
+Lacks = tuple[str, ...]
+"""Why rows are not kept, for the person; nothing where they are."""
+
+
 class NotKeptError(ValueError):
     """The rows are not kept, and the change goes on; the message says why."""
+
+
+def kept_before(wire: Wire, order: KeepOrder, *, commits: bool) -> tuple[KeptRows | None, Lacks]:
+    """Return a change's rows as they are, and lock them. Raises DriverError, OSError: nothing was changed.
+
+    Args:
+        commits: whether the change commits by itself.
+    """
+    if commits:
+        return None, (f"{_NOT_KEPT}: it commits by itself",)
+    try:
+        return rows_before(wire, order), ()
+    except NotKeptError as error:
+        return None, (f"{_NOT_KEPT}: {error}",)
+    except DriverError as error:
+        if is_lost(error) or code_of(error) not in _DENIED:
+            raise
+        return None, (f"{_NOT_KEPT}: its account may not read them",)
+
+
+def kept_after(wire: Wire, kept: KeptRows, *, touched: int) -> tuple[KeptRows | None, Lacks]:
+    """Return the same with what became of them. Raises DriverError, OSError: the connection is lost."""
+    try:
+        return rows_after(wire, kept, touched=touched), ()
+    except NotKeptError as error:
+        return None, (f"{_NOT_KEPT}: {error}",)
+    except DriverError as error:
+        # The change is made, and is not given up for this.
+        if is_lost(error):
+            raise
+        return None, (f"{_NOT_KEPT}: the server did not show what became of them ({code_of(error)})",)
 
 
 def rows_before(wire: Wire, order: KeepOrder) -> KeptRows:

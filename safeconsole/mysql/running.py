@@ -6,7 +6,7 @@ import struct
 import time
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from msgspec.structs import replace
 
@@ -27,6 +27,7 @@ from safeconsole.mysql.answers import (
 from safeconsole.mysql.endings import (
     UNDONE,
     another_number,
+    cut_with_a_warning,
     disguised_cut,
     in_doubt_of,
     lost_at_commit,
@@ -41,7 +42,7 @@ from safeconsole.mysql.endings import (
 )
 from safeconsole.mysql.error_codes import CLOSES_CONNECTION, code_of, is_lost, statement_error
 from safeconsole.mysql.guards import Bracket, close_bracket, setting_of
-from safeconsole.mysql.keeping import NotKeptError, rows_after, rows_before
+from safeconsole.mysql.keeping import kept_after, kept_before
 from safeconsole.mysql.link import MySqlLink
 from safeconsole.mysql.protocol import Packets, PacketTooLargeError
 from safeconsole.mysql.watchdog import Watched
@@ -59,10 +60,8 @@ BREAKS = (DriverError, OSError, ValueError, IndexError, AssertionError, struct.e
 """Exceptions that end a conversation with a server, besides an interrupt."""
 
 COMMIT_SECONDS = 10.0
-_NOT_KEPT = "its rows are not kept, and it cannot be undone"
-_DENIED = frozenset({1142, 1143})
-"""The account may not read the table, or a column. Source: MySQL 9.7 and MariaDB 10.11, ER_TABLEACCESS_DENIED_ERROR."""
 _WARNINGS_SHOWN = 20
+_WARNINGS_LOOKED_AT = 1_000
 _SWALLOWING_KINDS = frozenset({"do", "call"})
 
 
@@ -258,34 +257,14 @@ class MySqlRunning:
 
     def _keep_before(self) -> None:
         """Lock and read the rows that the policy keeps of a change. Raises as `BREAKS`: nothing was changed."""
-        if self._permit.keep is None:
-            return
-        if self._commits_by_itself:
-            self._notes.append(f"{_NOT_KEPT}: it commits by itself")
-            return
-        try:
-            self._kept = rows_before(self._link.wire, self._permit.keep)
-        except NotKeptError as error:
-            self._notes.append(f"{_NOT_KEPT}: {error}")
-        except DriverError as error:
-            if is_lost(error) or code_of(error) not in _DENIED:
-                raise
-            self._notes.append(f"{_NOT_KEPT}: its account may not read them")
+        if self._permit.keep is not None:
+            self._kept, lacks = kept_before(self._link.wire, self._permit.keep, commits=self._commits_by_itself)
+            self._notes += lacks
 
     def _keep_after(self) -> None:
-        if self._kept is None:
-            return
-        try:
-            self._kept = rows_after(self._link.wire, self._kept, touched=self._head.touched_rows)
-        except NotKeptError as error:
-            self._kept = None
-            self._notes.append(f"{_NOT_KEPT}: {error}")
-        except DriverError as error:
-            # The change is made, and is not given up for this.
-            if is_lost(error):
-                raise
-            self._kept = None
-            self._notes.append(f"{_NOT_KEPT}: the server did not show what became of them ({code_of(error)})")
+        if self._kept is not None:
+            self._kept, lacks = kept_after(self._link.wire, self._kept, touched=self._head.touched_rows)
+            self._notes += lacks
 
     def interrupted(self, interrupt: KeyboardInterrupt) -> SafeConsoleError:
         """Stop it for the person and return the error to raise; a second interrupt kills it and leaves."""
@@ -402,11 +381,7 @@ class MySqlRunning:
         if not self.changes or self._commits_by_itself or (changed <= allowed and not another):
             return
         within = self._bracket is Bracket.WITHIN
-        if within:
-            self._link.wire.run("ROLLBACK")
-        else:
-            self._close_bracket(keep=False)
-        self._link.give_up()
+        self._roll_back()
         server = self._link.address
         if another:
             stopped = another_number(self._head.touched_rows, exactly, within=within, server=server)
@@ -431,12 +406,33 @@ class MySqlRunning:
             self._notes.append("interrupted while COMMIT was on its way: it is committed")
 
     def _warnings(self) -> tuple[str, ...]:
+        """Return the server's warnings. Raises SafeConsoleError: one of them says that it cut the statement short."""
         if not self._end.warnings:
             return ()
-        rows = self._link.wire.rows(f"SHOW WARNINGS LIMIT {_WARNINGS_SHOWN}")
-        lines = [f"{level} {code}: {text}" for level, code, text in rows]
+        rows = self._link.wire.rows(f"SHOW WARNINGS LIMIT {_WARNINGS_LOOKED_AT}")
+        self._require_not_cut(rows, lacking=self._end.warnings - len(rows))
+        lines = [f"{level} {code}: {text}" for level, code, text in rows[:_WARNINGS_SHOWN]]
         more = self._end.warnings - len(lines)
         return (*lines, f"and {more:,} more") if more > 0 else tuple(lines)
+
+    def _require_not_cut(self, rows: Sequence[tuple[Any, ...]], *, lacking: int) -> None:
+        stopped = cut_with_a_warning(rows, self._permit.statement, lacking=lacking, server=self._link.address)
+        if stopped is None:
+            return
+        if self._commits_by_itself:
+            self._notes.append(f"{stopped.message}; it commits by itself and stays as it is")
+            return
+        if self.changes:
+            self._roll_back()
+        self._link.give_up()
+        raise self._fated(stopped)
+
+    def _roll_back(self) -> None:
+        if self._bracket is Bracket.WITHIN:
+            self._link.wire.run("ROLLBACK")
+        else:
+            self._close_bracket(keep=False)
+        self._link.give_up()
 
     def _close_bracket(self, *, keep: bool) -> None:
         """End the bracket. Raises DriverError, OSError."""

@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -173,3 +175,44 @@ def test_a_server_that_hangs_is_not_said_to_have_stopped_it(private_cluster, tmp
         if deed == "change":
             assert error.message.endswith("; not committed")
             assert asked(cluster, f"SELECT COUNT(*) FROM {mark} WHERE status = 'cut'") == ((0,),)
+
+
+def test_what_mariadb_cuts_with_a_warning_is_no_success(mariadb_cluster, tmp_path):
+    """LIMIT ROWS EXAMINED: an answer without an error, and warning 1931."""
+    mark = table_of(mariadb_cluster, f"examined_{os.getpid()}", "InnoDB")
+    mariadb_cluster.wait_caught_up()
+    with seated(mariadb_cluster, tmp_path / "desk") as desk:
+        assert len(desk.run(f"SELECT id FROM {mark} LIMIT ROWS EXAMINED 100000").table) == 2000
+        for text in (
+            f"SELECT id FROM {mark} LIMIT ROWS EXAMINED 50",
+            f"SELECT COUNT(*) FROM {mark} LIMIT ROWS EXAMINED 50",
+            f"SELECT id, 'x' + 1 FROM {mark} LIMIT 2000 ROWS EXAMINED 500",
+            f"INSERT INTO {mark} SELECT id + 5000, 'cut' FROM {mark} LIMIT ROWS EXAMINED 50",
+        ):
+            error = desk.error_of(text)
+            outcome = desk.records("outcome")[-1]
+            assert (type(error), error.ceiling) == (StoppedError, "rows_examined"), text
+            assert exit_code_of(error) == 5
+            assert (outcome["outcome"], outcome["ceiling"]) == ("stopped", "rows_examined"), text
+        assert "not committed" in error.message
+        assert asked(mariadb_cluster, f"SELECT COUNT(*) FROM {mark}") == ((2000,),)
+        assert desk.run("SELECT 1").table == [(1,)]
+    asked(mariadb_cluster, f"DROP TABLE {mark}")
+
+
+@pytest.mark.parametrize("where", ["2>/dev/full", "2>&-", "2>/dev/full >/dev/full"])
+def test_a_status_line_that_cannot_be_written_ends_no_change(cluster, tmp_path, where):
+    mark = table_of(cluster, f"told_nobody_{os.getpid()}", "InnoDB")
+    with seated(cluster, tmp_path / "desk") as desk:
+        words = (
+            f"-m safeconsole --config {tmp_path}/desk/config.toml sql shop --reason x --ticket T-1 --confirm shop"
+            f" -e \"UPDATE {mark} SET status = 'told' WHERE id <= 7\""
+        )
+        left = subprocess.run(
+            ("bash", "-c", f"{sys.executable} {words} {where}"),
+            env={**os.environ, "HOME": str(tmp_path / "desk")}, check=False,
+        )  # fmt: skip
+        outcomes = [(each["outcome"], each["changed_rows"]) for each in desk.records("outcome")]
+    assert (left.returncode, outcomes) == (0, [("done", 7)])
+    assert asked(cluster, f"SELECT COUNT(*) FROM {mark} WHERE status = 'told'") == ((7,),)
+    asked(cluster, f"DROP TABLE {mark}")
