@@ -160,6 +160,12 @@ class UnreachableError(NoFitNodeError):
     code = "unreachable"
 
 
+class CrowdedError(UnreachableError):
+    """The account may hold no further connection to a node now; the end of another one makes room."""
+
+    code = "crowded"
+
+
 class ServerError(SafeConsoleError):
     """
     The server answered with an error of its own; the statement had no effect beyond it.

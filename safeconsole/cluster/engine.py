@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
+from safeconsole.errors import CrowdedError
 from safeconsole.interrupts import ToldToLeave, held, told_words
 from safeconsole.policy.decision import Permit
 from safeconsole.policy.readings import Identity, Reading
@@ -23,6 +26,11 @@ PACKET_HEADER_BYTES = 4
 
 Row = tuple[Any, ...]
 """One tuple a row, in column order: None, str, bytes, int, float, Decimal, date, timedelta or datetime."""
+
+Opened = TypeVar("Opened")
+
+TURN_SECONDS = 10.0
+"""How long a person waits for a connection where their account has none left."""
 
 
 class Column(msgspec.Struct, frozen=True, kw_only=True):
@@ -185,6 +193,10 @@ class Connection(Protocol):
         """Whether a transaction is open, as the server last said, also after an error of its own."""
         ...
 
+    def enter(self, schema: str) -> bool:
+        """Take it to another schema with all that is on it; False where it cannot be, and is to be closed."""
+        ...
+
     def prove(self) -> Reading:
         """Read role and identity from the live session. Raises UnreachableError."""
         ...
@@ -289,6 +301,30 @@ def stop_insistently(stop: Callable[[], str], interrupt: BaseException | None = 
         return stop(), True
     except KeyboardInterrupt:
         return "missed", True
+
+
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 0.8
+
+
+def in_turn(open_it: Callable[[], Opened], *, within_seconds: float = TURN_SECONDS) -> Opened:
+    """Do what needs a connection, again and again while the account may hold no further one.
+
+    Whoever waits holds nothing that another one may need, and tries at times that nobody else tries at.
+
+    Raises:
+        CrowdedError: no room was made in time.
+        BaseException: as `open_it`.
+    """
+    until, longest = time.monotonic() + within_seconds, _FIRST_PAUSE_SECONDS
+    while True:
+        try:
+            return open_it()
+        except CrowdedError:
+            left = until - time.monotonic()
+            if left <= 0:
+                raise
+            time.sleep(min(random.uniform(longest / 4, longest), left))  # noqa: S311 (it spreads load)
+            longest = min(longest * 2, _LONGEST_PAUSE_SECONDS)
 
 
 def by_whom() -> str:

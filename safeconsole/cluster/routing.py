@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
@@ -20,6 +20,7 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
         reasons: one line a node: why it was or was not chosen.
         notes: what the person must know about data read there, such as that it may be stale.
         way_out: what helps where nothing fits, or "".
+        is_crowded: whether one is out for no other reason than that the account has no connection to it left.
     """
 
     route: Route
@@ -27,12 +28,16 @@ class Choice(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...]
     notes: tuple[str, ...] = ()
     way_out: str = ""
+    is_crowded: bool = False
 
 
 _COUNTS = {2: "two", 3: "three"}
 
+_ALIKE_THREADS = 4
+"""Load below which replicas are alike: what a node runs changes by a few threads from one moment to the next."""
 
-def choose(
+
+def choose(  # noqa: PLR0913 (what one choice depends on, each named)
     readings: tuple[Reading, ...],
     gates: Gates,
     route: Route,
@@ -40,6 +45,7 @@ def choose(
     node: str = "",
     sticky: NodeName | None = None,
     proven: bool = True,
+    lots: Mapping[NodeName, float] | None = None,
 ) -> Choice:
     """Return the node for a statement; `route` is NONE when nothing fits, and `reasons` then says why for each node.
 
@@ -51,6 +57,7 @@ def choose(
             also when it is stale, with a note: in an incident it may be all that is left to read.
         sticky: the node this session used last, preferred while it is fit.
         proven: False accepts a named node whose role is not proven: it is asked about itself.
+        lots: a number drawn for each node; of replicas that are equally fit the lowest is chosen.
     """
     role = Role.PRIMARY if route is Route.PRIMARY else Role.REPLICA
     reasons, fit = [], []
@@ -73,8 +80,9 @@ def choose(
         )
     if not fit or (route is Route.PRIMARY and not node and len(fit) > 1):
         out = _way_out([each for each in readings if not node or each.node == node], gates)
-        return Choice(route=Route.NONE, reading=None, reasons=tuple(reasons), way_out=out)
-    best = min(fit, key=lambda reading: _rank(reading, sticky))
+        is_crowded = any(reading.is_full for reading in readings if not node or reading.node == node)
+        return Choice(route=Route.NONE, reading=None, reasons=tuple(reasons), way_out=out, is_crowded=is_crowded)
+    best = min(fit, key=lambda reading: _rank(reading, sticky, lots or {}))
     return Choice(
         route=Route.PRIMARY if best.role is Role.PRIMARY else Route.REPLICA,
         reading=best,
@@ -99,11 +107,14 @@ def _rank_of_tags(reading: Reading) -> tuple[bool, bool]:
     return "console" not in reading.tags, "failover-target" in reading.tags
 
 
-def _rank(reading: Reading, sticky: NodeName | None) -> tuple[tuple[bool, bool], bool, float, int, str]:
+def _rank(
+    reading: Reading, sticky: NodeName | None, lots: Mapping[NodeName, float]
+) -> tuple[tuple[bool, bool], bool, int, int, float]:
     return (
         _rank_of_tags(reading),
         reading.node != sticky,
-        reading.lag_seconds or 0.0,
-        reading.threads_running or 0,
-        reading.node,
+        # Parts of a second, and a few threads, come and go: everybody would follow them to the same replica.
+        int(reading.lag_seconds or 0.0),
+        (reading.threads_running or 0) // _ALIKE_THREADS,
+        lots.get(reading.node, 0.0),
     )

@@ -125,7 +125,7 @@ class Statements:
         """Let go of the connections to the nodes where nothing is kept on them: an idle client holds none."""
         if not self._told_open and not self._sets_state:
             with suppress(SafeConsoleError):
-                self.gate.use_schema(self.gate.status().schema)
+                self.gate.let_go()
 
     def forget(self) -> None:
         """Be as after the login: no settings, no variables, the first schema. Raises SafeConsoleError."""
@@ -134,6 +134,7 @@ class Statements:
         self.gate.tighten("run_seconds", self._usual_run_seconds)
         if self._sets_state:
             # Variables are on the connections, and go with them.
+            self.gate.let_go()
             self.gate.use_schema(self.gate.context.schema)
             self._sets_state = False
         self._answering.notes = ()

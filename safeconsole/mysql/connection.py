@@ -182,6 +182,30 @@ class MySqlConnection:
         link.schema = session.schema
         self.prepare()
 
+    def enter(self, schema: str) -> bool:
+        """Take the session to another schema and read its guards back: one round trip; see `interfaces.Connection`."""
+        link = self._link
+        if not schema or self.broken or not self._is_idle:
+            return False
+        link.wire.wait_at_most(link.patience_seconds)
+        try:
+            self._stand_down()
+            session = read_back(link.wire, link.dialect, self._guards, first=((COMMAND.COM_INIT_DB, schema),)).session
+        except BREAKS as error:
+            if is_lost(error):
+                link.give_up()
+            return False
+        except KeyboardInterrupt:
+            link.give_up()
+            raise
+        is_same = (session.server, session.sql_mode) == (self._session.server, self._session.sql_mode)
+        if not is_same or first_open(self._guards, session, self._limits):
+            link.give_up()
+            return False
+        self._session, self._held = session, None
+        link.schema = session.schema
+        return True
+
     def prove(self) -> Reading:
         """Read role and identity from the live session; see `Connection`."""
         link = self._link

@@ -9,10 +9,10 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from safeconsole.clock import Clock
-from safeconsole.cluster.engine import Connection, Sensor
+from safeconsole.cluster.engine import Connection, Sensor, in_turn
 from safeconsole.config.secrets import Secret, Secrets
 from safeconsole.config.settings import ClusterSettings
-from safeconsole.errors import ConfigurationError, UnreachableError
+from safeconsole.errors import ConfigurationError, CrowdedError, UnreachableError
 from safeconsole.mysql.connection import MySqlConnection
 from safeconsole.mysql.control import Control
 from safeconsole.mysql.dialling import login_for
@@ -117,7 +117,13 @@ class MySqlEngine:
         if account is Account.ELEVATED:
             return open_one()
         within = self._settings.connect_seconds
-        lent = self._pool.lend((node, account), schema, open_one, server=seen.server, within_seconds=within)
+        try:
+            lent = self._pool.lend((node, account), schema, open_one, server=seen.server, within_seconds=within)
+        except CrowdedError:
+            # Who has to wait keeps no other one from going on.
+            for monitor in self._measurements.monitors:
+                monitor.watch.rest(idle_seconds=0)
+            raise
         self._keep_up()
         return lent
 
@@ -258,16 +264,24 @@ class MySqlEngine:
             free_memory=self._free_memory.get(node),
             running_memory=self._running_memory.get(node),
             lead=lead,
+            make_room=partial(self._pool.shed, (node, Account.READ)),
             now=self._clock.monotonic,
         )
 
     def _any_seen(self) -> MeasuredNode:
-        if not self._measurements.seen:
-            readings = self._measurements.since(self._clock.monotonic() - BELIEVED_SECONDS)
-            if not self._measurements.seen:
-                reasons = tuple(f"{reading.node}: {reading.unreachable}" for reading in readings)
-                raise UnreachableError(f"no node of cluster {self._name} answers", evidence=reasons)
-        return next(iter(self._measurements.seen.values()))
+        return next(iter(self._measurements.seen.values()), None) or in_turn(self._first_seen)
+
+    def _first_seen(self) -> MeasuredNode:
+        readings = self._measurements.since(self._clock.monotonic() - BELIEVED_SECONDS)
+        if not self._measurements.seen and any(reading.is_full for reading in readings):
+            # What was found a moment ago is no answer for who waits for their turn.
+            readings = self._measurements.since(self._clock.monotonic())
+        seen = next(iter(self._measurements.seen.values()), None)
+        if seen is None:
+            kind = CrowdedError if any(reading.is_full for reading in readings) else UnreachableError
+            reasons = tuple(f"{reading.node}: {reading.unreachable}" for reading in readings)
+            raise kind(f"no node of cluster {self._name} answers", evidence=reasons)
+        return seen
 
     def _measure_one(self, node: NodeName) -> MeasuredNode:
         readings = self.topology()

@@ -14,6 +14,7 @@ import msgspec
 
 from safeconsole.errors import (
     LOCK_WAIT,
+    CrowdedError,
     LostError,
     OutcomeUnknownError,
     RefusedError,
@@ -94,10 +95,12 @@ _MEMORY_CAP_TEXT = "max-session-mem-used"
 _INNODB_READ_ONLY_TEXTS = {1015: "errno: 165", 1036: "read only"}
 
 _TOO_FEW = (
-    "has no connection left for this account, and a console needs 2 at once, and 2 of the elevated one",
-    "close other consoles of this account, or raise its MAX_USER_CONNECTIONS",
+    "has no connection left for this account, and a console needs 2 at once",
+    "try again in a moment, or have the account's MAX_USER_CONNECTIONS raised: 2 for each console at work",
 )
 """One connection asks, and one measures, watches and kills."""
+
+_CROWDED = frozenset({1203, 1226})
 
 _BY_THE_HOUR = re.compile(r"'(max_[a-z_]+)' resource")
 """What an account has used up; `max_user_connections` alone is about connections at one time. Source: MySQL 9.7 and
@@ -188,7 +191,8 @@ def connect_error(error: BaseException, *, server: str, account: str) -> Unreach
         )
     if code in _CONNECT:
         what, instead = _CONNECT[code]
-        return UnreachableError(f"{server} {what} (account {account}, {code})", instead=instead)
+        kind = CrowdedError if code in _CROWDED else UnreachableError
+        return kind(f"{server} {what} (account {account}, {code})", instead=instead)
     if isinstance(original, OSError):
         why = original.strerror or str(original) or type(original).__name__
         return UnreachableError(f"{server} cannot be reached: {why.lower()}")

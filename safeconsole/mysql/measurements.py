@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -16,7 +17,7 @@ from safeconsole.errors import SafeConsoleError
 from safeconsole.mysql.discovery import Found, Lead, Met
 from safeconsole.mysql.node import MeasuredNode, Measurement, Monitor
 from safeconsole.policy.readings import Reading
-from safeconsole.sqltext.vocabulary import NodeName
+from safeconsole.sqltext.vocabulary import NodeName, Role
 
 Returned = TypeVar("Returned")
 
@@ -24,6 +25,11 @@ MOST_NODES = 32
 
 RENEWED_SECONDS = 2.0
 """Age at which a reading that is in use is worth measuring anew."""
+
+LATE_SECONDS = 0.2
+"""How much longer than the others a node may take that did not answer before."""
+
+_FACTOR = 4
 
 _ROUNDS = 6
 """Longest chain of nodes, each named by the one before, that is followed."""
@@ -54,6 +60,71 @@ def at_once(acts: Sequence[Callable[[], Returned]]) -> list[Returned]:
     if failed:
         raise failed[min(failed)]
     return [found[at] for at in range(len(acts))]
+
+
+class _Race:
+    """Measures addresses in a thread each, until those that are late are not waited for any more.
+
+    Args:
+        late: told what came of one that was not waited for.
+    """
+
+    def __init__(self, late: Callable[[str, Measurement | BaseException], None]) -> None:
+        self._late = late
+        self._found: dict[str, Measurement | BaseException] = {}
+        self._changed = threading.Condition()
+        self._is_over = False
+        self._began = time.monotonic()
+        self.seconds = 0.0
+
+    def start(self, address: str, act: Callable[[], Measurement]) -> None:
+        threading.Thread(target=self._call, args=(address, act), daemon=True, name="safeconsole-measuring").start()
+
+    def run(self, patience: Mapping[str, float]) -> dict[str, Measurement]:
+        """Return what was measured in time.
+
+        Args:
+            patience: how long each is waited for once one of them proved its role.
+
+        Raises:
+            BaseException: what the first of them in order raised.
+        """
+        proven_seconds = float("inf")
+        with self._changed:
+            try:
+                while missing := [address for address in patience if address not in self._found]:
+                    self.seconds = time.monotonic() - self._began
+                    if proven_seconds > self.seconds and any(map(_is_proven, self._found.values())):
+                        proven_seconds = self.seconds
+                    # Servers far away, on a busy computer, take a multiple of their own time.
+                    until = max(patience[address] for address in missing) + _FACTOR * proven_seconds
+                    if self.seconds >= until:
+                        break
+                    self._changed.wait(None if until == float("inf") else until - self.seconds)
+            finally:
+                self._is_over = True
+            for address in patience:
+                found = self._found.get(address)
+                if isinstance(found, BaseException):
+                    raise found
+            return {address: each for address, each in self._found.items() if isinstance(each, Measurement)}
+
+    def _call(self, address: str, act: Callable[[], Measurement]) -> None:
+        found: Measurement | BaseException
+        try:
+            found = act()
+        except BaseException as error:  # noqa: BLE001 (raised again in the thread that asked)
+            found = error
+        with self._changed:
+            if not self._is_over:
+                self._found[address] = found
+                self._changed.notify_all()
+                return
+        self._late(address, found)
+
+
+def _is_proven(found: Measurement | BaseException) -> bool:
+    return isinstance(found, Measurement) and found.reading.role is not Role.UNKNOWN
 
 
 class _Flight(msgspec.Struct, eq=False):
@@ -97,6 +168,8 @@ class Measurements:
         self._lock = threading.Lock()
         self._flights: dict[frozenset[NodeName], _Flight] = {}
         self._closed = False
+        # The addresses that are being measured, whether anybody still waits for it or not.
+        self._asked: set[str] = set()
 
     @property
     def seen(self) -> Mapping[NodeName, MeasuredNode]:
@@ -231,9 +304,7 @@ class Measurements:
         for _ in range(_ROUNDS):
             if not wave:
                 break
-            monitors = [self._monitor(address) for address in wave]
-            found = at_once([partial(monitor.measure, now_seconds) for monitor in monitors])
-            measured.update(zip(wave, found, strict=True))
+            measured.update(self._side_by_side(wave, now_seconds))
             with self._lock:
                 most = MOST_NODES - len(measured)
                 wave = self._found.follow(_met_in(measured), _readings_in(measured), most=most)
@@ -247,6 +318,52 @@ class Measurements:
             let_go = [self._monitors.pop(address) for address in needless if address in self._monitors]
         for monitor in let_go:
             monitor.close()
+
+    def _side_by_side(self, wave: Sequence[str], now_seconds: float) -> dict[str, Measurement]:
+        """Measure addresses at once; one that is late gets a reading that says so, and its own when it comes.
+
+        A server that hangs does not say so: whoever waited for it would wait as long as a connection may take.
+
+        Raises:
+            ConfigurationError: as `Monitor.measure`.
+        """
+        monitors = {address: self._monitor(address) for address in wave}
+        with self._lock:
+            asked = [address for address in monitors if address not in self._asked] or list(monitors)
+            patience = {address: self._patience(address) for address in asked}
+            self._asked.update(asked)
+        race = _Race(self._land_late)
+        for address in asked:
+            race.start(address, partial(self._measure_address, address, monitors[address], now_seconds))
+        found = race.run(patience)
+        late = f"has not answered for {race.seconds:.1f} s"
+        return {address: found.get(address) or each.silent(late, now_seconds) for address, each in monitors.items()}
+
+    def _measure_address(self, address: str, monitor: Monitor, now_seconds: float) -> Measurement:
+        try:
+            return monitor.measure(now_seconds)
+        finally:
+            with self._lock:
+                self._asked.discard(address)
+
+    def _patience(self, address: str) -> float:
+        """Return how long an address is waited for once another one answered. The lock is held."""
+        before = self._measured.get(address)
+        is_silent = before is not None and bool(before.reading.unreachable)
+        return LATE_SECONDS if is_silent else max(self._settings.connect_seconds / 2, LATE_SECONDS)
+
+    def _land_late(self, address: str, found: Measurement | BaseException) -> None:
+        with self._lock:
+            known = self._measured.get(address)
+            if (
+                isinstance(found, Measurement)
+                and known is not None
+                and not self._closed
+                and known.reading.measured_seconds <= found.reading.measured_seconds
+            ):
+                self._judge({**self._measured, address: found})
+        if self._closed:
+            self.close()
 
     def _judge(self, measured: Mapping[str, Measurement]) -> None:
         """Store a measurement after judging it together with the others. The caller holds the lock."""

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from safeconsole.clock import Clock
-from safeconsole.cluster.engine import Sensor
+from safeconsole.cluster.engine import Sensor, in_turn
 from safeconsole.config.secrets import Secret, Secrets
 from safeconsole.config.settings import ClusterSettings
-from safeconsole.errors import ConfigurationError, SafeConsoleError, UnreachableError
+from safeconsole.errors import ConfigurationError, CrowdedError, SafeConsoleError, UnreachableError
 from safeconsole.mysql.connection import MySqlConnection
 from safeconsole.mysql.control import ANSWER_SECONDS, Control, Line
 from safeconsole.mysql.dialling import NodeAddress, dial, login_for, resolve
@@ -332,6 +332,7 @@ class Monitor:
         free_memory: a source for the host's free memory, or None.
         running_memory: such a source, asked while a statement runs, or None.
         lead: how the address was found, None for a configured one.
+        make_room: closes a connection of the account that nobody uses now, where there is one.
         now: the cluster's clock.
     """
 
@@ -346,6 +347,7 @@ class Monitor:
         free_memory: Sensor | None = None,
         running_memory: Sensor | None = None,
         lead: Lead | None = None,
+        make_room: Callable[[], bool] = lambda: False,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
         self.node = node
@@ -356,6 +358,7 @@ class Monitor:
         self._bastion = bastion
         self._free_memory = free_memory
         self._lead = lead
+        self._make_room = make_room
         self._answer_seconds = min(settings.connect_seconds, MEASURED_WITHIN_SECONDS)
         self.watch = NodeWatch(Control(self._open_line, now), free_memory=running_memory)
 
@@ -366,19 +369,25 @@ class Monitor:
             ConfigurationError: the address, the account's secret or its TLS settings are wrong; of a found address
                 that is a reading, since nobody configured it.
         """
+        is_full = False
         try:
             measure_it = partial(self._measure, now_seconds, time.monotonic())
             return self.watch.control.ask(measure_it, within_seconds=self._answer_seconds)
         except UnreachableError as error:
-            trouble, mend = error.message, error.instead
+            trouble, mend, is_full = error.message, error.instead, isinstance(error, CrowdedError)
         except ConfigurationError as error:
             if self._lead is None:
                 raise
             trouble, mend = error.message, error.instead
         except BREAKS as error:
             trouble, mend = f"lost while it was measured: {text_of(error).lower()}", ""
+        return self.silent(trouble, now_seconds, mend=mend, is_full=is_full)
+
+    def silent(self, trouble: str, now_seconds: float, *, mend: str = "", is_full: bool = False) -> Measurement:
+        """Return what is known of a node that cannot be measured, or is not waited for any longer."""
+        seconds, tags = now_seconds, self._tags()
         reading = Reading(
-            node=self.node, unreachable=trouble, mend=mend, tags=self._tags(), measured_seconds=now_seconds
+            node=self.node, unreachable=trouble, mend=mend, is_full=is_full, tags=tags, measured_seconds=seconds
         )
         return Measurement(reading=reading)
 
@@ -454,6 +463,15 @@ class Monitor:
         return Measurement(reading=reading, seen=seen)
 
     def _open_line(self, again: Line | None) -> Line:
+        while True:
+            try:
+                # Who watches a statement waits for its turn; who measures tells that the node is full.
+                return in_turn(partial(self._line, again)) if again is not None else self._line(None)
+            except CrowdedError:
+                if not self._make_room():
+                    raise
+
+    def _line(self, again: Line | None) -> Line:
         if again is not None:
             heartbeat = again.questions.heartbeat
             return open_line(again.login, again.place, heartbeat=heartbeat, measures=False, known=again.variant)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 import msgspec
 
 from safeconsole.cluster.engine import Connection
-from safeconsole.errors import UnreachableError
+from safeconsole.errors import CrowdedError, UnreachableError
 from safeconsole.mysql.connection import MySqlConnection
 from safeconsole.sqltext.vocabulary import Account, NodeName
 
@@ -66,6 +66,7 @@ class StatementPool:
         self._now = now
         self._entries: list[_PoolEntry] = []
         self._lock = threading.Lock()
+        self._learnt: dict[Key, tuple[int, float]] = {}
 
     def lend(
         self,
@@ -83,21 +84,28 @@ class StatementPool:
             within_seconds: longest wait where too many are in use.
 
         Raises:
-            UnreachableError: as `open_one`, or too many are in use.
+            CrowdedError: too many are in use, of this process or of all that log in as the account.
+            UnreachableError: as `open_one`.
         """
         until = time.monotonic() + within_seconds
         while True:
             entry = self._taken(key, schema, server)
             if entry is None:
                 if time.monotonic() >= until:
-                    raise UnreachableError(
-                        f"all {MOST_CONNECTIONS} connections of this process to {key[0]} are in use; nothing was sent",
+                    raise CrowdedError(
+                        f"all {self._most(key)} connections that this process may have to {key[0]} are in use;"
+                        " nothing was sent",
                         instead="wait until a statement is over",
                     )
                 time.sleep(_LOOK_SECONDS)
                 continue
             if entry.connection is None:
-                return self._opened(entry, open_one)
+                try:
+                    return self._opened(entry, open_one)
+                except CrowdedError:
+                    if not self._learn_most(key):
+                        raise
+                    continue
             try:
                 entry.connection.renew(schema)
             except UnreachableError:
@@ -150,6 +158,30 @@ class StatementPool:
                 entry.connection.close()
         return None if next_seconds is None else max(next_seconds - now, 0.0)
 
+    def shed(self, key: Key) -> bool:
+        """Close the connection that was parked the longest, and say whether there was one; never raises."""
+        with self._lock:
+            parked = [entry for entry in self._entries if entry.key == key and entry.parked_seconds is not None]
+            oldest = min(parked, key=lambda entry: entry.parked_seconds or 0.0, default=None)
+            if oldest is None:
+                return False
+            self._entries.remove(oldest)
+        if oldest.connection is not None:
+            oldest.connection.close()
+        return True
+
+    def _most(self, key: Key) -> int:
+        most, until_seconds = self._learnt.get(key, (MOST_CONNECTIONS, 0.0))
+        return most if self._now() < until_seconds else MOST_CONNECTIONS
+
+    def _learn_most(self, key: Key) -> bool:
+        """Open no further ones for a moment, the account having none left; False where none of ours will come free."""
+        with self._lock:
+            self._forget_closed()
+            ours = sum(entry.key == key for entry in self._entries)
+            self._learnt[key] = ours, self._now() + MOMENT_SECONDS
+            return bool(ours)
+
     def counted(self) -> Mapping[NodeName, int]:
         """The number of connections by node."""
         with self._lock:
@@ -170,7 +202,7 @@ class StatementPool:
 
     def _taken(self, key: Key, schema: str, server: str) -> _PoolEntry | None:
         """Return a parked connection, a reserved place for a new one, or None if the pool is full."""
-        now, stale = self._now(), []
+        now, stale, most = self._now(), [], self._most(key)
         with self._lock:
             self._forget_closed()
             same = [entry for entry in self._entries if entry.key == key]
@@ -183,12 +215,12 @@ class StatementPool:
                 if connection is None or connection.identity.server != server or _is_spent(connection):
                     self._entries.remove(entry)
                     stale.append(connection)
-                elif connection.may_be_in(schema) and (now - parked >= MOMENT_SECONDS or len(same) >= MOST_CONNECTIONS):
+                elif connection.may_be_in(schema) and (now - parked >= MOMENT_SECONDS or len(same) >= most):
                     entry.parked_seconds, entry.schema = None, schema
                     break
             else:
                 entry = None
-                if len(same) - len(stale) < MOST_CONNECTIONS:
+                if len(same) - len(stale) < most:
                     entry = _PoolEntry(key=key, schema=schema)
                     self._entries.append(entry)
         for connection in stale:

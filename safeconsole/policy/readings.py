@@ -46,6 +46,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         unseen: what this account cannot see of its replicas, or "".
         unreachable: why it could not be measured, or "".
         mend: what to do about that, or "".
+        is_full: whether that is since the account may hold no further connection to it now.
         one_at_a_time: whether what stands before its server takes no question before the last one is answered.
         measured_seconds: monotonic time of the measurement.
     """
@@ -70,6 +71,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     unseen: str = ""
     unreachable: str = ""
     mend: str = ""
+    is_full: bool = False
     one_at_a_time: bool = False
     measured_seconds: float = 0.0
 

@@ -1,31 +1,26 @@
-"""A session's nodes and connections, and the resources that end together with them."""
+"""A session's nodes and connections."""
 
 from __future__ import annotations
 
+import random
+from contextlib import suppress
+from functools import partial
+
 from msgspec.structs import replace
 
-from safeconsole.audit.record import Noticed
 from safeconsole.clock import Clock
-from safeconsole.cluster.engine import Connection, Engine
+from safeconsole.cluster.engine import Connection, Engine, in_turn
 from safeconsole.cluster.routing import Choice, choose, is_preferred
 from safeconsole.errors import (
     Action,
     ConfigurationError,
-    NotSentError,
-    RefusedError,
+    CrowdedError,
     Remedy,
-    SafeConsoleError,
-    ServerError,
     UnreachableError,
 )
-from safeconsole.policy.decision import Permit
 from safeconsole.policy.readings import Gates, Reading, is_the_demo
 from safeconsole.session.cache import HOLD_SECONDS, Cache, CacheKind
 from safeconsole.session.deciding import require_alike
-from safeconsole.session.elevation import ElevationEvent, Elevations
-from safeconsole.session.pursuit import Pursuits
-from safeconsole.session.recorder import Recorder
-from safeconsole.session.transactions import TransactionEvent, Transactions
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Estimate, Statement
 from safeconsole.sqltext.vocabulary import Account, NodeName, Role, Route
@@ -71,6 +66,7 @@ class Nodes:
         self._opened = 0
         # Another connection for the same node and account has another number.
         self._numbers: dict[Key, int] = {}
+        self._lots: dict[NodeName, float] = {}
 
     def measure(self) -> tuple[Reading, ...]:
         """Measure every node; the first call accepts a measurement that is already under way."""
@@ -169,7 +165,18 @@ class Nodes:
             # An old reading may let a statement pass for a moment; it refuses none.
             self.measure()
             choice = self._choose(route, gates, node=node, connected=connected, proven=proven)
+        if choice.is_crowded:
+            chosen = partial(self._chosen_in_turn, route, gates, node=node, connected=connected, proven=proven)
+            with suppress(CrowdedError):
+                choice = in_turn(chosen)
         return choice if node or not proven else _with_move(choice, self._sticky.get(route))
+
+    def _chosen_in_turn(self, route: Route, gates: Gates, *, node: str, connected: bool, proven: bool) -> Choice:
+        self.measure()
+        choice = self._choose(route, gates, node=node, connected=connected, proven=proven)
+        if choice.is_crowded:
+            raise CrowdedError("; ".join(choice.reasons))
+        return choice
 
     def _choose(self, route: Route, gates: Gates, *, node: str, connected: bool, proven: bool) -> Choice:
         if not proven:
@@ -179,9 +186,10 @@ class Nodes:
             if choice.reading is None or not connected:
                 return choice
             try:
-                self.connect(choice.reading.node, Account.READ)
+                self._connect(choice.reading.node, Account.READ)
             except UnreachableError as error:
-                refused = replace(choice.reading, unreachable=error.message, mend=error.instead)
+                is_full = isinstance(error, CrowdedError)
+                refused = replace(choice.reading, unreachable=error.message, mend=error.instead, is_full=is_full)
                 self._read_anew(tuple(refused if each is choice.reading else each for each in self._readings))
             else:
                 return choice
@@ -192,13 +200,18 @@ class Nodes:
         # A node that was the best one is the best one still when it is preferred for having been used.
         if held is not None and (held[0] == sticky or (held[1].reading and held[1].reading.node == sticky)):
             return held[1]
+        # Drawn once, so that a session's choice changes only with what was measured.
+        for reading in self._readings:
+            self._lots.setdefault(reading.node, random.random())  # noqa: S311 (it spreads load, and guards nothing)
         choice = self._chosen_elsewhere(route, gates) if self.avoided and not node else None
-        choice = choice or choose(self._readings, gates, route, node=node, sticky=sticky)
+        choice = choice or choose(self._readings, gates, route, node=node, sticky=sticky, lots=self._lots)
         self._choices[asked] = sticky, choice
         return choice
 
     def _chosen_elsewhere(self, route: Route, gates: Gates) -> Choice | None:
-        choice = choose(tuple(each for each in self._readings if each.node not in self.avoided), gates, route)
+        choice = choose(
+            tuple(each for each in self._readings if each.node not in self.avoided), gates, route, lots=self._lots
+        )
         if route is not Route.REPLICA or choice.reading is None:
             return None
         return replace(choice, reasons=(*choice.reasons, *(f"{node}: {why}" for node, why in self.avoided.items())))
@@ -226,11 +239,17 @@ class Nodes:
         self._stays_on = frozenset({sticky}) if sticky is not None and stays else _ALL
 
     def connect(self, node: NodeName, account: Account) -> Connection:
-        """Return the open connection to a node, or open one.
+        """Return the open connection to a node, or open one; wait while the account may open no further one.
 
         Raises:
             UnreachableError, ConfigurationError: as `Engine.connect`.
         """
+        held = self._open.get((node, account))
+        if held is not None and not held.broken:
+            return held
+        return in_turn(partial(self._connect, node, account))
+
+    def _connect(self, node: NodeName, account: Account) -> Connection:
         key = node, account
         held = self._open.get(key)
         if held is not None and not held.broken:
@@ -306,11 +325,11 @@ class Nodes:
         return frozenset(broken)
 
     def change_schema(self, schema: str, *, keep: Connection | None = None) -> None:
-        """Use another schema from now on; every open connection but `keep` is closed."""
+        """Use another schema from now on; open connections are moved there, or closed where they cannot be."""
         self.has_moved |= schema != self.schema
         self.schema = schema
         for key, held in list(self._open.items()):
-            if held is not keep:
+            if held is not keep and not held.enter(schema):
                 self.drop(*key)
         self._leave_parked()
 
@@ -361,140 +380,3 @@ def _with_move(choice: Choice, before: NodeName | None) -> Choice:
         return choice
     why = next((line for line in choice.reasons if line.startswith(f"{before}: ")), f"{before}: not there any more")
     return replace(choice, notes=(f"{choice.reading.node} takes the place of {why}", *choice.notes))
-
-
-_ENDINGS = {
-    ElevationEvent.FAILED_OVER: TransactionEvent.FAILED_OVER,
-}
-"""The effect of an elevation's end on a transaction that it allowed."""
-
-ANOTHER_PRIMARY = "another server is the primary now"
-
-
-class Resources:
-    """The connections, the transaction and the elevation of a session; one ending may end the others.
-
-    Attributes:
-        at_work: the connection that a statement runs on, or None.
-        pursuits: what was not seen to stop.
-    """
-
-    def __init__(self, nodes: Nodes, transactions: Transactions, elevations: Elevations, recorder: Recorder) -> None:
-        self.nodes = nodes
-        self.transactions = transactions
-        self.elevations = elevations
-        self.at_work: Connection | None = None
-        self.pursuits = Pursuits(recorder.append)
-        self._recorder = recorder
-
-    def settle(self) -> bool:
-        """Release broken connections and ended transactions; return whether that ended an elevation."""
-        if self.at_work is not None:
-            return False
-        was_elevated, opened = self.elevations.grant is not None, self.transactions.opened
-        if opened is not None and self.transactions.has_idled:
-            self.end_transaction(TransactionEvent.IDLED)
-        elif opened is not None and self.nodes.is_lost(opened.node, opened.account):
-            self.end_transaction(TransactionEvent.CONNECTION_LOST)
-            # Who lost it may not be the primary any more: a window that goes on is looked at again.
-            self.nodes.forget()
-        if self.nodes.discard_broken():
-            self.nodes.forget()
-        try:
-            if was_elevated:
-                self.elevations.current()
-        finally:
-            if self.elevations.grant is None:
-                self._drop_elevated(ElevationEvent.TIME_PASSED)
-        return was_elevated and self.elevations.grant is None
-
-    def proven(self, permit: Permit, *, rules: LexicalRules) -> Connection:
-        """Return the connection for a permit, after proving instance and role on it.
-
-        Raises:
-            RefusedError: the server or its role is not what the permit was made for; the elevation ends.
-            UnreachableError, ConfigurationError: as `Engine.connect`.
-        """
-        if self.settle() and permit.elevation:
-            ended = self.elevations.ended or "the elevation ended"
-            raise RefusedError(f"nothing was sent: {ended}", instead="check the topology, then run it again")
-        if permit.within and self.transactions.opened is None:
-            raise RefusedError("nothing was sent: the transaction that it belongs to is over")
-        connection = self.nodes.connect(permit.node, permit.account)
-        require_alike(permit.statement, connection, rules=rules, schema=self.nodes.schema)
-        if connection.identity.server != permit.identity.server:
-            found = f"{permit.node} is now another server: {connection.identity.server}"
-        elif permit.account is Account.DIAGNOSE:
-            # It asks this instance, whatever its role is.
-            return connection
-        elif permit.read_only and permit.account is Account.READ and permit.route is Route.REPLICA:
-            # It is compared by the connection, when the permit is sent.
-            return connection
-        else:
-            reading = connection.prove()
-            if reading.role == Role(permit.route):
-                return connection
-            role = "of unknown role" if reading.role is Role.UNKNOWN else f"a {reading.role}"
-            found = f"{permit.node} is now {role}: {reading.proof}"
-        # Kept, a connection that leads elsewhere would refuse everything that comes after.
-        self.end_transaction(TransactionEvent.FAILED_OVER)
-        self.nodes.drop_node(permit.node)
-        self.void(ElevationEvent.FAILED_OVER, found)
-        raise RefusedError(
-            f"nothing was sent: {found}",
-            instead="check the topology, then run it again; an elevation does not survive a failover",
-        )
-
-    def release_after(self, permit: Permit, connection: Connection, failure: SafeConsoleError) -> None:
-        """Release connections after a failed statement.
-
-        A window outlives them: what runs in it next goes over a new connection, where the server and its role are
-        proven again.
-        """
-        event = self.transactions.failed(permit, connection, failure)
-        if event is TransactionEvent.SERVER_ENDED:
-            self.record(self.transactions.end(event))
-        elif event is not None:
-            self.end_transaction(event)
-        if isinstance(failure, ServerError):
-            if permit.account is Account.ELEVATED:
-                self.elevations.was_denied(permit.statement, failure.number)
-            self.settle()
-            return
-        self.nodes.forget()
-        self.nodes.drop(permit.node, permit.account)
-        if isinstance(failure, NotSentError) and not isinstance(failure, UnreachableError):
-            # It is not what it was: nothing that was opened to it before is used again.
-            self.nodes.drop_node(permit.node)
-            self.void(ElevationEvent.FAILED_OVER, failure.message)
-
-    def void(self, event: ElevationEvent, why: str = "") -> None:
-        """End the elevation and its connections, because the cluster changed."""
-        self.nodes.forget()
-        self.end_elevated(event, why)
-
-    def end_elevated(self, event: ElevationEvent, why: str = "") -> None:
-        try:
-            self._drop_elevated(event)
-        finally:
-            self.elevations.end(event, why)
-
-    def _drop_elevated(self, event: ElevationEvent) -> None:
-        """Close the elevated account's connections, and report a transaction that this rolls back."""
-        opened = self.transactions.opened
-        try:
-            if opened is not None and opened.account is Account.ELEVATED:
-                self.end_transaction(_ENDINGS.get(event, TransactionEvent.ELEVATION_ENDED))
-        finally:
-            self.nodes.drop_elevated()
-
-    def end_transaction(self, event: TransactionEvent) -> None:
-        """Close an open transaction's connection, so that the server rolls it back."""
-        opened = self.transactions.opened
-        if opened is not None:
-            self.nodes.drop(opened.node, opened.account)
-            self.record(self.transactions.end(event))
-
-    def record(self, notice: Noticed | None) -> None:
-        if notice is not None:
-            self._recorder.append(notice, durable=True)

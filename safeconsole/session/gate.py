@@ -37,7 +37,6 @@ from safeconsole.policy.policy import with_way_to_loosen
 from safeconsole.policy.readings import OPEN_GATES, Gates
 from safeconsole.session.admission import Rate, SlotQueue
 from safeconsole.session.cache import Cache
-from safeconsole.session.connections import ANOTHER_PRIMARY, Resources
 from safeconsole.session.context import SessionContext, circumstances_of
 from safeconsole.session.deciding import (
     DecisionInput,
@@ -51,6 +50,7 @@ from safeconsole.session.deciding import (
 )
 from safeconsole.session.elevation import ElevationEvent
 from safeconsole.session.recorder import Recorder
+from safeconsole.session.resources import ANOTHER_PRIMARY, Resources
 from safeconsole.session.result import Batch, Execution, Progress, Result, delivered, failure_of, unsent
 from safeconsole.session.retry import Attempt, leaves_nothing, note_of_retry, stands_alone
 from safeconsole.session.state import ASKS_BACK, OwnWrites, SessionState, note_on_asking_back

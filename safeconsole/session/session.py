@@ -17,13 +17,14 @@ from safeconsole.policy.decision import Assessment, ElevationRequest, Grant, Sco
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.policy import Policy
 from safeconsole.policy.readings import Reading
-from safeconsole.session.connections import ANOTHER_PRIMARY, Nodes, Resources
+from safeconsole.session.connections import Nodes
 from safeconsole.session.context import Justification, People, SessionContext, Status
 from safeconsole.session.deciding import PoliciesInForce, Reread, evidence_of_nodes
 from safeconsole.session.elevation import ElevationEvent, Elevations
 from safeconsole.session.gate import Gate
 from safeconsole.session.holding import with_holders
 from safeconsole.session.recorder import Recorder
+from safeconsole.session.resources import ANOTHER_PRIMARY, Resources
 from safeconsole.session.result import Progress, Result, unseen
 from safeconsole.session.retry import Attempt
 from safeconsole.session.transactions import TransactionEvent, Transactions
@@ -316,10 +317,15 @@ class Session:
             opened = self._transactions.opened
             if opened is not None:
                 raise RefusedError(
-                    f"a transaction is open on {opened.place}, and changing the schema opens new connections",
+                    f"a transaction is open on {opened.place}, and stays in its schema",
                     instead="end the transaction first, with COMMIT or ROLLBACK",
                 )
             self._nodes.change_schema(schema)
+
+    def let_go(self) -> None:
+        """Let go of the connections to the nodes, and of what is on them; the next statement opens what it needs."""
+        with self._alone():
+            self._nodes.close()
 
     def tighten(self, name: str, value: float) -> Limits:
         """Set one ceiling for the session: tighter always, looser up to the policy's ceilings.

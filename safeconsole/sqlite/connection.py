@@ -224,6 +224,10 @@ class SqliteConnection:
     def broken(self) -> bool:
         return self._link.broken
 
+    def enter(self, _schema: str) -> bool:
+        """Say that there is no way to another schema; see `interfaces.Connection`."""
+        return False
+
     @property
     def in_transaction(self) -> bool:
         return not self._link.broken and self._link.raw.in_transaction

@@ -88,6 +88,7 @@ def test_every_kind_has_a_code_of_its_own_and_an_exit_code():
         "ServerError": 1,
         "StoppedError": 5,
         "UnreachableError": 8,
+        "CrowdedError": 8,
     }
     assert set(EXIT_CODES) <= set(KINDS)
 

@@ -23,7 +23,7 @@ MAY_NAME = {
     # What has an effect on a server.
     "send": {"session/gate.py", "mysql/connection.py", "sqlite/connection.py"} | SINKS,
     "batches": {"session/result.py"},
-    "prove": {"session/connections.py"},
+    "prove": {"session/resources.py"},
     "estimate": {"session/connections.py", "session/deciding.py"},
     # What drivers are told with.
     "cursor": TALKS,

@@ -146,13 +146,22 @@ def test_what_is_fresh_needs_no_note():
         ({"tags": frozenset({"console"}), "lag_seconds": 9.0}, {}),
         ({"lag_seconds": 9.0}, {"tags": frozenset({"failover-target"})}),
         ({"lag_seconds": 1.0}, {"lag_seconds": 2.0}),
-        ({"threads_running": 1}, {"threads_running": 2}),
+        ({"threads_running": 3}, {"threads_running": 4}),
     ],
 )
 def test_the_fittest_is_chosen_wherever_it_stands(better, worse):
     one, two = reading("z", **better), reading("a", **worse)
     for order in ((one, two), (two, one)):
         assert choose(order, Gates(), Route.REPLICA).reading is one
+
+
+def test_equally_fit_replicas_are_chosen_by_lot_whatever_their_names_order_and_noise():
+    one, two = reading("a", lag_seconds=0.9, threads_running=2), reading("z", lag_seconds=0.1, threads_running=1)
+    for first, second in ((one, two), (two, one)):
+        lots = {first.node: 0.2, second.node: 0.7}
+        for order in ((one, two), (two, one)):
+            assert choose(order, Gates(), Route.REPLICA, lots=lots).reading is first
+            assert choose(order, Gates(), Route.REPLICA, lots=lots, sticky=second.node).reading is second
 
 
 def test_a_session_stays_with_its_node_while_that_is_fit():

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from safeconsole.session.connections import Resources
+from safeconsole.session.resources import Resources
 from safeconsole.demo.stage import staged
 from safeconsole.cli.application import Door
 from safeconsole.console.console import _previews

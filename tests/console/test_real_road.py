@@ -1,12 +1,14 @@
 """The console over the real gate and the embedded engine: what was typed, what became of it, what was recorded."""
 
+import re
+
 UPDATE = "UPDATE orders SET status = 'x' WHERE id = 1;\r"
 
 
 def test_a_read_goes_to_a_replica_and_says_so(road):
     data, messages = road.type("SELECT id, status FROM orders WHERE id < 3;\r")
     assert data == "id  status\n--  ---------\n 1  shipped\n 2  cancelled\n"
-    assert messages.endswith(", replica-1 (replica)\n")
+    assert re.search(r", replica-[12] \(replica\)\n\Z", messages)
 
 
 def test_a_write_is_refused_with_evidence_and_changes_nothing(road):

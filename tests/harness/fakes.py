@@ -220,6 +220,7 @@ class FakeNode:
         unreachable: why it cannot be measured, or "".
         refuses: accounts whose connections are refused.
         rules: how it reads text.
+        enters: whether its connections can be taken to another schema.
     """
 
     name: str
@@ -231,6 +232,7 @@ class FakeNode:
     refuses: frozenset = frozenset()
     tags: frozenset = frozenset()
     rules: LexicalRules = RULES
+    enters: bool = False
 
     def reading(self, seconds):
         if self.unreachable:
@@ -386,6 +388,11 @@ class FakeConnection:
     @property
     def rules(self):
         return self.node.rules
+
+    def enter(self, schema):
+        if self.node.enters:
+            self.schema = schema
+        return self.node.enters
 
     @property
     def guards(self):
@@ -560,11 +567,11 @@ class FakeAnswer:
 
 
 def three_nodes():
-    """One primary and two replicas."""
+    """One primary and two replicas, of which the first is the fitter."""
     return [
         FakeNode("primary", Role.PRIMARY, "u-0"),
         FakeNode("replica-1", Role.REPLICA, "u-1"),
-        FakeNode("replica-2", Role.REPLICA, "u-2"),
+        FakeNode("replica-2", Role.REPLICA, "u-2", lag_seconds=1.0),
     ]
 
 

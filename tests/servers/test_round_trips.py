@@ -29,6 +29,22 @@ def trips(lines):
     return {id(line): line.trips for proxy in lines.values() for line in proxy.lines}
 
 
+MOST_ELEVATED = {
+    "the elevation": 9,
+    "the first change": 9,
+    "the next change": 9,
+    "BEGIN": 9,
+    "a change within": 9,
+    "a read within": 9,
+    "COMMIT": 9,
+    "a change after \\u": 9,
+}
+
+
+def connections(lines):
+    return sum(len(proxy.lines) for proxy in lines.values())
+
+
 def waited(lines, before):
     """The most round trips on one connection since then."""
     return max(count - before.get(line, 0) for line, count in trips(lines).items())
@@ -83,6 +99,56 @@ def test_a_statement_of_a_transaction_waits_no_longer(cluster, lines, tmp_path):
             before = trips(lines)
             desk.run(text)
             assert waited(lines, before) <= most, text
+
+
+def test_another_schema_costs_one_round_trip_beside_the_statement(cluster, lines, tmp_path):
+    with seated(cluster, tmp_path, nodes={name: proxy.address for name, proxy in lines.items()}) as desk:
+        desk.run("SELECT 1")
+        counted = {}
+        for schema in ("information_schema", "shop"):
+            before, made = trips(lines), connections(lines)
+            desk.gate.use_schema(schema)
+            assert desk.run("SELECT LOWER(DATABASE())").table == [(schema,)]
+            counted[f"to {schema}, and a statement there"] = waited(lines, before)
+            assert connections(lines) == made
+        desk.run("SET @mine = 7")
+        before, made = trips(lines), connections(lines)
+        desk.gate.use_schema("information_schema")
+        # What was on the connection went along.
+        assert desk.run("SELECT @mine, LOWER(DATABASE())").table == [(7, "information_schema")]
+        counted["with a variable"] = waited(lines, before)
+        assert connections(lines) == made
+        print(counted)
+        assert max(counted.values()) <= 4
+
+
+def test_an_elevation_waits_for_little_more_than_its_connection(cluster, lines, tmp_path):
+    nodes = {name: proxy.address for name, proxy in lines.items()}
+    with seated(cluster, tmp_path, nodes=nodes, justification=None) as desk:
+        desk.run("SELECT 1")
+        counted = {}
+        before = trips(lines)
+        desk.gate.elevate(reason="incident 7")
+        counted["the elevation"] = waited(lines, before)
+        for name, text in (
+            ("the first change", "UPDATE orders SET status = status WHERE id = 7"),
+            ("the next change", "UPDATE orders SET status = status WHERE id = 8"),
+            ("BEGIN", "BEGIN"),
+            ("a change within", "UPDATE orders SET status = status WHERE id = 9"),
+            ("a read within", "SELECT status FROM orders WHERE id = 9"),
+            ("COMMIT", "COMMIT"),
+        ):
+            before = trips(lines)
+            desk.run(text)
+            counted[name] = waited(lines, before)
+        made, before = connections(lines), trips(lines)
+        desk.gate.use_schema("shop")
+        desk.run("UPDATE orders SET status = status WHERE id = 8")
+        counted["a change after \\u"] = waited(lines, before)
+        # The elevated connection is taken along.
+        assert connections(lines) == made
+        print(counted)
+        assert {name: count for name, count in counted.items() if count > MOST_ELEVATED[name]} == {}
 
 
 def test_a_node_is_measured_again_in_one_round_trip(cluster, lines, tmp_path):

@@ -2,6 +2,8 @@
 
 import json
 import os
+import threading
+from contextlib import ExitStack
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -16,7 +18,7 @@ from safeconsole.config.settings import TlsSettings
 from safeconsole.sqltext.vocabulary import Account, Flavour
 from safeconsole.demo.binaries import FLAVOURS
 from safeconsole.app import run
-from tests.harness.desk import seated
+from tests.harness.desk import joined, seated
 from tests.harness.talking import elevated, engine_of, write
 from tests.harness.talking import run as run_permit
 
@@ -124,6 +126,9 @@ def test_too_few_connections_of_an_account_are_told_with_how_many_it_needs(set_g
     with seated(cluster, tmp_path / "desk", to="primary", justification=None) as desk:
         error = desk.error_of("SELECT 1")
         assert "a console needs 2 at once" in "".join((error.message, *error.evidence))
+        # Another node is asked over the same account: nothing is advised that would meet the same limit.
+        assert error.remedies == ()
+        assert "try again in a moment" in error.instead
     assert examined(cluster, tmp_path) == 2
     (ran,) = [check for check in json.loads(capfd.readouterr().out) if check["what"] == "a read"]
     assert ran["finding"] == "wrong"
@@ -131,6 +136,24 @@ def test_too_few_connections_of_an_account_are_told_with_how_many_it_needs(set_g
     tell(cluster, "ALTER USER 'console_read'@'%' WITH MAX_USER_CONNECTIONS 2")
     with seated(cluster, tmp_path / "desk", to="primary", justification=None) as desk:
         assert desk.run("SELECT COUNT(*) FROM orders").table[0][0] > 0
+
+
+@pytest.mark.parametrize("flavour", FLAVOURS)
+def test_who_finds_no_connection_left_waits_for_their_turn(set_globally, tmp_path, flavour):
+    cluster = set_globally(flavour, "ALTER USER 'console_read'@'%' WITH MAX_USER_CONNECTIONS 4")
+    with ExitStack() as seats:
+        first = seats.enter_context(seated(cluster, tmp_path / "desk", to="primary", heavy_at_once=0))
+        desks = [first, *(seats.enter_context(joined(first, to="primary")) for _ in range(8))]
+        answers = []
+        threads = [
+            threading.Thread(target=lambda desk=desk: answers.append(desk.run("SELECT SLEEP(0.2)").table))
+            for desk in desks
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert answers == [[(0,)]] * len(desks)
 
 
 def test_a_password_is_encrypted_with_the_pinned_key_alone(set_globally, tmp_path):

@@ -1,8 +1,12 @@
 """Many sessions of one process share a cluster: few connections, given back clean, and nobody waits for a dead node."""
 
 import os
+import re
 import signal
+import subprocess
+import sys
 import threading
+import time
 from contextlib import ExitStack
 
 import pytest
@@ -161,6 +165,19 @@ def test_a_transaction_and_a_variable_stay_with_their_session(cluster, tmp_path)
         desk.run("COMMIT")
 
 
+def _joined_at_once(desk, _):
+    with joined(desk) as newcomer:
+        return newcomer.run("SELECT 1").where
+
+
+def _another_process(_, directory):
+    command = [sys.executable, "-m", "safeconsole", "--config", str(directory / "config.toml"), "sql", "shop"]
+    environ = {**os.environ, "HOME": str(directory), "USER": "ada"}
+    told = subprocess.run([*command, "-e", "SELECT 1"], env=environ, capture_output=True, text=True)
+    (where,) = set(re.findall(r"replica-[12]", told.stderr))
+    return where
+
+
 @FLAVOURS
 def test_a_server_that_stops_holds_up_nobody_elsewhere_and_is_told_as_it_is(private_cluster, tmp_path, flavour):
     cluster = private_cluster(flavour, replicas=2)
@@ -189,6 +206,10 @@ def test_a_server_that_stops_holds_up_nobody_elsewhere_and_is_told_as_it_is(priv
                 assert (type(error), error.ceiling) == (StoppedError, "run_seconds")
                 assert error.verified in ("killed", "already over")
                 assert desk.waited_seconds < SOON_SECONDS
+            for newcomer in (_joined_at_once, _another_process):
+                began = time.monotonic()
+                assert newcomer(first, tmp_path) == "replica-2"
+                print(f"{newcomer.__name__}: answered after {time.monotonic() - began:.1f} s")
             for thread in threads:
                 thread.join(2 * SOON_SECONDS)
             assert len(errors) == len(there)

@@ -132,6 +132,14 @@ def test_another_schema_closes_everything_but_the_connection_that_is_in_it(clust
     assert kept.broken
 
 
+def test_another_schema_takes_along_what_can_go_there(cluster):
+    elevated, other = cluster.nodes.connect(PRIMARY, Account.ELEVATED), cluster.nodes.connect(SECOND, Account.READ)
+    cluster.engine.node(PRIMARY).enters = True
+    cluster.nodes.change_schema("archive")
+    assert (elevated.schema, elevated.broken, other.broken) == ("archive", False, True)
+    assert cluster.nodes.connect(PRIMARY, Account.ELEVATED) is elevated
+
+
 def test_only_elevated_connections_are_dropped_with_the_elevation(cluster):
     reading, elevated = cluster.nodes.connect(PRIMARY, Account.READ), cluster.nodes.connect(PRIMARY, Account.ELEVATED)
     cluster.nodes.drop_elevated()
