@@ -44,7 +44,7 @@ def main() -> NoReturn:
 
 
 def _leave(code: int) -> NoReturn:
-    """Leave with an exit code, once threads and exit handlers are done and the streams are written.
+    """Exit with a code, after threads, exit handlers and output are finished.
 
     The interpreter would then take every module and object down one by one, which a one-shot waits 30 ms for.
     """
@@ -57,7 +57,7 @@ def _leave(code: int) -> NoReturn:
 
 
 def _open_missing_streams() -> None:
-    """Put the null device where a standard stream was closed: the journal must never become standard output."""
+    """Open the null device for closed standard streams, so that the journal never becomes standard output."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         pass
     os.close(descriptor)
@@ -74,10 +74,10 @@ def _code_of(leaving: SystemExit) -> int:
 
 
 class _LossyFile(io.FileIO):
-    """A file whose errors are lost with what was written: a full disk or a closed terminal behind it ends nothing."""
+    """A file that ignores write errors: a full disk or a closed terminal ends nothing."""
 
     def write(self, data: ReadableBuffer, /) -> int:
-        """Write what can be; the rest counts as written."""
+        """Write as much as possible; the rest counts as written."""
         with suppress(OSError):
             # A terminal that does not block, as a program that shares it may have left it, says None when it is full.
             while (written := super().write(data)) is None:
@@ -89,7 +89,7 @@ class _LossyFile(io.FileIO):
 
 
 def _let_messages_be_lost() -> None:
-    """Let nothing that is said to the person fail: a status line that is lost must not end a change."""
+    """Ignore errors of message output: a lost status line must not end a change."""
     said = sys.stderr
     if said is not None:
         raw = _LossyFile(2, "w", closefd=False)

@@ -1,4 +1,4 @@
-"""Builds settings, policies, engines and journals, and opens sessions for a person; only this file sees both sides."""
+"""Builds settings, policies, engines and journals, and opens sessions for a person; only this file knows both sides."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def run(arguments: Sequence[str], environ: Mapping[str, str]) -> int:
 
 
 class Program:
-    """What one process builds once, as far as a command asks for it; see `Application`."""
+    """The objects of one process, built once and on demand; see `Application`."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self.environ = environ
@@ -87,7 +87,7 @@ class Program:
         return journal_directory(Settings(), self.environ, login=person.login).parent
 
     def history_directory(self, person: Person, cluster: str) -> str:
-        """Where a person's histories are; a demo's, which may have any cluster's name, apart from the rest."""
+        """The directory of a person's histories; demos have their own, since they may use any cluster's name."""
         directory = self.state_directory(person) / "history"
         return str(directory / "demo" if self.settings().cluster(cluster).demo else directory)
 
@@ -195,7 +195,7 @@ class Program:
         return recording
 
     def _ship(self, person: Person, copies: ExitStack) -> None:
-        """Send copies to the sinks, if any, while a session of the process is open."""
+        """Ship the journal to the sinks, if any, while a session is open."""
         if not self.settings().audit.sinks:
             return
         from safeconsole.audit.shipping import SharedShipping
@@ -224,13 +224,13 @@ class Program:
 
 
 def _keep_from_children(names: Iterable[str]) -> None:
-    """Take secrets out of what editors, pagers and secret commands inherit; the program has its own copy."""
+    """Remove secrets from the environment that child programs inherit; the program has its own copy."""
     for name in names:
         os.environ.pop(name, None)
 
 
 def _close(gate: Session, reason: str) -> None:
-    """End a session, and tell what its person should know of the end."""
+    """End a session, and tell its person what they should know."""
     with interrupts.held():
         for trouble in gate.close(interrupts.told_words() or reason):
             sys.stderr.write(f"safeconsole: {safe(trouble)}\n")

@@ -241,7 +241,7 @@ def _account_checks(asker: Asker, reading: Reading, cluster: ClusterSettings) ->
 
 
 def _diagnosis_checks(asker: Asker, reading: Reading, cluster: ClusterSettings) -> Iterator[Check]:
-    """Yield what is wrong with the account for diagnosis, asked as that account."""
+    """Yield faults of the account for diagnosis, measured as that account."""
     dialect = _dialect(asker, reading)
     if not cluster.accounts.diagnose:
         return
@@ -278,7 +278,7 @@ def _named(held: _Held, row: Row) -> _Held:
 def _grant_checks(
     reading: Reading, dialect: Dialect, account: Account, held: _Held, schema: str = ""
 ) -> Iterator[Check]:
-    """Yield what is wrong with an account, whose name is as GRANT writes it."""
+    """Yield faults of an account, named as in GRANT."""
     what, unclear = f"grants of {held.grantee}", held.unclear
     if held.role and dialect.grants_show_hashes:
         unclear = (*unclear, f"the role {held.role} is active, and its privileges are not listed for this account")
@@ -323,7 +323,7 @@ _ROOM = "SELECT @@session.max_user_connections, @@global.max_connections"
 
 
 class _Held(msgspec.Struct, frozen=True, kw_only=True):
-    """What an account may do.
+    """The privileges of an account.
 
     Attributes:
         grantee: its name as GRANT writes it.
@@ -405,7 +405,7 @@ _PATIENCE_MS = 10_000
 
 
 def _waiting_checks(asker: Asker, reading: Reading) -> Iterator[Check]:
-    """Yield that each change waits for a replica's word which nobody gives, where it is so."""
+    """Yield a fault if each change waits for a replica's acknowledgement that does not come."""
     told: dict[str, str] = {}
     for question in ("SHOW GLOBAL VARIABLES LIKE 'rpl_semi_sync%'", "SHOW GLOBAL STATUS LIKE 'rpl_semi_sync%'"):
         rows, _ = asker.ask_if_allowed(question)

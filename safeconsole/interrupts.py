@@ -1,4 +1,4 @@
-"""Ctrl-C, a closed terminal (SIGHUP) and `kill` (SIGTERM): raised where they can be answered, held back elsewhere.
+"""Ctrl-C, a closed terminal (SIGHUP) and `kill` (SIGTERM): raised where they can be handled, deferred elsewhere.
 
 Python runs signal handlers in the main thread, between any two steps of it. So an interrupt that must not fall into
 the middle of something (a COMMIT, the record of an end) is held until that is over. No other thread is interrupted.
@@ -29,7 +29,7 @@ class ToldToLeave(KeyboardInterrupt):
 
 
 class _State:
-    """What the process was told, and who answers.
+    """The received signal, and the function that handles it.
 
     Attributes:
         signal: the first signal that told the program to leave, 0 before that.
@@ -55,7 +55,7 @@ state = _State()
 
 
 def listen() -> None:
-    """Answer the three signals from now on; one that is ignored, as by `nohup`, stays ignored."""
+    """Handle the three signals from now on; one that is ignored, as under `nohup`, stays ignored."""
     state.terminals = tuple(descriptor for descriptor in (0, 1, 2) if os.isatty(descriptor))
     for number, answer in ((signal.SIGINT, _interrupted), (signal.SIGHUP, _told), (signal.SIGTERM, _told)):
         if signal.getsignal(number) is not signal.SIG_IGN:
@@ -68,14 +68,14 @@ def told() -> int:
 
 
 def told_words() -> str:
-    """Return why the program leaves, "" when nobody told it to."""
+    """Return why the program leaves, or ""."""
     number = state.signal
     return f"{_WORDS[signal.Signals(number)]} ({signal.Signals(number).name})" if number else ""
 
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Hold interrupts back, and raise at the end what arrived; one more Ctrl-C while one waits is raised at once.
+    """Defer interrupts to the end of the context; a second Ctrl-C is raised at once.
 
     Raises:
         KeyboardInterrupt: in the main thread; no other one is interrupted.
@@ -88,13 +88,13 @@ def held() -> Iterator[None]:
 
 
 def hold() -> None:
-    """Begin what `release` ends, where `held` cannot stand around it."""
+    """Start deferring interrupts until `release`, where `held` cannot be used."""
     if threading.current_thread() is threading.main_thread():
         state.held += 1
 
 
 def release() -> None:
-    """End what `hold` began. Raises KeyboardInterrupt, as `held`."""
+    """Stop deferring interrupts. Raises KeyboardInterrupt, as `held`."""
     if threading.current_thread() is not threading.main_thread():
         return
     state.held -= 1
@@ -106,7 +106,7 @@ def release() -> None:
 
 @contextmanager
 def answered_by(act: Callable[[], object]) -> Iterator[None]:
-    """Call a function when the program is told to leave, in place of raising; it MUST be safe in a signal handler."""
+    """Call a function instead of raising when the program is told to leave; it MUST be safe in a signal handler."""
     state.answers.append(act)
     try:
         yield
@@ -116,7 +116,7 @@ def answered_by(act: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def at_last(act: Callable[[], object]) -> Iterator[None]:
-    """Call a function, in a thread of its own, where the main thread swallows every word and has to be left behind."""
+    """Call a function in a thread of its own, because the main thread swallows interrupts."""
     state.last.append(act)
     try:
         yield
@@ -165,7 +165,7 @@ def _remind() -> None:
 
 
 def _let_go_of_the_terminal() -> None:
-    """Let what is written to a terminal that is gone go nowhere: its errors would end what is being ended in order."""
+    """Discard output to a closed terminal: its errors would break an orderly end."""
     for descriptor in state.terminals:
         if not os.isatty(descriptor):
             null = os.open(os.devnull, os.O_RDWR)

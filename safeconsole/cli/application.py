@@ -1,4 +1,4 @@
-"""What the commands need from the rest of the program; `app.py` provides it, tests may provide their own."""
+"""The interface between commands and the rest of the program; `app.py` implements it."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
     record_terminal: Callable[[], Recording | None] = lambda: None
 
     def preview(self, statement: Statement) -> Assessment:
-        """Return what would be decided as the session stands, without asking any server."""
+        """Return the decision on a statement as the session stands, without asking any server."""
         from safeconsole.session.context import circumstances_of
         from safeconsole.session.deciding import preview
 
@@ -89,7 +89,7 @@ class Application(Protocol):
 
     @property
     def config(self) -> str | None:
-        """The configuration file that was named, or None."""
+        """The configuration file named by `--config`, or None."""
         ...
 
     @property
@@ -175,7 +175,7 @@ def told_failure(
 
 
 def forget_output() -> None:
-    """Let what could not be written go nowhere: Python would try again at exit, and complain."""
+    """Discard unwritten output: Python would retry at exit and print an error."""
     try:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (OSError, ValueError):

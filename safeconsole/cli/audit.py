@@ -329,7 +329,7 @@ def _session_row(summary: SessionSummary) -> Row:
 
 
 def _listed_session(summary: SessionSummary) -> Row:
-    """Return a session as a person scans it: what there was none of is not named."""
+    """Return a session as one short line; counts of zero are left out."""
     lasted = "open" if summary.live else "no end"
     if summary.closed:
         took = dt.datetime.fromisoformat(summary.closed) - dt.datetime.fromisoformat(summary.opened)

@@ -65,7 +65,7 @@ _SHAPES_HELD = 1000
 
 
 def offline_judge(app: Application, *, cluster: str, engine: str, policy: str, to: str, sql_mode: str = "") -> Judge:
-    """Return what decides without a connection. Raises ConfigurationError, PolicyInvalidError."""
+    """Return a judge that needs no connection. Raises ConfigurationError, PolicyInvalidError."""
     settings = app.settings().cluster(cluster) if cluster else None
     flavour = Flavour(engine) if engine else settings.assumed_flavour if settings else Flavour.MYSQL
     rules = app.policies.load(policy or (settings.policy if settings else "baseline"))
@@ -140,7 +140,7 @@ def check(app: Application, /, arguments: tuple[str, ...], file: str | None, for
 
 
 def _shown_as(form: str) -> Callable[[dict[str, Any]], Any]:
-    """Return what makes of one statement's fields its text, or its row, in a format."""
+    """Return the function that formats one statement's fields."""
     if form == "jsonl":
         return lambda fields: json.dumps(fields, ensure_ascii=False) + "\n"
     if form == "json":
@@ -155,7 +155,7 @@ def _columns_of(form: str) -> tuple[str, ...]:
 
 
 def _write(shown: Iterator[Any], form: str) -> None:
-    """Write statements as they come. Raises ConfigurationError: there is none."""
+    """Write statements as they are judged. Raises ConfigurationError: there is none."""
     first = next(shown, None)
     if first is None:
         raise ConfigurationError("there is no statement to check")

@@ -118,7 +118,7 @@ REPORT_COLUMNS = 100
 
 
 def _report(checks: list[Check]) -> Iterator[str]:
-    """Yield what a person reads: a line for each problem, with every node that has it, then a line for each node."""
+    """Yield the report: a line for each problem with its nodes, then a line for each node."""
     problems: dict[Check, list[str]] = {}
     good: dict[str, list[str]] = {}
     for check in checks:
@@ -257,7 +257,7 @@ _NODE = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\s:/@?#\[\]]+)(?::(?P<port>[0-9]+)
 
 
 def _check_node(node: str) -> None:
-    """Refuse what is no address before anything is kept of it. Raises UsageError, which does not repeat it."""
+    """Check that a text is an address. Raises UsageError, which does not repeat it."""
     if "://" in node or "@" in node:
         raise click.UsageError("--node is HOST:PORT, not a URL: store passwords with `safeconsole credentials set`")
     found = _NODE.fullmatch(node)

@@ -78,7 +78,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def stage_of(engine: str, release: str = "") -> Iterator[Stage]:
-    """Put up a cluster of an engine, and take it down when the context ends. Raises ConfigurationError."""
+    """Start a cluster, and stop it when the context ends. Raises ConfigurationError."""
     from safeconsole.demo.binaries import ServersUnavailableError
     from safeconsole.demo.daemon import ServerStartError
     from safeconsole.demo.stage import CLUSTER, ENGINES, staged

@@ -81,7 +81,7 @@ def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: in
 
 @contextmanager
 def stopped_by_the_person(underway: Underway) -> Iterator[None]:
-    """Make what interrupts stop running work, instead of interrupting an arbitrary line."""
+    """Make interrupts stop the running work instead of raising at an arbitrary line."""
     before = signal.signal(signal.SIGINT, lambda *_: underway.interrupt())
     try:
         with interrupts.answered_by(underway.interrupt):
@@ -91,7 +91,7 @@ def stopped_by_the_person(underway: Underway) -> Iterator[None]:
 
 
 def code_of_all(members: Sequence[ClusterOutcome[Any]]) -> int:
-    """Return 0 when every cluster ended well; else the highest code of those that did not, 5 for one not begun."""
+    """Return 0 if every cluster succeeded, else the highest exit code; one not begun counts as 5."""
     codes = [exit_code_of(member.error) for member in members if member.error is not None]
     codes += [5 for member in members if not member.begun]
     return max(codes, default=0)

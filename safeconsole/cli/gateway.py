@@ -95,7 +95,7 @@ def _gateway_of(app: Application, cluster: str, tls: ssl.SSLContext | None, coun
 
 
 def _served_cluster(app: Application, cluster: str) -> ServedCluster:
-    """Measure what clients are told. Raises NoFitNodeError: no node says what it is."""
+    """Return the cluster as presented to clients. Raises NoFitNodeError: no node answers."""
     from safeconsole.gateway.serving import ServedCluster
 
     if not DIALECTS[app.settings().cluster(cluster).assumed_flavour].has_accounts:

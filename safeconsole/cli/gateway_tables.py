@@ -1,4 +1,4 @@
-"""The tables of the gateway's schema that the rest of the program fills: sizes, leftovers, the journal."""
+"""The gateway's tables with content from the rest of the program: sizes, leftovers, the journal."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def _report_of(app: Application, cluster: str, asker: Asker) -> Report:
 
 
 def _journal_of(app: Application, cluster: str, client: ClientConnection) -> Iterator[OwnRow]:
-    """Yield what the person asked of the cluster in the last days, the newest session first."""
+    """Yield the person's statements on the cluster in the last days, newest session first."""
     person = client.arrival.person
     since = (dt.datetime.now(dt.UTC) - dt.timedelta(days=JOURNAL_DAYS)).strftime("%Y-%m-%dT%H:%M:%S")
     archive = open_archive(app.audit_directory(person))

@@ -36,7 +36,7 @@ HIGHEST_PORT = 65_535
 
 
 class _LeftToAPerson(NoTerminal):
-    """Lets a request of an agent's go on to the person who has to approve it, and grants nothing by itself."""
+    """Passes an agent's requests on to a person's approval, and grants nothing itself."""
 
     gate: Session | None = None
 
@@ -94,7 +94,7 @@ def mcp(app: Application, cluster: str, listen: str | None, tls_cert: Path | Non
 
 @contextmanager
 def _left_at_once(close: Callable[[], None]) -> Iterator[None]:
-    """Make what interrupts the server end its session and the process: nobody can wake who reads standard input."""
+    """Make a signal end the session and the process, since a read of standard input cannot be woken."""
 
     def leave() -> None:
         close()

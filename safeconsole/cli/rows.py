@@ -28,7 +28,7 @@ format_option = click.option(
 
 
 def write_list(columns: Sequence[str], rows: Iterable[Row], stream: TextIO | None = None) -> None:
-    """Write rows that a person scans: a line a row, whatever the terminal's width, the last column cut off there."""
+    """Write one line for each row, with the last column cut at the terminal's width."""
     stream = stream or sys.stdout
     style = stream_style(stream, os.environ)
     rows = list(rows)

@@ -142,7 +142,7 @@ _WORDS = {
 
 
 def one_shot_words(remedy: Remedy) -> str:
-    """Return what a one-shot's person can do, as options of the command line."""
+    """Return a remedy as options of the command line."""
     match remedy.action:
         case Action.ELEVATE:
             return f"to run it anyway, add --reason TEXT --ticket ID --confirm {remedy.of or 'CLUSTER'}"
@@ -161,7 +161,7 @@ def one_shot_words(remedy: Remedy) -> str:
 
 @contextmanager
 def recorded_terminal(app: Application, *, wanted: bool) -> Iterator[TerminalRecorder | None]:
-    """Give what records a console's terminal, where it is wanted and configured; MUST come before who keeps streams."""
+    """Give a terminal recorder, if wanted and configured; MUST come before anything that keeps the streams."""
     if not wanted or app.settings().audit.recordings.keep == "nothing":
         yield None
         return
@@ -187,7 +187,7 @@ def _scripts(texts: tuple[str, ...], file: str | None) -> tuple[str, ...] | None
 
 
 def confirmer_of(app: Application, typed: str, *, previews: bool = False) -> Confirmer:
-    """Return what answers for the person: the name given on the command line, or a question on the terminal."""
+    """Return the confirmer: from the name on the command line, or asking on the terminal."""
     from safeconsole.output.confirming import GivenConfirmer, TerminalConfirmer
 
     asking = ask_on_terminal(app)
@@ -214,14 +214,14 @@ def _ask_behind(app: Application, asking: TerminalConfirmer | NoTerminal) -> Ter
 
 
 def ask_on_terminal(app: Application) -> TerminalConfirmer | NoTerminal:
-    """Return what asks the person on this terminal; without one every answer is no."""
+    """Return a confirmer that asks on this terminal; without one every answer is no."""
     from safeconsole.output.confirming import terminal_confirmer
 
     return terminal_confirmer(sys.stderr, sys.stdin, stream_style(sys.stderr, app.environ))
 
 
 def _standing(app: Application, door: Door) -> Status:
-    """Return what a prompt shows before the session is open. Raises ConfigurationError: no such cluster."""
+    """Return the prompt's status before the session is open. Raises ConfigurationError: no such cluster."""
     from safeconsole.policy.limits import Limits
     from safeconsole.session.context import Status
 

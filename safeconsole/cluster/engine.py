@@ -51,14 +51,14 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Splice(StrEnum):
-    """The protocol whose packets are handed on as the server sent them, instead of values."""
+    """The protocol whose packets are passed through unchanged, instead of decoded values."""
 
     TEXT = "text"
     BINARY = "binary"
 
 
 class SplicedRows(msgspec.Struct, frozen=True, kw_only=True):
-    """Some rows of a spliced answer, as the packets that they came in; a batch, whose length is that of its rows.
+    """A batch of rows of a spliced answer, as packets; its length is the number of rows.
 
     Attributes:
         data: the packets one after the other, with their headers.
@@ -151,7 +151,7 @@ class Answer(Protocol):
         ...
 
     def is_undone(self, verified: str) -> bool:
-        """Whether the server undoes all that the statement changed so far, when its connection ends now.
+        """Whether the server would roll back all changes so far if the connection ended now.
 
         Args:
             verified: what the process list says of it, see `StoppedError`.
@@ -279,7 +279,7 @@ class Connection(Protocol):
 
 
 def stop_insistently(stop: Callable[[], str], interrupt: BaseException | None = None) -> tuple[str, bool]:
-    """Stop the running statement while the person may press Ctrl-C again.
+    """Stop the running statement; a further Ctrl-C ends the wait.
 
     Args:
         stop: as `Connection.stop`; a second call no longer waits for a graceful end.
@@ -328,7 +328,7 @@ def in_turn(open_it: Callable[[], Opened], *, within_seconds: float = TURN_SECON
 
 
 def by_whom() -> str:
-    """Return who interrupted what runs, as the end of a sentence."""
+    """Return who interrupted the statement, as the end of a sentence."""
     why = told_words()
     return f": {why}" if why else " by you"
 
@@ -356,11 +356,11 @@ class Engine(Protocol):
         ...
 
     def measure_ahead(self, only: frozenset[NodeName] = frozenset()) -> None:
-        """Begin to measure before anybody waits for it; `only` as in `topology`. Never waits."""
+        """Start measuring in the background; `only` as in `topology`. Never waits."""
         ...
 
     def connect(self, node: NodeName, account: Account, *, schema: str = "") -> Connection:
-        """Lend a guarded connection to a node, to the caller alone until it is parked or closed.
+        """Lend a guarded connection to a node to the caller, until it is parked or closed.
 
         Raises:
             UnreachableError: no connection, a wrong password, or a guard that is not in force; the message says which.
@@ -369,7 +369,7 @@ class Engine(Protocol):
         ...
 
     def park(self, connection: Connection, *, last: bool = False) -> None:
-        """Keep a connection between statements; the engine may close it, or lend it to another session made clean.
+        """Park a connection between statements; the engine may close it, or reset it and lend it to another session.
 
         Nothing that its session still needs may be on it: a transaction, a variable, a lock. Never raises.
 
@@ -379,11 +379,11 @@ class Engine(Protocol):
         ...
 
     def reclaim(self, connection: Connection) -> bool:
-        """Have a parked connection again, as it was left; False when it is gone, and may not be touched any more."""
+        """Take back a parked connection unchanged; False if it was closed or lent, and must not be used."""
         ...
 
     def close(self) -> None:
-        """Let go of what no session owns; never raises."""
+        """Close what no session owns; never raises."""
         ...
 
     def position(self, node: NodeName) -> str:

@@ -98,7 +98,7 @@ def _way_out(readings: Sequence[Reading], gates: Gates) -> str:
 
 
 def is_preferred(readings: tuple[Reading, ...], node: NodeName) -> bool:
-    """Whether the tags of no other node go before a replica's: then it is the choice for as long as it is fit."""
+    """Whether no other node's tags rank above a replica's, so that it stays the choice while it is fit."""
     ranks = {reading.node: _rank_of_tags(reading) for reading in readings if reading.role is not Role.PRIMARY}
     return node in ranks and ranks[node] == min(ranks.values())
 

@@ -1,4 +1,4 @@
-"""What all sessions of a process use together: made with the first of them, closed with the last."""
+"""Objects shared by all sessions of a process: created by the first, closed by the last."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class _Use(msgspec.Struct, eq=False):
 
 
 class Shared(Generic[Made]):
-    """Clusters by name, each for all who use it at the same time; from any thread."""
+    """Shared objects by name; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -30,7 +30,7 @@ class Shared(Generic[Made]):
 
     @contextmanager
     def used(self, name: str, made_of: object, make: Callable[[], Made]) -> Iterator[Made]:
-        """Use the cluster that others use under the name, or make it.
+        """Use the shared object of a name, created if there is none.
 
         Args:
             made_of: its settings; made of others, as after a change of the configuration, it is another.

@@ -1,4 +1,4 @@
-"""The values of Python that a server's texts stand for, by the type of their column."""
+"""Converts a server's texts to Python values, by column type."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Reader = Callable[[str], object]
 
 
 def span_of(text: str) -> dt.timedelta | str:
-    """Return a TIME of the family, which may be negative and longer than a day; a text that is none stays a text."""
+    """Return a TIME as a timedelta, which may be negative or longer than a day; other texts are unchanged."""
     hours, _, rest = text.removeprefix("-").partition(":")
     minutes, _, rest = rest.partition(":")
     seconds, _, fraction = rest.partition(".")
@@ -60,17 +60,17 @@ _READERS: Mapping[str, Reader] = {
 
 
 def is_integer(column: Column) -> bool:
-    """Whether a column of the family holds whole numbers and nothing else."""
+    """Whether a column holds whole numbers only."""
     return not column.binary and _READERS.get(column.type_name) is int
 
 
 def reader_of(column: Column) -> Reader | None:
-    """Return what reads a column's texts, None where they are its values."""
+    """Return the converter of a column's texts, None if they stay texts."""
     return None if column.binary else _READERS.get(column.type_name)
 
 
 def typed_rows(columns: Sequence[Column], rows: Sequence[Row]) -> list[Row]:
-    """Return rows with their texts read as their columns say; what is no text stays as it is."""
+    """Return rows with texts converted by column type; other values are unchanged."""
     readers = [(at, reader) for at, column in enumerate(columns) if (reader := reader_of(column)) is not None]
     if not readers:
         return list(rows)

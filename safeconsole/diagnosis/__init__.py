@@ -1,1 +1,1 @@
-"""What a server is doing, asked in an incident: sessions, transactions, who waits for whom."""
+"""Diagnosis of a server in an incident: sessions, transactions, lock waits."""

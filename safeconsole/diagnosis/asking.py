@@ -1,4 +1,4 @@
-"""Asks one node what it is doing, through the gate: each question is decided, bounded and recorded like any other."""
+"""Runs diagnostic queries on one node through the gate; each is decided, limited and recorded like any other."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Diagnosing(msgspec.Struct, kw_only=True):
 
     @property
     def known(self) -> Diagnosis:
-        """The questions. Raises ConfigurationError: a file is asked nothing of the kind."""
+        """The dialect's diagnostic queries. Raises ConfigurationError: a file has none."""
         if not self.dialect.diagnosis.sessions:
             raise ConfigurationError("a file has no sessions: each program that opens it is on its own")
         return self.dialect.diagnosis
@@ -118,7 +118,7 @@ class Diagnosing(msgspec.Struct, kw_only=True):
         return self.gate.context.diagnoses
 
     def rows(self, sql: str) -> list[dict[str, Any]]:
-        """Ask one question and return its rows by the lower-case names of their columns. Raises SafeConsoleError."""
+        """Run one query and return its rows by lower-case column name. Raises SafeConsoleError."""
         (statement,) = self.gate.split(sql)
         started = time.monotonic()
         try:
@@ -134,7 +134,7 @@ class Diagnosing(msgspec.Struct, kw_only=True):
         return [dict(zip(names, row, strict=True)) for row in rows]
 
     def working(self) -> tuple[ServerSessionRow, ...]:
-        """Return the sessions that run something, the longest first; without an account for it, its own alone."""
+        """Return the running sessions, longest first; without the account for diagnosis only its own."""
         known = self.known
         if not self.sees_others:
             return self._listed_by_show()
@@ -151,7 +151,7 @@ class Diagnosing(msgspec.Struct, kw_only=True):
         return tuple(map(session_of, self.rows(self.known.transacting)))
 
     def idle(self, user: str, older_seconds: float) -> tuple[ServerSessionRow, ...]:
-        """Return an account's sessions that have run nothing for so long and have no transaction, the longest first.
+        """Return an account's sessions idle for some seconds without a transaction, longest first.
 
         Raises ConfigurationError: a name that could be read as something else.
         """
@@ -196,7 +196,7 @@ class Diagnosing(msgspec.Struct, kw_only=True):
         )
 
     def numbers(self) -> dict[str, int]:
-        """Return the server's own numbers, by lower-case name; those that it does not tell are left out."""
+        """Return the server's status numbers by lower-case name; unavailable ones are left out."""
         found = {}
         for row in self.rows(self.known.numbers):
             try:
@@ -230,7 +230,7 @@ class Diagnosing(msgspec.Struct, kw_only=True):
         return tuple(sorted(busy, key=lambda session: -session.seconds))
 
     def _rows_of_show(self) -> list[dict[str, Any]]:
-        """Return all sessions as SHOW tells them, which needs no temporary table, and knows no transaction."""
+        """Return all sessions from SHOW PROCESSLIST, which needs no temporary table but lacks transactions."""
         more = {"transaction_seconds": None, "changed_rows": 0, "last_statement": None}
         return [
             {**row, "seconds": row["time"], "statement": row["info"], **more}
@@ -250,7 +250,7 @@ class Diagnosing(msgspec.Struct, kw_only=True):
 
 
 def destination(gate: Session, argument: str) -> str:
-    """Return where a diagnosis goes: where it is said, else where the session's statements go, else the primary."""
+    """Return the node of a diagnosis: the named one, else the session's, else the primary."""
     return argument or gate.to or Route.PRIMARY
 
 

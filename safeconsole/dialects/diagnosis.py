@@ -1,4 +1,4 @@
-"""The questions of an incident: who runs what, who waits for whom, how the server is.
+"""The diagnostic queries: sessions, lock waits, server load.
 
 Each costs the server a few milliseconds, also while hundreds of sessions wait and hundreds of thousands of rows are
 locked: `performance_schema.data_locks` is read by the id of one lock, and never as a whole. Source: MySQL 9.7 and

@@ -1,4 +1,4 @@
-"""Native functions of MySQL and MariaDB: which are pure, which carry a danger, which nobody looked at.
+"""Native functions of MySQL and MariaDB: pure, dangerous, or not examined.
 
 The lists of MySQL and MariaDB come from the servers: `python -m tests.differential.native_functions`
 offers a server every word of its own binary as a function and compares the answers with these.

@@ -31,7 +31,7 @@ _MEMORY_COLUMNS = (
 
 
 class GrantFinding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something about an account that is not as it should be.
+    """A fault of an account's grants.
 
     Attributes:
         kind: "wide" (it may more than the console needs), "missing", or "unclear" (not understood, so not vouched for).
@@ -254,7 +254,7 @@ _PART = re.compile(rf"(?P<name>[A-Z_]+(?: [A-Z_]+)*)(?: \((?P<columns>{_NAME}(?:
 
 
 def privileges_of(grant: str) -> tuple[Privilege, ...] | None:
-    """Return the privileges in one line of SHOW GRANTS, or None where it grants in a way that is not understood.
+    """Return the privileges in one line of SHOW GRANTS, or None if its form is unknown.
 
     Args:
         grant: such as "GRANT SELECT (`a`), INSERT ON `shop`.`orders` TO `u`@`%`". Source: MySQL 9.7, measured.
@@ -293,7 +293,7 @@ def _unquoted(name: str) -> str:
 def judged(
     dialect: Dialect, account: Account, privileges: Iterable[Privilege], *, grantee: str, schema: str = ""
 ) -> Iterator[GrantFinding]:
-    """Yield privileges that are too wide, then missing ones; nothing for an account that is right.
+    """Yield privileges that are too wide, then missing ones.
 
     Args:
         account: what the console uses it for.
@@ -337,7 +337,7 @@ def _placed(privilege: Privilege, schema: str) -> Privilege:
 
 
 def _covers(held: Privilege, wanted: Privilege, others: tuple[str, ...]) -> bool:
-    """Whether a privilege meets a need; of the application's schema a part is enough: less is a choice, not a lack."""
+    """Whether a privilege meets a need; a part of the application's schema is enough, since less is a choice."""
     if held.name not in {wanted.name, "ALL PRIVILEGES", *others}:
         return False
     if held.routine not in {"", wanted.routine}:

@@ -1,4 +1,4 @@
-"""The words that begin each kind of statement in MySQL and its sisters, and the least it can do.
+"""The words that begin each kind of statement in the MySQL family, and its minimal effects.
 
 What is not in the table is "unknown". A kind that one member does not have is still named, and keeps its floor: the
 server refuses it, and a sister with the same words would not.

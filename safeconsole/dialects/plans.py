@@ -95,7 +95,7 @@ _REPEATED = ""
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What a plan says.
+    """The facts read from a plan.
 
     Attributes:
         rows: rows that it expects to examine, -1 when it does not say.
@@ -117,7 +117,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read_plan(text: str, rewritten: str = "", *, verbatim: bool = False) -> Plan:
-    """Return what a plan says.
+    """Read a plan's facts.
 
     Args:
         rewritten: the statement as the server rewrote it, views and aliases resolved, where it says so.
@@ -150,7 +150,7 @@ def read_plan(text: str, rewritten: str = "", *, verbatim: bool = False) -> Plan
 
 
 def _is_plain(document: object) -> bool:
-    """Whether a plan names nothing but the read of one table; a key that is not known may be anything."""
+    """Whether a plan is nothing but the read of one table; an unknown key may be anything."""
     block = document.get("query_block") if isinstance(document, dict) else None
     if not isinstance(block, dict) or not set(block) <= _PLAIN_BLOCK:
         return False
@@ -194,7 +194,7 @@ def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _walk(part: object) -> Iterator[tuple[str, Any]]:
-    """Yield every key and value of a plan; its depth is the server's, far below ours."""
+    """Yield every key and value of a plan; its depth is limited by the server."""
     stack = [part]
     while stack:
         current = stack.pop()
@@ -206,7 +206,7 @@ def _walk(part: object) -> Iterator[tuple[str, Any]]:
 
 
 def _examined(tables: list[dict[str, Any]]) -> int:
-    """Return the rows examined: each table of a nested loop is read once a row of those before it."""
+    """Return the rows examined: each table of a nested loop is read once for each row of the tables before it."""
     found = [_number(table) for table in tables]
     known = [number for number in found if number is not None]
     if not known:

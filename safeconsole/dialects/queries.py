@@ -48,22 +48,22 @@ FAMILY_QUERIES = Queries(
 
 
 def columns_sql(dialect: Dialect, table: str) -> str:
-    """Return what lists the columns of one table; `table` may be `schema.table`."""
+    """Return the query for the columns of one table; `table` may be `schema.table`."""
     return dialect.queries.columns.format(table=_name(dialect, table))
 
 
 def indexes_sql(dialect: Dialect, table: str) -> str:
-    """Return what lists the indexes of one table; `table` may be `schema.table`."""
+    """Return the query for the indexes of one table; `table` may be `schema.table`."""
     return dialect.queries.indexes.format(table=_name(dialect, table))
 
 
 def schema_sql(dialect: Dialect, schema: str) -> str:
-    """Return what finds one schema by its name, or "" where it cannot be asked for."""
+    """Return the query for one schema by name, or "" if the name cannot be quoted."""
     return "" if {"'", "\\"} & set(schema) else dialect.queries.schema.format(schema=schema)
 
 
 def size_sql(dialect: Dialect, table: str) -> str:
-    """Return what reads the size of one table; `table` may be `schema.table`.
+    """Return the query for the size of one table; `table` may be `schema.table`.
 
     Raises:
         ConfigurationError: a name that would need escaping, whose text could be read differently by sql_mode.
@@ -72,7 +72,7 @@ def size_sql(dialect: Dialect, table: str) -> str:
 
 
 def about_sql(dialect: Dialect, table: str) -> str:
-    """Return what reads estimated rows, bytes and the comment of one table. Raises as `size_sql`."""
+    """Return the query for estimated rows, bytes and comment of one table. Raises as `size_sql`."""
     return _of_one_table(dialect.queries.about, table)
 
 
@@ -89,7 +89,7 @@ def explain_sql(dialect: Dialect, sql: str) -> str:
 
 
 def keys_sql(dialect: Dialect, table: str) -> str:
-    """Return what reads the foreign keys of one table: key, column, table and column that it leads to.
+    """Return the query for the foreign keys of one table: key, column, referenced table and column.
 
     Both names by equality open that one table. `table` MUST hold no quote and no backslash.
     """
@@ -97,7 +97,7 @@ def keys_sql(dialect: Dialect, table: str) -> str:
 
 
 def referrers_sql(dialect: Dialect, table: str) -> str:
-    """Return what reads the foreign keys onto one table of the session's schema: table, column, column led to.
+    """Return the query for foreign keys onto one table of the session's schema: table, column, referenced column.
 
     `table` MUST hold no quote and no backslash.
     """
@@ -105,7 +105,7 @@ def referrers_sql(dialect: Dialect, table: str) -> str:
 
 
 def names_sql(dialect: Dialect, *, after: str, most: int, schema: str = "") -> str:
-    """Return what lists the next names of tables in a schema, names alone.
+    """Return the query for the next page of table names in a schema.
 
     Args:
         after: the last name that is known, "" at the beginning; it MUST hold no quote and no backslash.
@@ -116,5 +116,5 @@ def names_sql(dialect: Dialect, *, after: str, most: int, schema: str = "") -> s
 
 
 def _name(dialect: Dialect, table: str) -> str:
-    """Return a table's name as somebody typed it, with its schema when it has one, quoted."""
+    """Return a typed table name quoted, with its schema if it has one."""
     return dialect.quoted(*(part.strip().strip(dialect.lexis.name_quote) for part in table.split(".", 1)))

@@ -1,4 +1,4 @@
-"""Settings and hints that a person may use, because no limit and no reading of statements rests on them.
+"""Settings and hints that a person may use, because no limit and no analysis depends on them.
 
 Every setting that is not here belongs to the console. The list is of what is harmless, so that a
 setting of a coming version is refused until somebody looked at it.
@@ -88,7 +88,7 @@ LIMIT_SETTINGS: Mapping[str, tuple[str, int]] = {
 
 
 def family_settings(*, hints_known_below: int) -> AllowedSettings:
-    """Return what a text may set on a server of the family.
+    """Return the settings that a statement may set on a server of the family.
 
     Args:
         hints_known_below: see `AllowedSettings`.
@@ -113,7 +113,7 @@ class Ruling(StrEnum):
 
 
 class SessionVariables(msgspec.Struct, frozen=True, kw_only=True):
-    """Session variables that are decided alike.
+    """Session variables with the same ruling.
 
     Attributes:
         ruling: OWNED: set on every connection and read back. TOLD: as the server has it, and somebody says so when it

@@ -1,4 +1,4 @@
-"""The shapes of single tokens, as one compiled pattern for each way a server reads text.
+"""The patterns of single tokens, compiled once for each way a server reads text.
 
 Everything is possessive or atomic where it repeats, so that no text makes a match go back over what it has read:
 scanning is linear in the text. A shape that fits nothing is one unreadable character, which makes its statement

@@ -1,4 +1,4 @@
-"""What clients set by themselves when they connect: absorbed, applied to this client, tightened or refused. Pure.
+"""Handles settings that clients send when they connect: applied to this client, tightened, or refused. Pure.
 
 A SET is read as a table of assignments. One that is understood as a whole is answered here; a setting that is none of
 these goes on to the gate, with those that are.
@@ -45,7 +45,7 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a setting is not taken.
+    """Why a setting is refused.
 
     Attributes:
         number: the error number that a server would use.
@@ -56,7 +56,7 @@ class Refusal(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Absorbed(msgspec.Struct, frozen=True, kw_only=True):
-    """What becomes of a SET.
+    """The result of a SET.
 
     Attributes:
         settings: the client's settings after it.
@@ -77,7 +77,7 @@ Taker = Callable[[ClientSettings, str, Value, LexicalRules], Taken]
 
 
 def absorbed(text: str, settings: ClientSettings, rules: LexicalRules) -> Absorbed | Refusal | None:
-    """Return what becomes of a SET, or None when it is none, or all of it is for the gate."""
+    """Return the result of a SET, or None if it is no SET or wholly for the gate."""
     found = [token for token in tokens(text, rules) if token.kind not in _SILENT]
     if not found or found[0].word != "SET" or any(token.kind is TokenKind.UNREADABLE for token in found):
         return None
@@ -124,7 +124,7 @@ def _parts(found: Value) -> list[list[Token]]:
 
 
 def _read_whole(found: Value, settings: ClientSettings) -> ClientSettings | Refusal | None:
-    """Return what the forms without an equals sign set."""
+    """Return the settings of SET forms without an equals sign."""
     said = [token.word or token.text.strip("'\"`").upper() for token in found]
     if said[:1] == ["NAMES"] or said[:1] == ["CHARSET"] or said[:2] == ["CHARACTER", "SET"]:
         named = said[2] if said[:1] == ["CHARACTER"] and len(said) > 2 else "".join(said[1:2])
@@ -180,7 +180,7 @@ def _taken(part: Value, settings: ClientSettings, rules: LexicalRules) -> Taken:
 
 
 def _session_name(target: Value) -> str:
-    """Return the session variable that an assignment is to, "" for any other target."""
+    """Return the session variable that an assignment names, or ""."""
     said = [part.strip("`").lower() for token in target for part in token.text.lstrip("@").split(".") if part]
     if len(said) == 1 and target[0].kind is not TokenKind.VARIABLE:
         return said[0]
@@ -296,7 +296,7 @@ def _keep(settings: ClientSettings, _name: str, _value: Value, _rules: LexicalRu
 
 
 def _take_switch(settings: ClientSettings, name: str, value: Value, rules: LexicalRules) -> Taken:
-    """Absorb a switch that is set to what is in force here; anything else is for the gate."""
+    """Absorb a switch that is set to the value in force here; anything else goes to the gate."""
     return settings if _whether(value, rules) is _HELD[name] else None
 
 

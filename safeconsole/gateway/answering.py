@@ -51,7 +51,7 @@ class OwnRows(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """How a statement ended well.
+    """The counts and status of a statement that succeeded.
 
     Attributes:
         affected: rows changed, or matched where the client counts so; -1 with a result set.
@@ -107,7 +107,7 @@ class Answering:
         )
 
     def spliced(self, result: Result, *, more: bool, most_rows: int, utf8: bool) -> Done:
-        """Hand a node's answer on, to its end.
+        """Pass a node's answer through, to its end.
 
         Args:
             most_rows: rows after which the client wants no more, 0 for all.
@@ -144,7 +144,7 @@ class Answering:
         return Done(affected=-1, rows=rows)
 
     def _further_sets(self, result: Result, *, utf8: bool) -> int:
-        """Hand the result sets behind the first one on, but for the end of the last; return their rows."""
+        """Pass the further result sets through, except the end of the last; return their rows."""
         rows, is_short = 0, False
         while result.has_more:
             is_short = not self._takes_sets
@@ -192,7 +192,7 @@ class Answering:
 
 
 def renumbered(packets: bytes | memoryview, sequence: int) -> bytes:
-    """Return packets with numbers that go on from another one."""
+    """Return packets renumbered from a sequence number on."""
     changed = bytearray(packets)
     position = 0
     while position < len(changed):
@@ -208,7 +208,7 @@ def _with_status(head: bytes, status: int) -> bytes:
 
 
 def read_ok(payload: bytes, *, counts_found: bool) -> tuple[Done, str]:
-    """Return what a node's OK says, and its words.
+    """Return the counts of a node's OK packet, and its message.
 
     Args:
         counts_found: whether the client counts rows that were found, and not those that were changed.
@@ -224,7 +224,7 @@ def read_ok(payload: bytes, *, counts_found: bool) -> tuple[Done, str]:
 
 
 def notes_of(result: Result) -> tuple[Note, ...]:
-    """Return the server's warnings, and what the gate says beside a result."""
+    """Return the server's warnings and the gate's notes on a result."""
     found: list[Note] = []
     for line in result.warnings:
         head, colon, message = line.partition(": ")
@@ -241,7 +241,7 @@ NOTE_NUMBER = 1105
 
 
 def notes_of_error(told: ErrorReply) -> tuple[Note, ...]:
-    """Return what SHOW WARNINGS tells of an error: the error, and the evidence behind it."""
+    """Return the rows of SHOW WARNINGS after an error: the error and its evidence."""
     return (
         ("Error", told.number, told.message),
         *(("Note", NOTE_NUMBER, detail) for detail in told.details),

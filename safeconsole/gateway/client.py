@@ -64,7 +64,7 @@ _TOO_OLD = ErrorReply(number=1045, state="28000", message="the token is revoked 
 
 
 class GatewaySession(msgspec.Struct, frozen=True, kw_only=True):
-    """An open session, as the gateway is given it.
+    """An open session, as the gateway uses it.
 
     Attributes:
         rules: how the cluster's servers read text; asks them on the first call.
@@ -75,7 +75,7 @@ class GatewaySession(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AskedBeforehand:
-    """How a client answers the gate's questions: beforehand, by a call; a program that waits is never asked.
+    """Answers the gate's questions from a call that the client made in advance; a client is never asked interactively.
 
     Attributes:
         agreed: the text that was confirmed, once.
@@ -89,7 +89,7 @@ class AskedBeforehand:
         return bool(agreed) and agreed == considered.statement.text
 
     def elevate(self, request: ElevationRequest, considered: Assessment | None) -> bool:  # noqa: ARG002 (the protocol's)
-        """Return yes: the call that asked for it named reason and cluster, and a program's waits for a person."""
+        """Return True: the call named reason and cluster, and an agent's request waits for a person elsewhere."""
         return True
 
     def show_approval(self, code: str, request: ApprovalRequest) -> None:

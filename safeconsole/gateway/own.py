@@ -1,4 +1,4 @@
-"""The gateway's own words inside a client: elevations, confirmations, its tables, its list of connections."""
+"""Answers that the gateway gives itself: elevations, confirmations, its tables, its connections."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Clients(Protocol):
 
 
 class OwnAnswers:
-    """Answers what is asked of a connection itself, and carries its procedures out.
+    """Answers questions about the client connection, and runs the gateway's procedures.
 
     Args:
         tables: further tables of the schema `safeconsole`, by name.
@@ -114,7 +114,7 @@ def _warnings(client: ClientConnection, question: Question) -> OwnRows:
 
 
 def _number(client: ClientConnection, question: Question) -> OwnRows | None:
-    """Answer what a server would answer of this connection alone."""
+    """Answer a question about this connection's state."""
     statements, notes = client.statements, client.answering.notes
     counted = question.words.get("what", question.words.get("counted", "")).lower()
     noted = [note for note in notes if note[0] == "Error" or not counted.startswith("error")]

@@ -40,7 +40,7 @@ class ColumnKind(IntEnum):
 
 
 class Capability(IntFlag):
-    """What client and server agree on; the ones that are looked at."""
+    """The capability flags that the gateway uses."""
 
     LONG_PASSWORD = 1
     FOUND_ROWS = 1 << 1
@@ -85,7 +85,7 @@ compression or optional metadata, since the connections to the nodes have none o
 
 
 class ServerStatus(IntFlag):
-    """The status bits behind every answer."""
+    """The status bits at the end of every answer."""
 
     IN_TRANSACTION = 1
     AUTOCOMMIT = 2
@@ -93,15 +93,15 @@ class ServerStatus(IntFlag):
 
 
 class MalformedError(Exception):
-    """A client's bytes are not what the protocol says; nothing is read behind them."""
+    """A client's bytes violate the protocol; nothing is read after them."""
 
 
 class GoneError(BrokenPipeError):
-    """The client is gone, or said nothing in its time."""
+    """The client is gone, or timed out."""
 
 
 class Fields:
-    """Reads the fields of one payload. Raises MalformedError: it is shorter than it says."""
+    """Reads the fields of one payload. Raises MalformedError: it is too short."""
 
     def __init__(self, payload: bytes, position: int = 0) -> None:
         self._payload = payload
@@ -142,7 +142,7 @@ class Fields:
 
 
 class ClientChannel:
-    """One client's socket: payloads in, packets out; for one thread, but for `shut`."""
+    """One client's socket: payloads in, packets out; for one thread, except `shut`."""
 
     def __init__(self, sock: socket.socket, *, login_seconds: float) -> None:
         self._sock = sock
@@ -169,7 +169,7 @@ class ClientChannel:
         return str(names[0]) if len(names) == 1 else ""
 
     def encrypt(self, context: ssl.SSLContext) -> None:
-        """Go on in TLS. Raises GoneError: the client does not, or sent something before it."""
+        """Switch to TLS. Raises GoneError: the handshake failed, or plain bytes came before it."""
         # Whatever was read beyond the request for it was not encrypted.
         if self._buffer:
             raise GoneError("bytes behind the request for TLS")
@@ -180,23 +180,23 @@ class ClientChannel:
             raise GoneError(f"no TLS: {error}") from None
 
     def logged_in(self, *, stall_seconds: float) -> None:
-        """The login is over: from now on a packet that began, or is written, has this time."""
+        """End the login; from now on each packet in progress has this timeout."""
         self._until, self._stall_seconds = None, stall_seconds
 
     @property
     def has_begun(self) -> bool:
-        """Whether more of the client's bytes are here already."""
+        """Whether more bytes of the client are buffered."""
         return bool(self._buffer) or (isinstance(self._sock, ssl.SSLSocket) and self._sock.pending() > 0)
 
     def read_plain_exactly(self, count: int) -> bytes:
-        """Read bytes of the login and not one more: what follows may be for TLS. Raises GoneError."""
+        """Read exactly so many bytes of the login, because TLS may follow. Raises GoneError."""
         parts = b""
         while len(parts) < count:
             parts += self._receive(count - len(parts))
         return parts
 
     def read_login_packet(self, most_bytes: int) -> bytes:
-        """Read one short packet and nothing behind it. Raises GoneError, MalformedError."""
+        """Read one short packet and nothing after it. Raises GoneError, MalformedError."""
         header = self.read_plain_exactly(4)
         size = int.from_bytes(header[:3], "little")
         if size > most_bytes or header[3] != self.sequence:
@@ -205,7 +205,7 @@ class ClientChannel:
         return self.read_plain_exactly(size)
 
     def read_command(self, most_bytes: int) -> bytes:
-        """Read one command, of several packets where it is long. Raises GoneError, MalformedError."""
+        """Read one command, which may span packets. Raises GoneError, MalformedError."""
         parts, total = [], 0
         sequence = 0
         while True:
@@ -228,7 +228,7 @@ class ClientChannel:
         self.write_packets(framed)
 
     def write_packets(self, packets: bytes | memoryview) -> None:
-        """Send what is framed already. Raises GoneError: the client is gone, or reads nothing."""
+        """Send framed packets. Raises GoneError: the client is gone, or does not read."""
         self._set_time()
         try:
             self._sock.sendall(packets)
@@ -236,7 +236,7 @@ class ClientChannel:
             raise GoneError(f"the client does not read: {error}") from None
 
     def shut(self) -> None:
-        """End the connection, from any thread; who reads from it wakes up."""
+        """Shut the connection down, from any thread; a blocked read ends."""
         try:
             # The plain socket's method: the encrypted one would drop its state under the reader's feet.
             socket.socket.shutdown(self._sock, socket.SHUT_RDWR)
@@ -288,7 +288,7 @@ class ClientChannel:
 
 
 class LoginRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client says when it logs in.
+    """The login packet of a client.
 
     Attributes:
         proof: the answer to the greeting's nonce.
@@ -326,7 +326,7 @@ def greeting(version: str, connection_id: int, nonce: bytes, *, capabilities: in
 
 
 def wants_tls(payload: bytes) -> bool:
-    """Whether the first packet of a login asks to go on in TLS."""
+    """Whether the first packet of a login requests TLS."""
     return len(payload) == SSL_REQUEST_BYTES and bool(int.from_bytes(payload[:4], "little") & Capability.SSL)
 
 
@@ -420,7 +420,7 @@ def error(number: int, state: str, message: str) -> bytes:
 
 
 def column(name: str, kind: ColumnKind = ColumnKind.VARCHAR, *, schema: str = "", table: str = "") -> bytes:
-    """Return the definition of a column of this gateway's own."""
+    """Return the definition packet of a column of the gateway's own."""
     names = b"".join(lenenc_text(text.encode()) for text in ("def", schema, table, table, name, name if table else ""))
     text = kind is ColumnKind.VARCHAR
     character_set, width = (UTF8MB4, 4 * 65_535) if text else (_BINARY_CHARSET, 20)
@@ -433,7 +433,7 @@ def text_row(values: Sequence[object]) -> bytes:
 
 
 def binary_row(values: Sequence[object], kinds: Sequence[ColumnKind]) -> bytes:
-    """Return a row of this gateway's own in the binary protocol."""
+    """Return a row of the gateway's own in the binary protocol."""
     nulls = bytearray((len(values) + 9) // 8)
     parts = []
     for place, (value, kind) in enumerate(zip(values, kinds, strict=True)):

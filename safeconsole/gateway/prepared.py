@@ -1,4 +1,4 @@
-"""Prepared statements: places counted, values read and written into the text as literals.
+"""Prepared statements: counts placeholders, reads values, and writes them into the text as literals.
 
 The text that is judged, recorded and sent is the one with its values, so that no place hides what a statement does.
 Values come from the client in the binary protocol and are checked as everything that it sends.
@@ -53,7 +53,7 @@ class Preparation(msgspec.Struct, kw_only=True):
 
 
 def preparation_of(text: str, rules: LexicalRules) -> Preparation:
-    """Return a prepared statement."""
+    """Prepare a text."""
     places = tuple(
         (token.start, token.end) for token in tokens(text, rules) if token.text == "?" and token.kind in _PLACES
     )
@@ -61,7 +61,7 @@ def preparation_of(text: str, rules: LexicalRules) -> Preparation:
 
 
 def add_long_data(statement: Preparation, place: int, data: bytes) -> bool:
-    """Keep a part of a value that is sent ahead; return False where it is too much, or belongs nowhere."""
+    """Store a part of a long value; return False if it is too large or names no placeholder."""
     have = sum(map(len, statement.long_data.values()))
     if place >= len(statement.places) or have + len(data) > LARGEST_BYTES:
         return False
@@ -70,7 +70,7 @@ def add_long_data(statement: Preparation, place: int, data: bytes) -> bool:
 
 
 def filled(statement: Preparation, payload: bytes, rules: LexicalRules) -> str:
-    """Return a statement's text with the values of an execution.
+    """Return the statement's text with the execution's values as literals.
 
     Args:
         payload: of the command, behind the statement's number, flags and count.
@@ -166,7 +166,7 @@ def _time(fields: Fields) -> str:
 
 
 def literal_of(value: Value, rules: LexicalRules) -> str:
-    """Return a value as a literal of a server that reads text by these rules."""
+    """Return a value as a literal under a server's lexical rules."""
     if value is None:
         return "NULL"
     if isinstance(value, bytes):
@@ -182,7 +182,7 @@ def literal_of(value: Value, rules: LexicalRules) -> str:
 
 
 def read_execution(payload: bytes) -> tuple[int, bytes]:
-    """Return which statement an execution is of, and its values. Raises MalformedError."""
+    """Return the statement number and the values of an execution. Raises MalformedError."""
     fields = Fields(payload)
     number = fields.number(4)
     fields.take(5)
@@ -190,7 +190,7 @@ def read_execution(payload: bytes) -> tuple[int, bytes]:
 
 
 def read_long_data(payload: bytes) -> tuple[int, int, bytes]:
-    """Return which statement and place a part of a value is for. Raises MalformedError."""
+    """Return the statement and placeholder numbers of a part of a long value. Raises MalformedError."""
     fields = Fields(payload)
     return fields.number(4), fields.number(2), fields.rest()
 

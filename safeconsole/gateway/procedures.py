@@ -1,4 +1,4 @@
-"""What the gateway answers by itself: its procedures, and the few questions whose answer is this connection's own.
+"""Recognises the gateway's procedures, and questions about the client connection itself.
 
 A text is recognised by its whole form. What is recognised in part goes on to the gate, which judges it.
 """
@@ -124,7 +124,7 @@ class Procedure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def carried_out(call: OwnCall, procedures: Mapping[str, Procedure]) -> OwnRows | str:
-    """Carry a call out.
+    """Run a procedure.
 
     Raises:
         SafeConsoleError: there is no such procedure, it takes other arguments, or what it does was refused.

@@ -1,4 +1,4 @@
-"""What a client is told when something was not done: an error number, a SQLSTATE, and what to do first."""
+"""Errors as clients get them: number, SQLSTATE, and a message that begins with the next step."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ TIME_LIMITS = frozenset({"run_seconds"})
 
 
 class ErrorReply(msgspec.Struct, frozen=True, kw_only=True):
-    """An error as a client gets it.
+    """An error packet's content.
 
     Attributes:
         details: further lines, for SHOW WARNINGS.
@@ -74,7 +74,7 @@ class ErrorReply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ToldError(Exception):
-    """A client is told exactly this."""
+    """Raised to send a client exactly this error."""
 
     def __init__(self, told: ErrorReply) -> None:
         super().__init__(told.message)
@@ -94,7 +94,7 @@ _WORDS = {
 
 
 def words_of(remedy: Remedy) -> str:
-    """Return a next step as a client can take it, "" where it has none."""
+    """Return a remedy as a CALL that a client can send, or ""."""
     match remedy.action:
         case Action.ELEVATE:
             return f"CALL safeconsole.elevate('reason', 'ticket', '{remedy.of}'), then send it again"
@@ -113,7 +113,7 @@ def words_of(remedy: Remedy) -> str:
 
 
 def told_of(error: SafeConsoleError, *, time_limit: int) -> ErrorReply:
-    """Return an error as a client gets it.
+    """Return the error packet's content for an error.
 
     Args:
         time_limit: the number that servers of this family have for a statement that took too long.

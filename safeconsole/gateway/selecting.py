@@ -47,7 +47,7 @@ class Condition(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
-    """What is wanted of the gateway's own tables.
+    """A query of the gateway's own tables.
 
     Attributes:
         about: "rows" of a table, the names of its "columns", or the "tables" themselves.
@@ -74,7 +74,7 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def selection_of(text: str, rules: LexicalRules) -> Selection | None:
-    """Return what a text wants of the gateway's own tables, None where it names none of them.
+    """Return the selection in a text on the gateway's own tables, None if it names none of them.
 
     Raises:
         ToldError: it names one in a way that is not read here.
@@ -292,7 +292,7 @@ _COMPARES: Mapping[str, Callable[[Any, Any], bool]] = {
 
 
 def selected(selection: Selection, columns: Columns, rows: Iterable[OwnRow]) -> Iterator[OwnRow]:
-    """Yield the rows of a table that are wanted, in the table's own columns.
+    """Yield the selected rows of a table, with all its columns.
 
     Raises:
         ToldError: a column is named that the table has not, or a value is none of its kind.

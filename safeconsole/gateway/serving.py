@@ -1,4 +1,4 @@
-"""The gateway itself: listeners, one thread a client, one that looks for clients that vanished, and the end.
+"""The gateway: listeners, one thread for each client, one that detects vanished clients, and shutdown.
 
 `SIGTERM` drains: nobody is let in, who is idle is told 1053, who is at work has a grace, and then what runs is killed.
 """
@@ -62,7 +62,7 @@ Open = Callable[[Person, str, AskedBeforehand], AbstractContextManager[GatewaySe
 
 
 class ServedCluster(msgspec.Struct, frozen=True, kw_only=True):
-    """What clients are told of the cluster.
+    """The cluster as presented to clients.
 
     Attributes:
         version: for the greeting, which drivers ask less or more by.
@@ -183,7 +183,7 @@ class Gateway:
     # Its life.
 
     def serve(self, until: int) -> None:
-        """Take clients in until a descriptor is readable; then drain."""
+        """Accept clients until a descriptor is readable; then drain."""
         watcher = threading.Thread(target=self._watch, name="safeconsole-gateway-watch", daemon=True)
         watcher.start()
         waiting = select.poll()
@@ -201,7 +201,7 @@ class Gateway:
             self.drain()
 
     def drain(self) -> None:
-        """Let nobody in, tell the idle to go, give the others their grace, and then kill what runs."""
+        """Stop accepting, disconnect idle clients, wait for the others, then kill what still runs."""
         for listener in self._listeners:
             listener.sock.close()
         self._draining = True
@@ -340,7 +340,7 @@ class Gateway:
     # Those who vanished.
 
     def _watch(self) -> None:
-        """Look for clients at work that are gone, and for tokens that count no longer, until the gateway drains."""
+        """Detect vanished clients and expired tokens, until the gateway drains."""
         ended: set[int] = set()
         while not self._draining:
             time.sleep(POLL_SECONDS)
@@ -374,7 +374,7 @@ _SILENT_SECONDS, _ASK_AGAIN_SECONDS, _ASKED_AT_MOST = 10, 5, 3
 
 
 def _notice_a_dead_line(sock: socket.socket) -> None:
-    """Have the kernel find out within half a minute that nobody is there; a line that was cut says nothing."""
+    """Set TCP keep-alive, so that a dead peer is noticed within half a minute."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _SILENT_SECONDS)
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _ASK_AGAIN_SECONDS)
@@ -397,7 +397,7 @@ def _described(arrival: Arrival, number: int, *, encrypted: bool) -> str:
 
 
 def _is_loopback(sock: socket.socket, address: str) -> bool:
-    """Whether neither the client nor who carries its bytes is on another computer."""
+    """Whether the client, and any proxy before it, is on this computer."""
     return all(_is_here(place) for place in (address, str(sock.getpeername()[0])))
 
 
@@ -406,7 +406,7 @@ def _is_here(address: str) -> bool:
 
 
 def _remove_dead_socket(path: Path) -> None:
-    """Remove a socket that nobody listens at any more. Raises OSError: something else is there."""
+    """Remove a stale socket file. Raises OSError: something else is there."""
     try:
         found = path.lstat()
     except FileNotFoundError:

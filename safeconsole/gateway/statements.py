@@ -1,4 +1,4 @@
-"""What becomes of a client's statement: answered here, brought into the client's transaction, or sent down the road.
+"""Runs a client's statements: answered here, or sent through the gate in the client's transaction.
 
 A client believes that its connection is a server's. What it believes of its transaction is kept here: a transaction of
 changes lives on the primary under an elevation, one of reads on a replica, and between the two this moves it.
@@ -116,19 +116,19 @@ class Statements:
         return False
 
     def end_transaction(self) -> None:
-        """Roll back what is open, as a reset does. Raises SafeConsoleError."""
+        """Roll back the open transaction, as a reset does. Raises SafeConsoleError."""
         if self._told_open:
             self._say("ROLLBACK")
         self._follow()
 
     def rest(self) -> None:
-        """Let go of the connections to the nodes where nothing is kept on them: an idle client holds none."""
+        """Give back clean connections to the nodes: an idle client holds none."""
         if not self._told_open and not self._sets_state:
             with suppress(SafeConsoleError):
                 self.gate.let_go()
 
     def forget(self) -> None:
-        """Be as after the login: no settings, no variables, the first schema. Raises SafeConsoleError."""
+        """Reset to the state after the login: no settings, no variables, the first schema. Raises SafeConsoleError."""
         self.settings = ClientSettings(speaks_utf8=self.settings.speaks_utf8)
         self.justification, self.last_done, self.last_inserted, self._was_elevated = None, Done(affected=-1), 0, False
         self.gate.tighten("run_seconds", self._usual_run_seconds)
@@ -227,7 +227,7 @@ class Statements:
     # Several statements at once.
 
     def _judge_all(self, statements: Sequence[Statement]) -> None:
-        """Refuse a text of several where one of them would be refused, before the first one runs."""
+        """Refuse a text of several statements before the first one runs, if one of them would be refused."""
         for number, statement in enumerate(statements, start=1):
             text, rules = statement.text, self._rules()
             if question_of(text) or call_of(text, rules) or selection_of(text, rules):
@@ -247,7 +247,7 @@ class Statements:
     # The client's own settings.
 
     def _absorb(self, statement: Statement) -> Statement | None:
-        """Take what a SET sets for the client alone; return what is left for the gate, None for nothing."""
+        """Apply the client's part of a SET; return the rest for the gate, or None."""
         found = absorbed(statement.text, self.settings, self._rules())
         if found is None:
             return statement
@@ -280,7 +280,7 @@ class Statements:
         return statement.kind in _PLAIN_ENDS and " TO " not in f" {' '.join(statement.text.upper().split())} "
 
     def _bring_into_transaction(self, statement: Statement) -> tuple[str, ...]:
-        """Begin or move the client's transaction where the statement needs that; return what the client is told.
+        """Begin or move the client's transaction if the statement needs it; return the notes for the client.
 
         Raises:
             RefusedError: it needs an elevation; what is open stays open.
@@ -307,7 +307,7 @@ class Statements:
         return (f"the transaction goes on at the primary: what it read until now was read on {opened.node}",)
 
     def _begin_as_asked(self, statement: Statement) -> Statement:
-        """Return a BEGIN with the mode that was set for it beforehand, and that it does not say itself."""
+        """Return a BEGIN completed with the mode that SET TRANSACTION chose."""
         asked, self.settings = self.settings.next_read_only, replace(self.settings, next_read_only=None)
         read_only = self.settings.read_only if asked is None else asked
         said = " ".join(statement.text.upper().split())
@@ -316,13 +316,13 @@ class Statements:
         return self.gate.split("START TRANSACTION READ ONLY")[0]
 
     def _say(self, text: str) -> None:
-        """Send a word of the client's transaction that the client did not send. Raises SafeConsoleError."""
+        """Send a transaction statement on the client's behalf. Raises SafeConsoleError."""
         (statement,) = self.gate.split(text)
         self.gate.execute(statement).take()
         self._follow(after=statement)
 
     def _follow(self, *, after: Statement | None = None) -> None:
-        """Have the status bits say what is open, after what may have changed it."""
+        """Update the status bits after a statement that may have changed the transaction."""
         if after is not None:
             ends = self._is_end(after)
             if after.kind in BEGINS or ends or self._told_open:
@@ -337,7 +337,7 @@ class Statements:
             self._was_elevated = True
 
     def _with_end_of_elevation(self, error: SafeConsoleError) -> SafeConsoleError:
-        """Return a refusal that says first that the elevation is over, once."""
+        """Return a refusal that begins, once, with the end of the elevation."""
         if not self._was_elevated or self.gate.is_elevated:
             return error
         self._was_elevated = False
@@ -362,7 +362,7 @@ _OF_THE_SERVER = frozenset({"version", "database", "schema", "user", "current_us
 
 
 def _asks_of_the_server_alone(statement: Statement) -> bool:
-    """Whether it reads system variables and the like, and no table."""
+    """Whether it reads system variables or functions only, and no table."""
     plain = statement.kind == "select" and statement.effects == {Effect.READ} and not statement.hazards
     return plain and statement.tables_known and not statement.tables and _OF_THE_SERVER.issuperset(statement.functions)
 

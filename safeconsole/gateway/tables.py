@@ -1,4 +1,4 @@
-"""The schema `safeconsole` as clients read it: its tables, what they hold, and what is said of them."""
+"""The schema `safeconsole` as clients read it: its tables, their rows and descriptions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Tables = Mapping[str, OwnTable]
 
 
 def answer(client: ClientConnection, selection: Selection, tables: Tables) -> OwnRows:
-    """Answer what is asked of the schema.
+    """Answer a query of the schema.
 
     Raises:
         ToldError: there is no such table or column, or it is more than a statement's limits allow.

@@ -1,4 +1,4 @@
-"""The tokens that people log in with: a file of hashes, and whom each one is for.
+"""The login tokens of a gateway: a file of hashes, each with its person.
 
 A token is random, so its double hash is enough to check the proof that `caching_sha2_password` sends, and not enough to
 log in. The file is replaced as a whole under a lock; a gateway that runs sees a change at the next login or statement.
@@ -80,7 +80,7 @@ class TokenFile:
     def issue(
         self, person: str, *, now_epoch: float, seconds: float, by: str, agent: str = "", native: bool = False
     ) -> tuple[str, IssuedToken]:
-        """Store a new token and return its text, which is kept nowhere.
+        """Store a new token's hash and return its text, which is not stored.
 
         Args:
             seconds: how long it counts, > 0.
@@ -120,7 +120,7 @@ class TokenFile:
             return revoked
 
     def all(self) -> tuple[IssuedToken, ...]:
-        """Return every token that is kept, oldest first. Raises ConfigurationError: the file cannot be read."""
+        """Return every stored token, oldest first. Raises ConfigurationError: the file cannot be read."""
         try:
             found = self._path.stat()
         except FileNotFoundError:
@@ -134,7 +134,7 @@ class TokenFile:
             return self._tokens
 
     def valid(self, token_id: str, now_epoch: float) -> bool:
-        """Whether a token still counts; one that cannot be looked up does not."""
+        """Whether a token is still valid; one that cannot be looked up is not."""
         try:
             return any(each.id == token_id and each.state_at(now_epoch) == "valid" for each in self.all())
         except ConfigurationError:
@@ -208,7 +208,7 @@ class TokenFile:
 
 
 def token_path(settings: GatewaySettings, state_directory: Path) -> Path:
-    """Return where a gateway's tokens are, as configured or in its account's state directory."""
+    """Return the path of a gateway's token file, as configured or in the account's state directory."""
     return Path(settings.tokens) if settings.tokens else state_directory / "gateway" / "tokens.json"
 
 

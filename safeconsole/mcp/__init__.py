@@ -1,1 +1,1 @@
-"""The MCP server: how agents ask."""
+"""The MCP server for agents."""

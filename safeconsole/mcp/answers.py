@@ -1,4 +1,4 @@
-"""What a tool call answers: compact, bounded, and data that stays inside its structure."""
+"""Builds the answers of tool calls: compact, bounded, with data inside JSON structure."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ _WORDS = {
 
 
 def words_of(remedy: Remedy) -> str:
-    """Return a next step in the words of the tools, "" where an agent has none."""
+    """Return a remedy as a tool call, or "" if an agent has none."""
     return _WORDS.get(remedy.action, "")
 
 
 def cell_of(value: object) -> object:
-    """Return a value as JSON holds it exactly, long texts cut with their length behind them."""
+    """Return a value as exact JSON; long texts are cut and end with their length."""
     if value is None or isinstance(value, bool | int):
         return value
     if isinstance(value, float) and math.isfinite(value):
@@ -58,7 +58,7 @@ def cell_of(value: object) -> object:
 
 
 class _FittingSets:
-    """The rows that fit an answer, of all result sets together.
+    """Collects the rows that fit an answer, over all result sets.
 
     Attributes:
         sets: columns and rows of each result set.
@@ -105,7 +105,7 @@ def _held(result: Result, most_rows: int) -> _FittingSets:
 
 
 def answer_of(result: Result, most_rows: int) -> dict[str, Any]:
-    """Return the answer of a statement that runs."""
+    """Read a running statement's result and return the answer."""
     held = _held(result, most_rows)
     considered, cut, (first, *further) = result.considered, held.cut, held.sets
     answer: dict[str, Any] = {
@@ -175,7 +175,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def size_class(told: Mapping[str, object]) -> str:
-    """Return how large a table is, in a word that says how to ask it: small, medium, large or unknown."""
+    """Return a table's size class: small, medium, large or unknown."""
     size = told.get("bytes")
     if size is None:
         return "unknown"
@@ -183,7 +183,7 @@ def size_class(told: Mapping[str, object]) -> str:
 
 
 def where_of(considered: Assessment) -> dict[str, Any]:
-    """Return where a statement went and what holds for it."""
+    """Return the node of a statement and the limits that apply to it."""
     limits = considered.decision.limits
     return {
         "node": considered.node,
@@ -194,7 +194,7 @@ def where_of(considered: Assessment) -> dict[str, Any]:
 
 
 def refusal_of(error: SafeConsoleError, considered: Assessment | None) -> dict[str, Any]:
-    """Return why something was not done, worded so that the alternative is taken and the same not tried again."""
+    """Return a refusal with the alternative, worded so that an agent does not retry the same call."""
     refusal: dict[str, Any] = {"error": error.code, "message": error.message, "evidence": list(error.evidence)}
     if considered is not None and isinstance(error, RefusedError):
         decision = considered.decision

@@ -1,4 +1,4 @@
-"""The MCP server over HTTP: each token has a session of its own, and nobody gets in without one."""
+"""The MCP server over HTTP: each token has its own session, and every request needs one."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ GRACE_SECONDS = 5
 
 
 class Agent(msgspec.Struct, frozen=True, kw_only=True):
-    """Whose token came: its id, and the person that it works for."""
+    """An authenticated agent: its token's id, and the person it works for."""
 
     token: str
     person: str
 
 
 class Listening(msgspec.Struct, frozen=True, kw_only=True):
-    """Where agents come in.
+    """Where the server listens.
 
     Attributes:
         host, port: port 0 takes a free one.
@@ -97,7 +97,7 @@ class AgentsByToken:
             return calls
 
     def end_idle(self, idle_seconds: float = IDLE_SECONDS) -> None:
-        """End the sessions that were not used for so long, and those whose token was revoked or is over."""
+        """End sessions that are idle for too long, or whose token was revoked or expired."""
         with self._lock:
             before = time.monotonic() - idle_seconds
             over = [each for each, (token, _, used) in self._open.items() if used < before or not self._verify(token)]

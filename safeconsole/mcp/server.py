@@ -68,7 +68,7 @@ class ToolCalls:
         self._task = ""
 
     def begin_task(self, session: AgentSession, task: str) -> None:
-        """Note in the journal what the statements from here on are for, when that changes."""
+        """Record the task of the following statements, if it changed."""
         task = " ".join(task.split())[:LONGEST_TASK]
         if task and task != self._task:
             self._task = task
@@ -96,7 +96,7 @@ class ToolCalls:
         return _result(data, is_error=is_error)
 
     async def read(self, said: Callable[[AgentSession], object]) -> object:
-        """Return what a resource says."""
+        """Return the text of a resource."""
         return await self._thread.call("mcp", said)
 
     def close(self) -> None:
@@ -262,7 +262,7 @@ def _one(session: AgentSession, sql: str) -> Any:  # noqa: ANN401 (a statement)
 
 
 def _told(session: AgentSession, sql: str) -> list[dict[str, object]]:
-    """Return a question's whole answer, by the columns' names."""
+    """Return all rows of a query, by column name."""
     session.gate.use("")
     result = session.gate.execute(_one(session, sql))
     rows = result.take()
@@ -271,7 +271,7 @@ def _told(session: AgentSession, sql: str) -> list[dict[str, object]]:
 
 
 def _names(session: AgentSession, pattern: str, after: str) -> tuple[list[str], str, bool]:
-    """Return names that fit, the last name that was looked at, and whether there are no further ones."""
+    """Return matching names, the last name examined, and whether the list is complete."""
     dialect, found, last = session.rules().dialect, list[str](), after
     for _ in range(MOST_PAGES):
         if {"'", "\\"} & set(last):

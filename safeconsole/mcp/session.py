@@ -1,4 +1,4 @@
-"""One agent's session, confined to a thread of its own: calls wait in line, and a cancelled one is stopped."""
+"""One agent's session in a thread of its own: calls are queued, and a cancelled one is stopped."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ class SessionThread:
             raise
 
     def close(self) -> None:
-        """End the session; what runs is stopped, and what waits is refused."""
+        """End the session: stop the running call, refuse the queued ones."""
         with self._lock:
             self._closed = True
             self._waiting.put(None)

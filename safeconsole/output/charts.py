@@ -35,7 +35,7 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def bars_text(bars: Sequence[Bar], style: StreamStyle) -> str:
-    """Return bars as lines, drawn to the largest of them; each line ends with a newline."""
+    """Return bars as lines, scaled to the largest; each line ends with a newline."""
     if not bars:
         return ""
     most_label = max(_MOST_LABEL, style.columns // 2) if style.columns else _LONGEST_NAME
@@ -121,7 +121,7 @@ class Area(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def treemap_page(title: str, notes: Sequence[str], branches: Sequence[Branch], *, key: str = "") -> str:
-    """Return a whole HTML page; what has no weight is left out.
+    """Return an HTML page with a treemap; leaves without weight are left out.
 
     Args:
         key: says what is marked, or "" where nothing is.
@@ -141,7 +141,7 @@ def treemap_page(title: str, notes: Sequence[str], branches: Sequence[Branch], *
 
 
 def squarified(weights: Sequence[int], area: Area) -> Iterator[Area]:
-    """Yield one area a weight, in order; weights are > 0 and fall."""
+    """Yield one area for each weight, in order; weights are > 0 and descending."""
     rest, left, at = area, sum(weights), 0
     while at < len(weights):
         side, scale = min(rest.width, rest.height), rest.width * rest.height / left

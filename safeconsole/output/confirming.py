@@ -38,7 +38,7 @@ YES = "yes"
 
 
 class NoTerminal:
-    """Nobody can be asked: every answer is no."""
+    """Answers no to everything, because no person can be asked."""
 
     def confirm(self, considered: Assessment) -> bool:  # noqa: ARG002 (the protocol's signature)
         return False
@@ -58,7 +58,7 @@ class NoTerminal:
 
 
 class GivenConfirmer:
-    """Answers with what stood on the command line, where there is no terminal; on one the person types it once more.
+    """Answers from the command line without a terminal; on a terminal the person types the name once more.
 
     An argument can be written by any program; who elevates from a terminal is a person only if they answer at it.
 

@@ -35,7 +35,7 @@ Lines = tuple[tuple[str, str], ...]
 
 
 def evidence_lines(considered: Assessment) -> Lines:
-    """Return everything that was found out about a statement before anything ran."""
+    """Return the evidence about a statement, as known before it ran."""
     decision = considered.decision
     lines = [("asked", one_line(considered.statement.text))]
     if considered.node is None:
@@ -108,7 +108,7 @@ def error_text(
     next_step: str = "",
     more: str = "",
 ) -> str:
-    """Return an error as text that ends with a newline: one clear line, the evidence, the way out.
+    """Return an error as text that ends with a newline: one line, the evidence, the remedies.
 
     Args:
         words: how this face words what can be done.
@@ -131,7 +131,7 @@ def error_text(
 
 
 def _most_telling(lines: Lines, title: str, ways: Lines, style: StreamStyle, more: str) -> Lines:
-    """Return the evidence that fits beside a title and the ways out in `REFUSAL_LINES`, in its order."""
+    """Return the evidence lines that fit into `REFUSAL_LINES` with the title and the remedies, in order."""
     # A hazard's reason that the title gives is not said twice.
     lines = tuple(line for line in lines if not (line[0] == "hazard" and line[1].partition("): ")[2] in title))
     columns = min(style.columns or PANEL_COLUMNS, PANEL_COLUMNS)
@@ -282,7 +282,7 @@ _ROLE_STYLES = {Role.PRIMARY: "bold cyan", Role.REPLICA: "bold green", Role.UNKN
 
 
 def topology_rows(readings: Iterable[Reading], gates: Gates) -> tuple[Row, ...]:
-    """Return one row a node in the order of `TOPOLOGY_COLUMNS`: the primary first, what is not proven last."""
+    """Return one row for each node, with `TOPOLOGY_COLUMNS`: the primary first, unproven nodes last."""
     return tuple(_row(reading, gates) for reading in _ordered(readings))
 
 

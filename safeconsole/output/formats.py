@@ -1,4 +1,4 @@
-"""The formats that data is written in, as streaming writers: a million rows cost constant memory.
+"""Streaming writers for each output format; memory is constant for any number of rows.
 
 A value is the server's own text in every format; bytes are `0x…`. In JSON what is a number stays one, digit for
 digit, and a JSON column is nested. NULL is `NULL` for a person, null in JSON and `\\N` in TSV, which `LOAD DATA` reads
@@ -40,11 +40,11 @@ class RowWriter(Protocol):
     def rows(self, batch: Sequence[Row]) -> None: ...
 
     def end(self, note: str = "", /) -> None:
-        """Write what closes the format, and the note where there is a place for it: why the result is short, or ""."""
+        """Write the end of the format, with the note on an incomplete result if the format has a place for it."""
         ...
 
     def abandon(self, note: str, /) -> None:
-        """Write what is held of a result that did not end well; a JSON array stays open, so as not to look whole."""
+        """Write held rows of a failed result; a JSON array stays open, so that it cannot pass for complete."""
         ...
 
 
@@ -320,7 +320,7 @@ _TERMINAL_CONTROL = re.compile("[\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\
 
 
 class JsonLayout(msgspec.Struct, frozen=True, kw_only=True):
-    """What stands around objects: before the first, between two, and behind the last one or none."""
+    """The separators around JSON objects: before the first, between two, after the last or none."""
 
     head: str = ""
     first: str = ""
@@ -360,7 +360,7 @@ class JsonWriter:
         self._before, self._foot = layout.between, layout.foot
 
     def abandon(self, _note: str, /) -> None:
-        """Leave the array open: what did not end well is no JSON, and nobody reads it as whole."""
+        """Leave the array open, so that an incomplete result is invalid JSON."""
 
     def end(self, _note: str = "", /) -> None:
         self._stream.write(self._foot)

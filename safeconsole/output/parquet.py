@@ -47,7 +47,7 @@ class _ParquetBuffer(io.RawIOBase):
         return True
 
     def write(self, data: Any, /) -> int:  # noqa: ANN401  (whatever holds bytes)
-        """Hand bytes on, or forget them."""
+        """Write bytes to the file, or drop them after `abandon`."""
         if not self.given_up:
             self._stream.write(data)
         return len(data)
@@ -80,7 +80,7 @@ class ParquetWriter:
             self._file.close()
 
     def abandon(self, _note: str = "", /) -> None:
-        """Write nothing more: without its end the file cannot be read, and is not taken for a whole one."""
+        """Write nothing more: a file without its footer cannot be read as complete."""
         self._sink.given_up = True
 
     def _write(self) -> None:

@@ -1,4 +1,4 @@
-"""Shows one statement's result: data on one stream, everything that is said about it on another."""
+"""Shows a statement's result: data on one stream, messages on another."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Screen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def screen_of(data: TextIO, messages: TextIO, environ: Mapping[str, str]) -> Screen:
-    """Return the screen made of two streams, which from then on never raise for a character they cannot encode."""
+    """Return a screen of two streams; characters that they cannot encode are replaced from now on."""
     forgive_encoding(data)
     forgive_encoding(messages)
     return Screen(
@@ -117,7 +117,7 @@ class ResultPrinter:
         self._showing_seconds = 0.0
 
     def show(self, result: Result) -> None:
-        """Show a result as it arrives, and how it ended. Raises as iterating it does."""
+        """Show a result as it arrives, then its status line. Raises as iterating over it."""
         try:
             with result:
                 self.begin(result.considered, result.columns)
@@ -173,7 +173,7 @@ class ResultPrinter:
                     self._screen.data.flush()
 
     def end(self, ended: Ended | None, warnings: Sequence[str] = ()) -> None:
-        """Close the format and say how it went: rows, time, node, and loudly when the answer is short."""
+        """Close the format and show the status line: rows, time, node, and whether the answer is incomplete."""
         with self.progress.lock:
             self.progress.end()
             considered = self._considered

@@ -1,4 +1,4 @@
-"""The terminal's last line: how a statement or a job is doing."""
+"""The status line at the bottom of a terminal, for statements and jobs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ERASE = "\r\x1b[2K"
 
 
 class StatusLine:
-    """Draws over itself; on anything but a terminal it draws nothing."""
+    """Redraws one line; draws nothing if the stream is no terminal."""
 
     def __init__(self, stream: TextIO, style: StreamStyle) -> None:
         self._stream = stream
@@ -48,7 +48,7 @@ class StatusLine:
 
 
 class StatementProgress:
-    """Shows on the status line what a statement waits for, and how it is doing; `Session.execute` calls it.
+    """Shows a statement's progress on the status line; `Session.execute` calls it.
 
     Samples come from the watchdog's thread while rows come from another one.
 
@@ -243,7 +243,7 @@ class LoopProgress:
 
     @contextmanager
     def counted(self) -> Iterator[None]:
-        """Count what is sent until the context ends; what the code prints takes the line's place."""
+        """Count statements until the context ends; output of the code replaces the line."""
         self._began, self._drawn, self._count = self._now(), 0.0, 0
         if not self._style.terminal:
             yield
@@ -255,7 +255,7 @@ class LoopProgress:
             self.clear()
 
     def sent(self, node: str) -> None:
-        """Count one statement, and say so where there is time for it."""
+        """Count one statement; redraws the line at most at an interval."""
         self._count += 1
         now = self._now()
         if self._count < _FEWEST or now - self._began < LOOP_QUIET_SECONDS or now - self._drawn < DRAWN_SECONDS:
@@ -272,7 +272,7 @@ class LoopProgress:
 
 
 class _ClearingOutput(io.TextIOBase):
-    """Standard output that first takes the line away."""
+    """Standard output that clears the status line before it writes."""
 
     def __init__(self, stream: TextIO, clear: Callable[[], None]) -> None:
         self._stream = stream

@@ -60,12 +60,12 @@ class TerminalRecorder:
         return cast("TextIO", RecordedStream(stream, self, rows=False))
 
     def entered(self, prompt: str, text: str) -> None:
-        """Put in what was entered, as the journal holds it; what is shown from now on is recorded again."""
+        """Add an entry as the journal holds it, and record output again from now on."""
         self._mute = False
         self._put(f"{prompt}{text}\n")
 
     def watch(self, statement: Statement) -> bool:
-        """Be mute from now on when nothing of what this statement shows may be kept; whether it may."""
+        """Mute the recording if this statement's output may not be kept; return whether it may."""
         why = why_left_out(statement, self._literals)
         if why:
             self.mute(why)
@@ -78,7 +78,7 @@ class TerminalRecorder:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Leave out what is shown meanwhile: the echo of what a person types."""
+        """Record nothing while the context lasts: the echo of typed text."""
         self._reading += 1
         try:
             yield
@@ -120,7 +120,7 @@ class RecordedStream:
 
 @contextmanager
 def recorded_streams() -> Iterator[TerminalRecorder]:
-    """Give a recorder of the process's own streams.
+    """Give a recorder of the process's standard streams.
 
     Whoever keeps a stream keeps the one that stands there when they ask: this MUST come before they do.
     """

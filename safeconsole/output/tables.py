@@ -167,7 +167,7 @@ class TableWriter:
         self._body: _Grid | VerticalWriter | None = None
 
     def rows(self, batch: Sequence[Row]) -> None:
-        """Write more rows, or hold them until enough are there to find the widths."""
+        """Write rows, or hold them until there are enough to compute the column widths."""
         if self._body is not None:
             self._body.rows(batch)
             return
@@ -332,7 +332,7 @@ def pretty(text: str) -> list[str]:
 
 
 def coloured(line: str) -> str:
-    """Return a line of JSON, safe already, with the colours of what it holds."""
+    """Return an escaped line of JSON with colours."""
     return _COLOURED.sub(_colour, line)
 
 

@@ -199,7 +199,7 @@ PLAIN = StreamStyle()
 
 
 def is_production(environment: str) -> bool:
-    """Whether a cluster's environment is shown as the one where mistakes are dear."""
+    """Whether an environment is highlighted as production."""
     return environment.lower() in {"production", "prod", "live"}
 
 
@@ -252,7 +252,7 @@ _HANG = "  "
 
 
 def in_words(text: str, style: StreamStyle) -> str:
-    """Return lines of words turned at a terminal's width, what follows a turn indented; a pipe's are left as they are.
+    """Wrap lines at the terminal's width, with continuation lines indented; text for a pipe is unchanged.
 
     Words that are wider than the terminal stay whole, so that a path can be copied; so does what is drawn already.
     """

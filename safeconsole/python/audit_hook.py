@@ -1,4 +1,4 @@
-"""One interpreter audit hook: it records, and by policy refuses, what code in the Python console does beside the gate.
+"""One interpreter audit hook: it records, and by policy refuses, sockets, programs and ctypes in the Python console.
 
 It stops accidents and habits. This process belongs to its user, whose code can take the hook down: the boundary is the
 account on the server.
@@ -71,12 +71,12 @@ class AuditHook:
         self._installed = False
 
     def install(self) -> None:
-        """Install the hook, on the thread that is the console's until the person's code is at work."""
+        """Install the hook from the console's own thread, before the person's code runs."""
         self._installed = _mark.console = True
         sys.addaudithook(self._hook)
 
     def remove(self) -> None:
-        """Stop refusing: the session is over."""
+        """Stop refusing, because the session is over."""
         self._installed = False
 
     def _hook(self, event: str, args: tuple[Any, ...]) -> None:
@@ -95,7 +95,7 @@ class AuditHook:
             raise RefusedError(f"not allowed in this console: {what}", evidence=evidence, instead=_INSTEAD[kind])
 
     def _finding(self, event: str, args: tuple[Any, ...]) -> tuple[str, str]:
-        """Return the kind of fence that an event meets, and what it does; "" for none."""
+        """Return the fence that an audit event meets, and a description of the event; "" for none."""
         if event in _CONNECTS:
             address = args[_CONNECTS[event]]
             if _is_node(address, self._nodes()):
@@ -112,7 +112,7 @@ class AuditHook:
 
 
 def _is_called_by_source() -> bool:
-    """Whether the person's own source uses ctypes: libraries use it for reasons of their own."""
+    """Whether the person's own source calls ctypes; libraries may."""
     frame: FrameType | None = sys._getframe(3)  # noqa: SLF001 (the caller of what raised the event)
     while frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] in _MACHINERY:
         frame = frame.f_back

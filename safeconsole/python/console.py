@@ -90,7 +90,7 @@ _TEXTS = frozenset(
 
 @marked(console=True)
 def enter(session: PythonSession, source: str) -> None:
-    """Record source in the journal; it runs only after that.
+    """Record source in the journal, before it runs.
 
     Raises:
         AuditUnavailableError: it could not be recorded.
@@ -138,7 +138,7 @@ def _expression(source: str, name: str) -> CodeType | None:
 
 
 def forget_current_directory() -> None:
-    """Import nothing from wherever the console happens to be started, unless PYTHONPATH names it."""
+    """Remove the current directory from `sys.path`, unless PYTHONPATH names it."""
     here = os.path.realpath(os.curdir)
     wanted = {os.path.realpath(path) for path in os.environ.get("PYTHONPATH", "").split(os.pathsep) if path}
     # The console's own code may lie there, where it is run from its source.
@@ -201,18 +201,18 @@ _STATEMENT = re.compile(
 
 
 class Names(Protocol):
-    """The names known of the session's schema."""
+    """The known names of the session's schema."""
 
     def learn(self) -> None:
-        """Learn a page more, where a replica was asked last; never raises for what a server says."""
+        """Learn one more page, if a replica was asked last; never raises for a server's answer."""
         ...
 
     def tables_from(self, prefix: str, most: int) -> Iterable[str]:
-        """The tables that begin so, in any case, at most so many."""
+        """Yield at most `most` tables that begin with a prefix, in any case."""
         ...
 
     def columns_of(self, table: str) -> Iterable[str]:
-        """The columns of a table, none while they are not known."""
+        """The columns of a table, none if they are not known yet."""
         ...
 
     @property
@@ -293,7 +293,7 @@ class GuardedRepl(PythonRepl):
         self.enable_dictionary_completion = False
 
     def read(self) -> str:
-        """Read an entry; its echo is not recorded. Raises EOFError: nobody types any more."""
+        """Read an entry without recording its echo. Raises EOFError: input has ended."""
         if interrupts.told():
             raise EOFError
         with self._session.recorder.reading(), interrupts.answered_by(self._leave):
@@ -311,7 +311,7 @@ class GuardedRepl(PythonRepl):
             self.app.exit(exception=EOFError())
 
     def run_and_show_expression(self, expression: str) -> None:
-        """Run an entry and show its result; only meanwhile are statements sent."""
+        """Run an entry and show its result; statements can be sent only during this call."""
         with self._session.at_work():
             super().run_and_show_expression(expression)
         self._session.tell()
@@ -385,7 +385,7 @@ class PythonHistory(FileHistory):
     """A history file that never holds an entry with a secret."""
 
     def store_string(self, string: str) -> None:
-        """Write an entry down, unless it holds a secret."""
+        """Store an entry, unless it holds a secret."""
         if not may_hold_secret(string):
             super().store_string(string)
 

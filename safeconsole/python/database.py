@@ -93,13 +93,13 @@ class DbApiConnection:
             )
 
     def close(self) -> None:
-        """Close it, and roll back what it left open, as a server does; the session goes on."""
+        """Close it and roll back its open transaction, as a server does; the session continues."""
         session, self._session = self._session, None
         if session is not None:
             session.end(self, "ROLLBACK")
 
     def autocommit(self, value: bool) -> None:  # noqa: FBT001 (the drivers' signature)
-        """Have each statement be a transaction of its own from now on, or not; what is open is committed first."""
+        """Set autocommit; commits an open transaction first."""
         if value:
             self._open().end(self, "COMMIT")
         self._autocommits = value
@@ -213,13 +213,13 @@ class Cursor:
         return list(rows[start : self._next])
 
     def fetchall(self) -> list[Row]:
-        """Return all the rows that are left."""
+        """Return all remaining rows."""
         rows, start = self._result(), self._next
         self._next = len(rows)
         return list(rows[start:])
 
     def nextset(self) -> bool | None:
-        """Go on to the next result set of a procedure, and return True; None when there is none."""
+        """Move to the next result set of a procedure and return True; None if there is none."""
         self._require_open()
         if not self._further:
             return None
@@ -233,7 +233,7 @@ class Cursor:
         """Do nothing, as PEP 249 allows."""
 
     def close(self) -> None:
-        """Close it, and let its rows go."""
+        """Close it and release its rows."""
         self._closed, self._rows, self._further = True, None, []
 
     def _begin_set(self, columns: tuple[Column, ...], rows: list[Row]) -> None:

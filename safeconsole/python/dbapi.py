@@ -34,7 +34,7 @@ MOST_DIGITS = 400
 
 
 def literal(value: object, rules: LexicalRules) -> str:
-    """Return one value as a literal.
+    """Return a value as a literal.
 
     Args:
         value: None, bool, int, float, Decimal, str, bytes, date, time, datetime, timedelta, UUID, or a list, tuple or
@@ -177,7 +177,7 @@ class Places(Enum):
 
 
 class Template(msgspec.Struct, frozen=True, kw_only=True):
-    """One text, cut at its places.
+    """A text split at its placeholders.
 
     Attributes:
         pieces: what stands around the places, one more than there are places.
@@ -213,7 +213,7 @@ def fill(text: str, parameters: Parameters | None, rules: LexicalRules, places: 
 
 
 def _is_plain(text: str, parameters: Parameters, rules: LexicalRules) -> bool:
-    """Whether no parameters were given for a text that was not written for any, such as `LIKE 'a%'`.
+    """Whether a text has no parameters and was not written for any, such as `LIKE 'a%'`.
 
     Where each percent sign is doubled the text was written for them: that is how SQLAlchemy writes every text.
     """
@@ -226,7 +226,7 @@ def _is_plain(text: str, parameters: Parameters, rules: LexicalRules) -> bool:
 
 @lru_cache(maxsize=HELD_TEMPLATES)
 def template_of(text: str, rules: LexicalRules, places: Places) -> Template:
-    """Return a text cut at its places. Raises ProgrammingError."""
+    """Return a text split at its placeholders. Raises ProgrammingError."""
     pieces, names, done = [""], [], 0
     cuts = _marked(text, rules) if places is Places.MARKS else _formatted(text, rules)
     for start, end, name in cuts:
@@ -262,7 +262,7 @@ def _formatted(text: str, rules: LexicalRules) -> list[Cut]:
 
 
 def _opaque(text: str, rules: LexicalRules) -> list[tuple[int, int]]:
-    """Return where quotes and comments start and end: nothing can be put in there."""
+    """Return the ranges of quoted texts and comments, where no parameter can stand."""
     return [(token.start, token.end) for token in tokens(text, rules) if token.kind in _OPAQUE]
 
 
@@ -310,7 +310,7 @@ _PLACEHOLDER = re.compile(r"%\(([^()]+)\)s|%s")
 def batches_of(
     operation: str, parameters: Iterable[Parameters], rules: LexicalRules, places: Places
 ) -> Iterator[str] | None:
-    """Return the finished statements that insert all the rows, None for all but an INSERT of one row of places.
+    """Return the complete statements that insert all rows; None unless it is an INSERT of one row of placeholders.
 
     Raises:
         ProgrammingError, DataError: from the statements, as `fill` and `literal`.
@@ -374,7 +374,7 @@ class DataError(DatabaseError):
 
 
 class OperationalError(DatabaseError):
-    """Something that is not under the programmer's control."""
+    """The database failed for a reason outside the program."""
 
 
 class IntegrityError(DatabaseError):

@@ -1,4 +1,4 @@
-"""SQLAlchemy on the guarded interface: dialects without their drivers, an application's own models bound to it."""
+"""SQLAlchemy over the gate: dialects without drivers, and an application's models bound to them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _AUTOCOMMIT: IsolationLevel = "AUTOCOMMIT"
 
 
 class _GuardedDialect:
-    """What both dialects leave to the gate."""
+    """The part that both dialects leave to the gate."""
 
     # What servers of the family have by default; a transaction's level is the server's, whatever this says.
     own_level: IsolationLevel = "REPEATABLE READ"
@@ -44,17 +44,17 @@ class _GuardedDialect:
     supports_sane_multi_rowcount = False
 
     def on_connect(self) -> None:
-        """Set nothing: the session's settings belong to the console."""
+        """Return no setup: the session's settings belong to the console."""
 
     def create_connect_args(self, _url: object) -> tuple[list[str], dict[str, Any]]:
-        """Return nothing: there is nobody to log in."""
+        """Return no arguments: nothing logs in here."""
         return [], {}
 
     def get_isolation_level_values(self, _connection: object) -> tuple[IsolationLevel, ...]:
         return (_AUTOCOMMIT, self.own_level)
 
     def get_isolation_level(self, connection: Any) -> IsolationLevel:  # noqa: ANN401 (SQLAlchemy's or ours)
-        """Return AUTOCOMMIT where it was asked for."""
+        """Return AUTOCOMMIT if it was requested."""
         return _AUTOCOMMIT if connection.autocommits else self.own_level
 
     def get_default_isolation_level(self, _connection: object) -> IsolationLevel:
@@ -67,7 +67,7 @@ class _GuardedDialect:
         connection.autocommit(False)
 
     def is_disconnect(self, _error: object, _connection: object, _cursor: object) -> bool:
-        """Return no: a lost connection is not this side's, and nothing is ever sent again."""
+        """Return False: connections belong to the console, and nothing is sent again."""
         return False
 
 
@@ -86,7 +86,7 @@ class _TimeOfDay(TIME):
     cache_ok = True
 
     def result_processor(self, _dialect: object, _coltype: object) -> Callable[[Any], Any]:
-        """Return what reads the value; one that no clock shows stays a span."""
+        """Return a converter to `datetime.time`; a value outside a day stays a timedelta."""
         return lambda value: (dt.datetime.min + value).time() if _is_of_a_day(value) else value  # noqa: DTZ901
 
 

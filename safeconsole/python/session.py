@@ -1,4 +1,4 @@
-"""The one way from Python code to the gate: text in, rows out, one statement at a time.
+"""The only path from Python code to the gate: text in, rows out, one statement at a time.
 
 Cursors, the SQLAlchemy engine, `db.sql` and the reflected tables all end here, whatever thread they run on.
 """
@@ -37,20 +37,20 @@ _MARKS = frozenset({"savepoint"})
 
 
 def is_boundary(statement: Statement) -> bool:
-    """Whether a statement begins or ends a transaction, which a connection does with its own methods."""
+    """Whether a statement begins or ends a transaction; a connection has methods for that."""
     # ROLLBACK TO a savepoint is within one.
     ends = statement.kind in ENDS and "TO" not in statement.normalised.upper().split()
     return ends or statement.kind in BEGINS or statement.kind.startswith("xa")
 
 
 def needs_transaction(statement: Statement) -> bool:
-    """Whether a statement is what a transaction is begun for: it changes rows, locks them, or marks a point in one."""
+    """Whether a statement begins a transaction implicitly: it changes rows, locks them, or sets a savepoint."""
     changes = bool(statement.effects & _ROW_CHANGES) and statement.effects <= _IN_TRANSACTIONS
     return changes or statement.kind in _MARKS
 
 
 def belongs_in_transaction(statement: Statement) -> bool:
-    """Whether it matters which transaction a statement runs in: all but reads."""
+    """Whether a statement depends on its transaction; all but reads do."""
     return not statement.changes_nothing or statement.kind in _MARKS
 
 
@@ -58,7 +58,7 @@ _READS = frozenset({Effect.READ, Effect.SESSION})
 
 
 class StatementResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one statement.
+    """The outcome of one statement.
 
     Attributes:
         considered: everything known before it ran.
@@ -85,7 +85,7 @@ class TransactionOwner(Protocol):
 
 
 class PythonSession:
-    """One person's gate, for the code that they run.
+    """The session, as Python code uses it.
 
     Args:
         rules: how the servers read text.
@@ -108,7 +108,7 @@ class PythonSession:
     @property
     @marked(console=True)
     def rules(self) -> LexicalRules:
-        """The servers' lexical rules; asks them the first time."""
+        """The servers' lexical rules; measured at the first use."""
         with self._lock:
             return self._rules()
 
@@ -118,7 +118,7 @@ class PythonSession:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Run the person's code, and let it send statements; completion at a waiting prompt must send none."""
+        """Allow statements while the person's code runs; completion at a waiting prompt may send none."""
         self._at_work += 1
         try:
             with marked(console=False), self._loop.counted() if self._at_work == 1 else nullcontext():
@@ -154,11 +154,11 @@ class PythonSession:
             return self._walk(statement)
 
     def is_owner(self, owner: TransactionOwner) -> bool:
-        """Whether the transaction that is open, if one is, was begun for this owner."""
+        """Whether the open transaction was begun for this owner."""
         return self._owner is owner
 
     def end(self, owner: TransactionOwner, word: str) -> None:
-        """End the transaction that an owner began, if it began one.
+        """End the transaction that an owner began, if any.
 
         Args:
             word: "COMMIT" or "ROLLBACK".
@@ -172,7 +172,7 @@ class PythonSession:
                 self.run(word)
 
     def _bring_into(self, owner: TransactionOwner, statement: Statement) -> None:
-        """Begin the owner's transaction where the statement needs one; refuse what would run in somebody else's."""
+        """Begin the owner's transaction if the statement needs one; refuse to run in another owner's."""
         if is_boundary(statement):
             raise NotSupportedError(0, f"{statement.kind}: the connection's own methods begin and end its transaction")
         if not belongs_in_transaction(statement):
@@ -236,7 +236,7 @@ class PythonSession:
 
     @marked(console=True)
     def elevate(self, *, reason: str, ticket: str, window_seconds: float | None) -> None:
-        """Ask the person, and keep the grant. Raises RefusedError."""
+        """Ask the person for an elevation. Raises RefusedError."""
         with self._lock:
             if self.elevated:
                 raise RefusedError("an elevation is in force already", instead="leave its block first")

@@ -49,7 +49,7 @@ def interrupted_text(error: KeyboardInterrupt) -> str:
 
 
 def console_error(error: BaseException) -> SafeConsoleError | None:
-    """Return the console's own error that this is, or that a library wrapped."""
+    """Return the console's own error in an exception or its causes."""
     seen: set[int] = set()
     found: BaseException | None = error
     while found is not None and id(found) not in seen:

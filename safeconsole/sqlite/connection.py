@@ -1,4 +1,4 @@
-"""One open file as the gate sees it, and the plans that SQLite makes."""
+"""An open file as a connection, and the reading of SQLite's plans."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class _PlanRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def estimate(link: SqliteLink, statement: Statement, monotonic: Callable[[], float]) -> Estimate:
-    """Return what SQLite thinks of a statement, running nothing of it; never raises for what it thinks."""
+    """Return SQLite's estimate of a statement without running it; an error is part of the estimate."""
     if statement.kind.split(" ", 1)[0] in _NOT_PLANNED:
         # A pragma may act while it is prepared, and an explanation cannot be explained.
         return Estimate()
@@ -245,7 +245,7 @@ class SqliteConnection:
         return reading_of(self._link.place, self._cluster, clock=self._clock, tables=tables)
 
     def estimate(self, statement: Statement) -> Estimate:
-        """Ask SQLite's opinion without running the statement; never raises for what it says."""
+        """Return SQLite's estimate without running the statement; an error is part of it."""
         if self._running is not None and not self._running.over:
             return Estimate()
         return estimate(self._link, statement, self._clock.monotonic)
@@ -277,11 +277,11 @@ class SqliteConnection:
 
     @property
     def has_slots(self) -> bool:
-        """Never: SQLite has no locks by name, and a file beside the database would be one more thing to lose."""
+        """False: SQLite has no named locks."""
         return False
 
     def take_slot(self, names: tuple[str, ...], *, within_seconds: float) -> str:
-        """Refuse: there are none; see `Connection`."""
+        """Refuse, because there are no slots; see `Connection`."""
         raise RefusedError(f"sqlite has no slots: none of {len(names)} came within {within_seconds:g} s")
 
     def slot_holders(self, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -290,7 +290,7 @@ class SqliteConnection:
     def free_slot(self) -> None: ...
 
     def stop(self) -> str:
-        """Stop what runs, and return what is certain then: "killed", "already over" or "missed"."""
+        """Stop the running statement; return "killed", "already over" or "missed"."""
         running = self._running
         if running is None or running.over:
             return "already over"
@@ -303,7 +303,7 @@ class SqliteConnection:
         return "killed" if running.ended.wait(STOP_SECONDS) or not running.is_at_work() else "missed"
 
     def chase(self) -> str:
-        """Say that it is over: a file has no server where it could run on."""
+        """Return that it is over: without a server nothing can run on."""
         return "already over"
 
     def close(self) -> None:

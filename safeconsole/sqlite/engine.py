@@ -73,7 +73,7 @@ class SqliteEngine:
         return SqliteConnection(link, self._places, account=account, identity=reading.identity, clock=self._clock)
 
     def park(self, connection: Connection, *, last: bool = False) -> None:
-        """Leave it with its session, which alone may use it."""
+        """Leave the connection with its session, which alone may use it."""
         if last:
             connection.close()
 
@@ -81,7 +81,7 @@ class SqliteEngine:
         return not connection.broken
 
     def position(self, node: NodeName) -> str:
-        """How far a file's own history goes: when it was last changed; see `Engine`."""
+        """The time of a file's last change, as its position; see `Engine`."""
         place = next((place for place in self._places if place.node == node), None)
         try:
             return str(place.path.stat().st_mtime_ns) if place else ""
@@ -119,7 +119,7 @@ class SqliteEngine:
 
 
 def open_engine(name: str, settings: ClusterSettings, clock: Clock) -> SqliteEngine:
-    """Return the engine of one cluster; it opens nothing before it is asked something.
+    """Return the engine of one cluster; it opens no file before the first request.
 
     Args:
         settings: its nodes are file paths; a node's name is in `names`, or the file's name without its suffix.

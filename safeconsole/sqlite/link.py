@@ -1,4 +1,4 @@
-"""One open file, and what every statement on it needs: its guards, its end, and what SQLite may prepare.
+"""An open file with its guards and its authorizer.
 
 A read reaches a file that is open read-only, in a session that only queries, and still every action
 that is no read is denied here: three locks, each enough.
@@ -21,7 +21,7 @@ OK, DENY = sqlite3.SQLITE_OK, sqlite3.SQLITE_DENY
 
 
 class Mode(Enum):
-    """What the statement at hand may do."""
+    """What the current statement may do."""
 
     READS = "reads"
     CHANGES = "changes"
@@ -186,7 +186,7 @@ class SqliteLink(msgspec.Struct):
     broken: bool = False
 
     def own(self, text: str, values: tuple[str | int, ...] = ()) -> list[Row]:
-        """Run a statement of the console's own, which no authorizer is asked about. Raises sqlite3.Error."""
+        """Run a statement of the console's own, outside the authorizer. Raises sqlite3.Error."""
         self.raw.set_authorizer(None)
         return self.raw.execute(text, values).fetchall()
 
@@ -194,7 +194,7 @@ class SqliteLink(msgspec.Struct):
         self.raw.set_authorizer(authorizer)
 
     def give_up(self) -> None:
-        """Mark it as one that must be discarded."""
+        """Mark it as broken."""
         self.broken = True
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""One statement from its send to its end: its bracket, its watch and what is measured meanwhile, its rows."""
+"""Runs one statement on a file: transaction, limits, rows, and how it ended."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ SAMPLE_SECONDS = 0.2
 
 
 class Watch(msgspec.Struct, kw_only=True):
-    """What is seen of one statement.
+    """The measurements and limits of a running statement.
 
     Attributes:
         needed: the sensors that must be readable.
@@ -132,7 +132,7 @@ class Watch(msgspec.Struct, kw_only=True):
         return int(self.must_end)
 
     def look(self) -> None:
-        """Compare with the ceilings; the memory is read no more often than it is sampled."""
+        """Compare with the ceilings; memory is read only at the sampling interval."""
         now = self.monotonic()
         elapsed = now - self._began
         if elapsed > self.limits.run_seconds:
@@ -286,13 +286,13 @@ class SqliteRunning:
         return self._stepping
 
     def abandon(self) -> str:
-        """End it from its own thread, between two steps, and return what is certain then."""
+        """End it from its own thread, between two steps; return how certain its end is."""
         already = self.over
         self._roll_back()
         return "already over" if already else "killed"
 
     def cut_short(self) -> StoppedError:
-        """End it because its rows were not all read, and return what to raise."""
+        """End it because its rows were not all read; return the error to raise."""
         verified = self.abandon()
         self._link.give_up()
         return StoppedError(
@@ -300,7 +300,7 @@ class SqliteRunning:
         )
 
     def release(self) -> None:
-        """Let the file go: no cursor holds a lock, nothing watches any more."""
+        """Release the file: close the cursor, which holds a lock, and stop watching."""
         self.over = True
         # A connection that was closed meanwhile has let go of everything already.
         with contextlib.suppress(sqlite3.ProgrammingError):
@@ -321,7 +321,7 @@ class SqliteRunning:
             self._bracketed = True
 
     def _step(self, action: Callable[[], _Result]) -> _Result:
-        """Let SQLite work once. Raises what `Answer.batches` may raise."""
+        """Run one step of SQLite. Raises as `Answer.batches`."""
         # A short step may be over before SQLite looks, and a person may have been away since the last one.
         if self.watch():
             raise self._ended(None)

@@ -1,4 +1,4 @@
-"""What proves the role of a file: the sidecar that its replicator keeps beside it.
+"""Proves the role of a file from the sidecar that its replicator keeps beside it.
 
 Beside `NAME.db` stands `NAME.json`, replaced whole at every change, one JSON object:
 
@@ -55,7 +55,7 @@ class FileNode(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FileProof(msgspec.Struct, frozen=True, kw_only=True):
-    """What a file proved to be.
+    """A file's proven role, with the evidence.
 
     Attributes:
         identity: of the file, or "" when nothing says.
@@ -86,7 +86,7 @@ def read_sidecar(place: FileNode) -> Sidecar | str:
 
 
 def prove(place: FileNode, cluster: tuple[FileNode, ...], *, now_seconds: float) -> FileProof:
-    """Return what a file is, from its own sidecar and those of the files around it.
+    """Return a file's role, from its own sidecar and those of the other files.
 
     Args:
         cluster: every node, this one included.

@@ -73,7 +73,7 @@ _PLAIN = re.compile(rf"(?:[A-Za-z0-9_ \t\n\r,.()=<>*+!{_NUMBER}{_TEXT}]|`[A-Za-z
 
 
 def shape_of(text: str) -> str:
-    """Return what a text shares with all that differ in plain literals only, "" when it is not plain."""
+    """Return the shape shared by texts that differ only in plain literals, "" if the text is not plain."""
     if len(text) > LONGEST_CHARACTERS or not text.isascii():
         return ""
     shape = _LITERAL.sub(_mark, text)
@@ -111,7 +111,7 @@ _SELECT = re.compile(r"\bSELECT\b", re.IGNORECASE)
 
 
 def is_bound_by_key(statement: Statement) -> bool:
-    """Whether a statement that a server finds by a unique key is found by it whatever its literals are.
+    """Whether a lookup by a unique key stays one for every value of its literals.
 
     One SELECT whose every literal is compared with a column by `=`, or is a LIMIT, and nothing that could negate a
     condition. Source: MySQL 9.7 and MariaDB 10.11, measured over twelve types of column: with a number, or with a text,
@@ -151,7 +151,7 @@ def analyse(text: str, rules: LexicalRules, *, schema: str = "") -> tuple[Statem
 
 
 def analysed(text: str, rules: LexicalRules, *, schema: str = "") -> Iterator[Statement]:
-    """Yield the statements of a text one by one; see `analyse`. Those that are written alike are one value."""
+    """Yield the statements of a text one by one; see `analyse`. Equal texts give the same object."""
     held: dict[tuple[str, str], Statement] = {}
     for stretch, piece in stretches(text, rules):
         statement = held.get((stretch, schema)) if stretch else None
@@ -227,7 +227,7 @@ _CONSTANTS = words("TRUE FALSE NULL AND OR NOT XOR IS DIV MOD BETWEEN IN LIKE WH
 
 
 def is_unfiltered(tokens: tuple[Token, ...]) -> bool:
-    """Whether the change that tokens are has no WHERE at its own level, or one that names nothing, as in `WHERE 1=1`.
+    """Whether a change has no WHERE at its own level, or one that names no column, as `WHERE 1=1`.
 
     What a condition that names a column lets through is for the server's plan to say.
     """
@@ -246,7 +246,7 @@ def is_unfiltered(tokens: tuple[Token, ...]) -> bool:
 
 
 def _is_diagnosis(kind: Kind, findings: Findings, normalised: str) -> bool:
-    """Whether a statement asks what the server is doing, and can be read as nothing else."""
+    """Whether a statement can only be a diagnosis of the server."""
     if findings.effects != {Effect.READ} or findings.hazards or not findings.tables_known:
         return False
     known = findings.rules.dialect.diagnosis
@@ -258,7 +258,7 @@ def _is_diagnosis(kind: Kind, findings: Findings, normalised: str) -> bool:
 
 
 def _as_meant(tokens: tuple[Token, ...]) -> Iterator[Token]:
-    """Yield the tokens without the borders of executable comments, and with names for words after a dot.
+    """Yield tokens without the borders of executable comments; words after a dot become names.
 
     `a.group` names a column: it MUST NOT be taken for the end of a list of tables or of a condition.
     """

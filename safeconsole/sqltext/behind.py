@@ -1,4 +1,4 @@
-"""What a statement does through the views and tables that it names, as the server describes them.
+"""Adds the effects of the views and tables behind a statement's names, as the server describes them.
 
 A view's definition is analysed like any text; its effects, functions and hazards become the statement's own.
 """
@@ -35,7 +35,7 @@ _NEVER_PLANNED = frozenset({CostClass.CALLS_UNKNOWN_CODE, CostClass.HOLDS_LOCKS,
 
 
 class Object(msgspec.Struct, frozen=True, kw_only=True):
-    """What one name refers to.
+    """The object that a name refers to.
 
     Attributes:
         engine: a table's storage engine, or "".
@@ -53,7 +53,7 @@ class Object(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def names_run(statement: Statement) -> tuple[TableName, ...]:
-    """Return the names that running a statement reads through; SHOW and DESCRIBE only look from outside."""
+    """Return the names that a statement reads through; SHOW and DESCRIBE read no rows."""
     kind = statement.kind
     if kind.startswith("show ") and not _QUERY_IN_SHOW.search(statement.normalised):
         return ()
@@ -87,7 +87,7 @@ def hidden_object(name: TableName, dialect: Dialect) -> Object:
 
 
 def behind_all(found: Iterable[tuple[TableName, Object]], dialect: Dialect, *, unfinished: str = "") -> Behind:
-    """Return what is behind several names together.
+    """Return the combined objects behind several names.
 
     Args:
         found: every name that is reached, through nested views, and its object.
@@ -147,12 +147,12 @@ def _hidden(unseen: Object) -> Hazard:
 
 
 def may_be_planned(behind: Behind) -> bool:
-    """Whether EXPLAIN is as harmless as reading: planning can run what is behind a view."""
+    """Whether EXPLAIN is safe: planning may run functions behind a view."""
     return behind.effects <= {Effect.READ} and not any(hazard.cost in _NEVER_PLANNED for hazard in behind.hazards)
 
 
 def with_behind(statement: Statement, behind: Behind) -> Statement:
-    """Return a statement with what it does through the names in it; the same object if that adds nothing."""
+    """Return a statement with the effects behind its names; the same object if there are none."""
     effects = statement.effects | (behind.effects - {Effect.READ})
     functions = tuple(dict.fromkeys((*statement.functions, *behind.functions)))
     hazards = tuple(dict.fromkeys((*statement.hazards, *behind.hazards)))

@@ -1,4 +1,4 @@
-"""What the clauses of a statement add to it: functions, locks, pragmas, hints, and SET in all its forms. Pure."""
+"""Reads the clauses that add effects to a statement: functions, locks, pragmas, hints, SET. Pure."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def read_pragma(findings: Findings) -> None:
 
 
 def judge_pragma(name: str, findings: Findings, *, valued: bool) -> None:
-    """Add what a pragma does; one that is not known to read is unknown."""
+    """Add the effects of a pragma; one that is not known to read is unknown."""
     if name in _DESCRIBING or (name in _READABLE and not valued):
         findings.recognise()
     elif name in _SCANNING:
@@ -206,7 +206,7 @@ def _read_into(following: Token, findings: Findings) -> None:
 
 
 def read_hints(findings: Findings) -> None:
-    """Judge the optimizer hints: what is not known to be harmless, and not ignored, counts as lifting a limit."""
+    """Judge the optimizer hints: one that is neither harmless nor ignored counts as lifting a limit."""
     for token in findings.tokens:
         if token.kind is TokenKind.HINT:
             for found in _HINT_NAME.finditer(token.text):
@@ -252,7 +252,7 @@ _CHARACTERS = frozenset({"NAMES", "CHARSET", "CHARACTER"})
 
 
 def read_set(findings: Findings) -> int:
-    """Add what a SET does; return the start of the statement that `SET STATEMENT … FOR` runs, or 0."""
+    """Add the effects of a SET; return the start of the statement that `SET STATEMENT … FOR` runs, or 0."""
     tokens = findings.tokens
     first = tokens[1].word if len(tokens) > 1 else ""
     if first == "STATEMENT":

@@ -1,4 +1,4 @@
-"""What a dialect is: everything that differs between families of servers, as one value.
+"""The type of a dialect: everything that differs between server families, as one value.
 
 The values are in `dialects`; whoever reads, judges or asks looks the difference up here and compares no names.
 """
@@ -156,7 +156,7 @@ class DangerousObject(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known about the server's own objects.
+    """The hazards of the server's own objects.
 
     Attributes:
         objects: dangerous ones; the first row that fits decides.
@@ -178,8 +178,7 @@ class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class AllowedSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """Session settings and optimizer hints that a text may set; a setting of which nothing is said here is the
-    console's.
+    """Session settings and optimizer hints that a statement may set; all others belong to the console.
 
     Attributes:
         harmless: lower case; setting them changes the session and nothing that protects.
@@ -201,7 +200,7 @@ class AllowedSettings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Queries(msgspec.Struct, frozen=True, kw_only=True):
-    """The console's own questions, the cheapest that answer; `dialects.queries` fills them in.
+    """Templates of the console's own queries, the cheapest that answer; `dialects.queries` fills them in.
 
     Attributes:
         tables: names in the session's schema.
@@ -234,7 +233,7 @@ class Queries(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server may be asked about what it is doing, and the console's own questions about it.
+    """The statements that count as diagnosis, and the console's own diagnostic queries.
 
     The statements are sent as the account for diagnosis. The console's own begin with a comment, so that no other text
     shares its analysis with one of them.
@@ -275,7 +274,7 @@ class Diagnosis(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Need(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that an account cannot do without.
+    """Privileges that an account must have.
 
     Attributes:
         privileges: all of them, as they are granted; the schema may be `grants.OWN_SCHEMA`.
@@ -350,7 +349,7 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server is asked and told beside statements; `{thread}` is the watched connection's id.
+    """The console's control statements for a server; `{thread}` is the watched connection's id.
 
     Attributes:
         guards: settings of every session, in the order in which they are put in force.
@@ -407,7 +406,7 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Dialect(msgspec.Struct, frozen=True, kw_only=True, eq=False):
-    """One family of servers, or one member of it; each is one value, so that two are alike when they are the same.
+    """One server family or member; compared by identity, since each exists once.
 
     Attributes:
         flavour: its name in policies, records and reports.

@@ -127,7 +127,7 @@ _WILDCARDS = frozenset("%_")
 
 
 def read_show(findings: Findings) -> tuple[str, tuple[TableName, ...]]:
-    """Add what a SHOW does; return its kind and the tables that its condition reads."""
+    """Add the effects of a SHOW; return its kind and the tables that its condition reads."""
     words = [token for token in findings.tokens[1:] if token.word not in _SHOW_MODIFIERS][:2]
     pair = " ".join(token.word.lower() for token in words)
     form = pair if pair in _FORMS else pair.split(" ")[0]
@@ -230,7 +230,7 @@ def text_planned(statement: Statement, rules: LexicalRules) -> str:
 
 
 def read_explain(findings: Findings) -> bool:
-    """Add what an explanation does; return whether what it explains may run."""
+    """Add the effects of an EXPLAIN; return whether the explained statement may run."""
     tokens = findings.tokens
     start, runs = _body(tokens)
     body = tokens[start:]
@@ -317,7 +317,7 @@ _READ_LOCKS = frozenset({"LOCK", "EXPORT"})
 
 
 def read_shape(kind: Kind, findings: Findings) -> Kind:
-    """Add what the tokens say to the findings; return the kind as far as it is known now."""
+    """Add the findings from the tokens; return the kind as far as it is known now."""
     kind = _READERS[kind.shape](kind, findings)
     read_hints(findings)
     if kind.name in _DANGERS:

@@ -346,7 +346,7 @@ def _is_suspect(table: TableName, rules: LexicalRules) -> bool:
 
 
 def columns_in(tokens: tuple[Token, ...]) -> frozenset[str]:
-    """Return every word that may be a column, in upper case; STAR when the statement may ask for all."""
+    """Return every word that may be a column, in upper case; STAR if it may select all columns."""
     found: set[str] = set()
     previous = ""
     for position, token in enumerate(tokens):

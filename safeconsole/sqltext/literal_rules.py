@@ -1,4 +1,4 @@
-"""What the journal keeps of a statement's literals, by their table and column.
+"""Rules for a statement's literals in the journal, by table and column.
 
 Rules only tighten: the strictest applicable one wins, so their order is irrelevant. If the column is unknown, every
 rule of the statement's tables applies; if the tables are unknown, every rule.
@@ -122,7 +122,7 @@ DROP_EVERYTHING = StatementLiterals(otherwise=Treatment.DROP)
 
 
 class LiteralKey(msgspec.Struct, frozen=True, kw_only=True):
-    """The key that values are hashed with: without it guesses cannot be tried, with it equal values can be joined.
+    """The key for hashing values: equal values can be joined, and guessing needs the key.
 
     Attributes:
         secret: at least 16 bytes; b"" is no key, and everything hashed is then dropped.

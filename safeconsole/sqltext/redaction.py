@@ -1,4 +1,4 @@
-"""Redacts statements for the journal: no password, no comment, and literals as the policy wants them.
+"""Redacts statements for the journal: no passwords, no comments, literals as the policy says.
 
 Works on tokens: a text that cannot be tokenised and mentions a password is left out completely. Too much is removed
 rather than too little; the digest beside it in the record still tells statements apart.
@@ -123,7 +123,7 @@ _PLAIN_NUMBER = re.compile(r"[0-9.]+(?:[eE][+-]?[0-9]+)?")
 
 
 def redacted(sql: str, kind: str, handling: Handling) -> str:
-    """Return a statement as the journal may hold it; never raises for what it says.
+    """Return a statement redacted for the journal; never raises for its content.
 
     Args:
         sql: one statement, exactly as written.
@@ -143,7 +143,7 @@ def redacted(sql: str, kind: str, handling: Handling) -> str:
 
 
 def may_hold_secret(text: str) -> bool:
-    """Return whether a text names a secret, or treats something as secrets are treated."""
+    """Return whether a text names a secret, or uses a function or clause for secrets."""
     return is_secret_bearing(text) or _is_suspicious(text)
 
 
@@ -190,7 +190,7 @@ def _is_nearly(word: str, right: str) -> bool:
 
 
 def hides_something(shown: str) -> bool:
-    """Return whether a redacted statement lacks something that the server would read."""
+    """Return whether redaction removed something that the server would execute."""
     return SECRET in shown or shown == LEFT_OUT
 
 

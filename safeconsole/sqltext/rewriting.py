@@ -1,4 +1,4 @@
-"""The reads that show a change before it is made: its rows, before and after, and their number. Pure.
+"""Rewrites a change as reads: its rows before and after, and their number. Pure.
 
 They are written from the text of an UPDATE or DELETE of one table, with its own WHERE, ORDER BY and LIMIT, and only
 where that is certain to find the rows that the change would touch; anything else is refused with the reason.
@@ -27,7 +27,7 @@ class NotRewrittenError(ValueError):
 
 
 class ChangePreview(msgspec.Struct, frozen=True, kw_only=True):
-    """The reads that show a change before it is made.
+    """The reads that preview a change.
 
     Attributes:
         count: counts the rows that it would touch.
@@ -50,7 +50,7 @@ class _Parts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def preview_of(statement: Statement, rules: LexicalRules, *, schema: str, most_rows: int) -> ChangePreview:
-    """Return the reads that show an UPDATE or DELETE before it is made.
+    """Return the reads that preview an UPDATE or DELETE.
 
     Args:
         rules: how the server reads it.
@@ -74,7 +74,7 @@ def preview_of(statement: Statement, rules: LexicalRules, *, schema: str, most_r
 
 
 def keep_order_of(statement: Statement, rules: LexicalRules, *, schema: str, most_rows: int, days: float) -> KeepOrder:
-    """Return how the rows of a change are read before it, to be kept. Raises as `preview_of`."""
+    """Return the read of a change's rows before it, for `undo`. Raises as `preview_of`."""
     preview_of(statement, rules, schema=schema, most_rows=1)
     parts = _parts_of(statement, rules)
     (table,) = statement.tables

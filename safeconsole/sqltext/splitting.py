@@ -62,7 +62,7 @@ class _Block:
         self.ending = False
 
     def read(self, token: Token) -> bool:
-        """Take one meaningful token and return whether the next one is wanted too."""
+        """Take one meaningful token; return whether the next one is needed too."""
         word = token.word or token.text[:1]
         if not self.first:
             self.first = word
@@ -128,7 +128,7 @@ _STRETCHES_HELD = 1000
 
 
 def stretches(text: str, rules: LexicalRules) -> Iterator[tuple[str, Piece]]:
-    """Yield the statements of a text as `split` does, one by one, each with the stretch of text that it is read from.
+    """Yield statements as `split` does, one by one, each with its range in the text.
 
     A plain stretch that was read before is not read again: its piece is the first one's, whose offsets are of there.
     What may not be plain, or is long, comes with "".
@@ -282,7 +282,7 @@ def _inclusion_at(source: _Text, position: int, delimiter: str) -> Inclusion | N
 
 
 def may_include(text: str) -> bool:
-    """Whether a text has words that could be an inclusion, which saves others a second reading."""
+    """Whether a text could contain an inclusion; a cheap test before a full reading."""
     return _INCLUSION_LINE.search(text) is not None
 
 

@@ -58,7 +58,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Statement(msgspec.Struct, frozen=True, kw_only=True):
-    """One statement, understood as far as it could be.
+    """One analysed statement.
 
     Attributes:
         text: exactly what would be sent, without its delimiter.
@@ -118,18 +118,18 @@ class Statement(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def changes_nothing(self) -> bool:
-        """Whether nothing outlives its session: it reads, or sets what only its session sees, or both."""
+        """Whether nothing outlives its session: it only reads, or sets session state."""
         return self.effects <= {Effect.READ, Effect.SESSION}
 
 
 def is_misspelt_perhaps(statement: Statement) -> bool:
-    """Whether nothing is known of a readable statement, so that a server may say what is wrong with it."""
+    """Whether a statement of unknown kind may be misspelt, so that the server's objection helps."""
     unreadable = any(hazard.cost is CostClass.UNREADABLE for hazard in statement.hazards)
     return statement.kind == "unknown" and not unreadable
 
 
 class Behind(msgspec.Struct, frozen=True, kw_only=True):
-    """What is behind the names in a statement: the definitions of its views, the engines of its tables.
+    """The objects behind a statement's names: definitions of views, storage engines of tables.
 
     Attributes:
         effects: what the definitions do; UNKNOWN among them where one cannot be seen.
@@ -146,7 +146,7 @@ class Behind(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):
-    """The server's own opinion of a statement, asked for without running it.
+    """The server's estimate of a statement, obtained without running it.
 
     Attributes:
         asked: False when no server was asked; everything else then holds its default.
@@ -183,7 +183,7 @@ _ANY_SQLITE_ERROR = 1
 
 
 def is_no_statement(statement: Statement, estimate: Estimate) -> bool:
-    """Whether nobody understands a text: we know no kind of it, and the server's parser rejects it.
+    """Whether a text is no statement: its kind is unknown and the server's parser rejects it.
 
     The server would answer it with the same error. Source: MySQL 9.7 and MariaDB 10.11, measured: what merely cannot be
     prepared is error 1295; SQLite says so in words.

@@ -1,4 +1,4 @@
-"""Rows as they were before a change and after it, and the statement that puts them back. Pure.
+"""The rows of a change before and after it, and the statement that restores them. Pure.
 
 Values are literals as the server itself quoted them, so that what is put back is what was there.
 """
@@ -53,7 +53,7 @@ class KeptRows(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def undo_of(kept: KeptRows) -> str:
-    """Return the one statement that puts the rows back, and finds none that changed since."""
+    """Return the statement that restores the rows, and matches no row that changed since."""
     return _put_back(kept) if kept.changed else _insert_again(kept)
 
 
@@ -91,7 +91,7 @@ _TEXTS = frozenset(
 
 
 def literal_of(name: str, type_: str) -> str:
-    """Return the expression by which a server gives a column's value as a literal; "" where that may not be exact.
+    """Return the SQL expression that yields a column's value as a literal; "" if that may be inexact.
 
     A number with a point that floats is not equal to its text, and JSON is not equal to what it was written as.
     """

@@ -1,4 +1,4 @@
-"""The HTML pages, made from values alone: escaped text, and plots of readings over time."""
+"""Builds the HTML pages from values: escaped text, and plots of readings over time."""
 
 from __future__ import annotations
 
