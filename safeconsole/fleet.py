@@ -11,13 +11,14 @@ import fnmatch
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Generic, TypeVar
 
 import msgspec
 
+from safeconsole.config.settings import ClusterSettings
 from safeconsole.errors import ConfigurationError, OutcomeUnknownError, SafeConsoleError, StoppedError
 
 #     going ─► told to stop: nothing begins, what runs is killed ─► told again: killed without grace, and soon left
@@ -122,12 +123,24 @@ class ClusterOutcome(msgspec.Struct, Generic[Found], frozen=True, kw_only=True):
     begun: bool = True
 
 
-def clusters_named(patterns: Iterable[str], known: Iterable[str]) -> tuple[str, ...]:
-    """Return the clusters that match shell patterns, sorted. Raises ConfigurationError: a pattern matches none."""
+def clusters_named(patterns: Iterable[str], known: Mapping[str, ClusterSettings]) -> tuple[str, ...]:
+    """Return the clusters that match shell patterns, or carry the label of an `@label`, sorted.
+
+    Raises ConfigurationError: a pattern matches none.
+    """
     names = sorted(known)
     found: set[str] = set()
     for pattern in patterns:
-        matching = [name for name in names if fnmatch.fnmatchcase(name, pattern)]
+        if pattern.startswith("@"):
+            matching = [name for name in names if pattern[1:] in known[name].labels]
+        else:
+            matching = [name for name in names if fnmatch.fnmatchcase(name, pattern)]
+        if not matching and pattern.startswith("@"):
+            labels = sorted({label for cluster in known.values() for label in cluster.labels})
+            raise ConfigurationError(
+                f"no configured cluster has the label {pattern[1:]}",
+                instead=f"labels: {', '.join(labels) or 'none; they are clusters.*.labels'}",
+            )
         if not matching:
             raise ConfigurationError(
                 f"no configured cluster is named {pattern}",

@@ -208,7 +208,7 @@ def init(app: Application, /, cluster: str | None, nodes: tuple[str, ...], **giv
     own = settings.for_person(app.person.name)
     # Before the file: a name that names no policy is found now, not at three in the morning.
     app.policies.load(settings.policy)
-    from safeconsole.config.loading import add_cluster
+    from safeconsole.config.writing import add_cluster
 
     grants = Path(given["grants_file"])
     people = given["people"] or (_asked_people() if dialect.has_accounts else USUAL_PEOPLE)

@@ -39,7 +39,7 @@ Found = TypeVar("Found")
 @null_option
 @click.pass_obj
 def fleet(app: Application, /, patterns: tuple[str, ...], form: str, at_once: int, **given: object) -> int:
-    """Run one statement on many CLUSTERS, given by name or shell pattern, on a replica of each.
+    """Run one statement on many CLUSTERS, given by name, shell pattern or @label, on a replica of each.
 
     Each cluster has its own policy, limits and journal. Rows are printed as they arrive, with the cluster's name first.
     When a limit stops one, no further cluster is started. Ctrl-C stops what runs, on the servers too; a second one

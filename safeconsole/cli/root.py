@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "capacity": ("safeconsole.cli.capacity:capacity", "Show table sizes and migration leftovers, safely."),
     "check": ("safeconsole.cli.check:check", "Dry run: show the verdict."),
     "completion": ("safeconsole.cli.root:completion", "Print a shell completion script."),
+    "config": ("safeconsole.cli.config:config", "Show and check the configuration; pull a team's."),
     "credentials": ("safeconsole.cli.clusters:credentials", "Store passwords in this computer's keyring."),
     "demo": ("safeconsole.cli.demo:demo", "Try the console on a temporary cluster."),
     "doctor": ("safeconsole.cli.clusters:doctor", "Check a cluster: what is wrong, and how to fix it."),

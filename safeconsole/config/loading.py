@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import re
@@ -171,20 +170,43 @@ def load_settings(path: str | None, environ: Mapping[str, str], *, system: Path 
         ConfigurationError: a named file is missing, cannot be read, is world-writable, is not TOML, or has an unknown
             key; or the person's file changes what the system's sets.
     """
+    layers = configuration_layers(path, environ, system=system)
+    table: Table = {}
+    for above, (file, own) in zip((None, *(file for file, _ in layers)), layers, strict=False):
+        table = merged(table, own, own_name=str(file), system_name=str(above))
+    return _settings(table, layers[-1][0] if layers else system)
+
+
+def configuration_layers(
+    path: str | None, environ: Mapping[str, str], *, system: Path = SYSTEM_FILE
+) -> tuple[tuple[Path, Table], ...]:
+    """Return the files that say something, each with its table, the one that wins first.
+
+    Those are the system's, the team's that root pulled, the team's that the person pulled (not where a file is named),
+    and the person's. Raises ConfigurationError, as `load_settings`.
+    """
     own = own_file(path, environ)
     named = bool(path or environ.get(FILE_VARIABLE, ""))
-    governed = is_there(system)
-    system_table = _table(system) if governed else {}
-    if not (named or own.exists()) or (governed and own.exists() and own.samefile(system)):
-        table, source = system_table, system
-    else:
-        table, source = merged(system_table, _table(own), own_name=str(own), system_name=str(system)), own
-    return _settings(table, source)
+    teams = [] if named else [team_place(own.parent) / "current" / "config.toml"]
+    layers = [(file, _table(file)) for file in (*_system_files(system), *teams) if is_there(file)]
+    if (named or own.exists()) and not any(own.exists() and own.samefile(file) for file, _ in layers):
+        layers.append((own, _table(own)))
+    return tuple(layers)
 
 
 def governed_clusters(*, system: Path = SYSTEM_FILE) -> frozenset[str]:
     """Return the names of the clusters that the system's configuration sets. Raises ConfigurationError."""
-    return frozenset(_table(system).get("clusters", {})) if is_there(system) else frozenset()
+    files = [file for file in _system_files(system) if is_there(file)]
+    return frozenset(name for file in files for name in _table(file).get("clusters", {}))
+
+
+def team_place(directory: Path) -> Path:
+    """Return where bundles of a team's configuration are kept, beside a configuration file."""
+    return directory / "team"
+
+
+def _system_files(system: Path) -> tuple[Path, Path]:
+    return system, team_place(system.parent) / "current" / "config.toml"
 
 
 def journal_directory(settings: Settings, environ: Mapping[str, str], *, login: str) -> Path:
@@ -275,8 +297,24 @@ def checked_table(data: bytes, path: Path) -> Table:
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path}: not toml: {_uncapitalised(str(error))}") from error
     _settings(table, path)
+    _assign_policies(table, path)
     _make_absolute(table, path.resolve().parent)
     return table
+
+
+def _assign_policies(table: Table, path: Path) -> None:
+    """Give each cluster without a policy the one of its labels, by the words of the same file alone."""
+    policies = table.get("policies", {})
+    for name, cluster in table.get("clusters", {}).items():
+        found = {label: policies[label] for label in cluster.get("labels", ()) if label in policies}
+        if "policy" in cluster or not found:
+            continue
+        if len(set(found.values())) > 1:
+            raise ConfigurationError(
+                f"{path}: clusters.{name}: its labels {' and '.join(sorted(found))} have different policies",
+                instead=f"name one in clusters.{name}.policy",
+            )
+        cluster["policy"] = next(iter(found.values()))
 
 
 def _make_absolute(table: Table, folder: Path) -> None:
@@ -411,73 +449,3 @@ def _is_ceiling(name: str, value: float) -> bool:
 
 def _uncapitalised(text: str) -> str:
     return text[:1].lower() + text[1:]
-
-
-def add_cluster(
-    path: str | None, environ: Mapping[str, str], name: str, cluster: ClusterSettings, *, system: Path = SYSTEM_FILE
-) -> Path:
-    """Add a cluster to the person's configuration file, and return the file; a new one is private.
-
-    Args:
-        path: the file of `--config`, or None.
-        system: the file that wins.
-
-    Raises:
-        ConfigurationError: the cluster exists, its settings or the existing file are invalid, or the system's file
-            forbids adding one.
-        OSError: it cannot be written.
-    """
-    file = own_file(path, environ)
-    file = file.resolve() if file.exists() else file
-    before = read_guarded(file) if file.exists() else b""
-    system_table = checked_table(read_guarded(system), system) if is_there(system) else {}
-    known = {**checked_table(before, file).get("clusters", {}), **system_table.get("clusters", {})}
-    if name in known:
-        raise ConfigurationError(f"cluster {name} is configured already, in {file}", instead="edit it there")
-    after = before + (b"\n" if before else b"") + _text(name, cluster).encode()
-    merged(system_table, checked_table(after, file), own_name=str(file), system_name=str(system))
-    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    _replace(file, after)
-    return file
-
-
-def _text(name: str, cluster: ClusterSettings) -> str:
-    plain = msgspec.to_builtins(cluster)
-    usual = msgspec.to_builtins(ClusterSettings(nodes=()))
-    said = {key: value for key, value in plain.items() if key == "nodes" or value != usual[key]}
-    # A bare key where it may be one; quoted, a dot in a name is no step down.
-    table = f"clusters.{name if '.' not in name else json.dumps(name)}"
-    lines = [f"[{table}]", *(f"{key} = {_value(value)}" for key, value in said.items() if not isinstance(value, dict))]
-    for key, values in said.items():
-        if isinstance(values, dict):
-            usual_values = usual[key]
-            lines.append(f"[{table}.{key}]")
-            lines.extend(f"{_key(k)} = {_value(v)}" for k, v in values.items() if v != usual_values.get(k))
-    return "\n".join(lines) + "\n"
-
-
-def _key(name: str) -> str:
-    return name if name.replace("_", "").isalnum() else json.dumps(name)
-
-
-def _value(value: object) -> str:
-    # What JSON writes of strings, numbers and lists of them is TOML too.
-    return json.dumps(value, ensure_ascii=False)
-
-
-def _replace(file: Path, data: bytes) -> None:
-    mode = file.stat().st_mode & 0o777 if file.exists() else 0o600
-    # Imported here: only this adds to a file.
-    import tempfile  # noqa: PLC0415
-
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "wb") as out:
-            out.write(data)
-            out.flush()
-            os.fchmod(out.fileno(), mode)
-            os.fsync(out.fileno())
-        Path(temporary).replace(file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

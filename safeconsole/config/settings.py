@@ -98,6 +98,7 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         tags: words by node address ("console", "failover-target").
         free_memory: sources of the hosts' free memory, by node address.
         policy: a shipped policy's name, or a path.
+        labels: words that group clusters ("payments", "eu"), for `[policies]` and `safeconsole fleet @payments`.
         environment: colours the prompt, available to rules.
         schema: the schema a session starts in, or "".
         heartbeat: "schema.table" written by pt-heartbeat, or "".
@@ -115,6 +116,7 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     tags: dict[str, tuple[str, ...]] = {}
     free_memory: dict[str, FreeMemorySettings] = {}
     policy: str = "baseline"
+    labels: tuple[str, ...] = ()
     environment: str = "production"
     schema: str = ""
     heartbeat: str = ""
@@ -296,11 +298,24 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     drain_seconds: float = 10.0
 
 
+class TeamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where a team's configuration comes from, for `safeconsole config pull`.
+
+    Attributes:
+        source: an https URL, or a path.
+        key: the public key that must have signed it, 64 hexadecimal digits.
+    """
+
+    source: str = ""
+    key: str = ""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole configuration.
 
     Attributes:
         limits: ceilings by name (`limits.LIMIT_NAMES`), tightened on top of every policy.
+        policies: by label, for the clusters of the same file that name no policy of their own.
         leftovers: additional patterns, by the tool's name.
         locked: in the system's file: a person's file can add no cluster.
     """
@@ -310,9 +325,11 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     approvals: ApprovalSettings = ApprovalSettings()
     notices: NoticeSettings = NoticeSettings()
     limits: dict[str, float] = {}
+    policies: dict[str, str] = {}
     leftovers: dict[str, LeftoverSettings] = {}
     capacity: CapacitySettings = CapacitySettings()
     gateway: GatewaySettings = GatewaySettings()
+    team: TeamSettings = TeamSettings()
     locked: bool = False
 
     def cluster(self, name: str) -> ClusterSettings:

@@ -13,6 +13,7 @@ from safeconsole.errors import ConfigurationError, NoFitNodeError, OutcomeUnknow
 from safeconsole.demo.stage import staged
 
 
+from safeconsole.config.settings import ClusterSettings
 from safeconsole.fleet import ClusterOutcome, clusters_named, over_clusters
 from safeconsole.fleet import Underway
 from safeconsole.cli.fleet import tell_members
@@ -22,7 +23,11 @@ from safeconsole.app import run
 from safeconsole import fleet as fleet_module
 from safeconsole import fleet as underway_module
 
-KNOWN = ("orders-us", "orders-eu", "web")
+KNOWN = {
+    "orders-us": ClusterSettings(nodes=("a:1",), labels=("orders",)),
+    "orders-eu": ClusterSettings(nodes=("b:1",), labels=("orders", "eu")),
+    "web": ClusterSettings(nodes=("c:1",), labels=("eu",)),
+}
 
 
 @pytest.mark.parametrize(
@@ -31,6 +36,8 @@ KNOWN = ("orders-us", "orders-eu", "web")
         (("orders-*",), ("orders-eu", "orders-us")),
         (("web", "*"), ("orders-eu", "orders-us", "web")),
         (("web",), ("web",)),
+        (("@eu",), ("orders-eu", "web")),
+        (("@orders", "web"), ("orders-eu", "orders-us", "web")),
     ],
 )
 def test_patterns_name_clusters_each_once(patterns, clusters):
@@ -40,6 +47,9 @@ def test_patterns_name_clusters_each_once(patterns, clusters):
 def test_a_pattern_that_names_none_is_an_error_even_beside_one_that_does():
     with pytest.raises(ConfigurationError, match="orders-asia"):
         clusters_named(("web", "orders-asia*"), KNOWN)
+    with pytest.raises(ConfigurationError, match="label asia") as caught:
+        clusters_named(("@asia",), KNOWN)
+    assert "eu, orders" in caught.value.instead
 
 
 def test_what_fails_on_one_cluster_is_told_and_the_others_go_on():

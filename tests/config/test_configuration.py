@@ -402,3 +402,39 @@ def test_what_the_systems_file_sets_is_governed_and_nothing_else(tmp_path):
     assert governed_clusters(system=system) == frozenset()
     system.write_text('[clusters.shop]\nnodes = ["db1"]\n')
     assert governed_clusters(system=system) == {"shop"}
+
+
+LABELLED = """
+[clusters.pay]
+nodes = ["a:1"]
+labels = ["payments", "eu"]
+[clusters.own]
+nodes = ["b:1"]
+labels = ["payments"]
+policy = "strict"
+[clusters.web]
+nodes = ["c:1"]
+labels = ["web"]
+[policies]
+payments = "policies/payments.yaml"
+"""
+
+
+def test_a_label_assigns_a_policy_to_clusters_that_name_none(home):
+    home.write(own=LABELLED)
+    found = {name: cluster.policy for name, cluster in home.load().clusters.items()}
+    assert found["own"] == "strict"
+    assert found["web"] == "baseline"
+    assert found["pay"].endswith("/policies/payments.yaml") and found["pay"].startswith("/")
+
+
+def test_labels_with_different_policies_are_an_error(home):
+    home.write(own=LABELLED + 'eu = "strict"\n')
+    assert "labels eu and payments have different policies" in home.refusal()
+
+
+def test_a_person_assigns_no_policy_to_the_system_s_clusters(home):
+    home.write(
+        system=LABELLED.replace("[policies]", "[policies]\nother = 'strict'"), own="[policies]\nweb = 'other.yaml'\n"
+    )
+    assert home.load().clusters["web"].policy == "baseline"

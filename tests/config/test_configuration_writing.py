@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeconsole.config.loading import load_settings
-from safeconsole.config.loading import add_cluster
+from safeconsole.config.writing import add_cluster
 from safeconsole.errors import ConfigurationError
 from safeconsole.config.settings import Accounts, ClusterSettings, TlsSettings
 
