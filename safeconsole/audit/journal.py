@@ -114,7 +114,8 @@ class FileJournal:
         """
         with self._lock:
             try:
-                self._write_owed()
+                if self._owed:
+                    self._write_owed()
                 self._write(record)
             except OSError as error:
                 if happened(record) and len(self._owed) < MOST_OWED:
@@ -143,7 +144,8 @@ class FileJournal:
             if self._closed:
                 return
             try:
-                self._write_owed()
+                if self._owed:
+                    self._write_owed()
                 self._closed = True
                 self._make_durable()
                 self._anchor(AnchorEvent.CLOSED, durable=True)
@@ -155,8 +157,6 @@ class FileJournal:
 
     def _write_owed(self) -> None:
         """Write what could not be written before, and say so. Raises OSError."""
-        if not self._owed:
-            return
         # What another write left behind of itself is not gone on after.
         check_still_named(self._descriptor, self._path, self._size)
         count = len(self._owed)

@@ -55,8 +55,7 @@ from safeconsole.session.result import Batch, Execution, Progress, Result, deliv
 from safeconsole.session.retry import Attempt, leaves_nothing, note_of_retry, stands_alone
 from safeconsole.session.state import ASKS_BACK, OwnWrites, SessionState, note_on_asking_back
 from safeconsole.sqltext.analysis import schema_after
-from safeconsole.sqltext.behind import with_behind
-from safeconsole.sqltext.statement import ENDS, Estimate, Statement, is_no_statement
+from safeconsole.sqltext.statement import ENDS, Estimate, Statement, is_no_statement, with_behind
 from safeconsole.sqltext.vocabulary import Account, Effect, Role, Route, Verdict
 
 
@@ -392,6 +391,7 @@ class Gate:
             # As of the last look, when this was considered.
             closed=self._policies.news,
         )
+        reads = statement.changes_nothing
         return permit_from_decision(
             considered,
             grant=grant,
@@ -400,11 +400,9 @@ class Gate:
             within=self._transactions.is_within(considered),
             idle_seconds=self._transactions.idle_seconds(considered),
             exactly_rows=attempt.exactly_rows,
-            keep=None
-            if statement.changes_nothing
-            else self._policies.keep_order(statement, self._engine.rules, schema=self._nodes.schema),
+            keep=None if reads else self._policies.keep_order(statement, self._engine.rules, schema=self._nodes.schema),
             lapsed=self._elevations.ended,
-            lacks="" if statement.changes_nothing else self._elevations.lacking(statement),
+            lacks="" if reads else self._elevations.lacking(statement),
             by_a_person=considered.decision.verdict is Verdict.ELEVATE and self._elevations.needs_a_person,
         )
 

@@ -9,7 +9,6 @@ import re
 from collections.abc import Iterable
 
 import msgspec
-from msgspec.structs import replace
 
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.dialect import Dialect
@@ -149,20 +148,3 @@ def _hidden(unseen: Object) -> Hazard:
 def may_be_planned(behind: Behind) -> bool:
     """Whether EXPLAIN is safe: planning may run functions behind a view."""
     return behind.effects <= {Effect.READ} and not any(hazard.cost in _NEVER_PLANNED for hazard in behind.hazards)
-
-
-def with_behind(statement: Statement, behind: Behind) -> Statement:
-    """Return a statement with the effects behind its names; the same object if there are none."""
-    effects = statement.effects | (behind.effects - {Effect.READ})
-    functions = tuple(dict.fromkeys((*statement.functions, *behind.functions)))
-    hazards = tuple(dict.fromkeys((*statement.hazards, *behind.hazards)))
-    found = (effects, functions, hazards)
-    if found == (statement.effects, tuple(dict.fromkeys(statement.functions)), statement.hazards):
-        return statement
-    return replace(
-        statement,
-        effects=effects,
-        functions=functions,
-        hazards=hazards,
-        reasons=tuple(dict.fromkeys((*statement.reasons, *behind.reasons))),
-    )

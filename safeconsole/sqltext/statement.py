@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from safeconsole.sqltext.vocabulary import CostClass, Effect
 
@@ -212,3 +213,20 @@ def begins_writing(statement: Statement) -> bool:
 def begins_anew(statement: Statement) -> bool:
     words = statement.normalised.upper().split()
     return statement.kind in ENDS and "CHAIN" in words and "NO" not in words
+
+
+def with_behind(statement: Statement, behind: Behind) -> Statement:
+    """Return a statement with the effects behind its names; the same object if there are none."""
+    effects = statement.effects | (behind.effects - {Effect.READ})
+    functions = tuple(dict.fromkeys((*statement.functions, *behind.functions)))
+    hazards = tuple(dict.fromkeys((*statement.hazards, *behind.hazards)))
+    found = (effects, functions, hazards)
+    if found == (statement.effects, tuple(dict.fromkeys(statement.functions)), statement.hazards):
+        return statement
+    return replace(
+        statement,
+        effects=effects,
+        functions=functions,
+        hazards=hazards,
+        reasons=tuple(dict.fromkeys((*statement.reasons, *behind.reasons))),
+    )

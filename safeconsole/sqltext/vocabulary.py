@@ -52,10 +52,9 @@ class Verdict(IntEnum):
     ELEVATE = 2
     DENY = 3
 
-    @property
-    def word(self) -> str:
-        """The verdict as policies, records and `check` spell it."""
-        return self.name.lower()
+    def __init__(self, _rank: int) -> None:
+        # As policies, records and `check` spell it.
+        self.word = self.name.lower()
 
 
 class Route(StrEnum):

@@ -11,11 +11,10 @@ from safeconsole.sqltext.behind import (
     may_be_planned,
     names_run,
     view_object,
-    with_behind,
 )
 from safeconsole.dialects.catalogue import engine_hazard
 from safeconsole.sqltext.lexer import LexicalRules
-from safeconsole.sqltext.statement import Behind, TableName
+from safeconsole.sqltext.statement import Behind, TableName, with_behind
 from safeconsole.sqltext.vocabulary import Effect, Flavour
 
 MYSQL = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90704)
