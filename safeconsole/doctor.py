@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from safeconsole.capacity.asking import Asker
 from safeconsole.cluster.engine import Row
+from safeconsole.cluster.routing import several_writers
 from safeconsole.config.identity import NameProof, Person
 from safeconsole.config.settings import Accounts, ClusterSettings
 from safeconsole.dialects import DIALECTS
@@ -116,7 +117,9 @@ def _cluster_checks(readings: tuple[Reading, ...], gates: Gates, cluster: Cluste
             )
     primaries = [reading.node for reading in readings if reading.role is Role.PRIMARY]
     fit = [reading.node for reading in readings if reading.role is Role.REPLICA and not unfit_reasons(reading, gates)]
-    yield _counted("primary", primaries, wanted="elevated statements have nowhere to go", at_most_one=True)
+    primary = _counted("primary", primaries, wanted="elevated statements have nowhere to go", at_most_one=True)
+    setting = several_writers(readings)
+    yield replace(primary, remedy=f"clusters.*.{setting}, best first: the others are read then") if setting else primary
     yield _counted("replicas fit for reads", fit, wanted="reads are refused: they are never sent to a primary instead")
     if any(reading.flavour and not DIALECTS[reading.flavour].has_accounts for reading in readings):
         yield Check(

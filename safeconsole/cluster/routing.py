@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from safeconsole.policy.decision import STALE_READS
 from safeconsole.policy.readings import Gates, Reading, stale_reasons, unfit_reasons
@@ -91,7 +92,36 @@ def choose(  # noqa: PLR0913 (what one choice depends on, each named)
     )
 
 
+def appointed(readings: tuple[Reading, ...], writers: tuple[str, ...]) -> tuple[Reading, ...]:
+    """Return readings of which at most one is the primary, where several nodes share in the writing.
+
+    Args:
+        writers: the nodes that may be it, best first; none leaves all of them primaries.
+    """
+    sharing = [each for each in readings if each.shares_writes and each.role is Role.PRIMARY]
+    if not sharing or not writers:
+        return readings
+    able = {str(each.node) for each in sharing}
+    chosen = next((name for name in writers if name in able), "")
+    others = f"takes writes too, which go to {chosen}" if chosen else f"of {', '.join(writers)} none can be written to"
+    return tuple(
+        replace(each, role=Role.REPLICA, proof=f"{each.proof}; {others}")
+        if each in sharing and each.node != chosen
+        else each
+        for each in readings
+    )
+
+
+def several_writers(readings: Sequence[Reading]) -> str:
+    """Return the setting that is missing where several nodes share in the writing and none is chosen, or ""."""
+    sharing = sorted(str(each.node) for each in readings if each.shares_writes and each.role is Role.PRIMARY)
+    names = ", ".join(f'"{name}"' for name in sharing)
+    return f"writer = [{names}]" if len(sharing) > 1 else ""
+
+
 def _way_out(readings: Sequence[Reading], gates: Gates) -> str:
+    if setting := several_writers(readings):
+        return f"say in the cluster's settings where changes go, best first: {setting}; the other nodes are read then"
     if any(stale_reasons(each, gates) == unfit_reasons(each, gates) != () for each in readings):
         return STALE_READS
     return next((each.mend for each in readings if each.unreachable and each.mend), "")

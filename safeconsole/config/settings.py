@@ -107,6 +107,7 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             or not looked for, so that a source outside of `nodes` is not found either.
         ssh: the bastion that the nodes are reached through, as `ssh` takes it, "" for none; addresses are those that it
             sees.
+        writer: the node that changes go to where several take writes, or such nodes, best first; names or addresses.
         demo: the directory of the demo that started the cluster, whose key its servers know; "" for any other cluster.
     """
 
@@ -123,6 +124,7 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     connect_seconds: float = 3.0
     discovery: Literal["use", "show", "off"] = "use"
     ssh: str = ""
+    writer: str | tuple[str, ...] = ()
     demo: str = ""
     accounts: Accounts = Accounts()
     secrets: SecretSettings = SecretSettings()
@@ -146,6 +148,12 @@ class ClusterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
             self.secrets, command=tuple(argument.replace(PERSON, name) for argument in command)
         )
         return msgspec.structs.replace(self, accounts=Accounts(**named), secrets=secrets)
+
+    @property
+    def writers(self) -> tuple[str, ...]:
+        """The names of the nodes that changes may go to where several take writes, best first."""
+        given = (self.writer,) if isinstance(self.writer, str) else self.writer
+        return tuple(self.names.get(each, each) for each in given if each)
 
     @property
     def assumed_flavour(self) -> Flavour:

@@ -331,6 +331,11 @@ _PROBES = (
     ),
 )
 
+_COMMITTED = (
+    "(SELECT CAST(VARIABLE_VALUE AS UNSIGNED) FROM information_schema.GLOBAL_STATUS"
+    " WHERE VARIABLE_NAME = 'WSREP_LAST_COMMITTED')"
+)
+
 _SERVER = Server(
     guards=_GUARDS,
     read_only_variable="tx_read_only",
@@ -356,6 +361,9 @@ _SERVER = Server(
     " 'OPEN_TABLE_DEFINITIONS')",
     position="SELECT @@GLOBAL.gtid_current_pos",
     wait="SELECT MASTER_GTID_WAIT('{position}', {seconds})",
+    group_position=f"SELECT {_COMMITTED}",
+    # It looks again in a moment, so that who waits does not ask without end.
+    group_wait=f"SELECT IF({_COMMITTED} >= {{position}}, 0, 1 + SLEEP(LEAST({{seconds}}, 0.05)))",
     takes_several=True,
     idle_variables=("idle_write_transaction_timeout", "idle_readonly_transaction_timeout"),
     # A cheap subquery would be run while it is planned.

@@ -45,7 +45,7 @@ from safeconsole.policy.readings import Identity, Reading
 from safeconsole.policy.watchdog import Sample
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Estimate, Statement
-from safeconsole.sqltext.vocabulary import Account, Role, Route
+from safeconsole.sqltext.vocabulary import Account, Route
 
 LAST_RESORT_SECONDS = 15.0
 """Time after the deadline at which a read that nothing ended is abandoned; the watchdog acts long before."""
@@ -57,8 +57,6 @@ _RESET: Question = (0x1F, b"")
 """COM_RESET_CONNECTION. Source: MySQL 9.7 and MariaDB 10.11, measured: it rolls back, unlocks, frees named locks, drops
 temporary tables, prepared statements and user variables, takes every setting back to the global one, that of the
 characters too, and leaves the current schema."""
-
-_ROLES = {Route.PRIMARY: Role.PRIMARY, Route.REPLICA: Role.REPLICA}
 
 
 class _Ready(msgspec.Struct, frozen=True, kw_only=True):
@@ -228,6 +226,7 @@ class MySqlConnection:
             version=link.wire.server_version,
             lag_seconds=proof.lag_seconds,
             replicating=proof.replicating,
+            shares_writes=measured.facts.shares_writes,
             read_only=measured.facts.read_only or measured.facts.innodb_read_only,
             mark=measured.mark,
             measured_seconds=started,
@@ -407,7 +406,7 @@ class MySqlConnection:
     def _check_role(self, permit: Permit) -> None:
         reading = self.prove()
         moved = reading.identity is None or reading.identity.server != permit.identity.server
-        if moved or reading.role is not _ROLES.get(permit.route):
+        if moved or reading.role != permit.route.value:
             self._link.give_up()
             raise RefusedError(
                 f"{self._link.address} is not the {permit.route} any longer: nothing was sent",
@@ -478,7 +477,9 @@ class MySqlConnection:
             raise RefusedError(f"{link.address} answers as another server now: nothing was sent")
         if session.sql_mode != self._session.sql_mode:
             raise RefusedError(f"{link.address} reads text by another sql_mode now: nothing was sent")
-        if permit.route is Route.REPLICA and session.writable and permit.account is not Account.DIAGNOSE:
+        # One of several that take writes is read as a replica is, by the account that may not write.
+        may_write = session.writable and not (link.shares_writes and permit.account is Account.READ)
+        if permit.route is Route.REPLICA and may_write and permit.account is not Account.DIAGNOSE:
             raise RefusedError(
                 f"{link.address} is no longer a replica: it takes writes; nothing was sent",
                 instead="check the topology, then run it again",

@@ -188,6 +188,7 @@ class MySqlEngine:
                 expected_server=seen.server,
                 known=seen.variant,
                 schema=schema,
+                shares_writes=seen.shares_writes,
             )
         except BaseException:
             watch.left()

@@ -94,6 +94,9 @@ WAYS_OUT: Mapping[str, str] = {
 _MEMORY_CAP_TEXT = "max-session-mem-used"
 _INNODB_READ_ONLY_TEXTS = {1015: "errno: 165", 1036: "read only"}
 
+_NOT_IN_GROUP = 1047
+"""What a node of Galera answers to nearly everything where it has no quorum, or is joining. Source: measured."""
+
 _TOO_FEW = (
     "has no connection left for this account, and a console needs 2 at once",
     "try again in a moment, or have the account's MAX_USER_CONNECTIONS raised: 2 for each console at work",
@@ -229,6 +232,11 @@ def statement_error(error: BaseException, *, server: str, changes: bool, verifie
             instead=WAYS_OUT["fetched_bytes"],
         )
     known, code, text = meaning_of(error), code_of(error), text_of(error)
+    if code == _NOT_IN_GROUP and "WSREP" in text:
+        return RefusedError(
+            f"{server} takes part in no cluster now: {text} (1047)",
+            instead="it is joining, or has lost sight of most of its cluster: look at the topology",
+        )
     if known is None:
         return ServerError(code, text)
     match known.meaning:

@@ -23,6 +23,7 @@ class MySqlLink(msgspec.Struct, kw_only=True):
         identity: the instance, compared at the start.
         patience_seconds: how long the console's own questions may take.
         schema: the session's current schema, or "".
+        shares_writes: as in `Reading`, when it was measured.
     """
 
     node: NodeName
@@ -34,6 +35,7 @@ class MySqlLink(msgspec.Struct, kw_only=True):
     identity: Identity
     patience_seconds: float
     schema: str = ""
+    shares_writes: bool = False
     broken: bool = False
 
     @property

@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from safeconsole.clock import Clock
+from safeconsole.cluster.routing import appointed
 from safeconsole.config.settings import ClusterSettings
 from safeconsole.errors import SafeConsoleError
 from safeconsole.mysql.discovery import Found, Lead, Met
@@ -367,7 +368,8 @@ class Measurements:
 
     def _judge(self, measured: Mapping[str, Measurement]) -> None:
         """Store a measurement after judging it together with the others. The caller holds the lock."""
-        self._readings = self._found.judged(_readings_in(measured), _met_in(measured))
+        judged = self._found.judged(_readings_in(measured), _met_in(measured))
+        self._readings = appointed(judged, self._settings.writers)
         self._measured = {address: each for address, each in measured.items() if not self._found.is_needless(address)}
         for address, each in measured.items():
             if each.seen is None:

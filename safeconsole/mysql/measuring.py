@@ -19,9 +19,11 @@ from safeconsole.sqltext.dialect import Dialect
 
 _GROUP_ONLINE = "ONLINE"
 _GALERA_SYNCED = "Synced"
+# One that gives another node all of its data, or was told to fall behind, goes on taking writes.
+_GALERA_AT_WORK = frozenset({_GALERA_SYNCED, "Donor/Desynced"})
 _GALERA_STATUS = (
     "SHOW GLOBAL STATUS WHERE Variable_name IN ('wsrep_local_state_comment', 'wsrep_local_recv_queue',"
-    " 'wsrep_cluster_state_uuid', 'wsrep_incoming_addresses')"
+    " 'wsrep_cluster_state_uuid', 'wsrep_incoming_addresses', 'wsrep_cluster_status', 'wsrep_ready')"
 )
 _OFF = frozenset({None, "", "0", "OFF"})
 _AURORA_WRITER = "MASTER_SESSION_ID"
@@ -36,7 +38,7 @@ def _group_question(dialect: Dialect) -> str:
         return "SELECT SERVER_ID, SESSION_ID, REPLICA_LAG_IN_MILLISECONDS FROM information_schema.replica_host_status"
     if dialect is MARIADB:
         return "SELECT @@wsrep_on, @@read_only"
-    return "SELECT @@group_replication_group_name"
+    return "SELECT @@group_replication_group_name, @@group_replication_single_primary_mode"
 
 
 def member_of(wire: Wire, dialect: Dialect, server: str, told: _Rows | None) -> Member | None:
@@ -77,13 +79,17 @@ def _group_member(wire: Wire, name: _Rows | None, server: str) -> Member | None:
     if own is None or own[0] == "OFFLINE":
         return None
     state, role = str(own[0]), str(own[1])
+    unseen = sum(row[0] == "UNREACHABLE" for row in rows)
+    # It goes on calling itself online where it sees too few of the others to agree on anything.
+    has_quorum = 2 * unseen < len(rows)
     return Member(
         kind="group replication",
         writes=role == "PRIMARY",
-        online=state == _GROUP_ONLINE,
+        shares_writes=is_on(name[0][1]) is False,
+        online=state == _GROUP_ONLINE and has_quorum,
         # An empty queue means no lag; a queue has a length, and no age.
         lag_seconds=0.0 if queue and queue[0][0] == "0" else None,
-        words=f"{state.lower()} {role.lower()}",
+        words=f"{state.lower()} {role.lower()}{'' if has_quorum else f', no quorum: {unseen} of {len(rows)} unseen'}",
         group=str(name[0][0]),
         members=tuple((address_of(row[3], row[4]), str(row[2])) for row in rows),
     )
@@ -95,13 +101,17 @@ def _galera_member(wire: Wire, on: _Rows | None) -> Member | None:
     (reply,) = wire.flight(_GALERA_STATUS)
     status = {str(row[0]): str(row[1]) for row in reply.rows}
     state, queue = status.get("wsrep_local_state_comment", "state unknown"), status.get("wsrep_local_recv_queue", "")
+    part, ready = status.get("wsrep_cluster_status", "unknown"), status.get("wsrep_ready", "OFF")
+    has_quorum = part == "Primary"
     addresses = (address.rpartition(":") for address in status.get("wsrep_incoming_addresses", "").split(","))
     return Member(
         kind="galera",
         writes=not is_on(on[0][1]),
-        online=state == _GALERA_SYNCED,
-        lag_seconds=0.0 if queue == "0" else None,
-        words=state.lower(),
+        shares_writes=not is_on(on[0][1]),
+        online=state in _GALERA_AT_WORK and has_quorum and ready == "ON",
+        # Under FLUSH TABLES WITH READ LOCK, as of a donor, nothing is applied, and the queue is empty: measured.
+        lag_seconds=0.0 if queue == "0" and state == _GALERA_SYNCED else None,
+        words=state.lower() if has_quorum else f"{state.lower()}, {part}: no quorum",
         group=status.get("wsrep_cluster_state_uuid", ""),
         # A node that was not told its own address calls it AUTO.
         members=tuple((found, "") for host, _, port in addresses if (found := address_of(host, port))),

@@ -194,6 +194,7 @@ def open_connection(  # noqa: PLR0913 (what one connection is opened with, each 
     expected_server: str,
     schema: str = "",
     known: Variant | None = None,
+    shares_writes: bool = False,
 ) -> MySqlConnection:
     """Open a guarded connection once the node's control connection can see it. Raises as `open_guarded`."""
     looks: list[FirstLook] = []
@@ -225,6 +226,7 @@ def open_connection(  # noqa: PLR0913 (what one connection is opened with, each 
         identity=Identity(server=server, address=login.address),
         patience_seconds=login.connect_seconds,
         schema=guarded.session.schema,
+        shares_writes=shares_writes,
     )
     return MySqlConnection(link, guarded.session)
 
@@ -305,6 +307,7 @@ class MeasuredNode(msgspec.Struct, frozen=True, kw_only=True):
         server: its identity; connections compare it.
         variant, rules: which server it is, and its lexical rules.
         met: the same as others find it, and whom it speaks of.
+        shares_writes: as in `Reading`.
     """
 
     place: NodeAddress
@@ -312,6 +315,7 @@ class MeasuredNode(msgspec.Struct, frozen=True, kw_only=True):
     variant: Variant
     rules: LexicalRules
     met: Met
+    shares_writes: bool = False
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
@@ -353,6 +357,7 @@ class Monitor:
         self.node = node
         self.address = address
         self._known: Variant | None = None
+        self._is_in_galera = False
         self._settings = settings
         self._secret = secret
         self._bastion = bastion
@@ -393,7 +398,9 @@ class Monitor:
 
     def position(self) -> str:
         """The node's own replication position, "" if unknown; never raises."""
-        rows = self._asked(lambda dialect: dialect.server.position)
+        rows = self._asked(
+            lambda dialect: dialect.server.group_position if self._is_in_galera else dialect.server.position
+        )
         found = "".join(str(rows[0][0] or "").split()) if rows else ""
         # It is put into a text again; what a server says is not trusted for that.
         return found if _POSITION.fullmatch(found) else ""
@@ -407,7 +414,7 @@ class Monitor:
             left = until - time.monotonic()
             # In steps: who waits for an answer on the control connection keeps all others from it.
             seconds = number(max(min(left, _STEP_SECONDS), 0.001))
-            asked = partial(_wait_text, position, seconds)
+            asked = partial(_wait_text, position, seconds, in_galera=self._is_in_galera)
             rows = self._asked(asked)
             if not rows or rows[0][0] is None or str(rows[0][0]) == "0":
                 return bool(rows) and str(rows[0][0]) == "0"
@@ -433,12 +440,14 @@ class Monitor:
         measured = line.questions.measured(line.wire, replies or line.wire.flight(*line.questions.texts))
         proof = prove_role(measured.facts)
         self._known = line.variant
+        self._is_in_galera = measured.facts.member is not None and measured.facts.member.kind == "galera"
         seen = MeasuredNode(
             place=line.place,
             server=measured.server,
             variant=line.variant,
             rules=rules_of(line.dialect, line.version, line.session.sql_mode),
             met=Met(server=measured.server, place=line.place, company=company_of(measured.facts, measured.followers)),
+            shares_writes=measured.facts.shares_writes,
         )
         reading = Reading(
             node=self.node,
@@ -449,6 +458,7 @@ class Monitor:
             version=line.wire.server_version.removeprefix("5.5.5-"),
             lag_seconds=proof.lag_seconds,
             replicating=proof.replicating,
+            shares_writes=measured.facts.shares_writes,
             read_only=measured.facts.read_only or measured.facts.innodb_read_only,
             mark=measured.mark,
             free_memory_bytes=self._free_memory.read() if self._free_memory else None,
@@ -491,5 +501,6 @@ class Monitor:
         return frozenset(self._settings.tags.get(self.address, ()))
 
 
-def _wait_text(position: str, seconds: str, dialect: Dialect) -> str:
-    return dialect.server.wait.format(position=position, seconds=seconds)
+def _wait_text(position: str, seconds: str, dialect: Dialect, *, in_galera: bool) -> str:
+    text = dialect.server.group_wait if in_galera else dialect.server.wait
+    return text.format(position=position, seconds=seconds)

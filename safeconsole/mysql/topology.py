@@ -61,6 +61,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
         words: what the group says, for the proof.
         group: what the group is called, or "".
         members: who takes part: (address or "", identity or "") of each.
+        shares_writes: whether others of the group may take writes as well.
     """
 
     kind: str
@@ -70,6 +71,7 @@ class Member(msgspec.Struct, frozen=True, kw_only=True):
     words: str
     group: str = ""
     members: tuple[tuple[str, str], ...] = ()
+    shares_writes: bool = False
 
 
 class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -89,6 +91,10 @@ class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     member: Member | None = None
     heartbeat_lag_seconds: float | None = None
     heartbeat_asked: bool = False
+
+    @property
+    def shares_writes(self) -> bool:
+        return self.member is not None and self.member.shares_writes
 
 
 class RoleProof(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,13 +168,16 @@ def _member_role(facts: NodeFacts, member: Member) -> RoleProof:
     words = f"{member.kind}: {member.words}, read_only={int(_refuses_writes(facts))}"
     if not member.online:
         return RoleProof(role=Role.UNKNOWN, words=words)
+    lag = facts.heartbeat_lag_seconds if facts.heartbeat_asked else member.lag_seconds
     if member.writes:
         if _refuses_writes(facts):
             return RoleProof(role=Role.UNKNOWN, words=f"{words}: a writer that refuses writes")
+        if member.shares_writes:
+            # What the others write arrives as on a replica.
+            return RoleProof(role=Role.PRIMARY, words=words, replicating=True, lag_seconds=lag)
         return RoleProof(role=Role.PRIMARY, words=words)
     if not _refuses_writes(facts):
         return RoleProof(role=Role.UNKNOWN, words=f"{words}: a reader that takes writes")
-    lag = facts.heartbeat_lag_seconds if facts.heartbeat_asked else member.lag_seconds
     return RoleProof(role=Role.REPLICA, words=words, replicating=True, lag_seconds=lag)
 
 

@@ -34,6 +34,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
         identity, flavour: None when it could not be reached.
         lag_seconds: replication lag >= 0, or None when unknown; unknown is not zero.
         replicating: whether every replication thread it should run is running.
+        shares_writes: whether it is one of several that take writes and pass them on to each other.
         read_only: whether the server itself refuses writes from this account.
         free_memory_bytes: free memory of the host, or None without a source.
         used_memory_bytes: memory the server says it holds, or None.
@@ -59,6 +60,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""
     lag_seconds: float | None = None
     replicating: bool = False
+    shares_writes: bool = False
     read_only: bool = False
     free_memory_bytes: int | None = None
     used_memory_bytes: int | None = None

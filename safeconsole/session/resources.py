@@ -86,6 +86,11 @@ class Resources:
             reading = connection.prove()
             if reading.role == Role(permit.route):
                 return connection
+            if reading.shares_writes and permit.route is Route.REPLICA:
+                raise RefusedError(
+                    f"nothing was sent: {permit.node} takes writes too, and what is elevated goes to the writer alone",
+                    instead="send it to the primary",
+                )
             role = "of unknown role" if reading.role is Role.UNKNOWN else f"a {reading.role}"
             found = f"{permit.node} is now {role}: {reading.proof}"
         # Kept, a connection that leads elsewhere would refuse everything that comes after.

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeconsole.policy.readings import tightest_gates, Gates, Identity, Reading, route_of, unfit_reasons
-from safeconsole.cluster.routing import choose
+from safeconsole.cluster.routing import appointed, choose
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Effect, NodeName, Role, Route
 
@@ -27,6 +27,7 @@ def reading(name, role=Role.REPLICA, **rest):
 
 
 PRIMARY = reading("p", Role.PRIMARY)
+GATES_OPEN = Gates(lag_seconds=10, threads_running=100)
 GATES = Gates(lag_seconds=10, threads_running=100, free_memory_bytes=1000, history_length=50)
 
 
@@ -204,3 +205,50 @@ def test_the_tightest_gates_of_several_let_nothing_pass_that_one_would_not():
     assert tightest_gates(one, other) == tightest_gates(other, one) == tightest
     assert tightest_gates(one) == one
     assert tightest_gates(other, Gates(history_length=3)).history_length == 3
+
+
+SHARING = tuple(reading(name, Role.PRIMARY, shares_writes=True) for name in ("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("writers", "gone", "primaries"),
+    [
+        ((), (), ["a", "b", "c"]),
+        (("b",), (), ["b"]),
+        (("b", "a"), ("b",), ["a"]),
+        (("b",), ("b",), []),
+        (("d", "c"), (), ["c"]),
+    ],
+)
+def test_of_several_that_take_writes_the_first_chosen_one_is_the_primary(writers, gone, primaries):
+    readings = tuple(
+        reading(each.node, Role.UNKNOWN, shares_writes=True) if each.node in gone else each for each in SHARING
+    )
+    roles = {str(each.node): each.role for each in appointed(readings, writers)}
+    assert [name for name, role in roles.items() if role is Role.PRIMARY] == primaries
+    assert all(roles[name] is Role.UNKNOWN for name in gone)
+    if writers:
+        assert choose(appointed(readings, writers), GATES_OPEN, Route.REPLICA).reading.node not in primaries
+
+
+def test_a_primary_that_shares_with_nobody_is_not_moved():
+    assert appointed((PRIMARY, reading("r")), ("r",)) == (PRIMARY, reading("r"))
+
+
+def test_without_a_choice_the_setting_is_what_helps():
+    choice = choose(SHARING, GATES_OPEN, Route.PRIMARY)
+    assert choice.reading is None
+    assert 'writer = ["a", "b", "c"]' in choice.way_out
+    assert 'writer = ["a", "b", "c"]' in choose(SHARING, GATES_OPEN, Route.REPLICA).way_out
+
+
+@pytest.mark.parametrize(
+    ("changes", "way_out"),
+    [
+        ({"replicating": False}, "a replica that you name is read although it is stale, and that is said"),
+        ({"unreachable": "it is locked", "mend": "unlock it"}, "unlock it"),
+        ({"threads_running": 1000}, ""),
+    ],
+)
+def test_what_helps_is_said_only_where_it_does(changes, way_out):
+    assert choose((reading("r", **changes),), GATES_OPEN, Route.REPLICA).way_out == way_out

@@ -68,15 +68,18 @@ def test_an_aurora_instance_is_what_the_cluster_and_its_storage_both_say(wire, r
 
 
 @pytest.mark.parametrize(
-    ("state", "queue", "read_only", "role", "lag_seconds"),
+    ("state", "part", "queue", "read_only", "role", "lag_seconds"),
     [
-        ("Synced", "0", 0, Role.PRIMARY, None),
-        ("Synced", "0", 1, Role.REPLICA, 0.0),
-        ("Synced", "12", 1, Role.REPLICA, None),
-        ("Donor/Desynced", "0", 1, Role.UNKNOWN, None),
+        ("Synced", "Primary", "0", 0, Role.PRIMARY, 0.0),
+        ("Synced", "Primary", "0", 1, Role.REPLICA, 0.0),
+        ("Synced", "Primary", "12", 1, Role.REPLICA, None),
+        ("Donor/Desynced", "Primary", "0", 1, Role.REPLICA, None),
+        ("Donor/Desynced", "Primary", "0", 0, Role.PRIMARY, None),
+        ("Joining", "Primary", "0", 0, Role.UNKNOWN, None),
+        ("Initialized", "non-Primary", "0", 0, Role.UNKNOWN, None),
     ],
 )
-def test_a_galera_node_is_what_its_state_and_its_mode_say(state, queue, read_only, role, lag_seconds):
+def test_a_galera_node_is_what_its_state_and_its_mode_say(state, part, queue, read_only, role, lag_seconds):
     wire = Recorded(
         {
             "@@wsrep_on": [(1, read_only)],
@@ -84,6 +87,8 @@ def test_a_galera_node_is_what_its_state_and_its_mode_say(state, queue, read_onl
             "wsrep_local_state_comment": [
                 ("wsrep_local_state_comment", state),
                 ("wsrep_local_recv_queue", queue),
+                ("wsrep_cluster_status", part),
+                ("wsrep_ready", "ON" if part == "Primary" else "OFF"),
                 ("wsrep_cluster_state_uuid", "c-1"),
                 ("wsrep_incoming_addresses", "10.0.0.5:3306,AUTO"),
             ],
@@ -95,7 +100,8 @@ def test_a_galera_node_is_what_its_state_and_its_mode_say(state, queue, read_onl
     proof = prove_role(facts)
     assert proof.role is role
     assert (facts.member.group, facts.member.members) == ("c-1", (("10.0.0.5:3306", ""),))
-    assert role is not Role.REPLICA or proof.lag_seconds == lag_seconds
+    assert proof.lag_seconds == lag_seconds
+    assert ("no quorum" in proof.words) == (part != "Primary")
 
 
 @pytest.mark.parametrize(
@@ -107,7 +113,7 @@ def test_a_galera_node_is_what_its_state_and_its_mode_say(state, queue, read_onl
 )
 def test_a_group_member_that_is_not_online_proves_nothing(members, words):
     answers = {
-        "group_replication_group_name": [("g",)],
+        "group_replication_group_name": [("g", 1)],
         "@@server_uuid": [("u-1", 1, 0, "slow.log", "8.0.28", "MySQL")],
     }
     if members is not None:
@@ -117,11 +123,36 @@ def test_a_group_member_that_is_not_online_proves_nothing(members, words):
     assert words in proof.words
 
 
+@pytest.mark.parametrize(
+    ("single", "others", "role", "shares"),
+    [
+        ("1", [("ONLINE", "SECONDARY")] * 2, Role.PRIMARY, False),
+        ("0", [("ONLINE", "PRIMARY")] * 2, Role.PRIMARY, True),
+        ("0", [("ONLINE", "PRIMARY"), ("UNREACHABLE", "PRIMARY")], Role.PRIMARY, True),
+        ("0", [("UNREACHABLE", "PRIMARY")] * 2, Role.UNKNOWN, True),
+        ("1", [("UNREACHABLE", "SECONDARY")], Role.UNKNOWN, False),
+    ],
+)
+def test_a_group_writes_on_one_or_on_all_and_nowhere_without_a_majority(single, others, role, shares):
+    rows = [("ONLINE", "PRIMARY", "u-1", "10.0.0.5", 3306)]
+    rows += [(*each, f"u-{number}", "10.0.0.6", 3306) for number, each in enumerate(others, start=2)]
+    answers = {
+        "group_replication_group_name": [("g", single)],
+        "@@server_uuid": [("u-1", 0, 0, "slow.log", "8.0.28", "MySQL")],
+        "COUNT_TRANSACTIONS": [("0",)],
+        "replication_group_members": rows,
+    }
+    facts = measure(Recorded(answers), Questions(dialect=MYSQL)).facts
+    proof = prove_role(facts)
+    assert (proof.role, facts.shares_writes) == (role, shares)
+    assert ("no quorum" in proof.words) == (role is Role.UNKNOWN)
+
+
 def test_an_identity_cannot_break_out_of_its_quotes():
     server = "u'; DROP"
     rows = [("ONLINE", "PRIMARY", server, "db-1", 3306)]
-    wire = Recorded({"group_replication_group_name": [("g",)], "replication_group_members": rows})
-    member_of(wire, MYSQL, server, [("g",)])
+    wire = Recorded({"group_replication_group_name": [("g", 1)], "replication_group_members": rows})
+    member_of(wire, MYSQL, server, [("g", "1")])
     assert "'uDROP'" in wire.asked[-1]
 
 
