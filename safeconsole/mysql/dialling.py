@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import socket
 import ssl
+import threading
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +15,8 @@ from typing import TYPE_CHECKING
 import msgspec
 from pymysql.constants import ER
 
-from safeconsole.config.secrets import Secret
+from safeconsole.clock import Clock
+from safeconsole.config.secrets import Secret, Secrets
 from safeconsole.config.settings import TlsSettings
 from safeconsole.errors import ConfigurationError, UnreachableError
 from safeconsole.mysql.error_codes import code_of, connect_error, is_lost
@@ -141,6 +144,51 @@ def _server_key(settings: TlsSettings) -> bytes:
             instead="copy public_key.pem from the server's data directory",
         )
     return key
+
+
+HOLD_SECONDS = 5.0
+"""How long a password is reused: a start opens several connections, and a rotated one must be found soon."""
+
+
+class HeldSecret:
+    """The secret of one account, cached for a while; thread-safe.
+
+    A source may be a program that takes a second or asks for a touch of a key: every node's connection,
+    and the one for the statement, would start it again.
+
+    Args:
+        is_by_node: whether a node's is good for that node alone, as an IAM token is.
+    """
+
+    def __init__(self, secrets: Secrets, clock: Clock, *, cluster: str, account: str, is_by_node: bool = False) -> None:
+        self._secrets = secrets
+        self._clock = clock
+        self._cluster = cluster
+        self._account = account
+        self._is_by_node = is_by_node
+        self._asking = threading.Lock()
+        self._held: dict[str, tuple[float, Secret]] = {}
+
+    def get(self, node: str = "") -> Secret:
+        """Return the secret for the node at an address. Raises as `Secrets.secret`."""
+        place = node if self._is_by_node else ""
+        with self._asking:
+            until, secret = self._held.get(place, (-math.inf, None))
+            now = self._clock.monotonic()
+            if secret is None or now > until:
+                secret = self._renewed(secret, place, now)
+                until = secret.renew_seconds if secret.is_leased else now + HOLD_SECONDS
+                self._held[place] = until, secret
+            return secret
+
+    def _renewed(self, held: Secret | None, place: str, now: float) -> Secret:
+        try:
+            return self._secrets.secret(self._cluster, self._account, place)
+        except ConfigurationError:
+            # A source that is away for a moment makes no lease shorter than it is.
+            if held is None or not held.is_leased or now >= held.ends_seconds:
+                raise
+            return held
 
 
 def login_for(

@@ -15,10 +15,10 @@ from safeconsole.config.settings import ClusterSettings
 from safeconsole.errors import ConfigurationError, CrowdedError, UnreachableError
 from safeconsole.mysql.connection import MySqlConnection
 from safeconsole.mysql.control import Control
-from safeconsole.mysql.dialling import login_for
+from safeconsole.mysql.dialling import HeldSecret, login_for
 from safeconsole.mysql.discovery import Lead
 from safeconsole.mysql.measurements import Measurements
-from safeconsole.mysql.node import HeldSecret, MeasuredNode, Monitor, open_connection, open_line
+from safeconsole.mysql.node import MeasuredNode, Monitor, open_connection, open_line
 from safeconsole.mysql.pool import StatementPool
 from safeconsole.mysql.watchdog import NodeWatch
 from safeconsole.mysql.wire import Login

@@ -5,9 +5,7 @@ Nothing is handed over before its guards and its watchdog were seen to hold.
 
 from __future__ import annotations
 
-import math
 import re
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -15,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Sensor, in_turn
-from safeconsole.config.secrets import Secret, Secrets
+from safeconsole.config.secrets import Secret
 from safeconsole.config.settings import ClusterSettings
 from safeconsole.errors import ConfigurationError, CrowdedError, SafeConsoleError, UnreachableError
 from safeconsole.mysql.connection import MySqlConnection
@@ -52,51 +49,6 @@ from safeconsole.sqltext.vocabulary import Account, NodeName
 
 if TYPE_CHECKING:
     from safeconsole.mysql.bastion import Bastion
-
-HOLD_SECONDS = 5.0
-"""How long a password is reused: a start opens several connections, and a rotated one must be found soon."""
-
-
-class HeldSecret:
-    """The secret of one account, cached for a while; thread-safe.
-
-    A source may be a program that takes a second or asks for a touch of a key: every node's connection,
-    and the one for the statement, would start it again.
-
-    Args:
-        is_by_node: whether a node's is good for that node alone, as an IAM token is.
-    """
-
-    def __init__(self, secrets: Secrets, clock: Clock, *, cluster: str, account: str, is_by_node: bool = False) -> None:
-        self._secrets = secrets
-        self._clock = clock
-        self._cluster = cluster
-        self._account = account
-        self._is_by_node = is_by_node
-        self._asking = threading.Lock()
-        self._held: dict[str, tuple[float, Secret]] = {}
-
-    def get(self, node: str = "") -> Secret:
-        """Return the secret for the node at an address. Raises as `Secrets.secret`."""
-        place = node if self._is_by_node else ""
-        with self._asking:
-            until, secret = self._held.get(place, (-math.inf, None))
-            now = self._clock.monotonic()
-            if secret is None or now > until:
-                secret = self._renewed(secret, place, now)
-                until = secret.renew_seconds if secret.is_leased else now + HOLD_SECONDS
-                self._held[place] = until, secret
-            return secret
-
-    def _renewed(self, held: Secret | None, place: str, now: float) -> Secret:
-        try:
-            return self._secrets.secret(self._cluster, self._account, place)
-        except ConfigurationError:
-            # A source that is away for a moment makes no lease shorter than it is.
-            if held is None or not held.is_leased or now >= held.ends_seconds:
-                raise
-            return held
-
 
 _OWN_LIMITS = Limits(run_seconds=ANSWER_SECONDS, lock_wait_seconds=1)
 

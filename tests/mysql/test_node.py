@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import asdict
 
 from safeconsole.config.secrets import Secret
-from safeconsole.mysql.node import HOLD_SECONDS, HeldSecret
+from safeconsole.mysql.dialling import HOLD_SECONDS, HeldSecret
 from safeconsole.errors import ConfigurationError
 
 
