@@ -192,7 +192,10 @@ def install(
         ValueError: an unsupported driver or role, or an invalid address.
     """
     if engine.dialect.driver not in DRIVERS:
-        raise ValueError(f"no reconnect for the driver {engine.dialect.driver}, only for {', '.join(DRIVERS)}")
+        patterns = "; docs/reconnect.md has a pattern for asynchronous ones" if engine.dialect.is_async else ""
+        raise ValueError(
+            f"no reconnect for the driver {engine.dialect.driver}, only for {', '.join(DRIVERS)}{patterns}"
+        )
     if role not in ("primary", "replica", "any"):
         raise ValueError(f"no such role: {role}")
     board = board_for(role, [_address(node) for node in nodes] or [("", 0)])
