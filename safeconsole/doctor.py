@@ -6,7 +6,7 @@ Every question passes the gate, on every node, as the account that it is about.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from itertools import groupby
 
@@ -24,8 +24,13 @@ from safeconsole.dialects.grants import (
     USUAL_PEOPLE,
     GrantFinding,
     judged,
-    privileges_of,
     quoted_account,
+)
+from safeconsole.dialects.privileges import (
+    AccountPrivileges,
+    privilege_of_row,
+    privileges_by_grants,
+    privileges_by_itself,
 )
 from safeconsole.errors import SafeConsoleError
 from safeconsole.policy.readings import Gates, Reading, is_the_demo, unfit_reasons
@@ -261,10 +266,7 @@ def _diagnosis_checks(asker: Asker, reading: Reading, cluster: ClusterSettings) 
             remedy=error.instead or "`safeconsole doctor --grants` prints what makes it",
         )
         return
-    if dialect.grants_show_hashes:
-        held = _Held(privileges=tuple(_privilege_of(row) for rows in listed for row in rows))
-    else:
-        held = _read_grants(str(row[0]) for row in listed[0])
+    held = privileges_by_itself(dialect, ((row,), *listed))
     yield from _grant_checks(reading, dialect, Account.DIAGNOSE, _named(held, row))
 
 
@@ -273,13 +275,13 @@ def _grantee(row: Row) -> str:
     return quoted_account(user, host)
 
 
-def _named(held: _Held, row: Row) -> _Held:
+def _named(held: AccountPrivileges, row: Row) -> AccountPrivileges:
     role = str(row[1] or "NONE")
     return replace(held, grantee=_grantee(row), role="" if role == "NONE" else role)
 
 
 def _grant_checks(
-    reading: Reading, dialect: Dialect, account: Account, held: _Held, schema: str = ""
+    reading: Reading, dialect: Dialect, account: Account, held: AccountPrivileges, schema: str = ""
 ) -> Iterator[Check]:
     """Yield faults of an account, named as in GRANT."""
     what, unclear = f"grants of {held.grantee}", held.unclear
@@ -325,54 +327,17 @@ def _room_check(asker: Asker, reading: Reading) -> Check:
 _ROOM = "SELECT @@session.max_user_connections, @@global.max_connections"
 
 
-class _Held(msgspec.Struct, frozen=True, kw_only=True):
-    """The privileges of an account.
-
-    Attributes:
-        grantee: its name as GRANT writes it.
-        role: the one that is active, or "".
-        unclear: lines of SHOW GRANTS that are not understood.
-    """
-
-    privileges: tuple[Privilege, ...]
-    unclear: tuple[str, ...] = ()
-    grantee: str = ""
-    role: str = ""
-
-
-def _privileges(asker: Asker, dialect: Dialect, grantee: str) -> _Held:
+def _privileges(asker: Asker, dialect: Dialect, grantee: str) -> AccountPrivileges:
     if not dialect.grants_show_hashes:
-        return _read_grants(str(row[0]) for row in asker.ask("SHOW GRANTS").rows)
+        return privileges_by_grants(str(row[0]) for row in asker.ask("SHOW GRANTS").rows)
     held: tuple[Privilege, ...] = ()
     for table, places in _PRIVILEGE_TABLES.items():
         columns = ", ".join(("privilege_type", "is_grantable", *places))
         rows = asker.ask(
             f"SELECT {columns} FROM information_schema.{table} WHERE grantee = {asker.literal(grantee)}"  # noqa: S608
         ).rows
-        held += tuple(map(_privilege_of, rows))
-    return _Held(privileges=held)
-
-
-def _read_grants(lines: Iterable[str]) -> _Held:
-    read = [(line, privileges_of(line)) for line in lines if not _is_role(line)]
-    held = tuple(privilege for _, found in read for privilege in found or ())
-    return _Held(privileges=held, unclear=tuple(line for line, found in read if found is None))
-
-
-def _privilege_of(row: Row) -> Privilege:
-    name, grantable, *where = row
-    return Privilege(
-        name=str(name),
-        schema=str(where[0]) if where else "",
-        table=str(where[1]) if where[1:] else "",
-        columns=tuple(str(column) for column in where[2:]),
-        grantable=grantable == "YES",
-    )
-
-
-def _is_role(line: str) -> bool:
-    """Whether a grant line grants a role; what an active one brings is listed as well. Source: MySQL 9.7, measured."""
-    return line.startswith("GRANT ") and " ON " not in line
+        held += tuple(map(privilege_of_row, rows))
+    return AccountPrivileges(privileges=held)
 
 
 _PRIVILEGE_TABLES: dict[str, tuple[str, ...]] = {

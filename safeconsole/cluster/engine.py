@@ -390,6 +390,14 @@ class Engine(Protocol):
         """Return a node's own replication position, "" where it keeps none; never raises."""
         ...
 
+    def lacking(self, statement: Statement, *, schema: str) -> str:
+        """Return the privilege that the elevated account lacks for a statement, by what it says of itself.
+
+        Returns:
+            "" where nothing is known against it: before its first connection of this process, too.
+        """
+        ...
+
     def has_reached(self, node: NodeName, position: str, *, within_seconds: float) -> bool:
         """Return whether a replica has applied everything up to a position, waiting for it; never raises.
 

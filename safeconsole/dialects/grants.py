@@ -344,7 +344,7 @@ def _covers(held: Privilege, wanted: Privilege, others: tuple[str, ...]) -> bool
         return False
     if wanted.schema == OWN_SCHEMA:
         return held.schema.lower() not in SYSTEM_SCHEMAS
-    if held.schema and not _schema_pattern(held.schema).fullmatch(wanted.schema):
+    if held.schema and not schema_pattern(held.schema).fullmatch(wanted.schema):
         return False
     if wanted.schema.lower() not in SYSTEM_SCHEMAS:
         return True
@@ -352,7 +352,7 @@ def _covers(held: Privilege, wanted: Privilege, others: tuple[str, ...]) -> bool
     return held.table in {"", wanted.table} and (not columns or {*wanted.columns} <= columns)
 
 
-def _schema_pattern(granted: str) -> re.Pattern[str]:
+def schema_pattern(granted: str) -> re.Pattern[str]:
     """Return the pattern of a schema's name in a grant: `%` and `_` are wildcards there, unless escaped."""
     signs = {"%": ".*", "_": "."}
     parts = re.findall(r"\\.|.", granted, re.DOTALL)

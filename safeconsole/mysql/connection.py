@@ -9,12 +9,14 @@ import msgspec
 from pymysql.constants import COMMAND
 
 from safeconsole.cluster.engine import Answer, Splice
+from safeconsole.dialects.privileges import AccountPrivileges
 from safeconsole.errors import NotSentError, RefusedError, UnreachableError
 from safeconsole.mysql.error_codes import is_lost, statement_error, text_of
 from safeconsole.mysql.estimate import Dictionary, Ending, estimate_of
 from safeconsole.mysql.guards import (
     BEGIN,
     CHARACTERS,
+    RESET,
     UNDO,
     Bracket,
     Proof,
@@ -38,7 +40,7 @@ from safeconsole.mysql.measuring import Questions, measure
 from safeconsole.mysql.running import BREAKS, MySqlRunning
 from safeconsole.mysql.slots import free, holders, take_one
 from safeconsole.mysql.topology import prove_role
-from safeconsole.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, DriverError, Question, ServerReply
+from safeconsole.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, DriverError, ServerReply
 from safeconsole.policy.decision import Permit
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.readings import Identity, Reading
@@ -52,11 +54,6 @@ LAST_RESORT_SECONDS = 15.0
 
 READY_SECONDS = 1.0
 """How long what was read back behind a plan holds for the statement that follows it at once."""
-
-_RESET: Question = (0x1F, b"")
-"""COM_RESET_CONNECTION. Source: MySQL 9.7 and MariaDB 10.11, measured: it rolls back, unlocks, frees named locks, drops
-temporary tables, prepared statements and user variables, takes every setting back to the global one, that of the
-characters too, and leaves the current schema."""
 
 
 class _Ready(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,9 +75,10 @@ class MySqlConnection:
     Args:
         link: the connection and its watchdog, guards in force for the default limits.
         session: what the session said when they were read back.
+        privileges: what its account says that it may do, None where it was not asked.
     """
 
-    def __init__(self, link: MySqlLink, session: ServerSession) -> None:
+    def __init__(self, link: MySqlLink, session: ServerSession, privileges: AccountPrivileges | None = None) -> None:
         self._link = link
         self._session = session
         self._guards = guards_of(link.dialect, link.version)
@@ -92,6 +90,7 @@ class MySqlConnection:
         self._dictionary = Dictionary()
         self._ready: _Ready | None = None
         self._slot = ""
+        self.privileges = privileges
 
     @property
     def identity(self) -> Identity:
@@ -165,7 +164,7 @@ class MySqlConnection:
         enter = ((COMMAND.COM_INIT_DB, schema),) if schema else ()
         setting = setting_of(self._guards, limits, first=f"{CHARACTERS}, SESSION autocommit = 1")
         try:
-            proof = read_back(link.wire, link.dialect, self._guards, first=(_RESET, *enter, setting))
+            proof = read_back(link.wire, link.dialect, self._guards, first=(RESET, *enter, setting))
         except BREAKS as error:
             raise self._unreachable(error) from None
         except KeyboardInterrupt:

@@ -12,6 +12,7 @@ from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Connection, Sensor, in_turn
 from safeconsole.config.secrets import Secret, Secrets
 from safeconsole.config.settings import ClusterSettings
+from safeconsole.dialects.privileges import AccountPrivileges, lacking
 from safeconsole.errors import ConfigurationError, CrowdedError, UnreachableError
 from safeconsole.mysql.connection import MySqlConnection
 from safeconsole.mysql.control import Control
@@ -24,6 +25,7 @@ from safeconsole.mysql.watchdog import NodeWatch
 from safeconsole.mysql.wire import Login
 from safeconsole.policy.readings import Reading
 from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Account, Flavour, NodeName
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ class MySqlEngine:
         self._closed = threading.Event()
         self._upkeep: threading.Thread | None = None
         self._stirred = 0
+        self._elevated: AccountPrivileges | None = None
 
     @property
     def flavour(self) -> Flavour:
@@ -115,7 +118,9 @@ class MySqlEngine:
         open_one = partial(self._open, seen, node, account, schema)
         # What is elevated belongs to one session, for as long as its elevation.
         if account is Account.ELEVATED:
-            return open_one()
+            opened = open_one()
+            self._elevated = opened.privileges or self._elevated
+            return opened
         within = self._settings.connect_seconds
         try:
             lent = self._pool.lend((node, account), schema, open_one, server=seen.server, within_seconds=within)
@@ -223,6 +228,12 @@ class MySqlEngine:
     def position(self, node: NodeName) -> str:
         monitor = self._measurements.monitor_of(node)
         return monitor.position() if monitor else ""
+
+    def lacking(self, statement: Statement, *, schema: str) -> str:
+        """Return what the elevated account lacks for a statement, once it was asked; see `Engine`."""
+        if self._elevated is None:
+            return ""
+        return lacking(self._elevated, statement, self.rules.dialect, schema=schema or self._settings.schema)
 
     def has_reached(self, node: NodeName, position: str, *, within_seconds: float) -> bool:
         """Whether a node has applied a position; see `Engine`."""

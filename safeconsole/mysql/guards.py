@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from decimal import Decimal
 from enum import StrEnum
 
 import msgspec
 
+from safeconsole.dialects.privileges import AccountPrivileges, privileges_by_itself
 from safeconsole.errors import UnreachableError
 from safeconsole.mysql.error_codes import code_of, text_of
 from safeconsole.mysql.topology import is_on
@@ -18,6 +20,11 @@ from safeconsole.sqltext.dialect import Dialect, Guard, Holds
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import begins
 from safeconsole.sqltext.vocabulary import Account, Effect
+
+RESET: Question = (0x1F, b"")
+"""COMRESET_CONNECTION. Source: MySQL 9.7 and MariaDB 10.11, measured: it rolls back, unlocks, frees named locks, drops
+temporary tables, prepared statements and user variables, takes every setting back to the global one, that of the
+characters too, and leaves the current schema."""
 
 
 class ServerSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -335,3 +342,10 @@ def idle_setting(variables: tuple[str, ...], seconds: float) -> str:
         f" CAST(IF(@@GLOBAL.{variable} BETWEEN 1 AND {whole}, @@GLOBAL.{variable}, {whole}) AS UNSIGNED)"
         for variable in variables
     )
+
+
+def privileges_told(dialect: Dialect, replies: Sequence[ServerReply]) -> AccountPrivileges | None:
+    """Return what an account says that it may do, None where it was not asked, or the server does not tell."""
+    if not replies or not replies[0].rows or any(reply.error is not None for reply in replies):
+        return None
+    return privileges_by_itself(dialect, [reply.rows for reply in replies])

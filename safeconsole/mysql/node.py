@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -29,6 +30,7 @@ from safeconsole.mysql.guards import (
     first_open,
     guards_of,
     number,
+    privileges_told,
     read_back,
     rules_of,
     setting_of,
@@ -155,7 +157,10 @@ def open_connection(  # noqa: PLR0913 (what one connection is opened with, each 
         target = Target(thread=wire.thread, host="", server=expected_server, cut=wire.cut)
         looks.append(FirstLook(Lookout(watch.control, dialect, target), watch.eye))
 
-    guarded = open_guarded(login, Limits(), expected_server=expected_server, schema=schema, known=known, logged_in=look)
+    # What an account may do is known to itself alone, and the elevated one is asked when it is there.
+    ask = attrgetter("diagnosis.of_itself") if account is Account.ELEVATED else _nothing
+    opening = partial(open_guarded, login, Limits(), expected_server=expected_server, schema=schema, known=known)
+    guarded = opening(logged_in=look, first=ask)
     server, wire, first = guarded.session.server, guarded.wire, looks[-1]
     try:
         is_seen = first.awaited()
@@ -180,7 +185,7 @@ def open_connection(  # noqa: PLR0913 (what one connection is opened with, each 
         schema=guarded.session.schema,
         shares_writes=shares_writes,
     )
-    return MySqlConnection(link, guarded.session)
+    return MySqlConnection(link, guarded.session, privileges_told(guarded.dialect, guarded.replies))
 
 
 def open_line(

@@ -402,9 +402,14 @@ class Gate:
             exactly_rows=attempt.exactly_rows,
             keep=None if reads else self._policies.keep_order(statement, self._engine.rules, schema=self._nodes.schema),
             lapsed=self._elevations.ended,
-            lacks="" if reads else self._elevations.lacking(statement),
+            lacks="" if reads else self._lacking(statement),
             by_a_person=considered.decision.verdict is Verdict.ELEVATE and self._elevations.needs_a_person,
         )
+
+    def _lacking(self, statement: Statement) -> str:
+        """Return why an elevation would not help a statement, as far as that is known in this process, or ""."""
+        named = self._engine.lacking(statement, schema=self._nodes.schema)
+        return f"the elevated account has no {named}" if named else self._elevations.lacking(statement)
 
     def _queued(self, number: int, permit: Permit, connection: Connection, progress: Progress) -> Connection:
         """Take a slot on the connection's node; return the connection, proven again after a wait."""

@@ -15,6 +15,7 @@ from safeconsole.sqlite.connection import RULES, SqliteConnection, reading_of
 from safeconsole.sqlite.link import open_link
 from safeconsole.sqlite.sidecar import FileNode, Sidecar, read_sidecar
 from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Account, Flavour, NodeName, Role
 
 DEFAULT_SCHEMA = "shop"
@@ -87,6 +88,10 @@ class SqliteEngine:
             return str(place.path.stat().st_mtime_ns) if place else ""
         except OSError:
             return ""
+
+    def lacking(self, _statement: Statement, *, schema: str) -> str:  # noqa: ARG002 (named by the protocol)
+        """Return "": a file knows no privileges; see `Engine`."""
+        return ""
 
     def has_reached(self, node: NodeName, position: str, *, within_seconds: float) -> bool:
         """Whether a file was copied since; see `Engine`."""

@@ -358,6 +358,9 @@ class FakeEngine:
     def position(self, node):
         return self.written if node in {each.name for each in self.nodes} else ""
 
+    def lacking(self, statement, *, schema):
+        return ""
+
     def has_reached(self, node, position, *, within_seconds):
         self.waited.append((node, position))
         return node in {each.name for each in self.nodes} - self.behind
