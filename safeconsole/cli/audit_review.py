@@ -253,7 +253,7 @@ def rejudge_command(app: Application, /, name: str, *, everything: bool, form: s
 def _rejudged(
     archive: LocalArchive, policy: Policy, span: Span, counts: Counter[Change]
 ) -> Iterator[tuple[Change, Row]]:
-    for summary in _sessions(archive, span):
+    for summary in sessions_in(archive, span):
         if summary.trouble:
             click.echo(f"session {safe(summary.session)} cannot be read completely: {safe(summary.trouble)}", err=True)
         asked: dict[int, Asked] = {}
@@ -261,7 +261,7 @@ def _rejudged(
         for entry in archive.entries(summary.session):
             if isinstance(entry.record, Asked):
                 asked[entry.record.statement] = entry.record
-            elif isinstance(entry.record, Decided) and _is_within(entry.time, span):
+            elif isinstance(entry.record, Decided) and is_within(entry.time, span):
                 held.append((entry, entry.record))
         for (entry, decided), again in zip(held, rejudge(policy, (each for _, each in held)), strict=True):
             question = asked.get(decided.statement)
@@ -272,12 +272,13 @@ def _rejudged(
             yield change, _row(summary, entry, question.sql if question else "", change, again)
 
 
-def _sessions(archive: LocalArchive, span: Span) -> Iterator[SessionSummary]:
+def sessions_in(archive: LocalArchive, span: Span) -> Iterator[SessionSummary]:
+    """Yield the sessions that have something within a span."""
     summaries = archive.sessions()
     # A beginning that names none, or more than one, is refused by the archive, not passed over.
     named = {next(archive.entries(each)).session for each in span.sessions}
     for summary in summaries:
-        over = bool(span.since) and bool(summary.closed) and not _is_within(summary.closed, Span(since=span.since))
+        over = bool(span.since) and bool(summary.closed) and not is_within(summary.closed, Span(since=span.since))
         if (
             (not named or summary.session in named)
             and (not span.person or span.person == summary.person)
@@ -287,7 +288,8 @@ def _sessions(archive: LocalArchive, span: Span) -> Iterator[SessionSummary]:
             yield summary
 
 
-def _is_within(time: str, span: Span) -> bool:
+def is_within(time: str, span: Span) -> bool:
+    """Return whether a moment is within a span."""
     return time >= span.since and (not span.until or time[: len(span.until)] <= span.until)
 
 

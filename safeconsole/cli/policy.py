@@ -1,4 +1,4 @@
-"""`safeconsole policy lint|test|show|facts`: the validity, the cases and the content of policies."""
+"""`safeconsole policy lint|test|show|diff|facts`: the validity, the cases, the content and the changes of policies."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import click
 import msgspec
 
 from safeconsole.cli.application import Application
+from safeconsole.cli.policy_diff import as_json, differences, judged_otherwise
 from safeconsole.config.policies import PolicyFiles
 from safeconsole.dialects import DIALECTS
 from safeconsole.errors import ConfigurationError, PolicyInvalidError
+from safeconsole.output.text import safe
 from safeconsole.policy.cases import failures, lint, unmatched_rules
 from safeconsole.policy.facts import FACTS
 from safeconsole.policy.limits import LIMIT_NAMES
 from safeconsole.policy.policy import Policy, capped, standing_origin
-from safeconsole.policy.rules import Rule, facts_named
+from safeconsole.policy.rules import Rule
 from safeconsole.sqltext.analysis import analyse
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement
@@ -72,10 +74,31 @@ def show_command(app: Application, name: str | None, cluster: str | None, form: 
         raise click.UsageError("give a policy's name or file, or --cluster")
     shown = _in_force(app, cluster) if cluster else app.policies.load(str(name))
     if form == "json":
-        click.echo(json.dumps(_as_json(shown), indent=2, ensure_ascii=False))
+        click.echo(json.dumps(as_json(shown), indent=2, ensure_ascii=False))
         return
     for line in _as_text(shown):
         click.echo(line)
+
+
+@policy.command("diff")
+@click.argument("old", metavar="OLD")
+@click.argument("new", metavar="NEW")
+@click.option(
+    "--since", metavar="TIME", help="Judge what was recorded since then (7d) by both, from the recorded facts."
+)
+@click.pass_obj
+def diff_command(app: Application, old: str, new: str, since: str | None) -> None:
+    """Show what NEW says otherwise than OLD, each a name or a file; what is looser is marked.
+
+    With --since also which recorded statements NEW would have decided otherwise: no server is asked, nothing runs. The
+    output fits a pull request.
+    """
+    before, after = app.policies.load(old), app.policies.load(new)
+    for line in differences(before, after):
+        click.echo(safe(line))
+    if since:
+        for line in judged_otherwise(app.archive(), before, after, since=since):
+            click.echo(safe(line))
 
 
 @policy.command("facts")
@@ -167,45 +190,3 @@ def _rule_lines(rule: Rule) -> Iterator[str]:
         yield f"  says    {rule.message}"
     if rule.instead:
         yield f"  instead {rule.instead}"
-
-
-def _as_json(shown: Policy) -> dict[str, object]:
-    return {
-        "name": shown.name,
-        "source": shown.source,
-        "hash": shown.hash,
-        "mode": shown.mode,
-        "extends": shown.extends,
-        "loosens": list(shown.loosens),
-        "may_be_loosened": sorted(shown.may_be_loosened),
-        "literals": shown.literals.otherwise.word,
-        "literals_of": {rule.name: rule.treatment.word for rule in shown.literals.rules},
-        "gates": msgspec.to_builtins(shown.gates),
-        "limits": msgspec.to_builtins(shown.limits),
-        "limit_origins": {name: standing_origin(shown, name) for name in LIMIT_NAMES},
-        "ceilings": msgspec.to_builtins(shown.ceilings),
-        "sensors": list(shown.sensors),
-        "slots": {
-            "at_once": shown.slots.at_once,
-            "wait_seconds": shown.slots.wait_seconds,
-            "heavy": shown.slots.heavy,
-        },
-        "elevation": msgspec.to_builtins(shown.elevation),
-        "fences": msgspec.to_builtins(shown.fences),
-        "rules": [
-            {
-                "id": rule.id,
-                "line": rule.line,
-                "policy": rule.policy or shown.name,
-                "when": rule.when,
-                "facts": list(facts_named(rule.when)),
-                "then": None if rule.then is None else rule.then.word,
-                "limits": dict(rule.limits),
-                "sensors": list(rule.sensors),
-                "brake": rule.brake,
-                "message": rule.message,
-                "instead": rule.instead,
-            }
-            for rule in shown.rules
-        ],
-    }
