@@ -144,7 +144,7 @@ def _of_table(asker: Asker, conduct: Conduct, size: TableSize, page_bytes: int) 
 
 #     resume a draft, or begin ─► page by primary key ─► write it down ─► rest ─► … ─► keep the report
 #
-# Every page is a small plain read that walks the road by itself. When no node is fit the job waits until one is, and
+# Every page is a small plain read that passes the gate by itself. When no node is fit the job waits until one is, and
 # gives up in the end with everything it has read kept for the next run.
 
 

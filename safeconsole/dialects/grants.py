@@ -35,7 +35,7 @@ class GrantFinding(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         kind: "wide" (it may more than the console needs), "missing", or "unclear" (not understood, so not vouched for).
-        remedy: the statement that mends it, "" where a person must look.
+        remedy: the statement that fixes it, "" if a person must look.
     """
 
     kind: Literal["wide", "missing", "unclear"]

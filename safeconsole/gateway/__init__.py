@@ -1,1 +1,1 @@
-"""The gateway: any client of the MySQL protocol walks the road."""
+"""The gateway: serves any client of the MySQL protocol."""

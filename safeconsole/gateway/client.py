@@ -1,6 +1,6 @@
 """One client connection: its commands, one after the other, on a thread of its own.
 
-Only this thread reads and writes the client's socket and walks the road. Others may stop what runs (`interrupt`), or
+Only this thread uses the client's socket and sends statements through the gate. Others may stop what runs (`interrupt`), or
 end the connection (`end`), which wakes this thread up.
 """
 

@@ -89,7 +89,7 @@ def note_on_asking_back(permit: Permit) -> str:
     return ""
 
 
-# They stay on the connection that they were set on. Lost in silence, the next statement would mean something else: a
+# They stay on the connection that they were set on. If they were lost without a note, the next statement would mean something else: a
 # time zone is the server's again, a variable is NULL.
 
 
