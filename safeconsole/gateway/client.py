@@ -1,7 +1,7 @@
 """One client connection: its commands, one after the other, on a thread of its own.
 
-Only this thread uses the client's socket and sends statements through the gate. Others may stop what runs (`interrupt`), or
-end the connection (`end`), which wakes this thread up.
+Only this thread uses the client's socket and sends statements through the gate. Others may stop what runs
+(`interrupt`), or end the connection (`end`), which wakes this thread up.
 """
 
 from __future__ import annotations

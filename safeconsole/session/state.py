@@ -89,8 +89,8 @@ def note_on_asking_back(permit: Permit) -> str:
     return ""
 
 
-# They stay on the connection that they were set on. If they were lost without a note, the next statement would mean something else: a
-# time zone is the server's again, a variable is NULL.
+# They stay on the connection that they were set on. If they were lost without a note, the next statement would mean
+# something else: a time zone is the server's again, a variable is NULL.
 
 
 class SessionState:
