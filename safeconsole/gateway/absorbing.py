@@ -12,7 +12,7 @@ import msgspec
 from msgspec.structs import replace
 
 from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind, tokens, value_of
-from safeconsole.sqltext.vocabulary import words
+from safeconsole.sqltext.vocabulary import Isolation, words
 
 UTF8 = words("utf8mb4 utf8 utf8mb3 ascii binary us-ascii")
 
@@ -25,8 +25,9 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         autocommit: whether each change is committed by itself.
+        isolation: the level that transactions were asked to have, None for the servers' own.
         read_only: whether transactions are begun read-only.
-        next_read_only: the same of the next one alone, None where nothing was said.
+        next_isolation, next_read_only: the same of the next one alone, None where nothing was said.
         select_limit: rows after which a SELECT ends, 0 for none.
         run_seconds: the longest time of a statement, 0 for the policy's.
         sql_mode: words that were asked for, in upper case.
@@ -35,7 +36,9 @@ class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     autocommit: bool = True
+    isolation: Isolation | None = None
     read_only: bool = False
+    next_isolation: Isolation | None = None
     next_read_only: bool | None = None
     select_limit: int = 0
     run_seconds: float = 0.0
@@ -146,7 +149,7 @@ def _read_mode(modes: str, settings: ClientSettings, *, standing: bool) -> Clien
             field = "read_only" if standing else "next_read_only"
             settings = replace(settings, **{field: mode == "READ ONLY"})
         elif mode.startswith("ISOLATION LEVEL "):
-            taken = _isolation(settings, mode.removeprefix("ISOLATION LEVEL "))
+            taken = _isolation(settings, mode.removeprefix("ISOLATION LEVEL "), standing=standing)
             if isinstance(taken, Refusal):
                 return taken
             settings = taken
@@ -155,11 +158,13 @@ def _read_mode(modes: str, settings: ClientSettings, *, standing: bool) -> Clien
     return settings
 
 
-def _isolation(settings: ClientSettings, level: str) -> ClientSettings | Refusal:
-    level = level.upper().replace(" ", "-")
-    if level in {"READ-UNCOMMITTED", "READ-COMMITTED", "REPEATABLE-READ"}:
-        # The servers' own level shows no more than these: a transaction here is one of theirs.
-        return settings
+def _isolation(settings: ClientSettings, level: str, *, standing: bool) -> ClientSettings | Refusal:
+    field = "isolation" if standing else "next_isolation"
+    level = level.upper().replace("-", " ")
+    if level == "DEFAULT":
+        return replace(settings, **{field: None})
+    if level in {each.value for each in Isolation}:
+        return replace(settings, **{field: Isolation(level)})
     return Refusal(
         number=_BAD_VALUE,
         message=f"transaction isolation {level} is not given here: reads would lock rows; use REPEATABLE READ, or"
@@ -216,7 +221,7 @@ def _take_autocommit(settings: ClientSettings, _name: str, value: Value, rules: 
 
 
 def _take_isolation(settings: ClientSettings, _name: str, value: Value, rules: LexicalRules) -> Taken:
-    return _isolation(settings, _plain(value, rules)) if len(value) == 1 else None
+    return _isolation(settings, _plain(value, rules), standing=True) if len(value) == 1 else None
 
 
 def _take_read_only(settings: ClientSettings, _name: str, value: Value, rules: LexicalRules) -> Taken:

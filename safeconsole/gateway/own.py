@@ -48,6 +48,8 @@ class OwnAnswers:
                 return _warnings(client, question)
             case "processlist":
                 return self._processes(client)
+            case "isolation":
+                return _isolation(client, question)
             case "kill":
                 return self._kill(client, question)
             case _:
@@ -111,6 +113,17 @@ def _warnings(client: ClientConnection, question: Question) -> OwnRows:
     skip = int(question.words.get("skip", "0,").rstrip(", \t\n") or 0)
     most = int(question.words.get("most", len(notes)))
     return OwnRows(columns={"Level": VARCHAR, "Code": BIGINT, "Message": VARCHAR}, rows=notes[skip : skip + most])
+
+
+def _isolation(client: ClientConnection, question: Question) -> OwnRows | None:
+    """Answer what the client's transactions are begun with; None where that is the servers' own."""
+    asked = client.statements.settings.isolation
+    if asked is None:
+        return None
+    level, shown = asked.replace(" ", "-"), question.words.get("shown")
+    if shown is not None:
+        return OwnRows(columns={"Variable_name": VARCHAR, "Value": VARCHAR}, rows=((shown, level),))
+    return OwnRows(columns={question.column: VARCHAR}, rows=((level,),))
 
 
 def _number(client: ClientConnection, question: Question) -> OwnRows | None:

@@ -42,6 +42,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     column: str = ""
 
 
+_LEVEL = "transaction_isolation|tx_isolation"
 _OWN = r"@@(?:session\.|local\.)?"
 _FORMS: tuple[tuple[str, str], ...] = (
     ("warnings", r"show\s+(?P<what>warnings|errors)(?:\s+limit\s+(?P<skip>\d+\s*,\s*)?(?P<most>\d+))?"),
@@ -53,6 +54,11 @@ _FORMS: tuple[tuple[str, str], ...] = (
     ("last_insert_id", rf"select\s+(?P<text>last_insert_id\s*\(\s*\)|{_OWN}(?:identity|last_insert_id)){_NAMED}"),
     ("row_count", rf"select\s+(?P<text>row_count\s*\(\s*\)){_NAMED}"),
     ("autocommit", rf"select\s+(?P<text>{_OWN}autocommit){_NAMED}"),
+    ("isolation", rf"select\s+(?P<text>{_OWN}(?:{_LEVEL})){_NAMED}"),
+    (
+        "isolation",
+        rf"show\s+(?:session\s+|local\s+)?variables\s+(?:like|where\s+`?variable_name`?\s*=)\s*'(?P<shown>{_LEVEL})'",
+    ),
 )  # fmt: skip
 _COMPILED = tuple((about, re.compile(form + _ENDING, re.IGNORECASE)) for about, form in _FORMS)
 _COMMENT = re.compile(r"\s*(?:/\*(?![!M+]).*?\*/\s*)*", re.DOTALL)

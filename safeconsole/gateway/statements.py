@@ -34,7 +34,7 @@ from safeconsole.session.result import Result
 from safeconsole.session.session import Session
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import BEGINS, Statement
-from safeconsole.sqltext.vocabulary import Effect, Route, Verdict
+from safeconsole.sqltext.vocabulary import Effect, Isolation, Route, Verdict
 
 _PLAIN_ENDS = frozenset({"commit", "end", "rollback"})
 _CHANGES = frozenset({Effect.WRITE, Effect.LOCK})
@@ -87,6 +87,7 @@ class Statements:
         self._count = count
         self._time_limit = time_limit
         self._told_open = False
+        self._isolation: Isolation | None = None
         self._was_elevated = self._sets_state = False
 
     def run(self, text: str, *, binary: bool = False) -> bool:
@@ -191,11 +192,13 @@ class Statements:
         if statement.kind in _SAVEPOINTS and not self._told_open and not self._begins_by_itself:
             return self._nothing_to_do(more=more)
         notes = self._bring_into_transaction(statement)
+        isolation = None
         if statement.kind in BEGINS:
+            isolation = self._next_isolation()
             statement = self._begin_as_asked(statement)
         self._sets_state |= Effect.SESSION in statement.effects
         splice = Splice.BINARY if binary else Splice.TEXT
-        result = self._executed(statement, splice)
+        result = self._executed(statement, splice, isolation)
         # Known before the client reads of it: an answer's status bits say whether a transaction is open.
         if not result.columns:
             with result:
@@ -207,9 +210,9 @@ class Statements:
         self._answering.notes = (*self._answering.notes, *map(_note, (*notes, *self.gate.take_told())))
         return done
 
-    def _executed(self, statement: Statement, splice: Splice) -> Result:
+    def _executed(self, statement: Statement, splice: Splice, isolation: Isolation | None) -> Result:
         try:
-            return self.gate.execute(statement, splice=splice, justification=self.justification)
+            return self.gate.execute(statement, splice=splice, justification=self.justification, isolation=isolation)
         except NoFitNodeError:
             # What drivers ask while they connect. Refused, their person could not even name another node.
             if self.gate.to or not _asks_of_the_server_alone(statement):
@@ -289,7 +292,7 @@ class Statements:
         opened = self.gate.status().transaction if self._told_open else None
         if opened is None:
             if self._begins_by_itself and not self._told_open and (changes or statement.kind in _SAVEPOINTS):
-                self._say("START TRANSACTION")
+                self._say("START TRANSACTION", isolation=self._next_isolation())
             return ()
         if opened.writes or not (changes or statement.kind in BEGINS):
             return ()
@@ -303,8 +306,14 @@ class Statements:
         self._say("ROLLBACK")
         if statement.kind in BEGINS:
             return ()
-        self._say("START TRANSACTION")
+        self._say("START TRANSACTION", isolation=self._isolation)
         return (f"the transaction goes on at the primary: what it read until now was read on {opened.node}",)
+
+    def _next_isolation(self) -> Isolation | None:
+        """Return the level that the transaction which begins now was asked to have."""
+        asked, self.settings = self.settings.next_isolation, replace(self.settings, next_isolation=None)
+        self._isolation = asked or self.settings.isolation
+        return self._isolation
 
     def _begin_as_asked(self, statement: Statement) -> Statement:
         """Return a BEGIN completed with the mode that SET TRANSACTION chose."""
@@ -315,10 +324,10 @@ class Statements:
             return statement
         return self.gate.split("START TRANSACTION READ ONLY")[0]
 
-    def _say(self, text: str) -> None:
+    def _say(self, text: str, *, isolation: Isolation | None = None) -> None:
         """Send a transaction statement on the client's behalf. Raises SafeConsoleError."""
         (statement,) = self.gate.split(text)
-        self.gate.execute(statement).take()
+        self.gate.execute(statement, isolation=isolation).take()
         self._follow(after=statement)
 
     def _follow(self, *, after: Statement | None = None) -> None:

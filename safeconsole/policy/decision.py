@@ -19,9 +19,9 @@ from safeconsole.policy.limits import Limits, tighten
 from safeconsole.policy.readings import Identity
 from safeconsole.policy.watchdog import SensorName
 from safeconsole.sqltext.findings import ACTIONS
-from safeconsole.sqltext.statement import Behind, Estimate, Hazard, Statement
+from safeconsole.sqltext.statement import Behind, Estimate, Hazard, Statement, begins
 from safeconsole.sqltext.undoing import KeepOrder
-from safeconsole.sqltext.vocabulary import Account, Effect, NodeName, Route, Verdict
+from safeconsole.sqltext.vocabulary import Account, Effect, Isolation, NodeName, Route, Verdict
 
 CAPACITY_COMMAND = "safeconsole capacity"
 """The command that hazards and rules recommend for sizes; CLUSTER may follow it."""
@@ -79,6 +79,7 @@ class Permit(msgspec.Struct, frozen=True, kw_only=True):
         transactional: whether the engines of its tables undo what is not committed; None where nobody said.
         exactly_rows: how many rows the change must find, or all of it is rolled back; -1 for any number.
         keep: the rows of the change that are kept, so that it can be undone; None for none.
+        isolation: of the transaction that it opens, None for the server's own.
     """
 
     statement: Statement
@@ -96,6 +97,7 @@ class Permit(msgspec.Struct, frozen=True, kw_only=True):
     transactional: bool | None = None
     exactly_rows: int = -1
     keep: KeepOrder | None = None
+    isolation: Isolation | None = None
 
     @property
     def commits(self) -> bool:
@@ -147,6 +149,7 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
     idle_seconds: float = 0.0,
     exactly_rows: int = -1,
     keep: KeepOrder | None = None,
+    isolation: Isolation | None = None,
     lapsed: str = "",
     lacks: str = "",
     by_a_person: bool = False,
@@ -158,7 +161,7 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
         confirmed: whether the person confirmed exactly this statement; where the decision has brakes, under the
             elevation too.
         now_seconds: monotonic clock reading.
-        within, idle_seconds, exactly_rows, keep: see `Permit`.
+        within, idle_seconds, exactly_rows, keep, isolation: see `Permit`.
         lapsed: why a window that the person had is over, or "".
         lacks: why an elevation would not help, or "": then none is offered.
         by_a_person: whether somebody else has to approve an elevation.
@@ -200,6 +203,7 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
         transactional=_transactional(considered.estimate.behind),
         exactly_rows=exactly_rows,
         keep=keep if needs_elevated_account and not reads else None,
+        isolation=isolation if isolation is not None and begins(statement) else None,
     )
 
 

@@ -400,6 +400,7 @@ class Gate:
             within=self._transactions.is_within(considered),
             idle_seconds=self._transactions.idle_seconds(considered),
             exactly_rows=attempt.exactly_rows,
+            isolation=attempt.isolation,
             keep=None if reads else self._policies.keep_order(statement, self._engine.rules, schema=self._nodes.schema),
             lapsed=self._elevations.ended,
             lacks="" if reads else self._lacking(statement),

@@ -15,7 +15,7 @@ from safeconsole.session.state import names_variable
 from safeconsole.sqltext.clauses import LOCKING
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import BEGINS, ENDS, Statement
-from safeconsole.sqltext.vocabulary import Account, NodeName, Route, Verdict
+from safeconsole.sqltext.vocabulary import Account, Isolation, NodeName, Route, Verdict
 
 # Once, and only what a person would type again without a thought: a plain read of a replica that died before a row
 # was shown. Whatever could have had an effect, depends on what came before it on its connection, or may be what the
@@ -52,6 +52,7 @@ class Attempt(msgspec.Struct, kw_only=True):
         progress: see `Progress`.
         to: where this one goes, as `Session.use` takes it; None: where the session sends what it is asked.
         exactly_rows: how many rows a change must find, -1 for any number.
+        isolation: of the transaction that it opens, if it does, None for the server's own.
     """
 
     statement: Statement
@@ -66,6 +67,7 @@ class Attempt(msgspec.Struct, kw_only=True):
     considered: Assessment | None = None
     permit: Permit | None = None
     exactly_rows: int = -1
+    isolation: Isolation | None = None
 
 
 def stands_alone(statement: Statement, rules: LexicalRules) -> bool:

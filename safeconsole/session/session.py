@@ -29,7 +29,7 @@ from safeconsole.session.result import Progress, Result, unseen
 from safeconsole.session.retry import Attempt
 from safeconsole.session.transactions import TransactionEvent, Transactions
 from safeconsole.sqltext.statement import Statement
-from safeconsole.sqltext.vocabulary import Effect, Route, Verdict
+from safeconsole.sqltext.vocabulary import Effect, Isolation, Route, Verdict
 
 
 class Session:
@@ -109,6 +109,7 @@ class Session:
         progress: Progress = unseen,
         to: str | None = None,
         exactly_rows: int = -1,
+        isolation: Isolation | None = None,
     ) -> Result:
         """Run one statement through all checks, up to its first rows; see `Gate.execute` and `Attempt`.
 
@@ -127,6 +128,7 @@ class Session:
                 progress=progress,
                 to=to,
                 exactly_rows=exactly_rows,
+                isolation=isolation,
             )
             try:
                 result = self._gate.execute(attempt)

@@ -57,6 +57,14 @@ class Verdict(IntEnum):
         self.word = self.name.lower()
 
 
+class Isolation(StrEnum):
+    """How much a transaction sees of others, as SQL says it; SERIALIZABLE is not here, since its reads lock rows."""
+
+    READ_UNCOMMITTED = "READ UNCOMMITTED"
+    READ_COMMITTED = "READ COMMITTED"
+    REPEATABLE_READ = "REPEATABLE READ"
+
+
 class Route(StrEnum):
     REPLICA = "replica"
     PRIMARY = "primary"

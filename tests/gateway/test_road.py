@@ -1,7 +1,11 @@
 """PyMySQL through a gateway, at the socket and over TCP with TLS: what people do, and what they are told."""
 
+import uuid
+
 import pymysql
 import pytest
+
+from tests.harness.talking import wait_for
 
 
 @pytest.fixture(params=["socket", "tls"])
@@ -227,3 +231,53 @@ def test_what_the_journal_says_is_the_persons_own(gateway):
     assert "program_name=a console" in said
     assert "TLS" in said
     assert any("'ernas'" in each["sql"] for each in gateway.records("intent", "erna"))
+
+
+@pytest.mark.parametrize(
+    ("asked", "sees"),
+    [
+        ("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED", True),
+        ("SET TRANSACTION ISOLATION LEVEL READ COMMITTED", True),
+        ("SET transaction_isolation = 'READ-COMMITTED'", True),
+        ("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", False),
+    ],
+)
+@pytest.mark.parametrize("elevated", [False, True])
+def test_a_transaction_has_the_isolation_that_was_asked_for(gateway, asked, sees, elevated):
+    cluster, mark = gateway.cluster, f"i{uuid.uuid4().hex[:8]}"
+    with gateway.connect("isa") as connection:
+        rows(connection, asked)
+        if elevated:
+            elevate(connection)
+        else:
+            rows(connection, "CALL safeconsole.use('replica-1')")
+        rows(connection, "BEGIN")
+        if elevated:
+            # The transaction is one of the primary's from its first change on.
+            rows(connection, "UPDATE orders SET total = total WHERE id = 19")
+        question = "SELECT COUNT(*) FROM orders WHERE status = %s AND id = 18"
+        assert rows(connection, question, mark) == ((0,),)
+        with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+            cursor.execute("UPDATE shop.orders SET status = %s WHERE id = 18", (mark,))
+            dba.commit()
+        if not elevated:
+            (replica,) = [node for node in cluster.nodes if node.name == "replica-1"]
+            with cluster.dba_connect(replica) as dba, dba.cursor() as cursor:
+                wait_for(lambda: cursor.execute("SELECT 1 FROM shop.orders WHERE id = 18 AND status = %s", (mark,)))
+        assert rows(connection, question, mark) == ((int(sees),),)
+        rows(connection, "ROLLBACK")
+        assert rows(connection, question, mark) == ((1,),)
+
+
+def test_the_isolation_that_is_shown_is_the_one_in_force(gateway):
+    variable = "transaction_isolation" if gateway.cluster.flavour == "mysql" else "tx_isolation"
+    with gateway.connect("isa") as connection:
+        assert rows(connection, f"SELECT @@{variable}") == (("REPEATABLE-READ",),)
+        rows(connection, "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
+        assert rows(connection, f"SELECT @@session.{variable}") == (("READ-COMMITTED",),)
+        assert rows(connection, f"SHOW VARIABLES LIKE '{variable}'") == ((variable, "READ-COMMITTED"),)
+        rows(connection, "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        assert rows(connection, f"SELECT @@{variable}") == (("READ-COMMITTED",),)
+        with pytest.raises(pymysql.err.MySQLError) as raised:
+            rows(connection, "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE")
+        assert raised.value.args[0] == 1231
