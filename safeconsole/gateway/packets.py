@@ -147,7 +147,8 @@ class ClientChannel:
     def __init__(self, sock: socket.socket, *, login_seconds: float) -> None:
         self._sock = sock
         self._buffer = b""
-        self._until: float | None = time.monotonic() + login_seconds
+        self.opened_seconds = time.monotonic()
+        self._until: float | None = self.opened_seconds + login_seconds
         self._stall_seconds = login_seconds
         self.sequence = 0
         """The number of the next packet."""

@@ -54,6 +54,9 @@ _BACKLOG = 128
 _LOGGING_IN = 64
 """Most connections that nobody logged in on yet."""
 
+_USUAL_LOGIN_SECONDS = 1.0
+"""Where there are as many, the oldest that took longer than this has to go: who says nothing keeps nobody out."""
+
 _GONE = select.POLLRDHUP | select.POLLHUP | select.POLLERR | select.POLLNVAL
 _FIRST_ID = 1
 
@@ -236,9 +239,7 @@ class Gateway:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             _notice_a_dead_line(sock)
         channel = ClientChannel(sock, login_seconds=LOGIN_SECONDS)
-        with self._lock:
-            full = len(self._clients) >= self._settings.clients or len(self._logging_in) >= _LOGGING_IN
-        if full:
+        if not self._has_room():
             _turn_away(channel)
             return
         number = next(self._ids)
@@ -253,6 +254,18 @@ class Gateway:
         )
         self._threads.add(thread)
         thread.start()
+
+    def _has_room(self) -> bool:
+        with self._lock:
+            if len(self._clients) >= self._settings.clients:
+                return False
+            if len(self._logging_in) < _LOGGING_IN:
+                return True
+            oldest = next(iter(self._logging_in.values()))
+        if time.monotonic() - oldest.opened_seconds < _USUAL_LOGIN_SECONDS:
+            return False
+        oldest.shut()
+        return True
 
     # One client, on its own thread.
 

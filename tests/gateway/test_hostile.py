@@ -1,110 +1,19 @@
 """Clients that mean no good, or speak no protocol: nothing runs, no thread stays, and the next one is served."""
 
-import random
-import socket
 import ssl
 import struct
 import threading
 import time
 from contextlib import suppress
-from pathlib import Path
-
 import pymysql
 import pymysql._auth
 import pytest
 
+from tests.gateway.fuzzing import PERSON, SEED, Bare, fuzz, is_error, login, threads_of
 from tests.harness.gateway import serving
+from tests.harness.talking import wait_for
 
-SEED = 20_231_107
 MARK = "SELECT 'hostile' AS mark"
-
-
-class Bare:
-    """A socket that speaks packets, and nothing by itself."""
-
-    def __init__(self, gateway, *, local=False):
-        if local:
-            self.sock = socket.socket(socket.AF_UNIX)
-            self.sock.connect(gateway.socket)
-        else:
-            self.sock = socket.create_connection((gateway.host, gateway.port))
-        self.sock.settimeout(20)
-        self.sequence = 0
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.sock.close()
-
-    def read(self):
-        head = self._exactly(4)
-        if head is None:
-            return None
-        self.sequence = head[3] + 1
-        return self._exactly(int.from_bytes(head[:3], "little"))
-
-    def _exactly(self, count):
-        got = b""
-        while len(got) < count:
-            try:
-                part = self.sock.recv(count - len(got))
-            except ConnectionError:
-                return None
-            if not part:
-                return None
-            got += part
-        return got
-
-    def send(self, payload, sequence=None):
-        number = self.sequence if sequence is None else sequence
-        try:
-            self.sock.sendall(len(payload).to_bytes(3, "little") + bytes((number & 0xFF,)) + payload)
-        except ConnectionError:
-            return False
-        return True
-
-    def greeting(self):
-        payload = self.read()
-        at = payload.index(b"\0", 1) + 1
-        low = int.from_bytes(payload[at + 13 : at + 15], "little")
-        high = int.from_bytes(payload[at + 18 : at + 20], "little")
-        nonce = payload[at + 4 : at + 12] + payload[at + 31 : at + 43]
-        return int.from_bytes(payload[at : at + 4], "little"), low | high << 16, nonce
-
-    def log_in(self, user, password, *, plugin=b"caching_sha2_password", capabilities=0x0028A209):
-        _, _, nonce = self.greeting()
-        proof = pymysql._auth.scramble_caching_sha2(password.encode(), nonce) if password else b""
-        self.send(login(user, proof, plugin=plugin, capabilities=capabilities))
-        answer = self.read()
-        while answer == b"\x01\x03":
-            answer = self.read()
-        return answer
-
-    def is_closed(self):
-        """Whether the other side ends it, whatever it says before."""
-        try:
-            while True:
-                if not self.sock.recv(65536):
-                    return True
-        except ConnectionError:
-            return True
-        except TimeoutError:
-            return False
-
-
-def login(user, proof, *, plugin=b"caching_sha2_password", capabilities=0x0028A209):
-    head = struct.pack("<IIB23x", capabilities, 1 << 24, 45)
-    return head + user.encode() + b"\0" + bytes((len(proof),)) + proof + b"shop\0" + plugin + b"\0"
-
-
-def is_error(payload, number):
-    return payload is not None and payload[0] == 0xFF and int.from_bytes(payload[1:3], "little") == number
-
-
-def threads_of(gateway):
-    names = (path.read_text().strip() for path in Path(f"/proc/{gateway.process.pid}/task").glob("*/comm"))
-    return sum(1 for _ in names)
 
 
 @pytest.fixture(scope="module")
@@ -223,47 +132,31 @@ def test_nothing_is_offered_that_would_change_the_packets(gateway):
 
 
 def test_fuzzed_packets_end_the_connection_or_are_answered(gateway):
-    """Packets of a login and of commands, each with bytes changed, cut or doubled; the same in every run."""
-    chance = random.Random(SEED)
-    token = gateway.token("fay")
-    commands = [
-        b"\x03SELECT 1", b"\x16SELECT ? + ?", b"\x17\1\0\0\0\0\1\0\0\0\0\1\x08\0\x08\0" + bytes(16), b"\x18\1\0\0\0\0\0abc",
-        b"\x19\1\0\0\0", b"\x1a\1\0\0\0", b"\x04orders\0", b"\x02shop", b"\x0c\1\0\0\0", b"\x1b\0\0", b"\x1c\1\0\0\0\1\0\0\0",
-        b"\x0e", b"\x09", b"\x1f", b"\x11anna\0", b"\x12", b"\x1d", b"\xfa\1\0\0\0", b"\xff",
-        b"\x03SET NAMES utf8mb4", b"\x03CALL safeconsole.status()", b"\x03SHOW WARNINGS",
-    ]  # fmt: skip
-    before = len(gateway.records("intent", "fay"))
-    for _ in range(60):
-        with Bare(gateway) as client:
-            _, _, nonce = client.greeting()
-            good = login("fay", pymysql._auth.scramble_caching_sha2(token.encode(), nonce))
-            client.send(bent(chance, good) if chance.random() < 0.7 else good, chance.choice((1, 1, 1, 0, 7)))
-            for _ in range(chance.randrange(30)):
-                if not client.send(bent(chance, chance.choice(commands)), chance.choice((0, 0, 0, 0, 3))):
-                    break
-            with suppress(OSError):
-                client.sock.sendall(chance.randbytes(chance.randrange(64) * (chance.random() < 0.3)))
-                client.sock.shutdown(socket.SHUT_WR)
-            assert client.is_closed()
-    for record in gateway.records("intent", "fay")[before:]:
+    """The same in every run; `python -m tests.gateway.fuzzing` sends a hundred thousand."""
+    before = len(gateway.records("intent", PERSON))
+    assert fuzz(gateway, packets=900, seed=SEED) >= 900
+    for record in gateway.records("intent", PERSON)[before:]:
         assert record["account"] == "read"
 
 
-def bent(chance, payload):
-    bytes_ = bytearray(payload)
-    match chance.randrange(5):
-        case 0 if bytes_:
-            bytes_[chance.randrange(len(bytes_))] = chance.randrange(256)
-        case 1 if bytes_:
-            del bytes_[chance.randrange(len(bytes_)) :]
-        case 2:
-            bytes_ += chance.randbytes(chance.randrange(1, 40))
-        case 3 if len(bytes_) > 2:
-            start = chance.randrange(len(bytes_) - 1)
-            bytes_[start : start + 2] = chance.randbytes(2)
-        case _:
-            pass
-    return bytes(bytes_)
+def test_who_sends_a_byte_at_a_time_keeps_nobody_out(gateway):
+    """More of them than may log in at once, each within every single deadline; all are gone after the login's own."""
+    before, payload = threads_of(gateway), login("anna", b"x" * 32)
+    slow = [Bare(gateway) for _ in range(70)]
+    try:
+        sent = (len(payload).to_bytes(3, "little") + b"\1" + payload)[:60]
+        for place, byte in enumerate(sent[:20]):
+            for client in slow:
+                with suppress(OSError):
+                    client.sock.sendall(bytes((byte,)))
+            if place % 4 == 3 and place > 6:
+                with gateway.connect_socket() as connection:
+                    connection.ping()
+            time.sleep(0.2)
+        wait_for(lambda: threads_of(gateway) <= before)
+    finally:
+        for client in slow:
+            client.sock.close()
 
 
 def test_who_says_nothing_holds_no_thread(gateway):
