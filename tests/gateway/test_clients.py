@@ -34,6 +34,10 @@ def has_node_mysql2():
     return succeeds("node", "-e", "require('mysql2')")
 
 
+def has_go():
+    return bool(shutil.which("go")) and GO_SOURCES.is_dir()
+
+
 PYTHON = {
     "pymysql": ("pymysql",),
     "connector": ("mysql.connector",),
@@ -61,7 +65,7 @@ def clients():
             lambda driver=driver: succeeds("perl", "-e", f"use DBI; use DBD::{driver};"),
         )
     for how in ("prepared", "interpolated"):
-        yield f"go-{how}", (go_program, how), lambda: bool(shutil.which("go")) and GO_SOURCES.is_dir()
+        yield f"go-{how}", (go_program, how), has_go
         yield (
             f"jdbc-{how}",
             ("java", "-cp", str(JDBC), str(HERE / "Play.java"), how),

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/go-sql-driver/mysql"
 )
@@ -19,7 +20,41 @@ func must(err error) {
 	}
 }
 
+// types prints every value of a query as the driver reads it, text and prepared.
+func types(socket, user, query string) {
+	db, err := sql.Open("mysql", fmt.Sprintf("%s@unix(%s)/shop", user, socket))
+	must(err)
+	for _, asked := range []func() (*sql.Rows, error){
+		func() (*sql.Rows, error) { return db.Query(query, 0) },
+		func() (*sql.Rows, error) { return db.Query(strings.Replace(query, "?", "0", 1)) },
+	} {
+		rows, err := asked()
+		must(err)
+		columns, err := rows.ColumnTypes()
+		must(err)
+		for _, column := range columns {
+			fmt.Println(column.Name(), column.DatabaseTypeName(), column.ScanType())
+		}
+		for rows.Next() {
+			values, places := make([]any, len(columns)), make([]any, len(columns))
+			for at := range values {
+				places[at] = &values[at]
+			}
+			must(rows.Scan(places...))
+			for _, value := range values {
+				fmt.Printf("%T %x %v\n", value, value, value)
+			}
+		}
+		must(rows.Err())
+		rows.Close()
+	}
+}
+
 func main() {
+	if os.Args[1] == "types" {
+		types(os.Args[2], os.Args[3], os.Args[4])
+		return
+	}
 	pem, err := os.ReadFile(os.Getenv("G_CA"))
 	must(err)
 	roots := x509.NewCertPool()
