@@ -431,10 +431,7 @@ class MySqlConnection:
             proof = ready.proof
             link.wire.server_status = proof.status
         else:
-            opening = opening_of(bracket, read_only_variable=link.dialect.server.read_only_variable)
-            if permit.isolation is not None:
-                # Of the next transaction alone: the session's own stays what the guards say.
-                opening = (*opening, f"SET TRANSACTION ISOLATION LEVEL {permit.isolation}")
+            opening = opening_of(bracket, permit, read_only_variable=link.dialect.server.read_only_variable)
             proof = self._read_back(permit, first=(UNDO,) if ready else (), then=opening)
         self._require_alike(permit, proof.session)
         for reply in proof.replies:

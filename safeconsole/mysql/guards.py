@@ -265,21 +265,23 @@ def bracket_of(permit: Permit, *, in_transaction: bool) -> Bracket:
     return Bracket.LIFTED
 
 
-def opening_of(bracket: Bracket, *, read_only_variable: str) -> tuple[str, ...]:
+def opening_of(bracket: Bracket, permit: Permit, *, read_only_variable: str) -> tuple[str, ...]:
     """Return the statements that open a bracket, none if there is nothing to open.
 
     Args:
         read_only_variable: the session setting that forbids writing.
     """
+    # Of the next transaction alone: the session's own level stays what the guards say.
+    level = (f"SET TRANSACTION ISOLATION LEVEL {permit.isolation}",) if permit.isolation is not None else ()
     match bracket:
         case Bracket.READ_ONLY:
-            return (BEGIN,)
+            return (*level, BEGIN)
         case Bracket.READ_WRITE:
-            return ("START TRANSACTION READ WRITE",)
+            return (*level, "START TRANSACTION READ WRITE")
         case Bracket.LIFTED:
-            return (f"SET SESSION {read_only_variable} = 0",)
+            return (f"SET SESSION {read_only_variable} = 0", *level)
         case Bracket.NONE | Bracket.WITHIN:
-            return ()
+            return level
 
 
 def is_open(bracket: Bracket, permit: Permit, *, was_in_transaction: bool, status: int) -> bool:
