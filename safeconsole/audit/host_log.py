@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from safeconsole.audit.files import last_line, open_appending, open_regular, write_whole
+from safeconsole.audit.files import last_line, open_appending, open_regular, sync_directory, write_whole
 from safeconsole.audit.record import GENESIS, hash_in_line, sealed_line
 from safeconsole.clock import Clock
 
@@ -173,6 +173,8 @@ class HostLog:
             os.write(descriptor, b"\n")
             return self._recover(descriptor, torn)
         if not line:
+            # Whoever finds a line in it relies on its name.
+            sync_directory(self._path.parent)
             return GENESIS, 0
         if hash_in_line(line) is None:
             # Someone changed it: the log goes on from the last line that holds, and `verify` names this one.

@@ -59,6 +59,29 @@ SETTLE_WINDOW_BYTES = 64 * 1024
 """How far back in the host log an opening session looks for crashed sessions."""
 
 
+class _NamesSync(threading.Thread):
+    """Makes a session's opening anchor and its file's name durable, while something else is waited for."""
+
+    def __init__(self, host_log: HostLog, directory: Path) -> None:
+        super().__init__(name="safeconsole-journal", daemon=True)
+        self._host_log = host_log
+        self._directory = directory
+        self._failure: OSError | None = None
+
+    def run(self) -> None:
+        try:
+            self._host_log.sync()
+            sync_directory(self._directory)
+        except OSError as error:
+            self._failure = error
+
+    def wait(self) -> None:
+        """Return once both are durable. Raises OSError: they are not."""
+        self.join()
+        if self._failure is not None:
+            raise self._failure
+
+
 class FileJournal:
     """One session's file, open for appending; thread-safe."""
 
@@ -79,7 +102,7 @@ class FileJournal:
         self._broken: OSError | None = None
         self._owed: list[Record] = []
         self._closed = False
-        self._synced_names = False
+        self._names: _NamesSync | None = None
 
     @classmethod
     def begin(cls, directory: Path, session: str, host_log: HostLog, clock: Clock) -> FileJournal:
@@ -91,6 +114,8 @@ class FileJournal:
             lock(descriptor, path)
             journal = cls(descriptor, path, session, host_log, clock)
             journal._head = host_log.add(AnchorEvent.OPENED, session, count=0, head="")
+            journal._names = _NamesSync(host_log, path.parent)
+            journal._names.start()
         except OSError:
             os.close(descriptor)
             raise
@@ -148,7 +173,7 @@ class FileJournal:
                     self._write_owed()
                 self._closed = True
                 self._make_durable()
-                self._anchor(AnchorEvent.CLOSED, durable=True)
+                self._anchor(AnchorEvent.CLOSED)
             except OSError as error:
                 unavailable(self._path.parent, error)
             finally:
@@ -198,21 +223,20 @@ class FileJournal:
             raise self._broken
         check_still_named(self._descriptor, self._path, self._size)
         try:
-            if not self._synced_names:
-                self._host_log.sync()
-                sync_directory(self._path.parent)
-                sync_directory(self._path.parent.parent)
+            if self._names is not None:
+                self._names.wait()
             os.fdatasync(self._descriptor)
         except OSError as error:
             # After a failed sync the kernel may have dropped what it could not store, and the next sync
             # would succeed without it (Linux fsync(2), "Errors"): no later success proves anything.
             self._broken = error
             raise
-        self._synced_names = True
+        self._names = None
 
-    def _anchor(self, event: AnchorEvent, *, durable: bool = False) -> None:
-        # MUST follow a sync: the host log never knows of a record that a power loss could take back.
-        self._host_log.add(event, self._session, count=self._number, head=self._head, durable=durable)
+    def _anchor(self, event: AnchorEvent) -> None:
+        # MUST follow a sync: the host log never knows of a record that a power loss could take back. The anchor itself
+        # needs none: if it is lost, the next session anchors the same head again.
+        self._host_log.add(event, self._session, count=self._number, head=self._head)
         self._anchored = self._number
 
 
