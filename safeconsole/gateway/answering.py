@@ -122,17 +122,20 @@ class Answering:
             return self._changed(result, more=more)
         rows = 0
         with result:
-            head = _with_status(result.head, self._bits(more=False))
-            self._hand_on(head, packets=len(result.columns) + 2, utf8=utf8)
+            # It goes with the first rows, which are here already where there are any.
+            head, ahead = _with_status(result.head, self._bits(more=False)), len(result.columns) + 2
             for batch in result:
                 spliced = cast("SplicedRows", batch)
                 if most_rows:
                     spliced = spliced[: most_rows - rows]
-                self._hand_on(spliced.data, packets=spliced.packets, utf8=utf8)
+                data = b"".join((head, spliced.data)) if head else spliced.data
+                self._hand_on(data, packets=ahead + spliced.packets, utf8=utf8)
+                head, ahead = b"", 0
                 rows += spliced.rows
                 if most_rows and rows >= most_rows:
                     break
             else:
+                self._hand_on(head, packets=ahead, utf8=utf8)
                 rows += self._further_sets(result, utf8=utf8)
         self.notes = notes_of(result)
         tail = result.tail if self._takes_sets else b""

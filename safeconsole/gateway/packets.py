@@ -150,6 +150,7 @@ class ClientChannel:
         self.opened_seconds = time.monotonic()
         self._until: float | None = self.opened_seconds + login_seconds
         self._stall_seconds = login_seconds
+        self._waits_seconds = 0.0
         self.sequence = 0
         """The number of the next packet."""
 
@@ -177,6 +178,7 @@ class ClientChannel:
         self._set_time()
         try:
             self._sock = context.wrap_socket(self._sock, server_side=True)
+            self._waits_seconds = 0.0
         except (OSError, ValueError) as error:
             raise GoneError(f"no TLS: {error}") from None
 
@@ -285,7 +287,10 @@ class ClientChannel:
         left = self._stall_seconds if self._until is None else self._until - time.monotonic()
         if left <= 0:
             raise GoneError("the login took too long")
-        self._sock.settimeout(left)
+        # To set it is a call of the system, and it is the same for every packet after the login.
+        if left != self._waits_seconds:
+            self._sock.settimeout(left)
+            self._waits_seconds = left
 
 
 class LoginRequest(msgspec.Struct, frozen=True, kw_only=True):

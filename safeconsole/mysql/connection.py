@@ -21,6 +21,7 @@ from safeconsole.mysql.guards import (
     Bracket,
     Proof,
     ServerSession,
+    are_set_anew,
     bracket_of,
     enforce_each,
     first_open,
@@ -33,7 +34,6 @@ from safeconsole.mysql.guards import (
     reading_of,
     rules_of,
     setting_of,
-    wanted_of,
 )
 from safeconsole.mysql.link import MySqlLink
 from safeconsole.mysql.measuring import Questions, measure
@@ -82,6 +82,7 @@ class MySqlConnection:
         self._link = link
         self._session = session
         self._guards = guards_of(link.dialect, link.version)
+        self._reading = reading_of(link.dialect, self._guards)
         self._following = tuple(guard for guard in self._guards if guard.limit)
         self._limits = Limits()
         self._rules = rules_of(link.dialect, link.version, session.sql_mode)
@@ -164,7 +165,7 @@ class MySqlConnection:
         enter = ((COMMAND.COM_INIT_DB, schema),) if schema else ()
         setting = setting_of(self._guards, limits, first=f"{CHARACTERS}, SESSION autocommit = 1")
         try:
-            proof = read_back(link.wire, link.dialect, self._guards, first=(RESET, *enter, setting))
+            proof = read_back(link.wire, self._reading, self._guards, first=(RESET, *enter, setting))
         except BREAKS as error:
             raise self._unreachable(error) from None
         except KeyboardInterrupt:
@@ -187,7 +188,7 @@ class MySqlConnection:
         link.wire.wait_at_most(link.patience_seconds)
         try:
             self._stand_down()
-            session = read_back(link.wire, link.dialect, self._guards, first=((COMMAND.COM_INIT_DB, schema),)).session
+            session = read_back(link.wire, self._reading, self._guards, first=((COMMAND.COM_INIT_DB, schema),)).session
         except BREAKS as error:
             if is_lost(error):
                 link.give_up()
@@ -236,7 +237,7 @@ class MySqlConnection:
         if self.broken:
             return Estimate()
         link, asked = self._link, time.monotonic()
-        ending = Ending(texts=(UNDO, reading_of(link.dialect, self._guards), BEGIN))
+        ending = Ending(texts=(UNDO, self._reading, BEGIN))
         try:
             self._stand_down()
             estimate = estimate_of(link, statement, self._dictionary, ending)
@@ -449,22 +450,19 @@ class MySqlConnection:
 
     def _is_good_for(self, permit: Permit, ready: _Ready) -> bool:
         is_new = time.monotonic() - ready.read_seconds < READY_SECONDS and ready.writes == self._link.wire.writes
-        return is_new and not permit.idle_seconds and not self._follows_anew(permit.limits)
-
-    def _follows_anew(self, limits: Limits) -> bool:
-        return any(wanted_of(guard, limits) != wanted_of(guard, self._limits) for guard in self._following)
+        return is_new and not permit.idle_seconds and not are_set_anew(self._following, self._limits, permit.limits)
 
     def _read_back(self, permit: Permit, *, first: tuple[str, ...], then: tuple[str, ...]) -> Proof:
-        link = self._link
-        setting = (setting_of(self._following, permit.limits),) if self._follows_anew(permit.limits) else ()
+        link, following, limits = self._link, self._following, permit.limits
+        setting = (setting_of(following, limits),) if are_set_anew(following, self._limits, limits) else ()
         idle = (idle_setting(link.dialect.server.idle_variables, permit.idle_seconds),) if permit.idle_seconds else ()
         try:
-            proof = read_back(link.wire, link.dialect, self._guards, first=(*first, *setting, *idle), then=then)
+            proof = read_back(link.wire, self._reading, self._guards, first=(*first, *setting, *idle), then=then)
         except DriverError as error:
             if not is_lost(error):
-                enforce_each(link.wire, self._following, permit.limits, server=link.address)
+                enforce_each(link.wire, following, limits, server=link.address)
             raise
-        self._limits = permit.limits
+        self._limits = limits
         return proof
 
     def _require_alike(self, permit: Permit, session: ServerSession) -> None:

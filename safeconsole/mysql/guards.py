@@ -84,6 +84,11 @@ def wanted_of(guard: Guard, limits: Limits) -> float:
     return asked if guard.fractions else max(1, math.floor(asked + 1e-6))
 
 
+def are_set_anew(guards: tuple[Guard, ...], before: Limits, limits: Limits) -> bool:
+    """Whether guards that follow limits are to be set otherwise for these than for those before."""
+    return limits != before and any(wanted_of(guard, limits) != wanted_of(guard, before) for guard in guards)
+
+
 def number(value: float) -> str:
     """Return a number as SQL, without an exponent: 30, 0.5."""
     return str(int(value)) if float(value).is_integer() else f"{value:.6f}".rstrip("0")
@@ -141,7 +146,7 @@ def enforce_each(wire: Wire, guards: tuple[Guard, ...], limits: Limits, *, serve
 
 def read_back(
     wire: Wire,
-    dialect: Dialect,
+    reading: str,
     guards: tuple[Guard, ...],
     *,
     first: tuple[str | Question, ...] = (),
@@ -150,13 +155,13 @@ def read_back(
     """Read all of a session's settings, in one round trip (0.2 ms on loopback).
 
     Args:
+        reading: `reading_of` the guards.
         first: settings and commands of the console's, carried out before the reading.
         then: questions of the console's, asked behind it.
 
     Raises:
         DriverError, OSError, ValueError: the connection is lost, the server refused, or a setting cannot be read.
     """
-    reading = reading_of(dialect, guards)
     replies = wire.flight(*first, reading, *then)
     for reply in replies[: len(first) + 1]:
         if reply.error is not None:

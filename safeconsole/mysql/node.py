@@ -32,6 +32,7 @@ from safeconsole.mysql.guards import (
     number,
     privileges_told,
     read_back,
+    reading_of,
     rules_of,
     setting_of,
 )
@@ -231,14 +232,15 @@ def _guard(
 ) -> Guarded:
     version = version_of(wire.server_version)
     guards, then = guards_of(dialect, version), first(dialect)
+    reading = reading_of(dialect, guards)
     try:
-        proof = read_back(wire, dialect, guards, first=(setting_of(guards, limits, first=CHARACTERS),), then=then)
+        proof = read_back(wire, reading, guards, first=(setting_of(guards, limits, first=CHARACTERS),), then=then)
     except DriverError as error:
         if is_lost(error):
             raise
         # Once more one by one, to say which.
         enforce_each(wire, guards, limits, server=login.address)
-        proof = read_back(wire, dialect, guards, first=(f"SET {CHARACTERS}",), then=then)
+        proof = read_back(wire, reading, guards, first=(f"SET {CHARACTERS}",), then=then)
     session = proof.session
     open_guard = first_open(guards, session, limits)
     if open_guard:

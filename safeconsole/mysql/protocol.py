@@ -86,15 +86,15 @@ class Packets(msgspec.Struct):
         """
         size = 0
         for _ in range(count):
-            start = size + PACKET_HEADER_BYTES
-            self._have(start)
-            header = self.position + size
-            size = start + int.from_bytes(self.buffer[header : header + 3], "little")
-            if size - start > self.ceiling_bytes:
-                raise PacketTooLargeError(size - start)
+            self._have(size + _HEADER_AND_MARK.size)
+            header, mark = _HEADER_AND_MARK.unpack_from(self.buffer, self.position + size)
+            length = header & _LONGEST
+            if length > self.ceiling_bytes:
+                raise PacketTooLargeError(length)
+            size += PACKET_HEADER_BYTES + length
             self._have(size)
-            if self.buffer[self.position + start : self.position + start + 1] == b"\xff":
-                err.raise_mysql_exception(self.buffer[self.position + start : self.position + size])
+            if mark == _ERROR:
+                err.raise_mysql_exception(self._take(size)[-length:])
         self.taken_bytes += size - PACKET_HEADER_BYTES * count
         return self._take(size)
 

@@ -140,7 +140,6 @@ class Wire(_Driver):
     """
 
     _sock: Any
-    _rfile: Any
     _result: Any
     _read_timeout: float | None
     _write_timeout: float | None
@@ -308,8 +307,8 @@ class Wire(_Driver):
 
     def _read_in_time(self, most: int) -> bytes:
         # Another thread may have cut the connection since the send.
-        sock, reader = self._sock, self._rfile
-        if sock is None or reader is None:
+        sock = self._sock
+        if sock is None:
             raise OSError(errno.ENOTCONN, "the connection was cut")
         left = self._answered_by - time.monotonic()
         if left <= 0:
@@ -318,7 +317,7 @@ class Wire(_Driver):
         if self._current_timeout is None or left < self._current_timeout - _LATE_SECONDS:
             sock.settimeout(left)
             self._current_timeout = left
-        read: bytes = reader.read1(most)
+        read: bytes = sock.recv(most)
         return read
 
     def _read_bytes(self, num_bytes: int) -> bytes:
@@ -408,14 +407,14 @@ class Wire(_Driver):
 
     def _packets(self, ceiling_bytes: int, *, timed: bool = True) -> Packets:
         # Another thread may have cut the connection since the send.
-        socket, reader = self._sock, self._rfile
-        if socket is None or reader is None:
+        sock = self._sock
+        if sock is None:
             raise OSError(errno.ENOTCONN, "the connection was cut")
         # The driver sets this when it reads a packet; here packets are read around it.
         if self._current_timeout != self._read_timeout:
-            socket.settimeout(self._read_timeout)
+            sock.settimeout(self._read_timeout)
             self._current_timeout = self._read_timeout
-        return Packets(self._read_in_time if timed else reader.read1, ceiling_bytes=ceiling_bytes)
+        return Packets(self._read_in_time if timed else sock.recv, ceiling_bytes=ceiling_bytes)
 
     @property
     def thread(self) -> int:
