@@ -6,6 +6,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
+from itertools import chain
 from typing import TextIO
 
 import msgspec
@@ -210,6 +211,8 @@ class _Grid:
         self._json = [style.decorated and column.type_name == "json" for column in columns]
         self._widths = widths
         self._gap = " │ " if style.decorated else "  "
+        cells = (f"%{width}s" if right else f"%-{width}s" for width, right in zip(widths, self._right, strict=True))
+        self._plain = None if style.decorated else self._gap.join(cells)
         names = [
             padded(safe(column.name), width, right=column.numeric)
             for column, width in zip(columns, widths, strict=True)
@@ -221,6 +224,10 @@ class _Grid:
         stream.write(edge + cross.join(rule * width for width in widths) + edge + "\n")
 
     def rows(self, batch: Sequence[Row]) -> None:
+        if self._plain is not None and _is_plain(batch):
+            line = self._plain
+            self._stream.write("".join([(line % tuple(row)).rstrip(" ") + "\n" for row in batch]))
+            return
         for row in batch:
             cells = zip(row, self._show, self._widths, self._right, strict=True)
             texts = [self._cell(value, show(value), width, right=right) for value, show, width, right in cells]
@@ -242,6 +249,15 @@ class _Grid:
     def _write(self, cells: list[str]) -> None:
         edge = " " if self._style.decorated else ""
         self._stream.write((edge + self._gap.join(cells)).rstrip(" ") + "\n")
+
+
+def _is_plain(batch: Sequence[Row]) -> bool:
+    """Whether the rows are texts that are shown as they are, one character a cell: no NULL, nothing to escape."""
+    try:
+        text = "".join(chain.from_iterable(batch))
+    except TypeError:
+        return False
+    return text.isascii() and text.isprintable()
 
 
 class VerticalWriter:

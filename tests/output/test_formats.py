@@ -288,3 +288,11 @@ def test_a_json_column_is_nested_and_nothing_of_it_changes():
 
 def test_a_decimal_of_the_consoles_own_has_no_exponent():
     assert "0.00000000" in render(("d",), ((Decimal("0E-8"),),), "table")
+
+
+@given(st.lists(st.tuples(*[st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=4)] * 3), min_size=1))
+def test_a_table_of_plain_texts_is_written_as_beside_a_null(rows):
+    columns = [Column(name="a"), Column(name="b", numeric=True), Column(name="c")]
+    alone = render(columns, rows, "table").splitlines()
+    beside = render(columns, [*rows, (None, None, None)], "table").splitlines()
+    assert alone == beside[:-1]
