@@ -22,7 +22,7 @@ LOGIN = Login(
 class OpenWire:
     """The end of a connection that is asked nothing."""
 
-    has_ended = False
+    has_ended = is_retired = False
 
     def __init__(self, ended):
         self._ended = ended

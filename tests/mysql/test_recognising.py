@@ -8,6 +8,7 @@ from safeconsole.errors import UnreachableError
 from safeconsole.mysql.node import open_line
 from safeconsole.mysql.dialling import login_for, resolve
 from safeconsole.mysql.recognising import check_greeting, check_identity
+from safeconsole.config.secrets import Secret
 from safeconsole.config.settings import TlsSettings
 
 from tests.harness.imitating import Stranger
@@ -27,7 +28,7 @@ def empty(text):
 
 def open_to(address):
     place = resolve(address)
-    login = login_for(place, TlsSettings(mode="disabled"), account="a", password="p", connect_seconds=5)
+    login = login_for(place, TlsSettings(mode="disabled"), secret=Secret(account="a", password="p"), connect_seconds=5)
     return open_line(login, place)
 
 
