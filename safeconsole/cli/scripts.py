@@ -5,17 +5,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from msgspec.structs import replace
 
 from safeconsole.cli.application import Application, OpenSession
 from safeconsole.errors import Action, ConfigurationError, DeniedError, RefusedError, Remedy
-from safeconsole.output.text import size_of
+from safeconsole.output.text import ROW_FORMATS, size_of
 
 if TYPE_CHECKING:
     # A prompt stands before these are imported.
     from safeconsole.policy.decision import Assessment
+    from safeconsole.queries import NamedQuery
     from safeconsole.sqltext.lexer import LexicalRules
     from safeconsole.sqltext.statement import Statement
 
@@ -69,10 +71,34 @@ def limits_of(given: Mapping[str, object]) -> dict[str, float]:
     return {name: float(str(given[flag])) for name, flag in _LIMIT_FLAGS.items() if given[flag] is not None}
 
 
+class QueryCall(NamedTuple):
+    """A named query, and the values that it is called with."""
+
+    query: NamedQuery
+    values: tuple[str, ...]
+
+
+def query_call(directory: str, name: str, values: tuple[str, ...]) -> QueryCall:
+    """Return a call of a named query. Raises ConfigurationError: there is none of that name."""
+    from safeconsole.queries import named_query
+
+    return QueryCall(named_query(directory, name), values)
+
+
+def _text_of(session: OpenSession, script: str | QueryCall) -> str:
+    if isinstance(script, str):
+        return script
+    from safeconsole.queries import filled
+
+    text = filled(script.query, script.values, session.rules())
+    session.gate.note("named query", f"{script.query.name}, sha256 {script.query.digest[:16]}")
+    return text
+
+
 def run_scripts(
     app: Application,
     session: OpenSession,
-    scripts: tuple[str, ...],
+    scripts: tuple[str | QueryCall, ...],
     *,
     form: str,
     null: str | None = None,
@@ -85,13 +111,21 @@ def run_scripts(
     """
     from safeconsole.output.presenting import ResultPrinter, ResultStyle, screen_of
 
-    statements = session.gate.split(*_with_inclusions(scripts, session.rules(), folder=folder))
+    texts = tuple(_text_of(session, script) for script in scripts)
+    statements = session.gate.split(*_with_inclusions(texts, session.rules(), folder=folder))
     if not statements:
         raise ConfigurationError("there is no statement to run", instead="give SQL with -e, -f or on standard input")
     if len(statements) > 1:
         _refuse_beforehand(session, statements)
     shape = ResultStyle(format=form, null=null, most_rows=session.gate.policy.ceilings.fetched_rows)
+    if form in ROW_FORMATS:
+        from safeconsole.output.row_statements import require_one_table, target_of
+
+        for statement in statements:
+            require_one_table(statement, form)
     for statement in statements:
+        if form in ROW_FORMATS:
+            shape = replace(shape, target=target_of(statement, form, session.gate, session.rules()))
         printer = ResultPrinter(screen_of(sys.stdout, sys.stderr, app.environ), shape, session.gate.last)
         try:
             printer.show(session.gate.execute(statement, as_text=True, progress=printer.progress))

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from safeconsole.cli.application import Application, Door, OpenSession, told_failure
 from safeconsole.cli.root import CLUSTER
-from safeconsole.cli.scripts import limit_options, limits_of, null_option, read_script, run_scripts
+from safeconsole.cli.scripts import (
+    QueryCall,
+    limit_options,
+    limits_of,
+    null_option,
+    query_call,
+    read_script,
+    run_scripts,
+)
 from safeconsole.errors import Action, Remedy, SafeConsoleError
-from safeconsole.output.text import FORMATS, is_production, stream_style
+from safeconsole.output.text import FORMATS, ROW_FORMATS, is_production, stream_style
 
 if TYPE_CHECKING:
     # A prompt stands before these are imported; a one-shot imports them when it is known to be one.
@@ -61,14 +69,18 @@ def step_aside(app: Application) -> None:
 
 @click.command()
 @click.argument("cluster", type=CLUSTER)
+@click.argument("values", nargs=-1)
 @click.option("-e", "--execute", "texts", metavar="SQL", multiple=True, help="Run this and exit; may be repeated.")
 @click.option("-f", "--file", "file", metavar="FILE", help="Run the statements of a file, `-` for standard input.")
+@click.option("--run", "query", metavar="NAME", help="Run a named query with VALUES, in order or NAME=VALUE.")
 @click.option(
     "--to", metavar="replica|primary|NODE", default="", help="Where to send it; the console chooses if unset."
 )
 @click.option("-D", "--schema", default="", help="Schema to start in.")
 @limit_options
-@click.option("--format", "form", type=click.Choice(FORMATS), help="How rows are written [default: table].")
+@click.option(
+    "--format", "form", type=click.Choice((*FORMATS, *ROW_FORMATS)), help="How rows are written [default: table]."
+)
 @null_option
 @click.option("--reason", default="", metavar="TEXT", help="Why an elevation is needed.")
 @click.option("--ticket", default="", metavar="ID", help="Incident or change that this is for.")
@@ -86,12 +98,13 @@ def sql(
     despite: tuple[str, ...],
     **given: object,
 ) -> int:
-    """Query CLUSTER: opens the console, or runs what -e, -f or a pipe gives and leaves.
+    """Query CLUSTER: opens the console, or runs what -e, -f, --run or a pipe gives and leaves.
 
     Reads go to a proven replica under limits. What writes, or could hurt, exits 3 with the evidence; it runs with
     --reason, --ticket and --confirm CLUSTER. Rows go to standard output, everything else to standard error.
     """
-    scripts = _scripts(texts, file)
+    named = _named(app, given, others=bool(texts or file))
+    scripts = (named,) if named is not None else _scripts(texts, file)
     if scripts is None:
         draw_first_prompt(app, cluster, str(given["schema"]))
     from safeconsole.session.context import Justification
@@ -174,6 +187,17 @@ def recorded_terminal(app: Application, *, wanted: bool) -> Iterator[TerminalRec
 def begin_recording(session: OpenSession, recorder: TerminalRecorder | None) -> None:
     if recorder is not None:
         recorder.begin(session.record_terminal(), session.gate.policy.literals)
+
+
+def _named(app: Application, given: Mapping[str, Any], *, others: bool) -> QueryCall | None:
+    name, values = given["query"], given["values"]
+    if name is not None:
+        if others:
+            raise click.UsageError("--run cannot be combined with -e and -f")
+        return query_call(app.settings().queries.directory, name, values)
+    if values:
+        raise click.UsageError(f"{values[0]}: values go with --run NAME; SQL goes with -e")
+    return None
 
 
 def _scripts(texts: tuple[str, ...], file: str | None) -> tuple[str, ...] | None:
@@ -272,6 +296,7 @@ def _opened(app: Application, session: OpenSession, recorder: TerminalRecorder |
         rules=session.rules,
         preview=lambda statement: session.preview(statement).decision,
         capacity=capacity,
+        queries=app.settings().queries.directory,
     )
     begin_recording(session, recorder)
     return Opened(gate=session.gate, services=services)

@@ -318,6 +318,16 @@ class TeamSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     key: str = ""
 
 
+class QuerySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Named queries.
+
+    Attributes:
+        directory: where their `.sql` files are, or "".
+    """
+
+    directory: str = ""
+
+
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole configuration.
 
@@ -338,6 +348,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     capacity: CapacitySettings = CapacitySettings()
     gateway: GatewaySettings = GatewaySettings()
     team: TeamSettings = TeamSettings()
+    queries: QuerySettings = QuerySettings()
     locked: bool = False
 
     def cluster(self, name: str) -> ClusterSettings:

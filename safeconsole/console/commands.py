@@ -42,8 +42,9 @@ ELSEWHERE: Mapping[str, str] = {
     "rehash": "names are learnt automatically",
     "\\x": "a row wider than the terminal is shown vertically; \\format vertical turns all",
     "\\o": "\\export FILE",
-    "\\f": "\\history WORDS or Ctrl-R searches the history",
-    "\\fs": "\\history WORDS or Ctrl-R searches the history",
+    "\\f": "\\queries lists the team's named queries, \\run NAME runs one; \\history WORDS searches what was typed",
+    "\\fs": "named queries are files that a team reviews: \\queries says where",
+    "\\fd": "named queries are files that a team reviews: \\queries says where",
     "\\c": "Ctrl-C clears the line",
     "\\W": _WARNINGS,
     "\\w": _WARNINGS,
@@ -160,7 +161,13 @@ _ROWS: tuple[tuple[str, str, str, str, Run], ...] = (
     ("\\timeout", "[SECONDS]", "limits", "seconds that a statement may run", session_commands.timeout),
     ("\\rows", "[N]", "limits", "rows that are shown and fetched", session_commands.rows),
     ("\\bytes", "[SIZE]", "limits", "bytes that are fetched, as 500M or 2G", session_commands.bytes_),
-    ("\\format", "[FORMAT]", "results", "table vertical json jsonl csv tsv markdown", session_commands.format_),
+    (
+        "\\format",
+        "[FORMAT]",
+        "results",
+        "table vertical json jsonl csv tsv markdown insert update",
+        session_commands.format_,
+    ),
     ("\\G", "", "results", "the last statement again, one line a value", result_commands.again_vertical),
     (
         "\\export",
@@ -171,6 +178,8 @@ _ROWS: tuple[tuple[str, str, str, str, Run], ...] = (
     ),
     ("\\pager", "[on|off|COMMAND]", "results", "hand rows to a pager, as wide as they are", session_commands.pager),
     ("\\watch", "SECONDS", "results", "repeat the last read, changes marked", result_commands.watch),
+    ("\\run", "NAME [VALUES]", "named queries", "run a query of the team by its name", result_commands.run_query),
+    ("\\queries", "[NAME]", "named queries", "their names and parameters, or one whole", result_commands.queries_),
     ("\\edit \\e", "[SQL]", "typing", "edit the statement in $VISUAL or $EDITOR", result_commands.edit),
     ("\\history", "[WORDS]", "typing", "what was typed in this console", session_commands.history),
     ("\\keys", "emacs|vi", "typing", "which editor's keys the prompt has", session_commands.keys),
@@ -254,6 +263,9 @@ def _read(line: str) -> tuple[str, str, Command | None]:
 
 
 def _parted(command: Command, name: str, argument: str) -> tuple[str, str]:
+    if "[VALUES]" in command.arguments:
+        # Values are part of the statement, which is recorded as any other.
+        return f"{name} {argument.split(' ', maxsplit=1)[0]}".rstrip(), ""
     if "[SQL]" not in command.arguments:
         return f"{name} {argument}".rstrip(), ""
     option, argument = result_commands.null_option(argument) if "--null" in command.arguments else ("", argument)
@@ -296,7 +308,7 @@ def _help_lines(command: Command) -> Iterable[str]:
 SHOW_NO_STATEMENT = frozenset(
     {
         "\\topology", "\\status", "\\s", "\\use", "\\u", "\\help", "\\h", "\\?", "\\timeout", "\\rows", "\\bytes",
-        "\\format",
+        "\\format", "\\queries",
         "\\keys", "\\pager", "\\stand-down", "\\quit", "\\q",
     }
 )  # fmt: skip

@@ -14,7 +14,7 @@ from prompt_toolkit.lexers import Lexer
 from safeconsole.console.names import ForeignKey, SchemaNames, alike
 from safeconsole.console.scope import StatementScope, scope_of
 from safeconsole.dialects.settings import HARMLESS_SETTINGS, LIMIT_SETTINGS, SESSION_VARIABLES
-from safeconsole.output.text import FORMATS
+from safeconsole.output.text import FORMATS, ROW_FORMATS
 from safeconsole.sqltext.dialect import Dialect
 from safeconsole.sqltext.lexer import LexicalRules, Token, TokenKind, tokens
 from safeconsole.sqltext.structure import RESERVED_EVERYWHERE
@@ -138,14 +138,20 @@ class SqlCompleter(Completer):
         rules: how the servers read text now.
         names: the names known of the session's schema now.
         commands: the arguments of the console's commands by their names, as help shows them.
+        queries: the names of named queries now.
     """
 
     def __init__(
-        self, rules: Callable[[], LexicalRules], names: Callable[[], SchemaNames], commands: Mapping[str, str]
+        self,
+        rules: Callable[[], LexicalRules],
+        names: Callable[[], SchemaNames],
+        commands: Mapping[str, str],
+        queries: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._rules = rules
         self._names = names
         self._commands = commands
+        self._queries = queries
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
         """Yield completions, the likeliest first."""
@@ -202,7 +208,9 @@ class SqlCompleter(Completer):
         elif wanted == "SCHEMA":
             yield from ((name, "schema") for name in alike(names.schemas, bare))
         elif wanted == "[FORMAT]":
-            yield from ((name, "format") for name in FORMATS if name.startswith(bare))
+            yield from ((name, "format") for name in (*FORMATS, *ROW_FORMATS) if name.startswith(bare))
+        elif wanted in {"NAME [VALUES]", "[NAME]"}:
+            yield from ((name, "query") for name in alike(tuple(self._queries()), bare))
         elif wanted == "[COMMAND]":
             yield from ((name, "command") for name in self._commands if name.lstrip("\\").startswith(bare.lstrip("\\")))
         elif wanted.startswith("replica|primary"):

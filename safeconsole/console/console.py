@@ -45,9 +45,10 @@ from safeconsole.console.prompt import (
 )
 from safeconsole.console.running import run_text
 from safeconsole.console.state import After, ConsoleState, Opened, Opening, Services, Streams
-from safeconsole.errors import SafeConsoleError
+from safeconsole.errors import ConfigurationError, SafeConsoleError
 from safeconsole.output.recording import TerminalRecorder
 from safeconsole.output.text import safe
+from safeconsole.queries import query_names
 from safeconsole.session.context import Status
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.redaction import may_hold_secret
@@ -147,6 +148,14 @@ def _rules_of(opening: Opening) -> LexicalRules:
     return opening.get().services.rules()
 
 
+def _query_names(state: ConsoleState) -> list[str]:
+    opened = state.opening.now()
+    try:
+        return query_names(opened.services.queries) if opened is not None else []
+    except ConfigurationError:
+        return []
+
+
 def _begin(session: PromptSession[str], opening: Opening, rules: KnownRules) -> None:
     def done() -> None:
         if (failure := opening.failure) is not None:
@@ -166,7 +175,7 @@ def _furnish(
     session.auto_suggest = ReadSuggest()
     session.key_bindings = key_bindings(rules.now, pasted)
     session.multiline = True
-    session.completer = SqlCompleter(rules.now, lambda: state.names, command_arguments())
+    session.completer = SqlCompleter(rules.now, lambda: state.names, command_arguments(), partial(_query_names, state))
     session.complete_while_typing = True
     session.complete_in_thread = True
     session.prompt_continuation = lambda width, _line, wrapped: "" if wrapped else continuation_text(width)
@@ -326,7 +335,8 @@ class ClusterHistory(FileHistory):
 # Suggests from the history as one types, but never what could hurt.
 
 _HARMLESS = re.compile(
-    r"\s*(?:(?:select|show|desc|describe|explain\s+(?:format|select))\b[^;]*;?\s*|\\(?!elevate|once).*)", re.IGNORECASE
+    r"\s*(?:(?:select|show|desc|describe|explain\s+(?:format|select))\b[^;]*;?\s*|\\(?!elevate|once|run).*)",
+    re.IGNORECASE,
 )
 _LOOKED_AT = 5_000
 

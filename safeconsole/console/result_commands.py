@@ -22,6 +22,7 @@ from safeconsole.console.running import (
     Reshape,
     held_result,
     indexes_shown,
+    run_text,
     show_statement,
     size_shown,
     write_statement,
@@ -32,7 +33,8 @@ from safeconsole.errors import ConfigurationError
 from safeconsole.output.evidence import one_line
 from safeconsole.output.formats import is_csv_null, render
 from safeconsole.output.presenting import ResultPrinter, ResultStyle
-from safeconsole.output.text import PLAIN, safe, shown, size_text
+from safeconsole.output.text import PLAIN, ROW_FORMATS, safe, safe_lines, shown, size_text
+from safeconsole.queries import filled, named_queries, named_query
 from safeconsole.sqltext.statement import Statement
 
 ENDINGS = {
@@ -44,6 +46,7 @@ ENDINGS = {
     ".md": "markdown",
     ".txt": "table",
     ".parquet": "parquet",
+    ".sql": "insert",
 }
 """Formats by the ending of a file's name."""
 
@@ -70,6 +73,12 @@ def export_statement(state: ConsoleState, path: Path, statement: Statement, *, n
         )
     if not statement.is_plain_read:
         raise ConfigurationError(f"only a read is exported, and this is {statement.kind}")
+    target = None
+    if format_name in ROW_FORMATS:
+        from safeconsole.output.row_statements import target_of  # noqa: PLC0415 (few need it)
+
+        format_name = state.format if state.format in ROW_FORMATS else format_name
+        target = target_of(statement, format_name, state.gate, state.services.rules())
     part = path.with_name(f"{path.name}.part")
     try:
         if path.exists():
@@ -83,6 +92,7 @@ def export_statement(state: ConsoleState, path: Path, statement: Statement, *, n
             format=format_name,
             header=False,
             null=null,
+            target=target,
             more_rows="\\rows N",
             most_rows=state.gate.policy.ceilings.fetched_rows,
         )
@@ -261,6 +271,40 @@ def export(state: ConsoleState, argument: str) -> None:
     if null is not None and ENDINGS.get(path.suffix.lower()) != "csv":
         raise ConfigurationError(f"--null is for CSV, and {safe(path.name)} is not CSV")
     export_statement(state, path, _statement(state, sql), null=null)
+
+
+def run_query(state: ConsoleState, argument: str) -> None:
+    """Run a named query with its values, as if its text were typed."""
+    try:
+        name, *values = shlex.split(argument)
+    except ValueError:
+        what = "a quote is not closed" if argument.strip() else "\\run needs the name of a query"
+        raise ConfigurationError(what, instead="\\queries lists them") from None
+    query = named_query(state.services.queries, name)
+    text = filled(query, values, state.services.rules())
+    state.gate.note("named query", f"{query.name}, sha256 {query.digest[:16]}")
+    run_text(state, text)
+
+
+def queries_(state: ConsoleState, argument: str) -> None:
+    """List the named queries, or show one."""
+    directory = state.services.queries
+    if argument:
+        query = named_query(directory, argument)
+        state.answer("\n".join(safe_lines(query.text.rstrip())))
+        state.say(f"usage: \\run {safe(query.usage)}")
+        return
+    found = named_queries(directory)
+    if not found:
+        state.say(f"there is no query in {safe(directory)}")
+        return
+    rows = [
+        (name, f"cannot be used: {query.message}", "")
+        if isinstance(query, ConfigurationError)
+        else (name, query.about, " ".join(each.usage for each in query.parameters))
+        for name, query in found.items()
+    ]
+    state.answer(render(("name", "what it is for", "parameters"), rows, "table", state.screen().data_style))
 
 
 def watch(state: ConsoleState, argument: str) -> None:

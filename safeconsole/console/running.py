@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from msgspec.structs import replace
@@ -29,7 +29,7 @@ from safeconsole.errors import (
 from safeconsole.output.confirming import PREVIEW, YES
 from safeconsole.output.evidence import one_line
 from safeconsole.output.presenting import ResultPrinter, Screen
-from safeconsole.output.text import PLAIN, counted, safe, size_text
+from safeconsole.output.text import PLAIN, ROW_FORMATS, counted, safe, size_text
 from safeconsole.session.context import Justification, Status
 from safeconsole.session.result import Result
 from safeconsole.session.state import VARIABLE_IS_ELSEWHERE, WITHOUT_VARIABLE, lost_variable
@@ -38,6 +38,9 @@ from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Route, Verdict
 
 # Hands rows to a pager as they arrive, so that a wide result is scrolled and none of it is held here.
+
+if TYPE_CHECKING:
+    from safeconsole.output.row_statements import RowTarget
 
 USUAL_PAGER = "less -SRFX"
 """Long lines are scrolled and not folded, colours pass, what fits on one screen needs no key."""
@@ -155,18 +158,28 @@ def show_statement(
     before = state.gate.status()
     told_already = False
     try:
+        target = _target_of(state, statement) if shape is None else None
         with paged(state.screen(), state.pager) as screen:
-            printer = state.printer(screen)
+            printer = state.printer(screen, target)
             show = printer.show if shape is None else partial(show_shaped, printer, shape=shape)
             run = partial(state.gate.execute, justification=justification, exactly_rows=exactly_rows)
             problem = _problem_of(state, statement, show, printer=printer, as_text=shape is None, run=run)
             told_already = printer.told_way_out and not state.pager
-    except ConfigurationError as error:
+    except SafeConsoleError as error:
         problem = error
     if isinstance(problem, RefusedError) and problem.code == PREVIEW:
         show_preview(state, statement)
         return False
     return _told(state, before, problem, told_already=told_already)
+
+
+def _target_of(state: ConsoleState, statement: Statement) -> RowTarget | None:
+    """Return the table that a SELECT's rows are written for; None where they are shown. Raises SafeConsoleError."""
+    if state.format not in ROW_FORMATS or statement.kind not in {"select", "table", "with"}:
+        return None
+    from safeconsole.output.row_statements import target_of  # noqa: PLC0415 (few need it)
+
+    return target_of(statement, state.format, state.gate, state.services.rules())
 
 
 def show_preview(state: ConsoleState, statement: Statement) -> None:

@@ -11,7 +11,7 @@ from safeconsole.console.state import ConsoleState
 from safeconsole.dialects import queries
 from safeconsole.errors import ConfigurationError, SafeConsoleError
 from safeconsole.output.evidence import explanation_text, one_line, topology_text
-from safeconsole.output.text import FORMATS, clock_text, safe, size_of, size_text
+from safeconsole.output.text import FORMATS, ROW_FORMATS, clock_text, safe, size_of, size_text
 from safeconsole.session.context import Justification
 from safeconsole.sqltext.vocabulary import Verdict
 
@@ -161,8 +161,9 @@ def bytes_(state: ConsoleState, argument: str) -> None:
 
 
 def format_(state: ConsoleState, argument: str) -> None:
-    if argument and argument not in FORMATS:
-        raise ConfigurationError(f"no format {one_line(argument)}: one of {', '.join(FORMATS)}")
+    known = (*FORMATS, *ROW_FORMATS)
+    if argument and argument not in known:
+        raise ConfigurationError(f"no format {one_line(argument)}: one of {', '.join(known)}")
     state.format = argument or state.format
     state.say(f"rows are written as {state.format}")
 

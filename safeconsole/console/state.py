@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import msgspec
 
@@ -21,6 +21,9 @@ from safeconsole.session.context import Status
 from safeconsole.session.session import Session
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement
+
+if TYPE_CHECKING:
+    from safeconsole.output.row_statements import RowTarget
 
 
 class After(Enum):
@@ -38,12 +41,14 @@ class Services(msgspec.Struct, frozen=True, kw_only=True):
         preview: what would be decided of a statement without asking any server; it MUST open no connection.
         capacity: prints the safe sizes; takes what the person typed after the command.
         pause: waits so many seconds between two looks of \\watch.
+        queries: the directory of named queries, or "".
     """
 
     rules: Callable[[], LexicalRules]
     preview: Callable[[Statement], Decision]
     capacity: Callable[[str], None] | None = None
     pause: Callable[[float], None] = time.sleep
+    queries: str = ""
 
 
 class Streams(msgspec.Struct, frozen=True, kw_only=True):
@@ -184,9 +189,15 @@ class ConsoleState(msgspec.Struct, kw_only=True):
         """Return the screen to write on; made anew for each statement, because a window may be resized."""
         return screen_of(self.streams.data, self.streams.messages, self.streams.environ)
 
-    def printer(self, screen: Screen) -> ResultPrinter:
+    def printer(self, screen: Screen, target: RowTarget | None = None) -> ResultPrinter:
+        """Return what shows the next result.
+
+        Args:
+            target: the table that rows are written for, where they are written as statements.
+        """
         shape = ResultStyle(
             format=self.format,
+            target=target,
             # A pager shows all that is fetched: the person leaves it when they have seen enough.
             interactive=not self.pager,
             header=False,

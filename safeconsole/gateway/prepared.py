@@ -14,6 +14,7 @@ import msgspec
 
 from safeconsole.gateway.packets import Fields, MalformedError
 from safeconsole.sqltext.lexer import LexicalRules, TokenKind, tokens
+from safeconsole.sqltext.literals import Number, Value, literal_of
 
 MOST_STATEMENTS = 1000
 MOST_PLACES = 65_535
@@ -86,15 +87,6 @@ def filled(statement: Preparation, payload: bytes, rules: LexicalRules) -> str:
     return "".join((*parts, statement.text[position:]))
 
 
-Value = int | float | str | bytes | None
-
-
-class Number(str):
-    """A decimal number as text."""
-
-    __slots__ = ()
-
-
 def _values(statement: Preparation, payload: bytes) -> list[Value]:
     count = len(statement.places)
     if not count:
@@ -163,22 +155,6 @@ def _time(fields: Fields) -> str:
     sign, days = "-" if fields.number(1) else "", fields.number(4)
     moment = f"{sign}{days * 24 + fields.number(1):02}:{fields.number(1):02}:{fields.number(1):02}"
     return f"{moment}.{fields.number(4):06}" if fields.left else moment
-
-
-def literal_of(value: Value, rules: LexicalRules) -> str:
-    """Return a value as a literal under a server's lexical rules."""
-    if value is None:
-        return "NULL"
-    if isinstance(value, bytes):
-        return f"x'{value.hex()}'"
-    if isinstance(value, Number | int):
-        # Two signs in a row would begin a comment.
-        return str(value) if str(value)[:1].isdigit() else f" {value}"
-    if isinstance(value, float):
-        text = repr(value)
-        return text if "e" in text else f"{text}e0"
-    escaped = value.replace("'", "''")
-    return f"'{escaped.replace(chr(92), chr(92) * 2) if rules.escapes else escaped}'"
 
 
 def read_execution(payload: bytes) -> tuple[int, bytes]:

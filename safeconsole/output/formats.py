@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 from itertools import chain
-from typing import Any, BinaryIO, Protocol, TextIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, TextIO, cast
 
 import msgspec
 
@@ -23,6 +23,9 @@ from safeconsole.cluster.engine import Column, Row
 from safeconsole.cluster.values import reader_of
 from safeconsole.errors import ConfigurationError
 from safeconsole.output.text import FORMATS, PLAIN, StreamStyle, safe, safe_lines, text_of, unique_names
+
+if TYPE_CHECKING:
+    from safeconsole.output.row_statements import RowTarget
 
 LONE_NULL = "\\N"
 """NULL of a CSV file with one column, where nothing would be an empty line, which many readers skip."""
@@ -95,13 +98,21 @@ class SetsWriter:
 
     Args:
         several: whether it may return any number of sets.
+        target: the table that rows are written for, of the formats that are statements.
     """
 
     def __init__(
-        self, name: str, stream: TextIO, style: StreamStyle = PLAIN, *, null: str | None = None, several: bool = False
+        self,
+        name: str,
+        stream: TextIO,
+        style: StreamStyle = PLAIN,
+        *,
+        null: str | None = None,
+        several: bool = False,
+        target: RowTarget | None = None,
     ) -> None:
         self._name, self._stream, self._style, self._null = name, stream, style, null
-        self._several = several
+        self._several, self._target = several, target
         self._writer: RowWriter | None = None
         self.sets = 0
 
@@ -111,16 +122,22 @@ class SetsWriter:
             self._writer.end()
             if self._name == "parquet":
                 raise ConfigurationError("a Parquet file holds one result set, and there are several")
+        self.sets += 1
+        if self._target is not None:
+            # Imported here: few need it.
+            from safeconsole.output.row_statements import RowStatementWriter  # noqa: PLC0415
+
+            self._writer = RowStatementWriter(columns, self._stream, self._target)
+            return
         is_json = self._name in JSON_LAYOUTS
         if is_json and self._several:
-            self._stream.write("" if self._name == "jsonl" else "," if self.sets else "[")
+            self._stream.write("" if self._name == "jsonl" else "," if self.sets > 1 else "[")
             layout = JSON_LAYOUTS["json"] if self._name == "json" else _ONE_LINE
             self._writer = JsonWriter(columns, self._stream, self._style, layout=layout)
         else:
-            if self.sets and not is_json:
+            if self.sets > 1 and not is_json:
                 self._stream.write(_BETWEEN_SETS.get(self._name, "\n"))
             self._writer = writer_for(self._name, columns, self._stream, self._style, null=self._null)
-        self.sets += 1
 
     def rows(self, batch: Sequence[Row]) -> None:
         if self._writer is not None:

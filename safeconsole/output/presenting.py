@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 import msgspec
 
@@ -16,6 +16,7 @@ from safeconsole.output.formats import SetsWriter
 from safeconsole.output.progress import StatementProgress
 from safeconsole.output.text import (
     PLAIN,
+    ROW_FORMATS,
     StreamStyle,
     counted,
     forgive_encoding,
@@ -28,6 +29,9 @@ from safeconsole.output.text import (
 from safeconsole.policy.decision import Assessment
 from safeconsole.session.result import Result
 from safeconsole.sqltext.vocabulary import OutcomeKind
+
+if TYPE_CHECKING:
+    from safeconsole.output.row_statements import RowTarget
 
 TOLD_SHOWING_SECONDS = 0.02
 """A result that took longer than this to show says how much of its time was not that, but the server's."""
@@ -74,6 +78,7 @@ class ResultStyle(msgspec.Struct, frozen=True, kw_only=True):
         null: what stands for NULL in CSV, None for the default; see `formats.CsvWriter`.
         more_rows: how this face raises the row limit, such as "--max-rows", or "".
         most_rows: the highest row limit that the policy allows, 0 when that is not known.
+        target: the table that rows are written for as statements; without one those formats are tables.
     """
 
     format: str = "table"
@@ -82,6 +87,7 @@ class ResultStyle(msgspec.Struct, frozen=True, kw_only=True):
     null: str | None = None
     more_rows: str = "--max-rows"
     most_rows: int = 0
+    target: RowTarget | None = None
 
 
 class ResultPrinter:
@@ -133,7 +139,6 @@ class ResultPrinter:
     def begin(self, considered: Assessment, columns: tuple[Column, ...]) -> None:
         with self.progress.lock:
             self.progress.clear()
-            self._considered = considered
             if self._shape.header and considered.node:
                 self._say(f"{considered.node} ({considered.route})")
             for note in considered.notes:
@@ -141,10 +146,16 @@ class ResultPrinter:
             several, screen = considered.statement.may_return_sets, self._screen
             if columns or several:
                 self._writer = SetsWriter(
-                    self._format(considered), screen.data, screen.data_style, null=self._shape.null, several=several
+                    self._format(considered),
+                    screen.data,
+                    screen.data_style,
+                    null=self._shape.null,
+                    several=several,
+                    target=self._shape.target,
                 )
             if columns and self._writer:
                 self._writer.begin(columns)
+            self._considered = considered
 
     def next_set(self, columns: tuple[Column, ...]) -> None:
         """Go on to the rows of another result set of the same statement."""
@@ -207,8 +218,10 @@ class ResultPrinter:
             self._screen.data.flush()
 
     def _format(self, considered: Assessment) -> str:
-        vertical = considered.statement.vertical and self._shape.format == "table"
-        return "vertical" if vertical else self._shape.format
+        form = self._shape.format
+        if form in ROW_FORMATS and self._shape.target is None:
+            form = "table"
+        return "vertical" if considered.statement.vertical and form == "table" else form
 
     def _soft_limit(self) -> int:
         return self._considered.decision.limits.shown_rows if self._considered else 0

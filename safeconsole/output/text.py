@@ -175,6 +175,8 @@ def counted(number: int, noun: str) -> str:
 
 
 FORMATS: tuple[str, ...] = ("table", "vertical", "json", "jsonl", "csv", "tsv", "markdown")
+ROW_FORMATS: tuple[str, ...] = ("insert", "update")
+"""Rows as statements; see `row_statements`."""
 """Every format that `--format` and `\\format` take."""
 
 _BOX = "│─┼╭╯·"

@@ -205,7 +205,8 @@ class Result:
     ) -> None:
         if self.ended is not None:
             return
-        if error is None:
+        # An error of the console's own that is raised here is its reader's: nothing has stopped the statement yet.
+        if error is None or isinstance(error, SafeConsoleError):
             self.close()
             return
         try:

@@ -198,3 +198,15 @@ def test_a_name_is_quoted_where_it_must_be():
     assert [quoted(name, DIALECTS[Flavour.MYSQL]) for name in ("orders", "select", "odd name", "back`tick", "9lives", "日本", "rank", "_latin1", "_x")] == [
         "orders", "`select`", "`odd name`", "`back``tick`", "`9lives`", "`日本`", "`rank`", "`_latin1`", "_x",
     ]  # fmt: skip
+
+
+def test_named_queries_and_formats_are_offered(names):
+    commands = {"\\run": "NAME [VALUES]", "\\queries": "[NAME]", "\\format": "[FORMAT]"}
+    completer = SqlCompleter(lambda: MYSQL, lambda: names, commands, lambda: ("orders-of", "stuck-orders"))
+
+    def offered(text):
+        return [found.text for found in completer.get_completions(Document(text, len(text)), CompleteEvent())]
+
+    assert offered("\\run or") == ["orders-of", "stuck-orders"]
+    assert offered("\\queries st") == ["stuck-orders"]
+    assert offered("\\format in") == ["insert"]

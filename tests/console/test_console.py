@@ -450,3 +450,15 @@ def test_parquet_is_written_where_its_library_is(sitting, tmp_path, monkeypatch)
     assert "install safeconsole[parquet]" in console.messages.getvalue()
     assert not (tmp_path / "b.parquet").exists()
     assert console.gate.sent == [SELECT]
+
+
+def test_a_named_query_is_noted_without_its_values(sitting, tmp_path):
+    (tmp_path / "by-id.sql").write_text("-- One order\n-- :id integer\nSELECT id FROM orders WHERE id = :id")
+    text = "-- One order\n-- :id integer\nSELECT id FROM orders WHERE id =  7 "
+    desk = sitting({text.strip(): [{"id": 7}], "SELECT id FROM orders WHERE id =  7": [{"id": 7}]})
+    desk.services = replace(desk.services, queries=str(tmp_path))
+    desk.type("\\queries\r\\run by-id 7\r")
+    assert "by-id  One order" in desk.data.getvalue()
+    assert ("command", "\\run by-id") in desk.gate.notes
+    assert any(note[0] == "named query" and note[1].startswith("by-id, sha256 ") for note in desk.gate.notes)
+    assert not any("by-id 7" in str(note) for note in desk.gate.notes)
