@@ -15,7 +15,7 @@ _SET_BY_PYTHON = frozenset({"__traceback__", "__cause__", "__context__", "__supp
 
 
 class Action(StrEnum):
-    """What a person can do next, where each face has its own way to do it."""
+    """A next step that each face words in its own commands."""
 
     ELEVATE = "elevate"
     CONFIRM = "confirm"
@@ -185,7 +185,7 @@ class ServerError(SafeConsoleError):
 
 
 class Told(TypedDict, total=False):
-    """What `SafeConsoleError` takes by name."""
+    """The keyword arguments of `SafeConsoleError`."""
 
     code: str
     evidence: tuple[str, ...]
@@ -202,7 +202,7 @@ UNSEEN = frozenset({"missed", "unreachable"})
 
 
 def stop_words(verified: str, rest: str) -> str:
-    """Return the headline of a stop, which claims none that nobody saw.
+    """Return the headline of a stop; an unseen one is not called stopped.
 
     Args:
         verified: see `StoppedError`.
@@ -232,7 +232,7 @@ class StoppedError(SafeConsoleError):
 
 
 class LostError(StoppedError):
-    """A read's connection was lost while it ran; whatever of it still runs on the server changes nothing there."""
+    """A read's connection was lost while it ran; it cannot have changed anything."""
 
     code = "lost"
 

@@ -25,7 +25,7 @@ _WORDS = {signal.SIGHUP: "the terminal was closed", signal.SIGTERM: "the program
 
 
 class ToldToLeave(KeyboardInterrupt):
-    """SIGHUP or SIGTERM: as Ctrl-C pressed twice, so what runs is stopped, and the program leaves."""
+    """SIGHUP or SIGTERM: handled as Ctrl-C pressed twice; the statement is stopped and the program leaves."""
 
 
 class _State:

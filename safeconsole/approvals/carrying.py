@@ -210,7 +210,7 @@ def sign(request: ApprovalRequest, settings: ApprovalSettings, *, approver: str)
 
 
 def refuse(request: ApprovalRequest, settings: ApprovalSettings, *, by: str, reason: str) -> None:
-    """Store a no, with its reason, where the one who asks looks for the answer.
+    """Store a refusal with its reason in place of the answer.
 
     Raises:
         RefusedError: it was answered already.

@@ -81,7 +81,7 @@ class Approval(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
 
 
 class ApproverRefusal(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A second person's no. It is not signed: it grants nothing, and whoever may answer may also say nothing.
+    """A second person's refusal, unsigned because it grants nothing.
 
     Attributes:
         refused_by: the name of their account, as they say.
@@ -246,7 +246,7 @@ def notice_line(notice: Notice) -> str:
 
 
 class SecondPerson(Protocol):
-    """Obtains the approval of somebody else."""
+    """Obtains a second person's approval."""
 
     def expiry(self) -> int:
         """Seconds since 1970 at which a request made now expires."""

@@ -106,7 +106,7 @@ class WaitingRequests:
         return None
 
     def give_back(self, request: ApprovalRequest, approval: Approval) -> None:
-        """Let an approval be used again; one that somebody waited for waits here from now on.
+        """Make an approval usable again; one obtained by waiting is stored from now on.
 
         Raises ConfigurationError: it cannot be stored.
         """

@@ -99,7 +99,7 @@ def open_replacing(path: Path) -> int:
 
 
 def leave_to_owner(descriptor: int, directory: Path) -> None:
-    """Give a file that root created in a person's directory to that person, who goes on writing it. Raises OSError."""
+    """Give a file that root created in a person's directory to that person, who continues it. Raises OSError."""
     if os.geteuid() != 0:
         return
     owner = directory.stat()

@@ -181,7 +181,7 @@ class FileJournal:
                 os.close(self._descriptor)
 
     def _write_owed(self) -> None:
-        """Write what could not be written before, and say so. Raises OSError."""
+        """Write records that could not be written earlier, with a notice. Raises OSError."""
         # What another write left behind of itself is not gone on after.
         check_still_named(self._descriptor, self._path, self._size)
         count = len(self._owed)
@@ -241,7 +241,7 @@ class FileJournal:
 
 
 def happened(record: Record) -> bool:
-    """Whether a record tells what is so, recorded or not."""
+    """Whether a record reports something that has happened already, recorded or not."""
     if isinstance(record, ElevationChanged):
         return record.state not in _BEGINS
     return isinstance(record, Ended | Noticed)

@@ -39,7 +39,7 @@ class KeptChange(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_kept(directory: Path, change: KeptChange) -> None:
-    """Keep a change's rows, and remove those whose days are over. Raises OSError."""
+    """Store a change's rows, and remove expired ones. Raises OSError."""
     folder = directory / FOLDER
     make_private_directory(folder)
     for path in folder.glob("*.json"):
@@ -55,7 +55,7 @@ def write_kept(directory: Path, change: KeptChange) -> None:
 
 
 def kept_change(directory: Path, spot: str) -> KeptChange:
-    """Return what is kept of one change, by SESSION#STATEMENT; a unique beginning of the session's id is enough.
+    """Return the kept rows of a change, by SESSION#STATEMENT; a unique prefix of the session's id is enough.
 
     Raises ConfigurationError: nothing is kept of it, or not any more.
     """

@@ -28,7 +28,7 @@ from safeconsole.policy.decision import ElevationState
 
 
 class Passage(msgspec.Struct, frozen=True, kw_only=True):
-    """What one entry says.
+    """One paragraph of a session's story.
 
     Attributes:
         number: -1 for what follows from the whole session.
@@ -76,7 +76,7 @@ def narrate(entries: Iterable[Entry], *, live: bool = False) -> Iterator[Passage
 
 
 class _ToldBefore:
-    """What the story has told already, and a permission that waits for the send which it belongs to."""
+    """The state of the story so far, and a permission that waits for its send."""
 
     def __init__(self) -> None:
         self._guards: dict[str, str] = {}

@@ -184,7 +184,7 @@ OPENER = urllib.request.build_opener(_NoRedirect)
 
 
 def said(error: Exception) -> str:
-    """Return an error's message in lower case, without what may be secret."""
+    """Return an error's message in lower case, without secrets."""
     reason = getattr(error, "reason", error)
     text = getattr(reason, "strerror", None) or str(reason) or type(error).__name__
     return text.lower()

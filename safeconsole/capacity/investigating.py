@@ -35,7 +35,7 @@ _LOG_ROWS = 3
 
 
 class _Sight(msgspec.Struct, kw_only=True):
-    """What the account may see beside tables, asked once."""
+    """The account's visibility of triggers and statements, measured once."""
 
     processes: bool
     every_trigger: bool

@@ -239,7 +239,7 @@ class PolicyFiles:
 
 
 def _state_of(path: Path) -> tuple[int, ...]:
-    """Return what changes with a file. Raises PolicyInvalidError: it is gone."""
+    """Return the values that change with a file. Raises PolicyInvalidError: it is gone."""
     try:
         status = path.stat()
     except OSError as error:

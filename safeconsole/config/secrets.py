@@ -26,7 +26,7 @@ _NO_BACKEND = "no keyring backend"
 
 
 class Secret(msgspec.Struct, frozen=True, kw_only=True):
-    """What one login needs; never shown.
+    """The secret of one login; never shown.
 
     Attributes:
         account: the login name: the account's that was asked for, or one that was made for this login.
@@ -202,7 +202,7 @@ def _way_out(sources: tuple[str, ...], cluster: str, account: str, *, no_keyring
 
 class Secrets(Protocol):
     def secret(self, cluster: str, account: str, node: str = "") -> Secret:
-        """Return what logs in as an account.
+        """Return the secret of an account.
 
         Args:
             node: the address, where a source makes one for each node; "" for the first configured.

@@ -424,7 +424,7 @@ def grant_statements(
     people: int = USUAL_PEOPLE,
     password: str = "…",  # noqa: S107 (a sign that stands for one)
 ) -> tuple[str, ...]:
-    """Return the statements that make an account with exactly what the console needs.
+    """Return the statements that create an account with exactly the grants it needs.
 
     Args:
         user: its name, without host.

@@ -105,7 +105,7 @@ def family_settings(*, hints_known_below: int) -> AllowedSettings:
 
 
 class Ruling(StrEnum):
-    """What the console does about a session variable's value."""
+    """How the console treats a session variable."""
 
     OWNED = "owned"
     TOLD = "told"

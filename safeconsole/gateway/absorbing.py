@@ -21,7 +21,7 @@ _NOT_UTF8, _BAD_VALUE = 1115, 1231
 
 
 class ClientSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What a client set for itself.
+    """The settings of one client.
 
     Attributes:
         autocommit: whether each change is committed by itself.

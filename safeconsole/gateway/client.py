@@ -93,7 +93,7 @@ class AskedBeforehand:
         return True
 
     def show_approval(self, code: str, request: ApprovalRequest) -> None:
-        """Nobody looks while a statement waits: the refusal carries the code."""
+        """Do nothing: the refusal carries the code."""
 
     def paste_approval(self, code: str, request: ApprovalRequest) -> str:  # noqa: ARG002
         return ""
@@ -103,7 +103,7 @@ class AskedBeforehand:
 
 
 class House(Protocol):
-    """What a client connection asks of the gateway that it belongs to."""
+    """The gateway, as its client connections use it."""
 
     @property
     def counts(self) -> Counts: ...
@@ -117,7 +117,7 @@ class House(Protocol):
         ...
 
     def may_stay(self, arrival: Arrival) -> bool:
-        """Whether what somebody logged in with still counts."""
+        """Whether the credential of a login is still valid."""
         ...
 
     def uptime_seconds(self) -> float: ...
@@ -370,11 +370,11 @@ class ClientConnection:
     # For other threads.
 
     def interrupt(self) -> str:
-        """Stop what runs; the connection stays."""
+        """Stop the running statement; the connection stays."""
         return self.gate.interrupt() if self.working_since else "already over"
 
     def end(self, why: str) -> None:
-        """End the connection, and stop what runs."""
+        """End the connection and stop its statement."""
         self._ending = why
         self.channel.shut()
         if self.working_since:

@@ -51,7 +51,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class LoginRefusedError(Exception):
-    """Nobody logs in with this; `number` and `state` are what the client is told."""
+    """The login failed; `number` and `state` go to the client."""
 
     def __init__(self, message: str, *, number: int = 1045, state: str = "28000") -> None:
         super().__init__(message)
@@ -60,7 +60,7 @@ class LoginRefusedError(Exception):
 
 
 class Arrival(msgspec.Struct, frozen=True, kw_only=True):
-    """Who logged in, and how.
+    """A successful login: the person, and the method.
 
     Attributes:
         token_id: the token that it was, "" for a socket or a certificate.
@@ -74,7 +74,7 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Failures:
-    """Counts failed logins by address: who fails too often is refused for a while, whatever they send then."""
+    """Counts failed logins by address; too many block the address for a while."""
 
     MOST = 10
     WITHIN_SECONDS = 60.0
@@ -105,7 +105,7 @@ class Failures:
 
 
 class LoginDesk:
-    """Asks whoever connects who they are.
+    """Authenticates clients.
 
     Args:
         tls: what TCP goes on in, or None.
@@ -133,7 +133,7 @@ class LoginDesk:
         address: str,
         now_epoch: float,
     ) -> Arrival:
-        """Greet a client, and return who it is.
+        """Greet and authenticate a client.
 
         Args:
             peer: the person of a Unix socket's peer, None over TCP.
@@ -196,7 +196,7 @@ class LoginDesk:
         return Arrival(person=person, how="token", token_id=token.id, request=request)
 
     def _let_pass(self, channel: ClientChannel, request: LoginRequest) -> None:
-        """End the exchange of a client that sent a proof which nobody needs."""
+        """Finish the exchange of a client that sent an unneeded proof."""
         if request.plugin == SHA2 and request.proof:
             channel.write(FAST_AUTH_OK)
 

@@ -122,7 +122,7 @@ Act = Callable[[Sequence[str]], OwnRows | str]
 
 
 class Procedure(msgspec.Struct, frozen=True, kw_only=True):
-    """One procedure: how many texts it takes, and what it does."""
+    """A procedure: its number of arguments, and its action."""
 
     least: int
     most: int

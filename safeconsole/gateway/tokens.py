@@ -141,7 +141,7 @@ class TokenFile:
             return False
 
     def named_by(self, text: str, now_epoch: float) -> IssuedToken | None:
-        """Return the valid token whose text this is."""
+        """Return the valid token with this text."""
         hashed = double_sha256(text.encode())
         return self._proven(lambda each: hmac.compare_digest(hashed, bytes.fromhex(each.sha256)), now_epoch)
 
@@ -221,7 +221,7 @@ def double_sha1(text: bytes) -> bytes:
 
 
 def proves_sha256(scramble: bytes, nonce: bytes, stored: bytes) -> bool:
-    """Whether a scramble of `caching_sha2_password` was made of the token whose double hash is stored.
+    """Whether a `caching_sha2_password` scramble matches a token's stored double hash.
 
     The scramble is SHA256(token) XOR SHA256(SHA256(SHA256(token)) + nonce).
     """
@@ -232,7 +232,7 @@ def proves_sha256(scramble: bytes, nonce: bytes, stored: bytes) -> bool:
 
 
 def proves_sha1(scramble: bytes, nonce: bytes, stored: bytes) -> bool:
-    """Whether a scramble of `mysql_native_password` was made of the token whose double hash is stored.
+    """Whether a `mysql_native_password` scramble matches a token's stored double hash.
 
     The scramble is SHA1(token) XOR SHA1(nonce + SHA1(SHA1(token))).
     """

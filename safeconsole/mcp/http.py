@@ -60,7 +60,7 @@ class Listening(msgspec.Struct, frozen=True, kw_only=True):
 
 class AgentsByToken:
     """
-    Knows the agents that came, by token; a session that nobody uses, or whose token counts no more, is ended.
+    The agents by token; ends sessions that are idle or whose token expired.
 
     Args:
         begin: opens what answers an agent.
@@ -81,7 +81,7 @@ class AgentsByToken:
 
     def of(self, request: Request) -> ToolCalls:
         """
-        Return what answers the agent of a request.
+        Return the tool calls of the agent behind a request.
 
         Raises:
             ConfigurationError: too many agents at once.

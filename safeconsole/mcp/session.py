@@ -23,7 +23,7 @@ Value = TypeVar("Value")
 
 class AgentSession(msgspec.Struct, frozen=True, kw_only=True):
     """
-    What the tools ask through.
+    A session, as the tools use it.
 
     Attributes:
         gate: the agent's own session.
@@ -65,7 +65,7 @@ class SessionThread:
 
     async def call(self, agent: str, act: Callable[[AgentSession], Value]) -> Value:
         """
-        Run one call when it is its turn, and return what it returns.
+        Queue one call and return its result.
 
         Raises:
             SafeConsoleError: as the call; the session could not be opened.

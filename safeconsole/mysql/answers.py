@@ -223,7 +223,7 @@ def read_texts(packets: Packets) -> tuple[list[tuple[str | None, ...]], int]:
 
 
 def has_more(status: int) -> bool:
-    """Whether something follows what ended with these status bits."""
+    """Whether another result set follows, by these status bits."""
     return bool(status & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS)
 
 

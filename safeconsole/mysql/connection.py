@@ -367,7 +367,7 @@ class MySqlConnection:
             raise
 
     def stop(self) -> str:
-        """Stop what runs, on the server; see `Connection`."""
+        """Stop the running statement on the server; see `Connection`."""
         running = self._running
         watched = running.watched if running else None
         if watched is None or watched.finished:

@@ -160,7 +160,7 @@ def in_doubt_of(stopped: StoppedError) -> OutcomeUnknownError:
 
 
 def not_committed(stopped: StoppedError) -> StoppedError:
-    """Return a stop of a change whose own COMMIT was never sent: the server undoes it."""
+    """Return a stop of a change whose COMMIT was never sent: the server rolls it back."""
     return stopped.replaced(message=f"{stopped.message}; not committed")
 
 

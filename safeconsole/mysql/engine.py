@@ -230,7 +230,7 @@ class MySqlEngine:
         return monitor.position() if monitor else ""
 
     def lacking(self, statement: Statement, *, schema: str) -> str:
-        """Return what the elevated account lacks for a statement, once it was asked; see `Engine`."""
+        """Return the privilege that the elevated account lacks for a statement; see `Engine`."""
         if self._elevated is None:
             return ""
         return lacking(self._elevated, statement, self.rules.dialect, schema=schema or self._settings.schema)

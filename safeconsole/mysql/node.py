@@ -348,7 +348,7 @@ class Monitor:
         return self.silent(trouble, now_seconds, mend=mend, is_full=is_full)
 
     def silent(self, trouble: str, now_seconds: float, *, mend: str = "", is_full: bool = False) -> Measurement:
-        """Return what is known of a node that cannot be measured, or is not waited for any longer."""
+        """Return the reading of a node that cannot be measured, or did not answer in time."""
         seconds, tags = now_seconds, self._tags()
         reading = Reading(
             node=self.node, unreachable=trouble, mend=mend, is_full=is_full, tags=tags, measured_seconds=seconds

@@ -138,7 +138,7 @@ class Packets(msgspec.Struct):
         return SplicedRows(data=memoryview(buffer)[first:position], rows=rows, packets=rows)
 
     def wait(self) -> None:
-        """Wait until the next packet is in the buffer as a whole. Raises as `next`, but for the server's error."""
+        """Wait until the next packet is whole in the buffer. Raises as `next`, except for a server's error."""
         self._have(PACKET_HEADER_BYTES)
         size = int.from_bytes(self.buffer[self.position : self.position + 3], "little")
         if size > self.ceiling_bytes:

@@ -221,7 +221,7 @@ class MySqlRunning:
             (self._head, self._fields), self._end = follows, ResultEnd()
 
     def finish(self) -> Completion:
-        """Close the bracket and say what was done; see `Answer`."""
+        """End the transaction around the statement and return the completion; see `Answer`."""
         watched = self._watched
         if watched is None or not self._end.reached:
             raise self._cut_short()

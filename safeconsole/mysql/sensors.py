@@ -150,7 +150,7 @@ class Lookout:
         return self.state_at_work() is not None
 
     def state_at_work(self) -> str | None:
-        """Return the state that the server names of what the watched connection runs; None when it runs nothing."""
+        """Return the state of the watched connection's statement in the process list; None if it runs nothing."""
         ours = (seen for seen in self._seen() if _port(seen.host) == _port(self.target.host) and seen.at_work)
         return next((seen.state for seen in ours), None)
 
@@ -184,7 +184,7 @@ class Lookout:
             raise UnreachableError("the control connection does not answer") from None
 
     def _seen(self, form: str = "") -> list[_Seen]:
-        """Return what the server says of the watched thread: one row, or none.
+        """Return the process list's row of the watched thread, or none.
 
         Args:
             form: one that is tried; a server that does not know it shows nothing.

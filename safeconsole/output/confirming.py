@@ -26,7 +26,7 @@ from safeconsole.sqltext.vocabulary import Verdict
 
 
 def is_brake(considered: Assessment) -> bool:
-    """Whether a confirmation is asked of somebody who is elevated already."""
+    """Whether a confirmation is a brake: asked of a person who is elevated already."""
     return considered.decision.verdict is Verdict.ELEVATE and bool(considered.decision.brakes)
 
 
@@ -47,10 +47,10 @@ class NoTerminal:
         return False
 
     def show_approval(self, code: str, request: ApprovalRequest) -> None:
-        """Show nothing: nobody is there, and nothing is granted that could be approved."""
+        """Show nothing, because no person is there."""
 
     def paste_approval(self, code: str, request: ApprovalRequest) -> str:  # noqa: ARG002 (the protocol's signature)
-        """Return nothing: there is nobody to paste it."""
+        """Return nothing, because no person is there."""
         return ""
 
     def skip_approval(self, request: ApprovalRequest, skipped: tuple[str, ...]) -> bool:  # noqa: ARG002 (as above)
@@ -102,7 +102,7 @@ class GivenConfirmer:
         return self._terminal.paste_approval(code, request)
 
     def skip_approval(self, request: ApprovalRequest, skipped: tuple[str, ...]) -> bool:
-        """Ask on the terminal: nobody is left out beforehand."""
+        """Ask on the terminal: an approval cannot be skipped in advance."""
         return self._terminal.skip_approval(request, skipped)
 
 
@@ -158,7 +158,7 @@ class TerminalConfirmer:
         )
 
     def vouch(self, request: ElevationRequest, considered: Assessment | None) -> bool:
-        """Show in a line what is elevated, and return whether the cluster's name was typed."""
+        """Show the elevation in one line, and return whether the cluster's name was typed."""
         what = "every statement that needs an elevation"
         if considered is not None and request.scope is Scope.STATEMENT:
             what = _named(considered.statement)

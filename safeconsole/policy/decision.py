@@ -235,7 +235,7 @@ PREVIEWED = "as-previewed"
 
 
 def held_to_rows(considered: Assessment, exactly_rows: int) -> Assessment:
-    """Return what is known of a change that is to find exactly so many rows: that is asked about as a brake is.
+    """Return the assessment of a change held to an exact number of rows; it is confirmed as a brake is.
 
     Raises RefusedError: nothing would undo it where it finds others.
     """
@@ -326,7 +326,7 @@ def judged_as_asked(
 
 
 def with_disagreement(decision: Decision, estimate: Estimate, route: Route) -> Decision:
-    """Return the decision with the server's contradiction counted: what it calls no read needs an elevation.
+    """Return the decision after the server's contradiction: a statement it calls no read needs an elevation.
 
     Args:
         route: where it would go; a change never runs on a replica, with any elevation.

@@ -54,7 +54,7 @@ class Slots(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def is_heavy(slots: Slots, facts: Mapping[str, object]) -> bool:
-    """Whether a statement needs a slot; what cannot be judged does."""
+    """Whether a statement needs a slot; also if the condition cannot be judged."""
     if not slots.at_once or slots.condition is None:
         return False
     outcome, _ = match(slots.condition, offered(facts))
@@ -193,7 +193,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def mode(self) -> str:
-        """The word of its file: "observe" or "enforce"."""
+        """Its mode, as written in the file: "observe" or "enforce"."""
         return "observe" if self.observe else "enforce"
 
     @property

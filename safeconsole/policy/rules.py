@@ -58,7 +58,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def says(self) -> str:
-        """Its verdict's word, or its effect when it has none."""
+        """The rule's verdict, or its effect if it has none."""
         if self.then is not None:
             return self.then.word
         if self.brake:

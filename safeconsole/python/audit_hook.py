@@ -41,7 +41,7 @@ _mark = threading.local()
 
 @contextmanager
 def marked(*, console: bool) -> Iterator[None]:
-    """Mark what this thread does as the console's own work, or as the person's code; also a decorator."""
+    """Mark this thread's work as the console's own, or as the person's code; also a decorator."""
     before, _mark.console = getattr(_mark, "console", None), console
     try:
         yield

@@ -354,7 +354,7 @@ class Warning(Exception):  # noqa: A001, N818 (the name is PEP 249's)
 
 
 class Error(Exception):
-    """What a server, or this interface to it, says no with.
+    """An error of the server, or of this interface.
 
     Args:
         code: the server's error number, 0 where there is none.

@@ -98,7 +98,7 @@ class Database:
         return self._sessions(**options)
 
     def announce_flushes(self, sessions: Any) -> None:  # noqa: ANN401 (a sessionmaker, a scoped session or a class)
-        """Have sessions say what they are about to write before the first write of each flush."""
+        """Make sessions print what they will write, before the first write of each flush."""
         from sqlalchemy import event  # noqa: PLC0415
 
         event.listen(sessions, "before_flush", self._announce)

@@ -376,7 +376,7 @@ def _words(rules: LexicalRules) -> str:
 
 
 def require_no_lock(considered: Assessment, *, goes_on: bool) -> None:
-    """Stop what would wait for a lock, as the server did over its plan, before anybody is asked about it.
+    """Stop a statement whose plan waited for a lock, before the person is asked about it.
 
     A change that nobody asked an elevation for is refused for that, with the lock as evidence.
 

@@ -96,7 +96,7 @@ class Gate:
     # The road.
 
     def split(self, *texts: str) -> tuple[Statement, ...]:
-        """Analyse texts, one after the other, into statements; never raises for what they say."""
+        """Analyse texts, one after the other, into statements; never raises for their content."""
         rules, schema = self._engine.rules, self._nodes.schema
         statements: tuple[Statement, ...] = ()
         for text in texts:

@@ -149,7 +149,7 @@ def table_waits(rows: Rows) -> LockWaits:
 
 
 class Place(NamedTuple):
-    """What a metadata lock is on; `kind` in the server's word."""
+    """The object of a metadata lock; `kind` as the server names it."""
 
     kind: str
     schema: str

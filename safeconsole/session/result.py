@@ -66,7 +66,7 @@ class Execution:
         self._started_seconds = clock.monotonic()
 
     def begin_set(self, answer: Answer) -> None:
-        """Note what the server says of the result set that comes now."""
+        """Store the description of the next result set."""
         self.columns, self.head = answer.columns, answer.head
         self.sets += bool(self.columns)
 
@@ -169,7 +169,7 @@ class Result:
         return self._more
 
     def next_set(self) -> bool:
-        """Pass over what is left of this result set, and go on to the next; False when there is none.
+        """Skip the rest of this result set and move to the next; False if there is none.
 
         Raises as iterating does.
         """
@@ -292,7 +292,7 @@ def failure_of(
 
 
 def _fated(stopped: StoppedError, permit: Permit, answer: Answer | None) -> SafeConsoleError:
-    """Return a stop with what became of what the statement changed."""
+    """Return a stop completed with what happened to the statement's changes."""
     # What belongs to an open transaction is undone with its connection.
     if not permit.changes or (permit.within and not permit.commits):
         return stopped

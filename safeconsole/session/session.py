@@ -95,7 +95,7 @@ class Session:
     # Statements.
 
     def split(self, *texts: str) -> tuple[Statement, ...]:
-        """Analyse texts, one after the other, into statements; never raises for what they say."""
+        """Analyse texts, one after the other, into statements; never raises for their content."""
         return self._gate.split(*texts)
 
     def execute(  # noqa: PLR0913 (how a statement may be asked, each by name)
@@ -325,7 +325,7 @@ class Session:
             self._nodes.change_schema(schema)
 
     def let_go(self) -> None:
-        """Let go of the connections to the nodes, and of what is on them; the next statement opens what it needs."""
+        """Release the connections to the nodes and their state; the next statement opens new ones."""
         with self._alone():
             self._nodes.close()
 

@@ -148,7 +148,7 @@ class Watch(msgspec.Struct, kw_only=True):
             self.tell(sample)
 
     def sample(self, elapsed_seconds: float) -> Sample:
-        """Measure now; the statement's memory is what the process holds more than before it."""
+        """Measure now; the statement's memory is the growth of the process since its start."""
         held, before = held_memory_bytes(), self._first.instance_memory_bytes
         own = None if held is None or before is None else max(0, held - before)
         self.peak_memory_bytes = max(self.peak_memory_bytes, own or 0)
@@ -243,7 +243,7 @@ class SqliteRunning:
     def next_set(self) -> None: ...
 
     def finish(self) -> Completion:
-        """Close the bracket and say what was done; see `Answer`."""
+        """End the transaction around the statement and return the completion; see `Answer`."""
         if self.watch.must_end:
             raise self._ended(None)
         if self.over or not self._complete:

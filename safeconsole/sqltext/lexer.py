@@ -42,7 +42,7 @@ class LexicalRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TokenKind(StrEnum):
-    """What a piece of text is.
+    """The kind of a token.
 
     NAME is a quoted name, LIST a run of literals separated by commas, SYSTEM a system variable,
     OPENING and CLOSING the borders of an executable comment that runs.
@@ -216,7 +216,7 @@ def _invisible(text: str, at: int) -> str:
 
 
 def _opened(token: Token, text: str, rules: LexicalRules) -> Token:
-    """Return what the opening of an executable comment is on this server: code, a comment, or unreadable.
+    """Return how this server reads the opening of an executable comment: code, a comment, or unreadable.
 
     Source: MySQL 9.7 runs five digits and six up to its version; MariaDB 10.11 too, but ignores 50700 to 99999.
     """

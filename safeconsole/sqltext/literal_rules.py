@@ -25,7 +25,7 @@ _PART = re.compile(r"[^.\s`'\"]+")
 
 
 class Treatment(IntEnum):
-    """What happens to a literal; the strictest wins."""
+    """The treatment of a literal; the strictest wins."""
 
     KEEP = 0
     HASH = 1

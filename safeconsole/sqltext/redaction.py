@@ -314,7 +314,7 @@ class _Writer:
                 before.append(token)
 
     def hidden(self) -> set[str]:
-        """Return what is written down as something else, as it stands in the statement and as the value it is."""
+        """Return the redacted literals, as texts in the statement and as values."""
         rules = self._handling.rules
         texts: set[str] = set()
         before: list[Token] = []
