@@ -1,7 +1,7 @@
 """
 What a gateway costs beside a direct connection, in one run: latency, processor time, memory, connections.
 
-    python -m benchmarks.gateway [--flavour mysql|mariadb] [--repeat 300] [--idle 200] [--busy 50]
+    python -m benchmarks.gateway [--flavour mysql|mariadb] [--repeat 300] [--idle 200] [--busy 50] [--crowd]
 
 Starts a throw-away cluster and a gateway in front of it. Times are medians in milliseconds; processor time is the
 gateway's own.
@@ -14,13 +14,17 @@ import statistics
 import tempfile
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pymysql
 
+from benchmarks.team import Watcher, percentile, side_by_side
 from safeconsole.demo.binaries import FLAVOURS
-from safeconsole.demo.servers import start_cluster
+from safeconsole.demo.servers import start_cluster, tell
+from safeconsole.dialects.grants import CONSOLE_CONNECTIONS
+from safeconsole.sqltext.vocabulary import Account
 from tests.harness.clusters import account_connect
 from tests.harness.gateway import serving
 
@@ -81,25 +85,65 @@ def million(connection):
     return time.perf_counter() - began, digest.hexdigest()
 
 
-def at_once(gateway, clients, each):
-    """Have clients ask side by side; return statements a second, and the 99th percentile in milliseconds."""
-    times, lock = [], threading.Lock()
+@dataclass
+class Crowd:
+    """
+    What many clients at once came to.
+
+    Attributes:
+        seconds: of each statement of the busy, in order of length.
+        a_second: statements a second of all of them.
+        unanswered: the errors that a client had instead of an answer.
+        peak, idle: server connections of our accounts by node, at most, and once all clients rest.
+    """
+
+    seconds: list = field(default_factory=list)
+    a_second: float = 0.0
+    unanswered: list = field(default_factory=list)
+    peak: dict = field(default_factory=dict)
+    idle: dict = field(default_factory=dict)
+
+
+def limited(cluster, people):
+    """Give the accounts the limits that `init --people` prints."""
+    with cluster.dba_connect(cluster.primary) as dba:
+        for account in Account:
+            most = people * CONSOLE_CONNECTIONS[account]
+            tell(dba, f"ALTER USER 'console_{account}'@'%' WITH MAX_USER_CONNECTIONS {most}")
+    cluster.wait_caught_up()
+
+
+def crowded(cluster, gateway, *, idle, busy, each):
+    """Have clients ask side by side while others are connected and do nothing; see `Crowd`."""
+    found, lock = Crowd(), threading.Lock()
 
     def ask():
-        with gateway.connect_socket() as connection, connection.cursor() as cursor:
-            act = by_key(cursor)
-            own = [median_ms(act, 1) for _ in range(each)]
+        try:
+            with gateway.connect_socket() as connection, connection.cursor() as cursor:
+                act = by_key(cursor)
+                own = [median_ms(act, 1) / 1000 for _ in range(each)]
+        except pymysql.err.MySQLError as error:
+            with lock:
+                found.unanswered.append(str(error))
+            return
         with lock:
-            times.extend(own)
+            found.seconds.extend(own)
 
-    threads = [threading.Thread(target=ask) for _ in range(clients)]
-    began = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    times.sort()
-    return len(times) / (time.perf_counter() - began), times[int(len(times) * 0.99)]
+    with Watcher(cluster) as watcher, ExitStack() as opened:
+        resting = [opened.enter_context(gateway.connect_socket()) for _ in range(idle)]
+        for connection in resting:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+        began = time.perf_counter()
+        side_by_side([ask] * busy)
+        found.a_second = len(found.seconds) / (time.perf_counter() - began)
+        found.idle = watcher.idle(3 * len(cluster.nodes))
+        found.peak = watcher.peak
+        for connection in resting:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+    found.seconds.sort()
+    return found
 
 
 def main():
@@ -108,13 +152,30 @@ def main():
     parser.add_argument("--repeat", type=int, default=300)
     parser.add_argument("--idle", type=int, default=200)
     parser.add_argument("--busy", type=int, default=50)
+    parser.add_argument("--people", type=int, default=20, help="the limits that init prints for so many")
+    parser.add_argument("--crowd", action="store_true", help="measure the idle and the busy clients alone")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as place, start_cluster(asked.flavour, Path(place) / "nodes") as cluster:
         settings = (
             f"[gateway]\nclients = {asked.idle + asked.busy + 10}\nclients_a_person = {asked.idle + asked.busy + 10}\n"
         )
         with serving(cluster, Path(place) / "gateway", settings=settings) as gateway:
-            measure(cluster, gateway, asked)
+            (tell_crowd if asked.crowd else measure)(cluster, gateway, asked)
+
+
+def tell_crowd(cluster, gateway, asked):
+    """Print what many clients at once came to."""
+    limited(cluster, asked.people)
+    crowd = crowded(cluster, gateway, idle=asked.idle, busy=asked.busy, each=20)
+    print(
+        f"{asked.idle} idle and {asked.busy} busy, limits of init --people {asked.people}:"
+        f" {crowd.a_second:.0f} statements a second, p50 {percentile(crowd.seconds, 0.5) * 1000:.0f} ms,"
+        f" p99 {percentile(crowd.seconds, 0.99) * 1000:.0f} ms, not answered: {len(crowd.unanswered)}"
+    )
+    for name in crowd.peak:
+        print(f"connections to {name}: at most {crowd.peak[name]}, {crowd.idle[name]} when all rest")
+    for words in crowd.unanswered[:3]:
+        print(words)
 
 
 def measure(cluster, gateway, asked):
@@ -139,8 +200,7 @@ def measure(cluster, gateway, asked):
             f"a million rows: {seconds:.1f} s, direct {alone:.1f} s, the same: {digest == other},"
             f" {meter.resident_mb:.0f} MB resident"
         )
-    rate, slowest = at_once(gateway, asked.busy, 20)
-    print(f"{asked.busy} busy: {rate:.0f} statements a second, p99 {slowest:.0f} ms")
+    tell_crowd(cluster, gateway, asked)
     before = meter.resident_mb
     idle = [gateway.connect_socket() for _ in range(asked.idle)]
     for connection in idle:
@@ -148,10 +208,6 @@ def measure(cluster, gateway, asked):
             cursor.execute("SELECT 1")
     time.sleep(5)
     print(f"{asked.idle} idle: {meter.resident_mb:.0f} MB resident, {meter.resident_mb - before:.0f} MB for them")
-    for node in cluster.nodes:
-        with cluster.dba_connect(node) as dba, dba.cursor() as cursor:
-            cursor.execute("SELECT COUNT(*) FROM information_schema.processlist WHERE user LIKE 'console%'")
-            print(f"connections to {node.name}: {cursor.fetchone()[0]}")
     for connection in idle:
         connection.close()
 

@@ -36,7 +36,7 @@ from safeconsole.mysql.guards import (
     setting_of,
 )
 from safeconsole.mysql.link import MySqlLink
-from safeconsole.mysql.measuring import Questions, measure
+from safeconsole.mysql.measuring import Measured, Questions, measure
 from safeconsole.mysql.running import BREAKS, MySqlRunning
 from safeconsole.mysql.slots import free, holders, take_one
 from safeconsole.mysql.topology import prove_role
@@ -200,8 +200,7 @@ class MySqlConnection:
         if not is_same or first_open(self._guards, session, self._limits):
             link.give_up()
             return False
-        self._session, self._held = session, None
-        link.schema = session.schema
+        self._session, self._held, link.schema = session, None, session.schema
         return True
 
     def prove(self) -> Reading:
@@ -400,17 +399,13 @@ class MySqlConnection:
             )
         if permit.account is not self._link.account:
             raise RefusedError(f"the permit is for the {permit.account} account, not {self._link.account}")
-        if permit.account is Account.ELEVATED or not permit.read_only:
-            self._check_role(permit)
 
-    def _check_role(self, permit: Permit) -> None:
-        reading = self.prove()
-        moved = reading.identity is None or reading.identity.server != permit.identity.server
-        if moved or reading.role != permit.route.value:
-            self._link.give_up()
+    def _require_role(self, permit: Permit, measured: Measured) -> None:
+        found = prove_role(measured.facts)
+        if measured.server != permit.identity.server or found.role != permit.route.value:
             raise RefusedError(
                 f"{self._link.address} is not the {permit.route} any longer: nothing was sent",
-                evidence=(f"it proves to be: {reading.role}, {reading.proof}",),
+                evidence=(f"it proves to be: {found.role}, {found.words}",),
                 instead="check the topology, then run it again",
             )
 
@@ -428,14 +423,20 @@ class MySqlConnection:
         link.wire.wait_at_most(link.patience_seconds)
         bracket = bracket_of(permit, in_transaction=self.in_transaction)
         ready, self._ready = self._ready, None
-        if ready is not None and bracket is Bracket.READ_ONLY and self._is_good_for(permit, ready):
+        # What may change something goes to a server whose whole role is proven in the same flight.
+        questions = Questions(dialect=link.dialect, with_health=False)
+        # What may change something goes to a server whose whole role is proven in the same flight.
+        asked = () if permit.read_only and permit.account is not Account.ELEVATED else questions.texts
+        if ready is not None and not asked and bracket is Bracket.READ_ONLY and self._is_good_for(permit, ready):
             proof = ready.proof
             link.wire.server_status = proof.status
         else:
             opening = opening_of(bracket, permit, read_only_variable=link.dialect.server.read_only_variable)
-            proof = self._read_back(permit, first=(UNDO,) if ready else (), then=opening)
+            proof = self._read_back(permit, first=(UNDO,) if ready else (), then=(*asked, *opening))
         self._require_alike(permit, proof.session)
-        for reply in proof.replies:
+        if asked:
+            self._require_role(permit, questions.measured(link.wire, proof.replies[: len(asked)]))
+        for reply in proof.replies[len(asked) :]:
             if reply.error is not None:
                 raise reply.error
         if not is_open(bracket, permit, was_in_transaction=proof.in_transaction, status=proof.status):
@@ -444,8 +445,7 @@ class MySqlConnection:
                 if permit.within
                 else f"{link.address} did not open the transaction that it was asked for; nothing was sent"
             )
-        self._session = proof.session
-        link.schema = proof.session.schema
+        self._session, link.schema = proof.session, proof.session.schema
         return bracket
 
     def _is_good_for(self, permit: Permit, ready: _Ready) -> bool:
