@@ -31,7 +31,7 @@ from safeconsole.audit.files import (
     write_whole,
 )
 from safeconsole.audit.host_log import ENDS, HOST_LOG, AnchorEvent, HostLog, lock, open_host_log
-from safeconsole.audit.kept import KeptChange, write_kept
+from safeconsole.audit.kept import KeptChange, purge_kept, write_kept
 from safeconsole.audit.record import (
     SCHEMA_VERSION,
     ElevationChanged,
@@ -108,6 +108,8 @@ class FileJournal:
     def begin(cls, directory: Path, session: str, host_log: HostLog, clock: Clock) -> FileJournal:
         """Create the session's file and its opening anchor. Raises OSError."""
         path = directory / SESSIONS / f"{clock.utc()[:10]}-{session}.jsonl"
+        # Who comes next clears up what is kept for some days only.
+        purge_kept(directory)
         descriptor = open_appending(path, new=True)
         try:
             # Held as long as the session lives: how others know that it does.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -42,16 +43,37 @@ def write_kept(directory: Path, change: KeptChange) -> None:
     """Store a change's rows, and remove expired ones. Raises OSError."""
     folder = directory / FOLDER
     make_private_directory(folder)
-    for path in folder.glob("*.json"):
-        found = _read(path)
-        if found is None or found.until_epoch < time.time():
-            path.unlink(missing_ok=True)
-    descriptor = open_appending(folder / f"{change.session}-{change.statement}.json", new=True)
+    purge_kept(directory)
+    path = folder / f"{change.session}-{change.statement}.json"
+    descriptor = open_appending(path, new=True)
     try:
         write_whole(descriptor, msgspec.json.encode(change))
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+    # Its last day is the time of the file, so that who clears up need not read those whose day is to come.
+    os.utime(path, (change.until_epoch, change.until_epoch))
+
+
+def purge_kept(directory: Path, *, dry: bool = False) -> tuple[tuple[str, int], ...]:
+    """Remove the rows whose days are over, and return which and how many bytes; what cannot be removed is not told.
+
+    Args:
+        dry: only tell what would be removed.
+    """
+    gone = []
+    for path in sorted((directory / FOLDER).glob("*.json")):
+        with suppress(OSError):
+            about = path.lstat()
+            if about.st_mtime >= time.time():
+                continue
+            found = _read(path)
+            if found is not None and found.until_epoch >= time.time():
+                continue
+            if not dry:
+                path.unlink()
+            gone.append(("#".join(path.stem.rsplit("-", 1)), about.st_size))
+    return tuple(gone)
 
 
 def kept_change(directory: Path, spot: str) -> KeptChange:
@@ -64,6 +86,7 @@ def kept_change(directory: Path, spot: str) -> KeptChange:
         raise ConfigurationError(
             f"{spot!r} names no statement", instead="SESSION#STATEMENT, as audit search shows them"
         )
+    purge_kept(directory)
     paths = sorted((directory / FOLDER).glob(f"{asked[1]}*-{asked[2]}.json"))
     found = [change for change in map(_read, paths) if change is not None and change.statement == int(asked[2])]
     if len(found) > 1:

@@ -12,6 +12,7 @@ from typing import IO
 
 import click
 
+from safeconsole.audit.kept import purge_kept
 from safeconsole.audit.narrative import Passage, narrate, passage_of
 from safeconsole.audit.record import GONE, Entry, Finding, SessionSummary, doubt_about, noted_digest
 from safeconsole.audit.recording import read_recording, tame
@@ -73,22 +74,25 @@ PRUNED_COLUMNS = ("session", "act", "why", "freed_bytes")
 def prune_command(
     app: Application, remove_before: str | None, pack_before: str | None, *, dry_run: bool, form: str
 ) -> None:
-    """Remove or pack old sessions.
+    """Remove or pack old sessions, and kept rows whose days of undo are over.
 
     A removed session leaves a tombstone in the host log, so that `verify` still succeeds. A session whose review is
     open, or that fails verification, is kept.
     """
-    if remove_before is None and pack_before is None:
+    directory = app.audit_directory(app.person)
+    rows = [(spot, "remove", "its days of undo are over", size) for spot, size in purge_kept(directory, dry=dry_run)]
+    if remove_before is None and pack_before is None and not rows:
         raise ConfigurationError("nothing to do", instead="give --remove-before 365d, --pack-before 30d, or both")
     done = keep(
-        app.audit_directory(app.person),
+        directory,
         app.settings().audit,
         app.clock,
         remove_before=remove_before or "",
         pack_before=pack_before or "",
         dry=dry_run,
     )
-    write_rows(PRUNED_COLUMNS, [(one.session, one.act, one.why, one.freed_bytes) for one in done], form)
+    rows += [(one.session, one.act, one.why, one.freed_bytes) for one in done]
+    write_rows(PRUNED_COLUMNS, rows, form)
 
 
 SHIPPED_COLUMNS = ("sink", "lines", "trouble")

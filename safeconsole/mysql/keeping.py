@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from safeconsole.mysql.error_codes import code_of, is_lost
 from safeconsole.mysql.wire import DriverError, Wire
 from safeconsole.sqltext.undoing import KeepOrder, KeptRows, literal_of, quoted
@@ -79,8 +81,55 @@ def rows_before(wire: Wire, order: KeepOrder) -> KeptRows:
     rows = wire.texts(f"SELECT {values} {order.source}{limit} FOR UPDATE")
     if len(rows) > order.most_rows:
         raise NotKeptError(f"it finds more than {order.most_rows} rows")
-    before = tuple(tuple(str(value) for value in row) for row in rows)
+    before = _exact(wanted, rows)
+    _require_no_other_changes(wire, order)
     return KeptRows(table=order.table, columns=wanted, keys=keys, changed=changed, before=before)
+
+
+def _exact(names: tuple[str, ...], rows: list[tuple[str | None, ...]]) -> tuple[tuple[str, ...], ...]:
+    """Return rows of literals. Raises NotKeptError: a value has none."""
+    unsure = next((name for row in rows for name, value in zip(names, row, strict=True) if value is None), "")
+    if unsure:
+        raise NotKeptError(f"a value of {unsure} is not exact as a text")
+    return tuple(tuple(str(value) for value in row) for row in rows)
+
+
+_UNSEEN = frozenset({1109, 1142, 1227})
+"""The account has no PROCESS, or the server no such view: foreign keys are not seen so."""
+
+# Bits 1 and 2 are ON DELETE CASCADE and SET NULL, 4 and 8 the same ON UPDATE. Source: MySQL manual, "INNODB_FOREIGN".
+_CASCADES_OF_DELETE, _CASCADES_OF_UPDATE = 3, 12
+
+
+def _require_no_other_changes(wire: Wire, order: KeepOrder) -> None:
+    """Raise NotKeptError: a trigger or a foreign key changes more with it, as far as the account may see that."""
+    event = "UPDATE" if order.changed else "DELETE"
+    # A pattern: it may find more tables, and only this one's triggers count.
+    pattern = re.sub(r"[^\w$ -]", "_", order.name)
+    triggers = wire.texts(f"SHOW TRIGGERS FROM {quoted(order.schema)} LIKE '{pattern}'") if order.schema else []
+    trigger = next((row[0] for row in triggers if row[1] == event and row[2] == order.name), None)
+    if trigger:
+        raise NotKeptError(f"the trigger {trigger} changes more with it, and would again")
+    view = "INNODB_SYS_FOREIGN" if "mariadb" in wire.server_version.lower() else "INNODB_FOREIGN"
+    kinds = _CASCADES_OF_UPDATE if order.changed else _CASCADES_OF_DELETE
+    try:
+        keys = wire.texts(
+            f"SELECT f.ID, c.REF_COL_NAME FROM information_schema.{view} f"  # noqa: S608
+            f" JOIN information_schema.{view}_COLS c ON c.ID = f.ID"
+            f" WHERE f.REF_NAME = {_literal(f'{order.schema}/{order.name}')} AND f.TYPE & {kinds}"
+        )
+    except DriverError as error:
+        if is_lost(error) or code_of(error) not in _UNSEEN:
+            raise
+        return
+    changed = {name.lower() for name in order.changed}
+    key = next((row[0] for row in keys if not changed or str(row[1]).lower() in changed), None)
+    if key:
+        raise NotKeptError(f"the foreign key {key} changes rows of another table with it")
+
+
+def _literal(text: str) -> str:
+    return f"CONVERT(X'{text.encode().hex()}' USING utf8mb4)" if re.search(r"[^\w$/ -]", text) else f"'{text}'"
 
 
 def rows_after(wire: Wire, kept: KeptRows, *, touched: int) -> KeptRows:
@@ -98,7 +147,7 @@ def rows_after(wire: Wire, kept: KeptRows, *, touched: int) -> KeptRows:
     rows = wire.texts(f"SELECT {values} FROM {kept.table} WHERE ({columns}) IN ({wanted})")  # noqa: S608
     if len(rows) != len(kept.before):
         raise NotKeptError("not all of its rows were there after it")
-    after = tuple(tuple(str(value) for value in row) for row in rows)
+    after = _exact(names, rows)
     return KeptRows(
         table=kept.table, columns=kept.columns, keys=kept.keys, changed=kept.changed, before=kept.before, after=after
     )

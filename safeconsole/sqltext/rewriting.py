@@ -81,6 +81,8 @@ def keep_order_of(statement: Statement, rules: LexicalRules, *, schema: str, mos
     name = f"{quoted(table.schema)}.{quoted(table.name)}" if table.schema else quoted(table.name)
     return KeepOrder(
         table=name,
+        schema=table.schema or schema,
+        name=table.name,
         source=f"FROM {parts.target}{parts.tail}",
         limited=parts.limited,
         changed=tuple(column for column, _ in parts.sets),

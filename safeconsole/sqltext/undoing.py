@@ -15,6 +15,7 @@ class KeepOrder(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         table: the table, quoted.
+        schema, name: its names as they are; the schema is "" where nobody named one.
         source: FROM and what follows, of a query that finds the rows.
         limited: whether `source` has a LIMIT.
         changed: the columns that are set, as named; empty for a DELETE.
@@ -24,6 +25,8 @@ class KeepOrder(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     table: str
+    schema: str = ""
+    name: str = ""
     source: str
     limited: bool
     changed: tuple[str, ...]
@@ -85,19 +88,37 @@ def quoted(name: str) -> str:
 
 _BINARY = frozenset({"binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "bit"})
 _NUMBERS = frozenset({"tinyint", "smallint", "mediumint", "int", "bigint", "decimal", "year"})
+_FLOATS = frozenset({"float", "double"})
 _TEXTS = frozenset(
     {"char", "varchar", "tinytext", "text", "mediumtext", "longtext", "enum", "set", "date", "time", "datetime"}
+    | {"uuid", "inet4", "inet6"}
+)
+_SPATIAL = frozenset(
+    {"geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon"}
+    | {"geometrycollection", "geomcollection"}
 )
 
 
 def literal_of(name: str, type_: str) -> str:
     """Return the SQL expression that yields a column's value as a literal; "" if that may be inexact.
 
-    A number with a point that floats is not equal to its text, and JSON is not equal to what it was written as.
+    A FLOAT is as exact as the DOUBLE that it is, whose shortest text is read back as the same number; -0 keeps its
+    sign by its exponent. JSON that is not equal to its own text, as where a date is in it, has no literal: its
+    expression is NULL then. Source: MySQL 9.7 and MariaDB 10.11, measured.
     """
     column, word = quoted(name), type_.split("(", maxsplit=1)[0].split(" ", maxsplit=1)[0].lower()
     if word in _NUMBERS:
         return f"IFNULL(CAST({column} AS CHAR), 'NULL')"
+    if word in _FLOATS:
+        text = f"CAST({column} * 1e0 AS CHAR)"
+        return f"IFNULL(IF({text} LIKE '%e%', {text}, CONCAT({text}, 'e0')), 'NULL')"
+    if word == "json":
+        text = f"CAST({column} AS CHAR)"
+        literal = f"CONCAT('CAST(', QUOTE({text}), ' AS JSON)')"
+        return f"IF({column} IS NULL, 'NULL', IF({column} = CAST({text} AS JSON), {literal}, NULL))"
+    if word in _SPATIAL:
+        wkb = f"'ST_GeomFromWKB(X''', HEX(ST_AsWKB({column})), ''', ', ST_SRID({column}), ')'"
+        return f"IF({column} IS NULL, 'NULL', CONCAT({wkb}))"
     if word in _BINARY:
         return f"IF({column} IS NULL, 'NULL', CONCAT('X''', HEX({column}), ''''))"
     if word == "timestamp":

@@ -1,13 +1,19 @@
 """Retention: small, and still verifiable."""
 
+import os
+import time
+
 import pytest
 
 from safeconsole.audit.search import open_archive
 from safeconsole.audit.host_log import open_host_log
+from safeconsole.audit.kept import FOLDER as KEPT
+from safeconsole.audit.kept import KeptChange, kept_change, purge_kept, write_kept
 from safeconsole.audit.retention import prune
 from safeconsole.audit.review import open_reviews
-from safeconsole.errors import AuditUnavailableError
+from safeconsole.errors import AuditUnavailableError, ConfigurationError
 from safeconsole.audit.review import ReviewAct
+from safeconsole.sqltext.undoing import KeptRows
 
 LATER = "2026-12-01"
 
@@ -100,3 +106,39 @@ def test_nothing_is_removed_when_the_tombstone_cannot_be_written(directory, cloc
     with pytest.raises(AuditUnavailableError):
         prune(open_archive(directory), log, (), remove_before=LATER, pack_before="", dry=False)
     assert files(directory) == ["2026-11-07-old.jsonl"]
+
+
+def test_rows_whose_days_are_over_are_cleared_up_by_whoever_comes_next(tmp_path, clock, told):
+    """A session that begins, a change that is kept, an undo that is looked for, and `audit prune`, dry or not."""
+    rows = KeptRows(table="`t`", columns=("id",), keys=("id",), changed=(), before=(("1",),))
+
+    def kept(statement, days):
+        until = int(time.time() + days * 86_400)
+        change = KeptChange(
+            session="s1",
+            statement=statement,
+            cluster="shop",
+            schema="",
+            server="x",
+            sql="",
+            until_epoch=until,
+            rows=rows,
+        )
+        write_kept(tmp_path, change)
+        return tmp_path / KEPT / f"s1-{statement}.json"
+
+    lasts, over = kept(2, 1), kept(1, -1)
+    # The file's time is a hint alone.
+    os.utime(lasts, (1, 1))
+    assert purge_kept(tmp_path, dry=True) == (("s1#1", over.stat().st_size),)
+    assert over.exists()
+    with pytest.raises(ConfigurationError, match="no rows are kept"):
+        kept_change(tmp_path, "s1#1")
+    assert (over.exists(), lasts.exists()) == (False, True)
+    over = kept(3, -1)
+    kept(4, 1)
+    assert not over.exists()
+    over = kept(5, -1)
+    told.write_session(tmp_path, clock, session="next")
+    assert (over.exists(), lasts.exists()) == (False, True)
+    assert purge_kept(tmp_path) == ()

@@ -3,13 +3,18 @@
 import json
 import os
 import stat
+import threading
 
 import pytest
 
 from safeconsole.app import run
+from safeconsole.approvals.carrying import sign, waiting_requests
 from safeconsole.audit.kept import FOLDER
+from safeconsole.audit.signing import new_key
+from safeconsole.config.settings import ApprovalSettings
 from tests.harness import desk as desks
 from tests.harness.desk import JUSTIFICATION, Shown, seated
+from tests.harness.talking import wait_for
 
 
 @pytest.fixture
@@ -131,3 +136,134 @@ def test_what_is_kept_is_no_part_of_what_is_shipped(desk, table, tmp_path):
     assert json.loads(path.read_text())["rows"]["before"]
     journal = "".join(each.read_text() for each in (tmp_path / "desk" / "audit" / "sessions").glob("*.jsonl"))
     assert "it\\'s" not in journal
+
+
+EXACT = {
+    "mysql": (
+        "f FLOAT, d DOUBLE, j JSON, g GEOMETRY, p POINT SRID 4326",
+        "ST_GeomFromText('LINESTRING(0 0, 1.1 2.2)')",
+        "ST_GeomFromText('POINT(51.5 -0.1)', 4326)",
+    ),
+    "mariadb": (
+        "f FLOAT, d DOUBLE, j JSON, g GEOMETRY, p POINT, u UUID DEFAULT UUID(), n INET6 DEFAULT '::1'",
+        "ST_GeomFromText('LINESTRING(0 0, 1.1 2.2)')",
+        "ST_GeomFromText('POINT(51.5 -0.1)', 4326)",
+    ),
+}
+NUMBERS = ("0.1", "-1e-30", "16777217", "3.4e38", "1e0/3e0", "-0e0", "NULL")
+
+
+@pytest.fixture
+def exact(cluster):
+    """A table of numbers that float, JSON and places, and what is in it, byte by byte."""
+    name = f"exact_{os.getpid()}_{os.urandom(3).hex()}"
+    columns, line, point = EXACT[cluster.flavour]
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE shop.{name} (id INT PRIMARY KEY, {columns})")
+        for id_, number in enumerate(NUMBERS):
+            cursor.execute(
+                f"INSERT INTO shop.{name} (id, f, d, j, g, p) VALUES (%s, {number}, {number} * 1.0000000001e0, %s, {line}, {point})",
+                (id_, '{"a": [1, 2.5, "\\u00fc\\\\ \\" \'"], "b": null}' if id_ else None),
+            )
+
+        def rows():
+            cursor.execute(
+                f"SELECT id, CAST(f * 1e0 AS CHAR), CAST(d AS CHAR), CAST(j AS CHAR), HEX(ST_AsWKB(g)), HEX(ST_AsWKB(p)), ST_SRID(p)"
+                f" FROM shop.{name} ORDER BY id"
+            )
+            return cursor.fetchall()
+
+        cursor.execute("SET autocommit = 1")
+        yield name, rows
+        cursor.execute(f"DROP TABLE shop.{name}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "UPDATE {} SET f = 7, d = 8, j = '[]', g = NULL, p = p WHERE id IN ({})",
+        "DELETE FROM {} WHERE id IN ({})",
+    ],
+)
+@pytest.mark.parametrize("ids", ["0, 1", "2, 3", "4, 5", "6"])
+def test_numbers_that_float_and_json_and_places_are_put_back_exactly(desk, exact, tmp_path, capfd, text, ids):
+    name, rows = exact
+    before = rows()
+    shown = change(desk, text.format(name, ids))
+    assert any("to undo it" in line for line in shown.warnings), shown.warnings
+    assert rows() != before
+    assert undo(desk, tmp_path, *GRANTED) == 0, capfd.readouterr().err
+    assert rows() == before
+
+
+def test_json_that_is_not_its_own_text_is_not_kept(mysql_cluster, tmp_path, monkeypatch):
+    policy = desks._policy
+    monkeypatch.setattr(desks, "_policy", lambda *given: keeping(policy(*given)))
+    name = f"dated_{os.getpid()}"
+    with mysql_cluster.dba_connect(mysql_cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE shop.{name} (id INT PRIMARY KEY, j JSON)")
+        cursor.execute(f"INSERT INTO shop.{name} VALUES (1, JSON_OBJECT('at', CAST('2026-01-02' AS DATE)))")
+        cursor.execute("COMMIT")
+        with seated(mysql_cluster, tmp_path / "desk", justification=None, to="primary") as desk:
+            shown = change(desk, f"UPDATE {name} SET j = NULL WHERE id = 1")
+        cursor.execute(f"DROP TABLE shop.{name}")
+    assert "its rows are not kept, and it cannot be undone: a value of j is not exact as a text" in shown.warnings
+
+
+def keeping(path):
+    path.write_text(path.read_text() + '\nkeep_rows: {"shop.*": 2}\n')
+    return path
+
+
+def test_what_a_foreign_key_or_a_trigger_changes_with_it_keeps_no_rows(cluster, desk, table, tmp_path):
+    name, rows = table
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE shop.{name}_child (id INT, part CHAR(2), FOREIGN KEY (id, part)"
+                       f" REFERENCES shop.{name} (id, part) ON DELETE CASCADE ON UPDATE CASCADE)")  # fmt: skip
+        cursor.execute(f"CREATE TRIGGER shop.{name}_t AFTER UPDATE ON shop.{name} FOR EACH ROW SET @undone = 1")
+        cursor.execute("GRANT TRIGGER ON shop.* TO console_elevated@'%'")
+        try:
+            deleted = change(desk, f"DELETE FROM {name} WHERE id = 1")
+            updated = change(desk, f"UPDATE {name} SET note = 'x' WHERE id = 2")
+            cursor.execute(f"DROP TRIGGER shop.{name}_t")
+            alone = change(desk, f"UPDATE {name} SET note = 'y' WHERE id = 2")
+        finally:
+            cursor.execute("REVOKE TRIGGER ON shop.* FROM console_elevated@'%'")
+            cursor.execute(f"DROP TABLE shop.{name}_child")
+    assert any("not kept" in line and "the foreign key " in line for line in deleted.warnings), deleted.warnings
+    assert any(f"not kept, and it cannot be undone: the trigger {name}_t" in line for line in updated.warnings)
+    assert any("to undo it within" in line for line in alone.warnings), "its key is not what the child refers to"
+
+
+def test_an_undo_of_what_needs_two_persons_asks_two(cluster, table, tmp_path, monkeypatch, capfd):
+    """Under a policy in which changes need a second person, and then with that person's approval."""
+    policy, name, rows = desks._policy, *table
+    key, public = str(tmp_path / "bob"), new_key(str(tmp_path / "bob"))
+    monkeypatch.setattr(desks, "_policy", lambda *given: keeping(policy(*given)))
+    with seated(cluster, tmp_path / "desk", justification=None, to="primary") as desk:
+        before = rows()
+        change(desk, f"UPDATE {name} SET note = 'x' WHERE id < 3")
+        path, config = tmp_path / "desk" / "policy.yaml", tmp_path / "desk" / "config.toml"
+        path.write_text(path.read_text().replace("\nelevation:\n", "\nelevation:\n  two_persons: [write]\n"))
+        assert "two_persons: [write]" in path.read_text()
+        changed = rows()
+        assert undo(desk, tmp_path, *GRANTED) in {2, 3}
+        assert "second person" in capfd.readouterr().err
+        assert rows() == changed
+        (tmp_path / "shared").mkdir()
+        config.write_text(
+            config.read_text()
+            + f'[approvals]\ndirectory = "{tmp_path}/shared"\n[approvals.approvers]\nbob = "{public}"\n'
+        )
+        settings = ApprovalSettings(key=key, approvers={"bob": public}, directory=str(tmp_path / "shared"))
+
+        def bob():
+            wait_for(lambda: waiting_requests(settings))
+            ((_, request),) = waiting_requests(settings)
+            sign(request, settings, approver="bob")
+
+        helper = threading.Thread(target=bob, daemon=True)
+        helper.start()
+        assert undo(desk, tmp_path, *GRANTED) == 0, capfd.readouterr().err
+        helper.join()
+        assert rows() == before
