@@ -8,7 +8,7 @@ from typing import Any
 from safeconsole.cluster.engine import by_whom
 from safeconsole.errors import LOCK_WAIT, UNSEEN, LostError, OutcomeUnknownError, StoppedError, stop_words
 from safeconsole.mysql.error_codes import KNOWN, WAYS_OUT, Meaning
-from safeconsole.mysql.watchdog import Watched
+from safeconsole.mysql.watched import Watched
 from safeconsole.policy.limits import FLOORS
 from safeconsole.policy.watchdog import breach_words, figure
 from safeconsole.sqltext.statement import Statement

@@ -45,7 +45,7 @@ from safeconsole.mysql.guards import Bracket, close_bracket, setting_of
 from safeconsole.mysql.keeping import kept_after, kept_before
 from safeconsole.mysql.link import MySqlLink
 from safeconsole.mysql.protocol import Packets, PacketTooLargeError
-from safeconsole.mysql.watchdog import Watched
+from safeconsole.mysql.watched import Watched
 from safeconsole.mysql.wire import IN_TRANSACTION, DriverError
 from safeconsole.policy.decision import Permit
 from safeconsole.sqltext.dialect import Guard

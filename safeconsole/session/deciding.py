@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from safeconsole.cluster.engine import Connection
 from safeconsole.cluster.routing import Choice
 from safeconsole.dialects import DIALECTS
-from safeconsole.errors import LOCK_WAIT, DeniedError, SafeConsoleError, StoppedError
+from safeconsole.errors import LOCK_WAIT, DeniedError, RefusedError, SafeConsoleError, StoppedError
 from safeconsole.policy.decision import (
     Assessment,
     Decision,
@@ -397,3 +397,9 @@ def require_no_lock(considered: Assessment, *, goes_on: bool) -> None:
             verified="already over",
             instead="another session holds the lock: try again later",
         )
+
+
+def require_allowed(considered: Assessment) -> None:
+    """Refuse a query of the console's own unless its verdict is `allow`: the person is not asked for it."""
+    if considered.decision.verdict is not Verdict.ALLOW:
+        raise RefusedError(f"the console does not ask for this by itself: {considered.decision.message}")

@@ -25,7 +25,6 @@ from safeconsole.errors import (
     AuditUnavailableError,
     LostError,
     OutcomeUnknownError,
-    RefusedError,
     SafeConsoleError,
     ServerError,
     StoppedError,
@@ -46,6 +45,7 @@ from safeconsole.session.deciding import (
     is_estimated,
     judged,
     quoting_no_secret,
+    require_allowed,
     require_no_lock,
 )
 from safeconsole.session.elevation import ElevationEvent
@@ -150,7 +150,7 @@ class Gate:
             if considered.estimate.waits:
                 require_no_lock(considered, goes_on=bool(attempt.justification or self._elevations.grant))
             if attempt.by_console:
-                _require_allowed(considered)
+                require_allowed(considered)
             if attempt.exactly_rows >= 0:
                 considered = held_to_rows(considered, attempt.exactly_rows)
             attempt.permit = permit = self._permit(attempt, considered)
@@ -491,9 +491,3 @@ class Gate:
         self._interrupted = True
         connection = self._held.at_work
         return connection.stop() if connection is not None else "already over"
-
-
-def _require_allowed(considered: Assessment) -> None:
-    """Refuse a query of the console's own unless its verdict is `allow`: the person is not asked for it."""
-    if considered.decision.verdict is not Verdict.ALLOW:
-        raise RefusedError(f"the console does not ask for this by itself: {considered.decision.message}")

@@ -3,7 +3,7 @@
 import threading
 import time
 
-from safeconsole.mysql.watchdog import Alarm
+from safeconsole.mysql.watched import Alarm
 
 
 def test_it_sleeps_until_its_moment():
