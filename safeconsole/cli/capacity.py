@@ -15,7 +15,7 @@ import click
 import msgspec
 from msgspec.structs import replace
 
-from safeconsole.capacity.asking import NOT_GRANTED, Asker, Conduct, Progress
+from safeconsole.capacity.asking import NOT_GRANTED, Asker, Conduct, Progress, Watcher
 from safeconsole.capacity.investigating import LOOKED_AT, investigate, unseen_tables
 from safeconsole.capacity.leftovers import patterns_of, plan_of, suspects_among
 from safeconsole.capacity.reports import Report, ReportShelf, days_between, growth, latest_report, report_since, since
@@ -45,6 +45,7 @@ from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.presenting import Screen, screen_of
 from safeconsole.output.progress import JobProgress
 from safeconsole.output.text import FORMATS, counted, in_words, safe, size_text
+from safeconsole.policy.decision import Assessment
 
 
 class Wish(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,12 +124,20 @@ class _Shown:
 
 
 class Work(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One run.
+
+    Attributes:
+        watcher: who is shown how far it is, None for the person at the screen.
+    """
+
     session: OpenSession
     asker: Asker
     shelf: ReportShelf
     screen: Screen
     wish: Wish
     leftovers: Mapping[str, LeftoverSettings]
+    watcher: Watcher | None = None
 
     @property
     def cluster(self) -> str:
@@ -143,7 +152,7 @@ class Work(msgspec.Struct, frozen=True, kw_only=True):
         """Give how a job behaves, with a progress line that disappears at the end."""
         progress = JobProgress(self.screen.messages, self.screen.messages_style, noun=noun)
         try:
-            yield Conduct(watcher=_Shown(progress), patience_seconds=self.wish.patience * 60)
+            yield Conduct(watcher=self.watcher or _Shown(progress), patience_seconds=self.wish.patience * 60)
         finally:
             progress.clear()
 
@@ -426,15 +435,24 @@ def capacity_command(app: Application, session: OpenSession) -> Callable[[str], 
     return run
 
 
-def run_capacity(session: OpenSession, wish: Wish, app: Application, screen: Screen) -> None:
+def run_capacity(
+    session: OpenSession, wish: Wish, app: Application, screen: Screen, *, watcher: Watcher | None = None
+) -> Assessment | None:
     """Make a report, or load the last one, and show the requested parts.
+
+    Args:
+        watcher: see `Work`.
+
+    Returns:
+        What was considered for its last question, None when no server was asked.
 
     Raises SafeConsoleError: a statement was refused or failed, or no node was fit for long.
     """
     asker = Asker(gate=session.gate, rules=session.rules)
     settings = app.settings().leftovers
     work = Work(
-        session=session, asker=asker, shelf=app.reports(), screen=screen, wish=wish, leftovers=settings
+        session=session, asker=asker, shelf=app.reports(), screen=screen, wish=wish, leftovers=settings,
+        watcher=watcher,
     )  # fmt: skip
     session.gate.note("command", f"capacity {wish}")
     nodes = app.settings().clusters[work.cluster].nodes
@@ -451,6 +469,7 @@ def run_capacity(session: OpenSession, wish: Wish, app: Application, screen: Scr
     show(work, report, wanted)
     if wish.html:
         write_page(work, report, wanted)
+    return asker.last
 
 
 def _surveyed(work: Work, nodes: tuple[str, ...]) -> Report:

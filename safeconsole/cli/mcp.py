@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import signal
 import threading
 import time
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from safeconsole.config.identity import Person
     from safeconsole.mcp.http import Listening
     from safeconsole.mcp.server import ToolCalls
-    from safeconsole.mcp.session import AgentSession
+    from safeconsole.mcp.session import AgentSession, Headway, Sizes
     from safeconsole.policy.decision import Assessment, ElevationRequest
     from safeconsole.session.session import Session
 
@@ -152,11 +153,12 @@ def _agent_session(app: Application, session: OpenSession, *, here: bool) -> Age
     def check(text: str) -> list[dict[str, Any]]:
         return [checked(gate.check(statement), gate.policy) for statement in gate.split(text)]
 
-    def capacity(schema: str, leftovers: bool) -> str:  # noqa: FBT001 (the tool's own two parameters)
+    def capacity(schema: str, leftovers: bool, headway: Headway) -> Sizes:  # noqa: FBT001 (the tool's own parameters)
         data = io.StringIO()
-        wish = Wish(schema=schema, leftovers=leftovers, form="jsonl", top=50)
-        run_capacity(session, wish, app, screen_of(data, io.StringIO(), app.environ))
-        return data.getvalue()
+        wish = Wish(schema=schema, leftovers=leftovers, form="jsonl", top=0)
+        screen = screen_of(data, io.StringIO(), app.environ)
+        considered = run_capacity(session, wish, app, screen, watcher=headway)
+        return [json.loads(line) for line in data.getvalue().splitlines()], considered
 
     def approvals() -> dict[str, str]:
         return {code: request.sql for code, request in waiting_requests(app.settings().approvals)}

@@ -7,6 +7,7 @@ statement runs once. What a client elicits from whoever sits there is not consen
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections import Counter
@@ -30,8 +31,18 @@ from safeconsole.dialects.queries import (
     referrers_sql,
 )
 from safeconsole.errors import ConfigurationError, SafeConsoleError
-from safeconsole.mcp.answers import MOST_ROWS, answer_of, cell_of, refusal_of, saved, size_class
-from safeconsole.mcp.session import AgentSession, SessionThread
+from safeconsole.mcp.answers import (
+    MOST_ROWS,
+    answer_of,
+    cell_of,
+    listed,
+    refusal_of,
+    saved,
+    size_class,
+    sizes_of,
+    where_of,
+)
+from safeconsole.mcp.session import AgentSession, Headway, SessionThread
 from safeconsole.session.context import Justification
 from safeconsole.sqltext.dialect import Dialect
 
@@ -74,25 +85,35 @@ class ToolCalls:
             self._task = task
             session.gate.note("task", task)
 
-    async def answer(self, context: Context[Any, Any], act: Act, *, text: str = "") -> CallToolResult:
+    async def answer(
+        self, context: Context[Any, Any], act: Act, *, text: str = "", headway: Headway | None = None
+    ) -> CallToolResult:
         """
         Run a call, and return its answer or its refusal.
 
         Args:
             text: the statement that it is about; the same one refused again and again is slowed and noted.
+            headway: how far it is, told to a client that asks for it.
         """
+        headway = headway or Headway()
 
         def guarded(session: AgentSession) -> tuple[dict[str, Any], bool]:
+            headway.begin()
             try:
                 return act(session), False
             except SafeConsoleError as error:
                 about = session.gate.last() if text else None
                 return self._refusal(session, text, refusal_of(error, about)), True
 
+        telling = asyncio.create_task(headway.tell(context.report_progress))
+        # A client that is gone is told nothing, and its call is cancelled anyway.
+        telling.add_done_callback(lambda over: over.cancelled() or over.exception())
         try:
             data, is_error = await self._thread.call(_agent_of(context), guarded)
         except SafeConsoleError as error:
             data, is_error = refusal_of(error, None), True
+        finally:
+            telling.cancel()
         return _result(data, is_error=is_error)
 
     async def read(self, said: Callable[[AgentSession], object]) -> object:
@@ -144,17 +165,17 @@ def _add_questions(server: MCPServer[Any]) -> None:
         `save` as csv or jsonl writes all rows to a file instead, and answers its path and the first rows.
         `task` says in a few words what you want to find out; statements of one task stand together in the journal.
         """
-        calls = _ANSWERING.get()
+        calls, headway = _ANSWERING.get(), Headway()
 
         def act(session: AgentSession) -> dict[str, Any]:
             calls.begin_task(session, task)
             session.gate.use(to)
-            statement = _one(session, sql)
+            result = session.gate.execute(_one(session, sql), progress=headway.sampled)
             if save:
-                return saved(session.gate.execute(statement), session.saving, save)
-            return answer_of(session.gate.execute(statement), max(1, min(max_rows, MOST_ROWS)))
+                return saved(result, session.saving, save)
+            return answer_of(result, max(1, min(max_rows, MOST_ROWS)))
 
-        return await calls.answer(context, act, text=sql)
+        return await calls.answer(context, act, text=sql, headway=headway)
 
     @server.tool(annotations=READS)
     async def check(context: Context[Any, Any], sql: str) -> CallToolResult:
@@ -174,8 +195,9 @@ def _add_questions(server: MCPServer[Any]) -> None:
     @server.tool(annotations=READS)
     async def capacity(context: Context[Any, Any], schema: str = "", leftovers: bool = False) -> CallToolResult:  # noqa: FBT001, FBT002 (a tool's parameter is named by its client)
         """Sizes of tables, or with leftovers what schema migrations left behind, asked page by page without load."""
+        headway = Headway()
         return await _ANSWERING.get().answer(
-            context, lambda session: {"report": _lines(session.capacity(schema, leftovers))}
+            context, lambda session: sizes_of(*session.capacity(schema, leftovers, headway)), headway=headway
         )
 
 
@@ -187,7 +209,7 @@ def _add_schema(server: MCPServer[Any]) -> None:
         def act(session: AgentSession) -> dict[str, Any]:
             found, last, over = _names(session, pattern, after)
             more = {} if over else {"more": f"call again with after={last!r}"}
-            return {"tables": found, "truncated": not over, **more}
+            return {"tables": found, "truncated": not over, **more, **_where(session)}
 
         return await _ANSWERING.get().answer(context, act)
 
@@ -197,19 +219,18 @@ def _add_schema(server: MCPServer[Any]) -> None:
 
         def act(session: AgentSession) -> dict[str, Any]:
             dialect = session.rules().dialect
-            found: dict[str, Any] = {"table": table, "columns": _told(session, columns_sql(dialect, table))}
-            if not found["columns"]:
+            columns = _told(session, columns_sql(dialect, table))
+            if not columns:
                 raise ConfigurationError(f"there is no table {table}", instead="the tool tables lists names")
+            found: dict[str, Any] = {"table": table, **listed(columns, NOT_TOLD)}
             for name, sql in DETAILS.items():
                 try:
                     found[name] = _told(session, sql(dialect, table))
                 except SafeConsoleError as error:
                     found[name] = f"unknown: {error.message}"
-            if isinstance(found["size"], list):
-                found["size"] = (
-                    {**found["size"][0], "class": size_class(found["size"][0])} if found["size"] else "unknown"
-                )
-            return found
+                else:
+                    found[name] = listed(found[name], NOT_TOLD) if name != "size" else _sized(found[name])
+            return {**found, **_where(session)}
 
         return await _ANSWERING.get().answer(context, act)
 
@@ -270,6 +291,15 @@ def _told(session: AgentSession, sql: str) -> list[dict[str, object]]:
     return [dict(zip(headings, map(cell_of, row), strict=True)) for row in rows]
 
 
+def _where(session: AgentSession) -> dict[str, Any]:
+    last = session.gate.last()
+    return where_of(last) if last is not None else {}
+
+
+def _sized(rows: list[dict[str, object]]) -> object:
+    return {**rows[0], "class": size_class(rows[0])} if rows else "unknown"
+
+
 def _names(session: AgentSession, pattern: str, after: str) -> tuple[list[str], str, bool]:
     """Return matching names, the last name examined, and whether the list is complete."""
     dialect, found, last = session.rules().dialect, list[str](), after
@@ -308,6 +338,11 @@ DETAILS: dict[str, Callable[[Dialect, str], str]] = {
 }
 """What `describe` tells beside the columns; what cannot be told is said."""
 
+NOT_TOLD = frozenset(
+    {"Table", "Collation", "Privileges", "Cardinality", "Packed", "Index_type", "Visible", "Ignored"}
+)  # fmt: skip
+"""What the servers' own lists say beside that, and no question to the table needs."""
+
 
 def _topology(session: AgentSession) -> list[dict[str, object]]:
     return [
@@ -324,10 +359,6 @@ def _topology(session: AgentSession) -> list[dict[str, object]]:
 
 def _fields(value: Any) -> dict[str, object]:  # noqa: ANN401 (any struct)
     return {name: getattr(value, name) for name in value.__struct_fields__}
-
-
-def _lines(text: str) -> list[object]:
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
 
 
 def _agent_of(context: Context[Any, Any]) -> str:

@@ -5,20 +5,73 @@ from __future__ import annotations
 import asyncio
 import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, suppress
 from typing import Any, TypeVar
 
 import msgspec
 
+from safeconsole.capacity.asking import Progress
 from safeconsole.cluster.engine import stop_insistently
 from safeconsole.errors import RefusedError
 from safeconsole.mcp.answers import Saving
+from safeconsole.policy.decision import Assessment
+from safeconsole.policy.watchdog import Sample
 from safeconsole.session.session import Session
 from safeconsole.sqltext.lexer import LexicalRules
 
 Value = TypeVar("Value")
+
+TOLD_EVERY_SECONDS = 1.0
+
+Sizes = tuple[list[dict[str, Any]], Assessment | None]
+"""Rows of tables, the largest first, and what was considered for the last question behind them."""
+
+Report = Callable[[float, float | None, str], Awaitable[None]]
+"""Tells a client how far its call is: a number that grows, the number it grows to where that is known, and words."""
+
+
+class Headway:
+    """How far one call is; set by the session's thread, and told by another one.
+
+    Without a count it is told in seconds.
+    """
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._told = 0.0
+        self._count: Progress | None = None
+        self._words = "waiting for its turn"
+
+    def begin(self) -> None:
+        self._words = "being judged and planned"
+
+    def sampled(self, what: Sample | str) -> None:
+        """Take what a statement waits for, or a sample of it while it runs."""
+        if isinstance(what, str):
+            self._words = what
+            return
+        memory = what.session_memory_bytes
+        held = "" if memory is None else f", {memory / 2**20:.0f} MiB of its server's memory"
+        self._words = f"running, {what.rows:,} rows so far{held}"
+
+    def show(self, progress: Progress) -> None:
+        """Take how far a job is."""
+        self._count = progress
+        self._words = progress.waiting or f"{progress.done:,} looked at"
+
+    async def tell(self, report: Report) -> None:
+        """Tell it once a second, until it is cancelled."""
+        while True:
+            await asyncio.sleep(TOLD_EVERY_SECONDS)
+            count = self._count
+            now = time.monotonic() - self._began if count is None else float(count.done)
+            total = None if count is None or count.expected <= count.done else float(count.expected)
+            # The protocol wants each to be greater than the one before.
+            self._told = max(now, self._told + 0.001)
+            await report(self._told, total, self._words)
 
 
 class AgentSession(msgspec.Struct, frozen=True, kw_only=True):
@@ -29,7 +82,7 @@ class AgentSession(msgspec.Struct, frozen=True, kw_only=True):
         gate: the agent's own session.
         rules: how the servers read text.
         check: what would be decided for a text, one value a statement, by the names that `safeconsole check` uses.
-        capacity: sizes, or leftovers of migrations, of one schema or of all, as JSON text.
+        capacity: sizes, or leftovers of migrations, of one schema or of all.
         approvals: codes that wait for a person, with what each asks for.
         saving: makes a file for rows; None where the client is on another computer.
     """
@@ -37,7 +90,7 @@ class AgentSession(msgspec.Struct, frozen=True, kw_only=True):
     gate: Session
     rules: Callable[[], LexicalRules]
     check: Callable[[str], list[dict[str, Any]]]
-    capacity: Callable[[str, bool], str]
+    capacity: Callable[[str, bool, Headway], Sizes]
     approvals: Callable[[], dict[str, str]]
     saving: Saving | None = None
 

@@ -9,12 +9,15 @@ import anyio
 import pytest
 
 from safeconsole.app import run
+from safeconsole.capacity.asking import Progress
 from safeconsole.demo.stage import staged
 
 mcp = pytest.importorskip("mcp")
 
 from mcp import ClientSession, StdioServerParameters  # noqa: E402
 from mcp.client.stdio import stdio_client  # noqa: E402
+
+from safeconsole.mcp.session import Headway  # noqa: E402
 
 UPDATE = "UPDATE orders SET status = 'agent' WHERE id = 1"
 
@@ -46,6 +49,11 @@ def asked(config, *calls):
             return [await session.call_tool(name, arguments) for name, arguments in calls]
 
     return anyio.run(play)
+
+
+def under_agents(config, policy="agents"):
+    """Give the demo's cluster a policy."""
+    config.write_text(config.read_text().replace("[clusters.shop]\n", f'[clusters.shop]\npolicy = "{policy}"\n'))
 
 
 def said(result):
@@ -128,20 +136,29 @@ def test_the_journal_names_the_agent_and_its_client(shop):
     assert opened[-1]["agent"].startswith("mcp: ")
 
 
+def rows_of(listed):
+    """Columns and rows as one dictionary a row."""
+    return [dict(zip(listed["columns"], row, strict=True)) for row in listed["rows"]]
+
+
 def test_names_columns_indexes_and_sizes_are_found(shop):
     tables, described, missing = asked(
         shop, ("tables", {"pattern": "order*"}), ("describe", {"table": "orders"}), ("describe", {"table": "nosuch"})
     )
     assert "orders" in said(tables)["tables"]
-    assert any(column["name"] == "status" for column in said(described)["columns"])
+    assert any(column["name"] == "status" for column in rows_of(said(described)))
     assert "indexes" in said(described)
-    assert missing.is_error or not said(missing)["columns"]
+    assert missing.is_error
+    assert {said(each)["role"] for each in (tables, described)} == {"replica"}
 
 
 def test_sizes_come_from_the_capacity_job(shop):
     sizes, leftovers = asked(shop, ("capacity", {}), ("capacity", {"leftovers": True}))
-    assert said(sizes)["report"]
-    assert isinstance(said(leftovers)["report"], list)
+    tables = rows_of(said(sizes))
+    assert {"orders", "customers"} <= {each["table"] for each in tables}
+    assert (said(sizes)["tables"], said(sizes)["role"]) == (len(tables), "replica")
+    assert said(sizes)["total_bytes"] == sum(each["total_bytes"] for each in tables)
+    assert said(leftovers)["total_bytes"] == sum(each["total_bytes"] for each in rows_of(said(leftovers)))
 
 
 def test_a_plan_is_shown_and_the_read_not_run(shop):
@@ -250,6 +267,46 @@ def test_all_rows_are_saved_for_a_client_on_this_computer(shop):
     assert os.stat(answer["saved"]).st_mode & 0o777 == 0o600
     assert len(answer["first_rows"]) == 5
     assert wrong.is_error and "csv" in said(wrong)["message"]
+
+
+def test_each_limit_of_an_agents_own_holds_and_says_how_to_go_on(tmp_path):
+    with staged("embedded") as up:
+        under_agents(up.config)
+        heavy, few, *many = asked(
+            up.config,
+            ("query", {"sql": "SELECT a.id FROM order_items a, order_items b"}),
+            ("query", {"sql": "SELECT id FROM order_items", "save": "csv"}),
+            *[("query", {"sql": f"SELECT {number}"}) for number in range(61)],
+        )
+    assert (said(heavy)["verdict"], said(heavy)["rules"][-1]) == ("elevate", "agents-read-little")
+    assert few.is_error
+    assert "fetched_rows is 5,000" in said(few)["message"]
+    refused = [said(each) for each in many if each.is_error]
+    assert refused and {each["rules"][-1] for each in refused} == {"agents-take-turns"}
+    assert all("wait " in each["instead"] for each in refused)
+    assert len(many) - len(refused) <= 60
+
+
+def test_how_far_a_job_is_is_told_in_numbers_that_grow(monkeypatch):
+    monkeypatch.setattr("safeconsole.mcp.session.TOLD_EVERY_SECONDS", 0.001)
+    told = []
+
+    async def hear(progress, total, message):
+        told.append((progress, total, message))
+        if len(told) == 1:
+            headway.show(Progress(done=120, expected=20_000))
+        if len(told) == 3:
+            headway.show(Progress(done=140, expected=20_000, waiting="lag 40 s"))
+        if len(told) == 5:
+            raise ConnectionError
+
+    headway = Headway()
+    with pytest.raises(ConnectionError):
+        anyio.run(headway.tell, hear)
+    assert told[0][1:] == (None, "waiting for its turn")
+    assert told[1] == (120.0, 20_000.0, "120 looked at")
+    assert told[3] == (140.0, 20_000.0, "lag 40 s")
+    assert [each[0] for each in told] == sorted({each[0] for each in told})
 
 
 def test_statements_of_a_task_stand_under_it_in_the_journal(shop):

@@ -4,15 +4,16 @@ import json
 import os
 import subprocess
 import sys
-import time
+from contextlib import asynccontextmanager
 from functools import partial
 
 import anyio
 import pytest
 
-from tests.harness.desk import demo_configuration
+from tests.harness.desk import demo_configuration, listen, times_sent
 from tests.harness.talking import threads_running, wait_for
-from tests.mcp.test_server import asked, client, said
+from tests.mcp import test_http as over_http
+from tests.mcp.test_server import asked, client, rows_of, said, under_agents
 
 INCIDENT = "SELECT table_schema, SUM(data_length + index_length) FROM information_schema.tables GROUP BY table_schema"
 # MySQL counts a product without a condition by multiplying.
@@ -24,54 +25,116 @@ def config(cluster, tmp_path):
     return demo_configuration(cluster, tmp_path)
 
 
-def running(cluster):
-    found = 0
+@pytest.fixture
+def logged(cluster):
+    """The shared cluster, while every server writes down each text that it is sent."""
+    listen(cluster)
+    yield cluster
     for node in cluster.nodes:
         with cluster.dba_connect(node) as dba, dba.cursor() as cursor:
-            cursor.execute(
-                "SELECT COUNT(*) FROM information_schema.processlist WHERE info LIKE '%agents\\_endless%FROM%'"
-            )
-            found += cursor.fetchone()[0]
-    return found
+            cursor.execute("SET GLOBAL general_log = 0")
 
 
-def test_the_incidents_query_is_refused_and_capacity_answers_instead(config):
-    refused, sizes, leftovers = asked(
+def test_a_heavy_read_by_an_agent_waits_for_a_person(cluster, tmp_path):
+    config = demo_configuration(cluster, tmp_path)
+    under_agents(config)
+    (heavy,) = asked(config, ("query", {"sql": ENDLESS}))
+    assert (said(heavy)["verdict"], said(heavy)["rules"][-1]) == ("elevate", "agents-read-little")
+    assert "filter by an indexed column" in said(heavy)["instead"]
+
+
+@pytest.fixture(params=["stdio", "http"])
+def connected(request, config):
+    """A function that connects the SDK's client over either transport."""
+    if request.param == "stdio":
+        yield partial(client, config)
+        return
+    text = over_http.token(config, "issue", "anna", "--agent")
+    with over_http.serving(config, "127.0.0.1:0") as address:
+        yield partial(over_http.client, address, text)
+
+
+def running(cluster, marker):
+    return sum(threads_running(cluster, node, marker) for node in cluster.nodes)
+
+
+def test_leftovers_are_found_in_three_calls_and_the_incidents_query_reaches_no_server(config, logged):
+    marker = f"agents_incident_{os.getpid()}"
+    refused, small, leftovers = asked(
         config,
-        ("query", {"sql": INCIDENT, "to": "primary"}),
-        ("capacity", {}),
-        ("capacity", {"leftovers": True}),
+        ("query", {"sql": INCIDENT.replace("SUM", f"COUNT(*) AS {marker}, SUM"), "to": "primary"}),
+        ("query", {"sql": f"SELECT id AS {marker}_read FROM orders LIMIT 1"}),
+        ("capacity", {"schema": "shop", "leftovers": True}),
     )
     assert refused.is_error
     assert "capacity" in said(refused)["instead"]
-    assert any(row.get("table") or row.get("name") for row in said(sizes)["report"])
-    assert not leftovers.is_error
+    assert not small.is_error
+    # How much disk, and of what: in the first answer that is no refusal.
+    found = rows_of(said(leftovers))
+    assert found and all(row["tool"] and row["state"] and row["why"] for row in found)
+    assert said(leftovers)["total_bytes"] == sum(row["total_bytes"] for row in found) > 0
+    assert said(leftovers)["role"] == "replica"
+    assert times_sent(logged, f"{marker}_read")
+    assert not times_sent(logged, f"COUNT(*) AS {marker},")
 
 
-def test_a_cancelled_call_is_gone_from_the_server(config, cluster):
+def test_a_long_call_tells_its_progress_and_a_cancelled_one_is_gone_from_the_server(connected, cluster, request):
+    marker = f"agents_endless_{request.node.callspec.id.replace('-', '_')}"
+    told = []
+
     async def play():
-        async with client(config) as session:
+        arrived = anyio.Event()
+
+        async def hear(progress, total, message):
+            told.append((progress, message))
+            if "rows so far" in message:
+                arrived.set()
+
+        async with connected() as session:
             async with anyio.create_task_group() as calls:
-                calls.start_soon(session.call_tool, "query", {"sql": ENDLESS})
-                await anyio.to_thread.run_sync(partial(wait_for, lambda: running(cluster), at_most=60))
+                calls.start_soon(
+                    partial(
+                        session.call_tool,
+                        "query",
+                        {"sql": ENDLESS.replace("agents_endless", marker)},
+                        progress_callback=hear,
+                    )
+                )
+                with anyio.fail_after(60):
+                    await arrived.wait()
+                assert await anyio.to_thread.run_sync(running, cluster, marker)
                 calls.cancel_scope.cancel()
             return await session.call_tool("query", {"sql": "SELECT 7"})
 
     assert said(anyio.run(play))["rows"] == [[7]]
-    deadline = time.monotonic() + 20
-    while running(cluster) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not running(cluster)
+    wait_for(lambda: not running(cluster, marker), at_most=30)
+    assert [progress for progress, _ in told] == sorted({progress for progress, _ in told})
+
+
+def test_fifty_calls_at_once_are_all_answered(connected):
+    async def play():
+        answers = {}
+
+        async def one(session, number):
+            text = f"SELECT id FROM orders WHERE id = {number}"
+            answers[number] = said(await session.call_tool("query", {"sql": text}))["rows"]
+
+        async with connected() as session, anyio.create_task_group() as together:
+            for number in range(1, 51):
+                together.start_soon(one, session, number)
+        return answers
+
+    assert anyio.run(play) == {number: [[number]] for number in range(1, 51)}
 
 
 def test_a_table_is_described_with_its_keys_and_size(config):
     (described,) = asked(config, ("describe", {"table": "orders"}))
     answer = said(described)
-    assert {"id", "status"} <= {column["Field"] for column in answer["columns"]}
-    assert answer["indexes"]
+    assert {"id", "status"} <= {column["Field"] for column in rows_of(answer)}
+    assert {"PRIMARY"} <= {index["Key_name"] for index in rows_of(answer["indexes"])}
     assert answer["size"]["class"] == "small" and answer["size"]["estimated_rows"] > 0
-    assert isinstance(answer["foreign_keys"], list)
-    assert isinstance(answer["referenced_by"], list)
+    assert rows_of(answer["foreign_keys"]) is not None
+    assert rows_of(answer["referenced_by"]) is not None
 
 
 def test_a_missing_table_is_said_and_names_come_from_the_schema(config):
@@ -164,13 +227,8 @@ def test_a_client_that_dies_leaves_nothing_running(config, cluster):
             process.stdin.flush()
             if message.get("method") == "initialize":
                 assert b"serverInfo" in process.stdout.readline()
-        wait_for(
-            lambda: any(threads_running(cluster, node, "agents_endless_dying") for node in cluster.nodes), at_most=60
-        )
+        wait_for(lambda: running(cluster, "agents_endless_dying"), at_most=60)
         process.stdin.close()
-        wait_for(
-            lambda: not any(threads_running(cluster, node, "agents_endless_dying") for node in cluster.nodes),
-            at_most=30,
-        )
+        wait_for(lambda: not running(cluster, "agents_endless_dying"), at_most=30)
         assert process.wait(timeout=30) == 0
         assert b"Traceback" not in process.stderr.read()
