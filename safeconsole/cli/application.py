@@ -78,7 +78,14 @@ class OpenSession(msgspec.Struct, frozen=True, kw_only=True):
         from safeconsole.session.deciding import preview
 
         gate, circumstances = self.gate, circumstances_of(self.gate.context, flavour=self.flavour)
-        return preview(statement, policy=gate.policy, circumstances=circumstances, to=gate.to, limits=gate.limits)
+        return preview(
+            statement,
+            policy=gate.policy,
+            circumstances=circumstances,
+            rules=self.rules,
+            to=gate.to,
+            limits=gate.limits,
+        )
 
 
 class Application(Protocol):

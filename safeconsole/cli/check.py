@@ -21,13 +21,22 @@ from safeconsole.dialects import DIALECTS
 from safeconsole.errors import ConfigurationError
 from safeconsole.output.confirming import NoTerminal
 from safeconsole.output.text import FORMATS
-from safeconsole.policy.decision import Assessment, Decision, Facts, addressed, judged_as_asked, with_disagreement
+from safeconsole.policy.decision import (
+    Assessment,
+    Decision,
+    Facts,
+    addressed,
+    judged_as_asked,
+    with_disagreement,
+    with_masking,
+)
 from safeconsole.policy.facts import statement_facts
 from safeconsole.policy.policy import Policy, capped, facts_behind, judge, limit_origins
 from safeconsole.session.context import SessionContext, circumstances_of
 from safeconsole.session.deciding import preview
 from safeconsole.sqltext.analysis import analyse, analysed, is_shared, shape_of
 from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.masking import masking_of
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Effect, Flavour, Route, Verdict
 
@@ -91,7 +100,7 @@ def offline_judge(app: Application, *, cluster: str, engine: str, policy: str, t
         known = held.get(shape)
         if known is not None:
             return replace(known, statement=statement)
-        considered = preview(statement, policy=rules, circumstances=circumstances, to=to)
+        considered = preview(statement, policy=rules, circumstances=circumstances, rules=lambda: lexical, to=to)
         if shape and len(held) < _SHAPES_HELD:
             held[shape] = considered
         return considered
@@ -185,6 +194,7 @@ def checked(considered: Assessment, policy: Policy) -> dict[str, Any]:
         "limits": asdict(decision.limits),
         "message": decision.message,
         "instead": decision.instead,
+        "masked": list(dict.fromkeys(rule.name for rule in decision.masking.masked)),
         "policy": decision.policy,
         "facts": facts_behind(considered, policy),
         "limit_origins": limit_origins(decision, policy),
@@ -234,13 +244,16 @@ def _strictest(found: list[dict[str, Any]], text: str) -> dict[str, Any]:
     return {**worst, **together, "sql": text, "statements": len(found)}
 
 
-def _by(policy: Policy, considered: Assessment, cluster: str) -> Assessment:
+def _by(policy: Policy, considered: Assessment, cluster: str, rules: LexicalRules) -> Assessment:
     def judged(statement: Statement) -> tuple[Facts, Decision]:
         facts = {**considered.facts, **statement_facts(statement, considered.estimate)}
         return facts, judge(policy, facts)
 
     statement, facts, decision = judged_as_asked(considered.statement, judged)
     decision = with_disagreement(decision, considered.estimate, considered.route)
+    agent = considered.facts["person.agent"] is True
+    masks = policy.masks_for(agent=agent)
+    decision = with_masking(decision, masking_of(statement, considered.estimate.behind, masks, rules, agent=agent))
     decision = addressed(decision, cluster, statement.hazards)
     return replace(considered, statement=statement, facts=facts, decision=decision)
 
@@ -261,7 +274,7 @@ def _asked_there(app: Application, cluster: str, to: str, policy: str) -> Iterat
         def said(statement: Statement) -> dict[str, Any]:
             considered = gate.check(statement)
             if other is not None:
-                considered = _by(other, considered, cluster)
+                considered = _by(other, considered, cluster, session.rules())
             return checked(considered, other or gate.policy)
 
         def there(text: str, given: LexicalRules | None) -> list[dict[str, Any]]:

@@ -167,6 +167,10 @@ def _as_text(shown: Policy) -> Iterator[str]:
     yield f"elevation: {minutes}{ticket}{persons}; agents that may elevate by themselves: {agents}"
     fences = (f"{name} {word}" for name, word in msgspec.to_builtins(shown.fences).items())
     yield f"beside the gate, in the Python console: {', '.join(fences)}"
+    for whom, everybody in (("for everybody", True), ("for agents", False)):
+        names = [rule.name for rule in shown.masks if rule.everybody is everybody]
+        if names:
+            yield f"masked {whom}: {', '.join(names)}"
     for rule in shown.rules:
         yield ""
         yield from _rule_lines(rule)

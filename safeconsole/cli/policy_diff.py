@@ -120,6 +120,7 @@ def as_json(shown: Policy) -> dict[str, Any]:
         "may_be_loosened": sorted(shown.may_be_loosened),
         "literals": shown.literals.otherwise.word,
         "literals_of": {rule.name: rule.treatment.word for rule in shown.literals.rules},
+        "masked": {rule.name: "everybody" if rule.everybody else "agents" for rule in shown.masks},
         "gates": msgspec.to_builtins(shown.gates),
         "limits": msgspec.to_builtins(shown.limits),
         "limit_origins": {name: standing_origin(shown, name) for name in LIMIT_NAMES},

@@ -41,6 +41,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
         numeric: whether values are aligned as numbers.
         binary: whether values are bytes without a character set.
         latitude_first: whether its server writes the latitude of a geographic point before the longitude.
+        origin: schema, table and column that it is, where the server says so; empty texts for anything else.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
     numeric: bool = False
     binary: bool = False
     latitude_first: bool = False
+    origin: tuple[str, str, str] = ("", "", "")
 
 
 class Splice(StrEnum):

@@ -141,6 +141,7 @@ class PolicyFiles:
             rules=(*_taken_over(base), *policy.rules[len(base.rules) :]),
             inherited=frozenset() if "rules" in base.may_be_loosened else frozenset(rule.id for rule in base.rules),
             may_be_loosened=policy.may_be_loosened & base.may_be_loosened,
+            own_masks=frozenset(own.document.get("masked", {})),
             loosens=tuple(f"{name}: {how}" for name, how in looser.items()),
         )
 

@@ -29,7 +29,6 @@ _ONE_BYTE, _TWO_BYTES = 251, 252
 Source: MySQL 8.4 source code documentation, "Integer Types", Protocol::LengthEncodedInteger."""
 
 _SHORT_OK = 6
-_COLUMN_NAME = 4
 _TWO_SHORTS = struct.Struct("<HH")
 _COLUMN = struct.Struct("<xHIBH")
 
@@ -41,6 +40,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
         flags: the protocol's bits (unsigned, enum, set, ...).
         character_set: number of its collation, 63 for bytes.
         width: its greatest length: bytes of a text, digits of a number, bits of a BIT.
+        origin: schema, table and column that it is, as bytes; empty for an expression.
     """
 
     name: str
@@ -48,6 +48,7 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     flags: int
     character_set: int
     width: int = 0
+    origin: tuple[bytes, bytes, bytes] = (b"", b"", b"")
 
 
 _MATCHED = re.compile(rb"\d+")
@@ -138,15 +139,16 @@ def read_head(packets: Packets) -> ResultHead:
 
 def _field_at(raw: bytes, position: int) -> Field:
     # Six texts (catalogue, schema, table, original table, name, original name), then fixed fields.
-    name = b""
-    for place in range(6):
+    texts = list[bytes]()
+    for _ in range(6):
         size, position = raw[position], position + 1
         if size == _TWO_BYTES:
             size, position = int.from_bytes(raw[position : position + 2], "little"), position + 2
         elif size >= _ONE_BYTE:
             raise ValueError(f"a name in the description of a column begins with {size}")
-        name = raw[position : position + size] if place == _COLUMN_NAME else name
+        texts.append(raw[position : position + size])
         position += size
+    _, schema, _, table, name, column = texts
     character_set, width, type_code, flags = _COLUMN.unpack_from(raw, position)
     return Field(
         name=str(name, "utf-8", "backslashreplace"),
@@ -154,6 +156,7 @@ def _field_at(raw: bytes, position: int) -> Field:
         flags=flags,
         character_set=character_set,
         width=width,
+        origin=(schema, table, column),
     )
 
 
@@ -287,7 +290,13 @@ def column_of(field: Field, *, latitude_first: bool = False) -> Column:
         numeric=field.type_code in _INTEGERS | _FRACTIONS or _is_one_bit(field),
         binary=_is_binary(field),
         latitude_first=latitude_first and field.type_code == FIELD_TYPE.GEOMETRY,
+        origin=_origin(field) if field.origin[2] else ("", "", ""),
     )
+
+
+def _origin(field: Field) -> tuple[str, str, str]:
+    schema, table, column = (str(part, "utf-8", "backslashreplace") for part in field.origin)
+    return schema, table, column
 
 
 def decoder_of(field: Field, *, as_text: bool) -> Decoder:

@@ -30,18 +30,18 @@ from safeconsole.mysql.protocol import Packets
 from safeconsole.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, DriverError, ServerReply, Wire
 from safeconsole.policy.limits import Limits
 from safeconsole.sqltext.analysis import rows_until_limit
-from safeconsole.sqltext.behind import (
-    NEVER_SEES,
-    Object,
-    behind_all,
-    hidden_object,
-    may_be_planned,
-    names_run,
-    view_object,
-)
+from safeconsole.sqltext.behind import Object, behind_all, hidden_object, may_be_planned, view_object
 from safeconsole.sqltext.effects import text_planned
 from safeconsole.sqltext.lexer import LexicalRules
-from safeconsole.sqltext.statement import Behind, Estimate, Statement, TableName, is_misspelt_perhaps
+from safeconsole.sqltext.statement import (
+    NEVER_SEES,
+    Behind,
+    Estimate,
+    Statement,
+    TableName,
+    is_misspelt_perhaps,
+    names_run,
+)
 from safeconsole.sqltext.vocabulary import Effect
 
 REMEMBER_SECONDS = 5.0

@@ -10,15 +10,18 @@ from typing import Literal
 
 import msgspec
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.errors import PolicyInvalidError
-from safeconsole.policy.decision import Decision, Facts, judged_as_asked
+from safeconsole.policy.decision import MASKED_COLUMNS, Decision, Facts, judged_as_asked, with_masking
 from safeconsole.policy.facts import FACTS, Circumstances, FactType, facts_of, statement_facts
 from safeconsole.policy.limits import LIMIT_NAMES
 from safeconsole.policy.policy import Policy, is_heavy, judge
 from safeconsole.policy.readings import route_of
 from safeconsole.policy.rules import Match, Rule, match, offered
 from safeconsole.policy.watchdog import SensorName
-from safeconsole.sqltext.statement import Estimate, Statement
+from safeconsole.sqltext.lexer import LexicalRules
+from safeconsole.sqltext.masking import masking_of
+from safeconsole.sqltext.statement import Behind, Estimate, Statement
 from safeconsole.sqltext.vocabulary import Effect, Flavour, Verdict
 
 Analyse = Callable[[str, Flavour], tuple[Statement, ...]]
@@ -40,6 +43,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
         limits: ceilings by name that it must run under; those not named may be anything.
         sensors: exactly what must be readable while it runs; None checks nothing.
         brakes: exactly the rules that ask once more whoever is elevated; None checks nothing.
+        masked: exactly the policy's masked columns that it selects; None checks nothing.
     """
 
     verdict: Literal["allow", "confirm", "elevate", "deny"]
@@ -52,6 +56,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     limits: dict[str, float] = {}
     sensors: tuple[SensorName, ...] | None = None
     brakes: tuple[str, ...] | None = None
+    masked: tuple[str, ...] | None = None
 
     def __str__(self) -> str:
         where = f" to the {self.to}" if self.to else ""
@@ -101,7 +106,17 @@ def lint(policy: Policy, cases: tuple[Case, ...]) -> tuple[str, ...]:
     if not policy.rules:
         return (f"{policy.source}: it has no rule, so it denies everything",)
     found = [f"{policy.source}:{rule.line}: rule {rule.id}: {what}" for rule, what in _complaints(policy, cases)]
-    return (*found, *(f"{policy.source}: slots: {what}" for what in _slot_complaints(policy, cases)))
+    found += [f"{policy.source}: slots: {what}" for what in _slot_complaints(policy, cases)]
+    return (*found, *(f"{policy.source}: masked: {what}" for what in _mask_complaints(policy, cases)))
+
+
+def _mask_complaints(policy: Policy, cases: tuple[Case, ...]) -> Iterator[str]:
+    """Yield what is wrong with the masked columns: what nobody has seen masked may be misspelt."""
+    for rule in policy.masks:
+        if rule.name in policy.own_masks and all(rule.name not in (case.masked or ()) for case in cases):
+            yield f"{rule.name} has no case that it is `masked` in"
+    if policy.own_masks and all(case.rule != MASKED_COLUMNS for case in cases):
+        yield f"no case shows a statement that is refused for it (rule: {MASKED_COLUMNS})"
 
 
 def _slot_complaints(policy: Policy, cases: tuple[Case, ...]) -> Iterator[str]:
@@ -145,7 +160,7 @@ def _shadow(rule: Rule, rules: tuple[Rule, ...], position: int) -> Rule | None:
 
 
 def unmatched_rules(policy: Policy, cases: tuple[Case, ...]) -> tuple[str, ...]:
-    known = {rule.id for rule in policy.rules}
+    known = {rule.id for rule in policy.rules} | ({MASKED_COLUMNS} if policy.masks else set())
     return tuple(dict.fromkeys(case.rule for case in cases if case.rule and case.rule not in known))
 
 
@@ -163,7 +178,15 @@ def _failure(policy: Policy, case: Case, engine: Flavour, analyse: Analyse) -> s
     heavy = any(is_heavy(policy.slots, facts) for facts in offered_facts)
     if case.heavy is not None and heavy is not case.heavy:
         return f"it is {'heavy' if heavy else 'not heavy'}, so that it takes {'a' if heavy else 'no'} slot"
-    return _wrong_limit(case, decisions) or _wrong_sensors(case, decisions) or _wrong_brakes(case, decisions)
+    wrong = _wrong_limit(case, decisions) or _wrong_sensors(case, decisions) or _wrong_brakes(case, decisions)
+    return wrong or _wrong_masks(case, decisions)
+
+
+def _wrong_masks(case: Case, decisions: list[Decision]) -> str:
+    found = {rule.name for decision in decisions for rule in decision.masking.masked}
+    if case.masked is None or found == set(case.masked):
+        return ""
+    return f"expected masked {', '.join(case.masked) or 'nothing'}, found {', '.join(sorted(found)) or 'nothing'}"
 
 
 def _wrong_brakes(case: Case, decisions: list[Decision]) -> str:
@@ -198,7 +221,10 @@ def _judged(policy: Policy, case: Case, engine: Flavour, analyse: Analyse) -> It
         route = route_of(statement, to=case.to)
         circumstances = Circumstances(flavour=engine, face="one-shot", cluster="shop", environment="production")
         found = facts_of(statement, route=route, reading=None, estimate=Estimate(), circumstances=circumstances)
-        yield _judged_as_asked(policy, statement, found, case)
+        facts, decision = _judged_as_asked(policy, statement, found, case)
+        agent, rules = facts["person.agent"] is True, LexicalRules(dialect=DIALECTS[engine])
+        masking = masking_of(statement, Behind(), policy.masks_for(agent=agent), rules, agent=agent)
+        yield facts, with_masking(decision, masking)
 
 
 def _judged_as_asked(policy: Policy, statement: Statement, found: Facts, case: Case) -> tuple[Facts, Decision]:

@@ -19,6 +19,7 @@ from safeconsole.policy.limits import Limits, tighten
 from safeconsole.policy.readings import Identity
 from safeconsole.policy.watchdog import SensorName
 from safeconsole.sqltext.findings import ACTIONS
+from safeconsole.sqltext.masking import NAME_THEM, NOTHING_MASKED, Masking
 from safeconsole.sqltext.statement import Behind, Estimate, Hazard, Statement, begins
 from safeconsole.sqltext.undoing import KeepOrder
 from safeconsole.sqltext.vocabulary import Account, Effect, Isolation, NodeName, Route, Verdict
@@ -47,6 +48,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
         observed: the policy only observes; the verdict is what would have happened.
         brakes: ids of the rules for which even whoever is elevated is asked once more.
         asks_again: what those say, one line each.
+        masking: which columns of its result are masked.
     """
 
     verdict: Verdict
@@ -60,6 +62,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     observed: bool = False
     brakes: tuple[str, ...] = ()
     asks_again: tuple[str, ...] = ()
+    masking: Masking = NOTHING_MASKED
 
 
 class Permit(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +83,7 @@ class Permit(msgspec.Struct, frozen=True, kw_only=True):
         exactly_rows: how many rows the change must find, or all of it is rolled back; -1 for any number.
         keep: the rows of the change that are kept, so that it can be undone; None for none.
         isolation: of the transaction that it opens, None for the server's own.
+        masking: which columns of its result are masked.
     """
 
     statement: Statement
@@ -98,6 +102,7 @@ class Permit(msgspec.Struct, frozen=True, kw_only=True):
     exactly_rows: int = -1
     keep: KeepOrder | None = None
     isolation: Isolation | None = None
+    masking: Masking = NOTHING_MASKED
 
     @property
     def commits(self) -> bool:
@@ -204,6 +209,7 @@ def permit_from_decision(  # noqa: PLR0913 (what the permit depends on, each by 
         exactly_rows=exactly_rows,
         keep=keep if needs_elevated_account and not reads else None,
         isolation=isolation if isolation is not None and begins(statement) else None,
+        masking=decision.masking,
     )
 
 
@@ -342,6 +348,36 @@ def with_disagreement(decision: Decision, estimate: Estimate, route: Route) -> D
         message=f"this was analysed as a read, but the server says: {estimate.objection}",
         instead=f"{look}; if it must run, elevate" if route is Route.PRIMARY else f"{look}; send it to the primary",
     )
+
+
+MASKED_COLUMNS = "masked-columns"
+"""What stands among the rules where a masked column decides."""
+
+
+def with_masking(decision: Decision, masking: Masking) -> Decision:
+    """Return the decision with what is masked, and a denial of what would give masked values away.
+
+    That holds while a policy only observes, too. The facts it was made on MUST hold no estimate of what is denied: the
+    rules that match would answer guesses.
+    """
+    if not masking.refusal:
+        return replace(decision, masking=masking) if masking.rules else decision
+    denied = replace(decision, rules=(*decision.rules, MASKED_COLUMNS), observed=False, masking=masking)
+    if decision.verdict is Verdict.DENY:
+        return denied
+    return replace(denied, verdict=Verdict.DENY, message=masking.refusal, instead=masking.instead)
+
+
+def require_maskable(masking: Masking, *, spliced: bool) -> None:
+    """Raise DeniedError where packets would be handed on with masked columns in them."""
+    if spliced and masking.masked:
+        raise not_maskable(masking)
+
+
+def not_maskable(masking: Masking) -> DeniedError:
+    """Return the refusal of a statement whose packets would be handed on with masked columns in them."""
+    names = ", ".join(rule.name for rule in masking.masked or masking.rules)
+    return DeniedError(f"{names} is masked, and a client's own protocol cannot carry a mask", instead=NAME_THEM)
 
 
 # A grant exists only in state GRANTED, is bound to one cluster, and for the scope STATEMENT also to one exact text

@@ -28,9 +28,10 @@ from safeconsole.policy.readings import Gates, tightest_gates
 from safeconsole.policy.rules import Rule, compile_condition, unknown_places
 from safeconsole.policy.watchdog import SensorName
 from safeconsole.sqltext.literal_rules import LiteralRules, literal_rules
+from safeconsole.sqltext.masking import MaskRule, mask_rules
 from safeconsole.sqltext.vocabulary import Verdict
 
-MERGED = ("limits", "ceilings", "gates", "elevation", "transactions", "literals_of", "fences", "slots")
+MERGED = ("limits", "ceilings", "gates", "elevation", "transactions", "literals_of", "masked", "fences", "slots")
 """Settings that are tables: what the policy does not name is the base's."""
 JOINED = ("rules", "sensors")
 
@@ -69,6 +70,10 @@ def loosened(base: Policy, own: Policy) -> Iterator[tuple[str, str]]:
     for name in base.fences.__struct_fields__:
         if getattr(base.fences, name) is FenceMode.REFUSE and getattr(own.fences, name) is not FenceMode.REFUSE:
             yield f"fences.{name}", f"{base.name} refuses"
+    whom = {rule.name: rule.everybody for rule in own.masks}
+    for rule in base.masks:
+        if rule.everybody and not whom.get(rule.name):
+            yield "masked", f"{rule.name} for agents alone, where {base.name} masks it for everybody"
     if base.slots.at_once and not 0 < own.slots.at_once <= base.slots.at_once:
         yield "slots.at_once", f"{own.slots.at_once} where {base.name} has {base.slots.at_once}"
     if own.observe and not base.observe:
@@ -148,6 +153,7 @@ class _PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     transactions: TransactionSettings = TransactionSettings()
     literals: Literal["keep", "hash", "drop"] = "keep"
     literals_of: dict[str, Literal["hash", "drop"]] = {}
+    masked: dict[str, Literal["agents", "everybody"]] = {}
     slots: _SlotsDocument | None = None
     keep_rows: dict[str, int] = {}
     keep_rows_days: float = 7.0
@@ -193,6 +199,7 @@ def policy_from_document(
     ceilings = _ceilings(place, problems, limits, read.ceilings)
     gates = _gates(place, problems, read.gates)
     literals = _literals(place, problems, read)
+    masks = _masks(place, problems, read)
     slots = _slots(place, problems, read.slots)
     problems += _out_of_range(place, read)
     if problems:
@@ -210,6 +217,8 @@ def policy_from_document(
         ceilings=ceilings,
         elevation=read.elevation,
         literals=literals,
+        masks=masks,
+        own_masks=frozenset(read.masked),
         slots=slots,
         transactions=read.transactions,
         fences=read.fences,
@@ -334,6 +343,14 @@ def _literals(place: _DocumentPlace, problems: list[str], read: _PolicyDocument)
             problems.append(place.problem("literals_of", f"literals_of: {error}"))
             return LiteralRules()
     return literal_rules(read.literals, read.literals_of)
+
+
+def _masks(place: _DocumentPlace, problems: list[str], read: _PolicyDocument) -> tuple[MaskRule, ...]:
+    try:
+        return mask_rules(read.masked)
+    except ValueError as error:
+        problems.append(place.problem("masked", f"masked: {error}"))
+        return ()
 
 
 def _slots(place: _DocumentPlace, problems: list[str], read: _SlotsDocument | None) -> Slots:

@@ -18,6 +18,7 @@ from safeconsole.policy.rules import Match, Rule, facts_named, filled, match, of
 from safeconsole.policy.watchdog import SensorName
 from safeconsole.sqltext.clauses import PREFIX
 from safeconsole.sqltext.literal_rules import LiteralRules, Treatment
+from safeconsole.sqltext.masking import MaskRule
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Effect, Verdict
 
@@ -153,6 +154,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         ceilings: how far a person may raise them.
         sensors: what must be readable while any statement runs.
         literals: what the journal keeps of statements' literals.
+        masks: columns whose values are not given to agents, or to nobody.
+        own_masks: names of those that its own file has.
         keep_rows: how many rows of one change are kept to undo it, by "schema.table" or "schema.*"; none of others.
         keep_rows_days: how long, > 0.
     """
@@ -171,6 +174,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     transactions: TransactionSettings = msgspec.field(default_factory=TransactionSettings)
     sensors: tuple[SensorName, ...] = ()
     fences: FenceSettings = msgspec.field(default_factory=FenceSettings)
+    masks: tuple[MaskRule, ...] = ()
+    own_masks: frozenset[str] = frozenset()
     keep_rows: Mapping[str, int] = msgspec.field(default_factory=dict)
     keep_rows_days: float = 7.0
     own_limits: frozenset[str] = frozenset()
@@ -186,7 +191,13 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
         if len(statement.tables) != 1 or literals.rules or literals.strictest is not Treatment.KEEP:
             return 0
         (table,) = statement.tables
+        if any(rule.is_about(table) for rule in self.masks):
+            return 0
         return self.keep_rows.get(str(table), self.keep_rows.get(f"{table.schema}.*", 0))
+
+    def masks_for(self, *, agent: bool) -> tuple[MaskRule, ...]:
+        """Return the rules for columns that hold for an agent, or for a person."""
+        return tuple(rule for rule in self.masks if agent or rule.everybody)
 
     def may_be_loosened_by(self, name: str) -> str:
         return "the configuration" if name in self.configured else f"policy {self.name}"

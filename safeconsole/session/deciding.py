@@ -19,6 +19,7 @@ from safeconsole.policy.decision import (
     addressed,
     judged_as_asked,
     with_disagreement,
+    with_masking,
 )
 from safeconsole.policy.facts import Circumstances, facts_of
 from safeconsole.policy.limits import Limits
@@ -27,9 +28,10 @@ from safeconsole.policy.readings import Reading, route_of, tightest_gates
 from safeconsole.sqltext.analysis import analyse, read_within
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.literal_rules import Handling
+from safeconsole.sqltext.masking import NOTHING_MASKED, Masking, masking_of
 from safeconsole.sqltext.redaction import redacted_message
 from safeconsole.sqltext.rewriting import NotRewrittenError, keep_order_of
-from safeconsole.sqltext.statement import Behind, Estimate, Statement, is_misspelt_perhaps
+from safeconsole.sqltext.statement import Behind, Estimate, Statement, is_misspelt_perhaps, is_no_statement
 from safeconsole.sqltext.undoing import KeepOrder
 from safeconsole.sqltext.vocabulary import Account, Effect, Route, Verdict
 
@@ -106,6 +108,13 @@ class PoliciesInForce:
             return KeepOrder(
                 table="", source="", limited=False, changed=(), most_rows=most, days=days, lacks=str(error)
             )
+
+    def masking_of(self, statement: Statement, estimate: Estimate, rules: LexicalRules, *, agent: bool) -> Masking:
+        """Return what is done about the columns that any of the policies masks; see `masking.masking_of`."""
+        masks = tuple(dict.fromkeys(rule for policy in self.held for rule in policy.masks_for(agent=agent)))
+        if not masks or is_no_statement(statement, estimate):
+            return NOTHING_MASKED
+        return masking_of(statement, estimate.behind, masks, rules, agent=agent)
 
     def judge(self, facts: Mapping[str, object], limits: Limits) -> Decision:
         return judge_together(self.held, facts, limits=limits)
@@ -189,16 +198,27 @@ class DecisionInput(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judged(
-    statement: Statement, found: DecisionInput, circumstances: Circumstances, policies: PoliciesInForce
+    statement: Statement,
+    found: DecisionInput,
+    circumstances: Circumstances,
+    policies: PoliciesInForce,
+    rules: LexicalRules,
 ) -> tuple[Statement, Facts, Decision]:
-    reading, estimate = found.choice.reading, found.estimate
+    """Return a statement with what it asks of its limits, the facts that it was judged on, and the decision.
+
+    Args:
+        rules: how the servers read it.
+    """
+    masking = policies.masking_of(statement, found.estimate, rules, agent=circumstances.agent)
+    # The server's opinion of what is refused would answer guesses about values.
+    reading, estimate = found.choice.reading, Estimate() if masking.refusal else found.estimate
 
     def judge_it(statement: Statement) -> tuple[Facts, Decision]:
         facts = facts_of(statement, route=found.route, reading=reading, estimate=estimate, circumstances=circumstances)
         return facts, policies.judge(facts, found.limits)
 
     statement, facts, decision = judged_as_asked(statement, judge_it)
-    return statement, facts, with_disagreement(decision, estimate, found.choice.route)
+    return statement, facts, with_masking(with_disagreement(decision, estimate, found.choice.route), masking)
 
 
 def assessment_of(
@@ -211,19 +231,20 @@ def assessment_of(
     policies: PoliciesInForce,
 ) -> Assessment:
     """Return a decision with its inputs and its evidence."""
-    choice = found.choice
+    choice, masking = found.choice, decision.masking
     decision = addressed(decision, cluster, statement.hazards)
+    estimate = Estimate() if masking.refusal else found.estimate
     told = (f"{policies.news}; the stricter of both holds here",) if policies.news else ()
     return Assessment(
         statement=statement,
         route=choice.route if choice.reading else found.route,
         node=choice.reading.node if choice.reading else None,
         identity=choice.reading.identity if choice.reading else None,
-        estimate=found.estimate,
+        estimate=estimate,
         decision=decision,
-        evidence=evidence_of(statement, choice, found.estimate, decision),
+        evidence=evidence_of(statement, choice, estimate, decision),
         facts=facts,
-        notes=(*choice.notes, *statement.notes, *told),
+        notes=(*choice.notes, *statement.notes, *filter(None, (masking.note,)), *told),
         heavy=is_heavy(policies.begun.slots, facts),
         account=found.account,
         way_out=choice.way_out,
@@ -318,11 +339,18 @@ def _mib(count: int) -> str:
 
 
 def preview(
-    statement: Statement, *, policy: Policy, circumstances: Circumstances, to: str = "", limits: Limits | None = None
+    statement: Statement,
+    *,
+    policy: Policy,
+    circumstances: Circumstances,
+    rules: Callable[[], LexicalRules],
+    to: str = "",
+    limits: Limits | None = None,
 ) -> Assessment:
     """Decide on a statement as if a fit node of its route's role existed; asks no server.
 
     Args:
+        rules: how a server reads it; called where columns are masked.
         circumstances: who asks, from where, about which cluster.
         to: "replica" or "primary" when the person asked for one.
         limits: the session's own; the policy's when None.
@@ -334,6 +362,10 @@ def preview(
         return facts, judge(policy, facts, limits=limits)
 
     statement, facts, decision = judged_as_asked(statement, judged)
+    masks = policy.masks_for(agent=circumstances.agent)
+    if masks:
+        masking = masking_of(statement, Behind(), masks, rules(), agent=circumstances.agent)
+        decision = with_masking(decision, masking)
     decision = addressed(decision, circumstances.cluster, statement.hazards)
     return Assessment(
         statement=statement,
@@ -344,7 +376,7 @@ def preview(
         decision=decision,
         evidence=evidence_of(statement, Choice(route=route, reading=None, reasons=()), estimate, decision),
         facts=facts,
-        notes=statement.notes,
+        notes=(*statement.notes, *filter(None, (decision.masking.note,))),
     )
 
 

@@ -30,7 +30,7 @@ from safeconsole.errors import (
     StoppedError,
     UnreachableError,
 )
-from safeconsole.policy.decision import Assessment, Permit, held_to_rows, permit_from_decision
+from safeconsole.policy.decision import Assessment, Permit, held_to_rows, permit_from_decision, require_maskable
 from safeconsole.policy.facts import COUNTED
 from safeconsole.policy.policy import with_way_to_loosen
 from safeconsole.policy.readings import OPEN_GATES, Gates
@@ -177,7 +177,7 @@ class Gate:
             if isinstance(error, SafeConsoleError) and failure is not error:
                 raise failure from None
             raise
-        execution = Execution(self._clock)
+        execution = Execution(self._clock, permit.masking, spliced=attempt.splice is not None)
         self.result = Result(considered, self._answered(attempt, considered, permit, connection, execution), execution)
         return self.result
 
@@ -348,7 +348,7 @@ class Gate:
         circumstances = circumstances_of(
             self._visit, flavour=self._engine.flavour, statements=self.statements, rate=rate, grant=grant
         )
-        statement, facts, decision = judged(statement, found, circumstances, self._policies)
+        statement, facts, decision = judged(statement, found, circumstances, self._policies, self._engine.rules)
         decision = self._transactions.decided(decision, statement, choice, window=self._elevations.has_window)
         considered = assessment_of(
             statement, found, facts, decision, cluster=self._visit.cluster, policies=self._policies
@@ -373,6 +373,7 @@ class Gate:
         Raises:
             DeniedError, RefusedError, NoFitNodeError: there is no permit; the message says why.
         """
+        require_maskable(considered.decision.masking, spliced=attempt.splice is not None)
         held, window = self._elevations.grant is not None, self._elevations.has_window
         justification, statement = attempt.justification, considered.statement
         refusal = self._transactions.refusal_of(

@@ -10,6 +10,7 @@ from safeconsole.audit.record import Ended
 from safeconsole.clock import Clock
 from safeconsole.cluster.engine import Answer, Column, Connection, Row, by_whom, stop_insistently
 from safeconsole.errors import (
+    DeniedError,
     NotSentError,
     OutcomeUnknownError,
     SafeConsoleError,
@@ -18,10 +19,11 @@ from safeconsole.errors import (
     stop_words,
 )
 from safeconsole.interrupts import told_words
-from safeconsole.policy.decision import Assessment, Permit
+from safeconsole.policy.decision import Assessment, Permit, not_maskable
 from safeconsole.policy.watchdog import Sample
 from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.literal_rules import Handling
+from safeconsole.sqltext.masking import MASK, NOTHING_MASKED, Masking
 from safeconsole.sqltext.redaction import redacted_message
 from safeconsole.sqltext.statement import Statement
 
@@ -46,6 +48,8 @@ class Execution:
 
     Attributes:
         columns: of the result set that is read; empty when the statement returns no rows.
+        masked: positions of its columns whose values are masked.
+        unmaskable: why none of its rows may be handed on, None where they may.
         head: see `Answer.head`.
         tail: see `Completion.tail`.
         sets: result sets that were begun.
@@ -53,10 +57,17 @@ class Execution:
         bytes: bytes of rows that reached this process.
         warnings: the server's, one line each, once the statement is done.
         ended: the record of its end, None while it runs.
+
+    Args:
+        masking: what is done about masked columns.
+        spliced: packets are handed on as they are, so that none of a masked column may be.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, masking: Masking = NOTHING_MASKED, *, spliced: bool = False) -> None:
+        self._masking, self._spliced = masking, spliced
         self.columns: tuple[Column, ...] = ()
+        self.masked: frozenset[int] = frozenset()
+        self.unmaskable: DeniedError | None = None
         self.head = self.tail = b""
         self.sets = self.rows = 0
         self.bytes = 0
@@ -66,9 +77,20 @@ class Execution:
         self._started_seconds = clock.monotonic()
 
     def begin_set(self, answer: Answer) -> None:
-        """Store the description of the next result set."""
+        """Store the description of the next result set, some of whose columns are masked."""
         self.columns, self.head = answer.columns, answer.head
         self.sets += bool(self.columns)
+        if self._masking.rules and self.columns:
+            self._mask(self._masking)
+
+    def _mask(self, masking: Masking) -> None:
+        columns = self.columns
+        self.masked = masking.of_columns([column.name for column in columns], [column.origin for column in columns])
+        self.unmaskable = not_maskable(masking) if self.masked and self._spliced else None
+        self.columns = tuple(
+            Column(name=column.name, type_name="varchar") if position in self.masked else column
+            for position, column in enumerate(columns)
+        )
 
     @property
     def elapsed_seconds(self) -> float:
@@ -221,6 +243,11 @@ class Result:
         self._batches.close()
 
 
+def _masked(batches: Iterator[Batch], positions: frozenset[int]) -> Iterator[Batch]:
+    for batch in batches:
+        yield [tuple(MASK if position in positions else value for position, value in enumerate(row)) for row in batch]
+
+
 def delivered(answer: Answer, connection: Connection, permit: Permit, execution: Execution) -> Iterator[Batch]:
     """Yield the rows of an answer; between two result sets `NEXT_SET`, and an empty batch once the next one is begun.
 
@@ -243,8 +270,11 @@ def delivered(answer: Answer, connection: Connection, permit: Permit, execution:
 
 
 def _set_delivered(answer: Answer, connection: Connection, permit: Permit, execution: Execution) -> Iterator[Batch]:
-    limits = permit.limits
-    for batch in answer.batches():
+    limits, batches = permit.limits, answer.batches()
+    if execution.unmaskable is not None:
+        why = execution.unmaskable
+        raise StoppedError(why.message, by="console", verified=connection.stop(), instead=why.instead)
+    for batch in _masked(batches, execution.masked) if execution.masked else batches:
         room = limits.fetched_rows - execution.rows
         yield batch[:room] if len(batch) > room else batch
         # MUST come after the reader took them: what it could not take was not handed on.

@@ -19,9 +19,9 @@ from safeconsole.policy.watchdog import Sample
 from safeconsole.sqlite.link import Authorizer, Mode, SqliteLink, read_guards
 from safeconsole.sqlite.running import SqliteRunning, Watch, free_memory_bytes, held_memory_bytes
 from safeconsole.sqlite.sidecar import FileNode, FileProof, prove
-from safeconsole.sqltext.analysis import rows_until_limit
+from safeconsole.sqltext.analysis import analyse, rows_until_limit
 from safeconsole.sqltext.lexer import LexicalRules
-from safeconsole.sqltext.statement import Estimate, Hazard, Statement
+from safeconsole.sqltext.statement import Behind, Estimate, Hazard, Statement
 from safeconsole.sqltext.vocabulary import Account, Flavour, Role
 
 PLAN_SECONDS = 1.0
@@ -74,7 +74,16 @@ def estimate(link: SqliteLink, statement: Statement, monotonic: Callable[[], flo
         temporary_tables=sum(step.words.startswith(("USE TEMP B-TREE", "MATERIALIZE")) for step in steps),
         hazards=tuple(_hazards(authorizer)),
         keyed=keyed,
+        behind=Behind(definitions=tuple(_read_through(statement, tables))),
     )
+
+
+def _read_through(statement: Statement, tables: tuple[tuple[str, str], ...]) -> Iterator[Statement]:
+    """Yield a read of each table that the statement reads and does not name: what a view selects is not told."""
+    named = {table.name.lower() for table in statement.tables}
+    for _, name in tables:
+        if name.lower() not in named:
+            yield from analyse(f"SELECT * FROM {_quoted(name)}", RULES)  # noqa: S608 - quoted
 
 
 def _is_keyed(statement: Statement, steps: tuple[_PlanRow, ...], tables: tuple[tuple[str, str], ...]) -> bool:

@@ -16,16 +16,9 @@ from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Behind, Hazard, Statement, TableName
 from safeconsole.sqltext.vocabulary import CostClass, Effect
 
-NEVER_SEES = frozenset({"information_schema", "performance_schema"})
-"""Schemas with the server's own objects only: their hazards are in the catalogue."""
-
 _SERVERS_OWN = frozenset({"mysql", "sys"})
 _SERVERS_ACCOUNTS = frozenset({"mysql.sys@localhost", "mariadb.sys@localhost", "mysql.infoschema@localhost"})
 """Definers of the views that come with a server; nobody can log in as them."""
-
-_DESCRIBES = frozenset({"describe", "desc", "explain"})
-_QUERY_IN_SHOW = re.compile(r"\(\s*(?:select|with|values|table)\b", re.IGNORECASE)
-_QUERY = re.compile(r"\b(?:select|with|values|table|insert|update|delete|replace)\b", re.IGNORECASE)
 
 _ROLLED_UP = re.compile(r"\brollup_(?:group_item|sum_switcher)\(")
 """How MySQL writes columns of GROUP BY … WITH ROLLUP into a view; a stored function has its schema before it."""
@@ -49,17 +42,6 @@ class Object(msgspec.Struct, frozen=True, kw_only=True):
     definition: Statement | None = None
     unseen: str = ""
     grant: str = ""
-
-
-def names_run(statement: Statement) -> tuple[TableName, ...]:
-    """Return the names that a statement reads through; SHOW and DESCRIBE read no rows."""
-    kind = statement.kind
-    if kind.startswith("show ") and not _QUERY_IN_SHOW.search(statement.normalised):
-        return ()
-    first, _, rest = statement.normalised.partition(" ")
-    if first.lower() in _DESCRIBES and not _QUERY.search(rest):
-        return ()
-    return statement.tables
 
 
 def view_object(definition: str, definer: str, name: TableName, rules: LexicalRules) -> Object:
@@ -97,8 +79,8 @@ def behind_all(found: Iterable[tuple[TableName, Object]], dialect: Dialect, *, u
     hazards: dict[Hazard, None] = {}
     reasons: list[str] = []
     engines: dict[str, None] = {}
-    views = False
-    for name, each in found:
+    views, known = False, dict(found)
+    for name, each in known.items():
         inner = each.definition
         views = views or each.brought_along or inner is not None
         if inner is not None:
@@ -126,6 +108,7 @@ def behind_all(found: Iterable[tuple[TableName, Object]], dialect: Dialect, *, u
         reasons=tuple(dict.fromkeys(reasons)),
         engines=tuple(engines),
         views=views,
+        definitions=tuple(each.definition for each in known.values() if each.definition is not None),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 from msgspec.structs import replace
 
@@ -129,6 +131,25 @@ def is_misspelt_perhaps(statement: Statement) -> bool:
     return statement.kind == "unknown" and not unreadable
 
 
+NEVER_SEES = frozenset({"information_schema", "performance_schema"})
+"""Schemas with the server's own objects only: their hazards are in the catalogue."""
+
+_DESCRIBES = frozenset({"describe", "desc", "explain"})
+_QUERY_IN_SHOW = re.compile(r"\(\s*(?:select|with|values|table)\b", re.IGNORECASE)
+_QUERY = re.compile(r"\b(?:select|with|values|table|insert|update|delete|replace)\b", re.IGNORECASE)
+
+
+def names_run(statement: Statement) -> tuple[TableName, ...]:
+    """Return the names that a statement reads through; SHOW and DESCRIBE read no rows."""
+    kind = statement.kind
+    if kind.startswith("show ") and not _QUERY_IN_SHOW.search(statement.normalised):
+        return ()
+    first, _, rest = statement.normalised.partition(" ")
+    if first.lower() in _DESCRIBES and not _QUERY.search(rest):
+        return ()
+    return statement.tables
+
+
 class Behind(msgspec.Struct, frozen=True, kw_only=True):
     """The objects behind a statement's names: definitions of views, storage engines of tables.
 
@@ -136,6 +157,7 @@ class Behind(msgspec.Struct, frozen=True, kw_only=True):
         effects: what the definitions do; UNKNOWN among them where one cannot be seen.
         functions, hazards, reasons: as `Statement`, of the definitions and engines.
         engines: storage engines of all tables read, as the server names them.
+        definitions: of its views, those behind them too.
     """
 
     effects: frozenset[Effect] = frozenset()
@@ -144,6 +166,7 @@ class Behind(msgspec.Struct, frozen=True, kw_only=True):
     reasons: tuple[str, ...] = ()
     engines: tuple[str, ...] = ()
     views: bool = False
+    definitions: tuple[Statement, ...] = ()
 
 
 class Estimate(msgspec.Struct, frozen=True, kw_only=True):

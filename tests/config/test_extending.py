@@ -16,6 +16,7 @@ gates: {lag_seconds: 20}
 limits: {run_seconds: 20, fetched_rows: 100}
 elevation: {ticket_required: true, two_persons: [ddl]}
 literals: hash
+masked: {a.b.c: everybody}
 fences: {sockets: refuse}
 slots: {heavy: "estimate.rows > 10", at_once: 2}
 rules:
@@ -70,6 +71,7 @@ def test_its_rules_are_added_and_its_settings_tighten(extending):
         ("literals: keep", "literals is looser"),
         ("fences: {sockets: record}", "fences.sockets is looser"),
         ("slots: {heavy: 'estimate.rows > 1', at_once: 3}", "slots.at_once is looser"),
+        ("masked: {a.b.c: agents}", "masked is looser: a.b.c for agents alone"),
         ("mode: observe", "mode is looser"),
         ("transactions: {read_idle_seconds: 300}\nlimits: {run_seconds: 30}", "limits.run_seconds"),
     ],

@@ -2,9 +2,12 @@
 
 import pytest
 
+from safeconsole.dialects import DIALECTS
 from safeconsole.policy.cases import cases_from_document, failures, lint, unmatched_rules
 from safeconsole.errors import PolicyInvalidError
 from safeconsole.policy.document import policy_from_document
+from safeconsole.sqltext.analysis import analyse as really_analyse
+from safeconsole.sqltext.lexer import LexicalRules
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Effect, Flavour
 
@@ -186,3 +189,50 @@ def test_a_rule_that_names_sensors_does_something_beside_its_twin():
     twin = {**READS, "id": "twin", "sensors": ["opened_tables"]}
     said = lint(policy(READS, twin), cases({"sql": "select 1", "verdict": "allow", "rule": "reads"}))
     assert not [line for line in said if "never decides" in line]
+
+
+MASKS = {"shop.customers.email": "agents", "*.*.iban": "everybody"}
+AGENT = {"person.agent": True}
+
+
+def masking(*examples):
+    """What lint and the cases say of a policy that masks two columns, with statements as they are really read."""
+    own = policy_from_document(
+        "p", {"rules": [READS], "masked": MASKS}, source="p.yaml", text_hash="0" * 64, lines={"masked": 2}
+    )
+    found = cases({"sql": "SELECT 1", "rule": "reads", "verdict": "allow"}, *examples)
+    read = lambda text, flavour: really_analyse(text, LexicalRules(dialect=DIALECTS[flavour]))  # noqa: E731
+    return lint(own, found), [failure.what for failure in failures(own, found, read)], unmatched_rules(own, found)
+
+
+def test_each_masked_column_and_its_denial_need_a_case():
+    complaints, wrong, strange = masking()
+    assert (wrong, strange) == ([], ())
+    assert complaints == (
+        "p.yaml: masked: shop.customers.email has no case that it is `masked` in",
+        "p.yaml: masked: *.*.iban has no case that it is `masked` in",
+        "p.yaml: masked: no case shows a statement that is refused for it (rule: masked-columns)",
+    )
+
+
+def test_cases_show_what_is_masked_for_whom():
+    complaints, wrong, strange = masking(
+        {"sql": "SELECT email FROM shop.customers", "facts": AGENT, "masked": ["shop.customers.email"], "verdict": "allow"},
+        {"sql": "SELECT email FROM shop.customers", "masked": [], "verdict": "allow"},
+        {"sql": "SELECT iban FROM accounts", "masked": ["*.*.iban"], "verdict": "allow"},
+        {"sql": "SELECT UPPER(iban) FROM accounts", "rule": "masked-columns", "verdict": "deny"},
+    )  # fmt: skip
+    assert (complaints, wrong, strange) == ((), [], ())
+    _, wrong, _ = masking({"sql": "SELECT id FROM accounts", "masked": ["*.*.iban"], "verdict": "allow"})
+    assert wrong == ["expected masked *.*.iban, found nothing"]
+
+
+def test_a_masked_column_that_is_no_column_is_told_with_its_line():
+    with pytest.raises(PolicyInvalidError, match=r"p\.yaml:2: masked: email: it is schema\.table\.column"):
+        policy_from_document(
+            "p",
+            {"rules": [READS], "masked": {"email": "agents"}},
+            source="p.yaml",
+            text_hash="0" * 64,
+            lines={"masked": 2},
+        )

@@ -9,12 +9,11 @@ from safeconsole.sqltext.behind import (
     behind_all,
     hidden_object,
     may_be_planned,
-    names_run,
     view_object,
 )
 from safeconsole.dialects.catalogue import engine_hazard
 from safeconsole.sqltext.lexer import LexicalRules
-from safeconsole.sqltext.statement import Behind, TableName, with_behind
+from safeconsole.sqltext.statement import Behind, TableName, names_run, with_behind
 from safeconsole.sqltext.vocabulary import Effect, Flavour
 
 MYSQL = LexicalRules(dialect=DIALECTS[Flavour.MYSQL], version=90704)
