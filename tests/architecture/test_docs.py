@@ -52,6 +52,13 @@ def test_the_readme_shows_the_help_as_it_is_printed():
     assert printed.strip() in (REPOSITORY / "README.md").read_text(encoding="utf-8")
 
 
+def test_the_readme_leads_to_every_page_and_soon_to_a_query():
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert not [page.name for page in (REPOSITORY / "docs").glob("*.md") if f"docs/{page.name}" not in readme]
+    lines = readme.splitlines()
+    assert next(number for number, line in enumerate(lines) if line.startswith("    ") and "SELECT" in line) < 80
+
+
 def test_no_document_and_no_code_names_what_a_user_does_not_have():
     words = re.compile(r"farm-|\.library|shared/facts|\.\./shared|issue #?\d", re.IGNORECASE)
     found = []
