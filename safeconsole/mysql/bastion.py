@@ -1,4 +1,4 @@
-"""Reaches servers through a bastion: one connection of the system's OpenSSH, a private Unix socket for each node."""
+"""Reaches servers through a bastion: one OpenSSH connection, and a private Unix socket for each node."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _FORWARD = ("-o", "BatchMode=yes", "-O", "forward")
 
 
 class Bastion:
-    """A host that servers are reached through; from any thread, and together with other processes of the account.
+    """A bastion host; thread-safe, and shared with other processes of the account.
 
     The person's own connection to it is used where their configuration keeps one (ControlMaster); else one is opened
     that stays for a minute after its last use. Whoever holds the bastion sees encrypted connections: servers prove
@@ -57,7 +57,7 @@ class Bastion:
         self._lock = threading.Lock()
 
     def connect(self, host: str, port: int, *, within_seconds: float) -> socket.socket:
-        """Return a connection to an address as the bastion sees it, once the bastion let us in.
+        """Return a connection to an address as the bastion resolves it.
 
         Args:
             within_seconds: for connecting to the local end.
@@ -133,7 +133,7 @@ class Bastion:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Keep other processes of this account from opening the same."""
+        """Lock out other processes of this account that would open the same."""
         with (self._directory / f"{self._name}.lock").open("w", encoding="ascii") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
