@@ -46,6 +46,7 @@ class Work:
         one_shots: seconds of each, from its start to its end.
         unanswered: what was said instead of an answer.
         idle, busy, peak: connections of our accounts, by node.
+        verified: what is wrong with the journal that all wrote to at once, "" for nothing.
     """
 
     alone: list = field(default_factory=list)
@@ -55,6 +56,7 @@ class Work:
     idle: dict = field(default_factory=dict)
     busy: dict = field(default_factory=dict)
     peak: dict = field(default_factory=dict)
+    verified: str = ""
 
 
 def made_for(cluster, directory: Path, people: int) -> Path:
@@ -217,7 +219,16 @@ def worked(cluster, config: Path, *, consoles: int, one_shots: int, each: int) -
             work.peak = watcher.peak
     finally:
         side_by_side([seat.leave for seat in seats.values()])
+    work.verified = verified(config)
     return work
+
+
+def verified(config: Path) -> str:
+    """Return what `audit verify` says of the one journal directory that all of them wrote to, "" where it is whole."""
+    command = [sys.executable, "-m", "safeconsole", "--config", str(config), "audit", "verify"]
+    environ = {**os.environ, "HOME": str(config.parent)}
+    told = subprocess.run(command, check=False, capture_output=True, text=True, env=environ)
+    return "" if told.returncode == 0 else told.stdout + told.stderr
 
 
 def percentile(seconds: list, share: float) -> float:
@@ -231,6 +242,7 @@ def report(work: Work, *, people: int, consoles: int, one_shots: int) -> list[st
         f"### {consoles} consoles and {one_shots} one-shots, with the accounts of `init --people {people}`",
         "",
         f"Not answered: {len(work.unanswered)}. At most {limit} connections of an account are allowed on a node.",
+        f"The journal that all of them wrote to is {'broken' if work.verified else 'whole'}.",
         "",
         "| connections | consoles idle | all at work | most at any moment |",
         "|---|---:|---:|---:|",
@@ -266,11 +278,11 @@ def main() -> None:
         told = report(work, people=given.people, consoles=given.consoles, one_shots=given.one_shots)
         text = "\n".join([*machine(given), *told])
     print(text)
-    for each in work.unanswered[:5]:
+    for each in (*work.unanswered[:5], work.verified):
         print(each)
-    if given.write and not work.unanswered:
+    if given.write and not (work.unanswered or work.verified):
         written(SECTION, text)
-    sys.exit(bool(work.unanswered))
+    sys.exit(bool(work.unanswered or work.verified))
 
 
 if __name__ == "__main__":

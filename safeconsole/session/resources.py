@@ -74,12 +74,18 @@ class Resources:
             raise RefusedError("nothing was sent: the transaction that it belongs to is over")
         connection = self.nodes.connect(permit.node, permit.account)
         require_alike(permit.statement, connection, rules=rules, schema=self.nodes.schema)
+        plain = permit.read_only and permit.account is Account.READ and permit.route is Route.REPLICA
         if connection.identity.server != permit.identity.server:
             found = f"{permit.node} is now another server: {connection.identity.server}"
+            if plain and not permit.within and not permit.elevation:
+                # A replica was rebuilt under its address: that is no failover, and the read may go to the new one.
+                self.nodes.drop_node(permit.node)
+                self.nodes.forget()
+                raise UnreachableError(f"{found}; nothing was sent")
         elif permit.account is Account.DIAGNOSE:
             # It asks this instance, whatever its role is.
             return connection
-        elif permit.read_only and permit.account is Account.READ and permit.route is Route.REPLICA:
+        elif plain:
             # It is compared by the connection, when the permit is sent.
             return connection
         else:

@@ -920,13 +920,16 @@ def test_a_connection_to_a_server_that_moved_is_replaced(walk, to):
     assert road.records("intent")[-1].server == "u-9"
 
 
-def test_a_connection_that_answers_as_another_server_is_refused_and_replaced(walk):
+def test_a_connection_that_answers_as_another_server_gets_nothing_and_is_replaced(walk):
     road = walk()
     road.run(READ)
-    road.engine.connections[0].server = "u-9"
-    with pytest.raises(RefusedError, match="another server"):
-        road.run(READ)
+    first = road.engine.connections[0]
+    first.server = "u-9"
+    sent = len(road.sent())
     assert road.run(READ).outcome == "done"
+    assert first.broken and len(road.sent()) == sent + 1
+    (noticed,) = [record for record in road.records("notice") if record.what == "read retried"]
+    assert "another server: u-9; nothing was sent" in noticed.detail
 
 
 @pytest.mark.parametrize("seen", ["by measuring", "by proving"])
