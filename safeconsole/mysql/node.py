@@ -255,6 +255,9 @@ _POSITION = re.compile(r"[0-9A-Za-z_:,-]+", re.ASCII)
 MEASURED_WITHIN_SECONDS = 2.0
 """Timeout of one answer while measuring."""
 
+REFUSED_SECONDS = 300.0
+"""How long it is believed that the account may not ask what it was refused: most grants are for the next login only."""
+
 _STEP_SECONDS = 0.2
 
 
@@ -323,6 +326,8 @@ class Monitor:
         self._free_memory = free_memory
         self._lead = lead
         self._make_room = make_room
+        self._now = now
+        self._log_in_again_seconds = float("inf")
         self._answer_seconds = min(settings.connect_seconds, MEASURED_WITHIN_SECONDS)
         self.watch = NodeWatch(Control(self._open_line, now), free_memory=running_memory)
 
@@ -334,6 +339,8 @@ class Monitor:
                 that is a reading, since nobody configured it.
         """
         is_full = False
+        if self._now() >= self._log_in_again_seconds and self.watch.rest(idle_seconds=0) is None:
+            self._log_in_again_seconds = float("inf")
         try:
             measure_it = partial(self._measure, now_seconds, time.monotonic())
             return self.watch.control.ask(measure_it, within_seconds=self._answer_seconds)
@@ -399,6 +406,8 @@ class Monitor:
         measured = line.questions.measured(line.wire, replies or line.wire.flight(*line.questions.texts))
         proof = prove_role(measured.facts)
         self._known = line.variant
+        if line.questions.refused and self._log_in_again_seconds == float("inf"):
+            self._log_in_again_seconds = self._now() + REFUSED_SECONDS
         self._is_in_galera = measured.facts.member is not None and measured.facts.member.kind == "galera"
         seen = MeasuredNode(
             place=line.place,

@@ -8,6 +8,8 @@ from safeconsole.mysql.engine import open_engine
 from safeconsole.errors import ConfigurationError, UnreachableError
 from safeconsole.sqltext.vocabulary import Account, NodeName, Role
 
+from safeconsole.mysql.node import REFUSED_SECONDS
+from tests.harness.fakes import FakeClock
 from tests.harness.desk import listen, seated, times_sent
 from tests.harness.talking import GivenSecrets, RealClock, settings_for, wait_for
 from safeconsole.demo import servers as replication
@@ -51,10 +53,10 @@ def address(node):
     return f"{node.host}:{node.port}"
 
 
-def engine_at(cluster, node, **changes):
+def engine_at(cluster, node, *, clock=None, **changes):
     names = {address(each): each.name for each in cluster.nodes}
     settings = settings_for([address(node)], names=names, **changes)
-    return open_engine("shop", settings, GivenSecrets(cluster.accounts), RealClock())
+    return open_engine("shop", settings, GivenSecrets(cluster.accounts), clock or RealClock())
 
 
 def seen_from(cluster, node, **changes):
@@ -92,6 +94,22 @@ def test_what_the_account_may_not_see_is_said(cluster):
     engine.close()
     # MariaDB counts them for everybody, so that nobody is asked for what is not missing.
     assert (primary.unseen == "") is (cluster.flavour == "mariadb")
+
+
+def test_what_is_granted_later_is_seen_without_a_new_console(cluster):
+    clock = FakeClock()
+    engine = engine_at(cluster, cluster.replicas[0], clock=clock)
+
+    def unseen():
+        return next(reading.unseen for reading in engine.topology() if reading.node == "primary")
+
+    try:
+        assert unseen() == UNSEEN[cluster.flavour]
+        grant(cluster, SEES[cluster.flavour])
+        clock.pass_by(REFUSED_SECONDS)
+        assert unseen() == ""
+    finally:
+        engine.close()
 
 
 def test_a_replica_is_looked_for_at_the_host_that_reads_the_binary_log(cluster, private_cluster):
