@@ -1,4 +1,4 @@
-"""Named queries: files of SQL that a team reviews, run by their name with values as parameters.
+"""Named queries: SQL files that a team reviews, run by name with values as parameters.
 
 A file `NAME.sql` begins with comments: the first says what it is for, and each `-- :NAME [TYPE] [= DEFAULT] [WORDS]`
 declares a parameter. In its text `:NAME` takes the value as a literal; nothing of a value is ever read as SQL. The
@@ -75,7 +75,7 @@ class NamedQuery(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def named_queries(directory: str) -> dict[str, NamedQuery | ConfigurationError]:
-    """Return all queries of a directory by name, sorted; of a file that cannot be used, why not.
+    """Return all queries of a directory by name, sorted; for an unusable file the reason.
 
     Raises ConfigurationError: no directory is configured, or it cannot be read.
     """

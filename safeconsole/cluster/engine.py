@@ -309,7 +309,7 @@ _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 0.05, 0.8
 
 
 def in_turn(open_it: Callable[[], Opened], *, within_seconds: float = TURN_SECONDS) -> Opened:
-    """Do what needs a connection, again and again while the account may hold no further one.
+    """Run a function that opens a connection; retry while the account's connection limit is reached.
 
     Whoever waits holds nothing that another one may need, and tries at times that nobody else tries at.
 
@@ -393,7 +393,7 @@ class Engine(Protocol):
         ...
 
     def lacking(self, statement: Statement, *, schema: str) -> str:
-        """Return the privilege that the elevated account lacks for a statement, by what it says of itself.
+        """Return the privilege that the elevated account lacks for a statement, by its own grants.
 
         Returns:
             "" where nothing is known against it: before its first connection of this process, too.

@@ -1,4 +1,4 @@
-"""A team's configuration in one signed file: what is in it, and where it is kept.
+"""A team's configuration in one signed file, and the directory that holds its versions.
 
 The first line holds a signature over the rest, which is JSON: a version and the text of each file. Versions only go
 up, so that nobody brings an older policy back by serving an older file.
@@ -34,7 +34,7 @@ _KEPT_VERSIONS = 3
 
 
 class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What a team gives its people.
+    """The configuration and files that a team distributes.
 
     Attributes:
         version: > 0; a higher one replaces a lower one.
@@ -46,7 +46,7 @@ class Bundle(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class KeptBundle(msgspec.Struct, frozen=True, kw_only=True):
-    """The state of a place for bundles.
+    """The state of a bundle directory.
 
     Attributes:
         version: 0 before the first.
@@ -60,7 +60,7 @@ class KeptBundle(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def signed_message(payload: bytes) -> bytes:
-    """Return what the signature is over."""
+    """Return the message that is signed."""
     return _DOMAIN + payload
 
 
@@ -79,7 +79,7 @@ def unsealed(data: bytes) -> tuple[bytes, str]:
 
 
 def bundle_in(payload: bytes) -> Bundle:
-    """Return what a signed payload holds. Raises ConfigurationError: it is invalid."""
+    """Return the bundle in a signed payload. Raises ConfigurationError: it is invalid."""
     try:
         bundle = msgspec.json.decode(payload, type=Bundle)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
@@ -114,7 +114,7 @@ def gathered(directory: Path, version: int) -> bytes:
 
 
 class BundleShelf:
-    """One place where bundles are kept.
+    """A directory of bundle versions.
 
     Args:
         directory: made with the first one.
@@ -125,7 +125,7 @@ class BundleShelf:
 
     @property
     def configuration(self) -> Path:
-        """The configuration of the version in force; there may be none."""
+        """The configuration file of the active version; it may not exist."""
         return self._directory / _CURRENT / CONFIGURATION
 
     def kept(self) -> KeptBundle:
@@ -139,13 +139,13 @@ class BundleShelf:
             raise ConfigurationError(f"{path} cannot be read: {error}") from None
 
     def texts(self) -> Mapping[str, str]:
-        """Return the files of the version in force, none before the first."""
+        """Return the files of the active version, none before the first."""
         current = self._directory / _CURRENT
         found = (path for path in sorted((*current.glob("*"), *current.glob("*/*"))) if path.is_file())
         return {path.relative_to(current).as_posix(): path.read_text(encoding="utf-8") for path in found}
 
     def stage(self, bundle: Bundle) -> Path:
-        """Write a bundle beside the one in force, and return its directory. Raises ConfigurationError, OSError."""
+        """Write a bundle beside the active one, and return its directory. Raises ConfigurationError, OSError."""
         self._directory.mkdir(parents=True, exist_ok=True, mode=0o755)
         staged = Path(tempfile.mkdtemp(dir=self._directory, prefix=".staged-"))
         try:
@@ -162,7 +162,7 @@ class BundleShelf:
         return staged
 
     def put_in_force(self, staged: Path, state: KeptBundle) -> None:
-        """Put what was staged in force at once. Raises OSError."""
+        """Activate the staged version atomically. Raises OSError."""
         version = self._directory / f"v{state.version}"
         if version.exists():
             shutil.rmtree(version)
@@ -170,7 +170,7 @@ class BundleShelf:
         self._point_to(state)
 
     def put_back(self, state: KeptBundle) -> None:
-        """Return to an earlier state, whose version is still there. Raises OSError."""
+        """Return to an earlier state whose version is still stored. Raises OSError."""
         self._point_to(state)
 
     def forget_old(self) -> None:

@@ -1,4 +1,4 @@
-"""What an account says of itself that it may do, and what of a statement it may not."""
+"""Reads an account's own privileges, and finds the one that a statement lacks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MariaDB 10.11, "Privileges Provided"; measured.
 
 
 class AccountPrivileges(msgspec.Struct, frozen=True, kw_only=True):
-    """What an account may do.
+    """The privileges of an account.
 
     Attributes:
         grantee: its name as GRANT writes it.
@@ -53,14 +53,14 @@ class AccountPrivileges(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def privileges_by_grants(lines: Iterable[str]) -> AccountPrivileges:
-    """Return what lines of SHOW GRANTS say."""
+    """Return the privileges in lines of SHOW GRANTS."""
     read = [(line, privileges_of(line)) for line in lines if not _is_role(line)]
     held = tuple(privilege for _, found in read for privilege in found or ())
     return AccountPrivileges(privileges=held, unclear=tuple(line for line, found in read if found is None))
 
 
 def privilege_of_row(row: Sequence[Any]) -> Privilege:
-    """Return a row of a privilege table of information_schema: name, whether it is grantable, and where."""
+    """Return the privilege in a row of a privilege table of information_schema."""
     name, grantable, *where = row
     return Privilege(
         name=str(name),
@@ -72,7 +72,7 @@ def privilege_of_row(row: Sequence[Any]) -> Privilege:
 
 
 def privileges_by_itself(dialect: Dialect, answers: Sequence[Sequence[Sequence[Any]]]) -> AccountPrivileges:
-    """Return what an account's answers to `Diagnosis.of_itself` say, but for its name.
+    """Return the privileges from an account's answers to `Diagnosis.of_itself`.
 
     Args:
         answers: the rows of each.
@@ -87,7 +87,7 @@ def privileges_by_itself(dialect: Dialect, answers: Sequence[Sequence[Sequence[A
 
 
 def lacking(held: AccountPrivileges, statement: Statement, dialect: Dialect, *, schema: str) -> str:
-    """Return the privilege that an account lacks for a statement, "" where nothing is known against it.
+    """Return the privilege that an account is known to lack for a statement, or "".
 
     Args:
         schema: the session's.

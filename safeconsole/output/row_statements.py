@@ -1,4 +1,4 @@
-"""Rows as INSERT or UPDATE statements, one a row, to prepare a fix with.
+"""Writes rows as INSERT or UPDATE statements, one for each row, to prepare a fix.
 
 Values are literals that read back as what they are: numbers digit for digit, bytes as hexadecimal digits, texts on one
 line. The table is described by its server first, so that no generated column is set, and no UPDATE finds its rows by a

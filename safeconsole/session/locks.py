@@ -161,7 +161,7 @@ _ASKING = -1
 
 
 def held_up_by(rows: Rows, wanted: Mapping[Place, str]) -> LockWaits:
-    """Return whom a statement would wait for, and whom those wait for.
+    """Return the sessions that a statement would wait for, directly and indirectly.
 
     Args:
         rows: metadata locks, as `table_waits` takes them.
