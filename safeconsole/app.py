@@ -76,7 +76,8 @@ class Program:
         if self._settings is None:
             self._settings = load_settings(self.config, self.environ)
             sinks = self._settings.audit.sinks.values()
-            others = (self._settings.notices.secret_variable, self._settings.capacity.secret_variable)
+            settings = self._settings
+            others = (each.secret_variable for each in (settings.notices, settings.capacity, settings.gateway))
             _keep_from_children([*others, *(sink.secret_variable for sink in sinks)])
         return self._settings
 

@@ -70,9 +70,9 @@ def gateway(app: Application, /, cluster: str, path: str, listen: str, **options
 
 def _gateway_of(app: Application, cluster: str, tls: ssl.SSLContext | None, counts: Counts) -> Gateway:
     from safeconsole.cli.gateway_tables import own_tables
+    from safeconsole.cli.token import open_tokens
     from safeconsole.gateway.client import GatewaySession
     from safeconsole.gateway.serving import Gateway
-    from safeconsole.gateway.tokens import TokenFile, token_path
 
     settings = app.settings().gateway
     served = _served_cluster(app, cluster)
@@ -86,7 +86,7 @@ def _gateway_of(app: Application, cluster: str, tls: ssl.SSLContext | None, coun
     return Gateway(
         served,
         opened,
-        TokenFile(token_path(settings, app.state_directory(app.person))),
+        open_tokens(app),
         settings,
         tls=tls,
         tables=own_tables(app, cluster),

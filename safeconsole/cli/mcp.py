@@ -113,10 +113,10 @@ def _left_at_once(close: Callable[[], None]) -> Iterator[None]:
 
 
 def _listen(app: Application, cluster: str, listening: Listening, calls_for: Callable[[Person], ToolCalls]) -> None:
-    from safeconsole.gateway.tokens import TokenFile, token_path
+    from safeconsole.cli.token import open_tokens
     from safeconsole.mcp.http import Agent, AgentsByToken, serve
 
-    tokens = TokenFile(token_path(app.settings().gateway, app.state_directory(app.person)))
+    tokens = open_tokens(app)
 
     def verify(text: str) -> Agent | None:
         token = tokens.named_by(text, time.time())

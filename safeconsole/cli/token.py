@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
+from pathlib import Path
 
 import click
 
@@ -12,7 +13,7 @@ from safeconsole.cli.application import Application
 from safeconsole.cli.rows import format_option, write_rows
 from safeconsole.config.identity import NO_TERMINAL
 from safeconsole.errors import RefusedError
-from safeconsole.gateway.tokens import TokenFile, token_path
+from safeconsole.gateway.tokens import TokenFile, Tokens
 from safeconsole.output.text import safe, until_text
 
 COLUMNS = ("id", "person", "agent", "state", "issued", "until", "by")
@@ -25,7 +26,8 @@ _SPAN_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 def token() -> None:
     """Issue, list and revoke the tokens that people log in to a gateway with.
 
-    Run it as the account that the gateway runs as: tokens are in a file that this account alone can read.
+    Run it as the account that the gateway runs as: tokens are in a file that this account alone can read, or in the
+    database of `gateway.tokens`.
     """
 
 
@@ -47,7 +49,7 @@ def issue(app: Application, person: str, span: str, *, agent: bool) -> None:
             f"an agent ({app.person.agent}) issues no token for a person",
             instead="a person issues it, or --agent makes it one for a program",
         )
-    text, stored = _tokens(app).issue(
+    text, stored = open_tokens(app).issue(
         person,
         now_epoch=time.time(),
         seconds=int(found[1]) * _SPAN_SECONDS[found[2]],
@@ -76,7 +78,7 @@ def list_tokens(app: Application, form: str) -> None:
             until_text(int(each.ends_epoch)),
             each.by,
         )
-        for each in _tokens(app).all()
+        for each in open_tokens(app).all()
     ]
     write_rows(COLUMNS, rows, form)
 
@@ -86,9 +88,21 @@ def list_tokens(app: Application, form: str) -> None:
 @click.pass_obj
 def revoke(app: Application, token_id: str) -> None:
     """Revoke the token ID: nobody logs in with it any more, and who did is sent away."""
-    revoked = _tokens(app).revoke(token_id, now_epoch=time.time())
+    revoked = open_tokens(app).revoke(token_id, now_epoch=time.time())
     sys.stderr.write(f"token {revoked.id} of {safe(revoked.person)} is revoked\n")
 
 
-def _tokens(app: Application) -> TokenFile:
-    return TokenFile(token_path(app.settings().gateway, app.state_directory(app.person)))
+def open_tokens(app: Application) -> Tokens:
+    """Return the tokens: of a database, a file, or by default a file in this account's state directory.
+
+    Raises:
+        ConfigurationError: the database's address cannot be used.
+    """
+    settings = app.settings().gateway
+    if "://" in settings.tokens:
+        # Imported here: it is slow to import, and most gateways have a file.
+        from safeconsole.gateway.token_database import open_token_database
+
+        return open_token_database(settings, app.environ)
+    own = app.state_directory(app.person) / "gateway" / "tokens.json"
+    return TokenFile(Path(settings.tokens) if settings.tokens else own)

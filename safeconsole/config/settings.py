@@ -286,7 +286,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """What a gateway lets in.
 
     Attributes:
-        tokens: file of the tokens; "" is one in the state directory of the gateway's account.
+        tokens: file of the tokens, or a database's SQLAlchemy URL, which several gateways share; "" is a file in the
+            state directory of the gateway's account.
+        secret_variable: the environment variable whose value replaces `{secret}` in the URL.
         native_password: whether tokens also serve clients that know `mysql_native_password` only.
         client_ca: file of the authority whose certificates name people, or "".
         clients: most clients at a time, > 0.
@@ -297,6 +299,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """
 
     tokens: str = ""
+    secret_variable: str = ""
     native_password: bool = False
     client_ca: str = ""
     clients: int = 200

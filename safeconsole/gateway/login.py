@@ -38,7 +38,7 @@ from safeconsole.gateway.packets import (
     read_login,
     wants_tls,
 )
-from safeconsole.gateway.tokens import PERSON_NAME, TokenFile
+from safeconsole.gateway.tokens import PERSON_NAME, Tokens
 
 LONGEST_LOGIN_BYTES = 64 * 1024
 LOGIN_SECONDS = 10.0
@@ -114,7 +114,7 @@ class LoginDesk:
     """
 
     def __init__(
-        self, tokens: TokenFile, failures: Failures, *, tls: ssl.SSLContext | None, required: bool, native: bool
+        self, tokens: Tokens, failures: Failures, *, tls: ssl.SSLContext | None, required: bool, native: bool
     ) -> None:
         self._tokens = tokens
         self._failures = failures

@@ -44,7 +44,7 @@ from safeconsole.gateway.procedures import OwnCall, Question
 from safeconsole.gateway.refusals import told_of
 from safeconsole.gateway.selecting import Selection
 from safeconsole.gateway.tables import Tables
-from safeconsole.gateway.tokens import TokenFile
+from safeconsole.gateway.tokens import Tokens
 from safeconsole.output.text import safe
 
 POLL_SECONDS = 0.2
@@ -96,7 +96,7 @@ class Gateway:
         self,
         cluster: ServedCluster,
         open_session: Open,
-        tokens: TokenFile,
+        tokens: Tokens,
         settings: GatewaySettings,
         *,
         tls: ssl.SSLContext | None,
@@ -309,6 +309,10 @@ class Gateway:
                 address=address,
                 now_epoch=time.time(),
             )
+        except ConfigurationError as failure:
+            self._counts.logged_in("refused")
+            channel.write(error(1105, "HY000", "nobody can be looked up now: try again later"))
+            sys.stderr.write(f"safeconsole: {safe(failure.message)}\n")
         except LoginRefusedError as refused:
             self._counts.logged_in("refused")
             channel.write(error(refused.number, refused.state, str(refused)))

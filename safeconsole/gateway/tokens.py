@@ -14,6 +14,7 @@ import os
 import re
 import secrets
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +22,6 @@ import msgspec
 from msgspec.structs import replace
 
 from safeconsole.audit.files import check_private, make_private_directory, open_replacing, read_regular, sync_directory
-from safeconsole.config.settings import GatewaySettings
 from safeconsole.errors import ConfigurationError
 
 TOKEN_BYTES = 32
@@ -64,18 +64,20 @@ class IssuedToken(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return "valid" if self.issued_epoch <= now_epoch < self.ends_epoch else "expired"
 
 
-class TokenFile:
-    """The tokens of one gateway, in a file that this account alone can read.
+class Tokens(ABC):
+    """Tokens, wherever they are kept."""
 
-    Args:
-        path: the file; made with the first token.
-    """
+    @abstractmethod
+    def all(self) -> tuple[IssuedToken, ...]:
+        """Return every token that is kept, oldest first. Raises ConfigurationError: they cannot be read."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        self._stamp: tuple[int, int, int] | None = None
-        self._tokens: tuple[IssuedToken, ...] = ()
+    @abstractmethod
+    def _add(self, token: IssuedToken, *, forget_before_epoch: float) -> None:
+        """Store a token, and forget those that ended before a time. Raises ConfigurationError."""
+
+    @abstractmethod
+    def _set_revoked(self, token_id: str, *, now_epoch: float) -> IssuedToken | None:
+        """Revoke a token and return it, or None where there is none. Raises ConfigurationError."""
 
     def issue(
         self, person: str, *, now_epoch: float, seconds: float, by: str, agent: str = "", native: bool = False
@@ -87,7 +89,7 @@ class TokenFile:
             native: also keep what clients that know `mysql_native_password` only are checked with.
 
         Raises:
-            ConfigurationError: the name or the time cannot be, or the file cannot be written.
+            ConfigurationError: the name or the time cannot be, or it cannot be stored.
         """
         if not PERSON_NAME.fullmatch(person):
             raise ConfigurationError(f"{person!r} is no name for a person: letters, digits and . _ @ + - alone")
@@ -104,34 +106,15 @@ class TokenFile:
             ends_epoch=now_epoch + seconds,
             by=by,
         )
-        with self._changing() as known:
-            still = [each for each in known if now_epoch - each.ends_epoch < _KEPT_SECONDS]
-            self._write((*still, token))
+        self._add(token, forget_before_epoch=now_epoch - _KEPT_SECONDS)
         return text, token
 
     def revoke(self, token_id: str, *, now_epoch: float) -> IssuedToken:
-        """Revoke a token by its id. Raises ConfigurationError: there is none, or the file cannot be written."""
-        with self._changing() as known:
-            found = next((each for each in known if each.id == token_id), None)
-            if found is None:
-                raise ConfigurationError(f"there is no token {token_id}", instead="safeconsole token list")
-            revoked = replace(found, revoked_epoch=found.revoked_epoch or now_epoch)
-            self._write(tuple(revoked if each is found else each for each in known))
-            return revoked
-
-    def all(self) -> tuple[IssuedToken, ...]:
-        """Return every stored token, oldest first. Raises ConfigurationError: the file cannot be read."""
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            return ()
-        except OSError as error:
-            raise self._unusable(error) from error
-        stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
-        with self._lock:
-            if stamp != self._stamp:
-                self._tokens, self._stamp = self._read(), stamp
-            return self._tokens
+        """Revoke a token by its id. Raises ConfigurationError: there is none, or it cannot be stored."""
+        found = self._set_revoked(token_id, now_epoch=now_epoch)
+        if found is None:
+            raise ConfigurationError(f"there is no token {token_id}", instead="safeconsole token list")
+        return found
 
     def valid(self, token_id: str, now_epoch: float) -> bool:
         """Whether a token is still valid; one that cannot be looked up is not."""
@@ -162,6 +145,46 @@ class TokenFile:
             if proves(each) and each.state_at(now_epoch) == "valid":
                 found = each
         return found
+
+
+class TokenFile(Tokens):
+    """The tokens of one gateway, in a file that this account alone can read.
+
+    Args:
+        path: the file; made with the first token.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._stamp: tuple[int, int, int] | None = None
+        self._tokens: tuple[IssuedToken, ...] = ()
+
+    def all(self) -> tuple[IssuedToken, ...]:
+        try:
+            found = self._path.stat()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise self._unusable(error) from error
+        stamp = (found.st_ino, found.st_size, found.st_mtime_ns)
+        with self._lock:
+            if stamp != self._stamp:
+                self._tokens, self._stamp = self._read(), stamp
+            return self._tokens
+
+    def _add(self, token: IssuedToken, *, forget_before_epoch: float) -> None:
+        with self._changing() as known:
+            self._write((*(each for each in known if each.ends_epoch > forget_before_epoch), token))
+
+    def _set_revoked(self, token_id: str, *, now_epoch: float) -> IssuedToken | None:
+        with self._changing() as known:
+            found = next((each for each in known if each.id == token_id), None)
+            if found is None:
+                return None
+            revoked = replace(found, revoked_epoch=found.revoked_epoch or now_epoch)
+            self._write(tuple(revoked if each is found else each for each in known))
+            return revoked
 
     @contextlib.contextmanager
     def _changing(self) -> Iterator[tuple[IssuedToken, ...]]:
@@ -205,11 +228,6 @@ class TokenFile:
 
     def _unusable(self, error: OSError) -> ConfigurationError:
         return ConfigurationError(f"the tokens in {self._path} cannot be used: {(error.strerror or '').lower()}")
-
-
-def token_path(settings: GatewaySettings, state_directory: Path) -> Path:
-    """Return the path of a gateway's token file, as configured or in the account's state directory."""
-    return Path(settings.tokens) if settings.tokens else state_directory / "gateway" / "tokens.json"
 
 
 def double_sha256(text: bytes) -> bytes:

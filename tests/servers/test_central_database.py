@@ -22,6 +22,7 @@ from safeconsole.capacity.shelf import FileShelf
 from safeconsole.audit.shipping import Shipper, Shipping
 from safeconsole.audit.record import Noticed
 from safeconsole.config.settings import CapacitySettings
+from tests.gateway.test_token_database import check_tokens
 from tests.harness.proxy import Proxy
 
 LONG = "x" * 1_000_000 + "ü\U0001f600"
@@ -208,6 +209,24 @@ def check_away_for_a_while(directory, url, start, stop):
 def test_postgresql_keeps_every_line_once_and_gets_the_rest_when_it_is_back(postgres, tmp_path):
     url, start, stop = postgres
     check_away_for_a_while(tmp_path / "audit", url, start, stop)
+
+
+def test_postgresql_keeps_the_tokens_of_gateways(postgres):
+    check_tokens(postgres[0])
+
+
+def test_a_server_of_the_family_keeps_the_tokens_of_gateways(cluster):
+    node = cluster.primary
+    with cluster.dba_connect(node) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE DATABASE gateway_tokens CHARACTER SET utf8mb4")
+        cursor.execute("CREATE USER tokens@'%' IDENTIFIED BY 'p@ss/word'")
+        cursor.execute("GRANT CREATE, SELECT, INSERT, UPDATE, DELETE ON gateway_tokens.* TO tokens@'%'")
+    try:
+        check_tokens(f"mysql+pymysql://tokens:{{secret}}@127.0.0.1:{node.port}/gateway_tokens", TOKENS="p@ss/word")
+    finally:
+        with cluster.dba_connect(node) as connection, connection.cursor() as cursor:
+            cursor.execute("DROP DATABASE gateway_tokens")
+            cursor.execute("DROP USER tokens@'%'")
 
 
 def test_postgresql_keeps_the_teams_capacity_reports(postgres, tmp_path):
