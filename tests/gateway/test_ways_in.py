@@ -1,14 +1,20 @@
 """The other ways in: older clients' proof, a certificate, a proxy's word for an address; and those that are not let in."""
 
+import re
+import shutil
 import socket
 import ssl
 import struct
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
 
 import pymysql
 import pymysql._auth
 import pytest
 
-from tests.gateway.test_hostile import Bare, is_error, login
+from tests.gateway.fuzzing import Bare, is_error, login
 from tests.harness.gateway import make_certificate, serving
 
 
@@ -110,3 +116,18 @@ def test_who_is_no_proxy_is_not_believed(own):
         client.sock.sendall(header("10.1.2.3", 4242))
         client.greeting()
         assert client.is_closed()
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd here")
+def test_the_unit_in_the_docs_is_one(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "gateway.md").read_text()
+    unit = (
+        textwrap.dedent(page[page.index("    # /etc/systemd/system/") : page.index("    WantedBy=")])
+        + "WantedBy=multi-user.target\n"
+    )
+    program = re.search(r"^ExecStart=(\S+)", unit, re.MULTILINE)[1]
+    (tmp_path / "gateway@.service").write_text(unit.replace(program, sys.executable))
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(tmp_path / "gateway@.service")], capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
