@@ -96,6 +96,7 @@ class Elevations:
         self._journal = journal
         self._clock, self._confirmer = clock, people.confirmer
         self.grant: Grant | None = None
+        self._open_question: Grant | None = None
         self._asked = 0
         self.broke_the_glass = False
         """Whether a break-glass window was granted in this session."""
@@ -186,18 +187,22 @@ class Elevations:
             tables=tables,
         )
         self._record(asked, "asked")
+        self._open_question = asked
         try:
             self._agreements.obtain(asked, considered, sql)
         except AuditUnavailableError:
             raise
         except KeyboardInterrupt:
-            self._move(asked, ElevationEvent.INTERRUPTED)
+            self.leave_question()
             raise RefusedError("the elevation was not granted: interrupted", instead="ask again") from None
         except BaseException as error:
             # A question that broke was not answered.
             refused = isinstance(error, SafeConsoleError)
-            self._move(asked, ElevationEvent.ANSWERED_NO if refused else ElevationEvent.INTERRUPTED)
+            self.leave_question(ElevationEvent.ANSWERED_NO if refused else ElevationEvent.INTERRUPTED)
             raise
+        if self._open_question is None:
+            raise RefusedError("the elevation was not granted: its session ended before the answer")
+        self._open_question = None
         # One at a time: what was granted before ends with its own record, and is not quietly prolonged.
         self.end(ElevationEvent.STOOD_DOWN)
         now = self._clock.monotonic()
@@ -207,6 +212,12 @@ class Elevations:
         self.broke_the_glass |= self.has_window
         self.ended = ""
         return self.grant
+
+    def leave_question(self, event: ElevationEvent = ElevationEvent.INTERRUPTED) -> None:
+        """Record that the question which is open gets no yes any more; also from another thread, as a session ends."""
+        asked, self._open_question = self._open_question, None
+        if asked is not None:
+            self._move(asked, event)
 
     def answered(
         self,

@@ -366,6 +366,7 @@ class Session:
         troubles: tuple[str, ...] = ()
         try:
             self._let_go()
+            self._elevations.leave_question()
             self._elevations.end(ElevationEvent.SESSION_ENDED)
             undelivered = self._elevations.settle()
             unseen = self._held.pursuits.settle()
