@@ -185,6 +185,10 @@ def test_tools_say_truly_what_they_do_and_resources_are_read(shop):
             return tools, read, prompt
 
     tools, (topology, policy, limits), prompt = anyio.run(play)
+    # Every agent reads it in every conversation: see docs/benchmarks.md, "An agent".
+    listed = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools.values()]
+    assert len(json.dumps(listed)) < 3_300
+    assert '"title"' not in json.dumps(listed)
     assert set(tools) == {
         "query", "check", "tables", "describe", "explain", "capacity", "request_elevation", "approval_status",
     }  # fmt: skip
