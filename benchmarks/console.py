@@ -20,7 +20,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.keystrokes import keystroke_figures
-from benchmarks.peers import Commands, Cost, interleaved, peers_of, prompt_cost
+from benchmarks.peers import Commands, Cost, environment, interleaved, peers_of, prompt_cost
 from benchmarks.road import road_figures
 from safeconsole.demo.binaries import FLAVOURS
 from safeconsole.demo.servers import start_cluster
@@ -204,8 +204,14 @@ def main() -> None:
         directory = Path(made)
         with start_cluster(given.flavour, directory / "nodes") as cluster:
             fill(cluster, given.rows)
+            python = environment(directory / "bare", f"pymysql=={version('pymysql')}", "cryptography") / "python"
             commands = peers_of(
-                cluster, directory, configured(directory, cluster), mycli=given.mycli, client=given.client
+                cluster,
+                directory,
+                configured(directory, cluster),
+                mycli=given.mycli,
+                client=given.client,
+                python=str(python),
             )
             lines = [*machine(given), *measured(cluster, commands, given.rows)]
     text = "\n".join(lines)

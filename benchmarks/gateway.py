@@ -1,7 +1,7 @@
 """
 What a gateway costs beside a direct connection, in one run: latency, processor time, memory, connections.
 
-    python -m benchmarks.gateway [--flavour mysql|mariadb] [--repeat 300] [--idle 200] [--busy 50] [--crowd]
+    python -m benchmarks.gateway [--flavour mysql|mariadb] [--repeat 300] [--idle 200] [--busy 50] [--crowd] [--write]
 
 Starts a throw-away cluster and a gateway in front of it. Times are medians in milliseconds; processor time is the
 gateway's own.
@@ -10,16 +10,20 @@ gateway's own.
 import argparse
 import hashlib
 import os
+import shutil
 import statistics
+import subprocess
 import tempfile
 import threading
 import time
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pymysql
 
+from benchmarks.console import machine, written
 from benchmarks.team import Watcher, percentile, side_by_side
 from safeconsole.demo.binaries import FLAVOURS
 from safeconsole.demo.servers import start_cluster, tell
@@ -146,6 +150,48 @@ def crowded(cluster, gateway, *, idle, busy, each):
     return found
 
 
+def at_once(gateway, clients, each):
+    """Have clients that are logged in ask side by side; return statements a second, and percentiles in milliseconds."""
+    times, lock, all_here = [], threading.Lock(), threading.Barrier(clients + 1)
+
+    def ask():
+        with gateway.connect_socket() as connection, connection.cursor() as cursor:
+            act = by_key(cursor)
+            act()
+            all_here.wait()
+            own = [median_ms(act, 1) for _ in range(each)]
+        with lock:
+            times.extend(own)
+
+    threads = [threading.Thread(target=ask) for _ in range(clients)]
+    for thread in threads:
+        thread.start()
+    all_here.wait()
+    began = time.perf_counter()
+    for thread in threads:
+        thread.join()
+    times.sort()
+    return len(times) / (time.perf_counter() - began), times[len(times) // 2], times[int(len(times) * 0.99)]
+
+
+def fetched_by(client, gateway, node, account):
+    """Have the C client read a million rows through the gateway and directly; return both, in seconds."""
+    limits = (
+        "CALL safeconsole.tighten('fetched_rows', '1100000'); CALL safeconsole.tighten('fetched_bytes', '400000000');"
+    )
+    login = [client, "--no-defaults", "--skip-ssl", "--batch", "--quick", "-D", "shop"]
+    ways = {
+        "through": [*login, "--socket", gateway.socket, "-u", "x", "-e", f"{limits} {MILLION}"],
+        "direct": [*login, "-h", node.host, "-P", str(node.port), "-u", account[0], "-e", MILLION],
+    }
+    found = {}
+    for way, command in ways.items():
+        began = time.perf_counter()
+        subprocess.run(command, env={**os.environ, "MYSQL_PWD": account[1]}, stdout=subprocess.DEVNULL, check=True)
+        found[way] = time.perf_counter() - began
+    return found["through"], found["direct"]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.strip().splitlines()[0])
     parser.add_argument("--flavour", choices=FLAVOURS, default="mysql")
@@ -154,13 +200,22 @@ def main():
     parser.add_argument("--busy", type=int, default=50)
     parser.add_argument("--people", type=int, default=20, help="the limits that init prints for so many")
     parser.add_argument("--crowd", action="store_true", help="measure the idle and the busy clients alone")
+    parser.add_argument("--client", default=shutil.which("mariadb"), help="path of the C client")
+    parser.add_argument("--write", action="store_true", help="put the figures into docs/benchmarks.md")
     asked = parser.parse_args()
+    asked.mycli = None
     with tempfile.TemporaryDirectory() as place, start_cluster(asked.flavour, Path(place) / "nodes") as cluster:
         settings = (
             f"[gateway]\nclients = {asked.idle + asked.busy + 10}\nclients_a_person = {asked.idle + asked.busy + 10}\n"
         )
         with serving(cluster, Path(place) / "gateway", settings=settings) as gateway:
-            (tell_crowd if asked.crowd else measure)(cluster, gateway, asked)
+            if asked.crowd:
+                tell_crowd(cluster, gateway, asked)
+                return
+            text = "\n".join([*machine(asked), *measure(cluster, gateway, asked)])
+    print(text)
+    if asked.write:
+        written("gateway", text)
 
 
 def tell_crowd(cluster, gateway, asked):
@@ -179,7 +234,8 @@ def tell_crowd(cluster, gateway, asked):
 
 
 def measure(cluster, gateway, asked):
-    meter = Meter(gateway.process.pid)
+    """Return the section of docs/benchmarks.md, a line for each aim."""
+    meter, found = Meter(gateway.process.pid), []
     direct = account_connect(cluster, cluster.replicas[0], "console_read")
     with direct, gateway.connect_socket() as through:
         cursor, beside = through.cursor(), direct.cursor()
@@ -187,29 +243,62 @@ def measure(cluster, gateway, asked):
         used = meter.cpu_seconds
         key = median_ms(by_key(cursor), asked.repeat)
         used = (meter.cpu_seconds - used) / asked.repeat * 1000
-        print(
-            f"read by key: {key:.2f} ms, direct {median_ms(by_key(beside), asked.repeat):.2f} ms, {used:.2f} ms of CPU"
-        )
-        print(f"absorbed SET: {median_ms(lambda: cursor.execute('SET NAMES utf8mb4'), asked.repeat):.2f} ms")
-        print(f"refusal: {median_ms(lambda: refused(cursor), 50):.1f} ms")
-        print(f"login: {median_ms(lambda: gateway.connect_socket().close(), 30):.1f} ms")
+        bare = median_ms(by_key(beside), asked.repeat)
+        found += [
+            ("a read by key over direct, ms", key - bare, "<= 3"),
+            ("its processor time, ms", used, "<= 1.5"),
+            ("an absorbed SET, ms", median_ms(lambda: cursor.execute("SET NAMES utf8mb4"), asked.repeat), "<= 0.3"),
+            ("a refusal, ms", median_ms(lambda: refused(cursor), 50), "<= 20"),
+            ("a login, ms", median_ms(lambda: gateway.connect_socket().close(), 30), "<= 40"),
+        ]
         for name, value in (("fetched_rows", 1_100_000), ("fetched_bytes", 400_000_000), ("run_seconds", 60)):
             cursor.execute(f"CALL safeconsole.tighten('{name}', '{value}')")
-        (seconds, digest), (alone, other) = million(through), million(direct)
-        print(
-            f"a million rows: {seconds:.1f} s, direct {alone:.1f} s, the same: {digest == other},"
-            f" {meter.resident_mb:.0f} MB resident"
-        )
-    tell_crowd(cluster, gateway, asked)
-    before = meter.resident_mb
+        used, turns = meter.cpu_seconds, [(million(through), million(direct)) for _ in range(3)]
+        used = (meter.cpu_seconds - used) / len(turns)
+        if len({digest for turn in turns for _, digest in turn}) != 1:
+            raise RuntimeError("the rows are not the same")
+        ratio = statistics.median(ours[0] / theirs[0] for ours, theirs in turns)
+        found += [
+            ("a million rows beside direct", ratio, "<= 1.15"),
+            ("their processor time, s", used, ""),
+            ("resident with a million rows, MB", meter.resident_mb, "<= 80"),
+        ]
+    if asked.client:
+        account = "console_read", cluster.accounts["console_read"]
+        turns = [fetched_by(asked.client, gateway, cluster.replicas[0], account) for _ in range(3)]
+        ratio = statistics.median(ours / theirs for ours, theirs in turns)
+        found.append(("a million rows by the C client, beside direct", ratio, ""))
+    rate, middle, slowest = at_once(gateway, asked.busy, 40)
+    found += [
+        (f"{asked.busy} at work: statements a second", rate, ">= 400"),
+        (f"{asked.busy} at work: p50, ms", middle, ""),
+        (f"{asked.busy} at work: p99, ms", slowest, ""),
+    ]
     idle = [gateway.connect_socket() for _ in range(asked.idle)]
     for connection in idle:
         with connection.cursor() as cursor:
             cursor.execute("SELECT 1")
     time.sleep(5)
-    print(f"{asked.idle} idle: {meter.resident_mb:.0f} MB resident, {meter.resident_mb - before:.0f} MB for them")
+    found.append((f"resident with {asked.idle} idle, MB", meter.resident_mb, "<= 150"))
+    most = max(map(partial(connections, cluster), cluster.nodes))
+    found.append((f"connections to a node with {asked.idle} idle", most, "<= 3"))
     for connection in idle:
         connection.close()
+    lines = [f"| {what} | {aim.lstrip('<>= ')} | {value:.2f} | {judged(aim, value)} |" for what, value, aim in found]
+    return ["| | aim | measured | |", "|---|---:|---:|---|", *lines]
+
+
+def connections(cluster, node):
+    with cluster.dba_connect(node) as dba, dba.cursor() as cursor:
+        cursor.execute("SELECT COUNT(*) FROM information_schema.processlist WHERE user LIKE 'console%'")
+        return cursor.fetchone()[0]
+
+
+def judged(aim, value):
+    if not aim:
+        return ""
+    most = float(aim.lstrip("<>= "))
+    return "met" if (value <= most if aim.startswith("<") else value >= most) else "**missed**"
 
 
 if __name__ == "__main__":

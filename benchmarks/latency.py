@@ -16,13 +16,12 @@ import subprocess
 import sys
 import tempfile
 import time
-import venv
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks.console import configured, machine, written
-from benchmarks.peers import interleaved, peers_of
+from benchmarks.peers import environment, interleaved, peers_of
 from safeconsole.demo.binaries import FLAVOURS
 from safeconsole.demo.servers import start_cluster
 from tests.harness.clusters import account_connect
@@ -75,31 +74,25 @@ class _Node:
         self.name, self.host, self.port = name, host, port
 
 
-def environment(directory: Path, package: str, *more: str) -> Path:
-    """Make an environment with one package, compiled; returns its directory of programs."""
-    venv.create(directory, with_pip=True)
-    pip = [str(directory / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "-q", "install"]
-    subprocess.run([*pip, package, *more], check=True, stderr=subprocess.DEVNULL)
-    return directory / "bin"
-
-
 def one_shots(cluster, directory: Path, peers: dict[str, str | None], milliseconds: float, times: int) -> dict:
     """Return (median seconds, round trips) of each command."""
     directory.mkdir()
     with lines(cluster, milliseconds) as (ports, trips):
         moved = Moved(cluster, ports)
         commands = peers_of(
-            moved, directory, configured(directory, moved), mycli=peers["mycli"], client=peers["client"]
+            moved,
+            directory,
+            configured(directory, moved),
+            mycli=peers["mycli"],
+            client=peers["client"],
+            python=peers["python"],
         )
         shots = commands.one_shots()
-        shots[BARE][0] = peers["python"]
-        # Nobody finds the packages of anybody else.
-        environ = {name: value for name, value in commands.environ.items() if name != "PYTHONPATH"}
-        costs = interleaved(shots, environ, times=times)
+        costs = interleaved(shots, commands.environ, times=times)
         counted = {}
         for name, command in shots.items():
             before = trips()
-            subprocess.run(command, env=environ, check=True, capture_output=True)
+            subprocess.run(command, env=commands.environ, check=True, capture_output=True)
             # Leaving may still be under way; nobody waits for that.
             counted[name] = serial(before, trips())
     return {name: (cost.wall, counted[name]) for name, cost in costs.items()}

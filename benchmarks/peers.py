@@ -7,6 +7,7 @@ import statistics
 import subprocess
 import sys
 import time
+import venv
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +64,7 @@ class Commands:
 
     Attributes:
         config: our configuration.
+        python: the interpreter of the script's own environment.
         script: a file with `SCRIPT`.
         port: of the replica that the others ask.
         environ: for all of them.
@@ -70,6 +72,7 @@ class Commands:
     """
 
     config: Path
+    python: str
     script: Path
     port: int
     environ: dict[str, str]
@@ -79,7 +82,7 @@ class Commands:
     def one_shots(self) -> dict[str, list[str]]:
         """Return what runs one trivial statement."""
         return {
-            "PyMySQL script": [sys.executable, str(self.script), str(self.port), "SELECT 1"],
+            "PyMySQL script": [self.python, str(self.script), str(self.port), "SELECT 1"],
             "safeconsole": [*self._ours(), "-e", "SELECT 1", "--format", "csv"],
             **({"mycli": [*self._mycli(), "--csv", "-e", "SELECT 1"]} if self.mycli else {}),
             **({"C client": [*self._client(), "-e", "SELECT 1"]} if self.client else {}),
@@ -90,7 +93,7 @@ class Commands:
         text = "SELECT * FROM many"
         limits = ["--max-rows", "9000000", "--timeout", "600"]
         return {
-            "PyMySQL script": [sys.executable, str(self.script), str(self.port), text, "stream"],
+            "PyMySQL script": [self.python, str(self.script), str(self.port), text, "stream"],
             "safeconsole": [*self._ours(), "-e", text, "--format", "csv", *limits],
             **({"mycli": [*self._mycli(), "--csv", "-e", text]} if self.mycli else {}),
             **({"C client": [*self._client(), "--quick", "-e", text]} if self.client else {}),
@@ -115,23 +118,35 @@ class Commands:
         return ["-h", "127.0.0.1", "-P", str(self.port), "-u", "console_read", "-D", "shop"]
 
 
-def peers_of(cluster, directory: Path, config: Path, *, mycli: str | None, client: str | None) -> Commands:
-    """Return the commands for a running cluster; nothing of this computer's own settings reaches them."""
+def environment(directory: Path, package: str, *more: str) -> Path:
+    """Make an environment with one package, compiled; returns its directory of programs."""
+    venv.create(directory, with_pip=True)
+    pip = [str(directory / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "-q", "install"]
+    subprocess.run([*pip, package, *more], check=True, stderr=subprocess.DEVNULL)
+    return directory / "bin"
+
+
+def peers_of(cluster, directory: Path, config: Path, *, mycli: str | None, client: str | None, python: str) -> Commands:
+    """Return the commands for a running cluster; nothing of this computer's own settings reaches them.
+
+    Nobody finds the packages of anybody else: ours are found since they run here.
+    """
     script = directory / "script.py"
     script.write_text(SCRIPT, encoding="utf-8")
     password = cluster.accounts["console_read"]
     # Bytecode is kept, as it is for every installed program.
-    keep_out = {"PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONPYCACHEPREFIX"}
+    keep_out = {"PYTHONPATH", "PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED", "PYTHONPYCACHEPREFIX"}
     environ = {name: value for name, value in os.environ.items() if name not in keep_out} | {
         "HOME": str(directory),
         "TERM": "xterm-256color",
         "MYSQL_PWD": password,
         variable_for("shop", "console_read"): password,
-        "PYTHONPATH": os.pathsep.join(sys.path),
         "PYTHONPYCACHEPREFIX": str(directory / "bytecode"),
     }
     replica = cluster.replicas[0]
-    return Commands(config=config, script=script, port=replica.port, environ=environ, mycli=mycli, client=client)
+    return Commands(
+        config=config, python=python, script=script, port=replica.port, environ=environ, mycli=mycli, client=client
+    )
 
 
 def interleaved(commands: dict[str, list[str]], environ: dict[str, str], *, times: int) -> dict[str, Cost]:

@@ -27,6 +27,9 @@ from safeconsole.session.session import Session
 from tests.harness.clusters import account_connect
 
 SQL = "SELECT * FROM orders WHERE id = 1"
+NEW = "SELECT *, 1 AS n{} FROM orders WHERE id = 1"
+"""A statement of a shape of its own for each number."""
+
 TIMES = 500
 SESSION = 10_000
 REST = "routing, evidence, permit, showing"
@@ -96,11 +99,13 @@ def road(commands, audit: Path) -> Iterator:
         config.write_text(text.rpartition("directory = ")[0] + f'directory = "{directory}/audit"\n', encoding="utf-8")
         program = Program(commands.environ)
         program.configure(str(config))
-        with program.open(Door(cluster="shop", face="one-shot", confirmer=NoTerminal())) as session:
+        with program.open(
+            Door(person=program.person, cluster="shop", face="one-shot", confirmer=NoTerminal())
+        ) as session:
 
-            def walk() -> None:
+            def walk(sql: str = SQL) -> None:
                 screen = Screen(data=io.StringIO(), messages=io.StringIO())
-                for statement in session.gate.split(SQL):
+                for statement in session.gate.split(sql):
                     printer = ResultPrinter(screen, ResultStyle(format="csv"), session.gate.last)
                     printer.show(session.gate.execute(statement, as_text=True))
 
@@ -133,6 +138,8 @@ def road_figures(cluster, commands) -> list[str]:
         memory, disk = Path("/dev/shm"), commands.config.parent
         quick, parts, plain = _whole_and_parts(commands, memory, bare)
         durable, _, _ = _whole_and_parts(commands, disk, bare)
+        new, beside = _new(commands, memory, bare)
+        new_durable, _ = _new(commands, disk, bare)
     return [
         f"### What the gate adds to `{SQL}`",
         "",
@@ -144,6 +151,9 @@ def road_figures(cluster, commands) -> list[str]:
                 ("bare PyMySQL, the same server", plain),
                 ("the road, journal in memory", quick),
                 ("the road, journal on disk: one sync", durable),
+                ("bare PyMySQL, between new statements", beside),
+                ("the road, a new statement, journal in memory", new),
+                ("the road, a new statement, journal on disk", new_durable),
             )
         ),
         "",
@@ -160,6 +170,17 @@ def road_figures(cluster, commands) -> list[str]:
 def _line(name: str, times: list[float]) -> str:
     low, middle = percentiles(times)
     return f"| {name} | {low:.3f} | {middle:.3f} |"
+
+
+def _new(commands, audit: Path, bare) -> tuple[list[float], list[float]]:
+    """Return the times of statements that were not seen before, and of bare ones between them."""
+    with road(commands, audit) as walk:
+        walk()
+        new, plain = [], []
+        for number in range(TIMES):
+            plain.append(clocked(bare))
+            new.append(clocked(lambda number=number: walk(NEW.format(number))))
+    return new, plain
 
 
 def _whole_and_parts(commands, audit: Path, bare) -> tuple[list[float], dict[str, list[float]], list[float]]:
