@@ -78,24 +78,31 @@ class Packets(msgspec.Struct):
                 self.next()
                 count -= 1
 
-    def next_whole(self, count: int) -> bytes:
+    def next_whole(self, packets: int) -> bytes:
         """Return the next packets with their headers, such as column definitions.
 
         Raises:
             DriverError, OSError, PacketTooLargeError: as `next`.
         """
-        size = 0
-        for _ in range(count):
-            self._have(size + _HEADER_AND_MARK.size)
-            header, mark = _HEADER_AND_MARK.unpack_from(self.buffer, self.position + size)
-            length = header & _LONGEST
-            if length > self.ceiling_bytes:
-                raise PacketTooLargeError(length)
-            size += PACKET_HEADER_BYTES + length
-            self._have(size)
-            if mark == _ERROR:
-                err.raise_mysql_exception(self._take(size)[-length:])
-        self.taken_bytes += size - PACKET_HEADER_BYTES * count
+        size, count = 0, packets
+        while count:
+            buffer, start, have = self.buffer, self.position, len(self.buffer) - self.position
+            needed = size + _HEADER_AND_MARK.size
+            while count and needed <= have:
+                header, mark = _HEADER_AND_MARK.unpack_from(buffer, start + size)
+                length = header & _LONGEST
+                if length > self.ceiling_bytes:
+                    raise PacketTooLargeError(length)
+                needed = size + PACKET_HEADER_BYTES + length
+                if needed > have:
+                    break
+                if mark == _ERROR:
+                    err.raise_mysql_exception(self._take(needed)[-length:])
+                size, count = needed, count - 1
+                needed = size + _HEADER_AND_MARK.size
+            if count:
+                self.fill(needed)
+        self.taken_bytes += size - PACKET_HEADER_BYTES * packets
         return self._take(size)
 
     def arrived(self, most: int, most_bytes: int) -> list[bytes]:
@@ -146,12 +153,16 @@ class Packets(msgspec.Struct):
         self._have(PACKET_HEADER_BYTES + size)
 
     def _next_part(self) -> bytes:
-        header = self._take(4)
-        self.sequence = header[3]
-        size = int.from_bytes(header[:3], "little")
+        self._have(PACKET_HEADER_BYTES)
+        start = self.position + PACKET_HEADER_BYTES
+        size, self.sequence = int.from_bytes(self.buffer[self.position : start - 1], "little"), self.buffer[start - 1]
         if size > self.ceiling_bytes:
             raise PacketTooLargeError(size)
-        return self._take(size)
+        self._have(PACKET_HEADER_BYTES + size)
+        # What was read meanwhile may have moved it.
+        start = self.position + PACKET_HEADER_BYTES
+        self.position = start + size
+        return self.buffer[start : self.position]
 
     def _join(self, first: bytes) -> bytes:
         parts, total = [first], len(first)
@@ -202,6 +213,8 @@ def framed(payload: bytes, sequence: int) -> bytes:
     Args:
         sequence: the number of the last of them.
     """
+    if len(payload) < _LONGEST:
+        return len(payload).to_bytes(3, "little") + bytes((sequence,)) + payload
     first = sequence - len(payload) // _LONGEST
     parts = [payload[start : start + _LONGEST] for start in range(0, len(payload) + 1, _LONGEST)]
     return b"".join(
