@@ -176,11 +176,13 @@ def measured(cluster, commands: Commands, rows: int) -> list[str]:
     starts = interleaved(commands.one_shots(), commands.environ, times=15)
     prompts = {name: prompt_cost(command, commands.environ, times=5) for name, command in commands.prompts().items()}
     exports = interleaved(commands.exports(), commands.environ, times=1)
+    formats = interleaved(commands.formats(), commands.environ, times=1)
     return [
         *aims_table(aims_of(starts, prompts, exports)),
         *table("One statement: `-e 'SELECT 1'`", starts),
         *prompt_table(prompts),
         *table(f"{rows:,} rows of 5 columns to CSV", exports),
+        *table(f"{rows:,} rows in other formats", formats, beside=next(iter(formats))),
         *keystroke_figures(),
         *road_figures(cluster, commands),
     ]

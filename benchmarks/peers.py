@@ -99,6 +99,18 @@ class Commands:
             **({"C client": [*self._client(), "--quick", "-e", text]} if self.client else {}),
         }
 
+    def formats(self) -> dict[str, list[str]]:
+        """Return what writes a large result in other formats, the C client's first."""
+        plain = "SELECT * FROM many"
+        quoted = "SELECT id, customer, CONCAT('a \"', status, '\"') AS status, total, created FROM many"
+        limits = ["--max-rows", "9000000", "--max-bytes", "4G", "--timeout", "600"]
+        theirs = {"C client": [*self._client(), "--quick", "-e", quoted]} if self.client else {}
+        return theirs | {
+            "safeconsole, CSV": [*self._ours(), "-e", plain, "--format", "csv", *limits],
+            "safeconsole, CSV with quotes": [*self._ours(), "-e", quoted, "--format", "csv", *limits],
+            "safeconsole, a table": [*self._ours(), "-e", plain, "--format", "table", *limits],
+        }
+
     def prompts(self) -> dict[str, list[str]]:
         """Return what opens a console."""
         return {"safeconsole": self._ours(), **({"mycli": self._mycli()} if self.mycli else {})}
