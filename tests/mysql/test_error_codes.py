@@ -69,7 +69,7 @@ def test_a_value_over_the_ceiling_is_a_stop_of_ours():
 @pytest.mark.parametrize("code", [1040, 1203, 1226, 1045, 1698, 1862, 3118, 1044, 1049, 1129, 1130, 3032, 3159, 2026])
 def test_every_known_reason_for_no_connection_names_the_server_and_a_way_out(code):
     found = connect_error(err.OperationalError(code, "whatever"), server="10.0.0.5:3306", account="cr")
-    assert type(found) is UnreachableError
+    assert isinstance(found, UnreachableError)
     assert found.message.startswith("10.0.0.5:3306 ")
     assert found.instead
     assert "whatever" not in found.message
