@@ -245,7 +245,7 @@ def _account_checks(asker: Asker, reading: Reading, cluster: ClusterSettings) ->
     rows = asker.ask("SELECT CURRENT_USER(), CURRENT_ROLE()").rows
     dialect = _dialect(asker, reading)
     held = _privileges(asker, dialect, _grantee(rows[0]))
-    yield from _grant_checks(reading, dialect, Account.READ, _named(held, rows[0]), cluster.schema)
+    yield from _grant_checks(reading, dialect, Account.READ, _named(asker, held, rows[0]), cluster.schema)
 
 
 def _diagnosis_checks(asker: Asker, reading: Reading, cluster: ClusterSettings) -> Iterator[Check]:
@@ -267,7 +267,7 @@ def _diagnosis_checks(asker: Asker, reading: Reading, cluster: ClusterSettings) 
         )
         return
     held = privileges_by_itself(dialect, ((row,), *listed))
-    yield from _grant_checks(reading, dialect, Account.DIAGNOSE, _named(held, row))
+    yield from _grant_checks(reading, dialect, Account.DIAGNOSE, _named(asker, held, row))
 
 
 def _grantee(row: Row) -> str:
@@ -275,9 +275,10 @@ def _grantee(row: Row) -> str:
     return quoted_account(user, host)
 
 
-def _named(held: AccountPrivileges, row: Row) -> AccountPrivileges:
+def _named(asker: Asker, held: AccountPrivileges, row: Row) -> AccountPrivileges:
     role = str(row[1] or "NONE")
-    return replace(held, grantee=_grantee(row), role="" if role == "NONE" else role)
+    role = "" if role == "NONE" else role
+    return replace(held, grantee=_grantee(row), role=role, version=asker.rules().version)
 
 
 def _grant_checks(
@@ -288,7 +289,7 @@ def _grant_checks(
     if held.role and dialect.grants_show_hashes:
         unclear = (*unclear, f"the role {held.role} is active, and its privileges are not listed for this account")
     findings = [
-        *judged(dialect, account, held.privileges, grantee=held.grantee, schema=schema),
+        *judged(dialect, account, held.privileges, grantee=held.grantee, schema=schema, version=held.version),
         *(GrantFinding(kind="unclear", what=line, why="not understood, so not vouched for") for line in unclear),
     ]
     for finding in findings:

@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from safeconsole.dialects.catalogue import SYSTEM_SCHEMAS
-from safeconsole.sqltext.dialect import Dialect, Need
+from safeconsole.sqltext.dialect import EVERY_VERSION, Dialect, Need
 from safeconsole.sqltext.vocabulary import Account, Privilege
 
 OWN_SCHEMA = "{schema}"
@@ -291,7 +291,13 @@ def _unquoted(name: str) -> str:
 
 
 def judged(
-    dialect: Dialect, account: Account, privileges: Iterable[Privilege], *, grantee: str, schema: str = ""
+    dialect: Dialect,
+    account: Account,
+    privileges: Iterable[Privilege],
+    *,
+    grantee: str,
+    schema: str = "",
+    version: int = EVERY_VERSION,
 ) -> Iterator[GrantFinding]:
     """Yield privileges that are too wide, then missing ones.
 
@@ -300,6 +306,7 @@ def judged(
         privileges: all that the server reports.
         grantee: the account as GRANT writes it ("'console_read'@'%'").
         schema: the application's schema; "" accepts any that is not the server's own.
+        version: the server's, as `LexicalRules.version`: nothing is missing that it does not have.
     """
     held = tuple(privileges)
     for privilege in held:
@@ -319,6 +326,8 @@ def judged(
     for need, wanted in _needed(dialect, account, schema):
         if wanted.routine and dialect.grants_show_hashes:
             # No table that the account may read lists its routines there.
+            continue
+        if wanted.schema == "sys" and version < dialect.sys_since:
             continue
         if not any(_covers(privilege, wanted, need.instead) for privilege in held):
             told = _placed(wanted, "app") if wanted.schema == OWN_SCHEMA else wanted

@@ -240,7 +240,7 @@ _LISTS = (
 _CHEAP = words(
     "schemata engines plugins all_plugins character_sets collations collation_character_set_applicability keywords"
     " processlist user_privileges schema_privileges table_privileges column_privileges applicable_roles enabled_roles"
-    " optimizer_trace profiling"
+    " optimizer_trace profiling user_variables"
     " sql_functions spatial_ref_sys system_variables global_status session_status global_variables"
     " session_variables innodb_trx innodb_metrics innodb_buffer_pool_stats innodb_cmp innodb_cmpmem innodb_locks"
     " innodb_lock_waits innodb_ft_default_stopword innodb_mutexes client_statistics index_statistics table_statistics"
@@ -413,6 +413,7 @@ MARIADB = Dialect(
     ends_by_itself=_ends_by_itself,
     limits_each_part=True,
     dictionary_since=EVERY_VERSION,
+    sys_since=100600,
     grants_show_hashes=True,
     error_classes=ERROR_CLASSES,
     sqlalchemy="mysql",

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from safeconsole.dialects.grants import privileges_of, schema_pattern
-from safeconsole.sqltext.dialect import Dialect
+from safeconsole.sqltext.dialect import EVERY_VERSION, Dialect
 from safeconsole.sqltext.statement import Statement
 from safeconsole.sqltext.vocabulary import Privilege
 
@@ -44,12 +44,14 @@ class AccountPrivileges(msgspec.Struct, frozen=True, kw_only=True):
         grantee: its name as GRANT writes it.
         role: the one that is active, or "".
         unclear: lines of SHOW GRANTS that are not understood.
+        version: the server's, as `LexicalRules.version`.
     """
 
     privileges: tuple[Privilege, ...]
     unclear: tuple[str, ...] = ()
     grantee: str = ""
     role: str = ""
+    version: int = EVERY_VERSION
 
 
 def privileges_by_grants(lines: Iterable[str]) -> AccountPrivileges:

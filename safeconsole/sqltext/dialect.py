@@ -434,6 +434,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         plans_in_json: EXPLAIN answers with one JSON text.
         dictionary_since: the version from which metadata is read from tables of the server's own; before it, and never
             reached where there is none, each table's definition is opened for it.
+        sys_since: the version that brought the schema `sys`.
         grants_show_hashes: SHOW GRANTS shows password hashes, so that privileges are read from tables, which do not
             list what a role brings.
         rewrites_rollup: views hold the columns of GROUP BY … WITH ROLLUP as calls of internal functions.
@@ -465,6 +466,7 @@ class Dialect(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     explain_only_compiles: bool = False
     plans_in_json: bool = True
     dictionary_since: int = 0
+    sys_since: int = 0
     grants_show_hashes: bool = False
     rewrites_rollup: bool = False
     error_classes: Mapping[int, str] = {}
