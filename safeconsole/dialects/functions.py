@@ -116,8 +116,8 @@ PURE_MARIADB = words(
     curdate current_date current_role current_time current_timestamp current_user curtime database date date_add
     date_format date_sub datediff datetime day dayname dayofmonth dayofweek dayofyear decode decode_histogram
     degrees dense_rank des_decrypt des_encrypt dimension disjoint elt encode encrypt endpoint envelope equals exp
-    export_set exteriorring extract extractvalue field find_in_set first_value floor format format_pico_time
-    found_rows from_base64 from_days from_unixtime geomcollfromtext geomcollfromwkb geometrycollection
+    export_set exteriorring extract extractvalue field find_in_set first_value floor format format_bytes
+    format_pico_time found_rows from_base64 from_days from_unixtime geomcollfromtext geomcollfromwkb geometrycollection
     geometrycollectionfromtext geometrycollectionfromwkb geometryfromtext geometryfromwkb geometryn geometrytype
     geomfromtext geomfromwkb get_format glength greatest group_concat hex hour if ifnull inet6_aton inet6_ntoa
     inet_aton inet_ntoa insert instr interiorringn intersects interval is_free_lock is_ipv4 is_ipv4_compat
@@ -262,6 +262,9 @@ SINCE_MARIADB: dict[str, int] = {
         110700: """
             uuid_v4 uuid_v7 vec_distance vec_distance_cosine vec_distance_euclidean vec_fromtext
             vec_totext
+        """,
+        110800: """
+            format_bytes
         """,
     }.items()
     for name in names.split()

@@ -6,6 +6,8 @@ writes them anew.
 from pathlib import Path
 
 
+from safeconsole.dialects.measured import MEASURED
+from safeconsole.mysql.recognising import version_of
 from safeconsole.dialects import DIALECTS
 from safeconsole.sqltext.findings import ACTIONS
 from safeconsole.sqltext.dialect import EVERY_VERSION
@@ -50,10 +52,10 @@ def objects():
     for flavour in (Flavour.MYSQL, Flavour.MARIADB, Flavour.SQLITE):
         yield f"**{flavour.value}**" + (", and aurora-mysql" if flavour is Flavour.MYSQL else "")
         yield ""
-        yield "| id | objects | cost | measured |"
-        yield "|---|---|---|---|"
+        yield "| id | objects | cost | measured | again on |"
+        yield "|---|---|---|---|---|"
         for row in DIALECTS[flavour].catalogue.objects:
-            yield f"| {row.id} | {named(row)} | {costs(row)} | {row.measured} |"
+            yield f"| {row.id} | {named(row)} | {costs(row)} | {row.measured} | {measured_again(flavour, row)} |"
         yield ""
 
 
@@ -62,6 +64,13 @@ def named(row):
     only = f" ({versions(row)})" if versions(row) != "all" else ""
     columns = ": " + ", ".join(f"`{column.lower()}`" for column in sorted(row.columns)) if row.columns else ""
     return (f"{row.schema}: " if row.schema else "") + names + only + columns
+
+
+def measured_again(flavour, row):
+    """The versions on which `python -m benchmarks.catalogue` read the row's objects."""
+    keys = [f"{flavour.value}/{row.id}/{row.schema}.{name}" for name in row.names]
+    found = {version for key in keys for version in MEASURED.get(key, {})}
+    return ", ".join(sorted(found, key=version_of)) or "never met"
 
 
 def costs(row):
