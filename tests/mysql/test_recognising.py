@@ -1,13 +1,16 @@
 """Servers that are not used, and what is said of each: by what they greet with, and by what they do not answer."""
 
+from pathlib import Path
+
 import pytest
 
+from benchmarks.servers import tables_in
 from safeconsole.dialects.mariadb import MARIADB
 from safeconsole.dialects.mysql import AURORA_MYSQL, MYSQL
 from safeconsole.errors import UnreachableError
 from safeconsole.mysql.node import open_line
 from safeconsole.mysql.dialling import login_for, resolve
-from safeconsole.mysql.recognising import check_greeting, check_identity
+from safeconsole.mysql.recognising import OLDEST_MARIADB, OLDEST_MYSQL, check_greeting, check_identity
 from safeconsole.config.secrets import Secret
 from safeconsole.config.settings import TlsSettings
 
@@ -109,3 +112,16 @@ def test_one_that_is_not_supported_is_asked_nothing():
     with Stranger("8.0.11-TiDB-v8.5.3", nothing) as stranger, pytest.raises(UnreachableError, match="is TiDB"):
         open_to(stranger.address)
     assert stranger.asked == []
+
+
+def test_the_readme_and_the_page_claim_what_is_let_in():
+    root = Path(__file__).parents[2]
+    mysql, mariadb = (f"{version // 10000}.{version // 100 % 100}" for version in (OLDEST_MYSQL, OLDEST_MARIADB))
+    assert f"MySQL {mysql}+, MariaDB {mariadb}+, Aurora MySQL 3 (" in (root / "README.md").read_text()
+    page = (root / "docs/servers.md").read_text()
+    assert f"MySQL {mysql} and later, MariaDB {mariadb} and later, Aurora MySQL 3." in page
+    columns = tables_in(page)
+    assert {cell for column in columns.values() for cell in column.values()} <= {"yes", "never met"}
+    # A column is a version that was tried, or says that it was not.
+    untried = [name for name, column in columns.items() if "never met" in column.values()]
+    assert all(set(columns[name].values()) == {"never met"} for name in untried)

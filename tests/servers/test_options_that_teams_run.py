@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from benchmarks.servers import PAGE, capabilities, column_of, version_of
 from safeconsole.app import run
 from safeconsole.config.settings import TlsSettings
 from safeconsole.demo.binaries import FLAVOURS
@@ -224,3 +225,7 @@ def test_changes_that_wait_for_a_word_that_nobody_gives_are_told(team, changed, 
         (waits,) = [check for check in examined() if check["what"] == "semi-synchronous replication"]
     assert (waits["finding"], "each waits 60 s in its COMMIT" in waits["detail"]) == ("wrong", True)
     assert not [check for check in examined() if check["what"] == "semi-synchronous replication"]
+
+
+def test_the_page_says_of_this_server_what_it_does(team):
+    assert capabilities(team) == column_of(PAGE.read_text(), version_of(team))

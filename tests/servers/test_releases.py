@@ -2,8 +2,12 @@
 
 import pytest
 
+from benchmarks.servers import PAGE, capabilities, column_of, version_of
 from safeconsole.demo.binaries import RELEASES, ServersUnavailableError, find_server, provide_server
 from safeconsole.demo.servers import start_cluster
+from safeconsole.dialects.functions import WITHHELD
+from safeconsole.dialects.mariadb import MARIADB
+from safeconsole.dialects.settings import SESSION_VARIABLES
 from tests.harness.desk import seated
 
 INCIDENT = "SELECT table_schema, SUM(data_length + index_length) FROM information_schema.tables GROUP BY table_schema"
@@ -57,6 +61,31 @@ def test_a_statement_past_its_time_is_ended_on_the_server(desk):
     desk.gate.tighten("run_seconds", 0.5)
     with pytest.raises(Exception, match="time limit|run_seconds"):
         desk.run("SELECT COUNT(*) FROM orders a, orders b, orders c")
+
+
+def test_every_object_function_and_variable_of_a_release_is_classified(release):
+    cluster = release[1]
+    with cluster.dba_connect(cluster.primary) as dba, dba.cursor() as cursor:
+
+        def told(question):
+            cursor.execute(question)
+            return {name.lower() for (name,) in cursor.fetchall()}
+
+        functions = told("SELECT function FROM information_schema.sql_functions")
+        objects = told("SHOW TABLES FROM information_schema")
+        variables = told(
+            "SELECT variable_name FROM information_schema.system_variables WHERE variable_scope LIKE 'SESSION%'"
+        )
+    # Names of the grammar's own, and what sql_mode=ORACLE turns others into.
+    known = MARIADB.functions.pure | set(MARIADB.functions.impure) | WITHHELD | {"schemas"}
+    assert {name for name in functions - known if not name.endswith("_oracle")} == set()
+    named = {name for row in MARIADB.catalogue.objects if row.schema == "information_schema" for name in row.names}
+    assert objects - named - MARIADB.catalogue.cheap == set()
+    assert variables - frozenset().union(*(row.names for row in SESSION_VARIABLES)) == set()
+
+
+def test_the_page_says_of_a_release_what_it_does(release):
+    assert capabilities(release[1]) == column_of(PAGE.read_text(), version_of(release[1]))
 
 
 def test_a_release_by_number_is_never_taken_for_the_machines_own():
