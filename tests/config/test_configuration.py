@@ -6,7 +6,7 @@ import pytest
 
 from safeconsole.config.loading import journal_directory, load_settings, read_guarded, governed_clusters
 from safeconsole.errors import ConfigurationError
-from safeconsole.config.settings import AuditSettings, RecordingSettings, Settings, SinkSettings
+from safeconsole.config.settings import ClusterSettings, AuditSettings, RecordingSettings, Settings, SinkSettings
 
 SHOP = '[clusters.shop]\nnodes = ["10.0.0.5:3306", "10.0.0.6:3306"]\n'
 
@@ -438,3 +438,12 @@ def test_a_person_assigns_no_policy_to_the_system_s_clusters(home):
         system=LABELLED.replace("[policies]", "[policies]\nother = 'strict'"), own="[policies]\nweb = 'other.yaml'\n"
     )
     assert home.load().clusters["web"].policy == "baseline"
+
+
+@pytest.mark.parametrize(
+    ("writer", "writers"),
+    [((), ()), ("", ()), ("db-1", ("db-1",)), (("10.0.0.5:3306", "db-2"), ("db-1", "db-2"))],
+)
+def test_writers_are_one_or_several_by_name_or_by_address(writer, writers):
+    settings = ClusterSettings(nodes=("10.0.0.5:3306",), names={"10.0.0.5:3306": "db-1"}, writer=writer)
+    assert settings.writers == writers
