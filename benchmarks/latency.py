@@ -26,7 +26,7 @@ from safeconsole.demo.binaries import FLAVOURS
 from safeconsole.demo.servers import start_cluster
 from tests.harness.clusters import account_connect
 from tests.harness.delaying import DelayingProxy
-from tests.harness.desk import seated
+from tests.harness.desk import listen, seated
 
 SECTION = "latency"
 BARE = "PyMySQL script"
@@ -123,6 +123,45 @@ def session(cluster, directory: Path, milliseconds: float, times: int) -> dict[s
     return found
 
 
+LOGGED = (
+    "SELECT thread_id, CONVERT(argument USING utf8mb4) FROM mysql.general_log WHERE user_host LIKE 'console%'"
+    " AND command_type IN ('Query', 'Prepare', 'Execute', 'Init DB')"
+)
+"""What our accounts sent, as the server logged it."""
+
+
+def logged(cluster, directory: Path, times: int) -> dict[str, tuple[float, float]]:
+    """Return (on its own connections, on those that measure and watch): statements that a server got for each step."""
+    listen(cluster)
+    read, change = "SELECT id, status{} FROM orders WHERE id = {}", "UPDATE orders SET status = status WHERE id = {}"
+    found = {}
+    with seated(cluster, directory) as desk:
+        desk.run(read.format("", 1))
+        desk.run(change.format(1))
+        for step, act in (
+            ("seen", lambda turn: desk.run(read.format("", turn + 2))),
+            ("new", lambda turn: desk.run(read.format(f", 1 AS n{turn}", 7))),
+            ("an elevated change", lambda turn: desk.run(change.format(turn + 2))),
+        ):
+            before = _logged_by(cluster)
+            for turn in range(times):
+                act(turn)
+            found[step] = tuple((now - was) / times for was, now in zip(before, _logged_by(cluster), strict=True))
+    return found
+
+
+def _logged_by(cluster) -> tuple[int, int]:
+    own = beside = 0
+    for node in cluster.nodes:
+        with cluster.dba_connect(node) as dba, dba.cursor() as cursor:
+            cursor.execute(LOGGED)
+            rows = cursor.fetchall()
+        watching = {thread for thread, text in rows if "SESSION_MEMORY" in text or "innodb_stats_persistent" in text}
+        own += sum(thread not in watching for thread, _ in rows)
+        beside += sum(thread in watching for thread, _ in rows)
+    return own, beside
+
+
 def _on_primary(desk):
     desk.gate.use("primary")
     desk.run("SELECT id, status FROM orders WHERE id = 7")
@@ -149,6 +188,18 @@ def _took(act) -> float:
     started = time.perf_counter()
     act()
     return time.perf_counter() - started
+
+
+def statements_sent(sent: dict) -> list[str]:
+    """Return the part of the section that no line makes longer: statements by the servers' general log."""
+    return [
+        "### What the servers log for one statement",
+        "",
+        "| statements in the general log | on its own connections | measuring and watching |",
+        "|---|---:|---:|",
+        *(f"| {step} | {own:.1f} | {beside:.1f} |" for step, (own, beside) in sent.items()),
+        "",
+    ]
 
 
 def tables(shots: dict, sessions: dict) -> list[str]:
@@ -206,8 +257,9 @@ def main() -> None:
                 name = f"{milliseconds:g}"
                 shots[milliseconds] = one_shots(cluster, directory / f"shots-{name}", peers, milliseconds, given.times)
                 sessions[milliseconds] = session(cluster, directory / f"session-{name}", milliseconds, given.times)
+            rest = statements_sent(logged(cluster, directory / "logged", given.times))
         given.mycli = str(mycli)
-        text = "\n".join([*machine(given), *tables(shots, sessions)])
+        text = "\n".join([*machine(given), *tables(shots, sessions), *rest])
     print(text)
     if given.write:
         written(SECTION, text)
