@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 
 import click
@@ -37,7 +38,10 @@ def approve(app: Application, /, code: str | None, typed: str, form: str, **aske
     if asked["new_key"]:
         from safeconsole.audit.signing import new_key
 
-        click.echo(new_key(str(asked["new_key"]), account=KEYRING_ACCOUNT))
+        where = str(asked["new_key"])
+        public = new_key(where, account=KEYRING_ACCOUNT)
+        click.echo(public)
+        click.echo(_key_text(where, public, login=app.person.login), err=True)
         return
     settings = app.settings().approvals
     if asked["listed"]:
@@ -89,3 +93,13 @@ def _lines(request: ApprovalRequest) -> Lines:
     )
     evidence = tuple(split_label(line) for line in request.evidence)
     return tuple((label, safe(text)) for label, text in (*evidence, *said))
+
+
+def _key_text(where: str, public: str, *, login: str) -> str:
+    """Return where a new key is, and where its public key goes."""
+    kept = "this account's keyring" if where == "keyring" else safe(where)
+    yours = "" if where == "keyring" else f"\nyour configuration names it:\n  [approvals]\n  key = {json.dumps(where)}"
+    return (
+        f"the key is in {kept}; nobody else needs it. Above is its public key: whoever keeps the system's configuration"
+        f" adds\n  [approvals.approvers]\n  {json.dumps(login)} = {json.dumps(public)}{yours}"
+    )

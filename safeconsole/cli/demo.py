@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import click
 import msgspec
@@ -130,22 +130,38 @@ A shop of its own ({engine}): one primary, two replicas, nothing that can break.
 """
 
 
+def _engine_offered() -> str:
+    """Return the engine for a person: a real server that is on this machine already, where they take it."""
+    from safeconsole.demo.binaries import FLAVOURS, ServersUnavailableError, find_server
+
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return "embedded"
+    for flavour in reversed(FLAVOURS):
+        with suppress(ServersUnavailableError):
+            found = find_server(flavour)
+            if found is not None:
+                what = f"{flavour} {found.version} is on this machine: start it, with two replicas? No: an embedded one"
+                return flavour if click.confirm(what, default=True, err=True) else "embedded"
+    return "embedded"
+
+
 @click.command()
 @click.option(
-    "--engine", type=click.Choice(("embedded", "mariadb", "mysql")), default="embedded", show_default=True,
-    help="Real servers are found on this machine or fetched; see `make servers`.",
+    "--engine", type=click.Choice(("embedded", "mariadb", "mysql")),
+    help="Real servers are found on this machine or fetched; unset: embedded, or a real one where you say so.",
 )  # fmt: skip
 @click.option("--release", default="", metavar="N", help="Release of the server, such as 11.8 of mariadb.")
 @click.option("-e", "--execute", "texts", metavar="SQL", multiple=True, help="Run this and exit; may be repeated.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
 @click.option("--serve", is_flag=True, help="Print one JSON line about the cluster and keep it up until a signal.")
 @click.pass_obj
-def demo(app: Application, engine: str, release: str, texts: tuple[str, ...], form: str, *, serve: bool) -> int:
+def demo(app: Application, engine: str | None, release: str, texts: tuple[str, ...], form: str, *, serve: bool) -> int:
     """Try the console on a temporary cluster.
 
     In a terminal it opens the console; without one it runs a short tour.
     """
     leaving = threading.Event()
+    engine = engine or (_engine_offered() if not (texts or serve or release) else "embedded")
     if release and engine == "embedded":
         raise click.UsageError("--release needs --engine mariadb or mysql")
     if serve:

@@ -117,7 +117,8 @@ def run_scripts(
         raise ConfigurationError("there is no statement to run", instead="give SQL with -e, -f or on standard input")
     if len(statements) > 1:
         _refuse_beforehand(session, statements)
-    shape = ResultStyle(format=form, null=null, most_rows=session.gate.policy.ceilings.fetched_rows)
+    most = session.gate.policy.ceilings.fetched_rows
+    shape = ResultStyle(format=form, null=null, most_rows=most, error_follows=True)
     if form in ROW_FORMATS:
         from safeconsole.output.row_statements import require_one_table, target_of
 

@@ -170,7 +170,7 @@ def prompt_parts(status: Status) -> StyleAndTextTuples:
         parts += [("", " "), ("class:prompt.elevated", f" ELEVATED {clock_text(status.elevated_seconds)} ")]
     if status.transaction is not None:
         style = "class:prompt.elevated" if status.transaction.writes else "class:prompt.transaction"
-        parts += [("", " "), (style, f" {transaction_text(status)} ")]
+        parts += [("", " "), (style, f" {_short_transaction(status)} ")]
     parts.append(("", "> "))
     return parts
 
@@ -185,6 +185,17 @@ def transaction_text(status: Status) -> str:
         what = f"{what}, {counted(opened.changed_rows, 'row')} changed"
     word = "TRANSACTION" if opened.writes else "transaction of reads"
     return f"{word} on {safe(opened.node)} {clock_text(status.transaction_seconds)}: {what}"
+
+
+def _short_transaction(status: Status) -> str:
+    """Return the open transaction in few words: what \\status says whole."""
+    opened = status.transaction
+    if opened is None:
+        return ""
+    changed = f", {counted(opened.changed_rows, 'row')}" if opened.changed_rows else ""
+    elsewhere = f" on {safe(opened.node)}" if opened.node != status.node else ""
+    word = "TRANSACTION" if opened.writes else "transaction"
+    return f"{word}{elsewhere} {clock_text(status.transaction_seconds)}{changed}"
 
 
 def continuation_text(width: int) -> str:

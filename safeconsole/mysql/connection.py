@@ -175,7 +175,7 @@ class MySqlConnection:
         is_same = (session.server, session.sql_mode) == (self._session.server, self._session.sql_mode)
         if proof.in_transaction or not is_same or first_open(self._guards, session, limits):
             link.give_up()
-            raise UnreachableError(f"the connection to {link.address} is not what it was; nothing was sent")
+            raise UnreachableError(f"the connection to {link.node} is not what it was; nothing was sent")
         self._session, self._limits, self._held, self._ready = session, limits, None, None
         link.schema = session.schema
         self.prepare()
@@ -297,7 +297,7 @@ class MySqlConnection:
             if is_lost(error):
                 raise self._unreachable(error) from None
             self._link.give_up()
-            raise statement_error(error, server=self._link.address, changes=False) from None
+            raise statement_error(error, server=self._link.node, changes=False) from None
         self._running = running
         self._link.wire.wait_at_most(permit.limits.run_seconds + LAST_RESORT_SECONDS)
         try:
@@ -313,7 +313,7 @@ class MySqlConnection:
 
     def take_slot(self, names: tuple[str, ...], *, within_seconds: float) -> str:
         if self.broken:
-            raise UnreachableError(f"the connection to {self._link.address} is closed")
+            raise UnreachableError(f"the connection to {self._link.node} is closed")
         self._link.wire.wait_at_most(self._link.patience_seconds)
         try:
             self._stand_down()
@@ -322,7 +322,7 @@ class MySqlConnection:
             if is_lost(error):
                 raise self._unreachable(error) from None
             raise RefusedError(
-                f"{self._link.address} gives no slot for a heavy statement: {text_of(error)}; nothing was sent",
+                f"{self._link.node} gives no slot for a heavy statement: {text_of(error)}; nothing was sent",
                 instead="where a server knows no GET_LOCK, have the policy say slots.at_once: 0",
             ) from None
         except KeyboardInterrupt:
@@ -388,13 +388,13 @@ class MySqlConnection:
 
     def _check_permit(self, permit: Permit) -> None:
         if self.broken:
-            raise UnreachableError(f"the connection to {self._link.address} is closed")
+            raise UnreachableError(f"the connection to {self._link.node} is closed")
         if not self._is_idle:
             self._link.give_up()
-            raise UnreachableError(f"the connection to {self._link.address} still runs another statement")
+            raise UnreachableError(f"the connection to {self._link.node} still runs another statement")
         if permit.identity.server != self._link.identity.server:
             raise RefusedError(
-                f"the permit is for another server than {self._link.address}",
+                f"the permit is for another server than {self._link.node}",
                 evidence=(f"permit: {permit.identity.server}", f"connected: {self._link.identity.server}"),
             )
         if permit.account is not self._link.account:
@@ -404,7 +404,7 @@ class MySqlConnection:
         found = prove_role(measured.facts)
         if measured.server != permit.identity.server or found.role != permit.route.value:
             raise RefusedError(
-                f"{self._link.address} is not the {permit.route} any longer: nothing was sent",
+                f"{self._link.node} is not the {permit.route} any longer: nothing was sent",
                 evidence=(f"it proves to be: {found.role}, {found.words}",),
                 instead="check the topology, then run it again",
             )
@@ -441,9 +441,9 @@ class MySqlConnection:
                 raise reply.error
         if not is_open(bracket, permit, was_in_transaction=proof.in_transaction, status=proof.status):
             raise UnreachableError(
-                f"the transaction on {link.address} is not open any more; nothing was sent"
+                f"the transaction on {link.node} is not open any more; nothing was sent"
                 if permit.within
-                else f"{link.address} did not open the transaction that it was asked for; nothing was sent"
+                else f"{link.node} did not open the transaction that it was asked for; nothing was sent"
             )
         self._session, link.schema = proof.session, proof.session.schema
         return bracket
@@ -460,7 +460,7 @@ class MySqlConnection:
             proof = read_back(link.wire, self._reading, self._guards, first=(*first, *setting, *idle), then=then)
         except DriverError as error:
             if not is_lost(error):
-                enforce_each(link.wire, following, limits, server=link.address)
+                enforce_each(link.wire, following, limits, server=link.node)
             raise
         self._limits = limits
         return proof
@@ -469,16 +469,16 @@ class MySqlConnection:
         link = self._link
         open_guard = self._first_open(session, permit.limits)
         if open_guard:
-            raise UnreachableError(f"{link.address} lost a guard: {open_guard}; nothing was sent")
+            raise UnreachableError(f"{link.node} lost a guard: {open_guard}; nothing was sent")
         if session.server != permit.identity.server:
-            raise RefusedError(f"{link.address} answers as another server now: nothing was sent")
+            raise RefusedError(f"{link.node} answers as another server now: nothing was sent")
         if session.sql_mode != self._session.sql_mode:
-            raise RefusedError(f"{link.address} reads text by another sql_mode now: nothing was sent")
+            raise RefusedError(f"{link.node} reads text by another sql_mode now: nothing was sent")
         # One of several that take writes is read as a replica is, by the account that may not write.
         may_write = session.writable and not (link.shares_writes and permit.account is Account.READ)
         if permit.route is Route.REPLICA and may_write and permit.account is not Account.DIAGNOSE:
             raise RefusedError(
-                f"{link.address} is no longer a replica: it takes writes; nothing was sent",
+                f"{link.node} is no longer a replica: it takes writes; nothing was sent",
                 instead="check the topology, then run it again",
             )
 
@@ -493,5 +493,5 @@ class MySqlConnection:
     def _unreachable(self, error: BaseException) -> UnreachableError:
         self._link.give_up()
         return UnreachableError(
-            f"the connection to {self._link.address} is lost: {text_of(error).lower()}; nothing was sent"
+            f"the connection to {self._link.node} is lost: {text_of(error).lower()}; nothing was sent"
         )

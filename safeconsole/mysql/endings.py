@@ -20,11 +20,24 @@ UNDONE = "COMMIT was not sent, so the server undoes the whole transaction: begin
 """Remedy after losing a statement in a transaction that only a COMMIT keeps: nothing is in doubt."""
 
 
-def stop_of(watched: Watched, *, server: str, thread: int) -> StoppedError | None:
+_WORKS_ON_A_TABLE = frozenset({"alter", "create", "drop", "optimize", "analyze", "repair"})
+
+
+def way_out(ceiling: str, kind: str) -> str:
+    """Return what to do about a limit that a statement of a kind reached."""
+    if ceiling == "run_seconds" and kind in {"update", "delete", "insert", "replace"}:
+        return WAYS_OUT["changed_rows"]
+    if ceiling == "run_seconds" and kind.split(" ", maxsplit=1)[0] in _WORKS_ON_A_TABLE:
+        return "give it more time, or use the schema-migration tool of the team"
+    return WAYS_OUT.get(ceiling, "")
+
+
+def stop_of(watched: Watched, *, server: str, thread: int, kind: str = "") -> StoppedError | None:
     """Return the error for a stop by the console, or None.
 
     Args:
         thread: its connection's id on the server.
+        kind: of the statement.
     """
     verified = watched.verified or "already over"
     if watched.interrupted:
@@ -48,7 +61,7 @@ def stop_of(watched: Watched, *, server: str, thread: int) -> StoppedError | Non
         ceiling=breach.ceiling,
         verified=verified,
         evidence=(*waits, *figures, *_where(verified, server, thread)),
-        instead=WAYS_OUT.get(breach.ceiling, ""),
+        instead=way_out(breach.ceiling, kind),
     )
 
 

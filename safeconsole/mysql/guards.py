@@ -11,7 +11,7 @@ import msgspec
 
 from safeconsole.dialects.privileges import AccountPrivileges, privileges_by_itself
 from safeconsole.errors import UnreachableError
-from safeconsole.mysql.error_codes import code_of, text_of
+from safeconsole.mysql.error_codes import code_of, is_lost, text_of
 from safeconsole.mysql.topology import is_on
 from safeconsole.mysql.wire import IN_TRANSACTION, IN_TRANSACTION_READONLY, Question, ServerReply, Wire
 from safeconsole.policy.decision import Permit
@@ -138,6 +138,8 @@ def enforce_each(wire: Wire, guards: tuple[Guard, ...], limits: Limits, *, serve
     """
     for guard in guards:
         (reply,) = wire.flight(setting_of((guard,), limits))
+        if reply.error is not None and is_lost(reply.error):
+            raise reply.error
         if reply.error is not None:
             raise UnreachableError(
                 f"{server} refused the guard {guard.variable}: {text_of(reply.error)} ({code_of(reply.error)})"

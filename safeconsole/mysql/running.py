@@ -272,7 +272,7 @@ class MySqlRunning:
         if self._watched is not None:
             verified, leaving = stop_insistently(partial(self._link.watchdog.stop, self._watched), interrupt)
         self._link.give_up()
-        return self._fated(stopped_by_you(verified, server=self._link.address, thread=self._thread, leaving=leaving))
+        return self._fated(stopped_by_you(verified, server=self._link.node, thread=self._thread, leaving=leaving))
 
     def _go_to_next_set(self) -> None:
         """The last row of a result set was read: find the next one, or that it was the last. Raises as `batches`."""
@@ -301,9 +301,9 @@ class MySqlRunning:
         self._link.wire.server_status = self._end.status
         waited = self._waited_seconds
         self._link.watchdog.finish(watched)
-        stopped = stop_of(watched, server=self._link.address, thread=self._thread)
+        stopped = stop_of(watched, server=self._link.node, thread=self._thread, kind=self._permit.statement.kind)
         if stopped is None and waited >= watched.limits.run_seconds and self._may_be_cut_silently:
-            stopped = silent_cut(waited, watched.limits.run_seconds, server=self._link.address)
+            stopped = silent_cut(waited, watched.limits.run_seconds, server=self._link.node)
         if stopped is None:
             return
         if self._commits_by_itself and not self._ends_alike:
@@ -328,7 +328,7 @@ class MySqlRunning:
         assert watched is not None
         self._link.watchdog.finish(watched)
         lost = is_lost(error) or isinstance(error, PacketTooLargeError)
-        stopped = stop_of(watched, server=self._link.address, thread=self._thread)
+        stopped = stop_of(watched, server=self._link.node, thread=self._thread, kind=self._permit.statement.kind)
         if stopped is not None:
             self._link.give_up()
             # What commits by itself and was answered with an error did not.
@@ -339,7 +339,7 @@ class MySqlRunning:
             verified = self._link.watchdog.still_there()
         outcome = self._outcome_of(error, verified=verified, lost=lost)
         if waited >= watched.limits.run_seconds and self._is_cut_at_cap(outcome):
-            outcome = disguised_cut(code_of(error), waited, watched.limits.run_seconds, server=self._link.address)
+            outcome = disguised_cut(code_of(error), waited, watched.limits.run_seconds, server=self._link.node)
         if isinstance(outcome, StoppedError) and not (self._commits_by_itself and not lost):
             outcome = self._fated(outcome)
         if not isinstance(outcome, ServerError) or code_of(error) in CLOSES_CONNECTION:
@@ -357,7 +357,7 @@ class MySqlRunning:
         return server_ends_it and self._link.dialect.may_end_within(self._permit.statement)
 
     def _outcome_of(self, error: BaseException, *, verified: str, lost: bool) -> SafeConsoleError:
-        undone, server = self.is_undone(verified), self._link.address
+        undone, server = self.is_undone(verified), self._link.node
         outcome = statement_error(error, server=server, changes=not undone, verified=verified)
         if not (undone and lost and isinstance(outcome, LostError)):
             return outcome
@@ -372,7 +372,7 @@ class MySqlRunning:
     def _cut_short(self) -> SafeConsoleError:
         verified = self._link.watchdog.stop(self._watched) if self._watched else "already over"
         self._link.give_up()
-        said = stop_words(verified, f"on {self._link.address}: its rows were not all read")
+        said = stop_words(verified, f"on {self._link.node}: its rows were not all read")
         return self._fated(StoppedError(said, by="console", verified=verified))
 
     def _hold_changed_rows(self, changed: int) -> None:
@@ -382,7 +382,7 @@ class MySqlRunning:
             return
         within = self._bracket is Bracket.WITHIN
         self._roll_back()
-        server = self._link.address
+        server = self._link.node
         if another:
             stopped = another_number(self._head.touched_rows, exactly, within=within, server=server)
         else:
@@ -416,7 +416,7 @@ class MySqlRunning:
         return (*lines, f"and {more:,} more") if more > 0 else tuple(lines)
 
     def _require_not_cut(self, rows: Sequence[tuple[Any, ...]], *, lacking: int) -> None:
-        stopped = cut_with_a_warning(rows, self._permit.statement, lacking=lacking, server=self._link.address)
+        stopped = cut_with_a_warning(rows, self._permit.statement, lacking=lacking, server=self._link.node)
         if stopped is None:
             return
         if self._commits_by_itself:
@@ -455,7 +455,7 @@ class MySqlRunning:
     def _refused_at_commit(self, error: BaseException) -> SafeConsoleError:
         self._link.give_up()
         # The server refused the commit, and ends the transaction with the connection.
-        return statement_error(error, server=self._link.address, changes=self.changes)
+        return statement_error(error, server=self._link.node, changes=self.changes)
 
     def _broke_off(self, how: str, error: BaseException) -> None:
         """Handle a connection lost while the statement ended; raises unless the statement is done.
@@ -470,13 +470,13 @@ class MySqlRunning:
             self._notes.append(f"it is done; its connection was {how} right after it")
             return
         if self._commit_sent:
-            raise lost_at_commit(how, verified, server=link.address) from None
+            raise lost_at_commit(how, verified, server=link.node) from None
         if not self.changes:
-            raise lost_at_end(how, verified, server=link.address) from None
+            raise lost_at_end(how, verified, server=link.node) from None
         if how == "interrupted":
             leaving = isinstance(error, ToldToLeave)
-            raise self._fated(stopped_by_you(verified, server=link.address, thread=self._thread, leaving=leaving))
-        raise self._fated(lost_before_commit(link.address, verified=verified, evidence=()))
+            raise self._fated(stopped_by_you(verified, server=link.node, thread=self._thread, leaving=leaving))
+        raise self._fated(lost_before_commit(link.node, verified=verified, evidence=()))
 
 
 def _may_return_rows(statement: Statement) -> bool:

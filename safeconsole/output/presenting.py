@@ -79,6 +79,7 @@ class ResultStyle(msgspec.Struct, frozen=True, kw_only=True):
         more_rows: how this face raises the row limit, such as "--max-rows", or "".
         most_rows: the highest row limit that the policy allows, 0 when that is not known.
         target: the table that rows are written for as statements; without one those formats are tables.
+        error_follows: whether this face tells the error of a statement behind its rows, and with it why they are short.
     """
 
     format: str = "table"
@@ -88,6 +89,7 @@ class ResultStyle(msgspec.Struct, frozen=True, kw_only=True):
     more_rows: str = "--max-rows"
     most_rows: int = 0
     target: RowTarget | None = None
+    error_follows: bool = False
 
 
 class ResultPrinter:
@@ -199,7 +201,7 @@ class ResultPrinter:
                 self._say(f"  {warning}" + (f" ({times} times)" if times > 1 else ""))
             if considered.statement.kind in _EMPTIED:
                 self._say(f"{considered.statement.kind} tells nothing here: {_EMPTIED[considered.statement.kind]}")
-            if note:
+            if note and (ended.outcome == OutcomeKind.DONE or not self._shape.error_follows):
                 more = self._way_to_more(ended)
                 self._say(f"{note}{more}", bold=True)
                 self.told_way_out = bool(more)
@@ -260,8 +262,9 @@ class ResultPrinter:
         if ended.outcome == OutcomeKind.UNSEEN:
             return "incomplete: asked to stop, and not seen to stop"
         if ended.outcome == OutcomeKind.STOPPED:
-            at = f" at {ended.ceiling}" if ended.ceiling else ""
-            return f"incomplete: stopped by the {ended.stopped_by or 'console'}{at}"
+            at = f" at {ended.ceiling}" if ended.ceiling not in {"", "watchdog"} else ""
+            blind = ", which lost sight of the server" if ended.ceiling == "watchdog" else ""
+            return f"incomplete: stopped by the {ended.stopped_by or 'console'}{at}{blind}"
         if ended.outcome in {OutcomeKind.FAILED, OutcomeKind.REFUSED}:
             return "incomplete: the server ended it with an error"
         if ended.truncated:

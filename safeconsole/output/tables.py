@@ -7,6 +7,7 @@ import struct
 from collections.abc import Callable, Iterator, Sequence
 from decimal import Decimal
 from itertools import chain
+from textwrap import wrap
 from typing import TextIO
 
 import msgspec
@@ -165,7 +166,7 @@ class TableWriter:
         self._stream = stream
         self._style = style
         self._held: list[Row] = []
-        self._body: _Grid | VerticalWriter | None = None
+        self._body: _Grid | VerticalWriter | _Nothing | None = None
 
     def rows(self, batch: Sequence[Row]) -> None:
         """Write rows, or hold them until there are enough to compute the column widths."""
@@ -182,7 +183,7 @@ class TableWriter:
 
     abandon = end
 
-    def _start(self) -> _Grid | VerticalWriter:
+    def _start(self) -> _Grid | VerticalWriter | _Nothing:
         names = [safe(column.name) for column in self._columns]
         widths = [width_of(name) for name in names]
         show = [_shower(column) for column in self._columns]
@@ -190,6 +191,11 @@ class TableWriter:
             cells = zip(widths, row, show, strict=True)
             widths = [max(width, width_of(shown_as(value))) for width, value, shown_as in cells]
         total = sum(widths) + 3 * len(widths) - (1 if self._style.decorated else 2)
+        if self._style.columns and total > self._style.columns and not self._held:
+            # Nothing stands below the names: on one line they would only be folded.
+            self._stream.write("\n".join(wrap(f"columns: {', '.join(names)}", self._style.columns)) + "\n")
+            self._body = _Nothing()
+            return self._body
         self._body = (
             VerticalWriter(self._columns, self._stream, self._style)
             if self._style.columns and total > self._style.columns and self._held
@@ -198,6 +204,16 @@ class TableWriter:
         self._body.rows(self._held)
         self._held = []
         return self._body
+
+
+class _Nothing:
+    """A result without rows, whose columns were named already."""
+
+    def rows(self, batch: Sequence[Row]) -> None: ...
+
+    def end(self, note: str = "", /) -> None: ...
+
+    abandon = end
 
 
 class _Grid:

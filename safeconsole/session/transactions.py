@@ -315,6 +315,10 @@ class Transactions:
         statement, opened = considered.statement, self.opened
         if considered.account is Account.DIAGNOSE and considered.decision.verdict < Verdict.ELEVATE:
             return None
+        if considered.node is None and self._undone and statement.kind == "rollback":
+            # What they ask for has happened already, and no server is needed to say so.
+            undone, self._undone = self._undone, ""
+            return DeniedError(f"there is nothing left to roll back: {undone}", evidence=considered.evidence), None
         if considered.node is None or considered.decision.verdict is Verdict.DENY:
             return None
         unknown = self._refusal_after_undoing(considered)

@@ -189,6 +189,9 @@ class TableWalk:
         ):
             # A table function such as JSON_TABLE, or a pragma of SQLite.
             return index
+        if self._text(index) == "=" and self._tokens[0].word == "ALTER":
+            # An option of the table behind a comma, such as `ALGORITHM = COPY`.
+            return index
         self._add(parts)
         return index
 

@@ -570,3 +570,15 @@ def test_the_second_persons_yes_for_the_window_is_asked_once(walk):
     for text in ("BEGIN", WRITE, "COMMIT"):
         road.run(text)
     assert len(second.events) == 1
+
+
+def test_a_rollback_needs_no_server_where_all_is_undone(writing):
+    road = writing()
+    road.clock.seconds += 61
+    for name in ("primary", "replica-1", "replica-2"):
+        road.engine.node(name).unreachable = "refused"
+    with pytest.raises(DeniedError, match="there is nothing left to roll back: .*all undone"):
+        road.run("ROLLBACK")
+    # It is acknowledged with that.
+    with pytest.raises(NoFitNodeError):
+        road.run(WRITE)
