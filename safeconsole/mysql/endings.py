@@ -107,7 +107,7 @@ def stays_though_late(stopped: StoppedError) -> str:
     )
 
 
-def disguised_cut(code: int, waited_seconds: float, cap_seconds: float, *, server: str) -> StoppedError:
+def disguised_cut(code: int, waited_seconds: float, cap_seconds: float, *, server: str, kind: str) -> StoppedError:
     """Return the error for a time limit that the server reported as another error.
 
     What it cuts at its cap returns 1, 0 or NULL, and the rest of the statement fails over that: a column that cannot be
@@ -120,7 +120,7 @@ def disguised_cut(code: int, waited_seconds: float, cap_seconds: float, *, serve
         ceiling="run_seconds",
         verified="already over",
         evidence=(f"it ended with error {code} after {waited_seconds:.3f} s of {cap_seconds:g} s",),
-        instead=WAYS_OUT["run_seconds"],
+        instead=way_out("run_seconds", kind),
     )
 
 

@@ -339,7 +339,13 @@ class MySqlRunning:
             verified = self._link.watchdog.still_there()
         outcome = self._outcome_of(error, verified=verified, lost=lost)
         if waited >= watched.limits.run_seconds and self._is_cut_at_cap(outcome):
-            outcome = disguised_cut(code_of(error), waited, watched.limits.run_seconds, server=self._link.node)
+            outcome = disguised_cut(
+                code_of(error),
+                waited,
+                watched.limits.run_seconds,
+                server=self._link.node,
+                kind=self._permit.statement.kind,
+            )
         if isinstance(outcome, StoppedError) and not (self._commits_by_itself and not lost):
             outcome = self._fated(outcome)
         if not isinstance(outcome, ServerError) or code_of(error) in CLOSES_CONNECTION:

@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from safeconsole.cli.application import exit_code_of
+from safeconsole.mysql.endings import way_out
 from safeconsole.mysql.watchdog import SAMPLE_SECONDS
 from safeconsole.errors import OutcomeUnknownError, SafeConsoleError, ServerError, StoppedError
 from safeconsole.sqltext.vocabulary import Account, Effect, NodeName, Route
@@ -142,7 +143,7 @@ def test_a_time_limit_that_the_server_tells_as_another_error_is_told_as_the_limi
         error, _ = stopped_at(connection, elevated(connection, what, run_seconds=0.4))
         assert error.ceiling == "run_seconds"
         assert error.by in ("server", "watchdog")
-        assert "narrow it" in error.instead
+        assert error.instead == way_out("run_seconds", kind)
         assert connection.broken
         connection.close()
     holder.close()
