@@ -306,6 +306,9 @@ def hash_of(entry: Entry) -> str:
 TAMPERING = "tampering"
 """What a session notices when something of it was exchanged; it ends with that."""
 
+INSISTING = "refused again and again"
+"""What a session notices when an agent sends what was refused before; a reviewer looks at it."""
+
 
 class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     """One session in a list.
@@ -318,6 +321,7 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
         denied: refused statements that no elevation would have allowed.
         break_glass: elevations for a time window.
         tampered: times that an exchanged part was found.
+        insisted: times that an agent sent what had been refused again and again.
         live: whether a console still writes to it.
         head: hash of the last entry, or "".
         trouble: why it cannot be read completely, or "".
@@ -339,6 +343,7 @@ class SessionSummary(msgspec.Struct, frozen=True, kw_only=True):
     stopped: int = 0
     break_glass: int = 0
     tampered: int = 0
+    insisted: int = 0
     live: bool = False
     entries: int = 0
     head: str = ""

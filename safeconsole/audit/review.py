@@ -77,6 +77,7 @@ def reasons_for_review(summary: SessionSummary) -> tuple[str, ...]:
     told = (
         (summary.elevated, "elevated"),
         (summary.denied, "refused by a deny rule"),
+        (summary.insisted, "an agent was refused again and again"),
         (summary.unknown, "outcome unknown"),
         (summary.tampered, "tampered with"),
         (summary.trouble, "cannot be read completely"),

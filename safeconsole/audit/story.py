@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from safeconsole.audit.record import (
+    INSISTING,
     TAMPERING,
     Approved,
     Asked,
@@ -208,6 +209,7 @@ def summary_of(session: str, entries: Iterable[Entry], *, live: bool = False, tr
         unknown=count.outcomes[OutcomeKind.UNKNOWN] + (0 if live else len(count.open_intents)),
         break_glass=count.break_glass,
         tampered=count.tampered,
+        insisted=count.insisted,
         live=live,
         entries=count.entries,
         head=count.head,
@@ -229,6 +231,7 @@ class _Count(msgspec.Struct):
     elevated: int = 0
     break_glass: int = 0
     tampered: int = 0
+    insisted: int = 0
     denied: int = 0
     changed_rows: int = 0
     denials: set[int] = msgspec.field(default_factory=set)
@@ -251,6 +254,8 @@ class _Count(msgspec.Struct):
                 self.break_glass += record.scope == Scope.BREAK_GLASS
             case Noticed() as record if record.what == TAMPERING:
                 self.tampered += 1
+            case Noticed() as record if record.what == INSISTING:
+                self.insisted += 1
             case Intent() as record:
                 self.open_intents.add(record.statement)
             case Ended() as record:

@@ -22,6 +22,7 @@ from mcp.server.mcpserver import Context, MCPServer
 from mcp_types import CallToolResult, TextContent, Tool, ToolAnnotations
 
 from safeconsole import __version__
+from safeconsole.audit.record import INSISTING
 from safeconsole.dialects.queries import (
     about_sql,
     columns_sql,
@@ -133,7 +134,7 @@ class ToolCalls:
         times = self._refused[text]
         if times <= REFUSED_BEFORE_SLOWED:
             return refusal
-        session.gate.note("refused again and again", f"{times} times", sql=text)
+        session.gate.note(INSISTING, f"{times} times", sql=text)
         time.sleep(min(2.0 ** (times - REFUSED_BEFORE_SLOWED - 1), LONGEST_PAUSE_SECONDS))
         return {**refusal, "repeated": times, "next": "This was refused before: stop sending it; a reviewer is told."}
 

@@ -29,6 +29,7 @@ def review(act, *, by="cleo", session="s", head="h", note="n"):
         ({"refused": 3, "stopped": 2}, ()),
         ({"elevated": 1}, ("elevated",)),
         ({"denied": 1}, ("refused by a deny rule",)),
+        ({"insisted": 1}, ("an agent was refused again and again",)),
         ({"tampered": 1}, ("tampered with",)),
         ({"unknown": 1, "trouble": "torn"}, ("outcome unknown", "cannot be read completely")),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from contextlib import asynccontextmanager
 
@@ -128,6 +129,11 @@ def test_the_same_refused_statement_is_told_and_noted(shop):
     assert "repeated" not in said(results[1])
     assert said(results[2])["repeated"] == 3
     assert any(record.get("what") == "refused again and again" for record in journal(shop))
+    queue = subprocess.run(
+        [sys.executable, "-m", "safeconsole", "--config", str(shop), "audit", "review", "--format", "json"],
+        env={"PATH": os.environ["PATH"], "HOME": str(shop.parent)}, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert any("an agent was refused again and again" in row["reasons"] for row in json.loads(queue.stdout))
 
 
 def test_the_journal_names_the_agent_and_its_client(shop):
