@@ -122,6 +122,7 @@ class LocalArchive:
     def __init__(self, directory: Path, *, public_keys: Sequence[str] = ()) -> None:
         self._directory = directory
         self._public_keys = public_keys
+        self._listed: dict[str, Path] = {}
 
     def sessions(self) -> tuple[SessionSummary, ...]:
         """Return a summary of every session, oldest first; an unreadable one says why."""
@@ -138,12 +139,16 @@ class LocalArchive:
 
         Raises ConfigurationError: no such session, the prefix is ambiguous, or the file cannot be read.
         """
-        found = self._resolve(session)
-        return (entry for entry, _ in _readable(_lines(self._files()[found])) if entry is not None)
+        path = self.file_of(session)
+        return (entry for entry, _ in _readable(_lines(path)) if entry is not None)
 
     def file_of(self, session: str) -> Path:
         """Return a session's file; a unique prefix of its id is enough. Raises ConfigurationError."""
-        return self._files()[self._resolve(session)]
+        path = self._listed.get(session)
+        # Who reads all sessions lists them once; one that was packed since is looked for anew.
+        if path is None or not path.exists():
+            path = self._files()[self._resolve(session)]
+        return path
 
     def verify(self, session: str = "") -> tuple[Finding, ...]:
         """Verify one session, or all and the host log; an empty result means that all are intact."""
@@ -182,7 +187,8 @@ class LocalArchive:
     def _files(self) -> dict[str, Path]:
         folder = self._directory / SESSIONS
         names = sorted(path for path in folder.glob("*-*.jsonl*") if path.suffix in {".jsonl", PACKED})
-        return {path.name.removesuffix(PACKED).removesuffix(".jsonl")[_DATE_LENGTH:]: path for path in names}
+        self._listed = {path.name.removesuffix(PACKED).removesuffix(".jsonl")[_DATE_LENGTH:]: path for path in names}
+        return self._listed
 
     def _resolve(self, prefix: str, *, known: set[str] | None = None) -> str:
         names = set(self._files()) if known is None else known

@@ -1,5 +1,6 @@
 """Reading the journals, and finding what somebody changed."""
 
+import sys
 import fcntl
 import gzip
 import hashlib
@@ -11,7 +12,7 @@ import re
 import msgspec
 import pytest
 
-from safeconsole.audit.search import open_archive
+from safeconsole.audit.search import Query, found, open_archive
 from safeconsole.audit.host_log import HostLog, open_host_log
 from safeconsole.audit.journal import open_journal
 from safeconsole.audit.retention import prune
@@ -370,3 +371,22 @@ def test_any_single_flipped_bit_of_a_packed_session_is_found_and_stops_nobody(di
             harmless += 1
         archive.sessions()
     assert harmless < TAMPERINGS // 20
+
+
+def test_a_search_lists_the_sessions_once_however_many_there_are(directory, clock, told):
+    """20,000 of them were listed 40,000 times; `python -m benchmarks.many_sessions` has the figures."""
+    for number in range(30):
+        told.write_session(directory, clock, session=f"s{number:02}", statements=1)
+    archive, listed, counting = open_archive(directory), [], [True]
+
+    def count(event, arguments):
+        if counting[0] and event == "os.scandir" and str(arguments[0]).startswith(str(directory)):
+            listed.append(arguments[0])
+
+    sys.addaudithook(count)
+    try:
+        stories = list(found(archive, Query(), tuple(each.session for each in archive.glance()), unread=print))
+    finally:
+        counting[0] = False
+    assert len(stories) == 30
+    assert len(listed) <= 3
