@@ -252,5 +252,5 @@ def words(remedy: Remedy) -> str:
     if remedy.action is Action.RAISE_LIMIT and lever:
         return f"{lever} raises it, to at most {remedy.most:,.15g}"
     if remedy.action is Action.LOOK_AT_LOCKS:
-        return f"\\locks {remedy.of} shows who waits for whom, \\kill ID ends a session"
+        return f"\\transactions {remedy.of} lists who has one open, \\kill ID ends a session"
     return "name one with \\use NODE" if remedy.action is Action.NAME_NODE else ""

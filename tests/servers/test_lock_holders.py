@@ -122,7 +122,7 @@ def test_a_one_shot_leaves_with_5_and_a_console_points_to_the_locks(cluster, tab
     assert left.returncode == 5, left.stderr
     assert f"held by: session {holder}, " in left.stderr
     assert f"held by: session {holder}, " in messages
-    assert "\\locks primary shows who waits for whom, \\kill ID ends a session" in messages
+    assert "\\transactions primary lists who has one open, \\kill ID ends a session" in messages
 
 
 @pytest.mark.parametrize("flavour", FLAVOURS)
