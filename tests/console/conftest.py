@@ -94,7 +94,9 @@ class ScriptedGate:
     def preview(self, statement):
         circumstances = Circumstances(flavour=Flavour.SQLITE, cluster="shop", elevated=self.elevation is not None)
         limits = tighten(self.policy.limits, self.tight)
-        return preview(statement, policy=self.policy, circumstances=circumstances, to=self.to, limits=limits).decision
+        return preview(
+            statement, rules=lambda: RULES, policy=self.policy, circumstances=circumstances, to=self.to, limits=limits
+        ).decision
 
     def last(self):
         return self._last
@@ -235,7 +237,7 @@ class Road:
             people=People(confirmer=TerminalConfirmer(self.ask, self.messages.write)),
         )
         circumstances = Circumstances(flavour=engine.flavour, cluster="shop", interactive=True)
-        judge = partial(preview, policy=self.gate.policy, circumstances=circumstances)
+        judge = partial(preview, policy=self.gate.policy, circumstances=circumstances, rules=lambda: engine.rules)
         self.services = Services(rules=lambda: engine.rules, preview=lambda statement: judge(statement).decision)
 
     def ask(self, question):

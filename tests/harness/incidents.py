@@ -173,10 +173,9 @@ class Console:
     def type(self, *lines, decorated=False):
         data, messages = (Screen(), Screen()) if decorated else (io.StringIO(), io.StringIO())
         gate, rules = self.desk.gate, self._rules
-        circumstances = Circumstances(flavour=rules.dialect.flavour, cluster="shop")
         services = Services(
             rules=lambda: rules,
-            preview=lambda statement: preview(statement, policy=gate.policy, circumstances=circumstances).decision,
+            preview=lambda statement: gate.preview(statement).decision,
             pause=self.pause,
         )
         streams = Streams(data=data, messages=messages, environ={"TERM": "xterm", "COLUMNS": "200"}, ask=self.ask)

@@ -27,15 +27,7 @@ def typed(cluster, tmp_path):
             streams = Streams(data=data, messages=messages, environ={}, ask=input)
             services = Services(
                 rules=lambda: LexicalRules(dialect=DIALECTS[flavour]),
-                preview=lambda statement: (
-                    preview(
-                        statement,
-                        policy=desk.gate.policy,
-                        circumstances=Circumstances(flavour=flavour, cluster="shop"),
-                        to="",
-                        limits=desk.gate.limits,
-                    ).decision
-                ),
+                preview=lambda statement: desk.gate.preview(statement).decision,
             )
             keys.send_text(text + "\x04")
             terminal = Terminal(keys=keys, drawing=DummyOutput(), streams=streams)
