@@ -152,6 +152,9 @@ class Replicator:
     def pause(self, name: str) -> None:
         self._paused |= {self._known(name)}
 
+    def resume(self, name: str) -> None:
+        self._paused -= {self._known(name)}
+
     def wait_caught_up(self, timeout_seconds: float = 10.0) -> bool:
         """Wait until every unpaused replica has all that is committed now; False after the timeout."""
         goal = _modified(self._cluster.primary)
