@@ -48,7 +48,7 @@ def narrate(entries: Iterable[Entry], *, live: bool = False) -> Iterator[Passage
     """Yield a session's passages in order without single samples, and at the end statements that have no outcome.
 
     What repeats is told once: guards, limits and a server's identity when they change, a plain permission where it was
-    used, an elevation's reason when it was asked for.
+    used, a send like the one before where it ended, an elevation's reason when it was asked for.
 
     Args:
         live: whether a console still writes; such statements may then still run.
@@ -76,7 +76,7 @@ def narrate(entries: Iterable[Entry], *, live: bool = False) -> Iterator[Passage
 
 
 class _ToldBefore:
-    """The state of the story so far, and a permission that waits for its send."""
+    """The state of the story so far, a permission that waits for its send, and a send that waits for its end."""
 
     def __init__(self) -> None:
         self._guards: dict[str, str] = {}
@@ -84,12 +84,19 @@ class _ToldBefore:
         self._servers: dict[str, str] = {}
         self._reasons: dict[str, str] = {}
         self._allowed: tuple[Entry, Decided] | None = None
+        self._destination = ""
+        self._alike: tuple[Entry, Intent] | None = None
 
     def passages(self, entry: Entry) -> Iterator[Passage]:
         """Yield what an entry adds to the story."""
         record = entry.record
         if isinstance(record, Intent):
             yield from self._sending(entry, record)
+            return
+        alike = self._alike
+        if alike is not None and isinstance(record, Ended) and record.statement == alike[1].statement:
+            self._alike = None
+            yield msgspec.structs.replace(passage_of(entry), lines=_ended(record, node=alike[1].node)[1])
             return
         yield from self.rest()
         if isinstance(record, Decided) and record.verdict == "allow" and not (record.observed or record.message):
@@ -103,10 +110,13 @@ class _ToldBefore:
             yield passage_of(entry)
 
     def rest(self) -> Iterator[Passage]:
-        """Yield the permission that was not followed by its send."""
+        """Yield the permission that was not followed by its send, and the send that was not followed by its end."""
         if self._allowed is not None:
             yield passage_of(self._allowed[0])
-        self._allowed = None
+        if self._alike is not None:
+            entry, record = self._alike
+            yield msgspec.structs.replace(passage_of(entry), lines=(f"sent to {record.node} as before",))
+        self._allowed = self._alike = None
 
     def _sending(self, entry: Entry, record: Intent) -> Iterator[Passage]:
         by = ""
@@ -117,13 +127,18 @@ class _ToldBefore:
         yield from self.rest()
         known = self._servers.get(record.node) == record.server
         guards, limits = dict(record.guards), _set_limits(record)
-        lines = (
-            _destination(record, "" if known else f", {record.server}") + by,
+        changes = (
             *_changes("guards read back", self._guards, guards),
             *_changes("limits", self._limits, limits),
         )
+        destination = _destination(record, "") + by
+        if known and not changes and destination == self._destination:
+            self._alike = entry, record
+            return
         self._servers[record.node], self._guards, self._limits = record.server, guards, limits
-        yield msgspec.structs.replace(passage_of(entry), lines=lines)
+        self._destination = destination
+        first = _destination(record, "" if known else f", {record.server}") + by
+        yield msgspec.structs.replace(passage_of(entry), lines=(first, *changes))
 
 
 def _changes(title: str, before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
@@ -211,7 +226,8 @@ def _sent(record: Intent) -> tuple[str, ...]:
     )
 
 
-def _ended(record: Ended) -> tuple[str, tuple[str, ...]]:
+def _ended(record: Ended, *, node: str = "") -> tuple[str, tuple[str, ...]]:
+    where = f" on {node}" if node else ""
     sets = f" of {record.sets:,} result sets" if record.sets else ""
     facts = [
         f"{_counted(record.rows, 'row')}{sets} in {record.elapsed_seconds:.3f} s" if record.outcome == "done" else "",
@@ -226,7 +242,7 @@ def _ended(record: Ended) -> tuple[str, tuple[str, ...]]:
     ]
     line = ", ".join(fact for fact in facts if fact)
     mark = {"done": "good", "unknown": "loud", "unseen": "loud"}.get(record.outcome, "bad")
-    return mark, (f"#{record.statement} {record.outcome}{': ' if line else ''}{line}",)
+    return mark, (f"#{record.statement} {record.outcome}{where}{': ' if line else ''}{line}",)
 
 
 def _elevation(record: ElevationChanged) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import IO
 
 import click
+from msgspec.structs import replace
 
 from safeconsole.audit.kept import purge_kept
 from safeconsole.audit.narrative import Passage, narrate, passage_of
@@ -32,7 +33,7 @@ from safeconsole.cli.audit_review import (
 from safeconsole.cli.rows import format_option, write_list, write_rows
 from safeconsole.cluster.engine import Row
 from safeconsole.errors import ConfigurationError
-from safeconsole.output.text import FORMATS, clock_text, safe
+from safeconsole.output.text import FORMATS, StreamStyle, clock_text, in_words, safe, stream_style
 
 
 @click.command("new-key")
@@ -225,8 +226,9 @@ def show_command(app: Application, session: str, form: str) -> None:
     held = list(entries)
     name = held[0].session if held else session
     summary = next((summary for summary in archive.sessions() if summary.session == name), None)
+    style = stream_style(sys.stdout, app.environ)
     for passage in narrate(held, live=summary is not None and summary.live):
-        for line in _passage_lines(passage):
+        for line in _passage_lines(passage, style):
             click.echo(line)
     if summary is not None and summary.trouble:
         click.echo(f"not all of it can be read: {safe(summary.trouble)}", err=True)
@@ -380,13 +382,24 @@ def _finding_line(finding: Finding) -> str:
     return safe(f"session {finding.session}, record {finding.number} is invalid: {finding.what}")
 
 
-def _passage_lines(passage: Passage) -> Iterator[str]:
-    first, *rest = passage.lines
+def _passage_lines(passage: Passage, style: StreamStyle) -> Iterator[str]:
     clock = passage.time[11:23] if passage.time else " " * 12
-    yield f"{clock} {passage.offset_seconds:>9.3f} s {_SIGNS[passage.mark]} {safe(first)}"
+    before = f"{clock} {passage.offset_seconds:>9.3f} s {_SIGNS[passage.mark]} "
+    first, *rest = passage.lines
+    if passage.mark == "asked" or not style.terminal:
+        # What was typed keeps its blanks.
+        yield before + safe(first)
+        yield from (" " * len(before) + safe(line) for line in rest)
+        return
+    said, *more = in_words(safe(first), replace(style, columns=style.columns - len(before))).split("\n")
+    yield before + said
+    yield from (" " * len(before) + line for line in more)
     for line in rest:
-        yield f"{' ' * 27}{safe(line)}"
+        yield from in_words(_DETAIL + safe(line), style).split("\n")
 
+
+_DETAIL = " " * 8
+"""Before details on a terminal, where they are many and it is narrow."""
 
 _SIGNS = {"plain": " ", "asked": ">", "good": "+", "bad": "x", "loud": "!"}
 

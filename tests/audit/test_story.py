@@ -250,9 +250,28 @@ def test_a_story_tells_guards_limits_and_servers_once_and_then_their_changes():
     ]  # fmt: skip
     assert [passage.lines for passage in narrate(entries(*sends))][:3] == [
         ("sent to n (replica, s) as read, read-only", "guards read back: a=1, b=2", "limits: run_seconds=30"),
-        ("sent to n (replica) as read, read-only",),
+        ("sent to n as before",),
         ("sent to n (replica) as read, read-only", "guards read back, changed: a=0, b=no longer set"),
     ]
+
+
+def test_a_send_like_the_one_before_is_told_with_its_end():
+    other = msgspec.structs.replace(intent(3), account="elevated")
+    told_lines = [
+        passage.lines[0]
+        for passage in narrate(
+            entries(
+                *(record for one in (intent(1), intent(2), other) for record in (one, ended(one.statement, rows=1)))
+            )
+        )
+    ]
+    assert told_lines[2:] == [
+        "#2 done on n: 1 row in 0.000 s",
+        "sent to n (replica) as elevated, read-only",
+        "#3 done: 1 row in 0.000 s",
+    ]
+    aside = [passage.lines[0] for passage in narrate(entries(intent(1), intent(2), Noticed(what="told"), ended(2)))]
+    assert aside[1:4] == ["sent to n as before", "told", "#2 done: 0 rows in 0.000 s"]
 
 
 def test_a_plain_permission_is_told_with_the_send_that_used_it():

@@ -5,7 +5,8 @@ import io
 import pytest
 from msgspec.structs import replace
 
-from safeconsole.cli import clusters, rows
+from safeconsole.audit.narrative import narrate
+from safeconsole.cli import audit, clusters, rows
 from safeconsole.cluster.engine import Column
 from safeconsole.console.incident import Sheet
 from safeconsole.console.prompt import prompt_parts, status_text
@@ -16,6 +17,7 @@ from safeconsole.output.text import StreamStyle, width_of
 from safeconsole.policy.limits import Limits
 from safeconsole.policy.readings import Gates
 from safeconsole.session.context import Status
+from tests.audit.test_story import OPENED, asked, decided, ended, entries, intent
 from tests.output.test_topology_text import READINGS
 
 WIDTHS = (80, 100, 140)
@@ -54,6 +56,22 @@ SESSIONS = [
     for hour, what in (
         (3, ""), (4, "elevated: stuck payments INC-7; the primary was asked for the sizes of all tables, and it was refused"))
 ]  # fmt: skip
+
+GUARDS = {
+    "autocommit": "1", "charset": "utf8mb4,utf8mb4,utf8mb4", "completion_type": "NO_CHAIN", "end_markers_in_json": "0",
+    "explain_json_format_version": "1", "foreign_key_checks": "1", "information_schema_stats_expiry": "0",
+    "innodb_lock_wait_timeout": "2", "lc_messages": "en_US", "lock_wait_timeout": "2", "max_execution_time": "30000",
+    "max_heap_table_size": "16777216", "max_sort_length": "1024", "net_write_timeout": "30", "sql_auto_is_null": "0",
+    "sql_mode": "ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,"
+    "NO_ENGINE_SUBSTITUTION", "sql_notes": "1", "sql_quote_show_create": "1", "sql_select_limit": "18446744073709551615",
+    "tmp_table_size": "16777216", "transaction_isolation": "REPEATABLE-READ", "transaction_read_only": "1",
+    "unique_checks": "1", "wait_timeout": "3600",
+}  # fmt: skip
+LIMITS = {
+    "changed_rows": 100_000, "fetched_bytes": 67_108_864, "fetched_rows": 10_000, "grown_memory_bytes": 536_870_912,
+    "lock_wait_seconds": 2, "opened_tables": 5_000, "run_seconds": 30, "session_memory_bytes": 268_435_456,
+    "shown_rows": 1_000,
+}  # fmt: skip
 
 
 def told(style, *, decorated):
@@ -106,6 +124,21 @@ def test_a_list_of_sessions_is_a_line_each(golden, columns, monkeypatch):
     text = fits(stream.getvalue(), columns)
     assert len(text.splitlines()) == 2 + len(SESSIONS)
     golden(f"screen.audit-list.{columns}.txt", text)
+
+
+def test_a_session_of_fifteen_statements_fits_on_sixty_lines(golden, columns):
+    records = [OPENED]
+    for number in range(1, 16):
+        permission = replace(decided(number), message="", rules=("reads-on-a-replica",), node="replica-1")
+        sent = replace(intent(number), guards=GUARDS, limits=LIMITS, node="replica-1")
+        sql = f"SELECT status FROM orders WHERE id = {number}"
+        records += [asked(number, sql), permission, sent, ended(number, rows=1)]
+    style = StreamStyle(columns=columns, terminal=True)
+    lines = [line for passage in narrate(entries(*records)) for line in audit._passage_lines(passage, style)]
+    assert sum(-(-width_of(line) // columns) for line in lines) <= 60
+    # One value is wider than the narrow screens: it stays whole.
+    fits("\n".join(line for line in lines if "sql_mode=" not in line), columns)
+    golden(f"screen.audit-show.{columns}.txt", "\n".join(lines) + "\n")
 
 
 def test_a_topology(golden, columns):
