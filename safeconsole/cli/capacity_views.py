@@ -13,7 +13,7 @@ from safeconsole.capacity.reports import Growth, Report
 from safeconsole.capacity.sizes import SchemaSize, TableSize
 from safeconsole.capacity.tablespaces import Verified
 from safeconsole.cluster.engine import Row
-from safeconsole.output.charts import Bar, Branch, Leaf, bars_text, treemap_page
+from safeconsole.output.charts import Bar, Branch, Leaf, bars_text, key_of_bars, treemap_page
 from safeconsole.output.text import StreamStyle, counted, in_words, size_text
 
 MOST_LEAVES = 1_000
@@ -37,15 +37,18 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         columns, rows: for programs; sizes are bytes, ages are seconds.
         bars: the same for a person, a line each.
+        parts: what the two parts of the bars are; nothing where they have one.
     """
 
     columns: tuple[str, ...]
     rows: list[Row]
     bars: list[Bar]
     title: str
+    parts: tuple[str, str] | None = ("data", "indexes")
 
     def text(self, style: StreamStyle) -> str:
-        return f"{in_words(self.title, style)}\n{bars_text(self.bars, style)}"
+        key = f"  {key_of_bars(*self.parts, style)}\n" if self.parts and self.bars else ""
+        return f"{in_words(self.title, style)}\n{key}{bars_text(self.bars, style)}"
 
 
 def age_seconds(updated: str, now: dt.datetime) -> int | None:
@@ -173,6 +176,7 @@ def unseen_view(found: Sequence[Unseen], *, of: int) -> View:
         rows=[(each.schema, each.name, each.engine or None, each.found_bytes, each.why) for each in found],
         bars=[Bar(label=each.label, first=each.found_bytes or 0, detail=each.why) for each in found],
         title=f"{counted(of, 'table')} that the statistics do not show, {size_text(known)} of them looked up",
+        parts=None,
     )
 
 
@@ -190,7 +194,7 @@ def growth_view(found: Sequence[Growth], days: float, *, title: str) -> View:
         notes = (how, f"{a_day / 1024**2:+,.1f} MiB a day", f"{each.grown_rows:+,} rows")
         bars.append(Bar(label=each.size.label, first=grown, size=f"{sign}{size_text(grown)}", notes=notes))
     columns = ("schema", "table", "before_bytes", "after_bytes", "grown_bytes", "grown_bytes_a_day", "grown_rows")
-    return View(columns=columns, rows=rows, bars=bars, title=title)
+    return View(columns=columns, rows=rows, bars=bars, title=title, parts=None)
 
 
 def leftovers_view(found: Sequence[Leftover], *, most: int) -> View:

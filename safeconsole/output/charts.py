@@ -59,6 +59,14 @@ def bars_text(bars: Sequence[Bar], style: StreamStyle) -> str:
     return "".join(lines)
 
 
+def key_of_bars(first: str, second: str, style: StreamStyle) -> str:
+    """Return what the two parts of bars are: `# data, = indexes`."""
+    marks = _DECORATED if style.decorated else _PLAIN
+    tones = (_FIRST_TONE, _SECOND_TONE) if style.decorated else ("", "")
+    drawn = (f"{tone}{mark}{_OFF if tone else ''}" for tone, mark in zip(tones, marks, strict=True))
+    return ", ".join(f"{mark} {what}" for mark, what in zip(drawn, (first, second), strict=True))
+
+
 def _said(bar: Bar, width: int) -> str:
     said = ""
     for note in (bar.detail,) if bar.detail else bar.notes:

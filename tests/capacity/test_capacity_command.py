@@ -65,7 +65,8 @@ def test_the_largest_tables_come_first_and_the_rest_of_the_message_goes_to_stder
     code, out, err = typed("--top", "3")
     assert code == 0
     lines = out.splitlines()
-    assert [line.split()[0] for line in lines[1:]] == [
+    assert lines[1] == "  # data, = indexes"
+    assert [line.split()[0] for line in lines[2:]] == [
         "main.order_items",
         "main.orders",
         "main.lhma_2023_11_07_11_49_00_000_orders",

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from safeconsole.output.charts import Bar, bars_text
+from safeconsole.output.charts import Bar, bars_text, key_of_bars
 from safeconsole.output.text import width_of
 from safeconsole.output.progress import JobProgress
 from safeconsole.output.text import PLAIN, StreamStyle
@@ -24,6 +24,14 @@ def test_bars_are_drawn_to_the_largest_in_two_tones():
     assert (first.count("#"), first.count("=")) == (22, 8)
     assert second.count("#") == 1
     assert second.endswith("small")
+
+
+def test_the_key_of_bars_draws_their_two_parts():
+    assert key_of_bars("data", "indexes", PLAIN) == "# data, = indexes"
+    decorated = key_of_bars("data", "indexes", DECORATED)
+    assert _STYLE.sub("", decorated) == "█ data, ▒ indexes"
+    drawn = bars_text([Bar(label="a", first=1, second=1)], DECORATED)
+    assert all(tone in decorated for tone in _STYLE.findall(drawn))
 
 
 def test_a_bar_of_nothing_is_empty_and_no_bars_are_no_text():
