@@ -34,13 +34,17 @@ NUMBERS = (
     ("DECIMAL(65,30)", "1e-30", "9" * 35 + "." + "9" * 30),
     ("DECIMAL(10,2) ZEROFILL", "0", "7.5"),
     ("FLOAT", "0.1", "1e20"),
+    ("FLOAT", "-0e0", "3.4028235e38"),
     ("DOUBLE", "1e15", "-1.7976931348623157e308"),
+    ("DOUBLE", "1e16", "1.7976931348623157e308"),
+    ("DOUBLE", "-0e0", "5e-324"),
     ("DOUBLE(16,4)", "0", "1.5"),
     ("BIT(1)", "b'0'", "b'1'"),
     ("YEAR", "0", "2155"),
 )
 OTHERS = (
     ("BIT(8)", "b'101'", "b'11111111'"),
+    ("BIT(33)", "1", "b'1" + "0" * 32 + "'"),
     ("BIT(64)", "0", "18446744073709551615"),
     ("DATE", "'0000-00-00'", "'9999-12-31'"),
     ("TIME", "'838:59:59'", "'-00:30:00'"),
@@ -64,7 +68,10 @@ OWN = {
     "mysql": (),
     "mariadb": (
         ("UUID", "'123e4567-e89b-12d3-a456-426655440000'", "NULL"),
+        ("UUID", "'00000000-0000-0000-0000-000000000000'", "'ffffffff-ffff-ffff-ffff-ffffffffffff'"),
+        ("INET4", "'0.0.0.0'", "'255.255.255.255'"),
         ("INET6", "'2001:db8::ff00:42:8329'", "'::'"),
+        ("INET6", "'::ffff:192.0.2.1'", "'ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff'"),
     ),
 }
 SQL = "SELECT * FROM every_value ORDER BY id"
@@ -232,7 +239,7 @@ def test_a_reflected_table_reads_spans_and_bits(stocked, db):
     table = sa.Table("every_value", sa.MetaData(), autoload_with=db.engine)
     theirs = told_by_another_client(stocked[0], SQL)
     with db.engine.connect() as connection:
-        for kind in ("TIME", "TIME(6)", "BIT(1)", "BIT(8)", "BIT(64)", "DECIMAL(65,30)", "YEAR"):
+        for kind in ("TIME", "TIME(6)", "BIT(1)", "BIT(8)", "BIT(33)", "BIT(64)", "DECIMAL(65,30)", "YEAR"):
             at = kinds.index(kind)
             column = list(table.columns)[at]
             found = [row[0] for row in connection.execute(sa.select(column).order_by(table.c.id))]
